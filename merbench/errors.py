@@ -1,0 +1,172 @@
+"""Everything merbench raises on purpose, and the one form in which problems are told.
+
+The tree, with the exit code each branch ends a command with::
+
+    MerbenchError                  70  never raised itself
+    ├── UsageError                  2  a name, path, option or declaration is wrong
+    │   ├── UnknownName             2  no such track, corpus, metric, baseline, ...
+    │   ├── MissingExtra            2  an optional dependency is not installed
+    │   ├── WithheldReference       2  the references of a split are not held here
+    │   ├── UndefinedMetric         2  a metric has no value on these data
+    │   └── DeclarationError        2  a TOML declaration has problems (all of them are listed)
+    ├── InvalidSubmission           1  a participant's file has problems (all of them are listed)
+    ├── IntegrityError              3  a digest or signature does not match, a board is stale
+    ├── PolicyError                 4  a rule of the challenge forbids it
+    └── OutputError                74  the output could not be written, or there is no room for it
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+EXAMPLES_SHOWN = 5
+"""How many examples of one kind of problem a message shows."""
+
+
+def nearest(name: str, options: Iterable[str]) -> str | None:
+    """Return the option that `name` most likely meant, or None when none is close."""
+    options = list(options)
+    folded = {option.casefold().strip(): option for option in reversed(options)}
+    exact = folded.get(name.casefold().strip())
+    if exact is not None:
+        return exact
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return folded[close[0]] if close else None
+
+
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"` for the nearest option, or an empty string."""
+    match = nearest(name, options)
+    return f"; did you mean '{match}'?" if match is not None else ""
+
+
+def listed(names: Sequence[str], limit: int = EXAMPLES_SHOWN) -> str:
+    """Return the first names joined by commas, and how many more there are."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown}, … ({len(names) - limit} more)"
+
+
+def plural(n: int, noun: str) -> str:
+    """Return `"1 problem"` or `"3 problems"`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: a code, the place, and one sentence that says what is allowed.
+
+    Attributes:
+        code: `E1xx` the file, `E2xx` values, `E3xx` ids, `E4xx` metadata of an entry, `E5xx` policy,
+            `E6xx` media and corpus files, `W…` a warning.
+        message: what was found, what is allowed, the nearest match.
+        line: line of the file (1-based), where it has lines.
+        column: column or key path.
+        id: sample id.
+        count: how many occurrences this problem stands for.
+    """
+
+    code: str
+    message: str
+    line: int | None = None
+    column: str | None = None
+    id: str | None = None
+    count: int = 1
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether the problem is only a warning."""
+        return self.code.startswith("W")
+
+    @property
+    def place(self) -> str:
+        """The place as `"line 5, discrete"`; empty when the whole file is meant."""
+        line = "" if self.line is None else f"line {self.line}"
+        return ", ".join(part for part in (line, self.column) if part)
+
+    def __str__(self) -> str:
+        place = self.place
+        return f"{self.code}  {place}: {self.message}" if place else f"{self.code}  {self.message}"
+
+
+def problem_list(where: str, problems: Sequence[Problem]) -> str:
+    """Return the text form: a heading with the count, then one indented line a problem."""
+    noun = "warning" if problems and all(p.is_warning for p in problems) else "problem"
+    total = sum(problem.count for problem in problems)
+    return "\n".join([f"{where}: {plural(total, noun)}", *(f"  {problem}" for problem in problems)])
+
+
+class MerbenchError(Exception):
+    """Base of everything merbench raises on purpose."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class UsageError(MerbenchError):
+    """A name, a path, an option or a declaration is wrong."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """No such thing of this kind; the message lists what there is and the nearest match."""
+
+    def __init__(self, kind: str, name: str, options: Iterable[str], hint: str = "") -> None:
+        options = sorted(options)
+        known = listed(options, 12) if options else "none"
+        text = f"no {kind} named '{name}'{did_you_mean(name, options)} (known: {known})"
+        super().__init__(f"{text}{'; ' + hint if hint else ''}")
+
+
+class MissingExtra(UsageError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+    def __init__(self, needs: str, extra: str) -> None:
+        super().__init__(f"{needs} needs the extra '{extra}': pip install 'merbench[{extra}]'")
+
+
+class WithheldReference(UsageError):
+    """The references of a split are not held in this corpus."""
+
+
+class UndefinedMetric(UsageError):
+    """A metric has no value on these data; the message names metric and reason."""
+
+
+class _WithProblems(MerbenchError):
+    """An error that carries a file's problems, all of them."""
+
+    def __init__(self, where: str, problems: Sequence[Problem]) -> None:
+        self.where = where
+        self.problems = tuple(problems)
+        super().__init__(problem_list(where, self.problems))
+
+
+class DeclarationError(_WithProblems, UsageError):
+    """A TOML declaration (track, corpus, entry, baseline) has problems."""
+
+
+class InvalidSubmission(_WithProblems):
+    """A participant's file has problems."""
+
+    exit_code = 1
+
+
+class IntegrityError(MerbenchError):
+    """A digest or signature does not match what was recorded, or a board is stale."""
+
+    exit_code = 3
+
+
+class PolicyError(MerbenchError):
+    """A rule of the challenge forbids it."""
+
+    exit_code = 4
+
+
+class OutputError(MerbenchError):
+    """The output could not be written, or there is no room for it."""
+
+    exit_code = 74

@@ -1,0 +1,241 @@
+"""The only room that touches the disk on everyone's behalf: data home, atomic writes, digests, limits, safe pickles.
+
+Conventions:
+    A path `-` means standard input or output. Regular files are written beside their place and renamed;
+    devices, pipes and `-` are written directly. Digests are SHA-256, in hexadecimal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
+
+
+def data_home() -> Path:
+    """Return the folder that holds corpora: `$MERBENCH_HOME`, else the platform's user data folder."""
+    chosen = os.environ.get("MERBENCH_HOME")
+    if chosen:
+        return Path(chosen).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("merbench", appauthor=False)
+
+
+def sha256_bytes(*parts: bytes | memoryview) -> str:
+    """Return the SHA-256 of the parts, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify_digest(path: Path, expected: str) -> None:
+    """Raise `IntegrityError` when the bytes of `path` do not have the SHA-256 `expected`."""
+    if not path.is_file():
+        raise IntegrityError(f"{path}: the file is recorded but not there")
+    found = sha256_file(path)
+    if found != expected:
+        raise IntegrityError(f"{path}: the file changed: sha256 {found[:12]}…, recorded {expected[:12]}…")
+
+
+def _output_error(path: Path | str, error: OSError) -> OutputError:
+    return OutputError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place when the block ends without an error.
+
+    The temporary name ends as `path` does, for writers that look at the suffix. A device or pipe is yielded
+    itself. Missing parent folders are made. An `OSError` while writing becomes an `OutputError`, which leaves
+    what was there before.
+    """
+    try:
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            yield path
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent)
+        os.close(descriptor)
+        beside = Path(name)
+        try:
+            yield beside
+            beside.chmod(0o666 & ~_umask())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise _output_error(path, error) from error
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path` that takes its place when the block ends without an error.
+
+    `path` must not exist, or be an empty folder.
+    """
+    import shutil
+
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise OutputError(f"{path}: is there already")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
+        try:
+            yield beside
+            beside.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rmdir()
+            beside.rename(path)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
+        raise _output_error(path, error) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write `data` to a file, atomically, or directly to a device, a pipe or (`-`) standard output."""
+    if str(path) == "-":
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise _output_error("standard output", error) from error
+        return
+    path = Path(path)
+    with atomic_path(path) as target, target.open("wb") as file:
+        file.write(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` as UTF-8 with `\\n` line ends, as `write_bytes` does."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def resolve_inside(folder: Path, member: str) -> Path:
+    """Return the path of `member` in `folder`; raise `UsageError` where it leads out, through a link or `..`."""
+    root = folder.resolve()
+    path = (root / member).resolve()
+    if not path.is_relative_to(root):
+        raise UsageError(f"{member}: leads out of {folder}")
+    return path
+
+
+_ALLOWED_GLOBALS = {
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("_codecs", "encode"),
+}
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    """Admits plain containers and NumPy arrays and scalars; every other global is refused by name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED_GLOBALS:
+            raise UsageError(f"the pickle asks for {module}.{name}, which is not admitted")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def restricted_unpickle(file: BinaryIO) -> Any:
+    """Return the object pickled in `file`, made of builtin containers, strings, numbers and NumPy values alone.
+
+    Raises:
+        UsageError: the pickle asks for any other global, which is named, or is broken.
+    """
+    try:
+        return _RestrictedUnpickler(file).load()
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"the pickle cannot be read: {error}") from error
+
+
+def read_pickled_npy(data: bytes) -> Any:
+    """Return the array in the bytes of an `.npy` file whose items may be pickled plain objects.
+
+    A zero-dimensional object array is returned as its only item. See `restricted_unpickle`.
+    """
+    import numpy as np
+
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = reader(file)
+    except ValueError as error:
+        raise UsageError(f"not an .npy file: {error}") from error
+    if not dtype.hasobject:
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    array = np.asarray(restricted_unpickle(file), dtype=object).reshape(shape, order="F" if fortran else "C")
+    return array.item() if shape == () else array
+
+
+def shipped_folder(plural: str) -> Path:
+    """Return the folder of shipped declarations: `tracks/` of a checkout, `merbench/_tracks` of an installed wheel."""
+    package = Path(__file__).parent
+    installed = package / f"_{plural}"
+    return installed if installed.is_dir() else package.parent / plural
+
+
+def search_folders(noun: str) -> list[Path]:
+    """Return where declarations of one noun (`"track"`, `"baseline"`) are looked for: `$MERBENCH_<PLURAL>`, then shipped."""
+    named = os.environ.get(f"MERBENCH_{noun.upper()}S", "")
+    return [Path(part).expanduser() for part in named.split(os.pathsep) if part] + [shipped_folder(f"{noun}s")]
+
+
+def list_folders(noun: str) -> list[Path]:
+    """Return every folder with a `<noun>.toml` in the places that are searched, by name."""
+    found = [path.parent for place in search_folders(noun) for path in place.glob(f"*/{noun}.toml")]
+    return sorted(found, key=lambda folder: folder.name)
+
+
+def find_folder(noun: str, name_or_path: str | Path) -> Path:
+    """Return the one folder that a name, or a path to a folder, stands for.
+
+    Raises:
+        UnknownName: no such folder; the nearest name is given.
+        UsageError: the name is found twice; both folders are named.
+    """
+    file_name = f"{noun}.toml"
+    path = Path(name_or_path)
+    if path.name == file_name and path.is_file():
+        return path.parent
+    if (path / file_name).is_file():
+        return path
+    name = str(name_or_path)
+    if path.is_dir() and len(path.parts) > 1:
+        raise UsageError(f"{path}: there is no {file_name} in this folder")
+    found = [place / name for place in search_folders(noun) if len(path.parts) == 1 and (place / name / file_name).is_file()]
+    if len({folder.resolve() for folder in found}) > 1:
+        raise UsageError(f"{noun} '{name}' is found twice: {' and '.join(str(folder) for folder in found)}")
+    if not found:
+        raise UnknownName(noun, name, {folder.name for folder in list_folders(noun)})
+    return found[0]

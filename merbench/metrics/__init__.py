@@ -1,0 +1,5 @@
+"""Metrics by kind of target; importing this package registers every metric shipped with merbench."""
+
+from merbench.metrics.metric import METRICS, Metric, metric
+
+__all__ = ["METRICS", "Metric", "metric"]

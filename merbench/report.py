@@ -1,0 +1,395 @@
+"""What scoring found, as frozen values that render themselves: text, canonical JSON, Markdown, HTML, a data frame.
+
+Conventions:
+    Values are fractions. Confusion rows are references; the last column counts answers outside the vocabulary.
+    JSON has sorted keys, shortest round-trip floats and no NaN; the same report is the same bytes.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from merbench.errors import Problem, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = "merbench.report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The value of one metric.
+
+    Attributes:
+        key: canonical form with every parameter, `ccc(valence,form=population)`; `overall` for the weighted sum.
+        name: the short name shown.
+        target: the target it scores; None for the overall score.
+        value: the plain value, never rounded; None where it is not defined (a group without a needed class).
+        low: lower end of the interval; None without one.
+        high: upper end of the interval.
+        weight: its weight in the overall score; None when it is only reported.
+        higher_is_better: the direction of improvement.
+        n_left_out: resamples on which the metric was not defined.
+    """
+
+    key: str
+    name: str
+    target: str | None
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    weight: float | None = None
+    higher_is_better: bool = True
+    n_left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """Precision, recall and F1 of one label, with the interval of its F1."""
+
+    target: str
+    label: str
+    n: int
+    precision: float
+    recall: float
+    f1: float
+    f1_low: float | None = None
+    f1_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Counts of one categorical target: rows are references, columns answers, the last one outside the vocabulary."""
+
+    target: str
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The scores of the samples that share a value (or a bin) of one corpus column."""
+
+    column: str
+    value: str
+    n: int
+    scores: tuple[Score, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """How the intervals of a report were made; `cluster` is None when samples were resampled one by one."""
+
+    method: str
+    level: float
+    n_resamples: int
+    cluster: str | None
+    n_clusters: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """Everything scoring found about one submission.
+
+    Attributes:
+        track: id and version.
+        title: the track's title.
+        corpus: name of the corpus.
+        split: name of the split.
+        synthetic: whether the corpus is the synthetic sample.
+        hidden: whether which candidates are scored is a secret; see `public`.
+        signature: what must be equal for two values to be comparable.
+        formula: the overall score written out.
+        scores: the metrics in the order of the track; the overall score first, where there is one.
+        counts: candidates, scored, rows, extra, out_of_vocabulary.
+        digests: submission, references, track.
+        per_class: rows of every categorical target.
+        confusions: one of every categorical target.
+        groups: breakdowns asked for.
+        uncertainty: how intervals were made; None without intervals.
+        warnings: what a reader must know.
+        decimals: how many are shown.
+    """
+
+    track: str
+    title: str
+    corpus: str
+    split: str
+    synthetic: bool
+    hidden: bool
+    signature: str
+    formula: str
+    scores: tuple[Score, ...]
+    counts: Mapping[str, int]
+    digests: Mapping[str, str]
+    per_class: tuple[ClassRow, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
+    groups: tuple[Group, ...] = ()
+    uncertainty: Uncertainty | None = None
+    warnings: tuple[Problem, ...] = ()
+    decimals: int = 4
+    source: str = field(default="", compare=False)
+
+    def __getitem__(self, name: str) -> Score:
+        """Return a score by its short name or its key."""
+        for score in self.scores:
+            if name in (score.name, score.key):
+                return score
+        raise KeyError(f"{name!r}; this report has {', '.join(score.name for score in self.scores)}")
+
+    @property
+    def overall(self) -> Score | None:
+        """The weighted sum, where the track declares one."""
+        return self.scores[0] if self.scores[0].key == "overall" else None
+
+    def public(self) -> ScoreReport:
+        """Return what a participant may see: for a hidden split nothing that tells which candidates are scored."""
+        if not self.hidden:
+            return self
+        n = self.counts["candidates"]
+        signature = "|".join(
+            part for part in self.signature.replace(f"|n:{self.counts['scored']}|", f"|n:{n}|").split("|")
+            if not part.startswith(("ci:", "bs:", "cluster:", "bootstrap_seed:"))
+        )
+        return replace(
+            self,
+            signature=signature,
+            scores=tuple(replace(score, low=None, high=None, n_left_out=0) for score in self.scores),
+            counts={key: value for key, value in self.counts.items() if key != "scored"},
+            digests={key: value for key, value in self.digests.items() if key != "references"},
+            per_class=(),
+            confusions=(),
+            groups=(),
+            uncertainty=None,
+            warnings=tuple(warning for warning in self.warnings if warning.code.startswith("W2")),
+        )
+
+    def to_json(self) -> str:
+        """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
+        content = {"schema": SCHEMA, **asdict(self)}
+        del content["source"]
+        return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ScoreReport:
+        """Return the report whose `to_json` is `text`; raise `UsageError` for anything else."""
+        try:
+            content = json.loads(text)
+            if content.pop("schema") != SCHEMA:
+                raise KeyError("schema")
+            content["scores"] = tuple(Score(**item) for item in content["scores"])
+            content["per_class"] = tuple(ClassRow(**item) for item in content["per_class"])
+            content["confusions"] = tuple(
+                Confusion(item["target"], tuple(item["labels"]), tuple(map(tuple, item["counts"])))
+                for item in content["confusions"]
+            )
+            content["groups"] = tuple(
+                Group(**{**item, "scores": tuple(Score(**score) for score in item["scores"])})
+                for item in content["groups"]
+            )
+            content["warnings"] = tuple(Problem(**item) for item in content["warnings"])
+            if content["uncertainty"] is not None:
+                content["uncertainty"] = Uncertainty(**content["uncertainty"])
+            return cls(**content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(f"not a report of the form {SCHEMA}: {error}") from error
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per score, then one per group and score, as a pandas data frame."""
+        import pandas as pd
+
+        names = [item.name for item in fields(Score)]
+        rows = [{"column": None, "group": None, "n": self.counts.get("scored"), **asdict(s)} for s in self.scores]
+        for group in self.groups:
+            rows += [{"column": group.column, "group": group.value, "n": group.n, **asdict(s)} for s in group.scores]
+        return pd.DataFrame(rows, columns=["column", "group", "n", *names])
+
+    def tables(self) -> list[ReportTable]:
+        """Return everything the report shows, as headed tables of strings, for every renderer."""
+        return [
+            table
+            for table in (self._score_table(), *self._class_tables(), *self._confusion_tables(), *self._group_tables())
+            if table.rows
+        ]
+
+    def notes(self) -> list[str]:
+        """Return the lines under the tables: counts, interval, warnings, signature."""
+        counts = ", ".join(f"{self.counts[key]:,} {key.replace('_', ' ')}" for key in _COUNT_ORDER if key in self.counts)
+        lines = [counts]
+        if self.formula:
+            lines.append(f"overall = {self.formula}")
+        if self.uncertainty is not None:
+            made = self.uncertainty
+            unit = "samples" if made.cluster is None else f"{made.n_clusters:,} clusters of '{made.cluster}'"
+            lines.append(
+                f"{made.level:.0%} intervals: {made.method}, {made.n_resamples:,} Poisson resamples of {unit}, seed {made.seed}"
+            )
+        lines += [str(warning) for warning in self.warnings]
+        lines.append(f"signature: {self.signature}")
+        return lines
+
+    @property
+    def heading(self) -> str:
+        """The first line of every form."""
+        sample = " · synthetic sample" if self.synthetic else ""
+        return f"{self.title} ({self.track}, split {self.split}){sample}"
+
+    def to_text(self) -> str:
+        """Return the report as plain aligned text."""
+        blocks = [self.heading, *(table.to_text() for table in self.tables()), "\n".join(self.notes())]
+        return "\n\n".join(blocks) + "\n"
+
+    def to_markdown(self) -> str:
+        """Return the report as GitHub Markdown, names escaped."""
+        notes = "\n".join(f"* {escape_markdown(note)}" for note in self.notes())
+        blocks = [f"## {escape_markdown(self.heading)}", *(table.to_markdown() for table in self.tables()), notes]
+        return "\n\n".join(blocks) + "\n"
+
+    def to_html(self) -> str:
+        """Return one self-contained HTML page, names escaped, no network needed."""
+        heading = html.escape(self.heading)
+        return (
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{heading}</title>\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<style>{_STYLE}</style></head>\n<body>{self._repr_html_()}</body></html>\n"
+        )
+
+    def _repr_html_(self) -> str:
+        tables = "\n".join(table.to_html() for table in self.tables())
+        notes = "\n".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
+        return f"<section><h2>{html.escape(self.heading)}</h2>\n{tables}\n<ul>\n{notes}\n</ul></section>"
+
+    def _number(self, value: float | None) -> str:
+        return "–" if value is None else f"{value:.{self.decimals}f}"
+
+    def _interval(self, low: float | None, high: float | None) -> str:
+        return "" if low is None or high is None else f"[{self._number(low)}, {self._number(high)}]"
+
+    def _score_table(self) -> ReportTable:
+        rows = [
+            (
+                score.name,
+                score.target or "",
+                self._number(score.value),
+                self._interval(score.low, score.high),
+                "" if score.weight is None else f"{score.weight:g}",
+                "↑" if score.higher_is_better else "↓",
+            )
+            for score in self.scores
+        ]
+        head = ("metric", "target", "value", self._interval_head(), "weight", "better")
+        return _without_empty_columns(ReportTable("", head, rows))
+
+    def _interval_head(self) -> str:
+        return f"{self.uncertainty.level:.0%} interval" if self.uncertainty else "interval"
+
+    def _class_tables(self) -> list[ReportTable]:
+        tables = []
+        for target in dict.fromkeys(row.target for row in self.per_class):
+            rows = [
+                (
+                    row.label,
+                    f"{row.n:,}",
+                    *(self._number(value) for value in (row.precision, row.recall, row.f1)),
+                    self._interval(row.f1_low, row.f1_high),
+                )
+                for row in self.per_class
+                if row.target == target
+            ]
+            head = ("label", "n", "precision", "recall", "f1", f"{self._interval_head()} of f1")
+            tables.append(_without_empty_columns(ReportTable(f"{target}, per class", head, rows)))
+        return tables
+
+    def _confusion_tables(self) -> list[ReportTable]:
+        tables = []
+        for confusion in self.confusions:
+            outside = any(row[-1] for row in confusion.counts)
+            head = (*confusion.labels, *(["(outside)"] if outside else []))
+            rows = [
+                (label, *(f"{count:,}" for count in row[: len(head)]))
+                for label, row in zip(confusion.labels, confusion.counts, strict=True)
+            ]
+            title = f"{confusion.target}, rows are references, columns predictions"
+            tables.append(ReportTable(title, ("", *head), rows))
+        return tables
+
+    def _group_tables(self) -> list[ReportTable]:
+        tables = []
+        for column in dict.fromkeys(group.column for group in self.groups):
+            groups = [group for group in self.groups if group.column == column]
+            rows = [
+                (
+                    group.value,
+                    f"{group.n:,}",
+                    *(f"{self._number(s.value)} {self._interval(s.low, s.high)}".strip() for s in group.scores),
+                )
+                for group in groups
+            ]
+            tables.append(ReportTable(f"by {column}", (column, "n", *(s.name for s in groups[0].scores)), rows))
+        return tables
+
+
+_COUNT_ORDER = ("candidates", "scored", "rows", "extra", "missing", "out_of_vocabulary")
+
+_STYLE = (
+    ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}"
+    "table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;font-weight:600;padding:.3rem 0}"
+    "th,td{padding:.25rem .75rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);"
+    "text-align:right;font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left}"
+    "ul{padding-left:1.2rem;overflow-wrap:anywhere}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTable:
+    """A headed table of strings; the first column is text, the others align right."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+    def to_text(self) -> str:
+        """Return aligned columns, two spaces apart."""
+        lines = [self.head, *self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
+        text = [
+            "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        return "\n".join([*([self.title] if self.title else []), *text])
+
+    def to_markdown(self) -> str:
+        """Return a GitHub table, cells escaped."""
+        lines = [self.head, *self.rows]
+        text = ["| " + " | ".join(escape_markdown(cell) for cell in line) + " |" for line in lines]
+        text.insert(1, "|" + "---|" + "---:|" * (len(self.head) - 1))
+        return "\n".join([*([f"**{escape_markdown(self.title)}**", ""] if self.title else []), *text])
+
+    def to_html(self) -> str:
+        """Return an HTML table, cells escaped."""
+        caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.head)
+        body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
+        return f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+
+
+def _without_empty_columns(table: ReportTable) -> ReportTable:
+    kept = [i for i in range(len(table.head)) if any(row[i] for row in table.rows)]
+    return replace(
+        table, head=tuple(table.head[i] for i in kept), rows=[tuple(row[i] for i in kept) for row in table.rows]
+    )
+
+
+def escape_markdown(text: str) -> str:
+    """Return text that GitHub shows as it stands: markup, HTML, table bars and line ends are defused."""
+    text = html.escape(text, quote=False).replace("\n", " ").replace("\r", " ")
+    return "".join(f"\\{character}" if character in "\\`*_[]|~#@" else character for character in text)
