@@ -1,0 +1,235 @@
+"""A stream's name and a number of samples go in, weightings come out; a metric's draws go in, intervals and p come out.
+
+Conventions:
+    n samples stand in the order of sorted sample ids. Weights come as an iterator over blocks `(b, n)` of uint8
+    whose rows are counts or 0/1 masks; b depends on n alone, and row r is the same in whatever block it comes.
+    clusters: `(n,)` integer codes 0 … m − 1 in the order of sorted cluster names (`cluster_codes`), or None where the
+    samples are drawn one by one.
+    key: the name of a random stream, such as `"mer-multi@1.0|test|0"`. All systems that share a key share the weights,
+    so their differences are paired.
+    draws: `(B,)` float64 values of one metric, one a weighting; NaN where a weighting has no value.
+
+Everything comes from raw PCG64 bits and exactly rounded arithmetic: the same bytes on every machine, with every version
+of NumPy, whatever the threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from merbench.errors import UndefinedMetric
+
+Codes = NDArray[np.integer]
+Weights = NDArray[np.uint8]
+
+DECIMALS = 10
+"""Resampled values are rounded to this many decimals before they are compared, sorted or written."""
+
+JACKKNIFE_GROUPS = 200
+"""The jackknife leaves out at most this many groups, one at a time."""
+
+_BLOCK = 1 << 20
+"""Weights in a block (about 16 MB with a float32 copy and the bits they come from); a longer row stands alone."""
+
+# How many of 65,536 equally likely words mean 0, 1, … 8: Poisson(1) rounded so that mean and variance are exactly 1.
+_POISSON = np.repeat(np.arange(9, dtype=np.uint8), (24109, 24109, 12056, 4018, 1005, 200, 33, 5, 1))
+
+_NORMAL = NormalDist()
+
+
+def poisson_weights(key: str, n: int, n_resamples: int, *, clusters: Codes | None = None) -> Iterator[Weights]:
+    """Yield blocks of bootstrap counts: every sample, or every cluster, counts Poisson(1) times in every resample.
+
+    Hanley & MacGibbon, 2006, *Creating non-parametric bootstrap samples using Poisson frequencies*. With `clusters`,
+    all samples of a cluster share its count, which keeps what they have in common (Field & Welsh, 2007).
+    """
+    source, stream = _units(clusters, n), _stream("poisson", key)
+    for rows in _blocks(n, n_resamples):
+        words = _words(stream, rows, -(-source // 4)).view("<u2")
+        # Every index is in range, so "wrap" changes nothing but to save the check.
+        yield _spread(_POISSON.take(words[:, :source], mode="wrap"), clusters)
+
+
+def swaps(key: str, n: int, n_permutations: int, *, clusters: Codes | None = None) -> Iterator[Weights]:
+    """Yield blocks of fair 0/1 draws: 1 where two systems exchange their predictions for a sample (or cluster)."""
+    source, stream = _units(clusters, n), _stream("swaps", key)
+    for rows in _blocks(n, n_permutations):
+        octets = _words(stream, rows, -(-source // 64)).view(np.uint8)
+        yield _spread(np.unpackbits(octets, axis=1, count=source, bitorder="little"), clusters)
+
+
+def swapped_pair(exchange: Weights) -> tuple[Weights, Weights]:
+    """Return two weightings `(b, 2n)` of two systems' concatenated predictions, one for each system after the exchange.
+
+    `metric(concat(reference, reference), concat(a, b), weights)` under the first is the score of a system that takes
+    a's prediction where `exchange` is 0 and b's where it is 1; under the second, the score of the other one.
+    """
+    keep = exchange ^ 1
+    return np.concatenate([keep, exchange], axis=1), np.concatenate([exchange, keep], axis=1)
+
+
+def group_masks(groups: Codes, n_groups: int) -> Iterator[Weights]:
+    """Yield blocks of masks, one row a group: 1 for its samples, 0 for the others; a code of −1 is in no group."""
+    for numbers in _numbered_blocks(len(groups), n_groups):
+        yield (groups == numbers).view(np.uint8)
+
+
+def jackknife_weights(n: int, *, clusters: Codes | None = None) -> Iterator[Weights]:
+    """Yield blocks of masks that leave out one group of samples (or of whole clusters) each, at most 200 in all.
+
+    Sample (or cluster) i is in group i mod 200, so that neighbours are not left out together.
+    """
+    groups = (np.arange(n) if clusters is None else clusters) % JACKKNIFE_GROUPS
+    for numbers in _numbered_blocks(n, min(_units(clusters, n), JACKKNIFE_GROUPS)):
+        yield (groups != numbers).view(np.uint8)
+
+
+def cluster_codes(names: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
+    """Return the `(n,)` codes of cluster names, numbered in the order of the sorted names."""
+    return np.unique(np.asarray(names, dtype=str), return_inverse=True)[1].astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A confidence interval.
+
+    Attributes:
+        low: its lower end.
+        high: its upper end.
+        n_left_out: how many draws had no value and were left out.
+    """
+
+    low: float
+    high: float
+    n_left_out: int = 0
+
+
+def percentile_interval(draws: ArrayLike, level: float) -> Interval:
+    """Return the interval between two quantiles of the draws that leaves (1 − level) / 2 out on either side.
+
+    Efron, 1979. With B draws, the p-quantile is the order statistic of rank (B + 1) p, rounded down at the lower end
+    and up at the upper end: 25 and 976 of 1,000 at 95 %. No interpolation.
+
+    Raises:
+        UndefinedMetric: not one draw has a value.
+    """
+    return _between(_sorted_values(draws), (1 - level) / 2, (1 + level) / 2, np.size(draws))
+
+
+def bca_interval(draws: ArrayLike, level: float, estimate: float, jackknife: ArrayLike) -> Interval:
+    """Return the bias-corrected and accelerated interval: a percentile interval whose two quantiles are moved.
+
+    Efron, 1987, *Better bootstrap confidence intervals*. The bias is read from the share of draws below the
+    `estimate` (ties count half; half a draw is kept on either side), the acceleration from the skewness of the
+    `jackknife` values (`jackknife_weights`; 0 where they are all equal). Ranks as in `percentile_interval`.
+
+    Raises:
+        UndefinedMetric: not one draw has a value.
+    """
+    values = _sorted_values(draws)
+    at = _rounded(estimate)
+    ties = float(np.searchsorted(values, at, "left") + np.searchsorted(values, at, "right")) / 2
+    bias = _NORMAL.inv_cdf(min(max(ties, 0.5), len(values) - 0.5) / len(values))
+    acceleration = _acceleration(jackknife)
+
+    def moved(probability: float) -> float:
+        z = bias + _NORMAL.inv_cdf(probability)
+        return _NORMAL.cdf(bias + z / max(1 - acceleration * z, 1e-9))
+
+    return _between(values, moved((1 - level) / 2), moved((1 + level) / 2), np.size(draws))
+
+
+def permutation_p(observed: float, permuted: ArrayLike) -> float:
+    """Return the two-sided p value (c + 1) / (B + 1), where c of B permuted differences are as large as the observed.
+
+    Phipson & Smyth, 2010, *Permutation p-values should never be zero*. A permutation without a value counts as large.
+    """
+    differences = np.abs(_rounded(permuted))
+    smaller = int(np.count_nonzero(differences < np.abs(_rounded(observed))))
+    return (differences.size - smaller + 1) / (differences.size + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values adjusted for their number, in the order given.
+
+    Holm, 1979: the i-th smallest of m (from 0) is multiplied by m − i, is never smaller than the one before it, and
+    never above 1.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def _stream(purpose: str, key: str) -> np.random.PCG64:
+    digest = hashlib.sha256(f"{purpose}|{key}".encode()).digest()
+    return np.random.PCG64(int.from_bytes(digest, "little"))
+
+
+def _words(stream: np.random.PCG64, rows: int, words_per_row: int) -> NDArray[np.uint64]:
+    """Return raw bits `(rows, words_per_row)`, little-endian; whole words a row, so that no block splits a word."""
+    return stream.random_raw(rows * words_per_row).astype("<u8", copy=False).reshape(rows, words_per_row)
+
+
+def _units(clusters: Codes | None, n: int) -> int:
+    return n if clusters is None else int(clusters.max(initial=-1)) + 1
+
+
+def _spread(counts: Weights, clusters: Codes | None) -> Weights:
+    return counts if clusters is None else counts.take(clusters, axis=1)
+
+
+def _blocks(n: int, total: int) -> Iterator[int]:
+    """Yield the number of rows of each block."""
+    rows = max(1, _BLOCK // max(n, 1))
+    for start in range(0, total, rows):
+        yield min(rows, total - start)
+
+
+def _numbered_blocks(n: int, total: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the row numbers of each block as a column."""
+    start = 0
+    for rows in _blocks(n, total):
+        yield np.arange(start, start + rows)[:, None]
+        start += rows
+
+
+def _rounded(values: ArrayLike) -> NDArray[np.float64]:
+    # Adding 0 turns −0.0 into 0.0, so that equal values have equal bytes.
+    return np.asarray(np.rint(np.asarray(values, dtype=np.float64) * 10**DECIMALS) / 10**DECIMALS + 0.0)
+
+
+def _sorted_values(draws: ArrayLike) -> NDArray[np.float64]:
+    rounded = _rounded(draws)
+    values = np.sort(rounded[~np.isnan(rounded)])
+    if not len(values):
+        raise UndefinedMetric(f"no interval: not one of {rounded.size} resamples has a value")
+    return values
+
+
+def _between(values: NDArray[np.float64], lower: float, upper: float, n_draws: int) -> Interval:
+    n = len(values)
+    # The ranks are rounded first: (1 − 0.9) / 2 · 1000 is 49.99… in binary.
+    low = math.floor(round((n + 1) * lower, 6))
+    high = math.ceil(round((n + 1) * upper, 6))
+    return Interval(float(values[max(low, 1) - 1]), float(values[min(high, n) - 1]), n_draws - n)
+
+
+def _acceleration(jackknife: ArrayLike) -> float:
+    values = _rounded(jackknife)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return 0.0
+    mean = math.fsum(values) / len(values)
+    deviations = [mean - value for value in values.tolist()]
+    squares = math.fsum(d * d for d in deviations)
+    return math.fsum(d * d * d for d in deviations) / (6 * squares * math.sqrt(squares)) if squares else 0.0
