@@ -1,0 +1,58 @@
+"""What every test may ask for: real data if this machine has them, the sample corpus, and a machine that is cut off."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Return the folder of real corpora and their expected values; skip, by name, where there is none."""
+    folder = os.environ.get("MERBENCH_TEST_DATA")
+    if not folder:
+        pytest.skip("real data: MERBENCH_TEST_DATA names no folder")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the session a data home of its own, so that no test reads or writes the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("MERBENCH_HOME", str(home))
+        patch.delenv("MERBENCH_TRACKS", raising=False)
+        patch.delenv("MERBENCH_BASELINES", raising=False)
+        patch.setenv("NO_COLOR", "1")
+        patch.setenv("COLUMNS", "120")
+        yield home
+
+
+@pytest.fixture(scope="session")
+def sample_home(data_home: Path) -> Path:
+    """Return the session's data home with the sample corpus built in it."""
+    from merbench.corpus import open_corpus
+
+    open_corpus("sample")
+    return data_home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Refuse every connection that leaves this machine."""
+    connect = socket.socket.connect
+
+    def connect_locally(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else None
+        if host not in (None, "localhost", "127.0.0.1", "::1"):
+            raise RuntimeError(f"a test reached for the network: {address}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_locally)
+        yield
