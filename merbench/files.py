@@ -7,10 +7,12 @@ Conventions:
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import pickle
+import shutil
 import stat
 import sys
 import tempfile
@@ -50,7 +52,25 @@ def verify_digest(path: Path, expected: str) -> None:
     """Raise `IntegrityError` when the bytes of `path` do not have the SHA-256 `expected`."""
     if not path.is_file():
         raise IntegrityError(f"{path}: the file is recorded but not there")
-    found = sha256_file(path)
+    _require_digest(path, sha256_file(path), expected)
+
+
+def read_verified(path: Path, expected: str) -> bytes:
+    """Return the bytes of `path`; raise `IntegrityError` when they do not have the SHA-256 `expected`.
+
+    What is checked is what is returned: the file is read once.
+    """
+    if not path.is_file():
+        raise IntegrityError(f"{path}: the file is recorded but not there")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    _require_digest(path, sha256_bytes(data), expected)
+    return data
+
+
+def _require_digest(path: Path, found: str, expected: str) -> None:
     if found != expected:
         raise IntegrityError(f"{path}: the file changed: sha256 {found[:12]}…, recorded {expected[:12]}…")
 
@@ -86,28 +106,76 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that takes its place when the block ends without an error.
 
-    `path` must not exist, or be an empty folder.
+    `path` must not exist, or be an empty folder, unless `replace` says that what stands there goes.
     """
-    import shutil
-
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not replace and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise OutputError(f"{path}: is there already")
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
         try:
             yield beside
             beside.chmod(0o777 & ~_umask())
-            if path.exists():
-                path.rmdir()
-            beside.rename(path)
+            if replace and path.exists():
+                _replace_folder(path, beside)
+            else:
+                if path.exists():
+                    path.rmdir()
+                beside.rename(path)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise _output_error(path, error) from error
+
+
+def _replace_folder(path: Path, beside: Path) -> None:
+    """Rename `beside` to `path`; what stood there is moved aside first, and comes back when the rename fails."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
+    try:
+        path.replace(aside / path.name)
+        try:
+            beside.rename(path)
+        except OSError:
+            (aside / path.name).replace(path)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; another process that asks for it waits until then.
+
+    The operating system frees the lock of a process that ends in any way; the empty file stays.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise _output_error(path, error) from error
+    with file:
+        _lock(file.fileno())
+        yield
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        while True:
+            try:
+                return msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+            except OSError as error:  # it gives up after ten seconds
+                if error.errno != errno.EDEADLOCK:
+                    raise
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _umask() -> int:
@@ -131,7 +199,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write `text` as UTF-8 with `\\n` line ends, as `write_bytes` does."""
+    """Write `text` as UTF-8 with its line ends as they are, as `write_bytes` does."""
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -189,13 +257,39 @@ def read_pickled_npy(data: bytes) -> Any:
     try:
         version = np.lib.format.read_magic(file)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = reader(file)
+        shape, _, dtype = reader(file)
+        if not dtype.hasobject:
+            return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        array = np.asarray(restricted_unpickle(file), dtype=object).reshape(shape)
     except ValueError as error:
         raise UsageError(f"not an .npy file: {error}") from error
-    if not dtype.hasobject:
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    array = np.asarray(restricted_unpickle(file), dtype=object).reshape(shape, order="F" if fortran else "C")
     return array.item() if shape == () else array
+
+
+def read_pickled_npz(path: Path, max_bytes: int = 256 << 20) -> dict[str, Any]:
+    """Return the members of an `.npz` file by name, each read by `read_pickled_npy`.
+
+    Raises:
+        UsageError: not a readable archive; a member that would unpack to more than `max_bytes`; a pickle
+            that asks for more than plain values.
+    """
+    import zipfile
+    import zlib
+
+    members: dict[str, Any] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                where = f"{path}, member '{info.filename}'"
+                if info.file_size > max_bytes:
+                    raise UsageError(f"{where}: unpacks to {info.file_size:,} bytes; allowed are {max_bytes:,}")
+                try:
+                    members[info.filename.removesuffix(".npy")] = read_pickled_npy(archive.read(info))
+                except UsageError as error:
+                    raise UsageError(f"{where}: {error}") from error
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UsageError(f"{path}: cannot be read as an NPZ archive: {error}") from error
+    return members
 
 
 def shipped_folder(plural: str) -> Path:
