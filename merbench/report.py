@@ -11,7 +11,8 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import TYPE_CHECKING, Literal
 
 from merbench.errors import Problem, UsageError
 
@@ -154,7 +155,8 @@ class ScoreReport:
             return self
         n = self.counts["candidates"]
         signature = "|".join(
-            part for part in self.signature.replace(f"|n:{self.counts['scored']}|", f"|n:{n}|").split("|")
+            part
+            for part in self.signature.replace(f"|n:{self.counts['scored']}|", f"|n:{n}|").split("|")
             if not part.startswith(("ci:", "bs:", "cluster:", "bootstrap_seed:"))
         )
         return replace(
@@ -167,7 +169,7 @@ class ScoreReport:
             confusions=(),
             groups=(),
             uncertainty=None,
-            warnings=tuple(warning for warning in self.warnings if warning.code.startswith("W2")),
+            warnings=tuple(warning for warning in self.warnings if not warning.code.startswith("W7")),
         )
 
     def to_json(self) -> str:
@@ -220,7 +222,9 @@ class ScoreReport:
 
     def notes(self) -> list[str]:
         """Return the lines under the tables: counts, interval, warnings, signature."""
-        counts = ", ".join(f"{self.counts[key]:,} {key.replace('_', ' ')}" for key in _COUNT_ORDER if key in self.counts)
+        counts = ", ".join(
+            f"{self.counts[key]:,} {key.replace('_', ' ')}" for key in _COUNT_ORDER if key in self.counts
+        )
         lines = [counts]
         if self.formula:
             lines.append(f"overall = {self.formula}")
@@ -253,20 +257,13 @@ class ScoreReport:
 
     def to_html(self) -> str:
         """Return one self-contained HTML page, names escaped, no network needed."""
-        heading = html.escape(self.heading)
-        return (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{heading}</title>\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<style>{_STYLE}</style></head>\n<body>{self._repr_html_()}</body></html>\n"
-        )
+        return page_html(self.heading, self._repr_html_())
 
     def _repr_html_(self) -> str:
-        tables = "\n".join(table.to_html() for table in self.tables())
-        notes = "\n".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
-        return f"<section><h2>{html.escape(self.heading)}</h2>\n{tables}\n<ul>\n{notes}\n</ul></section>"
+        return section_html(self.heading, self.tables(), self.notes())
 
     def _number(self, value: float | None) -> str:
-        return "–" if value is None else f"{value:.{self.decimals}f}"
+        return "–" if value is None else f"{displayed(value, self.decimals):f}"
 
     def _interval(self, low: float | None, high: float | None) -> str:
         return "" if low is None or high is None else f"[{self._number(low)}, {self._number(high)}]"
@@ -348,19 +345,20 @@ _STYLE = (
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """A headed table of strings; the first column is text, the others align right."""
+    """A headed table of strings; the first `n_text` columns are text, the others align right."""
 
     title: str
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+    n_text: int = 1
 
-    def to_text(self) -> str:
-        """Return aligned columns, two spaces apart."""
+    def to_text(self, align: Literal["left", "right"] = "right") -> str:
+        """Return aligned columns, two spaces apart; `align` holds for those that are not text."""
         lines = [self.head, *self.rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
         text = [
             "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
+                cell.ljust(width) if i < self.n_text or align == "left" else cell.rjust(width)
                 for i, (cell, width) in enumerate(zip(line, widths, strict=True))
             ).rstrip()
             for line in lines
@@ -371,14 +369,16 @@ class ReportTable:
         """Return a GitHub table, cells escaped."""
         lines = [self.head, *self.rows]
         text = ["| " + " | ".join(escape_markdown(cell) for cell in line) + " |" for line in lines]
-        text.insert(1, "|" + "---|" + "---:|" * (len(self.head) - 1))
+        text.insert(1, "|" + "---|" * self.n_text + "---:|" * (len(self.head) - self.n_text))
         return "\n".join([*([f"**{escape_markdown(self.title)}**", ""] if self.title else []), *text])
 
     def to_html(self) -> str:
         """Return an HTML table, cells escaped."""
         caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.head)
-        body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
+        body = "\n".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
+        )
         return f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
 
 
@@ -386,6 +386,161 @@ def _without_empty_columns(table: ReportTable) -> ReportTable:
     kept = [i for i in range(len(table.head)) if any(row[i] for row in table.rows)]
     return replace(
         table, head=tuple(table.head[i] for i in kept), rows=[tuple(row[i] for i in kept) for row in table.rows]
+    )
+
+
+_EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
+
+
+def displayed(value: float, decimals: int) -> Decimal:
+    """Return a finite value as it is shown, and compared in a ranking: half to even on its shortest decimal form.
+
+    Negative zero is shown, and compared, as zero.
+    """
+    rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), context=_EXACT)
+    return rounded if rounded else rounded.copy_abs()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The paired difference a - b of two systems on one metric.
+
+    Attributes:
+        a: name of the first system.
+        b: name of the second.
+        key: key of the metric.
+        name: its short name.
+        value_a: the plain value of the first.
+        value_b: the plain value of the second.
+        difference: value_a - value_b.
+        low: lower end of the interval of the difference.
+        high: upper end.
+        p: two-sided p of the paired permutation test.
+        p_holm: the same, adjusted by Holm over the pairs of this metric.
+        higher_is_better: the direction of improvement.
+    """
+
+    a: str
+    b: str
+    key: str
+    name: str
+    value_a: float
+    value_b: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Paired differences between systems on one track.
+
+    Attributes:
+        track: id and version.
+        title: the track's title.
+        split: name of the split.
+        synthetic: whether the corpus is the synthetic sample.
+        signature: what must be equal for two values to be comparable.
+        n_permutations: how many the test drew.
+        uncertainty: how the intervals were made.
+        differences: one per metric and pair.
+        warnings: what a reader must know.
+        decimals: how many are shown.
+    """
+
+    track: str
+    title: str
+    split: str
+    synthetic: bool
+    signature: str
+    n_permutations: int
+    uncertainty: Uncertainty
+    differences: tuple[Difference, ...]
+    warnings: tuple[Problem, ...] = ()
+    decimals: int = 4
+
+    def to_json(self) -> str:
+        """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
+        content = {"schema": "merbench.comparison/1", **asdict(self)}
+        return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per metric and pair, as a pandas data frame."""
+        import pandas as pd
+
+        names = [item.name for item in fields(Difference)]
+        return pd.DataFrame([asdict(row) for row in self.differences], columns=names)
+
+    @property
+    def heading(self) -> str:
+        """The first line of every form."""
+        sample = " · synthetic sample" if self.synthetic else ""
+        return f"{self.title} ({self.track}, split {self.split}){sample}"
+
+    def tables(self) -> list[ReportTable]:
+        """Return one headed table of strings per metric, for every renderer."""
+        head = ("a", "b", "value a", "value b", "a - b", f"{self.uncertainty.level:.0%} interval", "p", "p (Holm)")
+        tables = []
+        for key in dict.fromkeys(row.key for row in self.differences):
+            chosen = [row for row in self.differences if row.key == key]
+            better = "higher" if chosen[0].higher_is_better else "lower"
+            d = self.decimals
+            rows = [
+                (
+                    row.a,
+                    row.b,
+                    f"{row.value_a:.{d}f}",
+                    f"{row.value_b:.{d}f}",
+                    f"{row.difference:+.{d}f}",
+                    f"[{row.low:+.{d}f}, {row.high:+.{d}f}]",
+                    f"{row.p:.4f}",
+                    f"{row.p_holm:.4f}",
+                )
+                for row in chosen
+            ]
+            tables.append(ReportTable(f"{chosen[0].name} ({better} is better)", head, rows))
+        return tables
+
+    def notes(self) -> list[str]:
+        """Return the lines under the tables."""
+        test = f"p: paired permutation test, two-sided, {self.n_permutations:,} permutations; Holm over the pairs of a metric"
+        return [test, *(str(warning) for warning in self.warnings), f"signature: {self.signature}"]
+
+    def to_text(self) -> str:
+        """Return the comparison as plain aligned text."""
+        blocks = [self.heading, *(table.to_text() for table in self.tables()), "\n".join(self.notes())]
+        return "\n\n".join(blocks) + "\n"
+
+    def to_markdown(self) -> str:
+        """Return the comparison as GitHub Markdown, names escaped."""
+        notes = "\n".join(f"* {escape_markdown(note)}" for note in self.notes())
+        blocks = [f"## {escape_markdown(self.heading)}", *(table.to_markdown() for table in self.tables()), notes]
+        return "\n\n".join(blocks) + "\n"
+
+    def _repr_html_(self) -> str:
+        return section_html(self.heading, self.tables(), self.notes())
+
+    def to_html(self) -> str:
+        """Return one self-contained HTML page, names escaped, no network needed."""
+        return page_html(self.heading, self._repr_html_())
+
+
+def section_html(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
+    """Return a heading, tables and notes as one HTML section."""
+    items = "\n".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    body = "\n".join(table.to_html() for table in tables)
+    return f"<section><h2>{html.escape(heading)}</h2>\n{body}\n<ul>\n{items}\n</ul></section>"
+
+
+def page_html(title: str, body: str) -> str:
+    """Return one self-contained HTML page around a body; no network is needed to show it."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{_STYLE}</style></head>\n<body>{body}</body></html>\n"
     )
 
 
