@@ -300,7 +300,7 @@ def shipped_folder(plural: str) -> Path:
 
 
 def search_folders(noun: str) -> list[Path]:
-    """Return where declarations of one noun (`"track"`, `"baseline"`) are looked for: `$MERBENCH_<PLURAL>`, then shipped."""
+    """Return where a `"track"` or `"baseline"` is looked for: `$MERBENCH_TRACKS` / `$MERBENCH_BASELINES`, then shipped."""
     named = os.environ.get(f"MERBENCH_{noun.upper()}S", "")
     return [Path(part).expanduser() for part in named.split(os.pathsep) if part] + [shipped_folder(f"{noun}s")]
 
@@ -327,7 +327,9 @@ def find_folder(noun: str, name_or_path: str | Path) -> Path:
     name = str(name_or_path)
     if path.is_dir() and len(path.parts) > 1:
         raise UsageError(f"{path}: there is no {file_name} in this folder")
-    found = [place / name for place in search_folders(noun) if len(path.parts) == 1 and (place / name / file_name).is_file()]
+    found = [
+        place / name for place in search_folders(noun) if len(path.parts) == 1 and (place / name / file_name).is_file()
+    ]
     if len({folder.resolve() for folder in found}) > 1:
         raise UsageError(f"{noun} '{name}' is found twice: {' and '.join(str(folder) for folder in found)}")
     if not found:

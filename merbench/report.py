@@ -231,9 +231,8 @@ class ScoreReport:
         if self.uncertainty is not None:
             made = self.uncertainty
             unit = "samples" if made.cluster is None else f"{made.n_clusters:,} clusters of '{made.cluster}'"
-            lines.append(
-                f"{made.level:.0%} intervals: {made.method}, {made.n_resamples:,} Poisson resamples of {unit}, seed {made.seed}"
-            )
+            drawn = f"{made.n_resamples:,} Poisson resamples of {unit}, seed {made.seed}"
+            lines.append(f"{made.level:.0%} intervals: {made.method}, {drawn}")
         lines += [str(warning) for warning in self.warnings]
         lines.append(f"signature: {self.signature}")
         return lines
@@ -335,7 +334,8 @@ class ScoreReport:
 _COUNT_ORDER = ("candidates", "scored", "rows", "extra", "missing", "out_of_vocabulary")
 
 _STYLE = (
-    ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}"
+    ":root{color-scheme:light dark}"
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}"
     "table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;font-weight:600;padding:.3rem 0}"
     "th,td{padding:.25rem .75rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);"
     "text-align:right;font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left}"
@@ -506,8 +506,12 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """Return the lines under the tables."""
-        test = f"p: paired permutation test, two-sided, {self.n_permutations:,} permutations; Holm over the pairs of a metric"
-        return [test, *(str(warning) for warning in self.warnings), f"signature: {self.signature}"]
+        test = f"p: paired permutation test, two-sided, {self.n_permutations:,} permutations"
+        return [
+            f"{test}; Holm over the pairs of a metric",
+            *(str(warning) for warning in self.warnings),
+            f"signature: {self.signature}",
+        ]
 
     def to_text(self) -> str:
         """Return the comparison as plain aligned text."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from merbench.corruptions import check_parameters
 from merbench.errors import DeclarationError, Problem, did_you_mean, listed
@@ -387,19 +387,28 @@ def _metric_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not isinstance(name, str) or not isinstance(target, str):
             continue
         if target not in targets:
-            yield f"{place}.target", f"'{target}' is not a target of this track ({', '.join(targets)}){did_you_mean(target, targets)}"
+            yield (
+                f"{place}.target",
+                f"'{target}' is not a target of this track ({', '.join(targets)}){did_you_mean(target, targets)}",
+            )
         kind = _table(targets.get(target)).get("type")
         fitting = [known for known in METRICS if METRICS[known].target == kind]
         if name not in METRICS:
-            yield f"{place}.name", f"no metric named '{name}'{did_you_mean(name, METRICS)}; for {kind} targets: {', '.join(fitting)}"
+            yield (
+                f"{place}.name",
+                f"no metric named '{name}'{did_you_mean(name, METRICS)}; for {kind} targets: {', '.join(fitting)}",
+            )
             continue
         metric = METRICS[name]
         if kind in ("categorical", "continuous") and metric.target != kind:
-            yield f"{place}.name", f"'{name}' scores {metric.target} targets and '{target}' is {kind}; allowed: {', '.join(fitting)}"
+            yield (
+                f"{place}.name",
+                f"'{name}' scores {metric.target} targets and '{target}' is {kind}; allowed: {', '.join(fitting)}",
+            )
         weight = spec.get("weight")
         if isinstance(weight, (int, float)) and weight * (1 if metric.higher_is_better else -1) <= 0:
-            better = "higher" if metric.higher_is_better else "lower"
-            yield f"{place}.weight", f"{weight}: a {better} {name} is better, so its weight must be {'above' if metric.higher_is_better else 'below'} 0"
+            better, side = ("higher", "above") if metric.higher_is_better else ("lower", "below")
+            yield f"{place}.weight", f"{weight}: a {better} {name} is better, so its weight must be {side} 0"
         parameters = {key: value for key, value in spec.items() if key not in ("name", "target", "weight")}
         yield from _parameter_problems(place, metric, parameters, _table(targets.get(target)))
         key = json.dumps(spec, sort_keys=True, default=str)
@@ -414,7 +423,10 @@ def _parameter_problems(
     for key, value in parameters.items():
         if key not in metric.parameters:
             allowed = ["name", "target", "weight", *metric.parameters]
-            yield f"{place}.{key}", f"is not a parameter of {metric.name}; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}"
+            yield (
+                f"{place}.{key}",
+                f"is not a parameter of {metric.name}; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}",
+            )
         elif key == "label":
             labels = [str(label) for label in target.get("labels", ())]
             if value not in labels:
@@ -464,7 +476,10 @@ def _corruption_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"corruptions[{index}]", message
         step = str(spec.get("step") or name)
         if step in steps:
-            yield f"corruptions[{index}]", f"step '{step}' is taken by corruptions[{steps[step]}]; give it another 'step'"
+            yield (
+                f"corruptions[{index}]",
+                f"step '{step}' is taken by corruptions[{steps[step]}]; give it another 'step'",
+            )
         steps.setdefault(step, index)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from merbench.corpus.folder import Corpus, open_corpus
 from numpy.typing import NDArray
 
-from merbench.corpus.folder import Corpus, open_corpus
 from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
 from merbench.files import sha256_bytes
 from merbench.track import CategoricalTarget, Track
@@ -94,9 +94,10 @@ class Candidates:
         complete = np.logical_and.reduce([column.to_numpy() for column in held])
         partial = np.logical_or.reduce([column.to_numpy() for column in held]) & ~complete
         if partial.any():
+            ids = self.ids.filter(pa.array(partial)).to_pylist()
             raise UsageError(
-                f"{int(partial.sum()):,} of {len(self):,} samples of split '{self.split}' hold a reference for some of "
-                f"{listed(list(self.track.targets))} and not for all: {listed(self.ids.filter(pa.array(partial)).to_pylist())}"
+                f"{len(ids):,} of {len(self):,} samples of split '{self.split}' hold a reference for some of "
+                f"{listed(list(self.track.targets))} and not for all: {listed(ids)}"
             )
         index = np.flatnonzero(complete).astype(np.int64)
         if not len(index):

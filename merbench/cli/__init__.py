@@ -1,0 +1,80 @@
+"""The command line: every command parses, calls one room, prints; heavy imports stand inside the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from merbench.cli import scoring, tracks
+from merbench.errors import MerbenchError, OutputError, UsageError
+
+app = typer.Typer(
+    name="merbench",
+    help="Benchmarks and challenges for multimodal emotion recognition: declare, check, score, rank.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+scoring.add_commands(app)
+tracks.add_commands(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with the exit code that the error tree of `merbench.errors` states."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; a message goes to stderr, a traceback only for a bug."""
+    try:
+        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        _forget_standard_output()
+        return 0
+    except MerbenchError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        if not _is_standard_output(error):
+            return _bug()
+        _forget_standard_output()
+        print(f"standard output: cannot be written: {error.strerror}", file=sys.stderr)
+        return OutputError.exit_code
+    except Exception as error:
+        return _usage(error) if hasattr(error, "format_message") else _bug()
+
+
+def _usage(error: Any) -> int:
+    """Show what the parser says of wrong arguments; its base class is not part of typer's public names."""
+    error.show()
+    return UsageError.exit_code
+
+
+def _bug() -> int:
+    import traceback
+
+    traceback.print_exc()
+    print("this is a bug in merbench; please report it with the lines above", file=sys.stderr)
+    return MerbenchError.exit_code
+
+
+def _is_standard_output(error: OSError) -> bool:
+    """Whether an error without a file name came from printing: no room, or no way, to write."""
+    import errno
+
+    return error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG)
+
+
+def _forget_standard_output() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush does not fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,177 @@
+"""`merbench score`, `merbench validate` and `merbench compare`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class ReportFormat(StrEnum):
+    """Forms of a report."""
+
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+    html = "html"
+
+
+class ProblemFormat(StrEnum):
+    """Forms of a list of problems."""
+
+    text = "text"
+    json = "json"
+    github = "github"
+
+
+class Method(StrEnum):
+    """Interval methods."""
+
+    percentile = "percentile"
+    bca = "bca"
+
+
+TrackArgument = Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")]
+FileArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help="Submission: CSV, TSV, Parquet, JSONL, NPZ; - for standard input.")
+]
+SplitOption = Annotated[str, typer.Option(help="Split of the track.")]
+FormatOption = Annotated[ReportFormat, typer.Option("--format", help="Form of the report.")]
+OutputOption = Annotated[str, typer.Option("--output", "-o", help="Where to write; - is standard output.")]
+LevelOption = Annotated[float | None, typer.Option(help="Level of the intervals; the track declares the default.")]
+ResamplesOption = Annotated[int | None, typer.Option(help="Number of bootstrap draws; the track declares the default.")]
+ClusterOption = Annotated[
+    str | None, typer.Option(help="Corpus column whose samples are drawn together, e.g. speaker; none: one by one.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draws.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("score")(score)
+    app.command("validate")(validate)
+    app.command("compare")(compare)
+
+
+def score(
+    track: TrackArgument,
+    file: FileArgument,
+    split: SplitOption = "test",
+    form: FormatOption = ReportFormat.table,
+    output: OutputOption = "-",
+    by: Annotated[list[str] | None, typer.Option(help="Corpus column to break the scores down by; repeatable.")] = None,
+    intervals: Annotated[bool, typer.Option("--intervals/--no-intervals", help="Resample for intervals.")] = True,
+    method: Annotated[Method | None, typer.Option(help="Interval method; the track declares the default.")] = None,
+    level: LevelOption = None,
+    resamples: ResamplesOption = None,
+    cluster: ClusterOption = None,
+    seed: SeedOption = 0,
+    public: Annotated[
+        bool, typer.Option("--public", help="Show only what participants may see of a split with a hidden subset.")
+    ] = False,
+) -> None:
+    """Score a submission, with intervals."""
+    from merbench.errors import problem_list
+    from merbench.scoring import score as score_submission
+
+    report = score_submission(
+        track,
+        file,
+        split=split,
+        intervals=intervals,
+        method=method.value if method else None,
+        level=level,
+        n_resamples=resamples,
+        cluster=cluster,
+        seed=seed,
+        by=by or [],
+    )
+    report = report.public() if public else report
+    rendered = {
+        ReportFormat.table: report.to_text,
+        ReportFormat.json: report.to_json,
+        ReportFormat.markdown: report.to_markdown,
+        ReportFormat.html: report.to_html,
+    }[form]()
+    if report.warnings and (form is not ReportFormat.table or output != "-"):
+        print(problem_list(file, report.warnings), file=sys.stderr)
+    _write(output, rendered)
+
+
+def validate(
+    track: TrackArgument,
+    file: FileArgument,
+    split: SplitOption = "test",
+    form: Annotated[ProblemFormat, typer.Option("--format", help="Form of the list of problems.")] = ProblemFormat.text,
+) -> None:
+    """Check a submission exactly as `score` does, without references."""
+    from merbench.submission import read_submission
+
+    from merbench.corpus.candidates import open_candidates
+    from merbench.errors import InvalidSubmission, github_annotations, problem_list, problems_json
+    from merbench.track import load_track
+
+    candidates = open_candidates(load_track(track), split)
+    try:
+        submission = read_submission(file, candidates)
+    except InvalidSubmission as error:
+        if form is ProblemFormat.text:
+            raise
+        render = problems_json if form is ProblemFormat.json else github_annotations
+        sys.stdout.write(render(error.where, error.problems))
+        raise typer.Exit(error.exit_code) from None
+    if form is ProblemFormat.json:
+        sys.stdout.write(problems_json(file, submission.warnings))
+        return
+    if form is ProblemFormat.github:
+        sys.stdout.write(github_annotations(file, submission.warnings))
+    elif submission.warnings:
+        print(problem_list(file, submission.warnings), file=sys.stderr)
+    extra = f", {submission.n_extra:,} extra ids ignored" if submission.n_extra else ""
+    print(f"{file}: valid for {candidates.track.key}, split {split}: {len(candidates):,} candidates{extra}")
+
+
+def compare(
+    track: TrackArgument,
+    files: Annotated[list[str], typer.Argument(metavar="FILE FILE…", help="Two submissions or more.")],
+    split: SplitOption = "test",
+    form: FormatOption = ReportFormat.table,
+    output: OutputOption = "-",
+    level: LevelOption = None,
+    resamples: ResamplesOption = None,
+    permutations: Annotated[int, typer.Option(min=100, max=10_000_000, help="Draws of the permutation test.")] = 10_000,
+    cluster: ClusterOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Compare submissions: paired differences with intervals, permutation p, Holm over the pairs."""
+    from merbench.scoring import compare as compare_submissions
+
+    comparison = compare_submissions(
+        track,
+        files,
+        split=split,
+        n_permutations=permutations,
+        level=level,
+        n_resamples=resamples,
+        cluster=cluster,
+        seed=seed,
+    )
+    rendered = {
+        ReportFormat.table: comparison.to_text,
+        ReportFormat.json: comparison.to_json,
+        ReportFormat.markdown: comparison.to_markdown,
+        ReportFormat.html: comparison.to_html,
+    }[form]()
+    _write(output, rendered)
+
+
+def _write(output: str, text: str) -> None:
+    if output == "-":
+        sys.stdout.write(text)
+        return
+    from merbench.files import write_text
+
+    write_text(Path(output), text)

@@ -1,0 +1,146 @@
+"""`merbench tracks`, `merbench describe` and `merbench init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from merbench.corpus.candidates import Candidates
+    from merbench.track import Target, Track
+
+EXAMPLE_ROWS = 3
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("tracks")(tracks)
+    app.command("describe")(describe)
+    app.command("init")(init)
+
+
+def tracks() -> None:
+    """List the tracks that are found by name."""
+    from merbench.report import ReportTable
+    from merbench.track import list_tracks
+
+    rows = [
+        (track.id, track.version, track.corpus, track.formula or track.ranking.by[0], track.title)
+        for track in list_tracks()
+    ]
+    print(ReportTable("", ("track", "version", "corpus", "score", "title"), rows).to_text(align="left"))
+
+
+def describe(
+    track: Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")],
+    split: Annotated[str, typer.Option(help="Split of the track.")] = "test",
+    template: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a CSV with every candidate and placeholder answers.")
+    ] = None,
+) -> None:
+    """Show what a track predicts, on which data, how it is scored, and what a submission looks like."""
+    from merbench.corpus.candidates import open_candidates
+    from merbench.errors import IntegrityError, UsageError
+    from merbench.files import write_text
+    from merbench.track import load_track
+
+    declared = load_track(track)
+    if template is not None:
+        candidates = open_candidates(declared, split)
+        write_text(template, _submission_text(declared, candidates.ids.to_pylist()))
+        print(f"{template}: {len(candidates):,} candidates of {declared.key}, split {split}, with placeholder answers")
+        return
+    try:
+        found: Candidates | None = open_candidates(declared, split)
+        missing = ""
+    except (UsageError, IntegrityError) as error:
+        found, missing = None, str(error)
+    print(_description(declared, split, found, missing))
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="TRACK", help="Folder to make; its name becomes the track's id.")],
+    corpus: Annotated[str, typer.Option(help="Corpus of the data home whose targets and splits to declare.")] = "",
+) -> None:
+    """Write a commented track.toml and a card for one's own data."""
+    from merbench.starting import write_starting_track
+
+    for path in write_starting_track(folder, corpus):
+        print(f"wrote {path}")
+    print(f"next: edit them, then `merbench describe {folder}`")
+
+
+def _description(track: Track, split: str, candidates: Candidates | None, missing: str) -> str:
+    from merbench.errors import listed
+
+    lines = [f"{track.title} ({track.key})"]
+    if track.source:
+        lines.append(f"source: {track.source}")
+    lines += ["", "targets"]
+    lines += [f"  {name}: {_target_line(target)}" for name, target in track.targets.items()]
+    lines += [
+        "",
+        f"data: corpus {track.corpus}" + (", a synthetic sample" if candidates and candidates.corpus.synthetic else ""),
+    ]
+    for name, declared in track.splits.items():
+        hidden = ", a hidden part of it is scored" if declared.hidden else ""
+        lines.append(f"  {name}: split '{declared.source}' of the corpus{hidden}")
+    if candidates is not None:
+        lines.append(f"  candidates of split {split}: {len(candidates):,}")
+        lines.append(f"  features: {listed(list(candidates.corpus.features), 20) or 'none'}")
+    else:
+        lines.append(f"  not at hand: {missing}")
+    for step in track.corruptions:
+        values = ", ".join(f"{key} = {value}" for key, value in step.parameters.items())
+        lines.append(f"  damage to the test split: {step.step_name} ({values}), seed {track.seed}")
+    lines += ["", "metrics"]
+    for spec in track.metrics:
+        direction = "higher is better" if spec.metric.higher_is_better else "lower is better"
+        weight = "" if spec.weight is None else f", weight {spec.weight:g}"
+        lines.append(f"  {spec.key}: {spec.metric.formula} ({direction}{weight})")
+    if track.formula:
+        lines.append(f"  overall = {track.formula}")
+    lines.append(f"  ranked by {', then '.join(track.ranking.by)}, at {track.ranking.decimals} decimals")
+    rules = track.submission
+    lines += ["", "submission: CSV, TSV, Parquet, JSONL or NPZ, one row per candidate"]
+    lines.append(f"  id column '{rules.id}', then {listed(list(track.targets), 20)}")
+    lines.append("  a categorical target may come as one column p_<label> per label instead")
+    ids_rule = f"extra ids: {_EXTRA[rules.extra_ids]}; missing ids: {_MISSING[rules.missing_ids]}"
+    lines.append(f"  largest file {rules.max_bytes:,} bytes; {ids_rule}")
+    ids = candidates.ids.to_pylist()[:EXAMPLE_ROWS] if candidates else [f"sample_{i}" for i in range(EXAMPLE_ROWS)]
+    lines += ["", *(f"  {line}" for line in _submission_text(track, ids).splitlines())]
+    return "\n".join(lines)
+
+
+_EXTRA = {"error": "an error", "allow": "counted and ignored"}
+_MISSING = {"error": "an error", "wrong": "a wrong answer"}
+
+
+def _target_line(target: Target) -> str:
+    if target.type == "categorical":
+        aliases = ", ".join(f"{alias} = {label}" for alias, label in target.aliases.items())
+        outside = "an error" if target.out_of_vocabulary == "error" else "a wrong answer"
+        text = f"one of {', '.join(target.labels)}; any other answer is {outside}"
+        return f"{text}; also read: {aliases}" if aliases else text
+    return "a number" if target.range is None else f"a number in [{target.range[0]:g}, {target.range[1]:g}]"
+
+
+def _submission_text(track: Track, ids: list[str]) -> str:
+    """Return a CSV submission with placeholder answers: labels in turn, the middle of a range."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([track.submission.id, *track.targets])
+    for row, sample_id in enumerate(ids):
+        writer.writerow([sample_id, *(_placeholder(target, row) for target in track.targets.values())])
+    return text.getvalue()
+
+
+def _placeholder(target: Target, row: int) -> str | float:
+    if target.type == "categorical":
+        return target.labels[row % len(target.labels)]
+    return 0.0 if target.range is None else sum(target.range) / 2
