@@ -8,7 +8,8 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -240,6 +241,35 @@ def compare(
     )
 
 
+def mean_intervals(runs: Sequence[Submission], how: Resampling) -> dict[str, Interval]:
+    """Return the intervals, by key, of the mean value of several runs of one system, under weights they share."""
+    candidates, pairs = runs[0].candidates, [scored_pair(run) for run in runs]
+    clusters, stream = _clusters(candidates, how), stream_name(candidates, how.seed)
+    draws = _mean([bootstrap(pair, how, clusters, stream)[0] for pair in pairs])
+    values = [_plain(pair, _confusions(pair, _ones(pair))) for pair in pairs]
+    plain = {key: math.fsum(value[key] for value in values) / len(values) for key in values[0]}
+    bounds = _bounds(draws, how, plain, lambda: _mean([_jackknifed(pair, clusters) for pair in pairs]))
+    return {key: bounds[key] for key in plain}
+
+
+def mean_difference_p(
+    a: Sequence[Submission], b: Sequence[Submission], key: str, how: Resampling, n_permutations: int
+) -> float:
+    """Return the two-sided p of the paired permutation test between the mean values of two systems' runs.
+
+    Run i of one system exchanges its predictions with run i of the other, for the same samples in all runs; the runs of
+    the system with fewer of them come round again. With one run each this is the p of `compare`.
+    """
+    candidates = a[0].candidates
+    clusters, stream = _clusters(candidates, how), stream_name(candidates, how.seed)
+    rounds = range(math.lcm(len(a), len(b)))
+    pairs = [(scored_pair(a[i % len(a)]), scored_pair(b[i % len(b)])) for i in rounds]
+    permuted = _mean([permuted_differences(*pair, n_permutations, clusters, stream) for pair in pairs])
+    plain = [[_plain(run, _confusions(run, _ones(run)))[key] for run in pair] for pair in pairs]
+    observed = math.fsum(first - second for first, second in plain) / len(plain)
+    return permutation_p(observed, permuted[key])
+
+
 def evaluate(pair: Pair, weights: NDArray[Any], confusions: Mapping[str, NDArray[Any]] | None = None) -> Draws:
     """Return `(b,)` values under `(b, n)` weights of every key: the metrics, and `overall` where weights declare it.
 
@@ -446,15 +476,31 @@ def _intervals(
     if how is None:
         return [{} for _ in range(1 + len(selections))]
     draws, *selected = bootstrap(pair, how, clusters, stream, selections)
-    bounds = [{key: percentile_interval(values, how.level) for key, values in draws.items()}]
-    if how.method == "bca":
-        left_out = _joined([evaluate(pair, masks) for masks in jackknife_weights(pair.n, clusters=clusters)])
-        bounds[0].update({key: bca_interval(draws[key], how.level, plain[key], left_out[key]) for key in plain})
+    bounds = [_bounds(draws, how, plain, lambda: _jackknifed(pair, clusters))]
     for values in selected:
         # A group without the needed classes has no value under any weights, and so no interval.
         held = {key: column for key, column in values.items() if not np.isnan(column).all()}
         bounds.append({key: percentile_interval(column, how.level) for key, column in held.items()})
     return bounds
+
+
+def _bounds(
+    draws: Draws, how: Resampling, plain: Mapping[str, float], jackknife: Callable[[], Draws]
+) -> dict[str, Interval]:
+    """Return the interval of every key; BCa ones where the method asks for them, but for classes."""
+    bounds = {key: percentile_interval(values, how.level) for key, values in draws.items()}
+    if how.method == "bca":
+        left_out = jackknife()
+        bounds.update({key: bca_interval(draws[key], how.level, plain[key], left_out[key]) for key in plain})
+    return bounds
+
+
+def _jackknifed(pair: Pair, clusters: Codes | None) -> Draws:
+    return _joined([evaluate(pair, masks) for masks in jackknife_weights(pair.n, clusters=clusters)])
+
+
+def _mean(runs: Sequence[Draws]) -> Draws:
+    return {key: sum((run[key] for run in runs), np.zeros(len(runs[0][key]))) / len(runs) for key in runs[0]}
 
 
 def _scores(track: Track, plain: Mapping[str, float], bounds: Mapping[str, Interval]) -> Iterator[Score]:
