@@ -18,8 +18,9 @@ The tree, with the exit code each branch ends a command with::
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 EXAMPLES_SHOWN = 5
@@ -96,6 +97,34 @@ def problem_list(where: str, problems: Sequence[Problem]) -> str:
     noun = "warning" if problems and all(p.is_warning for p in problems) else "problem"
     total = sum(problem.count for problem in problems)
     return "\n".join([f"{where}: {plural(total, noun)}", *(f"  {problem}" for problem in problems)])
+
+
+def problems_json(where: str, problems: Sequence[Problem]) -> str:
+    """Return the JSON form: `schema`, `where`, `valid`, and `problems` with every field and its `severity`."""
+    items = [{**asdict(problem), "severity": "warning" if problem.is_warning else "error"} for problem in problems]
+    valid = all(problem.is_warning for problem in problems)
+    content = {"schema": "merbench.problems/1", "where": where, "valid": valid, "problems": items}
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=2) + "\n"
+
+
+def github_annotations(where: str, problems: Sequence[Problem]) -> str:
+    """Return one GitHub workflow command per problem, shown beside the line it is about; empty without problems."""
+    return "".join(f"{_github_command(where, problem)}\n" for problem in problems)
+
+
+def _github_command(where: str, problem: Problem) -> str:
+    properties = {"file": where, "line": problem.line, "title": problem.code}
+    given = ",".join(f"{key}={_github_property(str(value))}" for key, value in properties.items() if value is not None)
+    text = f"{problem.column}: {problem.message}" if problem.column else problem.message
+    return f"::{'warning' if problem.is_warning else 'error'} {given}::{_github_text(text)}"
+
+
+def _github_text(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _github_property(text: str) -> str:
+    return _github_text(text).replace(":", "%3A").replace(",", "%2C")
 
 
 class MerbenchError(Exception):
