@@ -1,0 +1,239 @@
+"""Declarations: what a track says, and every way in which it can say it wrong."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from merbench.errors import DeclarationError, UnknownName, UsageError
+from merbench.track import list_tracks, load_track, parse_track
+
+TRACK = """
+id = "my-track"
+version = "1.0"
+title = "Mine"
+corpus = "./corpus"
+seed = 7
+
+[splits]
+train = "train"
+test = { source = "test2", hidden = true }
+
+[targets.discrete]
+type = "categorical"
+labels = ["neutral", "angry", "happy"]
+aliases = { anger = "angry" }
+
+[targets.valence]
+type = "continuous"
+range = [-5.0, 5.0]
+
+[[metrics]]
+name = "weighted_f1"
+target = "discrete"
+weight = 1
+
+[[metrics]]
+name = "mse"
+target = "valence"
+weight = -0.25
+
+[[metrics]]
+name = "ccc"
+target = "valence"
+
+[[metrics]]
+name = "f1"
+target = "discrete"
+label = "happy"
+
+[ranking]
+by = ["overall", "weighted_f1"]
+"""
+
+
+def raw(**changes: Any) -> dict[str, Any]:
+    """Return the track's tables with top-level keys replaced (None: left out)."""
+    tables = {**tomllib.loads(TRACK), **changes}
+    return {key: value for key, value in tables.items() if value is not None}
+
+
+def problems(tables: dict[str, Any], folder: str = "my-track") -> list[str]:
+    """Return the problems of a declaration as `key path: message`, in the order they are told."""
+    with pytest.raises(DeclarationError) as caught:
+        parse_track(tables, Path(folder))
+    return [f"{problem.column}: {problem.message}" for problem in caught.value.problems]
+
+
+def test_a_track_says_what_it_declares() -> None:
+    track = parse_track(raw(), Path("my-track"))
+    assert track.key == "my-track@1.0"
+    assert track.formula == "weighted_f1 - 0.25 * mse"
+    assert [spec.key for spec in track.metrics] == [
+        "weighted_f1(discrete)",
+        "mse(valence)",
+        "ccc(valence,form=population)",
+        "f1(discrete,label=happy)",
+    ]
+    assert track.splits["test"].hidden and not track.splits["train"].hidden
+    assert track.submission.id == "sample_id"
+
+
+def test_a_track_is_frozen() -> None:
+    track = parse_track(raw(), Path("my-track"))
+    with pytest.raises(ValueError, match="frozen"):
+        track.seed = 1  # type: ignore[misc]
+
+
+def test_the_fingerprint_follows_content_and_nothing_else() -> None:
+    one = parse_track(raw(), Path("my-track"))
+    assert parse_track(raw(), Path("elsewhere/my-track")).fingerprint == one.fingerprint
+    assert parse_track(raw(superseded_by="other"), Path("my-track")).fingerprint == one.fingerprint
+    assert parse_track(raw(seed=8), Path("my-track")).fingerprint != one.fingerprint
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "my-track"
+    folder.mkdir()
+    text = TRACK.replace('type = "continuous"', 'type = "continuos"').replace("seed = 7", "sead = 7")
+    text = text.replace('name = "mse"', 'name = "msee"').replace('"overall", "weighted_f1"', '"overall", "weigthed_f1"')
+    (folder / "track.toml").write_text(text)
+    with pytest.raises(DeclarationError) as caught:
+        load_track(folder)
+    assert caught.value.exit_code == 2
+    assert str(caught.value) == "\n".join(
+        [
+            f"{folder / 'track.toml'}: 4 problems",
+            "  E207  targets.valence.type: 'continuos' is not a target type; allowed: categorical, continuous;"
+            " did you mean 'continuous'?",
+            "  E207  sead: is not a known key; allowed: id, version, title, source, family, year, modalities, corpus, seed,"
+            " superseded_by, splits, targets, metrics, corruptions, ranking, submission, intervals; did you mean 'seed'?",
+            "  E207  metrics[1].name: no metric named 'msee'; did you mean 'mse'?",
+            "  E207  ranking.by[1]: 'weigthed_f1' is not a metric of this track; allowed: overall, weighted_f1, msee, ccc, f1;"
+            " did you mean 'weighted_f1'?",
+        ]
+    )
+
+
+@pytest.mark.parametrize("kind", ["label_set", "ranked", "multilabel", "preference", "scores", "segments", "text"])
+def test_later_target_types_are_refused_by_name(kind: str) -> None:
+    found = problems(raw(targets={"openset": {"type": kind}}, metrics=[], ranking={"by": ["overall"]}))
+    assert found[0] == (
+        f"targets.openset.type: '{kind}' is a target type that this version does not score yet;"
+        " it scores categorical, continuous"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": None}, "version: is missing"),
+        ({"version": "1"}, r"version: '1': string should match pattern '^\d+\.\d+$'"),
+        ({"id": "other"}, "id: 'other' is not the folder's name, 'my-track'; they must be equal"),
+        ({"seed": -1}, "seed: -1: input should be greater than or equal to 0"),
+        ({"seed": "7"}, "seed: '7': input should be a valid integer"),
+        ({"modalities": ["smell"]}, "modalities[0]: 'smell' is not one of audio, video, text"),
+        ({"splits": {"train": "train", "tst": "x"}}, "splits: there is no split 'test'; did you mean 'tst'?"),
+        ({"submission": {"extra_ids": "allowed"}}, "submission.extra_ids: 'allowed' is not one of error, allow; did you mean 'allow'?"),
+        ({"submission": {"missing_ids": "wrong"}}, "submission.missing_ids: 'wrong' has a meaning for categorical targets alone"),
+        ({"ranking": {"by": ["mae"]}}, "ranking.by[0]: 'mae' is not a metric of this track; allowed: overall, weighted_f1, mse, ccc, f1; did you mean 'mse'?"),
+        ({"intervals": {"method": "normal"}}, "intervals.method: 'normal' is not one of percentile, bca"),
+        ({"intervals": {"level": 95}}, "intervals.level: 95: input should be less than 1"),
+        ({"corruptions": [{"name": "feature_nose"}]}, "corruptions[0]: no corruption named 'feature_nose'"),
+        ({"corruptions": [{"name": "pyramid_blur", "factor": 3}]}, "corruptions[0]: factor"),
+        ({"corruptions": [{"name": "pyramid_blur", "factor": 2}] * 2}, "corruptions[1]: step 'pyramid_blur' is taken by corruptions[0]; give it another 'step'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_is_told_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
+    found = problems(raw(**changes))
+    assert any(text.startswith(message) for text in found), found
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ({"name": "mse", "target": "valense"}, "metrics[0].target: 'valense' is not a target of this track (discrete, valence); did you mean 'valence'?"),
+        ({"name": "mse", "target": "discrete"}, "metrics[0].name: 'mse' scores continuous targets and 'discrete' is categorical; allowed: "),
+        ({"name": "mse", "target": "valence", "weight": 0.25}, "metrics[0].weight: 0.25: a lower mse is better, so its weight must be below 0"),
+        ({"name": "accuracy", "target": "discrete", "weight": 0}, "metrics[0].weight: 0: a higher accuracy is better, so its weight must be above 0"),
+        ({"name": "ccc", "target": "valence", "from": "unbiased"}, "metrics[0].from: is not a parameter of ccc; allowed: name, target, weight, form; did you mean 'form'?"),
+        ({"name": "ccc", "target": "valence", "form": "biased"}, "metrics[0].form: 'biased': Input should be 'population' or 'unbiased'"),
+        ({"name": "f1", "target": "discrete"}, "metrics[0].label: is missing: f1 needs it"),
+        ({"name": "f1", "target": "discrete", "label": "hapy"}, "metrics[0].label: 'hapy' is not one of neutral, angry, happy; did you mean 'happy'?"),
+    ],
+)  # fmt: skip
+def test_a_wrong_metric_is_told_with_what_is_allowed(metric: dict[str, Any], message: str) -> None:
+    found = problems(raw(metrics=[metric]))
+    assert any(text.startswith(message) for text in found), found
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"labels": ["a", "b", "a"]}, "targets.discrete.labels: given twice: a"),
+        ({"labels": ["a", " b"]}, "targets.discrete.labels: ' b' is empty or has spaces around it"),
+        ({"labels": ["a"]}, "targets.discrete.labels: ['a']: tuple should have at least 2 items"),
+        ({"aliases": {"x": "y"}}, "targets.discrete.aliases.x: 'y' is not one of neutral, angry, happy"),
+        ({"aliases": {"happy": "angry"}}, "targets.discrete.aliases.happy: is a label itself"),
+    ],
+)
+def test_a_wrong_target_is_told(target: dict[str, Any], message: str) -> None:
+    tables = raw()
+    tables["targets"]["discrete"].update(target)
+    found = problems(tables)
+    assert any(text.startswith(message) for text in found), found
+
+
+def test_a_range_must_rise() -> None:
+    tables = raw()
+    tables["targets"]["valence"]["range"] = [5, -5]
+    assert problems(tables) == ["targets.valence.range: [5, -5]: the first number must be below the second"]
+
+
+def test_a_metric_given_twice_is_told() -> None:
+    tables = raw()
+    tables["metrics"].append(tables["metrics"][0])
+    assert "metrics[4]: the same as metrics[0]" in problems(tables)
+
+
+def test_a_file_that_is_not_toml_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "track.toml").write_text('id = "broken"\nid = "broken"\n')
+    with pytest.raises(DeclarationError, match="not a TOML file: Cannot overwrite a value"):
+        load_track(folder)
+
+
+def test_an_unknown_track_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="no track named 'mer-mulit'; did you mean 'mer-multi'\\?"):
+        load_track("mer-mulit")
+
+
+def test_a_folder_without_a_track_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no track.toml in this folder"):
+        load_track(tmp_path)
+
+
+def test_an_id_found_twice_names_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("one", "two"):
+        (tmp_path / place / "my-track").mkdir(parents=True)
+        (tmp_path / place / "my-track" / "track.toml").write_text(TRACK)
+    one, two = tmp_path / "one", tmp_path / "two"
+    monkeypatch.setenv("MERBENCH_TRACKS", str(one))
+    assert load_track("my-track").folder == one / "my-track"
+    monkeypatch.setenv("MERBENCH_TRACKS", f"{one}{os.pathsep}{two}")
+    with pytest.raises(UsageError) as caught:
+        load_track("my-track")
+    assert str(caught.value) == f"track 'my-track' is found twice: {one / 'my-track'} and {two / 'my-track'}"
+
+
+def test_every_shipped_track_loads() -> None:
+    assert {track.id for track in list_tracks()} >= {
+        "mer-multi", "mer-noise", "mer-semi", "mer2023-multi", "mer2023-noise", "mer2023-semi"
+    }  # fmt: skip
+    for track in list_tracks():
+        assert (track.folder / "README.md").is_file()
