@@ -42,7 +42,7 @@ bench: $(VENV)/.dev
 	@$(VENV)/bin/python benchmarks/run.py
 
 golden: $(VENV)/.dev
-	@$(VENV)/bin/python tests/golden/regenerate.py
+	@$(VENV)/bin/python tests/golden_values.py
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -38,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(project: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the wheel and the sdist, built from the project."""
     out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--sdist", "--outdir", str(out), str(project)]
+    command = [sys.executable, *"-m build --no-isolation --wheel --sdist --outdir".split(), str(out), str(project)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return {"wheel": next(out.glob("*.whl")), "sdist": next(out.glob("*.tar.gz"))}
@@ -97,7 +97,8 @@ def test_the_wheel_alone_finds_its_tracks_and_the_command(built: dict[str, Path]
         wheel.extractall(tmp_path / "site")
         entry_points = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
         assert "merbench = merbench.cli:main" in wheel.read(entry_points).decode()
-    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); from merbench.cli import main; main(['tracks'])"
+    site = str(tmp_path / "site")
+    code = f"import sys; sys.path.insert(0, {site!r}); from merbench.cli import main; main(['tracks'])"
     environment = {**os.environ, "MERBENCH_HOME": str(tmp_path / "home")}
     command = [sys.executable, "-I", "-c", code]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -1,0 +1,96 @@
+"""Reports and fingerprints are what they were, and `make golden` moves no number without a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from golden_values import (
+    GOLDEN,
+    changed_fingerprints,
+    fingerprints,
+    moved_numbers,
+    report,
+    sample_tracks,
+    update,
+    with_reason,
+)
+
+from merbench.track import list_tracks
+
+CHANGELOG = (
+    "# Changelog\n\n## [Unreleased]\n\n### Added\n\n- A thing.\n\n## [0.1.0] - 2026-01-01\n\n### Added\n\n- All.\n"
+)
+
+
+@pytest.mark.parametrize("track", sample_tracks())
+def test_the_report_of_a_fixed_submission_has_the_same_bytes(track: str, sample_home: Path, tmp_path: Path) -> None:
+    assert report(track, tmp_path) == (GOLDEN / "reports" / f"{track}.json").read_text(encoding="utf-8")
+
+
+def test_no_recorded_track_version_changed() -> None:
+    recorded = (GOLDEN / "fingerprints.json").read_text(encoding="utf-8")
+    assert changed_fingerprints(recorded, fingerprints(list_tracks())) == []
+
+
+def test_every_track_version_is_recorded() -> None:
+    recorded = json.loads((GOLDEN / "fingerprints.json").read_text(encoding="utf-8"))
+    assert set(recorded) >= {track.key for track in list_tracks()}
+
+
+def test_a_number_may_move_by_rounding_alone() -> None:
+    old = json.dumps({"a": [0.5, 1.0], "name": "x", "flag": True})
+    assert moved_numbers("r.json", old, json.dumps({"a": [0.5 + 5e-13, 1.0], "name": "y", "flag": False})) == []
+    assert moved_numbers("r.json", old, json.dumps({"a": [0.5 + 5e-12, 1.0]})) == ["r.json a[0]: 0.5 -> 0.500000000005"]
+    assert moved_numbers("r.json", old, json.dumps({"a": [0.5]})) == ["r.json a[1]: 1.0 -> gone"]
+    assert moved_numbers("r.json", old, json.dumps({"a": [0.5, 1.0, 7.0]})) == []
+
+
+def test_a_number_in_a_transcript_may_not_move_where_the_words_stay() -> None:
+    old = "$ score\nmse  0.5241  [0.4, 0.6]\n"
+    assert moved_numbers("t.txt", old, "$ score\nmse  0.5242  [0.4, 0.6]\n") == ["t.txt $ score: 0.5241 -> 0.5242"]
+    assert moved_numbers("t.txt", old, "$ score\nerror  0.6\n") == []
+
+
+def test_a_recorded_fingerprint_changes_only_with_the_version() -> None:
+    old = json.dumps({"a@1.0": "f1", "b@1.0": "f2"})
+    assert changed_fingerprints(old, json.dumps({"a@1.0": "f1", "b@1.0": "f2", "b@1.1": "f3"})) == []
+    changed, gone = changed_fingerprints(old, json.dumps({"a@1.0": "other"}))
+    assert changed.startswith("a@1.0: its declaration changed; raise the track's version")
+    assert gone.startswith("b@1.0: its declaration is gone;")
+
+
+def test_a_reason_goes_under_its_heading_in_the_unreleased_version() -> None:
+    once = with_reason(CHANGELOG, "first")
+    assert "- A thing.\n\n### Scores change\n\n- first\n\n## [0.1.0]" in once
+    assert "### Scores change\n\n- second\n- first\n\n## [0.1.0]" in with_reason(once, "second")
+    assert with_reason("## [Unreleased]\n", "first") == "## [Unreleased]\n\n### Scores change\n\n- first\n"
+
+
+def test_make_golden_refuses_a_moved_number_without_a_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden, changelog = tmp_path / "golden", tmp_path / "CHANGELOG.md"
+    changelog.write_text(CHANGELOG, encoding="utf-8")
+    first = {"fingerprints.json": "{}", "reports/a.json": '{"mse": 1.0}'}
+    assert update(golden, first, changelog, "") == 0
+    moved = {"fingerprints.json": '{"a@1.0": "f"}', "reports/a.json": '{"mse": 1.5}'}
+
+    assert update(golden, moved, changelog, "") == 1
+    assert "reports/a.json mse: 1.0 -> 1.5" in capsys.readouterr().err
+    assert (golden / "reports/a.json").read_text(encoding="utf-8") == '{"mse": 1.0}'
+    assert (golden / "fingerprints.json").read_text(encoding="utf-8") == "{}"
+    assert changelog.read_text(encoding="utf-8") == CHANGELOG
+
+    assert update(golden, moved, changelog, "MSE counts twice.") == 0
+    assert (golden / "reports/a.json").read_text(encoding="utf-8") == '{"mse": 1.5}'
+    assert "### Scores change\n\n- MSE counts twice.\n" in changelog.read_text(encoding="utf-8")
+
+
+def test_make_golden_never_changes_a_recorded_fingerprint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changelog = tmp_path / "CHANGELOG.md"
+    assert update(tmp_path, {"fingerprints.json": '{"a@1.0": "f"}'}, changelog, "") == 0
+    assert update(tmp_path, {"fingerprints.json": '{"a@1.0": "g"}'}, changelog, "because") == 1
+    assert "a@1.0: its declaration changed" in capsys.readouterr().err
+    assert (tmp_path / "fingerprints.json").read_text(encoding="utf-8") == '{"a@1.0": "f"}'

@@ -1,0 +1,45 @@
+"""The command line prints what it printed: every golden transcript is run again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from golden_values import TRANSCRIPTS
+from transcripts import Step, console_blocks, replay, run, steps
+
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="transcripts: there is no bash")
+
+
+@needs_bash
+@pytest.mark.parametrize("path", sorted(TRANSCRIPTS.glob("*.txt")), ids=lambda path: path.stem)
+def test_a_transcript_is_printed_again(path: Path, sample_home: Path, tmp_path: Path) -> None:
+    recorded = path.read_text(encoding="utf-8")
+    assert replay(recorded, tmp_path, sample_home) == recorded
+
+
+@needs_bash
+def test_output_and_exit_code_are_recorded(tmp_path: Path) -> None:
+    assert run("echo out; echo err >&2; exit 3", tmp_path, tmp_path) == "out\nerr\n[exit 3]\n"
+    assert run("true", tmp_path, tmp_path) == ""
+
+
+def test_a_transcript_is_split_at_its_commands() -> None:
+    found = list(steps("$ one\na $ b\n$ two\n$ three\nc\n[exit 1]\n"))
+    assert found == [Step("one", "a $ b\n"), Step("two", ""), Step("three", "c\n[exit 1]\n")]
+
+
+def test_an_elision_stands_for_any_lines_and_for_nothing_else() -> None:
+    expected = Step("x", "first\n...\nlast\n")
+    assert expected.matches("first\nlast\n")
+    assert expected.matches("first\nsecond\nthird\nlast\n")
+    assert not expected.matches("first\nsecond\n")
+    assert not expected.matches("zero\nfirst\nlast\n")
+
+
+def test_only_blocks_marked_console_are_commands() -> None:
+    assert console_blocks("```console\n$ a\n```\n\n```toml\n$ b\n```\n```console\n$ c\nd\n```\n") == [
+        "$ a\n",
+        "$ c\nd\n",
+    ]
