@@ -1,0 +1,69 @@
+"""A seed, a step and a sample id go in; numbers come out that are the same on every machine and for any sample order.
+
+Conventions:
+    rng: a `numpy.random.PCG64`, of which only the raw 64-bit words are used: NumPy promises those across
+    versions, but not what the methods of its `Generator` make of them. No number passes through `exp`, `log` or
+    their kin after it is drawn, because those differ between CPU kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.files import sha256_bytes
+
+NORMAL_UNIT = 1 / 4096
+"""The grid on which normal draws lie."""
+
+_SLICES = 1 << 16
+
+
+def generator(seed: int, step: str, sample_id: str) -> np.random.PCG64:
+    """Return the generator of one sample for one step, from the SHA-256 of all three."""
+    digest = sha256_bytes("\0".join((str(seed), step, sample_id)).encode())
+    return np.random.PCG64(int(digest, 16))
+
+
+def uniforms(rng: np.random.PCG64, n: int) -> NDArray[np.float64]:
+    """Return `n` draws from [0, 1), multiples of 2⁻⁵³, one word each."""
+    words: NDArray[np.uint64] = rng.random_raw(n)
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def normals(rng: np.random.PCG64, n: int) -> NDArray[np.int64]:
+    """Return `n` standard normal draws as integers in units of `NORMAL_UNIT`, four to a word."""
+    words: NDArray[np.uint64] = rng.random_raw(-(-n // 4))
+    slices: NDArray[np.uint16] = words.astype("<u8").view("<u2")[:n]
+    return normal_quantiles()[slices]
+
+
+@cache
+def normal_quantiles() -> NDArray[np.int64]:
+    """Return the normal quantiles at the middles of 65,536 equal slices of [0, 1], in units of `NORMAL_UNIT`."""
+    quantile = NormalDist().inv_cdf
+    upper = [round(quantile(0.5 + (i + 0.5) / _SLICES) / NORMAL_UNIT) for i in range(_SLICES // 2)]
+    return np.array([-value for value in reversed(upper)] + upper)
+
+
+def draw(value: Any, rng: np.random.PCG64) -> Any:
+    """Return a plain value as it is, or one draw from a distribution.
+
+    Args:
+        value: a plain value, or one of `{"choice": [...]}`, `{"integers": [low, high]}` (both inclusive) and
+            `{"uniform": [low, high]}`, already checked. A distribution takes one word of `rng`, a plain value none.
+        rng: the generator of the sample and step.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    ((kind, values),) = value.items()
+    u = float(uniforms(rng, 1)[0])
+    if kind == "choice":
+        return values[int(u * len(values))]
+    low, high = values
+    return low + int(u * (high - low + 1)) if kind == "integers" else low + u * (high - low)

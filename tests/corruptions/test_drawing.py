@@ -1,0 +1,78 @@
+"""Draws: the same on every machine, for any order of samples, and distributed as they should be."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from merbench.corruptions.drawing import NORMAL_UNIT, draw, generator, normal_quantiles, normals, uniforms
+
+ALL_SLICES = 1 << 16
+
+
+def test_the_generator_comes_from_the_sha_256_of_seed_step_and_sample() -> None:
+    digest = hashlib.sha256(b"2023\0feature_noise\0sample_00000007").digest()
+    expected = np.random.PCG64(int.from_bytes(digest, "big")).random_raw(5)
+    assert generator(2023, "feature_noise", "sample_00000007").random_raw(5).tolist() == expected.tolist()
+
+
+def test_each_of_seed_step_and_sample_matters() -> None:
+    keys = [(0, "a", "b"), (1, "a", "b"), (0, "b", "a"), (0, "a", "c"), (0, "", "ab"), (0, "ab", "")]
+    assert len({generator(*key).random_raw() for key in keys}) == len(keys)
+
+
+def test_raw_words_are_those_numpy_promises() -> None:
+    words = generator(2023, "feature_noise", "sample_00000007").random_raw(2).tolist()
+    assert words == [5957837261637929884, 7486441481538741987]
+
+
+def test_uniforms_are_the_upper_53_bits() -> None:
+    words = generator(1, "x", "y").random_raw(100).tolist()
+    assert uniforms(generator(1, "x", "y"), 100).tolist() == [(word >> 11) / 2**53 for word in words]
+
+
+def test_normal_quantiles_are_those_of_scipy() -> None:
+    expected = stats.norm.ppf((np.arange(ALL_SLICES) + 0.5) / ALL_SLICES)
+    assert np.abs(normal_quantiles() * NORMAL_UNIT - expected).max() <= NORMAL_UNIT / 2 + 1e-9
+
+
+def test_normal_quantiles_are_the_same_on_every_machine() -> None:
+    digest = hashlib.sha256(normal_quantiles().astype("<i4").tobytes()).hexdigest()
+    assert digest == "65adb44855f8b71385141d120e46bcbbe7ab553ca422fa6c389f204db6da226b"
+
+
+def test_four_normals_come_from_one_word_lowest_bits_first() -> None:
+    word = generator(3, "x", "y").random_raw()
+    table = normal_quantiles()
+    expected = [table[(word >> shift) & 0xFFFF] for shift in (0, 16, 32, 48)]
+    assert normals(generator(3, "x", "y"), 4).tolist() == expected
+    assert normals(generator(3, "x", "y"), 3).tolist() == expected[:3]
+
+
+def test_normals_are_normal() -> None:
+    sample = normals(generator(4, "x", "y"), 100_000) * NORMAL_UNIT
+    assert stats.kstest(sample, "norm").pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"),
+    [
+        ({"choice": ["a", "b"]}, {"a", "b"}),
+        ({"integers": [-1, 1]}, {-1, 0, 1}),
+        ({"integers": [7, 7]}, {7}),
+    ],
+)
+def test_draws_stay_within_the_declared_values(value: object, allowed: set[object]) -> None:
+    rng = generator(5, "x", "y")
+    assert {draw(value, rng) for _ in range(200)} == allowed
+
+
+def test_uniform_draws_stay_within_their_bounds() -> None:
+    rng = generator(6, "x", "y")
+    drawn = [draw({"uniform": [5, 10]}, rng) for _ in range(2000)]
+    assert stats.kstest(drawn, stats.uniform(5, 5).cdf).pvalue > 0.01
+    assert min(drawn) >= 5
+    assert max(drawn) <= 10
