@@ -104,7 +104,7 @@ def problems_json(where: str, problems: Sequence[Problem]) -> str:
     items = [{**asdict(problem), "severity": "warning" if problem.is_warning else "error"} for problem in problems]
     valid = all(problem.is_warning for problem in problems)
     content = {"schema": "merbench.problems/1", "where": where, "valid": valid, "problems": items}
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
 def github_annotations(where: str, problems: Sequence[Problem]) -> str:
