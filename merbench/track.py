@@ -392,12 +392,10 @@ def _metric_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 f"'{target}' is not a target of this track ({', '.join(targets)}){did_you_mean(target, targets)}",
             )
         kind = _table(targets.get(target)).get("type")
-        fitting = [known for known in METRICS if METRICS[known].target == kind]
+        fitting = [option for option in METRICS if METRICS[option].target == kind]
         if name not in METRICS:
-            yield (
-                f"{place}.name",
-                f"no metric named '{name}'{did_you_mean(name, METRICS)}; for {kind} targets: {', '.join(fitting)}",
-            )
+            known = f"; for {kind} targets: {', '.join(fitting)}" if fitting else ""
+            yield f"{place}.name", f"no metric named '{name}'{known}{did_you_mean(name, fitting or METRICS)}"
             continue
         metric = METRICS[name]
         if kind in ("categorical", "continuous") and metric.target != kind:
