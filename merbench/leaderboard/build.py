@@ -1,0 +1,288 @@
+"""A track and a folder of submissions go in, the track's `Board` comes out, computed from the predictions.
+
+Conventions:
+    What a board shows of a split with a hidden part depends on the released scores alone: no intervals, no tests.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.errors import DeclarationError, IntegrityError, InvalidSubmission, Problem, UndefinedMetric
+from merbench.files import sha256_file
+from merbench.leaderboard.board import Board, BoardScore, Gap, Row, alpha
+from merbench.leaderboard.cache import Cache, code_digest
+from merbench.leaderboard.entry import Entry, InvalidEntry, read_entry, run_folders
+from merbench.leaderboard.ranking import RankingKey, places
+from merbench.report import Score, ScoreReport
+from merbench.resampling import DECIMALS, holm
+from merbench.scoring import mean_difference_p, mean_intervals, resampling_of, score
+from merbench.submission import Submission, read_submission
+from merbench.track import Track
+
+N_PERMUTATIONS = 10_000
+"""Draws of the paired permutation test of every row against the best one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A valid entry with its scores.
+
+    Attributes:
+        entry: the entry.
+        digest: SHA-256 of the file of predictions.
+        report: what the board may show of its scores.
+    """
+
+    entry: Entry
+    digest: str
+    report: ScoreReport
+
+    @property
+    def order(self) -> tuple[datetime, str, str]:
+        """What decides between two runs that exclude each other: the time received, then the digest."""
+        return self.entry.received, self.digest, self.entry.place
+
+
+def build_board(track: Track, submissions: Path, cache: Cache) -> Board:
+    """Return the board of a track from the entries in `submissions/<track>/`.
+
+    Raises:
+        WithheldReference: the references are not held here.
+        UnknownName: the corpus is not in the data home.
+        IntegrityError: the corpus changed, or rows of different signatures would share the table.
+    """
+    bench = _Bench(open_candidates(track), cache)
+    valid, invalid = _scored_entries(bench, submissions)
+    runs, excluded = without_duplicates(valid)
+    systems = _systems(runs)
+    rows = [_row(bench, system) for system in systems.values()]
+    keys = [RankingKey(name, rows[0].score(name).higher_is_better) for name in track.ranking.by] if rows else []
+    placed = places(rows, keys, track.ranking.decimals)
+    ordered = [replace(place.row, rank=place.rank) for place in placed]
+    return Board(
+        track=track.key,
+        title=track.title,
+        corpus=bench.candidates.corpus.name,
+        split=bench.candidates.split,
+        synthetic=bench.candidates.corpus.synthetic,
+        hidden=bench.candidates.hidden,
+        signature=common_signature(runs),
+        formula=track.formula,
+        ranking=track.ranking.by,
+        decimals=track.ranking.decimals,
+        uncertainty=runs[0].report.uncertainty if runs else None,
+        n_permutations=N_PERMUTATIONS,
+        rows=tuple(_with_gaps(bench, ordered, systems)),
+        invalid=tuple(sorted([*invalid, *excluded], key=lambda entry: entry.place)),
+    )
+
+
+def without_duplicates(runs: Iterable[Run]) -> tuple[list[Run], list[InvalidEntry]]:
+    """Return the runs that stand, and those that a run received earlier excludes.
+
+    Runs of one system differ in seed, and at most one of them is selected.
+    """
+    standing: list[Run] = []
+    excluded: list[InvalidEntry] = []
+    for run in sorted(runs, key=lambda run: run.order):
+        card = run.entry.card
+        others = [o for o in standing if (o.entry.team, o.entry.card.system) == (run.entry.team, card.system)]
+        problems = [
+            Problem("E406", f"system '{card.system}' with {seed} is run '{other.entry.run}' already, received earlier")
+            for other in others
+            if other.entry.card.seed == card.seed
+            for seed in ["no seed" if card.seed is None else f"seed {card.seed}"]
+        ]
+        problems += [
+            Problem("E406", f"run '{other.entry.run}' of system '{card.system}' is selected already", column="selected")
+            for other in others
+            if other.entry.card.selected and card.selected
+        ]
+        if problems:
+            excluded.append(InvalidEntry(run.entry.place, tuple(problems)))
+        else:
+            standing.append(run)
+    return standing, excluded
+
+
+def common_signature(runs: Sequence[Run]) -> str:
+    """Return the signature that all runs share, empty without runs.
+
+    Raises:
+        IntegrityError: there are several; their results share no table.
+    """
+    first: dict[str, Run] = {}
+    for run in runs:
+        first.setdefault(run.report.signature, run)
+    if len(first) > 1:
+        named = "; ".join(f"{run.entry.place}: {signature}" for signature, run in first.items())
+        raise IntegrityError(f"results of different signatures share no table: {named}")
+    return next(iter(first), "")
+
+
+class _Bench:
+    """Scores the entries of one track: the candidates are opened once, what was computed before is remembered."""
+
+    def __init__(self, candidates: Candidates, cache: Cache) -> None:
+        self.candidates = candidates
+        self.cache = cache
+        self.how = resampling_of(candidates.track, None, None, None, None, 0)
+        self._read: dict[Path, Submission] = {}
+
+    @cached_property
+    def context(self) -> list[str]:
+        """What every result depends on beside the predictions; the references are read, not taken on trust."""
+        sources = {inspect.getsourcefile(spec.metric.function) for spec in self.candidates.track.metrics}
+        return [
+            code_digest(),
+            *sorted(sha256_file(Path(source)) for source in sources if source),
+            self.candidates.track.fingerprint,
+            self.candidates.split,
+            self.candidates.corpus.digest,
+            self.candidates.references.digest,
+            repr(self.how),
+        ]
+
+    def run(self, entry: Entry) -> Run:
+        """Return a run with its scores; raise `InvalidSubmission` or `UndefinedMetric`."""
+        digest = sha256_file(entry.submission)
+        key = ["report", entry.submission.name, digest, *self.context]
+        text = self.cache.remembered(key, lambda: score(self.candidates, self.read(entry)).to_json())
+        return Run(entry, digest, ScoreReport.from_json(text).public())
+
+    def read(self, entry: Entry) -> Submission:
+        """Return the predictions of an entry, read once."""
+        if entry.submission not in self._read:
+            self._read[entry.submission] = read_submission(entry.submission, self.candidates)
+        return self._read[entry.submission]
+
+    def mean_bounds(self, runs: Sequence[Run]) -> dict[str, list[float]]:
+        """Return the interval of every key for the mean of several runs."""
+        key = ["mean", *(run.digest for run in runs), *self.context]
+
+        def compute() -> dict[str, list[float]]:
+            found = mean_intervals([self.read(run.entry) for run in runs], self.how)
+            return {key: [interval.low, interval.high] for key, interval in found.items()}
+
+        bounds: dict[str, list[float]] = self.cache.remembered(key, compute)
+        return bounds
+
+    def p_value(self, runs: Sequence[Run], best: Sequence[Run], metric: str) -> float:
+        """Return the p of the difference between two systems under one key."""
+        digests = [*(run.digest for run in runs), "against", *(run.digest for run in best)]
+
+        def compute() -> float:
+            a, b = ([self.read(run.entry) for run in system] for system in (runs, best))
+            return mean_difference_p(a, b, metric, self.how, N_PERMUTATIONS)
+
+        p: float = self.cache.remembered(["p", metric, str(N_PERMUTATIONS), *digests, *self.context], compute)
+        return p
+
+
+def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[InvalidEntry]]:
+    track = bench.candidates.track
+    runs: list[Run] = []
+    invalid: list[InvalidEntry] = []
+    for folder in run_folders(submissions, track.id):
+        place = folder.relative_to(submissions).as_posix()
+        try:
+            entry = read_entry(submissions, folder)
+            place = entry.place
+            runs.append(bench.run(entry))
+        except (DeclarationError, InvalidSubmission) as error:
+            where = error.where if isinstance(error, DeclarationError) else place
+            invalid.append(InvalidEntry(where, error.problems))
+        except UndefinedMetric as error:
+            # The reason tells of the references, so a track that hides them keeps it.
+            reason = "a metric of the track has no value" if bench.candidates.hidden else str(error)
+            message = f"{reason}: an entry without a value cannot enter a ranking"
+            invalid.append(InvalidEntry(place, (Problem("E408", message),)))
+    return runs, invalid
+
+
+def _systems(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
+    """Return the runs that each system of each team is shown by: the selected one, else all, by seed."""
+    systems: dict[tuple[str, str], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: (run.entry.card.seed or 0, run.entry.run)):
+        systems.setdefault((run.entry.team, run.entry.card.system), []).append(run)
+    return {key: [run for run in found if run.entry.card.selected] or found for key, found in systems.items()}
+
+
+def _row(bench: _Bench, runs: Sequence[Run]) -> Row:
+    first, entries = runs[0].entry, [run.entry for run in runs]
+    return Row(
+        rank=None,
+        team=first.team,
+        team_name=first.card.team,
+        system=first.card.system,
+        title=first.card.title,
+        members=first.card.members,
+        paper=first.card.paper,
+        code=first.card.code,
+        external_data=tuple(dict.fromkeys(data for entry in entries for data in entry.card.external_data)),
+        runs=tuple(entry.run for entry in entries),
+        seeds=tuple(entry.card.seed for entry in entries),
+        received=max(entry.received for entry in entries),
+        ranks=all(entry.card.ranks for entry in entries),
+        digests=tuple(run.report.digests["submission"] for run in runs),
+        scores=tuple(_scores(bench, runs)),
+    )
+
+
+def _scores(bench: _Bench, runs: Sequence[Run]) -> Iterator[BoardScore]:
+    """Yield a row's scores: those of its run, or the means of its runs with their own intervals."""
+    alone = len(runs) == 1
+    bounds = {} if alone or runs[0].report.uncertainty is None else bench.mean_bounds(runs)
+    for number, item in enumerate(runs[0].report.scores):
+        values = [_value(run, run.report.scores[number]) for run in runs]
+        low, high = (item.low, item.high) if alone else bounds.get(item.key, (None, None))
+        yield BoardScore(
+            key=item.key,
+            name=item.name,
+            value=math.fsum(values) / len(values),
+            deviation=None if alone else statistics.stdev(values),
+            low=low,
+            high=high,
+            higher_is_better=item.higher_is_better,
+        )
+
+
+def _value(run: Run, item: Score) -> float:
+    if item.value is None:
+        raise UndefinedMetric(f"{run.entry.place}: {item.key} has no value, so it cannot enter a ranking")
+    return item.value
+
+
+def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: dict[tuple[str, str], list[Run]]) -> Iterator[Row]:
+    """Yield the rows with their distance to the best: the first that is ranked, else the first."""
+    if not ordered:
+        return
+    best = next((row for row in ordered if row.rank is not None), ordered[0])
+    name = bench.candidates.track.ranking.by[0]
+    others = [row for row in ordered if row is not best]
+    adjusted: list[tuple[float, float]] = []
+    uncertainty = systems[best.team, best.system][0].report.uncertainty
+    if uncertainty is not None:
+        champions = systems[best.team, best.system]
+        p_values = [bench.p_value(systems[row.team, row.system], champions, best.score(name).key) for row in others]
+        adjusted = list(zip(p_values, holm(p_values), strict=True))
+    remaining = iter(adjusted)
+    for row in ordered:
+        if row is best:
+            yield row
+            continue
+        value = round(row.score(name).value - best.score(name).value, DECIMALS)
+        if uncertainty is None:
+            yield replace(row, gap=Gap(value))
+            continue
+        p, p_holm = next(remaining)
+        yield replace(row, gap=Gap(value, p, p_holm, separable=p_holm < alpha(uncertainty)))

@@ -1,0 +1,232 @@
+"""A folder `submissions/<track>/<team>/<run>/` goes in, a checked `Entry` comes out, or all of its problems at once.
+
+Conventions:
+    A folder of submissions is data that strangers wrote: nothing in it is executed, nothing that is not a plain
+    folder or a regular file is opened, and names are shown only after they have been checked.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import tomllib
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationError
+
+from merbench.errors import DeclarationError, Problem, UsageError, listed
+from merbench.track import Declaration, declaration_problems
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}", re.ASCII)
+"""What a team's or a run's folder may be called."""
+
+MAX_CARD_BYTES = 65_536
+"""The largest `entry.toml` that is read."""
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_BIDIRECTIONAL_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_UNPRINTABLE = frozenset(("Cc", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+def _printable(text: str) -> str:
+    if text != text.strip():
+        raise ValueError("has spaces around it")
+    if any(unicodedata.category(letter) in _UNPRINTABLE or letter in _BIDIRECTIONAL_CONTROLS for letter in text):
+        raise ValueError("holds a control character; one line of printable text is allowed")
+    return text
+
+
+def _moment(value: Any) -> Any:
+    if isinstance(value, str):
+        if not _MOMENT.fullmatch(value):
+            raise ValueError("not a moment with an offset, such as 2026-01-31T12:00:00+08:00")
+        return datetime.fromisoformat(value.upper())
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError("has no offset; write it such as 2026-01-31T12:00:00+08:00")
+    return value
+
+
+Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+"""One line of printable text."""
+
+
+class EntryCard(Declaration):
+    """What an `entry.toml` tells about a submission.
+
+    Attributes:
+        title: one line that describes the run.
+        team: the team's name as it is shown; its identity is the folder's name.
+        members: who made it.
+        system: the system that made the predictions; runs of one system that differ in seed make one row.
+        seed: the seed of this run; None when nothing in the system is random.
+        paper: where the system is described, a link or a reference.
+        code: where its code is found.
+        external_data: data beyond the track's own that it learned from; an empty list says there is none.
+        received: when it was received, with an offset.
+        ranks: whether it takes part in the ranking; if not it is shown without a rank.
+        selected: whether this run alone stands for its system.
+    """
+
+    title: Line
+    team: Line
+    members: tuple[Line, ...] = Field(default=(), max_length=100, strict=False)
+    system: Line
+    seed: int | None = Field(default=None, ge=0)
+    paper: Line | None = None
+    code: Line | None = None
+    external_data: tuple[Line, ...] = Field(max_length=100, strict=False)
+    received: Annotated[AwareDatetime, BeforeValidator(_moment)]
+    ranks: bool = True
+    selected: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A submission with its card, found in a folder; its predictions have not been read yet.
+
+    Attributes:
+        track: name of the track's folder.
+        team: name of the team's folder.
+        run: name of the run's folder.
+        card: what `entry.toml` declares.
+        submission: the file of predictions.
+    """
+
+    track: str
+    team: str
+    run: str
+    card: EntryCard
+    submission: Path
+
+    @property
+    def place(self) -> str:
+        """The entry as it is named in messages: `<track>/<team>/<run>`."""
+        return f"{self.track}/{self.team}/{self.run}"
+
+    @property
+    def received(self) -> datetime:
+        """When it was received, in UTC."""
+        return self.card.received.astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class InvalidEntry:
+    """An entry that cannot be ranked, and why.
+
+    Attributes:
+        place: `<track>/<team>/<run>`.
+        problems: everything that is wrong with it.
+    """
+
+    place: str
+    problems: tuple[Problem, ...]
+
+
+def track_folders(submissions: Path) -> list[str]:
+    """Return the names of the tracks that a folder of submissions holds, sorted.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if not submissions.is_dir():
+        raise UsageError(f"{submissions}: there is no such folder of submissions")
+    return [folder.name for folder in _folders(submissions)]
+
+
+def run_folders(submissions: Path, track: str) -> list[Path]:
+    """Return the folders `<team>/<run>` of a track, sorted; links are returned too, to be refused by name."""
+    root = submissions / track
+    if not root.is_dir():
+        return []
+    return [run for team in _folders(root) for run in ([team] if team.is_symlink() else _folders(team))]
+
+
+def _folders(parent: Path) -> list[Path]:
+    """Return the folders in a folder, and the links; files beside them, and hidden names, are no entries."""
+    return sorted(p for p in parent.iterdir() if not p.name.startswith(".") and (p.is_symlink() or p.is_dir()))
+
+
+def read_entry(submissions: Path, folder: Path) -> Entry:
+    """Return the entry of a folder `<track>/<team>/<run>` below `submissions`; its predictions are not read.
+
+    Raises:
+        DeclarationError: the folder or its `entry.toml` has problems; all of them are listed.
+    """
+    parts = folder.relative_to(submissions).parts
+    place = "/".join(_shown(part) for part in parts)
+    problems = list(_place_problems(submissions, parts))
+    if problems:
+        raise DeclarationError(place, problems)
+    submission, problems = _submission_file(folder)
+    card, card_problems = _card(folder / "entry.toml")
+    if card is None or submission is None:
+        raise DeclarationError(place, [*card_problems, *problems])
+    track, team, run = parts
+    return Entry(track, team, run, card, submission)
+
+
+def _shown(name: str) -> str:
+    """Return a folder's name for a message, with everything that could move a cursor or forge a line escaped."""
+    return name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
+
+
+def _place_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem]:
+    if len(parts) != 3:
+        yield Problem("E403", "an entry is a folder <track>/<team>/<run>")
+    for noun, name in zip(("team", "run"), parts[1:], strict=False):
+        if not NAME.fullmatch(name):
+            allowed = "1 to 39 of a-z, 0-9 and -, the first one a letter or a digit"
+            yield Problem("E403", f"{noun} folder '{_shown(name)}': allowed are {allowed}")
+    path = submissions
+    for name in parts:
+        path /= name
+        if path.is_symlink():
+            yield Problem("E405", f"'{_shown(name)}' is a symbolic link; an entry is made of plain folders and files")
+        elif not path.is_dir():
+            yield Problem("E403", f"'{_shown(name)}' is not a folder")
+            return
+
+
+def _irregular(path: Path) -> Problem | None:
+    """Return what keeps a file from being opened: it is a link, a device or a pipe."""
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        return Problem("E405", f"'{_shown(path.name)}' is a symbolic link; an entry is made of plain folders and files")
+    if not stat.S_ISREG(mode):
+        return Problem("E405", f"'{_shown(path.name)}' is not a regular file")
+    return None
+
+
+def _submission_file(folder: Path) -> tuple[Path | None, list[Problem]]:
+    found = sorted(path for path in folder.iterdir() if path.name.startswith("submission."))
+    if len(found) != 1:
+        names = listed([_shown(path.name) for path in found])
+        message = f"one file 'submission.*' is needed, found {f'{len(found)}: {names}' if found else 'none'}"
+        return None, [Problem("E404", message)]
+    problem = _irregular(found[0])
+    return (None, [problem]) if problem else (found[0], [])
+
+
+def _card(path: Path) -> tuple[EntryCard | None, list[Problem]]:
+    try:
+        problem = _irregular(path)
+        if problem:
+            return None, [problem]
+        size = path.stat().st_size
+        if size > MAX_CARD_BYTES:
+            return None, [Problem("E401", f"entry.toml has {size:,} bytes; {MAX_CARD_BYTES:,} are allowed")]
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None, [Problem("E401", "there is no entry.toml")]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
+        return None, [Problem("E401", f"entry.toml is not a TOML file: {error}")]
+    try:
+        return EntryCard.model_validate(raw), []
+    except ValidationError as error:
+        found = declaration_problems(error, lambda location: list(EntryCard.model_fields))
+        return None, [replace(problem, code="E402") for problem in found]
