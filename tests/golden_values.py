@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from transcripts import replay, steps
 
-from merbench.corpus import open_corpus
+from merbench.corpus.folder import open_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.scoring import score
 from merbench.submission import read_submission

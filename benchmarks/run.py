@@ -1,0 +1,29 @@
+"""Every benchmark of this folder is run, one after the other, each in an interpreter of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+NOT_BENCHMARKS = {"run", "measuring"}
+
+
+def main() -> int:
+    """Run the benchmarks that are named, or all; return the worst exit code."""
+    found = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem not in NOT_BENCHMARKS}
+    names = sys.argv[1:] or list(found)
+    unknown = [name for name in names if name not in found]
+    if unknown:
+        print(f"no benchmark named {', '.join(unknown)}; there are {', '.join(found)}", file=sys.stderr)
+        return 2
+    codes = []
+    for name in names:
+        print(f"## {name}\n", flush=True)
+        codes.append(subprocess.run([sys.executable, str(found[name])], check=False).returncode)
+        print(flush=True)
+    return max(codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
