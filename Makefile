@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
 .PHONY: help demo test check bench golden clean
 
@@ -21,11 +21,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV), once; this takes a minute or two"
 	$(PIP) --editable '.[baselines]'
 	@touch $@
 
 # The extras `media` and `distributed` are left out: nothing in this version imports them, and they are large.
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV), once; this takes a minute or two"
 	$(PIP) --editable '.[baselines,site,dev]'
 	@touch $@ $(VENV)/.demo
 

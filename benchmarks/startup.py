@@ -73,9 +73,7 @@ def score_table(track: str, submission: str) -> str:
     times = race(
         {
             "merbench score": partial(interpreter, command("score", track, submission)),
-            "merbench score --no-intervals": partial(
-                interpreter, command("score", track, submission, "--no-intervals")
-            ),
+            "merbench score --no-intervals": partial(interpreter, plain),
             "an empty interpreter": partial(interpreter, "pass"),
         },
         rounds=ROUNDS,
