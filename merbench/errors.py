@@ -8,7 +8,8 @@ The tree, with the exit code each branch ends a command with::
     │   ├── MissingExtra            2  an optional dependency is not installed
     │   ├── WithheldReference       2  the references of a split are not held here
     │   ├── UndefinedMetric         2  a metric has no value on these data
-    │   └── DeclarationError        2  a TOML declaration has problems (all of them are listed)
+    │   ├── DeclarationError        2  a TOML declaration has problems (all of them are listed)
+    │   └── InvalidCorpus           2  tables or features for a corpus have problems (all of them are listed)
     ├── InvalidSubmission           1  a participant's file has problems (all of them are listed)
     ├── IntegrityError              3  a digest or signature does not match, a board is stale
     ├── PolicyError                 4  a rule of the challenge forbids it
@@ -19,9 +20,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+Item = TypeVar("Item")
 
 EXAMPLES_SHOWN = 5
 """How many examples of one kind of problem a message shows."""
@@ -90,6 +93,13 @@ class Problem:
     def __str__(self) -> str:
         place = self.place
         return f"{self.code}  {place}: {self.message}" if place else f"{self.code}  {self.message}"
+
+
+def examples(items: Sequence[Item], problem: Callable[[Item], Problem]) -> list[Problem]:
+    """Return the problems of the first items and one that counts the others, `… and 195 more`."""
+    shown = [problem(item) for item in items[:EXAMPLES_SHOWN]]
+    more = len(items) - len(shown)
+    return [*shown, Problem(shown[0].code, f"… and {more:,} more", column=shown[0].column, count=more)] if more else shown
 
 
 def problem_list(where: str, problems: Sequence[Problem]) -> str:
@@ -175,6 +185,10 @@ class _WithProblems(MerbenchError):
 
 class DeclarationError(_WithProblems, UsageError):
     """A TOML declaration (track, corpus, entry, baseline) has problems."""
+
+
+class InvalidCorpus(_WithProblems, UsageError):
+    """Tables or features that are to make a corpus have problems."""
 
 
 class InvalidSubmission(_WithProblems):

@@ -45,7 +45,7 @@ class Registry(Generic[T]):
         raise UnknownName(self.kind, name, self.names())
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names()
+        return name in self._items or name in self.names()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())

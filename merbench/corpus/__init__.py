@@ -1,0 +1,26 @@
+"""Corpora: folders of samples, references and features; importing this package registers every importer."""
+
+from merbench.corpus import mer2023
+from merbench.corpus.feature import Feature
+from merbench.corpus.folder import Corpus, add_feature, read_corpus, verify_corpus, write_corpus
+from merbench.corpus.home import BUILDERS, Builder, build_corpus, corpora_home, list_corpora, open_corpus
+from merbench.corpus.importing import IMPORTERS, Imported, Importer
+
+__all__ = [
+    "BUILDERS",
+    "IMPORTERS",
+    "Builder",
+    "Corpus",
+    "Feature",
+    "Imported",
+    "Importer",
+    "add_feature",
+    "build_corpus",
+    "corpora_home",
+    "list_corpora",
+    "mer2023",
+    "open_corpus",
+    "read_corpus",
+    "verify_corpus",
+    "write_corpus",
+]

@@ -1,0 +1,148 @@
+"""`corpus.toml` goes in, a frozen `CorpusDeclaration` comes out, and back: what a corpus is and which files it has."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from merbench.errors import DeclarationError, Problem, UsageError
+from merbench.track import KEBAB, Declaration, declaration_problems
+
+FILE_NAME = "corpus.toml"
+SAMPLES_FILE = "samples.parquet"
+REFERENCE_FILE = "reference.parquet"
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Metadata(Declaration):
+    """What a corpus is, where it comes from and who may use it."""
+
+    name: str = Field(pattern=KEBAB, max_length=64)
+    version: str = Field(pattern=r"^\d+(\.\d+)*$")
+    source: str
+    licence: str
+    language: str | None = None
+    synthetic: bool = False
+
+
+class ContentDigests(Declaration):
+    """SHA-256 over the values of every table and feature, the same on every machine (see `merbench.corpus.tables`)."""
+
+    samples: Digest
+    reference: Digest | None = None
+    features: dict[str, Digest] = Field(default={})
+
+
+class CorpusDeclaration(Metadata):
+    """The whole `corpus.toml`: metadata, the SHA-256 of every file's bytes, and of every table's values."""
+
+    files: dict[str, Digest]
+    content: ContentDigests
+
+
+def feature_file(name: str) -> str:
+    """Return the path of a feature's file in the corpus folder."""
+    return f"features/{name}.parquet"
+
+
+def parse_metadata(where: str, **metadata: Any) -> Metadata:
+    """Return checked metadata; raise `DeclarationError` with all problems."""
+    try:
+        return Metadata.model_validate(metadata)
+    except ValidationError as error:
+        raise DeclarationError(where, declaration_problems(error, lambda _: list(Metadata.model_fields))) from error
+
+
+def read_declaration(folder: Path) -> CorpusDeclaration:
+    """Return the declaration of a corpus folder.
+
+    Raises:
+        UsageError: there is no such folder, or it has no `corpus.toml`.
+        DeclarationError: the `corpus.toml` has problems; all of them are listed.
+    """
+    path = folder / FILE_NAME
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder")
+    if not path.is_file():
+        raise UsageError(f"{folder}: there is no {FILE_NAME} in this folder")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {error}")]) from error
+    problems = [Problem("E207", message, column=key) for key, message in _path_problems(raw)]
+    try:
+        declaration = CorpusDeclaration.model_validate(raw)
+    except ValidationError as error:
+        raise DeclarationError(str(path), [*declaration_problems(error, _allowed_keys), *problems]) from error
+    problems += [Problem("E207", message, column=key) for key, message in _pairing_problems(declaration)]
+    if problems:
+        raise DeclarationError(str(path), problems)
+    return declaration
+
+
+def _allowed_keys(location: Sequence[int | str]) -> list[str]:
+    return list((ContentDigests if location else CorpusDeclaration).model_fields)
+
+
+def _path_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the recorded paths that are not plain posix paths inside the folder."""
+    files = raw.get("files")
+    for member in files if isinstance(files, dict) else ():
+        path = PurePosixPath(member)
+        plain = member == str(path) and member.isprintable() and not set(member) & set('\\:*?"<>|')
+        if not plain or path.is_absolute() or {".", ".."} & set(path.parts):
+            yield f"files.{member}", "is not a plain path inside the corpus folder, with '/' between its parts"
+        elif member == FILE_NAME:
+            yield f"files.{member}", "cannot hold its own digest"
+
+
+def _pairing_problems(declaration: CorpusDeclaration) -> Iterator[tuple[str, str]]:
+    """Yield tables that have a digest of their bytes and none of their values, or the other way round."""
+    content = declaration.content
+    features = {feature_file(name) for name in content.features}
+    valued = {SAMPLES_FILE, *([REFERENCE_FILE] if content.reference else []), *features}
+    stored = {
+        member
+        for member in declaration.files
+        if member in (SAMPLES_FILE, REFERENCE_FILE) or (member.startswith("features/") and member.endswith(".parquet"))
+    }
+    for member in sorted(valued - stored):
+        yield "files", f"{member} is missing: its values have a digest in [content]"
+    for member in sorted(stored - valued):
+        yield "content", f"the values of {member} have no digest"
+
+
+def to_toml(declaration: CorpusDeclaration) -> str:
+    """Return the text of `corpus.toml`: the same bytes for the same declaration."""
+    metadata = declaration.model_dump(include=set(Metadata.model_fields), exclude_none=True)
+    content = declaration.content.model_dump(exclude={"features"}, exclude_none=True)
+    tables = [
+        ("", metadata),
+        ("files", dict(sorted(declaration.files.items()))),
+        ("content", content),
+        ("content.features", dict(sorted(declaration.content.features.items()))),
+    ]
+    return "\n".join(_toml_table(header, values) for header, values in tables if values)
+
+
+def _toml_table(header: str, values: Mapping[str, str | bool]) -> str:
+    lines = [f"[{header}]"] if header else []
+    lines += [f"{key if key.isidentifier() else _toml_string(key)} = {_toml_value(values[key])}" for key in values]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _toml_value(value: str | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else _toml_string(value)
+
+
+def _toml_string(text: str) -> str:
+    """Return a TOML basic string: JSON's, but for the one control character that JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

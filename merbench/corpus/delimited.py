@@ -1,0 +1,152 @@
+"""A CSV or TSV file goes in, an Arrow table with the line of every row comes out; all problems at once.
+
+Conventions:
+    A column whose cells all are integers of at most 18 digits is int64; all finite or huge decimal numbers,
+    float64; anything else is strings as they stand. A number with needless zeros in front (`007`) is text, and
+    so are `sample_id`, `split` and transcripts whatever they hold. An empty cell is a null, but for transcripts,
+    where it is an empty transcript. A line is where a row begins, counted from 1, the header's.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from merbench.corpus.tables import ID, SPLIT, Origin
+from merbench.errors import Problem, listed
+
+INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
+NUMBER = re.compile(r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+NOT_A_NUMBER = frozenset({"nan", "na", "n/a", "null", "none", "inf", "+inf", "-inf", "infinity", "-infinity"})
+MAX_CELL = 1 << 30
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """The cells of a file as they stand: names of the columns, rows, and the line each row begins at."""
+
+    origin: Origin
+    header: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+
+    def renamed(self, names: Mapping[str, str]) -> Delimited:
+        """Return the same cells with some columns renamed, old name -> new name."""
+        return replace(self, header=tuple(names.get(name, name) for name in self.header))
+
+    def column(self, name: str) -> list[str]:
+        """Return the cells of a column."""
+        index = self.header.index(name)
+        return [row[index] for row in self.rows]
+
+
+def read_delimited(path: Path, problems: list[Problem]) -> Delimited | None:
+    """Return the cells of a CSV file (a TSV where the name ends in `.tsv`); None when `problems` grew instead."""
+    text = _text(path, problems)
+    if text is None:
+        return None
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    csv.field_size_limit(MAX_CELL)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows, lines, before = [], [], 0
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+                lines.append(before + 1)
+            before = reader.line_num
+    except csv.Error as error:
+        problems.append(Problem("E610", f"{path.name}, line {before + 1}: not a CSV row: {error}"))
+        return None
+    if not rows:
+        problems.append(Problem("E610", f"{path.name}: the file is empty"))
+        return None
+    header = tuple(name.strip() for name in rows.pop(0))
+    found = list(_shape_problems(path.name, header, rows, lines[1:]))
+    problems += found
+    return None if found else Delimited(Origin(path.name, lines[1:]), header, rows)
+
+
+def _text(path: Path, problems: list[Problem]) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start:,}); save it as CSV UTF-8"
+        problems.append(Problem("E610", f"{path.name}: {message}"))
+    except OSError as error:
+        problems.append(Problem("E610", f"{path}: cannot be read: {error.strerror}"))
+    return None
+
+
+def _shape_problems(
+    where: str, header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[int]
+) -> Iterator[Problem]:
+    if len(header) == 1 and ";" in header[0]:
+        yield Problem("E610", f"{where}: the columns are separated by ';'; save it with ',' between them")
+        return
+    if "\0" in "".join(header):
+        yield Problem("E610", f"{where}: holds NUL characters; save it as CSV UTF-8")
+        return
+    empty = [str(index) for index, name in enumerate(header, start=1) if not name]
+    if empty:
+        yield Problem("E611", f"{where}: columns without a name: column {listed(empty)}")
+    yield from repeated_columns(where, [name for name in header if name])
+    odd = [f"{len(row)} (line {line})" for row, line in zip(rows, lines, strict=True) if len(row) != len(header)]
+    if odd:
+        found = f"rows of another number of cells ({len(odd):,} of {len(rows):,})"
+        yield Problem("E610", f"{where}: {found}: {listed(odd)}; the header has {len(header)}")
+
+
+def repeated_columns(where: str, header: Sequence[str]) -> Iterator[Problem]:
+    """Yield a problem when names of columns are given more than once."""
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        yield Problem("E611", f"{where}: columns given twice: {listed(twice)}")
+
+
+def to_table(
+    source: Delimited, columns: Sequence[str], problems: list[Problem], *, numbers_or_text: bool = False
+) -> pa.Table:
+    """Return some columns of a file as a table in the types of the module's conventions.
+
+    Args:
+        source: the cells.
+        columns: which columns.
+        problems: what is wrong is added here.
+        numbers_or_text: whether a column that mixes numbers with other text is wrong, and not simply text.
+    """
+    return pa.table({name: _typed(source, name, problems, numbers_or_text=numbers_or_text) for name in columns})
+
+
+def _typed(source: Delimited, name: str, problems: list[Problem], *, numbers_or_text: bool) -> pa.Array:
+    cells = source.column(name)
+    if name in (ID, SPLIT) or name == "transcript" or name.startswith("transcript_"):
+        return pa.array(cells, pa.string())
+    stripped = [cell.strip() for cell in cells]
+    filled = [(row, cell) for row, cell in enumerate(stripped) if cell]
+    others = [(row, cell) for row, cell in filled if not NUMBER.fullmatch(cell)]
+    n_numbers = len(filled) - len(others)
+    mixed = numbers_or_text or all(cell.casefold() in NOT_A_NUMBER for _, cell in others)
+    if others and n_numbers and mixed:
+        problems.append(_mixed_problem(source.origin, name, others, len(cells)))
+    if others or not filled:
+        return pa.array([cell or None for cell in cells], pa.string())
+    if all(INTEGER.fullmatch(cell) for _, cell in filled):
+        return pa.array([int(cell) if cell else None for cell in stripped], pa.int64())
+    return pa.array([float(cell) if cell else None for cell in stripped], pa.float64())
+
+
+def _mixed_problem(origin: Origin, name: str, others: Sequence[tuple[int, str]], total: int) -> Problem:
+    examples = listed([origin.example(row, cell) for row, cell in others])
+    remedy = "leave empty what is not known"
+    if all(DECIMAL_COMMA.fullmatch(cell) for _, cell in others):
+        remedy = "write decimals with a point"
+    found = f"text among numbers ({len(others):,} of {total:,}): {examples}"
+    return Problem("E614", f"{origin.name}: {found}; {remedy}", column=name)
