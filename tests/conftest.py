@@ -36,7 +36,7 @@ def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def sample_home(data_home: Path) -> Path:
     """Return the session's data home with the sample corpus built in it."""
-    from merbench.corpus.folder import open_corpus
+    from merbench.corpus import open_corpus
 
     open_corpus("sample")
     return data_home
