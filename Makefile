@@ -41,7 +41,7 @@ check: $(VENV)/.dev
 	$(VENV)/bin/lint-imports --no-cache --no-logo
 
 bench: $(VENV)/.dev
-	@$(VENV)/bin/python benchmarks/run.py
+	@$(VENV)/bin/python -m benchmarks.run
 
 golden: $(VENV)/.dev
 	@$(VENV)/bin/python tests/golden_values.py

@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+FOLDER = Path(__file__).resolve().parent
 NOT_BENCHMARKS = {"run", "measuring"}
 
 
 def main() -> int:
     """Run the benchmarks that are named, or all; return the worst exit code."""
-    found = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem not in NOT_BENCHMARKS}
+    found = {path.stem: path for path in sorted(FOLDER.glob("*.py")) if path.stem not in NOT_BENCHMARKS}
     names = sys.argv[1:] or list(found)
     unknown = [name for name in names if name not in found]
     if unknown:
@@ -20,7 +21,8 @@ def main() -> int:
     codes = []
     for name in names:
         print(f"## {name}\n", flush=True)
-        codes.append(subprocess.run([sys.executable, str(found[name])], check=False).returncode)
+        command = [sys.executable, "-m", f"benchmarks.{name}"]
+        codes.append(subprocess.run(command, cwd=FOLDER.parent, check=False).returncode)
         print(flush=True)
     return max(codes)
 

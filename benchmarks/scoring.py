@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-from measuring import machine, race, seconds, table
 from sklearn.metrics import f1_score, mean_squared_error
 
 import merbench
+from benchmarks.measuring import machine, race, seconds, table
+from merbench.corpus.candidates import Candidates
 from merbench.corpus.folder import write_corpus
 
 LABELS = ["neutral", "angry", "happy", "sad", "worried", "surprise"]
@@ -89,14 +90,16 @@ def with_merbench(folder: Path, *, intervals: bool) -> Scores:
     return of_report(merbench.score(folder / "bench", folder / "submission.csv", intervals=intervals))
 
 
-def with_open_candidates(folder: Path, candidates: object) -> Scores:
+def with_open_candidates(folder: Path, candidates: Candidates) -> Scores:
     """Check and score the submission; track, candidates and references are open already."""
     return of_report(merbench.score(candidates, folder / "submission.csv", intervals=False))
 
 
 def of_report(report: merbench.ScoreReport) -> Scores:
     """Return the three values of a report."""
-    return report["weighted_f1"].value, report["mse"].value, report["overall"].value
+    f1, mse, overall = (report[name].value for name in ("weighted_f1", "mse", "overall"))
+    assert f1 is not None and mse is not None and overall is not None
+    return f1, mse, overall
 
 
 def row_by_row(folder: Path) -> Scores:

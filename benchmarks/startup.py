@@ -15,8 +15,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from measuring import machine, race, seconds, table
-from scoring import make_inputs
+from benchmarks.measuring import machine, race, seconds, table
+from benchmarks.scoring import make_inputs
 
 STAGES = {
     "import typer, rich": "import typer, rich",
