@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from merbench.cli import scoring, tracks
+from merbench.cli import leaderboard, scoring, tracks
 from merbench.errors import MerbenchError, OutputError, UsageError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 scoring.add_commands(app)
 tracks.add_commands(app)
+leaderboard.add_commands(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,7 +11,6 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from merbench.errors import DeclarationError, IntegrityError, InvalidSubmission,
 from merbench.files import sha256_file
 from merbench.leaderboard.board import Board, BoardScore, Gap, Row, alpha
 from merbench.leaderboard.cache import Cache, code_digest
-from merbench.leaderboard.entry import Entry, InvalidEntry, read_entry, run_folders
+from merbench.leaderboard.entry import Entry, InvalidEntry, read_entry, run_folders, without_duplicates
 from merbench.leaderboard.ranking import RankingKey, places
 from merbench.report import Score, ScoreReport
 from merbench.resampling import DECIMALS, holm
@@ -46,11 +45,6 @@ class Run:
     digest: str
     report: ScoreReport
 
-    @property
-    def order(self) -> tuple[datetime, str, str]:
-        """What decides between two runs that exclude each other: the time received, then the digest."""
-        return self.entry.received, self.digest, self.entry.place
-
 
 def build_board(track: Track, submissions: Path, cache: Cache) -> Board:
     """Return the board of a track from the entries in `submissions/<track>/`.
@@ -62,7 +56,8 @@ def build_board(track: Track, submissions: Path, cache: Cache) -> Board:
     """
     bench = _Bench(open_candidates(track), cache)
     valid, invalid = _scored_entries(bench, submissions)
-    runs, excluded = without_duplicates(valid)
+    standing, excluded = without_duplicates([run.entry for run in valid])
+    runs = [run for run in valid if run.entry in standing]
     systems = _systems(runs)
     rows = [_row(bench, system) for system in systems.values()]
     keys = [RankingKey(name, rows[0].score(name).higher_is_better) for name in track.ranking.by] if rows else []
@@ -84,34 +79,6 @@ def build_board(track: Track, submissions: Path, cache: Cache) -> Board:
         rows=tuple(_with_gaps(bench, ordered, systems)),
         invalid=tuple(sorted([*invalid, *excluded], key=lambda entry: entry.place)),
     )
-
-
-def without_duplicates(runs: Iterable[Run]) -> tuple[list[Run], list[InvalidEntry]]:
-    """Return the runs that stand, and those that a run received earlier excludes.
-
-    Runs of one system differ in seed, and at most one of them is selected.
-    """
-    standing: list[Run] = []
-    excluded: list[InvalidEntry] = []
-    for run in sorted(runs, key=lambda run: run.order):
-        card = run.entry.card
-        others = [o for o in standing if (o.entry.team, o.entry.card.system) == (run.entry.team, card.system)]
-        problems = [
-            Problem("E406", f"system '{card.system}' with {seed} is run '{other.entry.run}' already, received earlier")
-            for other in others
-            if other.entry.card.seed == card.seed
-            for seed in ["no seed" if card.seed is None else f"seed {card.seed}"]
-        ]
-        problems += [
-            Problem("E406", f"run '{other.entry.run}' of system '{card.system}' is selected already", column="selected")
-            for other in others
-            if other.entry.card.selected and card.selected
-        ]
-        if problems:
-            excluded.append(InvalidEntry(run.entry.place, tuple(problems)))
-        else:
-            standing.append(run)
-    return standing, excluded
 
 
 def common_signature(runs: Sequence[Run]) -> str:
@@ -154,6 +121,8 @@ class _Bench:
 
     def run(self, entry: Entry) -> Run:
         """Return a run with its scores; raise `InvalidSubmission` or `UndefinedMetric`."""
+        if entry.submission.stat().st_size > self.candidates.track.submission.max_bytes:
+            self.read(entry)  # refuses it, before all of it is read for its digest
         digest = sha256_file(entry.submission)
         key = ["report", entry.submission.name, digest, *self.context]
         text = self.cache.remembered(key, lambda: score(self.candidates, self.read(entry)).to_json())

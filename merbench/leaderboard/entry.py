@@ -11,7 +11,7 @@ import re
 import stat
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ _BIDIRECTIONAL_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\
 _UNPRINTABLE = frozenset(("Cc", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
-def _printable(text: str) -> str:
+def _one_line(text: str) -> str:
     if text != text.strip():
         raise ValueError("has spaces around it")
     if any(unicodedata.category(letter) in _UNPRINTABLE or letter in _BIDIRECTIONAL_CONTROLS for letter in text):
@@ -51,7 +51,7 @@ def _moment(value: Any) -> Any:
     return value
 
 
-Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 """One line of printable text."""
 
 
@@ -157,20 +157,57 @@ def read_entry(submissions: Path, folder: Path) -> Entry:
     Raises:
         DeclarationError: the folder or its `entry.toml` has problems; all of them are listed.
     """
-    parts = folder.relative_to(submissions).parts
-    place = "/".join(_shown(part) for part in parts)
-    problems = list(_place_problems(submissions, parts))
-    if problems:
-        raise DeclarationError(place, problems)
-    submission, problems = _submission_file(folder)
-    card, card_problems = _card(folder / "entry.toml")
+    card, submission, problems = inspect_entry(submissions, folder)
     if card is None or submission is None:
-        raise DeclarationError(place, [*card_problems, *problems])
-    track, team, run = parts
+        raise DeclarationError(place_of(submissions, folder), problems)
+    track, team, run = folder.relative_to(submissions).parts
     return Entry(track, team, run, card, submission)
 
 
-def _shown(name: str) -> str:
+def inspect_entry(submissions: Path, folder: Path) -> tuple[EntryCard | None, Path | None, list[Problem]]:
+    """Return the card and the file of predictions of a folder as far as they are sound, and all that is wrong."""
+    problems = list(_place_problems(submissions, folder.relative_to(submissions).parts))
+    if problems:
+        return None, None, problems
+    card, card_problems = _card(folder / "entry.toml")
+    submission, file_problems = _submission_file(folder)
+    return card, submission, [*card_problems, *file_problems]
+
+
+def place_of(submissions: Path, folder: Path) -> str:
+    """Return a folder as it is named in messages, relative to the folder of submissions."""
+    return "/".join(printable(part) for part in folder.relative_to(submissions).parts)
+
+
+def without_duplicates(entries: Iterable[Entry]) -> tuple[list[Entry], list[InvalidEntry]]:
+    """Return the entries that stand, and those that one received earlier excludes.
+
+    Runs of one system differ in seed, and at most one of them is selected.
+    """
+    standing: list[Entry] = []
+    excluded: list[InvalidEntry] = []
+    for entry in sorted(entries, key=lambda entry: (entry.received, entry.place)):
+        card = entry.card
+        earlier = [e for e in standing if (e.track, e.team, e.card.system) == (entry.track, entry.team, card.system)]
+        seed = "without a seed" if card.seed is None else f"with seed {card.seed}"
+        problems = [
+            Problem("E406", f"'{card.system}' {seed} is run '{other.run}' already, which was received earlier")
+            for other in earlier
+            if other.card.seed == card.seed
+        ]
+        problems += [
+            Problem("E406", f"run '{other.run}' of '{card.system}' is selected already", column="selected")
+            for other in earlier
+            if other.card.selected and card.selected
+        ]
+        if problems:
+            excluded.append(InvalidEntry(entry.place, tuple(problems)))
+        else:
+            standing.append(entry)
+    return standing, excluded
+
+
+def printable(name: str) -> str:
     """Return a folder's name for a message, with everything that could move a cursor or forge a line escaped."""
     return name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
 
@@ -181,31 +218,35 @@ def _place_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem
     for noun, name in zip(("team", "run"), parts[1:], strict=False):
         if not NAME.fullmatch(name):
             allowed = "1 to 39 of a-z, 0-9 and -, the first one a letter or a digit"
-            yield Problem("E403", f"{noun} folder '{_shown(name)}': allowed are {allowed}")
+            yield Problem("E403", f"{noun} folder '{printable(name)}': allowed are {allowed}")
     path = submissions
     for name in parts:
         path /= name
         if path.is_symlink():
-            yield Problem("E405", f"'{_shown(name)}' is a symbolic link; an entry is made of plain folders and files")
+            yield _link_problem(name)
         elif not path.is_dir():
-            yield Problem("E403", f"'{_shown(name)}' is not a folder")
+            yield Problem("E403", f"'{printable(name)}' is not a folder")
             return
+
+
+def _link_problem(name: str) -> Problem:
+    return Problem("E405", f"'{printable(name)}' is a symbolic link; an entry is made of plain folders and files")
 
 
 def _irregular(path: Path) -> Problem | None:
     """Return what keeps a file from being opened: it is a link, a device or a pipe."""
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
-        return Problem("E405", f"'{_shown(path.name)}' is a symbolic link; an entry is made of plain folders and files")
+        return _link_problem(path.name)
     if not stat.S_ISREG(mode):
-        return Problem("E405", f"'{_shown(path.name)}' is not a regular file")
+        return Problem("E405", f"'{printable(path.name)}' is not a regular file")
     return None
 
 
 def _submission_file(folder: Path) -> tuple[Path | None, list[Problem]]:
     found = sorted(path for path in folder.iterdir() if path.name.startswith("submission."))
     if len(found) != 1:
-        names = listed([_shown(path.name) for path in found])
+        names = listed([printable(path.name) for path in found])
         message = f"one file 'submission.*' is needed, found {f'{len(found)}: {names}' if found else 'none'}"
         return None, [Problem("E404", message)]
     problem = _irregular(found[0])

@@ -1,0 +1,118 @@
+"""`merbench leaderboard` and `merbench validate-entries`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from merbench.cli.scoring import ProblemFormat
+
+
+class BoardFormat(StrEnum):
+    """Forms of a published board."""
+
+    markdown = "markdown"
+    csv = "csv"
+    json = "json"
+    html = "html"
+
+
+SubmissionsOption = Annotated[Path, typer.Option(metavar="DIR", help="Folder of <track>/<team>/<run>/.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("leaderboard")(leaderboard)
+    app.command("validate-entries")(validate_entries)
+
+
+def leaderboard(
+    tracks: Annotated[list[str] | None, typer.Argument(metavar="[TRACK]…", help="Tracks; all with entries.")] = None,
+    submissions: SubmissionsOption = Path("submissions"),
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", help="Folder for <track>/leaderboard.*; the entries' own if empty; - prints."),
+    ] = "",
+    forms: Annotated[
+        list[BoardFormat] | None, typer.Option("--format", help="Form of the board; repeatable; all four.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 3 where a board is stale.")] = False,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Remember scores in the data home.")] = True,
+) -> None:
+    """Score all entries, rank them with ties, intervals and tests, and write the board."""
+    from merbench.errors import IntegrityError, UsageError, plural
+    from merbench.leaderboard.build import build_board
+    from merbench.leaderboard.cache import Cache
+    from merbench.leaderboard.check import track_named
+    from merbench.leaderboard.entry import printable, track_folders
+    from merbench.site.publish import FORMS, board_files, stale_files, write_files
+    from merbench.track import load_track
+
+    found = track_folders(submissions)
+    if not tracks and not found:
+        raise UsageError(f"{submissions}: holds no folder of a track")
+    if output == "-" and (check or len(forms or ()) > 1):
+        raise UsageError("--output - prints one form of the board and checks nothing")
+    store, chosen = Cache.at_home() if cache else Cache(None), [form.value for form in forms or ()] or tuple(FORMS)
+    stale: list[str] = []
+    failed: list[str] = []
+    for name in dict.fromkeys(tracks or found):
+        try:
+            track = load_track(name) if tracks else track_named(name)
+            board = build_board(track, submissions, store)
+        except UsageError as error:
+            failed.append(f"{printable(name)}: {error}")
+            continue
+        if output == "-" and forms:
+            sys.stdout.write(board_files(board, chosen)[FORMS[chosen[0]][0]])
+            continue
+        print(board.to_text())
+        folder = Path(output or submissions) / track.id
+        files = board_files(board, chosen)
+        if check:
+            stale += stale_files(folder, files)
+        elif output != "-":
+            write_files(folder, files)
+            print(f"wrote {', '.join(str(folder / file) for file in files)}\n")
+    for line in failed:
+        print(line, file=sys.stderr)
+    if stale:
+        lines = "\n".join(f"  {line}" for line in stale)
+        raise IntegrityError(f"{plural(len(stale), 'stale file')}; `merbench leaderboard` writes them anew\n{lines}")
+    if failed:
+        raise typer.Exit(UsageError.exit_code)
+
+
+def validate_entries(
+    entries: Annotated[
+        list[Path] | None, typer.Argument(metavar="[ENTRY]…", help="Folders <track>/<team>/<run>; all that there are.")
+    ] = None,
+    submissions: SubmissionsOption = Path("submissions"),
+    form: Annotated[ProblemFormat, typer.Option("--format", help="Form of the list of problems.")] = ProblemFormat.text,
+) -> None:
+    """Check entries, card and predictions, without references: what a pull request needs."""
+    import json
+
+    from merbench.errors import InvalidSubmission, github_annotations, problem_list, problems_json
+    from merbench.leaderboard.check import check_entries
+
+    chosen = [entry if entry.is_relative_to(submissions) else submissions / entry for entry in entries or ()]
+    results = list(check_entries(submissions, chosen))
+    n_invalid = sum(not found.is_valid for found in results)
+    if form is ProblemFormat.json:
+        documents = [json.loads(problems_json(found.place, found.problems)) for found in results]
+        print(json.dumps(documents, sort_keys=True, ensure_ascii=False, indent=1))
+    else:
+        for found in results:
+            if form is ProblemFormat.github:
+                folder = f"{submissions.as_posix()}/{found.place}"
+                sys.stdout.write(github_annotations(f"{folder}/entry.toml", found.card))
+                sys.stdout.write(github_annotations(f"{folder}/{found.submission}", found.predictions))
+            print(problem_list(found.place, found.problems) if found.problems else f"{found.place}: valid")
+        print(f"entries: {len(results):,}, invalid: {n_invalid:,}")
+    if n_invalid:
+        raise typer.Exit(InvalidSubmission.exit_code)

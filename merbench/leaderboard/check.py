@@ -1,0 +1,114 @@
+"""Folders of entries go in, their problems come out, found without a reference: what a participant may see."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.errors import InvalidSubmission, Problem, UnknownName, UsageError
+from merbench.files import list_folders
+from merbench.leaderboard.entry import (
+    Entry,
+    inspect_entry,
+    place_of,
+    printable,
+    run_folders,
+    track_folders,
+    without_duplicates,
+)
+from merbench.submission import read_submission
+from merbench.track import Track, load_track
+
+
+def track_named(name: str) -> Track:
+    """Return the track of a name; unlike `load_track`, a folder of that name that happens to be near is not looked at.
+
+    Raises:
+        UnknownName: there is no such track.
+    """
+    folders = {folder.name: folder for folder in list_folders("track")}
+    if name not in folders:
+        raise UnknownName("track", printable(name), folders)
+    return load_track(folders[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is to be said about an entry.
+
+    Attributes:
+        place: `<track>/<team>/<run>`.
+        card: problems of the folder and of its `entry.toml`.
+        submission: name of the file of predictions; None when there is not exactly one.
+        predictions: problems and warnings of that file.
+    """
+
+    place: str
+    card: tuple[Problem, ...]
+    submission: str | None
+    predictions: tuple[Problem, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All of them."""
+        return (*self.card, *self.predictions)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there are warnings at most."""
+        return all(problem.is_warning for problem in self.problems)
+
+
+def check_entries(submissions: Path, chosen: Collection[Path] = ()) -> Iterator[Findings]:
+    """Yield what is to be said about every entry, or about the chosen folders, in order.
+
+    An entry whose candidates are not at hand gets a warning: its file of predictions is not read.
+
+    Raises:
+        UsageError: there is no such folder of submissions, or a chosen folder is not in it.
+    """
+    folders = [folder for track in track_folders(submissions) for folder in run_folders(submissions, track)]
+    for folder in chosen:
+        if not folder.is_relative_to(submissions):
+            raise UsageError(f"{folder}: is not a folder in {submissions}")
+    found = {folder: inspect_entry(submissions, folder) for folder in sorted({*folders, *chosen})}
+    entries = [
+        Entry(*folder.relative_to(submissions).parts, card, submission)
+        for folder, (card, submission, _) in found.items()
+        if card is not None and submission is not None
+    ]
+    excluded = {entry.place: entry.problems for entry in without_duplicates(entries)[1]}
+    opened: dict[str, Candidates | Problem] = {}
+    for folder in sorted(chosen or folders):
+        _, submission, problems = found[folder]
+        place = place_of(submissions, folder)
+        card = (*problems, *excluded.get(place, ()))
+        if submission is None:
+            yield Findings(place, card, None, ())
+            continue
+        name = folder.relative_to(submissions).parts[0]
+        if name not in opened:
+            opened[name] = _candidates(name)
+        yield Findings(place, card, submission.name, _prediction_problems(submission, opened[name]))
+
+
+def _candidates(name: str) -> Candidates | Problem:
+    try:
+        track = track_named(name)
+    except UsageError as error:
+        return Problem("E407", str(error))
+    try:
+        return open_candidates(track)
+    except UsageError as error:
+        return Problem("W401", f"the predictions were not read: {error}")
+
+
+def _prediction_problems(submission: Path, candidates: Candidates | Problem) -> tuple[Problem, ...]:
+    if isinstance(candidates, Problem):
+        return (candidates,)
+    try:
+        return read_submission(submission, candidates).warnings
+    except InvalidSubmission as error:
+        return error.problems
