@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from merbench.cli import leaderboard, scoring, tracks
+from merbench.cli import corpus, leaderboard, scoring, tracks
 from merbench.errors import MerbenchError, OutputError, UsageError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(corpus.app)
 scoring.add_commands(app)
 tracks.add_commands(app)
 leaderboard.add_commands(app)

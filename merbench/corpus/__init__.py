@@ -3,7 +3,7 @@
 from merbench.corpus import mer2023
 from merbench.corpus.feature import Feature
 from merbench.corpus.folder import Corpus, add_feature, read_corpus, verify_corpus, write_corpus
-from merbench.corpus.home import BUILDERS, Builder, build_corpus, corpora_home, list_corpora, open_corpus
+from merbench.corpus.home import BUILDERS, Builder, build_corpus, corpora_home, list_corpora, open_corpus, own_folder
 from merbench.corpus.importing import IMPORTERS, Imported, Importer
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "list_corpora",
     "mer2023",
     "open_corpus",
+    "own_folder",
     "read_corpus",
     "verify_corpus",
     "write_corpus",

@@ -115,6 +115,8 @@ def _contents(
         there = f"there are {listed(reference.header, 12)}{did_you_mean(absent[0], reference.header)}"
         message = f"{reference.origin.name}: there is no column of the target {listed(absent)}; {there}"
         problems.append(Problem("E611", message))
+    if absent or (ID not in reference.header and not has_reference_file):
+        return contents
     columns = targets or [name for name in reference.header if name not in (ID, SPLIT)]
     table = to_table(
         reference, [name for name in (ID, *columns) if name in reference.header], problems, numbers_or_text=True

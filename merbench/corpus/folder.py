@@ -214,7 +214,7 @@ def require_free(folder: Path, *, replace: bool) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not replace:
-        raise UsageError(f"{folder}: is there already, and nothing is overwritten unless you say so")
+        raise UsageError(f"{folder}: is there already; --force, or replace=True, replaces it")
     if not (folder / FILE_NAME).is_file():
         raise UsageError(f"{folder}: is not a corpus, and only a corpus is replaced by one")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from merbench.corpus.declaration import FILE_NAME
 from merbench.corpus.folder import Corpus, read_corpus, require_free
 from merbench.corpus.importing import IMPORTERS
-from merbench.errors import DeclarationError, Problem, UnknownName
+from merbench.errors import DeclarationError, Problem, UnknownName, UsageError
 from merbench.files import atomic_folder, data_home, exclusive
 from merbench.registry import Registry
 
@@ -44,6 +44,13 @@ BUILDERS.add("sample", _sample_builder)
 def corpora_home() -> Path:
     """Return the folder of the data home that holds corpora, one folder each."""
     return data_home() / "corpora"
+
+
+def own_folder(name: str) -> Path:
+    """Return where the data home keeps a corpus of one's own; raise `UsageError` for a name that merbench builds."""
+    if name in BUILDERS:
+        raise UsageError(f"'{name}' is a corpus that merbench builds itself; choose another name")
+    return corpora_home() / name
 
 
 def open_corpus(name_or_path: str | Path, relative_to: Path | None = None) -> Corpus:

@@ -1,0 +1,228 @@
+"""`merbench corpus list | info | verify | create | import | build`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from merbench.corpus import Corpus
+    from merbench.corpus.summary import CorpusSummary, TargetSummary
+    from merbench.errors import Problem
+
+app = typer.Typer(name="corpus", help="Corpora: list, show, check, make.", no_args_is_help=True, rich_markup_mode=None)
+
+NameOrPath = Annotated[str, typer.Argument(metavar="CORPUS", help="Name in the data home, or path of a corpus folder.")]
+Output = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Corpus folder to write; the data home when left out.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a corpus that is there already.")]
+
+
+@app.command("list")
+def list_() -> None:
+    """List the corpora of the data home, and those that merbench builds on first use."""
+    from merbench.corpus import list_corpora
+    from merbench.report import ReportTable
+
+    rows = [_list_row(name) for name in list_corpora()]
+    print(ReportTable("", ("corpus", "version", "features", "source"), rows).to_text(align="left"))
+
+
+@app.command()
+def info(corpus: NameOrPath) -> None:
+    """Show what a corpus holds: splits, references, labels, columns, features."""
+    from merbench.corpus import open_corpus
+    from merbench.corpus.summary import summarise
+
+    print(_summary_text(summarise(open_corpus(corpus))))
+
+
+@app.command()
+def verify(corpus: NameOrPath) -> None:
+    """Check every file of a corpus against its recorded digest."""
+    from merbench.corpus import open_corpus, verify_corpus
+    from merbench.errors import IntegrityError, plural, problem_list
+
+    opened = open_corpus(corpus)
+    problems = verify_corpus(opened)
+    warnings = [problem for problem in problems if problem.is_warning]
+    _print_warnings(str(opened.folder), warnings)
+    if len(warnings) < len(problems):
+        errors = [problem for problem in problems if not problem.is_warning]
+        raise IntegrityError(problem_list(str(opened.folder), errors))
+    print(f"{opened.folder}: {plural(len(opened.declaration.files), 'file')} as recorded, values as recorded")
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the corpus: a-z, 0-9 and -.")],
+    samples: Annotated[Path, typer.Option(metavar="CSV", help="sample_id, split, and what else is known.")],
+    reference: Annotated[Path | None, typer.Option(metavar="CSV", help="sample_id and one column per target.")] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH",
+            help="An NPZ (arrays ids and values, or one array per sample id; PATH:ARRAY takes another array than "
+            "values), a Parquet file (sample_id, values), or a folder of one .npy per sample. May be repeated.",
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="A column that is a reference; without --reference it is taken out of the samples. May be repeated.",
+        ),
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename a column of the CSV files. May be repeated.")
+    ] = None,
+    version: Annotated[str, typer.Option(help="Dotted numbers.")] = "1.0",
+    source: Annotated[str, typer.Option(help="Where the data come from.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="Who may use them, and how.")] = "not stated",
+    language: Annotated[str | None, typer.Option(help="Language of the transcripts, such as en.")] = None,
+    output: Output = None,
+    force: Force = False,
+) -> None:
+    """Make a corpus of one's own CSV files and features."""
+    from merbench.corpus import own_folder
+    from merbench.corpus.create import create_corpus
+
+    corpus = create_corpus(
+        output or own_folder(name),
+        name=name,
+        samples=samples,
+        reference=reference,
+        features=_pairs("--features", features),
+        targets=target or (),
+        rename=_pairs("--rename", rename),
+        version=version,
+        source=source,
+        licence=licence,
+        language=language,
+        replace=force,
+    )
+    _print_written(corpus)
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the release, such as mer2023.")],
+    release: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the released files.")],
+    features: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of features: a folder each, with one .npy per sample."),
+    ] = None,
+    output: Output = None,
+    force: Force = False,
+) -> None:
+    """Make a corpus of the files of a public release."""
+    from merbench.corpus import IMPORTERS, own_folder
+
+    importer = IMPORTERS[name]
+    imported = importer(release, output or own_folder(name), features=features, replace=force)
+    _print_warnings(str(release), imported.warnings)
+    _print_written(imported.corpus)
+
+
+@app.command()
+def build(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Corpus that merbench builds itself.")] = "sample",
+    output: Output = None,
+    force: Force = False,
+) -> None:
+    """Build a corpus that merbench makes itself, as it does on first use."""
+    from merbench.corpus import build_corpus, corpora_home
+
+    _print_written(build_corpus(name, output or corpora_home() / name, replace=force))
+
+
+def _pairs(option: str, items: list[str] | None) -> dict[str, str]:
+    from merbench.errors import UsageError
+
+    pairs: dict[str, str] = {}
+    for item in items or ():
+        left, equals, right = item.partition("=")
+        if not (left and equals and right):
+            raise UsageError(f"{option} {item}: two parts with = between them are needed")
+        if left in pairs:
+            raise UsageError(f"{option} {item}: '{left}' is given twice")
+        pairs[left] = right
+    return pairs
+
+
+def _print_warnings(where: str, warnings: Sequence[Problem]) -> None:
+    from merbench.errors import problem_list
+
+    if warnings:
+        print(problem_list(where, warnings), file=sys.stderr)
+
+
+def _print_written(corpus: Corpus) -> None:
+    from merbench.corpus.summary import summarise
+
+    summary = summarise(corpus)
+    print(f"{corpus.folder}: {corpus.name} {corpus.version}, {_split_counts(summary.splits)}")
+
+
+def _split_counts(counts: Mapping[str, int]) -> str:
+    parts = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+    return f"{sum(counts.values()):,} samples ({parts})"
+
+
+def _list_row(name: str) -> tuple[str, ...]:
+    from merbench.corpus import corpora_home, read_corpus
+    from merbench.corpus.declaration import FILE_NAME
+    from merbench.errors import MerbenchError
+
+    if not (corpora_home() / name / FILE_NAME).is_file():
+        return name, "", "", "built on first use"
+    try:
+        corpus = read_corpus(corpora_home() / name)
+    except MerbenchError:
+        return name, "", "", f"cannot be opened; `merbench corpus info {name}` says why"
+    return name, corpus.version, ", ".join(corpus.features), corpus.source
+
+
+def _summary_text(summary: CorpusSummary) -> str:
+    corpus = summary.corpus
+    synthetic = ", synthetic" if corpus.synthetic else ""
+    lines = [
+        f"{corpus.name} {corpus.version}{synthetic}",
+        f"folder: {corpus.folder}",
+        f"source: {corpus.source}",
+        f"licence: {corpus.licence}",
+        *([f"language: {corpus.language}"] if corpus.language else []),
+        f"digest: {corpus.digest}",
+        "",
+        _split_counts(summary.splits),
+        "",
+        "columns" if summary.columns else "columns: none beside sample_id and split",
+    ]
+    n = sum(summary.splits.values())
+    lines += [f"  {column.name}: {column.type}, known of {column.n_known:,} of {n:,}" for column in summary.columns]
+    lines += ["", "references held" if summary.targets else "references: none held"]
+    for target in summary.targets:
+        lines += _target_lines(target)
+    lines += ["", "features" if summary.features else "features: none"]
+    for feature in summary.features:
+        shape = f"frames of {feature.width:,}" if feature.frames else f"vectors of {feature.width:,}"
+        lines.append(f"  {feature.name}: {shape}, of {feature.n_samples:,} of {n:,} samples")
+    return "\n".join(lines)
+
+
+def _target_lines(target: TargetSummary) -> list[str]:
+    from merbench.errors import listed
+
+    held = ", ".join(f"{split} {count:,}" for split, count in target.held.items())
+    lines = [f"  {target.name} ({target.type}): {held}"]
+    if target.labels:
+        lines.append(f"    {listed([f'{label} {count:,}' for label, count in target.labels.items()], 20)}")
+    elif target.range is not None:
+        lines.append(f"    from {target.range[0]:g} to {target.range[1]:g}")
+    return lines
