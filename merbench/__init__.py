@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from merbench.corpus.candidates import open_candidates
-    from merbench.corpus.folder import open_corpus
+    from merbench.corpus.home import open_corpus
     from merbench.errors import InvalidSubmission, MerbenchError
     from merbench.leaderboard import build_leaderboard
     from merbench.metrics import METRICS, metric
@@ -55,7 +55,7 @@ _ROOMS = {
     "load_track": "track",
     "metric": "metrics",
     "open_candidates": "corpus.candidates",
-    "open_corpus": "corpus.folder",
+    "open_corpus": "corpus.home",
     "read_submission": "submission",
     "run_baseline": "training",
     "score": "scoring",

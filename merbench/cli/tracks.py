@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -93,7 +93,7 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
     else:
         lines.append(f"  not at hand: {missing}")
     for step in track.corruptions:
-        values = ", ".join(f"{key} = {value}" for key, value in step.parameters.items())
+        values = ", ".join(f"{key} = {_parameter(value)}" for key, value in step.parameters.items())
         lines.append(f"  damage to the test split: {step.step_name} ({values}), seed {track.seed}")
     lines += ["", "metrics"]
     for spec in track.metrics:
@@ -116,6 +116,18 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
 
 _EXTRA = {"error": "an error", "allow": "counted and ignored"}
 _MISSING = {"error": "an error", "wrong": "a wrong answer"}
+
+
+def _parameter(value: Any) -> str:
+    """Return a corruption's parameter, or what it is drawn from, in words."""
+    match value:
+        case {"choice": choices}:
+            return f"one of {', '.join(map(str, choices))}"
+        case {"integers": [low, high]}:
+            return f"an integer from {low} to {high}"
+        case {"uniform": [low, high]}:
+            return f"a number between {low} and {high}"
+    return str(value)
 
 
 def _target_line(target: Target) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from merbench.corpus.folder import Corpus, open_corpus
+from merbench.corpus.folder import Corpus
+from merbench.corpus.home import open_corpus
 from numpy.typing import NDArray
 
 from merbench.errors import UsageError, WithheldReference, did_you_mean, listed

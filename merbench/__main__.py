@@ -1,0 +1,5 @@
+"""`python -m merbench` is the `merbench` command."""
+
+from merbench.cli import main
+
+main()

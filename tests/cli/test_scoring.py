@@ -1,0 +1,137 @@
+"""`merbench score`, `validate` and `compare` as they are typed: forms, exit codes, outputs that cannot be written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from merbench.cli import run
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def submission(sample_home: Path, tmp_path: Path) -> Path:
+    """Return a valid file for mer-multi."""
+    path = tmp_path / "submission.csv"
+    assert run(["describe", "mer-multi", "--template", str(path)]) == 0
+    return path
+
+
+def test_every_form_is_written(submission: Path, tmp_path: Path, capsys: Capture) -> None:
+    for form, start in (("table", "MER"), ("json", "{\n"), ("markdown", "## MER"), ("html", "<!doctype html>")):
+        output = tmp_path / f"report.{form}"
+        assert run(["score", "mer-multi", str(submission), "--no-intervals", "--format", form, "-o", str(output)]) == 0
+        assert output.read_text().startswith(start)
+        assert "synthetic sample" in output.read_text() or json.loads(output.read_text())["synthetic"] is True
+        capsys.readouterr()
+        assert run(["score", "mer-multi", str(submission), "--no-intervals", "--format", form]) == 0
+        assert capsys.readouterr().out == output.read_text()
+
+
+def test_validate_says_that_a_file_is_valid(submission: Path, capsys: Capture) -> None:
+    capsys.readouterr()
+    assert run(["validate", "mer-multi", str(submission)]) == 0
+    assert capsys.readouterr().out.startswith(f"{submission}: valid for mer-multi@1.0, split test: ")
+
+
+def test_validate_and_score_tell_the_same_problems(submission: Path, capsys: Capture) -> None:
+    lines = submission.read_text().splitlines()
+    lines[4] = lines[4].replace(lines[4].split(",")[1], "hapy")
+    submission.write_text("\n".join(lines[:-1]) + "\n")
+    capsys.readouterr()
+    assert run(["validate", "mer-multi", str(submission)]) == 1
+    told = capsys.readouterr().err
+    assert run(["score", "mer-multi", str(submission)]) == 1
+    assert capsys.readouterr().err == told
+    missing = lines[-1].split(",")[0]
+    n = len(lines) - 1
+    assert told == (
+        f"{submission}: 2 problems\n"
+        f"  E301  1 of {n} candidates missing: {missing}\n"
+        "  E203  line 5, discrete: 'hapy' is not one of neutral, angry, happy, sad, worried, surprise;"
+        " did you mean 'happy'?\n"
+    )
+
+
+def test_validate_speaks_json_and_github(submission: Path, capsys: Capture) -> None:
+    submission.write_text(submission.read_text().replace("angry", "angery"))
+    capsys.readouterr()
+    assert run(["validate", "mer-multi", str(submission), "--format", "json"]) == 1
+    content = json.loads(capsys.readouterr().out)
+    assert content["problems"][0]["code"] == "E203"
+    assert run(["validate", "mer-multi", str(submission), "--format", "github"]) == 1
+    assert capsys.readouterr().out.startswith(f"::error file={submission},line=3")
+
+
+def test_compare_prints_a_table(submission: Path, tmp_path: Path, capsys: Capture) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(submission.read_text().replace("neutral", "sad"))
+    capsys.readouterr()
+    assert (
+        run(["compare", "mer-multi", str(submission), str(other), "--permutations", "200", "--resamples", "200"]) == 0
+    )
+    out = capsys.readouterr().out
+    assert "overall (higher is better)" in out and "mse (lower is better)" in out and "permutations:200" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["score", "mer-mulit", "x.csv"], 2, "no track named 'mer-mulit'; did you mean 'mer-multi'?"),
+        (["score", "mer2023-multi", "x.csv"], 2, "no corpus named 'mer2023'"),
+        (["score", "mer-multi", "no-such.csv"], 2, "no-such.csv"),
+        (["score", "mer-multi"], 2, "Missing argument 'FILE'"),
+        (["scoer"], 2, "No such command 'scoer'"),
+        (["score", "mer-multi", "x.csv", "--split", "tset"], 2, "mer-multi has no split 'tset'"),
+    ],
+)
+def test_wrong_usage_is_one_message(
+    arguments: list[str], code: int, message: str, sample_home: Path, capsys: Capture
+) -> None:
+    assert run(arguments) == code
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+def test_an_output_that_cannot_be_written_is_74(submission: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(["score", "mer-multi", str(submission), "--no-intervals", "-o", str(tmp_path / "file" / "x")]) == 74
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_74(submission: Path) -> None:
+    command = [sys.executable, "-m", "merbench", "score", "mer-multi", str(submission), "--no-intervals"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (74, "standard output: cannot be written: No space left on device\n")
+    done = subprocess.run([*command, "-o", "/dev/full"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (74, "/dev/full: cannot be written: No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_an_interrupt_leaves_nothing_half_written(submission: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out" / "report.json"
+    command = [sys.executable, "-m", "merbench", "score", "mer-multi", str(submission), "--resamples", "1000000"]
+    process = subprocess.Popen([*command, "--format", "json", "-o", str(output)], stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "interrupted\n")
+    assert not output.exists() and not list(tmp_path.glob("out/*"))
+
+
+def test_a_closed_pipe_is_no_error(submission: Path) -> None:
+    command = f"{sys.executable} -m merbench score mer-multi {submission} --no-intervals --format html"
+    done = subprocess.run(
+        f"{command} | head -c 10", shell=True, capture_output=True, text=True, env=os.environ, check=False
+    )
+    assert done.stderr == "" and done.stdout == "<!doctype "

@@ -1,0 +1,83 @@
+"""`merbench tracks`, `describe` and `init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from merbench.cli import run
+from merbench.corpus import write_corpus
+from merbench.corpus.candidates import open_candidates
+from merbench.submission import read_submission
+from merbench.track import load_track
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_tracks_lists_the_shipped_ones(capsys: Capture) -> None:
+    assert run(["tracks"]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "track", "mer-multi", "mer-noise", "mer-semi", "mer2023-multi", "mer2023-noise", "mer2023-semi"
+    ]  # fmt: skip
+
+
+def test_describe_shows_a_submission_that_is_valid(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert run(["describe", "mer-multi"]) == 0
+    out = capsys.readouterr().out
+    for part in (
+        "weighted_f1(discrete): ",
+        "overall = weighted_f1 - 0.25 * mse",
+        "a number in [-5, 5]",
+        "synthetic sample",
+    ):
+        assert part in out
+    template = tmp_path / "template.csv"
+    assert run(["describe", "mer-multi", "--template", str(template)]) == 0
+    candidates = open_candidates(load_track("mer-multi"))
+    assert read_submission(template, candidates).n_rows == len(candidates)
+    example = [line.strip() for line in out.splitlines()[-4:]]
+    assert example == template.read_text().splitlines()[:4]
+
+
+def test_describe_works_without_the_corpus(capsys: Capture) -> None:
+    assert run(["describe", "mer2023-multi"]) == 0
+    assert "not at hand: no corpus named 'mer2023'" in capsys.readouterr().out
+
+
+def test_an_unknown_split_is_told(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert run(["describe", "mer-multi", "--split", "tst", "--template", str(tmp_path / "x.csv")]) == 2
+    assert capsys.readouterr().err == "mer-multi has no split 'tst'; it has train, dev, test; did you mean 'test'?\n"
+
+
+def test_init_writes_a_track_that_loads(tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "my-track"
+    assert run(["init", str(folder)]) == 0
+    track = load_track(folder)
+    assert track.id == "my-track" and track.formula == "weighted_f1 - 0.25 * mse"
+    assert "# my-track" in (folder / "README.md").read_text()
+    assert run(["init", str(folder)]) == 74
+    assert capsys.readouterr().err == f"{folder / 'track.toml'}: is there already\n"
+
+
+def test_init_declares_what_a_corpus_holds(tmp_path: Path) -> None:
+    samples = pa.table({"sample_id": ["a", "b", "c"], "split": ["train", "train", "held-out"]})
+    reference = pa.table({"sample_id": ["a", "b", "c"], "mood": ["up", "down", "up"], "score": [0.5, -1.0, 2.0]})
+    corpus = write_corpus(
+        tmp_path / "own", name="own", version="1.0", source="a test", licence="", samples=samples, reference=reference
+    )
+    assert run(["init", str(tmp_path / "my-track"), "--corpus", str(corpus.folder)]) == 0
+    track = load_track(tmp_path / "my-track")
+    assert track.targets["mood"].labels == ("down", "up")  # type: ignore[union-attr]
+    assert track.targets["score"].range == (-1.0, 2.0)  # type: ignore[union-attr]
+    assert {name: split.source for name, split in track.splits.items()} == {"train": "train", "test": "held-out"}
+    assert open_candidates(track).ids.to_pylist() == ["c"]
+
+
+def test_init_refuses_a_bad_name(tmp_path: Path, capsys: Capture) -> None:
+    assert run(["init", str(tmp_path / "My_Track")]) == 2
+    assert capsys.readouterr().err == (
+        "'My_Track' is not a track id: lower-case letters, digits and single hyphens, as in my-track\n"
+    )

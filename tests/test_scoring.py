@@ -1,0 +1,395 @@
+"""Scores, intervals, groups and comparisons, against scikit-learn and arithmetic."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
+
+from merbench.corpus import IMPORTERS, corpora_home, write_corpus
+from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.errors import UndefinedMetric, UsageError, WithheldReference
+from merbench.report import ScoreReport
+from merbench.scoring import compare, score
+from merbench.submission import read_submission
+from merbench.track import load_track
+
+LABELS = ("neutral", "angry", "happy")
+
+TRACK = """
+id = "small"
+version = "1.0"
+title = "Small"
+corpus = "./corpus"
+
+[splits]
+test = {split}
+
+[targets.discrete]
+type = "categorical"
+labels = ["neutral", "angry", "happy"]
+out_of_vocabulary = "wrong"
+
+[targets.valence]
+type = "continuous"
+
+[[metrics]]
+name = "weighted_f1"
+target = "discrete"
+weight = 1.0
+
+[[metrics]]
+name = "mse"
+target = "valence"
+weight = -0.25
+
+[[metrics]]
+name = "f1"
+target = "discrete"
+label = "happy"
+
+[ranking]
+by = ["overall", "weighted_f1"]
+"""
+
+Make = Callable[..., Candidates]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Return a function that writes a track and its corpus and opens the candidates."""
+
+    def make(
+        n: int = 60,
+        references: np.ndarray | None = None,
+        hidden: bool = False,
+        held: slice = slice(None),
+        **columns: Any,
+    ) -> Candidates:
+        folder = tmp_path / "small"
+        rng = np.random.default_rng(1)
+        ids = [f"s{i:04d}" for i in range(n)]
+        codes = rng.integers(0, 3, n) if references is None else references
+        samples = pa.table(
+            {"sample_id": ids, "split": ["test"] * n, "speaker": [f"p{i % 12}" for i in range(n)], **columns}
+        )
+        reference = pa.table(
+            {"sample_id": ids, "discrete": [LABELS[c] for c in codes], "valence": rng.normal(0, 2, n).round(2)}
+        )
+        write_corpus(
+            folder / "corpus", name="small", version="1.0", source="made in a test", licence="CC0-1.0",
+            samples=samples, reference=reference.slice(held.start or 0, (held.stop or n) - (held.start or 0)), features={}, replace=True,
+        )  # fmt: skip
+        split = '{ source = "test", hidden = true }' if hidden else '"test"'
+        (folder / "track.toml").write_text(TRACK.replace("{split}", split))
+        return open_candidates(load_track(folder))
+
+    return make
+
+
+def answers(candidates: Candidates, seed: int = 2, wrong: float = 0.4) -> pa.Table:
+    """Return a submission that is right but for a share of random answers."""
+    rng = np.random.default_rng(seed)
+    n = len(candidates)
+    codes = np.resize(candidates.references.values["discrete"], n)
+    codes = np.where(rng.random(n) < wrong, rng.integers(0, 3, n), codes)
+    valence = np.resize(candidates.references.values["valence"], n) + rng.normal(0, 1, n)
+    return pa.table({"sample_id": candidates.ids, "discrete": [LABELS[c] for c in codes], "valence": valence})
+
+
+def test_values_are_those_of_scikit_learn(make: Make) -> None:
+    candidates = make()
+    table = answers(candidates)
+    report = score(candidates, table, intervals=False)
+    reference, prediction = (
+        candidates.references.values["discrete"],
+        [LABELS.index(x) for x in table["discrete"].to_pylist()],
+    )
+    waf = f1_score(reference, prediction, average="weighted")
+    mse = mean_squared_error(candidates.references.values["valence"], table["valence"].to_numpy())
+    assert report["weighted_f1"].value == pytest.approx(waf, abs=1e-12)
+    assert report["mse"].value == pytest.approx(mse, abs=1e-12)
+    assert report["overall"].value == pytest.approx(waf - 0.25 * mse, abs=1e-12)
+    assert report["f1"].value == pytest.approx(f1_score(reference, prediction, average=None)[2], abs=1e-12)
+    assert report["f1"].low is None and report.uncertainty is None
+    rows = {row.label: row for row in report.per_class}
+    assert [rows[label].f1 for label in LABELS] == pytest.approx(
+        f1_score(reference, prediction, average=None), abs=1e-12
+    )
+    assert sum(sum(row) for row in report.confusions[0].counts) == 60
+    assert [report.confusions[0].counts[i][i] for i in range(3)] == [
+        int(((reference == i) & (np.array(prediction) == i)).sum()) for i in range(3)
+    ]
+
+
+def test_an_answer_outside_the_vocabulary_is_wrong_and_counted(make: Make) -> None:
+    candidates = make(n=4, references=np.array([0, 0, 1, 2]))
+    table = pa.table(
+        {"sample_id": candidates.ids, "discrete": ["neutral", "bored", "angry", "happy"], "valence": [0.0] * 4}
+    )
+    report = score(candidates, table, intervals=False)
+    # Hits 1, 1, 1 of references 2, 1, 1; no false alarm: F1 = 2/3, 1, 1, weighted (2 * 2/3 + 1 + 1) / 4 = 5/6.
+    assert report["weighted_f1"].value == pytest.approx(5 / 6, abs=1e-12)
+    assert report.counts["out_of_vocabulary"] == 1
+    assert report.confusions[0].counts[0] == (1, 0, 0, 1)
+
+
+def test_intervals_hold_the_value_and_are_shared_by_seed(make: Make) -> None:
+    candidates = make()
+    table = answers(candidates)
+    one, again, other = (score(candidates, table, seed=seed) for seed in (0, 0, 1))
+    assert one.to_json() == again.to_json()
+    assert one["overall"].low != other["overall"].low
+    for item in one.scores:
+        assert item.low is not None and item.high is not None and item.value is not None
+        assert item.low <= item.value <= item.high
+    assert one["overall"].value == other["overall"].value
+    assert "bootstrap_seed:0" in one.signature and "bootstrap_seed:1" in other.signature
+
+
+def test_a_constant_accuracy_has_a_known_interval(make: Make) -> None:
+    candidates = make(n=400)
+    table = answers(candidates, wrong=0.3)
+    report = score(candidates, table)
+    codes = np.array([LABELS.index(x) for x in table["discrete"].to_pylist()])
+    p = accuracy_score(candidates.references.values["discrete"], codes)
+    width = 2 * 1.96 * math.sqrt(p * (1 - p) / 400)
+    # Weighted F1 is close to accuracy here; the normal approximation is good to a fifth.
+    assert report["weighted_f1"].high - report["weighted_f1"].low == pytest.approx(width, rel=0.2)
+
+
+def test_bca_is_another_interval_of_the_same_draws(make: Make) -> None:
+    candidates = make()
+    table = answers(candidates)
+    percentile, bca = score(candidates, table), score(candidates, table, method="bca")
+    assert "ci:bca,0.95" in bca.signature
+    assert bca["mse"].low != percentile["mse"].low
+    assert bca["mse"].value == percentile["mse"].value
+
+
+def test_clusters_are_drawn_whole(make: Make) -> None:
+    candidates = make()
+    report = score(candidates, answers(candidates), cluster="speaker")
+    assert report.uncertainty is not None and report.uncertainty.n_clusters == 12
+    assert "cluster:speaker" in report.signature
+    assert [warning.code for warning in report.warnings] == ["W701"]
+    alone = score(candidates, answers(candidates), cluster="none")
+    assert alone.uncertainty is not None and alone.uncertainty.cluster is None
+
+
+def test_groups_are_scores_of_their_rows(make: Make) -> None:
+    columns = {"place": ["a", "b", None] * 20, "loudness": [float(i) for i in range(60)]}
+    candidates = make(**columns)
+    table = answers(candidates)
+    report = score(candidates, table, by=["place", "loudness"])
+    groups = {(group.column, group.value): group for group in report.groups}
+    assert [key for key in groups if key[0] == "place"] == [("place", "a"), ("place", "b"), ("place", "(none)")]
+    # 60 numbers 0 … 59 in quarters.
+    assert [key[1] for key in groups if key[0] == "loudness"] == ["[0, 15)", "[15, 30)", "[30, 45)", "[45, 59]"]
+    prediction = np.array([LABELS.index(x) for x in table["discrete"].to_pylist()])
+    chosen = np.arange(60) % 3 == 0
+    expected = f1_score(candidates.references.values["discrete"][chosen], prediction[chosen], average="weighted")
+    found = {item.name: item for item in groups["place", "a"].scores}
+    assert groups["place", "a"].n == 20
+    assert found["weighted_f1"].value == pytest.approx(expected, abs=1e-12)
+    assert found["weighted_f1"].low <= expected <= found["weighted_f1"].high
+
+
+def test_an_unknown_column_names_the_nearest(make: Make) -> None:
+    candidates = make()
+    with pytest.raises(
+        UsageError, match="no column 'speeker' to break down by; it has speaker; did you mean 'speaker'"
+    ):
+        score(candidates, answers(candidates), by=["speeker"])
+    with pytest.raises(UsageError, match="no column 'speakers' to cluster by; it has speaker; did you mean 'speaker'"):
+        score(candidates, answers(candidates), cluster="speakers")
+
+
+def test_a_report_survives_json(make: Make) -> None:
+    candidates = make()
+    report = score(candidates, answers(candidates), by=["speaker"])
+    text = report.to_json()
+    assert ScoreReport.from_json(text).to_json() == text
+    assert json.loads(text)["schema"] == "merbench.report/1"
+    with pytest.raises(UsageError, match="not a report of the form merbench.report/1"):
+        ScoreReport.from_json("{}")
+
+
+def test_row_order_and_format_change_no_byte(make: Make, tmp_path: Path) -> None:
+    candidates = make()
+    table = answers(candidates)
+    shuffled = table.take(pa.array(np.random.default_rng(3).permutation(60)))
+    import pyarrow.parquet as pq
+
+    pq.write_table(shuffled, tmp_path / "x.parquet")
+    shuffled.to_pandas().to_csv(tmp_path / "x.csv", index=False)
+    reports = [
+        score(candidates, source).to_json() for source in (table, shuffled, tmp_path / "x.parquet", tmp_path / "x.csv")
+    ]
+    assert len(set(reports)) == 1
+
+
+def test_withheld_references_are_named(make: Make) -> None:
+    candidates = make()
+    corpus = candidates.corpus
+    table = answers(candidates)
+    bare = write_corpus(
+        corpus.folder,
+        name="small",
+        version="1.0",
+        source="",
+        licence="",
+        samples=corpus.samples(),
+        features={},
+        replace=True,
+    )
+    withheld = open_candidates(load_track(bare.folder.parent))
+    assert len(read_submission(table, withheld).values["discrete"]) == 60
+    with pytest.raises(WithheldReference, match="the references of split 'test' of small are withheld"):
+        score(withheld, table)
+
+
+def test_permuted_references_change_no_byte_that_a_participant_sees(make: Make) -> None:
+    """What `validate` says, and the public view of a hidden split but for its values, stays the same."""
+    seen = []
+    for references in (np.arange(60) % 3, np.arange(60)[::-1] % 3):
+        candidates = make(references=references, hidden=True, held=slice(0, 30))
+        table = pa.table(
+            {
+                "sample_id": candidates.ids,
+                "discrete": ["happy"] * 59 + ["strange"],
+                "valence": [0.5] * 60,
+                "note": ["x"] * 60,
+            }
+        )
+        read = read_submission(table, candidates)
+        public = score(candidates, table).public()
+        valueless = replace(public, scores=tuple(replace(item, value=None) for item in public.scores), signature="")
+        seen.append((read.warnings, read.digest, valueless.to_json()))
+    assert seen[0] == seen[1]
+
+
+def test_the_public_view_of_a_hidden_split_tells_nothing(make: Make) -> None:
+    candidates = make(hidden=True, held=slice(0, 30))
+    report = score(candidates, answers(candidates), by=["speaker"])
+    public = report.public()
+    assert report.counts["scored"] == 30 and "n:30" in report.signature
+    assert "scored" not in public.counts and "|n:60|" in public.signature and "30" not in public.signature
+    assert public.per_class == () and public.groups == () and public.confusions == () and public.uncertainty is None
+    assert all(item.low is None for item in public.scores)
+    assert [item.value for item in public.scores] == [item.value for item in report.scores]
+    assert make().references.index.size == 60
+
+
+def test_a_metric_without_a_value_is_an_error_that_names_it(make: Make, tmp_path: Path) -> None:
+    candidates = make()
+    track = candidates.track
+    toml = (track.folder / "track.toml").read_text().replace('name = "mse"', 'name = "r2"').replace("-0.25", "0.25")
+    (track.folder / "track.toml").write_text(toml)
+    reference = pa.table({"sample_id": candidates.ids, "discrete": ["happy"] * 60, "valence": [1.0] * 60})
+    corpus = candidates.corpus
+    write_corpus(
+        corpus.folder, name="small", version="1.0", source="", licence="",
+        samples=corpus.samples(), reference=reference, features={}, replace=True,
+    )  # fmt: skip
+    changed = open_candidates(load_track(track.folder))
+    table = pa.table({"sample_id": candidates.ids, "discrete": ["happy"] * 60, "valence": [0.0] * 60})
+    with pytest.raises(UndefinedMetric, match=r"r2\(valence\) has no value on these 60 references"):
+        score(changed, table)
+
+
+def test_compare_tells_two_systems_apart(make: Make) -> None:
+    candidates = make(n=200)
+    good, bad = answers(candidates, seed=5, wrong=0.1), answers(candidates, seed=6, wrong=0.7)
+    comparison = compare(candidates, {"good": good, "bad": bad, "same": good}, n_permutations=999)
+    rows = {(row.a, row.b, row.name): row for row in comparison.differences}
+    better = rows["good", "bad", "weighted_f1"]
+    expected = score(candidates, good)["weighted_f1"].value - score(candidates, bad)["weighted_f1"].value
+    assert better.difference == pytest.approx(expected, abs=1e-12)
+    assert better.p == 1 / 1000 and better.low > 0
+    # Of three pairs, the two different ones have p = 0.001 and the equal one 1: Holm gives 3 * 0.001, 2 * 0.001 (raised
+    # to 0.003) and 1.
+    assert better.p_holm == pytest.approx(0.003, abs=1e-12)
+    equal = rows["good", "same", "weighted_f1"]
+    assert (equal.difference, equal.low, equal.high, equal.p, equal.p_holm) == (0, 0, 0, 1, 1)
+
+
+def test_compare_needs_two(make: Make) -> None:
+    candidates = make()
+    with pytest.raises(UsageError, match="a comparison needs two submissions or more, not 1"):
+        compare(candidates, {"one": answers(candidates)})
+
+
+def test_every_form_shows_the_names_escaped(make: Make) -> None:
+    candidates = make(place=["<b>&|`"] * 60)
+    report = score(candidates, answers(candidates), by=["place"])
+    assert "<b>&|`" in report.to_text()
+    assert "<b>" not in report.to_html() and "&lt;b&gt;&amp;|`" in report.to_html()
+    assert "<b>" not in report.to_markdown() and "&lt;b&gt;&amp;\\|\\`" in report.to_markdown()
+    assert "http" not in report.to_html()
+    assert report.to_frame()["key"].iloc[0] == "overall"
+    assert set(report.to_frame()["group"].dropna()) == {"<b>&|`"}
+
+
+SCRIPT = """
+import sys
+from merbench.scoring import compare, score
+from merbench.corpus.candidates import open_candidates
+from merbench.track import load_track
+candidates = open_candidates(load_track(sys.argv[1]))
+sys.stdout.write(score(candidates, sys.argv[2], cluster="speaker", by=["speaker"], method="bca").to_json())
+sys.stdout.write(compare(candidates, sys.argv[2:], n_permutations=500).to_json())
+"""
+
+
+def test_the_same_bytes_on_every_kernel_and_thread_count(make: Make, tmp_path: Path) -> None:
+    candidates = make(n=500)
+    for name, seed in (("a.csv", 5), ("b.csv", 6)):
+        answers(candidates, seed=seed).to_pandas().to_csv(tmp_path / name, index=False)
+    environments = [
+        {},
+        {"OPENBLAS_CORETYPE": "Prescott", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        {"OPENBLAS_CORETYPE": "Nehalem", "PYTHONHASHSEED": "7", "OPENBLAS_NUM_THREADS": "2"},
+        {"OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512_SKX"},
+    ]
+    arguments = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(candidates.track.folder), "a.csv", "b.csv"]
+    outputs = {
+        subprocess.run(arguments, cwd=tmp_path, env={**os.environ, **extra}, check=True, capture_output=True).stdout
+        for extra in environments
+    }
+    assert len(outputs) == 1 and len(outputs.pop()) > 1000
+
+
+EXPECTED = Path("golden") / "mer2023" / "expected.json"
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", [f"{track}-{letter}" for track in ("multi", "noise", "semi") for letter in "abc"])
+def test_the_released_scorer_is_reproduced(
+    name: str, test_data: Path, tmp_path_factory: pytest.TempPathFactory, mer2023: Path
+) -> None:
+    expected = json.loads((test_data / EXPECTED).read_text())[name]
+    track = load_track(f"mer2023-{name.split('-')[0]}")
+    report = score(track, test_data / "golden" / "mer2023" / f"{name}.csv", intervals=False)
+    assert report.counts["scored"] == expected["n"]
+    for metric in ("weighted_f1", "mse", "overall", "accuracy", "macro_f1"):
+        if metric in expected:
+            assert report[metric].value == pytest.approx(expected[metric], abs=1e-12)
+
+
+@pytest.fixture(scope="session")
+def mer2023(test_data: Path, data_home: Path) -> Path:
+    """Return the data home with the released MER 2023 files imported."""
+    IMPORTERS["mer2023"](test_data / "data" / "mer2023" / "release", corpora_home() / "mer2023", replace=True)
+    return data_home
