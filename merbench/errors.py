@@ -99,7 +99,9 @@ def examples(items: Sequence[Item], problem: Callable[[Item], Problem]) -> list[
     """Return the problems of the first items and one that counts the others, `… and 195 more`."""
     shown = [problem(item) for item in items[:EXAMPLES_SHOWN]]
     more = len(items) - len(shown)
-    return [*shown, Problem(shown[0].code, f"… and {more:,} more", column=shown[0].column, count=more)] if more else shown
+    return (
+        [*shown, Problem(shown[0].code, f"… and {more:,} more", column=shown[0].column, count=more)] if more else shown
+    )
 
 
 def problem_list(where: str, problems: Sequence[Problem]) -> str:

@@ -1,0 +1,245 @@
+"""A path or `-` goes in, the bytes of a submission come out: bounded, unpacked, of a known format.
+
+Conventions:
+    Nothing is read that the track's `max_bytes` does not admit. What is packed (gzip, zstd, ZIP members, Parquet
+    pages, arrays) may take `EXPANSION` times that in memory, and is refused from its header where it has one.
+    Formats are told by content; a suffix that says something else brings a warning.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from merbench.errors import InvalidSubmission, Problem, UsageError, did_you_mean
+
+EXPANSION = 8
+"""How many times `max_bytes` a submission may take once it is unpacked."""
+
+STANDARD_INPUT = "standard input"
+
+Format = Literal["a delimited table", "JSON lines", "Parquet", "NPZ"]
+
+_SUFFIXES: dict[str, Format] = {
+    ".csv": "a delimited table",
+    ".tsv": "a delimited table",
+    ".tab": "a delimited table",
+    ".jsonl": "JSON lines",
+    ".ndjson": "JSON lines",
+    ".parquet": "Parquet",
+    ".pq": "Parquet",
+    ".npz": "NPZ",
+}
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_READABLE = "a submission is CSV, TSV, JSON lines, Parquet or NPZ"
+_FOREIGN = {
+    b"\x93NUMPY": "one array (.npy); save all columns with numpy.savez",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"ARROW1\0\0": "an Arrow (Feather) file",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an Excel workbook; save it as 'CSV UTF-8'",
+    b"SQLite format 3\0": "an SQLite database",
+    b"%PDF-": "a PDF",
+    b"\xfd7zXZ\0": "an xz archive; use .gz or .zst",
+    b"BZh91AY&SY": "a bzip2 archive; use .gz or .zst",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive; use .gz or .zst",
+    b"Rar!\x1a\x07": "a RAR archive; use .gz or .zst",
+}
+_PICKLE = re.compile(rb"\x80[\x01-\x05]|\(?[dl]p\d+\r?\n|c[\w.]+\r?\n[\w.]+\r?\n")
+_TAR_MAGIC, _TAR_OFFSET = b"ustar", 257
+_UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+def printable(text: str, limit: int = 60) -> str:
+    """Return `text` on one line with every invisible character escaped, cut to `limit` characters."""
+    cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The unpacked bytes of a submission.
+
+    Attributes:
+        where: the file's name in messages.
+        data: its bytes.
+        max_memory: how many bytes its columns may take.
+        format: what it holds.
+        suffix: what its name says it holds, without `.gz` or `.zst`.
+    """
+
+    where: str
+    data: bytes = field(repr=False)
+    max_memory: int
+    format: Format
+    suffix: str
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """A warning where the suffix lies."""
+        if _SUFFIXES.get(self.suffix, self.format) == self.format:
+            return ()
+        return (Problem("W101", f"the name ends in {self.suffix} and the file holds {self.format}: read as that"),)
+
+    def refusal(self, code: str, message: str, line: int | None = None) -> InvalidSubmission:
+        """Return the error that refuses the whole file."""
+        return refusal(self.where, code, message, line)
+
+    def line_at(self, offset: int) -> int:
+        """Return the line on which a byte stands."""
+        return _line_at(self.data, offset)
+
+
+def refusal(where: str, code: str, message: str, line: int | None = None) -> InvalidSubmission:
+    """Return the error that refuses a whole file for one reason."""
+    return InvalidSubmission(where, [Problem(code, message, line=line)])
+
+
+def read_content(path: str | Path, max_bytes: int) -> Content:
+    """Return the content of a file, or of standard input for `-`.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be opened.
+        InvalidSubmission: it is refused; see the codes E101 to E109.
+    """
+    where = STANDARD_INPUT if str(path) == "-" else printable(str(path), 200)
+    data = _read_standard_input(where, max_bytes) if str(path) == "-" else _read_file(Path(path), where, max_bytes)
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    compression = _compression(data)
+    if compression:
+        data = _unpacked(data, compression, where, max_bytes)
+    if suffixes and suffixes[-1] in (".gz", ".zst"):
+        del suffixes[-1]
+    found = _format(data, where)
+    if compression and (found in ("Parquet", "NPZ") or _compression(data)):
+        inner = found if found in ("Parquet", "NPZ") else "another archive"
+        raise refusal(where, "E105", f"{compression} around {inner}: only text tables may be packed as .gz or .zst")
+    return Content(where, data, EXPANSION * max_bytes, found, suffixes[-1] if suffixes else "")
+
+
+def _read_standard_input(where: str, max_bytes: int) -> bytes:
+    data = sys.stdin.buffer.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise refusal(where, "E103", f"more than {max_bytes:,} bytes; the track admits {max_bytes:,}")
+    return data
+
+
+def _read_file(path: Path, where: str, max_bytes: int) -> bytes:
+    try:
+        resolved = path.resolve(strict=True)
+        folder = path.parent.resolve()
+        if not resolved.is_relative_to(folder):
+            raise refusal(where, "E102", "a link that leads out of its folder; a submission is a file of its own")
+        if not stat.S_ISREG(resolved.stat().st_mode):
+            kind = "a folder" if resolved.is_dir() else "a device or pipe (pass '-' to read standard input)"
+            raise refusal(where, "E102", f"{kind}, not a file")
+        # The link was followed above; what is opened must still be that very file.
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(resolved, flags), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(max_bytes + 1) if size <= max_bytes else b""
+    except FileNotFoundError as error:
+        raise UsageError(f"{where}: no such file{_nearest_sibling(path)}") from error
+    except (OSError, RuntimeError, ValueError) as error:  # a link loop is a RuntimeError up to 3.12, a NUL a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{where}: cannot be read: {printable(str(reason))}") from error
+    if size > max_bytes or len(data) > max_bytes:
+        raise refusal(where, "E103", f"{max(size, len(data)):,} bytes; the track admits {max_bytes:,}")
+    return data
+
+
+def _nearest_sibling(path: Path) -> str:
+    try:
+        names = sorted(sibling.name for sibling in islice(path.parent.iterdir(), 1000))
+    except OSError:
+        return ""
+    return printable(did_you_mean(path.name, names), 120)
+
+
+def _compression(data: bytes) -> str | None:
+    return next((name for magic, name in _COMPRESSIONS.items() if data.startswith(magic)), None)
+
+
+def _unpacked(data: bytes, compression: str, where: str, max_bytes: int) -> bytes:
+    limit = EXPANSION * max_bytes
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(data), compression) as stream:
+            unpacked: bytes = stream.read(limit + 1)
+    except (OSError, pa.ArrowException) as error:
+        raise refusal(where, "E109", f"a damaged {compression} file: {_reason(error)}") from error
+    if len(unpacked) > limit:
+        message = f"unpacks to more than {limit:,} bytes, {EXPANSION} times what the track admits for a file"
+        raise refusal(where, "E104", message)
+    return unpacked
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of a library's message."""
+    text = str(error).strip() or type(error).__name__
+    return printable(text.splitlines()[0], 120)
+
+
+def _format(data: bytes, where: str) -> Format:
+    """Return the format of unpacked bytes, or raise what refuses them."""
+    if data.startswith(b"PAR1"):
+        return "Parquet"
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "NPZ"
+    if _PICKLE.match(data):
+        raise refusal(where, "E107", f"a pickle, which is never read; {_READABLE}")
+    foreign = next((name for magic, name in _FOREIGN.items() if data.startswith(magic)), None)
+    if data[_TAR_OFFSET:].startswith(_TAR_MAGIC):
+        foreign = "a tar archive; use .gz or .zst"
+    if foreign:
+        raise refusal(where, "E108", f"{foreign} ({_READABLE})")
+    if _compression(data):
+        return "a delimited table"
+    return _text_format(data, where)
+
+
+def _text_format(data: bytes, where: str) -> Format:
+    _require_utf8(data, where)
+    start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not start:
+        raise refusal(where, "E101", "the file is empty")
+    if start.startswith(b"<"):
+        raise refusal(where, "E108", f"an HTML or XML page ({_READABLE})")
+    if start.startswith(b"["):
+        raise refusal(where, "E108", "a JSON array; write JSON lines, one object per line")
+    return "JSON lines" if start.startswith(b"{") else "a delimited table"
+
+
+def _require_utf8(data: bytes, where: str) -> None:
+    nul = data.find(b"\0")
+    if data.startswith(_UTF16_OR_32) or (nul >= 0 and _looks_like_utf16(data)):
+        raise refusal(where, "E106", "UTF-16 or UTF-32 text; save it as UTF-8 (in Excel: 'CSV UTF-8')")
+    if nul >= 0:
+        raise refusal(where, "E106", f"holds a NUL byte: not a text file ({_READABLE})", _line_at(data, nul))
+    if data.isascii():
+        return
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        message = f"byte 0x{data[error.start]:02X} is not UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')"
+        raise refusal(where, "E106", message, _line_at(data, error.start)) from error
+
+
+def _looks_like_utf16(data: bytes) -> bool:
+    """Return whether nearly every second byte is NUL, as in ASCII text written in UTF-16 without a mark."""
+    head = data[:400]
+    half = len(head) // 2
+    return half > 0 and any(
+        head[side::2].count(0) > 0.9 * half and head[1 - side :: 2].count(0) == 0 for side in (0, 1)
+    )
+
+
+def _line_at(data: bytes, offset: int) -> int:
+    return len(_LINE_END.findall(data, 0, offset)) + 1

@@ -1,0 +1,85 @@
+"""The column names of a submission and its track go in, what is wrong with them comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from merbench.corpus.candidates import Candidates
+from merbench.errors import Problem, did_you_mean, listed
+from merbench.submission.content import printable
+from merbench.submission.sheet import Sheet
+from merbench.submission.values import probability_columns
+from merbench.track import Track
+
+
+def declared_columns(track: Track) -> tuple[str, ...]:
+    """Return every column that a submission to a track may use: the id, the targets, the probabilities."""
+    chances = probability_columns(track)
+    return (track.submission.id, *track.targets, *(name for target in chances.values() for name in target))
+
+
+def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
+    """Return what is wrong with the columns: the id is not first, one is there twice, a target is not there."""
+    names, track = list(sheet.names), candidates.track
+    id_column = track.submission.id
+    problems = []
+    if not names:
+        return []
+    if sheet.ordered and candidates.ids.index(names[0]).as_py() >= 0:
+        message = f"the first line is a row ('{printable(names[0])}'); above it, a header must name the columns"
+        return [Problem("E201", f"{message}: {','.join((id_column, *track.targets))}")]
+    if sheet.ordered and names[:1] != [id_column]:
+        problems.append(Problem("E201", _wrong_first(names, id_column)))
+    elif id_column not in names:
+        message = f"there is no id column '{id_column}'; columns: {_shown(names)}{did_you_mean(id_column, names)}"
+        problems.append(Problem("E201", message))
+    for name in declared_columns(track):
+        if names.count(name) > 1:
+            places = [str(i) for i, other in enumerate(names, 1) if other == name]
+            problems.append(
+                Problem("E202", f"is there {names.count(name)} times (columns {listed(places)})", column=name)
+            )
+    for target in track.targets:
+        problems += _target_problems(names, target, probability_columns(track).get(target, ()))
+    return problems
+
+
+def _wrong_first(names: Sequence[str], id_column: str) -> str:
+    first = printable(names[0]) if names else ""
+    if id_column not in names:
+        message = f"the first column is '{first}', it must be the id column '{id_column}'"
+        return f"{message}{did_you_mean(id_column, names)}; columns: {_shown(names)}"
+    place = list(names).index(id_column) + 1
+    hint = "; leave out the index (pandas: to_csv(index=False))" if first in ("", "index", "Unnamed: 0") else ""
+    return f"the first column is '{first}', it must be the id column '{id_column}', which is column {place}{hint}"
+
+
+def _target_problems(names: Sequence[str], target: str, chances: Sequence[str]) -> list[Problem]:
+    given = [name for name in chances if name in names]
+    if given and len(given) < len(chances):
+        absent = [name for name in chances if name not in names]
+        message = f"of the probability columns, {listed(absent)} are not there; give all {len(chances)} or none"
+        return [Problem("E202", message, column=target)]
+    if target in names or given:
+        return []
+    instead = f" (nor are its probabilities, {listed(chances)})" if chances else ""
+    return [
+        Problem(
+            "E202",
+            f"the column is not there{instead}; columns: {_shown(names)}{did_you_mean(target, names)}",
+            column=target,
+        )
+    ]
+
+
+def undeclared_warning(sheet: Sheet, track: Track) -> tuple[Problem, ...]:
+    """Return one warning that names every column the track does not declare."""
+    declared = set(declared_columns(track))
+    undeclared = [name for name in sheet.names if name not in declared]
+    if not undeclared:
+        return ()
+    return (Problem("W201", f"columns that the track does not declare are not used: {_shown(undeclared)}"),)
+
+
+def _shown(names: Sequence[str]) -> str:
+    return listed([f"'{printable(name)}'" for name in names], 12)

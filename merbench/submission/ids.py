@@ -1,0 +1,172 @@
+"""The id column and the candidates go in; which row predicts which candidate comes out, with every id that is wrong.
+
+Conventions:
+    Rows and candidates count from 0; -1 stands for none. An id that is a candidate's but for spaces, case or
+    characters that look alike counts as a slip (E304) where that candidate is not there: the candidate is then
+    not missing too.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from merbench.errors import EXAMPLES_SHOWN, Problem, did_you_mean, examples, listed
+from merbench.submission.content import printable
+from merbench.submission.sheet import Sheet
+from merbench.track import SubmissionRules
+
+Rows = NDArray[np.int64]
+
+_NEIGHBOURS = 100
+# Cyrillic and Greek letters and dashes, and the ASCII characters they are mistaken for.
+_LOOK_ALIKE = str.maketrans(
+    "аеорсухіјѕԁһӏкмтвнАЕОРСУХІЈЅКМТВНαορυνικΑΒΕΖΗΙΚΜΝΟΡΤΥΧ\u2010\u2011\u2012\u2013\u2014\u2212_",
+    "aeopcyxijsdhlkmtbhaeopcyxijskmtbhaopuvikabezhikmnoptyx-------",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Which row is which candidate's.
+
+    Attributes:
+        candidate_of: candidate of every row.
+        row_of: row of every candidate.
+        in_order: whether row i is candidate i's throughout.
+        n_extra: rows that are no candidate's and are allowed to be there.
+        problems: what is wrong with ids.
+        warnings: what a reader must know about ids.
+    """
+
+    candidate_of: Rows = field(repr=False)
+    row_of: Rows = field(repr=False)
+    in_order: bool = False
+    n_extra: int = 0
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def align(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules) -> Alignment:
+    """Return which row is which candidate's, under a track's rules for missing and extra ids."""
+    given = sheet.columns[rules.id]
+    if given.equals(ids):
+        order = np.arange(len(ids), dtype=np.int64)
+        return Alignment(order, order, in_order=True)
+    found = pc.index_in(given, value_set=ids)
+    candidate_of = np.asarray(found.fill_null(-1)).astype(np.int64)
+    known = np.flatnonzero(candidate_of >= 0) if found.null_count else np.arange(len(given), dtype=np.int64)
+    row_of = np.full(len(ids), -1, dtype=np.int64)
+    row_of[candidate_of[known]] = known
+    if len(known) == len(given) == len(ids) and (row_of >= 0).all():
+        return Alignment(candidate_of, row_of)
+    # Written backwards, so that of several rows the first one stays.
+    row_of[candidate_of[known[::-1]]] = known[::-1]
+    return _explain(sheet, ids, rules, candidate_of, row_of)
+
+
+def _explain(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules, candidate_of: Rows, row_of: Rows) -> Alignment:
+    given = sheet.columns[rules.id]
+    outside = np.flatnonzero(candidate_of < 0)
+    text_of: dict[int, str] = dict(
+        zip(outside.tolist(), given.take(pa.array(outside)).fill_null("").to_pylist(), strict=True)
+    )
+    unread = {row.id for row in sheet.broken}
+    missing = [name for name in ids.take(pa.array(np.flatnonzero(row_of < 0))).to_pylist() if name not in unread]
+    slips = _slips(text_of, missing)
+    missing = sorted(set(missing) - set(slips.values()))
+    empty = [row for row, text in text_of.items() if not text.strip()]
+    strange = [row for row, text in text_of.items() if text.strip() and row not in slips]
+    again = np.flatnonzero((candidate_of >= 0) & (row_of[candidate_of] != np.arange(len(candidate_of)))).tolist()
+
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    share = f"{len(missing):,} of {len(ids):,} candidates"
+    if missing and (rules.missing_ids == "error" or len(missing) == len(ids)):
+        problems.append(Problem("E301", f"{share} missing: {_listed(missing)}"))
+    elif missing:
+        warnings.append(Problem("W302", f"{share} without a row, counted as wrong: {_listed(missing)}"))
+    if strange and rules.extra_ids == "error":
+        near = _Neighbours(ids.to_pylist())
+        problems += examples(strange, lambda row: _unknown(sheet, row, text_of[row], near))
+    elif strange:
+        extra = f"{len(strange):,} of {len(given):,} rows are of none of the {len(ids):,} candidates and are ignored"
+        warnings.append(Problem("W301", f"{extra}: {_listed([text_of[row] for row in strange])}"))
+    problems += examples(again, lambda row: _again(sheet, row, given[row].as_py(), int(row_of[candidate_of[row]])))
+    problems += examples(list(slips), lambda row: _slip(sheet, row, text_of[row], slips[row]))
+    problems += examples(empty, lambda row: sheet.row_problem("E305", row, "the id is empty"))
+    n_extra = len(strange) if rules.extra_ids == "allow" else 0
+    return Alignment(candidate_of, row_of, False, n_extra, tuple(problems), tuple(warnings))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return listed([*(printable(name) for name in names[:EXAMPLES_SHOWN]), *names[EXAMPLES_SHOWN:]])
+
+
+def _folded(text: str) -> str:
+    """Return what is left of an id without its spaces, case, invisible characters, look-alikes and leading zeros."""
+    plain = unicodedata.normalize("NFKC", text).translate(_LOOK_ALIKE).casefold()
+    kept = "".join(c for c in plain if unicodedata.category(c) not in ("Cf", "Cc") and not c.isspace())
+    return kept.lstrip("0") if kept.isdecimal() else kept
+
+
+def _slips(text_of: Mapping[int, str], missing: Sequence[str]) -> dict[int, str]:
+    """Return the rows whose id is that of a missing candidate but for how it is written."""
+    if not missing or not text_of:
+        return {}
+    candidates: dict[str, list[str]] = {}
+    for name in missing:
+        candidates.setdefault(_folded(name), []).append(name)
+    found = {row: candidates.get(_folded(text), []) for row, text in text_of.items() if text.strip()}
+    return {row: names[0] for row, names in found.items() if len(names) == 1}
+
+
+def _slip(sheet: Sheet, row: int, text: str, candidate: str) -> Problem:
+    shown = printable(text)
+    strange = next((c for c in text if c not in candidate and not c.isspace()), None)
+    if text.strip() == candidate:
+        message = f"id '{shown}' has spaces around it; the candidate is '{candidate}'"
+    elif text.strip().casefold() == candidate.casefold():
+        message = f"id '{shown}' differs in case; the candidate is '{candidate}'"
+    elif text.strip().isdecimal() and text.isascii():
+        message = f"id '{shown}' lacks leading zeros; the candidate is '{candidate}'"
+    elif strange:
+        name = unicodedata.name(strange, "a character without a name")
+        message = f"id '{shown}' looks like candidate '{candidate}' and holds U+{ord(strange):04X} ({name})"
+    else:
+        message = f"id '{shown}' is written differently; the candidate is '{candidate}'"
+    return sheet.row_problem("E304", row, message)
+
+
+def _again(sheet: Sheet, row: int, text: str, first: int) -> Problem:
+    message = f"id '{printable(text)}' given twice (first at {sheet.row_name(first)})"
+    return sheet.row_problem("E303", row, message)
+
+
+def _unknown(sheet: Sheet, row: int, text: str, near: _Neighbours) -> Problem:
+    hint = "; it starts with '=', as a spreadsheet's formula does" if text.startswith("=") else near.did_you_mean(text)
+    return sheet.row_problem("E302", row, f"id '{printable(text)}' is not a candidate{hint}")
+
+
+class _Neighbours:
+    """Finds the candidate most like an id among those that begin or end as it does; all of them would take too long."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._forward = ids
+        self._backward = sorted(name[::-1] for name in ids)
+
+    def did_you_mean(self, text: str) -> str:
+        ends = (name[::-1] for name in _around(self._backward, text[::-1]))
+        return did_you_mean(text, [*_around(self._forward, text), *ends])
+
+
+def _around(names: Sequence[str], text: str) -> Sequence[str]:
+    place = bisect_left(names, text)
+    return names[max(place - _NEIGHBOURS, 0) : place + _NEIGHBOURS]

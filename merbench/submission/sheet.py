@@ -1,0 +1,150 @@
+"""Columns of any file or table go in, a `Sheet` comes out: text or numbers in one shape, with the lines they stand on.
+
+Conventions:
+    A column is an Arrow array without chunks: `string`, or `float64` where the reader met nothing but numbers.
+    A cell that is not there is null. Rows count from 0, lines and shown rows from 1. Only the columns a caller
+    wants are read; all names are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from merbench.errors import InvalidSubmission, Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Wanted = Mapping[str, pa.DataType]
+"""Names of the columns to read, each with the type it is best read as: `string` or `float64`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRow:
+    """A row that could not be read: its line, what is wrong, and its id where that is known."""
+
+    line: int
+    message: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A participant's table as it was written.
+
+    Attributes:
+        names: every column name in the order of the file; a name may be there twice.
+        columns: the wanted columns that are there.
+        n_rows: number of rows.
+        ordered: whether the order of columns has a meaning in this format.
+        broken: rows that could not be read; they are not among the rows.
+        lines: returns the line on which each row starts; None where there are no lines.
+        rewritten: returns a column as text, cell by cell as in the file; None where it has no other form.
+        id_column: name of the column whose cell names a row.
+    """
+
+    names: tuple[str, ...]
+    columns: Mapping[str, pa.Array] = field(repr=False)
+    n_rows: int
+    ordered: bool = True
+    broken: tuple[BrokenRow, ...] = ()
+    lines: Callable[[], Sequence[int]] | None = None
+    rewritten: Callable[[str], pa.Array] | None = None
+    id_column: str = ""
+
+    def line(self, row: int) -> int | None:
+        """Return the line on which a row starts."""
+        lines = self.lines() if self.lines else ()
+        return lines[row] if row < len(lines) else None
+
+    def row_name(self, row: int) -> str:
+        """Return `line 5`, or `row 4` where there are no lines."""
+        line = self.line(row)
+        return f"row {row + 1}" if line is None else f"line {line}"
+
+    def row_problem(self, code: str, row: int, message: str, column: str | None = None) -> Problem:
+        """Return a problem of one row, with its line, or with the row's number where there are no lines."""
+        line = self.line(row)
+        sample = self.columns[self.id_column][row].as_py() if self.id_column in self.columns else None
+        return Problem(code, message if line else f"row {row + 1}: {message}", line, column, sample)
+
+    def cell(self, name: str, row: int) -> str | None:
+        """Return a cell as it was written; None for one that is not there."""
+        column = self.columns[name]
+        if pa.types.is_string(column.type) or self.rewritten is None:
+            value = column[row].as_py()
+            return value if value is None or isinstance(value, str) else f"{value:.15g}"
+        text: str | None = self.rewritten(name)[row].as_py()
+        return text
+
+
+def text_array(values: Sequence[str | None]) -> pa.Array:
+    """Return text as an Arrow array; a lone surrogate, which is no character, is written as its escape."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        mended = [None if value is None else value.encode("utf-8", "backslashreplace").decode() for value in values]
+        return pa.array(mended, pa.string())
+
+
+def plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
+    """Return a column of any flat type as `string`, or as `float64` where numbers are wanted; None for other types."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return plain_column(column.dictionary_decode(), wanted)
+    if pa.types.is_nested(kind):
+        return None
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return column.cast(wanted, safe=False)
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+
+
+def table_sheet(table: pa.Table, wanted: Wanted, where: str) -> Sheet:
+    """Return the wanted columns of an Arrow table.
+
+    Raises:
+        InvalidSubmission: a wanted column is nested or binary.
+    """
+    columns, problems = {}, []
+    for name, kind in wanted.items():
+        if name not in table.column_names:
+            continue
+        chunks = table.column(table.column_names.index(name)).combine_chunks()
+        array = chunks if isinstance(chunks, pa.Array) else pa.concat_arrays(chunks.chunks)
+        column = plain_column(array, kind)
+        if column is None:
+            problems.append(Problem("E208", f"holds {array.type}; text or numbers are needed", column=name))
+        else:
+            columns[name] = column
+    if problems:
+        raise InvalidSubmission(where, problems)
+    return Sheet(tuple(table.column_names), columns, table.num_rows)
+
+
+def frame_table(frame: pd.DataFrame, id_column: str) -> pa.Table:
+    """Return a data frame as an Arrow table; an index that is named as the id column becomes the first column."""
+    if id_column in frame.index.names and id_column not in frame.columns:
+        frame = frame.reset_index()
+    return pa.table(
+        [_series_array(frame.iloc[:, i]) for i in range(frame.shape[1])], [str(name) for name in frame.columns]
+    )
+
+
+def _series_array(series: pd.Series[Any]) -> pa.Array:
+    """Return a column with a `nan` kept as one; objects of several types become text."""
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":
+        return pa.array(series.to_numpy(), from_pandas=False)
+    try:
+        array = pa.array(series, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        absent = series.isna().to_numpy()
+        return text_array([None if gone else str(value) for value, gone in zip(series, absent, strict=True)])
+    return array if isinstance(array, pa.Array) else array.combine_chunks()

@@ -1,0 +1,211 @@
+"""The columns of a target go in, its values come out: codes or numbers, row by row, with every cell that is wrong.
+
+Conventions:
+    Codes are int32 positions in the target's labels, -1 outside the vocabulary; numbers are float64. Values have
+    one item per row of the sheet; cells of rows that are of no candidate are neither checked nor used.
+    Where a track counts missing predictions as wrong, an empty cell of a categorical target is one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from merbench.errors import Problem, did_you_mean, examples, listed
+from merbench.submission.content import printable
+from merbench.submission.sheet import Sheet
+from merbench.track import CategoricalTarget, ContinuousTarget, Track
+
+SUM_TOLERANCE = 1e-3
+"""How far from 1 the probabilities of a row may sum."""
+
+LABELS_SHOWN = 12
+
+_NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
+_SPACES = " \t\v\f"
+_WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetValues:
+    """The values of one target, row by row.
+
+    Attributes:
+        values: int32 codes or float64 numbers.
+        probabilities: one column per label, where the submission holds them.
+        problems: what is wrong with cells.
+        warnings: what a reader must know about cells.
+    """
+
+    values: NDArray[Any] = field(repr=False)
+    probabilities: NDArray[np.float64] | None = field(default=None, repr=False)
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def probability_columns(track: Track) -> dict[str, tuple[str, ...]]:
+    """Return the names `p_<label>` of every categorical target whose labels no other target shares."""
+    labels = {name: target.labels for name, target in track.targets.items() if isinstance(target, CategoricalTarget)}
+    shared = {
+        label for name in labels for label in labels[name] if sum(label in other for other in labels.values()) > 1
+    }
+    return {name: tuple(f"p_{label}" for label in own) for name, own in labels.items() if not shared & set(own)}
+
+
+def continuous_values(sheet: Sheet, name: str, target: ContinuousTarget, relevant: Mask) -> TargetValues:
+    """Return the numbers of a continuous target."""
+    numbers = _numbers(sheet.columns[name])
+    low, high = target.range or (-math.inf, math.inf)
+    with np.errstate(invalid="ignore"):
+        good = np.isfinite(numbers) & (numbers >= low) & (numbers <= high)
+    if good.all() or (good | ~relevant).all():
+        return TargetValues(numbers)
+    allowed = "a finite number" if target.range is None else f"a number in [{low:g}, {high:g}]"
+    return TargetValues(numbers, problems=_not_numbers(sheet, name, np.flatnonzero(~good & relevant), "E204", allowed))
+
+
+def categorical_values(
+    sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, chances: Sequence[str], *, empty_is_wrong: bool
+) -> TargetValues:
+    """Return the codes of a categorical target: from its label column, from its probabilities, or from both.
+
+    Where a submission holds both, the label must have the largest probability of its row, or share it.
+
+    Args:
+        sheet: the table.
+        name: name of the target and its label column.
+        target: its declaration.
+        relevant: rows that are of a candidate.
+        chances: names of the probability columns, in the order of the labels; empty without them.
+        empty_is_wrong: whether an empty cell is a wrong answer instead of an error.
+    """
+    if not chances:
+        return _labels(sheet, name, target, relevant, empty_is_wrong=empty_is_wrong)
+    table, problems = _probabilities(sheet, name, chances, relevant)
+    if name not in sheet.columns:
+        return TargetValues(np.argmax(table, axis=1).astype(np.int32), table, problems)
+    labels = _labels(sheet, name, target, relevant, empty_is_wrong=empty_is_wrong)
+    problems = (*labels.problems, *problems) or _disagreements(sheet, name, target, labels.values, table, relevant)
+    return TargetValues(labels.values, table, problems, labels.warnings)
+
+
+def _labels(
+    sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, *, empty_is_wrong: bool
+) -> TargetValues:
+    column = sheet.columns[name]
+    code_of = {label: code for code, label in enumerate(target.labels)}
+    code_of |= {alias: code_of[label] for alias, label in target.aliases.items()}
+    found = pc.index_in(column, value_set=pa.array(code_of, pa.string()))
+    codes = np.array([*code_of.values(), -1], dtype=np.int32)[np.asarray(found.fill_null(-1))]
+    bad = np.flatnonzero((codes < 0) & relevant)
+    if not len(bad):
+        return TargetValues(codes)
+
+    text_of: dict[int, str] = dict(zip(bad.tolist(), column.take(pa.array(bad)).fill_null("").to_pylist(), strict=True))
+    empty = [row for row, text in text_of.items() if not text.strip()]
+    strange = [row for row, text in text_of.items() if text.strip()]
+    allowed = f"one of {listed(target.labels, LABELS_SHOWN)}"
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    if strange and target.out_of_vocabulary == "error":
+        problems += examples(strange, lambda row: _unknown_label(sheet, name, row, text_of[row], target, allowed))
+    elif strange:
+        shown = listed([f"'{printable(text)}'" for text in dict.fromkeys(text_of[row] for row in strange)])
+        share = f"{len(strange):,} of {int(relevant.sum()):,} answers"
+        warnings.append(Problem("W202", f"{share} are not {allowed} and count as wrong: {shown}", column=name))
+    if empty and not empty_is_wrong:
+        problems += examples(empty, lambda row: sheet.row_problem("E205", row, f"empty; {allowed} is needed", name))
+    elif empty:
+        share = f"{len(empty):,} of {int(relevant.sum()):,} answers"
+        warnings.append(Problem("W302", f"{share} are empty, counted as wrong", column=name))
+    return TargetValues(codes, None, tuple(problems), tuple(warnings))
+
+
+def _unknown_label(sheet: Sheet, name: str, row: int, text: str, target: CategoricalTarget, allowed: str) -> Problem:
+    hint = did_you_mean(text, target.labels)
+    return sheet.row_problem("E203", row, f"'{printable(text)}' is not {allowed}{hint}", name)
+
+
+def _numbers(column: pa.Array) -> NDArray[np.float64]:
+    """Return a column's numbers; what is no finite decimal number becomes infinite or not a number."""
+    if pa.types.is_floating(column.type):
+        return np.asarray(column.fill_null(math.nan), dtype=np.float64)
+    trimmed = pc.utf8_trim(column, _SPACES)
+    fits = pc.match_substring_regex(trimmed, f"^{_NUMBER}$").fill_null(False)
+    numbers = np.full(len(column), math.nan)
+    numbers[np.asarray(fits)] = [float(text) for text in trimmed.filter(fits).to_pylist()]
+    return numbers
+
+
+def _not_numbers(sheet: Sheet, name: str, rows: NDArray[np.int64], code: str, allowed: str) -> tuple[Problem, ...]:
+    """Return the cells that are not `allowed`: those with something in them under `code`, the empty ones under E205."""
+    text_of = {row: sheet.cell(name, row) or "" for row in rows.tolist()}
+    empty = [row for row, text in text_of.items() if not text.strip()]
+    strange = [row for row, text in text_of.items() if text.strip()]
+    return (
+        *examples(strange, lambda row: sheet.row_problem(code, row, _not_number(text_of[row], allowed), name)),
+        *examples(empty, lambda row: sheet.row_problem("E205", row, f"empty; {allowed} is needed", name)),
+    )
+
+
+def _not_number(text: str, allowed: str) -> str:
+    hint = ""
+    if _WITH_COMMA.fullmatch(text.strip()):
+        hint = f"; write '{text.strip().replace(',', '.')}'"
+    elif text.startswith("="):
+        hint = "; it starts with '=', as a spreadsheet's formula does: save values"
+    return f"'{printable(text)}' is not {allowed}{hint}"
+
+
+def _probabilities(
+    sheet: Sheet, name: str, chances: Sequence[str], relevant: Mask
+) -> tuple[NDArray[np.float64], tuple[Problem, ...]]:
+    """Return the probabilities of every row, one column per label, and what is wrong with them."""
+    columns = [_numbers(sheet.columns[chance]) for chance in chances]
+    table = np.stack(columns, axis=1)
+    problems: list[Problem] = []
+    with np.errstate(invalid="ignore"):
+        good = (table >= 0) & (table <= 1)
+        total = np.where(good.all(axis=1), sum(columns[1:], columns[0]), 1.0)
+    for chance, fits in zip(chances, good.T, strict=True):
+        problems += _not_numbers(sheet, chance, np.flatnonzero(~fits & relevant), "E209", "a probability in [0, 1]")
+
+    def wrong_sum(row: int) -> Problem:
+        message = f"the probabilities sum to {total[row]:.6g}; they must sum to 1 within {SUM_TOLERANCE:g}"
+        return sheet.row_problem("E209", row, message, name)
+
+    off = np.flatnonzero((np.abs(total - 1) > SUM_TOLERANCE) & relevant).tolist()
+    return table, (*problems, *examples(off, wrong_sum))
+
+
+def _disagreements(
+    sheet: Sheet,
+    name: str,
+    target: CategoricalTarget,
+    codes: NDArray[np.int32],
+    table: NDArray[np.float64],
+    relevant: Mask,
+) -> tuple[Problem, ...]:
+    """Return the rows whose label is not the most probable one."""
+    given, largest = table[np.arange(len(codes)), codes], table.max(axis=1)
+
+    def problem(row: int) -> Problem:
+        mine, theirs = target.labels[codes[row]], target.labels[int(np.argmax(table[row]))]
+        message = (
+            f"'{mine}' has the probability {given[row]:.6g} and '{theirs}' {largest[row]:.6g}; "
+            "give the most probable label, or leave out the labels or the probabilities"
+        )
+        return sheet.row_problem("E210", row, message, name)
+
+    bad = np.flatnonzero((given < largest) & (codes >= 0) & relevant).tolist()
+    return tuple(examples(bad, problem))
