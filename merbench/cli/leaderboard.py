@@ -31,7 +31,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def leaderboard(
-    tracks: Annotated[list[str] | None, typer.Argument(metavar="[TRACK]…", help="Tracks; all with entries.")] = None,
+    tracks: Annotated[list[str] | None, typer.Argument(metavar="TRACK", help="Tracks; all with entries.")] = None,
     submissions: SubmissionsOption = Path("submissions"),
     output: Annotated[
         str,
@@ -89,7 +89,7 @@ def leaderboard(
 
 def validate_entries(
     entries: Annotated[
-        list[Path] | None, typer.Argument(metavar="[ENTRY]…", help="Folders <track>/<team>/<run>; all that there are.")
+        list[Path] | None, typer.Argument(metavar="ENTRY", help="Folders <track>/<team>/<run>; all that there are.")
     ] = None,
     submissions: SubmissionsOption = Path("submissions"),
     form: Annotated[ProblemFormat, typer.Option("--format", help="Form of the list of problems.")] = ProblemFormat.text,

@@ -1,0 +1,118 @@
+"""Rows, boards and folders of entries made by hand, for the tests of the leaderboard and its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from merbench.errors import Problem
+from merbench.leaderboard.board import Board, BoardScore, Gap, Row
+from merbench.leaderboard.entry import InvalidEntry
+from merbench.report import Uncertainty
+
+HIGHER = {"overall": True, "weighted_f1": True, "mse": False}
+
+
+def row(team: str = "a-team", *, day: int = 1, ranks: bool = True, digest: str = "d", **values: float) -> Row:
+    """Return a row with the given values."""
+    scores = tuple(BoardScore(name, name, value, None, None, None, HIGHER.get(name, True)) for name, value in values.items())
+    return Row(
+        rank=None,
+        team=team,
+        team_name=team,
+        system="net",
+        title="a title",
+        members=("Ada",),
+        paper=None,
+        code=None,
+        external_data=(),
+        runs=("run",),
+        seeds=(None,),
+        received=datetime(2026, 1, day, tzinfo=UTC),
+        ranks=ranks,
+        digests=(digest,),
+        scores=scores,
+    )
+
+
+def board(rows: Sequence[Row] | None = None, **changes: object) -> Board:
+    """Return a board of three rows, or of the given ones."""
+    made = Board(
+        track="toy@1.0",
+        title="Toy",
+        corpus="toy",
+        split="test",
+        synthetic=True,
+        hidden=False,
+        signature="toy@1.0#0|n:4",
+        formula="weighted_f1 - 0.25 * mse",
+        ranking=("overall", "mse"),
+        decimals=4,
+        uncertainty=Uncertainty("percentile", 0.95, 1000, None, None, 0),
+        n_permutations=10_000,
+        rows=tuple(rows) if rows is not None else three_rows(),
+        invalid=(),
+    )
+    return replace(made, **changes)
+
+
+def three_rows() -> tuple[Row, ...]:
+    """Return the best row, one that the data do not separate from it, and one that they do."""
+    first = row("first", overall=0.75, mse=0.5)
+    second = replace(row("second", overall=0.74, mse=0.25), gap=Gap(-0.01, 0.4, 0.4, separable=False))
+    third = replace(row("third", overall=0.5, mse=1.0), gap=Gap(-0.25, 0.0001, 0.0002, separable=True))
+    third = replace(third, runs=("s0", "s1"), seeds=(0, 1))
+    bounds = {"first": (0.7, 0.8), "second": (0.69, 0.79), "third": (0.45, 0.55)}
+    return tuple(
+        replace(
+            found,
+            rank=rank,
+            scores=(
+                replace(
+                    found.scores[0],
+                    low=bounds[found.team][0],
+                    high=bounds[found.team][1],
+                    deviation=0.01 if found.team == "third" else None,
+                ),
+                *found.scores[1:],
+            ),
+        )
+        for rank, found in enumerate((first, second, third), 1)
+    )
+
+
+def an_invalid_entry() -> InvalidEntry:
+    """Return an entry that could not enter."""
+    return InvalidEntry("toy/team/run", (Problem("E404", "one file 'submission.*' is needed, found none"),))
+
+
+CARD = {
+    "title": '"A run"',
+    "team": '"A team"',
+    "system": '"net"',
+    "external_data": "[]",
+    "received": "2026-01-31T12:00:00+08:00",
+}
+"""The keys that an `entry.toml` needs, as TOML."""
+
+
+def write_entry(
+    submissions: Path, place: str, predictions: str | bytes | None = "sample_id,discrete\n", **card: str | None
+) -> Path:
+    """Write an entry; keys of the card are TOML, None leaves one out. Return its folder."""
+    folder = submissions / place
+    folder.mkdir(parents=True)
+    write_card(folder, card)
+    if isinstance(predictions, str):
+        predictions = predictions.encode()
+    if predictions is not None:
+        (folder / "submission.csv").write_bytes(predictions)
+    return folder
+
+
+def write_card(folder: Path, card: Mapping[str, str | None]) -> None:
+    """Write an `entry.toml` with the needed keys and the given ones."""
+    lines = [f"{key} = {value}\n" for key, value in {**CARD, **card}.items() if value is not None]
+    (folder / "entry.toml").write_text("".join(lines), encoding="utf-8")

@@ -1,0 +1,132 @@
+"""Hand-made boards in every form but HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from hand_made_boards import an_invalid_entry, board, row, three_rows
+
+from merbench.leaderboard.board import Board
+
+NOTES = """\
+ranked by overall, then mse, compared as displayed; rows equal in all of them share a rank, the one received earlier stands first
+overall = weighted_f1 - 0.25 * mse
+95% intervals: percentile, 1,000 Poisson resamples of samples, shared by all rows
+p: paired permutation test of overall against the best row, 10,000 exchanges, two-sided, Holm over the rows
+≈: the data do not separate the row from the best one (p ≥ 0.05)
+±: mean and standard deviation over the runs of a system, one per seed
+signature: toy@1.0#0|n:4
+"""
+
+
+def test_text() -> None:
+    assert board().to_text() == (
+        "Toy (toy@1.0, split test) · synthetic sample\n"
+        "\n"
+        "rank  team    system        overall ↑      95% interval   mse ↓  to the best       p  ≈  runs\n"
+        "1     first   net              0.7500  [0.7000, 0.8000]  0.5000                             1\n"
+        "2     second  net              0.7400  [0.6900, 0.7900]  0.2500      -0.0100  0.4000  ≈     1\n"
+        "3     third   net     0.5000 ± 0.0100  [0.4500, 0.5500]  1.0000      -0.2500  0.0002        2\n"
+        "\n" + NOTES
+    )
+
+
+def test_markdown() -> None:
+    lines = board().to_markdown().splitlines()
+    assert lines[0] == "# Toy (toy\\@1.0, split test) · synthetic sample"
+    assert lines[2] == "| rank | team | system | overall ↑ | 95% interval | mse ↓ | to the best | p | ≈ | runs |"
+    assert lines[3] == "|---|---|---|---:|---:|---:|---:|---:|---:|---:|"
+    assert lines[5] == "| 2 | second | net | 0.7400 | \\[0.6900, 0.7900\\] | 0.2500 | -0.0100 | 0.4000 | ≈ | 1 |"
+
+
+def test_names_are_escaped_in_markdown() -> None:
+    hostile = replace(row(overall=0.5, mse=0.1), team_name="<img src=x> | [a](javascript:b) `c`", system="*b*", rank=1)
+    text = board([hostile]).to_markdown()
+    assert "&lt;img src=x&gt; \\| \\[a\\](javascript:b) \\`c\\` (a-team)" in text
+    assert "| \\*b\\* |" in text
+
+
+def test_csv_has_unrounded_values() -> None:
+    found = list(csv.DictReader(io.StringIO(board().to_csv())))
+    assert [line["rank"] for line in found] == ["1", "2", "3"]
+    assert found[2] == {
+        "rank": "3",
+        "team": "third",
+        "team_name": "third",
+        "system": "net",
+        "title": "a title",
+        "runs": "s0 s1",
+        "seeds": "0 1",
+        "received": "2026-01-01T00:00:00Z",
+        "overall": "0.5",
+        "overall_deviation": "0.01",
+        "overall_low": "0.45",
+        "overall_high": "0.55",
+        "mse": "1.0",
+        "mse_deviation": "",
+        "mse_low": "",
+        "mse_high": "",
+        "difference": "-0.25",
+        "p": "0.0001",
+        "p_holm": "0.0002",
+        "separable": "True",
+        "signature": "toy@1.0#0|n:4",
+    }
+
+
+@pytest.mark.parametrize("prefix", ["=", "+", "-", "@", "\uff1d"])
+def test_a_formula_in_a_name_is_defused_in_csv(prefix: str) -> None:
+    name = f'{prefix}HYPERLINK("http://x","y")'
+    hostile = replace(row(overall=-0.5, mse=0.1), team_name=name, system=name, title=name, rank=1)
+    (line,) = csv.DictReader(io.StringIO(board([hostile]).to_csv()))
+    assert (line["team_name"], line["system"], line["title"]) == (f"'{name}",) * 3
+    assert line["overall"] == "-0.5"
+
+
+def test_json_is_canonical() -> None:
+    text = board(invalid=(an_invalid_entry(),)).to_json()
+    content = json.loads(text)
+    assert text == json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
+    assert content["schema"] == "merbench.leaderboard/1"
+    assert content["rows"][0]["received"] == "2026-01-01T00:00:00Z"
+    assert content["rows"][1]["gap"] == {"value": -0.01, "p": 0.4, "p_holm": 0.4, "separable": False}
+    assert content["invalid"][0]["place"] == "toy/team/run"
+
+
+def test_an_invalid_entry_is_listed_apart_with_its_reason() -> None:
+    with_one = board(invalid=(an_invalid_entry(),))
+    line = "toy/team/run: E404  one file 'submission.*' is needed, found none"
+    assert with_one.to_text() == board().to_text() + f"\nEntries that could not enter\n  {line}\n"
+    assert with_one.to_markdown().endswith(
+        "\n## Entries that could not enter\n\n* toy/team/run: E404  one file 'submission.\\*' is needed, found none\n"
+    )
+
+
+def test_a_board_without_entries() -> None:
+    empty: Board = board([], uncertainty=None, signature="")
+    assert empty.to_text() == "Toy (toy@1.0, split test) · synthetic sample\n\nno entry has been ranked yet\n"
+    assert "no entry has been ranked yet" in empty.to_markdown()
+    assert empty.to_csv().count("\n") == 1
+
+
+def test_a_row_without_rank_is_explained() -> None:
+    rows = [replace(found, rank=None, ranks=False) if found.team == "third" else found for found in three_rows()]
+    text = board(rows).to_text()
+    assert "\n–     third " in text
+    assert "– in place of a rank: shown for comparison, takes no part in the ranking" in text
+
+
+def test_a_hidden_split_shows_values_and_differences_alone() -> None:
+    rows = [replace(row(overall=0.5, mse=0.1), rank=1)]
+    text = board(rows, hidden=True, uncertainty=None).to_text()
+    assert "interval" not in text.partition("ranked by")[0]
+    assert "only a part of the candidates is scored, and which is a secret: no intervals, no tests" in text
+
+
+def test_only_the_folder_tells_teams_apart() -> None:
+    assert replace(row("ours"), team_name="Winners").shown_team == "Winners (ours)"
+    assert row("ours").shown_team == "ours"

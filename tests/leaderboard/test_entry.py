@@ -1,0 +1,266 @@
+"""Folders of entries, good and bad, and what is said about them."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hand_made_boards import CARD, write_card, write_entry
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from merbench.errors import DeclarationError, UsageError
+from merbench.leaderboard.entry import (
+    MAX_CARD_BYTES,
+    EntryCard,
+    read_entry,
+    run_folders,
+    track_folders,
+    without_duplicates,
+)
+
+PLACE = "toy/a-team/run-1"
+
+
+def told(submissions: Path, folder: Path) -> list[str]:
+    """Return the problems of a folder as they are printed."""
+    with pytest.raises(DeclarationError) as caught:
+        read_entry(submissions, folder)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def link(path: Path, target: Path, directory: bool = False) -> None:
+    try:
+        path.symlink_to(target, target_is_directory=directory)
+    except OSError:
+        pytest.skip("symbolic links: this account may not make them")
+
+
+def test_an_entry_is_read(tmp_path: Path) -> None:
+    folder = write_entry(
+        tmp_path,
+        PLACE,
+        members='["Ada", "Emmy"]',
+        seed="3",
+        paper='"https://example.org/paper"',
+        code='"https://example.org/code"',
+        external_data='["AffectNet"]',
+        ranks="false",
+        selected="true",
+    )
+    entry = read_entry(tmp_path, folder)
+    assert (entry.track, entry.team, entry.run, entry.place) == ("toy", "a-team", "run-1", PLACE)
+    assert entry.submission == folder / "submission.csv"
+    assert entry.card == EntryCard(
+        title="A run",
+        team="A team",
+        members=("Ada", "Emmy"),
+        system="net",
+        seed=3,
+        paper="https://example.org/paper",
+        code="https://example.org/code",
+        external_data=("AffectNet",),
+        received="2026-01-31T12:00:00+08:00",
+        ranks=False,
+        selected=True,
+    )
+    assert entry.received == datetime(2026, 1, 31, 4, tzinfo=UTC)
+
+
+def test_all_problems_of_a_card_and_its_folder_are_told_at_once(tmp_path: Path) -> None:
+    folder = write_entry(
+        tmp_path,
+        PLACE,
+        predictions=None,
+        title=None,
+        team='" spaced"',
+        seed="-1",
+        externaldata="[]",
+        external_data=None,
+        received='"yesterday"',
+        ranks='"yes"',
+    )
+    assert told(tmp_path, folder) == [
+        "E402  title: is missing",
+        "E402  team: ' spaced': has spaces around it",
+        "E402  seed: -1: input should be greater than or equal to 0",
+        "E402  external_data: is missing",
+        "E402  received: 'yesterday': not a moment with an offset, such as 2026-01-31T12:00:00+08:00",
+        "E402  ranks: 'yes': input should be a valid boolean",
+        "E402  externaldata: is not a known key; allowed: title, team, members, system, seed, paper, code, "
+        "external_data, received, ranks, selected; did you mean 'external_data'?",
+        "E404  one file 'submission.*' is needed, found none",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("moment", "message"),
+    [
+        ("2026-01-31T12:00:00", "has no offset; write it such as 2026-01-31T12:00:00+08:00"),
+        ('"2026-01-31T12:00:00"', "not a moment with an offset, such as 2026-01-31T12:00:00+08:00"),
+        ('"2026-13-01T12:00:00Z"', "month must be in 1..12"),
+        ("2026-01-31", "input should be a valid datetime"),
+        ("1769860800", "input should be a valid datetime"),
+    ],
+)
+def test_a_moment_needs_an_offset(tmp_path: Path, moment: str, message: str) -> None:
+    folder = write_entry(tmp_path, PLACE, received=moment)
+    assert [problem for problem in told(tmp_path, folder) if message in problem]
+
+
+@pytest.mark.parametrize("moment", ["2026-01-31T04:00:00Z", '"2026-01-31T04:00:00Z"', '"2026-01-31 12:00:00.0+08:00"'])
+def test_a_moment_is_a_toml_date_or_a_string(tmp_path: Path, moment: str) -> None:
+    entry = read_entry(tmp_path, write_entry(tmp_path, PLACE, received=moment))
+    assert entry.received == datetime(2026, 1, 31, 4, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["a\\nb", "a\\tb", "\\u202eabc", "\\u0000", "x\\u2028y"])
+def test_names_are_one_line_of_printable_text(tmp_path: Path, text: str) -> None:
+    problems = told(tmp_path, write_entry(tmp_path, PLACE, team=f'"{text}"'))
+    assert len(problems) == 1
+    assert "holds a control character; one line of printable text is allowed" in problems[0]
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "=1+1", "张伟", "🙂 team", "O'Hara & co | x"])
+def test_names_that_need_escaping_are_no_problem(tmp_path: Path, name: str) -> None:
+    folder = write_entry(tmp_path, PLACE, team=f'"{name}"')
+    assert read_entry(tmp_path, folder).card.team == name
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("toy/A-Team/run", "E403  team folder 'A-Team': allowed are 1 to 39 of a-z, 0-9 and -"),
+        ("toy/-team/run", "E403  team folder '-team'"),
+        (f"toy/{'a' * 40}/run", "E403  team folder"),
+        ("toy/team/run_1", "E403  run folder 'run_1'"),
+        ("toy/team/r\u00fcn", r"E403  run folder 'r\xfcn'"),
+    ],
+)
+def test_names_of_folders(tmp_path: Path, place: str, message: str) -> None:
+    problems = told(tmp_path, write_entry(tmp_path, place))
+    assert len(problems) == 1
+    assert problems[0].startswith(message)
+
+
+def test_a_folder_at_another_depth_is_no_entry(tmp_path: Path) -> None:
+    (tmp_path / "toy" / "team").mkdir(parents=True)
+    assert told(tmp_path, tmp_path / "toy" / "team") == ["E403  an entry is a folder <track>/<team>/<run>"]
+
+
+def test_one_file_of_predictions_is_needed(tmp_path: Path) -> None:
+    folder = write_entry(tmp_path, PLACE)
+    (folder / "submission.parquet").write_bytes(b"")
+    expected = "E404  one file 'submission.*' is needed, found 2: submission.csv, submission.parquet"
+    assert told(tmp_path, folder) == [expected]
+
+
+def test_other_files_in_a_run_are_left_alone(tmp_path: Path) -> None:
+    folder = write_entry(tmp_path, PLACE)
+    (folder / "run.json").write_text("{}", encoding="utf-8")
+    assert read_entry(tmp_path, folder).run == "run-1"
+
+
+def test_a_card_that_is_not_there_or_not_toml(tmp_path: Path) -> None:
+    folder = write_entry(tmp_path, PLACE)
+    card = folder / "entry.toml"
+    card.write_text("title = ", encoding="utf-8")
+    assert told(tmp_path, folder)[0].startswith("E401  entry.toml is not a TOML file: Invalid value")
+    card.write_text('title = "a"\ntitle = "b"\n', encoding="utf-8")
+    assert "Cannot overwrite a value" in told(tmp_path, folder)[0]
+    card.write_bytes(b"\xff\xfe")
+    assert told(tmp_path, folder)[0].startswith("E401  entry.toml is not a TOML file: 'utf-8' codec")
+    card.write_text("#" * (MAX_CARD_BYTES + 1), encoding="utf-8")
+    assert told(tmp_path, folder) == ["E401  entry.toml has 65,537 bytes; 65,536 are allowed"]
+    card.unlink()
+    assert told(tmp_path, folder) == ["E401  there is no entry.toml"]
+
+
+@pytest.mark.parametrize("name", ["submission.csv", "entry.toml"])
+def test_a_file_that_is_a_link_is_refused(tmp_path: Path, name: str) -> None:
+    folder = write_entry(tmp_path, PLACE)
+    outside = tmp_path / "outside"
+    (folder / name).rename(outside)
+    link(folder / name, outside)
+    message = f"E405  '{name}' is a symbolic link; an entry is made of plain folders and files"
+    assert told(tmp_path, folder) == [message]
+
+
+@pytest.mark.parametrize("part", ["toy", "toy/a-team", "toy/a-team/run-1"])
+def test_a_folder_that_is_a_link_is_refused(tmp_path: Path, part: str) -> None:
+    submissions, outside = tmp_path / "submissions", tmp_path / "outside"
+    write_entry(submissions, PLACE)
+    (submissions / part).rename(outside)
+    link(submissions / part, outside, directory=True)
+    found = [folder for track in track_folders(submissions) for folder in run_folders(submissions, track)]
+    assert len(found) == 1
+    name = part.rpartition("/")[2]
+    assert f"E405  '{name}' is a symbolic link; an entry is made of plain folders and files" in told(submissions, found[0])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes: this system has none")
+def test_a_pipe_is_refused_and_not_opened(tmp_path: Path) -> None:
+    folder = write_entry(tmp_path, PLACE, predictions=None)
+    os.mkfifo(folder / "submission.csv")
+    assert told(tmp_path, folder) == ["E405  'submission.csv' is not a regular file"]
+
+
+def test_folders_are_found_in_order_and_files_beside_them_are_no_entries(tmp_path: Path) -> None:
+    for place in ("toy/b/run", "toy/a/two", "toy/a/one", "other/a/run"):
+        write_entry(tmp_path, place)
+    (tmp_path / "README.md").touch()
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "toy" / "leaderboard.md").touch()
+    (tmp_path / "toy" / "a" / "notes.txt").touch()
+    assert track_folders(tmp_path) == ["other", "toy"]
+    names = [folder.relative_to(tmp_path).as_posix() for folder in run_folders(tmp_path, "toy")]
+    assert names == ["toy/a/one", "toy/a/two", "toy/b/run"]
+    assert run_folders(tmp_path, "absent") == []
+
+
+def test_there_must_be_a_folder_of_submissions(tmp_path: Path) -> None:
+    message = f"{tmp_path / 'none'}: there is no such folder of submissions"
+    with pytest.raises(UsageError, match=re.escape(message)):
+        track_folders(tmp_path / "none")
+
+
+def test_of_two_runs_with_one_seed_the_earlier_stands(tmp_path: Path) -> None:
+    later = write_entry(tmp_path, "toy/team/a", seed="0", received="2026-02-02T00:00:00Z")
+    earlier = write_entry(tmp_path, "toy/team/b", seed="0", received="2026-02-01T00:00:00Z")
+    other_seed = write_entry(tmp_path, "toy/team/c", seed="1")
+    other_team = write_entry(tmp_path, "toy/rivals/a", seed="0")
+    entries = [read_entry(tmp_path, folder) for folder in (later, earlier, other_seed, other_team)]
+    standing, excluded = without_duplicates(entries)
+    assert {entry.place for entry in standing} == {"toy/team/b", "toy/team/c", "toy/rivals/a"}
+    assert [entry.place for entry in excluded] == ["toy/team/a"]
+    message = "E406  'net' with seed 0 is run 'b' already, which was received earlier"
+    assert [str(problem) for problem in excluded[0].problems] == [message]
+
+
+def test_one_run_of_a_system_is_selected_at_most(tmp_path: Path) -> None:
+    folders = [write_entry(tmp_path, f"toy/team/{name}", seed=str(i), selected="true") for i, name in enumerate("ab")]
+    standing, excluded = without_duplicates([read_entry(tmp_path, folder) for folder in folders])
+    assert [entry.run for entry in standing] == ["a"]
+    assert [str(p) for p in excluded[0].problems] == ["E406  selected: run 'a' of 'net' is selected already"]
+
+
+values = st.one_of(st.integers(), st.booleans(), st.text(), st.lists(st.integers(), max_size=3), st.floats(allow_nan=True))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from([*CARD, "seed", "ranks", "x"]), values, max_size=6), st.binary(max_size=40))
+def test_whatever_a_card_holds_it_is_an_entry_or_a_list_of_problems(
+    tmp_path_factory: pytest.TempPathFactory, card: dict[str, object], noise: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("entry")
+    run = write_entry(folder, PLACE)
+    write_card(run, {key: str(value).lower() if isinstance(value, bool) else repr(value) for key, value in card.items()})
+    with (run / "entry.toml").open("ab") as file:
+        file.write(noise)
+    try:
+        read_entry(folder, run)
+    except DeclarationError as error:
+        assert error.problems

@@ -1,0 +1,206 @@
+"""The page of a board: its markup, and what a real browser makes of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hand_made_boards import an_invalid_entry, board, row, three_rows
+
+from merbench.leaderboard.board import Board
+from merbench.site.page import board_page
+
+HOSTILE = '<script>document.title = "taken"</script><img src=x onerror="document.title = 1">'
+
+
+def hostile_board() -> Board:
+    """Return a board whose every text tries to be markup."""
+    rows = [
+        replace(
+            found,
+            team_name=HOSTILE,
+            system=HOSTILE,
+            title=f'"{HOSTILE}',
+            members=(HOSTILE,),
+            paper='https://example.org/"onclick="x',
+            code="javascript:document.title='taken'",
+            external_data=(HOSTILE,),
+        )
+        if found.team == "second"
+        else found
+        for found in three_rows()
+    ]
+    return board(rows, title=f"Toy {HOSTILE}", invalid=(an_invalid_entry(),))
+
+
+class _Markup(HTMLParser):
+    """Collects the tags of a page and the addresses they name."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attributes if name in ("src", "href", "action")]
+
+
+def test_the_page_is_self_contained() -> None:
+    markup = _Markup(board_page(board()))
+    assert markup.addresses == ["data:,"]
+    assert markup.tags.count("script") == markup.tags.count("style") == 1
+    assert markup.tags.count("svg") == 3
+    assert "@import" not in board_page(board())
+    assert "url(" not in board_page(board())
+
+
+def test_names_are_escaped() -> None:
+    markup = _Markup(board_page(hostile_board()))
+    assert markup.tags.count("script") == 1
+    assert "img" not in markup.tags
+    assert markup.addresses == ["data:,"]
+
+
+def test_only_a_plain_web_address_is_a_link() -> None:
+    rows = [replace(three_rows()[0], paper="https://example.org/p?a=1&b=2", code="see example.org")]
+    markup = _Markup(board_page(board(rows)))
+    assert markup.addresses == ["data:,", "https://example.org/p?a=1&b=2"]
+
+
+def test_intervals_are_drawn_on_one_scale() -> None:
+    # The lowest end is 0.45 and the highest 0.80, on 152 units from 4: 0.70 lies at 4 + 0.25 / 0.35 * 152 = 112.6.
+    page = board_page(board())
+    assert '<line x1="112.6" x2="156.0"' in page
+    assert '<line x1="4.0" x2="47.4"' in page
+
+
+def test_a_board_without_rows_has_no_table() -> None:
+    page = board_page(board([], uncertainty=None))
+    assert "<table" not in page
+    assert "no entry has been ranked yet" in page
+
+
+def test_a_hidden_split_shows_no_interval() -> None:
+    page = board_page(board([replace(row(overall=0.5, mse=0.1), rank=1)], hidden=True, uncertainty=None))
+    assert "<svg" not in page
+
+
+def test_invalid_entries_are_listed() -> None:
+    page = board_page(board(invalid=(an_invalid_entry(),)))
+    assert "<li>toy/team/run: E404  one file &#x27;submission.*&#x27; is needed, found none</li>" in page
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Start a headless Chromium with a profile of its own; skip by name where it, or its driver, is absent."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("chromium: a browser and chromedriver are needed to open the page")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "disable-dev-shm-usage",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield started
+    started.quit()
+
+
+def opened(browser: Any, folder: Path, shown: Board) -> None:
+    path = folder / "leaderboard.html"
+    path.write_text(board_page(shown), encoding="utf-8")
+    browser.get(path.as_uri())
+
+
+def column(browser: Any, number: int) -> list[str]:
+    return [cell.text for cell in browser.find_elements("css selector", f"tbody td:nth-child({number})")]
+
+
+def click(browser: Any, head: str) -> None:
+    buttons = browser.find_elements("css selector", "th button")
+    next(button for button in buttons if button.text.strip() == head).click()
+
+
+def sorted_by(browser: Any) -> dict[str, str]:
+    heads = browser.find_elements("css selector", "th")
+    states = {head.text.strip(): head.get_attribute("aria-sort") for head in heads}
+    return {head: state for head, state in states.items() if state not in (None, "none")}
+
+
+def test_a_click_on_a_head_sorts_in_a_browser(browser: Any, tmp_path: Path) -> None:
+    opened(browser, tmp_path, board())
+    assert column(browser, 1) == ["1", "2", "3"]
+    click(browser, "mse ↓")  # lower is better: the lowest first
+    assert column(browser, 1) == ["2", "1", "3"]
+    assert sorted_by(browser) == {"mse ↓": "ascending"}
+    click(browser, "mse ↓")
+    assert column(browser, 1) == ["3", "1", "2"]
+    assert sorted_by(browser) == {"mse ↓": "descending"}
+    click(browser, "overall ↑")  # higher is better: the highest first
+    assert column(browser, 1) == ["1", "2", "3"]
+    click(browser, "team")
+    click(browser, "team")
+    assert column(browser, 1) == ["3", "2", "1"]
+    click(browser, "p")  # the best row has no p and stays last
+    assert column(browser, 1) == ["3", "2", "1"]
+    click(browser, "p")
+    assert column(browser, 1) == ["2", "3", "1"]
+    assert browser.get_log("browser") == []
+
+
+def test_hostile_names_are_text_in_a_browser(browser: Any, tmp_path: Path) -> None:
+    opened(browser, tmp_path, hostile_board())
+    assert browser.title == f"Toy {HOSTILE} (toy@1.0, split test) · synthetic sample"
+    assert HOSTILE in column(browser, 2)[1]
+    assert browser.find_element("css selector", "h1").text.startswith(f"Toy {HOSTILE}")
+    click(browser, "team")
+    assert browser.find_elements("css selector", "td a, img") == []
+    assert browser.get_log("browser") == []
+
+
+def test_the_page_allows_no_other_script(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "leaderboard.html"
+    added = "<script>document.title = 'taken'</script>\n</body>"
+    path.write_text(board_page(board()).replace("</body>", added), encoding="utf-8")
+    browser.get(path.as_uri())
+    assert browser.title.startswith("Toy")
+    assert [entry for entry in browser.get_log("browser") if re.search("Content Security Policy", entry["message"])]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_light_and_in_dark(browser: Any, tmp_path: Path, scheme: str) -> None:
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    opened(browser, tmp_path, board())
+
+    def luminance(name: str) -> float:
+        color = browser.execute_script(f"return getComputedStyle(document.body).{name}")
+        channels = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    # The contrast of WCAG 2.1, 1.4.6: at least 7 to 1.
+    page, text = luminance("backgroundColor"), luminance("color")
+    assert (max(page, text) + 0.05) / (min(page, text) + 0.05) >= 7
+    assert (page > 0.5) == (scheme == "light")
