@@ -150,7 +150,10 @@ class ScoreReport:
         return self.scores[0] if self.scores[0].key == "overall" else None
 
     def public(self) -> ScoreReport:
-        """Return what a participant may see: for a hidden split nothing that tells which candidates are scored."""
+        """Return what a participant may see: for a hidden split nothing that tells which candidates are scored.
+
+        Its values are rounded as they are displayed: all digits of a share tell how many are scored.
+        """
         if not self.hidden:
             return self
         n = self.counts["candidates"]
@@ -162,7 +165,16 @@ class ScoreReport:
         return replace(
             self,
             signature=signature,
-            scores=tuple(replace(score, low=None, high=None, n_left_out=0) for score in self.scores),
+            scores=tuple(
+                replace(
+                    score,
+                    value=None if score.value is None else float(displayed(score.value, self.decimals)),
+                    low=None,
+                    high=None,
+                    n_left_out=0,
+                )
+                for score in self.scores
+            ),
             counts={key: value for key, value in self.counts.items() if key != "scored"},
             digests={key: value for key, value in self.digests.items() if key != "references"},
             per_class=(),

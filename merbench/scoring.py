@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -262,12 +262,12 @@ def mean_difference_p(
     """
     candidates = a[0].candidates
     clusters, stream = _clusters(candidates, how), stream_name(candidates, how.seed)
-    rounds = range(math.lcm(len(a), len(b)))
-    pairs = [(scored_pair(a[i % len(a)]), scored_pair(b[i % len(b)])) for i in rounds]
-    permuted = _mean([permuted_differences(*pair, n_permutations, clusters, stream) for pair in pairs])
-    plain = [[_plain(run, _confusions(run, _ones(run)))[key] for run in pair] for pair in pairs]
-    observed = math.fsum(first - second for first, second in plain) / len(plain)
-    return permutation_p(observed, permuted[key])
+    track = _only(candidates.track, key)
+    first, second = ([replace(scored_pair(run), track=track) for run in system] for system in (a, b))
+    rounds = [(first[i % len(first)], second[i % len(second)]) for i in range(math.lcm(len(first), len(second)))]
+    permuted = _mean([permuted_differences(one, other, n_permutations, clusters, stream) for one, other in rounds])
+    plain = [[_plain(pair, _confusions(pair, _ones(pair)))[key] for pair in pairs] for pairs in rounds]
+    return permutation_p(math.fsum(one - other for one, other in plain) / len(plain), permuted[key])
 
 
 def evaluate(pair: Pair, weights: NDArray[Any], confusions: Mapping[str, NDArray[Any]] | None = None) -> Draws:
@@ -497,6 +497,12 @@ def _bounds(
 
 def _jackknifed(pair: Pair, clusters: Codes | None) -> Draws:
     return _joined([evaluate(pair, masks) for masks in jackknife_weights(pair.n, clusters=clusters)])
+
+
+def _only(track: Track, key: str) -> Track:
+    """Return the track with no more metrics than a key needs."""
+    needed = [spec for spec in track.metrics if (spec.weight is not None if key == OVERALL else spec.key == key)]
+    return track.model_copy(update={"metrics": tuple(needed)})
 
 
 def _mean(runs: Sequence[Draws]) -> Draws:
