@@ -1,0 +1,143 @@
+"""Weightings and per-sample values go in, weighted sums and counts come out: the same bits on every machine.
+
+Conventions:
+    weights: `(b, n)` non-negative integers (counts or 0/1 masks) of any real dtype; uint8 is the smallest and fastest.
+    values: `(n,)` float64. cells: `(n,)` integers 0 … `n_cells` − 1.
+    returns: float64.
+
+Matrix products do the work, and yet neither the BLAS kernel nor the number of threads can change a bit, since every
+product and every partial sum is an integer that the product's float type holds exactly. Values are first cut into such
+integers on a grid of powers of two, until nothing is left of any of them (error-free extraction: Rump, Ogita & Oishi,
+2008, *Accurate floating-point summation*); the sums of the pieces are put together by `math.fsum`, which rounds once.
+Memory stays bounded: the work goes through tiles of `ROWS` weightings and `SAMPLES` samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+ROWS, SAMPLES = 64, 1 << 15
+"""A tile of weights in float64 takes at most 16 MB: it stays in the cache, and matrix products run at full speed."""
+
+MOST_PIECES = 12
+"""Values that need more pieces than this (they span some 400 binary digits) are summed one by one."""
+
+FEW_ROWS, MANY_CELLS = 8, 128
+"""With fewer rows or more cells than this, counting row by row is faster than a matrix product."""
+
+
+def weighted_sum(weights: Array, values: Floats) -> Floats:
+    """Return the `(b,)` sums of weight times value, each correctly rounded.
+
+    The sum of a row equals `math.fsum` over every value repeated as often as it counts, bit for bit; so it does not
+    depend on the order of samples. A sum beyond the range of float64 is infinite or NaN, as are sums of such values.
+    """
+    return weighted_sums(weights, values)[0]
+
+
+def weighted_sums(weights: Array, *columns: Floats) -> list[Floats]:
+    """Return the `(b,)` sums of each of several columns, as `weighted_sum` does, from one pass over the weights."""
+    b, n = weights.shape
+    # Every |sum of weight times piece| stays below heaviest * n * 2**bits <= 2**53.
+    bits = 53 - math.frexp(_heaviest(weights) * n)[1]
+    grids = [_grid(column, bits) for column in columns]
+    on_grid = [len(grid) > 0 for grid in grids]
+    sums = np.zeros((b, len(columns) * MOST_PIECES))
+    for samples in _slices(n, SAMPLES):
+        pieces: list[Floats] = []
+        places: list[int] = []
+        for index, (column, grid) in enumerate(zip(columns, grids, strict=True)):
+            cut, complete = _cut(column[samples], grid)
+            on_grid[index] &= complete
+            pieces += cut
+            places += range(index * MOST_PIECES, index * MOST_PIECES + len(cut))
+        if pieces:
+            stacked = np.stack(pieces, axis=1)
+            for rows in _slices(b, ROWS):
+                sums[rows, places] += weights[rows, samples].astype(np.float64, copy=False) @ stacked
+    return [
+        _joined(sums[:, index * MOST_PIECES : (index + 1) * MOST_PIECES], grid)
+        if on_grid[index]
+        else _one_by_one(column, weights)
+        for index, (column, grid) in enumerate(zip(columns, grids, strict=True))
+    ]
+
+
+def weighted_mean(weights: Array, values: Floats) -> Floats:
+    """Return the `(b,)` weighted means; NaN for a row whose total weight is 0."""
+    total, weighted = weighted_sums(weights, np.ones(len(values)), values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(weighted / total)
+
+
+def cell_counts(weights: Array, cells: Array, n_cells: int) -> Floats:
+    """Return the `(b, n_cells)` total weight of the samples in each cell, exact."""
+    counts = np.zeros((len(weights), n_cells))
+    present = np.flatnonzero(np.bincount(cells, minlength=n_cells))
+    if len(weights) < FEW_ROWS or len(present) > MANY_CELLS:
+        for row, weighting in enumerate(weights):
+            counts[row] = np.bincount(cells, weights=weighting, minlength=n_cells)
+        return counts
+    column = np.zeros(n_cells, dtype=np.intp)
+    column[present] = np.arange(len(present))
+    # Small counts are exact in float32, which is twice as fast.
+    small = np.can_cast(weights.dtype, np.float32) and _heaviest(weights) * SAMPLES < 2**24
+    one_hot = np.eye(len(present), dtype=np.float32 if small else np.float64)
+    for samples in _slices(len(cells), SAMPLES):
+        indicators = one_hot.take(column[cells[samples]], axis=0)
+        for rows in _slices(len(weights), ROWS):
+            counts[rows, present] += weights[rows, samples].astype(one_hot.dtype, copy=False) @ indicators
+    return counts
+
+
+def _heaviest(weights: Array) -> float:
+    return float(weights.max(initial=1))
+
+
+def _slices(length: int, step: int) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, length, step))
+
+
+def _grid(values: Floats, bits: int) -> Floats:
+    """Return descending units such that a piece is at most 2**bits of them; none where no grid fits the values."""
+    exponent = math.frexp(float(np.abs(values).max(initial=0)))[1]
+    # Beyond these limits (or at infinity or NaN), a unit or a multiple of it could leave the range of float64.
+    if bits < 24 or abs(exponent) > 400 or not np.isfinite(values).all():
+        return np.empty(0)
+    return np.asarray(np.ldexp(1.0, exponent - bits * np.arange(1, MOST_PIECES + 1)))
+
+
+def _cut(values: Floats, grid: Floats) -> tuple[list[Floats], bool]:
+    """Return integers whose multiples of the grid's units add up to the values, and whether nothing is left over."""
+    pieces: list[Floats] = []
+    rest = values
+    for unit in grid:
+        if not rest.any():
+            break
+        pieces.append(np.rint(rest / unit))
+        rest = rest - pieces[-1] * unit
+    return pieces, not rest.any()
+
+
+def _joined(sums: Floats, grid: Floats) -> Floats:
+    return np.array([math.fsum(row) for row in (sums * grid).tolist()])
+
+
+def _one_by_one(values: Floats, weights: Array) -> Floats:
+    return np.array([_fsum(np.repeat(values, weighting.astype(np.intp))) for weighting in weights])
+
+
+def _fsum(values: Floats) -> float:
+    try:
+        return math.fsum(values.tolist())
+    except (OverflowError, ValueError):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(values.sum())

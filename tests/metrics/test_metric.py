@@ -1,0 +1,97 @@
+"""The record that the decorator makes: what a track may declare, and what scoring calls."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from merbench.errors import UnknownName, UsageError
+from merbench.metrics import METRICS
+from merbench.metrics.continuous import ccc
+from merbench.metrics.metric import Array, metric
+
+CATEGORICAL = {
+    "accuracy",
+    "unweighted_average_recall",
+    "weighted_f1",
+    "macro_f1",
+    "micro_f1",
+    "precision",
+    "recall",
+    "f1",
+    "matthews_correlation",
+    "cohen_kappa",
+}
+
+
+def test_every_kind_is_registered() -> None:
+    shipped = {name: METRICS[name] for name in METRICS}
+    assert {name for name, record in shipped.items() if record.target == "categorical"} >= CATEGORICAL
+    assert {name for name, record in shipped.items() if record.target == "continuous"} >= {
+        *("mse", "rmse", "mae", "pcc", "ccc", "r2"),
+        *("mosi_accuracy_7", "mosi_non0_weighted_f1", "sims_accuracy_5", "sims_mae"),
+    }
+    lower = {name for name, record in shipped.items() if not record.higher_is_better}
+    assert lower == {"mse", "rmse", "mae", "sims_mae"}
+
+
+def test_the_number_of_labels_is_supplied_and_other_parameters_are_declared() -> None:
+    assert dict(METRICS["weighted_f1"].parameters) == {}
+    labels = METRICS["macro_f1"].parameters["labels"]
+    assert (labels.default, labels.annotation) == ("declared", Literal["declared", "present"])
+    label = METRICS["f1"].parameters["label"]
+    assert (label.default, label.annotation) == (label.empty, int)
+    assert METRICS["ccc"].parameters["form"].annotation == Literal["population", "unbiased"]
+
+
+@pytest.mark.parametrize("name", sorted(CATEGORICAL))
+def test_a_shared_confusion_gives_the_same_as_the_codes(name: str) -> None:
+    from merbench.metrics.categorical import confusion
+
+    rng = np.random.default_rng(16)
+    reference, prediction = rng.integers(0, 4, 90), rng.integers(-1, 4, 90)
+    weights, record = rng.poisson(1, (9, 90)).astype(np.uint8), METRICS[name]
+    parameters = {"label": 2} if "label" in record.parameters else {}
+    assert record.from_confusion is not None
+    shared = record.from_confusion(confusion(reference, prediction, weights, n_labels=4), **parameters)
+    np.testing.assert_array_equal(shared, record(reference, prediction, weights, n_labels=4, **parameters))
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+def test_every_metric_says_what_it_is(name: str) -> None:
+    record = METRICS[name]
+    assert record.function.__name__ == name
+    assert (record.function.__doc__ or "").strip()
+    assert record.formula and record.undefined
+    assert record.bounds[0] < record.bounds[1]
+
+
+def test_an_unknown_metric_is_told_with_its_nearest_match() -> None:
+    with pytest.raises(UnknownName, match=r"no metric named 'wieghted_f1'; did you mean 'weighted_f1'\? \(known: "):
+        METRICS["wieghted_f1"]
+
+
+def test_a_metric_of_another_package_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        name = "largest_error"
+
+        @staticmethod
+        def load() -> object:
+            @metric(target="continuous", higher_is_better=False, bounds=(0, np.inf), formula="largest error")
+            def largest_error(reference: Array, prediction: Array, weights: Array) -> Array:
+                return np.asarray((np.abs(reference - prediction) * (weights > 0)).max(axis=1))
+
+            return largest_error
+
+    monkeypatch.setattr("merbench.registry.entry_points", lambda group: [Point] if group == "merbench.metrics" else [])
+    monkeypatch.setattr(METRICS, "_items", dict(METRICS._items))
+    assert "largest_error" in METRICS
+    values = METRICS["largest_error"](np.array([1.0, 2.0]), np.array([1.5, 5.0]), np.array([[1, 1], [1, 0]]))
+    assert values.tolist() == [3.0, 0.5]
+
+
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(UsageError, match="metric 'ccc' is registered twice"):
+        metric(target="continuous", higher_is_better=True, bounds=(-1, 1), formula="")(ccc)

@@ -1,0 +1,111 @@
+"""Weighted sums are `math.fsum` bit for bit; counts are exact; neither depends on how the work is cut up."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import DTypeLike, NDArray
+
+from merbench.metrics import sums
+from merbench.metrics.sums import cell_counts, weighted_mean, weighted_sum, weighted_sums
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+MODERATE = st.floats(-1e3, 1e3)
+
+
+def fsums(weights: NDArray[np.integer], values: NDArray[np.float64]) -> list[float]:
+    return [math.fsum(np.repeat(values, row).tolist()) for row in weights]
+
+
+@pytest.fixture(params=[(64, 1 << 15), (2, 3)], ids=["one tile", "many tiles"])
+def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, samples = request.param
+    monkeypatch.setattr(sums, "ROWS", rows)
+    monkeypatch.setattr(sums, "SAMPLES", samples)
+
+
+@given(st.lists(st.tuples(MODERATE, st.integers(0, 5), st.integers(0, 1)), max_size=60))
+def test_a_sum_is_fsum_of_the_repeated_values_bit_for_bit(samples: list[tuple[float, int, int]]) -> None:
+    values = np.array([value for value, _, _ in samples])
+    weights = np.array([[w for _, w, _ in samples], [m for _, _, m in samples]], dtype=np.uint8)
+    assert weighted_sum(weights, values).tolist() == fsums(weights, values)
+
+
+@given(st.lists(FINITE.filter(lambda x: abs(x) < 1e306), min_size=1, max_size=40))
+def test_a_sum_is_fsum_for_values_of_any_size(samples: list[float]) -> None:
+    values, ones = np.array(samples), np.ones((1, len(samples)), dtype=bool)
+    assert weighted_sum(ones, values).tolist() == [math.fsum(samples)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("scale", ["normal", "wide", "very wide", "huge", "subnormal"])
+@pytest.mark.usefixtures("tiles")
+def test_bootstrap_counts_give_correctly_rounded_sums(scale: str, dtype: DTypeLike) -> None:
+    rng = np.random.default_rng(1)
+    span = {"wide": 20, "very wide": 290}.get(scale, 1)
+    values = rng.normal(size=500) * 10.0 ** rng.integers(-span, span, 500)
+    values *= {"huge": 1e300, "subnormal": 1e-310}.get(scale, 1.0)
+    weights = rng.poisson(1, (20, 500))
+    assert weighted_sum(weights.astype(dtype), values).tolist() == fsums(weights, values)
+
+
+def test_what_cancels_is_not_lost() -> None:
+    values = np.array([1e16, 1.0, -1e16, 1e-30])
+    assert weighted_sum(np.array([[1, 1, 1, 1], [1, 0, 1, 1]]), values).tolist() == [1.0, 1e-30]
+
+
+def test_a_million_values_are_summed_as_fsum_does() -> None:
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=1_000_000) ** 2
+    ones = np.ones((1, len(values)), dtype=np.uint8)
+    assert weighted_sum(ones, values)[0] == math.fsum(values.tolist())
+
+
+def test_large_counts_are_exact() -> None:
+    values = np.array([0.1, 0.7, -0.3])
+    weights = np.array([[3_000_000, 1, 65_000]])
+    assert weighted_sum(weights, values).tolist() == fsums(weights, values)
+
+
+def test_several_columns_are_summed_as_each_alone() -> None:
+    rng = np.random.default_rng(3)
+    columns, weights = rng.normal(size=(3, 200)) ** 3, rng.poisson(1, (12, 200)).astype(np.uint8)
+    together = weighted_sums(weights, *columns)
+    assert [column.tolist() for column in together] == [fsums(weights, values) for values in columns]
+
+
+def test_sums_beyond_float64_are_infinite_and_opposite_infinities_have_none() -> None:
+    weights = np.array([[1, 1, 1], [0, 1, 1], [0, 0, 1]])
+    assert weighted_sum(weights, np.full(3, 1e308)).tolist() == [math.inf, math.inf, 1e308]
+    signed = weighted_sum(weights, np.array([math.inf, -math.inf, 1.0]))
+    assert np.isnan(signed[0]) and signed[1:].tolist() == [-math.inf, 1.0]
+
+
+def test_a_mean_of_nothing_is_not_a_number() -> None:
+    assert np.isnan(weighted_mean(np.array([[0, 0]]), np.array([1.0, 2.0]))).all()
+    assert np.isnan(weighted_mean(np.ones((2, 0)), np.array([]))).tolist() == [True, True]
+    assert weighted_mean(np.array([[1, 3]]), np.array([1.0, 2.0])).tolist() == [1.75]
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 8, 150])
+@pytest.mark.parametrize("n_cells", [1, 12, 500])
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float32, np.float64])
+@pytest.mark.usefixtures("tiles")
+def test_counts_are_those_of_bincount(n_rows: int, n_cells: int, dtype: DTypeLike) -> None:
+    rng = np.random.default_rng(4)
+    cells, weights = rng.integers(0, n_cells, 700), rng.poisson(1, (n_rows, 700)).astype(dtype)
+    expected = [np.bincount(np.repeat(cells, row.astype(int)), minlength=n_cells).tolist() for row in weights]
+    assert cell_counts(weights, cells, n_cells).tolist() == expected
+
+
+def test_counts_too_large_for_float32_are_exact() -> None:
+    # 60,000 * 65,535 and 60,001 * 65,535 differ by less than float32 resolves at this size.
+    weights = np.full((9, 60_001), 65_535, dtype=np.uint16)
+    weights[1, 0] = 65_534
+    counts = cell_counts(weights, np.zeros(60_001, dtype=np.intp), 2)
+    assert counts[0].tolist() == [60_001 * 65_535, 0]
+    assert counts[1].tolist() == [60_001 * 65_535 - 1, 0]
