@@ -41,7 +41,9 @@ class Registry(Generic[T]):
             return self._items[name]
         for point in entry_points(group=self.group):
             if point.name == name:
-                return self.add(name, point.load())
+                item = point.load()
+                # A decorator in the module that was just imported has registered it already.
+                return self._items[name] if name in self._items else self.add(name, item)
         raise UnknownName(self.kind, name, self.names())
 
     def __contains__(self, name: object) -> bool:
