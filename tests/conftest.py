@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# No test is timed: a slow machine fails nothing.
+settings.register_profile("merbench", deadline=None)
+settings.load_profile("merbench")
 
 
 @pytest.fixture(scope="session")
