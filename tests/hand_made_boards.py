@@ -17,7 +17,9 @@ HIGHER = {"overall": True, "weighted_f1": True, "mse": False}
 
 def row(team: str = "a-team", *, day: int = 1, ranks: bool = True, digest: str = "d", **values: float) -> Row:
     """Return a row with the given values."""
-    scores = tuple(BoardScore(name, name, value, None, None, None, HIGHER.get(name, True)) for name, value in values.items())
+    scores = tuple(
+        BoardScore(name, name, value, None, None, None, HIGHER.get(name, True)) for name, value in values.items()
+    )
     return Row(
         rank=None,
         team=team,

@@ -1,1 +1,14 @@
-"""Folders of entries go in, ranked boards come out: `entry` reads, `build` scores, `ranking` ranks, `board` shows."""
+"""Folders of entries go in, ranked boards come out: `entry` reads, `build` scores, `ranking` ranks, `board` shows.
+
+==== ============================================================================================
+E401 there is no `entry.toml`, or it is too large, or not TOML
+E402 a key of `entry.toml`: missing, unknown, or with a value that is not allowed
+E403 a name or a place of a folder
+E404 not exactly one file `submission.*`
+E405 a symbolic link, a device or a pipe
+E406 a run that another one, received earlier, excludes: the same seed, or selected as well
+E407 the folder of no track
+E408 a metric has no value for these predictions
+W401 predictions that were not read: their candidates are not at hand
+==== ============================================================================================
+"""

@@ -10,7 +10,7 @@ from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, Problem, UnknownName, UsageError
 from merbench.files import list_folders
 from merbench.leaderboard.entry import (
-    Entry,
+    entry_of,
     inspect_entry,
     place_of,
     printable,
@@ -75,7 +75,7 @@ def check_entries(submissions: Path, chosen: Collection[Path] = ()) -> Iterator[
             raise UsageError(f"{folder}: is not a folder in {submissions}")
     found = {folder: inspect_entry(submissions, folder) for folder in sorted({*folders, *chosen})}
     entries = [
-        Entry(*folder.relative_to(submissions).parts, card, submission)
+        entry_of(submissions, folder, card, submission)
         for folder, (card, submission, _) in found.items()
         if card is not None and submission is not None
     ]

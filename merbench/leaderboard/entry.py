@@ -160,6 +160,11 @@ def read_entry(submissions: Path, folder: Path) -> Entry:
     card, submission, problems = inspect_entry(submissions, folder)
     if card is None or submission is None:
         raise DeclarationError(place_of(submissions, folder), problems)
+    return entry_of(submissions, folder, card, submission)
+
+
+def entry_of(submissions: Path, folder: Path, card: EntryCard, submission: Path) -> Entry:
+    """Return the entry of a folder that has been inspected."""
     track, team, run = folder.relative_to(submissions).parts
     return Entry(track, team, run, card, submission)
 

@@ -198,7 +198,9 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path, part: str) -> None:
     found = [folder for track in track_folders(submissions) for folder in run_folders(submissions, track)]
     assert len(found) == 1
     name = part.rpartition("/")[2]
-    assert f"E405  '{name}' is a symbolic link; an entry is made of plain folders and files" in told(submissions, found[0])
+    assert f"E405  '{name}' is a symbolic link; an entry is made of plain folders and files" in told(
+        submissions, found[0]
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes: this system has none")
@@ -247,7 +249,9 @@ def test_one_run_of_a_system_is_selected_at_most(tmp_path: Path) -> None:
     assert [str(p) for p in excluded[0].problems] == ["E406  selected: run 'a' of 'net' is selected already"]
 
 
-values = st.one_of(st.integers(), st.booleans(), st.text(), st.lists(st.integers(), max_size=3), st.floats(allow_nan=True))
+values = st.one_of(
+    st.integers(), st.booleans(), st.text(), st.lists(st.integers(), max_size=3), st.floats(allow_nan=True)
+)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -257,7 +261,9 @@ def test_whatever_a_card_holds_it_is_an_entry_or_a_list_of_problems(
 ) -> None:
     folder = tmp_path_factory.mktemp("entry")
     run = write_entry(folder, PLACE)
-    write_card(run, {key: str(value).lower() if isinstance(value, bool) else repr(value) for key, value in card.items()})
+    write_card(
+        run, {key: str(value).lower() if isinstance(value, bool) else repr(value) for key, value in card.items()}
+    )
     with (run / "entry.toml").open("ab") as file:
         file.write(noise)
     try:

@@ -1,0 +1,180 @@
+"""`merbench leaderboard` and `merbench validate-entries`, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hand_made_boards import write_entry
+from toy_track import predictions, write_toy_track
+
+from merbench.cli import run
+
+
+@pytest.fixture
+def submissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with two valid entries and one without a card, of a track that is found by name."""
+    write_toy_track(tmp_path / "tracks")
+    monkeypatch.setenv("MERBENCH_TRACKS", str(tmp_path / "tracks"))
+    monkeypatch.chdir(tmp_path)
+    folder = Path("submissions")
+    write_entry(folder, "toy/one/run", predictions(range(4)))
+    write_entry(folder, "toy/two/run", predictions(range(9)))
+    (write_entry(folder, "toy/broken/run", predictions()) / "entry.toml").unlink()
+    return folder
+
+
+def board_of(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted((folder / "toy").glob("leaderboard.*"))}
+
+
+def test_the_board_is_printed_and_written(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["leaderboard"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Toy (toy@1.0, split test)\n\nrank  team")
+    assert "  toy/broken/run: E401  there is no entry.toml\n" in printed
+    assert printed.count("wrote ") == 1
+    files = board_of(submissions)
+    assert list(files) == ["leaderboard.csv", "leaderboard.html", "leaderboard.json", "leaderboard.md"]
+    assert [row["team"] for row in json.loads(files["leaderboard.json"])["rows"]] == ["one", "two"]
+
+
+def test_a_written_board_is_checked_and_a_stale_one_is_named(
+    submissions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["leaderboard", "--check"]) == 3
+    assert "4 stale files; `merbench leaderboard` writes them anew\n" in capsys.readouterr().err
+    assert board_of(submissions) == {}
+    assert run(["leaderboard"]) == 0
+    assert run(["leaderboard", "--check", "--no-cache"]) == 0
+    (submissions / "toy" / "two" / "run" / "submission.csv").write_text(predictions(range(2)), encoding="utf-8")
+    capsys.readouterr()
+    assert run(["leaderboard", "--check", "toy"]) == 3
+    printed = capsys.readouterr().err
+    for name in ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.html"):
+        assert f"  {submissions / 'toy' / name}: line " in printed
+    assert "should be '| 1 | A team (two) | net | 0.9500 |" in printed
+
+
+def test_the_board_can_go_elsewhere(submissions: Path, tmp_path: Path) -> None:
+    assert run(["leaderboard", "toy", "--output", str(tmp_path / "public"), "--format", "html"]) == 0
+    assert list(board_of(tmp_path / "public")) == ["leaderboard.html"]
+    assert board_of(submissions) == {}
+
+
+def test_the_board_can_be_printed_in_one_form(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["leaderboard", "--output", "-", "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith("rank,team,team_name,system,")
+    assert run(["leaderboard", "--output", "-"]) == 0
+    assert capsys.readouterr().out.startswith("Toy (toy@1.0, split test)\n")
+    assert board_of(submissions) == {}
+    for arguments in (["--check"], ["--format", "csv", "--format", "json"]):
+        assert run(["leaderboard", "--output", "-", *arguments]) == 2
+    assert "--output - prints one form of the board and checks nothing" in capsys.readouterr().err
+
+
+def test_the_folder_of_no_track_is_named_and_the_others_are_built(
+    submissions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_entry(submissions, "toi/one/run", predictions())
+    assert run(["leaderboard"]) == 2
+    assert "toi: no track named 'toi'; did you mean 'toy'? (known: " in capsys.readouterr().err
+    assert len(board_of(submissions)) == 4
+
+
+def test_a_track_that_lies_beside_is_not_taken_for_the_one_that_is_meant(
+    submissions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_toy_track(tmp_path, answers=["sad"] * 40)
+    monkeypatch.chdir(tmp_path)
+    assert run(["leaderboard", "--output", "public"]) == 0
+    rows = json.loads(board_of(tmp_path / "public")["leaderboard.json"])["rows"]
+    assert rows[0]["scores"][0]["value"] == 0.9
+
+
+def test_there_must_be_entries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["leaderboard", "--submissions", str(tmp_path)]) == 2
+    assert f"{tmp_path}: holds no folder of a track" in capsys.readouterr().err
+    assert run(["leaderboard", "--submissions", str(tmp_path / "none")]) == 2
+    assert f"{tmp_path / 'none'}: there is no such folder of submissions" in capsys.readouterr().err
+
+
+def test_a_board_that_cannot_be_written(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocked = submissions / "toy" / "leaderboard.md"
+    blocked.parent.joinpath("file").touch()
+    assert run(["leaderboard", "--output", str(submissions / "toy" / "file")]) == 74
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_entries_are_validated(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_entry(submissions, "toy/three/run", predictions().replace("s03,calm", "s03,clam"), title=None)
+    assert run(["validate-entries"]) == 1
+    assert capsys.readouterr().out == (
+        "toy/broken/run: 1 problem\n"
+        "  E401  there is no entry.toml\n"
+        "toy/one/run: valid\n"
+        "toy/three/run: 2 problems\n"
+        "  E402  title: is missing\n"
+        "  E203  line 5, discrete: 'clam' is not one of calm, glad, sad; did you mean 'calm'?\n"
+        "toy/two/run: valid\n"
+        "entries: 4, invalid: 2\n"
+    )
+    assert run(["validate-entries", "toy/one/run", str(submissions / "toy" / "two" / "run")]) == 0
+    assert capsys.readouterr().out == "toy/one/run: valid\ntoy/two/run: valid\nentries: 2, invalid: 0\n"
+
+
+def test_problems_of_entries_as_github_annotations(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_entry(submissions, "toy/three/run", predictions().replace("s03,calm", "s03,clam"), title=None)
+    assert run(["validate-entries", "--format", "github", "toy/three/run"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    folder = "submissions/toy/three/run"
+    assert lines[0] == f"::error file={folder}/entry.toml,title=E402::title: is missing"
+    assert lines[1].startswith(f"::error file={folder}/submission.csv,line=5,title=E203::discrete: 'clam' is not")
+
+
+def test_problems_of_entries_as_json(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["validate-entries", "--format", "json"]) == 1
+    documents = json.loads(capsys.readouterr().out)
+    assert [(found["where"], found["valid"]) for found in documents] == [
+        ("toy/broken/run", False),
+        ("toy/one/run", True),
+        ("toy/two/run", True),
+    ]
+    assert documents[0]["problems"][0]["code"] == "E401"
+
+
+def test_validation_needs_no_reference(tmp_path: Path, submissions: Path) -> None:
+    write_toy_track(tmp_path / "tracks", scored=())
+    assert run(["validate-entries", "toy/one/run"]) == 0
+    assert run(["leaderboard"]) == 2
+
+
+def test_an_entry_whose_candidates_are_not_at_hand_gets_a_warning(
+    submissions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_entry(submissions, "mer2023-multi/team/run", "name,discrete,valence\n")
+    assert run(["validate-entries", "mer2023-multi/team/run"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(
+        "mer2023-multi/team/run: 1 warning\n  W401  the predictions were not read: no corpus named"
+    )
+
+
+def test_entries_of_no_track_and_folders_elsewhere(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_entry(submissions, "toi/one/run", predictions())
+    assert run(["validate-entries", "toi/one/run"]) == 1
+    assert "  E407  no track named 'toi'; did you mean 'toy'?" in capsys.readouterr().out
+    assert run(["validate-entries", "toy/none/run"]) == 1
+    assert "toy/none/run: 1 problem\n  E403  'none' is not a folder\n" in capsys.readouterr().out
+    assert run(["validate-entries", str(Path("/elsewhere").absolute())]) == 2
+    assert "is not a folder in submissions" in capsys.readouterr().err
+
+
+def test_duplicates_are_found_among_all_entries_though_one_is_asked_for(
+    submissions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_entry(submissions, "toy/one/again", predictions(), received="2026-03-01T00:00:00Z")
+    assert run(["validate-entries", "toy/one/again"]) == 1
+    message = "E406  'net' without a seed is run 'run' already, which was received earlier"
+    assert f"toy/one/again: 1 problem\n  {message}\n" in capsys.readouterr().out

@@ -1,0 +1,329 @@
+"""Boards built from folders of entries, against arithmetic on a track of 40 samples."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hand_made_boards import write_entry
+from toy_track import ANSWERS, IDS, LABELS, predictions, write_toy_track
+
+from merbench.corpus.candidates import open_candidates
+from merbench.errors import IntegrityError, WithheldReference
+from merbench.leaderboard.board import Board
+from merbench.leaderboard.build import Run, build_board, common_signature
+from merbench.leaderboard.cache import Cache
+from merbench.leaderboard.entry import read_entry
+from merbench.resampling import poisson_weights, swaps
+from merbench.scoring import compare, score
+from merbench.site.publish import board_files
+from merbench.track import Track
+
+NO_CACHE = Cache(None)
+STREAM = "toy@1.0|test|0"
+
+
+@pytest.fixture
+def track(tmp_path: Path) -> Track:
+    return write_toy_track(tmp_path / "tracks")
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> Path:
+    """Return a folder with a system of three seeds, two of one run, and one that takes no part."""
+    folder = tmp_path / "submissions"
+    write_entry(folder, "toy/best/run", predictions(range(2)))
+    for seed, n in enumerate((4, 6, 5)):
+        write_entry(folder, f"toy/seeds/s{seed}", predictions(range(n)), seed=str(seed), team='"Seeds & Co"')
+    write_entry(folder, "toy/weak/run", predictions(range(25)))
+    write_entry(folder, "toy/organizer/run", predictions(range(20)), ranks="false")
+    return folder
+
+
+def correct(n_wrong: int) -> np.ndarray:
+    return np.array([i >= n_wrong for i in range(40)], dtype=float)
+
+
+def shown(board: Board) -> list[tuple[int | None, str, float]]:
+    return [(row.rank, row.team, row.score("accuracy").value) for row in board.rows]
+
+
+def test_rows_are_ranked_by_scores_computed_from_predictions(track: Track, entries: Path) -> None:
+    board = build_board(track, entries, NO_CACHE)
+    # 38 of 40; the mean of 36, 34 and 35 of 40; 20 of 40; 15 of 40
+    assert shown(board) == [(1, "best", 0.95), (2, "seeds", 0.875), (None, "organizer", 0.5), (3, "weak", 0.375)]
+    assert board.invalid == ()
+    assert board.ranking == ("accuracy", "weighted_f1")
+    assert board.signature == score(track, entries / "toy" / "best" / "run" / "submission.csv").signature
+
+
+def test_a_single_run_has_the_intervals_of_its_report(track: Track, entries: Path) -> None:
+    row = build_board(track, entries, NO_CACHE).rows[0]
+    report = score(track, entries / "toy" / "best" / "run" / "submission.csv")
+    assert [(s.key, s.value, s.low, s.high) for s in row.scores] == [
+        (s.key, s.value, s.low, s.high) for s in report.scores
+    ]
+    assert row.digests == (report.digests["submission"],)
+    assert [s.deviation for s in row.scores] == [None, None]
+
+
+def test_seeds_of_a_system_are_one_row_with_mean_deviation_and_the_interval_of_the_mean(
+    track: Track, entries: Path
+) -> None:
+    row = build_board(track, entries, NO_CACHE).rows[1]
+    assert (row.runs, row.seeds, row.team_name) == (("s0", "s1", "s2"), (0, 1, 2), "Seeds & Co")
+    accuracy = row.score("accuracy")
+    assert accuracy.deviation == pytest.approx(statistics.stdev([0.9, 0.85, 0.875]), abs=1e-15)
+    weights = np.concatenate(list(poisson_weights(STREAM, 40, 1000))).astype(float)
+    draws = np.mean([weights @ correct(n) / weights.sum(1) for n in (4, 6, 5)], axis=0)
+    # The order statistics of rank 1001 · 0.025, rounded down, and 1001 · 0.975, rounded up.
+    low, high = np.sort(np.round(draws, 10))[[24, 975]]
+    assert (accuracy.low, accuracy.high) == pytest.approx((low, high), abs=1e-10)
+
+
+def test_the_difference_to_the_best_has_a_paired_p_and_holm_over_the_rows(track: Track, entries: Path) -> None:
+    board = build_board(track, entries, NO_CACHE)
+    best, *others = board.rows
+    assert best.gap is None
+    gaps = [row.gap for row in others]
+    assert [gap.value for gap in gaps if gap] == [-0.075, -0.45, -0.575]
+    # Accuracy is a mean over samples, so an exchange turns the sign of a sample's part in the mean difference.
+    signs = 1.0 - 2.0 * np.concatenate(list(swaps(STREAM, 40, 10_000))).astype(float)
+    means = [np.mean([correct(n) for n in (4, 6, 5)], axis=0), correct(20), correct(25)]
+    p_values = []
+    for mean in means:
+        part = (mean - correct(2)) / 40
+        as_large = np.sum(np.abs(np.round(signs @ part, 10)) >= abs(round(part.sum(), 10)))
+        p_values.append((as_large + 1) / 10_001)
+    assert [gap.p for gap in gaps if gap] == pytest.approx(p_values, abs=1e-15)
+    # Three p in order of size: times 3, 2 and 1, never smaller than the one before.
+    small, middle, large = sorted(p_values)
+    adjusted = {small: 3 * small, middle: max(3 * small, 2 * middle), large: max(3 * small, 2 * middle, large)}
+    assert [gap.p_holm for gap in gaps if gap] == pytest.approx([min(1, adjusted[p]) for p in p_values], abs=1e-15)
+    assert [gap.separable for gap in gaps if gap] == [adjusted[p] < 0.05 for p in p_values]
+
+
+def test_the_p_of_two_single_runs_is_that_of_a_comparison(track: Track, entries: Path) -> None:
+    board = build_board(track, entries, NO_CACHE)
+    files = {team: entries / "toy" / team / "run" / "submission.csv" for team in ("weak", "best")}
+    (found,) = [d for d in compare(track, files).differences if d.name == "accuracy"]
+    gap = next(row.gap for row in board.rows if row.team == "weak")
+    assert gap is not None
+    assert (gap.p, gap.value) == (found.p, pytest.approx(found.difference, abs=1e-10))
+
+
+def test_a_selected_run_stands_alone_for_its_system(track: Track, tmp_path: Path) -> None:
+    folder = tmp_path / "submissions"
+    write_entry(folder, "toy/team/s0", predictions(range(4)), seed="0")
+    write_entry(folder, "toy/team/s1", predictions(range(6)), seed="1", selected="true")
+    (row,) = build_board(track, folder, NO_CACHE).rows
+    assert (row.runs, row.score("accuracy").value, row.score("accuracy").deviation) == (("s1",), 0.85, None)
+
+
+def test_two_systems_of_a_team_are_two_rows(track: Track, tmp_path: Path) -> None:
+    folder = tmp_path / "submissions"
+    write_entry(folder, "toy/team/one", predictions(range(4)), system='"one"')
+    write_entry(folder, "toy/team/two", predictions(range(6)), system='"two"')
+    assert [(row.rank, row.system) for row in build_board(track, folder, NO_CACHE).rows] == [(1, "one"), (2, "two")]
+
+
+def test_equal_predictions_share_a_rank_and_are_not_separated(track: Track, tmp_path: Path) -> None:
+    folder = tmp_path / "submissions"
+    write_entry(folder, "toy/late/run", predictions(range(4)), received="2026-02-02T00:00:00Z")
+    write_entry(folder, "toy/soon/run", predictions(range(4)), received="2026-02-01T00:00:00Z")
+    write_entry(folder, "toy/third/run", predictions(range(9)))
+    board = build_board(track, folder, NO_CACHE)
+    assert [(row.rank, row.team) for row in board.rows] == [(1, "soon"), (1, "late"), (3, "third")]
+    gap = board.rows[1].gap
+    assert gap is not None
+    assert (gap.value, gap.p, gap.p_holm, gap.separable) == (0.0, 1.0, 1.0, False)
+
+
+def no_card(folder: Path) -> None:
+    (write_entry(folder, "toy/new/run", predictions()) / "entry.toml").unlink()
+
+
+INVALID: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "no card": (no_card, "toy/new/run", "E401  there is no entry.toml"),
+    "no title": (
+        lambda folder: write_entry(folder, "toy/new/run", predictions(), title=None),
+        "toy/new/run",
+        "E402  title: is missing",
+    ),
+    "name": (
+        lambda folder: write_entry(folder, "toy/New/run", predictions()),
+        "toy/New/run",
+        "E403  team folder 'New': allowed are 1 to 39 of a-z, 0-9 and -, the first one a letter or a digit",
+    ),
+    "no predictions": (
+        lambda folder: write_entry(folder, "toy/new/run", None),
+        "toy/new/run",
+        "E404  one file 'submission.*' is needed, found none",
+    ),
+    "empty": (lambda folder: write_entry(folder, "toy/new/run", ""), "toy/new/run", "E101  "),
+    "missing": (
+        lambda folder: write_entry(folder, "toy/new/run", predictions().replace("s07,glad\n", "")),
+        "toy/new/run",
+        "E301  1 of 40 candidates missing: s07",
+    ),
+    "label": (
+        lambda folder: write_entry(folder, "toy/new/run", predictions().replace("s07,glad", "s07,gald")),
+        "toy/new/run",
+        "E203  line 9, discrete: 'gald' is not one of calm, glad, sad; did you mean 'glad'?",
+    ),
+    "too large": (
+        lambda folder: write_entry(folder, "toy/new/run", b"x" * 20_000_001),
+        "toy/new/run",
+        "E103  ",
+    ),
+    "same seed": (
+        lambda folder: write_entry(folder, "toy/seeds/s9", predictions(), seed="1", received="2026-02-01T00:00:00Z"),
+        "toy/seeds/s9",
+        "E406  'net' with seed 1 is run 's1' already, which was received earlier",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_entry_is_listed_with_its_reason_and_changes_no_row(track: Track, entries: Path, name: str) -> None:
+    add, place, reason = INVALID[name]
+    before = build_board(track, entries, NO_CACHE)
+    add(entries)
+    after = build_board(track, entries, NO_CACHE)
+    assert replace(after, invalid=()) == before
+    (invalid,) = after.invalid
+    assert invalid.place == place
+    assert any(str(problem).startswith(reason) for problem in invalid.problems)
+
+
+def test_an_entry_without_a_value_cannot_enter(tmp_path: Path) -> None:
+    # The square of 1e200 is beyond the largest float.
+    track, folder = write_toy_track(tmp_path / "tracks", valence=True), tmp_path / "submissions"
+    write_entry(folder, "toy/sound/run", predictions(valence="0.5"))
+    write_entry(folder, "toy/huge/run", predictions(valence="1e200"))
+    board = build_board(track, folder, NO_CACHE)
+    assert [row.team for row in board.rows] == ["sound"]
+    assert [entry.place for entry in board.invalid] == ["toy/huge/run"]
+    (problem,) = board.invalid[0].problems
+    assert str(problem) == (
+        "E408  mse(valence) has no value on these 40 references: an entry without a value cannot enter a ranking"
+    )
+
+
+def test_what_takes_no_part_is_no_measure_of_the_others(track: Track, tmp_path: Path) -> None:
+    folder = tmp_path / "submissions"
+    write_entry(folder, "toy/a/run", predictions(range(4)))
+    write_entry(folder, "toy/oracle/run", predictions(), ranks="false")
+    board = build_board(track, folder, NO_CACHE)
+    assert [(row.rank, row.team, row.gap and row.gap.value) for row in board.rows] == [
+        (None, "oracle", 0.1),
+        (1, "a", None),
+    ]
+
+
+def test_a_board_of_baselines_alone_measures_against_the_first(track: Track, tmp_path: Path) -> None:
+    folder = tmp_path / "submissions"
+    for team, n in (("a", 4), ("b", 8)):
+        write_entry(folder, f"toy/{team}/run", predictions(range(n)), ranks="false")
+    board = build_board(track, folder, NO_CACHE)
+    assert [(row.rank, row.team, row.gap and row.gap.value) for row in board.rows] == [
+        (None, "a", None),
+        (None, "b", -0.1),
+    ]
+
+
+def test_a_track_without_entries_has_an_empty_board(track: Track, tmp_path: Path) -> None:
+    board = build_board(track, tmp_path, NO_CACHE)
+    assert (board.rows, board.invalid, board.signature) == ((), (), "")
+
+
+def test_a_hidden_split_shows_nothing_that_tells_what_is_scored(tmp_path: Path, entries: Path) -> None:
+    held = IDS[:30]
+    track = write_toy_track(tmp_path / "tracks", hidden=True, scored=held)
+    board = build_board(track, entries, NO_CACHE)
+    assert board.uncertainty is None
+    assert "|n:40|" in board.signature
+    assert "bs:" not in board.signature
+    content = json.loads(board.to_json())
+    for row in content["rows"]:
+        assert all(item["low"] is None and item["high"] is None for item in row["scores"])
+        assert row["gap"] is None or (row["gap"]["p"], row["gap"]["p_holm"], row["gap"]["separable"]) == (None,) * 3
+    # 28 of 30 is 0.93333…: as displayed, it no longer tells its denominator.
+    assert board.rows[0].score("accuracy").value == 0.9333
+    assert "0.93333" not in board.to_json() + board.to_csv()
+
+
+def test_which_half_is_scored_does_not_show_on_a_hidden_board(tmp_path: Path) -> None:
+    # Samples 20 to 39 repeat samples 0 to 19, in references and in predictions, so both halves give the same scores.
+    answers = [LABELS[i % 20 % 3] for i in range(40)]
+    lines = ["sample_id,discrete", *(f"{IDS[i]},{LABELS[(i % 20 + (i % 20 < 2)) % 3]}" for i in range(40))]
+    folder = tmp_path / "submissions"
+    write_entry(folder, "toy/new/run", "\n".join(lines))
+    shown = []
+    for scored in (IDS[:18], IDS[20:38]):
+        track = write_toy_track(tmp_path / "tracks", hidden=True, scored=scored, answers=answers)
+        board = build_board(track, folder, NO_CACHE)
+        # The signature names the corpus by a digest that covers its references.
+        digest = open_candidates(track).corpus.digest[:8]
+        shown.append(board_files(replace(board, signature=board.signature.replace(digest, ""))))
+    assert shown[0] == shown[1]
+
+
+def test_the_cache_changes_no_byte_and_is_used(track: Track, entries: Path, tmp_path: Path) -> None:
+    plain = build_board(track, entries, NO_CACHE).to_json()
+    cache = tmp_path / "cache"
+    assert build_board(track, entries, Cache(cache)).to_json() == plain
+    # Six reports, one mean and three p.
+    files = sorted(cache.iterdir())
+    assert len(files) == 10
+    times = [file.stat().st_mtime_ns for file in files]
+    assert build_board(track, entries, Cache(cache)).to_json() == plain
+    assert [file.stat().st_mtime_ns for file in sorted(cache.iterdir())] == times
+
+
+def test_a_changed_file_reference_or_declaration_is_scored_anew(entries: Path, tmp_path: Path) -> None:
+    tracks, cache = tmp_path / "tracks", Cache(tmp_path / "cache")
+
+    def values(track: Track) -> list[float]:
+        board = build_board(track, entries, cache)
+        assert board.to_json() == build_board(track, entries, NO_CACHE).to_json()
+        return [row.score("accuracy").value for row in board.rows]
+
+    assert values(write_toy_track(tracks)) == [0.95, 0.875, 0.5, 0.375]
+    (entries / "toy" / "best" / "run" / "submission.csv").write_text(predictions(range(3)), encoding="utf-8")
+    assert values(write_toy_track(tracks)) == [0.925, 0.875, 0.5, 0.375]
+    # Sample 39 is right in all files; with another reference it is wrong in all.
+    assert ANSWERS[39] == LABELS[0]
+    assert values(write_toy_track(tracks, answers=[*ANSWERS[:39], LABELS[1]])) == [0.9, 0.85, 0.475, 0.35]
+
+
+def test_a_corpus_that_changed_on_disk_is_not_hidden_by_the_cache(track: Track, entries: Path, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    build_board(track, entries, cache)
+    file = next((tmp_path / "tracks" / "toy" / "corpus").glob("reference.parquet"))
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(IntegrityError, match=r"reference\.parquet"):
+        build_board(track, entries, cache)
+
+
+def test_withheld_references_are_an_error(tmp_path: Path, entries: Path) -> None:
+    track = write_toy_track(tmp_path / "tracks", scored=())
+    with pytest.raises(WithheldReference, match="are withheld"):
+        build_board(track, entries, NO_CACHE)
+
+
+def test_results_of_different_signatures_share_no_table(track: Track, entries: Path) -> None:
+    candidates = open_candidates(track)
+    runs = []
+    for team, n_resamples in (("best", 1000), ("weak", 500)):
+        entry = read_entry(entries, entries / "toy" / team / "run")
+        runs.append(Run(entry, team, score(candidates, entry.submission, n_resamples=n_resamples)))
+    with pytest.raises(IntegrityError, match=r"share no table: toy/best/run: .*bs:1000.*; toy/weak/run: .*bs:500"):
+        common_signature(runs)
+    assert common_signature(runs[:1]) == runs[0].report.signature
+    assert common_signature([]) == ""
