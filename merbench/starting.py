@@ -145,7 +145,7 @@ def _declared_by(corpus_name: str) -> tuple[dict[str, str], Declared]:
         raise UsageError(f"corpus '{corpus.name}' holds no references, so its targets are not known")
     names = sorted(set(corpus.samples()["split"].to_pylist()))
     splits = {name: name for name in ("train", "dev", "test") if name in names}
-    splits.setdefault("test", names[-1])
+    splits.setdefault("test", next((name for name in names if name not in splits), names[-1]))
     targets: Declared = {}
     for name in reference.column_names:
         if name == "sample_id":

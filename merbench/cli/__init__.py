@@ -31,15 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(arguments))
 
 
+INTERRUPTED = 130
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a message goes to stderr, a traceback only for a bug."""
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        # typer turns an interrupt into this code; a release that does not lets it through.
+        return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
-        return 130
+        return _interrupted()
     except BrokenPipeError:
         _forget_standard_output()
         return 0
@@ -54,6 +57,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return OutputError.exit_code
     except Exception as error:
         return _usage(error) if hasattr(error, "format_message") else _bug()
+
+
+def _interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _usage(error: Any) -> int:

@@ -26,7 +26,7 @@ def submission(sample_home: Path, tmp_path: Path) -> Path:
 
 
 def test_every_form_is_written(submission: Path, tmp_path: Path, capsys: Capture) -> None:
-    for form, start in (("table", "MER"), ("json", "{\n"), ("markdown", "## MER"), ("html", "<!doctype html>")):
+    for form, start in (("table", "Sample"), ("json", "{\n"), ("markdown", "## Sample"), ("html", "<!doctype html>")):
         output = tmp_path / f"report.{form}"
         assert run(["score", "mer-multi", str(submission), "--no-intervals", "--format", form, "-o", str(output)]) == 0
         assert output.read_text().startswith(start)
@@ -86,7 +86,6 @@ def test_compare_prints_a_table(submission: Path, tmp_path: Path, capsys: Captur
     ("arguments", "code", "message"),
     [
         (["score", "mer-mulit", "x.csv"], 2, "no track named 'mer-mulit'; did you mean 'mer-multi'?"),
-        (["score", "mer2023-multi", "x.csv"], 2, "no corpus named 'mer2023'"),
         (["score", "mer-multi", "no-such.csv"], 2, "no-such.csv"),
         (["score", "mer-multi"], 2, "Missing argument 'FILE'"),
         (["scoer"], 2, "No such command 'scoer'"),
@@ -123,8 +122,14 @@ def test_an_interrupt_leaves_nothing_half_written(submission: Path, tmp_path: Pa
     command = [sys.executable, "-m", "merbench", "score", "mer-multi", str(submission), "--resamples", "1000000"]
     process = subprocess.Popen([*command, "--format", "json", "-o", str(output)], stderr=subprocess.PIPE, text=True)
     time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    # An interrupt in the middle of an import may be swallowed there; a user presses the keys again.
+    for _ in range(60):
+        process.send_signal(signal.SIGINT)
+        try:
+            _, error = process.communicate(timeout=1)
+            break
+        except subprocess.TimeoutExpired:
+            continue
     assert (process.returncode, error) == (130, "interrupted\n")
     assert not output.exists() and not list(tmp_path.glob("out/*"))
 

@@ -42,7 +42,8 @@ def test_describe_shows_a_submission_that_is_valid(sample_home: Path, tmp_path: 
     assert example == template.read_text().splitlines()[:4]
 
 
-def test_describe_works_without_the_corpus(capsys: Capture) -> None:
+def test_describe_works_without_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path))
     assert run(["describe", "mer2023-multi"]) == 0
     assert "not at hand: no corpus named 'mer2023'" in capsys.readouterr().out
 
