@@ -171,8 +171,10 @@ def _print_written(corpus: Corpus) -> None:
 
 
 def _split_counts(counts: Mapping[str, int]) -> str:
+    from merbench.errors import plural
+
     parts = ", ".join(f"{split} {count:,}" for split, count in counts.items())
-    return f"{sum(counts.values()):,} samples ({parts})"
+    return f"{plural(sum(counts.values()), 'sample')} ({parts})"
 
 
 def _list_row(name: str) -> tuple[str, ...]:
@@ -222,7 +224,7 @@ def _target_lines(target: TargetSummary) -> list[str]:
     held = ", ".join(f"{split} {count:,}" for split, count in target.held.items())
     lines = [f"  {target.name} ({target.type}): {held}"]
     if target.labels:
-        lines.append(f"    {listed([f'{label} {count:,}' for label, count in target.labels.items()], 20)}")
+        lines.append(f"    {listed([f'{label}: {count:,}' for label, count in target.labels.items()], 20)}")
     elif target.range is not None:
         lines.append(f"    from {target.range[0]:g} to {target.range[1]:g}")
     return lines

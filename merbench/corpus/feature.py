@@ -37,14 +37,13 @@ class Feature:
     @classmethod
     def from_vectors(cls, ids: Sequence[str], values: ArrayLike) -> Feature:
         """Return utterance vectors in any order of ids and any numeric type."""
-        return cls(pa.array(ids, pa.string()), np.asarray(values, dtype=np.float32)).sorted()
+        return cls(pa.array(ids, pa.string()), _float32(np.asarray(values))).sorted()
 
     @classmethod
     def from_frames(cls, ids: Sequence[str], frames: Sequence[NDArray[Any]]) -> Feature:
         """Return one (frames, d) array per id, in any order of ids."""
         offsets = np.concatenate([[0], np.cumsum([len(part) for part in frames])]).astype(np.int64)
-        values = np.concatenate(frames).astype(np.float32, copy=False)
-        return cls(pa.array(ids, pa.string()), values, offsets).sorted()
+        return cls(pa.array(ids, pa.string()), _float32(np.concatenate(frames)), offsets).sorted()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -108,6 +107,11 @@ class Feature:
             offsets, rows = offsets - offsets[0], rows.flatten()
         values = rows.flatten().to_numpy().reshape(-1, rows.type.list_size)
         return cls(ids, values, offsets)
+
+
+def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and a problem when a corpus is written
+        return values.astype(np.float32, copy=False)
 
 
 def shape_of_schema(schema: pa.Schema) -> tuple[int, bool]:

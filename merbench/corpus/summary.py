@@ -10,9 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from merbench.corpus.folder import Corpus
-from merbench.corpus.tables import ID, SPLIT
-
-TYPE_NAMES = {"string": "text", "int64": "integers", "double": "numbers", "bool": "true or false"}
+from merbench.corpus.tables import ID, SPLIT, type_name
 
 MAX_LABELS = 50
 """A target with more different values than this is told by its range alone, or by their number."""
@@ -85,7 +83,8 @@ def summarise(corpus: Corpus) -> CorpusSummary:
 
 
 def _type_name(column: pa.ChunkedArray) -> str:
-    return TYPE_NAMES.get(str(column.type), str(column.type))
+    name = type_name(column.type)
+    return {"string": "text", "int64": "integers", "double": "numbers", "bool": "true or false"}.get(name, name)
 
 
 def _n_known(column: pa.ChunkedArray) -> int:

@@ -27,6 +27,9 @@ from merbench.errors import Problem, did_you_mean, listed
 ID = "sample_id"
 SPLIT = "split"
 
+STRINGS = pa.list_(pa.field("element", pa.string()))
+"""The type of a column of lists, named as Parquet names it."""
+
 FEATURE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -100,8 +103,14 @@ def _plain_type(column_type: pa.DataType) -> pa.DataType | None:
     if types.is_floating(column_type):
         return pa.float64()
     if types.is_list(column_type) or types.is_large_list(column_type):
-        return pa.list_(pa.string()) if _plain_type(column_type.value_type) == pa.string() else None
+        return STRINGS if _plain_type(column_type.value_type) == pa.string() else None
     return None
+
+
+def type_name(column_type: pa.DataType) -> str:
+    """Return the name of a plain type, as digests write it (what Arrow prints differs between its versions)."""
+    names = {pa.string(): "string", pa.bool_(): "bool", pa.int64(): "int64", pa.float64(): "double"}
+    return names.get(column_type, "list<string>")
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -226,7 +235,7 @@ def _feature_problems(where: str, feature: Feature, known: set[str] | None) -> I
 def table_digest(table: pa.Table) -> str:
     """Return the SHA-256 over the values of a table that is in plain types and sorted."""
     names = sorted(table.column_names)
-    header = {"rows": table.num_rows, "columns": [[name, str(table[name].type)] for name in names]}
+    header = {"rows": table.num_rows, "columns": [[name, type_name(table[name].type)] for name in names]}
     digest = hashlib.sha256(json.dumps(header, ensure_ascii=False).encode())
     for name in names:
         for part in _value_bytes(table[name].combine_chunks()):

@@ -1,0 +1,177 @@
+"""`merbench corpus`: what each command prints and the exit code it ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from merbench.cli import run
+from merbench.corpus import read_corpus
+
+SAMPLES = "sample_id,split,speaker\na,train,x\nb,train,\nc,test,y\n"
+REFERENCE = "sample_id,discrete,valence\na,happy,1\nb,sad,0\n"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "samples.csv").write_text(SAMPLES)
+    (tmp_path / "reference.csv").write_text(REFERENCE)
+    np.savez(tmp_path / "f.npz", ids=np.array(["a", "b", "c"]), values=np.eye(3))
+    return tmp_path / "home"
+
+
+def merbench(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
+    code = run(line.split())
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+CREATE = "corpus create mine --samples samples.csv --reference reference.csv --features text=f.npz --licence CC0-1.0"
+
+
+def test_create_info_list_verify(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = home / "corpora" / "mine"
+    assert merbench(capsys, CREATE) == (0, f"{folder}: mine 1.0, 3 samples (test 1, train 2)\n", "")
+    code, out, err = merbench(capsys, "corpus info mine")
+    assert (code, err) == (0, "")
+    assert (
+        out
+        == f"""\
+mine 1.0
+folder: {folder}
+source: not stated
+licence: CC0-1.0
+digest: {read_corpus(folder).digest}
+
+3 samples (test 1, train 2)
+
+columns
+  speaker: text, known of 2 of 3
+
+references held
+  discrete (text): train 2
+    happy: 1, sad: 1
+  valence (integers): train 2
+    0: 1, 1: 1
+
+features
+  text: vectors of 3, of 3 of 3 samples
+"""
+    )
+    assert merbench(capsys, "corpus list") == (
+        0,
+        "corpus  version  features  source\n"
+        "mine    1.0      text      not stated\n"
+        "sample                     built on first use\n",
+        "",
+    )
+    assert merbench(capsys, "corpus verify mine") == (0, f"{folder}: 3 files as recorded, values as recorded\n", "")
+
+
+def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    merbench(capsys, CREATE)
+    folder = home / "corpora" / "mine"
+    for member in ("samples.parquet", "features/text.parquet"):
+        with (folder / member).open("ab") as file:
+            file.write(b"x")
+    (folder / "notes.txt").write_text("mine")
+    assert merbench(capsys, "corpus verify mine") == (
+        3,
+        "",
+        f"{folder}: 1 warning\n"
+        "  W601  notes.txt: the file is not recorded in corpus.toml\n"
+        f"{folder}: 2 problems\n"
+        "  E602  features/text.parquet: the file changed\n"
+        "  E602  samples.parquet: the file changed\n",
+    )
+    code, _, err = merbench(capsys, "corpus info mine")
+    assert code == 3
+    assert err.startswith(f"{folder / 'samples.parquet'}: the file changed: sha256 ")
+
+
+def test_create_does_not_overwrite(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    merbench(capsys, CREATE)
+    folder = home / "corpora" / "mine"
+    taken = f"{folder}: is there already; --force, or replace=True, replaces it\n"
+    assert merbench(capsys, f"{CREATE} --version 2.0") == (2, "", taken)
+    assert merbench(capsys, f"{CREATE} --version 2.0 --force")[:2] == (
+        0, f"{folder}: mine 2.0, 3 samples (test 1, train 2)\n"
+    )  # fmt: skip
+
+
+def test_create_elsewhere_with_renamed_columns_and_targets(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("all.csv").write_text("id,part,y\na,t,0.5\n")
+    line = "corpus create own --samples all.csv --rename id=sample_id --rename part=split --target y --output here/own"
+    assert merbench(capsys, line) == (0, "here/own: own 1.0, 1 sample (t 1)\n", "")
+    out = merbench(capsys, "corpus info here/own")[1]
+    assert "columns: none beside sample_id and split\n" in out
+    assert "  y (numbers): t 1\n    from 0.5 to 0.5\n\nfeatures: none\n" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("corpus info mien", "no corpus named 'mien' (known: sample); own data come in with `merbench corpus create`"),
+        ("corpus info ./mien", "mien: there is no such folder"),
+        ("corpus import mer2032 .", "no importer named 'mer2032'; did you mean 'mer2023'? (known: mer2023)"),
+        (
+            "corpus import mer2023 .",
+            ".: there is no label-6way.npz and no transcription-engchi-polish.csv; "
+            "the release of MER 2023 is label-6way.npz and transcription-engchi-polish.csv",
+        ),
+        (
+            "corpus create sample --samples samples.csv",
+            "'sample' is a corpus that merbench builds itself; choose another name",
+        ),
+        ("corpus build other", "no corpus builder named 'other' (known: sample)"),
+        (
+            "corpus create mine --samples samples.csv --features f.npz",
+            "--features f.npz: two parts with = between them are needed",
+        ),
+        ("corpus create mine --samples samples.csv --rename a=b --rename a=c", "--rename a=c: 'a' is given twice"),
+        (
+            "corpus create mine --samples gone.csv",
+            "corpus 'mine': 1 problem\n  E610  gone.csv: cannot be read: No such file or directory",
+        ),
+    ],
+)
+def test_a_mistake_is_one_message_and_2(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
+    assert merbench(capsys, line) == (2, "", f"{message}\n")
+
+
+def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = merbench(capsys, "corpus create mine --samples samples.csv --output samples.csv/mine")
+    assert (code, out, err) == (74, "", "samples.csv/mine: cannot be written: File exists\n")
+
+
+def test_list_tells_of_a_corpus_that_cannot_be_opened(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    merbench(capsys, CREATE)
+    (home / "corpora" / "mine" / "corpus.toml").write_text("name = 3")
+    code, out, err = merbench(capsys, "corpus list")
+    assert (code, err) == (0, "")
+    assert "mine                       cannot be opened; `merbench corpus info mine` says why\n" in out
+
+
+def test_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = merbench(capsys, "corpus build sample --output built")
+    assert (code, err) == (0, "building the synthetic sample corpus in built\n")
+    assert out.startswith("built: sample ")
+    assert merbench(capsys, "corpus build sample --output built")[0] == 2
+    assert merbench(capsys, "corpus verify ./built")[0] == 0
+    assert "synthetic\n" in merbench(capsys, "corpus info ./built")[1]
+    assert not (home / "corpora").exists()
+
+
+@pytest.mark.real_data
+def test_import_the_release(home: Path, test_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert merbench(capsys, f"corpus import mer2023 {test_data / 'data' / 'mer2023' / 'release'}") == (
+        0,
+        f"{home / 'corpora' / 'mer2023'}: mer2023 1.0, 5,030 samples (test1 411, test2 412, test3 834, train 3,373)\n",
+        "",
+    )
+    out = merbench(capsys, "corpus info mer2023")[1]
+    assert "  valence (numbers): test1 411, test2 412, train 3,373\n" in out

@@ -1,0 +1,520 @@
+"""Corpus folders: what goes in comes out, and a changed byte is found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from merbench.corpus import Corpus, Feature, add_feature, read_corpus, verify_corpus, write_corpus
+from merbench.corpus.summary import summarise
+from merbench.errors import (
+    DeclarationError,
+    IntegrityError,
+    InvalidCorpus,
+    OutputError,
+    UnknownName,
+    UsageError,
+)
+
+MEMBERS = ("samples.parquet", "reference.parquet", "features/text.parquet", "features/audio.frames.parquet")
+
+
+def change_toml(corpus: Corpus, old: str, new: str) -> None:
+    path = corpus.folder / "corpus.toml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def record(corpus: Corpus, member: str) -> None:
+    """Write the present digest of a file's bytes into the declaration, as someone who tampers would."""
+    digest = hashlib.sha256((corpus.folder / member).read_bytes()).hexdigest()
+    change_toml(corpus, corpus.declaration.files[member], digest)
+
+
+def test_tables_come_back_sorted_and_in_plain_types(corpus: Corpus) -> None:
+    samples = corpus.samples()
+    assert samples.to_pydict() == {
+        "sample_id": ["a", "b", "c", "d"],
+        "split": ["train", "train", "test", "test"],
+        "speaker": ["s1", "s2", "s1", None],
+        "position": [None, 4, 1, 3],
+        "loudness": [-0.0, 2.0, 0.5, None],
+        "clean": [False, True, True, None],
+        "words": [[], ["z"], ["x", "y"], None],
+        "transcript": ["", "d", "çz", "b\nc"],
+    }
+    assert [str(column.type) for column in samples.columns[2:7]] == [
+        "string", "int64", "double", "bool", "list<element: string>"
+    ]  # fmt: skip
+
+
+def test_reference_rows_that_hold_nothing_are_left_out(corpus: Corpus) -> None:
+    reference = corpus.reference()
+    assert reference is not None
+    assert reference.to_pydict() == {"sample_id": ["a", "b"], "discrete": ["happy", "sad"], "valence": [None, 1.5]}
+
+
+def test_features_come_back_sorted(corpus: Corpus) -> None:
+    assert corpus.features == ("audio.frames", "text")
+    text = corpus.feature("text")
+    assert text.ids.to_pylist() == ["a", "b", "c", "d"]
+    assert text.values.dtype == np.float32
+    assert text.values.tolist() == [[1, 1], [2, 2], [3, 3], [4, 4]]
+    assert text.offsets is None
+    frames = corpus.feature("audio.frames")
+    assert frames.ids.to_pylist() == ["a", "d"]
+    assert frames.offsets is not None
+    assert frames.offsets.dtype == np.int64
+    assert frames.offsets.tolist() == [0, 0, 2]
+    assert frames.values.tolist() == [[4, 4, 4], [4, 4, 4]]
+    assert corpus.feature_shape("text") == (4, 2, False)
+    assert corpus.feature_shape("audio.frames") == (2, 3, True)
+
+
+def test_metadata_come_back(corpus: Corpus, parts: dict[str, Any]) -> None:
+    assert (corpus.name, corpus.version, corpus.source) == ("small", "1.0", parts["source"])
+    assert (corpus.licence, corpus.language, corpus.synthetic) == ("CC0-1.0", "en", False)
+
+
+def test_the_declaration_is_toml_with_a_digest_of_every_file(corpus: Corpus) -> None:
+    declared = tomllib.loads((corpus.folder / "corpus.toml").read_text(encoding="utf-8"))
+    expected = {name: hashlib.sha256((corpus.folder / name).read_bytes()).hexdigest() for name in MEMBERS}
+    assert declared["files"] == expected
+
+
+def test_an_unknown_feature_is_named_with_the_nearest(corpus: Corpus) -> None:
+    with pytest.raises(UnknownName) as error:
+        corpus.feature("txt")
+    assert (
+        str(error.value) == "no feature of corpus small named 'txt'; did you mean 'text'? (known: audio.frames, text)"
+    )
+
+
+def test_a_corpus_without_references_has_none(tmp_path: Path, parts: dict[str, Any]) -> None:
+    corpus = write_corpus(tmp_path / "c", **{**parts, "reference": None})
+    assert corpus.reference() is None
+    assert verify_corpus(corpus) == []
+
+
+class TestDigest:
+    def test_equals_one_computed_by_hand(self, tmp_path: Path) -> None:
+        samples = pa.table({"sample_id": ["b", "a"], "split": ["t", "t"], "x": pa.array([-0.0, None])})
+        corpus = write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=samples)
+        columns = [["sample_id", "string"], ["split", "string"], ["x", "double"]]
+        # Every column: one byte per row, 1 where there is a value; then UTF-8 lengths as int64 and the text, or
+        # float64 little-endian with 0.0 for -0.0 and for a null.
+        by_hand = json.dumps({"rows": 2, "columns": columns}).encode()
+        by_hand += b"\x01\x01" + 2 * (b"\x01" + 7 * b"\x00") + b"ab"
+        by_hand += b"\x01\x01" + 2 * (b"\x01" + 7 * b"\x00") + b"tt"
+        by_hand += b"\x00\x01" + 16 * b"\x00"
+        digest = hashlib.sha256(by_hand).hexdigest()
+        assert corpus.declaration.content.samples == digest
+        assert corpus.digest == hashlib.sha256(f"samples {digest}\nreference None\n".encode()).hexdigest()
+
+    def test_does_not_see_order_of_rows_and_columns_nor_width_of_types(
+        self, tmp_path: Path, parts: dict[str, Any], corpus: Corpus
+    ) -> None:
+        samples = parts["samples"]
+        shuffled = samples.take(pa.array([2, 0, 3, 1])).select(samples.column_names[::-1])
+        index = shuffled.column_names.index("position")
+        shuffled = shuffled.set_column(index, "position", shuffled["position"].cast(pa.int32()))
+        features = {
+            "text": Feature.from_vectors(["a", "b", "c", "d"], [[1, 1], [2, 2], [3, 3], [4, 4]]),
+            "audio.frames": Feature.from_frames(["a", "d"], [np.zeros((0, 3)), np.full((2, 3), 4)]),
+        }
+        other = write_corpus(tmp_path / "other", **{**parts, "samples": shuffled, "features": features})
+        assert other.declaration.content == corpus.declaration.content
+        assert other.digest == corpus.digest
+
+    @pytest.mark.parametrize(
+        ("column", "values"),
+        [
+            ("split", ["test", "train", "test", "test"]),
+            ("speaker", ["s1", "s1", "", "s2"]),
+            ("position", [1, 0, 3, 4]),
+            ("clean", [True, False, False, True]),
+            ("words", [["xy"], [], None, ["z"]]),
+            ("transcript", ["ç", "z", "b\nc", "d"]),
+        ],
+    )
+    def test_sees_every_value(
+        self, tmp_path: Path, parts: dict[str, Any], corpus: Corpus, column: str, values: list[Any]
+    ) -> None:
+        samples = parts["samples"]
+        changed = samples.set_column(samples.column_names.index(column), column, pa.array(values))
+        other = write_corpus(tmp_path / "other", **{**parts, "samples": changed})
+        assert other.digest != corpus.digest
+
+
+class TestIntegrity:
+    @pytest.mark.parametrize("member", MEMBERS)
+    @pytest.mark.parametrize("position", [0, 0.5, 1])
+    def test_a_changed_byte_of_any_file_is_found_when_it_is_read(
+        self, corpus: Corpus, member: str, position: float
+    ) -> None:
+        path = corpus.folder / member
+        data = bytearray(path.read_bytes())
+        data[int((len(data) - 1) * position)] ^= 1
+        path.write_bytes(data)
+        changed = read_corpus(corpus.folder)
+        readers = {
+            "samples.parquet": changed.samples,
+            "reference.parquet": changed.reference,
+            "features/text.parquet": lambda: changed.feature("text"),
+            "features/audio.frames.parquet": lambda: changed.feature("audio.frames"),
+        }
+        for name, read in readers.items():
+            if name != member:
+                read()
+        recorded = changed.declaration.files[member]
+        found = hashlib.sha256(data).hexdigest()
+        with pytest.raises(IntegrityError) as error:
+            readers[member]()
+        assert str(error.value) == f"{path}: the file changed: sha256 {found[:12]}…, recorded {recorded[:12]}…"
+        assert [str(problem) for problem in verify_corpus(changed)] == [f"E602  {member}: the file changed"]
+
+    def test_every_changed_file_is_listed(self, corpus: Corpus) -> None:
+        for member in MEMBERS[:3]:
+            with (corpus.folder / member).open("ab") as file:
+                file.write(b"x")
+        (corpus.folder / MEMBERS[3]).unlink()
+        (corpus.folder / "notes.txt").write_text("mine")
+        (corpus.folder / ".hidden").write_text("not looked at")
+        assert [str(problem) for problem in verify_corpus(corpus)] == [
+            "E601  features/audio.frames.parquet: the file is recorded but not there",
+            "E602  features/text.parquet: the file changed",
+            "E602  reference.parquet: the file changed",
+            "E602  samples.parquet: the file changed",
+            "W601  notes.txt: the file is not recorded in corpus.toml",
+        ]
+
+    def test_a_missing_file_is_named(self, corpus: Corpus) -> None:
+        (corpus.folder / "samples.parquet").unlink()
+        with pytest.raises(IntegrityError, match=r"samples\.parquet: the file is recorded but not there$"):
+            corpus.samples()
+
+    def test_other_values_under_a_fitting_file_digest_are_found(self, corpus: Corpus) -> None:
+        table = corpus.samples()
+        swapped = table.set_column(1, "split", pa.array(["test"] * 4))
+        pq.write_table(swapped, corpus.folder / "samples.parquet")
+        record(corpus, "samples.parquet")
+        with pytest.raises(
+            IntegrityError, match=r"corpus\.toml: the digest recorded of the values of samples\.parquet"
+        ):
+            read_corpus(corpus.folder).samples()
+
+    def test_other_values_of_a_feature_are_found_by_verify(self, corpus: Corpus) -> None:
+        other = Feature.from_vectors(["a", "b", "c", "d"], [[9, 9], [2, 2], [3, 3], [4, 4]])
+        pq.write_table(other.to_table(), corpus.folder / "features/text.parquet")
+        record(corpus, "features/text.parquet")
+        assert [str(problem) for problem in verify_corpus(read_corpus(corpus.folder))] == [
+            "E603  corpus.toml: the digest recorded of the values of features/text.parquet is another"
+        ]
+
+    @pytest.mark.parametrize(
+        ("table", "message"),
+        [
+            (pa.table({"id": ["a"]}), r"samples\.parquet: there is no column 'sample_id' of strings$"),
+            (pa.table({"sample_id": [1]}), r"samples\.parquet: there is no column 'sample_id' of strings$"),
+            (
+                pa.table({"sample_id": ["b", "a"], "split": ["t", "t"]}),
+                r"samples\.parquet: the sample ids are not sorted, each once$",
+            ),
+            (
+                pa.table({"sample_id": ["a", "a"], "split": ["t", "t"]}),
+                r"samples\.parquet: the sample ids are not sorted, each once$",
+            ),
+        ],
+    )
+    def test_a_recorded_file_that_is_no_table_of_samples(self, corpus: Corpus, table: pa.Table, message: str) -> None:
+        pq.write_table(table, corpus.folder / "samples.parquet")
+        record(corpus, "samples.parquet")
+        with pytest.raises(IntegrityError, match=message):
+            read_corpus(corpus.folder).samples()
+
+    def test_a_recorded_file_that_is_no_parquet(self, corpus: Corpus) -> None:
+        (corpus.folder / "samples.parquet").write_bytes(b"PAR1 or not")
+        record(corpus, "samples.parquet")
+        with pytest.raises(IntegrityError, match=r"samples\.parquet: not a readable Parquet file: "):
+            read_corpus(corpus.folder).samples()
+
+    def test_a_recorded_file_that_is_no_feature(self, corpus: Corpus) -> None:
+        pq.write_table(pa.table({"sample_id": ["a"], "values": [[1.0]]}), corpus.folder / "features/text.parquet")
+        record(corpus, "features/text.parquet")
+        changed = read_corpus(corpus.folder)
+        message = r"text\.parquet: not the columns of a feature: sample_id string, values list<element: double>$"
+        with pytest.raises(IntegrityError, match=message):
+            changed.feature("text")
+        with pytest.raises(IntegrityError, match=r"text\.parquet: cannot be read: not the columns of a feature"):
+            changed.feature_shape("text")
+
+    @pytest.mark.parametrize("member", ["samples.parquet", "features/text.parquet"])
+    def test_a_link_out_of_the_folder_is_refused(self, corpus: Corpus, tmp_path: Path, member: str) -> None:
+        outside = tmp_path / "outside.parquet"
+        shutil.copy(corpus.folder / member, outside)
+        (corpus.folder / member).unlink()
+        (corpus.folder / member).symlink_to(outside)
+        with pytest.raises(UsageError) as error:
+            corpus.samples() if member == "samples.parquet" else corpus.feature("text")
+        assert str(error.value) == f"{member}: leads out of {corpus.folder}"
+        assert [str(problem) for problem in verify_corpus(corpus)] == [
+            f"E604  {member}: leads out of the folder, through a link"
+        ]
+
+
+class TestDeclaration:
+    @pytest.mark.parametrize(
+        "member", ["../samples.parquet", "/etc/passwd", "features\\\\x.parquet", "a//b", "./a", "C:x", "a/../../b"]
+    )
+    def test_a_path_out_of_the_folder_is_refused(self, corpus: Corpus, member: str) -> None:
+        change_toml(corpus, "[files]\n", f'[files]\n"{member}" = "{"0" * 64}"\n')
+        with pytest.raises(DeclarationError) as error:
+            read_corpus(corpus.folder)
+        shown = member.replace("\\\\", "\\")
+        assert str(error.value) == (
+            f"{corpus.folder / 'corpus.toml'}: 1 problem\n"
+            f"  E207  files.{shown}: is not a plain path inside the corpus folder, with '/' between its parts"
+        )
+
+    def test_all_problems_at_once(self, corpus: Corpus) -> None:
+        (corpus.folder / "corpus.toml").write_text(
+            'name = "Small"\nversion = "1.0b"\nsource = ""\nlicense = "x"\n'
+            '[files]\n"../x" = "0"\n"corpus.toml" = "' + "0" * 64 + '"\n[content]\nsample = ""\n'
+        )
+        with pytest.raises(DeclarationError) as error:
+            read_corpus(corpus.folder)
+        places = [problem.column for problem in error.value.problems]
+        assert sorted(map(str, places)) == [
+            "content.sample", "content.samples", "files.../x", "files.../x", "files.corpus.toml", "licence", "license",
+            "name", "version",
+        ]  # fmt: skip
+        assert "license: is not a known key; allowed: " in str(error.value)
+        assert "; did you mean 'licence'?" in str(error.value)
+
+    def test_tables_need_both_digests(self, corpus: Corpus) -> None:
+        change_toml(corpus, '"features/text.parquet"', '"features/txt.parquet"')
+        with pytest.raises(DeclarationError) as error:
+            read_corpus(corpus.folder)
+        assert [str(problem) for problem in error.value.problems] == [
+            "E207  files: features/text.parquet is missing: its values have a digest in [content]",
+            "E207  content: the values of features/txt.parquet have no digest",
+        ]
+
+    def test_not_toml(self, corpus: Corpus) -> None:
+        (corpus.folder / "corpus.toml").write_bytes(b"name = \xff")
+        with pytest.raises(DeclarationError, match="E207  not a TOML file: "):
+            read_corpus(corpus.folder)
+
+    def test_no_folder_and_no_declaration(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"/nowhere: there is no such folder$"):
+            read_corpus(tmp_path / "nowhere")
+        with pytest.raises(UsageError, match=r": there is no corpus\.toml in this folder$"):
+            read_corpus(tmp_path)
+
+
+class TestWriting:
+    def test_all_problems_at_once(self, tmp_path: Path, parts: dict[str, Any]) -> None:
+        broken = {
+            **parts,
+            "samples": pa.table(
+                {
+                    "sample_id": ["a", "a", " b", None, "d\n"],
+                    "split": ["t", "", "t", "t", "t"],
+                    "x": [1.0, float("nan"), float("inf"), None, 0.0],
+                    "y": [{"z": 1}] * 5,
+                    "valence": [1] * 5,
+                }
+            ),
+            "reference": pa.table({"sample_id": ["a", "e"], "valence": [1.0, float("-inf")]}),
+            "features": {
+                "text": Feature(pa.array(["a", "e", "e"]), np.array([[1], [np.nan], [1]], np.float32)),
+                "TEXT": Feature(pa.array(["a"]), np.zeros((2, 3), np.float32)),
+                "../up": Feature(pa.array(["a"]), np.zeros((1, 0), np.float32)),
+            },
+        }
+        with pytest.raises(InvalidCorpus) as error:
+            write_corpus(tmp_path / "c", **broken)
+        assert str(error.value).splitlines() == [
+            "corpus 'small': 16 problems",
+            "  E612  sample_id: samples: empty values (1 of 5): None",
+            "  E612  sample_id: samples: values that cannot be a name (2 of 5): ' b', 'd\n".rstrip("\n"),
+            "'; no spaces around it, no line breaks or control characters in it",
+            "  E612  sample_id: samples: values given more than once (2 of 5): 'a', 'a'",
+            "  E612  split: samples: empty values (1 of 5): ''",
+            "  E614  x: samples: values that are not finite numbers (2 of 5): nan, inf; leave empty what is not known",
+            "  E614  y: samples: holds struct<z: int64>; allowed are strings, lists of strings, booleans, integers and "
+            "floats",
+            "  E614  valence: reference: values that are not finite numbers (1 of 2): -inf; leave empty what is not "
+            "known",
+            "  E611  valence: reference: the column is among the samples too, where everybody reads it; keep it in one "
+            "of them",
+            "  E615  sample_id: reference: references of no sample (1 of 2): 'e'",
+            "  E616  feature '../up': not a name of a feature; allowed are up to 100 of A-Z a-z 0-9 . _ -, the first a "
+            "letter or digit",
+            "  E616  names of features that differ in case alone: text, TEXT",
+            "  E612  feature 'text': sample ids given more than once (1 of 3): e",
+            "  E615  feature 'text': values of no sample (2 of 3): e, e",
+            "  E614  feature 'text': samples with values that are not finite (1 of 3): e",
+            "  E616  feature 'TEXT': there are 2 vectors for 1 sample ids",
+            "  E616  feature '../up': the values have shape (1, 0); needed are rows of the same number of numbers",
+        ]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_columns_missing_twice_or_empty(self, tmp_path: Path) -> None:
+        twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["sample_id", "sample_id"])
+        with pytest.raises(InvalidCorpus, match=r"E611  samples: columns given twice: sample_id$"):
+            write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=twice)
+        empty = pa.table({"sample_ids": pa.array([], pa.string()), "splits": pa.array([], pa.string())})
+        with pytest.raises(InvalidCorpus) as error:
+            write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=empty)
+        there = "there are sample_ids, splits; rename the one that holds it; did you mean"
+        assert str(error.value).splitlines()[1:] == [
+            f"  E611  samples: there is no column 'sample_id'; {there} 'sample_ids'?",
+            f"  E611  samples: there is no column 'split'; {there} 'splits'?",
+            "  E611  samples: there is no sample",
+        ]
+
+    def test_five_examples_and_the_count_of_the_others(self, tmp_path: Path) -> None:
+        samples = pa.table({"sample_id": [f"{i} " for i in range(9)], "split": ["t"] * 9})
+        with pytest.raises(InvalidCorpus, match=r"\(9 of 9\): '0 ', '1 ', '2 ', '3 ', '4 ', … \(4 more\); no spaces"):
+            write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=samples)
+
+    def test_an_integer_that_does_not_fit(self, tmp_path: Path) -> None:
+        samples = pa.table({"sample_id": ["a"], "split": ["t"], "x": pa.array([2**63], pa.uint64())})
+        with pytest.raises(InvalidCorpus, match=r"E614  x: samples: holds an integer of 2\^63 or more$"):
+            write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=samples)
+
+    def test_a_bad_name_is_told_with_what_is_allowed(self, tmp_path: Path, parts: dict[str, Any]) -> None:
+        with pytest.raises(DeclarationError, match=r"corpus 'My Corpus': 1 problem\n  E207  name: 'My Corpus': "):
+            write_corpus(tmp_path / "c", **{**parts, "name": "My Corpus"})
+        assert list(tmp_path.iterdir()) == []
+
+    def test_nothing_is_overwritten_in_silence(self, corpus: Corpus, parts: dict[str, Any]) -> None:
+        before = {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
+        with pytest.raises(UsageError) as error:
+            write_corpus(corpus.folder, **parts)
+        assert str(error.value) == f"{corpus.folder}: is there already; --force, or replace=True, replaces it"
+        assert before == {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
+
+    def test_replaced_on_request(self, corpus: Corpus, parts: dict[str, Any]) -> None:
+        replaced = write_corpus(corpus.folder, **{**parts, "version": "1.1", "features": {}}, replace=True)
+        assert (replaced.version, replaced.features) == ("1.1", ())
+        assert sorted(path.name for path in corpus.folder.parent.iterdir()) == ["small"]
+        assert sorted(path.name for path in corpus.folder.iterdir()) == [
+            "corpus.toml", "reference.parquet", "samples.parquet"
+        ]  # fmt: skip
+
+    def test_a_folder_of_something_else_is_never_replaced(self, tmp_path: Path, parts: dict[str, Any]) -> None:
+        (tmp_path / "thesis.tex").write_text("years of work")
+        with pytest.raises(UsageError, match=r"is not a corpus, and only a corpus is replaced by one$"):
+            write_corpus(tmp_path, **parts, replace=True)
+        with pytest.raises(UsageError, match=r"thesis\.tex: is a file$"):
+            write_corpus(tmp_path / "thesis.tex", **parts)
+
+    def test_the_same_bytes_again(self, tmp_path: Path, parts: dict[str, Any], corpus: Corpus) -> None:
+        other = write_corpus(tmp_path / "other", **parts)
+        for member in ("corpus.toml", *MEMBERS):
+            assert (other.folder / member).read_bytes() == (corpus.folder / member).read_bytes()
+
+    def test_an_output_that_cannot_be_written(self, tmp_path: Path, parts: dict[str, Any]) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError) as error:
+            write_corpus(tmp_path / "file" / "c", **parts)
+        assert str(error.value) == f"{tmp_path / 'file' / 'c'}: cannot be written: File exists"
+
+    def test_a_write_that_fails_in_the_middle_leaves_nothing(
+        self, tmp_path: Path, parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: Any, **__: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("merbench.corpus.folder._write_feature", fail)
+        with pytest.raises(OutputError, match=r"/c: cannot be written: No space left on device$"):
+            write_corpus(tmp_path / "c", **parts)
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestAddFeature:
+    def test_the_corpus_has_it_and_stays_whole(self, corpus: Corpus) -> None:
+        added = add_feature(corpus, "more", Feature.from_vectors(["d", "a"], [[2.0], [1.0]]))
+        assert added.features == ("audio.frames", "more", "text")
+        assert added.feature("more").ids.to_pylist() == ["a", "d"]
+        assert verify_corpus(added) == []
+        assert added.digest == corpus.digest
+
+    def test_features_added_from_a_stale_view_are_all_kept(self, corpus: Corpus) -> None:
+        for name in ("x", "y"):
+            add_feature(corpus, name, Feature.from_vectors(["a"], [[1.0]]))
+        assert read_corpus(corpus.folder).features == ("audio.frames", "text", "x", "y")
+
+    def test_an_existing_one_is_replaced_on_request_alone(self, corpus: Corpus) -> None:
+        new = Feature.from_vectors(["a"], [[7.0, 8.0, 9.0]])
+        for name in ("text", "TEXT"):
+            with pytest.raises(UsageError, match=r"^corpus 'small' has a feature 'text' already$"):
+                add_feature(corpus, name, new, replace=name == "TEXT")
+        assert add_feature(corpus, "text", new, replace=True).feature("text").values.tolist() == [[7, 8, 9]]
+
+    def test_problems_are_told_and_nothing_is_written(self, corpus: Corpus) -> None:
+        before = (corpus.folder / "corpus.toml").read_bytes()
+        with pytest.raises(InvalidCorpus, match=r"E615  feature 'x': values of no sample \(1 of 1\): z$"):
+            add_feature(corpus, "x", Feature.from_vectors(["z"], [[1.0]]))
+        assert (corpus.folder / "corpus.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("feature", "problem"),
+    [
+        (Feature(pa.array(["a"]), np.zeros((1, 2))), "the values are float64; needed is float32"),
+        (Feature(pa.array([], pa.string()), np.zeros((0, 2), np.float32)), "there is no sample"),
+        (Feature(pa.array(["a", None]), np.zeros((2, 2), np.float32)), "1 of 2 sample ids are missing"),
+        (
+            Feature(pa.array(["a"]), np.zeros((3, 2), np.float32), np.array([0, 2])),
+            "the offsets do not divide 3 frames among 1 sample ids",
+        ),
+        (
+            Feature(pa.array(["a", "b"]), np.zeros((3, 2), np.float32), np.array([0, 4, 3])),
+            "the offsets do not divide 3 frames among 2 sample ids",
+        ),
+    ],
+)
+def test_a_feature_says_what_does_not_fit(feature: Feature, problem: str) -> None:
+    assert feature.shape_problem() == problem
+
+
+def test_frames_are_sorted_with_their_samples() -> None:
+    frames = Feature.from_frames(["b", "c", "a"], [np.full((2, 1), 2), np.full((1, 1), 3), np.full((3, 1), 1)])
+    assert frames.ids.to_pylist() == ["a", "b", "c"]
+    assert frames.values[:, 0].tolist() == [1, 1, 1, 2, 2, 3]
+    assert frames.offsets is not None
+    assert frames.offsets.tolist() == [0, 3, 5, 6]
+    assert frames.ids_of_rows(np.array([0, 2, 5])) == ["a", "c"]
+
+
+def test_the_summary_counts(corpus: Corpus) -> None:
+    summary = summarise(corpus)
+    assert summary.splits == {"test": 2, "train": 2}
+    assert [(column.name, column.type, column.n_known) for column in summary.columns] == [
+        ("speaker", "text", 3),
+        ("position", "integers", 3),
+        ("loudness", "numbers", 3),
+        ("clean", "true or false", 3),
+        ("words", "list<string>", 3),
+        ("transcript", "text", 3),
+    ]
+    discrete, valence = summary.targets
+    assert (discrete.held, discrete.labels, discrete.range) == ({"train": 2}, {"happy": 1, "sad": 1}, None)
+    assert (valence.held, valence.labels, valence.range) == ({"train": 1}, {}, (1.5, 1.5))
+    assert [(f.name, f.n_samples, f.width, f.frames) for f in summary.features] == [
+        ("audio.frames", 2, 3, True),
+        ("text", 4, 2, False),
+    ]

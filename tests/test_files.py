@@ -1,0 +1,246 @@
+"""Files: whole or not at all, checked as they are read, and no pickle that runs anything."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import subprocess
+import sys
+import time
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merbench.errors import IntegrityError, OutputError, UsageError
+from merbench.files import (
+    atomic_folder,
+    atomic_path,
+    data_home,
+    exclusive,
+    read_pickled_npy,
+    read_pickled_npz,
+    read_verified,
+    resolve_inside,
+    restricted_unpickle,
+    sha256_bytes,
+    sha256_file,
+    verify_digest,
+    write_text,
+)
+
+
+def npy(value: Any, **options: Any) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.asarray(value, **options), allow_pickle=True)
+    return file.getvalue()
+
+
+class TestDigests:
+    def test_of_bytes_and_file(self, tmp_path: Path) -> None:
+        # The digest of "abc" is the first test vector of FIPS 180-2.
+        expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        (tmp_path / "f").write_bytes(b"abc")
+        assert sha256_bytes(b"a", b"bc") == sha256_file(tmp_path / "f") == expected
+        assert read_verified(tmp_path / "f", expected) == b"abc"
+        verify_digest(tmp_path / "f", expected)
+
+    def test_another_one_and_no_file(self, tmp_path: Path) -> None:
+        (tmp_path / "f").write_bytes(b"abc")
+        for check in (read_verified, verify_digest):
+            with pytest.raises(IntegrityError) as error:
+                check(tmp_path / "f", "0" * 64)
+            digests = "sha256 ba7816bf8f01…, recorded 000000000000…"
+            assert str(error.value) == f"{tmp_path / 'f'}: the file changed: {digests}"
+            with pytest.raises(IntegrityError, match=r"/g: the file is recorded but not there$"):
+                check(tmp_path / "g", "0" * 64)
+
+
+class TestWriting:
+    def test_a_file_appears_whole_or_not_at_all(self, tmp_path: Path) -> None:
+        path = tmp_path / "new" / "f.txt"
+        write_text(path, "old")
+        with pytest.raises(KeyboardInterrupt), atomic_path(path) as beside:
+            beside.write_text("half")
+            raise KeyboardInterrupt
+        assert path.read_text() == "old"
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_a_device_is_written_directly(self) -> None:
+        write_text(Path(os.devnull), "x")
+        assert not Path(os.devnull).is_file()
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full: a device that is always full")
+    def test_a_full_device(self) -> None:
+        with pytest.raises(OutputError, match=r"^/dev/full: cannot be written: No space left on device$"):
+            write_text(Path("/dev/full"), "x")
+
+    def test_a_folder_appears_whole_or_not_at_all(self, tmp_path: Path) -> None:
+        path = tmp_path / "new" / "folder"
+        with pytest.raises(KeyboardInterrupt), atomic_folder(path) as beside:
+            (beside / "f").write_text("half")
+            raise KeyboardInterrupt
+        assert list(path.parent.iterdir()) == []
+        path.mkdir()
+        with atomic_folder(path) as beside:
+            (beside / "f").write_text("whole")
+        assert (path / "f").read_text() == "whole"
+        with pytest.raises(OutputError, match=r"/folder: is there already$"), atomic_folder(path):
+            pass
+
+    def test_a_folder_is_replaced_as_a_whole(self, tmp_path: Path) -> None:
+        path = tmp_path / "folder"
+        path.mkdir()
+        (path / "old").write_text("old")
+        with pytest.raises(OutputError, match="No space"), atomic_folder(path, replace=True) as beside:
+            raise OSError(28, "No space left on device")
+        assert [file.name for file in path.iterdir()] == ["old"]
+        with atomic_folder(path, replace=True) as beside:
+            (beside / "new").write_text("new")
+        assert [file.name for file in path.iterdir()] == ["new"]
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_replaced_folder_comes_back_when_the_rename_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "folder"
+        path.mkdir()
+        (path / "old").write_text("old")
+
+        def fail(*_: Any) -> None:
+            raise OSError(16, "Device or resource busy")
+
+        monkeypatch.setattr(Path, "rename", fail)
+        with pytest.raises(OutputError, match=r"Device or resource busy$"), atomic_folder(path, replace=True):
+            pass
+        assert (path / "old").read_text() == "old"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_two_that_write_one_folder_do_not_mix(self, tmp_path: Path) -> None:
+        path = tmp_path / "folder"
+        with pytest.raises(OutputError, match="/folder: cannot be written: "), atomic_folder(path) as mine:
+            (mine / "mine").write_text("")
+            with atomic_folder(path) as other:
+                (other / "other").write_text("")
+        assert [file.name for file in path.iterdir()] == ["other"]
+
+    def test_a_lock_is_held_by_one_process_at_a_time(self, tmp_path: Path) -> None:
+        code = (
+            "import sys; from pathlib import Path; from merbench.files import exclusive\n"
+            "with exclusive(Path(sys.argv[1])): Path(sys.argv[2]).write_text('second')"
+        )
+        with exclusive(tmp_path / "new" / ".lock"):
+            second = subprocess.Popen([sys.executable, "-c", code, tmp_path / "new" / ".lock", tmp_path / "out"])
+            time.sleep(1)
+            assert not (tmp_path / "out").exists()
+            (tmp_path / "out").write_text("first")
+        assert second.wait(timeout=60) == 0
+        assert (tmp_path / "out").read_text() == "second"
+
+    def test_a_lock_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError, match="cannot be written"), exclusive(tmp_path / "file" / ".lock"):
+            pass
+
+
+def test_the_data_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path))
+    assert data_home() == tmp_path
+    monkeypatch.delenv("MERBENCH_HOME")
+    assert data_home().name == "merbench"
+
+
+def test_a_path_stays_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "link").symlink_to(tmp_path)
+    assert resolve_inside(tmp_path / "inside", "a/b") == (tmp_path / "inside" / "a" / "b").resolve()
+    for member in ("../x", "link/x", "a/../../x", "/etc/passwd"):
+        with pytest.raises(UsageError) as error:
+            resolve_inside(tmp_path / "inside", member)
+        assert str(error.value) == f"{member}: leads out of {tmp_path / 'inside'}"
+
+
+class TestPickles:
+    @pytest.mark.parametrize("protocol", range(5))
+    def test_plain_values_come_back(self, protocol: int) -> None:
+        value = {"a": [1, 2.5, None, True], "b": ("x", b"y"), "n": np.float64(1.5), "v": np.arange(3), "s": {1, 2}}
+        if protocol < 4:
+            del value["s"]  # before protocol 4 a set is a call of builtins.set
+        found = restricted_unpickle(io.BytesIO(pickle.dumps(value, protocol)))
+        assert found.keys() == value.keys()
+        assert all(np.array_equal(found[key], value[key]) for key in ("n", "v"))
+        assert all(found[key] == value[key] for key in value if key not in ("n", "v"))
+
+    @pytest.mark.parametrize(
+        ("data", "name"),
+        [
+            (b"cos\nsystem\n(S'true'\ntR.", "os.system"),
+            (b"cbuiltins\neval\n(S'1'\ntR.", "builtins.eval"),
+            (b"c__builtin__\nexec\n(S'1'\ntR.", "__builtin__.exec"),
+            (b"\x80\x04\x8c\x08builtins\x8c\x07getattr\x93.", "builtins.getattr"),
+            (b"cnumpy\ndtype.__class__\n.", "numpy.dtype.__class__"),
+            (b"cnumpy\nload\n.", "numpy.load"),
+            (b"cnumpy.core.multiarray\nfromfile\n.", "numpy.core.multiarray.fromfile"),
+            (pickle.dumps(OrderedDict(a=1)), "collections.OrderedDict"),
+            (pickle.dumps(Path), "pathlib.Path"),
+        ],
+    )
+    def test_any_other_global_is_refused_by_name(self, data: bytes, name: str) -> None:
+        with pytest.raises(UsageError) as error:
+            restricted_unpickle(io.BytesIO(data))
+        assert str(error.value) == f"the pickle asks for {name}, which is not admitted"
+
+    @given(st.binary(max_size=60))
+    def test_broken_ones_are_told(self, data: bytes) -> None:
+        try:
+            restricted_unpickle(io.BytesIO(data))
+        except UsageError as error:
+            assert str(error).startswith("the pickle ")
+
+    def test_an_npy_of_a_dictionary_is_its_item(self) -> None:
+        assert read_pickled_npy(npy({"a": 1}, dtype=object)) == {"a": 1}
+
+    def test_an_npy_of_numbers_or_objects_is_an_array(self) -> None:
+        assert read_pickled_npy(npy([[1, 2], [3, 4]])).tolist() == [[1, 2], [3, 4]]
+        fortran = np.array([["a", 1], [None, "b"]], dtype=object, order="F")
+        assert read_pickled_npy(npy(fortran)).tolist() == [["a", 1], [None, "b"]]
+
+    @pytest.mark.parametrize("data", [b"", b"\x93NUMPY\x01\x00\x02\x00{}", npy([1, 2, 3])[:-8], npy(1)[:20]])
+    def test_an_npy_that_is_none(self, data: bytes) -> None:
+        with pytest.raises(UsageError, match=r"^not an \.npy file: "):
+            read_pickled_npy(data)
+
+    def test_an_npy_whose_shape_is_a_lie(self) -> None:
+        data = npy(["a", "b"], dtype=object).replace(b"'shape': (2,)", b"'shape': (9,)")
+        with pytest.raises(UsageError, match=r"^not an \.npy file: cannot reshape"):
+            read_pickled_npy(data)
+
+    def test_an_npz(self, tmp_path: Path) -> None:
+        np.savez_compressed(tmp_path / "f.npz", x=np.array({"a": 1}, dtype=object), y=np.arange(2))
+        members = read_pickled_npz(tmp_path / "f.npz")
+        assert members["x"] == {"a": 1}
+        assert members["y"].tolist() == [0, 1]
+
+    def test_an_npz_that_unpacks_to_too_much(self, tmp_path: Path) -> None:
+        np.savez_compressed(tmp_path / "f.npz", x=np.zeros(10_000, np.int8))
+        with pytest.raises(UsageError) as error:
+            read_pickled_npz(tmp_path / "f.npz", max_bytes=1000)
+        assert str(error.value) == (f"{tmp_path / 'f.npz'}, member 'x.npy': unpacks to 10,128 bytes; allowed are 1,000")
+
+    def test_an_npz_that_is_none(self, tmp_path: Path) -> None:
+        path = tmp_path / "f.npz"
+        path.write_bytes(b"no archive")
+        with pytest.raises(UsageError, match=r"f\.npz: cannot be read as an NPZ archive: File is not a zip file$"):
+            read_pickled_npz(path)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", pickle.dumps({"a": 1}))
+        with pytest.raises(UsageError, match=r"f\.npz, member 'x\.npy': not an \.npy file: "):
+            read_pickled_npz(path)
+        with pytest.raises(UsageError, match=r"g\.npz: cannot be read as an NPZ archive: "):
+            read_pickled_npz(tmp_path / "g.npz")
