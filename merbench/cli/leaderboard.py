@@ -108,11 +108,12 @@ def validate_entries(
         print(json.dumps(documents, sort_keys=True, ensure_ascii=False, indent=1))
     else:
         for found in results:
-            if form is ProblemFormat.github:
-                folder = f"{submissions.as_posix()}/{found.place}"
-                sys.stdout.write(github_annotations(f"{folder}/entry.toml", found.card))
-                sys.stdout.write(github_annotations(f"{folder}/{found.submission}", found.predictions))
-            print(problem_list(found.place, found.problems) if found.problems else f"{found.place}: valid")
+            if form is ProblemFormat.text:
+                print(problem_list(found.place, found.problems) if found.problems else f"{found.place}: valid")
+                continue
+            folder = f"{submissions.as_posix()}/{found.place}"
+            sys.stdout.write(github_annotations(f"{folder}/entry.toml", found.card))
+            sys.stdout.write(github_annotations(f"{folder}/{found.submission}", found.predictions))
         print(f"entries: {len(results):,}, invalid: {n_invalid:,}")
     if n_invalid:
         raise typer.Exit(InvalidSubmission.exit_code)

@@ -1,0 +1,77 @@
+"""What the workflows that touch strangers' pull requests may do, read from the files themselves."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+WORKFLOWS = Path(__file__).parent.parent / ".github" / "workflows"
+
+pytestmark = pytest.mark.skipif(not WORKFLOWS.is_dir(), reason="workflows: this is not a checkout")
+
+
+def workflow(name: str) -> dict[Any, Any]:
+    return yaml.safe_load((WORKFLOWS / f"{name}.yml").read_text(encoding="utf-8"))
+
+
+def triggers(found: dict[Any, Any]) -> Any:
+    return found[True]  # YAML 1.1 reads the key `on` as true
+
+
+def steps(found: dict[Any, Any]) -> list[dict[str, Any]]:
+    return [step for job in found["jobs"].values() for step in job["steps"]]
+
+
+def test_a_pull_request_is_validated_without_secrets_and_with_a_token_that_reads() -> None:
+    found = workflow("validate-submissions")
+    assert list(triggers(found)) == ["pull_request"]
+    assert found["permissions"] == {"contents": "read"}
+    assert all("permissions" not in job and "environment" not in job for job in found["jobs"].values())
+    assert "secrets." not in (WORKFLOWS / "validate-submissions.yml").read_text(encoding="utf-8")
+
+
+def test_nothing_of_a_pull_request_is_installed_or_run() -> None:
+    found = steps(workflow("validate-submissions"))
+    checkouts = {
+        step["with"]["path"]: step["with"] for step in found if step.get("uses", "").startswith("actions/checkout")
+    }
+    assert checkouts["trusted"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    assert checkouts["proposed"]["sparse-checkout"] == "submissions"
+    assert all(checkout["persist-credentials"] is False for checkout in checkouts.values())
+    commands = [step for step in found if "run" in step]
+    assert [step["run"] for step in commands] == [
+        "python -m pip install --constraint trusted/constraints.txt ./trusted",
+        "merbench validate-entries --submissions submissions --format github",
+    ]
+    assert [step.get("working-directory") for step in commands] == [None, "proposed"]
+
+
+def test_the_board_is_rebuilt_on_main_alone_one_run_at_a_time() -> None:
+    found = workflow("leaderboard")
+    assert set(triggers(found)) == {"push", "workflow_dispatch"}
+    assert triggers(found)["push"]["branches"] == ["main"]
+    assert found["permissions"] == {"contents": "read"}
+    assert found["concurrency"] == {"group": "leaderboard", "cancel-in-progress": False}
+    (job,) = found["jobs"].values()
+    assert job["permissions"] == {"contents": "write"}
+    (checkout,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout")]
+    assert checkout["with"]["ref"] == "main"
+    # A sweep over everything: no step depends on what the event changed.
+    assert "merbench leaderboard" in [step.get("run") for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.yml")), ids=lambda path: path.stem)
+def test_every_workflow_is_bounded(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    found = workflow(path.stem)
+    assert "permissions" in found
+    assert all("timeout-minutes" in job or "environment" in job for job in found["jobs"].values())
+    assert not {"pull_request_target", "workflow_run"} & set(triggers(found))
+    # What somebody else may write (a title, a branch) never becomes part of a script.
+    for step in steps(found):
+        assert not re.search(r"\$\{\{", step.get("run", "")), step
+    assert all(re.search(r"@v\d+$|@release/v1$", line) for line in re.findall(r"uses: (\S+)", text))
