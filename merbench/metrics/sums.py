@@ -49,7 +49,7 @@ def weighted_sums(weights: Array, *columns: Floats) -> list[Floats]:
     # Every |sum of weight times piece| stays below heaviest * n * 2**bits <= 2**53.
     bits = 53 - math.frexp(_heaviest(weights) * n)[1]
     grids = [_grid(column, bits) for column in columns]
-    on_grid = [len(grid) > 0 for grid in grids]
+    on_grid, depths = [len(grid) > 0 for grid in grids], [0] * len(grids)
     sums = np.zeros((b, len(columns) * MOST_PIECES))
     for samples in _slices(n, SAMPLES):
         pieces: list[Floats] = []
@@ -57,6 +57,7 @@ def weighted_sums(weights: Array, *columns: Floats) -> list[Floats]:
         for index, (column, grid) in enumerate(zip(columns, grids, strict=True)):
             cut, complete = _cut(column[samples], grid)
             on_grid[index] &= complete
+            depths[index] = max(depths[index], len(cut))
             pieces += cut
             places += range(index * MOST_PIECES, index * MOST_PIECES + len(cut))
         if pieces:
@@ -64,10 +65,8 @@ def weighted_sums(weights: Array, *columns: Floats) -> list[Floats]:
             for rows in _slices(b, ROWS):
                 sums[rows, places] += weights[rows, samples].astype(np.float64, copy=False) @ stacked
     return [
-        _joined(sums[:, index * MOST_PIECES : (index + 1) * MOST_PIECES], grid)
-        if on_grid[index]
-        else _one_by_one(column, weights)
-        for index, (column, grid) in enumerate(zip(columns, grids, strict=True))
+        _joined(sums[:, index * MOST_PIECES :][:, :depth], grid[:depth]) if fits else _one_by_one(column, weights)
+        for index, (column, grid, depth, fits) in enumerate(zip(columns, grids, depths, on_grid, strict=True))
     ]
 
 
