@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from merbench.metrics.metric import Array
+
 Floats = NDArray[np.float64]
 
 ROWS, SAMPLES = 64, 1 << 15
