@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from merbench.corpus.candidates import open_candidates
     from merbench.corpus.home import open_corpus
     from merbench.errors import InvalidSubmission, MerbenchError
-    from merbench.leaderboard import build_leaderboard
+    from merbench.leaderboard import build_board
     from merbench.metrics import METRICS, metric
     from merbench.report import Comparison, ScoreReport
     from merbench.scoring import compare, score
@@ -31,7 +31,7 @@ __all__ = [
     "InvalidSubmission",
     "MerbenchError",
     "ScoreReport",
-    "build_leaderboard",
+    "build_board",
     "compare",
     "list_tracks",
     "load_track",
@@ -49,7 +49,7 @@ _ROOMS = {
     "InvalidSubmission": "errors",
     "MerbenchError": "errors",
     "ScoreReport": "report",
-    "build_leaderboard": "leaderboard",
+    "build_board": "leaderboard",
     "compare": "scoring",
     "list_tracks": "track",
     "load_track": "track",

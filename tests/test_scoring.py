@@ -288,7 +288,8 @@ def test_the_public_view_of_a_hidden_split_tells_nothing(make: Make) -> None:
     assert "scored" not in public.counts and "|n:60|" in public.signature and "30" not in public.signature
     assert public.per_class == () and public.groups == () and public.confusions == () and public.uncertainty is None
     assert all(item.low is None for item in public.scores)
-    assert [item.value for item in public.scores] == [item.value for item in report.scores]
+    # Many decimals over many submissions would tell references one by one: only what is shown is released.
+    assert [item.value for item in public.scores] == [round(item.value or 0, 4) for item in report.scores]
     assert make().references.index.size == 60
 
 

@@ -119,9 +119,9 @@ class Candidates:
                     f"corpus '{self.corpus.name}': the references of {name} hold {listed(strange)}; "
                     f"{self.track.id} declares {', '.join(target.labels)}"
                 )
-            return np.asarray(codes, dtype=np.int32)[found.to_numpy()]
+            return np.asarray(np.asarray(codes, dtype=np.int32)[found.to_numpy()])
         try:
-            numbers = column.cast(pa.float64()).to_numpy()
+            numbers = np.asarray(column.cast(pa.float64()).to_numpy())
         except pa.ArrowInvalid as error:
             raise UsageError(f"corpus '{self.corpus.name}': the references of {name} are not all numbers") from error
         if not np.isfinite(numbers).all():

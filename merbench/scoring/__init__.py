@@ -1,0 +1,21 @@
+"""A track and a submission go in, a `ScoreReport` comes out; two submissions or more, a `Comparison`."""
+
+from merbench.scoring.comparison import compare, mean_difference_p, mean_intervals
+from merbench.scoring.evaluation import Pair, bootstrap, evaluate, permuted_differences, scored_pair
+from merbench.scoring.scorecard import score
+from merbench.scoring.uncertainty import Resampling, resampling_of, signature
+
+__all__ = [
+    "Pair",
+    "Resampling",
+    "bootstrap",
+    "compare",
+    "evaluate",
+    "mean_difference_p",
+    "mean_intervals",
+    "permuted_differences",
+    "resampling_of",
+    "score",
+    "scored_pair",
+    "signature",
+]

@@ -1,0 +1,192 @@
+"""A track and a submission go in, a `ScoreReport` comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.corpus.candidates import Candidates
+from merbench.metrics.categorical import per_class
+from merbench.report import ClassRow, Confusion, Group, Score, ScoreReport
+from merbench.resampling import (
+    Interval,
+    group_masks,
+)
+from merbench.scoring.breakdown import Grouping, grouping_of
+from merbench.scoring.evaluation import (
+    Pair,
+    categorical_targets,
+    class_key,
+    confusions_of,
+    evaluate,
+    joined,
+    ones,
+    plain_values,
+    scored_pair,
+)
+from merbench.scoring.sources import candidates_of, read_for
+from merbench.scoring.uncertainty import (
+    clusters_of,
+    intervals_of,
+    resampling_of,
+    signature,
+    stream_name,
+    uncertainty_of,
+    warnings_of,
+)
+from merbench.submission import Submission
+from merbench.track import OVERALL, Track
+
+if TYPE_CHECKING:
+    from merbench.scoring.sources import Source
+
+
+def score(
+    track: str | Path | Track | Candidates,
+    submission: Source,
+    *,
+    split: str = "test",
+    intervals: bool = True,
+    method: str | None = None,
+    level: float | None = None,
+    n_resamples: int | None = None,
+    cluster: str | None = None,
+    seed: int = 0,
+    by: Sequence[str] = (),
+) -> ScoreReport:
+    """Return the scores of a submission with their uncertainty.
+
+    Args:
+        track: a name, a folder, a loaded track, or its opened candidates (the fastest, when many files are scored).
+        submission: a file, `-` for standard input, a table, or a submission that was read before.
+        split: which split of the track; ignored where opened candidates say it.
+        intervals: whether to resample.
+        method: `percentile` or `bca`; None takes what the track declares, as do the next three.
+        level: level of the intervals, such as 0.95.
+        n_resamples: number of bootstrap draws.
+        cluster: corpus column whose samples are drawn together (`speaker`); `none` draws them one by one.
+        seed: seed of the draws.
+        by: corpus columns to break the scores down by; continuous ones are binned.
+
+    Raises:
+        InvalidSubmission: the file has problems; all are listed.
+        WithheldReference: the references are not held here.
+        UndefinedMetric: a metric has no value on these data.
+    """
+    read = read_for(candidates_of(track, split), submission)
+    candidates, pair = read.candidates, scored_pair(read)
+    how = resampling_of(candidates.track, method, level, n_resamples, cluster, seed) if intervals else None
+    clusters = clusters_of(candidates, how)
+    groupings = [grouping_of(candidates, column) for column in by]
+    selections = [rows for grouping in groupings for rows in grouping.rows]
+
+    confusions = confusions_of(pair, ones(pair))
+    plain = plain_values(pair, confusions)
+    bounds, *group_bounds = intervals_of(pair, how, clusters, plain, selections, stream_name(candidates, seed))
+    return ScoreReport(
+        track=candidates.track.key,
+        title=candidates.track.title,
+        corpus=candidates.corpus.name,
+        split=candidates.split,
+        synthetic=candidates.corpus.synthetic,
+        hidden=candidates.hidden,
+        signature=signature(candidates, how),
+        formula=candidates.track.formula,
+        scores=tuple(scores_of(candidates.track, plain, bounds)),
+        counts=_counts(read, pair),
+        digests={
+            "submission": read.digest,
+            "references": candidates.references.digest,
+            "track": candidates.track.fingerprint,
+        },
+        per_class=tuple(_class_rows(pair, confusions, bounds)),
+        confusions=tuple(_confusion_tables(pair, confusions)),
+        groups=tuple(_groups(pair, groupings, group_bounds)),
+        uncertainty=uncertainty_of(how, clusters),
+        warnings=(*read.warnings, *warnings_of(pair, how, clusters, bounds)),
+        decimals=candidates.track.ranking.decimals,
+        source=read.source,
+    )
+
+
+def scores_of(track: Track, plain: Mapping[str, float], bounds: Mapping[str, Interval]) -> Iterator[Score]:
+    """Yield the overall score, where there is one, then the metrics in the order of the track."""
+    if OVERALL in plain:
+        yield _score(OVERALL, OVERALL, None, plain, bounds, None, True)
+    for spec in track.metrics:
+        better = spec.metric.higher_is_better
+        yield _score(spec.key, track.metric_label(spec), spec.target, plain, bounds, spec.weight, better)
+
+
+def _score(
+    key: str,
+    name: str,
+    target: str | None,
+    plain: Mapping[str, float],
+    bounds: Mapping[str, Interval],
+    weight: float | None,
+    higher_is_better: bool,
+) -> Score:
+    interval, value = bounds.get(key), plain[key]
+    return Score(
+        key=key,
+        name=name,
+        target=target,
+        value=value if np.isfinite(value) else None,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        weight=weight,
+        higher_is_better=higher_is_better,
+        n_left_out=interval.n_left_out if interval else 0,
+    )
+
+
+def _counts(read: Submission, pair: Pair) -> dict[str, int]:
+    outside = {name: int((pair.prediction[name] < 0).sum()) for name, _ in categorical_targets(pair.track)}
+    return {
+        "candidates": len(read.candidates),
+        "scored": pair.n,
+        "rows": read.n_rows,
+        "extra": read.n_extra,
+        "out_of_vocabulary": sum(outside.values()),
+    }
+
+
+def _class_rows(
+    pair: Pair, confusions: Mapping[str, NDArray[Any]], bounds: Mapping[str, Interval]
+) -> Iterator[ClassRow]:
+    for name, target in categorical_targets(pair.track):
+        rows = per_class(confusions[name])
+        for code, label in enumerate(target.labels):
+            interval = bounds.get(class_key(name, label))
+            yield ClassRow(
+                target=name,
+                label=label,
+                n=int(rows.n[0, code]),
+                precision=float(rows.precision[0, code]),
+                recall=float(rows.recall[0, code]),
+                f1=float(rows.f1[0, code]),
+                f1_low=interval.low if interval else None,
+                f1_high=interval.high if interval else None,
+            )
+
+
+def _confusion_tables(pair: Pair, confusions: Mapping[str, NDArray[Any]]) -> Iterator[Confusion]:
+    for name, target in categorical_targets(pair.track):
+        counts = tuple(tuple(int(cell) for cell in row) for row in confusions[name][0])
+        yield Confusion(name, target.labels, counts)
+
+
+def _groups(pair: Pair, groupings: Iterable[Grouping], bounds: Sequence[Mapping[str, Interval]]) -> Iterator[Group]:
+    remaining = iter(bounds)
+    for grouping in groupings:
+        blocks = [evaluate(pair, masks) for masks in group_masks(grouping.codes, len(grouping.names))]
+        values = joined(blocks)
+        for code, name in enumerate(grouping.names):
+            plain = {key: float(column[code]) for key, column in values.items()}
+            scores = tuple(scores_of(pair.track, plain, next(remaining)))
+            yield Group(grouping.column, name, len(grouping.rows[code]), scores)

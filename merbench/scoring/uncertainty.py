@@ -1,0 +1,168 @@
+"""Draws go in, intervals, their description and their warnings come out; and the signature of comparable values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from merbench.corpus.candidates import Candidates
+from merbench.errors import Problem, UsageError, did_you_mean, listed
+from merbench.report import Uncertainty
+from merbench.resampling import (
+    Interval,
+    bca_interval,
+    cluster_codes,
+    percentile_interval,
+)
+from merbench.scoring.breakdown import scored_column
+from merbench.scoring.evaluation import Codes, Draws, Pair, bootstrap, categorical_targets, jackknifed
+from merbench.track import Track
+
+FEW_CLUSTERS = 50
+"""Below this many clusters, the report warns that cluster intervals are too narrow (`docs/uncertainty.md`)."""
+
+
+FEW_REFERENCES = 10
+"""A class with fewer references than this brings a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How samples are drawn again: method, level, how often, by which cluster (None: one by one), from which seed."""
+
+    method: str
+    level: float
+    n_resamples: int
+    cluster: str | None
+    seed: int
+
+
+def resampling_of(
+    track: Track, method: str | None, level: float | None, n_resamples: int | None, cluster: str | None, seed: int
+) -> Resampling:
+    """Return how to resample: what is given, else what the track declares."""
+    declared = track.intervals
+    how = Resampling(
+        method=declared.method if method is None else method,
+        level=declared.level if level is None else level,
+        n_resamples=declared.n_resamples if n_resamples is None else n_resamples,
+        cluster=declared.cluster if cluster is None else (None if cluster == "none" else cluster),
+        seed=seed,
+    )
+    if how.method not in ("percentile", "bca"):
+        known = ("percentile", "bca")
+        raise UsageError(
+            f"no interval method '{how.method}'; allowed: {', '.join(known)}{did_you_mean(how.method, known)}"
+        )
+    if not 0.5 < how.level < 1:
+        raise UsageError(f"the level of an interval is between 0.5 and 1, not {how.level:g}")
+    if not 100 <= how.n_resamples <= 1_000_000:
+        raise UsageError(f"the number of resamples is between 100 and 1,000,000, not {how.n_resamples:,}")
+    return how
+
+
+def signature(candidates: Candidates, how: Resampling | None) -> str:
+    """Return what must be equal for two values to stand in one table."""
+    track, corpus = candidates.track, candidates.corpus
+    made = "ci:none"
+    if how is not None:
+        made = f"ci:{how.method},{how.level:g}|bs:{how.n_resamples}|cluster:{how.cluster or 'none'}"
+        made += f"|bootstrap_seed:{how.seed}"
+    return "|".join(
+        [
+            f"{track.key}#{track.fingerprint[:8]}",
+            f"corpus:{corpus.name}#{corpus.digest[:8]}",
+            f"split:{candidates.split}",
+            f"n:{len(candidates.references)}",
+            "+".join(spec.key for spec in track.metrics),
+            made,
+            f"merbench:{_minor_version()}",
+        ]
+    )
+
+
+def stream_name(candidates: Candidates, seed: int) -> str:
+    """Return the name of the random stream that belongs to track, split and seed, whatever the system."""
+    return f"{candidates.track.key}|{candidates.split}|{seed}"
+
+
+def _minor_version() -> str:
+    from importlib.metadata import version
+
+    return ".".join(version("merbench").split(".")[:2])
+
+
+def intervals_of(
+    pair: Pair,
+    how: Resampling | None,
+    clusters: Codes | None,
+    plain: Mapping[str, float],
+    selections: Sequence[Codes],
+    stream: str,
+) -> list[dict[str, Interval]]:
+    """Return intervals by key, first of all rows, then of every selection; empty without resampling."""
+    if how is None:
+        return [{} for _ in range(1 + len(selections))]
+    draws, *selected = bootstrap(pair, how.n_resamples, clusters, stream, selections)
+    bounds = [bounds_of(draws, how, plain, lambda: jackknifed(pair, clusters))]
+    for values in selected:
+        # A group without the needed classes has no value under any weights, and so no interval.
+        held = {key: column for key, column in values.items() if not np.isnan(column).all()}
+        bounds.append({key: percentile_interval(column, how.level) for key, column in held.items()})
+    return bounds
+
+
+def bounds_of(
+    draws: Draws, how: Resampling, plain: Mapping[str, float], jackknife: Callable[[], Draws]
+) -> dict[str, Interval]:
+    """Return the interval of every key; BCa ones where the method asks for them, but for classes."""
+    bounds = {key: percentile_interval(values, how.level) for key, values in draws.items()}
+    if how.method == "bca":
+        left_out = jackknife()
+        bounds.update({key: bca_interval(draws[key], how.level, plain[key], left_out[key]) for key in plain})
+    return bounds
+
+
+def clusters_of(candidates: Candidates, how: Resampling | None) -> Codes | None:
+    """Return the cluster of every scored row; a row without one is a cluster of its own."""
+    if how is None or how.cluster is None:
+        return None
+    values = scored_column(candidates, how.cluster, "to cluster by").cast(pa.string()).to_pylist()
+    ids = candidates.ids.take(pa.array(candidates.references.index)).to_pylist()
+    return cluster_codes(
+        [f"={value}" if value is not None else f"#{id_}" for value, id_ in zip(values, ids, strict=True)]
+    )
+
+
+def uncertainty_of(how: Resampling | None, clusters: Codes | None) -> Uncertainty | None:
+    """Return how intervals were made, as a report tells it."""
+    if how is None:
+        return None
+    n_clusters = None if clusters is None else int(clusters.max()) + 1
+    return Uncertainty(how.method, how.level, how.n_resamples, how.cluster, n_clusters, how.seed)
+
+
+def warnings_of(
+    pair: Pair, how: Resampling | None, clusters: Codes | None, bounds: Mapping[str, Interval]
+) -> Iterator[Problem]:
+    """Yield what makes intervals less trustworthy; all of it looks at references, so its codes are W7xx."""
+    if how is None:
+        return
+    if clusters is not None and (n := int(clusters.max()) + 1) < FEW_CLUSTERS:
+        yield Problem(
+            "W701", f"{n} clusters of '{how.cluster}': with fewer than {FEW_CLUSTERS} the intervals are too narrow"
+        )
+    for name, target in categorical_targets(pair.track):
+        counts = np.bincount(pair.reference[name], minlength=len(target.labels))
+        few = [f"{label} ({n})" for label, n in zip(target.labels, counts, strict=True) if n < FEW_REFERENCES]
+        if few:
+            message = (
+                f"fewer than {FEW_REFERENCES} references of {listed(few)}: intervals of averages over classes are rough"
+            )
+            yield Problem("W702", message, column=name)
+    for key, interval in bounds.items():
+        if interval.n_left_out and not key.startswith("f1("):
+            yield Problem("W703", f"{interval.n_left_out} of {how.n_resamples:,} resamples have no value", column=key)
