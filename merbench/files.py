@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import math
 import os
 import pickle
 import shutil
@@ -258,6 +259,8 @@ def read_pickled_npy(data: bytes) -> Any:
         version = np.lib.format.read_magic(file)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = reader(file)
+        if not dtype.hasobject and math.prod(shape) * dtype.itemsize > len(data):
+            raise ValueError(f"its header asks for an array of shape {shape}, which is not there")
         if not dtype.hasobject:
             return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         array = np.asarray(restricted_unpickle(file), dtype=object).reshape(shape)

@@ -221,6 +221,12 @@ class TestPickles:
         with pytest.raises(UsageError, match=r"^not an \.npy file: cannot reshape"):
             read_pickled_npy(data)
 
+    def test_an_npy_that_asks_for_more_than_there_is(self) -> None:
+        data = npy([1, 2, 3]).replace(b"(3,), }" + b" " * 7, b"(99999999,), }")
+        message = r"^not an \.npy file: its header asks for an array of shape \(99999999,\), which is not there$"
+        with pytest.raises(UsageError, match=message):
+            read_pickled_npy(data)
+
     def test_an_npz(self, tmp_path: Path) -> None:
         np.savez_compressed(tmp_path / "f.npz", x=np.array({"a": 1}, dtype=object), y=np.arange(2))
         members = read_pickled_npz(tmp_path / "f.npz")

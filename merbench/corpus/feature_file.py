@@ -24,6 +24,18 @@ from merbench.corpus.tables import ID
 from merbench.errors import UsageError, did_you_mean, listed
 
 ID_ARRAYS = ("ids", "id", ID)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    RuntimeError,  # encrypted members, and compressions that Python does not know
+    zipfile.BadZipFile,
+    zlib.error,
+    pa.ArrowException,
+)
+"""What the readers raise at files that are broken."""
+
 FORMS = "an .npz file, a .parquet file, or a folder of one .npy per sample"
 
 
@@ -49,7 +61,7 @@ def read_feature(source: str, wanted: Iterable[str] | None = None) -> Feature:
                 return _from_npz(path, array)
             case ".parquet":
                 return _from_parquet(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise UsageError(f"cannot be read: {error}") from error
     raise UsageError(f"is none of {FORMS}")
 
@@ -95,7 +107,7 @@ def _from_folder(path: Path, wanted: Iterable[str] | None) -> Feature:
 def _load_npy(file: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise UsageError(f"{file.name} cannot be read: {error}") from error
     return array
 
