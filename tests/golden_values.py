@@ -20,16 +20,17 @@ from typing import Any
 import numpy as np
 from transcripts import replay, steps
 
-from merbench.corpus.folder import open_corpus
+from merbench.corpus import open_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.errors import plural
 from merbench.scoring import score
-from merbench.submission import read_submission
 from merbench.track import CategoricalTarget, Track, list_tracks, load_track
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 TRANSCRIPTS = GOLDEN / "transcripts"
 TOLERANCE = 1e-12
+MOVES_SHOWN = 20
 HEADING = "### Scores change"
 
 
@@ -65,7 +66,7 @@ def report(track: str, folder: Path) -> str:
     candidates = open_candidates(load_track(track))
     path = folder / "submission.csv"
     path.write_text(fixed_submission(candidates), encoding="utf-8", newline="\n")
-    return score(read_submission(path, candidates)).to_json()
+    return score(candidates, path).to_json()
 
 
 def fingerprints(tracks: list[Track]) -> str:
@@ -159,9 +160,9 @@ def update(golden: Path, values: dict[str, str], changelog: Path, reason: str) -
     broken = changed_fingerprints(recorded.get("fingerprints.json", "{}"), values["fingerprints.json"])
     moved = [line for name, old in recorded.items() for line in moved_numbers(name, old, values[name])]
     if broken or (moved and not reason):
-        print(*broken, *moved, sep="\n", file=sys.stderr)
+        print(*broken, *moved[:MOVES_SHOWN], sep="\n", file=sys.stderr)
         if moved and not reason:
-            print('numbers moved; say why: REASON="…" make golden', file=sys.stderr)
+            print(f'{plural(len(moved), "number")} moved; say why: REASON="…" make golden', file=sys.stderr)
         return 1
     if moved:
         changelog.write_text(with_reason(changelog.read_text(encoding="utf-8"), reason), encoding="utf-8", newline="\n")

@@ -48,7 +48,7 @@ def console_blocks(markdown: str) -> list[str]:
 
 
 def run(command: str, folder: Path, home: Path) -> str:
-    """Run a shell command in a folder, with a data home, and return what it printed."""
+    """Run a shell command in a folder, with a data home, and return what it printed, the home's path as its variable."""
     programs = Path(sys.executable).parent
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("MERBENCH_")},
@@ -67,7 +67,8 @@ def run(command: str, folder: Path, home: Path) -> str:
         text=True,
         check=False,
     )
-    return done.stdout if done.returncode == 0 else f"{done.stdout}[exit {done.returncode}]\n"
+    printed = done.stdout.replace(str(home), "$MERBENCH_HOME")
+    return printed if done.returncode == 0 else f"{printed}[exit {done.returncode}]\n"
 
 
 def replay(transcript: str, folder: Path, home: Path) -> str:
