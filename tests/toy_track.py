@@ -38,6 +38,9 @@ MORE
 [ranking]
 by = ["accuracy", "weighted_f1"]
 decimals = 4
+
+[intervals]
+method = "METHOD"
 """
 
 VALENCE = """
@@ -57,11 +60,16 @@ def write_toy_track(
     answers: Iterable[str] = ANSWERS,
     scored: Collection[str] | None = None,
     valence: bool = False,
+    method: str = "percentile",
 ) -> Track:
     """Write the track `toy` into a folder of tracks; `scored` are the ids whose reference is held."""
     folder = tracks / "toy"
     folder.mkdir(parents=True, exist_ok=True)
-    text = DECLARATION.replace("HIDDEN", str(hidden).lower()).replace("MORE", VALENCE if valence else "")
+    text = (
+        DECLARATION.replace("HIDDEN", str(hidden).lower())
+        .replace("MORE", VALENCE if valence else "")
+        .replace("METHOD", method)
+    )
     (folder / "track.toml").write_text(text, encoding="utf-8")
     reference = pa.table(
         {"sample_id": IDS, "discrete": list(answers), **({"valence": [0.0] * len(IDS)} if valence else {})}

@@ -104,6 +104,11 @@ class Row:
     gap: Gap | None = None
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What tells rows apart: team and system."""
+        return self.team, self.system
+
+    @property
     def values(self) -> Mapping[str, float]:
         """Values by the short name of their metric."""
         return {score.name: score.value for score in self.scores}

@@ -46,6 +46,10 @@ class Run:
     report: ScoreReport
 
 
+Systems = dict[tuple[str, str], list[Run]]
+"""The runs that a row stands for, by team and system."""
+
+
 def build_board(track: Track, submissions: Path, cache: Cache) -> Board:
     """Return the board of a track from the entries in `submissions/<track>/`.
 
@@ -57,7 +61,8 @@ def build_board(track: Track, submissions: Path, cache: Cache) -> Board:
     bench = _Bench(open_candidates(track), cache)
     valid, invalid = _scored_entries(bench, submissions)
     standing, excluded = without_duplicates([run.entry for run in valid])
-    runs = [run for run in valid if run.entry in standing]
+    kept = {entry.place for entry in standing}
+    runs = [run for run in valid if run.entry.place in kept]
     systems = _systems(runs)
     rows = [_row(bench, system) for system in systems.values()]
     keys = [RankingKey(name, rows[0].score(name).higher_is_better) for name in track.ranking.by] if rows else []
@@ -178,9 +183,9 @@ def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[I
     return runs, invalid
 
 
-def _systems(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
+def _systems(runs: Iterable[Run]) -> Systems:
     """Return the runs that each system of each team is shown by: the selected one, else all, by seed."""
-    systems: dict[tuple[str, str], list[Run]] = {}
+    systems: Systems = {}
     for run in sorted(runs, key=lambda run: (run.entry.card.seed or 0, run.entry.run)):
         systems.setdefault((run.entry.team, run.entry.card.system), []).append(run)
     return {key: [run for run in found if run.entry.card.selected] or found for key, found in systems.items()}
@@ -231,27 +236,20 @@ def _value(run: Run, item: Score) -> float:
     return item.value
 
 
-def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: dict[tuple[str, str], list[Run]]) -> Iterator[Row]:
-    """Yield the rows with their distance to the best: the first that is ranked, else the first."""
+def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: Systems) -> list[Row]:
+    """Return the rows with their distance to the best: the first that is ranked, else the first."""
     if not ordered:
-        return
+        return []
     best = next((row for row in ordered if row.rank is not None), ordered[0])
-    name = bench.candidates.track.ranking.by[0]
+    champions, measure = systems[best.key], best.score(bench.candidates.track.ranking.by[0])
     others = [row for row in ordered if row is not best]
-    adjusted: list[tuple[float, float]] = []
-    uncertainty = systems[best.team, best.system][0].report.uncertainty
+    gaps = [Gap(round(row.score(measure.name).value - measure.value, DECIMALS)) for row in others]
+    uncertainty = champions[0].report.uncertainty
     if uncertainty is not None:
-        champions = systems[best.team, best.system]
-        p_values = [bench.p_value(systems[row.team, row.system], champions, best.score(name).key) for row in others]
-        adjusted = list(zip(p_values, holm(p_values), strict=True))
-    remaining = iter(adjusted)
-    for row in ordered:
-        if row is best:
-            yield row
-            continue
-        value = round(row.score(name).value - best.score(name).value, DECIMALS)
-        if uncertainty is None:
-            yield replace(row, gap=Gap(value))
-            continue
-        p, p_holm = next(remaining)
-        yield replace(row, gap=Gap(value, p, p_holm, separable=p_holm < alpha(uncertainty)))
+        p_values = [bench.p_value(systems[row.key], champions, measure.key) for row in others]
+        gaps = [
+            Gap(gap.value, p, p_holm, separable=p_holm < alpha(uncertainty))
+            for gap, p, p_holm in zip(gaps, p_values, holm(p_values), strict=True)
+        ]
+    found = {row.key: gap for row, gap in zip(others, gaps, strict=True)}
+    return [replace(row, gap=found.get(row.key)) for row in ordered]

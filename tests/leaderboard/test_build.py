@@ -86,6 +86,19 @@ def test_seeds_of_a_system_are_one_row_with_mean_deviation_and_the_interval_of_t
     assert (accuracy.low, accuracy.high) == pytest.approx((low, high), abs=1e-10)
 
 
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_the_mean_of_equal_runs_has_the_interval_of_one(tmp_path: Path, method: str) -> None:
+    track, folder = write_toy_track(tmp_path / "tracks", method=method), tmp_path / "submissions"
+    write_entry(folder, "toy/alone/run", predictions(range(7)))
+    for seed in range(2):
+        write_entry(folder, f"toy/twice/s{seed}", predictions(range(7)), seed=str(seed))
+    alone, twice = build_board(track, folder, NO_CACHE).rows
+    assert [(s.value, s.low, s.high) for s in twice.scores] == [(s.value, s.low, s.high) for s in alone.scores]
+    assert [s.deviation for s in twice.scores] == [0.0, 0.0]
+    report = score(track, folder / "toy" / "alone" / "run" / "submission.csv", method=method)
+    assert [(s.low, s.high) for s in alone.scores] == [(s.low, s.high) for s in report.scores]
+
+
 def test_the_difference_to_the_best_has_a_paired_p_and_holm_over_the_rows(track: Track, entries: Path) -> None:
     board = build_board(track, entries, NO_CACHE)
     best, *others = board.rows
