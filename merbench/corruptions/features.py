@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from merbench.corruptions.declaration import Parameter, corruption
 from merbench.corruptions.drawing import NORMAL_UNIT, normals
 
 Vector = NDArray[np.float64]
+
+_DECIMALS = Context(prec=28)
+"""Powers of 10 are taken in decimals, where they are the same on every machine; those of the C library need not be."""
 
 
 @corruption(
@@ -54,8 +57,8 @@ def feature_noise(
 
 def _with_noise(vector: Vector, rng: np.random.PCG64, snr_db: float) -> Vector:
     rms = math.sqrt(math.fsum(np.square(vector).ravel().tolist()) / vector.size)
-    # Decimal powers are the same on every machine; those of the C library need not be.
-    deviation = rms / float(Decimal(10) ** (Decimal(snr_db) / 20))
+    ratio = _DECIMALS.power(Decimal(10), _DECIMALS.divide(Decimal(snr_db), Decimal(20)))
+    deviation = rms / float(ratio)
     return vector + deviation * (normals(rng, vector.size).reshape(vector.shape) * NORMAL_UNIT)
 
 

@@ -1,0 +1,69 @@
+"""The sample corpus on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from merbench.corpus import Corpus, open_corpus, verify_corpus
+from merbench.corpus.candidates import open_candidates
+from merbench.sample import VERSION, build_sample, sample_values
+from merbench.track import load_track
+
+DIGEST = "19f7aed94477c1bc41ef4a17908f2215fa59cb808ac4c6197a78d88035d301d8"
+"""What reports on the sample print of it."""
+
+
+@pytest.fixture(scope="module")
+def corpus(sample_home: Path) -> Corpus:
+    return open_corpus("sample")
+
+
+def test_it_says_that_it_is_made_up(corpus: Corpus) -> None:
+    assert corpus.synthetic
+    assert (corpus.name, corpus.version) == ("sample", VERSION)
+    assert (corpus.licence, corpus.source) == ("CC0-1.0", "made by merbench")
+
+
+def test_the_corpus_holds_the_values(corpus: Corpus) -> None:
+    values = sample_values()
+    assert corpus.samples().equals(values.samples.combine_chunks())
+    assert corpus.features == ("audio", "text", "video")
+    ids = pa.array(values.samples["sample_id"].to_pylist())
+    for name in corpus.features:
+        feature = corpus.feature(name)
+        assert feature.ids.equals(ids)
+        assert feature.offsets is None
+        assert np.array_equal(feature.values * 1024, values.features[name])
+
+
+def test_the_digest_of_samples_and_references(corpus: Corpus) -> None:
+    assert corpus.digest == DIGEST
+
+
+def test_built_twice_is_the_same(corpus: Corpus, tmp_path: Path) -> None:
+    again = build_sample(tmp_path / "again")
+    assert again.declaration.content == corpus.declaration.content
+    assert verify_corpus(again) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "n_candidates", "n_scored"), [("mer-multi", 600, 600), ("mer-noise", 600, 600), ("mer-semi", 2400, 600)]
+)
+def test_each_track_finds_its_candidates_and_references(
+    corpus: Corpus, name: str, n_candidates: int, n_scored: int
+) -> None:
+    track = load_track(name)
+    candidates = open_candidates(track)
+    assert len(candidates) == n_candidates
+    assert len(candidates.references) == n_scored
+    assert set(candidates.references.values) == set(track.targets)
+    assert len(open_candidates(track, "train").references) == 1500
+    assert len(open_candidates(track, "dev").references) == 250
+
+
+def test_which_candidates_of_mer_semi_are_scored_is_a_secret(corpus: Corpus) -> None:
+    assert open_candidates(load_track("mer-semi")).hidden

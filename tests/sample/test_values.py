@@ -1,0 +1,185 @@
+"""The values of the sample corpus: the same on every machine, of the stated sizes, shares and words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from merbench.corruptions import CORRUPTIONS, generator
+from merbench.sample import SampleValues, sample_values
+from merbench.sample.words import EMOTION_WORDS, INVENTED, KNOWN, PLAIN
+from merbench.track import load_track
+
+LABELS = ["neutral", "angry", "happy", "sad", "worried", "surprise"]
+
+DIGEST = "ca1f310e975b05659ae3a265037cf116c689233249edb91008702183cd8438e3"
+"""Over every value: when it moves, `merbench.sample.VERSION` moves with it."""
+
+
+@pytest.fixture(scope="module")
+def values() -> SampleValues:
+    return sample_values()
+
+
+@pytest.fixture(scope="module")
+def frame(values: SampleValues) -> pd.DataFrame:
+    """Samples with their references, missing where none is held."""
+    return values.samples.to_pandas().merge(values.reference.to_pandas(), on="sample_id", how="left")
+
+
+def digest(values: SampleValues) -> str:
+    """SHA-256 over all values, written out here so that it depends on no code of merbench."""
+    digest = hashlib.sha256()
+    for table in (values.samples, values.reference):
+        for name in table.column_names:
+            digest.update(f"{name}\n".encode())
+            digest.update("".join(f"{value}\n" for value in table[name].to_pylist()).encode())
+    for modality in sorted(values.features):
+        digest.update(modality.encode())
+        digest.update(np.ascontiguousarray(values.features[modality], dtype="<i4").tobytes())
+    return digest.hexdigest()
+
+
+def test_the_values_are_the_same_on_every_machine(values: SampleValues) -> None:
+    assert digest(values) == DIGEST
+
+
+def test_sizes(frame: pd.DataFrame) -> None:
+    assert frame.split.value_counts().to_dict() == {
+        "train": 1500,
+        "dev": 250,
+        "test_multi": 600,
+        "test_noise": 600,
+        "test_semi": 2400,
+    }
+    scored = frame[frame.discrete.notna()].split.value_counts().to_dict()
+    assert scored == {"train": 1500, "dev": 250, "test_multi": 600, "test_noise": 600, "test_semi": 600}
+    assert frame[frame.split == "test_semi"].valence.isna().all()
+    assert frame.valence.notna().sum() == 1500 + 250 + 600 + 600
+
+
+def test_vectors_lie_on_the_grid_that_float32_holds_exactly(values: SampleValues) -> None:
+    assert {name: vectors.shape for name, vectors in values.features.items()} == {
+        "audio": (5350, 64),
+        "video": (5350, 48),
+        "text": (5350, 96),
+    }
+    for vectors in values.features.values():
+        assert vectors.dtype == np.int64
+        assert np.abs(vectors).max() < 2**24
+
+
+def test_ids_tell_nothing_of_the_split(frame: pd.DataFrame) -> None:
+    assert frame.sample_id.tolist() == [f"sample_{number:08d}" for number in range(1, 5351)]
+    halves = [frame.split[:2675].value_counts(), frame.split[2675:].value_counts()]
+    assert (np.abs(halves[0] - halves[1]) < 150).all()
+
+
+def test_six_unequal_classes_with_shares_like_those_of_mer_2023(frame: pd.DataFrame) -> None:
+    # MER 2023, training split: 0.258, 0.244, 0.204, 0.114, 0.137, 0.043
+    expected = {"neutral": 0.26, "angry": 0.24, "happy": 0.20, "sad": 0.11, "worried": 0.14, "surprise": 0.05}
+    held = frame[frame.discrete.notna()]
+    assert list(EMOTION_WORDS) == LABELS
+    shares = held.discrete.value_counts(normalize=True)
+    assert {label: pytest.approx(share, abs=0.02) for label, share in expected.items()} == shares.to_dict()
+    assert held.groupby("split").discrete.value_counts().min() >= 10
+
+
+def test_valence_is_tied_to_the_emotion(frame: pd.DataFrame) -> None:
+    held = frame[frame.valence.notna()]
+    assert held.valence.between(-5, 5).all()
+    assert (held.valence * 4 % 1 == 0).all()
+    means = held.groupby("discrete").valence.mean()
+    assert means["happy"] > 1 > means["neutral"] > means["worried"] > means["sad"] > -3 < means["angry"] < -2
+    between = (held.discrete.map(means) - held.valence.mean()).var() / held.valence.var()
+    assert 0.6 < between < 0.9
+
+
+def test_fifty_speakers_in_dialogues_of_two(frame: pd.DataFrame) -> None:
+    assert frame.speaker.nunique() == 50
+    by_split = frame[frame.discrete.notna()].groupby("split").speaker.nunique()
+    assert (by_split.drop("dev") == 50).all()
+    dialogues = frame.groupby("dialogue")
+    assert (dialogues.split.nunique() == 1).all()
+    assert dialogues.speaker.nunique().max() == 2
+    assert dialogues.size().max() == 14
+    for _, dialogue in dialogues:
+        assert sorted(dialogue.position) == list(range(len(dialogue)))
+
+
+def test_moods_last(frame: pd.DataFrame) -> None:
+    ordered = frame[frame.split == "train"].sort_values(["dialogue", "position"])
+    follows = ordered.dialogue.eq(ordered.dialogue.shift())
+    same = ordered.discrete.eq(ordered.discrete.shift())[follows].mean()
+    by_chance = (ordered.discrete.value_counts(normalize=True) ** 2).sum()
+    # 0.35 of the time the mood lasts, else it is drawn afresh
+    assert same == pytest.approx(0.35 + 0.65 * by_chance, abs=0.04)
+
+
+def test_three_in_ten_words_are_known_to_no_lexicon(frame: pd.DataFrame) -> None:
+    words = Counter(word for transcript in frame.transcript for word in transcript.split())
+    known = set(PLAIN).union(*EMOTION_WORDS.values())
+    unknown = sum(count for word, count in words.items() if word not in known)
+    assert unknown / words.total() == pytest.approx(0.30, abs=0.005)
+    assert set(words) <= {*KNOWN, *INVENTED}
+
+
+def test_the_vocabularies_do_not_overlap() -> None:
+    emotional = [word for words in EMOTION_WORDS.values() for word in words]
+    words = [*PLAIN, *emotional, *INVENTED]
+    assert len(set(words)) == len(words)
+
+
+@pytest.mark.real_data
+def test_no_emotion_wheel_knows_an_invented_word(test_data: Path) -> None:
+    known: set[str] = set()
+    for sheet in sorted((test_data / "data" / "emotion-wheel" / "mer2025").glob("*.csv")):
+        known.update(sheet.read_text(encoding="utf-8").lower().replace(",", " ").replace('"', " ").split())
+    assert "happy" in known
+    assert not known & set(INVENTED)
+
+
+def test_some_say_nothing(frame: pd.DataFrame, values: SampleValues) -> None:
+    silent = (frame.transcript == "").to_numpy()
+    assert silent.mean() == pytest.approx(0.03, abs=0.01)
+    assert not values.features["text"][silent].any()
+    assert values.features["text"][~silent].any(axis=1).all()
+
+
+def test_damage_is_what_mer_noise_declares(frame: pd.DataFrame, values: SampleValues) -> None:
+    track = load_track("mer-noise")
+    assert track.splits["test"].source == "test_noise"
+    noisy = (frame.split == "test_noise").to_numpy()
+    for modality, damaged in values.features.items():
+        assert np.array_equal(damaged[~noisy], values.undamaged[modality][~noisy])
+    assert frame.loc[~noisy, "feature_noise.snr_db"].isna().all()
+    assert set(frame.loc[noisy, "feature_noise.snr_db"]) == {5, 6, 7, 8, 9, 10}
+    assert set(frame.loc[noisy, "feature_noise.factor"]) == {1, 2, 4}
+    row = int(np.flatnonzero(noisy)[-1])
+    rng = generator(track.seed, "feature_noise", frame.sample_id[row])
+    drawn = CORRUPTIONS["feature_noise"].draw(track.corruptions[0].parameters, rng)
+    signal = {modality: vectors[row] / 1024 for modality, vectors in values.undamaged.items()}
+    damaged = CORRUPTIONS["feature_noise"](signal, rng, drawn)
+    assert drawn == {key: frame[f"feature_noise.{key}"][row] for key in ("snr_db", "factor")}
+    for modality, vector in damaged.items():
+        assert np.array_equal(np.rint(vector * 1024), values.features[modality][row])
+
+
+def test_the_realised_damage(frame: pd.DataFrame, values: SampleValues) -> None:
+    noisy = (frame.split == "test_noise").to_numpy()
+    clean, damaged = (v["audio"][noisy] / 1024 for v in (values.undamaged, values.features))
+    ratio = 10 * np.log10((clean**2).mean(axis=1) / ((damaged - clean) ** 2).mean(axis=1))
+    difference = ratio - frame["feature_noise.snr_db"][noisy]
+    # 64 dimensions: the noise's rms of one vector deviates by 9 %, 0.77 dB; the mean of 600 by 0.03 dB
+    assert abs(difference.mean()) < 0.2
+    assert difference.std() == pytest.approx(0.77, abs=0.15)
+    assert np.array_equal(values.features["text"], values.undamaged["text"])
+
+
+def test_same_values_twice(values: SampleValues) -> None:
+    assert digest(sample_values()) == digest(values)
