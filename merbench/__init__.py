@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from merbench.corpus.candidates import open_candidates
     from merbench.corpus.home import open_corpus
     from merbench.errors import InvalidSubmission, MerbenchError
-    from merbench.leaderboard import build_board
+    from merbench.leaderboard.build import build_board
     from merbench.metrics import METRICS, metric
     from merbench.report import Comparison, ScoreReport
     from merbench.scoring import compare, score
@@ -49,7 +49,7 @@ _ROOMS = {
     "InvalidSubmission": "errors",
     "MerbenchError": "errors",
     "ScoreReport": "report",
-    "build_board": "leaderboard",
+    "build_board": "leaderboard.build",
     "compare": "scoring",
     "list_tracks": "track",
     "load_track": "track",

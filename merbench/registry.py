@@ -7,12 +7,19 @@ other packages through the entry-point group `merbench.<plural kind>`, loaded wh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoints, entry_points
 from typing import Generic, TypeVar
 
 from merbench.errors import UnknownName, UsageError
 
 T = TypeVar("T")
+
+
+@lru_cache
+def _entry_points(group: str) -> EntryPoints:
+    """Return what other packages register; looked up once, since it reads the metadata of every package."""
+    return entry_points(group=group)
 
 
 class Registry(Generic[T]):
@@ -39,7 +46,7 @@ class Registry(Generic[T]):
         """Return what `name` stands for, or raise `UnknownName` with the nearest match."""
         if name in self._items:
             return self._items[name]
-        for point in entry_points(group=self.group):
+        for point in _entry_points(self.group):
             if point.name == name:
                 item = point.load()
                 # A decorator in the module that was just imported has registered it already.
@@ -54,4 +61,4 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Return every known name, sorted; entry points are named without being loaded."""
-        return sorted({*self._items, *(point.name for point in entry_points(group=self.group))})
+        return sorted({*self._items, *(point.name for point in _entry_points(self.group))})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -89,6 +90,7 @@ def stream_name(candidates: Candidates, seed: int) -> str:
     return f"{candidates.track.key}|{candidates.split}|{seed}"
 
 
+@lru_cache
 def _minor_version() -> str:
     from importlib.metadata import version
 

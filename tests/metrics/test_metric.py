@@ -85,7 +85,7 @@ def test_a_metric_of_another_package_is_found_by_its_entry_point(monkeypatch: py
 
             return largest_error
 
-    monkeypatch.setattr("merbench.registry.entry_points", lambda group: [Point] if group == "merbench.metrics" else [])
+    monkeypatch.setattr("merbench.registry._entry_points", lambda group: [Point] if group == "merbench.metrics" else [])
     monkeypatch.setattr(METRICS, "_items", dict(METRICS._items))
     assert "largest_error" in METRICS
     values = METRICS["largest_error"](np.array([1.0, 2.0]), np.array([1.5, 5.0]), np.array([[1, 1], [1, 0]]))

@@ -1,4 +1,4 @@
-"""What scoring found, as frozen values that render themselves: text, canonical JSON, Markdown, HTML, a data frame.
+"""What scoring found about one submission, as frozen values that render themselves and come back from their JSON.
 
 Conventions:
     Values are fractions. Confusion rows are references; the last column counts answers outside the vocabulary.
@@ -7,14 +7,20 @@ Conventions:
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from merbench.errors import Problem, UsageError
+from merbench.report.tables import (
+    ReportTable,
+    displayed,
+    escape_markdown,
+    page_html,
+    section_html,
+    without_empty_columns,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -292,7 +298,7 @@ class ScoreReport:
             for score in self.scores
         ]
         head = ("metric", "target", "value", self._interval_head(), "weight", "better")
-        return _without_empty_columns(ReportTable("", head, rows))
+        return without_empty_columns(ReportTable("", head, rows))
 
     def _interval_head(self) -> str:
         return f"{self.uncertainty.level:.0%} interval" if self.uncertainty else "interval"
@@ -311,7 +317,7 @@ class ScoreReport:
                 if row.target == target
             ]
             head = ("label", "n", "precision", "recall", "f1", f"{self._interval_head()} of f1")
-            tables.append(_without_empty_columns(ReportTable(f"{target}, per class", head, rows)))
+            tables.append(without_empty_columns(ReportTable(f"{target}, per class", head, rows)))
         return tables
 
     def _confusion_tables(self) -> list[ReportTable]:
@@ -344,223 +350,3 @@ class ScoreReport:
 
 
 _COUNT_ORDER = ("candidates", "scored", "rows", "extra", "missing", "out_of_vocabulary")
-
-_STYLE = (
-    ":root{color-scheme:light dark}"
-    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}"
-    "table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;font-weight:600;padding:.3rem 0}"
-    "th,td{padding:.25rem .75rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);"
-    "text-align:right;font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left}"
-    "ul{padding-left:1.2rem;overflow-wrap:anywhere}"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ReportTable:
-    """A headed table of strings; the first `n_text` columns are text, the others align right."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    n_text: int = 1
-
-    def to_text(self, align: Literal["left", "right"] = "right") -> str:
-        """Return aligned columns, two spaces apart; `align` holds for those that are not text."""
-        lines = [self.head, *self.rows]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
-        text = [
-            "  ".join(
-                cell.ljust(width) if i < self.n_text or align == "left" else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
-        return "\n".join([*([self.title] if self.title else []), *text])
-
-    def to_markdown(self) -> str:
-        """Return a GitHub table, cells escaped."""
-        lines = [self.head, *self.rows]
-        text = ["| " + " | ".join(escape_markdown(cell) for cell in line) + " |" for line in lines]
-        text.insert(1, "|" + "---|" * self.n_text + "---:|" * (len(self.head) - self.n_text))
-        return "\n".join([*([f"**{escape_markdown(self.title)}**", ""] if self.title else []), *text])
-
-    def to_html(self) -> str:
-        """Return an HTML table, cells escaped."""
-        caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.head)
-        body = "\n".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
-        )
-        return f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
-
-
-def _without_empty_columns(table: ReportTable) -> ReportTable:
-    kept = [i for i in range(len(table.head)) if any(row[i] for row in table.rows)]
-    return replace(
-        table, head=tuple(table.head[i] for i in kept), rows=[tuple(row[i] for i in kept) for row in table.rows]
-    )
-
-
-_EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
-
-
-def displayed(value: float, decimals: int) -> Decimal:
-    """Return a finite value as it is shown, and compared in a ranking: half to even on its shortest decimal form.
-
-    Negative zero is shown, and compared, as zero.
-    """
-    rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), context=_EXACT)
-    return rounded if rounded else rounded.copy_abs()
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The paired difference a - b of two systems on one metric.
-
-    Attributes:
-        a: name of the first system.
-        b: name of the second.
-        key: key of the metric.
-        name: its short name.
-        value_a: the plain value of the first.
-        value_b: the plain value of the second.
-        difference: value_a - value_b.
-        low: lower end of the interval of the difference.
-        high: upper end.
-        p: two-sided p of the paired permutation test.
-        p_holm: the same, adjusted by Holm over the pairs of this metric.
-        higher_is_better: the direction of improvement.
-    """
-
-    a: str
-    b: str
-    key: str
-    name: str
-    value_a: float
-    value_b: float
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-    higher_is_better: bool
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Paired differences between systems on one track.
-
-    Attributes:
-        track: id and version.
-        title: the track's title.
-        split: name of the split.
-        synthetic: whether the corpus is the synthetic sample.
-        signature: what must be equal for two values to be comparable.
-        n_permutations: how many the test drew.
-        uncertainty: how the intervals were made.
-        differences: one per metric and pair.
-        warnings: what a reader must know.
-        decimals: how many are shown.
-    """
-
-    track: str
-    title: str
-    split: str
-    synthetic: bool
-    signature: str
-    n_permutations: int
-    uncertainty: Uncertainty
-    differences: tuple[Difference, ...]
-    warnings: tuple[Problem, ...] = ()
-    decimals: int = 4
-
-    def to_json(self) -> str:
-        """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
-        content = {"schema": "merbench.comparison/1", **asdict(self)}
-        return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per metric and pair, as a pandas data frame."""
-        import pandas as pd
-
-        names = [item.name for item in fields(Difference)]
-        return pd.DataFrame([asdict(row) for row in self.differences], columns=names)
-
-    @property
-    def heading(self) -> str:
-        """The first line of every form."""
-        sample = " · synthetic sample" if self.synthetic else ""
-        return f"{self.title} ({self.track}, split {self.split}){sample}"
-
-    def tables(self) -> list[ReportTable]:
-        """Return one headed table of strings per metric, for every renderer."""
-        head = ("a", "b", "value a", "value b", "a - b", f"{self.uncertainty.level:.0%} interval", "p", "p (Holm)")
-        tables = []
-        for key in dict.fromkeys(row.key for row in self.differences):
-            chosen = [row for row in self.differences if row.key == key]
-            better = "higher" if chosen[0].higher_is_better else "lower"
-            d = self.decimals
-            rows = [
-                (
-                    row.a,
-                    row.b,
-                    f"{row.value_a:.{d}f}",
-                    f"{row.value_b:.{d}f}",
-                    f"{row.difference:+.{d}f}",
-                    f"[{row.low:+.{d}f}, {row.high:+.{d}f}]",
-                    f"{row.p:.4f}",
-                    f"{row.p_holm:.4f}",
-                )
-                for row in chosen
-            ]
-            tables.append(ReportTable(f"{chosen[0].name} ({better} is better)", head, rows))
-        return tables
-
-    def notes(self) -> list[str]:
-        """Return the lines under the tables."""
-        test = f"p: paired permutation test, two-sided, {self.n_permutations:,} permutations"
-        return [
-            f"{test}; Holm over the pairs of a metric",
-            *(str(warning) for warning in self.warnings),
-            f"signature: {self.signature}",
-        ]
-
-    def to_text(self) -> str:
-        """Return the comparison as plain aligned text."""
-        blocks = [self.heading, *(table.to_text() for table in self.tables()), "\n".join(self.notes())]
-        return "\n\n".join(blocks) + "\n"
-
-    def to_markdown(self) -> str:
-        """Return the comparison as GitHub Markdown, names escaped."""
-        notes = "\n".join(f"* {escape_markdown(note)}" for note in self.notes())
-        blocks = [f"## {escape_markdown(self.heading)}", *(table.to_markdown() for table in self.tables()), notes]
-        return "\n\n".join(blocks) + "\n"
-
-    def _repr_html_(self) -> str:
-        return section_html(self.heading, self.tables(), self.notes())
-
-    def to_html(self) -> str:
-        """Return one self-contained HTML page, names escaped, no network needed."""
-        return page_html(self.heading, self._repr_html_())
-
-
-def section_html(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
-    """Return a heading, tables and notes as one HTML section."""
-    items = "\n".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    body = "\n".join(table.to_html() for table in tables)
-    return f"<section><h2>{html.escape(heading)}</h2>\n{body}\n<ul>\n{items}\n</ul></section>"
-
-
-def page_html(title: str, body: str) -> str:
-    """Return one self-contained HTML page around a body; no network is needed to show it."""
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{_STYLE}</style></head>\n<body>{body}</body></html>\n"
-    )
-
-
-def escape_markdown(text: str) -> str:
-    """Return text that GitHub shows as it stands: markup, HTML, table bars and line ends are defused."""
-    text = html.escape(text, quote=False).replace("\n", " ").replace("\r", " ")
-    return "".join(f"\\{character}" if character in "\\`*_[]|~#@" else character for character in text)

@@ -1,0 +1,19 @@
+"""What scoring found, as frozen values that render themselves."""
+
+from merbench.report.comparison import Comparison, Difference
+from merbench.report.scorecard import ClassRow, Confusion, Group, Score, ScoreReport, Uncertainty
+from merbench.report.tables import ReportTable, displayed, escape_markdown
+
+__all__ = [
+    "ClassRow",
+    "Comparison",
+    "Confusion",
+    "Difference",
+    "Group",
+    "ReportTable",
+    "Score",
+    "ScoreReport",
+    "Uncertainty",
+    "displayed",
+    "escape_markdown",
+]

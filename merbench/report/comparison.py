@@ -1,0 +1,145 @@
+"""What a comparison of systems found, as frozen values that render themselves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+from merbench.errors import Problem
+from merbench.report.scorecard import Uncertainty
+from merbench.report.tables import ReportTable, escape_markdown, page_html, section_html
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The paired difference a - b of two systems on one metric.
+
+    Attributes:
+        a: name of the first system.
+        b: name of the second.
+        key: key of the metric.
+        name: its short name.
+        value_a: the plain value of the first.
+        value_b: the plain value of the second.
+        difference: value_a - value_b.
+        low: lower end of the interval of the difference.
+        high: upper end.
+        p: two-sided p of the paired permutation test.
+        p_holm: the same, adjusted by Holm over the pairs of this metric.
+        higher_is_better: the direction of improvement.
+    """
+
+    a: str
+    b: str
+    key: str
+    name: str
+    value_a: float
+    value_b: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Paired differences between systems on one track.
+
+    Attributes:
+        track: id and version.
+        title: the track's title.
+        split: name of the split.
+        synthetic: whether the corpus is the synthetic sample.
+        signature: what must be equal for two values to be comparable.
+        n_permutations: how many the test drew.
+        uncertainty: how the intervals were made.
+        differences: one per metric and pair.
+        warnings: what a reader must know.
+        decimals: how many are shown.
+    """
+
+    track: str
+    title: str
+    split: str
+    synthetic: bool
+    signature: str
+    n_permutations: int
+    uncertainty: Uncertainty
+    differences: tuple[Difference, ...]
+    warnings: tuple[Problem, ...] = ()
+    decimals: int = 4
+
+    def to_json(self) -> str:
+        """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
+        content = {"schema": "merbench.comparison/1", **asdict(self)}
+        return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per metric and pair, as a pandas data frame."""
+        import pandas as pd
+
+        names = [item.name for item in fields(Difference)]
+        return pd.DataFrame([asdict(row) for row in self.differences], columns=names)
+
+    @property
+    def heading(self) -> str:
+        """The first line of every form."""
+        sample = " · synthetic sample" if self.synthetic else ""
+        return f"{self.title} ({self.track}, split {self.split}){sample}"
+
+    def tables(self) -> list[ReportTable]:
+        """Return one headed table of strings per metric, for every renderer."""
+        head = ("a", "b", "value a", "value b", "a - b", f"{self.uncertainty.level:.0%} interval", "p", "p (Holm)")
+        tables = []
+        for key in dict.fromkeys(row.key for row in self.differences):
+            chosen = [row for row in self.differences if row.key == key]
+            better = "higher" if chosen[0].higher_is_better else "lower"
+            d = self.decimals
+            rows = [
+                (
+                    row.a,
+                    row.b,
+                    f"{row.value_a:.{d}f}",
+                    f"{row.value_b:.{d}f}",
+                    f"{row.difference:+.{d}f}",
+                    f"[{row.low:+.{d}f}, {row.high:+.{d}f}]",
+                    f"{row.p:.4f}",
+                    f"{row.p_holm:.4f}",
+                )
+                for row in chosen
+            ]
+            tables.append(ReportTable(f"{chosen[0].name} ({better} is better)", head, rows))
+        return tables
+
+    def notes(self) -> list[str]:
+        """Return the lines under the tables."""
+        test = f"p: paired permutation test, two-sided, {self.n_permutations:,} permutations"
+        return [
+            f"{test}; Holm over the pairs of a metric",
+            *(str(warning) for warning in self.warnings),
+            f"signature: {self.signature}",
+        ]
+
+    def to_text(self) -> str:
+        """Return the comparison as plain aligned text."""
+        blocks = [self.heading, *(table.to_text() for table in self.tables()), "\n".join(self.notes())]
+        return "\n\n".join(blocks) + "\n"
+
+    def to_markdown(self) -> str:
+        """Return the comparison as GitHub Markdown, names escaped."""
+        notes = "\n".join(f"* {escape_markdown(note)}" for note in self.notes())
+        blocks = [f"## {escape_markdown(self.heading)}", *(table.to_markdown() for table in self.tables()), notes]
+        return "\n\n".join(blocks) + "\n"
+
+    def _repr_html_(self) -> str:
+        return section_html(self.heading, self.tables(), self.notes())
+
+    def to_html(self) -> str:
+        """Return one self-contained HTML page, names escaped, no network needed."""
+        return page_html(self.heading, self._repr_html_())

@@ -1,0 +1,99 @@
+"""Headed tables of strings go in, aligned text, Markdown and HTML come out, every name escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Literal
+
+_STYLE = (
+    ":root{color-scheme:light dark}"
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}"
+    "table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;font-weight:600;padding:.3rem 0}"
+    "th,td{padding:.25rem .75rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);"
+    "text-align:right;font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left}"
+    "ul{padding-left:1.2rem;overflow-wrap:anywhere}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTable:
+    """A headed table of strings; the first `n_text` columns are text, the others align right."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    n_text: int = 1
+
+    def to_text(self, align: Literal["left", "right"] = "right") -> str:
+        """Return aligned columns, two spaces apart; `align` holds for those that are not text."""
+        lines = [self.head, *self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
+        text = [
+            "  ".join(
+                cell.ljust(width) if i < self.n_text or align == "left" else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        return "\n".join([*([self.title] if self.title else []), *text])
+
+    def to_markdown(self) -> str:
+        """Return a GitHub table, cells escaped."""
+        lines = [self.head, *self.rows]
+        text = ["| " + " | ".join(escape_markdown(cell) for cell in line) + " |" for line in lines]
+        text.insert(1, "|" + "---|" * self.n_text + "---:|" * (len(self.head) - self.n_text))
+        return "\n".join([*([f"**{escape_markdown(self.title)}**", ""] if self.title else []), *text])
+
+    def to_html(self) -> str:
+        """Return an HTML table, cells escaped."""
+        caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.head)
+        body = "\n".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
+        )
+        return f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+
+
+def without_empty_columns(table: ReportTable) -> ReportTable:
+    """Return a table without the columns that no row fills."""
+    kept = [i for i in range(len(table.head)) if any(row[i] for row in table.rows)]
+    return replace(
+        table, head=tuple(table.head[i] for i in kept), rows=[tuple(row[i] for i in kept) for row in table.rows]
+    )
+
+
+_EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
+
+
+def displayed(value: float, decimals: int) -> Decimal:
+    """Return a finite value as it is shown, and compared in a ranking: half to even on its shortest decimal form.
+
+    Negative zero is shown, and compared, as zero.
+    """
+    rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), context=_EXACT)
+    return rounded if rounded else rounded.copy_abs()
+
+
+def section_html(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
+    """Return a heading, tables and notes as one HTML section."""
+    items = "\n".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    body = "\n".join(table.to_html() for table in tables)
+    return f"<section><h2>{html.escape(heading)}</h2>\n{body}\n<ul>\n{items}\n</ul></section>"
+
+
+def page_html(title: str, body: str) -> str:
+    """Return one self-contained HTML page around a body; no network is needed to show it."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{_STYLE}</style></head>\n<body>{body}</body></html>\n"
+    )
+
+
+def escape_markdown(text: str) -> str:
+    """Return text that GitHub shows as it stands: markup, HTML, table bars and line ends are defused."""
+    text = html.escape(text, quote=False).replace("\n", " ").replace("\r", " ")
+    return "".join(f"\\{character}" if character in "\\`*_[]|~#@" else character for character in text)
