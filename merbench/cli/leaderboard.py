@@ -1,4 +1,4 @@
-"""`merbench leaderboard` and `merbench validate-entries`."""
+"""`merbench leaderboard`, `merbench enter` and `merbench validate-entries`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ SubmissionsOption = Annotated[Path, typer.Option(metavar="DIR", help="Folder of 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("leaderboard")(leaderboard)
+    app.command("enter")(enter)
     app.command("validate-entries")(validate_entries)
 
 
@@ -85,6 +86,51 @@ def leaderboard(
         raise IntegrityError(f"{plural(len(stale), 'stale file')}; `merbench leaderboard` writes them anew\n{lines}")
     if failed:
         raise typer.Exit(UsageError.exit_code)
+
+
+def enter(
+    track: Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Submission.")],
+    team: Annotated[str, typer.Option(help="Name of the team's folder.")],
+    run: Annotated[str, typer.Option(help="Name of the run's folder.")],
+    system: Annotated[
+        str, typer.Option(help="System; its runs with different seeds make one row. The run's name.")
+    ] = "",
+    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    title: Annotated[str, typer.Option(help="One line about the run. The system's name.")] = "",
+    team_name: Annotated[str, typer.Option(help="The team's name as it is shown. The folder's.")] = "",
+    member: Annotated[list[str] | None, typer.Option(help="Who made it; repeatable.")] = None,
+    paper: Annotated[str | None, typer.Option(help="Where the system is described.")] = None,
+    code: Annotated[str | None, typer.Option(help="Where its code is found.")] = None,
+    external_data: Annotated[list[str] | None, typer.Option(help="Data beyond the track's own; repeatable.")] = None,
+    received: Annotated[str | None, typer.Option(help="When it was received, RFC 3339 with offset. Now.")] = None,
+    ranks: Annotated[bool, typer.Option("--ranked/--unranked", help="Whether it takes part in the ranking.")] = True,
+    selected: Annotated[bool, typer.Option("--selected", help="Let this run alone stand for its system.")] = False,
+    submissions: SubmissionsOption = Path("submissions"),
+    replace: Annotated[bool, typer.Option("--replace", help="Write an entry anew that is there already.")] = False,
+) -> None:
+    """Write the entry of a submission: its folder, with entry.toml and the checked predictions."""
+    from datetime import UTC, datetime
+
+    from merbench.corpus.candidates import open_candidates
+    from merbench.leaderboard.enter import CardValue, write_entry
+    from merbench.track import load_track
+
+    card: dict[str, CardValue] = {
+        "title": title or system or run,
+        "team": team_name or team,
+        "members": member or [],
+        "system": system or run,
+        "seed": seed,
+        "paper": paper,
+        "code": code,
+        "external_data": external_data or [],
+        "received": received or datetime.now(UTC).isoformat(timespec="seconds"),
+        "ranks": ranks,
+        "selected": selected,
+    }
+    folder = write_entry(submissions, team, run, card, file, open_candidates(load_track(track)), replace=replace)
+    print(f"wrote {folder}; `merbench leaderboard` puts it on the board")
 
 
 def validate_entries(

@@ -11,7 +11,7 @@ import re
 import stat
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -217,13 +217,18 @@ def printable(name: str) -> str:
     return name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
 
 
+def name_problems(team: str | None = None, run: str | None = None) -> Iterator[Problem]:
+    """Yield what is wrong with the names of a team's and a run's folder; a name that is not given is passed over."""
+    for noun, name in (("team", team), ("run", run)):
+        if name is not None and not NAME.fullmatch(name):
+            allowed = "1 to 39 of a-z, 0-9 and -, the first one a letter or a digit"
+            yield Problem("E403", f"{noun} folder '{printable(name)}': allowed are {allowed}")
+
+
 def _place_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem]:
     if len(parts) != 3:
         yield Problem("E403", "an entry is a folder <track>/<team>/<run>")
-    for noun, name in zip(("team", "run"), parts[1:], strict=False):
-        if not NAME.fullmatch(name):
-            allowed = "1 to 39 of a-z, 0-9 and -, the first one a letter or a digit"
-            yield Problem("E403", f"{noun} folder '{printable(name)}': allowed are {allowed}")
+    yield from name_problems(*parts[1:3])
     path = submissions
     for name in parts:
         path /= name
@@ -271,6 +276,11 @@ def _card(path: Path) -> tuple[EntryCard | None, list[Problem]]:
         return None, [Problem("E401", "there is no entry.toml")]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         return None, [Problem("E401", f"entry.toml is not a TOML file: {error}")]
+    return parse_card(raw)
+
+
+def parse_card(raw: Mapping[str, Any]) -> tuple[EntryCard | None, list[Problem]]:
+    """Return the card that the keys of an `entry.toml` declare, or all that is wrong with them."""
     try:
         return EntryCard.model_validate(raw), []
     except ValidationError as error:

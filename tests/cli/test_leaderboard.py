@@ -178,3 +178,20 @@ def test_duplicates_are_found_among_all_entries_though_one_is_asked_for(
     assert run(["validate-entries", "toy/one/again"]) == 1
     message = "E406  'net' without a seed is run 'run' already, which was received earlier"
     assert f"toy/one/again: 1 problem\n  {message}\n" in capsys.readouterr().out
+
+
+def test_predictions_become_an_entry_on_the_board(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.csv").write_text(predictions(range(2)), encoding="utf-8")
+    arguments = ["enter", "toy", "mine.csv", "--team", "mine", "--run", "first", "--received", "2026-01-31T12:00:00Z"]
+    assert run(arguments) == 0
+    folder = submissions / "toy" / "mine" / "first"
+    assert capsys.readouterr().out == f"wrote {folder}; `merbench leaderboard` puts it on the board\n"
+    assert (folder / "entry.toml").read_text(encoding="utf-8") == (
+        'title = "first"\nteam = "mine"\nmembers = []\nsystem = "first"\nexternal_data = []\n'
+        'received = "2026-01-31T12:00:00Z"\nranks = true\nselected = false\n'
+    )
+    assert run(arguments) == 2
+    assert run([*arguments, "--replace", "--system", "net"]) == 0
+    assert run(["validate-entries", "toy/mine/first"]) == 0
+    assert run(["leaderboard", "--output", "-", "--format", "csv"]) == 0
+    assert "\n1,mine,mine,net,net,first," in capsys.readouterr().out

@@ -1,0 +1,60 @@
+"""Predictions and what is to be told about them go in, the folder of an entry comes out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from merbench.corpus.candidates import Candidates
+from merbench.errors import DeclarationError, UsageError
+from merbench.files import atomic_folder, write_text
+from merbench.leaderboard.entry import name_problems, parse_card
+from merbench.submission import read_submission
+
+CardValue = str | int | bool | list[str] | datetime | None
+"""What a key of `entry.toml` may hold; None leaves it out."""
+
+
+def write_entry(
+    submissions: Path,
+    team: str,
+    run: str,
+    card: Mapping[str, CardValue],
+    source: Path,
+    candidates: Candidates,
+    *,
+    replace: bool = False,
+) -> Path:
+    """Write `<track>/<team>/<run>/` with a card and a copy of checked predictions; return the folder.
+
+    Raises:
+        DeclarationError: a name or the card has problems; all of them are listed.
+        InvalidSubmission: the predictions have problems; all of them are listed.
+        UsageError: the folder is there already and is not to be replaced.
+    """
+    given = {key: value for key, value in card.items() if value is not None}
+    folder = submissions / candidates.track.id / team / run
+    problems = [*name_problems(team, run), *parse_card(given)[1]]
+    if problems:
+        raise DeclarationError(f"{candidates.track.id}/{team}/{run}", problems)
+    if folder.exists() and not replace:
+        raise UsageError(f"{folder}: is there already; --replace writes it anew")
+    read_submission(source, candidates)
+    with atomic_folder(folder, replace=replace) as beside:
+        write_text(beside / "entry.toml", "".join(f"{key} = {_toml(value)}\n" for key, value in given.items()))
+        shutil.copyfile(source, beside / f"submission{_suffix(source)}")
+    return folder
+
+
+def _suffix(source: Path) -> str:
+    """Return what tells the format of a file: `.csv`, `.csv.gz`; a name without any is taken for CSV."""
+    packed = source.suffix in (".gz", ".zst")
+    return "".join(source.suffixes[-2:]) if packed else source.suffix or ".csv"
+
+
+def _toml(value: CardValue) -> str:
+    # JSON's strings, booleans, numbers and lists are TOML's, once control characters are ruled out.
+    return value.isoformat() if isinstance(value, datetime) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,73 @@
+"""Entries are written from predictions and read back."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from toy_track import predictions, write_toy_track
+
+from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.errors import DeclarationError, InvalidSubmission, UsageError
+from merbench.leaderboard.enter import CardValue, write_entry
+from merbench.leaderboard.entry import read_entry
+
+CARD: dict[str, CardValue] = {
+    "title": 'A "quoted" \\ title',
+    "team": "张 team",
+    "members": ["Ada", "Emmy"],
+    "system": "net",
+    "seed": None,
+    "external_data": [],
+    "received": datetime(2026, 1, 31, tzinfo=UTC),
+    "ranks": True,
+}
+
+
+@pytest.fixture
+def candidates(tmp_path: Path) -> Candidates:
+    return open_candidates(write_toy_track(tmp_path / "tracks"))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "predictions.csv"
+    path.write_text(predictions(), encoding="utf-8")
+    return path
+
+
+def test_a_written_entry_is_read_back(tmp_path: Path, candidates: Candidates, source: Path) -> None:
+    folder = write_entry(tmp_path / "submissions", "team", "run-1", CARD, source, candidates)
+    entry = read_entry(tmp_path / "submissions", folder)
+    assert entry.place == "toy/team/run-1"
+    assert (entry.card.title, entry.card.team, entry.card.members) == (
+        'A "quoted" \\ title',
+        "张 team",
+        ("Ada", "Emmy"),
+    )
+    assert (entry.card.seed, entry.received) == (None, datetime(2026, 1, 31, tzinfo=UTC))
+    assert entry.submission.read_bytes() == source.read_bytes()
+
+
+def test_all_problems_of_names_and_card_are_told(tmp_path: Path, candidates: Candidates, source: Path) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        write_entry(tmp_path, "Team", "r/../x", {**CARD, "seed": -1}, source, candidates)
+    assert [problem.code for problem in caught.value.problems] == ["E403", "E403", "E402"]
+    assert not (tmp_path / "toy").exists()
+
+
+def test_wrong_predictions_are_not_entered(tmp_path: Path, candidates: Candidates, source: Path) -> None:
+    source.write_text(predictions().replace("glad", "gald"), encoding="utf-8")
+    with pytest.raises(InvalidSubmission):
+        write_entry(tmp_path / "submissions", "team", "run", CARD, source, candidates)
+    assert not (tmp_path / "submissions").exists()
+
+
+def test_an_entry_is_replaced_only_when_asked(tmp_path: Path, candidates: Candidates, source: Path) -> None:
+    folder = write_entry(tmp_path, "team", "run", CARD, source, candidates)
+    with pytest.raises(UsageError, match=re.escape(f"{folder}: is there already; --replace writes it anew")):
+        write_entry(tmp_path, "team", "run", CARD, source, candidates)
+    write_entry(tmp_path, "team", "run", {**CARD, "title": "New"}, source, candidates, replace=True)
+    assert read_entry(tmp_path, folder).card.title == "New"
