@@ -1,0 +1,196 @@
+"""The tables of a `track.toml` as frozen models: what is predicted, on which data, how it is scored and ranked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from merbench.files import sha256_bytes
+from merbench.metrics import METRICS, Metric
+from merbench.track.keys import KEBAB, Declaration
+
+OVERALL = "overall"
+"""The ranking key of the weighted sum of metrics."""
+
+
+class Split(Declaration):
+    """Where a split's samples stand in the corpus, and whether only a hidden part of them is scored."""
+
+    source: str = Field(min_length=1)
+    hidden: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"source": value} if isinstance(value, str) else value
+
+
+class CategoricalTarget(Declaration):
+    """One of several labels.
+
+    Attributes:
+        labels: the vocabulary; its order is the order of codes, rows and ties.
+        aliases: other spellings that are read as a label.
+        out_of_vocabulary: what an answer outside the vocabulary is: an error of the file, or a wrong answer.
+    """
+
+    type: Literal["categorical"]
+    labels: tuple[str, ...] = Field(min_length=2, strict=False)
+    aliases: dict[str, str] = Field(default_factory=dict)
+    out_of_vocabulary: Literal["error", "wrong"] = "error"
+
+
+class ContinuousTarget(Declaration):
+    """A number.
+
+    Attributes:
+        range: lowest and highest allowed prediction; None allows every finite number.
+    """
+
+    type: Literal["continuous"]
+    range: tuple[float, float] | None = Field(default=None, strict=False)
+
+
+Target = Annotated[CategoricalTarget | ContinuousTarget, Field(discriminator="type")]
+
+
+class _NamedWithParameters(Declaration):
+    """A table with a name, whose further keys are the parameters of what it names."""
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_parameters(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "parameters" in value:
+            return value
+        known = set(cls.model_fields)
+        own = {key: item for key, item in value.items() if key in known}
+        return {**own, "parameters": {key: item for key, item in value.items() if key not in known}}
+
+
+class MetricSpec(_NamedWithParameters):
+    """A metric of a target, with its parameters and its weight in the overall score (None: only reported)."""
+
+    target: str
+    weight: float | None = Field(default=None, strict=False)
+
+    @model_validator(mode="after")
+    def _fill_defaults(self) -> MetricSpec:
+        if self.name in METRICS:
+            declared = METRICS[self.name].parameters
+            defaults = {key: p.default for key, p in declared.items() if p.default is not p.empty}
+            self.parameters.update({key: value for key, value in defaults.items() if key not in self.parameters})
+        return self
+
+    @property
+    def metric(self) -> Metric:
+        """The registered metric."""
+        return METRICS[self.name]
+
+    @property
+    def key(self) -> str:
+        """The canonical printed form with every parameter, such as `ccc(valence,form=population)`."""
+        parameters = (f"{key}={self.parameters[key]}" for key in sorted(self.parameters))
+        return f"{self.name}({','.join((self.target, *parameters))})"
+
+
+class CorruptionSpec(_NamedWithParameters):
+    """One step of damage to the test split; `step` names it when a corruption is applied twice."""
+
+    step: str | None = None
+
+    @property
+    def step_name(self) -> str:
+        """The name under which the step's draws are stored."""
+        return self.step or self.name
+
+
+class Ranking(Declaration):
+    """The order of a board: the next key decides among equals, compared as displayed."""
+
+    by: tuple[str, ...] = Field(min_length=1, strict=False)
+    decimals: int = Field(default=4, ge=0, le=10)
+
+
+class SubmissionRules(Declaration):
+    """What a submission's file must look like.
+
+    Attributes:
+        id: name of the id column.
+        extra_ids: what an id outside the candidates is: an error, or counted and ignored.
+        missing_ids: what a candidate without a row is: an error, or a wrong answer (categorical targets only).
+        max_bytes: the largest file that is read.
+    """
+
+    id: str = "sample_id"
+    extra_ids: Literal["error", "allow"] = "error"
+    missing_ids: Literal["error", "wrong"] = "error"
+    max_bytes: int = Field(default=20_000_000, ge=1)
+
+
+class Intervals(Declaration):
+    """How the uncertainty of a score is measured by default."""
+
+    method: Literal["percentile", "bca"] = "percentile"
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    n_resamples: int = Field(default=1000, ge=100, le=1_000_000)
+    cluster: str | None = None
+
+
+class Track(Declaration):
+    """The protocol of one track; see `docs/track-format.md` for every key."""
+
+    id: str = Field(pattern=KEBAB)
+    version: str = Field(pattern=r"^\d+\.\d+$")
+    title: str = Field(min_length=1)
+    source: str = ""
+    family: str = ""
+    year: int | None = None
+    modalities: tuple[Literal["audio", "video", "text"], ...] = Field(default=(), strict=False)
+    corpus: str = Field(min_length=1)
+    seed: int = Field(default=0, ge=0)
+    superseded_by: str | None = None
+    splits: dict[str, Split]
+    targets: dict[str, Target] = Field(min_length=1)
+    metrics: tuple[MetricSpec, ...] = Field(min_length=1, strict=False)
+    corruptions: tuple[CorruptionSpec, ...] = Field(default=(), strict=False)
+    ranking: Ranking
+    submission: SubmissionRules = SubmissionRules()
+    intervals: Intervals = Intervals()
+    folder: Path = Field(exclude=True, strict=False)
+
+    @property
+    def key(self) -> str:
+        """Id and version as printed: `mer2023-noise@1.0`."""
+        return f"{self.id}@{self.version}"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the declaration's content, in hexadecimal; a released (id, version) keeps its fingerprint."""
+        content = self.model_dump(mode="json", exclude={"folder", "superseded_by"})
+        return sha256_bytes(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
+
+    @property
+    def weighted_metrics(self) -> tuple[MetricSpec, ...]:
+        """The metrics that make up the overall score."""
+        return tuple(spec for spec in self.metrics if spec.weight is not None)
+
+    def metric_label(self, spec: MetricSpec) -> str:
+        """Return a metric's short name where it is unique in this track, else its key."""
+        return spec.name if sum(other.name == spec.name for other in self.metrics) == 1 else spec.key
+
+    @property
+    def formula(self) -> str:
+        """The overall score written out: `weighted_f1(discrete) - 0.25 * mse(valence)`; empty without weights."""
+        text = ""
+        for spec in self.weighted_metrics:
+            weight = spec.weight or 0.0
+            sign = ("-" if weight < 0 else "") if not text else (" - " if weight < 0 else " + ")
+            factor = "" if abs(weight) == 1 else f"{abs(weight):g} * "
+            text += f"{sign}{factor}{self.metric_label(spec)}"
+        return text

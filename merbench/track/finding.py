@@ -1,0 +1,88 @@
+"""A name or a folder goes in, a checked `Track` comes out."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from merbench.errors import DeclarationError, Problem
+from merbench.files import find_folder, list_folders
+from merbench.track.declaration import (
+    CategoricalTarget,
+    ContinuousTarget,
+    CorruptionSpec,
+    Intervals,
+    MetricSpec,
+    Ranking,
+    Split,
+    SubmissionRules,
+    Track,
+)
+from merbench.track.keys import declaration_problems
+from merbench.track.meaning import meaning_problems
+
+
+def find_track(name_or_path: str | Path) -> Path:
+    """Return the folder of a track: a path, a name on `$MERBENCH_TRACKS`, or a shipped track."""
+    return find_folder("track", name_or_path)
+
+
+def list_tracks() -> list[Track]:
+    """Return every track that is found by name, sorted by id."""
+    return [load_track(folder) for folder in list_folders("track")]
+
+
+def load_track(name_or_path: str | Path) -> Track:
+    """Return the track of a name or a folder.
+
+    Raises:
+        UnknownName: there is no such track.
+        DeclarationError: its `track.toml` has problems; all of them are listed.
+    """
+    folder = find_track(name_or_path)
+    path = folder / "track.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {error}")]) from error
+    return parse_track(raw, folder)
+
+
+def parse_track(raw: Mapping[str, Any], folder: Path) -> Track:
+    """Return the track that the tables of a `track.toml` declare; raise `DeclarationError` with all problems."""
+    problems = [*_key_problems(raw), *meaning_problems(raw)]
+    if raw.get("id") != folder.resolve().name and isinstance(raw.get("id"), str):
+        message = f"'{raw['id']}' is not the folder's name, '{folder.resolve().name}'; they must be equal"
+        problems.insert(0, Problem("E207", message, column="id"))
+    if problems:
+        raise DeclarationError(str(folder / "track.toml"), problems)
+    return Track.model_validate({**raw, "folder": folder})
+
+
+def _key_problems(raw: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with single keys: unknown, missing, of another type, out of range."""
+    try:
+        Track.model_validate({**raw, "folder": Path()})
+    except ValidationError as error:
+        return declaration_problems(error, _allowed_keys)
+    return []
+
+
+def _allowed_keys(location: Sequence[int | str]) -> Sequence[str]:
+    """Return the keys that the table at a location may hold."""
+    tables: dict[int | str, type[BaseModel]] = {
+        "splits": Split,
+        "metrics": MetricSpec,
+        "corruptions": CorruptionSpec,
+        "ranking": Ranking,
+        "submission": SubmissionRules,
+        "intervals": Intervals,
+        "categorical": CategoricalTarget,
+        "continuous": ContinuousTarget,
+    }
+    table = next((tables[step] for step in reversed(location) if step in tables), Track)
+    return [key for key in table.model_fields if key not in ("folder", "parameters")]

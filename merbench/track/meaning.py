@@ -1,0 +1,169 @@
+"""The tables of a `track.toml` go in, what is wrong between its keys comes out: names that do not fit each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from merbench.corruptions import check_parameters
+from merbench.errors import Problem, did_you_mean, listed
+from merbench.metrics import METRICS, Metric
+from merbench.track.declaration import OVERALL, MetricSpec
+from merbench.track.keys import short
+
+
+def meaning_problems(raw: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong between keys; reads only what has the right type, so that nothing is told twice."""
+    return [
+        Problem("E207", message, column=column)
+        for check in (_split_problems, _target_problems, _metric_problems, _ranking_problems, _corruption_problems)
+        for column, message in check(raw)
+    ]
+
+
+def _table(raw: Any) -> dict[str, Any]:
+    return raw if isinstance(raw, dict) else {}
+
+
+def _tables(raw: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for index, item in enumerate(raw if isinstance(raw, list) else ()):
+        if isinstance(item, dict):
+            yield index, item
+
+
+def _split_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    splits = _table(raw.get("splits"))
+    if isinstance(raw.get("splits"), dict) and "test" not in splits:
+        yield "splits", f"there is no split 'test'{did_you_mean('test', splits)}"
+    rules = _table(raw.get("submission"))
+    types = {_table(target).get("type") for target in _table(raw.get("targets")).values()}
+    if rules.get("missing_ids") == "wrong" and types != {"categorical"}:
+        yield "submission.missing_ids", "'wrong' has a meaning for categorical targets alone"
+
+
+def _target_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    id_column = _table(raw.get("submission")).get("id", "sample_id")
+    for name, target in _table(raw.get("targets")).items():
+        place = f"targets.{name}"
+        if name == id_column or name.startswith("p_"):
+            yield place, "a target is named neither as the id column nor with the prefix 'p_' of probabilities"
+        target = _table(target)
+        labels = [label for label in target.get("labels", ()) if isinstance(label, str)]
+        if len(set(labels)) < len(labels):
+            yield f"{place}.labels", f"given twice: {listed(sorted({x for x in labels if labels.count(x) > 1}))}"
+        for label in labels:
+            if label != label.strip() or not label:
+                yield f"{place}.labels", f"'{label}' is empty or has spaces around it"
+        for alias, label in _table(target.get("aliases")).items():
+            if label not in labels:
+                yield f"{place}.aliases.{alias}", f"'{label}' is not one of {', '.join(labels)}"
+            if alias in labels:
+                yield f"{place}.aliases.{alias}", "is a label itself"
+        match target.get("range"):
+            case [int() | float() as low, int() | float() as high] if not low < high:
+                yield f"{place}.range", f"[{low}, {high}]: the first number must be below the second"
+
+
+def _metric_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    targets = _table(raw.get("targets"))
+    seen: dict[str, int] = {}
+    for index, spec in _tables(raw.get("metrics")):
+        place, name, target = f"metrics[{index}]", spec.get("name"), spec.get("target")
+        if not isinstance(name, str) or not isinstance(target, str):
+            continue
+        if target not in targets:
+            yield (
+                f"{place}.target",
+                f"'{target}' is not a target of this track ({', '.join(targets)}){did_you_mean(target, targets)}",
+            )
+        kind = _table(targets.get(target)).get("type")
+        fitting = [option for option in METRICS if METRICS[option].target == kind]
+        if name not in METRICS:
+            known = f"; for {kind} targets: {', '.join(fitting)}" if fitting else ""
+            yield f"{place}.name", f"no metric named '{name}'{known}{did_you_mean(name, fitting or METRICS)}"
+            continue
+        metric = METRICS[name]
+        if kind in ("categorical", "continuous") and metric.target != kind:
+            yield (
+                f"{place}.name",
+                f"'{name}' scores {metric.target} targets and '{target}' is {kind}; allowed: {', '.join(fitting)}",
+            )
+        weight = spec.get("weight")
+        if isinstance(weight, (int, float)) and weight * (1 if metric.higher_is_better else -1) <= 0:
+            better, side = ("higher", "above") if metric.higher_is_better else ("lower", "below")
+            yield f"{place}.weight", f"{weight}: a {better} {name} is better, so its weight must be {side} 0"
+        parameters = {key: value for key, value in spec.items() if key not in ("name", "target", "weight")}
+        yield from _parameter_problems(place, metric, parameters, _table(targets.get(target)))
+        key = json.dumps(spec, sort_keys=True, default=str)
+        if key in seen:
+            yield place, f"the same as metrics[{seen[key]}]"
+        seen.setdefault(key, index)
+
+
+def _parameter_problems(
+    place: str, metric: Metric, parameters: Mapping[str, Any], target: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    for key, value in parameters.items():
+        if key not in metric.parameters:
+            allowed = ["name", "target", "weight", *metric.parameters]
+            yield (
+                f"{place}.{key}",
+                f"is not a parameter of {metric.name}; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}",
+            )
+        elif key == "label":
+            labels = [str(label) for label in target.get("labels", ())]
+            if value not in labels:
+                yield f"{place}.{key}", f"{value!r} is not one of {', '.join(labels)}{did_you_mean(str(value), labels)}"
+        else:
+            try:
+                TypeAdapter(metric.parameters[key].annotation).validate_python(value, strict=True)
+            except ValidationError as error:
+                yield f"{place}.{key}", f"{short(value)}: {error.errors()[0]['msg']}"
+    for key, parameter in metric.parameters.items():
+        if parameter.default is parameter.empty and key not in parameters:
+            yield f"{place}.{key}", f"is missing: {metric.name} needs it"
+
+
+def ranking_keys(metrics: Sequence[tuple[str, str, bool]]) -> list[str]:
+    """Return the names a ranking may use, from (name, key, has a weight) of every metric."""
+    names = [name for name, _, _ in metrics]
+    unique = [name for name in names if names.count(name) == 1]
+    overall = [OVERALL] if any(weighted for _, _, weighted in metrics) else []
+    return [*overall, *unique, *(key for name, key, _ in metrics if name not in unique)]
+
+
+def _ranking_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    metrics = []
+    for _, spec in _tables(raw.get("metrics")):
+        try:
+            parsed = MetricSpec.model_validate(spec)
+        except ValidationError:
+            return
+        metrics.append((parsed.name, parsed.key, parsed.weight is not None))
+    allowed = ranking_keys(metrics)
+    by = _table(raw.get("ranking")).get("by")
+    for index, key in enumerate(by if isinstance(by, list) else ()):
+        if isinstance(key, str) and key not in allowed:
+            why = "no metric has a weight" if key == OVERALL else "is not a metric of this track"
+            yield f"ranking.by[{index}]", f"'{key}' {why}; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}"
+
+
+def _corruption_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    steps: dict[str, int] = {}
+    for index, spec in _tables(raw.get("corruptions")):
+        name = spec.get("name")
+        if not isinstance(name, str):
+            continue
+        parameters = {key: value for key, value in spec.items() if key not in ("name", "step")}
+        for message in check_parameters(name, parameters):
+            yield f"corruptions[{index}]", message
+        step = str(spec.get("step") or name)
+        if step in steps:
+            yield (
+                f"corruptions[{index}]",
+                f"step '{step}' is taken by corruptions[{steps[step]}]; give it another 'step'",
+            )
+        steps.setdefault(step, index)
