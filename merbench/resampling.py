@@ -38,6 +38,9 @@ JACKKNIFE_GROUPS = 200
 _BLOCK = 1 << 20
 """Weights in a block (about 16 MB with a float32 copy and the bits they come from); a longer row stands alone."""
 
+_PART = 1 << 16
+"""Weights drawn at once: their bits and indices stay in the cache."""
+
 # How many of 65,536 equally likely words mean 0, 1, … 8: Poisson(1) rounded so that mean and variance are exactly 1.
 _POISSON = np.repeat(np.arange(9, dtype=np.uint8), (24109, 24109, 12056, 4018, 1005, 200, 33, 5, 1))
 
@@ -52,9 +55,12 @@ def poisson_weights(key: str, n: int, n_resamples: int, *, clusters: Codes | Non
     """
     source, stream = _units(clusters, n), _stream("poisson", key)
     for rows in _blocks(n, n_resamples):
-        words = _words(stream, rows, -(-source // 4)).view("<u2")
-        # Every index is in range, so "wrap" changes nothing but to save the check.
-        yield _spread(_POISSON.take(words[:, :source], mode="wrap"), clusters)
+        counts = np.empty((rows, source), dtype=np.uint8)
+        for part in _parts(rows, source):
+            words = _words(stream, len(counts[part]), -(-source // 4)).view("<u2")
+            # Every index is in range, so "wrap" changes nothing but to save the check.
+            _POISSON.take(words[:, :source], mode="wrap", out=counts[part])
+        yield _spread(counts, clusters)
 
 
 def swaps(key: str, n: int, n_permutations: int, *, clusters: Codes | None = None) -> Iterator[Weights]:
@@ -178,6 +184,12 @@ def _stream(purpose: str, key: str) -> np.random.PCG64:
 def _words(stream: np.random.PCG64, rows: int, words_per_row: int) -> NDArray[np.uint64]:
     """Return raw bits `(rows, words_per_row)`, little-endian; whole words a row, so that no block splits a word."""
     return stream.random_raw(rows * words_per_row).astype("<u8", copy=False).reshape(rows, words_per_row)
+
+
+def _parts(rows: int, row_length: int) -> Iterator[slice]:
+    """Return slices of rows whose bits and indices fit the cache."""
+    step = max(1, _PART // max(row_length, 1))
+    return (slice(start, start + step) for start in range(0, rows, step))
 
 
 def _units(clusters: Codes | None, n: int) -> int:

@@ -1,0 +1,247 @@
+"""Resampling beside SciPy, NumPy's quantiles, full enumeration and arithmetic by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from merbench import resampling
+from merbench.errors import UndefinedMetric
+from merbench.metrics import METRICS
+from merbench.resampling import (
+    Interval,
+    bca_interval,
+    cluster_codes,
+    group_masks,
+    holm,
+    jackknife_weights,
+    percentile_interval,
+    permutation_p,
+    poisson_weights,
+    swapped_pair,
+    swaps,
+)
+
+KEY = "mer-multi@1.0|test|0"
+
+
+def rows(blocks: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return np.concatenate(list(blocks))
+
+
+def test_table_has_mean_and_variance_of_exactly_one_and_follows_the_poisson_law() -> None:
+    table = resampling._POISSON.astype(np.int64)
+    assert len(table) == 65_536
+    assert table.sum() == len(table)
+    assert (table**2).sum() == 2 * len(table)
+    expected = len(table) * stats.poisson(1).pmf(np.arange(9))
+    # Rounded to whole words, and moved by at most one more so that the moments are exact.
+    assert np.abs(np.bincount(table) - expected).max() < 1.5
+
+
+def test_weights_follow_the_poisson_law() -> None:
+    weights = rows(poisson_weights(KEY, 2_000, 1_000))
+    counts = np.bincount(weights.ravel(), minlength=7)
+    observed = [*counts[:6], counts[6:].sum()]
+    law = stats.poisson(1)
+    expected = weights.size * np.array([*law.pmf(np.arange(6)), law.sf(5)])
+    assert stats.chisquare(observed, expected).pvalue > 0.001
+    # Neither samples nor resamples go together: 2,000 row totals and 1,000 column totals vary as Poisson sums do.
+    assert weights.sum(axis=1).var() == pytest.approx(2_000, rel=0.15)
+    assert weights.sum(axis=0).var() == pytest.approx(1_000, rel=0.15)
+
+
+def test_weights_are_the_documented_words_of_the_documented_stream() -> None:
+    seed = int.from_bytes(hashlib.sha256(f"poisson|{KEY}".encode()).digest(), "little")
+    words = np.random.PCG64(seed).random_raw(4).tolist()
+    sixteen = [word >> shift & 0xFFFF for word in words for shift in (0, 16, 32, 48)]
+    ends = list(itertools.accumulate([24109, 24109, 12056, 4018, 1005, 200, 33, 5, 1]))
+    counts = [next(value for value, end in enumerate(ends) if word < end) for word in sixteen]
+    # Seven samples take two words of four, the second row starts on the third.
+    assert rows(poisson_weights(KEY, 7, 2)).tolist() == [counts[:7], counts[8:15]]
+
+
+@pytest.mark.parametrize(
+    ("draw", "digest"),
+    [
+        (poisson_weights, "4e4d0662cfd9c66699c4dbb99192f7e13959a0648fa00936db181586fabb920f"),
+        (swaps, "39e0d9cb52e5a882ed313b701923d017d9cc74254252399f53c5679a61a3a836"),
+    ],
+)
+def test_same_key_same_bytes_everywhere(draw: Any, digest: str) -> None:
+    assert hashlib.sha256(rows(draw(KEY, 834, 100)).tobytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("draw", [poisson_weights, swaps])
+def test_another_key_is_another_stream(draw: Any) -> None:
+    zero, again, one = (rows(draw(f"track|test|{seed}", 500, 20)) for seed in (0, 0, 1))
+    assert (zero == again).all()
+    assert (zero != one).mean() > 0.4
+
+
+@settings(max_examples=30)
+@given(n=st.integers(1, 300), total=st.integers(1, 60), block=st.integers(1, 4_000), clustered=st.booleans())
+def test_rows_do_not_depend_on_how_they_are_cut(n: int, total: int, block: int, clustered: bool) -> None:
+    clusters = np.arange(n) // 7 if clustered else None
+    makers: list[Callable[[], Iterator[NDArray[np.uint8]]]] = [
+        lambda: poisson_weights(KEY, n, total, clusters=clusters),
+        lambda: swaps(KEY, n, total, clusters=clusters),
+        lambda: group_masks(np.arange(n) % total, total),
+        lambda: jackknife_weights(n, clusters=clusters),
+    ]
+    for make in makers:
+        whole = rows(make())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(resampling, "_BLOCK", block)
+            blocks = list(make())
+        assert all(len(part) == 1 or part.size <= block for part in blocks)
+        assert (np.concatenate(blocks) == whole).all()
+
+
+def test_blocks_are_bytes_of_bounded_size() -> None:
+    for n, shapes in [(100, [(1_000, 100)]), (20_000, [(52, 20_000)] * 2), (3_000_000, [(1, 3_000_000)] * 2)]:
+        found = list(itertools.islice(poisson_weights(KEY, n, 1_000), 2))
+        assert [block.shape for block in found] == shapes
+        assert all(block.dtype == np.uint8 for block in found)
+
+
+def test_samples_of_a_cluster_share_the_count_of_their_cluster() -> None:
+    clusters = cluster_codes(["zoe", "adam", "zoe", "eve", "adam", "zoe"])
+    assert clusters.tolist() == [2, 0, 2, 1, 0, 2]
+    of_clusters = rows(poisson_weights(KEY, 3, 500))
+    assert (rows(poisson_weights(KEY, 6, 500, clusters=clusters)) == of_clusters[:, clusters]).all()
+    assert (rows(swaps(KEY, 6, 500, clusters=clusters)) == rows(swaps(KEY, 3, 500))[:, clusters]).all()
+
+
+def test_masks_hold_the_samples_of_one_group_each() -> None:
+    groups = np.array([1, 0, -1, 1])
+    assert rows(group_masks(groups, 3)).tolist() == [[0, 1, 0, 0], [1, 0, 0, 1], [0, 0, 0, 0]]
+
+
+def test_jackknife_leaves_out_every_sample_once_in_at_most_200_groups() -> None:
+    assert rows(jackknife_weights(3)).tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    many = rows(jackknife_weights(450))
+    assert many.shape == (200, 450)
+    assert (many.sum(axis=0) == 199).all()
+    assert np.flatnonzero(many[7] == 0).tolist() == [7, 207, 407]
+    clusters = np.array([1, 0, 1, 2])
+    assert rows(jackknife_weights(4, clusters=clusters)).tolist() == [[1, 0, 1, 1], [0, 1, 0, 1], [1, 1, 1, 0]]
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_percentile_is_an_order_statistic(level: float) -> None:
+    # With 999 draws the rank (B + 1) p is whole, and NumPy's `weibull` quantile takes the same one.
+    draws = np.random.default_rng(5).normal(size=999).round(6)
+    expected = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], method="weibull")
+    found = percentile_interval(draws, level)
+    assert [found.low, found.high] == pytest.approx(expected, abs=1e-12)
+    assert [found.low, found.high] == np.sort(draws)[
+        [round(500 * (1 - level)) - 1, round(500 * (1 + level)) - 1]
+    ].tolist()
+
+
+def test_percentile_ranks_of_a_thousand_draws() -> None:
+    assert percentile_interval(np.arange(1_000, 0, -1), 0.95) == Interval(25.0, 976.0, 0)
+
+
+def test_draws_without_a_value_are_left_out_and_counted() -> None:
+    assert percentile_interval([math.nan, *range(1, 1_000), math.nan], 0.95) == Interval(25.0, 975.0, 2)
+    assert bca_interval([math.nan, *range(1, 1_000)], 0.95, 500, [1, 1, math.nan]) == Interval(25.0, 975.0, 1)
+    with pytest.raises(UndefinedMetric, match=r"^no interval: not one of 3 resamples has a value$"):
+        percentile_interval([math.nan] * 3, 0.95)
+
+
+def test_draws_are_rounded_before_they_are_ordered() -> None:
+    found = percentile_interval(0.7 + 1e-13 * np.arange(100), 0.95)
+    assert (found.low, found.high) == (0.7, 0.7)
+    assert math.copysign(1, percentile_interval([-1e-13] * 10, 0.95).low) == 1
+
+
+def test_bca_by_hand() -> None:
+    draws = np.arange(1.0, 1_000.0)
+    # No bias (499 draws below 500, one tie: share 0.5), no acceleration: the percentile interval.
+    assert bca_interval(draws, 0.95, 500, [2, 2, 2]) == Interval(25.0, 975.0)
+    # Bias alone: 841 of 999 lie below, z0 = 1.0021. Lower: Φ(2 · 1.0021 − 1.96) = Φ(0.0442) = 0.5176, rank 517.
+    # Upper: Φ(3.964) = 0.99996, rank 1,000, of which there are 999.
+    assert bca_interval(draws, 0.95, 841.5, [2, 2, 2]) == Interval(517.0, 999.0)
+    # Acceleration alone: deviations ¼, ¼, ¼, −¾; cubes −0.375, squares 0.75, a = −0.375 / (6 · 0.75^1.5) = −0.096225.
+    # Lower: Φ(−1.96 / (1 − 0.1886)) = Φ(−2.4155) = 0.00786, rank 7; upper: Φ(1.96 / 1.1886) = Φ(1.6490) = 0.95042, 951.
+    assert bca_interval(draws, 0.95, 500, [0, 0, 0, 1]) == Interval(7.0, 951.0)
+
+
+def test_bca_where_all_draws_lie_on_one_side_or_are_equal() -> None:
+    draws = np.arange(1.0, 1_000.0)
+    assert bca_interval(draws, 0.95, 0.0, [1, 1]).low == 1
+    assert bca_interval(draws, 0.95, 2_000.0, [1, 1]).high == 999
+    assert bca_interval([1.0] * 100, 0.95, 1.0, [1, 1, 1]) == Interval(1.0, 1.0)
+
+
+def test_intervals_agree_with_scipy() -> None:
+    # SciPy draws n of n and other numbers: two bootstraps of 20,000 draws differ by a few hundredths of their spread.
+    errors = np.random.default_rng(3).exponential(size=120)
+    n = len(errors)
+    draws = np.concatenate([METRICS["mse"](np.zeros(n), np.sqrt(errors), w) for w in poisson_weights(KEY, n, 20_000)])
+    left_out = np.concatenate([METRICS["mse"](np.zeros(n), np.sqrt(errors), w) for w in jackknife_weights(n)])
+    spread = errors.std() / math.sqrt(n)
+    for method, found in {
+        "percentile": percentile_interval(draws, 0.95),
+        "BCa": bca_interval(draws, 0.95, errors.mean(), left_out),
+    }.items():
+        theirs = stats.bootstrap([errors], np.mean, n_resamples=20_000, method=method, rng=np.random.default_rng(1))
+        expected = [theirs.confidence_interval.low, theirs.confidence_interval.high]
+        assert [found.low, found.high] == pytest.approx(expected, abs=0.08 * spread), method
+
+
+def test_swapped_pair_scores_two_systems_after_the_exchange() -> None:
+    rng = np.random.default_rng(11)
+    reference, a, b = rng.integers(0, 3, (3, 50)).astype(np.int32)
+    exchange = rows(swaps(KEY, 50, 20))
+    assert 0.4 < exchange.mean() < 0.6
+    twice, both = np.concatenate([reference, reference]), np.concatenate([a, b])
+    first, second = (METRICS["weighted_f1"](twice, both, weights, n_labels=3) for weights in swapped_pair(exchange))
+    for row, one, other in zip(exchange, first, second, strict=True):
+        assert one == pytest.approx(f1_score(reference, np.where(row, b, a), average="weighted"), abs=1e-12)
+        assert other == pytest.approx(f1_score(reference, np.where(row, a, b), average="weighted"), abs=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 3.0, 4.0])
+def test_p_agrees_with_full_enumeration(scale: float) -> None:
+    reference = np.zeros(12)
+    a, b = np.random.default_rng(2).normal(size=(2, 12)) * [[1.0], [scale]]
+    gaps = a**2 - b**2
+    flipped = [abs(np.dot(signs, gaps)) for signs in itertools.product((-1, 1), repeat=12)]
+    exact = np.mean(np.array(flipped) >= abs(gaps.sum()) - 1e-9)
+    twice, both = np.concatenate([reference, reference]), np.concatenate([a, b])
+    differences = [
+        np.subtract(*(METRICS["mse"](twice, both, weights) for weights in swapped_pair(exchange)))
+        for exchange in swaps(KEY, 12, 10_000)
+    ]
+    found = permutation_p(gaps.mean(), np.concatenate(differences))
+    # Four standard errors of a share counted in 10,000 draws.
+    assert found == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 10_000))
+
+
+def test_p_counts_what_is_as_large_in_either_direction() -> None:
+    # Three of five are as large as 0.2: itself up to 1e-12, its mirror image, and 0.3.
+    assert permutation_p(0.2, [0.2 - 1e-12, -0.2, 0.3, 0.1, 0.0]) == 4 / 6
+    assert permutation_p(0.2, [0.1] * 9_999) == 1 / 10_000
+    assert permutation_p(0.0, [0.0] * 9) == 1.0
+    assert permutation_p(0.2, [math.nan, 0.1, 0.1]) == 2 / 4
+
+
+def test_holm_by_hand() -> None:
+    # Sorted: 0.005 · 4 = 0.02; 0.01 · 3 = 0.03; 0.03 · 2 = 0.06; 0.04 · 1 = 0.04, raised to the 0.06 before it.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02], abs=1e-15)
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
