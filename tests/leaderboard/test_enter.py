@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +57,19 @@ def test_all_problems_of_names_and_card_are_told(tmp_path: Path, candidates: Can
         write_entry(tmp_path, "Team", "r/../x", {**CARD, "seed": -1}, source, candidates)
     assert [problem.code for problem in caught.value.problems] == ["E403", "E403", "E402"]
     assert not (tmp_path / "toy").exists()
+
+
+def test_names_may_not_be_empty(tmp_path: Path, candidates: Candidates, source: Path) -> None:
+    with pytest.raises(DeclarationError, match="team folder '': allowed are"):
+        write_entry(tmp_path, "", "run", CARD, source, candidates)
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("a.b.csv", ".csv"), ("a.csv.gz", ".csv.gz"), ("a", ".csv")])
+def test_the_suffix_tells_the_format(tmp_path: Path, candidates: Candidates, name: str, suffix: str) -> None:
+    data = predictions().encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    folder = write_entry(tmp_path / "submissions", "team", "run", CARD, tmp_path / name, candidates)
+    assert read_entry(tmp_path / "submissions", folder).submission.name == f"submission{suffix}"
 
 
 def test_wrong_predictions_are_not_entered(tmp_path: Path, candidates: Candidates, source: Path) -> None:
