@@ -41,10 +41,16 @@ def nearest(name: str, options: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
+def printable(text: str, limit: int = 60) -> str:
+    """Return `text` on one line with every invisible character escaped, cut to `limit` characters."""
+    cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest option, or an empty string."""
     match = nearest(name, options)
-    return f"; did you mean '{match}'?" if match is not None else ""
+    return f"; did you mean '{printable(match)}'?" if match is not None else ""
 
 
 def listed(names: Sequence[str], limit: int = EXAMPLES_SHOWN) -> str:

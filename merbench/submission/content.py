@@ -19,7 +19,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from merbench.errors import InvalidSubmission, Problem, UsageError, did_you_mean
+from merbench.errors import InvalidSubmission, Problem, UsageError, did_you_mean, printable
 
 EXPANSION = 8
 """How many times `max_bytes` a submission may take once it is unpacked."""
@@ -56,12 +56,6 @@ _PICKLE = re.compile(rb"\x80[\x01-\x05]|\(?[dl]p\d+\r?\n|c[\w.]+\r?\n[\w.]+\r?\n
 _TAR_MAGIC, _TAR_OFFSET = b"ustar", 257
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-
-
-def printable(text: str, limit: int = 60) -> str:
-    """Return `text` on one line with every invisible character escaped, cut to `limit` characters."""
-    cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +139,16 @@ def _read_file(path: Path, where: str, max_bytes: int) -> bytes:
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(resolved, flags), "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            data = file.read(max_bytes + 1) if size <= max_bytes else b""
+            data = file.read(size + 1) if size <= max_bytes else b""
     except FileNotFoundError as error:
         raise UsageError(f"{where}: no such file{_nearest_sibling(path)}") from error
     except (OSError, RuntimeError, ValueError) as error:  # a link loop is a RuntimeError up to 3.12, a NUL a ValueError
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{where}: cannot be read: {printable(str(reason))}") from error
-    if size > max_bytes or len(data) > max_bytes:
-        raise refusal(where, "E103", f"{max(size, len(data)):,} bytes; the track admits {max_bytes:,}")
+    if size > max_bytes:
+        raise refusal(where, "E103", f"{size:,} bytes; the track admits {max_bytes:,}")
+    if len(data) != size:
+        raise UsageError(f"{where}: changed while it was read")
     return data
 
 
@@ -161,7 +157,7 @@ def _nearest_sibling(path: Path) -> str:
         names = sorted(sibling.name for sibling in islice(path.parent.iterdir(), 1000))
     except OSError:
         return ""
-    return printable(did_you_mean(path.name, names), 120)
+    return did_you_mean(path.name, names)
 
 
 def _compression(data: bytes) -> str | None:
@@ -196,7 +192,7 @@ def _format(data: bytes, where: str) -> Format:
     if _PICKLE.match(data):
         raise refusal(where, "E107", f"a pickle, which is never read; {_READABLE}")
     foreign = next((name for magic, name in _FOREIGN.items() if data.startswith(magic)), None)
-    if data[_TAR_OFFSET:].startswith(_TAR_MAGIC):
+    if data.startswith(_TAR_MAGIC, _TAR_OFFSET):
         foreign = "a tar archive; use .gz or .zst"
     if foreign:
         raise refusal(where, "E108", f"{foreign} ({_READABLE})")

@@ -18,7 +18,8 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from merbench.submission.content import Content, printable
+from merbench.errors import plural, printable
+from merbench.submission.content import Content
 from merbench.submission.sheet import BrokenRow, Sheet, Wanted
 
 _HEADER_BYTES = 1 << 16
@@ -43,7 +44,7 @@ def read_delimited(content: Content, wanted: Wanted) -> Sheet:
     if _NOT_LINE_END.search(content.data, start) is None:
         raise content.refusal("E111", f"holds a header and no rows: {printable(', '.join(names))}")
     # An even number of quotation marks is no proof, an odd one is reason enough to look.
-    if content.data.count(b'"') % 2:
+    if b'"' in content.data and content.data.count(b'"') % 2:
         _require_closed_quotes(content, delimiter)
     positions = {str(names.index(name)): kind for name, kind in wanted.items() if name in names}
     text = dict.fromkeys(positions, pa.string())
@@ -137,27 +138,29 @@ def _arrow_table(content: Content, start: int, n_names: int, delimiter: str, kin
     return table, n_broken
 
 
-def _records(content: Content, delimiter: str, end: str = "") -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of every record and the line it starts on, the header included, empty lines left out."""
+def _records(content: Content, delimiter: str, end: str = "") -> Iterator[tuple[int, list[str] | None]]:
+    """Yield the line every record starts on and its cells, the header included, empty lines left out.
+
+    None instead of cells, and no more records, where a cell is longer than `csv` takes.
+    """
     reader = csv.reader(io.StringIO(content.data.decode("utf-8-sig") + end, newline=""), delimiter=delimiter)
     start = 1
-    for cells in reader:
-        if cells:
-            yield start, cells
-        start = reader.line_num + 1
+    try:
+        for cells in reader:
+            if cells:
+                yield start, cells
+            start = reader.line_num + 1
+    except csv.Error:
+        yield start, None
 
 
 def _require_closed_quotes(content: Content, delimiter: str) -> None:
     """Raise where a mark after the last row is taken for a part of it."""
-    line, cells = 1, [""]
-    try:
-        for record in _records(content, delimiter, f"\n{_END}"):
-            line, cells = record
-        closed = cells == [_END]
-    except csv.Error:  # a cell beyond csv's limit, as an open mark makes one
-        closed = False
-    if not closed:
-        raise content.refusal("E109", "a quotation mark opens a cell and is never closed", line)
+    last: tuple[int, list[str] | None] = (1, None)
+    for record in _records(content, delimiter, f"\n{_END}"):
+        last = record
+    if last[1] != [_END]:
+        raise content.refusal("E109", "a quotation mark opens a cell and is never closed", last[0])
 
 
 def _locate(
@@ -166,16 +169,15 @@ def _locate(
     """Return the line of every row, and the rows of another length."""
     lines: list[int] = []
     broken: list[BrokenRow] = []
-    try:
-        records = _records(content, delimiter)
-        next(records)
-        for line, cells in records:
-            if len(cells) == len(names):
-                lines.append(line)
-            else:
-                broken.append(BrokenRow(line, _length_message(cells, len(names)), cells[0]))
-    except csv.Error:
-        return lines[:n_rows], broken  # the lines beyond a cell that csv does not take stay unknown
+    records = _records(content, delimiter)
+    next(records)
+    for line, cells in records:
+        if cells is None:
+            return lines[:n_rows], broken  # the lines behind a cell that csv does not take stay unknown
+        if len(cells) == len(names):
+            lines.append(line)
+        else:
+            broken.append(BrokenRow(line, _length_message(cells, len(names)), cells[0]))
     return (lines if len(lines) == n_rows else ()), broken
 
 
@@ -183,4 +185,4 @@ def _length_message(cells: Sequence[str], n_names: int) -> str:
     pairs = pairwise(cells)
     comma = len(cells) > n_names and any(_WHOLE_NUMBER.fullmatch(a) and _WHOLE_NUMBER.fullmatch(b) for a, b in pairs)
     hint = "; a decimal comma? write '0.5'" if comma else ""
-    return f"{len(cells)} cells, the header has {n_names}{hint}"
+    return f"{plural(len(cells), 'cell')}, the header has {n_names}{hint}"

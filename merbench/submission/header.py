@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import Problem, did_you_mean, listed
-from merbench.submission.content import printable
+from merbench.errors import Problem, did_you_mean, listed, printable
 from merbench.submission.sheet import Sheet
 from merbench.submission.values import probability_columns
 from merbench.track import Track
@@ -25,7 +24,7 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
     problems = []
     if not names:
         return []
-    if sheet.ordered and candidates.ids.index(names[0]).as_py() >= 0:
+    if sheet.ordered and names[0] != id_column and candidates.ids.index(names[0]).as_py() >= 0:
         message = f"the first line is a row ('{printable(names[0])}'); above it, a header must name the columns"
         return [Problem("E201", f"{message}: {','.join((id_column, *track.targets))}")]
     if sheet.ordered and names[:1] != [id_column]:

@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.errors import EXAMPLES_SHOWN, Problem, did_you_mean, examples, listed
-from merbench.submission.content import printable
+from merbench.errors import EXAMPLES_SHOWN, Problem, did_you_mean, examples, listed, printable
 from merbench.submission.sheet import Sheet
 from merbench.track import SubmissionRules
 

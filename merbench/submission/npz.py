@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.errors import InvalidSubmission, Problem, listed
-from merbench.submission.content import Content, printable
+from merbench.errors import InvalidSubmission, Problem, listed, printable
+from merbench.submission.content import Content
 from merbench.submission.sheet import Sheet, Wanted, plain_column, text_array
 
 MOST_MEMBERS = 1000

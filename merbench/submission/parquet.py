@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from merbench.submission.content import Content, printable
+from merbench.errors import printable
+from merbench.submission.content import Content
 from merbench.submission.sheet import Sheet, Wanted, table_sheet
 
 TEXT_CELL_BYTES = 64
@@ -20,8 +21,9 @@ TEXT_CELL_BYTES = 64
 _DAMAGE = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, KeyError, IndexError)
 
 # Types of the Thrift compact protocol, in which page headers are written.
-_STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _STRUCT = (*range(9), 12)
+_STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = (*range(11), 12)
 _UNPACKED_SIZE, _PACKED_SIZE = 2, 3
+_DEEPEST = 8
 
 
 def read_parquet(content: Content, wanted: Wanted) -> Sheet:
@@ -51,6 +53,7 @@ def _read(content: Content, wanted: Wanted) -> tuple[pa.Table, tuple[str, ...]]:
     _require_room(content, asked)
     with pq.ParquetFile(source, metadata=metadata, read_dictionary=text) as file:
         table = file.read(there, use_threads=False)
+    table.validate(full=True)  # text that is not UTF-8, codes outside their dictionary
     _require_room(content, sum(_text_size(table.column(table.column_names.index(name))) for name in text))
     return table, tuple(schema.names)
 
@@ -121,10 +124,15 @@ class _PageHeaders:
         elif kind == _DOUBLE:
             self._at += 8
         elif kind == _BINARY:
-            self._at += self._unsigned()
-        elif kind == _STRUCT and depth < 8:
+            length = self._unsigned()
+            self._at += length
+        elif kind in (_LIST, _SET) and depth < _DEEPEST:
+            head = self._byte()
+            for _ in range(head >> 4 if head < 0xF0 else self._unsigned()):
+                self._value(_BYTE if head & 15 in (_TRUE, _FALSE) else head & 15, depth + 1)
+        elif kind == _STRUCT and depth < _DEEPEST:
             self._struct(depth + 1)
-        elif kind not in (_TRUE, _FALSE):  # page headers hold neither lists, sets nor maps
+        elif kind not in (_TRUE, _FALSE):  # a page header holds no maps
             raise ValueError("a damaged page header")
         return None
 

@@ -1,0 +1,545 @@
+"""What a participant reads: every check with its exact message, and the values of what passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from blind_candidates import LABELS, TARGETS, csv_rows, csv_text, sample_ids
+
+from merbench.corpus import write_corpus
+from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.errors import InvalidSubmission, github_annotations, problems_json
+from merbench.submission import Submission, read_submission
+
+Read = Callable[..., Submission]
+Refused = Callable[..., str]
+Make = Callable[..., Candidates]
+
+ALLOWED = "neutral, angry, happy, sad, worried, surprise"
+
+
+def changed(line: int, row: str, n: int = 12) -> str:
+    """Return a right file with another row on one line."""
+    rows = csv_rows(n)
+    rows[line - 2] = row
+    return csv_text(rows)
+
+
+def test_right_answers_become_codes_and_numbers(read: Read) -> None:
+    submission = read(csv_text(csv_rows(12)))
+    assert submission.values["discrete"].tolist() == [0, 1, 2, 3, 4, 5] * 2
+    assert submission.values["discrete"].dtype == np.int32
+    assert submission.values["valence"].tolist() == [i / 10 for i in range(12)]
+    assert (submission.n_rows, submission.n_extra, submission.warnings) == (12, 0, ())
+    assert submission.source == "submission.csv"
+
+
+def test_values_are_read_only(read: Read) -> None:
+    submission = read(csv_text(csv_rows(12)))
+    with pytest.raises(ValueError, match="read-only"):
+        submission.values["valence"][0] = 1.0
+
+
+def test_rows_in_any_order_are_one_submission(read: Read) -> None:
+    ordered, shuffled = read(csv_text(csv_rows(12))), read(csv_text(csv_rows(12)[::-1]))
+    assert shuffled.values["discrete"].tolist() == [0, 1, 2, 3, 4, 5] * 2
+    assert shuffled.digest == ordered.digest
+
+
+def test_negative_zero_is_zero_and_another_value_another_digest(read: Read) -> None:
+    plus, minus, other = (read(changed(2, f"sample_00000000,neutral,{v}")) for v in ("0.0", "-0.0", "0.01"))
+    assert plus.digest == minus.digest != other.digest
+
+
+def test_the_example_of_the_conventions(refused: Refused, make_candidates: Make) -> None:
+    rows = csv_rows(412)
+    rows[3] = "sample_00000003,hapy,0.3"
+    rows[4] = "sample_00000004,worried,nan"
+    rows[86] = "sample_00000010,happy,0.1"
+    del rows[31], rows[15]
+    assert refused(csv_text(rows), of=make_candidates([n for n in sample_ids(412) if n != "sample_00000086"])) == (
+        "submission.csv: 4 problems\n"
+        "  E301  2 of 411 candidates missing: sample_00000015, sample_00000031\n"
+        "  E303  line 86: id 'sample_00000010' given twice (first at line 12)\n"
+        f"  E203  line 5, discrete: 'hapy' is not one of {ALLOWED}; did you mean 'happy'?\n"
+        "  E204  line 6, valence: 'nan' is not a number in [-5, 5]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "row", "message"),
+    [
+        (
+            3,
+            "sample_00000001,angri,0.1",
+            f"E203  line 3, discrete: 'angri' is not one of {ALLOWED}; did you mean 'angry'?",
+        ),
+        (
+            3,
+            "sample_00000001,Angry,0.1",
+            f"E203  line 3, discrete: 'Angry' is not one of {ALLOWED}; did you mean 'angry'?",
+        ),
+        (
+            3,
+            "sample_00000001, angry,0.1",
+            f"E203  line 3, discrete: ' angry' is not one of {ALLOWED}; did you mean 'angry'?",
+        ),
+        (3, "sample_00000001,1,0.1", f"E203  line 3, discrete: '1' is not one of {ALLOWED}"),
+        (3, "sample_00000001,NA,0.1", f"E203  line 3, discrete: 'NA' is not one of {ALLOWED}"),
+        (3, "sample_00000001,,0.1", f"E205  line 3, discrete: empty; one of {ALLOWED} is needed"),
+        (3, "sample_00000001,angry,", "E205  line 3, valence: empty; a number in [-5, 5] is needed"),
+        (3, "sample_00000001,angry,  ", "E205  line 3, valence: empty; a number in [-5, 5] is needed"),
+        (3, "sample_00000001,angry,nan", "E204  line 3, valence: 'nan' is not a number in [-5, 5]"),
+        (3, "sample_00000001,angry,-inf", "E204  line 3, valence: '-inf' is not a number in [-5, 5]"),
+        (3, "sample_00000001,angry,1e999", "E204  line 3, valence: '1e999' is not a number in [-5, 5]"),
+        (3, "sample_00000001,angry,5.01", "E204  line 3, valence: '5.01' is not a number in [-5, 5]"),
+        (3, "sample_00000001,angry,null", "E204  line 3, valence: 'null' is not a number in [-5, 5]"),
+        (3, "sample_00000001,angry,high", "E204  line 3, valence: 'high' is not a number in [-5, 5]"),
+        (3, "sample_00000001,angry,1_0", "E204  line 3, valence: '1_0' is not a number in [-5, 5]"),
+        (3, "sample_00000001,angry,0x1", "E204  line 3, valence: '0x1' is not a number in [-5, 5]"),
+        (3, "sample_00000001,angry,\u0661", "E204  line 3, valence: '\u0661' is not a number in [-5, 5]"),
+        (3, 'sample_00000001,angry,"0,1"', "E204  line 3, valence: '0,1' is not a number in [-5, 5]; write '0.1'"),
+        (
+            3,
+            "sample_00000001,angry,=1/10",
+            "E204  line 3, valence: '=1/10' is not a number in [-5, 5]; "
+            "it starts with '=', as a spreadsheet's formula does: save values",
+        ),
+        (3, "sample_00000001,angry,0,1", "E206  line 3: 4 cells, the header has 3; a decimal comma? write '0.5'"),
+        (3, "sample_00000001", "E206  line 3: 1 cell, the header has 3"),
+        (
+            3,
+            " sample_00000001,angry,0.1",
+            "E304  line 3: id ' sample_00000001' has spaces around it; the candidate is 'sample_00000001'",
+        ),
+        (
+            3,
+            "Sample_00000001,angry,0.1",
+            "E304  line 3: id 'Sample_00000001' differs in case; the candidate is 'sample_00000001'",
+        ),
+        (
+            3,
+            "s\u0430mple_00000001,angry,0.1",
+            "E304  line 3: id 's\u0430mple_00000001' looks like candidate 'sample_00000001' "
+            "and holds U+0430 (CYRILLIC SMALL LETTER A)",
+        ),
+        (
+            3,
+            "sample_0000\u200b0001,angry,0.1",
+            "E304  line 3: id 'sample_0000\\u200b0001' looks like candidate 'sample_00000001' "
+            "and holds U+200B (ZERO WIDTH SPACE)",
+        ),
+        (
+            3,
+            "sample 00000001,angry,0.1",
+            "E301  1 of 12 candidates missing: sample_00000001\n"
+            "  E302  line 3: id 'sample 00000001' is not a candidate; did you mean 'sample_00000001'?",
+        ),
+        (
+            3,
+            "=A1,angry,0.1",
+            "E301  1 of 12 candidates missing: sample_00000001\n"
+            "  E302  line 3: id '=A1' is not a candidate; it starts with '=', as a spreadsheet's formula does",
+        ),
+        (3, ",angry,0.1", "E301  1 of 12 candidates missing: sample_00000001\n  E305  line 3: the id is empty"),
+        (
+            3,
+            '"two\nlines\x1b[31m",angry,0.1',
+            "E301  1 of 12 candidates missing: sample_00000001\n"
+            "  E302  line 3: id 'two\\nlines\\x1b[31m' is not a candidate",
+        ),
+    ],
+)
+def test_one_wrong_row(refused: Refused, line: int, row: str, message: str) -> None:
+    n = message.count("\n") + 1
+    assert refused(changed(line, row)) == f"submission.csv: {n} problem{'s' if n > 1 else ''}\n  {message}"
+
+
+@pytest.mark.parametrize("number", ["+0.1", " 0.1 ", "1e-1", ".1", "0.1000", "1E-1"])
+def test_numbers_may_be_written_in_every_usual_way(read: Read, number: str) -> None:
+    assert read(changed(3, f"sample_00000001,angry,{number}")).values["valence"][1] == 0.1
+
+
+def test_a_number_too_small_to_be_held_is_zero(read: Read) -> None:
+    assert read(changed(3, "sample_00000001,angry,1e-999")).values["valence"][1] == 0.0
+
+
+def test_a_column_that_was_not_all_numbers_is_read_as_the_same_numbers(refused: Refused, read: Read) -> None:
+    # '+.3' and 'x' take the column the long way round; the other rows must not change.
+    rows = [row.replace("0.1", "+0.1") if row.startswith("sample_00000001,") else row for row in csv_rows(12)]
+    assert read(csv_text(rows)).values["valence"].tolist() == [i / 10 for i in range(12)]
+
+
+def test_missing_ids_are_counted_and_five_are_shown(refused: Refused) -> None:
+    assert refused(csv_text(csv_rows(12)[7:])) == (
+        "submission.csv: 1 problem\n  E301  7 of 12 candidates missing: sample_00000000, sample_00000001, "
+        "sample_00000002, sample_00000003, sample_00000004, … (2 more)"
+    )
+
+
+def test_five_examples_and_the_count_of_the_others(refused: Refused, make_candidates: Make) -> None:
+    rows = [f"{name},joy,9" for name in sample_ids(200)]
+    lines = refused(csv_text(rows), of=make_candidates(200)).splitlines()
+    assert lines[0] == "submission.csv: 400 problems"
+    assert lines[1:6] == [f"  E203  line {i}, discrete: 'joy' is not one of {ALLOWED}" for i in range(2, 7)]
+    assert lines[6] == "  E203  discrete: … and 195 more"
+    assert lines[11:] == ["  E204  line 6, valence: '9' is not a number in [-5, 5]", "  E204  valence: … and 195 more"]
+
+
+def test_a_row_given_three_times_is_told_twice_and_the_first_one_is_named(refused: Refused) -> None:
+    rows = [*csv_rows(12), "sample_00000003,happy,1", "sample_00000003,sad,1"]
+    assert refused(csv_text(rows)).splitlines()[1:] == [
+        "  E303  line 14: id 'sample_00000003' given twice (first at line 5)",
+        "  E303  line 15: id 'sample_00000003' given twice (first at line 5)",
+    ]
+
+
+def test_leading_zeros_that_a_spreadsheet_dropped(refused: Refused, make_candidates: Make) -> None:
+    rows = ["7,happy,0", "00000012,sad,1"]
+    assert refused(csv_text(rows), of=make_candidates(["00000007", "00000012"])) == (
+        "submission.csv: 1 problem\n  E304  line 2: id '7' lacks leading zeros; the candidate is '00000007'"
+    )
+
+
+def test_lines_count_those_inside_quoted_cells_and_empty_ones(refused: Refused) -> None:
+    rows = [f'"{row.split(",")[0]}",{row.split(",", 1)[1]},"said\r\nover three\r\nlines"' for row in csv_rows(12)]
+    rows[4] = rows[4].replace("worried", "sorry")
+    text = csv_text(["", *rows], "sample_id,discrete,valence,transcript").replace("\r\n", "\n")
+    # The header, an empty line, and three lines for each of the rows before the fifth: line 2 + 4 * 3 + 1.
+    assert refused(text) == f"submission.csv: 1 problem\n  E203  line 15, discrete: 'sorry' is not one of {ALLOWED}"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_of_every_ending(refused: Refused, end: str) -> None:
+    text = changed(7, "sample_00000005,surprize,0.5").replace("\n", end)
+    assert refused(text) == (
+        f"submission.csv: 1 problem\n  E203  line 7, discrete: 'surprize' is not one of {ALLOWED}; did you mean 'surprise'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (
+            "id,discrete,valence",
+            "E201  the first column is 'id', it must be the id column 'sample_id'; columns: 'id', 'discrete', 'valence'",
+        ),
+        (
+            "Sample_ID,discrete,valence",
+            "E201  the first column is 'Sample_ID', it must be the id column 'sample_id'; did you mean 'Sample_ID'?; "
+            "columns: 'Sample_ID', 'discrete', 'valence'",
+        ),
+        (
+            "discrete,sample_id,valence",
+            "E201  the first column is 'discrete', it must be the id column 'sample_id', which is column 2",
+        ),
+        (
+            ",sample_id,discrete",
+            "E201  the first column is '', it must be the id column 'sample_id', which is column 2; "
+            "leave out the index (pandas: to_csv(index=False))\n"
+            "  E202  valence: the column is not there; columns: '', 'sample_id', 'discrete'",
+        ),
+        (
+            "sample_id,discrete,sample_id",
+            "E202  sample_id: is there 2 times (columns 1, 3)\n"
+            "  E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'sample_id'",
+        ),
+        (
+            "sample_id,discrete,valance",
+            "E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'valance'; did you mean 'valance'?",
+        ),
+        (
+            "sample_id,emotion,valence",
+            "E202  discrete: the column is not there (nor are its probabilities, p_neutral, p_angry, p_happy, p_sad, "
+            "p_worried, … (1 more)); columns: 'sample_id', 'emotion', 'valence'",
+        ),
+        (
+            "sample_id,discrete,discrete",
+            "E202  discrete: is there 2 times (columns 2, 3)\n"
+            "  E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'discrete'",
+        ),
+    ],
+)
+def test_a_wrong_header(refused: Refused, header: str, message: str) -> None:
+    n = message.count("\n") + 1
+    assert refused(csv_text(csv_rows(12), header)) == f"submission.csv: {n} problem{'s' if n > 1 else ''}\n  {message}"
+
+
+def test_a_header_that_was_forgotten(refused: Refused) -> None:
+    assert refused("\n".join(csv_rows(12))) == (
+        "submission.csv: 1 problem\n  E201  the first line is a row ('sample_00000000'); above it, a header must name "
+        "the columns: sample_id,discrete,valence"
+    )
+
+
+def test_a_wrong_column_does_not_hide_wrong_rows(refused: Refused) -> None:
+    rows = csv_rows(12)
+    rows[2] = "sample_00000002,hapy,0.2"
+    assert refused(csv_text(rows[:11], "sample_id,discrete,arousal")).splitlines()[1:] == [
+        "  E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'arousal'",
+        "  E301  1 of 12 candidates missing: sample_00000011",
+        f"  E203  line 4, discrete: 'hapy' is not one of {ALLOWED}; did you mean 'happy'?",
+    ]
+
+
+def test_undeclared_columns_are_named_once_and_never_used(read: Read) -> None:
+    rows = [f"{row},note,nan" for row in csv_rows(12)]
+    submission = read(csv_text(rows, "sample_id,discrete,valence,remark,arousal"))
+    assert [str(w) for w in submission.warnings] == [
+        "W201  columns that the track does not declare are not used: 'remark', 'arousal'"
+    ]
+    assert sorted(submission.values) == ["discrete", "valence"]
+
+
+def test_extra_ids_are_an_error_by_default(refused: Refused) -> None:
+    rows = [*csv_rows(12), *(f"x{i},happy,0" for i in range(200))]
+    assert refused(csv_text(rows)).splitlines() == [
+        "submission.csv: 200 problems",
+        *(f"  E302  line {14 + i}: id 'x{i}' is not a candidate" for i in range(5)),
+        "  E302  … and 195 more",
+    ]
+
+
+def test_extra_ids_are_counted_and_ignored_where_the_track_allows_them(read: Read, make_candidates: Make) -> None:
+    rows = [*(f"{name},nonsense,nan" for name in sample_ids(212)[12:]), *csv_rows(12)]
+    submission = read(csv_text(rows), of=make_candidates(12, extra_ids="allow"))
+    assert (submission.n_rows, submission.n_extra) == (212, 200)
+    assert [str(w) for w in submission.warnings] == [
+        "W301  200 of 212 rows are of none of the 12 candidates and are ignored: sample_00000012, sample_00000013, "
+        "sample_00000014, sample_00000015, sample_00000016, … (195 more)"
+    ]
+    assert submission.digest == read(csv_text(csv_rows(12)), of=make_candidates(12)).digest
+
+
+def test_a_slip_is_an_error_even_where_extra_ids_are_allowed(refused: Refused, make_candidates: Make) -> None:
+    text = changed(3, "SAMPLE_00000001,angry,0.1")
+    assert "E304  line 3: id 'SAMPLE_00000001' differs in case" in refused(text, of=make_candidates(extra_ids="allow"))
+
+
+CATEGORICAL = {"discrete": TARGETS["discrete"]}
+
+
+def test_missing_candidates_are_wrong_where_the_track_says_so(read: Read, make_candidates: Make) -> None:
+    candidates = make_candidates(4, CATEGORICAL, missing_ids="wrong")
+    submission = read("sample_id,discrete\nsample_00000002,sad\nsample_00000000,\n", of=candidates)
+    assert submission.values["discrete"].tolist() == [-1, -1, 3, -1]
+    assert [str(w) for w in submission.warnings] == [
+        "W302  2 of 4 candidates without a row, counted as wrong: sample_00000001, sample_00000003",
+        "W302  discrete: 1 of 2 answers are empty, counted as wrong",
+    ]
+
+
+def test_no_candidate_at_all_is_never_a_submission(refused: Refused, make_candidates: Make) -> None:
+    candidates = make_candidates(4, CATEGORICAL, missing_ids="wrong", extra_ids="allow")
+    assert "E301  4 of 4 candidates missing" in refused("sample_id,discrete\nx,sad\n", of=candidates)
+
+
+def test_an_alias_is_read_as_its_label(read: Read, make_candidates: Make) -> None:
+    target = {**TARGETS["discrete"], "aliases": {"surprised": "surprise", "anger": "angry"}}
+    text = "sample_id,discrete\nsample_00000000,anger\nsample_00000001,surprised\nsample_00000002,surprise\n"
+    submission = read(text, of=make_candidates(3, {"discrete": target}))
+    assert submission.values["discrete"].tolist() == [1, 5, 5]
+    assert submission.warnings == ()
+
+
+def test_answers_outside_the_vocabulary_are_wrong_where_the_track_says_so(read: Read, make_candidates: Make) -> None:
+    target = {**TARGETS["discrete"], "out_of_vocabulary": "wrong"}
+    text = "sample_id,discrete\nsample_00000000,joy\nsample_00000001,glee\nsample_00000002,joy\n"
+    submission = read(text, of=make_candidates(3, {"discrete": target}))
+    assert submission.values["discrete"].tolist() == [-1, -1, -1]
+    assert [str(w) for w in submission.warnings] == [
+        f"W202  discrete: 3 of 3 answers are not one of {ALLOWED} and count as wrong: 'joy', 'glee'"
+    ]
+
+
+def test_a_number_without_a_range_is_any_finite_number(refused: Refused, make_candidates: Make) -> None:
+    candidates = make_candidates(2, {"valence": {"type": "continuous"}})
+    assert refused("sample_id,valence\nsample_00000000,1e300\nsample_00000001,inf\n", of=candidates) == (
+        "submission.csv: 1 problem\n  E204  line 3, valence: 'inf' is not a finite number"
+    )
+
+
+CHANCES = ",".join(f"p_{label}" for label in LABELS)
+
+
+def chance_text(*rows: str, label: bool = False) -> str:
+    header = f"sample_id,{'discrete,' if label else ''}{CHANCES}"
+    return csv_text([f"sample_{i:08d},{row}" for i, row in enumerate(rows)], header)
+
+
+def test_probabilities_give_the_most_likely_label_and_the_first_among_equals(read: Read, make_candidates: Make) -> None:
+    submission = read(
+        chance_text("0,0,0.2,0.8,0,0", "0.1,0.4,0.1,0.4,0,0", "0,0,0,0,0,1"), of=make_candidates(3, CATEGORICAL)
+    )
+    assert submission.values["discrete"].tolist() == [3, 1, 5]
+    assert submission.probabilities["discrete"][1].tolist() == [0.1, 0.4, 0.1, 0.4, 0, 0]
+    assert submission.warnings == ()
+
+
+def test_probabilities_within_a_thousandth_of_one_are_taken(read: Read, make_candidates: Make) -> None:
+    assert read(chance_text("0.3333,0.3333,0.3333,0,0,0"), of=make_candidates(1, CATEGORICAL)).values["discrete"] == [0]
+
+
+def test_wrong_probabilities(refused: Refused, make_candidates: Make) -> None:
+    text = chance_text("0,0,0.2,0.7,0,0", "1.5,0,0,-0.5,0,0", "nan,0,0,1,0,0", "x,,0,0,0,1")
+    assert refused(text, of=make_candidates(4, CATEGORICAL)).splitlines() == [
+        "submission.csv: 6 problems",
+        "  E209  line 3, p_neutral: '1.5' is not a probability in [0, 1]",
+        "  E209  line 4, p_neutral: 'nan' is not a probability in [0, 1]",
+        "  E209  line 5, p_neutral: 'x' is not a probability in [0, 1]",
+        "  E205  line 5, p_angry: empty; a probability in [0, 1] is needed",
+        "  E209  line 3, p_sad: '-0.5' is not a probability in [0, 1]",
+        "  E209  line 2, discrete: the probabilities sum to 0.9; they must sum to 1 within 0.001",
+    ]
+
+
+def test_a_probability_column_that_is_not_there(refused: Refused, make_candidates: Make) -> None:
+    text = "sample_id,p_neutral,p_angry,p_happy,p_sad\nsample_00000000,0,0,0,1\n"
+    assert refused(text, of=make_candidates(1, CATEGORICAL)) == (
+        "submission.csv: 1 problem\n"
+        "  E202  discrete: of the probability columns, p_worried, p_surprise are not there; give all 6 or none"
+    )
+
+
+def test_a_label_beside_probabilities_must_be_the_most_probable_one(
+    read: Read, refused: Refused, make_candidates: Make
+) -> None:
+    candidates = make_candidates(2, CATEGORICAL)
+    tied = read(chance_text("sad,0,0,0.5,0.5,0,0", "happy,0,0,1,0,0,0", label=True), of=candidates)
+    assert tied.values["discrete"].tolist() == [3, 2]
+    text = chance_text("sad,0,0,0.6,0.4,0,0", "happy,0,0,1,0,0,0", label=True)
+    assert refused(text, of=candidates) == (
+        "submission.csv: 1 problem\n  E210  line 2, discrete: 'sad' has the probability 0.4 and 'happy' 0.6; "
+        "give the most probable label, or leave out the labels or the probabilities"
+    )
+
+
+def test_probabilities_of_labels_that_two_targets_share_belong_to_neither(read: Read, make_candidates: Make) -> None:
+    pair = {"type": "categorical", "labels": ["no", "yes"]}
+    candidates = make_candidates(1, {"one": pair, "two": pair})
+    submission = read("sample_id,one,two,p_no,p_yes\nsample_00000000,no,yes,0,1\n", of=candidates)
+    assert [str(w) for w in submission.warnings] == [
+        "W201  columns that the track does not declare are not used: 'p_no', 'p_yes'"
+    ]
+
+
+def test_probabilities_of_missing_candidates_are_not_numbers(read: Read, make_candidates: Make) -> None:
+    candidates = make_candidates(2, CATEGORICAL, missing_ids="wrong")
+    submission = read(chance_text("0,0,0,1,0,0"), of=candidates)
+    assert submission.values["discrete"].tolist() == [3, -1]
+    assert np.isnan(submission.probabilities["discrete"][1]).all()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a data home with one corpus of two splits, and two tracks on it: `plain` and, on other samples, `noisy`."""
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MERBENCH_TRACKS", str(tmp_path / "tracks"))
+    ids = sample_ids(40)
+    samples = pa.table({"sample_id": ids, "split": ["dev"] * 10 + ["test"] * 10 + ["noisy"] * 20})
+    write_corpus(
+        tmp_path / "home" / "corpora" / "little",
+        name="little",
+        version="1.0",
+        source="made",
+        licence="CC0",
+        samples=samples,
+    )
+    for name, split, target in (
+        ("plain", "test", "discrete"),
+        ("noisy", "noisy", "discrete"),
+        ("mood", "test", "mood"),
+    ):
+        folder = tmp_path / "tracks" / name
+        folder.mkdir(parents=True)
+        (folder / "track.toml").write_text(
+            f"""
+            id = "{name}"
+            version = "1.0"
+            title = "A track"
+            corpus = "little"
+            splits = {{ test = "{split}", dev = "dev" }}
+            targets.{target} = {{ type = "categorical", labels = ["happy", "sad"] }}
+            metrics = [{{ name = "accuracy", target = "{target}" }}]
+            ranking.by = ["accuracy"]
+            """
+        )
+    (tmp_path / "tracks" / "broken").mkdir()
+    (tmp_path / "tracks" / "broken" / "track.toml").write_text("no track at all")
+    return tmp_path / "home"
+
+
+def plain(home: Path, split: str = "test") -> Candidates:
+    from merbench.track import load_track
+
+    return open_candidates(load_track(home.parent / "tracks" / "plain"), split)
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        (
+            "sample_id,discrete",
+            slice(20, 40),
+            "looks made for track 'noisy' (20 of its 20 ids are candidates there); this is track 'plain', split 'test'",
+        ),
+        (
+            "sample_id,discrete",
+            slice(0, 10),
+            "looks made for split 'dev' (10 of its 10 ids are candidates there); this is track 'plain', split 'test'",
+        ),
+        (
+            "sample_id,mood",
+            slice(10, 20),
+            "looks made for track 'mood' (whose columns are sample_id, mood); this is track 'plain', split 'test'",
+        ),
+    ],
+)
+def test_a_submission_made_for_another_track(
+    home: Path, refused: Refused, header: str, rows: slice, message: str
+) -> None:
+    text = csv_text([f"{name},happy" for name in sample_ids(40)[rows]], header)
+    assert refused(text, of=plain(home)) == f"submission.csv: 1 problem\n  E112  {message}"
+
+
+def test_a_few_strange_ids_do_not_make_another_track(home: Path, refused: Refused) -> None:
+    text = csv_text([f"{name},happy" for name in sample_ids(40)[9:19]], "sample_id,discrete")
+    assert refused(text, of=plain(home)).splitlines()[1:] == [
+        "  E301  1 of 10 candidates missing: sample_00000019",
+        "  E302  line 2: id 'sample_00000009' is not a candidate; did you mean 'sample_00000019'?",
+    ]
+
+
+def test_what_a_machine_reads(refused: Refused, read: Read) -> None:
+    with pytest.raises(InvalidSubmission) as caught:
+        read(changed(3, "sample_00000001,angri,0.1"))
+    error = caught.value
+    assert github_annotations(error.where, error.problems) == (
+        f"::error file=submission.csv,line=3,title=E203::discrete: 'angri' is not one of {ALLOWED}; did you mean 'angry'?\n"
+    )
+    assert problems_json(error.where, error.problems) == (
+        '{\n "problems": [\n  {\n   "code": "E203",\n   "column": "discrete",\n   "count": 1,\n'
+        '   "id": "sample_00000001",\n   "line": 3,\n'
+        f"   \"message\": \"'angri' is not one of {ALLOWED}; did you mean 'angry'?\",\n"
+        '   "severity": "error"\n  }\n ],\n "schema": "merbench.problems/1",\n "valid": false,\n'
+        ' "where": "submission.csv"\n}\n'
+    )
+
+
+def test_rows_without_lines_are_named_by_number(candidates: Candidates) -> None:
+    table = pa.table(
+        {"sample_id": sample_ids(12), "discrete": ["hapy", *LABELS[1:], *LABELS], "valence": [0.0] * 11 + [9.5]}
+    )
+    with pytest.raises(InvalidSubmission) as caught:
+        read_submission(table, candidates)
+    assert str(caught.value).splitlines() == [
+        "table: 2 problems",
+        f"  E203  discrete: row 1: 'hapy' is not one of {ALLOWED}; did you mean 'happy'?",
+        "  E204  valence: row 12: '9.5' is not a number in [-5, 5]",
+    ]
+    assert [problem.id for problem in caught.value.problems] == ["sample_00000000", "sample_00000011"]

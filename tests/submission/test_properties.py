@@ -1,0 +1,192 @@
+"""Whatever the bytes, a reader gives a checked submission or a clear error: no traceback, no warning, no hang."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from blind_candidates import LABELS, blind_candidates, csv_rows, csv_text, sample_ids
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merbench.corpus.candidates import Candidates
+from merbench.errors import InvalidSubmission, UsageError
+from merbench.submission import Submission, read_submission
+
+N = 12
+ROUNDS = 2000
+"""Mutated inputs per reader."""
+
+COLUMNS = {
+    "sample_id": sample_ids(N),
+    "discrete": [LABELS[i % 6] for i in range(N)],
+    "valence": [i / 10 for i in range(N)],
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_other_tracks() -> Iterator[None]:
+    """Leave out the guess at the track a file was made for, which reads every declaration each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("merbench.submission.elsewhere.list_folders", lambda noun: [])
+        yield
+
+
+def as_parquet(**options: object) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(COLUMNS), file, **options)
+    return file.getvalue()
+
+
+def as_npz(save: Callable[..., None]) -> bytes:
+    file = io.BytesIO()
+    save(file, **{name: np.array(values) for name, values in COLUMNS.items()})
+    return file.getvalue()
+
+
+def as_jsonl() -> bytes:
+    rows = zip(*COLUMNS.values(), strict=True)
+    return "".join(json.dumps(dict(zip(COLUMNS, row, strict=True))) + "\n" for row in rows).encode()
+
+
+CSV = csv_text(csv_rows(N)).encode()
+SEEDS: dict[str, list[bytes]] = {
+    "csv": [CSV, CSV.replace(b"\n", b"\r\n"), CSV.replace(b"happy", b'"happy"').replace(b"\n", b"\r")],
+    "tsv": [CSV.replace(b",", b"\t")],
+    "jsonl": [as_jsonl()],
+    "npz": [as_npz(np.savez), as_npz(np.savez_compressed)],
+    "parquet": [
+        as_parquet(),
+        as_parquet(compression="none", use_dictionary=False),
+        as_parquet(data_page_version="2.0"),
+    ],
+    "csv.gz": [gzip.compress(CSV, mtime=0)],
+    "csv.zst": [bytes(pa.compress(CSV, "zstd", asbytes=True))],
+}
+TOKENS = [
+    *(b',|;|\t|"|\r|\n|\r\n|\0|\xff|\xef\xbb\xbf|nan|inf|1e999|-0|+1|=1|,,|{}|[|]|null|NaN'.split(b"|")),
+    *(
+        token.encode()
+        for token in ("é", "\u200b", "\u0430", "\u2028", "happy", "sample_00000003", " ", "9" * 400, "[" * 3000)
+    ),
+    b"PAR1",
+    b"PK\x03\x04",
+    b"\x80\x04",
+    b"\xff\xff\xff\x7f",
+]
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Return the bytes after one to four changes: of a byte, by a token, by cutting, doubling or swapping pieces."""
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data) + 1)
+        end = min(len(data), at + rng.randrange(1, 30))
+        match rng.randrange(6):
+            case 0:
+                data = data[:at] + bytes([rng.randrange(256)]) + data[at + 1 :]
+            case 1:
+                data = data[:at] + rng.choice(TOKENS) + data[at:]
+            case 2:
+                data = data[:at] + rng.choice(TOKENS) + data[end:]
+            case 3:
+                data = data[:at] + data[end:]
+            case 4:
+                data = data[:end] + data[at:]
+            case _:
+                data = data[:at] if rng.random() < 0.3 else data[end:] + data[:end]
+    return data
+
+
+def outcome(path: Path, candidates: Candidates) -> Submission | None:
+    """Return the submission, or None for a clear error; anything else that is raised fails the test."""
+    try:
+        submission = read_submission(path, candidates)
+    except InvalidSubmission as error:
+        lines = str(error).split("\n")
+        assert lines[0].startswith(f"{path}: ")
+        assert len(lines) == len(error.problems) + 1
+        assert all(line.startswith("  E") and line.isprintable() for line in lines[1:])
+        return None
+    assert [len(values) for values in submission.values.values()] == [len(candidates)] * 2
+    codes, numbers = submission.values["discrete"], submission.values["valence"]
+    assert ((codes >= 0) & (codes < 6)).all()
+    assert (np.abs(numbers) <= 5).all()
+    assert len(submission.digest) == 64
+    return submission
+
+
+@pytest.mark.parametrize("suffix", SEEDS)
+def test_mutated_files(tmp_path: Path, suffix: str) -> None:
+    candidates = blind_candidates(tmp_path / "t", COLUMNS["sample_id"], max_bytes=200_000)
+    path = tmp_path / f"submission.{suffix}"
+    rng = random.Random(f"mutations of {suffix}")
+    n_valid = 0
+    for _ in range(ROUNDS):
+        path.write_bytes(mutated(rng.choice(SEEDS[suffix]), rng))
+        n_valid += outcome(path, candidates) is not None
+    assert n_valid < ROUNDS
+
+
+@settings(max_examples=500, deadline=None)
+@given(data=st.binary(max_size=300))
+def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    path = folder / "random.csv"
+    path.write_bytes(data)
+    assert outcome(path, blind_candidates(folder / "t", COLUMNS["sample_id"])) is None
+
+
+CELL = st.one_of(
+    st.sampled_from([*LABELS, *COLUMNS["sample_id"], "0.5", "-5", "nan", "1e999", '"', "=1", " ", ""]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    rows=st.lists(st.lists(CELL, min_size=1, max_size=4), max_size=15),
+    quote=st.booleans(),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_random_tables(tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], quote: bool, end: str) -> None:
+    """Lines that messages name are lines that the file has."""
+    mark = '"' if quote else ""
+    lines = [",".join(f"{mark}{cell}{mark}" for cell in row) for row in [list(COLUMNS), *rows]]
+    folder = tmp_path_factory.getbasetemp()
+    path = folder / "table.csv"
+    text = end.join(lines)
+    path.write_bytes(text.encode())
+    candidates = blind_candidates(folder / "t", COLUMNS["sample_id"])
+    try:
+        read_submission(path, candidates)
+    except InvalidSubmission as error:
+        n_lines = len(io.StringIO(text, newline="").readlines())
+        assert all(problem.line is None or 1 <= problem.line <= n_lines for problem in error.problems)
+
+
+@settings(max_examples=200, deadline=None)
+@given(order=st.permutations(range(N)), suffix=st.sampled_from(["csv", "jsonl"]))
+def test_the_order_of_rows_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], suffix: str
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    candidates = blind_candidates(folder / "t", COLUMNS["sample_id"])
+    header, rows = ([CSV.splitlines()[0]], CSV.splitlines()[1:]) if suffix == "csv" else ([], as_jsonl().splitlines())
+    path = folder / f"order.{suffix}"
+    path.write_bytes(b"\n".join([*header, *(rows[i] for i in order)]))
+    shuffled = read_submission(path, candidates)
+    assert shuffled.digest == read_submission(pa.table(COLUMNS), candidates).digest
+    assert shuffled.values["discrete"].tolist() == [i % 6 for i in range(N)]
+
+
+def test_no_path_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        outcome(tmp_path / "nothing", blind_candidates(tmp_path / "t", COLUMNS["sample_id"]))

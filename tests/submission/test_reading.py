@@ -1,0 +1,330 @@
+"""Every format gives the same values, and every format's own traps are refused by name."""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from blind_candidates import LABELS, csv_rows, csv_text, sample_ids
+
+from merbench.corpus.candidates import Candidates
+from merbench.errors import InvalidSubmission
+from merbench.submission import Submission, read_submission
+from merbench.submission.parquet import _unpacked_size
+
+Read = Callable[..., Submission]
+Refused = Callable[..., str]
+Make = Callable[..., Candidates]
+
+IDS = sample_ids(12)
+ANSWERS = [LABELS[i % 6] for i in range(12)]
+NUMBERS = [i / 10 for i in range(12)]
+COLUMNS: dict[str, Any] = {"sample_id": IDS, "discrete": ANSWERS, "valence": NUMBERS}
+GOOD = csv_text(csv_rows(12))
+
+
+def npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **{name: np.asarray(array) for name, array in arrays.items()})
+    return file.getvalue()
+
+
+def parquet(table: pa.Table | dict[str, Any], **options: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(table if isinstance(table, pa.Table) else pa.table(table), file, **options)
+    return file.getvalue()
+
+
+def jsonl(rows: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+ROWS = [dict(zip(COLUMNS, row, strict=True)) for row in zip(IDS, ANSWERS, NUMBERS, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (GOOD.replace("\n", "\r\n").encode(), "a.csv"),
+        (GOOD.replace("\n", "\r").encode(), "a.csv"),
+        (GOOD.rstrip("\n").encode(), "a.csv"),
+        (b"\xef\xbb\xbf" + GOOD.encode(), "a.csv"),
+        (b"\r\n\n" + GOOD.replace("\n", "\n\n").encode(), "a.csv"),
+        (("\n".join(",".join(f'"{c}"' for c in line.split(",")) for line in GOOD.splitlines())).encode(), "a.csv"),
+        (GOOD.replace(",", "\t").encode(), "a.tsv"),
+        (jsonl(ROWS), "a.jsonl"),
+        (jsonl(ROWS).replace(b"\n", b"\r\n\r\n"), "a.jsonl"),
+        (b"\xef\xbb\xbf" + jsonl([dict(reversed(row.items())) for row in ROWS]), "a.ndjson"),
+        (jsonl([{**row, "valence": str(row["valence"])} for row in ROWS]), "a.jsonl"),
+        (parquet(COLUMNS), "a.parquet"),
+        (parquet(COLUMNS, compression="zstd", data_page_version="2.0", row_group_size=5), "a.parquet"),
+        (parquet(COLUMNS, compression="none", use_dictionary=False), "a.pq"),
+        (parquet({**COLUMNS, "discrete": pa.array(ANSWERS).dictionary_encode()}), "a.parquet"),
+        (parquet({**COLUMNS, "sample_id": pa.array(IDS, pa.large_string())}), "a.parquet"),
+        (npz(**COLUMNS), "a.npz"),
+        (npz(**{**COLUMNS, "sample_id": np.array(IDS, "S"), "discrete": np.array(ANSWERS, ">U12")}), "a.npz"),
+        (npz(**{**COLUMNS, "valence": np.array(NUMBERS, ">f8")}), "a.npz"),
+    ],
+)
+def test_every_format_gives_one_submission(read: Read, data: bytes, name: str) -> None:
+    submission = read(data, name)
+    assert submission.digest == read(GOOD).digest
+    assert (submission.n_rows, submission.warnings) == (12, ())
+
+
+def frame(**changes: Any) -> pd.DataFrame:
+    return pd.DataFrame({**COLUMNS, **changes})
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pa.table(COLUMNS),
+        pa.concat_tables([pa.table(COLUMNS).slice(0, 5), pa.table(COLUMNS).slice(5)]),
+        frame(),
+        frame().set_index("sample_id"),
+        frame().sample(frac=1, random_state=0),
+        frame(discrete=pd.Categorical(ANSWERS)),
+        frame(valence=pd.array(NUMBERS, dtype="Float64")),
+        frame(valence=[str(number) if i % 2 else number for i, number in enumerate(NUMBERS)]),
+    ],
+)
+def test_tables_in_memory(read: Read, candidates: Candidates, table: pa.Table | pd.DataFrame) -> None:
+    assert read_submission(table, candidates).digest == read(GOOD).digest
+
+
+def test_a_data_frame_with_nothing_and_not_a_number_in_it(candidates: Candidates) -> None:
+    odd = frame(discrete=[None, *ANSWERS[1:]], valence=[0.0, np.nan, *NUMBERS[2:]])
+    with pytest.raises(InvalidSubmission) as caught:
+        read_submission(odd, candidates)
+    assert str(caught.value) == (
+        "data frame: 2 problems\n"
+        "  E205  discrete: row 1: empty; one of neutral, angry, happy, sad, worried, surprise is needed\n"
+        "  E204  valence: row 2: 'nan' is not a number in [-5, 5]"
+    )
+
+
+def test_whole_numbers_may_be_ids_and_values(make_candidates: Make) -> None:
+    candidates = make_candidates(["7", "8"], {"valence": {"type": "continuous", "range": [0, 9]}})
+    table = pa.table({"sample_id": pa.array([8, 7], pa.int64()), "valence": pa.array([1, 2], pa.int8())})
+    assert read_submission(table, candidates).values["valence"].tolist() == [2.0, 1.0]
+
+
+def test_probabilities_in_arrays(read: Read, make_candidates: Make) -> None:
+    candidates = make_candidates(3, {"mood": {"type": "categorical", "labels": ["a", "b"]}})
+    submission = read(npz(sample_id=sample_ids(3), p_b=[0.25, 1, 0], p_a=[0.75, 0, 1]), "a.npz", of=candidates)
+    assert submission.probabilities["mood"].tolist() == [[0.75, 0.25], [0, 1], [1, 0]]
+
+
+def test_no_rows_in_a_table(candidates: Candidates) -> None:
+    with pytest.raises(InvalidSubmission, match="E111  there are no rows"):
+        read_submission(pa.table(COLUMNS).slice(0, 0), candidates)
+
+
+def member(name: str, data: bytes, **attributes: Any) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        info = zipfile.ZipInfo(name)
+        info.compress_type = zipfile.ZIP_DEFLATED
+        for key, value in attributes.items():
+            setattr(info, key, value)
+        archive.writestr(info, data)
+    return file.getvalue()
+
+
+def header_only(shape: str, dtype: str) -> bytes:
+    """Return an array's header, which asks for what does not follow."""
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def encrypted() -> bytes:
+    """Return an archive whose only member has the flag of an encrypted one."""
+    data = bytearray(npz(sample_id=IDS))
+    for magic, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(magic) + offset] |= 1
+    return bytes(data)
+
+
+def many_members() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for i in range(1001):
+            archive.writestr(f"{i}.npy", b"")
+    return file.getvalue()
+
+
+def twice() -> bytes:
+    file = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "w") as archive:
+        warnings.simplefilter("ignore")
+        archive.writestr("sample_id.npy", b"")
+        archive.writestr("sample_id.npy", b"")
+    return file.getvalue()
+
+
+def old_header() -> bytes:
+    """Return an id array as an old NumPy under Python 2 wrote its shape."""
+    text = "{'descr': '<U2', 'fortran_order': False, 'shape': (1L,), }".ljust(117) + "\n"
+    data = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + "ab".encode("utf-32-le")
+    return member("sample_id.npy", data)
+
+
+UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (
+            npz(sample_id=IDS, discrete=np.array(ANSWERS, dtype=object)),
+            "E107  array 'discrete' holds Python objects (a pickle), which are never read",
+        ),
+        (
+            member("sample_id.npy", header_only("(20000,)", "<U10000")),
+            "E104  array 'sample_id' asks for 800,000,000 bytes; 160,000,000 of 160,000,000 are left",
+        ),
+        (
+            member("sample_id.npy", header_only("(10000000000,)", "<U0")),
+            "E104  array 'sample_id' asks for 640,000,000,000 bytes; 160,000,000 of 160,000,000 are left",
+        ),
+        (
+            member("sample_id.npy", header_only("(9,)", "<U3")),
+            "E109  a damaged NPZ archive: array 'sample_id' ends after 0 of 108 bytes",
+        ),
+        (
+            member("sample_id.npy", header_only("(-9,)", "<U3")),
+            "E109  a damaged NPZ archive: negative dimensions are not allowed",
+        ),
+        (member("sample_id.npy", header_only("(2, 2)", "<f8")), "E208  array 'sample_id' has the shape (2, 2); one item per row is needed"),
+        (member("sample_id.npy", header_only("()", "<f8")), "E208  array 'sample_id' has the shape (); one item per row is needed"),
+        (npz(sample_id=np.array([1j])), "E208  array 'sample_id' holds complex128; text or numbers are needed"),
+        (npz(sample_id=np.zeros(2, "f8,f8")), "E208  array 'sample_id' holds [('f0', '<f8'), ('f1', '<f8')]; text or numbers are needed"),
+        (npz(sample_id=IDS, discrete=ANSWERS[1:], valence=NUMBERS), "E206  the arrays differ in length: sample_id 12, discrete 11, valence 12"),
+        (member("sample_id.npy", b"no array"), "E109  a damaged NPZ archive: the magic string is not correct; expected b'\\x93NUMPY', got b'no arr'"),
+        (member("../sample_id.npy", b""), f"E105  {UNSAFE}: ../sample_id.npy"),
+        (member("/etc/passwd", b""), f"E105  {UNSAFE}: /etc/passwd"),
+        (member("C:\\x.npy", b""), f"E105  {UNSAFE}: C:\\x.npy"),
+        (member("link.npy", b"/etc/passwd", external_attr=0o120777 << 16), f"E105  {UNSAFE}: link.npy"),
+        (encrypted(), "E105  encrypted members: sample_id.npy"),
+        (many_members(), "E105  an archive of 1,001 members; an NPZ holds at most 1,000"),
+        (twice(), "E105  members that are there twice: sample_id.npy"),
+        (member("submission.csv", GOOD.encode()), "E108  a ZIP archive without arrays; pack a text table as .gz or .zst"),
+        (npz(**COLUMNS)[:-40], "E109  a damaged NPZ archive: File is not a zip file"),
+        (npz(discrete=ANSWERS), "E201  there is no id column 'sample_id'; columns: 'discrete'\n  E202  valence: the column is not there; columns: 'discrete'"),
+    ],
+)  # fmt: skip
+def test_archives_that_are_refused(refused: Refused, data: bytes, problem: str) -> None:
+    n = problem.count("\n") + 1
+    assert refused(data, "submission.npz") == f"submission.npz: {n} problem{'s' if n > 1 else ''}\n  {problem}"
+
+
+def test_what_stands_behind_an_array_is_never_unpacked(refused: Refused) -> None:
+    data = member("sample_id.npy", header_only("(2,)", "<U3") + b"\0" * 200_000_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "E305  row 1: the id is empty" in refused(data, "submission.npz")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_headers_of_an_old_numpy_bring_no_warning(refused: Refused) -> None:
+    assert "E302  row 1: id 'ab' is not a candidate" in refused(old_header(), "submission.npz")
+
+
+NESTED = pa.table({**COLUMNS, "discrete": [[answer] for answer in ANSWERS]})
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (parquet(NESTED), "E208  discrete: holds list<element: string>; text or numbers are needed"),
+        (
+            parquet({**COLUMNS, "discrete": pa.array([b"\xff"] * 12, pa.binary())}),
+            "E208  discrete: holds binary; text or numbers are needed",
+        ),
+        (
+            parquet(COLUMNS)[:-9],
+            "E109  a damaged Parquet file: Parquet magic bytes not found in footer. Either the file is corrupted or "
+            "this is not a parquet file.",
+        ),
+        (b"PAR1", "E109  a damaged Parquet file: Parquet file size is 4 bytes, smaller than the minimum file footer (8 bytes)"),
+    ],
+)  # fmt: skip
+def test_parquet_that_is_refused(refused: Refused, data: bytes, problem: str) -> None:
+    assert refused(data, "submission.parquet") == f"submission.parquet: 1 problem\n  {problem}"
+
+
+@pytest.mark.parametrize(
+    ("table", "asked"),
+    [
+        # 40,000 rows of 64 + 64 + 8 bytes; on disk a run of one value.
+        ({"sample_id": ["x"] * 40_000, "discrete": ["sad"] * 40_000, "valence": [0.0] * 40_000}, "5,440,000"),
+        # One text of a megabyte: a page that unpacks to it, though there are two rows.
+        ({"sample_id": ["x", "x" * 1_000_000], "discrete": ["sad"] * 2, "valence": [0.0] * 2}, "1,000,0"),
+        # A text of 10 kB in a thousand rows, once in the file.
+        ({"sample_id": ["x" * 10_000] * 1000, "discrete": ["sad"] * 1000, "valence": [0.0] * 1000}, "10,003,000"),
+    ],
+)
+def test_parquet_that_asks_for_too_much(refused: Refused, make_candidates: Make, table: Any, asked: str) -> None:
+    message = refused(parquet(table, compression="zstd"), "a.parquet", of=make_candidates(max_bytes=20_000))
+    assert f"E104  the columns ask for {asked}" in message
+    assert message.endswith("bytes; the track admits 160,000")
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip"])
+def test_page_headers_are_stepped_over_to_the_last_byte(version: str, codec: str) -> None:
+    table = {"sample_id": [f"x{i}" for i in range(5000)], "valence": np.arange(5000.0)}
+    data = parquet(table, compression=codec, data_page_version=version, data_page_size=4096, row_group_size=2000)
+    metadata = pq.read_metadata(pa.BufferReader(data))
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    told = sum(group.column(i).total_uncompressed_size for group in groups for i in range(2))
+    unpacked = _unpacked_size(data, metadata, ["sample_id", "valence"])
+    # The metadata count page headers too, some 20 to 100 bytes a page.
+    assert 0.9 * told < unpacked < told
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": NaN}', "E204  line 2, valence: 'NaN' is not a number in [-5, 5]"),
+        ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": 1e999}', "E204  line 2, valence: '1e999' is not a number in [-5, 5]"),
+        ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": -Infinity}', "E204  line 2, valence: '-Infinity' is not a number in [-5, 5]"),
+        ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": ' + "9" * 5000 + "}", "E204  line 2, valence: '" + "9" * 59 + "…' is not a number in [-5, 5]"),
+        ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": null}', "E205  line 2, valence: empty; a number in [-5, 5] is needed"),
+        ('{"sample_id": "sample_00000001", "discrete": "sad"}', "E205  line 2, valence: empty; a number in [-5, 5] is needed"),
+        ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": true}', "E204  line 2, valence: 'true' is not a number in [-5, 5]"),
+        ('{"sample_id": "sample_00000001", "discrete": ["sad"], "valence": 1}', "E203  line 2, discrete: '[\"sad\"]' is not one of neutral, angry, happy, sad, worried, surprise; did you mean 'sad'?"),
+        ('{"sample_id": "sample_00000001", "discrete": "\\ud800", "valence": 1}', "E203  line 2, discrete: '\\ud800' is not one of neutral, angry, happy, sad, worried, surprise"),
+        ("[1, 2]", "E206  line 2: not a JSON object\n  E301  1 of 12 candidates missing: sample_00000001"),
+        ("{", "E206  line 2: not a JSON object: Expecting property name enclosed in double quotes at column 2\n  E301  1 of 12 candidates missing: sample_00000001"),
+        ('{"sample_id": "a", "sample_id": "b"}', "E206  line 2: not a JSON object: a key is given twice\n  E301  1 of 12 candidates missing: sample_00000001"),
+        ("[" * 100_000, "E206  line 2: JSON that is nested too deeply\n  E301  1 of 12 candidates missing: sample_00000001"),
+    ],
+)  # fmt: skip
+def test_wrong_json_lines(refused: Refused, line: str, problem: str) -> None:
+    lines = jsonl(ROWS).decode().splitlines()
+    lines[1] = line
+    n = problem.count("\n") + 1
+    message = refused("\n".join(lines), "submission.jsonl")
+    assert message == f"submission.jsonl: {n} problem{'s' if n > 1 else ''}\n  {problem}"
+
+
+def test_a_csv_line_number_is_left_out_where_a_cell_is_too_long_to_count(read: Read, tmp_path: Path) -> None:
+    rows = [f"{row}," for row in csv_rows(12)]
+    rows[2] = f"{csv_rows(12)[2]},{'x' * 200_000}"
+    rows[1] = "sample_00000001,sat,0.1,"
+    rows[5] = "sample_00000005,sat,0.5,"
+    with pytest.raises(InvalidSubmission) as caught:
+        read(csv_text(rows, "sample_id,discrete,valence,transcript"))
+    assert [problem.line for problem in caught.value.problems] == [3, None]
