@@ -7,6 +7,7 @@ Conventions:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -68,6 +69,11 @@ class Candidates:
         return self.track.splits[self.split].hidden
 
     @cached_property
+    def ids_digest(self) -> str:
+        """SHA-256 over the candidates' ids."""
+        return sha256_bytes("\n".join(self.ids.to_pylist()).encode())
+
+    @cached_property
     def references(self) -> References:
         """The references that are held.
 
@@ -105,7 +111,7 @@ class Candidates:
             raise withheld
         scored = rows.take(pa.array(index))
         values = {name: self._codes_or_numbers(name, scored[name].combine_chunks()) for name in self.track.targets}
-        return References(index, values, values_digest(self.ids.take(pa.array(index)), values))
+        return References(index, values, values_digest(self.ids_digest, {"": index, **values}))
 
     def _codes_or_numbers(self, name: str, column: pa.Array) -> NDArray[Any]:
         target = self.track.targets[name]
@@ -129,14 +135,12 @@ class Candidates:
         return numbers
 
 
-def values_digest(ids: pa.Array, values: dict[str, NDArray[Any]]) -> str:
+def values_digest(ids_digest: str, values: Mapping[str, NDArray[Any]]) -> str:
     """Return the SHA-256 over ids and aligned values, the same on every machine and for every file format."""
-    offsets = np.cumsum(pc.binary_length(ids).to_numpy(zero_copy_only=False), dtype="<i8")
-    text = pc.binary_join(pa.ListArray.from_arrays([0, len(ids)], ids), "")[0].as_py() if len(ids) else ""
-    parts: list[bytes] = [offsets.tobytes(), text.encode()]
+    parts: list[bytes | memoryview] = [ids_digest.encode()]
     for name in sorted(values):
-        array = values[name]
-        parts += [name.encode(), np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()]
+        array = np.ascontiguousarray(values[name], dtype=values[name].dtype.newbyteorder("<"))
+        parts += [name.encode(), memoryview(array).cast("B")]
     return sha256_bytes(*parts)
 
 

@@ -57,7 +57,7 @@ class Submission:
     def digest(self) -> str:
         """SHA-256 over ids, values and probabilities: neither row order nor file format change it."""
         chances = {f"p_{name}": table for name, table in self.probabilities.items()}
-        return values_digest(self.candidates.ids, {**self.values, **chances})
+        return values_digest(self.candidates.ids_digest, {**self.values, **chances})
 
 
 def read_submission(source: str | Path | pa.Table | pd.DataFrame, candidates: Candidates) -> Submission:
