@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from merbench.corpus.folder import Corpus
-from merbench.corpus.home import open_corpus
 from numpy.typing import NDArray
 
+from merbench.corpus.folder import Corpus
+from merbench.corpus.home import open_corpus
 from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
 from merbench.files import sha256_bytes
 from merbench.track import CategoricalTarget, Track
@@ -137,10 +137,10 @@ class Candidates:
 
 def values_digest(ids_digest: str, values: Mapping[str, NDArray[Any]]) -> str:
     """Return the SHA-256 over ids and aligned values, the same on every machine and for every file format."""
-    parts: list[bytes | memoryview] = [ids_digest.encode()]
+    parts = [ids_digest.encode()]
     for name in sorted(values):
         array = np.ascontiguousarray(values[name], dtype=values[name].dtype.newbyteorder("<"))
-        parts += [name.encode(), memoryview(array).cast("B")]
+        parts += [name.encode(), array.tobytes()]
     return sha256_bytes(*parts)
 
 
