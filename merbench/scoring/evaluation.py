@@ -119,9 +119,10 @@ def jackknifed(pair: Pair, clusters: Codes | None) -> Draws:
 def plain_values(pair: Pair, confusions: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Return the value of every key on all rows; raise `UndefinedMetric` where one has none."""
     plain = {key: float(values[0]) for key, values in evaluate(pair, ones(pair), confusions).items()}
-    for key, value in plain.items():
-        if not np.isfinite(value):
-            raise UndefinedMetric(f"{key} has no value on these {plural(pair.n, 'reference')}")
+    for spec in pair.track.metrics:
+        if not np.isfinite(plain[spec.key]):
+            why = spec.metric.undefined if np.isnan(plain[spec.key]) else "it is beyond the range of numbers"
+            raise UndefinedMetric(f"{spec.key} has no value on these {plural(pair.n, 'reference')}: {why}")
     return plain
 
 
