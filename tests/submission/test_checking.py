@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -543,3 +544,10 @@ def test_rows_without_lines_are_named_by_number(candidates: Candidates) -> None:
         "  E204  valence: row 12: '9.5' is not a number in [-5, 5]",
     ]
     assert [problem.id for problem in caught.value.problems] == ["sample_00000000", "sample_00000011"]
+
+
+def test_every_code_is_documented() -> None:
+    root = Path(__file__).parents[2]
+    sources = "".join(path.read_text() for path in sorted((root / "merbench" / "submission").glob("*.py")))
+    rows = re.findall(r"^\| ([EW]\d{3}) \|", (root / "docs" / "submission-format.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(set(re.findall(r'"([EW]\d{3})"', sources)))

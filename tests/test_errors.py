@@ -1,0 +1,86 @@
+"""Problems told as text, as JSON and as GitHub annotations; names that are near."""
+
+from __future__ import annotations
+
+import json
+
+from merbench.errors import (
+    Problem,
+    did_you_mean,
+    examples,
+    github_annotations,
+    nearest,
+    printable,
+    problem_list,
+    problems_json,
+)
+
+PROBLEMS = [
+    Problem("E203", "'100%' is\nnot a label", line=5, column="discrete", id="a"),
+    Problem("E301", "2 of 9 candidates missing: b, c"),
+    Problem("E204", "… and 7 more", column="valence", count=7),
+]
+
+
+def test_the_heading_counts_what_is_not_shown() -> None:
+    assert problem_list("a.csv", PROBLEMS[1:]) == (
+        "a.csv: 8 problems\n  E301  2 of 9 candidates missing: b, c\n  E204  valence: … and 7 more"
+    )
+
+
+def test_only_warnings_are_called_warnings() -> None:
+    assert problem_list("a.csv", [Problem("W201", "x")]).startswith("a.csv: 1 warning\n")
+
+
+def test_github_reads_one_command_per_problem() -> None:
+    assert github_annotations("runs/a,b:c.csv", [*PROBLEMS[:2], Problem("W201", "unused")]) == (
+        "::error file=runs/a%2Cb%3Ac.csv,line=5,title=E203::discrete: '100%25' is%0Anot a label\n"
+        "::error file=runs/a%2Cb%3Ac.csv,title=E301::2 of 9 candidates missing: b, c\n"
+        "::warning file=runs/a%2Cb%3Ac.csv,title=W201::unused\n"
+    )
+    assert github_annotations("a.csv", []) == ""
+
+
+def test_json_holds_every_field() -> None:
+    content = json.loads(problems_json("a.csv", PROBLEMS[:1]))
+    assert content == {
+        "schema": "merbench.problems/1",
+        "where": "a.csv",
+        "valid": False,
+        "problems": [
+            {
+                "code": "E203",
+                "severity": "error",
+                "message": "'100%' is\nnot a label",
+                "line": 5,
+                "column": "discrete",
+                "id": "a",
+                "count": 1,
+            }
+        ],
+    }
+
+
+def test_json_of_warnings_is_valid() -> None:
+    content = json.loads(problems_json("a.csv", [Problem("W201", "x")]))
+    assert (content["valid"], content["problems"][0]["severity"]) == (True, "warning")
+    assert json.loads(problems_json("a.csv", []))["valid"] is True
+
+
+def test_five_examples_and_how_many_more() -> None:
+    found = examples(range(8), lambda i: Problem("E204", f"item {i}", column="valence"))
+    assert [problem.message for problem in found] == [*(f"item {i}" for i in range(5)), "… and 3 more"]
+    assert (found[-1].column, found[-1].count) == ("valence", 3)
+    assert examples([], lambda i: Problem("E204", i)) == []
+
+
+def test_the_nearest_name() -> None:
+    assert nearest("Happy ", ["angry", "happy"]) == "happy"
+    assert nearest("hapy", ["angry", "happy"]) == "happy"
+    assert nearest("xyz", ["angry", "happy"]) is None
+    assert did_you_mean("hap\u200bpy", ["ha\u200bppy"]) == "; did you mean 'ha\\u200bppy'?"
+
+
+def test_what_a_stranger_wrote_is_shown_on_one_line_and_cut() -> None:
+    assert printable("a\nb\x1b[31m\u202e") == "a\\nb\\x1b[31m\\u202e"
+    assert printable("x" * 100) == "x" * 59 + "…"
