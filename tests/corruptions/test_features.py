@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -88,3 +90,19 @@ def test_the_same_generator_gives_the_same_bytes() -> None:
     first, second = (feature_noise(signal(), rng("a"), parameters) for _ in range(2))
     other = feature_noise(signal(), rng("b"), parameters)
     assert first["audio"].tobytes() == second["audio"].tobytes() != other["audio"].tobytes()
+
+
+def test_the_damage_is_the_same_on_every_machine() -> None:
+    digest = hashlib.sha256()
+    for number in range(200):
+        sample_id = f"sample_{number:08d}"
+        clean = {
+            name: normals(generator(0, name, sample_id), 96) * NORMAL_UNIT + 1 for name in ("audio", "video", "text")
+        }
+        drawing = rng(sample_id)
+        drawn = CORRUPTIONS["feature_noise"].draw(
+            {"snr_db": {"uniform": [-5, 20]}, "factor": {"integers": [1, 8]}}, drawing
+        )
+        for vector in feature_noise(clean, drawing, drawn).values():
+            digest.update(np.rint(vector * 2**20).astype("<i8").tobytes())
+    assert digest.hexdigest() == "56a44a991caf0683d15b9f9f3a9bef67e70dbba6519109408319f90b45fa2183"
