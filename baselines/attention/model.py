@@ -1,0 +1,178 @@
+"""The reference model of MER 2023 (arXiv:2304.08981): encoded modalities, weighted by attention and summed.
+
+Every modality runs through an encoder, two hidden layers wide. A second such network looks at all encodings side by
+side and gives one weight per modality; the weighted sum of the encodings feeds one linear head per target. The
+released code leaves the softmax over the weights out that the paper's equation 5 shows; so does this by default.
+
+Conventions:
+    As in `merbench.training.batched`: all tensors have a leading fold dimension F.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from merbench.track import CategoricalTarget, Track
+from merbench.training import CrossFit, Curve, FeatureSet, Predictions, Setup, TrainingSet, random_folds, ranking_value
+from merbench.training.batched import (
+    FoldHidden,
+    FoldLinear,
+    Schedule,
+    chosen_device,
+    generator,
+    predict_folds,
+    train_folds,
+)
+
+SLOTS = 3
+"""A single feature fills as many slots, as in the challenge's unimodal runs."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Architecture and training.
+
+    Attributes:
+        hidden: widths of the hidden layers of every encoder; the last is the paper's h.
+        dropout: share of hidden units dropped in training.
+        softmax: whether the weights of the modalities are normalised (the paper) or not (the released code).
+        learning_rate: of Adam.
+        weight_decay: of Adam, added to the gradient.
+        batch_size: samples per step and fold.
+        epochs: how often every sample is seen.
+    """
+
+    hidden: tuple[int, ...]
+    dropout: float
+    softmax: bool
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+
+
+class Network(nn.Module):
+    """Inputs `(F, B, d)`, one per slot, to one output per target: `(F, B, K)` scores or `(F, B)` numbers.
+
+    Args:
+        widths: width of every input.
+        heads: number of labels per target; None for a number.
+        options: the architecture.
+        rngs: one generator per fold, for initial values.
+        noise: generator of dropout.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        heads: Mapping[str, int | None],
+        options: Options,
+        rngs: Sequence[torch.Generator],
+        noise: torch.Generator,
+    ) -> None:
+        super().__init__()
+        last = options.hidden[-1]
+
+        def encoder(width: int) -> nn.Sequential:
+            sizes = (width, *options.hidden)
+            layers = [
+                FoldHidden(n_in, n_out, rngs, dropout=options.dropout, noise=noise)
+                for n_in, n_out in zip(sizes, options.hidden, strict=False)
+            ]
+            return nn.Sequential(*layers)
+
+        self.encoders = nn.ModuleList(encoder(width) for width in widths)
+        self.attention = nn.Sequential(encoder(last * len(widths)), FoldLinear(last, len(widths), rngs))
+        self.heads = nn.ModuleList(FoldLinear(last, n_labels or 1, rngs) for n_labels in heads.values())
+        self.kinds = dict(heads)
+        self.softmax = options.softmax
+
+    def forward(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        encoded = torch.cat([encoder(x) for encoder, x in zip(self.encoders, inputs, strict=True)], -1)
+        weights = self.attention(encoded)
+        if self.softmax:
+            weights = weights.softmax(-1)
+        fused = (encoded.unflatten(-1, (weights.shape[-1], -1)) * weights.unsqueeze(-1)).sum(-2)
+        outputs = zip(self.kinds.items(), [head(fused) for head in self.heads], strict=True)
+        return {name: output if n_labels else output.squeeze(-1) for (name, n_labels), output in outputs}
+
+
+class Attention:
+    """Five networks, one a fold, each kept at the epoch with the best ranking value on the fold it did not see."""
+
+    def __init__(self, options: Options, setup: Setup) -> None:
+        self.options = options
+        self.setup = setup
+        self.device = chosen_device(setup.device)
+
+    def fit(self, train: TrainingSet) -> None:
+        self.fit_folds(train)
+
+    def fit_folds(self, train: TrainingSet) -> CrossFit:
+        seed, track = self.setup.seed, train.track
+        heads = {name: len(t.labels) if isinstance(t, CategoricalTarget) else None for name, t in track.targets.items()}
+        features = self.slots(train.features)
+        self.network = Network(
+            [x.shape[1] for x in features],
+            heads,
+            self.options,
+            [generator("cpu", seed, "initial", fold) for fold in range(self.setup.n_folds)],
+            generator(self.device, seed, "dropout"),
+        ).to(self.device)
+        found = train_folds(
+            self.network,
+            features,
+            {name: self.target(values) for name, values in train.targets.items()},
+            random_folds(len(train), self.setup.n_folds, seed),
+            Schedule(
+                self.options.epochs, self.options.batch_size, self.options.learning_rate, self.options.weight_decay
+            ),
+            seed=seed,
+            value=lambda rows, outputs: value(track, train, rows, outputs),
+            progress=self.setup.progress,
+        )
+        curve = Curve(found.loss, found.value, found.best_epoch)
+        return CrossFit(probabilities(found.outputs), curve, str(self.device))
+
+    def predict(self, test: FeatureSet) -> Predictions:
+        return probabilities(predict_folds(self.network, self.slots(test.features), self.setup.n_folds))
+
+    def slots(self, features: Mapping[str, NDArray[np.float32]]) -> list[Tensor]:
+        """Return one tensor per slot of the network, on the device."""
+        tensors = [torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in features.values()]
+        return tensors * SLOTS if len(tensors) == 1 else tensors
+
+    def target(self, values: NDArray[np.generic]) -> Tensor:
+        """Return codes as int64, numbers as float32, on the device."""
+        kind = torch.int64 if values.dtype.kind == "i" else torch.float32
+        return torch.from_numpy(values).to(self.device, kind)
+
+
+def value(
+    track: Track, train: TrainingSet, rows: NDArray[np.int64], outputs: Mapping[str, NDArray[np.float32]]
+) -> tuple[float, ...]:
+    """Return the track's ranking value of raw outputs for some rows of the training set."""
+    reference = {name: values[rows] for name, values in train.targets.items()}
+    return ranking_value(track, reference, probabilities(outputs).answers(track))
+
+
+def probabilities(outputs: Mapping[str, NDArray[np.float32]]) -> Predictions:
+    """Return predictions from raw outputs: scores of labels through a softmax, numbers as they are."""
+    found = {}
+    for name, output in outputs.items():
+        exact = output.astype(np.float64)
+        if exact.ndim == 2:
+            exact = np.exp(exact - exact.max(1, keepdims=True))
+            exact /= exact.sum(1, keepdims=True)
+        found[name] = exact
+    return Predictions(found)
+
+
+def build(options: Options, setup: Setup) -> Attention:
+    return Attention(options, setup)

@@ -1,0 +1,166 @@
+"""`merbench baselines`, `merbench run-baseline` and `merbench ensemble`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from merbench.report import ScoreReport
+    from merbench.training import BaselineRun
+
+TrackArgument = Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")]
+IntervalsOption = Annotated[bool, typer.Option("--intervals/--no-intervals", help="Resample for intervals.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("baselines")(baselines)
+    app.command("run-baseline")(run_baseline)
+    app.command("ensemble")(ensemble)
+
+
+def baselines() -> None:
+    """List the baselines that are found by name."""
+    from merbench.report import ReportTable
+    from merbench.training import list_baselines
+
+    rows = [
+        (name, declared.extra or "", " ".join(map(str, declared.seeds)), declared.paper, declared.title)
+        for name, declared in list_baselines()
+    ]
+    print(ReportTable("", ("baseline", "extra", "seeds", "paper", "title"), rows).to_text(align="left"))
+
+
+def run_baseline(
+    track: TrackArgument,
+    baseline: Annotated[str, typer.Option(help="Name or folder of a baseline.")] = "attention",
+    device: Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")] = "auto",
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="Seed; repeatable. The baseline declares the default.")
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(help="Feature to learn from; repeatable. The baseline declares the default, else all."),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Option in the baseline's baseline.toml; repeatable."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to write; runs/TRACK/BASELINE.")
+    ] = None,
+    intervals: IntervalsOption = True,
+) -> None:
+    """Train a baseline, write its submission for the test split, and score it."""
+    from merbench.training import run_baseline as run
+
+    with _progress() as progress:
+        found = run(
+            track,
+            baseline,
+            device=device,
+            seeds=seed,
+            features=feature,
+            options=dict(map(_option, option or [])),
+            output=output,
+            intervals=intervals,
+            progress=progress,
+        )
+    print(_summary(found))
+    _print_report(found.report, found.withheld)
+
+
+def ensemble(
+    track: TrackArgument,
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Folders of runs, or files with probabilities.")],
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Weight of a run, one for each in their order; repeatable.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of the track.")] = "test",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to write; runs/TRACK/ensemble.")
+    ] = None,
+    intervals: IntervalsOption = True,
+) -> None:
+    """Average the probabilities and values of several runs into a submission, and score it."""
+    from merbench.training import ensemble as average
+
+    found = average(track, runs, weights=weight, split=split, output=output, intervals=intervals)
+    print(f"{found.folder}: the mean of {found.n_runs} runs\n")
+    _print_report(found.report, found.withheld)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """Return name and value of NAME=VALUE; the value is read as TOML, and as text where it is none."""
+    import tomllib
+
+    from merbench.errors import UsageError
+
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise UsageError(f"--set {text}: write NAME=VALUE, such as learning_rate=0.0001")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value.strip()
+
+
+def _summary(run: BaselineRun) -> str:
+    """Return what was trained, and the table of cross-validated and test values, mean ± deviation over seeds."""
+    from merbench.report import ReportTable
+    from merbench.training.card import mean_and_deviation
+
+    track = run.track
+    names = {spec.key: track.metric_label(spec) for spec in track.metrics}
+    cross_validated = mean_and_deviation([seed.cross_validated for seed in run.seeds])
+    tested = [seed.test for seed in run.seeds if seed.test is not None]
+    test = mean_and_deviation(tested) if tested else {}
+    rows = [
+        (
+            names.get(key, key),
+            _with_deviation(found, track.ranking.decimals),
+            _with_deviation(test[key], track.ranking.decimals) if key in test else "withheld",
+        )
+        for key, found in cross_validated.items()
+    ]
+    over = f", {len(run.seeds)} seeds: mean ± deviation" if len(run.seeds) > 1 else ""
+    table = ReportTable("", ("", "cross-validated", "test"), sorted(rows, key=lambda row: row[0] != "overall"))
+    learned = f" on {', '.join(run.features)}" if run.features else ""
+    sample = " · synthetic sample" if run.synthetic else ""
+    return f"{run.baseline}{learned}, {track.key}{over}{sample}\n{table.to_text()}\nwrote {run.folder}\n"
+
+
+def _with_deviation(found: dict[str, float | None], decimals: int) -> str:
+    mean, deviation = found["mean"], found["deviation"]
+    return f"{mean:.{decimals}f}" + ("" if deviation is None else f" ± {deviation:.{decimals}f}")
+
+
+def _print_report(report: ScoreReport | None, withheld: str) -> None:
+    print(report.to_text() if report is not None else withheld, end="" if report is not None else "\n")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar with the time left on a terminal, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda text, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(text: str, done: int, total: int) -> None:
+            if text not in tasks:
+                tasks[text] = bar.add_task(text, total=total)
+            bar.update(tasks[text], completed=done, total=total)
+
+        yield show

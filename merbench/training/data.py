@@ -1,0 +1,170 @@
+"""The candidates of a split and names of features go in, arrays in memory come out; a model's outputs become answers.
+
+Conventions:
+    Samples are in the order of sorted ids; every array has one row per sample. Features are `(n, d)` float32; frames
+    have been averaged. Targets are int32 codes of the declared labels, or float64 numbers. Outputs are float64:
+    `(n, K)` probabilities of the labels of a categorical target, `(n,)` values of a continuous one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from merbench.corpus import Feature
+from merbench.corpus.candidates import Candidates
+from merbench.errors import UsageError, listed
+from merbench.track import CategoricalTarget, Track
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """What a baseline sees of some samples.
+
+    Attributes:
+        ids: sorted sample ids.
+        features: one `(n, d)` array per feature, in the order asked for.
+    """
+
+    ids: pa.StringArray = field(repr=False)
+    features: Mapping[str, NDArray[np.float32]] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, rows: Rows) -> FeatureSet:
+        """Return some of the samples."""
+        return FeatureSet(self.ids.take(pa.array(rows)), {name: x[rows] for name, x in self.features.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Samples with their references.
+
+    Attributes:
+        track: what is predicted, and how it is ranked.
+        samples: the features of the samples.
+        targets: one array per target of the track.
+    """
+
+    track: Track
+    samples: FeatureSet
+    targets: Mapping[str, NDArray[Any]] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def features(self) -> Mapping[str, NDArray[np.float32]]:
+        """The features of the samples."""
+        return self.samples.features
+
+    def select(self, rows: Rows) -> TrainingSet:
+        """Return some of the samples."""
+        targets = {name: values[rows] for name, values in self.targets.items()}
+        return TrainingSet(self.track, self.samples.select(rows), targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a baseline says of every sample.
+
+    Attributes:
+        outputs: per target, `(n, K)` probabilities or `(n,)` values.
+    """
+
+    outputs: Mapping[str, NDArray[np.float64]] = field(repr=False)
+
+    def answers(self, track: Track) -> dict[str, NDArray[Any]]:
+        """Return the most probable label's code (ties: the first label), or the value within the declared range."""
+        found: dict[str, NDArray[Any]] = {}
+        for name, target in track.targets.items():
+            output = self.outputs[name]
+            if isinstance(target, CategoricalTarget):
+                found[name] = output.argmax(1).astype(np.int32)
+            else:
+                low, high = target.range or (-np.inf, np.inf)
+                found[name] = output.clip(low, high)
+        return found
+
+    @classmethod
+    def gathered(cls, parts: Sequence[tuple[Rows, Predictions]]) -> Predictions:
+        """Return predictions for all rows from those for parts of them."""
+        rows = np.concatenate([part for part, _ in parts])
+        order = np.argsort(rows)
+        names = parts[0][1].outputs
+        return cls({name: np.concatenate([said.outputs[name] for _, said in parts])[order] for name in names})
+
+
+def feature_set(candidates: Candidates, names: Sequence[str]) -> FeatureSet:
+    """Return the features of all candidates of a split.
+
+    Raises:
+        UnknownName: the corpus has no feature of a name.
+        UsageError: a feature says nothing of some candidates; they are listed.
+    """
+    return _features(candidates, candidates.ids, names)
+
+
+def training_set(candidates: Candidates, names: Sequence[str]) -> TrainingSet:
+    """Return the features of those samples of a split whose references are held, with their references.
+
+    Raises:
+        UnknownName: the corpus has no feature of a name.
+        UsageError: a feature says nothing of some samples; they are listed.
+        WithheldReference: no reference of the split is held.
+    """
+    references = candidates.references
+    ids = candidates.ids.take(pa.array(references.index))
+    return TrainingSet(candidates.track, _features(candidates, ids, names), references.values)
+
+
+def _features(candidates: Candidates, ids: pa.StringArray, names: Sequence[str]) -> FeatureSet:
+    return FeatureSet(ids, {name: _vectors(candidates, name, ids) for name in names})
+
+
+def _vectors(candidates: Candidates, name: str, ids: pa.StringArray) -> NDArray[np.float32]:
+    feature = candidates.corpus.feature(name)
+    found = pc.index_in(ids, value_set=feature.ids)
+    if found.null_count:
+        missing = ids.filter(found.is_null()).to_pylist()
+        raise UsageError(
+            f"corpus '{candidates.corpus.name}': feature '{name}' says nothing of {len(missing):,} of {len(ids):,} "
+            f"samples of split '{candidates.split}': {listed(missing)}"
+        )
+    vectors: NDArray[np.float32] = _pooled(feature)[found.to_numpy()]
+    return vectors
+
+
+def _pooled(feature: Feature) -> NDArray[np.float32]:
+    """Return one vector per sample: its own, or the mean of its frames (zeros where it has none)."""
+    if feature.offsets is None:
+        return feature.values
+    counts = np.diff(feature.offsets)
+    sums = np.zeros((len(feature), feature.width))
+    np.add.at(sums, np.repeat(np.arange(len(feature)), counts), feature.values)
+    return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+
+
+def random_folds(n: int, n_folds: int, seed: int) -> Rows:
+    """Return a fold 0 … n_folds - 1 for each of n samples, drawn from raw bits: sizes differ by one at most.
+
+    Raises:
+        UsageError: there are fewer than two folds, or more folds than samples.
+    """
+    if not 2 <= n_folds <= n:
+        raise UsageError(f"{n_folds} folds of {n:,} training samples; needed are at least 2 folds and a sample in each")
+    key = hashlib.sha256(f"folds|{seed}".encode()).digest()
+    bits = np.random.PCG64(int.from_bytes(key[:16], "little")).random_raw(n)
+    folds = np.empty(n, dtype=np.int64)
+    folds[np.argsort(bits, kind="stable")] = np.arange(n) % n_folds
+    return folds

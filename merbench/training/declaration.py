@@ -1,0 +1,184 @@
+"""The name or folder of a baseline goes in, its declaration and its code come out, with options that were checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from merbench.errors import DeclarationError, MissingExtra, Problem, UsageError, did_you_mean
+from merbench.files import find_folder, list_folders
+from merbench.track import Declaration, declaration_problems
+from merbench.training.protocol import Baseline, Build, Setup
+
+Options = Mapping[str, Any]
+
+
+class TrackSettings(Declaration):
+    """What a baseline does differently on one track.
+
+    Attributes:
+        features: the features it learns from; None takes all of the corpus.
+        options: options that differ from the defaults.
+    """
+
+    features: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)
+    options: dict[str, Any] = Field(default={})
+
+
+class BaselineDeclaration(Declaration):
+    """What `baseline.toml` tells.
+
+    Attributes:
+        title: one line that names the system.
+        paper: where it is described.
+        extra: the extra of merbench that brings what it imports.
+        uses_features: whether it reads any feature.
+        folds: number of folds of cross-validation.
+        seeds: seeds that it is run with by default; several give a mean and a deviation.
+        defaults: its options.
+        select: options to choose by cross-validation, one after the other, each among these values.
+        tracks: settings by track id.
+    """
+
+    title: str = Field(min_length=1)
+    paper: str = ""
+    extra: str | None = None
+    uses_features: bool = True
+    folds: int = Field(default=5, ge=2)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
+    defaults: dict[str, Any] = Field(default={})
+    select: dict[str, tuple[Any, ...]] = Field(default={}, strict=False)
+    tracks: dict[str, TrackSettings] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("select"), dict):
+            return {**value, "select": {key: _tupled(item) for key, item in value["select"].items()}}
+        return value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class LoadedBaseline:
+    """A baseline that was found.
+
+    Attributes:
+        name: name of its folder.
+        folder: where it stands.
+        declaration: what its `baseline.toml` tells.
+        module: its `model.py`.
+    """
+
+    name: str
+    folder: Path
+    declaration: BaselineDeclaration
+    module: ModuleType
+
+    def options(self, track_id: str, given: Options) -> dict[str, Any]:
+        """Return the options for a track: the defaults, the track's, then those given.
+
+        Raises:
+            DeclarationError: an option is unknown or has a value of another type.
+        """
+        settings = self.declaration.tracks.get(track_id, TrackSettings())
+        merged = {**self.declaration.defaults, **settings.options, **given}
+        self._checked(merged)
+        return merged
+
+    def choices(self, track_id: str, given: Options) -> dict[str, tuple[Any, ...]]:
+        """Return the options to choose by cross-validation: those declared that neither track nor caller fixes."""
+        settings = self.declaration.tracks.get(track_id, TrackSettings())
+        fixed = {*settings.options, *given}
+        return {name: values for name, values in self.declaration.select.items() if name not in fixed}
+
+    def build(self, options: Options, setup: Setup) -> Baseline:
+        """Return the baseline built from all of its options."""
+        build: Build = self.module.build
+        return build(self._checked(options), setup)
+
+    def _checked(self, options: Options) -> Any:
+        kind = self.module.Options
+        names = [item.name for item in dataclasses.fields(kind)]
+        allowed = ", ".join(names) or "none"
+        problems = [
+            Problem("E207", f"is not an option; allowed: {allowed}{did_you_mean(key, names)}", column=key)
+            for key in options
+            if key not in names
+        ]
+        known = {key: value for key, value in options.items() if key in names}
+        try:
+            checked = TypeAdapter(kind).validate_python(known)
+        except ValidationError as error:
+            problems += declaration_problems(error, lambda location: names)
+        if problems:
+            raise DeclarationError(f"baseline '{self.name}'", problems)
+        return checked
+
+
+def list_baselines() -> list[tuple[str, BaselineDeclaration]]:
+    """Return name and declaration of every baseline that is found by name, sorted; no code is loaded."""
+    return [(folder.name, read_baseline(folder)) for folder in list_folders("baseline")]
+
+
+def read_baseline(folder: Path) -> BaselineDeclaration:
+    """Return the declaration in a baseline's folder; raise `DeclarationError` with all of its problems."""
+    path = folder / "baseline.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return BaselineDeclaration.model_validate(raw)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {error}")]) from error
+    except ValidationError as error:
+        raise DeclarationError(str(path), declaration_problems(error, _allowed_keys)) from error
+
+
+def _allowed_keys(location: Sequence[int | str]) -> Sequence[str]:
+    table = TrackSettings if location[:1] == ("tracks",) else BaselineDeclaration
+    return list(table.model_fields)
+
+
+def load_baseline(name_or_path: str | Path) -> LoadedBaseline:
+    """Return the baseline of a name or a folder, with its code loaded from `model.py`.
+
+    Raises:
+        UnknownName: there is no such baseline.
+        DeclarationError: its `baseline.toml` has problems; all of them are listed.
+        MissingExtra: it imports a package that is not installed.
+        UsageError: its `model.py` does not define `Options` and `build`.
+    """
+    folder = find_folder("baseline", name_or_path)
+    name = folder.resolve().name
+    declaration = read_baseline(folder)
+    try:
+        module = _module(name, folder / "model.py")
+    except ModuleNotFoundError as error:
+        if declaration.extra is None or (error.name or "").split(".")[0] == "merbench":
+            raise
+        raise MissingExtra(f"baseline '{name}' ({error.name})", declaration.extra) from error
+    if not (dataclasses.is_dataclass(getattr(module, "Options", None)) and callable(getattr(module, "build", None))):
+        raise UsageError(f"{folder / 'model.py'}: a baseline defines a dataclass Options and a function build")
+    return LoadedBaseline(name, folder, declaration, module)
+
+
+def _module(name: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"{path}: is not there; a baseline is a baseline.toml and a model.py")
+    spec = importlib.util.spec_from_file_location(f"merbench_baseline_{name.replace('-', '_')}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their own module up
+    spec.loader.exec_module(module)
+    return module

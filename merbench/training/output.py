@@ -1,0 +1,68 @@
+"""Predictions go in, the files of a run come out; and files of runs become predictions again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from merbench.corpus.candidates import Candidates
+from merbench.errors import UsageError
+from merbench.files import atomic_path, sha256_file
+from merbench.submission.values import probability_columns
+from merbench.track import CategoricalTarget
+from merbench.training.data import Predictions
+
+SUBMISSION, PROBABILITIES, CARD = "submission.csv", "probabilities.parquet", "run.json"
+
+DECIMALS = 6
+"""Values of continuous targets are written with this many decimals."""
+
+
+def submission_table(candidates: Candidates, predictions: Predictions) -> pa.Table:
+    """Return the submission: ids, sorted, and one column per target."""
+    columns: dict[str, Any] = {candidates.track.submission.id: candidates.ids}
+    for name, values in predictions.answers(candidates.track).items():
+        target = candidates.track.targets[name]
+        if isinstance(target, CategoricalTarget):
+            columns[name] = pa.array(target.labels).take(pa.array(values))
+        else:
+            columns[name] = pa.array(values.round(DECIMALS) + 0.0)  # no negative zero
+    return pa.table(columns)
+
+
+def probability_table(candidates: Candidates, predictions: Predictions) -> pa.Table:
+    """Return the submission with one column `p_<label>` more for every label whose name no other target shares."""
+    table = submission_table(candidates, predictions)
+    for name, columns in probability_columns(candidates.track).items():
+        for code, column in enumerate(columns):
+            table = table.append_column(column, pa.array(predictions.outputs[name][:, code]))
+    return table
+
+
+def write_predictions(folder: Path, candidates: Candidates, predictions: Predictions) -> str:
+    """Write `submission.csv` and `probabilities.parquet` and return the SHA-256 of the former."""
+    with atomic_path(folder / SUBMISSION) as path:
+        options = pa_csv.WriteOptions(quoting_style="needed", quoting_header="needed")
+        pa_csv.write_csv(submission_table(candidates, predictions), path, options)
+    with atomic_path(folder / PROBABILITIES) as path:
+        pq.write_table(probability_table(candidates, predictions), path)
+    return sha256_file(folder / SUBMISSION)
+
+
+def require_free(folder: Path) -> None:
+    """Raise `UsageError` when `folder` holds something that is not a run: only a run is replaced by one."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CARD).is_file():
+        raise UsageError(f"{folder}: is not empty and holds no {CARD}; only a run is replaced by a run")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file")
+
+
+def canonical_json(content: Mapping[str, Any]) -> str:
+    """Return JSON with sorted keys, shortest round-trip floats, and a newline at the end."""
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"

@@ -1,0 +1,221 @@
+"""A track and a baseline go in, a folder comes out: submission, probabilities, run card, training curve; and its score.
+
+==================== =====================================================================================
+submission.csv       the answers of the first seed
+probabilities.parquet the same with one probability per label: what `merbench ensemble` reads
+run.json             the run card: configuration, seeds, versions, digests, scores, wall time
+curve.svg, curve.png how the folds of the first seed trained, where the baseline tells
+seed-<seed>/         the two files of every seed, where there are several
+==================== =====================================================================================
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from merbench.charts import training_curve
+from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.errors import UsageError, WithheldReference
+from merbench.files import atomic_folder, write_text
+from merbench.report import ScoreReport
+from merbench.scoring import score
+from merbench.track import Track, load_track
+from merbench.training.card import run_card
+from merbench.training.data import FeatureSet, Predictions, TrainingSet, feature_set, training_set
+from merbench.training.declaration import LoadedBaseline, Options, load_baseline
+from merbench.training.output import CARD, SUBMISSION, canonical_json, require_free, submission_table, write_predictions
+from merbench.training.protocol import CrossFit, Setup
+from merbench.training.selection import fit, scores, select_options
+
+TRAIN, TEST = "train", "test"
+
+Report = Callable[[str, int, int], None]
+"""Called with a text and (done, total) steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeedRun:
+    """One training of a baseline.
+
+    Attributes:
+        seed: its seed.
+        cross_validated: values by metric key on the training samples, each predicted by a model that did not see it.
+        test: values by metric key on the test split; None where its references are withheld.
+        predictions: what it says of the test split.
+        found: what cross-validation tells.
+    """
+
+    seed: int
+    cross_validated: Mapping[str, float]
+    test: Mapping[str, float] | None
+    predictions: Predictions = field(repr=False)
+    found: CrossFit = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineRun:
+    """A baseline that was trained on a track.
+
+    Attributes:
+        folder: what was written.
+        track: the track.
+        baseline: name of the baseline.
+        features: the features it learned from.
+        options: the options it was trained with, chosen ones among them.
+        seeds: one training per seed, in the order asked for.
+        report: the score of the submission (the first seed's); None where the references are withheld.
+        withheld: why there is no score.
+        synthetic: whether the corpus is the synthetic sample.
+    """
+
+    folder: Path
+    track: Track
+    baseline: str
+    features: tuple[str, ...]
+    options: Options
+    seeds: tuple[SeedRun, ...]
+    report: ScoreReport | None
+    withheld: str = ""
+    synthetic: bool = False
+
+
+def run_baseline(
+    track: str | Path | Track,
+    baseline: str | Path = "attention",
+    *,
+    device: str = "auto",
+    seeds: Sequence[int] | None = None,
+    features: Sequence[str] | None = None,
+    options: Options | None = None,
+    output: str | Path | None = None,
+    intervals: bool = True,
+    progress: Report = lambda text, done, total: None,
+) -> BaselineRun:
+    """Train a baseline on a track's training split, write its submission for the test split, and score it.
+
+    Everything that is chosen (options, epochs) is chosen by cross-validation on the training split.
+
+    Args:
+        track: a name, a folder, or a loaded track.
+        baseline: a name, or a folder.
+        device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
+        seeds: seeds to train with; None takes what the baseline declares.
+        features: features to learn from; None takes what the baseline declares for the track, else all there are.
+        options: options that differ from those declared; they are not chosen by cross-validation.
+        output: folder to write; None is `runs/<track>/<baseline>`. A run that is there already is replaced.
+        intervals: whether to resample when the submission is scored.
+        progress: called with a text and (done, total) steps.
+
+    Raises:
+        UnknownName: no such track, baseline, corpus or feature.
+        DeclarationError: an option is unknown or of another type.
+        MissingExtra: the baseline needs a package that is not installed.
+        WithheldReference: the references of the training split are withheld.
+        UsageError: the output folder holds something that is not a run.
+    """
+    started = time.perf_counter()
+    declared = track if isinstance(track, Track) else load_track(track)
+    loaded = load_baseline(baseline)
+    chosen = loaded.options(declared.id, options or {})
+    folder = Path(output) if output is not None else Path("runs") / declared.id / loaded.name
+    require_free(folder)
+
+    test, train = open_candidates(declared, TEST), _training_candidates(declared)
+    names = _feature_names(loaded, test, features)
+    train_set, test_features = training_set(train, names), feature_set(test, names)
+
+    def setup(seed: int, text: str) -> Setup:
+        return Setup(seed, loaded.declaration.folds, device, lambda done, total: progress(text, done, total))
+
+    all_seeds = _distinct(loaded.declaration.seeds if seeds is None else seeds)
+    choices = loaded.choices(declared.id, options or {})
+    chosen, trials = select_options(loaded, chosen, choices, train_set, setup(all_seeds[0], "selection"))
+    runs = [
+        _seed_run(loaded, chosen, train_set, test, test_features, setup(seed, f"seed {seed}")) for seed in all_seeds
+    ]
+
+    with atomic_folder(folder, replace=True) as beside:
+        submissions = _write_runs(beside, test, runs)
+        card = run_card(loaded, test, train_set, chosen, trials, runs, submissions)
+        card["wall_time_s"] = round(time.perf_counter() - started, 3)
+        write_text(beside / CARD, canonical_json(card))
+    report, withheld = _score(test, folder, intervals)
+    return BaselineRun(
+        folder=folder,
+        track=declared,
+        baseline=loaded.name,
+        features=tuple(names),
+        options=chosen,
+        seeds=tuple(runs),
+        report=report,
+        withheld=withheld,
+        synthetic=test.corpus.synthetic,
+    )
+
+
+def _training_candidates(track: Track) -> Candidates:
+    if TRAIN not in track.splits:
+        raise UsageError(f"{track.id} declares no split '{TRAIN}', which a baseline learns from")
+    return open_candidates(track, TRAIN)
+
+
+def _feature_names(loaded: LoadedBaseline, test: Candidates, asked: Sequence[str] | None) -> list[str]:
+    """Return the features to learn from: those asked for, else those declared for the track, else all there are."""
+    if not loaded.declaration.uses_features:
+        return []
+    settings = loaded.declaration.tracks.get(test.track.id)
+    declared = settings.features if settings else None
+    names = list(dict.fromkeys(asked or declared or test.corpus.features))
+    if not names:
+        raise UsageError(
+            f"corpus '{test.corpus.name}' has no features, and baseline '{loaded.name}' learns from them; "
+            f"`merbench features text {test.corpus.name} --name tfidf-svd` makes some of the transcripts"
+        )
+    return names
+
+
+def _distinct(seeds: Sequence[int]) -> list[int]:
+    distinct = list(dict.fromkeys(seeds))
+    if not distinct or min(distinct) < 0:
+        raise UsageError(f"a seed is a number from 0 on, at least one is needed; not {list(seeds)}")
+    return distinct
+
+
+def _seed_run(
+    loaded: LoadedBaseline, options: Options, train: TrainingSet, test: Candidates, features: FeatureSet, setup: Setup
+) -> SeedRun:
+    baseline, found = fit(lambda: loaded.build(options, setup), train, setup)
+    predictions = baseline.predict(features)
+    cross_validated = scores(train.track, train.targets, found.out_of_fold.answers(train.track))
+    return SeedRun(setup.seed, cross_validated, _test_scores(test, predictions), predictions, found)
+
+
+def _test_scores(test: Candidates, predictions: Predictions) -> dict[str, float] | None:
+    try:
+        report = score(test, submission_table(test, predictions), intervals=False)
+    except WithheldReference:
+        return None
+    return {item.key: item.value for item in report.scores if item.value is not None}
+
+
+def _write_runs(folder: Path, test: Candidates, runs: Sequence[SeedRun]) -> dict[int, str]:
+    """Write submissions, probabilities and the curve; return the SHA-256 of every seed's submission file."""
+    first = runs[0]
+    digests = {first.seed: write_predictions(folder, test, first.predictions)}
+    if len(runs) > 1:
+        digests = {run.seed: write_predictions(folder / f"seed-{run.seed}", test, run.predictions) for run in runs}
+    if first.found.curve is not None:
+        curve, by = first.found.curve, test.track.ranking.by[0]
+        for name in ("curve.svg", "curve.png"):
+            training_curve(folder / name, curve.loss, curve.value, curve.best_epoch, value_name=by)
+    return digests
+
+
+def _score(test: Candidates, folder: Path, intervals: bool) -> tuple[ScoreReport | None, str]:
+    try:
+        return score(test, folder / SUBMISSION, intervals=intervals), ""
+    except WithheldReference as error:
+        return None, str(error)

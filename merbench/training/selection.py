@@ -1,0 +1,96 @@
+"""A baseline and a training set go in, cross-validated predictions and the options they choose come out.
+
+Nothing here sees the test split. Values are the track's own: its metrics, combined and compared as its ranking says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.errors import UsageError
+from merbench.scoring import Pair, evaluate
+from merbench.track import Track
+from merbench.training.data import Predictions, TrainingSet, random_folds
+from merbench.training.declaration import LoadedBaseline, Options
+from merbench.training.protocol import Baseline, CrossFit, FoldEnsemble, Setup
+
+Columns = Mapping[str, NDArray[Any]]
+Value = tuple[float, ...]
+
+
+def scores(track: Track, reference: Columns, answers: Columns) -> dict[str, float]:
+    """Return the plain value of every metric, and of the overall score where the track has one, by key."""
+    n = len(next(iter(reference.values())))
+    values = evaluate(Pair(track, reference, answers), np.ones((1, n), dtype=np.uint8))
+    return {key: float(value[0]) for key, value in values.items()}
+
+
+def ranking_value(track: Track, reference: Columns, answers: Columns) -> Value:
+    """Return the values of the track's ranking keys, turned so that higher is better, to be compared in that order."""
+    found = scores(track, reference, answers)
+    signs = {track.metric_label(spec): (spec.key, 1 if spec.metric.higher_is_better else -1) for spec in track.metrics}
+    keys = [signs.get(name, (name, 1)) for name in track.ranking.by]
+    return tuple(sign * found[key] if math.isfinite(found[key]) else -math.inf for key, sign in keys)
+
+
+def cross_validate(build: Callable[[], Baseline], train: TrainingSet, setup: Setup) -> Predictions:
+    """Return what baselines that were fitted without a sample's fold predict of it, for every sample."""
+    baseline = build()
+    if isinstance(baseline, FoldEnsemble):
+        return baseline.fit_folds(train).out_of_fold
+    folds = random_folds(len(train), setup.n_folds, setup.seed)
+    parts = []
+    for fold in range(setup.n_folds):
+        rows, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        part = build()
+        part.fit(train.select(others))
+        parts.append((rows, part.predict(train.samples.select(rows))))
+        setup.progress(fold + 1, setup.n_folds)
+    return Predictions.gathered(parts)
+
+
+def fit(build: Callable[[], Baseline], train: TrainingSet, setup: Setup) -> tuple[Baseline, CrossFit]:
+    """Return a baseline fitted on the training set, and what cross-validation tells of it."""
+    baseline = build()
+    if isinstance(baseline, FoldEnsemble):
+        return baseline, baseline.fit_folds(train)
+    found = CrossFit(cross_validate(build, train, setup))
+    baseline.fit(train)
+    return baseline, found
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Options that were tried, and their cross-validated ranking value."""
+
+    options: Options
+    value: Value
+
+
+def select_options(
+    loaded: LoadedBaseline, options: Options, choices: Mapping[str, Sequence[Any]], train: TrainingSet, setup: Setup
+) -> tuple[dict[str, Any], list[Trial]]:
+    """Return the options chosen by cross-validation on the training set, and all that was tried.
+
+    Options are chosen one after the other, in the order declared, each with the others as they stand; of equals the
+    first is kept.
+    """
+    chosen, trials = dict(options), list[Trial]()
+    for name, values in choices.items():
+        if name not in chosen:
+            raise UsageError(f"baseline '{loaded.name}': select.{name} is not among its defaults")
+        found = [_trial(loaded, {**chosen, name: value}, train, setup) for value in values]
+        trials += found
+        chosen = dict(max(found, key=lambda trial: trial.value).options)
+    return chosen, trials
+
+
+def _trial(loaded: LoadedBaseline, options: Options, train: TrainingSet, setup: Setup) -> Trial:
+    predictions = cross_validate(lambda: loaded.build(options, setup), train, setup)
+    return Trial(options, ranking_value(train.track, train.targets, predictions.answers(train.track)))
