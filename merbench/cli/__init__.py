@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from merbench.cli import corpus, leaderboard, scoring, tracks
+from merbench.cli import baselines, corpus, leaderboard, scoring, tracks
 from merbench.errors import MerbenchError, OutputError, UsageError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(corpus.app)
 scoring.add_commands(app)
 tracks.add_commands(app)
+baselines.add_commands(app)
 leaderboard.add_commands(app)
 
 
