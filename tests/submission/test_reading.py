@@ -21,7 +21,7 @@ from peak_memory import peak_bytes
 from merbench.corpus.candidates import Candidates
 from merbench.errors import InvalidSubmission
 from merbench.submission import Submission, read_submission
-from merbench.submission.parquet import _unpacked_size
+from merbench.submission.pages import Demand, demand
 
 Read = Callable[..., Submission]
 Refused = Callable[..., str]
@@ -289,9 +289,16 @@ def test_page_headers_are_stepped_over_to_the_last_byte(version: str, codec: str
     metadata = pq.read_metadata(pa.BufferReader(data))
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     told = sum(group.column(i).total_uncompressed_size for group in groups for i in range(2))
-    unpacked = _unpacked_size(data, metadata, ["sample_id", "valence"])
-    # The metadata count page headers too, some 20 to 100 bytes a page.
-    assert 0.9 * told < unpacked < told
+    asked = demand(data, {"sample_id": 64, "valence": 8})
+    assert asked.cells == 5000 * (64 + 8)
+    # The footer counts page headers too, some 20 to 100 bytes a page.
+    assert 0.9 * told < asked.page_bytes < told
+
+
+def test_a_column_of_lists_is_counted_by_its_items() -> None:
+    data = parquet({"sample_id": ["a", "b"], "discrete": [["x"] * 30, ["y"] * 20]})
+    assert demand(data, {"discrete": 8}).cells == 50 * 8
+    assert demand(data, {}) == Demand(0, 0)
 
 
 @pytest.mark.parametrize(
