@@ -285,4 +285,4 @@ def parse_card(raw: Mapping[str, Any]) -> tuple[EntryCard | None, list[Problem]]
         return EntryCard.model_validate(raw), []
     except ValidationError as error:
         found = declaration_problems(error, lambda location: list(EntryCard.model_fields))
-        return None, [replace(problem, code="E402") for problem in found]
+        return None, [replace(problem, code="E402", column=printable(problem.column or "")) for problem in found]

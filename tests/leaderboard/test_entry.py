@@ -96,6 +96,11 @@ def test_all_problems_of_a_card_and_its_folder_are_told_at_once(tmp_path: Path) 
     ]
 
 
+def test_a_key_cannot_forge_a_line(tmp_path: Path) -> None:
+    (problem,) = told(tmp_path, write_entry(tmp_path, PLACE, **{r'"a\n::error::b"': "1"}))
+    assert problem.startswith(r"E402  a\n::error::b: is not a known key")
+
+
 @pytest.mark.parametrize(
     ("moment", "message"),
     [
