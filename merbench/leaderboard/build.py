@@ -23,7 +23,7 @@ from merbench.leaderboard.entry import Entry, InvalidEntry, read_entry, run_fold
 from merbench.leaderboard.ranking import RankingKey, places
 from merbench.report import Score, ScoreReport
 from merbench.resampling import DECIMALS, holm
-from merbench.scoring import mean_difference_p, mean_intervals, resampling_of, score
+from merbench.scoring import mean_difference_p, mean_intervals, resampling_of, score, signature
 from merbench.submission import Submission, read_submission
 from merbench.track import Track
 
@@ -122,6 +122,7 @@ class _Bench:
             self.candidates.corpus.digest,
             self.candidates.references.digest,
             repr(self.how),
+            signature(self.candidates, self.how),
         ]
 
     def run(self, entry: Entry) -> Run:
