@@ -19,7 +19,7 @@ from merbench.errors import DeclarationError, IntegrityError, InvalidSubmission,
 from merbench.files import sha256_file
 from merbench.leaderboard.board import Board, BoardScore, Gap, Row, alpha
 from merbench.leaderboard.cache import Cache, code_digest
-from merbench.leaderboard.entry import Entry, InvalidEntry, read_entry, run_folders, without_duplicates
+from merbench.leaderboard.entry import Entry, InvalidEntry, place_of, read_entry, run_folders, without_duplicates
 from merbench.leaderboard.ranking import RankingKey, places
 from merbench.report import Score, ScoreReport
 from merbench.resampling import DECIMALS, holm
@@ -168,14 +168,11 @@ def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[I
     runs: list[Run] = []
     invalid: list[InvalidEntry] = []
     for folder in run_folders(submissions, track.id):
-        place = folder.relative_to(submissions).as_posix()
+        place = place_of(submissions, folder)
         try:
-            entry = read_entry(submissions, folder)
-            place = entry.place
-            runs.append(bench.run(entry))
+            runs.append(bench.run(read_entry(submissions, folder)))
         except (DeclarationError, InvalidSubmission) as error:
-            where = error.where if isinstance(error, DeclarationError) else place
-            invalid.append(InvalidEntry(where, error.problems))
+            invalid.append(InvalidEntry(place, error.problems))
         except UndefinedMetric as error:
             # The reason tells of the references, so a track that hides them keeps it.
             reason = "a metric of the track has no value" if bench.candidates.hidden else str(error)
