@@ -18,7 +18,6 @@ The tree, with the exit code each branch ends a command with::
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +31,8 @@ EXAMPLES_SHOWN = 5
 
 def nearest(name: str, options: Iterable[str]) -> str | None:
     """Return the option that `name` most likely meant, or None when none is close."""
+    import difflib  # a command that makes no mistake starts without it
+
     options = list(options)
     folded = {option.casefold().strip(): option for option in reversed(options)}
     exact = folded.get(name.casefold().strip())

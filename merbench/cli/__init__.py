@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,6 @@ from merbench.errors import MerbenchError, OutputError, UsageError
 
 app = typer.Typer(
     name="merbench",
-    help="Benchmarks and challenges for multimodal emotion recognition: declare, check, score, rank.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,6 +24,18 @@ scoring.add_commands(app)
 tracks.add_commands(app)
 baselines.add_commands(app)
 leaderboard.add_commands(app)
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    """Benchmarks and challenges for multimodal emotion recognition: declare, check, score, rank."""
+    if version:
+        import merbench
+
+        print(f"merbench {merbench.__version__}")
+        raise typer.Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
