@@ -26,16 +26,21 @@ baselines.add_commands(app)
 leaderboard.add_commands(app)
 
 
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version and exit.")] = False,
-) -> None:
-    """Benchmarks and challenges for multimodal emotion recognition: declare, check, score, rank."""
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         import merbench
 
         print(f"merbench {merbench.__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmarks and challenges for multimodal emotion recognition: declare, check, score, rank."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
