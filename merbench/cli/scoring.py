@@ -97,7 +97,7 @@ def score(
         ReportFormat.html: report.to_html,
     }[form]()
     if report.warnings and (form is not ReportFormat.table or output != "-"):
-        print(problem_list(file, report.warnings), file=sys.stderr)
+        print(problem_list(report.source, report.warnings), file=sys.stderr)
     _write(output, rendered)
 
 
@@ -108,10 +108,9 @@ def validate(
     form: Annotated[ProblemFormat, typer.Option("--format", help="Form of the list of problems.")] = ProblemFormat.text,
 ) -> None:
     """Check a submission exactly as `score` does, without references."""
-    from merbench.submission import read_submission
-
     from merbench.corpus.candidates import open_candidates
     from merbench.errors import InvalidSubmission, github_annotations, problem_list, problems_json
+    from merbench.submission import read_submission
     from merbench.track import load_track
 
     candidates = open_candidates(load_track(track), split)
@@ -124,14 +123,14 @@ def validate(
         sys.stdout.write(render(error.where, error.problems))
         raise typer.Exit(error.exit_code) from None
     if form is ProblemFormat.json:
-        sys.stdout.write(problems_json(file, submission.warnings))
+        sys.stdout.write(problems_json(submission.source, submission.warnings))
         return
     if form is ProblemFormat.github:
-        sys.stdout.write(github_annotations(file, submission.warnings))
+        sys.stdout.write(github_annotations(submission.source, submission.warnings))
     elif submission.warnings:
-        print(problem_list(file, submission.warnings), file=sys.stderr)
+        print(problem_list(submission.source, submission.warnings), file=sys.stderr)
     extra = f", {submission.n_extra:,} extra ids ignored" if submission.n_extra else ""
-    print(f"{file}: valid for {candidates.track.key}, split {split}: {len(candidates):,} candidates{extra}")
+    print(f"{submission.source}: valid for {candidates.track.key}, split {split}: {len(candidates):,} candidates{extra}")
 
 
 def compare(
