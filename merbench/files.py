@@ -303,7 +303,7 @@ def shipped_folder(plural: str) -> Path:
 
 
 def search_folders(noun: str) -> list[Path]:
-    """Return where a `"track"` or `"baseline"` is looked for: `$MERBENCH_TRACKS` / `$MERBENCH_BASELINES`, then shipped."""
+    """Return where a `"track"` (or `"baseline"`) is looked for: `$MERBENCH_TRACKS` (`…_BASELINES`), then shipped."""
     named = os.environ.get(f"MERBENCH_{noun.upper()}S", "")
     return [Path(part).expanduser() for part in named.split(os.pathsep) if part] + [shipped_folder(f"{noun}s")]
 

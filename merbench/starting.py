@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from merbench.corpus.home import open_corpus
 
+from merbench.corpus.home import open_corpus
 from merbench.errors import OutputError, UsageError
 from merbench.files import write_text
 

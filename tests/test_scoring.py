@@ -222,7 +222,7 @@ def test_a_report_survives_json(make: Make) -> None:
     text = report.to_json()
     assert ScoreReport.from_json(text).to_json() == text
     assert json.loads(text)["schema"] == "merbench.report/1"
-    with pytest.raises(UsageError, match="not a report of the form merbench.report/1"):
+    with pytest.raises(UsageError, match=r"not a report of the form merbench\.report/1"):
         ScoreReport.from_json("{}")
 
 

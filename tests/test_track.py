@@ -214,7 +214,7 @@ def test_an_unknown_track_names_the_nearest() -> None:
 
 
 def test_a_folder_without_a_track_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no track.toml in this folder"):
+    with pytest.raises(UsageError, match=r"there is no track\.toml in this folder"):
         load_track(tmp_path)
 
 

@@ -130,7 +130,8 @@ def validate(
     elif submission.warnings:
         print(problem_list(submission.source, submission.warnings), file=sys.stderr)
     extra = f", {submission.n_extra:,} extra ids ignored" if submission.n_extra else ""
-    print(f"{submission.source}: valid for {candidates.track.key}, split {split}: {len(candidates):,} candidates{extra}")
+    fits = f"valid for {candidates.track.key}, split {split}"
+    print(f"{submission.source}: {fits}: {len(candidates):,} candidates{extra}")
 
 
 def compare(

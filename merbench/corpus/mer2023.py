@@ -143,9 +143,7 @@ def _features(root: Path, names: list[str], problems: list[Problem], warnings: l
     """Return the features in the folders of `root`; a sample without a file is a warning."""
     folders = sorted(path for path in root.glob("*/") if not path.name.startswith("."))
     if not folders:
-        problems.append(
-            Problem("E616", f"{root}: there is no folder of a feature in it, with one .npy per sample")
-        )
+        problems.append(Problem("E616", f"{root}: there is no folder of a feature in it, with one .npy per sample"))
     features = {}
     for folder in folders:
         try:
