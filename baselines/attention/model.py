@@ -151,7 +151,7 @@ class Attention:
     def target(self, values: NDArray[np.generic]) -> Tensor:
         """Return codes as int64, numbers as float32, on the device."""
         kind = torch.int64 if values.dtype.kind == "i" else torch.float32
-        return torch.from_numpy(values).to(self.device, kind)
+        return torch.tensor(values, dtype=kind, device=self.device)
 
 
 def value(

@@ -1,30 +1,33 @@
-"""Features side by side, standardised: logistic regression for labels, ridge regression for numbers."""
+"""Features side by side, scaled: logistic regression for labels, ridge regression for numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from merbench.track import CategoricalTarget
 from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
 
+Array = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Options:
-    """How strongly weights are held small.
+    """How features are scaled, and how small weights are held.
 
     Attributes:
-        C: inverse strength for labels.
-        alpha: strength for numbers.
+        scale: `each` dimension is divided by its own deviation, or `all` dimensions of a feature by one number, which
+            keeps their proportions: in a projection such as a truncated SVD, the last ones are mostly noise.
+        C: inverse strength of the penalty for labels.
+        alpha: strength of the penalty for numbers.
     """
 
+    scale: Literal["each", "all"]
     C: float
     alpha: float
 
@@ -36,40 +39,44 @@ class Logistic:
         self.options = options
 
     def fit(self, train: TrainingSet) -> None:
-        x = fused(train.features)
-        self.widths = {
-            name: len(target.labels)
-            for name, target in train.track.targets.items()
-            if isinstance(target, CategoricalTarget)
-        }
-        self.models = {name: self.model(name).fit(x, train.targets[name]) for name in train.track.targets}
+        self.scales = {name: scale_of(x.astype(np.float64), self.options.scale) for name, x in train.features.items()}
+        x, track = self.fused(train.features), train.track
+        self.n_labels = {name: len(t.labels) for name, t in track.targets.items() if isinstance(t, CategoricalTarget)}
+        self.models = {name: self.model(name).fit(x, train.targets[name]) for name in track.targets}
 
-    def model(self, target: str) -> Pipeline:
+    def model(self, target: str) -> Any:
         """Return the untrained model of a target."""
-        if target in self.widths:
-            return make_pipeline(StandardScaler(), LogisticRegression(C=self.options.C, max_iter=5000))
-        return make_pipeline(StandardScaler(), Ridge(alpha=self.options.alpha))
+        if target in self.n_labels:
+            return LogisticRegression(C=self.options.C, max_iter=5000)
+        return Ridge(alpha=self.options.alpha)
 
     def predict(self, test: FeatureSet) -> Predictions:
-        x = fused(test.features)
+        x = self.fused(test.features)
         return Predictions(
             {
-                name: self.probabilities(name, x) if name in self.widths else model.predict(x)
+                name: self.probabilities(name, x) if name in self.n_labels else model.predict(x)
                 for name, model in self.models.items()
             }
         )
 
-    def probabilities(self, target: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def probabilities(self, target: str, x: Array) -> Array:
         """Return one column per declared label; a label without a training sample has probability 0."""
         model = self.models[target]
-        table = np.zeros((len(x), self.widths[target]))
+        table = np.zeros((len(x), self.n_labels[target]))
         table[:, model.classes_] = model.predict_proba(x)
         return table
 
+    def fused(self, features: Mapping[str, NDArray[np.float32]]) -> Array:
+        """Return the scaled features side by side."""
+        return np.concatenate([(features[name] - mean) / scale for name, (mean, scale) in self.scales.items()], axis=1)
 
-def fused(features: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """Return the features side by side."""
-    return np.concatenate([x.astype(np.float64) for x in features.values()], axis=1)
+
+def scale_of(x: Array, scale: str) -> tuple[Array, Array]:
+    """Return the mean of every dimension, and what to divide it by; a constant dimension is left as it is."""
+    deviation = x.std(axis=0)
+    if scale == "all":
+        deviation = np.full_like(deviation, np.sqrt(np.mean(deviation**2)))
+    return x.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
 
 
 def build(options: Options, setup: Setup) -> Logistic:

@@ -85,8 +85,12 @@ def select_options(
     for name, values in choices.items():
         if name not in chosen:
             raise UsageError(f"baseline '{loaded.name}': select.{name} is not among its defaults")
-        found = [_trial(loaded, {**chosen, name: value}, train, setup) for value in values]
-        trials += found
+        found = []
+        for value in values:
+            tried = {**chosen, name: value}
+            known = next((trial for trial in trials if trial.options == tried), None)
+            found.append(known or _trial(loaded, tried, train, setup))
+            trials += [found[-1]] if known is None else []
         chosen = dict(max(found, key=lambda trial: trial.value).options)
     return chosen, trials
 
