@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from merbench.cli import baselines, corpus, leaderboard, scoring, tracks
+from merbench.cli import baselines, corpus, features, leaderboard, scoring, tracks
 from merbench.errors import MerbenchError, OutputError, UsageError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(corpus.app)
+app.add_typer(features.app)
 scoring.add_commands(app)
 tracks.add_commands(app)
 baselines.add_commands(app)
