@@ -6,6 +6,13 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
+# The matrices of the demo and of the tests are small: several threads, or several processes with threads of their own,
+# would only wait for one another.
+demo test: export OMP_NUM_THREADS = 1
+demo: export MERBENCH_HOME = $(CURDIR)/demo/home
+
+DEMO := cd demo && ../$(VENV)/bin/merbench
+
 .PHONY: help demo test check bench golden clean
 
 help:
@@ -30,6 +37,20 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV), once; this takes a minute or two"
 	$(PIP) --editable '.[baselines,site,dev]'
 	@touch $@ $(VENV)/.demo
+
+# Everything happens in the folder `demo`; the data home stands there, too. Make prints each command before it runs.
+demo: $(VENV)/.demo
+	@rm -rf demo && mkdir demo
+	@printf '\n1. Two baselines learn from the synthetic sample, which is built first; each writes a submission.\n\n'
+	$(DEMO) run-baseline mer-multi --baseline logistic --no-intervals | sed '/^$$/q'
+	$(DEMO) run-baseline mer-multi --baseline attention --seed 0 --set epochs=30 --no-intervals | sed '/^$$/q'
+	@printf '\n2. A submission is checked and scored, with intervals.\n\n'
+	$(DEMO) score mer-multi runs/mer-multi/attention/submission.csv
+	@printf '\n3. Both enter the leaderboard; what the data cannot separate is marked.\n\n'
+	$(DEMO) enter mer-multi runs/mer-multi/logistic/submission.csv --team demo --run logistic
+	$(DEMO) enter mer-multi runs/mer-multi/attention/submission.csv --team demo --run attention --seed 0
+	$(DEMO) leaderboard mer-multi
+	@printf 'Everything the demo wrote is in the folder demo. The board as a page: demo/submissions/mer-multi/leaderboard.html\n'
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --numprocesses auto --quiet

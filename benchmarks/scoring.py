@@ -22,8 +22,8 @@ from sklearn.metrics import f1_score, mean_squared_error
 
 import merbench
 from benchmarks.measuring import machine, race, seconds, table
+from merbench.corpus import write_corpus
 from merbench.corpus.candidates import Candidates
-from merbench.corpus.folder import write_corpus
 
 LABELS = ["neutral", "angry", "happy", "sad", "worried", "surprise"]
 SHARES = np.array([123, 98, 87, 40, 52, 12]) / 412
