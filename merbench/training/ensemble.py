@@ -113,9 +113,7 @@ def _run_file(run: Path) -> Path:
         return run
     if (run / PROBABILITIES).is_file():
         return run / PROBABILITIES
-    raise UsageError(
-        f"{run}: there is no {PROBABILITIES} in this folder; a file with probabilities may be named itself"
-    )
+    raise UsageError(f"{run}: there is no {PROBABILITIES} in this folder; name the file with probabilities itself")
 
 
 def _read(path: Path, candidates: Candidates) -> Predictions:

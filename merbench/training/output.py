@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import UsageError
-from merbench.files import atomic_path, sha256_file
+from merbench.files import atomic_path, sha256_file, write_text
 from merbench.submission.values import probability_columns
 from merbench.track import CategoricalTarget
 from merbench.training.data import Predictions
@@ -47,12 +48,18 @@ def probability_table(candidates: Candidates, predictions: Predictions) -> pa.Ta
 
 def write_predictions(folder: Path, candidates: Candidates, predictions: Predictions) -> str:
     """Write `submission.csv` and `probabilities.parquet` and return the SHA-256 of the former."""
-    with atomic_path(folder / SUBMISSION) as path:
-        options = pa_csv.WriteOptions(quoting_style="needed", quoting_header="needed")
-        pa_csv.write_csv(submission_table(candidates, predictions), path, options)
+    write_text(folder / SUBMISSION, _csv(submission_table(candidates, predictions)))
     with atomic_path(folder / PROBABILITIES) as path:
         pq.write_table(probability_table(candidates, predictions), path)
     return sha256_file(folder / SUBMISSION)
+
+
+def _csv(table: pa.Table) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return text.getvalue()
 
 
 def require_free(folder: Path) -> None:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from merbench.corpus import Feature, add_feature
+from merbench.corpus.candidates import open_candidates
+from merbench.errors import UnknownName, UsageError, WithheldReference
+from merbench.track import Track
+from merbench.training import Predictions, feature_set, random_folds, training_set
+from tests.training.conftest import N_TEST, N_TRAIN, SmallTrack
+
+
+def test_sets_are_aligned_with_ids_and_references(small_track: SmallTrack) -> None:
+    track = small_track()
+    train = training_set(open_candidates(track, "train"), ["quiet", "loud"])
+    test = feature_set(open_candidates(track), ["loud"])
+    assert list(train.features) == ["quiet", "loud"]
+    assert train.samples.ids.to_pylist() == [f"s{i:03}" for i in range(N_TRAIN)]
+    assert test.ids.to_pylist() == [f"s{i:03}" for i in range(N_TRAIN, N_TRAIN + N_TEST)]
+    assert test.features["loud"].shape == (N_TEST, 6)
+    assert train.targets["discrete"].dtype == np.int32
+    assert train.targets["valence"].dtype == np.float64
+    corpus = open_candidates(track).corpus
+    np.testing.assert_array_equal(train.features["quiet"], corpus.feature("quiet").values[:N_TRAIN])
+    rows = np.array([5, 2])
+    assert train.select(rows).samples.ids.to_pylist() == ["s005", "s002"]
+    np.testing.assert_array_equal(train.select(rows).targets["valence"], train.targets["valence"][rows])
+
+
+def test_frames_are_averaged(small_track: SmallTrack) -> None:
+    candidates = open_candidates(small_track(), "test")
+    ids = candidates.ids.to_pylist()
+    frames = [np.full((i, 2), i, dtype=np.float32) + np.arange(i)[:, None] for i in range(len(ids))]
+    corpus = add_feature(candidates.corpus, "frames", Feature.from_frames(ids, frames))
+    candidates = open_candidates(candidates.track)
+    assert corpus.feature("frames").offsets is not None
+    vectors = feature_set(candidates, ["frames"]).features["frames"]
+    # frames of sample i: i, i + 1, … 2i - 1, whose mean is (3i - 1) / 2; sample 0 has none
+    wanted = [0.0, *((3 * i - 1) / 2 for i in range(1, len(ids)))]
+    np.testing.assert_array_equal(vectors, np.stack([wanted, wanted], 1))
+
+
+def test_a_feature_must_say_something_of_every_sample(small_track: SmallTrack) -> None:
+    track = small_track()
+    candidates = open_candidates(track)
+    ids = candidates.ids.to_pylist()[2:]
+    add_feature(candidates.corpus, "partial", Feature.from_vectors(ids, np.ones((len(ids), 1))))
+    candidates = open_candidates(track)
+    message = "corpus 'small': feature 'partial' says nothing of 2 of 30 samples of split 'test': s060, s061"
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        feature_set(candidates, ["partial"])
+    with pytest.raises(UnknownName, match="no feature of corpus small named 'lout'; did you mean 'loud'"):
+        feature_set(candidates, ["lout"])
+
+
+def test_training_needs_references(small_track: SmallTrack) -> None:
+    with pytest.raises(WithheldReference, match="references of split 'test' of small are withheld"):
+        training_set(open_candidates(small_track(withheld=True), "test"), ["loud"])
+
+
+def test_answers_are_the_most_probable_label_and_the_value_in_range(small_track: SmallTrack) -> None:
+    track: Track = small_track()  # valence in [-2, 2]
+    outputs = {"discrete": np.array([[0.2, 0.4, 0.4], [0.1, 0.2, 0.7]]), "valence": np.array([-7.0, 1.25])}
+    answers = Predictions(outputs).answers(track)
+    assert answers["discrete"].tolist() == [1, 2]  # a tie goes to the first label
+    assert answers["valence"].tolist() == [-2.0, 1.25]
+
+
+def test_parts_are_gathered_in_the_order_of_rows() -> None:
+    parts = [
+        (np.array([1, 4]), Predictions({"x": np.array([1.0, 4.0])})),
+        (np.array([0, 2, 3]), Predictions({"x": np.array([0.0, 2.0, 3.0])})),
+    ]
+    assert Predictions.gathered(parts).outputs["x"].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("n", "n_folds"), [(3373, 5), (7, 7), (10, 3)])
+def test_folds_differ_by_one_sample_at_most(n: int, n_folds: int) -> None:
+    folds = random_folds(n, n_folds, seed=0)
+    counts = np.bincount(folds, minlength=n_folds)
+    assert counts.sum() == n
+    assert counts.max() - counts.min() <= 1
+    np.testing.assert_array_equal(folds, random_folds(n, n_folds, seed=0))
+    assert (folds != random_folds(n, n_folds, seed=1)).any()
+
+
+def test_folds_are_the_same_on_every_machine() -> None:
+    # PCG64's raw bits are promised by NumPy; recorded once
+    assert random_folds(12, 3, seed=0).tolist() == [1, 2, 0, 1, 2, 0, 1, 1, 2, 0, 2, 0]
+
+
+@pytest.mark.parametrize(("n", "n_folds"), [(3, 4), (10, 1)])
+def test_folds_that_cannot_be(n: int, n_folds: int) -> None:
+    with pytest.raises(UsageError, match=f"^{n_folds} folds of {n} training samples; needed are at least 2 folds"):
+        random_folds(n, n_folds, seed=0)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from merbench.errors import DeclarationError, MissingExtra, UnknownName, UsageError
+from merbench.training import Setup, list_baselines, load_baseline
+
+MODEL = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Options:
+    depth: int
+    name: str = "x"
+
+def build(options, setup):
+    return options, setup
+"""
+
+TOML = """
+title = "Own"
+defaults = { depth = 2 }
+select = { depth = [1, 2], name = ["x", "y"] }
+[tracks.special]
+features = ["loud"]
+options = { depth = 5 }
+"""
+
+
+def write(folder: Path, toml: str = TOML, model: str | None = MODEL) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "baseline.toml").write_text(toml, encoding="utf-8")
+    if model is not None:
+        (folder / "model.py").write_text(model, encoding="utf-8")
+    return folder
+
+
+def test_the_shipped_baselines_are_listed_without_loading_their_code() -> None:
+    assert [name for name, _ in list_baselines()] == ["attention", "logistic", "majority"]
+
+
+def test_a_baseline_of_ones_own_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "own-one")
+    monkeypatch.setenv("MERBENCH_BASELINES", str(tmp_path))
+    for name in ("own-one", folder, folder / "baseline.toml"):
+        loaded = load_baseline(name)
+        assert (loaded.name, loaded.declaration.title) == ("own-one", "Own")
+    assert "own-one" in [name for name, _ in list_baselines()]
+    with pytest.raises(UnknownName, match=r"no baseline named 'own-on'; did you mean 'own-one'\? \(known: attention"):
+        load_baseline("own-on")
+
+
+def test_options_come_from_defaults_track_and_caller_in_this_order(tmp_path: Path) -> None:
+    loaded = load_baseline(write(tmp_path / "own"))
+    assert loaded.options("any", {}) == {"depth": 2}
+    assert loaded.options("special", {}) == {"depth": 5}
+    assert loaded.options("special", {"depth": 7, "name": "z"}) == {"depth": 7, "name": "z"}
+    options, setup = loaded.build({"depth": 7}, Setup(seed=3))
+    assert (options.depth, options.name, setup.seed) == (7, "x", 3)
+
+
+def test_what_track_or_caller_fixes_is_not_chosen(tmp_path: Path) -> None:
+    loaded = load_baseline(write(tmp_path / "own"))
+    assert loaded.choices("any", {}) == {"depth": (1, 2), "name": ("x", "y")}
+    assert loaded.choices("special", {}) == {"name": ("x", "y")}
+    assert loaded.choices("any", {"name": "y"}) == {"depth": (1, 2)}
+
+
+def test_wrong_options_are_told_all_at_once(tmp_path: Path) -> None:
+    loaded = load_baseline(write(tmp_path / "own"))
+    with pytest.raises(DeclarationError) as caught:
+        loaded.options("any", {"dept": 1, "depth": "deep"})
+    assert str(caught.value).splitlines() == [
+        "baseline 'own': 2 problems",
+        "  E207  dept: is not an option; allowed: depth, name; did you mean 'depth'?",
+        "  E207  depth: 'deep': input should be a valid integer, unable to parse string as an integer",
+    ]
+
+
+def test_wrong_keys_are_told_all_at_once(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", 'titel = "x"\nfolds = 1\n[tracks.a]\nfeature = ["x"]\n')
+    with pytest.raises(DeclarationError) as caught:
+        load_baseline(folder)
+    assert str(caught.value).splitlines() == [
+        f"{folder / 'baseline.toml'}: 4 problems",
+        "  E207  title: is missing",
+        "  E207  folds: 1: input should be greater than or equal to 2",
+        "  E207  tracks.a.feature: is not a known key; allowed: features, options; did you mean 'features'?",
+        "  E207  titel: is not a known key; allowed: title, paper, extra, uses_features, folds, seeds, defaults, select, "
+        "tracks; did you mean 'title'?",
+    ]
+
+
+def test_a_missing_package_is_one_line_that_names_the_extra(tmp_path: Path) -> None:
+    toml = 'title = "x"\nextra = "baselines"\n'
+    folder = write(tmp_path / "own", toml, "import there_is_no_such_package.at_all\n")
+    message = r"^baseline 'own' \(there_is_no_such_package\) needs the extra 'baselines': pip install 'merbench\[baselines\]'$"
+    with pytest.raises(MissingExtra, match=message):
+        load_baseline(folder)
+    with pytest.raises(ModuleNotFoundError):  # a bug of the baseline's own is not hidden
+        load_baseline(write(tmp_path / "broken", toml, "import merbench.no_such_room\n"))
+
+
+def test_a_baseline_without_code_or_with_half_of_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"model.py: is not there; a baseline is a baseline.toml and a model.py$"):
+        load_baseline(write(tmp_path / "a", model=None))
+    with pytest.raises(UsageError, match=r"model.py: a baseline defines a dataclass Options and a function build$"):
+        load_baseline(write(tmp_path / "b", model="class Options: pass\n"))
+    folder = write(tmp_path / "c", toml="title = [")
+    with pytest.raises(DeclarationError, match="not a TOML file"):
+        load_baseline(folder)

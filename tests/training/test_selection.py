@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, mean_squared_error
+
+from merbench.corpus.candidates import open_candidates
+from merbench.errors import UsageError
+from merbench.training import (
+    FeatureSet,
+    Predictions,
+    Setup,
+    TrainingSet,
+    cross_validate,
+    load_baseline,
+    random_folds,
+    ranking_value,
+    training_set,
+)
+from merbench.training.selection import fit, scores, select_options
+from tests.training.conftest import SmallTrack
+from tests.training.test_declaration import write
+
+
+def test_the_ranking_value_is_the_tracks_own(small_track: SmallTrack) -> None:
+    track = small_track()
+    rng = np.random.default_rng(0)
+    reference = {"discrete": rng.integers(0, 3, 50).astype(np.int32), "valence": rng.normal(size=50)}
+    answers = {"discrete": rng.integers(0, 3, 50).astype(np.int32), "valence": rng.normal(size=50)}
+    f1 = f1_score(reference["discrete"], answers["discrete"], average="weighted")
+    mse = mean_squared_error(reference["valence"], answers["valence"])
+    assert ranking_value(track, reference, answers) == pytest.approx((f1 - 0.25 * mse, f1), abs=1e-12)
+    assert scores(track, reference, answers)["mse(valence)"] == pytest.approx(mse, abs=1e-12)
+    ranked = track.model_copy(update={"ranking": track.ranking.model_copy(update={"by": ("mse",)})})
+    assert ranking_value(ranked, reference, answers) == pytest.approx((-mse,), abs=1e-12)
+    answers["valence"][0] = np.nan
+    assert ranking_value(ranked, reference, answers) == (-np.inf,)
+
+
+class Witness:
+    """Remembers what it was fitted on, and says so of every sample."""
+
+    def __init__(self, seen: list[set[str]]) -> None:
+        self.seen = seen
+
+    def fit(self, train: TrainingSet) -> None:
+        self.ids = set(train.samples.ids.to_pylist())
+        self.seen.append(self.ids)
+
+    def predict(self, test: FeatureSet) -> Predictions:
+        known = np.array([float(name in self.ids) for name in test.ids.to_pylist()])
+        return Predictions({"valence": known})
+
+
+def test_cross_validation_never_predicts_what_was_seen(small_track: SmallTrack) -> None:
+    train = training_set(open_candidates(small_track(), "train"), ["loud"])
+    seen: list[set[str]] = []
+    told: list[tuple[int, int]] = []
+    setup = Setup(seed=4, n_folds=3, progress=lambda done, total: told.append((done, total)))
+    predictions = cross_validate(lambda: Witness(seen), train, setup)
+    assert predictions.outputs["valence"].tolist() == [0.0] * len(train)
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    folds = random_folds(len(train), 3, seed=4)
+    ids = np.array(train.samples.ids.to_pylist())
+    assert seen == [set(ids[folds != fold]) for fold in range(3)]
+    _, found = fit(lambda: Witness(seen), train, setup)
+    assert seen[-1] == set(ids)
+    assert found.out_of_fold.outputs["valence"].tolist() == [0.0] * len(train)
+
+
+CONSTANT = """
+from dataclasses import dataclass
+import numpy as np
+from merbench.training import Predictions
+
+@dataclass(frozen=True)
+class Options:
+    label: int
+    value: float
+
+class Constant:
+    def __init__(self, options):
+        self.options = options
+    def fit(self, train):
+        pass
+    def predict(self, test):
+        table = np.tile(np.eye(3)[self.options.label], (len(test), 1))
+        return Predictions({"discrete": table, "valence": np.full(len(test), self.options.value)})
+
+def build(options, setup):
+    return Constant(options)
+"""
+
+
+def test_options_are_chosen_one_after_the_other(small_track: SmallTrack, tmp_path: Path) -> None:
+    train = training_set(open_candidates(small_track(), "train"), [])
+    toml = 'title = "Constant"\ndefaults = { label = 0, value = 9.0 }\nselect = { label = [0, 1, 2], value = [9.0, 0.0] }\n'
+    loaded = load_baseline(write(tmp_path / "constant", toml, CONSTANT))
+    options = loaded.options("small", {})
+    chosen, trials = select_options(loaded, options, loaded.choices("small", {}), train, Setup())
+    frequent = int(np.bincount(train.targets["discrete"]).argmax())
+    assert chosen == {"label": frequent, "value": 0.0}
+    # three labels, then two values of which one stood already
+    assert [trial.options for trial in trials] == [
+        {"label": 0, "value": 9.0},
+        {"label": 1, "value": 9.0},
+        {"label": 2, "value": 9.0},
+        {"label": frequent, "value": 0.0},
+    ]
+    with pytest.raises(UsageError, match=r"baseline 'constant': select\.lable is not among its defaults"):
+        select_options(loaded, options, {"lable": (1,)}, train, Setup())
