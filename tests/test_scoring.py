@@ -22,6 +22,7 @@ from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import UndefinedMetric, UsageError, WithheldReference
 from merbench.report import ScoreReport
 from merbench.scoring import compare, score
+from merbench.scoring.sources import named_sources
 from merbench.submission import read_submission
 from merbench.track import load_track
 
@@ -330,6 +331,24 @@ def test_compare_needs_two(make: Make) -> None:
     candidates = make()
     with pytest.raises(UsageError, match="a comparison needs two submissions or more, not 1"):
         compare(candidates, {"one": answers(candidates)})
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["runs/a/submission.csv", "runs/b/submission.csv"], ["a", "b"]),
+        (["runs/a/x.csv", "runs/b/y.csv"], ["a/x.csv", "b/y.csv"]),
+        (["x.csv", "y.csv"], ["x.csv", "y.csv"]),
+        (["runs/x.csv", "x.csv"], ["runs/x.csv", "x.csv"]),
+    ],
+)
+def test_files_are_named_by_what_tells_them_apart(paths: list[str], names: list[str]) -> None:
+    assert list(named_sources(paths)) == names
+
+
+def test_a_file_given_twice_is_told() -> None:
+    with pytest.raises(UsageError, match=r"given twice: x\.csv"):
+        named_sources(["x.csv", "x.csv"])
 
 
 def test_every_form_shows_the_names_escaped(make: Make) -> None:

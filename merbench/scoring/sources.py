@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import UsageError
+from merbench.errors import UsageError, listed
 from merbench.submission import Submission, read_submission
 from merbench.track import Track, load_track
 
@@ -40,13 +40,23 @@ def read_for(candidates: Candidates, submission: Source) -> Submission:
 
 
 def named_sources(submissions: Mapping[str, Source] | Sequence[Source]) -> dict[str, Source]:
-    """Return sources by name: as given, or by their path; a name given twice is a `UsageError`."""
+    """Return sources by name: as given, else files by what tells their paths apart; given twice: `UsageError`."""
     if isinstance(submissions, Mapping):
         return dict(submissions)
-    named: dict[str, Source] = {}
-    for number, source in enumerate(submissions, 1):
-        name = str(source) if isinstance(source, (str, Path)) else f"submission {number}"
-        if name in named:
-            raise UsageError(f"{name}: given twice")
-        named[name] = source
-    return named
+    full = [str(x) if isinstance(x, (str, Path)) else f"submission {i}" for i, x in enumerate(submissions, 1)]
+    twice = sorted({name for name in full if full.count(name) > 1})
+    if twice:
+        raise UsageError(f"given twice: {listed(twice)}")
+    return dict(zip(_told_apart(full), submissions, strict=True))
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Return paths without the folders, and without the file name, that all of them share."""
+    parts = [Path(name).parts for name in names]
+    same_file = len({steps[-1] for steps in parts}) == 1 and all(len(steps) > 1 for steps in parts)
+    folders = [steps[:-1] for steps in parts]
+    shared = 0
+    while all(len(steps) > shared for steps in folders) and len({steps[shared] for steps in folders}) == 1:
+        shared += 1
+    short = ["/".join(steps[shared : -1 if same_file else None]) for steps in parts]
+    return short if all(short) else list(names)
