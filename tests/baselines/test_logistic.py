@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from merbench.corpus.candidates import open_candidates
+from merbench.training import BaselineRun, feature_set, load_baseline, run_baseline, training_set
+from merbench.training.protocol import Setup
+from tests.training.conftest import SmallTrack
+
+
+def test_it_is_standardised_logistic_and_ridge_regression(small_track: SmallTrack) -> None:
+    track = small_track()
+    train = training_set(open_candidates(track, "train"), ["loud", "quiet"])
+    test = feature_set(open_candidates(track), ["loud", "quiet"])
+    logistic = load_baseline("logistic").build({"scale": "each", "C": 0.1, "alpha": 10.0}, Setup())
+    logistic.fit(train)
+    outputs = logistic.predict(test).outputs
+
+    fused, unseen = (np.hstack([x.features["loud"], x.features["quiet"]]).astype(float) for x in (train, test))
+    labels = make_pipeline(StandardScaler(), LogisticRegression(C=0.1)).fit(fused, train.targets["discrete"])
+    numbers = make_pipeline(StandardScaler(), Ridge(alpha=10.0)).fit(fused, train.targets["valence"])
+    # both solvers stop at a tolerance of 1e-4 on the gradient
+    np.testing.assert_allclose(outputs["discrete"], labels.predict_proba(unseen), atol=1e-3)
+    np.testing.assert_allclose(outputs["valence"], numbers.predict(unseen), atol=1e-9)
+
+
+def test_one_scale_for_a_feature_keeps_its_proportions(small_track: SmallTrack) -> None:
+    model = load_baseline("logistic").module
+    x = np.array([[0.0, 5.0, 1.0], [2.0, 5.0, 5.0]])  # deviations 1, 0, 2
+    mean, each = model.scale_of(x, "each")
+    np.testing.assert_array_equal(mean, [1.0, 5.0, 3.0])
+    np.testing.assert_array_equal(each, [1.0, 1.0, 2.0])
+    np.testing.assert_allclose(model.scale_of(x, "all")[1], np.sqrt([5 / 3] * 3), rtol=1e-15)
+
+
+def test_a_label_without_a_training_sample_has_no_probability(small_track: SmallTrack) -> None:
+    track = small_track()
+    train = training_set(open_candidates(track, "train"), ["loud"])
+    train = train.select(np.flatnonzero(train.targets["discrete"] != 1))
+    logistic = load_baseline("logistic").build({"scale": "each", "C": 0.1, "alpha": 10.0}, Setup())
+    logistic.fit(train)
+    table = logistic.predict(feature_set(open_candidates(track), ["loud"])).outputs["discrete"]
+    np.testing.assert_array_equal(table[:, 1], 0.0)
+    np.testing.assert_allclose(table.sum(1), 1.0)
+
+
+@pytest.fixture(scope="module")
+def on_the_sample(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BaselineRun]:
+    """Return a function that runs the baseline on a track of the sample; nothing is chosen, to save time."""
+    folder = tmp_path_factory.mktemp("runs")
+    options = {"scale": "each", "C": 0.01, "alpha": 1000.0}
+
+    def run(track: str, *features: str) -> BaselineRun:
+        return run_baseline(
+            track,
+            "logistic",
+            features=features,
+            options=options,
+            output=folder / track / "-".join(features),
+            intervals=False,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("track", ["mer-multi", "mer-semi"])
+def test_on_the_sample_fusion_pays(on_the_sample: Callable[..., BaselineRun], track: str) -> None:
+    from merbench.scoring import compare
+
+    runs = {name: on_the_sample(track, name) for name in ("audio", "video", "text")}
+    runs["fused"] = on_the_sample(track, "audio", "video", "text")
+    f1 = {name: run.report["weighted_f1"].value for name, run in runs.items() if run.report}
+    fused = f1.pop("fused")
+    best = max(f1, key=lambda name: f1[name])
+    assert 0.65 <= fused <= 0.85
+    assert fused >= f1[best] + 0.05
+    files = {name: runs[name].folder / "submission.csv" for name in ("fused", best)}
+    found = compare(track, files, n_permutations=1000)
+    assert next(item.p for item in found.differences if item.name == "weighted_f1") < 0.01

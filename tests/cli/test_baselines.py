@@ -1,0 +1,111 @@
+"""`merbench baselines`, `run-baseline`, `ensemble` and `features text` as they are typed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from merbench.cli import run
+from merbench.corpus import open_corpus
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def here(sample_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_baselines_are_listed(capsys: Capture) -> None:
+    assert run(["baselines"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["baseline", "extra", "seeds", "paper", "title"]
+    assert [line.split()[0] for line in lines[1:]] == ["attention", "logistic", "majority"]
+
+
+def test_a_run_prints_what_it_did_and_its_score(here: Path, capsys: Capture) -> None:
+    assert run(["run-baseline", "mer-multi", "--baseline", "majority", "--no-intervals"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""  # no progress bar in a pipe
+    lines = out.splitlines()
+    assert lines[0] == "majority, mer-multi@1.0 · synthetic sample"
+    assert lines[1].split() == ["cross-validated", "test"]
+    assert [line.split()[0] for line in lines[2:8]] == ["overall", "weighted_f1", "mse", "accuracy", "macro_f1", "ccc"]
+    assert lines[8] == f"wrote {Path('runs/mer-multi/majority')}"
+    assert "Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample" in lines
+    assert run(["score", "mer-multi", "runs/mer-multi/majority/submission.csv", "--no-intervals"]) == 0
+    assert out.endswith(capsys.readouterr().out)
+
+
+def test_several_seeds_show_mean_and_deviation(here: Path, capsys: Capture) -> None:
+    command = ["run-baseline", "mer-multi", "--seed", "4", "--seed", "5", "--no-intervals", "--output", "out"]
+    command += ["--feature", "video", "--device", "cpu", "--set", "epochs=1", "--set", "hidden=[8, 4]"]
+    assert run(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "attention on video, mer-multi@1.0, 2 seeds: mean ± deviation · synthetic sample"
+    assert all(line.count("±") == 2 for line in lines[2:8])
+    assert run(["ensemble", "mer-multi", "out/seed-4", "out/seed-5", "--weight", "2", "--weight", "1"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{Path('runs/mer-multi/ensemble')}: the mean of 2 runs\n\nSample · MER-MULTI")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--baseline", "atention"], "no baseline named 'atention'; did you mean 'attention'? (known: attention, logistic, majority)"),
+        (["--set", "epochs"], "--set epochs: write NAME=VALUE, such as learning_rate=0.0001"),
+        (["--device", "gpu"], "no device 'gpu'; allowed: auto, cpu, cuda, cuda:<number>"),
+        (["--baseline", "logistic", "--feature", "vidio"], "no feature of corpus sample named 'vidio'; did you mean 'video'? (known: audio, text, video)"),
+        (["--baseline", "logistic", "--set", "c=1"], "baseline 'logistic': 1 problem\n  E207  c: is not an option; allowed: scale, C, alpha; did you mean 'C'?"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_told_in_a_line(here: Path, arguments: list[str], message: str, capsys: Capture) -> None:
+    assert run(["run-baseline", "mer-multi", *arguments]) == 2
+    assert capsys.readouterr().err == f"{message}\n"
+    assert not list(here.iterdir())
+
+
+def test_a_missing_extra_is_one_line(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    assert run(["run-baseline", "mer-multi", "--baseline", "logistic"]) == 2
+    message = (
+        "baseline 'logistic' (sklearn.linear_model) needs the extra 'baselines': pip install 'merbench[baselines]'\n"
+    )
+    assert capsys.readouterr().err == message
+
+
+def test_an_interrupted_run_leaves_nothing(here: Path) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from merbench.cli import main\n"
+        "import merbench.training.run as room\n"
+        "room.run_card = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "main(['run-baseline', 'mer-multi', '--baseline', 'majority'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+    assert [path for path in here.rglob("*") if path.is_file()] == []
+
+
+def test_a_text_feature_is_made_and_learned_from(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    home = here / "home"
+    shutil.copytree(open_corpus("sample").folder, home / "corpora" / "sample")
+    monkeypatch.setenv("MERBENCH_HOME", str(home))
+    assert run(["features", "text", "sample", "--name", "tfidf", "--dimensions", "16"]) == 0
+    assert "feature 'tfidf', " in capsys.readouterr().out
+    assert open_corpus("sample").feature_shape("tfidf")[1:] == (16, False)
+    command = ["run-baseline", "mer-multi", "--baseline", "logistic", "--feature", "tfidf", "--no-intervals"]
+    assert run([*command, "--set", "scale=all", "--set", "C=0.01", "--set", "alpha=1000"]) == 0
+    assert capsys.readouterr().out.startswith("logistic on tfidf, mer-multi@1.0")
+    assert run(["features", "text", "sample", "--name", "tfidf"]) == 2
+    assert capsys.readouterr().err == "corpus 'sample' has a feature 'tfidf' already\n"

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from merbench.corpus import Corpus, write_corpus
+from merbench.errors import MissingExtra, UsageError
+from merbench.features import add_text_feature, text_vectors
+
+CHINESE = ["你好吗", "我很好。", "", "我不好!", "你很生气", "我生气了!", "他好", "他很好吗", "你不生气吗", "生气"]
+ENGLISH = ["how are you", "i am fine", "", "i am not fine!", "you are angry", "i am angry!", "he is fine", "is he fine",
+           "are you not angry", "angry"]  # fmt: skip
+TRAIN = np.array([True] * 8 + [False] * 2)
+
+
+def corpus(folder: Path, chinese: list[str] = CHINESE) -> Corpus:
+    return write_corpus(
+        folder,
+        name="talk",
+        version="1.0",
+        source="made up",
+        licence="CC0-1.0",
+        samples=pa.table(
+            {
+                "sample_id": [f"s{i}" for i in range(10)],
+                "split": ["train"] * 8 + ["test"] * 2,
+                "transcript": pa.array([text or None for text in chinese]),
+                "transcript_english": ENGLISH,
+                "length": list(map(len, chinese)),
+            }
+        ),
+    )
+
+
+def test_chinese_is_read_by_characters() -> None:
+    vectors = text_vectors([CHINESE], TRAIN, dimensions=4, longest=2)
+    tfidf = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True, min_df=2).fit(CHINESE[:8])
+    svd = TruncatedSVD(4, random_state=0).fit(tfidf.transform(CHINESE[:8]))
+    np.testing.assert_allclose(vectors, svd.transform(tfidf.transform(CHINESE)), atol=1e-6)
+    assert vectors.dtype == np.float32
+    assert not vectors[2].any()  # nothing was said
+    assert vectors[8:].any(axis=1).all()
+
+
+def test_english_is_read_by_words_and_their_characters() -> None:
+    vectors = text_vectors([ENGLISH], TRAIN, dimensions=4)
+    words = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True, min_df=2)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2)
+    table = np.hstack([kind.fit(ENGLISH[:8]).transform(ENGLISH).toarray() for kind in (words, letters)])
+    assert {"i am", "!"} <= set(words.get_feature_names_out())
+    svd = TruncatedSVD(4, random_state=0).fit(table[:8])
+    # the angles between vectors are what a projection of the same table keeps, however its axes are turned
+    wanted = svd.transform(table)
+    np.testing.assert_allclose(vectors @ vectors.T, wanted @ wanted.T, atol=1e-4)
+
+
+def test_several_columns_stand_side_by_side() -> None:
+    both = text_vectors([CHINESE, ENGLISH], TRAIN, dimensions=7)
+    alone = text_vectors([CHINESE], TRAIN, dimensions=7)
+    assert both.shape == alone.shape == (10, 7)
+    assert not np.allclose(both, alone)
+
+
+def test_what_is_said_in_the_test_split_changes_no_training_vector(tmp_path: Path) -> None:
+    changed = [*CHINESE[:8], "完全不同的话", "你好你好你好"]
+    first = add_text_feature(corpus(tmp_path / "a"), "tfidf", dimensions=4)[1]
+    second = add_text_feature(corpus(tmp_path / "b", changed), "tfidf", dimensions=4)[1]
+    np.testing.assert_array_equal(first.values[:8], second.values[:8])
+    assert (first.values[8:] != second.values[8:]).any()
+
+
+def test_the_feature_is_stored_in_the_corpus_the_same_every_time(tmp_path: Path) -> None:
+    one, made = add_text_feature(corpus(tmp_path / "a"), "tfidf", columns=("transcript", "transcript_english"))
+    two, _ = add_text_feature(corpus(tmp_path / "b"), "tfidf", columns=("transcript", "transcript_english"))
+    assert one.features == ("tfidf",)
+    np.testing.assert_array_equal(one.feature("tfidf").values, made.values)
+    assert one.declaration.content.features == two.declaration.content.features
+    assert made.width == 7  # as many as eight texts allow
+    with pytest.raises(UsageError, match="corpus 'talk' has a feature 'tfidf' already"):
+        add_text_feature(one, "tfidf")
+    again, _ = add_text_feature(one, "tfidf", dimensions=3, replace=True)
+    assert again.feature_shape("tfidf") == (10, 3, False)
+
+
+def test_what_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = corpus(tmp_path / "a")
+    message = "corpus 'talk' has no column of text 'transkript'; it has transcript, transcript_english; did you mean"
+    with pytest.raises(UsageError, match=message):
+        add_text_feature(made, "x", columns=("transkript",))
+    with pytest.raises(
+        UsageError, match="corpus 'talk' has no split 'trian'; it has test, train; did you mean 'train'"
+    ):
+        add_text_feature(made, "x", train_split="trian")
+    with pytest.raises(UsageError, match="the training texts hold no sequence twice; there is nothing to learn from"):
+        text_vectors([["", "", ""]], np.array([True, True, False]), dimensions=2)
+    with pytest.raises(UsageError, match="0 dimensions of 8 training texts: needed is at least 1 of at least 2"):
+        text_vectors([CHINESE], TRAIN, dimensions=0)
+    monkeypatch.setitem(sys.modules, "sklearn.decomposition", None)
+    message = r"a text feature \(scikit-learn\) needs the extra 'baselines': pip install 'merbench\[baselines\]'"
+    with pytest.raises(MissingExtra, match=message):
+        add_text_feature(made, "x")
