@@ -158,14 +158,15 @@ class ScoreReport:
     def public(self) -> ScoreReport:
         """Return what a participant may see: for a hidden split nothing that tells which candidates are scored.
 
-        Its values are rounded as they are displayed: all digits of a share tell how many are scored.
+        Its values are rounded as they are displayed: all digits of a share tell how many are scored. The corpus's
+        digest is left out of the signature, since it follows the references.
         """
         if not self.hidden:
             return self
         n = self.counts["candidates"]
         signature = "|".join(
-            part
-            for part in self.signature.replace(f"|n:{self.counts['scored']}|", f"|n:{n}|").split("|")
+            f"n:{n}" if part.startswith("n:") else part.split("#")[0] if part.startswith("corpus:") else part
+            for part in self.signature.split("|")
             if not part.startswith(("ci:", "bs:", "cluster:", "bootstrap_seed:"))
         )
         return replace(
@@ -181,7 +182,7 @@ class ScoreReport:
                 )
                 for score in self.scores
             ),
-            counts={key: value for key, value in self.counts.items() if key != "scored"},
+            counts={key: value for key, value in self.counts.items() if key not in ("scored", "out_of_vocabulary")},
             digests={key: value for key, value in self.digests.items() if key != "references"},
             per_class=(),
             confusions=(),
