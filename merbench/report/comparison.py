@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from merbench.errors import Problem
 from merbench.report.scorecard import Uncertainty
-from merbench.report.tables import ReportTable, escape_markdown, page_html, section_html
+from merbench.report.tables import ReportTable, page_html, section_html, section_markdown, section_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,14 +128,11 @@ class Comparison:
 
     def to_text(self) -> str:
         """Return the comparison as plain aligned text."""
-        blocks = [self.heading, *(table.to_text() for table in self.tables()), "\n".join(self.notes())]
-        return "\n\n".join(blocks) + "\n"
+        return section_text(self.heading, self.tables(), self.notes())
 
     def to_markdown(self) -> str:
         """Return the comparison as GitHub Markdown, names escaped."""
-        notes = "\n".join(f"* {escape_markdown(note)}" for note in self.notes())
-        blocks = [f"## {escape_markdown(self.heading)}", *(table.to_markdown() for table in self.tables()), notes]
-        return "\n\n".join(blocks) + "\n"
+        return section_markdown(self.heading, self.tables(), self.notes())
 
     def _repr_html_(self) -> str:
         return section_html(self.heading, self.tables(), self.notes())

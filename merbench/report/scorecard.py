@@ -16,9 +16,10 @@ from merbench.errors import Problem, UsageError
 from merbench.report.tables import (
     ReportTable,
     displayed,
-    escape_markdown,
     page_html,
     section_html,
+    section_markdown,
+    section_text,
     without_empty_columns,
 )
 
@@ -264,14 +265,11 @@ class ScoreReport:
 
     def to_text(self) -> str:
         """Return the report as plain aligned text."""
-        blocks = [self.heading, *(table.to_text() for table in self.tables()), "\n".join(self.notes())]
-        return "\n\n".join(blocks) + "\n"
+        return section_text(self.heading, self.tables(), self.notes())
 
     def to_markdown(self) -> str:
         """Return the report as GitHub Markdown, names escaped."""
-        notes = "\n".join(f"* {escape_markdown(note)}" for note in self.notes())
-        blocks = [f"## {escape_markdown(self.heading)}", *(table.to_markdown() for table in self.tables()), notes]
-        return "\n\n".join(blocks) + "\n"
+        return section_markdown(self.heading, self.tables(), self.notes())
 
     def to_html(self) -> str:
         """Return one self-contained HTML page, names escaped, no network needed."""

@@ -77,6 +77,17 @@ def displayed(value: float, decimals: int) -> Decimal:
     return rounded if rounded else rounded.copy_abs()
 
 
+def section_text(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
+    """Return a heading, tables and notes as plain aligned text."""
+    return "\n\n".join([heading, *(table.to_text() for table in tables), "\n".join(notes)]) + "\n"
+
+
+def section_markdown(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
+    """Return a heading, tables and notes as GitHub Markdown, names escaped."""
+    items = "\n".join(f"* {escape_markdown(note)}" for note in notes)
+    return "\n\n".join([f"## {escape_markdown(heading)}", *(table.to_markdown() for table in tables), items]) + "\n"
+
+
 def section_html(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
     """Return a heading, tables and notes as one HTML section."""
     items = "\n".join(f"<li>{html.escape(note)}</li>" for note in notes)
