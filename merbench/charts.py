@@ -50,7 +50,7 @@ def training_curve(
     kept = [value[epoch - 1, fold] for fold, epoch in enumerate(best_epoch)]
     right.plot(best_epoch, kept, "o", color=VALUE, markersize=4, label="epoch kept, per fold")
     right.set_ylabel(f"{value_name} on the fold left out", color=VALUE)
-    right.legend(loc="lower center", frameon=False, fontsize="small")
+    right.legend(loc="center right", frameon=False, fontsize="small")
     _save(figure, path)
 
 

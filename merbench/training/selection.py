@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from merbench.scoring import Pair, evaluate
 from merbench.track import Track
 from merbench.training.data import Predictions, TrainingSet, random_folds
 from merbench.training.declaration import LoadedBaseline, Options
-from merbench.training.protocol import Baseline, CrossFit, FoldEnsemble, Setup
+from merbench.training.protocol import Baseline, CrossFit, FoldEnsemble, Setup, silent
 
 Columns = Mapping[str, NDArray[Any]]
 Value = tuple[float, ...]
@@ -82,6 +82,7 @@ def select_options(
     first is kept.
     """
     chosen, trials = dict(options), list[Trial]()
+    done, total = 0, sum(map(len, choices.values()))
     for name, values in choices.items():
         if name not in chosen:
             raise UsageError(f"baseline '{loaded.name}': select.{name} is not among its defaults")
@@ -89,8 +90,10 @@ def select_options(
         for value in values:
             tried = {**chosen, name: value}
             known = next((trial for trial in trials if trial.options == tried), None)
-            found.append(known or _trial(loaded, tried, train, setup))
+            found.append(known or _trial(loaded, tried, train, replace(setup, progress=silent)))
             trials += [found[-1]] if known is None else []
+            done += 1
+            setup.progress(done, total)
         chosen = dict(max(found, key=lambda trial: trial.value).options)
     return chosen, trials
 
