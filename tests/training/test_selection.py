@@ -99,7 +99,10 @@ def test_options_are_chosen_one_after_the_other(small_track: SmallTrack, tmp_pat
     toml = 'title = "Constant"\ndefaults = { label = 0, value = 9.0 }\nselect = { label = [0, 1, 2], value = [9.0, 0.0] }\n'
     loaded = load_baseline(write(tmp_path / "constant", toml, CONSTANT))
     options = loaded.options("small", {})
-    chosen, trials = select_options(loaded, options, loaded.choices("small", {}), train, Setup())
+    told: list[tuple[int, int]] = []
+    setup = Setup(progress=lambda done, total: told.append((done, total)))
+    chosen, trials = select_options(loaded, options, loaded.choices("small", {}), train, setup)
+    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
     frequent = int(np.bincount(train.targets["discrete"]).argmax())
     assert chosen == {"label": frequent, "value": 0.0}
     # three labels, then two values of which one stood already
