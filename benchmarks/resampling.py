@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import f1_score, mean_squared_error
 
@@ -42,9 +43,9 @@ def contenders() -> dict[str, Callable[[], Ends | None]]:
         return found.low, found.high
 
     def peer(joint: bool) -> Ends:
-        def overall(index: np.ndarray) -> float:
-            value = f1_score(codes[index], answers[index], average="weighted")
-            return value - 0.25 * mean_squared_error(valence[index], predicted[index]) if joint else value
+        def overall(index: NDArray[np.int64]) -> float:
+            value = float(f1_score(codes[index], answers[index], average="weighted"))
+            return value - 0.25 * float(mean_squared_error(valence[index], predicted[index])) if joint else value
 
         found = stats.bootstrap(
             (np.arange(N),),
