@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,7 +147,7 @@ class Corpus:
 
 def _parse(path: Path, data: bytes) -> pa.Table:
     try:
-        return pq.ParquetFile(io.BytesIO(data)).read()
+        return pq.ParquetFile(pa.BufferReader(data)).read()
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError(f"{path}: not a readable Parquet file: {error}") from error
 
