@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -44,9 +45,17 @@ def options(
     """Benchmarks and challenges for multimodal emotion recognition: declare, check, score, rank."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with the exit code that the error tree of `merbench.errors` states."""
-    sys.exit(run(arguments))
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with the exit code that the error tree of `merbench.errors` states.
+
+    The process ends at once: while Python takes itself apart, Arrow's idle threads abort it now and then on a busy
+    machine, after everything has been written.
+    """
+    code = run(arguments)
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 INTERRUPTED = 130
