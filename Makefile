@@ -6,9 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-# The matrices of the demo and of the tests are small: several threads, or several processes with threads of their own,
-# would only wait for one another.
-demo test: export OMP_NUM_THREADS = 1
+# The demo's matrices are small: on a busy machine, several threads would only wait for one another.
+demo: export OMP_NUM_THREADS = 1
 demo: export MERBENCH_HOME = $(CURDIR)/demo/home
 
 DEMO := cd demo && ../$(VENV)/bin/merbench

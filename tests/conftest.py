@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Small matrices gain nothing from several threads, and several test processes with threads each wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 from hypothesis import settings
 
 # No test is timed: a slow machine fails nothing.
@@ -45,6 +49,14 @@ def sample_home(data_home: Path) -> Path:
 
     open_corpus("sample")
     return data_home
+
+
+@pytest.fixture
+def own_home(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data home with the sample corpus that no other test sees."""
+    return shutil.copytree(
+        sample_home / "corpora" / "sample", tmp_path_factory.mktemp("own") / "corpora" / "sample"
+    ).parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)

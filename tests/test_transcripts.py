@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 from golden_values import TRANSCRIPTS
-from transcripts import Step, console_blocks, replay, run, steps
+from transcripts import Step, fenced_blocks, replay, run, steps
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="transcripts: there is no bash")
 
 
 @needs_bash
 @pytest.mark.parametrize("path", sorted(TRANSCRIPTS.glob("*.txt")), ids=lambda path: path.stem)
-def test_a_transcript_is_printed_again(path: Path, sample_home: Path, tmp_path: Path) -> None:
+def test_a_transcript_is_printed_again(path: Path, own_home: Path, tmp_path: Path) -> None:
     recorded = path.read_text(encoding="utf-8")
-    assert replay(recorded, tmp_path, sample_home) == recorded
+    assert replay(recorded, tmp_path, own_home) == recorded
 
 
 @needs_bash
@@ -38,8 +38,7 @@ def test_an_elision_stands_for_any_lines_and_for_nothing_else() -> None:
     assert not expected.matches("zero\nfirst\nlast\n")
 
 
-def test_only_blocks_marked_console_are_commands() -> None:
-    assert console_blocks("```console\n$ a\n```\n\n```toml\n$ b\n```\n```console\n$ c\nd\n```\n") == [
-        "$ a\n",
-        "$ c\nd\n",
-    ]
+def test_blocks_are_found_by_their_language() -> None:
+    markdown = "```console\n$ a\n```\n\n```toml\n$ b\n```\n```console\n$ c\nd\n```\n"
+    assert fenced_blocks(markdown, "console") == ["$ a\n", "$ c\nd\n"]
+    assert fenced_blocks(markdown, "toml") == ["$ b\n"]

@@ -42,9 +42,9 @@ def steps(transcript: str) -> Iterator[Step]:
         yield Step(command, output)
 
 
-def console_blocks(markdown: str) -> list[str]:
-    """Return the fenced blocks of a Markdown text that are marked `console`."""
-    return re.findall(r"^```console\n(.*?)^```$", markdown, flags=re.MULTILINE | re.DOTALL)
+def fenced_blocks(markdown: str, language: str) -> list[str]:
+    """Return the fenced blocks of a Markdown text that are marked with a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", markdown, flags=re.MULTILINE | re.DOTALL)
 
 
 def run(command: str, folder: Path, home: Path) -> str:
