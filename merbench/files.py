@@ -49,13 +49,6 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def verify_digest(path: Path, expected: str) -> None:
-    """Raise `IntegrityError` when the bytes of `path` do not have the SHA-256 `expected`."""
-    if not path.is_file():
-        raise IntegrityError(f"{path}: the file is recorded but not there")
-    _require_digest(path, sha256_file(path), expected)
-
-
 def read_verified(path: Path, expected: str) -> bytes:
     """Return the bytes of `path`; raise `IntegrityError` when they do not have the SHA-256 `expected`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,10 +19,10 @@ id = "{id}"                    # equals the folder's name
 version = "1.0"                # raise it with every change after the first release: results of two versions never mix
 title = "{id}"
 source = ""                    # paper or web page
-year = 2026
-modalities = ["audio", "video", "text"]
+# year = 2026
+# modalities = ["audio", "video", "text"]
 corpus = "{corpus}"            # a name in the data home (`merbench corpus list`), or a folder such as "./corpus"
-seed = 2026                    # every declared random draw comes from it
+seed = 0                       # every declared random draw comes from it
 
 # Names of the corpus's splits. A table with hidden = true keeps secret which candidates are scored:
 # test = {{ source = "test", hidden = true }}
@@ -57,7 +58,7 @@ out_of_vocabulary = "error"    # or "wrong": another answer counts as a wrong on
 CONTINUOUS = """
 [targets.{name}]
 type = "continuous"
-range = {range}                # a prediction outside is an error
+{range}                # a prediction outside is an error
 """
 
 CATEGORICAL_METRICS = """
@@ -129,7 +130,8 @@ def write_starting_track(folder: Path, corpus_name: str = "") -> list[Path]:
             "discrete": ["neutral", "angry", "happy", "sad", "worried", "surprise"],
             "valence": (-5.0, 5.0),
         }
-    write_text(paths[0], _track_text(track_id, corpus_name or f"{track_id}-corpus", splits, targets))
+    corpus = corpus_name or f"{track_id}-corpus"
+    write_text(paths[0], _track_text(track_id, corpus, splits, targets, observed=bool(corpus_name)))
     write_text(paths[1], CARD.format(id=track_id))
     return paths
 
@@ -146,6 +148,11 @@ def _declared_by(corpus_name: str) -> tuple[dict[str, str], Declared]:
     names = sorted(set(corpus.samples()["split"].to_pylist()))
     splits = {name: name for name in ("train", "dev", "test") if name in names}
     splits.setdefault("test", next((name for name in names if name not in splits), names[-1]))
+    if "train" in splits:
+        # References of the test split must not show in a file that is published.
+        samples = corpus.samples()
+        train = samples["sample_id"].filter(pc.equal(samples["split"], "train"))
+        reference = reference.filter(pc.is_in(reference["sample_id"], value_set=train.combine_chunks()))
     targets: Declared = {}
     for name in reference.column_names:
         if name == "sample_id":
@@ -153,13 +160,13 @@ def _declared_by(corpus_name: str) -> tuple[dict[str, str], Declared]:
         column = reference[name].drop_null()
         if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
             bounds = pc.min_max(column).as_py()
-            targets[name] = (float(bounds["min"]), float(bounds["max"]))
+            targets[name] = (math.floor(bounds["min"] or 0), math.ceil(bounds["max"] or 0))
         else:
             targets[name] = sorted(set(column.cast(pa.string()).to_pylist()))
     return splits, targets
 
 
-def _track_text(track_id: str, corpus: str, splits: dict[str, str], targets: Declared) -> str:
+def _track_text(track_id: str, corpus: str, splits: dict[str, str], targets: Declared, *, observed: bool) -> str:
     sections, metrics = "", ""
     categorical = [name for name, declared in targets.items() if isinstance(declared, list)]
     for name, declared in targets.items():
@@ -167,9 +174,10 @@ def _track_text(track_id: str, corpus: str, splits: dict[str, str], targets: Dec
             sections += CATEGORICAL.format(name=name, labels=json.dumps(declared, ensure_ascii=False))
             metrics += CATEGORICAL_METRICS.format(name=name, weight=1.0)
         else:
-            sections += CONTINUOUS.format(name=name, range=list(declared))
+            # What a corpus holds need not be all that may be predicted: its range is a proposal to look at.
+            line = f"range = {list(declared)}"
+            sections += CONTINUOUS.format(name=name, range=f"# {line}" if observed else line)
             metrics += CONTINUOUS_METRICS.format(name=name, weight=-0.25 if categorical else -1.0)
-
     return TRACK.format(
         id=track_id,
         corpus=corpus,

@@ -207,6 +207,31 @@ def test_groups_are_scores_of_their_rows(make: Make) -> None:
     assert found["weighted_f1"].low <= expected <= found["weighted_f1"].high
 
 
+def test_one_sample_or_one_cluster_has_no_interval(make: Make) -> None:
+    candidates = make()
+    by_speaker = score(candidates, answers(candidates), by=["speaker"], cluster="speaker")
+    assert all(item.low is None for group in by_speaker.groups for item in group.scores)
+    assert by_speaker["overall"].low is not None
+    one = make(n=1, references=np.array([2]))
+    table = pa.table({"sample_id": one.ids, "discrete": ["happy"], "valence": [0.0]})
+    report = score(one, table)
+    assert report["weighted_f1"].value == 1 and all(item.low is None for item in report.scores)
+    assert [row.f1_low for row in report.per_class] == [None, None, None]
+
+
+def test_references_that_are_no_labels_are_told(make: Make) -> None:
+    candidates = make()
+    corpus, table = candidates.corpus, answers(candidates)
+    reference = pa.table({"sample_id": candidates.ids, "discrete": [1.5] * 60, "valence": [1.0] * 60})
+    write_corpus(
+        corpus.folder, name="small", version="1.0", source="", licence="",
+        samples=corpus.samples(), reference=reference, features={}, replace=True,
+    )  # fmt: skip
+    changed = open_candidates(load_track(candidates.track.folder))
+    with pytest.raises(UsageError, match=r"the references of discrete hold 1\.5; small declares neutral, angry, happy"):
+        score(changed, table)
+
+
 def test_an_unknown_column_names_the_nearest(make: Make) -> None:
     candidates = make()
     with pytest.raises(

@@ -118,9 +118,10 @@ class Candidates:
         if isinstance(target, CategoricalTarget):
             labels = [*target.labels, *target.aliases]
             codes = [*range(len(target.labels)), *(target.labels.index(label) for label in target.aliases.values())]
-            found = pc.index_in(column.cast(pa.string()), value_set=pa.array(labels))
+            text = column.cast(pa.string())
+            found = pc.index_in(text, value_set=pa.array(labels))
             if found.null_count:
-                strange = sorted(set(column.filter(found.is_null()).to_pylist()))
+                strange = sorted(set(text.filter(found.is_null()).to_pylist()))
                 raise UsageError(
                     f"corpus '{self.corpus.name}': the references of {name} hold {listed(strange)}; "
                     f"{self.track.id} declares {', '.join(target.labels)}"

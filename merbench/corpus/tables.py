@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.corpus.feature import Feature
-from merbench.errors import Problem, did_you_mean, listed
+from merbench.errors import Problem, did_you_mean, listed, printable
 
 ID = "sample_id"
 SPLIT = "split"
@@ -47,7 +47,7 @@ class Origin:
 
     def example(self, row: int, value: object) -> str:
         """Return one example for a message: the value and its line."""
-        shown = f"'{value}'" if isinstance(value, str) else str(value)
+        shown = f"'{printable(value)}'" if isinstance(value, str) else str(value)
         return f"{shown} (line {self.lines[row]})" if self.lines is not None else shown
 
 

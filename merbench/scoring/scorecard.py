@@ -162,7 +162,7 @@ def _class_rows(
     for name, target in categorical_targets(pair.track):
         rows = per_class(confusions[name])
         for code, label in enumerate(target.labels):
-            interval = bounds.get(class_key(name, label))
+            interval = bounds.get(class_key(name, label)) if rows.n[0, code] else None
             yield ClassRow(
                 target=name,
                 label=label,

@@ -105,15 +105,20 @@ def intervals_of(
     selections: Sequence[Codes],
     stream: str,
 ) -> list[dict[str, Interval]]:
-    """Return intervals by key, first of all rows, then of every selection; empty without resampling."""
+    """Return intervals by key, first of all rows, then of every selection; empty without resampling.
+
+    A single sample, or a single cluster, tells nothing of how others would differ: it has no interval.
+    """
     if how is None:
         return [{} for _ in range(1 + len(selections))]
     draws, *selected = bootstrap(pair, how.n_resamples, clusters, stream, selections)
-    bounds = [bounds_of(draws, how, plain, lambda: jackknifed(pair, clusters))]
-    for values in selected:
+    unit_of = np.arange(pair.n) if clusters is None else clusters
+    bounds = [bounds_of(draws, how, plain, lambda: jackknifed(pair, clusters)) if len(np.unique(unit_of)) > 1 else {}]
+    for rows, values in zip(selections, selected, strict=True):
         # A group without the needed classes has no value under any weights, and so no interval.
         held = {key: column for key, column in values.items() if not np.isnan(column).all()}
-        bounds.append({key: percentile_interval(column, how.level) for key, column in held.items()})
+        several = len(np.unique(unit_of[rows])) > 1
+        bounds.append({key: percentile_interval(column, how.level) for key, column in held.items()} if several else {})
     return bounds
 
 
@@ -165,6 +170,9 @@ def warnings_of(
                 f"fewer than {FEW_REFERENCES} references of {listed(few)}: intervals of averages over classes are rough"
             )
             yield Problem("W702", message, column=name)
-    for key, interval in bounds.items():
-        if interval.n_left_out and not key.startswith("f1("):
-            yield Problem("W703", f"{interval.n_left_out} of {how.n_resamples:,} resamples have no value", column=key)
+    left_out = {
+        key: bound.n_left_out for key, bound in bounds.items() if bound.n_left_out and not key.startswith("f1(")
+    }
+    for n in sorted(set(left_out.values())):
+        keys = [key for key, count in left_out.items() if count == n]
+        yield Problem("W703", f"{n:,} of {how.n_resamples:,} resamples are left out: no value there of {listed(keys)}")

@@ -24,7 +24,6 @@ from merbench.submission.sheet import BrokenRow, Sheet, Wanted
 
 _HEADER_BYTES = 1 << 16
 _LARGEST_BLOCK = (1 << 31) - 1
-_BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _NOT_LINE_END = re.compile(rb"[^\r\n]")
 _DECIMAL_COMMA = re.compile(rb';[ "]*([+-]?\d+,\d+)[ "]*(?:[;\r\n]|$)')

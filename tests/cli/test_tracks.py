@@ -72,7 +72,9 @@ def test_init_declares_what_a_corpus_holds(tmp_path: Path) -> None:
     assert run(["init", str(tmp_path / "my-track"), "--corpus", str(corpus.folder)]) == 0
     track = load_track(tmp_path / "my-track")
     assert track.targets["mood"].labels == ("down", "up")  # type: ignore[union-attr]
-    assert track.targets["score"].range == (-1.0, 2.0)  # type: ignore[union-attr]
+    # Only the training part shows, and a range that was seen is proposed, not declared.
+    assert track.targets["score"].range is None  # type: ignore[union-attr]
+    assert "# range = [-1, 1]" in (tmp_path / "my-track" / "track.toml").read_text()
     assert {name: split.source for name, split in track.splits.items()} == {"train": "train", "test": "held-out"}
     assert open_candidates(track).ids.to_pylist() == ["c"]
 
