@@ -347,8 +347,8 @@ class TestWriting:
         assert str(error.value).splitlines() == [
             "corpus 'small': 16 problems",
             "  E612  sample_id: samples: empty values (1 of 5): None",
-            "  E612  sample_id: samples: values that cannot be a name (2 of 5): ' b', 'd\n".rstrip("\n"),
-            "'; no spaces around it, no line breaks or control characters in it",
+            "  E612  sample_id: samples: values that cannot be a name (2 of 5): ' b', 'd\\n'; no spaces around it,"
+            " no line breaks or control characters in it",
             "  E612  sample_id: samples: values given more than once (2 of 5): 'a', 'a'",
             "  E612  split: samples: empty values (1 of 5): ''",
             "  E614  x: samples: values that are not finite numbers (2 of 5): nan, inf; leave empty what is not known",
