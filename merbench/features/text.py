@@ -79,7 +79,8 @@ def text_vectors(
     """Return latent semantic vectors (Deerwester et al., 1990) of texts: tf-idf, then a truncated SVD.
 
     A column in a script without spaces is read as characters, any other as words and as characters within words,
-    as most of its training texts are written. Term frequencies are dampened, 1 + log(count).
+    as most of its training texts are written; every column has the same weight. Term frequencies are dampened,
+    1 + log(count).
 
     Args:
         columns: texts of all samples, column by column.
@@ -97,12 +98,13 @@ def text_vectors(
     blocks = []
     for texts in columns:
         learned = [texts[row] for row in rows]
-        for vectoriser in _vectorisers(learned, longest):
+        vectorisers = _vectorisers(learned, longest)
+        for vectoriser in vectorisers:
             try:
                 vectoriser.fit(learned)
             except ValueError as error:  # an empty vocabulary
                 raise UsageError("the training texts hold no sequence twice; there is nothing to learn from") from error
-            blocks.append(vectoriser.transform(texts))
+            blocks.append(vectoriser.transform(texts) / len(vectorisers) ** 0.5)
     table = hstack(blocks, format="csr")
     width = min(dimensions, table.shape[1] - 1, len(rows) - 1)
     if width < 1:
