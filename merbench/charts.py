@@ -63,12 +63,19 @@ def _band(axes: Any, x: NDArray[Any], values: NDArray[np.float64], colour: str) 
     )
 
 
+def require_matplotlib() -> None:
+    """Raise `MissingExtra` where there is nothing to draw with: before long work whose result is to be drawn."""
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise MissingExtra("a chart (matplotlib)", "baselines")
+
+
 def _figure(width: float, height: float) -> Any:
     """Return an empty figure, in inches; pyplot and its global state are left out."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtra("a chart (matplotlib)", "baselines") from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from merbench.charts import training_curve
+from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import UsageError, WithheldReference
 from merbench.files import atomic_folder, write_text
@@ -27,12 +27,12 @@ from merbench.training.card import run_card
 from merbench.training.data import FeatureSet, Predictions, TrainingSet, feature_set, training_set
 from merbench.training.declaration import LoadedBaseline, Options, load_baseline
 from merbench.training.output import CARD, SUBMISSION, canonical_json, require_free, submission_table, write_predictions
-from merbench.training.protocol import CrossFit, Setup
+from merbench.training.protocol import CrossFit, FoldEnsemble, Setup
 from merbench.training.selection import fit, scores, select_options
 
 TRAIN, TEST = "train", "test"
 
-Report = Callable[[str, int, int], None]
+ShowProgress = Callable[[str, int, int], None]
 """Called with a text and (done, total) steps."""
 
 
@@ -92,7 +92,7 @@ def run_baseline(
     options: Options | None = None,
     output: str | Path | None = None,
     intervals: bool = True,
-    progress: Report = lambda text, done, total: None,
+    progress: ShowProgress = lambda text, done, total: None,
 ) -> BaselineRun:
     """Train a baseline on a track's training split, write its submission for the test split, and score it.
 
@@ -131,6 +131,8 @@ def run_baseline(
         return Setup(seed, loaded.declaration.folds, device, lambda done, total: progress(text, done, total))
 
     all_seeds = _distinct(loaded.declaration.seeds if seeds is None else seeds)
+    if isinstance(loaded.build(chosen, setup(all_seeds[0], "")), FoldEnsemble):
+        require_matplotlib()
     choices = loaded.choices(declared.id, options or {})
     chosen, trials = select_options(loaded, chosen, choices, train_set, setup(all_seeds[0], "selection"))
     runs = [

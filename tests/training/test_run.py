@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from merbench.errors import DeclarationError, UsageError, WithheldReference
+from merbench.errors import DeclarationError, MissingExtra, UsageError, WithheldReference
 from merbench.files import sha256_file
 from merbench.scoring import score
 from merbench.track import Track
@@ -107,6 +107,18 @@ def test_without_test_references_there_is_a_submission_and_the_reason(small_trac
     # the same as with references: they are not looked at
     held = attention(small_track("held"), tmp_path / "held")
     assert (run.folder / "submission.csv").read_bytes() == (held.folder / "submission.csv").read_bytes()
+
+
+def test_what_the_curve_needs_is_asked_for_before_training(
+    small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    told: list[tuple[str, int, int]] = []
+    with pytest.raises(MissingExtra, match=r"a chart \(matplotlib\) needs the extra 'baselines'"):
+        attention(small_track(), tmp_path / "run", progress=lambda *step: told.append(step))
+    assert told == []
+    monkeypatch.undo()
+    run_baseline(small_track("two"), "majority", output=tmp_path / "majority")
 
 
 def test_one_feature_fills_every_slot_of_attention(small_track: SmallTrack, tmp_path: Path) -> None:
