@@ -53,7 +53,7 @@ def read_delimited(path: Path, problems: list[Problem]) -> Delimited | None:
     if text is None:
         return None
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    csv.field_size_limit(MAX_CELL)
+    limit = csv.field_size_limit(MAX_CELL)  # one for the whole process: it is put back
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows, lines, before = [], [], 0
     try:
@@ -65,6 +65,8 @@ def read_delimited(path: Path, problems: list[Problem]) -> Delimited | None:
     except csv.Error as error:
         problems.append(Problem("E610", f"{path.name}, line {before + 1}: not a CSV row: {error}"))
         return None
+    finally:
+        csv.field_size_limit(limit)
     if not rows:
         problems.append(Problem("E610", f"{path.name}: the file is empty"))
         return None
