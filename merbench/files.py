@@ -17,7 +17,8 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -62,6 +63,26 @@ def read_verified(path: Path, expected: str) -> bytes:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     _require_digest(path, sha256_bytes(data), expected)
     return data
+
+
+Stamp = tuple[tuple[int, ...], ...]
+
+_CLOCK_STEP = 2_000_000_000
+"""Nanoseconds within which a file system may give two changes one time."""
+
+
+def stamp(paths: Sequence[Path]) -> Stamp | None:
+    """Return what changes when any of the files does: its identity, size and times.
+
+    None where one is not there, or was touched so recently that another change might leave the same times.
+    """
+    try:
+        found = [path.stat() for path in paths]
+    except OSError:
+        return None
+    if any(abs(time.time_ns() - max(s.st_mtime_ns, s.st_ctime_ns)) < _CLOCK_STEP for s in found):
+        return None
+    return tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in found)
 
 
 def _require_digest(path: Path, found: str, expected: str) -> None:

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
 
+from merbench import files as files_room
 from merbench.corpus import IMPORTERS, corpora_home, write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import UndefinedMetric, UsageError, WithheldReference
+from merbench.errors import IntegrityError, UndefinedMetric, UsageError, WithheldReference
 from merbench.report import ScoreReport
-from merbench.scoring import compare, score
+from merbench.scoring import compare, score, sources
 from merbench.scoring.sources import named_sources
 from merbench.submission import read_submission
 from merbench.track import load_track
@@ -266,6 +267,26 @@ def test_row_order_and_format_change_no_byte(make: Make, tmp_path: Path) -> None
     assert len(set(reports)) == 1
 
 
+def test_a_named_track_stays_open_until_a_file_changes(make: Make, tmp_path: Path, monkeypatch: Any) -> None:
+    table, folder = answers(make()), tmp_path / "small"
+    opened: list[str] = []
+    monkeypatch.setattr(sources, "load_track", lambda folder: opened.append(str(folder)) or load_track(folder))
+    first = score(folder, table, intervals=False)
+    score(folder, table, intervals=False)
+    assert len(opened) == 2  # files this new may change again without showing it
+    files = [folder / "track.toml", *(folder / "corpus").iterdir()]
+    monkeypatch.setattr(files_room, "_CLOCK_STEP", 0)
+    assert [score(folder, table, intervals=False).to_json() for _ in range(3)] == [first.to_json()] * 3
+    assert len(opened) == 3
+    reference = folder / "corpus" / "reference.parquet"
+    assert reference in files
+    data = bytearray(reference.read_bytes())
+    data[len(data) // 2] ^= 1
+    reference.write_bytes(data)
+    with pytest.raises(IntegrityError, match="the file changed"):
+        score(folder, table, intervals=False)
+
+
 def test_withheld_references_are_named(make: Make) -> None:
     candidates = make()
     corpus = candidates.corpus
@@ -314,7 +335,7 @@ def test_the_public_view_of_a_hidden_split_tells_nothing(make: Make) -> None:
     assert (
         not {"scored", "out_of_vocabulary"} & set(public.counts)
         and "|n:60|" in public.signature
-        and "30" not in public.signature
+        and "|n:30" not in public.signature
     )
     assert public.per_class == () and public.groups == () and public.confusions == () and public.uncertainty is None
     assert all(item.low is None for item in public.scores)
@@ -393,7 +414,7 @@ def test_every_form_shows_the_names_escaped(make: Make) -> None:
 
 SCRIPT = """
 import sys
-from merbench.scoring import compare, score
+from merbench.scoring import compare, score, sources
 from merbench.corpus.candidates import open_candidates
 from merbench.track import load_track
 candidates = open_candidates(load_track(sys.argv[1]))

@@ -44,6 +44,9 @@ def run_baseline(
     seed: Annotated[
         list[int] | None, typer.Option(min=0, help="Seed; repeatable. The baseline declares the default.")
     ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Folds of cross-validation. The baseline declares the default.")
+    ] = None,
     feature: Annotated[
         list[str] | None,
         typer.Option(help="Feature to learn from; repeatable. The baseline declares the default, else all."),
@@ -66,6 +69,7 @@ def run_baseline(
             baseline,
             device=device,
             seeds=seed,
+            folds=folds,
             features=feature,
             options=dict(map(_option, option or [])),
             output=output,

@@ -26,6 +26,9 @@ INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
 NUMBER = re.compile(r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 NOT_A_NUMBER = frozenset({"nan", "na", "n/a", "null", "none", "inf", "+inf", "-inf", "infinity", "-infinity"})
+NO_VALUE = NOT_A_NUMBER - {"na", "n/a", "null", "none"}
+"""Of those, what cannot be meant as a label."""
+
 MAX_CELL = 1 << 30
 
 
@@ -138,11 +141,20 @@ def _typed(source: Delimited, name: str, problems: list[Problem], *, numbers_or_
     mixed = numbers_or_text or all(cell.casefold() in NOT_A_NUMBER for _, cell in others)
     if others and n_numbers and mixed:
         problems.append(_mixed_problem(source.origin, name, others, len(cells)))
+    elif others and numbers_or_text and any(cell.casefold() in NO_VALUE for _, cell in others):
+        problems.append(_no_value_problem(source.origin, name, others, len(cells)))
     if others or not filled:
         return pa.array([cell or None for cell in cells], pa.string())
     if all(INTEGER.fullmatch(cell) for _, cell in filled):
         return pa.array([int(cell) if cell else None for cell in stripped], pa.int64())
     return pa.array([float(cell) if cell else None for cell in stripped], pa.float64())
+
+
+def _no_value_problem(origin: Origin, name: str, others: Sequence[tuple[int, str]], total: int) -> Problem:
+    found = [(row, cell) for row, cell in others if cell.casefold() in NO_VALUE]
+    examples = listed([origin.example(row, cell) for row, cell in found])
+    message = f"numbers that are none among text ({len(found):,} of {total:,}): {examples}"
+    return Problem("E614", f"{origin.name}: {message}; leave empty what is not known", column=name)
 
 
 def _mixed_problem(origin: Origin, name: str, others: Sequence[tuple[int, str]], total: int) -> Problem:

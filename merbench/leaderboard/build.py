@@ -67,6 +67,8 @@ def build_board(track: Track, submissions: Path, cache: Cache) -> Board:
     rows = [_row(bench, system) for system in systems.values()]
     keys = [RankingKey(name, rows[0].score(name).higher_is_better) for name in track.ranking.by] if rows else []
     placed = places(rows, keys, track.ranking.decimals)
+    if track.ranking.one_per_team:
+        placed = places(_best_of_teams([place.row for place in placed]), keys, track.ranking.decimals)
     ordered = [replace(place.row, rank=place.rank) for place in placed]
     return Board(
         track=track.key,
@@ -208,6 +210,17 @@ def _row(bench: _Bench, runs: Sequence[Run]) -> Row:
         digests=tuple(run.report.digests["submission"] for run in runs),
         scores=tuple(_scores(bench, runs)),
     )
+
+
+def _best_of_teams(ordered: Iterable[Row]) -> list[Row]:
+    """Return the rows with the first of every team that takes part, and no other, in the ranking."""
+    found: list[Row] = []
+    teams: set[str] = set()
+    for row in ordered:
+        found.append(replace(row, ranks=row.ranks and row.team not in teams))
+        if row.ranks:
+            teams.add(row.team)
+    return found
 
 
 def _scores(bench: _Bench, runs: Sequence[Run]) -> Iterator[BoardScore]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.corpus.declaration import FILE_NAME
 from merbench.errors import UsageError, listed
+from merbench.files import Stamp, data_home, stamp
 from merbench.submission import Submission, read_submission
-from merbench.track import Track, load_track
+from merbench.track import Track, find_track, load_track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,11 +22,44 @@ if TYPE_CHECKING:
     Source: TypeAlias = str | Path | pa.Table | pd.DataFrame | Submission
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Candidates that were opened from files, and what tells whether those are still the same files."""
+
+    key: tuple[Path, str, Path]
+    stamp: Stamp
+    candidates: Candidates
+
+
+_last: _Opened | None = None
+
+
 def candidates_of(track: str | Path | Track | Candidates, split: str) -> Candidates:
-    """Return the candidates of a track that is named, loaded or opened."""
+    """Return the candidates of a track that is named, loaded or opened.
+
+    Of tracks that are named, the last one stays open as long as none of its files is touched, so that whoever scores
+    one file after the other reads and verifies the references once.
+    """
+    global _last
     if isinstance(track, Candidates):
         return track
-    return open_candidates(track if isinstance(track, Track) else load_track(track), split)
+    if isinstance(track, Track):
+        return open_candidates(track, split)
+    folder = find_track(track)
+    key = (folder.resolve(), split, data_home())
+    if _last is not None and _last.key == key and _last.stamp == _stamp(folder, _last.candidates):
+        return _last.candidates
+    candidates = open_candidates(load_track(folder), split)
+    found = _stamp(folder, candidates)
+    _last = _Opened(key, found, candidates) if found is not None else None
+    return candidates
+
+
+def _stamp(folder: Path, candidates: Candidates) -> Stamp | None:
+    """Return what changes when a file of the track or its tables does; None while one of them is too new to tell."""
+    corpus = candidates.corpus
+    tables = [name for name in corpus.declaration.files if "/" not in name]
+    return stamp([folder / "track.toml", corpus.folder / FILE_NAME, *(corpus.folder / name for name in tables)])
 
 
 def read_for(candidates: Candidates, submission: Source) -> Submission:

@@ -128,13 +128,13 @@ def _read_standard_input(where: str, max_bytes: int) -> bytes:
 
 def _read_file(path: Path, where: str, max_bytes: int) -> bytes:
     try:
-        resolved = path.resolve(strict=True)
-        folder = path.parent.resolve()
-        if not resolved.is_relative_to(folder):
-            raise refusal(where, "E102", "a link that leads out of its folder; a submission is a file of its own")
-        if not stat.S_ISREG(resolved.stat().st_mode):
-            kind = "a folder" if resolved.is_dir() else "a device or pipe (pass '-' to read standard input)"
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a device or pipe (pass '-' to read standard input)"
             raise refusal(where, "E102", f"{kind}, not a file")
+        resolved = path.resolve(strict=True)
+        if not resolved.is_relative_to(path.parent.resolve()):
+            raise refusal(where, "E102", "a link that leads out of its folder; a submission is a file of its own")
         # The link was followed above; what is opened must still be that very file.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(resolved, flags), "rb") as file:

@@ -37,17 +37,18 @@ def made_for(sheet: Sheet, candidates: Candidates) -> str | None:
 
 
 def columns_of(names: Sequence[str], track: Track) -> str | None:
-    """Return the track whose columns a header has, as `"track 'mosi' (its columns are id, sentiment)"`.
+    """Return the track whose columns a header has, as `"track 'mosi' (whose columns are id, sentiment)"`.
 
-    None when the header has a target of the track itself, or all the columns of no other track.
+    None when the header has a target of the track itself, or the targets of no other track; of several, the one whose
+    id column is there too.
     """
     if any(name in names for name in track.targets):
         return None
-    for other in _other_tracks(track):
-        columns = (other.submission.id, *other.targets)
-        if all(name in names for name in columns):
-            return f"track '{other.id}' (whose columns are {', '.join(columns)})"
-    return None
+    fitting = [other for other in _other_tracks(track) if all(name in names for name in other.targets)]
+    if not fitting:
+        return None
+    best = max(fitting, key=lambda other: (other.submission.id in names, len(other.targets)))
+    return f"track '{best.id}' (whose columns are {', '.join((best.submission.id, *best.targets))})"
 
 
 def _n_known(given: pa.Array, candidates: Candidates) -> int:

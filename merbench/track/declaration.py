@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from merbench.files import sha256_bytes
 from merbench.metrics import METRICS, Metric
-from merbench.track.keys import KEBAB, Declaration
+from merbench.track.keys import KEBAB, VERSION, Declaration
 
 OVERALL = "overall"
 """The ranking key of the weighted sum of metrics."""
@@ -111,10 +111,17 @@ class CorruptionSpec(_NamedWithParameters):
 
 
 class Ranking(Declaration):
-    """The order of a board: the next key decides among equals, compared as displayed."""
+    """The order of a board: the next key decides among equals, compared as displayed.
+
+    Attributes:
+        by: `overall` and metrics, the deciding one first.
+        decimals: how many of them a board shows, and compares.
+        one_per_team: whether only the best system of each team is ranked; its others are shown without a rank.
+    """
 
     by: tuple[str, ...] = Field(min_length=1, strict=False)
     decimals: int = Field(default=4, ge=0, le=10)
+    one_per_team: bool = False
 
 
 class SubmissionRules(Declaration):
@@ -146,7 +153,7 @@ class Track(Declaration):
     """The protocol of one track; see `docs/track-format.md` for every key."""
 
     id: str = Field(pattern=KEBAB)
-    version: str = Field(pattern=r"^\d+\.\d+$")
+    version: str = Field(pattern=VERSION)
     title: str = Field(min_length=1)
     source: str = ""
     family: str = ""
@@ -171,8 +178,12 @@ class Track(Declaration):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the declaration's content, in hexadecimal; a released (id, version) keeps its fingerprint."""
-        content = self.model_dump(mode="json", exclude={"folder", "superseded_by"})
+        """SHA-256 of what is declared, in hexadecimal; a released (id, version) keeps its fingerprint.
+
+        Keys that stand at their default are left out, so that a key that a later version knows changes no track
+        that does not use it.
+        """
+        content = self.model_dump(mode="json", exclude={"folder", "superseded_by"}, exclude_defaults=True)
         return sha256_bytes(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
 
     @property

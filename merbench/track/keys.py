@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date, time
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
-from merbench.errors import Problem, did_you_mean
+from merbench.errors import Problem, did_you_mean, plural
 
 KEBAB = r"^[a-z0-9]+(-[a-z0-9]+)*$"
-
+VERSION = r"^\d+\.\d+$"
 
 LATER_TARGETS = ("label_set", "ranked", "multilabel", "preference", "scores", "segments", "trajectory", "text")
 """Target types that the format knows and this version does not score."""
@@ -48,10 +50,74 @@ def declaration_problems(error: ValidationError, allowed_keys: Any) -> list[Prob
                 options = [str(part).strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")]
                 message = f"{found!r} is not one of {', '.join(options)}{did_you_mean(str(found), options)}"
             case _:
-                text = item["msg"].removeprefix("Value error, ")
-                message = f"{short(found)}: {text[:1].lower()}{text[1:]}"
+                message = _value_problem(item)
         problems.append(Problem("E207", message, column=_key_path(location)))
     return problems
+
+
+def value_problem(error: ValidationError) -> str:
+    """Return what is wrong with one value: what was found and what is allowed."""
+    return _value_problem(error.errors(include_url=False)[0])
+
+
+def _value_problem(item: ErrorDetails) -> str:
+    wrong = _wrong_value(item["type"], item.get("ctx", {}))
+    if wrong:
+        return f"{short(item['input'])} {wrong}"
+    text = item["msg"].removeprefix("Value error, ")
+    return f"{short(item['input'])}: {text[:1].lower()}{text[1:]}"
+
+
+_NOT_OF_TYPE = {
+    "string_type": "is not a text in quotes",
+    "int_type": "is not a whole number",
+    "int_parsing": "is not a whole number",
+    "int_from_float": "is not a whole number",
+    "float_type": "is not a number",
+    "float_parsing": "is not a number",
+    "finite_number": "is not a finite number",
+    "bool_type": "is not true or false",
+    "bool_parsing": "is not true or false",
+    "datetime_type": "is not a date with a time and an offset, such as 2026-01-31T12:00:00Z",
+    "timezone_aware": "is not a date with a time and an offset, such as 2026-01-31T12:00:00Z",
+    "tuple_type": "is not a list",
+    "list_type": "is not a list",
+    "dict_type": "is not a table",
+    "model_type": "is not a table",
+    "model_attributes_type": "is not a table",
+}
+
+_BOUNDS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+_PATTERNS = {KEBAB: "lower-case words and digits joined by '-'", VERSION: "two numbers such as '1.0'"}
+
+
+def _wrong_value(kind: str, context: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value, from pydantic's kind of error and what the value was checked against."""
+    if kind in _NOT_OF_TYPE:
+        return _NOT_OF_TYPE[kind]
+    if kind in _BOUNDS:
+        word, key = _BOUNDS[kind]
+        return f"is not {word} {context[key]:,}"
+    match kind:
+        case "literal_error":
+            return f"is not one of {context['expected'].replace(' or ', ', ')}"
+        case "string_pattern_mismatch":
+            return f"is not {_PATTERNS.get(context['pattern'], 'of the form ' + context['pattern'])}"
+        case "string_too_short":
+            return "is an empty text"
+        case "string_too_long":
+            return f"is longer than {context['max_length']:,} characters"
+        case "too_short":
+            return f"has {plural(context['actual_length'], 'item')}; at least {context['min_length']:,} are needed"
+        case "too_long":
+            return f"has more than {plural(context['max_length'], 'item')}"
+    return ""
 
 
 def _unknown_target(tag: str, allowed: Sequence[str]) -> str:
@@ -61,8 +127,8 @@ def _unknown_target(tag: str, allowed: Sequence[str]) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a value as it is written in Python, cut after 60 characters."""
-    text = repr(value)
+    """Return a value as it is written in Python, dates and times as in TOML, cut after 60 characters."""
+    text = str(value) if isinstance(value, (date, time)) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

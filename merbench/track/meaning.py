@@ -12,7 +12,7 @@ from merbench.corruptions import check_parameters
 from merbench.errors import Problem, did_you_mean, listed
 from merbench.metrics import METRICS, Metric
 from merbench.track.declaration import OVERALL, MetricSpec
-from merbench.track.keys import short
+from merbench.track.keys import value_problem
 
 
 def meaning_problems(raw: Mapping[str, Any]) -> list[Problem]:
@@ -121,7 +121,7 @@ def _parameter_problems(
             try:
                 TypeAdapter(metric.parameters[key].annotation).validate_python(value, strict=True)
             except ValidationError as error:
-                yield f"{place}.{key}", f"{short(value)}: {error.errors()[0]['msg']}"
+                yield f"{place}.{key}", value_problem(error)
     for key, parameter in metric.parameters.items():
         if parameter.default is parameter.empty and key not in parameters:
             yield f"{place}.{key}", f"is missing: {metric.name} needs it"
@@ -140,8 +140,9 @@ def _ranking_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for _, spec in _tables(raw.get("metrics")):
         try:
             parsed = MetricSpec.model_validate(spec)
-        except ValidationError:
-            return
+        except ValidationError:  # told elsewhere; the name may still be ranked by
+            metrics.append((str(spec.get("name")), str(spec.get("name")), "weight" in spec))
+            continue
         metrics.append((parsed.name, parsed.key, parsed.weight is not None))
     allowed = ranking_keys(metrics)
     by = _table(raw.get("ranking")).get("by")

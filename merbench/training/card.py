@@ -32,6 +32,7 @@ def run_card(
     trials: Sequence[Trial],
     runs: Sequence[SeedRun],
     submissions: Mapping[int, str],
+    n_folds: int,
 ) -> dict[str, Any]:
     """Return the card of a run, ready for JSON; `submissions` are digests of the seeds' submission files."""
     track, corpus = test.track, test.corpus
@@ -53,7 +54,7 @@ def run_card(
         },
         "features": {name: corpus.declaration.content.features[name] for name in train.features},
         "options": dict(options),
-        "n_folds": loaded.declaration.folds,
+        "n_folds": n_folds,
         "n_train": len(train),
         "n_test": len(test),
         "selection": [{"options": dict(trial.options), "value": _finite(trial.value)} for trial in trials],

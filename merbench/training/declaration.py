@@ -168,6 +168,8 @@ def load_baseline(name_or_path: str | Path) -> LoadedBaseline:
         if declaration.extra is None or (error.name or "").split(".")[0] == "merbench":
             raise
         raise MissingExtra(f"baseline '{name}' ({error.name})", declaration.extra) from error
+    except ImportError as error:
+        raise UsageError(f"{folder / 'model.py'}: an installed package cannot be imported: {error}") from error
     if not (dataclasses.is_dataclass(getattr(module, "Options", None)) and callable(getattr(module, "build", None))):
         raise UsageError(f"{folder / 'model.py'}: a baseline defines a dataclass Options and a function build")
     return LoadedBaseline(name, folder, declaration, module)

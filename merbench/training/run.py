@@ -88,6 +88,7 @@ def run_baseline(
     *,
     device: str = "auto",
     seeds: Sequence[int] | None = None,
+    folds: int | None = None,
     features: Sequence[str] | None = None,
     options: Options | None = None,
     output: str | Path | None = None,
@@ -103,6 +104,7 @@ def run_baseline(
         baseline: a name, or a folder.
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
         seeds: seeds to train with; None takes what the baseline declares.
+        folds: number of folds of cross-validation; None takes what the baseline declares.
         features: features to learn from; None takes what the baseline declares for the track, else all there are.
         options: options that differ from those declared; they are not chosen by cross-validation.
         output: folder to write; None is `runs/<track>/<baseline>`. A run that is there already is replaced.
@@ -127,8 +129,10 @@ def run_baseline(
     names = _feature_names(loaded, test, features)
     train_set, test_features = training_set(train, names), feature_set(test, names)
 
+    n_folds = loaded.declaration.folds if folds is None else folds
+
     def setup(seed: int, text: str) -> Setup:
-        return Setup(seed, loaded.declaration.folds, device, lambda done, total: progress(text, done, total))
+        return Setup(seed, n_folds, device, lambda done, total: progress(text, done, total))
 
     all_seeds = _distinct(loaded.declaration.seeds if seeds is None else seeds)
     if isinstance(loaded.build(chosen, setup(all_seeds[0], "")), FoldEnsemble):
@@ -141,7 +145,7 @@ def run_baseline(
 
     with atomic_folder(folder, replace=True) as beside:
         submissions = _write_runs(beside, test, runs)
-        card = run_card(loaded, test, train_set, chosen, trials, runs, submissions)
+        card = run_card(loaded, test, train_set, chosen, trials, runs, submissions, n_folds)
         card["wall_time_s"] = round(time.perf_counter() - started, 3)
         write_text(beside / CARD, canonical_json(card))
     report, withheld = _score(test, folder, intervals)

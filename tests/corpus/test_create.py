@@ -308,6 +308,15 @@ def test_all_problems_of_all_files_at_once(files: Path) -> None:
     ]
 
 
+def test_a_reference_that_is_no_number_is_no_label_either(files: Path) -> None:
+    (files / "reference.csv").write_text("sample_id,mood,valence\na,happy,nan\nb,NaN,inf\nc,none,\n", encoding="utf-8")
+    assert told(files, reference=files / "reference.csv") == [
+        "E614  mood: reference.csv: numbers that are none among text (1 of 3): 'NaN' (line 3); leave empty what is not known",
+        "E614  valence: reference.csv: numbers that are none among text (2 of 3): 'nan' (line 2), 'inf' (line 3);"
+        " leave empty what is not known",
+    ]
+
+
 def test_a_number_too_large_is_told(files: Path) -> None:
     (files / "samples.csv").write_text("sample_id,split,x\na,t,1e999\n")
     assert told(files) == [

@@ -395,7 +395,9 @@ class TestWriting:
             write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=samples)
 
     def test_a_bad_name_is_told_with_what_is_allowed(self, tmp_path: Path, parts: dict[str, Any]) -> None:
-        with pytest.raises(DeclarationError, match=r"corpus 'My Corpus': 1 problem\n  E207  name: 'My Corpus': "):
+        with pytest.raises(
+            DeclarationError, match=r"corpus 'My Corpus': 1 problem\n  E207  name: 'My Corpus' is not lower-case words"
+        ):
             write_corpus(tmp_path / "c", **{**parts, "name": "My Corpus"})
         assert list(tmp_path.iterdir()) == []
 

@@ -145,6 +145,17 @@ def test_two_systems_of_a_team_are_two_rows(track: Track, tmp_path: Path) -> Non
     assert [(row.rank, row.system) for row in build_board(track, folder, NO_CACHE).rows] == [(1, "one"), (2, "two")]
 
 
+def test_a_track_may_rank_the_best_system_of_each_team_alone(track: Track, tmp_path: Path) -> None:
+    folder = tmp_path / "submissions"
+    write_entry(folder, "toy/a/shown", predictions(range(2)), system='"shown"', ranks="false")
+    write_entry(folder, "toy/a/one", predictions(range(4)), system='"one"')
+    write_entry(folder, "toy/a/two", predictions(range(6)), system='"two"')
+    write_entry(folder, "toy/b/run", predictions(range(9)), system='"b"')
+    ranking = track.ranking.model_copy(update={"one_per_team": True})
+    board = build_board(track.model_copy(update={"ranking": ranking}), folder, NO_CACHE)
+    assert [(row.rank, row.system) for row in board.rows] == [(None, "shown"), (1, "one"), (None, "two"), (2, "b")]
+
+
 def test_equal_predictions_share_a_rank_and_are_not_separated(track: Track, tmp_path: Path) -> None:
     folder = tmp_path / "submissions"
     write_entry(folder, "toy/late/run", predictions(range(4)), received="2026-02-02T00:00:00Z")

@@ -499,6 +499,11 @@ def plain(home: Path, split: str = "test") -> Candidates:
             slice(10, 20),
             "looks made for track 'mood' (whose columns are sample_id, mood); this is track 'plain', split 'test'",
         ),
+        (
+            "name,mood",
+            slice(10, 20),
+            "looks made for track 'mood' (whose columns are sample_id, mood); this is track 'plain', split 'test'",
+        ),
     ],
 )
 def test_a_submission_made_for_another_track(

@@ -66,6 +66,7 @@ def test_a_loop_of_links(candidates: Candidates, tmp_path: Path) -> None:
     [
         (".", "a folder, not a file"),
         ("/dev/zero", "a device or pipe (pass '-' to read standard input), not a file"),
+        ("/dev/fd/{}", "a device or pipe (pass '-' to read standard input), not a file"),
         ("pipe", "a device or pipe (pass '-' to read standard input), not a file"),
         ("out.csv", "a link that leads out of its folder; a submission is a file of its own"),
         ("inner/up.csv", "a link that leads out of its folder; a submission is a file of its own"),
@@ -77,12 +78,16 @@ def test_what_is_not_a_file_of_its_own(
     (tmp_path / "here" / "inner").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     os.mkfifo("pipe")
+    reading, writing = os.pipe()
+    path = path.format(reading)
     (tmp_path / "secret.csv").write_text(GOOD)
     (tmp_path / "here" / "own.csv").write_text(GOOD)
     Path("out.csv").symlink_to(tmp_path / "secret.csv")
     Path("inner/up.csv").symlink_to("../own.csv")
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(path, candidates)
+    os.close(reading)
+    os.close(writing)
     assert str(caught.value) == f"{path}: 1 problem\n  E102  {message}"
 
 

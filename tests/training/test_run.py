@@ -121,6 +121,11 @@ def test_what_the_curve_needs_is_asked_for_before_training(
     run_baseline(small_track("two"), "majority", output=tmp_path / "majority")
 
 
+def test_a_few_samples_need_fewer_folds(small_track: SmallTrack, tmp_path: Path) -> None:
+    run_baseline(small_track(), "majority", folds=3, output=tmp_path / "run", intervals=False)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["n_folds"] == 3
+
+
 def test_one_feature_fills_every_slot_of_attention(small_track: SmallTrack, tmp_path: Path) -> None:
     run = attention(small_track(), tmp_path / "run", features=["loud"])
     assert run.features == ("loud",)
@@ -151,6 +156,8 @@ def test_what_cannot_be_run(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track()
     with pytest.raises(UsageError, match=r"^a seed is a number from 0 on, at least one is needed; not \[-1\]$"):
         run_baseline(track, "majority", seeds=[-1], output=tmp_path / "run")
+    with pytest.raises(UsageError, match=r"^1000 folds of \d+ training samples; needed are at least 2 folds"):
+        run_baseline(track, "majority", folds=1000, output=tmp_path / "run")
     with pytest.raises(DeclarationError, match="depth: is not an option; allowed: none"):
         run_baseline(track, "majority", options={"depth": 1}, output=tmp_path / "run")
     with pytest.raises(UsageError, match=r"^small declares no split 'train', which a baseline learns from$"):
