@@ -1,0 +1,303 @@
+"""The cells of a column go in, the set of labels in each cell comes out, with every cell that cannot be read.
+
+Conventions:
+    A column is an Arrow array of strings (`['happy', 'sad']`, `["a", "b"]`, `happy, sad`), or of lists of strings.
+    Labels come out trimmed, lower-cased and not empty; a label that stands in a cell twice is kept twice. `row` is a
+    position in the column. A cell that cannot be read holds no labels and has a message, so that it is never taken
+    for an empty set; `[]` can be read and is empty, and whether that is allowed is not decided here.
+    `split` says where one label ends. "official", the way of the released scorers: one pair of brackets is taken off,
+    and the rest is split at every quote and comma, so that `["don't care"]` holds `don` and `t care`. "python": what
+    Python or JSON read, so that it holds `don't care`; bare words are split at commas. Items of a list column obey the
+    same rule, so that the file format decides nothing.
+
+Cells without surprises, nearly all of them, are told by one regular expression and cut byte by byte in NumPy; the
+others are read one by one.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from merbench.errors import UsageError, plural, printable
+from merbench.metrics.lists import Lists, offsets_of
+
+Split = Literal["official", "python"]
+Rows = NDArray[np.int64]
+
+MOST_LABELS = 10_000
+"""A cell with more labels than this is no set of labels."""
+
+FORM = "a set is written ['happy', 'sad'], or happy, sad"
+
+_PLAIN = r"[^'\"\[\](){}\\,]*"
+_BARE = r"[^'\"\[\](){}\\]*"
+
+
+def _quoted(quote: str) -> str:
+    label = rf"{quote}{_PLAIN}{quote}"
+    return rf"\[\s*{label}(\s*,\s*{label})*\s*,?\s*\]"
+
+
+_SIMPLE = {
+    "official": rf"^\s*({_quoted(chr(39))}|{_quoted(chr(34))}|\[{_BARE}\]|{_BARE})\s*$",
+    "python": rf"^\s*({_quoted(chr(39))}|{_quoted(chr(34))}|\[\s*\]|{_BARE})\s*$",
+}
+"""Cells that both ways of splitting read alike, by cutting at brackets, quotes and commas."""
+
+_SEPARATORS = np.isin(np.arange(256), np.frombuffer(b"[]'\",", dtype=np.uint8))
+
+_STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
+_CUTS = re.compile(r"['\",]")
+_HELD, _INNER = "\0", "\1"  # stand for a quoted string and for an apostrophe within a word
+
+
+@dataclass(frozen=True, slots=True)
+class BadCell:
+    """A cell that cannot be read.
+
+    Attributes:
+        row: its position in the column.
+        message: what was found, and what is allowed.
+    """
+
+    row: int
+    message: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LabelLists:
+    """What a column holds.
+
+    Attributes:
+        lists: the labels of every row; none for a row that cannot be read.
+        bad: the cells that cannot be read, by row.
+        empty: the rows that hold an empty set, and can be read.
+    """
+
+    lists: Lists
+    bad: tuple[BadCell, ...]
+    empty: Rows
+
+
+def read_label_lists(column: pa.Array | pa.ChunkedArray, *, split: Split = "official") -> LabelLists:
+    """Return the labels in every cell of a column.
+
+    Raises:
+        UsageError: the column holds neither text nor lists of text.
+    """
+    cells = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    if _is_list(cells.type) and (_is_text(cells.type.value_type) or pa.types.is_null(cells.type.value_type)):
+        return _of_lists(cells, split)
+    if _is_text(cells.type) or pa.types.is_null(cells.type):
+        return _of_text(cells.cast(pa.large_string()), split)
+    raise UsageError(f"a column of {cells.type} holds no sets of labels: text or lists of text are needed")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _of_text(cells: pa.Array, split: Split) -> LabelLists:
+    simple = np.asarray(pc.match_substring_regex(cells, _SIMPLE[split]).fill_null(False))
+    others = np.flatnonzero(~simple)
+    texts = cells.take(pa.array(others)).to_pylist()
+    lists = _cut(cells if not len(others) else pc.if_else(pa.array(simple), cells, ""))
+    bad: dict[int, str] = {}
+    read: list[list[str]] = []
+    for row, text in zip(others.tolist(), texts, strict=True):
+        labels, wrong = _read_one(text, split)
+        read.append([_normal(label) for label in labels if label.strip()])
+        if wrong:
+            bad[row] = wrong
+    if read:
+        places = np.arange(len(lists))
+        places[others] = len(lists) + np.arange(len(others))
+        lists = _joined(lists, Lists.of(read))[places]
+    for row in np.flatnonzero(np.diff(lists.offsets) == 0).tolist():
+        text = cells[row].as_py()
+        if row not in bad and not (text.strip().startswith("[") or _STRING.search(text)):
+            bad[row] = f"'{printable(text)}' holds no label; {FORM}" if text.strip() else f"empty; {FORM}"
+    return _checked(lists, bad)
+
+
+def _cut(cells: pa.Array) -> Lists:
+    """Return the runs of bytes between separators, trimmed and lower-cased; blank runs are left out."""
+    starts_at = np.frombuffer(cells.buffers()[1], dtype=np.int64)[cells.offset : cells.offset + len(cells) + 1]
+    first, last = int(starts_at[0]), int(starts_at[-1])
+    data = np.frombuffer(cells.buffers()[2] or b"", dtype=np.uint8)[first:last]
+    inside = ~_SEPARATORS[data]
+    fresh = np.ones(len(data) + 1, dtype=bool)  # whether a byte has no byte of the same run before it
+    np.logical_not(inside[:-1], out=fresh[1:-1])
+    fresh[starts_at - first] = True
+    starts = np.flatnonzero(inside & fresh[:-1])
+    held = np.concatenate([[0], np.cumsum(inside, dtype=np.int64)])
+    runs = pa.LargeStringArray.from_buffers(
+        len(starts),
+        pa.py_buffer(np.append(held[starts], held[-1])),
+        pa.py_buffer(data[inside]),
+    ).dictionary_encode()
+    distinct = [[word] if (word := _normal(text)) else [] for text in runs.dictionary.to_pylist()]
+    return _expanded(distinct, np.asarray(runs.indices), np.searchsorted(starts, starts_at - first))
+
+
+def _of_lists(cells: pa.Array, split: Split) -> LabelLists:
+    cells = cells.cast(pa.large_list(pa.large_string()))
+    counts = np.asarray(pc.list_value_length(cells).fill_null(0))
+    bad = dict.fromkeys(np.flatnonzero(np.asarray(cells.is_null())).tolist(), f"empty; {FORM}")
+    items = cells.flatten()
+    offsets = offsets_of(counts)
+    for item in np.flatnonzero(np.asarray(items.is_null())).tolist():
+        bad[int(np.searchsorted(offsets, item, "right")) - 1] = f"an item of the list is empty; {FORM}"
+    coded = items.fill_null("").dictionary_encode()
+    cut: Callable[[str], list[str]] = _CUTS.split if split == "official" else lambda text: [text]
+    distinct = [[_normal(part) for part in cut(text) if part.strip()] for text in coded.dictionary.to_pylist()]
+    return _checked(_expanded(distinct, np.asarray(coded.indices), offsets), bad)
+
+
+def _normal(label: str) -> str:
+    return label.strip().lower()
+
+
+def _expanded(distinct: list[list[str]], codes: NDArray[np.integer], offsets: Rows) -> Lists:
+    """Return lists of words from lists of codes, each of which stands for some words, mostly one."""
+    if all(len(words) == 1 for words in distinct) and len({words[0] for words in distinct}) == len(distinct):
+        return Lists(tuple(words[0] for words in distinct), codes.astype(np.int32), offsets.astype(np.int64))
+    of_items = Lists.of(distinct)[codes]
+    return Lists(of_items.words, of_items.codes, of_items.offsets[offsets])
+
+
+def _joined(first: Lists, second: Lists) -> Lists:
+    """Return the lists of one after those of the other."""
+    code_of = {word: code for code, word in enumerate(first.words)}
+    renamed = np.array([code_of.setdefault(word, len(code_of)) for word in second.words], dtype=np.int32)
+    codes = np.concatenate([first.codes, renamed[second.codes]])
+    return Lists(tuple(code_of), codes, np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]))
+
+
+def _checked(lists: Lists, bad: dict[int, str]) -> LabelLists:
+    """Find numbers and endless cells among what was read, and empty the bad rows."""
+    counts = np.diff(lists.offsets)
+    numbers = np.array([_is_number(word) for word in lists.words], dtype=bool)
+    for item in np.flatnonzero(numbers[lists.codes]).tolist() if numbers.any() else ():
+        row = int(np.searchsorted(lists.offsets, item, "right")) - 1
+        bad.setdefault(row, f"'{printable(lists.words[lists.codes[item]])}' is a number, not a label; {FORM}")
+    for row in np.flatnonzero(counts > MOST_LABELS).tolist():
+        bad[row] = f"holds {plural(int(counts[row]), 'label')}; at most {MOST_LABELS:,} are read"
+    if bad:
+        lists = _without(lists, np.array(sorted(bad)))
+    empty = np.setdiff1d(np.flatnonzero(np.diff(lists.offsets) == 0), np.array(list(bad), dtype=np.int64))
+    return LabelLists(lists, tuple(BadCell(row, bad[row]) for row in sorted(bad)), empty)
+
+
+def _without(lists: Lists, rows: Rows) -> Lists:
+    """Return the lists with those of some rows emptied."""
+    counts = np.diff(lists.offsets)
+    kept = np.ones(len(lists), dtype=bool)
+    kept[rows] = False
+    return Lists(lists.words, lists.codes[np.repeat(kept, counts)], offsets_of(np.where(kept, counts, 0)))
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_one(text: str | None, split: Split) -> tuple[list[str], str]:
+    """Return the labels of one cell, or what is wrong with it."""
+    if text is None or not text.strip():
+        return [], f"empty; {FORM}"
+    content = text.strip()
+    if split == "official":
+        content = _APOSTROPHE.sub(_INNER, content)
+    frame = _STRING.sub(_HELD, content)
+    listed = frame.startswith("[") and frame.endswith("]") and len(frame) > 1
+    if not listed:
+        frame = _APOSTROPHE.sub(_INNER, frame)
+    inner = frame[1:-1] if listed else frame
+    wrong = _wrong_frame(frame, inner)
+    if not wrong and split == "python":
+        wrong = _not_strict(inner) if listed else _not_bare(inner)
+    if wrong:
+        return [], f"'{printable(text)}' {wrong}; {FORM}"
+    if split == "official":
+        return _CUTS.split(text.strip()[1:-1] if listed else text.strip()), ""
+    if not listed:
+        return content.split(","), ""
+    labels = [_unescaped(string) for string in _STRING.findall(content)]
+    if None in labels:
+        return [], f"'{printable(text)}' holds an escape that cannot be read; {FORM}"
+    return [label for label in labels if label is not None], ""
+
+
+def _wrong_frame(frame: str, inner: str) -> str:
+    """Return what is wrong with the quotes and brackets of a cell whose quoted strings are replaced by marks."""
+    if "'" in frame or '"' in frame:
+        return "has a quote without its partner"
+    depth = 0
+    for character in frame:
+        depth += (character in "[({") - (character in "])}")
+        if depth < 0:
+            break
+    if depth:
+        return "has a bracket without its partner"
+    if "[" in inner or "{" in inner:
+        return "is a list within a list"
+    items = [item.strip() for item in inner.split(",")]
+    number = next((item for item in items if _is_number(item)), None)
+    if number is not None:
+        return f"holds {number}, which is a number, not a label"
+    if any(item.count("(") != item.count(")") for item in items) or (inner.startswith("(") and inner.endswith(")")):
+        return "has round brackets around labels"
+    return ""
+
+
+def _not_strict(inner: str) -> str:
+    """Return what is wrong with the items of a list that must be quoted, with a comma after each."""
+    items = [item.strip() for item in inner.split(",")]
+    if items[-1] == "":
+        items.pop()
+    for item in items:
+        if item.count(_HELD) > 1 and not item.replace(_HELD, "").strip():
+            return "lacks a comma between two labels"
+        if item != _HELD:
+            return f"holds {printable(item.replace(_HELD, '…'))} without quotes" if item else "has a comma too many"
+    return ""
+
+
+def _not_bare(inner: str) -> str:
+    return "has quotes but no brackets" if _HELD in inner else ""
+
+
+def _unescaped(string: str) -> str | None:
+    """Return the text of a quoted string of JSON or Python; None where an escape cannot be read."""
+    if "\\" not in string:
+        return string[1:-1]
+    try:
+        text = json.loads(string) if string.startswith('"') else ast.literal_eval(string)
+    except (ValueError, SyntaxError, SyntaxWarning):
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return None
+    return str(text)
