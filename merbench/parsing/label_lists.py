@@ -54,10 +54,11 @@ _SIMPLE = {
 }
 """Cells that both ways of splitting read alike, by cutting at brackets, quotes and commas."""
 
-_SEPARATORS = np.isin(np.arange(256), np.frombuffer(b"[]'\",", dtype=np.uint8))
+_WITHIN = ~np.isin(np.arange(256), np.frombuffer(b"[]'\",", dtype=np.uint8))  # bytes of labels, not between them
 
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
+_NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|nan", re.IGNORECASE)
 _CUTS = re.compile(r"['\",]")
 _HELD, _INNER = "\0", "\1"  # stand for a quoted string and for an apostrophe within a word
 
@@ -142,19 +143,19 @@ def _cut(cells: pa.Array) -> Lists:
     starts_at = np.frombuffer(cells.buffers()[1], dtype=np.int64)[cells.offset : cells.offset + len(cells) + 1]
     first, last = int(starts_at[0]), int(starts_at[-1])
     data = np.frombuffer(cells.buffers()[2] or b"", dtype=np.uint8)[first:last]
-    inside = ~_SEPARATORS[data]
-    fresh = np.ones(len(data) + 1, dtype=bool)  # whether a byte has no byte of the same run before it
-    np.logical_not(inside[:-1], out=fresh[1:-1])
-    fresh[starts_at - first] = True
-    starts = np.flatnonzero(inside & fresh[:-1])
-    held = np.concatenate([[0], np.cumsum(inside, dtype=np.int64)])
+    inside = np.take(_WITHIN, data)
+    opens = np.zeros(len(data) + 1, dtype=bool)  # whether a cell begins at a byte
+    opens[starts_at - first] = True
+    starts, ends = inside.copy(), inside.copy()
+    starts[1:] &= ~inside[:-1] | opens[1:-1]
+    ends[:-1] &= ~inside[1:] | opens[1:-1]
+    begin = np.flatnonzero(starts)
+    lengths = np.flatnonzero(ends) - begin + 1
     runs = pa.LargeStringArray.from_buffers(
-        len(starts),
-        pa.py_buffer(np.append(held[starts], held[-1])),
-        pa.py_buffer(data[inside]),
+        len(begin), pa.py_buffer(offsets_of(lengths)), pa.py_buffer(data[inside])
     ).dictionary_encode()
     distinct = [[word] if (word := _normal(text)) else [] for text in runs.dictionary.to_pylist()]
-    return _expanded(distinct, np.asarray(runs.indices), np.searchsorted(starts, starts_at - first))
+    return _expanded(distinct, np.asarray(runs.indices), np.searchsorted(begin, starts_at - first))
 
 
 def _of_lists(cells: pa.Array, split: Split) -> LabelLists:
@@ -192,12 +193,12 @@ def _joined(first: Lists, second: Lists) -> Lists:
 
 
 def _checked(lists: Lists, bad: dict[int, str]) -> LabelLists:
-    """Find numbers and endless cells among what was read, and empty the bad rows."""
+    """Find numbers, missing values (`nan`) and endless cells among what was read, and empty the bad rows."""
     counts = np.diff(lists.offsets)
     numbers = np.array([_is_number(word) for word in lists.words], dtype=bool)
     for item in np.flatnonzero(numbers[lists.codes]).tolist() if numbers.any() else ():
         row = int(np.searchsorted(lists.offsets, item, "right")) - 1
-        bad.setdefault(row, f"'{printable(lists.words[lists.codes[item]])}' is a number, not a label; {FORM}")
+        bad.setdefault(row, f"'{printable(lists.words[lists.codes[item]])}' is no label; {FORM}")
     for row in np.flatnonzero(counts > MOST_LABELS).tolist():
         bad[row] = f"holds {plural(int(counts[row]), 'label')}; at most {MOST_LABELS:,} are read"
     if bad:
@@ -215,11 +216,7 @@ def _without(lists: Lists, rows: Rows) -> Lists:
 
 
 def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    return _NUMBER.fullmatch(word) is not None
 
 
 def _read_one(text: str | None, split: Split) -> tuple[list[str], str]:
@@ -260,12 +257,14 @@ def _wrong_frame(frame: str, inner: str) -> str:
             break
     if depth:
         return "has a bracket without its partner"
-    if "[" in inner or "{" in inner:
+    if "{" in frame:
+        return "has curly brackets"
+    if "[" in inner:
         return "is a list within a list"
     items = [item.strip() for item in inner.split(",")]
     number = next((item for item in items if _is_number(item)), None)
     if number is not None:
-        return f"holds {number}, which is a number, not a label"
+        return f"holds {printable(number)}, which is no label"
     if any(item.count("(") != item.count(")") for item in items) or (inner.startswith("(") and inner.endswith(")")):
         return "has round brackets around labels"
     return ""
