@@ -1,0 +1,333 @@
+"""Detection metrics by hand, against scikit-learn, against slow sweeps over thresholds, and on every degenerate case."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
+
+from merbench.metrics import METRICS
+from merbench.metrics.detection import (
+    LARGEST_TABLE,
+    TILE,
+    aupr,
+    auroc,
+    deception_rate,
+    detection_error,
+    equal_error_rate,
+    fpr_at_95tpr,
+    ranking,
+)
+from merbench.metrics.sums import Clustered
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+EVERY_METRIC: list[tuple[str, dict[str, Any]]] = [
+    ("equal_error_rate", {"ties": "positive_first"}),
+    ("equal_error_rate", {"ties": "together"}),
+    ("auroc", {}),
+    ("aupr", {"of": "positive", "area": "steps"}),
+    ("aupr", {"of": "negative", "area": "steps"}),
+    ("aupr", {"of": "positive", "area": "trapezoid"}),
+    ("aupr", {"of": "negative", "area": "trapezoid"}),
+    ("fpr_at_95tpr", {}),
+    ("detection_error", {"priors": "observed"}),
+    ("detection_error", {"priors": "equal"}),
+    ("deception_rate", {"threshold": 1.0}),
+]
+every_metric = pytest.mark.parametrize(("name", "parameters"), EVERY_METRIC)
+
+
+def one(metric: str, reference: list[int], prediction: list[float], **parameters: Any) -> float:
+    weights = np.ones((1, len(reference)), dtype=np.uint8)
+    return float(METRICS[metric](np.array(reference, np.int8), np.array(prediction, float), weights, **parameters)[0])
+
+
+def swept_eer(reference: Codes, prediction: Floats, ties: str) -> float:
+    """Return the rate from both shares behind every rejected sample, as ASVspoof's evaluation defines them."""
+    pairs = sorted(zip(prediction.tolist(), (1 - reference).tolist(), strict=True))
+    n, m = int(reference.sum()), int((1 - reference).sum())
+    steps = [(0, m)]
+    for _, negative in pairs:
+        missed, accepted = steps[-1]
+        steps.append((missed + 1 - negative, accepted - negative))
+    if ties == "together":
+        steps = [steps[0]] + [
+            step for at, step in enumerate(steps) if at and (at == len(pairs) or pairs[at - 1][0] != pairs[at][0])
+        ]
+    missed, accepted = min(steps, key=lambda step: abs(step[0] / n - step[1] / m))
+    return (missed / n + accepted / m) / 2
+
+
+def curve(reference: Codes, prediction: Floats) -> list[tuple[int, int]]:
+    """Return the positives and negatives accepted at every threshold, from none to all."""
+    accepted = [prediction >= threshold for threshold in sorted(set(prediction.tolist()), reverse=True)]
+    return [(0, 0), *((int(reference[kept].sum()), int((1 - reference[kept]).sum())) for kept in accepted)]
+
+
+def oracle(name: str, reference: Codes, prediction: Floats, parameters: dict[str, Any]) -> float:
+    n, m = int(reference.sum()), int((1 - reference).sum())
+    match name:
+        case "equal_error_rate":
+            return swept_eer(reference, prediction, parameters["ties"])
+        case "auroc":
+            return float(roc_auc_score(reference, prediction))
+        case "aupr":
+            if parameters["of"] == "negative":
+                reference, prediction = 1 - reference, -prediction
+            if parameters["area"] == "steps":
+                return float(average_precision_score(reference, prediction))
+            precision, recall, _ = precision_recall_curve(reference, prediction)
+            # scikit-learn's curve ends with precision 1 at recall 0, the released trapezoid with 0.
+            return float(auc(recall, np.append(precision[:-1], 0.0)))
+        case "fpr_at_95tpr":
+            threshold = np.sort(prediction[reference == 1])[round(0.05 * n)]
+            return float((prediction[reference == 0] > threshold).mean())
+        case "detection_error":
+            wrong = (
+                [Fraction(n - right + alarms, n + m) for right, alarms in curve(reference, prediction)]
+                if parameters["priors"] == "observed"
+                else [
+                    (Fraction(n - right, n) + Fraction(alarms, m)) / 2 for right, alarms in curve(reference, prediction)
+                ]
+            )
+            return float(min(wrong))
+    return float((prediction[reference == 0] >= parameters["threshold"]).mean())
+
+
+@every_metric
+@pytest.mark.parametrize("decimals", [0, 1, 15])
+@pytest.mark.parametrize("n", [2, 7, 60, 400])
+def test_counts_are_repeated_samples_of_other_libraries(
+    name: str, parameters: dict[str, Any], decimals: int, n: int
+) -> None:
+    rng = np.random.default_rng([n, decimals])
+    reference = np.append([0, 1], rng.random(n - 2) < 0.4).astype(np.int8)
+    prediction = np.round(rng.normal(size=n) + reference, decimals)
+    weights = rng.poisson(1, (8, n)).astype(np.uint8)
+    weights[:, :2] += 1
+    weights[0] = 1
+    expected = [
+        oracle(name, np.repeat(reference, row).astype(int), np.repeat(prediction, row), parameters) for row in weights
+    ]
+    found = METRICS[name](reference, prediction, weights, **parameters)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_the_equal_error_rate_is_the_mean_at_the_step_where_the_rates_differ_least() -> None:
+    # Sorted: − + − + +. Behind each: misses 0, 0, 1/3, 1/3, 2/3, 1 of 3; alarms 1, 1/2, 1/2, 0, 0, 0 of 2.
+    # |differences| 1, 1/2, 1/6, 1/3, 2/3, 1: the mean of 1/3 and 1/2.
+    assert one("equal_error_rate", [0, 1, 0, 1, 1], [1, 2, 3, 4, 5]) == (1 / 3 + 1 / 2) / 2
+    # + − + − with two of each: behind the second step misses 1/2, alarms 1/2.
+    assert one("equal_error_rate", [1, 0, 1, 0], [1, 2, 3, 4]) == 0.5
+
+
+def test_of_two_steps_that_differ_alike_the_first_counts() -> None:
+    # Sorted: − + − + + +. Behind the second, misses 1/4, alarms 1/2; behind the third 1/4 and 0: 1/4 apart in both.
+    assert one("equal_error_rate", [0, 1, 0, 1, 1, 1], [1, 2, 3, 4, 5, 6]) == (1 / 4 + 1 / 2) / 2
+    # A tie of − + + behind one +: misses 1/4 and alarms 1 before it, 3/4 and 0 behind it: 3/4 apart in both.
+    assert one("equal_error_rate", [1, 0, 1, 1, 1], [1, 2, 2, 2, 3], ties="together") == (1 / 4 + 1) / 2
+
+
+def test_perfect_separation_and_perfect_inversion() -> None:
+    reference, apart = [0, 0, 0, 1, 1], [-3.0, -2.0, -1.0, 1.0, 2.0]
+    inverted = [-score for score in apart]
+    for ties in ("positive_first", "together"):
+        assert one("equal_error_rate", reference, apart, ties=ties) == 0
+        assert one("equal_error_rate", reference, inverted, ties=ties) == 1
+    assert (one("auroc", reference, apart), one("auroc", reference, inverted)) == (1, 0)
+    assert (one("aupr", reference, apart), one("aupr", reference, apart, of="negative")) == (1, 1)
+    assert (one("fpr_at_95tpr", reference, apart), one("fpr_at_95tpr", reference, inverted)) == (0, 1)
+    assert (one("detection_error", reference, apart), one("detection_error", reference, apart, priors="equal")) == (
+        0,
+        0,
+    )
+
+
+def test_constant_scores() -> None:
+    reference, constant = [0, 1, 0, 1, 1], [0.5] * 5
+    # The positives are rejected first: misses 3/3 while alarms are 2/2.
+    assert one("equal_error_rate", reference, constant) == 1
+    # Misses 0 and alarms 1, or misses 1 and alarms 0.
+    assert one("equal_error_rate", reference, constant, ties="together") == 0.5
+    assert one("auroc", reference, constant) == 0.5
+    assert one("aupr", reference, constant) == 3 / 5
+    assert one("aupr", reference, constant, of="negative") == 2 / 5
+    # From (0, 0) straight to (1, 3/5).
+    assert one("aupr", reference, constant, area="trapezoid") == 3 / 10
+    assert one("fpr_at_95tpr", reference, constant) == 0
+    # Accepting all is wrong 2 times of 5.
+    assert one("detection_error", reference, constant) == 2 / 5
+    assert one("detection_error", reference, constant, priors="equal") == 0.5
+
+
+def test_average_precision_by_hand() -> None:
+    # From the top: + (1/1), − , + (2/3), −, − , + (3/6); recall rises by 1/3 at each +.
+    reference, prediction = [1, 0, 1, 0, 0, 1], [6, 5, 4, 3, 2, 1]
+    assert one("aupr", reference, prediction) == pytest.approx((1 + 2 / 3 + 1 / 2) / 3, abs=1e-15)
+    # Trapezoid: recall 0 → 1/3 with precisions 0, 1; → 2/3 with 1/2, 2/3; → 1 with 2/5, 1/2.
+    expected = ((0 + 1) + (1 / 2 + 2 / 3) + (2 / 5 + 1 / 2)) / 6
+    assert one("aupr", reference, prediction, area="trapezoid") == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize(("n", "rank"), [(1, 0), (9, 0), (10, 0), (11, 1), (30, 2), (50, 2), (100, 5)])
+def test_the_threshold_of_fpr_at_95tpr_is_the_released_rank(n: int, rank: int) -> None:
+    # Positives score 0 … n − 1. 0.05 · 10 = 0.5 and 0.05 · 50 = 2.5 go to the even neighbour, as 1.5 does.
+    reference, prediction = [1] * n + [0] * 3, [*range(n), rank - 0.5, rank, rank + 0.5]
+    assert one("fpr_at_95tpr", reference, prediction) == 1 / 3
+
+
+def test_an_accepted_fake_reaches_the_threshold_and_genuine_ones_do_not_matter() -> None:
+    assert one("deception_rate", [0, 0, 0, 1], [-0.1, 0.0, 0.1, -9.0]) == 2 / 3
+    assert one("deception_rate", [0, 0, 0, 1], [-0.1, 0.0, 0.1, 9.0], threshold=0.05) == 1 / 3
+    assert one("deception_rate", [0, 0], [1, 1]) == 1
+    assert np.isnan(one("deception_rate", [1, 1], [1, 1]))
+    assert METRICS["deception_rate"].undefined == "it is a share of the negative samples, and none carries weight"
+
+
+@every_metric
+def test_one_class_or_no_weight_has_no_value(name: str, parameters: dict[str, Any]) -> None:
+    reference, prediction = np.array([0, 0, 1, 1], np.int8), np.array([0.1, 0.7, 0.4, 0.9])
+    weights = np.array([[0, 0, 0, 0], [0, 0, 2, 1], [1, 2, 0, 0], [1, 1, 1, 1]], np.uint8)
+    undefined = np.isnan(METRICS[name](reference, prediction, weights, **parameters)).tolist()
+    assert undefined == [True, True, name != "deception_rate", False]
+    for code in (0, 1):
+        alone = METRICS[name](np.full(4, code, np.int8), prediction, weights[3:], **parameters)
+        assert np.isnan(alone).all() == (code == 1 or name != "deception_rate")
+    if name != "deception_rate":
+        assert METRICS[name].undefined == (
+            "it compares positive with negative samples, and the references that carry weight are all of one class"
+        )
+
+
+@every_metric
+@pytest.mark.parametrize("kind", [np.bool_, np.int32, np.int64, np.float32, np.float64])
+def test_the_type_of_weights_does_not_matter(name: str, parameters: dict[str, Any], kind: type) -> None:
+    rng = np.random.default_rng(3)
+    reference, prediction = (np.arange(90) % 3 == 0).astype(np.int8), np.round(rng.normal(size=90), 1)
+    weights = (rng.random((5, 90)) < 0.7).astype(np.uint8)
+    expected = METRICS[name](reference, prediction, weights, **parameters)
+    np.testing.assert_array_equal(METRICS[name](reference, prediction, weights.astype(kind), **parameters), expected)
+
+
+@every_metric
+@pytest.mark.parametrize("n_clusters", [1, 7, 300])
+def test_clusters_give_what_their_spread_weights_give(
+    name: str, parameters: dict[str, Any], n_clusters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    reference, prediction = (rng.random(900) < 0.3).astype(np.int8), np.round(rng.normal(size=900), 2)
+    weights = Clustered(rng.poisson(1, (40, n_clusters)).astype(np.uint8), rng.integers(0, n_clusters, 900))
+    expected = METRICS[name](reference, prediction, weights.spread(), **parameters)
+    np.testing.assert_array_equal(METRICS[name](reference, prediction, weights, **parameters), expected)
+    monkeypatch.setattr("merbench.metrics.detection.LARGEST_TABLE", 0)
+    np.testing.assert_array_equal(METRICS[name](reference, prediction, weights, **parameters), expected)
+
+
+def test_more_rows_than_a_tile_holds() -> None:
+    rng = np.random.default_rng(5)
+    n = 1000
+    reference, prediction = (rng.random(n) < 0.5).astype(np.int8), rng.normal(size=n)
+    weights = rng.poisson(1, (TILE // n + 3, n)).astype(np.uint8)
+    ranked = ranking(reference, prediction)
+    for metric in (equal_error_rate, auroc, aupr, fpr_at_95tpr, detection_error):
+        values = metric(ranked, weights)
+        for row in (0, TILE // n - 1, TILE // n, len(weights) - 1):
+            assert values[row] == metric(ranked, weights[row : row + 1])[0]
+
+
+def test_a_million_scores() -> None:
+    rng = np.random.default_rng(6)
+    n, n_clusters = 1_000_000, 200
+    reference = (rng.random(n) < 0.1).astype(np.int8)
+    prediction = np.round(rng.normal(size=n) + 2 * reference, 3)
+    weights = Clustered(rng.poisson(1, (2, n_clusters)).astype(np.uint8), rng.integers(0, n_clusters, n))
+    assert n_clusters * ranking(reference, prediction).positive.shape[0] <= LARGEST_TABLE
+    values = equal_error_rate(ranking(reference, prediction), weights)
+    order = np.lexsort((1 - reference, prediction))
+    for value, row in zip(values, weights.spread(), strict=True):
+        # Every sample as often as it counts, by score, positives first: both shares behind every step.
+        positive = np.repeat(reference[order], row[order]).astype(np.int64)
+        missed, below = np.cumsum(positive), np.cumsum(1 - positive)
+        rates = missed / missed[-1], (below[-1] - below) / below[-1]
+        step = np.abs(rates[0] - rates[1]).argmin()
+        assert value == (rates[0][step] + rates[1][step]) / 2
+
+
+Case = tuple[Codes, Floats, Codes]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Return references, scores of few distinct values, and a few weightings."""
+    n = draw(st.integers(1, 30))
+    reference = draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
+    prediction = draw(st.lists(st.sampled_from([-2.5, -1.0, -0.0, 0.0, 1.0, 1.5, 3.0]), min_size=n, max_size=n))
+    weights = draw(st.lists(st.lists(st.integers(0, 4), min_size=n, max_size=n), min_size=1, max_size=4))
+    return np.array(reference), np.array(prediction), np.array(weights)
+
+
+@every_metric
+@given(case=cases())
+def test_any_weighting_is_that_of_repeated_samples(name: str, parameters: dict[str, Any], case: Case) -> None:
+    reference, prediction, weights = case
+    values = METRICS[name](reference, prediction, weights, **parameters)
+    low, high = METRICS[name].bounds
+    for value, row in zip(values, weights, strict=True):
+        repeated = np.repeat(reference, row), np.repeat(prediction, row)
+        if (repeated[0] == 0).any() and ((repeated[0] == 1).any() or name == "deception_rate"):
+            assert low <= value <= high
+            assert value == pytest.approx(oracle(name, *repeated, parameters), abs=1e-12)
+        else:
+            assert np.isnan(value)
+
+
+@given(case=cases())
+def test_the_equal_error_rate_is_the_sweep_to_the_last_bit(case: Case) -> None:
+    reference, prediction, weights = case
+    for ties in ("positive_first", "together"):
+        values = equal_error_rate(ranking(reference, prediction), weights, ties=ties)
+        for value, row in zip(values, weights, strict=True):
+            repeated = np.repeat(reference, row), np.repeat(prediction, row)
+            if len(set(repeated[0].tolist())) == 2:
+                assert value == swept_eer(*repeated, ties)
+
+
+@every_metric
+@given(case=cases(), seed=st.integers(0, 100))
+def test_neither_the_order_of_samples_nor_the_company_of_rows_matters(
+    name: str, parameters: dict[str, Any], case: Case, seed: int
+) -> None:
+    reference, prediction, weights = case
+    order = np.random.default_rng(seed).permutation(len(reference))
+    values = METRICS[name](reference, prediction, weights, **parameters)
+    turned = METRICS[name](reference[order], prediction[order], weights[:, order], **parameters)
+    alone = [METRICS[name](reference, prediction, row[None], **parameters)[0] for row in weights]
+    np.testing.assert_array_equal(values, turned)
+    np.testing.assert_array_equal(values, alone)
+
+
+@pytest.mark.parametrize("name", ["equal_error_rate", "auroc", "detection_error"])
+@given(case=cases())
+def test_only_the_order_of_scores_matters(name: str, case: Case) -> None:
+    reference, prediction, weights = case
+    values = METRICS[name](reference, prediction, weights)
+    np.testing.assert_array_equal(values, METRICS[name](reference, 10 * prediction**3 + 7, weights))
+
+
+def test_functions_take_what_is_prepared_once() -> None:
+    reference, prediction = np.array([0, 1, 1], np.int8), np.array([0.2, 0.1, 0.8])
+    ranked, weights = ranking(reference, prediction), np.ones((1, 3), np.uint8)
+    assert auroc(ranked, weights).tolist() == [0.5]
+    assert aupr(ranked, weights, of="positive").tolist() == [(1 + 2 / 3) / 2]
+    assert fpr_at_95tpr(ranked, weights).tolist() == [1]
+    assert detection_error(ranked, weights).tolist() == [1 / 3]
+    assert deception_rate(reference, prediction, weights, threshold=0.2).tolist() == [1]
+    assert METRICS["auroc"].prepare is METRICS["equal_error_rate"].prepare is ranking
