@@ -1,0 +1,180 @@
+"""Labelled stretches of time go in; how much of one label's time was found, and in which utterances, comes out.
+
+Conventions:
+    reference, prediction, weights: as in `metric.py`, targets of kind `segments`. Within a sample and a side, segments
+    do not overlap and end after they begin.
+    The positive label is the one to be located, such as the fake parts of an utterance; time under other labels, or
+    under none, is negative. Its time is measured in seconds: that of both sides, of the prediction, of the reference.
+
+Source: ADD 2023, manipulation region location (Yi et al., 2023).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.metrics.lists import Segments
+from merbench.metrics.metric import metric
+from merbench.metrics.sums import Floats, Weights, weighted_mean, weighted_sums
+
+Aggregation = Literal["micro", "per_utterance"]
+
+
+class Located(NamedTuple):
+    """Seconds `(n,)` of the positive label, by sample.
+
+    Attributes:
+        both: where prediction and reference agree on it.
+        predicted: where the prediction has it.
+        referenced: where the reference has it.
+    """
+
+    both: Floats
+    predicted: Floats
+    referenced: Floats
+
+
+def located(reference: Segments, prediction: Segments, *, label: int) -> Located:
+    """Return the seconds of one label in every sample.
+
+    All ends of segments of all samples are sorted once; between two neighbours, each side has the label or has not.
+    """
+    sample, time, gain = (np.concatenate(columns) for columns in zip(*_ends(reference, prediction, label), strict=True))
+    order = np.lexsort((time, sample))
+    sample, time = sample[order], time[order]
+    active = np.cumsum(gain[order], axis=0) > 0
+    # The last end of a sample closes all of its segments, so that the gap to the next sample counts for nothing.
+    lengths = np.diff(time, append=0.0)
+    on_reference, on_prediction = active[:, 0], active[:, 1]
+
+    def seconds(on: NDArray[np.bool_]) -> Floats:
+        return np.bincount(sample[on], weights=lengths[on], minlength=len(reference)).astype(np.float64, copy=False)
+
+    return Located(seconds(on_reference & on_prediction), seconds(on_prediction), seconds(on_reference))
+
+
+@metric(
+    target="segments",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="seconds of a label found / seconds predicted",
+    prepare=located,
+)
+def segment_precision(seconds: Located, weights: Weights, *, aggregation: Aggregation = "micro") -> Floats:
+    """Share of the time predicted as the label that has it.
+
+    No time predicted: 0; `per_utterance`, 1 for an utterance where the reference has none either.
+
+    Args:
+        seconds: the seconds of the label.
+        weights: the weightings.
+        aggregation: `micro` adds the seconds of all utterances up first; `per_utterance` is the mean of the
+            utterances' values. The challenge left it open.
+    """
+    return _share(seconds.both, seconds.predicted, seconds, weights, aggregation)
+
+
+@metric(
+    target="segments",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="seconds of a label found / seconds it has",
+    prepare=located,
+)
+def segment_recall(seconds: Located, weights: Weights, *, aggregation: Aggregation = "micro") -> Floats:
+    """Share of the label's time that is predicted as such.
+
+    No time with the label: 0; `per_utterance`, 1 for an utterance where none is predicted either.
+
+    Args:
+        seconds: the seconds of the label.
+        weights: the weightings.
+        aggregation: as in `segment_precision`.
+    """
+    return _share(seconds.both, seconds.referenced, seconds, weights, aggregation)
+
+
+@metric(
+    target="segments",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="harmonic mean of precision and recall of a label's seconds",
+    prepare=located,
+)
+def segment_f1(seconds: Located, weights: Weights, *, aggregation: Aggregation = "micro") -> Floats:
+    """Harmonic mean of precision and recall, of the time with the label.
+
+    No time found: 0; `per_utterance`, 1 for an utterance where neither side has the label.
+
+    Args:
+        seconds: the seconds of the label.
+        weights: the weightings.
+        aggregation: as in `segment_precision`.
+    """
+    return _share(2 * seconds.both, seconds.predicted + seconds.referenced, seconds, weights, aggregation)
+
+
+@metric(
+    target="segments",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="share of utterances rightly said to have a label or to have it nowhere",
+    prepare=located,
+)
+def sentence_accuracy(seconds: Located, weights: Weights) -> Floats:
+    """Share of utterances that have the label somewhere on both sides, or on neither."""
+    return weighted_mean(weights, ((seconds.predicted > 0) == (seconds.referenced > 0)).astype(np.float64))
+
+
+@metric(
+    target="segments",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="sentence_weight · sentence_accuracy + segment_weight · segment_f1",
+    prepare=located,
+)
+def localisation_score(
+    seconds: Located,
+    weights: Weights,
+    *,
+    sentence_weight: float = 0.3,
+    segment_weight: float = 0.7,
+    aggregation: Aggregation = "micro",
+) -> Floats:
+    """Weighted sum of `sentence_accuracy` and `segment_f1`.
+
+    Args:
+        seconds: the seconds of the label.
+        weights: the weightings.
+        sentence_weight: weight of the accuracy.
+        segment_weight: weight of the F1.
+        aggregation: as in `segment_precision`.
+    """
+    found = segment_f1(seconds, weights, aggregation=aggregation)
+    return sentence_weight * sentence_accuracy(seconds, weights) + segment_weight * found
+
+
+def _ends(
+    reference: Segments, prediction: Segments, label: int
+) -> list[tuple[NDArray[np.int64], Floats, NDArray[np.int64]]]:
+    """Return sample, time and gain (one column a side) of the beginning and the end of every segment of the label."""
+    ends = []
+    for side, segments in enumerate((reference, prediction)):
+        held = segments.codes == label
+        sample = np.repeat(np.arange(len(segments)), np.diff(segments.offsets))[held]
+        for times, change in ((segments.start_s, 1), (segments.end_s, -1)):
+            gain = np.zeros((len(sample), 2), dtype=np.int64)
+            gain[:, side] = change
+            ends.append((sample, times[held], gain))
+    return ends
+
+
+def _share(part: Floats, whole: Floats, seconds: Located, weights: Weights, aggregation: str) -> Floats:
+    if aggregation == "micro":
+        n, parts, wholes = weighted_sums(weights, np.ones(len(part)), part, whole)
+        return np.where(n > 0, parts / np.where(wholes > 0, wholes, 1), np.nan)
+    nowhere = (seconds.predicted == 0) & (seconds.referenced == 0)
+    return weighted_mean(weights, np.where(nowhere, 1.0, part / np.where(whole > 0, whole, 1)))
