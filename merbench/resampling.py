@@ -2,7 +2,8 @@
 
 Conventions:
     n samples stand in the order of sorted sample ids. Weights come as an iterator over blocks `(b, n)` of uint8
-    whose rows are counts or 0/1 masks; b depends on n alone, and row r is the same in whatever block it comes.
+    whose rows are counts or 0/1 masks; b depends on the number of units alone, and row r is the same in whatever
+    block it comes. Where clusters are drawn the units are clusters and a block is `Clustered`; else they are samples.
     clusters: `(n,)` integer codes 0 … m − 1 in the order of sorted cluster names (`cluster_codes`), or None where the
     samples are drawn one by one.
     key: the name of a random stream, such as `"mer-multi@1.0|test|0"`. All systems that share a key share the weights,
@@ -25,9 +26,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from merbench.errors import UndefinedMetric
+from merbench.metrics.sums import Clustered
 
 Codes = NDArray[np.integer]
-Weights = NDArray[np.uint8]
+Counts = NDArray[np.uint8]
+Weights = Counts | Clustered
 
 DECIMALS = 10
 """Resampled values are rounded to this many decimals before they are compared, sorted or written."""
@@ -54,21 +57,21 @@ def poisson_weights(key: str, n: int, n_resamples: int, *, clusters: Codes | Non
     all samples of a cluster share its count, which keeps what they have in common (Field & Welsh, 2007).
     """
     source, stream = _units(clusters, n), _stream("poisson", key)
-    for rows in _blocks(n, n_resamples):
+    for rows in _blocks(source, n_resamples):
         counts = np.empty((rows, source), dtype=np.uint8)
         for part in _parts(rows, source):
             words = _words(stream, len(counts[part]), -(-source // 4)).view("<u2")
             # Every index is in range, so "wrap" changes nothing but to save the check.
             _POISSON.take(words[:, :source], mode="wrap", out=counts[part])
-        yield _spread(counts, clusters)
+        yield _shared(counts, clusters)
 
 
 def swaps(key: str, n: int, n_permutations: int, *, clusters: Codes | None = None) -> Iterator[Weights]:
     """Yield blocks of fair 0/1 draws: 1 where two systems exchange their predictions for a sample (or cluster)."""
     source, stream = _units(clusters, n), _stream("swaps", key)
-    for rows in _blocks(n, n_permutations):
+    for rows in _blocks(source, n_permutations):
         octets = _words(stream, rows, -(-source // 64)).view(np.uint8)
-        yield _spread(np.unpackbits(octets, axis=1, count=source, bitorder="little"), clusters)
+        yield _shared(np.unpackbits(octets, axis=1, count=source, bitorder="little"), clusters)
 
 
 def swapped_pair(exchange: Weights) -> tuple[Weights, Weights]:
@@ -77,11 +80,18 @@ def swapped_pair(exchange: Weights) -> tuple[Weights, Weights]:
     `metric(concat(reference, reference), concat(a, b), weights)` under the first is the score of a system that takes
     a's prediction where `exchange` is 0 and b's where it is 1; under the second, the score of the other one.
     """
-    keep = exchange ^ 1
-    return np.concatenate([keep, exchange], axis=1), np.concatenate([exchange, keep], axis=1)
+    if not isinstance(exchange, Clustered):
+        return _beside(exchange ^ 1, exchange), _beside(exchange, exchange ^ 1)
+    moved, kept = exchange.counts, exchange.counts ^ 1
+    clusters = np.concatenate([exchange.clusters, exchange.clusters + moved.shape[1]])
+    return Clustered(_beside(kept, moved), clusters), Clustered(_beside(moved, kept), clusters)
 
 
-def group_masks(groups: Codes, n_groups: int) -> Iterator[Weights]:
+def _beside(left: Counts, right: Counts) -> Counts:
+    return np.concatenate([left, right], axis=1)
+
+
+def group_masks(groups: Codes, n_groups: int) -> Iterator[Counts]:
     """Yield blocks of masks, one row a group: 1 for its samples, 0 for the others; a code of −1 is in no group."""
     for numbers in _numbered_blocks(len(groups), n_groups):
         yield (groups == numbers).view(np.uint8)
@@ -92,9 +102,10 @@ def jackknife_weights(n: int, *, clusters: Codes | None = None) -> Iterator[Weig
 
     Sample (or cluster) i is in group i mod 200, so that neighbours are not left out together.
     """
-    groups = (np.arange(n) if clusters is None else clusters) % JACKKNIFE_GROUPS
-    for numbers in _numbered_blocks(n, min(_units(clusters, n), JACKKNIFE_GROUPS)):
-        yield (groups != numbers).view(np.uint8)
+    source = _units(clusters, n)
+    groups = np.arange(source) % JACKKNIFE_GROUPS
+    for numbers in _numbered_blocks(source, min(source, JACKKNIFE_GROUPS)):
+        yield _shared((groups != numbers).view(np.uint8), clusters)
 
 
 def cluster_codes(names: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
@@ -196,13 +207,13 @@ def _units(clusters: Codes | None, n: int) -> int:
     return n if clusters is None else int(clusters.max(initial=-1)) + 1
 
 
-def _spread(counts: Weights, clusters: Codes | None) -> Weights:
-    return counts if clusters is None else counts.take(clusters, axis=1)
+def _shared(counts: Counts, clusters: Codes | None) -> Weights:
+    return counts if clusters is None else Clustered(counts, clusters)
 
 
-def _blocks(n: int, total: int) -> Iterator[int]:
+def _blocks(source: int, total: int) -> Iterator[int]:
     """Yield the number of rows of each block."""
-    rows = max(1, _BLOCK // max(n, 1))
+    rows = max(1, _BLOCK // max(source, 1))
     for start in range(0, total, rows):
         yield min(rows, total - start)
 

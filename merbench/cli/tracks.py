@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
-    from merbench.track import Target, Track
+    from merbench.track import Track
 
 EXAMPLE_ROWS = 3
 
@@ -79,7 +79,7 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
     if track.source:
         lines.append(f"source: {track.source}")
     lines += ["", "targets"]
-    lines += [f"  {name}: {_target_line(target)}" for name, target in track.targets.items()]
+    lines += [f"  {name}: {target.described()}" for name, target in track.targets.items()]
     lines += [
         "",
         f"data: corpus {track.corpus}" + (", a synthetic sample" if candidates and candidates.corpus.synthetic else ""),
@@ -104,9 +104,11 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
         lines.append(f"  overall = {track.formula}")
     lines.append(f"  ranked by {', then '.join(track.ranking.by)}, at {track.ranking.decimals} decimals")
     rules = track.submission
+    columns = [column for name, target in track.targets.items() for column in target.columns(name)]
     lines += ["", "submission: CSV, TSV, Parquet, JSONL or NPZ, one row per candidate"]
-    lines.append(f"  id column '{rules.id}', then {listed(list(track.targets), 20)}")
-    lines.append("  a categorical target may come as one column p_<label> per label instead")
+    lines.append(f"  id column '{rules.id}', then {listed(columns, 20)}")
+    if any(target.type == "categorical" for target in track.targets.values()):
+        lines.append("  a categorical target may come as one column p_<label> per label instead")
     ids_rule = f"extra ids: {_EXTRA[rules.extra_ids]}; missing ids: {_MISSING[rules.missing_ids]}"
     lines.append(f"  largest file {rules.max_bytes:,} bytes; {ids_rule}")
     ids = candidates.ids.to_pylist()[:EXAMPLE_ROWS] if candidates else [f"sample_{i}" for i in range(EXAMPLE_ROWS)]
@@ -115,7 +117,7 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
 
 
 _EXTRA = {"error": "an error", "allow": "counted and ignored"}
-_MISSING = {"error": "an error", "wrong": "a wrong answer"}
+_MISSING = {"error": "an error", "wrong": "a wrong answer", "dropped": "dropped", "previous": "as the one before"}
 
 
 def _parameter(value: Any) -> str:
@@ -130,29 +132,15 @@ def _parameter(value: Any) -> str:
     return str(value)
 
 
-def _target_line(target: Target) -> str:
-    if target.type == "categorical":
-        aliases = ", ".join(f"{alias} = {label}" for alias, label in target.aliases.items())
-        outside = "an error" if target.out_of_vocabulary == "error" else "a wrong answer"
-        text = f"one of {', '.join(target.labels)}; any other answer is {outside}"
-        return f"{text}; also read: {aliases}" if aliases else text
-    return "a number" if target.range is None else f"a number in [{target.range[0]:g}, {target.range[1]:g}]"
-
-
 def _submission_text(track: Track, ids: list[str]) -> str:
-    """Return a CSV submission with placeholder answers: labels in turn, the middle of a range."""
+    """Return a CSV submission with placeholder answers."""
     import csv
     import io
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([track.submission.id, *track.targets])
+    columns = [column for name, target in track.targets.items() for column in target.columns(name)]
+    writer.writerow([track.submission.id, *columns])
     for row, sample_id in enumerate(ids):
-        writer.writerow([sample_id, *(_placeholder(target, row) for target in track.targets.values())])
+        writer.writerow([sample_id, *(cell for target in track.targets.values() for cell in target.example(row))])
     return text.getvalue()
-
-
-def _placeholder(target: Target, row: int) -> str | float:
-    if target.type == "categorical":
-        return target.labels[row % len(target.labels)]
-    return 0.0 if target.range is None else sum(target.range) / 2

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from merbench.corpus.folder import Corpus
 from merbench.corpus.home import open_corpus
+from merbench.corpus.references import reference_columns, reference_values
 from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
 from merbench.files import sha256_bytes
-from merbench.track import CategoricalTarget, Track
+from merbench.metrics.lists import Lists, Segments, Values
+from merbench.track import Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +33,13 @@ class References:
     Attributes:
         index: int64 positions of the scored rows among the candidates, ascending.
         values: one array per target, aligned with `index`.
+        held: by target, which of those rows hold a reference of it; a target that is not named is held by all.
         digest: SHA-256 over ids and values.
     """
 
     index: NDArray[np.int64]
-    values: dict[str, NDArray[Any]]
+    values: dict[str, Values]
+    held: dict[str, NDArray[np.bool_]]
     digest: str
 
     def __len__(self) -> int:
@@ -88,7 +92,8 @@ class Candidates:
         )
         if table is None:
             raise withheld
-        absent = [name for name in self.track.targets if name not in table.column_names]
+        columns = {name: reference_columns(name, target) for name, target in self.track.targets.items()}
+        absent = [column for group in columns.values() for column in group if column not in table.column_names]
         if absent:
             there = [name for name in table.column_names if name != "sample_id"]
             raise UsageError(
@@ -96,53 +101,56 @@ class Candidates:
                 f"{did_you_mean(absent[0], there)}"
             )
         position = pc.index_in(self.ids, value_set=table["sample_id"].combine_chunks())
-        rows = table.select(list(self.track.targets)).take(position)
-        held = [rows[name].is_valid() for name in self.track.targets]
-        complete = np.logical_and.reduce([column.to_numpy() for column in held])
-        partial = np.logical_or.reduce([column.to_numpy() for column in held]) & ~complete
+        rows = table.take(position)
+        found = {
+            name: reference_values(self.corpus.name, name, target, [rows[c].combine_chunks() for c in columns[name]])
+            for name, target in self.track.targets.items()
+        }
+        index = self._scored({name: column.held for name, column in found.items()})
+        if not len(index):
+            raise withheld
+        values = {name: column.values[index] for name, column in found.items()}
+        held = {name: column.held[index] for name, column in found.items() if not column.held[index].all()}
+        parts = {f"held {name}": mask.view(np.uint8) for name, mask in held.items()}
+        return References(index, values, held, values_digest(self.ids_digest, {"": index, **values, **parts}))
+
+    def _scored(self, held: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.int64]:
+        """Return the rows that count: those that hold every required reference, and some reference at all."""
+        required = [mask for name, mask in held.items() if self.track.targets[name].required]
+        some = np.logical_or.reduce(list(held.values()))
+        complete = np.logical_and.reduce([some, *required])
+        partial = np.logical_or.reduce(required) & ~complete if required else ~some & False
         if partial.any():
             ids = self.ids.filter(pa.array(partial)).to_pylist()
             raise UsageError(
                 f"{len(ids):,} of {len(self):,} samples of split '{self.split}' hold a reference for some of "
                 f"{listed(list(self.track.targets))} and not for all: {listed(ids)}"
             )
-        index = np.flatnonzero(complete).astype(np.int64)
-        if not len(index):
-            raise withheld
-        scored = rows.take(pa.array(index))
-        values = {name: self._codes_or_numbers(name, scored[name].combine_chunks()) for name in self.track.targets}
-        return References(index, values, values_digest(self.ids_digest, {"": index, **values}))
-
-    def _codes_or_numbers(self, name: str, column: pa.Array) -> NDArray[Any]:
-        target = self.track.targets[name]
-        if isinstance(target, CategoricalTarget):
-            labels = [*target.labels, *target.aliases]
-            codes = [*range(len(target.labels)), *(target.labels.index(label) for label in target.aliases.values())]
-            text = column.cast(pa.string())
-            found = pc.index_in(text, value_set=pa.array(labels))
-            if found.null_count:
-                strange = sorted(set(text.filter(found.is_null()).to_pylist()))
-                raise UsageError(
-                    f"corpus '{self.corpus.name}': the references of {name} hold {listed(strange)}; "
-                    f"{self.track.id} declares {', '.join(target.labels)}"
-                )
-            return np.asarray(np.asarray(codes, dtype=np.int32)[found.to_numpy()])
-        try:
-            numbers = np.asarray(column.cast(pa.float64()).to_numpy())
-        except pa.ArrowInvalid as error:
-            raise UsageError(f"corpus '{self.corpus.name}': the references of {name} are not all numbers") from error
-        if not np.isfinite(numbers).all():
-            raise UsageError(f"corpus '{self.corpus.name}': the references of {name} are not all finite numbers")
-        return numbers
+        return np.flatnonzero(complete).astype(np.int64)
 
 
-def values_digest(ids_digest: str, values: Mapping[str, NDArray[Any]]) -> str:
+def candidate_column(candidates: Candidates, column: str, use: str) -> pa.Array:
+    """Return what the corpus knows of the candidates; `use` says in the message what it was wanted for."""
+    columns = [name for name in candidates.samples.column_names if name not in ("sample_id", "split")]
+    if column not in columns:
+        raise UsageError(
+            f"corpus '{candidates.corpus.name}' has no column '{column}' {use}; "
+            f"it has {listed(columns, 12)}{did_you_mean(column, columns)}"
+        )
+    return candidates.samples[column].combine_chunks()
+
+
+def values_digest(ids_digest: str, values: Mapping[str, Values]) -> str:
     """Return the SHA-256 over ids and aligned values, the same on every machine and for every file format."""
-    parts = [ids_digest.encode()]
-    for name in sorted(values):
-        array = np.ascontiguousarray(values[name], dtype=values[name].dtype.newbyteorder("<"))
-        parts += [name.encode(), array.tobytes()]
-    return sha256_bytes(*parts)
+    columns: dict[str, NDArray[Any]] = {}
+    for name, held in values.items():
+        parts = held.columns if isinstance(held, (Lists, Segments)) else {"": held}
+        columns |= {f"{name}{'.' if part else ''}{part}": array for part, array in parts.items()}
+    pieces = [ids_digest.encode()]
+    for name in sorted(columns):
+        array = np.ascontiguousarray(columns[name], dtype=columns[name].dtype.newbyteorder("<"))
+        pieces += [name.encode(), array.tobytes()]
+    return sha256_bytes(*pieces)
 
 
 def open_candidates(track: Track, split: str = "test") -> Candidates:

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from merbench.metrics.metric import Array, MetricFunction, metric
-from merbench.metrics.sums import Floats, cell_counts
+from merbench.metrics.sums import Floats, Weights, cell_counts
 
 
 class PerClass(NamedTuple):
@@ -31,7 +31,7 @@ class PerClass(NamedTuple):
     n: Floats
 
 
-def confusion(reference: Array, prediction: Array, weights: Array, *, n_labels: int) -> Floats:
+def confusion(reference: Array, prediction: Array, weights: Weights, *, n_labels: int) -> Floats:
     """Return the `(b, K, K + 1)` total weights of every pair of reference and prediction; exact."""
     columns = n_labels + 1
     cells = reference.astype(np.intp) * columns + np.where(prediction < 0, n_labels, prediction)
@@ -59,7 +59,9 @@ def confusion_metric(*, bounds: tuple[float, float], formula: str) -> Callable[[
         def from_confusion(matrix: Floats, **parameters: Any) -> Floats:
             return np.where(_total(matrix) > 0, function(matrix, **parameters), np.nan)
 
-        def scored(reference: Array, prediction: Array, weights: Array, *, n_labels: int, **parameters: Any) -> Floats:
+        def scored(
+            reference: Array, prediction: Array, weights: Weights, *, n_labels: int, **parameters: Any
+        ) -> Floats:
             return from_confusion(confusion(reference, prediction, weights, n_labels=n_labels), **parameters)
 
         scored.__name__ = scored.__qualname__ = function.__name__

@@ -15,34 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.metrics.metric import Array, metric
-from merbench.metrics.sums import Floats, weighted_mean, weighted_sums
+from merbench.metrics.sums import Floats, Weights, spread, weighted_mean, weighted_sums
 
 CANCELLED = 2.0**-10
 """A variance below this share of the mean square is computed again, about the row's own mean."""
 
 
 @metric(target="continuous", higher_is_better=False, bounds=(0, math.inf), formula="mean of (prediction - reference)²")
-def mse(reference: Floats, prediction: Floats, weights: Array) -> Floats:
+def mse(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Mean squared error."""
     with np.errstate(over="ignore"):
         return weighted_mean(weights, np.square(prediction - reference))
 
 
 @metric(target="continuous", higher_is_better=False, bounds=(0, math.inf), formula="square root of the mse")
-def rmse(reference: Floats, prediction: Floats, weights: Array) -> Floats:
+def rmse(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Root of the mean squared error."""
     return np.sqrt(mse(reference, prediction, weights))
 
 
 @metric(target="continuous", higher_is_better=False, bounds=(0, math.inf), formula="mean of |prediction - reference|")
-def mae(reference: Floats, prediction: Floats, weights: Array) -> Floats:
+def mae(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Mean absolute error."""
     with np.errstate(over="ignore"):
         return weighted_mean(weights, np.abs(prediction - reference))
 
 
 @metric(target="continuous", higher_is_better=True, bounds=(-1, 1), formula="cov / (σ_reference · σ_prediction)")
-def pcc(reference: Floats, prediction: Floats, weights: Array) -> Floats:
+def pcc(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Correlation coefficient (Pearson, 1895).
 
     Either side constant: 0, even where the two are equal.
@@ -50,9 +50,9 @@ def pcc(reference: Floats, prediction: Floats, weights: Array) -> Floats:
     # Each side by its own scale, which does not touch a correlation.
     (reference,), (prediction,) = _tamed(reference), _tamed(prediction)
     m = _moments(reference, prediction, weights)
-    spread = np.sqrt(m.reference_variance * m.prediction_variance)
+    scale = np.sqrt(m.reference_variance * m.prediction_variance)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(spread == 0, 0.0, np.clip(m.covariance / spread, -1, 1))
+        return np.where(scale == 0, 0.0, np.clip(m.covariance / scale, -1, 1))
 
 
 @metric(
@@ -64,7 +64,7 @@ def pcc(reference: Floats, prediction: Floats, weights: Array) -> Floats:
 def ccc(
     reference: Floats,
     prediction: Floats,
-    weights: Array,
+    weights: Weights,
     *,
     form: Literal["population", "unbiased"] = "population",
 ) -> Floats:
@@ -96,7 +96,7 @@ def ccc(
     formula="1 - mse / var_reference",
     undefined="the references are all equal, and not predicted exactly",
 )
-def r2(reference: Floats, prediction: Floats, weights: Array) -> Floats:
+def r2(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Coefficient of determination, R²: the share of the references' variance that the predictions explain.
 
     All references equal: 0 where they are predicted exactly, else the metric is undefined (NaN, an error of a plain
@@ -118,7 +118,7 @@ class _Moments(NamedTuple):
     covariance: Floats
 
 
-def _moments(reference: Floats, prediction: Floats, weights: Array) -> _Moments:
+def _moments(reference: Floats, prediction: Floats, weights: Weights) -> _Moments:
     """Return the moments under every weighting; variance and covariance of a constant side are exactly 0.
 
     They are taken about the mean of all samples, which serves nearly every row. A row whose own mean lies far out for
@@ -127,8 +127,9 @@ def _moments(reference: Floats, prediction: Floats, weights: Array) -> _Moments:
     """
     moments, cancelled = _moments_about(reference, prediction, weights, np.ones((1, len(reference))))
     for row in np.flatnonzero(cancelled):
-        held = weights[row] > 0
-        weighting = weights[row : row + 1, held]
+        weighting = spread(weights[row : row + 1, :])
+        held = weighting[0] > 0
+        weighting = weighting[:, held]
         own, _ = _moments_about(reference[held], prediction[held], weighting, weighting)
         for values, value in zip(moments, own, strict=True):
             values[row] = value[0]
@@ -136,7 +137,7 @@ def _moments(reference: Floats, prediction: Floats, weights: Array) -> _Moments:
 
 
 def _moments_about(
-    reference: Floats, prediction: Floats, weights: Array, weighting: Array
+    reference: Floats, prediction: Floats, weights: Weights, weighting: Array
 ) -> tuple[_Moments, NDArray[np.bool_]]:
     """Return the moments, taken about the means under one weighting `(1, n)`, and in which rows digits were lost."""
     reference_centre, prediction_centre = _centre(reference, weighting), _centre(prediction, weighting)

@@ -52,6 +52,12 @@ class Lists:
         for start, end in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True):
             yield tuple(self.words[code] for code in self.codes[start:end].tolist() if code >= 0)
 
+    def recoded(self, words: Sequence[str]) -> NDArray[np.int32]:
+        """Return the codes of the labels as positions in other words; −1 for those that are not among them."""
+        code_of = {word: code for code, word in enumerate(words)}
+        table = np.array([*(code_of.get(word, -1) for word in self.words), -1], dtype=np.int32)
+        return table[self.codes]
+
     @property
     def columns(self) -> Mapping[str, NDArray[Any]]:
         """The arrays that a digest covers, words by what they are and not by their code."""
@@ -94,6 +100,26 @@ class Segments:
     def columns(self) -> Mapping[str, NDArray[Any]]:
         """The arrays that a digest covers."""
         return {"codes": self.codes, "start_s": self.start_s, "end_s": self.end_s, "offsets": self.offsets}
+
+
+Values = NDArray[Any] | Lists | Segments
+"""The values of one target: an array with one row per sample, or several items per sample."""
+
+
+def concatenated(first: Any, second: Any) -> Any:
+    """Return the values of some samples, then those of others; both are of one kind."""
+    if not isinstance(first, (Lists, Segments)):
+        return np.concatenate([first, second])
+    offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
+    if isinstance(first, Segments):
+        return Segments(
+            np.concatenate([first.codes, second.codes]),
+            np.concatenate([first.start_s, second.start_s]),
+            np.concatenate([first.end_s, second.end_s]),
+            offsets,
+        )
+    words = tuple(dict.fromkeys((*first.words, *second.words)))
+    return Lists(words, np.concatenate([first.recoded(words), second.recoded(words)]), offsets)
 
 
 def offsets_of(counts: Sequence[int] | NDArray[np.integer]) -> Offsets:

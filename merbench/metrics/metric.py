@@ -1,15 +1,22 @@
 """A metric is a function of weights: `b` weightings of the same `n` samples go in, `b` values come out.
 
 Conventions:
-    reference, prediction: `(n,)` arrays in the order of sorted sample ids. Continuous: float64, finite.
-    Categorical: int32 codes of the declared labels; a prediction of −1 lies outside the vocabulary (never right,
-    no class of its own), a reference is never −1.
-    weights: `(b, n)` array of non-negative small integers (counts or 0/1 masks), any real dtype.
+    reference, prediction: n values each, in the order of sorted sample ids, by kind of target:
+        categorical: `(n,)` int32 codes of the declared labels; a prediction of −1 lies outside the vocabulary (never
+        right, no class of its own), a reference is never −1.
+        continuous: `(n,)` float64, finite.
+        label_set, ranked: `Lists`; words of a set are trimmed and lower-cased, codes of ranked answers are those of
+        the declared labels, −1 outside the vocabulary.
+        multilabel: `(n, K)` int8, 0 or 1 a label; −1 in a reference says that the label is not known there.
+        scores: predictions `(n,)` float64, higher is more positive; references `(n,)` int8, 1 is positive.
+        segments: `Segments`.
+    weights: `(b, n)` array of non-negative small integers (counts or 0/1 masks), any real dtype, or `Clustered`.
     returns: `(b,)` float64; NaN where the samples that carry weight leave the metric undefined, which they always do
     when the total weight is 0. Resampling leaves such a draw out and counts it; a plain score of NaN is an error.
-    Lengths and types have been checked already.
+    Lengths and types have been checked already; a row without a valid reference never gets here.
 
-A plain score is one row of ones; a bootstrap is rows of counts; a breakdown is rows of masks.
+A plain score is one row of ones; a bootstrap is rows of counts; a breakdown is rows of masks. What does not depend on
+weights (per-sample precision, a sort) may be done once, by a metric's `prepare`.
 """
 
 from __future__ import annotations
@@ -17,6 +24,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -27,7 +35,8 @@ from merbench.registry import Registry
 
 Array = NDArray[Any]
 MetricFunction = Callable[..., NDArray[np.float64]]
-TargetKind = Literal["categorical", "continuous"]
+PrepareFunction = Callable[..., Any]
+TargetKind = Literal["categorical", "continuous", "label_set", "ranked", "multilabel", "scores", "segments"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,8 @@ class Metric:
 
     Attributes:
         name: its name in `track.toml` and in signatures, the function's own name.
-        function: `(reference, prediction, weights, **parameters) -> (b,)`.
+        function: `(reference, prediction, weights, **parameters) -> (b,)`; with `prepare`, the same from
+            `(prepared, weights)`.
         target: the kind of target it scores.
         higher_is_better: the direction of improvement.
         bounds: lowest and highest possible value.
@@ -44,7 +54,9 @@ class Metric:
         undefined: when the metric has no value, as the end of a message.
         from_confusion: for categorical metrics, `(confusion (b, K, K + 1), **parameters) -> (b,)`, so that metrics
             of one target share one confusion; the last column counts predictions outside the vocabulary.
-        parameters: declared keyword parameters and their annotations and defaults (`n_labels` is not declared).
+        prepare: `(reference, prediction, **parameters) -> prepared`, what does not depend on weights; None without.
+        parameters: declared keyword parameters and their annotations and defaults.
+        supplied: the keyword arguments that scoring supplies from the target.
     """
 
     name: str
@@ -55,16 +67,29 @@ class Metric:
     formula: str
     undefined: str
     from_confusion: MetricFunction | None
+    prepare: PrepareFunction | None
     parameters: Mapping[str, inspect.Parameter]
+    supplied: tuple[str, ...]
 
-    def __call__(self, reference: Array, prediction: Array, weights: Array, **parameters: Any) -> NDArray[np.float64]:
+    def __call__(self, reference: Any, prediction: Any, weights: Any, **parameters: Any) -> NDArray[np.float64]:
         """Return the metric's `(b,)` values."""
-        return self.function(reference, prediction, weights, **parameters)
+        if self.prepare is None:
+            return self.function(reference, prediction, weights, **parameters)
+        prepared = self.prepare(reference, prediction, **self.preparing(parameters))
+        return self.function(prepared, weights, **self.finishing(parameters))
+
+    def preparing(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the parameters that `prepare` takes."""
+        return _taken(self.prepare, parameters)
+
+    def finishing(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the parameters that `function` takes."""
+        return _taken(self.function, parameters) if self.prepare else dict(parameters)
 
 
 METRICS: Registry[Metric] = Registry("metric", "merbench.metrics")
 
-SUPPLIED = ("n_labels",)
+SUPPLIED = ("n_labels", "lexicon")
 """Keyword arguments that scoring supplies from the target, never declared in a track."""
 
 
@@ -76,15 +101,16 @@ def metric(
     formula: str,
     undefined: str = "no sample carries weight",
     from_confusion: MetricFunction | None = None,
+    prepare: PrepareFunction | None = None,
 ) -> Callable[[MetricFunction], MetricFunction]:
-    """Register a function of `(reference, prediction, weights, *, parameters)` under its own name."""
+    """Register a function of `(reference, prediction, weights, *, parameters)` under its own name.
+
+    With `prepare`, a function of `(reference, prediction, *, parameters)`, the decorated function is one of
+    `(prepared, weights, *, parameters)`; either takes those of the parameters that it names.
+    """
 
     def register(function: MetricFunction) -> MetricFunction:
-        keywords = {
-            name: parameter
-            for name, parameter in inspect.signature(from_confusion or function, eval_str=True).parameters.items()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in SUPPLIED
-        }
+        keywords = {**_keywords(prepare), **_keywords(from_confusion or function)}
         record = Metric(
             name=function.__name__,
             function=function,
@@ -94,9 +120,25 @@ def metric(
             formula=formula,
             undefined=undefined,
             from_confusion=from_confusion,
-            parameters=MappingProxyType(keywords),
+            prepare=prepare,
+            parameters=MappingProxyType({name: item for name, item in keywords.items() if name not in SUPPLIED}),
+            supplied=tuple(name for name in SUPPLIED if name in {**keywords, **_keywords(function)}),
         )
         METRICS.add(record.name, record)
         return function
 
     return register
+
+
+@lru_cache
+def _keywords(function: Callable[..., Any] | None) -> Mapping[str, inspect.Parameter]:
+    """Return the keyword-only parameters of a function; none of None."""
+    if function is None:
+        return {}
+    parameters = inspect.signature(function, eval_str=True).parameters
+    return {name: item for name, item in parameters.items() if item.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _taken(function: Callable[..., Any] | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    names = _keywords(function)
+    return {name: value for name, value in parameters.items() if name in names}

@@ -2,6 +2,7 @@
 
 Conventions:
     weights: `(b, n)` non-negative integers (counts or 0/1 masks) of any real dtype; uint8 is the smallest and fastest.
+        Or `Clustered`, where whole clusters of samples share their weight.
     values: `(n,)` float64. cells: `(n,)` integers 0 … `n_cells` − 1.
     returns: float64.
 
@@ -16,6 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,51 @@ from numpy.typing import NDArray
 from merbench.metrics.metric import Array
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Clustered:
+    """Weightings `(b, n)` under which the samples of a cluster share their weight.
+
+    Sums under them go through one sum per cluster, whatever the number of samples.
+
+    Attributes:
+        counts: `(b, m)` weight of every cluster.
+        clusters: `(n,)` codes 0 … m − 1: the cluster of every sample.
+    """
+
+    counts: Array
+    clusters: NDArray[np.integer]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of weightings and of samples."""
+        return len(self.counts), len(self.clusters)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, key: tuple[slice, Any]) -> Clustered:
+        """Return some of the weightings, for some of the samples: `weights[:, rows]`."""
+        rows, samples = key
+        return Clustered(self.counts[rows], self.clusters[samples])
+
+    def spread(self) -> Array:
+        """Return the `(b, n)` array of weights."""
+        return self.counts.take(self.clusters, axis=1)
+
+    def sums(self, column: Floats) -> Floats:
+        """Return the `(m,)` sum over every cluster's samples, added in their order."""
+        return np.asarray(np.bincount(self.clusters, column, self.counts.shape[1]), dtype=np.float64)
+
+
+Weights = Array | Clustered
+
+
+def spread(weights: Weights) -> Array:
+    """Return weightings as a `(b, n)` array."""
+    return weights.spread() if isinstance(weights, Clustered) else weights
+
 
 ROWS, SAMPLES = 64, 1 << 15
 """A tile of weights in float64 takes at most 16 MB: it stays in the cache, and matrix products run at full speed."""
@@ -34,17 +82,21 @@ FEW_ROWS, MANY_CELLS = 8, 128
 """With fewer rows or more cells than this, counting row by row is faster than a matrix product."""
 
 
-def weighted_sum(weights: Array, values: Floats) -> Floats:
+def weighted_sum(weights: Weights, values: Floats) -> Floats:
     """Return the `(b,)` sums of weight times value, each correctly rounded.
 
     The sum of a row equals `math.fsum` over every value repeated as often as it counts, bit for bit; so it does not
     depend on the order of samples. A sum beyond the range of float64 is infinite or NaN, as are sums of such values.
+    Under `Clustered` weights the samples of a cluster are added in their order first: the same bits on every machine,
+    and within rounding of the sum, which is what resampling needs.
     """
     return weighted_sums(weights, values)[0]
 
 
-def weighted_sums(weights: Array, *columns: Floats) -> list[Floats]:
+def weighted_sums(weights: Weights, *columns: Floats) -> list[Floats]:
     """Return the `(b,)` sums of each of several columns, as `weighted_sum` does, from one pass over the weights."""
+    if isinstance(weights, Clustered):
+        return weighted_sums(weights.counts, *(weights.sums(column) for column in columns))
     b, n = weights.shape
     # Every |sum of weight times piece| stays below heaviest * n * 2**bits <= 2**53.
     bits = 53 - math.frexp(_heaviest(weights) * n)[1]
@@ -70,15 +122,19 @@ def weighted_sums(weights: Array, *columns: Floats) -> list[Floats]:
     ]
 
 
-def weighted_mean(weights: Array, values: Floats) -> Floats:
+def weighted_mean(weights: Weights, values: Floats) -> Floats:
     """Return the `(b,)` weighted means; NaN for a row whose total weight is 0."""
     total, weighted = weighted_sums(weights, np.ones(len(values)), values)
     with np.errstate(invalid="ignore"):
         return np.asarray(weighted / total)
 
 
-def cell_counts(weights: Array, cells: Array, n_cells: int) -> Floats:
+def cell_counts(weights: Weights, cells: Array, n_cells: int) -> Floats:
     """Return the `(b, n_cells)` total weight of the samples in each cell, exact."""
+    if isinstance(weights, Clustered):
+        m = weights.counts.shape[1]
+        held = np.bincount(weights.clusters * n_cells + cells, minlength=m * n_cells).reshape(m, n_cells)
+        return np.asarray(weights.counts.astype(np.float64) @ held.astype(np.float64))
     counts = np.zeros((len(weights), n_cells))
     present = np.flatnonzero(np.bincount(cells, minlength=n_cells))
     if len(weights) < FEW_ROWS or len(present) > MANY_CELLS:

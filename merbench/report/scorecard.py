@@ -183,7 +183,7 @@ class ScoreReport:
                 )
                 for score in self.scores
             ),
-            counts={key: value for key, value in self.counts.items() if key not in ("scored", "out_of_vocabulary")},
+            counts={key: value for key, value in self.counts.items() if key not in ("scored", "out_of_vocabulary", "dropped")},
             digests={key: value for key, value in self.digests.items() if key != "references"},
             per_class=(),
             confusions=(),
@@ -348,4 +348,4 @@ class ScoreReport:
         return tables
 
 
-_COUNT_ORDER = ("candidates", "scored", "rows", "extra", "missing", "out_of_vocabulary")
+_COUNT_ORDER = ("candidates", "scored", "rows", "extra", "missing", "dropped", "out_of_vocabulary")

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from merbench.corpus.candidates import Candidates
-from merbench.errors import UsageError, did_you_mean, listed
-from merbench.scoring.evaluation import Codes
+from merbench.corpus.candidates import Candidates, candidate_column
+from merbench.errors import UsageError
+
+Codes = NDArray[np.int64]
 
 MOST_GROUPS = 200
 """The largest number of groups that a breakdown shows."""
@@ -37,14 +39,18 @@ class Grouping:
         return codes
 
 
-def grouping_of(candidates: Candidates, column: str) -> Grouping:
-    """Return the groups of a column: its values in order, or quarters of the samples where it is continuous."""
-    values = scored_column(candidates, column, "to break down by")
+def grouping_of(candidates: Candidates, column: str, *, binned: bool = True) -> Grouping:
+    """Return the groups of a column: its values in order, or quarters of the samples where it is continuous.
+
+    Without `binned` every value is a group of its own, however many there are, as metrics that are taken within the
+    values of a column need it.
+    """
+    values = scored_column(candidates, column, "to break down by" if binned else "to take a metric within")
     if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
         raise UsageError(f"column '{column}' holds {values.type}: a breakdown needs text or numbers")
     distinct = values.drop_null().unique()
     numeric = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
-    if numeric and len(distinct) > BINNED_ABOVE:
+    if binned and numeric and len(distinct) > BINNED_ABOVE:
         numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
         ordered = np.sort(numbers[~np.isnan(numbers)])
         edges = np.unique(ordered[[len(ordered) * i // 4 for i in range(4)]])
@@ -56,7 +62,7 @@ def grouping_of(candidates: Candidates, column: str) -> Grouping:
         ]
     else:
         distinct = distinct.take(pc.sort_indices(distinct))
-        if len(distinct) > MOST_GROUPS:
+        if binned and len(distinct) > MOST_GROUPS:
             raise UsageError(
                 f"column '{column}' has {len(distinct):,} different values; a breakdown shows {MOST_GROUPS}"
             )
@@ -70,10 +76,4 @@ def grouping_of(candidates: Candidates, column: str) -> Grouping:
 
 def scored_column(candidates: Candidates, column: str, use: str) -> pa.Array:
     """Return a corpus column of the scored rows; `use` says in the message what it was wanted for."""
-    columns = [name for name in candidates.samples.column_names if name not in ("sample_id", "split")]
-    if column not in columns:
-        raise UsageError(
-            f"corpus '{candidates.corpus.name}' has no column '{column}' {use}; "
-            f"it has {listed(columns, 12)}{did_you_mean(column, columns)}"
-        )
-    return candidates.samples[column].combine_chunks().take(pa.array(candidates.references.index))
+    return candidate_column(candidates, column, use).take(pa.array(candidates.references.index))

@@ -8,37 +8,63 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.errors import UndefinedMetric, plural
+from merbench.errors import UndefinedMetric, UsageError, listed, plural
 from merbench.metrics.categorical import confusion, per_class
+from merbench.metrics.lists import Values, concatenated
+from merbench.metrics.sums import Clustered, Weights, weighted_sum
 from merbench.resampling import (
     jackknife_weights,
     poisson_weights,
     swapped_pair,
     swaps,
 )
+from merbench.scoring.breakdown import grouping_of
 from merbench.submission import Submission
-from merbench.track import OVERALL, CategoricalTarget, MetricSpec, Track
+from merbench.track import OVERALL, MetricSpec, Track, Vocabulary
 
 Codes = NDArray[np.int64]
-
-
+Mask = NDArray[np.bool_]
 Draws = dict[str, NDArray[np.float64]]
 
+SLACK = 1e-9
+"""How far beyond its bounds rounding may carry a metric."""
 
-@dataclass(frozen=True, eq=False, slots=True)
+
+class Part(NamedTuple):
+    """What is scored of one target: references and predictions of its rows; `rows` is None where those are all."""
+
+    reference: Any
+    prediction: Any
+    rows: Codes | None
+
+
+@dataclass(frozen=True, eq=False)
 class Pair:
-    """The scored rows of one submission: references and predictions, aligned."""
+    """The scored rows of one submission: references and predictions, aligned.
+
+    Attributes:
+        track: the track.
+        reference: values of every target.
+        prediction: values of every target.
+        held: by target, the rows that count for it; a target that is not named counts in all of them.
+        groups: by corpus column, the group of every row in the order of the groups' names; for metrics taken `per` it.
+        levels: by such a column, what the groups are called.
+    """
 
     track: Track
-    reference: Mapping[str, NDArray[Any]]
-    prediction: Mapping[str, NDArray[Any]]
+    reference: Mapping[str, Values]
+    prediction: Mapping[str, Values]
+    held: Mapping[str, Mask] = field(default_factory=dict)
+    groups: Mapping[str, Codes] = field(default_factory=dict)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def n(self) -> int:
@@ -47,21 +73,92 @@ class Pair:
 
     def select(self, rows: Codes) -> Pair:
         """Return the pair of some of the rows."""
-        return Pair(
-            self.track,
-            {name: values[rows] for name, values in self.reference.items()},
-            {name: values[rows] for name, values in self.prediction.items()},
+        return replace(
+            self,
+            reference={name: values[rows] for name, values in self.reference.items()},
+            prediction={name: values[rows] for name, values in self.prediction.items()},
+            held={name: mask[rows] for name, mask in self.held.items()},
+            groups={name: codes[rows] for name, codes in self.groups.items()},
         )
+
+    def beside(self, other: Pair) -> Pair:
+        """Return the rows of this pair, then those of another system on the same samples."""
+        names = {*self.held, *other.held}
+        everywhere = np.ones(self.n, dtype=np.bool_)
+        return replace(
+            self,
+            reference={name: concatenated(values, values) for name, values in self.reference.items()},
+            prediction={name: concatenated(values, other.prediction[name]) for name, values in self.prediction.items()},
+            held={
+                name: np.concatenate([self.held.get(name, everywhere), other.held.get(name, everywhere)])
+                for name in names
+            },
+            groups={name: np.concatenate([codes, codes]) for name, codes in self.groups.items()},
+        )
+
+    def part(self, target: str, within: tuple[str, int] | None = None) -> Part:
+        """Return what is scored of a target; `within` asks for one group of a column alone."""
+        found: Part = self._remembered(("part", target, within), lambda: self._part(target, within))
+        return found
+
+    def _part(self, target: str, within: tuple[str, int] | None) -> Part:
+        mask = self.held.get(target)
+        if within is not None:
+            inside = self.groups[within[0]] == within[1]
+            mask = inside if mask is None else mask & inside
+        if mask is None or mask.all():
+            return Part(self.reference[target], self.prediction[target], None)
+        rows = np.flatnonzero(mask)
+        return Part(self.reference[target][rows], self.prediction[target][rows], rows)
+
+    def prepared(self, spec: MetricSpec, parameters: Mapping[str, Any], within: tuple[str, int] | None) -> Any:
+        """Return what a metric needs of a target under any weights; metrics that need the same share it."""
+        metric, part = spec.metric, self.part(spec.target, within)
+        assert metric.prepare is not None
+        given = metric.preparing(parameters)
+        key = (metric.prepare, spec.target, within, *((name, _hashable(given[name])) for name in sorted(given)))
+        prepare = metric.prepare
+        return self._remembered(key, lambda: prepare(part.reference, part.prediction, **given))
+
+    def supplied(self, spec: MetricSpec) -> dict[str, Any]:
+        """Return what a metric takes from its target: the number of labels, the lexicon."""
+        target, supplied = self.track.targets[spec.target], {}
+        if "n_labels" in spec.metric.supplied:
+            supplied["n_labels"] = len(getattr(target, "labels", ()))
+        if "lexicon" in spec.metric.supplied:
+            from merbench.lexicon import open_lexicon
+
+            name: str = getattr(target, "lexicon", None) or ""
+            supplied["lexicon"] = self._remembered(("lexicon", name), lambda: open_lexicon(name))
+        return supplied
+
+    def _remembered(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
 
 
 def scored_pair(read: Submission) -> Pair:
     """Return the scored rows of a submission beside their references."""
-    references = read.candidates.references
-    prediction = {name: values[references.index] for name, values in read.values.items()}
-    return Pair(read.candidates.track, references.values, prediction)
+    candidates, track = read.candidates, read.candidates.track
+    references = candidates.references
+    rows = references.index
+    held = dict(references.held)
+    for name, dropped in read.dropped.items():
+        held[name] = held.get(name, np.ones(len(rows), dtype=np.bool_)) & ~dropped[rows]
+    columns = {spec.per for spec in track.metrics if spec.per is not None}
+    groupings = {name: grouping_of(candidates, name, binned=False) for name in sorted(columns)}
+    return Pair(
+        track,
+        references.values,
+        {name: values[rows] for name, values in read.values.items()},
+        held,
+        {name: grouping.codes for name, grouping in groupings.items()},
+        {name: grouping.names for name, grouping in groupings.items()},
+    )
 
 
-def evaluate(pair: Pair, weights: NDArray[Any], confusions: Mapping[str, NDArray[Any]] | None = None) -> Draws:
+def evaluate(pair: Pair, weights: Weights, confusions: Mapping[str, NDArray[Any]] | None = None) -> Draws:
     """Return `(b,)` values under `(b, n)` weights of every key: the metrics, and `overall` where weights declare it.
 
     `confusions` are those of the categorical targets under the same weights, where they are at hand already.
@@ -70,18 +167,94 @@ def evaluate(pair: Pair, weights: NDArray[Any], confusions: Mapping[str, NDArray
         confusions = confusions_of(pair, weights)
     values: Draws = {}
     for spec in pair.track.metrics:
-        metric, parameters = spec.metric, _parameters(pair.track, spec)
-        if metric.from_confusion is not None:
-            values[spec.key] = metric.from_confusion(confusions[spec.target], **parameters)
-            continue
-        target = pair.track.targets[spec.target]
-        if isinstance(target, CategoricalTarget):
-            parameters["n_labels"] = len(target.labels)
-        values[spec.key] = metric(pair.reference[spec.target], pair.prediction[spec.target], weights, **parameters)
+        if spec.per is not None:
+            values[spec.key] = _aggregated(pair, spec, weights)
+        elif spec.metric.from_confusion is not None:
+            found = spec.metric.from_confusion(confusions[spec.target], **parameters_of(pair.track, spec))
+            values[spec.key] = checked(spec, found, len(weights))
+        else:
+            values[spec.key] = _value(pair, spec, weights, None)
     weighted = [(spec.weight, values[spec.key]) for spec in pair.track.metrics if spec.weight is not None]
     if weighted:
         values[OVERALL] = sum((weight * value for weight, value in weighted), np.zeros(len(weights)))
     return values
+
+
+def _value(pair: Pair, spec: MetricSpec, weights: Weights, within: tuple[str, int] | None) -> NDArray[np.float64]:
+    """Return a metric's `(b,)` values on the rows of its target, or of one group of them."""
+    metric, part = spec.metric, pair.part(spec.target, within)
+    parameters = parameters_of(pair.track, spec) | pair.supplied(spec)
+    weighting = weights if part.rows is None else weights[:, part.rows]
+    if metric.prepare is None:
+        values = metric(part.reference, part.prediction, weighting, **parameters)
+    else:
+        values = metric.function(pair.prepared(spec, parameters, within), weighting, **metric.finishing(parameters))
+    return checked(spec, values, len(weights))
+
+
+def checked(spec: MetricSpec, values: NDArray[np.float64], b: int) -> NDArray[np.float64]:
+    """Return a metric's values where they are what a metric returns; else its author is told."""
+    found, (low, high) = np.asarray(values), spec.metric.bounds
+    if found.shape != (b,) or found.dtype.kind != "f":
+        raise UsageError(
+            f"metric '{spec.name}' returned {found.dtype} of shape {found.shape}; a metric returns float64 of shape "
+            f"({b},), one value per weighting"
+        )
+    with np.errstate(invalid="ignore"):
+        outside = (found < low - SLACK) | (found > high + SLACK)
+    if outside.any():
+        raise UsageError(
+            f"metric '{spec.name}' returned {found[outside][0]:g}, outside its declared bounds [{low:g}, {high:g}]"
+        )
+    return found
+
+
+def _aggregated(pair: Pair, spec: MetricSpec, weights: Weights) -> NDArray[np.float64]:
+    """Return a metric's values within every group of a column, put together.
+
+    A group counts in proportion to the mean weight of those of its rows that carry any: once in a plain score and
+    under a mask, as often as its cluster is drawn, and not at all where it is left out.
+    """
+    assert spec.per is not None
+    names = pair.levels[spec.per]
+    values, shares = np.zeros((len(names), len(weights))), np.zeros((len(names), len(weights)))
+    for code in range(len(names)):
+        part = pair.part(spec.target, (spec.per, code))
+        weighting = weights if part.rows is None else weights[:, part.rows]
+        shares[code] = _mean_weight(weighting)
+        values[code] = np.where(shares[code] > 0, _value(pair, spec, weights, (spec.per, code)), 0.0)
+    if spec.aggregate == "auilc":
+        return _area(_numbers_of(spec, names), np.where(shares > 0, values, np.nan))
+    with np.errstate(invalid="ignore"):
+        return np.asarray((values * shares).sum(axis=0) / shares.sum(axis=0))
+
+
+def _mean_weight(weights: Weights) -> NDArray[np.float64]:
+    total, carrying = weighted_sum(weights, np.ones(weights.shape[1])), _carrying(weights)
+    return np.asarray(total / np.maximum(carrying, 1))
+
+
+def _carrying(weights: Weights) -> NDArray[np.float64]:
+    """Return the number of rows that carry weight, `(b,)`."""
+    if isinstance(weights, Clustered):
+        return weighted_sum(Clustered((weights.counts > 0).view(np.uint8), weights.clusters), np.ones(weights.shape[1]))
+    return np.count_nonzero(weights, axis=1).astype(np.float64)
+
+
+def _area(at: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the area under the line through the values, by the trapezoidal rule: `(groups, b)` to `(b,)`."""
+    order = np.argsort(at, kind="stable")
+    steps = np.round(np.diff(at[order]), 10)[:, None]
+    return np.asarray((steps * (values[order][1:] + values[order][:-1]) / 2).sum(axis=0))
+
+
+def _numbers_of(spec: MetricSpec, names: Sequence[str]) -> NDArray[np.float64]:
+    try:
+        return np.array([float(name) for name in names])
+    except ValueError:
+        raise UsageError(
+            f"{spec.key}: the area under a line needs a column of numbers; '{spec.per}' holds {listed(list(names))}"
+        ) from None
 
 
 def bootstrap(
@@ -99,11 +272,7 @@ def bootstrap(
 
 def permuted_differences(a: Pair, b: Pair, n_permutations: int, clusters: Codes | None, stream: str) -> Draws:
     """Return the differences a - b of every key after random exchanges of the two systems' predictions."""
-    both = Pair(
-        a.track,
-        {name: np.concatenate([values, values]) for name, values in a.reference.items()},
-        {name: np.concatenate([values, b.prediction[name]]) for name, values in a.prediction.items()},
-    )
+    both = a.beside(b)
     found: list[Draws] = []
     for exchange in swaps(stream, a.n, n_permutations, clusters=clusters):
         first, second = (evaluate(both, weights) for weights in swapped_pair(exchange))
@@ -131,15 +300,17 @@ def ones(pair: Pair) -> NDArray[np.uint8]:
     return np.ones((1, pair.n), dtype=np.uint8)
 
 
-def confusions_of(pair: Pair, weights: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def confusions_of(pair: Pair, weights: Weights) -> dict[str, NDArray[Any]]:
     """Return the confusion of every categorical target under the weights."""
-    return {
-        name: confusion(pair.reference[name], pair.prediction[name], weights, n_labels=len(target.labels))
-        for name, target in categorical_targets(pair.track)
-    }
+    found = {}
+    for name, target in categorical_targets(pair.track):
+        part = pair.part(name)
+        weighting = weights if part.rows is None else weights[:, part.rows]
+        found[name] = confusion(part.reference, part.prediction, weighting, n_labels=len(target.labels))
+    return found
 
 
-def with_classes(pair: Pair, weights: NDArray[Any]) -> Draws:
+def with_classes(pair: Pair, weights: Weights) -> Draws:
     """Return `evaluate`'s values and, beside them, the F1 of every class."""
     confusions = confusions_of(pair, weights)
     values = evaluate(pair, weights, confusions)
@@ -154,20 +325,25 @@ def class_key(target: str, label: str) -> str:
     return f"f1({target},label={label})"
 
 
-def categorical_targets(track: Track) -> Iterator[tuple[str, CategoricalTarget]]:
-    """Yield the categorical targets of a track by name."""
+def categorical_targets(track: Track) -> Iterator[tuple[str, Vocabulary]]:
+    """Yield the targets of a track that have a confusion, by name."""
     for name, target in track.targets.items():
-        if isinstance(target, CategoricalTarget):
+        if isinstance(target, Vocabulary):
             yield name, target
 
 
-def _parameters(track: Track, spec: MetricSpec) -> dict[str, Any]:
+def parameters_of(track: Track, spec: MetricSpec) -> dict[str, Any]:
     """Return a metric's parameters, with the name of a label resolved to its code."""
     parameters = dict(spec.parameters)
-    target = track.targets[spec.target]
-    if "label" in parameters and isinstance(target, CategoricalTarget):
-        parameters["label"] = target.labels.index(parameters["label"])
+    labels = getattr(track.targets[spec.target], "labels", ())
+    if "label" in parameters and labels:
+        parameters["label"] = labels.index(parameters["label"])
     return parameters
+
+
+def _hashable(value: Any) -> Hashable:
+    """Return what tells a parameter's value from another: itself, or its identity."""
+    return tuple(value) if isinstance(value, list) else value if isinstance(value, Hashable) else id(value)
 
 
 def only(track: Track, key: str) -> Track:

@@ -146,14 +146,17 @@ def _score(
 
 
 def _counts(read: Submission, pair: Pair) -> dict[str, int]:
-    outside = {name: int((pair.prediction[name] < 0).sum()) for name, _ in categorical_targets(pair.track)}
-    return {
+    outside = {name: int((pair.part(name).prediction < 0).sum()) for name, _ in categorical_targets(pair.track)}
+    counts = {
         "candidates": len(read.candidates),
         "scored": pair.n,
         "rows": read.n_rows,
         "extra": read.n_extra,
         "out_of_vocabulary": sum(outside.values()),
     }
+    rows = read.candidates.references.index
+    dropped = sum(int(mask[rows].sum()) for mask in read.dropped.values())
+    return {**counts, "dropped": dropped} if dropped else counts
 
 
 def _class_rows(

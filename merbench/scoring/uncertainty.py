@@ -163,7 +163,7 @@ def warnings_of(
             "W701", f"{n} clusters of '{how.cluster}': with fewer than {FEW_CLUSTERS} the intervals are too narrow"
         )
     for name, target in categorical_targets(pair.track):
-        counts = np.bincount(pair.reference[name], minlength=len(target.labels))
+        counts = np.bincount(pair.part(name).reference, minlength=len(target.labels))
         few = [f"{label} ({n})" for label, n in zip(target.labels, counts, strict=True) if n < FEW_REFERENCES]
         if few:
             message = (

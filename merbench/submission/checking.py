@@ -1,31 +1,53 @@
 """A source and the candidates go in, the checked predictions come out, aligned with the candidates.
 
 Conventions:
-    Values have one item per candidate, in the order of the candidates: int32 codes of the declared labels, -1
-    outside the vocabulary, or float64. Checks gather every problem of a stage before the next one starts: the file,
-    its columns, then ids and cells together.
+    Values have one item per candidate, in the order of the candidates, and are those of `merbench.metrics.metric`.
+    Checks gather every problem of a stage before the next one starts: the file, its columns, then ids and cells
+    together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.corpus.candidates import Candidates, values_digest
+from merbench.corpus.candidates import Candidates, candidate_column, values_digest
 from merbench.errors import InvalidSubmission, Problem, examples
+from merbench.metrics.lists import Values
 from merbench.submission.elsewhere import columns_of, made_for
 from merbench.submission.header import header_problems, undeclared_warning
 from merbench.submission.ids import Rows, align
+from merbench.submission.items import (
+    label_set_values,
+    multilabel_values,
+    preference_values,
+    ranked_values,
+    segment_values,
+    text_values,
+)
+from merbench.submission.placing import aligned, averaged
 from merbench.submission.reading import read_sheet
-from merbench.submission.sheet import BrokenRow, Sheet, Wanted
-from merbench.submission.values import Mask, TargetValues, categorical_values, continuous_values, probability_columns
-from merbench.track import CategoricalTarget, Track
+from merbench.submission.sheet import ITEMS, BrokenRow, Sheet, Wanted
+from merbench.submission.values import Mask, TargetValues, categorical_values, number_values, probability_columns
+from merbench.track import (
+    CategoricalTarget,
+    LabelSetTarget,
+    MultilabelTarget,
+    PreferenceTarget,
+    RankedTarget,
+    ScoresTarget,
+    SegmentsTarget,
+    Target,
+    TextTarget,
+    Track,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +62,7 @@ class Submission:
         source: where it was read from.
         values: predictions per target.
         probabilities: per categorical target that came with them, one column per label; not a number where missing.
+        dropped: per target that has such, the candidates whose answer does not count.
         warnings: what a reader must know; never a reason to refuse it.
         n_rows: rows of the file.
         n_extra: rows that are of no candidate and were ignored.
@@ -47,8 +70,9 @@ class Submission:
 
     candidates: Candidates
     source: str
-    values: dict[str, NDArray[Any]] = field(repr=False)
+    values: dict[str, Values] = field(repr=False)
     probabilities: dict[str, NDArray[np.float64]] = field(repr=False)
+    dropped: dict[str, Mask] = field(repr=False)
     warnings: tuple[Problem, ...]
     n_rows: int
     n_extra: int
@@ -57,7 +81,8 @@ class Submission:
     def digest(self) -> str:
         """SHA-256 over ids, values and probabilities: neither row order nor file format change it."""
         chances = {f"p_{name}": table for name, table in self.probabilities.items()}
-        return values_digest(self.candidates.ids_digest, {**self.values, **chances})
+        masks = {f"dropped {name}": mask.view(np.uint8) for name, mask in self.dropped.items()}
+        return values_digest(self.candidates.ids_digest, {**self.values, **chances, **masks})
 
 
 def read_submission(source: str | Path | pa.Table | pd.DataFrame, candidates: Candidates) -> Submission:
@@ -80,22 +105,39 @@ def read_submission(source: str | Path | pa.Table | pd.DataFrame, candidates: Ca
     if elsewhere:
         raise _misdirected(where, candidates, elsewhere)
     relevant = alignment.candidate_of >= 0 if alignment.n_extra else np.ones(sheet.n_rows, dtype=np.bool_)
-    found = _target_values(sheet, track, relevant)
+    found = _target_values(sheet, candidates, alignment.candidate_of, relevant)
     problems += [*alignment.problems, *(problem for values in found.values() for problem in values.problems)]
+    if rules.duplicate_ids == "mean":
+        problems += _unaveraged(track, found)
     if problems:
         raise InvalidSubmission(where, problems)
-    row_of = None if alignment.in_order else alignment.row_of
-    tables = {name: values.probabilities for name, values in found.items()}
+    if rules.duplicate_ids == "mean":
+        found = {name: averaged(values, alignment.candidate_of, len(candidates)) for name, values in found.items()}
+        row_of: Rows | None = np.where(alignment.row_of < 0, -1, np.arange(len(candidates)))
+    else:
+        row_of = None if alignment.in_order else alignment.row_of
+    placed = {name: aligned(values, row_of, rules.missing_ids) for name, values in found.items()}
     of_cells = (warning for values in found.values() for warning in values.warnings)
     return Submission(
         candidates,
         where,
-        {name: _aligned(values.values, row_of) for name, values in found.items()},
-        {name: _aligned(table, row_of) for name, table in tables.items() if table is not None},
+        {name: values.values for name, values in placed.items()},
+        {name: values.probabilities for name, values in placed.items() if values.probabilities is not None},
+        {name: values.dropped for name, values in placed.items() if values.dropped is not None},
         (*warnings, *undeclared_warning(sheet, track), *alignment.warnings, *of_cells),
         sheet.n_rows,
         alignment.n_extra,
     )
+
+
+def _unaveraged(track: Track, found: dict[str, TargetValues]) -> list[Problem]:
+    """Return the targets whose rows of one id cannot be averaged: labels without probabilities."""
+    message = "several rows of an id are averaged, which needs the probabilities of its labels"
+    return [
+        Problem("E202", f"{message}: columns p_<label>", column=name)
+        for name, values in found.items()
+        if track.targets[name].kind == "categorical" and values.probabilities is None
+    ]
 
 
 def _column_problems(where: str, sheet: Sheet, candidates: Candidates) -> list[Problem]:
@@ -117,9 +159,13 @@ def _misdirected(where: str, candidates: Candidates, elsewhere: str) -> InvalidS
 
 
 def _wanted(track: Track) -> Wanted:
-    """Return the columns to read: ids and labels as text, numbers as numbers."""
+    """Return the columns to read: ids and labels as text, numbers as numbers, lists as they are."""
+    as_text = (CategoricalTarget, PreferenceTarget, TextTarget)
+    as_items = (LabelSetTarget, RankedTarget, SegmentsTarget)
     kinds = {
-        name: pa.string() if isinstance(t, CategoricalTarget) else pa.float64() for name, t in track.targets.items()
+        column: pa.string() if isinstance(target, as_text) else ITEMS if isinstance(target, as_items) else pa.float64()
+        for name, target in track.targets.items()
+        for column in target.columns(name)
     }
     chances = {name: pa.float64() for names in probability_columns(track).values() for name in names}
     return {track.submission.id: pa.string(), **kinds, **chances}
@@ -129,29 +175,51 @@ def _broken_row(row: BrokenRow) -> Problem:
     return Problem("E206", row.message, line=row.line, id=row.id)
 
 
-def _target_values(sheet: Sheet, track: Track, relevant: Mask) -> dict[str, TargetValues]:
+def _target_values(sheet: Sheet, candidates: Candidates, candidate_of: Rows, relevant: Mask) -> dict[str, TargetValues]:
     """Return the values of every target whose columns are there; the others are problems of the header."""
     found = {}
+    track = candidates.track
+    chances_of = {
+        name: names
+        for name, names in probability_columns(track).items()
+        if all(item in sheet.columns for item in names)
+    }
     for name, target in track.targets.items():
-        if isinstance(target, CategoricalTarget):
-            chances = probability_columns(track).get(name, ())
-            chances = chances if all(chance in sheet.columns for chance in chances) else ()
-            if chances or name in sheet.columns:
-                empty_is_wrong = track.submission.missing_ids == "wrong"
-                found[name] = categorical_values(sheet, name, target, relevant, chances, empty_is_wrong=empty_is_wrong)
-        elif name in sheet.columns:
-            found[name] = continuous_values(sheet, name, target, relevant)
+        if name in chances_of or all(column in sheet.columns for column in target.columns(name)):
+            chances = chances_of.get(name, ())
+            found[name] = _values_of(sheet, name, target, relevant, chances, candidates, candidate_of)
     return found
 
 
-def _aligned(values: NDArray[Any], row_of: Rows | None) -> NDArray[Any]:
-    """Return values in the order of the candidates, read-only; a candidate without a row is wrong, or not a number."""
-    if row_of is not None:
-        missing = row_of < 0
-        values = values[row_of]
-        if missing.any():
-            values[missing] = -1 if values.dtype.kind == "i" else np.nan
-    if values.dtype.kind == "f":
-        values = values + 0.0  # so that -0.0 and 0.0, which are equal, have one digest
-    values.setflags(write=False)
-    return values
+def _values_of(
+    sheet: Sheet,
+    name: str,
+    target: Target,
+    relevant: Mask,
+    chances: Sequence[str],
+    candidates: Candidates,
+    candidate_of: Rows,
+) -> TargetValues:
+    missing_ids = candidates.track.submission.missing_ids
+    match target:
+        case CategoricalTarget():
+            return categorical_values(sheet, name, target, relevant, chances, missing_ids)
+        case PreferenceTarget():
+            return preference_values(sheet, name, target, relevant)
+        case LabelSetTarget():
+            return label_set_values(sheet, name, target, relevant)
+        case TextTarget():
+            return text_values(sheet, name, target, relevant)
+        case RankedTarget():
+            return ranked_values(sheet, name, target, relevant, missing_ids)
+        case MultilabelTarget():
+            return multilabel_values(sheet, target, relevant)
+        case SegmentsTarget():
+            durations = None
+            if target.duration is not None:
+                durations = candidate_column(candidates, target.duration, "with the durations of samples")
+                durations = durations.take(pa.array(candidate_of, mask=candidate_of < 0))
+            return segment_values(sheet, name, target, relevant, durations)
+        case ScoresTarget():
+            return number_values(sheet, name, relevant)
+    return number_values(sheet, name, relevant, target.range)

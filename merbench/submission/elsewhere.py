@@ -42,13 +42,17 @@ def columns_of(names: Sequence[str], track: Track) -> str | None:
     None when the header has a target of the track itself, or the targets of no other track; of several, the one whose
     id column is there too.
     """
-    if any(name in names for name in track.targets):
+    if any(name in names for name in _columns(track)):
         return None
-    fitting = [other for other in _other_tracks(track) if all(name in names for name in other.targets)]
+    fitting = [other for other in _other_tracks(track) if all(name in names for name in _columns(other))]
     if not fitting:
         return None
-    best = max(fitting, key=lambda other: (other.submission.id in names, len(other.targets)))
-    return f"track '{best.id}' (whose columns are {', '.join((best.submission.id, *best.targets))})"
+    best = max(fitting, key=lambda other: (other.submission.id in names, len(_columns(other))))
+    return f"track '{best.id}' (whose columns are {', '.join((best.submission.id, *_columns(best)))})"
+
+
+def _columns(track: Track) -> list[str]:
+    return [column for name, target in track.targets.items() for column in target.columns(name)]
 
 
 def _n_known(given: pa.Array, candidates: Candidates) -> int:

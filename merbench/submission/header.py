@@ -14,7 +14,8 @@ from merbench.track import Track
 def declared_columns(track: Track) -> tuple[str, ...]:
     """Return every column that a submission to a track may use: the id, the targets, the probabilities."""
     chances = probability_columns(track)
-    return (track.submission.id, *track.targets, *(name for target in chances.values() for name in target))
+    own = (column for name, target in track.targets.items() for column in target.columns(name))
+    return (track.submission.id, *own, *(name for target in chances.values() for name in target))
 
 
 def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
@@ -38,8 +39,9 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
             problems.append(
                 Problem("E202", f"is there {names.count(name)} times (columns {listed(places)})", column=name)
             )
-    for target in track.targets:
-        problems += _target_problems(names, target, probability_columns(track).get(target, ()))
+    for name, target in track.targets.items():
+        for column in target.columns(name):
+            problems += _target_problems(names, column, probability_columns(track).get(column, ()))
     return problems
 
 

@@ -56,7 +56,7 @@ class Alignment:
 def align(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules) -> Alignment:
     """Return which row is which candidate's, under a track's rules for missing and extra ids."""
     given = sheet.columns[rules.id]
-    if given.equals(ids):
+    if given.equals(ids) and rules.views is None:
         order = np.arange(len(ids), dtype=np.int64)
         return Alignment(order, order, in_order=True)
     found = pc.index_in(given, value_set=ids)
@@ -64,7 +64,7 @@ def align(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules) -> Alignmen
     known = np.flatnonzero(candidate_of >= 0) if found.null_count else np.arange(len(given), dtype=np.int64)
     row_of = np.full(len(ids), -1, dtype=np.int64)
     row_of[candidate_of[known]] = known
-    if len(known) == len(given) == len(ids) and (row_of >= 0).all():
+    if len(known) == len(given) == len(ids) and (row_of >= 0).all() and rules.views is None:
         return Alignment(candidate_of, row_of)
     # Written backwards, so that of several rows the first one stays.
     row_of[candidate_of[known[::-1]]] = known[::-1]
@@ -73,11 +73,18 @@ def align(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules) -> Alignmen
 
 def _explain(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules, candidate_of: Rows, row_of: Rows) -> Alignment:
     given = sheet.columns[rules.id]
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
     outside = np.flatnonzero(candidate_of < 0)
     text_of: dict[int, str] = dict(
         zip(outside.tolist(), given.take(pa.array(outside)).fill_null("").to_pylist(), strict=True)
     )
     unread = {row.id for row in sheet.broken}
+    if rules.missing_ids == "previous":
+        row_of, n_filled = _filled(ids, row_of)
+        if n_filled:
+            filled = f"{n_filled:,} of {len(ids):,} candidates without a row take the answer of the one before them"
+            warnings.append(Problem("W303", filled))
     missing = [name for name in ids.take(pa.array(np.flatnonzero(row_of < 0))).to_pylist() if name not in unread]
     slips = _slips(text_of, missing)
     missing = sorted(set(missing) - set(slips.values()))
@@ -85,24 +92,48 @@ def _explain(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules, candidat
     strange = [row for row, text in text_of.items() if text.strip() and row not in slips]
     again = np.flatnonzero((candidate_of >= 0) & (row_of[candidate_of] != np.arange(len(candidate_of)))).tolist()
 
-    problems: list[Problem] = []
-    warnings: list[Problem] = []
     share = f"{len(missing):,} of {len(ids):,} candidates"
-    if missing and (rules.missing_ids == "error" or len(missing) == len(ids)):
+    if missing and (rules.missing_ids in ("error", "previous") or len(missing) == len(ids)):
         problems.append(Problem("E301", f"{share} missing: {_listed(missing)}"))
     elif missing:
-        warnings.append(Problem("W302", f"{share} without a row, counted as wrong: {_listed(missing)}"))
+        fate = "counted as wrong" if rules.missing_ids == "wrong" else "dropped"
+        warnings.append(Problem("W302", f"{share} without a row, {fate}: {_listed(missing)}"))
     if strange and rules.extra_ids == "error":
         near = _Neighbours(ids.to_pylist())
         problems += examples(strange, lambda row: _unknown(sheet, row, text_of[row], near))
     elif strange:
         extra = f"{len(strange):,} of {len(given):,} rows are of none of the {len(ids):,} candidates and are ignored"
         warnings.append(Problem("W301", f"{extra}: {_listed([text_of[row] for row in strange])}"))
+    if rules.duplicate_ids == "mean":
+        again = []
+        problems += _unequal_views(ids, candidate_of, rules.views)
     problems += examples(again, lambda row: _again(sheet, row, given[row].as_py(), int(row_of[candidate_of[row]])))
     problems += examples(list(slips), lambda row: _slip(sheet, row, text_of[row], slips[row]))
     problems += examples(empty, lambda row: sheet.row_problem("E305", row, "the id is empty"))
     n_extra = len(strange) if rules.extra_ids == "allow" else 0
     return Alignment(candidate_of, row_of, False, n_extra, tuple(problems), tuple(warnings))
+
+
+def _filled(ids: pa.StringArray, row_of: Rows) -> tuple[Rows, int]:
+    """Return the row of every candidate, that of the one before it where it has none and both are of one recording.
+
+    A recording is what stands before the last `/` of an id.
+    """
+    recordings = np.array([name.rpartition("/")[0] for name in ids.to_pylist()], dtype=object)
+    place = np.maximum.accumulate(np.where(row_of >= 0, np.arange(len(row_of)), -1))
+    fits = (row_of < 0) & (place >= 0)
+    fits[fits] = recordings[fits] == recordings[place[fits]]
+    return np.where(fits, row_of[place], row_of), int(fits.sum())
+
+
+def _unequal_views(ids: pa.StringArray, candidate_of: Rows, views: int | None) -> list[Problem]:
+    """Return the ids that have another number of rows than the track asks for."""
+    counts = np.bincount(candidate_of[candidate_of >= 0], minlength=len(ids))
+    wrong = np.flatnonzero((counts != views) & (counts > 0)).tolist() if views is not None else []
+    if not wrong:
+        return []
+    shown = listed([f"{printable(ids[place].as_py())} ({counts[place]})" for place in wrong])
+    return [Problem("E306", f"{len(wrong):,} of {len(ids):,} ids do not have {views} rows, one per view: {shown}")]
 
 
 def _listed(names: Sequence[str]) -> str:

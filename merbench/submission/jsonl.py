@@ -53,4 +53,4 @@ def read_jsonl(content: Content, wanted: Wanted) -> Sheet:
 
 
 def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

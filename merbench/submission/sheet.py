@@ -9,7 +9,7 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +20,11 @@ from merbench.errors import InvalidSubmission, Problem
 if TYPE_CHECKING:
     import pandas as pd
 
+ITEMS = pa.list_(pa.string())
+"""Wanted of a column whose cells hold several items: lists as they are, anything else as text."""
+
 Wanted = Mapping[str, pa.DataType]
-"""Names of the columns to read, each with the type it is best read as: `string` or `float64`."""
+"""Names of the columns to read, each with the type it is best read as: `string`, `float64` or `ITEMS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,10 @@ class Sheet:
     lines: Callable[[], Sequence[int]] | None = None
     rewritten: Callable[[str], pa.Array] | None = None
     id_column: str = ""
+
+    def with_column(self, name: str, column: pa.Array) -> Sheet:
+        """Return the sheet with other values in a column; messages still show what was written there."""
+        return replace(self, columns={**self.columns, name: column})
 
     def line(self, row: int) -> int | None:
         """Return the line on which a row starts."""
@@ -95,6 +102,8 @@ def text_array(values: Sequence[str | None]) -> pa.Array:
 def plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
     """Return a column of any flat type as `string`, or as `float64` where numbers are wanted; None for other types."""
     kind = column.type
+    if wanted == ITEMS:
+        return column if pa.types.is_list(kind) or pa.types.is_large_list(kind) else plain_column(column, pa.string())
     if pa.types.is_dictionary(kind):
         return plain_column(column.dictionary_decode(), wanted)
     if pa.types.is_nested(kind):

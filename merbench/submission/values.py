@@ -1,9 +1,9 @@
 """The columns of a target go in, its values come out: codes or numbers, row by row, with every cell that is wrong.
 
 Conventions:
-    Codes are int32 positions in the target's labels, -1 outside the vocabulary; numbers are float64. Values have
-    one item per row of the sheet; cells of rows that are of no candidate are neither checked nor used.
-    Where a track counts missing predictions as wrong, an empty cell of a categorical target is one.
+    Values are those of `merbench.metrics.metric`, one item per row of the sheet; cells of rows that are of no candidate
+    are neither checked nor used. Where a track counts missing predictions as wrong, or drops them, an empty cell of a
+    categorical target is one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +19,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import Problem, did_you_mean, examples, listed, printable
+from merbench.metrics.lists import Values
 from merbench.submission.sheet import Sheet
-from merbench.track import CategoricalTarget, ContinuousTarget, Track
+from merbench.track import CategoricalTarget, Track
 
 SUM_TOLERANCE = 1e-3
 """How far from 1 the probabilities of a row may sum."""
@@ -40,16 +40,18 @@ class TargetValues:
     """The values of one target, row by row.
 
     Attributes:
-        values: int32 codes or float64 numbers.
+        values: codes, numbers, lists or segments.
         probabilities: one column per label, where the submission holds them.
         problems: what is wrong with cells.
         warnings: what a reader must know about cells.
+        dropped: the rows that hold no answer and do not count, where the track drops them.
     """
 
-    values: NDArray[Any] = field(repr=False)
+    values: Values = field(repr=False)
     probabilities: NDArray[np.float64] | None = field(default=None, repr=False)
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    dropped: Mask | None = field(default=None, repr=False)
 
 
 def probability_columns(track: Track) -> dict[str, tuple[str, ...]]:
@@ -61,20 +63,27 @@ def probability_columns(track: Track) -> dict[str, tuple[str, ...]]:
     return {name: tuple(f"p_{label}" for label in own) for name, own in labels.items() if not shared & set(own)}
 
 
-def continuous_values(sheet: Sheet, name: str, target: ContinuousTarget, relevant: Mask) -> TargetValues:
-    """Return the numbers of a continuous target."""
+def number_values(
+    sheet: Sheet, name: str, relevant: Mask, allowed_range: tuple[float, float] | None = None
+) -> TargetValues:
+    """Return the numbers of a target, each finite and within the range."""
     numbers = _numbers(sheet.columns[name])
-    low, high = target.range or (-math.inf, math.inf)
+    low, high = allowed_range or (-math.inf, math.inf)
     with np.errstate(invalid="ignore"):
         good = np.isfinite(numbers) & (numbers >= low) & (numbers <= high)
     if good.all() or (good | ~relevant).all():
         return TargetValues(numbers)
-    allowed = "a finite number" if target.range is None else f"a number in [{low:g}, {high:g}]"
+    allowed = "a finite number" if allowed_range is None else f"a number in [{low:g}, {high:g}]"
     return TargetValues(numbers, problems=_not_numbers(sheet, name, np.flatnonzero(~good & relevant), "E204", allowed))
 
 
 def categorical_values(
-    sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, chances: Sequence[str], *, empty_is_wrong: bool
+    sheet: Sheet,
+    name: str,
+    target: CategoricalTarget,
+    relevant: Mask,
+    chances: Sequence[str],
+    missing_ids: str = "error",
 ) -> TargetValues:
     """Return the codes of a categorical target: from its label column, from its probabilities, or from both.
 
@@ -86,21 +95,20 @@ def categorical_values(
         target: its declaration.
         relevant: rows that are of a candidate.
         chances: names of the probability columns, in the order of the labels; empty without them.
-        empty_is_wrong: whether an empty cell is a wrong answer instead of an error.
+        missing_ids: what an empty cell is, as a missing row: an error, a wrong answer, or none that counts.
     """
     if not chances:
-        return _labels(sheet, name, target, relevant, empty_is_wrong=empty_is_wrong)
+        return _labels(sheet, name, target, relevant, missing_ids)
     table, problems = _probabilities(sheet, name, chances, relevant)
     if name not in sheet.columns:
         return TargetValues(np.argmax(table, axis=1).astype(np.int32), table, problems)
-    labels = _labels(sheet, name, target, relevant, empty_is_wrong=empty_is_wrong)
+    labels = _labels(sheet, name, target, relevant, missing_ids)
+    assert isinstance(labels.values, np.ndarray)
     problems = (*labels.problems, *problems) or _disagreements(sheet, name, target, labels.values, table, relevant)
-    return TargetValues(labels.values, table, problems, labels.warnings)
+    return TargetValues(labels.values, table, problems, labels.warnings, labels.dropped)
 
 
-def _labels(
-    sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, *, empty_is_wrong: bool
-) -> TargetValues:
+def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, missing_ids: str) -> TargetValues:
     column = sheet.columns[name]
     code_of = {label: code for code, label in enumerate(target.labels)}
     code_of |= {alias: code_of[label] for alias, label in target.aliases.items()}
@@ -121,13 +129,25 @@ def _labels(
     elif strange:
         shown = listed([f"'{printable(text)}'" for text in dict.fromkeys(text_of[row] for row in strange)])
         share = f"{len(strange):,} of {int(relevant.sum()):,} answers"
-        warnings.append(Problem("W202", f"{share} are not {allowed} and count as wrong: {shown}", column=name))
-    if empty and not empty_is_wrong:
+        fate = "count as wrong" if target.out_of_vocabulary == "wrong" else "are dropped"
+        warnings.append(Problem("W202", f"{share} are not {allowed} and {fate}: {shown}", column=name))
+    if empty and missing_ids not in ("wrong", "dropped"):
         problems += examples(empty, lambda row: sheet.row_problem("E205", row, f"empty; {allowed} is needed", name))
     elif empty:
         share = f"{len(empty):,} of {int(relevant.sum()):,} answers"
-        warnings.append(Problem("W302", f"{share} are empty, counted as wrong", column=name))
-    return TargetValues(codes, None, tuple(problems), tuple(warnings))
+        fate = "counted as wrong" if missing_ids == "wrong" else "dropped"
+        warnings.append(Problem("W302", f"{share} are empty, {fate}", column=name))
+    gone = [*(strange if target.out_of_vocabulary == "dropped" else ()), *(empty if missing_ids == "dropped" else ())]
+    return TargetValues(codes, None, tuple(problems), tuple(warnings), rows_mask(gone, len(codes)))
+
+
+def rows_mask(rows: Sequence[int], n: int) -> Mask | None:
+    """Return a mask that holds for some rows; None for none of them."""
+    if not rows:
+        return None
+    mask = np.zeros(n, dtype=np.bool_)
+    mask[rows] = True
+    return mask
 
 
 def _unknown_label(sheet: Sheet, name: str, row: int, text: str, target: CategoricalTarget, allowed: str) -> Problem:

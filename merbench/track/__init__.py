@@ -2,19 +2,31 @@
 
 from merbench.track.declaration import (
     OVERALL,
-    CategoricalTarget,
-    ContinuousTarget,
     CorruptionSpec,
     Intervals,
     MetricSpec,
     Ranking,
     Split,
     SubmissionRules,
-    Target,
     Track,
 )
 from merbench.track.finding import find_track, list_tracks, load_track, parse_track
 from merbench.track.keys import KEBAB, Declaration, declaration_problems
+from merbench.track.targets import (
+    CategoricalTarget,
+    ContinuousTarget,
+    LabelSetTarget,
+    MultilabelTarget,
+    Number,
+    PreferenceTarget,
+    RankedTarget,
+    ScoresTarget,
+    SegmentsTarget,
+    Target,
+    TextTarget,
+    TrajectoryTarget,
+    Vocabulary,
+)
 
 __all__ = [
     "KEBAB",
@@ -24,12 +36,22 @@ __all__ = [
     "CorruptionSpec",
     "Declaration",
     "Intervals",
+    "LabelSetTarget",
     "MetricSpec",
+    "MultilabelTarget",
+    "Number",
+    "PreferenceTarget",
+    "RankedTarget",
     "Ranking",
+    "ScoresTarget",
+    "SegmentsTarget",
     "Split",
     "SubmissionRules",
     "Target",
+    "TextTarget",
     "Track",
+    "TrajectoryTarget",
+    "Vocabulary",
     "declaration_problems",
     "find_track",
     "list_tracks",

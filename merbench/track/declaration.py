@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from merbench.files import sha256_bytes
 from merbench.metrics import METRICS, Metric
 from merbench.track.keys import KEBAB, VERSION, Declaration
+from merbench.track.targets import Target
 
 OVERALL = "overall"
 """The ranking key of the weighted sum of metrics."""
@@ -26,35 +27,6 @@ class Split(Declaration):
     @classmethod
     def _from_name(cls, value: Any) -> Any:
         return {"source": value} if isinstance(value, str) else value
-
-
-class CategoricalTarget(Declaration):
-    """One of several labels.
-
-    Attributes:
-        labels: the vocabulary; its order is the order of codes, rows and ties.
-        aliases: other spellings that are read as a label.
-        out_of_vocabulary: what an answer outside the vocabulary is: an error of the file, or a wrong answer.
-    """
-
-    type: Literal["categorical"]
-    labels: tuple[str, ...] = Field(min_length=2, strict=False)
-    aliases: dict[str, str] = Field(default_factory=dict)
-    out_of_vocabulary: Literal["error", "wrong"] = "error"
-
-
-class ContinuousTarget(Declaration):
-    """A number.
-
-    Attributes:
-        range: lowest and highest allowed prediction; None allows every finite number.
-    """
-
-    type: Literal["continuous"]
-    range: tuple[float, float] | None = Field(default=None, strict=False)
-
-
-Target = Annotated[CategoricalTarget | ContinuousTarget, Field(discriminator="type")]
 
 
 class _NamedWithParameters(Declaration):
@@ -74,10 +46,21 @@ class _NamedWithParameters(Declaration):
 
 
 class MetricSpec(_NamedWithParameters):
-    """A metric of a target, with its parameters and its weight in the overall score (None: only reported)."""
+    """A metric of a target, with its parameters.
+
+    Attributes:
+        target: the target it scores.
+        weight: its weight in the overall score; None: only reported.
+        per: a corpus column: the metric is taken within each of its values (a fold, a recording, a missing rate), and
+            the values are put together by `aggregate`. None pools all samples.
+        aggregate: `mean`, or `auilc`, the area under the line through the values of a numeric column, by the
+            trapezoidal rule and not divided by its range.
+    """
 
     target: str
     weight: float | None = Field(default=None, strict=False)
+    per: str | None = None
+    aggregate: Literal["mean", "auilc"] = "mean"
 
     @model_validator(mode="after")
     def _fill_defaults(self) -> MetricSpec:
@@ -95,7 +78,9 @@ class MetricSpec(_NamedWithParameters):
     @property
     def key(self) -> str:
         """The canonical printed form with every parameter, such as `ccc(valence,form=population)`."""
-        parameters = (f"{key}={self.parameters[key]}" for key in sorted(self.parameters))
+        parameters = [f"{key}={self.parameters[key]}" for key in sorted(self.parameters)]
+        if self.per is not None:
+            parameters += [f"per={self.per}", f"aggregate={self.aggregate}"]
         return f"{self.name}({','.join((self.target, *parameters))})"
 
 
@@ -130,13 +115,18 @@ class SubmissionRules(Declaration):
     Attributes:
         id: name of the id column.
         extra_ids: what an id outside the candidates is: an error, or counted and ignored.
-        missing_ids: what a candidate without a row is: an error, or a wrong answer (categorical targets only).
+        missing_ids: what a candidate without a row is: an error, a wrong answer (categorical and ranked targets only),
+            no answer, so that it is dropped, or as the candidate before it (`previous`, for frames of a recording).
+        duplicate_ids: what several rows of one id are: an error, or views whose probabilities and values are averaged.
+        views: how many rows every id must have where duplicates are averaged; None takes any number.
         max_bytes: the largest file that is read.
     """
 
     id: str = "sample_id"
     extra_ids: Literal["error", "allow"] = "error"
-    missing_ids: Literal["error", "wrong"] = "error"
+    missing_ids: Literal["error", "wrong", "dropped", "previous"] = "error"
+    duplicate_ids: Literal["error", "mean"] = "error"
+    views: int | None = Field(default=None, ge=2)
     max_bytes: int = Field(default=20_000_000, ge=1)
 
 

@@ -12,8 +12,6 @@ from pydantic import BaseModel, ValidationError
 from merbench.errors import DeclarationError, Problem
 from merbench.files import find_folder, list_folders
 from merbench.track.declaration import (
-    CategoricalTarget,
-    ContinuousTarget,
     CorruptionSpec,
     Intervals,
     MetricSpec,
@@ -24,6 +22,7 @@ from merbench.track.declaration import (
 )
 from merbench.track.keys import declaration_problems
 from merbench.track.meaning import meaning_problems
+from merbench.track.targets import TARGETS
 
 
 def find_track(name_or_path: str | Path) -> Path:
@@ -81,8 +80,7 @@ def _allowed_keys(location: Sequence[int | str]) -> Sequence[str]:
         "ranking": Ranking,
         "submission": SubmissionRules,
         "intervals": Intervals,
-        "categorical": CategoricalTarget,
-        "continuous": ContinuousTarget,
     }
-    table = next((tables[step] for step in reversed(location) if step in tables), Track)
+    first, *further = location or ("",)
+    table = TARGETS[str(further[1])] if first == "targets" and len(further) > 1 else tables.get(first, Track)
     return [key for key in table.model_fields if key not in ("folder", "parameters")]

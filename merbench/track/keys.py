@@ -14,9 +14,6 @@ from merbench.errors import Problem, did_you_mean, plural
 KEBAB = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 VERSION = r"^\d+\.\d+$"
 
-LATER_TARGETS = ("label_set", "ranked", "multilabel", "preference", "scores", "segments", "trajectory", "text")
-"""Target types that the format knows and this version does not score."""
-
 
 class Declaration(BaseModel):
     """A table of a declaration: frozen, and without keys it does not know."""
@@ -42,10 +39,12 @@ def declaration_problems(error: ValidationError, allowed_keys: Any) -> list[Prob
                 message = f"is not a known key; allowed: {', '.join(allowed)}{did_you_mean(str(location[-1]), allowed)}"
             case "union_tag_not_found":
                 message = "is missing"
-                location = (*location, "type")
+                location = (*location, "", "type")
             case "union_tag_invalid":
                 allowed = [tag.strip("'") for tag in context["expected_tags"].split(", ")]
-                message, location = _unknown_target(str(context["tag"]), allowed), (*location, "type")
+                tag = str(context["tag"])
+                message = f"'{tag}' is not a target type; allowed: {', '.join(allowed)}{did_you_mean(tag, allowed)}"
+                location = (*location, "", "type")
             case "literal_error":
                 options = [str(part).strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")]
                 message = f"{found!r} is not one of {', '.join(options)}{did_you_mean(str(found), options)}"
@@ -120,12 +119,6 @@ def _wrong_value(kind: str, context: Mapping[str, Any]) -> str:
     return ""
 
 
-def _unknown_target(tag: str, allowed: Sequence[str]) -> str:
-    if tag in LATER_TARGETS:
-        return f"'{tag}' is a target type that this version does not score yet; it scores {', '.join(allowed)}"
-    return f"'{tag}' is not a target type; allowed: {', '.join(allowed)}{did_you_mean(tag, allowed)}"
-
-
 def short(value: Any) -> str:
     """Return a value as it is written in Python, dates and times as in TOML, cut after 60 characters."""
     text = str(value) if isinstance(value, (date, time)) else repr(value)
@@ -133,9 +126,9 @@ def short(value: Any) -> str:
 
 
 def _key_path(location: Sequence[int | str]) -> str:
-    """Return `metrics[1].weight`; the tag that a target's type adds to the location is left out."""
+    """Return `metrics[1].weight`; the type that stands behind a target's name in a location is left out."""
     steps = list(location)
-    if len(steps) > 2 and steps[0] == "targets" and steps[2] in ("categorical", "continuous"):
+    if len(steps) > 2 and steps[0] == "targets":
         del steps[2]
     path = ""
     for step in steps:

@@ -13,6 +13,7 @@ from merbench.errors import Problem, did_you_mean, listed
 from merbench.metrics import METRICS, Metric
 from merbench.track.declaration import OVERALL, MetricSpec
 from merbench.track.keys import value_problem
+from merbench.track.targets import TARGETS
 
 
 def meaning_problems(raw: Mapping[str, Any]) -> list[Problem]:
@@ -39,9 +40,27 @@ def _split_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(raw.get("splits"), dict) and "test" not in splits:
         yield "splits", f"there is no split 'test'{did_you_mean('test', splits)}"
     rules = _table(raw.get("submission"))
-    types = {_table(target).get("type") for target in _table(raw.get("targets")).values()}
-    if rules.get("missing_ids") == "wrong" and types != {"categorical"}:
-        yield "submission.missing_ids", "'wrong' has a meaning for categorical targets alone"
+    kinds = {_kind(target) for target in _table(raw.get("targets")).values()}
+    if rules.get("missing_ids") == "wrong" and not kinds <= {"categorical", "ranked"}:
+        yield "submission.missing_ids", "'wrong' has a meaning for categorical and ranked targets alone"
+    averaged = rules.get("duplicate_ids") == "mean"
+    if averaged and not kinds <= {"categorical", "continuous", "scores"}:
+        yield "submission.duplicate_ids", "'mean' has a meaning for categorical, continuous and scores targets alone"
+    if "views" in rules and not averaged:
+        yield "submission.views", "has a meaning with duplicate_ids = 'mean' alone"
+
+
+def _kind(target: Any) -> str:
+    """Return the kind of metric that scores a declared target; its type where that is unknown."""
+    name = str(_table(target).get("type"))
+    return TARGETS[name].kind if name in TARGETS else name
+
+
+def _labels(target: Mapping[str, Any]) -> list[str]:
+    """Return the labels that a declared target is scored by."""
+    if target.get("type") == "preference":
+        return ["a1", "a2"] if target.get("same", "dropped") == "dropped" else ["a1", "a2", "same"]
+    return [label for label in target.get("labels", ()) if isinstance(label, str)]
 
 
 def _target_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -51,7 +70,9 @@ def _target_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if name == id_column or name.startswith("p_"):
             yield place, "a target is named neither as the id column nor with the prefix 'p_' of probabilities"
         target = _table(target)
-        labels = [label for label in target.get("labels", ()) if isinstance(label, str)]
+        labels = _labels(target)
+        if target.get("type") == "scores" and target.get("positive") == target.get("negative"):
+            yield f"{place}.negative", "is the positive class, too"
         if len(set(labels)) < len(labels):
             yield f"{place}.labels", f"given twice: {listed(sorted({x for x in labels if labels.count(x) > 1}))}"
         for label in labels:
@@ -79,23 +100,27 @@ def _metric_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 f"{place}.target",
                 f"'{target}' is not a target of this track ({', '.join(targets)}){did_you_mean(target, targets)}",
             )
-        kind = _table(targets.get(target)).get("type")
+        kind = _kind(targets.get(target)) if target in targets else None
         fitting = [option for option in METRICS if METRICS[option].target == kind]
         if name not in METRICS:
             known = f"; for {kind} targets: {', '.join(fitting)}" if fitting else ""
             yield f"{place}.name", f"no metric named '{name}'{known}{did_you_mean(name, fitting or METRICS)}"
             continue
         metric = METRICS[name]
-        if kind in ("categorical", "continuous") and metric.target != kind:
+        if kind is not None and metric.target != kind and _table(targets[target]).get("type") in TARGETS:
             yield (
                 f"{place}.name",
                 f"'{name}' scores {metric.target} targets and '{target}' is {kind}; allowed: {', '.join(fitting)}",
             )
+        elif "lexicon" in metric.supplied and not _table(targets.get(target)).get("lexicon"):
+            yield f"{place}.name", f"'{name}' needs a lexicon; name one as targets.{target}.lexicon"
         weight = spec.get("weight")
         if isinstance(weight, (int, float)) and weight * (1 if metric.higher_is_better else -1) <= 0:
             better, side = ("higher", "above") if metric.higher_is_better else ("lower", "below")
             yield f"{place}.weight", f"{weight}: a {better} {name} is better, so its weight must be {side} 0"
-        parameters = {key: value for key, value in spec.items() if key not in ("name", "target", "weight")}
+        if "aggregate" in spec and "per" not in spec:
+            yield f"{place}.aggregate", "has a meaning with 'per' alone"
+        parameters = {key: value for key, value in spec.items() if key not in MetricSpec.model_fields}
         yield from _parameter_problems(place, metric, parameters, _table(targets.get(target)))
         key = json.dumps(spec, sort_keys=True, default=str)
         if key in seen:
@@ -108,13 +133,13 @@ def _parameter_problems(
 ) -> Iterator[tuple[str, str]]:
     for key, value in parameters.items():
         if key not in metric.parameters:
-            allowed = ["name", "target", "weight", *metric.parameters]
+            allowed = [*(key for key in MetricSpec.model_fields if key != "parameters"), *metric.parameters]
             yield (
                 f"{place}.{key}",
                 f"is not a parameter of {metric.name}; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}",
             )
         elif key == "label":
-            labels = [str(label) for label in target.get("labels", ())]
+            labels = _labels(target)
             if value not in labels:
                 yield f"{place}.{key}", f"{value!r} is not one of {', '.join(labels)}{did_you_mean(str(value), labels)}"
         else:
