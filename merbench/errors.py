@@ -9,7 +9,8 @@ The tree, with the exit code each branch ends a command with::
     │   ├── WithheldReference       2  the references of a split are not held here
     │   ├── UndefinedMetric         2  a metric has no value on these data
     │   ├── DeclarationError        2  a TOML declaration has problems (all of them are listed)
-    │   └── InvalidCorpus           2  tables or features for a corpus have problems (all of them are listed)
+    │   ├── InvalidCorpus           2  tables or features for a corpus have problems (all of them are listed)
+    │   └── InvalidLexicon          2  the files of a lexicon have problems (all of them are listed)
     ├── InvalidSubmission           1  a participant's file has problems (all of them are listed)
     ├── IntegrityError              3  a digest or signature does not match, a board is stale
     ├── PolicyError                 4  a rule of the challenge forbids it
@@ -198,6 +199,10 @@ class DeclarationError(_WithProblems, UsageError):
 
 class InvalidCorpus(_WithProblems, UsageError):
     """Tables or features that are to make a corpus have problems."""
+
+
+class InvalidLexicon(_WithProblems, UsageError):
+    """Files that are to make a lexicon have problems."""
 
 
 class InvalidSubmission(_WithProblems):
