@@ -26,12 +26,16 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a corpus that is t
 
 @app.command("list")
 def list_() -> None:
-    """List the corpora of the data home, and those that merbench builds on first use."""
-    from merbench.corpus import list_corpora
+    """List the corpora of the data home, those that merbench builds on first use, and the releases it imports."""
+    from merbench.corpus import IMPORTERS, list_corpora
     from merbench.report import ReportTable
 
-    rows = [_list_row(name) for name in list_corpora()]
+    there = list_corpora()
+    rows = [_list_row(name) for name in there]
     print(ReportTable("", ("corpus", "version", "features", "source"), rows).to_text(align="left"))
+    releases = [(name, IMPORTERS[name].expects) for name in IMPORTERS if name not in there]
+    print("\nnot there yet; `merbench corpus import RELEASE` says what each is and where it is had\n")
+    print(ReportTable("", ("release", "files [those that may be missing]"), releases).to_text(align="left"))
 
 
 @app.command()
@@ -113,7 +117,9 @@ def create(
 @app.command("import")
 def import_(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the release, such as mer2023.")],
-    release: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the released files.")],
+    release: Annotated[
+        Path | None, typer.Argument(metavar="PATH", help="Folder of the released files; left out, they are described.")
+    ] = None,
     features: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of features: a folder each, with one .npy per sample."),
@@ -121,10 +127,13 @@ def import_(
     output: Output = None,
     force: Force = False,
 ) -> None:
-    """Make a corpus of the files of a public release."""
+    """Make a corpus of the files of a public release, or say which files it needs."""
     from merbench.corpus import IMPORTERS, own_folder
 
     importer = IMPORTERS[name]
+    if release is None:
+        print(importer.explain())
+        return
     imported = importer(release, output or own_folder(name), features=features, replace=force)
     _print_warnings(str(release), imported.warnings)
     _print_written(imported.corpus)

@@ -1,10 +1,10 @@
 """Corpora: folders of samples, references and features; importing this package registers every importer."""
 
-from merbench.corpus import mer2023
+from merbench.corpus import releases
 from merbench.corpus.feature import Feature
 from merbench.corpus.folder import Corpus, add_feature, read_corpus, verify_corpus, write_corpus
 from merbench.corpus.home import BUILDERS, Builder, build_corpus, corpora_home, list_corpora, open_corpus, own_folder
-from merbench.corpus.importing import IMPORTERS, Imported, Importer
+from merbench.corpus.importing import IMPORTERS, Imported, Importer, Release
 
 __all__ = [
     "BUILDERS",
@@ -14,14 +14,15 @@ __all__ = [
     "Feature",
     "Imported",
     "Importer",
+    "Release",
     "add_feature",
     "build_corpus",
     "corpora_home",
     "list_corpora",
-    "mer2023",
     "open_corpus",
     "own_folder",
     "read_corpus",
+    "releases",
     "verify_corpus",
     "write_corpus",
 ]

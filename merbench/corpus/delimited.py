@@ -44,6 +44,11 @@ class Delimited:
         """Return the same cells with some columns renamed, old name -> new name."""
         return replace(self, header=tuple(names.get(name, name) for name in self.header))
 
+    def selected(self, names: Mapping[str, str]) -> Delimited:
+        """Return some columns, old name -> new name."""
+        places = [self.header.index(name) for name in names]
+        return replace(self, header=tuple(names.values()), rows=[[row[i] for i in places] for row in self.rows])
+
     def column(self, name: str) -> list[str]:
         """Return the cells of a column."""
         index = self.header.index(name)

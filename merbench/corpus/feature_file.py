@@ -23,7 +23,7 @@ from merbench.corpus.feature import VALUES, Feature
 from merbench.corpus.tables import ID
 from merbench.errors import UsageError, did_you_mean, listed
 
-ID_ARRAYS = ("ids", "id", ID)
+ID_ARRAYS = ("ids", "id", "name", ID)
 UNREADABLE = (
     OSError,
     ValueError,

@@ -62,13 +62,15 @@ features
   text: vectors of 3, of 3 of 3 samples
 """
     )
-    assert merbench(capsys, "corpus list") == (
-        0,
-        "corpus  version  features  source\n"
-        "mine    1.0      text      not stated\n"
-        "sample                     built on first use\n",
-        "",
-    )
+    code, out, err = merbench(capsys, "corpus list")
+    assert (code, err) == (0, "")
+    there, releases = out.split("\n\nnot there yet; ")
+    assert there.splitlines() == [
+        "corpus  version  features  source",
+        "mine    1.0      text      not stated",
+        "sample                     built on first use",
+    ]
+    assert "\ncmu-mosei          label.npz [transcription-engchi-polish.csv]\n" in releases
     assert merbench(capsys, "corpus verify mine") == (0, f"{folder}: 3 files as recorded, values as recorded\n", "")
 
 
@@ -117,11 +119,11 @@ def test_create_elsewhere_with_renamed_columns_and_targets(capsys: pytest.Captur
     [
         ("corpus info mien", "no corpus named 'mien' (known: sample); own data come in with `merbench corpus create`"),
         ("corpus info ./mien", "mien: there is no such folder"),
-        ("corpus import mer2032 .", "no importer named 'mer2032'; did you mean 'mer2023'? (known: mer2023)"),
         (
-            "corpus import mer2023 .",
-            ".: there is no label-6way.npz and no transcription-engchi-polish.csv; "
-            "the release of MER 2023 is label-6way.npz and transcription-engchi-polish.csv",
+            "corpus import crema-d .",
+            "., release of crema-d: 1 problem\n"
+            "  E601  there is no cremad_votes.csv: clip, actor, fold, sentence, intensity, emotion, "
+            + ", ".join(f"{condition}_votes_{letter}" for condition in ("voice", "face", "av") for letter in "ADFHNS"),
         ),
         (
             "corpus create sample --samples samples.csv",
@@ -164,6 +166,26 @@ def test_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert merbench(capsys, "corpus verify ./built")[0] == 0
     assert "synthetic\n" in merbench(capsys, "corpus info ./built")[1]
     assert not (home / "corpora").exists()
+
+
+def test_import_without_a_path_describes_the_release(capsys: pytest.CaptureFixture[str]) -> None:
+    assert merbench(capsys, "corpus import add2023-ar") == (
+        0,
+        """\
+add2023-ar: speech in Chinese: by which generator it was made, or by an unknown one
+source: ADD 2023 (arXiv:2305.13774), track 3
+licence: agreement with the authors: academic research, no redistribution
+obtain: http://addchallenge.cn/add2023
+
+files
+  label.txt: an utterance and its label on every line, with a space between them
+
+or instead
+  samples.csv: sample_id, split, …
+  reference.csv: sample_id, discrete (without it: the references of the test split are withheld)
+""",
+        "",
+    )
 
 
 @pytest.mark.real_data

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from merbench.corpus import IMPORTERS, verify_corpus
-from merbench.corpus.mer2023 import LABELS_FILE, SPLITS, TRANSCRIPTS_FILE, import_mer2023
+from merbench.corpus.releases.mer2023 import MER2023
 from merbench.errors import InvalidCorpus, UsageError
 
+LABELS_FILE = "label-6way.npz"
+TRANSCRIPTS_FILE = "transcription-engchi-polish.csv"
 LABELS: dict[str, dict[str, Any]] = {
     "train_corpus": {"a": {"emo": "happy", "val": 1.5}, "b": {"emo": "sad", "val": np.float64(-2)}},
     "test1_corpus": {"c": {"emo": "angry", "val": -1}},
@@ -36,7 +38,7 @@ def write_release(folder: Path, transcripts: str = TRANSCRIPTS, **labels: Any) -
 
 
 def test_dictionaries_and_transcripts_become_a_corpus(tmp_path: Path) -> None:
-    imported = import_mer2023(write_release(tmp_path / "r"), tmp_path / "c")
+    imported = MER2023(write_release(tmp_path / "r"), tmp_path / "c")
     corpus = imported.corpus
     assert (corpus.name, corpus.version, corpus.language, corpus.synthetic) == ("mer2023", "1.0", "zh", False)
     assert corpus.samples().to_pydict() == {
@@ -66,7 +68,7 @@ def test_features_come_from_one_folder_each(tmp_path: Path) -> None:
     np.save(tmp_path / "features" / "hubert-UTT" / "unlabelled.npy", np.zeros(7))
     (tmp_path / "features" / "hubert-UTT" / "d.npy").unlink()
     (tmp_path / "features" / "notes.txt").write_text("no feature")
-    imported = import_mer2023(write_release(tmp_path / "r"), tmp_path / "c", features=tmp_path / "features")
+    imported = MER2023(write_release(tmp_path / "r"), tmp_path / "c", features=tmp_path / "features")
     corpus = imported.corpus
     assert corpus.feature_shape("hubert-UTT") == (4, 4, False)
     assert corpus.feature_shape("face-FRA") == (5, 2, True)
@@ -81,47 +83,57 @@ def test_features_that_are_not_folders(tmp_path: Path) -> None:
     np.save(tmp_path / "f" / "a.npy", np.zeros(3))
     release = write_release(tmp_path / "r")
     with pytest.raises(InvalidCorpus) as error:
-        import_mer2023(release, tmp_path / "c", features=tmp_path / "f")
+        MER2023(release, tmp_path / "c", features=tmp_path / "f")
     assert [str(problem) for problem in error.value.problems] == [
         f"E616  {tmp_path / 'f'}: there is no folder of a feature in it, with one .npy per sample"
     ]
     (tmp_path / "g" / "x").mkdir(parents=True)
     with pytest.raises(InvalidCorpus, match=r"E616  feature 'x': there is no \.npy file of a sample in this folder$"):
-        import_mer2023(release, tmp_path / "c", features=tmp_path / "g")
+        MER2023(release, tmp_path / "c", features=tmp_path / "g")
 
 
 def test_a_release_with_files_missing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as error:
-        import_mer2023(tmp_path, tmp_path / "c")
-    names = "label-6way.npz and no transcription-engchi-polish.csv"
-    expected = "label-6way.npz and transcription-engchi-polish.csv"
-    assert str(error.value) == f"{tmp_path}: there is no {names}; the release of MER 2023 is {expected}"
+    with pytest.raises(InvalidCorpus) as error:
+        MER2023(tmp_path, tmp_path / "c")
+    assert [str(problem) for problem in error.value.problems] == [
+        "E601  there is no label-6way.npz: dictionaries train_corpus, test1_corpus, test2_corpus, test3_corpus, "
+        "each of sample id -> {'emo': label, 'val': number}",
+        "E601  there is no transcription-engchi-polish.csv: name, chinese, english",
+    ]
+    with pytest.raises(
+        UsageError, match=r"gone: there is no such folder; `merbench corpus import mer2023` tells more$"
+    ):
+        MER2023(tmp_path / "gone", tmp_path / "c")
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
     release = write_release(
         tmp_path / "r",
-        transcripts="name,chinese,english\na,x,y\nb,x,y\n",
-        test1_corpus={"a": {"emo": "sad", "val": 1}, "x": {"emo": 3, "val": 1}, "y": {"emo": "sad", "val": True}},
+        transcripts="id,text\na,x\n",
+        test1_corpus={"a": {"emo": "sad", "val": 1}, "x": {"emo": 3.5, "val": 1}, "y": {"emo": "sad", "val": True}},
         test2_corpus=[1, 2],
     )
     with pytest.raises(InvalidCorpus) as error:
-        import_mer2023(release, tmp_path / "c")
+        MER2023(release, tmp_path / "c")
     assert [str(problem) for problem in error.value.problems] == [
-        "E614  label-6way.npz, test1_corpus: items that are not {'emo': text, 'val': number} (2 of 3): "
-        "'x': {'emo': 3, 'val': 1}, 'y': {'emo': 'sad', 'val': True}",
-        "E612  label-6way.npz, test1_corpus: samples of another split too: a",
         "E610  label-6way.npz: there is no dictionary 'test2_corpus'; there are train_corpus, test1_corpus, "
         "test2_corpus, test3_corpus",
-        "E615  transcription-engchi-polish.csv: samples without a row (1 of 3): e",
+        "E614  label-6way.npz, test1_corpus: items that are not {'emo': label or code, 'val': number} (2 of 3): "
+        "'x': {'emo': 3.5, 'val': 1}, 'y': {'emo': 'sad', 'val': True}",
+        "E611  transcription-engchi-polish.csv: there is no column name, chinese, english; there are id, text",
     ]
 
 
-def test_transcripts_of_another_file(tmp_path: Path) -> None:
-    release = write_release(tmp_path / "r", transcripts="id,text\na,x\n")
-    message = r"E611  transcription-engchi-polish\.csv: there is no column name, chinese, english; there are id, text$"
-    with pytest.raises(InvalidCorpus, match=message):
-        import_mer2023(release, tmp_path / "c")
+def test_samples_of_two_splits_and_samples_without_a_transcript(tmp_path: Path) -> None:
+    release = write_release(
+        tmp_path / "r", transcripts="name,chinese,english\na,x,y\nb,x,y\n", test1_corpus={"a": {"emo": "sad", "val": 1}}
+    )
+    with pytest.raises(InvalidCorpus) as error:
+        MER2023(release, tmp_path / "c")
+    assert [str(problem) for problem in error.value.problems] == [
+        "E615  transcription-engchi-polish.csv: samples without a row (2 of 5): d, e",
+        "E612  sample_id: label-6way.npz: values given more than once (2 of 5): 'a', 'a'",
+    ]
 
 
 class _Call:
@@ -148,9 +160,11 @@ def test_a_pickle_that_calls_anything_is_refused_by_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     release = write_release(tmp_path / "r", test1_corpus={"c": {"emo": _Call(function, argument), "val": 1}})
-    message = rf"label-6way\.npz, member 'test1_corpus\.npy': the pickle asks for {name}, which is not admitted$"
-    with pytest.raises(UsageError, match=message):
-        import_mer2023(release, tmp_path / "c")
+    message = (
+        rf"E610  .*label-6way\.npz, member 'test1_corpus\.npy': the pickle asks for {name}, which is not admitted$"
+    )
+    with pytest.raises(InvalidCorpus, match=message):
+        MER2023(release, tmp_path / "c")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r"]
 
 
@@ -172,5 +186,4 @@ def test_the_release_itself(tmp_path: Path, test_data: Path) -> None:
     valence = [float(row["valence"]) if row["valence"] else None for row in rows]
     assert reference["valence"].to_pylist() == valence
     assert {row["split"] for row in rows if not row["valence"]} == {"test3"}
-    assert set(SPLITS) == {row["split"] for row in rows}
     assert verify_corpus(imported.corpus) == []
