@@ -7,6 +7,7 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -106,9 +107,11 @@ def preference_values(sheet: Sheet, name: str, target: PreferenceTarget, relevan
     column = sheet.columns[name]
     if target.reading == "answer":
         column = preference_answers(column)
-    aliases = {"same": "a1"} if target.same == "dropped" else {}
-    as_labels = CategoricalTarget(type="categorical", labels=target.labels, aliases=aliases)
-    return categorical_values(sheet.with_column(name, column), name, as_labels, relevant, ())
+    as_labels = CategoricalTarget(type="categorical", labels=("a1", "a2", "same"))
+    found = categorical_values(sheet.with_column(name, column), name, as_labels, relevant, ())
+    codes = found.values
+    assert isinstance(codes, np.ndarray)
+    return replace(found, values=np.where(codes == len(target.labels), 0, codes).astype(np.int32))
 
 
 def multilabel_values(sheet: Sheet, target: MultilabelTarget, relevant: Mask) -> TargetValues:

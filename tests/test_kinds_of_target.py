@@ -1,0 +1,253 @@
+"""Tracks of every kind of target, from files to scores, with values worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from merbench.corpus import write_corpus
+from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.errors import InvalidSubmission, UsageError
+from merbench.scoring import compare, score
+from merbench.submission import read_submission
+from merbench.track import load_track
+
+Make = Callable[..., Candidates]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Return a function that writes a track with its corpus and opens the candidates."""
+
+    def make(toml: str, reference: dict[str, list[Any]], **columns: list[Any]) -> Candidates:
+        folder = tmp_path / "mine"
+        n = len(next(iter(reference.values())))
+        ids = columns.pop("ids", [f"s{i}" for i in range(n)])
+        write_corpus(
+            folder / "corpus", name="mine", version="1.0", source="made in a test", licence="CC0-1.0",
+            samples=pa.table({"sample_id": ids, "split": ["test"] * n, **columns}),
+            reference=pa.table({"sample_id": ids, **reference}), features={}, replace=True,
+        )  # fmt: skip
+        head = 'id = "mine"\nversion = "1.0"\ntitle = "Mine"\ncorpus = "./corpus"\nsplits = { test = "test" }\n'
+        (folder / "track.toml").write_text(head + toml, encoding="utf-8")
+        return open_candidates(load_track(folder))
+
+    return make
+
+
+def answers(candidates: Candidates, **columns: list[Any]) -> pa.Table:
+    return pa.table({"sample_id": candidates.ids, **columns})
+
+
+def values(candidates: Candidates, table: pa.Table) -> dict[str, float | None]:
+    return {item.name: item.value for item in score(candidates, table, intervals=False).scores}
+
+
+def told(candidates: Candidates, table: pa.Table) -> list[str]:
+    with pytest.raises(InvalidSubmission) as caught:
+        read_submission(table, candidates)
+    return [str(problem) for problem in caught.value.problems]
+
+
+FRAMES = """
+ranking.by = ["overall"]
+metrics = [
+  { name = "ccc", target = "valence", weight = 1.0 },
+  { name = "accuracy", target = "expression", weight = 1.0 },
+]
+[targets.valence]
+type = "continuous"
+range = [-1.0, 1.0]
+invalid = -5.0
+required = false
+[targets.expression]
+type = "categorical"
+labels = ["neutral", "happy"]
+invalid = "-1"
+required = false
+"""
+
+
+def test_a_frame_counts_for_the_tasks_whose_reference_it_holds(make: Make) -> None:
+    frames = make(
+        FRAMES,
+        {"valence": [0.0, 0.5, -5.0, 1.0, None], "expression": ["-1", "happy", "neutral", None, "-1"]},
+    )
+    # The last frame holds no reference at all: four are scored, three of valence, two of expression.
+    table = answers(
+        frames, valence=[0.0, 0.5, 0.9, 1.0, 0.2], expression=["happy", "happy", "happy", "neutral", "happy"]
+    )
+    report = score(frames, table, intervals=False)
+    assert report.counts["scored"] == 4
+    assert values(frames, table) == {"overall": 1.5, "ccc": 1.0, "accuracy": 0.5}
+    assert [row.n for row in report.per_class] == [1, 1]
+
+
+def test_a_required_reference_that_is_missing_is_told(make: Make) -> None:
+    toml = FRAMES.replace('invalid = "-1"\nrequired = false', 'invalid = "-1"')
+    frames = make(toml, {"valence": [0.0, 0.5], "expression": ["happy", "-1"]})
+    assert frames.references.index.tolist() == [0]
+    both = make(
+        toml.replace("invalid = -5.0\nrequired = false", "invalid = -5.0"),
+        {"valence": [0.0, 0.5, -5.0], "expression": ["happy", "-1", "happy"]},
+    )
+    with pytest.raises(
+        UsageError, match="2 of 3 samples of split 'test' hold a reference for some of valence, expression"
+    ):
+        _ = both.references
+
+
+CCC = """
+ranking.by = ["ccc(v,form=population)"]
+metrics = [{ name = "ccc", target = "v", per = "video" }, { name = "ccc", target = "v" }]
+targets.v = { type = "trajectory", group = "video" }
+"""
+
+
+def test_a_metric_may_be_taken_within_every_recording(make: Make) -> None:
+    # An oracle of the recordings' means: pooled it agrees, within a recording it is constant.
+    frames = make(CCC, {"v": [0.0, 1.0, 4.0, 5.0]}, video=["a", "a", "b", "b"])
+    table = answers(frames, v=[0.5, 0.5, 4.5, 4.5])
+    pooled = 2 * 4 / (4.25 + 4)  # both means 2.5; variances 4.25 and 4; covariance 4
+    found = {item.key: item.value for item in score(frames, table, intervals=False).scores}
+    assert found == {
+        "ccc(v,form=population,per=video,aggregate=mean)": 0.0,
+        "ccc(v,form=population)": pytest.approx(pooled, abs=1e-15),
+    }
+
+
+def test_a_cluster_drawn_twice_counts_twice_in_a_mean_over_recordings(make: Make) -> None:
+    # Accuracy 1 and 0.25 in two recordings of two and four frames: a mean over recordings knows no sizes.
+    toml = """
+ranking.by = ["accuracy"]
+intervals = { cluster = "video" }
+metrics = [{ name = "accuracy", target = "e", per = "video" }]
+targets.e = { type = "categorical", labels = ["x", "y"] }
+"""
+    frames = make(toml, {"e": ["x"] * 6}, video=["a", "a", "b", "b", "b", "b"])
+    report = score(frames, answers(frames, e=["x", "x", "x", "y", "y", "y"]))
+    item = report.scores[0]
+    assert (item.value, item.low, item.high) == (0.625, 0.25, 1.0)
+    assert item.n_left_out > 0  # neither of the two recordings is drawn in one of seven resamples
+
+
+def test_the_area_under_the_line_is_not_divided_by_its_range(make: Make) -> None:
+    toml = """
+ranking.by = ["accuracy"]
+metrics = [{ name = "accuracy", target = "e", per = "rate", aggregate = "auilc" }]
+targets.e = { type = "categorical", labels = ["x", "y"] }
+"""
+    # Accuracy 1, 0.5, 0 at the rates 0, 0.1, 0.2: 0.1 * (0.75 + 0.25)
+    grid = make(toml, {"e": ["x"] * 6}, rate=[0.2, 0.2, 0.0, 0.0, 0.1, 0.1])
+    table = answers(grid, e=["y", "y", "x", "x", "x", "y"])
+    assert values(grid, table) == {"accuracy": pytest.approx(0.1, abs=1e-15)}
+    words = make(toml, {"e": ["x"] * 2}, rate=["low", "high"])
+    with pytest.raises(UsageError, match="needs a column of numbers; 'rate' holds high, low"):
+        score(words, answers(words, e=["x", "x"]))
+
+
+PREFERENCE = """
+ranking.by = ["weighted_f1"]
+metrics = [{ name = "weighted_f1", target = "better" }, { name = "accuracy", target = "better" }]
+targets.better = { type = "preference"%s }
+"""
+
+
+def test_two_class_preference_drops_ties_of_the_reference_and_reads_a_predicted_tie_as_a1(make: Make) -> None:
+    pairs = make(PREFERENCE % "", {"better": ["a1", "a2", "same", "a1"]})
+    # Three pairs count; the predicted `same` of the first is a1, so two of three are right.
+    assert values(pairs, answers(pairs, better=["same", "a1", "a2", "a1"]))["accuracy"] == pytest.approx(2 / 3)
+    three = make(PREFERENCE % ', same = "class"', {"better": ["a1", "a2", "same", "a1"]})
+    assert values(three, answers(three, better=["same", "a1", "a2", "a1"]))["accuracy"] == 0.25
+    assert told(pairs, answers(pairs, better=["a1", "a3", "a2", "a1"])) == [
+        "E203  better: row 2: 'a3' is not one of a1, a2, same; did you mean 'a1'?"
+    ]
+
+
+def test_free_text_is_read_by_the_released_rule(make: Make) -> None:
+    pairs = make(PREFERENCE % ', reading = "answer"', {"better": ["a1", "a2", "a1", "a2"]})
+    said = ["A1 is better", "I think a2, not a1", "no idea", "Both are the same, but A2"]
+    # a1; a2 comes first; none of the three is `same`, read as a1; `same` comes before a2, read as a1.
+    assert values(pairs, answers(pairs, better=said))["accuracy"] == 0.75
+
+
+VIEWS = """
+ranking.by = ["accuracy"]
+submission = { duplicate_ids = "mean", views = 2 }
+metrics = [{ name = "accuracy", target = "e" }]
+targets.e = { type = "categorical", labels = ["x", "y"] }
+"""
+
+
+def test_views_of_a_clip_are_averaged(make: Make) -> None:
+    clips = make(VIEWS, {"e": ["x", "y"]})
+    # s0: x has (0.9 + 0.4) / 2; s1: x has (0.6 + 0.3) / 2
+    table = pa.table({"sample_id": ["s0", "s1", "s1", "s0"], "p_x": [0.9, 0.6, 0.3, 0.4], "p_y": [0.1, 0.4, 0.7, 0.6]})
+    assert values(clips, table) == {"accuracy": 1.0}
+    read = read_submission(table, clips)
+    assert read.probabilities["e"] == pytest.approx(np.array([[0.65, 0.35], [0.45, 0.55]]))
+    assert read.digest == read_submission(table.take(pa.array([3, 2, 1, 0])), clips).digest
+    assert told(clips, table.slice(0, 3)) == ["E306  1 of 2 ids do not have 2 rows, one per view: s0 (1)"]
+    assert told(clips, pa.table({"sample_id": ["s0", "s0", "s1", "s1"], "e": ["x"] * 4})) == [
+        "E202  e: several rows of an id are averaged, which needs the probabilities of its labels: columns p_<label>"
+    ]
+
+
+def test_missing_frames_take_the_answer_before_them(make: Make) -> None:
+    toml = """
+ranking.by = ["mae"]
+submission.missing_ids = "previous"
+metrics = [{ name = "mae", target = "v" }]
+targets.v = { type = "continuous" }
+"""
+    ids = ["a/01", "a/02", "a/03", "b/01", "b/02"]
+    frames = make(toml, {"v": [0.0, 0.0, 0.0, 0.0, 0.0]}, ids=ids)
+    table = pa.table({"sample_id": ["b/01", "a/01", "a/03"], "v": [3.0, 1.0, 2.0]})
+    read = read_submission(table, frames)
+    assert read.values["v"].tolist() == [1.0, 1.0, 2.0, 3.0, 3.0]
+    assert [str(warning) for warning in read.warnings] == [
+        "W303  2 of 5 candidates without a row take the answer of the one before them"
+    ]
+    # The first frame of b has none before it: that of another recording is not taken.
+    assert told(frames, pa.table({"sample_id": ["a/01"], "v": [1.0]})) == [
+        "E301  2 of 5 candidates missing: b/01, b/02"
+    ]
+
+
+def test_missing_and_strange_answers_may_be_dropped(make: Make) -> None:
+    toml = """
+ranking.by = ["accuracy"]
+submission.missing_ids = "dropped"
+metrics = [{ name = "accuracy", target = "e" }]
+targets.e = { type = "categorical", labels = ["x", "y"], out_of_vocabulary = "dropped" }
+"""
+    clips = make(toml, {"e": ["x", "x", "x", "x", "x"]})
+    table = pa.table({"sample_id": ["s0", "s1", "s2", "s3"], "e": ["x", "y", "bored", ""]})
+    report = score(clips, table, intervals=False)
+    assert report["accuracy"].value == 0.5
+    assert (report.counts["scored"], report.counts["dropped"]) == (5, 3)
+    assert [str(warning) for warning in report.warnings] == [
+        "W302  1 of 5 candidates without a row, dropped: s4",
+        "W202  e: 1 of 4 answers are not one of x, y and are dropped: 'bored'",
+        "W302  e: 1 of 4 answers are empty, dropped",
+    ]
+    other = pa.table({"sample_id": ["s0", "s1", "s2", "s3", "s4"], "e": ["x", "x", "x", "y", "y"]})
+    difference = compare(clips, {"a": table, "b": other}, n_permutations=99).differences[0]
+    assert (difference.value_a, difference.value_b) == (0.5, 0.6)
+
+
+def test_what_does_not_fit_a_kind_is_told(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'mse' scores continuous targets and 'e' is categorical"):
+        make(
+            """
+ranking.by = ["mse"]
+metrics = [{ name = "mse", target = "e" }]
+targets.e = { type = "preference" }
+""",
+            {"e": ["a1"]},
+        )
