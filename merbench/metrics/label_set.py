@@ -1,0 +1,442 @@
+"""Sets of labels go in, emotion-wheel and set-level metrics of them come out.
+
+Conventions:
+    reference, prediction, weights: as in `metric.py`, `Lists` of trimmed, lower-cased words. A label that stands in a
+    set twice counts once; order means nothing.
+    Everything rests on three counts per sample: distinct items of the reference, of the prediction, and of both. They
+    are made once, by `prepare`, as `(w, n)` arrays for the `w` wheels of a lexicon (w = 1 without wheels); then every
+    metric is a few weighted sums (`sums.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.errors import UnknownName, UsageError
+from merbench.lexicon import Lexicon
+from merbench.metrics.lists import Lists, Offsets
+from merbench.metrics.metric import metric
+from merbench.metrics.sums import Floats, Weights, weighted_mean, weighted_sums
+
+Counts = NDArray[np.integer]
+Masks = NDArray[np.uint64]
+Level = Literal[1, 2]
+Form = Literal["base", "synonym"]
+Average = Literal["sample", "micro"]
+
+ALL = "all"
+"""Stands for the mean over all wheels."""
+
+FREQUENT = 10
+"""How many of the most frequent unknown words a coverage names."""
+
+_UNKNOWN_REFERENCES = "no sample that carries weight has a reference label that the lexicon knows"
+_WORD = 64
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Overlap:
+    """How many distinct items every sample has, `(w, n)` each.
+
+    Attributes:
+        reference: in the reference set.
+        prediction: in the predicted set.
+        both: in both of them.
+    """
+
+    reference: Counts
+    prediction: Counts
+    both: Counts
+
+    @property
+    def precision(self) -> Floats:
+        """Share of predicted items that are right; 0 where nothing is predicted."""
+        return _ratio(self.both, self.prediction)
+
+    @property
+    def recall(self) -> Floats:
+        """Share of reference items that are predicted; 0 where there is none."""
+        return _ratio(self.both, self.reference)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class KnownSets:
+    """The values of every sample after a lexicon; a sample without a known reference label is skipped.
+
+    Attributes:
+        names: names of the wheels.
+        kept: `(w, n)` 1.0 for a sample that counts, 0.0 for one that is skipped.
+        precision: `(w, n)`, 0 where a sample is skipped.
+        recall: likewise.
+    """
+
+    names: tuple[str, ...]
+    kept: Floats
+    precision: Floats
+    recall: Floats
+
+    @classmethod
+    def of(cls, names: tuple[str, ...], overlap: Overlap) -> KnownSets:
+        """Return the values of samples from their counts; `both` is 0 where the reference is empty."""
+        return cls(names, (overlap.reference > 0).astype(np.float64), overlap.precision, overlap.recall)
+
+    def rows(self, wheel: str) -> Sequence[int]:
+        """Return the rows of one wheel, or of all."""
+        if wheel == ALL:
+            return range(len(self.names))
+        if wheel not in self.names:
+            raise UnknownName("wheel", wheel, (*self.names, ALL))
+        return [self.names.index(wheel)]
+
+    def means(self, weights: Weights, rows: Sequence[int], *columns: Floats) -> list[Floats]:
+        """Return the `(len(rows), b)` weighted means of columns over the samples that count."""
+        own = [column[row] for row in rows for column in (self.kept, *columns)]
+        sums = np.stack(weighted_sums(weights, *own)).reshape(len(rows), 1 + len(columns), -1)
+        with np.errstate(invalid="ignore"):
+            return [sums[:, 1 + place] / sums[:, 0] for place in range(len(columns))]
+
+
+def wheel_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, level: Level = 1) -> KnownSets:
+    """Return the values of every sample on every wheel; labels become sectors, those without one vanish."""
+    places = list(_places(lexicon, level))
+    true, predicted = (_sector_bits(lists, lexicon, level, places) for lists in (reference, prediction))
+    shared = true & predicted
+    counts = [np.stack([_count(bits, place) for place in places]) for bits in (true, predicted, shared)]
+    return KnownSets.of(lexicon.wheels, Overlap(*counts))
+
+
+def form_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, form: Form = "base") -> KnownSets:
+    """Return the values of every sample by base forms or synonyms; labels that the lexicon does not know vanish."""
+    coded = lexicon.base_forms if form == "base" else lexicon.synonyms
+    true, predicted = (_items(lists, coded(lists.words), len(lexicon.labels)) for lists in (reference, prediction))
+    return KnownSets.of(("",), _overlap(true, predicted, len(lexicon.labels), len(reference)))
+
+
+def exact_sets(reference: Lists, prediction: Lists) -> Overlap:
+    """Return the counts of every sample by the words themselves."""
+    code_of = {word: code for code, word in enumerate(reference.words)}
+    own = np.arange(len(code_of))
+    theirs = np.array([code_of.setdefault(word, len(code_of)) for word in prediction.words], dtype=np.int64)
+    n_codes = max(len(code_of), 1)
+    return _overlap(_items(reference, own, n_codes), _items(prediction, theirs, n_codes), n_codes, len(reference))
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="2PR / (P + R) of the mean precision and recall over samples, by sectors; mean over wheels",
+    undefined=_UNKNOWN_REFERENCES,
+    prepare=wheel_sets,
+)
+def emotion_wheel_f1(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
+    """Emotion-wheel F of the fine-grained tracks (Lian et al., 2025, MER 2025; the same in MER 2026).
+
+    Every label becomes its sector on a wheel; labels without one vanish on both sides, and a sample whose reference
+    set is then empty is skipped. Precision and recall are means over samples, F comes from the two means, and the
+    score is the mean of F over the wheels.
+
+    An empty prediction has precision and recall 0. Precision and recall both 0: 0. Not one sample left: undefined.
+
+    Args:
+        prepared: values of samples at `level` 1 or 2.
+        weights: see the conventions.
+        wheel: one wheel by its name, or `all`.
+    """
+    precision, recall = prepared.means(weights, prepared.rows(wheel), prepared.precision, prepared.recall)
+    return _harmonic(precision, recall).mean(axis=0)
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="mean share of predicted sectors that are right; mean over wheels",
+    undefined=_UNKNOWN_REFERENCES,
+    prepare=wheel_sets,
+)
+def emotion_wheel_precision(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
+    """Emotion-wheel precision; labels, samples, parameters and degenerate cases as in `emotion_wheel_f1`."""
+    return prepared.means(weights, prepared.rows(wheel), prepared.precision)[0].mean(axis=0)
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="mean share of reference sectors that are predicted; mean over wheels",
+    undefined=_UNKNOWN_REFERENCES,
+    prepare=wheel_sets,
+)
+def emotion_wheel_recall(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
+    """Emotion-wheel recall; labels, samples, parameters and degenerate cases as in `emotion_wheel_f1`."""
+    return prepared.means(weights, prepared.rows(wheel), prepared.recall)[0].mean(axis=0)
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="2PR / (P + R) of the mean precision and recall over samples, by base forms or synonyms",
+    undefined=_UNKNOWN_REFERENCES,
+    prepare=form_sets,
+)
+def word_form_f1(prepared: KnownSets, weights: Weights) -> Floats:
+    """F by word forms, without a wheel (MER 2025: "case 1" and "case 2").
+
+    Every label becomes its alphabetically first base form (`form = "base"`, case 1), or the alphabetically first wheel
+    word of that base form (`form = "synonym"`, case 2). What vanishes, what is skipped, and the degenerate cases are
+    as in `emotion_wheel_f1`.
+    """
+    precision, recall = prepared.means(weights, [0], prepared.precision, prepared.recall)
+    return _harmonic(precision, recall)[0]
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="mean share of predicted base forms or synonyms that are right",
+    undefined=_UNKNOWN_REFERENCES,
+    prepare=form_sets,
+)
+def word_form_precision(prepared: KnownSets, weights: Weights) -> Floats:
+    """Precision by word forms; everything else as in `word_form_f1`."""
+    return prepared.means(weights, [0], prepared.precision)[0][0]
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="mean share of reference base forms or synonyms that are predicted",
+    undefined=_UNKNOWN_REFERENCES,
+    prepare=form_sets,
+)
+def word_form_recall(prepared: KnownSets, weights: Weights) -> Floats:
+    """Recall by word forms; everything else as in `word_form_f1`."""
+    return prepared.means(weights, [0], prepared.recall)[0][0]
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="mean of |reference ∩ prediction| / |prediction|",
+    prepare=exact_sets,
+)
+def set_accuracy(prepared: Overlap, weights: Weights) -> Floats:
+    """Set-level accuracy: mean share of predicted labels that are in the reference (Lian et al., 2024, MER 2024).
+
+    Labels are compared as they are; `with_representatives` puts synonyms together first. An empty prediction is worth
+    0, whatever the reference.
+    """
+    return weighted_mean(weights, prepared.precision[0])
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="mean of |reference ∩ prediction| / |reference|",
+    prepare=exact_sets,
+)
+def set_recall(prepared: Overlap, weights: Weights) -> Floats:
+    """Set-level recall: mean share of reference labels that are predicted (Lian et al., 2024, MER 2024).
+
+    An empty prediction is worth 0, and so is an empty reference, for which the released scorer divides by zero.
+    """
+    return weighted_mean(weights, prepared.recall[0])
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="(set_accuracy + set_recall) / 2",
+    prepare=exact_sets,
+)
+def set_average(prepared: Overlap, weights: Weights) -> Floats:
+    """Mean of set-level accuracy and recall, by which MER 2024 ranks (Lian et al., 2024)."""
+    return (set_accuracy(prepared, weights) + set_recall(prepared, weights)) / 2
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="|reference ∩ prediction| / |reference ∪ prediction|",
+    prepare=exact_sets,
+)
+def set_jaccard(prepared: Overlap, weights: Weights, *, average: Average = "sample") -> Floats:
+    """Overlap of the two sets (Jaccard, 1901).
+
+    Two empty sets agree perfectly: 1.
+
+    Args:
+        prepared: counts of samples.
+        weights: see the conventions.
+        average: `sample`: the mean over samples; `micro`: the ratio of the sums over samples.
+    """
+    either = prepared.reference + prepared.prediction - prepared.both
+    return _averaged(weights, prepared.both[0], either[0], average)
+
+
+@metric(
+    target="label_set",
+    higher_is_better=True,
+    bounds=(0, 1),
+    formula="2 |reference ∩ prediction| / (|reference| + |prediction|)",
+    prepare=exact_sets,
+)
+def set_f1(prepared: Overlap, weights: Weights, *, average: Average = "sample") -> Floats:
+    """F1 of the two sets (Dice, 1945), of every sample and not of averages.
+
+    Two empty sets agree perfectly: 1. The parameter is that of `set_jaccard`.
+    """
+    return _averaged(weights, 2 * prepared.both[0], (prepared.reference + prepared.prediction)[0], average)
+
+
+Groups = Sequence[Sequence[str]]
+
+
+def with_representatives(reference: Lists, prediction: Lists, groups: Sequence[Groups]) -> tuple[Lists, Lists]:
+    """Return both sides with every label replaced by the representative of its synonyms (MER 2024).
+
+    Args:
+        reference: `n` sets.
+        prediction: `n` sets.
+        groups: the groups of synonyms of every sample. A word's representative is the first word of the last group
+            that holds it; a word in no group stands for itself.
+
+    Raises:
+        UsageError: not as many samples on all three sides.
+    """
+    if not len(reference) == len(prediction) == len(groups):
+        found = f"{len(reference):,} references, {len(prediction):,} predictions, groups of {len(groups):,} samples"
+        raise UsageError(f"synonym groups: {found}; equal numbers are needed")
+    first = [_representatives(own) for own in groups]
+    sides = (
+        Lists.of([[of.get(word, word) for word in words] for words, of in zip(side, first, strict=True)])
+        for side in (reference, prediction)
+    )
+    true, predicted = sides
+    return true, predicted
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of some labels a lexicon knows.
+
+    Attributes:
+        n_labels: number of labels, repetitions included.
+        n_unknown: how many of them have no sector on any wheel.
+        frequent: the most frequent unknown words and their counts, ties in alphabetical order.
+    """
+
+    n_labels: int
+    n_unknown: int
+    frequent: tuple[tuple[str, int], ...]
+
+
+def coverage(lists: Lists, lexicon: Lexicon) -> Coverage:
+    """Return how many labels a lexicon does not know, and which ones most often."""
+    unknown = np.flatnonzero((lexicon.sectors(lists.words) < 0).all(axis=0))
+    counts = np.bincount(lists.codes, minlength=len(lists.words))[unknown].tolist()
+    found = Counter({lists.words[code]: n for code, n in zip(unknown.tolist(), counts, strict=True) if n})
+    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return Coverage(len(lists.codes), found.total(), tuple(ordered[:FREQUENT]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the sectors of a wheel stand in the bits of a sample.
+
+    Attributes:
+        word: which of the sample's 64-bit words.
+        shift: its first bit there.
+        size: number of sectors.
+    """
+
+    word: int
+    shift: int
+    size: int
+
+
+def _places(lexicon: Lexicon, level: Level) -> Iterator[_Place]:
+    """Yield the place of every wheel; wheels share a word as long as there is room."""
+    word = filled = 0
+    for wheel in lexicon.wheels:
+        size = len(lexicon.sector_names(wheel, level))
+        if filled + size > _WORD:
+            word, filled = word + 1, 0
+        yield _Place(word, filled, size)
+        filled += size
+
+
+def _sector_bits(lists: Lists, lexicon: Lexicon, level: Level, places: Sequence[_Place]) -> Masks:
+    """Return the sectors of every sample as `(n_words, n)` bits."""
+    bits = np.zeros((places[-1].word + 1, len(lists.words)), dtype=np.uint64)
+    for sectors, place in zip(lexicon.sectors(lists.words, level), places, strict=True):
+        own = np.left_shift(np.uint64(1), (sectors + place.shift).astype(np.uint64))
+        bits[place.word] |= np.where(sectors >= 0, own, np.uint64(0))
+    return np.stack([_any_of(word[lists.codes], lists.offsets) for word in bits])
+
+
+def _any_of(bits: Masks, offsets: Offsets) -> Masks:
+    """Return the bits that any item of a sample has; none of a sample without items, which `reduceat` misreads."""
+    found = np.zeros(len(offsets) - 1, dtype=np.uint64)
+    filled = np.diff(offsets) > 0
+    if filled.any():
+        found[filled] = np.bitwise_or.reduceat(bits, offsets[:-1][filled])
+    return found
+
+
+def _count(bits: Masks, place: _Place) -> NDArray[np.uint8]:
+    own = ((1 << place.size) - 1) << place.shift
+    return np.bitwise_count(bits[place.word] & np.uint64(own))
+
+
+def _items(lists: Lists, codes: NDArray[np.integer], n_codes: int) -> NDArray[np.int64]:
+    """Return the distinct items of samples as sorted numbers, sample · n_codes + code; a code of −1 is no item."""
+    coded = codes[lists.codes].astype(np.int64)
+    samples = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
+    return np.unique((samples * n_codes + coded)[coded >= 0])
+
+
+def _overlap(true: NDArray[np.int64], predicted: NDArray[np.int64], n_codes: int, n: int) -> Overlap:
+    both = np.intersect1d(true, predicted, assume_unique=True)
+    return Overlap(*(np.bincount(items // n_codes, minlength=n)[None] for items in (true, predicted, both)))
+
+
+def _ratio(numerator: Counts, denominator: Counts) -> Floats:
+    return np.asarray(numerator / np.maximum(denominator, 1))
+
+
+def _harmonic(precision: Floats, recall: Floats) -> Floats:
+    """Return 2PR / (P + R), 0 where both are 0."""
+    total = precision + recall
+    return np.asarray(2 * precision * recall / np.where(total == 0, 1.0, total))
+
+
+def _averaged(weights: Weights, numerator: Counts, denominator: Counts, average: Average) -> Floats:
+    """Return numerator / denominator, the mean over samples or of the sums; 0 / 0 is 1 as long as there is weight."""
+    if average == "sample":
+        return weighted_mean(weights, np.where(denominator == 0, 1.0, _ratio(numerator, denominator)))
+    columns = (np.ones(len(numerator)), numerator.astype(np.float64), denominator.astype(np.float64))
+    total, above, below = weighted_sums(weights, *columns)
+    return np.where(total > 0, np.where(below == 0, 1.0, above / np.where(below == 0, 1.0, below)), np.nan)
+
+
+def _representatives(groups: Groups) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for group in groups:
+        words = [word.strip().lower() for word in group]
+        found |= dict.fromkeys(words, words[0] if words else "")
+    return found
