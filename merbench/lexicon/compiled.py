@@ -80,7 +80,7 @@ class Linked:
         return cls(offsets, np.array([code for codes in linked for code in codes], dtype=np.int32))
 
     def __getitem__(self, item: int) -> list[int]:
-        return self.codes[self.offsets[item] : self.offsets[item + 1]].tolist()
+        return [int(code) for code in self.codes[self.offsets[item] : self.offsets[item + 1]]]
 
     @property
     def first(self) -> Codes:
@@ -179,8 +179,8 @@ class Lexicon:
     @property
     def vocabulary(self) -> Words:
         """Every surface form that has a sector on a wheel at least, for matching in text."""
-        known = (self._deciders >= 0).any(axis=0)
-        return tuple(label for label, has in zip(self.labels, known.tolist(), strict=True) if has)
+        known = np.flatnonzero((self._deciders >= 0).any(axis=0))
+        return tuple(self.labels[label] for label in known.tolist())
 
     def lookup(self, word: str) -> Lookup:
         """Return the whole way of a word: base forms, wheel words, and a sector on each wheel."""

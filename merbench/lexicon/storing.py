@@ -38,15 +38,19 @@ def from_bytes(path: Path, *, name: str, source: str) -> Lexicon | None:
         with np.load(path) as arrays:
             if arrays["format"] != FORMAT:
                 return None
-            tables = {table: _unpacked(arrays[table]) for table in _TABLES}
-            links = {item: Linked(arrays[f"{item}.offsets"], arrays[f"{item}.codes"]) for item in _LINKS}
+            wheels, labels, bases, wheel_words = (_unpacked(arrays[table]) for table in _TABLES)
+            label_bases, base_words = (Linked(arrays[f"{item}.offsets"], arrays[f"{item}.codes"]) for item in _LINKS)
             return Lexicon(
                 name=name,
-                source=source,
                 digest=_unpacked(arrays["digest"])[0],
-                **tables,
-                **links,
-                rows=tuple(arrays[f"rows.{wheel}"] for wheel in range(len(tables["wheels"]))),
+                source=source,
+                wheels=wheels,
+                labels=labels,
+                bases=bases,
+                wheel_words=wheel_words,
+                label_bases=label_bases,
+                base_words=base_words,
+                rows=tuple(arrays[f"rows.{wheel}"] for wheel in range(len(wheels))),
                 word_sectors=arrays["word_sectors"],
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

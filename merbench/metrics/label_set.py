@@ -150,7 +150,7 @@ def emotion_wheel_f1(prepared: KnownSets, weights: Weights, *, wheel: str = ALL)
         wheel: one wheel by its name, or `all`.
     """
     precision, recall = prepared.means(weights, prepared.rows(wheel), prepared.precision, prepared.recall)
-    return _harmonic(precision, recall).mean(axis=0)
+    return _mean(_harmonic(precision, recall))
 
 
 @metric(
@@ -163,7 +163,7 @@ def emotion_wheel_f1(prepared: KnownSets, weights: Weights, *, wheel: str = ALL)
 )
 def emotion_wheel_precision(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
     """Emotion-wheel precision; labels, samples, parameters and degenerate cases as in `emotion_wheel_f1`."""
-    return prepared.means(weights, prepared.rows(wheel), prepared.precision)[0].mean(axis=0)
+    return _mean(prepared.means(weights, prepared.rows(wheel), prepared.precision)[0])
 
 
 @metric(
@@ -176,7 +176,7 @@ def emotion_wheel_precision(prepared: KnownSets, weights: Weights, *, wheel: str
 )
 def emotion_wheel_recall(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
     """Emotion-wheel recall; labels, samples, parameters and degenerate cases as in `emotion_wheel_f1`."""
-    return prepared.means(weights, prepared.rows(wheel), prepared.recall)[0].mean(axis=0)
+    return _mean(prepared.means(weights, prepared.rows(wheel), prepared.recall)[0])
 
 
 @metric(
@@ -195,7 +195,7 @@ def word_form_f1(prepared: KnownSets, weights: Weights) -> Floats:
     as in `emotion_wheel_f1`.
     """
     precision, recall = prepared.means(weights, [0], prepared.precision, prepared.recall)
-    return _harmonic(precision, recall)[0]
+    return _mean(_harmonic(precision, recall))
 
 
 @metric(
@@ -208,7 +208,7 @@ def word_form_f1(prepared: KnownSets, weights: Weights) -> Floats:
 )
 def word_form_precision(prepared: KnownSets, weights: Weights) -> Floats:
     """Precision by word forms; everything else as in `word_form_f1`."""
-    return prepared.means(weights, [0], prepared.precision)[0][0]
+    return _mean(prepared.means(weights, [0], prepared.precision)[0])
 
 
 @metric(
@@ -221,14 +221,14 @@ def word_form_precision(prepared: KnownSets, weights: Weights) -> Floats:
 )
 def word_form_recall(prepared: KnownSets, weights: Weights) -> Floats:
     """Recall by word forms; everything else as in `word_form_f1`."""
-    return prepared.means(weights, [0], prepared.recall)[0][0]
+    return _mean(prepared.means(weights, [0], prepared.recall)[0])
 
 
 @metric(
     target="label_set",
     higher_is_better=True,
     bounds=(0, 1),
-    formula="mean of |reference ∩ prediction| / |prediction|",
+    formula="mean share of predicted labels that are right",
     prepare=exact_sets,
 )
 def set_accuracy(prepared: Overlap, weights: Weights) -> Floats:
@@ -244,7 +244,7 @@ def set_accuracy(prepared: Overlap, weights: Weights) -> Floats:
     target="label_set",
     higher_is_better=True,
     bounds=(0, 1),
-    formula="mean of |reference ∩ prediction| / |reference|",
+    formula="mean share of reference labels that are predicted",
     prepare=exact_sets,
 )
 def set_recall(prepared: Overlap, weights: Weights) -> Floats:
@@ -271,7 +271,7 @@ def set_average(prepared: Overlap, weights: Weights) -> Floats:
     target="label_set",
     higher_is_better=True,
     bounds=(0, 1),
-    formula="|reference ∩ prediction| / |reference ∪ prediction|",
+    formula="labels of both sets / labels of either set",
     prepare=exact_sets,
 )
 def set_jaccard(prepared: Overlap, weights: Weights, *, average: Average = "sample") -> Floats:
@@ -292,7 +292,7 @@ def set_jaccard(prepared: Overlap, weights: Weights, *, average: Average = "samp
     target="label_set",
     higher_is_better=True,
     bounds=(0, 1),
-    formula="2 |reference ∩ prediction| / (|reference| + |prediction|)",
+    formula="2 · labels of both sets / (labels of one + labels of the other)",
     prepare=exact_sets,
 )
 def set_f1(prepared: Overlap, weights: Weights, *, average: Average = "sample") -> Floats:
@@ -400,7 +400,7 @@ def _any_of(bits: Masks, offsets: Offsets) -> Masks:
 
 def _count(bits: Masks, place: _Place) -> NDArray[np.uint8]:
     own = ((1 << place.size) - 1) << place.shift
-    return np.bitwise_count(bits[place.word] & np.uint64(own))
+    return np.asarray(np.bitwise_count(bits[place.word] & np.uint64(own)))
 
 
 def _items(lists: Lists, codes: NDArray[np.integer], n_codes: int) -> NDArray[np.int64]:
@@ -423,6 +423,11 @@ def _harmonic(precision: Floats, recall: Floats) -> Floats:
     """Return 2PR / (P + R), 0 where both are 0."""
     total = precision + recall
     return np.asarray(2 * precision * recall / np.where(total == 0, 1.0, total))
+
+
+def _mean(wheels: Floats) -> Floats:
+    """Return the mean over wheels, the first axis."""
+    return np.asarray(wheels.mean(axis=0))
 
 
 def _averaged(weights: Weights, numerator: Counts, denominator: Counts, average: Average) -> Floats:
