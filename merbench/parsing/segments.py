@@ -1,0 +1,159 @@
+"""The cells of a column go in, the segments of each cell come out, with every cell that is wrong.
+
+Conventions:
+    A column is an Arrow array of strings (`real-0.00-1.25 fake-1.25-2.5`, in any order), or of lists of structs with
+    the fields `label`, `start_s` and `end_s`, in seconds. A label may hold hyphens, and no spaces. Segments come out in
+    the order of their cell. A cell with anything wrong holds no segments and has one message, of the first thing that
+    is wrong with it. A cell without a segment is wrong: a sample that is of one kind throughout is one segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from merbench.errors import UsageError, did_you_mean, listed, printable
+from merbench.metrics.lists import Offsets, Segments, offsets_of
+from merbench.parsing.label_lists import BadCell
+
+END_TOLERANCE_S = 0.01
+"""How far a segment may pass the end of its sample: ends are written with two decimals."""
+
+FORM = "segments are written label-start-end in seconds, such as {0}-0.00-1.25, with spaces between them"
+
+_NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_SEGMENT = rf"^(?P<label>[^,;]+?)-(?P<start_s>{_NUMBER})-(?P<end_s>{_NUMBER})$"
+
+
+class _Items(NamedTuple):
+    """The segments of all cells, one after the other.
+
+    Attributes:
+        sample: `(m,)` the cell of each.
+        labels: Arrow strings, null where there is none.
+        start_s: `(m,)` seconds; not a number where there is none.
+        end_s: the same.
+        text: Arrow strings as they were written; None where they were not written as text.
+        offsets: `(n + 1,)` the segments of every cell.
+    """
+
+    sample: NDArray[np.int64]
+    labels: pa.Array
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    text: pa.Array | None
+    offsets: Offsets
+
+
+def segment_lists(
+    column: pa.Array, labels: Sequence[str], durations: pa.Array | None = None
+) -> tuple[Segments, tuple[BadCell, ...]]:
+    """Return the segments of every cell, labels as codes of `labels`, and the cells that are wrong, by row.
+
+    Args:
+        column: the cells.
+        labels: the declared labels.
+        durations: length of every sample in seconds, which no segment may pass; null where it is not known.
+
+    Raises:
+        UsageError: the column holds neither text nor lists of segments.
+    """
+    items = _items(column)
+    codes = np.asarray(pc.fill_null(pc.index_in(items.labels, value_set=pa.array(labels, pa.string())), -1))
+    lengths = np.full(len(column), np.inf)
+    if durations is not None:
+        lengths = np.asarray(pc.fill_null(durations.cast(pa.float64()), np.inf))
+    bad = _bad_rows(items, codes, labels, lengths)
+    kept = np.ones(len(column), dtype=bool)
+    kept[list(bad)] = False
+    held = kept[items.sample]
+    segments = Segments(
+        codes[held].astype(np.int32),
+        items.start_s[held],
+        items.end_s[held],
+        offsets_of(np.where(kept, np.diff(items.offsets), 0)),
+    )
+    return segments, tuple(BadCell(row, bad[row]) for row in sorted(bad))
+
+
+def _items(column: pa.Array) -> _Items:
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+        cells = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), "")))
+        # A blank cell is split into one blank piece, which is no segment.
+        blank = np.asarray(pc.equal(pc.list_element(cells, 0), "")) if len(cells) else np.empty(0, dtype=bool)
+        text = cells.filter(pa.array(~blank)).flatten()
+        return _parted(np.where(blank, 0, pc.list_value_length(cells)), pc.extract_regex(text, _SEGMENT), text)
+    if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_segment(kind.value_type):
+        return _parted(np.asarray(pc.fill_null(pc.list_value_length(column), 0)), column.flatten(), None)
+    raise UsageError(
+        f"a column of {kind} holds no segments: text, or lists of structs of label, start_s and end_s, are needed"
+    )
+
+
+def _is_segment(kind: pa.DataType) -> bool:
+    fields = {field.name for field in kind} if pa.types.is_struct(kind) else set()
+    return {"label", "start_s", "end_s"} <= fields
+
+
+def _parted(counts: NDArray[np.int64], parts: pa.Array, text: pa.Array | None) -> _Items:
+    def seconds(field: str) -> NDArray[np.float64]:
+        return np.asarray(pc.fill_null(pc.struct_field(parts, field).cast(pa.float64()), np.nan))
+
+    sample = np.repeat(np.arange(len(counts)), counts)
+    label = pc.struct_field(parts, "label").cast(pa.string())
+    return _Items(sample, label, seconds("start_s"), seconds("end_s"), text, offsets_of(counts))
+
+
+def _bad_rows(
+    items: _Items, codes: NDArray[np.integer], labels: Sequence[str], lengths: NDArray[np.float64]
+) -> dict[int, str]:
+    """Return the first thing that is wrong with each cell."""
+    form, allowed = FORM.format(labels[0]), f"one of {listed(labels, 12)}"
+    start, end, sample = items.start_s, items.end_s, items.sample
+    bad: dict[int, str] = {}
+
+    def note(wrong: NDArray[np.bool_], message: Callable[[int], str]) -> None:
+        for item in np.flatnonzero(wrong).tolist():
+            bad.setdefault(int(sample[item]), f"{_written(items, item)} {message(item)}")
+
+    def unknown(item: int) -> str:
+        label = items.labels[item].as_py()
+        return f"has the label '{printable(label)}', which is not {allowed}{did_you_mean(label, labels)}"
+
+    read = np.asarray(items.labels.is_valid()) & np.isfinite(start) & np.isfinite(end)
+    note(~read, lambda item: f"is no segment; {form}")
+    note(read & (codes < 0), unknown)
+    note(read & (start < 0), lambda item: f"begins at {start[item]:g} s, before 0")
+    note(read & (end <= start), lambda item: f"ends at {end[item]:g} s, not after it begins at {start[item]:g} s")
+    note(
+        read & (end > lengths[sample] + END_TOLERANCE_S),
+        lambda item: f"ends at {end[item]:g} s, past the end of the sample at {lengths[sample[item]]:g} s",
+    )
+    before = _overlapped(items)
+    note(read & (before >= 0), lambda item: f"overlaps {_written(items, int(before[item]))}")
+    for row in np.flatnonzero(np.diff(items.offsets) == 0).tolist():
+        bad[row] = f"empty; {form}"
+    return bad
+
+
+def _overlapped(items: _Items) -> NDArray[np.int64]:
+    """Return, for each segment, the one before it in time that it overlaps; −1 for none."""
+    order = np.lexsort((items.end_s, items.start_s, items.sample))
+    earlier, later = order[:-1], order[1:]
+    with np.errstate(invalid="ignore"):
+        overlap = (items.sample[earlier] == items.sample[later]) & (items.start_s[later] < items.end_s[earlier])
+    found = np.full(len(order), -1)
+    found[later[overlap]] = earlier[overlap]
+    return found
+
+
+def _written(items: _Items, item: int) -> str:
+    if items.text is not None:
+        return f"'{printable(items.text[item].as_py())}'"
+    return f"'{printable(str(items.labels[item].as_py()))}-{items.start_s[item]:g}-{items.end_s[item]:g}'"
