@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from merbench.errors import Problem, examples, listed, printable
+from merbench.lexicon import open_lexicon
 from merbench.parsing import BadCell, read_label_lists
+from merbench.parsing.descriptions import words_in_text
 from merbench.submission.sheet import Sheet
 from merbench.submission.values import Mask, TargetValues, categorical_values, number_values, rows_mask
 from merbench.track import (
@@ -42,9 +44,6 @@ def label_set_values(sheet: Sheet, name: str, target: LabelSetTarget, relevant: 
 
 def text_values(sheet: Sheet, name: str, target: TextTarget, relevant: Mask) -> TargetValues:
     """Return the words of the target's lexicon that its descriptions hold."""
-    from merbench.lexicon import open_lexicon
-    from merbench.parsing.descriptions import words_in_text
-
     column = sheet.columns[name].fill_null("")
     blank = [row for row, text in enumerate(column.to_pylist()) if not text.strip() and relevant[row]]
     problems = examples(blank, lambda row: sheet.row_problem("E205", row, "empty; a description is needed", name))

@@ -1,0 +1,207 @@
+"""Descriptions and a lexicon go in, the emotion words that every description holds come out, negated ones left out.
+
+Conventions:
+    A text is cut into tokens: words, marks that end a clause, and single characters where a script puts no spaces
+    between words (Chinese, Japanese). Case does not matter, a hyphen is a space (`worn-out` is `worn out`), a
+    possessive 's is dropped. The entries of the lexicon that have a sector on a wheel are looked for, from left to
+    right, the longest one at every place; a token belongs to one entry at most.
+
+    A word is negated, and left out, when one of its five tokens before is a negator (not, isn't, never, no, without,
+    hardly, 不, 没, … ) and nothing that ends a clause stands between the two: a mark, or a word such as but and and.
+    "Not only", "not just", 不但 and 不仅 negate nothing, nor does a negator within an entry (不安). So "not happy",
+    "never seemed sad", "isn't angry", "without fear or anger" hold no word, and "not happy, but proud" holds proud.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from merbench.lexicon import Lexicon
+from merbench.metrics.lists import Lists, offsets_of
+
+SCOPE = 5
+"""How many tokens a negator reaches."""
+
+NEGATORS = frozenset(
+    """
+    not no never nor neither none nobody nothing without cannot hardly barely scarcely rarely seldom lack lacks lacked
+    lacking absence non 不 没 未 无
+    """.split()
+)
+"""Words that negate what follows, beside all that end in n't."""
+
+ENDS = frozenset("but and yet though although however because while whereas instead then 但 却 而 和".split())
+"""Words that end what a negator reaches."""
+
+EXCEPTIONS = {
+    "not": frozenset("only just merely simply".split()),
+    "不": frozenset("但 仅 只 光 过 禁 由 得".split()),
+    "无": frozenset("比 论".split()),
+    "没": frozenset("错"),
+}
+"""What a negator that negates nothing is followed by."""
+
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = rf"[^\W_{_UNSPACED}]+"
+_MARK = r"(?:[.,;:!?…—–()\n\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f\uff08\uff09]|(?<!\S)-+(?!\S))+"
+_TOKENS = re.compile(rf"[{_UNSPACED}]|{_WORD}(?:['\u2019]{_WORD})*|{_MARK}")
+_IS_MARK = re.compile(_MARK)
+
+Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Tokens:
+    """The tokens of all texts, one text after the other.
+
+    Attributes:
+        words: the distinct tokens, normalised; two may be equal.
+        codes: `(m,)` the tokens as positions in `words`.
+        offsets: `(n + 1,)` where texts begin and end.
+    """
+
+    words: list[str]
+    codes: Codes
+    offsets: Codes
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Entries:
+    """The entries of a lexicon as a tree of tokens, from state 0.
+
+    Attributes:
+        labels: the entries as the lexicon writes them.
+        token_code: the tokens that entries are made of.
+        keys: sorted, state · number of tokens + token.
+        next_state: the state that a key leads to.
+        ends: by state, the entry that ends there, −1 for none.
+    """
+
+    labels: tuple[str, ...]
+    token_code: dict[str, int]
+    keys: Codes
+    next_state: Codes
+    ends: Codes
+
+    def step(self, states: Codes, tokens: Codes) -> tuple[Mask, Codes]:
+        """Return where a token leads on from a state, and the states that it leads to there."""
+        keys = states * len(self.token_code) + tokens
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        leads = (self.keys[place] == keys) & (tokens >= 0)
+        return leads, self.next_state[place[leads]]
+
+
+def words_in_text(column: pa.Array, lexicon: Lexicon) -> Lists:
+    """Return the distinct words of a lexicon that each text holds, in the order of their first use.
+
+    Args:
+        column: `n` texts; null is an empty one.
+        lexicon: whose words are looked for; they are returned as it writes them.
+    """
+    tokens = _tokens(column.fill_null("").to_pylist())
+    entries = _entries(lexicon)
+    if not len(tokens.codes) or not len(entries.keys):
+        return Lists((), np.empty(0, dtype=np.int32), np.zeros(len(column) + 1, dtype=np.int64))
+    starts, lengths, found = _without_overlaps(*_longest(tokens, entries))
+    said = ~_negated(tokens, _covered(starts, lengths, len(tokens.codes)))[starts]
+    texts = np.searchsorted(tokens.offsets, starts[said], "right") - 1
+    return _distinct(texts, found[said], entries.labels, len(column))
+
+
+def _tokens(texts: Iterable[str]) -> _Tokens:
+    cut = [_TOKENS.findall(text.casefold()) for text in texts]
+    coded = pa.array(list(chain.from_iterable(cut)), pa.string()).dictionary_encode()
+    words = [_normal(token) for token in coded.dictionary.to_pylist()]
+    return _Tokens(words, np.asarray(coded.indices, dtype=np.int64), offsets_of([len(tokens) for tokens in cut]))
+
+
+def _normal(token: str) -> str:
+    return token.replace("\u2019", "'").removesuffix("'s")
+
+
+@lru_cache(maxsize=8)
+def _entries(lexicon: Lexicon) -> _Entries:
+    labels = lexicon.vocabulary
+    cut = [[_normal(token) for token in _TOKENS.findall(label.casefold())] for label in labels]
+    token_code = {token: code for code, token in enumerate(dict.fromkeys(chain.from_iterable(cut)))}
+    tree: dict[int, int] = {}
+    ends = [-1]
+    for label, tokens in enumerate(cut):
+        state = 0
+        for token in tokens:
+            state = tree.setdefault(state * len(token_code) + token_code[token], len(ends))
+            ends += [-1] * (state == len(ends))
+        if state and ends[state] < 0:
+            ends[state] = label
+    keys = np.array(sorted(tree), dtype=np.int64)
+    states = np.array([tree[key] for key in keys.tolist()], dtype=np.int64)
+    return _Entries(labels, token_code, keys, states, np.array(ends, dtype=np.int64))
+
+
+def _longest(tokens: _Tokens, entries: _Entries) -> tuple[Codes, Codes, Codes]:
+    """Return where entries begin, how many tokens the longest one there has, and which it is."""
+    codes = np.array([entries.token_code.get(word, -1) for word in tokens.words], dtype=np.int64)[tokens.codes]
+    ends_at = np.repeat(tokens.offsets[1:], np.diff(tokens.offsets))
+    length, found = np.zeros(len(codes), dtype=np.int64), np.full(len(codes), -1, dtype=np.int64)
+    at, states, depth = np.arange(len(codes)), np.zeros(len(codes), dtype=np.int64), 0
+    while len(at):
+        leads, states = entries.step(states, codes[at + depth])
+        at, depth = at[leads], depth + 1
+        whole = entries.ends[states] >= 0
+        length[at[whole]], found[at[whole]] = depth, entries.ends[states[whole]]
+        goes_on = at + depth < ends_at[at]
+        at, states = at[goes_on], states[goes_on]
+    starts = np.flatnonzero(found >= 0)
+    return starts, length[starts], found[starts]
+
+
+def _without_overlaps(starts: Codes, lengths: Codes, found: Codes) -> tuple[Codes, Codes, Codes]:
+    """Leave out entries that begin within one that stands further left."""
+    kept, free = np.ones(len(starts), dtype=np.bool_), 0
+    for place, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
+        if start < free:
+            kept[place] = False
+        else:
+            free = start + length
+    return starts[kept], lengths[kept], found[kept]
+
+
+def _covered(starts: Codes, lengths: Codes, n: int) -> Mask:
+    """Return which tokens belong to entries."""
+    edges = np.zeros(n + 1, dtype=np.int64)
+    edges[starts] += 1
+    edges[starts + lengths] -= 1
+    return np.asarray(edges.cumsum()[:-1] > 0)
+
+
+def _negated(tokens: _Tokens, covered: Mask) -> Mask:
+    """Return which tokens a negator reaches."""
+    words, codes, place = tokens.words, tokens.codes, np.arange(len(tokens.codes))
+    negates = np.array([word in NEGATORS or word.endswith("n't") for word in words])[codes] & ~covered
+    ends = np.array([word in ENDS or _IS_MARK.fullmatch(word) is not None for word in words])[codes]
+    following = np.append(codes[1:], codes[-1])
+    for negator, exceptions in EXCEPTIONS.items():
+        own, theirs = (np.array([word in group for word in words]) for group in ({negator}, exceptions))
+        negates &= ~(own[codes] & theirs[following])
+    first = np.repeat(tokens.offsets[:-1], np.diff(tokens.offsets))
+    last_negator = np.maximum.accumulate(np.where(negates, place, -SCOPE - 1))
+    before = np.append(-SCOPE - 1, last_negator[:-1])
+    last_end = np.maximum.accumulate(np.where(ends, place, -1))
+    return np.asarray((before >= first) & (before > last_end) & (place - before <= SCOPE))
+
+
+def _distinct(texts: Codes, found: Codes, labels: tuple[str, ...], n: int) -> Lists:
+    _, first = np.unique(texts * len(labels) + found, return_index=True)
+    first.sort()
+    used, codes = np.unique(found[first], return_inverse=True)
+    words = tuple(labels[code] for code in used.tolist())
+    return Lists(words, codes.astype(np.int32), offsets_of(np.bincount(texts[first], minlength=n)))
