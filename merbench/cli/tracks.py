@@ -21,16 +21,45 @@ def add_commands(app: typer.Typer) -> None:
     app.command("init")(init)
 
 
-def tracks() -> None:
+def tracks(
+    family: Annotated[str, typer.Option(help="Only tracks of this family, such as mer.")] = "",
+    year: Annotated[int | None, typer.Option(help="Only tracks of this year.")] = None,
+    metric: Annotated[str, typer.Option(help="Only tracks with this metric.")] = "",
+    modality: Annotated[str, typer.Option(help="Only tracks with this modality: audio, video, text.")] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/tracks.md instead.")] = False,
+) -> None:
     """List the tracks that are found by name."""
-    from merbench.report import ReportTable
-    from merbench.track import list_tracks
+    from merbench.track import list_tracks, tracks_page, tracks_table
 
-    rows = [
-        (track.id, track.version, track.corpus, track.formula or track.ranking.by[0], track.title)
-        for track in list_tracks()
+    known = list_tracks()
+    if markdown:
+        print(tracks_page(known), end="")
+        return
+    chosen = [
+        track
+        for track in known
+        if (not family or track.family == family)
+        and (year is None or track.year == year)
+        and (not metric or any(spec.name == metric for spec in track.metrics))
+        and (not modality or modality in track.modalities)
     ]
-    print(ReportTable("", ("track", "version", "corpus", "score", "title"), rows).to_text(align="left"))
+    _require_known(known, family, year, metric, modality)
+    print(tracks_table(chosen).to_text(align="left") if chosen else "no track fits all of that")
+
+
+def _require_known(known: list[Track], family: str, year: int | None, metric: str, modality: str) -> None:
+    """Raise for a value that no track has, which is a slip rather than an empty answer."""
+    from merbench.errors import UnknownName
+
+    values: dict[str, tuple[str, set[str]]] = {
+        "family": (family, {track.family for track in known if track.family}),
+        "year": (str(year or ""), {str(track.year) for track in known if track.year}),
+        "metric": (metric, {spec.name for track in known for spec in track.metrics}),
+        "modality": (modality, {name for track in known for name in track.modalities}),
+    }
+    for kind, (value, options) in values.items():
+        if value and value not in options:
+            raise UnknownName(f"{kind} of tracks", value, options)
 
 
 def describe(

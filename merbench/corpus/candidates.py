@@ -90,9 +90,11 @@ class Candidates:
             f"the references of split '{self.split}' of {self.track.id} are withheld: corpus '{self.corpus.name}' "
             "holds none of them; `merbench validate` checks a file without them"
         )
-        if table is None:
-            raise withheld
         columns = {name: reference_columns(name, target) for name, target in self.track.targets.items()}
+        if table is None and any(columns.values()):
+            raise withheld
+        if table is None:
+            table = pa.table({"sample_id": self.ids})
         absent = [column for group in columns.values() for column in group if column not in table.column_names]
         if absent:
             there = [name for name in table.column_names if name != "sample_id"]
@@ -103,7 +105,9 @@ class Candidates:
         position = pc.index_in(self.ids, value_set=table["sample_id"].combine_chunks())
         rows = table.take(position)
         found = {
-            name: reference_values(self.corpus.name, name, target, [rows[c].combine_chunks() for c in columns[name]])
+            name: reference_values(
+                self.corpus.name, name, target, [rows[c].combine_chunks() for c in columns[name]], len(self)
+            )
             for name, target in self.track.targets.items()
         }
         index = self._scored({name: column.held for name, column in found.items()})

@@ -20,6 +20,7 @@ from merbench.metrics.lists import Values
 from merbench.parsing import BadCell, read_label_lists
 from merbench.track import (
     CategoricalTarget,
+    ContinuousTarget,
     LabelSetTarget,
     MultilabelTarget,
     PreferenceTarget,
@@ -50,15 +51,19 @@ def reference_columns(name: str, target: Target) -> tuple[str, ...]:
     """Return the columns of a corpus that hold the references of a target."""
     if isinstance(target, TextTarget) and target.reference is not None:
         return (target.reference,)
+    if isinstance(target, ContinuousTarget) and not target.reference:
+        return ()
     return target.columns(name)
 
 
-def reference_values(corpus: str, name: str, target: Target, columns: Sequence[pa.Array]) -> ReferenceColumn:
-    """Return the references of a target.
+def reference_values(corpus: str, name: str, target: Target, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
+    """Return the references of a target for n candidates; where it has none, zeros that every candidate holds.
 
     Raises:
         UsageError: a reference is none that the track declares.
     """
+    if not columns:
+        return ReferenceColumn(np.zeros(n), np.ones(n, dtype=np.bool_))
     where = f"corpus '{corpus}': the references of {name}"
     column = columns[0]
     match target:
@@ -90,7 +95,9 @@ def reference_values(corpus: str, name: str, target: Target, columns: Sequence[p
 
             segments, bad = segment_lists(column, target.labels)
             return ReferenceColumn(_read(where, column, segments, bad), np.asarray(column.is_valid()))
-    return ReferenceColumn(*_numbers(where, target.invalid, column))
+    numbers, held = _numbers(where, target.invalid, column)
+    scale = target.reference_scale if isinstance(target, ContinuousTarget) else 1.0
+    return ReferenceColumn(numbers * scale, held)
 
 
 def _held(column: pa.Array, invalid: str | None) -> Mask:
@@ -106,7 +113,7 @@ def _codes(
     codes = [*range(len(labels)), *(labels.index(label) for label in aliases.values()), -1]
     text = column.cast(pa.string())
     found = np.asarray(pc.fill_null(pc.index_in(text, value_set=pa.array([*labels, *aliases])), len(codes) - 1))
-    values = np.asarray(codes, dtype=np.int32)[found]
+    values: NDArray[np.int32] = np.asarray(codes, dtype=np.int32)[found]
     strange = sorted(set(text.filter(pa.array(held & (values < 0))).to_pylist()))
     if strange:
         raise UsageError(f"{where} hold {listed(strange)}; the track declares {', '.join(labels)}")

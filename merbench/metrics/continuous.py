@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.metrics.metric import Array, metric
-from merbench.metrics.sums import Floats, Weights, spread, weighted_mean, weighted_sums
+from merbench.metrics.sums import Floats, Weights, spread, total_weight, weighted_mean, weighted_sums
+
+CENTRED_BY = 4096
+"""Of more samples than this, some that stand at equal distances give the mean that moments are taken about."""
 
 CANCELLED = 2.0**-10
 """A variance below this share of the mean square is computed again, about the row's own mean."""
@@ -90,6 +93,17 @@ def ccc(
 
 
 @metric(
+    target="continuous", higher_is_better=True, bounds=(-math.inf, math.inf), formula="mean of the submitted values"
+)
+def mean_prediction(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
+    """Mean of what was submitted, whatever the references: of the scores that a judge gave each sample.
+
+    EMER's clue and label overlap (Lian et al., 2023), integers from 1 to 10, are such scores.
+    """
+    return weighted_mean(weights, prediction)
+
+
+@metric(
     target="continuous",
     higher_is_better=True,
     bounds=(-math.inf, 1),
@@ -121,11 +135,13 @@ class _Moments(NamedTuple):
 def _moments(reference: Floats, prediction: Floats, weights: Weights) -> _Moments:
     """Return the moments under every weighting; variance and covariance of a constant side are exactly 0.
 
-    They are taken about the mean of all samples, which serves nearly every row. A row whose own mean lies far out for
-    its spread (a small or constant group), where the difference of two large numbers would be left, is done again
-    about its own.
+    They are taken about the mean of all samples, or of some thousands of them, which serves nearly every row. A row
+    whose own mean lies far out for its spread (a small or constant group), where the difference of two large numbers
+    would be left, is done again about its own.
     """
-    moments, cancelled = _moments_about(reference, prediction, weights, np.ones((1, len(reference))))
+    some = np.zeros((1, len(reference)), dtype=np.uint8)
+    some[:, :: -(-len(reference) // CENTRED_BY) or 1] = 1
+    moments, cancelled = _moments_about(reference, prediction, weights, some)
     for row in np.flatnonzero(cancelled):
         weighting = spread(weights[row : row + 1, :])
         held = weighting[0] > 0
@@ -142,7 +158,7 @@ def _moments_about(
     """Return the moments, taken about the means under one weighting `(1, n)`, and in which rows digits were lost."""
     reference_centre, prediction_centre = _centre(reference, weighting), _centre(prediction, weighting)
     x, y = reference - reference_centre, prediction - prediction_centre
-    n, *sums = weighted_sums(weights, np.ones(len(x)), x, y, np.square(x), np.square(y), x * y)
+    n, sums = total_weight(weights), weighted_sums(weights, x, y, np.square(x), np.square(y), x * y)
     with np.errstate(invalid="ignore"):
         x_mean, y_mean, xx, yy, xy = np.stack(sums) / n
     x_variance, y_variance = xx - np.square(x_mean), yy - np.square(y_mean)
@@ -154,7 +170,10 @@ def _moments_about(
 def _centre(values: Floats, weighting: Array) -> float:
     """Return the mean; of equal values the value itself, which their rounded mean may miss."""
     low, high = values.min(initial=math.inf), values.max(initial=-math.inf)
-    return float(low if low == high else weighted_mean(weighting, values)[0])
+    if low == high:
+        return float(low)
+    held = weighting[0] > 0
+    return float(weighted_mean(weighting[:, held], values[held])[0])
 
 
 def _tamed(*columns: Floats) -> tuple[Floats, ...]:

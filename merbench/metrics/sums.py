@@ -113,9 +113,9 @@ def weighted_sums(weights: Weights, *columns: Floats) -> list[Floats]:
             pieces += cut
             places += range(index * MOST_PIECES, index * MOST_PIECES + len(cut))
         if pieces:
-            stacked = np.stack(pieces, axis=1)
+            stacked = np.stack(pieces)
             for rows in _slices(b, ROWS):
-                sums[rows, places] += weights[rows, samples].astype(np.float64, copy=False) @ stacked
+                sums[rows, places] += weights[rows, samples].astype(np.float64, copy=False) @ stacked.T
     return [
         _joined(sums[:, index * MOST_PIECES :][:, :depth], grid[:depth]) if fits else _one_by_one(column, weights)
         for index, (column, grid, depth, fits) in enumerate(zip(columns, grids, depths, on_grid, strict=True))
@@ -124,9 +124,17 @@ def weighted_sums(weights: Weights, *columns: Floats) -> list[Floats]:
 
 def weighted_mean(weights: Weights, values: Floats) -> Floats:
     """Return the `(b,)` weighted means; NaN for a row whose total weight is 0."""
-    total, weighted = weighted_sums(weights, np.ones(len(values)), values)
     with np.errstate(invalid="ignore"):
-        return np.asarray(weighted / total)
+        return np.asarray(weighted_sum(weights, values) / total_weight(weights))
+
+
+def total_weight(weights: Weights) -> Floats:
+    """Return the `(b,)` total weights, exact: every partial sum is an integer that float64 holds."""
+    if isinstance(weights, Clustered):
+        sizes = np.bincount(weights.clusters, minlength=weights.counts.shape[1])
+        return np.asarray(weights.counts.astype(np.float64) @ sizes.astype(np.float64))
+    whole = np.float64 if weights.dtype.kind == "f" else np.int64
+    return np.asarray(weights.sum(axis=1, dtype=whole), dtype=np.float64)
 
 
 def cell_counts(weights: Weights, cells: Array, n_cells: int) -> Floats:
@@ -177,8 +185,10 @@ def _cut(values: Floats, grid: Floats) -> tuple[list[Floats], bool]:
     for unit in grid:
         if not rest.any():
             break
-        pieces.append(np.rint(rest / unit))
-        rest = rest - pieces[-1] * unit
+        piece = rest * (1 / unit)  # a power of two: nothing is rounded
+        np.rint(piece, out=piece)
+        pieces.append(piece)
+        rest = rest - piece * unit
     return pieces, not rest.any()
 
 

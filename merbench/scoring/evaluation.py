@@ -223,10 +223,26 @@ def _aggregated(pair: Pair, spec: MetricSpec, weights: Weights) -> NDArray[np.fl
         weighting = weights if part.rows is None else weights[:, part.rows]
         shares[code] = _mean_weight(weighting)
         values[code] = np.where(shares[code] > 0, _value(pair, spec, weights, (spec.per, code)), 0.0)
+    if spec.shares is not None:
+        return _shared(spec, names, np.where(shares > 0, values, np.nan))
     if spec.aggregate == "auilc":
         return _area(_numbers_of(spec, names), np.where(shares > 0, values, np.nan))
     with np.errstate(invalid="ignore"):
         return np.asarray((values * shares).sum(axis=0) / shares.sum(axis=0))
+
+
+def _shared(spec: MetricSpec, names: Sequence[str], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum of share times value over the groups that have a share, `(groups, b)` to `(b,)`."""
+    assert spec.shares is not None
+    absent = [name for name in spec.shares if name not in names]
+    if absent:
+        raise UsageError(
+            f"{spec.key}: no scored sample has {spec.per} = {listed(absent)}; there are {listed(list(names))}"
+        )
+    found = np.zeros(values.shape[1])
+    for name, share in spec.shares.items():
+        found = found + share * values[names.index(name)]
+    return found
 
 
 def _mean_weight(weights: Weights) -> NDArray[np.float64]:
@@ -238,7 +254,7 @@ def _carrying(weights: Weights) -> NDArray[np.float64]:
     """Return the number of rows that carry weight, `(b,)`."""
     if isinstance(weights, Clustered):
         return weighted_sum(Clustered((weights.counts > 0).view(np.uint8), weights.clusters), np.ones(weights.shape[1]))
-    return np.count_nonzero(weights, axis=1).astype(np.float64)
+    return np.asarray(np.count_nonzero(weights, axis=1), dtype=np.float64)
 
 
 def _area(at: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:

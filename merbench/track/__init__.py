@@ -12,6 +12,7 @@ from merbench.track.declaration import (
 )
 from merbench.track.finding import find_track, list_tracks, load_track, parse_track
 from merbench.track.keys import KEBAB, Declaration, declaration_problems
+from merbench.track.listing import tracks_page, tracks_table
 from merbench.track.targets import (
     CategoricalTarget,
     ContinuousTarget,
@@ -57,4 +58,6 @@ __all__ = [
     "list_tracks",
     "load_track",
     "parse_track",
+    "tracks_page",
+    "tracks_table",
 ]

@@ -55,12 +55,15 @@ class MetricSpec(_NamedWithParameters):
             the values are put together by `aggregate`. None pools all samples.
         aggregate: `mean`, or `auilc`, the area under the line through the values of a numeric column, by the
             trapezoidal rule and not divided by its range.
+        shares: what each value of the column counts for instead, such as `{ 1 = 0.4, 2 = 0.6 }`: the sum of share
+            times value.
     """
 
     target: str
     weight: float | None = Field(default=None, strict=False)
     per: str | None = None
     aggregate: Literal["mean", "auilc"] = "mean"
+    shares: dict[str, float] | None = Field(default=None, min_length=1, strict=False)
 
     @model_validator(mode="after")
     def _fill_defaults(self) -> MetricSpec:
@@ -80,7 +83,8 @@ class MetricSpec(_NamedWithParameters):
         """The canonical printed form with every parameter, such as `ccc(valence,form=population)`."""
         parameters = [f"{key}={self.parameters[key]}" for key in sorted(self.parameters)]
         if self.per is not None:
-            parameters += [f"per={self.per}", f"aggregate={self.aggregate}"]
+            shares = [f"{name}:{self.shares[name]:g}" for name in sorted(self.shares)] if self.shares else []
+            parameters += [f"per={self.per}", f"aggregate={'+'.join(shares) or self.aggregate}"]
         return f"{self.name}({','.join((self.target, *parameters))})"
 
 

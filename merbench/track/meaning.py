@@ -118,8 +118,11 @@ def _metric_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(weight, (int, float)) and weight * (1 if metric.higher_is_better else -1) <= 0:
             better, side = ("higher", "above") if metric.higher_is_better else ("lower", "below")
             yield f"{place}.weight", f"{weight}: a {better} {name} is better, so its weight must be {side} 0"
-        if "aggregate" in spec and "per" not in spec:
-            yield f"{place}.aggregate", "has a meaning with 'per' alone"
+        for key in ("aggregate", "shares"):
+            if key in spec and "per" not in spec:
+                yield f"{place}.{key}", "has a meaning with 'per' alone"
+        if "aggregate" in spec and "shares" in spec:
+            yield f"{place}.shares", "stands instead of 'aggregate'; give one of them"
         parameters = {key: value for key, value in spec.items() if key not in MetricSpec.model_fields}
         yield from _parameter_problems(place, metric, parameters, _table(targets.get(target)))
         key = json.dumps(spec, sort_keys=True, default=str)

@@ -106,12 +106,16 @@ class ContinuousTarget(_Target):
     Attributes:
         range: lowest and highest allowed prediction; None allows every finite number.
         invalid: a reference that marks a sample as one that does not count for this target.
+        reference: whether there are references; a judge's scores, of which the mean is taken, have none.
+        reference_scale: what references are multiplied by, where a corpus has another scale than the task.
     """
 
     kind = "continuous"
     type: Literal["continuous"]
     range: tuple[float, float] | None = Field(default=None, strict=False)
     invalid: float | None = Field(default=None, strict=False)
+    reference: bool = True
+    reference_scale: float = Field(default=1.0, gt=0, strict=False)
 
     def described(self) -> str:
         """Return the range."""

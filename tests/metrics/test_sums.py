@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
 
 from merbench.metrics import sums
-from merbench.metrics.sums import cell_counts, weighted_mean, weighted_sum, weighted_sums
+from merbench.metrics.sums import Clustered, cell_counts, total_weight, weighted_mean, weighted_sum, weighted_sums
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 MODERATE = st.floats(-1e3, 1e3)
@@ -109,3 +109,16 @@ def test_counts_too_large_for_float32_are_exact() -> None:
     counts = cell_counts(weights, np.zeros(60_001, dtype=np.intp), 2)
     assert counts[0].tolist() == [60_001 * 65_535, 0]
     assert counts[1].tolist() == [60_001 * 65_535 - 1, 0]
+
+
+@given(seed=st.integers(0, 2**32), n=st.integers(1, 200), m=st.integers(1, 12), b=st.integers(1, 9))
+def test_clusters_that_share_a_weight_give_the_sums_of_their_samples(seed: int, n: int, m: int, b: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = Clustered(rng.integers(0, 9, (b, m)).astype(np.uint8), rng.integers(0, m, n))
+    assert weights.shape == weights.spread().shape == (b, n) and len(weights) == b
+    values, cells = rng.normal(0, 10, n), rng.integers(0, 5, n)
+    assert weighted_sum(weights, values) == pytest.approx(weighted_sum(weights.spread(), values), rel=1e-13, abs=1e-11)
+    assert (cell_counts(weights, cells, 5) == cell_counts(weights.spread(), cells, 5)).all()
+    assert (total_weight(weights) == weights.spread().sum(axis=1)).all()
+    rows = np.flatnonzero(rng.random(n) < 0.5)
+    assert (weights[1:, rows].spread() == weights.spread()[1:, rows]).all()

@@ -1,0 +1,20 @@
+"""docs/tracks.md shows the tracks as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from merbench.track import list_tracks, tracks_page
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_page_of_tracks_is_current() -> None:
+    assert (ROOT / "docs" / "tracks.md").read_text(encoding="utf-8") == tracks_page(list_tracks())
+
+
+def test_every_track_has_a_card_that_names_it() -> None:
+    for track in list_tracks():
+        card = (track.folder / "README.md").read_text(encoding="utf-8")
+        assert card.startswith(f"# {track.title}\n"), track.id
+        assert len(card.splitlines()) >= 10, track.id
