@@ -27,7 +27,7 @@ Counts = NDArray[np.int64]
 TILE = 1 << 19
 """Weights that are worked on at once, 4 MB as int64; a longer row stands alone."""
 
-LARGEST_TABLE = 1 << 21
+LARGEST_TABLE = 1 << 20
 """Clusters times buckets beyond which a table of them costs more than it saves."""
 
 ONE_CLASS = "it compares positive with negative samples, and the references that carry weight are all of one class"
@@ -326,8 +326,8 @@ def _clustered_sums(ranked: Ranking, weights: Clustered) -> Iterator[tuple[slice
     clusters = np.full(n_buckets * length, m)
     clusters[:n] = weights.clusters[ranked.order]
     cells = (clusters[:n] * n_buckets + np.arange(n) // length) * 2 + ranked.positive.reshape(-1)[:n]
-    held = np.bincount(cells, minlength=m * n_buckets * 2).reshape(m, n_buckets, 2).astype(np.float64)
-    others, positives = (np.ascontiguousarray(held[:, :, side]) for side in (0, 1))
+    held = np.bincount(cells, minlength=m * n_buckets * 2).reshape(m, n_buckets, 2)
+    others, positives = (held[:, :, side].astype(np.float64) for side in (0, 1))
     for rows in _tiles(len(weights), n_buckets + length):
         counts = weights.counts[rows].astype(np.float64)
         found = (counts @ positives).astype(np.int64)
