@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
 from merbench.corpus.feature import Feature
 from merbench.corpus.feature_file import read_feature
 from merbench.corpus.folder import Corpus, require_free, write_corpus
 from merbench.corpus.sheets import ReadSheet, Sheet, contents_of, read_sheet
 from merbench.corpus.tables import ID, Contents
-from merbench.errors import InvalidCorpus, Problem, UsageError, listed
+from merbench.errors import InvalidCorpus, Problem, UsageError, listed, printable
 from merbench.files import sha256_file
 from merbench.registry import Registry
 
@@ -67,7 +69,8 @@ class Release:
         layouts: sheets that belong together, for every form in which the release comes.
         language: language of the transcripts.
         version: version of the corpus; rises when what is made of the same files changes.
-        known: what an id tells of its sample; None for an id that is not of the release's form.
+        known: what an id tells of its sample; None for an id of another form than `id_form`.
+        id_form: form of the ids, where `known` reads them.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Release:
     language: str | None = None
     version: str = "1.0"
     known: Callable[[str], Known | None] | None = None
+    id_form: str = ""
 
     def __call__(self, release: Path, folder: Path, *, features: Path | None = None, replace: bool = False) -> Imported:
         """Write the corpus of the release; see `Importer`.
@@ -93,10 +97,12 @@ class Release:
         problems: list[Problem] = []
         warnings: list[Problem] = []
         sheets = self._sheets(release, problems, warnings)
-        contents = contents_of(sheets, self.known, problems, warnings)
+        contents = contents_of(sheets, problems, warnings)
+        if contents is not None and self.known is not None:
+            contents = _with_known(contents, self.known, self.id_form, problems)
         if contents is not None and features is not None:
             loaded = _features(features, contents.samples[ID].to_pylist(), problems, warnings)
-            contents = with_features(contents, loaded)
+            contents = _with_features(contents, loaded)
         if contents is None or problems:
             raise InvalidCorpus(f"{release}, release of {self.name}", problems)
         corpus = write_corpus(
@@ -125,6 +131,7 @@ class Release:
             f"source: {self.source}",
             f"licence: {self.licence}",
             f"obtain: {self.obtain}",
+            *([f"sample ids: {self.id_form}"] if self.id_form else []),
         ]
         for index, layout in enumerate(self.layouts):
             lines += ["", "or instead" if index else "files"]
@@ -135,17 +142,17 @@ class Release:
         """Return what could be read of the layout that is there, or of which most files are."""
         layout = max(self.layouts, key=lambda layout: _presence(layout, release))
         read = []
+        missing = [sheet for sheet in layout if sheet.needed and sheet.path(release) is None]
+        problems += [Problem("E601", f"there is no {sheet.explain()}") for sheet in missing]
         for sheet in layout:
             path = sheet.path(release)
             if path is not None:
                 warnings += _digest_warnings(sheet, path)
                 read.append(read_sheet(sheet, path, problems))
-            elif sheet.needed:
-                problems.append(Problem("E601", f"there is no {sheet.explain()}"))
-            else:
+            elif not sheet.needed:
                 warnings.append(Problem("W604", f"there is no {' or '.join(sheet.files)}: {sheet.without}"))
-        if problems and len(self.layouts) > 1:
-            others = [_files(other) for other in self.layouts if other != layout]
+        others = [_files(other) for other in self.layouts if other is not layout]
+        if missing and others:
             problems.append(Problem("E601", f"instead of these files, others would do: {'; or '.join(others)}"))
         return [sheet for sheet in read if sheet is not None]
 
@@ -162,18 +169,38 @@ def _presence(layout: Sequence[Sheet], release: Path) -> tuple[bool, int]:
     return all(sheet in there for sheet in layout if sheet.needed), len(there)
 
 
-def with_features(contents: Contents, features: Mapping[str, Feature]) -> Contents:
-    """Return contents with more features."""
+def _with_features(contents: Contents, features: Mapping[str, Feature]) -> Contents:
     return replace(contents, features={**contents.features, **features})
+
+
+def _with_known(
+    contents: Contents, known: Callable[[str], Known | None], id_form: str, problems: list[Problem]
+) -> Contents:
+    """Return contents with what the ids tell of the samples, but for columns that are there already."""
+    samples = contents.samples
+    ids = samples[ID].to_pylist()
+    told = [known(name) for name in ids]
+    odd = [f"'{printable(name)}'" for name, row in zip(ids, told, strict=True) if row is None]
+    if odd:
+        message = f"sample ids of another form than {id_form} ({len(odd):,} of {len(ids):,}): {listed(odd)}"
+        problems.append(Problem("E612", message))
+        return contents
+    rows = [row for row in told if row is not None]
+    for name in rows[0] if rows else ():
+        if name not in samples.column_names:
+            samples = samples.append_column(name, pa.array([row[name] for row in rows]))
+    return replace(contents, samples=samples)
 
 
 def _digest_warnings(sheet: Sheet, path: Path) -> list[Problem]:
     """Return a warning when a file of a released name is not the released one; it is read all the same."""
     released = sheet.released.get(path.name)
-    found = sha256_file(path) if released else None
+    if released is None:
+        return []
+    found = sha256_file(path)
     if found == released:
         return []
-    digests = f"sha256 {str(found)[:12]}…, released {str(released)[:12]}…"
+    digests = f"sha256 {found[:12]}…, released {released[:12]}…"
     return [Problem("W602", f"{path.name}: is not the released file ({digests}); it is read all the same")]
 
 

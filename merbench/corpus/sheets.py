@@ -8,8 +8,9 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,26 +101,29 @@ class ReadSheet:
 
     Attributes:
         sheet: the sheet.
-        ids: sample ids, one per row, as they stand.
-        samples: what it says of samples.
-        reference: references, one column per target.
+        origin: the file.
+        samples: sample ids, and what it says of the samples.
+        reference: the same ids, and one column per target.
         features: features of its own.
     """
 
     sheet: Sheet
     origin: Origin
-    ids: pa.StringArray
     samples: pa.Table
     reference: pa.Table
     features: Mapping[str, Feature]
 
+    @property
+    def ids(self) -> pa.StringArray:
+        """Sample ids, one per row, as they stand."""
+        return self.samples[ID].combine_chunks()
+
     def take(self, rows: pa.Array) -> ReadSheet:
-        """Return some of its rows."""
+        """Return some of its rows; features are kept whole."""
         lines = self.origin.lines
         kept = None if lines is None else [lines[row] for row in rows.to_pylist()]
         origin = Origin(self.origin.name, kept)
-        samples, reference = self.samples.take(rows), self.reference.take(rows)
-        return ReadSheet(self.sheet, origin, self.ids.take(rows), samples, reference, self.features)
+        return replace(self, origin=origin, samples=self.samples.take(rows), reference=self.reference.take(rows))
 
 
 def read_sheet(sheet: Sheet, path: Path, problems: list[Problem]) -> ReadSheet | None:
@@ -138,15 +142,10 @@ def read_sheet(sheet: Sheet, path: Path, problems: list[Problem]) -> ReadSheet |
         problems.append(Problem("E611", f"{path.name}: there is no column {listed(missing)}; {there}"))
         return None
     ids = pa.array([_id(cell, sheet) for cell in source.column(sheet.id)], pa.string())
+    samples = {ID: ids, **_samples(sheet, source, problems)}
     reference = {target.name: target.cells.read(source, target.column, problems) for target in sheet.targets}
-    return ReadSheet(
-        sheet=sheet,
-        origin=source.origin,
-        ids=ids,
-        samples=_samples(sheet, source, problems),
-        reference=pa.table(reference) if reference else _no_columns(len(ids)),
-        features=_features(sheet, path, source, problems),
-    )
+    features = _features(sheet, path, ids.to_pylist(), source, problems)
+    return ReadSheet(sheet, source.origin, pa.table(samples), pa.table({ID: ids, **reference}), features)
 
 
 def _id(cell: str, sheet: Sheet) -> str:
@@ -154,22 +153,19 @@ def _id(cell: str, sheet: Sheet) -> str:
     return name.rpartition("/")[2] if sheet.id_is_path else name
 
 
-def _no_columns(n_rows: int) -> pa.Table:
-    return pa.table({"": pa.nulls(n_rows)}).select([])
-
-
-def _samples(sheet: Sheet, source: Delimited, problems: list[Problem]) -> pa.Table:
+def _samples(sheet: Sheet, source: Delimited, problems: list[Problem]) -> dict[str, pa.Array]:
+    """Return the columns that a sheet says of samples."""
     used = {sheet.id, *sheet.samples, *(target.column for target in sheet.targets)}
     rest = {name: name for name in source.header if name not in used} if sheet.rest else {}
     columns = {**sheet.samples, **rest}
-    table = to_table(source.selected(columns), list(columns.values()), problems) if columns else None
-    n_rows = len(source.rows)
-    known = {} if table is None else {name: table[name] for name in table.column_names}
-    constant = {name: pa.array([value] * n_rows, pa.string()) for name, value in sheet.constant.items()}
-    return pa.table({**known, **constant}) if known or constant else _no_columns(n_rows)
+    table = to_table(source.selected(columns), list(columns.values()), problems)
+    known = {name: table[name] for name in table.column_names}
+    return {**known, **{name: pa.array([value] * len(source.rows)) for name, value in sheet.constant.items()}}
 
 
-def _features(sheet: Sheet, path: Path, source: Delimited, problems: list[Problem]) -> dict[str, Feature]:
+def _features(
+    sheet: Sheet, path: Path, ids: Sequence[str], source: Delimited, problems: list[Problem]
+) -> dict[str, Feature]:
     features = {}
     for name, columns in sheet.features.items():
         try:
@@ -177,23 +173,17 @@ def _features(sheet: Sheet, path: Path, source: Delimited, problems: list[Proble
                 features[name] = read_feature(f"{path}:{columns[0]}")
             else:
                 numbers = np.array([[float(cell) for cell in source.column(column)] for column in columns]).T
-                features[name] = Feature.from_vectors(source.column(sheet.id), numbers)
+                features[name] = Feature.from_vectors(ids, numbers)
         except (UsageError, ValueError) as error:
             problems.append(Problem("E616", f"feature '{name}' of {path.name}: {error}"))
     return features
 
 
-def contents_of(
-    sheets: Sequence[ReadSheet],
-    known: Callable[[str], Mapping[str, str | int] | None] | None,
-    problems: list[Problem],
-    warnings: list[Problem],
-) -> Contents | None:
-    """Return what sheets hold together; None when no sheet names samples, or `problems` says that one is missing.
+def contents_of(sheets: Sequence[ReadSheet], problems: list[Problem], warnings: list[Problem]) -> Contents | None:
+    """Return what sheets hold together; None when no sheet names samples, or `problems` tells of some already.
 
     Args:
         sheets: those that could be read.
-        known: what an id tells of its sample.
         problems: what is wrong is added here.
         warnings: what should be known is added here.
     """
@@ -201,17 +191,15 @@ def contents_of(
     if not naming or problems:
         return None
     adding = [sheet for sheet in sheets if not sheet.sheet.names_samples]
-    samples = _concatenated([sheet.samples.append_column(ID, sheet.ids) for sheet in naming])
-    ids = samples[ID].combine_chunks()
+    samples = _concatenated([sheet.samples for sheet in naming])
     for sheet in adding:
-        samples = _joined(samples, ids, sheet, problems)
-    samples = _with_known(samples, ids.to_pylist(), known, problems)
+        problems += _repeat_problems(sheet)
+        samples = _joined(samples, sheet, problems)
     referring = [sheet for sheet in [*naming, *adding] if sheet.sheet.targets]
-    parts = [sheet.reference.append_column(ID, sheet.ids) for sheet in referring]
     features = {name: feature for sheet in sheets for name, feature in sheet.features.items()}
     contents = Contents(
         samples=samples,
-        reference=_concatenated(parts) if parts else None,
+        reference=_merged(referring, problems) if referring else None,
         features=features,
         samples_origin=naming[0].origin if len(naming) == 1 else Origin("the samples"),
         reference_origin=referring[0].origin if len(referring) == 1 else Origin("the references"),
@@ -224,7 +212,7 @@ def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
     """Return the rows of all tables, null in columns that a table lacks; a column of unlike types becomes text."""
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-    except pa.ArrowInvalid:
+    except pa.ArrowTypeError:
         texts = [pa.table({name: table[name].cast(pa.string()) for name in table.column_names}) for table in tables]
         return pa.concat_tables(texts, promote_options="permissive").combine_chunks()
 
@@ -245,36 +233,42 @@ def _without_repeats(sheets: Sequence[ReadSheet], warnings: list[Problem]) -> li
     return kept
 
 
-def _joined(samples: pa.Table, ids: pa.StringArray, sheet: ReadSheet, problems: list[Problem]) -> pa.Table:
+def _repeat_problems(sheet: ReadSheet) -> Iterator[Problem]:
+    twice = [name for name, count in Counter(sheet.ids.to_pylist()).items() if count > 1]
+    if twice:
+        message = f"samples given more than once ({len(twice):,} of {len(sheet.ids):,}): {listed(twice)}"
+        yield Problem("E612", f"{sheet.origin.name}: {message}")
+
+
+def _merged(sheets: Sequence[ReadSheet], problems: list[Problem]) -> pa.Table:
+    """Return the references of all sheets, one row per sample; a target that two sheets give is a problem."""
+    if len(sheets) == 1:
+        return sheets[0].reference
+    ids = pc.unique(pa.concat_arrays([sheet.ids for sheet in sheets]))
+    columns = {ID: ids}
+    for name in dict.fromkeys(target.name for sheet in sheets for target in sheet.sheet.targets):
+        parts = [sheet.reference.select([ID, name]) for sheet in sheets if name in sheet.reference.column_names]
+        held = _concatenated(parts)
+        held = held.filter(held[name].is_valid())
+        twice = [name for name, count in Counter(held[ID].to_pylist()).items() if count > 1]
+        if twice:
+            message = f"references given more than once ({len(twice):,} of {len(held):,}): {listed(twice)}"
+            problems.append(Problem("E612", message, column=name))
+        columns[name] = held[name].take(pc.index_in(ids, value_set=held[ID].combine_chunks()))
+    return pa.table(columns)
+
+
+def _joined(samples: pa.Table, sheet: ReadSheet, problems: list[Problem]) -> pa.Table:
     """Return samples with what one more sheet says of them; rows of other samples say nothing."""
-    if not sheet.samples.num_columns:
+    said = [name for name in sheet.samples.column_names if name != ID]
+    if not said:
         return samples
+    ids = samples[ID].combine_chunks()
     rows = pc.index_in(ids, value_set=sheet.ids)
     if rows.null_count:
         untold = ids.filter(rows.is_null()).to_pylist()
         message = f"samples without a row ({len(untold):,} of {len(ids):,}): {listed(untold)}"
         problems.append(Problem("E615", f"{sheet.origin.name}: {message}"))
-    for name in sheet.samples.column_names:
+    for name in said:
         samples = samples.append_column(name, sheet.samples[name].take(rows))
-    return samples
-
-
-def _with_known(
-    samples: pa.Table,
-    ids: Sequence[str],
-    known: Callable[[str], Mapping[str, str | int] | None] | None,
-    problems: list[Problem],
-) -> pa.Table:
-    """Return samples with what their ids tell, but for columns that are there already."""
-    if known is None:
-        return samples
-    told = [known(name) for name in ids]
-    odd = [name for name, row in zip(ids, told, strict=True) if row is None]
-    if odd:
-        message = f"sample ids that are not of the released form ({len(odd):,} of {len(ids):,}): {listed(odd)}"
-        problems.append(Problem("E612", message))
-    rows = [row for row in told if row is not None]
-    new = [name for name in (rows[0] if rows and not odd else ()) if name not in samples.column_names]
-    for name in new:
-        samples = samples.append_column(name, pa.array([row[name] for row in rows]))
     return samples

@@ -82,6 +82,7 @@ def _add(name: str, title: str, source: str, obtain: str, sheets: tuple[Sheet, .
             obtain=obtain,
             layouts=(sheets, plain(cells)),
             known=frame,
+            id_form="<video>/<number>.jpg",
         )
     )
 

@@ -114,8 +114,8 @@ CORPORA = {
         {"score": SPOOF},
         ("round",),
         (
-            _label_file("round1/", Target("score", "label", SPOOF), round="1"),
-            _label_file("round2/", Target("score", "label", SPOOF), needed=False, round="2"),
+            _label_file("round1/", Target("score", "label", SPOOF), round="R1"),
+            _label_file("round2/", Target("score", "label", SPOOF), needed=False, round="R2"),
         ),
     ),
     "add2023-fgg": Elsewhere(

@@ -44,6 +44,7 @@ def _release(emotions: tuple[str, ...], sha256: str) -> Release:
         layouts=((labels, TRANSCRIPTS),),
         language="en",
         known=turn,
+        id_form="Ses0<1 to 5><F or M>_<dialogue>_<F or M><number>",
     )
 
 

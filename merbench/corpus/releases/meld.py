@@ -34,5 +34,6 @@ add_release(
         ),
         language="en",
         known=utterance,
+        id_form="<train, val or test>_dia<number>_utt<number>",
     )
 )

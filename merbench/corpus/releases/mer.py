@@ -175,6 +175,7 @@ _add(
         train("track3_emoprefer.csv", PREFERENCE, a1="a1", a2="a2"),
         train("track3_emopreferv2.csv", PREFERENCE, split="train-single", a1="a1", a2="a2"),
         references("track3_test.csv", PREFERENCE),
+        Sheet(("stage2_track3_test.csv",), targets=(PREFERENCE,), needed=False, without=WITHHELD),
         TRANSCRIPTS,
     ),
 )

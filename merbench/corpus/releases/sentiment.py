@@ -34,6 +34,7 @@ add_release(
         layouts=((sentiment("09baab4d3004872de622d1b3879ef084d0f8e0bf1ef8d8807e954ae541a42d99"), TRANSCRIPTS),),
         language="en",
         known=utterance,
+        id_form="<video>_<number>",
     )
 )
 add_release(
@@ -46,6 +47,7 @@ add_release(
         layouts=((sentiment("57bb2f213aece35769253bcc1ddfcd6340658b78da17af2caa7a9408e717da8d"), TRANSCRIPTS),),
         language="en",
         known=utterance,
+        id_form="<video>_<number>",
     )
 )
 add_release(
@@ -59,6 +61,7 @@ add_release(
         layouts=((sentiment("55b5708d2493c8a2653cb9e0a0a585320bfaf29f25eb26898e99441619c656b5"), CHINESE_TRANSCRIPTS),),
         language="zh",
         known=utterance,
+        id_form="<video>_<number>",
     )
 )
 add_release(
@@ -73,6 +76,7 @@ add_release(
         layouts=((sentiment("6611a787648198fae4d9588be32d75ac17b674b7e40b0f448812e16697989883"), CHINESE_TRANSCRIPTS),),
         language="zh",
         known=utterance,
+        id_form="<video>_<number>",
     )
 )
 add_release(
@@ -102,5 +106,6 @@ add_release(
         ),
         language="en",
         known=utterance,
+        id_form="<video>_<number>",
     )
 )

@@ -1,0 +1,129 @@
+"""How the sheets of a release go together: who names samples, what is joined, what is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from released_files import columns, write_table
+
+from merbench.corpus import Imported, Release
+from merbench.corpus.cells import TEXT, number
+from merbench.corpus.sheets import Sheet, Target
+from merbench.corpus.tables import SPLIT
+from merbench.errors import InvalidCorpus
+
+MOOD = Target("mood", "m", TEXT)
+CANDIDATES = Sheet(("candidates.csv",), constant={SPLIT: "test"})
+TRAIN = Sheet(("train.csv",), samples={"a": "a"}, targets=(MOOD,), constant={SPLIT: "train"}, needed=False, without="x")
+LABELS = Sheet(("labels.csv",), targets=(MOOD,), needed=False, without="y")
+WORDS = Sheet(("words.csv",), samples={"w": "transcript"}, needed=False, without="z")
+VALENCE = Sheet(("valence.csv",), targets=(Target("valence", "v", number()),), needed=False, without="v")
+
+
+def told(*sheets: Sheet) -> Release:
+    return Release(
+        name="made-up", title="t", source="s", licence="l", obtain="o", layouts=(sheets,),
+    )  # fmt: skip
+
+
+def problems(release: Release, folder: Path) -> list[str]:
+    with pytest.raises(InvalidCorpus) as error:
+        release(folder, folder.parent / "c")
+    return [str(problem) for problem in error.value.problems]
+
+
+def warnings(imported: Imported) -> list[str]:
+    return [str(warning) for warning in imported.warnings]
+
+
+def test_sheets_are_joined_by_id_and_a_candidate_is_no_training_sample(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    write_table(folder / "candidates.csv", "name more", ["b", "?"], ["a", "?"])
+    write_table(folder / "train.csv", "name m a", ["c", "glad", "1"], ["a", "sad", "2"], ["d", "", "3"])
+    write_table(folder / "labels.csv", "name m", ["b", "calm"])
+    write_table(folder / "words.csv", "name w", ["d", "D"], ["c", ""], ["b", "B"], ["a", "A"], ["other", "O"])
+    write_table(folder / "valence.csv", "name v", ["b", "0.5"], ["c", "1"])
+    imported = told(CANDIDATES, TRAIN, LABELS, WORDS, VALENCE)(folder, tmp_path / "c")
+    assert columns(imported, "sample_id", "split", "a", "transcript", "mood", "valence") == [
+        ("a", "test", None, "A", None, None),  # its row of train.csv is left out, with its reference
+        ("b", "test", None, "B", "calm", 0.5),
+        ("c", "train", 1, "", "glad", 1.0),
+        ("d", "train", 3, "D", None, None),
+    ]
+    assert warnings(imported) == ["W605  train.csv: samples that an earlier file names are left out (1 of 3): a"]
+
+
+def test_files_that_may_be_missing_are_told(tmp_path: Path) -> None:
+    write_table(tmp_path / "r" / "candidates.csv", "name", ["a"])
+    imported = told(CANDIDATES, TRAIN, LABELS)(tmp_path / "r", tmp_path / "c")
+    assert warnings(imported) == ["W604  there is no train.csv: x", "W604  there is no labels.csv: y"]
+    assert columns(imported, "sample_id", "split") == [("a", "test")]
+    assert imported.corpus.reference() is None
+
+
+def test_ids_that_do_not_go_together(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    write_table(folder / "candidates.csv", "name", ["a"], ["a"], ["b"])
+    write_table(folder / "labels.csv", "name m", ["z", "glad"])
+    write_table(folder / "words.csv", "name w", ["a", ""], ["a", ""])
+    assert problems(told(CANDIDATES, LABELS, WORDS), folder) == [
+        "E612  words.csv: samples given more than once (1 of 2): a",
+        "E615  words.csv: samples without a row (1 of 3): b",
+        "E612  sample_id: candidates.csv: values given more than once (2 of 3): 'a' (line 2), 'a' (line 3)",
+        "E615  sample_id: labels.csv: references of no sample (1 of 1): 'z' (line 2)",
+    ]
+
+
+def test_a_target_that_two_sheets_give(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    write_table(folder / "train.csv", "name m a", ["a", "sad", "1"], ["b", "", "1"])
+    write_table(folder / "labels.csv", "name m", ["a", "sad"], ["b", "glad"])
+    message = "E612  mood: references given more than once (1 of 3): a"
+    assert problems(told(TRAIN, LABELS), folder) == [message]
+    write_table(folder / "labels.csv", "name m", ["b", "glad"])
+    assert columns(told(TRAIN, LABELS)(folder, tmp_path / "c"), "mood") == [("sad",), ("glad",)]
+
+
+def test_columns_of_unlike_types_become_text(tmp_path: Path) -> None:
+    known = Sheet(("k.csv",), samples={"a": "a"}, constant={SPLIT: "test"})
+    write_table(tmp_path / "r" / "k.csv", "name a", ["x", "one"])
+    write_table(tmp_path / "r" / "train.csv", "name m a", ["y", "sad", "2"])
+    imported = told(known, TRAIN)(tmp_path / "r", tmp_path / "c")
+    assert imported.corpus.samples()["a"].type == pa.string()
+    assert columns(imported, "a") == [("one",), ("2",)]
+
+
+def test_the_layout_that_is_there_is_read(tmp_path: Path) -> None:
+    own = Sheet(("samples.csv",), id="sample_id", samples={SPLIT: SPLIT}, rest=True)
+    release = Release("made-up", "t", "s", "l", "o", layouts=((CANDIDATES, LABELS), (own,)))
+    write_table(tmp_path / "r" / "labels.csv", "name m", ["a", "sad"])
+    assert problems(release, tmp_path / "r") == [
+        "E601  there is no candidates.csv: name",
+        "E601  instead of these files, others would do: samples.csv",
+    ]
+    write_table(tmp_path / "r" / "samples.csv", "sample_id split fold", ["a", "test", "3"])
+    imported = release(tmp_path / "r", tmp_path / "c")
+    assert columns(imported, "sample_id", "split", "fold") == [("a", "test", 3)]
+    assert imported.warnings == ()
+
+
+def test_a_file_of_a_released_name_that_is_another(tmp_path: Path) -> None:
+    sheet = Sheet(("candidates.csv",), constant={SPLIT: "test"}, released={"candidates.csv": "0" * 64})
+    write_table(tmp_path / "r" / "candidates.csv", "name", ["a"])  # sha256sum of "name\r\na\r\n": 6baf65e691ef…
+    assert warnings(told(sheet)(tmp_path / "r", tmp_path / "c")) == [
+        "W602  candidates.csv: is not the released file (sha256 6baf65e691ef…, released 000000000000…); "
+        "it is read all the same"
+    ]
+
+
+def test_ids_of_another_form(tmp_path: Path) -> None:
+    release = Release(
+        "made-up", "t", "s", "l", "o", ((CANDIDATES,),),
+        known=lambda name: {"first": name[0]} if name.isalpha() else None, id_form="<letters>",
+    )  # fmt: skip
+    write_table(tmp_path / "r" / "candidates.csv", "name", ["ab"], ["a1"])
+    assert problems(release, tmp_path / "r") == ["E612  sample ids of another form than <letters> (1 of 2): 'a1'"]
+    write_table(tmp_path / "r" / "candidates.csv", "name", ["ab"], ["cd"])
+    assert columns(release(tmp_path / "r", tmp_path / "c"), "first") == [("a",), ("c",)]
