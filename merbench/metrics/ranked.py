@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.errors import UsageError, did_you_mean, listed
 from merbench.metrics.categorical import accuracy, unweighted_average_recall, weighted_f1
 from merbench.metrics.lists import Lists
 from merbench.metrics.metric import metric
@@ -47,8 +48,9 @@ def first_of(answers: Lists, skip: str | None = None) -> Codes:
         answers: the ranked answers.
         skip: a label that is passed over: with `neutral`, the first answer that is not neutral.
     """
-    skipped = answers.words.index(skip) if skip in answers.words else None
-    kept = np.flatnonzero(answers.codes != skipped) if skipped is not None else np.arange(len(answers.codes))
+    kept = np.arange(len(answers.codes))
+    if skip is not None:
+        kept = np.flatnonzero(answers.codes != answers.words.index(skip))
     place = np.searchsorted(kept, answers.offsets[:-1])
     held = place < np.searchsorted(kept, answers.offsets[1:])
     first = np.full(len(answers), -1, dtype=np.int32)
@@ -59,7 +61,15 @@ def first_of(answers: Lists, skip: str | None = None) -> Codes:
 def first_choice(
     reference: Lists, prediction: Lists, *, classes: Mapping[str, str] | None = None, skip: str | None = None
 ) -> FirstChoice:
-    """Return references and first answers, as labels or as the coarser classes that labels stand for."""
+    """Return references and first answers, as labels or as the coarser classes that labels stand for.
+
+    Raises:
+        UsageError: `classes` or `skip` name something that is no label.
+    """
+    for name in (*(classes or ()), *(() if skip is None else (skip,))):
+        if name not in prediction.words:
+            allowed = listed(prediction.words, 12)
+            raise UsageError(f"'{name}' is not one of {allowed}{did_you_mean(name, prediction.words)}")
     class_of = {word: (classes or {}).get(word, word) for word in prediction.words}
     names = list(dict.fromkeys(class_of.values()))
     codes = np.array([*(names.index(name) for name in class_of.values()), -1], dtype=np.int32)

@@ -11,6 +11,7 @@ Source: ADD 2023, manipulation region location (Yi et al., 2023).
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -132,7 +133,7 @@ def sentence_accuracy(seconds: Located, weights: Weights) -> Floats:
 @metric(
     target="segments",
     higher_is_better=True,
-    bounds=(0, 1),
+    bounds=(0, math.inf),
     formula="sentence_weight · sentence_accuracy + segment_weight · segment_f1",
     prepare=located,
 )
@@ -144,7 +145,7 @@ def localisation_score(
     segment_weight: float = 0.7,
     aggregation: Aggregation = "micro",
 ) -> Floats:
-    """Weighted sum of `sentence_accuracy` and `segment_f1`.
+    """Weighted sum of `sentence_accuracy` and `segment_f1`; at most the sum of the two weights.
 
     Args:
         seconds: the seconds of the label.

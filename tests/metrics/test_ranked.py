@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from merbench.errors import UsageError
 from merbench.metrics import METRICS
 from merbench.metrics.lists import Lists, offsets_of
 from merbench.metrics.ranked import (
@@ -49,7 +50,6 @@ def test_first_answers() -> None:
     assert first_of(PREDICTION).tolist() == [2, 3, -1, -1, 2]
     assert first_of(PREDICTION, skip="neutral").tolist() == [0, 3, -1, -1, 3]
     assert first_of(ranked([2], [2, 2], [], [1]), skip="neutral").tolist() == [-1, -1, -1, 1]
-    assert first_of(PREDICTION, skip="no such label").tolist() == first_of(PREDICTION).tolist()
     assert first_of(ranked()).tolist() == []
 
 
@@ -59,6 +59,13 @@ def test_labels_stand_for_coarser_classes_on_both_sides() -> None:
     assert choice.reference.tolist() == [0, 1, 1, 0, 0]
     assert choice.prediction.tolist() == [0, 1, -1, -1, 0]
     assert first_choice(REFERENCE, PREDICTION).n_classes == 5
+
+
+@pytest.mark.parametrize("parameters", [{"skip": "netural"}, {"classes": {"netural": "negative"}}])
+def test_a_label_that_is_none_is_told(parameters: dict[str, Any]) -> None:
+    known = "negative, weakly negative, neutral, weakly positive, positive"
+    with pytest.raises(UsageError, match=f"^'netural' is not one of {known}; did you mean 'neutral'\\?$"):
+        first_choice(REFERENCE, PREDICTION, **parameters)
 
 
 def test_scores_by_hand() -> None:
