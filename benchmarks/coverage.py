@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measuring import table
 from merbench.files import write_text
+from merbench.metrics.sums import Weights
 from merbench.resampling import (
     DECIMALS,
     bca_interval,
@@ -246,11 +247,7 @@ def significant(a: Pair, b: Pair, stream: str, clusters: Array | None) -> NDArra
     """Return for each tested key whether p ≤ 5 %; draws end as soon as that is settled, which changes no answer."""
     plain = [evaluate(system, np.ones((1, a.n), np.uint8)) for system in (a, b)]
     observed = _magnitudes(*plain)
-    both = Pair(
-        a.track,
-        {name: np.concatenate([values, values]) for name, values in a.reference.items()},
-        {name: np.concatenate([values, b.prediction[name]]) for name, values in a.prediction.items()},
-    )
+    both = a.beside(b)
     most = math.floor(round(ALPHA * (N_PERMUTATIONS + 1), 6)) - 1
     as_large = np.zeros(len(TESTED), dtype=np.int64)
     for exchange in _small_blocks(swaps(stream, a.n, N_PERMUTATIONS, clusters=clusters)):
@@ -261,10 +258,10 @@ def significant(a: Pair, b: Pair, stream: str, clusters: Array | None) -> NDArra
     return as_large <= most
 
 
-def _small_blocks(blocks: Iterator[Array]) -> Iterator[Array]:
+def _small_blocks(blocks: Iterator[Weights]) -> Iterator[Weights]:
     """Yield the same rows in blocks small enough to stop soon."""
     for block in blocks:
-        yield from (block[start : start + 256] for start in range(0, len(block), 256))
+        yield from (block[start : start + 256, :] for start in range(0, len(block), 256))
 
 
 def _answer(classes: Array, difficult: Array, chance: Array) -> Array:
@@ -276,7 +273,7 @@ def _pair(scored_by: Track, classes: Array, valence: Array, answer: Array, predi
     return Pair(scored_by, {"discrete": classes, "valence": valence}, {"discrete": answer, "valence": prediction})
 
 
-def _joined(pair: Pair, blocks: Iterator[Array]) -> dict[str, Array]:
+def _joined(pair: Pair, blocks: Iterator[Weights]) -> dict[str, Array]:
     values = [evaluate(pair, weights) for weights in blocks]
     return {key: np.concatenate([block[key] for block in values]) for key in COLUMNS}
 

@@ -48,6 +48,7 @@ _PART = 1 << 16
 _POISSON = np.repeat(np.arange(9, dtype=np.uint8), (24109, 24109, 12056, 4018, 1005, 200, 33, 5, 1))
 
 _NORMAL = NormalDist()
+_ONE = np.uint8(1)
 
 
 def poisson_weights(key: str, n: int, n_resamples: int, *, clusters: Codes | None = None) -> Iterator[Weights]:
@@ -81,8 +82,8 @@ def swapped_pair(exchange: Weights) -> tuple[Weights, Weights]:
     a's prediction where `exchange` is 0 and b's where it is 1; under the second, the score of the other one.
     """
     if not isinstance(exchange, Clustered):
-        return _beside(exchange ^ 1, exchange), _beside(exchange, exchange ^ 1)
-    moved, kept = exchange.counts, exchange.counts ^ 1
+        return _beside(exchange ^ _ONE, exchange), _beside(exchange, exchange ^ _ONE)
+    moved, kept = exchange.counts, exchange.counts ^ _ONE
     clusters = np.concatenate([exchange.clusters, exchange.clusters + moved.shape[1]])
     return Clustered(_beside(kept, moved), clusters), Clustered(_beside(moved, kept), clusters)
 

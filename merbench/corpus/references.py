@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Values
 from merbench.parsing import BadCell, read_label_lists
+from merbench.parsing.ranked import ranked_lists
+from merbench.parsing.segments import segment_lists
 from merbench.track import (
     CategoricalTarget,
     ContinuousTarget,
@@ -86,13 +88,9 @@ def reference_values(corpus: str, name: str, target: Target, columns: Sequence[p
             sets = read_label_lists(column, split=split)
             return ReferenceColumn(_read(where, column, sets.lists, sets.bad), np.asarray(column.is_valid()))
         case RankedTarget():
-            from merbench.parsing.ranked import ranked_lists
-
             lists, bad = ranked_lists(column, target.labels, target.aliases)
             return ReferenceColumn(_read(where, column, lists, bad), np.asarray(column.is_valid()))
         case SegmentsTarget():
-            from merbench.parsing.segments import segment_lists
-
             segments, bad = segment_lists(column, target.labels)
             return ReferenceColumn(_read(where, column, segments, bad), np.asarray(column.is_valid()))
     numbers, held = _numbers(where, target.invalid, column)
@@ -100,11 +98,9 @@ def reference_values(corpus: str, name: str, target: Target, columns: Sequence[p
     return ReferenceColumn(numbers * scale, held)
 
 
-def _held(column: pa.Array, invalid: str | None) -> Mask:
-    valid = np.asarray(column.is_valid())
-    if invalid is None:
-        return valid
-    return np.asarray(valid & ~np.asarray(pc.fill_null(pc.equal(column.cast(pa.string()), invalid), False)))
+def _held(column: pa.Array, invalid: Sequence[str]) -> Mask:
+    marked = pc.is_in(column.cast(pa.string()), value_set=pa.array(invalid, pa.string()))
+    return np.asarray(np.asarray(column.is_valid()) & ~np.asarray(marked))
 
 
 def _codes(

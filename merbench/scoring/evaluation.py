@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import UndefinedMetric, UsageError, listed, plural
+from merbench.lexicon import open_lexicon
 from merbench.metrics.categorical import confusion, per_class
 from merbench.metrics.lists import Values, concatenated
 from merbench.metrics.sums import Clustered, Weights, weighted_sum
@@ -126,8 +127,6 @@ class Pair:
         if "n_labels" in spec.metric.supplied:
             supplied["n_labels"] = len(getattr(target, "labels", ()))
         if "lexicon" in spec.metric.supplied:
-            from merbench.lexicon import open_lexicon
-
             name: str = getattr(target, "lexicon", None) or ""
             supplied["lexicon"] = self._remembered(("lexicon", name), lambda: open_lexicon(name))
         return supplied

@@ -15,7 +15,10 @@ import pyarrow as pa
 from merbench.errors import Problem, examples, listed, printable
 from merbench.lexicon import open_lexicon
 from merbench.parsing import BadCell, read_label_lists
+from merbench.parsing.answers import preference_answers
 from merbench.parsing.descriptions import words_in_text
+from merbench.parsing.ranked import ranked_lists
+from merbench.parsing.segments import segment_lists
 from merbench.submission.sheet import Sheet
 from merbench.submission.values import Mask, TargetValues, categorical_values, number_values, rows_mask
 from merbench.track import (
@@ -54,8 +57,6 @@ def ranked_values(
     sheet: Sheet, name: str, target: RankedTarget, relevant: Mask, missing_ids: str = "error"
 ) -> TargetValues:
     """Return the ranked answers of a target; what a strange first answer is, the target says."""
-    from merbench.parsing.ranked import ranked_lists
-
     column = sheet.columns[name]
     lists, bad = ranked_lists(column, target.labels, target.aliases)
     problems: list[Problem] = _bad_cells(sheet, name, bad, relevant, "E211")
@@ -93,16 +94,12 @@ def segment_values(
     sheet: Sheet, name: str, target: SegmentsTarget, relevant: Mask, durations: pa.Array | None
 ) -> TargetValues:
     """Return the segments of a target; `durations` are the samples' lengths in seconds, row by row."""
-    from merbench.parsing.segments import segment_lists
-
     segments, bad = segment_lists(sheet.columns[name], target.labels, durations)
     return TargetValues(segments, problems=tuple(_bad_cells(sheet, name, bad, relevant, "E212")))
 
 
 def preference_values(sheet: Sheet, name: str, target: PreferenceTarget, relevant: Mask) -> TargetValues:
     """Return the preferred of two descriptions; `same` counts as `a1` where it is no class."""
-    from merbench.parsing.answers import preference_answers
-
     column = sheet.columns[name]
     if target.reading == "answer":
         column = preference_answers(column)
