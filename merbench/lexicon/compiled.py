@@ -19,6 +19,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import UnknownName
@@ -150,8 +152,9 @@ class Lexicon:
 
     def label_codes(self, words: Sequence[str]) -> Codes:
         """Return the `(n,)` codes of words in `labels`; −1 for an unknown word."""
-        code_of = self._label_code
-        return np.array([code_of.get(word, -1) for word in words], dtype=np.int32)
+        # Arrow's hashing of contiguous text is twice as fast as a dictionary whose strings lie scattered in memory.
+        found = pc.index_in(pa.array(words, pa.string()), value_set=self._label_table)
+        return np.asarray(found.fill_null(-1))
 
     def base_forms(self, words: Sequence[str]) -> Codes:
         """Return the `(n,)` code of every word's alphabetically first base form."""
@@ -185,7 +188,7 @@ class Lexicon:
     def lookup(self, word: str) -> Lookup:
         """Return the whole way of a word: base forms, wheel words, and a sector on each wheel."""
         word = normal(word)
-        code = self._label_code.get(word, -1)
+        code = int(self.label_codes([word])[0])
         bases = self.label_bases[code] if code >= 0 else []
         words = {self.bases[base]: tuple(self.wheel_words[w] for w in self.base_words[base]) for base in bases}
         return Lookup(word, words, {wheel: self._decision(number, code) for number, wheel in enumerate(self.wheels)})
@@ -214,8 +217,8 @@ class Lexicon:
         return tuple(sorted(found, key=lambda item: (self.wheels.index(item.wheel), item.word, item.level)))
 
     @cached_property
-    def _label_code(self) -> dict[str, int]:
-        return {label: code for code, label in enumerate(self.labels)}
+    def _label_table(self) -> pa.Array:
+        return pa.array(self.labels, pa.string())
 
     @cached_property
     def _deciders(self) -> Codes:

@@ -105,7 +105,9 @@ class KnownSets:
 def wheel_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, level: Level = 1) -> KnownSets:
     """Return the values of every sample on every wheel; labels become sectors, those without one vanish."""
     places = list(_places(lexicon, level))
-    true, predicted = (_sector_bits(lists, lexicon, level, places) for lists in (reference, prediction))
+    sectors = lexicon.sectors((*reference.words, *prediction.words), level)
+    own, theirs = np.split(sectors, [len(reference.words)], axis=1)
+    true, predicted = _sector_bits(reference, own, places), _sector_bits(prediction, theirs, places)
     shared = true & predicted
     counts = [np.stack([_count(bits, place) for place in places]) for bits in (true, predicted, shared)]
     return KnownSets.of(lexicon.wheels, Overlap(*counts))
@@ -380,12 +382,12 @@ def _places(lexicon: Lexicon, level: Level) -> Iterator[_Place]:
         filled += size
 
 
-def _sector_bits(lists: Lists, lexicon: Lexicon, level: Level, places: Sequence[_Place]) -> Masks:
-    """Return the sectors of every sample as `(n_words, n)` bits."""
+def _sector_bits(lists: Lists, sectors: NDArray[np.int8], places: Sequence[_Place]) -> Masks:
+    """Return the sectors of every sample, of the words `(n_wheels, n_words)`, as bits."""
     bits = np.zeros((places[-1].word + 1, len(lists.words)), dtype=np.uint64)
-    for sectors, place in zip(lexicon.sectors(lists.words, level), places, strict=True):
-        own = np.left_shift(np.uint64(1), (sectors + place.shift).astype(np.uint64))
-        bits[place.word] |= np.where(sectors >= 0, own, np.uint64(0))
+    for wheel, place in zip(sectors, places, strict=True):
+        own = np.left_shift(np.uint64(1), (wheel + place.shift).astype(np.uint64))
+        bits[place.word] |= np.where(wheel >= 0, own, np.uint64(0))
     return np.stack([_any_of(word[lists.codes], lists.offsets) for word in bits])
 
 
