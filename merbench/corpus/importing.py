@@ -146,15 +146,16 @@ class Release:
         problems += [Problem("E601", f"there is no {sheet.explain()}") for sheet in missing]
         for sheet in layout:
             path = sheet.path(release)
-            if path is not None:
+            found = None if path is None else read_sheet(sheet, path, problems)
+            if path is not None and found is not None:
                 warnings += _digest_warnings(sheet, path)
-                read.append(read_sheet(sheet, path, problems))
-            elif not sheet.needed:
+                read.append(found)
+            elif path is None and not sheet.needed:
                 warnings.append(Problem("W604", f"there is no {' or '.join(sheet.files)}: {sheet.without}"))
         others = [_files(other) for other in self.layouts if other is not layout]
         if missing and others:
             problems.append(Problem("E601", f"instead of these files, others would do: {'; or '.join(others)}"))
-        return [sheet for sheet in read if sheet is not None]
+        return read
 
 
 def _files(layout: Sequence[Sheet]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from released_files import columns, write_table
+from released_files import columns, release, write_table
 
 from merbench.corpus import Imported, Release
 from merbench.corpus.cells import TEXT, number
@@ -28,9 +28,9 @@ def told(*sheets: Sheet) -> Release:
     )  # fmt: skip
 
 
-def problems(release: Release, folder: Path) -> list[str]:
+def problems(read: Release, folder: Path) -> list[str]:
     with pytest.raises(InvalidCorpus) as error:
-        release(folder, folder.parent / "c")
+        read(folder, folder.parent / "c")
     return [str(problem) for problem in error.value.problems]
 
 
@@ -97,14 +97,14 @@ def test_columns_of_unlike_types_become_text(tmp_path: Path) -> None:
 
 def test_the_layout_that_is_there_is_read(tmp_path: Path) -> None:
     own = Sheet(("samples.csv",), id="sample_id", samples={SPLIT: SPLIT}, rest=True)
-    release = Release("made-up", "t", "s", "l", "o", layouts=((CANDIDATES, LABELS), (own,)))
+    made_up = Release("made-up", "t", "s", "l", "o", layouts=((CANDIDATES, LABELS), (own,)))
     write_table(tmp_path / "r" / "labels.csv", "name m", ["a", "sad"])
-    assert problems(release, tmp_path / "r") == [
+    assert problems(made_up, tmp_path / "r") == [
         "E601  there is no candidates.csv: name",
         "E601  instead of these files, others would do: samples.csv",
     ]
     write_table(tmp_path / "r" / "samples.csv", "sample_id split fold", ["a", "test", "3"])
-    imported = release(tmp_path / "r", tmp_path / "c")
+    imported = made_up(tmp_path / "r", tmp_path / "c")
     assert columns(imported, "sample_id", "split", "fold") == [("a", "test", 3)]
     assert imported.warnings == ()
 
@@ -119,11 +119,21 @@ def test_a_file_of_a_released_name_that_is_another(tmp_path: Path) -> None:
 
 
 def test_ids_of_another_form(tmp_path: Path) -> None:
-    release = Release(
+    made_up = Release(
         "made-up", "t", "s", "l", "o", ((CANDIDATES,),),
         known=lambda name: {"first": name[0]} if name.isalpha() else None, id_form="<letters>",
     )  # fmt: skip
     write_table(tmp_path / "r" / "candidates.csv", "name", ["ab"], ["a1"])
-    assert problems(release, tmp_path / "r") == ["E612  sample ids of another form than <letters> (1 of 2): 'a1'"]
+    assert problems(made_up, tmp_path / "r") == ["E612  sample ids of another form than <letters> (1 of 2): 'a1'"]
     write_table(tmp_path / "r" / "candidates.csv", "name", ["ab"], ["cd"])
-    assert columns(release(tmp_path / "r", tmp_path / "c"), "first") == [("a",), ("c",)]
+    assert columns(made_up(tmp_path / "r", tmp_path / "c"), "first") == [("a",), ("c",)]
+
+
+def test_a_folder_where_a_file_should_be(tmp_path: Path) -> None:
+    (tmp_path / "r" / "candidates.csv").mkdir(parents=True)
+    place = tmp_path / "r" / "candidates.csv"
+    assert problems(told(CANDIDATES), tmp_path / "r") == [f"E610  {place}: cannot be read: Is a directory"]
+    (tmp_path / "s" / "label.csv").mkdir(parents=True)
+    assert problems(release("ger-ckplus"), tmp_path / "s") == [
+        f"E610  {tmp_path / 's' / 'label.csv'}: cannot be read: Is a directory"
+    ]

@@ -32,9 +32,9 @@ SOURCES = {
 """Year -> where the edition is described, and where its files are applied for."""
 
 
-def candidates(file: str, split: str = "test", **columns: str) -> Sheet:
+def candidates(file: str) -> Sheet:
     """Return the list of the samples to be predicted."""
-    return Sheet((file, "candidates.csv"), samples=columns, constant={SPLIT: split})
+    return Sheet((file, "candidates.csv"), constant={SPLIT: "test"})
 
 
 def train(file: str, *targets: Target, split: str = "train", **columns: str) -> Sheet:
@@ -46,6 +46,12 @@ def train(file: str, *targets: Target, split: str = "train", **columns: str) -> 
 def references(file: str, *targets: Target) -> Sheet:
     """Return the list of the references that were scored."""
     return Sheet((file, "labels.csv"), targets=targets, needed=False, without=WITHHELD)
+
+
+def _pairs(stage: str, *files: str, needed: bool = True, without: str = "") -> Sheet:
+    """Return the pairs of descriptions of one stage, which are to be predicted together."""
+    columns, constant = {"a1": "a1", "a2": "a2"}, {SPLIT: "test", "stage": stage}
+    return Sheet(files, samples=columns, constant=constant, needed=needed, without=without)
 
 
 def same(name: str, cells: Cells = TEXT) -> Target:
@@ -162,16 +168,10 @@ _add(
 )
 _add(
     "mer2026-prefer",
-    "MER-Prefer 2026: which of two descriptions people prefer; splits stage1 and stage2; train-single: one annotator",
+    "MER-Prefer 2026: which of two descriptions people prefer, in two stages; train-single: one annotator",
     (
-        candidates("track3_candidate.csv", "stage1", a1="a1", a2="a2"),
-        Sheet(
-            ("stage2_track3_candidate.csv",),
-            samples={"a1": "a1", "a2": "a2"},
-            constant={SPLIT: "stage2"},
-            needed=False,
-            without="no split 'stage2'",
-        ),
+        _pairs("1", "track3_candidate.csv", "candidates.csv"),
+        _pairs("2", "stage2_track3_candidate.csv", needed=False, without="no pairs of stage 2"),
         train("track3_emoprefer.csv", PREFERENCE, a1="a1", a2="a2"),
         train("track3_emopreferv2.csv", PREFERENCE, split="train-single", a1="a1", a2="a2"),
         references("track3_test.csv", PREFERENCE),

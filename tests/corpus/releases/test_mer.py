@@ -47,9 +47,11 @@ def test_pairs_of_two_stages(tmp_path: Path) -> None:
     write_table(folder / "track3_test.csv", "name preference", ["p", "a2"])
     write_table(folder / "stage2_track3_test.csv", "name preference", ["q", "a1"])
     imported = release("mer2026-prefer")(folder, tmp_path / "c")
-    assert columns(imported, "sample_id", "split", "a1", "a2", "preference") == [
-        ("p", "stage1", "glad", "sad", "a2"), ("q", "stage2", "calm", "5", "a1"), ("r", "train", "x", "y", "same")
-    ]  # fmt: skip
+    assert columns(imported, "sample_id", "split", "stage", "a1", "a2", "preference") == [
+        ("p", "test", "1", "glad", "sad", "a2"),
+        ("q", "test", "2", "calm", "5", "a1"),
+        ("r", "train", None, "x", "y", "same"),
+    ]
 
 
 def test_checked_label_sets_are_candidates_or_references_of_candidates(tmp_path: Path) -> None:

@@ -96,9 +96,11 @@ def test_a_release_with_files_missing(tmp_path: Path) -> None:
     with pytest.raises(InvalidCorpus) as error:
         MER2023(tmp_path, tmp_path / "c")
     assert [str(problem) for problem in error.value.problems] == [
-        "E601  there is no label-6way.npz: dictionaries train_corpus, test1_corpus, test2_corpus, test3_corpus, "
-        "each of sample id -> {'emo': label, 'val': number}",
-        "E601  there is no transcription-engchi-polish.csv: name, chinese, english",
+        "E601  there is no label-6way.npz or release/label-6way.npz: dictionaries train_corpus, test1_corpus, "
+        "test2_corpus, test3_corpus, each of sample id -> {'emo': label, 'val': number}; "
+        "or labels.csv: name, split, discrete, valence",
+        "E601  there is no transcription-engchi-polish.csv or release/transcription-engchi-polish.csv: "
+        "name, chinese, english",
     ]
     with pytest.raises(
         UsageError, match=r"gone: there is no such folder; `merbench corpus import mer2023` tells more$"
@@ -186,4 +188,8 @@ def test_the_release_itself(tmp_path: Path, test_data: Path) -> None:
     valence = [float(row["valence"]) if row["valence"] else None for row in rows]
     assert reference["valence"].to_pylist() == valence
     assert {row["split"] for row in rows if not row["valence"]} == {"test3"}
+    (tmp_path / "tables" / "release").mkdir(parents=True)
+    for table in ("labels.csv", f"release/{TRANSCRIPTS_FILE}"):
+        (tmp_path / "tables" / table).symlink_to(folder / table)
+    assert MER2023(tmp_path / "tables", tmp_path / "d").corpus.digest == imported.corpus.digest
     assert verify_corpus(imported.corpus) == []
