@@ -298,8 +298,9 @@ def _below(ranked: Ranking, sums: _BucketSums, position: Counts) -> _Step:
     bucket = np.minimum(position // length, n_buckets - 1)
     rows = np.arange(len(position))
     before = np.arange(length) < (position - bucket * length)[:, None]
-    weights, positive = sums.within(bucket) * before, ranked.positive[bucket]
-    positives, total = ((weights * part).sum(axis=1, dtype=np.int64) for part in (positive, np.ones_like(positive)))
+    weights = sums.within(bucket) * before
+    total = weights.sum(axis=1, dtype=np.int64)
+    positives = (weights * ranked.positive[bucket]).sum(axis=1, dtype=np.int64)
     return _Step(sums.positives[rows, bucket] + positives, sums.negatives[rows, bucket] + total - positives)
 
 
@@ -348,7 +349,7 @@ def _rows_of(shaped: Array) -> Callable[[Counts], Array]:
 
 def _spread_of(counts: Array, clusters: NDArray[np.intp]) -> Callable[[Counts], Array]:
     """Return the function that spreads a row's counts over one bucket; the code behind the last cluster counts 0."""
-    padded = np.pad(counts, ((0, 0), (0, 1)))
+    padded = np.pad(counts.astype(np.int64), ((0, 0), (0, 1)))
     return lambda bucket: padded[np.arange(len(padded))[:, None], clusters[bucket]]
 
 

@@ -215,6 +215,8 @@ def test_the_type_of_weights_does_not_matter(name: str, parameters: dict[str, An
     weights = (rng.random((5, 90)) < 0.7).astype(np.uint8)
     expected = METRICS[name](reference, prediction, weights, **parameters)
     np.testing.assert_array_equal(METRICS[name](reference, prediction, weights.astype(kind), **parameters), expected)
+    clustered = Clustered(weights.astype(kind), np.arange(90))
+    np.testing.assert_array_equal(METRICS[name](reference, prediction, clustered, **parameters), expected)
 
 
 @every_metric
