@@ -10,7 +10,8 @@ The tree, with the exit code each branch ends a command with::
     │   ├── UndefinedMetric         2  a metric has no value on these data
     │   ├── DeclarationError        2  a TOML declaration has problems (all of them are listed)
     │   ├── InvalidCorpus           2  tables or features for a corpus have problems (all of them are listed)
-    │   └── InvalidLexicon          2  the files of a lexicon have problems (all of them are listed)
+    │   ├── InvalidLexicon          2  the files of a lexicon have problems (all of them are listed)
+    │   └── InvalidGroups           2  a file of synonym groups has problems (all of them are listed)
     ├── InvalidSubmission           1  a participant's file has problems (all of them are listed)
     ├── IntegrityError              3  a digest or signature does not match, a board is stale
     ├── PolicyError                 4  a rule of the challenge forbids it
@@ -203,6 +204,10 @@ class InvalidCorpus(_WithProblems, UsageError):
 
 class InvalidLexicon(_WithProblems, UsageError):
     """Files that are to make a lexicon have problems."""
+
+
+class InvalidGroups(_WithProblems, UsageError):
+    """A file that is to make synonym groups has problems."""
 
 
 class InvalidSubmission(_WithProblems):

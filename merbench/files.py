@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import json
 import math
 import os
 import pickle
@@ -216,6 +217,12 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8 with its line ends as they are, as `write_bytes` does."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def toml_string(text: str) -> str:
+    """Return a text as a TOML string, quotes included."""
+    # JSON writes the same escapes, but leaves DEL, which TOML forbids, as it is.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def resolve_inside(folder: Path, member: str) -> Path:

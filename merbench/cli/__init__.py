@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from merbench.cli import baselines, corpus, features, leaderboard, lexicon, scoring, tracks
+from merbench.cli import baselines, corpus, features, groups, leaderboard, lexicon, scoring, tracks
 from merbench.errors import MerbenchError, OutputError, UsageError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(corpus.app)
 app.add_typer(features.app)
+app.add_typer(groups.app)
 app.add_typer(lexicon.app)
 scoring.add_commands(app)
 tracks.add_commands(app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from merbench.errors import DeclarationError, Problem, UsageError
+from merbench.files import toml_string
 from merbench.track import KEBAB, Declaration, declaration_problems
 
 FILE_NAME = "corpus.toml"
@@ -135,14 +135,9 @@ def to_toml(declaration: CorpusDeclaration) -> str:
 
 def _toml_table(header: str, values: Mapping[str, str | bool]) -> str:
     lines = [f"[{header}]"] if header else []
-    lines += [f"{key if key.isidentifier() else _toml_string(key)} = {_toml_value(values[key])}" for key in values]
+    lines += [f"{key if key.isidentifier() else toml_string(key)} = {_toml_value(values[key])}" for key in values]
     return "".join(f"{line}\n" for line in lines)
 
 
 def _toml_value(value: str | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else _toml_string(value)
-
-
-def _toml_string(text: str) -> str:
-    """Return a TOML basic string: JSON's, but for the one control character that JSON leaves as it is."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower() if isinstance(value, bool) else toml_string(value)
