@@ -25,7 +25,7 @@ SIGNED = {
 
 
 @dataclass(frozen=True)
-class Set:
+class StudySet:
     """One data set of the study.
 
     Attributes:
@@ -52,49 +52,49 @@ class Set:
 
 
 SETS = {
-    "ckplus": Set(
+    "ckplus": StudySet(
         "posed faces (CK+)",
         "anger contempt disgust fear happy sadness surprise",
         sha256="9087bd1ccb891ae8e7f980bbedb05ca8b66626a71ed84aac01d875bb6ea3cc29",
     ),
-    "sfew2": Set("faces in films (SFEW 2.0)", "angry disgust fear happy neutral sad surprise"),
-    "ferplus": Set("faces from the web (FER+)", "neutral happiness surprise sadness anger disgust fear contempt"),
-    "rafdb": Set(
+    "sfew2": StudySet("faces in films (SFEW 2.0)", "angry disgust fear happy neutral sad surprise"),
+    "ferplus": StudySet("faces from the web (FER+)", "neutral happiness surprise sadness anger disgust fear contempt"),
+    "rafdb": StudySet(
         "faces from the web (RAF-DB)",
         "surprise fear disgust happiness sadness anger neutral",
         sha256="fd8176dfeee1ea842eb7a4cf1a83b01475640304b5e37850609539c1b0dc0ef8",
     ),
-    "affectnet": Set(
+    "affectnet": StudySet(
         "faces from the web (AffectNet)",
         "surprise contempt happiness anger neutral sadness fear disgust",
         base_name=True,
         sha256="e128e621fc80dd6411004bfec33f6e79423c48b839d3dabf21ecfc7d443fb6bf",
     ),
-    "twitter1": Set("pictures of posts (Twitter I)", "positive negative"),
-    "twitter2": Set("pictures of posts (Twitter II)", "positive negative"),
-    "abstract": Set(
+    "twitter1": StudySet("pictures of posts (Twitter I)", "positive negative"),
+    "twitter2": StudySet("pictures of posts (Twitter II)", "positive negative"),
+    "abstract": StudySet(
         "abstract paintings",
         "amusement anger awe content disgust excitement fear sad",
         sha256="00a1f225afb9d40e7d7c7f34ce9cb61fa27b156af96a3375227fd91611dee962",
     ),
-    "artphoto": Set("artistic photographs", "amusement anger awe contentment disgust excitement fear sad"),
-    "casme": Set("micro-expressions (CASME)", "tense disgust repression surprise"),
-    "casme2": Set("micro-expressions (CASME II)", "happiness surprise disgust repression others"),
-    "samm": Set("micro-expressions (SAMM)", "anger contempt happiness surprise other"),
-    "dfew": Set(
+    "artphoto": StudySet("artistic photographs", "amusement anger awe contentment disgust excitement fear sad"),
+    "casme": StudySet("micro-expressions (CASME)", "tense disgust repression surprise"),
+    "casme2": StudySet("micro-expressions (CASME II)", "happiness surprise disgust repression others"),
+    "samm": StudySet("micro-expressions (SAMM)", "anger contempt happiness surprise other"),
+    "dfew": StudySet(
         "clips of films (DFEW, fold 1)",
         "sad neutral angry fear surprise happy disgust",
         sha256="7ffd2e869027cd8aa9df1880e7dac1d94e1575939aa33fed0c11da31e45aaeb4",
     ),
-    "ferv39k": Set("clips of films and shows (FERV39k)", "angry disgust fear happy neutral sad surprise"),
-    "ravdess": Set("acted speech (RAVDESS)", "surprised neutral disgust sad happy calm fearful angry"),
-    "enterface": Set("acted speech (eNTERFACE'05)", "happiness anger disgust fear surprise sadness"),
-    "ch-sims": Set("clips of Chinese films and series (CH-SIMS, test split), sentiment from -1 to 1"),
-    "cmu-mosi": Set(
+    "ferv39k": StudySet("clips of films and shows (FERV39k)", "angry disgust fear happy neutral sad surprise"),
+    "ravdess": StudySet("acted speech (RAVDESS)", "surprised neutral disgust sad happy calm fearful angry"),
+    "enterface": StudySet("acted speech (eNTERFACE'05)", "happiness anger disgust fear surprise sadness"),
+    "ch-sims": StudySet("clips of Chinese films and series (CH-SIMS, test split), sentiment from -1 to 1"),
+    "cmu-mosi": StudySet(
         "opinions about films (CMU-MOSI, test split), sentiment from -3 to 3",
         sha256="de42a4fbf3104458890aa38b933928664b02e1cbefe652ae575b92889318e4b3",
     ),
-    "mer2023": Set(
+    "mer2023": StudySet(
         "clips of Chinese films and series (MER 2023, test1)",
         "worried happy neutral angry surprise sad",
         sha256="11c0aba7f483d68dcc33d195a055079b7b084999a759889ff2346dbd4d69c4b0",
@@ -103,7 +103,7 @@ SETS = {
 """By the name after `ger-`."""
 
 
-def _release(name: str, data: Set) -> Release:
+def _release(name: str, data: StudySet) -> Release:
     sheet = Sheet(
         files=("label.csv",),
         targets=data.targets(),
@@ -122,5 +122,5 @@ def _release(name: str, data: Set) -> Release:
     )
 
 
-for _name, _set in SETS.items():
-    add_release(_release(_name, _set))
+for _name, _data in SETS.items():
+    add_release(_release(_name, _data))
