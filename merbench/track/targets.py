@@ -8,14 +8,19 @@ Conventions:
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from merbench.errors import listed
 from merbench.metrics.metric import TargetKind
 from merbench.track.keys import Declaration
 
 Labels = Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+
+
+def _as_several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
 
 class _Target(Declaration):
@@ -50,7 +55,8 @@ class CategoricalTarget(_Target):
         aliases: other spellings that are read as a label.
         out_of_vocabulary: what an answer outside the vocabulary is: an error of the file, a wrong answer, or no answer:
             its row is dropped.
-        invalid: a reference that marks a sample as one that does not count for this target.
+        invalid: references that mark a sample as one that does not count for this target, such as labels of the corpus
+            that the task leaves out.
     """
 
     kind = "categorical"
@@ -58,11 +64,12 @@ class CategoricalTarget(_Target):
     labels: Labels
     aliases: dict[str, str] = Field(default_factory=dict)
     out_of_vocabulary: Literal["error", "wrong", "dropped"] = "error"
-    invalid: str | None = None
+    invalid: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_as_several)] = ()
 
     def described(self) -> str:
-        """Return the vocabulary and what other answers are."""
-        return f"one of {', '.join(self.labels)}; {_others(self.out_of_vocabulary, self.aliases)}"
+        """Return the vocabulary, what other answers are, and which samples do not count."""
+        left_out = f"; samples whose reference is {listed(self.invalid, 12)} do not count" if self.invalid else ""
+        return f"one of {', '.join(self.labels)}; {_others(self.out_of_vocabulary, self.aliases)}{left_out}"
 
     def example(self, row: int) -> tuple[str | float, ...]:
         """Return the labels in turn."""
