@@ -1,4 +1,4 @@
-"""Answers every sample alike: the most frequent class of the training samples, the mean of their values."""
+"""Answers every sample alike: the training samples' most frequent class, mean value and most frequent words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merbench.track import CategoricalTarget
+from merbench.metrics.lists import Lists
+from merbench.track import CategoricalTarget, LabelSetTarget
 from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
 
 
@@ -16,20 +17,31 @@ class Options:
 
 
 class Majority:
-    """The class shares and mean values of the training samples."""
+    """The class shares, mean values and most frequent words of the training samples."""
 
     def fit(self, train: TrainingSet) -> None:
+        targets = train.track.targets.items()
+        self.words = {
+            name: most_frequent(train.targets[name]) for name, target in targets if isinstance(target, LabelSetTarget)
+        }
         self.constants = {
             name: np.bincount(train.targets[name], minlength=len(target.labels)) / len(train)
             if isinstance(target, CategoricalTarget)
             else np.asarray(train.targets[name].mean())
-            for name, target in train.track.targets.items()
+            for name, target in targets
+            if name not in self.words
         }
 
     def predict(self, test: FeatureSet) -> Predictions:
-        return Predictions(
-            {name: np.broadcast_to(constant, (len(test), *constant.shape)) for name, constant in self.constants.items()}
-        )
+        outputs = {name: np.broadcast_to(value, (len(test), *value.shape)) for name, value in self.constants.items()}
+        return Predictions(outputs, {name: Lists.of([words] * len(test)) for name, words in self.words.items()})
+
+
+def most_frequent(sets: Lists) -> list[str]:
+    """Return as many of the most frequent words as a set holds on average, at least one; ties in alphabetical order."""
+    counts = np.bincount(sets.codes, minlength=len(sets.words)).tolist()
+    ordered = sorted(zip(counts, sets.words, strict=True), key=lambda item: (-item[0], item[1]))
+    return [word for _, word in ordered[: max(1, round(len(sets.codes) / len(sets)))]]
 
 
 def build(options: Options, setup: Setup) -> Majority:

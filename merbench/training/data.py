@@ -2,8 +2,9 @@
 
 Conventions:
     Samples are in the order of sorted ids; every array has one row per sample. Features are `(n, d)` float32; frames
-    have been averaged. Targets are int32 codes of the declared labels, or float64 numbers. Outputs are float64:
-    `(n, K)` probabilities of the labels of a categorical target, `(n,)` values of a continuous one.
+    have been averaged. Targets are int32 codes of the declared labels, float64 numbers, or sets of words. Outputs are
+    float64: `(n, K)` probabilities of the labels of a categorical target, `(n,)` values of a continuous one; sets of
+    words are answered as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.corpus import Feature
-from merbench.corpus.candidates import Candidates
+from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.errors import UsageError, listed
-from merbench.track import CategoricalTarget, Track
+from merbench.metrics.lists import Lists, Values, concatenated
+from merbench.track import CategoricalTarget, ContinuousTarget, Track
 
 Rows = NDArray[np.int64]
 
@@ -33,17 +36,24 @@ class FeatureSet:
     Attributes:
         ids: sorted sample ids.
         features: one `(n, d)` array per feature, in the order asked for.
+        columns: columns of the corpus that were asked for, such as the transcript.
     """
 
     ids: pa.StringArray = field(repr=False)
     features: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    columns: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def select(self, rows: Rows) -> FeatureSet:
         """Return some of the samples."""
-        return FeatureSet(self.ids.take(pa.array(rows)), {name: x[rows] for name, x in self.features.items()})
+        taken = pa.array(rows)
+        return FeatureSet(
+            self.ids.take(taken),
+            {name: x[rows] for name, x in self.features.items()},
+            {name: column.take(taken) for name, column in self.columns.items()},
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +63,12 @@ class TrainingSet:
     Attributes:
         track: what is predicted, and how it is ranked.
         samples: the features of the samples.
-        targets: one array per target of the track.
+        targets: the references of every target of the track.
     """
 
     track: Track
     samples: FeatureSet
-    targets: Mapping[str, NDArray[Any]] = field(repr=False)
+    targets: Mapping[str, Any] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -79,21 +89,25 @@ class Predictions:
     """What a baseline says of every sample.
 
     Attributes:
-        outputs: per target, `(n, K)` probabilities or `(n,)` values.
+        outputs: per categorical or continuous target, `(n, K)` probabilities or `(n,)` values.
+        sets: per target that is a set of words, the words.
     """
 
-    outputs: Mapping[str, NDArray[np.float64]] = field(repr=False)
+    outputs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    sets: Mapping[str, Lists] = field(default_factory=dict, repr=False)
 
-    def answers(self, track: Track) -> dict[str, NDArray[Any]]:
-        """Return the most probable label's code (ties: the first label), or the value within the declared range."""
-        found: dict[str, NDArray[Any]] = {}
+    def answers(self, track: Track) -> dict[str, Values]:
+        """Return the most probable label's code (ties: the first one), the value within the range, or the set."""
+        found: dict[str, Values] = {}
         for name, target in track.targets.items():
-            output = self.outputs[name]
-            if isinstance(target, CategoricalTarget):
-                found[name] = output.argmax(1).astype(np.int32)
-            else:
-                low, high = target.range or (-np.inf, np.inf)
-                found[name] = output.clip(low, high)
+            match target:
+                case CategoricalTarget():
+                    found[name] = self.outputs[name].argmax(1).astype(np.int32)
+                case ContinuousTarget():
+                    low, high = target.range or (-np.inf, np.inf)
+                    found[name] = self.outputs[name].clip(low, high)
+                case _:
+                    found[name] = self.sets[name]
         return found
 
     @classmethod
@@ -101,35 +115,40 @@ class Predictions:
         """Return predictions for all rows from those for parts of them."""
         rows = np.concatenate([part for part, _ in parts])
         order = np.argsort(rows)
-        names = parts[0][1].outputs
-        return cls({name: np.concatenate([said.outputs[name] for _, said in parts])[order] for name in names})
+        first = parts[0][1]
+        return cls(
+            {name: np.concatenate([said.outputs[name] for _, said in parts])[order] for name in first.outputs},
+            {name: reduce(concatenated, [said.sets[name] for _, said in parts])[order] for name in first.sets},
+        )
 
 
-def feature_set(candidates: Candidates, names: Sequence[str]) -> FeatureSet:
-    """Return the features of all candidates of a split.
+def feature_set(candidates: Candidates, names: Sequence[str], columns: Sequence[str] = ()) -> FeatureSet:
+    """Return the features of all candidates of a split, and columns of the corpus.
 
     Raises:
         UnknownName: the corpus has no feature of a name.
-        UsageError: a feature says nothing of some candidates; they are listed.
+        UsageError: a feature says nothing of some candidates; they are listed. The corpus has no such column.
     """
-    return _features(candidates, candidates.ids, names)
+    return _features(candidates, candidates.ids, names, columns)
 
 
-def training_set(candidates: Candidates, names: Sequence[str]) -> TrainingSet:
+def training_set(candidates: Candidates, names: Sequence[str], columns: Sequence[str] = ()) -> TrainingSet:
     """Return the features of those samples of a split whose references are held, with their references.
 
     Raises:
         UnknownName: the corpus has no feature of a name.
-        UsageError: a feature says nothing of some samples; they are listed.
+        UsageError: a feature says nothing of some samples; they are listed. The corpus has no such column.
         WithheldReference: no reference of the split is held.
     """
     references = candidates.references
     ids = candidates.ids.take(pa.array(references.index))
-    return TrainingSet(candidates.track, _features(candidates, ids, names), references.values)
+    return TrainingSet(candidates.track, _features(candidates, ids, names, columns), references.values)
 
 
-def _features(candidates: Candidates, ids: pa.StringArray, names: Sequence[str]) -> FeatureSet:
-    return FeatureSet(ids, {name: _vectors(candidates, name, ids) for name in names})
+def _features(candidates: Candidates, ids: pa.StringArray, names: Sequence[str], columns: Sequence[str]) -> FeatureSet:
+    rows = pc.index_in(ids, value_set=candidates.ids)
+    read = {name: candidate_column(candidates, name, "that a baseline reads").take(rows) for name in columns}
+    return FeatureSet(ids, {name: _vectors(candidates, name, ids) for name in names}, read)
 
 
 def _vectors(candidates: Candidates, name: str, ids: pa.StringArray) -> NDArray[np.float32]:

@@ -41,7 +41,9 @@ class BaselineDeclaration(Declaration):
         title: one line that names the system.
         paper: where it is described.
         extra: the extra of merbench that brings what it imports.
+        answers: the types of target that it answers.
         uses_features: whether it reads any feature.
+        columns: columns of the corpus that it reads, such as the transcript.
         folds: number of folds of cross-validation.
         seeds: seeds that it is run with by default; several give a mean and a deviation.
         defaults: its options.
@@ -52,7 +54,9 @@ class BaselineDeclaration(Declaration):
     title: str = Field(min_length=1)
     paper: str = ""
     extra: str | None = None
+    answers: tuple[str, ...] = Field(default=("categorical", "continuous"), min_length=1, strict=False)
     uses_features: bool = True
+    columns: tuple[str, ...] = Field(default=(), strict=False)
     folds: int = Field(default=5, ge=2)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
     defaults: dict[str, Any] = Field(default={})

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import UsageError, WithheldReference, plural
+from merbench.errors import UsageError, WithheldReference, listed, plural
 from merbench.files import atomic_folder, sha256_file, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
 from merbench.submission import Submission, read_submission
-from merbench.track import CategoricalTarget, Track, load_track
+from merbench.track import CategoricalTarget, ContinuousTarget, Track, load_track
 from merbench.training.data import Predictions
 from merbench.training.output import CARD, PROBABILITIES, SUBMISSION, canonical_json, require_free, write_predictions
 
@@ -64,10 +65,12 @@ def ensemble(
         intervals: whether to resample when the submission is scored.
 
     Raises:
-        UsageError: there are fewer than two runs, weights do not fit, a run holds labels alone.
+        UsageError: there are fewer than two runs, weights do not fit, a run holds labels alone, or a target is of
+            another type than categorical and continuous.
         InvalidSubmission: a run does not fit the track; all problems are listed.
     """
     declared = track if isinstance(track, Track) else load_track(track)
+    _require_numbers(declared)
     folder = Path(output) if output is not None else Path("runs") / declared.id / "ensemble"
     require_free(folder)
     shares = _shares(len(runs), weights)
@@ -96,6 +99,16 @@ def average(runs: Sequence[Predictions], shares: Sequence[float]) -> Predictions
             for name in runs[0].outputs
         }
     )
+
+
+def _require_numbers(track: Track) -> None:
+    others = [
+        f"{name} ({target.type})"
+        for name, target in track.targets.items()
+        if not isinstance(target, CategoricalTarget | ContinuousTarget)
+    ]
+    if others:
+        raise UsageError(f"{track.id} declares {listed(others)}; an ensemble averages probabilities and numbers alone")
 
 
 def _shares(n_runs: int, weights: Sequence[float] | None) -> list[float]:
@@ -130,4 +143,10 @@ def _read(path: Path, candidates: Candidates) -> Predictions:
         )
     if submission.n_rows - submission.n_extra < len(candidates):
         raise UsageError(f"{path}: answers for some candidates are missing; averaging needs all {len(candidates):,}")
-    return Predictions({name: submission.probabilities.get(name, values) for name, values in submission.values.items()})
+    return Predictions({name: _output(submission, name) for name in submission.values})
+
+
+def _output(submission: Submission, name: str) -> NDArray[np.float64]:
+    values = submission.values[name]
+    assert isinstance(values, np.ndarray)
+    return submission.probabilities.get(name, values)

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import UsageError
 from merbench.files import atomic_path, sha256_file, write_text
+from merbench.metrics.lists import Lists
 from merbench.submission.values import probability_columns
 from merbench.track import CategoricalTarget
 from merbench.training.data import Predictions
@@ -30,10 +32,12 @@ def submission_table(candidates: Candidates, predictions: Predictions) -> pa.Tab
     columns: dict[str, Any] = {candidates.track.submission.id: candidates.ids}
     for name, values in predictions.answers(candidates.track).items():
         target = candidates.track.targets[name]
-        if isinstance(target, CategoricalTarget):
+        if isinstance(values, Lists):
+            columns[name] = [str(list(words)) for words in values]
+        elif isinstance(target, CategoricalTarget):
             columns[name] = pa.array(target.labels).take(pa.array(values))
         else:
-            columns[name] = pa.array(values.round(DECIMALS) + 0.0)  # no negative zero
+            columns[name] = pa.array(np.round(np.asarray(values), DECIMALS) + 0.0)  # no negative zero
     return pa.table(columns)
 
 

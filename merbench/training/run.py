@@ -18,14 +18,14 @@ from pathlib import Path
 
 from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import UsageError, WithheldReference
+from merbench.errors import UsageError, WithheldReference, listed
 from merbench.files import atomic_folder, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
 from merbench.track import Track, load_track
 from merbench.training.card import run_card
 from merbench.training.data import FeatureSet, Predictions, TrainingSet, feature_set, training_set
-from merbench.training.declaration import LoadedBaseline, Options, load_baseline
+from merbench.training.declaration import LoadedBaseline, Options, list_baselines, load_baseline
 from merbench.training.output import CARD, SUBMISSION, canonical_json, require_free, submission_table, write_predictions
 from merbench.training.protocol import CrossFit, FoldEnsemble, Setup
 from merbench.training.selection import fit, scores, select_options
@@ -121,13 +121,14 @@ def run_baseline(
     started = time.perf_counter()
     declared = track if isinstance(track, Track) else load_track(track)
     loaded = load_baseline(baseline)
+    _require_answers(loaded, declared)
     chosen = loaded.options(declared.id, options or {})
     folder = Path(output) if output is not None else Path("runs") / declared.id / loaded.name
     require_free(folder)
 
     test, train = open_candidates(declared, TEST), _training_candidates(declared)
-    names = _feature_names(loaded, test, features)
-    train_set, test_features = training_set(train, names), feature_set(test, names)
+    names, columns = _feature_names(loaded, test, features), loaded.declaration.columns
+    train_set, test_features = training_set(train, names, columns), feature_set(test, names, columns)
 
     n_folds = loaded.declaration.folds if folds is None else folds
 
@@ -160,6 +161,19 @@ def run_baseline(
         withheld=withheld,
         synthetic=test.corpus.synthetic,
     )
+
+
+def _require_answers(loaded: LoadedBaseline, track: Track) -> None:
+    """Raise `UsageError` when a baseline does not answer every target of a track."""
+    known = loaded.declaration.answers
+    others = [f"{name} ({target.type})" for name, target in track.targets.items() if target.type not in known]
+    if others:
+        needed = {target.type for target in track.targets.values()}
+        able = [name for name, declared in list_baselines() if needed <= set(declared.answers)]
+        raise UsageError(
+            f"baseline '{loaded.name}' answers targets of type {listed(known)}; {track.id} declares {listed(others)}; "
+            f"baselines for it: {listed(able) or 'none'}"
+        )
 
 
 def _training_candidates(track: Track) -> Candidates:

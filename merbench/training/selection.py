@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from merbench.errors import UsageError
+from merbench.metrics.lists import Values
 from merbench.scoring import Pair, evaluate
 from merbench.track import Track
 from merbench.training.data import Predictions, TrainingSet, random_folds
 from merbench.training.declaration import LoadedBaseline, Options
 from merbench.training.protocol import Baseline, CrossFit, FoldEnsemble, Setup, silent
 
-Columns = Mapping[str, NDArray[Any]]
+Columns = Mapping[str, Values]
 Value = tuple[float, ...]
 
 

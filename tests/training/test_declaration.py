@@ -88,8 +88,8 @@ def test_wrong_keys_are_told_all_at_once(tmp_path: Path) -> None:
         "  E207  title: is missing",
         "  E207  folds: 1 is not at least 2",
         "  E207  tracks.a.feature: is not a known key; allowed: features, options; did you mean 'features'?",
-        "  E207  titel: is not a known key; allowed: title, paper, extra, uses_features, folds, seeds, defaults, select, "
-        "tracks; did you mean 'title'?",
+        "  E207  titel: is not a known key; allowed: title, paper, extra, answers, uses_features, columns, "
+        "folds, seeds, defaults, select, tracks; did you mean 'title'?",
     ]
 
 
