@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from merbench.corpus import write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import InvalidSubmission, UsageError
+from merbench.errors import InvalidSubmission, UndefinedMetric, UsageError
 from merbench.scoring import compare, score
 from merbench.submission import read_submission
 from merbench.track import load_track
@@ -285,3 +288,101 @@ targets.clues = { type = "continuous", range = [1.0, 10.0], reference = false }
 """
     judged = make(toml, {"other": [None, 1.0]})
     assert values(judged, answers(judged, clues=[4.0, 9.0])) == {"mean_prediction": 6.5}
+
+
+SETS = """
+ranking.by = ["set_recall"]
+metrics = [{ name = "set_recall", target = "openset" }]
+targets.openset = { type = "label_set" }
+submission.max_bytes = 100_000
+"""
+
+
+def test_every_format_gives_the_same_sets(make: Make, tmp_path: Path) -> None:
+    clips = make(SETS, {"openset": [["happy", "glad"], ["sad"], ["angry"]]})
+    sets = [["Happy ", "惊讶"], ["sad"], ["don't care"]]
+    table = answers(clips, openset=sets)
+    pq.write_table(table, tmp_path / "a.parquet")
+    lines = [json.dumps({"sample_id": f"s{i}", "openset": labels}, ensure_ascii=False) for i, labels in enumerate(sets)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    cells = [str(labels) for labels in sets]
+    answers(clips, openset=cells).to_pandas().to_csv(tmp_path / "a.csv", index=False)
+    np.savez(tmp_path / "a.npz", filenames=np.array(["s0", "s1", "s2"]), fileitems=np.array(cells))
+    read = [read_submission(source, clips) for source in (table, *sorted(tmp_path.glob("a.*")))]
+    assert [list(item.values["openset"]) for item in read] == [[("happy", "惊讶"), ("sad",), ("don", "t care")]] * 5
+    assert len({item.digest for item in read}) == 1
+    assert values(clips, table) == {"set_recall": 0.5}  # (1/2 + 1 + 0) / 3
+
+
+def test_a_parquet_file_of_few_words_that_unpack_to_many_bytes_is_refused(make: Make, tmp_path: Path) -> None:
+    clips = make(SETS, {"openset": [["happy"]] * 3})
+    bomb = pa.table({"sample_id": ["s0", "s1", "s2"], "openset": [["x" * 10_000] * 100] * 3})
+    pq.write_table(bomb, tmp_path / "bomb.parquet")
+    with pytest.raises(InvalidSubmission, match="E104  the columns ask for 3,000,006 bytes; the track admits 800,000"):
+        read_submission(tmp_path / "bomb.parquet", clips)
+
+
+def test_a_set_that_cannot_be_read_is_never_an_empty_one(make: Make) -> None:
+    clips = make(SETS, {"openset": [["happy"]] * 5})
+    cells = ["['happy'", "[]", "['a', 3]", "[['a'], 'b']", "happy, sad"]
+    form = "a set is written ['happy', 'sad'], or happy, sad"
+    assert told(clips, answers(clips, openset=cells)) == [
+        f"E211  openset: row 1: '['happy'' has a bracket without its partner; {form}",
+        f"E211  openset: row 3: '['a', 3]' holds 3, which is no label; {form}",
+        f"E211  openset: row 4: '[['a'], 'b']' is a list within a list; {form}",
+        "E205  openset: row 2: an empty set; at least one label is needed",
+    ]
+
+
+SCORES = """
+ranking.by = ["equal_error_rate"]
+metrics = [{ name = "equal_error_rate", target = "score" }, { name = "auroc", target = "score" }]
+targets.score = { type = "scores", positive = "genuine", negative = "fake" }
+"""
+
+
+def test_scores_are_ranked_against_two_classes(make: Make) -> None:
+    clips = make(SCORES, {"score": ["genuine", "fake", "genuine", "fake"]})
+    # One of two fakes stands above one of two genuine ones: three of four pairs are in order.
+    assert values(clips, answers(clips, score=[0.9, 0.1, 0.4, 0.6])) == {"equal_error_rate": 0.5, "auroc": 0.75}
+    with pytest.raises(UndefinedMetric, match="no reference is 'fake'"):
+        one = make(SCORES, {"score": ["genuine", "genuine"]})
+        score(one, answers(one, score=[0.9, 0.1]))
+    assert told(clips, answers(clips, score=[0.9, math.inf, 0.4, math.nan])) == [
+        "E204  score: row 2: 'inf' is not a finite number",
+        "E204  score: row 4: 'nan' is not a finite number",
+    ]
+
+
+SEGMENTS = """
+ranking.by = ["segment_f1"]
+metrics = [{ name = "segment_f1", target = "regions", label = "fake" }]
+targets.regions = { type = "segments", labels = ["genuine", "fake"], duration = "duration_s" }
+"""
+
+
+def test_segments_are_scored_by_the_time_they_share(make: Make) -> None:
+    clips = make(SEGMENTS, {"regions": ["fake-1.0-3.0", "genuine-0.0-4.0"]}, duration_s=[4.0, 4.0])
+    # Hit 1 s, missed 1 s, false 0.5 s and 0.5 s: F1 = 2 / (2 + 1 + 1)
+    table = answers(clips, regions=["fake-2.0-3.5", "fake-0.0-0.5 genuine-0.5-4.0"])
+    assert values(clips, table) == {"segment_f1": pytest.approx(0.5)}
+    wrong = answers(clips, regions=["fake-2.0-5.5", "fake-2.0-1.0 fak-0.0-0.5"])
+    assert [problem[:4] for problem in told(clips, wrong)] == ["E212"] * 2
+
+
+UNITS = """
+ranking.by = ["multilabel_f1"]
+metrics = [{ name = "multilabel_f1", target = "units" }]
+targets.units = { type = "multilabel", labels = ["AU1", "AU2"], invalid = -1 }
+"""
+
+
+def test_multilabel_targets_have_a_column_per_label(make: Make) -> None:
+    frames = make(UNITS, {"AU1": [1, 0, -1], "AU2": [1, 1, 0]})
+    # AU1 of two frames: F1 = 1. AU2: one hit, one miss, one false alarm: F1 = 2 / 4.
+    table = answers(frames, AU1=[1, 0, 1], AU2=[1, 0, 1])
+    assert values(frames, table) == {"multilabel_f1": pytest.approx(0.75)}
+    assert told(frames, answers(frames, AU1=[1, 2, 0])) == [
+        "E202  AU2: the column is not there; columns: 'sample_id', 'AU1'; did you mean 'AU1'?",
+    ]
+    assert told(frames, answers(frames, AU1=[1, 2, 0], AU2=[0, 1, 0])) == ["E204  AU1: row 2: '2' is not 0 or 1"]

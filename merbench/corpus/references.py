@@ -141,7 +141,7 @@ def _indicators(where: str, target: MultilabelTarget, columns: Sequence[pa.Array
 
 
 def _read(where: str, column: pa.Array, values: Any, bad: Sequence[BadCell]) -> Any:
-    if bad:
-        shown = listed([f"'{column[cell.row].as_py()}' {cell.message}" for cell in bad])
-        raise UsageError(f"{where} cannot be read ({len(bad):,} of {len(column):,}): {shown}")
+    messages = [cell.message for cell in bad if column[cell.row].is_valid]
+    if messages:
+        raise UsageError(f"{where} cannot be read ({len(messages):,} of {len(column):,}): {listed(messages)}")
     return values

@@ -28,7 +28,7 @@ from merbench.resampling import (
 )
 from merbench.scoring.breakdown import grouping_of
 from merbench.submission import Submission
-from merbench.track import OVERALL, MetricSpec, Track, Vocabulary
+from merbench.track import OVERALL, MetricSpec, ScoresTarget, Track, Vocabulary
 
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -305,9 +305,20 @@ def plain_values(pair: Pair, confusions: Mapping[str, NDArray[Any]]) -> dict[str
     plain = {key: float(values[0]) for key, values in evaluate(pair, ones(pair), confusions).items()}
     for spec in pair.track.metrics:
         if not np.isfinite(plain[spec.key]):
-            why = spec.metric.undefined if np.isnan(plain[spec.key]) else "it is beyond the range of numbers"
+            why = _why_undefined(pair, spec) if np.isnan(plain[spec.key]) else "it is beyond the range of numbers"
             raise UndefinedMetric(f"{spec.key} has no value on these {plural(pair.n, 'reference')}: {why}")
     return plain
+
+
+def _why_undefined(pair: Pair, spec: MetricSpec) -> str:
+    """Return why a metric has no value: of scores, the class without a reference; else what its author says."""
+    target = pair.track.targets[spec.target]
+    if isinstance(target, ScoresTarget):
+        held = pair.part(spec.target).reference
+        for code, label in enumerate((target.negative, target.positive)):
+            if not (held == code).any():
+                return f"no reference is '{label}'"
+    return spec.metric.undefined
 
 
 def ones(pair: Pair) -> NDArray[np.uint8]:
