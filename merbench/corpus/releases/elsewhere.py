@@ -119,10 +119,11 @@ CORPORA = {
         ),
     ),
     "add2023-fgg": Elsewhere(
-        "fake speech in Chinese that detectors are asked about",
+        "fake speech in Chinese that detectors are asked about: a sample is what one of them is asked of one utterance",
         f"{ADD2023}, track 1.1",
         ADD2023_SITE,
-        {"discrete": SPOOF},
+        {"score": SPOOF},
+        ("detector",),
     ),
     "add2023-rl": Elsewhere(
         "speech in Chinese with fake stretches: where they are, and whether there are any",
