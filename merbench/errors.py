@@ -30,6 +30,9 @@ Item = TypeVar("Item")
 EXAMPLES_SHOWN = 5
 """How many examples of one kind of problem a message shows."""
 
+TRACEBACK = "MERBENCH_TRACEBACK"
+"""Name of the environment variable that, set to anything, makes commands show the traceback of an error they tell."""
+
 
 def nearest(name: str, options: Iterable[str]) -> str | None:
     """Return the option that `name` most likely meant, or None when none is close."""
@@ -48,6 +51,12 @@ def printable(text: str, limit: int = 60) -> str:
     """Return `text` on one line with every invisible character escaped, cut to `limit` characters."""
     cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+def exception_text(error: BaseException, limit: int = 300) -> str:
+    """Return what another's code raised, on one line: `"KeyError: 'label'"`."""
+    text = printable(" ".join(str(error).split()), limit)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

@@ -340,7 +340,7 @@ def find_folder(noun: str, name_or_path: str | Path) -> Path:
 
     Raises:
         UnknownName: no such folder; the nearest name is given.
-        UsageError: the name is found twice; both folders are named.
+        UsageError: the name is found twice; both folders are named. Or the folder holds no declaration.
     """
     file_name = f"{noun}.toml"
     path = Path(name_or_path)
@@ -357,5 +357,8 @@ def find_folder(noun: str, name_or_path: str | Path) -> Path:
     if len({folder.resolve() for folder in found}) > 1:
         raise UsageError(f"{noun} '{name}' is found twice: {' and '.join(str(folder) for folder in found)}")
     if not found:
+        for folder in (place / name for place in search_folders(noun) if len(path.parts) == 1):
+            if folder.is_dir():
+                raise UsageError(f"{folder}: there is no {file_name} in this folder")
         raise UnknownName(noun, name, {folder.name for folder in list_folders(noun)})
     return found[0]

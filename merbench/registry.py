@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Generic, TypeVar
 
-from merbench.errors import UnknownName, UsageError
+from merbench.errors import TRACEBACK, UnknownName, UsageError, exception_text
 
 T = TypeVar("T")
 
@@ -28,11 +28,14 @@ class Registry(Generic[T]):
     Args:
         kind: singular noun for messages, e.g. `"metric"`.
         group: entry-point group that other packages register under, e.g. `"merbench.metrics"`.
+        decorator: the decorator that registers things of this kind, e.g. `"@metric"`; without one, the object that an
+            entry point names is the thing itself.
     """
 
-    def __init__(self, kind: str, group: str) -> None:
+    def __init__(self, kind: str, group: str, decorator: str = "") -> None:
         self.kind = kind
         self.group = group
+        self.decorator = decorator
         self._items: dict[str, T] = {}
 
     def add(self, name: str, item: T) -> T:
@@ -43,15 +46,38 @@ class Registry(Generic[T]):
         return item
 
     def __getitem__(self, name: str) -> T:
-        """Return what `name` stands for, or raise `UnknownName` with the nearest match."""
+        """Return what `name` stands for.
+
+        Raises:
+            UnknownName: nothing is registered under it; the nearest name is given.
+            UsageError: another package registers it, and its object cannot be loaded, or has another name.
+        """
         if name in self._items:
             return self._items[name]
         for point in _entry_points(self.group):
             if point.name == name:
-                item = point.load()
-                # A decorator in the module that was just imported has registered it already.
-                return self._items[name] if name in self._items else self.add(name, item)
+                return self._loaded(point)
         raise UnknownName(self.kind, name, self.names())
+
+    def _loaded(self, point: EntryPoint) -> T:
+        """Return the item of an entry point, which the decorator has registered once its module is imported."""
+        try:
+            item: T = point.load()
+        except Exception as error:
+            text = f"{self._described(point)} cannot be loaded: {exception_text(error)}"
+            raise UsageError(f"{text}; {TRACEBACK}=1 shows the traceback") from error
+        if point.name in self._items:
+            return self._items[point.name]
+        if not self.decorator:
+            return self.add(point.name, item)
+        raise UsageError(
+            f"{self._described(point)} registers no {self.kind} of that name: its name must equal that of the "
+            f"function, '{getattr(item, '__name__', item)}', and the function needs the decorator {self.decorator}"
+        )
+
+    def _described(self, point: EntryPoint) -> str:
+        package = f" of package '{point.dist.name}'" if point.dist is not None else ""
+        return f'entry point {point.name} = "{point.value}" ({self.group}){package}'
 
     def __contains__(self, name: object) -> bool:
         return name in self._items or name in self.names()

@@ -18,12 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merbench.errors import IntegrityError, OutputError, UsageError
+from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
 from merbench.files import (
     atomic_folder,
     atomic_path,
     data_home,
     exclusive,
+    find_folder,
     read_pickled_npy,
     read_pickled_npz,
     read_verified,
@@ -247,3 +248,15 @@ class TestPickles:
             read_pickled_npz(path)
         with pytest.raises(UsageError, match=r"g\.npz: cannot be read as an NPZ archive: "):
             read_pickled_npz(tmp_path / "g.npz")
+
+
+def test_a_folder_of_that_name_without_its_declaration_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    monkeypatch.setenv("MERBENCH_BASELINES", str(tmp_path))
+    with pytest.raises(UsageError) as caught:
+        find_folder("baseline", "own")
+    assert str(caught.value) == f"{tmp_path / 'own'}: there is no baseline.toml in this folder"
+    with pytest.raises(UnknownName, match="no baseline named 'owm'"):
+        find_folder("baseline", "owm")
+    (tmp_path / "own" / "baseline.toml").touch()
+    assert find_folder("baseline", "own") == tmp_path / "own"

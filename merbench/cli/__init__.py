@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from merbench.cli import baselines, corpus, features, groups, leaderboard, lexicon, scoring, tracks
-from merbench.errors import MerbenchError, OutputError, UsageError
+from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError
 
 app = typer.Typer(
     name="merbench",
@@ -64,7 +64,10 @@ INTERRUPTED = 130
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; a message goes to stderr, a traceback only for a bug."""
+    """Run one command and return its exit code; a message goes to stderr.
+
+    A traceback is shown for a bug, and for every error where the environment asks for it (`MERBENCH_TRACEBACK=1`).
+    """
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         sys.stdout.flush()
@@ -76,6 +79,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _forget_standard_output()
         return 0
     except MerbenchError as error:
+        if os.environ.get(TRACEBACK):
+            _print_traceback()
         print(error, file=sys.stderr)
         return error.exit_code
     except OSError as error:
@@ -99,10 +104,14 @@ def _usage(error: Any) -> int:
     return UsageError.exit_code
 
 
-def _bug() -> int:
+def _print_traceback() -> None:
     import traceback
 
     traceback.print_exc()
+
+
+def _bug() -> int:
+    _print_traceback()
     print("this is a bug in merbench; please report it with the lines above", file=sys.stderr)
     return MerbenchError.exit_code
 

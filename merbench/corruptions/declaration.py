@@ -96,7 +96,7 @@ class Corruption:
         return self.function(signal, rng, parameters)
 
 
-CORRUPTIONS: Registry[Corruption] = Registry("corruption", "merbench.corruptions")
+CORRUPTIONS: Registry[Corruption] = Registry("corruption", "merbench.corruptions", "@corruption")
 
 
 def corruption(
