@@ -12,11 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from merbench.errors import DeclarationError, MissingExtra, Problem, UsageError, did_you_mean
+from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean
 from merbench.files import find_folder, list_folders
 from merbench.track import Declaration, declaration_problems
+from merbench.training.extras import modules_by_extra
+from merbench.training.guard import OwnCode, guarded
 from merbench.training.protocol import Baseline, Build, Setup
 
 Options = Mapping[str, Any]
@@ -63,6 +65,14 @@ class BaselineDeclaration(Declaration):
     select: dict[str, tuple[Any, ...]] = Field(default={}, strict=False)
     tracks: dict[str, TrackSettings] = Field(default={})
 
+    @field_validator("extra")
+    @classmethod
+    def _extra_is_known(cls, value: str | None) -> str | None:
+        known = list(modules_by_extra())
+        if value is not None and value not in known:
+            raise ValueError(f"no extra of merbench; allowed: {', '.join(known)}{did_you_mean(value, known)}")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _lists_are_tuples(cls, value: Any) -> Any:
@@ -91,6 +101,11 @@ class LoadedBaseline:
     declaration: BaselineDeclaration
     module: ModuleType
 
+    @property
+    def code(self) -> OwnCode:
+        """Its own code, which is blamed for the exceptions it raises."""
+        return OwnCode(self.name, self.folder, self.declaration.extra)
+
     def options(self, track_id: str, given: Options) -> dict[str, Any]:
         """Return the options for a track: the defaults, the track's, then those given.
 
@@ -109,9 +124,17 @@ class LoadedBaseline:
         return {name: values for name, values in self.declaration.select.items() if name not in fixed}
 
     def build(self, options: Options, setup: Setup) -> Baseline:
-        """Return the baseline built from all of its options."""
+        """Return the baseline built from all of its options; it blames its own code, and its answers are checked.
+
+        Raises:
+            DeclarationError: an option is unknown or has a value of another type.
+            UsageError: its code raised an exception, or `build` returned no baseline.
+        """
         build: Build = self.module.build
-        return build(self._checked(options), setup)
+        checked = self._checked(options)
+        with self.code.blamed("failed in build"):
+            built = build(checked, setup)
+        return guarded(self.code, built)
 
     def _checked(self, options: Options) -> Any:
         kind = self.module.Options
@@ -123,10 +146,11 @@ class LoadedBaseline:
             if key not in names
         ]
         known = {key: value for key, value in options.items() if key in names}
-        try:
-            checked = TypeAdapter(kind).validate_python(known)
-        except ValidationError as error:
-            problems += declaration_problems(error, lambda location: names)
+        with self.code.blamed("failed in Options"):
+            try:
+                checked = TypeAdapter(kind).validate_python(known)
+            except ValidationError as error:
+                problems += declaration_problems(error, lambda location: names)
         if problems:
             raise DeclarationError(f"baseline '{self.name}'", problems)
         return checked
@@ -160,20 +184,14 @@ def load_baseline(name_or_path: str | Path) -> LoadedBaseline:
     Raises:
         UnknownName: there is no such baseline.
         DeclarationError: its `baseline.toml` has problems; all of them are listed.
-        MissingExtra: it imports a package that is not installed.
-        UsageError: its `model.py` does not define `Options` and `build`.
+        MissingExtra: it imports a package that is not installed and that an extra brings.
+        UsageError: its `model.py` cannot be loaded, or does not define `Options` and `build`.
     """
     folder = find_folder("baseline", name_or_path)
     name = folder.resolve().name
     declaration = read_baseline(folder)
-    try:
+    with OwnCode(name, folder, declaration.extra).blamed("cannot be loaded"):
         module = _module(name, folder / "model.py")
-    except ModuleNotFoundError as error:
-        if declaration.extra is None or (error.name or "").split(".")[0] == "merbench":
-            raise
-        raise MissingExtra(f"baseline '{name}' ({error.name})", declaration.extra) from error
-    except ImportError as error:
-        raise UsageError(f"{folder / 'model.py'}: an installed package cannot be imported: {error}") from error
     if not (dataclasses.is_dataclass(getattr(module, "Options", None)) and callable(getattr(module, "build", None))):
         raise UsageError(f"{folder / 'model.py'}: a baseline defines a dataclass Options and a function build")
     return LoadedBaseline(name, folder, declaration, module)

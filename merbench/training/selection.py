@@ -78,8 +78,8 @@ def select_options(
 ) -> tuple[dict[str, Any], list[Trial]]:
     """Return the options chosen by cross-validation on the training set, and all that was tried.
 
-    Options are chosen one after the other, in the order declared, each with the others as they stand; of equals the
-    first is kept.
+    Options are chosen one after the other, in the order declared, each with the others as they stand. Of equals the
+    value that stands is kept, else the first: an option that changes nothing stays as it was.
     """
     chosen, trials = dict(options), list[Trial]()
     done, total = 0, sum(map(len, choices.values()))
@@ -94,7 +94,8 @@ def select_options(
             trials += [found[-1]] if known is None else []
             done += 1
             setup.progress(done, total)
-        chosen = dict(max(found, key=lambda trial: trial.value).options)
+        standing = chosen
+        chosen = dict(max(found, key=lambda trial: (trial.value, trial.options == standing)).options)
     return chosen, trials
 
 

@@ -114,3 +114,13 @@ def test_options_are_chosen_one_after_the_other(small_track: SmallTrack, tmp_pat
     ]
     with pytest.raises(UsageError, match=r"baseline 'constant': select\.lable is not among its defaults"):
         select_options(loaded, options, {"lable": (1,)}, train, Setup())
+
+
+def test_an_option_that_changes_nothing_keeps_its_default(small_track: SmallTrack, tmp_path: Path) -> None:
+    train = training_set(open_candidates(small_track(), "train"), [])
+    toml = 'title = "Constant"\ndefaults = { label = 0, value = 9.0 }\n'
+    loaded = load_baseline(write(tmp_path / "constant", toml, CONSTANT))
+    # Beyond the range [-2, 2] every value is the answer 2, so that all of these are equals.
+    for values, kept in (((5.0, 9.0, 7.0), 9.0), ((5.0, 7.0), 5.0)):
+        chosen, _ = select_options(loaded, {"label": 0, "value": 9.0}, {"value": values}, train, Setup())
+        assert chosen == {"label": 0, "value": kept}

@@ -1,0 +1,162 @@
+"""What a baseline returns is taken as it is, or refused in one message that tells all that is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from merbench.errors import UsageError
+from merbench.metrics.lists import Lists
+from merbench.track import LabelSetTarget, Track
+from merbench.training import CrossFit, Curve, Predictions
+from merbench.training.checking import checked_cross_fit, checked_predictions
+from tests.training.conftest import SmallTrack
+
+IDS = pa.array(["a", "b", "c", "d"])
+EVEN = np.full((4, 3), 1 / 3)
+ZEROS = np.zeros(4)
+
+
+@pytest.fixture
+def track(small_track: SmallTrack) -> Track:
+    """Return the small track: labels calm, glad, sad, and a number."""
+    return small_track()
+
+
+def problems(track: Track, said: Any) -> list[str]:
+    with pytest.raises(UsageError) as caught:
+        checked_predictions("baseline 'own', predict", said, track, IDS)
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("discrete", "valence"),
+    [
+        (EVEN, ZEROS),
+        (EVEN.astype(np.float32), ZEROS.astype(np.float16)),
+        (np.eye(3, dtype=np.int64)[[0, 1, 2, 0]], [0, 1, 2, 3]),
+        (torch.full((4, 3), 1 / 3), torch.zeros(4)),
+        (EVEN + 3e-4, ZEROS),  # sums of 1.0009: the tolerance of a submission
+    ],
+)
+def test_arrays_of_the_right_shape_pass_as_float64(track: Track, discrete: Any, valence: Any) -> None:
+    outputs = checked_predictions("", Predictions({"valence": valence, "discrete": discrete, "more": ()}), track, IDS)
+    assert {name: (x.dtype, x.shape) for name, x in outputs.outputs.items()} == {
+        "discrete": (np.float64, (4, 3)),
+        "valence": (np.float64, (4,)),
+    }
+    np.testing.assert_array_equal(outputs.outputs["discrete"], np.asarray(discrete, dtype=np.float64))
+    np.testing.assert_array_equal(outputs.outputs["valence"], np.asarray(valence, dtype=np.float64))
+
+
+def test_nan_never_scores(track: Track) -> None:
+    table, values = EVEN.copy(), ZEROS.copy()
+    table[1, 2], values[[0, 3]] = np.nan, (np.inf, np.nan)
+    assert problems(track, Predictions({"discrete": table, "valence": values})) == [
+        "baseline 'own', predict: 2 problems",
+        "  E209  discrete: NaN or infinite in 1 of 4 rows (b); every probability must be finite",
+        "  E204  valence: NaN or infinite in 2 of 4 rows (a, d); every number must be finite",
+    ]
+
+
+def test_scores_are_no_probabilities(track: Track) -> None:
+    table = np.array([[2.0, -1.0, 0.0], [0.5, 0.25, 0.25], [0.5, 0.5, 0.5], [np.nan, 0.0, -9.0]])
+    assert problems(track, Predictions({"discrete": table, "valence": ZEROS})) == [
+        "baseline 'own', predict: 3 problems",
+        "  E209  discrete: NaN or infinite in 1 of 4 rows (d); every probability must be finite",
+        "  E209  discrete: below 0 in 1 of 4 rows (a), as low as -1; probabilities are not: scores go through a softmax "
+        "first",
+        "  E209  discrete: sum to 1.5 and the like in 1 of 4 rows (c); the probabilities of a row must sum to 1 within "
+        "0.001",
+    ]
+
+
+NEEDED = "float probabilities (4, 3), one column per declared label: calm, glad, sad"
+
+
+@pytest.mark.parametrize(
+    ("discrete", "problem"),
+    [
+        (np.array([0, 1, 2, 0]), f"E206  discrete: has the shape (4,); needed are {NEEDED}"),
+        (EVEN[:, :2], f"E206  discrete: has the shape (4, 2); needed are {NEEDED}"),
+        (EVEN[:3], f"E206  discrete: has the shape (3, 3); needed are {NEEDED}"),
+        (["calm", "sad", "sad", "glad"], f"E208  discrete: holds text of the shape (4,); needed are {NEEDED}"),
+        (None, f"E208  discrete: holds object of the shape (); needed are {NEEDED}"),
+    ],
+)
+def test_another_shape_or_type_is_told_with_what_is_needed(track: Track, discrete: Any, problem: str) -> None:
+    found = problems(track, Predictions({"discrete": discrete, "valence": ZEROS}))
+    assert found == ["baseline 'own', predict: 1 problem", f"  {problem}"]
+
+
+def test_what_is_no_array_is_told(track: Track) -> None:
+    tensor = torch.zeros(4, requires_grad=True)
+    _, ragged, gradient = problems(track, Predictions({"discrete": [[1.0], [0.5, 0.5]], "valence": tensor}))  # type: ignore[dict-item]
+    assert ragged.startswith("  E208  discrete: a value of type 'list' is no array (")
+    assert gradient.startswith("  E208  valence: a value of type 'Tensor' is no array (")
+    assert gradient.endswith("; needed are finite numbers (4,), one per sample")
+
+
+def test_every_target_is_needed(track: Track) -> None:
+    assert problems(track, Predictions({"valance": ZEROS})) == [
+        "baseline 'own', predict: 2 problems",
+        "  E202  discrete: is missing; needed is every target of the track",
+        "  E202  valence: is missing; needed is every target of the track; did you mean 'valance'?",
+    ]
+    form = "needed is merbench.training.Predictions of one array per target"
+    assert problems(track, None) == [f"baseline 'own', predict returned nothing (None); {form}"]
+    assert problems(track, {"valence": ZEROS}) == [f"baseline 'own', predict returned a value of type 'dict'; {form}"]
+    assert problems(track, Predictions(EVEN)) == [  # type: ignore[arg-type]
+        f"baseline 'own', predict returned a value of type 'Predictions'; {form}"
+    ]
+
+
+def test_sets_of_words_are_one_per_sample(track: Track) -> None:
+    target = LabelSetTarget(type="label_set")
+    words = track.model_copy(update={"targets": {"words": target, "valence": track.targets["valence"]}})
+    sets = Lists.of([["happy"], ["sad", "tired"], [], ["calm"]])
+    passed = checked_predictions("", Predictions({"valence": ZEROS}, {"words": sets}), words, IDS)
+    assert passed.sets["words"] is sets
+    for said, problem in (
+        ({}, "E202  words: is missing; needed is every target of the track"),
+        ({"word": sets}, "E202  words: is missing; needed is every target of the track; did you mean 'word'?"),
+        ({"words": Lists.of([["sad"]])}, "E206  words: holds 1 set; needed are 4, one per sample"),
+        ({"words": [["sad"]] * 4}, "E208  words: a value of type 'list'; needed are merbench.metrics.lists.Lists of 4 sets, one per sample"),
+    ):  # fmt: skip
+        found = problems(words, Predictions({"valence": ZEROS}, said))  # type: ignore[arg-type]
+        assert found == ["baseline 'own', predict: 1 problem", f"  {problem}"]
+
+
+def test_what_cross_validation_tells_is_checked_too(track: Track) -> None:
+    good = Predictions({"discrete": EVEN, "valence": ZEROS})
+    curve = Curve(np.zeros((6, 2)), np.zeros((6, 2)), (1, 6))
+    passed = checked_cross_fit("x", CrossFit(good, curve), track, IDS)
+    assert (passed.curve, passed.device) == (curve, "cpu")
+
+    def message(said: Any) -> str:
+        with pytest.raises(UsageError) as caught:
+            checked_cross_fit("baseline 'own', fit_folds", said, track, IDS)
+        return str(caught.value)
+
+    where = "baseline 'own', fit_folds"
+    assert message(good) == f"{where} returned a value of type 'Predictions'; needed is a merbench.training.CrossFit"
+    assert message(CrossFit(Predictions({"discrete": EVEN, "valence": ZEROS + np.nan}))).splitlines() == [
+        f"{where}, out_of_fold: 1 problem",
+        "  E204  valence: NaN or infinite in 4 of 4 rows (a, b, c, d); every number must be finite",
+    ]
+    device: Any = torch.device("cpu")
+    assert message(CrossFit(good, None, device)) == (
+        f"{where}: device is a value of type 'device'; needed is its name, a text"
+    )
+    assert message(CrossFit(good, Curve(np.zeros((6, 2)), np.zeros(6), (1, 6)))) == (
+        f"{where}: curve has loss (6, 2), value (6,) and 2 best epochs; "
+        "needed are (epochs, folds) twice and one best epoch per fold"
+    )
+    drawn: Any = "curve.svg"
+    assert message(CrossFit(good, drawn)) == (
+        f"{where}: curve is a value of type 'str'; needed is a merbench.training.Curve, or None"
+    )
