@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,14 +18,15 @@ from merbench.errors import OutputError, UsageError
 from merbench.files import write_text
 
 TRACK = """\
-# {id}: what is predicted, on which data, how it is scored. `merbench describe {id}` shows what this declares.
+# {id}: what is predicted, on which data, how it is scored. `merbench describe .`, typed in this folder, shows what
+# this declares.
 id = "{id}"                    # equals the folder's name
 version = "1.0"                # raise it with every change after the first release: results of two versions never mix
 title = "{id}"
 source = ""                    # paper or web page
 # year = 2026
 # modalities = ["audio", "video", "text"]
-corpus = "{corpus}"            # a name in the data home (`merbench corpus list`), or a folder such as "./corpus"
+corpus = {corpus}            # a name in the data home (`merbench corpus list`), or a folder such as "./corpus"
 seed = 0                       # every declared random draw comes from it
 
 # Names of the corpus's splits. A table with hidden = true keeps secret which candidates are scored:
@@ -48,7 +53,7 @@ n_resamples = 1000
 """
 
 CATEGORICAL = """
-[targets.{name}]
+[targets.{key}]
 type = "categorical"
 labels = {labels}              # their order is the order of codes, rows and ties
 out_of_vocabulary = "error"    # or "wrong": another answer counts as a wrong one
@@ -56,31 +61,39 @@ out_of_vocabulary = "error"    # or "wrong": another answer counts as a wrong on
 """
 
 CONTINUOUS = """
-[targets.{name}]
+[targets.{key}]
 type = "continuous"
 {range}                # a prediction outside is an error
+"""
+
+FEW_NUMBERS = """\
+# The references hold {n} distinct whole numbers. Where they stand for classes, take these lines instead of those above
+# (labels are texts), and the metrics of labels below:
+# type = "categorical"
+# labels = {labels}
+# aliases = {{ calm = "{first}" }}    # other spellings that are read as a label, in references and in submissions
 """
 
 CATEGORICAL_METRICS = """
 [[metrics]]
 name = "weighted_f1"
-target = "{name}"
+target = {name}
 weight = {weight}
 
 [[metrics]]
 name = "unweighted_average_recall"
-target = "{name}"
+target = {name}
 """
 
 CONTINUOUS_METRICS = """
 [[metrics]]
 name = "mse"
-target = "{name}"
+target = {name}
 weight = {weight}
 
 [[metrics]]
 name = "ccc"
-target = "{name}"
+target = {name}
 """
 
 CARD = """\
@@ -109,8 +122,6 @@ def write_starting_track(folder: Path, corpus_name: str = "") -> list[Path]:
         OutputError: one of the files is there already.
         UsageError: the folder's name is not kebab-case, or the corpus holds no references.
     """
-    import re
-
     from merbench.track import KEBAB
 
     track_id = folder.resolve().name
@@ -127,20 +138,41 @@ def write_starting_track(folder: Path, corpus_name: str = "") -> list[Path]:
     else:
         splits = {"train": "train", "test": "test"}
         targets = {
-            "discrete": ["neutral", "angry", "happy", "sad", "worried", "surprise"],
-            "valence": (-5.0, 5.0),
+            "discrete": Drafted(labels=("neutral", "angry", "happy", "sad", "worried", "surprise")),
+            "valence": Drafted(range=(-5, 5)),
         }
-    corpus = corpus_name or f"{track_id}-corpus"
+    corpus = _seen_from(folder, corpus_name) or f"{track_id}-corpus"
     write_text(paths[0], _track_text(track_id, corpus, splits, targets, observed=bool(corpus_name)))
     write_text(paths[1], CARD.format(id=track_id))
     return paths
 
 
-Declared = dict[str, list[str] | tuple[float, float]]
-"""Targets by name: labels of a categorical one, or the range of a continuous one."""
+MOST_CLASSES = 10
+"""A column of whole numbers with at most this many distinct ones may hold classes."""
 
 
-def _declared_by(corpus_name: str) -> tuple[dict[str, str], Declared]:
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A target to declare.
+
+    Attributes:
+        labels: its labels, in order; of numbers, what they are called if they stand for classes.
+        range: lowest and highest number; None where the target is categorical.
+    """
+
+    labels: tuple[str, ...] = ()
+    range: tuple[int, int] | None = None
+
+
+def _seen_from(folder: Path, corpus_name: str) -> str:
+    """Return how a track in `folder` names a corpus: a relative path starts from there."""
+    if not re.search(r"[/\\]", corpus_name) or Path(corpus_name).expanduser().is_absolute():
+        return corpus_name
+    relative = Path(os.path.relpath(corpus_name, folder)).as_posix()
+    return relative if relative.startswith("..") else f"./{relative}"
+
+
+def _declared_by(corpus_name: str) -> tuple[dict[str, str], dict[str, Drafted]]:
     corpus = open_corpus(corpus_name)
     reference = corpus.reference()
     if reference is None:
@@ -153,36 +185,57 @@ def _declared_by(corpus_name: str) -> tuple[dict[str, str], Declared]:
         samples = corpus.samples()
         train = samples["sample_id"].filter(pc.equal(samples["split"], "train"))
         reference = reference.filter(pc.is_in(reference["sample_id"], value_set=train.combine_chunks()))
-    targets: Declared = {}
-    for name in reference.column_names:
-        if name == "sample_id":
-            continue
-        column = reference[name].drop_null()
-        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-            bounds = pc.min_max(column).as_py()
-            targets[name] = (math.floor(bounds["min"] or 0), math.ceil(bounds["max"] or 0))
-        else:
-            targets[name] = sorted(set(column.cast(pa.string()).to_pylist()))
-    return splits, targets
+    return splits, {name: _drafted(reference[name]) for name in reference.column_names if name != "sample_id"}
 
 
-def _track_text(track_id: str, corpus: str, splits: dict[str, str], targets: Declared, *, observed: bool) -> str:
-    sections, metrics = "", ""
-    categorical = [name for name, declared in targets.items() if isinstance(declared, list)]
-    for name, declared in targets.items():
-        if isinstance(declared, list):
-            sections += CATEGORICAL.format(name=name, labels=json.dumps(declared, ensure_ascii=False))
-            metrics += CATEGORICAL_METRICS.format(name=name, weight=1.0)
-        else:
-            # What a corpus holds need not be all that may be predicted: its range is a proposal to look at.
-            line = f"range = {list(declared)}"
-            sections += CONTINUOUS.format(name=name, range=f"# {line}" if observed else line)
-            metrics += CONTINUOUS_METRICS.format(name=name, weight=-0.25 if categorical else -1.0)
+def _drafted(column: pa.ChunkedArray) -> Drafted:
+    column = column.drop_null()
+    whole = pa.types.is_integer(column.type)
+    if not (whole or pa.types.is_floating(column.type)):
+        return Drafted(labels=tuple(sorted(set(column.cast(pa.string()).to_pylist()))))
+    bounds, values = pc.min_max(column).as_py(), sorted(column.unique().to_pylist()) if whole else []
+    return Drafted(
+        labels=tuple(map(str, values)) if 2 <= len(values) <= MOST_CLASSES else (),
+        range=(math.floor(bounds["min"] or 0), math.ceil(bounds["max"] or 0)),
+    )
+
+
+def _track_text(
+    track_id: str, corpus: str, splits: dict[str, str], targets: dict[str, Drafted], *, observed: bool
+) -> str:
+    weight = -0.25 if any(target.range is None for target in targets.values()) else -1.0
     return TRACK.format(
         id=track_id,
-        corpus=corpus,
-        splits="\n".join(f"{name} = {json.dumps(source)}" for name, source in splits.items()),
-        targets=sections,
-        metrics=metrics.lstrip("\n"),
-        ranking=json.dumps("overall"),
+        corpus=_toml(corpus),
+        splits="\n".join(f"{name} = {_toml(source)}" for name, source in splits.items()),
+        targets="".join(_target_text(name, target, observed) for name, target in targets.items()),
+        metrics="".join(_metrics_text(name, target, weight) for name, target in targets.items()).lstrip("\n"),
+        ranking=_toml("overall"),
     )
+
+
+def _toml(value: Any) -> str:
+    """Return a text or a list of texts as TOML, which writes them as JSON does."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _target_text(name: str, target: Drafted, observed: bool) -> str:
+    key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+    if target.range is None:
+        return CATEGORICAL.format(key=key, labels=_toml(target.labels))
+    # What a corpus holds need not be all that may be predicted: its range is a proposal to look at.
+    text = CONTINUOUS.format(key=key, range=f"{'# ' if observed else ''}range = {list(target.range)}")
+    if not target.labels:
+        return text
+    return text + FEW_NUMBERS.format(n=len(target.labels), labels=_toml(target.labels), first=target.labels[0])
+
+
+def _metrics_text(name: str, target: Drafted, weight: float) -> str:
+    if target.range is None:
+        return CATEGORICAL_METRICS.format(name=_toml(name), weight=1.0)
+    text = CONTINUOUS_METRICS.format(name=_toml(name), weight=weight)
+    if not target.labels:
+        return text
+    instead = CATEGORICAL_METRICS.format(name=_toml(name), weight=1.0).strip().splitlines()
+    lines = [f"# Where {name} holds classes, these instead:", *(f"# {line}".rstrip() for line in instead)]
+    return f"{text}\n{chr(10).join(lines)}\n"
