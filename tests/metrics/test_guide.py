@@ -23,5 +23,8 @@ def test_the_metrics_of_the_guide_give_their_values(monkeypatch: pytest.MonkeyPa
     assert METRICS["within"](np.zeros(4), distances, weights).tolist() == [0.75, 0.75]
     assert METRICS["within"](np.zeros(4), distances, weights, tolerance=0.4).tolist() == [0.5, 0.25]
     reference, prediction = np.array([0, 0, 1, 1], np.int32), np.array([0, 1, 1, -1], np.int32)
+    # Accuracies 2/4, then 0 + 2 of 4; guessing among three has 1/3: (1/2 - 1/3) / (2/3).
+    above = METRICS["accuracy_above_chance"](reference, prediction, weights, n_labels=3)
+    np.testing.assert_allclose(above, [0.25, 0.25], rtol=1e-15)
     # Recalls 1/2 and 1/2; then 0/1 and 2/3.
     assert METRICS["worst_recall"](reference, prediction, weights, n_labels=3).tolist() == [0.5, 0.0]
