@@ -24,7 +24,7 @@ from merbench.corpus import open_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import plural
 from merbench.scoring import score
-from merbench.track import CategoricalTarget, Track, list_tracks, load_track
+from merbench.track import CategoricalTarget, LabelSetTarget, Track, list_tracks, load_track
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -42,7 +42,8 @@ def sample_tracks() -> list[str]:
 def fixed_submission(candidates: Candidates) -> str:
     """Return a CSV with an answer for each candidate: right for four scored ones in five, valence half as strong.
 
-    Candidates without a reference get the labels in turn, and 0.
+    A wrong set of words is that of the next scored one. Candidates without a reference get the labels in turn, 0, and
+    the set of the first scored one.
     """
     track, references = candidates.track, candidates.references
     columns: list[list[str]] = [candidates.ids.to_pylist()]
@@ -53,6 +54,10 @@ def fixed_submission(candidates: Candidates) -> str:
             shift = np.arange(len(values)) % 5 == 0
             codes[references.index] = (values + shift) % len(target.labels)
             columns.append([target.labels[code] for code in codes])
+        elif isinstance(target, LabelSetTarget):
+            rows = np.zeros(len(candidates), dtype=np.int64)
+            rows[references.index] = (np.arange(len(values)) + (np.arange(len(values)) % 5 == 0)) % len(values)
+            columns.append([f'"{list(words)}"' for words in values[rows]])
         else:
             numbers = np.zeros(len(candidates))
             numbers[references.index] = values / 2

@@ -1,13 +1,14 @@
 """What scoring found, as frozen values that render themselves."""
 
 from merbench.report.comparison import Comparison, Difference
-from merbench.report.scorecard import ClassRow, Confusion, Group, Score, ScoreReport, Uncertainty
+from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport, Uncertainty
 from merbench.report.tables import ReportTable, displayed, escape_markdown
 
 __all__ = [
     "ClassRow",
     "Comparison",
     "Confusion",
+    "CoverageRow",
     "Difference",
     "Group",
     "ReportTable",

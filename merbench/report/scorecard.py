@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from merbench.errors import Problem, UsageError
 from merbench.report.tables import (
@@ -80,6 +80,27 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
+class CoverageRow:
+    """How many words of one side of a target its lexicon does not know.
+
+    Attributes:
+        target: the target.
+        side: `reference`: the scored samples; `prediction`: all candidates.
+        words: number of words, repetitions included.
+        unknown: how many of them have no sector on any wheel.
+        share: unknown / words, 0 without words.
+        frequent: the most frequent unknown words and their counts.
+    """
+
+    target: str
+    side: Literal["reference", "prediction"]
+    words: int
+    unknown: int
+    share: float
+    frequent: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """The scores of the samples that share a value (or a bin) of one corpus column."""
 
@@ -119,6 +140,7 @@ class ScoreReport:
         digests: submission, references, track.
         per_class: rows of every categorical target.
         confusions: one of every categorical target.
+        coverage: how much of sets of words a lexicon knows, both sides of every target that names one.
         groups: breakdowns asked for.
         uncertainty: how intervals were made; None without intervals.
         warnings: what a reader must know.
@@ -138,6 +160,7 @@ class ScoreReport:
     digests: Mapping[str, str]
     per_class: tuple[ClassRow, ...] = ()
     confusions: tuple[Confusion, ...] = ()
+    coverage: tuple[CoverageRow, ...] = ()
     groups: tuple[Group, ...] = ()
     uncertainty: Uncertainty | None = None
     warnings: tuple[Problem, ...] = ()
@@ -183,10 +206,15 @@ class ScoreReport:
                 )
                 for score in self.scores
             ),
-            counts={key: value for key, value in self.counts.items() if key not in ("scored", "out_of_vocabulary", "dropped")},
+            counts={
+                key: value
+                for key, value in self.counts.items()
+                if key not in ("scored", "out_of_vocabulary", "dropped")
+            },
             digests={key: value for key, value in self.digests.items() if key != "references"},
             per_class=(),
             confusions=(),
+            coverage=tuple(row for row in self.coverage if row.side == "prediction"),
             groups=(),
             uncertainty=None,
             warnings=tuple(warning for warning in self.warnings if not warning.code.startswith("W7")),
@@ -210,6 +238,10 @@ class ScoreReport:
             content["confusions"] = tuple(
                 Confusion(item["target"], tuple(item["labels"]), tuple(map(tuple, item["counts"])))
                 for item in content["confusions"]
+            )
+            content["coverage"] = tuple(
+                CoverageRow(**{**item, "frequent": tuple((word, n) for word, n in item["frequent"])})
+                for item in content["coverage"]
             )
             content["groups"] = tuple(
                 Group(**{**item, "scores": tuple(Score(**score) for score in item["scores"])})
@@ -236,7 +268,13 @@ class ScoreReport:
         """Return everything the report shows, as headed tables of strings, for every renderer."""
         return [
             table
-            for table in (self._score_table(), *self._class_tables(), *self._confusion_tables(), *self._group_tables())
+            for table in (
+                self._score_table(),
+                *self._class_tables(),
+                *self._confusion_tables(),
+                *self._coverage_tables(),
+                *self._group_tables(),
+            )
             if table.rows
         ]
 
@@ -330,6 +368,24 @@ class ScoreReport:
             ]
             title = f"{confusion.target}, rows are references, columns predictions"
             tables.append(ReportTable(title, ("", *head), rows))
+        return tables
+
+    def _coverage_tables(self) -> list[ReportTable]:
+        tables = []
+        for target in dict.fromkeys(row.target for row in self.coverage):
+            rows = [
+                (
+                    row.side,
+                    ", ".join(f"{word} ({n:,})" for word, n in row.frequent),
+                    f"{row.words:,}",
+                    f"{row.unknown:,}",
+                    self._number(row.share),
+                )
+                for row in self.coverage
+                if row.target == target
+            ]
+            head = ("side", "most frequent unknown words", "words", "unknown", "share")
+            tables.append(ReportTable(f"{target}, words that the lexicon does not know", head, rows, n_text=2))
         return tables
 
     def _group_tables(self) -> list[ReportTable]:

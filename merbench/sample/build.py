@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, write_corpus
 from merbench.corruptions import CORRUPTIONS, generator
+from merbench.sample.labels import open_sets
 from merbench.sample.scenes import EMOTIONS, VOCABULARY, Scenes, scenes, stream
 from merbench.sample.vectors import VALUE_UNIT, vectors
 from merbench.track import Track, load_track
 
 Integers = NDArray[np.int64]
 
-VERSION = "1.0"
+VERSION = "1.1"
 """Rises whenever a value of the corpus changes."""
 
 NOISY_TRACK = "mer-noise"
@@ -101,11 +102,13 @@ def _samples(said: Scenes, order: NDArray[np.intp], ids: list[str]) -> pa.Table:
 
 def _reference(said: Scenes, order: NDArray[np.intp], ids: list[str]) -> pa.Table:
     without_valence = said.split[order] == "test_semi"
+    sets = open_sets(said)
     table = pa.table(
         {
             "sample_id": ids,
             "discrete": [EMOTIONS[code] for code in said.emotion[order]],
             "valence": pa.array(said.valence[order] / 4, mask=without_valence),
+            "openset": pa.array([sets[row] for row in order.tolist()], pa.list_(pa.string())),
         }
     )
     return table.filter(pa.array(said.scored[order]))

@@ -28,6 +28,22 @@ EMOTION_WORDS = {
 }
 """Words of each emotion, in MER's order."""
 
+NAMES = ("neutral", "angry", "happy", "sad", "worried", "surprised")
+"""What someone who may use any word calls each emotion, in the same order."""
+
+SHADES = {
+    emotion: (tuple(lower.split()), tuple(higher.split()))
+    for emotion, (lower, higher) in {
+        "neutral": ("serious indifferent neutral bored", "calm composed attentive neutral"),
+        "angry": ("furious outraged hateful aggressive", "annoyed dissatisfied impatient frustrated"),
+        "happy": ("content relieved amused grateful", "joyful excited delighted proud"),
+        "sad": ("desperate miserable hopeless lonely", "disappointed hurt regretful tired"),
+        "worried": ("afraid panicked terrified desperate", "nervous concerned uncertain hesitant"),
+        "surprise": ("shocked confused stunned disbelieving", "astonished amazed curious excited"),
+    }.items()
+}
+"""Words for an emotion of lower and of higher valence than it has on average."""
+
 KNOWN = tuple(sorted({*PLAIN, *(word for words in EMOTION_WORDS.values() for word in words)}))
 """Every real word of the corpus."""
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corpus.candidates import Candidates
+from merbench.lexicon import open_lexicon
 from merbench.metrics.categorical import per_class
-from merbench.report import ClassRow, Confusion, Group, Score, ScoreReport
+from merbench.metrics.label_set import coverage
+from merbench.metrics.lists import Lists
+from merbench.report import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport
 from merbench.resampling import (
     Interval,
     group_masks,
@@ -39,7 +42,7 @@ from merbench.scoring.uncertainty import (
     warnings_of,
 )
 from merbench.submission import Submission
-from merbench.track import OVERALL, Track
+from merbench.track import OVERALL, Track, lexicon_of
 
 if TYPE_CHECKING:
     from merbench.scoring.sources import Source
@@ -105,6 +108,7 @@ def score(
         },
         per_class=tuple(_class_rows(pair, confusions, bounds)),
         confusions=tuple(_confusion_tables(pair, confusions)),
+        coverage=tuple(_coverage_rows(read, pair)),
         groups=tuple(_groups(pair, groupings, group_bounds)),
         uncertainty=uncertainty_of(how, clusters),
         warnings=(*read.warnings, *warnings_of(pair, how, clusters, bounds)),
@@ -182,6 +186,20 @@ def _confusion_tables(pair: Pair, confusions: Mapping[str, NDArray[Any]]) -> Ite
     for name, target in categorical_targets(pair.track):
         counts = tuple(tuple(int(cell) for cell in row) for row in confusions[name][0])
         yield Confusion(name, target.labels, counts)
+
+
+def _coverage_rows(read: Submission, pair: Pair) -> Iterator[CoverageRow]:
+    """Yield how much of the references, and of the answers for all candidates, the lexicon of a target knows."""
+    for name, target in pair.track.targets.items():
+        if (named := lexicon_of(target)) is None:
+            continue
+        sides: dict[Literal["reference", "prediction"], Any]
+        sides = {"reference": pair.part(name).reference, "prediction": read.values[name]}
+        for side, values in sides.items():
+            assert isinstance(values, Lists)
+            found = coverage(values, open_lexicon(named))
+            share = found.n_unknown / max(found.n_labels, 1)
+            yield CoverageRow(name, side, found.n_labels, found.n_unknown, share, found.frequent)
 
 
 def _groups(pair: Pair, groupings: Iterable[Grouping], bounds: Sequence[Mapping[str, Interval]]) -> Iterator[Group]:

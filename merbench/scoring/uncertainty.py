@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, UsageError, did_you_mean, listed
+from merbench.lexicon import open_lexicon
 from merbench.report import Uncertainty
 from merbench.resampling import (
     Interval,
@@ -20,7 +21,7 @@ from merbench.resampling import (
 )
 from merbench.scoring.breakdown import scored_column
 from merbench.scoring.evaluation import Codes, Draws, Pair, bootstrap, categorical_targets, jackknifed
-from merbench.track import Track
+from merbench.track import Track, lexicon_of
 
 FEW_CLUSTERS = 50
 """Below this many clusters, the report warns that cluster intervals are too narrow (`docs/uncertainty.md`)."""
@@ -76,6 +77,7 @@ def signature(candidates: Candidates, how: Resampling | None) -> str:
         [
             f"{track.key}#{track.fingerprint[:8]}",
             f"corpus:{corpus.name}#{corpus.digest[:8]}",
+            *_lexicons(track),
             f"split:{candidates.split}",
             f"n:{len(candidates.references)}",
             "+".join(spec.key for spec in track.metrics),
@@ -83,6 +85,12 @@ def signature(candidates: Candidates, how: Resampling | None) -> str:
             f"merbench:{_minor_version()}",
         ]
     )
+
+
+def _lexicons(track: Track) -> list[str]:
+    """Return the lexicons of a track's targets, with what they say."""
+    names = dict.fromkeys(lexicon_of(target) for target in track.targets.values())
+    return [f"lexicon:{name}#{open_lexicon(name).digest[:8]}" for name in names if name is not None]
 
 
 def stream_name(candidates: Candidates, seed: int) -> str:

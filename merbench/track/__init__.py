@@ -27,6 +27,7 @@ from merbench.track.targets import (
     TextTarget,
     TrajectoryTarget,
     Vocabulary,
+    lexicon_of,
 )
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Vocabulary",
     "declaration_problems",
     "find_track",
+    "lexicon_of",
     "list_tracks",
     "load_track",
     "parse_track",

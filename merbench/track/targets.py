@@ -303,6 +303,11 @@ class SegmentsTarget(_Target):
         return (f"{self.labels[0]}-0.00-0.50 {self.labels[1]}-0.50-1.00",)
 
 
+def lexicon_of(target: Target) -> str | None:
+    """Return the name of the lexicon that a target's words are looked up in; None for a target without one."""
+    return target.lexicon if isinstance(target, LabelSetTarget | TextTarget) else None
+
+
 _EMPTY = {"error": "an error", "allow": "allowed"}
 _FATE = {"error": "an error", "wrong": "a wrong answer", "dropped": "no answer, its row is dropped"}
 

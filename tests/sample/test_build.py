@@ -13,7 +13,7 @@ from merbench.corpus.candidates import open_candidates
 from merbench.sample import VERSION, build_sample, sample_values
 from merbench.track import load_track
 
-DIGEST = "19f7aed94477c1bc41ef4a17908f2215fa59cb808ac4c6197a78d88035d301d8"
+DIGEST = "be1523a1e69a73017f1d380649feff7d43c05a6d8c48310e3194bc503f801c0a"
 """What reports on the sample print of it."""
 
 
