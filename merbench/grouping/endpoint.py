@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from merbench.errors import UsageError, plural, printable
 
@@ -47,13 +47,17 @@ def completions_url(url: str) -> str:
     Raises:
         UsageError: it is no address of the web.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of brackets or a port
+        is_address = False
+    if not is_address:
         raise UsageError(f"'{printable(url)}' is no endpoint; an address such as http://localhost:8000 is needed")
-    whole = url.rstrip("/")
-    if whole.endswith("/chat/completions"):
-        return whole
-    return f"{whole}/chat/completions" if re.search(r"/v\d+$", whole) else f"{whole}/v1/chat/completions"
+    path = parts.path.rstrip("/")
+    if not path.endswith("/chat/completions"):
+        path += "/chat/completions" if re.search(r"/v\d+$", path) else "/v1/chat/completions"
+    return urlunsplit(parts._replace(path=path, fragment=""))
 
 
 def key_from(variable: str) -> str:
@@ -160,9 +164,10 @@ class Endpoint:
         raise self._error(f"{told} ({TRIES} times in a row)")
 
     def _error(self, told: str) -> UsageError:
-        host = urlsplit(self.url)
+        address = urlsplit(self.url)
+        host = f"{address.hostname}:{address.port}" if address.port else address.hostname
         hidden = told.replace(self.key, "…") if self.key else told
-        return UsageError(f"{host.scheme}://{host.hostname}{host.path}, model {printable(self.model)}: {hidden}")
+        return UsageError(f"{address.scheme}://{host}{address.path}, model {printable(self.model)}: {hidden}")
 
     def _sent(self, prompt: str) -> str:
         """Send the prompt once and return the answer."""

@@ -8,8 +8,9 @@ Conventions:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -120,14 +121,15 @@ def fill_groups(
         tasks = [task for task in wanted if task.key not in store.runs[task.run]]
         problems: list[Problem] = []
         try:
-            for task, parsed in _asked(tasks, asker):
-                if isinstance(parsed, Parsed):
-                    store.add(task, parsed)
-                else:
-                    problems.append(Problem("E634", f"run {task.run}: {parsed}", id=task.id))
-                progress(store.n_new + len(problems), len(tasks))
-                if len(problems) >= MOST_FAILURES and not store.n_new:
-                    break
+            with closing(_asked(tasks, asker)) as answers:
+                for task, parsed in answers:
+                    if isinstance(parsed, Parsed):
+                        store.add(task, parsed)
+                    else:
+                        problems.append(Problem("E634", f"sample {task.id}, run {task.run}: {parsed}", id=task.id))
+                    progress(store.n_new + len(problems), len(tasks))
+                    if len(problems) >= MOST_FAILURES and not store.n_new:
+                        break
         finally:
             store.save()
     n_there, n_missing = len(wanted) - len(tasks), len(tasks) - store.n_new
@@ -187,7 +189,8 @@ def _start(folder: Path, name: str, asker: Asker, n_runs: int) -> Groups:
     if differing:
         raise UsageError(f"groups '{name}' were made in another way ({'; '.join(differing)}); choose another name")
     if len(there.runs) > n_runs:
-        raise UsageError(f"groups '{name}' hold {len(there.runs)} runs; {n_runs} would leave some without new answers")
+        told = f"hold {len(there.runs)} runs; with {n_runs} asked for, the others would lack new answers"
+        raise UsageError(f"groups '{name}' {told}")
     more = n_runs - len(there.runs)
     return replace(there, runs=(*there.runs, *({},) * more), dropped=(*there.dropped, *(0,) * more))
 
@@ -207,7 +210,7 @@ def _tasks(questions: Sequence[Question], n_runs: int) -> Iterator[_Task]:
         yield from (_Task(run, key, *asked) for key, asked in by_key.items())
 
 
-def _asked(tasks: Iterable[_Task], asker: Asker) -> Iterator[tuple[_Task, Parsed | str]]:
+def _asked(tasks: Iterable[_Task], asker: Asker) -> Generator[tuple[_Task, Parsed | str], None, None]:
     """Yield answers as they come; no more prompts are under way than the model takes at once."""
     left = iter(tasks)
     running: dict[Future[Parsed | str], _Task] = {}

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from merbench.errors import IntegrityError, UnknownName, UsageError, printable
+from merbench.errors import IntegrityError, UnknownName, UsageError, plural, printable
 from merbench.files import atomic_folder, data_home, read_verified, sha256_bytes, toml_string, write_bytes, write_text
 from merbench.grouping.groups import KEYS, Answer, Groups
 
@@ -114,7 +114,7 @@ def _runs(data: bytes, n_runs: int, path: Path) -> tuple[Mapping[str, Answer], .
     runs: tuple[dict[str, Answer], ...] = tuple({} for _ in range(n_runs))
     for run, key, groups in zip(*(column.to_pylist() for column in table.columns), strict=True):
         if not 0 <= run < n_runs:
-            raise IntegrityError(f"{path}: holds answers of run {run}; {FILE_NAME} states {n_runs} runs")
+            raise IntegrityError(f"{path}: holds answers of run {run}; {FILE_NAME} states {plural(n_runs, 'run')}")
         runs[run][key] = tuple(tuple(group) for group in groups)
     return runs
 
