@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Callable
@@ -16,6 +17,8 @@ import pytest
 from merbench.corpus import write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, UndefinedMetric, UsageError
+from merbench.grouping import Groups, answer_key, groups_home, import_groups
+from merbench.grouping.storing import write_groups
 from merbench.scoring import compare, score
 from merbench.submission import read_submission
 from merbench.track import load_track
@@ -386,3 +389,43 @@ def test_multilabel_targets_have_a_column_per_label(make: Make) -> None:
         "E202  AU2: the column is not there; columns: 'sample_id', 'AU1'; did you mean 'AU1'?",
     ]
     assert told(frames, answers(frames, AU1=[1, 2, 0], AU2=[0, 1, 0])) == ["E204  AU1: row 2: '2' is not 0 or 1"]
+
+
+GROUPED = """
+ranking.by = ["set_average"]
+metrics = [{ name = "set_average", target = "openset" }, { name = "set_accuracy", target = "openset" }]
+targets.openset = { type = "label_set", groups = "mine" }
+"""
+
+
+def test_synonyms_that_a_model_grouped_count_as_one_word_and_runs_are_averaged(make: Make) -> None:
+    clips = make(GROUPED, {"openset": [["happy", "calm"], ["sad"]]})
+    first, second = answer_key(["happy", "calm", "glad"]), answer_key(["sad", "angry"])
+    runs = ({first: (("happy", "glad"),), second: ()}, {first: (), second: (("sad", "angry"),)})
+    groups = Groups("mine", "made in a test", "a model", "0" * 64, "greedy", "words", runs, (0, 0))
+    write_groups(groups_home() / "mine", groups)
+    report = score(clips, answers(clips, openset=[["glad"], ["angry"]]))
+    # Run 1: accuracy (1 + 0) / 2, recall (1/2 + 0) / 2. Run 2: accuracy (0 + 1) / 2, recall (0 + 1) / 2.
+    assert report["set_accuracy"].value == 0.5
+    assert report["set_average"].value == pytest.approx(((0.5 + 0.25) / 2 + (0.5 + 0.5) / 2) / 2)
+    assert "|groups:mine:a model#00000000,greedy,runs:2|" in report.signature
+    with pytest.raises(UsageError, match="no answer is stored for 1 of 2 samples: s1"):
+        score(clips, answers(clips, openset=[["glad"], ["bored"]]))
+
+
+@pytest.mark.real_data
+def test_the_released_groups_give_the_published_numbers(make: Make, test_data: Path) -> None:
+    files = test_data / "data" / "mer2024-ov"
+    import_groups("mer2024", files / "synonym-groups.jsonl", "mine", replace=True)
+    with (files / "check-openset.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    clips = make(GROUPED, {"openset": [row["openset"] for row in rows]}, ids=[row["name"] for row in rows])
+    declared = (clips.track.folder / "track.toml").read_text() + 'submission.id = "name"\n'
+    allowed = declared.replace('groups = "mine"', 'groups = "mine", empty = "allow"')
+    (clips.track.folder / "track.toml").write_text(allowed, encoding="utf-8")
+    found = score(clips.track.folder, files / "predict-openset.csv", intervals=False)
+    expected = json.loads((test_data / "golden" / "open-vocabulary-real" / "expected.json").read_text())[
+        "mer2024:groups"
+    ]
+    assert found["set_accuracy"].value == pytest.approx(expected["accuracy"], abs=1e-12)
+    assert found["set_average"].value == pytest.approx(expected["average"], abs=1e-12)

@@ -4,27 +4,28 @@ Conventions:
     reference, prediction, weights: as in `metric.py`, `Lists` of trimmed, lower-cased words. A label that stands in a
     set twice counts once; order means nothing.
     Everything rests on three counts per sample: distinct items of the reference, of the prediction, and of both. They
-    are made once, by `prepare`, as `(w, n)` arrays for the `w` wheels of a lexicon (w = 1 without wheels); then every
-    metric is a few weighted sums (`sums.py`).
+    are made once, by `prepare`, as `(w, n)` arrays for the `w` wheels of a lexicon, or the `w` runs of a model that
+    grouped synonyms (else w = 1); then every metric is a few weighted sums (`sums.py`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.errors import UnknownName, UsageError
+from merbench.errors import UnknownName
 from merbench.lexicon import Lexicon
 from merbench.metrics.lists import Lists, Offsets
 from merbench.metrics.metric import metric
-from merbench.metrics.sums import Floats, Weights, weighted_mean, weighted_sums
+from merbench.metrics.sums import Floats, Weights, total_weight, weighted_mean, weighted_sums
 
 Counts = NDArray[np.integer]
+Grouped = Sequence[tuple[Lists, Lists]]
 Masks = NDArray[np.uint64]
 Level = Literal[1, 2]
 Form = Literal["base", "synonym"]
@@ -120,8 +121,17 @@ def form_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, form: Fo
     return KnownSets.of(("",), _overlap(true, predicted, len(lexicon.labels), len(reference)))
 
 
-def exact_sets(reference: Lists, prediction: Lists) -> Overlap:
-    """Return the counts of every sample by the words themselves."""
+def exact_sets(reference: Lists, prediction: Lists, *, grouped: Grouped | None = None) -> Overlap:
+    """Return the counts of every sample by the words themselves.
+
+    With `grouped`, both sides once for every run of a model that grouped synonyms, words replaced by their
+    representatives: a row of counts per run.
+    """
+    runs = [_same_words(true, predicted) for true, predicted in grouped or [(reference, prediction)]]
+    return Overlap(*(np.concatenate([getattr(run, name) for run in runs]) for name in Overlap.__slots__))
+
+
+def _same_words(reference: Lists, prediction: Lists) -> Overlap:
     code_of = {word: code for code, word in enumerate(reference.words)}
     own = np.arange(len(code_of))
     theirs = np.array([code_of.setdefault(word, len(code_of)) for word in prediction.words], dtype=np.int64)
@@ -236,10 +246,11 @@ def word_form_recall(prepared: KnownSets, weights: Weights) -> Floats:
 def set_accuracy(prepared: Overlap, weights: Weights) -> Floats:
     """Set-level accuracy: mean share of predicted labels that are in the reference (Lian et al., 2024, MER 2024).
 
-    Labels are compared as they are; `with_representatives` puts synonyms together first. An empty prediction is worth
+    Labels are compared as they are, or, where the target names stored groups, as representatives of their synonyms, and
+    the mean over the runs of the model that grouped them is taken. An empty prediction is worth
     0, whatever the reference.
     """
-    return weighted_mean(weights, prepared.precision[0])
+    return _mean(np.stack([weighted_mean(weights, run) for run in prepared.precision]))
 
 
 @metric(
@@ -254,7 +265,7 @@ def set_recall(prepared: Overlap, weights: Weights) -> Floats:
 
     An empty prediction is worth 0, and so is an empty reference, for which the released scorer divides by zero.
     """
-    return weighted_mean(weights, prepared.recall[0])
+    return _mean(np.stack([weighted_mean(weights, run) for run in prepared.recall]))
 
 
 @metric(
@@ -287,7 +298,7 @@ def set_jaccard(prepared: Overlap, weights: Weights, *, average: Average = "samp
         average: `sample`: the mean over samples; `micro`: the ratio of the sums over samples.
     """
     either = prepared.reference + prepared.prediction - prepared.both
-    return _averaged(weights, prepared.both[0], either[0], average)
+    return _averaged(weights, prepared.both, either, average)
 
 
 @metric(
@@ -302,34 +313,17 @@ def set_f1(prepared: Overlap, weights: Weights, *, average: Average = "sample") 
 
     Two empty sets agree perfectly: 1. The parameter is that of `set_jaccard`.
     """
-    return _averaged(weights, 2 * prepared.both[0], (prepared.reference + prepared.prediction)[0], average)
+    return _averaged(weights, 2 * prepared.both, prepared.reference + prepared.prediction, average)
 
 
-Groups = Sequence[Sequence[str]]
-
-
-def with_representatives(reference: Lists, prediction: Lists, groups: Sequence[Groups]) -> tuple[Lists, Lists]:
-    """Return both sides with every label replaced by the representative of its synonyms (MER 2024).
+def with_representatives(lists: Lists, first: Sequence[Mapping[str, str]]) -> Lists:
+    """Return sets with every word replaced by the representative of its synonyms (MER 2024).
 
     Args:
-        reference: `n` sets.
-        prediction: `n` sets.
-        groups: the groups of synonyms of every sample. A word's representative is the first word of the last group
-            that holds it; a word in no group stands for itself.
-
-    Raises:
-        UsageError: not as many samples on all three sides.
+        lists: `n` sets.
+        first: of every sample, its words → their representatives; a word that is not there stands for itself.
     """
-    if not len(reference) == len(prediction) == len(groups):
-        found = f"{len(reference):,} references, {len(prediction):,} predictions, groups of {len(groups):,} samples"
-        raise UsageError(f"synonym groups: {found}; equal numbers are needed")
-    first = [_representatives(own) for own in groups]
-    sides = (
-        Lists.of([[of.get(word, word) for word in words] for words, of in zip(side, first, strict=True)])
-        for side in (reference, prediction)
-    )
-    true, predicted = sides
-    return true, predicted
+    return Lists.of([[of.get(word, word) for word in words] for words, of in zip(lists, first, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,22 +422,21 @@ def _harmonic(precision: Floats, recall: Floats) -> Floats:
 
 
 def _mean(wheels: Floats) -> Floats:
-    """Return the mean over wheels, the first axis."""
+    """Return the mean over wheels or runs, the first axis."""
     return np.asarray(wheels.mean(axis=0))
 
 
 def _averaged(weights: Weights, numerator: Counts, denominator: Counts, average: Average) -> Floats:
-    """Return numerator / denominator, the mean over samples or of the sums; 0 / 0 is 1 as long as there is weight."""
+    """Return the mean over runs of numerator / denominator, the mean over samples or of the sums.
+
+    0 / 0 is 1 as long as there is weight.
+    """
     if average == "sample":
-        return weighted_mean(weights, np.where(denominator == 0, 1.0, _ratio(numerator, denominator)))
-    columns = (np.ones(len(numerator)), numerator.astype(np.float64), denominator.astype(np.float64))
-    total, above, below = weighted_sums(weights, *columns)
-    return np.where(total > 0, np.where(below == 0, 1.0, above / np.where(below == 0, 1.0, below)), np.nan)
-
-
-def _representatives(groups: Groups) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for group in groups:
-        words = [word.strip().lower() for word in group]
-        found |= dict.fromkeys(words, words[0] if words else "")
-    return found
+        shares = np.where(denominator == 0, 1.0, _ratio(numerator, denominator))
+        return _mean(np.stack([weighted_mean(weights, run) for run in shares]))
+    total = total_weight(weights)
+    found = []
+    for own, whole in zip(numerator, denominator, strict=True):
+        above, below = weighted_sums(weights, own.astype(np.float64), whole.astype(np.float64))
+        found.append(np.where(below == 0, 1.0, above / np.where(below == 0, 1.0, below)))
+    return np.where(total > 0, _mean(np.stack(found)), np.nan)

@@ -89,7 +89,7 @@ class Metric:
 
 METRICS: Registry[Metric] = Registry("metric", "merbench.metrics")
 
-SUPPLIED = ("n_labels", "lexicon")
+SUPPLIED = ("n_labels", "lexicon", "grouped")
 """Keyword arguments that scoring supplies from the target, never declared in a track."""
 
 

@@ -13,12 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from merbench.corpus.candidates import Candidates
 from merbench.errors import UndefinedMetric, UsageError, listed, plural
+from merbench.grouping import Groups, open_groups
 from merbench.lexicon import open_lexicon
 from merbench.metrics.categorical import confusion, per_class
-from merbench.metrics.lists import Values, concatenated
+from merbench.metrics.label_set import with_representatives
+from merbench.metrics.lists import Lists, Values, concatenated
 from merbench.metrics.sums import Clustered, Weights, weighted_sum
 from merbench.resampling import (
     jackknife_weights,
@@ -28,7 +32,7 @@ from merbench.resampling import (
 )
 from merbench.scoring.breakdown import grouping_of
 from merbench.submission import Submission
-from merbench.track import OVERALL, MetricSpec, ScoresTarget, Track, Vocabulary
+from merbench.track import OVERALL, LabelSetTarget, MetricSpec, ScoresTarget, Track, Vocabulary
 
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -57,6 +61,8 @@ class Pair:
         held: by target, the rows that count for it; a target that is not named counts in all of them.
         groups: by corpus column, the group of every row in the order of the groups' names; for metrics taken `per` it.
         levels: by such a column, what the groups are called.
+        grouped: by target with stored groups of synonyms, both sides with representatives in place of words, once for
+            every run of the model that grouped them.
     """
 
     track: Track
@@ -65,6 +71,7 @@ class Pair:
     held: Mapping[str, Mask] = field(default_factory=dict)
     groups: Mapping[str, Codes] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    grouped: Mapping[str, tuple[tuple[Lists, Lists], ...]] = field(default_factory=dict)
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -80,6 +87,7 @@ class Pair:
             prediction={name: values[rows] for name, values in self.prediction.items()},
             held={name: mask[rows] for name, mask in self.held.items()},
             groups={name: codes[rows] for name, codes in self.groups.items()},
+            grouped={name: _selected(runs, rows) for name, runs in self.grouped.items()},
         )
 
     def beside(self, other: Pair) -> Pair:
@@ -95,6 +103,13 @@ class Pair:
                 for name in names
             },
             groups={name: np.concatenate([codes, codes]) for name, codes in self.groups.items()},
+            grouped={
+                name: tuple(
+                    (concatenated(mine[0], theirs[0]), concatenated(mine[1], theirs[1]))
+                    for mine, theirs in zip(runs, other.grouped[name], strict=True)
+                )
+                for name, runs in self.grouped.items()
+            },
         )
 
     def part(self, target: str, within: tuple[str, int] | None = None) -> Part:
@@ -121,9 +136,13 @@ class Pair:
         prepare = metric.prepare
         return self._remembered(key, lambda: prepare(part.reference, part.prediction, **given))
 
-    def supplied(self, spec: MetricSpec) -> dict[str, Any]:
-        """Return what a metric takes from its target: the number of labels, the lexicon."""
-        target, supplied = self.track.targets[spec.target], {}
+    def supplied(self, spec: MetricSpec, within: tuple[str, int] | None) -> dict[str, Any]:
+        """Return what a metric takes from its target: the number of labels, the lexicon, grouped synonyms."""
+        target, supplied = self.track.targets[spec.target], dict[str, Any]()
+        if "grouped" in spec.metric.supplied and spec.target in self.grouped:
+            runs, rows = self.grouped[spec.target], self.part(spec.target, within).rows
+            key = ("grouped", spec.target, within)
+            supplied["grouped"] = self._remembered(key, lambda: runs if rows is None else _selected(runs, rows))
         if "n_labels" in spec.metric.supplied:
             supplied["n_labels"] = len(getattr(target, "labels", ()))
         if "lexicon" in spec.metric.supplied:
@@ -137,6 +156,10 @@ class Pair:
         return self._kept[key]
 
 
+def _selected(runs: tuple[tuple[Lists, Lists], ...], rows: Codes) -> tuple[tuple[Lists, Lists], ...]:
+    return tuple((true[rows], predicted[rows]) for true, predicted in runs)
+
+
 def scored_pair(read: Submission) -> Pair:
     """Return the scored rows of a submission beside their references."""
     candidates, track = read.candidates, read.candidates.track
@@ -147,14 +170,42 @@ def scored_pair(read: Submission) -> Pair:
         held[name] = held.get(name, np.ones(len(rows), dtype=np.bool_)) & ~dropped[rows]
     columns = {spec.per for spec in track.metrics if spec.per is not None}
     groupings = {name: grouping_of(candidates, name, binned=False) for name in sorted(columns)}
+    prediction = {name: values[rows] for name, values in read.values.items()}
     return Pair(
         track,
         references.values,
-        {name: values[rows] for name, values in read.values.items()},
+        prediction,
         held,
         {name: grouping.codes for name, grouping in groupings.items()},
         {name: grouping.names for name, grouping in groupings.items()},
+        {
+            name: _with_synonyms(groups, candidates, references.values[name], prediction[name])
+            for name, groups in groups_of(track).items()
+        },
     )
+
+
+def groups_of(track: Track) -> dict[str, Groups]:
+    """Return the stored groups of synonyms that targets of a track name."""
+    return {
+        name: open_groups(target.groups, relative_to=track.folder)
+        for name, target in track.targets.items()
+        if isinstance(target, LabelSetTarget) and target.groups is not None
+    }
+
+
+def _with_synonyms(
+    groups: Groups, candidates: Candidates, reference: Values, prediction: Values
+) -> tuple[tuple[Lists, Lists], ...]:
+    """Return both sides with representatives in place of words, once for every run."""
+    assert isinstance(reference, Lists) and isinstance(prediction, Lists)
+    ids = candidates.ids.take(pa.array(candidates.references.index)).to_pylist()
+    sets = list(zip(reference, prediction, strict=True))
+    found = []
+    for run in range(len(groups.runs)):
+        first = groups.representatives(ids, sets, run)
+        found.append((with_representatives(reference, first), with_representatives(prediction, first)))
+    return tuple(found)
 
 
 def evaluate(pair: Pair, weights: Weights, confusions: Mapping[str, NDArray[Any]] | None = None) -> Draws:
@@ -182,7 +233,7 @@ def evaluate(pair: Pair, weights: Weights, confusions: Mapping[str, NDArray[Any]
 def _value(pair: Pair, spec: MetricSpec, weights: Weights, within: tuple[str, int] | None) -> NDArray[np.float64]:
     """Return a metric's `(b,)` values on the rows of its target, or of one group of them."""
     metric, part = spec.metric, pair.part(spec.target, within)
-    parameters = parameters_of(pair.track, spec) | pair.supplied(spec)
+    parameters = parameters_of(pair.track, spec) | pair.supplied(spec, within)
     weighting = weights if part.rows is None else weights[:, part.rows]
     if metric.prepare is None:
         values = metric(part.reference, part.prediction, weighting, **parameters)

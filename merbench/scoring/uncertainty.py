@@ -20,7 +20,7 @@ from merbench.resampling import (
     percentile_interval,
 )
 from merbench.scoring.breakdown import scored_column
-from merbench.scoring.evaluation import Codes, Draws, Pair, bootstrap, categorical_targets, jackknifed
+from merbench.scoring.evaluation import Codes, Draws, Pair, bootstrap, categorical_targets, groups_of, jackknifed
 from merbench.track import Track, lexicon_of
 
 FEW_CLUSTERS = 50
@@ -78,6 +78,7 @@ def signature(candidates: Candidates, how: Resampling | None) -> str:
             f"{track.key}#{track.fingerprint[:8]}",
             f"corpus:{corpus.name}#{corpus.digest[:8]}",
             *_lexicons(track),
+            *(f"groups:{groups.name}:{groups.signature}" for groups in groups_of(track).values()),
             f"split:{candidates.split}",
             f"n:{len(candidates.references)}",
             "+".join(spec.key for spec in track.metrics),
