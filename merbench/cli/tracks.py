@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
-    from merbench.track import Track
+    from merbench.track import SubmissionRules, Target, Track
 
 EXAMPLE_ROWS = 3
 
@@ -133,10 +133,10 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
         lines.append(f"  overall = {track.formula}")
     lines.append(f"  ranked by {', then '.join(track.ranking.by)}, at {track.ranking.decimals} decimals")
     rules = track.submission
-    columns = [column for name, target in track.targets.items() for column in target.columns(name)]
-    lines += ["", "submission: CSV, TSV, Parquet, JSONL or NPZ, one row per candidate"]
+    columns = [column for group in _columns(track).values() for column in group]
+    lines += ["", f"submission: CSV, TSV, Parquet, JSONL or NPZ, {_rows_per_candidate(rules)}"]
     lines.append(f"  id column '{rules.id}', then {listed(columns, 20)}")
-    if any(target.type == "categorical" for target in track.targets.values()):
+    if any(target.type == "categorical" for target in track.targets.values()) and rules.duplicate_ids == "error":
         lines.append("  a categorical target may come as one column p_<label> per label instead")
     ids_rule = f"extra ids: {_EXTRA[rules.extra_ids]}; missing ids: {_MISSING[rules.missing_ids]}"
     lines.append(f"  largest file {rules.max_bytes:,} bytes; {ids_rule}")
@@ -161,6 +161,20 @@ def _parameter(value: Any) -> str:
     return str(value)
 
 
+def _rows_per_candidate(rules: SubmissionRules) -> str:
+    if rules.duplicate_ids == "error":
+        return "one row per candidate"
+    return f"{rules.views or 'one or more'} rows per candidate, which are averaged"
+
+
+def _columns(track: Track) -> dict[str, tuple[str, ...]]:
+    """Return the columns of every target; where rows are averaged, labels come as their probabilities."""
+    from merbench.submission.values import probability_columns
+
+    chances = probability_columns(track) if track.submission.duplicate_ids == "mean" else {}
+    return {name: chances.get(name, target.columns(name)) for name, target in track.targets.items()}
+
+
 def _submission_text(track: Track, ids: list[str]) -> str:
     """Return a CSV submission with placeholder answers."""
     import csv
@@ -168,8 +182,16 @@ def _submission_text(track: Track, ids: list[str]) -> str:
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = [column for name, target in track.targets.items() for column in target.columns(name)]
-    writer.writerow([track.submission.id, *columns])
+    columns = _columns(track)
+    writer.writerow([track.submission.id, *(column for group in columns.values() for column in group)])
     for row, sample_id in enumerate(ids):
-        writer.writerow([sample_id, *(cell for target in track.targets.values() for cell in target.example(row))])
+        cells = [cell for name in columns for cell in _example(track.targets[name], columns[name], row)]
+        writer.writerows([[sample_id, *cells]] * (track.submission.views or 1))
     return text.getvalue()
+
+
+def _example(target: Target, columns: tuple[str, ...], row: int) -> tuple[str | float, ...]:
+    cells = target.example(row)
+    if len(cells) == len(columns):
+        return cells
+    return tuple(float(column == f"p_{cells[0]}") for column in columns)
