@@ -87,7 +87,7 @@ class Metric:
         return _taken(self.function, parameters) if self.prepare else dict(parameters)
 
 
-METRICS: Registry[Metric] = Registry("metric", "merbench.metrics")
+METRICS: Registry[Metric] = Registry("metric", "merbench.metrics", "@metric")
 
 SUPPLIED = ("n_labels", "lexicon", "grouped")
 """Keyword arguments that scoring supplies from the target, never declared in a track."""
