@@ -78,10 +78,12 @@ def test_the_drafted_line_works_as_typed(
     assert run(["init", "deep/my-track", "--corpus", "own"]) == 2  # a name of the data home, which has none
     assert "there is a corpus folder of this name here: write ./own" in capsys.readouterr().err
     assert run(["init", "deep/my-track", "--corpus", "./own"]) == 0
+    assert capsys.readouterr().out.endswith("next: edit them, then `merbench describe deep/my-track`\n")
+    assert run(["init", "two words/my-track"]) == 0
+    assert capsys.readouterr().out.endswith("`merbench describe 'two words/my-track'`\n")
     text = (here / "deep" / "my-track" / "track.toml").read_text(encoding="utf-8")
     assert 'corpus = "../../own" ' in text
     assert "`merbench describe .`, typed in this folder," in text
-    capsys.readouterr()
     for folder, name in ((here, "deep/my-track"), (here / "deep" / "my-track", ".")):
         monkeypatch.chdir(folder)
         assert run(["describe", name]) == 0

@@ -94,11 +94,13 @@ def init(
     corpus: Annotated[str, typer.Option(help="Corpus of the data home whose targets and splits to declare.")] = "",
 ) -> None:
     """Write a commented track.toml and a card for one's own data."""
+    import shlex
+
     from merbench.starting import write_starting_track
 
     for path in write_starting_track(folder, corpus):
         print(f"wrote {path}")
-    print(f"next: edit them, then `merbench describe {folder}`")
+    print(f"next: edit them, then `merbench describe {shlex.quote(str(folder))}`")
 
 
 def _description(track: Track, split: str, candidates: Candidates | None, missing: str) -> str:
