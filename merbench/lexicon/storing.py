@@ -35,7 +35,7 @@ def to_bytes(lexicon: Lexicon) -> bytes:
 def from_bytes(path: Path, *, name: str, source: str) -> Lexicon | None:
     """Return the lexicon of a file that `to_bytes` made; None where there is no such file, or it cannot be used."""
     try:
-        with np.load(path) as arrays:
+        with np.load(io.BytesIO(path.read_bytes())) as arrays:
             if arrays["format"] != FORMAT:
                 return None
             wheels, labels, bases, wheel_words = (_unpacked(arrays[table]) for table in _TABLES)

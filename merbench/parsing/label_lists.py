@@ -19,6 +19,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -291,10 +292,12 @@ def _unescaped(string: str) -> str | None:
     """Return the text of a quoted string of JSON or Python; None where an escape cannot be read."""
     if "\\" not in string:
         return string[1:-1]
-    try:
-        text = json.loads(string) if string.startswith('"') else ast.literal_eval(string)
-    except (ValueError, SyntaxError, SyntaxWarning):
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # an escape that Python does not know is a warning there
+        try:
+            text = json.loads(string) if string.startswith('"') else ast.literal_eval(string)
+        except (ValueError, SyntaxError):
+            return None
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,0 +1,256 @@
+"""Cells of label sets: both ways of splitting, what survives, and the exact message of every cell that cannot be read."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merbench.errors import UsageError
+from merbench.parsing import Split, read_label_lists
+
+FORM = "a set is written ['happy', 'sad'], or happy, sad"
+
+
+def labels(cell: str, split: Split = "official") -> list[str]:
+    found = read_label_lists(pa.array([cell]), split=split)
+    assert not found.bad, found.bad
+    return list(next(iter(found.lists)))
+
+
+def message(cell: str | None, split: Split = "official") -> str:
+    # The neighbours are read all the same.
+    found = read_label_lists(pa.array(["['a']", cell, "b"], pa.string()), split=split)
+    assert [list(row) for row in found.lists] == [["a"], [], ["b"]]
+    assert not len(found.empty)
+    (bad,) = found.bad
+    assert bad.row == 1
+    return bad.message
+
+
+@pytest.mark.parametrize("split", ["official", "python"])
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("['happy', 'sad']", ["happy", "sad"]),
+        ('["happy", "sad"]', ["happy", "sad"]),
+        ("happy, sad", ["happy", "sad"]),
+        ("happy", ["happy"]),
+        ("  [ 'Happy' ,\t' SAD ',]  ", ["happy", "sad"]),
+        ("happy,,sad", ["happy", "sad"]),
+        ("['', 'a']", ["a"]),
+        ("['feeling down', 'self-deprecating', 'naïve', '惊讶', 'ÄRGER']", None),
+        ("feeling down, self-deprecating, naïve, 惊讶, ÄRGER", None),
+        ("['a', 'b', 'a']", ["a", "b", "a"]),
+        ("happy (a bit), sad", ["happy (a bit)", "sad"]),
+        ("['happy (a', 'bit)']", ["happy (a", "bit)"]),
+        ("['happy, sad']", ["happy", "sad"]),
+    ],
+)
+def test_both_ways_of_splitting_agree(cell: str, expected: list[str] | None, split: Split) -> None:
+    if cell == "['happy, sad']" and split == "python":
+        expected = ["happy, sad"]
+    assert labels(cell, split) == (expected or ["feeling down", "self-deprecating", "naïve", "惊讶", "ärger"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "official", "python"),
+    [
+        # A quote within quotes: the released way splits there, Python does not.
+        ("[\"don't believe\", 'sad']", ["don", "t believe", "sad"], ["don't believe", "sad"]),
+        ("don't care, sad", ["don", "t care", "sad"], ["don't care", "sad"]),
+        (r"['it\'s']", ["it\\", "s"], ["it's"]),
+        (r'["\u60ca\u8bb6"]', [r"\u60ca\u8bb6"], ["惊讶"]),
+        (r"['caf\xe9']", [r"caf\xe9"], ["café"]),
+    ],
+)
+def test_the_two_ways_of_splitting_differ(cell: str, official: list[str], python: list[str]) -> None:
+    assert labels(cell) == official
+    assert labels(cell, "python") == python
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("[happy, sad]", ["happy", "sad"]),
+        ("['happy' 'sad']", ["happy", "sad"]),  # as NumPy prints an array
+        ("'happy', \"sad\"", ["happy", "sad"]),
+        ("['a',,'b']", ["a", "b"]),
+        ("['don't go']", ["don", "t go"]),
+        ("[None, 'a']", ["none", "a"]),
+    ],
+)
+def test_the_released_way_reads_what_python_refuses(cell: str, expected: list[str]) -> None:
+    assert labels(cell) == expected
+    assert message(cell, "python").endswith(FORM)
+
+
+@pytest.mark.parametrize("split", ["official", "python"])
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        (None, f"empty; {FORM}"),
+        ("", f"empty; {FORM}"),
+        (" \t", f"empty; {FORM}"),
+        (",", f"',' holds no label; {FORM}"),
+        ("['a', 'b]", f"'['a', 'b]' has a quote without its partner; {FORM}"),
+        ('["a, b]', f"'[\"a, b]' has a quote without its partner; {FORM}"),
+        ("['a', 'b'", f"'['a', 'b'' has a bracket without its partner; {FORM}"),
+        ("'a', 'b']", f"''a', 'b']' has a bracket without its partner; {FORM}"),
+        ("a]", f"'a]' has a bracket without its partner; {FORM}"),
+        ("]a[", f"']a[' has a bracket without its partner; {FORM}"),
+        ("[['a'], ['b']]", f"'[['a'], ['b']]' is a list within a list; {FORM}"),
+        ("['a'], ['b']", f"'['a'], ['b']' is a list within a list; {FORM}"),
+        ("['a', ['b']]", f"'['a', ['b']]' is a list within a list; {FORM}"),
+        ("{'a', 'b'}", f"'{{'a', 'b'}}' has curly brackets; {FORM}"),
+        ("('a', 'b')", f"'('a', 'b')' has round brackets around labels; {FORM}"),
+        ("(a, b)", f"'(a, b)' has round brackets around labels; {FORM}"),
+        ("['a', 3]", f"'['a', 3]' holds 3, which is no label; {FORM}"),
+        ("['a', -0.5]", f"'['a', -0.5]' holds -0.5, which is no label; {FORM}"),
+        ("happy, 3", f"'3' is no label; {FORM}"),
+        ("['3']", f"'3' is no label; {FORM}"),
+        ("1e-3", f"'1e-3' is no label; {FORM}"),
+        ("nan", f"'nan' is no label; {FORM}"),
+        ("[" * 1000, f"'{'[' * 59}…' has a bracket without its partner; {FORM}"),
+        ("a\x1b[b", f"'a\\x1b[b' has a bracket without its partner; {FORM}"),
+    ],
+)
+def test_a_cell_that_cannot_be_read_is_no_empty_set(cell: str | None, expected: str, split: Split) -> None:
+    assert message(cell, split) == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("[happy, sad]", f"'[happy, sad]' holds happy without quotes; {FORM}"),
+        ("[None]", f"'[None]' holds None without quotes; {FORM}"),
+        ("['a' 'b']", f"'['a' 'b']' lacks a comma between two labels; {FORM}"),
+        ("['a',,'b']", f"'['a',,'b']' has a comma too many; {FORM}"),
+        ("[f'a']", f"'[f'a']' holds f… without quotes; {FORM}"),
+        ("'a', 'b'", f"''a', 'b'' has quotes but no brackets; {FORM}"),
+        ("['don't go', 'x']", f"'['don't go', 'x']' has a quote without its partner; {FORM}"),
+        (r"['\x4']", rf"'['\x4']' holds an escape that cannot be read; {FORM}"),
+        (r'["\ud83d"]', rf"""'["\ud83d"]' holds an escape that cannot be read; {FORM}"""),
+        (r"['\d']", rf"'['\d']' holds an escape that cannot be read; {FORM}"),
+    ],
+)
+def test_python_is_strict(cell: str, expected: str) -> None:
+    assert message(cell, "python") == expected
+
+
+@pytest.mark.parametrize("split", ["official", "python"])
+def test_an_empty_set_can_be_read(split: Split) -> None:
+    found = read_label_lists(pa.array(["[]", "['a']", " [ ] ", "['']", "", '["", " "]']), split=split)
+    assert found.empty.tolist() == [0, 2, 3, 5]
+    assert [bad.row for bad in found.bad] == [4]
+
+
+def test_ten_thousand_labels_are_read_and_one_more_is_not() -> None:
+    most, more = ", ".join(["happy"] * 10_000), ", ".join(["happy"] * 10_001)
+    found = read_label_lists(pa.array([most, more]))
+    assert np.diff(found.lists.offsets).tolist() == [10_000, 0]
+    assert [(bad.row, bad.message) for bad in found.bad] == [(1, "holds 10,001 labels; at most 10,000 are read")]
+    listed = read_label_lists(pa.array([["happy"] * 10_001]))
+    assert listed.bad[0].message == "holds 10,001 labels; at most 10,000 are read"
+
+
+def test_list_columns_obey_the_same_rule() -> None:
+    column = pa.array([["Happy ", "don't care"], [], None, ["sad", None], ["7"], [""]])
+    official, python = (read_label_lists(column, split=split) for split in ("official", "python"))
+    assert [list(row) for row in official.lists] == [["happy", "don", "t care"], [], [], [], [], []]
+    assert [list(row) for row in python.lists] == [["happy", "don't care"], [], [], [], [], []]
+    for found in (official, python):
+        assert found.empty.tolist() == [1, 5]
+        assert [(bad.row, bad.message) for bad in found.bad] == [
+            (2, f"empty; {FORM}"),
+            (3, f"an item of the list is empty; {FORM}"),
+            (4, f"'7' is no label; {FORM}"),
+        ]
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.large_list(pa.large_string()), pa.list_(pa.string(), 2)])
+def test_every_list_of_text_is_read_slices_too(kind: pa.DataType) -> None:
+    column = pa.array([["x", "y"], ["a", "b"], ["b", "c"]], kind)
+    assert list(read_label_lists(column[1:]).lists) == [("a", "b"), ("b", "c")]
+
+
+def test_a_list_column_with_nulls_before_its_items() -> None:
+    column = pa.array([["x", "y"], None, ["a", "b"]], pa.list_(pa.string(), 2))
+    assert list(read_label_lists(column).lists) == [("x", "y"), (), ("a", "b")]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.chunked_array([["x, y", "['a']"], ["b"]])[1:],
+        pa.array(["x", "['a']", "b"], pa.large_string())[1:],
+        pa.array(["x", "['a']", "b"]).dictionary_encode()[1:],
+        pa.array(["x", "['a']", "b"], pa.string_view())[1:],
+    ],
+    ids=["chunks", "large", "dictionary", "view"],
+)
+def test_every_column_of_text_is_read_slices_too(column: pa.Array) -> None:
+    assert list(read_label_lists(column).lists) == [("a",), ("b",)]
+
+
+def test_no_rows_and_nothing_but_nulls() -> None:
+    assert len(read_label_lists(pa.array([], pa.string())).lists) == 0
+    assert [bad.row for bad in read_label_lists(pa.nulls(2)).bad] == [0, 1]
+    assert [bad.row for bad in read_label_lists(pa.nulls(2, pa.list_(pa.null()))).bad] == [0, 1]
+
+
+@pytest.mark.parametrize("column", [pa.array([1, 2]), pa.array([[1]]), pa.array([[["a"]]])])
+def test_other_columns_are_refused(column: pa.Array) -> None:
+    text = f"a column of {column.type} holds no sets of labels: text or lists of text are needed"
+    with pytest.raises(UsageError, match=f"^{re.escape(text)}$"):
+        read_label_lists(column)
+
+
+WORDS = st.text(st.sampled_from("abzé惊-. "), min_size=1, max_size=5).filter(str.strip)
+SETS = st.lists(st.lists(WORDS, max_size=4), max_size=6)
+
+
+def official_oracle(cell: str) -> list[str]:
+    """Strip one pair of brackets, split on quotes and commas, trim, lower-case, drop empties."""
+    inner = cell.strip()[1:-1]
+    return [part.strip().lower() for part in re.split("['\",]", inner) if part.strip()]
+
+
+@given(sets=SETS)
+def test_lists_as_python_prints_them_come_back(sets: list[list[str]]) -> None:
+    cells = [str(labels) for labels in sets]
+    for split in ("official", "python"):
+        found = read_label_lists(pa.array(cells, pa.string()), split=split)
+        assert not found.bad
+        assert [list(row) for row in found.lists] == [official_oracle(cell) for cell in cells]
+        assert [list(row) for row in found.lists] == [[word.strip().lower() for word in row] for row in sets]
+
+
+@given(
+    sets=st.lists(st.lists(st.text(max_size=6), max_size=4), max_size=5), split=st.sampled_from(["official", "python"])
+)
+def test_any_list_that_python_prints_is_read(sets: list[list[str]], split: Split) -> None:
+    sets = [[word.encode("utf-8", "replace").decode() for word in row] for row in sets]
+    found = read_label_lists(pa.array([str(row) for row in sets], pa.string()), split=split)
+    expected = [[word.strip().lower() for word in row if word.strip()] for row in sets]
+    bad = {cell.row for cell in found.bad}
+    for number, (row, words) in enumerate(zip(found.lists, expected, strict=True)):
+        if split == "python" and number not in bad:
+            assert list(row) == words
+
+
+@given(cells=st.lists(st.one_of(st.none(), st.text("[]'\", ab3\\(){}", max_size=12)), max_size=6))
+def test_a_cell_is_read_or_told_whatever_stands_in_it(cells: list[str | None]) -> None:
+    for split in ("official", "python"):
+        together = read_label_lists(pa.array(cells, pa.string()), split=split)
+        bad = {cell.row: cell.message for cell in together.bad}
+        for row, cell in enumerate(cells):
+            alone = read_label_lists(pa.array([cell], pa.string()), split=split)
+            assert [item.message for item in alone.bad] == ([bad[row]] if row in bad else [])
+            assert next(iter(alone.lists)) == list(together.lists)[row]
+            if row not in bad and not list(together.lists)[row]:
+                assert row in together.empty
