@@ -175,6 +175,20 @@ def test_two_class_preference_drops_ties_of_the_reference_and_reads_a_predicted_
     ]
 
 
+def test_a_pair_that_is_swapped_or_another_is_told(make: Make) -> None:
+    pairs = make(PREFERENCE % "", {"better": ["a1", "a2", "a1"]}, a1=["m1", "m2", "m3"], a2=["m4", "m5", "m6"])
+    same = {"a1": ["m1", "m2", "m3"], "a2": ["m4", "m5", "m6"]}
+    assert read_submission(answers(pairs, better=["a1", "a2", "a1"], **same), pairs).warnings == ()
+    wrong = {"a1": ["m1", "m5", "m3"], "a2": ["m4", "m2", "m1"]}
+    assert told(pairs, answers(pairs, better=["a1", "a2", "a1"], **wrong)) == [
+        "E213  row 2: a1 and a2 are swapped; of this pair a1 is 'm2' and a2 is 'm5'",
+        "E213  row 3: a1 and a2 are not the two that are compared; of this pair a1 is 'm3' and a2 is 'm6'",
+    ]
+    assert told(pairs, pa.table({"sample_id": ["s0", "s1"], "better": ["a1", "a1"]})) == [
+        "E301  1 of 3 candidates missing: s2"
+    ]
+
+
 def test_free_text_is_read_by_the_released_rule(make: Make) -> None:
     pairs = make(PREFERENCE % ', reading = "answer"', {"better": ["a1", "a2", "a1", "a2"]})
     said = ["A1 is better", "I think a2, not a1", "no idea", "Both are the same, but A2"]

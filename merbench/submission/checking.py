@@ -25,8 +25,10 @@ from merbench.submission.elsewhere import columns_of, made_for
 from merbench.submission.header import header_problems, undeclared_warning
 from merbench.submission.ids import Rows, align
 from merbench.submission.items import (
+    described_pairs,
     label_set_values,
     multilabel_values,
+    pair_problems,
     preference_values,
     ranked_values,
     segment_values,
@@ -98,7 +100,9 @@ def read_submission(source: str | Path | pa.Table | pd.DataFrame, candidates: Ca
     """
     track = candidates.track
     rules = track.submission
-    where, sheet, warnings = read_sheet(source, _wanted(track), rules.id, rules.max_bytes)
+    pairs = described_pairs(candidates)
+    wanted = {**_wanted(track), **dict.fromkeys(pairs, pa.string())}
+    where, sheet, warnings = read_sheet(source, wanted, rules.id, rules.max_bytes)
     problems = _column_problems(where, sheet, candidates)
     alignment = align(sheet, candidates.ids, rules)
     elsewhere = made_for(sheet, candidates) if alignment.problems else None
@@ -106,6 +110,7 @@ def read_submission(source: str | Path | pa.Table | pd.DataFrame, candidates: Ca
         raise _misdirected(where, candidates, elsewhere)
     relevant = alignment.candidate_of >= 0 if alignment.n_extra else np.ones(sheet.n_rows, dtype=np.bool_)
     found = _target_values(sheet, candidates, alignment.candidate_of, relevant)
+    problems += pair_problems(sheet, pairs, alignment.candidate_of)
     problems += [*alignment.problems, *(problem for values in found.values() for problem in values.problems)]
     if rules.duplicate_ids == "mean":
         problems += _unaveraged(track, found)
@@ -124,7 +129,7 @@ def read_submission(source: str | Path | pa.Table | pd.DataFrame, candidates: Ca
         {name: values.values for name, values in placed.items()},
         {name: values.probabilities for name, values in placed.items() if values.probabilities is not None},
         {name: values.dropped for name, values in placed.items() if values.dropped is not None},
-        (*warnings, *undeclared_warning(sheet, track), *alignment.warnings, *of_cells),
+        (*warnings, *undeclared_warning(sheet, track, pairs), *alignment.warnings, *of_cells),
         sheet.n_rows,
         alignment.n_extra,
     )

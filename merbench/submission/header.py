@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, did_you_mean, listed, printable
@@ -73,9 +73,9 @@ def _target_problems(names: Sequence[str], target: str, chances: Sequence[str]) 
     ]
 
 
-def undeclared_warning(sheet: Sheet, track: Track) -> tuple[Problem, ...]:
-    """Return one warning that names every column the track does not declare."""
-    declared = set(declared_columns(track))
+def undeclared_warning(sheet: Sheet, track: Track, checked: Iterable[str] = ()) -> tuple[Problem, ...]:
+    """Return one warning that names every column that the track does not declare and that was not checked either."""
+    declared = {*declared_columns(track), *checked}
     undeclared = [name for name in sheet.names if name not in declared]
     if not undeclared:
         return ()

@@ -6,12 +6,13 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
+from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, examples, listed, printable
 from merbench.lexicon import open_lexicon
 from merbench.parsing import BadCell, read_label_lists
@@ -19,6 +20,7 @@ from merbench.parsing.answers import preference_answers
 from merbench.parsing.descriptions import words_in_text
 from merbench.parsing.ranked import ranked_lists
 from merbench.parsing.segments import segment_lists
+from merbench.submission.ids import Rows
 from merbench.submission.sheet import Sheet
 from merbench.submission.values import Mask, TargetValues, categorical_values, number_values, rows_mask
 from merbench.track import (
@@ -108,6 +110,40 @@ def preference_values(sheet: Sheet, name: str, target: PreferenceTarget, relevan
     codes = found.values
     assert isinstance(codes, np.ndarray)
     return replace(found, values=np.where(codes == len(target.labels), 0, codes).astype(np.int32))
+
+
+def described_pairs(candidates: Candidates) -> dict[str, pa.Array]:
+    """Return what the corpus says is compared in every pair, column by column; nothing without a preference target.
+
+    A submission may repeat these columns; then they must be the same, so that no pair is answered the wrong way round.
+    """
+    preference = any(isinstance(target, PreferenceTarget) for target in candidates.track.targets.values())
+    names = [name for name in ("a1", "a2") if name in candidates.samples.column_names]
+    if not preference or len(names) < 2:
+        return {}
+    return {name: candidates.samples[name].combine_chunks().cast(pa.string()) for name in names}
+
+
+def pair_problems(sheet: Sheet, pairs: Mapping[str, pa.Array], candidate_of: Rows) -> list[Problem]:
+    """Return the rows that compare something else than the corpus does: swapped pairs, other pairs."""
+    if not pairs or any(name not in sheet.columns for name in pairs):
+        return []
+    places = pa.array(candidate_of, mask=candidate_of < 0)
+    given = {name: sheet.columns[name].to_pylist() for name in pairs}
+    known = {name: pairs[name].take(places).to_pylist() for name in pairs}
+    wrong = [
+        row
+        for row in np.flatnonzero(candidate_of >= 0).tolist()
+        if (given["a1"][row], given["a2"][row]) != (known["a1"][row], known["a2"][row])
+    ]
+
+    def problem(row: int) -> Problem:
+        swapped = (given["a1"][row], given["a2"][row]) == (known["a2"][row], known["a1"][row])
+        first, second = (f"'{printable(known[name][row] or '')}'" for name in ("a1", "a2"))
+        message = "a1 and a2 are swapped" if swapped else "a1 and a2 are not the two that are compared"
+        return sheet.row_problem("E213", row, f"{message}; of this pair a1 is {first} and a2 is {second}")
+
+    return examples(wrong, problem)
 
 
 def multilabel_values(sheet: Sheet, target: MultilabelTarget, relevant: Mask) -> TargetValues:
