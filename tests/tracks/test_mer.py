@@ -15,7 +15,8 @@ from released_files import read_table, release, write_table
 import merbench
 from merbench.corpus import Imported
 from merbench.corpus.home import corpora_home
-from merbench.errors import InvalidSubmission
+from merbench.errors import InvalidSubmission, UnknownName
+from merbench.grouping import import_groups
 from merbench.lexicon import import_lexicon
 from merbench.track import list_tracks, load_track
 
@@ -78,12 +79,12 @@ def variant(folder: Path, track: str, old: str, new: str) -> Path:
 def test_every_track_of_the_editions_is_there_with_its_card() -> None:
     tracks = {track.id: track for track in list_tracks() if track.family == "mer" and (track.year or 0) >= 2024}
     assert sorted(tracks) == [
-        *("mer2024-noise", "mer2024-ov", "mer2024-semi"),
+        *("mer2024-noise", "mer2024-ov", "mer2024-ov-exact", "mer2024-semi"),
         *("mer2025-des", "mer2025-fg", "mer2025-pr", "mer2025-semi"),
         *("mer2026-cross", "mer2026-fg", "mer2026-prefer", "mer2026-prefer-three", "mer2026-ps"),
     ]
     assert {name for name, track in tracks.items() if not track.splits["test"].hidden} == {
-        "mer2024-ov", "mer2025-pr", "mer2026-ps"
+        "mer2024-ov", "mer2024-ov-exact", "mer2025-pr", "mer2026-ps"
     }  # fmt: skip
     for track in (*tracks.values(), load_track("emer"), load_track("emer-judge")):
         card = (track.folder / "README.md").read_text(encoding="utf-8")
@@ -180,12 +181,22 @@ def test_open_vocabulary_takes_a_submission_of_more_clips(files: Path, tmp_path:
     path = submission(tmp_path, "name openset", rows)
     # b: precision 1/3, recall 1/2, Jaccard 1/4; c: two labels on both sides, 1; d: nothing said, 0.
     expected = {"set_accuracy": 4 / 9, "set_recall": 1 / 2, "set_average": 17 / 36, "set_jaccard": 5 / 12}
-    assert values("mer2024-ov", path) == pytest.approx(expected, abs=1e-12)
-    report = merbench.score("mer2024-ov", path, intervals=False)
+    assert values("mer2024-ov-exact", path) == pytest.approx(expected, abs=1e-12)
+    report = merbench.score("mer2024-ov-exact", path, intervals=False)
     assert (report.counts["extra"], report.counts["scored"], report.public()) == (1, 3, report)
-    assert told("mer2024-ov", submission(tmp_path, "name openset", rows[1:], "short.csv")) == [
+    assert told("mer2024-ov-exact", submission(tmp_path, "name openset", rows[1:], "short.csv")) == [
         "E301  1 of 3 candidates missing: b"
     ]
+
+    with pytest.raises(UnknownName, match=r"^no groups named 'mer2024-ov' \(known: none\); `merbench groups import`"):
+        merbench.score("mer2024-ov", path)
+    groups = {"b": [["happy", "glad"], ["calm"], ["sad"]], "c": [["don"], ["t believe"]]}
+    lines = [json.dumps({"name": name, "groups": str(found)}) for name, found in groups.items()]
+    (tmp_path / "groups.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    import_groups("mer2024", tmp_path / "groups.jsonl", "mer2024-ov")
+    # b: glad is happy: precision 1/2, recall 1/2, Jaccard 1/3; c and d as before.
+    grouped = {"set_accuracy": 1 / 2, "set_recall": 1 / 2, "set_average": 1 / 2, "set_jaccard": 4 / 9}
+    assert values("mer2024-ov", path) == pytest.approx(grouped, abs=1e-12)
 
 
 def write_lexicon(folder: Path, name: str) -> None:
@@ -409,16 +420,26 @@ def golden(test_data: Path) -> dict[str, dict[str, float]]:
 
 
 @pytest.mark.real_data
+def test_open_vocabulary_with_the_released_groups(golden: dict[str, dict[str, float]], test_data: Path) -> None:
+    files = test_data / "data" / "mer2024-ov"
+    import_groups("mer2024", files / "synonym-groups.jsonl", "mer2024-ov")
+    found = values("mer2024-ov", files / "predict-openset.csv")
+    for key, value in golden["mer2024:groups"].items():
+        if key != "split":
+            assert found[f"set_{key}"] == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.real_data
 def test_open_vocabulary_without_groups(golden: dict[str, dict[str, float]], test_data: Path, tmp_path: Path) -> None:
     prediction = test_data / "data" / "mer2024-ov" / "predict-openset.csv"
-    python = values(variant(tmp_path, "mer2024-ov", 'split = "official"', 'split = "python"'), prediction)
+    python = values(variant(tmp_path, "mer2024-ov-exact", 'split = "official"', 'split = "python"'), prediction)
     expected = golden["mer2024:exact-match"]
     assert python["set_accuracy"] == pytest.approx(expected["accuracy"], abs=1e-12)
     assert python["set_recall"] == pytest.approx(expected["recall"], abs=1e-12)
     # The track splits cells as released, for which plain Python stands here.
     true, said = (released_sets(prediction.with_name(f"{side}-openset.csv")) for side in ("check", "predict"))
     both = {name: len(true[name] & said[name]) for name in true}
-    official = values("mer2024-ov", prediction)
+    official = values("mer2024-ov-exact", prediction)
     accuracy = math.fsum(n / max(len(said[name]), 1) for name, n in both.items()) / 332
     recall = math.fsum(n / len(true[name]) for name, n in both.items()) / 332
     assert official["set_accuracy"] == pytest.approx(accuracy, abs=1e-12)
