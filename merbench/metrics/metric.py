@@ -26,11 +26,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.errors import UsageError
 from merbench.registry import Registry
 
 Array = NDArray[Any]
@@ -108,8 +109,12 @@ def metric(
     With `prepare`, a function of `(reference, prediction, *, parameters)`, the decorated function is one of
     `(prepared, weights, *, parameters)`; either takes those of the parameters that it names.
     """
+    if target not in get_args(TargetKind):
+        raise UsageError(f"a metric scores one of {', '.join(get_args(TargetKind))}, not '{target}'")
 
     def register(function: MetricFunction) -> MetricFunction:
+        for part in (prepare, from_confusion or function):
+            _require_declarable(function.__name__, part)
         keywords = {**_keywords(prepare), **_keywords(from_confusion or function)}
         record = Metric(
             name=function.__name__,
@@ -128,6 +133,15 @@ def metric(
         return function
 
     return register
+
+
+def _require_declarable(name: str, function: Callable[..., Any] | None) -> None:
+    """Raise where a parameter could not be declared and printed: one without a name, or without a type."""
+    for key, item in inspect.signature(function).parameters.items() if function else ():
+        if item.kind is item.POSITIONAL_OR_KEYWORD and item.default is not item.empty:
+            raise UsageError(f"metric '{name}': parameter '{key}' must stand behind a '*': parameters go by name")
+        if item.kind is item.KEYWORD_ONLY and item.annotation is item.empty:
+            raise UsageError(f"metric '{name}': parameter '{key}' needs an annotation, by which a track is checked")
 
 
 @lru_cache

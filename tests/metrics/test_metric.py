@@ -108,3 +108,20 @@ def test_an_entry_point_names_a_decorated_function(monkeypatch: pytest.MonkeyPat
 def test_a_name_is_taken_once() -> None:
     with pytest.raises(UsageError, match="metric 'ccc' is registered twice"):
         metric(target="continuous", higher_is_better=True, bounds=(-1, 1), formula="")(ccc)
+
+
+def test_parameters_that_no_track_could_declare_are_refused() -> None:
+    def by_place(reference: Array, prediction: Array, weights: Array, k: int = 1) -> Array:
+        return weights[:, 0]
+
+    def untyped(reference: Array, prediction: Array, weights: Array, *, k=1) -> Array:  # type: ignore[no-untyped-def]
+        return weights[:, 0]
+
+    decorator = metric(target="continuous", higher_is_better=True, bounds=(0, 1), formula="")
+    with pytest.raises(UsageError, match=r"^metric 'by_place': parameter 'k' must stand behind a '\*'"):
+        decorator(by_place)
+    with pytest.raises(UsageError, match=r"^metric 'untyped': parameter 'k' needs an annotation"):
+        decorator(untyped)
+    with pytest.raises(UsageError, match=r"not 'categoric'$"):
+        metric(target="categoric", higher_is_better=True, bounds=(0, 1), formula="")  # type: ignore[arg-type]
+    assert "by_place" not in METRICS
