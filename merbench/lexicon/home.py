@@ -8,6 +8,7 @@ Conventions:
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -91,7 +92,7 @@ def _built_in(name: str) -> Lexicon:
 def _write(folder: Path, content: Content, *, name: str, source: str) -> None:
     files = content.files()
     digests = "".join(f'"{file}" = "{sha256_bytes(data)}"\n' for file, data in files.items())
-    head = f'name = "{name}"\nsource = "{source}"\ndigest = "{content.digest}"\n'
+    head = f'name = "{name}"\nsource = {json.dumps(source)}\ndigest = "{content.digest}"\n'
     with atomic_folder(folder, replace=True) as beside:
         for file, data in files.items():
             write_bytes(beside / file, data)

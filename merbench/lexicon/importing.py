@@ -12,7 +12,9 @@ Conventions:
 from __future__ import annotations
 
 import csv
+import io
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +84,7 @@ def _read_table(file: Path, problems: list[Problem]) -> Table | None:
     """Return the cells of a file as trimmed, lower-cased text; None where it cannot be read."""
     try:
         rows = _read_xlsx(file) if file.suffix == ".xlsx" else _read_csv(file)
-    except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile, ValueError) as error:
         problems.append(Problem("E620", f"{file.name}: cannot be read: {error}"))
         return None
     odd = [
@@ -112,11 +114,13 @@ def _read_xlsx(file: Path) -> list[list[Any]]:
     with zipfile.ZipFile(file) as archive:
         if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
             raise ValueError(f"unpacks to more than {MOST_BYTES:,} bytes")
-    book = load_workbook(file, read_only=True, data_only=True)
-    try:
-        return [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
-    finally:
-        book.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of styles and extensions, which are not read
+        try:
+            book = load_workbook(io.BytesIO(file.read_bytes()), read_only=True, data_only=True)
+            return [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
+        except Exception as error:  # whatever the parsers below openpyxl raise
+            raise ValueError(f"not a spreadsheet: {error}") from error
 
 
 def _forms(file: str, table: Table, problems: list[Problem]) -> Pairs:
@@ -203,7 +207,7 @@ def _from_npz(path: Path, problems: list[Problem]) -> tuple[Content, str]:
         message = f"missing in wheel_map_whole: {', '.join(missing)}; a release has all of them"
         problems.append(Problem("E620", message, count=len(missing)))
     rows = {name: _mapped_wheel(name, wheels[name], problems) for name in numbered if name in wheels}
-    return Content.of(forms, synonyms, rows), f"released file {path.name}"
+    return Content.of(forms, synonyms, rows), f"released file {printable(path.name)}"
 
 
 def _unfolded(name: str, links: Mapping[Any, Any], problems: list[Problem]) -> Iterator[tuple[str, str]]:

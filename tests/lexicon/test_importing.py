@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,24 @@ def test_a_bomb_and_wrong_bytes_are_refused(release: Path, monkeypatch: pytest.M
     assert "E620  wheel1.xlsx: cannot be read: unpacks to more than 100 bytes" in told
 
 
+def test_a_broken_spreadsheet_is_told(release: Path) -> None:
+    path = release / "wheel1.xlsx"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["xl/worksheets/sheet1.xml"] = members["xl/worksheets/sheet1.xml"][:200]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    del members["xl/workbook.xml"]
+    with zipfile.ZipFile(release / "wheel2.xlsx", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    told = problems(release).splitlines()[1:]
+    assert [line.split(": ")[:3] for line in told] == [
+        [f"  E620  wheel{number}.xlsx", "cannot be read", "not a spreadsheet"] for number in (1, 2)
+    ]
+
+
 def test_a_folder_without_a_release(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     expected = f"{tmp_path}/empty: there is none of format.csv, synonym.xlsx, wheel1.xlsx … wheel5.xlsx in it"
@@ -154,10 +173,10 @@ def write_npz(path: Path, members: dict[str, Any]) -> Path:
 
 
 def test_pickled_dictionaries_say_the_same(release: Path, tmp_path: Path) -> None:
-    npz = write_npz(tmp_path / "wheel_mapping.npz", maps(release))
+    npz = write_npz(tmp_path / 'a "b".npz', maps(release))
     lexicon, of_sheets = import_lexicon(npz, "npz"), import_lexicon(release)
     assert lexicon.digest == of_sheets.digest
-    assert lexicon.source == "released file wheel_mapping.npz"
+    assert lexicon.source == 'released file a "b".npz'
     for word in of_sheets.labels:
         assert lexicon.lookup(word) == of_sheets.lookup(word)
 

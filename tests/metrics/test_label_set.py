@@ -22,6 +22,7 @@ from merbench.lexicon import Content, Lexicon, import_lexicon, open_lexicon
 from merbench.metrics import METRICS
 from merbench.metrics.label_set import Coverage, coverage, with_representatives
 from merbench.metrics.lists import Lists
+from merbench.metrics.sums import Clustered
 from merbench.parsing import Split, read_label_lists
 
 Sets = Sequence[Sequence[str]]
@@ -296,6 +297,20 @@ def test_order_repetition_and_names_mean_nothing(pairs: list[tuple[list[str], li
         perfect = value(name, reference, reference, **own)
         filled = own or all(reference) or name in ("set_jaccard", "set_f1")
         assert np.isnan(perfect) or perfect == 1 or not filled
+
+
+@pytest.mark.parametrize("name", [*WITH_LEXICON, *BY_FORM, *EXACT])
+def test_weights_of_clusters_are_those_of_their_samples(name: str) -> None:
+    english = open_lexicon("english")
+    rng = np.random.default_rng(7)
+    reference, prediction = (
+        Lists.of([rng.choice(english.labels[:60], n).tolist() for n in rng.integers(0, 5, 50)]) for _ in range(2)
+    )
+    clustered = Clustered(rng.poisson(1, (9, 8)).astype(np.uint8), rng.integers(0, 8, 50))
+    own = {} if name in EXACT else {"lexicon": english}
+    expected = METRICS[name](reference, prediction, clustered.spread(), **own)
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(METRICS[name](reference, prediction, clustered, **own), expected, rtol=0, atol=1e-14)
 
 
 def stored_lists(path: Path, split: Split = "official") -> tuple[list[str], Lists]:
