@@ -177,7 +177,8 @@ class LabelSetTarget(_Target):
     def described(self) -> str:
         """Return what a set is made of."""
         lexicon = f", scored by lexicon '{self.lexicon}'" if self.lexicon else ""
-        return f"a set of words such as ['happy', 'surprised']{lexicon}; the empty set is {_EMPTY[self.empty]}"
+        groups = f", synonyms put together by groups '{self.groups}'" if self.groups else ""
+        return f"a set of words such as ['happy', 'surprised']{lexicon}{groups}; the empty set is {_EMPTY[self.empty]}"
 
     def example(self, row: int) -> tuple[str | float, ...]:
         """Return a set of one or two words."""
