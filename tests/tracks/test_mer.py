@@ -244,6 +244,22 @@ def test_fine_grained_labels_are_scored_by_the_wheels_of_the_year(name: str, fil
     assert told(name, short) == ["E301  1 of 6 candidates missing: s5"]
 
 
+def test_unknown_words_do_not_tell_which_are_scored(files: Path, tmp_path: Path) -> None:
+    # Every candidate says a word of its own that no wheel knows; a report on the scored ones alone would repeat theirs.
+    names = [f"s{number}" for number in range(40)]
+    write_table(files / "track_all_candidates.csv", "name", *[[name] for name in names])
+    write_lexicon(tmp_path / "wheels", "mer2025")
+    path = submission(tmp_path, "name openset", [[name, f"['glad', 'unheard-of {name}']"] for name in names])
+    seen = []
+    for scored in (names[:7], names[-3:]):
+        write_table(files / "track2_test.csv", "name openset", *[[name, "['happy']"] for name in scored])
+        release("mer2025-fg")(files, corpora_home() / "mer2025-fg", replace=True)
+        report = merbench.score("mer2025-fg", path, n_resamples=100)
+        assert (report.counts["scored"], report["emotion_wheel_f1"].value) == (len(scored), 1.0)
+        seen.append(report.public().to_json() + report.public().to_text())
+    assert seen[0] == seen[1]
+
+
 def test_a_description_is_scored_by_its_words_beside_the_labels(files: Path, tmp_path: Path) -> None:
     write_table(files / "track_all_candidates.csv", "name", *[[f"s{number}"] for number in range(5)])
     write_table(files / "track3_train_ovmerd.csv", "name reason", ["t", "He laughs."])
