@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -32,6 +33,7 @@ from merbench.files import (
     restricted_unpickle,
     sha256_bytes,
     sha256_file,
+    toml_string,
     write_text,
 )
 
@@ -40,6 +42,11 @@ def npy(value: Any, **options: Any) -> bytes:
     file = io.BytesIO()
     np.lib.format.write_array(file, np.asarray(value, **options), allow_pickle=True)
     return file.getvalue()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_is_a_toml_string(text: str) -> None:
+    assert tomllib.loads(f"text = {toml_string(text)}") == {"text": text}
 
 
 class TestDigests:

@@ -89,7 +89,7 @@ def fill(
     target: Annotated[str | None, typer.Option(help="Target of label sets, where the track has several.")] = None,
 ) -> None:
     """Ask a language model which words of references and submissions mean the same; only for missing answers."""
-    from merbench.errors import UsageError, problem_list
+    from merbench.errors import UsageError, examples, problem_list
     from merbench.grouping import fill_groups
 
     if (endpoint is None) == (transformers is None):
@@ -107,14 +107,14 @@ def fill(
         filled = fill_groups(name, questions, asker, n_runs=n_runs, progress=progress)
     print(_filled_text(filled))
     if filled.problems:
-        print(problem_list(name, filled.problems), file=sys.stderr)
+        print(problem_list(name, examples(filled.problems, lambda problem: problem)), file=sys.stderr)
         raise typer.Exit(WITH_PROBLEMS)
 
 
 def _local(name_or_path: str | None) -> Asker:
     from merbench.grouping.local_model import LocalModel
 
-    return LocalModel(str(name_or_path))
+    return LocalModel(str(name_or_path), quiet=not sys.stderr.isatty())
 
 
 def _remote(
@@ -189,7 +189,8 @@ def _filled_text(filled: Filled) -> str:
 
     counts = f"{plural(filled.n_new, 'answer')} added to {filled.n_there:,}, {filled.n_missing:,} missing"
     dropped = f"; {plural(filled.n_dropped, 'word')} that nobody had asked for dropped" if filled.n_dropped else ""
-    return f"{_summary(filled.groups)}: {counts}{dropped}"
+    ended = "; asking ended, since not one answer could be used" if filled.n_missing > len(filled.problems) else ""
+    return f"{_summary(filled.groups)}: {counts}{dropped}{ended}"
 
 
 def _summary(groups: Groups) -> str:

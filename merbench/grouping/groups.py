@@ -116,6 +116,20 @@ class Groups:
             raise UsageError(self._missing(missing, len(ids), run))
         return found
 
+    def ungrouped(self, ids: Sequence[str], sets: Sequence[Sets]) -> int:
+        """Return how many words of samples no run's answer holds, each once per sample.
+
+        An answer that is found by the words was asked about all of them: then there are none. One that is found by
+        the sample's name may have been given for other predictions.
+        """
+        if self.keys == "words":
+            return 0
+        found = 0
+        for id_, (reference, prediction) in zip(ids, sets, strict=True):
+            grouped = {word for run in self.runs for group in run.get(id_, ()) for word in group}
+            found += len(set(distinct((*reference, *prediction))) - grouped)
+        return found
+
     def _answer(self, id_: str, words: Sequence[str], run: int) -> Answer | None:
         """Return the stored answer; one without groups where none is needed, None where it is missing."""
         key = id_ if self.keys == "names" else answer_key(words)

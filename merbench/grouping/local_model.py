@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from merbench.errors import MissingExtra, UsageError, plural, printable
+from merbench.errors import MissingExtra, UsageError, plural
 from merbench.files import sha256_bytes, sha256_file
 
 MOST_NEW_TOKENS = 512
@@ -18,6 +19,7 @@ class LocalModel:
 
     Args:
         name_or_path: folder of a saved model and its tokenizer, or a name that the library finds.
+        quiet: whether the library, in this process, shows no progress of loading.
 
     Raises:
         MissingExtra: transformers or torch is not installed.
@@ -28,17 +30,23 @@ class LocalModel:
     parallel = 1
     attempts = 1  # a second one would be equal
 
-    def __init__(self, name_or_path: str) -> None:
+    def __init__(self, name_or_path: str, *, quiet: bool = False) -> None:
         try:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers.utils import logging
         except ImportError as error:
             raise MissingExtra("grouping words with a model on this machine", "language-models") from error
+        if quiet:
+            logging.disable_progress_bar()
+        if re.match(r"[./]", name_or_path) and not Path(name_or_path).is_dir():
+            raise UsageError(f"{name_or_path}: there is no such folder")
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(name_or_path)
             model: Any = AutoModelForCausalLM.from_pretrained(name_or_path)
         except (OSError, ValueError) as error:
-            raise UsageError(f"'{printable(name_or_path)}' is no language model: {error}") from error
+            reason = str(error).partition("\n")[0]
+            raise UsageError(f"'{name_or_path}' is no language model: {reason}") from error
         self._model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
         self._name_or_path = name_or_path
 
