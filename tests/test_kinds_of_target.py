@@ -427,6 +427,20 @@ def test_synonyms_that_a_model_grouped_count_as_one_word_and_runs_are_averaged(m
         score(clips, answers(clips, openset=[["glad"], ["bored"]]))
 
 
+def test_groups_that_were_made_for_other_predictions_are_told(make: Make) -> None:
+    clips = make(GROUPED, {"openset": [["happy"], ["sad"]]})
+    runs = ({"s0": (("happy", "glad"),), "s1": (("sad", "blue"),)},)
+    groups = Groups("mine", "made in a test", "a model", "unstated", "unstated", "names", runs, (0,))
+    write_groups(groups_home() / "mine", groups)
+    own = score(clips, answers(clips, openset=[["glad"], ["blue"]]), intervals=False)
+    assert (own["set_average"].value, own.warnings) == (1.0, ())
+    other = score(clips, answers(clips, openset=[["glad"], ["gloomy", "down"]]), intervals=False)
+    assert [str(warning) for warning in other.warnings] == [
+        "W704  openset: 2 words of samples in none of the stored groups: each stands for itself; "
+        "the groups may have been made for another submission"
+    ]
+
+
 @pytest.mark.real_data
 def test_the_released_groups_give_the_published_numbers(make: Make, test_data: Path) -> None:
     files = test_data / "data" / "mer2024-ov"

@@ -143,7 +143,7 @@ def test_another_target_type_is_refused_by_name(kind: str) -> None:
         ({"title": ""}, "title: '' is an empty text"),
         ({"metrics": "mse"}, "metrics: 'mse' is not a list"),
         ({"ranking": "mse"}, "ranking: 'mse' is not a table"),
-        ({"modalities": ["smell"]}, "modalities[0]: 'smell' is not one of audio, video, text"),
+        ({"modalities": ["smell"]}, "modalities[0]: 'smell' is not one of audio, video, text, physiology"),
         ({"splits": {"train": "train", "tst": "x"}}, "splits: there is no split 'test'; did you mean 'tst'?"),
         ({"submission": {"extra_ids": "allowed"}}, "submission.extra_ids: 'allowed' is not one of error, allow; did you mean 'allow'?"),
         ({"submission": {"missing_ids": "wrong"}}, "submission.missing_ids: 'wrong' has a meaning for categorical and ranked targets alone"),

@@ -25,7 +25,7 @@ def tracks(
     family: Annotated[str, typer.Option(help="Only tracks of this family, such as mer.")] = "",
     year: Annotated[int | None, typer.Option(help="Only tracks of this year.")] = None,
     metric: Annotated[str, typer.Option(help="Only tracks with this metric.")] = "",
-    modality: Annotated[str, typer.Option(help="Only tracks with this modality: audio, video, text.")] = "",
+    modality: Annotated[str, typer.Option(help="Only tracks with this modality: audio, video, text, physiology.")] = "",
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/tracks.md instead.")] = False,
 ) -> None:
     """List the tracks that are found by name."""

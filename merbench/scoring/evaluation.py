@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.corpus.candidates import Candidates
 from merbench.errors import UndefinedMetric, UsageError, listed, plural
 from merbench.grouping import Groups, open_groups
 from merbench.lexicon import open_lexicon
@@ -63,6 +62,7 @@ class Pair:
         levels: by such a column, what the groups are called.
         grouped: by target with stored groups of synonyms, both sides with representatives in place of words, once for
             every run of the model that grouped them.
+        ungrouped: by such a target, how many words of samples are in none of the groups.
     """
 
     track: Track
@@ -72,6 +72,7 @@ class Pair:
     groups: Mapping[str, Codes] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     grouped: Mapping[str, tuple[tuple[Lists, Lists], ...]] = field(default_factory=dict)
+    ungrouped: Mapping[str, int] = field(default_factory=dict)
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -171,6 +172,9 @@ def scored_pair(read: Submission) -> Pair:
     columns = {spec.per for spec in track.metrics if spec.per is not None}
     groupings = {name: grouping_of(candidates, name, binned=False) for name in sorted(columns)}
     prediction = {name: values[rows] for name, values in read.values.items()}
+    ids = candidates.ids.take(pa.array(rows)).to_pylist()
+    stores = groups_of(track)
+    sets = {name: _both(references.values[name], prediction[name]) for name in stores}
     return Pair(
         track,
         references.values,
@@ -178,10 +182,8 @@ def scored_pair(read: Submission) -> Pair:
         held,
         {name: grouping.codes for name, grouping in groupings.items()},
         {name: grouping.names for name, grouping in groupings.items()},
-        {
-            name: _with_synonyms(groups, candidates, references.values[name], prediction[name])
-            for name, groups in groups_of(track).items()
-        },
+        {name: _with_synonyms(groups, ids, sets[name]) for name, groups in stores.items()},
+        {name: groups.ungrouped(ids, sets[name]) for name, groups in stores.items()},
     )
 
 
@@ -194,17 +196,22 @@ def groups_of(track: Track) -> dict[str, Groups]:
     }
 
 
-def _with_synonyms(
-    groups: Groups, candidates: Candidates, reference: Values, prediction: Values
-) -> tuple[tuple[Lists, Lists], ...]:
-    """Return both sides with representatives in place of words, once for every run."""
+Sets = list[tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+def _both(reference: Values, prediction: Values) -> Sets:
+    """Return the words of both sides, sample by sample."""
     assert isinstance(reference, Lists) and isinstance(prediction, Lists)
-    ids = candidates.ids.take(pa.array(candidates.references.index)).to_pylist()
-    sets = list(zip(reference, prediction, strict=True))
+    return list(zip(reference, prediction, strict=True))
+
+
+def _with_synonyms(groups: Groups, ids: Sequence[str], sets: Sets) -> tuple[tuple[Lists, Lists], ...]:
+    """Return both sides with representatives in place of words, once for every run."""
+    sides = Lists.of([own for own, _ in sets]), Lists.of([theirs for _, theirs in sets])
     found = []
     for run in range(len(groups.runs)):
         first = groups.representatives(ids, sets, run)
-        found.append((with_representatives(reference, first), with_representatives(prediction, first)))
+        found.append((with_representatives(sides[0], first), with_representatives(sides[1], first)))
     return tuple(found)
 
 

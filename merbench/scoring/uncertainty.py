@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import Problem, UsageError, did_you_mean, listed
+from merbench.errors import Problem, UsageError, did_you_mean, listed, plural
 from merbench.lexicon import open_lexicon
 from merbench.report import Uncertainty
 from merbench.resampling import (
@@ -164,7 +164,11 @@ def uncertainty_of(how: Resampling | None, clusters: Codes | None) -> Uncertaint
 def warnings_of(
     pair: Pair, how: Resampling | None, clusters: Codes | None, bounds: Mapping[str, Interval]
 ) -> Iterator[Problem]:
-    """Yield what makes intervals less trustworthy; all of it looks at references, so its codes are W7xx."""
+    """Yield what makes values or intervals less trustworthy; all of it looks at references, so its codes are W7xx."""
+    for name, n in pair.ungrouped.items():
+        if n:
+            message = f"{plural(n, 'word')} of samples in none of the stored groups: each stands for itself"
+            yield Problem("W704", f"{message}; the groups may have been made for another submission", column=name)
     if how is None:
         return
     if clusters is not None and (n := int(clusters.max()) + 1) < FEW_CLUSTERS:

@@ -152,7 +152,7 @@ class Track(Declaration):
     source: str = ""
     family: str = ""
     year: int | None = None
-    modalities: tuple[Literal["audio", "video", "text"], ...] = Field(default=(), strict=False)
+    modalities: tuple[Literal["audio", "video", "text", "physiology"], ...] = Field(default=(), strict=False)
     corpus: str = Field(min_length=1)
     seed: int = Field(default=0, ge=0)
     superseded_by: str | None = None
