@@ -1,0 +1,328 @@
+"""The tracks around MER on the corpora themselves; what is expected comes from other code, or was published."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from released_files import read_table, release
+
+import merbench
+from merbench.corpus.home import corpora_home
+from merbench.report import ScoreReport
+from merbench.track import load_track
+
+pytestmark = pytest.mark.real_data
+
+FOLDERS = {
+    "iemocap-4": "iemocap",
+    "iemocap-6": "iemocap",
+    "meld": "meld",
+    "cmu-mosi": "cmumosi",
+    "cmu-mosei": "cmumosei",
+    "ch-sims": "sims",
+    "ch-sims-v2": "simsv2",
+    "mer2023": "mer2023/release",
+    "crema-d": "features",
+    "ravdess": "features",
+}
+ANSWERS = {
+    "ckplus": "ckplus/label-gpt4v.csv",
+    "rafdb": "rafdb/label-gpt4v-rgb.csv",
+    "affectnet": "affectnet/label-gpt4v.csv",
+    "abstract": "abstract/label-gpt4v.csv",
+    "dfew": "dfew/label-gpt4v.csv",
+    "cmu-mosi": "cmumosi/label-gpt4v-multi.csv",
+    "mer2023": "mer2023/label-gpt4v-multi.csv",
+}
+"""Set of the GPT-4V study -> its stored answers, as the expected values name them."""
+
+Import = Callable[[str], None]
+Score = Callable[..., dict[str, float]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def corpora(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator[Import]:
+    """Return a function that imports a corpus into the data home of this file's tests, once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MERBENCH_HOME", str(tmp_path_factory.mktemp("released")))
+
+        def bring(name: str) -> None:
+            folder = FOLDERS.get(name) or f"gpt4v-ger/{Path(ANSWERS[name.removeprefix('ger-')]).parent}"
+            if not (corpora_home() / name).exists():
+                release(name)(test_data / "data" / folder, corpora_home() / name)
+
+        yield bring
+
+
+def values(track: str | Path, ids: Sequence[str], **columns: Sequence[Any]) -> dict[str, float]:
+    table = pa.table({"name": list(ids), **{name: list(column) for name, column in columns.items()}})
+    report: ScoreReport = merbench.score(track, table, intervals=False)
+    return {item.name: item.value for item in report.scores if item.value is not None}
+
+
+def close(value: float) -> object:
+    return pytest.approx(float(value), abs=1e-12)
+
+
+def rows_of(path: Path, split: str) -> list[dict[str, str]]:
+    return [row for row in read_table(path) if row["split"] == split]
+
+
+# Trivial answers, by scikit-learn
+
+
+@pytest.mark.parametrize(("n", "table"), [(4, "labels-4way.csv"), (6, "labels-6way.csv")])
+def test_the_most_frequent_emotion_of_iemocap(n: int, table: str, corpora: Import, test_data: Path) -> None:
+    from sklearn.metrics import accuracy_score, f1_score
+
+    corpora(f"iemocap-{n}")
+    rows = rows_of(test_data / "data" / "iemocap" / table, "all")
+    codes = np.array([int(row["discrete"]) for row in rows])
+    # The fifth character of an id is the session; 2 is neutral.
+    folds = [codes[[row["name"][4] == session for row in rows]] for session in "12345"]
+    found = values(f"iemocap-{n}", [row["name"] for row in rows], discrete=["neutral"] * len(rows))
+
+    def f1(references: np.ndarray) -> float:
+        return float(f1_score(references, np.full(len(references), 2), average="weighted", zero_division=0))
+
+    assert found["weighted_f1(discrete,per=fold,aggregate=mean)"] == close(np.mean([f1(fold) for fold in folds]))
+    assert found["weighted_f1(discrete)"] == close(f1(codes))
+    expected = np.mean([accuracy_score(fold, np.full(len(fold), 2)) for fold in folds])
+    assert found["accuracy(discrete,per=fold,aggregate=mean)"] == close(expected)
+    assert found["unweighted_average_recall(discrete)"] == close(1 / n)
+
+
+def test_the_most_frequent_emotion_of_meld(corpora: Import, test_data: Path) -> None:
+    from sklearn.metrics import f1_score
+
+    corpora("meld")
+    rows = rows_of(test_data / "data" / "meld" / "labels.csv", "test")
+    codes = np.array([int(row["discrete"]) for row in rows])
+    ids, neutral = [row["name"] for row in rows], ["neutral"] * len(rows)
+    found = values("meld", ids, discrete=neutral)
+    assert found["weighted_f1"] == close(f1_score(codes, np.full(len(codes), 3), average="weighted", zero_division=0))
+    assert (found["accuracy"], found["weighted_f1"]) == (
+        pytest.approx(0.4812, abs=5e-5),
+        pytest.approx(0.3127, abs=5e-5),
+    )
+    # Joy 1, anger 0, sadness 2 and neutral 3 are the four of the pairs of corpora.
+    four = codes[np.isin(codes, [0, 1, 2, 3])]
+    expected = f1_score(four, np.full(len(four), 3), average="weighted", zero_division=0)
+    for track in ("iemocap-to-meld", "mer2023-to-meld"):
+        assert values(track, ids, discrete=neutral)["weighted_f1"] == close(expected)
+
+
+def test_the_most_frequent_emotions_between_corpora(corpora: Import, test_data: Path) -> None:
+    from sklearn.metrics import f1_score
+
+    corpora("mer2023")
+    corpora("iemocap-4")
+    rows = rows_of(test_data / "data" / "mer2023" / "labels.csv", "test1")
+    four = [row["discrete"] for row in rows if row["discrete"] in ("happy", "sad", "neutral", "angry")]
+    expected = f1_score(four, ["neutral"] * len(four), average="weighted", zero_division=0)
+    for track in ("iemocap-to-mer2023", "meld-to-mer2023"):
+        found = values(track, [row["name"] for row in rows], discrete=["neutral"] * len(rows))
+        assert found["weighted_f1"] == close(expected)
+    turns = rows_of(test_data / "data" / "iemocap" / "labels-4way.csv", "all")
+    codes = [int(row["discrete"]) for row in turns]
+    expected = f1_score(codes, [2] * len(codes), average="weighted", zero_division=0)
+    for track in ("meld-to-iemocap", "mer2023-to-iemocap"):
+        found = values(track, [row["name"] for row in turns], discrete=["neutral"] * len(turns))
+        assert found["weighted_f1"] == close(expected)
+
+
+def sentiments(corpora: Import, test_data: Path, name: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return ids, references and, as answers, the references of the samples that stand beside them in the file."""
+    corpora(name)
+    rows = rows_of(test_data / "data" / FOLDERS[name] / "labels.csv", "test")
+    references = np.array([float(row["sentiment"]) for row in rows])
+    return [row["name"] for row in rows], references, np.roll(references, 1)
+
+
+@pytest.mark.parametrize("name", ["cmu-mosi", "cmu-mosei"])
+def test_the_sentiment_of_the_clip_before(name: str, corpora: Import, test_data: Path) -> None:
+    from scipy.stats import pearsonr
+    from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
+
+    ids, references, answers = sentiments(corpora, test_data, name)
+    found = values(name, ids, sentiment=answers)
+    signed = references != 0
+    sides = (references[signed] > 0, answers[signed] > 0)
+    assert found["mosi_non0_weighted_f1"] == close(f1_score(*sides, average="weighted"))
+    assert found["mosi_non0_accuracy"] == close(accuracy_score(*sides))
+    assert found["mosi_has0_weighted_f1"] == close(f1_score(references >= 0, answers >= 0, average="weighted"))
+    assert found["mosi_has0_accuracy"] == close(accuracy_score(references >= 0, answers >= 0))
+    for largest, n in ((3, 7), (2, 5), (1, 3)):
+        classes = [np.round(np.clip(side, -largest, largest)) for side in (references, answers)]
+        assert found[f"mosi_accuracy_{n}"] == close(accuracy_score(*classes))
+    assert found["mae"] == close(mean_absolute_error(references, answers))
+    assert found["pcc"] == close(pearsonr(references, answers)[0])
+    # Half of the references are no whole numbers: how halves are rounded is seen in the score.
+    assert np.mean(np.floor(references + 0.5) == np.floor(answers + 0.5)) != pytest.approx(
+        found["mosi_accuracy_7"], abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", ["ch-sims", "ch-sims-v2"])
+def test_the_sentiment_of_the_clip_before_in_bins(name: str, corpora: Import, test_data: Path) -> None:
+    import pandas as pd
+    from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
+
+    ids, references, answers = sentiments(corpora, test_data, name)
+    found = values(name, ids, sentiment=answers)
+    for n, edges in ((2, [-1.01, 0, 1]), (3, [-1.01, -0.1, 0.1, 1]), (5, [-1.01, -0.7, -0.1, 0.1, 0.7, 1])):
+        bins = [pd.cut(side, edges, labels=False) for side in (references, answers)]
+        assert found[f"sims_accuracy_{n}"] == close(accuracy_score(*bins))
+        if n == 2:
+            assert found["sims_weighted_f1"] == close(f1_score(*bins, average="weighted"))
+    signed = references != 0
+    assert found["mosi_non0_weighted_f1"] == close(
+        f1_score(references[signed] > 0, answers[signed] > 0, average="weighted")
+    )
+    assert found["sims_mae"] == close(mean_absolute_error(references, answers))
+
+
+def test_sentiment_between_corpora(corpora: Import, test_data: Path) -> None:
+    from sklearn.metrics import f1_score, mean_absolute_error
+
+    for track, name, scale in (("cmu-mosi-to-ch-sims", "ch-sims", 3), ("ch-sims-to-cmu-mosi", "cmu-mosi", 1)):
+        ids, references, answers = sentiments(corpora, test_data, name)
+        found = values(track, ids, sentiment=answers)
+        signed = references != 0
+        assert found["mosi_non0_weighted_f1"] == close(
+            f1_score(references[signed] > 0, answers[signed] > 0, average="weighted")
+        )
+        assert found["mae"] == close(mean_absolute_error(scale * references, answers))
+
+
+# Folds: a plain classifier on the features that come with the labels
+
+
+def left_out(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, c: float) -> np.ndarray:
+    """Return the answers of logistic regressions, each trained on the other folds."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    answers = np.empty(len(labels), dtype=labels.dtype)
+    for fold in np.unique(folds):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000))
+        model.fit(features[folds != fold], labels[folds != fold])
+        answers[folds == fold] = model.predict(features[folds == fold])
+    return answers
+
+
+def test_known_folds_of_ravdess(corpora: Import, test_data: Path) -> None:
+    corpora("ravdess")
+    with np.load(test_data / "data" / "features" / "ravdess_av_folds1-4.npz", allow_pickle=False) as held:
+        names, labels, folds = (held[name] for name in ("name", "label", "fold"))
+        parts = {"audio": held["audio"], "face": held["face"]}
+    parts["fused"] = np.hstack(list(parts.values()))
+    for part, accuracy, recall in (("audio", 0.454, 0.433), ("face", 0.380, 0.380), ("fused", 0.572, 0.553)):
+        found = values("ravdess", names.tolist(), discrete=left_out(parts[part], labels, folds, 0.1).tolist())
+        # The folds are equally large, so that the mean of their accuracies is that of all clips.
+        assert found["accuracy(discrete,per=fold,aggregate=mean)"] == pytest.approx(accuracy, abs=5.1e-4)
+        assert found["accuracy(discrete)"] == pytest.approx(accuracy, abs=5.1e-4)
+        assert found["unweighted_average_recall(discrete)"] == pytest.approx(recall, abs=5.1e-4)
+
+
+def test_known_folds_of_crema_d(corpora: Import, test_data: Path) -> None:
+    corpora("crema-d")
+    rows = read_table(test_data / "data" / "features" / "cremad_votes.csv")
+    labels, folds = (np.array([row[name] for row in rows]) for name in ("emotion", "fold"))
+    parts = {
+        part: np.array([[float(row[f"{part}_votes_{letter}"]) for letter in "ADFHNS"] for row in rows])
+        for part in ("voice", "face")
+    }
+    parts["fused"] = np.hstack(list(parts.values()))
+    for part, accuracy in (("voice", 0.571), ("face", 0.718), ("fused", 0.780)):
+        answers = left_out(parts[part], labels, folds, 1.0)
+        found = values("crema-d", [row["clip"] for row in rows], discrete=answers.tolist())
+        assert found["accuracy(discrete)"] == pytest.approx(accuracy, abs=5.1e-4)
+        by_fold = [np.mean(answers[folds == fold] == labels[folds == fold]) for fold in np.unique(folds)]
+        assert found["accuracy(discrete,per=fold,aggregate=mean)"] == close(np.mean(by_fold))
+
+
+# The stored answers of GPT-4V
+
+
+def answered(test_data: Path, name: str, column: str) -> pa.Table:
+    with (test_data / "data" / "gpt4v-ger" / ANSWERS[name]).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return pa.table({"name": [row["name"] for row in rows], column: [row["gpt4v"] for row in rows]})
+
+
+def with_policy(folder: Path, name: str, out_of_vocabulary: str, missing_ids: str, more: str = "") -> Path:
+    """Write the track of a set with other policies, and return its folder."""
+    track = load_track(f"ger-{name}")
+    text = (track.folder / "track.toml").read_text(encoding="utf-8")
+    own = getattr(next(iter(track.targets.values())), "out_of_vocabulary", "")
+    for old, new in (
+        (f'out_of_vocabulary = "{own}"', f'out_of_vocabulary = "{out_of_vocabulary}"{more}'),
+        ('missing_ids = "dropped"', f'missing_ids = "{missing_ids}"'),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (folder / track.id).mkdir(parents=True)
+    (folder / track.id / "track.toml").write_text(text, encoding="utf-8")
+    return folder / track.id
+
+
+METRICS = {
+    "accuracy": "first_accuracy",
+    "weighted_f1": "ranked_weighted_f1",
+    "unweighted_average_recall": "ranked_unweighted_average_recall",
+}
+
+
+def in_percent(report: ScoreReport, expected: dict[str, Any]) -> None:
+    """Assert that a report has the published values, which are in percent with two decimals."""
+    published = {name: value for name, value in expected.items() if name in METRICS}
+    assert published
+    for name, value in published.items():
+        assert 100 * (report[METRICS[name]].value or 0) == pytest.approx(value, abs=0.006)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_stored_answers_have_the_published_score(name: str, corpora: Import, test_data: Path, tmp_path: Path) -> None:
+    corpora(f"ger-{name}")
+    expected = json.loads((test_data / "golden" / "gpt4v-ger" / "expected.json").read_text(encoding="utf-8"))[
+        ANSWERS[name]
+    ]
+    (column,) = load_track(f"ger-{name}").targets
+    table = answered(test_data, name, column)
+    report = merbench.score(f"ger-{name}", table, intervals=False)
+    in_percent(report, expected)
+    assert report.counts["scored"] - report.counts.get("dropped", 0) == expected["n"]
+    if "with_alias" in expected:
+        alias = with_policy(tmp_path, name, "wrong", "dropped", '\naliases = { surprised = "surprise" }')
+        in_percent(merbench.score(alias, table, intervals=False), expected["with_alias"])
+
+
+@pytest.mark.parametrize("name", ["ckplus", "rafdb", "affectnet", "dfew", "mer2023"])
+def test_what_the_other_policies_give(name: str, corpora: Import, test_data: Path, tmp_path: Path) -> None:
+    corpora(f"ger-{name}")
+    table = answered(test_data, name, "discrete")
+    labels = set(getattr(load_track(f"ger-{name}").targets["discrete"], "labels", ()))
+    folder = test_data / "data" / "gpt4v-ger" / Path(ANSWERS[name]).parent
+    reference = {row["name"].rpartition("/")[2]: row["gt"].lower() for row in read_table(folder / "label.csv")}
+    given = dict(zip(table["name"].to_pylist(), table["discrete"].to_pylist(), strict=True))
+    first = {sample: answer.partition(",")[0].strip().lower() for sample, answer in given.items()}
+    right = sum(first[sample] == reference[sample] for sample in first)
+    strange = sum(answer not in labels for answer in first.values())
+    for out_of_vocabulary, missing_ids, n in (
+        ("wrong", "wrong", len(reference)),
+        ("wrong", "dropped", len(first)),
+        ("dropped", "wrong", len(reference) - strange),
+        ("dropped", "dropped", len(first) - strange),
+    ):
+        track = with_policy(tmp_path / f"{out_of_vocabulary}-{missing_ids}", name, out_of_vocabulary, missing_ids)
+        report = merbench.score(track, table, intervals=False)
+        assert report["first_accuracy"].value == close(right / n)
