@@ -12,6 +12,7 @@ import pytest
 from released_files import release, write_table
 
 import merbench
+from merbench.cli import run
 from merbench.corpus import Imported, write_corpus
 from merbench.corpus.home import corpora_home
 from merbench.errors import InvalidSubmission, UsageError
@@ -311,6 +312,25 @@ def test_views_are_averaged_by_clip_then_folds(name: str, files: Path) -> None:
     assert told(name, submission(files, *views(name, {**chances, "b": [0.4] * 3}))) == [
         "E306  1 of 4 ids do not have 4 rows, one per view: b (3)"
     ]
+
+
+def test_describe_shows_views_and_writes_a_template_that_is_read(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clips("dfew", files)
+    assert run(["describe", "dfew"]) == 0
+    shown = capsys.readouterr().out
+    assert "NPZ, 4 rows per candidate, which are averaged\n  id column 'name', then p_happy, p_sad" in shown
+    assert "instead" not in shown
+    template = tmp_path / "template.csv"
+    assert run(["describe", "dfew", "--template", str(template)]) == 0
+    assert len(template.read_text(encoding="utf-8").splitlines()) == 1 + 4 * 4
+    assert values("dfew", template)["accuracy(discrete)"] == 0.25
+
+
+def test_describe_says_which_references_do_not_count(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["describe", "meld-to-mer2023"]) == 0
+    assert "an error; samples whose reference is worried, surprise do not count\n" in capsys.readouterr().out
 
 
 def test_ferv39k_has_one_split(files: Path) -> None:
