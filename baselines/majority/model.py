@@ -13,16 +13,27 @@ from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
 
 @dataclass(frozen=True)
 class Options:
-    """There is nothing to choose."""
+    """How many words a set has.
+
+    Attributes:
+        n_words: so many of the most frequent words; 0 takes as many as a set holds on average.
+    """
+
+    n_words: int = 0
 
 
 class Majority:
     """The class shares, mean values and most frequent words of the training samples."""
 
+    def __init__(self, options: Options) -> None:
+        self.n_words = options.n_words
+
     def fit(self, train: TrainingSet) -> None:
         targets = train.track.targets.items()
         self.words = {
-            name: most_frequent(train.targets[name]) for name, target in targets if isinstance(target, LabelSetTarget)
+            name: most_frequent(train.targets[name], self.n_words)
+            for name, target in targets
+            if isinstance(target, LabelSetTarget)
         }
         self.constants = {
             name: np.bincount(train.targets[name], minlength=len(target.labels)) / len(train)
@@ -37,12 +48,13 @@ class Majority:
         return Predictions(outputs, {name: Lists.of([words] * len(test)) for name, words in self.words.items()})
 
 
-def most_frequent(sets: Lists) -> list[str]:
-    """Return as many of the most frequent words as a set holds on average, at least one; ties in alphabetical order."""
+def most_frequent(sets: Lists, n_words: int) -> list[str]:
+    """Return the most frequent words, at least one; ties in alphabetical order."""
+    n_words = n_words or max(1, round(len(sets.codes) / len(sets)))
     counts = np.bincount(sets.codes, minlength=len(sets.words)).tolist()
     ordered = sorted(zip(counts, sets.words, strict=True), key=lambda item: (-item[0], item[1]))
-    return [word for _, word in ordered[: max(1, round(len(sets.codes) / len(sets)))]]
+    return [word for _, word in ordered[:n_words]]
 
 
 def build(options: Options, setup: Setup) -> Majority:
-    return Majority()
+    return Majority(options)

@@ -1,0 +1,129 @@
+"""Features and transcripts go in, sets of words come out: words of the lexicon that were said, and words by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from merbench.errors import UsageError
+from merbench.lexicon import Lexicon, open_lexicon
+from merbench.metrics.lists import Lists
+from merbench.parsing.descriptions import words_in_text
+from merbench.track import Track, lexicon_of
+from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+PRIOR = 10
+"""A word said so often counts half as it did in training, half as said words do on the whole."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the classifier is held, and which words are answered.
+
+    Attributes:
+        C: inverse strength of the penalty of the logistic regression.
+        threshold: a word is answered from this chance on; the most probable one always is.
+    """
+
+    C: float
+    threshold: float
+
+
+class LexiconOv:
+    """One set of words per sample and target."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def fit(self, train: TrainingSet) -> None:
+        known = dict(lexicons(train.track))
+        x, transcripts = fused(train.features), train.samples.columns["transcript"]
+        self.parts = {
+            name: Words(self.options, lexicon, train.targets[name], x, words_in_text(transcripts, lexicon))
+            for name, lexicon in known.items()
+        }
+
+    def predict(self, test: FeatureSet) -> Predictions:
+        x, transcripts = fused(test.features), test.columns["transcript"]
+        return Predictions(
+            sets={name: part.answers(x, words_in_text(transcripts, part.lexicon)) for name, part in self.parts.items()}
+        )
+
+
+class Words:
+    """What the training samples tell of the words of one target.
+
+    A class is a sector of the lexicon's first wheel, the one that most words of a set stand in; sets without a known
+    word are a class, too.
+    """
+
+    def __init__(self, options: Options, lexicon: Lexicon, sets: Lists, x: Array, said: Lists) -> None:
+        self.options, self.lexicon = options, lexicon
+        self.words = tuple(dict.fromkeys((*sets.words, *said.words)))
+        classes = classes_of(sets, lexicon)
+        self.model: Any = make_pipeline(StandardScaler(), LogisticRegression(C=options.C, max_iter=5000))
+        self.model.fit(x, classes)
+        held = indicators(sets, self.words)
+        self.by_class = np.stack([held[classes == code].mean(axis=0) for code in self.model.classes_])
+        self.if_said = chances_if_said(held, indicators(said, self.words))
+
+    def answers(self, x: Array, said: Lists) -> Lists:
+        """Return the words whose chance reaches the threshold: by class, or because they were said, or both."""
+        by_class = self.model.predict_proba(x) @ self.by_class
+        chances = 1 - (1 - by_class) * (1 - indicators(said, self.words) * self.if_said)
+        given = (chances >= self.options.threshold) | (np.arange(len(self.words)) == chances.argmax(axis=1)[:, None])
+        return Lists.of([[self.words[code] for code in np.flatnonzero(row).tolist()] for row in given])
+
+
+def lexicons(track: Track) -> Iterator[tuple[str, Lexicon]]:
+    """Yield the lexicon of every target."""
+    for name, target in track.targets.items():
+        named = lexicon_of(target)
+        if named is None:
+            raise UsageError(f"{track.id}: target '{name}' names no lexicon, and this baseline looks its words up")
+        yield name, open_lexicon(named)
+
+
+def fused(features: Mapping[str, NDArray[np.float32]]) -> Array:
+    """Return the features side by side."""
+    return np.concatenate([values.astype(np.float64) for values in features.values()], axis=1)
+
+
+def classes_of(sets: Lists, lexicon: Lexicon) -> Codes:
+    """Return the sector that most words of each set stand in, the earlier one of equals; −1 without a known word."""
+    sectors = lexicon.sectors(sets.words)[0].astype(np.int64)[sets.codes]
+    samples = np.repeat(np.arange(len(sets)), np.diff(sets.offsets))
+    counts = np.zeros((len(sets), int(sectors.max(initial=0)) + 1), dtype=np.int64)
+    known = sectors >= 0
+    np.add.at(counts, (samples[known], sectors[known]), 1)
+    return np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
+
+
+def indicators(lists: Lists, words: tuple[str, ...]) -> Array:
+    """Return 1 where a sample has a word, `(n, n_words)`; words that are not asked for are left out."""
+    codes = lists.recoded(words)
+    samples = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
+    table = np.zeros((len(lists), len(words)))
+    table[samples[codes >= 0], codes[codes >= 0]] = 1
+    return table
+
+
+def chances_if_said(held: Array, said: Array) -> Array:
+    """Return how often each word that is said is in the set, drawn to how often said words are on the whole."""
+    n_said, n_right = said.sum(axis=0), (said * held).sum(axis=0)
+    overall = n_right.sum() / max(n_said.sum(), 1)
+    return np.asarray((n_right + PRIOR * overall) / (n_said + PRIOR))
+
+
+def build(options: Options, setup: Setup) -> LexiconOv:
+    return LexiconOv(options)
