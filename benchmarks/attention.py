@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 
 from benchmarks.measuring import machine, race, seconds, table
+from merbench.metrics.lists import Values
 from merbench.track import load_track
 from merbench.training import FeatureSet, FoldEnsemble, Setup, TrainingSet, load_baseline, random_folds
 from merbench.training.batched import FoldLinear, generator
@@ -139,7 +140,7 @@ def batched(train: TrainingSet, epochs: int, seed: int) -> float:
     return overall(train, baseline.fit_folds(train).out_of_fold.answers(train.track))
 
 
-def overall(train: TrainingSet, answers: dict[str, NDArray[Any]]) -> float:
+def overall(train: TrainingSet, answers: Mapping[str, Values]) -> float:
     """Return the track's overall score of out-of-fold answers."""
     return ranking_value(train.track, train.targets, answers)[0]
 

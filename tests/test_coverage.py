@@ -1,0 +1,102 @@
+"""How much of sets of words a lexicon knows, as a report on a submission tells it, to whom it may."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from merbench.corpus import write_corpus
+from merbench.lexicon import open_lexicon
+from merbench.report import CoverageRow, ScoreReport
+from merbench.scoring import score
+from merbench.track import Track, load_track
+
+DECLARATION = """
+id = "open"
+version = "1.0"
+title = "Open"
+corpus = "./corpus"
+splits.test = {{ source = "test", hidden = {hidden} }}
+targets.openset = {{ type = "label_set"{lexicon} }}
+metrics = [{{ name = "set_jaccard", target = "openset" }}]
+ranking = {{ by = ["set_jaccard"] }}
+"""
+
+IDS = ["a", "b", "c", "d"]
+REFERENCE = [["happy", "blend"], ["blend"], ["x<y", "sad"], ["sad", "glad"]]
+PREDICTION = (
+    "sample_id,openset\na,\"['happy', 'zonk']\"\nb,\"['sad']\"\nc,\"['zonk']\"\nd,\"['happy', 'quux', 'zonk']\"\n"
+)
+
+
+def make(
+    folder: Path, *, hidden: bool = False, lexicon: bool = True, scored: tuple[int, ...] = (0, 1, 2)
+) -> tuple[Track, Path]:
+    """Write a track of four candidates, some of which are scored, and a submission."""
+    write_corpus(
+        folder / "open" / "corpus",
+        name="open",
+        version="1.0",
+        source="made up",
+        licence="CC0-1.0",
+        samples=pa.table({"sample_id": IDS, "split": ["test"] * 4}),
+        reference=pa.table({"sample_id": [IDS[i] for i in scored], "openset": [REFERENCE[i] for i in scored]}),
+    )
+    text = DECLARATION.format(hidden=str(hidden).lower(), lexicon=', lexicon = "english"' if lexicon else "")
+    (folder / "open" / "track.toml").write_text(text, encoding="utf-8")
+    (folder / "submission.csv").write_text(PREDICTION, encoding="utf-8")
+    return load_track(folder / "open"), folder / "submission.csv"
+
+
+def test_both_sides_are_counted(tmp_path: Path) -> None:
+    report = score(*make(tmp_path), intervals=False)
+    # the references of a, b and c: blend twice and x<y once of 5 words; all answers: zonk 3 times and quux once of 7
+    assert report.coverage == (
+        CoverageRow("openset", "reference", 5, 3, 3 / 5, (("blend", 2), ("x<y", 1))),
+        CoverageRow("openset", "prediction", 7, 4, 4 / 7, (("zonk", 3), ("quux", 1))),
+    )
+    assert ScoreReport.from_json(report.to_json()) == report
+
+
+def test_every_form_shows_it(tmp_path: Path) -> None:
+    report = score(*make(tmp_path), intervals=False)
+    assert (
+        "openset, words that the lexicon does not know\n"
+        "side        most frequent unknown words  words  unknown   share\n"
+        "reference   blend (2), x<y (1)               5        3  0.6000\n"
+        "prediction  zonk (3), quux (1)               7        4  0.5714\n"
+    ) in report.to_text()
+    assert "| reference | blend (2), x&lt;y (1) | 5 | 3 | 0.6000 |" in report.to_markdown()
+    assert "<td>blend (2), x&lt;y (1)</td>" in report.to_html()
+
+
+def test_the_signature_names_the_lexicon_and_what_it_says(tmp_path: Path) -> None:
+    report = score(*make(tmp_path), intervals=False)
+    assert f"|lexicon:english#{open_lexicon('english').digest[:8]}|" in report.signature
+
+
+def test_without_a_lexicon_there_is_none(tmp_path: Path) -> None:
+    report = score(*make(tmp_path, lexicon=False), intervals=False)
+    assert report.coverage == ()
+    assert "lexicon" not in report.signature
+
+
+def test_a_public_report_on_a_hidden_split_tells_nothing_of_the_references(tmp_path: Path) -> None:
+    reports = [
+        score(*make(tmp_path / str(number), hidden=True, scored=scored), intervals=False)
+        for number, scored in enumerate([(0, 1, 2), (3,)])
+    ]
+    assert reports[0].coverage != reports[1].coverage
+    shown = [report.public().coverage for report in reports]
+    assert shown[0] == shown[1] == reports[0].coverage[1:]
+
+
+def test_no_words_have_a_share_of_zero(tmp_path: Path) -> None:
+    track, path = make(tmp_path)
+    assert track.folder is not None
+    toml = track.folder / "track.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace('"label_set"', '"label_set", empty = "allow"'))
+    path.write_text("sample_id,openset\n" + "".join(f"{name},[]\n" for name in IDS), encoding="utf-8")
+    _, prediction = score(load_track(track.folder), path, intervals=False).coverage
+    assert prediction == CoverageRow("openset", "prediction", 0, 0, 0.0, ())
