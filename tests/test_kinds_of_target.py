@@ -218,6 +218,11 @@ def test_views_of_a_clip_are_averaged(make: Make) -> None:
     ]
 
 
+def test_a_file_of_one_view_needs_no_probabilities(make: Make) -> None:
+    clips = make(VIEWS.replace(", views = 2", ""), {"e": ["x", "y"]})
+    assert values(clips, pa.table({"sample_id": ["s1", "s0"], "e": ["y", "y"]})) == {"accuracy": 0.5}
+
+
 def test_missing_frames_take_the_answer_before_them(make: Make) -> None:
     toml = """
 ranking.by = ["mae"]

@@ -182,7 +182,7 @@ def scored_pair(read: Submission) -> Pair:
         held,
         {name: grouping.codes for name, grouping in groupings.items()},
         {name: grouping.names for name, grouping in groupings.items()},
-        {name: _with_synonyms(groups, ids, sets[name]) for name, groups in stores.items()},
+        {name: _with_synonyms(groups, ids, sets[name], candidates.hidden) for name, groups in stores.items()},
         {name: groups.ungrouped(ids, sets[name]) for name, groups in stores.items()},
     )
 
@@ -205,12 +205,21 @@ def _both(reference: Values, prediction: Values) -> Sets:
     return list(zip(reference, prediction, strict=True))
 
 
-def _with_synonyms(groups: Groups, ids: Sequence[str], sets: Sets) -> tuple[tuple[Lists, Lists], ...]:
-    """Return both sides with representatives in place of words, once for every run."""
+def _with_synonyms(groups: Groups, ids: Sequence[str], sets: Sets, hidden: bool) -> tuple[tuple[Lists, Lists], ...]:
+    """Return both sides with representatives in place of words, once for every run.
+
+    Of a hidden split, no message names a sample that is scored.
+    """
     sides = Lists.of([own for own, _ in sets]), Lists.of([theirs for _, theirs in sets])
     found = []
     for run in range(len(groups.runs)):
-        first = groups.representatives(ids, sets, run)
+        try:
+            first = groups.representatives(ids, sets, run)
+        except UsageError:
+            if not hidden:
+                raise
+            message = "no answer is stored for some samples; `merbench groups fill` asks for what is missing"
+            raise UsageError(f"groups '{groups.name}', run {run}: {message}") from None
         found.append((with_representatives(sides[0], first), with_representatives(sides[1], first)))
     return tuple(found)
 

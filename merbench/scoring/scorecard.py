@@ -42,7 +42,7 @@ from merbench.scoring.uncertainty import (
     warnings_of,
 )
 from merbench.submission import Submission
-from merbench.track import OVERALL, Track, lexicon_of
+from merbench.track import OVERALL, CategoricalTarget, PreferenceTarget, RankedTarget, Track, lexicon_of
 
 if TYPE_CHECKING:
     from merbench.scoring.sources import Source
@@ -150,17 +150,28 @@ def _score(
 
 
 def _counts(read: Submission, pair: Pair) -> dict[str, int]:
-    outside = {name: int((pair.part(name).prediction < 0).sum()) for name, _ in categorical_targets(pair.track)}
     counts = {
         "candidates": len(read.candidates),
         "scored": pair.n,
         "rows": read.n_rows,
         "extra": read.n_extra,
-        "out_of_vocabulary": sum(outside.values()),
+        "out_of_vocabulary": sum(_n_outside(pair, name) for name in pair.track.targets),
     }
     rows = read.candidates.references.index
     dropped = sum(int(mask[rows].sum()) for mask in read.dropped.values())
     return {**counts, "dropped": dropped} if dropped else counts
+
+
+def _n_outside(pair: Pair, name: str) -> int:
+    """Return how many answers, of ranked ones the first, are outside the vocabulary of a target that has one."""
+    prediction = pair.part(name).prediction
+    match pair.track.targets[name]:
+        case CategoricalTarget() | PreferenceTarget():
+            return int((prediction < 0).sum())
+        case RankedTarget():
+            answered = np.diff(prediction.offsets) > 0
+            return int((prediction.codes[prediction.offsets[:-1][answered]] < 0).sum())
+    return 0
 
 
 def _class_rows(

@@ -112,11 +112,13 @@ def read_submission(source: str | Path | pa.Table | pd.DataFrame, candidates: Ca
     found = _target_values(sheet, candidates, alignment.candidate_of, relevant)
     problems += pair_problems(sheet, pairs, alignment.candidate_of)
     problems += [*alignment.problems, *(problem for values in found.values() for problem in values.problems)]
-    if rules.duplicate_ids == "mean":
+    known = alignment.candidate_of[alignment.candidate_of >= 0]
+    several = rules.duplicate_ids == "mean" and np.bincount(known, minlength=1).max() > 1
+    if several:
         problems += _unaveraged(track, found)
     if problems:
         raise InvalidSubmission(where, problems)
-    if rules.duplicate_ids == "mean":
+    if several:
         found = {name: averaged(values, alignment.candidate_of, len(candidates)) for name, values in found.items()}
         row_of: Rows | None = np.where(alignment.row_of < 0, -1, np.arange(len(candidates)))
     else:

@@ -80,8 +80,9 @@ class MetricSpec(_NamedWithParameters):
 
     @property
     def key(self) -> str:
-        """The canonical printed form with every parameter, such as `ccc(valence,form=population)`."""
-        parameters = [f"{key}={self.parameters[key]}" for key in sorted(self.parameters)]
+        """The canonical printed form with every parameter that is not None, such as `ccc(valence,form=population)`."""
+        given = {key: value for key, value in self.parameters.items() if value is not None}
+        parameters = [f"{key}={given[key]}" for key in sorted(given)]
         if self.per is not None:
             shares = [f"{name}:{self.shares[name]:g}" for name in sorted(self.shares)] if self.shares else []
             parameters += [f"per={self.per}", f"aggregate={'+'.join(shares) or self.aggregate}"]
