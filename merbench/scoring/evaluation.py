@@ -172,8 +172,8 @@ def scored_pair(read: Submission) -> Pair:
     columns = {spec.per for spec in track.metrics if spec.per is not None}
     groupings = {name: grouping_of(candidates, name, binned=False) for name in sorted(columns)}
     prediction = {name: values[rows] for name, values in read.values.items()}
-    ids = candidates.ids.take(pa.array(rows)).to_pylist()
     stores = groups_of(track)
+    ids = candidates.ids.take(pa.array(rows)).to_pylist() if stores else []
     sets = {name: _both(references.values[name], prediction[name]) for name in stores}
     return Pair(
         track,

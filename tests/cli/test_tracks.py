@@ -16,12 +16,25 @@ from merbench.track import load_track
 Capture = pytest.CaptureFixture[str]
 
 
-def test_tracks_lists_the_shipped_ones(capsys: Capture) -> None:
-    assert run(["tracks"]) == 0
-    out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()] == [
-        "track", "mer-multi", "mer-noise", "mer-semi", "mer2023-multi", "mer2023-noise", "mer2023-semi"
+def listed(capsys: Capture, *options: str) -> list[str]:
+    assert run(["tracks", *options]) == 0
+    return [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_tracks_are_found_by_family_year_metric_and_modality(capsys: Capture) -> None:
+    shipped = sorted(path.parent.name for path in (Path(__file__).parents[2] / "tracks").glob("*/track.toml"))
+    assert listed(capsys) == ["track", *shipped]
+    assert listed(capsys, "--family", "mer", "--year", "2023") == [
+        "track", "emer", "emer-judge", "mer2023-multi", "mer2023-noise", "mer2023-semi"
     ]  # fmt: skip
+    assert listed(capsys, "--metric", "equal_error_rate") == ["track", "add2023-fgd"]
+    assert listed(capsys, "--modality", "physiology") == ["track", "mer2026-ps"]
+    assert listed(capsys, "--family", "abaw", "--year", "2026") == ["no"]
+
+
+def test_a_filter_that_fits_no_track_at_all_is_a_slip(capsys: Capture) -> None:
+    assert run(["tracks", "--metric", "acuracy"]) == 2
+    assert capsys.readouterr().err.startswith("no metric of tracks named 'acuracy'; did you mean 'accuracy'? (known: ")
 
 
 def test_describe_shows_a_submission_that_is_valid(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
