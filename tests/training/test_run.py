@@ -158,7 +158,7 @@ def test_what_cannot_be_run(small_track: SmallTrack, tmp_path: Path) -> None:
         run_baseline(track, "majority", seeds=[-1], output=tmp_path / "run")
     with pytest.raises(UsageError, match=r"^1000 folds of \d+ training samples; needed are at least 2 folds"):
         run_baseline(track, "majority", folds=1000, output=tmp_path / "run")
-    with pytest.raises(DeclarationError, match="depth: is not an option; allowed: none"):
+    with pytest.raises(DeclarationError, match="depth: is not an option; allowed: n_words"):
         run_baseline(track, "majority", options={"depth": 1}, output=tmp_path / "run")
     with pytest.raises(UsageError, match=r"^small declares no split 'train', which a baseline learns from$"):
         run_baseline(
