@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from merbench.corpus import write_corpus
 from merbench.lexicon import open_lexicon
@@ -74,6 +75,21 @@ def test_every_form_shows_it(tmp_path: Path) -> None:
 def test_the_signature_names_the_lexicon_and_what_it_says(tmp_path: Path) -> None:
     report = score(*make(tmp_path), intervals=False)
     assert f"|lexicon:english#{open_lexicon('english').digest[:8]}|" in report.signature
+
+
+def test_descriptions_are_scored_by_their_words_and_the_signature_says_how(tmp_path: Path) -> None:
+    track, path = make(tmp_path)
+    assert track.folder is not None
+    toml = track.folder / "track.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace('"label_set"', '"text", reference = "openset"'))
+    said = ["She is not sad, she looks happy", "blend, if anything", "he isn't glad but sad", "nothing to see"]
+    rows = "".join(f'{name},"{text}"\n' for name, text in zip(IDS, said, strict=True))
+    path.write_text("sample_id,openset\n" + rows, encoding="utf-8")
+    report = score(load_track(track.folder), path, intervals=False)
+    # happy of happy and blend, nothing of blend, sad of x<y and sad
+    assert report["set_jaccard"].value == pytest.approx((1 / 2 + 0 + 1 / 2) / 3, abs=1e-12)
+    assert f"|lexicon:english#{open_lexicon('english').digest[:8]}|extractor:longest_match|" in report.signature
+    assert report.coverage[1] == CoverageRow("openset", "prediction", 2, 0, 0.0, ())
 
 
 def test_without_a_lexicon_there_is_none(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from merbench.resampling import (
 )
 from merbench.scoring.breakdown import scored_column
 from merbench.scoring.evaluation import Codes, Draws, Pair, bootstrap, categorical_targets, groups_of, jackknifed
-from merbench.track import Track, lexicon_of
+from merbench.track import TextTarget, Track, lexicon_of
 
 FEW_CLUSTERS = 50
 """Below this many clusters, the report warns that cluster intervals are too narrow (`docs/uncertainty.md`)."""
@@ -77,7 +77,7 @@ def signature(candidates: Candidates, how: Resampling | None) -> str:
         [
             f"{track.key}#{track.fingerprint[:8]}",
             f"corpus:{corpus.name}#{corpus.digest[:8]}",
-            *_lexicons(track),
+            *_readings(track),
             *(f"groups:{groups.name}:{groups.signature}" for groups in groups_of(track).values()),
             f"split:{candidates.split}",
             f"n:{len(candidates.references)}",
@@ -88,10 +88,12 @@ def signature(candidates: Candidates, how: Resampling | None) -> str:
     )
 
 
-def _lexicons(track: Track) -> list[str]:
-    """Return the lexicons of a track's targets, with what they say."""
+def _readings(track: Track) -> list[str]:
+    """Return the lexicons of a track's targets, with what they say, and how their words are found in descriptions."""
     names = dict.fromkeys(lexicon_of(target) for target in track.targets.values())
-    return [f"lexicon:{name}#{open_lexicon(name).digest[:8]}" for name in names if name is not None]
+    how = dict.fromkeys(target.extractor for target in track.targets.values() if isinstance(target, TextTarget))
+    lexicons = [f"lexicon:{name}#{open_lexicon(name).digest[:8]}" for name in names if name is not None]
+    return [*lexicons, *(f"extractor:{extractor}" for extractor in how)]
 
 
 def stream_name(candidates: Candidates, seed: int) -> str:

@@ -190,7 +190,7 @@ class TextTarget(_Target):
 
     Attributes:
         lexicon: the lexicon whose words are looked for.
-        extractor: how: the longest match, negated words left out (see `merbench.lexicon`).
+        extractor: how: the longest match, negated words left out (see `merbench.parsing.descriptions`).
         reference: the reference column that holds the words to be found, a label set.
     """
 
