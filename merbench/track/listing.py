@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from merbench.errors import printable
 from merbench.report import ReportTable
 from merbench.track.declaration import Track
+
+WIDEST = 40
+"""How many letters of a formula the table shows."""
 
 _PAGE = """\
 # Tracks
@@ -20,7 +24,9 @@ beside its `track.toml`. A corpus that is not there yet comes in with `merbench 
 
 def tracks_table(tracks: Sequence[Track]) -> ReportTable:
     """Return a line per track: id, version, corpus, what ranks it, title."""
-    rows = [(track.id, track.version, track.corpus, _ranked_by(track), track.title) for track in tracks]
+    rows = [
+        (track.id, track.version, track.corpus, printable(_ranked_by(track), WIDEST), track.title) for track in tracks
+    ]
     return ReportTable("", ("track", "version", "corpus", "score", "title"), rows)
 
 
