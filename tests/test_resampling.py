@@ -21,8 +21,8 @@ from merbench.errors import UndefinedMetric
 from merbench.metrics import METRICS
 from merbench.metrics.sums import Clustered, spread
 from merbench.resampling import (
-    Weights,
     Interval,
+    Weights,
     bca_interval,
     cluster_codes,
     group_masks,

@@ -229,7 +229,9 @@ def test_references_that_are_no_labels_are_told(make: Make) -> None:
         samples=corpus.samples(), reference=reference, features={}, replace=True,
     )  # fmt: skip
     changed = open_candidates(load_track(candidates.track.folder))
-    with pytest.raises(UsageError, match=r"the references of discrete hold 1\.5; the track declares neutral, angry, happy"):
+    with pytest.raises(
+        UsageError, match=r"the references of discrete hold 1\.5; the track declares neutral, angry, happy"
+    ):
         score(changed, table)
 
 

@@ -18,7 +18,7 @@ _PAGE = """\
 <!-- made by `merbench tracks --markdown`; a test proves that it is current -->
 
 Every track that comes with merbench, by family. `merbench describe TRACK` shows a track in full; its card stands
-beside its `track.toml`. A corpus that is not there yet comes in with `merbench corpus import`, which says what it needs.
+beside its `track.toml`. A corpus comes in with `merbench corpus import`, which says what it needs.
 """
 
 
