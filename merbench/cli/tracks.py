@@ -133,7 +133,7 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
         lines.append(f"  {spec.key}: {spec.metric.formula} ({direction}{weight})")
     if track.formula:
         lines.append(f"  overall = {track.formula}")
-    lines.append(f"  ranked by {', then '.join(track.ranking.by)}, at {track.ranking.decimals} decimals")
+    lines.append(f"  ranked by {', then '.join(track.ranked_by)}, at {track.ranking.decimals} decimals")
     rules = track.submission
     columns = [column for group in _columns(track).values() for column in group]
     lines += ["", f"submission: CSV, TSV, Parquet, JSONL or NPZ, {_rows_per_candidate(rules)}"]

@@ -65,7 +65,7 @@ def build_board(track: Track, submissions: Path, cache: Cache) -> Board:
     runs = [run for run in valid if run.entry.place in kept]
     systems = _systems(runs)
     rows = [_row(bench, system) for system in systems.values()]
-    keys = [RankingKey(name, rows[0].score(name).higher_is_better) for name in track.ranking.by] if rows else []
+    keys = [RankingKey(name, rows[0].score(name).higher_is_better) for name in track.ranked_by] if rows else []
     placed = places(rows, keys, track.ranking.decimals)
     if track.ranking.one_per_team:
         placed = places(_best_of_teams([place.row for place in placed]), keys, track.ranking.decimals)
@@ -79,7 +79,7 @@ def build_board(track: Track, submissions: Path, cache: Cache) -> Board:
         hidden=bench.candidates.hidden,
         signature=common_signature(runs),
         formula=track.formula,
-        ranking=track.ranking.by,
+        ranking=track.ranked_by,
         decimals=track.ranking.decimals,
         uncertainty=runs[0].report.uncertainty if runs else None,
         n_permutations=N_PERMUTATIONS,
@@ -252,7 +252,7 @@ def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: Systems) -> list[
     if not ordered:
         return []
     best = next((row for row in ordered if row.rank is not None), ordered[0])
-    champions, measure = systems[best.key], best.score(bench.candidates.track.ranking.by[0])
+    champions, measure = systems[best.key], best.score(bench.candidates.track.ranked_by[0])
     others = [row for row in ordered if row is not best]
     gaps = [Gap(round(row.score(measure.name).value - measure.value, DECIMALS)) for row in others]
     uncertainty = champions[0].report.uncertainty

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,6 +88,31 @@ class MetricSpec(_NamedWithParameters):
             shares = [f"{name}:{self.shares[name]:g}" for name in sorted(self.shares)] if self.shares else []
             parameters += [f"per={self.per}", f"aggregate={'+'.join(shares) or self.aggregate}"]
         return f"{self.name}({','.join((self.target, *parameters))})"
+
+
+def metric_labels(specs: Sequence[MetricSpec]) -> list[str]:
+    """Return the short names of a track's metrics.
+
+    A metric that is there once goes by its name; several of one name add what tells them apart:
+    `emotion_wheel_f1(level=1)`, `rmse(openness)`, `accuracy(per=fold)` beside `accuracy(pooled)`.
+    """
+    labels = [_label(spec, [other for other in specs if other.name == spec.name]) for spec in specs]
+    return [spec.key if labels.count(label) > 1 else label for spec, label in zip(specs, labels, strict=True)]
+
+
+def _label(spec: MetricSpec, same: Sequence[MetricSpec]) -> str:
+    if len(same) == 1:
+        return spec.name
+    own = _parts(spec)
+    differing = [name for name in own if any(_parts(other).get(name) != own[name] for other in same)]
+    return f"{spec.name}({','.join(own[name] for name in differing)})"
+
+
+def _parts(spec: MetricSpec) -> dict[str, str]:
+    """Return what a metric's key is made of, each part as it is shown in a short name."""
+    parts = {name: f"{name}={value}" for name, value in sorted(spec.parameters.items()) if value is not None}
+    over = f"per={spec.per}" if spec.per else "pooled"
+    return {"target": spec.target, **parts, "per": over, "aggregate": spec.aggregate, "shares": str(spec.shares or "")}
 
 
 class CorruptionSpec(_NamedWithParameters):
@@ -187,8 +213,14 @@ class Track(Declaration):
         return tuple(spec for spec in self.metrics if spec.weight is not None)
 
     def metric_label(self, spec: MetricSpec) -> str:
-        """Return a metric's short name where it is unique in this track, else its key."""
-        return spec.name if sum(other.name == spec.name for other in self.metrics) == 1 else spec.key
+        """Return a metric's short name: see `metric_labels`."""
+        return metric_labels(self.metrics)[self.metrics.index(spec)]
+
+    @property
+    def ranked_by(self) -> tuple[str, ...]:
+        """What ranks, by short names."""
+        labels = dict(zip((spec.key for spec in self.metrics), metric_labels(self.metrics), strict=True))
+        return tuple(labels.get(name, name) for name in self.ranking.by)
 
     @property
     def formula(self) -> str:

@@ -55,4 +55,4 @@ def tracks_page(tracks: Sequence[Track]) -> str:
 
 
 def _ranked_by(track: Track) -> str:
-    return track.formula if track.ranking.by[0] == "overall" else track.ranking.by[0]
+    return track.formula if track.ranked_by[0] == "overall" else track.ranked_by[0]

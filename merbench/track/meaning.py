@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from merbench.corruptions import check_parameters
 from merbench.errors import Problem, did_you_mean, listed
 from merbench.metrics import METRICS, Metric
-from merbench.track.declaration import OVERALL, MetricSpec
+from merbench.track.declaration import OVERALL, MetricSpec, metric_labels
 from merbench.track.keys import value_problem
 from merbench.track.targets import TARGETS
 
@@ -155,27 +155,19 @@ def _parameter_problems(
             yield f"{place}.{key}", f"is missing: {metric.name} needs it"
 
 
-def ranking_keys(metrics: Sequence[tuple[str, str, bool]]) -> list[str]:
-    """Return the names a ranking may use, from (name, key, has a weight) of every metric."""
-    names = [name for name, _, _ in metrics]
-    unique = [name for name in names if names.count(name) == 1]
-    overall = [OVERALL] if any(weighted for _, _, weighted in metrics) else []
-    return [*overall, *unique, *(key for name, key, _ in metrics if name not in unique)]
-
-
 def _ranking_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    metrics = []
+    specs, broken = [], []
     for _, spec in _tables(raw.get("metrics")):
         try:
-            parsed = MetricSpec.model_validate(spec)
+            specs.append(MetricSpec.model_validate(spec))
         except ValidationError:  # told elsewhere; the name may still be ranked by
-            metrics.append((str(spec.get("name")), str(spec.get("name")), "weight" in spec))
-            continue
-        metrics.append((parsed.name, parsed.key, parsed.weight is not None))
-    allowed = ranking_keys(metrics)
+            broken.append(str(spec.get("name")))
+    weighted = any(spec.weight is not None for spec in specs)
+    allowed = [*([OVERALL] if weighted else []), *metric_labels(specs), *broken]
+    known = {*allowed, *(spec.key for spec in specs)}
     by = _table(raw.get("ranking")).get("by")
     for index, key in enumerate(by if isinstance(by, list) else ()):
-        if isinstance(key, str) and key not in allowed:
+        if isinstance(key, str) and key not in known:
             why = "no metric has a weight" if key == OVERALL else "is not a metric of this track"
             yield f"ranking.by[{index}]", f"'{key}' {why}; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}"
 

@@ -58,7 +58,7 @@ def run_card(
         "n_train": len(train),
         "n_test": len(test),
         "selection": [{"options": dict(trial.options), "value": _finite(trial.value)} for trial in trials],
-        "ranking": list(track.ranking.by),
+        "ranking": list(track.ranked_by),
         "runs": [_run(run, submissions[run.seed]) for run in runs],
         "cross_validated": mean_and_deviation([run.cross_validated for run in runs]),
         "test": mean_and_deviation(tested) if tested else None,

@@ -228,7 +228,7 @@ def _write_runs(folder: Path, test: Candidates, runs: Sequence[SeedRun]) -> dict
     if len(runs) > 1:
         digests = {run.seed: write_predictions(folder / f"seed-{run.seed}", test, run.predictions) for run in runs}
     if first.found.curve is not None:
-        curve, by = first.found.curve, test.track.ranking.by[0]
+        curve, by = first.found.curve, test.track.ranked_by[0]
         for name in ("curve.svg", "curve.png"):
             training_curve(folder / name, curve.loss, curve.value, curve.best_epoch, value_name=by)
     return digests

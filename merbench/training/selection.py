@@ -35,7 +35,7 @@ def ranking_value(track: Track, reference: Columns, answers: Columns) -> Value:
     """Return the values of the track's ranking keys, turned so that higher is better, to be compared in that order."""
     found = scores(track, reference, answers)
     signs = {track.metric_label(spec): (spec.key, 1 if spec.metric.higher_is_better else -1) for spec in track.metrics}
-    keys = [signs.get(name, (name, 1)) for name in track.ranking.by]
+    keys = [signs.get(name, (name, 1)) for name in track.ranked_by]
     return tuple(sign * found[key] if math.isfinite(found[key]) else -math.inf for key, sign in keys)
 
 

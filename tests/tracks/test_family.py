@@ -57,7 +57,10 @@ def submission(folder: Path, header: str, rows: Rows) -> Path:
 
 
 def values(track: str | Path, path: Path, split: str = "test") -> dict[str, float | None]:
-    return {item.name: item.value for item in merbench.score(track, path, split=split, intervals=False).scores}
+    return {
+        item.key if "(" in item.name else item.name: item.value
+        for item in merbench.score(track, path, split=split, intervals=False).scores
+    }
 
 
 def told(track: str, path: Path) -> list[str]:

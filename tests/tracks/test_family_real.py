@@ -64,7 +64,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterat
 def values(track: str | Path, ids: Sequence[str], **columns: Sequence[Any]) -> dict[str, float]:
     table = pa.table({"name": list(ids), **{name: list(column) for name, column in columns.items()}})
     report: ScoreReport = merbench.score(track, table, intervals=False)
-    return {item.name: item.value for item in report.scores if item.value is not None}
+    return {item.key if "(" in item.name else item.name: item.value for item in report.scores if item.value is not None}
 
 
 def close(value: float) -> object:
