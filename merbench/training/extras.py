@@ -9,7 +9,7 @@ from importlib.metadata import metadata, requires
 MODULES = {"scikit-learn": ("sklearn", "scipy", "joblib"), "opencv-python-headless": ("cv2",)}
 """Modules of the distributions whose module has another name, or that bring more than one."""
 
-FOR_DEVELOPERS = "dev"
+FOR_DEVELOPERS, EVERYTHING = "dev", "all"
 
 _REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+).*;\s*extra\s*==\s*["'](?P<extra>[\w.-]+)["']""")
 
@@ -26,6 +26,9 @@ def modules_by_extra() -> dict[str, frozenset[str]]:
 
 
 def extra_of(module: str, declared: str | None = None) -> str | None:
-    """Return the extra that brings a module: the declared one where it does, else the smallest; None without any."""
-    brought = {name: modules for name, modules in modules_by_extra().items() if module in modules}
-    return declared if declared in brought else min(brought, key=lambda name: len(brought[name]), default=None)
+    """Return the extra that brings a module: the declared one where it does, else the first by name; None without any.
+
+    The extra that brings everything comes last.
+    """
+    brought = [name for name, modules in modules_by_extra().items() if module in modules]
+    return declared if declared in brought else min(brought, key=lambda name: (name == EVERYTHING, name), default=None)
