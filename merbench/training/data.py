@@ -133,16 +133,24 @@ def feature_set(candidates: Candidates, names: Sequence[str], columns: Sequence[
 
 
 def training_set(candidates: Candidates, names: Sequence[str], columns: Sequence[str] = ()) -> TrainingSet:
-    """Return the features of those samples of a split whose references are held, with their references.
+    """Return the features of those samples of a split that hold a reference of every target, with their references.
 
     Raises:
         UnknownName: the corpus has no feature of a name.
-        UsageError: a feature says nothing of some samples; they are listed. The corpus has no such column.
+        UsageError: a feature says nothing of some samples; they are listed. The corpus has no such column. No sample
+            holds a reference of every target.
         WithheldReference: no reference of the split is held.
     """
     references = candidates.references
-    ids = candidates.ids.take(pa.array(references.index))
-    return TrainingSet(candidates.track, _features(candidates, ids, names, columns), references.values)
+    held = np.ones(len(references), dtype=np.bool_)
+    for mask in references.held.values():
+        held &= mask
+    rows = np.flatnonzero(held)
+    if not len(rows):
+        raise UsageError(f"no sample of split '{candidates.split}' holds a reference of every target")
+    ids = candidates.ids.take(pa.array(references.index[rows]))
+    values = {name: column[rows] for name, column in references.values.items()}
+    return TrainingSet(candidates.track, _features(candidates, ids, names, columns), values)
 
 
 def _features(candidates: Candidates, ids: pa.StringArray, names: Sequence[str], columns: Sequence[str]) -> FeatureSet:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -94,3 +96,17 @@ def test_folds_are_the_same_on_every_machine() -> None:
 def test_folds_that_cannot_be(n: int, n_folds: int) -> None:
     with pytest.raises(UsageError, match=f"^{n_folds} folds of {n} training samples; needed are at least 2 folds"):
         random_folds(n, n_folds, seed=0)
+
+
+def test_a_sample_without_a_reference_of_every_target_teaches_nothing(small_track: SmallTrack) -> None:
+    candidates = open_candidates(small_track(), "train")
+    references = candidates.references
+    held = np.ones(len(references), dtype=np.bool_)
+    held[[1, 4]] = False
+    candidates.__dict__["references"] = replace(references, held={"valence": held})
+    train = training_set(candidates, ["loud"])
+    assert len(train) == len(references) - 2 and "s001" not in train.samples.ids.to_pylist()
+    np.testing.assert_array_equal(train.targets["discrete"], references.values["discrete"][held])
+    candidates.__dict__["references"] = replace(references, held={"valence": ~np.ones(len(references), np.bool_)})
+    with pytest.raises(UsageError, match="^no sample of split 'train' holds a reference of every target$"):
+        training_set(candidates, ["loud"])
