@@ -94,6 +94,7 @@ def test_the_fingerprint_follows_content_and_nothing_else() -> None:
     one = parse_track(raw(), Path("my-track"))
     assert parse_track(raw(), Path("elsewhere/my-track")).fingerprint == one.fingerprint
     assert parse_track(raw(superseded_by="other"), Path("my-track")).fingerprint == one.fingerprint
+    assert parse_track(raw(checked="a published number"), Path("my-track")).fingerprint == one.fingerprint
     assert parse_track(raw(seed=8), Path("my-track")).fingerprint != one.fingerprint
 
 
@@ -113,7 +114,8 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
             " multilabel, preference, ranked, scores, segments, text, trajectory;"
             " did you mean 'continuous'?",
             "  E207  sead: is not a known key; allowed: id, version, title, source, family, year, modalities, corpus, seed,"
-            " superseded_by, splits, targets, metrics, corruptions, ranking, submission, intervals; did you mean 'seed'?",
+            " superseded_by, checked, splits, targets, metrics, corruptions, ranking, submission, intervals;"
+            " did you mean 'seed'?",
             "  E207  metrics[1].name: no metric named 'msee'; did you mean 'mse'?",
             "  E207  ranking.by[1]: 'weigthed_f1' is not a metric of this track; allowed: overall, weighted_f1, msee, ccc, f1;"
             " did you mean 'weighted_f1'?",

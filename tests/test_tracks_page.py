@@ -13,6 +13,10 @@ def test_the_page_of_tracks_is_current() -> None:
     assert (ROOT / "docs" / "tracks.md").read_text(encoding="utf-8") == tracks_page(list_tracks())
 
 
+def test_every_track_says_what_it_was_checked_against() -> None:
+    assert [track.id for track in list_tracks() if not track.checked] == []
+
+
 def test_every_track_has_a_card_that_names_it() -> None:
     for track in list_tracks():
         card = (track.folder / "README.md").read_text(encoding="utf-8")

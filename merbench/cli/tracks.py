@@ -109,6 +109,8 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
     lines = [f"{track.title} ({track.key})"]
     if track.source:
         lines.append(f"source: {track.source}")
+    if track.checked:
+        lines.append(f"checked against: {track.checked}")
     lines += ["", "targets"]
     lines += [f"  {name}: {target.described()}" for name, target in track.targets.items()]
     lines += [

@@ -183,6 +183,7 @@ class Track(Declaration):
     corpus: str = Field(min_length=1)
     seed: int = Field(default=0, ge=0)
     superseded_by: str | None = None
+    checked: str = Field(default="", max_length=120)
     splits: dict[str, Split]
     targets: dict[str, Target] = Field(min_length=1)
     metrics: tuple[MetricSpec, ...] = Field(min_length=1, strict=False)
@@ -202,9 +203,10 @@ class Track(Declaration):
         """SHA-256 of what is declared, in hexadecimal; a released (id, version) keeps its fingerprint.
 
         Keys that stand at their default are left out, so that a key that a later version knows changes no track
-        that does not use it.
+        that does not use it. What is said of a track beside its protocol is left out, too.
         """
-        content = self.model_dump(mode="json", exclude={"folder", "superseded_by"}, exclude_defaults=True)
+        beside = {"folder", "superseded_by", "checked"}
+        content = self.model_dump(mode="json", exclude=beside, exclude_defaults=True)
         return sha256_bytes(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
 
     @property

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
 from merbench.errors import printable
 from merbench.report import ReportTable
-from merbench.track.declaration import Track
+from merbench.track.declaration import OVERALL, Track
 
 WIDEST = 40
 """How many letters of a formula the table shows."""
@@ -17,9 +16,18 @@ _PAGE = """\
 
 <!-- made by `merbench tracks --markdown`; a test proves that it is current -->
 
-Every track that comes with merbench, by family. `merbench describe TRACK` shows a track in full; its card stands
-beside its `track.toml`. A corpus comes in with `merbench corpus import`, which says what it needs.
+Every track that comes with merbench. The score ranks; the other metrics are reported beside it. The last column says what
+the values of a track were compared with in merbench's tests: the organizers' scorer or its formulas, a published number,
+another library on the released labels, or values worked out by hand on a made-up release.
+
+`merbench describe TRACK` shows a track in full; its card stands beside its `track.toml`. [Metrics](metrics-reference.md)
+have a page of their own. A corpus comes in with `merbench corpus import`, which says what it needs.
 """
+
+_HEAD = (
+    *("track", "title", "family", "year", "modalities", "targets"),
+    *("score", "other metrics", "corpus", "checked against"),
+)
 
 
 def tracks_table(tracks: Sequence[Track]) -> ReportTable:
@@ -31,28 +39,37 @@ def tracks_table(tracks: Sequence[Track]) -> ReportTable:
 
 
 def tracks_page(tracks: Sequence[Track]) -> str:
-    """Return a Markdown page with a table per family."""
-    by_family = sorted(tracks, key=lambda track: (track.family or "others", track.year or 0, track.id))
-    parts = [_PAGE]
-    for family, members in groupby(by_family, key=lambda track: track.family or "others"):
-        rows = [
-            (
-                f"[{track.id}](../tracks/{track.id}/README.md)",
-                track.title,
-                str(track.year or ""),
-                " ".join(track.modalities),
-                ", ".join(f"{name} ({target.type})" for name, target in track.targets.items()),
-                f"`{_ranked_by(track)}`",
-                f"`{track.corpus}`",
-            )
-            for track in members
-        ]
-        head = ("track", "title", "year", "modalities", "targets", "score", "corpus")
-        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-        parts.append(f"## {family}\n\n" + "\n".join(lines) + "\n")
-    return "\n".join(parts)
+    """Return a Markdown page with a row per track, by family and year."""
+    ordered = sorted(tracks, key=lambda track: (track.family, track.year or 0, track.id))
+    lines = [_line(_HEAD), "|" + "---|" * len(_HEAD), *(_line(_row(track)) for track in ordered)]
+    return f"{_PAGE}\n" + "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _row(track: Track) -> tuple[str, ...]:
+    return (
+        f"[{track.id}](../tracks/{track.id}/README.md)",
+        track.title,
+        track.family,
+        str(track.year or ""),
+        " ".join(track.modalities),
+        ", ".join(f"{name} ({target.type})" for name, target in track.targets.items()),
+        f"`{_ranked_by(track)}`",
+        ", ".join(f"`{name}`" for name in _reported(track)),
+        f"`{track.corpus}`",
+        track.checked or "not stated",
+    )
 
 
 def _ranked_by(track: Track) -> str:
-    return track.formula if track.ranked_by[0] == "overall" else track.ranked_by[0]
+    return track.formula if track.ranked_by[0] == OVERALL else track.ranked_by[0]
+
+
+def _reported(track: Track) -> list[str]:
+    """Return the short names of the metrics that the score is not made of."""
+    if track.ranked_by[0] == OVERALL:
+        return [track.metric_label(spec) for spec in track.metrics if spec.weight is None]
+    return [name for name in map(track.metric_label, track.metrics) if name != track.ranked_by[0]]
