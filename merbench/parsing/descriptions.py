@@ -6,16 +6,17 @@ Conventions:
     possessive 's is dropped. The entries of the lexicon that have a sector on a wheel are looked for, from left to
     right, the longest one at every place; a token belongs to one entry at most.
 
-    A word is negated, and left out, when one of its five tokens before is a negator (not, isn't, never, no, without,
-    hardly, 不, 没, … ) and nothing that ends a clause stands between the two: a mark, or a word such as but and and.
+    A word is negated, and left out, when one of its five words before is a negator (not, isn't, never, without, no one,
+    far from, fails to, 不, 没, … ) and nothing that ends a clause stands between the two: a mark, or a word such as but
+    and and; a comma before or and nor ends none. A prefix, as in dis-pleased and non-verbal, negates the next word.
     "Not only", "not just", 不但 and 不仅 negate nothing, nor does a negator within an entry (不安). So "not happy",
-    "never seemed sad", "isn't angry", "without fear or anger" hold no word, and "not happy, but proud" holds proud.
+    "never seemed sad", "isn't angry", "without fear, or anger" hold no word, and "not happy, but proud" holds proud.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -28,18 +29,31 @@ from merbench.lexicon import Lexicon
 from merbench.metrics.lists import Lists, offsets_of
 
 SCOPE = 5
-"""How many tokens a negator reaches."""
+"""How many words a negator reaches."""
 
 NEGATORS = frozenset(
     """
     not no never nor neither none nobody nothing without cannot hardly barely scarcely rarely seldom lack lacks lacked
-    lacking absence non 不 没 未 无
+    lacking absence 不 没 未 无
     """.split()
 )
 """Words that negate what follows, beside all that end in n't."""
 
+NEGATORS_AFTER = {
+    "one": frozenset({"no"}),
+    "from": frozenset({"far"}),
+    "to": frozenset("fail fails failed failing failure".split()),
+}
+"""Words that negate what follows when they stand behind one of these: no one, far from, fails to."""
+
+PREFIXES = frozenset("non dis un".split())
+"""Prefixes that, set apart by a hyphen, negate what follows at once."""
+
 ENDS = frozenset("but and yet though although however because while whereas instead then 但 却 而 和".split())
 """Words that end what a negator reaches."""
+
+JOINS = frozenset("or nor".split())
+"""Words behind a comma that carry on what a negator reaches."""
 
 EXCEPTIONS = {
     "not": frozenset("only just merely simply".split()),
@@ -54,6 +68,7 @@ _WORD = rf"[^\W_{_UNSPACED}]+"
 _MARK = r"(?:[.,;:!?…—–()\n\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f\uff08\uff09]|(?<!\S)-+(?!\S))+"
 _TOKENS = re.compile(rf"[{_UNSPACED}]|{_WORD}(?:['\u2019]{_WORD})*|{_MARK}")
 _IS_MARK = re.compile(_MARK)
+_COMMAS = frozenset(",\uff0c")
 
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -185,18 +200,53 @@ def _covered(starts: Codes, lengths: Codes, n: int) -> Mask:
 
 def _negated(tokens: _Tokens, covered: Mask) -> Mask:
     """Return which tokens a negator reaches."""
-    words, codes, place = tokens.words, tokens.codes, np.arange(len(tokens.codes))
-    negates = np.array([word in NEGATORS or word.endswith("n't") for word in words])[codes] & ~covered
-    ends = np.array([word in ENDS or _IS_MARK.fullmatch(word) is not None for word in words])[codes]
-    following = np.append(codes[1:], codes[-1])
-    for negator, exceptions in EXCEPTIONS.items():
-        own, theirs = (np.array([word in group for word in words]) for group in ({negator}, exceptions))
-        negates &= ~(own[codes] & theirs[following])
+    words, codes = tokens.words, tokens.codes
     first = np.repeat(tokens.offsets[:-1], np.diff(tokens.offsets))
-    last_negator = np.maximum.accumulate(np.where(negates, place, -SCOPE - 1))
-    before = np.append(-SCOPE - 1, last_negator[:-1])
-    last_end = np.maximum.accumulate(np.where(ends, place, -1))
-    return np.asarray((before >= first) & (before > last_end) & (place - before <= SCOPE))
+    is_mark = np.array([_IS_MARK.fullmatch(word) is not None for word in words])[codes]
+    # Places are counted in words, so that a comma which ends nothing does not shorten what a negator reaches.
+    at = np.cumsum(~is_mark)
+    last_negator = _last(_negates(tokens) & ~covered)
+    last_end = _last(is_mark & ~_carries_on(tokens) | _is_among(tokens, ENDS))
+    reached = (last_negator >= first) & (last_negator > last_end) & (at - at[last_negator] <= SCOPE)
+    prefixed = _preceding(tokens, _is_among(tokens, PREFIXES) & ~covered)
+    return np.asarray(reached | prefixed)
+
+
+def _negates(tokens: _Tokens) -> Mask:
+    """Return which tokens are negators."""
+    own = np.array([word in NEGATORS or word.endswith("n't") for word in tokens.words])[tokens.codes]
+    for negator, exceptions in EXCEPTIONS.items():
+        own &= ~(_is_among(tokens, {negator}) & _following(_is_among(tokens, exceptions)))
+    for negator, before in NEGATORS_AFTER.items():
+        own |= _is_among(tokens, {negator}) & _preceding(tokens, _is_among(tokens, before))
+    return own
+
+
+def _carries_on(tokens: _Tokens) -> Mask:
+    """Return which tokens are commas that end nothing."""
+    return _is_among(tokens, _COMMAS) & _following(_is_among(tokens, JOINS))
+
+
+def _is_among(tokens: _Tokens, group: Collection[str]) -> Mask:
+    return np.asarray(np.array([word in group for word in tokens.words], dtype=np.bool_)[tokens.codes])
+
+
+def _following(mask: Mask) -> Mask:
+    """Return what holds of the token behind each."""
+    return np.append(mask[1:], False)
+
+
+def _preceding(tokens: _Tokens, mask: Mask) -> Mask:
+    """Return what holds of the token before each, in the same text."""
+    before = np.append(False, mask[:-1])
+    before[tokens.offsets[:-1][tokens.offsets[:-1] < len(mask)]] = False
+    return before
+
+
+def _last(mask: Mask) -> Codes:
+    """Return, for each token, the last one before it that is marked; −1 for none."""
+    marked = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
+    return np.append(-1, marked[:-1])
 
 
 def _distinct(texts: Codes, found: Codes, labels: tuple[str, ...], n: int) -> Lists:

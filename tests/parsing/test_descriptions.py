@@ -69,12 +69,25 @@ def test_entries_are_found_on_the_boundaries_of_words(text: str, words: list[str
         ("neither happy nor sad", []),
         ("no joy, no hope", []),
         ("a non-happy face", []),
+        ("dis-proud, un-happy", []),
+        ("No one could say she was sad", []),
+        ("far from happy", []),
+        ("He fails to be happy", []),
+        ("a failure to hope", []),
         ("She hardly shows any joy", []),
         ("a lack of joy", []),
         ("doesn't seem to be happy", []),
         # five words reach no further
         ("does not in the least seem happy", []),
         ("does not in the very least seem happy", ["happy"]),
+        # a comma before or and nor ends nothing, and is none of the five
+        ("can't say he's happy, or sad", []),
+        ("neither happy, nor sad, nor angry", []),
+        ("not happy, sad", ["sad"]),
+        # a prefix reaches the next word alone
+        ("non-verbal joy", ["joy"]),
+        # neither word alone negates
+        ("far away, from joy to hope, and no fear; one happy", ["joy", "hope", "happy"]),
         # a clause ends what a negator reaches
         ("not happy, but proud", ["proud"]),
         ("not happy but proud", ["proud"]),
@@ -129,7 +142,7 @@ def test_nothing_to_find(texts: list[str | None]) -> None:
     assert list(words_in_text(pa.array(["happy"]), lexicon_of([]))) == [()]
 
 
-PIECES = [*WORDS, *ODD, "not", "never", "n't", "the", ",", ".", "but", "not only", "isn't", "and", "-", "不", "x"]
+PIECES = [*WORDS, *ODD, "far", "from", "dis-", "or", "not", "never", "n't", "the", ",", ".", "but", "not only", "isn't", "and", "-", "不", "x"]
 
 
 @given(st.lists(st.lists(st.sampled_from(PIECES)).map(" ".join), max_size=6))
