@@ -49,7 +49,7 @@ def import_(
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the release: mer2024.")],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The released file (mer2024: JSON Lines).")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the groups; that of the release when left out.")
+        str | None, typer.Option(metavar="NAME", help="Name of the groups; mer2024-ov for the release mer2024.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace groups that are there already.")] = False,
 ) -> None:

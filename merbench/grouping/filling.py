@@ -74,7 +74,7 @@ class Filled:
         n_new: how many were added.
         n_dropped: how many words the new answers gave that were not asked for.
         n_missing: how many are missing still.
-        problems: the samples whose answer could not be used.
+        problems: the samples whose answer could not be used, by sample and run.
     """
 
     groups: Groups
@@ -119,21 +119,22 @@ def fill_groups(
         store = _Store(_start(folder, name, asker, n_runs))
         wanted = list(_tasks(questions, n_runs))
         tasks = [task for task in wanted if task.key not in store.runs[task.run]]
-        problems: list[Problem] = []
+        failed: list[tuple[str, int, str]] = []
         try:
             with closing(_asked(tasks, asker)) as answers:
                 for task, parsed in answers:
                     if isinstance(parsed, Parsed):
                         store.add(task, parsed)
                     else:
-                        problems.append(Problem("E634", f"sample {task.id}, run {task.run}: {parsed}", id=task.id))
-                    progress(store.n_new + len(problems), len(tasks))
-                    if len(problems) >= MOST_FAILURES and not store.n_new:
+                        failed.append((task.id, task.run, parsed))
+                    progress(store.n_new + len(failed), len(tasks))
+                    if len(failed) >= MOST_FAILURES and not store.n_new:
                         break
         finally:
             store.save()
     n_there, n_missing = len(wanted) - len(tasks), len(tasks) - store.n_new
-    return Filled(store.groups, n_there, store.n_new, store.n_dropped, n_missing, tuple(problems))
+    problems = tuple(Problem("E634", f"sample {id_}, run {run}: {why}", id=id_) for id_, run, why in sorted(failed))
+    return Filled(store.groups, n_there, store.n_new, store.n_dropped, n_missing, problems)
 
 
 class _Store:

@@ -12,7 +12,7 @@ import ast
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from merbench.errors import InvalidGroups, Problem, UnknownName, UsageError, examples, printable
 from merbench.grouping.groups import UNSTATED, Answer, Groups, normal
@@ -30,7 +30,7 @@ def import_groups(release: str, path: str | Path, name: str | None = None, *, re
     Args:
         release: which release, a name of `RELEASES`.
         path: the released file.
-        name: name of the groups; by default that of the release.
+        name: name of the groups; by default the one that the release's tracks know them by.
         replace: whether groups of this name go.
 
     Raises:
@@ -40,11 +40,12 @@ def import_groups(release: str, path: str | Path, name: str | None = None, *, re
     """
     if release not in RELEASES:
         raise UnknownName("release of groups", release, RELEASES)
-    name = name or release
+    read, usual_name = RELEASES[release]
+    name = name or usual_name
     folder = folder_of(name)
     if (folder / FILE_NAME).is_file() and not replace:
         raise UsageError(f"groups '{name}' are there already, in {folder}; replace them with --force")
-    groups = RELEASES[release](Path(path), name)
+    groups = read(Path(path), name)
     write_groups(folder, groups)
     return groups
 
@@ -81,8 +82,20 @@ def read_mer2024(path: Path, name: str) -> Groups:
     )
 
 
-RELEASES: Mapping[str, Callable[[Path, str], Groups]] = {"mer2024": read_mer2024}
-"""Name of a release → what reads its file."""
+class Release(NamedTuple):
+    """A release of groups.
+
+    Attributes:
+        read: what reads its file, and names the groups.
+        usual_name: the name by which the shipped tracks know its groups.
+    """
+
+    read: Callable[[Path, str], Groups]
+    usual_name: str
+
+
+RELEASES: Mapping[str, Release] = {"mer2024": Release(read_mer2024, usual_name="mer2024-ov")}
+"""The releases whose groups can be stored, by name."""
 
 
 def _text(path: Path) -> str:

@@ -131,17 +131,18 @@ run 1: 2 answers, 2 groups, 2 words dropped
 
 def test_import(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "released.jsonl").write_text('{"name": "a", "groups": "[[\'glad\', \'happy\']]"}\n')
-    told = f"{home / 'mer2024'}: mer2024, 1 answer in 1 run of GPT-3.5\n"
+    told = f"{home / 'mer2024-ov'}: mer2024-ov, 1 answer in 1 run of GPT-3.5\n"
     assert merbench(capsys, "import", "mer2024", "released.jsonl") == (0, told, "")
     code, _, err = merbench(capsys, "import", "mer2024", "released.jsonl")
-    assert (code, err) == (2, f"groups 'mer2024' are there already, in {home / 'mer2024'}; replace them with --force\n")
+    taken = f"groups 'mer2024-ov' are there already, in {home / 'mer2024-ov'}; replace them with --force\n"
+    assert (code, err) == (2, taken)
     assert merbench(capsys, "import", "mer2024", "released.jsonl", "--force") == (0, told, "")
     code, out, _ = merbench(capsys, "import", "mer2024", "released.jsonl", "--name", "other")
     assert (code, out) == (0, f"{home / 'other'}: other, 1 answer in 1 run of GPT-3.5\n")
     (tmp_path / "bad.jsonl").write_text("no")
     code, _, err = merbench(capsys, "import", "mer2024", "bad.jsonl", "--force")
     assert (code, err.splitlines()[0]) == (2, "bad.jsonl: 1 problem")
-    assert open_groups("mer2024").runs == ({"a": (("glad", "happy"),)},)
+    assert open_groups("mer2024-ov").runs == ({"a": (("glad", "happy"),)},)
 
 
 def test_samples_without_a_usable_answer_are_named(capsys: pytest.CaptureFixture[str]) -> None:

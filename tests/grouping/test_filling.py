@@ -167,6 +167,21 @@ def test_samples_without_a_usable_answer_are_named_and_the_others_stored() -> No
     assert fill_groups("mine", QUESTIONS, Model(), n_runs=1).n_new == 2
 
 
+def test_problems_are_told_by_sample_and_run_however_they_come() -> None:
+    first_came = threading.Event()
+
+    def reply(words: list[str]) -> str:
+        if words[0] == "a0":
+            first_came.wait(30)  # s0 is asked about first and answered last
+        elif words[0] == "a5":
+            first_came.set()
+        return "no"
+
+    filled = fill_groups("mine", QUESTIONS, Model(reply, parallel=2), n_runs=2)
+    told = [str(problem).split(":")[0] for problem in filled.problems]
+    assert told == [f"E634  sample s{i}, run {run}" for i in range(6) for run in range(2)]
+
+
 def test_a_model_that_never_gives_a_usable_answer_is_asked_no_more() -> None:
     questions = [Question(f"s{i}", (f"a{i}", f"b{i}")) for i in range(100)]
     model = Model(lambda words: "no")
