@@ -92,6 +92,8 @@ def test_a_frame_counts_for_the_tasks_whose_reference_it_holds(make: Make) -> No
     assert report.counts["scored"] == 4
     assert values(frames, table) == {"overall": 1.5, "ccc": 1.0, "accuracy": 0.5}
     assert [row.n for row in report.per_class] == [1, 1]
+    assert [item.n_scored for item in report.scores] == [None, 3, 2]
+    assert "expression  2" in report.to_text()
 
 
 def test_a_required_reference_that_is_missing_is_told(make: Make) -> None:
@@ -182,7 +184,7 @@ def test_a_pair_that_is_swapped_or_another_is_told(make: Make) -> None:
     wrong = {"a1": ["m1", "m5", "m3"], "a2": ["m4", "m2", "m1"]}
     assert told(pairs, answers(pairs, better=["a1", "a2", "a1"], **wrong)) == [
         "E213  row 2: a1 and a2 are swapped; of this pair a1 is 'm2' and a2 is 'm5'",
-        "E213  row 3: a1 and a2 are not the two that are compared; of this pair a1 is 'm3' and a2 is 'm6'",
+        "E213  row 3: a2 is 'm1'; of this pair a1 is 'm3' and a2 is 'm6'",
     ]
     assert told(pairs, pa.table({"sample_id": ["s0", "s1"], "better": ["a1", "a1"]})) == [
         "E301  1 of 3 candidates missing: s2"
@@ -255,10 +257,10 @@ targets.e = { type = "categorical", labels = ["x", "y"], out_of_vocabulary = "dr
     table = pa.table({"sample_id": ["s0", "s1", "s2", "s3"], "e": ["x", "y", "bored", ""]})
     report = score(clips, table, intervals=False)
     assert report["accuracy"].value == 0.5
-    assert (report.counts["scored"], report.counts["dropped"]) == (5, 3)
+    assert (report.counts["scored"], report.counts["dropped"]) == (2, 3)
     assert [str(warning) for warning in report.warnings] == [
         "W302  1 of 5 candidates without a row, dropped: s4",
-        "W202  e: 1 of 4 answers are not one of x, y and are dropped: 'bored'",
+        "W202  e: 1 of 4 answers are not one of x, y and are dropped: 'bored' (1)",
         "W302  e: 1 of 4 answers are empty, dropped",
     ]
     other = pa.table({"sample_id": ["s0", "s1", "s2", "s3", "s4"], "e": ["x", "x", "x", "y", "y"]})
@@ -404,6 +406,11 @@ def test_multilabel_targets_have_a_column_per_label(make: Make) -> None:
     # AU1 of two frames: F1 = 1. AU2: one hit, one miss, one false alarm: F1 = 2 / 4.
     table = answers(frames, AU1=[1, 0, 1], AU2=[1, 0, 1])
     assert values(frames, table) == {"multilabel_f1": pytest.approx(0.75)}
+    rows = score(frames, table, intervals=False).per_class
+    assert [(row.label, row.n, row.precision, row.recall, row.f1) for row in rows] == [
+        ("AU1", 1, 1.0, 1.0, 1.0),
+        ("AU2", 2, 0.5, 0.5, 0.5),
+    ]
     assert told(frames, answers(frames, AU1=[1, 2, 0])) == [
         "E202  AU2: the column is not there; columns: 'sample_id', 'AU1'; did you mean 'AU1'?",
     ]
@@ -462,3 +469,74 @@ def test_the_released_groups_give_the_published_numbers(make: Make, test_data: P
     ]
     assert found["set_accuracy"].value == pytest.approx(expected["accuracy"], abs=1e-12)
     assert found["set_average"].value == pytest.approx(expected["average"], abs=1e-12)
+
+
+RANKED = """
+ranking.by = ["first_accuracy"]
+metrics = [{ name = "first_accuracy", target = "face" }]
+targets.face = { type = "ranked", labels = ["happy", "sad"], out_of_vocabulary = "wrong" }
+"""
+
+
+def test_first_answers_have_a_confusion_of_their_own(make: Make) -> None:
+    faces = make(RANKED, {"face": ["happy", "happy", "sad"]})
+    report = score(faces, answers(faces, face=["happy, sad", "bored, happy", "happy"]), intervals=False)
+    assert report["first_accuracy"].value == pytest.approx(1 / 3)
+    assert report.counts["out_of_vocabulary"] == 1
+    assert report.confusions[0].counts == ((1, 0, 1), (1, 0, 0))
+    assert [row.recall for row in report.per_class] == [0.5, 0.0]
+
+
+ROUNDS = """
+ranking.by = ["%s"]
+metrics = [{ name = "%s", target = "score", per = "round"%s }]
+targets.score = { type = "scores", positive = "genuine", negative = "fake" }
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["equal_error_rate", "auroc", "aupr", "fpr_at_95tpr", "detection_error", "deception_rate"]
+)
+@pytest.mark.parametrize("how", ["", ", shares = { 1 = 0.4, 2 = 0.6 }", ', aggregate = "auilc"'])
+def test_a_metric_within_a_column_is_broken_down_by_that_column(make: Make, name: str, how: str) -> None:
+    clips = make(ROUNDS % (name, name, how), {"score": ["genuine", "fake"] * 4}, round=[1, 1, 1, 1, 2, 2, 2, 2])
+    table = answers(clips, score=[0.9, 0.1, 0.4, 0.6, 0.8, 0.3, 0.7, 0.2])
+    report = score(clips, table, by=["round"])
+    whole, parts = report.scores[0].value, [group.scores[0].value for group in report.groups]
+    assert whole is not None
+    if how:  # half of the rounds have no sum of shares, and no line
+        assert parts == [None, None]
+    else:
+        assert sum(part or 0.0 for part in parts) / 2 == pytest.approx(whole)
+
+
+def test_a_column_that_a_metric_is_taken_within_must_be_known(make: Make) -> None:
+    folds = make(CCC, {"v": [0.0, 1.0, 4.0]}, video=["a", "a", None])
+    message = r"column 'video' is not known of 1 of 3 scored samples, and ccc\(per=video\) is taken within its values"
+    with pytest.raises(UsageError, match=message):
+        score(folds, answers(folds, v=[0.5, 0.5, 4.5]))
+
+
+def test_too_many_resamples_without_a_value_give_no_interval(make: Make) -> None:
+    clips = make(
+        ROUNDS % ("auroc", "auroc", ", shares = { 1 = 0.4, 2 = 0.6 }"),
+        {"score": ["genuine", "fake"] * 4},
+        round=[1] * 4 + [2] * 4,
+    )
+    table = answers(clips, score=[0.9, 0.1, 0.4, 0.6, 0.8, 0.3, 0.7, 0.2])
+    report = score(clips, table, cluster="round")  # both rounds are drawn in 4 of 10 resamples
+    assert (report.scores[0].low, report.scores[0].high) == (None, None)
+    assert any(str(warning).endswith("; too many for an interval") for warning in report.warnings)
+
+
+def test_an_organizer_is_told_what_must_stay_hidden(make: Make) -> None:
+    clips = make(RANKED, {"face": ["happy", "happy", None]})
+    track = clips.track.folder / "track.toml"
+    hidden = track.read_text().replace(
+        'splits = { test = "test" }', 'splits = { test = { source = "test", hidden = true } }'
+    )
+    track.write_text(hidden, encoding="utf-8")
+    report = score(clips.track.folder, answers(clips, face=["happy", "sad", "sad"]))
+    told = "the organizer's view of a hidden split"
+    assert told in report.to_text() and told not in report.public().to_text()
+    assert report.public().scores[0].n_scored is None

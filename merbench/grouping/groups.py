@@ -116,6 +116,15 @@ class Groups:
             raise UsageError(self._missing(missing, len(ids), run))
         return found
 
+    def used_digest(self, ids: Sequence[str], sets: Sequence[Sets]) -> str:
+        """Return the SHA-256 of the answers for some samples, by their words: of what a score was made with."""
+        rows = (
+            [run, distinct((*reference, *prediction)), self._answer(id_, (*reference, *prediction), run)]
+            for run in range(len(self.runs))
+            for id_, (reference, prediction) in zip(ids, sets, strict=True)
+        )
+        return sha256_bytes(*(json.dumps(row, ensure_ascii=False).encode() for row in rows))
+
     def ungrouped(self, ids: Sequence[str], sets: Sequence[Sets]) -> int:
         """Return how many words of samples no run's answer holds, each once per sample.
 

@@ -52,6 +52,13 @@ class Lists:
         for start, end in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True):
             yield tuple(self.words[code] for code in self.codes[start:end].tolist() if code >= 0)
 
+    def first(self) -> NDArray[np.int32]:
+        """Return the first code of every sample, −1 for one without any."""
+        filled = np.diff(self.offsets) > 0
+        codes = np.full(len(self), -1, dtype=np.int32)
+        codes[filled] = self.codes[self.offsets[:-1][filled]]
+        return codes
+
     def recoded(self, words: Sequence[str]) -> NDArray[np.int32]:
         """Return the codes of the labels as positions in other words; −1 for those that are not among them."""
         code_of = {word: code for code, word in enumerate(words)}

@@ -43,6 +43,7 @@ class Score:
         weight: its weight in the overall score; None when it is only reported.
         higher_is_better: the direction of improvement.
         n_left_out: resamples on which the metric was not defined.
+        n_scored: how many samples count for its target; None for the overall score and for groups.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Score:
     weight: float | None = None
     higher_is_better: bool = True
     n_left_out: int = 0
+    n_scored: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,7 @@ class ScoreReport:
                     low=None,
                     high=None,
                     n_left_out=0,
+                    n_scored=None,
                 )
                 for score in self.scores
             ),
@@ -211,7 +214,7 @@ class ScoreReport:
                 for key, value in self.counts.items()
                 if key not in ("scored", "out_of_vocabulary", "dropped")
             },
-            digests={key: value for key, value in self.digests.items() if key != "references"},
+            digests={key: value for key, value in self.digests.items() if key in ("submission", "track")},
             per_class=(),
             confusions=(),
             coverage=tuple(row for row in self.coverage if row.side == "prediction"),
@@ -291,6 +294,13 @@ class ScoreReport:
             unit = "samples" if made.cluster is None else f"{made.n_clusters:,} clusters of '{made.cluster}'"
             drawn = f"{made.n_resamples:,} Poisson resamples of {unit}, seed {made.seed}"
             lines.append(f"{made.level:.0%} intervals: {made.method}, {drawn}")
+        lines += [
+            f"synonyms: {part.removeprefix('groups:')}"
+            for part in self.signature.split("|")
+            if part.startswith("groups:")
+        ]
+        if self.hidden and "scored" in self.counts:
+            lines.append("the organizer's view of a hidden split; --public leaves out what tells who is scored")
         lines += [str(warning) for warning in self.warnings]
         lines.append(f"signature: {self.signature}")
         return lines
@@ -327,6 +337,7 @@ class ScoreReport:
             (
                 score.name,
                 score.target or "",
+                "" if self._counts_agree else _count(score.n_scored),
                 self._number(score.value),
                 self._interval(score.low, score.high),
                 "" if score.weight is None else f"{score.weight:g}",
@@ -334,8 +345,13 @@ class ScoreReport:
             )
             for score in self.scores
         ]
-        head = ("metric", "target", "value", self._interval_head(), "weight", "better")
+        head = ("metric", "target", "n", "value", self._interval_head(), "weight", "better")
         return without_empty_columns(ReportTable("", head, rows))
+
+    @property
+    def _counts_agree(self) -> bool:
+        """Whether every metric rests on all samples that are scored, so that one line tells it."""
+        return {score.n_scored for score in self.scores} <= {None, self.counts.get("scored")}
 
     def _interval_head(self) -> str:
         return f"{self.uncertainty.level:.0%} interval" if self.uncertainty else "interval"
@@ -402,6 +418,10 @@ class ScoreReport:
             ]
             tables.append(ReportTable(f"by {column}", (column, "n", *(s.name for s in groups[0].scores)), rows))
         return tables
+
+
+def _count(n: int | None) -> str:
+    return "" if n is None else f"{n:,}"
 
 
 _COUNT_ORDER = ("candidates", "scored", "rows", "extra", "missing", "dropped", "out_of_vocabulary")

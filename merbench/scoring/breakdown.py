@@ -18,6 +18,9 @@ MOST_GROUPS = 200
 """The largest number of groups that a breakdown shows."""
 
 
+UNKNOWN = "(none)"
+"""The group of samples of which a column holds nothing."""
+
 BINNED_ABOVE = 10
 """A numeric column with more distinct values than this is binned into quarters of the samples."""
 
@@ -69,7 +72,7 @@ def grouping_of(candidates: Candidates, column: str, *, binned: bool = True) -> 
         codes = pc.fill_null(pc.index_in(values, value_set=distinct), -1).to_numpy(zero_copy_only=False)
         names = [str(value) for value in distinct.to_pylist()]
     if (codes < 0).any():
-        codes, names = np.where(codes < 0, len(names), codes), [*names, "(none)"]
+        codes, names = np.where(codes < 0, len(names), codes), [*names, UNKNOWN]
     rows = tuple(np.flatnonzero(codes == code) for code in range(len(names)))
     return Grouping(column, tuple(names), rows)
 

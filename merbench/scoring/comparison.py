@@ -18,17 +18,9 @@ from merbench.resampling import (
     percentile_interval,
     permutation_p,
 )
-from merbench.scoring.evaluation import (
-    bootstrap,
-    confusions_of,
-    jackknifed,
-    mean_draws,
-    ones,
-    only,
-    permuted_differences,
-    plain_values,
-    scored_pair,
-)
+from merbench.scoring.draws import bootstrap, jackknifed, mean_draws, permuted_differences
+from merbench.scoring.evaluation import confusions_of, ones, plain_values
+from merbench.scoring.pair import only, scored_pair
 from merbench.scoring.scorecard import scores_of
 from merbench.scoring.sources import candidates_of, named_sources, read_for
 from merbench.scoring.uncertainty import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,17 +21,9 @@ from merbench.resampling import (
     group_masks,
 )
 from merbench.scoring.breakdown import Grouping, grouping_of
-from merbench.scoring.evaluation import (
-    Pair,
-    categorical_targets,
-    class_key,
-    confusions_of,
-    evaluate,
-    joined,
-    ones,
-    plain_values,
-    scored_pair,
-)
+from merbench.scoring.draws import joined
+from merbench.scoring.evaluation import class_key, confusions_of, evaluate, ones, plain_values
+from merbench.scoring.pair import Pair, scored_pair, with_confusion
 from merbench.scoring.sources import candidates_of, read_for
 from merbench.scoring.uncertainty import (
     clusters_of,
@@ -42,7 +35,7 @@ from merbench.scoring.uncertainty import (
     warnings_of,
 )
 from merbench.submission import Submission
-from merbench.track import OVERALL, CategoricalTarget, PreferenceTarget, RankedTarget, Track, lexicon_of
+from merbench.track import OVERALL, MultilabelTarget, Track, lexicon_of
 
 if TYPE_CHECKING:
     from merbench.scoring.sources import Source
@@ -99,14 +92,15 @@ def score(
         hidden=candidates.hidden,
         signature=signature(candidates, how),
         formula=candidates.track.formula,
-        scores=tuple(scores_of(candidates.track, plain, bounds)),
+        scores=tuple(scores_of(candidates.track, plain, bounds, pair)),
         counts=_counts(read, pair),
         digests={
             "submission": read.digest,
             "references": candidates.references.digest,
             "track": candidates.track.fingerprint,
+            **{f"groups of {name}": digest for name, digest in pair.group_digests.items()},
         },
-        per_class=tuple(_class_rows(pair, confusions, bounds)),
+        per_class=(*_class_rows(pair, confusions, bounds), *_label_rows(pair)),
         confusions=tuple(_confusion_tables(pair, confusions)),
         coverage=tuple(_coverage_rows(read, pair)),
         groups=tuple(_groups(pair, groupings, group_bounds)),
@@ -117,13 +111,19 @@ def score(
     )
 
 
-def scores_of(track: Track, plain: Mapping[str, float], bounds: Mapping[str, Interval]) -> Iterator[Score]:
-    """Yield the overall score, where there is one, then the metrics in the order of the track."""
+def scores_of(
+    track: Track, plain: Mapping[str, float], bounds: Mapping[str, Interval], pair: Pair | None = None
+) -> Iterator[Score]:
+    """Yield the overall score, where there is one, then the metrics in the order of the track.
+
+    With `pair` every metric says how many of its rows count.
+    """
     if OVERALL in plain:
         yield _score(OVERALL, OVERALL, None, plain, bounds, None, True)
     for spec in track.metrics:
         better = spec.metric.higher_is_better
-        yield _score(spec.key, track.metric_label(spec), spec.target, plain, bounds, spec.weight, better)
+        score = _score(spec.key, track.metric_label(spec), spec.target, plain, bounds, spec.weight, better)
+        yield score if pair is None else replace(score, n_scored=pair.n_scored(spec.target))
 
 
 def _score(
@@ -141,18 +141,23 @@ def _score(
         name=name,
         target=target,
         value=value if np.isfinite(value) else None,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
+        low=_end(interval.low) if interval else None,
+        high=_end(interval.high) if interval else None,
         weight=weight,
         higher_is_better=higher_is_better,
         n_left_out=interval.n_left_out if interval else 0,
     )
 
 
+def _end(value: float) -> float | None:
+    """Return the end of an interval; None where it has none."""
+    return value if np.isfinite(value) else None
+
+
 def _counts(read: Submission, pair: Pair) -> dict[str, int]:
     counts = {
         "candidates": len(read.candidates),
-        "scored": pair.n,
+        "scored": pair.n_counting,
         "rows": read.n_rows,
         "extra": read.n_extra,
         "out_of_vocabulary": sum(_n_outside(pair, name) for name in pair.track.targets),
@@ -164,20 +169,15 @@ def _counts(read: Submission, pair: Pair) -> dict[str, int]:
 
 def _n_outside(pair: Pair, name: str) -> int:
     """Return how many answers, of ranked ones the first, are outside the vocabulary of a target that has one."""
-    prediction = pair.part(name).prediction
-    match pair.track.targets[name]:
-        case CategoricalTarget() | PreferenceTarget():
-            return int((prediction < 0).sum())
-        case RankedTarget():
-            answered = np.diff(prediction.offsets) > 0
-            return int((prediction.codes[prediction.offsets[:-1][answered]] < 0).sum())
-    return 0
+    if name not in dict(with_confusion(pair.track)):
+        return 0
+    return int((pair.codes(name).prediction < 0).sum())
 
 
 def _class_rows(
     pair: Pair, confusions: Mapping[str, NDArray[Any]], bounds: Mapping[str, Interval]
 ) -> Iterator[ClassRow]:
-    for name, target in categorical_targets(pair.track):
+    for name, target in with_confusion(pair.track):
         rows = per_class(confusions[name])
         for code, label in enumerate(target.labels):
             interval = bounds.get(class_key(name, label)) if rows.n[0, code] else None
@@ -188,13 +188,28 @@ def _class_rows(
                 precision=float(rows.precision[0, code]),
                 recall=float(rows.recall[0, code]),
                 f1=float(rows.f1[0, code]),
-                f1_low=interval.low if interval else None,
-                f1_high=interval.high if interval else None,
+                f1_low=_end(interval.low) if interval else None,
+                f1_high=_end(interval.high) if interval else None,
             )
 
 
+def _label_rows(pair: Pair) -> Iterator[ClassRow]:
+    """Yield a row for every label of multilabel targets, of the samples in which the label is known."""
+    for name, target in pair.track.targets.items():
+        if not isinstance(target, MultilabelTarget):
+            continue
+        part = pair.part(name)
+        for column, label in enumerate(target.labels):
+            known = part.reference[:, column] >= 0
+            pairs = 2 * part.reference[known, column] + part.prediction[known, column]
+            matrix = np.bincount(pairs, minlength=4).reshape(2, 2)
+            rows = per_class(np.pad(matrix, ((0, 0), (0, 1)))[None].astype(np.float64))
+            values = (float(column_values[0, 1]) for column_values in (rows.precision, rows.recall, rows.f1))
+            yield ClassRow(name, label, int(rows.n[0, 1]), *values)
+
+
 def _confusion_tables(pair: Pair, confusions: Mapping[str, NDArray[Any]]) -> Iterator[Confusion]:
-    for name, target in categorical_targets(pair.track):
+    for name, target in with_confusion(pair.track):
         counts = tuple(tuple(int(cell) for cell in row) for row in confusions[name][0])
         yield Confusion(name, target.labels, counts)
 

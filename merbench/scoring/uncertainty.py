@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, UsageError, did_you_mean, listed, plural
@@ -20,12 +22,17 @@ from merbench.resampling import (
     percentile_interval,
 )
 from merbench.scoring.breakdown import scored_column
-from merbench.scoring.evaluation import Codes, Draws, Pair, bootstrap, categorical_targets, groups_of, jackknifed
+from merbench.scoring.draws import bootstrap, jackknifed
+from merbench.scoring.evaluation import Draws
+from merbench.scoring.pair import Codes, Pair, groups_of, with_confusion
 from merbench.track import TextTarget, Track, lexicon_of
 
 FEW_CLUSTERS = 50
 """Below this many clusters, the report warns that cluster intervals are too narrow (`docs/uncertainty.md`)."""
 
+
+MOST_LEFT_OUT = 0.2
+"""The largest share of resamples without a value that an interval may leave out; the others are no fair sample."""
 
 FEW_REFERENCES = 10
 """A class with fewer references than this brings a warning."""
@@ -126,21 +133,28 @@ def intervals_of(
     unit_of = np.arange(pair.n) if clusters is None else clusters
     bounds = [bounds_of(draws, how, plain, lambda: jackknifed(pair, clusters)) if len(np.unique(unit_of)) > 1 else {}]
     for rows, values in zip(selections, selected, strict=True):
-        # A group without the needed classes has no value under any weights, and so no interval.
-        held = {key: column for key, column in values.items() if not np.isnan(column).all()}
         several = len(np.unique(unit_of[rows])) > 1
-        bounds.append({key: percentile_interval(column, how.level) for key, column in held.items()} if several else {})
+        bounds.append({key: _percentile(column, how.level) for key, column in values.items()} if several else {})
     return bounds
+
+
+def _percentile(draws: NDArray[np.float64], level: float) -> Interval:
+    """Return the percentile interval; one without ends where too many draws have no value."""
+    left_out = int(np.isnan(draws).sum())
+    if left_out > MOST_LEFT_OUT * len(draws):
+        return Interval(math.nan, math.nan, left_out)
+    return percentile_interval(draws, level)
 
 
 def bounds_of(
     draws: Draws, how: Resampling, plain: Mapping[str, float], jackknife: Callable[[], Draws]
 ) -> dict[str, Interval]:
     """Return the interval of every key; BCa ones where the method asks for them, but for classes."""
-    bounds = {key: percentile_interval(values, how.level) for key, values in draws.items()}
+    bounds = {key: _percentile(values, how.level) for key, values in draws.items()}
     if how.method == "bca":
         left_out = jackknife()
-        bounds.update({key: bca_interval(draws[key], how.level, plain[key], left_out[key]) for key in plain})
+        usable = [key for key in plain if math.isfinite(bounds[key].low)]
+        bounds.update({key: bca_interval(draws[key], how.level, plain[key], left_out[key]) for key in usable})
     return bounds
 
 
@@ -177,8 +191,8 @@ def warnings_of(
         yield Problem(
             "W701", f"{n} clusters of '{how.cluster}': with fewer than {FEW_CLUSTERS} the intervals are too narrow"
         )
-    for name, target in categorical_targets(pair.track):
-        counts = np.bincount(pair.part(name).reference, minlength=len(target.labels))
+    for name, target in with_confusion(pair.track):
+        counts = np.bincount(pair.codes(name).reference, minlength=len(target.labels))
         few = [f"{label} ({n})" for label, n in zip(target.labels, counts, strict=True) if n < FEW_REFERENCES]
         if few:
             message = (
@@ -190,4 +204,6 @@ def warnings_of(
     }
     for n in sorted(set(left_out.values())):
         keys = [key for key, count in left_out.items() if count == n]
-        yield Problem("W703", f"{n:,} of {how.n_resamples:,} resamples are left out: no value there of {listed(keys)}")
+        message = f"{n:,} of {how.n_resamples:,} resamples are left out: no value there of {listed(keys)}"
+        too_many = n > MOST_LEFT_OUT * how.n_resamples
+        yield Problem("W703", f"{message}; too many for an interval" if too_many else message)

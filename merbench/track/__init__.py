@@ -9,6 +9,7 @@ from merbench.track.declaration import (
     Split,
     SubmissionRules,
     Track,
+    metric_labels,
 )
 from merbench.track.finding import find_track, list_tracks, load_track, parse_track
 from merbench.track.keys import KEBAB, Declaration, declaration_problems
@@ -59,6 +60,7 @@ __all__ = [
     "lexicon_of",
     "list_tracks",
     "load_track",
+    "metric_labels",
     "parse_track",
     "tracks_page",
     "tracks_table",
