@@ -22,7 +22,7 @@ from merbench.files import atomic_folder, data_home, read_verified, sha256_bytes
 from merbench.lexicon.builtin import BUILTIN, read_builtin
 from merbench.lexicon.compiled import Lexicon
 from merbench.lexicon.content import HEADERS, Content, read_content
-from merbench.lexicon.importing import read_release
+from merbench.lexicon.importing import read_release, require_there
 from merbench.lexicon.storing import from_bytes, to_bytes
 
 FILE_NAME = "lexicon.toml"
@@ -61,18 +61,21 @@ def import_lexicon(path: str | Path, name: str | None = None, *, replace: bool =
     """Store the lexicon of released files in the data home and return it.
 
     Args:
-        path: folder of the release, or the NPZ file of 2026.
+        path: folder of the release, or `wheel_mapping.npz` of 2026.
         name: name of the lexicon; by default that of the folder.
         replace: whether a lexicon of this name goes.
 
     Raises:
-        UsageError: the name is no name or is taken, or there is no release at the path.
+        UsageError: there is no release at the path, or the name is no name or is taken.
         InvalidLexicon: the released files do not hold what they should; all problems are listed.
     """
     path = Path(path)
+    require_there(path)
+    remedy = "" if name else "; --name gives it another than the folder's"
     name = name or (path if path.is_dir() else path.parent).resolve().name
     if not _NAME.fullmatch(name):
-        raise UsageError(f"'{printable(name)}' is no name of a lexicon; a-z, 0-9 and - are allowed, 39 at most")
+        allowed = "a-z, 0-9 and - are allowed, 39 at most"
+        raise UsageError(f"'{printable(name)}' is no name of a lexicon; {allowed}{remedy}")
     if name in BUILTIN:
         raise UsageError(f"'{name}' is a lexicon that comes with merbench; choose another name")
     folder = lexicons_home() / name

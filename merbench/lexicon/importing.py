@@ -3,9 +3,9 @@
 Conventions:
     A release is a folder of `format.csv` (columns `name`, `format`), `synonym.xlsx` (pairs of columns `word_run1`,
     `synonym_run1`, …) and `wheel1.xlsx` to `wheel5.xlsx` (columns level1, level2, level3; merged cells fill
-    downward); a sheet may also be a CSV file of the same columns. Or it is the NPZ file of 2026 with the same maps as
-    pickled dictionaries. Every cell is trimmed and lower-cased; lists in cells are separated by commas.
-    Rows are counted as in the file, the header being row 1.
+    downward); a sheet may also be a CSV file of the same columns. Or it is `wheel_mapping.npz` of 2026 with the same
+    maps as pickled dictionaries, by itself or in a folder without the sheets. Every cell is trimmed and lower-cased;
+    lists in cells are separated by commas. Rows are counted as in the file, the header being row 1.
     Codes of problems: E620 a file, E621 its header, E622 a cell, E623 an empty sector, E624 a wheel, E625 words.
 """
 
@@ -32,6 +32,10 @@ LEVELS = ["level1", "level2", "level3"]
 MOST_BYTES = 64 << 20
 """A released file that would unpack to more than this is refused; the real ones hold some 100 kB."""
 
+SHEETS = "format.csv, synonym.xlsx, wheel1.xlsx … wheel5.xlsx"
+ARCHIVE = "wheel_mapping.npz"
+NEEDED = f"a folder of {SHEETS}, or {ARCHIVE}, is needed"
+
 MAPS = ("format_mapping", "raw_mapping", "wheel_map_whole")
 _RUN = re.compile(r"word_run(\d+)")
 
@@ -40,18 +44,18 @@ def read_release(path: Path) -> tuple[Content, str]:
     """Return the content of a release, and what was read, in words.
 
     Raises:
-        UsageError: the path is neither a folder nor an NPZ file, or is of no such release.
+        UsageError: there is nothing at the path, or no release.
         InvalidLexicon: the files do not hold what they should; all problems are listed.
         MissingExtra: a spreadsheet cannot be read without openpyxl.
     """
     problems: list[Problem] = []
+    require_there(path)
     if path.is_dir():
         content, read = _from_folder(path, problems)
-    elif path.suffix == ".npz" and path.is_file():
+    elif path.suffix == ".npz":
         content, read = _from_npz(path, problems)
     else:
-        needed = "a folder with format.csv, synonym.xlsx and wheel1.xlsx … wheel5.xlsx, or an .npz file, is needed"
-        raise UsageError(f"{path}: {needed}")
+        raise UsageError(f"{path}: is no release; {NEEDED}")
     if not problems:
         problems = content.problems()
     if problems:
@@ -59,14 +63,23 @@ def read_release(path: Path) -> tuple[Content, str]:
     return content, read
 
 
+def require_there(path: Path) -> None:
+    """Raise `UsageError` when there is nothing at a path."""
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder; {NEEDED}")
+
+
 def _from_folder(folder: Path, problems: list[Problem]) -> tuple[Content, str]:
     stems = [*(f"wheel{number}" for number in range(1, N_WHEELS + 1)), "format", "synonym"]
     found = {stem: file for stem in stems if (file := _sheet(folder, stem)) is not None}
+    if not found and (folder / ARCHIVE).is_file():
+        return _from_npz(folder / ARCHIVE, problems)
     if not found:
-        raise UsageError(f"{folder}: there is none of format.csv, synonym.xlsx, wheel1.xlsx … wheel5.xlsx in it")
+        raise UsageError(f"{folder}: there is none of {SHEETS} in it, nor {ARCHIVE}")
     absent = [f"{stem}.{'csv' if stem == 'format' else 'xlsx'}" for stem in stems if stem not in found]
     if absent:
-        problems.append(Problem("E620", f"missing: {', '.join(absent)}; a release has all of them", count=len(absent)))
+        message = f"missing: {', '.join(absent)}; a release has all of them, or {ARCHIVE} instead"
+        problems.append(Problem("E620", message, count=len(absent)))
     tables = {stem: table for stem, file in found.items() if (table := _read_table(file, problems)) is not None}
     forms = _forms(found["format"].name, tables["format"], problems) if "format" in tables else []
     synonyms = _synonyms(found["synonym"].name, tables["synonym"], problems) if "synonym" in tables else []

@@ -91,7 +91,7 @@ def test_mistakes(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     hint = "the files released by MER 2025 and 2026 come in with `merbench lexicon import PATH`"
     assert merbench(capsys, "info", "tiny") == (2, "", f"no lexicon named 'tiny' (known: english); {hint}\n")
     (tmp_path / "tiny" / "wheel3.xlsx").unlink()
-    problem = "E620  missing: wheel3.xlsx; a release has all of them"
+    problem = "E620  missing: wheel3.xlsx; a release has all of them, or wheel_mapping.npz instead"
     assert merbench(capsys, "import", "tiny") == (2, "", f"tiny: 1 problem\n  {problem}\n")
     write_release(tmp_path / "whole")
     merbench(capsys, "import", "whole")

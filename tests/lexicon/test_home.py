@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from lexicon_release import write_release
 
 from merbench.errors import IntegrityError, UnknownName, UsageError
 from merbench.lexicon import Lexicon, import_lexicon, list_lexicons, open_lexicon
@@ -104,6 +105,9 @@ def test_names(release: Path, home: Path) -> None:
         UsageError, match=r"^'No Name' is no name of a lexicon; a-z, 0-9 and - are allowed, 39 at most$"
     ):
         import_lexicon(release, "No Name")
+    told = "'Lists Of Words' is no name of a lexicon; a-z, 0-9 and - are allowed, 39 at most; --name gives it another "
+    with pytest.raises(UsageError, match=f"^{re.escape(told)}than the folder's$"):
+        import_lexicon(write_release(release.parent / "Lists Of Words"))
     with pytest.raises(UsageError, match=r"^'english' is a lexicon that comes with merbench; choose another name$"):
         import_lexicon(release, "english")
     taken = f"lexicon 'mer2025' is there already, in {home}/mer2025; replace it with --force"

@@ -64,7 +64,7 @@ def test_everything_wrong_is_told_at_once(release: Path) -> None:
     assert problems(release) == "\n".join(
         [
             f"{release}: 10 problems",
-            "  E620  missing: wheel5.xlsx; a release has all of them",
+            "  E620  missing: wheel5.xlsx; a release has all of them, or wheel_mapping.npz instead",
             "  E622  wheel2.xlsx, row 6: 3 is not text; a word is needed",
             "  E620  wheel3.xlsx: cannot be read: File is not a zip file",
             "  E621  format.csv: the first row has no format; it holds name, forms",
@@ -135,15 +135,21 @@ def test_a_broken_spreadsheet_is_told(release: Path) -> None:
 
 def test_a_folder_without_a_release(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    expected = f"{tmp_path}/empty: there is none of format.csv, synonym.xlsx, wheel1.xlsx … wheel5.xlsx in it"
+    sheets = "format.csv, synonym.xlsx, wheel1.xlsx … wheel5.xlsx"
+    expected = f"{tmp_path}/empty: there is none of {sheets} in it, nor wheel_mapping.npz"
     with pytest.raises(UsageError, match=f"^{re.escape(expected)}$"):
         import_lexicon(tmp_path / "empty")
-    expected = (
-        f"{tmp_path}/absent: a folder with format.csv, synonym.xlsx and wheel1.xlsx … wheel5.xlsx, or an .npz file, is "
-        "needed"
-    )
-    with pytest.raises(UsageError, match=f"^{re.escape(expected)}$"):
-        import_lexicon(tmp_path / "absent", "absent")
+
+
+def test_a_path_that_is_not_there_or_no_release(tmp_path: Path) -> None:
+    needed = "a folder of format.csv, synonym.xlsx, wheel1.xlsx … wheel5.xlsx, or wheel_mapping.npz, is needed"
+    # The first has no parent with a name that a lexicon could have.
+    for absent in ("/not-there", f"{tmp_path}/not-there", f"{tmp_path}/not-there.npz"):
+        with pytest.raises(UsageError, match=f"^{re.escape(f'{absent}: no such file or folder; {needed}')}$"):
+            import_lexicon(absent)
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(UsageError, match=f"^{re.escape(f'{tmp_path}/notes.txt: is no release; {needed}')}$"):
+        import_lexicon(tmp_path / "notes.txt", "notes")
 
 
 def test_spreadsheets_need_an_extra(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +185,14 @@ def test_pickled_dictionaries_say_the_same(release: Path, tmp_path: Path) -> Non
     assert lexicon.source == 'released file a "b".npz'
     for word in of_sheets.labels:
         assert lexicon.lookup(word) == of_sheets.lookup(word)
+
+
+def test_a_folder_of_pickled_dictionaries_is_a_release(release: Path, tmp_path: Path) -> None:
+    (tmp_path / "of-2026").mkdir()
+    write_npz(tmp_path / "of-2026" / "wheel_mapping.npz", maps(release))
+    lexicon = import_lexicon(tmp_path / "of-2026")
+    assert (lexicon.name, lexicon.source) == ("of-2026", "released file wheel_mapping.npz")
+    assert lexicon.digest == import_lexicon(release).digest
 
 
 def test_a_sector_in_which_its_own_word_does_not_count(tmp_path: Path, release: Path) -> None:
