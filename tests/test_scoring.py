@@ -178,6 +178,32 @@ def test_bca_is_another_interval_of_the_same_draws(make: Make) -> None:
     assert "ci:bca,0.95" in bca.signature
     assert bca["mse"].low != percentile["mse"].low
     assert bca["mse"].value == percentile["mse"].value
+    assert [row.f1_low for row in bca.per_class] != [row.f1_low for row in percentile.per_class]
+
+
+def test_groups_have_intervals_of_the_method_asked_for(make: Make) -> None:
+    candidates = make(n=60, half=["a", "b"] * 30)
+    table = answers(candidates)
+    for cluster in ("none", "speaker"):
+        percentile, bca = (
+            score(candidates, table, by=["half"], method=method, cluster=cluster) for method in ("percentile", "bca")
+        )
+        for one, other in zip(percentile.groups, bca.groups, strict=True):
+            assert [item.value for item in one.scores] == [item.value for item in other.scores]
+            assert [item.low for item in one.scores] != [item.low for item in other.scores]
+
+
+def test_a_small_group_has_values_and_no_intervals(make: Make) -> None:
+    candidates = make(n=60, part=["few"] * 9 + ["many"] * 51)
+    few, many = score(candidates, answers(candidates), by=["part"]).groups
+    assert few.scores[0].value is not None and few.scores[0].low is None
+    assert many.scores[0].low is not None
+
+
+def test_the_last_part_of_a_column_will_do(make: Make) -> None:
+    candidates = make(n=20, **{"noise.snr_db": [5, 10] * 10})
+    report = score(candidates, answers(candidates), by=["snr_db"], intervals=False)
+    assert [(group.column, group.value) for group in report.groups] == [("snr_db", "5"), ("snr_db", "10")]
 
 
 def test_clusters_are_drawn_whole(make: Make) -> None:

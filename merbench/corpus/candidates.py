@@ -134,14 +134,18 @@ class Candidates:
 
 
 def candidate_column(candidates: Candidates, column: str, use: str) -> pa.Array:
-    """Return what the corpus knows of the candidates; `use` says in the message what it was wanted for."""
+    """Return what the corpus knows of the candidates; `use` says in the message what it was wanted for.
+
+    Of a name such as `feature_noise.snr_db` the last part will do, where no other column ends in it.
+    """
     columns = [name for name in candidates.samples.column_names if name not in ("sample_id", "split")]
-    if column not in columns:
+    fitting = [column] if column in columns else [name for name in columns if name.endswith(f".{column}")]
+    if len(fitting) != 1:
+        there = f"it has {listed(columns, 12)}" if columns else "it has none"
         raise UsageError(
-            f"corpus '{candidates.corpus.name}' has no column '{column}' {use}; "
-            f"it has {listed(columns, 12)}{did_you_mean(column, columns)}"
+            f"corpus '{candidates.corpus.name}' has no column '{column}' {use}; {there}{did_you_mean(column, columns)}"
         )
-    return candidates.samples[column].combine_chunks()
+    return candidates.samples[fitting[0]].combine_chunks()
 
 
 def values_digest(ids_digest: str, values: Mapping[str, Values]) -> str:

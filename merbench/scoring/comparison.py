@@ -127,7 +127,7 @@ def mean_intervals(runs: Sequence[Submission], how: Resampling) -> dict[str, Int
     values = [plain_values(pair, confusions_of(pair, ones(pair))) for pair in pairs]
     plain = {key: math.fsum(value[key] for value in values) / len(values) for key in values[0]}
     bounds = bounds_of(draws, how, plain, lambda: mean_draws([jackknifed(pair, clusters) for pair in pairs]))
-    return {key: bounds[key] for key in plain}
+    return {key: bounds[key] for key in plain if math.isfinite(bounds[key].low)}
 
 
 def mean_difference_p(

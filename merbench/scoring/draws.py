@@ -40,8 +40,8 @@ def permuted_differences(a: Pair, b: Pair, n_permutations: int, clusters: Codes 
 
 
 def jackknifed(pair: Pair, clusters: Codes | None) -> Draws:
-    """Return the values of every key with one group of rows left out at a time."""
-    return joined([evaluate(pair, masks) for masks in jackknife_weights(pair.n, clusters=clusters)])
+    """Return the values of every key, of classes too, with one group of rows left out at a time."""
+    return joined([with_classes(pair, masks) for masks in jackknife_weights(pair.n, clusters=clusters)])
 
 
 def joined(blocks: Sequence[Draws]) -> Draws:

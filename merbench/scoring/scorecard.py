@@ -82,7 +82,7 @@ def score(
 
     confusions = confusions_of(pair, ones(pair))
     plain = plain_values(pair, confusions)
-    bounds, *group_bounds = intervals_of(pair, how, clusters, plain, selections, stream_name(candidates, seed))
+    bounds, *group_bounds = intervals_of(pair, how, clusters, selections, stream_name(candidates, seed))
     return ScoreReport(
         track=candidates.track.key,
         title=candidates.track.title,

@@ -23,7 +23,7 @@ from merbench.resampling import (
 )
 from merbench.scoring.breakdown import scored_column
 from merbench.scoring.draws import bootstrap, jackknifed
-from merbench.scoring.evaluation import Draws
+from merbench.scoring.evaluation import Draws, ones, with_classes
 from merbench.scoring.pair import Codes, Pair, groups_of, with_confusion
 from merbench.track import TextTarget, Track, lexicon_of
 
@@ -35,7 +35,7 @@ MOST_LEFT_OUT = 0.2
 """The largest share of resamples without a value that an interval may leave out; the others are no fair sample."""
 
 FEW_REFERENCES = 10
-"""A class with fewer references than this brings a warning."""
+"""A class with fewer references than this brings a warning; a group of fewer samples has no interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +116,45 @@ def _minor_version() -> str:
 
 
 def intervals_of(
-    pair: Pair,
-    how: Resampling | None,
-    clusters: Codes | None,
-    plain: Mapping[str, float],
-    selections: Sequence[Codes],
-    stream: str,
+    pair: Pair, how: Resampling | None, clusters: Codes | None, selections: Sequence[Codes], stream: str
 ) -> list[dict[str, Interval]]:
     """Return intervals by key, first of all rows, then of every selection; empty without resampling.
 
-    A single sample, or a single cluster, tells nothing of how others would differ: it has no interval.
+    A single sample, or a single cluster, tells nothing of how others would differ: it has no interval. Nor has a
+    selection of fewer than `FEW_REFERENCES` samples.
     """
     if how is None:
         return [{} for _ in range(1 + len(selections))]
-    draws, *selected = bootstrap(pair, how.n_resamples, clusters, stream, selections)
-    unit_of = np.arange(pair.n) if clusters is None else clusters
-    bounds = [bounds_of(draws, how, plain, lambda: jackknifed(pair, clusters)) if len(np.unique(unit_of)) > 1 else {}]
-    for rows, values in zip(selections, selected, strict=True):
-        several = len(np.unique(unit_of[rows])) > 1
-        bounds.append({key: _percentile(column, how.level) for key, column in values.items()} if several else {})
+    draws = bootstrap(pair, how.n_resamples, clusters, stream, selections)
+    parts = [(pair, clusters)]
+    for rows in selections:
+        parts.append(
+            (pair.select(rows), None if clusters is None else np.unique(clusters[rows], return_inverse=True)[1])
+        )
+    return [
+        {} if part is not pair and part.n < FEW_REFERENCES else _bounds_of_part(part, units, values, how)
+        for (part, units), values in zip(parts, draws, strict=True)
+    ]
+
+
+def _bounds_of_part(part: Pair, clusters: Codes | None, draws: Draws, how: Resampling) -> dict[str, Interval]:
+    if part.n < 2 or (clusters is not None and clusters.max() < 1):
+        return {}
+    if how.method == "percentile":
+        return bounds_of(draws, how, {}, dict)
+    estimates = {key: float(values[0]) for key, values in with_classes(part, ones(part)).items() if key in draws}
+    return bounds_of(draws, how, estimates, lambda: jackknifed(part, clusters))
+
+
+def bounds_of(
+    draws: Draws, how: Resampling, plain: Mapping[str, float], jackknife: Callable[[], Draws]
+) -> dict[str, Interval]:
+    """Return the interval of every key by the method asked for; BCa ones need the plain values and a jackknife."""
+    bounds = {key: _percentile(values, how.level) for key, values in draws.items()}
+    if how.method == "bca":
+        left_out = jackknife()
+        usable = [key for key in plain if math.isfinite(bounds[key].low)]
+        bounds.update({key: bca_interval(draws[key], how.level, plain[key], left_out[key]) for key in usable})
     return bounds
 
 
@@ -144,18 +164,6 @@ def _percentile(draws: NDArray[np.float64], level: float) -> Interval:
     if left_out > MOST_LEFT_OUT * len(draws):
         return Interval(math.nan, math.nan, left_out)
     return percentile_interval(draws, level)
-
-
-def bounds_of(
-    draws: Draws, how: Resampling, plain: Mapping[str, float], jackknife: Callable[[], Draws]
-) -> dict[str, Interval]:
-    """Return the interval of every key; BCa ones where the method asks for them, but for classes."""
-    bounds = {key: _percentile(values, how.level) for key, values in draws.items()}
-    if how.method == "bca":
-        left_out = jackknife()
-        usable = [key for key in plain if math.isfinite(bounds[key].low)]
-        bounds.update({key: bca_interval(draws[key], how.level, plain[key], left_out[key]) for key in usable})
-    return bounds
 
 
 def clusters_of(candidates: Candidates, how: Resampling | None) -> Codes | None:
