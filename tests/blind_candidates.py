@@ -29,6 +29,8 @@ def small_track(folder: Path, targets: dict[str, Any], rules: dict[str, Any]) ->
     metric = {
         "categorical": {"name": "accuracy", "weight": 1.0},
         "continuous": {"name": "mse", "weight": -0.25},
+        "label_set": {"name": "set_recall", "weight": 1.0},
+        "segments": {"name": "segment_f1", "weight": 1.0, "label": "fake"},
     }
     return parse_track(
         {

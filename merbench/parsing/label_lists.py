@@ -35,7 +35,7 @@ from merbench.metrics.lists import Lists, offsets_of
 Split = Literal["official", "python"]
 Rows = NDArray[np.int64]
 
-MOST_LABELS = 10_000
+MOST_LABELS = 1_000
 """A cell with more labels than this is no set of labels."""
 
 FORM = "a set is written ['happy', 'sad'], or happy, sad"

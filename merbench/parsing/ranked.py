@@ -35,15 +35,27 @@ def ranked_lists(
     Raises:
         UsageError: the column holds neither text nor lists of text.
     """
-    kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        answers, bad = column, tuple[BadCell, ...]()
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
-        answers, bad = _split(column.cast(pa.string()))
-    else:
-        raise UsageError(f"a column of {kind} holds no ranked answers: text or lists of text are needed")
+    answers, bad = _answers(column)
     counts = np.asarray(pc.fill_null(pc.list_value_length(answers), 0))
     return Lists(tuple(labels), _codes(answers.flatten(), labels, aliases or {}), offsets_of(counts)), bad
+
+
+def first_answers(column: pa.Array) -> list[str]:
+    """Return the first answer of every cell that holds one, trimmed and in lower case."""
+    answers, _ = _answers(column)
+    held = answers.filter(pc.fill_null(pc.greater(pc.list_value_length(answers), 0), False))
+    firsts: list[str] = pc.fill_null(_folded(pc.list_element(held, 0)), "").to_pylist()
+    return firsts
+
+
+def _answers(column: pa.Array) -> tuple[pa.Array, tuple[BadCell, ...]]:
+    """Return the answers of every cell as lists of text, and the cells that cannot be read."""
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return column, ()
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+        return _split(column.cast(pa.string()))
+    raise UsageError(f"a column of {kind} holds no ranked answers: text or lists of text are needed")
 
 
 def _split(cells: pa.Array) -> tuple[pa.Array, tuple[BadCell, ...]]:
@@ -65,7 +77,10 @@ def _split(cells: pa.Array) -> tuple[pa.Array, tuple[BadCell, ...]]:
 def _codes(items: pa.Array, labels: Sequence[str], aliases: Mapping[str, str]) -> NDArray[np.int32]:
     code_of = {label.strip().lower(): code for code, label in reversed(list(enumerate(labels)))}
     code_of = {**{alias.strip().lower(): code_of[label.strip().lower()] for alias, label in aliases.items()}, **code_of}
-    folded = pc.utf8_lower(pc.utf8_trim_whitespace(items.cast(pa.string())))
-    found = pc.fill_null(pc.index_in(folded, value_set=pa.array(list(code_of), pa.string())), len(code_of))
+    found = pc.fill_null(pc.index_in(_folded(items), value_set=pa.array(list(code_of), pa.string())), len(code_of))
     codes = np.array([*code_of.values(), -1], dtype=np.int32)
     return np.asarray(codes[np.asarray(found)])
+
+
+def _folded(answers: pa.Array) -> pa.Array:
+    return pc.utf8_lower(pc.utf8_trim_whitespace(answers.cast(pa.string())))

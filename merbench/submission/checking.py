@@ -22,7 +22,7 @@ from merbench.corpus.candidates import Candidates, candidate_column, values_dige
 from merbench.errors import InvalidSubmission, Problem, examples
 from merbench.metrics.lists import Values
 from merbench.submission.elsewhere import columns_of, made_for
-from merbench.submission.header import header_problems, undeclared_warning
+from merbench.submission.header import header_problems, undeclared_warning, unlike_header
 from merbench.submission.ids import Rows, align
 from merbench.submission.items import (
     described_pairs,
@@ -36,7 +36,7 @@ from merbench.submission.items import (
 )
 from merbench.submission.placing import aligned, averaged
 from merbench.submission.reading import read_sheet
-from merbench.submission.sheet import ITEMS, BrokenRow, Sheet, Wanted
+from merbench.submission.sheet import ITEMS, STRETCHES, BrokenRow, Sheet, Wanted
 from merbench.submission.values import Mask, TargetValues, categorical_values, number_values, probability_columns
 from merbench.track import (
     CategoricalTarget,
@@ -150,12 +150,15 @@ def _unaveraged(track: Track, found: dict[str, TargetValues]) -> list[Problem]:
 def _column_problems(where: str, sheet: Sheet, candidates: Candidates) -> list[Problem]:
     """Return what is wrong with rows and columns; raise it where the ids of the rows cannot be looked at."""
     track = candidates.track
-    problems = [*examples(sheet.broken, _broken_row), *header_problems(sheet, candidates)]
+    unread = unlike_header(sheet, track)
+    if unread:
+        raise InvalidSubmission(where, [unread])
+    problems = [*examples(sheet.broken, _broken_row), *header_problems(sheet, candidates), *sheet.problems]
     elsewhere = columns_of(sheet.names, track) if problems else None
     if elsewhere:
         raise _misdirected(where, candidates, elsewhere)
-    no_ids = sheet.names.count(track.submission.id) != 1 or any(problem.code == "E201" for problem in problems)
-    if no_ids or not sheet.n_rows:
+    no_ids = track.submission.id not in sheet.columns or any(problem.code == "E201" for problem in problems)
+    if no_ids or sheet.names.count(track.submission.id) != 1 or not sheet.n_rows:
         raise InvalidSubmission(where, problems or [Problem("E111", "there are no rows")])
     return problems
 
@@ -166,16 +169,22 @@ def _misdirected(where: str, candidates: Candidates, elsewhere: str) -> InvalidS
 
 
 def _wanted(track: Track) -> Wanted:
-    """Return the columns to read: ids and labels as text, numbers as numbers, lists as they are."""
-    as_text = (CategoricalTarget, PreferenceTarget, TextTarget)
-    as_items = (LabelSetTarget, RankedTarget, SegmentsTarget)
-    kinds = {
-        column: pa.string() if isinstance(target, as_text) else ITEMS if isinstance(target, as_items) else pa.float64()
-        for name, target in track.targets.items()
-        for column in target.columns(name)
-    }
+    """Return the columns to read, each with the type it is best read as."""
+    kinds = {column: _best_type(target) for name, target in track.targets.items() for column in target.columns(name)}
     chances = {name: pa.float64() for names in probability_columns(track).values() for name in names}
     return {track.submission.id: pa.string(), **kinds, **chances}
+
+
+def _best_type(target: Target) -> pa.DataType:
+    """Return the type a target's columns are best read as: labels as text, numbers as numbers, lists as they are."""
+    match target:
+        case CategoricalTarget() | PreferenceTarget() | TextTarget():
+            return pa.string()
+        case LabelSetTarget() | RankedTarget():
+            return ITEMS
+        case SegmentsTarget():
+            return STRETCHES
+    return pa.float64()
 
 
 def _broken_row(row: BrokenRow) -> Problem:

@@ -20,7 +20,7 @@ import pyarrow.csv as pacsv
 
 from merbench.errors import plural, printable
 from merbench.submission.content import Content
-from merbench.submission.sheet import ITEMS, BrokenRow, Sheet, Wanted
+from merbench.submission.sheet import BrokenRow, Sheet, Wanted
 
 _HEADER_BYTES = 1 << 16
 _LARGEST_BLOCK = (1 << 31) - 1
@@ -45,7 +45,7 @@ def read_delimited(content: Content, wanted: Wanted) -> Sheet:
     # An even number of quotation marks is no proof, an odd one is reason enough to look.
     if b'"' in content.data and content.data.count(b'"') % 2:
         _require_closed_quotes(content, delimiter)
-    kinds = {name: pa.string() if kind == ITEMS else kind for name, kind in wanted.items()}
+    kinds = {name: pa.string() if pa.types.is_list(kind) else kind for name, kind in wanted.items()}
     positions = {str(names.index(name)): kind for name, kind in kinds.items() if name in names}
     text = dict.fromkeys(positions, pa.string())
     try:
@@ -177,7 +177,7 @@ def _locate(
         if len(cells) == len(names):
             lines.append(line)
         else:
-            broken.append(BrokenRow(line, _length_message(cells, len(names)), cells[0]))
+            broken.append(BrokenRow(line, _length_message(cells, len(names)), cells[0], len(cells)))
     return (lines if len(lines) == n_rows else ()), broken
 
 

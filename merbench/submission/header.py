@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import Problem, did_you_mean, listed, printable
+from merbench.errors import Problem, did_you_mean, listed, plural, printable
 from merbench.submission.sheet import Sheet
 from merbench.submission.values import probability_columns
 from merbench.track import Track
@@ -43,6 +43,23 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
         for column in target.columns(name):
             problems += _target_problems(names, column, probability_columns(track).get(column, ()))
     return problems
+
+
+def unlike_header(sheet: Sheet, track: Track) -> Problem | None:
+    """Return what is wrong where every row has a cell per column of the track, and the header another number of names.
+
+    So it is where a challenge's form names the classes in the header, and has one label per row.
+    """
+    columns = (
+        track.submission.id,
+        *(column for name, target in track.targets.items() for column in target.columns(name)),
+    )
+    fits = all(row.n_cells == len(columns) for row in sheet.broken)
+    if sheet.n_rows or not sheet.broken or not fits:
+        return None
+    per_row = "one label" if len(columns) == 2 else f"{len(columns) - 1} answers"
+    message = f"the header has {plural(len(sheet.names), 'cell')} and every row {len(columns)}: {per_row} per row"
+    return Problem("E206", f"{message}; write the header {','.join(columns)}", line=1)
 
 
 def _wrong_first(names: Sequence[str], id_column: str) -> str:

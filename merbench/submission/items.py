@@ -15,14 +15,15 @@ import pyarrow as pa
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, examples, listed, printable
 from merbench.lexicon import open_lexicon
+from merbench.metrics.lists import Lists
 from merbench.parsing import BadCell, read_label_lists
 from merbench.parsing.answers import preference_answers
 from merbench.parsing.descriptions import words_in_text
-from merbench.parsing.ranked import ranked_lists
+from merbench.parsing.ranked import first_answers, ranked_lists
 from merbench.parsing.segments import segment_lists
 from merbench.submission.ids import Rows
 from merbench.submission.sheet import Sheet
-from merbench.submission.values import Mask, TargetValues, categorical_values, number_values, rows_mask
+from merbench.submission.values import Mask, TargetValues, categorical_values, counted, number_values, rows_mask
 from merbench.track import (
     CategoricalTarget,
     LabelSetTarget,
@@ -32,6 +33,9 @@ from merbench.track import (
     SegmentsTarget,
     TextTarget,
 )
+
+NOT_SEPARATING = ";|\uff1b\uff0c\u3001"
+"""What may be meant to separate the words of a set, and does not; the last three are Chinese marks."""
 
 
 def label_set_values(sheet: Sheet, name: str, target: LabelSetTarget, relevant: Mask) -> TargetValues:
@@ -44,7 +48,24 @@ def label_set_values(sheet: Sheet, name: str, target: LabelSetTarget, relevant: 
             sets.empty[relevant[sets.empty]].tolist(),
             lambda row: sheet.row_problem("E205", row, "an empty set; at least one label is needed", name),
         )
-    return TargetValues(sets.lists, problems=tuple(problems))
+    return TargetValues(sets.lists, problems=tuple(problems), warnings=_unseparated(name, sets.lists, relevant))
+
+
+def _unseparated(name: str, lists: Lists, relevant: Mask) -> tuple[Problem, ...]:
+    """Return a warning about words that hold what others separate words by, and that stay one word here."""
+    marks = [next((mark for mark in NOT_SEPARATING if mark in word), "") for word in lists.words]
+    held = np.array([bool(mark) for mark in marks], dtype=np.bool_)[lists.codes] & np.repeat(
+        relevant, np.diff(lists.offsets)
+    )
+    codes = lists.codes[held].tolist()
+    if not codes:
+        return ()
+    n_sets = len(np.unique(np.searchsorted(lists.offsets, np.flatnonzero(held), "right")))
+    share = f"{n_sets:,} of {int(relevant.sum()):,} sets hold words"
+    there = {marks[code] for code in codes}
+    found = ", ".join(f"'{mark}'" for mark in NOT_SEPARATING if mark in there)
+    message = f"{share} with {found} in them, each read as one word; ',' separates words"
+    return (Problem("W203", f"{message}: {counted(lists.words[code] for code in codes)}", column=name),)
 
 
 def text_values(sheet: Sheet, name: str, target: TextTarget, relevant: Mask) -> TargetValues:
@@ -79,7 +100,7 @@ def ranked_values(
         )
     elif strange:
         fate = "count as wrong" if target.out_of_vocabulary == "wrong" else "are dropped"
-        shown = listed([_shown(sheet, name, row) for row in strange[:6]])
+        shown = counted(first_answers(column.take(pa.array(strange))))
         share = f"{len(strange):,} of {int(relevant.sum()):,} first answers"
         warnings.append(Problem("W202", f"{share} are not {allowed} and {fate}: {shown}", column=name))
     if missing_ids not in ("wrong", "dropped"):
@@ -125,25 +146,39 @@ def described_pairs(candidates: Candidates) -> dict[str, pa.Array]:
 
 
 def pair_problems(sheet: Sheet, pairs: Mapping[str, pa.Array], candidate_of: Rows) -> list[Problem]:
-    """Return the rows that compare something else than the corpus does: swapped pairs, other pairs."""
-    if not pairs or any(name not in sheet.columns for name in pairs):
+    """Return what compares something else than the corpus does: a lone column, swapped pairs, other pairs."""
+    there = [name for name in pairs if name in sheet.columns]
+    if not there:
         return []
+    absent = [name for name in pairs if name not in sheet.names]
+    incomplete = f"the column is not there, and {listed(there)} is; give both, or neither"
+    problems = [Problem("E213", incomplete, column=name) for name in absent]
     places = pa.array(candidate_of, mask=candidate_of < 0)
-    given = {name: sheet.columns[name].to_pylist() for name in pairs}
-    known = {name: pairs[name].take(places).to_pylist() for name in pairs}
+    given = {name: _texts(sheet.columns[name]) for name in there}
+    known = {name: _texts(pairs[name].take(places)) for name in pairs}
     wrong = [
         row
         for row in np.flatnonzero(candidate_of >= 0).tolist()
-        if (given["a1"][row], given["a2"][row]) != (known["a1"][row], known["a2"][row])
+        if any(given[name][row] != known[name][row] for name in there)
     ]
 
     def problem(row: int) -> Problem:
-        swapped = (given["a1"][row], given["a2"][row]) == (known["a2"][row], known["a1"][row])
-        first, second = (f"'{printable(known[name][row] or '')}'" for name in ("a1", "a2"))
-        message = "a1 and a2 are swapped" if swapped else "a1 and a2 are not the two that are compared"
-        return sheet.row_problem("E213", row, f"{message}; of this pair a1 is {first} and a2 is {second}")
+        swapped = [given[name][row] for name in there] == [known["a2"][row], known["a1"][row]]
+        odd = [name for name in there if given[name][row] != known[name][row]]
+        found = "a1 and a2 are swapped" if swapped else " and ".join(_is(name, given[name][row]) for name in odd)
+        pair = " and ".join(_is(name, known[name][row]) for name in known)
+        return sheet.row_problem("E213", row, f"{found}; of this pair {pair}")
 
-    return examples(wrong, problem)
+    return [*problems, *examples(wrong, problem)]
+
+
+def _texts(column: pa.Array) -> list[str]:
+    texts: list[str] = column.fill_null("").to_pylist()
+    return texts
+
+
+def _is(name: str, text: str) -> str:
+    return f"{name} is '{printable(text)}'" if text.strip() else f"{name} is empty"
 
 
 def multilabel_values(sheet: Sheet, target: MultilabelTarget, relevant: Mask) -> TargetValues:

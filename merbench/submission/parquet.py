@@ -7,6 +7,7 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -28,15 +29,15 @@ def read_parquet(content: Content, wanted: Wanted) -> Sheet:
     """Return the sheet of a Parquet file.
 
     Raises:
-        InvalidSubmission: the file is damaged, asks for too much memory, or a wanted column is nested.
+        InvalidSubmission: the file is damaged, or asks for too much memory.
     """
     try:
         table, names = _read(content, wanted)
-        sheet = table_sheet(table, wanted, content.where)
+        sheet = table_sheet(table, wanted)
     except _DAMAGE as error:
         reason = str(error).strip() or type(error).__name__
         raise content.refusal("E109", f"a damaged Parquet file: {printable(reason.splitlines()[0], 120)}") from error
-    return Sheet(names, sheet.columns, sheet.n_rows)
+    return replace(sheet, names=names)
 
 
 def _read(content: Content, wanted: Wanted) -> tuple[pa.Table, tuple[str, ...]]:

@@ -44,10 +44,10 @@ def read_sheet(
         sheet = _READERS[content.format](content, wanted)
     elif isinstance(source, pa.Table):
         where = "table"
-        sheet = table_sheet(source, wanted, where)
+        sheet = table_sheet(source, wanted)
     elif hasattr(source, "iloc"):
         where = "data frame"
-        sheet = table_sheet(frame_table(source, id_column), wanted, where)
+        sheet = table_sheet(frame_table(source, id_column), wanted)
     else:
         raise UsageError(f"a submission is a path, an Arrow table or a pandas data frame, not {type(source).__name__}")
     return where, replace(sheet, id_column=id_column), warnings

@@ -15,25 +15,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from merbench.errors import InvalidSubmission, Problem
+from merbench.errors import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ITEMS = pa.list_(pa.string())
-"""Wanted of a column whose cells hold several items: lists as they are, anything else as text."""
+"""Wanted of a column whose cells hold several words: lists of text as they are, anything else as text."""
+
+STRETCHES = pa.list_(pa.struct([("label", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]))
+"""Wanted of a column whose cells hold segments: lists of structs with these fields as they are, else text."""
 
 Wanted = Mapping[str, pa.DataType]
-"""Names of the columns to read, each with the type it is best read as: `string`, `float64` or `ITEMS`."""
+"""Names of the columns to read, each with the type it is best read as: `string`, `float64`, `ITEMS`, `STRETCHES`."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenRow:
-    """A row that could not be read: its line, what is wrong, and its id where that is known."""
+    """A row that could not be read: its line, what is wrong, its id and number of cells where they are known."""
 
     line: int
     message: str
     id: str | None = None
+    n_cells: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Sheet:
         n_rows: number of rows.
         ordered: whether the order of columns has a meaning in this format.
         broken: rows that could not be read; they are not among the rows.
+        problems: wanted columns of a type that is not read; they are not among the columns.
         lines: returns the line on which each row starts; None where there are no lines.
         rewritten: returns a column as text, cell by cell as in the file; None where it has no other form.
         id_column: name of the column whose cell names a row.
@@ -56,6 +61,7 @@ class Sheet:
     n_rows: int
     ordered: bool = True
     broken: tuple[BrokenRow, ...] = ()
+    problems: tuple[Problem, ...] = ()
     lines: Callable[[], Sequence[int]] | None = None
     rewritten: Callable[[str], pa.Array] | None = None
     id_column: str = ""
@@ -100,10 +106,13 @@ def text_array(values: Sequence[str | None]) -> pa.Array:
 
 
 def plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
-    """Return a column of any flat type as `string`, or as `float64` where numbers are wanted; None for other types."""
+    """Return a column of any flat type as `string`, or as `float64` where numbers are wanted; None for other types.
+
+    Lists stay as they are where lists of such items are wanted.
+    """
     kind = column.type
-    if wanted == ITEMS:
-        return column if pa.types.is_list(kind) or pa.types.is_large_list(kind) else plain_column(column, pa.string())
+    if pa.types.is_list(wanted):
+        return column if _is_list_of(kind, wanted.value_type) else plain_column(column, pa.string())
     if pa.types.is_dictionary(kind):
         return plain_column(column.dictionary_decode(), wanted)
     if pa.types.is_nested(kind):
@@ -116,12 +125,18 @@ def plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
         return None
 
 
-def table_sheet(table: pa.Table, wanted: Wanted, where: str) -> Sheet:
-    """Return the wanted columns of an Arrow table.
+def _is_list_of(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    """Return whether a type is of lists whose items are text, or have the fields that are wanted."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return False
+    item = kind.value_type
+    if pa.types.is_struct(wanted):
+        return pa.types.is_struct(item) and {field.name for field in wanted} <= {field.name for field in item}
+    return bool(pa.types.is_string(item) or pa.types.is_large_string(item) or pa.types.is_null(item))
 
-    Raises:
-        InvalidSubmission: a wanted column is nested or binary.
-    """
+
+def table_sheet(table: pa.Table, wanted: Wanted) -> Sheet:
+    """Return the wanted columns of an Arrow table; one that is binary or otherwise nested is a problem."""
     columns, problems = {}, []
     for name, kind in wanted.items():
         if name not in table.column_names:
@@ -130,12 +145,19 @@ def table_sheet(table: pa.Table, wanted: Wanted, where: str) -> Sheet:
         array = chunks if isinstance(chunks, pa.Array) else pa.concat_arrays(chunks.chunks)
         column = plain_column(array, kind)
         if column is None:
-            problems.append(Problem("E208", f"holds {array.type}; text or numbers are needed", column=name))
+            problems.append(Problem("E208", f"holds {array.type}; {_needed(kind)} are needed", column=name))
         else:
             columns[name] = column
-    if problems:
-        raise InvalidSubmission(where, problems)
-    return Sheet(tuple(table.column_names), columns, table.num_rows)
+    return Sheet(tuple(table.column_names), columns, table.num_rows, problems=tuple(problems))
+
+
+def _needed(wanted: pa.DataType) -> str:
+    """Return what a column of a wanted type may hold."""
+    if not pa.types.is_list(wanted):
+        return "text or numbers"
+    if pa.types.is_struct(wanted.value_type):
+        return f"text, or lists of structs of {', '.join(field.name for field in wanted.value_type)},"
+    return "text or lists of text"
 
 
 def frame_table(frame: pd.DataFrame, id_column: str) -> pa.Table:

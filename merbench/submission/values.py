@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -127,7 +128,7 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
     if strange and target.out_of_vocabulary == "error":
         problems += examples(strange, lambda row: _unknown_label(sheet, name, row, text_of[row], target, allowed))
     elif strange:
-        shown = listed([f"'{printable(text)}'" for text in dict.fromkeys(text_of[row] for row in strange)])
+        shown = counted(text_of[row] for row in strange)
         share = f"{len(strange):,} of {int(relevant.sum()):,} answers"
         fate = "count as wrong" if target.out_of_vocabulary == "wrong" else "are dropped"
         warnings.append(Problem("W202", f"{share} are not {allowed} and {fate}: {shown}", column=name))
@@ -139,6 +140,11 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
         warnings.append(Problem("W302", f"{share} are empty, {fate}", column=name))
     gone = [*(strange if target.out_of_vocabulary == "dropped" else ()), *(empty if missing_ids == "dropped" else ())]
     return TargetValues(codes, None, tuple(problems), tuple(warnings), rows_mask(gone, len(codes)))
+
+
+def counted(answers: Iterable[str]) -> str:
+    """Return distinct answers with how often each is given, the most frequent first."""
+    return listed([f"'{printable(text)}' ({n:,})" for text, n in Counter(answers).most_common()])
 
 
 def rows_mask(rows: Sequence[int], n: int) -> Mask | None:

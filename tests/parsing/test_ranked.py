@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.errors import UsageError
-from merbench.parsing.ranked import ranked_lists
+from merbench.parsing.ranked import first_answers, ranked_lists
 
 LABELS = ("neutral", "happy", "sad", "weakly positive")
 
@@ -58,6 +58,11 @@ def test_lists_of_a_parquet_file() -> None:
     cells = [["Happy", " sad "], [], None, ["joy"]]
     assert codes(cells, kind=pa.list_(pa.string())) == [[1, 2], [], [], [-1]]
     assert codes(cells, kind=pa.large_list(pa.string())) == [[1, 2], [], [], [-1]]
+
+
+def test_the_first_answers_of_cells_that_hold_one() -> None:
+    assert first_answers(pa.array(["Joy , sad", "", None, "['glee']", "[happy"])) == ["joy", "glee"]
+    assert first_answers(pa.array([["Joy ", "sad"], [], None, [None]], pa.list_(pa.string()))) == ["joy", ""]
 
 
 def test_cells_that_cannot_be_read() -> None:

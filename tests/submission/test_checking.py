@@ -353,7 +353,7 @@ def test_answers_outside_the_vocabulary_are_wrong_where_the_track_says_so(read: 
     submission = read(text, of=make_candidates(3, {"discrete": target}))
     assert submission.values["discrete"].tolist() == [-1, -1, -1]
     assert [str(w) for w in submission.warnings] == [
-        f"W202  discrete: 3 of 3 answers are not one of {ALLOWED} and count as wrong: 'joy', 'glee'"
+        f"W202  discrete: 3 of 3 answers are not one of {ALLOWED} and count as wrong: 'joy' (2), 'glee' (1)"
     ]
 
 

@@ -1,0 +1,154 @@
+"""Targets whose cells hold several things: what is read, and every message about cells and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from blind_candidates import sample_ids
+
+from merbench.corpus.candidates import Candidates
+from merbench.errors import InvalidSubmission, Problem
+from merbench.submission import read_submission
+from merbench.submission.items import label_set_values, pair_problems, ranked_values
+from merbench.submission.sheet import Sheet
+from merbench.track import LabelSetTarget, RankedTarget
+
+Make = Callable[..., Candidates]
+Refused = Callable[..., str]
+
+OPENSET: dict[str, Any] = {"openset": {"type": "label_set"}}
+REGIONS: dict[str, Any] = {"regions": {"type": "segments", "labels": ["genuine", "fake"]}}
+
+
+def sheet(**columns: list[str | None]) -> Sheet:
+    arrays = {name: pa.array(column, pa.string()) for name, column in columns.items()}
+    return Sheet(tuple(arrays), arrays, len(next(iter(columns.values()))))
+
+
+def told(source: Path | pa.Table, candidates: Candidates) -> list[str]:
+    with pytest.raises(InvalidSubmission) as caught:
+        read_submission(source, candidates)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def texts(problems: tuple[Problem, ...] | list[Problem]) -> list[str]:
+    return [str(problem) for problem in problems]
+
+
+# Sets
+
+
+def test_words_that_hold_a_mark_which_separates_nothing_bring_a_warning() -> None:
+    cells: list[str | None] = [
+        "happy; sad", "['Happy; sad', 'calm']", "glad|calm", "a\uff0cb, c\u3001d", "x;y", "happy, sad"
+    ]  # fmt: skip
+    rows = np.array([True, True, True, True, False, True])
+    found = label_set_values(sheet(openset=cells), "openset", LabelSetTarget(type="label_set"), rows)
+    assert texts(found.warnings) == [
+        "W203  openset: 4 of 5 sets hold words with ';', '|', '\uff0c', '\u3001' in them, each read as one word; "
+        "',' separates words: 'happy; sad' (2), 'glad|calm' (1), 'a\uff0cb' (1), 'c\u3001d' (1)"
+    ]
+    assert found.problems == ()
+    assert (
+        label_set_values(sheet(openset=["a, b"]), "openset", LabelSetTarget(type="label_set"), rows[:1]).warnings == ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("items", "kind"),
+    [([[1, 2], [3]], "list<element: int64>"), ([[["a"]], []], "list<element: list<element: string>>")],
+)
+def test_lists_of_something_else_than_text_are_told_with_the_other_problems(
+    make_candidates: Make, tmp_path: Path, items: list[Any], kind: str
+) -> None:
+    candidates = make_candidates(2, OPENSET)
+    ids = sample_ids(2)
+    pq.write_table(pa.table({"sample_id": ids, "openset": items}), tmp_path / "li.parquet")
+    message = f"E208  openset: holds {kind}; text or lists of text are needed"
+    assert told(tmp_path / "li.parquet", candidates) == [message]
+    pq.write_table(pa.table({"sample_id": [ids[0], "x"], "openset": items}), tmp_path / "li.parquet")
+    assert told(tmp_path / "li.parquet", candidates) == [
+        message,
+        "E301  1 of 2 candidates missing: sample_00000001",
+        "E302  row 2: id 'x' is not a candidate",
+    ]
+    pq.write_table(pa.table({"name": ids, "openset": items}), tmp_path / "li.parquet")
+    assert [text[:4] for text in told(tmp_path / "li.parquet", candidates)] == ["E201", "E208"]
+
+
+def test_ids_that_are_lists_are_told(make_candidates: Make) -> None:
+    table = pa.table({"sample_id": [["a"], ["b"]], "openset": [[1], [2]]})
+    assert told(table, make_candidates(2, OPENSET)) == [
+        "E208  sample_id: holds list<item: string>; text or numbers are needed",
+        "E208  openset: holds list<item: int64>; text or lists of text are needed",
+    ]
+
+
+def test_segments_are_no_lists_of_text(make_candidates: Make) -> None:
+    table = pa.table({"sample_id": sample_ids(1), "regions": [["fake-0-1"]]})
+    assert told(table, make_candidates(1, REGIONS)) == [
+        "E208  regions: holds list<item: string>; text, or lists of structs of label, start_s, end_s, are needed"
+    ]
+
+
+# Ranked answers
+
+
+def test_first_answers_outside_the_vocabulary_are_told_once_each_with_their_number() -> None:
+    cells: list[str | None] = [*["neutral, happy"] * 3, "['Neutral', 'sad']", "happy", "joy", " Joy", "bored, sad"]
+    target = RankedTarget(type="ranked", labels=("happy", "sad"), out_of_vocabulary="wrong")
+    found = ranked_values(sheet(e=cells), "e", target, np.ones(8, dtype=np.bool_))
+    assert texts(found.warnings) == [
+        "W202  e: 7 of 8 first answers are not one of happy, sad and count as wrong: "
+        "'neutral' (4), 'joy' (2), 'bored' (1)"
+    ]
+
+
+# Pairs
+
+PAIRS = {"a1": pa.array(["m1", "m2", "m3"]), "a2": pa.array(["m4", "m5", "m6"])}
+FIRST_OF = np.arange(3)
+
+
+def test_one_column_of_a_pair_is_checked_and_the_other_is_missed() -> None:
+    assert texts(pair_problems(sheet(a1=["m1", "descA9", ""]), PAIRS, FIRST_OF)) == [
+        "E213  a2: the column is not there, and a1 is; give both, or neither",
+        "E213  row 2: a1 is 'descA9'; of this pair a1 is 'm2' and a2 is 'm5'",
+        "E213  row 3: a1 is empty; of this pair a1 is 'm3' and a2 is 'm6'",
+    ]
+    assert texts(pair_problems(sheet(a2=["m4", "m5", "m6"]), PAIRS, FIRST_OF)) == [
+        "E213  a1: the column is not there, and a2 is; give both, or neither",
+    ]
+
+
+def test_what_stands_in_place_of_a_pair_is_told() -> None:
+    wrong = sheet(a1=["m4", "m2", "m1"], a2=["m1", None, "x"])
+    assert texts(pair_problems(wrong, PAIRS, FIRST_OF)) == [
+        "E213  row 1: a1 and a2 are swapped; of this pair a1 is 'm1' and a2 is 'm4'",
+        "E213  row 2: a2 is empty; of this pair a1 is 'm2' and a2 is 'm5'",
+        "E213  row 3: a1 is 'm1' and a2 is 'x'; of this pair a1 is 'm3' and a2 is 'm6'",
+    ]
+    assert pair_problems(sheet(better=["a1", "a2", "a1"]), PAIRS, FIRST_OF) == []
+
+
+# A header that names classes
+
+
+CLASSES = "sample_id,neutral,angry,happy,sad,worried,surprise"
+
+
+def test_a_header_of_classes_above_labels_is_told_once_with_the_remedy(refused: Refused, make_candidates: Make) -> None:
+    target = {"expression": {"type": "categorical", "labels": ["neutral", "angry"], "aliases": {"0": "neutral"}}}
+    rows = "".join(f"{name},0\n" for name in sample_ids(7))
+    assert refused(f"{CLASSES}\n{rows}", of=make_candidates(7, target)) == (
+        "submission.csv: 1 problem\n  E206  line 1: the header has 7 cells and every row 2: one label per row; "
+        "write the header sample_id,expression"
+    )
+    some = refused(f"{CLASSES}\n{rows}x,0,1\n", of=make_candidates(7, target)).splitlines()
+    assert [line[:6] for line in some[1:]] == ["  E206"] * 6 + ["  E202"]
