@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from merbench.errors import DeclarationError, UnknownName, UsageError
+from merbench.lexicon import open_lexicon
 from merbench.track import list_tracks, load_track, parse_track
 
 TRACK = """
@@ -178,6 +179,22 @@ def test_a_wrong_key_is_told_with_what_is_allowed(changes: dict[str, Any], messa
 def test_a_wrong_metric_is_told_with_what_is_allowed(metric: dict[str, Any], message: str) -> None:
     found = problems(raw(metrics=[metric]))
     assert any(text.startswith(message) for text in found), found
+
+
+def test_a_wheel_is_one_of_its_lexicons() -> None:
+    wheels = open_lexicon("english").wheels
+    metric = {"name": "emotion_wheel_f1", "target": "openset", "level": 2}
+    tables = raw(
+        targets={"openset": {"type": "label_set", "lexicon": "english"}},
+        metrics=[{**metric, "weight": 1}, *({**metric, "wheel": wheel} for wheel in (*wheels, "all"))],
+        ranking={"by": ["overall"]},
+    )
+    assert len(parse_track(tables, Path("my-track")).metrics) == len(wheels) + 2
+    tables["metrics"][1]["wheel"] = "wheel9"
+    told = f"metrics[1].wheel: 'wheel9' is not one of {', '.join(wheels)}, all"
+    assert [text.split("; did you")[0] for text in problems(tables)] == [told]
+    tables["metrics"][1]["wheel"] = 9
+    assert problems(tables) == ["metrics[1].wheel: 9 is not a text in quotes"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`merbench tracks`, `merbench describe` and `merbench init`."""
+"""`merbench tracks`, `merbench metrics`, `merbench describe` and `merbench init`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from merbench.corpus.candidates import Candidates
     from merbench.track import SubmissionRules, Target, Track
 
@@ -17,6 +19,7 @@ EXAMPLE_ROWS = 3
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("tracks")(tracks)
+    app.command("metrics")(metrics)
     app.command("describe")(describe)
     app.command("init")(init)
 
@@ -49,17 +52,39 @@ def tracks(
 
 def _require_known(known: list[Track], family: str, year: int | None, metric: str, modality: str) -> None:
     """Raise for a value that no track has, which is a slip rather than an empty answer."""
-    from merbench.errors import UnknownName
+    from merbench.errors import UnknownName, UsageError, listed
 
+    years = sorted({track.year for track in known if track.year is not None})
+    if year is not None and year not in years:
+        raise UsageError(f"no track is of the year {year}; there are tracks of {listed([str(y) for y in years], 20)}")
     values: dict[str, tuple[str, set[str]]] = {
         "family": (family, {track.family for track in known if track.family}),
-        "year": (str(year or ""), {str(track.year) for track in known if track.year}),
         "metric": (metric, {spec.name for track in known for spec in track.metrics}),
         "modality": (modality, {name for track in known for name in track.modalities}),
     }
     for kind, (value, options) in values.items():
         if value and value not in options:
             raise UnknownName(f"{kind} of tracks", value, options)
+
+
+def metrics(
+    kind: Annotated[str, typer.Option(help="Only metrics of this kind of target, such as label_set.")] = "",
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the page docs/metrics-reference.md instead.")
+    ] = False,
+) -> None:
+    """List the metrics, with their range and parameters."""
+    from merbench.errors import UnknownName
+    from merbench.metrics import METRICS, metrics_page, metrics_table
+
+    if markdown:
+        print(metrics_page(), end="")
+        return
+    known = [METRICS[name] for name in METRICS]
+    chosen = [item for item in known if kind in ("", item.target)]
+    if not chosen:
+        raise UnknownName("kind of target", kind, {item.target for item in known})
+    print(metrics_table(chosen).to_text(align="left"))
 
 
 def describe(
@@ -113,6 +138,7 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
         lines.append(f"checked against: {track.checked}")
     lines += ["", "targets"]
     lines += [f"  {name}: {target.described()}" for name, target in track.targets.items()]
+    lines += [f"  {line}" for line in dict.fromkeys(_not_at_hand(track))]
     lines += [
         "",
         f"data: corpus {track.corpus}" + (", a synthetic sample" if candidates and candidates.corpus.synthetic else ""),
@@ -147,6 +173,35 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
     ids = candidates.ids.to_pylist()[:EXAMPLE_ROWS] if candidates else [f"sample_{i}" for i in range(EXAMPLE_ROWS)]
     lines += ["", *(f"  {line}" for line in _submission_text(track, ids).splitlines())]
     return "\n".join(lines)
+
+
+def _not_at_hand(track: Track) -> Iterator[str]:
+    """Yield which lexicons and synonym groups of a track's targets cannot be opened, and how they come in."""
+    from functools import partial
+
+    from merbench.grouping import open_groups
+    from merbench.lexicon import open_lexicon
+    from merbench.track import LabelSetTarget, lexicon_of
+
+    for target in track.targets.values():
+        if lexicon := lexicon_of(target):
+            remedy = f"`merbench lexicon import PATH --name {lexicon}` brings it in"
+            yield from _unopened(f"lexicon '{lexicon}'", partial(open_lexicon, lexicon), remedy)
+        if isinstance(target, LabelSetTarget) and target.groups:
+            remedy = "`merbench groups import` or `merbench groups fill` brings them in"
+            yield from _unopened(f"groups '{target.groups}'", partial(open_groups, target.groups, track.folder), remedy)
+
+
+def _unopened(what: str, open_it: Callable[[], object], remedy: str) -> Iterator[str]:
+    """Yield why something cannot be opened; nothing where it can."""
+    from merbench.errors import MerbenchError, UnknownName
+
+    try:
+        open_it()
+    except UnknownName:
+        yield f"{what}: not there; {remedy}"
+    except MerbenchError as error:
+        yield f"{what}: {error}"
 
 
 _EXTRA = {"error": "an error", "allow": "counted and ignored"}

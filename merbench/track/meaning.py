@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from merbench.corruptions import check_parameters
-from merbench.errors import Problem, did_you_mean, listed
+from merbench.errors import MerbenchError, Problem, did_you_mean, listed
+from merbench.lexicon import open_lexicon
 from merbench.metrics import METRICS, Metric
+from merbench.metrics.label_set import ALL
 from merbench.track.declaration import OVERALL, MetricSpec, metric_labels
 from merbench.track.keys import value_problem
 from merbench.track.targets import TARGETS
@@ -150,9 +152,20 @@ def _parameter_problems(
                 TypeAdapter(metric.parameters[key].annotation).validate_python(value, strict=True)
             except ValidationError as error:
                 yield f"{place}.{key}", value_problem(error)
+                continue
+            if key == "wheel" and (wheels := _wheels(target.get("lexicon"))) and value not in wheels:
+                yield f"{place}.{key}", f"{value!r} is not one of {', '.join(wheels)}{did_you_mean(value, wheels)}"
     for key, parameter in metric.parameters.items():
         if parameter.default is parameter.empty and key not in parameters:
             yield f"{place}.{key}", f"is missing: {metric.name} needs it"
+
+
+def _wheels(lexicon: Any) -> tuple[str, ...]:
+    """Return what may stand for the wheels of a lexicon; nothing where the lexicon is not at hand."""
+    try:
+        return (*open_lexicon(str(lexicon)).wheels, ALL)
+    except MerbenchError:  # told by whatever needs the lexicon
+        return ()
 
 
 def _ranking_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

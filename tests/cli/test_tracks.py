@@ -37,6 +37,64 @@ def test_a_filter_that_fits_no_track_at_all_is_a_slip(capsys: Capture) -> None:
     assert capsys.readouterr().err.startswith("no metric of tracks named 'acuracy'; did you mean 'accuracy'? (known: ")
 
 
+def test_a_year_without_a_track_is_told_with_those_that_have_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    for year in (2031, 2029):
+        folder = tmp_path / "tracks" / f"of-{year}"
+        assert run(["init", str(folder)]) == 0
+        text = (folder / "track.toml").read_text(encoding="utf-8")
+        (folder / "track.toml").write_text(text.replace("# year = 2026", f"year = {year}"), encoding="utf-8")
+    monkeypatch.setattr("merbench.track.finding.list_folders", lambda kind: sorted((tmp_path / "tracks").iterdir()))
+    capsys.readouterr()
+    for year in (1999, 0):
+        assert run(["tracks", "--year", str(year)]) == 2
+        assert capsys.readouterr().err == f"no track is of the year {year}; there are tracks of 2029, 2031\n"
+
+
+OPEN_WORDS = """
+id = "open-words"
+version = "1.0"
+title = "Open words"
+corpus = "absent"
+splits = { test = "test" }
+ranking = { by = ["overall"] }
+
+[targets.openset]
+type = "label_set"
+lexicon = "mer2027"
+groups = "mine"
+
+[[metrics]]
+name = "emotion_wheel_f1"
+target = "openset"
+wheel = "wheel9"
+weight = 1
+"""
+
+
+def test_describe_says_which_lexicon_and_groups_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "open-words"
+    folder.mkdir()
+    (folder / "track.toml").write_text(OPEN_WORDS, encoding="utf-8")
+    # Whether the wheel is one of the lexicon's cannot be told yet.
+    assert run(["describe", str(folder)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    place = out.index("targets")
+    assert out[place + 2 : place + 4] == [
+        "  lexicon 'mer2027': not there; `merbench lexicon import PATH --name mer2027` brings it in",
+        "  groups 'mine': not there; `merbench groups import` or `merbench groups fill` brings them in",
+    ]
+    text = OPEN_WORDS.replace("mer2027", "english").replace('"mine"', '"./stored"')
+    (folder / "track.toml").write_text(text.replace("wheel9", "all"), encoding="utf-8")
+    assert run(["describe", str(folder)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[place + 2 : place + 4] == [f"  groups './stored': {folder}/stored: there is no groups.toml in it", ""]
+
+
 def test_describe_shows_a_submission_that_is_valid(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
     assert run(["describe", "mer-multi"]) == 0
     out = capsys.readouterr().out
