@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from merbench.corpus.summary import CorpusSummary, TargetSummary
     from merbench.errors import Problem
 
-app = typer.Typer(name="corpus", help="Corpora: list, show, check, make.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    name="corpus", help="Corpora: list, show, check, import, make.", no_args_is_help=True, rich_markup_mode=None
+)
 
 NameOrPath = Annotated[str, typer.Argument(metavar="CORPUS", help="Name in the data home, or path of a corpus folder.")]
 Output = Annotated[

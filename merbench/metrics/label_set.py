@@ -104,7 +104,14 @@ class KnownSets:
 
 
 def wheel_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, level: Level = 1) -> KnownSets:
-    """Return the values of every sample on every wheel; labels become sectors, those without one vanish."""
+    """Return the values of every sample on every wheel; labels become sectors, those without one vanish.
+
+    Args:
+        reference: the references.
+        prediction: the predictions.
+        lexicon: the lexicon with the wheels.
+        level: the ring of the wheels whose sectors count: 1 is the inner one, 2 the one around it.
+    """
     places = list(_places(lexicon, level))
     sectors = lexicon.sectors((*reference.words, *prediction.words), level)
     own, theirs = np.split(sectors, [len(reference.words)], axis=1)
@@ -115,7 +122,15 @@ def wheel_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, level: 
 
 
 def form_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, form: Form = "base") -> KnownSets:
-    """Return the values of every sample by base forms or synonyms; labels that the lexicon does not know vanish."""
+    """Return the values of every sample by base forms or synonyms; labels that the lexicon does not know vanish.
+
+    Args:
+        reference: the references.
+        prediction: the predictions.
+        lexicon: the lexicon with the forms.
+        form: what a label becomes: `base`, its first base form (case 1), or `synonym`, the first wheel word of that
+            form (case 2).
+    """
     coded = lexicon.base_forms if form == "base" else lexicon.synonyms
     true, predicted = (_items(lists, coded(lists.words), len(lexicon.labels)) for lists in (reference, prediction))
     return KnownSets.of(("",), _overlap(true, predicted, len(lexicon.labels), len(reference)))

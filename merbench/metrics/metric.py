@@ -93,6 +93,9 @@ METRICS: Registry[Metric] = Registry("metric", "merbench.metrics", "@metric")
 SUPPLIED = ("n_labels", "lexicon", "grouped")
 """Keyword arguments that scoring supplies from the target, never declared in a track."""
 
+NO_WEIGHT = "no sample carries weight"
+"""When any metric has no value."""
+
 
 def metric(
     *,
@@ -100,7 +103,7 @@ def metric(
     higher_is_better: bool,
     bounds: tuple[float, float],
     formula: str,
-    undefined: str = "no sample carries weight",
+    undefined: str = NO_WEIGHT,
     from_confusion: MetricFunction | None = None,
     prepare: PrepareFunction | None = None,
 ) -> Callable[[MetricFunction], MetricFunction]:

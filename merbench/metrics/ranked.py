@@ -63,6 +63,12 @@ def first_choice(
 ) -> FirstChoice:
     """Return references and first answers, as labels or as the coarser classes that labels stand for.
 
+    Args:
+        reference: the references.
+        prediction: the ranked answers.
+        classes: the coarser class that a label stands for, on both sides; a label without one stands for itself.
+        skip: a label that is passed over among the answers: with `neutral`, the first other answer counts.
+
     Raises:
         UsageError: `classes` or `skip` name something that is no label.
     """
@@ -116,8 +122,7 @@ def top_k_accuracy(ranks: NDArray[np.int64], weights: Weights, *, k: int) -> Flo
 def first_accuracy(choice: FirstChoice, weights: Weights) -> Floats:
     """Share of samples whose first answer is right.
 
-    Parameters of all metrics of the first answer: `classes`, the coarser class that a label stands for, on both sides
-    (a label without one stands for itself); `skip`, a label that is passed over among the answers.
+    An answer outside the vocabulary is wrong.
     """
     return accuracy(choice.reference, choice.prediction, weights, n_labels=choice.n_classes)
 
@@ -130,7 +135,7 @@ def first_accuracy(choice: FirstChoice, weights: Weights) -> Floats:
     prepare=first_choice,
 )
 def ranked_weighted_f1(choice: FirstChoice, weights: Weights) -> Floats:
-    """Weighted F1 of the first answers; `classes` and `skip` as in `first_accuracy`.
+    """Weighted F1 of the first answers.
 
     A class without references has no weight; a class never answered has F1 0.
     """
@@ -145,7 +150,7 @@ def ranked_weighted_f1(choice: FirstChoice, weights: Weights) -> Floats:
     prepare=first_choice,
 )
 def ranked_unweighted_average_recall(choice: FirstChoice, weights: Weights) -> Floats:
-    """Mean recall of the classes by the first answers; `classes` and `skip` as in `first_accuracy`.
+    """Mean recall of the classes by the first answers.
 
     A class without references is left out of the mean.
     """

@@ -42,6 +42,11 @@ def located(reference: Segments, prediction: Segments, *, label: int) -> Located
     """Return the seconds of one label in every sample.
 
     All ends of segments of all samples are sorted once; between two neighbours, each side has the label or has not.
+
+    Args:
+        reference: the references.
+        prediction: the predictions.
+        label: the label to be located, declared by its name; scoring passes its code.
     """
     sample, time, gain = (np.concatenate(columns) for columns in zip(*_ends(reference, prediction, label), strict=True))
     order = np.lexsort((time, sample))
