@@ -1,5 +1,22 @@
-"""`python -m merbench` is the `merbench` command."""
+"""`merbench` and `python -m merbench`: the command line, interrupted in one line even while it is still being loaded."""
 
-from merbench.cli import main
+from __future__ import annotations
 
-main()
+import os
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Load the command line and run it; once it is loaded it answers an interrupt itself."""
+    try:
+        from merbench.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+        os._exit(130)  # as `merbench.cli` does, and for the same reason
+
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -217,6 +217,24 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8 with its line ends as they are, as `write_bytes` does."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def require_apart(output: Path | str, inputs: Iterable[Path | str], what: str) -> None:
+    """Raise `UsageError` where writing `output` would replace one of the inputs, or the folder that one lies in.
+
+    Args:
+        output: the file or folder that is to be written.
+        inputs: the files or folders that are read; `-` is none.
+        what: what an input is, such as `the submission itself`.
+    """
+    place = Path(output)
+    if str(output) == "-" or not (place.is_file() or place.is_dir()):
+        return
+    for path in (Path(source).resolve() for source in inputs if str(source) != "-"):
+        if path.exists() and path.samefile(place):
+            raise UsageError(f"{output} is {what}; name another output")
+        if place.resolve() in path.parents:
+            raise UsageError(f"{output} holds {what}; name another output")
 
 
 def toml_string(text: str) -> str:

@@ -29,6 +29,7 @@ from merbench.files import (
     read_pickled_npy,
     read_pickled_npz,
     read_verified,
+    require_apart,
     resolve_inside,
     restricted_unpickle,
     sha256_bytes,
@@ -267,3 +268,18 @@ def test_a_folder_of_that_name_without_its_declaration_is_told(tmp_path: Path, m
         find_folder("baseline", "owm")
     (tmp_path / "own" / "baseline.toml").touch()
     assert find_folder("baseline", "own") == tmp_path / "own"
+
+
+def test_an_output_is_none_of_the_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    read = tmp_path / "runs" / "a.csv"
+    read.parent.mkdir()
+    read.touch()
+    for output in ("-", "new.csv", "runs/b.csv", os.devnull):
+        require_apart(output, ["-", read, "no-such.csv"], "the submission itself")
+    for output in (Path("runs/a.csv"), Path("runs/../runs/a.csv"), read):
+        with pytest.raises(UsageError) as caught:
+            require_apart(output, ["-", read], "the submission itself")
+        assert str(caught.value) == f"{output} is the submission itself; name another output"
+    with pytest.raises(UsageError, match=r"^runs holds one of the runs; name another output$"):
+        require_apart("runs", [read], "one of the runs")

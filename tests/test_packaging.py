@@ -97,7 +97,7 @@ def test_the_wheel_alone_finds_its_tracks_and_the_command(built: dict[str, Path]
     with zipfile.ZipFile(built["wheel"]) as wheel:
         wheel.extractall(tmp_path / "site")
         entry_points = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-        assert "merbench = merbench.cli:main" in wheel.read(entry_points).decode()
+        assert "merbench = merbench.__main__:main" in wheel.read(entry_points).decode()
     site = str(tmp_path / "site")
     code = f"import sys; sys.path.insert(0, {site!r}); from merbench.cli import main; main(['tracks'])"
     environment = {**os.environ, "MERBENCH_HOME": str(tmp_path / "home")}

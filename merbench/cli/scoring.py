@@ -39,7 +39,9 @@ FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="Submission: CSV, TSV, Parquet, JSONL, NPZ; - for standard input.")
 ]
 SplitOption = Annotated[str, typer.Option(help="Split of the track.")]
-FormatOption = Annotated[ReportFormat, typer.Option("--format", help="Form of the report.")]
+FormatOption = Annotated[
+    ReportFormat | None, typer.Option("--format", help="Form of the report; by the output's suffix, else a table.")
+]
 OutputOption = Annotated[str, typer.Option("--output", "-o", help="Where to write; - is standard output.")]
 LevelOption = Annotated[float | None, typer.Option(help="Level of the intervals; the track declares the default.")]
 ResamplesOption = Annotated[int | None, typer.Option(help="Number of bootstrap draws; the track declares the default.")]
@@ -60,7 +62,7 @@ def score(
     track: TrackArgument,
     file: FileArgument,
     split: SplitOption = "test",
-    form: FormatOption = ReportFormat.table,
+    form: FormatOption = None,
     output: OutputOption = "-",
     by: Annotated[list[str] | None, typer.Option(help="Corpus column to break the scores down by; repeatable.")] = None,
     intervals: Annotated[bool, typer.Option("--intervals/--no-intervals", help="Resample for intervals.")] = True,
@@ -75,8 +77,11 @@ def score(
 ) -> None:
     """Score a submission, with intervals."""
     from merbench.errors import problem_list
+    from merbench.files import require_apart
     from merbench.scoring import score as score_submission
 
+    require_apart(output, [file], "the submission itself")
+    form = form or _form_of(output)
     report = score_submission(
         track,
         file,
@@ -138,7 +143,7 @@ def compare(
     track: TrackArgument,
     files: Annotated[list[str], typer.Argument(metavar="FILE FILE…", help="Two submissions or more.")],
     split: SplitOption = "test",
-    form: FormatOption = ReportFormat.table,
+    form: FormatOption = None,
     output: OutputOption = "-",
     level: LevelOption = None,
     resamples: ResamplesOption = None,
@@ -147,8 +152,10 @@ def compare(
     seed: SeedOption = 0,
 ) -> None:
     """Compare submissions: paired differences with intervals, permutation p, Holm over the pairs."""
+    from merbench.files import require_apart
     from merbench.scoring import compare as compare_submissions
 
+    require_apart(output, files, "one of the submissions")
     comparison = compare_submissions(
         track,
         files,
@@ -164,8 +171,22 @@ def compare(
         ReportFormat.json: comparison.to_json,
         ReportFormat.markdown: comparison.to_markdown,
         ReportFormat.html: comparison.to_html,
-    }[form]()
+    }[form or _form_of(output)]()
     _write(output, rendered)
+
+
+_SUFFIXES = {
+    ".json": ReportFormat.json,
+    ".md": ReportFormat.markdown,
+    ".markdown": ReportFormat.markdown,
+    ".html": ReportFormat.html,
+    ".htm": ReportFormat.html,
+}
+
+
+def _form_of(output: str) -> ReportFormat:
+    """Return the form that the suffix of a file stands for; a table where it stands for none."""
+    return _SUFFIXES.get(Path(output).suffix.lower(), ReportFormat.table)
 
 
 def _write(output: str, text: str) -> None:

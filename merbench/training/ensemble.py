@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import UsageError, WithheldReference, listed, plural
-from merbench.files import atomic_folder, sha256_file, write_text
+from merbench.files import atomic_folder, require_apart, sha256_file, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
 from merbench.submission import Submission, read_submission
@@ -65,14 +65,15 @@ def ensemble(
         intervals: whether to resample when the submission is scored.
 
     Raises:
-        UsageError: there are fewer than two runs, weights do not fit, a run holds labels alone, or a target is of
-            another type than categorical and continuous.
+        UsageError: there are fewer than two runs, the output folder is or holds one of them, weights do not fit, a
+            run holds labels alone, or a target is of another type than categorical and continuous.
         InvalidSubmission: a run does not fit the track; all problems are listed.
     """
     declared = track if isinstance(track, Track) else load_track(track)
     _require_numbers(declared)
     folder = Path(output) if output is not None else Path("runs") / declared.id / "ensemble"
     require_free(folder)
+    require_apart(folder, runs, "one of the runs")
     shares = _shares(len(runs), weights)
     candidates = open_candidates(declared, split)
     paths = [_run_file(Path(run)) for run in runs]

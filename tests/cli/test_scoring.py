@@ -134,6 +134,47 @@ def test_an_interrupt_leaves_nothing_half_written(submission: Path, tmp_path: Pa
     assert not output.exists() and not list(tmp_path.glob("out/*"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_an_interrupt_while_the_command_line_is_loaded_is_one_line() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Keys:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Keys())\n"
+        "from merbench.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_the_form_of_a_report_is_that_of_its_suffix(submission: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(submission.read_text().replace("neutral", "sad"))
+    commands = [["score", "mer-multi", str(submission), "--resamples", "100"]]
+    commands += [["compare", "mer-multi", str(submission), str(other), "--permutations", "100", "--resamples", "100"]]
+    starts = {"r.json": "{\n", "r.md": "## Sample", "r.HTML": "<!doctype html>", "r.txt": "Sample", "r": "Sample"}
+    for command in commands:
+        for name, start in starts.items():
+            assert run([*command, "-o", str(tmp_path / name)]) == 0
+            assert (tmp_path / name).read_text().startswith(start)
+        assert run([*command, "-o", str(tmp_path / "r.json"), "--format", "table"]) == 0
+        assert (tmp_path / "r.json").read_text().startswith("Sample")
+
+
+def test_a_report_does_not_replace_a_submission(submission: Path, tmp_path: Path, capsys: Capture) -> None:
+    text, same = submission.read_text(), tmp_path / "link.csv"
+    same.symlink_to(submission)
+    capsys.readouterr()
+    assert run(["score", "mer-multi", str(submission), "-o", str(same)]) == 2
+    assert capsys.readouterr().err == f"{same} is the submission itself; name another output\n"
+    assert run(["compare", "mer-multi", str(submission), "b.csv", "--output", str(submission)]) == 2
+    assert capsys.readouterr().err == f"{submission} is one of the submissions; name another output\n"
+    assert submission.read_text() == text and same.is_symlink()
+
+
 def test_a_closed_pipe_is_no_error(submission: Path) -> None:
     command = f"{sys.executable} -m merbench score mer-multi {submission} --no-intervals --format html"
     done = subprocess.run(

@@ -9,6 +9,7 @@ import pytest
 
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
+from merbench.files import sha256_file
 from merbench.track import Track
 from merbench.training import ensemble, run_baseline
 from tests.training.conftest import N_TEST, SmallTrack
@@ -65,3 +66,17 @@ def test_what_cannot_be_averaged(small_track: SmallTrack, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match=r"empty: there is no probabilities\.parquet in this folder; name the file"):
         ensemble(track, [tmp_path / "empty", run.folder], output=out)
     assert not out.exists()
+
+
+def test_a_run_that_is_averaged_is_not_replaced(small_track: SmallTrack, tmp_path: Path) -> None:
+    track = small_track()
+    runs = [run_baseline(track, "majority", output=tmp_path / "runs" / name).folder for name in "ab"]
+    before = sha256_file(runs[0] / "probabilities.parquet")
+    with pytest.raises(UsageError) as caught:
+        ensemble(track, runs, output=runs[0])
+    assert str(caught.value) == f"{runs[0]} is one of the runs; name another output"
+    (tmp_path / "runs" / "run.json").touch()  # as the folder of several seeds has it
+    with pytest.raises(UsageError) as caught:
+        ensemble(track, runs, output=tmp_path / "runs")
+    assert str(caught.value) == f"{tmp_path / 'runs'} holds one of the runs; name another output"
+    assert sha256_file(runs[0] / "probabilities.parquet") == before
