@@ -1,4 +1,4 @@
-"""`merbench` and `python -m merbench`: the command line, interrupted in one line even while it is still being loaded."""
+"""`merbench` and `python -m merbench`: the command line, interrupted in one line even while it is being loaded."""
 
 from __future__ import annotations
 

@@ -77,6 +77,8 @@ def run_baseline(
             progress=progress,
         )
     print(_summary(found))
+    if len(found.seeds) > 1:
+        print(f"submission.csv: seed {found.seeds[0].seed} of {', '.join(str(run.seed) for run in found.seeds)}")
     _print_report(found.report, found.withheld)
 
 

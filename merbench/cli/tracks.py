@@ -93,6 +93,7 @@ def describe(
     template: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a CSV with every candidate and placeholder answers.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a template that is there already.")] = False,
 ) -> None:
     """Show what a track predicts, on which data, how it is scored, and what a submission looks like."""
     from merbench.corpus.candidates import open_candidates
@@ -103,15 +104,20 @@ def describe(
     declared = load_track(track)
     if template is not None:
         candidates = open_candidates(declared, split)
+        if template.is_file() and not force:
+            raise UsageError(f"{template}: is there already, and may hold answers; --force replaces it")
         write_text(template, _submission_text(declared, candidates.ids.to_pylist()))
         print(f"{template}: {len(candidates):,} candidates of {declared.key}, split {split}, with placeholder answers")
         return
+    found: Candidates | None = None
+    missing: UsageError | IntegrityError | None = None
     try:
-        found: Candidates | None = open_candidates(declared, split)
-        missing = ""
+        found = open_candidates(declared, split)
     except (UsageError, IntegrityError) as error:
-        found, missing = None, str(error)
-    print(_description(declared, split, found, missing))
+        missing = error
+    print(_description(declared, split, found, str(missing or "")))
+    if isinstance(missing, IntegrityError):
+        raise missing
 
 
 def init(

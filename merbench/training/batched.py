@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from merbench.errors import UsageError
+from merbench.training.device import require_device
 
 Outputs = dict[str, Tensor]
 Value = tuple[float, ...]
@@ -39,17 +40,10 @@ ROWS_AT_ONCE = 4096
 
 def chosen_device(name: str) -> torch.device:
     """Return the device of `auto`, `cpu`, `cuda` or `cuda:1`; `auto` is CUDA where there is one."""
+    require_device(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"no device '{name}'; allowed: auto, cpu, cuda, cuda:<number>") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device '{name}' is not supported; allowed: auto, cpu, cuda, cuda:<number>")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device '{name}' is not there: {torch.cuda.device_count()} CUDA devices; use --device cpu")
-    return device
+    return torch.device(name)
 
 
 def generator(device: torch.device | str, *key: int | str) -> torch.Generator:

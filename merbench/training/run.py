@@ -26,6 +26,7 @@ from merbench.track import Track, load_track
 from merbench.training.card import run_card
 from merbench.training.data import FeatureSet, Predictions, TrainingSet, feature_set, training_set
 from merbench.training.declaration import LoadedBaseline, Options, list_baselines, load_baseline
+from merbench.training.device import require_device
 from merbench.training.output import CARD, SUBMISSION, canonical_json, require_free, submission_table, write_predictions
 from merbench.training.protocol import CrossFit, FoldEnsemble, Setup
 from merbench.training.selection import fit, scores, select_options
@@ -116,11 +117,12 @@ def run_baseline(
         DeclarationError: an option is unknown or of another type.
         MissingExtra: the baseline needs a package that is not installed.
         WithheldReference: the references of the training split are withheld.
-        UsageError: the output folder holds something that is not a run.
+        UsageError: the output folder holds something that is not a run, or the device is not there.
     """
     started = time.perf_counter()
     declared = track if isinstance(track, Track) else load_track(track)
     loaded = load_baseline(baseline)
+    require_device(device)
     _require_answers(loaded, declared)
     chosen = loaded.options(declared.id, options or {})
     folder = Path(output) if output is not None else Path("runs") / declared.id / loaded.name

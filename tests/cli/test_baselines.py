@@ -50,6 +50,12 @@ def test_several_seeds_show_mean_and_deviation(here: Path, capsys: Capture) -> N
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "attention on video, mer-multi@1.0, 2 seeds: mean ± deviation · synthetic sample"
     assert all(line.count("±") == 2 for line in lines[2:8])
+    assert lines[8:12] == [
+        "wrote out",
+        "",
+        "submission.csv: seed 4 of 4, 5",
+        "Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample",
+    ]
     assert run(["ensemble", "mer-multi", "out/seed-4", "out/seed-5", "--weight", "2", "--weight", "1"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"{Path('runs/mer-multi/ensemble')}: the mean of 2 runs\n\nSample · MER-MULTI")
@@ -61,14 +67,27 @@ def test_several_seeds_show_mean_and_deviation(here: Path, capsys: Capture) -> N
         (["--baseline", "atention"], "no baseline named 'atention'; did you mean 'attention'? (known: attention, lexicon-ov, logistic, majority)"),
         (["--set", "epochs"], "--set epochs: write NAME=VALUE, such as learning_rate=0.0001"),
         (["--device", "gpu"], "no device 'gpu'; allowed: auto, cpu, cuda, cuda:<number>"),
+        (["--device", "gpu", "--baseline", "majority"], "no device 'gpu'; allowed: auto, cpu, cuda, cuda:<number>"),
+        (["--device", "cuda:999", "--baseline", "logistic"], "device 'cuda:999' is not there: 0 CUDA devices; use --device cpu"),
         (["--baseline", "logistic", "--feature", "vidio"], "no feature of corpus sample named 'vidio'; did you mean 'video'? (known: audio, text, video)"),
         (["--baseline", "logistic", "--set", "c=1"], "baseline 'logistic': 1 problem\n  E207  c: is not an option; allowed: scale, C, alpha; did you mean 'C'?"),
     ],
 )  # fmt: skip
-def test_wrong_arguments_are_told_in_a_line(here: Path, arguments: list[str], message: str, capsys: Capture) -> None:
+def test_wrong_arguments_are_told_in_a_line(
+    here: Path, arguments: list[str], message: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert run(["run-baseline", "mer-multi", *arguments]) == 2
     assert capsys.readouterr().err == f"{message}\n"
     assert not list(here.iterdir())
+
+
+def test_a_device_that_needs_torch_names_the_extra(
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert run(["run-baseline", "mer-multi", "--baseline", "majority", "--device", "cuda"]) == 2
+    assert capsys.readouterr().err == "device 'cuda' needs the extra 'baselines': pip install 'merbench[baselines]'\n"
 
 
 def test_a_missing_extra_is_one_line(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

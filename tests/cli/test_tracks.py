@@ -119,6 +119,26 @@ def test_describe_works_without_the_corpus(tmp_path: Path, monkeypatch: pytest.M
     assert "not at hand: no corpus named 'mer2023'" in capsys.readouterr().out
 
 
+def test_a_template_replaces_no_answers(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
+    answers = tmp_path / "answers.csv"
+    answers.write_text("mine\n")
+    assert run(["describe", "mer-multi", "--template", str(answers)]) == 2
+    assert capsys.readouterr().err == f"{answers}: is there already, and may hold answers; --force replaces it\n"
+    assert answers.read_text() == "mine\n"
+    assert run(["describe", "mer-multi", "--template", str(answers), "--force"]) == 0
+    assert answers.read_text().startswith("sample_id,")
+
+
+def test_a_corpus_that_changed_is_described_and_told(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(own_home))
+    (own_home / "corpora" / "sample" / "samples.parquet").write_bytes(b"PAR1")
+    assert run(["describe", "mer-multi"]) == 3
+    out, err = capsys.readouterr()
+    assert "  not at hand: " + err in out
+
+
 def test_an_unknown_split_is_told(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
     assert run(["describe", "mer-multi", "--split", "tst", "--template", str(tmp_path / "x.csv")]) == 2
     assert capsys.readouterr().err == "mer-multi has no split 'tst'; it has train, dev, test; did you mean 'test'?\n"
@@ -130,8 +150,9 @@ def test_init_writes_a_track_that_loads(tmp_path: Path, capsys: Capture) -> None
     track = load_track(folder)
     assert track.id == "my-track" and track.formula == "weighted_f1 - 0.25 * mse"
     assert "# my-track" in (folder / "README.md").read_text()
-    assert run(["init", str(folder)]) == 74
-    assert capsys.readouterr().err == f"{folder / 'track.toml'}: is there already\n"
+    assert run(["init", str(folder)]) == 2
+    message = f"{folder / 'track.toml'}: is there already; edit it, or name another folder\n"
+    assert capsys.readouterr().err == message
 
 
 def test_init_declares_what_a_corpus_holds(tmp_path: Path) -> None:
