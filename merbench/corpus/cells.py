@@ -1,7 +1,8 @@
 """The text of a column of references goes in, its values come out; a cell that cannot be read is a problem.
 
 Conventions:
-    Cells are trimmed; an empty one is no reference, nor is a mark that a release uses for none.
+    Cells are trimmed; an empty one is no reference, but for segments, where it holds none; nor is a mark that a release
+    uses for none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ from merbench.errors import Problem, listed
 
 
 @dataclass(frozen=True)
+class Stretches:
+    """What segments are checked against: their labels, and the column of the samples that bounds them, in seconds."""
+
+    labels: tuple[str, ...]
+    duration: str
+
+
+@dataclass(frozen=True)
 class Cells:
     """How the cells of a target are read.
 
@@ -26,11 +35,15 @@ class Cells:
         type: type of the values.
         value: a cell -> its value, None where it says that there is none; raises `ValueError` for any other cell.
         allowed: what may stand in a cell.
+        empty: value of an empty cell; None is no reference.
+        stretches: how the values fit the samples, where they are segments.
     """
 
     type: pa.DataType
     value: Callable[[str], Any]
     allowed: str
+    empty: Any = None
+    stretches: Stretches | None = None
 
     def read(self, source: Delimited, column: str, problems: list[Problem]) -> pa.Array:
         """Return the values of a column."""
@@ -38,7 +51,7 @@ class Cells:
         values, odd = [], []
         for row, cell in enumerate(cells):
             try:
-                values.append(self.value(cell) if cell else None)
+                values.append(self.value(cell) if cell else self.empty)
             except ValueError:
                 values.append(None)
                 odd.append(source.origin.example(row, cell))
@@ -61,6 +74,11 @@ def labels(*names: str) -> Cells:
         return label
 
     return Cells(pa.string(), value, f"are {', '.join(names)}")
+
+
+def segments(*names: str, duration: str) -> Cells:
+    """Return cells that hold segments with some labels, none past the sample's `duration`; an empty one holds none."""
+    return Cells(pa.string(), str, "are segments", empty="", stretches=Stretches(names, duration))
 
 
 def codes(*names: str) -> Cells:

@@ -138,18 +138,19 @@ class Release:
             lines += [f"  {sheet.explain()}" for sheet in layout]
         return "\n".join(lines)
 
-    def _sheets(self, release: Path, problems: list[Problem], warnings: list[Problem]) -> list[ReadSheet]:
-        """Return what could be read of the layout that is there, or of which most files are."""
+    def _sheets(self, release: Path, problems: list[Problem], warnings: list[Problem]) -> list[ReadSheet | None]:
+        """Return the sheets of the layout that is there, or of which most files are; None for one that is not read."""
         layout = max(self.layouts, key=lambda layout: _presence(layout, release))
-        read = []
+        read: list[ReadSheet | None] = []
         missing = [sheet for sheet in layout if sheet.needed and sheet.path(release) is None]
         problems += [Problem("E601", f"there is no {sheet.explain()}") for sheet in missing]
         for sheet in layout:
             path = sheet.path(release)
             found = None if path is None else read_sheet(sheet, path, problems)
+            if path is not None or sheet.needed:
+                read.append(found)
             if path is not None and found is not None:
                 warnings += _digest_warnings(sheet, path)
-                read.append(found)
             elif path is None and not sheet.needed:
                 warnings.append(Problem("W604", f"there is no {' or '.join(sheet.files)}: {sheet.without}"))
         others = [_files(other) for other in self.layouts if other is not layout]

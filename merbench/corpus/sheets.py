@@ -23,6 +23,7 @@ from merbench.corpus.feature import Feature
 from merbench.corpus.feature_file import read_feature
 from merbench.corpus.tables import ID, SPLIT, Contents, Origin
 from merbench.errors import Problem, UsageError, did_you_mean, listed
+from merbench.parsing.segments import segment_lists
 
 Reader = Callable[[Path, list[Problem]], Delimited | None]
 
@@ -179,24 +180,31 @@ def _features(
     return features
 
 
-def contents_of(sheets: Sequence[ReadSheet], problems: list[Problem], warnings: list[Problem]) -> Contents | None:
-    """Return what sheets hold together; None when no sheet names samples, or `problems` tells of some already.
+def contents_of(
+    sheets: Sequence[ReadSheet | None], problems: list[Problem], warnings: list[Problem]
+) -> Contents | None:
+    """Return what sheets hold together; None when no sheet names samples, or one of them could not be read.
 
     Args:
-        sheets: those that could be read.
+        sheets: those that are there or needed; None for one that could not be read.
         problems: what is wrong is added here.
         warnings: what should be known is added here.
     """
-    naming = _without_repeats([sheet for sheet in sheets if sheet.sheet.names_samples], warnings)
-    if not naming or problems:
+    read = [sheet for sheet in sheets if sheet is not None]
+    naming = _without_repeats([sheet for sheet in read if sheet.sheet.names_samples], warnings)
+    if not naming or len(read) < len(sheets):
         return None
-    adding = [sheet for sheet in sheets if not sheet.sheet.names_samples]
+    adding = [sheet for sheet in read if not sheet.sheet.names_samples]
     samples = _concatenated([sheet.samples for sheet in naming])
-    for sheet in adding:
-        problems += _repeat_problems(sheet)
-        samples = _joined(samples, sheet, problems)
     referring = [sheet for sheet in [*naming, *adding] if sheet.sheet.targets]
-    features = {name: feature for sheet in sheets for name, feature in sheet.features.items()}
+    whole = referring[0] if len(referring) == 1 else None  # becomes the references as it stands, checked below
+    for sheet in adding:
+        if sheet is not whole:
+            problems += _repeat_problems(sheet)
+        samples = _joined(samples, sheet, problems)
+    for sheet in referring:
+        problems += _unscorable(sheet, samples)
+    features = {name: feature for sheet in read for name, feature in sheet.features.items()}
     contents = Contents(
         samples=samples,
         reference=_merged(referring, problems) if referring else None,
@@ -206,6 +214,29 @@ def contents_of(sheets: Sequence[ReadSheet], problems: list[Problem], warnings: 
     )
     problems += dict.fromkeys(contents.problems())  # ids that samples and references share are told once
     return contents
+
+
+def _unscorable(sheet: ReadSheet, samples: pa.Table) -> Iterator[Problem]:
+    """Yield what is wrong with references that are segments, which must lie within their samples."""
+    place = pc.index_in(sheet.ids, value_set=samples[ID].combine_chunks())
+    for target in sheet.sheet.targets:
+        within = target.cells.stretches
+        if within is None:
+            continue
+        durations = samples[within.duration].combine_chunks()
+        try:
+            durations = durations.cast(pa.float64())
+        except pa.ArrowInvalid:
+            message = "holds what is no number; lengths of samples are seconds"
+            yield Problem("E614", message, column=within.duration)
+            durations = pa.nulls(len(samples), pa.float64())
+        cells = sheet.reference[target.name].combine_chunks()
+        _, bad = segment_lists(cells, within.labels, durations.take(place))
+        if bad:
+            lines = sheet.origin.lines
+            shown = [cell.message if lines is None else f"line {lines[cell.row]}: {cell.message}" for cell in bad]
+            message = f"references that cannot be read ({len(bad):,} of {len(cells):,})"
+            yield Problem("E614", f"{sheet.origin.name}: {message}: {listed(shown)}", column=target.name)
 
 
 def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:

@@ -3,9 +3,8 @@
 Conventions:
     A column is an Arrow array of strings (`real-0.00-1.25 fake-1.25-2.5`, in any order), or of lists of structs with
     the fields `label`, `start_s` and `end_s`, in seconds. A label may hold hyphens, but no space, comma or semicolon.
-    Segments come out in the order of their cell. A cell with anything wrong holds no segments and has one message, of
-    the first thing that is wrong with it. A cell without a segment is wrong: a sample that is of one kind throughout
-    is one segment.
+    Segments come out in the order of their cell. An empty cell holds none, and is not wrong. A cell with anything
+    wrong holds none either, and has one message, of the first thing that is wrong with it.
 """
 
 from __future__ import annotations
@@ -138,8 +137,6 @@ def _bad_rows(
     )
     before = _overlapped(items)
     note(read & (before >= 0), lambda item: f"overlaps {_written(items, int(before[item]))}")
-    for row in np.flatnonzero(np.diff(items.offsets) == 0).tolist():
-        bad[row] = f"empty; {form}"
     return bad
 
 

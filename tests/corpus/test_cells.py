@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from merbench.corpus.cells import TEXT, WORDS, Cells, codes, integer, labels, mapped, number, sign
+from merbench.corpus.cells import TEXT, WORDS, Cells, codes, integer, labels, mapped, number, segments, sign
 from merbench.corpus.delimited import Delimited
 from merbench.corpus.tables import Origin
 from merbench.errors import Problem
@@ -31,6 +31,7 @@ def read(cells: Cells, *column: str) -> tuple[list[Any], list[str]]:
         (integer(none=-1), ["-1", "0", "1"], [None, 0, 1]),
         (sign("positive", "negative"), ["0.2", "-3", "0", "-0.0", ""], ["positive", "negative", None, None, None]),
         (WORDS, ["['a', \"don't\"]", "[]", ""], [["a", "don't"], [], None]),
+        (segments("real", "fake", duration="s"), [" fake-0-1", "", " "], ["fake-0-1", "", ""]),
     ],
 )
 def test_values(cells: Cells, column: list[str], values: list[Any]) -> None:

@@ -109,6 +109,8 @@ def shown(names: list[str]) -> str:
 
 def example(cells: Cells) -> str:
     """Return a cell that holds a reference."""
+    if cells.stretches is not None:
+        return f"{cells.stretches.labels[0]}-0-1"
     for cell in ("1", "['x']", *cells.allowed.removeprefix("are ").split(", "), "x"):
         try:
             if cells.value(cell) is not None:

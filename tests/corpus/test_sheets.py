@@ -55,6 +55,21 @@ def test_sheets_are_joined_by_id_and_a_candidate_is_no_training_sample(tmp_path:
     assert warnings(imported) == ["W605  train.csv: samples that an earlier file names are left out (1 of 3): a"]
 
 
+def test_cells_and_ids_are_told_in_one_pass(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    write_table(folder / "candidates.csv", "name", ["b"], ["a"])
+    write_table(folder / "valence.csv", "name v", ["b", "x"], ["b", "1"], ["", "2"], ["c", "3"])
+    assert problems(told(CANDIDATES, VALENCE), folder) == [
+        "E614  v: valence.csv: references that cannot be read (1 of 4): 'x' (line 2); allowed are numbers",
+        "E612  sample_id: valence.csv: empty values (1 of 4): '' (line 4)",
+        "E612  sample_id: valence.csv: values given more than once (2 of 4): 'b' (line 2), 'b' (line 3)",
+        "E615  sample_id: valence.csv: references of no sample (1 of 4): 'c' (line 5)",
+    ]
+    # Where a sheet is not read, its samples are not looked for.
+    write_table(folder / "candidates.csv", "id", ["b"])
+    assert [text[:4] for text in problems(told(CANDIDATES, VALENCE), folder)] == ["E611", "E614"]
+
+
 def test_files_that_may_be_missing_are_told(tmp_path: Path) -> None:
     write_table(tmp_path / "r" / "candidates.csv", "name", ["a"])
     imported = told(CANDIDATES, TRAIN, LABELS)(tmp_path / "r", tmp_path / "c")

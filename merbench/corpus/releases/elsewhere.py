@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from merbench.corpus.cells import TEXT, Cells, labels, number
+from merbench.corpus.cells import TEXT, Cells, labels, number, segments
 from merbench.corpus.forms import spaced
 from merbench.corpus.importing import Release, add_release
 from merbench.corpus.releases.plain import plain
@@ -127,9 +127,9 @@ CORPORA = {
     ),
     "add2023-rl": Elsewhere(
         "speech in Chinese with fake stretches: where they are, and whether there are any",
-        f"{ADD2023}, track 2; segments as label-start-end, separated by spaces, in seconds",
+        f"{ADD2023}, track 2; segments as label-start-end, separated by spaces, in seconds; empty without any",
         ADD2023_SITE,
-        {"discrete": SPOOF, "segments": TEXT},
+        {"discrete": SPOOF, "segments": segments("genuine", "fake", duration="duration_s")},
         ("duration_s",),
     ),
     "add2023-ar": Elsewhere(

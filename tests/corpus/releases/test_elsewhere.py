@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from released_files import columns, release, write_table
 
+from merbench.corpus import corpora_home
+from merbench.corpus.candidates import open_candidates
 from merbench.errors import InvalidCorpus
+from merbench.scoring import score
+from merbench.track import load_track
 
 
 def test_two_tables_of_ones_own(tmp_path: Path) -> None:
@@ -46,3 +50,62 @@ def test_segments_are_text_that_a_track_reads(tmp_path: Path) -> None:
     )
     imported = release("add2023-rl")(tmp_path / "r", tmp_path / "c")
     assert columns(imported, "duration_s", "discrete", "segments") == [(2.5, "fake", "genuine-0-1 fake-1-2.5")]
+
+
+def test_segments_that_cannot_be_scored_are_told_with_their_lines(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    write_table(
+        folder / "samples.csv",
+        "sample_id split duration_s",
+        *([name, "test", "2"] for name in "abc"),
+        ["d", "test", ""],
+    )
+    rows = [
+        ["a", "fake", "fake-2-1"],
+        ["b", "fake", "genuine-0-9"],
+        ["c", "Fake", "fake-0-2"],
+        ["d", "fake", "fak-0-99"],
+    ]
+    write_table(folder / "reference.csv", "sample_id discrete segments", *rows, ["a", "joy", ""])
+    with pytest.raises(InvalidCorpus) as error:
+        release("add2023-rl")(folder, tmp_path / "c")
+    assert [str(problem) for problem in error.value.problems] == [
+        "E614  discrete: reference.csv: references that cannot be read (1 of 5): 'joy' (line 6); "
+        "allowed are genuine, fake",
+        "E614  segments: reference.csv: references that cannot be read (3 of 5): "
+        "line 2: 'fake-2-1' ends at 1 s, not after it begins at 2 s, "
+        "line 3: 'genuine-0-9' ends at 9 s, past the end of the sample at 2 s, "
+        "line 5: 'fak-0-99' has the label 'fak', which is not one of genuine, fake; did you mean 'fake'?",
+        "E612  sample_id: reference.csv: values given more than once (2 of 5): 'a' (line 2), 'a' (line 6)",
+    ]
+    write_table(folder / "samples.csv", "sample_id split duration_s", ["a", "test", "2 s"])
+    write_table(folder / "reference.csv", "sample_id discrete segments", ["a", "fake", "fake-0-9"])
+    with pytest.raises(InvalidCorpus) as error:
+        release("add2023-rl")(folder, tmp_path / "c")
+    assert [str(problem) for problem in error.value.problems] == [
+        "E614  duration_s: holds what is no number; lengths of samples are seconds"
+    ]
+
+
+def test_an_empty_cell_holds_no_segment_and_a_missing_row_no_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    write_table(tmp_path / "r" / "samples.csv", "sample_id split duration_s", *([name, "test", "2"] for name in "abc"))
+    write_table(
+        tmp_path / "r" / "reference.csv", "sample_id discrete segments", ["a", "genuine", ""], ["b", "fake", "fake-1-2"]
+    )
+    imported = release("add2023-rl")(tmp_path / "r", corpora_home() / "add2023-rl")
+    assert columns(imported, "sample_id", "segments") == [("a", ""), ("b", "fake-1-2"), ("c", None)]
+    candidates = open_candidates(load_track("add2023-rl"))
+    assert candidates.references.index.tolist() == [0, 1]
+    submission = write_table(
+        tmp_path / "s.csv",
+        "utterance discrete segments",
+        ["a", "genuine", ""],
+        ["b", "fake", "fake-1-1.5"],
+        ["c", "fake", ""],
+    )
+    found = score("add2023-rl", submission, intervals=False)
+    # Half a second of one is found, nothing else is said: precision 1, recall 1/2.
+    assert (found["segment_precision"].value, found["segment_recall"].value) == (1.0, 0.5)
