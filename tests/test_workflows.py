@@ -64,6 +64,14 @@ def test_the_board_is_rebuilt_on_main_alone_one_run_at_a_time() -> None:
     assert "merbench leaderboard" in [step.get("run") for step in job["steps"]]
 
 
+def test_boards_that_were_built_are_committed_though_another_track_fails() -> None:
+    ((*_, build, commit),) = [job["steps"] for job in workflow("leaderboard")["jobs"].values()]
+    assert build["run"] == "merbench leaderboard"
+    assert "continue-on-error" not in build  # what failed fails the run
+    assert commit["if"] == "${{ !cancelled() }}"
+    assert commit["run"].startswith("git add 'submissions/*/leaderboard.*'\n")
+
+
 @pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.yml")), ids=lambda path: path.stem)
 def test_every_workflow_is_bounded(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

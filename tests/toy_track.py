@@ -15,7 +15,7 @@ LABELS = ["calm", "glad", "sad"]
 ANSWERS = [LABELS[i % 3] for i in range(40)]
 
 DECLARATION = """
-id = "toy"
+id = "NAME"
 version = "1.0"
 title = "Toy"
 corpus = "./corpus"
@@ -56,17 +56,19 @@ target = "valence"
 def write_toy_track(
     tracks: Path,
     *,
+    name: str = "toy",
     hidden: bool = False,
     answers: Iterable[str] = ANSWERS,
     scored: Collection[str] | None = None,
     valence: bool = False,
     method: str = "percentile",
 ) -> Track:
-    """Write the track `toy` into a folder of tracks; `scored` are the ids whose reference is held."""
-    folder = tracks / "toy"
+    """Write the track into a folder of tracks; `scored` are the ids whose reference is held."""
+    folder = tracks / name
     folder.mkdir(parents=True, exist_ok=True)
     text = (
-        DECLARATION.replace("HIDDEN", str(hidden).lower())
+        DECLARATION.replace("NAME", name)
+        .replace("HIDDEN", str(hidden).lower())
         .replace("MORE", VALENCE if valence else "")
         .replace("METHOD", method)
     )

@@ -44,8 +44,11 @@ def leaderboard(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 3 where a board is stale.")] = False,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Remember scores in the data home.")] = True,
 ) -> None:
-    """Score all entries, rank them with ties, intervals and tests, and write the board."""
-    from merbench.errors import IntegrityError, UsageError, plural
+    """Score all entries, rank them with ties, intervals and tests, and write the board.
+
+    Without TRACK, a track whose references or corpus are not held here is skipped by name.
+    """
+    from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, WithheldReference, plural
     from merbench.leaderboard.build import build_board
     from merbench.leaderboard.cache import Cache
     from merbench.leaderboard.check import track_named
@@ -60,13 +63,20 @@ def leaderboard(
         raise UsageError("--output - prints one form of the board and checks nothing")
     store, chosen = Cache.at_home() if cache else Cache(None), [form.value for form in forms or ()] or tuple(FORMS)
     stale: list[str] = []
-    failed: list[str] = []
+    failed: list[MerbenchError] = []
     for name in dict.fromkeys(tracks or found):
         try:
             track = load_track(name) if tracks else track_named(name)
-            board = build_board(track, submissions, store)
         except UsageError as error:
-            failed.append(f"{printable(name)}: {error}")
+            print(f"{printable(name)}: {error}", file=sys.stderr)
+            failed.append(error)
+            continue
+        try:
+            board = build_board(track, submissions, store)
+        except (UsageError, IntegrityError) as error:
+            not_here = not tracks and isinstance(error, (WithheldReference, UnknownName))
+            print(f"{printable(name)}: {'skipped: ' if not_here else ''}{error}", file=sys.stderr)
+            failed += [] if not_here else [error]
             continue
         if output == "-" and forms:
             sys.stdout.write(board_files(board, chosen)[FORMS[chosen[0]][0]])
@@ -79,13 +89,11 @@ def leaderboard(
         elif output != "-":
             write_files(folder, files)
             print(f"wrote {', '.join(str(folder / file) for file in files)}\n")
-    for line in failed:
-        print(line, file=sys.stderr)
     if stale:
         lines = "\n".join(f"  {line}" for line in stale)
         raise IntegrityError(f"{plural(len(stale), 'stale file')}; `merbench leaderboard` writes them anew\n{lines}")
     if failed:
-        raise typer.Exit(UsageError.exit_code)
+        raise typer.Exit(failed[0].exit_code)
 
 
 def enter(

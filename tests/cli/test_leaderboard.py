@@ -83,6 +83,34 @@ def test_the_folder_of_no_track_is_named_and_the_others_are_built(
     assert len(board_of(submissions)) == 4
 
 
+def test_a_track_that_is_not_held_here_is_skipped_by_name_and_the_others_are_built(
+    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_toy_track(tmp_path / "tracks", name="veiled", scored=())
+    write_entry(submissions, "veiled/one/run", predictions())
+    write_entry(submissions, "mer2023-multi/one/run", "name,discrete,valence\n")
+    assert run(["leaderboard"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(";")[0] for line in lines] == [
+        "mer2023-multi: skipped: no corpus named 'mer2023' (known: sample)",
+        "veiled: skipped: the references of split 'test' of veiled are withheld: corpus 'toy' holds none of them",
+    ]
+    assert len(board_of(submissions)) == 4
+    assert run(["leaderboard", "veiled"]) == 2  # asked for by name, it is an error
+
+
+def test_a_damaged_corpus_stops_no_other_track(
+    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_toy_track(tmp_path / "tracks", name="damaged").folder
+    write_entry(submissions, "damaged/one/run", predictions())
+    with (folder / "corpus" / "reference.parquet").open("ab") as file:
+        file.write(b"more")
+    assert run(["leaderboard"]) == 3
+    assert "damaged: " in capsys.readouterr().err
+    assert len(board_of(submissions)) == 4
+
+
 def test_a_track_that_lies_beside_is_not_taken_for_the_one_that_is_meant(
     submissions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +175,7 @@ def test_problems_of_entries_as_json(submissions: Path, capsys: pytest.CaptureFi
 def test_validation_needs_no_reference(tmp_path: Path, submissions: Path) -> None:
     write_toy_track(tmp_path / "tracks", scored=())
     assert run(["validate-entries", "toy/one/run"]) == 0
-    assert run(["leaderboard"]) == 2
+    assert run(["leaderboard", "toy"]) == 2
 
 
 def test_an_entry_whose_candidates_are_not_at_hand_gets_a_warning(
