@@ -154,7 +154,7 @@ def _column_problems(where: str, sheet: Sheet, candidates: Candidates) -> list[P
     if unread:
         raise InvalidSubmission(where, [unread])
     problems = [*examples(sheet.broken, _broken_row), *header_problems(sheet, candidates), *sheet.problems]
-    elsewhere = columns_of(sheet.names, track) if problems else None
+    elsewhere = columns_of(sheet, candidates) if problems else None
     if elsewhere:
         raise _misdirected(where, candidates, elsewhere)
     no_ids = track.submission.id not in sheet.columns or any(problem.code == "E201" for problem in problems)

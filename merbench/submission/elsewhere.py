@@ -1,69 +1,142 @@
-"""A sheet whose ids are not a track's candidates goes in, the track or split it was more likely made for comes out."""
+"""A sheet that does not fit a track goes in, the tracks or splits it was most likely made for come out.
+
+Conventions:
+    Other splits of the track and other tracks are ranked alike: by whether the header has the columns of their targets,
+    how many of the ids are candidates there, whether the id column and how many of the others are theirs, and how near
+    they are: the track itself, its family, its year. Candidates are known where the corpus is here. Of several that are
+    equal in all of this, all are named.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from merbench.corpus import corpora_home
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import MerbenchError
+from merbench.errors import MerbenchError, listed
 from merbench.files import list_folders
+from merbench.submission.header import declared_columns
 from merbench.submission.sheet import Sheet
+from merbench.submission.values import probability_columns
 from merbench.track import Track, load_track
 
 MOST = 0.5
 """The share of ids above which a submission is taken to be made for a list of candidates."""
 
 
-def made_for(sheet: Sheet, candidates: Candidates) -> str | None:
-    """Return what a submission was likely made for, as `"track 'mer-noise' (412 of its 412 ids are candidates there)"`.
+@dataclass(frozen=True)
+class _Place:
+    """What a sheet may have been made for.
 
-    Other splits of the track and every track whose corpus is here are looked at, by their candidates alone.
+    Attributes:
+        track: a track.
+        split: its split.
+        fits: whether the header has the columns of all of its targets.
+        n_known: how many of the ids are candidates there; 0 where the corpus is not here.
+    """
+
+    track: Track
+    split: str
+    fits: bool
+    n_known: int
+
+
+def made_for(sheet: Sheet, candidates: Candidates) -> str | None:
+    """Return what a sheet was likely made for by its ids: `"split 'dev' (412 of its 412 ids are candidates there)"`.
+
     None when most of the ids, or of the candidates, are in their place, or the ids are no other list's.
     """
     given = sheet.columns[candidates.track.submission.id]
     if _n_known(given, candidates) > MOST * min(len(given), len(candidates)):
         return None
-    found = [(_n_known(given, other), other) for other in _others(candidates)]
-    best, other = max(found, key=lambda pair: pair[0], default=(0, candidates))
-    if best <= MOST * len(given):
+    places = [place for place in _places(sheet, candidates) if place.n_known > MOST * len(given)]
+    nearest = _nearest(places, sheet, candidates.track)
+    if not nearest:
         return None
-    own = other.track.id == candidates.track.id
-    name = f"split '{other.split}'" if own else f"track '{other.track.id}'"
-    return f"{name} ({best:,} of its {len(given):,} ids are candidates there)"
+    share = f"{nearest[0].n_known:,} of its {len(given):,} ids are"
+    names = _named(nearest, candidates.track)
+    return f"{names} ({share} candidates there)" if nearest[0].fits else f"other candidates ({share} those of {names})"
 
 
-def columns_of(names: Sequence[str], track: Track) -> str | None:
-    """Return the track whose columns a header has, as `"track 'mosi' (whose columns are id, sentiment)"`.
+def columns_of(sheet: Sheet, candidates: Candidates) -> str | None:
+    """Return the track whose columns a sheet has, as `"track 'mosi' (whose columns are id, sentiment)"`.
 
-    None when the header has a target of the track itself, or the targets of no other track; of several, the one whose
-    id column is there too.
+    None when the sheet has a target of the track itself, or the targets of no other track.
     """
-    if any(name in names for name in _columns(track)):
+    track = candidates.track
+    if any(name in sheet.names for name in declared_columns(track)[1:]):
         return None
-    fitting = [other for other in _other_tracks(track) if all(name in names for name in _columns(other))]
-    if not fitting:
+    nearest = _nearest(list(_places(sheet, candidates, fitting=True)), sheet, track)
+    if not nearest:
         return None
-    best = max(fitting, key=lambda other: (other.submission.id in names, len(_columns(other))))
-    return f"track '{best.id}' (whose columns are {', '.join((best.submission.id, *_columns(best)))})"
+    headers = [", ".join((place.track.submission.id, *_columns(place.track))) for place in nearest]
+    columns = " or ".join(dict.fromkeys(headers))
+    n_known = nearest[0].n_known
+    known = f"; {n_known:,} of its {sheet.n_rows:,} ids are candidates there" if n_known > MOST * sheet.n_rows else ""
+    return f"{_named(nearest, track)} (whose columns are {columns}{known})"
+
+
+def _nearest(places: Sequence[_Place], sheet: Sheet, track: Track) -> list[_Place]:
+    """Return the places that rank first, all of them."""
+    ranks = [_rank(place, sheet, track) for place in places]
+    return [place for place, rank in zip(places, ranks, strict=True) if rank == max(ranks)]
+
+
+def _rank(place: _Place, sheet: Sheet, track: Track) -> tuple[int, ...]:
+    """Return how well a place fits a sheet that was given to a track, what counts most first."""
+    other = place.track
+    years = abs(other.year - track.year) if other.year is not None and track.year is not None else 10_000
+    return (
+        place.fits,
+        place.n_known,
+        other.submission.id in sheet.names,
+        sum(name in sheet.names for name in _columns(other)),
+        other.id == track.id,
+        bool(track.family) and other.family == track.family,
+        -years,
+    )
+
+
+def _named(places: Sequence[_Place], track: Track) -> str:
+    """Return the names of places: `"track 'a'"`, or `"one of the tracks 'a', 'b'"`."""
+    noun = "split" if places[0].track.id == track.id else "track"
+    names = [f"'{place.split if noun == 'split' else place.track.id}'" for place in places]
+    return f"{noun} {names[0]}" if len(names) == 1 else f"one of the {noun}s {listed(names)}"
 
 
 def _columns(track: Track) -> list[str]:
     return [column for name, target in track.targets.items() for column in target.columns(name)]
 
 
-def _n_known(given: pa.Array, candidates: Candidates) -> int:
+def _n_known(given: pa.Array | None, candidates: Candidates | None) -> int:
+    if given is None or candidates is None:
+        return 0
     return int(pc.sum(pc.is_in(given, value_set=candidates.ids)).as_py() or 0)
 
 
-def _others(candidates: Candidates) -> Iterator[Candidates]:
+def _places(sheet: Sheet, candidates: Candidates, *, fitting: bool = False) -> Iterator[_Place]:
+    """Yield the other splits of the track, and the same split of every other track; of those `fitting`, no others."""
     track = candidates.track
-    yield from _opened(track, [split for split in track.splits if split != candidates.split])
-    for other in _other_tracks(track):
-        yield from _opened(other, [candidates.split])
+    given = sheet.columns.get(track.submission.id)
+    own = ((track, split) for split in track.splits if split != candidates.split)
+    for other, split in (*own, *((other, candidates.split) for other in _other_tracks(track))):
+        fits = _fits(sheet.names, other)
+        if fits or not fitting:
+            yield _Place(other, split, fits, _n_known(given, _opened(other, split)))
+
+
+def _fits(names: Sequence[str], track: Track) -> bool:
+    """Return whether a header has every target of a track, or its probabilities."""
+    chances = probability_columns(track)
+    return all(
+        all(column in names for column in target.columns(name))
+        or all(column in names for column in chances.get(name, ("",)))
+        for name, target in track.targets.items()
+    )
 
 
 def _other_tracks(track: Track) -> Iterator[Track]:
@@ -76,13 +149,12 @@ def _other_tracks(track: Track) -> Iterator[Track]:
             yield other
 
 
-def _opened(track: Track, splits: list[str]) -> Iterator[Candidates]:
-    """Yield the candidates of those splits whose corpus is here; nothing is built for a guess."""
+def _opened(track: Track, split: str) -> Candidates | None:
+    """Return the candidates of a split whose corpus is here; nothing is built for a guess."""
     places = (corpora_home() / track.corpus, track.folder / track.corpus)
     if not any((place / "corpus.toml").is_file() for place in places):
-        return
-    for split in splits:
-        try:
-            yield open_candidates(track, split)
-        except MerbenchError:
-            continue
+        return None
+    try:
+        return open_candidates(track, split)
+    except MerbenchError:
+        return None
