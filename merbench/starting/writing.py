@@ -51,7 +51,7 @@ n_resamples = 1000
 CATEGORICAL = """
 [targets.{key}]
 type = "categorical"
-labels = {labels}              # their order is the order of codes, rows and ties{unseen}
+{unseen}labels = {labels}              # their order is the order of codes, rows and ties
 out_of_vocabulary = "error"    # or "wrong": another answer counts as a wrong one
 # aliases = {{ surprised = "surprise" }}
 """
@@ -80,12 +80,13 @@ reading = "label"              # or "answer": a model's answer in free text
 SEGMENTS = """
 [targets.{key}]
 type = "segments"
-labels = {labels}              # of the segments{unseen}
-{duration}       # a column of samples.csv, in seconds: no segment may end after it
+{unseen}labels = {labels}              # what a segment may be
+{duration}       # a corpus column with a sample's length in seconds, which no segment may pass
 """
 
-UNSEEN = """; only one or none was seen: put the
-#                                others for those that are made up here"""
+UNSEEN = """\
+# The references for training hold {n} of the labels, and two at least are needed; the others here are made up.
+"""
 
 INDICATORS = """
 # {names} hold nothing but 0 and 1. Where each says whether a label holds, and several may at once, take these lines
@@ -267,7 +268,7 @@ def _two_or_more(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _unseen(target: Drafted) -> str:
-    return UNSEEN if len(target.labels) < 2 else ""
+    return UNSEEN.format(n=len(target.labels) or "none") if len(target.labels) < 2 else ""
 
 
 def _metrics_text(name: str, target: Drafted, numbers_alone: bool) -> str:
