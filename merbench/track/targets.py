@@ -297,7 +297,7 @@ class SegmentsTarget(_Target):
 
     def described(self) -> str:
         """Return how segments are written."""
-        return f"segments label-start-end in seconds, separated by spaces; labels: {', '.join(self.labels)}"
+        return f"segments label-start-end in seconds, separated by spaces, or none; labels: {', '.join(self.labels)}"
 
     def example(self, row: int) -> tuple[str | float, ...]:
         """Return two segments."""
