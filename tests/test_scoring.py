@@ -429,6 +429,71 @@ def test_a_file_given_twice_is_told() -> None:
         named_sources(["x.csv", "x.csv"])
 
 
+def test_one_submission_is_no_list_of_them(make: Make) -> None:
+    candidates = make()
+    told = "a comparison takes a list of submissions, or a mapping of them by name, not "
+    for alone, name in (("answers.csv", "'answers.csv'"), (answers(candidates), "a Table")):
+        with pytest.raises(UsageError) as caught:
+            compare(candidates, alone)  # type: ignore[arg-type]
+        assert str(caught.value) == f"{told}{name} alone"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"level": "x"}, "level is a number, not 'x'"),
+        ({"cluster": ["speaker"]}, "cluster is the name of one column, or 'none', not ['speaker']"),
+        ({"method": 1}, "method is the name of a method, not 1"),
+        ({"seed": -1}, "seed is a whole number from 0 on, not -1"),
+        ({"seed": 1.5}, "seed is a whole number from 0 on, not 1.5"),
+        ({"seed": True}, "seed is a whole number from 0 on, not True"),
+        ({"n_resamples": "many"}, "n_resamples is a whole number from 0 on, not 'many'"),
+    ],
+)
+def test_arguments_of_another_type_are_told(arguments: dict[str, Any], message: str, make: Make) -> None:
+    candidates = make()
+    said = answers(candidates)
+    with pytest.raises(UsageError) as caught:
+        score(candidates, said, intervals=False, **arguments)
+    assert str(caught.value) == message
+    if "method" not in arguments:
+        with pytest.raises(UsageError) as caught:
+            compare(candidates, {"a": said, "b": said}, **arguments)
+        assert str(caught.value) == message
+
+
+def test_numbers_of_numpy_and_one_column_alone_will_do(make: Make) -> None:
+    candidates = make()
+    said = answers(candidates)
+    given: dict[str, Any] = {"seed": np.int64(3), "n_resamples": np.int32(200), "level": np.float64(0.9)}
+    report = score(candidates, said, by="speaker", **given)
+    assert report.to_json() == score(candidates, said, by=["speaker"], seed=3, n_resamples=200, level=0.9).to_json()
+    assert len(report.groups) == 12
+
+
+def test_a_track_goes_by_its_name_everywhere(make: Make, tmp_path: Path) -> None:
+    candidates = make()
+    said, folder = answers(candidates), tmp_path / "small"
+    assert open_candidates(folder, "test").ids.equals(candidates.ids)
+    assert read_submission(said, str(folder)).digest == read_submission(said, candidates).digest
+    with pytest.raises(UsageError) as caught:
+        open_candidates(7)  # type: ignore[arg-type]
+    assert str(caught.value) == "a track is named by text or by the path of its folder, not by 7"
+
+
+def test_a_report_prints_as_its_table_and_shows_as_html(make: Make) -> None:
+    candidates = make()
+    said = answers(candidates)
+    report = score(candidates, said, intervals=False)
+    assert str(report) == report.to_text()
+    assert repr(report) == f"<ScoreReport small@1.0, split test: overall {report.scores[0].value:.4f}>"
+    assert report._repr_html_() in report.to_html() and "<table" in report._repr_html_()
+    comparison = compare(candidates, {"a": said, "b": said}, n_permutations=100, n_resamples=100)
+    assert str(comparison) == comparison.to_text()
+    assert repr(comparison) == "<Comparison small@1.0, split test: a, b>"
+    assert comparison._repr_html_() in comparison.to_html() and "<table" in comparison._repr_html_()
+
+
 def test_every_form_shows_the_names_escaped(make: Make) -> None:
     candidates = make(place=["<b>&|`"] * 60)
     report = score(candidates, answers(candidates), by=["place"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from merbench.corpus.references import reference_columns, reference_values
 from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
 from merbench.files import sha256_bytes
 from merbench.metrics.lists import Lists, Segments, Values
-from merbench.track import Track
+from merbench.track import Track, load_track
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +162,19 @@ def values_digest(ids_digest: str, values: Mapping[str, Values]) -> str:
     return sha256_bytes(*pieces)
 
 
-def open_candidates(track: Track, split: str = "test") -> Candidates:
+def open_candidates(track: str | Path | Track, split: str = "test") -> Candidates:
     """Return the candidates of one split of a track.
+
+    Args:
+        track: a name, a folder, or a loaded track.
+        split: name of the split in the track.
 
     Raises:
         UsageError: the track has no such split, or the corpus has no sample of it.
         UnknownName: the corpus is not in the data home.
     """
+    if not isinstance(track, Track):
+        track = load_track(track)
     if split not in track.splits:
         known = ", ".join(track.splits)
         raise UsageError(f"{track.id} has no split '{split}'; it has {known}{did_you_mean(split, track.splits)}")

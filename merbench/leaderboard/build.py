@@ -50,16 +50,24 @@ Systems = dict[tuple[str, str], list[Run]]
 """The runs that a row stands for, by team and system."""
 
 
-def build_board(track: Track, submissions: Path, cache: Cache) -> Board:
+def build_board(
+    track: str | Path | Track, submissions: str | Path = "submissions", cache: Cache | None = None
+) -> Board:
     """Return the board of a track from the entries in `submissions/<track>/`.
+
+    Args:
+        track: a name, a folder, or a loaded track.
+        submissions: folder of `<track>/<team>/<run>/`.
+        cache: where scores are remembered; None is the cache in the data home.
 
     Raises:
         WithheldReference: the references are not held here.
         UnknownName: the corpus is not in the data home.
         IntegrityError: the corpus changed, or rows of different signatures would share the table.
     """
-    bench = _Bench(open_candidates(track), cache)
-    valid, invalid = _scored_entries(bench, submissions)
+    bench = _Bench(open_candidates(track), Cache.at_home() if cache is None else cache)
+    track = bench.candidates.track
+    valid, invalid = _scored_entries(bench, Path(submissions))
     standing, excluded = without_duplicates([run.entry for run in valid])
     kept = {entry.place for entry in standing}
     runs = [run for run in valid if run.entry.place in kept]

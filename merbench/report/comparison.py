@@ -75,6 +75,13 @@ class Comparison:
     warnings: tuple[Problem, ...] = ()
     decimals: int = 4
 
+    def __repr__(self) -> str:
+        names = dict.fromkeys(name for row in self.differences for name in (row.a, row.b))
+        return f"<Comparison {self.track}, split {self.split}: {', '.join(names)}>"
+
+    def __str__(self) -> str:
+        return self.to_text()
+
     def to_json(self) -> str:
         """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
         content = {"schema": "merbench.comparison/1", **asdict(self)}

@@ -169,6 +169,13 @@ class ScoreReport:
     decimals: int = 4
     source: str = field(default="", compare=False)
 
+    def __repr__(self) -> str:
+        first = self.scores[0]
+        return f"<ScoreReport {self.track}, split {self.split}: {first.name} {self._number(first.value)}>"
+
+    def __str__(self) -> str:
+        return self.to_text()
+
     def __getitem__(self, name: str) -> Score:
         """Return a score by its short name or its key."""
         for score in self.scores:

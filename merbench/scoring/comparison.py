@@ -18,6 +18,7 @@ from merbench.resampling import (
     percentile_interval,
     permutation_p,
 )
+from merbench.scoring.arguments import asked, whole
 from merbench.scoring.draws import bootstrap, jackknifed, mean_draws, permuted_differences
 from merbench.scoring.evaluation import confusions_of, ones, plain_values
 from merbench.scoring.pair import only, scored_pair
@@ -64,16 +65,18 @@ def compare(
         seed: seed of all draws.
 
     Raises:
-        UsageError: fewer than two submissions, or two of one name.
+        UsageError: fewer than two submissions, two of one name, or an argument of another type.
         InvalidSubmission: a file has problems; all are listed.
         WithheldReference: the references are not held here.
         UndefinedMetric: a metric has no value on these data.
     """
+    drawing = asked("percentile", level, n_resamples, cluster, seed)
+    n_permutations = whole("n_permutations", n_permutations)
     candidates = candidates_of(track, split)
     pairs = {name: scored_pair(read_for(candidates, source)) for name, source in named_sources(submissions).items()}
     if len(pairs) < 2:
         raise UsageError(f"a comparison needs two submissions or more, not {len(pairs)}")
-    how = resampling_of(candidates.track, "percentile", level, n_resamples, cluster, seed)
+    how = resampling_of(candidates.track, *drawing)
     clusters, stream = clusters_of(candidates, how), stream_name(candidates, seed)
     plain = {name: plain_values(pair, confusions_of(pair, ones(pair))) for name, pair in pairs.items()}
     draws = {name: bootstrap(pair, how.n_resamples, clusters, stream)[0] for name, pair in pairs.items()}

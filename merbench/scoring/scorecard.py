@@ -20,6 +20,7 @@ from merbench.resampling import (
     Interval,
     group_masks,
 )
+from merbench.scoring.arguments import asked
 from merbench.scoring.breakdown import Grouping, grouping_of
 from merbench.scoring.draws import joined
 from merbench.scoring.evaluation import class_key, confusions_of, evaluate, ones, plain_values
@@ -52,7 +53,7 @@ def score(
     n_resamples: int | None = None,
     cluster: str | None = None,
     seed: int = 0,
-    by: Sequence[str] = (),
+    by: str | Sequence[str] = (),
 ) -> ScoreReport:
     """Return the scores of a submission with their uncertainty.
 
@@ -66,18 +67,20 @@ def score(
         n_resamples: number of bootstrap draws.
         cluster: corpus column whose samples are drawn together (`speaker`); `none` draws them one by one.
         seed: seed of the draws.
-        by: corpus columns to break the scores down by; continuous ones are binned.
+        by: a corpus column, or several, to break the scores down by; continuous ones are binned.
 
     Raises:
+        UsageError: an argument is of another type, or names nothing that is there.
         InvalidSubmission: the file has problems; all are listed.
         WithheldReference: the references are not held here.
         UndefinedMetric: a metric has no value on these data.
     """
+    draws = asked(method, level, n_resamples, cluster, seed)
     read = read_for(candidates_of(track, split), submission)
     candidates, pair = read.candidates, scored_pair(read)
-    how = resampling_of(candidates.track, method, level, n_resamples, cluster, seed) if intervals else None
+    how = resampling_of(candidates.track, *draws) if intervals else None
     clusters = clusters_of(candidates, how)
-    groupings = [grouping_of(candidates, column) for column in by]
+    groupings = [grouping_of(candidates, column) for column in ([by] if isinstance(by, str) else by)]
     selections = [rows for grouping in groupings for rows in grouping.rows]
 
     confusions = confusions_of(pair, ones(pair))

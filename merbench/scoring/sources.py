@@ -79,11 +79,18 @@ def named_sources(submissions: Mapping[str, Source] | Sequence[Source]) -> dict[
     """Return sources by name: as given, else files by what tells their paths apart; given twice: `UsageError`."""
     if isinstance(submissions, Mapping):
         return dict(submissions)
+    if isinstance(submissions, str) or not isinstance(submissions, Sequence):
+        given = _described(submissions)
+        raise UsageError(f"a comparison takes a list of submissions, or a mapping of them by name, not {given} alone")
     full = [str(x) if isinstance(x, (str, Path)) else f"submission {i}" for i, x in enumerate(submissions, 1)]
     twice = sorted({name for name in full if full.count(name) > 1})
     if twice:
         raise UsageError(f"given twice: {listed(twice)}")
     return dict(zip(_told_apart(full), submissions, strict=True))
+
+
+def _described(source: object) -> str:
+    return f"'{source}'" if isinstance(source, (str, Path)) else f"a {type(source).__name__}"
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.corpus.candidates import Candidates, candidate_column, values_digest
+from merbench.corpus.candidates import Candidates, candidate_column, open_candidates, values_digest
 from merbench.errors import InvalidSubmission, Problem, examples
 from merbench.metrics.lists import Values
 from merbench.submission.elsewhere import columns_of, made_for
@@ -87,17 +87,21 @@ class Submission:
         return values_digest(self.candidates.ids_digest, {**self.values, **chances, **masks})
 
 
-def read_submission(source: str | Path | pa.Table | pd.DataFrame, candidates: Candidates) -> Submission:
+def read_submission(
+    source: str | Path | pa.Table | pd.DataFrame, candidates: Candidates | Track | str | Path
+) -> Submission:
     """Return a participant's predictions after every check.
 
     Args:
         source: a file, `-` for standard input, an Arrow table or a pandas data frame.
-        candidates: what is to be predicted.
+        candidates: what is to be predicted; a track, or its name, stands for its test split.
 
     Raises:
         InvalidSubmission: it has problems; all of them are listed.
         UsageError: there is no such file.
     """
+    if not isinstance(candidates, Candidates):
+        candidates = open_candidates(candidates)
     track = candidates.track
     rules = track.submission
     pairs = described_pairs(candidates)

@@ -14,7 +14,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates, open_candidates
@@ -28,7 +30,7 @@ from merbench.training.data import FeatureSet, Predictions, TrainingSet, feature
 from merbench.training.declaration import LoadedBaseline, Options, list_baselines, load_baseline
 from merbench.training.device import require_device
 from merbench.training.output import CARD, SUBMISSION, canonical_json, require_free, submission_table, write_predictions
-from merbench.training.protocol import CrossFit, FoldEnsemble, Setup
+from merbench.training.protocol import CrossFit, FoldEnsemble, Setup, silent
 from merbench.training.selection import fit, scores, select_options
 
 TRAIN, TEST = "train", "test"
@@ -94,7 +96,7 @@ def run_baseline(
     options: Options | None = None,
     output: str | Path | None = None,
     intervals: bool = True,
-    progress: ShowProgress = lambda text, done, total: None,
+    progress: ShowProgress | None = None,
 ) -> BaselineRun:
     """Train a baseline on a track's training split, write its submission for the test split, and score it.
 
@@ -110,7 +112,7 @@ def run_baseline(
         options: options that differ from those declared; they are not chosen by cross-validation.
         output: folder to write; None is `runs/<track>/<baseline>`. A run that is there already is replaced.
         intervals: whether to resample when the submission is scored.
-        progress: called with a text and (done, total) steps.
+        progress: called with a text and (done, total) steps; None shows nothing.
 
     Raises:
         UnknownName: no such track, baseline, corpus or feature.
@@ -135,7 +137,8 @@ def run_baseline(
     n_folds = loaded.declaration.folds if folds is None else folds
 
     def setup(seed: int, text: str) -> Setup:
-        return Setup(seed, n_folds, device, lambda done, total: progress(text, done, total))
+        show = silent if progress is None else partial(progress, text)
+        return Setup(seed, n_folds, device, show)
 
     all_seeds = _distinct(loaded.declaration.seeds if seeds is None else seeds)
     if isinstance(loaded.build(chosen, setup(all_seeds[0], "")), FoldEnsemble):
@@ -199,10 +202,10 @@ def _feature_names(loaded: LoadedBaseline, test: Candidates, asked: Sequence[str
     return names
 
 
-def _distinct(seeds: Sequence[int]) -> list[int]:
+def _distinct(seeds: Sequence[Any]) -> list[int]:
     distinct = list(dict.fromkeys(seeds))
-    if not distinct or min(distinct) < 0:
-        raise UsageError(f"a seed is a number from 0 on, at least one is needed; not {list(seeds)}")
+    if not distinct or not all(isinstance(seed, int) and seed >= 0 for seed in distinct):
+        raise UsageError(f"a seed is a whole number from 0 on, at least one is needed; not {list(seeds)}")
     return distinct
 
 

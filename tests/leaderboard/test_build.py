@@ -367,3 +367,12 @@ def test_results_of_different_signatures_share_no_table(track: Track, entries: P
         common_signature(runs)
     assert common_signature(runs[:1]) == runs[0].report.signature
     assert common_signature([]) == ""
+
+
+def test_a_board_by_the_name_of_its_track_remembers_in_the_data_home(
+    track: Track, entries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MERBENCH_TRACKS", str(tmp_path / "tracks"))
+    assert build_board("toy", str(entries)) == build_board(track, entries, NO_CACHE)
+    assert list((tmp_path / "home" / "cache" / "leaderboard").iterdir())

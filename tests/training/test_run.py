@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def test_the_default_folder_is_replaced_and_nothing_else(
 
 def test_what_cannot_be_run(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track()
-    with pytest.raises(UsageError, match=r"^a seed is a number from 0 on, at least one is needed; not \[-1\]$"):
+    with pytest.raises(UsageError, match=r"^a seed is a whole number from 0 on, at least one is needed; not \[-1\]$"):
         run_baseline(track, "majority", seeds=[-1], output=tmp_path / "run")
     with pytest.raises(UsageError, match=r"^1000 folds of \d+ training samples; needed are at least 2 folds"):
         run_baseline(track, "majority", folds=1000, output=tmp_path / "run")
@@ -170,3 +171,10 @@ def test_what_cannot_be_run(small_track: SmallTrack, tmp_path: Path) -> None:
     splits = {"train": hidden.splits["test"], "test": hidden.splits["train"]}
     with pytest.raises(WithheldReference, match="the references of split 'train' of small are withheld"):
         run_baseline(hidden.model_copy(update={"splits": splits}), "majority", output=tmp_path / "run")
+
+
+def test_the_signature_reads_as_text() -> None:
+    assert str(inspect.signature(run_baseline).parameters["progress"]).endswith(" = None")
+    with pytest.raises(UsageError) as caught:
+        run_baseline("mer-multi", "majority", seeds=[1.5])  # type: ignore[list-item]
+    assert str(caught.value) == "a seed is a whole number from 0 on, at least one is needed; not [1.5]"
