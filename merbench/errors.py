@@ -59,6 +59,51 @@ def exception_text(error: BaseException, limit: int = 300) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+class Damage(ValueError):
+    """The bytes of a file are not what its format asks for; the message says so in words of our own."""
+
+
+CUT_OFF = "cut off: the end of the file is missing"
+
+_TOML_FAULTS = {
+    "Cannot overwrite a value": "a key is given twice",
+    "Cannot declare": "a table is given twice",
+    "Expected '=' after a key": "a key without '='",
+    "Invalid value": "a value of no kind that TOML has (text stands in quotes)",
+    "Invalid statement": "neither a key nor a table",
+    "Expected newline": "something stands behind a value (text stands in quotes)",
+    "Unclosed array": "a list without ']'",
+    "Unclosed inline table": "a table without '}' on its line",
+    "Expected ']'": "the name of a table without ']'",
+}
+
+
+def fault(error: Exception) -> str:
+    """Return why a file cannot be read or written, in words of our own whichever library came upon it."""
+    import os
+    import tomllib
+    import zipfile
+
+    match error:
+        case Damage() | MerbenchError():
+            return str(error)
+        case OSError(errno=int(number)):
+            return os.strerror(number)
+        case UnicodeDecodeError():
+            return f"byte 0x{error.object[error.start]:02X} at position {error.start:,} is not UTF-8"
+        case tomllib.TOMLDecodeError():
+            text, _, place = str(error).rpartition(" (at ")
+            found = (ours for theirs, ours in _TOML_FAULTS.items() if text.startswith(theirs))
+            return f"{place.removesuffix(')')}: {next(found, 'not the syntax of TOML')}"
+        case zipfile.BadZipFile() if "not a zip" in str(error):
+            return "not a ZIP archive, or one whose end is missing"
+        case ValueError() if "pickle" in str(error):
+            return "holds Python objects (a pickle), which are not read"
+        case RecursionError():
+            return "nested too deeply"
+    return "damaged: its content cannot be unpacked"
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest option, or an empty string."""
     match = nearest(name, options)

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
+from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError, fault
 
 
 def data_home() -> Path:
@@ -92,7 +92,7 @@ def _require_digest(path: Path, found: str, expected: str) -> None:
 
 
 def _output_error(path: Path | str, error: OSError) -> OutputError:
-    return OutputError(f"{path}: cannot be written: {error.strerror or error}")
+    return OutputError(f"{path}: cannot be written: {fault(error)}")
 
 
 @contextmanager
@@ -141,6 +141,8 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 if path.exists():
                     path.rmdir()
                 beside.rename(path)
+        except OutputError as error:  # of a file in the temporary folder, told as where it would have come to stand
+            raise OutputError(str(error).replace(str(beside), str(path))) from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
@@ -330,7 +332,7 @@ def read_pickled_npz(path: Path, max_bytes: int = 256 << 20) -> dict[str, Any]:
                 except UsageError as error:
                     raise UsageError(f"{where}: {error}") from error
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UsageError(f"{path}: cannot be read as an NPZ archive: {error}") from error
+        raise UsageError(f"{path}: cannot be read as an NPZ archive: {fault(error)}") from error
     return members
 
 
@@ -360,6 +362,8 @@ def find_folder(noun: str, name_or_path: str | Path) -> Path:
         UnknownName: no such folder; the nearest name is given.
         UsageError: the name is found twice; both folders are named. Or the folder holds no declaration.
     """
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise UsageError(f"a {noun} is named by text or by the path of its folder, not by {name_or_path!r}")
     file_name = f"{noun}.toml"
     path = Path(name_or_path)
     if path.name == file_name and path.is_file():

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import tomllib
+
+import pytest
 
 from merbench.errors import (
     Problem,
     did_you_mean,
     examples,
+    fault,
     github_annotations,
     nearest,
     printable,
@@ -84,3 +89,29 @@ def test_the_nearest_name() -> None:
 def test_what_a_stranger_wrote_is_shown_on_one_line_and_cut() -> None:
     assert printable("a\nb\x1b[31m\u202e") == "a\\nb\\x1b[31m\\u202e"
     assert printable("x" * 100) == "x" * 59 + "…"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a = 1\na = 2\n", "line 2, column 6: a key is given twice"),
+        ("[a]\n[a]\n", "line 2, column 3: a table is given twice"),
+        ("a\n", "line 1, column 2: a key without '='"),
+        ("a = x\n", "line 1, column 5: a value of no kind that TOML has (text stands in quotes)"),
+        ("= 1\n", "line 1, column 1: neither a key nor a table"),
+        ("a = 1 b\n", "line 1, column 7: something stands behind a value (text stands in quotes)"),
+        ("a = [1 2]\n", "line 1, column 8: a list without ']'"),
+        ("[a\n", "line 1, column 3: the name of a table without ']'"),
+        ("a = '\x01'\n", "line 1, column 6: not the syntax of TOML"),
+    ],
+)
+def test_what_is_wrong_with_toml_is_told_in_own_words(text: str, told: str) -> None:
+    with pytest.raises(tomllib.TOMLDecodeError) as caught:
+        tomllib.loads(text)
+    assert fault(caught.value) == told
+
+
+def test_why_a_file_cannot_be_read_or_written() -> None:
+    assert fault(OSError(28, "a library's words")) == os.strerror(28)
+    assert fault(ValueError("a library's words")) == "damaged: its content cannot be unpacked"
+    assert fault(RecursionError("a library's words")) == "nested too deeply"

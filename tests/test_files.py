@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -97,6 +98,10 @@ class TestWriting:
         with atomic_folder(path) as beside:
             (beside / "f").write_text("whole")
         assert (path / "f").read_text() == "whole"
+        other = tmp_path / "other"
+        told = rf"^{re.escape(str(other))}/file: cannot be written: No space left on device$"
+        with pytest.raises(OutputError, match=told), atomic_folder(other) as beside, atomic_path(beside / "file"):
+            raise OSError(28, "the words of a library on [errno 28]")
         with pytest.raises(OutputError, match=r"/folder: is there already$"), atomic_folder(path):
             pass
 
@@ -248,7 +253,10 @@ class TestPickles:
     def test_an_npz_that_is_none(self, tmp_path: Path) -> None:
         path = tmp_path / "f.npz"
         path.write_bytes(b"no archive")
-        with pytest.raises(UsageError, match=r"f\.npz: cannot be read as an NPZ archive: File is not a zip file$"):
+        with pytest.raises(
+            UsageError,
+            match=r"f\.npz: cannot be read as an NPZ archive: not a ZIP archive, or one whose end is missing$",
+        ):
             read_pickled_npz(path)
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("x.npy", pickle.dumps({"a": 1}))

@@ -230,7 +230,7 @@ def test_a_file_that_is_not_toml_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "track.toml").write_text('id = "broken"\nid = "broken"\n')
-    with pytest.raises(DeclarationError, match="not a TOML file: Cannot overwrite a value"):
+    with pytest.raises(DeclarationError, match="not a TOML file: line 2, column 14: a key is given twice"):
         load_track(folder)
 
 

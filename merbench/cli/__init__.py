@@ -98,8 +98,21 @@ def _interrupted() -> int:
     return INTERRUPTED
 
 
+_PARSER_WORDS = {
+    "Value error, ": "",
+    "Input should be greater than or equal to": "must be at least",
+    "Input should be less than or equal to": "must be at most",
+    "Input should be a valid integer": "must be a whole number",
+    "Input should be a valid number": "must be a number",
+    ", unable to parse string as an integer": "",
+    ", unable to parse string as a number": "",
+}
+
+
 def _usage(error: Any) -> int:
     """Show what the parser says of wrong arguments; its base class is not part of typer's public names."""
+    for theirs, ours in _PARSER_WORDS.items():
+        error.message = error.message.replace(theirs, ours)
     error.show()
     return UsageError.exit_code
 

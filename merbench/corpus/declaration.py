@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from merbench.errors import DeclarationError, Problem, UsageError
+from merbench.errors import DeclarationError, Problem, UsageError, fault
 from merbench.files import toml_string
 from merbench.track import KEBAB, Declaration, declaration_problems
 
@@ -76,7 +76,7 @@ def read_declaration(folder: Path) -> CorpusDeclaration:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {error}")]) from error
+        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {fault(error)}")]) from error
     problems = [Problem("E207", message, column=key) for key, message in _path_problems(raw)]
     try:
         declaration = CorpusDeclaration.model_validate(raw)

@@ -17,7 +17,7 @@ from merbench.corpus.delimited import Delimited
 from merbench.corpus.feature_file import UNREADABLE
 from merbench.corpus.sheets import Reader
 from merbench.corpus.tables import SPLIT, Origin
-from merbench.errors import Problem, UsageError, listed
+from merbench.errors import Problem, UsageError, fault, listed
 from merbench.files import read_pickled_npz
 
 
@@ -75,7 +75,7 @@ def arrays(path: Path, problems: list[Problem]) -> Delimited | None:
         with np.load(path, allow_pickle=False) as archive:
             columns = {name: archive[name] for name in archive.files}
     except UNREADABLE as error:
-        raise UsageError(f"{path.name}: cannot be read: {error}") from error
+        raise UsageError(f"{path.name}: cannot be read: {fault(error)}") from error
     flat = {name: column for name, column in columns.items() if column.ndim == 1}
     lengths = {len(column) for column in columns.values() if column.ndim}
     if not flat or len(lengths) != 1:
@@ -144,4 +144,4 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name}: cannot be read: {error}") from error
+        raise UsageError(f"{path.name}: cannot be read: {fault(error)}") from error

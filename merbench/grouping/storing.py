@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from merbench.errors import IntegrityError, UnknownName, UsageError, plural, printable
+from merbench.errors import IntegrityError, UnknownName, UsageError, fault, plural, printable
 from merbench.files import atomic_folder, data_home, read_verified, sha256_bytes, toml_string, write_bytes, write_text
 from merbench.grouping.groups import KEYS, Answer, Groups
 
@@ -110,7 +110,7 @@ def _runs(data: bytes, n_runs: int, path: Path) -> tuple[Mapping[str, Answer], .
     try:
         table = pq.read_table(io.BytesIO(data), schema=_SCHEMA)
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+        raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
     runs: tuple[dict[str, Answer], ...] = tuple({} for _ in range(n_runs))
     for run, key, groups in zip(*(column.to_pylist() for column in table.columns), strict=True):
         if not 0 <= run < n_runs:
@@ -123,7 +123,7 @@ def _declaration(path: Path) -> dict[str, Any]:
     try:
         stated = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+        raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
     match stated:
         case {"dropped": [int(), *_] as dropped, "files": {"answers.parquet": str()}}:
             if all(isinstance(n, int) for n in dropped) and all(isinstance(stated.get(key), str) for key in _TEXTS):

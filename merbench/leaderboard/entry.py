@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationError
 
-from merbench.errors import DeclarationError, Problem, UsageError, listed
+from merbench.errors import DeclarationError, Problem, UsageError, fault, listed
 from merbench.track import Declaration, declaration_problems
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}", re.ASCII)
@@ -275,7 +275,7 @@ def _card(path: Path) -> tuple[EntryCard | None, list[Problem]]:
     except FileNotFoundError:
         return None, [Problem("E401", "there is no entry.toml")]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
-        return None, [Problem("E401", f"entry.toml is not a TOML file: {error}")]
+        return None, [Problem("E401", f"entry.toml is not a TOML file: {fault(error)}")]
     return parse_card(raw)
 
 

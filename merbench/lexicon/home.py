@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, printable
+from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, fault, printable
 from merbench.files import atomic_folder, data_home, read_verified, sha256_bytes, write_bytes, write_text
 from merbench.lexicon.builtin import BUILTIN, read_builtin
 from merbench.lexicon.compiled import Lexicon
@@ -125,6 +125,6 @@ def _declaration(path: Path) -> Mapping[str, Any]:
                 if all(isinstance(files.get(name), str) for name in HEADERS):
                     return recorded
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+        raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
     needed = f"name (the folder's), source, digest and the digests of {', '.join(HEADERS)}"
     raise UsageError(f"{path}: does not state {needed}; import the lexicon again")

@@ -20,7 +20,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from merbench.errors import InvalidLexicon, MissingExtra, Problem, UsageError, examples, listed, printable
+from merbench.errors import (
+    Damage,
+    InvalidLexicon,
+    MissingExtra,
+    Problem,
+    UsageError,
+    examples,
+    fault,
+    listed,
+    printable,
+)
 from merbench.files import read_pickled_npz
 from merbench.lexicon.content import Content, Row, normal
 
@@ -98,7 +108,7 @@ def _read_table(file: Path, problems: list[Problem]) -> Table | None:
     try:
         rows = _read_xlsx(file) if file.suffix == ".xlsx" else _read_csv(file)
     except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile, ValueError) as error:
-        problems.append(Problem("E620", f"{file.name}: cannot be read: {error}"))
+        problems.append(Problem("E620", f"{file.name}: cannot be read: {fault(error)}"))
         return None
     odd = [
         (number, cell)
@@ -114,7 +124,7 @@ def _read_table(file: Path, problems: list[Problem]) -> Table | None:
 
 def _read_csv(file: Path) -> list[list[Any]]:
     if file.stat().st_size > MOST_BYTES:
-        raise ValueError(f"holds more than {MOST_BYTES:,} bytes")
+        raise Damage(f"holds more than {MOST_BYTES:,} bytes")
     with file.open(encoding="utf-8-sig", newline="") as lines:
         return [list(row) for row in csv.reader(lines)]
 
@@ -126,14 +136,14 @@ def _read_xlsx(file: Path) -> list[list[Any]]:
         raise MissingExtra(f"reading {file.name}", "lexicons") from error
     with zipfile.ZipFile(file) as archive:
         if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
-            raise ValueError(f"unpacks to more than {MOST_BYTES:,} bytes")
+            raise Damage(f"unpacks to more than {MOST_BYTES:,} bytes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and extensions, which are not read
         try:
             book = load_workbook(io.BytesIO(file.read_bytes()), read_only=True, data_only=True)
             return [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
         except Exception as error:  # whatever the parsers below openpyxl raise
-            raise ValueError(f"not a spreadsheet: {error}") from error
+            raise Damage("not a spreadsheet") from error
 
 
 def _forms(file: str, table: Table, problems: list[Problem]) -> Pairs:

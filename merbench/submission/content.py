@@ -19,7 +19,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from merbench.errors import InvalidSubmission, Problem, UsageError, did_you_mean, printable
+from merbench.errors import CUT_OFF, Damage, InvalidSubmission, Problem, UsageError, did_you_mean, printable
 
 EXPANSION = 8
 """How many times `max_bytes` a submission may take once it is unpacked."""
@@ -86,6 +86,10 @@ class Content:
     def refusal(self, code: str, message: str, line: int | None = None) -> InvalidSubmission:
         """Return the error that refuses the whole file."""
         return refusal(self.where, code, message, line)
+
+    def damaged(self, error: Exception) -> InvalidSubmission:
+        """Return the error that refuses a file which its reader could not unpack."""
+        return self.refusal("E109", _damage(self.format, error))
 
     def line_at(self, offset: int) -> int:
         """Return the line on which a byte stands."""
@@ -170,17 +174,17 @@ def _unpacked(data: bytes, compression: str, where: str, max_bytes: int) -> byte
         with pa.CompressedInputStream(pa.BufferReader(data), compression) as stream:
             unpacked: bytes = stream.read(limit + 1)
     except (OSError, pa.ArrowException) as error:
-        raise refusal(where, "E109", f"a damaged {compression} file: {_reason(error)}") from error
+        reason = Damage(CUT_OFF) if "Truncated" in str(error) else error
+        raise refusal(where, "E109", _damage(compression, reason)) from error
     if len(unpacked) > limit:
         message = f"unpacks to more than {limit:,} bytes, {EXPANSION} times what the track admits for a file"
         raise refusal(where, "E104", message)
     return unpacked
 
 
-def _reason(error: Exception) -> str:
-    """Return the first line of a library's message."""
-    text = str(error).strip() or type(error).__name__
-    return printable(text.splitlines()[0], 120)
+def _damage(form: str, error: Exception) -> str:
+    reason = str(error) if isinstance(error, Damage) else "its content cannot be unpacked"
+    return f"a damaged {form} file: {printable(reason, 120)}"
 
 
 def _format(data: bytes, where: str) -> Format:

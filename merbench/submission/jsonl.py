@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from merbench.errors import printable
 from merbench.submission.content import Content
 from merbench.submission.sheet import BrokenRow, Sheet, Wanted, text_array
 
@@ -38,7 +39,7 @@ def read_jsonl(content: Content, wanted: Wanted) -> Sheet:
             broken.append(BrokenRow(number, "JSON that is nested too deeply"))
             continue
         except ValueError as error:
-            reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+            reason = _break(error) if isinstance(error, json.JSONDecodeError) else str(error)
             broken.append(BrokenRow(number, f"not a JSON object: {reason}"))
             continue
         if not isinstance(row, dict):
@@ -50,6 +51,12 @@ def read_jsonl(content: Content, wanted: Wanted) -> Sheet:
             column.append(_text(row.get(name)))
     columns = {name: text_array(column) for name, column in cells.items() if name in names}
     return Sheet(tuple(names), columns, len(lines), ordered=False, broken=tuple(broken), lines=lambda: lines)
+
+
+def _break(error: json.JSONDecodeError) -> str:
+    """Return where a line stops being JSON."""
+    rest = error.doc[error.pos :]
+    return f"it breaks at column {error.colno}, '{printable(rest, 20)}'" if rest else "the line ends within it"
 
 
 def _text(value: Any) -> str | None:

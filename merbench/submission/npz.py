@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.errors import InvalidSubmission, Problem, listed, printable
+from merbench.errors import CUT_OFF, Damage, InvalidSubmission, Problem, listed, printable
 from merbench.submission.content import Content
 from merbench.submission.sheet import ITEMS, Sheet, Wanted, plain_column, text_array
 
@@ -51,6 +51,8 @@ def read_npz(content: Content, wanted: Wanted) -> Sheet:
     """
     arrays: dict[str, NDArray[Any]] = {}
     try:
+        if not zipfile.is_zipfile(io.BytesIO(content.data)):
+            raise Damage(CUT_OFF)
         with zipfile.ZipFile(io.BytesIO(content.data)) as archive:
             members = _renamed(_members(content, archive), wanted)
             for name in wanted:
@@ -60,7 +62,7 @@ def read_npz(content: Content, wanted: Wanted) -> Sheet:
                         arrays[name] = _array(content, file, name, free)
         columns = {name: _as_column(array, wanted[name]) for name, array in arrays.items()}
     except _DAMAGE as error:
-        raise content.refusal("E109", f"a damaged NPZ archive: {printable(str(error), 120)}") from error
+        raise content.damaged(error) from error
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name} {n:,}" for name, n in lengths.items())
@@ -117,6 +119,8 @@ def _array(content: Content, file: IO[bytes], name: str, free: int) -> NDArray[A
     """Return one array; its header decides whether the rest is read."""
     head = file.read(_HEAD_BYTES)
     stream = io.BytesIO(head)
+    if not head.startswith(np.lib.format.MAGIC_PREFIX):
+        raise Damage(f"array '{name}' does not begin as an .npy file does")
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise content.refusal("E208", f"array '{name}' has fields; a plain column is needed")
@@ -139,7 +143,7 @@ def _array(content: Content, file: IO[bytes], name: str, free: int) -> NDArray[A
     size = dtype.itemsize * shape[0]
     data += file.read(max(size - len(data), 0))
     if len(data) < size:
-        raise ValueError(f"array '{name}' ends after {len(data):,} of {size:,} bytes")
+        raise Damage(f"array '{name}' ends after {len(data):,} of {size:,} bytes")
     return np.ndarray(shape, dtype, buffer=data) if size else np.zeros(shape, dtype)
 
 

@@ -12,8 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_MAGIC = b"PAR1"
+from merbench.errors import CUT_OFF, Damage
+
+MAGIC = b"PAR1"
 _FOOTER_TAIL = 8
+SMALLEST = len(MAGIC) + _FOOTER_TAIL
+"""How many bytes a Parquet file has at least."""
+
 _DEEPEST = 16
 
 _STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = (*range(11), 12)
@@ -37,19 +42,19 @@ def demand(data: bytes, cell_bytes: Mapping[str, int]) -> Demand:
         cell_bytes: for every column that will be read, what one cell of it counts for.
 
     Raises:
-        ValueError: the footer or a page header is damaged.
+        Damage: the footer or a page header is damaged.
     """
     try:
         return _demand(data, cell_bytes)
     except (AttributeError, KeyError, TypeError, IndexError) as error:
-        raise ValueError("its footer or a page header is damaged") from error
+        raise Damage("its footer or a page header is damaged") from error
 
 
 def _demand(data: bytes, cell_bytes: Mapping[str, int]) -> Demand:
     end = len(data) - _FOOTER_TAIL
     start = end - int.from_bytes(data[end : end + 4], "little")
-    if not data.endswith(_MAGIC) or start < len(_MAGIC):
-        raise ValueError("its footer is cut off")
+    if not data.endswith(MAGIC) or start < len(MAGIC):
+        raise Damage(CUT_OFF)
     footer = _Reader(data, start, end).struct()
     cells, page_bytes = footer[3] * sum(cell_bytes.values()), 0
     chunk_cells = 0
@@ -72,7 +77,7 @@ def _unpacked_bytes(data: bytes, start: int, end: int) -> int:
         header = reader.struct()
         unpacked, packed = header[2], header[3]
         if unpacked < 0:
-            raise ValueError("a page of a negative size")
+            raise Damage("a page of a negative size")
         total += unpacked
         reader.skip(packed)
     return total
@@ -83,13 +88,13 @@ class _Reader:
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
         if not 0 <= start <= end <= len(data):
-            raise ValueError("a column lies outside the file")
+            raise Damage("a column lies outside the file")
         self._data, self.at, self._end = data, start, end
 
     def struct(self, depth: int = 0) -> Struct:
         """Return the struct that starts here, and stand behind it."""
         if depth > _DEEPEST:
-            raise ValueError("a struct is nested too deeply")
+            raise Damage("a struct is nested too deeply")
         fields: Struct = {}
         number = 0
         while (head := self._byte()) & 15 != _STOP:
@@ -101,7 +106,7 @@ class _Reader:
     def skip(self, n: int) -> bytes:
         """Step over `n` bytes and return them."""
         if not 0 <= n <= self._end - self.at:
-            raise ValueError("a page or field reaches beyond its column")
+            raise Damage("a page or field reaches beyond its column")
         self.at += n
         return self._data[self.at - n : self.at]
 
@@ -120,11 +125,11 @@ class _Reader:
             return self._byte()
         if kind == _DOUBLE:
             return self.skip(8)
-        raise ValueError("a field of an unknown type")
+        raise Damage("a field of an unknown type")
 
     def _byte(self) -> int:
         if self.at >= self._end:
-            raise ValueError("a struct ends early")
+            raise Damage("a struct ends early")
         self.at += 1
         return self._data[self.at - 1]
 
@@ -134,7 +139,7 @@ class _Reader:
             value |= (byte & 127) << shift
             shift += 7
             if shift > 63:
-                raise ValueError("a number of more than 64 bits")
+                raise Damage("a number of more than 64 bits")
         return value | byte << shift
 
     def _integer(self) -> int:

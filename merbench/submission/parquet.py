@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from merbench.errors import printable
+from merbench.errors import CUT_OFF, Damage
 from merbench.submission.content import Content
-from merbench.submission.pages import demand
+from merbench.submission.pages import MAGIC, SMALLEST, demand
 from merbench.submission.sheet import ITEMS, Sheet, Wanted, table_sheet
 
 TEXT_CELL_BYTES = 64
@@ -35,12 +35,13 @@ def read_parquet(content: Content, wanted: Wanted) -> Sheet:
         table, names = _read(content, wanted)
         sheet = table_sheet(table, wanted)
     except _DAMAGE as error:
-        reason = str(error).strip() or type(error).__name__
-        raise content.refusal("E109", f"a damaged Parquet file: {printable(reason.splitlines()[0], 120)}") from error
+        raise content.damaged(error) from error
     return replace(sheet, names=names)
 
 
 def _read(content: Content, wanted: Wanted) -> tuple[pa.Table, tuple[str, ...]]:
+    if not content.data.endswith(MAGIC) or len(content.data) < SMALLEST:
+        raise Damage(CUT_OFF)
     source = pa.BufferReader(content.data)
     with pq.ParquetFile(source) as file:
         schema, metadata = file.schema_arrow, file.metadata

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from merbench.errors import DeclarationError, Problem
+from merbench.errors import DeclarationError, Problem, fault
 from merbench.files import find_folder, list_folders
 from merbench.track.declaration import (
     CorruptionSpec,
@@ -47,7 +47,7 @@ def load_track(name_or_path: str | Path) -> Track:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {error}")]) from error
+        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {fault(error)}")]) from error
     return parse_track(raw, folder)
 
 

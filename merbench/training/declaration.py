@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean
+from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean, fault
 from merbench.files import find_folder, list_folders
 from merbench.track import Declaration, declaration_problems
 from merbench.training.extras import modules_by_extra
@@ -168,7 +168,7 @@ def read_baseline(folder: Path) -> BaselineDeclaration:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         return BaselineDeclaration.model_validate(raw)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {error}")]) from error
+        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {fault(error)}")]) from error
     except ValidationError as error:
         raise DeclarationError(str(path), declaration_problems(error, _allowed_keys)) from error
 

@@ -181,3 +181,19 @@ def test_a_closed_pipe_is_no_error(submission: Path) -> None:
         f"{command} | head -c 10", shell=True, capture_output=True, text=True, env=os.environ, check=False
     )
     assert done.stderr == "" and done.stdout == "<!doctype "
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--seed", "-1"], "'--seed': must be at least 0"),
+        (["--seed", "one"], "'--seed': must be a whole number"),
+        (["--level", "most"], "'--level': must be a number"),
+        (["--format", "xml"], "'--format': 'xml' is not one of 'table', 'json', 'markdown', 'html'."),
+    ],
+)
+def test_wrong_options_are_told_without_a_library_s_words(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["score", "mer-multi", "x.csv", *arguments]) == 2
+    assert capsys.readouterr().err.endswith(f"Error: Invalid value for {told}\n")

@@ -89,7 +89,9 @@ def test_a_declaration_that_cannot_be_used_is_told(release: Path, home: Path) ->
     with pytest.raises(UsageError, match=f"^{re.escape(expected)}$"):
         open_lexicon("tiny")
     file.write_text("name = ")
-    with pytest.raises(UsageError, match=f"^{re.escape(str(file))}: cannot be read: Invalid value"):
+    with pytest.raises(
+        UsageError, match=f"^{re.escape(str(file))}: cannot be read: end of document: a value of no kind"
+    ):
         open_lexicon("tiny")
 
 

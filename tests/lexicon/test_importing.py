@@ -66,7 +66,7 @@ def test_everything_wrong_is_told_at_once(release: Path) -> None:
             f"{release}: 10 problems",
             "  E620  missing: wheel5.xlsx; a release has all of them, or wheel_mapping.npz instead",
             "  E622  wheel2.xlsx, row 6: 3 is not text; a word is needed",
-            "  E620  wheel3.xlsx: cannot be read: File is not a zip file",
+            "  E620  wheel3.xlsx: cannot be read: not a ZIP archive, or one whose end is missing",
             "  E621  format.csv: the first row has no format; it holds name, forms",
             "  E621  synonym.xlsx: the first row has no synonym_run2; it holds word_run1, synonym_run1, word_run2",
             "  E621  wheel1.xlsx: the first row has no level1, level2, level3; it holds joy, happy, proud",
@@ -107,7 +107,7 @@ def test_more_sectors_than_bits_are_told(release: Path) -> None:
 
 def test_a_bomb_and_wrong_bytes_are_refused(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (release / "format.csv").write_bytes(b"name,format\n\xff,x\n")
-    assert "E620  format.csv: cannot be read: 'utf-8' codec can't decode" in problems(release)
+    assert "E620  format.csv: cannot be read: byte 0xFF at position 12 is not UTF-8" in problems(release)
     monkeypatch.setattr("merbench.lexicon.importing.MOST_BYTES", 100)
     (release / "format.csv").write_bytes(b"name,format\n" + b"a,b\n" * 100)
     told = problems(release)

@@ -201,18 +201,18 @@ UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
         ),
         (
             member("sample_id.npy", header_only("(9,)", "<U3")),
-            "E109  a damaged NPZ archive: array 'sample_id' ends after 0 of 108 bytes",
+            "E109  a damaged NPZ file: array 'sample_id' ends after 0 of 108 bytes",
         ),
         (
             member("sample_id.npy", header_only("(-9,)", "<U3")),
-            "E109  a damaged NPZ archive: negative dimensions are not allowed",
+            "E109  a damaged NPZ file: its content cannot be unpacked",
         ),
         (member("sample_id.npy", header_only("(2, 2)", "<f8")), "E208  array 'sample_id' has the shape (2, 2); one item per row is needed"),
         (member("sample_id.npy", header_only("()", "<f8")), "E208  array 'sample_id' has the shape (); one item per row is needed"),
         (npz(sample_id=np.array([1j])), "E208  array 'sample_id' holds complex128; text or numbers are needed"),
         (npz(sample_id=np.zeros(2, "f8,f8")), "E208  array 'sample_id' holds [('f0', '<f8'), ('f1', '<f8')]; text or numbers are needed"),
         (npz(sample_id=IDS, discrete=ANSWERS[1:], valence=NUMBERS), "E206  the arrays differ in length: sample_id 12, discrete 11, valence 12"),
-        (member("sample_id.npy", b"no array"), "E109  a damaged NPZ archive: the magic string is not correct; expected b'\\x93NUMPY', got b'no arr'"),
+        (member("sample_id.npy", b"no array"), "E109  a damaged NPZ file: array 'sample_id' does not begin as an .npy file does"),
         (member("../sample_id.npy", b""), f"E105  {UNSAFE}: ../sample_id.npy"),
         (member("/etc/passwd", b""), f"E105  {UNSAFE}: /etc/passwd"),
         (member("C:\\x.npy", b""), f"E105  {UNSAFE}: C:\\x.npy"),
@@ -221,7 +221,7 @@ UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
         (many_members(), "E105  an archive of 1,001 members; an NPZ holds at most 1,000"),
         (twice(), "E105  members that are there twice: sample_id.npy"),
         (member("submission.csv", GOOD.encode()), "E108  a ZIP archive without arrays; pack a text table as .gz or .zst"),
-        (npz(**COLUMNS)[:-40], "E109  a damaged NPZ archive: File is not a zip file"),
+        (npz(**COLUMNS)[:-40], "E109  a damaged NPZ file: cut off: the end of the file is missing"),
         (npz(discrete=ANSWERS), "E201  there is no id column 'sample_id'; columns: 'discrete'\n  E202  valence: the column is not there; columns: 'discrete'"),
     ],
 )  # fmt: skip
@@ -254,10 +254,9 @@ NESTED = pa.table({**COLUMNS, "discrete": [[answer] for answer in ANSWERS]})
         ),
         (
             parquet(COLUMNS)[:-9],
-            "E109  a damaged Parquet file: Parquet magic bytes not found in footer. Either the file is corrupted or "
-            "this is not a parquet file.",
+            "E109  a damaged Parquet file: cut off: the end of the file is missing",
         ),
-        (b"PAR1", "E109  a damaged Parquet file: Parquet file size is 4 bytes, smaller than the minimum file footer (8 bytes)"),
+        (b"PAR1", "E109  a damaged Parquet file: cut off: the end of the file is missing"),
     ],
 )  # fmt: skip
 def test_parquet_that_is_refused(refused: Refused, data: bytes, problem: str) -> None:
@@ -314,7 +313,8 @@ def test_a_column_of_lists_is_counted_by_its_items() -> None:
         ('{"sample_id": "sample_00000001", "discrete": ["sad"], "valence": 1}', "E203  line 2, discrete: '[\"sad\"]' is not one of neutral, angry, happy, sad, worried, surprise; did you mean 'sad'?"),
         ('{"sample_id": "sample_00000001", "discrete": "\\ud800", "valence": 1}', "E203  line 2, discrete: '\\ud800' is not one of neutral, angry, happy, sad, worried, surprise"),
         ("[1, 2]", "E206  line 2: not a JSON object\n  E301  1 of 12 candidates missing: sample_00000001"),
-        ("{", "E206  line 2: not a JSON object: Expecting property name enclosed in double quotes at column 2\n  E301  1 of 12 candidates missing: sample_00000001"),
+        ('{"valence": x}', "E206  line 2: not a JSON object: it breaks at column 13, 'x}'\n  E301  1 of 12 candidates missing: sample_00000001"),
+        ("{", "E206  line 2: not a JSON object: the line ends within it\n  E301  1 of 12 candidates missing: sample_00000001"),
         ('{"sample_id": "a", "sample_id": "b"}', "E206  line 2: not a JSON object: a key is given twice\n  E301  1 of 12 candidates missing: sample_00000001"),
         ("[" * 100_000, "E206  line 2: JSON that is nested too deeply\n  E301  1 of 12 candidates missing: sample_00000001"),
     ],
