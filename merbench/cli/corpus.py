@@ -61,7 +61,7 @@ def verify(corpus: NameOrPath) -> None:
     _print_warnings(str(opened.folder), warnings)
     if len(warnings) < len(problems):
         errors = [problem for problem in problems if not problem.is_warning]
-        raise IntegrityError(problem_list(str(opened.folder), errors))
+        raise IntegrityError(f"{problem_list(str(opened.folder), errors)}\n{opened.remedy}")
     print(f"{opened.folder}: {plural(len(opened.declaration.files), 'file')} as recorded, values as recorded")
 
 

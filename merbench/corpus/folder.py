@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from merbench.errors import IntegrityError, InvalidCorpus, Problem, UnknownName,
 from merbench.files import (
     atomic_folder,
     atomic_path,
+    data_home,
     exclusive,
     read_verified,
     resolve_inside,
@@ -88,9 +91,19 @@ class Corpus:
         content = self.declaration.content
         return sha256_bytes(f"samples {content.samples}\nreference {content.reference}\n".encode())
 
+    @property
+    def remedy(self) -> str:
+        """How a corpus whose files changed is had anew."""
+        if not self.synthetic:
+            return "import or create the corpus again, with --force"
+        at_home = self.folder.resolve() == (data_home() / "corpora" / self.name).resolve()
+        elsewhere = "" if at_home else f" --output {shlex.quote(str(self.folder))}"
+        return f"rebuild: `merbench corpus build {self.name}{elsewhere} --force`"
+
     def samples(self) -> pa.Table:
         """Return the samples, sorted by `sample_id`; raise `IntegrityError` when they changed on disk."""
-        return self._table(SAMPLES_FILE, (ID, SPLIT), self.declaration.content.samples)
+        with self._remedied():
+            return self._samples()
 
     def reference(self) -> pa.Table | None:
         """Return the references that are held, sorted by `sample_id`; a null is a target that is not held.
@@ -100,8 +113,8 @@ class Corpus:
         Raises:
             IntegrityError: they changed on disk.
         """
-        recorded = self.declaration.content.reference
-        return None if recorded is None else self._table(REFERENCE_FILE, (ID,), recorded)
+        with self._remedied():
+            return self._reference()
 
     def feature(self, name: str) -> Feature:
         """Return a feature.
@@ -110,6 +123,30 @@ class Corpus:
             UnknownName: the corpus has no feature of this name.
             IntegrityError: its file changed on disk.
         """
+        with self._remedied():
+            return self._feature(name)
+
+    def feature_shape(self, name: str) -> tuple[int, int, bool]:
+        """Return a feature's number of samples, its width, and whether it holds frames; reads no values."""
+        with self._remedied():
+            return self._feature_shape(self._feature_path(name))
+
+    @contextmanager
+    def _remedied(self) -> Iterator[None]:
+        """Add to the message of an `IntegrityError` how the corpus is had anew."""
+        try:
+            yield
+        except IntegrityError as error:
+            raise IntegrityError(f"{error}; {self.remedy}") from error
+
+    def _samples(self) -> pa.Table:
+        return self._table(SAMPLES_FILE, (ID, SPLIT), self.declaration.content.samples)
+
+    def _reference(self) -> pa.Table | None:
+        recorded = self.declaration.content.reference
+        return None if recorded is None else self._table(REFERENCE_FILE, (ID,), recorded)
+
+    def _feature(self, name: str) -> Feature:
         path = self._feature_path(name)
         table = _parse(path, read_verified(path, self.declaration.files[feature_file(name)]))
         try:
@@ -119,14 +156,16 @@ class Corpus:
         _require_sorted(path, feature.ids)
         return feature
 
-    def feature_shape(self, name: str) -> tuple[int, int, bool]:
-        """Return a feature's number of samples, its width, and whether it holds frames; reads no values."""
-        path = self._feature_path(name)
+    def _feature_shape(self, path: Path) -> tuple[int, int, bool]:
         try:
             with pq.ParquetFile(path) as file:
-                return (file.metadata.num_rows, *shape_of_schema(file.schema_arrow))
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path}: cannot be read: {error}") from error
+                n_samples, schema = file.metadata.num_rows, file.schema_arrow
+        except (OSError, pa.ArrowException) as error:
+            raise IntegrityError(f"{path}: not a readable Parquet file") from error
+        try:
+            return (n_samples, *shape_of_schema(schema))
+        except ValueError as error:
+            raise IntegrityError(f"{path}: {error}") from error
 
     def _feature_path(self, name: str) -> Path:
         if name not in self.features:
@@ -149,7 +188,7 @@ def _parse(path: Path, data: bytes) -> pa.Table:
     try:
         return pq.ParquetFile(pa.BufferReader(data)).read()
     except (OSError, pa.ArrowException) as error:
-        raise IntegrityError(f"{path}: not a readable Parquet file: {error}") from error
+        raise IntegrityError(f"{path}: not a readable Parquet file") from error
 
 
 def _require_sorted(path: Path, ids: pa.StringArray) -> None:
@@ -213,7 +252,7 @@ def require_free(folder: Path, *, replace: bool) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not replace:
-        raise UsageError(f"{folder}: is there already; --force, or replace=True, replaces it")
+        raise UsageError(f"{folder}: is there already; --force replaces it")
     if not (folder / FILE_NAME).is_file():
         raise UsageError(f"{folder}: is not a corpus, and only a corpus is replaced by one")
 
@@ -305,11 +344,11 @@ def _file_problem(corpus: Corpus, member: str) -> Problem | None:
 def _check_values(corpus: Corpus, member: str) -> None:
     """Raise `IntegrityError` when a table whose bytes are as recorded does not hold the recorded values."""
     if member == SAMPLES_FILE:
-        corpus.samples()
+        corpus._samples()
     elif member == REFERENCE_FILE:
-        corpus.reference()
+        corpus._reference()
     for name, recorded in corpus.declaration.content.features.items():
-        if member == feature_file(name) and feature_digest(corpus.feature(name)) != recorded:
+        if member == feature_file(name) and feature_digest(corpus._feature(name)) != recorded:
             raise IntegrityError(f"{FILE_NAME}: the digest recorded of the values of {member} is another")
 
 

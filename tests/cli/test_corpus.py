@@ -88,7 +88,8 @@ def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, capsys: p
         "  W601  notes.txt: the file is not recorded in corpus.toml\n"
         f"{folder}: 2 problems\n"
         "  E602  features/text.parquet: the file changed\n"
-        "  E602  samples.parquet: the file changed\n",
+        "  E602  samples.parquet: the file changed\n"
+        "import or create the corpus again, with --force\n",
     )
     code, _, err = merbench(capsys, "corpus info mine")
     assert code == 3
@@ -98,7 +99,7 @@ def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, capsys: p
 def test_create_does_not_overwrite(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     merbench(capsys, CREATE)
     folder = home / "corpora" / "mine"
-    taken = f"{folder}: is there already; --force, or replace=True, replaces it\n"
+    taken = f"{folder}: is there already; --force replaces it\n"
     assert merbench(capsys, f"{CREATE} --version 2.0") == (2, "", taken)
     assert merbench(capsys, f"{CREATE} --version 2.0 --force")[:2] == (
         0, f"{folder}: mine 2.0, 3 samples (test 1, train 2)\n"

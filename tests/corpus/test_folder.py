@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from merbench.errors import (
     UsageError,
 )
 
+AGAIN = "import or create the corpus again, with --force"
 MEMBERS = ("samples.parquet", "reference.parquet", "features/text.parquet", "features/audio.frames.parquet")
 
 
@@ -180,7 +182,7 @@ class TestIntegrity:
         found = hashlib.sha256(data).hexdigest()
         with pytest.raises(IntegrityError) as error:
             readers[member]()
-        assert str(error.value) == f"{path}: the file changed: sha256 {found[:12]}…, recorded {recorded[:12]}…"
+        assert str(error.value) == f"{path}: the file changed: sha256 {found[:12]}…, recorded {recorded[:12]}…; {AGAIN}"
         assert [str(problem) for problem in verify_corpus(changed)] == [f"E602  {member}: the file changed"]
 
     def test_every_changed_file_is_listed(self, corpus: Corpus) -> None:
@@ -200,7 +202,10 @@ class TestIntegrity:
 
     def test_a_missing_file_is_named(self, corpus: Corpus) -> None:
         (corpus.folder / "samples.parquet").unlink()
-        with pytest.raises(IntegrityError, match=r"samples\.parquet: the file is recorded but not there$"):
+        with pytest.raises(
+            IntegrityError,
+            match=r"samples\.parquet: the file is recorded but not there; import or create the corpus again, with --force$",
+        ):
             corpus.samples()
 
     def test_other_values_under_a_fitting_file_digest_are_found(self, corpus: Corpus) -> None:
@@ -224,15 +229,21 @@ class TestIntegrity:
     @pytest.mark.parametrize(
         ("table", "message"),
         [
-            (pa.table({"id": ["a"]}), r"samples\.parquet: there is no column 'sample_id' of strings$"),
-            (pa.table({"sample_id": [1]}), r"samples\.parquet: there is no column 'sample_id' of strings$"),
+            (
+                pa.table({"id": ["a"]}),
+                r"samples\.parquet: there is no column 'sample_id' of strings; import or create the corpus again, with --force$",
+            ),
+            (
+                pa.table({"sample_id": [1]}),
+                r"samples\.parquet: there is no column 'sample_id' of strings; import or create the corpus again, with --force$",
+            ),
             (
                 pa.table({"sample_id": ["b", "a"], "split": ["t", "t"]}),
-                r"samples\.parquet: the sample ids are not sorted, each once$",
+                r"samples\.parquet: the sample ids are not sorted, each once; import or create the corpus again, with --force$",
             ),
             (
                 pa.table({"sample_id": ["a", "a"], "split": ["t", "t"]}),
-                r"samples\.parquet: the sample ids are not sorted, each once$",
+                r"samples\.parquet: the sample ids are not sorted, each once; import or create the corpus again, with --force$",
             ),
         ],
     )
@@ -245,18 +256,30 @@ class TestIntegrity:
     def test_a_recorded_file_that_is_no_parquet(self, corpus: Corpus) -> None:
         (corpus.folder / "samples.parquet").write_bytes(b"PAR1 or not")
         record(corpus, "samples.parquet")
-        with pytest.raises(IntegrityError, match=r"samples\.parquet: not a readable Parquet file: "):
+        with pytest.raises(IntegrityError, match=r"samples\.parquet: not a readable Parquet file; import or create"):
             read_corpus(corpus.folder).samples()
 
     def test_a_recorded_file_that_is_no_feature(self, corpus: Corpus) -> None:
         pq.write_table(pa.table({"sample_id": ["a"], "values": [[1.0]]}), corpus.folder / "features/text.parquet")
         record(corpus, "features/text.parquet")
         changed = read_corpus(corpus.folder)
-        message = r"text\.parquet: not the columns of a feature: sample_id string, values list<element: double>$"
+        message = r"text\.parquet: not the columns of a feature: sample_id string, values list<element: double>; import or create the corpus again, with --force$"
         with pytest.raises(IntegrityError, match=message):
             changed.feature("text")
-        with pytest.raises(IntegrityError, match=r"text\.parquet: cannot be read: not the columns of a feature"):
+        with pytest.raises(IntegrityError, match=message):
             changed.feature_shape("text")
+        (corpus.folder / "features/text.parquet").write_bytes(b"PAR1 or not")
+        with pytest.raises(IntegrityError, match=rf"text\.parquet: not a readable Parquet file; {AGAIN}$"):
+            changed.feature_shape("text")
+
+    def test_a_corpus_that_merbench_builds_is_rebuilt(
+        self, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        built = replace(corpus, declaration=corpus.declaration.model_copy(update={"synthetic": True}))
+        assert built.remedy == f"rebuild: `merbench corpus build small --output {corpus.folder} --force`"
+        monkeypatch.setenv("MERBENCH_HOME", str(tmp_path))
+        at_home = replace(built, folder=tmp_path / "corpora" / "small")
+        assert at_home.remedy == "rebuild: `merbench corpus build small --force`"
 
     @pytest.mark.parametrize("member", ["samples.parquet", "features/text.parquet"])
     def test_a_link_out_of_the_folder_is_refused(self, corpus: Corpus, tmp_path: Path, member: str) -> None:
@@ -405,7 +428,7 @@ class TestWriting:
         before = {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
         with pytest.raises(UsageError) as error:
             write_corpus(corpus.folder, **parts)
-        assert str(error.value) == f"{corpus.folder}: is there already; --force, or replace=True, replaces it"
+        assert str(error.value) == f"{corpus.folder}: is there already; --force replaces it"
         assert before == {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
 
     def test_replaced_on_request(self, corpus: Corpus, parts: dict[str, Any]) -> None:
