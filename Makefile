@@ -41,8 +41,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 demo: $(VENV)/.demo
 	@rm -rf demo && mkdir demo
 	@printf '\n1. Two baselines learn from the synthetic sample, which is built first; each writes a submission.\n\n'
-	$(DEMO) run-baseline mer-multi --baseline logistic --no-intervals | sed '/^$$/q'
-	$(DEMO) run-baseline mer-multi --baseline attention --seed 0 --set epochs=30 --no-intervals | sed '/^$$/q'
+	$(DEMO) run-baseline mer-multi --baseline logistic --no-intervals > logistic.txt
+	@sed '/^$$/q' demo/logistic.txt
+	$(DEMO) run-baseline mer-multi --baseline attention --seed 0 --set epochs=30 --no-intervals > attention.txt
+	@sed '/^$$/q' demo/attention.txt
 	@printf '\n2. A submission is checked and scored, with intervals.\n\n'
 	$(DEMO) score mer-multi runs/mer-multi/attention/submission.csv
 	@printf '\n3. Both enter the leaderboard; what the data cannot separate is marked.\n\n'

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from transcripts import Step, fenced_blocks, run, steps
 
 README = Path(__file__).parents[1] / "README.md"
+MAKEFILE = README.with_name("Makefile")
 
 
 def blocks(language: str) -> list[str]:
@@ -34,3 +39,46 @@ def test_every_command_prints_what_the_readme_shows(own_home: Path, tmp_path: Pa
         (tmp_path / "block.py").write_text(code, encoding="utf-8")
         printed = run("python block.py", tmp_path, own_home)
         assert "[exit" not in printed, printed
+
+
+def make_demo(folder: Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `make demo` in a folder with the merbench of these tests, without an environment of its own."""
+    programs = Path(sys.executable).parent
+    given = {"DEMO": "cd demo && merbench", "MERBENCH_HOME": str(home), **variables}
+    command = ["make", "--file", str(MAKEFILE), "--old-file", ".venv/.demo", "demo"]
+    return subprocess.run(
+        [*command, *(f"{name}={value}" for name, value in given.items())],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make demo: there is no make")
+def test_the_demo_prints_what_the_readme_shows(own_home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="make demo: torch is not installed")
+    done = make_demo(tmp_path, own_home)
+    assert done.returncode == 0, done.stdout
+    (shown,) = blocks("text")[:1]
+    lines = {without_numbers(line.removeprefix("cd demo && ")) for line in done.stdout.splitlines()}
+    for line in shown.splitlines():
+        assert line == "..." or without_numbers(line) in lines, f"{line}\n{done.stdout}"
+    # A network's numbers depend on the processor a little, those of logistic regression do not.
+    board = (tmp_path / "demo" / "submissions" / "mer-multi" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "| demo | logistic | 0.5031 |" in board
+    assert (tmp_path / "demo" / "submissions" / "mer-multi" / "leaderboard.html").is_file()
+
+
+def without_numbers(line: str) -> str:
+    """Return a line with every number as `0`, and one space between words."""
+    return " ".join(re.sub(r"-?\d+(\.\d+)?", "0", line).split())
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make demo: there is no make")
+def test_a_demo_whose_first_command_fails_fails(own_home: Path, tmp_path: Path) -> None:
+    done = make_demo(tmp_path, own_home, DEMO="cd demo && echo printed && false")
+    assert done.returncode != 0
+    assert "2. A submission" not in done.stdout
