@@ -39,17 +39,22 @@ def baselines() -> None:
 
 def run_baseline(
     track: TrackArgument,
-    baseline: Annotated[str, typer.Option(help="Name or folder of a baseline.")] = "attention",
-    device: Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")] = "auto",
+    baseline: Annotated[str, typer.Option(metavar="NAME", help="Name or folder of a baseline.")] = "attention",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")
+    ] = "auto",
     seed: Annotated[
-        list[int] | None, typer.Option(min=0, help="Seed; repeatable. The baseline declares the default.")
+        list[int] | None, typer.Option(metavar="N", min=0, help="Seed; repeatable. The baseline declares the default.")
     ] = None,
     folds: Annotated[
-        int | None, typer.Option(min=2, help="Folds of cross-validation. The baseline declares the default.")
+        int | None,
+        typer.Option(metavar="N", min=2, help="Folds of cross-validation. The baseline declares the default."),
     ] = None,
     feature: Annotated[
         list[str] | None,
-        typer.Option(help="Feature to learn from; repeatable. The baseline declares the default, else all."),
+        typer.Option(
+            metavar="NAME", help="Feature to learn from; repeatable. The baseline declares the default, else all."
+        ),
     ] = None,
     option: Annotated[
         list[str] | None,
@@ -60,7 +65,7 @@ def run_baseline(
     ] = None,
     intervals: IntervalsOption = True,
 ) -> None:
-    """Train a baseline, write its submission for the test split, and score it."""
+    """Train a baseline, write its submission, and score it."""
     from merbench.training import run_baseline as run
 
     with _progress() as progress:
@@ -84,17 +89,18 @@ def run_baseline(
 
 def ensemble(
     track: TrackArgument,
-    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Folders of runs, or files with probabilities.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders of runs, or files with probabilities.")],
     weight: Annotated[
-        list[float] | None, typer.Option(help="Weight of a run, one for each in their order; repeatable.")
+        list[float] | None,
+        typer.Option(metavar="WEIGHT", help="Weight of a run, one for each in their order; repeatable."),
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of the track.")] = "test",
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the track.")] = "test",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to write; runs/TRACK/ensemble.")
     ] = None,
     intervals: IntervalsOption = True,
 ) -> None:
-    """Average the probabilities and values of several runs into a submission, and score it."""
+    """Average several runs into a submission, and score it."""
     from merbench.training import ensemble as average
 
     found = average(track, runs, weights=weight, split=split, output=output, intervals=intervals)

@@ -28,7 +28,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a corpus that is t
 
 @app.command("list")
 def list_() -> None:
-    """List the corpora of the data home, those that merbench builds on first use, and the releases it imports."""
+    """List the corpora that are there, and importable releases."""
     from merbench.corpus import IMPORTERS, list_corpora
     from merbench.report import ReportTable
 
@@ -42,7 +42,7 @@ def list_() -> None:
 
 @app.command()
 def info(corpus: NameOrPath) -> None:
-    """Show what a corpus holds: splits, references, labels, columns, features."""
+    """Show what a corpus holds: splits, references, features."""
     from merbench.corpus import open_corpus
     from merbench.corpus.summary import summarise
 
@@ -129,7 +129,7 @@ def import_(
     output: Output = None,
     force: Force = False,
 ) -> None:
-    """Make a corpus of the files of a public release, or say which files it needs."""
+    """Make a corpus of a public release, or say what it needs."""
     from merbench.corpus import IMPORTERS, own_folder
 
     importer = IMPORTERS[name]
@@ -147,7 +147,7 @@ def build(
     output: Output = None,
     force: Force = False,
 ) -> None:
-    """Build a corpus that merbench makes itself, as it does on first use."""
+    """Build a corpus that merbench makes itself."""
     from merbench.corpus import build_corpus, corpora_home
 
     _print_written(build_corpus(name, output or corpora_home() / name, replace=force))

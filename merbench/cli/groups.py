@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="groups",
-    help="Synonym groups by a language model: list, show, import, ask for.",
+    help="Synonym groups of words: list, show, import, ask for.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -38,7 +38,7 @@ def list_() -> None:
 
 @app.command()
 def info(groups: Annotated[str, typer.Argument(metavar="GROUPS", help="Name in the data home, or ./folder.")]) -> None:
-    """Show who made stored groups, how, and how many answers there are in each run."""
+    """Show who made stored groups, how, with how many answers."""
     from merbench.grouping import open_groups
 
     print(_info_text(open_groups(groups)))
@@ -73,10 +73,13 @@ def fill(
         str | None, typer.Option(metavar="VAR", help="Variable of the environment that holds the key.")
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option(min=0, help="Sent to the endpoint; when left out, the endpoint decides.")
+        float | None,
+        typer.Option(metavar="T", min=0, help="Sent to the endpoint; when left out, the endpoint decides."),
     ] = None,
-    parallel: Annotated[int, typer.Option(min=1, max=64, help="Prompts that the endpoint gets at once.")] = 4,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that an answer may take.")] = 120.0,
+    parallel: Annotated[
+        int, typer.Option(metavar="N", min=1, max=64, help="Prompts that the endpoint gets at once.")
+    ] = 4,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Seconds that an answer may take.")] = 120.0,
     transformers: Annotated[
         str | None,
         typer.Option(metavar="PATH|NAME", help="A model on this machine; needs the extra language-models."),
@@ -88,7 +91,10 @@ def fill(
     split: Annotated[str, typer.Option(help="Split of the track.")] = "test",
     target: Annotated[str | None, typer.Option(help="Target of label sets, where the track has several.")] = None,
 ) -> None:
-    """Ask a language model which words of references and submissions mean the same; only for missing answers."""
+    """Ask a language model which words mean the same.
+
+    The words are those of references and submissions; only answers that are missing are asked for.
+    """
     from merbench.errors import UsageError, examples, problem_list
     from merbench.grouping import fill_groups
 

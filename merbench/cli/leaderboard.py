@@ -36,15 +36,21 @@ def leaderboard(
     submissions: SubmissionsOption = Path("submissions"),
     output: Annotated[
         str,
-        typer.Option("--output", "-o", help="Folder for <track>/leaderboard.*; the entries' own if empty; - prints."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder for <track>/leaderboard.*; the entries' own if empty; - prints.",
+        ),
     ] = "",
     forms: Annotated[
-        list[BoardFormat] | None, typer.Option("--format", help="Form of the board; repeatable; all four.")
+        list[BoardFormat] | None,
+        typer.Option("--format", metavar="|".join(BoardFormat), help="Form of the board; repeatable; all four."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 3 where a board is stale.")] = False,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Remember scores in the data home.")] = True,
 ) -> None:
-    """Score all entries, rank them with ties, intervals and tests, and write the board.
+    """Score all entries, rank them, and write the board.
 
     Without TRACK, a track whose references or corpus are not held here is skipped by name.
     """
@@ -81,12 +87,15 @@ def leaderboard(
         if output == "-" and forms:
             sys.stdout.write(board_files(board, chosen)[FORMS[chosen[0]][0]])
             continue
-        print(board.to_text())
         folder = Path(output or submissions) / track.id
         files = board_files(board, chosen)
         if check:
-            stale += stale_files(folder, files)
-        elif output != "-":
+            changed = list(stale_files(folder, files))
+            print(f"{track.key}: {plural(len(changed), 'stale file') if changed else 'as written'}")
+            stale += changed
+            continue
+        print(board.to_text())
+        if output != "-":
             write_files(folder, files)
             print(f"wrote {', '.join(str(folder / file) for file in files)}\n")
     if stale:
@@ -99,25 +108,29 @@ def leaderboard(
 def enter(
     track: Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Submission.")],
-    team: Annotated[str, typer.Option(help="Name of the team's folder.")],
-    run: Annotated[str, typer.Option(help="Name of the run's folder.")],
+    team: Annotated[str, typer.Option(metavar="NAME", help="Name of the team's folder.")],
+    run: Annotated[str, typer.Option(metavar="NAME", help="Name of the run's folder.")],
     system: Annotated[
-        str, typer.Option(help="System; its runs with different seeds make one row. The run's name.")
+        str, typer.Option(metavar="NAME", help="System; its runs with different seeds make one row. The run's name.")
     ] = "",
-    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
-    title: Annotated[str, typer.Option(help="One line about the run. The system's name.")] = "",
-    team_name: Annotated[str, typer.Option(help="The team's name as it is shown. The folder's.")] = "",
-    member: Annotated[list[str] | None, typer.Option(help="Who made it; repeatable.")] = None,
-    paper: Annotated[str | None, typer.Option(help="Where the system is described.")] = None,
-    code: Annotated[str | None, typer.Option(help="Where its code is found.")] = None,
-    external_data: Annotated[list[str] | None, typer.Option(help="Data beyond the track's own; repeatable.")] = None,
-    received: Annotated[str | None, typer.Option(help="When it was received, RFC 3339 with offset. Now.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the run.")] = None,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="One line about the run. The system's name.")] = "",
+    team_name: Annotated[str, typer.Option(metavar="TEXT", help="The team's name as it is shown. The folder's.")] = "",
+    member: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Who made it; repeatable.")] = None,
+    paper: Annotated[str | None, typer.Option(metavar="URL", help="Where the system is described.")] = None,
+    code: Annotated[str | None, typer.Option(metavar="URL", help="Where its code is found.")] = None,
+    external_data: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="Data beyond the track's own; repeatable.")
+    ] = None,
+    received: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When it was received, RFC 3339 with offset. Now.")
+    ] = None,
     ranks: Annotated[bool, typer.Option("--ranked/--unranked", help="Whether it takes part in the ranking.")] = True,
     selected: Annotated[bool, typer.Option("--selected", help="Let this run alone stand for its system.")] = False,
     submissions: SubmissionsOption = Path("submissions"),
     replace: Annotated[bool, typer.Option("--replace", help="Write an entry anew that is there already.")] = False,
 ) -> None:
-    """Write the entry of a submission: its folder, with entry.toml and the checked predictions."""
+    """Check a submission and write its entry for the board."""
     from datetime import UTC, datetime
 
     from merbench.corpus.candidates import open_candidates
@@ -148,7 +161,7 @@ def validate_entries(
     submissions: SubmissionsOption = Path("submissions"),
     form: Annotated[ProblemFormat, typer.Option("--format", help="Form of the list of problems.")] = ProblemFormat.text,
 ) -> None:
-    """Check entries, card and predictions, without references: what a pull request needs."""
+    """Check entries as a pull request needs: no references."""
     import json
 
     from merbench.errors import InvalidSubmission, github_annotations, problem_list, problems_json

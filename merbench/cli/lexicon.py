@@ -22,7 +22,7 @@ Name = Annotated[str, typer.Argument(metavar="LEXICON", help="Name of the lexico
 
 @app.command("list")
 def list_() -> None:
-    """List the lexicons of the data home, and those that come with merbench."""
+    """List the lexicons that are there."""
     from merbench.lexicon import list_lexicons
     from merbench.report import ReportTable
 
@@ -32,7 +32,10 @@ def list_() -> None:
 
 @app.command()
 def info(lexicon: Name) -> None:
-    """Show the wheels of a lexicon, their sectors, and the words that stand in several sectors."""
+    """Show the wheels of a lexicon and their sectors.
+
+    Words that stand in several sectors are listed.
+    """
     from merbench.lexicon import open_lexicon
 
     print(_info_text(open_lexicon(lexicon)))
@@ -43,7 +46,7 @@ def lookup(
     word: Annotated[str, typer.Argument(metavar="WORD", help="A label, such as happiness.")],
     lexicon: Annotated[str, typer.Option(metavar="NAME", help="Name of the lexicon.")] = "english",
 ) -> None:
-    """Show the whole way of a word: base forms, wheel words, and its sector on each wheel."""
+    """Show the whole way of a word to its sector on each wheel."""
     from merbench.errors import did_you_mean
     from merbench.lexicon import open_lexicon
 

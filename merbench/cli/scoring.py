@@ -38,17 +38,26 @@ TrackArgument = Annotated[str, typer.Argument(metavar="TRACK", help="Name or fol
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="Submission: CSV, TSV, Parquet, JSONL, NPZ; - for standard input.")
 ]
-SplitOption = Annotated[str, typer.Option(help="Split of the track.")]
+SplitOption = Annotated[str, typer.Option(metavar="NAME", help="Split of the track.")]
 FormatOption = Annotated[
     ReportFormat | None, typer.Option("--format", help="Form of the report; by the output's suffix, else a table.")
 ]
-OutputOption = Annotated[str, typer.Option("--output", "-o", help="Where to write; - is standard output.")]
-LevelOption = Annotated[float | None, typer.Option(help="Level of the intervals; the track declares the default.")]
-ResamplesOption = Annotated[int | None, typer.Option(help="Number of bootstrap draws; the track declares the default.")]
-ClusterOption = Annotated[
-    str | None, typer.Option(help="Corpus column whose samples are drawn together, e.g. speaker; none: one by one.")
+OutputOption = Annotated[
+    str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draws.")]
+LevelOption = Annotated[
+    float | None, typer.Option(metavar="LEVEL", help="Level of the intervals; the track declares the default.")
+]
+ResamplesOption = Annotated[
+    int | None, typer.Option(metavar="N", help="Number of bootstrap draws; the track declares the default.")
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN", help="Corpus column whose samples are drawn together, e.g. speaker; none: one by one."
+    ),
+]
+SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the draws.")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -64,7 +73,9 @@ def score(
     split: SplitOption = "test",
     form: FormatOption = None,
     output: OutputOption = "-",
-    by: Annotated[list[str] | None, typer.Option(help="Corpus column to break the scores down by; repeatable.")] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Corpus column to break the scores down by; repeatable.")
+    ] = None,
     intervals: Annotated[bool, typer.Option("--intervals/--no-intervals", help="Resample for intervals.")] = True,
     method: Annotated[Method | None, typer.Option(help="Interval method; the track declares the default.")] = None,
     level: LevelOption = None,
@@ -112,7 +123,7 @@ def validate(
     split: SplitOption = "test",
     form: Annotated[ProblemFormat, typer.Option("--format", help="Form of the list of problems.")] = ProblemFormat.text,
 ) -> None:
-    """Check a submission exactly as `score` does, without references."""
+    """Check a submission as `score` does, without references."""
     from merbench.corpus.candidates import open_candidates
     from merbench.errors import InvalidSubmission, github_annotations, problem_list, problems_json
     from merbench.submission import read_submission
@@ -141,17 +152,22 @@ def validate(
 
 def compare(
     track: TrackArgument,
-    files: Annotated[list[str], typer.Argument(metavar="FILE FILE…", help="Two submissions or more.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Two submissions or more.")],
     split: SplitOption = "test",
     form: FormatOption = None,
     output: OutputOption = "-",
     level: LevelOption = None,
     resamples: ResamplesOption = None,
-    permutations: Annotated[int, typer.Option(min=100, max=10_000_000, help="Draws of the permutation test.")] = 10_000,
+    permutations: Annotated[
+        int, typer.Option(metavar="N", min=100, max=10_000_000, help="Draws of the permutation test.")
+    ] = 10_000,
     cluster: ClusterOption = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Compare submissions: paired differences with intervals, permutation p, Holm over the pairs."""
+    """Compare submissions: paired differences, with tests.
+
+    Every difference has an interval and the p of a permutation test, corrected after Holm over the pairs.
+    """
     from merbench.files import require_apart
     from merbench.scoring import compare as compare_submissions
 

@@ -95,7 +95,10 @@ def describe(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a template that is there already.")] = False,
 ) -> None:
-    """Show what a track predicts, on which data, how it is scored, and what a submission looks like."""
+    """Show what a track predicts, and how it is scored.
+
+    Its data, its metrics, and what a submission looks like.
+    """
     from merbench.corpus.candidates import open_candidates
     from merbench.errors import IntegrityError, UsageError
     from merbench.files import write_text
@@ -124,7 +127,7 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="TRACK", help="Folder to make; its name becomes the track's id.")],
     corpus: Annotated[str, typer.Option(help="Corpus of the data home whose targets and splits to declare.")] = "",
 ) -> None:
-    """Write a commented track.toml and a card for one's own data."""
+    """Write track.toml and a card for one's own data."""
     import shlex
 
     from merbench.starting import write_starting_track

@@ -223,3 +223,12 @@ def test_predictions_become_an_entry_on_the_board(submissions: Path, capsys: pyt
     assert run(["validate-entries", "toy/mine/first"]) == 0
     assert run(["leaderboard", "--output", "-", "--format", "csv"]) == 0
     assert "\n1,mine,mine,net,net,first," in capsys.readouterr().out
+
+
+def test_a_check_says_one_line_for_each_board(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["leaderboard", "--check"]) == 3
+    assert capsys.readouterr().out == "toy@1.0: 4 stale files\n"
+    assert run(["leaderboard"]) == 0
+    capsys.readouterr()
+    assert run(["leaderboard", "--check"]) == 0
+    assert capsys.readouterr().out == "toy@1.0: as written\n"
