@@ -72,6 +72,19 @@ def test_boards_that_were_built_are_committed_though_another_track_fails() -> No
     assert commit["run"].startswith("git add 'submissions/*/leaderboard.*'\n")
 
 
+def test_a_release_publishes_the_files_that_were_tested() -> None:
+    jobs = workflow("release")["jobs"]
+    scripts = [step.get("run", step.get("uses", "")) for step in jobs["build"]["steps"]]
+    build, wheel, tests, upload = scripts[-4:]
+    assert build.endswith("\npython -m build\n")
+    assert [script for script in scripts if "-m build" in script] == [build]
+    assert {"tracks", "score mer-multi answers.csv"} <= set(re.findall(r"^wheel/bin/merbench (.*)$", wheel, re.M))
+    assert tests == ".ci/run"
+    assert jobs["build"]["steps"][-2]["env"] == {"MERBENCH_TEST_DIST": "dist"}
+    assert upload.startswith("actions/upload-artifact@")
+    assert "run" not in str([list(step) for step in jobs["publish"]["steps"]])
+
+
 @pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.yml")), ids=lambda path: path.stem)
 def test_every_workflow_is_bounded(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
