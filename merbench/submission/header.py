@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import Problem, did_you_mean, listed, plural, printable
+from merbench.errors import Problem, did_you_mean, listed, nearest, plural, printable
 from merbench.submission.sheet import Sheet
 from merbench.submission.values import probability_columns
 from merbench.track import Track
@@ -77,6 +77,8 @@ def _target_problems(names: Sequence[str], target: str, chances: Sequence[str]) 
     if given and len(given) < len(chances):
         absent = [name for name in chances if name not in names]
         message = f"of the probability columns, {listed(absent)} are not there; give all {len(chances)} or none"
+        meant = {name: nearest(name, absent) for name in names if name not in chances}
+        message += "".join(f"; '{printable(name)}': did you mean '{near}'?" for name, near in meant.items() if near)
         return [Problem("E202", message, column=target)]
     if target in names or given:
         return []

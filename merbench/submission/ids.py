@@ -24,6 +24,9 @@ from merbench.track import SubmissionRules
 
 Rows = NDArray[np.int64]
 
+MOST_EDITS = 2
+"""How many letters an id may differ from a candidate's for that one to be suggested."""
+
 _NEIGHBOURS = 100
 # Cyrillic and Greek letters and dashes, and the ASCII characters they are mistaken for.
 _LOOK_ALIKE = str.maketrans(
@@ -194,7 +197,22 @@ class _Neighbours:
 
     def did_you_mean(self, text: str) -> str:
         ends = (name[::-1] for name in _around(self._backward, text[::-1]))
-        return did_you_mean(text, [*_around(self._forward, text), *ends])
+        near = [*_around(self._forward, text), *ends]
+        return did_you_mean(text, [name for name in near if _distance(text, name) <= MOST_EDITS])
+
+
+def _distance(a: str, b: str) -> int:
+    """Return how many letters make one text of another, left out, put in or exchanged; only small numbers are exact."""
+    if abs(len(a) - len(b)) > MOST_EDITS:
+        return MOST_EDITS + 1
+    row = list(range(len(b) + 1))
+    for i, letter in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, other in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (letter != other))
+        if min(row) > MOST_EDITS:
+            return min(row)
+    return row[-1]
 
 
 def _around(names: Sequence[str], text: str) -> Sequence[str]:

@@ -11,21 +11,24 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.errors import Problem, did_you_mean, examples, listed, printable
+from merbench.errors import EXAMPLES_SHOWN, Problem, did_you_mean, examples, listed, plural, printable
 from merbench.metrics.lists import Values
 from merbench.submission.sheet import Sheet
 from merbench.track import CategoricalTarget, Track
 
 SUM_TOLERANCE = 1e-3
 """How far from 1 the probabilities of a row may sum."""
+
+OTHERS_SHOWN = 3
+"""How many further rows with the same text a problem names."""
 
 LABELS_SHOWN = 12
 
@@ -126,7 +129,9 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
     problems: list[Problem] = []
     warnings: list[Problem] = []
     if strange and target.out_of_vocabulary == "error":
-        problems += examples(strange, lambda row: _unknown_label(sheet, name, row, text_of[row], target, allowed))
+        problems += by_text(
+            sheet, strange, text_of, lambda row: _unknown_label(sheet, name, row, text_of[row], target, allowed)
+        )
     elif strange:
         shown = counted(text_of[row] for row in strange)
         share = f"{len(strange):,} of {int(relevant.sum()):,} answers"
@@ -140,6 +145,29 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
         warnings.append(Problem("W302", f"{share} are empty, {fate}", column=name))
     gone = [*(strange if target.out_of_vocabulary == "dropped" else ()), *(empty if missing_ids == "dropped" else ())]
     return TargetValues(codes, None, tuple(problems), tuple(warnings), rows_mask(gone, len(codes)))
+
+
+def by_text(
+    sheet: Sheet, rows: Sequence[int], text_of: Mapping[int, str], problem: Callable[[int], Problem]
+) -> list[Problem]:
+    """Return a problem per distinct text, of its first row, which names further ones; the last counts what is left."""
+    rows_of: dict[str, list[int]] = {}
+    for row in rows:
+        rows_of.setdefault(text_of[row], []).append(row)
+    groups = list(rows_of.values())
+    shown = [_of_group(sheet, problem(first), others) for first, *others in groups[:EXAMPLES_SHOWN]]
+    more = sum(len(group) for group in groups[EXAMPLES_SHOWN:])
+    rest = [Problem(shown[0].code, f"… and {more:,} more", column=shown[0].column, count=more)] if more else []
+    return [*shown, *rest]
+
+
+def _of_group(sheet: Sheet, first: Problem, others: Sequence[int]) -> Problem:
+    if not others:
+        return first
+    nouns, numbers = zip(*(sheet.row_name(row).split() for row in others[:OTHERS_SHOWN]), strict=True)
+    places = ", ".join([*numbers, *("…" for _ in others[OTHERS_SHOWN : OTHERS_SHOWN + 1])])
+    message = f"{first.message}; so {plural(len(others), f'more {nouns[0]}')} ({places})"
+    return replace(first, message=message, count=first.count + len(others))
 
 
 def counted(answers: Iterable[str]) -> str:
@@ -178,7 +206,12 @@ def _not_numbers(sheet: Sheet, name: str, rows: NDArray[np.int64], code: str, al
     empty = [row for row, text in text_of.items() if not text.strip()]
     strange = [row for row, text in text_of.items() if text.strip()]
     return (
-        *examples(strange, lambda row: sheet.row_problem(code, row, _not_number(text_of[row], allowed), name)),
+        *by_text(
+            sheet,
+            strange,
+            text_of,
+            lambda row: sheet.row_problem(code, row, _not_number(text_of[row], allowed), name),
+        ),
         *examples(empty, lambda row: sheet.row_problem("E205", row, f"empty; {allowed} is needed", name)),
     )
 

@@ -183,12 +183,12 @@ def test_missing_ids_are_counted_and_five_are_shown(refused: Refused) -> None:
 
 
 def test_five_examples_and_the_count_of_the_others(refused: Refused, make_candidates: Make) -> None:
-    rows = [f"{name},joy,9" for name in sample_ids(200)]
+    rows = [f"{name},joy{i},{9 + i}" for i, name in enumerate(sample_ids(200))]
     lines = refused(csv_text(rows), of=make_candidates(200)).splitlines()
     assert lines[0] == "submission.csv: 400 problems"
-    assert lines[1:6] == [f"  E203  line {i}, discrete: 'joy' is not one of {ALLOWED}" for i in range(2, 7)]
+    assert lines[1:6] == [f"  E203  line {i}, discrete: 'joy{i - 2}' is not one of {ALLOWED}" for i in range(2, 7)]
     assert lines[6] == "  E203  discrete: … and 195 more"
-    assert lines[11:] == ["  E204  line 6, valence: '9' is not a number in [-5, 5]", "  E204  valence: … and 195 more"]
+    assert lines[11:] == ["  E204  line 6, valence: '13' is not a number in [-5, 5]", "  E204  valence: … and 195 more"]
 
 
 def test_a_row_given_three_times_is_told_twice_and_the_first_one_is_named(refused: Refused) -> None:
@@ -557,3 +557,36 @@ def test_every_code_is_documented() -> None:
     sources = "".join(path.read_text() for path in sorted((root / "merbench" / "submission").glob("*.py")))
     rows = re.findall(r"^\| ([EW]\d{3}) \|", (root / "docs" / "submission-format.md").read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(set(re.findall(r'"([EW]\d{3})"', sources)))
+
+
+def test_a_text_that_is_wrong_again_and_again_is_told_once(refused: Refused) -> None:
+    rows = csv_rows(12)
+    for row in range(9):
+        sample, _, valence = rows[row].split(",")
+        rows[row] = f"{sample},{('Neutral', 'sda', 'Sad')[row % 3]},{valence}"
+    allowed = "is not one of neutral, angry, happy, sad, worried, surprise; did you mean"
+    assert refused(csv_text(rows)) == (
+        "submission.csv: 9 problems\n"
+        f"  E203  line 2, discrete: 'Neutral' {allowed} 'neutral'?; so 2 more lines (5, 8)\n"
+        f"  E203  line 3, discrete: 'sda' {allowed} 'sad'?; so 2 more lines (6, 9)\n"
+        f"  E203  line 4, discrete: 'Sad' {allowed} 'sad'?; so 2 more lines (7, 10)"
+    )
+
+
+def test_an_id_far_from_every_candidate_gets_no_suggestion(refused: Refused) -> None:
+    rows = csv_rows(12)
+    message = refused(
+        csv_text([*rows, rows[0].replace("00000000", "99999999"), rows[0].replace("00000000", "00000091")])
+    )
+    assert "id 'sample_99999999' is not a candidate\n" in message
+    assert "id 'sample_00000091' is not a candidate; did you mean 'sample_000000" in message
+
+
+def test_a_misspelt_probability_column_is_named(refused: Refused) -> None:
+    chances = ["p_neutral", "p_angry", "p_happy", "p_sda", "p_worried", "p_surprise"]
+    rows = [f"{row},0,0,0,1,0,0" for row in csv_rows(12)]
+    message = refused(csv_text(rows, ",".join(["sample_id", "discrete", "valence", *chances])))
+    assert (
+        "E202  discrete: of the probability columns, p_sad are not there; give all 6 or none; "
+        "'p_sda': did you mean 'p_sad'?"
+    ) in message

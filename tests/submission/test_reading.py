@@ -331,7 +331,7 @@ def test_a_csv_line_number_is_left_out_where_a_cell_is_too_long_to_count(read: R
     rows = [f"{row}," for row in csv_rows(12)]
     rows[2] = f"{csv_rows(12)[2]},{'x' * 200_000}"
     rows[1] = "sample_00000001,sat,0.1,"
-    rows[5] = "sample_00000005,sat,0.5,"
+    rows[5] = "sample_00000005,mad,0.5,"
     with pytest.raises(InvalidSubmission) as caught:
         read(csv_text(rows, "sample_id,discrete,valence,transcript"))
     assert [problem.line for problem in caught.value.problems] == [3, None]
