@@ -19,12 +19,13 @@ def text(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="Name in the data home, or path of a corpus folder.")],
     name: Annotated[str, typer.Option(help="Name of the new feature.")],
     column: Annotated[
-        list[str] | None, typer.Option(help="Column of text; repeatable, used side by side.", show_default="transcript")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Column of text; repeatable, used side by side.", show_default="transcript"),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the corpus to fit on, alone.")] = "train",
-    dimensions: Annotated[int, typer.Option(min=1, help="Width of the vectors.")] = 512,
+    dimensions: Annotated[int, typer.Option(metavar="N", min=1, help="Largest width of the vectors.")] = 4096,
     longest: Annotated[
-        int, typer.Option(min=1, max=8, help="Longest sequence of characters, in scripts without spaces.")
+        int, typer.Option(metavar="N", min=1, max=8, help="Longest sequence of characters, in scripts without spaces.")
     ] = 3,
     force: Annotated[bool, typer.Option("--force", help="Replace a feature that is there already.")] = False,
 ) -> None:

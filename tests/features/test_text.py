@@ -48,6 +48,23 @@ def test_chinese_is_read_by_characters() -> None:
     assert vectors[8:].any(axis=1).all()
 
 
+def test_with_all_dimensions_nothing_of_the_table_is_lost() -> None:
+    chinese = [*CHINESE[:7], CHINESE[1], *CHINESE[8:]]  # eight training texts, one of them twice and one empty
+    vectors = text_vectors([chinese], TRAIN, dimensions=4096)
+    assert vectors.shape == (10, 6)
+    tfidf = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=2).fit(chinese[:8])
+    table = tfidf.transform(chinese).toarray()
+    np.testing.assert_allclose(vectors @ vectors[:8].T, table @ table[:8].T, atol=1e-6)
+
+
+def test_few_dimensions_of_many_texts_are_the_first_of_all_of_them() -> None:
+    train = np.arange(40) < 36  # 4 * 8 < 36: found by the randomised algorithm
+    several = [a + b for a in CHINESE[:8] for b in CHINESE[:5]]
+    np.testing.assert_allclose(
+        text_vectors([several], train, dimensions=4), text_vectors([several], train, dimensions=36)[:, :4], atol=1e-4
+    )
+
+
 def test_english_is_read_by_words_and_their_characters() -> None:
     vectors = text_vectors([ENGLISH], TRAIN, dimensions=4)
     words = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True, min_df=2)
@@ -99,7 +116,7 @@ def test_what_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         add_text_feature(made, "x", train_split="trian")
     with pytest.raises(UsageError, match="the training texts hold no sequence twice; there is nothing to learn from"):
         text_vectors([["", "", ""]], np.array([True, True, False]), dimensions=2)
-    with pytest.raises(UsageError, match="0 dimensions of 8 training texts: needed is at least 1 of at least 2"):
+    with pytest.raises(UsageError, match="0 dimensions: at least 1 is needed"):
         text_vectors([CHINESE], TRAIN, dimensions=0)
     monkeypatch.setitem(sys.modules, "sklearn.decomposition", None)
     message = r"a text feature \(scikit-learn\) needs the extra 'baselines': pip install 'merbench\[baselines\]'"
