@@ -556,3 +556,12 @@ def mer2023(test_data: Path, data_home: Path) -> Path:
     """Return the data home with the released MER 2023 files imported."""
     IMPORTERS["mer2023"](test_data / "data" / "mer2023" / "release", corpora_home() / "mer2023", replace=True)
     return data_home
+
+
+def test_columns_of_text_stand_left_in_markdown(make: Make) -> None:
+    candidates = make()
+    said = answers(candidates)
+    report = score(candidates, said, intervals=False).to_markdown()
+    assert "| metric | target | value | weight | better |\n|---|---|---:|---:|---:|\n" in report
+    compared = compare(candidates, {"a": said, "b": said}, n_permutations=100, n_resamples=100).to_markdown()
+    assert "| a | b | value a |" in compared and "|---|---|---:|---:|" in compared

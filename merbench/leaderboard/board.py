@@ -282,12 +282,15 @@ class Board:
         if self.uncertainty is not None:
             made = self.uncertainty
             unit = "samples" if made.cluster is None else f"clusters of '{made.cluster}'"
-            lines += [
+            lines.append(
                 f"{made.level:.0%} intervals: {made.method}, {made.n_resamples:,} Poisson resamples of {unit}, "
-                "shared by all rows",
+                "shared by all rows"
+            )
+        if self.uncertainty is not None and len(self.rows) > 1:
+            lines += [
                 f"p: paired permutation test of {self.ranking[0]} against the best row, "
                 f"{self.n_permutations:,} exchanges, two-sided, Holm over the rows",
-                f"≈: the data do not separate the row from the best one (p ≥ {alpha(made):g})",
+                f"≈: the data do not separate the row from the best one (p ≥ {alpha(self.uncertainty):g})",
             ]
         if any(len(row.runs) > 1 for row in self.rows):
             lines.append("±: mean and standard deviation over the runs of a system, one per seed")

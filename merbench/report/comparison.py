@@ -121,7 +121,7 @@ class Comparison:
                 )
                 for row in chosen
             ]
-            tables.append(ReportTable(f"{chosen[0].name} ({better} is better)", head, rows))
+            tables.append(ReportTable(f"{chosen[0].name} ({better} is better)", head, rows, n_text=2))
         return tables
 
     def notes(self) -> list[str]:

@@ -353,7 +353,7 @@ class ScoreReport:
             for score in self.scores
         ]
         head = ("metric", "target", "n", "value", self._interval_head(), "weight", "better")
-        return without_empty_columns(ReportTable("", head, rows))
+        return without_empty_columns(ReportTable("", head, rows, n_text=2))
 
     @property
     def _counts_agree(self) -> bool:

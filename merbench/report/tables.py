@@ -61,7 +61,10 @@ def without_empty_columns(table: ReportTable) -> ReportTable:
     """Return a table without the columns that no row fills."""
     kept = [i for i in range(len(table.head)) if any(row[i] for row in table.rows)]
     return replace(
-        table, head=tuple(table.head[i] for i in kept), rows=[tuple(row[i] for i in kept) for row in table.rows]
+        table,
+        head=tuple(table.head[i] for i in kept),
+        rows=[tuple(row[i] for i in kept) for row in table.rows],
+        n_text=sum(i < table.n_text for i in kept),
     )
 
 

@@ -130,3 +130,8 @@ def test_a_hidden_split_shows_values_and_differences_alone() -> None:
 def test_only_the_folder_tells_teams_apart() -> None:
     assert replace(row("ours"), team_name="Winners").shown_team == "Winners (ours)"
     assert row("ours").shown_team == "ours"
+
+
+def test_one_row_alone_has_no_test_to_explain() -> None:
+    text = board([replace(row(overall=0.5, mse=0.1), rank=1)]).to_text()
+    assert "95% intervals" in text and "p: paired" not in text and "≈" not in text
