@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from merbench.corpus.candidates import Candidates
+    from merbench.errors import DeclarationError
     from merbench.track import SubmissionRules, Target, Track
 
 EXAMPLE_ROWS = 3
@@ -32,11 +34,14 @@ def tracks(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/tracks.md instead.")] = False,
 ) -> None:
     """List the tracks that are found by name."""
-    from merbench.track import list_tracks, tracks_page, tracks_table
+    from merbench.track import readable_tracks, tracks_page, tracks_table
 
-    known = list_tracks()
+    known, broken = readable_tracks()
+    for error in broken:
+        print(error, file=sys.stderr)
     if markdown:
         print(tracks_page(known), end="")
+        _leave_if(broken)
         return
     chosen = [
         track
@@ -48,6 +53,13 @@ def tracks(
     ]
     _require_known(known, family, year, metric, modality)
     print(tracks_table(chosen).to_text(align="left") if chosen else "no track fits all of that")
+    _leave_if(broken)
+
+
+def _leave_if(broken: Sequence[DeclarationError]) -> None:
+    """End the command with the exit code of tracks that could not be read, after the others were shown."""
+    if broken:
+        raise typer.Exit(broken[0].exit_code)
 
 
 def _require_known(known: list[Track], family: str, year: int | None, metric: str, modality: str) -> None:

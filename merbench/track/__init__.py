@@ -11,7 +11,7 @@ from merbench.track.declaration import (
     Track,
     metric_labels,
 )
-from merbench.track.finding import find_track, list_tracks, load_track, parse_track
+from merbench.track.finding import find_track, list_tracks, load_track, parse_track, readable_tracks
 from merbench.track.keys import KEBAB, Declaration, declaration_problems
 from merbench.track.listing import tracks_page, tracks_table
 from merbench.track.targets import (
@@ -62,6 +62,7 @@ __all__ = [
     "load_track",
     "metric_labels",
     "parse_track",
+    "readable_tracks",
     "tracks_page",
     "tracks_table",
 ]

@@ -35,6 +35,18 @@ def list_tracks() -> list[Track]:
     return [load_track(folder) for folder in list_folders("track")]
 
 
+def readable_tracks() -> tuple[list[Track], list[DeclarationError]]:
+    """Return every track that is found by name and can be read, sorted by id, and what is wrong with the others."""
+    tracks: list[Track] = []
+    broken: list[DeclarationError] = []
+    for folder in list_folders("track"):
+        try:
+            tracks.append(load_track(folder))
+        except DeclarationError as error:
+            broken.append(error)
+    return tracks, broken
+
+
 def load_track(name_or_path: str | Path) -> Track:
     """Return the track of a name or a folder.
 

@@ -176,3 +176,15 @@ def test_init_refuses_a_bad_name(tmp_path: Path, capsys: Capture) -> None:
     assert capsys.readouterr().err == (
         "'My_Track' is not a track id: lower-case letters, digits and single hyphens, as in my-track\n"
     )
+
+
+def test_a_broken_track_is_told_and_the_others_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "track.toml").write_text("id = ", encoding="utf-8")
+    monkeypatch.setenv("MERBENCH_TRACKS", str(tmp_path))
+    assert run(["tracks"]) == 2
+    printed = capsys.readouterr()
+    assert "mer-multi" in printed.out
+    assert printed.err.startswith(f"{tmp_path / 'broken' / 'track.toml'}: 1 problem\n")
