@@ -206,7 +206,7 @@ def write_starting_track(folder: Path, corpus_name: str = "") -> list[Path]:
             raise UsageError(f"{path}: is there already; edit it, or name another folder")
     draft = draft_of(open_corpus(corpus_name)) if corpus_name else EXAMPLE
     corpus = _seen_from(folder, corpus_name) or f"{track_id}-corpus"
-    write_text(paths[0], _track_text(track_id, corpus, draft))
+    write_text(paths[0], _with_aligned_notes(_track_text(track_id, corpus, draft)))
     write_text(paths[1], CARD.format(id=track_id))
     return paths
 
@@ -286,3 +286,8 @@ def _metrics_text(name: str, target: Drafted, numbers_alone: bool) -> str:
     instead = CATEGORICAL_METRICS.format(name=quoted, weight=1.0).strip().splitlines()
     lines = [f"# Where {name} holds classes, these instead:", *(f"# {line}".rstrip() for line in instead)]
     return f"{text}\n{chr(10).join(lines)}\n"
+
+
+def _with_aligned_notes(text: str) -> str:
+    """Return a declaration whose comments behind a value start in one column, or behind a longer value."""
+    return re.sub(r"^([^#\n]*?\S) {2,}# ", lambda found: f"{found[1]:<29}  # ", text, flags=re.MULTILINE)
