@@ -131,7 +131,7 @@ def test_a_draft_writes_what_a_target_may_be(tmp_path: Path, capsys: pytest.Capt
         "valence": "continuous",
         "noted": "continuous",
     }
-    assert 'labels = ["fake", "real"]       # what a segment may be\nduration = "duration_s"  ' in text
+    assert 'labels = ["fake", "real"]      # what a segment may be\nduration = "duration_s"  ' in text
     for made_up in ('["fake", "other"]', '["up", "other"]', '["other", "another"]'):
         assert f"labels = {made_up} " in text
     assert re.findall(r"# The references for training hold (\w+) of the labels", text) == ["1", "1", "none"]
