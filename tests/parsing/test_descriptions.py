@@ -142,7 +142,27 @@ def test_nothing_to_find(texts: list[str | None]) -> None:
     assert list(words_in_text(pa.array(["happy"]), lexicon_of([]))) == [()]
 
 
-PIECES = [*WORDS, *ODD, "far", "from", "dis-", "or", "not", "never", "n't", "the", ",", ".", "but", "not only", "isn't", "and", "-", "不", "x"]
+PIECES = [
+    *WORDS,
+    *ODD,
+    "far",
+    "from",
+    "dis-",
+    "or",
+    "not",
+    "never",
+    "n't",
+    "the",
+    ",",
+    ".",
+    "but",
+    "not only",
+    "isn't",
+    "and",
+    "-",
+    "不",
+    "x",
+]
 
 
 @given(st.lists(st.lists(st.sampled_from(PIECES)).map(" ".join), max_size=6))
