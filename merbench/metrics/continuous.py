@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.metrics.metric import Array, metric
-from merbench.metrics.sums import Floats, Weights, spread, total_weight, weighted_mean, weighted_sums
+from merbench.metrics.sums import Floats, Weights, largest_magnitude, spread, total_weight, weighted_mean, weighted_sums
 
 CENTRED_BY = 4096
 """Of more samples than this, some that stand at equal distances give the mean that moments are taken about."""
@@ -178,5 +178,5 @@ def _centre(values: Floats, weighting: Array) -> float:
 
 def _tamed(*columns: Floats) -> tuple[Floats, ...]:
     """Return the columns times one power of two where their squares would leave the range of float64."""
-    exponent = math.frexp(max(float(np.abs(column).max(initial=0)) for column in columns))[1]
+    exponent = math.frexp(max(map(largest_magnitude, columns)))[1]
     return columns if abs(exponent) < 200 else tuple(np.ldexp(column, -exponent) for column in columns)

@@ -113,6 +113,10 @@ def weighted_sums(weights: Weights, *columns: Floats) -> list[Floats]:
             pieces += cut
             places += range(index * MOST_PIECES, index * MOST_PIECES + len(cut))
         if pieces:
+            if b == 1:  # no copy of the pieces pays for itself
+                row = weights[0, samples].astype(np.float64, copy=False)
+                sums[0, places] += [row @ piece for piece in pieces]
+                continue
             stacked = np.stack(pieces)
             for rows in _slices(b, ROWS):
                 sums[rows, places] += weights[rows, samples].astype(np.float64, copy=False) @ stacked.T
@@ -171,11 +175,17 @@ def _slices(length: int, step: int) -> Iterator[slice]:
 
 def _grid(values: Floats, bits: int) -> Floats:
     """Return descending units such that a piece is at most 2**bits of them; none where no grid fits the values."""
-    exponent = math.frexp(float(np.abs(values).max(initial=0)))[1]
+    largest = largest_magnitude(values)
+    exponent = math.frexp(largest)[1]
     # Beyond these limits (or at infinity or NaN), a unit or a multiple of it could leave the range of float64.
-    if bits < 24 or abs(exponent) > 400 or not np.isfinite(values).all():
+    if bits < 24 or abs(exponent) > 400 or not math.isfinite(largest):
         return np.empty(0)
     return np.asarray(np.ldexp(1.0, exponent - bits * np.arange(1, MOST_PIECES + 1)))
+
+
+def largest_magnitude(values: Floats) -> float:
+    """Return the largest absolute value, 0 of none; NaN where one is not a number."""
+    return max(float(values.max(initial=0)), -float(values.min(initial=0)))
 
 
 def _cut(values: Floats, grid: Floats) -> tuple[list[Floats], bool]:
