@@ -48,9 +48,9 @@ def first_of(answers: Lists, skip: str | None = None) -> Codes:
         answers: the ranked answers.
         skip: a label that is passed over: with `neutral`, the first answer that is not neutral.
     """
-    kept = np.arange(len(answers.codes))
-    if skip is not None:
-        kept = np.flatnonzero(answers.codes != answers.words.index(skip))
+    if skip is None:
+        return answers.first()
+    kept = np.flatnonzero(answers.codes != answers.words.index(skip))
     place = np.searchsorted(kept, answers.offsets[:-1])
     held = place < np.searchsorted(kept, answers.offsets[1:])
     first = np.full(len(answers), -1, dtype=np.int32)

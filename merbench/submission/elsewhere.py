@@ -73,7 +73,7 @@ def columns_of(sheet: Sheet, candidates: Candidates) -> str | None:
     nearest = _nearest(list(_places(sheet, candidates, fitting=True)), sheet, track)
     if not nearest:
         return None
-    headers = [", ".join((place.track.submission.id, *_columns(place.track))) for place in nearest]
+    headers = [", ".join((place.track.submission.id, *place.track.columns)) for place in nearest]
     columns = " or ".join(dict.fromkeys(headers))
     n_known = nearest[0].n_known
     known = f"; {n_known:,} of its {sheet.n_rows:,} ids are candidates there" if n_known > MOST * sheet.n_rows else ""
@@ -94,7 +94,7 @@ def _rank(place: _Place, sheet: Sheet, track: Track) -> tuple[int, ...]:
         place.fits,
         place.n_known,
         other.submission.id in sheet.names,
-        sum(name in sheet.names for name in _columns(other)),
+        sum(name in sheet.names for name in other.columns),
         other.id == track.id,
         bool(track.family) and other.family == track.family,
         -years,
@@ -106,10 +106,6 @@ def _named(places: Sequence[_Place], track: Track) -> str:
     noun = "split" if places[0].track.id == track.id else "track"
     names = [f"'{place.split if noun == 'split' else place.track.id}'" for place in places]
     return f"{noun} {names[0]}" if len(names) == 1 else f"one of the {noun}s {listed(names)}"
-
-
-def _columns(track: Track) -> list[str]:
-    return [column for name, target in track.targets.items() for column in target.columns(name)]
 
 
 def _n_known(given: pa.Array | None, candidates: Candidates | None) -> int:

@@ -14,8 +14,7 @@ from merbench.track import Track
 def declared_columns(track: Track) -> tuple[str, ...]:
     """Return every column that a submission to a track may use: the id, the targets, the probabilities."""
     chances = probability_columns(track)
-    own = (column for name, target in track.targets.items() for column in target.columns(name))
-    return (track.submission.id, *own, *(name for target in chances.values() for name in target))
+    return (track.submission.id, *track.columns, *(name for target in chances.values() for name in target))
 
 
 def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
@@ -50,10 +49,7 @@ def unlike_header(sheet: Sheet, track: Track) -> Problem | None:
 
     So it is where a challenge's form names the classes in the header, and has one label per row.
     """
-    columns = (
-        track.submission.id,
-        *(column for name, target in track.targets.items() for column in target.columns(name)),
-    )
+    columns = (track.submission.id, *track.columns)
     fits = all(row.n_cells == len(columns) for row in sheet.broken)
     if sheet.n_rows or not sheet.broken or not fits:
         return None

@@ -86,9 +86,8 @@ def ranked_values(
     unread = {cell.row for cell in bad}
     counts = np.diff(lists.offsets)
     empty = [row for row in np.flatnonzero((counts == 0) & relevant).tolist() if row not in unread]
-    first = np.full(len(lists), -1, dtype=np.int32)
-    first[counts > 0] = lists.codes[lists.offsets[:-1][counts > 0]]
-    strange = [row for row in np.flatnonzero((first < 0) & (counts > 0) & relevant).tolist() if row not in unread]
+    outside = (lists.first() < 0) & (counts > 0) & relevant
+    strange = [row for row in np.flatnonzero(outside).tolist() if row not in unread]
     allowed = f"one of {listed(target.labels, 12)}"
     warnings: list[Problem] = []
     if target.out_of_vocabulary == "error":

@@ -210,6 +210,11 @@ class Track(Declaration):
         return sha256_bytes(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of all targets, in the order in which they are declared."""
+        return tuple(column for name, target in self.targets.items() for column in target.columns(name))
+
+    @property
     def weighted_metrics(self) -> tuple[MetricSpec, ...]:
         """The metrics that make up the overall score."""
         return tuple(spec for spec in self.metrics if spec.weight is not None)

@@ -8,6 +8,7 @@ Conventions:
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
@@ -38,13 +39,13 @@ class _Target(Declaration):
         """Return the columns that hold this target."""
         return (name,)
 
+    @abstractmethod
     def described(self) -> str:
         """Return what an answer is, in words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def example(self, row: int) -> tuple[str | float, ...]:
         """Return placeholder cells of a row, one per column."""
-        raise NotImplementedError
 
 
 class CategoricalTarget(_Target):
