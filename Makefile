@@ -28,13 +28,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV), once; this takes a minute or two"
-	$(PIP) --editable '.[baselines]'
+	$(PIP) --editable '.[baselines,media]'
 	@touch $@
 
-# The extras `media` and `distributed` are left out: nothing in this version imports them, and they are large.
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV), once; this takes a minute or two"
-	$(PIP) --editable '.[baselines,dev]'
+	$(PIP) --editable '.[baselines,media,distributed,dev]'
 	@touch $@ $(VENV)/.demo
 
 # Everything happens in the folder `demo`; the data home stands there, too. Make prints each command before it runs.

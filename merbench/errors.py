@@ -7,6 +7,7 @@ The tree, with the exit code each branch ends a command with::
     │   ├── UnknownName             2  no such track, corpus, metric, baseline, ...
     │   ├── MissingExtra            2  an optional dependency is not installed
     │   ├── WithheldReference       2  the references of a split are not held here
+    │   ├── Inapplicable            2  a corruption cannot be applied to a signal
     │   ├── UndefinedMetric         2  a metric has no value on these data
     │   ├── DeclarationError        2  a TOML declaration has problems (all of them are listed)
     │   ├── InvalidCorpus           2  tables or features for a corpus have problems (all of them are listed)
@@ -233,6 +234,10 @@ class MissingExtra(UsageError):
 
 class WithheldReference(UsageError):
     """The references of a split are not held in this corpus."""
+
+
+class Inapplicable(UsageError):
+    """A corruption cannot be applied to a signal, such as a signal-to-noise ratio to silence; the message says why."""
 
 
 class UndefinedMetric(UsageError):

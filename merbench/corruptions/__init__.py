@@ -1,17 +1,33 @@
 """Corruptions by modality; importing this package registers every corruption shipped with merbench."""
 
-from merbench.corruptions import audio, features, video
-from merbench.corruptions.declaration import CORRUPTIONS, Corruption, Parameter, check_parameters, corruption
-from merbench.corruptions.drawing import generator
+from merbench.corruptions import audio, features, labels, missing, text, video
+from merbench.corruptions.declaration import (
+    CORRUPTIONS,
+    Corruption,
+    Parameter,
+    check_parameters,
+    corruption,
+    window_s,
+)
+from merbench.corruptions.drawing import generator, shared_draw
+from merbench.corruptions.signals import Audio, Frame, Video
 
 __all__ = [
     "CORRUPTIONS",
+    "Audio",
     "Corruption",
+    "Frame",
     "Parameter",
+    "Video",
     "audio",
     "check_parameters",
     "corruption",
     "features",
     "generator",
+    "labels",
+    "missing",
+    "shared_draw",
+    "text",
     "video",
+    "window_s",
 ]

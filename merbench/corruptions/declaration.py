@@ -1,25 +1,31 @@
 """A corruption's declaration: its name, what it damages, its parameters and their ranges, and the function.
 
 A corruption is fixed, declared damage at evaluation. Its function is pure: `(signal, rng, parameters) -> signal`;
-what a signal is, the module of its modality says. A corruption may be declared without a function, so that a track
-that names it can be read and checked where it cannot be applied.
+what a signal is, the module of its modality says. `merbench.corruptions.signals` has the classes.
+
+A time window may be declared with every corruption of sound and pictures: `start` and `end` as fractions of the clip,
+or `start_s` and `end_s` in seconds. The function then sees the part inside the window alone.
+`severity`, 1 to 5, stands for parameters where a table of them is published.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
-from merbench.corruptions.drawing import draw
+from merbench.corruptions.drawing import SharedDraw, draw
+from merbench.corruptions.signals import Audio, Video, edited_audio, edited_video
 from merbench.errors import UnknownName, UsageError, did_you_mean, listed
 from merbench.registry import Registry
 
-Modality = Literal["audio", "video", "text", "features"]
-CorruptionFunction = Callable[[Any, np.random.PCG64, Mapping[str, Any]], Any]
+Modality = Literal["audio", "video", "text", "features", "labels"]
+Parameters = Mapping[str, Any]
+CorruptionFunction = Callable[[Any, np.random.PCG64, Parameters], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,41 +33,80 @@ class Parameter:
     """What one parameter of a corruption may be.
 
     Attributes:
-        type: a string, a whole number, or any finite number.
+        type: a string; the name of a noise bank, which reaches the function as the sound drawn from it; true or
+            false; a whole number; any finite number; or a table of shares, `{ from = { to = share } }`.
         low: smallest value of a number.
         high: largest value of a number.
         unit: printed after the range.
-        choices: the only values allowed, where not all of the range are.
+        choices: the only values allowed, where not all of the type or range are.
         default: what holds where the track says nothing; None where it must say.
+        whole: of a bank: whether one of its sounds is drawn whole, such as an impulse response; otherwise a crop as
+            long as the signal is.
     """
 
-    type: Literal["string", "integer", "number"]
+    type: Literal["string", "bank", "boolean", "integer", "number", "table"]
     low: float = -math.inf
     high: float = math.inf
     unit: str = ""
-    choices: tuple[int, ...] | None = None
-    default: str | float | None = None
+    choices: tuple[int | float | str, ...] | None = None
+    default: Any = None
+    whole: bool = False
 
     def allows(self, value: object) -> bool:
         """Return whether a plain value is of the type and within the range."""
-        if self.type == "string":
-            return isinstance(value, str) and value != ""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
-            return False
-        if self.choices is not None:
-            return value in self.choices
-        return isinstance(value, int) if self.type == "integer" else math.isfinite(value)
+        match self.type:
+            case "string" | "bank":
+                fits = isinstance(value, str) and value != ""
+            case "boolean":
+                return isinstance(value, bool)
+            case "table":
+                return isinstance(value, Mapping) and bool(value) and all(map(_is_row_of_shares, value.values()))
+            case "integer":
+                fits = isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+            case "number":
+                is_number = isinstance(value, int | float) and not isinstance(value, bool)
+                fits = is_number and math.isfinite(value) and self.low <= value <= self.high  # type: ignore[arg-type,operator]
+        return fits and (self.choices is None or value in self.choices)
 
     @property
     def allowed(self) -> str:
         """What is allowed, in words: `"a number in [-20, 60] dB"`."""
-        if self.type == "string":
-            return "a string"
         if self.choices is not None:
-            text = f"one of {', '.join(map(str, self.choices))}"
-        else:
-            text = f"{'an integer' if self.type == 'integer' else 'a number'} in [{self.low:g}, {self.high:g}]"
-        return f"{text} {self.unit}".rstrip()
+            return f"one of {', '.join(map(str, self.choices))} {self.unit}".rstrip()
+        match self.type:
+            case "string":
+                return "a string"
+            case "bank":
+                return "the name of a noise bank"
+            case "boolean":
+                return "true or false"
+            case "table":
+                return "a table of shares by label, { from = { to = share } }, of which no row sums to more than 1"
+        kind = "an integer" if self.type == "integer" else "a number"
+        bounded = math.isfinite(self.high)
+        extent = f"in [{self.low:g}, {self.high:g}]" if bounded else f"of at least {self.low:g}"
+        return f"{kind} {extent} {self.unit}".rstrip()
+
+
+def _is_row_of_shares(row: object) -> bool:
+    if not isinstance(row, Mapping) or not row:
+        return False
+    shares = list(row.values())
+    are_numbers = all(isinstance(share, int | float) and not isinstance(share, bool) for share in shares)
+    return are_numbers and all(0 <= share <= 1 for share in shares) and math.fsum(shares) <= 1 + 1e-9
+
+
+SEVERITY = "severity"
+
+WINDOW = MappingProxyType(
+    {
+        "start": Parameter("number", low=0, high=1, unit="of the clip", default=0.0),
+        "end": Parameter("number", low=0, high=1, unit="of the clip", default=1.0),
+        "start_s": Parameter("number", low=0, high=math.inf, unit="s", default=0.0),
+        "end_s": Parameter("number", low=0, high=math.inf, unit="s", default=math.inf),
+    }
+)
+"""The window of time that any corruption of sound or pictures may be given; left out, it is the whole clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +119,11 @@ class Corruption:
         summary: one line for cards and `merbench describe`.
         parameters: what each may be, in the order in which they are drawn.
         function: `(signal, rng, parameters) -> signal`; None where it is declared only.
+        source: who defined it, or tabled its severities.
+        severities: parameter -> its values at severities 1 to 5, where a table is published.
+        scope: whether the function sees one sample, or a list of all samples of a split in the order of their ids.
+        leaves: whether parameters leave every signal as it is, such as a factor of 1; None where none do.
+        measured: `(before, after, parameters) -> values`, what the damage came to, such as the realised ratio.
     """
 
     name: str
@@ -81,32 +131,106 @@ class Corruption:
     summary: str
     parameters: Mapping[str, Parameter]
     function: CorruptionFunction | None = None
+    source: str = ""
+    severities: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    scope: Literal["sample", "split"] = "sample"
+    leaves: Callable[[Parameters], bool] | None = None
+    measured: Callable[[Any, Any, Parameters], Mapping[str, Any]] | None = None
 
-    def draw(self, declared: Mapping[str, Any], rng: np.random.PCG64) -> dict[str, Any]:
+    @property
+    def declarable(self) -> dict[str, Parameter]:
+        """Every key that a declaration may give: the parameters, `severity` where it has a table, the window."""
+        severity = {SEVERITY: Parameter("integer", low=1, high=5)} if self.severities else {}
+        window = dict(WINDOW) if self.has_window else {}
+        return {**self.parameters, **severity, **window}
+
+    @property
+    def has_window(self) -> bool:
+        """Whether a window of time means something."""
+        return self.modality in ("audio", "video") and self.scope == "sample"
+
+    def draw(
+        self, declared: Mapping[str, Any], rng: np.random.PCG64, shared: SharedDraw | None = None
+    ) -> dict[str, Any]:
         """Return one sample's value of every parameter: as declared, drawn from what is declared, or the default.
 
-        The order of drawing is that of `parameters`, so that the order of keys in a file changes nothing.
-        """
-        return {name: draw(declared.get(name, known.default), rng) for name, known in self.parameters.items()}
+        The order of drawing is that of `parameters`, then severity, then the window, so that the order of keys in a
+        file changes nothing. A severity, and the ends of a window, are among the values where they are declared.
 
-    def __call__(self, signal: Any, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Any:
-        """Return the damaged signal; `UsageError` where the corruption is declared only."""
+        Args:
+            declared: what the track gives, already checked.
+            rng: the generator of the sample and step.
+            shared: name -> a number from [0, 1) that all distributions which name it take instead of their own.
+        """
+        tabled = self.severities if SEVERITY in declared else {}
+        drawn = {
+            name: draw(declared.get(name, known.default), rng, shared)
+            for name, known in self.parameters.items()
+            if name not in tabled
+        }
+        beside = {name: draw(declared[name], rng, shared) for name in (SEVERITY, *WINDOW) if name in declared}
+        stood_for = {name: values[beside[SEVERITY] - 1] for name, values in tabled.items()}
+        return {**drawn, **stood_for, **beside}
+
+    def __call__(self, signal: Any, rng: np.random.PCG64, parameters: Parameters) -> Any:
+        """Return the damaged signal, of which only what lies in the window is damaged.
+
+        Raises:
+            UsageError: the corruption is declared only.
+            Inapplicable: this signal cannot be damaged so, for instance a silence at a signal-to-noise ratio.
+        """
         if self.function is None:
             raise UsageError(f"corruption '{self.name}' is declared, but this version of merbench cannot apply it")
-        return self.function(signal, rng, parameters)
+        function = self.function
+        match signal:
+            case Video():
+                start_s, end_s = window_s(parameters, signal.duration_s)
+                if (start_s, end_s) == (0.0, math.inf):
+                    return replace(signal, frames=function(signal.frames, rng, parameters))
+                return edited_video(signal, lambda frames: function(frames, rng, parameters), start_s, end_s)
+            case Audio() if any(name in parameters for name in WINDOW):
+                start_s, end_s = window_s(parameters, signal.duration_s)
+                return edited_audio(signal, lambda audio: function(audio, rng, parameters), start_s, end_s)
+        return function(signal, rng, parameters)
+
+    def is_left(self, parameters: Parameters) -> bool:
+        """Return whether these parameters leave every signal as it is."""
+        start_s, end_s = window_s(parameters, 1.0)
+        return start_s >= end_s or (self.leaves is not None and self.leaves(parameters))
+
+
+def window_s(parameters: Parameters, duration_s: float) -> tuple[float, float]:
+    """Return begin and end of the window of drawn parameters in seconds; end is infinite where none is given."""
+    start_s, end_s = float(parameters.get("start_s", 0.0)), float(parameters.get("end_s", math.inf))
+    if "start" in parameters:
+        start_s = parameters["start"] * duration_s
+    if parameters.get("end", 1.0) < 1.0:
+        end_s = parameters["end"] * duration_s
+    return start_s, end_s
 
 
 CORRUPTIONS: Registry[Corruption] = Registry("corruption", "merbench.corruptions", "@corruption")
 
 
 def corruption(
-    *, modality: Modality, summary: str, parameters: Mapping[str, Parameter]
+    *,
+    modality: Modality,
+    summary: str,
+    parameters: Mapping[str, Parameter],
+    source: str = "",
+    severities: Mapping[str, tuple[Any, ...]] | None = None,
+    scope: Literal["sample", "split"] = "sample",
+    leaves: Callable[[Parameters], bool] | None = None,
+    measured: Callable[[Any, Any, Parameters], Mapping[str, Any]] | None = None,
 ) -> Callable[[CorruptionFunction], CorruptionFunction]:
-    """Register a function of `(signal, rng, parameters)` under its own name."""
+    """Register a function of `(signal, rng, parameters)` under its own name; see `Corruption` for the arguments."""
 
     def register(function: CorruptionFunction) -> CorruptionFunction:
         name = function.__name__
-        CORRUPTIONS.add(name, Corruption(name, modality, summary, parameters, function))
+        known = Corruption(
+            name, modality, summary, parameters, function, source, severities or {}, scope, leaves, measured
+        )
+        CORRUPTIONS.add(name, known)
         return function
 
     return register
@@ -116,29 +240,47 @@ def check_parameters(name: str, parameters: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the declaration of corruption `name`, one sentence a problem; empty when nothing is.
 
     A parameter is a plain value or a distribution: `{choice = [...]}`, `{integers = [low, high]}` (inclusive) or
-    `{uniform = [low, high]}`.
+    `{uniform = [low, high]}`; with `shared = "name"` in it, all distributions of that name are drawn by one number.
     """
     try:
-        known = CORRUPTIONS[name].parameters
+        declared = CORRUPTIONS[name]
     except UnknownName as error:
         return [str(error)]
+    known = declared.declarable
     unknown = [
         f"{name} has no parameter '{key}'{did_you_mean(key, known)} (known: {', '.join(known)})"
         for key in parameters
         if key not in known
     ]
+    known_severities = declared.severities
+    tabled = known_severities if SEVERITY in parameters else {}
+    twice = [
+        f"{key} stands beside severity, which says it, too; give one of them" for key in tabled if key in parameters
+    ]
     missing = [
-        f"{name} needs {key}, {parameter.allowed}"
-        for key, parameter in known.items()
-        if parameter.default is None and key not in parameters
+        f"{name} needs {key}, {parameter.allowed}{' or a severity from 1 to 5' if key in known_severities else ''}"
+        for key, parameter in declared.parameters.items()
+        if parameter.default is None and key not in parameters and key not in tabled
     ]
     wrong = [
-        f"{key}: {message}; allowed is {known[key].allowed}, or a distribution of such values"
+        f"{key}: {message}; allowed is {known[key].allowed}{_OR_DISTRIBUTION[known[key].type == 'table']}"
         for key, value in parameters.items()
         if key in known
         for message in _value_problems(known[key], value)
     ]
-    return [*unknown, *missing, *wrong]
+    return [*unknown, *twice, *missing, *wrong, *_window_problems(parameters)]
+
+
+_OR_DISTRIBUTION = (", or a distribution of such values", "")
+
+
+def _window_problems(parameters: Mapping[str, Any]) -> Iterator[str]:
+    if {"start", "end"} & parameters.keys() and {"start_s", "end_s"} & parameters.keys():
+        yield "a window is given either by start and end, fractions of the clip, or by start_s and end_s, in seconds"
+    for begin, end in (("start", "end"), ("start_s", "end_s")):
+        first, last = parameters.get(begin, 0), parameters.get(end, math.inf)
+        if all(isinstance(value, int | float) for value in (first, last)) and not first < last:
+            yield f"{begin} = {first} is not before {end} = {last}"
 
 
 DISTRIBUTIONS = {
@@ -148,19 +290,28 @@ DISTRIBUTIONS = {
 }
 """How each distribution is written."""
 
+SHARED = "shared"
+"""The key of a distribution that names the number which it shares with others."""
+
 _DISTRIBUTIONS_OF = {
     "string": ("choice",),
+    "bank": ("choice",),
+    "boolean": ("choice",),
     "integer": ("choice", "integers"),
     "number": ("choice", "integers", "uniform"),
 }
 
 
 def _value_problems(parameter: Parameter, value: object) -> Iterator[str]:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or parameter.type == "table":
         if not parameter.allows(value):
             yield f"{value!r} is not allowed"
         return
     kinds = _DISTRIBUTIONS_OF[parameter.type]
+    name = value.get(SHARED, "name")
+    if not isinstance(name, str) or not name:
+        yield f"shared = {name!r} is not a name"
+    value = {key: item for key, item in value.items() if key != SHARED}
     kind, values = next(iter(value.items()), ("", None))
     if len(value) != 1 or kind not in kinds:
         found = ", ".join(map(str, value))

@@ -8,7 +8,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from statistics import NormalDist
 from typing import Any
@@ -51,18 +51,35 @@ def normal_quantiles() -> NDArray[np.int64]:
     return np.array([-value for value in reversed(upper)] + upper)
 
 
-def draw(value: Any, rng: np.random.PCG64) -> Any:
+SharedDraw = Callable[[str], float]
+"""Name of a shared number -> that number, from [0, 1), the same wherever it is asked for."""
+
+
+def shared_draw(seed: int, sample_id: str) -> SharedDraw:
+    """Return the shared numbers of one sample: one for each name, whichever steps ask for it."""
+    return lambda name: float(uniforms(generator(seed, f"shared {name}", sample_id), 1)[0])
+
+
+def draw(value: Any, rng: np.random.PCG64, shared: SharedDraw | None = None) -> Any:
     """Return a plain value as it is, or one draw from a distribution.
 
     Args:
         value: a plain value, or one of `{"choice": [...]}`, `{"integers": [low, high]}` (both inclusive) and
-            `{"uniform": [low, high]}`, already checked. A distribution takes one word of `rng`, a plain value none.
+            `{"uniform": [low, high]}`, already checked. A distribution takes one word of `rng`, a plain value none; one
+            with `"shared"` in it takes none either, but the number of that name.
         rng: the generator of the sample and step.
+        shared: the sample's shared numbers; None where a declaration has none.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not {"choice", "integers", "uniform"} & value.keys():
         return value
-    ((kind, values),) = value.items()
-    u = float(uniforms(rng, 1)[0])
+    name = value.get("shared")
+    if name is None:
+        u = float(uniforms(rng, 1)[0])
+    elif shared is None:
+        raise ValueError(f"the shared number '{name}' is not at hand")
+    else:
+        u = shared(name)
+    ((kind, values),) = ((kind, item) for kind, item in value.items() if kind != "shared")
     if kind == "choice":
         return values[int(u * len(values))]
     low, high = values

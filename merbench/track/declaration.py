@@ -116,14 +116,42 @@ def _parts(spec: MetricSpec) -> dict[str, str]:
 
 
 class CorruptionSpec(_NamedWithParameters):
-    """One step of damage to the test split; `step` names it when a corruption is applied twice."""
+    """One step of damage.
+
+    Attributes:
+        step: its name where a corruption is applied twice.
+        split: the split of the track that it damages; labels are damaged in the training split alone.
+    """
 
     step: str | None = None
+    split: str = "test"
 
     @property
     def step_name(self) -> str:
         """The name under which the step's draws are stored."""
         return self.step or self.name
+
+
+class MediaSpec(Declaration):
+    """How damaged media are written.
+
+    Attributes:
+        video_codec: `mpeg4` (MPEG-4 part 2) or `h264`.
+        quality: constant quantiser of `mpeg4` (2 best to 31) or constant rate factor of `h264` (0 best to 51); None is
+            a good one, 3 or 18.
+        audio_codec: `aac`, or `flac`, which loses nothing.
+        audio_bit_rate: bits per second and channel of `aac`.
+        sample_rate_hz: the rate that sound is converted to before it is damaged; None keeps each clip's own.
+        unchanged: a stream that nothing damages is copied as it is, or encoded like the others so that all clips look
+            and sound alike.
+    """
+
+    video_codec: Literal["mpeg4", "h264"] = "mpeg4"
+    quality: int | None = Field(default=None, ge=0, le=51)
+    audio_codec: Literal["aac", "flac"] = "aac"
+    audio_bit_rate: int = Field(default=96_000, ge=8_000, le=512_000)
+    sample_rate_hz: int | None = Field(default=None, ge=8_000, le=96_000)
+    unchanged: Literal["copy", "encode"] = "copy"
 
 
 class Ranking(Declaration):
@@ -188,6 +216,7 @@ class Track(Declaration):
     targets: dict[str, Target] = Field(min_length=1)
     metrics: tuple[MetricSpec, ...] = Field(min_length=1, strict=False)
     corruptions: tuple[CorruptionSpec, ...] = Field(default=(), strict=False)
+    media: MediaSpec = MediaSpec()
     ranking: Ranking
     submission: SubmissionRules = SubmissionRules()
     intervals: Intervals = Intervals()

@@ -48,7 +48,8 @@ BLOCK = "allowed is an integer in [1, 64] neighbouring dimensions, or a distribu
             "pyramid_blur",
             {"factr": 2},
             [
-                "pyramid_blur has no parameter 'factr'; did you mean 'factor'? (known: factor)",
+                "pyramid_blur has no parameter 'factr'; did you mean 'factor'? "
+                "(known: factor, start, end, start_s, end_s)",
                 "pyramid_blur needs factor, one of 1, 2, 4, 8, 16",
             ],
         ),
