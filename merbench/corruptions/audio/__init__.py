@@ -1,16 +1,33 @@
-"""Corruptions of sound."""
+"""Corruptions of sound: noise, events, rooms, filters, levels, lines.
 
-from merbench.corruptions.declaration import CORRUPTIONS, Corruption, Parameter
+Conventions:
+    A function takes an `Audio`, `(channels, n)` float32 at any rate, and returns one of the same shape and rate. It
+    never writes into what it is given. A bank's name reaches it as the `Audio` drawn from the bank.
+"""
 
-CORRUPTIONS.add(
+from merbench.corruptions.audio.coding import lossy_codec
+from merbench.corruptions.audio.events import recorded_events, sudden_events
+from merbench.corruptions.audio.filters import high_pass, low_pass, telephone_band
+from merbench.corruptions.audio.levels import clipping, gain, mute
+from merbench.corruptions.audio.noise import babble, background_noise, coloured_noise
+from merbench.corruptions.audio.packets import packet_loss
+from merbench.corruptions.audio.rates import resampling_loss
+from merbench.corruptions.audio.room import reverberation
+
+__all__ = [
+    "babble",
     "background_noise",
-    Corruption(
-        "background_noise",
-        "audio",
-        "a random crop of a noise bank is added at a signal-to-noise ratio over the whole clip",
-        {
-            "noise": Parameter("string"),
-            "snr_db": Parameter("number", low=-20, high=60, unit="dB"),
-        },
-    ),
-)
+    "clipping",
+    "coloured_noise",
+    "gain",
+    "high_pass",
+    "lossy_codec",
+    "low_pass",
+    "mute",
+    "packet_loss",
+    "recorded_events",
+    "resampling_loss",
+    "reverberation",
+    "sudden_events",
+    "telephone_band",
+]

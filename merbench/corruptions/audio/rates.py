@@ -1,0 +1,57 @@
+"""Sound at another sampling rate, and what is lost on the way there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.corruptions.declaration import Parameter, corruption
+from merbench.corruptions.signals import Audio
+from merbench.errors import MissingExtra
+
+
+@corruption(
+    modality="audio",
+    summary="the sound is converted to a lower sampling rate and back",
+    parameters={"rate_hz": Parameter("integer", low=1000, high=96_000, unit="Hz")},
+    source="soxr, the resampler of SoX, at its high quality",
+)
+def resampling_loss(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Audio:
+    """Convert to a lower sampling rate and back; nothing above half of it is left, and nothing is delayed.
+
+    A sound at that rate or a lower one stays as it is. Bits rest on soxr.
+
+    Args:
+        signal: the sound.
+        rng: unused.
+        parameters: `rate_hz`, the rate between.
+
+    Raises:
+        MissingExtra: soxr is not installed.
+    """
+    rate_hz, n = parameters["rate_hz"], signal.samples.shape[1]
+    if rate_hz >= signal.rate_hz:
+        return signal
+    between = converted(signal.samples, signal.rate_hz, rate_hz)
+    return signal.with_samples(of_length(converted(between, rate_hz, signal.rate_hz), n))
+
+
+def converted(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
+    """Return `(channels, n)` samples at another rate, at least one of them."""
+    if from_hz == to_hz:
+        return samples
+    try:
+        import soxr
+    except ModuleNotFoundError as error:
+        raise MissingExtra("a change of the sampling rate (soxr)", "media") from error
+    converted: NDArray[np.float32] = soxr.resample(np.ascontiguousarray(samples.T), from_hz, to_hz, quality="HQ").T
+    return of_length(converted, max(converted.shape[1], 1))
+
+
+def of_length(samples: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Return the first `n` samples, with zeros for those that are missing."""
+    missing = n - samples.shape[1]
+    return np.pad(samples, ((0, 0), (0, missing))) if missing > 0 else samples[:, :n]

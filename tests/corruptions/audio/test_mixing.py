@@ -1,0 +1,120 @@
+"""Levels and ratios against exact rational arithmetic and against arithmetic by hand."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from merbench.corruptions import Audio
+from merbench.corruptions.audio.mixing import (
+    amplitude_ratio,
+    dot,
+    mixed,
+    noise_sources,
+    realised_snr,
+    rms,
+    snr_of_difference,
+)
+from merbench.errors import Inapplicable
+
+vectors = arrays.arrays(np.float32, st.integers(0, 30), elements=st.floats(-4, 4, width=32))
+
+
+def audio(*channels: list[float], rate_hz: int = 16_000) -> Audio:
+    return Audio(np.array(channels, np.float32), rate_hz)
+
+
+@given(vectors)
+def test_a_sum_of_squares_is_exact_before_it_is_rounded(vector: np.ndarray) -> None:
+    squares = [Fraction(float(value)) ** 2 for value in vector]
+    if not squares:
+        assert dot(vector, vector) == 0.0
+        return
+    # 2 × (53 − 5) bits below the largest square are kept of each of at most 30 squares, and a double keeps 53
+    exact = sum(squares)
+    assert abs(Fraction(dot(vector, vector)) - exact) <= max(exact / 2**53, max(squares) * 30 / 2**96)
+
+
+@given(vectors, st.randoms())
+def test_the_order_of_samples_does_not_matter(vector: np.ndarray, random: object) -> None:
+    turned = vector[np.random.default_rng(len(vector)).permutation(len(vector))]
+    assert dot(vector, vector) == dot(turned, turned) == dot(vector[::-1], vector[::-1])
+
+
+def test_products_of_long_arrays_are_those_of_fsum() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.standard_normal((2, 100_000)).astype(np.float32)
+    exact = math.fsum((first.astype(float) * second).tolist())
+    assert dot(first, second) == pytest.approx(exact, rel=1e-15)
+
+
+def test_one_noise_stands_beside_every_channel() -> None:
+    # (1 + 3) × 2 + (2 + 4) × (−1) = 2
+    assert dot(np.array([[1, 2], [3, 4]], np.float32), np.array([2, -1], np.float32)) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [([], 0.0), ([0, 0], 0.0), ([-3], 3.0), ([3, -4, 0, 0], 2.5), ([[1, 1], [-7, 7]], 5.0)],  # √(100 / 4) = 5
+)
+def test_rms_by_hand(samples: list[float], expected: float) -> None:
+    assert rms(np.array(samples, np.float32)) == expected
+
+
+@pytest.mark.parametrize(("decibels", "ratio"), [(0, 1.0), (20, 10.0), (-20, 0.1), (60, 1000.0), (40, 100.0)])
+def test_ratios_of_amplitudes_are_right_to_the_last_bit(decibels: float, ratio: float) -> None:
+    assert amplitude_ratio(decibels) == ratio
+
+
+@given(st.floats(-60, 60))
+def test_ratios_of_amplitudes_are_powers_of_ten(decibels: float) -> None:
+    assert amplitude_ratio(decibels) == pytest.approx(10 ** (decibels / 20), rel=1e-14)
+
+
+def test_noise_is_added_at_the_ratio() -> None:
+    # the sound's rms over both channels is 5, the noise's 1; at 20 dB noise of 0.5 is added
+    result = mixed(audio([1, 1], [-7, 7]), np.array([1, -1], np.float32), 20)
+    assert result.samples.tolist() == [[1.5, 0.5], [-6.5, 6.5]]
+
+
+@pytest.mark.parametrize(
+    ("noise", "message"),
+    [
+        (audio([1, 1, 1], rate_hz=8000), "the noise is at 8,000 Hz and the sound at 16,000 Hz"),
+        (audio([1, 1]), "the noise is shorter than the sound: 2 of 3 samples"),
+    ],
+)
+def test_noise_that_does_not_fit_is_refused(noise: Audio, message: str) -> None:
+    with pytest.raises(Inapplicable, match=f"^{message}$"):
+        noise_sources(audio([1, 2, 3]), noise)
+
+
+@given(st.floats(-20, 60), st.floats(0.01, 1), st.integers(1, 3))
+def test_what_a_mixture_came_to_does_not_depend_on_its_scale(snr_db: float, scale: float, n_channels: int) -> None:
+    rng = np.random.default_rng(7)
+    before = Audio(rng.standard_normal((n_channels, 500)).astype(np.float32), 16_000)
+    noise = (rng.standard_normal(500) + 0.3 * before.samples[0]).astype(np.float32)  # one that resembles the sound
+    after = mixed(before, noise, snr_db)
+    scaled = after.with_samples(after.samples * scale)
+    realised = realised_snr(before, scaled, noise)["realised_snr_db"]
+    assert realised == pytest.approx(snr_db, abs=1e-3)  # float32 rounds at −150 dB, 90 below noise at 60 dB
+
+
+def test_a_mixture_that_has_no_ratio() -> None:
+    before, noise = audio([1, 2, 3]), np.array([1, 0, -1], np.float32)
+    assert realised_snr(before, audio([3, 6, 9]), np.array([2, 4, 6], np.float32)) == {"realised_snr_db": None}
+    assert realised_snr(before, before, noise) == {"realised_snr_db": None}
+    assert realised_snr(before, audio([1, 0, -1]), noise) == {"realised_snr_db": None}
+
+
+def test_the_ratio_to_a_difference() -> None:
+    # rms 5 against differences of 0.5: 20 dB
+    assert snr_of_difference(audio([5, -5]), audio([5.5, -4.5])) == {"realised_snr_db": 20.0}
+    assert snr_of_difference(audio([5, -5]), audio([5, -5])) == {"realised_snr_db": None}
+    assert snr_of_difference(audio([0, 0]), audio([1, 1])) == {"realised_snr_db": None}
