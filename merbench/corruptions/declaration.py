@@ -33,8 +33,9 @@ class Parameter:
     """What one parameter of a corruption may be.
 
     Attributes:
-        type: a string; the name of a noise bank, which reaches the function as the sound drawn from it; true or
-            false; a whole number; any finite number; or a table of shares, `{ from = { to = share } }`.
+        type: a string; the name of a noise bank, which reaches the function as the sound drawn from it; the name of a
+            column of the corpus, which reaches it as the sample's own four numbers; true or false; a whole number; any
+            finite number; or a table of shares, `{ from = { to = share } }`.
         low: smallest value of a number.
         high: largest value of a number.
         unit: printed after the range.
@@ -44,7 +45,7 @@ class Parameter:
             long as the signal is.
     """
 
-    type: Literal["string", "bank", "boolean", "integer", "number", "table"]
+    type: Literal["string", "bank", "column", "boolean", "integer", "number", "table"]
     low: float = -math.inf
     high: float = math.inf
     unit: str = ""
@@ -55,7 +56,7 @@ class Parameter:
     def allows(self, value: object) -> bool:
         """Return whether a plain value is of the type and within the range."""
         match self.type:
-            case "string" | "bank":
+            case "string" | "bank" | "column":
                 fits = isinstance(value, str) and value != ""
             case "boolean":
                 return isinstance(value, bool)
@@ -78,6 +79,8 @@ class Parameter:
                 return "a string"
             case "bank":
                 return "the name of a noise bank"
+            case "column":
+                return "the name of a column of the corpus that holds x, y, width and height"
             case "boolean":
                 return "true or false"
             case "table":
@@ -196,7 +199,8 @@ class Corruption:
     def is_left(self, parameters: Parameters) -> bool:
         """Return whether these parameters leave every signal as it is."""
         start_s, end_s = window_s(parameters, 1.0)
-        return start_s >= end_s or (self.leaves is not None and self.leaves(parameters))
+        is_empty = start_s >= end_s or parameters.get("start", 0.0) >= 1.0
+        return is_empty or (self.leaves is not None and self.leaves(parameters))
 
 
 def window_s(parameters: Parameters, duration_s: float) -> tuple[float, float]:
@@ -296,6 +300,7 @@ SHARED = "shared"
 _DISTRIBUTIONS_OF = {
     "string": ("choice",),
     "bank": ("choice",),
+    "column": ("choice",),
     "boolean": ("choice",),
     "integer": ("choice", "integers"),
     "number": ("choice", "integers", "uniform"),

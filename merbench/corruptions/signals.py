@@ -102,8 +102,8 @@ EditFrames = Callable[[Iterator[Frame]], Iterator[Frame]]
 
 def edited_audio(audio: Audio, edit: EditAudio, start_s: float, end_s: float) -> Audio:
     """Return the sound with the samples from `start_s` to `end_s` edited, and the others as they were."""
-    begin, end = (round(time * audio.rate_hz) for time in (start_s, end_s))
-    begin, end = max(begin, 0), min(end, audio.samples.shape[1])
+    n = audio.samples.shape[1]
+    begin, end = (round(min(max(time * audio.rate_hz, 0), n)) for time in (start_s, end_s))
     if begin >= end:
         return audio
     inside = edit(audio.with_samples(audio.samples[:, begin:end]))

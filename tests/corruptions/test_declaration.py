@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
-from merbench.corruptions import CORRUPTIONS, check_parameters, generator
+from merbench.corruptions import (
+    CORRUPTIONS,
+    Audio,
+    Corruption,
+    Frame,
+    Video,
+    check_parameters,
+    generator,
+    shared_draw,
+)
 from merbench.errors import UsageError
 
 MER_2023 = [
@@ -35,21 +49,13 @@ BLOCK = "allowed is an integer in [1, 64] neighbouring dimensions, or a distribu
 @pytest.mark.parametrize(
     ("name", "parameters", "messages"),
     [
-        (
-            "pyramid_blurr",
-            {},
-            [
-                "no corruption named 'pyramid_blurr'; did you mean 'pyramid_blur'? "
-                "(known: background_noise, feature_noise, pyramid_blur)"
-            ],
-        ),
         ("pyramid_blur", {}, ["pyramid_blur needs factor, one of 1, 2, 4, 8, 16"]),
         (
             "pyramid_blur",
             {"factr": 2},
             [
                 "pyramid_blur has no parameter 'factr'; did you mean 'factor'? "
-                "(known: factor, start, end, start_s, end_s)",
+                "(known: factor, variant, start, end, start_s, end_s)",
                 "pyramid_blur needs factor, one of 1, 2, 4, 8, 16",
             ],
         ),
@@ -118,14 +124,14 @@ BLOCK = "allowed is an integer in [1, 64] neighbouring dimensions, or a distribu
         (
             "background_noise",
             {"noise": "", "snr_db": 5},
-            ["noise: '' is not allowed; allowed is a string, or a distribution of such values"],
+            ["noise: '' is not allowed; allowed is the name of a noise bank, or a distribution of such values"],
         ),
         (
             "background_noise",
             {"noise": {"integers": [1, 2]}, "snr_db": 5},
             [
                 "noise: integers is no distribution (choice = [...]); "
-                "allowed is a string, or a distribution of such values"
+                "allowed is the name of a noise bank, or a distribution of such values"
             ],
         ),
     ],
@@ -161,6 +167,132 @@ def test_a_plain_value_takes_no_draw() -> None:
 
 
 def test_a_corruption_that_is_declared_only_says_so() -> None:
-    message = "corruption 'pyramid_blur' is declared, but this version of merbench cannot apply it"
-    with pytest.raises(UsageError, match=message):
-        CORRUPTIONS["pyramid_blur"](None, generator(0, "pyramid_blur", "a"), {"factor": 2})
+    declared = Corruption("rain", "audio", "rain", {})
+    with pytest.raises(
+        UsageError, match=r"^corruption 'rain' is declared, but this version of merbench cannot apply it$"
+    ):
+        declared(None, generator(0, "rain", "a"), {})
+
+
+def test_a_name_that_is_near_is_offered() -> None:
+    (message,) = check_parameters("pyramid_blurr", {})
+    assert message.startswith("no corruption named 'pyramid_blurr'; did you mean 'pyramid_blur'? (known: babble, ")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "messages"),
+    [
+        ({"severity": 3}, []),
+        ({"severity": {"integers": [1, 5]}}, []),
+        ({}, ["gaussian_blur needs sigma, a number in [0, 100] px or a severity from 1 to 5"]),
+        (
+            {"severity": 6},
+            ["severity: 6 is not allowed; allowed is an integer in [1, 5], or a distribution of such values"],
+        ),
+        (
+            {"severity": 1, "sigma": 2},
+            ["sigma stands beside severity, which says it, too; give one of them"],
+        ),
+    ],
+)
+def test_a_severity_stands_for_the_parameters_of_its_table(parameters: dict[str, Any], messages: list[str]) -> None:
+    found = check_parameters("gaussian_blur", parameters)
+    limits = re.compile(r"a number .*? (?=or a severity)")
+    assert [limits.sub("", text) for text in found] == [limits.sub("", text) for text in messages]
+
+
+def test_severities_of_additive_noise_are_20_to_0_db() -> None:
+    noise = CORRUPTIONS["coloured_noise"]
+    for severity, snr_db in zip(range(1, 6), (20, 15, 10, 5, 0), strict=True):
+        drawn = noise.draw({"colour": "pink", "severity": severity}, generator(0, "noise", "a"))
+        assert drawn == {"colour": "pink", "snr_db": snr_db, "severity": severity}
+
+
+@pytest.mark.parametrize(
+    ("window", "messages"),
+    [
+        ({"start": 0.25, "end": 0.5}, []),
+        ({"start_s": 1.5}, []),
+        ({"start": {"uniform": [0, 0.5]}, "end": 0.75}, []),
+        (
+            {"start": 0.5, "end_s": 2.0},
+            ["a window is given either by start and end, fractions of the clip, or by start_s and end_s, in seconds"],
+        ),
+        ({"start": 0.5, "end": 0.5}, ["start = 0.5 is not before end = 0.5"]),
+        (
+            {"end": 1.5},
+            ["end: 1.5 is not allowed; allowed is a number in [0, 1] of the clip, or a distribution of such values"],
+        ),
+        (
+            {"start_s": -1},
+            ["start_s: -1 is not allowed; allowed is a number of at least 0 s, or a distribution of such values"],
+        ),
+    ],
+)
+def test_a_window_is_given_in_fractions_or_in_seconds(window: dict[str, Any], messages: list[str]) -> None:
+    assert check_parameters("mute", window) == messages
+
+
+def test_text_and_features_have_no_window() -> None:
+    (message,) = check_parameters("word_deletion", {"rate": 0.1, "start": 0.5})
+    assert message == "word_deletion has no parameter 'start' (known: rate, severity)"
+
+
+def test_sound_outside_the_window_stays() -> None:
+    sound = Audio(np.ones((2, 100), np.float32), 10)
+    rng = generator(0, "mute", "a")
+    for window, zeros in [
+        ({"start": 0.2, "end": 0.5}, slice(20, 50)),
+        ({"start_s": 7}, slice(70, 100)),
+        ({}, slice(0, 100)),
+    ]:
+        silenced = CORRUPTIONS["mute"](sound, rng, window).samples
+        expected = np.ones((2, 100), np.float32)
+        expected[:, zeros] = 0
+        assert np.array_equal(silenced, expected)
+    assert sound.samples.all()
+
+
+def test_pictures_outside_the_window_stay() -> None:
+    def frames() -> Iterator[Frame]:
+        for number in range(10):
+            yield Frame((np.full((4, 4), 200, np.uint8),), time_s=number / 10)
+
+    black = CORRUPTIONS["blank"]
+    shown = list(black(Video(frames(), 1.0), generator(0, "blank", "a"), {"start": 0.25, "end": 0.6}).frames)
+    assert [int(frame.planes[0][0, 0]) == 200 for frame in shown] == [True] * 3 + [False] * 3 + [True] * 4
+    assert [frame.time_s for frame in shown] == [number / 10 for number in range(10)]
+
+
+def test_one_shared_number_draws_all_that_name_it() -> None:
+    """The draws of two corruptions follow one another, and those that share nothing do not."""
+    rain = {"severity": {"integers": [1, 5], "shared": "rain"}}
+    sound, picture = CORRUPTIONS["coloured_noise"], CORRUPTIONS["gaussian_blur"]
+    pairs, apart = [], []
+    for number in range(200):
+        name = f"s{number}"
+        noise = sound.draw({"colour": "white", **rain}, generator(1, "noise", name), shared_draw(1, name))
+        blur = picture.draw(rain, generator(1, "blur", name), shared_draw(1, name))
+        pairs.append((noise["severity"], blur["severity"]))
+        alone = picture.draw({"severity": {"integers": [1, 5]}}, generator(1, "blur", name))
+        apart.append((noise["severity"], alone["severity"]))
+    assert all(one == other for one, other in pairs)
+    assert {one for one, _ in pairs} == {1, 2, 3, 4, 5}
+    assert len(set(apart)) == 25
+
+
+def test_a_shared_number_needs_a_name() -> None:
+    (message,) = check_parameters("gaussian_blur", {"severity": {"integers": [1, 5], "shared": ""}})
+    assert message.startswith("severity: shared = '' is not a name; allowed is ")
+
+
+def test_what_leaves_a_signal_as_it_is_is_known() -> None:
+    assert CORRUPTIONS["pyramid_blur"].is_left({"factor": 1})
+    assert not CORRUPTIONS["pyramid_blur"].is_left({"factor": 2})
+    assert CORRUPTIONS["pyramid_blur"].is_left({"factor": 2, "start": 0.6, "end": 0.4})
+
+
+def test_no_heavy_library_is_loaded_by_naming_a_corruption() -> None:
+    code = "import merbench.corruptions, sys; print(sorted({'av', 'cv2', 'scipy', 'soxr', 'soundfile'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,184 @@
+"""Corruptions that add noise to pictures: Gaussian, shot, impulse and speckle noise.
+
+Conventions:
+    Noise is defined on a picture of red, green and blue from 0 to 1, every value of every pixel by itself, and the
+    damaged picture is clipped to that range. What is stored with fewer colour differences than pixels keeps the mean of
+    their noise. A frame that has luma alone is a picture of one channel. Values are drawn frame by frame, row by row,
+    one 16-bit slice of a raw word each, the lowest first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.corruptions.declaration import Parameter, Parameters, corruption
+from merbench.corruptions.drawing import NORMAL_UNIT, normal_quantiles
+from merbench.corruptions.signals import Frame
+from merbench.corruptions.video.planes import IMAGENET_C
+from merbench.corruptions.video.rgb import Picture, Scratch, buffer, changed, in_8_bits
+
+_SLICES = 1 << 16
+
+
+@corruption(
+    modality="video",
+    summary="Gaussian noise on red, green and blue",
+    parameters={"sigma": Parameter("number", low=0, high=2, unit="of full scale")},
+    source=IMAGENET_C,
+    severities={"sigma": (0.08, 0.12, 0.18, 0.26, 0.38)},
+    leaves=lambda parameters: parameters["sigma"] == 0,
+)
+def gaussian_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+    """Add N(0, sigma²) to every value (severities: ImageNet-C).
+
+    Args:
+        frames: the frames, damaged in place.
+        rng: the generator of this sample and step.
+        parameters: `sigma`, a part of full scale; 0 leaves the frames as they are.
+    """
+    table = _normal_table(parameters["sigma"])
+
+    def add(picture: Picture, change: Picture) -> None:
+        np.take(table, _slices(rng, picture.shape), out=change, mode="clip")
+        _keep_in_range(picture, change)
+
+    return changed(frames, add)
+
+
+@corruption(
+    modality="video",
+    summary="speckle noise: Gaussian noise in proportion to the value",
+    parameters={"sigma": Parameter("number", low=0, high=2, unit="of the value")},
+    source=IMAGENET_C,
+    severities={"sigma": (0.15, 0.2, 0.35, 0.45, 0.6)},
+    leaves=lambda parameters: parameters["sigma"] == 0,
+)
+def speckle_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+    """Multiply every value by 1 + N(0, sigma²) (severities: ImageNet-C).
+
+    Args:
+        frames: the frames, damaged in place; black stays black.
+        rng: the generator of this sample and step.
+        parameters: `sigma`, a part of the value; 0 leaves the frames as they are.
+    """
+    table = _normal_table(parameters["sigma"])
+
+    def multiply(picture: Picture, change: Picture) -> None:
+        np.take(table, _slices(rng, picture.shape), out=change, mode="clip")
+        change *= picture
+        _keep_in_range(picture, change)
+
+    return changed(frames, multiply)
+
+
+@corruption(
+    modality="video",
+    summary="shot noise: so many photons at full scale, counted one by one",
+    parameters={"photons": Parameter("number", low=0.1, high=500, unit="at full scale")},
+    source=IMAGENET_C,
+    severities={"photons": (60, 25, 12, 5, 3)},
+)
+def shot_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+    """Replace every value x by Poisson(photons · x) / photons (severities: ImageNet-C).
+
+    The mean of the draw is that of x in 8 bits, as in ImageNet-C; what x has beyond these 8 bits stays. Draws invert
+    the distribution function at the middle of one of 65,536 equal slices.
+
+    Args:
+        frames: the frames, damaged in place; black stays black.
+        rng: the generator of this sample and step.
+        parameters: `photons` at full scale; the fewer, the more noise.
+    """
+    photons = float(parameters["photons"])
+    table = poisson_quantiles(photons)
+
+    scratch: Scratch = {}
+
+    def count(picture: Picture, change: Picture) -> None:
+        levels = in_8_bits(picture, scratch)
+        places = buffer(scratch, "places", picture.shape, np.intp)
+        np.multiply(levels, np.intp(_SLICES), out=places)
+        places += _slices(rng, picture.shape)
+        counts = buffer(scratch, "counts", picture.shape, table.dtype)
+        np.take(table, places, out=counts, mode="clip")
+        np.multiply(counts, np.float32(1 / photons), out=change)
+        change -= np.multiply(levels, np.float32(1 / 255), out=buffer(scratch, "means", picture.shape))
+        _keep_in_range(picture, change)
+
+    return changed(frames, count)
+
+
+@corruption(
+    modality="video",
+    summary="impulse noise: a fraction of all values becomes 0 or 1",
+    parameters={"fraction": Parameter("number", low=0, high=1, unit="of all values")},
+    source=IMAGENET_C,
+    severities={"fraction": (0.03, 0.06, 0.09, 0.17, 0.27)},
+    leaves=lambda parameters: parameters["fraction"] == 0,
+)
+def impulse_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+    """Make every value, with a probability of `fraction`, 0 or 1, one as likely as the other (severities: ImageNet-C).
+
+    Args:
+        frames: the frames, damaged in place.
+        rng: the generator of this sample and step.
+        parameters: `fraction` of the values that are hit, to the nearest 2⁻¹⁵; 0 leaves the frames as they are.
+    """
+    each = round(parameters["fraction"] * _SLICES / 2)
+
+    def hit(picture: Picture, change: Picture) -> None:
+        slices = _slices(rng, picture.shape)
+        np.subtract(slices < each, picture, out=change)
+        change *= slices < 2 * each
+
+    return changed(frames, hit)
+
+
+def _keep_in_range(picture: Picture, change: Picture) -> None:
+    change += picture
+    np.clip(change, 0, 1, out=change)
+    change -= picture
+
+
+def _slices(rng: np.random.PCG64, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    n = math.prod(shape)
+    words: NDArray[np.uint64] = rng.random_raw(-(-n // 4))
+    slices: NDArray[np.uint16] = words.astype("<u8", copy=False).view("<u2")[:n]
+    return slices.reshape(shape)
+
+
+def _normal_table(sigma: float) -> Picture:
+    return (normal_quantiles() * (NORMAL_UNIT * sigma)).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def poisson_quantiles(photons: float) -> NDArray[Any]:
+    """Return the quantiles of Poisson(photons · level / 255) at the middles of 65,536 equal slices of [0, 1].
+
+    Returns:
+        `(256 * 65536,)` unsigned integers, one row of slices for each of the 256 levels, the same on every machine.
+    """
+    rows = [_poisson_row(photons * level / 255) for level in range(256)]
+    largest = max(len(row) for row in rows) - 1
+    counts = np.arange(largest + 1, dtype=np.uint8 if largest < 256 else np.uint16)
+    return np.concatenate([np.repeat(counts[: len(row)], row) for row in rows])
+
+
+def _poisson_row(mean: float) -> list[int]:
+    """Return in how many slices the count is 0, 1, 2, …; `exp` is taken in decimals, the same on every machine."""
+    probability = float((-Decimal(mean)).exp())
+    cumulative, n_before, row = probability, 0, []
+    while n_before < _SLICES:
+        n_upto = min(max(math.ceil(cumulative * _SLICES - 0.5), n_before), _SLICES)
+        row.append(n_upto - n_before)
+        n_before = n_upto
+        probability *= mean / len(row)
+        cumulative += probability
+    return row

@@ -1,0 +1,133 @@
+"""Transmission: JPEG against OpenCV's own coder, large pixels and low resolutions against means over blocks."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from merbench.corruptions import Frame
+from tests.corruptions.video.conftest import (
+    damaged_one,
+    laid_out,
+    made_frame,
+    planes_of_444,
+    psnr,
+    rgb_of_444,
+    values_of,
+)
+
+
+def waves(height: int, width: int, **about: object) -> Frame:
+    y, x = np.mgrid[:height, :width]
+    picture = 0.5 + 0.3 * np.stack([np.sin(x / 5), np.cos(y / 7), np.sin((x + y) / 9)], -1)
+    like = Frame((), **about)  # type: ignore[arg-type]
+    values = np.rint(planes_of_444(picture, like)).astype(np.uint8 if like.depth == 8 else np.uint16)
+    return like.with_planes([laid_out(values[:, :, i]) for i in range(3)])
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize(("severity", "quality"), [(1, 25), (2, 18), (3, 15), (4, 10), (5, 7)])
+def test_jpeg_does_what_the_coder_does(severity: int, quality: int, depth: int) -> None:
+    frame = waves(48, 64, depth=depth)
+    before = np.rint(255 * np.clip(rgb_of_444(frame), 0, 1)).astype(np.uint8)
+    _, data = cv2.imencode(".jpg", before[:, :, ::-1].copy(), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    expected = cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1]
+    found = rgb_of_444(damaged_one("jpeg", frame, severity=severity)) * 255
+    # planes round to a whole value, and red and blue are up to 2.02 times a colour difference
+    assert np.abs(found - expected).max() < 3.5
+    assert psnr(expected, found) > 48
+
+
+def test_lower_quality_damages_more() -> None:
+    frame = waves(48, 64)
+    ratios = [
+        psnr(frame.planes[0], damaged_one("jpeg", frame, quality=quality).planes[0]) for quality in (95, 25, 7, 1)
+    ]
+    assert ratios == sorted(ratios, reverse=True)
+    assert len(set(ratios)) == 4
+
+
+def test_jpeg_of_luma_alone() -> None:
+    luma = waves(48, 64, full_range=True).planes[0]
+    out = damaged_one("jpeg", Frame((laid_out(luma),), full_range=True), quality=10)
+    _, data = cv2.imencode(".jpg", luma.copy(), [cv2.IMWRITE_JPEG_QUALITY, 10])
+    assert np.array_equal(out.planes[0], cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
+
+
+def test_large_pixels_are_means_of_blocks() -> None:
+    frame = made_frame(12, 16)
+    out = damaged_one("pixelate", frame, scale=0.25)
+    # 4 x 3 large pixels of 4 x 4; colour differences have as many, of 2 x 2
+    for plane, known, side in zip(out.planes, frame.planes, (4, 2, 2), strict=True):
+        height, width = known.shape
+        means = known.reshape(height // side, side, width // side, side).mean(axis=(1, 3))
+        assert np.abs(plane - np.kron(means, np.ones((side, side)))).max() <= 0.5
+
+
+def test_planes_with_no_more_values_than_large_pixels_stay() -> None:
+    frame = made_frame(12, 16)
+    out = damaged_one("pixelate", frame, scale=0.5)
+    assert values_of([out])[0][1:] == values_of([frame])[0][1:]
+    assert out.planes[0].tolist() != frame.planes[0].tolist()
+
+
+def test_at_least_one_large_pixel_is_left() -> None:
+    frame = made_frame(5, 7)
+    out = damaged_one("pixelate", frame, scale=0.01)
+    assert [int(np.ptp(plane)) for plane in out.planes] == [0, 0, 0]
+    assert out.planes[0][0, 0] == pytest.approx(frame.planes[0].mean(), abs=0.5)
+
+
+def test_large_pixels_of_no_whole_size_lie_side_by_side() -> None:
+    # 5 large pixels over 8: borders at 1.6, 3.2, 4.8, 6.4; a pixel shows the one that its centre lies in
+    frame = made_frame(1, 8, subsampling=None)
+    frame.planes[0][0] = [0, 10, 20, 30, 40, 50, 60, 70]
+    out = damaged_one("pixelate", frame, scale=0.7)
+    means = [
+        (0 * 1 + 10 * 0.6) / 1.6,
+        (10 * 0.4 + 20 * 1 + 30 * 0.2) / 1.6,
+        (30 * 0.8 + 40 * 0.8) / 1.6,
+        (40 * 0.2 + 50 * 1 + 60 * 0.4) / 1.6,
+        (60 * 0.6 + 70 * 1) / 1.6,
+    ]
+    shown = [0, 0, 1, 2, 2, 3, 4, 4]
+    assert out.planes[0][0].tolist() == pytest.approx([means[i] for i in shown], abs=0.51)
+
+
+@pytest.mark.parametrize("enlarge", ["cubic", "linear"])
+def test_low_resolution_keeps_what_is_smooth_and_loses_what_is_fine(enlarge: str) -> None:
+    y, x = np.mgrid[:64, :96]
+    smooth = 128 + 60 * np.sin(x / 25) * np.cos(y / 31)
+    fine = 40.0 * ((x + y) % 2) - 20
+    for texture, lost in ((0, False), (fine, True)):
+        frame = Frame((laid_out(np.rint(smooth + texture).astype(np.uint8)),))
+        out = damaged_one("low_resolution", frame, factor=4, enlarge=enlarge)
+        inner = (slice(8, -8), slice(8, -8))
+        assert psnr(smooth[inner], out.planes[0][inner]) > 42
+        assert (psnr(frame.planes[0], out.planes[0]) < 25) == lost
+
+
+def test_low_resolution_by_rows_is_that_of_the_picture_shown() -> None:
+    frame = made_frame(64, 96, rotation=90)
+    assert values_of([damaged_one("low_resolution", frame, height=24)]) == values_of(
+        [damaged_one("low_resolution", frame, factor=4)]
+    )
+    assert values_of([damaged_one("low_resolution", frame, height=96)]) == values_of([frame])
+    assert values_of([damaged_one("low_resolution", frame, height=200)]) == values_of([frame])
+
+
+def test_subsampled_planes_are_subsampled_at_the_low_resolution() -> None:
+    frame = made_frame(16, 16)
+    out = damaged_one("low_resolution", frame, factor=16, enlarge="linear")
+    for plane, known in zip(out.planes, frame.planes, strict=True):
+        assert np.ptp(plane) == 0
+        assert plane[0, 0] == pytest.approx(known.mean(), abs=0.5)
+
+
+def test_smooth_enlarging_stays_within_the_depth() -> None:
+    frame = made_frame(32, 32, depth=10, subsampling=None)
+    frame.planes[0][...] = np.where(np.arange(32) % 16 < 8, 0, 1023)
+    out = damaged_one("low_resolution", frame, factor=2)
+    assert out.planes[0].max() == 1023
+    assert out.planes[0].min() == 0
