@@ -10,6 +10,7 @@ from merbench.corruptions.declaration import (
     window_s,
 )
 from merbench.corruptions.drawing import generator, shared_draw
+from merbench.corruptions.listing import corruptions_page, corruptions_table
 from merbench.corruptions.signals import Audio, Frame, Video
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "audio",
     "check_parameters",
     "corruption",
+    "corruptions_page",
+    "corruptions_table",
     "features",
     "generator",
     "labels",

@@ -38,9 +38,19 @@ def uniforms(rng: np.random.PCG64, n: int) -> NDArray[np.float64]:
 
 def normals(rng: np.random.PCG64, n: int) -> NDArray[np.int64]:
     """Return `n` standard normal draws as integers in units of `NORMAL_UNIT`, four to a word."""
+    return normal_quantiles()[slices(rng, n)]
+
+
+def slices(rng: np.random.PCG64, n: int) -> NDArray[np.uint16]:
+    """Return `n` draws of 16 bits, from 0 to 65,535, four to a word, lowest bits first."""
     words: NDArray[np.uint64] = rng.random_raw(-(-n // 4))
-    slices: NDArray[np.uint16] = words.astype("<u8").view("<u2")[:n]
-    return normal_quantiles()[slices]
+    return words.astype("<u8", copy=False).view("<u2")[:n]
+
+
+def permutation(rng: np.random.PCG64, n: int) -> NDArray[np.int64]:
+    """Return the numbers below `n` in an order of which each is equally likely: that of `n` words."""
+    words: NDArray[np.uint64] = rng.random_raw(n)
+    return np.argsort(words, kind="stable")
 
 
 @cache
@@ -74,7 +84,7 @@ def draw(value: Any, rng: np.random.PCG64, shared: SharedDraw | None = None) -> 
         return value
     name = value.get("shared")
     if name is None:
-        u = float(uniforms(rng, 1)[0])
+        u = (rng.random_raw() >> 11) * 2.0**-53  # as `uniforms` makes it, without an array
     elif shared is None:
         raise ValueError(f"the shared number '{name}' is not at hand")
     else:

@@ -1,1 +1,309 @@
-"""Corruptions: text."""
+"""Corruptions of transcripts: words deleted, replaced, misspelt, or written as others that sound like them.
+
+Conventions:
+    signal: a text, of which a new one is returned. A **word** is a run of characters without white space that begins
+    and ends with a letter or digit (`don't`, `well-known`), and in scripts that put no spaces between words (Chinese,
+    Japanese, Thai, Lao, Burmese, Khmer) every single letter. Marks stay attached to the word before them, opening ones
+    to the word behind; marks that stand alone are no words and stay.
+    rate: share of words that are damaged. Of n words, `rate * n` rounded half to even are chosen, each subset of that
+    size equally likely, so that a transcript's own rate is as near as its length allows. Where fewer words can be
+    damaged (few have a homophone), fewer are. A higher rate damages the words of a lower one in the same way, and more.
+    A text without words stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from merbench.corruptions.declaration import Parameter, corruption
+from merbench.corruptions.drawing import permutation, uniforms
+
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""Letters of scripts that put no spaces between words: Chinese, Japanese, Thai, Lao, Burmese, Khmer."""
+
+RATES = MappingProxyType({"rate": (0.05, 0.1, 0.2, 0.3, 0.4)})
+"""Word error rates at severities 1 to 5."""
+
+_PARAMETERS = MappingProxyType({"rate": Parameter("number", low=0, high=1, unit="of the words")})
+
+_TOKEN = re.compile(r"\S+")
+_PIECE = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern}).)+")
+_CORE = re.compile(r"\w(?:.*\w)?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word with what stands around it.
+
+    Attributes:
+        gap: white space before it, and marks that stand alone there.
+        opening: marks attached before it.
+        core: the word.
+        closing: marks attached behind it.
+    """
+
+    gap: str
+    opening: str
+    core: str
+    closing: str
+
+    @property
+    def is_spaced(self) -> bool:
+        return not UNSPACED.match(self.core)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text, without the marks around them."""
+    return [word.core for word in _split(text)[0]]
+
+
+def _split(text: str) -> tuple[list[_Word], str]:
+    """Return the words of a text, and what follows the last one."""
+    found: list[_Word] = []
+    end = 0
+    for token in _TOKEN.finditer(text):
+        cores = list(_cores(token[0]))
+        if not cores:
+            continue
+        starts = [0, *(begin for begin, _ in cores[1:])]
+        ends = [*starts[1:], len(token[0])]
+        for start, (begin, stop), last in zip(starts, cores, ends, strict=True):
+            parts = (token[0][start:begin], token[0][begin:stop], token[0][stop:last])
+            found.append(_Word(text[end : token.start() + start], *parts))
+            end = token.start() + last
+    return found, text[end:]
+
+
+def _cores(token: str) -> Iterator[tuple[int, int]]:
+    for piece in _PIECE.finditer(token):
+        core = _CORE.search(piece[0])
+        if core is not None:
+            yield piece.start() + core.start(), piece.start() + core.end()
+
+
+def _joined(kept: Sequence[_Word | None], original: Sequence[_Word], rest: str) -> str:
+    """Return the text of the words that are left, where None stands for a deleted one.
+
+    White space before a deleted word goes with it; marks that stand alone there stay.
+    """
+    text, between = "", ""
+    last: _Word | None = None
+    for word, before in zip(kept, original, strict=True):
+        if word is None:
+            between += before.gap.rstrip()
+            continue
+        between += word.gap
+        if last is not None and last.is_spaced and word.is_spaced and not re.search(r"\s", between):
+            between += " "
+        text += between + word.opening + word.core + word.closing
+        last, between = word, ""
+    text += between
+    is_first_deleted = bool(kept) and kept[0] is None
+    return (text.lstrip() if is_first_deleted else text) + rest
+
+
+Replacement = Callable[[str, float], str | None]
+"""A word and a draw from [0, 1) -> what stands in its place; None where nothing can."""
+
+
+def _damaged(text: str, rng: np.random.PCG64, rate: float, replacement: Replacement) -> str:
+    """Return a text of which a share of the words is replaced, of those for which there is a replacement."""
+    found, rest = _split(text)
+    order, draws = permutation(rng, len(found)), uniforms(rng, len(found))
+    new: list[_Word | None] = list(found)
+    left = round(rate * len(found))
+    for position in order.tolist():
+        if left == 0:
+            break
+        other = replacement(found[position].core, draws[position])
+        if other is not None:
+            new[position] = replace(found[position], core=other)
+            left -= 1
+    return _joined(new, found, rest)
+
+
+def realised_rate(before: str, after: str, parameters: Mapping[str, Any]) -> dict[str, float]:
+    """Return the word error rate that the damage came to.
+
+    That is the least number of words to delete, insert or replace (Levenshtein, 1966) over the number of words of the
+    original; 0 for a text without words. It may be lower than the share of damaged words, where one that replaces
+    another equals a neighbour.
+    """
+    original = words(before)
+    return {"realised_rate": _edit_distance(original, words(after)) / len(original) if original else 0.0}
+
+
+def _edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
+    codes = {word: code for code, word in enumerate(dict.fromkeys([*a, *b]))}
+    columns = np.array([codes[word] for word in b], dtype=np.int64)
+    steps = np.arange(len(b) + 1)
+    row = steps
+    for number, word in enumerate(a, start=1):
+        replaced = row[:-1] + (columns != codes[word])
+        reached = np.concatenate([[number], np.minimum(row[1:] + 1, replaced)])
+        row = np.minimum.accumulate(reached - steps) + steps  # insertions, from left to right
+    return int(row[-1])
+
+
+def _leaves(parameters: Mapping[str, Any]) -> bool:
+    return bool(parameters["rate"] == 0)
+
+
+@corruption(
+    modality="text",
+    summary="words deleted at random",
+    parameters=_PARAMETERS,
+    severities=RATES,
+    leaves=_leaves,
+    measured=realised_rate,
+)
+def word_deletion(signal: str, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> str:
+    """Delete words, as a recogniser of speech that misses them does; marks attached to a word go with it.
+
+    Word deletion as an error of recognition: Morris, Maier and Green (2004), *From WER and RIL to MER and WIL*.
+
+    Args:
+        signal: the text.
+        rng: the generator of this sample and step.
+        parameters: `rate`, the share of words that are deleted; at 1 only marks that stand alone are left.
+    """
+    found, rest = _split(signal)
+    order = permutation(rng, len(found))
+    deleted = set(order[: round(parameters["rate"] * len(found))].tolist())
+    return _joined([None if i in deleted else word for i, word in enumerate(found)], found, rest)
+
+
+@corruption(
+    modality="text",
+    summary="words replaced by words they are taken for, else by other words of the same transcript",
+    parameters=_PARAMETERS,
+    severities=RATES,
+    leaves=_leaves,
+    measured=realised_rate,
+)
+def word_substitution(signal: str, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> str:
+    """Replace words by wrong ones.
+
+    A word of merbench's list of English confusions (`confusions.txt`: short words spoken weakly, forms of one word,
+    words that differ in one sound) is replaced by one of those it is taken for, any other by another word of the same
+    text, each equally likely. So the damage is the same for every language, but only English has likely confusions.
+    Capitals are carried over. A text of a single word that is not in the list stays as it is.
+
+    Args:
+        signal: the text.
+        rng: the generator of this sample and step.
+        parameters: `rate`, the share of words that are replaced.
+    """
+    own = list(dict.fromkeys(words(signal)))
+
+    def replacement(word: str, draw: float) -> str | None:
+        from_list = _from_sets(word, draw, "confusions")
+        if from_list is not None:
+            return from_list
+        others = [other for other in own if other.casefold() != word.casefold()]
+        return _spelled(others[int(draw * len(others))], word, "I") if others else None
+
+    return _damaged(signal, rng, parameters["rate"], replacement)
+
+
+@corruption(
+    modality="text",
+    summary="two neighbouring letters swapped within words",
+    parameters=_PARAMETERS,
+    source="Belinkov and Bisk 2018",
+    severities=RATES,
+    leaves=_leaves,
+    measured=realised_rate,
+)
+def character_swaps(signal: str, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> str:
+    """Swap two neighbouring letters in each of the chosen words, as hasty typing does (Belinkov and Bisk, 2018).
+
+    Every pair of neighbouring letters that differ is equally likely, the first one included. A word without such a
+    pair (`a`, `oo`, `42`; every word of a script without spaces) cannot be chosen.
+
+    Args:
+        signal: the text.
+        rng: the generator of this sample and step.
+        parameters: `rate`, the share of words with a swap.
+    """
+    return _damaged(signal, rng, parameters["rate"], _swapped)
+
+
+def _swapped(word: str, draw: float) -> str | None:
+    pairs = [i for i, (a, b) in enumerate(pairwise(word)) if a != b and a.isalpha() and b.isalpha()]
+    if not pairs:
+        return None
+    first = pairs[int(draw * len(pairs))]
+    return word[:first] + word[first + 1] + word[first] + word[first + 2 :]
+
+
+@corruption(
+    modality="text",
+    summary="English words replaced by words that sound the same",
+    parameters=_PARAMETERS,
+    severities=RATES,
+    leaves=_leaves,
+    measured=realised_rate,
+)
+def homophones(signal: str, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> str:
+    """Replace English words by others that sound the same, as a recogniser without a model of language does.
+
+    The list is merbench's own (`homophones.txt`: 300 sets, in General American or Southern British English). A word
+    without a homophone there cannot be chosen; texts in other languages mostly stay as they are. Capitals are carried
+    over.
+
+    Args:
+        signal: the text.
+        rng: the generator of this sample and step.
+        parameters: `rate`, the share of words that are replaced, as far as there are homophones.
+    """
+    return _damaged(signal, rng, parameters["rate"], lambda word, draw: _from_sets(word, draw, "homophones"))
+
+
+def _from_sets(word: str, draw: float, name: str) -> str | None:
+    """Return one of the words that a list puts beside this one; None where the list has none."""
+    curly = "’" in word
+    plain = word.replace("’", "'")
+    known = word_sets(name).get(plain.casefold())
+    if known is None:
+        return None
+    listed, others = known
+    other = _spelled(others[int(draw * len(others))], plain, listed)
+    return other.replace("'", "’") if curly else other
+
+
+def _spelled(other: str, word: str, listed: str) -> str:
+    """Return a word with the capitals of the one whose place it takes, unless that is as it is always written."""
+    if word == listed:
+        return other
+    if word.isupper() and len(word) > 1:
+        return other.upper()
+    return other[0].upper() + other[1:] if word[0].isupper() else other
+
+
+@cache
+def word_sets(name: str) -> Mapping[str, tuple[str, tuple[str, ...]]]:
+    """Return what a list of merbench puts beside each word: case-folded word -> its spelling, and the others.
+
+    Args:
+        name: `homophones` or `confusions`.
+    """
+    lines = (Path(__file__).parent / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    spelling: dict[str, str] = {}
+    others: dict[str, list[str]] = {}
+    for line in lines:
+        alike = [] if line.startswith("#") else line.split()
+        for word in alike:
+            key = word.casefold()
+            spelling[key] = word
+            others.setdefault(key, []).extend(other for other in alike if other != word)
+    return {key: (word, tuple(dict.fromkeys(others[key]))) for key, word in spelling.items()}

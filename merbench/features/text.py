@@ -9,7 +9,6 @@ Conventions:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, add_feature
+from merbench.corruptions.text import UNSPACED
 from merbench.errors import MissingExtra, UsageError, did_you_mean, listed
 
 DIMENSIONS = 4096
@@ -37,9 +37,6 @@ _ROUNDING = 1e-9
 
 _FEW = 8
 """Where there are more training texts than this times the dimensions, a randomised algorithm is faster."""
-
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-"""Letters of scripts that put no spaces between words: Chinese, Japanese, Thai, Lao, Burmese, Khmer."""
 
 _TOKEN = r"\w+|[^\w\s]"
 """A word, or a mark such as `!`, which carries emotion."""
@@ -146,7 +143,7 @@ def _vectorisers(texts: Sequence[str], longest: int) -> list[Any]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     letters = [letter for text in texts for letter in text if letter.isalpha()]
-    unspaced = sum(bool(_UNSPACED.match(letter)) for letter in letters)
+    unspaced = sum(bool(UNSPACED.match(letter)) for letter in letters)
     shared = {"sublinear_tf": True, "min_df": MIN_COUNT}
     if 2 * unspaced > len(letters):
         return [TfidfVectorizer(analyzer="char", ngram_range=(CHARACTERS[0], longest), **shared)]

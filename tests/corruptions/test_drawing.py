@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from merbench.corruptions.drawing import NORMAL_UNIT, draw, generator, normal_quantiles, normals, uniforms
+from merbench.corruptions.drawing import (
+    NORMAL_UNIT,
+    draw,
+    generator,
+    normal_quantiles,
+    normals,
+    permutation,
+    slices,
+    uniforms,
+)
 
 ALL_SLICES = 1 << 16
 
@@ -50,6 +59,26 @@ def test_four_normals_come_from_one_word_lowest_bits_first() -> None:
     expected = [table[(word >> shift) & 0xFFFF] for shift in (0, 16, 32, 48)]
     assert normals(generator(3, "x", "y"), 4).tolist() == expected
     assert normals(generator(3, "x", "y"), 3).tolist() == expected[:3]
+
+
+def test_slices_are_the_words_in_fours_lowest_bits_first() -> None:
+    words = generator(3, "x", "y").random_raw(3).tolist()
+    expected = [word >> shift & 0xFFFF for word in words for shift in (0, 16, 32, 48)]
+    assert slices(generator(3, "x", "y"), 12).tolist() == expected
+    assert slices(generator(3, "x", "y"), 9).tolist() == expected[:9]
+    assert slices(generator(3, "x", "y"), 0).tolist() == []
+
+
+def test_a_permutation_is_the_order_of_words() -> None:
+    words = generator(3, "x", "y").random_raw(10).tolist()
+    assert permutation(generator(3, "x", "y"), 10).tolist() == sorted(range(10), key=words.__getitem__)
+    assert permutation(generator(3, "x", "y"), 0).tolist() == []
+
+
+def test_a_draw_takes_the_same_number_as_uniforms() -> None:
+    for number in range(20):
+        rng, same = (generator(7, "x", str(number)) for _ in range(2))
+        assert draw({"uniform": [0, 1]}, rng) == uniforms(same, 1)[0]
 
 
 def test_normals_are_normal() -> None:

@@ -1,15 +1,24 @@
-"""Feature noise against arithmetic by hand, against its definition, and as a pure function."""
+"""Damage to vectors against arithmetic by hand, against its definition, and as a pure function."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from scipy import special
 
-from merbench.corruptions import CORRUPTIONS, generator
+from merbench.corruptions import CORRUPTIONS, check_parameters, generator
 from merbench.corruptions.drawing import NORMAL_UNIT, normals
-from merbench.corruptions.features import feature_noise
+from merbench.corruptions.features import (
+    alpha_bar,
+    diffusion_noise,
+    feature_noise,
+    gaussian_noise_features,
+    random_drop,
+    structural_drop,
+)
 
 
 def rng(sample_id: str = "sample_00000001") -> np.random.PCG64:
@@ -106,3 +115,225 @@ def test_the_damage_is_the_same_on_every_machine() -> None:
         for vector in feature_noise(clean, drawing, drawn).values():
             digest.update(np.rint(vector * 2**20).astype("<i8").tobytes())
     assert digest.hexdigest() == "56a44a991caf0683d15b9f9f3a9bef67e70dbba6519109408319f90b45fa2183"
+
+
+FRAMES = {
+    "audio": np.arange(1.0, 13.0).reshape(4, 3),
+    "video": np.array([1.0, -2.0, 3.0, -4.0]),
+    "text": np.array([[1.0, 2.0]]),
+}
+
+DIFFUSION = {"kind": "gaussian", "schedule": "scaled_linear", "t": 20, "modalities": "all"}
+
+
+@pytest.mark.parametrize(
+    ("t", "kept", "noise"),
+    # of NMER's own scheduler, six decimals
+    [
+        (0, 0.994987, 0.100000),
+        (5, 0.960296, 0.278984),
+        (10, 0.907658, 0.419711),
+        (20, 0.746344, 0.665560),
+        (30, 0.530251, 0.847841),
+        (50, 0.142792, 0.989753),
+        (99, 0.000008, 1.000000),
+    ],
+)
+def test_scaled_linear_diffusion_is_that_of_nmer(t: int, kept: float, noise: float) -> None:
+    left = alpha_bar("scaled_linear")[t]
+    assert left**0.5 == pytest.approx(kept, abs=5.1e-7)
+    assert (1 - left) ** 0.5 == pytest.approx(noise, abs=5.1e-7)
+
+
+def test_almost_half_of_the_diffusion_steps_leave_less_than_a_hundredth() -> None:
+    left = np.array(alpha_bar("scaled_linear"))
+    assert left.mean() == pytest.approx(0.2317, abs=5e-5)
+    assert np.count_nonzero(left < 0.01) == 46
+
+
+@pytest.mark.parametrize(
+    ("schedule", "betas"),
+    [
+        ("linear", np.linspace(0.01, 0.5, 100)),
+        ("scaled_linear", np.linspace(0.01**0.5, 0.5**0.5, 100) ** 2),
+        ("sigmoid", 0.01 + 0.49 * special.expit(np.linspace(-6, 6, 100))),
+    ],
+)
+def test_other_schedules_are_products_of_their_betas(schedule: str, betas: np.ndarray) -> None:
+    # betas of the sigmoid are rounded to 12 decimals
+    np.testing.assert_allclose(alpha_bar(schedule), np.cumprod(1 - betas), rtol=1e-9)
+
+
+def test_the_squared_cosine_follows_its_curve_until_beta_is_capped() -> None:
+    curve = np.cos((np.arange(101) / 100 + 0.008) / 1.008 * np.pi / 2) ** 2
+    left = alpha_bar("squaredcos_cap_v2")
+    np.testing.assert_allclose(left[:99], curve[1:100] / curve[0], rtol=1e-8)
+    assert left[99] / left[98] == pytest.approx(0.001)  # the curve ends at 0; beta may be 0.999 at most
+
+
+def test_no_other_schedule_is_known() -> None:
+    with pytest.raises(ValueError, match="no schedule named 'cosine'"):
+        alpha_bar("cosine")
+
+
+def test_diffusion_noise_is_the_stated_mixture() -> None:
+    damaged = diffusion_noise({"audio": FRAMES["audio"]}, rng(), DIFFUSION)["audio"]
+    n = normals(rng(), 12).reshape(4, 3) * NORMAL_UNIT
+    np.testing.assert_allclose(damaged, 0.746344 * FRAMES["audio"] + 0.665560 * n, atol=1e-5)
+
+
+def test_impulses_are_of_either_sign_on_three_tenths() -> None:
+    zeros = {"video": np.zeros(100_000)}
+    damaged = diffusion_noise(zeros, rng(), {**DIFFUSION, "kind": "impulse", "t": 99})["video"]
+    up, down = (np.count_nonzero(damaged * sign > 0.9) for sign in (1, -1))
+    assert up + down == np.count_nonzero(damaged)
+    # 100,000 draws: 15,000 of each sign, deviation 113; five deviations allowed
+    assert abs(up - 15_000) < 565
+    assert abs(down - 15_000) < 565
+    assert np.unique(np.abs(damaged)).tolist() == [0, pytest.approx(1)]
+
+
+def test_diffusion_noise_is_declared_with_a_step() -> None:
+    assert check_parameters("diffusion_noise", {"t": {"integers": [0, 99]}, "kind": "impulse"}) == []
+    assert check_parameters("diffusion_noise", {"t": 100}) == [
+        "t: 100 is not allowed; allowed is an integer in [0, 99] of 100 steps, or a distribution of such values"
+    ]
+
+
+@pytest.mark.parametrize("snr_db", [-5, 0, 5, 20])
+def test_gaussian_noise_has_the_declared_ratio_in_every_modality(snr_db: float) -> None:
+    clean = {name: normals(generator(0, name, ""), 60_000).reshape(200, 300) * 2e-3 + 1 for name in ("audio", "text")}
+    parameters = {"snr_db": snr_db, "modalities": "all"}
+    damaged = gaussian_noise_features(clean, rng(), parameters)
+    for name, values in clean.items():
+        noise = damaged[name] - values
+        realised = 20 * np.log10(np.sqrt(np.mean(values**2)) / np.sqrt(np.mean(noise**2)))
+        assert realised == pytest.approx(snr_db, abs=0.08)  # 60,000 draws: deviation of the rms 0.29 %, 0.025 dB
+        measured = CORRUPTIONS["gaussian_noise_features"].measured
+        assert measured is not None
+        assert measured(clean, damaged, parameters)[f"realised_snr_db_{name}"] == pytest.approx(realised, abs=1e-9)
+
+
+def test_gaussian_noise_has_severities() -> None:
+    known = CORRUPTIONS["gaussian_noise_features"]
+    drawn = [known.draw({"severity": severity}, rng())["snr_db"] for severity in range(1, 6)]
+    assert drawn == [20, 15, 10, 5, 0]
+
+
+def test_gaussian_noise_leaves_vectors_of_zeros_and_measures_nothing_there() -> None:
+    silence = {"audio": np.zeros(5), "video": np.zeros((0, 5))}
+    parameters = {"snr_db": 0, "modalities": "all"}
+    damaged = gaussian_noise_features(silence, rng(), parameters)
+    assert damaged["audio"].tolist() == [0] * 5
+    assert damaged["video"].shape == (0, 5)
+    measured = CORRUPTIONS["gaussian_noise_features"].measured
+    assert measured is not None
+    assert measured(silence, damaged, parameters) == {}
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_elements_are_dropped_at_the_declared_rate(rate: float) -> None:
+    signal = {"audio": np.full((100, 200), -3.0)}
+    parameters = {"rate": rate, "unit": "element", "modalities": "all"}
+    damaged = random_drop(signal, rng(), parameters)["audio"]
+    assert set(damaged.ravel().tolist()) == {-3, 0}
+    assert not np.signbit(damaged[damaged == 0]).any()
+    # 20,000 draws: deviation at most 0.0036; five deviations allowed
+    assert np.mean(damaged == 0) == pytest.approx(rate, abs=0.018)
+    measured = CORRUPTIONS["random_drop"].measured
+    assert measured is not None
+    assert measured(signal, {"audio": damaged}, parameters) == {"realised_rate": np.mean(damaged == 0)}
+
+
+def test_frames_are_dropped_as_a_whole_and_a_vector_is_one_frame() -> None:
+    signal = {"audio": np.ones((2000, 3)), "video": np.ones(7)}
+    parameters = {"rate": 0.3, "unit": "frame", "modalities": "all"}
+    damaged = random_drop(signal, rng(), parameters)["audio"]
+    assert (damaged == damaged[:, :1]).all()
+    assert np.mean(damaged[:, 0] == 0) == pytest.approx(0.3, abs=0.052)  # deviation 0.0102; five allowed
+    vectors = [random_drop(signal, rng(str(i)), parameters)["video"] for i in range(500)]
+    assert {tuple(vector) for vector in vectors} == {(0.0,) * 7, (1.0,) * 7}
+
+
+@pytest.mark.parametrize("name", ["random_drop", "structural_drop"])
+def test_rates_of_0_and_1_drop_nothing_and_everything(name: str) -> None:
+    known = CORRUPTIONS[name]
+    for unit in ("element", "frame"):
+        parameters = {"unit": unit, "modalities": "all"}
+        nothing, everything = (known(FRAMES, rng(), {**parameters, "rate": rate}) for rate in (0, 1))
+        for modality, values in FRAMES.items():
+            assert np.array_equal(nothing[modality], values)
+            assert np.array_equal(everything[modality], np.zeros_like(values))
+    assert known.is_left({"rate": 0})
+    assert not known.is_left({"rate": 0.1})
+
+
+def test_a_structural_drop_is_one_stretch_anywhere() -> None:
+    found = set()
+    for number in range(200):
+        damaged = structural_drop(FRAMES, rng(str(number)), {"rate": 0.5, "modalities": "audio"})["audio"]
+        lost = np.flatnonzero((damaged == 0).all(axis=1)).tolist()
+        assert np.array_equal(np.delete(damaged, lost, axis=0), np.delete(FRAMES["audio"], lost, axis=0))
+        found.add(tuple(lost))
+    assert found == {(0, 1), (1, 2), (2, 3)}  # 2 of 4 frames
+
+
+def test_a_structural_drop_of_a_vector_takes_dimensions() -> None:
+    found = {
+        tuple(structural_drop(FRAMES, rng(str(i)), {"rate": 0.75, "modalities": "video"})["video"]) for i in range(50)
+    }
+    assert found == {(0, 0, 0, -4), (1, 0, 0, 0)}
+
+
+@pytest.mark.parametrize("name", ["diffusion_noise", "gaussian_noise_features", "random_drop", "structural_drop"])
+class TestEveryCorruption:
+    PARAMETERS: ClassVar = {**DIFFUSION, "snr_db": 3, "rate": 0.6, "unit": "element"}
+
+    @pytest.mark.parametrize("which", ["audio", "video+text", "all"])
+    def test_damages_what_it_is_told_to_and_nothing_else(self, name: str, which: str) -> None:
+        before = {modality: values.copy() for modality, values in FRAMES.items()} | {"other": np.ones(3)}
+        damaged = CORRUPTIONS[name](before, rng(), {**self.PARAMETERS, "modalities": which})
+        for modality, values in FRAMES.items():
+            assert np.array_equal(before[modality], values)
+            is_damaged = which == "all" or modality in which.split("+")
+            if not is_damaged:
+                assert damaged[modality] is before[modality]
+            elif values.size > 2:
+                assert not np.array_equal(damaged[modality], values)
+            assert damaged[modality].shape == values.shape
+        assert damaged["other"] is before["other"]
+
+    def test_one_modality_does_not_depend_on_the_others(self, name: str) -> None:
+        together = CORRUPTIONS[name](FRAMES, rng(), self.PARAMETERS)
+        for modality, values in FRAMES.items():
+            alone = CORRUPTIONS[name]({modality: values}, rng(), self.PARAMETERS)[modality]
+            assert alone.tobytes() == together[modality].tobytes()
+
+    def test_takes_signals_without_numbers(self, name: str) -> None:
+        damaged = CORRUPTIONS[name]({"audio": np.zeros((0, 3)), "video": np.zeros(0)}, rng(), self.PARAMETERS)
+        assert damaged["audio"].shape == (0, 3)
+        assert damaged["video"].shape == (0,)
+        assert CORRUPTIONS[name]({}, rng(), self.PARAMETERS) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        ("diffusion_noise", "gaussian", "0faaaf61f3b9dbabf9668e1b46b380bb996e0ad429f3fe6de9d627cc5134c379"),
+        ("diffusion_noise", "impulse", "73076d59737f1ab12ae5834899b50042b1f97de600fda13386057b8bd2e900bd"),
+        ("gaussian_noise_features", "gaussian", "faae523410559648ebd67471a3bf13c9d8d38655ca53aecd525e3afe7ac67f0c"),
+        ("random_drop", "gaussian", "714c0492bd6b21bd1a4443c7e263a02207273a22f4da414afacabc9f4727b9f9"),
+        ("structural_drop", "gaussian", "88105819e5ccb0c02b4bac71d2670a43b69145a08ce63ec12e6bb3a67d425352"),
+    ],
+)
+def test_noise_and_drops_are_the_same_on_every_machine(name: str, kind: str, expected: str) -> None:
+    parameters = {**TestEveryCorruption.PARAMETERS, "kind": kind}
+    digest = hashlib.sha256()
+    for number in range(50):
+        clean = {
+            modality: (normals(generator(0, modality, str(number)), 96) * NORMAL_UNIT + 1).reshape(8, 12)
+            for modality in ("audio", "video", "text")
+        }
+        for values in CORRUPTIONS[name](clean, rng(str(number)), parameters).values():
+            digest.update(values.astype("<f8").tobytes())
+    assert digest.hexdigest() == expected

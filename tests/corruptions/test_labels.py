@@ -1,0 +1,284 @@
+"""Damage to training labels against arithmetic by hand and the shares that are declared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merbench.corruptions import CORRUPTIONS, check_parameters, generator
+from merbench.corruptions.labels import Labels
+from merbench.errors import Inapplicable
+
+SIX = ("neutral", "angry", "happy", "sad", "worried", "surprise")
+N = 30_000
+
+
+def many(n: int = N) -> Labels:
+    return Labels.of(np.arange(n) % 6, SIX)
+
+
+def damaged(name: str, labels: Labels, step: str = "", **parameters: Any) -> Labels:
+    known = CORRUPTIONS[name]
+    assert check_parameters(name, parameters) == []
+    result = known(labels, generator(2023, step or name, ""), parameters)
+    assert isinstance(result, Labels)
+    return result
+
+
+def measured(name: str, before: Labels, after: Labels, **parameters: Any) -> dict[str, Any]:
+    measure = CORRUPTIONS[name].measured
+    assert measure is not None
+    return dict(measure(before, after, parameters))
+
+
+def sets(labels: Labels) -> np.ndarray:
+    assert labels.candidates is not None
+    return labels.candidates
+
+
+@pytest.mark.parametrize("q", [0.1, 0.3, 0.5])
+def test_six_partial_labels_have_one_and_five_q_candidates(q: float) -> None:
+    result = damaged("partial_labels", many(), q=q)
+    # sizes: 1 + a binomial of 5 and q, deviation at most 1.12, of the mean of 30,000 at most 0.0065
+    assert sets(result).sum(axis=1).mean() == pytest.approx(1 + 5 * q, abs=0.033)
+    assert sets(result)[np.arange(N), result.codes].all()
+    for other in range(1, 6):
+        share = sets(result)[np.arange(N), (result.codes + other) % 6].mean()
+        assert share == pytest.approx(q, abs=0.0145)  # deviation at most 0.0029
+    assert measured("partial_labels", many(), result) == {
+        "mean_candidates": sets(result).sum(axis=1).mean(),
+        "realised_eta": 0,
+    }
+
+
+def test_candidates_of_q_0_and_1() -> None:
+    assert np.array_equal(sets(damaged("partial_labels", many(60), q=0)), np.eye(6, dtype=bool)[np.arange(60) % 6])
+    assert sets(damaged("partial_labels", many(60), q=1)).all()
+
+
+@pytest.mark.parametrize(("q", "eta"), [(0.1, 0.1), (0.3, 0.2), (0.5, 0.3)])
+def test_noisy_partial_labels_miss_the_label_in_a_share_eta(q: float, eta: float) -> None:
+    clean = sets(damaged("partial_labels", many(), "step", q=q))
+    result = damaged("noisy_partial_labels", many(), "step", q=q, eta=eta)
+    noisy = sets(result)
+    assert np.array_equal(noisy.sum(axis=1), clean.sum(axis=1))
+    is_noisy = ~noisy[np.arange(N), result.codes]
+    assert np.array_equal(noisy[~is_noisy], clean[~is_noisy])
+    # a set of all six labels, q ** 5 of them, stays clean; deviation of the share below 0.0027
+    assert is_noisy.mean() == pytest.approx(eta * (1 - q**5), abs=0.0135)
+    assert ((noisy & ~clean).sum(axis=1) == is_noisy).all()
+    assert measured("noisy_partial_labels", many(), result)["realised_eta"] == pytest.approx(is_noisy.mean())
+
+
+def test_the_label_that_comes_in_is_any_that_was_no_candidate() -> None:
+    labels = Labels.of(np.zeros(6000, dtype=int), SIX)
+    result = sets(damaged("noisy_partial_labels", labels, q=0, eta=1))
+    # q = 0: sets of the label alone, five others, 1,200 of each, deviation 31
+    assert not result[:, 0].any()
+    assert all(abs(count - 1200) < 155 for count in result[:, 1:].sum(axis=0))
+
+
+def test_sets_of_all_labels_stay_clean() -> None:
+    assert sets(damaged("noisy_partial_labels", many(60), q=1, eta=1)).all()
+    one = Labels.of([0, 0], ["only"])
+    assert sets(damaged("noisy_partial_labels", one, q=0.5, eta=1)).all()
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.6, 1.0])
+def test_symmetric_flips_go_to_every_other_label_alike(rate: float) -> None:
+    before = many()
+    after = damaged("symmetric_flips", before, rate=rate)
+    assert after.codes.dtype == np.int32
+    shifts = Counter(((after.codes - before.codes) % 6).tolist())
+    # deviation of a count of 30,000 at most 87
+    assert abs(shifts[0] - N * (1 - rate)) < 435
+    assert all(abs(shifts[shift] - N * rate / 5) < 435 for shift in range(1, 6))
+    assert measured("symmetric_flips", before, after, rate=rate) == {"realised_rate": (N - shifts[0]) / N}
+    assert CORRUPTIONS["symmetric_flips"].is_left({"rate": rate}) == (rate == 0)
+
+
+def test_two_labels_are_flipped_into_each_other() -> None:
+    labels = Labels.of([0, 1, 1, -1], ["no", "yes"])
+    assert damaged("symmetric_flips", labels, rate=1).codes.tolist() == [1, 0, 0, -1]
+
+
+def test_class_flips_follow_their_table() -> None:
+    flips = {"happy": {"surprise": 0.3, "neutral": 0.1}, "sad": {"worried": 1.0}}
+    before = many()
+    after = damaged("class_flips", before, flips=flips)
+    found = Counter(zip(before.codes.tolist(), after.codes.tolist(), strict=True))
+    # 5,000 of each label; deviation of a share of them at most 32
+    assert abs(found[2, 5] - 1500) < 165
+    assert abs(found[2, 0] - 500) < 110
+    assert found[2, 2] == 5000 - found[2, 5] - found[2, 0]
+    assert found[3, 4] == 5000
+    assert all(found[code, code] == 5000 for code in (0, 1, 4, 5))
+    assert measured("class_flips", before, after, flips=flips) == {
+        "realised_rate": (5000 + found[2, 5] + found[2, 0]) / N
+    }
+
+
+def test_class_flips_do_not_depend_on_the_order_of_the_table() -> None:
+    flips = {"happy": {"surprise": 0.3, "neutral": 0.1}, "sad": {"worried": 0.5}}
+    turned = {name: dict(reversed(row.items())) for name, row in reversed(flips.items())}
+    first, second = (damaged("class_flips", many(600), flips=table) for table in (flips, turned))
+    assert np.array_equal(first.codes, second.codes)
+
+
+def test_names_that_are_no_labels_are_told_in_full() -> None:
+    message = (
+        r"^flips: 'hapy' is none of the labels neutral, angry, happy, sad, worried, … \(1 more\); did you mean 'happy'\?; "
+        r"flips: 'joy' is none of the labels neutral, angry, happy, sad, worried, … \(1 more\)$"
+    )
+    with pytest.raises(Inapplicable, match=message):
+        damaged("class_flips", many(6), flips={"hapy": {"sad": 0.1}, "sad": {"joy": 0.1}})
+
+
+@pytest.mark.parametrize("flips", [{}, {"sad": {}}, {"sad": {"happy": 1.2}}, {"sad": {"happy": 0.6, "angry": 0.5}}])
+def test_a_table_of_flips_holds_shares(flips: dict[str, Any]) -> None:
+    (problem,) = check_parameters("class_flips", {"flips": flips})
+    assert problem.startswith(f"flips: {flips!r} is not allowed")
+
+
+@pytest.mark.parametrize(
+    ("counts", "gamma", "expected"),
+    [
+        # 1,000 * 100 ** (-j / 2)
+        ((1000, 1000, 1000), 100, (1000, 100, 10)),
+        # the largest first: 1,000, 100, 10 for the second, the third, the first label
+        ((200, 1000, 900), 100, (10, 1000, 100)),
+        # 64 * 8 ** (-j / 3) = 64, 32, 16, 8; the last has only 5
+        ((64, 64, 64, 5), 8, (64, 32, 16, 5)),
+        # 10 * 100 ** (-j / 2) = 10, 1, 0.1, of which one is left
+        ((10, 10, 10), 100, (10, 1, 1)),
+        # labels without samples do not count: 90 * 9 ** (-j) = 90, 10
+        ((0, 90, 0, 90), 9, (0, 90, 0, 10)),
+        # 50 * 3 ** (-j / 2) = 50, 28.87, 16.67, rounded down
+        ((50, 50, 50), 3, (50, 28, 16)),
+        ((7,), 50, (7,)),
+        ((4, 9), 1, (4, 9)),
+        ((), 10, ()),
+    ],
+)
+def test_long_tails_have_the_sizes_of_the_formula(
+    counts: tuple[int, ...], gamma: float, expected: tuple[int, ...]
+) -> None:
+    codes = np.repeat(np.arange(len(counts)), counts)
+    after = damaged("long_tail", Labels.of(codes, [f"label {i}" for i in range(len(counts))]), gamma=gamma)
+    assert tuple(np.bincount(after.codes, minlength=len(counts)).tolist()) == expected
+    assert np.array_equal(codes[after.rows], after.codes)
+    assert (np.diff(after.rows) > 0).all()
+
+
+def test_which_samples_a_tail_keeps_is_drawn() -> None:
+    labels = Labels.of(np.arange(200) % 2, ["a", "b"])
+    kept = Counter(row for i in range(400) for row in damaged("long_tail", labels, str(i), gamma=4).rows.tolist())
+    assert all(kept[row] == 400 for row in range(0, 200, 2))
+    # 25 of 100 in each of 400 draws: 100, deviation 8.7; five deviations allowed
+    assert all(abs(kept[row] - 100) < 44 for row in range(1, 200, 2))
+
+
+def test_a_tail_is_measured() -> None:
+    before = many(600)
+    after = damaged("long_tail", before, gamma=10)
+    # 100 * 10 ** (-j / 5) = 100, 63, 39, 25, 15, 10
+    assert measured("long_tail", before, after, gamma=10) == {"realised_gamma": 10, "n_kept": 252}
+    assert CORRUPTIONS["long_tail"].is_left({"gamma": 1})
+    assert not CORRUPTIONS["long_tail"].is_left({"gamma": 10})
+
+
+def test_steps_follow_one_another() -> None:
+    short = damaged("long_tail", many(600), gamma=10)
+    flipped = damaged("symmetric_flips", short, rate=0.5)
+    partial = damaged("partial_labels", flipped, q=0.3)
+    assert np.array_equal(partial.rows, short.rows)
+    assert np.array_equal(partial.codes, flipped.codes)
+    again = damaged("long_tail", partial, gamma=3)
+    assert sets(again).shape == (len(again.codes), 6)
+    assert sets(again)[np.arange(len(again.codes)), again.codes].all()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("partial_labels", {"q": 0.1}),
+        ("noisy_partial_labels", {"q": 0.1, "eta": 0.1}),
+        ("symmetric_flips", {"rate": 0.1}),
+        ("class_flips", {"flips": {"sad": {"happy": 0.1}}}),
+    ],
+)
+def test_sets_of_candidates_are_not_damaged_again(name: str, parameters: dict[str, Any]) -> None:
+    partial = damaged("partial_labels", many(6), q=0.3)
+    message = "^the labels are sets of candidates already; declare this step before the one that makes them$"
+    with pytest.raises(Inapplicable, match=message):
+        damaged(name, partial, **parameters)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("only",), "^only cannot be flipped: there is no other label$"),
+        ((), "^no label cannot be flipped: there is no"),
+    ],
+)
+def test_one_label_alone_cannot_be_flipped(names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(Inapplicable, match=message):
+        damaged("symmetric_flips", Labels.of([-1], names), rate=0.1)
+
+
+@pytest.mark.parametrize("code", [-2, 6])
+def test_codes_are_those_of_the_labels(code: int) -> None:
+    with pytest.raises(ValueError, match=f"^{code} is no code of 6 labels, nor -1$"):
+        Labels.of([0, code], SIX)
+
+
+ALL: list[tuple[str, dict[str, Any]]] = [
+    ("partial_labels", {"q": 0.4}),
+    ("noisy_partial_labels", {"q": 0.4, "eta": 0.5}),
+    ("symmetric_flips", {"rate": 0.5}),
+    ("class_flips", {"flips": {"sad": {"happy": 0.5}, "angry": {"worried": 0.9}}}),
+    ("long_tail", {"gamma": 5}),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters"), ALL)
+@given(codes=st.lists(st.integers(-1, 5), max_size=20))
+def test_samples_without_a_label_keep_none(name: str, parameters: dict[str, Any], codes: list[int]) -> None:
+    before = Labels.of(codes, SIX)
+    after = damaged(name, before, **parameters)
+    unlabelled = [row for row, code in enumerate(codes) if code < 0]
+    assert before.codes.tolist() == codes
+    assert [row for row, code in zip(after.rows.tolist(), after.codes, strict=True) if code < 0] == unlabelled
+    assert set(after.codes[after.codes >= 0].tolist()) <= set(range(6))
+    if after.candidates is not None:
+        assert after.candidates.any(axis=1).tolist() == [code >= 0 for code in codes]
+    if len(unlabelled) == len(codes):
+        assert measured(name, before, after, **parameters) == {}
+
+
+@pytest.mark.parametrize(("name", "parameters"), ALL[:4])
+def test_samples_that_are_added_behind_change_nothing(name: str, parameters: dict[str, Any]) -> None:
+    few, more = (damaged(name, many(n), **parameters) for n in (50, 80))
+    assert np.array_equal(few.codes, more.codes[:50])
+    if few.candidates is not None:
+        assert np.array_equal(few.candidates, sets(more)[:50])
+
+
+@pytest.mark.parametrize(("name", "_parameters"), ALL)
+def test_labels_are_damaged_split_by_split(name: str, _parameters: dict[str, Any]) -> None:
+    assert (CORRUPTIONS[name].modality, CORRUPTIONS[name].scope) == ("labels", "split")
+
+
+def test_the_damage_is_the_same_on_every_machine() -> None:
+    digest = hashlib.sha256()
+    for name, parameters in ALL:
+        after = damaged(name, many(600), **parameters)
+        digest.update(after.codes.astype("<i4").tobytes() + after.rows.astype("<i8").tobytes())
+        digest.update(b"" if after.candidates is None else after.candidates.astype("u1").tobytes())
+    assert digest.hexdigest() == "d76d8b51a38cb9b5f36022149cd2c3b02c3501a2f06298418924dd479889bc42"

@@ -1,0 +1,269 @@
+"""Gaps against the shares that the protocols are known to give, NumPy's own legacy draws, and patterns by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merbench.corruptions import CORRUPTIONS, check_parameters, generator
+from merbench.corruptions.missing import gcnet_masks, kept_share, tfrnet_drop
+from merbench.errors import Inapplicable
+
+VECTORS = {"audio": np.array([1.0, 2.0]), "video": np.array([3.0]), "text": np.array([4.0, 5.0, 6.0])}
+FRAMES = {"audio": np.ones((6, 2)), "video": np.ones((4, 3)), "text": np.ones((5, 1))}
+
+
+def damaged(name: str, signal: Any, sample_id: str = "sample_00000001", **parameters: Any) -> Any:
+    known = CORRUPTIONS[name]
+    assert check_parameters(name, parameters) == []
+    rng = generator(2023, name, sample_id)
+    return known(signal, rng, known.draw(parameters, rng))
+
+
+def available(signal: dict[str, np.ndarray]) -> str:
+    return "".join(name[0] for name in ("audio", "video", "text") if signal[name].any())
+
+
+@pytest.mark.parametrize(
+    ("rate", "missing"),
+    # 32 rows of 3 views are accepted only with 86, 67, 48 of 96 views (within 0.005 of the share), or with one view each
+    [(0.0, 0), (0.1, 10 / 96), (0.3, 29 / 96), (0.5, 48 / 96), (0.7, 2 / 3), (1.0, 2 / 3)],
+)
+def test_thirty_two_rows_of_gcnet_have_the_known_share(rate: float, missing: float) -> None:
+    for number in range(20):
+        masks = gcnet_masks(32, 3, rate, generator(0, "masks", str(number)))
+        assert np.mean(~masks) == pytest.approx(missing)
+        assert masks.any(axis=1).all()
+
+
+@pytest.mark.parametrize(
+    ("rate", "missing", "share", "n_views"),
+    # as counted with GCNet's procedure: 71 % complete at 0.1, 57 % of a single view at 0.5, all of one at 0.7
+    [(0.1, 0.101, 0.71, 3), (0.5, 0.504, 0.57, 1), (0.7, 0.667, 1.0, 1)],
+)
+def test_the_rows_of_a_corpus_have_the_known_shares(rate: float, missing: float, share: float, n_views: int) -> None:
+    masks = np.concatenate([gcnet_masks(7433, 3, rate, generator(0, "masks", str(i))) for i in range(16)])
+    # a set is accepted within 0.005 of the share: deviation below 0.003, of the mean of 16 below 0.0008
+    assert np.mean(~masks) == pytest.approx(missing, abs=0.0025)
+    assert np.mean(masks.sum(axis=1) == n_views) == pytest.approx(share, abs=0.01)
+
+
+def test_a_rate_that_whole_percents_cannot_reach_ends_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("merbench.corruptions.missing._ATTEMPTS", 3)
+    # of 200,000 rows at 0.5: chances floor(100 / 6) = 16 % and floor(24.5) = 24 % give 1/3 + 2/3 * 0.24 = 0.4933 kept
+    masks = gcnet_masks(200_000, 3, 0.5, generator(0, "masks", ""))
+    assert np.mean(masks) == pytest.approx(0.4933, abs=0.002)
+    # at 0.66 the chance is 0 %: one view each
+    assert (gcnet_masks(40, 3, 0.66, generator(0, "masks", "")).sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("n_views", [1, 2, 3, 5])
+@pytest.mark.parametrize("n", [0, 1, 33])
+def test_masks_of_any_number_of_views_keep_one(n: int, n_views: int) -> None:
+    for rate in (0.0, 0.2, 0.45, 0.7):
+        masks = gcnet_masks(n, n_views, rate, generator(0, "masks", str(rate)))
+        assert masks.shape == (n, n_views)
+        assert masks.any(axis=1).all()
+
+
+@pytest.mark.parametrize(
+    ("rate", "missing", "complete", "single"),
+    [(0.1, 0.104, 0.71, None), (0.3, 0.302, None, None), (0.5, 0.5, None, 0.56), (0.7, 0.667, 0, 1)],
+)
+def test_samples_of_their_own_have_the_shares_of_thirty_two_rows(
+    rate: float, missing: float, complete: float | None, single: float | None
+) -> None:
+    patterns = [available(damaged("gcnet_missing", VECTORS, str(i), rate=rate)) for i in range(1000)]
+    # of 1,000 samples: deviation of a share at most 0.016, of the missing one 0.009; three deviations allowed
+    assert 1 - sum(map(len, patterns)) / 3000 == pytest.approx(missing, abs=0.027)
+    assert all(patterns)
+    if complete is not None:
+        assert patterns.count("avt") / 1000 == pytest.approx(complete, abs=0.048)
+    if single is not None:
+        assert sum(len(pattern) == 1 for pattern in patterns) / 1000 == pytest.approx(single, abs=0.048)
+
+
+def test_every_modality_is_missing_equally_often_and_keeps_its_values() -> None:
+    results = [damaged("gcnet_missing", VECTORS, str(i), rate=0.7) for i in range(900)]
+    counts = Counter(map(available, results))
+    # 300 of each, deviation 14; five deviations allowed
+    assert all(abs(counts[letter] - 300) < 71 for letter in "avt")
+    for result in results[:20]:
+        for name, values in VECTORS.items():
+            assert result[name] is values or not result[name].any()
+
+
+def test_gcnet_takes_samples_with_fewer_modalities() -> None:
+    assert damaged("gcnet_missing", {"audio": VECTORS["audio"]}, rate=0.7)["audio"] is VECTORS["audio"]
+    assert damaged("gcnet_missing", {}, rate=0.7) == {}
+    other = {**VECTORS, "physiology": np.ones(2)}
+    assert damaged("gcnet_missing", other, rate=0.7)["physiology"] is other["physiology"]
+    two = {name: VECTORS[name] for name in ("audio", "text")}
+    kept = [sum(bool(v.any()) for v in damaged("gcnet_missing", two, str(i), rate=0.5).values()) for i in range(30)]
+    assert kept == [1] * 30
+
+
+def test_gcnet_stops_at_the_rate_that_it_names_last() -> None:
+    assert check_parameters("gcnet_missing", {"rate": 0.8}) == [
+        "rate: 0.8 is not allowed; allowed is a number in [0, 0.7], or a distribution of such values"
+    ]
+
+
+def test_tfrnet_drops_by_the_legacy_generator_with_its_seeds() -> None:
+    lengths = {"text": [5, 3, 8], "audio": [2, 9, 4], "video": [7, 7, 1]}
+    split = [{name: np.ones((lengths[name][i], 2)) for name in lengths} for i in range(3)]
+    result = damaged("tfrnet_drop", split, rate=0.4, text_ends=False)
+    for name, seed, longest in (("text", 111, 8), ("audio", 1111, 9), ("video", 11111, 7)):
+        np.random.seed(seed)
+        kept = np.random.uniform(size=(3, longest)) > 0.4
+        for i, n in enumerate(lengths[name]):
+            assert result[i][name].tolist() == [[float(keep)] * 2 for keep in kept[i, :n]]
+
+
+def test_tfrnet_keeps_the_ends_of_texts() -> None:
+    split = [{"text": np.ones((n, 1)), "audio": np.ones((n, 1))} for n in (1, 2, 6)]
+    result = damaged("tfrnet_drop", split, rate=1.0)
+    assert [sample["text"].ravel().tolist() for sample in result] == [[1], [1, 1], [1, 0, 0, 0, 0, 1]]
+    assert not any(sample["audio"].any() for sample in result)
+
+
+def test_the_padding_of_a_release_is_part_of_tfrnets_draw() -> None:
+    split = [{"audio": np.ones((3, 1))} for _ in range(2)]
+    kept = np.random.RandomState(1111).uniform(size=(2, 50))[:, :3] > 0.5
+    result = damaged("tfrnet_drop", split, rate=0.5, audio_steps=50)
+    assert [sample["audio"].ravel().tolist() for sample in result] == kept.astype(float).tolist()
+
+
+def test_tfrnet_takes_splits_without_samples_and_samples_without_steps() -> None:
+    assert damaged("tfrnet_drop", [], rate=0.5) == []
+    split = [{"text": np.ones((0, 2))}, {}, {"text": np.ones((1, 2)), "other": np.ones(3)}]
+    result = damaged("tfrnet_drop", split, rate=1.0)
+    assert [sorted(sample) for sample in result] == [["text"], [], ["other", "text"]]
+    assert result[0]["text"].shape == (0, 2)
+    assert CORRUPTIONS["tfrnet_drop"].scope == "split"
+
+
+@pytest.mark.parametrize("name", ["tfrnet_drop", "step_drop"])
+def test_vectors_have_no_time_steps(name: str) -> None:
+    message = "^audio has one vector per sample and no time steps that could be missing$"
+    signal = {"audio": np.ones(3)}
+    with pytest.raises(Inapplicable, match=message):
+        damaged(name, [signal] if name == "tfrnet_drop" else signal, rate=0.5)
+
+
+def test_a_width_below_the_longest_sample_is_refused() -> None:
+    with pytest.raises(Inapplicable, match=r"^text has 4 time steps, more than text_steps = 3$"):
+        damaged("tfrnet_drop", [{"text": np.ones((4, 1))}], rate=0.5, text_steps=3)
+
+
+def test_steps_are_dropped_at_the_declared_rate() -> None:
+    result = damaged("step_drop", {"audio": np.full((3000, 2), 7.0), "text": np.ones((9, 1))}, rate=0.3)
+    lost = (result["audio"] == 0).all(axis=1)
+    assert np.array_equal(lost, (result["audio"] == 0).any(axis=1))
+    assert lost.mean() == pytest.approx(0.3, abs=0.042)  # deviation 0.0084; five allowed
+    assert result["text"][[0, -1]].ravel().tolist() == [1, 1]
+
+
+def test_step_drops_of_a_sample_depend_on_that_sample_alone() -> None:
+    together = damaged("step_drop", FRAMES, rate=0.5, text_ends=False)
+    for name, frames in FRAMES.items():
+        assert np.array_equal(damaged("step_drop", {name: frames}, rate=0.5, text_ends=False)[name], together[name])
+    only = damaged("step_drop", FRAMES, rate=1.0, modalities="video")
+    assert (only["audio"] is FRAMES["audio"], only["video"].any()) == (True, False)
+    assert damaged("step_drop", {"audio": np.ones((0, 2))}, rate=0.5)["audio"].shape == (0, 2)
+
+
+@pytest.mark.parametrize("pattern", ["a", "v", "t", "av", "at", "vt", "avt"])
+def test_a_pattern_keeps_what_it_names(pattern: str) -> None:
+    result = damaged("modality_pattern", VECTORS, pattern=pattern)
+    assert available(result) == pattern
+    assert all(result[name] is values for name, values in VECTORS.items() if name[0] in pattern)
+    noisy = damaged("modality_pattern", VECTORS, pattern=pattern, absent="noise", t=50)
+    for name, values in VECTORS.items():
+        assert (noisy[name] is values) == (name[0] in pattern)
+        assert noisy[name].any()
+    measured = CORRUPTIONS["modality_pattern"].measured
+    assert measured is not None
+    expected = {"realised_rate": pytest.approx(1 - len(pattern) / 3), "available": pattern}
+    for after in (result, noisy):
+        assert measured(VECTORS, after, {"pattern": pattern}) == expected
+
+
+def test_noise_in_place_of_a_modality_is_diffusion_noise() -> None:
+    result = damaged("modality_pattern", VECTORS, pattern="a", absent="noise", kind="impulse", t=30)
+    rng = generator(2023, "modality_pattern", "sample_00000001")
+    parameters = {"kind": "impulse", "schedule": "scaled_linear", "t": 30, "modalities": "video+text"}
+    expected = CORRUPTIONS["diffusion_noise"](VECTORS, rng, parameters)
+    assert all(np.array_equal(result[name], expected[name]) for name in VECTORS)
+
+
+def test_a_pattern_of_what_is_not_there_is_refused() -> None:
+    message = "^pattern 'vt' would leave nothing: the sample has no video or text$"
+    with pytest.raises(Inapplicable, match=message):
+        damaged("modality_pattern", {"audio": np.ones(2)}, pattern="vt")
+    assert check_parameters("modality_pattern", {"pattern": "l"}) == [
+        "pattern: 'l' is not allowed; allowed is one of a, v, t, av, at, vt, avt, or a distribution of such values"
+    ]
+
+
+def test_a_modality_is_absent_always_or_at_a_rate() -> None:
+    assert available(damaged("modality_absence", VECTORS, modality="video")) == "at"
+    counts = Counter(
+        available(damaged("modality_absence", VECTORS, str(i), modality="audio", rate=0.25)) for i in range(800)
+    )
+    assert set(counts) == {"vt", "avt"}
+    assert abs(counts["vt"] - 200) < 62  # deviation 12.2; five allowed
+    assert damaged("modality_absence", {"text": VECTORS["text"]}, modality="video")["text"] is VECTORS["text"]
+    assert available({**VECTORS, **damaged("modality_absence", {"text": VECTORS["text"]}, modality="text")}) == "av"
+
+
+@pytest.mark.parametrize(
+    ("after", "rate", "left"),
+    [
+        ({"audio": np.zeros(2), "video": np.ones(1), "text": np.ones(3)}, 1 / 3, "vt"),
+        ({"audio": np.zeros(2), "text": np.zeros(3)}, 1, "none"),
+        ({"audio": np.array([[1.0], [0.0], [0.0], [0.0]]), "text": np.ones((2, 2))}, 0.375, "at"),  # (3/4 + 0) / 2
+        ({"physiology": np.zeros(2)}, 0, "none"),
+        ({}, 0, "none"),
+    ],
+)
+def test_what_is_left_is_measured(after: dict[str, np.ndarray], rate: float, left: str) -> None:
+    assert kept_share(after, after, {}) == {"realised_rate": pytest.approx(rate), "available": left}
+
+
+@pytest.mark.parametrize("name", ["gcnet_missing", "tfrnet_drop", "step_drop", "modality_absence"])
+def test_a_rate_of_0_leaves_all(name: str) -> None:
+    assert CORRUPTIONS[name].is_left({"rate": 0})
+    assert not CORRUPTIONS[name].is_left({"rate": 0.1})
+    if name in ("tfrnet_drop", "step_drop"):
+        given_ = [FRAMES] if name == "tfrnet_drop" else FRAMES
+        result = damaged(name, given_, rate=0)
+        assert all(np.array_equal((result[0] if name == "tfrnet_drop" else result)[m], v) for m, v in FRAMES.items())
+
+
+@given(st.lists(st.integers(0, 6), max_size=5), st.floats(0, 1))
+def test_drops_change_no_input_and_no_shape(lengths: list[int], rate: float) -> None:
+    split = [{"text": np.ones((n, 2)), "video": np.ones((n, 1))} for n in lengths]
+    parameters = {"rate": rate, "text_ends": True, "text_steps": 0, "audio_steps": 0, "video_steps": 0}
+    result = tfrnet_drop(split, generator(0, "", ""), parameters)
+    for before, after, n in zip(split, result, lengths, strict=True):
+        assert all(values.all() for values in before.values())
+        assert (after["text"].shape, after["video"].shape) == ((n, 2), (n, 1))
+
+
+def test_gaps_are_the_same_on_every_machine() -> None:
+    digest = hashlib.sha256()
+    for number in range(60):
+        sample_id = f"sample_{number:08d}"
+        for rate in (0.1, 0.3, 0.5, 0.7):
+            digest.update(available(damaged("gcnet_missing", VECTORS, sample_id, rate=rate)).encode() + b"\0")
+        for values in damaged("step_drop", FRAMES, sample_id, rate=0.5).values():
+            digest.update(values.astype("u1").tobytes())
+        digest.update(available(damaged("modality_absence", VECTORS, sample_id, modality="text", rate=0.5)).encode())
+    assert digest.hexdigest() == "393ad5ba771604fc5bd6de99d5050ce8c9588ff6630b821eb228ee8480d46bba"
