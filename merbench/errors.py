@@ -8,6 +8,7 @@ The tree, with the exit code each branch ends a command with::
     │   ├── MissingExtra            2  an optional dependency is not installed
     │   ├── WithheldReference       2  the references of a split are not held here
     │   ├── Inapplicable            2  a corruption cannot be applied to a signal
+    │   ├── UnreadableMedia         2  a media file cannot be read as it must be
     │   ├── UndefinedMetric         2  a metric has no value on these data
     │   ├── DeclarationError        2  a TOML declaration has problems (all of them are listed)
     │   ├── InvalidCorpus           2  tables or features for a corpus have problems (all of them are listed)
@@ -27,6 +28,9 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, TypeVar
 
 Item = TypeVar("Item")
+
+WITH_PROBLEMS = 5
+"""The exit code of a command that finished, but for single samples, which it named."""
 
 EXAMPLES_SHOWN = 5
 """How many examples of one kind of problem a message shows."""
@@ -238,6 +242,20 @@ class WithheldReference(UsageError):
 
 class Inapplicable(UsageError):
     """A corruption cannot be applied to a signal, such as a signal-to-noise ratio to silence; the message says why."""
+
+
+class UnreadableMedia(UsageError):
+    """A media file is damaged, cut off, or holds no such stream.
+
+    Attributes:
+        path: the file.
+        reason: what is wrong with it, without the path.
+    """
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{printable(str(path), 300)}: {reason}")
 
 
 class UndefinedMetric(UsageError):

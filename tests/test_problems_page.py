@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from merbench.cli import INTERRUPTED
-from merbench.cli.groups import WITH_PROBLEMS
-from merbench.errors import MerbenchError
+from merbench.errors import WITH_PROBLEMS, MerbenchError
 
 ROOT = Path(__file__).parents[1]
 

@@ -156,6 +156,11 @@ def test_another_target_type_is_refused_by_name(kind: str) -> None:
         ({"corruptions": [{"name": "feature_nose"}]}, "corruptions[0]: no corruption named 'feature_nose'"),
         ({"corruptions": [{"name": "pyramid_blur", "factor": 3}]}, "corruptions[0]: factor"),
         ({"corruptions": [{"name": "pyramid_blur", "factor": 2}] * 2}, "corruptions[1]: step 'pyramid_blur' is taken by corruptions[0]; give it another 'step'"),
+        ({"corruptions": [{"name": "pyramid_blur", "factor": 2, "split": "tset"}]}, "corruptions[0].split: 'tset' is not a split of this track ("),
+        ({"corruptions": [{"name": "symmetric_flips", "rate": 0.2}]}, "corruptions[0].split: symmetric_flips would corrupt the references of split 'test'; labels are damaged in split = 'train' alone"),
+        ({"corruptions": [{"name": "background_noise", "noise": "musan", "snr_db": 5, "severity": 2}]}, "corruptions[0]: snr_db stands beside severity, which says it, too; give one of them"),
+        ({"media": {"quality": 1}}, "media.quality: 1 is not a quality of mpeg4, 2 (best) to 31"),
+        ({"media": {"video_codec": "h265"}}, "media.video_codec: 'h265' is not one of mpeg4, h264; did you mean 'h264'?"),
     ],
 )  # fmt: skip
 def test_a_wrong_key_is_told_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from merbench.errors import WITH_PROBLEMS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from merbench.grouping import Asker, Filled, Groups, Question
     from merbench.metrics.lists import Lists, Values
@@ -21,9 +22,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-WITH_PROBLEMS = 5
-"""Exit code of a command that finished, but for single samples, which it names."""
 
 
 @app.command("list")
@@ -95,6 +93,9 @@ def fill(
 
     The words are those of references and submissions; only answers that are missing are asked for.
     """
+    from functools import partial
+
+    from merbench.cli.progress import progress_bar
     from merbench.errors import UsageError, examples, problem_list
     from merbench.grouping import fill_groups
 
@@ -109,8 +110,8 @@ def fill(
         else _remote(endpoint, model, key_env, temperature=temperature, parallel=parallel, timeout_s=timeout)
     )
     n_runs = runs or (5 if endpoint is not None else 1)
-    with _progress() as progress:
-        filled = fill_groups(name, questions, asker, n_runs=n_runs, progress=progress)
+    with progress_bar() as show:
+        filled = fill_groups(name, questions, asker, n_runs=n_runs, progress=partial(show, "asking"))
     print(_filled_text(filled))
     if filled.problems:
         print(problem_list(name, examples(filled.problems, lambda problem: problem)), file=sys.stderr)
@@ -173,21 +174,6 @@ def _label_set_target(track: str, kinds: dict[str, str], chosen: str | None) -> 
     needed = f"--target names one of {listed(there)}" if there else "one is needed"
     found = f"'{chosen}' is none" if chosen else f"it has {len(there)}" if there else "it has none"
     raise UsageError(f"{track}: targets of label sets: {found}; {needed}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Yield what shows how far the asking is: a bar on a terminal, nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _filled_text(filled: Filled) -> str:

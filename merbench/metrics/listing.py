@@ -15,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from merbench.metrics.metric import METRICS, NO_WEIGHT, Metric
-from merbench.report import ReportTable
+from merbench.report import ReportTable, markdown_of
 
 _PAGE = """\
 # Metrics
@@ -77,22 +77,16 @@ def _section(kind: str, metrics: Sequence[Metric]) -> str:
         (f"`{item.name}`", _direction(item), bounds_text(item.bounds), f"`{item.formula}`", _codes(item.parameters))
         for item in metrics
     ]
-    parts.append(_markdown(("metric", "better", "range", "formula", "parameters"), rows))
+    parts.append(markdown_of(("metric", "better", "range", "formula", "parameters"), rows))
     meanings = parameter_meanings(metrics)
     declared = {name: parameter for item in metrics for name, parameter in item.parameters.items()}
     if meanings:
         explained = [
             (f"`{name}`", _allowed(declared[name]), _default(declared[name]), meanings[name]) for name in meanings
         ]
-        parts.append(_markdown(("parameter", "value", "default", "meaning"), explained))
+        parts.append(markdown_of(("parameter", "value", "default", "meaning"), explained))
     parts.append("\n".join(f"* `{item.name}`: {_definition(item)}" for item in metrics))
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of cells that are Markdown already, but for what would end a cell."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _codes(names: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from merbench.report.comparison import Comparison, Difference
 from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport, Uncertainty
-from merbench.report.tables import ReportTable, displayed, escape_markdown
+from merbench.report.tables import ReportTable, displayed, escape_markdown, markdown_of
 
 __all__ = [
     "ClassRow",
@@ -17,4 +17,5 @@ __all__ = [
     "Uncertainty",
     "displayed",
     "escape_markdown",
+    "markdown_of",
 ]

@@ -80,6 +80,12 @@ def displayed(value: float, decimals: int) -> Decimal:
     return rounded if rounded else rounded.copy_abs()
 
 
+def markdown_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a GitHub table of cells that are Markdown already, but for what would end a cell."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
 def section_text(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
     """Return a heading, tables and notes as plain aligned text."""
     return "\n\n".join([heading, *(table.to_text() for table in tables), "\n".join(notes)]) + "\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from merbench.corruptions import check_parameters
+from merbench.corruptions import CORRUPTIONS, check_parameters
 from merbench.errors import MerbenchError, Problem, did_you_mean, listed
 from merbench.lexicon import open_lexicon
 from merbench.metrics import METRICS, Metric
@@ -22,7 +22,14 @@ def meaning_problems(raw: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong between keys; reads only what has the right type, so that nothing is told twice."""
     return [
         Problem("E207", message, column=column)
-        for check in (_split_problems, _target_problems, _metric_problems, _ranking_problems, _corruption_problems)
+        for check in (
+            _split_problems,
+            _target_problems,
+            _metric_problems,
+            _ranking_problems,
+            _corruption_problems,
+            _media_problems,
+        )
         for column, message in check(raw)
     ]
 
@@ -191,7 +198,8 @@ def _corruption_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         name = spec.get("name")
         if not isinstance(name, str):
             continue
-        parameters = {key: value for key, value in spec.items() if key not in ("name", "step")}
+        parameters = {key: value for key, value in spec.items() if key not in ("name", "step", "split")}
+        yield from _damaged_split_problems(f"corruptions[{index}].split", name, spec, _table(raw.get("splits")))
         for message in check_parameters(name, parameters):
             yield f"corruptions[{index}]", message
         step = str(spec.get("step") or name)
@@ -201,3 +209,27 @@ def _corruption_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 f"step '{step}' is taken by corruptions[{steps[step]}]; give it another 'step'",
             )
         steps.setdefault(step, index)
+
+
+def _damaged_split_problems(
+    place: str, name: str, spec: Mapping[str, Any], splits: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    split = spec.get("split", "test")
+    if not isinstance(split, str):
+        return
+    if "split" in spec and split not in splits:
+        yield place, f"'{split}' is not a split of this track ({', '.join(splits)}){did_you_mean(split, splits)}"
+    elif split != "train" and name in CORRUPTIONS and CORRUPTIONS[name].modality == "labels":
+        where = "labels are damaged in split = 'train' alone"
+        yield place, f"{name} would corrupt the references of split '{split}'; {where}"
+
+
+_QUALITIES = {"mpeg4": (2, 31), "h264": (0, 51)}
+
+
+def _media_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    media = _table(raw.get("media"))
+    codec, quality = media.get("video_codec", "mpeg4"), media.get("quality")
+    low, high = _QUALITIES.get(str(codec), (0, 51))
+    if isinstance(quality, int) and not low <= quality <= high:
+        yield "media.quality", f"{quality} is not a quality of {codec}, {low} (best) to {high}"
