@@ -15,8 +15,8 @@ from numpy.random import PCG64
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
-from merbench.corruptions.declaration import CORRUPTIONS, Corruption
-from merbench.corruptions.drawing import generator, shared_draw
+from merbench.corruptions.declaration import CORRUPTIONS, SEVERITY, Corruption
+from merbench.corruptions.drawing import draw, generator, shared_draw
 from merbench.corruptions.features import RULES, damaged_modalities, to_stretch
 from merbench.errors import UsageError
 
@@ -76,16 +76,21 @@ class _Samples:
 
     def __init__(self, known: Corruption, declared: Mapping[str, Any], seed: int, step: str) -> None:
         self.known, self.declared, self.seed, self.step = known, declared, seed, step
-        draws = any(isinstance(value, Mapping) for value in declared.values())
-        self.same = None if draws else known.draw(declared, generator(seed, step, ""))
+        plain = {name: value for name, value in declared.items() if not isinstance(value, Mapping)}
+        self.same = known.draw(plain, generator(seed, step, ""))
+        self.drawn_names = [name for name in known.parameters if isinstance(declared.get(name), Mapping)]
+        self.is_same_for_all = plain.keys() == declared.keys()
 
     def generators(self, ids: Sequence[str]) -> Iterator[PCG64]:
         return generators(self.seed, self.step, ids)
 
     def drawn(self, rng: PCG64, sample_id: str) -> dict[str, Any]:
-        if self.same is not None:
+        if self.is_same_for_all:
             return self.same
-        return self.known.draw(self.declared, rng, shared_draw(self.seed, sample_id))
+        shared = shared_draw(self.seed, sample_id)
+        if isinstance(self.declared.get(SEVERITY), Mapping):
+            return self.known.draw(self.declared, rng, shared)
+        return self.same | {name: draw(self.declared[name], rng, shared) for name in self.drawn_names}
 
 
 def _goes_by_blocks(name: str, declared: Mapping[str, Any]) -> bool:
@@ -130,7 +135,7 @@ def _by_blocks(
                 words[i] = rng.random_raw(n_words)
         if is_damaged:
             draws = words.view("<u2")[: len(drawn), :d]
-            out[block] = rule(values[block].astype(np.float64), draws, drawn if samples.same is None else drawn[:1])
+            out[block] = rule(values[block].astype(np.float64), draws, drawn[:1] if samples.is_same_for_all else drawn)
         found += drawn
     return found
 

@@ -1,0 +1,92 @@
+"""100,000 feature vectors damaged at once, beside copying them and beside the generators that the damage needs.
+
+Inputs: 100,000 vectors of 1,024 float32; every sample has a generator of its own, from (seed, step, id).
+Timed: `damaged_matrix` with its three rules, with one value for all samples and with one drawn for each. Beside it, in
+the same run: a copy of the matrix (what memory can do); NumPy drawing as many normals and uniforms in float32 from a
+single stream (what its generator can do); merely making every sample's generator and drawing the words that the damage
+takes; the same and turning the words into normals; and the corruption sample by sample, on fewer of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measuring import machine, race, seconds, table
+from merbench.corruptions import CORRUPTIONS, generator
+from merbench.corruptions.batches import damaged_matrix, generators
+from merbench.corruptions.drawing import NORMAL_UNIT, normal_quantiles
+
+N, D, SEED = 100_000, 1_024, 2023
+N_ALONE = 2_000
+BLOCK = 16
+COPY, NUMPY_NORMALS, NUMPY_UNIFORMS = (
+    "copy of the matrix",
+    "NumPy: normals of one stream",
+    "NumPy: uniforms of one stream",
+)
+WORDS, NORMALS = "generators and words of all samples", "the same, words turned into normals"
+DAMAGE: dict[str, tuple[str, dict[str, Any]]] = {
+    "diffusion noise, t = 20": ("diffusion_noise", {"t": 20}),
+    "diffusion noise, impulses": ("diffusion_noise", {"t": 20, "kind": "impulse"}),
+    "diffusion noise, t drawn": ("diffusion_noise", {"t": {"integers": [0, 99]}}),
+    "Gaussian noise, 5 dB": ("gaussian_noise_features", {"snr_db": 5}),
+    "random drop, 0.3": ("random_drop", {"rate": 0.3}),
+}
+
+
+def main() -> None:
+    """Print the table."""
+    values = np.random.default_rng(0).standard_normal((N, D), dtype=np.float32)
+    out = np.empty_like(values)
+    ids = [f"sample_{i:08d}" for i in range(N)]
+    stream = np.random.Generator(np.random.PCG64(SEED))
+
+    def words() -> None:
+        for rng in generators(SEED, "step", ids):
+            rng.random_raw(D // 4)
+
+    def normals() -> None:
+        quantiles = normal_quantiles() * NORMAL_UNIT
+        drawn, block = np.empty((BLOCK, D // 4), "<u8"), np.empty((BLOCK, D))
+        for i, rng in enumerate(generators(SEED, "step", ids)):
+            drawn[i % BLOCK] = rng.random_raw(D // 4)
+            if i % BLOCK == BLOCK - 1:
+                np.take(quantiles, drawn.view("<u2"), out=block, mode="clip")
+
+    def alone() -> None:
+        known = CORRUPTIONS["diffusion_noise"]
+        for sample_id, row in zip(ids[:N_ALONE], values, strict=False):
+            rng = generator(SEED, "step", sample_id)
+            known({"audio": row.astype(np.float64)}, rng, known.draw({"t": 20}, rng))
+
+    def damage(name: str, parameters: dict[str, Any]) -> Callable[[], object]:
+        return lambda: damaged_matrix(name, values, ids, modality="audio", seed=SEED, parameters=parameters, out=out)
+
+    sample_by_sample = f"diffusion noise sample by sample, {N_ALONE:,} of them"
+    times = race(
+        {
+            COPY: lambda: np.copyto(out, values),
+            NUMPY_NORMALS: lambda: stream.standard_normal(out=out, dtype=np.float32),
+            NUMPY_UNIFORMS: lambda: stream.random(out=out, dtype=np.float32),
+            WORDS: words,
+            NORMALS: normals,
+            **{label: damage(name, parameters) for label, (name, parameters) in DAMAGE.items()},
+            sample_by_sample: alone,
+        },
+        rounds=3,
+    )
+    times[sample_by_sample] *= N / N_ALONE
+    references = (COPY, NUMPY_NORMALS, WORDS, NORMALS)
+    rows = [
+        (name, seconds(t), f"{t / N * 1e6:.1f} µs", *(f"{times[reference] / t:.0%}" for reference in references))
+        for name, t in times.items()
+    ]
+    print(f"{N:,} vectors of {D:,} float32\n" + machine(["numpy"]) + "\n")
+    print(table(["", "median", "a vector", "speed of copy", "of NumPy's normals", "of words", "of normals"], rows))
+
+
+if __name__ == "__main__":
+    main()
