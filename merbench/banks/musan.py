@@ -1,0 +1,94 @@
+"""The folder of MUSAN (Snyder, Chen and Povey, 2015, arXiv:1510.08484) goes in, a bank of its three parts comes out.
+
+The release holds `music`, `noise` and `speech`, each with a folder per source, in which sounds stand beside `LICENSE`
+and, mostly, `ANNOTATIONS`: lines of a sound's name, then the genres, whether someone sings, and the artist (music), or
+the speaker's gender and the language (speech). The class of a piece of music is its genres, of speech its language, and
+of noise its source. Who speaks is not told, so that each file counts as a voice of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from merbench.banks.importing import Imported, Terms, found_sounds, require_folder, store
+from merbench.banks.measuring import Known
+from merbench.errors import UsageError
+
+NAME = "musan"
+PARTS = ("music", "noise", "speech")
+
+TERMS = Terms(
+    version="1.0",
+    source="MUSAN (Snyder, Chen and Povey, 2015), arXiv:1510.08484, openslr.org/17",
+    licence="CC BY 4.0 as a collection; each sound its own, see the LICENSE files",
+)
+
+_TEXTS = ("ANNOTATIONS", "LICENSE", "README")
+_LICENCE = re.compile(
+    r"https?://creativecommons\.org/\S+[^\s.,;)]|public domain|CC0|CC[ -]BY(?:-\w+)*(?: \d\.\d)?", re.I
+)
+
+
+def import_musan(path: str | Path, *, in_place: bool = False, replace: bool = False) -> Imported:
+    """Store MUSAN, or those of its three parts that are there, as the bank `musan` of the data home.
+
+    Args:
+        path: the folder `musan`, or the one that holds it.
+        in_place: leave the sounds where they are, instead of copying 11 GB.
+        replace: whether a bank `musan` that is there goes.
+
+    Raises:
+        UsageError: no such folder, none of the parts in it, no sound that can be used, or a bank that is not to go.
+    """
+    root = require_folder(path)
+    if not _parts(root) and (root / NAME).is_dir():
+        root = root / NAME
+    parts = _parts(root)
+    if not parts:
+        raise UsageError(f"{root}: has none of the folders {', '.join(PARTS)} that MUSAN has")
+    known = {f"{part}/{file}": Known(part=part) for part in parts for file in found_sounds(root / part)}
+    sources = sorted({str(PurePosixPath(file).parent) for file in known})
+    told = {source: (_annotations(root / source), _licences(root / source)) for source in sources}
+    known = {file: _described(file, *told[str(PurePosixPath(file).parent)]) for file in known}
+    places = sorted({PurePosixPath("."), *map(PurePosixPath, sources), *map(PurePosixPath, parts)})
+    beside = [str(place / name) for place in places for name in _TEXTS if (root / place / name).is_file()]
+    return store(NAME, root, known, in_place=in_place, terms=TERMS, replace=replace, beside=beside)
+
+
+def _parts(root: Path) -> list[str]:
+    return [part for part in PARTS if (root / part).is_dir()]
+
+
+def _described(file: str, annotations: Mapping[str, list[str]], licences: Mapping[str, str]) -> Known:
+    path = PurePosixPath(file)
+    part, words = path.parts[0], annotations.get(path.stem, [])
+    label = {"music": words[0:1], "speech": words[1:2], "noise": [path.parent.name]}[part]
+    licence = licences.get(path.stem, "") or (f"see {path.parent}/LICENSE" if licences else "")
+    return Known(part, "".join(label), "", licence)
+
+
+def _annotations(folder: Path) -> dict[str, list[str]]:
+    """Return the words behind the name of each sound."""
+    lines = (line.split() for line in _text(folder / "ANNOTATIONS").splitlines())
+    return {words[0]: words[1:] for words in lines if words}
+
+
+def _licences(folder: Path) -> dict[str, str]:
+    """Return the licence that is named in the paragraph of a sound's name; the key `""` where there is any text."""
+    text = _text(folder / "LICENSE")
+    found = {"": ""} if text.strip() else {}
+    for paragraph in re.split(r"\n\s*\n", text):
+        named = re.findall(r"\b(?:music|noise|speech)-[a-z-]+-\d{4}\b", paragraph)
+        licence = _LICENCE.search(paragraph)
+        if licence and len(set(named)) == 1:
+            found[named[0]] = licence[0]
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,183 @@
+"""`merbench bank list | info | verify | import | build`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from merbench.banks import Bank, Imported
+
+app = typer.Typer(
+    name="bank",
+    help="Noise banks: list, show, check, import, make.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="BANK", help="Name in the data home, or ./folder; a part or class may follow: musan/speech."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a bank that is there already.")]
+
+
+@app.command("list")
+def list_() -> None:
+    """List the noise banks that are there."""
+    from merbench.banks import list_banks
+    from merbench.report import ReportTable
+
+    columns = ("bank", "version", "sounds", "length", "parts", "source")
+    print(ReportTable("", columns, [_list_row(name) for name in list_banks()]).to_text(align="left"))
+
+
+@app.command()
+def info(bank: Name) -> None:
+    """Show what a noise bank holds: parts, classes, rates, digest."""
+    from merbench.banks import open_bank
+
+    print(_info_text(open_bank(bank)))
+
+
+@app.command()
+def verify(bank: Name) -> None:
+    """Check every sound of a noise bank against its recorded digest."""
+    from merbench.banks import open_bank, verify_bank
+    from merbench.errors import IntegrityError, examples, plural, problem_list
+
+    opened = open_bank(bank)
+    problems = verify_bank(opened)
+    if problems:
+        raise IntegrityError(
+            problem_list(f"noise bank {opened.name} in {opened.folder}", examples(problems, lambda problem: problem))
+        )
+    print(f"{opened.folder}: {plural(len(opened.sounds), 'sound')} as recorded")
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the bank: a-z, 0-9 and -; musan for MUSAN.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of sounds; its sub-folders are parts.")],
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV", help="Columns file, class, speaker, licence; index.csv of the folder when left out."
+        ),
+    ] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Leave the sounds where they are.")] = False,
+    version: Annotated[str | None, typer.Option(help="Dotted numbers; 1.0 when left out.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where the sounds come from.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Who may use them, and how.")] = None,
+    force: Force = False,
+) -> None:
+    """Store the sounds of a folder, or MUSAN, as a noise bank."""
+    from dataclasses import replace
+
+    from merbench.banks import Terms, import_folder, import_musan
+    from merbench.errors import UsageError
+
+    given = {key: text for key, text in (("version", version), ("source", source), ("licence", licence)) if text}
+    if name == "musan":
+        if index is not None or given:
+            raise UsageError("musan: its index and its terms are those of the release; leave those options out")
+        _print_imported(import_musan(folder, in_place=in_place, replace=force))
+        return
+    terms = replace(Terms(), **given)
+    _print_imported(import_folder(name, folder, index=index, in_place=in_place, terms=terms, replace=force))
+
+
+@app.command()
+def build(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Bank that merbench builds itself.")] = "synthetic",
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to write; the data home when left out.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Build a noise bank that merbench makes itself."""
+    from merbench.banks import build_bank
+
+    _print_written(build_bank(name, output, replace=force))
+
+
+def _print_imported(imported: Imported) -> None:
+    from merbench.errors import WITH_PROBLEMS, examples, plural, problem_list
+
+    if imported.warnings:
+        print(problem_list(imported.bank.name, imported.warnings), file=sys.stderr)
+    _print_written(imported.bank)
+    if imported.problems:
+        where = f"{imported.bank.name}, {plural(len(imported.problems), 'sound')} left out"
+        print(problem_list(where, examples(imported.problems, lambda problem: problem)), file=sys.stderr)
+        raise typer.Exit(WITH_PROBLEMS)
+
+
+def _print_written(bank: Bank) -> None:
+    from merbench.banks import banks_home
+
+    home = banks_home() / bank.name
+    folder = home if home.is_dir() and bank.folder != home else bank.folder
+    print(f"{folder}: {bank.name} {bank.version}, {_counts(bank)}, digest {bank.digest[:12]}")
+
+
+def _list_row(name: str) -> tuple[str, ...]:
+    from merbench.banks import banks_home, read_bank
+    from merbench.errors import MerbenchError
+
+    folder = banks_home() / name
+    if not (folder / "bank.toml").is_file():
+        return name, "", "", "", "", "built on first use"
+    try:
+        bank = read_bank(folder)
+    except MerbenchError:
+        return name, "", "", "", "", f"cannot be opened; `merbench bank info {name}` says why"
+    return name, bank.version, f"{len(bank.sounds):,}", _length(bank), ", ".join(bank.parts), bank.source
+
+
+def _info_text(bank: Bank) -> str:
+    rates = sorted({sound.rate_hz for sound in bank.sounds})
+    speakers = {sound.speaker for sound in bank.sounds if sound.speaker}
+    lines = [
+        f"{bank.name} {bank.version}",
+        f"folder: {bank.folder}",
+        f"source: {bank.source}",
+        f"licence: {bank.licence}",
+        f"digest: {bank.digest}",
+        "",
+        _counts(bank),
+        f"rates: {', '.join(f'{rate:,}' for rate in rates)} Hz",
+        f"speakers: {len(speakers):,}" if speakers else "speakers: none known",
+        f"parts: {_numbers(bank.parts)}",
+        f"classes: {_numbers(bank.labels)}",
+    ]
+    own = sorted({sound.licence for sound in bank.sounds if sound.licence})
+    if own:
+        from merbench.errors import listed
+
+        lines.append(f"licences of single sounds: {listed(own)}")
+    return "\n".join(lines)
+
+
+def _numbers(counts: Mapping[str, int]) -> str:
+    from merbench.errors import listed
+
+    return listed([f"{name} {count:,}" for name, count in counts.items()], 20) if counts else "none"
+
+
+def _counts(bank: Bank) -> str:
+    from merbench.errors import plural
+
+    return f"{plural(len(bank.sounds), 'sound')} of {_length(bank)}"
+
+
+def _length(bank: Bank) -> str:
+    minutes = bank.duration_s / 60
+    return f"{minutes / 60:,.1f} h" if minutes >= 100 else f"{minutes:,.1f} min"

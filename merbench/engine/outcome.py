@@ -1,0 +1,139 @@
+"""What becomes of a unit of work, and how an exception travels from the process in which it was raised.
+
+Conventions:
+    A unit is named and idempotent: it may be run again after a worker was lost in the middle of it.
+    A task is one or several units that travel together.
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+from merbench.errors import MerbenchError, exception_text, printable
+
+T = TypeVar("T")
+R = TypeVar("R")
+Unit = tuple[str, T]
+
+
+class WorkerDied(MerbenchError):
+    """The process that ran a unit was killed, each time again: for want of memory, or by a crash of a library."""
+
+    def __init__(self, name: str) -> None:
+        told = "its worker process was killed each time that it was run; it may need more memory than there is"
+        super().__init__(f"{printable(name)}: {told}")
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[R]):
+    """A unit that is done.
+
+    Attributes:
+        name: the unit's.
+        value: what the function returned; None where it raised.
+        error: what it raised, or `WorkerDied`; None where it returned.
+    """
+
+    name: str
+    value: R | None = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An exception in a form that survives pickling, also where its constructor asks for more than its arguments say.
+
+    Attributes:
+        pickled: the exception, or None where that cannot be unpickled.
+        parts: its class, arguments and attributes, where that is so.
+    """
+
+    pickled: bytes | None
+    parts: tuple[type[BaseException], tuple[Any, ...], dict[str, Any]] | None = None
+
+    @staticmethod
+    def of(error: BaseException) -> Raised:
+        """Return the form of an exception; one that cannot be pickled at all becomes a `RuntimeError` that quotes it.
+
+        Any but merbench's own gets its traceback as a note, since that does not travel.
+        """
+        if not isinstance(error, MerbenchError):
+            error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
+        for raised in (_whole, _in_parts):
+            with suppress(Exception):
+                return raised(error)
+        told = RuntimeError(exception_text(error))
+        told.__notes__ = list(getattr(error, "__notes__", ()))
+        return _whole(told)
+
+    def error(self) -> BaseException:
+        """Return the exception."""
+        if self.parts is None:
+            assert self.pickled is not None
+            error: BaseException = pickle.loads(self.pickled)
+            return error
+        kind, arguments, state = self.parts
+        error = kind.__new__(kind, *arguments)
+        error.args = arguments
+        error.__dict__.update(state)
+        return error
+
+
+def _whole(error: BaseException) -> Raised:
+    raised = Raised(pickle.dumps(error))
+    raised.error()
+    return raised
+
+
+def _in_parts(error: BaseException) -> Raised:
+    raised = Raised(None, (type(error), error.args, dict(error.__dict__)))
+    copy: Raised = pickle.loads(pickle.dumps(raised))
+    copy.error()
+    return raised
+
+
+@dataclass(slots=True)
+class Task(Generic[T]):
+    """Units that travel together, and how often a worker died while it held them."""
+
+    units: Sequence[Unit[T]]
+    deaths: int = 0
+
+    def apart(self, deaths: int) -> list[Task[T]]:
+        """Return a task for each unit, with that many deaths more."""
+        return [Task([unit], self.deaths + deaths) for unit in self.units]
+
+    def done(self, outcomes: Sequence[Any]) -> Iterator[Done[Any]]:
+        """Yield the units with what `run_units` made of them."""
+        for (name, _), outcome in zip(self.units, outcomes, strict=True):
+            yield Done(name, error=outcome.error()) if isinstance(outcome, Raised) else Done(name, outcome)
+
+    def failed(self, error: BaseException) -> Iterator[Done[Any]]:
+        """Yield the units with an error that is not the function's own."""
+        for name, _ in self.units:
+            yield Done(name, error=error)
+
+
+def tasks(units: Iterable[Unit[T]], batch: int) -> Iterator[Task[T]]:
+    """Yield tasks of up to `batch` units each, in their order, reading no further than is asked for."""
+    remaining = iter(units)
+    while together := list(islice(remaining, batch)):
+        yield Task(together)
+
+
+def run_units(function: Callable[[Any], Any], units: Sequence[Any]) -> list[Any]:
+    """Return what the function makes of each unit; what it raises is returned as `Raised`."""
+    return [_outcome(function, unit) for unit in units]
+
+
+def _outcome(function: Callable[[Any], Any], unit: Any) -> Any:
+    try:
+        return function(unit)
+    except (Exception, SystemExit) as error:
+        return Raised.of(error)

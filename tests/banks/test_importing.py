@@ -1,0 +1,342 @@
+"""Folders of sounds and a made-up MUSAN become banks; what cannot be used is named, all at once."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from banks_of_sounds import write_musan, write_sound
+
+from merbench.banks import Terms, import_folder, import_musan, open_bank, read_bank, verify_bank
+from merbench.errors import IntegrityError, Problem, UnknownName, UsageError
+from merbench.files import sha256_file
+
+
+def messages(problems: tuple[Problem, ...]) -> list[str]:
+    return [f"{problem.code} {problem.message}" for problem in problems]
+
+
+def test_a_sound_is_measured(home: Path, tmp_path: Path) -> None:
+    write_sound(tmp_path / "in" / "street" / "a.wav", np.array([[0.5, 0.0], [-0.25, 0.25], [0.0, 0.5]]), 44_100)
+    imported = import_folder("own", tmp_path / "in", terms=Terms("2.0", "a street", "CC0-1.0"))
+    bank = imported.bank
+    assert (imported.problems, imported.warnings) == ((), ())
+    assert (bank.name, bank.folder, bank.version, bank.source, bank.licence) == (
+        "own", home / "own", "2.0", "a street", "CC0-1.0",
+    )  # fmt: skip
+    (sound,) = bank.sounds
+    assert (sound.file, sound.part, sound.rate_hz, sound.channels, sound.n_samples) == (
+        "street/a.wav",
+        "street",
+        44_100,
+        2,
+        3,
+    )
+    # the averages of the channels are 0.25, 0 and 0.25
+    assert sound.rms == pytest.approx(math.sqrt((0.0625 + 0.0625) / 3), abs=1e-12)
+    assert sound.sha256 == sha256_file(tmp_path / "in" / "street" / "a.wav") == sha256_file(home / "own" / sound.file)
+    assert sound.n_bytes == (tmp_path / "in" / "street" / "a.wav").stat().st_size
+
+
+def test_every_file_that_cannot_be_used_is_named(home: Path, tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    write_sound(root / "good.wav", 100)
+    write_sound(root / "empty.wav", np.zeros(0))
+    write_sound(root / "silent.flac", np.zeros(1000))
+    write_sound(root / "cancelling.wav", np.array([[0.5, -0.5]] * 10))
+    write_sound(root / "not-a-number.wav", np.array([0.5, np.nan]), subtype="FLOAT")
+    (root / "text.mp3").write_text("no sound at all", encoding="utf-8")
+    (root / "nothing.ogg").touch()
+    flac = write_sound(root / "cut.flac", 50_000)
+    assert len(flac) == 50_000
+    whole = (root / "cut.flac").read_bytes()
+    (root / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    write_sound(root / ".hidden.wav", 100)
+    (root / "notes.txt").write_text("left alone", encoding="utf-8")
+    imported = import_folder("mixed", root)
+    assert [sound.file for sound in imported.bank.sounds] == ["good.wav"]
+    told = messages(imported.problems)
+    assert told[0] == "E643 cancelling.wav: is silent, or its channels cancel each other"
+    assert told[1].startswith("E641 cut.flac: ")
+    assert told[2] == "E642 empty.wav: holds no samples"
+    assert told[3] == "E641 not-a-number.wav: holds samples that are no numbers"
+    assert told[4].startswith("E641 nothing.ogg: cannot be read as a sound: ")
+    assert told[5] == "E643 silent.flac: is silent, or its channels cancel each other"
+    assert told[6].startswith("E641 text.mp3: cannot be read as a sound: ")
+    assert str(tmp_path) not in "".join(told)
+    assert sorted(path.name for path in (home / "mixed").iterdir()) == ["bank.toml", "good.wav", "noises.parquet"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that are not text: Windows has none")
+def test_odd_names_are_names_and_those_that_are_no_text_are_told(home: Path, tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    odd = ['quote".wav', "line\nbreak.wav", "-dash.wav", "ünï.wav", "FLAC inside.wav"]
+    for name in odd[:-1]:
+        write_sound(root / name, 100)
+    write_sound(root / odd[-1], 100, format="FLAC")
+    write_sound(root / "plain.wav", 100)
+    try:
+        (root / "plain.wav").rename(os.fsdecode(os.fsencode(root) + b"/\xff.wav"))
+    except OSError:
+        pytest.skip("names that are not text: this file system has none")
+    imported = import_folder("odd", root)
+    assert [sound.file for sound in imported.bank.sounds] == sorted(odd)
+    assert messages(imported.problems) == [r"E644 \udcff.wav: the name is not text in UTF-8"]
+    assert open_bank("odd").draw(np.random.PCG64(0), 50, 16_000, n_sources=5).audio.samples.shape == (5, 50)
+
+
+def test_a_folder_without_a_sound_that_can_be_used_is_refused(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(UsageError, match=r"in: there is no sound in this folder \(\.aif, "):
+        import_folder("none", tmp_path / "in")
+    write_sound(tmp_path / "in" / "a.wav", np.zeros(9))
+    write_sound(tmp_path / "in" / "b.wav", np.zeros(0))
+    with pytest.raises(UsageError) as caught:
+        import_folder("none", tmp_path / "in")
+    assert str(caught.value) == (
+        f"{tmp_path / 'in'}: no sound in this folder can be used: 2 problems\n"
+        "  E643  a.wav: is silent, or its channels cancel each other\n"
+        "  E642  b.wav: holds no samples"
+    )
+    assert not home.exists()
+    with pytest.raises(UsageError, match=r"gone: there is no such folder$"):
+        import_folder("none", tmp_path / "gone")
+
+
+def test_an_index_fills_what_is_known(home: Path, tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    for name in ("a", "b", "deep/c"):
+        write_sound(root / f"{name}.wav", 100)
+    (tmp_path / "index.csv").write_text(
+        "file,klass,speaker,clip_licence,seconds\nin/a.wav,dog,,CC0,1\nin/deep/c.wav,rain,rita,CC-BY,1\nin/d.wav,x,,,1\n",
+        encoding="utf-8",
+    )
+    imported = import_folder("known", root, index=tmp_path / "index.csv")
+    assert [(s.part, s.label, s.speaker, s.licence) for s in imported.bank.sounds] == [
+        ("", "dog", "", "CC0"), ("", "", "", ""), ("deep", "rain", "rita", "CC-BY"),
+    ]  # fmt: skip
+    assert messages(imported.warnings) == [
+        "W641 in/d.wav: no sound of that name is there",
+        "W642 b.wav: the index does not name it",
+    ]
+
+
+def test_an_index_in_the_folder_is_read_by_itself(home: Path, tmp_path: Path) -> None:
+    write_sound(tmp_path / "in" / "a.wav", 100)
+    (tmp_path / "in" / "index.csv").write_text("file,class\na.wav,dog\n", encoding="utf-8")
+    assert import_folder("known", tmp_path / "in").bank.labels == {"dog": 1}
+
+
+def test_an_index_that_cannot_be_used_is_told(home: Path, tmp_path: Path) -> None:
+    write_sound(tmp_path / "in" / "a.wav", 100)
+    index = tmp_path / "i.csv"
+    index.write_text("fil,class\na.wav,dog\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"i\.csv: has no column 'file'; did you mean 'fil'\?$"):
+        import_folder("known", tmp_path / "in", index=index)
+    index.write_text("file,class\na.wav,dog\nin/a.wav,cat\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"i\.csv: 1 problem\n  E645  a\.wav: is given by two rows$"):
+        import_folder("known", tmp_path / "in", index=index)
+    index.write_text("file,class\na.wav\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"i\.csv: 1 problem\n  E610  i\.csv: rows of another number of cells"):
+        import_folder("known", tmp_path / "in", index=index)
+
+
+def test_sounds_may_stay_where_they_are(home: Path, tmp_path: Path) -> None:
+    write_sound(tmp_path / "in" / "a.wav", 100)
+    copied = import_folder("copied", tmp_path / "in").bank
+    left = import_folder("left", tmp_path / "in", in_place=True).bank
+    assert left.folder == tmp_path / "in"
+    assert sorted(path.name for path in (home / "left").iterdir()) == ["bank.toml", "noises.parquet"]
+    assert left.digest == copied.digest
+    draws = [bank.draw(np.random.PCG64(1), 50, 16_000).audio.samples for bank in (left, copied)]
+    assert np.array_equal(*draws)
+
+
+@pytest.mark.parametrize("name", ["Own", "", "a/b", "..", "-a"])
+def test_a_name_that_cannot_be_one_is_refused(name: str, home: Path, tmp_path: Path) -> None:
+    write_sound(tmp_path / "in" / "a.wav", 100)
+    with pytest.raises(UsageError, match=r"is no name of a noise bank; a-z, 0-9 and - are allowed, 39 at most$"):
+        import_folder(name, tmp_path / "in")
+
+
+def test_a_bank_goes_only_where_that_is_asked_for(home: Path, tmp_path: Path) -> None:
+    write_sound(tmp_path / "in" / "a.wav", 100)
+    import_folder("own", tmp_path / "in")
+    with pytest.raises(UsageError, match=r"^noise bank 'own' is there already, in .*; replace it with --force$"):
+        import_folder("own", tmp_path / "in")
+    write_sound(tmp_path / "in" / "b.wav", 100)
+    assert len(import_folder("own", tmp_path / "in", replace=True).bank.sounds) == 2
+    with pytest.raises(
+        UsageError, match=r"lies in the folder of the bank that would be written, .*; move it elsewhere$"
+    ):
+        import_folder("own", home / "own", replace=True)
+    with pytest.raises(
+        UsageError, match=r"^'synthetic' is a noise bank that merbench builds itself; choose another name$"
+    ):
+        import_folder("synthetic", tmp_path / "in")
+
+
+def test_the_digest_is_of_names_speakers_and_sounds(home: Path, tmp_path: Path) -> None:
+    def digest(folder: str, name: str, speaker: str, seed: int) -> str:
+        write_sound(tmp_path / folder / name, 100, seed=seed)
+        (tmp_path / folder / "index.csv").write_text(f"file,speaker\n{name},{speaker}\n", encoding="utf-8")
+        return import_folder(folder, tmp_path / folder).bank.digest
+
+    same = [digest(f"same-{i}", "a.wav", "x", 0) for i in range(2)]
+    others = [digest("n", "b.wav", "x", 0), digest("s", "a.wav", "y", 0), digest("v", "a.wav", "x", 1)]
+    assert same[0] == same[1]
+    assert len({same[0], *others}) == 4
+
+
+@pytest.mark.parametrize("inside", ["", "musan"])
+def test_musan_comes_in_with_what_its_texts_tell(inside: str, home: Path, tmp_path: Path) -> None:
+    write_musan(tmp_path / "release" / inside)
+    imported = import_musan(tmp_path / "release")
+    bank = imported.bank
+    assert imported.problems == ()
+    assert bank.parts == {"music": 2, "noise": 2, "speech": 2}
+    assert [(s.file.rpartition("/")[2], s.label, s.licence) for s in bank.sounds] == [
+        ("music-fma-0000.wav", "pop,electronica", "http://creativecommons.org/licenses/by/3.0/us/"),
+        ("music-fma-0001.wav", "blues", "Public Domain"),
+        ("noise-free-sound-0000.wav", "free-sound", ""),
+        ("noise-sound-bible-0000.wav", "sound-bible", ""),
+        ("speech-librivox-0000.wav", "german", "see speech/librivox/LICENSE"),
+        ("speech-us-gov-0000.wav", "", ""),
+    ]
+    assert bank.source.startswith("MUSAN (Snyder, Chen and Povey, 2015)")
+    texts = sorted(
+        path.relative_to(home / "musan").as_posix() for path in (home / "musan").rglob("*") if not path.suffix
+    )
+    assert [text for text in texts if text.rpartition("/")[2].isupper()] == [
+        "README", "music/fma/ANNOTATIONS", "music/fma/LICENSE", "speech/librivox/ANNOTATIONS", "speech/librivox/LICENSE",
+    ]  # fmt: skip
+    speech = open_bank("musan/speech")
+    assert (speech.name, len(speech.sounds), speech.n_voices) == ("musan/speech", 2, 2)
+    assert len(open_bank("musan/pop").sounds) == len(open_bank("musan/electronica").sounds) == 1
+    assert len({bank.digest, speech.digest}) == 2
+
+
+def test_a_folder_that_is_not_musan_is_refused(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has none of the folders music, noise, speech that MUSAN has$"):
+        import_musan(tmp_path)
+
+
+def test_names_of_banks_parts_and_paths(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dogs/a", "dogs/b", "c"):
+        write_sound(tmp_path / "in" / f"{name}.wav", 100)
+    import_folder("own", tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+    (home / "own").rename(tmp_path / "elsewhere")
+    (tmp_path / "x").mkdir()
+    assert len(open_bank("./elsewhere").sounds) == len(open_bank(tmp_path / "elsewhere").sounds) == 3
+    assert len(open_bank("../elsewhere", relative_to=tmp_path / "x").sounds) == 3
+    assert len(open_bank("../elsewhere/dogs", relative_to=tmp_path / "x").sounds) == 2
+    with pytest.raises(UnknownName) as caught:
+        open_bank("./elsewhere/cats")
+    assert str(caught.value) == ("no part or class of the noise bank own named 'cats' (known: dogs)")
+    with pytest.raises(
+        UnknownName, match=r"^no noise bank named 'elsewhere' .*; there is a bank's folder here: write \./e"
+    ):
+        open_bank("elsewhere")
+    with pytest.raises(UnknownName, match=r"import the released files with `merbench bank import musan PATH`$"):
+        open_bank("musan/speech")
+    with pytest.raises(UnknownName, match=r"a folder of sounds comes in with `merbench bank import NAME FOLDER`$"):
+        open_bank("unknown")
+    with pytest.raises(
+        UsageError, match=r"in: is no noise bank, it has no bank\.toml; `merbench bank import` makes one$"
+    ):
+        open_bank("./in")
+
+
+def test_a_bank_whose_sounds_are_gone_or_changed_is_refused(home: Path, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_sound(tmp_path / "in" / f"{name}.wav", 100)
+    import_folder("own", tmp_path / "in")
+    (home / "own" / "a.wav").unlink()
+    write_sound(home / "own" / "b.wav", 99)
+    with pytest.raises(IntegrityError) as caught:
+        open_bank("own")
+    assert str(caught.value) == (
+        f"noise bank own in {home / 'own'}: 2 problems\n"
+        "  E602  a.wav: the file is recorded but not there\n"
+        "  E602  b.wav: the file changed: 242 bytes, recorded 244"  # a header of 44 bytes, and two bytes a sample
+    )
+
+
+def test_a_sound_that_changed_but_not_its_size_is_found_by_verify(home: Path, tmp_path: Path) -> None:
+    write_sound(tmp_path / "in" / "a.wav", 100)
+    bank = import_folder("own", tmp_path / "in").bank
+    assert verify_bank(bank) == []
+    write_sound(home / "own" / "a.wav", 100, seed=1)
+    assert messages(tuple(verify_bank(open_bank("own")))) == ["E602 a.wav: the file changed"]
+    (home / "own" / "a.wav").unlink()
+    assert messages(tuple(verify_bank(bank))) == ["E601 a.wav: cannot be read: No such file or directory"]
+
+
+def test_a_silent_bank_is_refused(home: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from merbench.banks.storing import write_bank
+
+    write_sound(tmp_path / "in" / "a.wav", 100)
+    bank = import_folder("own", tmp_path / "in").bank
+    silent = replace(bank, sounds=tuple(replace(sound, rms=0.0) for sound in bank.sounds))
+    write_bank(home / "own", silent)
+    with pytest.raises(UsageError, match=r"^noise bank own: all of its sounds are silent$"):
+        open_bank("own")
+    write_bank(home / "own", replace(bank, sounds=()))
+    with pytest.raises(UsageError, match=r"^noise bank own: there is no sound in it$"):
+        open_bank("own")
+
+
+def test_a_bank_that_was_edited_is_refused(home: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    import pyarrow.parquet as pq
+
+    from merbench.banks.storing import write_bank
+
+    write_sound(tmp_path / "in" / "a.wav", 100)
+    bank = import_folder("own", tmp_path / "in").bank
+    toml = (home / "own" / "bank.toml").read_text(encoding="utf-8")
+    (home / "own" / "bank.toml").write_text(toml.replace("digest", "digests"), encoding="utf-8")
+    with pytest.raises(
+        UsageError, match=r"bank\.toml: does not state name, version, source, licence, digest as text; imp"
+    ):
+        read_bank(home / "own")
+    (home / "own" / "bank.toml").write_text("name = x", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"bank\.toml: cannot be read: line 1, column 8: a value of no kind that TOML"):
+        read_bank(home / "own")
+    (home / "own" / "bank.toml").write_text(toml, encoding="utf-8")
+    table = pq.read_table(home / "own" / "noises.parquet")
+    pq.write_table(table.set_column(3, table.schema.field(3), [["someone"]]), home / "own" / "noises.parquet")
+    with pytest.raises(IntegrityError, match=r"noises\.parquet: the table changed since the bank was made; import the"):
+        read_bank(home / "own")
+    pq.write_table(table.drop_columns(["sha256"]), home / "own" / "noises.parquet")
+    with pytest.raises(
+        IntegrityError, match=r"noises\.parquet: does not hold the columns file, part, class, speaker, "
+    ):
+        read_bank(home / "own")
+    (home / "own" / "noises.parquet").write_bytes(b"PAR1")
+    with pytest.raises(IntegrityError, match=r"noises\.parquet: not a readable Parquet file$"):
+        read_bank(home / "own")
+    write_bank(home / "own", replace(bank, sounds=(replace(bank.sounds[0], file="../a.wav"),)))
+    with pytest.raises(IntegrityError, match=r"noises\.parquet: \.\./a\.wav leads out of the bank's folder$"):
+        read_bank(home / "own")
+
+
+@pytest.mark.real_data
+def test_recorded_noise_with_its_index(home: Path, test_data: Path) -> None:
+    media = test_data / "data" / "media"
+    imported = import_folder("esc", media / "noise", index=media / "noise_index.csv", in_place=True)
+    assert (imported.problems, imported.warnings) == ((), ())
+    bank = open_bank("esc/rain")
+    # the index says: 5.001 s, an rms of 0.15431, CC0
+    (rain,) = bank.sounds
+    assert (round(rain.duration_s, 3), round(rain.rms, 5), rain.licence) == (5.001, 0.15431, "CC0")
+    drawn = bank.draw(np.random.PCG64(0), 441_000, 44_100)
+    assert drawn.audio.samples.shape == (1, 441_000)
+    assert drawn.sources[0].count(" + ") == 1
