@@ -3,6 +3,7 @@
 The tree, with the exit code each branch ends a command with::
 
     MerbenchError                  70  never raised itself
+    ├── WorkerDied                 70  the process that did a piece of work was killed (`merbench.engine`)
     ├── UsageError                  2  a name, path, option or declaration is wrong
     │   ├── UnknownName             2  no such track, corpus, metric, baseline, ...
     │   ├── MissingExtra            2  an optional dependency is not installed

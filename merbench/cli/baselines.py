@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,9 +63,10 @@ def run_baseline(
     intervals: IntervalsOption = True,
 ) -> None:
     """Train a baseline, write its submission, and score it."""
+    from merbench.cli.progress import progress_bar
     from merbench.training import run_baseline as run
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         found = run(
             track,
             baseline,
@@ -76,7 +74,7 @@ def run_baseline(
             seeds=seed,
             folds=folds,
             features=feature,
-            options=dict(map(_option, option or [])),
+            options=dict(map(named_value, option or [])),
             output=output,
             intervals=intervals,
             progress=progress,
@@ -108,15 +106,15 @@ def ensemble(
     _print_report(found.report, found.withheld)
 
 
-def _option(text: str) -> tuple[str, Any]:
+def named_value(text: str, option: str = "--set", example: str = "learning_rate=0.0001") -> tuple[str, Any]:
     """Return name and value of NAME=VALUE; the value is read as TOML, and as text where it is none."""
     import tomllib
 
     from merbench.errors import UsageError
 
     name, separator, value = text.partition("=")
-    if not separator:
-        raise UsageError(f"--set {text}: write NAME=VALUE, such as learning_rate=0.0001")
+    if not (separator and name.strip()):
+        raise UsageError(f"{option} {text}: write NAME=VALUE, such as {example}")
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -155,24 +153,3 @@ def _with_deviation(found: dict[str, float | None], decimals: int) -> str:
 
 def _print_report(report: ScoreReport | None, withheld: str) -> None:
     print(report.to_text() if report is not None else withheld, end="" if report is not None else "\n")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar with the time left on a terminal, and nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda text, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(text: str, done: int, total: int) -> None:
-            if text not in tasks:
-                tasks[text] = bar.add_task(text, total=total)
-            bar.update(tasks[text], completed=done, total=total)
-
-        yield show

@@ -145,12 +145,36 @@ def import_(
 def build(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Corpus that merbench builds itself.")] = "sample",
     output: Output = None,
+    media: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write clips of the sample, for the splits of mer-noise, and no corpus."),
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes that write clips.")] = 1,
     force: Force = False,
 ) -> None:
     """Build a corpus that merbench makes itself."""
     from merbench.corpus import build_corpus, corpora_home
+    from merbench.errors import UsageError
 
-    _print_written(build_corpus(name, output or corpora_home() / name, replace=force))
+    if media is None:
+        _print_written(build_corpus(name, output or corpora_home() / name, replace=force))
+    elif name != "sample" or output is not None or force:
+        raise UsageError("--media DIR: writes clips of the corpus 'sample' alone, without --output and --force")
+    else:
+        _write_clips(media, workers)
+
+
+def _write_clips(folder: Path, workers: int) -> None:
+    from functools import partial
+
+    from merbench.cli.progress import progress_bar
+    from merbench.errors import plural
+    from merbench.sample import write_clips
+
+    with progress_bar() as show:
+        clips = write_clips(folder, workers=workers, progress=partial(show, "clips"))
+    kept = f"; {clips.n_kept:,} were there already" if clips.n_kept else ""
+    print(f"{clips.folder}: {plural(clips.n_written, 'clip')} written{kept}")
 
 
 def _pairs(option: str, items: list[str] | None) -> dict[str, str]:

@@ -7,8 +7,8 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from merbench.corpus.references import reference_columns, reference_values
 from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
 from merbench.files import sha256_bytes
 from merbench.metrics.lists import Lists, Segments, Values
-from merbench.track import Track, load_track
+from merbench.track import CorruptionSpec, Track, load_track
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,19 +134,56 @@ class Candidates:
         return np.flatnonzero(complete).astype(np.int64)
 
 
-def candidate_column(candidates: Candidates, column: str, use: str) -> pa.Array:
-    """Return what the corpus knows of the candidates; `use` says in the message what it was wanted for.
+def with_columns(candidates: Candidates, table: pa.Table) -> Candidates:
+    """Return the candidates with what a table with a column `sample_id` says of them as further columns.
 
-    Of a name such as `feature_noise.snr_db` the last part will do, where no other column ends in it.
+    A column that the corpus has already is replaced; a candidate that the table does not name has nothing there.
+    """
+    rows = table.take(pc.index_in(candidates.ids, value_set=table["sample_id"].combine_chunks()))
+    samples = candidates.samples
+    for name in table.column_names:
+        if name in ("sample_id", "split"):
+            continue
+        samples = samples.drop_columns([name]) if name in samples.column_names else samples
+        samples = samples.append_column(name, rows[name])
+    return replace(candidates, samples=samples.combine_chunks())
+
+
+def candidate_column(candidates: Candidates, column: str, use: str) -> pa.Array:
+    """Return what the corpus knows of the candidates, or what the track's damage draws for them.
+
+    Of a name such as `feature_noise.snr_db` the last part will do, where no other column ends in it. `use` says in the
+    message what the column was wanted for.
     """
     columns = [name for name in candidates.samples.column_names if name not in ("sample_id", "split")]
-    fitting = [column] if column in columns else [name for name in columns if name.endswith(f".{column}")]
-    if len(fitting) != 1:
-        there = f"it has {listed(columns, 12)}" if columns else "it has none"
-        raise UsageError(
-            f"corpus '{candidates.corpus.name}' has no column '{column}' {use}; {there}{did_you_mean(column, columns)}"
-        )
-    return candidates.samples[fitting[0]].combine_chunks()
+    if len(fitting := _fitting(column, columns)) == 1:
+        return candidates.samples[fitting[0]].combine_chunks()
+    drawn = _drawn_columns(candidates)
+    if not fitting and len(matching := _fitting(column, list(drawn))) == 1:
+        return _drawn(candidates, *drawn[matching[0]])
+    columns += [name for name in drawn if name not in columns]
+    there = f"it has {listed(columns, 12)}" if columns else "it has none"
+    raise UsageError(
+        f"corpus '{candidates.corpus.name}' has no column '{column}' {use}; {there}{did_you_mean(column, columns)}"
+    )
+
+
+def _fitting(column: str, columns: Sequence[str]) -> list[str]:
+    return [column] if column in columns else [name for name in columns if name.endswith(f".{column}")]
+
+
+def _drawn_columns(candidates: Candidates) -> dict[str, tuple[CorruptionSpec, str]]:
+    """Return `<step>.<parameter>` -> step and parameter, of all that differs from sample to sample."""
+    specs = (spec for spec in candidates.track.corruptions if spec.split == candidates.split)
+    return {f"{spec.step_name}.{name}": (spec, name) for spec in specs for name in spec.drawn_names}
+
+
+def _drawn(candidates: Candidates, spec: CorruptionSpec, name: str) -> pa.Array:
+    seed, of_sample = candidates.track.seed, spec.corruption.scope == "sample"
+    ids = candidates.ids.to_pylist()
+    if not of_sample:
+        return pa.array([spec.draws(seed, "")[name]] * len(ids))
+    return pa.array([spec.draws(seed, sample_id)[name] for sample_id in ids])
 
 
 def values_digest(ids_digest: str, values: Mapping[str, Values]) -> str:

@@ -25,7 +25,7 @@ from merbench.corpus.declaration import (
     to_toml,
 )
 from merbench.corpus.feature import Feature, shape_of_schema
-from merbench.corpus.tables import ID, SPLIT, Contents, feature_digest, table_digest
+from merbench.corpus.tables import ID, SPLIT, Contents, feature_digest, name_problems, table_digest
 from merbench.errors import IntegrityError, InvalidCorpus, Problem, UnknownName, UsageError
 from merbench.files import (
     atomic_folder,
@@ -296,9 +296,7 @@ def add_feature(corpus: Corpus, name: str, feature: Feature, *, replace: bool = 
     """
     with exclusive(corpus.folder / ".lock"):
         current = read_corpus(corpus.folder)
-        alike = [other for other in current.features if other.casefold() == name.casefold()]
-        if alike and not (replace and alike == [name]):
-            raise UsageError(f"corpus '{corpus.name}' has a feature '{alike[0]}' already")
+        require_feature_name(current, name, replace=replace)
         problems = Contents(current.samples(), None, {name: feature}).problems()
         if problems:
             raise InvalidCorpus(f"corpus '{corpus.name}'", problems)
@@ -310,6 +308,21 @@ def add_feature(corpus: Corpus, name: str, feature: Feature, *, replace: bool = 
         files = {**declared.files, feature_file(name): sha256_file(corpus.folder / feature_file(name))}
         write_text(corpus.folder / FILE_NAME, to_toml(declared.model_copy(update={"files": files, "content": content})))
     return read_corpus(corpus.folder)
+
+
+def require_feature_name(corpus: Corpus, name: str, *, replace: bool = False) -> None:
+    """Raise where a corpus cannot be given a feature of this name, before anything is computed for it.
+
+    Raises:
+        UsageError: the corpus has one already, and it is not to be replaced.
+        InvalidCorpus: it is not a name of a feature.
+    """
+    alike = [other for other in corpus.features if other.casefold() == name.casefold()]
+    if alike and not (replace and alike == [name]):
+        raise UsageError(f"corpus '{corpus.name}' has a feature '{alike[0]}' already")
+    problems = list(name_problems([name]))
+    if problems:
+        raise InvalidCorpus(f"corpus '{corpus.name}'", problems)
 
 
 def verify_corpus(corpus: Corpus) -> list[Problem]:

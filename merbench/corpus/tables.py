@@ -71,7 +71,7 @@ class Contents:
         if self.reference is not None:
             found += _table_problems(self.reference, self.reference_origin, (ID,))
             found += _reference_problems(self.reference, self.reference_origin, self.samples, known)
-        found += _name_problems(list(self.features))
+        found += name_problems(list(self.features))
         for name, feature in self.features.items():
             found += _feature_problems(f"feature '{name}'", feature, known)
         return found
@@ -201,7 +201,8 @@ def _reference_problems(
         yield from _row_problem("E615", origin, ID, "references of no sample", strange, ids)
 
 
-def _name_problems(names: Sequence[str]) -> Iterator[Problem]:
+def name_problems(names: Sequence[str]) -> Iterator[Problem]:
+    """Yield which names no feature can have, and which differ in case alone."""
     for name in names:
         if not FEATURE_NAME.fullmatch(name):
             message = "allowed are up to 100 of A-Z a-z 0-9 . _ -, the first a letter or digit"

@@ -1,5 +1,16 @@
-"""The synthetic sample corpus: nothing goes in, the same small corpus comes out on every machine."""
+"""The synthetic sample corpus: nothing goes in, the same small corpus comes out on every machine, and clips of it."""
 
 from merbench.sample.build import VERSION, SampleValues, build_sample, sample_values
+from merbench.sample.clips import CLIPS_VERSION, Clip, WrittenClips, clip, write_clips
 
-__all__ = ["VERSION", "SampleValues", "build_sample", "sample_values"]
+__all__ = [
+    "CLIPS_VERSION",
+    "VERSION",
+    "Clip",
+    "SampleValues",
+    "WrittenClips",
+    "build_sample",
+    "clip",
+    "sample_values",
+    "write_clips",
+]

@@ -52,15 +52,22 @@ class SampleValues:
 def sample_values() -> SampleValues:
     """Return the values of the sample corpus, the same on every machine."""
     said = scenes()
-    # Ids are dealt at random, so that their order tells nothing of split, dialogue or emotion.
-    order = np.argsort(stream("ids").random_raw(len(said)))
-    ids = [f"sample_{number:08d}" for number in range(1, len(said) + 1)]
+    order, ids = dealt(len(said))
     undamaged = {modality: values[order] for modality, values in vectors(said).items()}
     samples = _samples(said, order, ids)
     features, draws = _damaged(load_track(NOISY_TRACK), ids, said.split[order], undamaged)
     for name, column in draws.items():
         samples = samples.append_column(name, pa.array(column))
     return SampleValues(samples, _reference(said, order, ids), features, undamaged)
+
+
+def dealt(n: int) -> tuple[NDArray[np.intp], list[str]]:
+    """Return the scenes in the order of their ids, and the ids.
+
+    They are dealt at random, so that their order tells nothing of split, dialogue or emotion.
+    """
+    order = np.argsort(stream("ids").random_raw(n))
+    return order, [f"sample_{number:08d}" for number in range(1, n + 1)]
 
 
 def build_sample(folder: Path) -> Corpus:

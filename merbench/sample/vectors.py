@@ -63,31 +63,38 @@ _MEANING = 256
 
 def vectors(scenes: Scenes) -> dict[str, Integers]:
     """Return the undamaged vectors of every modality."""
-    openness = 2 + np.argsort(stream("openness").random_raw(N_SPEAKERS)) % 13
-    seen = {sense.name: _shown(sense, scenes, openness) for sense in (AUDIO, VIDEO)}
+    seen = {sense.name: _seen(sense, scenes) for sense in (AUDIO, VIDEO)}
     return {**seen, "text": _said(scenes)}
+
+
+def openness() -> Integers:
+    """Return how much each speaker shows, in eighths: from 2 to 14."""
+    return 2 + np.argsort(stream("openness").random_raw(N_SPEAKERS)) % 13
+
+
+def shown(sense: Sense, scenes: Scenes) -> Integers:
+    """Return the emotion that each sample shows: the one that is felt, or any that masks it."""
+    masks = uniforms(stream(f"{sense.name} masks"), len(scenes)) < sense.masked
+    return np.where(masks, felt(len(scenes), stream(f"{sense.name} shows")), scenes.emotion)
 
 
 def _directions(purpose: str, n: int, n_dimensions: int) -> Integers:
     return normals(stream(purpose), n * n_dimensions).reshape(n, n_dimensions)
 
 
-def _shown(sense: Sense, scenes: Scenes, openness: Integers) -> Integers:
-    """Return the vectors of a sense; `openness` is how much each speaker shows, in eighths."""
+def _seen(sense: Sense, scenes: Scenes) -> Integers:
+    """Return the vectors of a sense."""
 
     def directions(purpose: str, n: int) -> Integers:
         return _directions(f"{sense.name} {purpose}", n, sense.n_dimensions)
 
-    n_samples = len(scenes)
-    masks = uniforms(stream(f"{sense.name} masks"), n_samples) < sense.masked
-    shown = np.where(masks, felt(n_samples, stream(f"{sense.name} shows")), scenes.emotion)
     alike = directions("group", max(sense.groups) + 1)[list(sense.groups)]
     emotions = sense.group * alike + sense.own * directions("emotion", len(EMOTIONS))
     pleasant = (scenes.valence - VALENCE_MEAN[scenes.emotion])[:, None] * directions("valence", 1)
-    expression = emotions[shown] + sense.valence * pleasant
+    expression = emotions[shown(sense, scenes)] + sense.valence * pleasant
     manner = sense.offset * directions("offset", 1) + sense.speaker * directions("speaker", N_SPEAKERS)
-    noise = 256 * directions("noise", n_samples)
-    total = openness[scenes.speaker, None] * expression + 8 * (manner[scenes.speaker] + noise)
+    noise = 256 * directions("noise", len(scenes))
+    total = openness()[scenes.speaker, None] * expression + 8 * (manner[scenes.speaker] + noise)
     return _on_grid(total, 8 * 256 * 4096)
 
 

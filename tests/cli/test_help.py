@@ -10,7 +10,7 @@ from merbench.cli import run
 
 Capture = pytest.CaptureFixture[str]
 
-GROUPS = ("", "corpus", "features", "groups", "lexicon")
+GROUPS = ("", "bank", "corpus", "features", "groups", "lexicon")
 
 
 def shown(capsys: Capture, *words: str) -> str:

@@ -1,0 +1,156 @@
+"""Folders of clips go in, one vector for each sample of a corpus comes out, of its sound or of its pictures.
+
+Each clip is read once and measured alone, so that neither order nor workers change a number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from merbench.corpus import Corpus, Feature, add_feature
+from merbench.corpus.folder import require_feature_name
+from merbench.engine import WorkerDied, require_engine, run
+from merbench.errors import UnreadableMedia, UsageError, listed
+from merbench.features.pictures import picture_vector
+from merbench.features.sound import sound_vector
+from merbench.media.finding import find_media
+from merbench.media.reading import read_audio, read_video
+
+Kind = Literal["audio", "video"]
+
+_BATCH = 8
+"""Clips that go to a worker together."""
+
+
+@dataclass(frozen=True, eq=False)
+class MediaFeature:
+    """A feature that was made of clips.
+
+    Attributes:
+        corpus: the corpus that has it.
+        feature: its vectors.
+        problems: sample -> why it has none, of splits of which other samples have a clip.
+        without: splits of which no sample has a clip, and how many samples they have.
+    """
+
+    corpus: Corpus
+    feature: Feature
+    problems: Mapping[str, str]
+    without: Mapping[str, int]
+
+
+def add_media_feature(
+    corpus: Corpus,
+    name: str,
+    kind: Kind,
+    folders: Sequence[Path],
+    *,
+    workers: int = 1,
+    engine: str = "local",
+    replace: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> MediaFeature:
+    """Make a feature of the clips of a corpus's samples, store it there, and return what was made.
+
+    A sample that has no clip, several, or one that cannot be read is a problem, and has no vector; a split of which
+    no sample has a clip is left out as a whole. See `sound_vector` and `picture_vector` for what is measured.
+
+    Args:
+        corpus: the corpus; where its samples have a column `media`, it says their paths in the folders.
+        name: name of the new feature.
+        kind: `audio` or `video`.
+        folders: of clips; where several have a sample's clip, the last one's is taken, so that damaged clips may
+            follow the clean ones, and a problem of the last one's is a problem of the sample.
+        workers: local processes.
+        engine: `local`, or `dask://host:port`.
+        replace: whether a feature of this name may be there already.
+        progress: called with how many clips are done, and of how many.
+
+    Raises:
+        MissingExtra: PyAV, or what the measures need, is not installed.
+        UsageError: no such folder or engine; no clip of any sample, or none that can be read; the name is taken.
+        InvalidCorpus: the name is none that a feature may have.
+    """
+    require_feature_name(corpus, name, replace=replace)
+    require_engine(engine)
+    samples = corpus.samples()
+    splits: dict[str, str] = dict(zip(*(samples[column].to_pylist() for column in ("sample_id", "split")), strict=True))
+    found, problems = _clips(folders, list(splits), _listed(samples))
+    if not found and not problems:
+        places = listed([str(folder) for folder in folders])
+        raise UsageError(f"{places}: no clip belongs to a sample of corpus '{corpus.name}'")
+    with_clips = {splits[sample_id] for sample_id in (*found, *problems)}
+    without = Counter(split for split in splits.values() if split not in with_clips)
+    absent = [name for name, split in splits.items() if split in with_clips and name not in found | problems]
+    problems |= dict.fromkeys(absent, "there is no clip of it")
+
+    vectors: dict[str, NDArray[np.float32]] = {}
+    shown = None if progress is None else partial(_show, progress, len(found))
+    measured = run(partial(_vector, kind), found.items(), workers=workers, engine=engine, progress=shown, batch=_BATCH)
+    with closing(measured) as results:
+        for done in results:
+            if done.value is not None:
+                vectors[done.name] = done.value
+            else:
+                problems[done.name] = _reason(done.error)
+    if not vectors:
+        first = min(problems)
+        raise UsageError(f"corpus '{corpus.name}': no clip can be read: sample {first}: {problems[first]}")
+    feature = Feature.from_vectors(list(vectors), np.stack(list(vectors.values())))
+    written = add_feature(corpus, name, feature, replace=replace)
+    return MediaFeature(written, feature, dict(sorted(problems.items())), dict(sorted(without.items())))
+
+
+def _show(progress: Callable[[int, int], None], total: int, done: int) -> None:
+    progress(done, total)
+
+
+def _listed(samples: pa.Table) -> dict[str, str] | None:
+    """Return the path of each sample's clip where the corpus says it."""
+    if "media" not in samples.column_names:
+        return None
+    pairs = zip(samples["sample_id"].to_pylist(), samples["media"].to_pylist(), strict=True)
+    return {sample_id: path for sample_id, path in pairs if path}
+
+
+def _clips(
+    folders: Sequence[Path], ids: Sequence[str], paths: Mapping[str, str] | None
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return the clip of each sample in the last folder that has one, and which samples have several there."""
+    found: dict[str, Path] = {}
+    problems: dict[str, str] = {}
+    for folder in folders:
+        files = find_media(folder, ids, paths)
+        for sample_id in files.paths:
+            found[sample_id] = files.path(sample_id)
+            problems.pop(sample_id, None)
+        for sample_id, several in files.ambiguous.items():
+            found.pop(sample_id, None)
+            problems[sample_id] = f"several files could be its clip: {listed([str(path) for path in several])}"
+    return found, problems
+
+
+def _vector(kind: Kind, path: Path) -> NDArray[np.float32]:
+    return sound_vector(read_audio(path)) if kind == "audio" else picture_vector(read_video(path))
+
+
+def _reason(error: BaseException | None) -> str:
+    """Return why a clip has no vector; raise what is no fault of the clip."""
+    match error:
+        case UnreadableMedia():
+            return str(error)
+        case WorkerDied():
+            return "the process that read its clip was killed each time; it may need more memory than there is"
+        case BaseException():
+            raise error
+    raise AssertionError("a unit without a value has an error")

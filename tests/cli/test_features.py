@@ -1,0 +1,114 @@
+"""`merbench features audio | video` and `merbench corpus build --media` as they are typed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from merbench.cli import run
+from merbench.corpus import open_corpus, write_corpus
+from merbench.sample import WrittenClips, clip
+from merbench.sample.clips import write_clip
+
+Capture = pytest.CaptureFixture[str]
+IDS = [f"sample_{number:08d}" for number in range(1, 8)]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with a corpus and the clips of its seven samples."""
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    samples = pa.table({"sample_id": [*IDS, "x"], "split": ["train"] * 5 + ["test"] * 2 + ["other"]})
+    write_corpus(Path("talk"), name="talk", version="1.0", source="made up", licence="CC0-1.0", samples=samples)
+    made = clip(IDS[0])
+    write_clip(made, Path("clips") / f"{IDS[0]}.mp4")
+    for sample_id in IDS[1:]:
+        shutil.copy(Path("clips") / f"{IDS[0]}.mp4", Path("clips") / f"{sample_id}.mp4")
+    return tmp_path
+
+
+def merbench(capsys: Capture, line: str) -> tuple[int, str, str]:
+    code = run(line.split())
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_features_of_sound_and_pictures_are_made_and_named(here: Path, capsys: Capture) -> None:
+    code, out, err = merbench(capsys, "features audio ./talk --media clips --name audio-clips")
+    assert (code, err) == (0, "")
+    assert out == "talk: feature 'audio-clips', 7 samples × 184; no clip of other (1)\n"
+    code, out, err = merbench(
+        capsys, "features video ./talk --media clips --media clips --name video-clips --workers 2"
+    )
+    assert (code, err) == (0, "")
+    assert out == "talk: feature 'video-clips', 7 samples × 140; no clip of other (1)\n"
+    assert open_corpus("./talk").features == ("audio-clips", "video-clips")
+    assert merbench(capsys, "features audio ./talk --media clips --name audio-clips") == (
+        2,
+        "",
+        "corpus 'talk' has a feature 'audio-clips' already\n",
+    )
+    assert merbench(capsys, "features audio ./talk --media clips --name audio-clips --force")[0] == 0
+
+
+def test_clips_that_cannot_be_read_are_told_and_leave_with_5(here: Path, capsys: Capture) -> None:
+    for sample_id in IDS[:6]:
+        (here / "clips" / f"{sample_id}.mp4").write_bytes(b"no clip")
+    code, out, err = merbench(capsys, "features audio ./talk --media clips --name voice")
+    assert code == 5
+    assert out == "talk: feature 'voice', 1 sample × 184; no clip of other (1)\n"
+    assert err == (
+        "feature 'voice': 6 problems\n"
+        + "".join(
+            f"  E653  {sample_id}: clips/{sample_id}.mp4: is not a media file that FFmpeg can read\n"
+            for sample_id in IDS[:5]
+        )
+        + "  E653  … and 1 more\n"
+    )
+
+
+def test_wrong_arguments_are_told(here: Path, capsys: Capture) -> None:
+    assert merbench(capsys, "features audio ./talk --media gone --name voice") == (
+        2,
+        "",
+        "gone: there is no such folder of media\n",
+    )
+    assert merbench(capsys, "features video ./talk --media clips --name v --engine dask") == (
+        2,
+        "",
+        "'dask' is no engine; allowed are local and dask://host:port\n",
+    )
+    code, _, err = merbench(capsys, "features video ./talk --name v")
+    assert (code, "--media" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("n_written", "n_kept", "told"),
+    [(2350, 0, "2,350 clips written"), (1, 2349, "1 clip written; 2,349 were there already")],
+)
+def test_the_sample_is_given_clips(
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, n_written: int, n_kept: int, told: str
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def write_clips(folder: Path, **given: Any) -> WrittenClips:
+        asked.update(given)
+        return WrittenClips(folder, n_written, n_kept)
+
+    monkeypatch.setattr("merbench.sample.write_clips", write_clips)
+    assert merbench(capsys, "corpus build sample --media new/clips --workers 3") == (0, f"new/clips: {told}\n", "")
+    assert asked["workers"] == 3
+
+
+@pytest.mark.parametrize("beside", ["--force", "--output there"])
+def test_clips_are_written_alone(here: Path, capsys: Capture, beside: str) -> None:
+    assert merbench(capsys, f"corpus build sample --media clips {beside}") == (
+        2,
+        "",
+        "--media DIR: writes clips of the corpus 'sample' alone, without --output and --force\n",
+    )

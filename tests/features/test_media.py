@@ -1,0 +1,149 @@
+"""Clips of a corpus to a feature of it: which clip counts, what is told, the same numbers by any number of workers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from merbench.corpus import Corpus, write_corpus
+from merbench.errors import InvalidCorpus, UsageError
+from merbench.features import add_media_feature, picture_vector, sound_vector
+from merbench.media import read_audio, read_video
+from merbench.sample import clip
+from merbench.sample.clips import write_clip
+
+IDS = [f"sample_{number:08d}" for number in range(1, 6)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the clips of five samples."""
+    folder = tmp_path_factory.mktemp("clips")
+    for sample_id in IDS:
+        write_clip(clip(sample_id), folder / f"{sample_id}.mp4")
+    return folder
+
+
+@pytest.fixture
+def clips(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "clips")
+
+
+def corpus(folder: Path, **columns: list[str | None]) -> Corpus:
+    return write_corpus(
+        folder,
+        name="talk",
+        version="1.0",
+        source="made up",
+        licence="CC0-1.0",
+        samples=pa.table(
+            {"sample_id": [*IDS, "x1", "x2"], "split": ["train"] * 3 + ["test"] * 2 + ["other"] * 2, **columns}
+        ),
+    )
+
+
+def test_each_clip_becomes_the_vector_of_its_sound_or_its_pictures(clips: Path, tmp_path: Path) -> None:
+    talk = corpus(tmp_path / "talk")
+    heard = add_media_feature(talk, "voice", "audio", [clips])
+    seen = add_media_feature(heard.corpus, "face", "video", [clips])
+    assert seen.corpus.features == ("face", "voice")
+    assert heard.feature.ids.to_pylist() == IDS
+    for row, sample_id in enumerate(IDS):
+        path = clips / f"{sample_id}.mp4"
+        assert np.array_equal(heard.feature.values[row], sound_vector(read_audio(path)))
+        assert np.array_equal(seen.feature.values[row], picture_vector(read_video(path)))
+    assert np.array_equal(seen.corpus.feature("voice").values, heard.feature.values)
+    assert (heard.problems, heard.without) == ({}, {"other": 2})
+
+
+def test_two_workers_give_the_same_numbers(clips: Path, tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    one = add_media_feature(corpus(tmp_path / "a"), "voice", "audio", [clips])
+    two = add_media_feature(
+        corpus(tmp_path / "b"), "voice", "audio", [clips], workers=2, progress=lambda *call: calls.append(call)
+    )
+    assert np.array_equal(one.feature.values, two.feature.values)
+    assert calls == [(number, 5) for number in range(1, 6)]
+
+
+def test_the_clip_of_the_last_folder_counts(clips: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    shutil.copy(clips / f"{IDS[0]}.mp4", damaged / f"{IDS[3]}.mp4")
+    values = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips, damaged]).feature.values
+    assert np.array_equal(values[3], values[0])
+    values = add_media_feature(corpus(tmp_path / "other"), "voice", "audio", [damaged, clips]).feature.values
+    assert not np.array_equal(values[3], values[0])
+
+
+def test_a_sample_without_a_readable_clip_is_named_and_left_out(clips: Path, tmp_path: Path) -> None:
+    (clips / f"{IDS[0]}.mp4").unlink()
+    whole = (clips / f"{IDS[1]}.mp4").read_bytes()
+    (clips / f"{IDS[1]}.mp4").write_bytes(whole[: len(whole) // 2])
+    shutil.copy(clips / f"{IDS[2]}.mp4", clips / f"{IDS[2]}.mkv")
+    found = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
+    assert found.feature.ids.to_pylist() == IDS[3:]
+    assert found.problems == {
+        IDS[0]: "there is no clip of it",
+        IDS[1]: f"{clips / IDS[1]}.mp4: cut off: the end of the file is missing",
+        IDS[2]: f"several files could be its clip: {IDS[2]}.mkv, {IDS[2]}.mp4",
+    }
+
+
+def test_a_damaged_clip_of_a_later_folder_is_no_reason_to_take_the_earlier_one(clips: Path, tmp_path: Path) -> None:
+    later = tmp_path / "later"
+    later.mkdir()
+    (later / f"{IDS[0]}.mp4").write_bytes(b"not a clip")
+    (later / f"{IDS[1]}.mp4").write_bytes(b"")
+    (later / f"{IDS[1]}.avi").write_bytes(b"")
+    found = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips, later])
+    assert sorted(found.problems) == IDS[:2]
+    # a folder after them settles it
+    shutil.copytree(clips, tmp_path / "last")
+    found = add_media_feature(found.corpus, "voice", "audio", [clips, later, tmp_path / "last"], replace=True)
+    assert found.problems == {}
+
+
+def test_the_corpus_says_where_clips_are(clips: Path, tmp_path: Path) -> None:
+    (clips / "a").mkdir()
+    (clips / f"{IDS[4]}.mp4").rename(clips / "a" / "first take.mp4")
+    talk = corpus(tmp_path / "talk", media=[None] * 4 + ["a/first take.mp4"] + [None] * 2)
+    assert add_media_feature(talk, "voice", "audio", [clips]).feature.ids.to_pylist() == IDS
+
+
+def test_what_cannot_be_made_is_told_before_any_clip_is_read(clips: Path, tmp_path: Path) -> None:
+    talk = corpus(tmp_path / "talk")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UsageError, match=f"^{empty}: no clip belongs to a sample of corpus 'talk'$"):
+        add_media_feature(talk, "voice", "audio", [empty])
+    with pytest.raises(UsageError, match=f"^{tmp_path / 'gone'}: there is no such folder of media$"):
+        add_media_feature(talk, "voice", "audio", [tmp_path / "gone"])
+    with pytest.raises(UsageError, match=r"^'lokal' is no engine; did you mean 'local'\?; allowed are local and dask"):
+        add_media_feature(talk, "voice", "audio", [clips], engine="lokal")
+    with pytest.raises(InvalidCorpus, match=r"feature 'a/b': not a name of a feature; allowed are up to 100 of"):
+        add_media_feature(talk, "a/b", "audio", [clips])
+    made = add_media_feature(talk, "voice", "audio", [clips]).corpus
+    with pytest.raises(UsageError, match=r"^corpus 'talk' has a feature 'voice' already$"):
+        add_media_feature(made, "voice", "audio", [clips])
+
+
+def test_without_one_readable_clip_there_is_no_feature(clips: Path, tmp_path: Path) -> None:
+    for sample_id in IDS:
+        (clips / f"{sample_id}.mp4").write_bytes(b"no clip")
+    message = f"^corpus 'talk': no clip can be read: sample {IDS[0]}: {clips / IDS[0]}.mp4: is not a media file"
+    with pytest.raises(UsageError, match=message):
+        add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
+
+
+def test_a_fault_that_is_not_the_clips_is_raised(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(audio: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("merbench.features.media.sound_vector", broken)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
