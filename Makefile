@@ -50,7 +50,18 @@ demo: $(VENV)/.demo
 	$(DEMO) enter mer-multi runs/mer-multi/logistic/submission.csv --team demo --run logistic
 	$(DEMO) enter mer-multi runs/mer-multi/attention/submission.csv --team demo --run attention --seed 0
 	$(DEMO) leaderboard mer-multi
-	@printf 'Everything the demo wrote is in the folder demo. The board as a page: demo/submissions/mer-multi/leaderboard.html\n'
+	@printf '\n4. Clips of the sample are damaged as a track declares; features are made; the noise split is scored, by SNR.\n\n'
+	$(DEMO) corpus build sample --media clips --workers 2
+	$(DEMO) corrupt mer-noise-media --media clips --output damaged --workers 2
+	$(DEMO) corrupt mer-noise-media --media clips --preview damaged.png
+	$(DEMO) features audio sample --media clips --media damaged --name voice --workers 2
+	$(DEMO) features video sample --media clips --media damaged --name face --workers 2
+	$(DEMO) run-baseline mer-noise-media --baseline logistic --set C=0.01 --set alpha=1000 --no-intervals > noise.txt
+	@sed '/^$$/q' demo/noise.txt
+	$(DEMO) score mer-noise-media runs/mer-noise-media/logistic/submission.csv --by snr_db > by-snr.txt
+	@sed -n '/^by snr_db/,/^$$/p' demo/by-snr.txt
+	@printf 'Everything the demo wrote is in the folder demo. The board as a page: demo/submissions/mer-multi/leaderboard.html;\n'
+	@printf 'clips before and after the damage: demo/damaged.png\n'
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --numprocesses auto --quiet
@@ -61,6 +72,7 @@ check: $(VENV)/.dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache --no-logo
 
+# What rests on real data wants MERBENCH_TEST_DATA; the peer of `corruption` wants `ffmpeg` on the path.
 bench: $(VENV)/.dev
 	@$(VENV)/bin/python -m benchmarks.run
 

@@ -10,7 +10,19 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from merbench.cli import baselines, corpus, features, groups, leaderboard, lexicon, scoring, tracks
+from merbench.cli import (
+    banks,
+    baselines,
+    corpus,
+    corrupt,
+    features,
+    groups,
+    leaderboard,
+    lexicon,
+    robustness,
+    scoring,
+    tracks,
+)
 from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError
 
 app = typer.Typer(
@@ -20,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(banks.app)
 app.add_typer(corpus.app)
 app.add_typer(features.app)
 app.add_typer(groups.app)
@@ -27,6 +40,8 @@ app.add_typer(lexicon.app)
 scoring.add_commands(app)
 tracks.add_commands(app)
 baselines.add_commands(app)
+corrupt.add_commands(app)
+robustness.add_commands(app)
 leaderboard.add_commands(app)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from merbench.corpus.candidates import Candidates
 
 
 class ReportFormat(StrEnum):
@@ -74,7 +77,12 @@ def score(
     form: FormatOption = None,
     output: OutputOption = "-",
     by: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Corpus column to break the scores down by; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Corpus column, or drawn value, to break the scores down by; repeatable."),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Manifest of `merbench corrupt`, whose columns --by may name, too."),
     ] = None,
     intervals: Annotated[bool, typer.Option("--intervals/--no-intervals", help="Resample for intervals.")] = True,
     method: Annotated[Method | None, typer.Option(help="Interval method; the track declares the default.")] = None,
@@ -94,7 +102,7 @@ def score(
     require_apart(output, [file], "the submission itself")
     form = form or _form_of(output)
     report = score_submission(
-        track,
+        _with_manifest(track, split, manifest) if manifest is not None else track,
         file,
         split=split,
         intervals=intervals,
@@ -115,6 +123,15 @@ def score(
     if report.warnings and (form is not ReportFormat.table or output != "-"):
         print(problem_list(report.source, report.warnings), file=sys.stderr)
     _write(output, rendered)
+
+
+def _with_manifest(track: str, split: str, manifest: Path) -> Candidates:
+    """Return the candidates of a track with what was drawn and realised for each as columns."""
+    from merbench.corpus.candidates import open_candidates, with_columns
+    from merbench.protocol import manifest_columns
+
+    candidates = open_candidates(track, split)
+    return with_columns(candidates, manifest_columns(manifest, candidates.track, split))
 
 
 def validate(

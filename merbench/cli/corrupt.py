@@ -1,0 +1,222 @@
+"""`merbench corrupt` and `merbench corruptions`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from merbench.errors import WITH_PROBLEMS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from merbench.errors import Problem
+    from merbench.protocol import MediaPlan
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("corrupt")(corrupt)
+    app.command("corruptions")(corruptions)
+
+
+def corruptions(
+    modality: Annotated[str, typer.Option(help="Only those of audio, video, text, features or labels.")] = "",
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the page docs/corruptions-reference.md instead.")
+    ] = False,
+) -> None:
+    """List the corruptions, with their parameters."""
+    from merbench.corruptions import CORRUPTIONS, corruptions_page, corruptions_table
+    from merbench.errors import UnknownName
+
+    if markdown:
+        print(corruptions_page(), end="")
+        return
+    known = [CORRUPTIONS[name] for name in CORRUPTIONS]
+    chosen = [item for item in known if modality in ("", item.modality)]
+    if not chosen:
+        raise UnknownName("modality of corruptions", modality, {item.modality for item in known})
+    print(corruptions_table(chosen).to_text(align="left"))
+
+
+def corrupt(
+    track: Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of damaged files and their manifest.")
+    ] = None,
+    media: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of clips; left out, features and texts of the corpus are damaged."),
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the track whose clips are damaged.")] = "test",
+    sample: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Only the clip of this sample; repeatable.")
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Number of processes.")] = 1,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="local, or dask://host:port, a running cluster.")
+    ] = "local",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Make every damaged clip once more, compare it, and measure its file.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what is drawn, and how long it would take; write nothing.")
+    ] = False,
+    preview: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw clips before and after, as .png or .svg.")
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODALITY=NAME", help="Feature that holds audio, video or text; repeatable."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Column of text to damage; repeatable.", show_default="transcript"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a damaged corpus that is there already.")] = False,
+) -> None:
+    """Damage clips, or a corpus, as a track declares."""
+    from merbench.errors import UsageError
+    from merbench.track import load_track
+
+    declared = load_track(track)
+    if output is None and not (dry_run or preview):
+        raise UsageError("name the folder to write, --output DIR; or ask for --dry-run or --preview FILE")
+    if media is None:
+        _refuse(split=split != "test", sample=sample, verify=verify, dry_run=dry_run, preview=preview)
+        assert output is not None
+        _corrupt_corpus(declared, output, feature, column, force)
+        return
+    _refuse_with_media(feature=feature, column=column, force=force)
+
+    from merbench.corpus.candidates import open_candidates
+    from merbench.protocol import plan_media
+
+    candidates = open_candidates(declared, split)
+    plan = plan_media(candidates, media, output or _nowhere(media), sample_ids=sample)
+    if dry_run:
+        _show_plan(plan, workers)
+    if preview is not None:
+        _preview(plan, preview, sample)
+    if dry_run or output is None:
+        return
+    _corrupt_media(plan, workers, engine, verify)
+
+
+def _nowhere(media: Path) -> Path:
+    """Return a folder beside the clips that a plan without an output names, and that nothing writes."""
+    return media.resolve().parent / f"{media.resolve().name}-damaged"
+
+
+def _refuse(**given: Any) -> None:
+    from merbench.errors import UsageError
+
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if names:
+        raise UsageError(f"{', '.join(names)}: has a meaning with --media DIR alone")
+
+
+def _refuse_with_media(**given: Any) -> None:
+    from merbench.errors import UsageError
+
+    names = [f"--{name}" for name, value in given.items() if value]
+    if names:
+        raise UsageError(f"{', '.join(names)}: has a meaning for features and texts of a corpus alone, without --media")
+
+
+def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
+    from merbench.cli.progress import progress_bar
+    from merbench.errors import IntegrityError, Problem, listed, plural, problem_list
+    from merbench.protocol import MANIFEST, damage_split_media
+
+    with progress_bar() as show:
+        done = damage_split_media(plan, workers=workers, engine=engine, verify=verify, progress=show)
+    n_done = done.n_new + done.n_kept
+    before = f", {done.n_kept:,} of them before" if done.n_kept else ""
+    print(f"{done.folder}: {plural(n_done, 'damaged clip')}{before}; {done.folder / MANIFEST}")
+    if verify:
+        print(f"made once more: {n_done - len(done.differing):,} of {n_done:,} the same")
+    if done.unused:
+        told = f"{plural(len(done.unused), 'file')} of media of no sample: {listed([str(p) for p in done.unused])}"
+        print(problem_list(str(plan.files.folder), [Problem("W651", told, count=len(done.unused))]), file=sys.stderr)
+    if done.differing:
+        raise IntegrityError(problem_list(str(done.folder), _by_message("E652", done.differing)))
+    _tell_problems(str(plan.files.folder), done.problems)
+
+
+def _by_message(code: str, problems: Mapping[str, str]) -> list[Problem]:
+    """Return one problem for each message, with the samples it is about."""
+    from merbench.errors import Problem, listed
+
+    samples: dict[str, list[str]] = {}
+    for sample_id in sorted(problems):
+        samples.setdefault(problems[sample_id], []).append(sample_id)
+    return [Problem(code, f"{message}: {listed(ids)}", count=len(ids)) for message, ids in sorted(samples.items())]
+
+
+def _tell_problems(where: str, problems: Mapping[str, str]) -> None:
+    """List on stderr what could not be damaged, by what is wrong, and leave with the exit code that says so."""
+    from merbench.errors import problem_list
+
+    if problems:
+        print(problem_list(where, _by_message("E651", problems)), file=sys.stderr)
+        raise typer.Exit(WITH_PROBLEMS)
+
+
+def _show_plan(plan: MediaPlan, workers: int) -> None:
+    from merbench.errors import plural
+    from merbench.protocol import estimate
+    from merbench.report import ReportTable
+
+    draws = plan.draws()
+    columns = tuple(dict.fromkeys(key for row in draws for key in row))
+    rows = [
+        tuple(_cell(row.get(name)) for name in columns) for row in sorted(draws, key=lambda row: str(row["sample_id"]))
+    ]
+    print(ReportTable("", columns, rows).to_text(align="left"))
+    found = estimate(plan.clips)
+    by = "1 process" if workers == 1 else f"{workers} processes"
+    time = _duration(found.seconds / workers)
+    print(f"{plural(found.n_clips, 'clip')}, about {time} with {by}, {found.bytes / 1e6:,.1f} MB")
+    if plan.without:
+        print(f"{plural(len(plan.without), 'sample')} without a clip of its own")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> None:
+    from merbench.errors import plural
+    from merbench.protocol import SHOWN, write_preview
+
+    chosen = plan.clips if sample else plan.clips[:SHOWN]
+    n_shown, problems = write_preview(chosen, path)
+    print(f"{path}: {plural(n_shown, 'clip')} before and after")
+    _tell_problems(str(plan.files.folder), problems)
+
+
+def _corrupt_corpus(track: Any, output: Path, feature: list[str] | None, column: list[str] | None, force: bool) -> None:
+    from merbench.errors import UsageError, plural
+    from merbench.protocol import MANIFEST, damage_corpus
+
+    named: dict[str, str] = {}
+    for item in feature or ():
+        modality, equals, name = item.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--feature {item}: write MODALITY=NAME, such as audio=hubert")
+        named[modality] = name
+    done = damage_corpus(track, output, features=named or None, columns=column or ("transcript",), replace=force)
+    n_done = len(done.manifest.rows) - len(done.problems)
+    print(f"{done.corpus.folder}: {done.corpus.name}, {plural(n_done, 'sample')} damaged; {output / MANIFEST}")
+    _tell_problems(str(done.corpus.folder), done.problems)

@@ -1,0 +1,399 @@
+"""A track and a folder of clips go in, a folder of damaged clips comes out, with the manifest that tells how.
+
+What a run rests on is compared before anything is written; what was done before is not done again.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from merbench.banks import open_bank
+from merbench.corpus.candidates import Candidates
+from merbench.engine import Done, WorkerDied, require_engine, run
+from merbench.errors import IntegrityError, OutputError, UnreadableMedia, UsageError, listed, plural
+from merbench.files import sha256_file
+from merbench.media.finding import MediaFiles, find_media
+from merbench.protocol.clips import DIFFERS, Clip, damage_clip, verify_clip
+from merbench.protocol.manifest import (
+    JOURNAL,
+    MANIFEST,
+    SCHEMA,
+    Journal,
+    Manifest,
+    Row,
+    problems_of,
+    read_progress,
+    require_same_run,
+    write_manifest,
+)
+from merbench.protocol.steps import drawn_values, steps_of
+from merbench.track import CorruptionSpec
+
+ShowProgress = Callable[[str, int, int], None]
+"""Called with a text and (done, total) steps."""
+
+NO_FILE = "no file of media belongs to this sample"
+
+_TRIALS = 3
+_BYTES_PER_BYTE = 4.0
+"""How much room a damaged clip takes for each byte of its source, at most, as a guess before any was written."""
+
+
+@dataclass(frozen=True, eq=False)
+class MediaPlan:
+    """What a run is to do.
+
+    Attributes:
+        candidates: the samples.
+        files: which clip is whose.
+        output: the folder to write.
+        audio: steps that damage sound.
+        video: steps that damage pictures.
+        header: what the run rests on.
+        clips: one for every sample that has a file.
+        without: sample -> why it has none.
+    """
+
+    candidates: Candidates
+    files: MediaFiles
+    output: Path
+    audio: tuple[CorruptionSpec, ...]
+    video: tuple[CorruptionSpec, ...]
+    header: Mapping[str, Any]
+    clips: tuple[Clip, ...] = field(repr=False)
+    without: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def unused(self) -> tuple[PurePosixPath, ...]:
+        """Clips that belong to no sample; none where not all samples were asked for."""
+        everything = len(self.clips) + len(self.without) == len(self.candidates)
+        return self.files.unused if everything else ()
+
+    def draws(self) -> list[dict[str, Any]]:
+        """Return what is drawn for every clip, with its sample's id."""
+        steps = [*self.audio, *self.video]
+        return [{"sample_id": clip.sample_id, **drawn_values(steps, clip.seed, clip.sample_id)} for clip in self.clips]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take, as a few clips tell.
+
+    Attributes:
+        n_clips: how many clips are to be damaged.
+        seconds: time of one process.
+        bytes: room that the damaged clips take.
+    """
+
+    n_clips: int
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class DamagedMedia:
+    """A run that ended.
+
+    Attributes:
+        folder: what was written.
+        manifest: what was done.
+        n_new: how many clips were damaged now.
+        n_kept: how many had been before.
+        problems: sample -> why its clip could not be damaged.
+        differing: sample -> how its damaged clip differs from the manifest, where that was verified.
+        unused: clips that belong to no sample, where all samples were asked for.
+    """
+
+    folder: Path
+    manifest: Manifest
+    n_new: int
+    n_kept: int
+    problems: Mapping[str, str]
+    differing: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[PurePosixPath, ...] = ()
+
+
+def plan_media(
+    candidates: Candidates, media: Path, output: Path, *, sample_ids: Sequence[str] | None = None
+) -> MediaPlan:
+    """Return what a run is to do; nothing is written, and no clip is opened.
+
+    Args:
+        candidates: the samples of the split that is damaged.
+        media: the folder of clips.
+        output: the folder of damaged clips.
+        sample_ids: only these samples; None takes all.
+
+    Raises:
+        UsageError: the track damages no media; the output lies in the folder of clips; a sample is unknown; a noise
+            bank is empty or silent.
+        UnknownName: there is no noise bank of a name.
+    """
+    track, split = candidates.track, candidates.split
+    audio, video = (steps_of(track.corruptions, kind, split=split) for kind in ("audio", "video"))
+    if not audio and not video:
+        raise UsageError(f"{track.id} declares no corruption of sound or pictures for its split '{split}'")
+    _require_outside(output, media)
+    ids = _chosen(candidates, sample_ids)
+    files = _files(candidates, media).of(ids)
+    header = {
+        "schema": SCHEMA,
+        "track": track.key,
+        "fingerprint": track.fingerprint,
+        "seed": track.seed,
+        "split": split,
+        "steps": [step.step_name for step in (*audio, *video)],
+        "banks": {name: open_bank(name).digest for name in sorted({b for step in audio for b in step.banks})},
+        "versions": _versions(),
+    }
+    several = {
+        sample_id: f"{len(paths)} files could belong to this sample: {listed([str(path) for path in paths])}"
+        for sample_id, paths in files.ambiguous.items()
+    }
+    return MediaPlan(
+        candidates,
+        files,
+        output,
+        audio,
+        video,
+        header,
+        tuple(_clips(candidates, files, output, audio, video)),
+        {**dict.fromkeys(files.missing, NO_FILE), **several},
+    )
+
+
+def damage_split_media(
+    plan: MediaPlan,
+    *,
+    workers: int = 1,
+    engine: str = "local",
+    verify: bool = False,
+    progress: ShowProgress | None = None,
+) -> DamagedMedia:
+    """Damage the clips of a plan and write them with their manifest.
+
+    A clip that is wrong becomes a problem of its sample; the others are damaged. What an earlier run finished is kept.
+
+    Args:
+        plan: what to do.
+        workers: number of processes.
+        engine: `local`, or `dask://host:port`.
+        verify: whether every damaged clip is made once more, compared and measured.
+        progress: called with a text and (done, total) steps; None shows nothing.
+
+    Raises:
+        IntegrityError: the folder holds a run that rests on something else, or a clip changed since it was damaged.
+        OutputError: a file cannot be written, or there is no room for all.
+    """
+    require_engine(engine)
+    show = progress or (lambda text, done, total: None)
+    before = read_progress(plan.output)
+    if before is not None:
+        require_same_run(plan.output, before.header, plan.header)
+    rows = {} if before is None else _still_there(plan, before)
+    n_kept = len(rows)
+    todo = sorted(
+        (clip for clip in plan.clips if clip.sample_id not in rows),
+        key=lambda clip: (-clip.source.stat().st_size, clip.sample_id),
+    )
+    _require_room(plan, todo)
+    _sweep(plan.output)
+    with Journal(plan.output, plan.header) as journal:
+        for sample_id, problem in plan.without.items():
+            rows[sample_id] = {"sample_id": sample_id, "problem": problem}
+        units = ((clip.sample_id, clip) for clip in todo)
+        with closing(run(damage_clip, units, workers=workers, engine=engine)) as results:
+            for number, done in enumerate(results, 1):
+                rows[done.name] = _row(done)
+                journal.add(rows[done.name])
+                show("damaging", number, len(todo))
+    found = _verified(plan, rows, workers, engine, show) if verify else {}
+    differing = {sample_id: str(values.pop(DIFFERS)) for sample_id, values in found.items() if DIFFERS in values}
+    manifest = Manifest(
+        plan.header, {sample_id: {**row, **found.get(sample_id, {})} for sample_id, row in rows.items()}
+    )
+    write_manifest(plan.output, manifest)
+    problems = problems_of(rows.values())
+    n_new = len(rows) - len(problems) - n_kept
+    return DamagedMedia(plan.output, manifest, n_new, n_kept, problems, differing, plan.unused)
+
+
+def _row(done: Done[Row]) -> Row:
+    """Return the row of a clip that is done; a clip that killed its worker each time has a problem.
+
+    Raises:
+        OutputError: the damaged clip could not be written, nor would the next ones be.
+    """
+    if isinstance(done.error, WorkerDied):
+        return {"sample_id": done.name, "problem": str(done.error)}
+    if done.error is not None:
+        raise done.error
+    assert done.value is not None
+    return done.value
+
+
+def estimate(clips: Sequence[Clip]) -> Estimate:
+    """Return what damaging these clips takes, from a trial with the smallest, the middle and the largest of them."""
+    by_size = sorted(clips, key=lambda clip: clip.source.stat().st_size)
+    places = sorted({0, len(by_size) // 2, len(by_size) - 1}) if by_size else []
+    total = sum(clip.source.stat().st_size for clip in clips)
+    read, written, seconds = 0, 0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for clip in (by_size[place] for place in places):
+            started = time.perf_counter()
+            row = damage_clip(replace(clip, output=Path(folder)))
+            seconds += time.perf_counter() - started
+            read += int(row["input_bytes"])
+            written += int(row.get("output_bytes", 0))
+    share = total / max(read, 1)
+    return Estimate(len(clips), seconds * share, round(written * share))
+
+
+def _require_outside(output: Path, media: Path) -> None:
+    inner, outer = output.resolve(), media.resolve()
+    if inner == outer or outer in inner.parents:
+        raise UsageError(f"{output} lies in {media}, the folder of clips; name an output outside")
+
+
+def _chosen(candidates: Candidates, sample_ids: Sequence[str] | None) -> list[str]:
+    ids: list[str] = candidates.ids.to_pylist()
+    if sample_ids is None:
+        return ids
+    known = set(ids)
+    unknown = [sample_id for sample_id in sample_ids if sample_id not in known]
+    if unknown:
+        raise UsageError(f"no sample of split '{candidates.split}' of {candidates.track.id}: {listed(unknown)}")
+    return list(dict.fromkeys(sample_ids))
+
+
+def _files(candidates: Candidates, media: Path) -> MediaFiles:
+    """Return the clips of all samples of the corpus, so that those of other splits are known for what they are."""
+    samples = candidates.corpus.samples()
+    ids = samples["sample_id"].to_pylist()
+    paths = samples["media"].to_pylist() if "media" in samples.column_names else [None] * len(ids)
+    return find_media(media, ids, {name: path for name, path in zip(ids, paths, strict=True) if path})
+
+
+def _clips(
+    candidates: Candidates,
+    files: MediaFiles,
+    output: Path,
+    audio: tuple[CorruptionSpec, ...],
+    video: tuple[CorruptionSpec, ...],
+) -> Iterable[Clip]:
+    stems = Counter(str(path.with_suffix("")) for path in files.paths.values())
+    known = _known(candidates, (*audio, *video))
+    for sample_id, path in files.paths.items():
+        stem = str(path.with_suffix(""))
+        yield Clip(
+            sample_id,
+            str(path),
+            files.folder / path,
+            output,
+            stem if stems[stem] == 1 else str(path),
+            candidates.track.seed,
+            audio,
+            video,
+            candidates.track.media,
+            known.get(sample_id, {}),
+        )
+
+
+def _known(candidates: Candidates, steps: Sequence[CorruptionSpec]) -> dict[str, dict[str, Any]]:
+    """Return what the corpus knows of every sample and a step needs: who speaks, where the face is."""
+    wanted = ["speaker", *sorted({column for step in steps for column in step.columns})]
+    columns = [name for name in wanted if name in candidates.samples.column_names]
+    if not columns:
+        return {}
+    rows = candidates.samples.select(columns).to_pylist()
+    return dict(zip(candidates.ids.to_pylist(), rows, strict=True))
+
+
+def _versions() -> dict[str, str]:
+    packages = {"av": "av", "numpy": "numpy", "opencv": "opencv-python-headless", "scipy": "scipy", "soxr": "soxr"}
+    found = {name: version(package) for name, package in packages.items()}
+    return {"merbench": version("merbench"), "machine": platform.machine(), **found}
+
+
+def _still_there(plan: MediaPlan, before: Manifest) -> dict[str, Row]:
+    """Return the rows of an earlier run whose damaged clips are there; raise where their sources changed."""
+    records = [path for path in (plan.output / MANIFEST, plan.output / JOURNAL) if path.is_file()]
+    written = max(path.stat().st_mtime for path in records)
+    clips = {clip.sample_id: clip for clip in plan.clips}
+    kept: dict[str, Row] = {}
+    changed: list[str] = []
+    for sample_id, row in before.rows.items():
+        if row.get("problem"):
+            continue
+        clip = clips.get(sample_id)
+        if clip is not None and _changed(clip, row, written):
+            changed.append(clip.name)
+        output = plan.output / str(row["output"])
+        if output.is_file() and output.stat().st_size == row["output_bytes"]:
+            kept[sample_id] = row
+    if changed:
+        raise IntegrityError(
+            f"{plan.files.folder}: {plural(len(changed), 'clip')} changed since {plan.output} was made of them: "
+            f"{listed(changed)}; name another output, or remove it"
+        )
+    return kept
+
+
+_CLOCK_STEP_S = 2.0
+
+
+def _changed(clip: Clip, row: Row, written: float) -> bool:
+    """Return whether a clip is another than the one that was damaged; read only where its times leave that open."""
+    found = clip.source.stat()
+    if found.st_size != row["input_bytes"]:
+        return True
+    touched = max(found.st_mtime, found.st_ctime)
+    return touched > written - _CLOCK_STEP_S and sha256_file(clip.source) != row["input_sha256"]
+
+
+_HALF_WRITTEN = re.compile(r"\..*\.[a-z0-9_]{8}\.(?:mp4|wav|parquet)")
+
+
+def _sweep(output: Path) -> None:
+    """Remove what a process that was killed had half written, beside the place where it would have come to stand."""
+    for path in output.rglob(".*"):
+        if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def _require_room(plan: MediaPlan, todo: Sequence[Clip]) -> None:
+    """Raise `OutputError` where the disk has less room than the damaged clips are likely to take."""
+    needed = round(_BYTES_PER_BYTE * sum(clip.source.stat().st_size for clip in todo))
+    place = next(folder for folder in (plan.output, *plan.output.resolve().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise OutputError(
+            f"{plan.output}: there is no room: {plural(len(todo), 'damaged clip')} may take {needed / 1e9:,.1f} GB, "
+            f"and {free / 1e9:,.1f} GB are free"
+        )
+
+
+def _verified(
+    plan: MediaPlan, rows: Mapping[str, Row], workers: int, engine: str, show: ShowProgress
+) -> dict[str, dict[str, Any]]:
+    """Return what verification found of every damaged clip."""
+    tasks = [(clip.sample_id, (clip, rows[clip.sample_id])) for clip in plan.clips if "output" in rows[clip.sample_id]]
+    found: dict[str, dict[str, Any]] = {}
+    with closing(run(verify_clip, tasks, workers=workers, engine=engine)) as results:
+        for number, done in enumerate(results, 1):
+            if done.error is not None and not isinstance(done.error, UnreadableMedia):
+                raise done.error
+            found[done.name] = dict(done.value or {}) if done.error is None else {DIFFERS: done.error.reason}
+            show("verifying", number, len(tasks))
+    return found

@@ -1,0 +1,154 @@
+"""`merbench corrupt` on the command line: what it prints, refuses and leaves with."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from media_track import BLUR, NOISE, write_media_track
+
+from merbench.banks import open_bank
+from merbench.cli import run
+from merbench.sample import clips
+
+IDS = ("a", "b", "c")
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, data_home: Path) -> Path:
+    open_bank("synthetic/babble")
+    folder = tmp_path_factory.mktemp("clips")
+    for number, name in enumerate(IDS, 1):
+        clips.write_clip(clips.clip(f"sample_{number:08d}"), folder / f"{name}.mp4")
+    return folder
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a working directory with a track, and its clips in `clips`."""
+    shutil.copytree(made, tmp_path / "clips")
+    write_media_track(tmp_path, IDS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_clips_are_damaged_once_and_then_kept(place: Path, capsys: Capture) -> None:
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 0
+    assert capsys.readouterr().out == "damaged: 3 damaged clips; damaged/manifest.parquet\n"
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged", "--verify"]) == 0
+    assert capsys.readouterr().out == (
+        "damaged: 3 damaged clips, 3 of them before; damaged/manifest.parquet\nmade once more: 3 of 3 the same\n"
+    )
+    assert "audio.decoded_snr_db" in pq.read_schema(place / "damaged" / "manifest.parquet").names
+
+
+def test_a_dry_run_writes_nothing(place: Path, capsys: Capture) -> None:
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["sample_id", "background_noise.noise", "background_noise.snr_db"]
+    assert [line.split()[0] for line in lines[1:4]] == ["a", "b", "c"]
+    assert lines[4].startswith("3 clips, about ") and lines[4].endswith(" MB")
+    assert sorted(path.name for path in place.iterdir()) == ["clips", "toy-noise"]
+
+
+def test_a_preview_is_a_picture(place: Path, capsys: Capture) -> None:
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "--preview", "sheet.png", "--sample", "b"]) == 0
+    assert capsys.readouterr().out == "sheet.png: 1 clip before and after\n"
+    assert (place / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_sample_alone(place: Path, capsys: Capture) -> None:
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged", "--sample", "b"]) == 0
+    assert [path.name for path in (place / "damaged").glob("*.mp4")] == ["b.mp4"]
+    assert capsys.readouterr().err == ""
+
+
+def test_problems_are_listed_with_code_5(place: Path, capsys: Capture) -> None:
+    (place / "clips" / "a.mp4").unlink()
+    (place / "clips" / "b.mp4").write_bytes(b"not a clip")
+    (place / "clips" / "z.mp4").write_bytes(b"")
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 5
+    shown = capsys.readouterr()
+    assert shown.out == "damaged: 1 damaged clip; damaged/manifest.parquet\n"
+    assert shown.err.splitlines() == [
+        "clips: 1 warning",
+        "  W651  1 file of media of no sample: z.mp4",
+        "clips: 2 problems",
+        "  E651  is not a media file that FFmpeg can read: b",
+        "  E651  no file of media belongs to this sample: a",
+    ]
+
+
+def test_a_changed_output_is_found_with_code_3(place: Path, capsys: Capture) -> None:
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 0
+    with (place / "damaged" / "c.mp4").open("r+b") as file:
+        file.seek(3000)
+        file.write(b"\1\2\3\4\5")
+    capsys.readouterr()
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged", "--verify"]) == 3
+    assert capsys.readouterr().err == "damaged: 1 problem\n  E652  the file changed since it was written: c\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--media", "clips"], 2, "name the folder to write, --output DIR; or ask for --dry-run or --preview FILE"),
+        (["--media", "clips", "-o", "clips/out"], 2, "clips/out lies in clips, the folder of clips; name an output outside"),
+        (["--media", "gone", "-o", "out"], 2, "gone: there is no such folder of media"),
+        (["--media", "clips", "-o", "out", "--split", "dev"], 2, "toy-noise has no split 'dev'; it has test"),
+        (["--media", "clips", "-o", "out", "--sample", "q"], 2, "no sample of split 'test' of toy-noise: q"),
+        (["--media", "clips", "-o", "out", "--column", "x"], 2, "--column: has a meaning for features and texts of a corpus alone, without --media"),
+        (["-o", "out", "--verify"], 2, "--verify: has a meaning with --media DIR alone"),
+        (["-o", "out"], 2, "toy-noise declares no corruption of features or text"),
+        (["--media", "clips", "-o", "out", "--engine", "ray"], 2, "'ray' is no engine; allowed are local and dask://host:port"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_told(
+    place: Path, capsys: Capture, arguments: list[str], code: int, message: str
+) -> None:
+    assert run(["corrupt", "./toy-noise", *arguments]) == code
+    assert capsys.readouterr().err.startswith(message)
+    assert not (place / "out").exists()
+
+
+def test_scores_by_what_the_manifest_holds(place: Path, capsys: Capture) -> None:
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 0
+    (place / "answers.csv").write_text("sample_id,discrete\na,calm\nb,calm\nc,calm\n")
+    given = ["score", "./toy-noise", "answers.csv", "--no-intervals", "--by"]
+    assert run([*given, "factor"]) == 0
+    assert run([*given, "realised_snr_db"]) == 2
+    manifest = ["--manifest", "damaged/manifest.parquet"]
+    assert run([*given, "realised_snr_db", *manifest]) == 0
+    assert "by realised_snr_db" in capsys.readouterr().out
+    write_media_track(place, IDS, NOISE)
+    assert run([*given, "snr_db", *manifest]) == 3
+    assert "a manifest of fingerprint" in capsys.readouterr().err
+
+
+def test_features_of_a_corpus(place: Path, capsys: Capture, sample_home: Path) -> None:
+    assert run(["corrupt", "mer-noise", "-o", "damaged"]) == 0
+    assert capsys.readouterr().out == (
+        "damaged/corpus: sample-mer-noise, 600 samples damaged; damaged/manifest.parquet\n"
+    )
+
+
+def test_steps_of_both_kinds_know_each_other(place: Path, capsys: Capture) -> None:
+    """Rain that blurs and hisses: one draw for both."""
+    steps = """
+[[corruptions]]
+name = "coloured_noise"
+colour = "white"
+severity = { integers = [1, 5], shared = "rain" }
+
+[[corruptions]]
+name = "gaussian_blur"
+severity = { integers = [1, 5], shared = "rain" }
+"""
+    write_media_track(place, IDS, steps)
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 0
+    table = pq.read_table(place / "damaged" / "manifest.parquet")
+    assert table["coloured_noise.severity"].to_pylist() == table["gaussian_blur.severity"].to_pylist()
+    assert BLUR not in steps

@@ -1,0 +1,159 @@
+"""Features and texts of a corpus are damaged as a track declares, with the same manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from merbench.corpus import Feature, read_corpus, verify_corpus, write_corpus
+from merbench.corruptions import CORRUPTIONS, generator
+from merbench.errors import UsageError
+from merbench.protocol import MANIFEST, damage_corpus, modality_features, read_manifest
+from merbench.scoring import score
+from merbench.track import Track, load_track
+
+IDS = [f"s{number}" for number in range(8)]
+SPLITS = ["train"] * 4 + ["test"] * 4
+TEXTS = ["one two three four five six seven eight nine ten"] * 8
+
+
+def vectors(width: int, seed: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).normal(size=(8, width)).astype(np.float32)
+
+
+VALUES = {"audio": vectors(4, 1), "video-frames": vectors(3, 2), "text": vectors(5, 3)}
+
+
+def track_of(tmp_path: Path, steps: str, features: dict[str, Feature] | None = None) -> Track:
+    from media_track import DECLARATION
+
+    folder = tmp_path / "toy-noise"
+    folder.mkdir()
+    declared = DECLARATION.replace("STEPS", steps).replace('test = "test"', 'train = "train"\ntest = "test"')
+    (folder / "track.toml").write_text(declared, encoding="utf-8")
+    write_corpus(
+        folder / "corpus",
+        name="toy",
+        version="1.0",
+        source="made by a test",
+        licence="CC0-1.0",
+        samples=pa.table({"sample_id": IDS, "split": SPLITS, "transcript": TEXTS}),
+        reference=pa.table({"sample_id": IDS, "discrete": ["calm", "glad"] * 4}),
+        features=features or {name: Feature.from_vectors(IDS, values) for name, values in VALUES.items()},
+    )
+    return load_track(folder)
+
+
+PROXY = '\n[[corruptions]]\nname = "feature_noise"\nsnr_db = { integers = [5, 10] }\nfactor = 1\n'
+WORDS = '\n[[corruptions]]\nname = "word_deletion"\nrate = 0.3\n'
+
+
+def test_the_test_split_is_damaged_and_nothing_else(tmp_path: Path) -> None:
+    track = track_of(tmp_path, PROXY + WORDS)
+    done = damage_corpus(track, tmp_path / "out")
+    assert done.problems == {}
+    corpus = read_corpus(tmp_path / "out" / "corpus")
+    assert verify_corpus(corpus) == []
+    audio = corpus.feature("audio").values
+    assert np.array_equal(audio[:4], VALUES["audio"][:4]) and not (audio[4:] == VALUES["audio"][4:]).any()
+    for name in ("video-frames", "text"):
+        assert np.array_equal(corpus.feature(name).values, VALUES[name])
+    samples = corpus.samples().to_pylist()
+    assert [len(row["transcript"].split()) for row in samples] == [10] * 4 + [7] * 4
+    # One sample by hand: the function with the sample's own generator.
+    rng = generator(track.seed, "feature_noise", "s5")
+    drawn = CORRUPTIONS["feature_noise"].draw(track.corruptions[0].parameters, rng)
+    expected = CORRUPTIONS["feature_noise"]({"audio": VALUES["audio"][5].astype(np.float64)}, rng, drawn)["audio"]
+    assert np.array_equal(audio[5], expected.astype(np.float32))
+    assert samples[5]["feature_noise.snr_db"] == drawn["snr_db"]
+    assert samples[0]["feature_noise.snr_db"] is None
+    rows = read_manifest(tmp_path / "out" / MANIFEST).rows
+    assert set(rows) == set(IDS[4:])
+    assert rows["s5"]["feature_noise.snr_db"] == drawn["snr_db"]
+    assert rows["s5"]["word_deletion.realised_rate"] == 0.3
+    assert len(rows["s5"]["values_sha256"]) == 64
+
+
+def test_the_same_is_made_again(tmp_path: Path) -> None:
+    track = track_of(tmp_path, PROXY + WORDS)
+    first, second = (damage_corpus(track, tmp_path / name) for name in ("a", "b"))
+    assert first.corpus.declaration.content == second.corpus.declaration.content
+    assert (tmp_path / "a" / MANIFEST).read_bytes() == (tmp_path / "b" / MANIFEST).read_bytes()
+    with pytest.raises(UsageError, match=r"is there already; --force replaces it$"):
+        damage_corpus(track, tmp_path / "a")
+    damage_corpus(track, tmp_path / "a", replace=True)
+
+
+def test_missing_modalities_are_zeros_and_the_pattern_is_stored(tmp_path: Path) -> None:
+    steps = '\n[[corruptions]]\nname = "modality_pattern"\npattern = { choice = ["a", "v", "t", "at"] }\n'
+    done = damage_corpus(track_of(tmp_path, steps), tmp_path / "out")
+    names = {"a": "audio", "v": "video-frames", "t": "text"}
+    for sample_id, row in done.manifest.rows.items():
+        kept = {names[letter] for letter in row["modality_pattern.pattern"]}
+        place = IDS.index(sample_id)
+        there = {name for name in names.values() if done.corpus.feature(name).values[place].any()}
+        assert there == kept
+
+
+def test_frames_are_dropped_for_the_split_at_once(tmp_path: Path) -> None:
+    frames = {"audio": Feature.from_frames(IDS, [np.ones((3 + place % 2, 2)) for place in range(8)])}
+    steps = '\n[[corruptions]]\nname = "tfrnet_drop"\nrate = 0.5\n'
+    done = damage_corpus(track_of(tmp_path, steps, frames), tmp_path / "out")
+    damaged = done.corpus.feature("audio")
+    assert damaged.offsets is not None
+    kept = np.random.RandomState(1111).uniform(size=(4, 4)) > 0.5
+    for row, place in enumerate(range(4, 8)):
+        values = damaged.values[damaged.offsets[place] : damaged.offsets[place + 1], 0]
+        assert np.array_equal(values > 0, kept[row, : len(values)])
+
+
+def test_a_training_split_is_damaged_where_the_track_says_so(tmp_path: Path) -> None:
+    steps = '\n[[corruptions]]\nname = "modality_absence"\nmodality = "audio"\nsplit = "train"\n'
+    corpus = damage_corpus(track_of(tmp_path, steps), tmp_path / "out").corpus
+    assert not corpus.feature("audio").values[:4].any() and corpus.feature("audio").values[4:].all()
+
+
+def test_utterance_vectors_have_no_steps_in_time_and_the_sample_is_named(tmp_path: Path) -> None:
+    steps = '\n[[corruptions]]\nname = "step_drop"\nrate = 0.5\n'
+    done = damage_corpus(track_of(tmp_path, steps), tmp_path / "out")
+    assert set(done.problems) == set(IDS[4:])
+    assert np.array_equal(done.corpus.feature("audio").values, VALUES["audio"])
+
+
+def test_scores_break_down_by_what_was_drawn(tmp_path: Path) -> None:
+    track = track_of(tmp_path, PROXY)
+    submission = pa.table({"sample_id": IDS[4:], "discrete": ["calm"] * 4})
+    report = score(track, submission, intervals=False, by="snr_db")
+    drawn = sorted({track.corruptions[0].draws(track.seed, name)["snr_db"] for name in IDS[4:]})
+    assert [group.value for group in report.groups] == [str(value) for value in drawn]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features": {"sound": "audio"}}, "'sound' is no modality of features; allowed: audio, text, video"),
+        ({"features": {"audio": "hubert"}}, "no feature of corpus toy named 'hubert'"),
+        ({"columns": ["words"]}, "corpus 'toy' has no column of text 'words'; it has transcript"),
+    ],
+)
+def test_names_that_are_not_there_are_told(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        damage_corpus(track_of(tmp_path, PROXY + WORDS), tmp_path / "out", **options)
+    assert str(raised.value).startswith(message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_track_that_damages_neither_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^toy-noise declares no corruption of features or text$"):
+        damage_corpus(track_of(tmp_path, ""), tmp_path / "out")
+
+
+def test_which_feature_holds_a_modality(tmp_path: Path) -> None:
+    track = track_of(tmp_path, PROXY)
+    corpus = read_corpus(track.folder / "corpus")
+    assert modality_features(corpus) == {"audio": "audio", "video": "video-frames", "text": "text"}
+    assert modality_features(corpus, {"audio": "text"}) == {"audio": "text"}
