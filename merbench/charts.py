@@ -7,6 +7,7 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from merbench.errors import MissingExtra
 from merbench.files import atomic_path
 
 LOSS, VALUE, SPREAD = "#b3531c", "#1f5f99", 0.18
+
+UNDAMAGED = "undamaged"
 
 
 def training_curve(
@@ -52,6 +55,134 @@ def training_curve(
     right.set_ylabel(f"{value_name} on the fold left out", color=VALUE)
     right.legend(loc="center right", frameon=False, fontsize="small")
     _save(figure, path)
+
+
+@dataclass(frozen=True, eq=False)
+class Specimen:
+    """One clip on a contact sheet.
+
+    Attributes:
+        name: its heading.
+        told: what was done to it.
+        pictures: rows of RGB pictures `(height, width, 3)` uint8: before, after; empty where there are none.
+        sounds: `(n,)` samples and their rate in Hz: before, after; empty where there is none.
+    """
+
+    name: str
+    told: str
+    pictures: Sequence[Sequence[NDArray[np.uint8]]] = field(repr=False)
+    sounds: Sequence[tuple[NDArray[np.float32], int]] = field(repr=False)
+
+
+def contact_sheet(path: Path, specimens: Sequence[Specimen]) -> None:
+    """Draw clips one under the other: frames before and after in two rows, spectrograms beside them.
+
+    Args:
+        path: `.png` or `.svg` file to write.
+        specimens: the clips.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    n_columns = max((len(row) for one in specimens for row in one.pictures), default=0)
+    figure = _figure(2.2 * max(n_columns, 1) + 4.2, 3.6 * len(specimens))
+    for part, one in zip(np.atleast_1d(figure.subfigures(len(specimens), 1)), specimens, strict=True):
+        part.suptitle(f"{one.name}\n{one.told}", fontsize="small")
+        grid = part.add_gridspec(2, n_columns + 2)
+        for row, when in enumerate(("before", "after")):
+            for column, picture in enumerate(one.pictures[row] if one.pictures else ()):
+                axes = part.add_subplot(grid[row, column])
+                axes.imshow(picture, interpolation="nearest")
+                axes.set_axis_off()
+                axes.set_title(when if not column else "", fontsize="x-small", loc="left")
+            if one.sounds:
+                _spectrogram(part.add_subplot(grid[row, n_columns:]), *one.sounds[row], title=when)
+    _save(figure, path)
+
+
+def _spectrogram(axes: Any, samples: NDArray[np.float32], rate_hz: int, *, title: str) -> None:
+    window = min(512, max(len(samples), 1))
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (0, window)), window)[:: max(window // 4, 1)]
+    level = 20 * np.log10(np.abs(np.fft.rfft(frames * np.hanning(window), axis=1)).T + 1e-6)
+    extent = (0, len(samples) / rate_hz, 0, rate_hz / 2000)
+    axes.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=-60, vmax=40, extent=extent)
+    axes.set_title(f"{title}, kHz over s", fontsize="x-small", loc="left")
+    axes.tick_params(labelsize="xx-small")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The values of one system under several conditions; NaN where there is none.
+
+    Attributes:
+        name: name of the system.
+        values: one for each condition.
+        low: lower ends of the intervals.
+        high: upper ends.
+        undamaged: the value without damage.
+    """
+
+    name: str
+    values: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    undamaged: float
+
+
+def condition_curve(
+    path: Path, conditions: Sequence[float] | Sequence[str], lines: Sequence[Line], *, x_name: str, y_name: str
+) -> None:
+    """Draw how systems fall under growing damage: a line with its intervals, and the level without damage, dashed.
+
+    Numbers stand where they belong on the axis, which runs in the order in which they are given; names stand side by
+    side, as points with the intervals as bars.
+
+    Args:
+        path: `.svg` or `.png` file to write.
+        conditions: numbers, or names.
+        lines: one for each system.
+        x_name: what varies.
+        y_name: what the values are.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    figure = _figure(6.4, 3.6)
+    axes = figure.add_subplot()
+    names = [condition for condition in conditions if isinstance(condition, str)]
+    at = np.arange(len(names), dtype=np.float64) if names else np.asarray(conditions, dtype=np.float64)
+    for number, line in enumerate(lines):
+        colour = (VALUE, LOSS)[number] if number < 2 else f"C{number}"
+        if names:
+            _points(axes, at + _ASIDE * (number - (len(lines) - 1) / 2), line, colour)
+        else:
+            _line(axes, at, line, colour)
+        axes.axhline(line.undamaged, color=colour, linestyle="--", linewidth=1, label=f"{line.name}, {UNDAMAGED}")
+    if names:
+        axes.set_xticks(at, names)
+    elif len(at) > 1 and at[0] > at[-1]:
+        axes.invert_xaxis()
+    axes.set_xlabel(x_name)
+    axes.set_ylabel(y_name)
+    axes.legend(frameon=False, fontsize="small")
+    _save(figure, path)
+
+
+_ASIDE = 0.15
+"""How far apart the points of two systems stand, where conditions are one apart."""
+
+
+def _points(axes: Any, at: NDArray[np.float64], line: Line, colour: str) -> None:
+    value, low, high = (np.asarray(part, dtype=np.float64) for part in (line.values, line.low, line.high))
+    errors = np.clip(np.nan_to_num([value - low, high - value]), 0, None)
+    axes.errorbar(at, value, yerr=errors, fmt="o", color=colour, capsize=3, label=line.name)
+
+
+def _line(axes: Any, at: NDArray[np.float64], line: Line, colour: str) -> None:
+    order = np.argsort(at, kind="stable")
+    value, low, high = (np.asarray(part, dtype=np.float64)[order] for part in (line.values, line.low, line.high))
+    axes.fill_between(at[order], low, high, color=colour, alpha=SPREAD, linewidth=0)
+    axes.plot(at[order], value, "o-", color=colour, markersize=4, label=line.name)
 
 
 def _band(axes: Any, x: NDArray[Any], values: NDArray[np.float64], colour: str) -> None:

@@ -38,7 +38,7 @@ def aggregated(
     if spec.shares is not None:
         return _shared(spec, names, np.where(shares > 0, values, np.nan))
     if spec.aggregate == "auilc":
-        return _area(_numbers_of(spec, names), np.where(shares > 0, values, np.nan))
+        return area(_numbers_of(spec, names), np.where(shares > 0, values, np.nan))
     with np.errstate(invalid="ignore"):
         return np.asarray((values * shares).sum(axis=0) / shares.sum(axis=0))
 
@@ -69,7 +69,7 @@ def _carrying(weights: Weights) -> NDArray[np.float64]:
     return np.asarray(np.count_nonzero(weights, axis=1), dtype=np.float64)
 
 
-def _area(at: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+def area(at: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the area under the line through the values, by the trapezoidal rule: `(groups, b)` to `(b,)`."""
     order = np.argsort(at, kind="stable")
     steps = np.round(np.diff(at[order]), 10)[:, None]

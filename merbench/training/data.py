@@ -25,6 +25,7 @@ from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Lists, Values, concatenated
 from merbench.track import CategoricalTarget, ContinuousTarget, Track
+from merbench.training.labels import damaged_labels
 
 Rows = NDArray[np.int64]
 
@@ -141,6 +142,20 @@ def training_set(candidates: Candidates, names: Sequence[str], columns: Sequence
             holds a reference of every target.
         WithheldReference: no reference of the split is held.
     """
+    rows, values = answered(candidates)
+    ids = candidates.ids.take(pa.array(rows))
+    return TrainingSet(candidates.track, _features(candidates, ids, names, columns), values)
+
+
+def answered(candidates: Candidates) -> tuple[Rows, dict[str, Values]]:
+    """Return which candidates hold a reference of every target, and these references.
+
+    Labels of a training split are damaged where the track declares it; a long tail leaves samples out.
+
+    Raises:
+        UsageError: there is no such sample; the labels cannot be damaged as declared.
+        WithheldReference: no reference of the split is held.
+    """
     references = candidates.references
     held = np.ones(len(references), dtype=np.bool_)
     for mask in references.held.values():
@@ -148,9 +163,9 @@ def training_set(candidates: Candidates, names: Sequence[str], columns: Sequence
     rows = np.flatnonzero(held)
     if not len(rows):
         raise UsageError(f"no sample of split '{candidates.split}' holds a reference of every target")
-    ids = candidates.ids.take(pa.array(references.index[rows]))
-    values = {name: column[rows] for name, column in references.values.items()}
-    return TrainingSet(candidates.track, _features(candidates, ids, names, columns), values)
+    whole = {name: column[rows] for name, column in references.values.items()}
+    kept, values = damaged_labels(candidates.track, candidates.split, whole)
+    return references.index[rows[kept]], values
 
 
 def _features(candidates: Candidates, ids: pa.StringArray, names: Sequence[str], columns: Sequence[str]) -> FeatureSet:
@@ -161,6 +176,12 @@ def _features(candidates: Candidates, ids: pa.StringArray, names: Sequence[str],
 
 def _vectors(candidates: Candidates, name: str, ids: pa.StringArray) -> NDArray[np.float32]:
     feature = candidates.corpus.feature(name)
+    vectors: NDArray[np.float32] = pooled(feature)[feature_rows(candidates, name, feature, ids)]
+    return vectors
+
+
+def feature_rows(candidates: Candidates, name: str, feature: Feature, ids: pa.StringArray) -> Rows:
+    """Return where samples of a split stand in a feature; raise `UsageError` when it says nothing of some."""
     found = pc.index_in(ids, value_set=feature.ids)
     if found.null_count:
         missing = ids.filter(found.is_null()).to_pylist()
@@ -168,11 +189,10 @@ def _vectors(candidates: Candidates, name: str, ids: pa.StringArray) -> NDArray[
             f"corpus '{candidates.corpus.name}': feature '{name}' says nothing of {len(missing):,} of {len(ids):,} "
             f"samples of split '{candidates.split}': {listed(missing)}"
         )
-    vectors: NDArray[np.float32] = _pooled(feature)[found.to_numpy()]
-    return vectors
+    return np.asarray(found, dtype=np.int64)
 
 
-def _pooled(feature: Feature) -> NDArray[np.float32]:
+def pooled(feature: Feature) -> NDArray[np.float32]:
     """Return one vector per sample: its own, or the mean of its frames (zeros where it has none)."""
     if feature.offsets is None:
         return feature.values

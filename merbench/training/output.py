@@ -66,10 +66,15 @@ def _csv(table: pa.Table) -> str:
     return text.getvalue()
 
 
-def require_free(folder: Path) -> None:
-    """Raise `UsageError` when `folder` holds something that is not a run: only a run is replaced by one."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / CARD).is_file():
-        raise UsageError(f"{folder}: is not empty and holds no {CARD}; only a run is replaced by a run")
+def require_free(folder: Path, card: str = CARD) -> None:
+    """Raise `UsageError` when `folder` holds something that is not a run: only a run is replaced by one.
+
+    Args:
+        folder: where a run is to be written.
+        card: the file by which a run of this kind is known.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / card).is_file():
+        raise UsageError(f"{folder}: is not empty and holds no {card}; only a run is replaced by a run")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file")
 

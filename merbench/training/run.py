@@ -125,12 +125,12 @@ def run_baseline(
     declared = track if isinstance(track, Track) else load_track(track)
     loaded = load_baseline(baseline)
     require_device(device)
-    _require_answers(loaded, declared)
+    require_answers(loaded, declared)
     chosen = loaded.options(declared.id, options or {})
     folder = Path(output) if output is not None else Path("runs") / declared.id / loaded.name
     require_free(folder)
 
-    test, train = open_candidates(declared, TEST), _training_candidates(declared)
+    test, train = open_candidates(declared, TEST), training_candidates(declared)
     names, columns = _feature_names(loaded, test, features), loaded.declaration.columns
     train_set, test_features = training_set(train, names, columns), feature_set(test, names, columns)
 
@@ -168,7 +168,7 @@ def run_baseline(
     )
 
 
-def _require_answers(loaded: LoadedBaseline, track: Track) -> None:
+def require_answers(loaded: LoadedBaseline, track: Track) -> None:
     """Raise `UsageError` when a baseline does not answer every target of a track."""
     known = loaded.declaration.answers
     others = [f"{name} ({target.type})" for name, target in track.targets.items() if target.type not in known]
@@ -181,25 +181,35 @@ def _require_answers(loaded: LoadedBaseline, track: Track) -> None:
         )
 
 
-def _training_candidates(track: Track) -> Candidates:
+def training_candidates(track: Track) -> Candidates:
+    """Return the candidates of a track's training split; raise `UsageError` where it declares none."""
     if TRAIN not in track.splits:
         raise UsageError(f"{track.id} declares no split '{TRAIN}', which a baseline learns from")
     return open_candidates(track, TRAIN)
 
 
-def _feature_names(loaded: LoadedBaseline, test: Candidates, asked: Sequence[str] | None) -> list[str]:
+def wanted_features(loaded: LoadedBaseline, candidates: Candidates, asked: Sequence[str] | None) -> list[str]:
     """Return the features to learn from: those asked for, else those declared for the track, else all there are."""
     if not loaded.declaration.uses_features:
         return []
-    settings = loaded.declaration.tracks.get(test.track.id)
+    settings = loaded.declaration.tracks.get(candidates.track.id)
     declared = settings.features if settings else None
-    names = list(dict.fromkeys(asked or declared or test.corpus.features))
-    if not names:
-        raise UsageError(
-            f"corpus '{test.corpus.name}' has no features, and baseline '{loaded.name}' learns from them; "
-            f"`merbench features text {test.corpus.name} --name tfidf-svd` makes some of the transcripts"
-        )
+    return list(dict.fromkeys(asked or declared or candidates.corpus.features))
+
+
+def _feature_names(loaded: LoadedBaseline, test: Candidates, asked: Sequence[str] | None) -> list[str]:
+    names = wanted_features(loaded, test, asked)
+    if loaded.declaration.uses_features and not names:
+        raise no_features(loaded, test)
     return names
+
+
+def no_features(loaded: LoadedBaseline, candidates: Candidates) -> UsageError:
+    """Return the error that there is nothing to learn from."""
+    return UsageError(
+        f"corpus '{candidates.corpus.name}' has no features, and baseline '{loaded.name}' learns from them; "
+        f"`merbench features text {candidates.corpus.name} --name tfidf-svd` makes some of the transcripts"
+    )
 
 
 def _distinct(seeds: Sequence[Any]) -> list[int]:

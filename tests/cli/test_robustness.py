@@ -1,0 +1,64 @@
+"""`merbench robustness` as it is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from merbench.cli import run
+from merbench.robustness import RobustnessReport
+
+Capture = pytest.CaptureFixture[str]
+
+COMMAND = ["robustness", "mer-multi", "--baseline", "majority", "--corruption", "feature_noise", "--no-intervals"]
+
+
+@pytest.fixture
+def here(sample_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
+    assert run([*COMMAND, "--grid", "snr_db=20,0", "--set", "factor=1"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[0] == "Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample: majority under damage"
+    assert lines[2] == "majority, by snr_db of feature_noise, factor = 1"
+    assert lines[3].split() == ["snr_db", "(dB)", "overall", "weighted_f1", "mse", "accuracy", "macro_f1", "ccc"]
+    # what the README of the baseline says of this track
+    assert [line.split()[:4] for line in lines[4:7]] == [
+        [name, "-0.6087", "0.1123", "2.8838"] for name in ("undamaged", "20", "0")
+    ]
+    folder = Path("runs/mer-multi/robustness-majority")
+    assert lines[-1] == f"wrote {folder}"
+    report = RobustnessReport.from_json((folder / "robustness.json").read_text(encoding="utf-8"))
+    assert f"{report.to_text()}\nwrote {folder}\n" == out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--grid", "snr_db"], "grid 'snr_db': write NAME=VALUES, such as snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1"),
+        (["--grid", "snr_db=1", "--grid", "snr_db=2"], "grid 'snr_db=2': a second grid of snr_db; write all values in one"),
+        (["--grid", "snr_db=1", "--set", "factor"], "--set factor: write NAME=VALUE, such as factor=1"),
+        (["--grid", "snr_db=1", "--option", "C"], "--option C: write NAME=VALUE, such as learning_rate=0.0001"),
+        (["--grid", "snr_db=1", "--feature-of", "audio"], "--feature-of audio: write MODALITY=NAME, such as audio=hubert"),
+        (["--grid", "snr_db=1", "--set", "factor=65"], "grid snr_db of feature_noise: 1 problem\n  E207  factor: 65 is not allowed; allowed is an integer in [1, 64] neighbouring dimensions, or a distribution of such values"),
+        (["--grid", "snr_db=1", "--set", "factor=1", "--relative-to", "majorty"], "no baseline named 'majorty'; did you mean 'majority'? (known: attention, lexicon-ov, logistic, majority)"),
+        (["--grid", "snr_db=1", "--set", "factor=1", "--feature-of", "sound=audio"], "a feature is of audio, video, text or other, not of 'sound'"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_told_in_a_line(here: Path, arguments: list[str], message: str, capsys: Capture) -> None:
+    assert run([*COMMAND, *arguments]) == 2
+    assert capsys.readouterr().err == f"{message}\n"
+    assert not list(here.iterdir())
+
+
+def test_clips_are_asked_for(here: Path, capsys: Capture) -> None:
+    command = ["robustness", "mer-multi", "--baseline", "logistic", "--grid", "severity=1..5", "--corruption", "jpeg"]
+    assert run(command) == 2
+    assert capsys.readouterr().err == "damage to video needs the clips; say where they are: --media DIR\n"

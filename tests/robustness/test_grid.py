@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from merbench.errors import DeclarationError, UnknownName, UsageError
+from merbench.robustness import parse_grid
+from merbench.robustness.grid import planned
+from tests.robustness.conftest import FEATURE_NOISE, DamagedTrack
+
+TWICE = FEATURE_NOISE + FEATURE_NOISE.replace("snr_db", 'step = "again"\nsnr_db')
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "values"),
+    [
+        ("snr_db=20,10,5,0", "snr_db", (20, 10, 5, 0)),
+        ("severity=1..5", "severity", (1, 2, 3, 4, 5)),
+        ("severity=5..3", "severity", (5, 4, 3)),
+        ("rate=0..0.7:0.1", "rate", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)),
+        ("rate=0..1:0.3", "rate", (0.0, 0.3, 0.6, 0.9)),
+        ("snr_db=-5..5:5", "snr_db", (-5, 0, 5)),
+        ("factor=1,4..6,16", "factor", (1, 4, 5, 6, 16)),
+        ("pattern=a,v,t,av,at,vt", "pattern", ("a", "v", "t", "av", "at", "vt")),
+        (" rate = 1e-1 , 0.5 ", "rate", (0.1, 0.5)),
+        ('kind="gaussian",impulse', "kind", ("gaussian", "impulse")),
+        ("flag=true,false", "flag", (True, False)),
+        ("noise=musan/speech", "noise", ("musan/speech",)),
+    ],
+)
+def test_a_grid_is_a_name_and_values(text: str, name: str, values: tuple[object, ...]) -> None:
+    found = parse_grid(text)
+    assert found == (name, values)
+    assert list(map(type, found[1])) == list(map(type, values))
+
+
+FORM = "write NAME=VALUES, such as snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("snr_db", f"grid 'snr_db': {FORM}"),
+        ("=1", f"grid '=1': {FORM}"),
+        ("a=", f"grid 'a=': {FORM}"),
+        ("a=1,,2", "grid 'a=1,,2': a value between commas is missing"),
+        ("a=0..0.7", "grid 'a=0..0.7': 0..0.7 needs a step, such as 0..0.7:0.1"),
+        ("a=1..2:0", "grid 'a=1..2:0': the step of 1..2:0 is not above 0"),
+        ("a=0..1:0.0001", "grid 'a=0..1:0.0001': 0..1:0.0001 holds 10,001 values; a curve has at most 1,000"),
+    ],
+)
+def test_another_form_is_told(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        parse_grid(text)
+
+
+def test_the_track_says_what_a_parameter_belongs_to_and_the_other_values(damaged_track: DamagedTrack) -> None:
+    (curve,) = planned(damaged_track(), {"snr_db": [10, 0]})
+    assert (curve.step, curve.corruption.name, curve.values) == ("feature_noise", "feature_noise", [10, 0])
+    assert [condition.step.parameters for condition in curve.conditions] == [
+        {"factor": 1, "snr_db": 10},
+        {"factor": 1, "snr_db": 0},
+    ]
+    assert curve.signature == "feature_noise(snr_db=10,0;factor=1)"
+    grids = {"factor": [2], "snr_db": [3]}
+    distributed, named = planned(damaged_track(name="two"), grids, parameters={"factor": 4})
+    assert distributed.signature == "feature_noise(factor=2;snr_db={integers:[5,10]})"
+    assert named.signature == "feature_noise(snr_db=3;factor=4)"  # what is set holds where no grid says it
+
+
+def test_a_named_corruption_needs_no_declaration(damaged_track: DamagedTrack) -> None:
+    track = damaged_track("")
+    (curve,) = planned(track, {"snr_db": [10]}, "feature_noise", {"factor": 2})
+    assert curve.conditions[0].step.parameters == {"factor": 2, "snr_db": 10}
+    (step,) = planned(damaged_track(TWICE, "two"), {"snr_db": [10]}, "again")
+    assert step.step == "again"
+    assert step.signature == "again:feature_noise(snr_db=10;factor=1)"
+
+
+def test_a_severity_stands_for_what_it_tables_and_a_value_for_the_severity(damaged_track: DamagedTrack) -> None:
+    declared = '[[corruptions]]\nname = "gaussian_noise_features"\nsnr_db = 5\n'
+    (curve,) = planned(damaged_track(declared), {"severity": [1, 5]})
+    assert "snr_db" not in curve.declared
+    declared = '[[corruptions]]\nname = "gaussian_noise_features"\nseverity = 2\n'
+    (curve,) = planned(damaged_track(declared, "two"), {"snr_db": [1, 5]})
+    assert "severity" not in curve.declared
+
+
+@pytest.mark.parametrize(
+    ("corruptions", "grids", "corruption", "parameters", "message"),
+    [
+        (FEATURE_NOISE, {}, None, {}, "a curve needs a grid, such as snr_db=20,10,5,0"),
+        (FEATURE_NOISE, {"snr_db": []}, None, {}, "grid snr_db: there is no value"),
+        (FEATURE_NOISE, {"snr_db": [5, 3, 5]}, None, {}, "grid snr_db: given twice: 5"),
+        (FEATURE_NOISE, {"snr": [5]}, None, {}, "grid snr: no corruption has this parameter; did you mean 'snr_db'?"),
+        (FEATURE_NOISE, {"colour": ["pink"]}, None, {}, "grid colour: small declares no corruption with this parameter, name one that has it: coloured_noise"),
+        (TWICE, {"snr_db": [5]}, None, {}, "grid snr_db: small declares several corruptions with this parameter, name one: feature_noise, again"),
+        (FEATURE_NOISE, {"snr_db": [5]}, None, {"snr_db": 3}, "snr_db: no curve takes this parameter beside its grid; feature_noise has factor, snr_db; did you mean 'snr_db'?"),
+        (FEATURE_NOISE, {"snr_db": [5]}, None, {"facto": 3}, "facto: no curve takes this parameter beside its grid; feature_noise has factor, snr_db; did you mean 'factor'?"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_told(
+    damaged_track: DamagedTrack,
+    corruptions: str,
+    grids: dict[str, list[int]],
+    corruption: str | None,
+    parameters: dict[str, int],
+    message: str,
+) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        planned(damaged_track(corruptions), grids, corruption, parameters)
+
+
+def test_a_corruption_that_is_not_there_is_told_with_the_nearest(damaged_track: DamagedTrack) -> None:
+    with pytest.raises(UnknownName, match=r"^no corruption named 'feature_nois'; did you mean 'feature_noise'"):
+        planned(damaged_track(""), {"snr_db": [5]}, "feature_nois")
+
+
+def test_all_values_are_checked_before_anything_is_done(damaged_track: DamagedTrack) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        planned(damaged_track(""), {"snr_db": [70, 10, "loud"]}, "feature_noise")
+    assert str(caught.value) == (
+        "grid snr_db of feature_noise: 3 problems\n"
+        "  E207  feature_noise needs factor, an integer in [1, 64] neighbouring dimensions\n"
+        "  E207  snr_db: 70 is not allowed; allowed is a number in [-20, 60] dB, or a distribution of such values\n"
+        "  E207  snr_db: 'loud' is not allowed; allowed is a number in [-20, 60] dB, or a distribution of such values"
+    )
+
+
+def test_damage_to_labels_is_no_condition(damaged_track: DamagedTrack) -> None:
+    with pytest.raises(
+        UsageError,
+        match=r"^grid rate: symmetric_flips damages the labels of training samples; a curve is of what a system is given$",
+    ):
+        planned(damaged_track(""), {"rate": [0.1]}, "symmetric_flips")

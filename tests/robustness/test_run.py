@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import f1_score, mean_squared_error
+
+from merbench.corpus import Feature
+from merbench.corruptions import CORRUPTIONS, generator
+from merbench.errors import IntegrityError, UnknownName, UsageError, WithheldReference
+from merbench.robustness import RobustnessReport, robustness
+from merbench.track import Track
+from merbench.training import run_baseline
+from tests.robustness.conftest import N_TEST, N_TRAIN, SPEAKERS, DamagedTrack, classes, ids, vectors
+
+FIXED = {"scale": "each", "C": 0.1, "alpha": 10.0}
+
+
+def logistic(track: Track, output: Path, grids: dict[str, Any], **arguments: Any) -> RobustnessReport:
+    arguments = {"options": FIXED, "intervals": False, **arguments}
+    return robustness(track, "logistic", grids, output=output, **arguments)
+
+
+def values(report: RobustnessReport, name: str = "weighted_f1") -> list[float | None]:
+    rows = [report.undamaged, *(row for curve in report.curves for row in curve.rows)]
+    return [next(score.value for score in row.scores if score.name == name) for row in rows]
+
+
+def stored(track: Track) -> dict[str, np.ndarray]:
+    """Return one vector a sample; of frames their mean."""
+    found = {}
+    for name, feature in vectors().items():
+        if feature.offsets is None:
+            found[name] = feature.values.astype(np.float64)
+        else:
+            parts = np.split(feature.values.astype(np.float64), feature.offsets[1:-1])
+            found[name] = np.array([part.mean(0) for part in parts])
+    return found
+
+
+def by_hand(train: dict[str, np.ndarray], test: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Return the classes that scikit-learn answers for `test`, fitted on rows of `train`: code of its own."""
+    names = sorted(train)
+    x = np.hstack([train[name][rows] for name in names])
+    mean, deviation = x.mean(0), x.std(0)
+    model = LogisticRegression(C=0.1, max_iter=5000).fit((x - mean) / deviation, classes()[rows])
+    return np.asarray(model.predict((np.hstack([test[name] for name in names]) - mean) / deviation))
+
+
+TRAIN, TEST = np.arange(N_TRAIN), np.arange(N_TRAIN, N_TRAIN + N_TEST)
+
+
+def weighted_f1(said: np.ndarray, rows: np.ndarray = TEST) -> float:
+    return float(f1_score(classes()[rows], said, average="weighted"))
+
+
+def block_means(x: np.ndarray, factor: int) -> np.ndarray:
+    """Return runs of neighbouring dimensions replaced by their mean; `factor` divides the number of dimensions."""
+    n, d = x.shape
+    return np.repeat(x.reshape(n, d // factor, factor).mean(2), factor, axis=1)
+
+
+def test_the_undamaged_row_is_what_run_baseline_scores(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track()
+    report = logistic(track, tmp_path / "out", {"snr_db": [5]}, intervals=True)
+    run = run_baseline(track, "logistic", options=FIXED, seeds=[0], output=tmp_path / "run")
+    assert run.report is not None
+    assert report.undamaged.scores == run.report.scores  # intervals, too
+    assert report.signature.startswith(
+        f"{run.report.signature}|curve:feature_noise(snr_db=5;factor=1)|baseline:logistic"
+    )
+    assert report.features == ("audio", "text-frames", "video")
+    assert report.uncertainty == run.report.uncertainty
+
+
+def test_options_are_chosen_as_run_baseline_chooses_them(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track()
+    report = logistic(track, tmp_path / "out", {"factor": [4]}, options={"scale": "each"}, folds=3)
+    run = run_baseline(
+        track, "logistic", options={"scale": "each"}, folds=3, seeds=[0], output=tmp_path / "run", intervals=False
+    )
+    assert report.undamaged.options == (run.options,)
+    assert report.curves[0].rows[0].options == (run.options,)  # once, on undamaged samples
+
+
+def test_one_model_meets_all_damage(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track()
+    report = logistic(track, tmp_path / "out", {"factor": [2, 4]}, parameters={"snr_db": 60})
+    clean = stored(track)
+    test = {name: x[TEST] for name, x in clean.items()}
+    expected = [weighted_f1(by_hand(clean, test, TRAIN))]
+    for factor in (2, 4):
+        # 60 dB of noise on audio change no answer here
+        damaged = {**test, "video": block_means(test["video"], factor)}
+        expected.append(weighted_f1(by_hand(clean, damaged, TRAIN)))
+    assert values(report) == pytest.approx(expected, abs=1e-12)
+    assert expected[0] != expected[1]  # so that one cannot stand for another
+
+
+def test_one_model_for_each_condition_learns_from_samples_damaged_alike(
+    damaged_track: DamagedTrack, tmp_path: Path
+) -> None:
+    track = damaged_track()
+    report = logistic(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, weights="per-condition")
+    clean = stored(track)
+    damaged = {**clean, "video": block_means(clean["video"], 4)}
+    said = by_hand(damaged, {name: x[TEST] for name, x in damaged.items()}, TRAIN)
+    shared = by_hand(clean, {name: x[TEST] for name, x in damaged.items()}, TRAIN)
+    assert values(report)[1] == pytest.approx(weighted_f1(said), abs=1e-12)
+    assert weighted_f1(said) != weighted_f1(shared)
+    assert "weights: one model for each condition, trained on samples that were damaged alike" in report.to_text()
+
+
+def test_every_draw_comes_from_seed_step_and_sample(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track()
+    report = logistic(track, tmp_path / "out", {"snr_db": [0]})
+    clean, noisy = stored(track), stored(track)
+    for row in TEST:
+        rng = generator(11, "feature_noise", ids()[row])
+        signal = CORRUPTIONS["feature_noise"]({"audio": clean["audio"][row]}, rng, {"snr_db": 0, "factor": 1})
+        noisy["audio"][row] = signal["audio"]
+    said = by_hand(clean, {name: x[TEST] for name, x in noisy.items()}, TRAIN)
+    assert values(report)[1] == pytest.approx(weighted_f1(said), abs=1e-12)
+    assert values(report)[1] != values(report)[0]
+
+
+def test_frames_are_damaged_as_frames_and_pooled_after(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    arguments = {"corruption": "random_drop", "parameters": {"unit": "frame", "modalities": "text"}}
+    report = logistic(damaged_track(""), tmp_path / "out", {"rate": [0.5, 1.0]}, **arguments)
+    clean = stored(damaged_track("", "two"))
+    gone = {name: x[TEST] for name, x in clean.items()}
+    gone["text-frames"] = np.zeros_like(gone["text-frames"])
+    assert values(report)[2] == pytest.approx(weighted_f1(by_hand(clean, gone, TRAIN)), abs=1e-12)
+    (curve,) = report.curves
+    assert {item.kind for item in curve.summary} == {"auilc"}
+    f1 = next(item for item in curve.summary if item.name == "weighted_f1")
+    assert f1.over.value == pytest.approx(np.trapezoid(values(report)[1:], [0.5, 1.0]), abs=1e-12)
+
+
+def test_the_patterns_of_missing_modalities_are_zeros(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    patterns = ["a", "v", "t", "av", "at", "vt", "avt"]
+    report = logistic(damaged_track(""), tmp_path / "out", {"pattern": patterns}, corruption="modality_pattern")
+    clean = stored(damaged_track("", "two"))
+    expected = []
+    for pattern in patterns:
+        kept = {name: x[TEST] if name[0] in pattern else 0 * x[TEST] for name, x in clean.items()}
+        expected.append(weighted_f1(by_hand(clean, kept, TRAIN)))
+    assert values(report)[1:] == pytest.approx(expected, abs=1e-12)
+    assert values(report)[0] == values(report)[-1]
+    assert len(set(expected)) > 3
+    (curve,) = report.curves
+    assert [item.kind for item in curve.summary] == ["mean"] * 4
+    assert curve.summary[1].over.value == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_the_area_over_missing_rates_and_the_realised_shares(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    rates = [0.0, 0.1, 0.3, 0.5, 0.7]
+    report = logistic(damaged_track(""), tmp_path / "out", {"rate": rates}, corruption="gcnet_missing")
+    (curve,) = report.curves
+    f1 = next(item for item in curve.summary if item.name == "weighted_f1")
+    assert f1.kind == "auilc"
+    assert f1.over.value == pytest.approx(np.trapezoid(values(report)[1:], rates), abs=1e-12)
+    last = curve.rows[-1].realised
+    assert last == {name: pytest.approx(2 / 3, abs=1e-12) for name in last}  # a rate of 0.7 keeps one of three
+    assert values(report)[0] == values(report)[1]
+
+
+def test_every_group_is_predicted_by_a_model_of_the_others(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track()
+    report = logistic(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, leave_out="speaker")
+    clean = {name: x[TEST] for name, x in stored(track).items()}
+    damaged = {**clean, "video": block_means(clean["video"], 4)}
+    speakers = np.array([SPEAKERS[row % 3] for row in TEST])
+    x_classes, found = classes()[TEST], []
+    for given in (clean, damaged):
+        said = np.zeros(N_TEST, dtype=int)
+        for speaker in SPEAKERS:
+            others, own = speakers != speaker, speakers == speaker
+            x = np.hstack([clean[name][others] for name in sorted(clean)])
+            mean, deviation = x.mean(0), x.std(0)
+            model = LogisticRegression(C=0.1, max_iter=5000).fit((x - mean) / deviation, x_classes[others])
+            said[own] = model.predict((np.hstack([given[name][own] for name in sorted(given)]) - mean) / deviation)
+        found.append(weighted_f1(said))
+    assert values(report) == pytest.approx(found, abs=1e-12)
+    assert report.leave_out == "speaker"
+    assert report.counts == {"candidates": N_TEST, "scored": N_TEST, "trained": 24}
+    assert "each 'speaker' was predicted by a model of the others; scored once, pooled" in report.to_text()
+
+
+def test_two_features_of_one_modality_are_both_damaged(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    features = vectors()
+    again = Feature(features["video"].ids, features["video"].values[:, ::-1].copy())
+    track = damaged_track(features={"video": features["video"], "faces": again, "audio": features["audio"]})
+    report = logistic(
+        track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, modalities={"faces": "video"}
+    )
+    clean = {"audio": features["audio"].values, "faces": again.values, "video": features["video"].values}
+    clean = {name: x.astype(np.float64) for name, x in clean.items()}
+    damaged = {name: x[TEST] if name == "audio" else block_means(x[TEST], 4) for name, x in clean.items()}
+    assert values(report)[1] == pytest.approx(weighted_f1(by_hand(clean, damaged, TRAIN)), abs=1e-12)
+
+
+def test_a_second_baseline_meets_the_same_conditions(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    report = logistic(damaged_track(), tmp_path / "out", {"snr_db": [5, 0]}, relative_to="majority")
+    (curve,) = report.curves
+    constant = np.bincount(classes()[TRAIN], minlength=3).argmax()
+    other = weighted_f1(np.full(N_TEST, constant))
+    assert [row.relative[1].value for row in curve.rows] == pytest.approx([other, other], abs=1e-12)
+    f1 = next(item for item in curve.summary if item.name == "weighted_f1")
+    assert f1.corruption_error is not None
+    errors = [1 - value for value in values(report)[1:] if value is not None]
+    assert f1.corruption_error.value == pytest.approx(sum(errors) / (2 * (1 - other)), abs=1e-12)
+    assert f1.relative_corruption_error is None  # a constant answer has no error that rises
+    assert report.mean_errors[1].mce == f1.corruption_error.value
+    text = report.to_text()
+    assert "corruption error / majority" in text
+    assert "relative corruption error" not in text
+
+
+def test_a_run_is_a_folder_and_the_same_input_gives_the_same_bytes(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track()
+    grids = {"snr_db": [10, 0], "factor": [2]}
+    report = logistic(track, tmp_path / "one", grids, intervals=True, relative_to="majority")
+    logistic(track, tmp_path / "two", grids, intervals=True, relative_to="majority")
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == [
+        "curve-factor.png", "curve-factor.svg", "curve-snr_db.png", "curve-snr_db.svg", "robustness.json", "robustness.md",
+    ]  # fmt: skip
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    text = (tmp_path / "one" / "robustness.json").read_text(encoding="utf-8")
+    assert text == report.to_json()
+    assert text == json.dumps(json.loads(text), sort_keys=True, ensure_ascii=False, indent=1) + "\n"
+    assert RobustnessReport.from_json(text) == report
+    assert (tmp_path / "one" / "robustness.md").read_text(encoding="utf-8") == report.to_markdown()
+    low = [row.scores[1].low for row in report.curves[0].rows]
+    assert all(value is not None for value in low)
+    assert report.curves[0].summary[1].over.low is not None
+    with pytest.raises(UsageError, match=r"^not a report of the form merbench\.robustness/1: 'schema'$"):
+        RobustnessReport.from_json("{}")
+
+
+def test_nothing_but_a_run_is_replaced(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    message = r"mine: is not empty and holds no robustness\.json; only a run is replaced by a run$"
+    with pytest.raises(UsageError, match=message):
+        logistic(damaged_track(), tmp_path / "mine", {"snr_db": [5]})
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
+
+
+def test_a_drawn_value_is_told_as_its_mean(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    report = logistic(damaged_track(), tmp_path / "out", {"factor": [2]})
+    drawn = [
+        CORRUPTIONS["feature_noise"].draw(
+            {"snr_db": {"integers": [5, 10]}, "factor": 2}, generator(11, "feature_noise", ids()[row])
+        )["snr_db"]
+        for row in TEST
+    ]
+    (row,) = report.curves[0].rows
+    assert row.realised == {"feature_noise.snr_db": pytest.approx(np.mean(drawn), abs=1e-12)}
+    assert report.to_text().splitlines()[3].split()[-1] == "snr_db"
+
+
+def test_damage_that_changes_nothing_is_told(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    report = logistic(damaged_track(), tmp_path / "out", {"factor": [2]}, features=["text-frames"])
+    assert values(report)[0] == values(report)[1]
+    note = "no sample is changed by feature_noise in what is learned from: its curve is flat"
+    assert report.notes == (note,)
+    assert note in report.to_text().splitlines()
+
+
+def test_features_that_were_damaged_before_are_told(sample_home: Path, tmp_path: Path) -> None:
+    report = robustness("mer-noise", "majority", {"snr_db": [5]}, output=tmp_path / "out", intervals=False)
+    assert report.synthetic
+    assert report.notes == ("no sample is changed by feature_noise in what is learned from: its curve is flat",)
+    options = {"scale": "each", "C": 0.01, "alpha": 1000.0}
+    report = robustness(
+        "mer-noise", "logistic", {"snr_db": [-10]}, options=options, output=tmp_path / "out", intervals=False
+    )
+    assert report.notes == (
+        "the corpus holds features of split 'test' that feature_noise damaged already: what is called undamaged is as "
+        "it is stored, and the grid's damage comes on top",
+    )
+
+
+def test_the_whole_fall_on_the_sample_is_monotone(sample_home: Path, tmp_path: Path) -> None:
+    report = robustness(
+        "mer-multi",
+        "logistic",
+        {"snr_db": [20, 10, 5, 0, -5]},
+        corruption="feature_noise",
+        parameters={"factor": 1},
+        options={"scale": "each", "C": 0.01, "alpha": 1000.0},
+        output=tmp_path / "out",
+        intervals=False,
+    )
+    found = [value for value in values(report, "overall")[1:] if value is not None]
+    assert found == sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weights": "own"}, "weights are one of shared, per-condition, not 'own'"),
+        ({"workers": 0}, "the number of workers is at least 1, not 0"),
+        ({"engine": "dask"}, "'dask' is no engine; allowed are local and dask://host:port"),
+        ({"seed": -1}, "a seed is a whole number from 0 on, not -1"),
+        ({"relative_to": "logistic"}, "'logistic' is compared with itself; name another baseline"),
+        ({"leave_out": "speakr"}, "corpus 'small' has no column 'speakr' whose values are left out in turn; it has speaker, transcript, "),
+        ({"modalities": {"audio": "sound"}}, "a feature is of audio, video, text or other, not of 'sound'"),
+        ({"split": "tset"}, "small has no split 'tset'; it has train, test; did you mean 'test'?"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_told(
+    damaged_track: DamagedTrack, tmp_path: Path, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
+        logistic(damaged_track(), tmp_path / "out", {"snr_db": [5]}, **arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_feature_that_is_not_there_is_told(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=r"^no feature of corpus small named 'vidio'; did you mean 'video'"):
+        logistic(damaged_track(), tmp_path / "out", {"snr_db": [5]}, features=["vidio"])
+    with pytest.raises(UnknownName, match=r"^no feature of corpus small named 'hubert'"):
+        logistic(damaged_track(name="two"), tmp_path / "out", {"snr_db": [5]}, modalities={"hubert": "audio"})
+
+
+def test_the_modality_of_every_feature_must_be_known(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track(features={"hubert": vectors()["audio"], "video": vectors()["video"]})
+    message = (
+        "the modality of hubert is not known by name; say of which one each is, audio, video, text or other, which "
+        "nothing damages: --feature-of audio=hubert"
+    )
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        logistic(track, tmp_path / "out", {"snr_db": [5]})
+    report = logistic(track, tmp_path / "out", {"snr_db": [-20]}, modalities={"hubert": "audio"})
+    assert values(report)[0] != values(report)[1]
+    report = logistic(track, tmp_path / "out", {"snr_db": [-20]}, modalities={"hubert": "other"})
+    assert values(report)[0] == values(report)[1]
+
+
+def test_without_references_nothing_is_trained(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    with pytest.raises(WithheldReference, match=r"^the references of split 'test' of small are withheld"):
+        logistic(damaged_track(withheld=True), tmp_path / "out", {"snr_db": [5]})
+
+
+def test_a_group_without_a_name_and_a_group_alone_are_told(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track(media={ids()[-1]: "a"})
+    message = f"corpus 'small': column 'media' says nothing of {N_TEST - 1} of {N_TEST} samples of split 'test': "
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
+        logistic(track, tmp_path / "out", {"snr_db": [5]}, leave_out="media")
+    track = damaged_track(name="two", media=dict.fromkeys(ids(), "a"))
+    with pytest.raises(
+        UsageError, match=r"^column 'media' holds one value alone in split 'test'; there are no others$"
+    ):
+        logistic(track, tmp_path / "out", {"snr_db": [5]}, leave_out="media")
+
+
+def test_a_corpus_that_changed_is_told(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track()
+    with (track.folder / "corpus" / "features" / "audio.parquet").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(IntegrityError, match="audio"):
+        logistic(track, tmp_path / "out", {"snr_db": [5]})
+
+
+def test_the_ridge_of_values_is_damaged_alike(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track()
+    report = logistic(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60})
+    clean = stored(track)
+    x = np.hstack([clean[name][TRAIN] for name in sorted(clean)])
+    mean, deviation = x.mean(0), x.std(0)
+    valence = (classes() - 1.0 + np.random.default_rng(5).normal(0, 0.2, N_TRAIN + N_TEST)).clip(-2, 2)
+    model = Ridge(alpha=10.0).fit((x - mean) / deviation, valence[TRAIN])
+    test = {name: values[TEST] for name, values in clean.items()}
+    test["video"] = block_means(test["video"], 4)
+    said = model.predict((np.hstack([test[name] for name in sorted(test)]) - mean) / deviation).clip(-2, 2)
+    # answers are rounded to six decimals, and 60 dB of noise stand on audio
+    assert values(report, "mse")[1] == pytest.approx(mean_squared_error(valence[TEST], said), rel=2e-3)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merbench.report import Score
+from merbench.robustness.report import Estimate, MeanError, Summary
+from merbench.robustness.summary import Outcome, Outcomes, best_values, is_missing_rate, mean_errors, summaries
+from merbench.scoring import Resampling
+from tests.robustness.conftest import DamagedTrack
+
+HOW = Resampling("percentile", 0.95, 100, None, 0)
+F1, MSE, ACCURACY = "weighted_f1(discrete)", "mse(valence)", "accuracy(discrete)"
+
+
+def outcome(f1: float, mse: float, draws: Mapping[str, np.ndarray] | None = None) -> Outcome:
+    values = {"overall": f1 - 0.25 * mse, F1: f1, MSE: mse, ACCURACY: f1}
+    scores = tuple(
+        Score(key, key.split("(")[0], None, value, higher_is_better=key != MSE) for key, value in values.items()
+    )
+    return Outcome(scores, draws or {})
+
+
+SYSTEM = Outcomes(outcome(0.9, 0.5), (outcome(0.8, 1.0), outcome(0.5, 2.0), outcome(0.2, 3.0)))
+REFERENCE = Outcomes(outcome(0.6, 2.0), (outcome(0.5, 2.5), outcome(0.4, 3.0), outcome(0.4, 4.5)))
+
+
+def test_missing_rates_have_an_area_and_all_other_grids_a_mean(damaged_track: DamagedTrack) -> None:
+    track = damaged_track("")
+    rates = [0.0, 0.5, 0.6]
+    by_area = {item.key: item for item in summaries(track, rates, SYSTEM, None, None)}
+    by_mean = {item.key: item for item in summaries(track, None, SYSTEM, None, None)}
+    assert {item.kind for item in by_area.values()} == {"auilc"}
+    assert by_area[F1].over.value == pytest.approx(np.trapezoid([0.8, 0.5, 0.2], rates), abs=1e-15)
+    assert by_area[F1].over.value == pytest.approx(0.65 * 0.5 + 0.35 * 0.1, abs=1e-15)
+    assert by_mean[F1].over.value == pytest.approx(0.5, abs=1e-15)  # the undamaged 0.9 is left out
+    assert by_mean[MSE].over.value == pytest.approx(2.0, abs=1e-15)
+    assert by_mean[F1].corruption_error is None
+    assert is_missing_rate("features", "rate")
+    assert not is_missing_rate("text", "rate")
+    assert not is_missing_rate("features", "pattern")
+
+
+def test_corruption_errors_are_ratios_of_sums_of_errors(damaged_track: DamagedTrack) -> None:
+    found = {item.key: item for item in summaries(damaged_track(""), None, SYSTEM, REFERENCE, None)}
+    # F1, errors 0.2 + 0.5 + 0.8 of the system and 0.5 + 0.6 + 0.6 of the other
+    assert found[F1].corruption_error == Estimate(pytest.approx(1.5 / 1.7, abs=1e-15))
+    # above the undamaged errors 0.1 and 0.4: 0.1 + 0.4 + 0.7 and 0.1 + 0.2 + 0.2
+    assert found[F1].relative_corruption_error == Estimate(pytest.approx(1.2 / 0.5, abs=1e-14))
+    # an error of 0 is best: the values themselves
+    assert found[MSE].corruption_error == Estimate(pytest.approx(6 / 10, abs=1e-15))
+    assert found[MSE].relative_corruption_error == Estimate(
+        pytest.approx((0.5 + 1.5 + 2.5) / (0.5 + 1 + 2.5), abs=1e-14)
+    )
+    # the best overall score is 1 * 1 - 0.25 * 0, so its error is 1 - value
+    total = (1 - 0.55) + (1 - 0.0) + (1 - -0.55)
+    other = (1 - -0.125) + (1 - -0.35) + (1 - -0.725)
+    assert found["overall"].corruption_error == Estimate(pytest.approx(total / other, abs=1e-14))
+
+
+def test_without_an_error_to_compare_with_there_is_no_ratio(damaged_track: DamagedTrack) -> None:
+    perfect = Outcomes(outcome(1.0, 0.0), (outcome(1.0, 0.0),))
+    found = {item.key: item for item in summaries(damaged_track(""), None, SYSTEM, perfect, None)}
+    assert found[F1].corruption_error is None
+    assert found[MSE].relative_corruption_error is None
+
+
+def test_metrics_without_a_best_value_have_no_error(damaged_track: DamagedTrack) -> None:
+    best = best_values(damaged_track(""))
+    assert best == {F1: 1.0, MSE: 0.0, ACCURACY: 1.0, "overall": 1.0}
+    metrics = 'metrics = [{ name = "weighted_f1", target = "discrete", per = "speaker", aggregate = "auilc", weight = 1.0 }]\n'
+    track = damaged_track("", "two")
+    text = (
+        (track.folder / "track.toml").read_text().split("metrics = [")[0] + metrics + 'ranking = { by = ["overall"] }\n'
+    )
+    (track.folder / "track.toml").write_text(text)
+    from merbench.track import load_track
+
+    assert best_values(load_track(track.folder)) == {}  # an area is not bounded by 1, nor is what it is summed into
+
+
+def test_intervals_are_of_the_combination_within_each_draw(damaged_track: DamagedTrack) -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.uniform(0, 1, (3, 100))
+    conditions = tuple(outcome(0.5, 1.0, {F1: row}) for row in drawn)
+    system = Outcomes(outcome(0.9, 0.5, {F1: rng.uniform(0, 1, 100)}), conditions)
+    found = next(item for item in summaries(damaged_track(""), None, system, None, HOW) if item.key == F1)
+    means = np.sort(drawn.mean(0))
+    # of 100 draws the ranks are 101 * 2.5 % rounded down and 101 * 97.5 % rounded up: 2 and 99
+    assert (found.over.low, found.over.high) == (pytest.approx(means[1], abs=1e-9), pytest.approx(means[98], abs=1e-9))
+
+
+def test_the_mean_error_needs_every_curve() -> None:
+    first = Summary("a", "a", "mean", Estimate(0.5), Estimate(0.4), Estimate(1.0))
+    second = Summary("a", "a", "mean", Estimate(0.5), Estimate(0.8), None)
+    assert mean_errors([[first], [second]]) == (MeanError("a", "a", pytest.approx(0.6), None),)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=8, unique=True), st.randoms())
+def test_the_area_does_not_depend_on_the_order_of_rates(rates: list[float], shuffled: object) -> None:
+    values = np.linspace(1, 0, len(rates))
+    order = np.random.default_rng(len(rates)).permutation(len(rates))
+    from merbench.scoring.aggregation import area
+
+    found = area(np.array(rates), values[:, None])
+    again = area(np.array(rates)[order], values[order][:, None])
+    assert found == pytest.approx(again, abs=1e-12)
+    by_numpy = np.trapezoid(values[np.argsort(rates)], np.sort(rates))
+    assert found[0] == pytest.approx(by_numpy, abs=1e-8)  # steps are rounded to 10 decimals

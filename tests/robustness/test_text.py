@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+
+from merbench.corpus import write_corpus
+from merbench.corruptions import CORRUPTIONS, generator
+from merbench.errors import UsageError
+from merbench.features.text import text_vectors
+from merbench.robustness import RobustnessReport, robustness
+from merbench.track import Track, load_track
+from tests.robustness.conftest import N_TEST, N_TRAIN, DamagedTrack, classes, ids, vectors
+
+FIXED = {"scale": "all", "C": 0.1, "alpha": 10.0}
+DELETION = '[[corruptions]]\nname = "word_deletion"\nrate = 0.1\n'
+
+
+def logistic(track: Track, output: Path, **arguments: Any) -> RobustnessReport:
+    arguments = {"options": FIXED, "intervals": False, "grids": {"rate": [0.0, 1.0]}, **arguments}
+    return robustness(track, "logistic", output=output, **arguments)
+
+
+def transcripts(track: Track) -> list[str]:
+    from merbench.corpus import open_corpus
+
+    texts: list[str] = open_corpus(track.corpus, relative_to=track.folder).samples()["transcript"].to_pylist()
+    return texts
+
+
+def by_hand(learned: list[str], asked: list[str], fitted_on: list[str]) -> float:
+    """Return weighted F1 of scikit-learn on text vectors that were fitted on some texts."""
+    texts = [*fitted_on, *learned, *asked]
+    table = text_vectors([texts], np.arange(len(texts)) < len(fitted_on), dimensions=4096).astype(np.float64)
+    x, test = table[len(fitted_on) : -len(asked)], table[-len(asked) :]
+    scale = np.sqrt(np.mean(x.std(0) ** 2))
+    model = LogisticRegression(C=0.1, max_iter=5000).fit((x - x.mean(0)) / scale, classes()[:N_TRAIN])
+    said = model.predict((test - x.mean(0)) / scale)
+    return float(f1_score(classes()[N_TRAIN:], said, average="weighted"))
+
+
+def deleted(texts: list[str], names: list[str], rate: float) -> list[str]:
+    word_deletion = CORRUPTIONS["word_deletion"]
+    return [
+        word_deletion(text, generator(11, "word_deletion", name), {"rate": rate})
+        for text, name in zip(texts, names, strict=True)
+    ]
+
+
+def values(report: RobustnessReport) -> list[float | None]:
+    rows = [report.undamaged, *report.curves[0].rows]
+    return [next(score.value for score in row.scores if score.name == "weighted_f1") for row in rows]
+
+
+def test_transcripts_are_damaged_and_their_feature_is_made_anew(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track(DELETION, features={})
+    report = logistic(track, tmp_path / "out", grids={"rate": [0.0, 0.4, 1.0]})
+    texts, names = transcripts(track), ids()
+    learned, asked = texts[:N_TRAIN], texts[N_TRAIN:]
+    expected = [
+        by_hand(learned, asked, learned),
+        *(by_hand(learned, deleted(asked, names[N_TRAIN:], rate), learned) for rate in (0.0, 0.4, 1.0)),
+    ]
+    assert values(report) == pytest.approx(expected, abs=1e-12)
+    assert expected[0] == expected[1] != expected[3]
+    assert report.features == ("text",)
+    none, some, every = (row.realised for row in report.curves[0].rows)
+    assert none == {}  # what damages nothing realises nothing
+    # of 5 or 6 words 2 are deleted, of 7 words 3
+    lengths = np.array([len(text.split()) for text in asked])
+    assert some["word_deletion.realised_rate"] == pytest.approx(np.mean(np.round(0.4 * lengths) / lengths), abs=1e-12)
+    assert every["word_deletion.realised_rate"] == 1
+    assert report.curves[0].summary[0].kind == "mean"  # no missing rate: nothing stands where a word was
+
+
+def test_a_model_for_each_condition_learns_damaged_texts_in_the_space_of_undamaged_ones(
+    damaged_track: DamagedTrack, tmp_path: Path
+) -> None:
+    track = damaged_track(DELETION, features={})
+    report = logistic(track, tmp_path / "out", grids={"rate": [0.4]}, weights="per-condition")
+    texts = deleted(transcripts(track), ids(), 0.4)
+    expected = by_hand(texts[:N_TRAIN], texts[N_TRAIN:], transcripts(track)[:N_TRAIN])
+    assert values(report)[1] == pytest.approx(expected, abs=1e-12)
+
+
+def test_other_features_stay_as_they_are_stored(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    report = logistic(damaged_track(DELETION), tmp_path / "out")
+    assert report.features == ("audio", "text", "video")  # in the place of text-frames
+    assert set(report.digests) == {"track", "corpus", "references", "feature audio", "feature video"}
+    report = logistic(damaged_track(DELETION, "two"), tmp_path / "two", features=["text-frames", "audio"])
+    assert report.features == ("text", "audio")
+
+
+def test_damage_to_text_that_no_feature_shows_is_refused(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    message = (
+        "damage to text changes none of the features audio, video; ask for feature 'text', too, which is made anew"
+    )
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        logistic(damaged_track(DELETION), tmp_path / "out", features=["audio", "video"])
+
+
+def test_text_and_features_make_two_runs(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track(DELETION + '[[corruptions]]\nname = "feature_noise"\nsnr_db = 5\nfactor = 1\n')
+    message = "curves of damaged text and of damaged features do not go into one run; make two"
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        logistic(track, tmp_path / "out", grids={"rate": [0.1], "snr_db": [5]})
+
+
+def test_a_corpus_without_transcripts_is_told(tmp_path: Path, damaged_track: DamagedTrack) -> None:
+    track = damaged_track(DELETION)
+    names = ids()
+    labels = ("calm", "glad", "sad")
+    write_corpus(
+        track.folder / "corpus",
+        name="small",
+        version="1.0",
+        source="made up",
+        licence="CC0-1.0",
+        samples=pa.table({"sample_id": names, "split": ["train"] * N_TRAIN + ["test"] * N_TEST}),
+        reference=pa.table(
+            {"sample_id": names, "discrete": [labels[i] for i in classes()], "valence": [0.0] * len(names)}
+        ),
+        features=vectors(),
+        replace=True,
+    )
+    message = "corpus 'small' has no column 'transcript' that damage to text changes; it has "
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
+        logistic(load_track(track.folder), tmp_path / "out")
+
+
+def test_a_baseline_that_reads_the_transcript_reads_the_damaged_one(
+    damaged_track: DamagedTrack, tmp_path: Path
+) -> None:
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    (folder / "baseline.toml").write_text('title = "Reader"\nuses_features = false\ncolumns = ["transcript"]\n')
+    (folder / "model.py").write_text(READER)
+    report = robustness(damaged_track(DELETION), folder, {"rate": [1.0]}, output=tmp_path / "out", intervals=False)
+    # the third letter tells the class: "the", "what", "all"; without any, all are calm
+    assert values(report) == [1.0, pytest.approx(f1_score(classes()[N_TRAIN:], [0] * N_TEST, average="weighted"))]
+
+
+READER = """
+from dataclasses import dataclass
+import numpy as np
+from merbench.training import Predictions
+
+@dataclass(frozen=True)
+class Options:
+    pass
+
+class Reader:
+    def fit(self, train):
+        pass
+
+    def predict(self, test):
+        codes = ["eal".find(text[2:3]) if text else 0 for text in test.columns["transcript"].to_pylist()]
+        return Predictions({"discrete": np.eye(3)[codes], "valence": np.zeros(len(codes))})
+
+def build(options, setup):
+    return Reader()
+"""
