@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import platform
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 
 def race(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -46,3 +49,24 @@ def machine(packages: Sequence[str]) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     place = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     return f"{place}, Python {platform.python_version()}, {versions}"
+
+
+def peak_bytes() -> int:
+    """Return the peak of this process's own resident memory, without what its parent held when it started this one."""
+    found = _status_bytes("VmHWM")
+    if found is not None:
+        return found
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def mapped_bytes() -> int:
+    """Return how much of this process's resident memory are pages of files, libraries above all; 0 where unknown."""
+    return _status_bytes("RssFile") or 0
+
+
+def _status_bytes(name: str) -> int | None:
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return None
+    lines = status.read_text(encoding="ascii").splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-NOT_BENCHMARKS = {"run", "measuring"}
+NOT_BENCHMARKS = {"corruption_floor", "corruption_peer", "measuring", "run"}
 
 
 def main() -> int:

@@ -11,7 +11,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from merbench.banks import Bank, Imported
+    from merbench.banks.bank import Bank
+    from merbench.banks.importing import Imported
 
 app = typer.Typer(
     name="bank",
@@ -32,7 +33,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a bank that is the
 @app.command("list")
 def list_() -> None:
     """List the noise banks that are there."""
-    from merbench.banks import list_banks
+    from merbench.banks.home import list_banks
     from merbench.report import ReportTable
 
     columns = ("bank", "version", "sounds", "length", "parts", "source")
@@ -42,7 +43,7 @@ def list_() -> None:
 @app.command()
 def info(bank: Name) -> None:
     """Show what a noise bank holds: parts, classes, rates, digest."""
-    from merbench.banks import open_bank
+    from merbench.banks.home import open_bank
 
     print(_info_text(open_bank(bank)))
 
@@ -50,7 +51,7 @@ def info(bank: Name) -> None:
 @app.command()
 def verify(bank: Name) -> None:
     """Check every sound of a noise bank against its recorded digest."""
-    from merbench.banks import open_bank, verify_bank
+    from merbench.banks.home import open_bank, verify_bank
     from merbench.errors import IntegrityError, examples, plural, problem_list
 
     opened = open_bank(bank)
@@ -81,7 +82,8 @@ def import_(
     """Store the sounds of a folder, or MUSAN, as a noise bank."""
     from dataclasses import replace
 
-    from merbench.banks import Terms, import_folder, import_musan
+    from merbench.banks.importing import Terms, import_folder
+    from merbench.banks.musan import import_musan
     from merbench.errors import UsageError
 
     given = {key: text for key, text in (("version", version), ("source", source), ("licence", licence)) if text}
@@ -103,7 +105,7 @@ def build(
     force: Force = False,
 ) -> None:
     """Build a noise bank that merbench makes itself."""
-    from merbench.banks import build_bank
+    from merbench.banks.home import build_bank
 
     _print_written(build_bank(name, output, replace=force))
 
@@ -121,7 +123,7 @@ def _print_imported(imported: Imported) -> None:
 
 
 def _print_written(bank: Bank) -> None:
-    from merbench.banks import banks_home
+    from merbench.banks.home import banks_home
 
     home = banks_home() / bank.name
     folder = home if home.is_dir() and bank.folder != home else bank.folder
@@ -129,7 +131,7 @@ def _print_written(bank: Bank) -> None:
 
 
 def _list_row(name: str) -> tuple[str, ...]:
-    from merbench.banks import banks_home, read_bank
+    from merbench.banks.home import banks_home, read_bank
     from merbench.errors import MerbenchError
 
     folder = banks_home() / name

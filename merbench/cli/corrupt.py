@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from merbench.errors import Problem
-    from merbench.protocol import MediaPlan
+    from merbench.protocol.media import MediaPlan
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -94,7 +94,7 @@ def corrupt(
     _refuse_with_media(feature=feature, column=column, force=force)
 
     from merbench.corpus.candidates import open_candidates
-    from merbench.protocol import plan_media
+    from merbench.protocol.media import plan_media
 
     candidates = open_candidates(declared, split)
     plan = plan_media(candidates, media, output or _nowhere(media), sample_ids=sample)
@@ -131,7 +131,8 @@ def _refuse_with_media(**given: Any) -> None:
 def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
     from merbench.cli.progress import progress_bar
     from merbench.errors import IntegrityError, Problem, listed, plural, problem_list
-    from merbench.protocol import MANIFEST, damage_split_media
+    from merbench.protocol.manifest import MANIFEST
+    from merbench.protocol.media import damage_split_media
 
     with progress_bar() as show:
         done = damage_split_media(plan, workers=workers, engine=engine, verify=verify, progress=show)
@@ -169,7 +170,7 @@ def _tell_problems(where: str, problems: Mapping[str, str]) -> None:
 
 def _show_plan(plan: MediaPlan, workers: int) -> None:
     from merbench.errors import plural
-    from merbench.protocol import estimate
+    from merbench.protocol.media import estimate
     from merbench.report import ReportTable
 
     draws = plan.draws()
@@ -178,7 +179,7 @@ def _show_plan(plan: MediaPlan, workers: int) -> None:
         tuple(_cell(row.get(name)) for name in columns) for row in sorted(draws, key=lambda row: str(row["sample_id"]))
     ]
     print(ReportTable("", columns, rows).to_text(align="left"))
-    found = estimate(plan.clips)
+    found = estimate(plan)
     by = "1 process" if workers == 1 else f"{workers} processes"
     time = _duration(found.seconds / workers)
     print(f"{plural(found.n_clips, 'clip')}, about {time} with {by}, {found.bytes / 1e6:,.1f} MB")
@@ -198,7 +199,7 @@ def _duration(seconds: float) -> str:
 
 def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> None:
     from merbench.errors import plural
-    from merbench.protocol import SHOWN, write_preview
+    from merbench.protocol.preview import SHOWN, write_preview
 
     chosen = plan.clips if sample else plan.clips[:SHOWN]
     n_shown, problems = write_preview(chosen, path)
@@ -208,7 +209,8 @@ def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> None:
 
 def _corrupt_corpus(track: Any, output: Path, feature: list[str] | None, column: list[str] | None, force: bool) -> None:
     from merbench.errors import UsageError, plural
-    from merbench.protocol import MANIFEST, damage_corpus
+    from merbench.protocol.corpus import damage_corpus
+    from merbench.protocol.manifest import MANIFEST
 
     named: dict[str, str] = {}
     for item in feature or ():

@@ -128,7 +128,7 @@ def score(
 def _with_manifest(track: str, split: str, manifest: Path) -> Candidates:
     """Return the candidates of a track with what was drawn and realised for each as columns."""
     from merbench.corpus.candidates import open_candidates, with_columns
-    from merbench.protocol import manifest_columns
+    from merbench.protocol.manifest import manifest_columns
 
     candidates = open_candidates(track, split)
     return with_columns(candidates, manifest_columns(manifest, candidates.track, split))

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from merbench.corpus.folder import Corpus
 from merbench.corpus.home import open_corpus
 from merbench.corpus.references import reference_columns, reference_values
+from merbench.corruptions import Step
 from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
 from merbench.files import sha256_bytes
 from merbench.metrics.lists import Lists, Segments, Values
-from merbench.track import CorruptionSpec, Track, load_track
+from merbench.track import Track, load_track
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,18 +173,18 @@ def _fitting(column: str, columns: Sequence[str]) -> list[str]:
     return [column] if column in columns else [name for name in columns if name.endswith(f".{column}")]
 
 
-def _drawn_columns(candidates: Candidates) -> dict[str, tuple[CorruptionSpec, str]]:
+def _drawn_columns(candidates: Candidates) -> dict[str, tuple[Step, str]]:
     """Return `<step>.<parameter>` -> step and parameter, of all that differs from sample to sample."""
-    specs = (spec for spec in candidates.track.corruptions if spec.split == candidates.split)
-    return {f"{spec.step_name}.{name}": (spec, name) for spec in specs for name in spec.drawn_names}
+    steps = [spec.damage for spec in candidates.track.corruptions if spec.split == candidates.split]
+    return {f"{step.step_name}.{name}": (step, name) for step in steps for name in step.drawn_names}
 
 
-def _drawn(candidates: Candidates, spec: CorruptionSpec, name: str) -> pa.Array:
-    seed, of_sample = candidates.track.seed, spec.corruption.scope == "sample"
+def _drawn(candidates: Candidates, step: Step, name: str) -> pa.Array:
+    seed, of_sample = candidates.track.seed, step.corruption.scope == "sample"
     ids = candidates.ids.to_pylist()
     if not of_sample:
-        return pa.array([spec.draws(seed, "")[name]] * len(ids))
-    return pa.array([spec.draws(seed, sample_id)[name] for sample_id in ids])
+        return pa.array([step.draws(seed, "")[name]] * len(ids))
+    return pa.array([step.draws(seed, sample_id)[name] for sample_id in ids])
 
 
 def values_digest(ids_digest: str, values: Mapping[str, Values]) -> str:

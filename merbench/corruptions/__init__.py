@@ -12,6 +12,7 @@ from merbench.corruptions.declaration import (
 from merbench.corruptions.drawing import generator, shared_draw
 from merbench.corruptions.listing import corruptions_page, corruptions_table
 from merbench.corruptions.signals import Audio, Frame, Video
+from merbench.corruptions.step import Step
 
 __all__ = [
     "CORRUPTIONS",
@@ -19,6 +20,7 @@ __all__ = [
     "Corruption",
     "Frame",
     "Parameter",
+    "Step",
     "Video",
     "audio",
     "check_parameters",

@@ -143,7 +143,7 @@ class _Pool(Generic[T]):
         if not self._has_begun.is_set():
             raise UsageError(
                 "worker processes end before they begin: a script that uses several stands under "
-                "`if __name__ == \"__main__\":`, since each of them reads it first"
+                '`if __name__ == "__main__":`, since each of them reads it first'
             )
 
     def _forget(self) -> None:

@@ -57,7 +57,7 @@ from merbench.media.reading import (
 )
 
 if TYPE_CHECKING:  # tracks bring Arrow along, which a worker that passes media has no need of
-    from merbench.track.declaration import MediaSpec
+    from merbench.media.encoding import Encoding
 
 EditAudio = Callable[[Audio], Audio]
 EditVideo = Callable[[Video], Video]
@@ -109,7 +109,7 @@ def damage(
     *,
     edit_audio: EditAudio | None,
     edit_video: EditVideo | None,
-    spec: MediaSpec,
+    spec: Encoding,
 ) -> MediaRecord:
     """Write `source` with damaged sound and pictures to `target`, and return what was written.
 
@@ -146,7 +146,7 @@ def _written(
     beside: Path,
     edit_audio: EditAudio | None,
     edit_video: EditVideo | None,
-    spec: MediaSpec,
+    spec: Encoding,
     *,
     may_copy: bool,
 ) -> MediaRecord:
@@ -247,7 +247,7 @@ class _Sound:
 class _Pass:
     """The pass of one file; its attributes are what both streams need to know."""
 
-    def __init__(self, source: Path, container: Any, spec: MediaSpec, may_copy: bool) -> None:
+    def __init__(self, source: Path, container: Any, spec: Encoding, may_copy: bool) -> None:
         self.source = source
         self.container = container
         self.spec = spec
@@ -423,7 +423,7 @@ class _Pass:
 class _Decoded:
     """The pictures of a stream as frames to be damaged, and what their encoder must know of them."""
 
-    def __init__(self, source: Path, container: Any, stream: Any, spec: MediaSpec, start_s: Fraction) -> None:
+    def __init__(self, source: Path, container: Any, stream: Any, spec: Encoding, start_s: Fraction) -> None:
         self._pictures = decoded_pictures(source, container, stream)
         self._start_s = start_s
         first = next(self._pictures)

@@ -22,7 +22,7 @@ from merbench.errors import Inapplicable, UsageError
 from merbench.media.reading import planes_of, pyav, resampled
 
 if TYPE_CHECKING:  # tracks bring Arrow along, which a worker that passes media has no need of
-    from merbench.track.declaration import MediaSpec
+    from merbench.media.encoding import Encoding
 
 AAC_RATES_HZ = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 """The sample rates of MPEG-4 AAC (ISO/IEC 14496-3, table 1.18)."""
@@ -38,7 +38,7 @@ off; the fast search then comes as near to the sound at the same rate as the tho
 _CLOCK = 1 << 30
 
 
-def stored_format(planar_format: str, spec: MediaSpec) -> str:
+def stored_format(planar_format: str, spec: Encoding) -> str:
     """Return the format of planes that the declared codec stores, nearest to that of the source.
 
     MPEG-4 part 2 has 8 bits and 4:2:0 alone. H.264 has 4:2:0, 4:2:2 and 4:4:4, at 8 and 10 bits. Luma alone gets grey
@@ -53,7 +53,7 @@ def stored_format(planar_format: str, spec: MediaSpec) -> str:
     return f"{kind}10le" if name.endswith("le") else kind
 
 
-def declare_video(container: Any, spec: MediaSpec, rate: Fraction | None) -> Any:
+def declare_video(container: Any, spec: Encoding, rate: Fraction | None) -> Any:
     """Add the stream of pictures to a container that is written; `open_video` opens its encoder."""
     quality = video_quality(spec)
     rate = encoder_rate(rate)
@@ -69,7 +69,7 @@ def declare_video(container: Any, spec: MediaSpec, rate: Fraction | None) -> Any
     return stream
 
 
-def video_quality(spec: MediaSpec) -> int:
+def video_quality(spec: Encoding) -> int:
     """Return the quantiser of MPEG-4 part 2, 3 by default, or the rate factor of H.264, 18 by default."""
     if spec.quality is None:
         return 3 if spec.video_codec == "mpeg4" else 18
@@ -108,7 +108,7 @@ class Looks:
     display: tuple[int, ...] | None
 
 
-def open_video(stream: Any, picture: Any, looks: Looks, spec: MediaSpec) -> None:
+def open_video(stream: Any, picture: Any, looks: Looks, spec: Encoding) -> None:
     """Open the encoder for the size and format of the first picture.
 
     Raises:
@@ -179,7 +179,7 @@ class Canvas:
         return picture, planes_of(picture)
 
 
-def declare_audio(container: Any, spec: MediaSpec, rate_hz: int, layout: str) -> Any:
+def declare_audio(container: Any, spec: Encoding, rate_hz: int, layout: str) -> Any:
     """Add the stream of sound to a container that is written: PCM of 16 bits to WAV, the declared codec to MP4.
 
     Of two surround layouts that differ in the name of their last pair alone, MP4 players know the one with the
@@ -202,7 +202,7 @@ def declare_audio(container: Any, spec: MediaSpec, rate_hz: int, layout: str) ->
     return stream
 
 
-def stored_rate_hz(rate_hz: int, container: str, spec: MediaSpec) -> int:
+def stored_rate_hz(rate_hz: int, container: str, spec: Encoding) -> int:
     """Return the sample rate at which sound is stored: its own, or for AAC the next that AAC has."""
     if container == "wav" or spec.audio_codec == "flac":
         return rate_hz

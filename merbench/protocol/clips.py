@@ -6,23 +6,24 @@ import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.banks import Bank, banks_home, open_bank
-from merbench.corruptions import Audio, Video
+from merbench.banks.bank import Bank
+from merbench.corruptions import Audio, Step, Video
 from merbench.errors import Inapplicable, UnreadableMedia, listed
 from merbench.files import sha256_file
 from merbench.media import MediaInfo, probe, read_audio, read_video
+from merbench.media.encoding import Encoding
 from merbench.media.passing import damage as write_damaged
 from merbench.media.passing import target_suffix
-from merbench.protocol.manifest import Row
 from merbench.protocol.steps import damage, drawn_values, leaves
-from merbench.track import CorruptionSpec, MediaSpec
+
+Row = Mapping[str, Any]
+"""What the manifest holds of one sample."""
 
 ADDITIVE = "realised_snr_db"
 """What a step realises that adds noise at a signal-to-noise ratio."""
@@ -41,7 +42,7 @@ class Clip:
         seed: seed of the track.
         audio: steps that damage sound.
         video: steps that damage pictures.
-        spec: how media are written.
+        encoding: how media are written.
         known: what the corpus knows of the sample and a step needs.
     """
 
@@ -51,14 +52,18 @@ class Clip:
     output: Path
     stem: str
     seed: int
-    audio: tuple[CorruptionSpec, ...]
-    video: tuple[CorruptionSpec, ...]
-    spec: MediaSpec = field(repr=False)
+    audio: tuple[Step, ...]
+    video: tuple[Step, ...]
+    encoding: Encoding = field(repr=False)
     known: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-def damage_clip(clip: Clip) -> Row:
+def damage_clip(clip: Clip, banks: Mapping[str, Bank]) -> Row:
     """Write the damaged copy of a clip and return its row; what is wrong with the clip becomes the row's problem.
+
+    Args:
+        clip: the clip.
+        banks: every noise bank that its steps may draw from, by name.
 
     Raises:
         OutputError: the damaged clip cannot be written.
@@ -70,14 +75,14 @@ def damage_clip(clip: Clip) -> Row:
         "input_bytes": clip.source.stat().st_size,
     }
     try:
-        return {**read, **_damaged(clip)}
+        return {**read, **_damaged(clip, banks)}
     except UnreadableMedia as error:
         return {**read, "problem": error.reason}
     except Inapplicable as error:
         return {**read, "problem": str(error)}
 
 
-def _damaged(clip: Clip) -> dict[str, Any]:
+def _damaged(clip: Clip, banks: Mapping[str, Bank]) -> dict[str, Any]:
     info = probe(clip.source)
     require_streams(clip, info)
     output = clip.stem + target_suffix(info)
@@ -85,7 +90,7 @@ def _damaged(clip: Clip) -> dict[str, Any]:
 
     def edit_audio(audio: Audio) -> Audio:
         damaged = damage(
-            audio, clip.audio, seed=clip.seed, sample_id=clip.sample_id, known=clip.known, banks=_opened_once
+            audio, clip.audio, seed=clip.seed, sample_id=clip.sample_id, known=clip.known, banks=banks.__getitem__
         )
         values.update(damaged.values)
         sound: Audio = damaged.signal
@@ -100,7 +105,7 @@ def _damaged(clip: Clip) -> dict[str, Any]:
         clip.output / output,
         edit_audio=None if leaves(clip.audio, clip.seed, clip.sample_id) else edit_audio,
         edit_video=None if leaves(clip.video, clip.seed, clip.sample_id) else edit_video,
-        spec=clip.spec,
+        spec=clip.encoding,
     )
     written = {
         "output": output,
@@ -117,16 +122,6 @@ def _damaged(clip: Clip) -> dict[str, Any]:
     return {**{key: value for key, value in written.items() if value is not None}, **values}
 
 
-@cache
-def _opened(name: str, home: Path) -> Bank:
-    return open_bank(name)
-
-
-def _opened_once(name: str) -> Bank:
-    """Return a noise bank, looked at once by each process: that takes longer than a draw."""
-    return _opened(name, banks_home())
-
-
 def require_streams(clip: Clip, info: MediaInfo) -> None:
     """Raise `UnreadableMedia` where a step damages a stream that the clip does not have, whatever is drawn for it."""
     for steps, there, kind in ((clip.audio, info.has_audio, "audio"), (clip.video, info.has_video, "video")):
@@ -138,7 +133,7 @@ DIFFERS = "differs"
 """What `verify_clip` says where a damaged clip is not as its row says."""
 
 
-def verify_clip(task: tuple[Clip, Row]) -> dict[str, Any]:
+def verify_clip(task: tuple[Clip, Row], banks: Mapping[str, Bank]) -> dict[str, Any]:
     """Make the damaged clip once more, compare it with its row and its file, and measure the file.
 
     Returns:
@@ -152,7 +147,7 @@ def verify_clip(task: tuple[Clip, Row]) -> dict[str, Any]:
     if sha256_file(written) != row["output_sha256"]:
         return {DIFFERS: "the file changed since it was written"}
     with tempfile.TemporaryDirectory() as folder:
-        again = damage_clip(replace(clip, output=Path(folder)))
+        again = damage_clip(replace(clip, output=Path(folder)), banks)
     differing = [key for key in sorted(row) if not key.startswith("audio.") and again.get(key) != row[key]]
     if differing:
         return {DIFFERS: f"made once more, it has another {listed(differing)}"}

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, open_corpus, write_corpus
 from merbench.corpus.folder import require_free
+from merbench.corruptions import Step
 from merbench.errors import Inapplicable, UsageError, did_you_mean, listed
 from merbench.files import sha256_bytes
 from merbench.protocol.manifest import MANIFEST, SCHEMA, Manifest, problems_of, write_manifest
 from merbench.protocol.steps import Damaged, damage_split, steps_of
-from merbench.track import CorruptionSpec, Track
+from merbench.track import Track
 
 CORPUS = "corpus"
 """Name of the folder, in the output, that the damaged corpus is written to."""
@@ -140,7 +141,7 @@ def modality_features(corpus: Corpus, asked: Mapping[str, str] | None = None) ->
     return found
 
 
-def _any(steps: Sequence[CorruptionSpec], modality: str) -> bool:
+def _any(steps: Sequence[Step], modality: str) -> bool:
     return any(step.corruption.modality == modality for step in steps)
 
 
@@ -156,7 +157,7 @@ def _require_columns(corpus: Corpus, columns: Sequence[str]) -> None:
 
 
 def _damage_split(
-    contents: _Contents, track: Track, source: str, steps: Sequence[CorruptionSpec], named: Mapping[str, str]
+    contents: _Contents, track: Track, source: str, steps: Sequence[Step], named: Mapping[str, str]
 ) -> None:
     ids = contents.samples["sample_id"].to_pylist()
     splits = contents.samples["split"].to_pylist()
@@ -180,7 +181,7 @@ def _damage_features(
     contents: _Contents,
     track: Track,
     members: Sequence[tuple[int, str]],
-    step: CorruptionSpec,
+    step: Step,
     named: Mapping[str, str],
     places: Mapping[str, Mapping[str, slice]],
 ) -> None:
@@ -203,7 +204,7 @@ def _damage_features(
         row["values_sha256"] = sha256_bytes(*parts)
 
 
-def _damage_texts(contents: _Contents, track: Track, members: Sequence[tuple[int, str]], step: CorruptionSpec) -> None:
+def _damage_texts(contents: _Contents, track: Track, members: Sequence[tuple[int, str]], step: Step) -> None:
     ids = [sample_id for _, sample_id in members]
     rows = {sample_id: row for row, sample_id in members}
     for column, texts in contents.texts.items():
@@ -216,7 +217,7 @@ def _damage_texts(contents: _Contents, track: Track, members: Sequence[tuple[int
 
 
 def _each_or_all(
-    step: CorruptionSpec, signals: Sequence[Any], ids: Sequence[str], seed: int, contents: _Contents
+    step: Step, signals: Sequence[Any], ids: Sequence[str], seed: int, contents: _Contents
 ) -> list[tuple[str, Damaged]]:
     """Return the damaged signals; a sample that cannot be damaged is left out, and its row says why."""
     for sample_id in ids:
@@ -260,7 +261,7 @@ def _write(corpus: Corpus, track: Track, contents: _Contents, folder: Path, *, r
     )
 
 
-def _header(corpus: Corpus, track: Track, steps: Sequence[CorruptionSpec]) -> dict[str, Any]:
+def _header(corpus: Corpus, track: Track, steps: Sequence[Step]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "track": track.key,

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from merbench.errors import IntegrityError, OutputError, UsageError, fault, listed
 from merbench.files import atomic_path
+from merbench.protocol.clips import Row
 from merbench.track import Track
 
 MANIFEST, JOURNAL = "manifest.parquet", "manifest.journal"
@@ -29,8 +30,6 @@ MANIFEST, JOURNAL = "manifest.parquet", "manifest.journal"
 SCHEMA = "merbench.manifest/1"
 
 _METADATA = b"merbench"
-
-Row = Mapping[str, Any]
 
 FIRST_COLUMNS = {
     "sample_id": pa.string(),

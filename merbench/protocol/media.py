@@ -14,31 +14,33 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from merbench.banks import open_bank
+from merbench.banks.bank import Bank
+from merbench.banks.home import open_bank
 from merbench.corpus.candidates import Candidates
+from merbench.corruptions import Step
 from merbench.engine import Done, WorkerDied, require_engine, run
 from merbench.errors import IntegrityError, OutputError, UnreadableMedia, UsageError, listed, plural
 from merbench.files import sha256_file
+from merbench.media.encoding import Encoding
 from merbench.media.finding import MediaFiles, find_media
-from merbench.protocol.clips import DIFFERS, Clip, damage_clip, verify_clip
+from merbench.protocol.clips import DIFFERS, Clip, Row, damage_clip, verify_clip
 from merbench.protocol.manifest import (
     JOURNAL,
     MANIFEST,
     SCHEMA,
     Journal,
     Manifest,
-    Row,
     problems_of,
     read_progress,
     require_same_run,
     write_manifest,
 )
 from merbench.protocol.steps import drawn_values, steps_of
-from merbench.track import CorruptionSpec
 
 ShowProgress = Callable[[str, int, int], None]
 """Called with a text and (done, total) steps."""
@@ -60,6 +62,7 @@ class MediaPlan:
         output: the folder to write.
         audio: steps that damage sound.
         video: steps that damage pictures.
+        banks: every noise bank that is drawn from, by name.
         header: what the run rests on.
         clips: one for every sample that has a file.
         without: sample -> why it has none.
@@ -68,8 +71,9 @@ class MediaPlan:
     candidates: Candidates
     files: MediaFiles
     output: Path
-    audio: tuple[CorruptionSpec, ...]
-    video: tuple[CorruptionSpec, ...]
+    audio: tuple[Step, ...]
+    video: tuple[Step, ...]
+    banks: Mapping[str, Bank] = field(repr=False)
     header: Mapping[str, Any]
     clips: tuple[Clip, ...] = field(repr=False)
     without: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -147,6 +151,7 @@ def plan_media(
     _require_outside(output, media)
     ids = _chosen(candidates, sample_ids)
     files = _files(candidates, media).of(ids)
+    banks = {name: open_bank(name) for name in sorted({name for step in audio for name in step.banks})}
     header = {
         "schema": SCHEMA,
         "track": track.key,
@@ -154,7 +159,7 @@ def plan_media(
         "seed": track.seed,
         "split": split,
         "steps": [step.step_name for step in (*audio, *video)],
-        "banks": {name: open_bank(name).digest for name in sorted({b for step in audio for b in step.banks})},
+        "banks": {name: bank.digest for name, bank in banks.items()},
         "versions": _versions(),
     }
     several = {
@@ -167,6 +172,7 @@ def plan_media(
         output,
         audio,
         video,
+        banks,
         header,
         tuple(_clips(candidates, files, output, audio, video)),
         {**dict.fromkeys(files.missing, NO_FILE), **several},
@@ -213,7 +219,7 @@ def damage_split_media(
         for sample_id, problem in plan.without.items():
             rows[sample_id] = {"sample_id": sample_id, "problem": problem}
         units = ((clip.sample_id, clip) for clip in todo)
-        with closing(run(damage_clip, units, workers=workers, engine=engine)) as results:
+        with closing(run(partial(damage_clip, banks=plan.banks), units, workers=workers, engine=engine)) as results:
             for number, done in enumerate(results, 1):
                 rows[done.name] = _row(done)
                 journal.add(rows[done.name])
@@ -243,21 +249,21 @@ def _row(done: Done[Row]) -> Row:
     return done.value
 
 
-def estimate(clips: Sequence[Clip]) -> Estimate:
-    """Return what damaging these clips takes, from a trial with the smallest, the middle and the largest of them."""
-    by_size = sorted(clips, key=lambda clip: clip.source.stat().st_size)
+def estimate(plan: MediaPlan) -> Estimate:
+    """Return what damaging the clips of a plan takes, from a trial with the smallest, a middle and the largest one."""
+    by_size = sorted(plan.clips, key=lambda clip: clip.source.stat().st_size)
     places = sorted({0, len(by_size) // 2, len(by_size) - 1}) if by_size else []
-    total = sum(clip.source.stat().st_size for clip in clips)
+    total = sum(clip.source.stat().st_size for clip in plan.clips)
     read, written, seconds = 0, 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         for clip in (by_size[place] for place in places):
             started = time.perf_counter()
-            row = damage_clip(replace(clip, output=Path(folder)))
+            row = damage_clip(replace(clip, output=Path(folder)), plan.banks)
             seconds += time.perf_counter() - started
             read += int(row["input_bytes"])
             written += int(row.get("output_bytes", 0))
     share = total / max(read, 1)
-    return Estimate(len(clips), seconds * share, round(written * share))
+    return Estimate(len(plan.clips), seconds * share, round(written * share))
 
 
 def _require_outside(output: Path, media: Path) -> None:
@@ -289,8 +295,8 @@ def _clips(
     candidates: Candidates,
     files: MediaFiles,
     output: Path,
-    audio: tuple[CorruptionSpec, ...],
-    video: tuple[CorruptionSpec, ...],
+    audio: tuple[Step, ...],
+    video: tuple[Step, ...],
 ) -> Iterable[Clip]:
     stems = Counter(str(path.with_suffix("")) for path in files.paths.values())
     known = _known(candidates, (*audio, *video))
@@ -305,12 +311,12 @@ def _clips(
             candidates.track.seed,
             audio,
             video,
-            candidates.track.media,
+            Encoding.of(candidates.track.media),
             known.get(sample_id, {}),
         )
 
 
-def _known(candidates: Candidates, steps: Sequence[CorruptionSpec]) -> dict[str, dict[str, Any]]:
+def _known(candidates: Candidates, steps: Sequence[Step]) -> dict[str, dict[str, Any]]:
     """Return what the corpus knows of every sample and a step needs: who speaks, where the face is."""
     wanted = ["speaker", *sorted({column for step in steps for column in step.columns})]
     columns = [name for name in wanted if name in candidates.samples.column_names]
@@ -390,7 +396,7 @@ def _verified(
     """Return what verification found of every damaged clip."""
     tasks = [(clip.sample_id, (clip, rows[clip.sample_id])) for clip in plan.clips if "output" in rows[clip.sample_id]]
     found: dict[str, dict[str, Any]] = {}
-    with closing(run(verify_clip, tasks, workers=workers, engine=engine)) as results:
+    with closing(run(partial(verify_clip, banks=plan.banks), tasks, workers=workers, engine=engine)) as results:
         for number, done in enumerate(results, 1):
             if done.error is not None and not isinstance(done.error, UnreadableMedia):
                 raise done.error

@@ -51,7 +51,7 @@ def _specimen(clip: Clip) -> Specimen:
     values: dict[str, Any] = {}
     sounds: list[Audio] = []
     if info.has_audio:
-        sound = read_audio(clip.source, clip.spec.sample_rate_hz)
+        sound = read_audio(clip.source, clip.encoding.sample_rate_hz)
         damaged = damage(sound, clip.audio, seed=clip.seed, sample_id=clip.sample_id, known=clip.known)
         values |= damaged.values
         sounds = [sound, damaged.signal]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from merbench.banks import Bank, open_bank
-from merbench.corruptions import Audio, Video, generator, window_s
+from merbench.banks.bank import Bank
+from merbench.corruptions import Audio, Step, Video, generator, window_s
 from merbench.errors import Inapplicable
-from merbench.track import CorruptionSpec
+
+if TYPE_CHECKING:
+    from merbench.track import CorruptionSpec
 
 OpenBank = Callable[[str], Bank]
 
@@ -32,31 +34,33 @@ class Damaged:
     values: dict[str, Any]
 
 
-def steps_of(specs: Iterable[CorruptionSpec], *modalities: str, split: str = "test") -> tuple[CorruptionSpec, ...]:
+def steps_of(specs: Iterable[CorruptionSpec], *modalities: str, split: str = "test") -> tuple[Step, ...]:
     """Return the steps that damage a split, in their order; only those of some modalities where these are named."""
     return tuple(
-        spec for spec in specs if spec.split == split and (not modalities or spec.corruption.modality in modalities)
+        step
+        for step in (spec.damage for spec in specs if spec.split == split)
+        if not modalities or step.corruption.modality in modalities
     )
 
 
-def drawn_values(steps: Sequence[CorruptionSpec], seed: int, sample_id: str) -> dict[str, Any]:
+def drawn_values(steps: Sequence[Step], seed: int, sample_id: str) -> dict[str, Any]:
     """Return `<step>.<parameter>` -> what is drawn for one sample, without touching any signal."""
     return {f"{step.step_name}.{key}": value for step in steps for key, value in step.draws(seed, sample_id).items()}
 
 
-def leaves(steps: Sequence[CorruptionSpec], seed: int, sample_id: str) -> bool:
+def leaves(steps: Sequence[Step], seed: int, sample_id: str) -> bool:
     """Return whether what is drawn for one sample damages nothing."""
     return all(step.corruption.is_left(step.draws(seed, sample_id)) for step in steps)
 
 
 def damage(
     signal: Any,
-    steps: Sequence[CorruptionSpec],
+    steps: Sequence[Step],
     *,
     seed: int,
     sample_id: str,
     known: Mapping[str, Any] | None = None,
-    banks: OpenBank = open_bank,
+    banks: OpenBank | None = None,
 ) -> Damaged:
     """Return the signal of one sample with all steps applied, one after the other.
 
@@ -66,7 +70,7 @@ def damage(
         seed: seed of the track.
         sample_id: id of the sample.
         known: what the corpus knows of the sample, such as its speaker, or a box around the face.
-        banks: name of a noise bank -> the bank.
+        banks: name of a noise bank -> the bank; None takes those of the data home.
 
     Raises:
         Inapplicable: the signal cannot be damaged so.
@@ -98,11 +102,11 @@ def damage(
 def damage_split(
     signals: Sequence[Any],
     ids: Sequence[str],
-    steps: Sequence[CorruptionSpec],
+    steps: Sequence[Step],
     *,
     seed: int,
     known: Mapping[str, Sequence[Any]] | None = None,
-    banks: OpenBank = open_bank,
+    banks: OpenBank | None = None,
 ) -> list[Damaged]:
     """Return the signals of all samples of a split, in the order of their sorted ids, with all steps applied.
 
@@ -121,7 +125,7 @@ def damage_split(
     return found
 
 
-def _damage_all(found: Sequence[Damaged], step: CorruptionSpec, seed: int) -> list[Damaged]:
+def _damage_all(found: Sequence[Damaged], step: Step, seed: int) -> list[Damaged]:
     rng = generator(seed, step.step_name, "")
     drawn = step.draws(seed, "", rng)
     before = [one.signal for one in found]
@@ -155,13 +159,13 @@ def _window_samples(audio: Audio, drawn: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _with_sounds(
-    step: CorruptionSpec,
+    step: Step,
     drawn: Mapping[str, Any],
     signal: Any,
     seed: int,
     sample_id: str,
     known: Mapping[str, Any],
-    banks: OpenBank,
+    banks: OpenBank | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the parameters with a sound drawn in place of every bank's name, and which sounds were taken."""
     parameters, taken = dict(drawn), dict[str, Any]()
@@ -172,7 +176,7 @@ def _with_sounds(
         begin, end = _window_samples(signal, drawn)
         if begin >= end:
             raise Inapplicable("its window holds no sound")
-        sounds = banks(drawn[name]).draw(
+        sounds = (banks or _of_the_data_home)(drawn[name]).draw(
             generator(seed, f"{step.step_name}.{name}", sample_id),
             end - begin,
             signal.rate_hz,
@@ -188,7 +192,13 @@ def _with_sounds(
     return parameters, taken
 
 
-def _boxes(step: CorruptionSpec, drawn: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+def _of_the_data_home(name: str) -> Bank:
+    from merbench.banks.home import open_bank  # with tables, which a process that has its banks already does not need
+
+    return open_bank(name)
+
+
+def _boxes(step: Step, drawn: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     """Return the sample's own box for every parameter that names the column which holds it."""
     names = [name for name, parameter in step.corruption.parameters.items() if parameter.type == "column"]
     return {name: _box(known.get(drawn[name]), drawn[name]) for name in names}

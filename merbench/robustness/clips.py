@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corpus.candidates import Candidates
+from merbench.corruptions import Step
 from merbench.engine import WorkerDied, run
 from merbench.errors import EXAMPLES_SHOWN, Inapplicable, UnreadableMedia, UsageError, listed
 from merbench.files import sha256_bytes, sha256_file
 from merbench.media.finding import find_media
 from merbench.protocol.steps import damage
 from merbench.robustness.grid import Condition
-from merbench.track import CorruptionSpec
 
 Vectors = NDArray[np.float32]
 Said = tuple[Vectors, dict[str, Any]]
@@ -39,7 +39,7 @@ class _Task:
     path: Path
     sample_id: str
     seed: int
-    conditions: Mapping[str, tuple[CorruptionSpec | None, ...]]
+    conditions: Mapping[str, tuple[Step | None, ...]]
     known: Mapping[str, Any]
 
 
@@ -182,7 +182,7 @@ def clip_said(task: _Task) -> tuple[str, dict[str, list[Said]]]:
 
 
 def _said(
-    task: _Task, step: CorruptionSpec | None, signal: Callable[[], Any], vector: Callable[[Any], NDArray[np.float32]]
+    task: _Task, step: Step | None, signal: Callable[[], Any], vector: Callable[[Any], NDArray[np.float32]]
 ) -> Said:
     if step is None:
         return np.asarray(vector(signal()), dtype=np.float32), {}

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from merbench.corruptions import CORRUPTIONS, Corruption, check_parameters
+from merbench.corruptions import CORRUPTIONS, Corruption, Step, check_parameters
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import DeclarationError, Problem, UnknownName, UsageError, did_you_mean, listed
-from merbench.track import CorruptionSpec, Track
+from merbench.track import Track
 
 MOST_CONDITIONS = 1000
 """The largest number of conditions of a curve."""
@@ -37,7 +37,7 @@ class Condition:
     """
 
     value: Any
-    step: CorruptionSpec
+    step: Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,10 +180,7 @@ def _curve(track: Track, parameter: str, values: Values, corruption: str | None,
     )
     if messages:
         raise DeclarationError(f"{place} of {spec.step_name}", [Problem("E207", message) for message in messages])
-    conditions = (
-        Condition(value, CorruptionSpec(name=spec.name, step=spec.step, parameters={**declared, parameter: value}))
-        for value in values
-    )
+    conditions = (Condition(value, Step(spec.name, {**declared, parameter: value}, spec.step_name)) for value in values)
     return Curve(parameter, spec.step_name, known, declared, tuple(conditions))
 
 
@@ -197,17 +194,18 @@ def _require_values(place: str, values: Values) -> None:
         raise UsageError(f"{place}: given twice: {listed(twice)}")
 
 
-def _spec(track: Track, parameter: str, corruption: str | None) -> CorruptionSpec:
+def _spec(track: Track, parameter: str, corruption: str | None) -> Step:
     """Return the declaration that a grid varies: the track's, else a bare one of the corruption named."""
     if corruption is not None:
         return _named(track, corruption)
-    fitting = [spec for spec in track.corruptions if parameter in spec.corruption.declarable]
+    declared = [spec.damage for spec in track.corruptions]
+    fitting = [step for step in declared if parameter in step.corruption.declarable]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
         raise UsageError(
             f"grid {parameter}: {track.id} declares several corruptions with this parameter, name one: "
-            f"{listed([spec.step_name for spec in fitting])}"
+            f"{listed([step.step_name for step in fitting])}"
         )
     able = [name for name in sorted(CORRUPTIONS) if parameter in CORRUPTIONS[name].declarable]
     if not able:
@@ -219,16 +217,17 @@ def _spec(track: Track, parameter: str, corruption: str | None) -> CorruptionSpe
     )
 
 
-def _named(track: Track, name: str) -> CorruptionSpec:
-    steps = [spec for spec in track.corruptions if spec.step_name == name]
-    specs = steps or [spec for spec in track.corruptions if spec.name == name]
-    if len(specs) > 1:
+def _named(track: Track, name: str) -> Step:
+    declared = [spec.damage for spec in track.corruptions]
+    steps = [step for step in declared if step.step_name == name]
+    steps = steps or [step for step in declared if step.name == name]
+    if len(steps) > 1:
         raise UsageError(
             f"{track.id} declares corruption '{name}' several times, name a step: "
-            f"{listed([spec.step_name for spec in specs])}"
+            f"{listed([step.step_name for step in steps])}"
         )
-    if specs:
-        return specs[0]
+    if steps:
+        return steps[0]
     if name not in CORRUPTIONS:
-        raise UnknownName("corruption", name, [*CORRUPTIONS, *(spec.step_name for spec in track.corruptions)])
-    return CorruptionSpec(name=name)
+        raise UnknownName("corruption", name, [*CORRUPTIONS, *(step.step_name for step in declared)])
+    return Step(name)

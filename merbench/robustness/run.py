@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow.compute as pc
 
-from merbench.banks import open_bank
+from merbench.banks.home import open_bank
 from merbench.charts import Line, condition_curve, require_matplotlib
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
 from merbench.engine import require_engine

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from merbench.corpus import Feature
 from merbench.corpus.candidates import Candidates, candidate_column
+from merbench.corruptions import Step
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import UsageError
 from merbench.features.text import DIMENSIONS, text_vectors
 from merbench.protocol.steps import damage_split
 from merbench.robustness.clips import Clips
 from merbench.robustness.grid import Condition
-from merbench.track import CorruptionSpec
 from merbench.training import FeatureSet
 from merbench.training.data import Rows, feature_rows, pooled
 
@@ -108,7 +108,7 @@ class Source:
         return list(dict.fromkeys([*self.columns, *([TRANSCRIPT] if "text" in self.made else [])]))
 
     def _damaged(
-        self, candidates: Candidates, features: Mapping[str, Feature], step: CorruptionSpec
+        self, candidates: Candidates, features: Mapping[str, Feature], step: Step
     ) -> tuple[dict[str, Feature], list[dict[str, Any]]]:
         """Return features with a step applied; of several of one modality each takes part in a round of its own."""
         found, values = dict(features), list[dict[str, Any]]()
@@ -139,7 +139,7 @@ class Source:
         ]
 
     def _damaged_texts(
-        self, candidates: Candidates, transcripts: pa.Array, step: CorruptionSpec
+        self, candidates: Candidates, transcripts: pa.Array, step: Step
     ) -> tuple[pa.Array, list[dict[str, Any]]]:
         texts = transcripts.fill_null("").to_pylist()
         damaged = damage_split(
@@ -217,7 +217,7 @@ def _with_values(feature: Feature, samples: Sequence[NDArray[np.float64]]) -> Fe
     return _framed(feature.ids, samples, feature.width)
 
 
-def _means(values: Sequence[Mapping[str, Any]], step: CorruptionSpec | None) -> dict[str, float]:
+def _means(values: Sequence[Mapping[str, Any]], step: Step | None) -> dict[str, float]:
     """Return the mean of everything that is a number in every sample and was not declared as one value."""
     if step is None:
         return {}
@@ -234,7 +234,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _varies(step: CorruptionSpec, name: str) -> bool:
+def _varies(step: Step, name: str) -> bool:
     """Return whether a value of a step was realised, drawn, or stood for by a severity; where a noise begins is not."""
     if name not in step.corruption.declarable:
         return name != "offset_s"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from numpy.random import PCG64
 from pydantic import Field, model_validator
 
-from merbench.corruptions import CORRUPTIONS, Corruption, generator, shared_draw
+from merbench.corruptions import Step
 from merbench.files import sha256_bytes
 from merbench.metrics import METRICS, Metric
 from merbench.track.keys import KEBAB, VERSION, Declaration
@@ -134,44 +133,9 @@ class CorruptionSpec(_NamedWithParameters):
         return self.step or self.name
 
     @property
-    def corruption(self) -> Corruption:
-        """What is done."""
-        return CORRUPTIONS[self.name]
-
-    @property
-    def banks(self) -> set[str]:
-        """The names of all noise banks that may be drawn from."""
-        return self._named("bank")
-
-    @property
-    def columns(self) -> set[str]:
-        """The columns of the corpus that may be needed."""
-        return self._named("column")
-
-    def _named(self, kind: str) -> set[str]:
-        """Return every value that the parameters of one type may take."""
-        found: set[str] = set()
-        for name, known in self.corruption.parameters.items():
-            declared = self.parameters.get(name, known.default)
-            if known.type == kind and declared is not None:
-                found |= set(declared["choice"]) if isinstance(declared, Mapping) else {declared}
-        return found
-
-    @property
-    def drawn_names(self) -> list[str]:
-        """The parameters that have a value for every sample, in the order in which they are drawn."""
-        return list(self.draws(0, ""))
-
-    def draws(self, seed: int, sample_id: str, rng: PCG64 | None = None) -> dict[str, Any]:
-        """Return the value of every parameter for one sample of a track with this seed.
-
-        Args:
-            seed: seed of the track.
-            sample_id: id of the sample; empty for a step that damages all samples of a split at once.
-            rng: the generator to draw from, which is left behind what was drawn; None makes it anew.
-        """
-        own = generator(seed, self.step_name, sample_id) if rng is None else rng
-        return self.corruption.draw(self.parameters, own, shared_draw(seed, sample_id))
+    def damage(self) -> Step:
+        """What is done, and with which draws."""
+        return Step(self.name, self.parameters, self.step_name)
 
 
 class MediaSpec(Declaration):

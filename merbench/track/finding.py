@@ -14,6 +14,7 @@ from merbench.files import find_folder, list_folders
 from merbench.track.declaration import (
     CorruptionSpec,
     Intervals,
+    MediaSpec,
     MetricSpec,
     Ranking,
     Split,
@@ -92,6 +93,7 @@ def _allowed_keys(location: Sequence[int | str]) -> Sequence[str]:
         "ranking": Ranking,
         "submission": SubmissionRules,
         "intervals": Intervals,
+        "media": MediaSpec,
     }
     first, *further = location or ("",)
     table = TARGETS[str(further[1])] if first == "targets" and len(further) > 1 else tables.get(first, Track)

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions import generator
+from merbench.corruptions import Step, generator
 from merbench.corruptions.labels import Labels
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Values
-from merbench.protocol import steps_of
-from merbench.track import CategoricalTarget, CorruptionSpec, Track
+from merbench.protocol.steps import steps_of
+from merbench.track import CategoricalTarget, Track
 
 
 def damaged_labels(
@@ -54,7 +54,7 @@ def damaged_labels(
     return labels.rows, {**kept, name: labels.codes}
 
 
-def _categorical(track: Track, steps: tuple[CorruptionSpec, ...]) -> tuple[str, CategoricalTarget]:
+def _categorical(track: Track, steps: tuple[Step, ...]) -> tuple[str, CategoricalTarget]:
     fitting = [(name, target) for name, target in track.targets.items() if isinstance(target, CategoricalTarget)]
     if len(fitting) != 1:
         names = listed([name for name, _ in fitting]) or "none"

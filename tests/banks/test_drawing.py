@@ -12,7 +12,8 @@ from banks_of_sounds import write_sound
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merbench.banks import Bank, import_folder
+from merbench.banks.bank import Bank
+from merbench.banks.importing import import_folder
 from merbench.errors import Inapplicable, IntegrityError
 
 RATE = 16_000
@@ -226,7 +227,7 @@ MEASURE = """
 import sys
 import numpy as np
 from peak_memory import peak_bytes
-from merbench.banks import open_bank
+from merbench.banks.home import open_bank
 bank = open_bank("long")
 bank.draw(np.random.PCG64(0), 80_000, 16_000)
 before = peak_bytes()

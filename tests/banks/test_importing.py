@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from banks_of_sounds import write_musan, write_sound
 
-from merbench.banks import Terms, import_folder, import_musan, open_bank, read_bank, verify_bank
+from merbench.banks.home import open_bank, read_bank, verify_bank
+from merbench.banks.importing import Terms, import_folder
+from merbench.banks.musan import import_musan
 from merbench.errors import IntegrityError, Problem, UnknownName, UsageError
 from merbench.files import sha256_file
 

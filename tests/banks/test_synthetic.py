@@ -12,8 +12,8 @@ from banks_of_sounds import write_sound
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merbench.banks import Bank, build_bank, list_banks, open_bank
-from merbench.banks.home import Builder
+from merbench.banks.bank import Bank
+from merbench.banks.home import Builder, build_bank, list_banks, open_bank
 from merbench.banks.measuring import Known, measured
 from merbench.banks.storing import write_bank
 from merbench.banks.synthetic.arithmetic import convolved, decay, ringing

@@ -595,10 +595,11 @@ def test_a_failing_edit_leaves_nothing_and_no_thread(tmp_path: Path) -> None:
             raise Inapplicable("no")
         return frame
 
+    before = set(threading.enumerate())
     with pytest.raises(Inapplicable, match="no"):
         passed(source, video=each(failing))
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mkv"]
-    assert threading.active_count() == 1
+    assert set(threading.enumerate()) <= before
 
 
 def test_quality_is_a_constant_quantiser(tmp_path: Path) -> None:
@@ -627,7 +628,7 @@ def test_the_encoders_clock_is_one_that_mpeg4_has(rate: Fraction | None, expecte
     assert encoder_rate(rate) == expected
 
 
-@given(st.fractions(Fraction(1, 100), 100_000))
+@given(st.fractions(Fraction(1, 100), 1_000))
 def test_every_frame_rate_has_a_clock_near_by(rate: Fraction) -> None:
     near = encoder_rate(rate)
     assert near.numerator <= 65535

@@ -12,7 +12,8 @@ import pytest
 from merbench.corpus import Feature, read_corpus, verify_corpus, write_corpus
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.errors import UsageError
-from merbench.protocol import MANIFEST, damage_corpus, modality_features, read_manifest
+from merbench.protocol.corpus import damage_corpus, modality_features
+from merbench.protocol.manifest import MANIFEST, read_manifest
 from merbench.scoring import score
 from merbench.track import Track, load_track
 
@@ -128,7 +129,7 @@ def test_scores_break_down_by_what_was_drawn(tmp_path: Path) -> None:
     track = track_of(tmp_path, PROXY)
     submission = pa.table({"sample_id": IDS[4:], "discrete": ["calm"] * 4})
     report = score(track, submission, intervals=False, by="snr_db")
-    drawn = sorted({track.corruptions[0].draws(track.seed, name)["snr_db"] for name in IDS[4:]})
+    drawn = sorted({track.corruptions[0].damage.draws(track.seed, name)["snr_db"] for name in IDS[4:]})
     assert [group.value for group in report.groups] == [str(value) for value in drawn]
 
 

@@ -20,8 +20,8 @@ from media_track import BLUR, NOISE, media_candidates, write_media_track
 from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
 from merbench.files import sha256_file
 from merbench.media import read_audio, read_video
-from merbench.protocol import MANIFEST, DamagedMedia, damage_split_media, plan_media, read_manifest
-from merbench.protocol.manifest import JOURNAL
+from merbench.protocol.manifest import JOURNAL, MANIFEST, read_manifest
+from merbench.protocol.media import DamagedMedia, damage_split_media, plan_media
 
 IDS = tuple(f"clip-{number}" for number in range(6))
 
@@ -242,10 +242,10 @@ def test_a_full_disk_stops_the_run_and_what_was_done_stays(
 ) -> None:
     import merbench.protocol.media as room
 
-    def full(clip: Any) -> Any:
+    def full(clip: Any, banks: Any) -> Any:
         if clip.sample_id == "clip-3":
             raise OutputError(f"{clip.output}: cannot be written: No space left on device")
-        return damage_clip(clip)
+        return damage_clip(clip, banks)
 
     damage_clip = room.damage_clip
     monkeypatch.setattr(room, "damage_clip", full)

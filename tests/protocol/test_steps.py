@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from merbench.banks import Drawn
-from merbench.corruptions import Audio, Frame, Video, generator
+from merbench.banks.bank import Drawn
+from merbench.corruptions import Audio, Frame, Step, Video, generator
 from merbench.errors import Inapplicable
-from merbench.protocol import damage, damage_split, drawn_values, steps_of
+from merbench.protocol.steps import damage, damage_split, drawn_values, steps_of
 from merbench.track import CorruptionSpec
 
 
-def spec(name: str, **parameters: Any) -> CorruptionSpec:
-    return CorruptionSpec.model_validate({"name": name, **parameters})
+def spec(name: str, **parameters: Any) -> Step:
+    return CorruptionSpec.model_validate({"name": name, **parameters}).damage
 
 
 class Bank:
@@ -159,7 +159,13 @@ def test_a_split_is_damaged_sample_by_sample_or_at_once() -> None:
 
 
 def test_steps_are_chosen_by_split_and_by_what_they_damage() -> None:
-    specs = [spec("gain", gain_db=3), spec("blank"), spec("word_deletion", rate=0.1), spec("mute", split="train")]
+    named: list[dict[str, Any]] = [
+        {"name": "gain", "gain_db": 3},
+        {"name": "blank"},
+        {"name": "word_deletion", "rate": 0.1},
+        {"name": "mute", "split": "train"},
+    ]
+    specs = [CorruptionSpec.model_validate(item) for item in named]
     assert [step.name for step in steps_of(specs)] == ["gain", "blank", "word_deletion"]
     assert [step.name for step in steps_of(specs, "audio")] == ["gain"]
     assert [step.name for step in steps_of(specs, split="train")] == ["mute"]

@@ -14,13 +14,13 @@ import pytest
 import soundfile
 
 from merbench.corpus import write_corpus
-from merbench.corruptions import Audio
+from merbench.corruptions import Audio, Step
 from merbench.errors import UsageError
 from merbench.features.sound import sound_vector
 from merbench.media.reading import read_audio
 from merbench.protocol.steps import damage
 from merbench.robustness import RobustnessReport, robustness
-from merbench.track import CorruptionSpec, Track, load_track
+from merbench.track import Track, load_track
 from tests.robustness.conftest import DamagedTrack, classes, ids, vectors
 
 FIXED = {"scale": "each", "C": 0.1, "alpha": 10.0}
@@ -104,7 +104,7 @@ def test_the_damage_of_a_clip_is_that_of_its_step(damaged_track: DamagedTrack, s
         progress=lambda done, total: None,
     )
     name = ids()[-1]
-    step = CorruptionSpec(name="coloured_noise", parameters={"colour": "white", "snr_db": 5})
+    step = Step("coloured_noise", {"colour": "white", "snr_db": 5})
     sound: Audio = damage(read_audio(sounds / f"{name}.wav"), [step], seed=11, sample_id=name).signal
     vector = clips.said["audio"].vectors[curve.conditions[0]][-1]
     assert np.array_equal(vector, sound_vector(sound).astype(np.float32))
