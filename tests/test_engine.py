@@ -312,9 +312,14 @@ def test_a_scheduler_that_goes_away_is_told() -> None:
             list(results)
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+def test_a_script_needs_a_guard_for_functions_of_its_own_alone(tmp_path: Path) -> None:
     script = tmp_path / "unguarded.py"
     script.write_text("from merbench.engine import run\nprint(list(run(abs, [('a', -1), ('b', -2)], workers=2)))\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    script.write_text(
+        "from merbench.engine import run\ndef own(x): return x\nprint(list(run(own, [('a', -1), ('b', -2)], workers=2)))\n"
+    )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "UsageError: worker processes end before they begin" in done.stderr

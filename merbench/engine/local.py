@@ -11,11 +11,12 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from typing import Any, Generic, TypeVar
 
@@ -121,7 +122,7 @@ class _Pool(Generic[T]):
             self._submit(task)
 
     def _submit(self, task: Task[T]) -> None:
-        with _spawning():
+        with _spawning(needs_main=b"__main__" in self.payload):
             if self._executor is None:
                 arguments = (self.payload, self._has_begun)
                 self._executor = ProcessPoolExecutor(self.workers, self._context, initialise, arguments)
@@ -174,6 +175,19 @@ def _outcome(future: Future[list[Any]]) -> list[Any] | BaseException:
 
 
 @contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide from `multiprocessing` where the main script stands."""
+    main = sys.modules["__main__"]
+    names = ("__file__", "__spec__")
+    hidden: dict[str, Any] = {name: main.__dict__.pop(name) for name in names if name in main.__dict__}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
+
+
+@contextmanager
 def _pool(payload: bytes, workers: int) -> Iterator[_Pool[Any]]:
     pool = _Pool[Any](payload, workers)
     try:
@@ -183,10 +197,11 @@ def _pool(payload: bytes, workers: int) -> Iterator[_Pool[Any]]:
 
 
 @contextmanager
-def _spawning() -> Iterator[None]:
+def _spawning(*, needs_main: bool) -> Iterator[None]:
     """Let processes that start meanwhile compute in one thread, and hear of no interrupt before they are workers.
 
-    An interrupt that comes meanwhile reaches this process afterwards.
+    An interrupt that comes meanwhile reaches this process afterwards. The main script, which each new process would
+    run through first, is hidden from them unless the function stands in it.
     """
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     has_mask = hasattr(signal, "pthread_sigmask")
@@ -195,7 +210,8 @@ def _spawning() -> Iterator[None]:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     os.environ.update(_ONE_THREAD)
     try:
-        yield
+        with nullcontext() if needs_main else _without_main():
+            yield
     finally:
         for name, value in before.items():
             if value is None:

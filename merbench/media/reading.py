@@ -81,8 +81,12 @@ class MediaInfo:
     duration_s: float = 0.0
 
 
-def probe(path: Path) -> MediaInfo:
-    """Return what is in a media file; of the pictures the first alone is decoded.
+def probe(path: Path, *, decode: bool = True) -> MediaInfo:
+    """Return what is in a media file.
+
+    Args:
+        path: the file.
+        decode: whether the first picture is decoded, which alone tells the rotation; without it, that is 0.
 
     Raises:
         UnreadableMedia: it is no media file, or holds neither sound nor pictures.
@@ -93,7 +97,7 @@ def probe(path: Path) -> MediaInfo:
             raise UnreadableMedia(path, "holds neither sound nor pictures")
         duration_s = float((container.duration or 0) / 1_000_000)
         known = {"container": container.format.name, "duration_s": duration_s, **_audio_facts(audio)}
-        return MediaInfo(**known, **_video_facts(container, video))
+        return MediaInfo(**known, **_video_facts(container, video, decode))
 
 
 def read_audio(path: Path, rate_hz: int | None = None) -> Audio:
@@ -242,7 +246,7 @@ def layout_name(layout: Any) -> str:
     return _USUAL_LAYOUTS.get(n_channels, name) if re.fullmatch(r"\d+ channels", name) else name
 
 
-def _video_facts(container: Any, stream: Any | None) -> dict[str, Any]:
+def _video_facts(container: Any, stream: Any | None, decode: bool) -> dict[str, Any]:
     if stream is None or stream.codec_context is None:
         return {}
     context = stream.codec_context
@@ -252,7 +256,7 @@ def _video_facts(container: Any, stream: Any | None) -> dict[str, Any]:
         "width": int(context.width),
         "height": int(context.height),
         "pixel_format": context.pix_fmt or "",
-        "rotation": _first_rotation(container, stream),
+        "rotation": _first_rotation(container, stream) if decode else 0,
         "average_rate": stream.average_rate or Fraction(0),
         "n_frames": int(stream.frames),
     }

@@ -83,7 +83,7 @@ def damage_clip(clip: Clip, banks: Mapping[str, Bank]) -> Row:
 
 
 def _damaged(clip: Clip, banks: Mapping[str, Bank]) -> dict[str, Any]:
-    info = probe(clip.source)
+    info = probe(clip.source, decode=False)
     require_streams(clip, info)
     output = clip.stem + target_suffix(info)
     values = drawn_values([*clip.audio, *clip.video], clip.seed, clip.sample_id)

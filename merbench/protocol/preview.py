@@ -46,7 +46,7 @@ def write_preview(clips: Sequence[Clip], path: Path) -> tuple[int, dict[str, str
 
 
 def _specimen(clip: Clip) -> Specimen:
-    info = probe(clip.source)
+    info = probe(clip.source, decode=False)
     require_streams(clip, info)
     values: dict[str, Any] = {}
     sounds: list[Audio] = []
