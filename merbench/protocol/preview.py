@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.charts import Specimen, contact_sheet, require_matplotlib
-from merbench.corruptions import Audio, Frame, Video
+from merbench.corruptions import Audio, Frame, Step, Video
 from merbench.corruptions.video.rgb import rgb8
 from merbench.errors import Inapplicable, UnreadableMedia, UsageError, listed
 from merbench.media import probe, read_audio, read_video
@@ -63,8 +64,30 @@ def _specimen(clip: Clip) -> Specimen:
         )
         values |= changed.values
         pictures = [before, _pictures(changed.signal)]
-    told = ", ".join(f"{name} {_number(value)}" for name, value in values.items())
-    return Specimen(clip.sample_id, told, pictures, [(s.samples.mean(0), s.rate_hz) for s in sounds])
+    return Specimen(clip.sample_id, _told(clip, values), pictures, [(s.samples.mean(0), s.rate_hz) for s in sounds])
+
+
+_WIDTH = 110
+"""Characters on a line of what was done to a clip."""
+
+
+def _told(clip: Clip, values: Mapping[str, Any]) -> str:
+    """Return what was done, a line or more for each step, without the parameters that stand at their default."""
+    lines = []
+    for step in (*clip.audio, *clip.video):
+        known = step.corruption.parameters
+        own = {name.removeprefix(f"{step.step_name}."): value for name, value in values.items() if _of(step, name)}
+        told = [
+            f"{name} {_number(value)}"
+            for name, value in own.items()
+            if name not in known or value != known[name].default
+        ]
+        lines += textwrap.wrap(f"{step.step_name}: {', '.join(told)}" if told else step.step_name, _WIDTH)
+    return "\n".join(lines)
+
+
+def _of(step: Step, name: str) -> bool:
+    return name.rpartition(".")[0] == step.step_name
 
 
 def _number(value: Any) -> str:
