@@ -14,12 +14,13 @@ import json
 import math
 import os
 import pickle
+import re
 import shutil
 import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -121,6 +122,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise _output_error(path, error) from error
 
 
+_HALF_WRITTEN = re.compile(r"\..*\.[a-z0-9_]{8}(?:\.\w+)?")
+
+
+def sweep(folder: Path, suffixes: Collection[str]) -> None:
+    """Remove what `atomic_path` had half written below a folder when its process was killed.
+
+    Args:
+        folder: where to look; nobody else may be writing there.
+        suffixes: only files with these, such as `.mp4`.
+    """
+    for path in folder.rglob(".*"):
+        if path.suffix in suffixes and _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that takes its place when the block ends without an error.
@@ -179,8 +195,21 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
 
 
+def require_alone(descriptor: int, message: str) -> None:
+    """Lock an open file until it is closed; raise `UsageError` where another process holds it."""
+    if not _try_lock(descriptor):
+        raise UsageError(message)
+
+
 if sys.platform == "win32":
     import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
 
     def _lock(descriptor: int) -> None:
         while True:
@@ -191,6 +220,13 @@ if sys.platform == "win32":
                     raise
 else:
     import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -237,6 +273,19 @@ def require_apart(output: Path | str, inputs: Iterable[Path | str], what: str) -
             raise UsageError(f"{output} is {what}; name another output")
         if place.resolve() in path.parents:
             raise UsageError(f"{output} holds {what}; name another output")
+
+
+def require_outside(output: Path, inputs: Path, what: str) -> None:
+    """Raise `UsageError` where an output is a folder of inputs, or lies in it.
+
+    Args:
+        output: the folder that is to be written.
+        inputs: the folder that is read.
+        what: what that is, such as `the folder of clips`.
+    """
+    inner, outer = output.resolve(), inputs.resolve()
+    if inner == outer or outer in inner.parents:
+        raise UsageError(f"{output} lies in {inputs}, {what}; name an output outside")
 
 
 def toml_string(text: str) -> str:

@@ -323,3 +323,22 @@ def test_a_script_needs_a_guard_for_functions_of_its_own_alone(tmp_path: Path) -
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "UsageError: worker processes end before they begin" in done.stderr
+
+
+def test_an_interrupt_here_ends_the_unit_and_then_everything() -> None:
+    """Also where a library that calls back has swallowed the exception."""
+    done = []
+
+    def interrupted(number: int) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+        except KeyboardInterrupt:
+            return -1
+        return number
+
+    with pytest.raises(KeyboardInterrupt):
+        for result in run(interrupted, [("a", 1), ("b", 2)]):
+            done.append(result)
+    assert done == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -87,45 +87,33 @@ def corrupt(
     if output is None and not (dry_run or preview):
         raise UsageError("name the folder to write, --output DIR; or ask for --dry-run or --preview FILE")
     if media is None:
-        _refuse(split=split != "test", sample=sample, verify=verify, dry_run=dry_run, preview=preview)
+        for_media = {"split": split != "test", "sample": sample, "workers": workers != 1, "engine": engine != "local"}
+        _refuse({**for_media, "verify": verify, "dry-run": dry_run, "preview": preview}, "with --media DIR alone")
         assert output is not None
         _corrupt_corpus(declared, output, feature, column, force)
         return
-    _refuse_with_media(feature=feature, column=column, force=force)
+    where = "for features and texts of a corpus alone, without --media"
+    _refuse({"feature": feature, "column": column, "force": force}, where)
 
     from merbench.corpus.candidates import open_candidates
     from merbench.protocol.media import plan_media
 
     candidates = open_candidates(declared, split)
-    plan = plan_media(candidates, media, output or _nowhere(media), sample_ids=sample)
+    plan = plan_media(candidates, media, output, sample_ids=sample)
     if dry_run:
         _show_plan(plan, workers)
-    if preview is not None:
-        _preview(plan, preview, sample)
-    if dry_run or output is None:
-        return
-    _corrupt_media(plan, workers, engine, verify)
+    unshown = {} if preview is None else _preview(plan, preview, sample)
+    if not dry_run and output is not None:
+        _corrupt_media(plan, workers, engine, verify)
+    _tell_problems(str(media), unshown)
 
 
-def _nowhere(media: Path) -> Path:
-    """Return a folder beside the clips that a plan without an output names, and that nothing writes."""
-    return media.resolve().parent / f"{media.resolve().name}-damaged"
-
-
-def _refuse(**given: Any) -> None:
-    from merbench.errors import UsageError
-
-    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
-    if names:
-        raise UsageError(f"{', '.join(names)}: has a meaning with --media DIR alone")
-
-
-def _refuse_with_media(**given: Any) -> None:
+def _refuse(given: Mapping[str, Any], where: str) -> None:
     from merbench.errors import UsageError
 
     names = [f"--{name}" for name, value in given.items() if value]
     if names:
-        raise UsageError(f"{', '.join(names)}: has a meaning for features and texts of a corpus alone, without --media")
+        raise UsageError(f"{', '.join(names)}: has a meaning {where}")
 
 
 def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
@@ -197,14 +185,15 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> None:
+def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str, str]:
+    """Draw clips and return what is wrong with those that cannot be shown, by sample."""
     from merbench.errors import plural
     from merbench.protocol.preview import SHOWN, write_preview
 
     chosen = plan.clips if sample else plan.clips[:SHOWN]
     n_shown, problems = write_preview(chosen, path)
     print(f"{path}: {plural(n_shown, 'clip')} before and after")
-    _tell_problems(str(plan.files.folder), problems)
+    return problems
 
 
 def _corrupt_corpus(track: Any, output: Path, feature: list[str] | None, column: list[str] | None, force: bool) -> None:

@@ -175,7 +175,7 @@ def _fitting(column: str, columns: Sequence[str]) -> list[str]:
 
 def _drawn_columns(candidates: Candidates) -> dict[str, tuple[Step, str]]:
     """Return `<step>.<parameter>` -> step and parameter, of all that differs from sample to sample."""
-    steps = [spec.damage for spec in candidates.track.corruptions if spec.split == candidates.split]
+    steps = candidates.track.steps(candidates.split)
     return {f"{step.step_name}.{name}": (step, name) for step in steps for name in step.drawn_names}
 
 

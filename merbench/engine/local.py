@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -46,13 +47,45 @@ _ONE_THREAD = dict.fromkeys(
 
 
 def run_here(function: Callable[[T], R], units: Iterable[Unit[T]]) -> Generator[Done[R], None, None]:
-    """Yield the results of units that are run one after the other in this process."""
+    """Yield the results of units that are run one after the other in this process.
+
+    An interrupt ends the unit that is under way, and then everything.
+    """
     for name, unit in units:
-        try:
-            done = Done(name, function(unit))
-        except (Exception, SystemExit) as error:
-            done = Done(name, error=error)
+        with _interrupted_afterwards():
+            try:
+                done = Done(name, function(unit))
+            except (Exception, SystemExit) as error:
+                done = Done(name, error=error)
         yield done
+
+
+@contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` at the end of the block where an interrupt came meanwhile; a second one at once.
+
+    Libraries that call back, such as FFmpeg for the bytes of a file, take an exception that is raised there for damage
+    of the file.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    is_ours = threading.current_thread() is threading.main_thread() and before is signal.default_int_handler
+    if not is_ours:
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def run_in_processes(

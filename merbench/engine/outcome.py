@@ -23,11 +23,16 @@ Unit = tuple[str, T]
 
 
 class WorkerDied(MerbenchError):
-    """The process that ran a unit was killed, each time again: for want of memory, or by a crash of a library."""
+    """The process that ran a unit was killed, each time again: for want of memory, or by a crash of a library.
+
+    Attributes:
+        reason: what happened, without the name of the unit.
+    """
+
+    reason = "its worker process was killed each time that it was run; it may need more memory than there is"
 
     def __init__(self, name: str) -> None:
-        told = "its worker process was killed each time that it was run; it may need more memory than there is"
-        super().__init__(f"{printable(name)}: {told}")
+        super().__init__(f"{printable(name)}: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,13 @@
 """The one pass over a media file: find it, read what is in it, damage sound and pictures, write them again."""
 
 from merbench.media.finding import MediaFiles, find_media
-from merbench.media.passing import MediaRecord, damage, pcm_digest, planes_digest, target_suffix
+from merbench.media.passing import MediaRecord, pcm_digest, planes_digest, target_suffix, write_damaged
 from merbench.media.reading import MediaInfo, probe, read_audio, read_video
 
 __all__ = [
     "MediaFiles",
     "MediaInfo",
     "MediaRecord",
-    "damage",
     "find_media",
     "pcm_digest",
     "planes_digest",
@@ -16,4 +15,5 @@ __all__ = [
     "read_audio",
     "read_video",
     "target_suffix",
+    "write_damaged",
 ]

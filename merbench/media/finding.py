@@ -11,8 +11,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from merbench.errors import UsageError
+from merbench.errors import UsageError, listed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MEDIA_COLUMN = "media"
+"""The column of a corpus that says where a sample's clip stands in the folder."""
 
 MEDIA_SUFFIXES = frozenset(
     ".3gp .aac .ac3 .aif .aiff .asf .avi .flac .flv .m2ts .m4a .m4v .mkv .mov .mp2 .mp3 .mp4 .mpeg .mpg .mts "
@@ -39,6 +46,14 @@ class MediaFiles:
     ambiguous: Mapping[str, tuple[PurePosixPath, ...]] = field(default_factory=dict)
     unused: tuple[PurePosixPath, ...] = ()
 
+    @property
+    def several(self) -> dict[str, str]:
+        """What is wrong with each sample that several files could belong to."""
+        return {
+            sample_id: f"{len(paths)} files could belong to this sample: {listed([str(path) for path in paths])}"
+            for sample_id, paths in self.ambiguous.items()
+        }
+
     def path(self, sample_id: str) -> Path:
         """Return the full path of a sample's file."""
         return self.folder / self.paths[sample_id]
@@ -54,13 +69,64 @@ class MediaFiles:
         )
 
 
-def find_media(folder: Path, ids: Sequence[str], listed: Mapping[str, str] | None = None) -> MediaFiles:
+@dataclass(frozen=True)
+class FoundClips:
+    """The clips of samples in several folders.
+
+    Attributes:
+        paths: the clip of every sample that has one.
+        several: samples that several files could belong to, and what is wrong with them.
+        missing: samples without a clip.
+    """
+
+    paths: Mapping[str, Path] = field(repr=False)
+    several: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+def find_clips(samples: pa.Table, folders: Sequence[Path]) -> FoundClips:
+    """Return the clip of every sample: that of the last folder which has one, so that damaged clips follow clean ones.
+
+    What is wrong in a folder is settled by a later one that has one clip of the sample.
+
+    Args:
+        samples: with the column `sample_id`, and `media` where the corpus says which clips are whose.
+        folders: the folders of clips.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    ids = samples["sample_id"].to_pylist()
+    recorded = listed_media(samples)
+    paths: dict[str, Path] = {}
+    several: dict[str, str] = {}
+    for folder in folders:
+        files = find_media(folder, ids, recorded)
+        for name in files.paths:
+            paths[name] = files.path(name)
+            several.pop(name, None)
+        for name, problem in files.several.items():
+            several[name] = problem
+            paths.pop(name, None)
+    missing = tuple(name for name in ids if name not in paths and name not in several)
+    return FoundClips({name: paths[name] for name in ids if name in paths}, several, missing)
+
+
+def listed_media(samples: pa.Table) -> dict[str, str]:
+    """Return the path of each sample's clip where the corpus says it; an empty cell says nothing."""
+    if MEDIA_COLUMN not in samples.column_names:
+        return {}
+    pairs = zip(samples["sample_id"].to_pylist(), samples[MEDIA_COLUMN].to_pylist(), strict=True)
+    return {sample_id: str(path) for sample_id, path in pairs if path is not None and str(path)}
+
+
+def find_media(folder: Path, ids: Sequence[str], recorded: Mapping[str, str] | None = None) -> MediaFiles:
     """Return the file of every sample; hidden files and folders are not looked at, nor are links to folders.
 
     Args:
         folder: the folder, searched with all below it.
         ids: sample ids.
-        listed: path of a sample's file in the folder, where the corpus says it (its column `media`).
+        recorded: path of a sample's file in the folder, where the corpus says it: `listed_media`.
 
     Raises:
         UsageError: there is no such folder.
@@ -69,7 +135,7 @@ def find_media(folder: Path, ids: Sequence[str], listed: Mapping[str, str] | Non
         raise UsageError(f"{folder}: there is no such folder of media")
     files = sorted(_files(folder))
     lookups = [_indexed(files, _path_itself), _indexed(files, _path_without_suffix), _indexed(files, _stem)]
-    found = {sample_id: _fitting((listed or {}).get(sample_id), sample_id, lookups) for sample_id in ids}
+    found = {sample_id: _fitting((recorded or {}).get(sample_id), sample_id, lookups) for sample_id in ids}
     paths = {sample_id: fitting[0] for sample_id, fitting in found.items() if len(fitting) == 1}
     ambiguous = {sample_id: tuple(fitting) for sample_id, fitting in found.items() if len(fitting) > 1}
     taken = {*paths.values(), *(path for fitting in ambiguous.values() for path in fitting)}
@@ -119,6 +185,6 @@ def _indexed(files: Iterable[PurePosixPath], key: Key) -> Lookup:
     return found
 
 
-def _fitting(listed: str | None, sample_id: str, lookups: Sequence[Lookup]) -> Sequence[PurePosixPath]:
-    names = [sample_id] if listed is None else [str(PurePosixPath(listed))]
+def _fitting(recorded: str | None, sample_id: str, lookups: Sequence[Lookup]) -> Sequence[PurePosixPath]:
+    names = [sample_id] if recorded is None else [str(PurePosixPath(recorded))]
     return next((lookup[name] for name in names for lookup in lookups if name in lookup), ())

@@ -103,7 +103,7 @@ def target_suffix(info: MediaInfo) -> str:
     return ".mp4" if info.has_video else ".wav"
 
 
-def damage(
+def write_damaged(
     source: Path,
     target: Path,
     *,

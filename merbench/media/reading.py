@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.corruptions.audio.rates import converted
 from merbench.corruptions.signals import Audio, Frame, Plane, Video
 from merbench.errors import CUT_OFF, MissingExtra, UnreadableMedia, fault
 from merbench.media.completeness import is_cut_off
@@ -425,15 +426,10 @@ def _samples(sound: Any) -> NDArray[np.float32]:
 
 
 def resampled(audio: Audio, rate_hz: int) -> Audio:
-    """Return sound at another rate, by the high quality of the SoX resampler (libsoxr, `HQ`); no sample is shifted."""
+    """Return sound at another rate, as `converted` makes it; sound without samples stays without."""
     if audio.rate_hz == rate_hz or audio.samples.shape[1] == 0:
         return Audio(audio.samples, rate_hz)
-    try:
-        import soxr
-    except ModuleNotFoundError as error:
-        raise MissingExtra("another sample rate (soxr)", "media") from error
-    samples = soxr.resample(audio.samples.T, audio.rate_hz, rate_hz, quality="HQ")
-    return Audio(np.ascontiguousarray(samples.T, dtype=np.float32), rate_hz)
+    return Audio(np.ascontiguousarray(converted(audio.samples, audio.rate_hz, rate_hz)), rate_hz)
 
 
 def decoded_pictures(path: Path, container: Any, stream: Any) -> Iterator[Any]:

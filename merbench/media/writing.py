@@ -73,8 +73,6 @@ def video_quality(spec: Encoding) -> int:
     """Return the quantiser of MPEG-4 part 2, 3 by default, or the rate factor of H.264, 18 by default."""
     if spec.quality is None:
         return 3 if spec.video_codec == "mpeg4" else 18
-    if spec.video_codec == "mpeg4" and not 1 <= spec.quality <= 31:
-        raise UsageError(f"media: a quality of {spec.quality} is none that mpeg4 has; allowed are 1 (best) to 31")
     return spec.quality
 
 

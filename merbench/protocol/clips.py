@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from merbench.banks.bank import Bank
 from merbench.corruptions import Audio, Step, Video
-from merbench.errors import Inapplicable, UnreadableMedia, listed
+from merbench.errors import Inapplicable, UnreadableMedia, fault, listed
 from merbench.files import sha256_file
 from merbench.media import MediaInfo, probe, read_audio, read_video
 from merbench.media.encoding import Encoding
-from merbench.media.passing import damage as write_damaged
-from merbench.media.passing import target_suffix
+from merbench.media.passing import target_suffix, write_damaged
 from merbench.protocol.steps import damage, drawn_values, leaves
 
 Row = Mapping[str, Any]
@@ -68,18 +67,21 @@ def damage_clip(clip: Clip, banks: Mapping[str, Bank]) -> Row:
     Raises:
         OutputError: the damaged clip cannot be written.
     """
-    read = {
-        "sample_id": clip.sample_id,
-        "input": clip.name,
-        "input_sha256": sha256_file(clip.source),
-        "input_bytes": clip.source.stat().st_size,
-    }
+    row: dict[str, Any] = {"sample_id": clip.sample_id, "input": clip.name}
     try:
-        return {**read, **_damaged(clip, banks)}
+        row["input_bytes"], row["input_sha256"] = _size_and_digest(clip.source)
+        return {**row, **_damaged(clip, banks)}
     except UnreadableMedia as error:
-        return {**read, "problem": error.reason}
+        return {**row, "problem": error.reason}
     except Inapplicable as error:
-        return {**read, "problem": str(error)}
+        return {**row, "problem": str(error)}
+
+
+def _size_and_digest(source: Path) -> tuple[int, str]:
+    try:
+        return source.stat().st_size, sha256_file(source)
+    except OSError as error:
+        raise UnreadableMedia(source, f"cannot be read: {fault(error)}") from error
 
 
 def _damaged(clip: Clip, banks: Mapping[str, Bank]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ columns of the samples, `<step>.<parameter>`, for `--by`, and in the manifest.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -20,15 +21,17 @@ from merbench.corpus import Corpus, Feature, open_corpus, write_corpus
 from merbench.corpus.folder import require_free
 from merbench.corruptions import Step
 from merbench.errors import Inapplicable, UsageError, did_you_mean, listed
-from merbench.files import sha256_bytes
-from merbench.protocol.manifest import MANIFEST, SCHEMA, Manifest, problems_of, write_manifest
-from merbench.protocol.steps import Damaged, damage_split, steps_of
+from merbench.files import require_outside, sha256_bytes
+from merbench.protocol.manifest import SCHEMA, Manifest, problems_of, write_manifest
+from merbench.protocol.steps import damage, damage_split
 from merbench.track import Track
 
 CORPUS = "corpus"
 """Name of the folder, in the output, that the damaged corpus is written to."""
 
 MODALITIES = ("audio", "text", "video")
+
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +50,15 @@ class DamagedCorpus:
 
 
 @dataclass(eq=False)
-class _Contents:
-    """What changes while steps are applied: rows of features and texts, by sample."""
+class _Sample:
+    """What steps are applied to, one after the other: a sample's vectors by modality, its texts by column."""
 
-    samples: pa.Table
-    features: dict[str, Feature]
-    texts: dict[str, list[str]]
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    id: str
+    row: int
+    vectors: dict[str, Vector]
+    texts: dict[str, str]
+    values: dict[str, Any] = field(default_factory=dict)
+    problem: str | None = None
 
 
 def damage_corpus(
@@ -79,32 +84,27 @@ def damage_corpus(
             there already.
     """
     corpus = open_corpus(track.corpus, relative_to=track.folder)
-    by_split = {name: steps_of(track.corruptions, "features", "text", split=name) for name in track.splits}
+    by_split = {name: track.steps(name, "features", "text") for name in track.splits}
     steps = [step for found in by_split.values() for step in found]
     if not steps:
         raise UsageError(f"{track.id} declares no corruption of features or text")
-    if output.resolve() == corpus.folder.resolve() or corpus.folder.resolve() in output.resolve().parents:
-        raise UsageError(f"{output} lies in the corpus itself; name an output outside")
+    require_outside(output, corpus.folder, "the corpus itself")
     require_free(output / CORPUS, replace=replace)
-    named = modality_features(corpus, features) if _any(steps, "features") else {}
-    if _any(steps, "text"):
-        _require_columns(corpus, columns)
-    contents = _Contents(
-        corpus.samples(),
-        {name: _writable(corpus.feature(name)) for name in corpus.features},
-        {name: corpus.samples()[name].to_pylist() for name in columns if _any(steps, "text")},
-    )
+    damages = {step.corruption.modality for step in steps}
+    named = modality_features(corpus, features) if "features" in damages else {}
+    texts = list(columns) if "text" in damages else []
+    _require_columns(corpus, texts)
+    contents = _Contents.of(corpus, named, texts)
     for name, found in by_split.items():
         if found:
-            _damage_split(contents, track, track.splits[name].source, found, named)
-    written = _write(corpus, track, contents, output / CORPUS, replace=replace)
+            samples = contents.members(track.splits[name].source)
+            for step in found:
+                _apply(step, [sample for sample in samples if sample.problem is None], track.seed)
+            contents.take(samples)
+    written = contents.write(track, output / CORPUS, replace=replace)
     manifest = Manifest(_header(corpus, track, steps), contents.rows)
     write_manifest(output, manifest)
     return DamagedCorpus(written, manifest, problems_of(contents.rows.values()))
-
-
-def _writable(feature: Feature) -> Feature:
-    return Feature(feature.ids, feature.values.copy(), feature.offsets)
 
 
 def modality_features(corpus: Corpus, asked: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -141,10 +141,6 @@ def modality_features(corpus: Corpus, asked: Mapping[str, str] | None = None) ->
     return found
 
 
-def _any(steps: Sequence[Step], modality: str) -> bool:
-    return any(step.corruption.modality == modality for step in steps)
-
-
 def _require_columns(corpus: Corpus, columns: Sequence[str]) -> None:
     samples = corpus.samples()
     there = [f.name for f in samples.schema if pa.types.is_string(f.type) and f.name not in ("sample_id", "split")]
@@ -156,18 +152,128 @@ def _require_columns(corpus: Corpus, columns: Sequence[str]) -> None:
             )
 
 
-def _damage_split(
-    contents: _Contents, track: Track, source: str, steps: Sequence[Step], named: Mapping[str, str]
-) -> None:
-    ids = contents.samples["sample_id"].to_pylist()
-    splits = contents.samples["split"].to_pylist()
-    members = [(row, sample_id) for row, sample_id in enumerate(ids) if splits[row] == source]
-    vectors = {modality: _rows_of(contents.features[name]) for modality, name in named.items()}
-    for step in steps:
-        if step.corruption.modality == "text":
-            _damage_texts(contents, track, members, step)
-        else:
-            _damage_features(contents, track, members, step, named, vectors)
+def _apply(step: Step, samples: Sequence[_Sample], seed: int) -> None:
+    """Damage the samples of a split by one step; a sample that cannot be damaged has a problem from then on."""
+    if step.corruption.scope == "split":
+        ids = [sample.id for sample in samples]
+        for sample, done in zip(
+            samples, damage_split([s.vectors for s in samples], ids, [step], seed=seed), strict=True
+        ):
+            sample.vectors = done.signal
+            sample.values |= done.values
+        return
+    for sample in samples:
+        try:
+            if step.corruption.modality == "text":
+                _apply_to_texts(step, sample, seed)
+            else:
+                done = damage(sample.vectors, [step], seed=seed, sample_id=sample.id)
+                sample.vectors = done.signal
+                sample.values |= done.values
+        except Inapplicable as error:
+            sample.problem = str(error)
+
+
+def _apply_to_texts(step: Step, sample: _Sample, seed: int) -> None:
+    """Damage every text of a sample; of several, what was realised is told by column."""
+    drawn = {f"{step.step_name}.{name}" for name in step.drawn_names}
+    for column, text in sample.texts.items():
+        done = damage(text, [step], seed=seed, sample_id=sample.id)
+        sample.texts[column] = done.signal
+        for name, value in done.values.items():
+            own = name if name in drawn or len(sample.texts) == 1 else f"{name}.{column}"
+            sample.values[own] = value
+
+
+@dataclass(eq=False)
+class _Contents:
+    """The corpus that is written: its samples, features and texts, of which damaged samples are replaced one by one.
+
+    Attributes:
+        corpus: the undamaged corpus.
+        named: modality -> name of its feature.
+        features: all features; those that hold a modality may be written to.
+        places: by modality, the rows of every sample in its feature.
+        texts: by column, the text of every sample.
+        rows: rows of the manifest by sample.
+    """
+
+    corpus: Corpus
+    named: Mapping[str, str]
+    features: dict[str, Feature]
+    places: Mapping[str, Mapping[str, slice]]
+    texts: dict[str, list[str]]
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, corpus: Corpus, named: Mapping[str, str], columns: Sequence[str]) -> _Contents:
+        """Return the contents of a corpus before the damage."""
+        features = {name: corpus.feature(name) for name in corpus.features}
+        for name in named.values():
+            features[name] = dataclasses.replace(features[name], values=features[name].values.copy())
+        places = {modality: _rows_of(features[name]) for modality, name in named.items()}
+        samples = corpus.samples()
+        texts = {name: samples[name].fill_null("").to_pylist() for name in columns}
+        return cls(corpus, named, features, places, texts)
+
+    def members(self, source: str) -> list[_Sample]:
+        """Return the samples of a split of the corpus."""
+        samples = self.corpus.samples()
+        ids, splits = samples["sample_id"].to_pylist(), samples["split"].to_pylist()
+        return [
+            _Sample(name, row, self._vectors(name), {column: texts[row] for column, texts in self.texts.items()})
+            for row, name in enumerate(ids)
+            if splits[row] == source
+        ]
+
+    def _vectors(self, sample_id: str) -> dict[str, Vector]:
+        found = {}
+        for modality, name in self.named.items():
+            if (place := self.places[modality].get(sample_id)) is not None:
+                values = self.features[name].values[place].astype(np.float64)
+                found[modality] = values if self.features[name].offsets is not None else values[0]
+        return found
+
+    def take(self, samples: Sequence[_Sample]) -> None:
+        """Take damaged samples in; one with a problem stays as it was."""
+        for sample in samples:
+            if sample.problem is not None:
+                self.rows[sample.id] = {"sample_id": sample.id, "problem": sample.problem}
+                continue
+            parts = []
+            for modality, values in sorted(sample.vectors.items()):
+                stored = np.asarray(values, dtype="<f4")
+                self.features[self.named[modality]].values[self.places[modality][sample.id]] = stored
+                parts += [modality.encode(), np.ascontiguousarray(stored).tobytes()]
+            for column, text in sorted(sample.texts.items()):
+                self.texts[column][sample.row] = text
+                parts += [column.encode(), text.encode()]
+            self.rows[sample.id] = {"sample_id": sample.id, "values_sha256": sha256_bytes(*parts), **sample.values}
+
+    def write(self, track: Track, folder: Path, *, replace: bool) -> Corpus:
+        """Write the corpus, with what was drawn as columns of its samples, and return it."""
+        corpus, samples = self.corpus, self.corpus.samples()
+        for name, texts in self.texts.items():
+            place = samples.column_names.index(name)
+            samples = samples.set_column(place, name, pa.array(texts, pa.string()))
+        ids = samples["sample_id"].to_pylist()
+        for key in sorted({key for row in self.rows.values() for key in row if "." in key}):
+            values = [self.rows.get(sample_id, {}).get(key) for sample_id in ids]
+            samples = samples.drop_columns([key]) if key in samples.column_names else samples
+            samples = samples.append_column(key, pa.array(values))
+        return write_corpus(
+            folder,
+            name=f"{corpus.name}-{track.id}",
+            version=corpus.version,
+            source=f"{corpus.source}, damaged as {track.key} declares",
+            licence=corpus.licence,
+            language=corpus.language,
+            synthetic=corpus.synthetic,
+            samples=samples,
+            reference=corpus.reference(),
+            features=self.features,
+            replace=replace,
+        )
 
 
 def _rows_of(feature: Feature) -> dict[str, slice]:
@@ -175,90 +281,6 @@ def _rows_of(feature: Feature) -> dict[str, slice]:
     ids = feature.ids.to_pylist()
     offsets = np.arange(len(ids) + 1) if feature.offsets is None else feature.offsets
     return {name: slice(int(offsets[i]), int(offsets[i + 1])) for i, name in enumerate(ids)}
-
-
-def _damage_features(
-    contents: _Contents,
-    track: Track,
-    members: Sequence[tuple[int, str]],
-    step: Step,
-    named: Mapping[str, str],
-    places: Mapping[str, Mapping[str, slice]],
-) -> None:
-    def vectors(sample_id: str) -> dict[str, NDArray[np.float64]]:
-        found = {}
-        for modality, name in named.items():
-            if (place := places[modality].get(sample_id)) is not None:
-                values = contents.features[name].values[place].astype(np.float64)
-                found[modality] = values if contents.features[name].offsets is not None else values[0]
-        return found
-
-    ids = [sample_id for _, sample_id in members]
-    for sample_id, damaged in _each_or_all(step, [vectors(i) for i in ids], ids, track.seed, contents):
-        row = contents.rows[sample_id]
-        row.update(damaged.values)
-        for modality, values in damaged.signal.items():
-            feature = contents.features[named[modality]]
-            feature.values[places[modality][sample_id]] = values
-        parts = [np.ascontiguousarray(damaged.signal[m], dtype="<f4").tobytes() for m in sorted(damaged.signal)]
-        row["values_sha256"] = sha256_bytes(*parts)
-
-
-def _damage_texts(contents: _Contents, track: Track, members: Sequence[tuple[int, str]], step: Step) -> None:
-    ids = [sample_id for _, sample_id in members]
-    rows = {sample_id: row for row, sample_id in members}
-    for column, texts in contents.texts.items():
-        held = [texts[rows[sample_id]] or "" for sample_id in ids]
-        for sample_id, damaged in _each_or_all(step, held, ids, track.seed, contents):
-            texts[rows[sample_id]] = damaged.signal
-            contents.rows[sample_id].update(damaged.values)
-            before = contents.rows[sample_id].get("values_sha256", "")
-            contents.rows[sample_id]["values_sha256"] = sha256_bytes(f"{before}{column}\0{damaged.signal}".encode())
-
-
-def _each_or_all(
-    step: Step, signals: Sequence[Any], ids: Sequence[str], seed: int, contents: _Contents
-) -> list[tuple[str, Damaged]]:
-    """Return the damaged signals; a sample that cannot be damaged is left out, and its row says why."""
-    for sample_id in ids:
-        contents.rows.setdefault(sample_id, {"sample_id": sample_id})
-    if step.corruption.scope == "split":
-        return list(zip(ids, damage_split(signals, ids, [step], seed=seed), strict=True))
-    found = []
-    for sample_id, signal in zip(ids, signals, strict=True):
-        try:
-            found.append((sample_id, damage_split([signal], [sample_id], [step], seed=seed)[0]))
-        except Inapplicable as error:
-            contents.rows[sample_id]["problem"] = str(error)
-    return found
-
-
-def _write(corpus: Corpus, track: Track, contents: _Contents, folder: Path, *, replace: bool) -> Corpus:
-    samples = contents.samples
-    for name, texts in contents.texts.items():
-        place = samples.column_names.index(name)
-        samples = samples.set_column(place, name, pa.array(texts, pa.string()))
-    ids = samples["sample_id"].to_pylist()
-    drawn = sorted({key for row in contents.rows.values() for key in row if "." in key})
-    for key in drawn:
-        values = [contents.rows.get(sample_id, {}).get(key) for sample_id in ids]
-        if any(isinstance(value, list | dict) for value in values):
-            continue
-        samples = samples.drop_columns([key]) if key in samples.column_names else samples
-        samples = samples.append_column(key, pa.array(values))
-    return write_corpus(
-        folder,
-        name=f"{corpus.name}-{track.id}",
-        version=corpus.version,
-        source=f"{corpus.source}, damaged as {track.key} declares",
-        licence=corpus.licence,
-        language=corpus.language,
-        synthetic=corpus.synthetic,
-        samples=samples,
-        reference=corpus.reference(),
-        features=contents.features,
-        replace=replace,
-    )
 
 
 def _header(corpus: Corpus, track: Track, steps: Sequence[Step]) -> dict[str, Any]:
@@ -272,6 +294,3 @@ def _header(corpus: Corpus, track: Track, steps: Sequence[Step]) -> dict[str, An
         "features": dict(corpus.declaration.content.features),
         "versions": {"merbench": version("merbench"), "numpy": version("numpy")},
     }
-
-
-__all__ = ["CORPUS", "MANIFEST", "DamagedCorpus", "damage_corpus", "modality_features"]

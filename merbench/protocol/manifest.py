@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.errors import IntegrityError, OutputError, UsageError, fault, listed
-from merbench.files import atomic_path
+from merbench.files import atomic_path, require_alone
 from merbench.protocol.clips import Row
 from merbench.track import Track
 
@@ -170,6 +170,11 @@ class Journal:
             self._file = self._path.open("a", encoding="utf-8", newline="\n")
         except OSError as error:
             raise OutputError(f"{self._path}: cannot be written: {fault(error)}") from error
+        try:
+            require_alone(self._file.fileno(), f"{self._path.parent}: another run is writing there")
+        except UsageError:
+            self._file.close()
+            raise
         if not self._file.tell():
             self.add(self._header)
         return self

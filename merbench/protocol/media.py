@@ -6,7 +6,6 @@ What a run rests on is compared before anything is written; what was done before
 from __future__ import annotations
 
 import platform
-import re
 import shutil
 import tempfile
 import time
@@ -25,7 +24,7 @@ from merbench.corpus.candidates import Candidates
 from merbench.corruptions import Step
 from merbench.engine import Done, WorkerDied, require_engine, run
 from merbench.errors import IntegrityError, OutputError, UnreadableMedia, UsageError, listed, plural
-from merbench.files import sha256_file
+from merbench.files import require_outside, sha256_file, sweep
 from merbench.media.encoding import Encoding
 from merbench.media.finding import MediaFiles, find_media
 from merbench.protocol.clips import DIFFERS, Clip, Row, damage_clip, verify_clip
@@ -40,16 +39,17 @@ from merbench.protocol.manifest import (
     require_same_run,
     write_manifest,
 )
-from merbench.protocol.steps import drawn_values, steps_of
+from merbench.protocol.steps import drawn_values
 
 ShowProgress = Callable[[str, int, int], None]
 """Called with a text and (done, total) steps."""
 
 NO_FILE = "no file of media belongs to this sample"
 
-_TRIALS = 3
-_BYTES_PER_BYTE = 4.0
-"""How much room a damaged clip takes for each byte of its source, at most, as a guess before any was written."""
+_WORTH_A_TRIAL = 50
+"""With fewer clips, the trial that tells how much room they take would take too long itself."""
+
+_SUFFIXES = (".mp4", ".wav", ".parquet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class MediaPlan:
     Attributes:
         candidates: the samples.
         files: which clip is whose.
-        output: the folder to write.
+        output: the folder to write; the working directory where nothing is to be written.
         audio: steps that damage sound.
         video: steps that damage pictures.
         banks: every noise bank that is drawn from, by name.
@@ -129,14 +129,14 @@ class DamagedMedia:
 
 
 def plan_media(
-    candidates: Candidates, media: Path, output: Path, *, sample_ids: Sequence[str] | None = None
+    candidates: Candidates, media: Path, output: Path | None = None, *, sample_ids: Sequence[str] | None = None
 ) -> MediaPlan:
     """Return what a run is to do; nothing is written, and no clip is opened.
 
     Args:
         candidates: the samples of the split that is damaged.
         media: the folder of clips.
-        output: the folder of damaged clips.
+        output: the folder of damaged clips; None where they are only looked at.
         sample_ids: only these samples; None takes all.
 
     Raises:
@@ -145,10 +145,11 @@ def plan_media(
         UnknownName: there is no noise bank of a name.
     """
     track, split = candidates.track, candidates.split
-    audio, video = (steps_of(track.corruptions, kind, split=split) for kind in ("audio", "video"))
+    audio, video = track.steps(split, "audio"), track.steps(split, "video")
     if not audio and not video:
         raise UsageError(f"{track.id} declares no corruption of sound or pictures for its split '{split}'")
-    _require_outside(output, media)
+    if output is not None:
+        require_outside(output, media, "the folder of clips")
     ids = _chosen(candidates, sample_ids)
     files = _files(candidates, media).of(ids)
     banks = {name: open_bank(name) for name in sorted({name for step in audio for name in step.banks})}
@@ -169,12 +170,12 @@ def plan_media(
     return MediaPlan(
         candidates,
         files,
-        output,
+        output or Path(),
         audio,
         video,
         banks,
         header,
-        tuple(_clips(candidates, files, output, audio, video)),
+        tuple(_clips(candidates, files, output or Path(), audio, video)),
         {**dict.fromkeys(files.missing, NO_FILE), **several},
     )
 
@@ -211,11 +212,11 @@ def damage_split_media(
     n_kept = len(rows)
     todo = sorted(
         (clip for clip in plan.clips if clip.sample_id not in rows),
-        key=lambda clip: (-clip.source.stat().st_size, clip.sample_id),
+        key=lambda clip: (-_size(clip), clip.sample_id),
     )
-    _require_room(plan, todo)
-    _sweep(plan.output)
+    _require_room(plan, todo, rows)
     with Journal(plan.output, plan.header) as journal:
+        sweep(plan.output, _SUFFIXES)
         for sample_id, problem in plan.without.items():
             rows[sample_id] = {"sample_id": sample_id, "problem": problem}
         units = ((clip.sample_id, clip) for clip in todo)
@@ -242,7 +243,7 @@ def _row(done: Done[Row]) -> Row:
         OutputError: the damaged clip could not be written, nor would the next ones be.
     """
     if isinstance(done.error, WorkerDied):
-        return {"sample_id": done.name, "problem": str(done.error)}
+        return {"sample_id": done.name, "problem": done.error.reason}
     if done.error is not None:
         raise done.error
     assert done.value is not None
@@ -251,9 +252,9 @@ def _row(done: Done[Row]) -> Row:
 
 def estimate(plan: MediaPlan) -> Estimate:
     """Return what damaging the clips of a plan takes, from a trial with the smallest, a middle and the largest one."""
-    by_size = sorted(plan.clips, key=lambda clip: clip.source.stat().st_size)
+    by_size = sorted(plan.clips, key=_size)
     places = sorted({0, len(by_size) // 2, len(by_size) - 1}) if by_size else []
-    total = sum(clip.source.stat().st_size for clip in plan.clips)
+    total = sum(map(_size, plan.clips))
     read, written, seconds = 0, 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         for clip in (by_size[place] for place in places):
@@ -264,12 +265,6 @@ def estimate(plan: MediaPlan) -> Estimate:
             written += int(row.get("output_bytes", 0))
     share = total / max(read, 1)
     return Estimate(len(plan.clips), seconds * share, round(written * share))
-
-
-def _require_outside(output: Path, media: Path) -> None:
-    inner, outer = output.resolve(), media.resolve()
-    if inner == outer or outer in inner.parents:
-        raise UsageError(f"{output} lies in {media}, the folder of clips; name an output outside")
 
 
 def _chosen(candidates: Candidates, sample_ids: Sequence[str] | None) -> list[str]:
@@ -368,19 +363,27 @@ def _changed(clip: Clip, row: Row, written: float) -> bool:
     return touched > written - _CLOCK_STEP_S and sha256_file(clip.source) != row["input_sha256"]
 
 
-_HALF_WRITTEN = re.compile(r"\..*\.[a-z0-9_]{8}\.(?:mp4|wav|parquet)")
+def _size(clip: Clip) -> int:
+    """Return the bytes of a clip's file; 0 where it cannot be looked at, which is told when it is read."""
+    try:
+        return clip.source.stat().st_size
+    except OSError:
+        return 0
 
 
-def _sweep(output: Path) -> None:
-    """Remove what a process that was killed had half written, beside the place where it would have come to stand."""
-    for path in output.rglob(".*"):
-        if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
-            path.unlink(missing_ok=True)
+def _bytes_per_byte(plan: MediaPlan, rows: Mapping[str, Row], n_todo: int) -> float:
+    """Return the size of damaged clips relative to their sources: of those that are done, else of a few on trial."""
+    read = sum(row["input_bytes"] for row in rows.values())
+    if read:
+        return float(sum(row["output_bytes"] for row in rows.values()) / read)
+    if n_todo < _WORTH_A_TRIAL:
+        return 1.0
+    return estimate(plan).bytes / max(sum(map(_size, plan.clips)), 1)
 
 
-def _require_room(plan: MediaPlan, todo: Sequence[Clip]) -> None:
+def _require_room(plan: MediaPlan, todo: Sequence[Clip], rows: Mapping[str, Row]) -> None:
     """Raise `OutputError` where the disk has less room than the damaged clips are likely to take."""
-    needed = round(_BYTES_PER_BYTE * sum(clip.source.stat().st_size for clip in todo))
+    needed = round(_bytes_per_byte(plan, rows, len(todo)) * sum(map(_size, todo)))
     place = next(folder for folder in (plan.output, *plan.output.resolve().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     if needed > free:

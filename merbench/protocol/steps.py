@@ -7,16 +7,13 @@ samples, the time or the process. A number that several steps share comes from i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from merbench.banks.bank import Bank
 from merbench.corruptions import Audio, Step, Video, generator, window_s
 from merbench.errors import Inapplicable
-
-if TYPE_CHECKING:
-    from merbench.track import CorruptionSpec
 
 OpenBank = Callable[[str], Bank]
 
@@ -32,15 +29,6 @@ class Damaged:
 
     signal: Any
     values: dict[str, Any]
-
-
-def steps_of(specs: Iterable[CorruptionSpec], *modalities: str, split: str = "test") -> tuple[Step, ...]:
-    """Return the steps that damage a split, in their order; only those of some modalities where these are named."""
-    return tuple(
-        step
-        for step in (spec.damage for spec in specs if spec.split == split)
-        if not modalities or step.corruption.modality in modalities
-    )
 
 
 def drawn_values(steps: Sequence[Step], seed: int, sample_id: str) -> dict[str, Any]:
@@ -91,7 +79,8 @@ def damage(
             measured = step.corruption.measured
             if measured is not None and not isinstance(signal, Video):
                 inside = _inside(signal, damaged, drawn)
-                taken |= measured(*inside, parameters)
+                realised = measured(*inside, parameters)
+                taken |= {name: value for name, value in realised.items() if value is not None}
         except Inapplicable as error:
             raise Inapplicable(f"{step.step_name}: {error}") from error
         values |= {f"{step.step_name}.{key}": value for key, value in taken.items()}

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, write_corpus
-from merbench.corruptions import CORRUPTIONS, generator
+from merbench.protocol.steps import damage
 from merbench.sample.labels import open_sets
 from merbench.sample.scenes import EMOTIONS, VOCABULARY, Scenes, scenes, stream
 from merbench.sample.vectors import VALUE_UNIT, vectors
@@ -129,12 +129,9 @@ def _damaged(
     draws: dict[str, list[Any]] = {}
     for row in np.flatnonzero(splits == track.splits["test"].source).tolist():
         signal = {modality: values[row] * VALUE_UNIT for modality, values in undamaged.items()}
-        for spec in track.corruptions:
-            rng = generator(track.seed, spec.step_name, ids[row])
-            drawn = CORRUPTIONS[spec.name].draw(spec.parameters, rng)
-            signal = CORRUPTIONS[spec.name](signal, rng, drawn)
-            for name, value in drawn.items():
-                draws.setdefault(f"{spec.step_name}.{name}", [None] * len(ids))[row] = value
-        for modality, values in signal.items():
+        done = damage(signal, track.steps("test", "features"), seed=track.seed, sample_id=ids[row])
+        for name, value in done.values.items():
+            draws.setdefault(name, [None] * len(ids))[row] = value
+        for modality, values in done.signal.items():
             damaged[modality][row] = np.rint(values / VALUE_UNIT)
     return damaged, draws

@@ -233,6 +233,11 @@ class Track(Declaration):
         """Id and version as printed: `mer2023-noise@1.0`."""
         return f"{self.id}@{self.version}"
 
+    def steps(self, split: str, *modalities: str) -> tuple[Step, ...]:
+        """Return the steps that damage a split, in their order; only those of some modalities where these are named."""
+        steps = (spec.damage for spec in self.corruptions if spec.split == split)
+        return tuple(step for step in steps if not modalities or step.corruption.modality in modalities)
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what is declared, in hexadecimal; a released (id, version) keeps its fingerprint.

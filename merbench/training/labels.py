@@ -16,7 +16,6 @@ from merbench.corruptions import Step, generator
 from merbench.corruptions.labels import Labels
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Values
-from merbench.protocol.steps import steps_of
 from merbench.track import CategoricalTarget, Track
 
 
@@ -34,7 +33,7 @@ def damaged_labels(
         UsageError: the track has not exactly one categorical target; a step makes sets of candidates, and no baseline
             learns from those.
     """
-    steps = steps_of(track.corruptions, "labels", split=split)
+    steps = track.steps(split, "labels")
     n = len(next(iter(values.values())))
     if not steps:
         return np.arange(n), dict(values)

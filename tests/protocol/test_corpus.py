@@ -125,6 +125,40 @@ def test_utterance_vectors_have_no_steps_in_time_and_the_sample_is_named(tmp_pat
     assert np.array_equal(done.corpus.feature("audio").values, VALUES["audio"])
 
 
+def test_a_sample_that_fails_late_keeps_nothing_of_earlier_steps(tmp_path: Path) -> None:
+    steps = '\n[[corruptions]]\nname = "random_drop"\nrate = 1.0\n\n[[corruptions]]\nname = "step_drop"\nrate = 0.5\n'
+    done = damage_corpus(track_of(tmp_path, steps), tmp_path / "out")
+    assert set(done.problems) == set(IDS[4:])
+    assert np.array_equal(done.corpus.feature("audio").values, VALUES["audio"])
+    assert all(set(row) == {"sample_id", "problem"} for row in done.manifest.rows.values())
+
+
+def test_the_digest_of_values_is_of_texts_and_vectors(tmp_path: Path) -> None:
+    digests = []
+    for number, rate in enumerate((0.1, 0.3)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        steps = f'\n[[corruptions]]\nname = "word_deletion"\nrate = {rate}\n' + PROXY
+        rows = damage_corpus(track_of(folder, steps), folder / "out").manifest.rows
+        digests.append([row["values_sha256"] for row in rows.values()])
+    assert not set(digests[0]) & set(digests[1])
+
+
+def test_what_is_realised_in_several_columns_is_told_by_column(tmp_path: Path) -> None:
+    track = track_of(tmp_path, WORDS)
+    corpus = read_corpus(track.folder / "corpus")
+    samples = corpus.samples().append_column("translation", pa.array(["a b c"] * 8))
+    write_corpus(
+        track.folder / "corpus", name="toy", version="1.0", source="made by a test", licence="CC0-1.0",
+        samples=samples, reference=corpus.reference(), replace=True,
+    )  # fmt: skip
+    rows = damage_corpus(track, tmp_path / "out", columns=["transcript", "translation"]).manifest.rows
+    # 0.3 of ten words are three; 0.3 of three words are one.
+    assert rows["s5"]["word_deletion.realised_rate.transcript"] == pytest.approx(0.3, abs=1e-6)
+    assert rows["s5"]["word_deletion.realised_rate.translation"] == pytest.approx(1 / 3, abs=1e-6)
+    assert rows["s5"]["word_deletion.rate"] == 0.3
+
+
 def test_scores_break_down_by_what_was_drawn(tmp_path: Path) -> None:
     track = track_of(tmp_path, PROXY)
     submission = pa.table({"sample_id": IDS[4:], "discrete": ["calm"] * 4})

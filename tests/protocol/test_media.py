@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from media_track import BLUR, NOISE, media_candidates, write_media_track
 from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
 from merbench.files import sha256_file
 from merbench.media import read_audio, read_video
-from merbench.protocol.manifest import JOURNAL, MANIFEST, read_manifest
+from merbench.protocol.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from merbench.protocol.media import DamagedMedia, damage_split_media, plan_media
 
 IDS = tuple(f"clip-{number}" for number in range(6))
@@ -90,18 +89,22 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path: Path, media: P
     damaged(tmp_path, media, "whole")
     track = write_media_track(tmp_path, IDS)
     command = [sys.executable, "-m", "merbench", "corrupt", str(track), "--media", str(media), "--workers", "2", "-o"]
-    rng = random.Random(7)
-    for number in range(2):
+    for number, wanted in enumerate((1, 4)):
         output = tmp_path / f"killed-{number}"
         with subprocess.Popen([*command, str(output)], start_new_session=True, stderr=subprocess.DEVNULL) as process:
-            time.sleep(0.5 + 2.5 * rng.random())
+            while process.poll() is None and len(list(output.glob("clip-*.mp4"))) < wanted:
+                time.sleep(0.005)
+            assert process.poll() is None, "the run ended before it was killed"
             os.killpg(process.pid, signal.SIGKILL)
+        assert (output / JOURNAL).is_file() and not (output / MANIFEST).exists()
         subprocess.run([*command, str(output)], check=True, capture_output=True)
         assert contents(output) == contents(expected)
 
 
 def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, media: Path) -> None:
-    track = write_media_track(tmp_path, IDS)
+    for number in range(6, 60):
+        shutil.copy(media / f"clip-{number % 6}.mp4", media / f"clip-{number}.mp4")
+    track = write_media_track(tmp_path, [f"clip-{number}" for number in range(60)])
     output = tmp_path / "out"
     command = [sys.executable, "-m", "merbench", "corrupt", str(track), "--media", str(media), "-o", str(output)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -109,12 +112,34 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, media: Path) -
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()
-    if process.returncode:
-        assert (process.returncode, told) == (130, "interrupted\n")
+    assert (process.returncode, told) == (130, "interrupted\n")
     for path in output.glob("*.mp4"):
         assert read_audio(path).samples.size
     assert not [path for path in output.iterdir() if path.name.startswith(".")]
-    assert damaged(tmp_path, media).problems == {}
+    again = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert again.stdout.startswith(f"{output}: 60 damaged clips")
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, media: Path) -> None:
+    plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "out")
+    with Journal(tmp_path / "out", plan.header), pytest.raises(UsageError, match=r"out: another run is writing there$"):
+        damage_split_media(plan)
+
+
+def test_a_clip_that_cannot_be_read_is_a_problem_of_its_sample(
+    tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import merbench.protocol.clips as room
+
+    def refused(path: Path) -> str:
+        if path.name == "clip-2.mp4" and path.parent == media:
+            raise PermissionError(13, "Permission denied")
+        return sha256_file(path)
+
+    monkeypatch.setattr(room, "sha256_file", refused)
+    done = damaged(tmp_path, media)
+    assert done.problems == {"clip-2": "cannot be read: Permission denied"}
+    assert done.n_new == 5
 
 
 NO_SOUND = "there is no audio stream, and background_noise damages it"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from merbench.banks.bank import Drawn
 from merbench.corruptions import Audio, Frame, Step, Video, generator
 from merbench.errors import Inapplicable
-from merbench.protocol.steps import damage, damage_split, drawn_values, steps_of
-from merbench.track import CorruptionSpec
+from merbench.protocol.steps import damage, damage_split, drawn_values
+from merbench.track import CorruptionSpec, load_track
 
 
 def spec(name: str, **parameters: Any) -> Step:
@@ -166,9 +166,10 @@ def test_steps_are_chosen_by_split_and_by_what_they_damage() -> None:
         {"name": "mute", "split": "train"},
     ]
     specs = [CorruptionSpec.model_validate(item) for item in named]
-    assert [step.name for step in steps_of(specs)] == ["gain", "blank", "word_deletion"]
-    assert [step.name for step in steps_of(specs, "audio")] == ["gain"]
-    assert [step.name for step in steps_of(specs, split="train")] == ["mute"]
+    track = load_track("mer-multi").model_copy(update={"corruptions": tuple(specs)})
+    assert [step.name for step in track.steps("test")] == ["gain", "blank", "word_deletion"]
+    assert [step.name for step in track.steps("test", "audio")] == ["gain"]
+    assert [step.name for step in track.steps("train")] == ["mute"]
 
 
 def test_the_generator_of_a_step_is_where_its_draws_left_it() -> None:
