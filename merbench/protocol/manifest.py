@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,7 +151,8 @@ def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith("\n"):
                 return
             try:
-                yield json.loads(line)
+                row: dict[str, Any] = json.loads(line)
+                yield {sys.intern(key): value for key, value in row.items()}
             except ValueError as error:
                 raise IntegrityError(f"{path}: a line is not JSON; remove the folder and start again") from error
 
