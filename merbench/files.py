@@ -288,6 +288,14 @@ def require_outside(output: Path, inputs: Path, what: str) -> None:
         raise UsageError(f"{output} lies in {inputs}, {what}; name an output outside")
 
 
+def size_text(n_bytes: float) -> str:
+    """Return a number of bytes in the unit that fits: `"1.2 GB"`, `"340 kB"`."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:,.1f} {unit}"
+    return f"{n_bytes / 1e3:,.0f} kB"
+
+
 def toml_string(text: str) -> str:
     """Return a text as a TOML string, quotes included."""
     # JSON writes the same escapes, but leaves DEL, which TOML forbids, as it is.

@@ -19,6 +19,7 @@ import numpy as np
 
 from merbench.banks.sounds import SILENCE, Samples, length_at, read_part
 from merbench.corruptions import Audio
+from merbench.corruptions.drawing import one_below
 from merbench.errors import Inapplicable, UnknownName, printable
 from merbench.files import sha256_bytes
 
@@ -114,11 +115,6 @@ class Bank:
         return sha256_bytes(json.dumps(lines, ensure_ascii=False).encode())
 
     @property
-    def n_voices(self) -> int:
-        """How many sources of one draw may differ: speakers, and files of no known speaker."""
-        return len({sound.voice for sound in self.sounds})
-
-    @property
     def duration_s(self) -> float:
         """Length of all sounds in seconds."""
         return sum(sound.duration_s for sound in self.sounds)
@@ -207,7 +203,7 @@ class Bank:
     ) -> _Crop:
         """Return the first crop that is not silent."""
         for _ in range(TRIES):
-            first = free[_below(rng, len(free))]
+            first = free[one_below(rng, len(free))]
             own = [sound for sound in free if sound.voice == first.voice] if one_voice else free
             if whole:
                 crop = self._whole(first, rate_hz)
@@ -225,7 +221,7 @@ class Bank:
     def _looped(self, rng: np.random.PCG64, sound: Sound, n_samples: int, rate_hz: int) -> _Crop:
         length = _length(sound, rate_hz)
         copies = max(-(-n_samples // length), 1)
-        start = _below(rng, copies * length - n_samples + 1)
+        start = one_below(rng, copies * length - n_samples + 1)
         if copies == 1:
             samples = self._read(sound, start, start + n_samples, rate_hz)
         else:
@@ -237,9 +233,9 @@ class Bank:
     ) -> _Crop:
         sounds, total = [first], _length(first, rate_hz)
         while total < n_samples:
-            sounds.append(own[_below(rng, len(own))])
+            sounds.append(own[one_below(rng, len(own))])
             total += _length(sounds[-1], rate_hz)
-        start = _below(rng, total - n_samples + 1)
+        start = one_below(rng, total - n_samples + 1)
         samples, begin = np.empty(n_samples, np.float32), -start
         for sound in sounds:
             end = begin + _length(sound, rate_hz)
@@ -259,11 +255,6 @@ class _Crop:
     source: str
     offset: int
     voice: str
-
-
-def _below(rng: np.random.PCG64, n: int) -> int:
-    """Return a whole number from 0 to n − 1, of one word."""
-    return ((int(rng.random_raw()) >> 11) * n) >> 53
 
 
 def _length(sound: Sound, rate_hz: int) -> int:

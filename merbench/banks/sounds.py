@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.corruptions.audio.rates import converted
 from merbench.errors import IntegrityError, MissingExtra, Problem, printable
 
 Samples = NDArray[np.float32]
@@ -108,7 +109,7 @@ def read_part(path: Path, n_samples: int, from_hz: int, start: int, stop: int, t
     # Every `down`-th sample of the file falls on a sample of the result: from there both can be counted.
     begin = max(start * down // up - margin, 0) // down * down
     end = min(-(-stop * down // up) + margin, n_samples)
-    resampled = _resampled(_read(path, begin, end), from_hz, to_hz)
+    resampled = converted(_read(path, begin, end)[None], from_hz, to_hz)[0]
     offset = begin // down * up
     part = np.zeros(stop - start, np.float32)
     found = resampled[start - offset : stop - offset]
@@ -164,15 +165,6 @@ def _sound_file() -> Any:
             return False
 
     return SoundFile
-
-
-def _resampled(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    try:
-        import soxr
-    except ModuleNotFoundError as error:
-        raise MissingExtra("sound at another rate (soxr)", "media") from error
-    resampled: Samples = soxr.resample(samples, from_hz, to_hz, quality="HQ")
-    return resampled
 
 
 def _reason(error: Exception) -> str:

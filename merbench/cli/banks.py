@@ -107,35 +107,34 @@ def build(
     """Build a noise bank that merbench makes itself."""
     from merbench.banks.home import build_bank
 
-    _print_written(build_bank(name, output, replace=force))
+    bank = build_bank(name, output, replace=force)
+    _print_written(bank.folder, bank)
 
 
 def _print_imported(imported: Imported) -> None:
+    from merbench.banks.home import banks_home
     from merbench.errors import WITH_PROBLEMS, examples, plural, problem_list
 
     if imported.warnings:
         print(problem_list(imported.bank.name, imported.warnings), file=sys.stderr)
-    _print_written(imported.bank)
+    _print_written(banks_home() / imported.bank.name, imported.bank)
     if imported.problems:
         where = f"{imported.bank.name}, {plural(len(imported.problems), 'sound')} left out"
         print(problem_list(where, examples(imported.problems, lambda problem: problem)), file=sys.stderr)
         raise typer.Exit(WITH_PROBLEMS)
 
 
-def _print_written(bank: Bank) -> None:
-    from merbench.banks.home import banks_home
-
-    home = banks_home() / bank.name
-    folder = home if home.is_dir() and bank.folder != home else bank.folder
+def _print_written(folder: Path, bank: Bank) -> None:
     print(f"{folder}: {bank.name} {bank.version}, {_counts(bank)}, digest {bank.digest[:12]}")
 
 
 def _list_row(name: str) -> tuple[str, ...]:
     from merbench.banks.home import banks_home, read_bank
+    from merbench.banks.storing import FILE_NAME
     from merbench.errors import MerbenchError
 
     folder = banks_home() / name
-    if not (folder / "bank.toml").is_file():
+    if not (folder / FILE_NAME).is_file():
         return name, "", "", "", "", "built on first use"
     try:
         bank = read_bank(folder)

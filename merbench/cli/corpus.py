@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from merbench.cli.options import Workers, pairs
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -104,9 +106,9 @@ def create(
         name=name,
         samples=samples,
         reference=reference,
-        features=_pairs("--features", features),
+        features=pairs("--features", features),
         targets=target or (),
-        rename=_pairs("--rename", rename),
+        rename=pairs("--rename", rename),
         version=version,
         source=source,
         licence=licence,
@@ -149,7 +151,7 @@ def build(
         Path | None,
         typer.Option(metavar="DIR", help="Write clips of the sample, for the splits of mer-noise, and no corpus."),
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes that write clips.")] = 1,
+    workers: Workers = 1,
     force: Force = False,
 ) -> None:
     """Build a corpus that merbench makes itself."""
@@ -175,20 +177,6 @@ def _write_clips(folder: Path, workers: int) -> None:
         clips = write_clips(folder, workers=workers, progress=partial(show, "clips"))
     kept = f"; {clips.n_kept:,} were there already" if clips.n_kept else ""
     print(f"{clips.folder}: {plural(clips.n_written, 'clip')} written{kept}")
-
-
-def _pairs(option: str, items: list[str] | None) -> dict[str, str]:
-    from merbench.errors import UsageError
-
-    pairs: dict[str, str] = {}
-    for item in items or ():
-        left, equals, right = item.partition("=")
-        if not (left and equals and right):
-            raise UsageError(f"{option} {item}: two parts with = between them are needed")
-        if left in pairs:
-            raise UsageError(f"{option} {item}: '{left}' is given twice")
-        pairs[left] = right
-    return pairs
 
 
 def _print_warnings(where: str, warnings: Sequence[Problem]) -> None:

@@ -118,7 +118,7 @@ def _refuse(given: Mapping[str, Any], where: str) -> None:
 
 def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
     from merbench.cli.progress import progress_bar
-    from merbench.errors import IntegrityError, Problem, listed, plural, problem_list
+    from merbench.errors import IntegrityError, Problem, listed, plural, printable, problem_list
     from merbench.protocol.manifest import MANIFEST
     from merbench.protocol.media import damage_split_media
 
@@ -130,7 +130,8 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
     if verify:
         print(f"made once more: {n_done - len(done.differing):,} of {n_done:,} the same")
     if done.unused:
-        told = f"{plural(len(done.unused), 'file')} of media of no sample: {listed([str(p) for p in done.unused])}"
+        names = [printable(str(path)) for path in done.unused]
+        told = f"{plural(len(names), 'file')} of media of no sample: {listed(names)}"
         print(problem_list(str(plan.files.folder), [Problem("W651", told, count=len(done.unused))]), file=sys.stderr)
     if done.differing:
         raise IntegrityError(problem_list(str(done.folder), _by_message("E652", done.differing)))
@@ -158,6 +159,7 @@ def _tell_problems(where: str, problems: Mapping[str, str]) -> None:
 
 def _show_plan(plan: MediaPlan, workers: int) -> None:
     from merbench.errors import plural
+    from merbench.files import size_text
     from merbench.protocol.media import estimate
     from merbench.report import ReportTable
 
@@ -170,7 +172,7 @@ def _show_plan(plan: MediaPlan, workers: int) -> None:
     found = estimate(plan)
     by = "1 process" if workers == 1 else f"{workers} processes"
     time = _duration(found.seconds / workers)
-    print(f"{plural(found.n_clips, 'clip')}, about {time} with {by}, {found.bytes / 1e6:,.1f} MB")
+    print(f"{plural(found.n_clips, 'clip')}, about {time} with {by}, {size_text(found.bytes)}")
     if plan.without:
         print(f"{plural(len(plan.without), 'sample')} without a clip of its own")
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from merbench.cli.options import Engine, Workers
 from merbench.errors import WITH_PROBLEMS
+from merbench.features.defaults import DIMENSIONS, LONGEST
 
 if TYPE_CHECKING:
     from merbench.features.media import Kind, MediaFeature
@@ -23,8 +25,6 @@ Media = Annotated[
     list[Path],
     typer.Option(metavar="DIR", help="Folder of clips; repeatable: of several clips of a sample the last one counts."),
 ]
-Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Processes on this machine.")]
-Engine = Annotated[str, typer.Option(metavar="ENGINE", help="local, or dask://host:port.")]
 
 
 @app.callback()
@@ -41,10 +41,10 @@ def text(
         typer.Option(metavar="NAME", help="Column of text; repeatable, used side by side.", show_default="transcript"),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the corpus to fit on, alone.")] = "train",
-    dimensions: Annotated[int, typer.Option(metavar="N", min=1, help="Largest width of the vectors.")] = 4096,
+    dimensions: Annotated[int, typer.Option(metavar="N", min=1, help="Largest width of the vectors.")] = DIMENSIONS,
     longest: Annotated[
         int, typer.Option(metavar="N", min=1, max=8, help="Longest sequence of characters, in scripts without spaces.")
-    ] = 3,
+    ] = LONGEST,
     force: Force = False,
 ) -> None:
     """Make a tf-idf feature of the transcripts."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from merbench.cli.baselines import IntervalsOption, TrackArgument, named_value
+from merbench.cli.options import MODALITY_NAME, Engine, Workers, pairs
 
 
 class WeightsOption(StrEnum):
@@ -78,8 +79,8 @@ def robustness(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder to write; runs/TRACK/robustness-BASELINE."),
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes that read clips.")] = 1,
-    engine: Annotated[str, typer.Option(metavar="NAME", help="local, or dask://host:port.")] = "local",
+    workers: Workers = 1,
+    engine: Engine = "local",
     intervals: IntervalsOption = True,
 ) -> None:
     """Score a baseline as damage grows."""
@@ -97,7 +98,7 @@ def robustness(
             weights=weights.value,
             media=media or (),
             features=feature,
-            modalities=_modalities(feature_of or ()),
+            modalities=pairs("--feature-of", feature_of, MODALITY_NAME, by_right=True),
             leave_out=leave_out,
             split=split,
             relative_to=relative_to,
@@ -127,16 +128,3 @@ def _grids(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
             raise UsageError(f"grid '{text}': a second grid of {name}; write all values in one")
         grids[name] = values
     return grids
-
-
-def _modalities(texts: Sequence[str]) -> dict[str, str]:
-    """Return feature -> modality from MODALITY=NAME."""
-    from merbench.errors import UsageError
-
-    found = {}
-    for text in texts:
-        modality, separator, name = (part.strip() for part in text.partition("="))
-        if not (modality and separator and name):
-            raise UsageError(f"--feature-of {text}: write MODALITY=NAME, such as audio=hubert")
-        found[name] = modality
-    return found

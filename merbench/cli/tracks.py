@@ -174,7 +174,7 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
         lines.append(f"  not at hand: {missing}")
     for step in track.corruptions:
         values = ", ".join(f"{key} = {_parameter(value)}" for key, value in step.parameters.items())
-        lines.append(f"  damage to the test split: {step.step_name} ({values}), seed {track.seed}")
+        lines.append(f"  damage to the {step.split} split: {step.step_name} ({values}), seed {track.seed}")
     lines += ["", "metrics"]
     for spec in track.metrics:
         direction = "higher is better" if spec.metric.higher_is_better else "lower is better"

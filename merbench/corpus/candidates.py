@@ -162,11 +162,20 @@ def candidate_column(candidates: Candidates, column: str, use: str) -> pa.Array:
     drawn = _drawn_columns(candidates)
     if not fitting and len(matching := _fitting(column, list(drawn))) == 1:
         return _drawn(candidates, *drawn[matching[0]])
+    if column.rpartition(".")[2] in _REALISED or column.rpartition(".")[2].startswith("realised_"):
+        raise UsageError(
+            f"column '{column}' {use} is realised when clips are damaged: name the manifest of `merbench corrupt`, "
+            "--manifest FILE"
+        )
     columns += [name for name in drawn if name not in columns]
     there = f"it has {listed(columns, 12)}" if columns else "it has none"
     raise UsageError(
         f"corpus '{candidates.corpus.name}' has no column '{column}' {use}; {there}{did_you_mean(column, columns)}"
     )
+
+
+_REALISED = ("source", "offset_s", "decoded_snr_db", "available")
+"""What a manifest tells of a sample that no draw does, beside names that begin with `realised_`."""
 
 
 def _fitting(column: str, columns: Sequence[str]) -> list[str]:

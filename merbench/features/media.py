@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, add_feature
@@ -23,7 +22,7 @@ from merbench.engine import WorkerDied, require_engine, run
 from merbench.errors import UnreadableMedia, UsageError, listed
 from merbench.features.pictures import picture_vector
 from merbench.features.sound import sound_vector
-from merbench.media.finding import find_media
+from merbench.media.finding import find_clips
 from merbench.media.reading import read_audio, read_video
 
 Kind = Literal["audio", "video"]
@@ -85,19 +84,20 @@ def add_media_feature(
     require_engine(engine)
     samples = corpus.samples()
     splits: dict[str, str] = dict(zip(*(samples[column].to_pylist() for column in ("sample_id", "split")), strict=True))
-    found, problems = _clips(folders, list(splits), _listed(samples))
-    if not found and not problems:
+    clips = find_clips(samples, folders)
+    problems = dict(clips.several)
+    if not clips.paths and not problems:
         places = listed([str(folder) for folder in folders])
         raise UsageError(f"{places}: no clip belongs to a sample of corpus '{corpus.name}'")
-    with_clips = {splits[sample_id] for sample_id in (*found, *problems)}
+    with_clips = {splits[sample_id] for sample_id in (*clips.paths, *problems)}
     without = Counter(split for split in splits.values() if split not in with_clips)
-    absent = [name for name, split in splits.items() if split in with_clips and name not in found | problems]
+    absent = [sample_id for sample_id in clips.missing if splits[sample_id] in with_clips]
     problems |= dict.fromkeys(absent, "there is no clip of it")
 
     vectors: dict[str, NDArray[np.float32]] = {}
-    shown = None if progress is None else partial(_show, progress, len(found))
-    measured = run(partial(_vector, kind), found.items(), workers=workers, engine=engine, progress=shown, batch=_BATCH)
-    with closing(measured) as results:
+    shown = None if progress is None else partial(_show, progress, len(clips.paths))
+    measure, units = partial(_vector, kind), clips.paths.items()
+    with closing(run(measure, units, workers=workers, engine=engine, progress=shown, batch=_BATCH)) as results:
         for done in results:
             if done.value is not None:
                 vectors[done.name] = done.value
@@ -115,31 +115,6 @@ def _show(progress: Callable[[int, int], None], total: int, done: int) -> None:
     progress(done, total)
 
 
-def _listed(samples: pa.Table) -> dict[str, str] | None:
-    """Return the path of each sample's clip where the corpus says it."""
-    if "media" not in samples.column_names:
-        return None
-    pairs = zip(samples["sample_id"].to_pylist(), samples["media"].to_pylist(), strict=True)
-    return {sample_id: path for sample_id, path in pairs if path}
-
-
-def _clips(
-    folders: Sequence[Path], ids: Sequence[str], paths: Mapping[str, str] | None
-) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return the clip of each sample in the last folder that has one, and which samples have several there."""
-    found: dict[str, Path] = {}
-    problems: dict[str, str] = {}
-    for folder in folders:
-        files = find_media(folder, ids, paths)
-        for sample_id in files.paths:
-            found[sample_id] = files.path(sample_id)
-            problems.pop(sample_id, None)
-        for sample_id, several in files.ambiguous.items():
-            found.pop(sample_id, None)
-            problems[sample_id] = f"several files could be its clip: {listed([str(path) for path in several])}"
-    return found, problems
-
-
 def _vector(kind: Kind, path: Path) -> NDArray[np.float32]:
     return sound_vector(read_audio(path)) if kind == "audio" else picture_vector(read_video(path))
 
@@ -150,7 +125,7 @@ def _reason(error: BaseException | None) -> str:
         case UnreadableMedia():
             return str(error)
         case WorkerDied():
-            return "the process that read its clip was killed each time; it may need more memory than there is"
+            return error.reason
         case BaseException():
             raise error
     raise AssertionError("a unit without a value has an error")

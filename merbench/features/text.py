@@ -20,12 +20,8 @@ from numpy.typing import NDArray
 from merbench.corpus import Corpus, Feature, add_feature
 from merbench.corruptions.text import UNSPACED
 from merbench.errors import MissingExtra, UsageError, did_you_mean, listed
+from merbench.features.defaults import DIMENSIONS, LONGEST
 
-DIMENSIONS = 4096
-"""At most as many as there are training texts, so that a few thousand of them lose nothing. With fewer dimensions
-everything is faster, and the rare words that tell emotions apart are lost first."""
-
-CHARACTERS = (1, 3)
 WORDS = (1, 2)
 CHARACTERS_OF_WORDS = (3, 5)
 
@@ -49,7 +45,7 @@ def add_text_feature(
     columns: Sequence[str] = ("transcript",),
     train_split: str = "train",
     dimensions: int = DIMENSIONS,
-    longest: int = CHARACTERS[1],
+    longest: int = LONGEST,
     replace: bool = False,
 ) -> tuple[Corpus, Feature]:
     """Make a text feature of all samples of a corpus, store it there, and return the corpus and the feature.
@@ -80,7 +76,7 @@ def add_text_feature(
 
 
 def text_vectors(
-    columns: Sequence[Sequence[str]], train: NDArray[np.bool_], *, dimensions: int, longest: int = CHARACTERS[1]
+    columns: Sequence[Sequence[str]], train: NDArray[np.bool_], *, dimensions: int, longest: int = LONGEST
 ) -> NDArray[np.float32]:
     """Return latent semantic vectors (Deerwester et al., 1990) of texts: tf-idf, then a truncated SVD.
 
@@ -146,7 +142,7 @@ def _vectorisers(texts: Sequence[str], longest: int) -> list[Any]:
     unspaced = sum(bool(UNSPACED.match(letter)) for letter in letters)
     shared = {"sublinear_tf": True, "min_df": MIN_COUNT}
     if 2 * unspaced > len(letters):
-        return [TfidfVectorizer(analyzer="char", ngram_range=(CHARACTERS[0], longest), **shared)]
+        return [TfidfVectorizer(analyzer="char", ngram_range=(1, longest), **shared)]
     return [
         TfidfVectorizer(analyzer="word", token_pattern=_TOKEN, ngram_range=WORDS, **shared),
         TfidfVectorizer(analyzer="char_wb", ngram_range=CHARACTERS_OF_WORDS, **shared),

@@ -18,6 +18,7 @@ class Encoding:
     audio_codec: Literal["aac", "flac"]
     audio_bit_rate: int
     sample_rate_hz: int | None
+    channels: Literal[1] | None
     unchanged: Literal["copy", "encode"]
 
     @classmethod

@@ -158,6 +158,13 @@ def _written(
         return _Pass(source, container, spec, may_copy).write(file, edit_audio, edit_video)
 
 
+def as_declared(audio: Audio, encoding: Encoding) -> Audio:
+    """Return a sound at the rate and with the channels that a track declares, before it is damaged."""
+    if encoding.channels == 1 and len(audio.samples) > 1:
+        audio = audio.with_samples(audio.samples.mean(axis=0, dtype=np.float64, keepdims=True))
+    return audio if encoding.sample_rate_hz is None else resampled(audio, encoding.sample_rate_hz)
+
+
 def pcm_digest(audio: Audio) -> str:
     """Return the SHA-256 of a sound: `channels rate n` and a line end, then float32, little-endian, by channel."""
     n_channels, n_samples = audio.samples.shape
@@ -296,7 +303,7 @@ class _Pass:
             copied = self._copied_stream(output, stream, edit)
             if copied is not None:
                 return self._copied_sound(container, stream, copied)
-            layout = layout_name(stream.codec_context.layout)
+            layout = "mono" if self.spec.channels == 1 else layout_name(stream.codec_context.layout)
             audio, begins_s = decoded_audio(self.source, container)
         audio = self._damaged_sound(audio, edit)
         stored_rate_hz = self.record.stored_rate_hz
@@ -304,8 +311,7 @@ class _Pass:
         return _Sound(aside.submit(writing.encoded_audio, declared, audio), stored_rate_hz, begins_s)
 
     def _damaged_sound(self, audio: Audio, edit: EditAudio | None) -> Audio:
-        if self.spec.sample_rate_hz is not None:
-            audio = resampled(audio, self.spec.sample_rate_hz)
+        audio = as_declared(audio, self.spec)
         if edit is not None:
             audio = edit(audio)
         audio, scale = fitted(audio)

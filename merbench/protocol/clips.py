@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from merbench.banks.bank import Bank
 from merbench.corruptions import Audio, Step, Video
+from merbench.corruptions.declaration import WINDOW
 from merbench.errors import Inapplicable, UnreadableMedia, fault, listed
 from merbench.files import sha256_file
 from merbench.media import MediaInfo, probe, read_audio, read_video
 from merbench.media.encoding import Encoding
-from merbench.media.passing import target_suffix, write_damaged
+from merbench.media.passing import as_declared, target_suffix, write_damaged
 from merbench.protocol.steps import damage, drawn_values, leaves
 
 Row = Mapping[str, Any]
@@ -140,21 +141,21 @@ def verify_clip(task: tuple[Clip, Row], banks: Mapping[str, Bank]) -> dict[str, 
 
     Returns:
         `differs`, where something does; `audio.decoded_snr_db`, the ratio of the undamaged sound to all that the
-        decoded file holds beside it, noise and coding noise, where all steps add noise.
+        decoded file holds beside it, noise and coding noise, where all steps add noise to the whole clip.
     """
     clip, row = task
     written = clip.output / str(row["output"])
     if not written.is_file():
-        return {DIFFERS: "the file is gone"}
+        return {DIFFERS: "the file is gone; run again"}
     if sha256_file(written) != row["output_sha256"]:
-        return {DIFFERS: "the file changed since it was written"}
+        return {DIFFERS: "the file changed since it was written; delete it and run again"}
     with tempfile.TemporaryDirectory() as folder:
         again = damage_clip(replace(clip, output=Path(folder)), banks)
     differing = [key for key in sorted(row) if not key.startswith("audio.") and again.get(key) != row[key]]
     if differing:
         return {DIFFERS: f"made once more, it has another {listed(differing)}"}
     found: dict[str, Any] = {}
-    if clip.video and "n_frames" in row and (n := sum(1 for _ in read_video(written).frames)) != row["n_frames"]:
+    if row.get("n_frames") and (n := sum(1 for _ in read_video(written).frames)) != row["n_frames"]:
         return {DIFFERS: f"{n} frames can be decoded, {row['n_frames']} were written"}
     if _adds_noise_alone(clip, row):
         found["audio.decoded_snr_db"] = _decoded_snr_db(clip, row, written)
@@ -162,12 +163,13 @@ def verify_clip(task: tuple[Clip, Row], banks: Mapping[str, Bank]) -> dict[str, 
 
 
 def _adds_noise_alone(clip: Clip, row: Row) -> bool:
-    return bool(clip.audio) and all(f"{step.step_name}.{ADDITIVE}" in row for step in clip.audio)
+    whole = not any(name in step.parameters for step in clip.audio for name in WINDOW)
+    return whole and bool(clip.audio) and all(f"{step.step_name}.{ADDITIVE}" in row for step in clip.audio)
 
 
 def _decoded_snr_db(clip: Clip, row: Row, written: Path) -> float:
     decoded = read_audio(written)
-    clean = read_audio(clip.source, decoded.rate_hz)
+    clean = as_declared(read_audio(clip.source), replace(clip.encoding, sample_rate_hz=decoded.rate_hz))
     n = min(clean.samples.shape[1], decoded.samples.shape[1])
     channels = min(len(clean.samples), len(decoded.samples))
     signal = clean.samples[:channels, :n].astype(np.float64) * float(row.get("audio_scale", 1.0))

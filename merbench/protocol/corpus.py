@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, open_corpus, write_corpus
@@ -90,6 +91,7 @@ def damage_corpus(
         raise UsageError(f"{track.id} declares no corruption of features or text")
     require_outside(output, corpus.folder, "the corpus itself")
     require_free(output / CORPUS, replace=replace)
+    _require_undamaged(corpus, track, by_split)
     damages = {step.corruption.modality for step in steps}
     named = modality_features(corpus, features) if "features" in damages else {}
     texts = list(columns) if "text" in damages else []
@@ -149,6 +151,19 @@ def _require_columns(corpus: Corpus, columns: Sequence[str]) -> None:
             raise UsageError(
                 f"corpus '{corpus.name}' has no column of text '{column}'; it has {listed(there) or 'none'}"
                 f"{did_you_mean(column, there)}"
+            )
+
+
+def _require_undamaged(corpus: Corpus, track: Track, by_split: Mapping[str, Sequence[Step]]) -> None:
+    """Raise `UsageError` where the corpus holds what a step drew: it has been damaged, and would be once more."""
+    samples = corpus.samples()
+    for name, steps in by_split.items():
+        rows = samples.filter(pc.equal(samples["split"], track.splits[name].source))
+        drawn = [f"{step.step_name}.{key}" for step in steps for key in step.drawn_names]
+        held = [key for key in drawn if key in rows.column_names and rows[key].null_count < rows.num_rows]
+        if held:
+            raise UsageError(
+                f"corpus '{corpus.name}' holds split '{name}' of {track.id} damaged already: it says {listed(held)}"
             )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -213,17 +214,24 @@ def _cut_unfinished_line(path: Path) -> None:
 
 def require_same_run(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise `IntegrityError` where a folder holds a run that rests on something else than the one to come."""
-    differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+    differing = [key for key in (*_TELLING, *sorted({*found, *wanted})) if found.get(key) != wanted.get(key)]
+    telling = [key for key in differing if key in _TELLING] or differing
     if differing:
-        told = [f"{key}: {_short(found.get(key))}, now {_short(wanted.get(key))}" for key in differing]
+        told = [f"{key}: {_short(found.get(key))}, now {_short(wanted.get(key))}" for key in dict.fromkeys(telling)]
         raise IntegrityError(
             f"{folder} holds a run that rests on something else ({listed(told)}); name another output, or remove it"
         )
 
 
+_TELLING = ("track", "split", "seed")
+"""What is told alone where it differs: all else follows from it."""
+
+
 def _short(value: Any) -> str:
+    """Return a value of the header for a message, long digests cut."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    text = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1…", text)
+    return text if len(text) <= 160 else f"{text[:159]}…"
 
 
 def problems_of(rows: Iterable[Row]) -> dict[str, str]:

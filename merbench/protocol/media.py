@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,9 +24,10 @@ from merbench.corpus.candidates import Candidates
 from merbench.corruptions import Step
 from merbench.engine import Done, WorkerDied, require_engine, run
 from merbench.errors import IntegrityError, OutputError, UnreadableMedia, UsageError, listed, plural
-from merbench.files import require_outside, sha256_file, sweep
+from merbench.files import require_outside, sha256_file, size_text, sweep
 from merbench.media.encoding import Encoding
 from merbench.media.finding import MediaFiles, find_media
+from merbench.media.reading import pyav
 from merbench.protocol.clips import DIFFERS, Clip, Row, damage_clip, verify_clip
 from merbench.protocol.manifest import (
     JOURNAL,
@@ -151,7 +152,8 @@ def plan_media(
     if output is not None:
         require_outside(output, media, "the folder of clips")
     ids = _chosen(candidates, sample_ids)
-    files = _files(candidates, media).of(ids)
+    everything = _files(candidates, media)
+    files, stems = everything.of(ids), _stems(everything.paths.values())
     banks = {name: open_bank(name) for name in sorted({name for step in audio for name in step.banks})}
     header = {
         "schema": SCHEMA,
@@ -175,7 +177,7 @@ def plan_media(
         video,
         banks,
         header,
-        tuple(_clips(candidates, files, output or Path(), audio, video)),
+        tuple(_clips(candidates, files, stems, output or Path(), audio, video)),
         {**dict.fromkeys(files.missing, NO_FILE), **several},
     )
 
@@ -286,23 +288,33 @@ def _files(candidates: Candidates, media: Path) -> MediaFiles:
     return find_media(media, ids, {name: path for name, path in zip(ids, paths, strict=True) if path})
 
 
+def _stems(paths: Collection[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """Return what each damaged clip is called, without its suffix: as its source, whose own suffix tells some apart."""
+    stems = {path: str(path.with_suffix("")) for path in paths}
+    while True:
+        counts = Counter(stems.values())
+        clashing = [path for path, stem in stems.items() if counts[stem] > 1 and stem != str(path)]
+        if not clashing:
+            return stems
+        stems |= {path: str(path) for path in clashing}
+
+
 def _clips(
     candidates: Candidates,
     files: MediaFiles,
+    stems: Mapping[PurePosixPath, str],
     output: Path,
     audio: tuple[Step, ...],
     video: tuple[Step, ...],
 ) -> Iterable[Clip]:
-    stems = Counter(str(path.with_suffix("")) for path in files.paths.values())
     known = _known(candidates, (*audio, *video))
     for sample_id, path in files.paths.items():
-        stem = str(path.with_suffix(""))
         yield Clip(
             sample_id,
             str(path),
             files.folder / path,
             output,
-            stem if stems[stem] == 1 else str(path),
+            stems[path],
             candidates.track.seed,
             audio,
             video,
@@ -321,9 +333,15 @@ def _known(candidates: Candidates, steps: Sequence[Step]) -> dict[str, dict[str,
     return dict(zip(candidates.ids.to_pylist(), rows, strict=True))
 
 
+_LIBRARIES = ("libavcodec", "libavformat", "libavutil")
+"""Those of FFmpeg's libraries whose versions decide what is read and written."""
+
+
 def _versions() -> dict[str, str]:
     packages = {"av": "av", "numpy": "numpy", "opencv": "opencv-python-headless", "scipy": "scipy", "soxr": "soxr"}
     found = {name: version(package) for name, package in packages.items()}
+    av = pyav()
+    found |= {name: ".".join(map(str, numbers)) for name, numbers in av.library_versions.items() if name in _LIBRARIES}
     return {"merbench": version("merbench"), "machine": platform.machine(), **found}
 
 
@@ -388,8 +406,8 @@ def _require_room(plan: MediaPlan, todo: Sequence[Clip], rows: Mapping[str, Row]
     free = shutil.disk_usage(place).free
     if needed > free:
         raise OutputError(
-            f"{plan.output}: there is no room: {plural(len(todo), 'damaged clip')} may take {needed / 1e9:,.1f} GB, "
-            f"and {free / 1e9:,.1f} GB are free"
+            f"{plan.output}: there is no room: {plural(len(todo), 'damaged clip')} may take {size_text(needed)}, "
+            f"and {size_text(free)} are free"
         )
 
 

@@ -15,6 +15,7 @@ from merbench.corruptions import Audio, Frame, Step, Video
 from merbench.corruptions.video.rgb import rgb8
 from merbench.errors import Inapplicable, UnreadableMedia, UsageError, listed
 from merbench.media import probe, read_audio, read_video
+from merbench.media.passing import as_declared
 from merbench.protocol.clips import Clip, require_streams
 from merbench.protocol.steps import damage
 
@@ -52,7 +53,7 @@ def _specimen(clip: Clip) -> Specimen:
     values: dict[str, Any] = {}
     sounds: list[Audio] = []
     if info.has_audio:
-        sound = read_audio(clip.source, clip.encoding.sample_rate_hz)
+        sound = as_declared(read_audio(clip.source), clip.encoding)
         damaged = damage(sound, clip.audio, seed=clip.seed, sample_id=clip.sample_id, known=clip.known)
         values |= damaged.values
         sounds = [sound, damaged.signal]

@@ -118,7 +118,10 @@ def _damage_all(found: Sequence[Damaged], step: Step, seed: int) -> list[Damaged
     rng = generator(seed, step.step_name, "")
     drawn = step.draws(seed, "", rng)
     before = [one.signal for one in found]
-    after = before if step.corruption.is_left(drawn) else step.corruption(before, rng, drawn)
+    try:
+        after = before if step.corruption.is_left(drawn) else step.corruption(before, rng, drawn)
+    except Inapplicable as error:
+        raise Inapplicable(f"{step.step_name}: {error}") from error
     measured = step.corruption.measured
     results = []
     for one, signal in zip(found, after, strict=True):

@@ -15,21 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.banks.bank import Bank
 from merbench.corpus.candidates import Candidates
 from merbench.corruptions import Step
 from merbench.engine import WorkerDied, run
 from merbench.errors import EXAMPLES_SHOWN, Inapplicable, UnreadableMedia, UsageError, listed
 from merbench.files import sha256_bytes, sha256_file
-from merbench.media.finding import find_media
+from merbench.media.finding import find_clips
 from merbench.protocol.steps import damage
 from merbench.robustness.grid import Condition
 
 Vectors = NDArray[np.float32]
-Said = tuple[Vectors, dict[str, Any]]
+Vector = tuple[Vectors, dict[str, Any]]
 """One clip's vector under one condition, and what was drawn and realised."""
-
-MEDIA_COLUMN = "media"
-"""The column of a corpus that says where a sample's clip stands in the folder."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +37,21 @@ class _Task:
     path: Path
     sample_id: str
     seed: int
+    rate_hz: int | None
     conditions: Mapping[str, tuple[Step | None, ...]]
     known: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class ClipVectors:
-    """What clips of a split say under every condition of one modality.
+    """The vectors of a split's clips under every condition of one modality.
 
     Attributes:
-        vectors: one row per candidate, by condition; of None without damage.
+        by_condition: one row per candidate, by condition; of None without damage.
         values: what was drawn and realised, by condition, for each candidate.
     """
 
-    vectors: Mapping[Condition | None, Vectors] = field(repr=False)
+    by_condition: Mapping[Condition | None, Vectors] = field(repr=False)
     values: Mapping[Condition | None, Sequence[Mapping[str, Any]]] = field(repr=False)
 
 
@@ -62,30 +61,32 @@ class Clips:
 
     Attributes:
         digest: SHA-256 over ids and the digests of the files.
-        said: by modality.
+        vectors: by modality.
     """
 
     digest: str
-    said: Mapping[str, ClipVectors]
+    vectors: Mapping[str, ClipVectors]
 
 
 def read_clips(
     candidates: Candidates,
     folders: Sequence[Path],
     conditions: Mapping[str, Sequence[Condition]],
+    banks: Mapping[str, Bank],
     *,
-    seed: int,
     workers: int,
     engine: str,
     progress: Callable[[int, int], None],
 ) -> Clips:
-    """Return what all clips of a split say, under all conditions of some modalities, each clip read by one worker.
+    """Return the vectors of a split's clips under all conditions of some modalities, each clip read by one worker.
+
+    Sound is converted to the rate that the track declares for its media before it is damaged and measured.
 
     Args:
         candidates: the samples.
         folders: where their clips are; the last one that has a sample's clip gives it.
         conditions: `audio`, `video` or both -> its conditions.
-        seed: seed of the track.
+        banks: every noise bank that the conditions may draw from, by name.
         workers: number of processes.
         engine: what they run on.
         progress: called with (done, total) clips.
@@ -95,25 +96,23 @@ def read_clips(
     """
     paths = _paths(candidates, folders)
     steps = {kind: (None, *(one.step for one in group)) for kind, group in conditions.items()}
-    known = _known(candidates)
-    units = [(name, _Task(path, name, seed, steps, known[row])) for row, (name, path) in enumerate(paths.items())]
-    found: dict[str, tuple[str, dict[str, list[Said]]]] = {}
+    track, known = candidates.track, _known(candidates)
+    units = [
+        (name, _Task(path, name, track.seed, track.media.sample_rate_hz, steps, known[row]))
+        for row, (name, path) in enumerate(paths.items())
+    ]
+    found: dict[str, tuple[str, dict[str, list[Vector]]]] = {}
     faults: dict[str, str] = {}
-    with closing(run(clip_said, units, workers=workers, engine=engine)) as results:
+    with closing(run(partial(clip_vectors, banks=banks), units, workers=workers, engine=engine)) as results:
         for n, done in enumerate(results, start=1):
             progress(n, len(units))
             if done.error is None:
                 assert done.value is not None
                 found[done.name] = done.value
-            elif isinstance(done.error, Inapplicable | UnreadableMedia | WorkerDied):
-                faults[done.name] = str(done.error)
             else:
-                raise done.error
+                faults[done.name] = _reason(done.error)
     if faults:
-        first = "".join(f"\n  {name}: {faults[name]}" for name in sorted(faults)[:EXAMPLES_SHOWN])
-        raise UsageError(
-            f"{len(faults):,} of {len(units):,} clips of split '{candidates.split}' cannot be used:{first}"
-        )
+        raise _unusable(candidates, faults)
     lines = [f"{name} {found[name][0]}\n" for name in sorted(found)]
     return Clips(
         sha256_bytes("".join(lines).encode()),
@@ -121,9 +120,25 @@ def read_clips(
     )
 
 
-def _gathered(conditions: Sequence[Condition], said: Sequence[Sequence[Said]]) -> ClipVectors:
-    """Return what is said per condition, from what is said per sample."""
-    by_condition = dict(zip((None, *conditions), zip(*said, strict=True), strict=True))
+def _reason(error: BaseException) -> str:
+    """Return why a clip cannot be used; raise what is no fault of the clip."""
+    match error:
+        case WorkerDied():
+            return error.reason
+        case Inapplicable() | UnreadableMedia():
+            return str(error)
+    raise error
+
+
+def _unusable(candidates: Candidates, faults: Mapping[str, str]) -> UsageError:
+    first = "".join(f"\n  {name}: {faults[name]}" for name in sorted(faults)[:EXAMPLES_SHOWN])
+    n_all = f"{len(faults):,} of {len(candidates):,}"
+    return UsageError(f"{n_all} clips of split '{candidates.split}' cannot be used:{first}")
+
+
+def _gathered(conditions: Sequence[Condition], samples: Sequence[Sequence[Vector]]) -> ClipVectors:
+    """Return vectors per condition, from vectors per sample."""
+    by_condition = dict(zip((None, *conditions), zip(*samples, strict=True), strict=True))
     return ClipVectors(
         {condition: np.stack([vector for vector, _ in one]) for condition, one in by_condition.items()},
         {condition: [values for _, values in one] for condition, one in by_condition.items()},
@@ -137,54 +152,48 @@ def _known(candidates: Candidates) -> list[dict[str, Any]]:
     return rows or [{} for _ in range(len(candidates))]
 
 
-def _paths(candidates: Candidates, folders: Sequence[Path]) -> dict[str, Path]:
+def _paths(candidates: Candidates, folders: Sequence[Path]) -> Mapping[str, Path]:
     """Return the clip of every candidate, in the order of ids."""
-    ids = candidates.ids.to_pylist()
-    listing = None
-    if MEDIA_COLUMN in candidates.samples.column_names:
-        column = candidates.samples[MEDIA_COLUMN].to_pylist()
-        listing = {name: str(path) for name, path in zip(ids, column, strict=True) if path is not None}
-    paths: dict[str, Path] = {}
-    for folder in folders:
-        files = find_media(folder, ids, listing)
-        if files.ambiguous:
-            name, several = next(iter(sorted(files.ambiguous.items())))
-            raise UsageError(
-                f"{folder}: several files could be sample '{name}': {listed([str(path) for path in several])}"
-            )
-        paths |= {name: files.path(name) for name in files.paths}
-    missing = [name for name in ids if name not in paths]
-    if missing:
+    found = find_clips(candidates.samples, folders)
+    if found.several:
+        raise _unusable(candidates, found.several)
+    if found.missing:
         where = listed([str(folder) for folder in folders])
         raise UsageError(
-            f"{where}: no clip of {len(missing):,} of {len(ids):,} samples of split '{candidates.split}': "
-            f"{listed(missing)}"
+            f"{where}: no clip of {len(found.missing):,} of {len(candidates):,} samples of split "
+            f"'{candidates.split}': {listed(found.missing)}"
         )
-    return {name: paths[name] for name in ids}
+    return found.paths
 
 
-def clip_said(task: _Task) -> tuple[str, dict[str, list[Said]]]:
-    """Return the digest of a clip's file, and what it says by modality, undamaged first; runs in a worker."""
-    said: dict[str, list[Said]] = {}
+def clip_vectors(task: _Task, banks: Mapping[str, Bank]) -> tuple[str, dict[str, list[Vector]]]:
+    """Return the digest of a clip's file, and its vectors by modality, undamaged first; runs in a worker."""
+    vectors: dict[str, list[Vector]] = {}
     if "audio" in task.conditions:
         from merbench.features.sound import sound_vector
         from merbench.media.reading import read_audio
 
-        sound = read_audio(task.path)
-        said["audio"] = [_said(task, condition, lambda: sound, sound_vector) for condition in task.conditions["audio"]]
+        sound = read_audio(task.path, task.rate_hz)
+        vectors["audio"] = [
+            _vector(task, step, lambda: sound, sound_vector, banks) for step in task.conditions["audio"]
+        ]
     if "video" in task.conditions:
         from merbench.features.pictures import picture_vector
         from merbench.media.reading import read_video
 
         read = partial(read_video, task.path)
-        said["video"] = [_said(task, condition, read, picture_vector) for condition in task.conditions["video"]]
-    return sha256_file(task.path), said
+        vectors["video"] = [_vector(task, step, read, picture_vector, banks) for step in task.conditions["video"]]
+    return sha256_file(task.path), vectors
 
 
-def _said(
-    task: _Task, step: Step | None, signal: Callable[[], Any], vector: Callable[[Any], NDArray[np.float32]]
-) -> Said:
+def _vector(
+    task: _Task,
+    step: Step | None,
+    read: Callable[[], Any],
+    measure: Callable[[Any], NDArray[np.float32]],
+    banks: Mapping[str, Bank],
+) -> Vector:
     if step is None:
-        return np.asarray(vector(signal()), dtype=np.float32), {}
-    found = damage(signal(), [step], seed=task.seed, sample_id=task.sample_id, known=task.known)
-    return np.asarray(vector(found.signal), dtype=np.float32), found.values
+        return np.asarray(measure(read()), dtype=np.float32), {}
+    found = damage(read(), [step], seed=task.seed, sample_id=task.sample_id, known=task.known, banks=banks.__getitem__)
+    return np.asarray(measure(found.signal), dtype=np.float32), found.values

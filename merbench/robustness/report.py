@@ -124,7 +124,7 @@ class RobustnessReport:
         features: the features it learned from.
         seed: seed of the training.
         signature: what must be equal for two reports to be comparable.
-        digests: SHA-256 of track, corpus, references, features, clips.
+        digests: SHA-256 of track, corpus, references, features, clips, noise banks.
         counts: candidates, scored, trained (on the largest training set).
         undamaged: what was scored without damage.
         curves: one for each grid.
@@ -132,6 +132,7 @@ class RobustnessReport:
         uncertainty: how intervals were made; None without intervals.
         notes: what a reader must know.
         decimals: how many are shown.
+        versions: of the libraries that vectors of clips rest on, and the machine; empty without clips.
     """
 
     track: str
@@ -154,6 +155,7 @@ class RobustnessReport:
     uncertainty: Uncertainty | None = None
     notes: tuple[str, ...] = ()
     decimals: int = 4
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.to_text()

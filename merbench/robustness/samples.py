@@ -22,7 +22,8 @@ from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.corruptions import Step
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import UsageError
-from merbench.features.text import DIMENSIONS, text_vectors
+from merbench.features.defaults import DIMENSIONS
+from merbench.features.text import text_vectors
 from merbench.protocol.steps import damage_split
 from merbench.robustness.clips import Clips
 from merbench.robustness.grid import Condition
@@ -65,7 +66,7 @@ class Source:
         made: features that are made anew of clips or transcripts; their names are modalities.
         columns: columns of the corpus that baselines read.
         seed: seed of the track.
-        clips: by split, what its clips say; empty where no feature is made of clips.
+        clips: by split, the vectors of its clips; empty where no feature is made of clips.
     """
 
     names: tuple[str, ...]
@@ -74,6 +75,11 @@ class Source:
     columns: tuple[str, ...]
     seed: int
     clips: Mapping[str, Clips] = field(default_factory=dict, repr=False)
+
+    @property
+    def of_clips(self) -> list[str]:
+        """The modalities whose features are made of clips."""
+        return sorted(self.made & {"audio", "video"})
 
     def given(self, candidates: Candidates, condition: Condition | None) -> Given:
         """Return what is given of a split.
@@ -90,11 +96,11 @@ class Source:
         features = {name: _stored(candidates, name) for name in self.names if name not in self.made}
         columns = {name: candidate_column(candidates, name, "that a baseline reads") for name in self._read}
         values: Sequence[Mapping[str, Any]] = ()
-        for modality in sorted(self.made & {"audio", "video"}):
-            said = self.clips[candidates.split].said[modality]
+        for modality in self.of_clips:
+            found = self.clips[candidates.split].vectors[modality]
             damage = condition if kind == modality else None
-            features[modality] = Feature(candidates.ids, said.vectors[damage])
-            values = values or said.values[damage]
+            features[modality] = Feature(candidates.ids, found.by_condition[damage])
+            values = values or found.values[damage]
         if condition is not None and kind == "features":
             features, values = self._damaged(candidates, features, condition.step)
         if condition is not None and kind == "text":

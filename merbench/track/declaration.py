@@ -148,6 +148,7 @@ class MediaSpec(Declaration):
         audio_codec: `aac`, or `flac`, which loses nothing.
         audio_bit_rate: bits per second and channel of `aac`.
         sample_rate_hz: the rate that sound is converted to before it is damaged; None keeps each clip's own.
+        channels: 1 mixes the sound down to one channel before it is damaged; None keeps each clip's own.
         unchanged: a stream that nothing damages is copied as it is, or encoded like the others so that all clips look
             and sound alike.
     """
@@ -157,6 +158,7 @@ class MediaSpec(Declaration):
     audio_codec: Literal["aac", "flac"] = "aac"
     audio_bit_rate: int = Field(default=96_000, ge=8_000, le=512_000)
     sample_rate_hz: int | None = Field(default=None, ge=8_000, le=96_000)
+    channels: Literal[1] | None = None
     unchanged: Literal["copy", "encode"] = "copy"
 
 

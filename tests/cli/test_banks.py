@@ -108,6 +108,14 @@ def test_build(tmp_path: Path, capsys: Capture) -> None:
     assert merbench(capsys, "build", "--output", "there") == (2, "", "there: is there already; --force replaces it\n")
 
 
+def test_the_folder_that_was_built_is_told_where_the_data_home_has_the_bank_too(
+    home: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    write_sound(home / "synthetic" / "a.wav", 100)  # a bank of that name, as far as a folder tells
+    code, out, _ = merbench(capsys, "build", "--output", "there")
+    assert code == 0 and out.startswith("there: synthetic 1.0, ")
+
+
 def test_mistakes_are_told_on_one_line(tmp_path: Path, capsys: Capture) -> None:
     code, out, err = merbench(capsys, "info", "muzan")
     assert (code, out, err.count("\n")) == (2, "", 1)

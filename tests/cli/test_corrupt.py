@@ -12,6 +12,7 @@ from media_track import BLUR, NOISE, write_media_track
 from merbench.banks.home import open_bank
 from merbench.cli import run
 from merbench.sample import clips
+from merbench.track import find_track
 
 IDS = ("a", "b", "c")
 Capture = pytest.CaptureFixture[str]
@@ -50,7 +51,7 @@ def test_a_dry_run_writes_nothing(place: Path, capsys: Capture) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:3] == ["sample_id", "background_noise.noise", "background_noise.snr_db"]
     assert [line.split()[0] for line in lines[1:4]] == ["a", "b", "c"]
-    assert lines[4].startswith("3 clips, about ") and lines[4].endswith(" MB")
+    assert lines[4].startswith("3 clips, about ") and lines[4].endswith(" kB")
     assert sorted(path.name for path in place.iterdir()) == ["clips", "toy-noise"]
 
 
@@ -89,7 +90,10 @@ def test_a_changed_output_is_found_with_code_3(place: Path, capsys: Capture) -> 
         file.write(b"\1\2\3\4\5")
     capsys.readouterr()
     assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged", "--verify"]) == 3
-    assert capsys.readouterr().err == "damaged: 1 problem\n  E652  the file changed since it was written: c\n"
+    assert (
+        capsys.readouterr().err
+        == "damaged: 1 problem\n  E652  the file changed since it was written; delete it and run again: c\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,9 +133,22 @@ def test_scores_by_what_the_manifest_holds(place: Path, capsys: Capture) -> None
 
 
 def test_features_of_a_corpus(place: Path, capsys: Capture, sample_home: Path) -> None:
-    assert run(["corrupt", "mer-noise", "-o", "damaged"]) == 0
+    shipped = find_track("mer-multi")
+    declared = (shipped / "track.toml").read_text(encoding="utf-8").replace('"mer-multi"', '"my-missing"')
+    (place / "my-missing").mkdir()
+    step = '\n[[corruptions]]\nname = "gcnet_missing"\nrate = 0.5\n'
+    (place / "my-missing" / "track.toml").write_text(declared + step, encoding="utf-8")
+    assert run(["corrupt", "./my-missing", "-o", "damaged"]) == 0
     assert capsys.readouterr().out == (
-        "damaged/corpus: sample-mer-noise, 600 samples damaged; damaged/manifest.parquet\n"
+        "damaged/corpus: sample-my-missing, 600 samples damaged; damaged/manifest.parquet\n"
+    )
+
+
+def test_a_corpus_that_is_damaged_already_is_not_damaged_again(place: Path, capsys: Capture, sample_home: Path) -> None:
+    assert run(["corrupt", "mer-noise", "-o", "damaged"]) == 2
+    assert capsys.readouterr().err == (
+        "corpus 'sample' holds split 'test' of mer-noise damaged already: "
+        "it says feature_noise.snr_db, feature_noise.factor\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from merbench.cli import run
 from merbench.corpus import open_corpus, write_corpus
+from merbench.features import add_text_feature
 from merbench.sample import WrittenClips, clip
 from merbench.sample.clips import write_clip
 
@@ -70,6 +72,14 @@ def test_clips_that_cannot_be_read_are_told_and_leave_with_5(here: Path, capsys:
         )
         + "  E653  … and 1 more\n"
     )
+
+
+def test_the_defaults_of_a_text_feature_are_those_of_the_library(capsys: Capture) -> None:
+    assert run(["features", "text", "--help"]) == 0
+    out = capsys.readouterr().out
+    asked = inspect.signature(add_text_feature).parameters
+    assert f"[default: {asked['dimensions'].default}; x>=1]" in out
+    assert f"[default: {asked['longest'].default}; 1<=x<=8]" in out
 
 
 def test_wrong_arguments_are_told(here: Path, capsys: Capture) -> None:

@@ -47,6 +47,8 @@ def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
         (["--grid", "snr_db=1", "--set", "factor"], "--set factor: write NAME=VALUE, such as factor=1"),
         (["--grid", "snr_db=1", "--option", "C"], "--option C: write NAME=VALUE, such as learning_rate=0.0001"),
         (["--grid", "snr_db=1", "--feature-of", "audio"], "--feature-of audio: write MODALITY=NAME, such as audio=hubert"),
+        (["--grid", "snr_db=1", "--feature-of", "audio="], "--feature-of audio=: write MODALITY=NAME, such as audio=hubert"),
+        (["--grid", "snr_db=1", "--feature-of", "audio=x", "--feature-of", "video=x"], "--feature-of video=x: 'x' is given twice"),
         (["--grid", "snr_db=1", "--set", "factor=65"], "grid snr_db of feature_noise: 1 problem\n  E207  factor: 65 is not allowed; allowed is an integer in [1, 64] neighbouring dimensions, or a distribution of such values"),
         (["--grid", "snr_db=1", "--set", "factor=1", "--relative-to", "majorty"], "no baseline named 'majorty'; did you mean 'majority'? (known: attention, lexicon-ov, logistic, majority)"),
         (["--grid", "snr_db=1", "--set", "factor=1", "--feature-of", "sound=audio"], "a feature is of audio, video, text or other, not of 'sound'"),
@@ -56,6 +58,12 @@ def test_wrong_arguments_are_told_in_a_line(here: Path, arguments: list[str], me
     assert run([*COMMAND, *arguments]) == 2
     assert capsys.readouterr().err == f"{message}\n"
     assert not list(here.iterdir())
+
+
+def test_several_features_may_be_of_one_modality(here: Path, capsys: Capture) -> None:
+    given = ["--feature-of", "other=audio", "--feature-of", "other=video"]
+    assert run([*COMMAND, "--grid", "snr_db=0", "--set", "factor=1", *given]) == 0
+    capsys.readouterr()
 
 
 def test_clips_are_asked_for(here: Path, capsys: Capture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from merbench.corpus import Corpus, write_corpus
+from merbench.engine import Done, WorkerDied
 from merbench.errors import InvalidCorpus, UsageError
 from merbench.features import add_media_feature, picture_vector, sound_vector
 from merbench.media import read_audio, read_video
@@ -90,7 +92,7 @@ def test_a_sample_without_a_readable_clip_is_named_and_left_out(clips: Path, tmp
     assert found.problems == {
         IDS[0]: "there is no clip of it",
         IDS[1]: f"{clips / IDS[1]}.mp4: cut off: the end of the file is missing",
-        IDS[2]: f"several files could be its clip: {IDS[2]}.mkv, {IDS[2]}.mp4",
+        IDS[2]: f"2 files could belong to this sample: {IDS[2]}.mkv, {IDS[2]}.mp4",
     }
 
 
@@ -111,8 +113,22 @@ def test_a_damaged_clip_of_a_later_folder_is_no_reason_to_take_the_earlier_one(c
 def test_the_corpus_says_where_clips_are(clips: Path, tmp_path: Path) -> None:
     (clips / "a").mkdir()
     (clips / f"{IDS[4]}.mp4").rename(clips / "a" / "first take.mp4")
-    talk = corpus(tmp_path / "talk", media=[None] * 4 + ["a/first take.mp4"] + [None] * 2)
+    talk = corpus(tmp_path / "talk", media=[None, "", None, None, "a/first take.mp4", None, ""])
     assert add_media_feature(talk, "voice", "audio", [clips]).feature.ids.to_pylist() == IDS
+
+
+def test_a_clip_that_kills_its_worker_is_a_problem_of_its_sample(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(function: object, units: Iterable[tuple[str, Path]], **given: object) -> Generator[Done[np.ndarray]]:
+        for name, path in units:
+            yield Done(name, error=WorkerDied(name)) if name == IDS[0] else Done(name, sound_vector(read_audio(path)))
+
+    monkeypatch.setattr("merbench.features.media.run", run)
+    found = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
+    assert found.problems == {
+        IDS[0]: "its worker process was killed each time that it was run; it may need more memory than there is"
+    }
 
 
 def test_what_cannot_be_made_is_told_before_any_clip_is_read(clips: Path, tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+import pyarrow as pa
 import pytest
 
 from merbench.errors import UsageError
-from merbench.media.finding import find_media
+from merbench.media.finding import find_clips, find_media, listed_media
 
 
 def folder_of(tmp_path: Path, *names: str) -> Path:
@@ -42,6 +43,28 @@ def test_what_the_corpus_lists_decides(tmp_path: Path) -> None:
     assert found.unused == (PurePosixPath("a/clip.mp4"),)
     assert find_media(tmp_path, ["clip"], {"clip": "b/clip"}).paths["clip"] == PurePosixPath("b/clip.mp4")
     assert find_media(tmp_path, ["clip"], {"clip": "c/clip.mp4"}).missing == ("clip",)
+
+
+def test_an_empty_cell_lists_nothing() -> None:
+    samples = pa.table({"sample_id": ["x", "y", "z"], "media": ["a/x.mp4", "", None]})
+    assert listed_media(samples) == {"x": "a/x.mp4"}
+    assert listed_media(samples.drop_columns("media")) == {}
+
+
+def test_of_several_folders_the_last_that_has_a_clip_gives_it(tmp_path: Path) -> None:
+    clean = folder_of(tmp_path / "clean", "x.mp4", "y.mp4", "z.mp4", "z.avi", "v.mp4")
+    damaged = folder_of(tmp_path / "damaged", "a/x.mp4", "y.mp4", "y.avi", "z.mp4")
+    samples = pa.table({"sample_id": ["v", "w", "x", "y", "z"], "media": ["", None, None, None, None]})
+    found = find_clips(samples, [clean, damaged])
+    assert found.paths == {"v": clean / "v.mp4", "x": damaged / "a" / "x.mp4", "z": damaged / "z.mp4"}
+    assert list(found.paths) == ["v", "x", "z"]
+    assert found.several == {"y": "2 files could belong to this sample: y.avi, y.mp4"}
+    assert found.missing == ("w",)
+    back = find_clips(samples, [damaged, clean])
+    assert back.paths == {"v": clean / "v.mp4", "x": clean / "x.mp4", "y": clean / "y.mp4"}
+    assert back.several == {"z": "2 files could belong to this sample: z.avi, z.mp4"}
+    none = find_clips(samples, [])
+    assert (none.paths, none.several, none.missing) == ({}, {}, ("v", "w", "x", "y", "z"))
 
 
 def test_samples_without_a_file_and_files_without_a_sample_are_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -31,10 +32,25 @@ def test_a_curve_is_a_picture_and_its_bytes_depend_on_the_numbers_alone(
     assert drawn(tmp_path / "a.png", conditions).startswith(b"\x89PNG")
 
 
+def ticks(svg: bytes) -> list[str]:
+    """Return what stands along the axis of conditions, from left to right."""
+    tick = rb'<g id="xtick_\d+">.*?<use [^>]*\bx="([\d.]+)".*?<!-- (.*?) -->'
+    found = [(float(x), text.decode()) for x, text in re.findall(tick, svg, re.DOTALL)]
+    return [text for _, text in sorted(found)]
+
+
 def test_the_axis_runs_as_the_conditions_do(tmp_path: Path) -> None:
-    falling, rising = drawn(tmp_path / "a.svg", [2.0, 1.0, 0.0]), drawn(tmp_path / "b.svg", [0.0, 1.0, 2.0])
-    assert falling != rising
-    assert drawn(tmp_path / "c.svg", [5.0], [Line("one", [0.5], [NAN], [NAN], NAN)])
+    falling = ticks(drawn(tmp_path / "a.svg", [20.0, 10.0, 0.0]))
+    rising = ticks(drawn(tmp_path / "b.svg", [0.0, 10.0, 20.0]))
+    assert [float(text) for text in rising] == sorted(float(text) for text in rising)
+    assert {"0.0", "10.0", "20.0"} <= set(rising)
+    assert falling == rising[::-1]
+    assert ticks(drawn(tmp_path / "c.svg", ["v", "a", "av"])) == ["v", "a", "av"]
+
+
+def test_one_condition_is_drawn(tmp_path: Path) -> None:
+    alone = ticks(drawn(tmp_path / "a.svg", [5.0], [Line("one", [0.5], [NAN], [NAN], NAN)]))
+    assert "5.0" in alone
 
 
 def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import platform
 import re
+import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from merbench.banks.home import open_bank
+from merbench.banks.importing import import_folder
 from merbench.corpus import write_corpus
 from merbench.corruptions import Audio, Step
 from merbench.errors import UsageError
@@ -25,6 +30,7 @@ from tests.robustness.conftest import DamagedTrack, classes, ids, vectors
 
 FIXED = {"scale": "each", "C": 0.1, "alpha": 10.0}
 NOISE = '[[corruptions]]\nname = "coloured_noise"\ncolour = "white"\nsnr_db = 20\n'
+OF_BANK = '[[corruptions]]\nname = "background_noise"\nnoise = "own"\nsnr_db = 20\n'
 RATE = 16_000
 
 
@@ -45,6 +51,14 @@ def sounds(tmp_path: Path) -> Path:
     return folder
 
 
+def noises(folder: Path, name: str, seed: int) -> None:
+    """Store a noise bank of one sound, a second long."""
+    (folder / name).mkdir(parents=True)
+    samples = 0.1 * np.random.default_rng(seed).normal(0, 1, RATE)
+    soundfile.write(folder / name / "noise.wav", samples, RATE, subtype="PCM_16")
+    import_folder(name, folder / name)
+
+
 def logistic(track: Track, output: Path, media: Path | list[Path], **arguments: Any) -> RobustnessReport:
     folders = media if isinstance(media, list) else [media]
     arguments = {"options": FIXED, "intervals": False, "grids": {"snr_db": [20, -20]}, **arguments}
@@ -60,7 +74,7 @@ def test_clips_are_damaged_in_memory_and_their_sound_is_measured(
 ) -> None:
     track = damaged_track(NOISE, features={})
     given: list[Any] = []
-    import merbench.robustness.run as room
+    import merbench.robustness.conditions as room
 
     trained = room._fitted
     monkeypatch.setattr(room, "_fitted", lambda system, train: given.append(train) or trained(system, train))
@@ -80,8 +94,12 @@ def test_clips_are_damaged_in_memory_and_their_sound_is_measured(
     assert realised == pytest.approx([20, -20], abs=0.1)
 
 
-def test_every_worker_count_gives_the_same_report(damaged_track: DamagedTrack, sounds: Path, tmp_path: Path) -> None:
-    track = damaged_track(NOISE, features={})
+def test_every_worker_count_gives_the_same_report(
+    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    noises(tmp_path / "street", "own", seed=1)
+    track = damaged_track(OF_BANK, features={})
     one = logistic(track, tmp_path / "one", sounds, weights="per-condition", grids={"snr_db": [0]})
     two = logistic(track, tmp_path / "two", sounds, weights="per-condition", grids={"snr_db": [0]}, workers=2)
     assert one == two
@@ -98,7 +116,7 @@ def test_the_damage_of_a_clip_is_that_of_its_step(damaged_track: DamagedTrack, s
         open_candidates(track, "test"),
         [sounds],
         {"audio": curve.conditions},
-        seed=11,
+        {},
         workers=1,
         engine="local",
         progress=lambda done, total: None,
@@ -106,9 +124,9 @@ def test_the_damage_of_a_clip_is_that_of_its_step(damaged_track: DamagedTrack, s
     name = ids()[-1]
     step = Step("coloured_noise", {"colour": "white", "snr_db": 5})
     sound: Audio = damage(read_audio(sounds / f"{name}.wav"), [step], seed=11, sample_id=name).signal
-    vector = clips.said["audio"].vectors[curve.conditions[0]][-1]
+    vector = clips.vectors["audio"].by_condition[curve.conditions[0]][-1]
     assert np.array_equal(vector, sound_vector(sound).astype(np.float32))
-    assert not np.array_equal(vector, clips.said["audio"].vectors[None][-1])
+    assert not np.array_equal(vector, clips.vectors["audio"].by_condition[None][-1])
 
 
 def test_the_last_folder_that_has_a_clip_gives_it(damaged_track: DamagedTrack, sounds: Path, tmp_path: Path) -> None:
@@ -144,10 +162,108 @@ def test_what_is_wrong_with_clips_is_told_before_anything_is_trained(
     (sounds / "b").mkdir()
     for folder in ("a", "b"):
         soundfile.write(sounds / folder / f"{last}.wav", tone(0), RATE)
-    message = f"{sounds}: several files could be sample '{last}': a/{last}.wav, b/{last}.wav"
+    message = (
+        "1 of 36 clips of split 'test' cannot be used:\n"
+        f"  {last}: 2 files could belong to this sample: a/{last}.wav, b/{last}.wav"
+    )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         logistic(track, tmp_path / "out", sounds)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_scored_with_another_noise_bank_or_library_is_not_comparable(
+    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    noises(tmp_path / "street", "own", seed=1)
+    noises(tmp_path / "street", "other", seed=3)
+    track = damaged_track(OF_BANK, features={})
+
+    def report(name: str, **arguments: Any) -> RobustnessReport:
+        return logistic(track, tmp_path / name, sounds, grids={"snr_db": [0]}, **arguments)
+
+    first = report("first")
+    assert first.digests["bank own"] == open_bank("own").digest
+    assert f"|bank:own#{open_bank('own').digest[:8]}|" in first.signature
+    assert first.versions["av"] == version("av")
+    assert f"|versions:machine={platform.machine()},av={version('av')},numpy={np.__version__}," in first.signature
+    assert RobustnessReport.from_json(first.to_json()) == first
+
+    both = report("both", parameters={"noise": {"choice": ["own", "other"]}})
+    assert {name for name in both.digests if name.startswith("bank ")} == {"bank own", "bank other"}
+
+    shutil.rmtree(tmp_path / "street" / "own")
+    shutil.rmtree(tmp_path / "home" / "banks" / "own")
+    noises(tmp_path / "street", "own", seed=2)
+    second = report("second")
+    assert second.digests["bank own"] == open_bank("own").digest != first.digests["bank own"]
+    assert second.signature != first.signature
+
+    monkeypatch.setattr("merbench.robustness.signature.media_versions", lambda: {**first.versions, "av": "17.0"})
+    assert "|versions:" in (third := report("third")).signature
+    assert third.signature != second.signature
+
+
+def test_without_clips_no_library_of_media_is_named(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    report = logistic(damaged_track(), tmp_path / "out", [], grids={"snr_db": [0]})
+    assert report.versions == {}
+    assert "versions:" not in report.signature
+
+
+def test_every_bank_is_opened_once(
+    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    noises(tmp_path / "street", "own", seed=1)
+    opened: list[str] = []
+    monkeypatch.setattr("merbench.robustness.preparing.open_bank", lambda name: opened.append(name) or open_bank(name))
+    monkeypatch.setattr("merbench.banks.home.open_bank", lambda name: pytest.fail(f"{name} is opened again"))
+    track = damaged_track(OF_BANK, features={})
+    logistic(track, tmp_path / "out", sounds, weights="per-condition", grids={"snr_db": [0, -5]})
+    assert opened == ["own"]
+
+
+def test_sound_is_heard_at_the_rate_that_the_track_declares(
+    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    import merbench.robustness.conditions as room
+
+    trained = room._fitted
+    monkeypatch.setattr(room, "_fitted", lambda system, train: given.append(train) or trained(system, train))
+    logistic(damaged_track(f"[media]\nsample_rate_hz = 8000\n{NOISE}", features={}), tmp_path / "out", sounds)
+    path = sounds / f"{ids()[0]}.wav"
+    slow, own = (sound_vector(read_audio(path, rate_hz)).astype(np.float32) for rate_hz in (8000, None))
+    assert np.array_equal(given[0].features["audio"][0], slow)
+    assert not np.array_equal(slow, own)
+
+
+def test_an_empty_cell_of_the_corpus_says_nothing_of_a_clip(
+    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path
+) -> None:
+    first, second = ids()[0], ids()[1]
+    (sounds / f"{first}.wav").rename(sounds / "first take.wav")
+    track = damaged_track(NOISE, features={}, media={first: "first take.wav", second: ""})
+    listed = logistic(track, tmp_path / "one", sounds, grids={"snr_db": [0]})
+    (sounds / "first take.wav").rename(sounds / f"{first}.wav")
+    named = logistic(damaged_track(NOISE, "two", features={}), tmp_path / "two", sounds, grids={"snr_db": [0]})
+    assert listed.digests["clips of train"] == named.digests["clips of train"]
+
+
+def test_what_is_wrong_in_a_folder_is_settled_by_a_later_one(
+    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path
+) -> None:
+    name = ids()[0]
+    twice = tmp_path / "twice"
+    twice.mkdir()
+    for suffix in (".wav", ".flac"):
+        soundfile.write(twice / f"{name}{suffix}", tone(0), RATE)
+    track = damaged_track(NOISE, features={})
+    report = logistic(track, tmp_path / "out", [twice, sounds], grids={"snr_db": [0]})
+    assert report.digests["clips of train"]
+    message = f"  {name}: 2 files could belong to this sample: {name}.flac, {name}.wav"
+    with pytest.raises(UsageError, match=f"\n{re.escape(message)}$"):
+        logistic(track, tmp_path / "out", [sounds, twice], grids={"snr_db": [0]})
 
 
 def write_pictures(path: Path, bright: bool) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corruptions import generator
-from merbench.corruptions.drawing import normals
+from merbench.corruptions.drawing import normals, one_below
 
 RATE_HZ = 16_000
 
@@ -28,9 +28,9 @@ def stream(purpose: str, item: str) -> np.random.PCG64:
     return generator(_SEED, f"synthetic bank, {purpose}", item)
 
 
-def below(rng: np.random.PCG64, low: int, high: int) -> int:
+def between(rng: np.random.PCG64, low: int, high: int) -> int:
     """Return a whole number from `low` to `high`, both included, of one word."""
-    return low + (((int(rng.random_raw()) >> 11) * (high - low + 1)) >> 53)
+    return low + one_below(rng, high - low + 1)
 
 
 def white(rng: np.random.PCG64, n: int) -> Integers:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merbench.banks.synthetic.arithmetic import RATE_HZ, Integers, at_rms, below, resonated, stream, white
+from merbench.banks.synthetic.arithmetic import RATE_HZ, Integers, at_rms, between, resonated, stream, white
 
 N_SAMPLES = 7 * RATE_HZ
 LEVEL = 1966
@@ -61,17 +61,17 @@ def speech(talker: Talker) -> Integers:
     rng = stream("babble", talker.name)
     responses = [_response(formants, talker.tract) for formants in _VOWELS_HZ]
     samples = np.zeros(N_SAMPLES + 4 * RATE_HZ, dtype=np.int64)
-    place, vowel = below(rng, 0, 200) * _MS, below(rng, 0, len(_VOWELS_HZ) - 1)
+    place, vowel = between(rng, 0, 200) * _MS, between(rng, 0, len(_VOWELS_HZ) - 1)
     while place < N_SAMPLES:
-        n_syllables = below(rng, 4, 9)
+        n_syllables = between(rng, 4, 9)
         for syllable in range(n_syllables):
             place = _consonant(samples, place, rng)
-            following = below(rng, 0, len(_VOWELS_HZ) - 1)
+            following = between(rng, 0, len(_VOWELS_HZ) - 1)
             falling = 110 - 25 * syllable // n_syllables
-            pitch = talker.pitch_hz * falling * below(rng, 94, 106) // 100
+            pitch = talker.pitch_hz * falling * between(rng, 94, 106) // 100
             place = _syllable(samples, place, rng, responses[vowel], responses[following], pitch)
             vowel = following
-        place += below(rng, 120, 380) * _MS
+        place += between(rng, 120, 380) * _MS
     return at_rms(samples[:N_SAMPLES], LEVEL)
 
 
@@ -85,9 +85,9 @@ def _response(formants_hz: tuple[int, ...], tract: int) -> Integers:
 
 def _consonant(samples: Integers, place: int, rng: np.random.PCG64) -> int:
     """Add a hiss, or leave a gap, and return where it ends."""
-    if below(rng, 0, 1):
-        return place + below(rng, 15, 45) * _MS
-    n = below(rng, 45, 95) * _MS
+    if between(rng, 0, 1):
+        return place + between(rng, 15, 45) * _MS
+    n = between(rng, 45, 95) * _MS
     hiss = np.diff(white(rng, n + 1))
     samples[place : place + n] += hiss * _arch(n) >> 9
     return place + n
@@ -97,13 +97,13 @@ def _syllable(
     samples: Integers, place: int, rng: np.random.PCG64, vowel: Integers, following: Integers, pitch: int
 ) -> int:
     """Add the pulses of a syllable and return where it ends; `pitch` is in hundredths of a hertz."""
-    n, loudness = below(rng, 110, 250) * _MS, below(rng, 150, 256)
+    n, loudness = between(rng, 110, 250) * _MS, between(rng, 150, 256)
     arch, at = _arch(n), 0
     while at < n:
         glide = max(0, 256 * at // n - 128)
         response = ((256 - glide) * vowel + glide * following) >> 8
         samples[place + at : place + at + _N_RESPONSE] += response * (int(arch[at]) * loudness >> 8) >> 8
-        at += RATE_HZ * 10_000 // (pitch * below(rng, 98, 102))
+        at += RATE_HZ * 10_000 // (pitch * between(rng, 98, 102))
     return place + n
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from merbench.banks.synthetic.arithmetic import RATE_HZ, Integers, at_peak, below, ringing, stream, white
+from merbench.banks.synthetic.arithmetic import RATE_HZ, Integers, at_peak, between, ringing, stream, white
 
 KINDS = ("beep", "knock", "glass")
 N_VARIANTS = 3
@@ -26,21 +26,23 @@ def event(kind: str, variant: int) -> Integers:
 
 
 def _beep(rng: np.random.PCG64) -> Integers:
-    n, edge = below(rng, 250, 450) * _MS, 10 * _MS
-    frequency = below(rng, 700, 1600)
+    n, edge = between(rng, 250, 450) * _MS, 10 * _MS
+    frequency = between(rng, 700, 1600)
     tone = ringing(frequency, 0, n) + ringing(2 * frequency, 0, n, 1 << 18)
     at = np.arange(n, dtype=np.int64)
     return tone * np.minimum(np.minimum(at, n - 1 - at), edge) // edge
 
 
 def _knock(rng: np.random.PCG64) -> Integers:
-    n_ring, n_knocks = 120 * _MS, below(rng, 2, 3)
-    modes = [ringing(below(rng, 140, 1100), below(rng, 25, 90), n_ring, below(rng, 1 << 18, 1 << 20)) for _ in range(6)]
+    n_ring, n_knocks = 120 * _MS, between(rng, 2, 3)
+    modes = [
+        ringing(between(rng, 140, 1100), between(rng, 25, 90), n_ring, between(rng, 1 << 18, 1 << 20)) for _ in range(6)
+    ]
     struck = np.sum(modes, axis=0)
-    apart = below(rng, 150, 240) * _MS
+    apart = between(rng, 150, 240) * _MS
     samples = np.zeros(apart * (n_knocks - 1) + n_ring, dtype=np.int64)
     for knock in range(n_knocks):
-        samples[knock * apart :][:n_ring] += struck * below(rng, 160, 256) >> 8
+        samples[knock * apart :][:n_ring] += struck * between(rng, 160, 256) >> 8
     return samples
 
 
@@ -50,8 +52,8 @@ def _glass(rng: np.random.PCG64) -> Integers:
     n_burst = 25 * _MS
     samples[:n_burst] += np.diff(white(rng, n_burst + 1)) * (n_burst - np.arange(n_burst)) // n_burst << 7
     for _ in range(28):
-        begin = below(rng, 0, 250) * _MS
-        frequency, bandwidth, amplitude = below(rng, 2000, 7200), below(rng, 6, 30), below(rng, 1 << 16, 1 << 19)
+        begin = between(rng, 0, 250) * _MS
+        frequency, bandwidth, amplitude = between(rng, 2000, 7200), between(rng, 6, 30), between(rng, 1 << 16, 1 << 19)
         samples[begin:] += ringing(frequency, bandwidth, n - begin, amplitude)
     fade = np.minimum(np.arange(n, 0, -1), 50 * _MS)
     return samples * fade // (50 * _MS)

@@ -1,0 +1,136 @@
+"""An experiment goes in, what its systems score under each condition comes out: trained, asked, scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from merbench.report import ScoreReport
+from merbench.robustness.experiment import Experiment, Fold, ShowProgress, System
+from merbench.robustness.grid import Condition
+from merbench.robustness.samples import Given, text_features, texts_of
+from merbench.robustness.summary import Outcome
+from merbench.scoring import bootstrap, score, scored_pair
+from merbench.scoring.uncertainty import clusters_of, stream_name
+from merbench.submission import read_submission
+from merbench.training import Baseline, FeatureSet, Predictions, TrainingSet
+from merbench.training.declaration import Options
+from merbench.training.output import submission_table
+from merbench.training.selection import select_options
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What all systems scored under one condition, in their order, and how the first of them was trained."""
+
+    condition: Condition | None
+    outcomes: tuple[Outcome, ...]
+    realised: Mapping[str, float]
+    options: tuple[Options, ...]
+    report: ScoreReport
+    changed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """A trained baseline, and the options it was trained with."""
+
+    baseline: Baseline
+    options: Options
+
+
+def scored_rows(experiment: Experiment, show: ShowProgress) -> Iterator[Row]:
+    """Yield the undamaged row, then one for each condition."""
+    source, train, test = experiment.source, experiment.samples.train, experiment.samples.test
+    conditions, shared = experiment.conditions, experiment.weights == "shared"
+    undamaged = source.given(test, None)
+    learned = undamaged if train is test else source.given(train, None)
+    kept: dict[System, list[_Fitted]] = {}
+    for n, condition in enumerate((None, *conditions)):
+        show("conditions", n, 1 + len(conditions))
+        asked = undamaged if condition is None else source.given(test, condition)
+        like = learned
+        if condition is not None and not shared:
+            like = asked if train is test else source.given(train, condition)
+        scored = []
+        for system in experiment.systems:
+            fitted = kept.get(system) if shared else None
+            predictions, kept[system] = _predictions(experiment, system, learned, like, asked, fitted)
+            scored.append(_outcome(experiment, predictions))
+        outcomes, reports = zip(*scored, strict=True)
+        yield Row(
+            condition,
+            outcomes,
+            asked.realised,
+            _distinct([one.options for one in kept[experiment.systems[0]]]),
+            reports[0],
+            condition is not None and _differ(undamaged, asked),
+        )
+    show("conditions", 1 + len(conditions), 1 + len(conditions))
+
+
+def _distinct(options: Sequence[Options]) -> tuple[Options, ...]:
+    return tuple(one for i, one in enumerate(options) if one not in options[:i])
+
+
+def _differ(one: Given, other: Given) -> bool:
+    features = any(not np.array_equal(one.features[name], other.features[name]) for name in one.features)
+    return features or any(not one.columns[name].equals(other.columns[name]) for name in one.columns)
+
+
+def _predictions(
+    experiment: Experiment,
+    system: System,
+    undamaged: Given,
+    learned: Given,
+    asked: Given,
+    fitted: Sequence[_Fitted] | None,
+) -> tuple[Predictions, list[_Fitted]]:
+    """Return what a system says of all candidates, and its models: those given, else newly trained ones."""
+    parts, models = [], []
+    for n, fold in enumerate(experiment.samples.folds):
+        samples, test = _feature_sets(experiment, system, fold, undamaged, learned, asked)
+        train = TrainingSet(experiment.samples.test.track, samples, fold.targets)
+        model = fitted[n] if fitted else _fitted(system, train)
+        parts.append((fold.asked, model.baseline.predict(test)))
+        models.append(model)
+    return Predictions.gathered(parts), models
+
+
+def _feature_sets(
+    experiment: Experiment, system: System, fold: Fold, undamaged: Given, learned: Given, asked: Given
+) -> tuple[FeatureSet, FeatureSet]:
+    source, columns = experiment.source, system.loaded.declaration.columns
+    samples = source.feature_set(experiment.samples.train, learned, fold.learned, system.names, columns)
+    test = source.feature_set(experiment.samples.test, asked, fold.asked, system.names, columns)
+    if "text" not in source.made or "text" not in system.names:
+        return samples, test
+    parts = [texts_of(learned, fold.learned), texts_of(asked, fold.asked)]
+    _, *vectors = text_features(texts_of(undamaged, fold.learned), *parts)
+    first, second = (
+        replace(one, features={name: {**one.features, "text": text}[name] for name in system.names})
+        for one, text in zip((samples, test), vectors, strict=True)
+    )
+    return first, second
+
+
+def _fitted(system: System, train: TrainingSet) -> _Fitted:
+    options, _ = select_options(system.loaded, system.options, system.choices, train, system.setup)
+    baseline = system.loaded.build(options, system.setup)
+    baseline.fit(train)
+    return _Fitted(baseline, options)
+
+
+def _outcome(experiment: Experiment, predictions: Predictions) -> tuple[Outcome, ScoreReport]:
+    test, how = experiment.samples.test, experiment.how
+    read = read_submission(submission_table(test, predictions), test)
+    report = score(test, read, intervals=how is not None)
+    if how is None:
+        return Outcome(report.scores, {}), report
+    pair, clusters = scored_pair(read), clusters_of(test, how)
+    if pair.n < 2 or (clusters is not None and clusters.max() < 1):
+        return Outcome(report.scores, {}), report
+    draws = bootstrap(pair, how.n_resamples, clusters, stream_name(test, how.seed))[0]
+    return Outcome(report.scores, {item.key: draws[item.key] for item in report.scores}), report

@@ -1,0 +1,64 @@
+"""A report goes into a folder.
+
+==================== ======================================================================
+robustness.json      the report: every value, interval, condition, version, digest
+robustness.md        the same as tables
+curve-<name>.svg     how the first ranking value falls along one parameter, with intervals
+curve-<name>.png     the same
+==================== ======================================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from merbench.charts import Line, condition_curve
+from merbench.files import write_text
+from merbench.robustness.report import CurveReport, RobustnessReport, numbers_of, scores_by_key, shown
+
+JSON, MARKDOWN = "robustness.json", "robustness.md"
+
+
+def write_report(folder: Path, report: RobustnessReport, ranked_by: str) -> None:
+    """Write a report into a folder that is there.
+
+    Args:
+        folder: the folder.
+        report: the report.
+        ranked_by: the metric whose curve is drawn.
+    """
+    write_text(folder / JSON, report.to_json())
+    write_text(folder / MARKDOWN, report.to_markdown())
+    for curve in report.curves:
+        for suffix in ("svg", "png"):
+            _draw(folder / f"curve-{curve.parameter}.{suffix}", report, curve, ranked_by)
+
+
+def _draw(path: Path, report: RobustnessReport, curve: CurveReport, ranked_by: str) -> None:
+    ranked = next(score for score in report.undamaged.scores if score.name == ranked_by)
+    systems = {report.baseline: False, **({report.relative_to: True} if report.relative_to else {})}
+    lines = []
+    for name, relative in systems.items():
+        scores = list(scores_by_key(curve.rows, ranked.key, relative=relative))
+        undamaged = next(scores_by_key([report.undamaged], ranked.key, relative=relative))
+        lines.append(
+            Line(
+                name,
+                [_number(item.value) for item in scores],
+                [_number(item.low) for item in scores],
+                [_number(item.high) for item in scores],
+                _number(undamaged.value),
+            )
+        )
+    numbers = numbers_of(curve.rows)
+    condition_curve(
+        path,
+        numbers if numbers is not None else [shown(row.value) for row in curve.rows],
+        lines,
+        x_name=f"{curve.parameter} of {curve.step}" + (f", {curve.unit}" if curve.unit else ""),
+        y_name=ranked.name,
+    )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
