@@ -80,6 +80,9 @@ def run_baseline(
             progress=progress,
         )
     print(_summary(found))
+    if found.label_damage:
+        told = ", ".join(f"{name} {value}" for name, value in found.label_damage.items())
+        print(f"training labels were damaged: {told}")
     if len(found.seeds) > 1:
         print(f"submission.csv: seed {found.seeds[0].seed} of {', '.join(str(run.seed) for run in found.seeds)}")
     _print_report(found.report, found.withheld)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from merbench.cli.options import MODALITY_NAME, Engine, Workers, pairs
 from merbench.errors import WITH_PROBLEMS
 
 if TYPE_CHECKING:
@@ -56,10 +57,8 @@ def corrupt(
     sample: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Only the clip of this sample; repeatable.")
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Number of processes.")] = 1,
-    engine: Annotated[
-        str, typer.Option(metavar="NAME", help="local, or dask://host:port, a running cluster.")
-    ] = "local",
+    workers: Workers = 1,
+    engine: Engine = "local",
     verify: Annotated[
         bool, typer.Option("--verify", help="Make every damaged clip once more, compare it, and measure its file.")
     ] = False,
@@ -199,16 +198,11 @@ def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str,
 
 
 def _corrupt_corpus(track: Any, output: Path, feature: list[str] | None, column: list[str] | None, force: bool) -> None:
-    from merbench.errors import UsageError, plural
+    from merbench.errors import plural
     from merbench.protocol.corpus import damage_corpus
     from merbench.protocol.manifest import MANIFEST
 
-    named: dict[str, str] = {}
-    for item in feature or ():
-        modality, equals, name = item.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--feature {item}: write MODALITY=NAME, such as audio=hubert")
-        named[modality] = name
+    named = pairs("--feature", feature, MODALITY_NAME)
     done = damage_corpus(track, output, features=named or None, columns=column or ("transcript",), replace=force)
     n_done = len(done.manifest.rows) - len(done.problems)
     print(f"{done.corpus.folder}: {done.corpus.name}, {plural(n_done, 'sample')} damaged; {output / MANIFEST}")

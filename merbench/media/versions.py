@@ -14,7 +14,17 @@ PACKAGES = {"av": ("av",), "numpy": ("numpy",), "opencv": _OPENCV, "scipy": ("sc
 def media_versions() -> dict[str, str]:
     """Return the versions of merbench and of the libraries that are installed, and the kind of machine."""
     found = {name: held for name, packages in PACKAGES.items() if (held := _installed(packages))}
+    if "av" in found:
+        found |= _ffmpeg()
     return {"merbench": version("merbench"), "machine": platform.machine(), **found}
+
+
+def _ffmpeg() -> dict[str, str]:
+    """Return the versions of FFmpeg's libraries that read and write, which one version of PyAV may have several of."""
+    import av
+
+    libraries = ("libavcodec", "libavformat", "libswscale")
+    return {name: ".".join(map(str, av.library_versions[name])) for name in libraries}
 
 
 def _installed(packages: tuple[str, ...]) -> str:

@@ -5,7 +5,6 @@ What a run rests on is compared before anything is written; what was done before
 
 from __future__ import annotations
 
-import platform
 import shutil
 import tempfile
 import time
@@ -14,7 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,8 +24,8 @@ from merbench.engine import Done, WorkerDied, require_engine, run
 from merbench.errors import IntegrityError, OutputError, UnreadableMedia, UsageError, listed, plural
 from merbench.files import require_outside, sha256_file, size_text, sweep
 from merbench.media.encoding import Encoding
-from merbench.media.finding import MediaFiles, find_media
-from merbench.media.reading import pyav
+from merbench.media.finding import MediaFiles, find_media, listed_media
+from merbench.media.versions import media_versions
 from merbench.protocol.clips import DIFFERS, Clip, Row, damage_clip, verify_clip
 from merbench.protocol.manifest import (
     JOURNAL,
@@ -152,7 +150,8 @@ def plan_media(
     if output is not None:
         require_outside(output, media, "the folder of clips")
     ids = _chosen(candidates, sample_ids)
-    everything = _files(candidates, media)
+    samples = candidates.corpus.samples()
+    everything = find_media(media, samples["sample_id"].to_pylist(), listed_media(samples))
     files, stems = everything.of(ids), _stems(everything.paths.values())
     banks = {name: open_bank(name) for name in sorted({name for step in audio for name in step.banks})}
     header = {
@@ -163,11 +162,7 @@ def plan_media(
         "split": split,
         "steps": [step.step_name for step in (*audio, *video)],
         "banks": {name: bank.digest for name, bank in banks.items()},
-        "versions": _versions(),
-    }
-    several = {
-        sample_id: f"{len(paths)} files could belong to this sample: {listed([str(path) for path in paths])}"
-        for sample_id, paths in files.ambiguous.items()
+        "versions": media_versions(),
     }
     return MediaPlan(
         candidates,
@@ -178,7 +173,7 @@ def plan_media(
         banks,
         header,
         tuple(_clips(candidates, files, stems, output or Path(), audio, video)),
-        {**dict.fromkeys(files.missing, NO_FILE), **several},
+        {**dict.fromkeys(files.missing, NO_FILE), **files.several},
     )
 
 
@@ -280,14 +275,6 @@ def _chosen(candidates: Candidates, sample_ids: Sequence[str] | None) -> list[st
     return list(dict.fromkeys(sample_ids))
 
 
-def _files(candidates: Candidates, media: Path) -> MediaFiles:
-    """Return the clips of all samples of the corpus, so that those of other splits are known for what they are."""
-    samples = candidates.corpus.samples()
-    ids = samples["sample_id"].to_pylist()
-    paths = samples["media"].to_pylist() if "media" in samples.column_names else [None] * len(ids)
-    return find_media(media, ids, {name: path for name, path in zip(ids, paths, strict=True) if path})
-
-
 def _stems(paths: Collection[PurePosixPath]) -> dict[PurePosixPath, str]:
     """Return what each damaged clip is called, without its suffix: as its source, whose own suffix tells some apart."""
     stems = {path: str(path.with_suffix("")) for path in paths}
@@ -331,18 +318,6 @@ def _known(candidates: Candidates, steps: Sequence[Step]) -> dict[str, dict[str,
         return {}
     rows = candidates.samples.select(columns).to_pylist()
     return dict(zip(candidates.ids.to_pylist(), rows, strict=True))
-
-
-_LIBRARIES = ("libavcodec", "libavformat", "libavutil")
-"""Those of FFmpeg's libraries whose versions decide what is read and written."""
-
-
-def _versions() -> dict[str, str]:
-    packages = {"av": "av", "numpy": "numpy", "opencv": "opencv-python-headless", "scipy": "scipy", "soxr": "soxr"}
-    found = {name: version(package) for name, package in packages.items()}
-    av = pyav()
-    found |= {name: ".".join(map(str, numbers)) for name, numbers in av.library_versions.items() if name in _LIBRARIES}
-    return {"merbench": version("merbench"), "machine": platform.machine(), **found}
 
 
 def _still_there(plan: MediaPlan, before: Manifest) -> dict[str, Row]:

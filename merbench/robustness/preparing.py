@@ -43,7 +43,8 @@ def samples_of(track: Track, split: str, leave_out: str | None) -> Samples:
 
 def _folds(train: Candidates, test: Candidates, leave_out: str | None) -> tuple[Fold, ...]:
     """Return what is learned from and what is asked: of the two splits, or of each group and the others."""
-    rows, targets = answered(train)
+    learned = answered(train)
+    rows, targets = learned.rows, learned.values
     _ = test.references  # told before anything is trained
     everything = np.arange(len(test), dtype=np.int64)
     if leave_out is None:

@@ -56,6 +56,7 @@ def run_card(
         "options": dict(options),
         "n_folds": n_folds,
         "n_train": len(train),
+        **({"label_damage": dict(train.damage)} if train.damage else {}),
         "n_test": len(test),
         "selection": [{"options": dict(trial.options), "value": _finite(trial.value)} for trial in trials],
         "ranking": list(track.ranked_by),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -25,7 +25,7 @@ from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Lists, Values, concatenated
 from merbench.track import CategoricalTarget, ContinuousTarget, Track
-from merbench.training.labels import damaged_labels
+from merbench.training.labels import LearnedLabels, damaged_labels
 
 Rows = NDArray[np.int64]
 
@@ -65,11 +65,13 @@ class TrainingSet:
         track: what is predicted, and how it is ranked.
         samples: the features of the samples.
         targets: the references of every target of the track.
+        damage: what was done to the labels, and what it came to; empty without damage.
     """
 
     track: Track
     samples: FeatureSet
     targets: Mapping[str, Any] = field(repr=False)
+    damage: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -82,7 +84,7 @@ class TrainingSet:
     def select(self, rows: Rows) -> TrainingSet:
         """Return some of the samples."""
         targets = {name: values[rows] for name, values in self.targets.items()}
-        return TrainingSet(self.track, self.samples.select(rows), targets)
+        return TrainingSet(self.track, self.samples.select(rows), targets, self.damage)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,12 +144,12 @@ def training_set(candidates: Candidates, names: Sequence[str], columns: Sequence
             holds a reference of every target.
         WithheldReference: no reference of the split is held.
     """
-    rows, values = answered(candidates)
-    ids = candidates.ids.take(pa.array(rows))
-    return TrainingSet(candidates.track, _features(candidates, ids, names, columns), values)
+    learned = answered(candidates)
+    ids = candidates.ids.take(pa.array(learned.rows))
+    return TrainingSet(candidates.track, _features(candidates, ids, names, columns), learned.values, learned.damage)
 
 
-def answered(candidates: Candidates) -> tuple[Rows, dict[str, Values]]:
+def answered(candidates: Candidates) -> LearnedLabels:
     """Return which candidates hold a reference of every target, and these references.
 
     Labels of a training split are damaged where the track declares it; a long tail leaves samples out.
@@ -164,8 +166,8 @@ def answered(candidates: Candidates) -> tuple[Rows, dict[str, Values]]:
     if not len(rows):
         raise UsageError(f"no sample of split '{candidates.split}' holds a reference of every target")
     whole = {name: column[rows] for name, column in references.values.items()}
-    kept, values = damaged_labels(candidates.track, candidates.split, whole)
-    return references.index[rows[kept]], values
+    learned = damaged_labels(candidates.track, candidates.split, whole)
+    return replace(learned, rows=references.index[rows[learned.rows]])
 
 
 def _features(candidates: Candidates, ids: pa.StringArray, names: Sequence[str], columns: Sequence[str]) -> FeatureSet:

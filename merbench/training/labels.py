@@ -8,6 +8,8 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +21,23 @@ from merbench.metrics.lists import Values
 from merbench.track import CategoricalTarget, Track
 
 
-def damaged_labels(
-    track: Track, split: str, values: Mapping[str, Values]
-) -> tuple[NDArray[np.int64], dict[str, Values]]:
-    """Return which rows are kept, and their references with the labels damaged.
+@dataclass(frozen=True, eq=False)
+class LearnedLabels:
+    """What a baseline learns from.
+
+    Attributes:
+        rows: which rows are kept.
+        values: their references by target, labels damaged.
+        damage: `<step>.<name>` -> what was declared, and what the damage came to; empty without damage.
+    """
+
+    rows: NDArray[np.int64]
+    values: dict[str, Values]
+    damage: dict[str, Any] = field(default_factory=dict)
+
+
+def damaged_labels(track: Track, split: str, values: Mapping[str, Values]) -> LearnedLabels:
+    """Return the references of a split with the labels damaged as the track declares.
 
     Args:
         track: the track.
@@ -36,21 +51,26 @@ def damaged_labels(
     steps = track.steps(split, "labels")
     n = len(next(iter(values.values())))
     if not steps:
-        return np.arange(n), dict(values)
+        return LearnedLabels(np.arange(n), dict(values))
     name, target = _categorical(track, steps)
     codes = values[name]
     assert isinstance(codes, np.ndarray)
     labels = Labels.of(codes, target.labels)
+    damage: dict[str, Any] = {}
     for step in steps:
         rng = generator(track.seed, step.step_name, "")
-        labels = step.corruption(labels, rng, step.draws(track.seed, "", rng))
+        drawn = step.draws(track.seed, "", rng)
+        before, labels = labels, step.corruption(labels, rng, drawn)
+        measured = step.corruption.measured
+        found = {**drawn, **({} if measured is None else measured(before, labels, drawn))}
+        damage |= {f"{step.step_name}.{key}": value for key, value in found.items()}
         if labels.candidates is not None:
             raise UsageError(
                 f"{track.id}: {step.step_name} gives each training sample a set of labels, and a baseline learns from "
                 "one; `merbench.corruptions.labels` makes the sets for those who do"
             )
     kept = {key: column[labels.rows] for key, column in values.items()}
-    return labels.rows, {**kept, name: labels.codes}
+    return LearnedLabels(labels.rows, {**kept, name: labels.codes}, damage)
 
 
 def _categorical(track: Track, steps: tuple[Step, ...]) -> tuple[str, CategoricalTarget]:

@@ -72,6 +72,7 @@ class BaselineRun:
         report: the score of the submission (the first seed's); None where the references are withheld.
         withheld: why there is no score.
         synthetic: whether the corpus is the synthetic sample.
+        label_damage: what was done to the labels it learned from, and what it came to; empty without damage.
     """
 
     folder: Path
@@ -83,6 +84,7 @@ class BaselineRun:
     report: ScoreReport | None
     withheld: str = ""
     synthetic: bool = False
+    label_damage: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_baseline(
@@ -165,6 +167,7 @@ def run_baseline(
         report=report,
         withheld=withheld,
         synthetic=test.corpus.synthetic,
+        label_damage=train_set.damage,
     )
 
 

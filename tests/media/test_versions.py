@@ -5,16 +5,20 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from merbench.media import versions
 
+FFMPEG = ("libavcodec", "libavformat", "libswscale")
+
 
 def test_the_libraries_of_media_are_named_with_their_versions() -> None:
     found = versions.media_versions()
-    assert list(found) == ["merbench", "machine", "av", "numpy", "opencv", "scipy", "soxr"]
+    assert list(found) == ["merbench", "machine", "av", "numpy", "opencv", "scipy", "soxr", *FFMPEG]
+    assert found["libavcodec"] == ".".join(map(str, av.library_versions["libavcodec"]))
     assert found["numpy"] == np.__version__
     assert found["opencv"].startswith(cv2.__version__)
     assert found["machine"] == platform.machine()
@@ -31,4 +35,4 @@ def test_a_library_that_is_absent_is_left_out_and_one_of_another_package_is_foun
     monkeypatch.setattr(versions, "version", installed)
     found = versions.media_versions()
     assert found["opencv"] == "4.9.1"
-    assert list(found) == ["merbench", "machine", "av", "numpy", "opencv", "scipy"]
+    assert list(found) == ["merbench", "machine", "av", "numpy", "opencv", "scipy", *FFMPEG]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
 from merbench.track import CorruptionSpec, Track, load_track
+from merbench.training import run_baseline
 from merbench.training.data import training_set
 
 
@@ -31,6 +33,17 @@ def test_flips_reach_the_training_split_alone(sample_home: Path) -> None:
     assert np.mean(clean != damaged) == pytest.approx(0.3, abs=0.05)
     assert np.array_equal(labels(track, "dev"), labels(load_track("mer-multi"), "dev"))
     assert np.array_equal(labels(track), damaged)
+
+
+def test_the_run_card_says_what_was_done_to_the_labels(sample_home: Path, tmp_path: Path) -> None:
+    track = noisy({"name": "symmetric_flips", "rate": 0.3})
+    done = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
+    card = json.loads((done.folder / "run.json").read_text(encoding="utf-8"))
+    clean, damaged = labels(load_track("mer-multi")), labels(track)
+    assert card["label_damage"] == {
+        "symmetric_flips.rate": 0.3,
+        "symmetric_flips.realised_rate": pytest.approx(np.mean(clean != damaged), abs=1e-6),
+    }
 
 
 def test_a_long_tail_leaves_samples_out_with_all_that_is_theirs(sample_home: Path) -> None:
