@@ -7,7 +7,8 @@ that nothing damages copied. Beside it: `corruption_peer.py`, in one process and
 executable must be on the path; `corruption_floor.py`, every part alone. Both write MPEG-4 part 2 and 16 kHz sound;
 merbench takes the quantiser whose files, all together, come nearest to the peer's in size. Luma is compared with the
 planes of the source, blurred in float32.
-Then: memory with ten noise files of ten minutes each; a manifest of 1,000,000 rows written and read again.
+Then: memory with ten noise files of ten minutes each, of workers that load `corruption_worker.py` and not this script,
+as those of `merbench corrupt` load no script; a manifest of 1,000,000 rows written and read again.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ import pyarrow as pa
 
 from benchmarks.corruption_floor import PARTS, floor
 from benchmarks.corruption_peer import damage_all
-from benchmarks.measuring import machine, mapped_bytes, peak_bytes, seconds, table
-from merbench.banks.bank import Bank
+from benchmarks.corruption_worker import damaged_with_peak, imported
+from benchmarks.measuring import machine, peak_bytes, seconds, table
 from merbench.banks.importing import import_folder
 from merbench.corpus import write_corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.engine import run
 from merbench.media import read_video
 from merbench.media.encoding import Encoding
-from merbench.protocol.clips import Clip, Row, damage_clip
+from merbench.protocol.clips import Row
 from merbench.protocol.manifest import SCHEMA, Journal, read_progress, write_manifest
 from merbench.protocol.media import DamagedMedia, MediaPlan, damage_split_media, plan_media
 from merbench.track import MediaSpec
@@ -164,7 +165,7 @@ def _duration_s(path: Path) -> float:
 
 
 def _write_long(sounds: Sequence[Path], folder: Path) -> None:
-    """Write every sound over and over until it lasts as long as asked for."""
+    """Write every sound over and over until it lasts `LONG_NOISE_S`."""
     for path in sounds:
         with wave.open(str(path)) as file, wave.open(str(folder / path.name), "wb") as written:
             written.setparams(file.getparams())
@@ -229,16 +230,6 @@ def _merbench(bench: Bench, factor: int, quality: int, name: str, workers: int =
     return timed(lambda: damaged(plan, workers))
 
 
-def imported(_: int) -> str:
-    """Import what a worker needs before it can damage its first clip."""
-    import av
-    import cv2
-    import soundfile
-    import soxr
-
-    return f"{av.__version__} {cv2.__version__} {soundfile.__version__} {soxr.__version__} {damage_clip.__module__}"
-
-
 def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the median of every name over the rounds."""
     return {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
@@ -282,17 +273,12 @@ def _psnr_db(exact: np.ndarray, written: np.ndarray) -> float:
     return 10 * math.log10(255**2 / max(error, 1e-3))
 
 
-def damaged_with_peak(clip: Clip, banks: Mapping[str, Bank]) -> tuple[int, int]:
-    """Damage a clip; return the peak of this worker's memory so far and what it holds of files, both in bytes."""
-    damage_clip(clip, banks)
-    return peak_bytes(), mapped_bytes()
-
-
 def worker_peak(bench: Bench, quality: int) -> tuple[int, int]:
     """Return the largest `damaged_with_peak` of two workers, with long noise files and blur by 4."""
     plan = bench.planner("memory", 4, quality, noise="long")()
     (bench.work / "memory").mkdir()
-    done = list(run(partial(damaged_with_peak, banks=plan.banks), ((clip.sample_id, clip) for clip in plan.clips), workers=2))
+    units = ((clip.sample_id, clip) for clip in plan.clips)
+    done = list(run(partial(damaged_with_peak, banks=plan.banks), units, workers=2))
     errors = [result.error for result in done if result.error is not None]
     if errors:
         raise errors[0]
@@ -387,11 +373,11 @@ def print_times(times: Mapping[int, Mapping[str, float]], floors: Mapping[int, M
     rows += [line(f"floor: {part}", lambda factor, part=part: floors[factor][part], seconds) for part in PARTS]  # type: ignore[misc]
     rows += [
         line("floor, its sum", bottom, seconds),
-        line("one process : peer (asked 2.2×)", ratio(PEER, of(ONE)), _times),
-        line("one process of the floor (asked 1.4×)", ratio(ONE, bottom), _times),
-        line("two workers : peer's pool (asked 2.6×)", ratio(PEER_POOL, of(TWO)), _times),
+        line("one process : peer (goal 2.2×)", ratio(PEER, of(ONE)), _times),
+        line("one process of the floor (goal 1.4×)", ratio(ONE, bottom), _times),
+        line("two workers : peer's pool (goal 2.6×)", ratio(PEER_POOL, of(TWO)), _times),
         line("the same without the workers' start", ratio(PEER_POOL, warm), _times),
-        line("copying : peer (asked 10×)", ratio(PEER, of(COPY)), _times),
+        line("copying : peer (goal 10×)", ratio(PEER, of(COPY)), _times),
     ]
     print(table(["", *(f"factor {factor}" for factor in FACTORS), "mean"], rows) + "\n")
 
@@ -466,7 +452,7 @@ def _print_memory(bench: Bench, quality: int, *, has_peer: bool) -> None:
     print(f"memory with {N_LONG_NOISES} noise files of {LONG_NOISE_S // 60} minutes, at its peak:")
     peak, mapped = worker_peak(bench, quality)
     shared = f", of which {mapped / 1e6:.0f} MB are pages of libraries that all workers share" if mapped else ""
-    print(f"  a worker of merbench   {peak / 1e6:.0f} MB (asked: at most 150){shared}")
+    print(f"  a worker of merbench   {peak / 1e6:.0f} MB (goal: at most 150){shared}")
     if has_peer:
         few = bench.clips[:3]
         print(f"  the peer               {peer_alone(bench, 4, 1, bench.long_noises, few)[1] / 1e6:.0f} MB")

@@ -1,10 +1,11 @@
 """100,000 feature vectors damaged at once, beside copying them and beside the generators that the damage needs.
 
 Inputs: 100,000 vectors of 1,024 float32; every sample has a generator of its own, from (seed, step, id).
-Timed: `damaged_matrix` with its three rules, with one value for all samples and with one drawn for each. Beside it, in
-the same run: a copy of the matrix (what memory can do); NumPy drawing as many normals and uniforms in float32 from a
-single stream (what its generator can do); merely making every sample's generator and drawing the words that the damage
-takes; the same and turning the words into normals; and the corruption sample by sample, on fewer of them.
+Timed: `damaged_vectors` with its three rules, with one value for all samples and with one drawn for each; what Gaussian
+noise and random drop came to in every sample is among the work. Beside it, in the same run: a copy of the matrix (what
+memory can do); NumPy drawing as many normals and uniforms in float32 from a single stream (what its generator can do);
+merely making every sample's generator and drawing the words that the damage takes; the same and turning the words into
+normals; and the corruption sample by sample, on fewer of them.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import machine, race, seconds, table
-from merbench.corruptions import CORRUPTIONS, generator
-from merbench.corruptions.batches import damaged_matrix, generators
+from merbench.corruptions import CORRUPTIONS, Step, generator
+from merbench.corruptions.batches import damaged_vectors, generators
 from merbench.corruptions.drawing import NORMAL_UNIT, normal_quantiles
 
 N, D, SEED = 100_000, 1_024, 2023
@@ -63,7 +64,7 @@ def main() -> None:
             known({"audio": row.astype(np.float64)}, rng, known.draw({"t": 20}, rng))
 
     def damage(name: str, parameters: dict[str, Any]) -> Callable[[], object]:
-        return lambda: damaged_matrix(name, values, ids, modality="audio", seed=SEED, parameters=parameters, out=out)
+        return lambda: damaged_vectors(Step(name, parameters), {"audio": values}, ids, seed=SEED)
 
     sample_by_sample = f"diffusion noise sample by sample, {N_ALONE:,} of them"
     times = race(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-NOT_BENCHMARKS = {"corruption_floor", "corruption_peer", "measuring", "run"}
+NOT_BENCHMARKS = {"corruption_floor", "corruption_peer", "corruption_worker", "measuring", "run"}
 
 
 def main() -> int:

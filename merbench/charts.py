@@ -134,8 +134,8 @@ def condition_curve(
 ) -> None:
     """Draw how systems fall under growing damage: a line with its intervals, and the level without damage, dashed.
 
-    Numbers stand where they belong on the axis, which runs in the order in which they are given; names stand side by
-    side, as points with the intervals as bars.
+    Numbers stand where they belong on the axis, which runs in the order in which they are given; up to ten of them are
+    its ticks. Names stand side by side, as points with the intervals as bars.
 
     Args:
         path: `.svg` or `.png` file to write.
@@ -160,13 +160,18 @@ def condition_curve(
         axes.axhline(line.undamaged, color=colour, linestyle="--", linewidth=1, label=f"{line.name}, {UNDAMAGED}")
     if names:
         axes.set_xticks(at, names)
-    elif len(at) > 1 and at[0] > at[-1]:
+    elif len(at) <= _MOST_TICKS:
+        axes.set_xticks(at, [f"{number:g}".replace("-", "\N{MINUS SIGN}") for number in at])
+    if not names and len(at) > 1 and at[0] > at[-1]:
         axes.invert_xaxis()
     axes.set_xlabel(x_name)
     axes.set_ylabel(y_name)
     axes.legend(frameon=False, fontsize="small")
     _save(figure, path)
 
+
+_MOST_TICKS = 10
+"""The largest number of conditions of which each has a tick."""
 
 _ASIDE = 0.15
 """How far apart the points of two systems stand, where conditions are one apart."""

@@ -33,12 +33,19 @@ def robustness(
     ],
     baseline: Annotated[str, typer.Option(metavar="NAME", help="Name or folder of a baseline.")] = "attention",
     corruption: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Corruption, or step of the track; the one declared with the parameter."),
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Corruption, or step of the track; repeatable. Else the one declared with the parameter.",
+        ),
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Another parameter of the corruption; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Another parameter, of all corruptions that have it, or CORRUPTION.NAME=VALUE of one; repeatable.",
+        ),
     ] = None,
     weights: Annotated[
         WeightsOption, typer.Option(help="One model trained on undamaged samples, or one for each condition.")

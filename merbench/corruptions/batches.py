@@ -1,13 +1,16 @@
-"""The vectors of many samples go in as one matrix, the damaged matrix comes out: the numbers that each would get alone.
+"""The vectors of many samples go in as matrices, the damaged matrices come out: the numbers each sample gets alone.
 
 Conventions:
-    values: `(n, d)` floats, one row per id; returned is float32. Each row is damaged in float64 and then rounded.
+    Vectors are `(n, d)` floats by modality, one row per id; damaged ones are float32. Each row is damaged in float64
+    and then rounded.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,10 +18,10 @@ from numpy.random import PCG64
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
-from merbench.corruptions.declaration import CORRUPTIONS, SEVERITY, Corruption
-from merbench.corruptions.drawing import draw, generator, shared_draw
-from merbench.corruptions.features import RULES, damaged_modalities, to_stretch
-from merbench.errors import UsageError
+from merbench.corruptions.drawing import generator
+from merbench.corruptions.features import RULES, Vector, damaged_modalities, own_stretches
+from merbench.corruptions.step import Step
+from merbench.errors import Inapplicable, UsageError
 
 Words = NDArray[np.uint32]
 
@@ -29,115 +32,137 @@ _CHUNK = 1 << 12
 """So many samples are seeded at once."""
 
 
-def damaged_matrix(
-    name: str,
-    values: NDArray[Any],
-    ids: Sequence[str],
-    *,
-    modality: str,
-    seed: int,
-    parameters: Mapping[str, Any],
-    step: str | None = None,
-    out: NDArray[np.float32] | None = None,
-) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
-    """Return the damaged vectors of many samples, and what was drawn for each.
+@dataclass(frozen=True, eq=False)
+class DamagedVectors:
+    """The vectors of many samples after one step of damage.
 
-    Row i is what the corruption makes of `{modality: values[i]}` with `generator(seed, step, ids[i])`, rounded to
-    float32. Diffusion noise, Gaussian noise and the random drop of elements go through by blocks; every other
-    corruption is called row by row.
+    Attributes:
+        vectors: modality -> the damaged matrix; a row that could not be damaged is as it was.
+        values: for each row, `<step>.<name>` -> what was drawn and what the damage came to; nothing where the row could
+            not be damaged.
+        problems: id -> why its row could not be damaged.
+    """
+
+    vectors: dict[str, NDArray[np.float32]] = field(repr=False)
+    values: list[dict[str, Any]] = field(repr=False)
+    problems: dict[str, str]
+
+
+def damaged_vectors(
+    step: Step, vectors: Mapping[str, NDArray[Any]], ids: Sequence[str], *, seed: int
+) -> DamagedVectors:
+    """Return what one step makes of the vectors of many samples that have the same modalities.
+
+    Row i is what the corruption makes of `{modality: vectors[modality][i]}` with `generator(seed, step_name, ids[i])`,
+    rounded to float32. Diffusion noise, Gaussian noise and the random drop of elements go through by blocks; every
+    other corruption is called row by row.
 
     Args:
-        name: a corruption of features whose scope is a sample.
-        values: the vectors.
+        step: a step whose corruption is one of features and of the scope of a sample.
+        vectors: modality -> a matrix with a row per id.
         ids: an id for each row.
-        modality: which modality the vectors are of.
         seed: seed of the track.
-        parameters: as declared, already checked: values or distributions.
-        step: name of the step; None is that of the corruption.
-        out: `(n, d)` array that is written to, such as a mapped file; it must not share memory with `values`.
 
     Raises:
         UsageError: the corruption is none of single samples' features, or a row has no id of its own.
-        Inapplicable: a row cannot be damaged so.
     """
-    known = CORRUPTIONS[name]
-    if known.modality != "features" or known.scope != "sample":
-        raise UsageError(f"corruption '{name}' is none of a single sample's features")
-    if len(ids) != len(values):
-        raise UsageError(f"{len(values)} rows of features have {len(ids)} ids")
-    damaged = np.empty(values.shape, dtype=np.float32) if out is None else out
-    of_samples = _Samples(known, parameters, seed, step or name)
-    rows = _by_blocks if _goes_by_blocks(name, parameters) else _one_by_one
-    return damaged, rows(of_samples, values, ids, modality, damaged)
+    if step.corruption.modality != "features" or step.corruption.scope != "sample":
+        raise UsageError(f"corruption '{step.name}' is none of a single sample's features")
+    for modality, values in vectors.items():
+        if len(ids) != len(values):
+            raise UsageError(f"{len(values)} rows of features of {modality} have {len(ids)} ids")
+    damaged = DamagedVectors({name: values.astype(np.float32) for name, values in vectors.items()}, [], {})
+    samples = _samples(step, ids, seed)
+    rows = _by_blocks if _goes_by_blocks(step) else _one_by_one
+    rows(step, vectors, samples, damaged)
+    return damaged
 
 
-class _Samples:
-    """One step of damage, seen from the samples: the generator of each, and what is drawn from it."""
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """One row: its id, its generator behind what was drawn, its parameters, and whether they damage nothing."""
 
-    def __init__(self, known: Corruption, declared: Mapping[str, Any], seed: int, step: str) -> None:
-        self.known, self.declared, self.seed, self.step = known, declared, seed, step
-        plain = {name: value for name, value in declared.items() if not isinstance(value, Mapping)}
-        self.same = known.draw(plain, generator(seed, step, ""))
-        self.drawn_names = [name for name in known.parameters if isinstance(declared.get(name), Mapping)]
-        self.is_same_for_all = plain.keys() == declared.keys()
-
-    def generators(self, ids: Sequence[str]) -> Iterator[PCG64]:
-        return generators(self.seed, self.step, ids)
-
-    def drawn(self, rng: PCG64, sample_id: str) -> dict[str, Any]:
-        if self.is_same_for_all:
-            return self.same
-        shared = shared_draw(self.seed, sample_id)
-        if isinstance(self.declared.get(SEVERITY), Mapping):
-            return self.known.draw(self.declared, rng, shared)
-        return self.same | {name: draw(self.declared[name], rng, shared) for name in self.drawn_names}
+    id: str
+    rng: PCG64
+    drawn: dict[str, Any]
+    is_left: bool
 
 
-def _goes_by_blocks(name: str, declared: Mapping[str, Any]) -> bool:
-    is_drawn = any(isinstance(declared.get(key), Mapping) for key in ("kind", "schedule", "unit", "modalities"))
-    return name in RULES and not is_drawn and declared.get("unit") != "frame"
+def _samples(step: Step, ids: Sequence[str], seed: int) -> Iterator[_Sample]:
+    differs = step.differs
+    drawn = {} if differs else step.draws(seed, "")
+    is_left = not differs and step.corruption.is_left(drawn)
+    for sample_id, rng in zip(ids, generators(seed, step.step_name, ids), strict=True):
+        if differs:
+            drawn = step.draws(seed, sample_id, rng)
+            is_left = step.corruption.is_left(drawn)
+        yield _Sample(sample_id, rng, drawn, is_left)
+
+
+def _goes_by_blocks(step: Step) -> bool:
+    is_drawn = any(isinstance(step.parameters.get(key), Mapping) for key in ("kind", "schedule", "unit", "modalities"))
+    return step.name in RULES and not is_drawn and step.parameters.get("unit") != "frame"
 
 
 def _one_by_one(
-    samples: _Samples, values: NDArray[Any], ids: Sequence[str], modality: str, out: NDArray[np.float32]
-) -> list[dict[str, Any]]:
-    found = []
-    for i, (sample_id, rng) in enumerate(zip(ids, samples.generators(ids), strict=True)):
-        drawn = samples.drawn(rng, sample_id)
-        found.append(drawn)
-        signal = {modality: values[i].astype(np.float64)}
-        out[i] = signal[modality] if samples.known.is_left(drawn) else samples.known(signal, rng, drawn)[modality]
-    return found
+    step: Step, vectors: Mapping[str, NDArray[Any]], samples: Iterator[_Sample], damaged: DamagedVectors
+) -> None:
+    measured = step.corruption.measured
+    for i, sample in enumerate(samples):
+        before = {name: values[i].astype(np.float64) for name, values in vectors.items()}
+        try:
+            after = before if sample.is_left else step.corruption(before, sample.rng, sample.drawn)
+        except Inapplicable as error:
+            damaged.problems[sample.id] = f"{step.step_name}: {error}"
+            damaged.values.append({})
+            continue
+        for name, values in after.items():
+            damaged.vectors[name][i] = values
+        realised = {} if measured is None or sample.is_left else measured(before, after, sample.drawn)
+        damaged.values.append(_named(step, {**sample.drawn, **realised}))
+
+
+def _named(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{step.step_name}.{name}": value for name, value in values.items() if value is not None}
 
 
 def _by_blocks(
-    samples: _Samples, values: NDArray[Any], ids: Sequence[str], modality: str, out: NDArray[np.float32]
-) -> list[dict[str, Any]]:
-    n, d = values.shape
-    which = samples.declared.get("modalities", samples.known.parameters["modalities"].default)
-    is_damaged = bool(damaged_modalities({modality: None}, which))
-    if not is_damaged:
-        out[:] = values
-    rule = RULES[samples.known.name]
-    n_words = -(-d // 4)
-    height = max(1, _BLOCK_VALUES // max(d, 1))
-    words = np.empty((height, n_words), dtype="<u8")
-    rngs = samples.generators(ids)
-    found: list[dict[str, Any]] = []
-    for start in range(0, n, height):
-        block = slice(start, min(start + height, n))
-        drawn = []
-        for i, sample_id in enumerate(ids[block]):
-            rng = next(rngs)
-            drawn.append(samples.drawn(rng, sample_id))
-            if is_damaged:
-                to_stretch(rng, modality)
-                words[i] = rng.random_raw(n_words)
-        if is_damaged:
-            draws = words.view("<u2")[: len(drawn), :d]
-            out[block] = rule(values[block].astype(np.float64), draws, drawn[:1] if samples.is_same_for_all else drawn)
-        found += drawn
-    return found
+    step: Step, vectors: Mapping[str, NDArray[Any]], samples: Iterator[_Sample], damaged: DamagedVectors
+) -> None:
+    which = step.parameters.get("modalities", step.corruption.parameters["modalities"].default)
+    names = damaged_modalities(vectors, which)
+    widest = max((vectors[name].shape[1] for name in names), default=0)
+    height = max(1, _BLOCK_VALUES // max(widest, 1))
+    measured, start = step.corruption.measured, 0
+    while block := list(islice(samples, height)):
+        rows = slice(start, start + len(block))
+        before = {name: vectors[name][rows].astype(np.float64) for name in names}
+        after = _damaged_block(step, before, block)
+        for name in names:
+            damaged.vectors[name][rows] = after[name]
+        for i, sample in enumerate(block):
+            realised: Mapping[str, Any] = {}
+            if sample.is_left:
+                for name in names:
+                    damaged.vectors[name][start + i] = vectors[name][start + i]
+            elif measured is not None:
+                realised = measured(_row(before, i), _row(after, i), sample.drawn)
+            damaged.values.append(_named(step, {**sample.drawn, **realised}))
+        start += len(block)
+
+
+def _row(matrices: Mapping[str, Vector], i: int) -> dict[str, Vector]:
+    return {name: values[i] for name, values in matrices.items()}
+
+
+def _damaged_block(step: Step, before: Mapping[str, Vector], block: Sequence[_Sample]) -> dict[str, Vector]:
+    words = {name: np.empty((len(block), -(-values.shape[1] // 4)), dtype="<u8") for name, values in before.items()}
+    for i, sample in enumerate(block):
+        for name in own_stretches(sample.rng, list(before)):
+            words[name][i] = sample.rng.random_raw(words[name].shape[1])
+    drawn = [sample.drawn for sample in (block if step.differs else block[:1])]
+    rule = RULES[step.name]
+    return {name: rule(values, words[name].view("<u2")[:, : values.shape[1]], drawn) for name, values in before.items()}
 
 
 def generators(seed: int, step: str, ids: Iterable[str]) -> Iterator[PCG64]:

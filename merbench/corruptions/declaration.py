@@ -20,12 +20,13 @@ import numpy as np
 
 from merbench.corruptions.drawing import SharedDraw, draw
 from merbench.corruptions.signals import Audio, Video, edited_audio, edited_video
-from merbench.errors import UnknownName, UsageError, did_you_mean, listed
+from merbench.errors import UnknownName, did_you_mean, listed
 from merbench.registry import Registry
 
 Modality = Literal["audio", "video", "text", "features", "labels"]
 Parameters = Mapping[str, Any]
 CorruptionFunction = Callable[[Any, np.random.PCG64, Parameters], Any]
+Measure = Callable[[Any, Any, Parameters], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +122,25 @@ class Corruption:
         modality: what it damages.
         summary: one line for cards and `merbench describe`.
         parameters: what each may be, in the order in which they are drawn.
-        function: `(signal, rng, parameters) -> signal`; None where it is declared only.
+        function: `(signal, rng, parameters) -> signal`.
         source: who defined it, or tabled its severities.
         severities: parameter -> its values at severities 1 to 5, where a table is published.
         scope: whether the function sees one sample, or a list of all samples of a split in the order of their ids.
         leaves: whether parameters leave every signal as it is, such as a factor of 1; None where none do.
-        measured: `(before, after, parameters) -> values`, what the damage came to, such as the realised ratio.
+        measured: `(before, after, parameters) -> values`, what the damage came to, such as the realised ratio; numbers
+            are rounded to `MEASURED_DECIMALS`.
     """
 
     name: str
     modality: Modality
     summary: str
     parameters: Mapping[str, Parameter]
-    function: CorruptionFunction | None = None
+    function: CorruptionFunction
     source: str = ""
     severities: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     scope: Literal["sample", "split"] = "sample"
     leaves: Callable[[Parameters], bool] | None = None
-    measured: Callable[[Any, Any, Parameters], Mapping[str, Any]] | None = None
+    measured: Measure | None = None
 
     @property
     def declarable(self) -> dict[str, Parameter]:
@@ -179,11 +181,8 @@ class Corruption:
         """Return the damaged signal, of which only what lies in the window is damaged.
 
         Raises:
-            UsageError: the corruption is declared only.
             Inapplicable: this signal cannot be damaged so, for instance a silence at a signal-to-noise ratio.
         """
-        if self.function is None:
-            raise UsageError(f"corruption '{self.name}' is declared, but this version of merbench cannot apply it")
         function = self.function
         match signal:
             case Video():
@@ -213,6 +212,21 @@ def window_s(parameters: Parameters, duration_s: float) -> tuple[float, float]:
     return start_s, end_s
 
 
+MEASURED_DECIMALS = 6
+"""Decimals of what damage came to: far above the last bits of sums and logarithms, which differ between machines."""
+
+
+def _rounded(measured: Measure) -> Measure:
+    def rounded(before: Any, after: Any, parameters: Parameters) -> dict[str, Any]:
+        found = measured(before, after, parameters)
+        return {
+            name: round(value, MEASURED_DECIMALS) + 0.0 if isinstance(value, float) else value
+            for name, value in found.items()
+        }
+
+    return rounded
+
+
 CORRUPTIONS: Registry[Corruption] = Registry("corruption", "merbench.corruptions", "@corruption")
 
 
@@ -225,14 +239,15 @@ def corruption(
     severities: Mapping[str, tuple[Any, ...]] | None = None,
     scope: Literal["sample", "split"] = "sample",
     leaves: Callable[[Parameters], bool] | None = None,
-    measured: Callable[[Any, Any, Parameters], Mapping[str, Any]] | None = None,
+    measured: Measure | None = None,
 ) -> Callable[[CorruptionFunction], CorruptionFunction]:
     """Register a function of `(signal, rng, parameters)` under its own name; see `Corruption` for the arguments."""
 
     def register(function: CorruptionFunction) -> CorruptionFunction:
         name = function.__name__
+        rounded = None if measured is None else _rounded(measured)
         known = Corruption(
-            name, modality, summary, parameters, function, source, severities or {}, scope, leaves, measured
+            name, modality, summary, parameters, function, source, severities or {}, scope, leaves, rounded
         )
         CORRUPTIONS.add(name, known)
         return function

@@ -21,7 +21,8 @@ from merbench.files import sha256_bytes
 NORMAL_UNIT = 1 / 4096
 """The grid on which normal draws lie."""
 
-_SLICES = 1 << 16
+N_SLICES = 1 << 16
+"""How many equal slices of [0, 1) a draw of 16 bits tells apart."""
 
 
 def generator(seed: int, step: str, sample_id: str) -> np.random.PCG64:
@@ -34,6 +35,27 @@ def uniforms(rng: np.random.PCG64, n: int) -> NDArray[np.float64]:
     """Return `n` draws from [0, 1), multiples of 2⁻⁵³, one word each."""
     words: NDArray[np.uint64] = rng.random_raw(n)
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def below(rng: np.random.PCG64, n: int, bound: int) -> NDArray[np.int64]:
+    """Return `n` whole numbers from 0 to `bound` − 1, each equally likely, one word each.
+
+    Each is `bound` times the draw that `uniforms` makes of the word, rounded down without error.
+
+    Args:
+        rng: the generator.
+        n: how many.
+        bound: from 1 to 2³⁶.
+    """
+    words: NDArray[np.uint64] = rng.random_raw(n)
+    upper, lower = words >> np.uint64(37), words >> np.uint64(11) & np.uint64((1 << 26) - 1)
+    product = upper * np.uint64(bound) + (lower * np.uint64(bound) >> np.uint64(26))
+    return (product >> np.uint64(27)).astype(np.int64)
+
+
+def one_below(rng: np.random.PCG64, bound: int) -> int:
+    """Return one whole number from 0 to `bound` − 1, as `below` draws it; `bound` may be of any size."""
+    return ((int(rng.random_raw()) >> 11) * bound) >> 53
 
 
 def normals(rng: np.random.PCG64, n: int) -> NDArray[np.int64]:
@@ -57,7 +79,7 @@ def permutation(rng: np.random.PCG64, n: int) -> NDArray[np.int64]:
 def normal_quantiles() -> NDArray[np.int64]:
     """Return the normal quantiles at the middles of 65,536 equal slices of [0, 1], in units of `NORMAL_UNIT`."""
     quantile = NormalDist().inv_cdf
-    upper = [round(quantile(0.5 + (i + 0.5) / _SLICES) / NORMAL_UNIT) for i in range(_SLICES // 2)]
+    upper = [round(quantile(0.5 + (i + 0.5) / N_SLICES) / NORMAL_UNIT) for i in range(N_SLICES // 2)]
     return np.array([-value for value in reversed(upper)] + upper)
 
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Context, Decimal
-from functools import cache, lru_cache
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -22,12 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corruptions.declaration import Parameter, corruption
-from merbench.corruptions.drawing import NORMAL_UNIT, normal_quantiles, normals, slices, uniforms
+from merbench.corruptions.drawing import N_SLICES, NORMAL_UNIT, normal_quantiles, normals, one_below, slices
+from merbench.corruptions.powers import amplitude_ratio
 
 Vector = NDArray[np.float64]
-
-_DECIMALS = Context(prec=28)
-"""Powers of 10 are taken in decimals, where they are the same on every machine; those of the C library need not be."""
 
 
 @corruption(
@@ -63,13 +60,8 @@ def feature_noise(
 
 def _with_noise(vector: Vector, rng: np.random.PCG64, snr_db: float) -> Vector:
     rms = math.sqrt(math.fsum(np.square(vector).ravel().tolist()) / vector.size)
-    deviation = rms / _amplitude_ratio(snr_db)
+    deviation = rms / amplitude_ratio(snr_db)
     return vector + deviation * (normals(rng, vector.size).reshape(vector.shape) * NORMAL_UNIT)
-
-
-@lru_cache(maxsize=4096)
-def _amplitude_ratio(snr_db: float) -> float:
-    return float(_DECIMALS.power(Decimal(10), _DECIMALS.divide(Decimal(snr_db), Decimal(20))))
 
 
 def _block_means(vector: Vector, factor: int) -> Vector:
@@ -101,25 +93,20 @@ def damaged_modalities(signal: Mapping[str, Any], modalities: str) -> list[str]:
 
 def own_stretches(rng: np.random.PCG64, names: Sequence[str]) -> Iterator[str]:
     """Go through modalities, and before each set the generator to the beginning of that modality's stretch."""
-    origin = rng.state
+    at_origin = rng.state if len(names) > 1 else None
     for name in names:
-        rng.state = origin
-        to_stretch(rng, name)
+        if at_origin is not None:
+            rng.state = at_origin
+        if place := MODALITIES.index(name):
+            rng.advance(place * _STRETCH)
         yield name
-
-
-def to_stretch(rng: np.random.PCG64, modality: str) -> None:
-    """Move a generator that has not been used for a modality yet to the beginning of that modality's stretch."""
-    place = MODALITIES.index(modality)
-    if place:
-        rng.advance(place * _STRETCH)
 
 
 N_DIFFUSION_STEPS = 100
 """Steps of NMER's noise scheduler; step t = 99 leaves next to nothing of a signal."""
 
 _FIRST_BETA, _LAST_BETA = 0.01, 0.5
-_LEAST_IMPULSE = math.ceil(0.7 * (1 << 15))
+_LEAST_IMPULSE = math.ceil(0.7 * (N_SLICES // 2))
 
 
 @cache
@@ -164,7 +151,7 @@ def _noise_table(kind: str) -> Vector:
     """Return the noise that each draw of 16 bits stands for."""
     if kind == "gaussian":
         return np.asarray(normal_quantiles() * NORMAL_UNIT, dtype=np.float64)
-    draws = np.arange(1 << 16)
+    draws = np.arange(N_SLICES)
     return np.where(draws >> 1 >= _LEAST_IMPULSE, 1.0 - 2.0 * (draws & 1), 0.0)
 
 
@@ -279,7 +266,7 @@ def gaussian_noise_features(
 
 
 def _noisy(values: Vector, draws: NDArray[np.uint16], parameters: Sequence[Mapping[str, Any]]) -> Vector:
-    ratios = np.array([_amplitude_ratio(p["snr_db"]) for p in parameters])
+    ratios = np.array([amplitude_ratio(p["snr_db"]) for p in parameters])
     deviations = np.sqrt(_sums_of_squares(values) / max(values.shape[1], 1)) / ratios
     return _with_scaled_noise(values, draws, "gaussian", (1.0,), deviations.tolist())
 
@@ -346,9 +333,9 @@ def random_drop(signal: Mapping[str, Vector], rng: np.random.PCG64, parameters: 
 
 
 def _dropped(values: Vector, draws: NDArray[np.uint16], parameters: Sequence[Mapping[str, Any]]) -> Vector:
-    least = np.array([round(p["rate"] * (1 << 16)) for p in parameters])[:, None]
-    kept = draws >= np.minimum(least, (1 << 16) - 1).astype(np.uint16)
-    kept &= least < 1 << 16
+    least = np.array([round(p["rate"] * N_SLICES) for p in parameters])[:, None]
+    kept = draws >= np.minimum(least, N_SLICES - 1).astype(np.uint16)
+    kept &= least < N_SLICES
     damaged: Vector = values * kept
     damaged += 0.0  # zero times a negative number is a negative zero
     return damaged
@@ -378,7 +365,7 @@ def structural_drop(
     for name in own_stretches(rng, damaged_modalities(signal, parameters["modalities"])):
         length = len(signal[name])
         lost = round(parameters["rate"] * length)
-        start = int(uniforms(rng, 1)[0] * (length - lost + 1))
+        start = one_below(rng, length - lost + 1)
         damaged[name] = signal[name].copy()
         damaged[name][start : start + lost] = 0
     return damaged

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_FLOOR, Context, Decimal
+from decimal import ROUND_FLOOR
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from merbench.corruptions.declaration import Parameter, corruption
 from merbench.corruptions.drawing import permutation, uniforms
+from merbench.corruptions.powers import power
 from merbench.errors import Inapplicable, did_you_mean, listed
 
 Codes = NDArray[np.int32]
@@ -234,9 +235,6 @@ def _unknown_names(flips: Mapping[str, Mapping[str, float]], names: Sequence[str
             yield f"flips: '{name}' is none of the labels {listed(names)}{did_you_mean(name, names)}"
 
 
-_DECIMALS = Context(prec=28)
-
-
 @corruption(
     modality="labels",
     summary="an exponential long tail: classes cut down to sizes that fall by a factor gamma in all",
@@ -269,14 +267,13 @@ def long_tail(signal: Labels, rng: np.random.PCG64, parameters: Mapping[str, Any
 
 
 def _tail_sizes(counts: NDArray[np.int64], gamma: float) -> dict[int, int]:
-    """Return code -> how many samples its class keeps, by powers in decimals, the same on every machine."""
+    """Return code -> how many samples its class keeps, the same on every machine."""
     there = [code for code in np.argsort(-counts, kind="stable").tolist() if counts[code]]
     if gamma == 1:
         return {code: int(counts[code]) for code in there}
     sizes = {}
     for j, code in enumerate(there):
-        exponent = _DECIMALS.divide(Decimal(-j), Decimal(max(len(there) - 1, 1)))
-        exact = int(counts[there[0]]) * _DECIMALS.power(Decimal(gamma), exponent)
+        exact = int(counts[there[0]]) * power(gamma, -j, max(len(there) - 1, 1))
         wanted = int(round(exact, 9).to_integral_value(ROUND_FLOOR))
         sizes[code] = min(max(wanted, 1), int(counts[code]))
     return sizes

@@ -34,7 +34,7 @@ def corruptions_table(corruptions: Sequence[Corruption]) -> ReportTable:
 def corruptions_page() -> str:
     """Return a Markdown page of the corruptions that come with merbench."""
     shipped = [CORRUPTIONS[name] for name in CORRUPTIONS]
-    shipped = [item for item in shipped if item.function is None or item.function.__module__.startswith("merbench.")]
+    shipped = [item for item in shipped if item.function.__module__.startswith("merbench.")]
     kinds = list(dict.fromkeys(item.modality for item in sorted(shipped, key=lambda item: _ORDER.index(item.modality))))
     return "\n".join([_PAGE, *(_section(kind, [item for item in shipped if item.modality == kind]) for kind in kinds)])
 

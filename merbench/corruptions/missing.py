@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corruptions.declaration import Parameter, corruption
-from merbench.corruptions.drawing import uniforms
+from merbench.corruptions.drawing import below, uniforms
 from merbench.corruptions.features import (
     DIFFUSION,
     N_DIFFUSION_STEPS,
@@ -82,16 +82,12 @@ def _attempt(rows: int, n_views: int, wanted: float, rng: np.random.PCG64) -> Ma
 
 
 def _one_view_each(rows: int, n_views: int, rng: np.random.PCG64) -> Mask:
-    return np.asarray(_below(rows, n_views, rng)[:, None] == np.arange(n_views))
+    return np.asarray(below(rng, rows, n_views)[:, None] == np.arange(n_views))
 
 
 def _bits(shape: tuple[int, ...], chance: float, rng: np.random.PCG64) -> Mask:
     """Return bits that are set with a chance in whole percent."""
-    return (_below(math.prod(shape), 100, rng) < math.floor(100 * chance)).reshape(shape)
-
-
-def _below(n: int, bound: int, rng: np.random.PCG64) -> NDArray[np.int64]:
-    return (uniforms(rng, n) * bound).astype(np.int64)
+    return (below(rng, math.prod(shape), 100) < math.floor(100 * chance)).reshape(shape)
 
 
 _ORDER = ("audio", "text", "video")

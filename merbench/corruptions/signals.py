@@ -9,7 +9,7 @@ Conventions:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,12 +89,6 @@ class Video:
     frames: Iterator[Frame] = field(repr=False)
     duration_s: float
 
-
-FeatureVectors = Mapping[str, NDArray[np.float64]]
-"""By modality: one sample's vector `(d,)`, or its frames `(m, d)`."""
-
-Window = tuple[float, float]
-"""Begin and end, both as fractions from 0 to 1, or both in seconds."""
 
 EditAudio = Callable[[Audio], Audio]
 EditFrames = Callable[[Iterator[Frame]], Iterator[Frame]]

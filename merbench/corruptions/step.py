@@ -59,6 +59,11 @@ class Step:
         """The parameters that have a value for every sample, in the order in which they are drawn."""
         return list(self.draws(0, ""))
 
+    @property
+    def differs(self) -> bool:
+        """Whether a parameter is drawn for each sample, so that samples may have different ones."""
+        return any(isinstance(value, Mapping) for value in self.parameters.values())
+
     def draws(self, seed: int, sample_id: str, rng: np.random.PCG64 | None = None) -> dict[str, Any]:
         """Return the value of every parameter for one sample of a track with this seed.
 

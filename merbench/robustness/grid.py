@@ -128,48 +128,120 @@ def _range(text: str, item: str, first: str, last: str, step: str | None) -> lis
 def planned(
     track: Track,
     grids: Mapping[str, Values],
-    corruption: str | None = None,
+    corruption: str | Sequence[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> tuple[Curve, ...]:
-    """Return the curve of every grid.
+    """Return the curves of every grid, one for each corruption that has its parameter.
 
     Args:
         track: its corruptions say what a parameter belongs to, and the values of all others.
         grids: parameter -> values.
-        corruption: name of a corruption, or of a step of the track; None takes the one corruption that the track
-            declares with the parameter.
-        parameters: values that hold beside those of the grids, in place of what the track declares.
+        corruption: names of corruptions, or of steps of the track; without any, each grid is of the one corruption that
+            the track declares with the parameter.
+        parameters: values that hold beside those of the grids, in place of what the track declares: `NAME` of every
+            corruption that has the parameter, `CORRUPTION.NAME` of one of them, which goes before.
 
     Raises:
-        UsageError: there is no grid, a value twice, no corruption or several that fit.
+        UsageError: there is no grid, a value twice, no corruption or several that fit; no curve takes a parameter.
         UnknownName: there is no such corruption.
-        DeclarationError: a value is not allowed; all problems are listed.
+        DeclarationError: a value is not allowed; all problems of a curve are listed.
     """
     if not grids:
         raise UsageError("a curve needs a grid, such as snr_db=20,10,5,0")
-    given = dict(parameters or {})
-    curves = tuple(_curve(track, name, tuple(values), corruption, given) for name, values in grids.items())
-    unused = [name for name in given if not any(name in curve.declared for curve in curves)]
-    if unused:
-        known = sorted({key for curve in curves for key in curve.corruption.declarable})
-        raise UsageError(
-            f"{listed(unused)}: no curve takes this parameter beside its grid; "
-            f"{listed(sorted({curve.corruption.name for curve in curves}))} has {listed(known, 12)}"
-            f"{did_you_mean(unused[0], known)}"
-        )
+    for name, values in grids.items():
+        _require_values(f"grid {name}", tuple(values))
+    pairs = _pairs(track, grids, [corruption] if isinstance(corruption, str) else corruption or ())
+    steps = list({step.step_name: step for _, step in pairs}.values())
+    settings = [_setting(steps, key, value) for key, value in (parameters or {}).items()]
+    curves = tuple(_curve(name, tuple(grids[name]), step, _given(settings, step)) for name, step in pairs)
+    _require_taken(settings, curves)
     return curves
 
 
-def _curve(track: Track, parameter: str, values: Values, corruption: str | None, given: Mapping[str, Any]) -> Curve:
+def _pairs(track: Track, grids: Mapping[str, Values], names: Sequence[str]) -> list[tuple[str, Step]]:
+    """Return parameter and declaration of every curve: grid by grid, corruptions as they are named."""
+    if not names:
+        return [(parameter, _declaring(track, parameter)) for parameter in grids]
+    steps = [_named(track, name) for name in names]
+    found = [step.step_name for step in steps]
+    if twice := [name for name in dict.fromkeys(found) if found.count(name) > 1]:
+        raise UsageError(f"corruption given twice: {listed(twice)}")
+    for step in steps:
+        if not any(parameter in step.corruption.declarable for parameter in grids):
+            raise UsageError(f"no grid fits {step.step_name}; {_what_there_is([step.corruption], next(iter(grids)))}")
+    pairs = [(parameter, step) for parameter in grids for step in steps if parameter in step.corruption.declarable]
+    for parameter in grids:
+        if not any(parameter == name for name, _ in pairs):
+            there_is = _what_there_is([step.corruption for step in steps], parameter)
+            raise UsageError(f"grid {parameter}: there is no such parameter; {there_is}")
+    return pairs
+
+
+def _what_there_is(corruptions: Sequence[Corruption], wanted: str) -> str:
+    """Return which parameters corruptions have, and which of them is nearest to another name."""
+    names = sorted({corruption.name for corruption in corruptions})
+    known = sorted({key for corruption in corruptions for key in corruption.declarable})
+    verb = "has" if len(names) == 1 else "have"
+    return f"{listed(names, 12)} {verb} {listed(known, 12)}{did_you_mean(wanted, known)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """A value that holds beside the grids, of one step or, where that is None, of every one that has the parameter."""
+
+    key: str
+    parameter: str
+    value: Any
+    step: str | None
+
+
+def _setting(steps: Sequence[Step], key: str, value: Any) -> _Setting:
+    owner, dot, parameter = key.rpartition(".")
+    if not dot:
+        return _Setting(key, key, value, None)
+    found = [step.step_name for step in steps if step.step_name == owner]
+    found = found or [step.step_name for step in steps if step.name == owner]
+    if len(found) > 1:
+        raise UsageError(f"{key}: several curves are of '{owner}', name a step: {listed(found)}")
+    if not found:
+        known = [step.step_name for step in steps]
+        raise UsageError(
+            f"{key}: no curve is of '{owner}'{did_you_mean(owner, known)} (there are curves of {listed(known, 12)})"
+        )
+    return _Setting(key, parameter, value, found[0])
+
+
+def _given(settings: Sequence[_Setting], step: Step) -> dict[str, Any]:
+    """Return what is set of a step: for all that have the parameter, then for this one alone."""
+    for_all = {one.parameter: one.value for one in settings if one.step is None}
+    alone = {one.parameter: one.value for one in settings if one.step == step.step_name}
+    return {name: value for name, value in {**for_all, **alone}.items() if name in step.corruption.declarable}
+
+
+def _require_taken(settings: Sequence[_Setting], curves: Sequence[Curve]) -> None:
+    """Raise where a value that was set reaches no curve."""
+
+    def concerned(one: _Setting) -> list[Curve]:
+        return [curve for curve in curves if one.step in (None, curve.step)]
+
+    unused = [one for one in settings if not any(one.parameter in curve.declared for curve in concerned(one))]
+    if unused:
+        alike = [one.key for one in unused if one.step == unused[0].step]
+        corruptions = [curve.corruption for curve in concerned(unused[0])]
+        raise UsageError(
+            f"{listed(alike)}: no curve takes this parameter beside its grid; "
+            f"{_what_there_is(corruptions, unused[0].parameter)}"
+        )
+
+
+def _curve(parameter: str, values: Values, spec: Step, given: Mapping[str, Any]) -> Curve:
     place = f"grid {parameter}"
-    _require_values(place, values)
-    spec = _spec(track, parameter, corruption)
     known = spec.corruption
     if known.modality == "labels":
         raise UsageError(
             f"{place}: {known.name} damages the labels of training samples; a curve is of what a system is given"
         )
-    declared = {**spec.parameters, **{name: value for name, value in given.items() if name in known.declarable}}
+    declared = {**spec.parameters, **given}
     declared.pop(parameter, None)
     if parameter == SEVERITY:
         declared = {name: value for name, value in declared.items() if name not in known.severities}
@@ -194,10 +266,8 @@ def _require_values(place: str, values: Values) -> None:
         raise UsageError(f"{place}: given twice: {listed(twice)}")
 
 
-def _spec(track: Track, parameter: str, corruption: str | None) -> Step:
-    """Return the declaration that a grid varies: the track's, else a bare one of the corruption named."""
-    if corruption is not None:
-        return _named(track, corruption)
+def _declaring(track: Track, parameter: str) -> Step:
+    """Return the one corruption that the track declares with a parameter."""
     declared = [spec.damage for spec in track.corruptions]
     fitting = [step for step in declared if parameter in step.corruption.declarable]
     if len(fitting) == 1:
@@ -218,6 +288,7 @@ def _spec(track: Track, parameter: str, corruption: str | None) -> Step:
 
 
 def _named(track: Track, name: str) -> Step:
+    """Return the track's declaration of a step or corruption, else a bare one of the corruption."""
     declared = [spec.damage for spec in track.corruptions]
     steps = [step for step in declared if step.step_name == name]
     steps = steps or [step for step in declared if step.name == name]

@@ -127,7 +127,7 @@ class RobustnessReport:
         digests: SHA-256 of track, corpus, references, features, clips, noise banks.
         counts: candidates, scored, trained (on the largest training set).
         undamaged: what was scored without damage.
-        curves: one for each grid.
+        curves: one for each grid and each corruption that has its parameter.
         mean_errors: the mean corruption error over curves; empty without a system to compare with.
         uncertainty: how intervals were made; None without intervals.
         notes: what a reader must know.
@@ -197,6 +197,10 @@ class RobustnessReport:
         sample = " · synthetic sample" if self.synthetic else ""
         return f"{self.title} ({self.track}, split {self.split}){sample}: {self.baseline} under damage"
 
+    def shares_parameter(self, curve: CurveReport) -> bool:
+        """Return whether another curve is along the same parameter."""
+        return sum(other.parameter == curve.parameter for other in self.curves) > 1
+
     def tables(self) -> list[ReportTable]:
         """Return what the report shows, as headed tables of strings."""
         found = []
@@ -253,8 +257,7 @@ class RobustnessReport:
             for row in rows
         ]
         others = ", ".join(f"{name} = {shown(curve.declared[name])}" for name in sorted(curve.declared))
-        step = curve.corruption if curve.step == curve.corruption else f"{curve.corruption} ({curve.step})"
-        title = f"{system}, by {curve.parameter} of {step}" + (f", {others}" if others else "")
+        title = f"{system}, by {curve.parameter} of {_step_title(curve)}" + (f", {others}" if others else "")
         return ReportTable(title, head, lines)
 
     def _summary_table(self, curve: CurveReport) -> ReportTable:
@@ -270,7 +273,8 @@ class RobustnessReport:
         ]
         against = f" / {self.relative_to}" if self.relative_to else ""
         head = ("", kind, f"corruption error{against}", f"relative corruption error{against}")
-        return without_empty_columns(ReportTable(f"over {curve.parameter}", head, rows))
+        title = f"over {curve.parameter}" + (f" of {_step_title(curve)}" if self.shares_parameter(curve) else "")
+        return without_empty_columns(ReportTable(title, head, rows))
 
     def _mean_error_table(self) -> ReportTable:
         rows = [
@@ -294,6 +298,10 @@ class RobustnessReport:
 
     def _interval(self, low: float | None, high: float | None) -> str:
         return "" if low is None or high is None else f"[{self._number(low)}, {self._number(high)}]"
+
+
+def _step_title(curve: CurveReport) -> str:
+    return curve.corruption if curve.step == curve.corruption else f"{curve.corruption} ({curve.step})"
 
 
 def shown(value: Any) -> str:

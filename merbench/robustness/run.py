@@ -40,7 +40,7 @@ def robustness(
     baseline: str | Path = "attention",
     grids: Mapping[str, Sequence[Any]] | None = None,
     *,
-    corruption: str | None = None,
+    corruption: str | Sequence[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
     weights: Weights = "shared",
     media: Sequence[str | Path] = (),
@@ -59,7 +59,7 @@ def robustness(
     intervals: bool = True,
     progress: ShowProgress | None = None,
 ) -> RobustnessReport:
-    """Score one system under a grid of conditions: a corruption, with each value of one of its parameters.
+    """Score one system under grids of conditions: corruptions, with each value of one of their parameters.
 
     Damage goes where the corruption's modality says. Of features, it is applied to the vectors that the corpus holds;
     of text, to the transcripts, of which a text feature is made anew, fitted on undamaged training texts; of audio and
@@ -71,8 +71,10 @@ def robustness(
         track: a name, a folder, or a loaded track.
         baseline: a name, or a folder.
         grids: parameter -> its values; several are curves one after the other.
-        corruption: a corruption, or a step of the track; None takes the one that the track declares with the parameter.
-        parameters: values of the other parameters; the track's hold where nothing is said.
+        corruption: a corruption, or a step of the track, or several of them: there is a curve for each that has a
+            grid's parameter; None takes the one that the track declares with the parameter.
+        parameters: values of the other parameters, `NAME` of all corruptions that have it, `CORRUPTION.NAME` of one;
+            the track's hold where nothing is said.
         weights: `shared`: one model, trained on undamaged samples, under all conditions; `per-condition`: one model for
             each, trained on samples that were damaged alike.
         media: folders of clips; the last one that has a sample's clip gives it.

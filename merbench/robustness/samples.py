@@ -100,7 +100,7 @@ class Source:
             found = self.clips[candidates.split].vectors[modality]
             damage = condition if kind == modality else None
             features[modality] = Feature(candidates.ids, found.by_condition[damage])
-            values = values or found.values[damage]
+            values = found.values[damage] if kind == modality else values
         if condition is not None and kind == "features":
             features, values = self._damaged(candidates, features, condition.step)
         if condition is not None and kind == "text":

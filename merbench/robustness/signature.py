@@ -22,6 +22,7 @@ def signature(experiment: Experiment, scored: str) -> str:
     libraries = ",".join(f"{name}={text}" for name, text in versions(experiment).items() if name != "merbench")
     parts = [
         *(f"curve:{curve.signature}" for curve in experiment.curves),
+        *(f"clips:{split}#{clips.digest[:8]}" for split, clips in sorted(source.clips.items())),
         *(f"bank:{name}#{bank.digest[:8]}" for name, bank in experiment.banks.items()),
         f"baseline:{system.loaded.name}",
         f"features:{'+'.join(system.names) or 'none'}",

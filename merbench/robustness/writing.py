@@ -1,15 +1,18 @@
 """A report goes into a folder.
 
-==================== ======================================================================
+==================== ========================================================================================
 robustness.json      the report: every value, interval, condition, version, digest
 robustness.md        the same as tables
-curve-<name>.svg     how the first ranking value falls along one parameter, with intervals
+curve-<name>.svg     how the first ranking value falls along one parameter, with intervals; the name is the
+                     parameter, `<corruption>-<parameter>` where several curves are along it, and
+                     `<corruption>-<parameter>-<n>` where several of these are of one corruption
 curve-<name>.png     the same
-==================== ======================================================================
+==================== ========================================================================================
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from merbench.charts import Line, condition_curve
@@ -29,9 +32,21 @@ def write_report(folder: Path, report: RobustnessReport, ranked_by: str) -> None
     """
     write_text(folder / JSON, report.to_json())
     write_text(folder / MARKDOWN, report.to_markdown())
-    for curve in report.curves:
+    for name, curve in zip(_names(report), report.curves, strict=True):
         for suffix in ("svg", "png"):
-            _draw(folder / f"curve-{curve.parameter}.{suffix}", report, curve, ranked_by)
+            _draw(folder / f"curve-{name}.{suffix}", report, curve, ranked_by)
+
+
+def _names(report: RobustnessReport) -> Iterator[str]:
+    """Yield the name of every curve: never that of its step, which may be any text."""
+    long = [f"{curve.corruption}-{curve.parameter}" for curve in report.curves]
+    for i, curve in enumerate(report.curves):
+        if not report.shares_parameter(curve):
+            yield curve.parameter
+        elif long.count(long[i]) == 1:
+            yield long[i]
+        else:
+            yield f"{long[i]}-{long[: i + 1].count(long[i])}"
 
 
 def _draw(path: Path, report: RobustnessReport, curve: CurveReport, ranked_by: str) -> None:

@@ -25,6 +25,11 @@ CONTROL_UNIT = 4096
 """How many units are one deviation."""
 
 
+def scaled(control: Integers, mean: int, deviation: int) -> Integers:
+    """Return a control in units of its own: so many to a deviation, around a mean."""
+    return mean + deviation * control // CONTROL_UNIT
+
+
 @dataclass(frozen=True)
 class Expression:
     """What emotions do to controls.

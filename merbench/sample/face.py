@@ -17,8 +17,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions.drawing import generator, normals, uniforms
-from merbench.sample.expression import CONTROL_UNIT, Expression
+from merbench.corruptions.drawing import below, generator, normals
+from merbench.sample.expression import Expression, scaled
 from merbench.sample.scenes import N_SPEAKERS, SEED, Scenes, stream
 from merbench.sample.vectors import VIDEO
 
@@ -95,16 +95,16 @@ class Faces:
 def faces(scenes: Scenes) -> Faces:
     """Return what the faces of all samples do and look like."""
     control = FACE.of(scenes)
-    looks = np.concatenate([_below(stream(f"looks {name}"), N_SPEAKERS, 1024)[None] for name in _LOOKS])
+    looks = np.concatenate([below(stream(f"looks {name}"), N_SPEAKERS, 1024)[None] for name in _LOOKS])
     look = dict(zip(_LOOKS, looks[:, scenes.speaker], strict=True))
-    walls = _below(stream("clip wall"), 3 * len(scenes), 1024).reshape(3, -1)
+    walls = below(stream("clip wall"), 3 * len(scenes), 1024).reshape(3, -1)
     return Faces(
-        np.clip(_scaled(control["smile"], 4, 26), -96, 96),
-        np.clip(_scaled(control["opening"], 40, 12), 8, 96),
-        np.clip(_scaled(control["brows"], 0, 20), -56, 72),
-        np.clip(_scaled(control["slant"], 0, 20), -72, 72),
-        np.clip(_scaled(control["eyes"], 56, 9), 16, 96),
-        np.clip(_scaled(control["nod"], 1, 1), 0, 4),
+        np.clip(scaled(control["smile"], 4, 26), -96, 96),
+        np.clip(scaled(control["opening"], 40, 12), 8, 96),
+        np.clip(scaled(control["brows"], 0, 20), -56, 72),
+        np.clip(scaled(control["slant"], 0, 20), -72, 72),
+        np.clip(scaled(control["eyes"], 56, 9), 16, 96),
+        np.clip(scaled(control["nod"], 1, 1), 0, 4),
         16 * 30 + look["head"] * 96 // 1024,
         16 * 13 + look["apart"] * 48 // 1024,
         16 + look["thickness"] * 14 // 1024,
@@ -115,14 +115,6 @@ def faces(scenes: Scenes) -> Faces:
 
 
 _LOOKS = ("head", "apart", "thickness", "skin", "warmth", "hair")
-
-
-def _scaled(control: Integers, mean: int, deviation: int) -> Integers:
-    return mean + deviation * control // CONTROL_UNIT
-
-
-def _below(rng: np.random.PCG64, n: int, limit: int) -> Integers:
-    return (uniforms(rng, n) * limit).astype(np.int64)
 
 
 def _colours(lowest: tuple[int, ...], extent: tuple[int, ...], drawn: list[Integers]) -> Integers:
@@ -140,7 +132,7 @@ def pictures(faces: Faces, row: int, sample_id: str, opening: Integers) -> Plane
         opening: how open the mouth is while each picture is shown, from 0 to 256.
     """
     rng = generator(SEED, "clip pictures", sample_id)
-    aside, above, blink, phase = (int(value) for value in _below(rng, 4, 1024))
+    aside, above, blink, phase = (int(value) for value in below(rng, 4, 1024))
     n = len(opening)
     canvas = np.repeat(_head(faces, row)[None], n, axis=0)
     canvas += (normals(rng, _CANVAS * _CANVAS).reshape(_CANVAS, _CANVAS) >> 11).astype(np.int32)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions.drawing import uniforms
-from merbench.sample.scenes import EMOTIONS, VALENCE_MEAN, VOCABULARY, Scenes, below, stream
+from merbench.corruptions.drawing import below, uniforms
+from merbench.sample.scenes import EMOTIONS, VALENCE_MEAN, VOCABULARY, Scenes, stream
 from merbench.sample.words import EMOTION_WORDS, INVENTED, NAMES, SHADES
 
 _NAMED = 0.5
@@ -69,8 +69,8 @@ def _said(said: Scenes) -> list[str]:
 def _strange(n: int) -> list[str]:
     kind = uniforms(stream("openset strange"), n)
     lower = uniforms(stream("openset strange valence"), n) < 0.5
-    shades = _shades(below(len(EMOTIONS), n, stream("openset strange emotion")), lower, "openset strange shade")
-    invented = below(_N_INVENTED, n, stream("openset invented")).tolist()
+    shades = _shades(below(stream("openset strange emotion"), n, len(EMOTIONS)), lower, "openset strange shade")
+    invented = below(stream("openset invented"), n, _N_INVENTED).tolist()
     return [
         "" if draw >= _STRANGE else shade if draw < _STRANGE / 2 else INVENTED[place]
         for draw, shade, place in zip(kind.tolist(), shades, invented, strict=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions.drawing import NORMAL_UNIT, generator, normals, uniforms
+from merbench.corruptions.drawing import NORMAL_UNIT, below, generator, normals, uniforms
 from merbench.sample.words import EMOTION_WORDS, INVENTED, KNOWN, PLAIN
 
 Integers = NDArray[np.int64]
@@ -101,11 +101,6 @@ def stream(purpose: str) -> np.random.PCG64:
     return generator(SEED, purpose, "")
 
 
-def below(limit: int, n: int, rng: np.random.PCG64) -> Integers:
-    """Return `n` whole numbers from 0 to `limit` − 1."""
-    return (uniforms(rng, n) * limit).astype(np.int64)
-
-
 def felt(n: int, rng: np.random.PCG64) -> Integers:
     """Return `n` emotions by their shares."""
     return np.searchsorted(np.cumsum(SHARES)[:-1], uniforms(rng, n), side="right")
@@ -127,7 +122,7 @@ def scenes() -> Scenes:
 def _dialogues() -> tuple[Integers, Integers]:
     """Return dialogue and position of every sample; a dialogue has 6 to 14 utterances, the last of a split fewer."""
     lengths: list[int] = []
-    drawn = iter((6 + below(9, sum(SPLITS.values()), stream("dialogue length"))).tolist())
+    drawn = iter((6 + below(stream("dialogue length"), sum(SPLITS.values()), 9)).tolist())
     for n_samples in SPLITS.values():
         left = n_samples
         while left:
@@ -169,10 +164,10 @@ def _scored(split: NDArray[np.str_]) -> NDArray[np.bool_]:
 def _words(emotion: Integers) -> tuple[Integers, Integers]:
     """Return how many words each sample says, none or 4 to 14, and the words of all samples."""
     n_samples = len(emotion)
-    n_words = np.where(uniforms(stream("silence"), n_samples) < _SILENT, 0, 4 + below(11, n_samples, stream("length")))
+    n_words = np.where(uniforms(stream("silence"), n_samples) < _SILENT, 0, 4 + below(stream("length"), n_samples, 11))
     total = int(n_words.sum())
     as_felt = uniforms(stream("as felt"), total) < _SAID_AS_FELT
-    named = np.where(as_felt, np.repeat(emotion, n_words), below(len(EMOTIONS), total, stream("named")))
+    named = np.where(as_felt, np.repeat(emotion, n_words), below(stream("named"), total, len(EMOTIONS)))
     kind = uniforms(stream("kind of word"), total)
     pick = uniforms(stream("word"), total)
     words = np.where(kind < _INVENTED_SHARE, _pick(INVENTED, pick), _pick(PLAIN, pick))

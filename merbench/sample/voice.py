@@ -20,8 +20,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions.drawing import generator, normals, uniforms
-from merbench.sample.expression import CONTROL_UNIT, Expression
+from merbench.corruptions.drawing import below, generator, normals, one_below, uniforms
+from merbench.sample.expression import Expression, scaled
 from merbench.sample.scenes import N_SPEAKERS, SEED, Scenes, stream
 from merbench.sample.vectors import AUDIO
 
@@ -123,23 +123,19 @@ class Voices:
 def voices(scenes: Scenes) -> Voices:
     """Return what the voices of all samples do."""
     control = VOICE.of(scenes)
-    n_pictures = 15 + (uniforms(stream("clip length"), len(scenes)) * 6).astype(np.int64)
+    n_pictures = 15 + below(stream("clip length"), len(scenes), 6)
     is_high = (stream("register").random_raw(N_SPEAKERS) & np.uint64(1)).astype(np.int64)[scenes.speaker]
-    per_100_pictures = np.clip(_scaled(control["rate"], 34, 4), 16, 60)
+    per_100_pictures = np.clip(scaled(control["rate"], 34, 4), 16, 60)
     return Voices(
         n_pictures,
-        np.clip(_scaled(control["pitch"], 14 * _PITCH_STEPS, 21) + 9 * _PITCH_STEPS * is_high, 48, 576),
-        np.clip(_scaled(control["range"], 36, 12), 4, 128),
-        _scaled(control["course"], -24, 24),
+        np.clip(scaled(control["pitch"], 14 * _PITCH_STEPS, 21) + 9 * _PITCH_STEPS * is_high, 48, 576),
+        np.clip(scaled(control["range"], 36, 12), 4, 128),
+        scaled(control["course"], -24, 24),
         np.maximum(n_pictures * per_100_pictures // 100, 2),
-        np.clip(_scaled(control["loudness"], -4, 5), -36, 16),
-        np.clip(_scaled(control["brightness"], 0, 5), -24, 24),
-        np.clip(_scaled(normals(stream("throat"), N_SPEAKERS), 1, 1), 0, 2)[scenes.speaker] + 2 * is_high,
+        np.clip(scaled(control["loudness"], -4, 5), -36, 16),
+        np.clip(scaled(control["brightness"], 0, 5), -24, 24),
+        np.clip(scaled(normals(stream("throat"), N_SPEAKERS), 1, 1), 0, 2)[scenes.speaker] + 2 * is_high,
     )
-
-
-def _scaled(control: Integers, mean: int, deviation: int) -> Integers:
-    return mean + deviation * control // CONTROL_UNIT
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +160,7 @@ def speech(voices: Voices, row: int, sample_id: str) -> Speech:
     vowel = _vowel_envelope(part)
     pitch = _pitch(voices, row, syllable, part, rng)
     pulses = np.flatnonzero(np.diff(np.cumsum(_phase_steps()[pitch]) // _PHASE))
-    vowels = (uniforms(rng, n_syllables) * len(FORMANTS_HZ)).astype(np.int64)
+    vowels = below(rng, n_syllables, len(FORMANTS_HZ))
     brightness = int(voices.brightness_db[row])
     heard = _ringing(pulses, vowel, vowels[syllable], _rings(int(voices.throat[row]), brightness))
     hiss = normals(rng, n + 1)
@@ -178,7 +174,7 @@ def speech(voices: Voices, row: int, sample_id: str) -> Speech:
 def _room(hiss: Integers, rng: np.random.PCG64) -> Integers:
     """Return the noise of the room, hiss without its highest part: 16 to 43 dB below a voice of mean loudness."""
     summed = np.cumsum(hiss)
-    gain_db = -72 + int(uniforms(rng, 1)[0] * 57)
+    gain_db = -72 + one_below(rng, 57)
     return np.concatenate([summed[:4], summed[4:] - summed[:-4]])[1:] * _gain(gain_db) >> 12
 
 
@@ -213,7 +209,7 @@ def _pitch(voices: Voices, row: int, syllable: Integers, part: Integers, rng: np
     """Return the pitch of each sample: a line, and on it a hill for each syllable, as far as it is stressed."""
     n = len(part)
     range_, course = int(voices.range[row]), int(voices.course[row])
-    stressed = (uniforms(rng, int(syllable[-1]) + 1) * 257).astype(np.int64)
+    stressed = below(rng, int(syllable[-1]) + 1, 257)
     hill = np.minimum(part, 4095 - part) * range_ * stressed[syllable] >> 19
     line = course * (2 * np.arange(n) - n) // (2 * n)
     return np.clip(int(voices.pitch[row]) - range_ // 4 + line + hill, 0, _SEMITONES * _PITCH_STEPS - 1)

@@ -39,11 +39,30 @@ def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
     assert f"{report.to_text()}\nwrote {folder}\n" == out
 
 
+def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture) -> None:
+    more = ["--corruption", "gaussian_noise_features", "--relative-to", "logistic"]
+    assert run([*COMMAND, *more, "--grid", "snr_db=20,0", "--set", "feature_noise.factor=1"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    titles = [line for line in out.splitlines() if ", by " in line or line.startswith("over ")]
+    assert titles == [
+        "majority, by snr_db of feature_noise, factor = 1",
+        "logistic, by snr_db of feature_noise, factor = 1",
+        "over snr_db of feature_noise",
+        "majority, by snr_db of gaussian_noise_features",
+        "logistic, by snr_db of gaussian_noise_features",
+        "over snr_db of gaussian_noise_features",
+        "over 2 curves, / logistic",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--grid", "snr_db"], "grid 'snr_db': write NAME=VALUES, such as snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1"),
         (["--grid", "snr_db=1", "--grid", "snr_db=2"], "grid 'snr_db=2': a second grid of snr_db; write all values in one"),
+        (["--grid", "snr_db=1", "--corruption", "word_deletion"], "no grid fits word_deletion; word_deletion has rate, severity"),
+        (["--grid", "snr_db=1", "--set", "jpg.factor=1"], "jpg.factor: no curve is of 'jpg' (there are curves of feature_noise)"),
         (["--grid", "snr_db=1", "--set", "factor"], "--set factor: write NAME=VALUE, such as factor=1"),
         (["--grid", "snr_db=1", "--option", "C"], "--option C: write NAME=VALUE, such as learning_rate=0.0001"),
         (["--grid", "snr_db=1", "--feature-of", "audio"], "--feature-of audio: write MODALITY=NAME, such as audio=hubert"),

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merbench.corruptions import CORRUPTIONS, generator, shared_draw
-from merbench.corruptions.batches import damaged_matrix, generators, seeded_states
+from merbench.corruptions import Step, generator
+from merbench.corruptions.batches import damaged_vectors, generators, seeded_states
 from merbench.corruptions.drawing import NORMAL_UNIT, normals
-from merbench.errors import UsageError
+from merbench.errors import Inapplicable, UsageError
+from merbench.protocol.steps import Damaged, damage
 
 IDS = [f"sample_{i:08d}" for i in range(70)]
 
@@ -22,19 +23,25 @@ def matrix(n: int, d: int) -> np.ndarray:
 
 
 def one_by_one(
-    name: str, values: np.ndarray, modality: str, parameters: dict[str, Any]
-) -> tuple[np.ndarray, list[Any]]:
-    rows, drawn = [], []
-    for sample_id, row in zip(IDS, values, strict=False):
-        rng = generator(7, "step", sample_id)
-        known = CORRUPTIONS[name].draw(parameters, rng, shared_draw(7, sample_id))
-        rows.append(CORRUPTIONS[name]({modality: row.astype(np.float64)}, rng, known)[modality].astype(np.float32))
-        drawn.append(known)
-    return np.array(rows).reshape(values.shape), drawn
+    step: Step, vectors: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]], dict[str, str]]:
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in vectors}
+    drawn, problems = [], {}
+    for i, sample_id in enumerate(IDS[: len(next(iter(vectors.values())))]):
+        signal = {name: values[i].astype(np.float64) for name, values in vectors.items()}
+        try:
+            done = damage(signal, [step], seed=7, sample_id=sample_id)
+        except Inapplicable as error:
+            done, problems[sample_id] = Damaged(signal, {}), str(error)
+        for name, values in done.signal.items():
+            rows[name].append(values.astype(np.float32))
+        drawn.append(done.values)
+    damaged = {name: np.array(rows[name], np.float32).reshape(values.shape) for name, values in vectors.items()}
+    return damaged, drawn, problems
 
 
 @pytest.mark.parametrize("shape", [(70, 1024), (70, 37), (3, 1), (0, 5)])
-@pytest.mark.parametrize("modality", ["audio", "video"])
+@pytest.mark.parametrize("modalities", [("audio",), ("video",), ("text", "audio", "video")])
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
@@ -49,21 +56,26 @@ def one_by_one(
         ("random_drop", {"rate": 0.3, "unit": "frame"}),
         ("structural_drop", {"rate": {"uniform": [0, 1]}}),
         ("feature_noise", {"snr_db": 5, "factor": {"choice": [1, 2]}}),
+        ("gcnet_missing", {"rate": 0.5}),
+        ("modality_pattern", {"pattern": {"choice": ["a", "v"]}}),
+        ("step_drop", {"rate": 0.5}),
     ],
 )
 def test_a_row_is_what_its_sample_would_be_alone(
-    name: str, parameters: dict[str, Any], modality: str, shape: tuple[int, int]
+    name: str, parameters: dict[str, Any], modalities: tuple[str, ...], shape: tuple[int, int]
 ) -> None:
-    values = matrix(*shape)
-    before = values.copy()
-    damaged, drawn = damaged_matrix(
-        name, values, IDS[: len(values)], modality=modality, seed=7, parameters=parameters, step="step"
-    )
-    expected, expected_draws = one_by_one(name, values, modality, parameters)
-    assert damaged.dtype == np.float32
-    assert damaged.tobytes() == expected.tobytes()
-    assert drawn == expected_draws
-    assert np.array_equal(values, before)
+    vectors = {modality: matrix(shape[0], shape[1] + 3 * i) for i, modality in enumerate(modalities)}
+    before = {modality: values.copy() for modality, values in vectors.items()}
+    step = Step(name, parameters, "step")
+    damaged = damaged_vectors(step, vectors, IDS[: shape[0]], seed=7)
+    expected, drawn, problems = one_by_one(step, vectors)
+    assert list(damaged.vectors) == list(vectors)
+    for modality, values in damaged.vectors.items():
+        assert values.dtype == np.float32
+        assert values.tobytes() == expected[modality].tobytes()
+        assert np.array_equal(vectors[modality], before[modality])
+    assert damaged.values == drawn
+    assert damaged.problems == problems
 
 
 @pytest.mark.parametrize(
@@ -71,20 +83,26 @@ def test_a_row_is_what_its_sample_would_be_alone(
     [("diffusion_noise", {"t": 20}), ("gaussian_noise_features", {"snr_db": 5}), ("random_drop", {"rate": 0.3})],
 )
 def test_vectors_without_numbers_stay_so(name: str, parameters: dict[str, Any]) -> None:
-    damaged, drawn = damaged_matrix(name, matrix(2, 0), IDS[:2], modality="audio", seed=7, parameters=parameters)
-    assert damaged.shape == (2, 0)
-    assert len(drawn) == 2
+    damaged = damaged_vectors(Step(name, parameters), {"audio": matrix(2, 0)}, IDS[:2], seed=7)
+    assert damaged.vectors["audio"].shape == (2, 0)
+    assert len(damaged.values) == 2
 
 
-def test_it_writes_where_it_is_told_to_and_names_the_step_after_the_corruption() -> None:
-    out = np.empty((3, 8), np.float32)
-    given_ = {"modality": "audio", "seed": 7, "parameters": {"snr_db": 5}}
-    damaged, _ = damaged_matrix("gaussian_noise_features", matrix(3, 8), IDS[:3], **given_, out=out)
-    again, _ = damaged_matrix(
-        "gaussian_noise_features", matrix(3, 8), IDS[:3], **given_, step="gaussian_noise_features"
-    )
-    assert damaged is out
-    assert out.tobytes() == again.tobytes()
+def test_a_step_without_a_rate_leaves_even_the_sign_of_zero_and_measures_nothing() -> None:
+    values = np.array([[-0.0, 1.0], [0.0, -1.0]], np.float32)
+    damaged = damaged_vectors(Step("random_drop", {"rate": 0}), {"audio": values}, IDS[:2], seed=7)
+    assert damaged.vectors["audio"].tobytes() == values.tobytes()
+    drawn = {"random_drop.rate": 0, "random_drop.unit": "element", "random_drop.modalities": "all"}
+    assert damaged.values == [drawn, drawn]
+
+
+def test_rows_that_cannot_be_damaged_stay_and_say_why() -> None:
+    values = matrix(2, 8)
+    damaged = damaged_vectors(Step("step_drop", {"rate": 0.5}, "gaps"), {"audio": values}, IDS[:2], seed=7)
+    assert damaged.vectors["audio"].tobytes() == values.tobytes()
+    assert damaged.values == [{}, {}]
+    reason = "gaps: audio has one vector per sample and no time steps that could be missing"
+    assert damaged.problems == {IDS[0]: reason, IDS[1]: reason}
 
 
 @pytest.mark.parametrize(
@@ -92,12 +110,12 @@ def test_it_writes_where_it_is_told_to_and_names_the_step_after_the_corruption()
     [
         ("word_deletion", 2, "corruption 'word_deletion' is none of a single sample's features"),
         ("tfrnet_drop", 2, "corruption 'tfrnet_drop' is none of a single sample's features"),
-        ("random_drop", 1, "2 rows of features have 1 ids"),
+        ("random_drop", 1, "2 rows of features of audio have 1 ids"),
     ],
 )
 def test_what_does_not_fit_is_refused(name: str, n_ids: int, message: str) -> None:
     with pytest.raises(UsageError, match=f"^{message}$"):
-        damaged_matrix(name, matrix(2, 3), IDS[:n_ids], modality="audio", seed=0, parameters={"rate": 0.5})
+        damaged_vectors(Step(name, {"rate": 0.5}), {"audio": matrix(2, 3)}, IDS[:n_ids], seed=0)
 
 
 def test_generators_of_many_samples_are_those_of_each() -> None:

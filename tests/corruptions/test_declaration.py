@@ -19,10 +19,11 @@ from merbench.corruptions import (
     Frame,
     Video,
     check_parameters,
+    corruption,
     generator,
     shared_draw,
 )
-from merbench.errors import UsageError
+from merbench.registry import Registry
 
 MER_2023 = [
     ("background_noise", {"noise": "musan/speech", "snr_db": {"integers": [5, 10]}}),
@@ -166,12 +167,21 @@ def test_a_plain_value_takes_no_draw() -> None:
     assert rng.random_raw() == untouched.random_raw()
 
 
-def test_a_corruption_that_is_declared_only_says_so() -> None:
-    declared = Corruption("rain", "audio", "rain", {})
-    with pytest.raises(
-        UsageError, match=r"^corruption 'rain' is declared, but this version of merbench cannot apply it$"
-    ):
-        declared(None, generator(0, "rain", "a"), {})
+def test_what_is_measured_is_rounded_to_six_decimals(monkeypatch: pytest.MonkeyPatch) -> None:
+    own: Registry[Corruption] = Registry("corruption", "merbench.none", "@corruption")
+    monkeypatch.setattr("merbench.corruptions.declaration.CORRUPTIONS", own)
+
+    def untouched(signal: str, rng: np.random.PCG64, parameters: dict[str, object]) -> str:
+        return signal
+
+    realised = {"share": 2 / 3, "small": -1e-9, "count": 7, "name": "at", "nothing": None}
+    declare = corruption(modality="text", summary="none", parameters={}, measured=lambda *_: realised)
+    declare(untouched)
+    measured = own["untouched"].measured
+    assert measured is not None
+    found = measured("", "", {})
+    assert found == {"share": 0.666667, "small": 0.0, "count": 7, "name": "at", "nothing": None}
+    assert str(found["small"]) == "0.0"
 
 
 def test_a_name_that_is_near_is_offered() -> None:

@@ -6,14 +6,18 @@ import hashlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from merbench.corruptions.drawing import (
     NORMAL_UNIT,
+    below,
     draw,
     generator,
     normal_quantiles,
     normals,
+    one_below,
     permutation,
     slices,
     uniforms,
@@ -41,6 +45,20 @@ def test_raw_words_are_those_numpy_promises() -> None:
 def test_uniforms_are_the_upper_53_bits() -> None:
     words = generator(1, "x", "y").random_raw(100).tolist()
     assert uniforms(generator(1, "x", "y"), 100).tolist() == [(word >> 11) / 2**53 for word in words]
+
+
+@given(st.integers(1, 1 << 36), st.integers(0, 20))
+def test_whole_numbers_below_a_bound_are_the_upper_53_bits_times_the_bound(bound: int, n: int) -> None:
+    words = generator(1, "x", "y").random_raw(n).tolist()
+    expected = [(word >> 11) * bound // 2**53 for word in words]
+    assert below(generator(1, "x", "y"), n, bound).tolist() == expected
+    rng = generator(1, "x", "y")
+    assert [one_below(rng, bound) for _ in range(n)] == expected
+
+
+def test_one_whole_number_may_be_below_any_bound() -> None:
+    word = generator(1, "x", "y").random_raw()
+    assert one_below(generator(1, "x", "y"), 10**30) == (word >> 11) * 10**30 // 2**53
 
 
 def test_normal_quantiles_are_those_of_scipy() -> None:

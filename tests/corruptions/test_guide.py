@@ -48,7 +48,7 @@ def test_the_declarations_of_the_guide_are_allowed() -> None:
 
 def test_every_corruption_says_what_it_does() -> None:
     for name in CORRUPTIONS:
-        assert CORRUPTIONS[name].function is not None
+        assert callable(CORRUPTIONS[name].function)
         assert CORRUPTIONS[name].summary and not CORRUPTIONS[name].summary.endswith(".")
 
 

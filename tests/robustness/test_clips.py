@@ -138,6 +138,14 @@ def test_the_last_folder_that_has_a_clip_gives_it(damaged_track: DamagedTrack, s
     beside = logistic(track, tmp_path / "two", [sounds, other], grids={"snr_db": [0]})
     assert alone.digests["clips of train"] == beside.digests["clips of train"]
     assert alone.digests["clips of test"] != beside.digests["clips of test"]
+    train, test = (alone.digests[f"clips of {split}"][:8] for split in ("train", "test"))
+    assert f"|clips:test#{test}|clips:train#{train}|" in alone.signature
+    changed = beside.digests["clips of test"][:8]
+    assert beside.signature == alone.signature.replace(f"clips:test#{test}", f"clips:test#{changed}")
+    copied = tmp_path / "copied"
+    shutil.copytree(sounds, copied)
+    again = logistic(track, tmp_path / "three", copied, grids={"snr_db": [0]})
+    assert again.signature == alone.signature  # it is the clips that count, not their folder
 
 
 def test_what_is_wrong_with_clips_is_told_before_anything_is_trained(
@@ -208,6 +216,7 @@ def test_without_clips_no_library_of_media_is_named(damaged_track: DamagedTrack,
     report = logistic(damaged_track(), tmp_path / "out", [], grids={"snr_db": [0]})
     assert report.versions == {}
     assert "versions:" not in report.signature
+    assert "clips:" not in report.signature
 
 
 def test_every_bank_is_opened_once(
@@ -291,6 +300,33 @@ def test_pictures_are_damaged_too_and_stored_features_stand_beside(damaged_track
     assert undamaged is not None
     assert all_blank is not None
     assert all_blank < undamaged
+
+
+def test_what_damage_to_pictures_came_to_is_told_where_sound_is_damaged_too(damaged_track: DamagedTrack) -> None:
+    from merbench.corpus.candidates import open_candidates
+    from merbench.robustness.clips import Clips, ClipVectors
+    from merbench.robustness.grid import planned
+    from merbench.robustness.samples import Source
+
+    track = damaged_track("", features={})
+    parameters = {"colour": {"choice": ["pink", "white"]}, "quality": {"integers": [5, 9]}}
+    sound, pictures = planned(track, {"snr_db": [3], "start": [0.5]}, ["coloured_noise", "jpeg"], parameters)[::2]
+    candidates = open_candidates(track, "test")
+    n = len(candidates)
+    table = np.zeros((n, 2), dtype=np.float32)
+
+    def of(condition: Any, name: str, value: int) -> ClipVectors:
+        told: list[dict[str, Any]] = [{name: value + row % 2} for row in range(n)]
+        return ClipVectors({None: table, condition: table + 1}, {None: [{}] * n, condition: told})
+
+    (heard,), (seen,) = sound.conditions, pictures.conditions
+    vectors = {"audio": of(heard, "coloured_noise.realised_snr_db", 3), "video": of(seen, "jpeg.quality", 6)}
+    both = ("audio", "video")
+    source = Source(both, dict(zip(both, both, strict=True)), frozenset(both), (), 11, {"test": Clips("", vectors)})
+    # of 36 samples every other one lies one higher
+    assert source.given(candidates, heard).realised == {"coloured_noise.realised_snr_db": 3.5}
+    assert source.given(candidates, seen).realised == {"jpeg.quality": 6.5}
+    assert source.given(candidates, None).realised == {}
 
 
 SPEECH = """

@@ -11,6 +11,8 @@ from tests.robustness.conftest import FEATURE_NOISE, DamagedTrack
 
 TWICE = FEATURE_NOISE + FEATURE_NOISE.replace("snr_db", 'step = "again"\nsnr_db')
 
+THRICE = TWICE.replace("snr_db", 'step = "hum"\nsnr_db', 1)
+
 
 @pytest.mark.parametrize(
     ("text", "name", "values"),
@@ -78,6 +80,39 @@ def test_a_named_corruption_needs_no_declaration(damaged_track: DamagedTrack) ->
     assert step.signature == "again:feature_noise(snr_db=10;factor=1)"
 
 
+def test_there_is_a_curve_for_each_corruption_that_has_the_parameter_of_a_grid(damaged_track: DamagedTrack) -> None:
+    names = ["coloured_noise", "jpeg", "babble"]
+    grids = {"severity": [1, 5], "snr_db": [20, 0]}
+    parameters = {"colour": "pink", "noise": "synthetic/babble", "start": 0.5, "jpeg.start": 0.25}
+    curves = planned(damaged_track(""), grids, names, parameters)
+    assert [curve.signature for curve in curves] == [
+        "coloured_noise(severity=1,5;colour=pink;start=0.5)",
+        "jpeg(severity=1,5;start=0.25)",
+        "babble(severity=1,5;noise=synthetic/babble;start=0.5)",
+        "coloured_noise(snr_db=20,0;colour=pink;start=0.5)",
+        "babble(snr_db=20,0;noise=synthetic/babble;start=0.5)",
+    ]
+    assert curves[1].conditions[1].step.parameters == {"start": 0.25, "severity": 5}
+
+
+def test_what_is_set_of_one_corruption_goes_before_what_is_set_of_all(damaged_track: DamagedTrack) -> None:
+    both = ("feature_noise", "again")
+    first, second = planned(damaged_track(TWICE), {"snr_db": [1]}, both, {"again.factor": 2, "factor": 4})
+    assert (first.step, first.declared) == ("feature_noise", {"factor": 4})
+    assert (second.step, second.declared) == ("again", {"factor": 2})
+    # the name of a step goes before that of a corruption
+    first, second = planned(damaged_track(TWICE, "two"), {"snr_db": [1]}, both, {"feature_noise.factor": 8})
+    assert (first.declared, second.declared) == ({"factor": 8}, {"factor": 1})
+    # a corruption names its step where no other step is of it
+    (curve,) = planned(damaged_track(TWICE, "three"), {"snr_db": [1]}, ["again"], {"feature_noise.factor": 8})
+    assert curve.signature == "again:feature_noise(snr_db=1;factor=8)"
+
+
+def test_no_name_is_as_none(damaged_track: DamagedTrack) -> None:
+    (curve,) = planned(damaged_track(), {"snr_db": [1]}, [])
+    assert curve.signature == "feature_noise(snr_db=1;factor=1)"
+
+
 def test_a_severity_stands_for_what_it_tables_and_a_value_for_the_severity(damaged_track: DamagedTrack) -> None:
     declared = '[[corruptions]]\nname = "gaussian_noise_features"\nsnr_db = 5\n'
     (curve,) = planned(damaged_track(declared), {"severity": [1, 5]})
@@ -98,13 +133,24 @@ def test_a_severity_stands_for_what_it_tables_and_a_value_for_the_severity(damag
         (TWICE, {"snr_db": [5]}, None, {}, "grid snr_db: small declares several corruptions with this parameter, name one: feature_noise, again"),
         (FEATURE_NOISE, {"snr_db": [5]}, None, {"snr_db": 3}, "snr_db: no curve takes this parameter beside its grid; feature_noise has factor, snr_db; did you mean 'snr_db'?"),
         (FEATURE_NOISE, {"snr_db": [5]}, None, {"facto": 3}, "facto: no curve takes this parameter beside its grid; feature_noise has factor, snr_db; did you mean 'factor'?"),
+        ("", {"severity": [1]}, ["word_deletion", "feature_noise"], {}, "no grid fits feature_noise; feature_noise has factor, snr_db"),
+        ("", {"snr": [1]}, "feature_noise", {}, "no grid fits feature_noise; feature_noise has factor, snr_db; did you mean 'snr_db'?"),
+        ("", {"snr_db": [1], "rate": [0.1]}, "feature_noise", {}, "grid rate: there is no such parameter; feature_noise has factor, snr_db"),
+        ("", {"rate": [0.1], "severty": [1]}, ["word_deletion", "homophones"], {}, "grid severty: there is no such parameter; homophones, word_deletion have rate, severity; did you mean 'severity'?"),
+        ("", {"snr_db": [1]}, ["feature_noise", "feature_noise"], {"factor": 1}, "corruption given twice: feature_noise"),
+        (FEATURE_NOISE.replace("snr_db", 'step = "hum"\nsnr_db'), {"snr_db": [1]}, ["feature_noise", "hum"], {}, "corruption given twice: hum"),
+        ("", {"snr_db": [1]}, ["feature_noise", "gaussian_noise_features"], {"facto": 1, "factor": 1}, "facto: no curve takes this parameter beside its grid; feature_noise, gaussian_noise_features have factor, severity, snr_db; did you mean 'factor'?"),
+        ("", {"snr_db": [1]}, ["feature_noise", "gaussian_noise_features"], {"factor": 1, "gaussian_noise_features.factor": 1}, "gaussian_noise_features.factor: no curve takes this parameter beside its grid; gaussian_noise_features has severity, snr_db"),
+        (FEATURE_NOISE, {"snr_db": [1]}, None, {"feature_nois.factor": 1}, "feature_nois.factor: no curve is of 'feature_nois'; did you mean 'feature_noise'? (there are curves of feature_noise)"),
+        (TWICE, {"snr_db": [1]}, ["feature_noise", "again"], {".factor": 1}, ".factor: no curve is of '' (there are curves of feature_noise, again)"),
+        (THRICE, {"snr_db": [1]}, ["hum", "again"], {"feature_noise.factor": 1}, "feature_noise.factor: several curves are of 'feature_noise', name a step: hum, again"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told(
     damaged_track: DamagedTrack,
     corruptions: str,
     grids: dict[str, list[int]],
-    corruption: str | None,
+    corruption: str | list[str] | None,
     parameters: dict[str, int],
     message: str,
 ) -> None:

@@ -246,6 +246,55 @@ def test_a_run_is_a_folder_and_the_same_input_gives_the_same_bytes(damaged_track
         RobustnessReport.from_json("{}")
 
 
+def test_several_corruptions_are_curves_of_their_own_and_mce_is_their_mean(
+    damaged_track: DamagedTrack, tmp_path: Path
+) -> None:
+    names = ["feature_noise", "gaussian_noise_features"]
+    arguments: dict[str, Any] = {"relative_to": "majority", "parameters": {"feature_noise.factor": 4}}
+    both = logistic(damaged_track(""), tmp_path / "both", {"snr_db": [0, -10]}, corruption=names, **arguments)
+    assert [curve.corruption for curve in both.curves] == names
+    other = weighted_f1(np.full(N_TEST, np.bincount(classes()[TRAIN], minlength=3).argmax()))
+    f1 = [next(score.value for score in row.scores if score.name == "weighted_f1") for row in both.curves[0].rows]
+    f1 += [next(score.value for score in row.scores if score.name == "weighted_f1") for row in both.curves[1].rows]
+    ratios = [sum(1 - value for value in part if value is not None) / (2 * (1 - other)) for part in (f1[:2], f1[2:])]
+    assert ratios[0] != ratios[1]
+    mean = next(item for item in both.mean_errors if item.name == "weighted_f1")
+    assert mean.mce == pytest.approx(sum(ratios) / 2, abs=1e-12)
+    alone = logistic(damaged_track("", "two"), tmp_path / "alone", {"snr_db": [0, -10]}, corruption=names[1])
+    assert [row.scores for row in both.curves[1].rows] == [row.scores for row in alone.curves[0].rows]
+    assert sorted(path.name for path in (tmp_path / "both").glob("*.svg")) == [
+        "curve-feature_noise-snr_db.svg", "curve-gaussian_noise_features-snr_db.svg",
+    ]  # fmt: skip
+    lines = both.to_text().splitlines()
+    assert "over snr_db of feature_noise" in lines
+    assert "over snr_db of gaussian_noise_features" in lines
+    assert "over 2 curves, / majority" in lines
+    assert "over snr_db" in alone.to_text().splitlines()
+
+
+def test_curves_of_steps_of_one_corruption_are_numbered(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    noise = '[[corruptions]]\nname = "feature_noise"\nstep = "{}"\nsnr_db = 5\nfactor = 1\n'
+    track = damaged_track(noise.format("a/b") + noise.format("../c"))
+    grids = {"snr_db": [5], "factor": [2], "rate": [0.5]}
+    report = robustness(
+        track,
+        "majority",
+        grids,
+        corruption=["a/b", "random_drop", "../c"],
+        parameters={"random_drop.unit": "vector"},
+        output=tmp_path / "out",
+        intervals=False,
+    )
+    assert [(curve.step, curve.parameter) for curve in report.curves] == [
+        ("a/b", "snr_db"), ("../c", "snr_db"), ("a/b", "factor"), ("../c", "factor"), ("random_drop", "rate"),
+    ]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.svg")) == [
+        "curve-feature_noise-factor-1.svg", "curve-feature_noise-factor-2.svg",
+        "curve-feature_noise-snr_db-1.svg", "curve-feature_noise-snr_db-2.svg", "curve-rate.svg",
+    ]  # fmt: skip
+    assert "over snr_db of feature_noise (a/b)" in report.to_text().splitlines()
+
+
 def test_nothing_but_a_run_is_replaced(damaged_track: DamagedTrack, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")

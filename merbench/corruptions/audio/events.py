@@ -103,7 +103,8 @@ def made_event(name: str, rng: np.random.PCG64, rate_hz: int) -> Mono:
       Pai 1998).
 
     At low sampling rates partials are moved below 0.45 of the rate. Samples are rounded to multiples of 2⁻¹⁵, which
-    hides what the last bits of sines and exponentials owe to the machine.
+    hides what the last bits of sines and exponentials owe to the machine, all but always: a value next to the
+    middle of two multiples may still go to either.
 
     Args:
         name: one of `EVENTS`.

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from merbench.corruptions.audio.mixing import amplitude_ratio
 from merbench.corruptions.declaration import Parameter, corruption
+from merbench.corruptions.powers import amplitude_ratio
 from merbench.corruptions.signals import Audio
 from merbench.errors import Inapplicable
 

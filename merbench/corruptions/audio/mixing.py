@@ -10,12 +10,12 @@ Conventions:
 from __future__ import annotations
 
 import math
-from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.corruptions.powers import amplitude_ratio
 from merbench.corruptions.signals import Audio
 from merbench.errors import Inapplicable
 
@@ -24,7 +24,6 @@ Mono = NDArray[np.float32]
 SNR_SEVERITIES = {"snr_db": (20, 15, 10, 5, 0)}
 """Severities 1 to 5 of additive noise."""
 
-_DECIMALS = Context(prec=28)
 _EXACT_BITS = 53
 _BLOCK = 1 << 15
 _NO_SAMPLES = "the sound has no samples; a signal-to-noise ratio has no meaning"
@@ -66,11 +65,6 @@ def _dot(first: NDArray[Any], second: NDArray[Any]) -> float:
 def rms(samples: NDArray[Any]) -> float:
     """Return the root of the mean square over all values; 0.0 where there are none."""
     return math.sqrt(dot(samples, samples) / samples.size) if samples.size else 0.0
-
-
-def amplitude_ratio(decibels: float) -> float:
-    """Return `10^(decibels / 20)`."""
-    return float(_DECIMALS.power(Decimal(10), _DECIMALS.divide(Decimal(decibels), Decimal(20))))
 
 
 def sound_level(samples: NDArray[Any]) -> float:
@@ -137,8 +131,8 @@ def noise_sources(audio: Audio, noise: Audio) -> NDArray[np.float32]:
 def realised_snr(before: Audio, after: Audio, noise: Mono) -> dict[str, float | None]:
     """Return the ratio that a mixture came to, as `realised_snr_db`, whatever it was scaled by afterwards.
 
-    Least squares solve `after = s before + g noise`; the ratio is that of `s before` to `g noise`, rounded to six
-    decimals. None where the noise is a multiple of the sound, or where one of both is absent from the mixture.
+    Least squares solve `after = s before + g noise`; the ratio is that of `s before` to `g noise`. None where
+    the noise is a multiple of the sound, or where one of both is absent from the mixture.
     """
     n_channels = before.samples.shape[0]
     sound_power, noise_power = _sum(before.samples, before.samples), n_channels * _sum(noise, noise)
@@ -165,4 +159,4 @@ def _sum(first: NDArray[Any], second: NDArray[Any]) -> float:
 
 def _ratio(sound_power: float, noise_power: float) -> dict[str, float | None]:
     audible = sound_power > 0 and noise_power > 0
-    return {"realised_snr_db": round(10 * math.log10(sound_power / noise_power), 6) if audible else None}
+    return {"realised_snr_db": 10 * math.log10(sound_power / noise_power) if audible else None}

@@ -148,7 +148,8 @@ def coloured_noise(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str,
 def shaped_noise(rng: np.random.PCG64, n: int, amplitude: AmplitudeOfBin) -> Mono:
     """Return `n` samples of Gaussian noise of an amplitude over frequency, without a mean, of unit rms.
 
-    It is rounded to multiples of 2⁻¹⁶, which hides what the last bits of a Fourier transform owe to the machine.
+    It is rounded to multiples of 2⁻¹⁶, which hides what the last bits of a Fourier transform owe to the machine, all
+    but always: a value next to the middle of two multiples may still go to either.
 
     Args:
         rng: draws one normal number a sample.

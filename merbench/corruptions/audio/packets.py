@@ -17,7 +17,7 @@ def _measured_loss(before: Audio, after: Audio, parameters: Mapping[str, Any]) -
     changed = (before.samples != after.samples).any(axis=0)
     starts = np.arange(0, len(changed), _frame_length(before, parameters["frame_ms"]))
     lost = np.logical_or.reduceat(changed, starts) if len(starts) else changed
-    return {"realised_loss": round(float(lost.mean()), 6) if len(lost) else 0.0}
+    return {"realised_loss": float(lost.mean()) if len(lost) else 0.0}
 
 
 @corruption(

@@ -12,6 +12,9 @@ from merbench.corruptions.declaration import Parameter, corruption
 from merbench.corruptions.signals import Audio
 from merbench.errors import MissingExtra
 
+QUALITY = "HQ"
+"""The quality of soxr at which sound is converted everywhere: its high one, of 20 bits."""
+
 
 @corruption(
     modality="audio",
@@ -40,14 +43,20 @@ def resampling_loss(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str
 
 
 def converted(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
-    """Return `(channels, n)` samples at another rate, at least one of them."""
+    """Return `(channels, n)` samples at another rate, at least one of them; no sample is shifted.
+
+    It is the resampler of SoX (libsoxr) at the quality `QUALITY`. Bits rest on soxr.
+
+    Raises:
+        MissingExtra: soxr is not installed.
+    """
     if from_hz == to_hz:
         return samples
     try:
         import soxr
     except ModuleNotFoundError as error:
-        raise MissingExtra("a change of the sampling rate (soxr)", "media") from error
-    converted: NDArray[np.float32] = soxr.resample(np.ascontiguousarray(samples.T), from_hz, to_hz, quality="HQ").T
+        raise MissingExtra("sound at another rate (soxr)", "media") from error
+    converted: NDArray[np.float32] = soxr.resample(np.ascontiguousarray(samples.T), from_hz, to_hz, quality=QUALITY).T
     return of_length(converted, max(converted.shape[1], 1))
 
 

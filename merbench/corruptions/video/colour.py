@@ -12,10 +12,8 @@ import numpy as np
 
 from merbench.corruptions.declaration import Parameter, Parameters, corruption
 from merbench.corruptions.signals import Frame
-from merbench.corruptions.video.planes import IMAGENET_C, look_up, luma_range, neutral, opencv, peak
+from merbench.corruptions.video.planes import IMAGENET_C, OPENVNA, look_up, luma_range, neutral, opencv, peak
 from merbench.corruptions.video.rgb import Picture, Scratch, buffer, changed
-
-_OPENVNA = "Yuan et al. 2024 (OpenVNA)"
 
 
 @corruption(
@@ -88,7 +86,7 @@ def contrast(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Paramete
     modality="video",
     summary="saturation: the distance of every colour to grey is multiplied",
     parameters={"factor": Parameter("number", low=0, high=4)},
-    source=_OPENVNA,
+    source=OPENVNA,
     leaves=lambda parameters: parameters["factor"] == 1,
 )
 def saturation(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
@@ -119,7 +117,7 @@ _ORDERS = ("bgr", "grb", "rbg", "gbr", "brg")
     modality="video",
     summary="red, green and blue trade places",
     parameters={"order": Parameter("string", choices=_ORDERS, default="bgr")},
-    source=_OPENVNA,
+    source=OPENVNA,
 )
 def channel_swap(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
     """Show other channels as red, green and blue.
@@ -145,7 +143,7 @@ def channel_swap(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Para
     modality="video",
     summary="negative: every colour becomes its complement",
     parameters={},
-    source=_OPENVNA,
+    source=OPENVNA,
 )
 def inversion(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
     """Replace every value x of red, green and blue by 1 - x, which is the same on the stored planes.

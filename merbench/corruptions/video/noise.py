@@ -19,12 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corruptions.declaration import Parameter, Parameters, corruption
-from merbench.corruptions.drawing import NORMAL_UNIT, normal_quantiles
+from merbench.corruptions.drawing import N_SLICES, NORMAL_UNIT, normal_quantiles, slices
 from merbench.corruptions.signals import Frame
 from merbench.corruptions.video.planes import IMAGENET_C
 from merbench.corruptions.video.rgb import Picture, Scratch, buffer, changed, in_8_bits
-
-_SLICES = 1 << 16
 
 
 @corruption(
@@ -46,7 +44,7 @@ def gaussian_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Pa
     table = _normal_table(parameters["sigma"])
 
     def add(picture: Picture, change: Picture) -> None:
-        np.take(table, _slices(rng, picture.shape), out=change, mode="clip")
+        np.take(table, slices(rng, picture.size).reshape(picture.shape), out=change, mode="clip")
         _keep_in_range(picture, change)
 
     return changed(frames, add)
@@ -71,7 +69,7 @@ def speckle_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Par
     table = _normal_table(parameters["sigma"])
 
     def multiply(picture: Picture, change: Picture) -> None:
-        np.take(table, _slices(rng, picture.shape), out=change, mode="clip")
+        np.take(table, slices(rng, picture.size).reshape(picture.shape), out=change, mode="clip")
         change *= picture
         _keep_in_range(picture, change)
 
@@ -104,8 +102,8 @@ def shot_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parame
     def count(picture: Picture, change: Picture) -> None:
         levels = in_8_bits(picture, scratch)
         places = buffer(scratch, "places", picture.shape, np.intp)
-        np.multiply(levels, np.intp(_SLICES), out=places)
-        places += _slices(rng, picture.shape)
+        np.multiply(levels, np.intp(N_SLICES), out=places)
+        places += slices(rng, picture.size).reshape(picture.shape)
         counts = buffer(scratch, "counts", picture.shape, table.dtype)
         np.take(table, places, out=counts, mode="clip")
         np.multiply(counts, np.float32(1 / photons), out=change)
@@ -131,12 +129,12 @@ def impulse_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Par
         rng: the generator of this sample and step.
         parameters: `fraction` of the values that are hit, to the nearest 2⁻¹⁵; 0 leaves the frames as they are.
     """
-    each = round(parameters["fraction"] * _SLICES / 2)
+    each = round(parameters["fraction"] * N_SLICES / 2)
 
     def hit(picture: Picture, change: Picture) -> None:
-        slices = _slices(rng, picture.shape)
-        np.subtract(slices < each, picture, out=change)
-        change *= slices < 2 * each
+        drawn = slices(rng, picture.size).reshape(picture.shape)
+        np.subtract(drawn < each, picture, out=change)
+        change *= drawn < 2 * each
 
     return changed(frames, hit)
 
@@ -145,13 +143,6 @@ def _keep_in_range(picture: Picture, change: Picture) -> None:
     change += picture
     np.clip(change, 0, 1, out=change)
     change -= picture
-
-
-def _slices(rng: np.random.PCG64, shape: tuple[int, ...]) -> NDArray[np.uint16]:
-    n = math.prod(shape)
-    words: NDArray[np.uint64] = rng.random_raw(-(-n // 4))
-    slices: NDArray[np.uint16] = words.astype("<u8", copy=False).view("<u2")[:n]
-    return slices.reshape(shape)
 
 
 def _normal_table(sigma: float) -> Picture:
@@ -175,8 +166,8 @@ def _poisson_row(mean: float) -> list[int]:
     """Return in how many slices the count is 0, 1, 2, …; `exp` is taken in decimals, the same on every machine."""
     probability = float((-Decimal(mean)).exp())
     cumulative, n_before, row = probability, 0, []
-    while n_before < _SLICES:
-        n_upto = min(max(math.ceil(cumulative * _SLICES - 0.5), n_before), _SLICES)
+    while n_before < N_SLICES:
+        n_upto = min(max(math.ceil(cumulative * N_SLICES - 0.5), n_before), N_SLICES)
         row.append(n_upto - n_before)
         n_before = n_upto
         probability *= mean / len(row)

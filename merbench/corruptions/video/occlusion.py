@@ -13,10 +13,9 @@ import numpy as np
 
 from merbench.corruptions.declaration import Parameter, Parameters, corruption
 from merbench.corruptions.signals import Frame
-from merbench.corruptions.video.planes import Box, fill_box, luma_range, neutral
+from merbench.corruptions.video.planes import OPENVNA, Box, fill_box, luma_range, neutral
 from merbench.errors import Inapplicable
 
-_OPENVNA = "Yuan et al. 2024 (OpenVNA)"
 _FILL = Parameter("string", choices=("grey", "black"), default="grey")
 _HALVES: dict[str, Box] = {
     "upper": (0, 0, 1, 0.5),
@@ -37,7 +36,7 @@ _WHOLE: Box = (0, 0, 1, 1)
         "height": Parameter("number", low=0, high=1, unit="of the height"),
         "fill": _FILL,
     },
-    source=_OPENVNA,
+    source=OPENVNA,
     leaves=lambda parameters: parameters["width"] == 0 or parameters["height"] == 0,
 )
 def occlusion_box(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
@@ -59,7 +58,7 @@ def occlusion_box(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Par
     modality="video",
     summary="one half of every frame is hidden",
     parameters={"side": Parameter("string", choices=tuple(_HALVES)), "fill": _FILL},
-    source=_OPENVNA,
+    source=OPENVNA,
 )
 def occlusion_half(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
     """Hide the upper, lower, left or right half of the picture shown.
@@ -78,7 +77,7 @@ def occlusion_half(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Pa
     modality="video",
     summary="the face is hidden by the box that the corpus stores for each sample",
     parameters={"box": Parameter("column", default="face_box"), "fill": _FILL},
-    source=_OPENVNA,
+    source=OPENVNA,
 )
 def occlusion_face(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
     """Hide one box, the sample's own, in every frame.
@@ -86,34 +85,24 @@ def occlusion_face(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Pa
     Args:
         frames: the frames, changed in place.
         rng: not used.
-        parameters: `box`, declared as the name of a column of the corpus; here the sample's value in it, x, y, width
-            and height in fractions of the picture shown; `fill`, `grey` or `black`.
+        parameters: `box`, declared as the name of a column of the corpus; here the sample's four numbers in it, x, y,
+            width and height in fractions of the picture shown; `fill`, `grey` or `black`.
 
     Raises:
-        Inapplicable: the sample has no such box.
+        Inapplicable: the box is none: a number is not finite, or its width or height is not above 0.
     """
-    return _hidden(frames, _box_of(parameters["box"]), parameters["fill"])
-
-
-def _box_of(value: object) -> Box:
-    if value is None or isinstance(value, str):
-        named = f" in column '{value}'" if isinstance(value, str) else ""
-        raise Inapplicable(f"occlusion_face: the corpus stores no box of this sample{named}")
-    try:
-        x, y, width, height = (float(number) for number in value)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise Inapplicable(f"occlusion_face: {value!r} is not a box of x, y, width and height") from None
+    x, y, width, height = map(float, parameters["box"])
     if not all(map(math.isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
-        found = ", ".join(f"{number:g}" for number in (x, y, width, height))
-        raise Inapplicable(f"occlusion_face: ({found}) is not a box with an extent")
-    return x, y, width, height
+        found = " ".join(f"{number:g}" for number in (x, y, width, height))
+        raise Inapplicable(f"'{found}' is no box, four fractions x, y, width and height, the last two above 0")
+    return _hidden(frames, (x, y, width, height), parameters["fill"])
 
 
 @corruption(
     modality="video",
     summary="every frame is black",
     parameters={},
-    source=_OPENVNA,
+    source=OPENVNA,
 )
 def blank(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
     """Make every frame black.

@@ -19,6 +19,9 @@ from merbench.errors import MissingExtra
 IMAGENET_C = "Hendrycks and Dietterich 2019 (ImageNet-C)"
 """Who tabled the severities of most corruptions of pictures."""
 
+OPENVNA = "Yuan et al. 2024 (OpenVNA)"
+"""Who named the corruptions that hide pictures, and some that change their colours."""
+
 REFERENCE_HEIGHT = 224
 """Rows of the pictures for which the tables of severities give sizes in pixels."""
 

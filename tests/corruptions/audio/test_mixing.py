@@ -13,7 +13,6 @@ from hypothesis.extra import numpy as arrays
 
 from merbench.corruptions import Audio
 from merbench.corruptions.audio.mixing import (
-    amplitude_ratio,
     dot,
     mixed,
     noise_sources,
@@ -65,16 +64,6 @@ def test_one_noise_stands_beside_every_channel() -> None:
 )
 def test_rms_by_hand(samples: list[float], expected: float) -> None:
     assert rms(np.array(samples, np.float32)) == expected
-
-
-@pytest.mark.parametrize(("decibels", "ratio"), [(0, 1.0), (20, 10.0), (-20, 0.1), (60, 1000.0), (40, 100.0)])
-def test_ratios_of_amplitudes_are_right_to_the_last_bit(decibels: float, ratio: float) -> None:
-    assert amplitude_ratio(decibels) == ratio
-
-
-@given(st.floats(-60, 60))
-def test_ratios_of_amplitudes_are_powers_of_ten(decibels: float) -> None:
-    assert amplitude_ratio(decibels) == pytest.approx(10 ** (decibels / 20), rel=1e-14)
 
 
 def test_noise_is_added_at_the_ratio() -> None:

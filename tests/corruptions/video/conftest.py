@@ -88,7 +88,6 @@ def damaged(name: str, frames: Iterable[Frame], seed: int = 0, **declared: Any) 
     rng = generator(seed, name, "a")
     given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
     parameters = {**corruption.draw(given, rng), **declared}
-    assert corruption.function is not None
     return list(corruption.function(map(copied, frames), rng, parameters))
 
 

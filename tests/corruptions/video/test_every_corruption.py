@@ -110,7 +110,6 @@ def test_frames_are_edited_in_place_and_nothing_between_rows_is_touched(name: st
         planes = [frame.planes for frame in frames]
         between = [[padding_of(plane).copy() for plane in of_frame] for of_frame in planes]
         corruption, rng = CORRUPTIONS[name], generator(0, name, "a")
-        assert corruption.function is not None
         given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
         out = list(corruption.function(iter(frames), rng, {**corruption.draw(given, rng), **declared}))
         for frame, known, filler in zip(out, planes, between, strict=True):
@@ -122,7 +121,6 @@ def test_frames_are_edited_in_place_and_nothing_between_rows_is_touched(name: st
 def test_how_planes_lie_in_memory_changes_nothing(name: str, declared: dict[str, Any]) -> None:
     frames = a_clip(3, 19, 26)
     corruption = CORRUPTIONS[name]
-    assert corruption.function is not None
     packed = [frame.with_planes([plane.copy() for plane in frame.planes]) for frame in frames]
     rng = generator(0, name, "a")
     given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
@@ -141,7 +139,6 @@ def test_a_frame_comes_out_before_the_next_is_taken(name: str, declared: dict[st
             yield frame
 
     corruption, rng = CORRUPTIONS[name], generator(0, name, "a")
-    assert corruption.function is not None
     given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
     out = corruption.function(counted(), rng, {**corruption.draw(given, rng), **declared})
     for n, _ in enumerate(out, start=1):
@@ -153,7 +150,6 @@ def test_a_frame_comes_out_before_the_next_is_taken(name: str, declared: dict[st
 def test_who_damages_a_frame_that_came_out_damages_no_other(name: str, declared: dict[str, Any]) -> None:
     expected = values_of(damaged(name, a_clip(4, 8, 8), **declared))
     corruption, rng = CORRUPTIONS[name], generator(0, name, "a")
-    assert corruption.function is not None
     given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
     found = []
     for frame in corruption.function(iter(a_clip(4, 8, 8)), rng, {**corruption.draw(given, rng), **declared}):

@@ -89,33 +89,24 @@ def test_a_face_is_hidden_by_the_box_of_its_sample(box: object) -> None:
     from merbench.corruptions import CORRUPTIONS, generator
 
     function = CORRUPTIONS["occlusion_face"].function
-    assert function is not None
     (out,) = function(iter([white(4, 8)]), generator(0, "a", "b"), {"box": box, "fill": "grey"})
     expected = damaged_one("occlusion_box", white(4, 8), x=0.25, y=0.5, width=0.5, height=0.25)
     assert values_of([out]) == values_of([expected])
 
 
 @pytest.mark.parametrize(
-    ("box", "message"),
+    ("box", "shown"),
     [
-        ("face_box", "occlusion_face: the corpus stores no box of this sample in column 'face_box'"),
-        (None, "occlusion_face: the corpus stores no box of this sample"),
-        ((0.1, 0.2), "occlusion_face: (0.1, 0.2) is not a box of x, y, width and height"),
-        (7, "occlusion_face: 7 is not a box of x, y, width and height"),
-        (
-            (0.1, 0.2, 0, 0.4),
-            "occlusion_face: (0.1, 0.2, 0, 0.4) is not a box with an extent",
-        ),
-        (
-            (0.1, 0.2, float("nan"), 0.4),
-            "occlusion_face: (0.1, 0.2, nan, 0.4) is not a box with an extent",
-        ),
+        ((0.1, 0.2, 0, 0.4), "'0.1 0.2 0 0.4'"),
+        ((0.1, 0.2, 0.3, -0.4), "'0.1 0.2 0.3 -0.4'"),
+        ((0.1, 0.2, float("nan"), 0.4), "'0.1 0.2 nan 0.4'"),
+        ((0.1, float("inf"), 0.3, 0.4), "'0.1 inf 0.3 0.4'"),
     ],
 )
-def test_a_sample_without_a_box_is_refused_before_its_first_frame(box: object, message: str) -> None:
+def test_a_box_without_an_extent_is_refused_before_the_first_frame(box: object, shown: str) -> None:
     from merbench.corruptions import CORRUPTIONS, generator
 
     function = CORRUPTIONS["occlusion_face"].function
-    assert function is not None
+    message = f"{shown} is no box, four fractions x, y, width and height, the last two above 0"
     with pytest.raises(Inapplicable, match=f"^{re.escape(message)}$"):
         function(iter([]), generator(0, "a", "b"), {"box": box, "fill": "grey"})

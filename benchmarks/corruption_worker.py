@@ -1,0 +1,25 @@
+"""What the workers of `corruption.py` do, in a module of its own: whatever stands beside it they would load, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.measuring import mapped_bytes, peak_bytes
+from merbench.banks.bank import Bank
+from merbench.protocol.clips import Clip, damage_clip
+
+
+def imported(_: int) -> str:
+    """Import what a worker needs before it can damage its first clip."""
+    import av
+    import cv2
+    import soundfile
+    import soxr
+
+    return f"{av.__version__} {cv2.__version__} {soundfile.__version__} {soxr.__version__} {damage_clip.__module__}"
+
+
+def damaged_with_peak(clip: Clip, banks: Mapping[str, Bank]) -> tuple[int, int]:
+    """Damage a clip; return the peak of this worker's memory so far and what it holds of files, both in bytes."""
+    damage_clip(clip, banks)
+    return peak_bytes(), mapped_bytes()
