@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from merbench.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from merbench.corruptions.signals import Audio
+    from merbench.corruptions.audio.rates import converted
+from merbench.corruptions.signals import Audio
 
 Floats = NDArray[np.float32]
 
@@ -126,14 +127,7 @@ def _mono(audio: Audio) -> Floats:
     """Return the mean of all channels at the working rate."""
     samples = audio.samples
     mono = samples.mean(axis=0, dtype=np.float32) if samples.size else np.zeros(1, np.float32)
-    if audio.rate_hz == RATE_HZ:
-        return mono
-    try:
-        import soxr
-    except ModuleNotFoundError as error:
-        raise MissingExtra("a feature of sound (soxr)", "media") from error
-    converted: Floats = soxr.resample(mono, audio.rate_hz, RATE_HZ)
-    return converted if len(converted) else np.zeros(1, np.float32)
+    return mono if audio.rate_hz == RATE_HZ else converted(mono[None], audio.rate_hz, RATE_HZ)[0]
 
 
 def _frames(mono: Floats, length: int, hop: int) -> Floats:

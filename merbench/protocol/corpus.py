@@ -7,7 +7,9 @@ columns of the samples, `<step>.<parameter>`, for `--by`, and in the manifest.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from merbench.corpus import Corpus, Feature, open_corpus, write_corpus
 from merbench.corpus.folder import require_free
 from merbench.corruptions import Step
+from merbench.corruptions.batches import damaged_vectors
 from merbench.errors import Inapplicable, UsageError, did_you_mean, listed
 from merbench.files import require_outside, sha256_bytes
 from merbench.protocol.manifest import SCHEMA, Manifest, problems_of, write_manifest
@@ -32,7 +35,7 @@ CORPUS = "corpus"
 
 MODALITIES = ("audio", "text", "video")
 
-Vector = NDArray[np.float64]
+Vector = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,16 +180,41 @@ def _apply(step: Step, samples: Sequence[_Sample], seed: int) -> None:
             sample.vectors = done.signal
             sample.values |= done.values
         return
-    for sample in samples:
-        try:
-            if step.corruption.modality == "text":
+    if step.corruption.modality == "text":
+        for sample in samples:
+            with _problem_of(sample):
                 _apply_to_texts(step, sample, seed)
-            else:
+        return
+    groups: dict[tuple[str, ...], list[_Sample]] = defaultdict(list)
+    for sample in samples:
+        has_frames = any(values.ndim > 1 for values in sample.vectors.values())
+        groups[() if has_frames else tuple(sorted(sample.vectors))].append(sample)
+    for modalities, group in groups.items():
+        if modalities:
+            _apply_to_vectors(step, modalities, group, seed)
+        for sample in () if modalities else group:
+            with _problem_of(sample):
                 done = damage(sample.vectors, [step], seed=seed, sample_id=sample.id)
                 sample.vectors = done.signal
                 sample.values |= done.values
-        except Inapplicable as error:
-            sample.problem = str(error)
+
+
+@contextmanager
+def _problem_of(sample: _Sample) -> Iterator[None]:
+    try:
+        yield
+    except Inapplicable as error:
+        sample.problem = str(error)
+
+
+def _apply_to_vectors(step: Step, modalities: Sequence[str], samples: Sequence[_Sample], seed: int) -> None:
+    """Damage samples that have one vector for each of the same modalities, all at once."""
+    matrices = {name: np.stack([sample.vectors[name] for sample in samples]) for name in modalities}
+    done = damaged_vectors(step, matrices, [sample.id for sample in samples], seed=seed)
+    for row, sample in enumerate(samples):
+        sample.problem = done.problems.get(sample.id)
+        sample.vectors = {name: matrix[row] for name, matrix in done.vectors.items()}
+        sample.values |= done.values[row]
 
 
 def _apply_to_texts(step: Step, sample: _Sample, seed: int) -> None:

@@ -309,7 +309,7 @@ def test_what_damage_to_pictures_came_to_is_told_where_sound_is_damaged_too(dama
     from merbench.robustness.samples import Source
 
     track = damaged_track("", features={})
-    parameters = {"colour": {"choice": ["pink", "white"]}, "quality": {"integers": [5, 9]}}
+    parameters = {"colour": "pink", "snr_db": 5, "quality": {"integers": [5, 9]}}
     sound, pictures = planned(track, {"snr_db": [3], "start": [0.5]}, ["coloured_noise", "jpeg"], parameters)[::2]
     candidates = open_candidates(track, "test")
     n = len(candidates)

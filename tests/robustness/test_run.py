@@ -275,13 +275,13 @@ def test_several_corruptions_are_curves_of_their_own_and_mce_is_their_mean(
 def test_curves_of_steps_of_one_corruption_are_numbered(damaged_track: DamagedTrack, tmp_path: Path) -> None:
     noise = '[[corruptions]]\nname = "feature_noise"\nstep = "{}"\nsnr_db = 5\nfactor = 1\n'
     track = damaged_track(noise.format("a/b") + noise.format("../c"))
-    grids = {"snr_db": [5], "factor": [2], "rate": [0.5]}
+    grids: dict[str, list[float]] = {"snr_db": [5], "factor": [2], "rate": [0.5]}
     report = robustness(
         track,
         "majority",
         grids,
         corruption=["a/b", "random_drop", "../c"],
-        parameters={"random_drop.unit": "vector"},
+        parameters={"random_drop.unit": "frame"},
         output=tmp_path / "out",
         intervals=False,
     )
