@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.corruptions.audio.rates import converted
 from merbench.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from merbench.corruptions.audio.rates import converted
-from merbench.corruptions.signals import Audio
+    from merbench.corruptions.signals import Audio
 
 Floats = NDArray[np.float32]
 

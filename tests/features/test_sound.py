@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from pathlib import Path
 
@@ -178,11 +179,13 @@ def test_a_long_recording_is_measured_in_blocks(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_allclose(sound_vector(audio), whole, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("module", "told"), [("soxr", "soxr"), ("scipy.fft", "SciPy")])
+@pytest.mark.parametrize(
+    ("module", "told"), [("soxr", "sound at another rate (soxr)"), ("scipy.fft", "a feature of sound (SciPy)")]
+)
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, module: str, told: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    message = rf"^a feature of sound \({told}\) needs the extra 'media': pip install 'merbench\[media\]'$"
-    with pytest.raises(MissingExtra, match=message):
+    message = f"{told} needs the extra 'media': pip install 'merbench[media]'"
+    with pytest.raises(MissingExtra, match=f"^{re.escape(message)}$"):
         sound_vector(mono(noise(1000), 8_000))
 
 
