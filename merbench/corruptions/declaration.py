@@ -20,7 +20,7 @@ import numpy as np
 
 from merbench.corruptions.drawing import SharedDraw, draw
 from merbench.corruptions.signals import Audio, Video, edited_audio, edited_video
-from merbench.errors import UnknownName, did_you_mean, listed
+from merbench.errors import UnknownName, UsageError, did_you_mean, listed
 from merbench.registry import Registry
 
 Modality = Literal["audio", "video", "text", "features", "labels"]
@@ -177,12 +177,23 @@ class Corruption:
         stood_for = {name: values[beside[SEVERITY] - 1] for name, values in tabled.items()}
         return {**drawn, **stood_for, **beside}
 
-    def __call__(self, signal: Any, rng: np.random.PCG64, parameters: Parameters) -> Any:
+    def __call__(
+        self, signal: Any, rng: np.random.PCG64 | np.random.Generator, parameters: Parameters = MappingProxyType({})
+    ) -> Any:
         """Return the damaged signal, of which only what lies in the window is damaged.
 
+        Args:
+            signal: `Audio`, `Video`, a text, vectors by modality, or labels, as the corruption's modality asks.
+            rng: the generator, of which the raw words of a `PCG64` are used.
+            parameters: one value each; what is left out stands at its default, and a severity for those of its table.
+                Of a noise bank it is the sound drawn from it, an `Audio` with a channel for each source; of a column
+                of the corpus, the sample's own numbers.
+
         Raises:
+            UsageError: a parameter is unknown, missing, or has a value that is not allowed.
             Inapplicable: this signal cannot be damaged so, for instance a silence at a signal-to-noise ratio.
         """
+        parameters, rng = self.completed(parameters), _raw(rng)
         function = self.function
         match signal:
             case Video():
@@ -195,11 +206,62 @@ class Corruption:
                 return edited_audio(signal, lambda audio: function(audio, rng, parameters), start_s, end_s)
         return function(signal, rng, parameters)
 
+    def completed(self, given: Parameters) -> dict[str, Any]:
+        """Return values of all parameters, from those that are given; raise `UsageError` where something is wrong."""
+        if len(given) >= len(self.parameters) and self._are_drawn(given):
+            return dict(given)
+        problems = _call_problems(self, given)
+        if problems:
+            raise UsageError(
+                "; ".join(text if text.startswith(f"{self.name} ") else f"{self.name}: {text}" for text in problems)
+            )
+        tabled = self.severities if SEVERITY in given else {}
+        stood_for = {name: values[given[SEVERITY] - 1] for name, values in tabled.items()}
+        defaults = {name: known.default for name, known in self.parameters.items()}
+        return {**defaults, **given, **stood_for}
+
+    def _are_drawn(self, given: Parameters) -> bool:
+        """Return whether values are as `draw` leaves them, which a declaration has been checked for."""
+        known = self.declarable
+        return self.parameters.keys() <= given.keys() and all(
+            name in known and (known[name].type in _SUPPLIED or known[name].allows(value))
+            for name, value in given.items()
+        )
+
     def is_left(self, parameters: Parameters) -> bool:
         """Return whether these parameters leave every signal as it is."""
         start_s, end_s = window_s(parameters, 1.0)
         is_empty = start_s >= end_s or parameters.get("start", 0.0) >= 1.0
         return is_empty or (self.leaves is not None and self.leaves(parameters))
+
+
+_SUPPLIED = ("bank", "column")
+"""Types of parameters for whose names something of the sample is supplied."""
+
+
+def _raw(rng: np.random.PCG64 | np.random.Generator) -> np.random.PCG64:
+    """Return the generator of raw words."""
+    found = rng.bit_generator if isinstance(rng, np.random.Generator) else rng
+    if not isinstance(found, np.random.PCG64):
+        raise UsageError(f"a corruption draws from a PCG64, not from {type(rng).__name__}")
+    return found
+
+
+def _call_problems(corruption: Corruption, given: Parameters) -> list[str]:
+    """Return what is wrong with parameters that are given to a corruption alone."""
+    supplied = {name for name, known in corruption.parameters.items() if known.type in _SUPPLIED}
+    named = [name for name in supplied if isinstance(given.get(name), str)]
+    missing = [name for name in supplied if name not in given]
+    plain = {name: value for name, value in given.items() if name not in supplied}
+    stand_in = {name: "any" for name in supplied}
+    drawn = [name for name, value in plain.items() if isinstance(value, Mapping) and name in corruption.parameters]
+    drawn = [name for name in drawn if corruption.parameters[name].type != "table"]
+    return [
+        *(f"{name} is what was drawn or stored, not a name" for name in sorted(named)),
+        *(f"{name} is missing" for name in sorted(missing)),
+        *(f"{name} is one value, not a distribution" for name in drawn),
+        *check_parameters(corruption.name, {**plain, **stand_in}),
+    ]
 
 
 def window_s(parameters: Parameters, duration_s: float) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from merbench.corruptions import (
     generator,
     shared_draw,
 )
+from merbench.errors import UsageError
 from merbench.registry import Registry
 
 MER_2023 = [
@@ -306,3 +307,50 @@ def test_no_heavy_library_is_loaded_by_naming_a_corruption() -> None:
     code = "import merbench.corruptions, sys; print(sorted({'av', 'cv2', 'scipy', 'soxr', 'soundfile'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_alone_a_corruption_stands_at_its_defaults() -> None:
+    sound = Audio(np.sin(np.arange(1600, dtype=np.float32))[None], 16000)
+    rng = generator(0, "loss", "a")
+    given = {"loss_rate": 0.3, "mean_burst": 2, "frame_ms": 20, "concealment": "zero"}
+    expected = CORRUPTIONS["packet_loss"](sound, rng, given)
+    assert np.array_equal(
+        CORRUPTIONS["packet_loss"](sound, generator(0, "loss", "a"), {"loss_rate": 0.3}).samples, expected.samples
+    )
+    assert not CORRUPTIONS["mute"](sound, rng).samples.any()
+
+
+def test_alone_a_severity_stands_for_its_table() -> None:
+    sound = Audio(np.sin(np.arange(1600, dtype=np.float32))[None], 16000)
+    tabled = CORRUPTIONS["coloured_noise"](sound, generator(0, "n", "a"), {"colour": "pink", "severity": 4})
+    valued = CORRUPTIONS["coloured_noise"](sound, generator(0, "n", "a"), {"colour": "pink", "snr_db": 5})
+    assert np.array_equal(tabled.samples, valued.samples)
+
+
+def test_alone_a_generator_of_numpy_will_do_where_it_is_a_pcg64() -> None:
+    sound = Audio(np.sin(np.arange(1600, dtype=np.float32))[None], 16000)
+    given = {"colour": "white", "snr_db": 5}
+    mine = CORRUPTIONS["coloured_noise"](sound, np.random.default_rng(7), given)
+    raw = CORRUPTIONS["coloured_noise"](sound, np.random.default_rng(7).bit_generator, given)
+    assert np.array_equal(mine.samples, raw.samples)
+    with pytest.raises(UsageError, match=r"^a corruption draws from a PCG64, not from Generator$"):
+        CORRUPTIONS["coloured_noise"](sound, np.random.Generator(np.random.MT19937(0)), given)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("coloured_noise", {"colour": "pnk", "snr_db": 5}, "coloured_noise: colour: 'pnk' is not allowed; allowed is one of white, "),
+        ("coloured_noise", {"colour": "pink", "snr_db": 500}, "coloured_noise: snr_db: 500 is not allowed; allowed is a number in [-20, 60] dB"),
+        ("gain", {"gain_db": 3, "loud": 1}, "gain has no parameter 'loud'"),
+        ("gain", {}, "gain needs gain_db, a number in [-60, 60] dB"),
+        ("gain", {"gain_db": {"uniform": [0, 3]}}, "gain: gain_db is one value, not a distribution"),
+        ("background_noise", {"noise": "synthetic/babble", "snr_db": 5}, "background_noise: noise is what was drawn or stored, not a name"),
+        ("background_noise", {"snr_db": 5}, "background_noise: noise is missing"),
+    ],
+)  # fmt: skip
+def test_alone_what_is_wrong_is_told(name: str, parameters: dict[str, Any], message: str) -> None:
+    sound = Audio(np.ones((1, 100), np.float32), 16000)
+    with pytest.raises(UsageError) as raised:
+        CORRUPTIONS[name](sound, generator(0, name, "a"), parameters)
+    assert str(raised.value).startswith(message)

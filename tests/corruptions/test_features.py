@@ -259,7 +259,7 @@ def test_frames_are_dropped_as_a_whole_and_a_vector_is_one_frame() -> None:
 def test_rates_of_0_and_1_drop_nothing_and_everything(name: str) -> None:
     known = CORRUPTIONS[name]
     for unit in ("element", "frame"):
-        parameters = {"unit": unit, "modalities": "all"}
+        parameters = taken(name, {"unit": unit, "modalities": "all"})
         nothing, everything = (known(FRAMES, rng(), {**parameters, "rate": rate}) for rate in (0, 1))
         for modality, values in FRAMES.items():
             assert np.array_equal(nothing[modality], values)
@@ -285,6 +285,11 @@ def test_a_structural_drop_of_a_vector_takes_dimensions() -> None:
     assert found == {(0, 0, 0, -4), (1, 0, 0, 0)}
 
 
+def taken(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return those of many parameters that a corruption has."""
+    return {key: value for key, value in parameters.items() if key in CORRUPTIONS[name].parameters}
+
+
 @pytest.mark.parametrize("name", ["diffusion_noise", "gaussian_noise_features", "random_drop", "structural_drop"])
 class TestEveryCorruption:
     PARAMETERS: ClassVar = {**DIFFUSION, "snr_db": 3, "rate": 0.6, "unit": "element"}
@@ -292,7 +297,7 @@ class TestEveryCorruption:
     @pytest.mark.parametrize("which", ["audio", "video+text", "all"])
     def test_damages_what_it_is_told_to_and_nothing_else(self, name: str, which: str) -> None:
         before = {modality: values.copy() for modality, values in FRAMES.items()} | {"other": np.ones(3)}
-        damaged = CORRUPTIONS[name](before, rng(), {**self.PARAMETERS, "modalities": which})
+        damaged = CORRUPTIONS[name](before, rng(), taken(name, {**self.PARAMETERS, "modalities": which}))
         for modality, values in FRAMES.items():
             assert np.array_equal(before[modality], values)
             is_damaged = which == "all" or modality in which.split("+")
@@ -304,16 +309,18 @@ class TestEveryCorruption:
         assert damaged["other"] is before["other"]
 
     def test_one_modality_does_not_depend_on_the_others(self, name: str) -> None:
-        together = CORRUPTIONS[name](FRAMES, rng(), self.PARAMETERS)
+        together = CORRUPTIONS[name](FRAMES, rng(), taken(name, self.PARAMETERS))
         for modality, values in FRAMES.items():
-            alone = CORRUPTIONS[name]({modality: values}, rng(), self.PARAMETERS)[modality]
+            alone = CORRUPTIONS[name]({modality: values}, rng(), taken(name, self.PARAMETERS))[modality]
             assert alone.tobytes() == together[modality].tobytes()
 
     def test_takes_signals_without_numbers(self, name: str) -> None:
-        damaged = CORRUPTIONS[name]({"audio": np.zeros((0, 3)), "video": np.zeros(0)}, rng(), self.PARAMETERS)
+        damaged = CORRUPTIONS[name](
+            {"audio": np.zeros((0, 3)), "video": np.zeros(0)}, rng(), taken(name, self.PARAMETERS)
+        )
         assert damaged["audio"].shape == (0, 3)
         assert damaged["video"].shape == (0,)
-        assert CORRUPTIONS[name]({}, rng(), self.PARAMETERS) == {}
+        assert CORRUPTIONS[name]({}, rng(), taken(name, self.PARAMETERS)) == {}
 
 
 @pytest.mark.parametrize(
@@ -327,7 +334,7 @@ class TestEveryCorruption:
     ],
 )
 def test_noise_and_drops_are_the_same_on_every_machine(name: str, kind: str, expected: str) -> None:
-    parameters = {**TestEveryCorruption.PARAMETERS, "kind": kind}
+    parameters = taken(name, {**TestEveryCorruption.PARAMETERS, "kind": kind})
     digest = hashlib.sha256()
     for number in range(50):
         clean = {
