@@ -393,6 +393,7 @@ def _value_problems(parameter: Parameter, value: object) -> Iterator[str]:
     name = value.get(SHARED, "name")
     if not isinstance(name, str) or not name:
         yield f"shared = {name!r} is not a name"
+    is_shared = SHARED in value
     value = {key: item for key, item in value.items() if key != SHARED}
     kind, values = next(iter(value.items()), ("", None))
     if len(value) != 1 or kind not in kinds:
@@ -403,7 +404,7 @@ def _value_problems(parameter: Parameter, value: object) -> Iterator[str]:
         yield f"{kind} = {values!r} is not a list of values"
     elif wrong := [item for item in values if not parameter.allows(item)]:
         yield f"{kind} holds {listed([repr(item) for item in wrong])}, which is not allowed"
-    elif kind != "choice" and (len(values) != 2 or values[0] > values[1]):
+    elif kind != "choice" and (len(values) != 2 or (values[0] > values[1] and not is_shared)):
         yield f"{kind} = {list(values)} is not [low, high]"
     elif kind == "integers" and not all(isinstance(item, int) for item in values):
         yield f"integers = {list(values)} holds a number that is not whole"

@@ -97,7 +97,7 @@ def draw(value: Any, rng: np.random.PCG64, shared: SharedDraw | None = None) -> 
 
     Args:
         value: a plain value, or one of `{"choice": [...]}`, `{"integers": [low, high]}` (both inclusive) and
-            `{"uniform": [low, high]}`, already checked. A distribution takes one word of `rng`, a plain value none; one
+            `{"uniform": [low, high]}`, already checked; with a shared number the ends may descend. A distribution takes one word of `rng`, a plain value none; one
             with `"shared"` in it takes none either, but the number of that name.
         rng: the generator of the sample and step.
         shared: the sample's shared numbers; None where a declaration has none.
@@ -114,5 +114,8 @@ def draw(value: Any, rng: np.random.PCG64, shared: SharedDraw | None = None) -> 
     ((kind, values),) = ((kind, item) for kind, item in value.items() if kind != "shared")
     if kind == "choice":
         return values[int(u * len(values))]
-    low, high = values
-    return low + int(u * (high - low + 1)) if kind == "integers" else low + u * (high - low)
+    first, last = values
+    if kind == "uniform":
+        return first + u * (last - first)
+    steps = int(u * (abs(last - first) + 1))
+    return first + steps if last >= first else first - steps

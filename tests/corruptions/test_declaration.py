@@ -292,6 +292,13 @@ def test_one_shared_number_draws_all_that_name_it() -> None:
     assert len(set(apart)) == 25
 
 
+def test_only_ranges_that_share_a_number_may_descend() -> None:
+    falling = {"uniform": [20, 0]}
+    (message,) = check_parameters("coloured_noise", {"colour": "white", "snr_db": falling})
+    assert message.startswith("snr_db: uniform = [20, 0] is not [low, high]")
+    assert check_parameters("coloured_noise", {"colour": "white", "snr_db": {**falling, "shared": "rain"}}) == []
+
+
 def test_a_shared_number_needs_a_name() -> None:
     (message,) = check_parameters("gaussian_blur", {"severity": {"integers": [1, 5], "shared": ""}})
     assert message.startswith("severity: shared = '' is not a name; allowed is ")

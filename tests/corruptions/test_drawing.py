@@ -110,6 +110,7 @@ def test_normals_are_normal() -> None:
         ({"choice": ["a", "b"]}, {"a", "b"}),
         ({"integers": [-1, 1]}, {-1, 0, 1}),
         ({"integers": [7, 7]}, {7}),
+        ({"integers": [1, -1]}, {-1, 0, 1}),
     ],
 )
 def test_draws_stay_within_the_declared_values(value: object, allowed: set[object]) -> None:
@@ -123,3 +124,15 @@ def test_uniform_draws_stay_within_their_bounds() -> None:
     assert stats.kstest(drawn, stats.uniform(5, 5).cdf).pvalue > 0.01
     assert min(drawn) >= 5
     assert max(drawn) <= 10
+
+
+def test_ends_that_descend_run_the_other_way() -> None:
+    def shared(name: str) -> float:
+        return 0.25
+
+    rng = generator(6, "x", "y")
+    assert draw({"uniform": [0, 20], "shared": "rain"}, rng, shared) == 5.0
+    assert draw({"uniform": [20, 0], "shared": "rain"}, rng, shared) == 15.0
+    # Five whole numbers: the second of each direction.
+    assert draw({"integers": [1, 5], "shared": "rain"}, rng, shared) == 2
+    assert draw({"integers": [5, 1], "shared": "rain"}, rng, shared) == 4

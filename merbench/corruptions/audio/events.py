@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions.audio.mixing import Mono, at_rate_of, noise_scale, sound_level
+from merbench.corruptions.audio.mixing import SNR_SEVERITIES, Mono, at_rate_of, noise_scale, sound_level
 from merbench.corruptions.audio.noise import SNR, shaped_noise
 from merbench.corruptions.declaration import Parameter, corruption
 from merbench.corruptions.drawing import uniforms
@@ -124,6 +124,7 @@ def made_event(name: str, rng: np.random.PCG64, rate_hz: int) -> Mono:
         "n_events": Parameter("integer", low=1, high=20, unit="events", default=1),
         "snr_db": SNR,
     },
+    severities=SNR_SEVERITIES,
     source="Cook 1997, van den Doel and Pai 1998, Farnell 2010 for the sounds; OpenVNA (2024) for the kind of damage",
 )
 def sudden_events(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Audio:
@@ -150,6 +151,7 @@ def sudden_events(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, 
         "n_events": Parameter("integer", low=1, high=20, unit="events", default=1),
         "snr_db": SNR,
     },
+    severities=SNR_SEVERITIES,
     source="OpenVNA (2024)",
 )
 def recorded_events(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Audio:

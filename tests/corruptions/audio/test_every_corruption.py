@@ -194,7 +194,7 @@ def test_which_values_leave_every_sound_as_it_is(name: str, parameters: dict[str
         assert np.array_equal(damaged(name, signal, drawn).samples, signal.samples)
 
 
-@pytest.mark.parametrize("name", ["background_noise", "babble", "coloured_noise"])
+@pytest.mark.parametrize("name", ["background_noise", "babble", "coloured_noise", "recorded_events", "sudden_events"])
 def test_severities_of_noise_are_its_ratios(name: str) -> None:
     assert CORRUPTIONS[name].severities == {"snr_db": (20, 15, 10, 5, 0)}
 
