@@ -97,8 +97,9 @@ def draw(value: Any, rng: np.random.PCG64, shared: SharedDraw | None = None) -> 
 
     Args:
         value: a plain value, or one of `{"choice": [...]}`, `{"integers": [low, high]}` (both inclusive) and
-            `{"uniform": [low, high]}`, already checked; with a shared number the ends may descend. A distribution takes one word of `rng`, a plain value none; one
-            with `"shared"` in it takes none either, but the number of that name.
+            `{"uniform": [low, high]}`, already checked; with a shared number the ends may descend. A distribution takes
+            one word of `rng`, a plain value none; one with `"shared"` in it takes none either, but the number of that
+            name.
         rng: the generator of the sample and step.
         shared: the sample's shared numbers; None where a declaration has none.
     """

@@ -20,8 +20,8 @@ them, and to add one, stands in [Damage](corruption.md).
 
 `severity`, 1 to 5, stands for the parameters of a published table. Corruptions of sound and pictures take a window of
 time: `start` and `end` as fractions of the clip, or `start_s` and `end_s` in seconds. Sizes of ImageNet-C (sigma and
-radius of blurs) are of pictures 224 pixels high: where a severity stands for them they are multiplied by height / 224,
-explicit ones are pixels. From Python a parameter that is the name of a noise bank is the sound drawn from it, an `Audio`.
+radius of blurs) are of pictures 224 pixels high: where a severity stands for them they are multiplied by height / 224;
+explicit ones are pixels. From Python a parameter that names a noise bank is the sound drawn from it, an `Audio`.
 """
 
 
