@@ -122,7 +122,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise _output_error(path, error) from error
 
 
-_HALF_WRITTEN = re.compile(r"\..*\.[a-z0-9_]{8}(?:\.\w+)?")
+_HALF_WRITTEN = re.compile(r"\..*\.[a-z0-9_]{8}(?:\.\w+)?", re.DOTALL)
 
 
 def sweep(folder: Path, suffixes: Collection[str]) -> None:

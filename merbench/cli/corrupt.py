@@ -94,6 +94,9 @@ def corrupt(
     where = "for features and texts of a corpus alone, without --media"
     _refuse({"feature": feature, "column": column, "force": force}, where)
 
+    if preview is not None and preview.suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"--preview {preview}: a picture is a .png or a .svg")
+
     from merbench.corpus.candidates import open_candidates
     from merbench.protocol.media import plan_media
 

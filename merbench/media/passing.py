@@ -10,11 +10,14 @@ Conventions:
 
 from __future__ import annotations
 
+import errno
+import os
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
@@ -251,6 +254,21 @@ class _Sound:
     begins_s: Fraction
 
 
+@contextmanager
+def _faults_of_the_disk() -> Iterator[None]:
+    """Raise the `OSError` for which writing failed, also where FFmpeg wraps it, as it does while a file is closed."""
+    av = pyav()
+    try:
+        yield
+    except av.FFmpegError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+                raise OSError(cause.errno, os.strerror(cause.errno)) from error
+            cause = cause.__cause__ or cause.__context__
+        raise
+
+
 class _Pass:
     """The pass of one file; its attributes are what both streams need to know."""
 
@@ -265,6 +283,7 @@ class _Pass:
     def write(self, file: BinaryIO, edit_audio: EditAudio | None, edit_video: EditVideo | None) -> MediaRecord:
         options = {"movflags": "+write_colr"} if self.record.container == "mp4" else {}
         with (
+            _faults_of_the_disk(),
             pyav().open(file, "w", format=self.record.container, container_options=options) as output,
             ThreadPoolExecutor(1, "sound") as aside,
         ):
@@ -408,6 +427,8 @@ class _Pass:
             packet.stream = copied
             packet.pts = None if packet.pts is None else packet.pts - shift
             packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+            if packet.dts is None:
+                raise _Refused
             if previous is not None:
                 if step == 0 and packet.dts == previous.dts:  # as FFmpeg tells the first two of an MPEG program stream
                     previous.dts -= packet.duration or 1

@@ -374,6 +374,8 @@ def decoded_audio(path: Path, container: Any) -> tuple[Audio, Fraction]:
     samples = np.concatenate(pieces, axis=1) if pieces else np.zeros((1, 0), np.float32)
     if samples.shape[1] == 0:
         raise UnreadableMedia(path, "its audio has no samples")
+    if not np.isfinite(samples).all():
+        raise UnreadableMedia(path, "its audio holds values that are no numbers")
     n_samples = told_samples(container, stream, skipped)
     if container.format.name in _COUNTED and n_samples is not None and samples.shape[1] < n_samples:
         raise UnreadableMedia(path, CUT_OFF)

@@ -93,6 +93,7 @@ def damage_corpus(
     if not steps:
         raise UsageError(f"{track.id} declares no corruption of features or text")
     require_outside(output, corpus.folder, "the corpus itself")
+    require_outside(output / CORPUS, corpus.folder, "the corpus itself")
     require_free(output / CORPUS, replace=replace)
     _require_undamaged(corpus, track, by_split)
     damages = {step.corruption.modality for step in steps}

@@ -147,15 +147,25 @@ def read_progress(folder: Path) -> Manifest | None:
 def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if not line.endswith("\n"):
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            if not line.endswith(b"\n"):
                 return
             try:
-                row: dict[str, Any] = json.loads(line)
-                yield {sys.intern(key): value for key, value in row.items()}
+                row = json.loads(line)
             except ValueError as error:
                 raise IntegrityError(f"{path}: a line is not JSON; remove the folder and start again") from error
+            if not isinstance(row, dict) or (number and not _is_row(row)):
+                raise IntegrityError(f"{path}: a line is none of a run of merbench; remove the folder and start again")
+            yield {sys.intern(key): value for key, value in row.items()}
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    done = isinstance(row.get("output"), str) and all(isinstance(row.get(key), int) for key in _SIZES)
+    return isinstance(row.get("sample_id"), str) and (done or isinstance(row.get("problem"), str))
+
+
+_SIZES = ("input_bytes", "output_bytes")
 
 
 class Journal:
@@ -165,6 +175,7 @@ class Journal:
         self._path = folder / JOURNAL
         self._header = header
         self._file: TextIO | None = None
+        self._is_bare = False
 
     def __enter__(self) -> Journal:
         try:
@@ -180,11 +191,13 @@ class Journal:
             raise
         if not self._file.tell():
             self.add(self._header)
+            self._is_bare = True
         return self
 
     def add(self, row: Row) -> None:
         """Append one line, at once."""
         assert self._file is not None
+        self._is_bare = False
         try:
             self._file.write(json.dumps(row, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n")
             self._file.flush()
@@ -194,6 +207,8 @@ class Journal:
     def __exit__(self, *exception: object) -> None:
         if self._file is not None:
             self._file.close()
+        if self._is_bare and exception[0] is not None:  # nothing was done: no run is left to be continued
+            self._path.unlink(missing_ok=True)
 
 
 def _cut_unfinished_line(path: Path) -> None:

@@ -28,7 +28,6 @@ from merbench.media.finding import MediaFiles, find_media, listed_media
 from merbench.media.versions import media_versions
 from merbench.protocol.clips import DIFFERS, Clip, Row, damage_clip, verify_clip
 from merbench.protocol.manifest import (
-    JOURNAL,
     MANIFEST,
     SCHEMA,
     Journal,
@@ -152,7 +151,9 @@ def plan_media(
     ids = _chosen(candidates, sample_ids)
     samples = candidates.corpus.samples()
     everything = find_media(media, samples["sample_id"].to_pylist(), listed_media(samples))
-    files, stems = everything.of(ids), _stems(everything.paths.values())
+    unfit = _unfit(everything)
+    files, stems = everything.of([name for name in ids if name not in unfit]), _stems(everything.paths.values())
+    unfit = {name: problem for name, problem in unfit.items() if name in set(ids)}
     banks = {name: open_bank(name) for name in sorted({name for step in audio for name in step.banks})}
     header = {
         "schema": SCHEMA,
@@ -173,7 +174,7 @@ def plan_media(
         banks,
         header,
         tuple(_clips(candidates, files, stems, output or Path(), audio, video)),
-        {**dict.fromkeys(files.missing, NO_FILE), **files.several},
+        {**dict.fromkeys(files.missing, NO_FILE), **files.several, **unfit},
     )
 
 
@@ -203,7 +204,9 @@ def damage_split_media(
     require_engine(engine)
     show = progress or (lambda text, done, total: None)
     before = read_progress(plan.output)
-    if before is not None:
+    if before is None:
+        _require_empty(plan.output)
+    else:
         require_same_run(plan.output, before.header, plan.header)
     rows = {} if before is None else _still_there(plan, before)
     n_kept = len(rows)
@@ -222,14 +225,15 @@ def damage_split_media(
                 rows[done.name] = _row(done)
                 journal.add(rows[done.name])
                 show("damaging", number, len(todo))
-    found = _verified(plan, rows, workers, engine, show) if verify else {}
-    differing = {sample_id: str(values.pop(DIFFERS)) for sample_id, values in found.items() if DIFFERS in values}
-    manifest = Manifest(
-        plan.header, {sample_id: {**row, **found.get(sample_id, {})} for sample_id, row in rows.items()}
-    )
-    write_manifest(plan.output, manifest)
     problems = problems_of(rows.values())
     n_new = len(rows) - len(problems) - n_kept
+    found = _verified(plan, rows, workers, engine, show) if verify else {}
+    differing = {sample_id: str(values.pop(DIFFERS)) for sample_id, values in found.items() if DIFFERS in values}
+    others = {} if before is None else {name: row for name, row in before.rows.items() if name not in rows}
+    manifest = Manifest(
+        plan.header, {**others, **{sample_id: {**row, **found.get(sample_id, {})} for sample_id, row in rows.items()}}
+    )
+    write_manifest(plan.output, manifest)
     return DamagedMedia(plan.output, manifest, n_new, n_kept, problems, differing, plan.unused)
 
 
@@ -258,7 +262,7 @@ def estimate(plan: MediaPlan) -> Estimate:
             started = time.perf_counter()
             row = damage_clip(replace(clip, output=Path(folder)), plan.banks)
             seconds += time.perf_counter() - started
-            read += int(row["input_bytes"])
+            read += int(row.get("input_bytes", 0))
             written += int(row.get("output_bytes", 0))
     share = total / max(read, 1)
     return Estimate(len(plan.clips), seconds * share, round(written * share))
@@ -273,6 +277,24 @@ def _chosen(candidates: Candidates, sample_ids: Sequence[str] | None) -> list[st
     if unknown:
         raise UsageError(f"no sample of split '{candidates.split}' of {candidates.track.id}: {listed(unknown)}")
     return list(dict.fromkeys(sample_ids))
+
+
+def _unfit(files: MediaFiles) -> dict[str, str]:
+    """Return what is wrong with the files of samples before any is opened, by sample."""
+    owners = Counter(files.paths.values())
+    shared = {name: "its file belongs to another sample, too" for name, path in files.paths.items() if owners[path] > 1}
+    return {
+        **shared,
+        **{name: "the name of its file is not UTF-8" for name, path in files.paths.items() if not _is_text(path)},
+    }
+
+
+def _is_text(path: PurePosixPath) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _stems(paths: Collection[PurePosixPath]) -> dict[PurePosixPath, str]:
@@ -322,20 +344,18 @@ def _known(candidates: Candidates, steps: Sequence[Step]) -> dict[str, dict[str,
 
 def _still_there(plan: MediaPlan, before: Manifest) -> dict[str, Row]:
     """Return the rows of an earlier run whose damaged clips are there; raise where their sources changed."""
-    records = [path for path in (plan.output / MANIFEST, plan.output / JOURNAL) if path.is_file()]
-    written = max(path.stat().st_mtime for path in records)
     clips = {clip.sample_id: clip for clip in plan.clips}
     kept: dict[str, Row] = {}
     changed: list[str] = []
     for sample_id, row in before.rows.items():
         if row.get("problem"):
             continue
-        clip = clips.get(sample_id)
-        if clip is not None and _changed(clip, row, written):
+        clip, output = clips.get(sample_id), plan.output / str(row["output"])
+        if clip is None or not output.is_file() or output.stat().st_size != row["output_bytes"]:
+            continue
+        if _changed(clip, row, output.stat().st_mtime):
             changed.append(clip.name)
-        output = plan.output / str(row["output"])
-        if output.is_file() and output.stat().st_size == row["output_bytes"]:
-            kept[sample_id] = row
+        kept[sample_id] = row
     if changed:
         raise IntegrityError(
             f"{plan.files.folder}: {plural(len(changed), 'clip')} changed since {plan.output} was made of them: "
@@ -345,6 +365,14 @@ def _still_there(plan: MediaPlan, before: Manifest) -> dict[str, Row]:
 
 
 _CLOCK_STEP_S = 2.0
+
+
+def _require_empty(output: Path) -> None:
+    """Raise `UsageError` where a folder holds something, and not a run: only a run is continued."""
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: is a file")
+    if output.is_dir() and any(not path.name.startswith(".") for path in output.iterdir()):
+        raise UsageError(f"{output}: is not empty and holds no {MANIFEST}; name a folder of its own")
 
 
 def _changed(clip: Clip, row: Row, written: float) -> bool:

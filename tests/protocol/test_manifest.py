@@ -25,10 +25,17 @@ from merbench.protocol.manifest import (
 
 HEADER = {"schema": "merbench.manifest/1", "track": "t@1.0", "seed": 7, "steps": ["noise", "blur"]}
 ROWS: list[dict[str, Any]] = [
-    {"sample_id": "b", "output": "b.mp4", "output_bytes": 10, "blur.factor": 2, "noise.snr_db": 5},
-    {"sample_id": "a", "output": "a.mp4", "output_bytes": 11, "blur.factor": 1, "noise.snr_db": 7.5},
+    {"sample_id": "b", "output": "b.mp4", "input_bytes": 1, "output_bytes": 10, "blur.factor": 2, "noise.snr_db": 5},
+    {"sample_id": "a", "output": "a.mp4", "input_bytes": 1, "output_bytes": 11, "blur.factor": 1, "noise.snr_db": 7.5},
     {"sample_id": "c", "problem": "there is no audio stream"},
-    {"sample_id": "Ä", "output": "Ä.mp4", "output_bytes": 12, "blur.factor": 4, "noise.offset_s": [0.5, 1.0]},
+    {
+        "sample_id": "Ä",
+        "output": "Ä.mp4",
+        "input_bytes": 1,
+        "output_bytes": 12,
+        "blur.factor": 4,
+        "noise.offset_s": [0.5, 1.0],
+    },
 ]
 
 

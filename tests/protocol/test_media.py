@@ -322,3 +322,61 @@ def test_a_window_has_no_ratio_of_the_whole_clip(tmp_path: Path, media: Path) ->
     done = damaged(tmp_path, media, steps=steps, verify=True)
     assert done.differing == {}
     assert all("audio.decoded_snr_db" not in row for row in done.manifest.rows.values())
+
+
+def test_a_folder_of_something_else_is_not_written_to(tmp_path: Path, media: Path) -> None:
+    (tmp_path / "out").mkdir()
+    shutil.copy(media / "clip-1.mp4", tmp_path / "out" / "clip-0.mp4")
+    before = contents(tmp_path / "out")
+    with pytest.raises(
+        UsageError, match=r"out: is not empty and holds no manifest\.parquet; name a folder of its own$"
+    ):
+        damaged(tmp_path, media)
+    with pytest.raises(UsageError, match=r"is not empty and holds no manifest"):
+        damage_split_media(plan_media(media_candidates(tmp_path / "x", IDS), media, media.parent))
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_file_of_two_samples_is_a_problem_of_both(tmp_path: Path, media: Path) -> None:
+    done = damaged(tmp_path, media, ids=["clip-0", "clip-0.mp4", "clip-1"])
+    told = "its file belongs to another sample, too"
+    assert done.problems == {"clip-0": told, "clip-0.mp4": told}
+
+
+def test_a_run_of_one_sample_keeps_what_is_known_of_the_others(tmp_path: Path, media: Path) -> None:
+    (media / "clip-5.mp4").unlink()
+    whole = damaged(tmp_path, media)
+    plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "out", sample_ids=["clip-1"])
+    alone = damage_split_media(plan)
+    assert alone.problems == {}
+    assert alone.manifest.rows == whole.manifest.rows
+    copy = bytearray((media / "clip-2.mp4").read_bytes())
+    copy[-1] ^= 1
+    (media / "clip-2.mp4").write_bytes(bytes(copy))
+    damage_split_media(plan)
+    with pytest.raises(IntegrityError, match=r"1 clip changed since .*: clip-2\.mp4"):
+        damaged(tmp_path, media)
+
+
+def test_a_journal_that_is_none_is_told(tmp_path: Path, media: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for text in (b"[1]\n", b"\xff\xfe\n", b'{"track": "x"}\n{"no": 1}\n'):
+        (tmp_path / "out" / JOURNAL).write_bytes(text)
+        with pytest.raises(IntegrityError, match=r"remove the folder and start again$"):
+            damaged(tmp_path, media)
+
+
+def test_a_name_that_is_no_text_is_a_problem(tmp_path: Path, media: Path) -> None:
+    folder = os.fsdecode(os.fsencode(str(media)) + b"/caf\xe9")
+    Path(folder).mkdir()
+    shutil.move(media / "clip-0.mp4", Path(folder) / "clip-0.mp4")
+    assert damaged(tmp_path, media).problems == {"clip-0": "the name of its file is not UTF-8"}
+
+
+def test_sound_that_is_no_number_is_a_problem(tmp_path: Path, media: Path) -> None:
+    import soundfile
+
+    (media / "clip-0.mp4").unlink()
+    values = np.full(1600, np.nan, np.float32)
+    soundfile.write(media / "clip-0.wav", values, 16000, subtype="FLOAT")
+    assert damaged(tmp_path, media, steps=NOISE).problems == {"clip-0": "its audio holds values that are no numbers"}
