@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from merbench.corruptions import Step
 from merbench.files import sha256_bytes
 from merbench.metrics import METRICS, Metric
-from merbench.track.keys import KEBAB, VERSION, Declaration
+from merbench.track.keys import KEBAB, STEP, VERSION, Declaration
 from merbench.track.targets import Target
 
 OVERALL = "overall"
@@ -124,7 +124,7 @@ class CorruptionSpec(_NamedWithParameters):
         split: the split of the track that it damages; labels are damaged in the training split alone.
     """
 
-    step: str | None = None
+    step: str | None = Field(default=None, pattern=STEP)
     split: str = "test"
 
     @property

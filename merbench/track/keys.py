@@ -13,6 +13,7 @@ from merbench.errors import Problem, did_you_mean, plural
 
 KEBAB = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 VERSION = r"^\d+\.\d+$"
+STEP = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 
 class Declaration(BaseModel):
@@ -93,7 +94,11 @@ _BOUNDS = {
     "less_than_equal": ("at most", "le"),
 }
 
-_PATTERNS = {KEBAB: "lower-case words and digits joined by '-'", VERSION: "two numbers such as '1.0'"}
+_PATTERNS = {
+    KEBAB: "lower-case words and digits joined by '-'",
+    VERSION: "two numbers such as '1.0'",
+    STEP: "a word of letters, digits, '_' and '-'",
+}
 
 
 def _wrong_value(kind: str, context: Mapping[str, Any]) -> str:
