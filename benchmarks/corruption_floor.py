@@ -146,7 +146,9 @@ def _sound_s(clip: Path, spec: Encoding) -> float:
     mixture = sound.samples + level * np.sin(np.arange(sound.samples.shape[1], dtype=np.float32))
     with av.open(os.devnull, "w", format="mp4") as container:
         stream = declare_audio(container, spec, sound.rate_hz, layout)
-        whole = av.AudioFrame.from_ndarray(np.ascontiguousarray(mixture), format="fltp", layout=layout)
+        whole = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(mixture, dtype=np.float32), format="fltp", layout=layout
+        )
         whole.sample_rate, whole.pts = sound.rate_hz, 0
         stream.encode(whole)
         stream.encode(None)
