@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from merbench.errors import Problem
     from merbench.protocol.media import MediaPlan
+    from merbench.track import Track
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -200,7 +201,9 @@ def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str,
     return problems
 
 
-def _corrupt_corpus(track: Any, output: Path, feature: list[str] | None, column: list[str] | None, force: bool) -> None:
+def _corrupt_corpus(
+    track: Track, output: Path, feature: list[str] | None, column: list[str] | None, force: bool
+) -> None:
     from merbench.errors import plural
     from merbench.protocol.corpus import damage_corpus
     from merbench.protocol.manifest import MANIFEST

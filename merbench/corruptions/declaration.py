@@ -66,8 +66,12 @@ class Parameter:
             case "integer":
                 fits = isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
             case "number":
-                is_number = isinstance(value, int | float) and not isinstance(value, bool)
-                fits = is_number and math.isfinite(value) and self.low <= value <= self.high  # type: ignore[arg-type,operator]
+                fits = (
+                    isinstance(value, int | float)
+                    and not isinstance(value, bool)
+                    and math.isfinite(value)
+                    and self.low <= value <= self.high
+                )
         return fits and (self.choices is None or value in self.choices)
 
     @property

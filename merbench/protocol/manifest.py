@@ -207,8 +207,9 @@ class Journal:
     def __exit__(self, *exception: object) -> None:
         if self._file is not None:
             self._file.close()
-        if self._is_bare and exception[0] is not None:  # nothing was done: no run is left to be continued
-            self._path.unlink(missing_ok=True)
+        is_alone = self._is_bare and list(self._path.parent.iterdir()) == [self._path]
+        if is_alone and exception[0] is not None:  # nothing was done: no run is left to be continued
+            self._path.unlink()
 
 
 def _cut_unfinished_line(path: Path) -> None:

@@ -28,6 +28,7 @@ from merbench.media.finding import MediaFiles, find_media, listed_media
 from merbench.media.versions import media_versions
 from merbench.protocol.clips import DIFFERS, Clip, Row, damage_clip, verify_clip
 from merbench.protocol.manifest import (
+    JOURNAL,
     MANIFEST,
     SCHEMA,
     Journal,
@@ -371,7 +372,8 @@ def _require_empty(output: Path) -> None:
     """Raise `UsageError` where a folder holds something, and not a run: only a run is continued."""
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file")
-    if output.is_dir() and any(not path.name.startswith(".") for path in output.iterdir()):
+    found = output.iterdir() if output.is_dir() else ()  # a journal without a whole first line is one that was begun
+    if any(not path.name.startswith(".") and path.name != JOURNAL for path in found):
         raise UsageError(f"{output}: is not empty and holds no {MANIFEST}; name a folder of its own")
 
 

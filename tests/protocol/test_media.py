@@ -120,6 +120,30 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, media: Path) -
     assert again.stdout.startswith(f"{output}: 60 damaged clips")
 
 
+def test_a_run_that_ended_before_its_first_row_is_continued(tmp_path: Path, media: Path) -> None:
+    damaged(tmp_path, media, "whole")
+    output = tmp_path / "out"
+    plan = plan_media(media_candidates(tmp_path, IDS), media, output)
+    with pytest.raises(KeyboardInterrupt), Journal(output, plan.header):
+        shutil.copy(media / "clip-0.mp4", output / "clip-0.mp4")  # written, and not yet told
+        raise KeyboardInterrupt
+    assert damaged(tmp_path, media).n_new == 6
+    assert contents(output) == contents(tmp_path / "whole")
+
+
+def test_a_run_that_did_nothing_leaves_nothing(tmp_path: Path, media: Path) -> None:
+    plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"^no scheduler$"), Journal(tmp_path / "out", plan.header):
+        raise UsageError("no scheduler")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_journal_cut_in_its_first_line_is_begun_anew(tmp_path: Path, media: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / JOURNAL).write_text('{"banks": {"synth')
+    assert damaged(tmp_path, media).n_new == 6
+
+
 def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, media: Path) -> None:
     plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "out")
     with Journal(tmp_path / "out", plan.header), pytest.raises(UsageError, match=r"out: another run is writing there$"):

@@ -173,7 +173,7 @@ def test_steps_are_chosen_by_split_and_by_what_they_damage() -> None:
 
 
 def test_the_generator_of_a_step_is_where_its_draws_left_it() -> None:
-    """What a function draws begins behind what was drawn for its parameters: a golden value of the noise proxy."""
+    """What a function draws begins behind what was drawn for its parameters."""
     rng = generator(5, "feature_noise", "a")
     step = spec("feature_noise", snr_db={"integers": [5, 10]}, factor={"choice": [1, 2, 4]})
     drawn = step.draws(5, "a", rng)
