@@ -228,7 +228,8 @@ class Corruption:
         """Return whether values are as `draw` leaves them, which a declaration has been checked for."""
         known = self.declarable
         return self.parameters.keys() <= given.keys() and all(
-            name in known and (known[name].type in _SUPPLIED or known[name].allows(value))
+            name in known
+            and (not isinstance(value, str) if known[name].type in _SUPPLIED else known[name].allows(value))
             for name, value in given.items()
         )
 

@@ -21,6 +21,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 Unit = tuple[str, T]
 
+ShowProgress = Callable[[str, int, int], None]
+"""Called with a text and (done, total) steps."""
+
 
 class WorkerDied(MerbenchError):
     """The process that ran a unit was killed, each time again: for want of memory, or by a crash of a library.

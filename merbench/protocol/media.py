@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +20,7 @@ from merbench.banks.bank import Bank
 from merbench.banks.home import open_bank
 from merbench.corpus.candidates import Candidates
 from merbench.corruptions import Step
-from merbench.engine import Done, WorkerDied, require_engine, run
+from merbench.engine import Done, ShowProgress, WorkerDied, require_engine, run
 from merbench.errors import IntegrityError, OutputError, UnreadableMedia, UsageError, listed, plural
 from merbench.files import require_outside, sha256_file, size_text, sweep
 from merbench.media.encoding import Encoding
@@ -39,9 +39,6 @@ from merbench.protocol.manifest import (
     write_manifest,
 )
 from merbench.protocol.steps import drawn_values
-
-ShowProgress = Callable[[str, int, int], None]
-"""Called with a text and (done, total) steps."""
 
 NO_FILE = "no file of media belongs to this sample"
 

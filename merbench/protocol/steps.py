@@ -95,7 +95,6 @@ def damage_split(
     *,
     seed: int,
     known: Mapping[str, Sequence[Any]] | None = None,
-    banks: OpenBank | None = None,
 ) -> list[Damaged]:
     """Return the signals of all samples of a split, in the order of their sorted ids, with all steps applied.
 
@@ -109,7 +108,7 @@ def damage_split(
         columns = known or {}
         for row, sample_id in enumerate(ids):
             of_sample = {name: column[row] for name, column in columns.items()}
-            one = damage(found[row].signal, [step], seed=seed, sample_id=sample_id, known=of_sample, banks=banks)
+            one = damage(found[row].signal, [step], seed=seed, sample_id=sample_id, known=of_sample)
             found[row] = Damaged(one.signal, {**found[row].values, **one.values})
     return found
 

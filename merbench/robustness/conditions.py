@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from merbench.engine import ShowProgress
 from merbench.report import ScoreReport
-from merbench.robustness.experiment import Experiment, Fold, ShowProgress, System
+from merbench.robustness.experiment import Experiment, Fold, System
 from merbench.robustness.grid import Condition
 from merbench.robustness.samples import Given, text_features, texts_of
 from merbench.robustness.summary import Outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,9 +16,6 @@ from merbench.training.data import Rows
 from merbench.training.declaration import Options
 
 Weights = Literal["shared", "per-condition"]
-
-ShowProgress = Callable[[str, int, int], None]
-"""Called with a text and (done, total) steps."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,10 @@ import numpy as np
 from merbench.banks.bank import Bank
 from merbench.banks.home import open_bank
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
+from merbench.engine import ShowProgress
 from merbench.errors import UnknownName, UsageError, did_you_mean, listed
 from merbench.robustness.clips import Clips, read_clips
-from merbench.robustness.experiment import Fold, Samples, ShowProgress, System
+from merbench.robustness.experiment import Fold, Samples, System
 from merbench.robustness.grid import Curve
 from merbench.robustness.samples import MODALITIES, OTHER, Source, modality_of, require_texts
 from merbench.track import Track

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from merbench.engine import ShowProgress
 from merbench.report import Score
 from merbench.robustness.conditions import Row, scored_rows
-from merbench.robustness.experiment import Experiment, ShowProgress
+from merbench.robustness.experiment import Experiment
 from merbench.robustness.grid import Curve
 from merbench.robustness.report import ConditionRow, CurveReport, RobustnessReport, numbers_of
 from merbench.robustness.signature import digests, notes, signature, versions

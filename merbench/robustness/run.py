@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from merbench.charts import require_matplotlib
-from merbench.engine import require_engine
+from merbench.engine import ShowProgress, require_engine
 from merbench.errors import UsageError, did_you_mean
 from merbench.files import atomic_folder
-from merbench.robustness.experiment import Experiment, ShowProgress, System, Weights
+from merbench.robustness.experiment import Experiment, System, Weights
 from merbench.robustness.grid import planned
 from merbench.robustness.preparing import (
     made_anew,

@@ -12,7 +12,7 @@ seed-<seed>/         the two files of every seed, where there are several
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.engine import ShowProgress
 from merbench.errors import UsageError, WithheldReference, listed
 from merbench.files import atomic_folder, write_text
 from merbench.report import ScoreReport
@@ -34,9 +35,6 @@ from merbench.training.protocol import CrossFit, FoldEnsemble, Setup, silent
 from merbench.training.selection import fit, scores, select_options
 
 TRAIN, TEST = "train", "test"
-
-ShowProgress = Callable[[str, int, int], None]
-"""Called with a text and (done, total) steps."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -354,6 +354,7 @@ def test_alone_a_generator_of_numpy_will_do_where_it_is_a_pcg64() -> None:
         ("gain", {"gain_db": {"uniform": [0, 3]}}, "gain: gain_db is one value, not a distribution"),
         ("background_noise", {"noise": "synthetic/babble", "snr_db": 5}, "background_noise: noise is what was drawn or stored, not a name"),
         ("background_noise", {"snr_db": 5}, "background_noise: noise is missing"),
+        ("recorded_events", {"recording": "esc", "n_events": 1, "snr_db": 5}, "recorded_events: recording is what was drawn or stored, not a name"),
     ],
 )  # fmt: skip
 def test_alone_what_is_wrong_is_told(name: str, parameters: dict[str, Any], message: str) -> None:
