@@ -95,4 +95,17 @@ def test_every_workflow_is_bounded(path: Path) -> None:
     # What somebody else may write (a title, a branch) never becomes part of a script.
     for step in steps(found):
         assert not re.search(r"\$\{\{", step.get("run", "")), step
-    assert all(re.search(r"@v\d+$|@release/v1$", line) for line in re.findall(r"uses: (\S+)", text))
+
+
+def test_actions_are_pinned_to_a_commit_and_say_their_version() -> None:
+    # A tag or a branch can be moved to other code; a commit cannot.
+    found = {
+        line
+        for path in WORKFLOWS.glob("*.yml")
+        for line in re.findall(r"uses: *(.*)", path.read_text(encoding="utf-8"))
+    }
+    assert [
+        line for line in sorted(found) if not re.fullmatch(r"[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+    ] == []
+    names = [line.partition("@")[0] for line in found]
+    assert len(set(names)) == len(names)  # one version of each
