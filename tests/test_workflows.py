@@ -87,7 +87,6 @@ def test_a_release_publishes_the_files_that_were_tested() -> None:
 
 @pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.yml")), ids=lambda path: path.stem)
 def test_every_workflow_is_bounded(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
     found = workflow(path.stem)
     assert "permissions" in found
     assert all("timeout-minutes" in job or "environment" in job for job in found["jobs"].values())
