@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates, values_digest
 from merbench.errors import InvalidSubmission, Problem, examples
 from merbench.metrics.lists import Values
+from merbench.submission.content import Budget
 from merbench.submission.elsewhere import columns_of, made_for
 from merbench.submission.header import header_problems, undeclared_warning, unlike_header
 from merbench.submission.ids import Rows, align
@@ -106,7 +107,7 @@ def read_submission(
     rules = track.submission
     pairs = described_pairs(candidates)
     wanted = {**_wanted(track), **dict.fromkeys(pairs, pa.string())}
-    where, sheet, warnings = read_sheet(source, wanted, rules.id, rules.max_bytes)
+    where, sheet, warnings = read_sheet(source, wanted, rules.id, Budget.of(candidates))
     problems = _column_problems(where, sheet, candidates)
     alignment = align(sheet, candidates.ids, rules)
     elsewhere = made_for(sheet, candidates) if alignment.problems else None

@@ -2,7 +2,8 @@
 
 Conventions:
     Nothing is read that the track's `max_bytes` does not admit. What is packed (gzip, zstd, ZIP members, Parquet
-    pages, arrays) may take `EXPANSION` times that in memory, and is refused from its header where it has one.
+    pages, arrays) may take `EXPANSION` times that in memory, and is refused from its header where it has one. Every
+    reader counts what a file asks for and compares it with the `Budget` before it builds a row.
     Formats are told by content; a suffix that says something else brings a warning.
 """
 
@@ -19,10 +20,15 @@ from typing import Literal
 
 import pyarrow as pa
 
+from merbench.corpus.candidates import Candidates
 from merbench.errors import CUT_OFF, Damage, InvalidSubmission, Problem, UsageError, did_you_mean, printable
+from merbench.submission.header import declared_columns
 
 EXPANSION = 8
 """How many times `max_bytes` a submission may take once it is unpacked."""
+
+MOST_UNPACKED_BYTES = 400_000_000
+"""What a submission may take once it is unpacked, whatever its track admits for a file."""
 
 STANDARD_INPUT = "standard input"
 
@@ -59,22 +65,78 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """How much of one submission is read, whatever its format.
+
+    Attributes:
+        file_bytes: the file as it is.
+        unpacked_bytes: what it unpacks to, and what its columns ask for in memory.
+        rows: rows; in a text table, lines.
+        columns: column names, all of them.
+        cells: cells of all columns, the items of lists among them.
+        words: distinct words in the columns of sets, ranked answers and text, one column at a time; ids do not count.
+        nesting: how deeply lists and objects lie in each other.
+    """
+
+    file_bytes: int
+    unpacked_bytes: int
+    rows: int
+    columns: int
+    cells: int = 30_000_000
+    words: int = 1_000_000
+    nesting: int = 8
+
+    @classmethod
+    def of(cls, candidates: Candidates) -> Budget:
+        """Return the budget of a submission to some candidates."""
+        track = candidates.track
+        rules = track.submission
+        return cls(
+            file_bytes=rules.max_bytes,
+            unpacked_bytes=min(EXPANSION * rules.max_bytes, MOST_UNPACKED_BYTES),
+            rows=max(1_000_000, 2 * len(candidates) * (rules.views or 1)),
+            columns=max(10_000, 2 * len(declared_columns(track))),
+        )
+
+    def require(self, where: str, **asked: int) -> None:
+        """Raise `InvalidSubmission` (E104) where a file asks for more than this.
+
+        Args:
+            where: the file's name in messages.
+            asked: numbers by the name of the attribute that bounds them: `rows=2_000_000, words=12`.
+        """
+        for name, number in asked.items():
+            limit = getattr(self, name)
+            if number > limit:
+                noun = _NOUNS.get(name, name)
+                raise refusal(where, "E104", f"asks for {number:,} {noun}; {limit:,} are allowed")
+
+
+_NOUNS = {"unpacked_bytes": "bytes of memory", "words": "distinct words", "nesting": "levels of nesting"}
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """The unpacked bytes of a submission.
 
     Attributes:
         where: the file's name in messages.
         data: its bytes.
-        max_memory: how many bytes its columns may take.
+        budget: how much of it is read.
         format: what it holds.
         suffix: what its name says it holds, without `.gz` or `.zst`.
     """
 
     where: str
     data: bytes = field(repr=False)
-    max_memory: int
+    budget: Budget
     format: Format
     suffix: str
+
+    @property
+    def max_memory(self) -> int:
+        """How many bytes its columns may take."""
+        return self.budget.unpacked_bytes
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -82,6 +144,10 @@ class Content:
         if _SUFFIXES.get(self.suffix, self.format) == self.format:
             return ()
         return (Problem("W101", f"the name ends in {self.suffix} and the file holds {self.format}: read as that"),)
+
+    def require(self, **asked: int) -> None:
+        """Raise where the file asks for more than its budget; see `Budget.require`."""
+        self.budget.require(self.where, **asked)
 
     def refusal(self, code: str, message: str, line: int | None = None) -> InvalidSubmission:
         """Return the error that refuses the whole file."""
@@ -101,7 +167,7 @@ def refusal(where: str, code: str, message: str, line: int | None = None) -> Inv
     return InvalidSubmission(where, [Problem(code, message, line=line)])
 
 
-def read_content(path: str | Path, max_bytes: int) -> Content:
+def read_content(path: str | Path, budget: Budget) -> Content:
     """Return the content of a file, or of standard input for `-`.
 
     Raises:
@@ -109,18 +175,19 @@ def read_content(path: str | Path, max_bytes: int) -> Content:
         InvalidSubmission: it is refused; see the codes E101 to E109.
     """
     where = STANDARD_INPUT if str(path) == "-" else printable(str(path), 200)
+    max_bytes = budget.file_bytes
     data = _read_standard_input(where, max_bytes) if str(path) == "-" else _read_file(Path(path), where, max_bytes)
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     compression = _compression(data)
     if compression:
-        data = _unpacked(data, compression, where, max_bytes)
+        data = _unpacked(data, compression, where, budget.unpacked_bytes)
     if suffixes and suffixes[-1] in (".gz", ".zst"):
         del suffixes[-1]
     found = _format(data, where)
     if compression and (found in ("Parquet", "NPZ") or _compression(data)):
         inner = found if found in ("Parquet", "NPZ") else "another archive"
         raise refusal(where, "E105", f"{compression} around {inner}: only text tables may be packed as .gz or .zst")
-    return Content(where, data, EXPANSION * max_bytes, found, suffixes[-1] if suffixes else "")
+    return Content(where, data, budget, found, suffixes[-1] if suffixes else "")
 
 
 def _read_standard_input(where: str, max_bytes: int) -> bytes:
@@ -168,8 +235,7 @@ def _compression(data: bytes) -> str | None:
     return next((name for magic, name in _COMPRESSIONS.items() if data.startswith(magic)), None)
 
 
-def _unpacked(data: bytes, compression: str, where: str, max_bytes: int) -> bytes:
-    limit = EXPANSION * max_bytes
+def _unpacked(data: bytes, compression: str, where: str, limit: int) -> bytes:
     try:
         with pa.CompressedInputStream(pa.BufferReader(data), compression) as stream:
             unpacked: bytes = stream.read(limit + 1)
@@ -177,8 +243,7 @@ def _unpacked(data: bytes, compression: str, where: str, max_bytes: int) -> byte
         reason = Damage(CUT_OFF) if "Truncated" in str(error) else error
         raise refusal(where, "E109", _damage(compression, reason)) from error
     if len(unpacked) > limit:
-        message = f"unpacks to more than {limit:,} bytes, {EXPANSION} times what the track admits for a file"
-        raise refusal(where, "E104", message)
+        raise refusal(where, "E104", f"unpacks to more than {limit:,} bytes")
     return unpacked
 
 

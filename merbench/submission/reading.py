@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from merbench.errors import Problem, UsageError
-from merbench.submission.content import Content, Format, read_content
+from merbench.submission.content import Budget, Content, Format, read_content
 from merbench.submission.delimited import read_delimited
 from merbench.submission.jsonl import read_jsonl
 from merbench.submission.npz import read_npz
@@ -29,7 +29,7 @@ _READERS: dict[Format, Callable[[Content, Wanted], Sheet]] = {
 
 
 def read_sheet(
-    source: str | Path | pa.Table | pd.DataFrame, wanted: Wanted, id_column: str, max_bytes: int
+    source: str | Path | pa.Table | pd.DataFrame, wanted: Wanted, id_column: str, budget: Budget
 ) -> tuple[str, Sheet, tuple[Problem, ...]]:
     """Return the name of a source, its sheet, and warnings about the file.
 
@@ -39,7 +39,7 @@ def read_sheet(
     """
     warnings: tuple[Problem, ...] = ()
     if isinstance(source, (str, Path)):
-        content = read_content(source, max_bytes)
+        content = read_content(source, budget)
         where, warnings = content.where, content.warnings
         sheet = _READERS[content.format](content, wanted)
     elif isinstance(source, pa.Table):

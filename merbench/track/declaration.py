@@ -194,7 +194,7 @@ class SubmissionRules(Declaration):
     missing_ids: Literal["error", "wrong", "dropped", "previous"] = "error"
     duplicate_ids: Literal["error", "mean"] = "error"
     views: int | None = Field(default=None, ge=2)
-    max_bytes: int = Field(default=20_000_000, ge=1)
+    max_bytes: int = Field(default=20_000_000, ge=1, le=400_000_000)
 
 
 class Intervals(Declaration):

@@ -146,10 +146,7 @@ class TestPacked:
         # 320 MB of zeros in some kB; the track admits 20 MB packed and eight times that unpacked.
         bomb = compress(b"\0" * 320_000_000)
         before = peak_bytes()
-        assert refused(bomb) == (
-            "submission.csv: 1 problem\n"
-            "  E104  unpacks to more than 160,000,000 bytes, 8 times what the track admits for a file"
-        )
+        assert refused(bomb) == ("submission.csv: 1 problem\n  E104  unpacks to more than 160,000,000 bytes")
         assert peak_bytes() - before < 400_000_000
 
     def test_one_that_ends_early(self, refused: Refused, compress: Callable[[bytes], bytes], name: str) -> None:
