@@ -21,10 +21,12 @@ from merbench.metrics.sums import Clustered
 from merbench.resampling import poisson_weights
 from merbench.submission.content import Budget
 from merbench.submission.reading import read_sheet
+from merbench.track import SubmissionRules
 
 N, N_VIDEOS, N_RESAMPLES, N_LABELS = 1_000_000, 200, 1_000, 8
 WANTED = {"id": pa.string(), "valence": pa.float64(), "expression": pa.string()}
 BUDGET = Budget(file_bytes=1 << 30, unpacked_bytes=1 << 30, rows=2 * N, columns=10)
+RULES = SubmissionRules(id="id")
 CCC, UAR = METRICS["ccc"], METRICS["unweighted_average_recall"]
 
 
@@ -62,7 +64,7 @@ def main() -> None:
                 "CCC and UAR, with 1,000 resamples of 200 videos": lambda: scored(reference, prediction, videos),
                 "the same, resamples alone": lambda: scored_alone(reference, prediction, videos),
                 "bare read of the CSV with Arrow, two threads": lambda: pa.csv.read_csv(path),
-                "read of the CSV as merbench reads it": lambda: read_sheet(path, WANTED, "id", BUDGET),
+                "read of the CSV as merbench reads it": lambda: read_sheet(path, WANTED, RULES, BUDGET),
             },
             rounds=7,
         )

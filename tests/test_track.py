@@ -150,6 +150,8 @@ def test_another_target_type_is_refused_by_name(kind: str) -> None:
         ({"splits": {"train": "train", "tst": "x"}}, "splits: there is no split 'test'; did you mean 'tst'?"),
         ({"submission": {"extra_ids": "allowed"}}, "submission.extra_ids: 'allowed' is not one of error, allow; did you mean 'allow'?"),
         ({"submission": {"missing_ids": "wrong"}}, "submission.missing_ids: 'wrong' has a meaning for categorical and ranked targets alone"),
+        ({"submission": {"aliases": {"gpt4v": "discret"}}}, "submission.aliases.gpt4v: 'discret' is not a column (sample_id, discrete, p_neutral, p_angry, p_happy, valence); did you mean 'discrete'?"),
+        ({"submission": {"aliases": {"valence": "discrete"}}}, "submission.aliases.valence: is a column itself"),
         ({"ranking": {"by": ["mae"]}}, "ranking.by[0]: 'mae' is not a metric of this track; allowed: overall, weighted_f1, mse, ccc, f1; did you mean 'mse'?"),
         ({"intervals": {"method": "normal"}}, "intervals.method: 'normal' is not one of percentile, bca"),
         ({"intervals": {"level": 95}}, "intervals.level: 95 is not below 1"),

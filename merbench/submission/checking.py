@@ -8,7 +8,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,17 +89,21 @@ class Submission:
 
 
 def read_submission(
-    source: str | Path | pa.Table | pd.DataFrame, candidates: Candidates | Track | str | Path
+    source: str | Path | pa.Table | pd.DataFrame,
+    candidates: Candidates | Track | str | Path,
+    *,
+    rename: Mapping[str, str] | None = None,
 ) -> Submission:
     """Return a participant's predictions after every check.
 
     Args:
         source: a file, `-` for standard input, an Arrow table or a pandas data frame.
         candidates: what is to be predicted; a track, or its name, stands for its test split.
+        rename: new names of columns: old name -> new name.
 
     Raises:
         InvalidSubmission: it has problems; all of them are listed.
-        UsageError: there is no such file.
+        UsageError: there is no such file, or a column cannot be renamed.
     """
     if not isinstance(candidates, Candidates):
         candidates = open_candidates(candidates)
@@ -107,7 +111,7 @@ def read_submission(
     rules = track.submission
     pairs = described_pairs(candidates)
     wanted = {**_wanted(track), **dict.fromkeys(pairs, pa.string())}
-    where, sheet, warnings = read_sheet(source, wanted, rules.id, Budget.of(candidates))
+    where, sheet, warnings = read_sheet(source, wanted, rules, Budget.of(candidates), rename)
     problems = _column_problems(where, sheet, candidates)
     alignment = align(sheet, candidates.ids, rules)
     elsewhere = made_for(sheet, candidates) if alignment.problems else None

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import CUT_OFF, Damage, InvalidSubmission, Problem, listed, printable
 from merbench.submission.content import Content
-from merbench.submission.sheet import ITEMS, Sheet, Wanted, plain_column, text_array
+from merbench.submission.sheet import Sheet, Wanted, plain_column, text_array
 
 MOST_MEMBERS = 1000
 """The largest number of arrays in an archive."""
@@ -54,7 +54,7 @@ def read_npz(content: Content, wanted: Wanted) -> Sheet:
         if not zipfile.is_zipfile(io.BytesIO(content.data)):
             raise Damage(CUT_OFF)
         with zipfile.ZipFile(io.BytesIO(content.data)) as archive:
-            members = _renamed(_members(content, archive), wanted)
+            members = _members(content, archive)
             for name in wanted:
                 if name in members:
                     free = content.max_memory - sum(_memory(array.dtype, len(array)) for array in arrays.values())
@@ -95,14 +95,6 @@ def _members(content: Content, archive: zipfile.ZipFile) -> dict[str, zipfile.Zi
     if not any(name.endswith(".npy") for name in names):
         raise content.refusal("E108", "a ZIP archive without arrays; pack a text table as .gz or .zst")
     return {info.filename.removesuffix(".npy"): info for info in infos}
-
-
-def _renamed(members: dict[str, zipfile.ZipInfo], wanted: Wanted) -> dict[str, zipfile.ZipInfo]:
-    """Return the arrays under a track's names, where they have those of the released open-vocabulary files."""
-    own, released = list(wanted)[:2], ("filenames", "fileitems")
-    if list(wanted.values())[1:] != [ITEMS] or not all(name in members for name in released):
-        return members
-    return {dict(zip(released, own, strict=True)).get(name, name): info for name, info in members.items()}
 
 
 def _is_unsafe(info: zipfile.ZipInfo) -> bool:

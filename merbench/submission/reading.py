@@ -1,21 +1,26 @@
-"""Any source of a submission goes in, its `Sheet` comes out, with the name it has in messages."""
+"""Any source of a submission goes in, its `Sheet` comes out, with the name it has in messages.
+
+Conventions:
+    A column has the name it has in the file until the file is read; from then on it has the track's name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from merbench.errors import Problem, UsageError
+from merbench.errors import Problem, UsageError, did_you_mean, listed, printable
 from merbench.submission.content import Budget, Content, Format, read_content
 from merbench.submission.delimited import read_delimited
 from merbench.submission.jsonl import read_jsonl
 from merbench.submission.npz import read_npz
 from merbench.submission.parquet import read_parquet
-from merbench.submission.sheet import Sheet, Wanted, frame_table, table_sheet
+from merbench.submission.sheet import ITEMS, Sheet, Wanted, frame_table, table_sheet
+from merbench.track import SubmissionRules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,26 +33,92 @@ _READERS: dict[Format, Callable[[Content, Wanted], Sheet]] = {
 }
 
 
+RELEASED_ARRAYS = ("filenames", "fileitems")
+"""Names of the arrays in released open-vocabulary archives: that of the ids, that of the sets of words."""
+
+
 def read_sheet(
-    source: str | Path | pa.Table | pd.DataFrame, wanted: Wanted, id_column: str, budget: Budget
+    source: str | Path | pa.Table | pd.DataFrame,
+    wanted: Wanted,
+    rules: SubmissionRules,
+    budget: Budget,
+    rename: Mapping[str, str] | None = None,
 ) -> tuple[str, Sheet, tuple[Problem, ...]]:
-    """Return the name of a source, its sheet, and warnings about the file.
+    """Return the name of a source, its sheet under the track's names of columns, and warnings about the file.
+
+    Args:
+        source: a file, `-` for standard input, an Arrow table or a pandas data frame.
+        wanted: the track's columns.
+        rules: the track's rules, with other names of its columns.
+        budget: what a file may ask for.
+        rename: new names of columns, which count as if they were in the file: old name -> new name.
 
     Raises:
-        UsageError: there is no such file, or the source is of no kind that is read.
+        UsageError: there is no such file, the source is of no kind that is read, or a column cannot be renamed.
         InvalidSubmission: the file is refused.
     """
-    warnings: tuple[Problem, ...] = ()
-    if isinstance(source, (str, Path)):
-        content = read_content(source, budget)
-        where, warnings = content.where, content.warnings
-        sheet = _READERS[content.format](content, wanted)
+    rename = rename or {}
+    content = read_content(source, budget) if isinstance(source, (str, Path)) else None
+    aliases = rules.aliases
+    if content is not None and content.format == "NPZ" and list(wanted.values())[1:] == [ITEMS]:
+        aliases = {**dict(zip(RELEASED_ARRAYS, wanted, strict=True)), **aliases}
+
+    def track_name(name: str) -> str:
+        new = rename.get(name, name)
+        return aliases.get(new, new)
+
+    columns = {name: wanted[track_name(name)] for name in (*wanted, *aliases, *rename) if track_name(name) in wanted}
+    if content is not None:
+        where, sheet = content.where, _READERS[content.format](content, columns)
     elif isinstance(source, pa.Table):
-        where = "table"
-        sheet = table_sheet(source, wanted)
-    elif hasattr(source, "iloc"):
-        where = "data frame"
-        sheet = table_sheet(frame_table(source, id_column), wanted)
+        where, sheet = "table", table_sheet(source, columns)
+    elif not isinstance(source, (str, Path)) and hasattr(source, "iloc"):
+        ids = [name for name in columns if track_name(name) == rules.id]
+        where, sheet = "data frame", table_sheet(frame_table(source, ids), columns)
     else:
         raise UsageError(f"a submission is a path, an Arrow table or a pandas data frame, not {type(source).__name__}")
-    return where, replace(sheet, id_column=id_column), warnings
+    _require_renamable(where, sheet.names, rename)
+    sheet, notes = _under_track_names(sheet, {name: track_name(name) for name in sheet.names}, rename)
+    warnings = content.warnings if content is not None else ()
+    return where, replace(sheet, id_column=rules.id), (*warnings, *notes)
+
+
+def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, str]) -> None:
+    """Raise where a column to be renamed is not there, or its new name is taken."""
+    faults = []
+    for old, new in rename.items():
+        pair = f"'{printable(old)}' to '{printable(new)}'"
+        if old not in names:
+            shown = listed([f"'{printable(name)}'" for name in names], 12)
+            faults.append(f"{pair}: there is no column '{printable(old)}'{did_you_mean(old, names)} (columns: {shown})")
+        elif names.count(old) > 1:
+            faults.append(f"{pair}: the file has {names.count(old)} columns '{printable(old)}'")
+        elif new in names and new not in rename:
+            faults.append(f"{pair}: the file has a column '{printable(new)}' already")
+        elif list(rename.values()).count(new) > 1:
+            faults.append(f"{pair}: another column is renamed to '{printable(new)}', too")
+    if faults:
+        raise UsageError("; ".join([f"{where}: cannot rename {faults[0]}", *faults[1:]]))
+
+
+def _under_track_names(
+    sheet: Sheet, track_names: Mapping[str, str], rename: Mapping[str, str]
+) -> tuple[Sheet, tuple[Problem, ...]]:
+    """Return a sheet with the track's names of its columns, and what is to be known of those the track also reads."""
+    written: dict[str, list[str]] = {}
+    for name, column in track_names.items():
+        written.setdefault(column, []).append(f"'{printable(name)}'")
+    twice = [
+        Problem("E202", f"the column is there under {len(names)} names, {listed(names)}; leave one", column=column)
+        for column, names in written.items()
+        if len(names) > 1
+    ]
+    if twice:
+        return replace(sheet, problems=(*sheet.problems, *twice)), ()
+    also_read = [
+        f"'{printable(name)}' as {column}"
+        for name, column in track_names.items()
+        if name not in RELEASED_ARRAYS and column != rename.get(name, name)
+    ]
+    notes = (Problem("W204", f"columns under another name that the track reads, too: {listed(also_read)}"),)
+    return sheet.renamed(track_names), notes if also_read else ()

@@ -8,7 +8,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,18 @@ class Sheet:
     def with_column(self, name: str, column: pa.Array) -> Sheet:
         """Return the sheet with other values in a column; messages still show what was written there."""
         return replace(self, columns={**self.columns, name: column})
+
+    def renamed(self, names: Mapping[str, str]) -> Sheet:
+        """Return the sheet with other names of columns: name in the file -> name."""
+        written = {new: old for old, new in names.items()}
+        read_again = self.rewritten
+        return replace(
+            self,
+            names=tuple(names.get(name, name) for name in self.names),
+            columns={names.get(name, name): column for name, column in self.columns.items()},
+            problems=tuple(replace(p, column=names.get(p.column or "", p.column)) for p in self.problems),
+            rewritten=read_again and (lambda name: read_again(written.get(name, name))),
+        )
 
     def line(self, row: int) -> int | None:
         """Return the line on which a row starts."""
@@ -160,9 +172,9 @@ def _needed(wanted: pa.DataType) -> str:
     return "text or lists of text"
 
 
-def frame_table(frame: pd.DataFrame, id_column: str) -> pa.Table:
-    """Return a data frame as an Arrow table; an index that is named as the id column becomes the first column."""
-    if id_column in frame.index.names and id_column not in frame.columns:
+def frame_table(frame: pd.DataFrame, id_columns: Collection[str]) -> pa.Table:
+    """Return a data frame as an Arrow table; an index with a name of the id column becomes the first column."""
+    if any(name in frame.index.names and name not in frame.columns for name in id_columns):
         frame = frame.reset_index()
     return pa.table(
         [_series_array(frame.iloc[:, i]) for i in range(frame.shape[1])], [str(name) for name in frame.columns]

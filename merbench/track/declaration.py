@@ -181,6 +181,7 @@ class SubmissionRules(Declaration):
 
     Attributes:
         id: name of the id column.
+        aliases: other names of columns, as released files have them: other name -> column.
         extra_ids: what an id outside the candidates is: an error, or counted and ignored.
         missing_ids: what a candidate without a row is: an error, a wrong answer (categorical and ranked targets only),
             no answer, so that it is dropped, or as the candidate before it (`previous`, for frames of a recording).
@@ -190,6 +191,7 @@ class SubmissionRules(Declaration):
     """
 
     id: str = "sample_id"
+    aliases: dict[str, str] = Field(default_factory=dict)
     extra_ids: Literal["error", "allow"] = "error"
     missing_ids: Literal["error", "wrong", "dropped", "previous"] = "error"
     duplicate_ids: Literal["error", "mean"] = "error"

@@ -57,6 +57,23 @@ def _split_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "submission.duplicate_ids", "'mean' has a meaning for categorical, continuous and scores targets alone"
     if "views" in rules and not averaged:
         yield "submission.views", "has a meaning with duplicate_ids = 'mean' alone"
+    columns = _columns(raw)
+    for alias, column in _table(rules.get("aliases")).items():
+        if column not in columns:
+            hint = did_you_mean(str(column), columns)
+            yield f"submission.aliases.{alias}", f"'{column}' is not a column ({listed(columns, 12)}){hint}"
+        if alias in columns:
+            yield f"submission.aliases.{alias}", "is a column itself"
+
+
+def _columns(raw: Mapping[str, Any]) -> list[str]:
+    """Return the columns that a submission may use: the id, the targets, the probabilities of labels."""
+    names = [str(_table(raw.get("submission")).get("id", "sample_id"))]
+    for name, target in _table(raw.get("targets")).items():
+        labels = _labels(_table(target))
+        names += labels if _table(target).get("type") == "multilabel" else [name]
+        names += [f"p_{label}" for label in labels] if _table(target).get("type") == "categorical" else []
+    return names
 
 
 def _kind(target: Any) -> str:

@@ -19,7 +19,7 @@ from blind_candidates import LABELS, csv_rows, csv_text, sample_ids
 from peak_memory import peak_bytes
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import InvalidSubmission
+from merbench.errors import InvalidSubmission, UsageError
 from merbench.submission import Submission, read_submission
 from merbench.submission.pages import Demand, demand
 
@@ -335,3 +335,82 @@ def test_a_csv_line_number_is_left_out_where_a_cell_is_too_long_to_count(read: R
     with pytest.raises(InvalidSubmission) as caught:
         read(csv_text(rows, "sample_id,discrete,valence,transcript"))
     assert [problem.line for problem in caught.value.problems] == [3, None]
+
+
+# Names of columns
+
+OTHER_NAMES = {"name": "sample_id", "gpt4v": "discrete", "Open Mindedness": "valence"}
+OTHERS = dict(zip(OTHER_NAMES, COLUMNS.values(), strict=True))
+OTHER_ROWS = [dict(zip(OTHERS, row, strict=True)) for row in zip(*COLUMNS.values(), strict=True)]
+UNDER_OTHER_NAMES = [
+    (GOOD.replace("sample_id,discrete,valence", "name,gpt4v,Open Mindedness").encode(), "a.csv"),
+    (jsonl(OTHER_ROWS), "a.jsonl"),
+    (parquet(OTHERS), "a.parquet"),
+    (npz(**OTHERS), "a.npz"),
+]
+
+
+@pytest.mark.parametrize(("data", "name"), UNDER_OTHER_NAMES)
+def test_columns_have_the_names_that_a_track_declares_or_a_user_gives(
+    read: Read, make_candidates: Make, tmp_path: Path, data: bytes, name: str
+) -> None:
+    submission = read(data, name, make_candidates(aliases=OTHER_NAMES))
+    assert submission.digest == read(GOOD).digest
+    assert [str(warning) for warning in submission.warnings] == [
+        "W204  columns under another name that the track reads, too: "
+        "'name' as sample_id, 'gpt4v' as discrete, 'Open Mindedness' as valence"
+    ]
+    (tmp_path / name).write_bytes(data)
+    renamed = read_submission(tmp_path / name, make_candidates(), rename=OTHER_NAMES)
+    assert (renamed.digest, renamed.warnings) == (submission.digest, ())
+
+
+@pytest.mark.parametrize("table", [pa.table(OTHERS), pd.DataFrame(OTHERS), pd.DataFrame(OTHERS).set_index("name")])
+def test_columns_of_tables_in_memory_are_renamed(
+    read: Read, make_candidates: Make, table: pa.Table | pd.DataFrame
+) -> None:
+    digest = read(GOOD).digest
+    assert read_submission(table, make_candidates(), rename=OTHER_NAMES).digest == digest
+    assert read_submission(table, make_candidates(aliases=OTHER_NAMES)).digest == digest
+
+
+def test_columns_may_exchange_their_names(candidates: Candidates, read: Read) -> None:
+    swapped = pa.table({**COLUMNS, "discrete": COLUMNS["valence"], "valence": COLUMNS["discrete"]})
+    found = read_submission(swapped, candidates, rename={"discrete": "valence", "valence": "discrete"})
+    assert found.digest == read(GOOD).digest
+
+
+def test_a_renamed_column_is_shown_under_its_new_name_as_it_was_written(tmp_path: Path, make_candidates: Make) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("sample_id,v\nsample_00000000,0.50\nsample_00000001,9.00\n", encoding="utf-8")
+    candidates = make_candidates(2, {"valence": {"type": "continuous", "range": [0, 5]}})
+    with pytest.raises(InvalidSubmission, match=r"E204  line 3, valence: '9\.00' is not a number in \[0, 5\]"):
+        read_submission(path, candidates, rename={"v": "valence"})
+
+
+@pytest.mark.parametrize(
+    ("rename", "message"),
+    [
+        ({"emotoin": "discrete"}, "cannot rename 'emotoin' to 'discrete': there is no column 'emotoin'; did you mean"),
+        ({"emotion": "valence"}, "cannot rename 'emotion' to 'valence': the file has a column 'valence' already"),
+        ({"emotion": "x", "sample_id": "x"}, "'emotion' to 'x': another column is renamed to 'x', too"),
+        ({"twice": "discrete"}, "cannot rename 'twice' to 'discrete': the file has 2 columns 'twice'"),
+    ],
+)
+def test_a_column_that_cannot_be_renamed(candidates: Candidates, rename: dict[str, str], message: str) -> None:
+    table = pa.table(
+        [pa.array(IDS), *[pa.array(ANSWERS)] * 3, pa.array(NUMBERS)],
+        ["sample_id", "emotion", "twice", "twice", "valence"],
+    )
+    with pytest.raises(UsageError) as caught:
+        read_submission(table, candidates, rename=rename)
+    assert message in str(caught.value)
+
+
+def test_a_column_under_two_names_is_an_error(make_candidates: Make) -> None:
+    table = pa.table({**COLUMNS, "gpt4v": COLUMNS["discrete"]})
+    with pytest.raises(InvalidSubmission) as caught:
+        read_submission(table, make_candidates(aliases={"gpt4v": "discrete"}))
+    assert [str(problem) for problem in caught.value.problems] == [
+        "E202  discrete: the column is there under 2 names, 'discrete', 'gpt4v'; leave one"
+    ]
