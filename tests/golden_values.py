@@ -76,7 +76,12 @@ def report(track: str, folder: Path) -> str:
 
 def fingerprints(tracks: list[Track]) -> str:
     """Return the JSON of every track's key and fingerprint."""
-    return json.dumps({track.key: track.fingerprint for track in tracks}, indent=1, sort_keys=True) + "\n"
+    return as_json({track.key: track.fingerprint for track in tracks})
+
+
+def as_json(of_key: dict[str, str]) -> str:
+    """Return the JSON of fingerprints by track and version."""
+    return json.dumps(of_key, indent=1, sort_keys=True) + "\n"
 
 
 def produced(home: Path) -> dict[str, str]:
@@ -137,14 +142,19 @@ def moved_numbers(name: str, old: str, new: str) -> list[str]:
 
 
 def changed_fingerprints(old: str, new: str) -> list[str]:
-    """Return one line for each recorded track version whose declaration changed or vanished."""
+    """Return one line for each recorded track version whose declaration changed, and for each track that is gone.
+
+    A version that a later one of the same track replaced keeps its line, so that its number is never used again.
+    """
     now = json.loads(new)
-    return [
-        f"{key}: its declaration {'changed' if key in now else 'is gone'}; raise the track's version and keep the old "
-        "folder, or remove the line from tests/golden/fingerprints.json if this version was never released"
-        for key, value in json.loads(old).items()
-        if now.get(key) != value
-    ]
+    tracks = {key.partition("@")[0] for key in now}
+    lines = []
+    for key, value in json.loads(old).items():
+        if key in now and now[key] != value:
+            lines.append(f"{key}: its declaration changed; raise the track's version")
+        elif key.partition("@")[0] not in tracks:
+            lines.append(f"{key}: the track is gone; if it was never released, remove its lines from fingerprints.json")
+    return lines
 
 
 def with_reason(changelog: str, reason: str) -> str:
@@ -162,7 +172,10 @@ def with_reason(changelog: str, reason: str) -> str:
 def update(golden: Path, values: dict[str, str], changelog: Path, reason: str) -> int:
     """Write the expected values, or say what speaks against it; return the exit code."""
     recorded = {name: (golden / name).read_text(encoding="utf-8") for name in values if (golden / name).is_file()}
-    broken = changed_fingerprints(recorded.get("fingerprints.json", "{}"), values["fingerprints.json"])
+    known = recorded.get("fingerprints.json", "{}")
+    broken = changed_fingerprints(known, values["fingerprints.json"])
+    all_versions = {**json.loads(known), **json.loads(values["fingerprints.json"])}
+    values = {**values, "fingerprints.json": as_json(all_versions)}
     moved = [line for name, old in recorded.items() for line in moved_numbers(name, old, values[name])]
     if broken or (moved and not reason):
         print(*broken, *moved[:MOVES_SHOWN], sep="\n", file=sys.stderr)

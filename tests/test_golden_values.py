@@ -58,7 +58,18 @@ def test_a_recorded_fingerprint_changes_only_with_the_version() -> None:
     assert changed_fingerprints(old, json.dumps({"a@1.0": "f1", "b@1.0": "f2", "b@1.1": "f3"})) == []
     changed, gone = changed_fingerprints(old, json.dumps({"a@1.0": "other"}))
     assert changed.startswith("a@1.0: its declaration changed; raise the track's version")
-    assert gone.startswith("b@1.0: its declaration is gone;")
+    assert gone.startswith("b@1.0: the track is gone;")
+
+
+def test_a_version_that_was_replaced_stays_recorded(tmp_path: Path) -> None:
+    changelog = tmp_path / "CHANGELOG.md"
+    assert update(tmp_path, {"fingerprints.json": '{"a@1.0": "f"}'}, changelog, "") == 0
+    assert update(tmp_path, {"fingerprints.json": '{"a@1.1": "g"}'}, changelog, "") == 0
+    recorded = (tmp_path / "fingerprints.json").read_text(encoding="utf-8")
+    assert json.loads(recorded) == {"a@1.0": "f", "a@1.1": "g"}
+    assert changed_fingerprints(recorded, '{"a@1.0": "h"}') == [
+        "a@1.0: its declaration changed; raise the track's version"
+    ]
 
 
 def test_a_reason_goes_under_its_heading_in_the_unreleased_version() -> None:
@@ -80,7 +91,7 @@ def test_make_golden_refuses_a_moved_number_without_a_reason(
     assert update(golden, moved, changelog, "") == 1
     assert "reports/a.json mse: 1.0 -> 1.5" in capsys.readouterr().err
     assert (golden / "reports/a.json").read_text(encoding="utf-8") == '{"mse": 1.0}'
-    assert (golden / "fingerprints.json").read_text(encoding="utf-8") == "{}"
+    assert json.loads((golden / "fingerprints.json").read_text(encoding="utf-8")) == {}
     assert changelog.read_text(encoding="utf-8") == CHANGELOG
 
     assert update(golden, moved, changelog, "MSE counts twice.") == 0
@@ -93,4 +104,4 @@ def test_make_golden_never_changes_a_recorded_fingerprint(tmp_path: Path, capsys
     assert update(tmp_path, {"fingerprints.json": '{"a@1.0": "f"}'}, changelog, "") == 0
     assert update(tmp_path, {"fingerprints.json": '{"a@1.0": "g"}'}, changelog, "because") == 1
     assert "a@1.0: its declaration changed" in capsys.readouterr().err
-    assert (tmp_path / "fingerprints.json").read_text(encoding="utf-8") == '{"a@1.0": "f"}'
+    assert json.loads((tmp_path / "fingerprints.json").read_text(encoding="utf-8")) == {"a@1.0": "f"}

@@ -5,10 +5,13 @@ Conventions:
     Labels come out trimmed, lower-cased and not empty; a label that stands in a cell twice is kept twice. `row` is a
     position in the column. A cell that cannot be read holds no labels and has a message, so that it is never taken
     for an empty set; `[]` can be read and is empty, and whether that is allowed is not decided here.
-    `split` says where one label ends. "official", the way of the released scorers: one pair of brackets is taken off,
-    and the rest is split at every quote and comma, so that `["don't care"]` holds `don` and `t care`. "python": what
-    Python or JSON read, so that it holds `don't care`; bare words are split at commas. Items of a list column obey the
-    same rule, so that the file format decides nothing.
+    `split` says where one label ends. "official", the way of the scorers of MER 2025 and 2026: one pair of brackets is
+    taken off, and the rest is split at every quote and comma, so that `["don't care"]` holds `don` and `t care`.
+    "mer2024", the way of the scorer of MER 2024: what lies between the first `[` and the first `]` after it is split at
+    every quote; pieces that are blank or a lone comma are dropped, and the others are not trimmed, so that
+    `['sad, tired', ' calm']` holds `sad, tired` and ` calm`. "python": what Python or JSON read, so that the first
+    example holds `don't care`; bare words are split at commas. Items of a list column obey the same rule, so that the
+    file format decides nothing.
 
 Cells without surprises, nearly all of them, are told by one regular expression and cut byte by byte in NumPy; the
 others are read one by one.
@@ -20,7 +23,7 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,13 +35,14 @@ from numpy.typing import NDArray
 from merbench.errors import UsageError, plural, printable
 from merbench.metrics.lists import Lists, offsets_of
 
-Split = Literal["official", "python"]
+Split = Literal["official", "mer2024", "python"]
 Rows = NDArray[np.int64]
 
 MOST_LABELS = 1_000
 """A cell with more labels than this is no set of labels."""
 
 FORM = "a set is written ['happy', 'sad'], or happy, sad"
+_BRACKETED = "a set is written ['happy', 'sad']"
 
 _PLAIN = r"[^'\"\[\](){}\\,]*"
 _BARE = r"[^'\"\[\](){}\\]*"
@@ -51,9 +55,10 @@ def _quoted(quote: str) -> str:
 
 _SIMPLE = {
     "official": rf"^\s*({_quoted(chr(39))}|{_quoted(chr(34))}|\[{_BARE}\]|{_BARE})\s*$",
+    "mer2024": r"^\[\]$",
     "python": rf"^\s*({_quoted(chr(39))}|{_quoted(chr(34))}|\[\s*\]|{_BARE})\s*$",
 }
-"""Cells that both ways of splitting read alike, by cutting at brackets, quotes and commas."""
+"""Cells that are read by cutting at brackets, quotes and commas; of "mer2024", which trims nothing, only empty sets."""
 
 _WITHIN = ~np.isin(np.arange(256), np.frombuffer(b"[]'\",", dtype=np.uint8))  # bytes of labels, not between them
 
@@ -61,6 +66,7 @@ _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|nan", re.IGNORECASE)
 _CUTS = re.compile(r"['\",]")
+_QUOTES = re.compile(r"['\"]")
 _HELD, _INNER = "\0", "\1"  # stand for a quoted string and for an apostrophe within a word
 
 
@@ -124,8 +130,8 @@ def _of_text(cells: pa.Array, split: Split) -> LabelLists:
     bad: dict[int, str] = {}
     read: list[list[str]] = []
     for row, text in zip(others.tolist(), texts, strict=True):
-        labels, wrong = _read_one(text, split)
-        read.append([_normal(label) for label in labels if label.strip()])
+        labels, wrong = _read_mer2024(text) if split == "mer2024" else _read_one(text, split)
+        read.append(labels)
         if wrong:
             bad[row] = wrong
     if read:
@@ -134,9 +140,9 @@ def _of_text(cells: pa.Array, split: Split) -> LabelLists:
         lists = _joined(lists, Lists.of(read))[places]
     for row in np.flatnonzero(np.diff(lists.offsets) == 0).tolist():
         text = cells[row].as_py()
-        if row not in bad and not (text.strip().startswith("[") or _STRING.search(text)):
+        if row not in bad and not ("[" in text or _STRING.search(text)):
             bad[row] = f"'{printable(text)}' holds no label; {FORM}" if text.strip() else f"empty; {FORM}"
-    return _checked(lists, bad)
+    return _checked(lists, bad, split)
 
 
 def _cut(cells: pa.Array) -> Lists:
@@ -162,19 +168,36 @@ def _cut(cells: pa.Array) -> Lists:
 def _of_lists(cells: pa.Array, split: Split) -> LabelLists:
     cells = cells.cast(pa.large_list(pa.large_string()))
     counts = np.asarray(pc.list_value_length(cells).fill_null(0))
-    bad = dict.fromkeys(np.flatnonzero(np.asarray(cells.is_null())).tolist(), f"empty; {FORM}")
+    bad = dict.fromkeys(np.flatnonzero(np.asarray(cells.is_null())).tolist(), f"empty; {_form(split)}")
     items = cells.flatten()
     offsets = offsets_of(counts)
     for item in np.flatnonzero(np.asarray(items.is_null())).tolist():
-        bad[int(np.searchsorted(offsets, item, "right")) - 1] = f"an item of the list is empty; {FORM}"
+        bad[int(np.searchsorted(offsets, item, "right")) - 1] = f"an item of the list is empty; {_form(split)}"
     coded = items.fill_null("").dictionary_encode()
-    cut: Callable[[str], list[str]] = _CUTS.split if split == "official" else lambda text: [text]
-    distinct = [[_normal(part) for part in cut(text) if part.strip()] for text in coded.dictionary.to_pylist()]
-    return _checked(_expanded(distinct, np.asarray(coded.indices), offsets), bad)
+    cut: dict[Split, Callable[[str], list[str]]] = {
+        "official": lambda text: _trimmed(_CUTS.split(text)),
+        "mer2024": _pieces,
+        "python": lambda text: _trimmed([text]),
+    }
+    distinct = [cut[split](text) for text in coded.dictionary.to_pylist()]
+    return _checked(_expanded(distinct, np.asarray(coded.indices), offsets), bad, split)
+
+
+def _form(split: Split) -> str:
+    return _BRACKETED if split == "mer2024" else FORM
 
 
 def _normal(label: str) -> str:
     return label.strip().lower()
+
+
+def _trimmed(labels: Sequence[str]) -> list[str]:
+    return [_normal(label) for label in labels if label.strip()]
+
+
+def _pieces(text: str) -> list[str]:
+    """Return the labels of a text as the scorer of MER 2024 finds them."""
+    return [piece.lower() for piece in _QUOTES.split(text) if piece.strip() not in ("", ",")]
 
 
 def _expanded(distinct: list[list[str]], codes: NDArray[np.integer], offsets: Rows) -> Lists:
@@ -193,13 +216,13 @@ def _joined(first: Lists, second: Lists) -> Lists:
     return Lists(tuple(code_of), codes, np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]))
 
 
-def _checked(lists: Lists, bad: dict[int, str]) -> LabelLists:
+def _checked(lists: Lists, bad: dict[int, str], split: Split) -> LabelLists:
     """Find numbers, missing values (`nan`) and endless cells among what was read, and empty the bad rows."""
     counts = np.diff(lists.offsets)
     numbers = np.array([_is_number(word) for word in lists.words], dtype=bool)
     for item in np.flatnonzero(numbers[lists.codes]).tolist() if numbers.any() else ():
         row = int(np.searchsorted(lists.offsets, item, "right")) - 1
-        bad.setdefault(row, f"'{printable(lists.words[lists.codes[item]])}' is no label; {FORM}")
+        bad.setdefault(row, f"'{printable(lists.words[lists.codes[item]])}' is no label; {_form(split)}")
     for row in np.flatnonzero(counts > MOST_LABELS).tolist():
         bad[row] = f"holds {plural(int(counts[row]), 'label')}; at most {MOST_LABELS:,} are read"
     if bad:
@@ -220,6 +243,20 @@ def _is_number(word: str) -> bool:
     return _NUMBER.fullmatch(word) is not None
 
 
+def _read_mer2024(text: str | None) -> tuple[list[str], str]:
+    """Return the labels of one cell, or why the scorer of MER 2024 cannot read it."""
+    if text is None or not text.strip():
+        return [], f"empty; {_BRACKETED}"
+    _, opening, rest = text.partition("[")
+    inner, closing, _ = rest.partition("]")
+    wrong = ""
+    if not closing:
+        wrong = "has a bracket without its partner" if opening or "]" in text else "has no brackets"
+    elif "[" in inner:
+        wrong = "is a list within a list"
+    return ([], f"'{printable(text)}' {wrong}; {_BRACKETED}") if wrong else (_pieces(inner), "")
+
+
 def _read_one(text: str | None, split: Split) -> tuple[list[str], str]:
     """Return the labels of one cell, or what is wrong with it."""
     if text is None or not text.strip():
@@ -238,13 +275,13 @@ def _read_one(text: str | None, split: Split) -> tuple[list[str], str]:
     if wrong:
         return [], f"'{printable(text)}' {wrong}; {FORM}"
     if split == "official":
-        return _CUTS.split(text.strip()[1:-1] if listed else text.strip()), ""
+        return _trimmed(_CUTS.split(text.strip()[1:-1] if listed else text.strip())), ""
     if not listed:
-        return content.split(","), ""
+        return _trimmed(content.split(",")), ""
     labels = [_unescaped(string) for string in _STRING.findall(content)]
     if None in labels:
         return [], f"'{printable(text)}' holds an escape that cannot be read; {FORM}"
-    return [label for label in labels if label is not None], ""
+    return _trimmed([label for label in labels if label is not None]), ""
 
 
 def _wrong_frame(frame: str, inner: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, examples, listed, printable
@@ -39,8 +40,10 @@ NOT_SEPARATING = ";|\uff1b\uff0c\u3001"
 
 
 def label_set_values(sheet: Sheet, name: str, target: LabelSetTarget, relevant: Mask) -> TargetValues:
-    """Return the sets of words of a target."""
+    """Return the sets of words of a target; a blank cell of a delimited file is the empty set where that is allowed."""
     column = sheet.columns[name]
+    if sheet.delimited and target.empty == "allow":
+        column = pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), "[]", column)
     sets = read_label_lists(column, split=target.split)
     problems = _bad_cells(sheet, name, sets.bad, relevant, "E211")
     if target.empty == "error":
@@ -48,12 +51,15 @@ def label_set_values(sheet: Sheet, name: str, target: LabelSetTarget, relevant: 
             sets.empty[relevant[sets.empty]].tolist(),
             lambda row: sheet.row_problem("E205", row, "an empty set; at least one label is needed", name),
         )
-    return TargetValues(sets.lists, problems=tuple(problems), warnings=_unseparated(name, sets.lists, relevant))
+    at_quotes = target.split == "mer2024"
+    marks, separator = (f"{NOT_SEPARATING},", "a quote") if at_quotes else (NOT_SEPARATING, "','")
+    warnings = _unseparated(name, sets.lists, relevant, marks, separator)
+    return TargetValues(sets.lists, problems=tuple(problems), warnings=warnings)
 
 
-def _unseparated(name: str, lists: Lists, relevant: Mask) -> tuple[Problem, ...]:
+def _unseparated(name: str, lists: Lists, relevant: Mask, not_separating: str, separator: str) -> tuple[Problem, ...]:
     """Return a warning about words that hold what others separate words by, and that stay one word here."""
-    marks = [next((mark for mark in NOT_SEPARATING if mark in word), "") for word in lists.words]
+    marks = [next((mark for mark in not_separating if mark in word), "") for word in lists.words]
     held = np.array([bool(mark) for mark in marks], dtype=np.bool_)[lists.codes] & np.repeat(
         relevant, np.diff(lists.offsets)
     )
@@ -63,8 +69,8 @@ def _unseparated(name: str, lists: Lists, relevant: Mask) -> tuple[Problem, ...]
     n_sets = len(np.unique(np.searchsorted(lists.offsets, np.flatnonzero(held), "right")))
     share = f"{n_sets:,} of {int(relevant.sum()):,} sets hold words"
     there = {marks[code] for code in codes}
-    found = ", ".join(f"'{mark}'" for mark in NOT_SEPARATING if mark in there)
-    message = f"{share} with {found} in them, each read as one word; ',' separates words"
+    found = ", ".join(f"'{mark}'" for mark in not_separating if mark in there)
+    message = f"{share} with {found} in them, each read as one word; {separator} separates words"
     return (Problem("W203", f"{message}: {counted(lists.words[code] for code in codes)}", column=name),)
 
 

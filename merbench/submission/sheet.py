@@ -49,6 +49,7 @@ class Sheet:
         columns: the wanted columns that are there.
         n_rows: number of rows.
         ordered: whether the order of columns has a meaning in this format.
+        delimited: whether it comes from a CSV or TSV file, where a blank cell may be an answer.
         broken: rows that could not be read; they are not among the rows.
         problems: wanted columns of a type that is not read; they are not among the columns.
         lines: returns the line on which each row starts; None where there are no lines.
@@ -60,6 +61,7 @@ class Sheet:
     columns: Mapping[str, pa.Array] = field(repr=False)
     n_rows: int
     ordered: bool = True
+    delimited: bool = False
     broken: tuple[BrokenRow, ...] = ()
     problems: tuple[Problem, ...] = ()
     lines: Callable[[], Sequence[int]] | None = None

@@ -162,7 +162,8 @@ class LabelSetTarget(_Target):
     """A set of words of one's own choice.
 
     Attributes:
-        split: how a cell is taken apart: as the MER challenges released it (`official`), or as a Python list.
+        split: how a cell is split: as the scorers of MER 2025 and 2026 do (`official`), as that of MER 2024 does
+            (`mer2024`), or as a Python list.
         lexicon: the lexicon that metrics of emotion wheels use, by name.
         groups: stored synonym groups, by name or as a path from the track's folder; None has none.
         empty: whether a prediction may be the empty set.
@@ -170,7 +171,7 @@ class LabelSetTarget(_Target):
 
     kind = "label_set"
     type: Literal["label_set"]
-    split: Literal["official", "python"] = "official"
+    split: Literal["official", "mer2024", "python"] = "official"
     lexicon: str | None = None
     groups: str | None = None
     empty: Literal["error", "allow"] = "error"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -232,6 +233,63 @@ def test_lists_as_python_prints_them_come_back(sets: list[list[str]]) -> None:
         assert [list(row) for row in found.lists] == [[word.strip().lower() for word in row] for row in sets]
 
 
+def scorer_of_2024(cell: str) -> list[str]:
+    """Split a cell as the released scorer of MER 2024 does, and lower-case its words as that does."""
+    inner = cell[cell.index("[") + 1 :]
+    return [piece.lower() for piece in re.split("['\"]", inner[: inner.index("]")]) if piece.strip() not in ("", ",")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("['happy', 'sad']", ["happy", "sad"]),
+        ("['sad, tired', 'CALM']", ["sad, tired", "calm"]),  # a comma inside quotes belongs to its word
+        ("[' happy', 'happy ']", [" happy", "happy "]),  # nothing is trimmed
+        ("[\"don't believe\", 'sad']", ["don", "t believe", "sad"]),
+        ("[Happy, sad]", ["happy, sad"]),  # only quotes separate words
+        ("['a' , 'b',]", ["a", "b"]),
+        ("['a',, 'b']", ["a", ",, ", "b"]),  # two commas are no lone comma
+        ("I say ['a'] and ['b']", ["a"]),  # what lies outside the first pair of brackets does not count
+        ("['a', 'b]", ["a", "b"]),
+        ("['(a) {b}']", ["(a) {b}"]),
+    ],
+)
+def test_the_scorer_of_2024_splits_at_quotes_only(cell: str, expected: list[str]) -> None:
+    assert labels(cell, "mer2024") == expected == scorer_of_2024(cell)
+
+
+def test_an_empty_set_of_2024_is_empty_and_others_are_reported() -> None:
+    cells = ["[]", "", "['', ' ']", "happy, sad", "['a'", "a]", "[['a'], ['b']]", "['3']", None]
+    found = read_label_lists(pa.array(cells), split="mer2024")
+    assert found.empty.tolist() == [0, 2]
+    form = "a set is written ['happy', 'sad']"
+    assert [(bad.row, bad.message) for bad in found.bad] == [
+        (1, f"empty; {form}"),
+        (3, f"'happy, sad' has no brackets; {form}"),
+        (4, f"'['a'' has a bracket without its partner; {form}"),
+        (5, f"'a]' has a bracket without its partner; {form}"),
+        (6, f"'[['a'], ['b']]' is a list within a list; {form}"),
+        (7, f"'3' is no label; {form}"),
+        (8, f"empty; {form}"),
+    ]
+
+
+def test_items_of_lists_are_split_as_in_2024() -> None:
+    column = pa.array([[" Happy", "sad, tired", "don't"], ["", ","], None])
+    found = read_label_lists(column, split="mer2024")
+    assert [list(row) for row in found.lists] == [[" happy", "sad, tired", "don", "t"], [], []]
+    assert found.empty.tolist() == [1]
+    assert [bad.message for bad in found.bad] == ["empty; a set is written ['happy', 'sad']"]
+
+
+@given(sets=st.lists(st.lists(st.text("ab ,'\"", max_size=6), max_size=4), max_size=5))
+def test_lists_as_python_prints_them_are_split_as_in_2024(sets: list[list[str]]) -> None:
+    cells = [str(labels) for labels in sets]
+    found = read_label_lists(pa.array(cells, pa.string()), split="mer2024")
+    assert not found.bad
+    assert [list(row) for row in found.lists] == [scorer_of_2024(cell) for cell in cells]
+
+
 @given(
     sets=st.lists(st.lists(st.text(max_size=6), max_size=4), max_size=5), split=st.sampled_from(["official", "python"])
 )
@@ -247,7 +305,7 @@ def test_any_list_that_python_prints_is_read(sets: list[list[str]], split: Split
 
 @given(cells=st.lists(st.one_of(st.none(), st.text("[]'\", ab3\\(){}", max_size=12)), max_size=6))
 def test_a_cell_is_read_or_told_whatever_stands_in_it(cells: list[str | None]) -> None:
-    for split in ("official", "python"):
+    for split in get_args(Split):
         together = read_label_lists(pa.array(cells, pa.string()), split=split)
         bad = {cell.row: cell.message for cell in together.bad}
         for row, cell in enumerate(cells):

@@ -60,6 +60,40 @@ def test_words_that_hold_a_mark_which_separates_nothing_bring_a_warning() -> Non
     )
 
 
+def test_a_comma_in_a_word_brings_a_warning_where_only_quotes_separate() -> None:
+    target = LabelSetTarget(type="label_set", split="mer2024")
+    cells: list[str | None] = ["[happy, sad]", "['calm', 'sad']"]
+    found = label_set_values(sheet(openset=cells), "openset", target, np.array([True, True]))
+    assert texts(found.warnings) == [
+        "W203  openset: 1 of 2 sets hold words with ',' in them, each read as one word; "
+        "a quote separates words: 'happy, sad' (1)"
+    ]
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_a_blank_cell_of_a_delimited_file_is_an_empty_set_where_that_is_allowed(
+    make_candidates: Make, tmp_path: Path, separator: str
+) -> None:
+    path = tmp_path / "blank"
+    rows = [["sample_id", "openset"], *zip(sample_ids(3), ["", " ", "['a']"], strict=True)]
+    path.write_text("".join(f"{separator.join(row)}\n" for row in rows), encoding="utf-8")
+    allowing = make_candidates(3, {"openset": {"type": "label_set", "empty": "allow"}})
+    (sets,) = read_submission(path, allowing).values.values()
+    assert [tuple(words) for words in sets] == [(), (), ("a",)]
+    form = "empty; a set is written ['happy', 'sad'], or happy, sad"
+    assert told(path, make_candidates(3, OPENSET)) == [f"E211  line {line}, openset: {form}" for line in (2, 3)]
+
+
+def test_a_null_is_a_missing_answer_where_a_format_has_one(make_candidates: Make, tmp_path: Path) -> None:
+    allowing = make_candidates(3, {"openset": {"type": "label_set", "empty": "allow"}})
+    cells = dict(zip(sample_ids(3), ("null", '""', '"[]"'), strict=True))
+    lines = [f'{{"sample_id": "{id_}", "openset": {cell}}}' for id_, cell in cells.items()]
+    path = tmp_path / "null.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    form = "empty; a set is written ['happy', 'sad'], or happy, sad"
+    assert told(path, allowing) == [f"E211  line {line}, openset: {form}" for line in (1, 2)]
+
+
 @pytest.mark.parametrize(
     ("items", "kind"),
     [([[1, 2], [3]], "list<element: int64>"), ([[["a"]], []], "list<element: list<element: string>>")],
