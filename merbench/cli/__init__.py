@@ -28,7 +28,7 @@ from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError
 app = typer.Typer(
     name="merbench",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

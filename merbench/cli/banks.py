@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from merbench.cli.options import print_table
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,7 +39,7 @@ def list_() -> None:
     from merbench.report import ReportTable
 
     columns = ("bank", "version", "sounds", "length", "parts", "source")
-    print(ReportTable("", columns, [_list_row(name) for name in list_banks()]).to_text(align="left"))
+    print_table(ReportTable("", columns, [_list_row(name) for name in list_banks()]))
 
 
 @app.command()

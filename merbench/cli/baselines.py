@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from merbench.cli.options import (
+    BaselineOption,
+    ListFormat,
+    ListFormatOption,
+    TrackArgument,
+    print_json,
+    print_table,
+    terminal_width,
+)
+
 if TYPE_CHECKING:
     from merbench.report import ScoreReport
-    from merbench.training import BaselineRun
+    from merbench.training import BaselineDeclaration, BaselineRun
 
-TrackArgument = Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")]
 IntervalsOption = Annotated[bool, typer.Option("--intervals/--no-intervals", help="Resample for intervals.")]
 
 
@@ -22,21 +31,37 @@ def add_commands(app: typer.Typer) -> None:
     app.command("ensemble")(ensemble)
 
 
-def baselines() -> None:
+def baselines(form: ListFormatOption = ListFormat.table) -> None:
     """List the baselines that are found by name."""
     from merbench.report import ReportTable
     from merbench.training import list_baselines
 
+    known = list_baselines()
+    if form is ListFormat.json:
+        print_json("baselines", baselines=[_baseline_record(name, declared) for name, declared in known])
+        return
     rows = [
         (name, declared.extra or "", " ".join(map(str, declared.seeds)), declared.paper, declared.title)
-        for name, declared in list_baselines()
+        for name, declared in known
     ]
-    print(ReportTable("", ("baseline", "extra", "seeds", "paper", "title"), rows).to_text(align="left"))
+    print_table(ReportTable("", ("baseline", "extra", "seeds", "paper", "title"), rows))
+
+
+def _baseline_record(name: str, declared: BaselineDeclaration) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": declared.title,
+        "paper": declared.paper,
+        "extra": declared.extra,
+        "answers": list(declared.answers),
+        "seeds": list(declared.seeds),
+        "options": declared.defaults,
+    }
 
 
 def run_baseline(
     track: TrackArgument,
-    baseline: Annotated[str, typer.Option(metavar="NAME", help="Name or folder of a baseline.")] = "attention",
+    baseline: BaselineOption = "attention",
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")
     ] = "auto",
@@ -155,4 +180,4 @@ def _with_deviation(found: dict[str, float | None], decimals: int) -> str:
 
 
 def _print_report(report: ScoreReport | None, withheld: str) -> None:
-    print(report.to_text() if report is not None else withheld, end="" if report is not None else "\n")
+    print(report.to_text(terminal_width()) if report is not None else withheld, end="" if report is not None else "\n")

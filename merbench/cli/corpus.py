@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from merbench.cli.options import Workers, pairs
+from merbench.cli.options import ListFormat, ListFormatOption, Workers, pairs, print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,17 +29,25 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a corpus that is t
 
 
 @app.command("list")
-def list_() -> None:
+def list_(form: ListFormatOption = ListFormat.table) -> None:
     """List the corpora that are there, and importable releases."""
     from merbench.corpus import IMPORTERS, list_corpora
     from merbench.report import ReportTable
 
     there = list_corpora()
-    rows = [_list_row(name) for name in there]
-    print(ReportTable("", ("corpus", "version", "features", "source"), rows).to_text(align="left"))
+    records = [_list_record(name) for name in there]
     releases = [(name, IMPORTERS[name].expects) for name in IMPORTERS if name not in there]
+    if form is ListFormat.json:
+        print_json(
+            "corpora",
+            corpora=records,
+            releases=[{"release": name, "files": files} for name, files in releases],
+        )
+        return
+    rows = [(row["corpus"], row["version"], ", ".join(row["features"]), row["source"]) for row in records]
+    print_table(ReportTable("", ("corpus", "version", "features", "source"), rows))
     print("\nnot there yet; `merbench corpus import RELEASE` says what each is and where it is had\n")
-    print(ReportTable("", ("release", "files [those that may be missing]"), releases).to_text(align="left"))
+    print_table(ReportTable("", ("release", "files [those that may be missing]"), releases))
 
 
 @app.command()
@@ -200,18 +208,19 @@ def _split_counts(counts: Mapping[str, int]) -> str:
     return f"{plural(sum(counts.values()), 'sample')} ({parts})"
 
 
-def _list_row(name: str) -> tuple[str, ...]:
+def _list_record(name: str) -> dict[str, Any]:
     from merbench.corpus import corpora_home, read_corpus
     from merbench.corpus.declaration import FILE_NAME
     from merbench.errors import MerbenchError
 
     if not (corpora_home() / name / FILE_NAME).is_file():
-        return name, "", "", "built on first use"
+        return {"corpus": name, "version": "", "features": [], "source": "built on first use"}
     try:
         corpus = read_corpus(corpora_home() / name)
     except MerbenchError:
-        return name, "", "", f"cannot be opened; `merbench corpus info {name}` says why"
-    return name, corpus.version, ", ".join(corpus.features), corpus.source
+        reason = f"cannot be opened; `merbench corpus info {name}` says why"
+        return {"corpus": name, "version": "", "features": [], "source": reason}
+    return {"corpus": name, "version": corpus.version, "features": list(corpus.features), "source": corpus.source}
 
 
 def _summary_text(summary: CorpusSummary) -> str:

@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from merbench.cli.options import MODALITY_NAME, Engine, Workers, pairs
+from merbench.cli.options import (
+    MODALITY_NAME,
+    Engine,
+    ListFormat,
+    ListFormatOption,
+    TrackArgument,
+    Workers,
+    pairs,
+    print_json,
+    print_table,
+)
 from merbench.errors import WITH_PROBLEMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from merbench.corruptions import Corruption
     from merbench.errors import Problem
     from merbench.protocol.media import MediaPlan
     from merbench.track import Track
@@ -30,6 +41,7 @@ def corruptions(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the page docs/corruptions-reference.md instead.")
     ] = False,
+    form: ListFormatOption = ListFormat.table,
 ) -> None:
     """List the corruptions, with their parameters."""
     from merbench.corruptions import CORRUPTIONS, corruptions_page, corruptions_table
@@ -42,11 +54,27 @@ def corruptions(
     chosen = [item for item in known if modality in ("", item.modality)]
     if not chosen:
         raise UnknownName("modality of corruptions", modality, {item.modality for item in known})
-    print(corruptions_table(chosen).to_text(align="left"))
+    if form is ListFormat.json:
+        print_json("corruptions", corruptions=[_corruption_record(item) for item in chosen])
+    else:
+        print_table(corruptions_table(chosen))
+
+
+def _corruption_record(item: Corruption) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "modality": item.modality,
+        "summary": item.summary,
+        "parameters": {
+            name: {"allowed": known.allowed, "default": known.default} for name, known in item.parameters.items()
+        },
+        "severities": {name: list(values) for name, values in item.severities.items()},
+        "source": item.source,
+    }
 
 
 def corrupt(
-    track: Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")],
+    track: TrackArgument,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of damaged files and their manifest.")
     ] = None,
@@ -171,7 +199,7 @@ def _show_plan(plan: MediaPlan, workers: int) -> None:
     rows = [
         tuple(_cell(row.get(name)) for name in columns) for row in sorted(draws, key=lambda row: str(row["sample_id"]))
     ]
-    print(ReportTable("", columns, rows).to_text(align="left"))
+    print_table(ReportTable("", columns, rows))
     found = estimate(plan)
     by = "1 process" if workers == 1 else f"{workers} processes"
     time = _duration(found.seconds / workers)

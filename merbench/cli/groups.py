@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from merbench.cli.options import print_table
 from merbench.errors import WITH_PROBLEMS
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def list_() -> None:
     from merbench.report import ReportTable
 
     columns = ("groups", "model", "runs", "answers", "digest", "source")
-    print(ReportTable("", columns, [_list_row(name) for name in list_groups()]).to_text(align="left"))
+    print_table(ReportTable("", columns, [_list_row(name) for name in list_groups()]))
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from merbench.cli.options import TrackArgument, terminal_width
 from merbench.cli.scoring import ProblemFormat
 
 
@@ -94,7 +95,7 @@ def leaderboard(
             print(f"{track.key}: {plural(len(changed), 'stale file') if changed else 'as written'}")
             stale += changed
             continue
-        print(board.to_text())
+        print(board.to_text(terminal_width()))
         if output != "-":
             write_files(folder, files)
             print(f"wrote {', '.join(str(folder / file) for file in files)}\n")
@@ -106,7 +107,7 @@ def leaderboard(
 
 
 def enter(
-    track: Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")],
+    track: TrackArgument,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Submission.")],
     team: Annotated[str, typer.Option(metavar="NAME", help="Name of the team's folder.")],
     run: Annotated[str, typer.Option(metavar="NAME", help="Name of the run's folder.")],

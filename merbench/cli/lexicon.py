@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from merbench.cli.options import print_table
+
 if TYPE_CHECKING:
     from merbench.lexicon import Ambiguity, Lexicon, Lookup
 
@@ -27,7 +29,7 @@ def list_() -> None:
     from merbench.report import ReportTable
 
     rows = [_list_row(name) for name in list_lexicons()]
-    print(ReportTable("", ("lexicon", "words", "wheels", "digest", "source"), rows).to_text(align="left"))
+    print_table(ReportTable("", ("lexicon", "words", "wheels", "digest", "source"), rows))
 
 
 @app.command()

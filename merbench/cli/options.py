@@ -1,14 +1,54 @@
-"""Options that several commands take, and options of two parts with = between them."""
+"""Options that several commands take, options of two parts with = between them, and how lists are printed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from merbench.report import ReportTable
+
 Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Processes on this machine.")]
 Engine = Annotated[str, typer.Option(metavar="ENGINE", help="local, or dask://host:port, a running cluster.")]
+
+
+def _completed(noun: str, incomplete: str) -> list[str]:
+    """Return the names of tracks or baselines that begin as what was typed; folders are left to the shell."""
+    from merbench.files import list_folders
+
+    return [folder.name for folder in list_folders(noun) if folder.name.startswith(incomplete)]
+
+
+TrackArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRACK",
+        help="Name or folder of a track.",
+        autocompletion=lambda incomplete: _completed("track", incomplete),
+    ),
+]
+BaselineOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Name or folder of a baseline.",
+        autocompletion=lambda incomplete: _completed("baseline", incomplete),
+    ),
+]
+
+
+class ListFormat(StrEnum):
+    """Forms of a list."""
+
+    table = "table"
+    json = "json"
+
+
+ListFormatOption = Annotated[ListFormat, typer.Option("--format", help="A table, or JSON for programs.")]
 
 TWO_PARTS = "two parts with = between them are needed"
 MODALITY_NAME = "write MODALITY=NAME, such as audio=hubert"
@@ -40,3 +80,23 @@ def pairs(
             raise UsageError(f"{option} {item}: '{key}' is given twice")
         found[key] = value
     return found
+
+
+def terminal_width() -> int | None:
+    """Return how many characters fit on a line of the terminal; None where output is no terminal."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def print_table(table: ReportTable) -> None:
+    """Print a table of text, as wide as the terminal at most."""
+    print(table.to_text(align="left", width=terminal_width()))
+
+
+def print_json(name: str, **lists: Sequence[Mapping[str, Any]]) -> None:
+    """Print lists of records as JSON that names what it is: `{"schema": "merbench.tracks/1", "tracks": [...]}`."""
+    import json
+
+    content = {"schema": f"merbench.{name}/1", **lists}
+    print(json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1))

@@ -1,18 +1,25 @@
-"""The bar that commands show while they work."""
+"""What commands show while they work: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+LINE_EVERY_S = 10.0
+"""Seconds between two lines of progress, where output is no terminal; shorter work prints none."""
+
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar with the rate and the time left on a terminal, one for each text, and nothing elsewhere."""
+    """Show what is done, the rate and the time left, on standard error.
+
+    On a terminal that is a bar for each text, elsewhere, such as in the log of a job, a line every `LINE_EVERY_S`.
+    """
     if not sys.stderr.isatty():
-        yield lambda text, done, total: None
+        yield _Lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
@@ -33,3 +40,21 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[text], completed=done, total=total)
 
         yield show
+
+
+class _Lines:
+    """Prints how far the work has come, at most once every `LINE_EVERY_S`."""
+
+    def __init__(self) -> None:
+        self._printed = time.monotonic()
+        self._begun: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, text: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        since, before = self._begun.setdefault(text, (now, done))
+        if now - self._printed < LINE_EVERY_S:
+            return
+        self._printed = now
+        rate = (done - before) / (now - since) if now > since else 0.0
+        left = f", {rate:,.1f}/s, {(total - done) / rate:,.0f} s left" if rate > 0 else ""
+        print(f"{text}: {done:,} of {total:,}{left}", file=sys.stderr, flush=True)

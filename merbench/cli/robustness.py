@@ -9,8 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from merbench.cli.baselines import IntervalsOption, TrackArgument, named_value
-from merbench.cli.options import MODALITY_NAME, Engine, Workers, pairs
+from merbench.cli.baselines import IntervalsOption, named_value
+from merbench.cli.options import (
+    MODALITY_NAME,
+    BaselineOption,
+    Engine,
+    TrackArgument,
+    Workers,
+    pairs,
+    terminal_width,
+)
 
 
 class WeightsOption(StrEnum):
@@ -31,7 +39,7 @@ def robustness(
         list[str],
         typer.Option(metavar="NAME=VALUES", help="snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1; repeatable."),
     ],
-    baseline: Annotated[str, typer.Option(metavar="NAME", help="Name or folder of a baseline.")] = "attention",
+    baseline: BaselineOption = "attention",
     corruption: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,7 +127,7 @@ def robustness(
             intervals=intervals,
             progress=progress,
         )
-    print(report.to_text())
+    print(report.to_text(terminal_width()))
     folder = output if output is not None else default_folder(report.track.partition("@")[0], report.baseline)
     print(f"wrote {folder}")
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from merbench.cli.options import TrackArgument, terminal_width
+
 if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
+    from merbench.report import Comparison, ScoreReport
 
 
 class ReportFormat(StrEnum):
@@ -37,13 +40,12 @@ class Method(StrEnum):
     bca = "bca"
 
 
-TrackArgument = Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")]
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="Submission: CSV, TSV, Parquet, JSONL, NPZ; - for standard input.")
 ]
 SplitOption = Annotated[str, typer.Option(metavar="NAME", help="Split of the track.")]
 FormatOption = Annotated[
-    ReportFormat | None, typer.Option("--format", help="Form of the report; by the output's suffix, else a table.")
+    ReportFormat | None, typer.Option("--format", help="Form of the report; by the suffix of --output, else a table.")
 ]
 OutputOption = Annotated[
     str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
@@ -114,12 +116,7 @@ def score(
         by=by or [],
     )
     report = report.public() if public else report
-    rendered = {
-        ReportFormat.table: report.to_text,
-        ReportFormat.json: report.to_json,
-        ReportFormat.markdown: report.to_markdown,
-        ReportFormat.html: report.to_html,
-    }[form]()
+    rendered = _rendered(report, form, output)
     if report.warnings and (form is not ReportFormat.table or output != "-"):
         print(problem_list(report.source, report.warnings), file=sys.stderr)
     _write(output, rendered)
@@ -199,16 +196,12 @@ def compare(
         cluster=cluster,
         seed=seed,
     )
-    rendered = {
-        ReportFormat.table: comparison.to_text,
-        ReportFormat.json: comparison.to_json,
-        ReportFormat.markdown: comparison.to_markdown,
-        ReportFormat.html: comparison.to_html,
-    }[form or _form_of(output)]()
-    _write(output, rendered)
+    _write(output, _rendered(comparison, form or _form_of(output), output))
 
 
 _SUFFIXES = {
+    "": ReportFormat.table,
+    ".txt": ReportFormat.table,
     ".json": ReportFormat.json,
     ".md": ReportFormat.markdown,
     ".markdown": ReportFormat.markdown,
@@ -218,8 +211,31 @@ _SUFFIXES = {
 
 
 def _form_of(output: str) -> ReportFormat:
-    """Return the form that the suffix of a file stands for; a table where it stands for none."""
-    return _SUFFIXES.get(Path(output).suffix.lower(), ReportFormat.table)
+    """Return the form that the suffix of a file names.
+
+    Raises:
+        UsageError: the suffix names none.
+    """
+    from merbench.errors import UsageError
+
+    suffix = Path(output).suffix.lower()
+    # A device, such as /dev/stdout, and a file without a suffix get a table.
+    if suffix not in _SUFFIXES:
+        known = ", ".join(filter(None, _SUFFIXES))
+        raise UsageError(f"--output {output}: no report is written as {suffix}; known: {known}; or give --format")
+    return _SUFFIXES[suffix]
+
+
+def _rendered(report: ScoreReport | Comparison, form: ReportFormat, output: str) -> str:
+    match form:
+        case ReportFormat.table:
+            return report.to_text(terminal_width() if output == "-" else None)
+        case ReportFormat.json:
+            return report.to_json()
+        case ReportFormat.markdown:
+            return report.to_markdown()
+        case ReportFormat.html:
+            return report.to_html()
 
 
 def _write(output: str, text: str) -> None:

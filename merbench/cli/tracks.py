@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from merbench.cli.options import ListFormat, ListFormatOption, TrackArgument, print_json, print_table
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from merbench.corpus.candidates import Candidates
     from merbench.errors import DeclarationError
+    from merbench.metrics import Metric
     from merbench.track import SubmissionRules, Target, Track
 
 EXAMPLE_ROWS = 3
@@ -32,6 +35,7 @@ def tracks(
     metric: Annotated[str, typer.Option(help="Only tracks with this metric.")] = "",
     modality: Annotated[str, typer.Option(help="Only tracks with this modality: audio, video, text, physiology.")] = "",
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/tracks.md instead.")] = False,
+    form: ListFormatOption = ListFormat.table,
 ) -> None:
     """List the tracks that are found by name."""
     from merbench.track import readable_tracks, tracks_page, tracks_table
@@ -52,8 +56,31 @@ def tracks(
         and (not modality or modality in track.modalities)
     ]
     _require_known(known, family, year, metric, modality)
-    print(tracks_table(chosen).to_text(align="left") if chosen else "no track fits all of that")
+    if form is ListFormat.json:
+        print_json("tracks", tracks=[_track_record(track) for track in chosen])
+    elif chosen:
+        print_table(tracks_table(chosen))
+    else:
+        print("no track fits all of that")
     _leave_if(broken)
+
+
+def _track_record(track: Track) -> dict[str, Any]:
+    return {
+        "id": track.id,
+        "version": track.version,
+        "title": track.title,
+        "family": track.family,
+        "year": track.year,
+        "modalities": list(track.modalities),
+        "corpus": track.corpus,
+        "splits": list(track.splits),
+        "targets": {name: target.type for name, target in track.targets.items()},
+        "metrics": [spec.key for spec in track.metrics],
+        "ranked_by": list(track.ranked_by),
+        "formula": track.formula,
+        "checked": track.checked,
+    }
 
 
 def _leave_if(broken: Sequence[DeclarationError]) -> None:
@@ -84,6 +111,7 @@ def metrics(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the page docs/metrics-reference.md instead.")
     ] = False,
+    form: ListFormatOption = ListFormat.table,
 ) -> None:
     """List the metrics, with their range and parameters."""
     from merbench.errors import UnknownName
@@ -96,11 +124,29 @@ def metrics(
     chosen = [item for item in known if kind in ("", item.target)]
     if not chosen:
         raise UnknownName("kind of target", kind, {item.target for item in known})
-    print(metrics_table(chosen).to_text(align="left"))
+    if form is ListFormat.json:
+        print_json("metrics", metrics=[_metric_record(item) for item in chosen])
+    else:
+        print_table(metrics_table(chosen))
+
+
+def _metric_record(item: Metric) -> dict[str, Any]:
+    from math import isfinite
+
+    return {
+        "name": item.name,
+        "target": item.target,
+        "higher_is_better": item.higher_is_better,
+        "bounds": [bound if isfinite(bound) else None for bound in item.bounds],
+        "parameters": {
+            name: None if known.default is known.empty else known.default for name, known in item.parameters.items()
+        },
+        "formula": item.formula,
+    }
 
 
 def describe(
-    track: Annotated[str, typer.Argument(metavar="TRACK", help="Name or folder of a track.")],
+    track: TrackArgument,
     split: Annotated[str, typer.Option(help="Split of the track.")] = "test",
     template: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a CSV with every candidate and placeholder answers.")

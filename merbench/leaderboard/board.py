@@ -197,11 +197,11 @@ class Board:
             writer.writerow([*cells, gap.value, gap.p, gap.p_holm, gap.separable, self.signature])
         return text.getvalue()
 
-    def to_text(self) -> str:
-        """Return the board as plain aligned text."""
+    def to_text(self, width: int | None = None) -> str:
+        """Return the board as plain aligned text, the table at most `width` characters wide."""
         blocks = [self.heading]
         if self.rows:
-            blocks.append(self.table().to_text())
+            blocks.append(self.table().to_text(width=width))
         blocks.append("\n".join(self.notes()))
         if self.invalid:
             blocks.append("\n".join([_INVALID, *(f"  {line}" for line in self._invalid_lines())]))

@@ -133,9 +133,9 @@ class Comparison:
             f"signature: {self.signature}",
         ]
 
-    def to_text(self) -> str:
-        """Return the comparison as plain aligned text."""
-        return section_text(self.heading, self.tables(), self.notes())
+    def to_text(self, width: int | None = None) -> str:
+        """Return the comparison as plain aligned text, tables at most `width` characters wide."""
+        return section_text(self.heading, self.tables(), self.notes(), width)
 
     def to_markdown(self) -> str:
         """Return the comparison as GitHub Markdown, names escaped."""

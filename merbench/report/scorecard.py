@@ -318,9 +318,9 @@ class ScoreReport:
         sample = " · synthetic sample" if self.synthetic else ""
         return f"{self.title} ({self.track}, split {self.split}){sample}"
 
-    def to_text(self) -> str:
-        """Return the report as plain aligned text."""
-        return section_text(self.heading, self.tables(), self.notes())
+    def to_text(self, width: int | None = None) -> str:
+        """Return the report as plain aligned text, tables at most `width` characters wide."""
+        return section_text(self.heading, self.tables(), self.notes(), width)
 
     def to_markdown(self) -> str:
         """Return the report as GitHub Markdown, names escaped."""

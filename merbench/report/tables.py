@@ -27,8 +27,11 @@ class ReportTable:
     rows: Sequence[tuple[str, ...]]
     n_text: int = 1
 
-    def to_text(self, align: Literal["left", "right"] = "right") -> str:
-        """Return aligned columns, two spaces apart; `align` holds for those that are not text."""
+    def to_text(self, align: Literal["left", "right"] = "right", width: int | None = None) -> str:
+        """Return aligned columns, two spaces apart; `align` holds for those that are not text.
+
+        Lines are at most `width` characters long where it is given: cells that do not fit continue on the next line.
+        """
         lines = [self.head, *self.rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
         text = [
@@ -38,7 +41,27 @@ class ReportTable:
             ).rstrip()
             for line in lines
         ]
+        if width is not None and max(map(len, text)) > width:
+            text = self._folded(align, width)
         return "\n".join([*([self.title] if self.title else []), *text])
+
+    def _folded(self, align: Literal["left", "right"], width: int) -> list[str]:
+        """Return the lines of columns that are made narrow enough, the widest first."""
+        import io
+
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True, header_style="")
+        for i, name in enumerate(self.head):
+            table.add_column(Text(name), justify="left" if i < self.n_text else align, overflow="fold", no_wrap=i == 0)
+        for row in self.rows:
+            table.add_row(*map(Text, row))
+        console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+        with console.capture() as captured:
+            console.print(table)
+        return [line.rstrip() for line in captured.get().splitlines()]
 
     def to_markdown(self) -> str:
         """Return a GitHub table, cells escaped."""
@@ -86,9 +109,9 @@ def markdown_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def section_text(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
-    """Return a heading, tables and notes as plain aligned text."""
-    return "\n\n".join([heading, *(table.to_text() for table in tables), "\n".join(notes)]) + "\n"
+def section_text(heading: str, tables: Sequence[ReportTable], notes: Sequence[str], width: int | None = None) -> str:
+    """Return a heading, tables and notes as plain aligned text, tables at most `width` characters wide."""
+    return "\n\n".join([heading, *(table.to_text(width=width) for table in tables), "\n".join(notes)]) + "\n"
 
 
 def section_markdown(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:

@@ -231,9 +231,9 @@ class RobustnessReport:
         lines.append("areas, means and errors are over the conditions of a grid; undamaged samples are left out")
         return [*lines, *self.notes, f"signature: {self.signature}"]
 
-    def to_text(self) -> str:
-        """Return the report as plain aligned text."""
-        return section_text(self.heading, self.tables(), self.notes_shown())
+    def to_text(self, width: int | None = None) -> str:
+        """Return the report as plain aligned text, tables at most `width` characters wide."""
+        return section_text(self.heading, self.tables(), self.notes_shown(), width)
 
     def to_markdown(self) -> str:
         """Return the report as GitHub Markdown, names escaped."""

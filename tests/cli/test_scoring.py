@@ -197,3 +197,13 @@ def test_wrong_options_are_told_without_a_library_s_words(
 ) -> None:
     assert run(["score", "mer-multi", "x.csv", *arguments]) == 2
     assert capsys.readouterr().err.endswith(f"Error: Invalid value for {told}\n")
+
+
+def test_a_suffix_that_names_no_form_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    target = tmp_path / "report.tex"
+    assert run(["score", "mer-multi", "answers.csv", "--output", str(target)]) == 2
+    assert capsys.readouterr().err == (
+        f"--output {target}: no report is written as .tex; known: .txt, .json, .md, .markdown, .html, .htm; "
+        "or give --format\n"
+    )
+    assert not target.exists()
