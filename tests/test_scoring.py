@@ -22,7 +22,7 @@ from merbench.corpus import IMPORTERS, corpora_home, write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import IntegrityError, UndefinedMetric, UsageError, WithheldReference
 from merbench.report import ScoreReport
-from merbench.scoring import compare, score, sources
+from merbench.scoring import compare, public_score, score, sources
 from merbench.scoring.sources import named_sources
 from merbench.submission import read_submission
 from merbench.track import load_track
@@ -348,11 +348,44 @@ def test_permuted_references_change_no_byte_that_a_participant_sees(make: Make) 
                 "note": ["x"] * 60,
             }
         )
+        other = table.set_column(1, "discrete", pa.array(["angry"] * 60))
         read = read_submission(table, candidates)
         public = score(candidates, table).public()
         valueless = replace(public, scores=tuple(replace(item, value=None) for item in public.scores))
-        seen.append((read.warnings, read.digest, valueless.to_json()))
+        compared = compare(candidates, {"a": table, "b": other}, n_permutations=100, n_resamples=100).public()
+        equal = [replace(row, value_a=0.0, value_b=0.0, difference=0.0) for row in compared.differences]
+        different = replace(compared, differences=tuple(equal))
+        forms = (different.to_json(), different.to_text(), different.to_markdown(), different.to_html())
+        seen.append((read.warnings, read.digest, valueless.to_json(), *forms))
     assert seen[0] == seen[1]
+
+
+def test_a_public_comparison_of_a_hidden_split_shows_the_differences_of_what_score_shows(make: Make) -> None:
+    candidates = make(hidden=True, held=slice(0, 30))
+    tables = {"a": answers(candidates), "b": answers(candidates, seed=3)}
+    compared = compare(candidates, tables, n_permutations=100, n_resamples=100)
+    public = compared.public()
+    reports = {name: public_score(read_submission(table, candidates)) for name, table in tables.items()}
+    assert public.signature == reports["a"].signature == reports["b"].signature
+    for row in public.differences:
+        shown = [reports[name][row.key].value or 0.0 for name in "ab"]
+        assert [row.value_a, row.value_b] == shown
+        assert row.difference == pytest.approx(shown[0] - shown[1], abs=1e-12)
+        assert (row.low, row.high, row.p, row.p_holm) == (None,) * 4
+    assert "permutation" not in public.to_text() and "interval" not in public.to_text()
+    assert "the organizer's view of a hidden split" in compared.to_text()
+    assert "the organizer's view of a hidden split" not in public.to_text()
+    assert compare(make(), tables, n_permutations=100).public().uncertainty is not None
+
+
+def test_an_error_of_a_hidden_split_does_not_quote_its_references(make: Make) -> None:
+    candidates = make(hidden=True)
+    huge = answers(candidates).set_column(2, "valence", pa.array([1e200] * 60))
+    with pytest.raises(UndefinedMetric, match="on these 60 references"):
+        score(candidates, huge)
+    with pytest.raises(UndefinedMetric) as caught:
+        public_score(read_submission(huge, candidates))
+    assert str(caught.value) == "no value for these predictions; a hidden split does not show why"
 
 
 def test_the_public_view_of_a_hidden_split_tells_nothing(make: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,6 +64,9 @@ ClusterOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the draws.")]
+PublicOption = Annotated[
+    bool, typer.Option("--public", help="Show only what participants may see of a split with a hidden subset.")
+]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -92,30 +96,33 @@ def score(
     resamples: ResamplesOption = None,
     cluster: ClusterOption = None,
     seed: SeedOption = 0,
-    public: Annotated[
-        bool, typer.Option("--public", help="Show only what participants may see of a split with a hidden subset.")
-    ] = False,
+    public: PublicOption = False,
 ) -> None:
     """Score a submission, with intervals."""
     from merbench.errors import problem_list
     from merbench.files import require_apart
+    from merbench.scoring import public_score
     from merbench.scoring import score as score_submission
+    from merbench.scoring.sources import candidates_of, read_for
 
     require_apart(output, [file], "the submission itself")
     form = form or _form_of(output)
-    report = score_submission(
-        _with_manifest(track, split, manifest) if manifest is not None else track,
-        file,
-        split=split,
-        intervals=intervals,
-        method=method.value if method else None,
-        level=level,
-        n_resamples=resamples,
-        cluster=cluster,
-        seed=seed,
-        by=by or [],
-    )
-    report = report.public() if public else report
+    candidates = candidates_of(track, split) if manifest is None else _with_manifest(track, split, manifest)
+    read = read_for(candidates, file)
+    if public and candidates.hidden:
+        report = public_score(read)
+    else:
+        report = score_submission(
+            candidates,
+            read,
+            intervals=intervals,
+            method=method.value if method else None,
+            level=level,
+            n_resamples=resamples,
+            cluster=cluster,
+            seed=seed,
+            by=by or [],
+        )
     rendered = _rendered(report, form, output)
     if report.warnings and (form is not ReportFormat.table or output != "-"):
         print(problem_list(report.source, report.warnings), file=sys.stderr)
@@ -177,6 +184,7 @@ def compare(
     ] = 10_000,
     cluster: ClusterOption = None,
     seed: SeedOption = 0,
+    public: PublicOption = False,
 ) -> None:
     """Compare submissions: paired differences, with tests.
 
@@ -184,18 +192,22 @@ def compare(
     """
     from merbench.files import require_apart
     from merbench.scoring import compare as compare_submissions
+    from merbench.scoring.sources import candidates_of, named_sources, read_for, reasons_withheld
 
     require_apart(output, files, "one of the submissions")
-    comparison = compare_submissions(
-        track,
-        files,
-        split=split,
-        n_permutations=permutations,
-        level=level,
-        n_resamples=resamples,
-        cluster=cluster,
-        seed=seed,
-    )
+    candidates = candidates_of(track, split)
+    reads = {name: read_for(candidates, source) for name, source in named_sources(files).items()}
+    with reasons_withheld(candidates) if public else nullcontext():
+        comparison = compare_submissions(
+            candidates,
+            reads,
+            n_permutations=permutations,
+            level=level,
+            n_resamples=resamples,
+            cluster=cluster,
+            seed=seed,
+        )
+    comparison = comparison.public() if public else comparison
     _write(output, _rendered(comparison, form or _form_of(output), output))
 
 

@@ -23,7 +23,7 @@ from merbench.leaderboard.entry import Entry, InvalidEntry, place_of, read_entry
 from merbench.leaderboard.ranking import RankingKey, places
 from merbench.report import Score, ScoreReport
 from merbench.resampling import DECIMALS, holm
-from merbench.scoring import mean_difference_p, mean_intervals, resampling_of, score, signature
+from merbench.scoring import mean_difference_p, mean_intervals, public_score, resampling_of, signature
 from merbench.submission import Submission, read_submission
 from merbench.track import Track
 
@@ -116,7 +116,8 @@ class _Bench:
 
     def __init__(self, candidates: Candidates, cache: Cache) -> None:
         self.candidates = candidates
-        self.cache = cache
+        # A cache is handed on, and its keys follow the references: of a hidden split nothing is written down.
+        self.cache = Cache(None) if candidates.hidden else cache
         self.how = resampling_of(candidates.track, None, None, None, None, 0)
         self._read: dict[Path, Submission] = {}
 
@@ -141,8 +142,8 @@ class _Bench:
             self.read(entry)  # refuses it, before all of it is read for its digest
         digest = sha256_file(entry.submission)
         key = ["report", entry.submission.name, digest, *self.context]
-        text = self.cache.remembered(key, lambda: score(self.candidates, self.read(entry)).to_json())
-        return Run(entry, digest, ScoreReport.from_json(text).public())
+        text = self.cache.remembered(key, lambda: public_score(self.read(entry)).to_json())
+        return Run(entry, digest, ScoreReport.from_json(text))
 
     def read(self, entry: Entry) -> Submission:
         """Return the predictions of an entry, read once."""
@@ -184,9 +185,7 @@ def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[I
         except (DeclarationError, InvalidSubmission) as error:
             invalid.append(InvalidEntry(place, error.problems))
         except UndefinedMetric as error:
-            # The reason tells of the references, so a track that hides them keeps it.
-            reason = "a metric of the track has no value" if bench.candidates.hidden else str(error)
-            message = f"{reason}: an entry without a value cannot enter a ranking"
+            message = f"{error}: an entry without a value cannot enter a ranking"
             invalid.append(InvalidEntry(place, (Problem("E408", message),)))
     return runs, invalid
 

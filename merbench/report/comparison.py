@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from merbench.errors import Problem
-from merbench.report.scorecard import Uncertainty
-from merbench.report.tables import ReportTable, page_html, section_html, section_markdown, section_text
+from merbench.report.scorecard import ORGANIZERS_VIEW, Uncertainty, public_signature
+from merbench.report.tables import (
+    ReportTable,
+    displayed,
+    page_html,
+    section_html,
+    section_markdown,
+    section_text,
+    without_empty_columns,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +34,7 @@ class Difference:
         value_a: the plain value of the first.
         value_b: the plain value of the second.
         difference: value_a - value_b.
-        low: lower end of the interval of the difference.
+        low: lower end of the interval of the difference; this and the next three are None where they are withheld.
         high: upper end.
         p: two-sided p of the paired permutation test.
         p_holm: the same, adjusted by Holm over the pairs of this metric.
@@ -40,10 +48,10 @@ class Difference:
     value_a: float
     value_b: float
     difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
     higher_is_better: bool
 
 
@@ -56,9 +64,11 @@ class Comparison:
         title: the track's title.
         split: name of the split.
         synthetic: whether the corpus is the synthetic sample.
+        hidden: whether which candidates are scored is a secret; see `public`.
+        n_candidates: how many samples are predicted.
         signature: what must be equal for two values to be comparable.
         n_permutations: how many the test drew.
-        uncertainty: how the intervals were made.
+        uncertainty: how the intervals were made; None where they are withheld.
         differences: one per metric and pair.
         warnings: what a reader must know.
         decimals: how many are shown.
@@ -68,9 +78,11 @@ class Comparison:
     title: str
     split: str
     synthetic: bool
+    hidden: bool
+    n_candidates: int
     signature: str
     n_permutations: int
-    uncertainty: Uncertainty
+    uncertainty: Uncertainty | None
     differences: tuple[Difference, ...]
     warnings: tuple[Problem, ...] = ()
     decimals: int = 4
@@ -81,6 +93,24 @@ class Comparison:
 
     def __str__(self) -> str:
         return self.to_text()
+
+    def public(self) -> Comparison:
+        """Return what a participant may see: for a hidden split the differences of what `ScoreReport.public` shows."""
+        if not self.hidden:
+            return self
+        return replace(
+            self,
+            signature=public_signature(self.signature, self.n_candidates),
+            uncertainty=None,
+            differences=tuple(self._public(row) for row in self.differences),
+            warnings=(),
+        )
+
+    def _public(self, row: Difference) -> Difference:
+        a, b = displayed(row.value_a, self.decimals), displayed(row.value_b, self.decimals)
+        return replace(
+            row, value_a=float(a), value_b=float(b), difference=float(a - b), low=None, high=None, p=None, p_holm=None
+        )
 
     def to_json(self) -> str:
         """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
@@ -102,7 +132,8 @@ class Comparison:
 
     def tables(self) -> list[ReportTable]:
         """Return one headed table of strings per metric, for every renderer."""
-        head = ("a", "b", "value a", "value b", "a - b", f"{self.uncertainty.level:.0%} interval", "p", "p (Holm)")
+        interval = f"{self.uncertainty.level:.0%} interval" if self.uncertainty else "interval"
+        head = ("a", "b", "value a", "value b", "a - b", interval, "p", "p (Holm)")
         tables = []
         for key in dict.fromkeys(row.key for row in self.differences):
             chosen = [row for row in self.differences if row.key == key]
@@ -115,20 +146,22 @@ class Comparison:
                     f"{row.value_a:.{d}f}",
                     f"{row.value_b:.{d}f}",
                     f"{row.difference:+.{d}f}",
-                    f"[{row.low:+.{d}f}, {row.high:+.{d}f}]",
-                    f"{row.p:.4f}",
-                    f"{row.p_holm:.4f}",
+                    "" if row.low is None else f"[{row.low:+.{d}f}, {row.high:+.{d}f}]",
+                    "" if row.p is None else f"{row.p:.4f}",
+                    "" if row.p_holm is None else f"{row.p_holm:.4f}",
                 )
                 for row in chosen
             ]
-            tables.append(ReportTable(f"{chosen[0].name} ({better} is better)", head, rows, n_text=2))
+            table = ReportTable(f"{chosen[0].name} ({better} is better)", head, rows, n_text=2)
+            tables.append(without_empty_columns(table))
         return tables
 
     def notes(self) -> list[str]:
         """Return the lines under the tables."""
         test = f"p: paired permutation test, two-sided, {self.n_permutations:,} permutations"
         return [
-            f"{test}; Holm over the pairs of a metric",
+            *([f"{test}; Holm over the pairs of a metric"] if self.uncertainty else []),
+            *([ORGANIZERS_VIEW] if self.hidden and self.uncertainty else []),
             *(str(warning) for warning in self.warnings),
             f"signature: {self.signature}",
         ]

@@ -196,15 +196,9 @@ class ScoreReport:
         """
         if not self.hidden:
             return self
-        n = self.counts["candidates"]
-        signature = "|".join(
-            f"n:{n}" if part.startswith("n:") else part.split("#")[0] if part.startswith("corpus:") else part
-            for part in self.signature.split("|")
-            if not part.startswith(("ci:", "bs:", "cluster:", "bootstrap_seed:"))
-        )
         return replace(
             self,
-            signature=signature,
+            signature=public_signature(self.signature, self.counts["candidates"]),
             scores=tuple(
                 replace(
                     score,
@@ -307,7 +301,7 @@ class ScoreReport:
             if part.startswith("groups:")
         ]
         if self.hidden and "scored" in self.counts:
-            lines.append("the organizer's view of a hidden split; --public leaves out what tells who is scored")
+            lines.append(ORGANIZERS_VIEW)
         lines += [str(warning) for warning in self.warnings]
         lines.append(f"signature: {self.signature}")
         return lines
@@ -425,6 +419,19 @@ class ScoreReport:
             ]
             tables.append(ReportTable(f"by {column}", (column, "n", *(s.name for s in groups[0].scores)), rows))
         return tables
+
+
+ORGANIZERS_VIEW = "the organizer's view of a hidden split; --public leaves out what tells who is scored"
+"""The note under a report that shows more of a hidden split than a participant may see."""
+
+
+def public_signature(signature: str, n_candidates: int) -> str:
+    """Return a signature without what depends on the references of a hidden split, or on resampling them."""
+    return "|".join(
+        f"n:{n_candidates}" if part.startswith("n:") else part.split("#")[0] if part.startswith("corpus:") else part
+        for part in signature.split("|")
+        if not part.startswith(("ci:", "bs:", "cluster:", "bootstrap_seed:", "permutations:"))
+    )
 
 
 def _count(n: int | None) -> str:

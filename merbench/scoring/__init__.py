@@ -4,7 +4,7 @@ from merbench.scoring.comparison import compare, mean_difference_p, mean_interva
 from merbench.scoring.draws import bootstrap, permuted_differences
 from merbench.scoring.evaluation import evaluate
 from merbench.scoring.pair import Pair, scored_pair
-from merbench.scoring.scorecard import score
+from merbench.scoring.scorecard import public_score, score
 from merbench.scoring.uncertainty import Resampling, resampling_of, signature
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "mean_difference_p",
     "mean_intervals",
     "permuted_differences",
+    "public_score",
     "resampling_of",
     "score",
     "scored_pair",

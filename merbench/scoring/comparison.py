@@ -113,6 +113,8 @@ def compare(
         title=candidates.track.title,
         split=candidates.split,
         synthetic=candidates.corpus.synthetic,
+        hidden=candidates.hidden,
+        n_candidates=len(candidates),
         signature=f"{signature(candidates, how)}|permutations:{n_permutations}",
         n_permutations=n_permutations,
         uncertainty=uncertainty,

@@ -25,7 +25,7 @@ from merbench.scoring.breakdown import Grouping, grouping_of
 from merbench.scoring.draws import joined
 from merbench.scoring.evaluation import class_key, confusions_of, evaluate, ones, plain_values
 from merbench.scoring.pair import Pair, scored_pair, with_confusion
-from merbench.scoring.sources import candidates_of, read_for
+from merbench.scoring.sources import candidates_of, read_for, reasons_withheld
 from merbench.scoring.uncertainty import (
     clusters_of,
     intervals_of,
@@ -112,6 +112,17 @@ def score(
         decimals=candidates.track.ranking.decimals,
         source=read.source,
     )
+
+
+def public_score(read: Submission) -> ScoreReport:
+    """Return what a participant may see of a submission's scores; no error quotes references of a hidden split.
+
+    Raises:
+        WithheldReference: the references are not held here.
+        UndefinedMetric: a metric has no value on these data; or, of a hidden split, it cannot be scored.
+    """
+    with reasons_withheld(read.candidates):
+        return score(read.candidates, read, intervals=not read.candidates.hidden).public()
 
 
 def scores_of(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.corpus.declaration import FILE_NAME
-from merbench.errors import UsageError, listed
+from merbench.errors import UndefinedMetric, UsageError, WithheldReference, listed
 from merbench.files import Stamp, data_home, stamp
 from merbench.submission import Submission, read_submission
 from merbench.track import Track, find_track, load_track
@@ -73,6 +74,19 @@ def read_for(candidates: Candidates, submission: Source) -> Submission:
             f"this is {candidates.track.key}, split {candidates.split}"
         )
     return submission
+
+
+@contextmanager
+def reasons_withheld(candidates: Candidates) -> Iterator[None]:
+    """Raise `UndefinedMetric` for whatever keeps a hidden split from being scored: its message may quote references."""
+    try:
+        yield
+    except WithheldReference:
+        raise
+    except UsageError as error:
+        if not candidates.hidden:
+            raise
+        raise UndefinedMetric("no value for these predictions; a hidden split does not show why") from error
 
 
 def named_sources(submissions: Mapping[str, Source] | Sequence[Source]) -> dict[str, Source]:

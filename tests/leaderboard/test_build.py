@@ -242,7 +242,8 @@ def test_a_hidden_split_does_not_tell_why_there_is_no_value(tmp_path: Path) -> N
     track, folder = write_toy_track(tmp_path / "tracks", valence=True, hidden=True), tmp_path / "submissions"
     write_entry(folder, "toy/huge/run", predictions(valence="1e200"))
     (entry,) = build_board(track, folder, NO_CACHE).invalid
-    message = "a metric of the track has no value: an entry without a value cannot enter a ranking"
+    reason = "no value for these predictions; a hidden split does not show why"
+    message = f"{reason}: an entry without a value cannot enter a ranking"
     assert entry.problems == (Problem("E408", message),)
 
 
@@ -296,6 +297,30 @@ def test_a_hidden_split_shows_nothing_that_tells_what_is_scored(tmp_path: Path, 
     # 28 of 30 is 0.93333…: as displayed, it no longer tells its denominator.
     assert board.rows[0].score("accuracy").value == 0.9333
     assert "0.93333" not in board.to_json() + board.to_csv()
+
+
+def test_permuted_references_change_nothing_but_the_released_scores_of_a_hidden_board(
+    tmp_path: Path, entries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    shown = []
+    for seed, n in ((1, 30), (2, 17)):
+        rng = np.random.default_rng(seed)
+        track = write_toy_track(
+            tmp_path / "tracks",
+            hidden=True,
+            answers=[LABELS[code] for code in rng.integers(0, 3, 40)],
+            scored=rng.permutation(IDS)[:n].tolist(),
+        )
+        board = build_board(track, entries)
+        rows = [
+            replace(row, rank=None, gap=None, scores=tuple(replace(s, value=0.0, deviation=None) for s in row.scores))
+            for row in sorted(board.rows, key=lambda row: row.team)
+        ]
+        shown.append(board_files(replace(board, rows=tuple(rows))))
+    assert shown[0] == shown[1]
+    # Nothing is remembered, neither a value nor a key that follows the references.
+    assert not (tmp_path / "home" / "cache").exists()
 
 
 def test_which_half_is_scored_does_not_show_on_a_hidden_board(tmp_path: Path) -> None:
