@@ -46,7 +46,7 @@ def info(groups: Annotated[str, typer.Argument(metavar="GROUPS", help="Name in t
 @app.command("import")
 def import_(
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the release: mer2024.")],
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="The released file (mer2024: JSON Lines).")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The released archive, its folder, or JSON Lines.")],
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the groups; mer2024-ov for the release mer2024.")
     ] = None,

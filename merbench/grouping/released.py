@@ -1,27 +1,49 @@
 """Groups that a challenge released go in, stored `Groups` come out.
 
 Conventions:
-    MER 2024: a JSON Lines file; a line holds `name`, the sample's, and `groups`, the text of a Python list of lists of
-    words. Answers are found by name; model and rounds are as its organizers tell them, the prompt is not among them.
-    Codes of problems: E631 a line, E632 its groups, E633 names.
+    MER 2024 released `openset-synonym.zip`: a folder of one `<name>.npy` a sample, a NumPy array without dimensions
+    that holds one Unicode string, the text of a Python list of lists of words. The archive, its unpacked folder and
+    the same as JSON Lines are read; there a line holds `name`, the sample's, and `groups`, that text or the list.
+    Nothing is unpickled, executed or written to disk. Answers are found by name; which model gave them is what the
+    organizers state, and one run was released.
+    Codes of problems: E631 a line or file, E632 its groups, E633 names.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import json
-from collections.abc import Callable, Mapping
+import re
+import stat
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from merbench.errors import InvalidGroups, Problem, UnknownName, UsageError, examples, printable
+from merbench.errors import InvalidGroups, Problem, UnknownName, UsageError, examples, fault, printable
 from merbench.grouping.groups import UNSTATED, Answer, Groups, normal
 from merbench.grouping.storing import FILE_NAME, folder_of, write_groups
 
-MOST_BYTES = 64 << 20
-"""A released file larger than this is refused; the real one holds 36 kB."""
+MOST_BYTES = 16 << 20
+"""A released file larger than this is refused; the real archive holds 112 kB."""
+
+MOST_ANSWERS = 50_000
+"""More answers than this are refused; MER 2024 released 332."""
+
+MOST_ANSWER_BYTES = 1 << 18
+"""The largest answer, as stored; those of MER 2024 take 800 bytes at most."""
+
+MOST_UNPACKED = 64 << 20
+"""What the answers of an archive or folder may take in all, in bytes."""
 
 _LINE = """a line is {"name": "sample_1", "groups": "[['glad', 'happy'], ['sad']]"}"""
+_MEMBER = "answers are files <name>.npy, in one folder or none"
+_ARRAY = "one Unicode string in an .npy file without dimensions is needed"
+_NPY_HEADER = re.compile(rb"\{'descr': '([<>])U(\d{1,6})', 'fortran_order': (?:False|True), 'shape': \(\), \} *\n")
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def import_groups(release: str, path: str | Path, name: str | None = None, *, replace: bool = False) -> Groups:
@@ -29,7 +51,7 @@ def import_groups(release: str, path: str | Path, name: str | None = None, *, re
 
     Args:
         release: which release, a name of `RELEASES`.
-        path: the released file.
+        path: the released archive, its unpacked folder, or a file of JSON Lines.
         name: name of the groups; by default the one that the release's tracks know them by.
         replace: whether groups of this name go.
 
@@ -50,26 +72,44 @@ def import_groups(release: str, path: str | Path, name: str | None = None, *, re
     return groups
 
 
+class _Stated(NamedTuple):
+    """What a file says of one sample, before anything is checked: where, its name, and the text or list of groups."""
+
+    line: int | None
+    place: str
+    name: str
+    groups: Any
+
+
 def read_mer2024(path: Path, name: str) -> Groups:
-    """Return the groups of the file that MER 2024 released (Lian et al., 2024), one run of several."""
+    """Return the groups that MER 2024 released (Lian et al., 2024), one run of several.
+
+    Raises:
+        UsageError: the path cannot be read, or holds more than is read.
+        InvalidGroups: it does not hold what it should; all problems are listed.
+    """
     problems: list[Problem] = []
     answers: dict[str, Answer] = {}
-    line_of: dict[str, int] = {}
-    for number, line in enumerate(_text(path).split("\n"), start=1):
-        if not line.strip():
+    place_of: dict[str, str] = {}
+    for stated in _stated(path):
+        if isinstance(stated, Problem):
+            problems.append(stated)
             continue
-        found = _named_answer(line)
-        if isinstance(found, tuple):
-            sample, answer = found
-            first = line_of.setdefault(sample, number)
-            answers[sample] = answer
-            if first != number:
-                message = f"'{printable(sample)}' given twice (first at line {first})"
-                problems.append(Problem("E633", message, line=number))
+        answer = _answer(stated.groups)
+        if stated.name in place_of:
+            message = f"'{printable(stated.name)}' given twice (first at {place_of[stated.name]})"
+            problems.append(Problem("E633", message, line=stated.line))
+            continue
+        place_of[stated.name] = stated.place
+        if answer is None:
+            found = f"'{printable(str(stated.groups))}' is not a list of lists of words, none of them empty"
+            where = "" if stated.line else f"{stated.place}: "
+            problems.append(Problem("E632", f"{where}{found}", line=stated.line))
         else:
-            problems.append(Problem("E631" if found == _LINE else "E632", found, line=number))
+            answers[stated.name] = answer
     if problems or not answers:
-        raise InvalidGroups(str(path), _told(problems) or [Problem("E631", f"there is no line; {_LINE}")])
+        nothing = f"there is no answer; {_MEMBER}, or {_LINE}"
+        raise InvalidGroups(str(path), _told(problems) or [Problem("E631", nothing)])
     return Groups(
         name=name,
         source=f"MER 2024, released file {path.name}",
@@ -98,40 +138,142 @@ RELEASES: Mapping[str, Release] = {"mer2024": Release(read_mer2024, usual_name="
 """The releases whose groups can be stored, by name."""
 
 
-def _text(path: Path) -> str:
+def _stated(path: Path) -> Iterator[_Stated | Problem]:
+    """Yield what a path says of every sample, whichever of the three forms it has."""
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if path.is_dir():
+            files = ((file.name, file.read_bytes()) for file in _folder_files(path))
+            yield from (_of_array(name, data) for name, data in files)
+        elif not path.is_file():
+            raise UsageError(f"{path}: cannot be read: {'not a file' if path.exists() else 'no such file or folder'}")
+        elif path.stat().st_size > MOST_BYTES:
             raise UsageError(f"{path}: holds {path.stat().st_size:,} bytes; allowed are {MOST_BYTES:,}")
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+        elif (data := path.read_bytes()).startswith(b"PK"):
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                yield from _of_archive(path, archive)
+        else:
+            yield from _of_lines(path, data.decode("utf-8-sig"))
+    except _UNREADABLE as error:
+        raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
 
 
-def _named_answer(line: str) -> tuple[str, Answer] | str:
-    """Return the name and the groups of a line, or what is wrong with it."""
-    match _evaluated(json.loads, line):
-        case {"name": str(name), "groups": str() | list() as told} if name:
-            groups = _evaluated(ast.literal_eval, told) if isinstance(told, str) else told
-        case _:
-            return _LINE
-    if not _are_groups(groups):
-        return f"'{printable(str(told))}' is not a list of lists of words, none of them empty"
-    return name, tuple(tuple(normal(word) for word in group) for group in groups)
+def _folder_files(folder: Path) -> list[Path]:
+    """Return the files of answers in a folder, or in the one that the archive unpacks to, by name."""
+    inner = folder / "openset-synonym"
+    files: list[Path] = []
+    n_bytes = 0
+    for file in (inner if inner.is_dir() else folder).glob("*.npy"):
+        if file.is_symlink() or not file.is_file():
+            raise UsageError(f"{file}: a link or no file; {_MEMBER}")
+        size = file.stat().st_size
+        if size > MOST_ANSWER_BYTES:
+            raise UsageError(f"{file}: holds {size:,} bytes; an answer has {MOST_ANSWER_BYTES:,} at most")
+        files.append(file)
+        n_bytes += size
+        if len(files) > MOST_ANSWERS or n_bytes > MOST_UNPACKED:
+            raise UsageError(f"{folder}: holds more than {MOST_ANSWERS:,} answers, or {MOST_UNPACKED:,} bytes of them")
+    return sorted(files)
+
+
+def _of_archive(path: Path, archive: zipfile.ZipFile) -> Iterator[_Stated | Problem]:
+    """Yield the answers of an archive, whose members are all looked at before one is read."""
+    members = archive.infolist()
+    if len(members) > MOST_ANSWERS:
+        raise UsageError(f"{path}: an archive of {len(members):,} members; allowed are {MOST_ANSWERS:,}")
+    if sum(member.file_size for member in members) > MOST_UNPACKED:
+        raise UsageError(f"{path}: unpacks to more than {MOST_UNPACKED:,} bytes")
+    refused = [(member.filename, reason) for member in members if (reason := _member_fault(member))]
+    files = [member for member in members if not member.is_dir()]
+    first_folder = files[0].filename.rpartition("/")[0] if files else ""
+    refused += [
+        (member.filename, f"is not in the folder '{printable(first_folder)}' of the others")
+        for member in files
+        if member.filename.rpartition("/")[0] != first_folder
+    ]
+    if refused:
+        yield from (Problem("E631", f"'{printable(name)}' {reason}; {_MEMBER}") for name, reason in refused)
+        return
+    for member in files:
+        with archive.open(member) as file:
+            # Bounded, since a member may state a size that is not its own.
+            yield _of_array(member.filename.rpartition("/")[2], file.read(MOST_ANSWER_BYTES + 1))
+
+
+def _member_fault(member: zipfile.ZipInfo) -> str:
+    """Return why a member of an archive is not read; empty for one that is."""
+    parts = member.filename.removesuffix("/").split("/")
+    if len(parts) > 2 or any(part in ("", ".", "..") for part in parts) or set(member.filename) & set("\\:"):
+        return "has an unsafe name"
+    if member.is_dir():
+        return ""
+    if not parts[-1].endswith(".npy") or parts[-1] == ".npy":
+        return "is not a .npy file"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "is a link"
+    if member.flag_bits & 1:
+        return "is encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is packed in a way that is not read"
+    if member.file_size > MOST_ANSWER_BYTES:
+        return f"unpacks to {member.file_size:,} bytes, more than the {MOST_ANSWER_BYTES:,} of an answer"
+    return ""
+
+
+def _of_array(file_name: str, data: bytes) -> _Stated | Problem:
+    """Return the string that an .npy file holds; its header is matched, never evaluated."""
+    if data[:8] == b"\x93NUMPY\1\0":
+        end = 10 + int.from_bytes(data[8:10], "little")
+        header = _NPY_HEADER.fullmatch(data[10:end])
+        if header is not None and len(data) == end + 4 * int(header[2]):
+            try:
+                text = data[end:].decode("utf-32-le" if header[1] == b"<" else "utf-32-be")
+            except UnicodeDecodeError:
+                return Problem("E631", f"'{printable(file_name)}' holds code points that are not characters; {_ARRAY}")
+            if _is_text(file_name):
+                return _Stated(None, f"'{printable(file_name)}'", file_name.removesuffix(".npy"), text.rstrip("\0"))
+            return Problem("E631", f"'{printable(file_name)}' is a name that is not UTF-8; {_MEMBER}")
+    return Problem("E631", f"'{printable(file_name)}' holds something else; {_ARRAY}")
+
+
+def _of_lines(path: Path, text: str) -> Iterator[_Stated | Problem]:
+    if text.count("\n") > MOST_ANSWERS:
+        raise UsageError(f"{path}: holds more than {MOST_ANSWERS:,} lines")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        match _evaluated(json.loads, line):
+            case {"name": str(name), "groups": str() | list() as groups} if _is_text(name):
+                yield _Stated(number, f"line {number}", name, groups)
+            case _:
+                yield Problem("E631", _LINE, line=number)
+
+
+def _answer(groups: Any) -> Answer | None:
+    """Return the groups of an answer; None where it is none."""
+    if isinstance(groups, str):
+        groups = _evaluated(ast.literal_eval, groups.strip())
+    if not isinstance(groups, list) or not all(isinstance(group, list) and group for group in groups):
+        return None
+    if not all(isinstance(word, str) and _is_text(word) for group in groups for word in group):
+        return None
+    return tuple(tuple(normal(word) for word in group) for group in groups)
+
+
+def _is_text(word: str) -> bool:
+    """Return whether a word is not blank, and can be written: JSON and Python have escapes for lone surrogates."""
+    return bool(word.strip()) and word.encode("utf-8", "replace").decode() == word
 
 
 def _evaluated(read: Callable[[str], Any], text: str) -> Any:
     """Return the value of a text, None where it has none."""
+    if len(text) > MOST_ANSWER_BYTES:
+        return None
     try:
-        return read(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an escape that Python does not know is a warning there
+            return read(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
-
-
-def _are_groups(groups: Any) -> bool:
-    return isinstance(groups, list) and all(
-        isinstance(group, list) and group and all(isinstance(word, str) and word.strip() for word in group)
-        for group in groups
-    )
 
 
 def _told(problems: list[Problem]) -> list[Problem]:

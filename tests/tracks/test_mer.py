@@ -311,6 +311,24 @@ def test_several_rows_of_a_person_are_averaged(files: Path, tmp_path: Path) -> N
     assert told(str(refusing), path) == ["E303  line 5: id 'a' given twice (first at line 2)"]
 
 
+def test_the_columns_of_the_released_baseline_are_read(files: Path, tmp_path: Path) -> None:
+    header = " ".join(["sample_id", *TRAITS])
+    write_table(files / "samples.csv", "sample_id split", ["a", "test"], ["b", "test"], ["c", "test"])
+    write_table(files / "reference.csv", header, ["a", *[1] * 5], ["b", *[2] * 5], ["c", *[3] * 5])
+    imported("mer2025-pr", files)
+    released = ["id", "Extraversion", "Agreeableness", "Conscientiousnes", "Neuroticism", "Open Mindedness"]
+    rows = [["a", 2, 3, 4, 5, 6], ["b", 2, 3, 4, 5, 6], ["c", 2, 3, 4, 5, 6]]
+    path = tmp_path / "baseline.csv"
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in [released, *rows]), encoding="utf-8")
+    report = merbench.score("mer2025-pr", path, intervals=False)
+    found = {item.target: item.value for item in report.scores if item.name.startswith("rmse")}
+    # References 1, 2, 3: errors of a constant k are k - 1, k - 2, k - 3.
+    answers = {"extraversion": 2, "agreeableness": 3, "conscientiousness": 4, "neuroticism": 5, "openness": 6}
+    expected = {trait: math.sqrt(sum((k - n) ** 2 for n in (1, 2, 3)) / 3) for trait, k in answers.items()}
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert [warning.code for warning in report.warnings] == ["W204"]
+
+
 # Preference
 
 
