@@ -212,7 +212,8 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
     ]
     for name, declared in track.splits.items():
         hidden = ", a hidden part of it is scored" if declared.hidden else ""
-        lines.append(f"  {name}: split '{declared.source}' of the corpus{hidden}")
+        sources = " and ".join(f"'{source}'" for source in declared.source)
+        lines.append(f"  {name}: {'split' if len(declared.source) == 1 else 'splits'} {sources} of the corpus{hidden}")
     if candidates is not None:
         lines.append(f"  candidates of split {split}: {len(candidates):,}")
         lines.append(f"  features: {listed(list(candidates.corpus.features), 20) or 'none'}")
@@ -237,6 +238,9 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
         lines.append("  a categorical target may come as one column p_<label> per label instead")
     ids_rule = f"extra ids: {_EXTRA[rules.extra_ids]}; missing ids: {_MISSING[rules.missing_ids]}"
     lines.append(f"  largest file {rules.max_bytes:,} bytes; {ids_rule}")
+    also_read = [f"column '{alias}' as {column}" for alias, column in rules.aliases.items()]
+    also_read += [f"ids without their {_IGNORED[rules.match_ids]}"] if rules.match_ids in _IGNORED else []
+    lines += [f"  also read: {listed(also_read, 20)}"] if also_read else []
     ids = candidates.ids.to_pylist()[:EXAMPLE_ROWS] if candidates else [f"sample_{i}" for i in range(EXAMPLE_ROWS)]
     lines += ["", *(f"  {line}" for line in _submission_text(track, ids).splitlines())]
     return "\n".join(lines)
@@ -272,6 +276,7 @@ def _unopened(what: str, open_it: Callable[[], object], remedy: str) -> Iterator
 
 
 _EXTRA = {"error": "an error", "allow": "counted and ignored"}
+_IGNORED = {"base_name": "folder", "without_suffix": "suffix", "base_name_without_suffix": "folder or suffix"}
 _MISSING = {"error": "an error", "wrong": "a wrong answer", "dropped": "dropped", "previous": "as the one before"}
 
 

@@ -227,9 +227,10 @@ def open_candidates(track: str | Path | Track, split: str = "test") -> Candidate
         raise UsageError(f"{track.id} has no split '{split}'; it has {known}{did_you_mean(split, track.splits)}")
     corpus = open_corpus(track.corpus, relative_to=track.folder)
     samples = corpus.samples()
-    source = track.splits[split].source
-    samples = samples.filter(pc.equal(samples["split"], source)).combine_chunks()
+    sources = track.splits[split].source
+    samples = samples.filter(pc.is_in(samples["split"], pa.array(sources))).combine_chunks()
     if not samples.num_rows:
         there = sorted(set(corpus.samples()["split"].unique().to_pylist()))
-        raise UsageError(f"corpus '{corpus.name}' has no sample in split '{source}'; it has {', '.join(there)}")
+        wanted = " or ".join(f"'{source}'" for source in sources)
+        raise UsageError(f"corpus '{corpus.name}' has no sample in split {wanted}; it has {', '.join(there)}")
     return Candidates(track, split, corpus, samples["sample_id"].combine_chunks(), samples)

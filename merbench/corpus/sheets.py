@@ -49,6 +49,7 @@ class Sheet:
         targets: the references.
         features: feature -> the columns of numbers it consists of, or the array of an NPZ.
         constant: column of the samples -> the value that all its rows have, such as the split.
+        repeats: whether it names the samples of the sheets before it again, as lists of less and less agreement do.
         rest: whether every other column is a column of the samples too.
         needed: whether there is no corpus without it.
         without: what the corpus lacks without it.
@@ -64,6 +65,7 @@ class Sheet:
     targets: tuple[Target, ...] = ()
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     constant: Mapping[str, str] = field(default_factory=dict)
+    repeats: bool = False
     rest: bool = False
     needed: bool = True
     without: str = ""
@@ -258,7 +260,8 @@ def _without_repeats(sheets: Sequence[ReadSheet], warnings: list[Problem]) -> li
         if n_again:
             names = sheet.ids.filter(again).to_pylist()
             message = f"samples that an earlier file names are left out ({n_again:,} of {len(sheet.ids):,})"
-            warnings.append(Problem("W605", f"{sheet.origin.name}: {message}: {listed(names)}"))
+            if not sheet.sheet.repeats:
+                warnings.append(Problem("W605", f"{sheet.origin.name}: {message}: {listed(names)}"))
             sheet = sheet.take(pa.array(np.flatnonzero(~again.to_numpy(zero_copy_only=False))))
         kept.append(sheet)
     return kept

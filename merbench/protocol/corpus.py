@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -162,7 +162,7 @@ def _require_undamaged(corpus: Corpus, track: Track, by_split: Mapping[str, Sequ
     """Raise `UsageError` where the corpus holds what a step drew: it has been damaged, and would be once more."""
     samples = corpus.samples()
     for name, steps in by_split.items():
-        rows = samples.filter(pc.equal(samples["split"], track.splits[name].source))
+        rows = samples.filter(pc.is_in(samples["split"], pa.array(track.splits[name].source)))
         drawn = [f"{step.step_name}.{key}" for step in steps for key in step.drawn_names]
         held = [key for key in drawn if key in rows.column_names and rows[key].null_count < rows.num_rows]
         if held:
@@ -260,14 +260,14 @@ class _Contents:
         texts = {name: samples[name].fill_null("").to_pylist() for name in columns}
         return cls(corpus, named, features, places, texts)
 
-    def members(self, source: str) -> list[_Sample]:
-        """Return the samples of a split of the corpus."""
+    def members(self, sources: Collection[str]) -> list[_Sample]:
+        """Return the samples of some splits of the corpus."""
         samples = self.corpus.samples()
         ids, splits = samples["sample_id"].to_pylist(), samples["split"].to_pylist()
         return [
             _Sample(name, row, self._vectors(name), {column: texts[row] for column, texts in self.texts.items()})
             for row, name in enumerate(ids)
-            if splits[row] == source
+            if splits[row] in sources
         ]
 
     def _vectors(self, sample_id: str) -> dict[str, Vector]:

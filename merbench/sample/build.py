@@ -127,7 +127,7 @@ def _damaged(
     """Return features with the track's corruptions applied to its test split, and what was drawn for each sample."""
     damaged = {modality: values.copy() for modality, values in undamaged.items()}
     draws: dict[str, list[Any]] = {}
-    for row in np.flatnonzero(splits == track.splits["test"].source).tolist():
+    for row in np.flatnonzero(np.isin(splits, track.splits["test"].source)).tolist():
         signal = {modality: values[row] * VALUE_UNIT for modality, values in undamaged.items()}
         done = damage(signal, track.steps("test", "features"), seed=track.seed, sample_id=ids[row])
         for name, value in done.values.items():

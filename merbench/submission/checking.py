@@ -114,7 +114,7 @@ def read_submission(
     where, sheet, warnings = read_sheet(source, wanted, rules, Budget.of(candidates), rename)
     problems = _column_problems(where, sheet, candidates)
     alignment = align(sheet, candidates.ids, rules)
-    elsewhere = made_for(sheet, candidates) if alignment.problems else None
+    elsewhere = made_for(sheet, candidates, int((alignment.candidate_of >= 0).sum())) if alignment.problems else None
     if elsewhere:
         raise _misdirected(where, candidates, elsewhere)
     relevant = alignment.candidate_of >= 0 if alignment.n_extra else np.ones(sheet.n_rows, dtype=np.bool_)

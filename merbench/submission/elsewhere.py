@@ -45,13 +45,14 @@ class _Place:
     n_known: int
 
 
-def made_for(sheet: Sheet, candidates: Candidates) -> str | None:
+def made_for(sheet: Sheet, candidates: Candidates, n_known: int) -> str | None:
     """Return what a sheet was likely made for by its ids: `"split 'dev' (412 of its 412 ids are candidates there)"`.
 
-    None when most of the ids, or of the candidates, are in their place, or the ids are no other list's.
+    `n_known` is how many of its rows are of candidates. None when most of the ids, or of the candidates, are in their
+    place, or the ids are no other list's.
     """
     given = sheet.columns[candidates.track.submission.id]
-    if _n_known(given, candidates) > MOST * min(len(given), len(candidates)):
+    if n_known > MOST * min(len(given), len(candidates)):
         return None
     places = [place for place in _places(sheet, candidates) if place.n_known > MOST * len(given)]
     nearest = _nearest(places, sheet, candidates.track)
@@ -127,6 +128,7 @@ def _places(sheet: Sheet, candidates: Candidates, *, fitting: bool = False) -> I
 
 def _fits(names: Sequence[str], track: Track) -> bool:
     """Return whether a header has every target of a track, or its probabilities."""
+    names = [track.submission.aliases.get(name, name) for name in names]
     chances = probability_columns(track)
     return all(
         all(column in names for column in target.columns(name))

@@ -8,6 +8,7 @@ Conventions:
 
 from __future__ import annotations
 
+import posixpath
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.errors import EXAMPLES_SHOWN, Problem, did_you_mean, examples, listed, printable
+from merbench.errors import EXAMPLES_SHOWN, Problem, did_you_mean, examples, listed, plural, printable
 from merbench.submission.sheet import Sheet
 from merbench.track import SubmissionRules
 
@@ -64,20 +65,79 @@ def align(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules) -> Alignmen
         return Alignment(order, order, in_order=True)
     found = pc.index_in(given, value_set=ids)
     candidate_of = np.asarray(found.fill_null(-1)).astype(np.int64)
-    known = np.flatnonzero(candidate_of >= 0) if found.null_count else np.arange(len(given), dtype=np.int64)
+    meant = _Meant.of(given.filter(found.is_null()), ids, rules.match_ids)
+    for row in np.flatnonzero(candidate_of < 0).tolist() if meant.candidate_of else ():
+        candidate_of[row] = meant.candidate_of.get(given[row].as_py(), -1)
+    known = np.flatnonzero(candidate_of >= 0)
     row_of = np.full(len(ids), -1, dtype=np.int64)
     row_of[candidate_of[known]] = known
     if len(known) == len(given) == len(ids) and (row_of >= 0).all() and rules.views is None:
-        return Alignment(candidate_of, row_of)
+        return Alignment(candidate_of, row_of, warnings=meant.warnings)
     # Written backwards, so that of several rows the first one stays.
     row_of[candidate_of[known[::-1]]] = known[::-1]
-    return _explain(sheet, ids, rules, candidate_of, row_of)
+    return _explain(sheet, ids, rules, candidate_of, row_of, meant)
 
 
-def _explain(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules, candidate_of: Rows, row_of: Rows) -> Alignment:
+@dataclass(frozen=True)
+class _Meant:
+    """What is meant by ids that are no candidate's exactly, where a track matches them without folder or suffix.
+
+    Attributes:
+        candidate_of: the candidate of an id that can only mean this one.
+        ambiguous: the candidates of an id that can mean each of them.
+        warnings: one that shows how many ids were read so.
+    """
+
+    candidate_of: dict[str, int]
+    ambiguous: dict[str, list[str]]
+    warnings: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(cls, texts: pa.StringArray, ids: pa.StringArray, match_ids: str) -> _Meant:
+        """Return what texts mean; nothing where they have to be equal."""
+        without_folder, without_suffix = match_ids.startswith("base_name"), match_ids.endswith("without_suffix")
+        if not len(texts) or not (without_folder or without_suffix):
+            return cls({}, {})
+
+        def parts(text: str) -> tuple[str, str, str]:
+            folder, slash, name = text.rpartition("/")
+            stem, suffix = posixpath.splitext(name) if without_suffix else (name, "")
+            return (folder, stem, suffix) if without_folder else ("", f"{folder}{slash}{stem}", suffix)
+
+        candidates: dict[str, list[tuple[int, tuple[str, str, str]]]] = {}
+        for place, name in enumerate(ids.to_pylist()):
+            candidates.setdefault(parts(name)[1], []).append((place, parts(name)))
+        found, ambiguous = {}, {}
+        for text in filter(None, dict.fromkeys(texts.to_pylist())):
+            folder, stem, suffix = parts(text)
+            fitting = [
+                place
+                for place, (other_folder, _, other_suffix) in candidates.get(stem, ())
+                # A part may be missing on one side; two folders, or two suffixes, are two samples.
+                if (folder == other_folder or not folder or not other_folder)
+                and (suffix == other_suffix or not suffix or not other_suffix)
+            ]
+            if len(fitting) == 1:
+                found[text] = fitting[0]
+            elif fitting:
+                ambiguous[text] = ids.take(pa.array(fitting)).to_pylist()
+        if not found:
+            return cls(found, ambiguous)
+        text, place = next(iter(found.items()))
+        ignored = " or ".join(
+            word for word, is_ignored in (("folder", without_folder), ("suffix", without_suffix)) if is_ignored
+        )
+        example = f"'{printable(text)}' is candidate '{printable(ids[place].as_py())}'"
+        message = f"{plural(len(found), 'id')} matched without {ignored}, as the track declares: {example}"
+        return cls(found, ambiguous, (Problem("W304", message),))
+
+
+def _explain(
+    sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules, candidate_of: Rows, row_of: Rows, meant: _Meant
+) -> Alignment:
     given = sheet.columns[rules.id]
     problems: list[Problem] = []
-    warnings: list[Problem] = []
+    warnings: list[Problem] = list(meant.warnings)
     outside = np.flatnonzero(candidate_of < 0)
     text_of: dict[int, str] = dict(
         zip(outside.tolist(), given.take(pa.array(outside)).fill_null("").to_pylist(), strict=True)
@@ -89,10 +149,11 @@ def _explain(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules, candidat
             filled = f"{n_filled:,} of {len(ids):,} candidates without a row take the answer of the one before them"
             warnings.append(Problem("W303", filled))
     missing = [name for name in ids.take(pa.array(np.flatnonzero(row_of < 0))).to_pylist() if name not in unread]
-    slips = _slips(text_of, missing)
-    missing = sorted(set(missing) - set(slips.values()))
+    unclear = {row: meant.ambiguous[text] for row, text in text_of.items() if text in meant.ambiguous}
+    slips = _slips({row: text for row, text in text_of.items() if row not in unclear}, missing)
+    missing = sorted(set(missing) - set(slips.values()) - {name for names in unclear.values() for name in names})
     empty = [row for row, text in text_of.items() if not text.strip()]
-    strange = [row for row, text in text_of.items() if text.strip() and row not in slips]
+    strange = [row for row, text in text_of.items() if text.strip() and row not in slips and row not in unclear]
     again = np.flatnonzero((candidate_of >= 0) & (row_of[candidate_of] != np.arange(len(candidate_of)))).tolist()
 
     share = f"{len(missing):,} of {len(ids):,} candidates"
@@ -107,10 +168,15 @@ def _explain(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules, candidat
     elif strange:
         extra = f"{len(strange):,} of {len(given):,} rows are of none of the {len(ids):,} candidates and are ignored"
         warnings.append(Problem("W301", f"{extra}: {_listed([text_of[row] for row in strange])}"))
+    problems += examples(list(unclear), lambda row: _unclear(sheet, row, text_of[row], unclear[row]))
+    first_of = {row: int(row_of[candidate_of[row]]) for row in again}
+    two_names = [row for row, first in first_of.items() if given[row] != given[first]]
+    problems += examples(two_names, lambda row: _two_names(sheet, row, first_of[row], ids[candidate_of[row]].as_py()))
+    again = [row for row in again if row not in set(two_names)]
     if rules.duplicate_ids == "mean":
         again = []
         problems += _unequal_views(ids, candidate_of, rules.views)
-    problems += examples(again, lambda row: _again(sheet, row, given[row].as_py(), int(row_of[candidate_of[row]])))
+    problems += examples(again, lambda row: _again(sheet, row, given[row].as_py(), first_of[row]))
     problems += examples(list(slips), lambda row: _slip(sheet, row, text_of[row], slips[row]))
     problems += examples(empty, lambda row: sheet.row_problem("E305", row, "the id is empty"))
     n_extra = len(strange) if rules.extra_ids == "allow" else 0
@@ -181,6 +247,17 @@ def _slip(sheet: Sheet, row: int, text: str, candidate: str) -> Problem:
 def _again(sheet: Sheet, row: int, text: str, first: int) -> Problem:
     message = f"id '{printable(text)}' given twice (first at {sheet.row_name(first)})"
     return sheet.row_problem("E303", row, message)
+
+
+def _unclear(sheet: Sheet, row: int, text: str, candidates: Sequence[str]) -> Problem:
+    message = f"id '{printable(text)}' may be {plural(len(candidates), 'candidate')}, {_listed(candidates)}"
+    return sheet.row_problem("E307", row, f"{message}; write the whole id")
+
+
+def _two_names(sheet: Sheet, row: int, first: int, candidate: str) -> Problem:
+    texts = [f"'{printable(sheet.cell(sheet.id_column, place) or '')}'" for place in (row, first)]
+    message = f"ids {texts[0]} and {texts[1]} ({sheet.row_name(first)}) are both candidate '{printable(candidate)}'"
+    return sheet.row_problem("E307", row, f"{message}; leave one")
 
 
 def _unknown(sheet: Sheet, row: int, text: str, near: _Neighbours) -> Problem:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from merbench.corruptions import Step
 from merbench.files import sha256_bytes
 from merbench.metrics import METRICS, Metric
-from merbench.track.keys import KEBAB, STEP, VERSION, Declaration
+from merbench.track.keys import KEBAB, STEP, VERSION, Declaration, as_several
 from merbench.track.targets import Target
 
 OVERALL = "overall"
@@ -20,15 +20,22 @@ OVERALL = "overall"
 
 
 class Split(Declaration):
-    """Where a split's samples stand in the corpus, and whether only a hidden part of them is scored."""
+    """Which splits of the corpus a split's samples are in, and whether only a hidden part of them is scored."""
 
-    source: str = Field(min_length=1)
+    source: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1, strict=False)
     hidden: bool = False
 
     @model_validator(mode="before")
     @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"source": value} if isinstance(value, str) else value
+    def _from_names(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {**value, "source": as_several(value["source"])} if "source" in value else value
+        return {"source": as_several(value)}
+
+    @field_serializer("source")
+    def _as_declared(self, source: tuple[str, ...]) -> str | tuple[str, ...]:
+        # A single name stays one, so that fingerprints do not depend on whether several may be given.
+        return source[0] if len(source) == 1 else source
 
 
 class _NamedWithParameters(Declaration):
@@ -182,6 +189,8 @@ class SubmissionRules(Declaration):
     Attributes:
         id: name of the id column.
         aliases: other names of columns, as released files have them: other name -> column.
+        match_ids: which candidate an id means where it is not a candidate's exactly: one that has, or lacks, a folder
+            in front (`base_name`), a suffix (`without_suffix`), or either.
         extra_ids: what an id outside the candidates is: an error, or counted and ignored.
         missing_ids: what a candidate without a row is: an error, a wrong answer (categorical and ranked targets only),
             no answer, so that it is dropped, or as the candidate before it (`previous`, for frames of a recording).
@@ -192,6 +201,7 @@ class SubmissionRules(Declaration):
 
     id: str = "sample_id"
     aliases: dict[str, str] = Field(default_factory=dict)
+    match_ids: Literal["exact", "base_name", "without_suffix", "base_name_without_suffix"] = "exact"
     extra_ids: Literal["error", "allow"] = "error"
     missing_ids: Literal["error", "wrong", "dropped", "previous"] = "error"
     duplicate_ids: Literal["error", "mean"] = "error"

@@ -22,6 +22,11 @@ class Declaration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def as_several(value: Any) -> Any:
+    """Return a text as a list of one; anything else as it is."""
+    return (value,) if isinstance(value, str) else value
+
+
 def declaration_problems(error: ValidationError, allowed_keys: Any) -> list[Problem]:
     """Return a pydantic error as problems: key path, what was found, what is allowed, the nearest match.
 

@@ -9,19 +9,15 @@ Conventions:
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from merbench.errors import listed
 from merbench.metrics.metric import TargetKind
-from merbench.track.keys import Declaration
+from merbench.track.keys import Declaration, as_several
 
 Labels = Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
-
-
-def _as_several(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
 
 
 class _Target(Declaration):
@@ -65,7 +61,7 @@ class CategoricalTarget(_Target):
     labels: Labels
     aliases: dict[str, str] = Field(default_factory=dict)
     out_of_vocabulary: Literal["error", "wrong", "dropped"] = "error"
-    invalid: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_as_several)] = ()
+    invalid: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
 
     def described(self) -> str:
         """Return the vocabulary, what other answers are, and which samples do not count."""

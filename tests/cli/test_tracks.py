@@ -167,7 +167,7 @@ def test_init_declares_what_a_corpus_holds(tmp_path: Path) -> None:
     # Only the training part shows, and a range that was seen is proposed, not declared.
     assert track.targets["score"].range is None  # type: ignore[union-attr]
     assert "# range = [-1, 1]" in (tmp_path / "my-track" / "track.toml").read_text()
-    assert {name: split.source for name, split in track.splits.items()} == {"train": "train", "test": "held-out"}
+    assert {name: split.source for name, split in track.splits.items()} == {"train": ("train",), "test": ("held-out",)}
     assert open_candidates(track).ids.to_pylist() == ["c"]
 
 

@@ -160,7 +160,7 @@ def test_some_say_nothing(frame: pd.DataFrame, values: SampleValues) -> None:
 
 def test_damage_is_what_mer_noise_declares(frame: pd.DataFrame, values: SampleValues) -> None:
     track = load_track("mer-noise")
-    assert track.splits["test"].source == "test_noise"
+    assert track.splits["test"].source == ("test_noise",)
     noisy = (frame.split == "test_noise").to_numpy()
     for modality, damaged in values.features.items():
         assert np.array_equal(damaged[~noisy], values.undamaged[modality][~noisy])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -590,3 +591,63 @@ def test_a_misspelt_probability_column_is_named(refused: Refused) -> None:
         "E202  discrete: of the probability columns, p_sad are not there; give all 6 or none; "
         "'p_sda': did you mean 'p_sad'?"
     ) in message
+
+
+# Ids without a folder or a suffix
+
+PLACES = ["a/1.jpg", "a/2.jpg", "b/3.jpg"]
+ONE = {"valence": {"type": "continuous", "range": [0, 9]}}
+
+
+def of_places(
+    rule: str, make_candidates: Make, ids: list[str], candidates: list[str] = PLACES, **rules: Any
+) -> list[str]:
+    table = pa.table({"sample_id": ids, "valence": [float(i) for i in range(len(ids))]})
+    try:
+        submission = read_submission(table, make_candidates(candidates, ONE, match_ids=rule, **rules))
+    except InvalidSubmission as error:
+        return [str(problem) for problem in error.problems]
+    assert submission.values["valence"].tolist() == [float(i) for i in range(len(ids))]
+    return [str(warning) for warning in submission.warnings]
+
+
+@pytest.mark.parametrize(
+    ("rule", "ids", "told"),
+    [
+        ("base_name", ["1.jpg", "2.jpg", "3.jpg"], "3 ids matched without folder"),
+        ("without_suffix", ["a/1", "a/2.jpg", "b/3"], "2 ids matched without suffix"),
+        ("base_name_without_suffix", ["1", "2.jpg", "b/3"], "3 ids matched without folder or suffix"),
+    ],
+)
+def test_an_id_may_lack_its_folder_or_suffix(rule: str, ids: list[str], told: str, make_candidates: Make) -> None:
+    assert of_places(rule, make_candidates, PLACES) == []
+    (warning,) = of_places(rule, make_candidates, ids)
+    assert warning == f"W304  {told}, as the track declares: '{ids[0]}' is candidate 'a/1.jpg'"
+    assert of_places("exact", make_candidates, ids) != []
+
+
+def test_a_candidate_may_lack_what_an_id_has(make_candidates: Make) -> None:
+    (warning,) = of_places("base_name_without_suffix", make_candidates, ["x/1.avi", "x/2.avi"], ["1", "2"])
+    assert warning.endswith("'x/1.avi' is candidate '1'")
+
+
+def test_two_folders_or_suffixes_are_two_samples(make_candidates: Make) -> None:
+    ids = ["b/1.jpg", "a/2.png", "b/3.jpg"]
+    assert [text[:40] for text in of_places("base_name_without_suffix", make_candidates, ids)] == [
+        "E301  2 of 3 candidates missing: a/1.jpg",
+        "E302  row 1: id 'b/1.jpg' is not a candi",
+        "E302  row 2: id 'a/2.png' is not a candi",
+    ]
+
+
+@pytest.mark.parametrize("rules", [{}, {"missing_ids": "dropped", "extra_ids": "allow"}])
+def test_an_id_that_may_be_two_candidates_is_an_error(rules: dict[str, str], make_candidates: Make) -> None:
+    found = of_places("base_name", make_candidates, ["1.jpg"], ["a/1.jpg", "b/1.jpg"], **rules)
+    assert found == ["E307  row 1: id '1.jpg' may be 2 candidates, a/1.jpg, b/1.jpg; write the whole id"]
+
+
+@pytest.mark.parametrize("duplicate_ids", ["error", "mean"])
+def test_two_ids_of_one_candidate_are_an_error(duplicate_ids: str, make_candidates: Make) -> None:
+    ids = ["a/1.jpg", "a/2.jpg", "a/1", "b/3.jpg"]
+    found = of_places("without_suffix", make_candidates, ids, duplicate_ids=duplicate_ids)
+    assert found == ["E307  row 3: ids 'a/1' and 'a/1.jpg' (row 1) are both candidate 'a/1.jpg'; leave one"]

@@ -32,7 +32,7 @@ def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hold:
 
     def hold(*corpora: str) -> None:
         for name in corpora:
-            split = load_track(name).splits["test"].source
+            (split,) = load_track(name).splits["test"].source
             samples = pa.table({"sample_id": OWN[name], "split": [split] * len(OWN[name])})
             folder = tmp_path / "home" / "corpora" / name
             write_corpus(folder, name=name, version="1.0", source="made", licence="CC0", samples=samples)

@@ -245,15 +245,51 @@ def test_a_first_answer_outside_the_vocabulary_is_wrong_and_a_missing_one_is_dro
     assert report.counts["dropped"] == 1
 
 
-def test_dfew_drops_what_is_outside_the_vocabulary(files: Path) -> None:
-    write_ger("dfew", files, [("1", "Sad"), ("2", "Neutral"), ("3", "Fear")])
-    rows = [("1", "Sad,Fear"), ("2", "Pain,Neutral"), ("3", "Happy,Fear")]
-    assert values("ger-dfew", submission(files, "name discrete", rows))["first_accuracy"] == 0.5
+@pytest.mark.parametrize("name", ["dfew", "enterface", "ferv39k"])
+def test_three_sets_drop_what_is_outside_the_vocabulary(name: str, files: Path) -> None:
+    first, second, third, *_ = getattr(load_track(f"ger-{name}").targets["discrete"], "labels", ())
+    write_ger(name, files, [("1", first.title()), ("2", second), ("3", third)])
+    rows = [("1", f"{first},{third}"), ("2", f"Pain,{second}"), ("3", f"{second.upper()},{third}")]
+    assert values(f"ger-{name}", submission(files, "name discrete", rows))["first_accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["casme2", "ferplus", "ravdess", "samm", "sfew2", "twitter2"])
+def test_all_other_sets_count_it_as_wrong(name: str, files: Path) -> None:
+    first, second, *_ = getattr(load_track(f"ger-{name}").targets["discrete"], "labels", ())
+    write_ger(name, files, [("1.jpg", first), ("2.jpg", first), ("3.jpg", second), ("4.jpg", second)])
+    suffix = "" if name in ("casme2", "ravdess", "samm") else ".jpg"
+    rows = [
+        (f"{place}{suffix}", answer) for place, answer in ((1, first), (2, f"pain,{first}"), (3, second), (4, first))
+    ]
+    # As the answers were released: their column is called gpt4v, and those of three sets lack the suffix.
+    found = values(f"ger-{name}", submission(files, "name gpt4v", rows))
+    assert found["first_accuracy"] == 0.5
+    # Of each class, one of two is right.
+    assert found["ranked_unweighted_average_recall"] == 0.5
+
+
+def test_the_three_lists_of_twitter_are_parts_of_each_other(files: Path) -> None:
+    for name, rows in (
+        ("five_agree", [("a", "positive")]),
+        ("at_least_four_agree", [("a", "positive"), ("b", "negative")]),
+        ("at_least_three_agree", [("a", "positive"), ("b", "negative"), ("c", "positive")]),
+    ):
+        write_table(files / f"label_{name}.csv", "name gt", *rows)
+    imported("ger-twitter1", files)
+    path = submission(files, "name gpt4v", [("a", "positive"), ("b", "positive"), ("c", "negative")])
+    assert values("ger-twitter1", path)["first_accuracy"] == close(1 / 3)
+    allowed = variant(
+        files / "allowed", "ger-twitter1", ('missing_ids = "dropped"', 'missing_ids = "dropped"\nextra_ids = "allow"')
+    )
+    assert values(allowed, path, split="four")["first_accuracy"] == 0.5
+    assert values(allowed, path, split="five")["first_accuracy"] == 1.0
 
 
 def test_an_id_of_affectnet_is_a_base_name(files: Path) -> None:
     write_ger("affectnet", files, [("1/a.JPG", "Surprise"), ("10/b.jpg", "Contempt")])
     rows = [("a.JPG", "Surprise"), ("b.jpg", "Disgust,Contempt")]
+    assert values("ger-affectnet", submission(files, "name discrete", rows))["first_accuracy"] == 0.5
+    rows = [("1/a.JPG", "Surprise"), ("10/b.jpg", "Disgust,Contempt")]
     assert values("ger-affectnet", submission(files, "name discrete", rows))["first_accuracy"] == 0.5
 
 

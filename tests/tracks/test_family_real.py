@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from released_files import read_table, release
+from released_files import read_table
 
 import merbench
+from merbench.cli import run
 from merbench.corpus.home import corpora_home
 from merbench.report import ScoreReport
 from merbench.track import load_track
@@ -33,15 +33,22 @@ FOLDERS = {
     "ravdess": "features",
 }
 ANSWERS = {
-    "ckplus": "ckplus/label-gpt4v.csv",
-    "rafdb": "rafdb/label-gpt4v-rgb.csv",
-    "affectnet": "affectnet/label-gpt4v.csv",
-    "abstract": "abstract/label-gpt4v.csv",
-    "dfew": "dfew/label-gpt4v.csv",
-    "cmu-mosi": "cmumosi/label-gpt4v-multi.csv",
-    "mer2023": "mer2023/label-gpt4v-multi.csv",
+    ("ckplus", "test"): "ckplus/label-gpt4v.csv",
+    ("rafdb", "test"): "rafdb/label-gpt4v-rgb.csv",
+    ("affectnet", "test"): "affectnet/label-gpt4v.csv",
+    ("abstract", "test"): "abstract/label-gpt4v.csv",
+    ("twitter1", "test"): "twitter1/label-three-gpt4v.csv",
+    ("twitter1", "four"): "twitter1/label-four-gpt4v.csv",
+    ("twitter1", "five"): "twitter1/label-five-gpt4v.csv",
+    ("casme", "test"): "casme1/label-gpt4v.csv",
+    ("dfew", "test"): "dfew/label-gpt4v.csv",
+    ("ferv39k", "test"): "ferv39k/label-gpt4v.csv",
+    ("ravdess", "test"): "ravdess/label-gpt4v-3.csv",
+    ("enterface", "test"): "enterface/label-gpt4v-3.csv",
+    ("cmu-mosi", "test"): "cmumosi/label-gpt4v-multi.csv",
+    ("mer2023", "test"): "mer2023/label-gpt4v-multi.csv",
 }
-"""Set of the GPT-4V study -> its stored answers, as the expected values name them."""
+"""Set of the GPT-4V study, and split of its track -> the stored answers, as the expected values name them."""
 
 Import = Callable[[str], None]
 Score = Callable[..., dict[str, float]]
@@ -54,9 +61,9 @@ def corpora(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterat
         patch.setenv("MERBENCH_HOME", str(tmp_path_factory.mktemp("released")))
 
         def bring(name: str) -> None:
-            folder = FOLDERS.get(name) or f"gpt4v-ger/{Path(ANSWERS[name.removeprefix('ger-')]).parent}"
+            folder = FOLDERS.get(name) or f"gpt4v-ger/{Path(ANSWERS[name.removeprefix('ger-'), 'test']).parent}"
             if not (corpora_home() / name).exists():
-                release(name)(test_data / "data" / folder, corpora_home() / name)
+                assert run(["corpus", "import", name, str(test_data / "data" / folder)]) == 0
 
         yield bring
 
@@ -253,12 +260,6 @@ def test_known_folds_of_crema_d(corpora: Import, test_data: Path) -> None:
 # The stored answers of GPT-4V
 
 
-def answered(test_data: Path, name: str, column: str) -> pa.Table:
-    with (test_data / "data" / "gpt4v-ger" / ANSWERS[name]).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return pa.table({"name": [row["name"] for row in rows], column: [row["gpt4v"] for row in rows]})
-
-
 def with_policy(folder: Path, name: str, out_of_vocabulary: str, missing_ids: str, more: str = "") -> Path:
     """Write the track of a set with other policies, and return its folder."""
     track = load_track(f"ger-{name}")
@@ -282,39 +283,48 @@ METRICS = {
 }
 
 
-def in_percent(report: ScoreReport, expected: dict[str, Any]) -> None:
-    """Assert that a report has the published values, which are in percent with two decimals."""
+def in_percent(values: dict[str, float], expected: dict[str, Any]) -> None:
+    """Assert that scores are the published ones, which are in percent with two decimals."""
     published = {name: value for name, value in expected.items() if name in METRICS}
     assert published
     for name, value in published.items():
-        assert 100 * (report[METRICS[name]].value or 0) == pytest.approx(value, abs=0.006)
+        assert 100 * values[METRICS[name]] == pytest.approx(value, abs=0.006)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_stored_answers_have_the_published_score(name: str, corpora: Import, test_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "split"), ANSWERS)
+def test_the_released_answers_have_the_published_score(
+    name: str, split: str, corpora: Import, test_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     corpora(f"ger-{name}")
-    expected = json.loads((test_data / "golden" / "gpt4v-ger" / "expected.json").read_text(encoding="utf-8"))[
-        ANSWERS[name]
-    ]
-    (column,) = load_track(f"ger-{name}").targets
-    table = answered(test_data, name, column)
-    report = merbench.score(f"ger-{name}", table, intervals=False)
-    in_percent(report, expected)
-    assert report.counts["scored"] == expected["n"]
+    file = ANSWERS[name, split]
+    expected = json.loads((test_data / "golden" / "gpt4v-ger" / "expected.json").read_text(encoding="utf-8"))[file]
+    path = test_data / "data" / "gpt4v-ger" / file
+
+    def scored(track: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert run(["score", track, str(path), "--split", split, "--no-intervals", "--format", "json"]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    report = scored(f"ger-{name}")
+    in_percent({item["name"]: item["value"] for item in report["scores"]}, expected)
+    assert report["counts"]["scored"] == expected.get("n", report["counts"]["scored"])
     if "with_alias" in expected:
         alias = with_policy(tmp_path, name, "wrong", "dropped", '\naliases = { surprised = "surprise" }')
-        in_percent(merbench.score(alias, table, intervals=False), expected["with_alias"])
+        in_percent({item["name"]: item["value"] for item in scored(str(alias))["scores"]}, expected["with_alias"])
 
 
-@pytest.mark.parametrize("name", ["ckplus", "rafdb", "affectnet", "dfew", "mer2023"])
+@pytest.mark.parametrize("name", ["ckplus", "rafdb", "affectnet", "dfew", "mer2023", "ravdess"])
 def test_what_the_other_policies_give(name: str, corpora: Import, test_data: Path, tmp_path: Path) -> None:
     corpora(f"ger-{name}")
-    table = answered(test_data, name, "discrete")
+    path = test_data / "data" / "gpt4v-ger" / ANSWERS[name, "test"]
     labels = set(getattr(load_track(f"ger-{name}").targets["discrete"], "labels", ()))
-    folder = test_data / "data" / "gpt4v-ger" / Path(ANSWERS[name]).parent
-    reference = {row["name"].rpartition("/")[2]: row["gt"].lower() for row in read_table(folder / "label.csv")}
-    given = dict(zip(table["name"].to_pylist(), table["discrete"].to_pylist(), strict=True))
-    first = {sample: answer.partition(",")[0].strip().lower() for sample, answer in given.items()}
+
+    def short(sample: str) -> str:
+        return Path(sample).stem if name == "ravdess" else Path(sample).name
+
+    reference = {short(row["name"]): row["gt"].lower() for row in read_table(path.parent / "label.csv")}
+    first = {row["name"]: row["gpt4v"].partition(",")[0].strip().lower() for row in read_table(path)}
     right = sum(first[sample] == reference[sample] for sample in first)
     strange = sum(answer not in labels for answer in first.values())
     for out_of_vocabulary, missing_ids, n in (
@@ -324,5 +334,5 @@ def test_what_the_other_policies_give(name: str, corpora: Import, test_data: Pat
         ("dropped", "dropped", len(first) - strange),
     ):
         track = with_policy(tmp_path / f"{out_of_vocabulary}-{missing_ids}", name, out_of_vocabulary, missing_ids)
-        report = merbench.score(track, table, intervals=False)
+        report = merbench.score(track, path, intervals=False)
         assert report["first_accuracy"].value == close(right / n)
