@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.errors import MissingExtra
+from merbench.errors import MissingExtra, printable
 from merbench.files import atomic_path
 
 LOSS, VALUE, SPREAD = "#b3531c", "#1f5f99", 0.18
@@ -217,7 +217,11 @@ def _figure(width: float, height: float) -> Any:
 
 def _save(figure: Any, path: Path) -> None:
     import matplotlib
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text("\n".join(printable(line, None) for line in text.get_text().split("\n")))
     form = path.suffix.removeprefix(".")
     metadata = {"Date": None} if form == "svg" else {"Software": None}
     with matplotlib.rc_context({"svg.hashsalt": "merbench"}), atomic_path(path) as target:

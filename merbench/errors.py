@@ -1,4 +1,7 @@
-"""Everything merbench raises on purpose, and the one form in which problems are told.
+"""Everything merbench raises on purpose, the one form in which problems are reported, and the one rule of escaping.
+
+Text that merbench did not write (a path, a cell, a key, another library's message) is shown through `printable`.
+Problems, errors, tables and the streams of the command line apply it themselves, so that no caller can forget it.
 
 The tree, with the exit code each branch ends a command with::
 
@@ -24,6 +27,7 @@ The tree, with the exit code each branch ends a command with::
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar, TypeVar
@@ -53,10 +57,47 @@ def nearest(name: str, options: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
-def printable(text: str, limit: int = 60) -> str:
-    """Return `text` on one line with every invisible character escaped, cut to `limit` characters."""
-    cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+_COMMAND = re.compile(r"^(\s*)(:)(?=:)|()(#)(?=#\w*\[)")
+"""What a CI system would obey: a line that starts with `::`, and `##[` or `##vso[` anywhere."""
+
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+"""Characters that show nothing although Python takes them for printable: fillers, variation selectors."""
+
+_JOINER = re.compile("(?<=[\u0620-\u18af])[\u200c\u200d](?=[\u0620-\u18af])")
+"""Joiners between letters of the scripts that are spelled with them, such as Persian and Sinhala."""
+
+
+def printable(text: str, limit: int | None = 60) -> str:
+    """Return `text` on one line, cut to `limit` characters, with everything escaped that is not seen or is obeyed.
+
+    That is: control and format characters (line ends, ESC, bidirectional and zero-width ones), spaces other than the
+    plain one, unassigned characters, and what a CI system would take for a command. The result is a fixed point.
+    """
+    cut = text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"
+    if "::" in cut or "##" in cut:
+        cut = _COMMAND.sub(lambda found: f"{found[1] or ''}\\x{ord(found[2] or found[4]):02x}", cut)
+    if cut.isprintable() and not _BLANK.search(cut):
+        return cut
+    joiners = {found.start() for found in _JOINER.finditer(cut)}
+    return "".join(
+        c if (c.isprintable() and not _BLANK.match(c)) or place in joiners else c.encode("unicode_escape").decode()
+        for place, c in enumerate(cut)
+    )
+
+
+def json_text(content: object) -> str:
+    """Return canonical JSON: sorted keys, shortest round-trip floats, no NaN, a newline at the end.
+
+    What `printable` would escape is written as JSON's own escapes, so that it is read back as it was.
+    """
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+    lines = (line if printable(line, None) == line else _json_line(line) for line in text.split("\n"))
+    return "\n".join(lines) + "\n"
+
+
+def _json_line(line: str) -> str:
+    escaped = "".join(c if printable(c) == c else json.dumps(c)[1:-1] for c in line)
+    return _COMMAND.sub(lambda found: f"\\u{ord('#'):04x}", escaped)
 
 
 def exception_text(error: BaseException, limit: int = 300) -> str:
@@ -92,7 +133,7 @@ def fault(error: Exception) -> str:
 
     match error:
         case Damage() | MerbenchError():
-            return str(error)
+            return "; ".join(line.strip() for line in str(error).splitlines())
         case OSError(errno=int(number)):
             return os.strerror(number)
         case UnicodeDecodeError():
@@ -148,6 +189,12 @@ class Problem:
     id: str | None = None
     count: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("code", "message", "column", "id"):
+            text = getattr(self, name)
+            if isinstance(text, str):
+                object.__setattr__(self, name, printable(text, None))
+
     @property
     def is_warning(self) -> bool:
         """Whether the problem is only a warning."""
@@ -175,17 +222,21 @@ def examples(items: Sequence[Item], problem: Callable[[Item], Problem]) -> list[
 
 def problem_list(where: str, problems: Sequence[Problem]) -> str:
     """Return the text form: a heading with the count, then one indented line a problem."""
+    return "\n".join(problem_lines(where, problems))
+
+
+def problem_lines(where: str, problems: Sequence[Problem]) -> list[str]:
+    """Return the lines of `problem_list`."""
     noun = "warning" if problems and all(p.is_warning for p in problems) else "problem"
     total = sum(problem.count for problem in problems)
-    return "\n".join([f"{where}: {plural(total, noun)}", *(f"  {problem}" for problem in problems)])
+    return [f"{printable(where, None)}: {plural(total, noun)}", *(f"  {problem}" for problem in problems)]
 
 
 def problems_json(where: str, problems: Sequence[Problem]) -> str:
     """Return the JSON form: `schema`, `where`, `valid`, and `problems` with every field and its `severity`."""
     items = [{**asdict(problem), "severity": "warning" if problem.is_warning else "error"} for problem in problems]
     valid = all(problem.is_warning for problem in problems)
-    content = {"schema": "merbench.problems/1", "where": where, "valid": valid, "problems": items}
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    return json_text({"schema": "merbench.problems/1", "where": where, "valid": valid, "problems": items})
 
 
 def github_annotations(where: str, problems: Sequence[Problem]) -> str:
@@ -194,14 +245,14 @@ def github_annotations(where: str, problems: Sequence[Problem]) -> str:
 
 
 def _github_command(where: str, problem: Problem) -> str:
-    properties = {"file": where, "line": problem.line, "title": problem.code}
+    properties = {"file": printable(where, None), "line": problem.line, "title": problem.code}
     given = ",".join(f"{key}={_github_property(str(value))}" for key, value in properties.items() if value is not None)
     text = f"{problem.column}: {problem.message}" if problem.column else problem.message
     return f"::{'warning' if problem.is_warning else 'error'} {given}::{_github_text(text)}"
 
 
 def _github_text(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return text.replace("%", "%25")  # line ends, which the format escapes too, never reach it
 
 
 def _github_property(text: str) -> str:
@@ -209,9 +260,18 @@ def _github_property(text: str) -> str:
 
 
 class MerbenchError(Exception):
-    """Base of everything merbench raises on purpose."""
+    """Base of everything merbench raises on purpose.
+
+    Every argument is one line of the message, so that a line end within it, which a file may have brought, is escaped.
+    """
 
     exit_code: ClassVar[int] = 70
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*(printable(line, None) for line in lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class UsageError(MerbenchError):
@@ -256,7 +316,7 @@ class UnreadableMedia(UsageError):
     def __init__(self, path: object, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"{printable(str(path), 300)}: {reason}")
+        super().__init__(f"{path}: {reason}")
 
 
 class UndefinedMetric(UsageError):
@@ -269,7 +329,7 @@ class _WithProblems(MerbenchError):
     def __init__(self, where: str, problems: Sequence[Problem]) -> None:
         self.where = where
         self.problems = tuple(problems)
-        super().__init__(problem_list(where, self.problems))
+        super().__init__(*problem_lines(where, self.problems))
 
 
 class DeclarationError(_WithProblems, UsageError):

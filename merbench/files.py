@@ -20,12 +20,13 @@ import stat
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError, fault
+from merbench.errors import DeclarationError, IntegrityError, OutputError, Problem, UnknownName, UsageError, fault
 
 
 def data_home() -> Path:
@@ -242,6 +243,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
     """Write `data` to a file, atomically, or directly to a device, a pipe or (`-`) standard output."""
     if str(path) == "-":
         try:
+            sys.stdout.flush()  # what was printed before comes first
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         except OSError as error:
@@ -294,6 +296,70 @@ def size_text(n_bytes: float) -> str:
         if n_bytes >= size:
             return f"{n_bytes / size:,.1f} {unit}"
     return f"{n_bytes / 1e3:,.0f} kB"
+
+
+_DEEPEST = 32
+"""How deep the tables and lists of a TOML file may be nested."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises:
+        UsageError: the file cannot be read.
+        DeclarationError: see `parse_toml`.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
+    return parse_toml(str(path), data)
+
+
+def parse_toml(where: str, data: bytes, syntax: str = "E207", values: str = "E207") -> dict[str, Any]:
+    """Return what the bytes of a TOML file hold.
+
+    Args:
+        where: the file, for the message.
+        data: its bytes.
+        syntax: the code of a problem of the whole file.
+        values: the code of a problem of one key.
+
+    Raises:
+        DeclarationError: it is not TOML in UTF-8, or nested too deeply; or there are whole numbers of more than 64
+            bits, for which TOML asks for an error.
+    """
+    try:
+        text = data.decode()
+        try:
+            raw = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError):
+            raise
+        except ValueError:  # more digits than Python converts; a shorter number leads to the key
+            raw = tomllib.loads(re.sub(r"\d[\d_]{999,}", "9" * 20, text))
+        problems = [Problem(values, "is a whole number of more than 64 bits", column=key) for key in _too_large(raw)]
+    except (ValueError, RecursionError) as error:
+        problems = [Problem(syntax, f"not a TOML file: {fault(error)}")]
+    if problems:
+        raise DeclarationError(where, problems)
+    return raw
+
+
+def _too_large(value: Any, key: str = "", depth: int = 0) -> Iterator[str]:
+    """Yield the keys of whole numbers beyond 64 bits."""
+    if depth > _DEEPEST:
+        raise RecursionError
+    match value:
+        case bool():
+            pass
+        case int() if not -(1 << 63) <= value < 1 << 63:
+            yield key
+        case dict():
+            for name, item in value.items():
+                yield from _too_large(item, f"{key}.{name}" if key else name, depth + 1)
+        case list():
+            for index, item in enumerate(value):
+                yield from _too_large(item, f"{key}[{index}]", depth + 1)
 
 
 def toml_string(text: str) -> str:

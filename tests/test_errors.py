@@ -9,11 +9,14 @@ import tomllib
 import pytest
 
 from merbench.errors import (
+    InvalidSubmission,
     Problem,
+    UsageError,
     did_you_mean,
     examples,
     fault,
     github_annotations,
+    json_text,
     nearest,
     printable,
     problem_list,
@@ -39,7 +42,7 @@ def test_only_warnings_are_called_warnings() -> None:
 
 def test_github_reads_one_command_per_problem() -> None:
     assert github_annotations("runs/a,b:c.csv", [*PROBLEMS[:2], Problem("W201", "unused")]) == (
-        "::error file=runs/a%2Cb%3Ac.csv,line=5,title=E203::discrete: '100%25' is%0Anot a label\n"
+        "::error file=runs/a%2Cb%3Ac.csv,line=5,title=E203::discrete: '100%25' is\\nnot a label\n"
         "::error file=runs/a%2Cb%3Ac.csv,title=E301::2 of 9 candidates missing: b, c\n"
         "::warning file=runs/a%2Cb%3Ac.csv,title=W201::unused\n"
     )
@@ -56,7 +59,7 @@ def test_json_holds_every_field() -> None:
             {
                 "code": "E203",
                 "severity": "error",
-                "message": "'100%' is\nnot a label",
+                "message": "'100%' is\\nnot a label",
                 "line": 5,
                 "column": "discrete",
                 "id": "a",
@@ -86,9 +89,43 @@ def test_the_nearest_name() -> None:
     assert did_you_mean("hap\u200bpy", ["ha\u200bppy"]) == "; did you mean 'ha\\u200bppy'?"
 
 
-def test_what_a_stranger_wrote_is_shown_on_one_line_and_cut() -> None:
-    assert printable("a\nb\x1b[31m\u202e") == "a\\nb\\x1b[31m\\u202e"
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb\x1b[31m\u202e", r"a\nb\x1b[31m\u202e"),
+        ("a\u200bb\U000e0041\ufe0f\u3164\ud800\u00a0", r"a\u200bb\U000e0041\ufe0f\u3164\ud800\xa0"),
+        ("::error::x", r"\x3a:error::x"),
+        (" \t::stop-commands::x", r" \t\x3a:stop-commands::x"),
+        ("a ##[error]b ##vso[c", r"a \x23#[error]b \x23#vso[c"),
+        ("a::b # c ## d", "a::b # c ## d"),
+        ("می‌خواهم ශ්‍රී", "می‌خواهم ශ්‍රී"),
+        ("a\u200cb", r"a\u200cb"),
+    ],
+)
+def test_what_a_stranger_wrote_is_shown_on_one_line(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+
+
+def test_what_a_stranger_wrote_is_cut() -> None:
     assert printable("x" * 100) == "x" * 59 + "…"
+    assert printable("x" * 100, None) == "x" * 100
+
+
+def test_json_is_printable_and_read_back_as_it_was() -> None:
+    content = {"a\u202e": ["\x7f\x1b\ud800\U000e0041 ##[x] é 张 \u2028", "::"]}
+    text = json_text(content)
+    assert json.loads(text) == content
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "##[" not in text
+    assert "é 张" in text
+
+
+def test_a_message_of_several_lines_is_made_of_lines() -> None:
+    assert str(UsageError("a\nb: x", "  c\u202e")) == "a\\nb: x\n  c\\u202e"
+    error = InvalidSubmission("a\n::error::b", [Problem("E208", "c\nd", column="e\nf")])
+    assert str(error) == "a\\n::error::b: 1 problem\n  E208  e\\nf: c\\nd"
+    assert fault(error) == "a\\n::error::b: 1 problem; E208  e\\nf: c\\nd"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from merbench.banks.bank import Bank, Sound
 from merbench.banks.sounds import SILENCE
 from merbench.banks.storing import FILE_NAME, NAME, read_stored
-from merbench.errors import IntegrityError, Problem, UnknownName, UsageError, examples, printable, problem_list
+from merbench.errors import IntegrityError, Problem, UnknownName, UsageError, examples, printable, problem_lines
 from merbench.files import atomic_folder, data_home, exclusive, sha256_file
 
 
@@ -190,7 +190,7 @@ def _require_sounds(bank: Bank) -> None:
     ]
     if changed:
         problems = examples(changed, lambda text: Problem("E602", text))
-        raise IntegrityError(problem_list(f"noise bank {bank.name} in {bank.folder}", problems))
+        raise IntegrityError(*problem_lines(f"noise bank {bank.name} in {bank.folder}", problems))
 
 
 def _change(path: Path, n_bytes: int) -> str:

@@ -14,7 +14,7 @@ from merbench.banks.measuring import Known, measured
 from merbench.banks.sounds import SUFFIXES
 from merbench.banks.storing import FILE_NAME, write_bank
 from merbench.corpus.delimited import Delimited, read_delimited
-from merbench.errors import Problem, UsageError, did_you_mean, examples, printable, problem_list
+from merbench.errors import Problem, UsageError, did_you_mean, examples, printable, problem_lines
 from merbench.files import atomic_folder
 
 INDEX = "index.csv"
@@ -139,7 +139,7 @@ def store(
         raise UsageError(f"{root}: lies in the folder of the bank that would be written, {folder}; move it elsewhere")
     sounds, problems = measured(root, known)
     if not sounds:
-        raise UsageError(_nothing_left(root, problems))
+        raise UsageError(*_nothing_left(root, problems))
     with atomic_folder(folder, replace=True) as written:
         if not in_place:
             for file in (*(sound.file for sound in sounds), *beside):
@@ -150,11 +150,11 @@ def store(
     return Imported(read_bank(folder), problems)
 
 
-def _nothing_left(root: Path, problems: Sequence[Problem]) -> str:
+def _nothing_left(root: Path, problems: Sequence[Problem]) -> list[str]:
     if not problems:
-        return f"{root}: there is no sound in this folder ({', '.join(sorted(SUFFIXES))})"
+        return [f"{root}: there is no sound in this folder ({', '.join(sorted(SUFFIXES))})"]
     heading = f"{root}: no sound in this folder can be used"
-    return problem_list(heading, examples(list(problems), lambda problem: problem))
+    return problem_lines(heading, examples(list(problems), lambda problem: problem))
 
 
 def _indexed(path: Path, root: Path, known: Mapping[str, Known], warnings: list[Problem]) -> dict[str, Known]:
@@ -168,7 +168,7 @@ def _indexed(path: Path, root: Path, known: Mapping[str, Known], warnings: list[
     twice = sorted(file for file, count in Counter(row for row in rows if row is not None).items() if count > 1)
     if twice:
         problems = examples(twice, lambda file: Problem("E645", f"{printable(file)}: is given by two rows"))
-        raise UsageError(problem_list(str(path), problems))
+        raise UsageError(*problem_lines(str(path), problems))
     missing = [cell for cell, row in zip(files, rows, strict=True) if row is None]
     warnings += examples(missing, lambda cell: Problem("W641", f"{printable(cell)}: no sound of that name is there"))
     warnings += examples(
@@ -186,7 +186,7 @@ def _index_table(path: Path) -> Delimited:
     problems: list[Problem] = []
     table = read_delimited(path, problems)
     if table is None:
-        raise UsageError(problem_list(str(path), problems))
+        raise UsageError(*problem_lines(str(path), problems))
     return table
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path, PurePosixPath
@@ -19,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.banks.bank import Bank, Sound
-from merbench.errors import IntegrityError, UsageError, fault
-from merbench.files import atomic_path, sha256_bytes, toml_string, write_text
+from merbench.errors import IntegrityError, UsageError
+from merbench.files import atomic_path, read_toml, sha256_bytes, toml_string, write_text
 
 FILE_NAME = "bank.toml"
 TABLE = "noises.parquet"
@@ -78,10 +77,7 @@ def read_stored(folder: Path) -> Bank:
 
 
 def _declaration(path: Path) -> Mapping[str, str]:
-    try:
-        stated = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
+    stated = read_toml(path)
     needed = ("name", "version", "source", "licence", "digest")
     if not all(isinstance(stated.get(key), str) for key in needed) or not isinstance(stated.get("folder", ""), str):
         raise UsageError(f"{path}: does not state {', '.join(needed)} as text; import the bank again")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Annotated, Any, NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import typer
 
@@ -23,7 +25,7 @@ from merbench.cli import (
     scoring,
     tracks,
 )
-from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError
+from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, printable
 
 app = typer.Typer(
     name="merbench",
@@ -68,11 +70,63 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     The process ends at once: while Python takes itself apart, Arrow's idle threads abort it now and then on a busy
     machine, after everything has been written.
     """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # where a standard stream is closed, a file that is opened later must not take its number
+    os.close(descriptor)
     code = run(arguments)
-    with suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError):
+            stream.flush()
     os._exit(code)
+
+
+class _Shown:
+    """A standard stream whose lines are made printable, in the letters that its encoding has.
+
+    What is no text for people (`files.write_bytes`) goes to its `buffer` as it is.
+    """
+
+    encoding = "utf-8"
+
+    def __init__(self, stream: TextIO | None, *, may_fail: bool) -> None:
+        self._stream = stream
+        self._suppressed = (OSError,) if may_fail else ()
+
+    def write(self, text: str) -> int:
+        parts = (part if part in "\n\t" else printable(part, None) for part in re.split(r"([\n\t])", text))
+        with suppress(*self._suppressed):
+            stream = self._opened()
+            encoding = stream.encoding or self.encoding
+            stream.write("".join(parts).encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            with suppress(*self._suppressed):
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened(), name)
+
+    def _opened(self) -> TextIO:
+        if self._stream is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._stream
+
+
+@contextmanager
+def _shown_streams() -> Iterator[None]:
+    """Let standard output and error show printable lines; an error that nobody can be shown changes no exit code."""
+    before = sys.stdout, sys.stderr
+    sys.stdout = cast(TextIO, _Shown(sys.stdout, may_fail=False))
+    sys.stderr = cast(TextIO, _Shown(sys.stderr, may_fail=True))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 INTERRUPTED = 130
@@ -83,6 +137,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     A traceback is shown for a bug, and for every error where the environment asks for it (`MERBENCH_TRACEBACK=1`).
     """
+    with _shown_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         sys.stdout.flush()
@@ -101,7 +160,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if not _is_standard_output(error):
             return _bug()
-        _forget_standard_output()
+        if error.errno != errno.EBADF:
+            _forget_standard_output()
         print(f"standard output: cannot be written: {error.strerror}", file=sys.stderr)
         return OutputError.exit_code
     except Exception as error:
@@ -128,7 +188,7 @@ def _usage(error: Any) -> int:
     """Show what the parser says of wrong arguments; its base class is not part of typer's public names."""
     for theirs, ours in _PARSER_WORDS.items():
         error.message = error.message.replace(theirs, ours)
-    error.show()
+    error.show(sys.stderr)
     return UsageError.exit_code
 
 
@@ -146,9 +206,8 @@ def _bug() -> int:
 
 def _is_standard_output(error: OSError) -> bool:
     """Whether an error without a file name came from printing: no room, or no way, to write."""
-    import errno
-
-    return error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG)
+    codes = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EBADF)
+    return error.filename is None and error.errno in codes
 
 
 def _forget_standard_output() -> None:

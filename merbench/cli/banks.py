@@ -54,13 +54,13 @@ def info(bank: Name) -> None:
 def verify(bank: Name) -> None:
     """Check every sound of a noise bank against its recorded digest."""
     from merbench.banks.home import open_bank, verify_bank
-    from merbench.errors import IntegrityError, examples, plural, problem_list
+    from merbench.errors import IntegrityError, examples, plural, problem_lines
 
     opened = open_bank(bank)
     problems = verify_bank(opened)
     if problems:
         raise IntegrityError(
-            problem_list(f"noise bank {opened.name} in {opened.folder}", examples(problems, lambda problem: problem))
+            *problem_lines(f"noise bank {opened.name} in {opened.folder}", examples(problems, lambda problem: problem))
         )
     print(f"{opened.folder}: {plural(len(opened.sounds), 'sound')} as recorded")
 

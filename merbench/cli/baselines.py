@@ -136,16 +136,15 @@ def ensemble(
 
 def named_value(text: str, option: str = "--set", example: str = "learning_rate=0.0001") -> tuple[str, Any]:
     """Return name and value of NAME=VALUE; the value is read as TOML, and as text where it is none."""
-    import tomllib
-
-    from merbench.errors import UsageError
+    from merbench.errors import DeclarationError, UsageError
+    from merbench.files import parse_toml
 
     name, separator, value = text.partition("=")
     if not (separator and name.strip()):
         raise UsageError(f"{option} {text}: write NAME=VALUE, such as {example}")
     try:
-        return name.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return name.strip(), parse_toml(text, f"value = {value}".encode(errors="surrogateescape"))["value"]
+    except DeclarationError:
         return name.strip(), value.strip()
 
 

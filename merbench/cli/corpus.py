@@ -63,7 +63,7 @@ def info(corpus: NameOrPath) -> None:
 def verify(corpus: NameOrPath) -> None:
     """Check every file of a corpus against its recorded digest."""
     from merbench.corpus import open_corpus, verify_corpus
-    from merbench.errors import IntegrityError, plural, problem_list
+    from merbench.errors import IntegrityError, plural, problem_lines
 
     opened = open_corpus(corpus)
     problems = verify_corpus(opened)
@@ -71,7 +71,7 @@ def verify(corpus: NameOrPath) -> None:
     _print_warnings(str(opened.folder), warnings)
     if len(warnings) < len(problems):
         errors = [problem for problem in problems if not problem.is_warning]
-        raise IntegrityError(f"{problem_list(str(opened.folder), errors)}\n{opened.remedy}")
+        raise IntegrityError(*problem_lines(str(opened.folder), errors), opened.remedy)
     print(f"{opened.folder}: {plural(len(opened.declaration.files), 'file')} as recorded, values as recorded")
 
 

@@ -149,7 +149,7 @@ def _refuse(given: Mapping[str, Any], where: str) -> None:
 
 def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
     from merbench.cli.progress import progress_bar
-    from merbench.errors import IntegrityError, Problem, listed, plural, printable, problem_list
+    from merbench.errors import IntegrityError, Problem, listed, plural, printable, problem_lines, problem_list
     from merbench.protocol.manifest import MANIFEST
     from merbench.protocol.media import damage_split_media
 
@@ -165,7 +165,7 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
         told = f"{plural(len(names), 'file')} of media of no sample: {listed(names)}"
         print(problem_list(str(plan.files.folder), [Problem("W651", told, count=len(done.unused))]), file=sys.stderr)
     if done.differing:
-        raise IntegrityError(problem_list(str(done.folder), _by_message("E652", done.differing)))
+        raise IntegrityError(*problem_lines(str(done.folder), _by_message("E652", done.differing)))
     _tell_problems(str(plan.files.folder), done.problems)
 
 

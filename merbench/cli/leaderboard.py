@@ -56,10 +56,11 @@ def leaderboard(
     Without TRACK, a track whose references or corpus are not held here is skipped by name.
     """
     from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, WithheldReference, plural
+    from merbench.files import write_text
     from merbench.leaderboard.build import build_board
     from merbench.leaderboard.cache import Cache
     from merbench.leaderboard.check import track_named
-    from merbench.leaderboard.entry import printable, track_folders
+    from merbench.leaderboard.entry import track_folders
     from merbench.site.publish import FORMS, board_files, stale_files, write_files
     from merbench.track import load_track
 
@@ -75,18 +76,18 @@ def leaderboard(
         try:
             track = load_track(name) if tracks else track_named(name)
         except UsageError as error:
-            print(f"{printable(name)}: {error}", file=sys.stderr)
+            print(f"{name}: {error}", file=sys.stderr)
             failed.append(error)
             continue
         try:
             board = build_board(track, submissions, store)
         except (UsageError, IntegrityError) as error:
             not_here = not tracks and isinstance(error, (WithheldReference, UnknownName))
-            print(f"{printable(name)}: {'skipped: ' if not_here else ''}{error}", file=sys.stderr)
+            print(f"{name}: {'skipped: ' if not_here else ''}{error}", file=sys.stderr)
             failed += [] if not_here else [error]
             continue
         if output == "-" and forms:
-            sys.stdout.write(board_files(board, chosen)[FORMS[chosen[0]][0]])
+            write_text("-", board_files(board, chosen)[FORMS[chosen[0]][0]])
             continue
         folder = Path(output or submissions) / track.id
         files = board_files(board, chosen)
@@ -100,8 +101,8 @@ def leaderboard(
             write_files(folder, files)
             print(f"wrote {', '.join(str(folder / file) for file in files)}\n")
     if stale:
-        lines = "\n".join(f"  {line}" for line in stale)
-        raise IntegrityError(f"{plural(len(stale), 'stale file')}; `merbench leaderboard` writes them anew\n{lines}")
+        head = f"{plural(len(stale), 'stale file')}; `merbench leaderboard` writes them again"
+        raise IntegrityError(head, *(f"  {line}" for line in stale))
     if failed:
         raise typer.Exit(failed[0].exit_code)
 
@@ -165,7 +166,8 @@ def validate_entries(
     """Check entries as a pull request needs: no references."""
     import json
 
-    from merbench.errors import InvalidSubmission, github_annotations, problem_list, problems_json
+    from merbench.errors import InvalidSubmission, github_annotations, json_text, problem_list, problems_json
+    from merbench.files import write_text
     from merbench.leaderboard.check import check_entries
 
     chosen = [entry if entry.is_relative_to(submissions) else submissions / entry for entry in entries or ()]
@@ -173,15 +175,15 @@ def validate_entries(
     n_invalid = sum(not found.is_valid for found in results)
     if form is ProblemFormat.json:
         documents = [json.loads(problems_json(found.place, found.problems)) for found in results]
-        print(json.dumps(documents, sort_keys=True, ensure_ascii=False, indent=1))
+        write_text("-", json_text(documents))
     else:
         for found in results:
             if form is ProblemFormat.text:
                 print(problem_list(found.place, found.problems) if found.problems else f"{found.place}: valid")
                 continue
             folder = f"{submissions.as_posix()}/{found.place}"
-            sys.stdout.write(github_annotations(f"{folder}/entry.toml", found.card))
-            sys.stdout.write(github_annotations(f"{folder}/{found.submission}", found.predictions))
+            write_text("-", github_annotations(f"{folder}/entry.toml", found.card))
+            write_text("-", github_annotations(f"{folder}/{found.submission}", found.predictions))
         print(f"entries: {len(results):,}, invalid: {n_invalid:,}")
     if n_invalid:
         raise typer.Exit(InvalidSubmission.exit_code)

@@ -96,7 +96,7 @@ def print_table(table: ReportTable) -> None:
 
 def print_json(name: str, **lists: Sequence[Mapping[str, Any]]) -> None:
     """Print lists of records as JSON that names what it is: `{"schema": "merbench.tracks/1", "tracks": [...]}`."""
-    import json
+    from merbench.errors import json_text
+    from merbench.files import write_text
 
-    content = {"schema": f"merbench.{name}/1", **lists}
-    print(json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1))
+    write_text("-", json_text({"schema": f"merbench.{name}/1", **lists}))

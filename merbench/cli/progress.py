@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from merbench.errors import printable
+
 LINE_EVERY_S = 10.0
 """Seconds between two lines of progress, where output is no terminal; shorter work prints none."""
 
@@ -30,13 +32,13 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
         def render(self, task: Task) -> Text:
             return Text("" if task.speed is None else f"{task.speed:,.1f}/s")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeLeft())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), Rate(), TimeLeft())
+    with Progress(*columns, console=Console(file=sys.__stderr__), transient=True) as bar:
         tasks: dict[str, Any] = {}
 
         def show(text: str, done: int, total: int) -> None:
             if text not in tasks:
-                tasks[text] = bar.add_task(text, total=total)
+                tasks[text] = bar.add_task(printable(text, None), total=total)
             bar.update(tasks[text], completed=done, total=total)
 
         yield show

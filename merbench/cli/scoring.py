@@ -126,7 +126,7 @@ def score(
     rendered = _rendered(report, form, output)
     if report.warnings and (form is not ReportFormat.table or output != "-"):
         print(problem_list(report.source, report.warnings), file=sys.stderr)
-    _write(output, rendered)
+    _write(output, form, rendered)
 
 
 def _with_manifest(track: str, split: str, manifest: Path) -> Candidates:
@@ -147,6 +147,7 @@ def validate(
     """Check a submission as `score` does, without references."""
     from merbench.corpus.candidates import open_candidates
     from merbench.errors import InvalidSubmission, github_annotations, problem_list, problems_json
+    from merbench.files import write_text
     from merbench.submission import read_submission
     from merbench.track import load_track
 
@@ -157,13 +158,13 @@ def validate(
         if form is ProblemFormat.text:
             raise
         render = problems_json if form is ProblemFormat.json else github_annotations
-        sys.stdout.write(render(error.where, error.problems))
+        write_text("-", render(error.where, error.problems))
         raise typer.Exit(error.exit_code) from None
     if form is ProblemFormat.json:
-        sys.stdout.write(problems_json(submission.source, submission.warnings))
+        write_text("-", problems_json(submission.source, submission.warnings))
         return
     if form is ProblemFormat.github:
-        sys.stdout.write(github_annotations(submission.source, submission.warnings))
+        write_text("-", github_annotations(submission.source, submission.warnings))
     elif submission.warnings:
         print(problem_list(submission.source, submission.warnings), file=sys.stderr)
     extra = f", {submission.n_extra:,} extra ids ignored" if submission.n_extra else ""
@@ -208,7 +209,8 @@ def compare(
             seed=seed,
         )
     comparison = comparison.public() if public else comparison
-    _write(output, _rendered(comparison, form or _form_of(output), output))
+    form = form or _form_of(output)
+    _write(output, form, _rendered(comparison, form, output))
 
 
 _SUFFIXES = {
@@ -250,10 +252,10 @@ def _rendered(report: ScoreReport | Comparison, form: ReportFormat, output: str)
             return report.to_html()
 
 
-def _write(output: str, text: str) -> None:
-    if output == "-":
-        sys.stdout.write(text)
-        return
+def _write(output: str, form: ReportFormat, text: str) -> None:
     from merbench.files import write_text
 
-    write_text(Path(output), text)
+    if output == "-" and form is ReportFormat.table:
+        print(text, end="")  # in the letters that the terminal has; every other form is UTF-8
+    else:
+        write_text(output, text)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from merbench.errors import DeclarationError, Problem, UsageError, fault
-from merbench.files import toml_string
+from merbench.errors import DeclarationError, Problem, UsageError
+from merbench.files import read_toml, toml_string
 from merbench.track import KEBAB, Declaration, declaration_problems
 
 FILE_NAME = "corpus.toml"
@@ -71,12 +70,7 @@ def read_declaration(folder: Path) -> CorpusDeclaration:
         raise UsageError(f"{folder}: there is no such folder")
     if not path.is_file():
         raise UsageError(f"{folder}: there is no {FILE_NAME} in this folder")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {fault(error)}")]) from error
+    raw = read_toml(path)
     problems = [Problem("E207", message, column=key) for key, message in _path_problems(raw)]
     try:
         declaration = CorpusDeclaration.model_validate(raw)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.errors import IntegrityError, UnknownName, UsageError, fault, plural, printable
-from merbench.files import atomic_folder, data_home, read_verified, sha256_bytes, toml_string, write_bytes, write_text
+from merbench.files import (
+    atomic_folder,
+    data_home,
+    read_toml,
+    read_verified,
+    sha256_bytes,
+    toml_string,
+    write_bytes,
+    write_text,
+)
 from merbench.grouping.groups import KEYS, Answer, Groups
 
 FILE_NAME = "groups.toml"
@@ -120,10 +128,7 @@ def _runs(data: bytes, n_runs: int, path: Path) -> tuple[Mapping[str, Answer], .
 
 
 def _declaration(path: Path) -> dict[str, Any]:
-    try:
-        stated = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
+    stated = read_toml(path)
     match stated:
         case {"dropped": [int(), *_] as dropped, "files": {"answers.parquet": str()}}:
             if all(isinstance(n, int) for n in dropped) and all(isinstance(stated.get(key), str) for key in _TEXTS):

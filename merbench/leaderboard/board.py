@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from merbench.errors import json_text, printable
 from merbench.leaderboard.entry import InvalidEntry
 from merbench.report import ReportTable, Uncertainty, displayed, escape_markdown
 
 SCHEMA = "merbench.leaderboard/1"
 
-FORMULA_PREFIXES = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"
+FORMULA_PREFIXES = "=+-@\uff1d\uff0b\uff0d\uff20"
 """What makes a spreadsheet take a cell for a formula; the last four are the full-width forms of the first."""
 
 
@@ -175,7 +175,7 @@ class Board:
         content = {"schema": SCHEMA, **asdict(self)}
         for row in content["rows"]:
             row["received"] = moment(row["received"])
-        return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+        return json_text(content)
 
     def to_csv(self) -> str:
         """Return one line a row with unrounded values; a text that a spreadsheet would run is defused."""
@@ -184,7 +184,7 @@ class Board:
         names = [score.name for score in self.rows[0].scores] if self.rows else []
         numbers = [f"{name}{part}" for name in names for part in ("", "_deviation", "_low", "_high")]
         about = ("rank", "team", "team_name", "system", "title", "runs", "seeds", "received")
-        writer.writerow([*about, *numbers, "difference", "p", "p_holm", "separable", "signature"])
+        writer.writerow([*about, *map(_plain_cell, numbers), "difference", "p", "p_holm", "separable", "signature"])
         for row in self.rows:
             gap = row.gap or Gap(0.0)
             cells: list[object] = [
@@ -194,17 +194,17 @@ class Board:
                 moment(row.received),
                 *(number for s in row.scores for number in (s.value, s.deviation, s.low, s.high)),
             ]
-            writer.writerow([*cells, gap.value, gap.p, gap.p_holm, gap.separable, self.signature])
+            writer.writerow([*cells, gap.value, gap.p, gap.p_holm, gap.separable, _plain_cell(self.signature)])
         return text.getvalue()
 
     def to_text(self, width: int | None = None) -> str:
         """Return the board as plain aligned text, the table at most `width` characters wide."""
-        blocks = [self.heading]
+        blocks = [printable(self.heading, None)]
         if self.rows:
             blocks.append(self.table().to_text(width=width))
-        blocks.append("\n".join(self.notes()))
+        blocks.append("\n".join(printable(note, None) for note in self.notes()))
         if self.invalid:
-            blocks.append("\n".join([_INVALID, *(f"  {line}" for line in self._invalid_lines())]))
+            blocks.append("\n".join([_INVALID, *(f"  {printable(line, None)}" for line in self._invalid_lines())]))
         return "\n\n".join(blocks) + "\n"
 
     def to_markdown(self) -> str:
@@ -332,4 +332,5 @@ def _rank(row: Row) -> str:
 
 
 def _plain_cell(text: str) -> str:
+    text = printable(text, None)
     return f"'{text}" if text.startswith(tuple(FORMULA_PREFIXES)) else text

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import InvalidSubmission, Problem, UnknownName, UsageError
+from merbench.errors import InvalidSubmission, Problem, UnknownName, UsageError, fault
 from merbench.files import list_folders
 from merbench.leaderboard.entry import (
     entry_of,
     inspect_entry,
     place_of,
-    printable,
     run_folders,
     track_folders,
     without_duplicates,
@@ -30,7 +29,7 @@ def track_named(name: str) -> Track:
     """
     folders = {folder.name: folder for folder in list_folders("track")}
     if name not in folders:
-        raise UnknownName("track", printable(name), folders)
+        raise UnknownName("track", name, folders)
     return load_track(folders[name])
 
 
@@ -98,11 +97,11 @@ def _candidates(name: str) -> Candidates | Problem:
     try:
         track = track_named(name)
     except UsageError as error:
-        return Problem("E407", str(error))
+        return Problem("E407", fault(error))
     try:
         return open_candidates(track)
     except UsageError as error:
-        return Problem("W401", f"the predictions were not read: {error}")
+        return Problem("W401", f"the predictions were not read: {fault(error)}")
 
 
 def _prediction_problems(submission: Path, candidates: Candidates | Problem) -> tuple[Problem, ...]:

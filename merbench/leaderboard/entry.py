@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import stat
-import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationError
 
-from merbench.errors import DeclarationError, Problem, UsageError, fault, listed
+from merbench.errors import DeclarationError, Problem, UsageError, fault, listed, printable
+from merbench.files import parse_toml
 from merbench.track import Declaration, declaration_problems
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}", re.ASCII)
@@ -29,15 +29,24 @@ MAX_CARD_BYTES = 65_536
 """The largest `entry.toml` that is read."""
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_BIDIRECTIONAL_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_UNPRINTABLE = frozenset(("Cc", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+MOST_MARKS = 4
+"""How many combining marks one letter may carry where its script has marks of its own, such as pointed Hebrew."""
+
+_MARKS_OF_NO_SCRIPT = re.compile(r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3,}")
+"""More accents than any orthography puts on a letter that has been composed."""
 
 
 def _one_line(text: str) -> str:
+    """Return a name in the composed form (NFC), with plain spaces, if all of it is seen and nothing covers its line."""
+    text = "".join(" " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", text))
     if text != text.strip():
         raise ValueError("has spaces around it")
-    if any(unicodedata.category(letter) in _UNPRINTABLE or letter in _BIDIRECTIONAL_CONTROLS for letter in text):
-        raise ValueError("holds a control character; one line of printable text is allowed")
+    if printable(text, None) != text:
+        raise ValueError("holds what is not seen, or what a CI system obeys; one line of visible text is allowed")
+    marks = "".join("m" if unicodedata.category(c) in ("Mn", "Me") else " " for c in text)
+    if marks.startswith("m") or "m" * (MOST_MARKS + 1) in marks or _MARKS_OF_NO_SCRIPT.search(text):
+        raise ValueError("stacks combining marks; at most two accents, or four marks of a script, belong to a letter")
     return text
 
 
@@ -45,14 +54,19 @@ def _moment(value: Any) -> Any:
     if isinstance(value, str):
         if not _MOMENT.fullmatch(value):
             raise ValueError("not a moment with an offset, such as 2026-01-31T12:00:00+08:00")
-        return datetime.fromisoformat(value.upper())
+        value = datetime.fromisoformat(value.upper())
     if isinstance(value, datetime) and value.tzinfo is None:
         raise ValueError("has no offset; write it such as 2026-01-31T12:00:00+08:00")
+    if isinstance(value, datetime):
+        try:
+            value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("is in no year from 1 to 9999 in UTC") from None
     return value
 
 
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
-"""One line of printable text."""
+"""One line of visible text: see `_one_line`."""
 
 
 class EntryCard(Declaration):
@@ -212,11 +226,6 @@ def without_duplicates(entries: Iterable[Entry]) -> tuple[list[Entry], list[Inva
     return standing, excluded
 
 
-def printable(name: str) -> str:
-    """Return a folder's name for a message, with everything that could move a cursor or forge a line escaped."""
-    return name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
-
-
 def name_problems(team: str | None = None, run: str | None = None) -> Iterator[Problem]:
     """Yield what is wrong with the names of a team's and a run's folder; a name that is not given is passed over."""
     for noun, name in (("team", team), ("run", run)):
@@ -271,11 +280,14 @@ def _card(path: Path) -> tuple[EntryCard | None, list[Problem]]:
         size = path.stat().st_size
         if size > MAX_CARD_BYTES:
             return None, [Problem("E401", f"entry.toml has {size:,} bytes; {MAX_CARD_BYTES:,} are allowed")]
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = parse_toml(path.name, path.read_bytes(), "E401", "E402")
     except FileNotFoundError:
         return None, [Problem("E401", "there is no entry.toml")]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
-        return None, [Problem("E401", f"entry.toml is not a TOML file: {fault(error)}")]
+    except OSError as error:
+        return None, [Problem("E401", f"entry.toml cannot be read: {fault(error)}")]
+    except DeclarationError as error:
+        in_words = {"E401": "entry.toml is "}
+        return None, [replace(p, message=f"{in_words.get(p.code, '')}{p.message}") for p in error.problems]
     return parse_card(raw)
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, fault, printable
-from merbench.files import atomic_folder, data_home, read_verified, sha256_bytes, write_bytes, write_text
+from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, printable
+from merbench.files import atomic_folder, data_home, read_toml, read_verified, sha256_bytes, write_bytes, write_text
 from merbench.lexicon.builtin import BUILTIN, read_builtin
 from merbench.lexicon.compiled import Lexicon
 from merbench.lexicon.content import HEADERS, Content, read_content
@@ -119,12 +118,9 @@ def _stored(folder: Path) -> Lexicon:
 
 
 def _declaration(path: Path) -> Mapping[str, Any]:
-    try:
-        match tomllib.loads(path.read_text(encoding="utf-8")):
-            case {"name": path.parent.name, "source": str(), "digest": str(), "files": dict(files)} as recorded:
-                if all(isinstance(files.get(name), str) for name in HEADERS):
-                    return recorded
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
+    match read_toml(path):
+        case {"name": path.parent.name, "source": str(), "digest": str(), "files": dict(files)} as recorded:
+            if all(isinstance(files.get(name), str) for name in HEADERS):
+                return recorded
     needed = f"name (the folder's), source, digest and the digests of {', '.join(HEADERS)}"
     raise UsageError(f"{path}: does not state {needed}; import the lexicon again")

@@ -2,7 +2,7 @@
 
 from merbench.report.comparison import Comparison, Difference
 from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport, Uncertainty
-from merbench.report.tables import ReportTable, displayed, escape_markdown, markdown_of
+from merbench.report.tables import ReportTable, displayed, escape_html, escape_markdown, markdown_of
 
 __all__ = [
     "ClassRow",
@@ -16,6 +16,7 @@ __all__ = [
     "ScoreReport",
     "Uncertainty",
     "displayed",
+    "escape_html",
     "escape_markdown",
     "markdown_of",
 ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from merbench.errors import Problem
+from merbench.errors import Problem, json_text
 from merbench.report.scorecard import ORGANIZERS_VIEW, Uncertainty, public_signature
 from merbench.report.tables import (
     ReportTable,
@@ -115,7 +114,7 @@ class Comparison:
     def to_json(self) -> str:
         """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
         content = {"schema": "merbench.comparison/1", **asdict(self)}
-        return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+        return json_text(content)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per metric and pair, as a pandas data frame."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal
 
-from merbench.errors import Problem, UsageError
+from merbench.errors import Problem, UsageError, json_text
 from merbench.report.tables import (
     ReportTable,
     displayed,
@@ -228,7 +228,7 @@ class ScoreReport:
         """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
         content = {"schema": SCHEMA, **asdict(self)}
         del content["source"]
-        return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+        return json_text(content)
 
     @classmethod
     def from_json(cls, text: str) -> ScoreReport:

@@ -1,12 +1,20 @@
-"""Headed tables of strings go in, aligned text, Markdown and HTML come out, every name escaped."""
+"""Headed tables of strings go in, aligned text, Markdown and HTML come out, every name escaped.
+
+Conventions:
+    Text is made printable where it enters a table, a section or `escape_html`; the escapes of Markdown and HTML are
+    added where it leaves.
+"""
 
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Literal
+
+from merbench.errors import printable
 
 _STYLE = (
     ":root{color-scheme:light dark}"
@@ -20,12 +28,17 @@ _STYLE = (
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """A headed table of strings; the first `n_text` columns are text, the others align right."""
+    """A headed table of strings, made printable; the first `n_text` columns are text, the others align right."""
 
     title: str
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     n_text: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", printable(self.title, None))
+        object.__setattr__(self, "head", tuple(printable(cell, None) for cell in self.head))
+        object.__setattr__(self, "rows", [tuple(printable(cell, None) for cell in row) for row in self.rows])
 
     def to_text(self, align: Literal["left", "right"] = "right", width: int | None = None) -> str:
         """Return aligned columns, two spaces apart; `align` holds for those that are not text.
@@ -72,10 +85,10 @@ class ReportTable:
 
     def to_html(self) -> str:
         """Return an HTML table, cells escaped."""
-        caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.head)
+        caption = f"<caption>{escape_html(self.title)}</caption>" if self.title else ""
+        head = "".join(f"<th>{escape_html(cell)}</th>" for cell in self.head)
         body = "\n".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
+            "<tr>" + "".join(f"<td>{escape_html(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
         )
         return f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
 
@@ -111,7 +124,9 @@ def markdown_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def section_text(heading: str, tables: Sequence[ReportTable], notes: Sequence[str], width: int | None = None) -> str:
     """Return a heading, tables and notes as plain aligned text, tables at most `width` characters wide."""
-    return "\n\n".join([heading, *(table.to_text(width=width) for table in tables), "\n".join(notes)]) + "\n"
+    shown = [table.to_text(width=width) for table in tables]
+    lines = "\n".join(printable(note, None) for note in notes)
+    return "\n\n".join([printable(heading, None), *shown, lines]) + "\n"
 
 
 def section_markdown(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
@@ -122,21 +137,33 @@ def section_markdown(heading: str, tables: Sequence[ReportTable], notes: Sequenc
 
 def section_html(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
     """Return a heading, tables and notes as one HTML section."""
-    items = "\n".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    items = "\n".join(f"<li>{escape_html(note)}</li>" for note in notes)
     body = "\n".join(table.to_html() for table in tables)
-    return f"<section><h2>{html.escape(heading)}</h2>\n{body}\n<ul>\n{items}\n</ul></section>"
+    return f"<section><h2>{escape_html(heading)}</h2>\n{body}\n<ul>\n{items}\n</ul></section>"
 
 
 def page_html(title: str, body: str) -> str:
     """Return one self-contained HTML page around a body; no network is needed to show it."""
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape_html(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{_STYLE}</style></head>\n<body>{body}</body></html>\n"
     )
 
 
+def escape_html(text: str) -> str:
+    """Return text that a browser shows as it is, in content and in quoted attributes."""
+    return html.escape(printable(text, None))
+
+
+_MARKUP = re.compile(r"[\\`*_\[\]|~#@]|:(?=//)|(?<=www)\.|^\s*(?:[-+]|\d+[.)])(?=\s|$)", re.IGNORECASE)
+
+
 def escape_markdown(text: str) -> str:
-    """Return text that GitHub shows as it stands: markup, HTML, table bars and line ends are defused."""
-    text = html.escape(text, quote=False).replace("\n", " ").replace("\r", " ")
-    return "".join(f"\\{character}" if character in "\\`*_[]|~#@" else character for character in text)
+    """Return text that GitHub shows as it is: markup, HTML, table bars, links and line ends have no effect."""
+    return _MARKUP.sub(_markdown_escape, html.escape(printable(text, None), quote=False))
+
+
+def _markdown_escape(found: re.Match[str]) -> str:
+    # A backslash keeps no address from becoming a link, and no digit can have one.
+    return f"&#{ord(found[0])};" if found[0] in ":." else f"{found[0][:-1]}\\{found[0][-1]}"

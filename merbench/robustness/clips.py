@@ -131,9 +131,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _unusable(candidates: Candidates, faults: Mapping[str, str]) -> UsageError:
-    first = "".join(f"\n  {name}: {faults[name]}" for name in sorted(faults)[:EXAMPLES_SHOWN])
+    first = (f"  {name}: {faults[name]}" for name in sorted(faults)[:EXAMPLES_SHOWN])
     n_all = f"{len(faults):,} of {len(candidates):,}"
-    return UsageError(f"{n_all} clips of split '{candidates.split}' cannot be used:{first}")
+    return UsageError(f"{n_all} clips of split '{candidates.split}' cannot be used:", *first)
 
 
 def _gathered(conditions: Sequence[Condition], samples: Sequence[Sequence[Vector]]) -> ClipVectors:

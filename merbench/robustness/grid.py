@@ -7,7 +7,6 @@ draws of every sample: along a curve the same noise grows.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +15,7 @@ from typing import Any
 from merbench.corruptions import CORRUPTIONS, Corruption, Step, check_parameters
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import DeclarationError, Problem, UnknownName, UsageError, did_you_mean, listed
+from merbench.files import parse_toml
 from merbench.track import Track
 
 MOST_CONDITIONS = 1000
@@ -104,8 +104,8 @@ def _values(text: str, item: str) -> list[Any]:
     if (match := _RANGE.fullmatch(item)) is not None:
         return _range(text, item, *match.groups())
     try:
-        value = tomllib.loads(f"value = {item}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(item, f"value = {item}".encode(errors="surrogateescape"))["value"]
+    except DeclarationError:
         return [item]
     return [value if isinstance(value, bool | int | float | str) else item]
 

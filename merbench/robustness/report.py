@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from merbench.errors import UsageError
+from merbench.errors import UsageError, json_text
 from merbench.report import ReportTable, Score, Uncertainty
 from merbench.report.tables import displayed, section_markdown, section_text, without_empty_columns
 
@@ -167,7 +167,7 @@ class RobustnessReport:
     def to_json(self) -> str:
         """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
         content = {"schema": SCHEMA, **asdict(self)}
-        return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+        return json_text(content)
 
     @classmethod
     def from_json(cls, text: str) -> RobustnessReport:

@@ -12,12 +12,12 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Literal
 
 from merbench.leaderboard.board import Board, BoardScore, Row, is_alike, moment, shown_p
+from merbench.report import escape_html
 
 BAR_WIDTH = 160
 BAR_HEIGHT = 14
@@ -52,7 +52,7 @@ def board_page(board: Board) -> str:
         policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'",
         style=style,
         script=script,
-        heading=escape(board.heading),
+        heading=escape_html(board.heading),
         table=_table(list(_columns(board))) if board.rows else "",
         notes=_listed(board.notes()),
         invalid=_invalid(board),
@@ -70,8 +70,8 @@ def _hash(text: str) -> str:
 
 def _table(columns: Sequence[_Column]) -> str:
     heads = "".join(
-        f'<th scope="col" data-kind="{column.kind}" data-first="{column.first}" title="{escape(column.hint)}">'
-        f'<button type="button">{escape(column.head)}</button></th>'
+        f'<th scope="col" data-kind="{column.kind}" data-first="{column.first}" title="{escape_html(column.hint)}">'
+        f'<button type="button">{escape_html(column.head)}</button></th>'
         for column in columns
     )
     rows = "\n".join(
@@ -82,7 +82,7 @@ def _table(columns: Sequence[_Column]) -> str:
 
 
 def _td(column: _Column, cell: _Cell) -> str:
-    sort = "" if cell.sort is None else f' data-sort="{escape(str(cell.sort))}"'
+    sort = "" if cell.sort is None else f' data-sort="{escape_html(str(cell.sort))}"'
     return f'<td class="{column.kind}"{sort}>{cell.html}</td>'
 
 
@@ -111,7 +111,7 @@ def _score_column(board: Board, name: str) -> _Column:
     return _Column(
         f"{name} {'↑' if better else '↓'}",
         f"{scores[0].key}, {'higher' if better else 'lower'} is better",
-        [_Cell(escape(board.value(score)), score.value) for score in scores],
+        [_Cell(escape_html(board.value(score)), score.value) for score in scores],
         first="descending" if better else "ascending",
     )
 
@@ -121,8 +121,8 @@ def _rank(row: Row) -> _Cell:
 
 
 def _team(row: Row) -> str:
-    folder = "" if row.team == row.team_name else f" <small>{escape(row.team)}</small>"
-    return f"<strong>{escape(row.team_name)}</strong>{folder}"
+    folder = "" if row.team == row.team_name else f" <small>{escape_html(row.team)}</small>"
+    return f"<strong>{escape_html(row.team_name)}</strong>{folder}"
 
 
 def _system(row: Row) -> str:
@@ -135,12 +135,12 @@ def _system(row: Row) -> str:
         "code": row.code or "",
     }
     listed = "".join(f"<dt>{name}</dt><dd>{_linked(text)}</dd>" for name, text in facts.items() if text)
-    return f"{escape(row.system)}<details><summary>{escape(row.title)}</summary><dl>{listed}</dl></details>"
+    return f"{escape_html(row.system)}<details><summary>{escape_html(row.title)}</summary><dl>{listed}</dl></details>"
 
 
 def _linked(text: str) -> str:
     """Return escaped text, as a link where it is nothing but a web address."""
-    shown = escape(text)
+    shown = escape_html(text)
     return f'<a href="{shown}" rel="noopener noreferrer nofollow">{shown}</a>' if _LINK.fullmatch(text) else shown
 
 
@@ -156,7 +156,7 @@ def _bars(board: Board, scores: Sequence[BoardScore]) -> Iterator[_Cell]:
         if score.low is None or score.high is None:
             yield _Cell("", None)
             continue
-        label = escape(board.interval(score))
+        label = escape_html(board.interval(score))
         middle = BAR_HEIGHT // 2
         yield _Cell(
             f'<svg viewBox="0 0 {BAR_WIDTH} {BAR_HEIGHT}" width="{BAR_WIDTH}" height="{BAR_HEIGHT}" role="img" '
@@ -183,7 +183,7 @@ def _received(row: Row) -> _Cell:
 
 
 def _listed(lines: Sequence[str]) -> str:
-    return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"
+    return "<ul>\n" + "\n".join(f"<li>{escape_html(line)}</li>" for line in lines) + "\n</ul>"
 
 
 def _invalid(board: Board) -> str:

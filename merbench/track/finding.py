@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from merbench.errors import DeclarationError, Problem, fault
-from merbench.files import find_folder, list_folders
+from merbench.errors import DeclarationError, Problem
+from merbench.files import find_folder, list_folders, read_toml
 from merbench.track.declaration import (
     CorruptionSpec,
     Intervals,
@@ -56,12 +55,7 @@ def load_track(name_or_path: str | Path) -> Track:
         DeclarationError: its `track.toml` has problems; all of them are listed.
     """
     folder = find_track(name_or_path)
-    path = folder / "track.toml"
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {fault(error)}")]) from error
-    return parse_track(raw, folder)
+    return parse_track(read_toml(folder / "track.toml"), folder)
 
 
 def parse_track(raw: Mapping[str, Any], folder: Path) -> Track:

@@ -86,7 +86,8 @@ def _labels(target: Mapping[str, Any]) -> list[str]:
     """Return the labels that a declared target is scored by."""
     if target.get("type") == "preference":
         return ["a1", "a2"] if target.get("same", "dropped") == "dropped" else ["a1", "a2", "same"]
-    return [label for label in target.get("labels", ()) if isinstance(label, str)]
+    labels = target.get("labels")
+    return [label for label in labels if isinstance(label, str)] if isinstance(labels, list) else []
 
 
 def _target_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -133,7 +134,7 @@ def _metric_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{place}.name", f"no metric named '{name}'{known}{did_you_mean(name, fitting or METRICS)}"
             continue
         metric = METRICS[name]
-        if kind is not None and metric.target != kind and _table(targets[target]).get("type") in TARGETS:
+        if kind is not None and metric.target != kind and str(_table(targets[target]).get("type")) in TARGETS:
             yield (
                 f"{place}.name",
                 f"'{name}' scores {metric.target} targets and '{target}' is {kind}; allowed: {', '.join(fitting)}",

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.errors import Problem, UsageError, did_you_mean, listed, plural, problem_list
+from merbench.errors import Problem, UsageError, did_you_mean, listed, plural, problem_lines
 from merbench.metrics.lists import Lists
 from merbench.submission.values import LABELS_SHOWN, SUM_TOLERANCE
 from merbench.track import CategoricalTarget, ContinuousTarget, Track
@@ -58,7 +58,7 @@ def checked_predictions(where: str, said: Any, track: Track, ids: pa.StringArray
             wrong = _set_problems(held[name], len(ids))
         problems += (Problem(code, message, column=name) for code, message in wrong)
     if problems:
-        raise UsageError(problem_list(where, problems))
+        raise UsageError(*problem_lines(where, problems))
     return replace(said, outputs=outputs)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean, fault
-from merbench.files import find_folder, list_folders
+from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean
+from merbench.files import find_folder, list_folders, read_toml
 from merbench.track import Declaration, declaration_problems
 from merbench.training.extras import modules_by_extra
 from merbench.training.guard import OwnCode, guarded
@@ -165,10 +164,7 @@ def read_baseline(folder: Path) -> BaselineDeclaration:
     """Return the declaration in a baseline's folder; raise `DeclarationError` with all of its problems."""
     path = folder / "baseline.toml"
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        return BaselineDeclaration.model_validate(raw)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeclarationError(str(path), [Problem("E207", f"not a TOML file: {fault(error)}")]) from error
+        return BaselineDeclaration.model_validate(read_toml(path))
     except ValidationError as error:
         raise DeclarationError(str(path), declaration_problems(error, _allowed_keys)) from error
 

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import UsageError, WithheldReference, listed, plural
+from merbench.errors import UsageError, WithheldReference, json_text, listed, plural
 from merbench.files import atomic_folder, require_apart, sha256_file, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
 from merbench.submission import Submission, read_submission
 from merbench.track import CategoricalTarget, ContinuousTarget, Track, load_track
 from merbench.training.data import Predictions
-from merbench.training.output import CARD, PROBABILITIES, SUBMISSION, canonical_json, require_free, write_predictions
+from merbench.training.output import CARD, PROBABILITIES, SUBMISSION, require_free, write_predictions
 
 SCHEMA = "merbench.ensemble/1"
 
@@ -85,7 +85,7 @@ def ensemble(
             for run, share, path in zip(runs, shares, paths, strict=True)
         ]
         card = {"schema": SCHEMA, "track": declared.key, "split": split, "runs": parts, "submission": digest}
-        write_text(beside / CARD, canonical_json(card))
+        write_text(beside / CARD, json_text(card))
     try:
         return Ensemble(folder, len(runs), score(candidates, folder / SUBMISSION, intervals=intervals))
     except WithheldReference as error:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +75,3 @@ def require_free(folder: Path, card: str = CARD) -> None:
         raise UsageError(f"{folder}: is not empty and holds no {card}; only a run is replaced by a run")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file")
-
-
-def canonical_json(content: Mapping[str, Any]) -> str:
-    """Return JSON with sorted keys, shortest round-trip floats, and a newline at the end."""
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"

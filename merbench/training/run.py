@@ -21,7 +21,7 @@ from typing import Any
 from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.engine import ShowProgress
-from merbench.errors import UsageError, WithheldReference, listed
+from merbench.errors import UsageError, WithheldReference, json_text, listed
 from merbench.files import atomic_folder, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
@@ -30,7 +30,7 @@ from merbench.training.card import run_card
 from merbench.training.data import FeatureSet, Predictions, TrainingSet, feature_set, training_set
 from merbench.training.declaration import LoadedBaseline, Options, list_baselines, load_baseline
 from merbench.training.device import require_device
-from merbench.training.output import CARD, SUBMISSION, canonical_json, require_free, submission_table, write_predictions
+from merbench.training.output import CARD, SUBMISSION, require_free, submission_table, write_predictions
 from merbench.training.protocol import CrossFit, FoldEnsemble, Setup, silent
 from merbench.training.selection import fit, scores, select_options
 
@@ -153,7 +153,7 @@ def run_baseline(
         submissions = _write_runs(beside, test, runs)
         card = run_card(loaded, test, train_set, chosen, trials, runs, submissions, n_folds)
         card["wall_time_s"] = round(time.perf_counter() - started, 3)
-        write_text(beside / CARD, canonical_json(card))
+        write_text(beside / CARD, json_text(card))
     report, withheld = _score(test, folder, intervals)
     return BaselineRun(
         folder=folder,

@@ -44,7 +44,7 @@ def test_a_written_board_is_checked_and_a_stale_one_is_named(
     submissions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["leaderboard", "--check"]) == 3
-    assert "4 stale files; `merbench leaderboard` writes them anew\n" in capsys.readouterr().err
+    assert "4 stale files; `merbench leaderboard` writes them again\n" in capsys.readouterr().err
     assert board_of(submissions) == {}
     assert run(["leaderboard"]) == 0
     assert run(["leaderboard", "--check", "--no-cache"]) == 0

@@ -100,7 +100,7 @@ def test_a_statement_that_was_edited_is_found(folder: Path) -> None:
         ("dropped = [3, 0]", "dropped = []", "does not state name, source"),
         ("dropped = [3, 0]", "dropped = [3, 'x']", "does not state name, source"),
         ('model = "', 'modell = "', "does not state name, source"),
-        ("[files]", "[files", "cannot be read"),
+        ("[files]", "[files", "1 problem\n  E207  not a TOML file: line 10"),
     ],
 )
 def test_a_broken_statement_is_told(folder: Path, old: str, new: str, told: str) -> None:
