@@ -478,8 +478,17 @@ def list_folders(noun: str) -> list[Path]:
     return sorted(found, key=lambda folder: folder.name)
 
 
+def is_path(name_or_path: str | Path) -> bool:
+    """Return whether an argument is a path: a `Path`, or text with a separator; a bare name is looked up elsewhere."""
+    if not isinstance(name_or_path, str):
+        return True
+    return name_or_path in (".", "..") or name_or_path.startswith("~") or "/" in name_or_path or "\\" in name_or_path
+
+
 def find_folder(noun: str, name_or_path: str | Path) -> Path:
-    """Return the one folder that a name, or a path to a folder, stands for.
+    """Return the one folder of a name, or of a path to a folder or its declaration.
+
+    A bare name never means a folder of the working directory, which may hold files of strangers.
 
     Raises:
         UnknownName: no such folder; the nearest name is given.
@@ -488,22 +497,25 @@ def find_folder(noun: str, name_or_path: str | Path) -> Path:
     if not isinstance(name_or_path, (str, os.PathLike)):
         raise UsageError(f"a {noun} is named by text or by the path of its folder, not by {name_or_path!r}")
     file_name = f"{noun}.toml"
-    path = Path(name_or_path)
-    if path.name == file_name and path.is_file():
-        return path.parent
-    if (path / file_name).is_file():
+    if is_path(name_or_path):
+        path = Path(name_or_path).expanduser()
+        if path.name == file_name and path.is_file():
+            return path.parent
+        if not (path / file_name).is_file():
+            raise UsageError(
+                f"{path}: there is no {file_name} in this folder" if path.is_dir() else f"{path}: no such folder"
+            )
         return path
     name = str(name_or_path)
-    if path.is_dir() and len(path.parts) > 1:
-        raise UsageError(f"{path}: there is no {file_name} in this folder")
-    found = [
-        place / name for place in search_folders(noun) if len(path.parts) == 1 and (place / name / file_name).is_file()
-    ]
+    places = [place / name for place in search_folders(noun) if name]
+    found = [folder for folder in places if (folder / file_name).is_file()]
     if len({folder.resolve() for folder in found}) > 1:
         raise UsageError(f"{noun} '{name}' is found twice: {' and '.join(str(folder) for folder in found)}")
     if not found:
-        for folder in (place / name for place in search_folders(noun) if len(path.parts) == 1):
+        for folder in places:
             if folder.is_dir():
                 raise UsageError(f"{folder}: there is no {file_name} in this folder")
-        raise UnknownName(noun, name, {folder.name for folder in list_folders(noun)})
+        here = Path(name, file_name).is_file() or (name == file_name and Path(name).is_file())
+        hint = f"the working directory has one: write ./{name}" if here else ""
+        raise UnknownName(noun, name, {folder.name for folder in list_folders(noun)}, hint)
     return found[0]

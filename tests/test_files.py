@@ -278,6 +278,31 @@ def test_a_folder_of_that_name_without_its_declaration_is_told(tmp_path: Path, m
     assert find_folder("baseline", "own") == tmp_path / "own"
 
 
+@pytest.mark.parametrize("noun", ["track", "baseline"])
+def test_a_bare_name_never_means_a_folder_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noun: str
+) -> None:
+    trusted, here = tmp_path / "trusted", tmp_path / "here"
+    for folder in (trusted / "own", here / "own", here / "new"):
+        folder.mkdir(parents=True)
+        (folder / f"{noun}.toml").touch()
+    monkeypatch.setenv(f"MERBENCH_{noun.upper()}S", str(trusted))
+    monkeypatch.chdir(here)
+    assert find_folder(noun, "own") == trusted / "own"
+    for path in ("./own", "../here/own", f"own/{noun}.toml", Path("own"), here / "own"):
+        assert find_folder(noun, path).resolve() == here / "own"
+    with pytest.raises(UnknownName):
+        find_folder(noun, "")
+    with pytest.raises(UnknownName, match=r"the working directory has one: write \./new$"):
+        find_folder(noun, "new")
+    monkeypatch.chdir("own")
+    assert find_folder(noun, ".").resolve() == here / "own"
+    with pytest.raises(UnknownName, match=rf"write \./{noun}\.toml$"):
+        find_folder(noun, f"{noun}.toml")
+    with pytest.raises(UsageError, match=r"^none/such: no such folder$"):
+        find_folder(noun, "none/such")
+
+
 def test_an_output_is_none_of_the_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     read = tmp_path / "runs" / "a.csv"

@@ -192,7 +192,8 @@ def init(
 
     for path in write_starting_track(folder, corpus):
         print(f"wrote {path}")
-    print(f"next: edit them, then `merbench describe {shlex.quote(str(folder))}`")
+    here = "./" if len(folder.parts) == 1 else ""  # a bare name would mean a track that is found by name
+    print(f"next: edit them, then `merbench describe {shlex.quote(f'{here}{folder}')}`")
 
 
 def _description(track: Track, split: str, candidates: Candidates | None, missing: str) -> str:

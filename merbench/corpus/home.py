@@ -12,7 +12,7 @@ from merbench.corpus.declaration import FILE_NAME
 from merbench.corpus.folder import Corpus, read_corpus, require_free
 from merbench.corpus.importing import IMPORTERS
 from merbench.errors import DeclarationError, Problem, UnknownName, UsageError
-from merbench.files import atomic_folder, data_home, exclusive
+from merbench.files import atomic_folder, data_home, exclusive, is_path
 from merbench.registry import Registry
 
 
@@ -67,9 +67,9 @@ def open_corpus(name_or_path: str | Path, relative_to: Path | None = None) -> Co
         UsageError: the path is not a corpus folder.
         DeclarationError: its `corpus.toml` has problems.
     """
-    if isinstance(name_or_path, Path) or _is_path(name_or_path):
+    if is_path(name_or_path):
         return read_corpus((relative_to or Path()) / Path(name_or_path).expanduser())
-    name, folder = name_or_path, corpora_home() / name_or_path
+    name, folder = str(name_or_path), corpora_home() / name_or_path
     corpus = _stored(folder)
     if (corpus is None or corpus.synthetic) and name in BUILDERS:
         corpus = _current(name, folder)
@@ -79,10 +79,6 @@ def open_corpus(name_or_path: str | Path, relative_to: Path | None = None) -> Co
         message = f"'{corpus.name}' is not the folder's name, '{name}'; they must be equal"
         raise DeclarationError(str(folder / FILE_NAME), [Problem("E207", message, column="name")])
     return corpus
-
-
-def _is_path(text: str) -> bool:
-    return text in (".", "..") or text.startswith("~") or "/" in text or "\\" in text
 
 
 def _hint(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from merbench.errors import MissingExtra, UsageError, plural
-from merbench.files import sha256_bytes, sha256_file
+from merbench.files import is_path, sha256_bytes, sha256_file
 
 MOST_NEW_TOKENS = 512
 """The longest answer, in tokens; one that is not done by then cannot be used."""
@@ -31,6 +31,11 @@ class LocalModel:
     attempts = 1  # a second one would be equal
 
     def __init__(self, name_or_path: str, *, quiet: bool = False) -> None:
+        is_folder = Path(name_or_path).is_dir()
+        if re.match(r"[./]", name_or_path) and not is_folder:
+            raise UsageError(f"{name_or_path}: there is no such folder")
+        if is_folder and not is_path(name_or_path):  # the library would take it for the model of that name
+            raise UsageError(f"'{name_or_path}' is a folder of the working directory: write ./{name_or_path}")
         try:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -39,8 +44,6 @@ class LocalModel:
             raise MissingExtra("grouping words with a model on this machine", "language-models") from error
         if quiet:
             logging.disable_progress_bar()
-        if re.match(r"[./]", name_or_path) and not Path(name_or_path).is_dir():
-            raise UsageError(f"{name_or_path}: there is no such folder")
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(name_or_path)
             model: Any = AutoModelForCausalLM.from_pretrained(name_or_path)

@@ -21,6 +21,7 @@ from merbench.errors import IntegrityError, UnknownName, UsageError, fault, plur
 from merbench.files import (
     atomic_folder,
     data_home,
+    is_path,
     read_toml,
     read_verified,
     sha256_bytes,
@@ -70,15 +71,15 @@ def open_groups(name_or_path: str | Path, relative_to: Path | None = None) -> Gr
         IntegrityError: a file changed since it was written.
         UsageError: the path is no folder of groups, or its `groups.toml` cannot be read.
     """
-    if isinstance(name_or_path, Path) or "/" in name_or_path or "\\" in name_or_path:
+    if is_path(name_or_path):
         folder = (relative_to or Path()) / Path(name_or_path).expanduser()
         if not (folder / FILE_NAME).is_file():
             raise UsageError(f"{folder}: there is no {FILE_NAME} in it")
         return read_groups(folder)
-    folder = groups_home() / name_or_path
-    if not _NAME.fullmatch(name_or_path) or not (folder / FILE_NAME).is_file():
+    name, folder = str(name_or_path), groups_home() / name_or_path
+    if not _NAME.fullmatch(name) or not (folder / FILE_NAME).is_file():
         hint = "`merbench groups import` and `merbench groups fill` make them"
-        raise UnknownName("groups", name_or_path, list_groups(), hint=hint)
+        raise UnknownName("groups", name, list_groups(), hint=hint)
     return read_groups(folder)
 
 

@@ -22,15 +22,15 @@ from merbench.track import Track, load_track
 
 
 def track_named(name: str) -> Track:
-    """Return the track of a name; unlike `load_track`, a folder of that name that happens to be near is not looked at.
+    """Return the track of a folder's name; unlike for `load_track`, nothing in it is taken for a path.
 
     Raises:
         UnknownName: there is no such track.
     """
-    folders = {folder.name: folder for folder in list_folders("track")}
-    if name not in folders:
-        raise UnknownName("track", name, folders)
-    return load_track(folders[name])
+    known = {folder.name for folder in list_folders("track")}
+    if name not in known:
+        raise UnknownName("track", name, known)
+    return load_track(name)
 
 
 @dataclass(frozen=True, slots=True)

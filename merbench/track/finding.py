@@ -26,7 +26,7 @@ from merbench.track.targets import TARGETS
 
 
 def find_track(name_or_path: str | Path) -> Path:
-    """Return the folder of a track: a path, a name on `$MERBENCH_TRACKS`, or a shipped track."""
+    """Return the folder of a track: of a path (with a separator), a name on `$MERBENCH_TRACKS`, or a shipped track."""
     return find_folder("track", name_or_path)
 
 

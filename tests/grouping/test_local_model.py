@@ -143,3 +143,13 @@ def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     told = r"^grouping words with a model on this machine needs the extra 'language-models': pip install 'merbench\["
     with pytest.raises(MissingExtra, match=told):
         LocalModel("any")
+
+
+def test_a_bare_name_never_means_a_folder_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # transformers itself would read the folder.
+    (tmp_path / "gpt2").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"^'gpt2' is a folder of the working directory: write \./gpt2$"):
+        LocalModel("gpt2")

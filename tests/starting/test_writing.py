@@ -44,7 +44,7 @@ def test_few_whole_numbers_are_drafted_as_a_number_and_in_comments_as_classes(he
     path, _ = write_starting_track(here / "my-track", "./own")
     text = path.read_text(encoding="utf-8")
     assert text.count("# type =") == 1
-    drafted = load_track("my-track")
+    drafted = load_track("./my-track")
     assert {name: target.type for name, target in drafted.targets.items()} == dict.fromkeys(
         ("polarity", "count", "overall score"), "continuous"
     )
@@ -59,7 +59,7 @@ def test_few_whole_numbers_are_drafted_as_a_number_and_in_comments_as_classes(he
     measures = re.findall(r"^# ((?:\[\[|name|target|weight).*)$", metrics[0], re.MULTILINE)
     text = text.replace(section[0], "\n".join(classes)).replace(metrics[0], "\n".join(measures))
     path.write_text(text, encoding="utf-8")
-    track = load_track("my-track")
+    track = load_track("./my-track")
     assert track.targets["polarity"].labels == ("-1", "0", "1")  # type: ignore[union-attr]
     assert [spec.name for spec in track.metrics[:2]] == ["weighted_f1", "unweighted_average_recall"]
     # Integers of the corpus are read as these labels: s20, s21 and s22 hold 20 % 3 - 1 = 1, then -1 and 0.
@@ -79,6 +79,8 @@ def test_the_drafted_line_works_as_typed(
     assert "there is a corpus folder of this name here: write ./own" in capsys.readouterr().err
     assert run(["init", "deep/my-track", "--corpus", "./own"]) == 0
     assert capsys.readouterr().out.endswith("next: edit them, then `merbench describe deep/my-track`\n")
+    assert run(["init", "bare"]) == 0
+    assert capsys.readouterr().out.endswith("next: edit them, then `merbench describe ./bare`\n")
     assert run(["init", "two words/my-track"]) == 0
     assert capsys.readouterr().out.endswith("`merbench describe 'two words/my-track'`\n")
     text = (here / "deep" / "my-track" / "track.toml").read_text(encoding="utf-8")
