@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import TrackArgument, terminal_width
+from merbench.cli.options import TrackArgument, pairs, terminal_width
 
 if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
@@ -64,6 +65,10 @@ ClusterOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the draws.")]
+RenameOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OLD=NEW", help="Column of the file and the name that the track has for it; repeatable."),
+]
 PublicOption = Annotated[
     bool, typer.Option("--public", help="Show only what participants may see of a split with a hidden subset.")
 ]
@@ -80,6 +85,7 @@ def score(
     track: TrackArgument,
     file: FileArgument,
     split: SplitOption = "test",
+    rename: RenameOption = None,
     form: FormatOption = None,
     output: OutputOption = "-",
     by: Annotated[
@@ -105,10 +111,11 @@ def score(
     from merbench.scoring import score as score_submission
     from merbench.scoring.sources import candidates_of, read_for
 
+    require_track_first("score", track, [file])
     require_apart(output, [file], "the submission itself")
     form = form or _form_of(output)
     candidates = candidates_of(track, split) if manifest is None else _with_manifest(track, split, manifest)
-    read = read_for(candidates, file)
+    read = read_for(candidates, file, renamed(rename))
     if public and candidates.hidden:
         report = public_score(read)
     else:
@@ -129,6 +136,23 @@ def score(
     _write(output, form, rendered)
 
 
+def renamed(items: list[str] | None) -> dict[str, str]:
+    """Return what --rename gives: name in the file -> new name."""
+    return pairs("--rename", items, "write OLD=NEW, such as gpt4v=discrete")
+
+
+def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
+    """Raise `UsageError` where a file is given for the track, and the track for a file."""
+    from merbench.errors import UsageError
+    from merbench.files import list_folders
+
+    names = {folder.name for folder in list_folders("track")}
+    if not Path(track).is_file() and (track in names or not files or files[0] not in names):
+        return
+    call = f"merbench {command} {' '.join(sorted([*files, track], key=lambda name: name not in names))}"
+    raise UsageError(f"{track}: not a track; the track comes first: {call}")
+
+
 def _with_manifest(track: str, split: str, manifest: Path) -> Candidates:
     """Return the candidates of a track with what was drawn and realised for each as columns."""
     from merbench.corpus.candidates import open_candidates, with_columns
@@ -142,6 +166,7 @@ def validate(
     track: TrackArgument,
     file: FileArgument,
     split: SplitOption = "test",
+    rename: RenameOption = None,
     form: Annotated[ProblemFormat, typer.Option("--format", help="Form of the list of problems.")] = ProblemFormat.text,
 ) -> None:
     """Check a submission as `score` does, without references."""
@@ -151,9 +176,10 @@ def validate(
     from merbench.submission import read_submission
     from merbench.track import load_track
 
+    require_track_first("validate", track, [file])
     candidates = open_candidates(load_track(track), split)
     try:
-        submission = read_submission(file, candidates)
+        submission = read_submission(file, candidates, rename=renamed(rename))
     except InvalidSubmission as error:
         if form is ProblemFormat.text:
             raise
@@ -176,6 +202,7 @@ def compare(
     track: TrackArgument,
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Two submissions or more.")],
     split: SplitOption = "test",
+    rename: RenameOption = None,
     form: FormatOption = None,
     output: OutputOption = "-",
     level: LevelOption = None,
@@ -195,9 +222,11 @@ def compare(
     from merbench.scoring import compare as compare_submissions
     from merbench.scoring.sources import candidates_of, named_sources, read_for, reasons_withheld
 
+    require_track_first("compare", track, files)
     require_apart(output, files, "one of the submissions")
     candidates = candidates_of(track, split)
-    reads = {name: read_for(candidates, source) for name, source in named_sources(files).items()}
+    names = renamed(rename)
+    reads = {name: read_for(candidates, source, names) for name, source in named_sources(files).items()}
     with reasons_withheld(candidates) if public else nullcontext():
         comparison = compare_submissions(
             candidates,

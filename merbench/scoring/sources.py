@@ -63,10 +63,10 @@ def _stamp(folder: Path, candidates: Candidates) -> Stamp | None:
     return stamp([folder / "track.toml", corpus.folder / FILE_NAME, *(corpus.folder / name for name in tables)])
 
 
-def read_for(candidates: Candidates, submission: Source) -> Submission:
+def read_for(candidates: Candidates, submission: Source, rename: Mapping[str, str] | None = None) -> Submission:
     """Return a submission, read for these candidates; one that was read for others is a `UsageError`."""
     if not isinstance(submission, Submission):
-        return read_submission(submission, candidates)
+        return read_submission(submission, candidates, rename=rename)
     theirs = submission.candidates
     if (theirs.track.key, theirs.split) != (candidates.track.key, candidates.split):
         raise UsageError(

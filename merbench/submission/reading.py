@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from merbench.errors import Problem, UsageError, did_you_mean, listed, printable
+from merbench.errors import InvalidSubmission, Problem, UsageError, did_you_mean, listed, printable
 from merbench.submission.content import Budget, Content, Format, read_content
 from merbench.submission.delimited import read_delimited
 from merbench.submission.jsonl import read_jsonl
@@ -54,8 +54,8 @@ def read_sheet(
         rename: new names of columns, which count as if they were in the file: old name -> new name.
 
     Raises:
-        UsageError: there is no such file, the source is of no kind that is read, or a column cannot be renamed.
-        InvalidSubmission: the file is refused.
+        UsageError: there is no such file, or the source is of no kind that is read.
+        InvalidSubmission: the file is refused, or a column cannot be renamed.
     """
     rename = rename or {}
     content = read_content(source, budget) if isinstance(source, (str, Path)) else None
@@ -84,21 +84,23 @@ def read_sheet(
 
 
 def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, str]) -> None:
-    """Raise where a column to be renamed is not there, or its new name is taken."""
-    faults = []
+    """Raise `InvalidSubmission` where a column to be renamed is not there, or its new name is taken."""
+    problems = []
     for old, new in rename.items():
-        pair = f"'{printable(old)}' to '{printable(new)}'"
         if old not in names:
             shown = listed([f"'{printable(name)}'" for name in names], 12)
-            faults.append(f"{pair}: there is no column '{printable(old)}'{did_you_mean(old, names)} (columns: {shown})")
+            fault = f"there is no such column; columns: {shown}{did_you_mean(old, names)}"
         elif names.count(old) > 1:
-            faults.append(f"{pair}: the file has {names.count(old)} columns '{printable(old)}'")
+            fault = f"it is there {names.count(old)} times"
         elif new in names and new not in rename:
-            faults.append(f"{pair}: the file has a column '{printable(new)}' already")
+            fault = f"there is a column '{printable(new)}' already"
         elif list(rename.values()).count(new) > 1:
-            faults.append(f"{pair}: another column is renamed to '{printable(new)}', too")
-    if faults:
-        raise UsageError("; ".join([f"{where}: cannot rename {faults[0]}", *faults[1:]]))
+            fault = "another column gets this name, too"
+        else:
+            continue
+        problems.append(Problem("E202", f"cannot be renamed to '{printable(new)}': {fault}", column=printable(old)))
+    if problems:
+        raise InvalidSubmission(where, problems)
 
 
 def _under_track_names(

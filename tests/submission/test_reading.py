@@ -19,7 +19,7 @@ from blind_candidates import LABELS, csv_rows, csv_text, sample_ids
 from peak_memory import peak_bytes
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import InvalidSubmission, UsageError
+from merbench.errors import InvalidSubmission
 from merbench.submission import Submission, read_submission
 from merbench.submission.pages import Demand, demand
 
@@ -391,20 +391,22 @@ def test_a_renamed_column_is_shown_under_its_new_name_as_it_was_written(tmp_path
 @pytest.mark.parametrize(
     ("rename", "message"),
     [
-        ({"emotoin": "discrete"}, "cannot rename 'emotoin' to 'discrete': there is no column 'emotoin'; did you mean"),
-        ({"emotion": "valence"}, "cannot rename 'emotion' to 'valence': the file has a column 'valence' already"),
-        ({"emotion": "x", "sample_id": "x"}, "'emotion' to 'x': another column is renamed to 'x', too"),
-        ({"twice": "discrete"}, "cannot rename 'twice' to 'discrete': the file has 2 columns 'twice'"),
+        (
+            {"emotoin": "discrete"},
+            "emotoin: cannot be renamed to 'discrete': there is no such column; columns: 'sample_id', 'emotion', 'twice', "
+            "'twice', 'valence'; did you mean 'emotion'?",
+        ),
+        ({"emotion": "valence"}, "emotion: cannot be renamed to 'valence': there is a column 'valence' already"),
+        ({"emotion": "x", "valence": "x"}, "valence: cannot be renamed to 'x': another column gets this name, too"),
+        ({"twice": "discrete"}, "twice: cannot be renamed to 'discrete': it is there 2 times"),
     ],
 )
 def test_a_column_that_cannot_be_renamed(candidates: Candidates, rename: dict[str, str], message: str) -> None:
-    table = pa.table(
-        [pa.array(IDS), *[pa.array(ANSWERS)] * 3, pa.array(NUMBERS)],
-        ["sample_id", "emotion", "twice", "twice", "valence"],
-    )
-    with pytest.raises(UsageError) as caught:
+    names = ["sample_id", "emotion", "twice", "twice", "valence"]
+    table = pa.table([pa.array(IDS), *[pa.array(ANSWERS)] * 3, pa.array(NUMBERS)], names)
+    with pytest.raises(InvalidSubmission) as caught:
         read_submission(table, candidates, rename=rename)
-    assert message in str(caught.value)
+    assert f"E202  {message}" in [str(problem) for problem in caught.value.problems]
 
 
 def test_a_column_under_two_names_is_an_error(make_candidates: Make) -> None:
