@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from merbench.cli.options import TrackArgument, terminal_width
-from merbench.cli.scoring import ProblemFormat
+from merbench.cli.scoring import ProblemFormat, RenameOption, renamed, require_track_first
 
 
 class BoardFormat(StrEnum):
@@ -129,6 +129,7 @@ def enter(
     ] = None,
     ranks: Annotated[bool, typer.Option("--ranked/--unranked", help="Whether it takes part in the ranking.")] = True,
     selected: Annotated[bool, typer.Option("--selected", help="Let this run alone stand for its system.")] = False,
+    rename: RenameOption = None,
     submissions: SubmissionsOption = Path("submissions"),
     replace: Annotated[bool, typer.Option("--replace", help="Write an entry anew that is there already.")] = False,
 ) -> None:
@@ -151,7 +152,9 @@ def enter(
         "received": received or datetime.now(UTC).isoformat(timespec="seconds"),
         "ranks": ranks,
         "selected": selected,
+        "rename": renamed(rename) or None,
     }
+    require_track_first("enter", track, [str(file)])
     folder = write_entry(submissions, team, run, card, file, open_candidates(load_track(track)), replace=replace)
     print(f"wrote {folder}; `merbench leaderboard` puts it on the board")
 

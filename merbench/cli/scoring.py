@@ -147,10 +147,10 @@ def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
     from merbench.files import list_folders
 
     names = {folder.name for folder in list_folders("track")}
-    if not Path(track).is_file() and (track in names or not files or files[0] not in names):
-        return
-    call = f"merbench {command} {' '.join(sorted([*files, track], key=lambda name: name not in names))}"
-    raise UsageError(f"{track}: not a track; the track comes first: {call}")
+    path = Path(track)
+    if (path.is_file() and path.name != "track.toml") or (track not in names and files[0] in names):
+        call = " ".join(["merbench", command, files[0], track, *files[1:]])
+        raise UsageError(f"{track}: not a track; the track comes first: {call}")
 
 
 def _with_manifest(track: str, split: str, manifest: Path) -> Candidates:

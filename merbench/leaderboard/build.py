@@ -141,19 +141,19 @@ class _Bench:
         if entry.submission.stat().st_size > self.candidates.track.submission.max_bytes:
             self.read(entry)  # refuses it, before all of it is read for its digest
         digest = sha256_file(entry.submission)
-        key = ["report", entry.submission.name, digest, *self.context]
+        key = ["report", entry.submission.name, *_content(entry, digest), *self.context]
         text = self.cache.remembered(key, lambda: public_score(self.read(entry)).to_json())
         return Run(entry, digest, ScoreReport.from_json(text))
 
     def read(self, entry: Entry) -> Submission:
         """Return the predictions of an entry, read once."""
         if entry.submission not in self._read:
-            self._read[entry.submission] = read_submission(entry.submission, self.candidates)
+            self._read[entry.submission] = read_submission(entry.submission, self.candidates, rename=entry.card.rename)
         return self._read[entry.submission]
 
     def mean_bounds(self, runs: Sequence[Run]) -> dict[str, list[float]]:
         """Return the interval of every key for the mean of several runs."""
-        key = ["mean", *(run.digest for run in runs), *self.context]
+        key = ["mean", *_contents(runs), *self.context]
 
         def compute() -> dict[str, list[float]]:
             found = mean_intervals([self.read(run.entry) for run in runs], self.how)
@@ -164,7 +164,7 @@ class _Bench:
 
     def p_value(self, runs: Sequence[Run], best: Sequence[Run], metric: str) -> float:
         """Return the p of the difference between two systems under one key."""
-        digests = [*(run.digest for run in runs), "against", *(run.digest for run in best)]
+        digests = [*_contents(runs), "against", *_contents(best)]
 
         def compute() -> float:
             a, b = ([self.read(run.entry) for run in system] for system in (runs, best))
@@ -172,6 +172,15 @@ class _Bench:
 
         p: float = self.cache.remembered(["p", metric, str(N_PERMUTATIONS), *digests, *self.context], compute)
         return p
+
+
+def _content(entry: Entry, digest: str) -> list[str]:
+    """Return what tells the predictions of an entry from others: its file, and the names that columns get."""
+    return [digest, *(text for pair in sorted(entry.card.rename.items()) for text in pair)]
+
+
+def _contents(runs: Sequence[Run]) -> list[str]:
+    return [text for run in runs for text in _content(run.entry, run.digest)]
 
 
 def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[InvalidEntry]]:

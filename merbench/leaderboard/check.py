@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,16 +81,17 @@ def check_entries(submissions: Path, chosen: Collection[Path] = ()) -> Iterator[
     excluded = {entry.place: entry.problems for entry in without_duplicates(entries)[1]}
     opened: dict[str, Candidates | Problem] = {}
     for folder in sorted(chosen or folders):
-        _, submission, problems = found[folder]
+        card, submission, problems = found[folder]
         place = place_of(submissions, folder)
-        card = (*problems, *excluded.get(place, ()))
+        of_card = (*problems, *excluded.get(place, ()))
         if submission is None:
-            yield Findings(place, card, None, ())
+            yield Findings(place, of_card, None, ())
             continue
         name = folder.relative_to(submissions).parts[0]
         if name not in opened:
             opened[name] = _candidates(name)
-        yield Findings(place, card, submission.name, _prediction_problems(submission, opened[name]))
+        rename = card.rename if card is not None else {}
+        yield Findings(place, of_card, submission.name, _prediction_problems(submission, opened[name], rename))
 
 
 def _candidates(name: str) -> Candidates | Problem:
@@ -104,10 +105,12 @@ def _candidates(name: str) -> Candidates | Problem:
         return Problem("W401", f"the predictions were not read: {fault(error)}")
 
 
-def _prediction_problems(submission: Path, candidates: Candidates | Problem) -> tuple[Problem, ...]:
+def _prediction_problems(
+    submission: Path, candidates: Candidates | Problem, rename: Mapping[str, str]
+) -> tuple[Problem, ...]:
     if isinstance(candidates, Problem):
         return (candidates,)
     try:
-        return read_submission(submission, candidates).warnings
+        return read_submission(submission, candidates, rename=rename).warnings
     except InvalidSubmission as error:
         return error.problems

@@ -14,7 +14,7 @@ from merbench.files import atomic_folder, write_text
 from merbench.leaderboard.entry import name_problems, parse_card
 from merbench.submission import read_submission
 
-CardValue = str | int | bool | list[str] | datetime | None
+CardValue = str | int | bool | list[str] | dict[str, str] | datetime | None
 """What a key of `entry.toml` may hold; None leaves it out."""
 
 
@@ -37,12 +37,13 @@ def write_entry(
     """
     given = {key: value for key, value in card.items() if value is not None}
     folder = submissions / candidates.track.id / team / run
-    problems = [*name_problems(team, run), *parse_card(given)[1]]
-    if problems:
+    parsed, problems = parse_card(given)
+    problems = [*name_problems(team, run), *problems]
+    if problems or parsed is None:
         raise DeclarationError(f"{candidates.track.id}/{team}/{run}", problems)
     if folder.exists() and not replace:
         raise UsageError(f"{folder}: is there already; --replace writes it anew")
-    read_submission(source, candidates)
+    read_submission(source, candidates, rename=parsed.rename)
     with atomic_folder(folder, replace=replace) as beside:
         write_text(beside / "entry.toml", "".join(f"{key} = {_toml(value)}\n" for key, value in given.items()))
         shutil.copyfile(source, beside / f"submission{_suffix(source)}")
@@ -57,4 +58,6 @@ def _suffix(source: Path) -> str:
 
 def _toml(value: CardValue) -> str:
     # JSON's strings, booleans, numbers and lists are TOML's, once control characters are ruled out.
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_toml(key)} = {_toml(item)}' for key, item in value.items())} }}"
     return value.isoformat() if isinstance(value, datetime) else json.dumps(value, ensure_ascii=False)

@@ -84,6 +84,7 @@ class EntryCard(Declaration):
         received: when it was received, with an offset.
         ranks: whether it takes part in the ranking; if not it is shown without a rank.
         selected: whether this run alone stands for its system.
+        rename: names of columns in the file that differ from the track's: name in the file -> name in the track.
     """
 
     title: Line
@@ -97,6 +98,7 @@ class EntryCard(Declaration):
     received: Annotated[AwareDatetime, BeforeValidator(_moment)]
     ranks: bool = True
     selected: bool = False
+    rename: dict[Line, Line] = Field(default_factory=dict, max_length=100)
 
 
 @dataclass(frozen=True)

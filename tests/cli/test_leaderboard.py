@@ -225,6 +225,40 @@ def test_predictions_become_an_entry_on_the_board(submissions: Path, capsys: pyt
     assert "\n1,mine,mine,net,net,first," in capsys.readouterr().out
 
 
+def test_an_entry_keeps_its_file_and_the_names_of_its_columns(
+    submissions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = predictions(range(2)).replace("discrete", "answer").encode()
+    Path("mine.csv").write_bytes(data)
+    arguments = ["enter", "toy", "mine.csv", "--team", "mine", "--received", "2026-01-31T12:00:00Z", "--run"]
+    assert run([*arguments, "renamed", "--rename", "answr=discrete"]) == 1
+    assert "E202  answr: cannot be renamed to 'discrete'" in capsys.readouterr().err
+    assert run([*arguments, "renamed", "--rename", "answer=discrete"]) == 0
+    folder = submissions / "toy" / "mine" / "renamed"
+    assert (folder / "submission.csv").read_bytes() == data
+    assert 'rename = { "answer" = "discrete" }\n' in (folder / "entry.toml").read_text(encoding="utf-8")
+    assert run(["validate-entries", "toy/mine/renamed"]) == 0
+    assert run(["leaderboard", "--output", "-", "--format", "csv"]) == 0
+    assert "\n1,mine,mine,renamed," in capsys.readouterr().out
+
+
+def test_one_file_with_two_columns_of_answers_is_two_entries(
+    submissions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = zip(predictions().splitlines(), predictions(range(20)).splitlines(), strict=True)
+    table = [f"{right},{wrong.partition(',')[2]}" for right, wrong in rows]
+    Path("two.csv").write_text("\n".join(["sample_id,first,second", *table[1:]]) + "\n", encoding="utf-8")
+    for name in ("first", "second"):
+        arguments = ["enter", "toy", "two.csv", "--team", "pair", "--run", name, "--rename", f"{name}=discrete"]
+        assert run(arguments) == 0
+    capsys.readouterr()
+    assert run(["leaderboard", "--output", "-", "--format", "csv"]) == 0
+    table = [line.split(",") for line in capsys.readouterr().out.splitlines()]
+    accuracy = table[0].index("accuracy")
+    # Of 40 answers all are right in one column, 20 in the other.
+    assert {row[4]: float(row[accuracy]) for row in table if row[1] == "pair"} == {"first": 1.0, "second": 0.5}
+
+
 def test_a_check_says_one_line_for_each_board(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["leaderboard", "--check"]) == 3
     assert capsys.readouterr().out == "toy@1.0: 4 stale files\n"

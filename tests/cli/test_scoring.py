@@ -42,6 +42,33 @@ def test_validate_says_that_a_file_is_valid(submission: Path, capsys: Capture) -
     assert capsys.readouterr().out.startswith(f"{submission}: valid for mer-multi@1.0, split test: ")
 
 
+@pytest.mark.parametrize("command", ["validate", "score", "compare"])
+def test_columns_are_renamed(command: str, submission: Path, tmp_path: Path, capsys: Capture) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(submission.read_text().replace("discrete", "emotion", 1).replace("sample_id", "name", 1))
+    files = [str(other), str(submission.replace(tmp_path / "b.csv"))] if command == "compare" else [str(other)]
+    if command == "compare":
+        Path(files[1]).write_text(other.read_text())
+    options = {"validate": [], "score": ["--no-intervals"], "compare": ["--permutations", "100", "--resamples", "100"]}
+    arguments = [command, "mer-multi", *files, *options[command], "--rename", "emotion=discrete"]
+    assert run([*arguments, "--rename", "name=sample_id"]) == 0
+    assert run([*arguments, "--rename", "nam=sample_id"]) == 1
+    assert "E202  nam: cannot be renamed to 'sample_id': there is no such column" in capsys.readouterr().err
+    assert run([*arguments, "--rename", "emotion=valence"]) == 2
+    assert "--rename emotion=valence: 'emotion' is given twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["validate", "score", "compare"])
+@pytest.mark.parametrize("name", ["submission.csv", "not-there.csv"])
+def test_a_file_before_the_track_is_named(command: str, name: str, submission: Path, capsys: Capture) -> None:
+    path = submission.with_name(name)
+    capsys.readouterr()
+    assert run([command, str(path), "mer-multi"]) == 2
+    assert capsys.readouterr().err == (
+        f"{path}: not a track; the track comes first: merbench {command} mer-multi {path}\n"
+    )
+
+
 def test_validate_and_score_tell_the_same_problems(submission: Path, capsys: Capture) -> None:
     lines = submission.read_text().splitlines()
     lines[4] = lines[4].replace(lines[4].split(",")[1], "hapy")

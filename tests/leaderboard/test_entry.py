@@ -92,7 +92,7 @@ def test_all_problems_of_a_card_and_its_folder_are_told_at_once(tmp_path: Path) 
         "E402  received: 'yesterday': not a moment with an offset, such as 2026-01-31T12:00:00+08:00",
         "E402  ranks: 'yes' is not true or false",
         "E402  externaldata: is not a known key; allowed: title, team, members, system, seed, paper, code, "
-        "external_data, received, ranks, selected; did you mean 'external_data'?",
+        "external_data, received, ranks, selected, rename; did you mean 'external_data'?",
         "E404  one file 'submission.*' is needed, found none",
     ]
 
