@@ -106,6 +106,21 @@ def exception_text(error: BaseException, limit: int = 300) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def contained(error: Exception) -> str:
+    """Return what ended the work on one item of many, while the others go on.
+
+    The traceback is printed on stderr where the environment asks for it (`MERBENCH_TRACEBACK`).
+    """
+    import os
+    import traceback
+
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    if isinstance(error, MerbenchError):
+        return str(error)
+    return f"{type(error).__name__}: {fault(error)}" if isinstance(error, OSError) else exception_text(error)
+
+
 class Damage(ValueError):
     """The bytes of a file are not what its format asks for; the message says so in words of our own."""
 

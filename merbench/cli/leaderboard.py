@@ -53,14 +53,25 @@ def leaderboard(
 ) -> None:
     """Score all entries, rank them, and write the board.
 
-    Without TRACK, a track whose references or corpus are not held here is skipped by name.
+    Without TRACK, a track whose references or corpus are not held here is skipped by name. A track or an entry that
+    fails is named, and the others are finished: exit code 5.
     """
-    from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, WithheldReference, plural
+    from merbench.errors import (
+        WITH_PROBLEMS,
+        IntegrityError,
+        MerbenchError,
+        UnknownName,
+        UsageError,
+        WithheldReference,
+        contained,
+        listed,
+        plural,
+    )
     from merbench.files import write_text
     from merbench.leaderboard.build import build_board
     from merbench.leaderboard.cache import Cache
     from merbench.leaderboard.check import track_named
-    from merbench.leaderboard.entry import track_folders
+    from merbench.leaderboard.entry import FAILED, track_folders
     from merbench.site.publish import FORMS, board_files, stale_files, write_files
     from merbench.track import load_track
 
@@ -71,40 +82,49 @@ def leaderboard(
         raise UsageError("--output - prints one form of the board and checks nothing")
     store, chosen = Cache.at_home() if cache else Cache(None), [form.value for form in forms or ()] or tuple(FORMS)
     stale: list[str] = []
-    failed: list[MerbenchError] = []
+    failed: list[Exception] = []
+    unread: list[str] = []
+    n_done = 0
     for name in dict.fromkeys(tracks or found):
         try:
             track = load_track(name) if tracks else track_named(name)
-        except UsageError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+            try:
+                board = build_board(track, submissions, store)
+            except (WithheldReference, UnknownName) as error:
+                if tracks:
+                    raise
+                print(f"{name}: skipped: {error}", file=sys.stderr)
+                continue
+            files = board_files(board, chosen)
+            folder = Path(output or submissions) / track.id
+            changed = list(stale_files(folder, files)) if check else []
+            if output != "-" and not check:
+                write_files(folder, files)
+        except Exception as error:  # the other tracks are finished
+            print(f"{name}: {contained(error)}", file=sys.stderr)
             failed.append(error)
             continue
-        try:
-            board = build_board(track, submissions, store)
-        except (UsageError, IntegrityError) as error:
-            not_here = not tracks and isinstance(error, (WithheldReference, UnknownName))
-            print(f"{name}: {'skipped: ' if not_here else ''}{error}", file=sys.stderr)
-            failed += [] if not_here else [error]
-            continue
+        n_done += 1
+        stale += changed
         if output == "-" and forms:
-            write_text("-", board_files(board, chosen)[FORMS[chosen[0]][0]])
-            continue
-        folder = Path(output or submissions) / track.id
-        files = board_files(board, chosen)
-        if check:
-            changed = list(stale_files(folder, files))
+            write_text("-", files[FORMS[chosen[0]][0]])
+        elif check:
             print(f"{track.key}: {plural(len(changed), 'stale file') if changed else 'as written'}")
-            stale += changed
-            continue
-        print(board.to_text(terminal_width()))
-        if output != "-":
-            write_files(folder, files)
+        else:
+            print(board.to_text(terminal_width()))
+        if output != "-" and not check:
             print(f"wrote {', '.join(str(folder / file) for file in files)}\n")
+        unread += [entry.place for entry in board.invalid if any(problem.code == FAILED for problem in entry.problems)]
+    if failed or unread:
+        entries = [f"{len(unread):,} {'entry' if len(unread) == 1 else 'entries'}: {listed(unread)}"] if unread else []
+        print(f"failed: {', '.join([*([plural(len(failed), 'track')] if failed else []), *entries])}", file=sys.stderr)
     if stale:
         head = f"{plural(len(stale), 'stale file')}; `merbench leaderboard` writes them again"
         raise IntegrityError(head, *(f"  {line}" for line in stale))
+    if n_done and (failed or unread):
+        raise typer.Exit(WITH_PROBLEMS)
     if failed:
-        raise typer.Exit(failed[0].exit_code)
+        raise typer.Exit(getattr(failed[0], "exit_code", MerbenchError.exit_code))
 
 
 def enter(
@@ -169,9 +189,17 @@ def validate_entries(
     """Check entries as a pull request needs: no references."""
     import json
 
-    from merbench.errors import InvalidSubmission, github_annotations, json_text, problem_list, problems_json
+    from merbench.errors import (
+        WITH_PROBLEMS,
+        InvalidSubmission,
+        github_annotations,
+        json_text,
+        problem_list,
+        problems_json,
+    )
     from merbench.files import write_text
     from merbench.leaderboard.check import check_entries
+    from merbench.leaderboard.entry import FAILED
 
     chosen = [entry if entry.is_relative_to(submissions) else submissions / entry for entry in entries or ()]
     results = list(check_entries(submissions, chosen))
@@ -189,4 +217,7 @@ def validate_entries(
             write_text("-", github_annotations(f"{folder}/{found.submission}", found.predictions))
         print(f"entries: {len(results):,}, invalid: {n_invalid:,}")
     if n_invalid:
-        raise typer.Exit(InvalidSubmission.exit_code)
+        failures = [
+            all(problem.code == FAILED for problem in found.problems) for found in results if not found.is_valid
+        ]
+        raise typer.Exit(WITH_PROBLEMS if all(failures) else InvalidSubmission.exit_code)

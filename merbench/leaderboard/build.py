@@ -19,11 +19,20 @@ from merbench.errors import DeclarationError, IntegrityError, InvalidSubmission,
 from merbench.files import sha256_file
 from merbench.leaderboard.board import Board, BoardScore, Gap, Row, alpha
 from merbench.leaderboard.cache import Cache, code_digest
-from merbench.leaderboard.entry import Entry, InvalidEntry, place_of, read_entry, run_folders, without_duplicates
+from merbench.leaderboard.entry import (
+    Entry,
+    InvalidEntry,
+    failure,
+    place_of,
+    read_entry,
+    run_folders,
+    without_duplicates,
+)
 from merbench.leaderboard.ranking import RankingKey, places
 from merbench.report import Score, ScoreReport
 from merbench.resampling import DECIMALS, holm
 from merbench.scoring import mean_difference_p, mean_intervals, public_score, resampling_of, signature
+from merbench.scoring.sources import reasons_withheld
 from merbench.submission import Submission, read_submission
 from merbench.track import Track
 
@@ -68,16 +77,16 @@ def build_board(
     bench = _Bench(open_candidates(track), Cache.at_home() if cache is None else cache)
     track = bench.candidates.track
     valid, invalid = _scored_entries(bench, Path(submissions))
-    standing, excluded = without_duplicates([run.entry for run in valid])
-    kept = {entry.place for entry in standing}
-    runs = [run for run in valid if run.entry.place in kept]
-    systems = _systems(runs)
-    rows = [_row(bench, system) for system in systems.values()]
-    keys = [RankingKey(name, rows[0].score(name).higher_is_better) for name in track.ranked_by] if rows else []
-    placed = places(rows, keys, track.ranking.decimals)
-    if track.ranking.one_per_team:
-        placed = places(_best_of_teams([place.row for place in placed]), keys, track.ranking.decimals)
-    ordered = [replace(place.row, rank=place.rank) for place in placed]
+    while True:
+        standing, excluded = without_duplicates([run.entry for run in valid])
+        kept = {entry.place for entry in standing}
+        runs = [run for run in valid if run.entry.place in kept]
+        try:
+            rows = _ranked(bench, _systems(runs))
+            break
+        except _RunFailed as failed:  # the others are ranked without it
+            valid.remove(failed.run)
+            invalid.append(InvalidEntry(failed.run.entry.place, _problems(failed.error)))
     return Board(
         track=track.key,
         title=track.title,
@@ -91,9 +100,29 @@ def build_board(
         decimals=track.ranking.decimals,
         uncertainty=runs[0].report.uncertainty if runs else None,
         n_permutations=N_PERMUTATIONS,
-        rows=tuple(_with_gaps(bench, ordered, systems)),
+        rows=tuple(rows),
         invalid=tuple(sorted([*invalid, *excluded], key=lambda entry: entry.place)),
     )
+
+
+class _RunFailed(Exception):
+    """A run that was scored cannot be read again, or has no value."""
+
+    def __init__(self, run: Run, error: Exception) -> None:
+        self.run = run
+        self.error = error
+        super().__init__(run.entry.place)
+
+
+def _ranked(bench: _Bench, systems: Systems) -> list[Row]:
+    """Return the rows of all systems in order; raise `_RunFailed` for a run that cannot take part."""
+    track = bench.candidates.track
+    rows = [_row(bench, system) for system in systems.values()]
+    keys = [RankingKey(name, rows[0].score(name).higher_is_better) for name in track.ranked_by] if rows else []
+    placed = places(rows, keys, track.ranking.decimals)
+    if track.ranking.one_per_team:
+        placed = places(_best_of_teams([place.row for place in placed]), keys, track.ranking.decimals)
+    return _with_gaps(bench, [replace(place.row, rank=place.rank) for place in placed], systems)
 
 
 def common_signature(runs: Sequence[Run]) -> str:
@@ -151,12 +180,19 @@ class _Bench:
             self._read[entry.submission] = read_submission(entry.submission, self.candidates, rename=entry.card.rename)
         return self._read[entry.submission]
 
+    def read_again(self, run: Run) -> Submission:
+        """Return the predictions of a run whose scores are known; raise `_RunFailed`."""
+        try:
+            return self.read(run.entry)
+        except Exception as error:
+            raise _RunFailed(run, error) from error
+
     def mean_bounds(self, runs: Sequence[Run]) -> dict[str, list[float]]:
         """Return the interval of every key for the mean of several runs."""
         key = ["mean", *_contents(runs), *self.context]
 
         def compute() -> dict[str, list[float]]:
-            found = mean_intervals([self.read(run.entry) for run in runs], self.how)
+            found = mean_intervals([self.read_again(run) for run in runs], self.how)
             return {key: [interval.low, interval.high] for key, interval in found.items()}
 
         bounds: dict[str, list[float]] = self.cache.remembered(key, compute)
@@ -167,7 +203,7 @@ class _Bench:
         digests = [*_contents(runs), "against", *_contents(best)]
 
         def compute() -> float:
-            a, b = ([self.read(run.entry) for run in system] for system in (runs, best))
+            a, b = ([self.read_again(run) for run in system] for system in (runs, best))
             return mean_difference_p(a, b, metric, self.how, N_PERMUTATIONS)
 
         p: float = self.cache.remembered(["p", metric, str(N_PERMUTATIONS), *digests, *self.context], compute)
@@ -187,16 +223,26 @@ def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[I
     track = bench.candidates.track
     runs: list[Run] = []
     invalid: list[InvalidEntry] = []
-    for folder in run_folders(submissions, track.id):
-        place = place_of(submissions, folder)
+    folders = run_folders(submissions, track.id)
+    if folders:
+        with reasons_withheld(bench.candidates, "the references cannot be used"):
+            _ = bench.candidates.references  # what is wrong with them is no entry's fault
+    for folder in folders:
         try:
             runs.append(bench.run(read_entry(submissions, folder)))
-        except (DeclarationError, InvalidSubmission) as error:
-            invalid.append(InvalidEntry(place, error.problems))
-        except UndefinedMetric as error:
-            message = f"{error}: an entry without a value cannot enter a ranking"
-            invalid.append(InvalidEntry(place, (Problem("E408", message),)))
+        except Exception as error:
+            invalid.append(InvalidEntry(place_of(submissions, folder), _problems(error)))
     return runs, invalid
+
+
+def _problems(error: Exception) -> tuple[Problem, ...]:
+    """Return what keeps an entry from the board."""
+    match error:
+        case DeclarationError() | InvalidSubmission():
+            return error.problems
+        case UndefinedMetric():
+            return (Problem("E408", f"{error}: an entry without a value cannot enter a ranking"),)
+    return (failure(error),)
 
 
 def _systems(runs: Iterable[Run]) -> Systems:
@@ -259,7 +305,7 @@ def _scores(bench: _Bench, runs: Sequence[Run]) -> Iterator[BoardScore]:
 
 def _value(run: Run, item: Score) -> float:
     if item.value is None:
-        raise UndefinedMetric(f"{run.entry.place}: {item.key} has no value, so it cannot enter a ranking")
+        raise _RunFailed(run, UndefinedMetric(f"{item.key} has no value"))
     return item.value
 
 

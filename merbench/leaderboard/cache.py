@@ -37,7 +37,7 @@ class Cache:
                 stored = json.loads(path.read_text(encoding="utf-8"))
                 if stored["key"] == list(key) and stored["digest"] == _digest(stored["value"]):
                     return stored["value"]
-            except (OSError, ValueError, KeyError, TypeError):
+            except Exception:  # whatever is wrong with the file, its value can be computed
                 pass
         value = json.loads(_canonical(compute()))
         if path is not None:

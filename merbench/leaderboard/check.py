@@ -10,7 +10,9 @@ from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, Problem, UnknownName, UsageError, fault
 from merbench.files import list_folders
 from merbench.leaderboard.entry import (
+    EntryCard,
     entry_of,
+    failure,
     inspect_entry,
     place_of,
     run_folders,
@@ -63,16 +65,17 @@ class Findings:
 def check_entries(submissions: Path, chosen: Collection[Path] = ()) -> Iterator[Findings]:
     """Yield what is to be said about every entry, or about the chosen folders, in order.
 
-    An entry whose candidates are not at hand gets a warning: its file of predictions is not read.
+    An entry whose candidates are not held here gets a warning: its file of predictions is not read. An entry that
+    cannot be checked, whatever the reason, is named (E409), and the others are checked.
 
     Raises:
         UsageError: there is no such folder of submissions, or a chosen folder is not in it.
     """
-    folders = [folder for track in track_folders(submissions) for folder in run_folders(submissions, track)]
+    folders = [folder for track in track_folders(submissions) for folder in _listed_runs(submissions, track)]
     for folder in chosen:
         if not folder.is_relative_to(submissions):
             raise UsageError(f"{folder}: is not a folder in {submissions}")
-    found = {folder: inspect_entry(submissions, folder) for folder in sorted({*folders, *chosen})}
+    found = {folder: _inspected(submissions, folder) for folder in sorted({*folders, *chosen})}
     entries = [
         entry_of(submissions, folder, card, submission)
         for folder, (card, submission, _) in found.items()
@@ -94,15 +97,33 @@ def check_entries(submissions: Path, chosen: Collection[Path] = ()) -> Iterator[
         yield Findings(place, of_card, submission.name, _prediction_problems(submission, opened[name], rename))
 
 
+def _listed_runs(submissions: Path, track: str) -> list[Path]:
+    try:
+        return run_folders(submissions, track)
+    except Exception:  # which is then reported by the name of its folder
+        return [submissions / track]
+
+
+def _inspected(submissions: Path, folder: Path) -> tuple[EntryCard | None, Path | None, list[Problem]]:
+    try:
+        return inspect_entry(submissions, folder)
+    except Exception as error:
+        return None, None, [failure(error)]
+
+
 def _candidates(name: str) -> Candidates | Problem:
     try:
         track = track_named(name)
     except UsageError as error:
         return Problem("E407", fault(error))
+    except Exception as error:
+        return failure(error)
     try:
         return open_candidates(track)
     except UsageError as error:
         return Problem("W401", f"the predictions were not read: {fault(error)}")
+    except Exception as error:
+        return failure(error)
 
 
 def _prediction_problems(
@@ -114,3 +135,5 @@ def _prediction_problems(
         return read_submission(submission, candidates, rename=rename).warnings
     except InvalidSubmission as error:
         return error.problems
+    except Exception as error:
+        return (failure(error),)

@@ -11,7 +11,7 @@ from pathlib import Path
 from merbench.corpus.candidates import Candidates
 from merbench.errors import DeclarationError, UsageError
 from merbench.files import atomic_folder, write_text
-from merbench.leaderboard.entry import name_problems, parse_card
+from merbench.leaderboard.entry import file_name_problems, link_problems, name_problems, parse_card
 from merbench.submission import read_submission
 
 CardValue = str | int | bool | list[str] | dict[str, str] | datetime | None
@@ -37,8 +37,11 @@ def write_entry(
     """
     given = {key: value for key, value in card.items() if value is not None}
     folder = submissions / candidates.track.id / team / run
+    name = f"submission{_suffix(source)}"
     parsed, problems = parse_card(given)
-    problems = [*name_problems(team, run), *problems]
+    problems = [*name_problems(team, run), *problems, *file_name_problems(name)]
+    if not problems:
+        problems = [*link_problems(submissions, (candidates.track.id, team, run))]
     if problems or parsed is None:
         raise DeclarationError(f"{candidates.track.id}/{team}/{run}", problems)
     if folder.exists() and not replace:
@@ -46,7 +49,7 @@ def write_entry(
     read_submission(source, candidates, rename=parsed.rename)
     with atomic_folder(folder, replace=replace) as beside:
         write_text(beside / "entry.toml", "".join(f"{key} = {_toml(value)}\n" for key, value in given.items()))
-        shutil.copyfile(source, beside / f"submission{_suffix(source)}")
+        shutil.copyfile(source, beside / name)
     return folder
 
 

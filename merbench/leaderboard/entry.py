@@ -11,6 +11,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationError
 
-from merbench.errors import DeclarationError, Problem, UsageError, fault, listed, printable
+from merbench.errors import DeclarationError, Problem, UsageError, contained, fault, listed, printable
 from merbench.files import parse_toml
+from merbench.submission.content import SUFFIXES
 from merbench.track import Declaration, declaration_problems
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}", re.ASCII)
@@ -27,6 +29,13 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}", re.ASCII)
 
 MAX_CARD_BYTES = 65_536
 """The largest `entry.toml` that is read."""
+
+SUBMISSION_NAMES = tuple(
+    f"submission{suffix}{packed}"
+    for suffix, form in SUFFIXES.items()
+    for packed in ("", *((".gz", ".zst") if form in ("a delimited table", "JSON lines") else ()))
+)
+"""What the file of predictions may be called, in lower case."""
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -143,6 +152,15 @@ class InvalidEntry:
     problems: tuple[Problem, ...]
 
 
+FAILED = "E409"
+"""The code of an entry that an error of this machine, or a bug, keeps from being read or scored."""
+
+
+def failure(error: Exception) -> Problem:
+    """Return the problem of an entry whose work an exception ended."""
+    return Problem(FAILED, f"could not be read or scored: {' '.join(contained(error).split())}")
+
+
 def track_folders(submissions: Path) -> list[str]:
     """Return the names of the tracks that a folder of submissions holds, sorted.
 
@@ -155,11 +173,27 @@ def track_folders(submissions: Path) -> list[str]:
 
 
 def run_folders(submissions: Path, track: str) -> list[Path]:
-    """Return the folders `<team>/<run>` of a track, sorted; links are returned too, to be refused by name."""
+    """Return the folders `<team>/<run>` of a track, sorted; what is to be refused by name is returned, too.
+
+    That is a link in place of the track, a team or a run, a team's folder that cannot be listed, and one without runs
+    whose name is not a team's.
+    """
     root = submissions / track
+    if root.is_symlink():
+        return [root]
     if not root.is_dir():
         return []
-    return [run for team in _folders(root) for run in ([team] if team.is_symlink() else _folders(team))]
+    return [run for team in _folders(root) for run in _runs(team)]
+
+
+def _runs(team: Path) -> list[Path]:
+    if team.is_symlink():
+        return [team]
+    try:
+        runs = _folders(team)
+    except OSError:
+        return [team]
+    return runs if runs or NAME.fullmatch(team.name) else [team]
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -240,14 +274,25 @@ def _place_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem
     if len(parts) != 3:
         yield Problem("E403", "an entry is a folder <track>/<team>/<run>")
     yield from name_problems(*parts[1:3])
+    if links := list(link_problems(submissions, parts)):
+        yield from links
+        return
+    path = submissions
+    for name in parts:
+        path /= name
+        if not path.is_dir():
+            yield Problem("E403", f"'{printable(name)}' is not a folder")
+            return
+    next(path.iterdir(), None)  # a folder that cannot be listed is an error of this entry
+
+
+def link_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem]:
+    """Yield which of the folders below `submissions` that lead to a place are links."""
     path = submissions
     for name in parts:
         path /= name
         if path.is_symlink():
             yield _link_problem(name)
-        elif not path.is_dir():
-            yield Problem("E403", f"'{printable(name)}' is not a folder")
-            return
 
 
 def _link_problem(name: str) -> Problem:
@@ -255,23 +300,44 @@ def _link_problem(name: str) -> Problem:
 
 
 def _irregular(path: Path) -> Problem | None:
-    """Return what keeps a file from being opened: it is a link, a device or a pipe."""
+    """Return what keeps a file from being opened: it is a link, a folder, a device or a pipe."""
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
         return _link_problem(path.name)
+    if stat.S_ISDIR(mode):
+        return Problem("E403", f"'{path.name}' is a folder where a file belongs")
     if not stat.S_ISREG(mode):
         return Problem("E405", f"'{printable(path.name)}' is not a regular file")
     return None
 
 
+def output_problems(folder: Path, names: Iterable[str]) -> Iterator[Problem]:
+    """Yield what keeps files from being written into a track's folder: nothing is written through a link."""
+    if folder.is_symlink():
+        yield _link_problem(folder.name)
+        return
+    for name in names:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if problem := _irregular(folder / name):
+                yield problem
+
+
 def _submission_file(folder: Path) -> tuple[Path | None, list[Problem]]:
-    found = sorted(path for path in folder.iterdir() if path.name.startswith("submission."))
+    found = sorted(path for path in folder.iterdir() if path.name.lower().startswith("submission."))
     if len(found) != 1:
         names = listed([printable(path.name) for path in found])
         message = f"one file 'submission.*' is needed, found {f'{len(found)}: {names}' if found else 'none'}"
         return None, [Problem("E404", message)]
-    problem = _irregular(found[0])
+    problem = _irregular(found[0]) or next(file_name_problems(found[0].name), None)
     return (None, [problem]) if problem else (found[0], [])
+
+
+def file_name_problems(name: str) -> Iterator[Problem]:
+    """Yield what is wrong with the name of a file of predictions."""
+    if not name.isascii() or name.lower() not in SUBMISSION_NAMES:
+        packed = "a text table may be packed, with .gz or .zst behind"
+        allowed = f"allowed endings are {', '.join(SUFFIXES)}; {packed}"
+        yield Problem("E404", f"'{name}' does not end as a submission does: {allowed}")
 
 
 def _card(path: Path) -> tuple[EntryCard | None, list[Problem]]:

@@ -12,7 +12,15 @@ import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.corpus.declaration import FILE_NAME
-from merbench.errors import UndefinedMetric, UsageError, WithheldReference, listed
+from merbench.errors import (
+    IntegrityError,
+    InvalidSubmission,
+    MerbenchError,
+    UndefinedMetric,
+    UsageError,
+    WithheldReference,
+    listed,
+)
 from merbench.files import Stamp, data_home, stamp
 from merbench.submission import Submission, read_submission
 from merbench.track import Track, find_track, load_track
@@ -77,16 +85,23 @@ def read_for(candidates: Candidates, submission: Source, rename: Mapping[str, st
 
 
 @contextmanager
-def reasons_withheld(candidates: Candidates) -> Iterator[None]:
-    """Raise `UndefinedMetric` for whatever keeps a hidden split from being scored: its message may quote references."""
+def reasons_withheld(candidates: Candidates, what: str = "no value for these predictions") -> Iterator[None]:
+    """Keep an error from quoting the references of a hidden split.
+
+    Raises:
+        UndefinedMetric: of a hidden split, for an error of merbench's own: `what`, and no reason.
+        RuntimeError: of a hidden split, for any other exception: its type alone.
+    """
     try:
         yield
-    except WithheldReference:
+    except (WithheldReference, InvalidSubmission, IntegrityError):
         raise
-    except UsageError as error:
+    except Exception as error:
         if not candidates.hidden:
             raise
-        raise UndefinedMetric("no value for these predictions; a hidden split does not show why") from error
+        if isinstance(error, MerbenchError):
+            raise UndefinedMetric(f"{what}; a hidden split does not show why") from error
+        raise RuntimeError(f"{type(error).__name__}; a hidden split does not show why") from error
 
 
 def named_sources(submissions: Mapping[str, Source] | Sequence[Source]) -> dict[str, Source]:

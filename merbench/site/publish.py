@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 
+from merbench.errors import DeclarationError, printable
 from merbench.files import write_text
 from merbench.leaderboard.board import Board
+from merbench.leaderboard.entry import output_problems
 from merbench.site.page import board_page
 
 FORMS = {
@@ -24,14 +26,31 @@ def board_files(board: Board, forms: Collection[str] = tuple(FORMS)) -> dict[str
     return {name: render(board) for form, (name, render) in FORMS.items() if form in forms}
 
 
+def require_writable(folder: Path, files: Collection[str]) -> None:
+    """Raise `DeclarationError` where a board's file would be written through a link, or where something else is."""
+    if problems := list(output_problems(folder, files)):
+        raise DeclarationError(printable(str(folder), 300), problems)
+
+
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write the files of a board, each as a whole or not at all."""
+    """Write the files of a board, each as a whole or not at all.
+
+    Raises:
+        DeclarationError: the folder is a link, or something that is not a plain file is where one belongs.
+        OutputError: a file cannot be written.
+    """
+    require_writable(folder, files)
     for name, text in files.items():
         write_text(folder / name, text)
 
 
 def stale_files(folder: Path, files: Mapping[str, str]) -> Iterator[str]:
-    """Yield one line for every file of a folder that does not have the bytes it should have."""
+    """Yield one line for every file of a folder that does not have the bytes it should have.
+
+    Raises:
+        DeclarationError: as for `write_files`.
+    """
+    require_writable(folder, files)
     for name, text in files.items():
         path = folder / name
         try:

@@ -34,7 +34,7 @@ STANDARD_INPUT = "standard input"
 
 Format = Literal["a delimited table", "JSON lines", "Parquet", "NPZ"]
 
-_SUFFIXES: dict[str, Format] = {
+SUFFIXES: dict[str, Format] = {
     ".csv": "a delimited table",
     ".tsv": "a delimited table",
     ".tab": "a delimited table",
@@ -44,6 +44,7 @@ _SUFFIXES: dict[str, Format] = {
     ".pq": "Parquet",
     ".npz": "NPZ",
 }
+"""What a file's last suffix says that it holds."""
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _READABLE = "a submission is CSV, TSV, JSON lines, Parquet or NPZ"
 _FOREIGN = {
@@ -141,7 +142,7 @@ class Content:
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """A warning where the suffix lies."""
-        if _SUFFIXES.get(self.suffix, self.format) == self.format:
+        if SUFFIXES.get(self.suffix, self.format) == self.format:
             return ()
         return (Problem("W101", f"the name ends in {self.suffix} and the file holds {self.format}: read as that"),)
 

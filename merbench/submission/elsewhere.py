@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from merbench.corpus import corpora_home
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import MerbenchError, listed
+from merbench.errors import listed
 from merbench.files import list_folders
 from merbench.submission.header import declared_columns
 from merbench.submission.sheet import Sheet
@@ -141,7 +141,7 @@ def _other_tracks(track: Track) -> Iterator[Track]:
     for folder in list_folders("track"):
         try:
             other = load_track(folder)
-        except MerbenchError:
+        except Exception:
             continue  # another track's broken declaration is no matter of this submission
         if other.id != track.id:
             yield other
@@ -154,5 +154,5 @@ def _opened(track: Track, split: str) -> Candidates | None:
         return None
     try:
         return open_candidates(track, split)
-    except MerbenchError:
+    except Exception:
         return None

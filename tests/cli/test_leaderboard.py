@@ -78,9 +78,12 @@ def test_the_folder_of_no_track_is_named_and_the_others_are_built(
     submissions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_entry(submissions, "toi/one/run", predictions())
-    assert run(["leaderboard"]) == 2
-    assert "toi: no track named 'toi'; did you mean 'toy'? (known: " in capsys.readouterr().err
+    assert run(["leaderboard"]) == 5
+    printed = capsys.readouterr().err
+    assert "toi: no track named 'toi'; did you mean 'toy'? (known: " in printed
+    assert printed.endswith("\nfailed: 1 track\n")
     assert len(board_of(submissions)) == 4
+    assert run(["leaderboard", "toi"]) == 2  # nothing was finished
 
 
 def test_a_track_that_is_not_held_here_is_skipped_by_name_and_the_others_are_built(
@@ -106,9 +109,10 @@ def test_a_damaged_corpus_stops_no_other_track(
     write_entry(submissions, "damaged/one/run", predictions())
     with (folder / "corpus" / "reference.parquet").open("ab") as file:
         file.write(b"more")
-    assert run(["leaderboard"]) == 3
+    assert run(["leaderboard"]) == 5
     assert "damaged: " in capsys.readouterr().err
     assert len(board_of(submissions)) == 4
+    assert run(["leaderboard", "damaged"]) == 3
 
 
 def test_a_track_that_lies_beside_is_not_taken_for_the_one_that_is_meant(
@@ -126,6 +130,68 @@ def test_there_must_be_entries(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert f"{tmp_path}: holds no folder of a track" in capsys.readouterr().err
     assert run(["leaderboard", "--submissions", str(tmp_path / "none")]) == 2
     assert f"{tmp_path / 'none'}: there is no such folder of submissions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--check"], ["--output", "public"]])
+@pytest.mark.parametrize("place", ["toy", "toy/leaderboard.html", "toy/leaderboard.csv"])
+def test_nothing_is_written_or_read_through_a_link(
+    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str, arguments: list[str]
+) -> None:
+    write_toy_track(tmp_path / "tracks", name="other")
+    write_entry(submissions, "other/one/run", predictions())
+    folder, outside = Path("public") if "public" in arguments else submissions, tmp_path / "outside"
+    (folder / "toy").mkdir(parents=True, exist_ok=True)
+    if place == "toy":
+        (folder / "toy").rename(outside)
+    else:
+        outside.write_text("whose", encoding="utf-8")
+    try:
+        (folder / place).symlink_to(outside, target_is_directory=place == "toy")
+    except OSError:
+        pytest.skip("symbolic links: this account may not make them")
+
+    def content() -> list[Path] | bytes:
+        return sorted(outside.rglob("*")) if place == "toy" else outside.read_bytes()
+
+    before = content()
+    assert run(["leaderboard", *arguments]) == (3 if "--check" in arguments else 5)
+    assert f"E405  '{Path(place).name}' is a symbolic link" in capsys.readouterr().err
+    assert content() == before
+    assert (folder / "other" / "leaderboard.csv").exists() is ("--check" not in arguments)
+
+
+def test_a_folder_where_the_board_belongs_stops_no_other_track(
+    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_toy_track(tmp_path / "tracks", name="other")
+    write_entry(submissions, "other/one/run", predictions())
+    (submissions / "toy" / "leaderboard.html").mkdir()
+    assert run(["leaderboard"]) == 5
+    assert "E403  'leaderboard.html' is a folder where a file belongs" in capsys.readouterr().err
+    assert [path.name for path in submissions.glob("toy/leaderboard.*")] == ["leaderboard.html"]
+    assert len(list(submissions.glob("other/leaderboard.*"))) == 4
+    assert run(["validate-entries"]) == 1
+    assert "toy/leaderboard.html: 2 problems\n  E403  an entry is a folder" in capsys.readouterr().out
+
+
+def test_names_that_are_not_text_are_reported_everywhere(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in ("\udcff/one/run", "toy/\udcff/run", "toy/three/\udcff"):
+        try:
+            write_entry(submissions, place, predictions())
+        except OSError:
+            pytest.skip("names: this file system allows text alone")
+    (write_entry(submissions, "toy/four/run", None) / "submission.\udcff").write_text(predictions(), encoding="utf-8")
+    assert run(["leaderboard", "--output", "public"]) == 5  # no track has such a name
+    text = capsys.readouterr()
+    assert r"\udcff: no track named '\udcff'" in text.err
+    for place in (r"toy/\udcff/run: E403", r"toy/three/\udcff: E403", r"toy/four/run: E404"):
+        assert place in text.out
+    assert len(board_of(Path("public"))) == 4
+    for form in ("text", "json", "github"):
+        assert run(["validate-entries", "--format", form]) == 1
+        printed = capsys.readouterr().out
+        printed.encode("utf-8")
+        assert all(code in printed for code in ("E403", "E404"))
 
 
 def test_a_board_that_cannot_be_written(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:

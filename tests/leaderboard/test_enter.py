@@ -72,6 +72,31 @@ def test_the_suffix_tells_the_format(tmp_path: Path, candidates: Candidates, nam
     assert read_entry(tmp_path / "submissions", folder).submission.name == f"submission{suffix}"
 
 
+@pytest.mark.parametrize("name", ["answers.txt", "answers.2026", "answers.csv.xz", "answers.\udcff"])
+def test_an_ending_that_no_entry_may_have_is_refused(tmp_path: Path, candidates: Candidates, name: str) -> None:
+    try:
+        (tmp_path / name).write_text(predictions(), encoding="utf-8")
+    except OSError:
+        pytest.skip("names: this file system does not allow this one")
+    with pytest.raises(DeclarationError, match=r"E404  'submission\..*' does not end as a submission does"):
+        write_entry(tmp_path / "submissions", "team", "run", CARD, tmp_path / name, candidates)
+    assert not (tmp_path / "submissions").exists()
+
+
+@pytest.mark.parametrize("part", ["toy", "toy/team", "toy/team/run"])
+def test_nothing_is_entered_through_a_link(tmp_path: Path, candidates: Candidates, source: Path, part: str) -> None:
+    submissions, outside = tmp_path / "submissions", tmp_path / "outside"
+    outside.mkdir()
+    (submissions / part).parent.mkdir(parents=True)
+    try:
+        (submissions / part).symlink_to(outside, target_is_directory=True)
+    except OSError:
+        pytest.skip("symbolic links: this account may not make them")
+    with pytest.raises(DeclarationError, match=f"E405  '{Path(part).name}' is a symbolic link"):
+        write_entry(submissions, "team", "run", CARD, source, candidates, replace=True)
+    assert list(outside.iterdir()) == []
+
+
 def test_wrong_predictions_are_not_entered(tmp_path: Path, candidates: Candidates, source: Path) -> None:
     source.write_text(predictions().replace("glad", "gald"), encoding="utf-8")
     with pytest.raises(InvalidSubmission):

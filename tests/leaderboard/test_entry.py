@@ -199,6 +199,38 @@ def test_one_file_of_predictions_is_needed(tmp_path: Path) -> None:
     assert told(tmp_path, folder) == [expected]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "submission.\udcff",
+        "submission.csv\udcff",
+        "submission.txt",
+        "submission.csv.xz",
+        "submission.npz.gz",
+        "submission.",
+        "submission.\nx",
+        "submission.c\u017fv",
+    ],
+)
+def test_a_file_of_predictions_has_a_known_ending(tmp_path: Path, name: str) -> None:
+    folder = write_entry(tmp_path, PLACE, predictions=None)
+    try:
+        (folder / name).write_bytes(b"")
+    except OSError:
+        pytest.skip("names: this file system does not allow this one")
+    (problem,) = told(tmp_path, folder)
+    assert problem.startswith("E404  'submission.")
+    assert "' does not end as a submission does: allowed endings are .csv, .tsv, .tab, " in problem
+    problem.encode("utf-8")
+
+
+@pytest.mark.parametrize("name", ["submission.csv", "submission.CSV", "submission.jsonl.gz", "submission.tsv.zst"])
+def test_known_endings(tmp_path: Path, name: str) -> None:
+    folder = write_entry(tmp_path, PLACE, predictions=None)
+    (folder / name).write_bytes(b"")
+    assert read_entry(tmp_path, folder).submission.name == name
+
+
 def test_other_files_in_a_run_are_left_alone(tmp_path: Path) -> None:
     folder = write_entry(tmp_path, PLACE)
     (folder / "run.json").write_text("{}", encoding="utf-8")
@@ -244,6 +276,26 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path, part: str) -> None:
     assert f"E405  '{name}' is a symbolic link; an entry is made of plain folders and files" in told(
         submissions, found[0]
     )
+
+
+@pytest.mark.parametrize("name", ["submission.csv", "entry.toml"])
+def test_a_folder_where_a_file_belongs_is_refused(tmp_path: Path, name: str) -> None:
+    folder = write_entry(tmp_path, PLACE)
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    assert told(tmp_path, folder) == [f"E403  '{name}' is a folder where a file belongs"]
+
+
+def test_a_folder_beside_the_teams_is_reported_though_it_holds_no_run(tmp_path: Path) -> None:
+    write_entry(tmp_path, PLACE)
+    (tmp_path / "toy" / "leaderboard.html").mkdir()
+    (tmp_path / "toy" / "leaderboard.html" / "index.html").touch()
+    link(tmp_path / "toy" / "leaderboard.md", tmp_path / "elsewhere")
+    found = run_folders(tmp_path, "toy")
+    assert [folder.name for folder in found] == ["run-1", "leaderboard.html", "leaderboard.md"]
+    assert "E403  team folder 'leaderboard.html': allowed are 1 to 39 of a-z" in told(tmp_path, found[1])[1]
+    link_problem = "E405  'leaderboard.md' is a symbolic link; an entry is made of plain folders and files"
+    assert link_problem in told(tmp_path, found[2])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes: this system has none")
