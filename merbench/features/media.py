@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from merbench.corpus import Corpus, Feature, add_feature
 from merbench.corpus.folder import require_feature_name
 from merbench.engine import WorkerDied, require_engine, run
-from merbench.errors import UnreadableMedia, UsageError, listed
+from merbench.errors import MerbenchError, UnreadableMedia, UsageError, contained, listed
 from merbench.features.pictures import picture_vector
 from merbench.features.sound import sound_vector
 from merbench.media.finding import find_clips
@@ -120,12 +120,14 @@ def _vector(kind: Kind, path: Path) -> NDArray[np.float32]:
 
 
 def _reason(error: BaseException | None) -> str:
-    """Return why a clip has no vector; raise what is no fault of the clip."""
+    """Return why a clip has no vector; raise what would be wrong with the next one, too."""
     match error:
         case UnreadableMedia():
             return str(error)
         case WorkerDied():
             return error.reason
+        case Exception() if not isinstance(error, MerbenchError):
+            return contained(error)
         case BaseException():
             raise error
     raise AssertionError("a unit without a value has an error")

@@ -24,7 +24,7 @@ from merbench.corpus import Corpus, Feature, open_corpus, write_corpus
 from merbench.corpus.folder import require_free
 from merbench.corruptions import Step
 from merbench.corruptions.batches import damaged_vectors
-from merbench.errors import Inapplicable, UsageError, did_you_mean, listed
+from merbench.errors import Inapplicable, MerbenchError, UsageError, contained, did_you_mean, listed
 from merbench.files import require_outside, sha256_bytes
 from merbench.protocol.manifest import SCHEMA, Manifest, problems_of, write_manifest
 from merbench.protocol.steps import damage, damage_split
@@ -206,6 +206,10 @@ def _problem_of(sample: _Sample) -> Iterator[None]:
         yield
     except Inapplicable as error:
         sample.problem = str(error)
+    except MerbenchError:
+        raise
+    except Exception as error:
+        sample.problem = contained(error)
 
 
 def _apply_to_vectors(step: Step, modalities: Sequence[str], samples: Sequence[_Sample], seed: int) -> None:

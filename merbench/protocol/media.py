@@ -21,7 +21,16 @@ from merbench.banks.home import open_bank
 from merbench.corpus.candidates import Candidates
 from merbench.corruptions import Step
 from merbench.engine import Done, ShowProgress, WorkerDied, require_engine, run
-from merbench.errors import IntegrityError, OutputError, UnreadableMedia, UsageError, listed, plural
+from merbench.errors import (
+    IntegrityError,
+    MerbenchError,
+    OutputError,
+    UnreadableMedia,
+    UsageError,
+    contained,
+    listed,
+    plural,
+)
 from merbench.files import require_outside, sha256_file, size_text, sweep
 from merbench.media.encoding import Encoding
 from merbench.media.finding import MediaFiles, find_media, listed_media
@@ -236,17 +245,20 @@ def damage_split_media(
 
 
 def _row(done: Done[Row]) -> Row:
-    """Return the row of a clip that is done; a clip that killed its worker each time has a problem.
+    """Return the row of a clip that is done; one that killed its worker each time, or met a bug, has a problem.
 
     Raises:
         OutputError: the damaged clip could not be written, nor would the next ones be.
     """
-    if isinstance(done.error, WorkerDied):
-        return {"sample_id": done.name, "problem": done.error.reason}
-    if done.error is not None:
-        raise done.error
-    assert done.value is not None
-    return done.value
+    match done.error:
+        case None:
+            assert done.value is not None
+            return done.value
+        case WorkerDied():
+            return {"sample_id": done.name, "problem": done.error.reason}
+        case Exception() if not isinstance(done.error, MerbenchError):
+            return {"sample_id": done.name, "problem": contained(done.error)}
+    raise done.error
 
 
 def estimate(plan: MediaPlan) -> Estimate:

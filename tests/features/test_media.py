@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Generator, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pytest
 
 from merbench.corpus import Corpus, write_corpus
 from merbench.engine import Done, WorkerDied
-from merbench.errors import InvalidCorpus, UsageError
+from merbench.errors import InvalidCorpus, OutputError, UsageError
 from merbench.features import add_media_feature, picture_vector, sound_vector
 from merbench.media import read_audio, read_video
 from merbench.sample import clip
@@ -156,10 +157,29 @@ def test_without_one_readable_clip_there_is_no_feature(clips: Path, tmp_path: Pa
         add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
 
 
-def test_a_fault_that_is_not_the_clips_is_raised(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(audio: object) -> None:
-        raise ZeroDivisionError("a bug")
+def test_a_bug_that_one_clip_meets_is_a_problem_of_its_sample(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met: list[str] = []
+
+    def broken(audio: Any) -> np.ndarray:
+        if not met:
+            met.append("once")
+            raise ZeroDivisionError("a bug")
+        return sound_vector(audio)
 
     monkeypatch.setattr("merbench.features.media.sound_vector", broken)
-    with pytest.raises(ZeroDivisionError, match="a bug"):
+    found = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
+    assert list(found.problems.values()) == ["ZeroDivisionError: a bug"]
+    assert len(found.feature.ids) == len(IDS) - 1
+
+
+def test_an_error_that_every_clip_would_meet_is_raised(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(audio: object) -> None:
+        raise OutputError("no space")
+
+    monkeypatch.setattr("merbench.features.media.sound_vector", broken)
+    with pytest.raises(OutputError, match="no space"):
         add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])

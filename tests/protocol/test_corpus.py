@@ -125,6 +125,24 @@ def test_utterance_vectors_have_no_steps_in_time_and_the_sample_is_named(tmp_pat
     assert np.array_equal(done.corpus.feature("audio").values, VALUES["audio"])
 
 
+def test_a_bug_that_one_sample_meets_is_its_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import merbench.protocol.corpus as room
+
+    before = room.damage
+
+    def broken(signal: Any, steps: Any, **given: Any) -> Any:
+        if given["sample_id"] == IDS[5]:
+            raise ZeroDivisionError("a bug")
+        return before(signal, steps, **given)
+
+    monkeypatch.setattr(room, "damage", broken)
+    frames = {"audio": Feature.from_frames(IDS, [np.ones((3, 2)) for _ in range(8)])}
+    steps = '\n[[corruptions]]\nname = "step_drop"\nrate = 0.5\n'
+    assert damage_corpus(track_of(tmp_path, steps, frames), tmp_path / "out").problems == {
+        IDS[5]: "ZeroDivisionError: a bug"
+    }
+
+
 def test_a_sample_that_fails_late_keeps_nothing_of_earlier_steps(tmp_path: Path) -> None:
     steps = '\n[[corruptions]]\nname = "random_drop"\nrate = 1.0\n\n[[corruptions]]\nname = "step_drop"\nrate = 0.5\n'
     done = damage_corpus(track_of(tmp_path, steps), tmp_path / "out")

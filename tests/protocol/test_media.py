@@ -166,6 +166,22 @@ def test_a_clip_that_cannot_be_read_is_a_problem_of_its_sample(
     assert done.n_new == 5
 
 
+def test_a_bug_that_one_clip_meets_is_a_problem_of_its_sample(
+    tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import merbench.protocol.clips as room
+
+    def broken(path: Path) -> str:
+        if path.name == "clip-2.mp4" and path.parent == media:
+            raise ZeroDivisionError("a bug")
+        return sha256_file(path)
+
+    monkeypatch.setattr(room, "sha256_file", broken)
+    done = damaged(tmp_path, media)
+    assert done.problems == {"clip-2": "ZeroDivisionError: a bug"}
+    assert done.n_new == 5
+
+
 NO_SOUND = "there is no audio stream, and background_noise damages it"
 
 
