@@ -24,9 +24,12 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from merbench.errors import DeclarationError, IntegrityError, OutputError, Problem, UnknownName, UsageError, fault
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def data_home() -> Path:
@@ -362,8 +365,19 @@ def _too_large(value: Any, key: str = "", depth: int = 0) -> Iterator[str]:
                 yield from _too_large(item, f"{key}[{index}]", depth + 1)
 
 
+def arrow_file(path: Path, mode: Literal["rb", "wb"] = "rb") -> pa.NativeFile:
+    """Open a file for Arrow, whose own functions refuse a path that is not text in UTF-8."""
+    import pyarrow as pa
+
+    return pa.OSFile(os.fsencode(path), mode)
+
+
 def toml_string(text: str) -> str:
-    """Return a text as a TOML string, quotes included."""
+    """Return a text as a TOML string, quotes included; raise `UsageError` for one that UTF-8 cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"'{text}' is not text in UTF-8") from error
     # JSON writes the same escapes, but leaves DEL, which TOML forbids, as it is.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 

@@ -316,3 +316,8 @@ def test_an_output_is_none_of_the_inputs(tmp_path: Path, monkeypatch: pytest.Mon
         assert str(caught.value) == f"{output} is the submission itself; name another output"
     with pytest.raises(UsageError, match=r"^runs holds one of the runs; name another output$"):
         require_apart("runs", [read], "one of the runs")
+
+
+def test_what_utf8_cannot_hold_is_no_toml() -> None:
+    with pytest.raises(UsageError, match=r"^'a\\udcff' is not text in UTF-8$"):
+        toml_string("a\udcff")

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from merbench.banks.bank import Bank, Sound
 from merbench.errors import IntegrityError, UsageError
-from merbench.files import atomic_path, read_toml, sha256_bytes, toml_string, write_text
+from merbench.files import arrow_file, atomic_path, read_toml, sha256_bytes, toml_string, write_text
 
 FILE_NAME = "bank.toml"
 TABLE = "noises.parquet"
@@ -46,8 +46,8 @@ def write_bank(folder: Path, bank: Bank) -> None:
     """Write the declaration and the table of a bank into a folder; its sounds are there already, or stay elsewhere."""
     rows = [dict(zip(_SCHEMA.names, astuple(sound), strict=True)) for sound in bank.sounds]
     table = pa.Table.from_pylist(rows, _SCHEMA)
-    with atomic_path(folder / TABLE) as beside:
-        pq.write_table(table, beside)
+    with atomic_path(folder / TABLE) as beside, arrow_file(beside, "wb") as file:
+        pq.write_table(table, file)
     stated = {"name": bank.name, "version": bank.version, "source": bank.source, "licence": bank.licence}
     if bank.folder != folder:
         stated["folder"] = str(bank.folder)
@@ -86,7 +86,8 @@ def _declaration(path: Path) -> Mapping[str, str]:
 
 def _sounds(path: Path) -> tuple[Sound, ...]:
     try:
-        table = pq.ParquetFile(path).read()
+        with arrow_file(path) as file:
+            table = pq.ParquetFile(file).read()
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError(f"{path}: not a readable Parquet file") from error
     if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from merbench.corpus.feature import VALUES, Feature
 from merbench.corpus.tables import ID
 from merbench.errors import UsageError, did_you_mean, listed
+from merbench.files import arrow_file
 
 ID_ARRAYS = ("ids", "id", "name", ID)
 UNREADABLE = (
@@ -136,7 +137,7 @@ def _from_arrays(names: Sequence[str], parts: Sequence[NDArray[Any]]) -> Feature
 
 
 def _from_parquet(path: Path) -> Feature:
-    with pq.ParquetFile(path) as file:
+    with arrow_file(path) as source, pq.ParquetFile(source) as file:
         table = file.read()
     missing = [name for name in (ID, VALUES) if name not in table.column_names]
     if missing:

@@ -28,6 +28,7 @@ from merbench.corpus.feature import Feature, shape_of_schema
 from merbench.corpus.tables import ID, SPLIT, Contents, feature_digest, name_problems, table_digest
 from merbench.errors import IntegrityError, InvalidCorpus, Problem, UnknownName, UsageError
 from merbench.files import (
+    arrow_file,
     atomic_folder,
     atomic_path,
     data_home,
@@ -158,7 +159,7 @@ class Corpus:
 
     def _feature_shape(self, path: Path) -> tuple[int, int, bool]:
         try:
-            with pq.ParquetFile(path) as file:
+            with arrow_file(path) as source, pq.ParquetFile(source) as file:
                 n_samples, schema = file.metadata.num_rows, file.schema_arrow
         except (OSError, pa.ArrowException) as error:
             raise IntegrityError(f"{path}: not a readable Parquet file") from error
@@ -282,8 +283,8 @@ def _write_feature(feature: Feature, path: Path) -> None:
 
 
 def _write_parquet(table: pa.Table, path: Path, compression: str) -> None:
-    with atomic_path(path) as beside:
-        pq.write_table(table.replace_schema_metadata(None), beside, compression=compression, use_dictionary=False)
+    with atomic_path(path) as beside, arrow_file(beside, "wb") as file:
+        pq.write_table(table.replace_schema_metadata(None), file, compression=compression, use_dictionary=False)
 
 
 def add_feature(corpus: Corpus, name: str, feature: Feature, *, replace: bool = False) -> Corpus:

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.errors import IntegrityError, OutputError, UsageError, fault, listed
-from merbench.files import atomic_path, require_alone
+from merbench.files import arrow_file, atomic_path, require_alone
 from merbench.protocol.clips import Row
 from merbench.track import Track
 
@@ -91,8 +91,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> Path:
     path = folder / MANIFEST
     header = json.dumps(manifest.header, sort_keys=True, ensure_ascii=False)
     table = manifest.to_table().replace_schema_metadata({_METADATA: header.encode()})
-    with atomic_path(path) as beside:
-        pq.write_table(table, beside, compression="zstd")
+    with atomic_path(path) as beside, arrow_file(beside, "wb") as file:
+        pq.write_table(table, file, compression="zstd")
     (folder / JOURNAL).unlink(missing_ok=True)
     return path
 
@@ -102,7 +102,8 @@ def read_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such manifest")
     try:
-        table = pq.ParquetFile(path).read()
+        with arrow_file(path) as file:
+            table = pq.ParquetFile(file).read()
         header = json.loads((table.schema.metadata or {})[_METADATA])
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise UsageError(f"{path}: not a manifest of `merbench corrupt`") from error

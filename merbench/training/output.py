@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import UsageError
-from merbench.files import atomic_path, sha256_file, write_text
+from merbench.files import arrow_file, atomic_path, sha256_file, write_text
 from merbench.metrics.lists import Lists
 from merbench.submission.values import probability_columns
 from merbench.track import CategoricalTarget
@@ -51,8 +51,8 @@ def probability_table(candidates: Candidates, predictions: Predictions) -> pa.Ta
 def write_predictions(folder: Path, candidates: Candidates, predictions: Predictions) -> str:
     """Write `submission.csv` and `probabilities.parquet` and return the SHA-256 of the former."""
     write_text(folder / SUBMISSION, _csv(submission_table(candidates, predictions)))
-    with atomic_path(folder / PROBABILITIES) as path:
-        pq.write_table(probability_table(candidates, predictions), path)
+    with atomic_path(folder / PROBABILITIES) as beside, arrow_file(beside, "wb") as file:
+        pq.write_table(probability_table(candidates, predictions), file)
     return sha256_file(folder / SUBMISSION)
 
 

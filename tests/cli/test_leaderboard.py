@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hand_made_boards import write_entry
-from toy_track import predictions, write_toy_track
+from toy_track import IDS, predictions, write_toy_track
 
 from merbench.cli import run
+from merbench.corpus import Feature, add_feature, open_corpus
 
 
 @pytest.fixture
@@ -172,6 +174,19 @@ def test_a_folder_where_the_board_belongs_stops_no_other_track(
     assert len(list(submissions.glob("other/leaderboard.*"))) == 4
     assert run(["validate-entries"]) == 1
     assert "toy/leaderboard.html: 2 problems\n  E403  an entry is a folder" in capsys.readouterr().out
+
+
+def test_any_folder_may_hold_corpora_and_boards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "\udcff"
+    try:
+        track = write_toy_track(place)
+    except OSError:
+        pytest.skip("names: this file system allows text alone")
+    features = Feature.from_vectors(IDS, np.ones((40, 2)))
+    assert add_feature(open_corpus(track.folder / "corpus"), "ones", features).feature("ones").ids.to_pylist() == IDS
+    folder = write_entry(place / "submissions", "toy/one/run", predictions())
+    assert run(["leaderboard", str(track.folder), "--submissions", str(place / "submissions")]) == 0
+    assert run(["score", str(track.folder), str(folder / "submission.csv"), "--no-intervals"]) == 0
 
 
 def test_names_that_are_not_text_are_reported_everywhere(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
