@@ -40,12 +40,11 @@ def ranked_lists(
     return Lists(tuple(labels), _codes(answers.flatten(), labels, aliases or {}), offsets_of(counts)), bad
 
 
-def first_answers(column: pa.Array) -> list[str]:
+def first_answers(column: pa.Array) -> pa.StringArray:
     """Return the first answer of every cell that holds one, trimmed and in lower case."""
     answers, _ = _answers(column)
     held = answers.filter(pc.fill_null(pc.greater(pc.list_value_length(answers), 0), False))
-    firsts: list[str] = pc.fill_null(_folded(pc.list_element(held, 0)), "").to_pylist()
-    return firsts
+    return pc.fill_null(_folded(pc.list_element(held, 0)), "")
 
 
 def _answers(column: pa.Array) -> tuple[pa.Array, tuple[BadCell, ...]]:

@@ -119,8 +119,11 @@ def _bad_rows(
     bad: dict[int, str] = {}
 
     def note(wrong: NDArray[np.bool_], message: Callable[[int], str]) -> None:
-        for item in np.flatnonzero(wrong).tolist():
-            bad.setdefault(int(sample[item]), f"{_written(items, item)} {message(item)}")
+        places = np.flatnonzero(wrong)
+        rows, firsts = np.unique(sample[places], return_index=True)
+        for row, item in zip(rows.tolist(), places[firsts].tolist(), strict=True):
+            if row not in bad:
+                bad[row] = f"{_written(items, item)} {message(item)}"
 
     def unknown(item: int) -> str:
         label = items.labels[item].as_py()

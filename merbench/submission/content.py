@@ -9,6 +9,8 @@ Conventions:
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import re
 import stat
@@ -29,6 +31,9 @@ EXPANSION = 8
 
 MOST_UNPACKED_BYTES = 400_000_000
 """What a submission may take once it is unpacked, whatever its track admits for a file."""
+
+MOST_CELLS = 30_000_000
+MOST_WORDS = 1_000_000
 
 STANDARD_INPUT = "standard input"
 
@@ -62,7 +67,7 @@ _FOREIGN = {
 _PICKLE = re.compile(rb"\x80[\x01-\x05]|\(?[dl]p\d+\r?\n|c[\w.]+\r?\n[\w.]+\r?\n")
 _TAR_MAGIC, _TAR_OFFSET = b"ustar", 257
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
-_LINE_END = re.compile(rb"\r\n|\r|\n")
+_UTF8_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +79,22 @@ class Budget:
         unpacked_bytes: what it unpacks to, and what its columns ask for in memory.
         rows: rows; in a text table, lines.
         columns: column names, all of them.
-        cells: cells of all columns, the items of lists among them.
-        words: distinct words in the columns of sets, ranked answers and text, one column at a time; ids do not count.
+        cells: cells of all columns, and the items within them.
+        words: distinct words in the sets, ranked answers or texts of one column; ids do not count.
         nesting: how deeply lists and objects lie in each other.
+        line_bytes: one line of a text table.
+        cell_bytes: the text of one cell.
     """
 
     file_bytes: int
     unpacked_bytes: int
     rows: int
     columns: int
-    cells: int = 30_000_000
-    words: int = 1_000_000
+    cells: int = MOST_CELLS
+    words: int = MOST_WORDS
     nesting: int = 8
+    line_bytes: int = 1 << 20
+    cell_bytes: int = 1 << 16
 
     @classmethod
     def of(cls, candidates: Candidates) -> Budget:
@@ -113,7 +122,13 @@ class Budget:
                 raise refusal(where, "E104", f"asks for {number:,} {noun}; {limit:,} are allowed")
 
 
-_NOUNS = {"unpacked_bytes": "bytes of memory", "words": "distinct words", "nesting": "levels of nesting"}
+_NOUNS = {
+    "unpacked_bytes": "bytes of memory",
+    "words": "distinct words",
+    "nesting": "levels of nesting",
+    "line_bytes": "bytes in one line",
+    "cell_bytes": "bytes in one cell",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +176,25 @@ class Content:
     def line_at(self, offset: int) -> int:
         """Return the line on which a byte stands."""
         return _line_at(self.data, offset)
+
+    def require_lines(self) -> None:
+        """Raise where a text table has a line that is too long, or more lines than rows are read."""
+        data, place = self.data, 0
+        while len(data) - place > self.budget.line_bytes:
+            end = place + self.budget.line_bytes
+            last = max(data.rfind(b"\n", place, end), data.rfind(b"\r", place, end))
+            if last < 0:
+                ends = (data.find(mark, end) for mark in (b"\n", b"\r"))
+                stop = min((found for found in ends if found >= 0), default=len(data))
+                self.require(line_bytes=stop - place)
+                last = stop
+            place = last + 1
+        # The header and an end of the last line that is missing are one line each.
+        self.require(rows=_n_line_ends(data) - 1)
+
+    def text(self) -> io.TextIOWrapper:
+        """Return the text, read line by line, so that it is never all in memory."""
+        return io.TextIOWrapper(io.BytesIO(self.data), "utf-8-sig", newline="")
 
 
 def refusal(where: str, code: str, message: str, line: int | None = None) -> InvalidSubmission:
@@ -291,11 +325,15 @@ def _require_utf8(data: bytes, where: str) -> None:
         raise refusal(where, "E106", f"holds a NUL byte: not a text file ({_READABLE})", _line_at(data, nul))
     if data.isascii():
         return
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        message = f"byte 0x{data[error.start]:02X} is not UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')"
-        raise refusal(where, "E106", message, _line_at(data, error.start)) from error
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _UTF8_BLOCK):
+        held = len(decoder.getstate()[0])  # the first bytes of a character that the block before ends in
+        try:
+            decoder.decode(data[start : start + _UTF8_BLOCK], final=start + _UTF8_BLOCK >= len(data))
+        except UnicodeDecodeError as error:
+            place = start - held + error.start
+            message = f"byte 0x{data[place]:02X} is not UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')"
+            raise refusal(where, "E106", message, _line_at(data, place)) from error
 
 
 def _looks_like_utf16(data: bytes) -> bool:
@@ -308,4 +346,9 @@ def _looks_like_utf16(data: bytes) -> bool:
 
 
 def _line_at(data: bytes, offset: int) -> int:
-    return len(_LINE_END.findall(data, 0, offset)) + 1
+    return _n_line_ends(data, 0, offset) + 1
+
+
+def _n_line_ends(data: bytes, start: int = 0, end: int | None = None) -> int:
+    """Return how many lines end between two places: at a line feed, a carriage return, or both together."""
+    return sum(sign * data.count(mark, start, end) for mark, sign in ((b"\n", 1), (b"\r", 1), (b"\r\n", -1)))

@@ -13,16 +13,16 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from merbench.errors import plural, printable
+from merbench.errors import EXAMPLES_SHOWN, plural, printable
 from merbench.submission.content import Content
 from merbench.submission.sheet import BrokenRow, Sheet, Wanted
 
-_HEADER_BYTES = 1 << 16
+_HEADER_BYTES = 1 << 20
 _LARGEST_BLOCK = (1 << 31) - 1
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _NOT_LINE_END = re.compile(rb"[^\r\n]")
@@ -37,11 +37,14 @@ def read_delimited(content: Content, wanted: Wanted) -> Sheet:
     Raises:
         InvalidSubmission: `;` separates the columns, there is no row, or a quotation mark is never closed.
     """
+    content.require_lines()
     names, delimiter, start = _header(content)
+    content.require(columns=len(names))
     if delimiter == ";":
         raise content.refusal("E110", _semicolon_message(content))
     if _NOT_LINE_END.search(content.data, start) is None:
         raise content.refusal("E111", f"holds a header and no rows: {printable(', '.join(names))}")
+    content.require(cells=content.data.count(delimiter.encode(), start) + content.data.count(b"\n", start))
     # An even number of quotation marks is no proof, an odd one is reason enough to look.
     if b'"' in content.data and content.data.count(b'"') % 2:
         _require_closed_quotes(content, delimiter)
@@ -58,10 +61,8 @@ def read_delimited(content: Content, wanted: Wanted) -> Sheet:
         return _locate(content, delimiter, names, table.num_rows)
 
     @cache
-    def rewritten(name: str) -> pa.Array:
-        position = str(names.index(name))
-        again, _ = _arrow_table(content, start, len(names), delimiter, {position: pa.string()})
-        return _whole(again[position])
+    def texts() -> pa.Table:
+        return _arrow_table(content, start, len(names), delimiter, text)[0]
 
     return Sheet(
         names,
@@ -70,7 +71,7 @@ def read_delimited(content: Content, wanted: Wanted) -> Sheet:
         delimited=True,
         broken=tuple(rows()[1]) if n_broken else (),
         lines=lambda: rows()[0],
-        rewritten=rewritten,
+        rewritten=lambda name: _whole(texts()[str(names.index(name))]),
     )
 
 
@@ -139,12 +140,12 @@ def _arrow_table(content: Content, start: int, n_names: int, delimiter: str, kin
     return table, n_broken
 
 
-def _records(content: Content, delimiter: str, end: str = "") -> Iterator[tuple[int, list[str] | None]]:
+def _records(content: Content, delimiter: str, end: Sequence[str] = ()) -> Iterator[tuple[int, list[str] | None]]:
     """Yield the line every record starts on and its cells, the header included, empty lines left out.
 
     None instead of cells, and no more records, where a cell is longer than `csv` takes.
     """
-    reader = csv.reader(io.StringIO(content.data.decode("utf-8-sig") + end, newline=""), delimiter=delimiter)
+    reader = csv.reader(chain(content.text(), end), delimiter=delimiter)
     start = 1
     try:
         for cells in reader:
@@ -158,7 +159,7 @@ def _records(content: Content, delimiter: str, end: str = "") -> Iterator[tuple[
 def _require_closed_quotes(content: Content, delimiter: str) -> None:
     """Raise where a mark after the last row is taken for a part of it."""
     last: tuple[int, list[str] | None] = (1, None)
-    for record in _records(content, delimiter, f"\n{_END}"):
+    for record in _records(content, delimiter, ("\n", _END)):
         last = record
     if last[1] != [_END]:
         raise content.refusal("E109", "a quotation mark opens a cell and is never closed", last[0])
@@ -178,7 +179,9 @@ def _locate(
         if len(cells) == len(names):
             lines.append(line)
         else:
-            broken.append(BrokenRow(line, _length_message(cells, len(names)), cells[0], len(cells)))
+            # A million messages would take their time, and only the first are shown.
+            message = _length_message(cells, len(names)) if len(broken) < EXAMPLES_SHOWN else ""
+            broken.append(BrokenRow(line, message, cells[0], len(cells)))
     return (lines if len(lines) == n_rows else ()), broken
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import EXAMPLES_SHOWN, Problem, did_you_mean, examples, listed, plural, printable
-from merbench.submission.sheet import Sheet
+from merbench.submission.sheet import Sheet, blocks, is_blank
 from merbench.track import SubmissionRules
 
 Rows = NDArray[np.int64]
@@ -34,6 +34,18 @@ _LOOK_ALIKE = str.maketrans(
     "аеорсухіјѕԁһӏкмтвнАЕОРСУХІЈЅКМТВНαορυνικΑΒΕΖΗΙΚΜΝΟΡΤΥΧ\u2010\u2011\u2012\u2013\u2014\u2212_",
     "aeopcyxijsdhlkmtbhaeopcyxijskmtbhaopuvikabezhikmnoptyx-------",
 )
+
+
+class _Visible(dict[int, str | None]):
+    """Maps the code of a character to the character, or to None where it cannot be seen."""
+
+    def __missing__(self, code: int) -> str | None:
+        c = chr(code)
+        self[code] = None if c.isspace() or unicodedata.category(c) in ("Cf", "Cc") else c
+        return self[code]
+
+
+_VISIBLE = _Visible()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +120,7 @@ class _Meant:
         for place, name in enumerate(ids.to_pylist()):
             candidates.setdefault(parts(name)[1], []).append((place, parts(name)))
         found, ambiguous = {}, {}
-        for text in filter(None, dict.fromkeys(texts.to_pylist())):
+        for text in (text for block in blocks(texts) for text in dict.fromkeys(texts[block].to_pylist()) if text):
             folder, stem, suffix = parts(text)
             fitting = [
                 place
@@ -139,9 +151,7 @@ def _explain(
     problems: list[Problem] = []
     warnings: list[Problem] = list(meant.warnings)
     outside = np.flatnonzero(candidate_of < 0)
-    text_of: dict[int, str] = dict(
-        zip(outside.tolist(), given.take(pa.array(outside)).fill_null("").to_pylist(), strict=True)
-    )
+    texts = given.take(pa.array(outside)).fill_null("")
     unread = {row.id for row in sheet.broken}
     if rules.missing_ids == "previous":
         row_of, n_filled = _filled(ids, row_of)
@@ -149,12 +159,17 @@ def _explain(
             filled = f"{n_filled:,} of {len(ids):,} candidates without a row take the answer of the one before them"
             warnings.append(Problem("W303", filled))
     missing = [name for name in ids.take(pa.array(np.flatnonzero(row_of < 0))).to_pylist() if name not in unread]
-    unclear = {row: meant.ambiguous[text] for row, text in text_of.items() if text in meant.ambiguous}
-    slips = _slips({row: text for row, text in text_of.items() if row not in unclear}, missing)
+    is_unclear = np.isin(outside, list(unclear := _unclear_rows(outside, texts, meant)))
+    slips = _slips(outside[~is_unclear], texts.filter(pa.array(~is_unclear)), missing)
     missing = sorted(set(missing) - set(slips.values()) - {name for names in unclear.values() for name in names})
-    empty = [row for row, text in text_of.items() if not text.strip()]
-    strange = [row for row, text in text_of.items() if text.strip() and row not in slips and row not in unclear]
+    blank = is_blank(texts)
+    empty = outside[blank].tolist()
+    strange = outside[~blank & ~is_unclear & ~np.isin(outside, list(slips))].tolist()
     again = np.flatnonzero((candidate_of >= 0) & (row_of[candidate_of] != np.arange(len(candidate_of)))).tolist()
+
+    def text_of(row: int) -> str:
+        text: str = given[row].as_py()
+        return text
 
     share = f"{len(missing):,} of {len(ids):,} candidates"
     if missing and (rules.missing_ids in ("error", "previous") or len(missing) == len(ids)):
@@ -164,20 +179,23 @@ def _explain(
         warnings.append(Problem("W302", f"{share} without a row, {fate}: {_listed(missing)}"))
     if strange and rules.extra_ids == "error":
         near = _Neighbours(ids.to_pylist())
-        problems += examples(strange, lambda row: _unknown(sheet, row, text_of[row], near))
+        problems += examples(strange, lambda row: _unknown(sheet, row, text_of(row), near))
     elif strange:
         extra = f"{len(strange):,} of {len(given):,} rows are of none of the {len(ids):,} candidates and are ignored"
-        warnings.append(Problem("W301", f"{extra}: {_listed([text_of[row] for row in strange])}"))
-    problems += examples(list(unclear), lambda row: _unclear(sheet, row, text_of[row], unclear[row]))
+        shown = [*map(text_of, strange[:EXAMPLES_SHOWN]), *("" for _ in strange[EXAMPLES_SHOWN:])]
+        warnings.append(Problem("W301", f"{extra}: {_listed(shown)}"))
+    problems += examples(list(unclear), lambda row: _unclear(sheet, row, text_of(row), unclear[row]))
     first_of = {row: int(row_of[candidate_of[row]]) for row in again}
-    two_names = [row for row, first in first_of.items() if given[row] != given[first]]
+    firsts = pa.array(first_of.values(), pa.int64())
+    unequal = np.asarray(pc.not_equal(given.take(pa.array(again, pa.int64())), given.take(firsts)))
+    two_names = np.array(again, dtype=np.int64)[unequal].tolist()
     problems += examples(two_names, lambda row: _two_names(sheet, row, first_of[row], ids[candidate_of[row]].as_py()))
-    again = [row for row in again if row not in set(two_names)]
+    again = np.array(again, dtype=np.int64)[~unequal].tolist()
     if rules.duplicate_ids == "mean":
         again = []
         problems += _unequal_views(ids, candidate_of, rules.views)
     problems += examples(again, lambda row: _again(sheet, row, given[row].as_py(), first_of[row]))
-    problems += examples(list(slips), lambda row: _slip(sheet, row, text_of[row], slips[row]))
+    problems += examples(list(slips), lambda row: _slip(sheet, row, text_of(row), slips[row]))
     problems += examples(empty, lambda row: sheet.row_problem("E305", row, "the id is empty"))
     n_extra = len(strange) if rules.extra_ids == "allow" else 0
     return Alignment(candidate_of, row_of, False, n_extra, tuple(problems), tuple(warnings))
@@ -212,19 +230,29 @@ def _listed(names: Sequence[str]) -> str:
 def _folded(text: str) -> str:
     """Return what is left of an id without its spaces, case, invisible characters, look-alikes and leading zeros."""
     plain = unicodedata.normalize("NFKC", text).translate(_LOOK_ALIKE).casefold()
-    kept = "".join(c for c in plain if unicodedata.category(c) not in ("Cf", "Cc") and not c.isspace())
+    kept = plain.translate(_VISIBLE)
     return kept.lstrip("0") if kept.isdecimal() else kept
 
 
-def _slips(text_of: Mapping[int, str], missing: Sequence[str]) -> dict[int, str]:
+def _unclear_rows(rows: Rows, texts: pa.StringArray, meant: _Meant) -> dict[int, list[str]]:
+    """Return the rows whose id may be that of several candidates, with those."""
+    places = pc.index_in(texts, value_set=pa.array(meant.ambiguous, pa.string()))
+    known = np.flatnonzero(np.asarray(places.is_valid()))
+    return {int(rows[place]): meant.ambiguous[texts[place].as_py()] for place in known.tolist()}
+
+
+def _slips(rows: Rows, texts: pa.StringArray, missing: Sequence[str]) -> dict[int, str]:
     """Return the rows whose id is that of a missing candidate but for how it is written."""
-    if not missing or not text_of:
-        return {}
     candidates: dict[str, list[str]] = {}
     for name in missing:
         candidates.setdefault(_folded(name), []).append(name)
-    found = {row: candidates.get(_folded(text), []) for row, text in text_of.items() if text.strip()}
-    return {row: names[0] for row, names in found.items() if len(names) == 1}
+    found = {}
+    for block in blocks(texts) if missing else ():
+        for row, text in zip(rows[block].tolist(), texts[block].to_pylist(), strict=True):
+            names = candidates.get(_folded(text), ())
+            if len(names) == 1 and text.strip():
+                found[row] = names[0]
+    return found
 
 
 def _slip(sheet: Sheet, row: int, text: str, candidate: str) -> Problem:

@@ -8,23 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import Problem, examples, listed, printable
+from merbench.errors import EXAMPLES_SHOWN, Problem, examples, listed, printable
 from merbench.lexicon import open_lexicon
-from merbench.metrics.lists import Lists
+from merbench.metrics.lists import Lists, Segments, offsets_of
 from merbench.parsing import BadCell, read_label_lists
 from merbench.parsing.answers import preference_answers
 from merbench.parsing.descriptions import words_in_text
 from merbench.parsing.ranked import first_answers, ranked_lists
 from merbench.parsing.segments import segment_lists
+from merbench.submission.content import MOST_WORDS
 from merbench.submission.ids import Rows
-from merbench.submission.sheet import Sheet
-from merbench.submission.values import Mask, TargetValues, categorical_values, counted, number_values, rows_mask
+from merbench.submission.sheet import Sheet, blocks, is_blank
+from merbench.submission.values import (
+    Mask,
+    TargetValues,
+    categorical_values,
+    counted,
+    number_values,
+    rows_mask,
+)
 from merbench.track import (
     CategoricalTarget,
     LabelSetTarget,
@@ -43,18 +52,74 @@ def label_set_values(sheet: Sheet, name: str, target: LabelSetTarget, relevant: 
     """Return the sets of words of a target; a blank cell of a delimited file is the empty set where that is allowed."""
     column = sheet.columns[name]
     if sheet.delimited and target.empty == "allow":
-        column = pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), "[]", column)
-    sets = read_label_lists(column, split=target.split)
-    problems = _bad_cells(sheet, name, sets.bad, relevant, "E211")
+        column = pc.if_else(pa.array(is_blank(column)), "[]", column)
+
+    def read(cells: pa.Array) -> _Read:
+        sets = read_label_lists(cells, split=target.split)
+        return _Read(sets.lists, sets.bad, sets.empty)
+
+    found = _in_blocks(column, relevant, read)
+    problems = [*_excess(found, name), *_bad_cells(sheet, name, found.bad, "E211")]
     if target.empty == "error":
         problems += examples(
-            sets.empty[relevant[sets.empty]].tolist(),
+            found.empty[relevant[found.empty]].tolist(),
             lambda row: sheet.row_problem("E205", row, "an empty set; at least one label is needed", name),
         )
     at_quotes = target.split == "mer2024"
     marks, separator = (f"{NOT_SEPARATING},", "a quote") if at_quotes else (NOT_SEPARATING, "','")
-    warnings = _unseparated(name, sets.lists, relevant, marks, separator)
-    return TargetValues(sets.lists, problems=tuple(problems), warnings=warnings)
+    warnings = () if problems else _unseparated(name, found.lists, relevant, marks, separator)
+    return TargetValues(found.lists, problems=tuple(problems), warnings=warnings)
+
+
+class _Read(NamedTuple):
+    """What some cells hold: lists, the cells that cannot be read, the rows of empty lists, how many distinct words."""
+
+    lists: Lists
+    bad: Sequence[BadCell] = ()
+    empty: Rows = np.empty(0, dtype=np.int64)
+    n_words: int = 0
+
+
+def _in_blocks(
+    column: pa.Array,
+    relevant: Mask,
+    read: Callable[[pa.Array], _Read],
+    words: Callable[[pa.Array], pa.Array] | None = None,
+) -> _Read:
+    """Return what a column holds, read some rows at a time, so that no more of it than that is ever taken apart.
+
+    Args:
+        column: the cells.
+        relevant: rows that are of a candidate; bad cells of others are left out.
+        read: what reads some of them.
+        words: what returns their words, where the words that are counted are not those of the lists.
+    """
+    code_of: dict[str, int] = {}
+    seen: set[int] = set()  # hashes of words, which are smaller than words
+    codes, counts, empty = [], [], []
+    bad: list[BadCell] = []
+    n_words = 0
+    for block in blocks(column):
+        part = read(column[block])
+        renamed = [code_of.setdefault(word, len(code_of)) for word in part.lists.words]
+        if words is not None:
+            seen.update(map(hash, pc.unique(words(column[block])).to_pylist()))
+        n_words = len(code_of) if words is None else len(seen)
+        if n_words > MOST_WORDS:
+            return _Read(Lists((), np.empty(0, np.int32), offsets_of(np.zeros(len(column), np.int64))), n_words=n_words)
+        codes.append(np.array([*renamed, -1], dtype=np.int32)[part.lists.codes])
+        counts.append(np.diff(part.lists.offsets))
+        bad += _shifted(part.bad, block.start, relevant, len(bad))
+        empty.append(part.empty + block.start)
+    lists = Lists(tuple(code_of), np.concatenate(codes), offsets_of(np.concatenate(counts)))
+    return _Read(lists, bad, np.concatenate(empty), n_words)
+
+
+def _excess(found: _Read, name: str) -> tuple[Problem, ...]:
+    """Return the problem of a column with too many distinct words."""
+    if found.n_words <= MOST_WORDS:
+        return ()
+    return (Problem("E104", f"holds more than {MOST_WORDS:,} distinct words", column=name),)
 
 
 def _unseparated(name: str, lists: Lists, relevant: Mask, not_separating: str, separator: str) -> tuple[Problem, ...]:
@@ -63,23 +128,31 @@ def _unseparated(name: str, lists: Lists, relevant: Mask, not_separating: str, s
     held = np.array([bool(mark) for mark in marks], dtype=np.bool_)[lists.codes] & np.repeat(
         relevant, np.diff(lists.offsets)
     )
-    codes = lists.codes[held].tolist()
-    if not codes:
+    codes = lists.codes[held]
+    if not len(codes):
         return ()
     n_sets = len(np.unique(np.searchsorted(lists.offsets, np.flatnonzero(held), "right")))
     share = f"{n_sets:,} of {int(relevant.sum()):,} sets hold words"
-    there = {marks[code] for code in codes}
+    there = {marks[code] for code in np.unique(codes).tolist()}
     found = ", ".join(f"'{mark}'" for mark in not_separating if mark in there)
     message = f"{share} with {found} in them, each read as one word; {separator} separates words"
-    return (Problem("W203", f"{message}: {counted(lists.words[code] for code in codes)}", column=name),)
+    words = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(lists.words, pa.string()))
+    return (Problem("W203", f"{message}: {counted(words)}", column=name),)
 
 
 def text_values(sheet: Sheet, name: str, target: TextTarget, relevant: Mask) -> TargetValues:
     """Return the words of the target's lexicon that its descriptions hold."""
     column = sheet.columns[name].fill_null("")
-    blank = [row for row, text in enumerate(column.to_pylist()) if not text.strip() and relevant[row]]
+    blank = np.flatnonzero(is_blank(column) & relevant).tolist()
     problems = examples(blank, lambda row: sheet.row_problem("E205", row, "empty; a description is needed", name))
-    return TargetValues(words_in_text(column, open_lexicon(target.lexicon)), problems=tuple(problems))
+    lexicon = open_lexicon(target.lexicon)
+    found = _in_blocks(
+        column,
+        relevant,
+        lambda cells: _Read(words_in_text(cells, lexicon)),
+        lambda cells: pc.utf8_split_whitespace(cells).flatten(),
+    )
+    return TargetValues(found.lists, problems=(*_excess(found, name), *problems))
 
 
 def ranked_values(
@@ -87,8 +160,11 @@ def ranked_values(
 ) -> TargetValues:
     """Return the ranked answers of a target; what a strange first answer is, the target says."""
     column = sheet.columns[name]
-    lists, bad = ranked_lists(column, target.labels, target.aliases)
-    problems: list[Problem] = _bad_cells(sheet, name, bad, relevant, "E211")
+    found = _in_blocks(
+        column, relevant, lambda cells: _Read(*ranked_lists(cells, target.labels, target.aliases)), _answers
+    )
+    lists, bad = found.lists, found.bad
+    problems: list[Problem] = [*_excess(found, name), *_bad_cells(sheet, name, bad, "E211")]
     unread = {cell.row for cell in bad}
     counts = np.diff(lists.offsets)
     empty = [row for row in np.flatnonzero((counts == 0) & relevant).tolist() if row not in unread]
@@ -105,7 +181,8 @@ def ranked_values(
         )
     elif strange:
         fate = "count as wrong" if target.out_of_vocabulary == "wrong" else "are dropped"
-        shown = counted(first_answers(column.take(pa.array(strange))))
+        cells = column.take(pa.array(strange))
+        shown = counted(pa.concat_arrays([first_answers(cells[block]) for block in blocks(cells)]).dictionary_encode())
         share = f"{len(strange):,} of {int(relevant.sum()):,} first answers"
         warnings.append(Problem("W202", f"{share} are not {allowed} and {fate}: {shown}", column=name))
     if missing_ids not in ("wrong", "dropped"):
@@ -118,12 +195,29 @@ def ranked_values(
     return TargetValues(lists, None, tuple(problems), tuple(warnings), rows_mask(gone, len(lists)))
 
 
+def _answers(cells: pa.Array) -> pa.Array:
+    """Return the answers of some cells, one after the other."""
+    return cells.flatten() if pa.types.is_nested(cells.type) else pc.split_pattern(cells, ",").flatten()
+
+
 def segment_values(
     sheet: Sheet, name: str, target: SegmentsTarget, relevant: Mask, durations: pa.Array | None
 ) -> TargetValues:
     """Return the segments of a target; `durations` are the samples' lengths in seconds, row by row."""
-    segments, bad = segment_lists(sheet.columns[name], target.labels, durations)
-    return TargetValues(segments, problems=tuple(_bad_cells(sheet, name, bad, relevant, "E212")))
+    column = sheet.columns[name]
+    parts: list[Segments] = []
+    bad: list[BadCell] = []
+    for block in blocks(column):
+        segments, wrong = segment_lists(column[block], target.labels, None if durations is None else durations[block])
+        parts.append(segments)
+        bad += _shifted(wrong, block.start, relevant, len(bad))
+    joined = Segments(
+        np.concatenate([part.codes for part in parts]),
+        np.concatenate([part.start_s for part in parts]),
+        np.concatenate([part.end_s for part in parts]),
+        offsets_of(np.concatenate([np.diff(part.offsets) for part in parts])),
+    )
+    return TargetValues(joined, problems=tuple(_bad_cells(sheet, name, bad, "E212")))
 
 
 def preference_values(sheet: Sheet, name: str, target: PreferenceTarget, relevant: Mask) -> TargetValues:
@@ -159,27 +253,20 @@ def pair_problems(sheet: Sheet, pairs: Mapping[str, pa.Array], candidate_of: Row
     incomplete = f"the column is not there, and {listed(there)} is; give both, or neither"
     problems = [Problem("E213", incomplete, column=name) for name in absent]
     places = pa.array(candidate_of, mask=candidate_of < 0)
-    given = {name: _texts(sheet.columns[name]) for name in there}
-    known = {name: _texts(pairs[name].take(places)) for name in pairs}
-    wrong = [
-        row
-        for row in np.flatnonzero(candidate_of >= 0).tolist()
-        if any(given[name][row] != known[name][row] for name in there)
-    ]
+    given = {name: sheet.columns[name].fill_null("") for name in there}
+    known = {name: pairs[name].take(places).fill_null("") for name in pairs}
+    unequal = np.logical_or.reduce([np.asarray(pc.not_equal(given[name], known[name])) for name in there])
+    wrong = np.flatnonzero(unequal & (candidate_of >= 0)).tolist()
 
     def problem(row: int) -> Problem:
-        swapped = [given[name][row] for name in there] == [known["a2"][row], known["a1"][row]]
-        odd = [name for name in there if given[name][row] != known[name][row]]
-        found = "a1 and a2 are swapped" if swapped else " and ".join(_is(name, given[name][row]) for name in odd)
-        pair = " and ".join(_is(name, known[name][row]) for name in known)
+        mine, theirs = ({name: column[row].as_py() for name, column in side.items()} for side in (given, known))
+        swapped = [mine[name] for name in there] == [theirs["a2"], theirs["a1"]]
+        odd = [name for name in there if mine[name] != theirs[name]]
+        found = "a1 and a2 are swapped" if swapped else " and ".join(_is(name, mine[name]) for name in odd)
+        pair = " and ".join(_is(name, theirs[name]) for name in theirs)
         return sheet.row_problem("E213", row, f"{found}; of this pair {pair}")
 
     return [*problems, *examples(wrong, problem)]
-
-
-def _texts(column: pa.Array) -> list[str]:
-    texts: list[str] = column.fill_null("").to_pylist()
-    return texts
 
 
 def _is(name: str, text: str) -> str:
@@ -203,18 +290,21 @@ def multilabel_values(sheet: Sheet, target: MultilabelTarget, relevant: Mask) ->
 
 def _not_binary(sheet: Sheet, label: str) -> Callable[[int], Problem]:
     def problem(row: int) -> Problem:
-        return sheet.row_problem("E204", row, f"'{sheet.cell(label, row)}' is not 0 or 1", label)
+        return sheet.row_problem("E204", row, f"{_shown(sheet, label, row)} is not 0 or 1", label)
 
     return problem
 
 
-def _bad_cells(sheet: Sheet, name: str, bad: Sequence[BadCell], relevant: Mask, code: str) -> list[Problem]:
-    """Return the cells that could not be read, of rows that count."""
-    return examples(
-        [cell for cell in bad if relevant[cell.row]],
-        lambda cell: sheet.row_problem(code, cell.row, cell.message, name),
-    )
+def _bad_cells(sheet: Sheet, name: str, bad: Sequence[BadCell], code: str) -> list[Problem]:
+    """Return the cells that could not be read."""
+    return examples(bad, lambda cell: sheet.row_problem(code, cell.row, cell.message, name))
+
+
+def _shifted(bad: Sequence[BadCell], start: int, relevant: Mask, n_before: int) -> list[BadCell]:
+    """Return the bad cells of a block that begins at a row; only those that are shown keep their message."""
+    rows = [(cell.row + start, cell.message) for cell in bad if relevant[cell.row + start]]
+    return [BadCell(row, text if i < EXAMPLES_SHOWN else "") for i, (row, text) in enumerate(rows, n_before)]
 
 
 def _shown(sheet: Sheet, name: str, row: int) -> str:
-    return f"'{printable(sheet.cell(name, row) or '')}'"
+    return f"'{printable(sheet.cell(name, row))}'"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pyarrow as pa
+
 from merbench.errors import printable
 from merbench.submission.content import Content
 from merbench.submission.sheet import BrokenRow, Sheet, Wanted, text_array
@@ -21,36 +23,84 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_PACKED_CELLS, _PACKED_CHARACTERS = 10_000, 1_000_000
+
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=str, parse_int=str, parse_constant=str)
 
 
 def read_jsonl(content: Content, wanted: Wanted) -> Sheet:
-    """Return the sheet of a JSON-lines file; a line that is no object becomes a broken row."""
+    """Return the sheet of a JSON-lines file; a line that is no object becomes a broken row.
+
+    Raises:
+        InvalidSubmission: it asks for more than its budget.
+    """
+    content.require_lines()
+    # Every value but the first of a list or an object has a comma before it.
+    content.require(cells=sum(content.data.count(mark) for mark in (b",", b"[", b"{")))
     names: dict[str, None] = {}
     lines: list[int] = []
     broken: list[BrokenRow] = []
-    cells: dict[str, list[str | None]] = {name: [] for name in wanted}
-    for number, line in enumerate(content.data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+    columns = {name: _Column() for name in wanted}
+    for number, line in enumerate(content.text(), 1):
         if not line.strip():
             continue
-        try:
-            row = _DECODER.decode(line.decode().strip())
-        except RecursionError:
-            broken.append(BrokenRow(number, "JSON that is nested too deeply"))
-            continue
-        except ValueError as error:
-            reason = _break(error) if isinstance(error, json.JSONDecodeError) else str(error)
-            broken.append(BrokenRow(number, f"not a JSON object: {reason}"))
-            continue
-        if not isinstance(row, dict):
-            broken.append(BrokenRow(number, "not a JSON object"))
+        row = _row(line, content.budget.nesting)
+        if isinstance(row, str):
+            broken.append(BrokenRow(number, row))
             continue
         names.update(dict.fromkeys(row))
+        content.require(columns=len(names))
         lines.append(number)
-        for name, column in cells.items():
-            column.append(_text(row.get(name)))
-    columns = {name: text_array(column) for name, column in cells.items() if name in names}
-    return Sheet(tuple(names), columns, len(lines), ordered=False, broken=tuple(broken), lines=lambda: lines)
+        for name, column in columns.items():
+            column.add(_text(row.get(name)))
+    found = {name: column.array() for name, column in columns.items() if name in names}
+    return Sheet(tuple(names), found, len(lines), ordered=False, broken=tuple(broken), lines=lambda: lines)
+
+
+def _row(line: str, nesting: int) -> dict[str, Any] | str:
+    """Return the object of a line, or what is wrong with it."""
+    too_deep = f"JSON that is nested too deeply; {nesting} levels are allowed"
+    try:
+        row = _DECODER.decode(line.strip())
+    except RecursionError:
+        return too_deep
+    except ValueError as error:
+        return f"not a JSON object: {_break(error) if isinstance(error, json.JSONDecodeError) else error}"
+    if line.count("[") + line.count("{") > nesting and _is_deeper(row, nesting):
+        return too_deep
+    return row if isinstance(row, dict) else "not a JSON object"
+
+
+def _is_deeper(value: Any, nesting: int) -> bool:
+    """Return whether lists and objects lie in each other more than so many deep."""
+    level = [value]
+    for _ in range(nesting + 1):
+        held = [item for item in level if isinstance(item, (dict, list))]
+        level = [item for holder in held for item in (holder.values() if isinstance(holder, dict) else holder)]
+    return bool(held)
+
+
+class _Column:
+    """The cells of a column, packed as they come: as Python objects, they would take several times their bytes."""
+
+    def __init__(self) -> None:
+        self._packed: list[pa.Array] = []
+        self._cells: list[str | None] = []
+        self._n_characters = 0
+
+    def add(self, cell: str | None) -> None:
+        self._cells.append(cell)
+        self._n_characters += len(cell or "")
+        if len(self._cells) == _PACKED_CELLS or self._n_characters > _PACKED_CHARACTERS:
+            self._pack()
+
+    def _pack(self) -> None:
+        self._packed.append(text_array(self._cells))
+        self._cells, self._n_characters = [], 0
+
+    def array(self) -> pa.Array:
+        self._pack()
+        return pa.concat_arrays(self._packed)
 
 
 def _break(error: json.JSONDecodeError) -> str:

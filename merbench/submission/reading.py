@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from merbench.errors import InvalidSubmission, Problem, UsageError, did_you_mean, listed, printable
 from merbench.submission.content import Budget, Content, Format, read_content
@@ -19,7 +20,7 @@ from merbench.submission.delimited import read_delimited
 from merbench.submission.jsonl import read_jsonl
 from merbench.submission.npz import read_npz
 from merbench.submission.parquet import read_parquet
-from merbench.submission.sheet import ITEMS, Sheet, Wanted, frame_table, table_sheet
+from merbench.submission.sheet import ITEMS, Sheet, Wanted, decoded_bytes, frame_table, table_sheet
 from merbench.track import SubmissionRules
 
 if TYPE_CHECKING:
@@ -70,17 +71,47 @@ def read_sheet(
     columns = {name: wanted[track_name(name)] for name in (*wanted, *aliases, *rename) if track_name(name) in wanted}
     if content is not None:
         where, sheet = content.where, _READERS[content.format](content, columns)
-    elif isinstance(source, pa.Table):
-        where, sheet = "table", table_sheet(source, columns)
-    elif not isinstance(source, (str, Path)) and hasattr(source, "iloc"):
+    elif isinstance(source, pa.Table) or (not isinstance(source, (str, Path)) and hasattr(source, "iloc")):
+        where = "table" if isinstance(source, pa.Table) else "data frame"
+        n_rows, n_columns = source.shape
+        budget.require(where, rows=n_rows, columns=n_columns, cells=n_rows * n_columns)
         ids = [name for name in columns if track_name(name) == rules.id]
-        where, sheet = "data frame", table_sheet(frame_table(source, ids), columns)
+        table = source if isinstance(source, pa.Table) else frame_table(source, ids)
+        budget.require(where, unpacked_bytes=decoded_bytes(table, columns))
+        sheet = table_sheet(table, columns)
     else:
         raise UsageError(f"a submission is a path, an Arrow table or a pandas data frame, not {type(source).__name__}")
+    sheet = _within(where, sheet, budget)
     _require_renamable(where, sheet.names, rename)
     sheet, notes = _under_track_names(sheet, {name: track_name(name) for name in sheet.names}, rename)
     warnings = content.warnings if content is not None else ()
     return where, replace(sheet, id_column=rules.id), (*warnings, *notes)
+
+
+def _within(where: str, sheet: Sheet, budget: Budget) -> Sheet:
+    """Return a sheet without the columns that hold too long a cell, each a problem; raise where it has too many cells.
+
+    This holds for all formats; most have counted rows and cells before, to build none of them.
+    """
+    n_cells, long = 0, {}
+    for name, column in sheet.columns.items():
+        n_cells += len(column)
+        is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+        items = column.flatten() if is_list else column
+        n_cells += len(items) if is_list else 0
+        if pa.types.is_string(items.type) or pa.types.is_large_string(items.type):
+            lengths = pc.fill_null(pc.binary_length(items), 0)
+            longest = pc.max(lengths).as_py() or 0
+            if longest > budget.cell_bytes:
+                message = f"a cell of {longest:,} bytes; {budget.cell_bytes:,} are allowed"
+                row = None if is_list else pc.index(lengths, longest).as_py()
+                place = Problem("E104", message, column=name)
+                long[name] = place if row is None else sheet.row_problem("E104", row, message, name)
+    budget.require(where, rows=sheet.n_rows, columns=len(sheet.names), cells=n_cells)
+    if not long:
+        return sheet
+    kept = {name: column for name, column in sheet.columns.items() if name not in long}
+    return replace(sheet, columns=kept, problems=(*sheet.problems, *long.values()))
 
 
 def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, str]) -> None:

@@ -8,14 +8,18 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from merbench.errors import Problem
+from merbench.metrics.lists import offsets_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +29,8 @@ ITEMS = pa.list_(pa.string())
 
 STRETCHES = pa.list_(pa.struct([("label", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]))
 """Wanted of a column whose cells hold segments: lists of structs with these fields as they are, else text."""
+
+_BLOCK_BYTES, _OBJECT_BYTES = 4_000_000, 64
 
 Wanted = Mapping[str, pa.DataType]
 """Names of the columns to read, each with the type it is best read as: `string`, `float64`, `ITEMS`, `STRETCHES`."""
@@ -100,14 +106,44 @@ class Sheet:
         sample = self.columns[self.id_column][row].as_py() if self.id_column in self.columns else None
         return Problem(code, message if line else f"row {row + 1}: {message}", line, column, sample)
 
-    def cell(self, name: str, row: int) -> str | None:
-        """Return a cell as it was written; None for one that is not there."""
+    def texts(self, name: str) -> pa.StringArray:
+        """Return the cells of a column as they were written; one that is not there is null."""
+        column = self._as_written(name)
+        if pa.types.is_string(column.type):
+            return column
+        return text_array([None if value is None else _shown(value) for value in column.to_pylist()])
+
+    def cell(self, name: str, row: int) -> str:
+        """Return one cell as it was written; one that is not there is empty."""
+        value = self._as_written(name)[row].as_py()
+        return "" if value is None else _shown(value)
+
+    def _as_written(self, name: str) -> pa.Array:
         column = self.columns[name]
-        if pa.types.is_string(column.type) or self.rewritten is None:
-            value = column[row].as_py()
-            return value if value is None or isinstance(value, str) else f"{value:.15g}"
-        text: str | None = self.rewritten(name)[row].as_py()
-        return text
+        return column if pa.types.is_string(column.type) or self.rewritten is None else self.rewritten(name)
+
+
+def blocks(column: pa.Array) -> Iterator[slice]:
+    """Yield ranges of rows that together are the column, each small enough to become Python objects."""
+    nested = pa.types.is_nested(column.type)
+    items = column.flatten() if nested else column
+    is_text = pa.types.is_string(items.type) or pa.types.is_large_string(items.type)
+    sizes = np.asarray(pc.fill_null(pc.binary_length(items), 0)) if is_text else np.zeros(len(items), dtype=np.int64)
+    ends = offsets_of(sizes + _OBJECT_BYTES)
+    if nested:
+        n_items = offsets_of(np.asarray(pc.fill_null(pc.list_value_length(column), 0)))
+        ends = ends[n_items] + _OBJECT_BYTES * np.arange(len(n_items))
+    cuts = np.searchsorted(ends, np.arange(_BLOCK_BYTES, ends[-1], _BLOCK_BYTES))
+    edges = np.unique(np.concatenate([[0], cuts, [len(column)]])).tolist()
+    return (slice(start, stop) for start, stop in pairwise(edges))
+
+
+def is_blank(texts: pa.StringArray) -> NDArray[np.bool_]:
+    """Return which texts hold nothing but spaces; a null is one."""
+    blank = np.ones(len(texts), dtype=np.bool_)
+    for block in blocks(texts):
+        blank[block] = np.asarray(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(texts[block]), ""), True))
+    return blank
 
 
 def text_array(values: Sequence[str | None]) -> pa.Array:
@@ -128,7 +164,7 @@ def plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
     if pa.types.is_list(wanted):
         return column if _is_list_of(kind, wanted.value_type) else plain_column(column, pa.string())
     if pa.types.is_dictionary(kind):
-        return plain_column(column.dictionary_decode(), wanted)
+        return None if pa.types.is_nested(kind.value_type) else plain_column(column.dictionary_decode(), wanted)
     if pa.types.is_nested(kind):
         return None
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -165,6 +201,20 @@ def table_sheet(table: pa.Table, wanted: Wanted) -> Sheet:
     return Sheet(tuple(table.column_names), columns, table.num_rows, problems=tuple(problems))
 
 
+def decoded_bytes(table: pa.Table, names: Collection[str]) -> int:
+    """Return how many bytes the dictionary-encoded columns of a table take once they are decoded."""
+    total = 0
+    for name in [name for name in names if name in table.column_names]:
+        column = table.column(table.column_names.index(name))
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else None
+        if kind is not None and not pa.types.is_nested(kind):
+            is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+            for chunk in column.chunks:
+                lengths = pc.binary_length(chunk.dictionary).take(chunk.indices) if is_text else None
+                total += 8 * len(chunk) + (0 if lengths is None else pc.sum(lengths).as_py() or 0)
+    return total
+
+
 def _needed(wanted: pa.DataType) -> str:
     """Return what a column of a wanted type may hold."""
     if not pa.types.is_list(wanted):
@@ -191,5 +241,16 @@ def _series_array(series: pd.Series[Any]) -> pa.Array:
         array = pa.array(series, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         absent = series.isna().to_numpy()
-        return text_array([None if gone else str(value) for value, gone in zip(series, absent, strict=True)])
+        return text_array([None if gone else _written(value) for value, gone in zip(series, absent, strict=True)])
     return array if isinstance(array, pa.Array) else array.combine_chunks()
+
+
+def _written(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python writes no integer of more digits than `sys.get_int_max_str_digits`
+        return f"a {type(value).__name__} that cannot be written"
+
+
+def _shown(value: object) -> str:
+    return f"{value:.15g}" if isinstance(value, float) else _written(value)

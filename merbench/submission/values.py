@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import EXAMPLES_SHOWN, Problem, did_you_mean, examples, listed, plural, printable
 from merbench.metrics.lists import Values
-from merbench.submission.sheet import Sheet
+from merbench.submission.sheet import Sheet, blocks, is_blank
 from merbench.track import CategoricalTarget, Track
 
 SUM_TOLERANCE = 1e-3
@@ -78,7 +77,7 @@ def number_values(
     if good.all() or (good | ~relevant).all():
         return TargetValues(numbers)
     allowed = "a finite number" if allowed_range is None else f"a number in [{low:g}, {high:g}]"
-    return TargetValues(numbers, problems=_not_numbers(sheet, name, np.flatnonzero(~good & relevant), "E204", allowed))
+    return TargetValues(numbers, problems=_not_numbers(sheet, name, ~good & relevant, "E204", allowed))
 
 
 def categorical_values(
@@ -118,23 +117,24 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
     code_of |= {alias: code_of[label] for alias, label in target.aliases.items()}
     found = pc.index_in(column, value_set=pa.array(code_of, pa.string()))
     codes = np.array([*code_of.values(), -1], dtype=np.int32)[np.asarray(found.fill_null(-1))]
-    bad = np.flatnonzero((codes < 0) & relevant)
-    if not len(bad):
+    bad = (codes < 0) & relevant
+    if not bad.any():
         return TargetValues(codes)
 
-    text_of: dict[int, str] = dict(zip(bad.tolist(), column.take(pa.array(bad)).fill_null("").to_pylist(), strict=True))
-    empty = [row for row, text in text_of.items() if not text.strip()]
-    strange = [row for row, text in text_of.items() if text.strip()]
+    blank = is_blank(column)
+    empty = np.flatnonzero(bad & blank).tolist()
+    strange = bad & ~blank
+    n_strange = int(strange.sum())
     allowed = f"one of {listed(target.labels, LABELS_SHOWN)}"
     problems: list[Problem] = []
     warnings: list[Problem] = []
-    if strange and target.out_of_vocabulary == "error":
+    if n_strange and target.out_of_vocabulary == "error":
         problems += by_text(
-            sheet, strange, text_of, lambda row: _unknown_label(sheet, name, row, text_of[row], target, allowed)
+            sheet, strange, column, lambda row, text: _unknown_label(sheet, name, row, text, target, allowed)
         )
-    elif strange:
-        shown = counted(text_of[row] for row in strange)
-        share = f"{len(strange):,} of {int(relevant.sum()):,} answers"
+    elif n_strange:
+        shown = counted(column.filter(pa.array(strange)).dictionary_encode())
+        share = f"{n_strange:,} of {int(relevant.sum()):,} answers"
         fate = "count as wrong" if target.out_of_vocabulary == "wrong" else "are dropped"
         warnings.append(Problem("W202", f"{share} are not {allowed} and {fate}: {shown}", column=name))
     if empty and missing_ids not in ("wrong", "dropped"):
@@ -143,20 +143,31 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
         share = f"{len(empty):,} of {int(relevant.sum()):,} answers"
         fate = "counted as wrong" if missing_ids == "wrong" else "dropped"
         warnings.append(Problem("W302", f"{share} are empty, {fate}", column=name))
-    gone = [*(strange if target.out_of_vocabulary == "dropped" else ()), *(empty if missing_ids == "dropped" else ())]
+    gone = [
+        *(np.flatnonzero(strange).tolist() if target.out_of_vocabulary == "dropped" else ()),
+        *(empty if missing_ids == "dropped" else ()),
+    ]
     return TargetValues(codes, None, tuple(problems), tuple(warnings), rows_mask(gone, len(codes)))
 
 
-def by_text(
-    sheet: Sheet, rows: Sequence[int], text_of: Mapping[int, str], problem: Callable[[int], Problem]
-) -> list[Problem]:
-    """Return a problem per distinct text, of its first row, which names further ones; the last counts what is left."""
-    rows_of: dict[str, list[int]] = {}
-    for row in rows:
-        rows_of.setdefault(text_of[row], []).append(row)
-    groups = list(rows_of.values())
-    shown = [_of_group(sheet, problem(first), others) for first, *others in groups[:EXAMPLES_SHOWN]]
-    more = sum(len(group) for group in groups[EXAMPLES_SHOWN:])
+def by_text(sheet: Sheet, rows: Mask, texts: pa.StringArray, problem: Callable[[int, str], Problem]) -> list[Problem]:
+    """Return a problem per distinct text, of its first row, which names further ones; the last counts what is left.
+
+    Args:
+        sheet: the table.
+        rows: which of its `n` rows have a problem.
+        texts: `n` cells as they were written.
+        problem: returns the problem of a row with a text.
+    """
+    shown: list[Problem] = []
+    left = rows
+    while left.any() and len(shown) < EXAMPLES_SHOWN:
+        first = int(np.argmax(left))
+        alike = left & np.asarray(pc.fill_null(pc.equal(texts, texts[first]), False))
+        others = np.flatnonzero(alike)[1:].tolist()
+        shown.append(_of_group(sheet, problem(first, texts[first].as_py()), others))
+        left = left & ~alike
+    more = int(left.sum())
     rest = [Problem(shown[0].code, f"… and {more:,} more", column=shown[0].column, count=more)] if more else []
     return [*shown, *rest]
 
@@ -170,9 +181,13 @@ def _of_group(sheet: Sheet, first: Problem, others: Sequence[int]) -> Problem:
     return replace(first, message=message, count=first.count + len(others))
 
 
-def counted(answers: Iterable[str]) -> str:
+def counted(answers: pa.DictionaryArray) -> str:
     """Return distinct answers with how often each is given, the most frequent first."""
-    return listed([f"'{printable(text)}' ({n:,})" for text, n in Counter(answers).most_common()])
+    counts = np.bincount(np.asarray(answers.indices))
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    first = answers.dictionary.take(pa.array(order[:EXAMPLES_SHOWN])).to_pylist()
+    shown = [f"'{printable(text)}' ({n:,})" for text, n in zip(first, counts[order].tolist(), strict=False)]
+    return listed([*shown, *("" for _ in order[EXAMPLES_SHOWN:])])
 
 
 def rows_mask(rows: Sequence[int], n: int) -> Mask | None:
@@ -193,26 +208,31 @@ def _numbers(column: pa.Array) -> NDArray[np.float64]:
     """Return a column's numbers; what is no finite decimal number becomes infinite or not a number."""
     if pa.types.is_floating(column.type):
         return np.asarray(column.fill_null(math.nan), dtype=np.float64)
-    trimmed = pc.utf8_trim(column, _SPACES)
-    fits = pc.match_substring_regex(trimmed, f"^{_NUMBER}$").fill_null(False)
     numbers = np.full(len(column), math.nan)
-    numbers[np.asarray(fits)] = [float(text) for text in trimmed.filter(fits).to_pylist()]
+    for block in blocks(column):
+        trimmed = pc.utf8_trim(column[block], _SPACES)
+        fits = pc.match_substring_regex(trimmed, f"^{_NUMBER}$").fill_null(False)
+        numbers[block][np.asarray(fits)] = [float(text) for text in trimmed.filter(fits).to_pylist()]
     return numbers
 
 
-def _not_numbers(sheet: Sheet, name: str, rows: NDArray[np.int64], code: str, allowed: str) -> tuple[Problem, ...]:
+def _not_numbers(sheet: Sheet, name: str, bad: Mask, code: str, allowed: str) -> tuple[Problem, ...]:
     """Return the cells that are not `allowed`: those with something in them under `code`, the empty ones under E205."""
-    text_of = {row: sheet.cell(name, row) or "" for row in rows.tolist()}
-    empty = [row for row, text in text_of.items() if not text.strip()]
-    strange = [row for row, text in text_of.items() if text.strip()]
+    if not bad.any():
+        return ()
+    texts = sheet.texts(name)
+    blank = is_blank(texts)
     return (
         *by_text(
             sheet,
-            strange,
-            text_of,
-            lambda row: sheet.row_problem(code, row, _not_number(text_of[row], allowed), name),
+            bad & ~blank,
+            texts,
+            lambda row, text: sheet.row_problem(code, row, _not_number(text, allowed), name),
         ),
-        *examples(empty, lambda row: sheet.row_problem("E205", row, f"empty; {allowed} is needed", name)),
+        *examples(
+            np.flatnonzero(bad & blank).tolist(),
+            lambda row: sheet.row_problem("E205", row, f"empty; {allowed} is needed", name),
+        ),
     )
 
 
@@ -236,7 +256,7 @@ def _probabilities(
         good = (table >= 0) & (table <= 1)
         total = np.where(good.all(axis=1), sum(columns[1:], columns[0]), 1.0)
     for chance, fits in zip(chances, good.T, strict=True):
-        problems += _not_numbers(sheet, chance, np.flatnonzero(~fits & relevant), "E209", "a probability in [0, 1]")
+        problems += _not_numbers(sheet, chance, ~fits & relevant, "E209", "a probability in [0, 1]")
 
     def wrong_sum(row: int) -> Problem:
         message = f"the probabilities sum to {total[row]:.6g}; they must sum to 1 within {SUM_TOLERANCE:g}"

@@ -316,7 +316,7 @@ def test_a_column_of_lists_is_counted_by_its_items() -> None:
         ('{"valence": x}', "E206  line 2: not a JSON object: it breaks at column 13, 'x}'\n  E301  1 of 12 candidates missing: sample_00000001"),
         ("{", "E206  line 2: not a JSON object: the line ends within it\n  E301  1 of 12 candidates missing: sample_00000001"),
         ('{"sample_id": "a", "sample_id": "b"}', "E206  line 2: not a JSON object: a key is given twice\n  E301  1 of 12 candidates missing: sample_00000001"),
-        ("[" * 100_000, "E206  line 2: JSON that is nested too deeply\n  E301  1 of 12 candidates missing: sample_00000001"),
+        ("[" * 100_000, "E206  line 2: JSON that is nested too deeply; 8 levels are allowed\n  E301  1 of 12 candidates missing: sample_00000001"),
     ],
 )  # fmt: skip
 def test_wrong_json_lines(refused: Refused, line: str, problem: str) -> None:
