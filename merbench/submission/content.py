@@ -34,6 +34,8 @@ MOST_UNPACKED_BYTES = 400_000_000
 
 MOST_CELLS = 30_000_000
 MOST_WORDS = 1_000_000
+MOST_WORD_CHARACTERS = 50_000_000
+"""How many characters the distinct words of a column may have together."""
 
 STANDARD_INPUT = "standard input"
 
@@ -177,8 +179,8 @@ class Content:
         """Return the line on which a byte stands."""
         return _line_at(self.data, offset)
 
-    def require_lines(self) -> None:
-        """Raise where a text table has a line that is too long, or more lines than rows are read."""
+    def require_lines(self, n_header: int) -> None:
+        """Raise where a text table has a line that is too long, or more lines behind its header than rows are read."""
         data, place = self.data, 0
         while len(data) - place > self.budget.line_bytes:
             end = place + self.budget.line_bytes
@@ -189,8 +191,7 @@ class Content:
                 self.require(line_bytes=stop - place)
                 last = stop
             place = last + 1
-        # The header and an end of the last line that is missing are one line each.
-        self.require(rows=_n_line_ends(data) - 1)
+        self.require(rows=_n_line_ends(data) - n_header)
 
     def text(self) -> io.TextIOWrapper:
         """Return the text, read line by line, so that it is never all in memory."""

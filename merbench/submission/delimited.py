@@ -37,7 +37,7 @@ def read_delimited(content: Content, wanted: Wanted) -> Sheet:
     Raises:
         InvalidSubmission: `;` separates the columns, there is no row, or a quotation mark is never closed.
     """
-    content.require_lines()
+    content.require_lines(n_header=1)
     names, delimiter, start = _header(content)
     content.require(columns=len(names))
     if delimiter == ";":

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import Problem, did_you_mean, listed, nearest, plural, printable
+from merbench.errors import Problem, did_you_mean, examples, listed, nearest, plural, printable
 from merbench.submission.sheet import Sheet
 from merbench.submission.values import probability_columns
 from merbench.track import Track
+
+COLUMNS_COMPARED = 100
+"""For how many columns of a file the name that was meant is looked for."""
 
 
 def declared_columns(track: Track) -> tuple[str, ...]:
@@ -32,16 +36,23 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
     elif id_column not in names:
         message = f"there is no id column '{id_column}'; columns: {_shown(names)}{did_you_mean(id_column, names)}"
         problems.append(Problem("E201", message))
-    for name in declared_columns(track):
-        if names.count(name) > 1:
-            places = [str(i) for i, other in enumerate(names, 1) if other == name]
-            problems.append(
-                Problem("E202", f"is there {names.count(name)} times (columns {listed(places)})", column=name)
-            )
-    for name, target in track.targets.items():
-        for column in target.columns(name):
-            problems += _target_problems(names, column, probability_columns(track).get(column, ()))
+    counts = Counter(names)
+    twice = [name for name in declared_columns(track) if counts[name] > 1]
+    problems += examples(twice, lambda name: _repeated(names, name))
+    chances = probability_columns(track)
+    columns = [column for name, target in track.targets.items() for column in target.columns(name)]
+    partial = [name for name in columns if any(chance in counts for chance in chances.get(name, ()))]
+    absent = [name for name in columns if name not in counts and name not in partial]
+    for name in partial:
+        problems += _partial_chances(names, name, chances[name])
+    # Looking for the nearest names takes its time: a track may have thousands of columns, and a file, too.
+    problems += examples(absent, lambda name: _absent(names, name, chances.get(name, ())))
     return problems
+
+
+def _repeated(names: Sequence[str], name: str) -> Problem:
+    places = [str(i) for i, other in enumerate(names, 1) if other == name]
+    return Problem("E202", f"is there {len(places)} times (columns {listed(places)})", column=name)
 
 
 def unlike_header(sheet: Sheet, track: Track) -> Problem | None:
@@ -68,24 +79,22 @@ def _wrong_first(names: Sequence[str], id_column: str) -> str:
     return f"the first column is '{first}', it must be the id column '{id_column}', which is column {place}{hint}"
 
 
-def _target_problems(names: Sequence[str], target: str, chances: Sequence[str]) -> list[Problem]:
-    given = [name for name in chances if name in names]
-    if given and len(given) < len(chances):
-        absent = [name for name in chances if name not in names]
-        message = f"of the probability columns, {listed(absent)} are not there; give all {len(chances)} or none"
-        meant = {name: nearest(name, absent) for name in names if name not in chances}
-        message += "".join(f"; '{printable(name)}': did you mean '{near}'?" for name, near in meant.items() if near)
-        return [Problem("E202", message, column=target)]
-    if target in names or given:
+def _partial_chances(names: Sequence[str], target: str, chances: Sequence[str]) -> list[Problem]:
+    """Return what is wrong with the probability columns of a target, some of which are there."""
+    absent = [name for name in chances if name not in names]
+    if not absent:
         return []
+    message = f"of the probability columns, {listed(absent)} are not there; give all {len(chances)} or none"
+    others = [name for name in names if name not in chances][:COLUMNS_COMPARED]
+    meant = {name: nearest(name, absent) for name in others}
+    message += "".join(f"; '{printable(name)}': did you mean '{near}'?" for name, near in meant.items() if near)
+    return [Problem("E202", message, column=target)]
+
+
+def _absent(names: Sequence[str], target: str, chances: Sequence[str]) -> Problem:
     instead = f" (nor are its probabilities, {listed(chances)})" if chances else ""
-    return [
-        Problem(
-            "E202",
-            f"the column is not there{instead}; columns: {_shown(names)}{did_you_mean(target, names)}",
-            column=target,
-        )
-    ]
+    message = f"the column is not there{instead}; columns: {_shown(names)}{did_you_mean(target, names)}"
+    return Problem("E202", message, column=target)
 
 
 def undeclared_warning(sheet: Sheet, track: Track, checked: Iterable[str] = ()) -> tuple[Problem, ...]:

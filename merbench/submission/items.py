@@ -23,7 +23,7 @@ from merbench.parsing.answers import preference_answers
 from merbench.parsing.descriptions import words_in_text
 from merbench.parsing.ranked import first_answers, ranked_lists
 from merbench.parsing.segments import segment_lists
-from merbench.submission.content import MOST_WORDS
+from merbench.submission.content import MOST_CELLS, MOST_WORD_CHARACTERS, MOST_WORDS
 from merbench.submission.ids import Rows
 from merbench.submission.sheet import Sheet, blocks, is_blank
 from merbench.submission.values import (
@@ -46,6 +46,9 @@ from merbench.track import (
 
 NOT_SEPARATING = ";|\uff1b\uff0c\u3001"
 """What may be meant to separate the words of a set, and does not; the last three are Chinese marks."""
+
+CELLS_OF_SEGMENT = 3
+"""How many cells a segment counts for: its label, where it begins and where it ends."""
 
 
 def label_set_values(sheet: Sheet, name: str, target: LabelSetTarget, relevant: Mask) -> TargetValues:
@@ -72,12 +75,12 @@ def label_set_values(sheet: Sheet, name: str, target: LabelSetTarget, relevant: 
 
 
 class _Read(NamedTuple):
-    """What some cells hold: lists, the cells that cannot be read, the rows of empty lists, how many distinct words."""
+    """What some cells hold: lists, the cells that cannot be read, the rows of empty lists, whether it is too much."""
 
     lists: Lists
     bad: Sequence[BadCell] = ()
     empty: Rows = np.empty(0, dtype=np.int64)
-    n_words: int = 0
+    is_excessive: bool = False
 
 
 def _in_blocks(
@@ -98,28 +101,31 @@ def _in_blocks(
     seen: set[int] = set()  # hashes of words, which are smaller than words
     codes, counts, empty = [], [], []
     bad: list[BadCell] = []
-    n_words = 0
+    n_characters = 0
     for block in blocks(column):
-        part = read(column[block])
+        part, n_before = read(column[block]), len(code_of)
         renamed = [code_of.setdefault(word, len(code_of)) for word in part.lists.words]
+        n_characters += sum(len(word) for word, code in zip(part.lists.words, renamed, strict=True) if code >= n_before)
         if words is not None:
             seen.update(map(hash, pc.unique(words(column[block])).to_pylist()))
         n_words = len(code_of) if words is None else len(seen)
-        if n_words > MOST_WORDS:
-            return _Read(Lists((), np.empty(0, np.int32), offsets_of(np.zeros(len(column), np.int64))), n_words=n_words)
+        if n_words > MOST_WORDS or n_characters > MOST_WORD_CHARACTERS:
+            empty_lists = Lists((), np.empty(0, np.int32), offsets_of(np.zeros(len(column), np.int64)))
+            return _Read(empty_lists, is_excessive=True)
         codes.append(np.array([*renamed, -1], dtype=np.int32)[part.lists.codes])
         counts.append(np.diff(part.lists.offsets))
         bad += _shifted(part.bad, block.start, relevant, len(bad))
         empty.append(part.empty + block.start)
     lists = Lists(tuple(code_of), np.concatenate(codes), offsets_of(np.concatenate(counts)))
-    return _Read(lists, bad, np.concatenate(empty), n_words)
+    return _Read(lists, bad, np.concatenate(empty))
 
 
 def _excess(found: _Read, name: str) -> tuple[Problem, ...]:
     """Return the problem of a column with too many distinct words."""
-    if found.n_words <= MOST_WORDS:
+    if not found.is_excessive:
         return ()
-    return (Problem("E104", f"holds more than {MOST_WORDS:,} distinct words", column=name),)
+    message = f"holds more than {MOST_WORDS:,} distinct words, or {MOST_WORD_CHARACTERS:,} characters of them"
+    return (Problem("E104", message, column=name),)
 
 
 def _unseparated(name: str, lists: Lists, relevant: Mask, not_separating: str, separator: str) -> tuple[Problem, ...]:
@@ -206,10 +212,17 @@ def segment_values(
     """Return the segments of a target; `durations` are the samples' lengths in seconds, row by row."""
     column = sheet.columns[name]
     parts: list[Segments] = []
+    n_cells = 0
     bad: list[BadCell] = []
     for block in blocks(column):
         segments, wrong = segment_lists(column[block], target.labels, None if durations is None else durations[block])
         parts.append(segments)
+        n_cells += CELLS_OF_SEGMENT * len(segments.codes)
+        if n_cells > MOST_CELLS:
+            message = f"asks for more than {MOST_CELLS // CELLS_OF_SEGMENT:,} segments"
+            nothing = np.empty(0)
+            empty = Segments(nothing.astype(np.int32), nothing, nothing, offsets_of(np.zeros(len(column), np.int64)))
+            return TargetValues(empty, problems=(Problem("E104", message, column=name),))
         bad += _shifted(wrong, block.start, relevant, len(bad))
     joined = Segments(
         np.concatenate([part.codes for part in parts]),

@@ -34,7 +34,7 @@ def read_jsonl(content: Content, wanted: Wanted) -> Sheet:
     Raises:
         InvalidSubmission: it asks for more than its budget.
     """
-    content.require_lines()
+    content.require_lines(n_header=0)
     # Every value but the first of a list or an object has a comma before it.
     content.require(cells=sum(content.data.count(mark) for mark in (b",", b"[", b"{")))
     names: dict[str, None] = {}

@@ -249,7 +249,7 @@ def _written(value: object) -> str:
     try:
         return str(value)
     except ValueError:  # Python writes no integer of more digits than `sys.get_int_max_str_digits`
-        return f"a {type(value).__name__} that cannot be written"
+        return f"{type(value).__name__} that cannot be written"
 
 
 def _shown(value: object) -> str:
