@@ -62,7 +62,10 @@ def test_lists_of_a_parquet_file() -> None:
 
 def test_the_first_answers_of_cells_that_hold_one() -> None:
     assert first_answers(pa.array(["Joy , sad", "", None, "['glee']", "[happy"])).to_pylist() == ["joy", "glee"]
-    assert first_answers(pa.array([["Joy ", "sad"], [], None, [None]], pa.list_(pa.string()))).to_pylist() == ["joy", ""]
+    assert first_answers(pa.array([["Joy ", "sad"], [], None, [None]], pa.list_(pa.string()))).to_pylist() == [
+        "joy",
+        "",
+    ]
 
 
 def test_cells_that_cannot_be_read() -> None:
