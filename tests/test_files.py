@@ -318,6 +318,6 @@ def test_an_output_is_none_of_the_inputs(tmp_path: Path, monkeypatch: pytest.Mon
         require_apart("runs", [read], "one of the runs")
 
 
-def test_what_utf8_cannot_hold_is_no_toml() -> None:
+def test_what_utf8_cannot_hold_is_not_toml() -> None:
     with pytest.raises(UsageError, match=r"^'a\\udcff' is not text in UTF-8$"):
         toml_string("a\udcff")

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import typer
@@ -141,9 +142,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments)
 
 
+@cache
+def _command() -> Any:
+    """Return the parser, which typer would build again for every call: in one process, tests make hundreds."""
+    return typer.main.get_command(app)
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        code = _command()(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         sys.stdout.flush()
         # typer turns an interrupt into this code; a release that does not lets it through.
         return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0

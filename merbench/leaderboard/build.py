@@ -226,7 +226,7 @@ def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[I
     folders = run_folders(submissions, track.id)
     if folders:
         with reasons_withheld(bench.candidates, "the references cannot be used"):
-            _ = bench.candidates.references  # what is wrong with them is no entry's fault
+            _ = bench.candidates.references  # what is wrong with them is not an entry's fault
     for folder in folders:
         try:
             runs.append(bench.run(read_entry(submissions, folder)))
