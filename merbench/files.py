@@ -22,7 +22,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -113,47 +113,110 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield path
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent)
-        os.close(descriptor)
-        beside = Path(name)
-        try:
+        with _beside(path) as beside:
             yield beside
             beside.chmod(0o666 & ~_umask())
             beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
     except OSError as error:
         raise _output_error(path, error) from error
 
 
-_HALF_WRITTEN = re.compile(r"\..*\.[a-z0-9_]{8}(?:\.\w+)?", re.DOTALL)
+_HALF_WRITTEN = re.compile(r"\..*\.merbench-(?P<old>old-)?[a-z0-9_]{8}(?:\.\w+)?", re.DOTALL)
 
 
-def sweep(folder: Path, suffixes: Collection[str]) -> None:
-    """Remove what `atomic_path` had half written below a folder when its process was killed.
+@contextmanager
+def _beside(path: Path, *, folder: bool = False, mark: str = "") -> Iterator[Path]:
+    """Yield an empty hidden file or folder beside `path`, which is removed if it is still there at the end.
+
+    It is locked as long as this process lives, so that `sweep` in another one leaves it. It has its name only when it
+    is locked.
+    """
+    if folder:
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent))
+        descriptor = None if sys.platform == "win32" else os.open(new, os.O_RDONLY)
+    else:
+        descriptor, name = tempfile.mkstemp(prefix=".new-", suffix=path.suffix, dir=path.parent)
+        new = Path(name)
+    stem = path.name if folder else path.stem
+    beside = path.parent / f".{stem[:40]}.merbench-{mark}{new.name.removeprefix('.new-')}"
+    try:
+        if sys.platform == "win32":  # a lock would keep this process, too, from writing and renaming
+            if descriptor is not None:
+                os.close(descriptor)
+            descriptor = None
+        elif descriptor is not None:
+            with suppress(OSError):  # file systems without locks
+                _try_lock(descriptor)
+        new.rename(beside)
+        yield beside
+    finally:
+        for left in (new, beside):
+            if folder:
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def sweep(folder: Path, suffixes: Collection[str] = (), *, deep: bool = False) -> None:
+    """Remove what a process that was killed had half written in a folder, and put back what it had moved aside.
+
+    What a living process is writing stays. Where files cannot be locked (Windows, some network folders), all stays but
+    what has one of the suffixes.
 
     Args:
-        folder: where to look; nobody else may be writing there.
-        suffixes: only files with these, such as `.mp4`.
+        folder: where to look.
+        suffixes: files with these go in any case, such as `.mp4`: nobody else may be writing them there.
+        deep: whether to look in the folders below, too.
     """
-    for path in folder.rglob(".*"):
-        if path.suffix in suffixes and _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
+    for path in list(folder.rglob(".*.merbench-*") if deep else folder.glob(".*.merbench-*")):
+        found = _HALF_WRITTEN.fullmatch(path.name)
+        if not found or path.is_symlink() or not (path.suffix in suffixes or _is_abandoned(path)):
+            continue
+        if path.is_dir():
+            for old in path.iterdir() if found["old"] else ():
+                if not (path.parent / old.name).exists():
+                    old.replace(path.parent / old.name)
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Return whether no living process holds the lock of what `_beside` made."""
+    if sys.platform == "win32":
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return _try_lock(descriptor)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that takes its place when the block ends without an error.
 
-    `path` must not exist, or be an empty folder, unless `replace` says that what stands there goes.
+    `path` must not exist, or be an empty folder, unless `replace` says that what is there goes. What a killed process
+    left half written next to it is removed first.
     """
     try:
+        if path.parent.is_dir():
+            sweep(path.parent)
         if not replace and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise OutputError(f"{path}: is there already")
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
-        try:
-            yield beside
+        with _beside(path, folder=True) as beside:
+            try:
+                yield beside
+            except OutputError as error:  # of a file in the temporary folder, told as where it would have come to stand
+                raise OutputError(str(error).replace(str(beside), str(path))) from error
             beside.chmod(0o777 & ~_umask())
             if replace and path.exists():
                 _replace_folder(path, beside)
@@ -161,26 +224,19 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 if path.exists():
                     path.rmdir()
                 beside.rename(path)
-        except OutputError as error:  # of a file in the temporary folder, told as where it would have come to stand
-            raise OutputError(str(error).replace(str(beside), str(path))) from error
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise _output_error(path, error) from error
 
 
 def _replace_folder(path: Path, beside: Path) -> None:
-    """Rename `beside` to `path`; what stood there is moved aside first, and comes back when the rename fails."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
-    try:
+    """Rename `beside` to `path`; what was there is moved aside first, and comes back when the rename fails."""
+    with _beside(path, folder=True, mark="old-") as aside:
         path.replace(aside / path.name)
         try:
             beside.rename(path)
         except OSError:
             (aside / path.name).replace(path)
             raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager

@@ -321,3 +321,68 @@ def test_an_output_is_none_of_the_inputs(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_utf8_cannot_hold_is_not_toml() -> None:
     with pytest.raises(UsageError, match=r"^'a\\udcff' is not text in UTF-8$"):
         toml_string("a\udcff")
+
+
+BUILDER = """
+import sys, time
+from pathlib import Path
+from merbench.files import atomic_folder, atomic_path
+with atomic_folder(Path("corpus"), replace=True) as beside, atomic_path(Path("feature.parquet")) as file:
+    (beside / "half").write_text("half")
+    print("building", flush=True)
+    time.sleep(60)
+"""
+
+
+def _building(folder: Path) -> subprocess.Popen[str]:
+    """Return a process that is building in a folder."""
+    process = subprocess.Popen([sys.executable, "-c", BUILDER], cwd=folder, stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "building\n"
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked")
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    living, dead = (_building(tmp_path) for _ in range(2))
+    dead.kill()
+    dead.communicate()
+    with atomic_folder(tmp_path / "other"):
+        pass
+    left = sorted(path.name.split(".merbench-")[0] for path in tmp_path.iterdir())
+    living.kill()
+    living.communicate()
+    assert left == [".corpus", ".feature", "other"]
+    with atomic_folder(tmp_path / "another"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "other"]
+
+
+KILLED_WHILE_REPLACING = """
+import os, signal
+from pathlib import Path
+from merbench import files
+def rename(self, target):
+    os.kill(os.getpid(), signal.SIGKILL) if str(target) == "corpus" else os.rename(self, target)
+Path.rename = rename
+with files.atomic_folder(Path("corpus"), replace=True) as beside:
+    (beside / "new").write_text("new")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked")
+def test_what_was_moved_aside_by_a_killed_process_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "old").write_text("old")
+    subprocess.run([sys.executable, "-c", KILLED_WHILE_REPLACING], cwd=tmp_path, check=False)
+    assert not (tmp_path / "corpus").exists()
+    with atomic_folder(tmp_path / "other"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "other"]
+    assert (tmp_path / "corpus" / "old").read_text() == "old"
+
+
+def test_hidden_files_of_others_stay(tmp_path: Path) -> None:
+    (tmp_path / ".editor.settings").write_text("mine")
+    with atomic_folder(tmp_path / "corpus"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".editor.settings", "corpus"]

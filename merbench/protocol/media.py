@@ -223,7 +223,7 @@ def damage_split_media(
     )
     _require_room(plan, todo, rows)
     with Journal(plan.output, plan.header) as journal:
-        sweep(plan.output, _SUFFIXES)
+        sweep(plan.output, _SUFFIXES, deep=True)
         for sample_id, problem in plan.without.items():
             rows[sample_id] = {"sample_id": sample_id, "problem": problem}
         units = ((clip.sample_id, clip) for clip in todo)
