@@ -26,7 +26,25 @@ DECIMALS = 6
 
 
 def submission_table(candidates: Candidates, predictions: Predictions) -> pa.Table:
-    """Return the submission: ids, sorted, and one column per target."""
+    """Return the submission: ids, sorted, and one column per target.
+
+    A track that asks for several views of a sample gets as many equal rows, with the probabilities that it averages.
+    """
+    if candidates.track.submission.views is not None:
+        return probability_table(candidates, predictions)
+    return _answers(candidates, predictions)
+
+
+def probability_table(candidates: Candidates, predictions: Predictions) -> pa.Table:
+    """Return the submission with one column `p_<label>` more for every label whose name no other target shares."""
+    table, views = _answers(candidates, predictions), candidates.track.submission.views
+    for name, columns in probability_columns(candidates.track).items():
+        for code, column in enumerate(columns):
+            table = table.append_column(column, pa.array(predictions.outputs[name][:, code]))
+    return table if views is None else table.take(pa.array(np.repeat(np.arange(table.num_rows), views)))
+
+
+def _answers(candidates: Candidates, predictions: Predictions) -> pa.Table:
     columns: dict[str, Any] = {candidates.track.submission.id: candidates.ids}
     for name, values in predictions.answers(candidates.track).items():
         target = candidates.track.targets[name]
@@ -37,15 +55,6 @@ def submission_table(candidates: Candidates, predictions: Predictions) -> pa.Tab
         else:
             columns[name] = pa.array(np.round(np.asarray(values), DECIMALS) + 0.0)  # no negative zero
     return pa.table(columns)
-
-
-def probability_table(candidates: Candidates, predictions: Predictions) -> pa.Table:
-    """Return the submission with one column `p_<label>` more for every label whose name no other target shares."""
-    table = submission_table(candidates, predictions)
-    for name, columns in probability_columns(candidates.track).items():
-        for code, column in enumerate(columns):
-            table = table.append_column(column, pa.array(predictions.outputs[name][:, code]))
-    return table
 
 
 def write_predictions(folder: Path, candidates: Candidates, predictions: Predictions) -> str:
