@@ -23,6 +23,7 @@ from merbench.leaderboard.entry import (
     Entry,
     InvalidEntry,
     failure,
+    link_problems,
     place_of,
     read_entry,
     run_folders,
@@ -72,6 +73,7 @@ def build_board(
     Raises:
         WithheldReference: the references are not held here.
         UnknownName: the corpus is not in the data home.
+        DeclarationError: the track's folder of entries is a link.
         IntegrityError: the corpus changed, or rows of different signatures would share the table.
     """
     bench = _Bench(open_candidates(track), Cache.at_home() if cache is None else cache)
@@ -223,6 +225,8 @@ def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[I
     track = bench.candidates.track
     runs: list[Run] = []
     invalid: list[InvalidEntry] = []
+    if links := list(link_problems(submissions, [track.id])):  # its board would be one without rows
+        raise DeclarationError(str(submissions / track.id), links)
     folders = run_folders(submissions, track.id)
     if folders:
         with reasons_withheld(bench.candidates, "the references cannot be used"):

@@ -162,6 +162,20 @@ def test_nothing_is_written_or_read_through_a_link(
     assert (folder / "other" / "leaderboard.csv").exists() is ("--check" not in arguments)
 
 
+def test_entries_behind_a_link_are_not_a_board_without_rows(
+    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (submissions / "toy").rename(tmp_path / "outside")
+    try:
+        (submissions / "toy").symlink_to(tmp_path / "outside", target_is_directory=True)
+    except OSError:
+        pytest.skip("symbolic links: this account may not make them")
+    assert run(["leaderboard", "--output", "public"]) == 2  # nothing was finished
+    assert "E405  'toy' is a symbolic link" in capsys.readouterr().err
+    assert not Path("public").exists()
+    assert run(["validate-entries"]) == 1
+
+
 def test_a_folder_where_the_board_belongs_stops_no_other_track(
     submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
