@@ -247,7 +247,7 @@ def significant(a: Pair, b: Pair, stream: str, clusters: Array | None) -> NDArra
     """Return for each tested key whether p ≤ 5 %; draws end as soon as that is settled, which changes no answer."""
     plain = [evaluate(system, np.ones((1, a.n), np.uint8)) for system in (a, b)]
     observed = _magnitudes(*plain)
-    both = a.beside(b)
+    both = a.beside([b])
     most = math.floor(round(ALPHA * (N_PERMUTATIONS + 1), 6)) - 1
     as_large = np.zeros(len(TESTED), dtype=np.int64)
     for exchange in _small_blocks(swaps(stream, a.n, N_PERMUTATIONS, clusters=clusters)):

@@ -164,14 +164,22 @@ def bca_interval(draws: ArrayLike, level: float, estimate: float, jackknife: Arr
     return _between(values, moved((1 - level) / 2), moved((1 + level) / 2), np.size(draws))
 
 
-def permutation_p(observed: float, permuted: ArrayLike) -> float:
-    """Return the two-sided p value (c + 1) / (B + 1), where c of B permuted differences are as large as the observed.
+def n_as_large(observed: ArrayLike, permuted: ArrayLike) -> NDArray[np.int64]:
+    """Return how many of the permuted differences `(…, B)` are as large as the observed `(…)`, whatever their sign.
 
-    Phipson & Smyth, 2010, *Permutation p-values should never be zero*. A permutation without a value counts as large.
+    One without a value counts as large.
     """
     differences = np.abs(_rounded(permuted))
-    smaller = int(np.count_nonzero(differences < np.abs(_rounded(observed))))
-    return (differences.size - smaller + 1) / (differences.size + 1)
+    smaller = differences < np.abs(_rounded(observed))[..., None]
+    return np.asarray(differences.shape[-1] - np.count_nonzero(smaller, axis=-1), dtype=np.int64)
+
+
+def permutation_p(n_large: int, n_permutations: int) -> float:
+    """Return the two-sided p value (c + 1) / (B + 1), where c of B permuted differences are as large as the observed.
+
+    Phipson & Smyth, 2010, *Permutation p-values should never be zero*.
+    """
+    return (n_large + 1) / (n_permutations + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -28,6 +28,7 @@ from merbench.resampling import (
     group_masks,
     holm,
     jackknife_weights,
+    n_as_large,
     percentile_interval,
     permutation_p,
     poisson_weights,
@@ -230,17 +231,17 @@ def test_p_agrees_with_full_enumeration(scale: float) -> None:
         np.subtract(*(METRICS["mse"](twice, both, weights) for weights in swapped_pair(exchange)))
         for exchange in swaps(KEY, 12, 10_000)
     ]
-    found = permutation_p(gaps.mean(), np.concatenate(differences))
+    found = permutation_p(int(n_as_large(gaps.mean(), np.concatenate(differences))), 10_000)
     # Four standard errors of a share counted in 10,000 draws.
     assert found == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 10_000))
 
 
 def test_p_counts_what_is_as_large_in_either_direction() -> None:
     # Three of five are as large as 0.2: itself up to 1e-12, its mirror image, and 0.3.
-    assert permutation_p(0.2, [0.2 - 1e-12, -0.2, 0.3, 0.1, 0.0]) == 4 / 6
-    assert permutation_p(0.2, [0.1] * 9_999) == 1 / 10_000
-    assert permutation_p(0.0, [0.0] * 9) == 1.0
-    assert permutation_p(0.2, [math.nan, 0.1, 0.1]) == 2 / 4
+    assert n_as_large(0.2, [0.2 - 1e-12, -0.2, 0.3, 0.1, 0.0]) == 3
+    assert n_as_large(0.0, [0.0] * 9) == 9
+    assert n_as_large([0.2, 0.05], [[math.nan, 0.1, 0.1], [math.nan, 0.1, 0.01]]).tolist() == [1, 2]
+    assert permutation_p(3, 5) == 4 / 6 and permutation_p(0, 9_999) == 1 / 10_000
 
 
 def test_holm_by_hand() -> None:

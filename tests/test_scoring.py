@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from merbench.corpus import IMPORTERS, corpora_home, write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import IntegrityError, UndefinedMetric, UsageError, WithheldReference
 from merbench.report import ScoreReport
-from merbench.scoring import compare, public_score, score, sources
+from merbench.scoring import compare, draws, evaluation, public_score, score, sources
 from merbench.scoring.sources import named_sources
 from merbench.submission import read_submission
 from merbench.track import load_track
@@ -436,6 +437,131 @@ def test_compare_tells_two_systems_apart(make: Make) -> None:
     assert better.p_holm == pytest.approx(0.003, abs=1e-12)
     equal = rows["good", "same", "weighted_f1"]
     assert (equal.difference, equal.low, equal.high, equal.p, equal.p_holm) == (0, 0, 0, 1, 1)
+
+
+@pytest.mark.parametrize("cluster", [None, "speaker"])
+def test_one_pass_for_all_pairs_gives_what_each_pair_gives_alone(
+    cluster: str | None, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = make()
+    systems = {name: answers(candidates, seed) for seed, name in enumerate("abcd")}
+    together = compare(candidates, systems, n_permutations=300, n_resamples=100, cluster=cluster)
+    monkeypatch.setattr(draws, "_is_made_of_sums", lambda metric: False)
+    assert compare(candidates, systems, n_permutations=300, n_resamples=100, cluster=cluster) == together
+
+
+def test_the_work_of_a_comparison_does_not_grow_with_the_number_of_pairs(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = make()
+    calls = []
+    monkeypatch.setattr(draws, "evaluate", lambda *given: calls.append(given) or evaluation.evaluate(*given))
+
+    def n_calls(n_systems: int) -> int:
+        calls.clear()
+        systems = {str(seed): answers(candidates, seed) for seed in range(n_systems)}
+        assert len(compare(candidates, systems, n_permutations=500, n_resamples=100).differences) > n_systems
+        return len(calls)
+
+    # One system, then the other: two calls for the draws of all 66 pairs.
+    assert n_calls(2) == n_calls(12) == 2
+
+
+def test_of_many_systems_tables_show_the_best_against_each(make: Make) -> None:
+    candidates = make()
+    systems = {f"s{seed:02}": answers(candidates, seed) for seed in range(11)}
+    comparison = compare(candidates, systems, n_permutations=100, n_resamples=100)
+    assert len(comparison.differences) == 4 * 55
+    waf, mse = comparison.tables()[1:3]
+    assert waf.title == "weighted_f1 (higher is better), the best against each: 10 of 55 pairs"
+    values = {name: score(candidates, table, intervals=False) for name, table in systems.items()}
+    best = max(values, key=lambda name: values[name]["weighted_f1"].value)
+    assert all(best in row[:2] for row in waf.rows) and len(waf.rows) == 10
+    assert abs(float(waf.rows[0][4])) <= abs(float(waf.rows[-1][4]))
+    lowest = min(values, key=lambda name: values[name]["mse"].value)
+    assert all(lowest in row[:2] for row in mse.rows)
+
+
+def test_systems_have_the_names_that_are_given() -> None:
+    assert list(named_sources(["x.csv", "y.csv"], ["ours", "theirs"])) == ["ours", "theirs"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["ours"], "1 name for 2 files: give one for each"),
+        (["ours", "ours"], "two systems are named ours"),
+        (["ours", " "], "' ' is not the name of a system: it needs a visible character, and no control character"),
+        (["ours", "a\x1b[2J"], "'a\\x1b[2J' is not the name of a system: "),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(names: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        named_sources(["x.csv", "y.csv"], names)
+
+
+MANY_LABELS = """
+import resource, sys
+from pathlib import Path
+import pyarrow as pa
+from merbench.corpus import write_corpus
+from merbench.corpus.candidates import open_candidates
+from merbench.scoring import compare, score
+from merbench.track import load_track
+
+folder = Path(sys.argv[1]) / "many"
+labels, ids = [f"l{i:04}" for i in range(5000)], [f"s{i:03}" for i in range(600)]
+write_corpus(
+    folder / "corpus", name="many", version="1.0", source="made in a test", licence="CC0-1.0",
+    samples=pa.table({"sample_id": ids, "split": ["test"] * 600}),
+    reference=pa.table({"sample_id": ids, "emotion": labels[:600]}), features={},
+)
+(folder / "track.toml").write_text(
+    f'''
+id = "many"
+version = "1.0"
+title = "Many"
+corpus = "./corpus"
+splits = {{ test = "test" }}
+ranking.by = ["accuracy"]
+metrics = [{{ name = "accuracy", target = "emotion" }}, {{ name = "macro_f1", target = "emotion" }}]
+targets.emotion = {{ type = "categorical", labels = {labels} }}
+'''
+)
+candidates = open_candidates(load_track(folder))
+given = pa.table({"sample_id": ids, "emotion": [labels[i if i % 3 else 4000 + i] for i in range(600)]})
+(folder / "report.json").write_text(score(candidates, given, n_resamples=200).to_json())
+compare(candidates, {"a": given, "b": given}, n_permutations=100, n_resamples=100)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+def test_a_vocabulary_of_thousands_is_scored_in_little_memory(tmp_path: Path) -> None:
+    # Counts of 5,000 x 5,001 pairs take 200 MB, and for every resample 200 GB. Memory has one peak for each process.
+    peak = int(subprocess.check_output([sys.executable, "-c", MANY_LABELS, str(tmp_path)], text=True))
+    assert peak < 1e9
+    text = (tmp_path / "many" / "report.json").read_text(encoding="utf-8")
+    report = ScoreReport.from_json(text)
+    assert len(text) < 3e6 and report.to_json() == text
+    # Of 600 references, each with a label of its own, 400 are right; the F1 of their labels is 1, of all others 0.
+    assert [item.value for item in report.scores] == pytest.approx([2 / 3, 400 / 5000], abs=1e-15)
+    assert report.confusions[0].cells[:2] == ((0, 4000, 1), (1, 1, 1)) and len(report.confusions[0].cells) == 600
+    classes, confusions = report.tables()[1:]
+    assert classes.title == "emotion, per class, the 100 of 5,000 labels with the most references"
+    assert confusions.title == "emotion, the 100 most frequent of 200 confusions"
+    assert confusions.rows[0] == ("l0000", "l4000", "1")
+
+
+def test_a_stored_report_with_all_counts_is_read(make: Make) -> None:
+    candidates = make()
+    content = json.loads(score(candidates, answers(candidates), intervals=False).to_json())
+    # More labels than are written with all counts today.
+    labels = [f"l{i}" for i in range(150)]
+    counts = [[int(row == column) * (row + 1) for column in range(151)] for row in range(150)]
+    content["confusions"] = [{"target": "discrete", "labels": labels, "counts": counts}]
+    report = ScoreReport.from_json(json.dumps(content))
+    assert report.confusions[0].counts == tuple(map(tuple, counts))
+    assert report.confusions[0].cells[1] == (1, 1, 2)
 
 
 def test_compare_needs_two(make: Make) -> None:

@@ -201,6 +201,12 @@ def validate(
 def compare(
     track: TrackArgument,
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Two submissions or more.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name", metavar="NAME", help="Name of a system, once per file and in their order; else its path is shown."
+        ),
+    ] = None,
     split: SplitOption = "test",
     rename: RenameOption = None,
     form: FormatOption = None,
@@ -225,8 +231,8 @@ def compare(
     require_track_first("compare", track, files)
     require_apart(output, files, "one of the submissions")
     candidates = candidates_of(track, split)
-    names = renamed(rename)
-    reads = {name: read_for(candidates, source, names) for name, source in named_sources(files).items()}
+    columns = renamed(rename)
+    reads = {name: read_for(candidates, source, columns) for name, source in named_sources(files, names).items()}
     with reasons_withheld(candidates) if public else nullcontext():
         comparison = compare_submissions(
             candidates,

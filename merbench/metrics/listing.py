@@ -129,7 +129,7 @@ def _default(parameter: inspect.Parameter) -> str:
 
 
 def _module(metric: Metric) -> str:
-    return (metric.from_confusion or metric.function).__module__
+    return (metric.from_classes or metric.function).__module__
 
 
 def _definition(metric: Metric) -> str:

@@ -113,20 +113,19 @@ Values = NDArray[Any] | Lists | Segments
 """The values of one target: an array with one row per sample, or several items per sample."""
 
 
-def concatenated(first: Any, second: Any) -> Any:
-    """Return the values of some samples, then those of others; both are of one kind."""
+def concatenated(*parts: Any) -> Any:
+    """Return the values of the samples of every part in turn; all parts are of one kind."""
+    first = parts[0]
     if not isinstance(first, (Lists, Segments)):
-        return np.concatenate([first, second])
-    offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
+        return np.concatenate(parts)
+    offsets = offsets_of(np.concatenate([np.diff(part.offsets) for part in parts]))
     if isinstance(first, Segments):
-        return Segments(
-            np.concatenate([first.codes, second.codes]),
-            np.concatenate([first.start_s, second.start_s]),
-            np.concatenate([first.end_s, second.end_s]),
-            offsets,
-        )
-    words = tuple(dict.fromkeys((*first.words, *second.words)))
-    return Lists(words, np.concatenate([first.recoded(words), second.recoded(words)]), offsets)
+        return Segments(*(np.concatenate([getattr(part, name) for part in parts]) for name in _TIMES), offsets)
+    words = tuple(dict.fromkeys(word for part in parts for word in part.words))
+    return Lists(words, np.concatenate([part.recoded(words) for part in parts]), offsets)
+
+
+_TIMES = ("codes", "start_s", "end_s")
 
 
 def offsets_of(counts: Sequence[int] | NDArray[np.integer]) -> Offsets:

@@ -53,8 +53,8 @@ class Metric:
         bounds: lowest and highest possible value.
         formula: one line for cards and `merbench describe`.
         undefined: when the metric has no value, as the end of a message.
-        from_confusion: for categorical metrics, `(confusion (b, K, K + 1), **parameters) -> (b,)`, so that metrics
-            of one target share one confusion; the last column counts predictions outside the vocabulary.
+        from_classes: for categorical metrics, `(counts of every class, **parameters) -> (b,)`, so that metrics of one
+            target share the counts (`PerClass`).
         prepare: `(reference, prediction, **parameters) -> prepared`, what does not depend on weights; None without.
         parameters: declared keyword parameters and their annotations and defaults.
         supplied: the keyword arguments that scoring supplies from the target.
@@ -67,7 +67,7 @@ class Metric:
     bounds: tuple[float, float]
     formula: str
     undefined: str
-    from_confusion: MetricFunction | None
+    from_classes: MetricFunction | None
     prepare: PrepareFunction | None
     parameters: Mapping[str, inspect.Parameter]
     supplied: tuple[str, ...]
@@ -104,7 +104,7 @@ def metric(
     bounds: tuple[float, float],
     formula: str,
     undefined: str = NO_WEIGHT,
-    from_confusion: MetricFunction | None = None,
+    from_classes: MetricFunction | None = None,
     prepare: PrepareFunction | None = None,
 ) -> Callable[[MetricFunction], MetricFunction]:
     """Register a function of `(reference, prediction, weights, *, parameters)` under its own name.
@@ -116,9 +116,9 @@ def metric(
         raise UsageError(f"a metric scores one of {', '.join(get_args(TargetKind))}, not '{target}'")
 
     def register(function: MetricFunction) -> MetricFunction:
-        for part in (prepare, from_confusion or function):
+        for part in (prepare, from_classes or function):
             _require_declarable(function.__name__, part)
-        keywords = {**_keywords(prepare), **_keywords(from_confusion or function)}
+        keywords = {**_keywords(prepare), **_keywords(from_classes or function)}
         record = Metric(
             name=function.__name__,
             function=function,
@@ -127,7 +127,7 @@ def metric(
             bounds=bounds,
             formula=formula,
             undefined=undefined,
-            from_confusion=from_confusion,
+            from_classes=from_classes,
             prepare=prepare,
             parameters=MappingProxyType({name: item for name, item in keywords.items() if name not in SUPPLIED}),
             supplied=tuple(name for name in SUPPLIED if name in {**keywords, **_keywords(function)}),

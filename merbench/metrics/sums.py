@@ -2,8 +2,9 @@
 
 Conventions:
     weights: `(b, n)` non-negative integers (counts or 0/1 masks) of any real dtype; uint8 is the smallest and fastest.
-        Or `Clustered`, where whole clusters of samples share their weight.
-    values: `(n,)` float64. cells: `(n,)` integers 0 … `n_cells` − 1.
+        Or `Clustered`, where whole clusters of samples share their weight, or `Exchanges`, where pairs of systems
+        exchange their predictions.
+    values: `(n,)` float64. cells: `(n,)` integers 0 … `n_cells` − 1, or `(j, n)` where every sample is in j cells.
     returns: float64.
 
 Matrix products do the work, and yet neither the BLAS kernel nor the number of threads can change a bit, since every
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,16 +60,105 @@ class Clustered:
         """Return the `(b, n)` array of weights."""
         return self.counts.take(self.clusters, axis=1)
 
+    def cell_counts(self, codings: Array, n_cells: int) -> NDArray[np.intp]:
+        """Return the `(m, n_cells)` number of every cluster's samples in each cell."""
+        m = self.counts.shape[1]
+        held = np.bincount((self.clusters * n_cells + codings).ravel(), minlength=m * n_cells)
+        return held.reshape(m, n_cells)
+
     def sums(self, column: Floats) -> Floats:
         """Return the `(m,)` sum over every cluster's samples, added in their order."""
         return np.asarray(np.bincount(self.clusters, column, self.counts.shape[1]), dtype=np.float64)
 
 
-Weights = Array | Clustered
+@dataclass(frozen=True, eq=False, slots=True)
+class Exchanges:
+    """Weightings `(p · d, n)` of the rows of several systems, under which pairs of systems exchange their predictions.
+
+    Row i is pair i // d under draw i % d: a row of the pair's first system counts where the draw is 0 for its unit, one
+    of its second system where it is 1, and a row of any other system does not. So whatever is a sum is made once per
+    system and draw, and added once per pair.
+
+    Attributes:
+        draws: `(d, u)` 0 or 1 for every unit, which is a sample or a cluster.
+        units: `(n,)` the unit of every row, plus u times the number of its system.
+        n_systems: number of systems.
+        first: `(p,)` number of the first system of every pair.
+        second: likewise of the second.
+    """
+
+    draws: NDArray[np.uint8]
+    units: NDArray[np.integer]
+    n_systems: int
+    first: NDArray[np.integer]
+    second: NDArray[np.integer]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of weightings and of rows."""
+        return len(self), len(self.units)
+
+    def __len__(self) -> int:
+        return len(self.first) * len(self.draws)
+
+    def __getitem__(self, key: tuple[slice, Any]) -> Exchanges | Array:
+        """Return the weightings for some of the rows, `weights[:, rows]`; an array where only some are asked for."""
+        weightings, rows = key
+        units = self.units[rows]
+        if weightings == slice(None):
+            return replace(self, units=units)
+        chosen = np.arange(len(self))[weightings, None]
+        pair, draw = chosen // len(self.draws), chosen % len(self.draws)
+        system, unit = np.divmod(units, self.draws.shape[1])
+        moved = self.draws[draw, unit]
+        return np.where(moved, system == self.second[pair], system == self.first[pair]).astype(np.uint8)
+
+    def exchanged(self) -> Exchanges:
+        """Return the weightings of the other side of every pair."""
+        return replace(self, first=self.second, second=self.first)
+
+    def cell_counts(self, codings: Array, n_cells: int) -> Floats:
+        """Return what `cell_counts` does, cell by cell in memory."""
+        n_units = self.n_systems * self.draws.shape[1]
+        held = np.bincount((codings * n_units + self.units).ravel(), minlength=n_cells * n_units)
+        # Whole numbers up to the number of rows, which float32 holds and multiplies twice as fast.
+        kind = np.float32 if codings.size < 2**24 else np.float64
+        held = held.reshape(-1, self.draws.shape[1]).astype(kind)
+        moved = (held @ self.draws.T.astype(kind)).astype(np.float64)
+        kept = held.sum(axis=1, dtype=np.float64)[:, None] - moved
+        return self._paired(*(sums.reshape(n_cells, self.n_systems, -1) for sums in (kept, moved))).T
+
+    def sums(self, column: Floats) -> Floats:
+        """Return the `(p · d,)` sums, within rounding and the same bits on every machine."""
+        n_units = self.draws.shape[1]
+        held = np.bincount(self.units, column, self.n_systems * n_units).astype(np.float64, copy=False)
+        grid = _grid(held, 53 - math.frexp(n_units)[1])
+        pieces, complete = _cut(held, grid)
+        if not (complete and len(grid)):
+            rows = held.reshape(self.n_systems, 1, n_units)
+            kept, moved = (np.where(self.draws == side, rows, 0.0).sum(axis=2) for side in (0, 1))
+            return self._paired(kept[None], moved[None])[0]
+        kept, moved = np.zeros((2, 1, self.n_systems, len(self.draws)))
+        for unit, piece in reversed(list(zip(grid, pieces, strict=False))):
+            whole = piece.reshape(self.n_systems, n_units)
+            part = whole @ self.draws.T.astype(np.float64)
+            moved += part * unit
+            kept += (whole.sum(axis=1)[:, None] - part) * unit
+        return self._paired(kept, moved)[0]
+
+    def _paired(self, kept: Floats, moved: Floats) -> Floats:
+        """Return `(k, p · d)` sums of pairs from the `(k, m, d)` sums of systems."""
+        return (kept[:, self.first] + moved[:, self.second]).reshape(len(kept), -1)
+
+
+Weights = Array | Clustered | Exchanges
 
 
 def spread(weights: Weights) -> Array:
     """Return weightings as a `(b, n)` array."""
+    if isinstance(weights, Exchanges):
+        weights = weights[0 : len(weights), :]
+    assert not isinstance(weights, Exchanges)
     return weights.spread() if isinstance(weights, Clustered) else weights
 
 
@@ -81,20 +171,25 @@ MOST_PIECES = 12
 FEW_ROWS, MANY_CELLS = 8, 128
 """With fewer rows or more cells than this, counting row by row is faster than a matrix product."""
 
+LARGEST_TABLE = 1 << 24
+"""Clusters times cells beyond which counting row by row saves memory: 128 MB of them."""
+
 
 def weighted_sum(weights: Weights, values: Floats) -> Floats:
     """Return the `(b,)` sums of weight times value, each correctly rounded.
 
     The sum of a row equals `math.fsum` over every value repeated as often as it counts, bit for bit; so it does not
     depend on the order of samples. A sum beyond the range of float64 is infinite or NaN, as are sums of such values.
-    Under `Clustered` weights the samples of a cluster are added in their order first: the same bits on every machine,
-    and within rounding of the sum, which is what resampling needs.
+    Under `Clustered` weights the samples of a cluster are added in their order first, and under `Exchanges` those of a
+    system: the same bits on every machine, and within rounding of the sum, which is what resampling needs.
     """
     return weighted_sums(weights, values)[0]
 
 
 def weighted_sums(weights: Weights, *columns: Floats) -> list[Floats]:
     """Return the `(b,)` sums of each of several columns, as `weighted_sum` does, from one pass over the weights."""
+    if isinstance(weights, Exchanges):
+        return [weights.sums(column) for column in columns]
     if isinstance(weights, Clustered):
         return weighted_sums(weights.counts, *(weights.sums(column) for column in columns))
     b, n = weights.shape
@@ -134,6 +229,8 @@ def weighted_mean(weights: Weights, values: Floats) -> Floats:
 
 def total_weight(weights: Weights) -> Floats:
     """Return the `(b,)` total weights, exact: every partial sum is an integer that float64 holds."""
+    if isinstance(weights, Exchanges):
+        return weights.sums(np.ones(len(weights.units)))
     if isinstance(weights, Clustered):
         sizes = np.bincount(weights.clusters, minlength=weights.counts.shape[1])
         return np.asarray(weights.counts.astype(np.float64) @ sizes.astype(np.float64))
@@ -143,23 +240,27 @@ def total_weight(weights: Weights) -> Floats:
 
 def cell_counts(weights: Weights, cells: Array, n_cells: int) -> Floats:
     """Return the `(b, n_cells)` total weight of the samples in each cell, exact."""
-    if isinstance(weights, Clustered):
-        m = weights.counts.shape[1]
-        held = np.bincount(weights.clusters * n_cells + cells, minlength=m * n_cells).reshape(m, n_cells)
+    codings = np.atleast_2d(cells)
+    if isinstance(weights, Exchanges):
+        return weights.cell_counts(codings, n_cells)
+    if isinstance(weights, Clustered) and weights.counts.shape[1] * n_cells <= LARGEST_TABLE:
+        held = weights.cell_counts(codings, n_cells)
         return np.asarray(weights.counts.astype(np.float64) @ held.astype(np.float64))
     counts = np.zeros((len(weights), n_cells))
-    present = np.flatnonzero(np.bincount(cells, minlength=n_cells))
-    if len(weights) < FEW_ROWS or len(present) > MANY_CELLS:
-        for row, weighting in enumerate(weights):
-            counts[row] = np.bincount(cells, weights=weighting, minlength=n_cells)
+    present = np.flatnonzero(np.bincount(codings.ravel(), minlength=n_cells))
+    if isinstance(weights, Clustered) or len(weights) < FEW_ROWS or len(present) > MANY_CELLS:
+        for row in range(len(weights)):
+            weighting = spread(weights[row : row + 1, :])[0]
+            for coding in codings:
+                counts[row] += np.bincount(coding, weights=weighting, minlength=n_cells)
         return counts
     column = np.zeros(n_cells, dtype=np.intp)
     column[present] = np.arange(len(present))
     # Small counts are exact in float32, which is twice as fast.
     small = np.can_cast(weights.dtype, np.float32) and _heaviest(weights) * SAMPLES < 2**24
     one_hot = np.eye(len(present), dtype=np.float32 if small else np.float64)
-    for samples in _slices(len(cells), SAMPLES):
-        indicators = one_hot.take(column[cells[samples]], axis=0)
+    for samples in _slices(codings.shape[1], SAMPLES):
+        indicators = sum(one_hot.take(column[coding[samples]], axis=0) for coding in codings)
         for rows in _slices(len(weights), ROWS):
             counts[rows, present] += weights[rows, samples].astype(one_hot.dtype, copy=False) @ indicators
     return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ from merbench.report.tables import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MOST_PAIRS = 45
+"""Of more pairs of systems than this, those of ten systems, tables show the ones with the best; the JSON has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,10 @@ class Comparison:
         for key in dict.fromkeys(row.key for row in self.differences):
             chosen = [row for row in self.differences if row.key == key]
             better = "higher" if chosen[0].higher_is_better else "lower"
+            title = f"{chosen[0].name} ({better} is better)"
+            if len(chosen) > MOST_PAIRS:
+                title += f", the best against each: {len(shown := _of_the_best(chosen))} of {len(chosen):,} pairs"
+                chosen = shown
             d = self.decimals
             rows = [
                 (
@@ -151,8 +160,7 @@ class Comparison:
                 )
                 for row in chosen
             ]
-            table = ReportTable(f"{chosen[0].name} ({better} is better)", head, rows, n_text=2)
-            tables.append(without_empty_columns(table))
+            tables.append(without_empty_columns(ReportTable(title, head, rows, n_text=2)))
         return tables
 
     def notes(self) -> list[str]:
@@ -179,3 +187,11 @@ class Comparison:
     def to_html(self) -> str:
         """Return one self-contained HTML page, names escaped, no network needed."""
         return page_html(self.heading, self._repr_html_())
+
+
+def _of_the_best(rows: Sequence[Difference]) -> list[Difference]:
+    """Return the differences between the best system of a metric and each other one, the nearest first."""
+    sign = 1 if rows[0].higher_is_better else -1
+    values = {name: sign * value for row in rows for name, value in ((row.a, row.value_a), (row.b, row.value_b))}
+    best = max(values, key=values.__getitem__)
+    return sorted((row for row in rows if best in (row.a, row.b)), key=lambda row: abs(row.difference))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from merbench.errors import Problem, UsageError, json_text
 from merbench.report.tables import (
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = "merbench.report/1"
+
+DENSE_LABELS = 100
+"""With more labels than this, a confusion is written as the pairs that occur, and tables show the most frequent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,41 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Counts of one categorical target: rows are references, columns answers, the last one outside the vocabulary."""
+    """How often one categorical target's references got which answers.
+
+    Attributes:
+        target: the target.
+        labels: its K labels.
+        cells: row, column and count of every pair that occurs, in order: the row is the reference's label, the column
+            that of the answer, K for one outside the vocabulary.
+    """
 
     target: str
     labels: tuple[str, ...]
-    counts: tuple[tuple[int, ...], ...]
+    cells: tuple[tuple[int, int, int], ...]
+
+    @property
+    def counts(self) -> tuple[tuple[int, ...], ...]:
+        """All counts, `(K, K + 1)`."""
+        rows = [[0] * (len(self.labels) + 1) for _ in self.labels]
+        for row, column, count in self.cells:
+            rows[row][column] = count
+        return tuple(map(tuple, rows))
+
+    def content(self) -> dict[str, Any]:
+        """Return what the JSON holds: all counts, or for more than `DENSE_LABELS` labels the cells."""
+        dense = len(self.labels) <= DENSE_LABELS
+        held = {"counts": self.counts} if dense else {"cells": self.cells}
+        return {"target": self.target, "labels": self.labels, **held}
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Confusion:
+        """Return the confusion whose `content` it is."""
+        cells = content.get("cells")
+        if cells is None:
+            rows = enumerate(content["counts"])
+            cells = [(row, column, n) for row, counts in rows for column, n in enumerate(counts) if n]
+        return cls(content["target"], tuple(content["labels"]), tuple(map(tuple, cells)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +259,8 @@ class ScoreReport:
 
     def to_json(self) -> str:
         """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
-        content = {"schema": SCHEMA, **asdict(self)}
+        confusions = [confusion.content() for confusion in self.confusions]
+        content = {"schema": SCHEMA, **asdict(replace(self, confusions=())), "confusions": confusions}
         del content["source"]
         return json_text(content)
 
@@ -239,10 +273,7 @@ class ScoreReport:
                 raise KeyError("schema")
             content["scores"] = tuple(Score(**item) for item in content["scores"])
             content["per_class"] = tuple(ClassRow(**item) for item in content["per_class"])
-            content["confusions"] = tuple(
-                Confusion(item["target"], tuple(item["labels"]), tuple(map(tuple, item["counts"])))
-                for item in content["confusions"]
-            )
+            content["confusions"] = tuple(Confusion.of(item) for item in content["confusions"])
             content["coverage"] = tuple(
                 CoverageRow(**{**item, "frequent": tuple((word, n) for word, n in item["frequent"])})
                 for item in content["coverage"]
@@ -360,6 +391,10 @@ class ScoreReport:
     def _class_tables(self) -> list[ReportTable]:
         tables = []
         for target in dict.fromkeys(row.target for row in self.per_class):
+            chosen, title = [row for row in self.per_class if row.target == target], f"{target}, per class"
+            if len(chosen) > DENSE_LABELS:
+                title += f", the {DENSE_LABELS} of {len(chosen):,} labels with the most references"
+                chosen = sorted(chosen, key=lambda row: -row.n)[:DENSE_LABELS]
             rows = [
                 (
                     row.label,
@@ -367,21 +402,27 @@ class ScoreReport:
                     *(self._number(value) for value in (row.precision, row.recall, row.f1)),
                     self._interval(row.f1_low, row.f1_high),
                 )
-                for row in self.per_class
-                if row.target == target
+                for row in chosen
             ]
             head = ("label", "n", "precision", "recall", "f1", f"{self._interval_head()} of f1")
-            tables.append(without_empty_columns(ReportTable(f"{target}, per class", head, rows)))
+            tables.append(without_empty_columns(ReportTable(title, head, rows)))
         return tables
 
     def _confusion_tables(self) -> list[ReportTable]:
         tables = []
         for confusion in self.confusions:
-            outside = any(row[-1] for row in confusion.counts)
-            head = (*confusion.labels, *(["(outside)"] if outside else []))
+            names = (*confusion.labels, "(outside)")
+            if len(confusion.labels) > DENSE_LABELS:
+                wrong = sorted((cell for cell in confusion.cells if cell[0] != cell[1]), key=lambda cell: -cell[2])
+                shown = [(names[row], names[column], f"{n:,}") for row, column, n in wrong[:DENSE_LABELS]]
+                title = f"{confusion.target}, the {len(shown)} most frequent of {len(wrong):,} confusions"
+                tables.append(ReportTable(title, ("reference", "prediction", "n"), shown, n_text=2))
+                continue
+            counts = confusion.counts
+            head = names if any(row[-1] for row in counts) else confusion.labels
             rows = [
                 (label, *(f"{count:,}" for count in row[: len(head)]))
-                for label, row in zip(confusion.labels, confusion.counts, strict=True)
+                for label, row in zip(confusion.labels, counts, strict=True)
             ]
             title = f"{confusion.target}, rows are references, columns predictions"
             tables.append(ReportTable(title, ("", *head), rows))

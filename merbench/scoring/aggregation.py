@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import UsageError, listed
-from merbench.metrics.sums import Clustered, Weights, weighted_sum
+from merbench.metrics.sums import Clustered, Exchanges, Weights, total_weight, weighted_sum
 from merbench.scoring.pair import Pair
 from merbench.track import MetricSpec
 
@@ -64,6 +64,8 @@ def _mean_weight(weights: Weights) -> NDArray[np.float64]:
 
 def _carrying(weights: Weights) -> NDArray[np.float64]:
     """Return the number of rows that carry weight, `(b,)`."""
+    if isinstance(weights, Exchanges):
+        return total_weight(weights)
     if isinstance(weights, Clustered):
         return weighted_sum(Clustered((weights.counts > 0).view(np.uint8), weights.clusters), np.ones(weights.shape[1]))
     return np.asarray(np.count_nonzero(weights, axis=1), dtype=np.float64)

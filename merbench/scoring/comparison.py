@@ -9,18 +9,21 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from merbench.corpus.candidates import Candidates
 from merbench.errors import UsageError
 from merbench.report import Comparison, Difference
 from merbench.resampling import (
     Interval,
     holm,
+    n_as_large,
     percentile_interval,
     permutation_p,
 )
 from merbench.scoring.arguments import asked, whole
 from merbench.scoring.draws import bootstrap, jackknifed, mean_draws, permuted_differences
-from merbench.scoring.evaluation import confusions_of, ones, plain_values
+from merbench.scoring.evaluation import plain_values
 from merbench.scoring.pair import only, scored_pair
 from merbench.scoring.scorecard import scores_of
 from merbench.scoring.sources import candidates_of, named_sources, read_for
@@ -78,17 +81,20 @@ def compare(
         raise UsageError(f"a comparison needs two submissions or more, not {len(pairs)}")
     how = resampling_of(candidates.track, *drawing)
     clusters, stream = clusters_of(candidates, how), stream_name(candidates, seed)
-    plain = {name: plain_values(pair, confusions_of(pair, ones(pair))) for name, pair in pairs.items()}
+    plain = {name: plain_values(pair) for name, pair in pairs.items()}
     draws = {name: bootstrap(pair, how.n_resamples, clusters, stream)[0] for name, pair in pairs.items()}
-    permuted = {
-        (a, b): permuted_differences(pairs[a], pairs[b], n_permutations, clusters, stream)
-        for a, b in combinations(pairs, 2)
+    contests = list(combinations(pairs, 2))
+    observed = {
+        key: np.array([plain[a][key] - plain[b][key] for a, b in contests]) for key in next(iter(plain.values()))
     }
+    n_large = dict.fromkeys(observed, np.zeros(len(contests), dtype=np.int64))
+    numbers = list(combinations(range(len(pairs)), 2))
+    for block in permuted_differences(list(pairs.values()), numbers, n_permutations, clusters, stream):
+        n_large = {key: count + n_as_large(observed[key], block[key]) for key, count in n_large.items()}
     differences: list[Difference] = []
     for item in scores_of(candidates.track, next(iter(plain.values())), {}):
-        observed = {(a, b): plain[a][item.key] - plain[b][item.key] for a, b in permuted}
-        p_values = [permutation_p(observed[names], permuted[names][item.key]) for names in permuted]
-        for (a, b), p, adjusted in zip(permuted, p_values, holm(p_values), strict=True):
+        p_values = [permutation_p(n, n_permutations) for n in n_large[item.key].tolist()]
+        for (a, b), p, adjusted in zip(contests, p_values, holm(p_values), strict=True):
             bounds = percentile_interval(draws[a][item.key] - draws[b][item.key], how.level)
             differences.append(
                 Difference(
@@ -98,7 +104,7 @@ def compare(
                     name=item.name,
                     value_a=plain[a][item.key],
                     value_b=plain[b][item.key],
-                    difference=observed[a, b],
+                    difference=plain[a][item.key] - plain[b][item.key],
                     low=bounds.low,
                     high=bounds.high,
                     p=p,
@@ -129,7 +135,7 @@ def mean_intervals(runs: Sequence[Submission], how: Resampling) -> dict[str, Int
     candidates, pairs = runs[0].candidates, [scored_pair(run) for run in runs]
     clusters, stream = clusters_of(candidates, how), stream_name(candidates, how.seed)
     draws = mean_draws([bootstrap(pair, how.n_resamples, clusters, stream)[0] for pair in pairs])
-    values = [plain_values(pair, confusions_of(pair, ones(pair))) for pair in pairs]
+    values = [plain_values(pair) for pair in pairs]
     plain = {key: math.fsum(value[key] for value in values) / len(values) for key in values[0]}
     bounds = bounds_of(draws, how, plain, lambda: mean_draws([jackknifed(pair, clusters) for pair in pairs]))
     return {key: bounds[key] for key in plain if math.isfinite(bounds[key].low)}
@@ -147,7 +153,11 @@ def mean_difference_p(
     clusters, stream = clusters_of(candidates, how), stream_name(candidates, how.seed)
     track = only(candidates.track, key)
     first, second = ([replace(scored_pair(run), track=track) for run in system] for system in (a, b))
-    rounds = [(first[i % len(first)], second[i % len(second)]) for i in range(math.lcm(len(first), len(second)))]
-    permuted = mean_draws([permuted_differences(one, other, n_permutations, clusters, stream) for one, other in rounds])
-    plain = [[plain_values(pair, confusions_of(pair, ones(pair)))[key] for pair in pairs] for pairs in rounds]
-    return permutation_p(math.fsum(one - other for one, other in plain) / len(plain), permuted[key])
+    rounds = [(i % len(first), len(first) + i % len(second)) for i in range(math.lcm(len(first), len(second)))]
+    values = [plain_values(pair)[key] for pair in (*first, *second)]
+    observed = math.fsum(values[one] - values[other] for one, other in rounds) / len(rounds)
+    n_large = sum(
+        int(n_as_large(observed, block[key].sum(axis=0) / len(rounds)))
+        for block in permuted_differences([*first, *second], rounds, n_permutations, clusters, stream)
+    )
+    return permutation_p(n_large, n_permutations)

@@ -7,13 +7,18 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from merbench.metrics.metric import Metric
+from merbench.metrics.sums import Clustered, Exchanges, Weights
 from merbench.resampling import jackknife_weights, poisson_weights, swapped_pair, swaps
-from merbench.scoring.evaluation import Draws, evaluate, with_classes
+from merbench.scoring.evaluation import Draws, evaluate, n_at_once, portions, with_classes
 from merbench.scoring.pair import Codes, Pair
+
+AT_ONCE = 1 << 16
+"""Pairs times draws of a permutation test that are worked on at once."""
 
 
 def bootstrap(
@@ -22,26 +27,61 @@ def bootstrap(
     """Return the draws of all rows, then those of every selection of rows, from the same weights in one pass."""
     parts = [pair, *(pair.select(rows) for rows in selections)]
     blocks: list[list[Draws]] = [[] for _ in parts]
-    for weights in poisson_weights(stream, pair.n, n_resamples, clusters=clusters):
-        blocks[0].append(with_classes(pair, weights))
-        for found, part, rows in zip(blocks[1:], parts[1:], selections, strict=True):
-            found.append(evaluate(part, weights[:, rows]))
+    for block in poisson_weights(stream, pair.n, n_resamples, clusters=clusters):
+        for weights in portions(pair, block):
+            blocks[0].append(with_classes(pair, weights))
+            for found, part, rows in zip(blocks[1:], parts[1:], selections, strict=True):
+                found.append(evaluate(part, weights[:, rows]))
     return [joined(found) for found in blocks]
 
 
-def permuted_differences(a: Pair, b: Pair, n_permutations: int, clusters: Codes | None, stream: str) -> Draws:
-    """Return the differences a - b of every key after random exchanges of the two systems' predictions."""
-    both = a.beside(b)
-    found: list[Draws] = []
-    for exchange in swaps(stream, a.n, n_permutations, clusters=clusters):
-        first, second = (evaluate(both, weights) for weights in swapped_pair(exchange))
-        found.append({key: first[key] - second[key] for key in first})
-    return joined(found)
+def permuted_differences(
+    systems: Sequence[Pair], pairs: Sequence[tuple[int, int]], n_permutations: int, clusters: Codes | None, stream: str
+) -> Iterator[Draws]:
+    """Yield blocks of differences of every key, `(pairs, draws)`, after random exchanges of predictions.
+
+    Args:
+        systems: the systems, aligned.
+        pairs: numbers of two systems each; the difference is that of the first and the second.
+        n_permutations: draws in all, shared by all pairs.
+        clusters: the cluster of every row; None where rows are exchanged one by one.
+        stream: name of the random stream.
+    """
+    blocks = swaps(stream, systems[0].n, n_permutations, clusters=clusters)
+    if not all(_is_made_of_sums(spec.metric) for spec in systems[0].track.metrics):
+        both = [systems[a].beside([systems[b]]) for a, b in pairs]
+        for block in blocks:
+            found = [_difference(pair, *swapped_pair(block)) for pair in both]
+            yield {key: np.stack([values[key] for values in found]) for key in found[0]}
+        return
+    everything, n = systems[0].beside(systems[1:]), systems[0].n
+    first, second = np.array(pairs, dtype=np.intp).T
+    for block in blocks:
+        draws, unit = (block, np.arange(n)) if not isinstance(block, Clustered) else (block.counts, block.clusters)
+        units = (np.arange(len(systems))[:, None] * draws.shape[1] + unit).ravel()
+        step = max(1, min(AT_ONCE, n_at_once(everything.track)) // len(pairs))
+        for start in range(0, len(draws), step):
+            weights = Exchanges(draws[start : start + step], units, len(systems), first, second)
+            found = _difference(everything, weights, weights.exchanged())
+            yield {key: values.reshape(len(pairs), -1) for key, values in found.items()}
+
+
+def _is_made_of_sums(metric: Metric) -> bool:
+    """Return whether a metric needs nothing of weights but sums; those of other packages may do as they like."""
+    return metric.from_classes is not None or (
+        metric.target != "scores" and metric.function.__module__.startswith("merbench.metrics.")
+    )
+
+
+def _difference(both: Pair, weights: Weights, exchanged: Weights) -> Draws:
+    first, second = evaluate(both, weights), evaluate(both, exchanged)
+    return {key: first[key] - second[key] for key in first}
 
 
 def jackknifed(pair: Pair, clusters: Codes | None) -> Draws:
     """Return the values of every key, of classes too, with one group of rows left out at a time."""
-    return joined([with_classes(pair, masks) for masks in jackknife_weights(pair.n, clusters=clusters)])
+    blocks = jackknife_weights(pair.n, clusters=clusters)
+    return joined([with_classes(pair, masks) for block in blocks for masks in portions(pair, block)])
 
 
 def joined(blocks: Sequence[Draws]) -> Draws:

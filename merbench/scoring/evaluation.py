@@ -7,7 +7,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import UndefinedMetric, UsageError, plural
-from merbench.metrics.categorical import confusion, per_class
+from merbench.metrics.categorical import PerClass, per_class
 from merbench.metrics.sums import Weights
 from merbench.scoring.aggregation import Group, aggregated
 from merbench.scoring.pair import Pair, with_confusion
@@ -23,23 +23,26 @@ from merbench.track import OVERALL, MetricSpec, ScoresTarget, Track
 
 Draws = dict[str, NDArray[np.float64]]
 
+MOST_VALUES = 1 << 21
+"""Labels times weightings that are worked on at once: their counts take 48 MB."""
+
 SLACK = 1e-9
 """How far beyond its bounds rounding may carry a metric."""
 
 
-def evaluate(pair: Pair, weights: Weights, confusions: Mapping[str, NDArray[Any]] | None = None) -> Draws:
+def evaluate(pair: Pair, weights: Weights, classes: Mapping[str, PerClass] | None = None) -> Draws:
     """Return `(b,)` values under `(b, n)` weights of every key: the metrics, and `overall` where weights declare it.
 
-    `confusions` are those of the categorical targets under the same weights, where they are at hand already.
+    `classes` are the counts of the categorical targets under the same weights, where they are known already.
     """
-    if confusions is None:
-        confusions = confusions_of(pair, weights)
+    if classes is None:
+        classes = classes_of(pair, weights)
     values: Draws = {}
     for spec in pair.track.metrics:
         if spec.per is not None:
             values[spec.key] = aggregated(pair, spec, weights, partial(_value, pair, spec, weights))
-        elif spec.metric.from_confusion is not None:
-            found = spec.metric.from_confusion(confusions[spec.target], **parameters_of(pair.track, spec))
+        elif spec.metric.from_classes is not None:
+            found = spec.metric.from_classes(classes[spec.target], **parameters_of(pair.track, spec))
             values[spec.key] = checked(spec, found, len(weights))
         else:
             values[spec.key] = _value(pair, spec, weights, None)
@@ -78,9 +81,9 @@ def checked(spec: MetricSpec, values: NDArray[np.float64], b: int) -> NDArray[np
     return found
 
 
-def plain_values(pair: Pair, confusions: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+def plain_values(pair: Pair, classes: Mapping[str, PerClass] | None = None) -> dict[str, float]:
     """Return the value of every key on all rows; raise `UndefinedMetric` where one has none."""
-    plain = {key: float(values[0]) for key, values in evaluate(pair, ones(pair), confusions).items()}
+    plain = {key: float(values[0]) for key, values in evaluate(pair, ones(pair), classes).items()}
     for spec in pair.track.metrics:
         if not np.isfinite(plain[spec.key]):
             why = _why_undefined(pair, spec) if np.isnan(plain[spec.key]) else "it is beyond the range of numbers"
@@ -104,24 +107,39 @@ def ones(pair: Pair) -> NDArray[np.uint8]:
     return np.ones((1, pair.n), dtype=np.uint8)
 
 
-def confusions_of(pair: Pair, weights: Weights) -> dict[str, NDArray[Any]]:
-    """Return the confusion of every categorical target under the weights."""
+def classes_of(pair: Pair, weights: Weights) -> dict[str, PerClass]:
+    """Return the counts of the classes of every categorical target under the weights."""
     found = {}
     for name, target in with_confusion(pair.track):
         part = pair.codes(name)
         weighting = weights if part.rows is None else weights[:, part.rows]
-        found[name] = confusion(part.reference, part.prediction, weighting, n_labels=len(target.labels))
+        found[name] = per_class(part.reference, part.prediction, weighting, n_labels=len(target.labels))
     return found
 
 
 def with_classes(pair: Pair, weights: Weights) -> Draws:
     """Return `evaluate`'s values and, beside them, the F1 of every class."""
-    confusions = confusions_of(pair, weights)
-    values = evaluate(pair, weights, confusions)
+    classes = classes_of(pair, weights)
+    values = evaluate(pair, weights, classes)
     for name, target in with_confusion(pair.track):
-        f1 = per_class(confusions[name]).f1
+        f1 = classes[name].f1
         values.update({class_key(name, label): f1[:, code] for code, label in enumerate(target.labels)})
     return values
+
+
+def portions(pair: Pair, weights: Weights) -> Iterator[Weights]:
+    """Yield the weightings, some of them at a time where a target has many labels, so that memory is bounded."""
+    step = n_at_once(pair.track)
+    if len(weights) <= step:
+        yield weights
+        return
+    for start in range(0, len(weights), step):
+        yield weights[start : start + step, :]
+
+
+def n_at_once(track: Track) -> int:
+    """Return how many weightings may be worked on at once, by the target with the most labels."""
+    return max(1, MOST_VALUES // max(1, *(len(getattr(target, "labels", ())) for target in track.targets.values())))
 
 
 def class_key(target: str, label: str) -> str:

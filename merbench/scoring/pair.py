@@ -90,25 +90,23 @@ class Pair:
             grouped={name: _selected(runs, rows) for name, runs in self.grouped.items()},
         )
 
-    def beside(self, other: Pair) -> Pair:
-        """Return the rows of this pair, then those of another system on the same samples."""
-        names = {*self.held, *other.held}
+    def beside(self, others: Sequence[Pair]) -> Pair:
+        """Return the rows of this pair, then those of other systems on the same samples, system by system."""
+        systems = [self, *others]
+        names = {name for system in systems for name in system.held}
         everywhere = np.ones(self.n, dtype=np.bool_)
         return replace(
             self,
-            reference={name: concatenated(values, values) for name, values in self.reference.items()},
-            prediction={name: concatenated(values, other.prediction[name]) for name, values in self.prediction.items()},
-            held={
-                name: np.concatenate([self.held.get(name, everywhere), other.held.get(name, everywhere)])
-                for name in names
-            },
-            groups={name: np.concatenate([codes, codes]) for name, codes in self.groups.items()},
+            reference={name: concatenated(*[values] * len(systems)) for name, values in self.reference.items()},
+            prediction={name: concatenated(*(each.prediction[name] for each in systems)) for name in self.prediction},
+            held={name: np.concatenate([each.held.get(name, everywhere) for each in systems]) for name in names},
+            groups={name: np.tile(codes, len(systems)) for name, codes in self.groups.items()},
             grouped={
                 name: tuple(
-                    (concatenated(mine[0], theirs[0]), concatenated(mine[1], theirs[1]))
-                    for mine, theirs in zip(runs, other.grouped[name], strict=True)
+                    (concatenated(*(true for true, _ in run)), concatenated(*(predicted for _, predicted in run)))
+                    for run in zip(*(each.grouped[name] for each in systems), strict=True)
                 )
-                for name, runs in self.grouped.items()
+                for name in self.grouped
             },
         )
 

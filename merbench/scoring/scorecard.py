@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from merbench.corpus.candidates import Candidates
 from merbench.lexicon import open_lexicon
-from merbench.metrics.categorical import per_class
+from merbench.metrics.categorical import PerClass, per_class
 from merbench.metrics.label_set import coverage
 from merbench.metrics.lists import Lists
 from merbench.report import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport
@@ -23,7 +23,7 @@ from merbench.resampling import (
 from merbench.scoring.arguments import asked
 from merbench.scoring.breakdown import Grouping, grouping_of
 from merbench.scoring.draws import joined
-from merbench.scoring.evaluation import class_key, confusions_of, evaluate, ones, plain_values
+from merbench.scoring.evaluation import class_key, classes_of, evaluate, ones, plain_values, portions
 from merbench.scoring.pair import Pair, scored_pair, with_confusion
 from merbench.scoring.sources import candidates_of, read_for, reasons_withheld
 from merbench.scoring.uncertainty import (
@@ -83,8 +83,8 @@ def score(
     groupings = [grouping_of(candidates, column) for column in ([by] if isinstance(by, str) else by)]
     selections = [rows for grouping in groupings for rows in grouping.rows]
 
-    confusions = confusions_of(pair, ones(pair))
-    plain = plain_values(pair, confusions)
+    classes = classes_of(pair, ones(pair))
+    plain = plain_values(pair, classes)
     bounds, *group_bounds = intervals_of(pair, how, clusters, selections, stream_name(candidates, seed))
     return ScoreReport(
         track=candidates.track.key,
@@ -103,8 +103,8 @@ def score(
             "track": candidates.track.fingerprint,
             **{f"groups of {name}": digest for name, digest in pair.group_digests.items()},
         },
-        per_class=(*_class_rows(pair, confusions, bounds), *_label_rows(pair)),
-        confusions=tuple(_confusion_tables(pair, confusions)),
+        per_class=(*_class_rows(pair, classes, bounds), *_label_rows(pair)),
+        confusions=tuple(_confusions(pair)),
         coverage=tuple(_coverage_rows(read, pair)),
         groups=tuple(_groups(pair, groupings, group_bounds)),
         uncertainty=uncertainty_of(how, clusters),
@@ -189,10 +189,10 @@ def _n_outside(pair: Pair, name: str) -> int:
 
 
 def _class_rows(
-    pair: Pair, confusions: Mapping[str, NDArray[Any]], bounds: Mapping[str, Interval]
+    pair: Pair, classes: Mapping[str, PerClass], bounds: Mapping[str, Interval]
 ) -> Iterator[ClassRow]:
     for name, target in with_confusion(pair.track):
-        rows = per_class(confusions[name])
+        rows = classes[name]
         for code, label in enumerate(target.labels):
             interval = bounds.get(class_key(name, label)) if rows.n[0, code] else None
             yield ClassRow(
@@ -215,17 +215,19 @@ def _label_rows(pair: Pair) -> Iterator[ClassRow]:
         part = pair.part(name)
         for column, label in enumerate(target.labels):
             known = part.reference[:, column] >= 0
-            pairs = 2 * part.reference[known, column] + part.prediction[known, column]
-            matrix = np.bincount(pairs, minlength=4).reshape(2, 2)
-            rows = per_class(np.pad(matrix, ((0, 0), (0, 1)))[None].astype(np.float64))
+            both = part.reference[known, column], part.prediction[known, column]
+            rows = per_class(*both, np.ones((1, int(known.sum())), dtype=np.uint8), n_labels=2)
             values = (float(column_values[0, 1]) for column_values in (rows.precision, rows.recall, rows.f1))
             yield ClassRow(name, label, int(rows.n[0, 1]), *values)
 
 
-def _confusion_tables(pair: Pair, confusions: Mapping[str, NDArray[Any]]) -> Iterator[Confusion]:
+def _confusions(pair: Pair) -> Iterator[Confusion]:
     for name, target in with_confusion(pair.track):
-        counts = tuple(tuple(int(cell) for cell in row) for row in confusions[name][0])
-        yield Confusion(name, target.labels, counts)
+        part, columns = pair.codes(name), len(target.labels) + 1
+        answers = np.where(part.prediction < 0, columns - 1, part.prediction)
+        cells, counts = np.unique(part.reference.astype(np.int64) * columns + answers, return_counts=True)
+        rows = zip(*(values.tolist() for values in (*np.divmod(cells, columns), counts)), strict=True)
+        yield Confusion(name, target.labels, tuple(rows))
 
 
 def _coverage_rows(read: Submission, pair: Pair) -> Iterator[CoverageRow]:
@@ -245,8 +247,8 @@ def _coverage_rows(read: Submission, pair: Pair) -> Iterator[CoverageRow]:
 def _groups(pair: Pair, groupings: Iterable[Grouping], bounds: Sequence[Mapping[str, Interval]]) -> Iterator[Group]:
     remaining = iter(bounds)
     for grouping in groupings:
-        blocks = [evaluate(pair, masks) for masks in group_masks(grouping.codes, len(grouping.names))]
-        values = joined(blocks)
+        blocks = group_masks(grouping.codes, len(grouping.names))
+        values = joined([evaluate(pair, masks) for block in blocks for masks in portions(pair, block)])
         for code, name in enumerate(grouping.names):
             plain = {key: float(column[code]) for key, column in values.items()}
             scores = tuple(scores_of(pair.track, plain, next(remaining)))

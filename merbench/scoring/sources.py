@@ -20,6 +20,7 @@ from merbench.errors import (
     UsageError,
     WithheldReference,
     listed,
+    plural,
 )
 from merbench.files import Stamp, data_home, stamp
 from merbench.submission import Submission, read_submission
@@ -104,8 +105,14 @@ def reasons_withheld(candidates: Candidates, what: str = "no value for these pre
         raise RuntimeError(f"{type(error).__name__}; a hidden split does not show why") from error
 
 
-def named_sources(submissions: Mapping[str, Source] | Sequence[Source]) -> dict[str, Source]:
-    """Return sources by name: as given, else files by what tells their paths apart; given twice: `UsageError`."""
+def named_sources(
+    submissions: Mapping[str, Source] | Sequence[Source], names: Sequence[str] | None = None
+) -> dict[str, Source]:
+    """Return sources by name: as given, else files by what tells their paths apart.
+
+    Raises:
+        UsageError: a source or a name is given twice, or there is not one printable name for each source.
+    """
     if isinstance(submissions, Mapping):
         return dict(submissions)
     if isinstance(submissions, str) or not isinstance(submissions, Sequence):
@@ -115,7 +122,17 @@ def named_sources(submissions: Mapping[str, Source] | Sequence[Source]) -> dict[
     twice = sorted({name for name in full if full.count(name) > 1})
     if twice:
         raise UsageError(f"given twice: {listed(twice)}")
-    return dict(zip(_told_apart(full), submissions, strict=True))
+    if names is None:
+        return dict(zip(_told_apart(full), submissions, strict=True))
+    if len(names) != len(submissions):
+        raise UsageError(f"{plural(len(names), 'name')} for {plural(len(submissions), 'file')}: give one for each")
+    for name in names:
+        if not name.strip() or not name.isprintable():
+            raise UsageError(f"{name!r} is not the name of a system: it needs a visible character, and no control character")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"two systems are named {listed(twice)}")
+    return dict(zip(names, submissions, strict=True))
 
 
 def _described(source: object) -> str:

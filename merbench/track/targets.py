@@ -17,7 +17,10 @@ from merbench.errors import listed
 from merbench.metrics.metric import TargetKind
 from merbench.track.keys import Declaration, as_several
 
-Labels = Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+MOST_LABELS = 10_000
+"""The largest vocabulary that a target may declare."""
+
+Labels = Annotated[tuple[str, ...], Field(min_length=2, max_length=MOST_LABELS, strict=False)]
 
 
 class _Target(Declaration):

@@ -109,6 +109,21 @@ def test_compare_prints_a_table(submission: Path, tmp_path: Path, capsys: Captur
     assert "overall (higher is better)" in out and "mse (lower is better)" in out and "permutations:200" in out
 
 
+@pytest.mark.parametrize("form", ["table", "json", "markdown", "html"])
+def test_compare_shows_the_names_that_are_given(
+    form: str, submission: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(submission.read_text().replace("neutral", "sad"))
+    command = ["compare", "mer-multi", str(submission), str(other), "--permutations", "100", "--resamples", "100"]
+    capsys.readouterr()
+    assert run([*command, "--format", form, "--name", "ours", "--name", "theirs"]) == 0
+    out = capsys.readouterr().out
+    assert "ours" in out and "theirs" in out and "other.csv" not in out
+    assert run([*command, "--name", "ours"]) == 2
+    assert "1 name for 2 files: give one for each" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

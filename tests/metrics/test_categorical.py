@@ -27,7 +27,6 @@ from merbench.metrics import METRICS
 from merbench.metrics.categorical import (
     accuracy,
     cohen_kappa,
-    confusion,
     f1,
     macro_f1,
     matthews_correlation,
@@ -127,25 +126,28 @@ def test_matthews_correlation_is_that_of_scikit_learn_where_all_answers_are_in_t
         assert value == pytest.approx(matthews_corrcoef(reference, prediction), abs=1e-12)
 
 
+@pytest.mark.parametrize("n_labels", [5, 60], ids=["by a product", "row by row"])
 @pytest.mark.parametrize("n_rows", [1, 30])
-def test_the_confusion_is_that_of_scikit_learn(n_rows: int) -> None:
-    reference, prediction = random_codes(7, 400, 5, outside=True)
+def test_counts_of_classes_are_those_of_a_confusion(n_rows: int, n_labels: int) -> None:
+    reference, prediction = random_codes(7, 400, n_labels, outside=True)
     weights = np.random.default_rng(8).poisson(1, (n_rows, 400)).astype(np.uint8)
-    matrix = confusion(reference, prediction, weights, n_labels=5)
-    answers = np.where(prediction < 0, 5, prediction)
-    expected = [
-        confusion_matrix(np.repeat(reference, row), np.repeat(answers, row), labels=np.arange(6))[:5] for row in weights
-    ]
-    assert matrix.shape == (n_rows, 5, 6)
-    assert matrix.tolist() == np.array(expected).tolist()
+    classes = per_class(reference, prediction, weights, n_labels=n_labels)
+    answers = np.where(prediction < 0, n_labels, prediction)
+    for row, weighting in enumerate(weights):
+        repeated = np.repeat(reference, weighting), np.repeat(answers, weighting)
+        matrix = confusion_matrix(*repeated, labels=np.arange(n_labels + 1))
+        assert classes.right[row].tolist() == matrix.diagonal()[:-1].tolist()
+        assert classes.n[row].tolist() == matrix.sum(axis=1)[:-1].tolist()
+        assert classes.predicted[row].tolist() == matrix.sum(axis=0)[:-1].tolist()
 
 
 def test_rows_of_classes_are_those_of_scikit_learn() -> None:
     reference, prediction = random_codes(9, 400, 6, outside=True)
-    rows = per_class(confusion(reference, prediction, np.ones((1, 400)), n_labels=6))
+    rows = per_class(reference, prediction, np.ones((1, 400)), n_labels=6)
     answers = np.where(prediction < 0, 6, prediction)
     expected = precision_recall_fscore_support(reference, answers, labels=np.arange(6), zero_division=0)
-    np.testing.assert_allclose(np.stack(rows)[:, 0], np.stack(expected), rtol=0, atol=1e-12)
+    found = np.concatenate([rows.precision, rows.recall, rows.f1, rows.n])
+    np.testing.assert_allclose(found, np.stack(expected), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("corpus", list(PUBLISHED))
@@ -228,8 +230,10 @@ def test_a_weighting_of_nothing_has_no_value(metric: Metric, parameters: dict[st
 def test_a_million_samples() -> None:
     rng = np.random.default_rng(10)
     reference, prediction = rng.integers(0, 6, 1_000_000), rng.integers(-1, 6, 1_000_000)
-    matrix = confusion(reference, prediction, np.ones((1, 1_000_000), dtype=np.uint8), n_labels=6)
-    assert matrix[0].tolist() == np.bincount(reference * 7 + prediction % 7, minlength=42).reshape(6, 7).tolist()
+    classes = per_class(reference, prediction, np.ones((1, 1_000_000), dtype=np.uint8), n_labels=6)
+    assert classes.n[0].tolist() == np.bincount(reference).tolist()
+    assert classes.predicted[0].tolist() == np.bincount(prediction + 1)[1:].tolist()
+    assert classes.right[0].tolist() == np.bincount(reference[reference == prediction]).tolist()
 
 
 Case = tuple[int, Codes, Codes, Codes]

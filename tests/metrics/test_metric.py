@@ -49,15 +49,15 @@ def test_the_number_of_labels_is_supplied_and_other_parameters_are_declared() ->
 
 
 @pytest.mark.parametrize("name", sorted(CATEGORICAL))
-def test_a_shared_confusion_gives_the_same_as_the_codes(name: str) -> None:
-    from merbench.metrics.categorical import confusion
+def test_shared_counts_of_classes_give_the_same_as_the_codes(name: str) -> None:
+    from merbench.metrics.categorical import per_class
 
     rng = np.random.default_rng(16)
     reference, prediction = rng.integers(0, 4, 90), rng.integers(-1, 4, 90)
     weights, record = rng.poisson(1, (9, 90)).astype(np.uint8), METRICS[name]
     parameters = {"label": 2} if "label" in record.parameters else {}
-    assert record.from_confusion is not None
-    shared = record.from_confusion(confusion(reference, prediction, weights, n_labels=4), **parameters)
+    assert record.from_classes is not None
+    shared = record.from_classes(per_class(reference, prediction, weights, n_labels=4), **parameters)
     np.testing.assert_array_equal(shared, record(reference, prediction, weights, n_labels=4, **parameters))
 
 

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
 
 from merbench.metrics import sums
-from merbench.metrics.sums import Clustered, cell_counts, total_weight, weighted_mean, weighted_sum, weighted_sums
+from merbench.metrics.sums import (
+    Clustered,
+    Exchanges,
+    cell_counts,
+    spread,
+    total_weight,
+    weighted_mean,
+    weighted_sum,
+    weighted_sums,
+)
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 MODERATE = st.floats(-1e3, 1e3)
@@ -122,3 +131,32 @@ def test_clusters_that_share_a_weight_give_the_sums_of_their_samples(seed: int, 
     assert (total_weight(weights) == weights.spread().sum(axis=1)).all()
     rows = np.flatnonzero(rng.random(n) < 0.5)
     assert (weights[1:, rows].spread() == weights.spread()[1:, rows]).all()
+
+
+@pytest.mark.parametrize("clustered", [False, True], ids=["by row", "by cluster"])
+@pytest.mark.parametrize("scale", [1.0, 1e200, math.inf])
+def test_exchanges_give_the_sums_of_what_they_say(scale: float, clustered: bool) -> None:
+    # Three systems of 30 rows, of which 7 in all are left out; the exchange written out row by row.
+    rng = np.random.default_rng(12)
+    n, m, draws = 30, 3, rng.integers(0, 2, (5, 4 if clustered else 30)).astype(np.uint8)
+    unit = rng.integers(0, 4, n) if clustered else np.arange(n)
+    first, second = np.array([0, 0, 2]), np.array([1, 2, 1])
+    whole = Exchanges(draws, (np.arange(m)[:, None] * draws.shape[1] + unit).ravel(), m, first, second)
+    kept = np.sort(rng.permutation(n * m)[7:])
+    system, expected = np.repeat(np.arange(m), n)[kept], []
+    for a, b in zip(first, second, strict=True):
+        for draw in draws:
+            moved = np.tile(draw[unit], m)[kept]
+            expected.append(np.where(moved, system == b, system == a).astype(int))
+    weights = whole[:, kept]
+    assert isinstance(weights, Exchanges) and weights.shape == (15, 83) and len(weights) == 15
+    assert spread(weights).tolist() == np.array(expected).tolist()
+    assert spread(weights[3:7, :]).tolist() == np.array(expected[3:7]).tolist()
+    values, cells = rng.normal(0, 10, 83), rng.integers(0, 5, (2, 83))
+    values[0] *= scale
+    for found, column in zip(weighted_sums(weights, values, np.ones(83)), (values, np.ones(83)), strict=True):
+        sums = [math.fsum(column[row > 0]) for row in np.array(expected)]
+        assert found.tolist() == pytest.approx(sums, rel=1e-13, abs=1e-12)
+    assert total_weight(weights).tolist() == np.sum(expected, axis=1).tolist()
+    counts = [np.bincount(np.concatenate(cells[:, row > 0]), minlength=5).tolist() for row in np.array(expected)]
+    assert cell_counts(weights, cells, 5).tolist() == counts
