@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from benchmarks.measuring import table
 from merbench.files import write_text
-from merbench.metrics.sums import Weights
 from merbench.resampling import (
     DECIMALS,
+    Weights,
     bca_interval,
     jackknife_weights,
     percentile_interval,

@@ -120,7 +120,8 @@ def concatenated(*parts: Any) -> Any:
         return np.concatenate(parts)
     offsets = offsets_of(np.concatenate([np.diff(part.offsets) for part in parts]))
     if isinstance(first, Segments):
-        return Segments(*(np.concatenate([getattr(part, name) for part in parts]) for name in _TIMES), offsets)
+        codes, start_s, end_s = (np.concatenate([getattr(part, name) for part in parts]) for name in _TIMES)
+        return Segments(codes, start_s, end_s, offsets)
     words = tuple(dict.fromkeys(word for part in parts for word in part.words))
     return Lists(words, np.concatenate([part.recoded(words) for part in parts]), offsets)
 

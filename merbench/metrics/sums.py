@@ -111,7 +111,7 @@ class Exchanges:
         pair, draw = chosen // len(self.draws), chosen % len(self.draws)
         system, unit = np.divmod(units, self.draws.shape[1])
         moved = self.draws[draw, unit]
-        return np.where(moved, system == self.second[pair], system == self.first[pair]).astype(np.uint8)
+        return np.asarray(np.where(moved, system == self.second[pair], system == self.first[pair]).astype(np.uint8))
 
     def exchanged(self) -> Exchanges:
         """Return the weightings of the other side of every pair."""
@@ -126,7 +126,8 @@ class Exchanges:
         held = held.reshape(-1, self.draws.shape[1]).astype(kind)
         moved = (held @ self.draws.T.astype(kind)).astype(np.float64)
         kept = held.sum(axis=1, dtype=np.float64)[:, None] - moved
-        return self._paired(*(sums.reshape(n_cells, self.n_systems, -1) for sums in (kept, moved))).T
+        shape = n_cells, self.n_systems, -1
+        return np.asarray(self._paired(kept.reshape(shape), moved.reshape(shape)).T)
 
     def sums(self, column: Floats) -> Floats:
         """Return the `(p · d,)` sums, within rounding and the same bits on every machine."""
@@ -137,14 +138,14 @@ class Exchanges:
         if not (complete and len(grid)):
             rows = held.reshape(self.n_systems, 1, n_units)
             kept, moved = (np.where(self.draws == side, rows, 0.0).sum(axis=2) for side in (0, 1))
-            return self._paired(kept[None], moved[None])[0]
+            return np.asarray(self._paired(kept[None], moved[None])[0])
         kept, moved = np.zeros((2, 1, self.n_systems, len(self.draws)))
         for unit, piece in reversed(list(zip(grid, pieces, strict=False))):
             whole = piece.reshape(self.n_systems, n_units)
             part = whole @ self.draws.T.astype(np.float64)
             moved += part * unit
             kept += (whole.sum(axis=1)[:, None] - part) * unit
-        return self._paired(kept, moved)[0]
+        return np.asarray(self._paired(kept, moved)[0])
 
     def _paired(self, kept: Floats, moved: Floats) -> Floats:
         """Return `(k, p · d)` sums of pairs from the `(k, m, d)` sums of systems."""

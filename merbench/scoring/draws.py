@@ -51,8 +51,8 @@ def permuted_differences(
     if not all(_is_made_of_sums(spec.metric) for spec in systems[0].track.metrics):
         both = [systems[a].beside([systems[b]]) for a, b in pairs]
         for block in blocks:
-            found = [_difference(pair, *swapped_pair(block)) for pair in both]
-            yield {key: np.stack([values[key] for values in found]) for key in found[0]}
+            one_by_one = [_difference(pair, *swapped_pair(block)) for pair in both]
+            yield {key: np.stack([values[key] for values in one_by_one]) for key in one_by_one[0]}
         return
     everything, n = systems[0].beside(systems[1:]), systems[0].n
     first, second = np.array(pairs, dtype=np.intp).T

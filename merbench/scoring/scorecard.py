@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from merbench.corpus.candidates import Candidates
 from merbench.lexicon import open_lexicon
@@ -188,9 +187,7 @@ def _n_outside(pair: Pair, name: str) -> int:
     return int((pair.codes(name).prediction < 0).sum())
 
 
-def _class_rows(
-    pair: Pair, classes: Mapping[str, PerClass], bounds: Mapping[str, Interval]
-) -> Iterator[ClassRow]:
+def _class_rows(pair: Pair, classes: Mapping[str, PerClass], bounds: Mapping[str, Interval]) -> Iterator[ClassRow]:
     for name, target in with_confusion(pair.track):
         rows = classes[name]
         for code, label in enumerate(target.labels):

@@ -128,7 +128,9 @@ def named_sources(
         raise UsageError(f"{plural(len(names), 'name')} for {plural(len(submissions), 'file')}: give one for each")
     for name in names:
         if not name.strip() or not name.isprintable():
-            raise UsageError(f"{name!r} is not the name of a system: it needs a visible character, and no control character")
+            raise UsageError(
+                f"{name!r} is not the name of a system: it needs a visible character, and no control character"
+            )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"two systems are named {listed(twice)}")

@@ -110,9 +110,7 @@ def test_compare_prints_a_table(submission: Path, tmp_path: Path, capsys: Captur
 
 
 @pytest.mark.parametrize("form", ["table", "json", "markdown", "html"])
-def test_compare_shows_the_names_that_are_given(
-    form: str, submission: Path, tmp_path: Path, capsys: Capture
-) -> None:
+def test_compare_shows_the_names_that_are_given(form: str, submission: Path, tmp_path: Path, capsys: Capture) -> None:
     other = tmp_path / "other.csv"
     other.write_text(submission.read_text().replace("neutral", "sad"))
     command = ["compare", "mer-multi", str(submission), str(other), "--permutations", "100", "--resamples", "100"]
