@@ -159,7 +159,7 @@ def condition_curve(
             _line(axes, at, line, colour)
         axes.axhline(line.undamaged, color=colour, linestyle="--", linewidth=1, label=f"{line.name}, {UNDAMAGED}")
     if names:
-        axes.set_xticks(at, names)
+        axes.set_xticks(at, [printable(name, None) for name in names])
     elif len(at) <= _MOST_TICKS:
         axes.set_xticks(at, [f"{number:g}".replace("-", "\N{MINUS SIGN}") for number in at])
     if not names and len(at) > 1 and at[0] > at[-1]:

@@ -36,10 +36,18 @@ def data_home() -> Path:
     """Return the folder that holds corpora: `$MERBENCH_HOME`, else the platform's user data folder."""
     chosen = os.environ.get("MERBENCH_HOME")
     if chosen:
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     from platformdirs import user_data_path
 
     return user_data_path("merbench", appauthor=False)
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with `~` and `~user` replaced; raise `UsageError` where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: the home folder of this user is not known") from error
 
 
 def sha256_bytes(*parts: bytes | memoryview) -> str:
@@ -539,7 +547,7 @@ def shipped_folder(plural: str) -> Path:
 def search_folders(noun: str) -> list[Path]:
     """Return where a `"track"` (or `"baseline"`) is looked for: `$MERBENCH_TRACKS` (`…_BASELINES`), then shipped."""
     named = os.environ.get(f"MERBENCH_{noun.upper()}S", "")
-    return [Path(part).expanduser() for part in named.split(os.pathsep) if part] + [shipped_folder(f"{noun}s")]
+    return [expanded(part) for part in named.split(os.pathsep) if part] + [shipped_folder(f"{noun}s")]
 
 
 def list_folders(noun: str) -> list[Path]:

@@ -12,7 +12,7 @@ from merbench.banks.bank import Bank, Sound
 from merbench.banks.sounds import SILENCE
 from merbench.banks.storing import FILE_NAME, NAME, read_stored
 from merbench.errors import IntegrityError, Problem, UnknownName, UsageError, examples, printable, problem_lines
-from merbench.files import atomic_folder, data_home, exclusive, sha256_file
+from merbench.files import atomic_folder, data_home, exclusive, expanded, sha256_file
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _found(name: str | Path, start: Path) -> tuple[Bank, str]:
     """Return a bank and the name of the part that is meant; empty for all of it."""
     text = str(name)
     if isinstance(name, Path) or text.startswith((".", "~", "/", "\\")) or Path(text).is_absolute():
-        path = start / Path(text).expanduser()
+        path = start / expanded(text)
         if not (path / FILE_NAME).is_file() and (path.parent / FILE_NAME).is_file():
             return read_bank(path.parent), path.name
         return read_bank(path), ""

@@ -26,7 +26,7 @@ from merbench.cli import (
     scoring,
     tracks,
 )
-from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, printable
+from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, fault, printable
 
 app = typer.Typer(
     name="merbench",
@@ -165,12 +165,20 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except OSError as error:
+        if error.filename is not None:
+            print(printable(f"{error.filename}: {fault(error)}", None), file=sys.stderr)
+            return UsageError.exit_code
         if not _is_standard_output(error):
             return _bug()
         if error.errno != errno.EBADF:
             _forget_standard_output()
         print(f"standard output: cannot be written: {error.strerror}", file=sys.stderr)
         return OutputError.exit_code
+    except UnicodeEncodeError as error:
+        if "surrogates" not in error.reason:
+            return _bug()
+        print(printable(f"{error.object}: the name is not text in UTF-8", None), file=sys.stderr)
+        return UsageError.exit_code
     except Exception as error:
         return _usage(error) if hasattr(error, "format_message") else _bug()
 
@@ -212,9 +220,9 @@ def _bug() -> int:
 
 
 def _is_standard_output(error: OSError) -> bool:
-    """Whether an error without a file name came from printing: no room, or no way, to write."""
+    """Whether an error came from printing: no room, or no way, to write."""
     codes = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EBADF)
-    return error.filename is None and error.errno in codes
+    return error.errno in codes
 
 
 def _forget_standard_output() -> None:

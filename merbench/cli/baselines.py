@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from merbench.cli.options import (
+    MOST_SEED,
     BaselineOption,
     ListFormat,
     ListFormatOption,
@@ -66,7 +67,8 @@ def run_baseline(
         str, typer.Option(metavar="NAME", help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")
     ] = "auto",
     seed: Annotated[
-        list[int] | None, typer.Option(metavar="N", min=0, help="Seed; repeatable. The baseline declares the default.")
+        list[int] | None,
+        typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed; repeatable. The baseline declares the default."),
     ] = None,
     folds: Annotated[
         int | None,

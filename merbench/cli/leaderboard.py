@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from merbench.cli.options import TrackArgument, terminal_width
+from merbench.cli.options import MOST_SEED, TrackArgument, terminal_width
 from merbench.cli.scoring import ProblemFormat, RenameOption, renamed, require_track_first
 
 
@@ -135,7 +135,7 @@ def enter(
     system: Annotated[
         str, typer.Option(metavar="NAME", help="System; its runs with different seeds make one row. The run's name.")
     ] = "",
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the run.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed of the run.")] = None,
     title: Annotated[str, typer.Option(metavar="TEXT", help="One line about the run. The system's name.")] = "",
     team_name: Annotated[str, typer.Option(metavar="TEXT", help="The team's name as it is shown. The folder's.")] = "",
     member: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Who made it; repeatable.")] = None,

@@ -50,6 +50,9 @@ class ListFormat(StrEnum):
 
 ListFormatOption = Annotated[ListFormat, typer.Option("--format", help="A table, or JSON for programs.")]
 
+MOST_SEED = (1 << 63) - 1
+"""The largest seed, which TOML and every library can hold."""
+
 TWO_PARTS = "two parts with = between them are needed"
 MODALITY_NAME = "write MODALITY=NAME, such as audio=hubert"
 

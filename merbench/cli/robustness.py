@@ -12,6 +12,7 @@ import typer
 from merbench.cli.baselines import IntervalsOption, named_value
 from merbench.cli.options import (
     MODALITY_NAME,
+    MOST_SEED,
     BaselineOption,
     Engine,
     TrackArgument,
@@ -82,7 +83,7 @@ def robustness(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Option in the baseline's baseline.toml; repeatable."),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the training.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed of the training.")] = 0,
     folds: Annotated[
         int | None,
         typer.Option(metavar="N", min=2, help="Folds of cross-validation. The baseline declares the default."),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import TrackArgument, pairs, terminal_width
+from merbench.cli.options import MOST_SEED, TrackArgument, pairs, terminal_width
 
 if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
@@ -64,7 +64,7 @@ ClusterOption = Annotated[
         metavar="COLUMN", help="Corpus column whose samples are drawn together, e.g. speaker; none: one by one."
     ),
 ]
-SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the draws.")]
+SeedOption = Annotated[int, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed of the draws.")]
 RenameOption = Annotated[
     list[str] | None,
     typer.Option(metavar="OLD=NEW", help="Column of the file and the name that the track has for it; repeatable."),

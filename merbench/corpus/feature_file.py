@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from merbench.corpus.feature import VALUES, Feature
 from merbench.corpus.tables import ID
 from merbench.errors import UsageError, did_you_mean, listed
-from merbench.files import arrow_file
+from merbench.files import arrow_file, expanded
 
 ID_ARRAYS = ("ids", "id", "name", ID)
 UNREADABLE = (
@@ -71,8 +71,8 @@ def _path_and_array(source: str) -> tuple[Path, str | None]:
     """Split `PATH:ARRAY`; a colon that belongs to the path stays there."""
     before, colon, after = source.rpartition(":")
     if colon and before.lower().endswith(".npz") and not Path(source).exists():
-        return Path(before).expanduser(), after
-    return Path(source).expanduser(), None
+        return expanded(before), after
+    return expanded(source), None
 
 
 def _from_npz(path: Path, array: str | None) -> Feature:

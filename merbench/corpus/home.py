@@ -12,7 +12,7 @@ from merbench.corpus.declaration import FILE_NAME
 from merbench.corpus.folder import Corpus, read_corpus, require_free
 from merbench.corpus.importing import IMPORTERS
 from merbench.errors import DeclarationError, Problem, UnknownName, UsageError
-from merbench.files import atomic_folder, data_home, exclusive, is_path
+from merbench.files import atomic_folder, data_home, exclusive, expanded, is_path
 from merbench.registry import Registry
 
 
@@ -68,7 +68,7 @@ def open_corpus(name_or_path: str | Path, relative_to: Path | None = None) -> Co
         DeclarationError: its `corpus.toml` has problems.
     """
     if is_path(name_or_path):
-        return read_corpus((relative_to or Path()) / Path(name_or_path).expanduser())
+        return read_corpus((relative_to or Path()) / expanded(name_or_path))
     name, folder = str(name_or_path), corpora_home() / name_or_path
     corpus = _stored(folder)
     if (corpus is None or corpus.synthetic) and name in BUILDERS:

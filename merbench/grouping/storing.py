@@ -21,6 +21,7 @@ from merbench.errors import IntegrityError, UnknownName, UsageError, fault, plur
 from merbench.files import (
     atomic_folder,
     data_home,
+    expanded,
     is_path,
     read_toml,
     read_verified,
@@ -72,7 +73,7 @@ def open_groups(name_or_path: str | Path, relative_to: Path | None = None) -> Gr
         UsageError: the path is no folder of groups, or its `groups.toml` cannot be read.
     """
     if is_path(name_or_path):
-        folder = (relative_to or Path()) / Path(name_or_path).expanduser()
+        folder = (relative_to or Path()) / expanded(name_or_path)
         if not (folder / FILE_NAME).is_file():
             raise UsageError(f"{folder}: there is no {FILE_NAME} in it")
         return read_groups(folder)

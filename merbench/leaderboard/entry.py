@@ -100,7 +100,7 @@ class EntryCard(Declaration):
     team: Line
     members: tuple[Line, ...] = Field(default=(), max_length=100, strict=False)
     system: Line
-    seed: int | None = Field(default=None, ge=0)
+    seed: int | None = Field(default=None, ge=0, lt=1 << 63)
     paper: Line | None = None
     code: Line | None = None
     external_data: tuple[Line, ...] = Field(max_length=100, strict=False)

@@ -2,7 +2,7 @@
 
 from merbench.report.comparison import Comparison, Difference
 from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport, Uncertainty
-from merbench.report.tables import ReportTable, displayed, escape_html, escape_markdown, markdown_of
+from merbench.report.tables import ReportTable, displayed, escape_html, escape_markdown, markdown_code, markdown_of
 
 __all__ = [
     "ClassRow",
@@ -18,5 +18,6 @@ __all__ = [
     "displayed",
     "escape_html",
     "escape_markdown",
+    "markdown_code",
     "markdown_of",
 ]

@@ -74,7 +74,7 @@ class ReportTable:
         console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
         with console.capture() as captured:
             console.print(table)
-        return [line.rstrip() for line in captured.get().splitlines()]
+        return [printable(line.rstrip(), None) for line in captured.get().splitlines()]  # a fold begins a line, too
 
     def to_markdown(self) -> str:
         """Return a GitHub table, cells escaped."""
@@ -119,7 +119,7 @@ def displayed(value: float, decimals: int) -> Decimal:
 def markdown_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a GitHub table of cells that are Markdown already, but for what would end a cell."""
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(re.sub(r"(?<!\\)\|", r"\|", cell) for cell in line) + " |" for line in lines)
 
 
 def section_text(heading: str, tables: Sequence[ReportTable], notes: Sequence[str], width: int | None = None) -> str:
@@ -154,6 +154,12 @@ def page_html(title: str, body: str) -> str:
 def escape_html(text: str) -> str:
     """Return text that a browser shows as it is, in content and in quoted attributes."""
     return html.escape(printable(text, None))
+
+
+def markdown_code(text: str) -> str:
+    """Return text as a code span, in which no escapes have an effect, unless it would end the span."""
+    text = printable(text, None)
+    return f"<code>{escape_markdown(text)}</code>" if "`" in text else f"`{text}`"
 
 
 _MARKUP = re.compile(r"[\\`*_\[\]|~#@]|:(?=//)|(?<=www)\.|^\s*(?:[-+]|\d+[.)])(?=\s|$)", re.IGNORECASE)

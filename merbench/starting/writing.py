@@ -10,7 +10,7 @@ from typing import Any
 
 from merbench.corpus import open_corpus
 from merbench.errors import UsageError, listed
-from merbench.files import write_text
+from merbench.files import expanded, write_text
 from merbench.starting.drafting import EXAMPLE, Draft, Drafted, draft_of
 
 TRACK = """\
@@ -213,7 +213,7 @@ def write_starting_track(folder: Path, corpus_name: str = "") -> list[Path]:
 
 def _seen_from(folder: Path, corpus_name: str) -> str:
     """Return how a track in `folder` names a corpus: a relative path starts from there."""
-    if not re.search(r"[/\\]", corpus_name) or Path(corpus_name).expanduser().is_absolute():
+    if not re.search(r"[/\\]", corpus_name) or expanded(corpus_name).is_absolute():
         return corpus_name
     relative = Path(os.path.relpath(corpus_name, folder)).as_posix()
     return relative if relative.startswith("..") else f"./{relative}"

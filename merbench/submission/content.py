@@ -23,7 +23,7 @@ from typing import Literal
 import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import CUT_OFF, Damage, InvalidSubmission, Problem, UsageError, did_you_mean, printable
+from merbench.errors import CUT_OFF, Damage, InvalidSubmission, Problem, UsageError, did_you_mean, fault, printable
 from merbench.submission.header import declared_columns
 
 EXPANSION = 8
@@ -227,7 +227,12 @@ def read_content(path: str | Path, budget: Budget) -> Content:
 
 
 def _read_standard_input(where: str, max_bytes: int) -> bytes:
-    data = sys.stdin.buffer.read(max_bytes + 1)
+    if sys.stdin is None:
+        raise UsageError(f"{where}: is closed")
+    try:
+        data = sys.stdin.buffer.read(max_bytes + 1)
+    except OSError as error:
+        raise UsageError(f"{where}: cannot be read: {fault(error)}") from error
     if len(data) > max_bytes:
         raise refusal(where, "E103", f"more than {max_bytes:,} bytes; the track admits {max_bytes:,}")
     return data

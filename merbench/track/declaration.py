@@ -229,7 +229,7 @@ class Track(Declaration):
     year: int | None = None
     modalities: tuple[Literal["audio", "video", "text", "physiology"], ...] = Field(default=(), strict=False)
     corpus: str = Field(min_length=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 63)
     superseded_by: str | None = None
     checked: str = Field(default="", max_length=120)
     splits: dict[str, Split]

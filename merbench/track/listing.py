@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from merbench.errors import printable
-from merbench.report import ReportTable
+from merbench.report import ReportTable, escape_markdown, markdown_code, markdown_of
 from merbench.track.declaration import OVERALL, Track
 
 WIDEST = 40
@@ -42,26 +42,21 @@ def tracks_table(tracks: Sequence[Track]) -> ReportTable:
 def tracks_page(tracks: Sequence[Track]) -> str:
     """Return a Markdown page with a row per track, by family and year."""
     ordered = sorted(tracks, key=lambda track: (track.family, track.year or 0, track.id))
-    lines = [_line(_HEAD), "|" + "---|" * len(_HEAD), *(_line(_row(track)) for track in ordered)]
-    return f"{_PAGE}\n" + "\n".join(lines) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return f"{_PAGE}\n{markdown_of(_HEAD, [_row(track) for track in ordered])}\n"
 
 
 def _row(track: Track) -> tuple[str, ...]:
     return (
         f"[{track.id}](../tracks/{track.id}/README.md)",
-        track.title,
-        track.family,
+        escape_markdown(track.title),
+        escape_markdown(track.family),
         str(track.year or ""),
         " ".join(track.modalities),
-        ", ".join(f"{name} ({target.type})" for name, target in track.targets.items()),
-        f"`{_ranked_by(track)}`",
-        ", ".join(f"`{name}`" for name in _reported(track)),
-        f"`{track.corpus}`",
-        track.checked or "not stated",
+        ", ".join(escape_markdown(f"{name} ({target.type})") for name, target in track.targets.items()),
+        markdown_code(_ranked_by(track)),
+        ", ".join(map(markdown_code, _reported(track))),
+        markdown_code(track.corpus),
+        escape_markdown(track.checked or "not stated"),
     )
 
 

@@ -1,0 +1,555 @@
+"""Hostile text in every field of every reader, and in every output: nothing hidden, nothing obeyed, no markup."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hand_made_boards import board, three_rows, write_entry
+from lexicon_release import write_release
+from toy_track import predictions, write_toy_track
+
+from merbench.banks.importing import import_folder
+from merbench.charts import Line, condition_curve
+from merbench.cli import run
+from merbench.cli.progress import progress_bar
+from merbench.corpus import IMPORTERS, Feature, open_corpus, write_corpus
+from merbench.corpus.candidates import Candidates
+from merbench.errors import (
+    InvalidSubmission,
+    MerbenchError,
+    Problem,
+    fault,
+    github_annotations,
+    problem_list,
+    problems_json,
+)
+from merbench.grouping import import_groups
+from merbench.leaderboard.check import check_entries
+from merbench.leaderboard.entry import InvalidEntry
+from merbench.lexicon import import_lexicon, open_lexicon
+from merbench.protocol.manifest import read_manifest, read_progress
+from merbench.report import ReportTable
+from merbench.report.comparison import Comparison, Difference
+from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport, Uncertainty
+from merbench.robustness.report import ConditionRow, CurveReport, Estimate, RobustnessReport, Summary
+from merbench.site.page import board_page
+from merbench.submission import read_submission
+from merbench.track import load_track, parse_track
+from merbench.training import load_baseline
+
+MARKUP = "<img src=x onerror=1> `[a](javascript:b)` *b* | c"
+HOSTILE = (
+    f"::error::x\n  ::stop-commands::y\r\x1b[31m\u202e\u200b\U000e0041\u2028\x85 ##[error]z [red][/] $\\foo$ {MARKUP}"
+)
+FILE = HOSTILE.replace("/", "")
+"""The same where a name of a file is needed."""
+
+
+def assert_harmless(text: str) -> None:
+    """Fail where a text holds what is not seen, or what a CI system takes for a command that merbench did not write."""
+    hidden = {c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")}
+    assert not hidden, (hidden, text)
+    assert "##[" not in text, text
+    for line in text.split("\n"):
+        if line.lstrip().startswith("::"):
+            assert re.match(r"::(error|warning) file=[^:,]+(,line=\d+)?,title=[EW]\d+::", line), line
+
+
+def assert_plain_markdown(text: str) -> None:
+    """Fail where Markdown holds markup of the hostile text: HTML, code, links, a bar that would be a cell's end."""
+    assert_harmless(text)
+    unescaped = re.sub(r"\\[^\w\s]", "", text)
+    for part in ("<img", "`", "](", "*b*"):
+        assert part not in unescaped, (part, text)
+    for lines in re.findall(r"(?:^\|.*\n?)+", unescaped, re.MULTILINE):
+        assert len({line.count("|") for line in lines.splitlines()}) == 1, lines
+
+
+class _Tags(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        assert not [name for name, _ in attributes if name.startswith("on")]
+
+
+def assert_plain_html(text: str) -> None:
+    """Fail where a page holds an element of the hostile text."""
+    assert_harmless(text)
+    assert "img" not in _Tags(text).tags
+
+
+def assert_forms_are_harmless(where: str, problems: tuple[Problem, ...]) -> None:
+    """Show problems in every form that there is."""
+    assert_harmless(problem_list(where, problems))
+    assert_harmless(problems_json(where, problems))
+    annotations = github_annotations(where, problems)
+    assert_harmless(annotations)
+    assert annotations.count("\n") == len(problems)
+    shown = board(invalid=(InvalidEntry(where, problems),))
+    assert_harmless(shown.to_text())
+    assert_harmless(shown.to_json())
+    assert_plain_markdown(shown.to_markdown())
+    assert_plain_html(board_page(shown))
+
+
+def assert_error_is_harmless(error: MerbenchError) -> None:
+    assert_harmless(str(error))
+    assert_harmless(fault(error))
+    if isinstance(error, InvalidSubmission):
+        assert_forms_are_harmless(error.where, error.problems)
+
+
+def test_a_problem_in_every_form() -> None:
+    for field in ("message", "column", "id"):
+        assert_forms_are_harmless("a.csv", (Problem(**{"code": "E208", "message": "x", field: HOSTILE}),))
+    assert_forms_are_harmless(FILE, (Problem("W201", HOSTILE, 3, HOSTILE, HOSTILE),))
+
+
+# Files of strangers: what is wrong, and where, is reported in words that hold their text.
+
+
+def _parquet(table: pa.Table) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    return file.getvalue()
+
+
+def _npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def _delimited(rows: list[list[str]], delimiter: str) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _lines(rows: list[dict[str, Any]]) -> bytes:
+    return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+
+
+def submissions() -> Iterator[tuple[str, bytes]]:
+    """Yield files, with their suffix, that hold hostile text in a column's name, an id, a cell, or a nested name."""
+    for suffix, delimiter in ((".csv", ","), (".tsv", "\t")):
+        yield suffix, _delimited([["sample_id", HOSTILE], ["s00", "sad"]], delimiter)
+        yield suffix, _delimited([["sample_id", "discrete"], [HOSTILE, HOSTILE], [HOSTILE, "sad"]], delimiter)
+        yield suffix, _delimited([[HOSTILE, HOSTILE]], delimiter)
+    yield ".jsonl", _lines([{"sample_id": HOSTILE, "discrete": HOSTILE, HOSTILE: 1}, {"sample_id": [HOSTILE]}])
+    yield ".jsonl", f'{{"sample_id": {HOSTILE}'.encode()
+    yield ".jsonl", _lines([{"sample_id": "s00", "discrete": {HOSTILE: [HOSTILE]}}])
+    ids = pa.array(["s00", HOSTILE])
+    yield ".parquet", _parquet(pa.table({"sample_id": ids, "discrete": ids, HOSTILE: ids}))
+    nested = pa.array([{HOSTILE: "x"}, None], pa.struct([pa.field(HOSTILE, pa.string())]))
+    yield ".parquet", _parquet(pa.table({"sample_id": ids, "discrete": nested, HOSTILE: nested}))
+    yield (
+        ".npz",
+        _npz(**{"sample_id": np.array(["s00", HOSTILE]), "discrete": np.array([HOSTILE] * 2), FILE: np.ones(2)}),
+    )
+    yield ".npz", _npz(sample_id=np.array(["s00"]), discrete=np.array([(1,)], dtype=[(HOSTILE, "i4")]))
+    yield ".csv", HOSTILE.encode("utf-16")
+    yield ".zip", HOSTILE.encode()
+
+
+@pytest.fixture
+def candidates(tmp_path: Path) -> Candidates:
+    from merbench.corpus.candidates import open_candidates
+
+    return open_candidates(write_toy_track(tmp_path / "tracks"))
+
+
+def test_submissions(candidates: Candidates, tmp_path: Path) -> None:
+    for suffix, data in submissions():
+        path = tmp_path / f"{FILE}{suffix}"
+        path.write_bytes(data)
+        with pytest.raises(MerbenchError) as caught:
+            read_submission(path, candidates)
+        assert_error_is_harmless(caught.value)
+    with pytest.raises(MerbenchError) as caught:
+        read_submission(tmp_path / f"no {FILE}", candidates)
+    assert_error_is_harmless(caught.value)
+
+
+QUOTED = json.dumps(HOSTILE).replace("\\ud83c", "").replace("\x7f", "")
+
+
+def declarations(text: str) -> Iterator[str]:
+    """Yield a declaration with a hostile key, with hostile values, and with a line that is not TOML."""
+    key = "".join(f"\\U{ord(c):08x}" for c in HOSTILE)
+    yield f'{text}\n"{key}" = 1\n'
+    yield f'{text}\n["{key}"]\n"{key}" = [1]\n'
+    yield f"{text}\n{HOSTILE}"
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        name, equals, _ = line.partition(" = ")
+        if equals:
+            yield "\n".join([*lines[:number], f'{name} = "{key}"', *lines[number + 1 :]])
+
+
+def _readers() -> dict[str, tuple[str, str, Callable[[Path], object]]]:
+    import importlib.util
+
+    place = Path(__file__).with_name("test_declarations.py")
+    spec = importlib.util.spec_from_file_location("declarations", place)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    readers: dict[str, tuple[str, str, Callable[[Path], object]]] = module.READERS
+    return readers
+
+
+@pytest.mark.parametrize("kind", ["track", "entry", "baseline", "corpus", "bank", "groups", "lexicon"])
+def test_declarations(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path))
+    name, text, read = _readers()[kind]
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    n_refused = 0
+    for declaration in declarations(text):
+        path.write_text(declaration, encoding="utf-8", newline="\n")
+        try:
+            read(path.parent)
+        except MerbenchError as error:
+            assert_error_is_harmless(error)
+            n_refused += 1
+    assert n_refused >= 3
+
+
+def refused(read: Callable[[], object]) -> None:
+    with pytest.raises(MerbenchError) as caught:
+        read()
+    assert_error_is_harmless(caught.value)
+
+
+def test_corpora_and_their_features(tmp_path: Path) -> None:
+    samples = pa.table(
+        {"sample_id": ["a", HOSTILE, HOSTILE], "split": ["test", HOSTILE, "test"], HOSTILE: [HOSTILE] * 3}
+    )
+    parts: dict[str, Any] = {"name": "c", "version": "1.0", "source": "s", "licence": "l"}
+    refused(lambda: write_corpus(tmp_path / "c", samples=samples, **parts))
+    refused(lambda: write_corpus(tmp_path / "c", samples=samples, **{**parts, "name": HOSTILE, "version": HOSTILE}))
+    clean = pa.table({"sample_id": ["a"], "split": ["test"]})
+    reference = pa.table({"sample_id": [HOSTILE], HOSTILE: [HOSTILE]})
+    refused(lambda: write_corpus(tmp_path / "c", samples=clean, reference=reference, **parts))
+    feature = Feature.from_vectors([HOSTILE], [[1.0]])
+    refused(lambda: write_corpus(tmp_path / "c", samples=clean, features={HOSTILE: feature}, **parts))
+    refused(lambda: open_corpus(HOSTILE))
+    refused(lambda: open_corpus(f"./{HOSTILE}"))
+    for name in ("meld", "cmu-mosi", "ger-rafdb"):
+        folder = tmp_path / name
+        folder.mkdir()
+        for file in {file for layout in IMPORTERS[name].layouts for sheet in layout for file in sheet.files}:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(f'"{HOSTILE}","{HOSTILE}"\n"{HOSTILE}",1\n', encoding="utf-8")
+        refused(lambda name=name, folder=folder: IMPORTERS[name](folder, tmp_path / "out"))
+
+
+def test_lexicons_groups_banks_and_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    refused(lambda: open_lexicon(HOSTILE))
+    refused(lambda: import_lexicon(tmp_path / FILE))
+    release = write_release(tmp_path / "release")
+    (release / "format.csv").write_text(f'"{HOSTILE}",format\nglad,"{HOSTILE}"\n', encoding="utf-8")
+    refused(lambda: import_lexicon(release))
+    lines = tmp_path / f"{FILE}.jsonl"
+    lines.write_bytes(_lines([{"name": HOSTILE, "groups": HOSTILE}, {"name": HOSTILE, HOSTILE: 1}]) + HOSTILE.encode())
+    refused(lambda: import_groups("mer2024", lines))
+    refused(lambda: import_groups(HOSTILE, lines))
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    (sounds / f"{FILE}.wav").write_text(HOSTILE, encoding="utf-8")
+    refused(lambda: import_folder("own", sounds))
+    index = tmp_path / "index.csv"
+    index.write_text(f'file,"{HOSTILE}"\n"{HOSTILE}",1\n', encoding="utf-8")
+    refused(lambda: import_folder("own", sounds, index=index))
+    refused(lambda: read_manifest(tmp_path / FILE))
+    (tmp_path / "manifest.jsonl").write_text(f"{HOSTILE}\n", encoding="utf-8")
+    for journal in ("progress.jsonl", "manifest.jsonl", "journal.jsonl"):
+        (tmp_path / journal).write_text(f"{HOSTILE}\n", encoding="utf-8")
+    try:
+        read_progress(tmp_path)
+    except MerbenchError as error:
+        assert_error_is_harmless(error)
+
+
+def test_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toy_track(tmp_path / "tracks")
+    monkeypatch.setenv("MERBENCH_TRACKS", str(tmp_path / "tracks"))
+    key = "".join(f"\\U{ord(c):08x}" for c in HOSTILE)
+    places = ("toy/one/run", f"toy/{FILE}/run", f"toy/one/{FILE}", f"{FILE}/one/run")
+    for place in places:
+        write_entry(tmp_path / "submissions", place, predictions([1]), title=f'"{key}"', **{f'"{key}"': "1"})
+    (write_entry(tmp_path / "submissions", "toy/two/run", None) / f"submission.{FILE}").write_text("x")
+    found = list(check_entries(tmp_path / "submissions"))
+    assert len(found) == len(places) + 1
+    for entry in found:
+        assert_harmless(entry.place)
+        assert_forms_are_harmless(entry.place, entry.problems)
+
+
+@pytest.mark.parametrize(
+    "code", ["raise ValueError(HOSTILE)", "import nothing_of_this_name", "def build(): return HOSTILE +"]
+)
+def test_exceptions_of_plug_ins(code: str, tmp_path: Path) -> None:
+    folder = tmp_path / FILE
+    folder.mkdir()
+    (folder / "baseline.toml").write_text('title = "x"\n', encoding="utf-8")
+    (folder / "model.py").write_text(f"HOSTILE = {HOSTILE!r}\n{code}\n", encoding="utf-8")
+    refused(lambda: load_baseline(folder))
+
+
+# Reports: names of tracks, labels, groups, files and systems are text of others, too.
+
+
+def hostile_report() -> ScoreReport:
+    score = Score(HOSTILE, HOSTILE, HOSTILE, 0.5, 0.4, 0.6)
+    return ScoreReport(
+        track=HOSTILE,
+        title=HOSTILE,
+        corpus=HOSTILE,
+        split=HOSTILE,
+        synthetic=False,
+        hidden=False,
+        signature=f"{HOSTILE}|groups:{HOSTILE}",
+        formula=HOSTILE,
+        scores=(score,),
+        counts={"candidates": 1, "scored": 1},
+        digests={"track": HOSTILE},
+        per_class=(ClassRow(HOSTILE, HOSTILE, 1, 0.5, 0.5, 0.5),),
+        confusions=(Confusion(HOSTILE, (HOSTILE, "b"), ((1, 0, 0), (0, 1, 0))),),
+        coverage=(CoverageRow(HOSTILE, "reference", 2, 1, 0.5, ((HOSTILE, 1),)),),
+        groups=(Group(HOSTILE, HOSTILE, 1, (score,)),),
+        uncertainty=Uncertainty(HOSTILE, 0.95, 100, HOSTILE, 2, 0),
+        warnings=(Problem("W201", HOSTILE, column=HOSTILE),),
+        source=HOSTILE,
+    )
+
+
+def hostile_comparison() -> Comparison:
+    row = Difference(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0.5, 0.4, 0.1, 0.0, 0.2, 0.5, 0.5, higher_is_better=True)
+    uncertainty = Uncertainty(HOSTILE, 0.95, 100, HOSTILE, 2, 0)
+    warnings = (Problem("W201", HOSTILE),)
+    return Comparison(HOSTILE, HOSTILE, HOSTILE, False, False, 2, HOSTILE, 100, uncertainty, (row,), warnings)
+
+
+def hostile_robustness() -> RobustnessReport:
+    scores = (Score(HOSTILE, HOSTILE, HOSTILE, 0.5),)
+    row = ConditionRow(HOSTILE, scores, scores)
+    summary = Summary(HOSTILE, HOSTILE, "mean", Estimate(0.5))
+    curve = CurveReport(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, (row,), (summary,))
+    return RobustnessReport(
+        track=HOSTILE,
+        title=HOSTILE,
+        corpus=HOSTILE,
+        split=HOSTILE,
+        synthetic=False,
+        baseline=HOSTILE,
+        relative_to=HOSTILE,
+        weights="shared",
+        leave_out=HOSTILE,
+        features=(HOSTILE,),
+        seed=0,
+        signature=HOSTILE,
+        digests={HOSTILE: HOSTILE},
+        counts={"candidates": 1, "scored": 1, "trained": 1},
+        undamaged=row,
+        curves=(curve,),
+        notes=(HOSTILE,),
+        versions={HOSTILE: HOSTILE},
+    )
+
+
+@pytest.mark.parametrize("made", [hostile_report, hostile_comparison, hostile_robustness])
+def test_reports_in_every_form(made: Callable[[], ScoreReport | Comparison | RobustnessReport]) -> None:
+    report = made()
+    assert_harmless(report.to_text())
+    assert_harmless(report.to_json())
+    assert_plain_markdown(report.to_markdown())
+    if isinstance(report, ScoreReport | Comparison):
+        assert_plain_html(report.to_html())
+        assert_harmless(report.to_text(60))
+    if isinstance(report, ScoreReport):
+        assert ScoreReport.from_json(report.to_json()) == report
+
+
+def test_boards_in_every_form() -> None:
+    hostile = [
+        replace(
+            row,
+            team=HOSTILE,
+            team_name=HOSTILE,
+            system=f"{HOSTILE}{number}",
+            title=HOSTILE,
+            members=(HOSTILE,),
+            paper=HOSTILE,
+            code=f"https://x/{HOSTILE}",
+            external_data=(HOSTILE,),
+            runs=(HOSTILE,),
+            digests=(HOSTILE,),
+        )
+        for number, row in enumerate(three_rows())
+    ]
+    shown = board(hostile, track=HOSTILE, title=HOSTILE, split=HOSTILE, signature=HOSTILE, formula=HOSTILE)
+    for text in (shown.to_text(), shown.to_json(), shown.to_csv()):
+        assert_harmless(text)
+    cells = [cell for line in csv.reader(io.StringIO(shown.to_csv())) for cell in line]
+    assert len(list(csv.reader(io.StringIO(shown.to_csv())))) == 4
+    assert not [cell for cell in cells if cell.startswith(("=", "@", "+"))]
+    assert_plain_markdown(shown.to_markdown())
+    assert_plain_html(board_page(shown))
+
+
+def test_tables_charts_and_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = ReportTable(HOSTILE, (HOSTILE, "b"), [(HOSTILE, HOSTILE)])
+    assert_harmless(table.to_text())
+    assert_plain_markdown(table.to_markdown())
+    assert_plain_html(table.to_html())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # labels of this length leave no place for the curve
+        condition_curve(
+            tmp_path / "a.svg",
+            [HOSTILE, "b"],
+            [Line(HOSTILE, [0.5, 0.4], [0.4, 0.3], [0.6, 0.5], 0.5)],
+            x_name=HOSTILE,
+            y_name=HOSTILE,
+        )
+    picture = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert_harmless(picture)
+    assert "img" not in {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(picture).iter()}
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr("sys.__stderr__", terminal)
+    with progress_bar() as show:
+        show(HOSTILE, 1, 2)
+    assert "\x1b[31m" not in terminal.getvalue() and "\u202e" not in terminal.getvalue()
+
+
+# The command line: arguments, variables of the environment, and what it prints.
+
+COMMANDS = [
+    [HOSTILE],
+    ["score", HOSTILE, "x.csv"],
+    ["score", "mer-multi", FILE],
+    ["score", "mer-multi", "x.csv", "--split", HOSTILE],
+    ["score", "mer-multi", "x.csv", f"--{HOSTILE}"],
+    ["score", "mer-multi", "x.csv", "--method", HOSTILE],
+    ["score", "mer-multi", "x.csv", "--by", HOSTILE, "--manifest", HOSTILE],
+    ["score", "mer-multi", "x.csv", "-o", f"{HOSTILE}.{HOSTILE}"],
+    ["validate", HOSTILE, FILE, "--format", "github"],
+    ["compare", "mer-multi", FILE, HOSTILE],
+    ["tracks", "--family", HOSTILE],
+    ["describe", HOSTILE],
+    ["describe", "mer-multi", "--split", HOSTILE],
+    ["init", HOSTILE],
+    ["metrics", HOSTILE],
+    ["corpus", "show", HOSTILE],
+    ["corpus", "import", HOSTILE, HOSTILE],
+    ["corpus", "verify", f"./{HOSTILE}"],
+    ["lexicon", "lookup", HOSTILE, "--lexicon", HOSTILE],
+    ["lexicon", "import", HOSTILE, "--name", HOSTILE],
+    ["groups", "import", HOSTILE, HOSTILE],
+    ["bank", "import", HOSTILE, HOSTILE],
+    ["corrupt", "mer-noise", "--output", HOSTILE, "--split", HOSTILE],
+    ["run-baseline", "mer-multi", "--baseline", HOSTILE],
+    ["run-baseline", "mer-multi", "--baseline", "majority", "--set", HOSTILE],
+    ["robustness", "mer-multi", "--baseline", "majority", "--grid", HOSTILE],
+    ["robustness", "mer-multi", "--baseline", HOSTILE, "--grid", f"snr_db={HOSTILE}"],
+    ["leaderboard", HOSTILE, "--submissions", "."],
+    ["leaderboard", "--submissions", FILE],
+    ["validate-entries", HOSTILE, "--format", "github"],
+    ["enter", HOSTILE, FILE, "--team", HOSTILE, "--run", HOSTILE],
+]
+
+
+def test_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in COMMANDS:
+        assert run(arguments) in (0, 1, 2, 3), arguments
+        printed = capsys.readouterr()
+        assert_harmless(printed.out)
+        assert_harmless(printed.err)
+        assert "Traceback" not in printed.err
+
+
+@pytest.mark.parametrize("name", ["MERBENCH_HOME", "MERBENCH_TRACKS", "MERBENCH_BASELINES"])
+def test_variables(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / FILE.replace(":", "")
+    (folder / FILE).mkdir(parents=True)
+    for file in ("track.toml", "baseline.toml"):
+        (folder / FILE / file).write_text(HOSTILE, encoding="utf-8")
+    monkeypatch.setenv(name, str(folder))
+    for arguments in (["corpus", "list"], ["tracks"], ["baselines"], ["score", FILE, "x"], ["lexicon", "list"]):
+        run(arguments)
+        printed = capsys.readouterr()
+        assert_harmless(printed.out)
+        assert_harmless(printed.err)
+
+
+def test_a_track_with_hostile_text_in_all_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "".join(f"\\U{ord(c):08x}" for c in HOSTILE)
+    write_toy_track(tmp_path / "tracks")
+    path = tmp_path / "tracks" / "toy" / "track.toml"
+    text = path.read_text(encoding="utf-8").replace(
+        'title = "Toy"', f'title = "{key}"\nsource = "{key}"\nfamily = "{key}"'
+    )
+    path.write_text(text.replace('"sad"]', f'"sad", "{key}"]\naliases = {{ "{key}2" = "sad" }}'), encoding="utf-8")
+    monkeypatch.setenv("MERBENCH_TRACKS", str(tmp_path / "tracks"))
+    monkeypatch.chdir(tmp_path)
+    write_entry(Path("submissions"), "toy/one/run", predictions([1]))
+    Path(FILE).write_text(predictions([1]), encoding="utf-8")
+    Path(f"{FILE}2").write_text(predictions([1, 2]), encoding="utf-8")
+    for arguments in (
+        ["describe", "toy"],
+        ["tracks", "--family", HOSTILE],
+        ["tracks", "--format", "json"],
+        ["validate", "toy", FILE],
+        ["validate", "toy", FILE, "--format", "github"],
+        ["score", "toy", FILE, "--no-intervals"],
+        ["compare", "toy", FILE, f"{FILE}2", "--resamples", "100", "--permutations", "100"],
+        ["leaderboard"],
+    ):
+        assert run(arguments) == 0, capsys.readouterr()
+        printed = capsys.readouterr()
+        assert_harmless(printed.out)
+        assert_harmless(printed.err)
+    assert run(["tracks", "--markdown"]) == 0
+    page = capsys.readouterr().out
+    assert_harmless(page)
+    assert "<img" not in page and "](javascript" not in re.sub(r"\\[^\w\s]", "", page)
+    assert_plain_html((tmp_path / "submissions" / "toy" / "leaderboard.html").read_text(encoding="utf-8"))
+    assert_plain_markdown((tmp_path / "submissions" / "toy" / "leaderboard.md").read_text(encoding="utf-8"))
+
+
+def test_a_track_that_is_parsed(tmp_path: Path) -> None:
+    raw: dict[str, Any] = {
+        "id": HOSTILE,
+        "targets": {HOSTILE: {"type": HOSTILE}},
+        "metrics": [{"name": HOSTILE, "target": HOSTILE}],
+    }
+    refused(lambda: parse_track(raw, tmp_path))
+    refused(lambda: load_track(HOSTILE))
