@@ -194,6 +194,7 @@ _PARSER_WORDS = {
     "Input should be less than or equal to": "must be at most",
     "Input should be a valid integer": "must be a whole number",
     "Input should be a valid number": "must be a number",
+    "Unable to parse input string as an integer, exceeded maximum size": "must be a number of at most 64 bits",
     ", unable to parse string as an integer": "",
     ", unable to parse string as a number": "",
 }
