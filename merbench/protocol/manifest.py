@@ -105,7 +105,7 @@ def read_manifest(path: Path) -> Manifest:
         with arrow_file(path) as file:
             table = pq.ParquetFile(file).read()
         header = json.loads((table.schema.metadata or {})[_METADATA])
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not a manifest of `merbench corrupt`") from error
     rows = {row["sample_id"]: {k: v for k, v in row.items() if v is not None} for row in table.to_pylist()}
     return Manifest(header, rows)
@@ -154,7 +154,7 @@ def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
                 return
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise IntegrityError(f"{path}: a line is not JSON; remove the folder and start again") from error
             if not isinstance(row, dict) or (number and not _is_row(row)):
                 raise IntegrityError(f"{path}: a line is none of a run of merbench; remove the folder and start again")

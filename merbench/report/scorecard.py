@@ -286,7 +286,7 @@ class ScoreReport:
             if content["uncertainty"] is not None:
                 content["uncertainty"] = Uncertainty(**content["uncertainty"])
             return cls(**content)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise UsageError(f"not a report of the form {SCHEMA}: {error}") from error
 
     def to_frame(self) -> pd.DataFrame:

@@ -188,7 +188,7 @@ class RobustnessReport:
                     "uncertainty": None if made is None else Uncertainty(**made),
                 }
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise UsageError(f"not a report of the form {SCHEMA}: {error}") from error
 
     @property

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from merbench.corpus import open_corpus
-from merbench.errors import UsageError, listed
-from merbench.files import expanded, write_text
+from merbench.errors import UsageError, listed, printable
+from merbench.files import expanded, toml_string, write_text
 from merbench.starting.drafting import EXAMPLE, Draft, Drafted, draft_of
 
 TRACK = """\
@@ -101,7 +100,7 @@ FEW_NUMBERS = """\
 # (labels are texts), and the metrics of labels below:
 # type = "categorical"
 # labels = {labels}
-# aliases = {{ calm = "{first}" }}    # other spellings that are read as a label, in references and in submissions
+# aliases = {{ calm = {first} }}    # other spellings that are read as a label, in references and in submissions
 """
 
 CATEGORICAL_METRICS = """
@@ -224,7 +223,9 @@ def _track_text(track_id: str, corpus: str, draft: Draft) -> str:
     targets = "".join(_target_text(name, target, draft.observed) for name, target in draft.targets.items())
     metrics = "".join(_metrics_text(name, target, numbers_alone) for name, target in draft.targets.items())
     if draft.indicators:
-        targets += INDICATORS.format(names=listed(draft.indicators, 12), labels=_toml(draft.indicators))
+        targets += INDICATORS.format(
+            names=listed([printable(name) for name in draft.indicators], 12), labels=_toml(draft.indicators)
+        )
         metrics += INDICATORS_METRICS
     return TRACK.format(
         id=track_id,
@@ -236,9 +237,9 @@ def _track_text(track_id: str, corpus: str, draft: Draft) -> str:
     )
 
 
-def _toml(value: Any) -> str:
-    """Return a text or a list of texts as TOML, which writes them as JSON does."""
-    return json.dumps(value, ensure_ascii=False)
+def _toml(value: str | Sequence[str]) -> str:
+    """Return a text or a list of texts as TOML."""
+    return toml_string(value) if isinstance(value, str) else f"[{', '.join(map(toml_string, value))}]"
 
 
 def _target_text(name: str, target: Drafted, observed: bool) -> str:
@@ -258,7 +259,9 @@ def _target_text(name: str, target: Drafted, observed: bool) -> str:
     text = CONTINUOUS.format(key=key, range=f"{'# ' if observed else ''}range = {list(target.range or (0, 1))}")
     if not target.labels:
         return text
-    return text + FEW_NUMBERS.format(n=len(target.labels), labels=_toml(target.labels), first=target.labels[0])
+    return text + FEW_NUMBERS.format(
+        n=len(target.labels), labels=_toml(target.labels), first=_toml(target.labels[0])
+    )
 
 
 def _two_or_more(labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -284,7 +287,7 @@ def _metrics_text(name: str, target: Drafted, numbers_alone: bool) -> str:
     if not target.labels:
         return text
     instead = CATEGORICAL_METRICS.format(name=quoted, weight=1.0).strip().splitlines()
-    lines = [f"# Where {name} holds classes, these instead:", *(f"# {line}".rstrip() for line in instead)]
+    lines = [f"# Where {printable(name)} holds classes, these instead:", *(f"# {line}".rstrip() for line in instead)]
     return f"{text}\n{chr(10).join(lines)}\n"
 
 
