@@ -311,8 +311,11 @@ def write_bytes(path: Path | str, data: bytes) -> None:
     if str(path) == "-":
         try:
             sys.stdout.flush()  # what was printed before comes first
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            if (buffer := getattr(sys.stdout, "buffer", None)) is None:  # a notebook's output takes text alone
+                sys.stdout.write(data.decode())
+            else:
+                buffer.write(data)
+                buffer.flush()
         except OSError as error:
             raise _output_error("standard output", error) from error
         return
@@ -576,7 +579,7 @@ def find_folder(noun: str, name_or_path: str | Path) -> Path:
         raise UsageError(f"a {noun} is named by text or by the path of its folder, not by {name_or_path!r}")
     file_name = f"{noun}.toml"
     if is_path(name_or_path):
-        path = Path(name_or_path).expanduser()
+        path = expanded(name_or_path)
         if path.name == file_name and path.is_file():
             return path.parent
         if not (path / file_name).is_file():

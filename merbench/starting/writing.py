@@ -259,9 +259,7 @@ def _target_text(name: str, target: Drafted, observed: bool) -> str:
     text = CONTINUOUS.format(key=key, range=f"{'# ' if observed else ''}range = {list(target.range or (0, 1))}")
     if not target.labels:
         return text
-    return text + FEW_NUMBERS.format(
-        n=len(target.labels), labels=_toml(target.labels), first=_toml(target.labels[0])
-    )
+    return text + FEW_NUMBERS.format(n=len(target.labels), labels=_toml(target.labels), first=_toml(target.labels[0]))
 
 
 def _two_or_more(labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def test_redirections_of_a_shell() -> None:
         ),
         ("MERBENCH_BASELINES", "~no-such-user", ["baselines"], "~no-such-user: the home folder of this user is not"),
         ("MERBENCH_HOME", "x" * 5000, ["corpus", "list"], f": {os.strerror(errno.ENAMETOOLONG)}"),
-        ("MERBENCH_HOME", "a\udcff", ["corpus", "build", "sample"], r"the name is not text in UTF-8"),
+        ("UNUSED", "", ["lexicon", "lookup", "a\udcff"], r"a\udcff: the name is not text in UTF-8"),
         ("UNUSED", "", ["score", "x" * 5000, "a.csv"], f": {os.strerror(errno.ENAMETOOLONG)}"),
         ("UNUSED", "", ["score", "mer-multi", "~no-such-user"], "~no-such-user: no such file"),
         ("UNUSED", "", ["score", "mer-multi", "a.csv", "--seed", "9" * 30], "9223372036854775807"),
