@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from merbench.track import CategoricalTarget, Track
-from merbench.training import CrossFit, Curve, FeatureSet, Predictions, Setup, TrainingSet, random_folds, ranking_value
+from merbench.track import Track, Vocabulary
+from merbench.training import CrossFit, Curve, FeatureSet, Predictions, Setup, TrainingSet, ranking_value
 from merbench.training.batched import (
     FoldHidden,
     FoldLinear,
@@ -116,7 +116,7 @@ class Attention:
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         seed, track = self.setup.seed, train.track
-        heads = {name: len(t.labels) if isinstance(t, CategoricalTarget) else None for name, t in track.targets.items()}
+        heads = {name: len(t.labels) if isinstance(t, Vocabulary) else None for name, t in track.targets.items()}
         features = self.slots(train.features)
         self.network = Network(
             [x.shape[1] for x in features],
@@ -129,7 +129,7 @@ class Attention:
             self.network,
             features,
             {name: self.target(values) for name, values in train.targets.items()},
-            random_folds(len(train), self.setup.n_folds, seed),
+            train.folds(self.setup.n_folds, seed),
             Schedule(
                 self.options.epochs, self.options.batch_size, self.options.learning_rate, self.options.weight_decay
             ),
@@ -159,7 +159,8 @@ def value(
 ) -> tuple[float, ...]:
     """Return the track's ranking value of raw outputs for some rows of the training set."""
     reference = {name: values[rows] for name, values in train.targets.items()}
-    return ranking_value(track, reference, probabilities(outputs).answers(track))
+    groups = {name: values[rows] for name, values in train.groups.items()}
+    return ranking_value(track, reference, probabilities(outputs).answers(track), groups)
 
 
 def probabilities(outputs: Mapping[str, NDArray[np.float32]]) -> Predictions:

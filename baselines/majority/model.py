@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from merbench.metrics.lists import Lists
-from merbench.track import CategoricalTarget, LabelSetTarget
+from merbench.track import LabelSetTarget, Vocabulary
 from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
 
 
@@ -37,7 +37,7 @@ class Majority:
         }
         self.constants = {
             name: np.bincount(train.targets[name], minlength=len(target.labels)) / len(train)
-            if isinstance(target, CategoricalTarget)
+            if isinstance(target, Vocabulary)
             else np.asarray(train.targets[name].mean())
             for name, target in targets
             if name not in self.words

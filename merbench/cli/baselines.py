@@ -19,6 +19,8 @@ from merbench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from merbench.report import ScoreReport
     from merbench.training import BaselineDeclaration, BaselineRun
 
@@ -172,7 +174,17 @@ def _summary(run: BaselineRun) -> str:
     table = ReportTable("", ("", "cross-validated", "test"), sorted(rows, key=lambda row: row[0] != "overall"))
     learned = f" on {', '.join(run.features)}" if run.features else ""
     sample = " · synthetic sample" if run.synthetic else ""
-    return f"{run.baseline}{learned}, {track.key}{over}{sample}\n{table.to_text()}\nwrote {run.folder}\n"
+    title = f"{run.baseline}{learned}, {track.key}{over}{sample}"
+    return f"{title}\n{table.to_text()}\ncross-validated: {_folds(run.cross_validation)}\nwrote {run.folder}\n"
+
+
+def _folds(found: Mapping[str, Any]) -> str:
+    """Return how many folds there were, what they keep together, and why they are fewer than asked for."""
+    n_folds, by = found["n_folds"], found["by"]
+    if by is None:
+        return f"{n_folds} folds of single samples; the corpus has no speakers or dialogues to keep together"
+    fewer = f"; {found['n_folds_asked']} were asked for" if n_folds < found["n_folds_asked"] else ""
+    return f"{n_folds} folds, each of the {found['n_clusters']} values of '{by}' in one fold{fewer}"
 
 
 def _with_deviation(found: dict[str, float | None], decimals: int) -> str:

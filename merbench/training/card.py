@@ -32,7 +32,7 @@ def run_card(
     trials: Sequence[Trial],
     runs: Sequence[SeedRun],
     submissions: Mapping[int, str],
-    n_folds: int,
+    cross_validation: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the card of a run, ready for JSON; `submissions` are digests of the seeds' submission files."""
     track, corpus = test.track, test.corpus
@@ -54,7 +54,8 @@ def run_card(
         },
         "features": {name: corpus.declaration.content.features[name] for name in train.features},
         "options": dict(options),
-        "n_folds": n_folds,
+        "n_folds": cross_validation["n_folds"],
+        "cross_validation": dict(cross_validation),
         "n_train": len(train),
         **({"label_damage": dict(train.damage)} if train.damage else {}),
         "n_test": len(test),

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from merbench.errors import Problem, UsageError, did_you_mean, listed, plural, problem_lines
 from merbench.metrics.lists import Lists
 from merbench.submission.values import LABELS_SHOWN, SUM_TOLERANCE
-from merbench.track import CategoricalTarget, ContinuousTarget, Track
+from merbench.track import CategoricalTarget, ContinuousTarget, PreferenceTarget, Track, TrajectoryTarget
 from merbench.training.data import Predictions
 from merbench.training.protocol import CrossFit, Curve
 
 Floats = NDArray[np.float64]
 
-Learned = CategoricalTarget | ContinuousTarget
+Learned = CategoricalTarget | PreferenceTarget | ContinuousTarget | TrajectoryTarget
 """Targets whose answers are arrays of probabilities or numbers."""
 
 
@@ -90,7 +90,7 @@ def _kind(value: Any) -> str:
 
 def _checked_output(output: Any, target: Learned, ids: pa.StringArray) -> tuple[Floats, list[tuple[str, str]]]:
     """Return an output as float64, and what is wrong with it as pairs of code and message."""
-    n, labels = len(ids), target.labels if isinstance(target, CategoricalTarget) else ()
+    n, labels = len(ids), target.labels if isinstance(target, CategoricalTarget | PreferenceTarget) else ()
     shape = (n, len(labels)) if labels else (n,)
     needed = (
         f"float probabilities {shape}, one column per declared label: {listed(labels, LABELS_SHOWN)}"

@@ -24,10 +24,18 @@ from merbench.corpus import Feature
 from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Lists, Values, concatenated
-from merbench.track import CategoricalTarget, ContinuousTarget, Track
+from merbench.resampling import cluster_codes
+from merbench.track import CategoricalTarget, ContinuousTarget, PreferenceTarget, Track, TrajectoryTarget
 from merbench.training.labels import LearnedLabels, damaged_labels
 
 Rows = NDArray[np.int64]
+Names = NDArray[np.str_]
+
+CLUSTERS = ("speaker", "dialogue")
+"""Corpus columns whose values folds keep together where the track declares no cluster."""
+
+N_STRATA = 5
+"""Number of equal parts into which the values of a continuous target are divided, so that folds are alike in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +74,19 @@ class TrainingSet:
         samples: the features of the samples.
         targets: the references of every target of the track.
         damage: what was done to the labels, and what it came to; empty without damage.
+        groups: by corpus column that a metric is taken `per`, `(n,)` values as text; a column that is not known of all
+            samples is left out.
+        cluster: the corpus column whose values folds keep together; empty where there is none.
+        clusters: `(n,)` codes of its values.
     """
 
     track: Track
     samples: FeatureSet
     targets: Mapping[str, Any] = field(repr=False)
     damage: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Names] = field(default_factory=dict, repr=False)
+    cluster: str = ""
+    clusters: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -83,8 +98,49 @@ class TrainingSet:
 
     def select(self, rows: Rows) -> TrainingSet:
         """Return some of the samples."""
-        targets = {name: values[rows] for name, values in self.targets.items()}
-        return TrainingSet(self.track, self.samples.select(rows), targets, self.damage)
+        return replace(
+            self,
+            samples=self.samples.select(rows),
+            targets={name: values[rows] for name, values in self.targets.items()},
+            groups={name: values[rows] for name, values in self.groups.items()},
+            clusters=self.clusters[rows] if self.cluster else self.clusters,
+        )
+
+    @property
+    def folds_by(self) -> str:
+        """The column whose values folds keep together; empty where samples are divided one by one."""
+        return self.cluster if self.n_clusters > 1 else ""
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of values that folds keep together."""
+        return len(np.unique(self.clusters))
+
+    def n_folds(self, wanted: int) -> int:
+        """Return how many folds there are where so many are wanted: never more than values that stay together."""
+        return min(wanted, self.n_clusters) if self.folds_by else wanted
+
+    def described_folds(self, wanted: int) -> dict[str, Any]:
+        """Return how cross-validation divides the samples, as a run record says it."""
+        by = {"by": self.folds_by, "n_clusters": self.n_clusters} if self.folds_by else {"by": None}
+        return {"n_folds": self.n_folds(wanted), "n_folds_asked": wanted, **by}
+
+    def folds(self, n_folds: int, seed: int) -> Rows:
+        """Return the fold 0 … n_folds - 1 of every sample.
+
+        A speaker on both sides of a fold would make cross-validated values too good: samples of one cluster share a
+        fold (`grouped_folds`). Without clusters, samples are drawn one by one (`random_folds`).
+
+        Args:
+            n_folds: number of folds, at most `self.n_folds(n_folds)`.
+            seed: seed of the draw; folds of clusters are the same for every seed.
+
+        Raises:
+            UsageError: there are fewer than two folds, or more folds than samples or clusters.
+        """
+        if self.folds_by:
+            return grouped_folds(self.clusters, _strata(self.targets, len(self)), n_folds)
+        return random_folds(len(self), n_folds, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +160,9 @@ class Predictions:
         found: dict[str, Values] = {}
         for name, target in track.targets.items():
             match target:
-                case CategoricalTarget():
+                case CategoricalTarget() | PreferenceTarget():
                     found[name] = self.outputs[name].argmax(1).astype(np.int32)
-                case ContinuousTarget():
+                case ContinuousTarget() | TrajectoryTarget():
                     low, high = target.range or (-np.inf, np.inf)
                     found[name] = self.outputs[name].clip(low, high)
                 case _:
@@ -146,7 +202,51 @@ def training_set(candidates: Candidates, names: Sequence[str], columns: Sequence
     """
     learned = answered(candidates)
     ids = candidates.ids.take(pa.array(learned.rows))
-    return TrainingSet(candidates.track, _features(candidates, ids, names, columns), learned.values, learned.damage)
+    cluster, clusters = _clusters(candidates, learned.rows)
+    return TrainingSet(
+        track=candidates.track,
+        samples=_features(candidates, ids, names, columns),
+        targets=learned.values,
+        damage=learned.damage,
+        groups=_groups(candidates, learned.rows),
+        cluster=cluster,
+        clusters=clusters,
+    )
+
+
+def _groups(candidates: Candidates, rows: Rows) -> dict[str, Names]:
+    """Return the columns that metrics are taken `per`, as far as they are known of all of these samples."""
+    wanted = dict.fromkeys(spec.per for spec in candidates.track.metrics if spec.per is not None)
+    known = {name: _column(candidates, name, rows) for name in wanted}
+    return {name: np.array(values, dtype=np.str_) for name, values in known.items() if values and None not in values}
+
+
+def _clusters(candidates: Candidates, rows: Rows) -> tuple[str, Rows]:
+    """Return the first column that has two values or more, and their codes; a sample without one is a cluster."""
+    for name in dict.fromkeys([candidates.track.intervals.cluster or CLUSTERS[0], *CLUSTERS]):
+        values = _column(candidates, name, rows)
+        if len(set(values)) > 1:
+            return name, cluster_codes([f"#{i}" if value is None else f"={value}" for i, value in enumerate(values)])
+    return "", np.empty(0, dtype=np.int64)
+
+
+def _column(candidates: Candidates, name: str, rows: Rows) -> list[str | None]:
+    """Return what the corpus knows of some candidates; an empty list without such a column."""
+    if name not in candidates.samples.column_names:
+        return []
+    values = candidates.samples[name].combine_chunks().take(pa.array(rows)).to_pylist()
+    return [None if value is None else str(value) for value in values]
+
+
+def _strata(targets: Mapping[str, Any], n: int) -> Rows:
+    """Return what folds should be alike in: the labels of the first target that has some, else fifths of its values."""
+    arrays = [values for values in targets.values() if isinstance(values, np.ndarray) and values.ndim == 1]
+    for values in sorted(arrays, key=lambda values: values.dtype.kind == "f"):
+        if values.dtype.kind == "f":
+            edges = np.quantile(values, np.arange(1, N_STRATA) / N_STRATA)
+            return np.searchsorted(edges, values, side="right").astype(np.int64)
+        return values.astype(np.int64)
+    return np.zeros(n, dtype=np.int64)
 
 
 def answered(candidates: Candidates) -> LearnedLabels:
@@ -217,3 +317,43 @@ def random_folds(n: int, n_folds: int, seed: int) -> Rows:
     folds = np.empty(n, dtype=np.int64)
     folds[np.argsort(bits, kind="stable")] = np.arange(n) % n_folds
     return folds
+
+
+def grouped_folds(clusters: Rows, strata: Rows, n_folds: int) -> Rows:
+    """Return a fold 0 … n_folds - 1 for each sample: those of a cluster in one fold, strata spread evenly.
+
+    The greedy rule of scikit-learn's `StratifiedGroupKFold` without shuffling, which a baseline that needs no
+    scikit-learn has, too: clusters, those of the most uneven strata first, go where the shares of the strata differ
+    least between folds; of equals, where there are fewest samples.
+
+    Args:
+        clusters: `(n,)` codes.
+        strata: `(n,)` codes.
+        n_folds: number of folds.
+
+    Raises:
+        UsageError: there are fewer than two folds, or more folds than clusters.
+    """
+    names, cluster = np.unique(clusters, return_inverse=True)
+    if not 2 <= n_folds <= len(names):
+        raise UsageError(
+            f"{n_folds} folds of {len(names):,} clusters; needed are at least 2 folds and a cluster in each"
+        )
+    kinds, stratum = np.unique(strata, return_inverse=True)
+    counts = np.zeros((len(names), len(kinds)))
+    np.add.at(counts, (cluster, stratum), 1)
+    spread, size = counts.std(axis=1), counts.sum(axis=1)
+    totals, sizes = np.zeros((n_folds, len(kinds))), np.zeros(n_folds)
+    of_cluster = np.empty(len(names), dtype=np.int64)
+    counts /= counts.sum(axis=0)
+    for place in np.argsort(-spread, kind="stable"):
+        # Variances of the shares between folds, once for each fold that the cluster may go into: their means are equal.
+        squares = np.square(totals).sum(axis=0) + np.square(totals + counts[place]) - np.square(totals)
+        mean = (totals.sum(axis=0) + counts[place]) / n_folds
+        unevenness = np.sqrt(np.maximum(squares / n_folds - np.square(mean), 0)).mean(axis=1)
+        equals = unevenness <= unevenness.min() + 1e-9  # not decided by the last bits of a sum
+        fold = np.where(equals, sizes, np.inf).argmin()
+        totals[fold] += counts[place]
+        sizes[fold] += size[place]
+        of_cluster[place] = fold
+    return np.asarray(of_cluster[cluster], dtype=np.int64)

@@ -16,7 +16,7 @@ from merbench.errors import UsageError
 from merbench.files import arrow_file, atomic_path, sha256_file, write_text
 from merbench.metrics.lists import Lists
 from merbench.submission.values import probability_columns
-from merbench.track import CategoricalTarget
+from merbench.track import Vocabulary
 from merbench.training.data import Predictions
 
 SUBMISSION, PROBABILITIES, CARD = "submission.csv", "probabilities.parquet", "run.json"
@@ -50,7 +50,7 @@ def _answers(candidates: Candidates, predictions: Predictions) -> pa.Table:
         target = candidates.track.targets[name]
         if isinstance(values, Lists):
             columns[name] = [str(list(words)) for words in values]
-        elif isinstance(target, CategoricalTarget):
+        elif isinstance(target, Vocabulary):
             columns[name] = pa.array(target.labels).take(pa.array(values))
         else:
             columns[name] = pa.array(np.round(np.asarray(values), DECIMALS) + 0.0)  # no negative zero

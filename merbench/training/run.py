@@ -71,6 +71,7 @@ class BaselineRun:
         withheld: why there is no score.
         synthetic: whether the corpus is the synthetic sample.
         label_damage: what was done to the labels it learned from, and what it came to; empty without damage.
+        cross_validation: number of folds, how many were asked for, and the column whose values they keep together.
     """
 
     folder: Path
@@ -83,6 +84,7 @@ class BaselineRun:
     withheld: str = ""
     synthetic: bool = False
     label_damage: Mapping[str, Any] = field(default_factory=dict)
+    cross_validation: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_baseline(
@@ -134,7 +136,8 @@ def run_baseline(
     names, columns = _feature_names(loaded, test, features), loaded.declaration.columns
     train_set, test_features = training_set(train, names, columns), feature_set(test, names, columns)
 
-    n_folds = loaded.declaration.folds if folds is None else folds
+    cross_validation = train_set.described_folds(loaded.declaration.folds if folds is None else folds)
+    n_folds: int = cross_validation["n_folds"]
 
     def setup(seed: int, text: str) -> Setup:
         show = silent if progress is None else partial(progress, text)
@@ -151,7 +154,7 @@ def run_baseline(
 
     with atomic_folder(folder, replace=True) as beside:
         submissions = _write_runs(beside, test, runs)
-        card = run_card(loaded, test, train_set, chosen, trials, runs, submissions, n_folds)
+        card = run_card(loaded, test, train_set, chosen, trials, runs, submissions, cross_validation)
         card["wall_time_s"] = round(time.perf_counter() - started, 3)
         write_text(beside / CARD, json_text(card))
     report, withheld = _score(test, folder, intervals)
@@ -166,6 +169,7 @@ def run_baseline(
         withheld=withheld,
         synthetic=test.corpus.synthetic,
         label_damage=train_set.damage,
+        cross_validation=cross_validation,
     )
 
 
@@ -225,7 +229,7 @@ def _seed_run(
 ) -> SeedRun:
     baseline, found = fit(lambda: loaded.build(options, setup), train, setup)
     predictions = baseline.predict(features)
-    cross_validated = scores(train.track, train.targets, found.out_of_fold.answers(train.track))
+    cross_validated = scores(train.track, train.targets, found.out_of_fold.answers(train.track), train.groups)
     return SeedRun(setup.seed, cross_validated, _test_scores(test, predictions), predictions, found)
 
 

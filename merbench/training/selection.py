@@ -15,8 +15,8 @@ import numpy as np
 from merbench.errors import UsageError
 from merbench.metrics.lists import Values
 from merbench.scoring import Pair, evaluate
-from merbench.track import Track
-from merbench.training.data import Predictions, TrainingSet, random_folds
+from merbench.track import OVERALL, MetricSpec, Track
+from merbench.training.data import Names, Predictions, TrainingSet
 from merbench.training.declaration import LoadedBaseline, Options
 from merbench.training.protocol import Baseline, CrossFit, FoldEnsemble, Setup, silent
 
@@ -24,19 +24,56 @@ Columns = Mapping[str, Values]
 Value = tuple[float, ...]
 
 
-def scores(track: Track, reference: Columns, answers: Columns) -> dict[str, float]:
-    """Return the plain value of every metric, and of the overall score where the track has one, by key."""
-    n = len(next(iter(reference.values())))
-    values = evaluate(Pair(track, reference, answers), np.ones((1, n), dtype=np.uint8))
-    return {key: float(value[0]) for key, value in values.items()}
+def scores(
+    track: Track, reference: Columns, answers: Columns, groups: Mapping[str, Names] | None = None
+) -> dict[str, float]:
+    """Return the plain value of every metric, and of the overall score where the track has one, by key.
+
+    Args:
+        track: the track.
+        reference: references by target.
+        answers: answers by target.
+        groups: by column that a metric is taken `per`, the value of every sample. Where it is not given, or has no
+            sample of a value that counts for a share, the metric is taken over all samples.
+    """
+    encoded = {name: np.unique(values, return_inverse=True) for name, values in (groups or {}).items()}
+    levels = {name: tuple(map(str, names)) for name, (names, _) in encoded.items()}
+    metrics = tuple(_taken(spec, levels) for spec in track.metrics)
+    pair = Pair(
+        track.model_copy(update={"metrics": metrics}),
+        reference,
+        answers,
+        groups={name: codes for name, (_, codes) in encoded.items()},
+        levels=levels,
+    )
+    values = evaluate(pair, np.ones((1, pair.n), dtype=np.uint8))
+    keys = {spec.key: taken.key for spec, taken in zip(track.metrics, metrics, strict=True)}
+    overall = {OVERALL: OVERALL} if OVERALL in values else {}
+    return {key: float(values[taken][0]) for key, taken in {**keys, **overall}.items()}
 
 
-def ranking_value(track: Track, reference: Columns, answers: Columns) -> Value:
-    """Return the values of the track's ranking keys, turned so that higher is better, to be compared in that order."""
-    found = scores(track, reference, answers)
+def _taken(spec: MetricSpec, levels: Mapping[str, Sequence[str]]) -> MetricSpec:
+    """Return a metric as it can be taken of samples: `per` its column, or over all of them."""
+    known = spec.per is None or (spec.per in levels and set(spec.shares or ()) <= set(levels[spec.per]))
+    return spec if known else spec.model_copy(update={"per": None, "aggregate": "mean", "shares": None})
+
+
+def ranking_value(
+    track: Track, reference: Columns, answers: Columns, groups: Mapping[str, Names] | None = None
+) -> Value:
+    """Return the values of the track's ranking keys, turned so that higher is better, to be compared in that order.
+
+    The arguments are those of `scores`; `groups` is `TrainingSet.groups` of the same samples.
+    """
+    found = scores(track, reference, answers, groups)
     signs = {track.metric_label(spec): (spec.key, 1 if spec.metric.higher_is_better else -1) for spec in track.metrics}
     keys = [signs.get(name, (name, 1)) for name in track.ranked_by]
     return tuple(sign * found[key] if math.isfinite(found[key]) else -math.inf for key, sign in keys)
+
+
+def with_folds_of(setup: Setup, train: TrainingSet) -> Setup:
+    """Return a setup with no more folds than a training set has clusters."""
+    return replace(setup, n_folds=train.n_folds(setup.n_folds))
 
 
 def cross_validate(build: Callable[[], Baseline], train: TrainingSet, setup: Setup) -> Predictions:
@@ -44,7 +81,7 @@ def cross_validate(build: Callable[[], Baseline], train: TrainingSet, setup: Set
     baseline = build()
     if isinstance(baseline, FoldEnsemble):
         return baseline.fit_folds(train).out_of_fold
-    folds = random_folds(len(train), setup.n_folds, setup.seed)
+    folds = train.folds(setup.n_folds, setup.seed)
     parts = []
     for fold in range(setup.n_folds):
         rows, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
@@ -101,4 +138,4 @@ def select_options(
 
 def _trial(loaded: LoadedBaseline, options: Options, train: TrainingSet, setup: Setup) -> Trial:
     predictions = cross_validate(lambda: loaded.build(options, setup), train, setup)
-    return Trial(options, ranking_value(train.track, train.targets, predictions.answers(train.track)))
+    return Trial(options, ranking_value(train.track, train.targets, predictions.answers(train.track), train.groups))

@@ -37,7 +37,8 @@ def test_a_run_prints_what_it_did_and_its_score(here: Path, capsys: Capture) -> 
     assert lines[0] == "majority, mer-multi@1.0 · synthetic sample"
     assert lines[1].split() == ["cross-validated", "test"]
     assert [line.split()[0] for line in lines[2:8]] == ["overall", "weighted_f1", "mse", "accuracy", "macro_f1", "ccc"]
-    assert lines[8] == f"wrote {Path('runs/mer-multi/majority')}"
+    assert lines[8] == "cross-validated: 5 folds, each of the 50 values of 'speaker' in one fold"
+    assert lines[9] == f"wrote {Path('runs/mer-multi/majority')}"
     assert "Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample" in lines
     assert run(["score", "mer-multi", "runs/mer-multi/majority/submission.csv", "--no-intervals"]) == 0
     assert out.endswith(capsys.readouterr().out)
@@ -50,7 +51,7 @@ def test_several_seeds_show_mean_and_deviation(here: Path, capsys: Capture) -> N
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "attention on video, mer-multi@1.0, 2 seeds: mean ± deviation · synthetic sample"
     assert all(line.count("±") == 2 for line in lines[2:8])
-    assert lines[8:12] == [
+    assert lines[9:13] == [
         "wrote out",
         "",
         "submission.csv: seed 4 of 4, 5",

@@ -40,7 +40,15 @@ SmallTrack = Callable[..., Track]
 def small_track(tmp_path: Path) -> SmallTrack:
     """Return a function that writes the track: with test references in an order of one's own, or without them."""
 
-    def write(name: str = "one", *, test_order: np.ndarray | None = None, withheld: bool = False) -> Track:
+    def write(
+        name: str = "one",
+        *,
+        test_order: np.ndarray | None = None,
+        withheld: bool = False,
+        columns: dict[str, list[str | None]] | None = None,
+        declaration: str = DECLARATION,
+        labels: tuple[str, ...] = LABELS,
+    ) -> Track:
         rng = np.random.default_rng(7)
         ids = [f"s{i:03}" for i in range(N_TRAIN + N_TEST)]
         codes = rng.integers(0, 3, len(ids))
@@ -58,7 +66,7 @@ def small_track(tmp_path: Path) -> SmallTrack:
         reference = pa.table(
             {
                 "sample_id": ids[: len(rows)],
-                "discrete": [LABELS[code] for code in codes[rows]],
+                "discrete": [labels[code] for code in codes[rows]],
                 "valence": valence[rows],
             }
         )
@@ -69,11 +77,11 @@ def small_track(tmp_path: Path) -> SmallTrack:
             version="1.0",
             source="made up",
             licence="CC0-1.0",
-            samples=pa.table({"sample_id": ids, "split": ["train"] * N_TRAIN + ["test"] * N_TEST}),
+            samples=pa.table({"sample_id": ids, "split": ["train"] * N_TRAIN + ["test"] * N_TEST, **(columns or {})}),
             reference=reference,
             features=features,
         )
-        (folder / "track.toml").write_text(DECLARATION, encoding="utf-8")
+        (folder / "track.toml").write_text(declaration, encoding="utf-8")
         return load_track(folder)
 
     return write

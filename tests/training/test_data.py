@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.model_selection import StratifiedGroupKFold
 
 from merbench.corpus import Feature, add_feature
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UnknownName, UsageError, WithheldReference
 from merbench.track import Track
 from merbench.training import Predictions, feature_set, random_folds, training_set
-from tests.training.conftest import N_TEST, N_TRAIN, SmallTrack
+from merbench.training.data import grouped_folds
+from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 
 
 def test_sets_are_aligned_with_ids_and_references(small_track: SmallTrack) -> None:
@@ -110,3 +112,68 @@ def test_a_sample_without_a_reference_of_every_target_teaches_nothing(small_trac
     candidates.__dict__["references"] = replace(references, held={"valence": ~np.ones(len(references), np.bool_)})
     with pytest.raises(UsageError, match=r"^no sample of split 'train' holds a reference of every target$"):
         training_set(candidates, ["loud"])
+
+
+def test_grouped_folds_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    for n_folds, n_clusters in ((5, 23), (3, 3), (4, 9)):
+        clusters = np.sort(rng.integers(0, n_clusters, 400))
+        strata = rng.integers(0, 4, 400) * (clusters % 2)  # clusters differ in their classes
+        wanted = np.empty(400, dtype=np.int64)
+        splitter = StratifiedGroupKFold(n_folds)
+        for fold, (_, rows) in enumerate(splitter.split(np.zeros(400), strata, clusters)):
+            wanted[rows] = fold
+        found = grouped_folds(clusters, strata, n_folds)
+        # Which number a fold has is decided by the last bits there.
+        assert {tuple(np.flatnonzero(found == fold)) for fold in range(n_folds)} == {
+            tuple(np.flatnonzero(wanted == fold)) for fold in range(n_folds)
+        }
+
+
+@pytest.mark.parametrize("n_folds", [1, 4])
+def test_there_is_a_cluster_in_every_fold(n_folds: int) -> None:
+    with pytest.raises(UsageError, match=f"^{n_folds} folds of 3 clusters; needed are at least 2 folds and a cluster"):
+        grouped_folds(np.array([0, 0, 1, 2]), np.zeros(4, dtype=np.int64), n_folds)
+
+
+def speakers(n: int, n_speakers: int) -> list[str | None]:
+    return [f"p{i % n_speakers}" for i in range(n)]
+
+
+N = N_TRAIN + N_TEST
+BY_SESSION = DECLARATION + 'intervals.cluster = "session"\n'
+
+
+@pytest.mark.parametrize(
+    ("columns", "declaration", "by", "n_folds"),
+    [
+        ({}, DECLARATION, "", 5),
+        ({"speaker": speakers(N, 7)}, DECLARATION, "speaker", 5),
+        ({"dialogue": speakers(N, 9)}, DECLARATION, "dialogue", 5),
+        ({"speaker": speakers(N, 7), "dialogue": speakers(N, 9)}, DECLARATION, "speaker", 5),
+        ({"speaker": speakers(N, 7), "session": speakers(N, 6)}, BY_SESSION, "session", 5),
+        ({"speaker": speakers(N, 7)}, BY_SESSION, "speaker", 5),
+        ({"speaker": speakers(N, 1), "dialogue": speakers(N, 9)}, DECLARATION, "dialogue", 5),
+        ({"speaker": speakers(N, 1)}, DECLARATION, "", 5),
+        ({"speaker": [None] * N}, DECLARATION, "", 5),
+        ({"speaker": speakers(N, 3)}, DECLARATION, "speaker", 3),
+        ({"speaker": [*speakers(40, 3), *[None] * (N - 40)]}, DECLARATION, "speaker", 5),
+    ],
+)  # fmt: skip
+def test_folds_keep_clusters_together(
+    small_track: SmallTrack, columns: dict[str, list[str | None]], declaration: str, by: str, n_folds: int
+) -> None:
+    train = training_set(open_candidates(small_track(columns=columns, declaration=declaration), "train"), [])
+    assert (train.folds_by, train.n_folds(5)) == (by, n_folds)
+    folds = train.folds(n_folds, seed=1)
+    assert set(folds.tolist()) == set(range(n_folds))
+    if not by:
+        np.testing.assert_array_equal(folds, random_folds(len(train), 5, seed=1))
+        return
+    for value in set(columns[by][:N_TRAIN]) - {None}:
+        assert len(set(folds[np.array(columns[by][:N_TRAIN]) == value].tolist())) == 1
+    rows = np.arange(0, N_TRAIN, 2)
+    some = train.select(rows)
+    assert [len(set(some.folds(2, seed=0)[some.clusters == one].tolist())) for one in set(some.clusters.tolist())] == [
+        1
+    ] * some.n_clusters

@@ -13,7 +13,7 @@ from merbench.files import sha256_file
 from merbench.scoring import score
 from merbench.track import Track
 from merbench.training import BaselineRun, run_baseline
-from tests.training.conftest import LABELS, N_TEST, SmallTrack
+from tests.training.conftest import DECLARATION, LABELS, N_TEST, N_TRAIN, SmallTrack
 
 QUICK = {"hidden": [8, 4], "epochs": 4, "batch_size": 8, "learning_rate": 0.01}
 
@@ -55,6 +55,7 @@ def test_a_run_is_a_folder_that_says_everything(small_track: SmallTrack, tmp_pat
     assert [one["submission"] for one in card["runs"]] == [
         sha256_file(out / f"seed-{seed}/submission.csv") for seed in (0, 3)
     ]
+    assert card["cross_validation"] == {"n_folds": 5, "n_folds_asked": 5, "by": None}
     assert {"merbench", "python", "numpy", "torch"} <= set(card["versions"])
     assert card["wall_time_s"] > 0
     overall = [one["test"]["overall"] for one in card["runs"]]
@@ -178,3 +179,29 @@ def test_the_signature_reads_as_text() -> None:
     with pytest.raises(UsageError) as caught:
         run_baseline("mer-multi", "majority", seeds=[1.5])  # type: ignore[list-item]
     assert str(caught.value) == "a seed is a whole number from 0 on, at least one is needed; not [1.5]"
+
+
+@pytest.mark.parametrize("baseline", ["attention", "logistic"])
+def test_the_record_says_what_folds_keep_together(small_track: SmallTrack, tmp_path: Path, baseline: str) -> None:
+    track = small_track(columns={"speaker": [f"p{i % 3}" for i in range(N_TRAIN + N_TEST)]})
+    options = QUICK if baseline == "attention" else {"C": 1.0, "alpha": 1.0, "scale": "each"}
+    run = run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / "run", intervals=False)
+    record = json.loads((run.folder / "run.json").read_text())
+    assert record["cross_validation"] == {"n_folds": 3, "n_folds_asked": 5, "by": "speaker", "n_clusters": 3}
+    assert record["n_folds"] == 3
+
+
+@pytest.mark.parametrize("baseline", ["majority", "logistic", "attention"])
+def test_preferences_and_trajectories_are_learned(small_track: SmallTrack, tmp_path: Path, baseline: str) -> None:
+    declaration = (
+        DECLARATION.replace('{ type = "categorical", labels = ["calm", "glad", "sad"] }', '{ type = "preference", same = "class" }')
+        .replace('type = "continuous"', 'type = "trajectory"')
+        .replace('target = "discrete", weight', 'target = "discrete", per = "recording", weight')
+        .replace('target = "valence", weight', 'target = "valence", per = "recording", weight')
+    )
+    columns = {"recording": [f"r{i % 4}" for i in range(N_TRAIN + N_TEST)]}
+    track = small_track(columns=columns, declaration=declaration, labels=("a1", "a2", "same"))
+    options = QUICK if baseline == "attention" else {}
+    run = run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / "run", intervals=False)
+    assert run.report is not None
+    assert {line.split(",")[1] for line in (run.folder / "submission.csv").read_text().splitlines()[1:]} <= {"a1", "a2", "same"}

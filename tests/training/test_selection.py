@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score, mean_squared_error
 
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
+from merbench.track import Track
 from merbench.training import (
     FeatureSet,
     Predictions,
@@ -17,10 +18,11 @@ from merbench.training import (
     load_baseline,
     random_folds,
     ranking_value,
+    run_baseline,
     training_set,
 )
-from merbench.training.selection import fit, scores, select_options
-from tests.training.conftest import SmallTrack
+from merbench.training.selection import fit, scores, select_options, with_folds_of
+from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 from tests.training.test_declaration import write
 
 
@@ -124,3 +126,65 @@ def test_an_option_that_changes_nothing_keeps_its_default(small_track: SmallTrac
     for values, kept in (((5.0, 9.0, 7.0), 9.0), ((5.0, 7.0), 5.0)):
         chosen, _ = select_options(loaded, {"label": 0, "value": 9.0}, {"value": values}, train, Setup())
         assert chosen == {"label": 0, "value": kept}
+
+
+WITHIN = """
+metrics = [
+    { name = "accuracy", target = "discrete", per = "fold" },
+    { name = "accuracy", target = "discrete" },
+    { name = "mse", target = "valence", per = "round", shares = { a = 0.75, b = 0.25 } },
+]
+ranking = { by = ["accuracy(per=fold)"] }
+"""
+
+
+def within(columns: dict[str, list[str | None]], small_track: SmallTrack, name: str = "one") -> Track:
+    start = DECLARATION[: DECLARATION.index("metrics = [")]
+    return small_track(name, columns=columns, declaration=start + WITHIN)
+
+
+def test_a_metric_within_a_column_is_taken_so_in_cross_validation(small_track: SmallTrack, tmp_path: Path) -> None:
+    n = N_TRAIN + N_TEST
+    fold, rounds = ["a" if i % 3 else "b" for i in range(n)], ["a" if i % 5 else "b" for i in range(n)]
+    track = within({"fold": fold, "round": rounds}, small_track)
+    train = training_set(open_candidates(track, "train"), ["loud"])
+    rng = np.random.default_rng(1)
+    answers = {"discrete": rng.integers(0, 3, len(train)).astype(np.int32), "valence": rng.normal(size=len(train))}
+    right = answers["discrete"] == train.targets["discrete"]
+    error = (answers["valence"] - train.targets["valence"]) ** 2
+    by_fold, by_round = np.array(fold)[:N_TRAIN], np.array(rounds)[:N_TRAIN]
+    found = scores(track, train.targets, answers, train.groups)
+    per_fold = (right[by_fold == "a"].mean() + right[by_fold == "b"].mean()) / 2
+    assert found["accuracy(discrete,per=fold,aggregate=mean)"] == pytest.approx(per_fold, abs=1e-12)
+    assert found["accuracy(discrete)"] == pytest.approx(right.mean(), abs=1e-12)
+    shared = 0.75 * error[by_round == "a"].mean() + 0.25 * error[by_round == "b"].mean()
+    assert found["mse(valence,per=round,aggregate=a:0.75+b:0.25)"] == pytest.approx(shared, abs=1e-12)
+    assert ranking_value(track, train.targets, answers, train.groups) == pytest.approx((per_fold,), abs=1e-12)
+    for baseline, options in (("logistic", {}), ("attention", {"epochs": 1, "hidden": [4, 4]})):
+        run = run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / baseline, intervals=False)
+        assert set(run.seeds[0].cross_validated) == set(found)
+
+
+def test_without_the_column_a_metric_is_taken_over_all_training_samples(small_track: SmallTrack) -> None:
+    n = N_TRAIN + N_TEST
+    only_a: list[str | None] = ["a"] * N_TRAIN + ["a", "b"] * (N_TEST // 2)
+    track = within({"fold": [None] * 3 + ["a"] * (n - 3), "round": only_a}, small_track)
+    train = training_set(open_candidates(track, "train"), [])
+    assert set(train.groups) == {"round"}
+    answers = {"discrete": train.targets["discrete"] * 0, "valence": train.targets["valence"] + 2.0}
+    found = scores(track, train.targets, answers, train.groups)
+    assert found["accuracy(discrete,per=fold,aggregate=mean)"] == found["accuracy(discrete)"]
+    assert found["mse(valence,per=round,aggregate=a:0.75+b:0.25)"] == pytest.approx(4.0, abs=1e-12)
+    assert found == scores(track, train.targets, answers)
+
+
+def test_cross_validation_leaves_a_speaker_out_as_a_whole(small_track: SmallTrack) -> None:
+    n = N_TRAIN + N_TEST
+    track = small_track(columns={"speaker": [f"p{i % 4}" for i in range(n)]})
+    train = training_set(open_candidates(track, "train"), ["loud"])
+    setup = with_folds_of(Setup(n_folds=5), train)
+    assert setup.n_folds == 4
+    seen: list[set[str]] = []
+    cross_validate(lambda: Witness(seen), train, setup)
+    others = [{f"s{i:03}" for i in range(N_TRAIN) if i % 4 != speaker} for speaker in range(4)]
+    assert sorted(map(sorted, seen)) == sorted(map(sorted, others))
