@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from merbench.training import BaselineDeclaration, BaselineRun
 
 IntervalsOption = Annotated[bool, typer.Option("--intervals/--no-intervals", help="Resample for intervals.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a run that already exists.")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -90,6 +91,7 @@ def run_baseline(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to write; runs/TRACK/BASELINE.")
     ] = None,
     intervals: IntervalsOption = True,
+    force: ForceOption = False,
 ) -> None:
     """Train a baseline, write its submission, and score it."""
     from merbench.cli.progress import progress_bar
@@ -106,6 +108,7 @@ def run_baseline(
             options=dict(map(named_value, option or [])),
             output=output,
             intervals=intervals,
+            replace=force,
             progress=progress,
         )
     print(_summary(found))
@@ -129,11 +132,12 @@ def ensemble(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to write; runs/TRACK/ensemble.")
     ] = None,
     intervals: IntervalsOption = True,
+    force: ForceOption = False,
 ) -> None:
     """Average several runs into a submission, and score it."""
     from merbench.training import ensemble as average
 
-    found = average(track, runs, weights=weight, split=split, output=output, intervals=intervals)
+    found = average(track, runs, weights=weight, split=split, output=output, intervals=intervals, replace=force)
     print(f"{found.folder}: the mean of {found.n_runs} runs\n")
     _print_report(found.report, found.withheld)
 

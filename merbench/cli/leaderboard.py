@@ -151,7 +151,7 @@ def enter(
     selected: Annotated[bool, typer.Option("--selected", help="Let this run alone stand for its system.")] = False,
     rename: RenameOption = None,
     submissions: SubmissionsOption = Path("submissions"),
-    replace: Annotated[bool, typer.Option("--replace", help="Write an entry anew that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an entry that already exists.")] = False,
 ) -> None:
     """Check a submission and write its entry for the board."""
     from datetime import UTC, datetime
@@ -175,7 +175,7 @@ def enter(
         "rename": renamed(rename) or None,
     }
     require_track_first("enter", track, [str(file)])
-    folder = write_entry(submissions, team, run, card, file, open_candidates(load_track(track)), replace=replace)
+    folder = write_entry(submissions, team, run, card, file, open_candidates(load_track(track)), replace=force)
     print(f"wrote {folder}; `merbench leaderboard` puts it on the board")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from merbench.cli.baselines import IntervalsOption, named_value
+from merbench.cli.baselines import ForceOption, IntervalsOption, named_value
 from merbench.cli.options import (
     MODALITY_NAME,
     MOST_SEED,
@@ -98,6 +98,7 @@ def robustness(
     workers: Workers = 1,
     engine: Engine = "local",
     intervals: IntervalsOption = True,
+    force: ForceOption = False,
 ) -> None:
     """Score a baseline as damage grows."""
     from merbench.cli.progress import progress_bar
@@ -126,6 +127,7 @@ def robustness(
             workers=workers,
             engine=engine,
             intervals=intervals,
+            replace=force,
             progress=progress,
         )
     print(report.to_text(terminal_width()))

@@ -45,7 +45,7 @@ def write_entry(
     if problems or parsed is None:
         raise DeclarationError(f"{candidates.track.id}/{team}/{run}", problems)
     if folder.exists() and not replace:
-        raise UsageError(f"{folder}: is there already; --replace writes it anew")
+        raise UsageError(f"{folder}: already exists; --force replaces it")
     read_submission(source, candidates, rename=parsed.rename)
     with atomic_folder(folder, replace=replace) as beside:
         write_text(beside / "entry.toml", "".join(f"{key} = {_toml(value)}\n" for key, value in given.items()))

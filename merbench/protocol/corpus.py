@@ -26,7 +26,7 @@ from merbench.corruptions import Step
 from merbench.corruptions.batches import damaged_vectors
 from merbench.errors import Inapplicable, MerbenchError, UsageError, contained, did_you_mean, listed
 from merbench.files import require_outside, sha256_bytes
-from merbench.protocol.manifest import SCHEMA, Manifest, problems_of, write_manifest
+from merbench.protocol.manifest import MANIFEST, SCHEMA, Manifest, problems_of, write_manifest
 from merbench.protocol.steps import damage, damage_split
 from merbench.track import Track
 
@@ -95,6 +95,8 @@ def damage_corpus(
     require_outside(output, corpus.folder, "the corpus itself")
     require_outside(output / CORPUS, corpus.folder, "the corpus itself")
     require_free(output / CORPUS, replace=replace)
+    if (output / MANIFEST).exists() and not (output / CORPUS).exists():
+        raise UsageError(f"{output}: already holds the {MANIFEST} of something else; name another folder")
     _require_undamaged(corpus, track, by_split)
     damages = {step.corruption.modality for step in steps}
     named = modality_features(corpus, features) if "features" in damages else {}

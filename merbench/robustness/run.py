@@ -57,6 +57,7 @@ def robustness(
     workers: int = 1,
     engine: str = "local",
     intervals: bool = True,
+    replace: bool = False,
     progress: ShowProgress | None = None,
 ) -> RobustnessReport:
     """Score one system under grids of conditions: corruptions, with each value of one of their parameters.
@@ -88,17 +89,18 @@ def robustness(
         seed: seed of the training.
         folds: number of folds of cross-validation; None takes what the baseline declares.
         device: `auto`, `cpu`, `cuda`, …
-        output: folder to write; None is `runs/<track>/robustness-<baseline>`. A run that is there already is replaced.
+        output: folder to write; None is `runs/<track>/robustness-<baseline>`.
         workers: number of processes that read clips.
         engine: `local`, or the address of a Dask cluster.
         intervals: whether to resample.
+        replace: whether a report that the folder already holds is replaced.
         progress: called with a text and (done, total) steps; None shows nothing.
 
     Raises:
         UnknownName: no such track, baseline, corruption, corpus or feature.
         DeclarationError: a value of a grid, or an option, is not allowed.
-        UsageError: nothing fits a grid; clips are asked for and not given, or cannot be used; the output folder holds
-            something else.
+        UsageError: nothing fits a grid; clips are asked for and not given, or cannot be used; the output folder
+            already holds something.
         Inapplicable: a sample cannot be damaged so.
         WithheldReference: the references of the split, or of the training split, are withheld.
         MissingExtra: a package that is needed is not installed.
@@ -111,7 +113,7 @@ def robustness(
     require_matplotlib()
     loaded = _loaded(declared, baseline, relative_to)
     folder = Path(output) if output is not None else default_folder(declared.id, loaded[0].name)
-    require_free(folder, JSON)
+    require_free(folder, JSON, replace=replace)
     show = progress or (lambda text, done, total: None)
 
     samples = samples_of(declared, split, leave_out)

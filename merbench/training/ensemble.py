@@ -53,6 +53,7 @@ def ensemble(
     split: str = "test",
     output: str | Path | None = None,
     intervals: bool = True,
+    replace: bool = False,
 ) -> Ensemble:
     """Average several runs of a track into a submission, and score it.
 
@@ -61,19 +62,20 @@ def ensemble(
         runs: folders of runs, or files with probabilities.
         weights: one positive number per run; None weighs all alike.
         split: split of the track.
-        output: folder to write; None is `runs/<track>/ensemble`. A run that is there already is replaced.
+        output: folder to write; None is `runs/<track>/ensemble`.
         intervals: whether to resample when the submission is scored.
+        replace: whether a run that the folder already holds is replaced.
 
     Raises:
-        UsageError: there are fewer than two runs, the output folder is or holds one of them, weights do not fit, a
-            run holds labels alone, or a target is of another type than categorical and continuous.
+        UsageError: there are fewer than two runs, the output folder already holds a run, is or holds one of them,
+            weights do not fit, a run holds labels only, or a target is of another type than categorical and continuous.
         InvalidSubmission: a run does not fit the track; all problems are listed.
     """
     declared = track if isinstance(track, Track) else load_track(track)
     _require_numbers(declared)
     folder = Path(output) if output is not None else Path("runs") / declared.id / "ensemble"
-    require_free(folder)
     require_apart(folder, runs, "one of the runs")
+    require_free(folder, replace=replace)
     shares = _shares(len(runs), weights)
     candidates = open_candidates(declared, split)
     paths = [_run_file(Path(run)) for run in runs]

@@ -73,14 +73,19 @@ def _csv(table: pa.Table) -> str:
     return text.getvalue()
 
 
-def require_free(folder: Path, card: str = CARD) -> None:
-    """Raise `UsageError` when `folder` holds something that is not a run: only a run is replaced by one.
+def require_free(folder: Path, card: str = CARD, *, replace: bool) -> None:
+    """Raise `UsageError` when a run may not be written to `folder`.
 
     Args:
         folder: where a run is to be written.
         card: the file by which a run of this kind is known.
+        replace: whether a run that already exists is replaced; nothing else ever is.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / card).is_file():
-        raise UsageError(f"{folder}: is not empty and holds no {card}; only a run is replaced by a run")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / card).is_file():
+        raise UsageError(f"{folder}: is not empty and holds no {card}; only a run is replaced by a run")
+    if not replace:
+        raise UsageError(f"{folder}: already holds a run; --force replaces it, --output names another folder")

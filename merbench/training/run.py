@@ -98,6 +98,7 @@ def run_baseline(
     options: Options | None = None,
     output: str | Path | None = None,
     intervals: bool = True,
+    replace: bool = False,
     progress: ShowProgress | None = None,
 ) -> BaselineRun:
     """Train a baseline on a track's training split, write its submission for the test split, and score it.
@@ -112,8 +113,9 @@ def run_baseline(
         folds: number of folds of cross-validation; None takes what the baseline declares.
         features: features to learn from; None takes what the baseline declares for the track, else all there are.
         options: options that differ from those declared; they are not chosen by cross-validation.
-        output: folder to write; None is `runs/<track>/<baseline>`. A run that is there already is replaced.
+        output: folder to write; None is `runs/<track>/<baseline>`.
         intervals: whether to resample when the submission is scored.
+        replace: whether a run that the folder already holds is replaced.
         progress: called with a text and (done, total) steps; None shows nothing.
 
     Raises:
@@ -121,7 +123,7 @@ def run_baseline(
         DeclarationError: an option is unknown or of another type.
         MissingExtra: the baseline needs a package that is not installed.
         WithheldReference: the references of the training split are withheld.
-        UsageError: the output folder holds something that is not a run, or the device is not there.
+        UsageError: the output folder already holds a run or something else, or the device is not there.
     """
     started = time.perf_counter()
     declared = track if isinstance(track, Track) else load_track(track)
@@ -130,7 +132,7 @@ def run_baseline(
     require_answers(loaded, declared)
     chosen = loaded.options(declared.id, options or {})
     folder = Path(output) if output is not None else Path("runs") / declared.id / loaded.name
-    require_free(folder)
+    require_free(folder, replace=replace)
 
     test, train = open_candidates(declared, TEST), training_candidates(declared)
     names, columns = _feature_names(loaded, test, features), loaded.declaration.columns

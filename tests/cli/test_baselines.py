@@ -42,6 +42,14 @@ def test_a_run_prints_what_it_did_and_its_score(here: Path, capsys: Capture) -> 
     assert "Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample" in lines
     assert run(["score", "mer-multi", "runs/mer-multi/majority/submission.csv", "--no-intervals"]) == 0
     assert out.endswith(capsys.readouterr().out)
+    again = ["run-baseline", "mer-multi", "--baseline", "majority", "--no-intervals"]
+    assert run(again) == 2
+    folder = Path("runs/mer-multi/majority")
+    assert capsys.readouterr().err == (
+        f"{folder}: already holds a run; --force replaces it, --output names another folder\n"
+    )
+    assert run([*again, "--force"]) == 0
+    assert capsys.readouterr().out == out
 
 
 def test_several_seeds_show_mean_and_deviation(here: Path, capsys: Capture) -> None:

@@ -314,7 +314,7 @@ def test_predictions_become_an_entry_on_the_board(submissions: Path, capsys: pyt
         'received = "2026-01-31T12:00:00Z"\nranks = true\nselected = false\n'
     )
     assert run(arguments) == 2
-    assert run([*arguments, "--replace", "--system", "net"]) == 0
+    assert run([*arguments, "--force", "--system", "net"]) == 0
     assert run(["validate-entries", "toy/mine/first"]) == 0
     assert run(["leaderboard", "--output", "-", "--format", "csv"]) == 0
     assert "\n1,mine,mine,net,net,first," in capsys.readouterr().out

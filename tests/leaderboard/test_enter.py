@@ -106,7 +106,7 @@ def test_wrong_predictions_are_not_entered(tmp_path: Path, candidates: Candidate
 
 def test_an_entry_is_replaced_only_when_asked(tmp_path: Path, candidates: Candidates, source: Path) -> None:
     folder = write_entry(tmp_path, "team", "run", CARD, source, candidates)
-    with pytest.raises(UsageError, match=re.escape(f"{folder}: is there already; --replace writes it anew")):
+    with pytest.raises(UsageError, match=re.escape(f"{folder}: already exists; --force replaces it")):
         write_entry(tmp_path, "team", "run", CARD, source, candidates)
     write_entry(tmp_path, "team", "run", {**CARD, "title": "New"}, source, candidates, replace=True)
     assert read_entry(tmp_path, folder).card.title == "New"

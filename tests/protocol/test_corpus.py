@@ -87,6 +87,10 @@ def test_the_same_is_made_again(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is there already; --force replaces it$"):
         damage_corpus(track, tmp_path / "a")
     damage_corpus(track, tmp_path / "a", replace=True)
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / MANIFEST).write_text("of clips")
+    with pytest.raises(UsageError, match=r"clips: already holds the manifest\.parquet of something else"):
+        damage_corpus(track, tmp_path / "clips", replace=True)
 
 
 def test_missing_modalities_are_zeros_and_the_pattern_is_stored(tmp_path: Path) -> None:

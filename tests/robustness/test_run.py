@@ -22,7 +22,7 @@ FIXED = {"scale": "each", "C": 0.1, "alpha": 10.0}
 
 
 def logistic(track: Track, output: Path, grids: dict[str, Any], **arguments: Any) -> RobustnessReport:
-    arguments = {"options": FIXED, "intervals": False, **arguments}
+    arguments = {"options": FIXED, "intervals": False, "replace": True, **arguments}
     return robustness(track, "logistic", grids, output=output, **arguments)
 
 
@@ -296,12 +296,20 @@ def test_curves_of_steps_of_one_corruption_are_numbered(damaged_track: DamagedTr
 
 
 def test_nothing_but_a_run_is_replaced(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    track = damaged_track()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     message = r"mine: is not empty and holds no robustness\.json; only a run is replaced by a run$"
     with pytest.raises(UsageError, match=message):
-        logistic(damaged_track(), tmp_path / "mine", {"snr_db": [5]})
+        logistic(track, tmp_path / "mine", {"snr_db": [5]})
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
+    mine = tmp_path / "mine" / "robustness.json"
+    mine.write_text("{}")
+    with pytest.raises(UsageError, match=r"mine: already holds a run; --force replaces it"):
+        logistic(track, tmp_path / "mine", {"snr_db": [5]}, replace=False)
+    assert mine.read_text() == "{}"
+    logistic(track, tmp_path / "mine", {"snr_db": [5]}, replace=True)
+    assert mine.read_text() != "{}"
 
 
 def test_a_drawn_value_is_told_as_its_mean(damaged_track: DamagedTrack, tmp_path: Path) -> None:
@@ -331,7 +339,7 @@ def test_features_that_were_damaged_before_are_told(sample_home: Path, tmp_path:
     assert report.notes == ("no sample is changed by feature_noise in what is learned from: its curve is flat",)
     options = {"scale": "each", "C": 0.01, "alpha": 1000.0}
     report = robustness(
-        "mer-noise", "logistic", {"snr_db": [-10]}, options=options, output=tmp_path / "out", intervals=False
+        "mer-noise", "logistic", {"snr_db": [-10]}, options=options, output=tmp_path / "logistic", intervals=False
     )
     assert report.notes == (
         "the corpus holds features of split 'test' that feature_noise damaged already: what is called undamaged is as "

@@ -32,6 +32,10 @@ def test_probabilities_and_values_are_averaged(small_track: SmallTrack, tmp_path
     assert lines[:2] == ["sample_id,discrete,valence", "s060,glad,0.25"]
     assert found.n_runs == 2
     assert found.report is not None
+    with pytest.raises(UsageError, match=r"even: already holds a run; --force replaces it"):
+        ensemble(track, [b, b], output=tmp_path / "even", intervals=False)
+    assert (found.folder / "submission.csv").read_text().splitlines() == lines
+    ensemble(track, [a, b], output=tmp_path / "even", intervals=False, replace=True)
     # weights 3 : 1: calm 0.40, glad 0.35, sad 0.25; valence 0.625
     found = ensemble(track, [a, b], weights=[3, 1], output=tmp_path / "uneven", intervals=False)
     assert (found.folder / "submission.csv").read_text().splitlines()[1] == "s060,calm,0.625"

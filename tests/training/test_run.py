@@ -134,23 +134,29 @@ def test_one_feature_fills_every_slot_of_attention(small_track: SmallTrack, tmp_
     assert run.report is not None
 
 
-def test_the_default_folder_is_replaced_and_nothing_else(
+def test_nothing_is_replaced_without_being_asked(
     small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     track = small_track()
-    for _ in range(2):
-        run = run_baseline(track, "majority", intervals=False)
+    run = run_baseline(track, "majority", intervals=False)
     assert run.folder == Path("runs/small/majority")
+    (run.folder / "submission.csv").write_text("mine")
+    message = "^runs/small/majority: already holds a run; --force replaces it, --output names another folder$"
+    with pytest.raises(UsageError, match=message):
+        run_baseline(track, "majority", intervals=False)
+    assert (run.folder / "submission.csv").read_text() == "mine"
+    run_baseline(track, "majority", intervals=False, replace=True)
+    assert (run.folder / "submission.csv").read_text() != "mine"
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("years")
     with pytest.raises(
         UsageError, match=r"mine: is not empty and holds no run\.json; only a run is replaced by a run$"
     ):
-        run_baseline(track, "majority", output=mine)
+        run_baseline(track, "majority", output=mine, replace=True)
     with pytest.raises(UsageError, match=r"thesis\.txt: is a file$"):
-        run_baseline(track, "majority", output=mine / "thesis.txt")
+        run_baseline(track, "majority", output=mine / "thesis.txt", replace=True)
     assert (mine / "thesis.txt").read_text() == "years"
 
 
@@ -167,7 +173,7 @@ def test_what_cannot_be_run(small_track: SmallTrack, tmp_path: Path) -> None:
             track.model_copy(update={"splits": {"test": track.splits["test"]}}), "majority", output=tmp_path / "r"
         )
     swapped = track.model_copy(update={"splits": {"train": track.splits["test"], "test": track.splits["train"]}})
-    assert run_baseline(swapped, "majority", output=tmp_path / "run", intervals=False).report is not None
+    assert run_baseline(swapped, "majority", output=tmp_path / "swapped", intervals=False).report is not None
     hidden = small_track("hidden", withheld=True)
     splits = {"train": hidden.splits["test"], "test": hidden.splits["train"]}
     with pytest.raises(WithheldReference, match="the references of split 'train' of small are withheld"):
@@ -194,7 +200,9 @@ def test_the_record_says_what_folds_keep_together(small_track: SmallTrack, tmp_p
 @pytest.mark.parametrize("baseline", ["majority", "logistic", "attention"])
 def test_preferences_and_trajectories_are_learned(small_track: SmallTrack, tmp_path: Path, baseline: str) -> None:
     declaration = (
-        DECLARATION.replace('{ type = "categorical", labels = ["calm", "glad", "sad"] }', '{ type = "preference", same = "class" }')
+        DECLARATION.replace(
+            '{ type = "categorical", labels = ["calm", "glad", "sad"] }', '{ type = "preference", same = "class" }'
+        )
         .replace('type = "continuous"', 'type = "trajectory"')
         .replace('target = "discrete", weight', 'target = "discrete", per = "recording", weight')
         .replace('target = "valence", weight', 'target = "valence", per = "recording", weight')
@@ -204,4 +212,8 @@ def test_preferences_and_trajectories_are_learned(small_track: SmallTrack, tmp_p
     options = QUICK if baseline == "attention" else {}
     run = run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / "run", intervals=False)
     assert run.report is not None
-    assert {line.split(",")[1] for line in (run.folder / "submission.csv").read_text().splitlines()[1:]} <= {"a1", "a2", "same"}
+    assert {line.split(",")[1] for line in (run.folder / "submission.csv").read_text().splitlines()[1:]} <= {
+        "a1",
+        "a2",
+        "same",
+    }
