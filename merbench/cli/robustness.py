@@ -29,6 +29,13 @@ class WeightsOption(StrEnum):
     per_condition = "per-condition"
 
 
+class FeatureScaleOption(StrEnum):
+    """The scale on which features are corrupted."""
+
+    standardised = "standardised"
+    stored = "stored"
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the command of this file."""
     app.command("robustness")(robustness)
@@ -59,6 +66,9 @@ def robustness(
     weights: Annotated[
         WeightsOption, typer.Option(help="One model trained on undamaged samples, or one for each condition.")
     ] = WeightsOption.shared,
+    feature_scale: Annotated[
+        FeatureScaleOption, typer.Option(help="Corrupt features standardised by what is learned from, or as stored.")
+    ] = FeatureScaleOption.standardised,
     media: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Folder of clips; repeatable, the last one wins.")
     ] = None,
@@ -113,6 +123,7 @@ def robustness(
             corruption=corruption,
             parameters=dict(named_value(text, example="factor=1") for text in parameter or ()),
             weights=weights.value,
+            feature_scale=feature_scale.value,
             media=media or (),
             features=feature,
             modalities=pairs("--feature-of", feature_of, MODALITY_NAME, by_right=True),

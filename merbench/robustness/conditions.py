@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,15 +11,16 @@ from merbench.engine import ShowProgress
 from merbench.report import ScoreReport
 from merbench.robustness.experiment import Experiment, Fold, System
 from merbench.robustness.grid import Condition
-from merbench.robustness.samples import Given, text_features, texts_of
+from merbench.robustness.samples import Given, Standard, text_features, texts_of
 from merbench.robustness.summary import Outcome
 from merbench.scoring import bootstrap, score, scored_pair
 from merbench.scoring.uncertainty import clusters_of, stream_name
 from merbench.submission import read_submission
 from merbench.training import Baseline, FeatureSet, Predictions, TrainingSet
 from merbench.training.declaration import Options
+from merbench.training.device import suitable_threads
 from merbench.training.output import submission_table
-from merbench.training.selection import select_options
+from merbench.training.selection import select_options, with_folds_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +47,14 @@ def scored_rows(experiment: Experiment, show: ShowProgress) -> Iterator[Row]:
     """Yield the undamaged row, then one for each condition."""
     source, train, test = experiment.source, experiment.samples.train, experiment.samples.test
     conditions, shared = experiment.conditions, experiment.weights == "shared"
+    standard = _standard(experiment)
     undamaged = source.given(test, None)
     learned = undamaged if train is test else source.given(train, None)
     kept: dict[System, list[_Fitted]] = {}
     for n, condition in enumerate((None, *conditions)):
         show("conditions", n, 1 + len(conditions))
-        asked = undamaged if condition is None else source.given(test, condition)
-        like = learned
-        if condition is not None and not shared:
-            like = asked if train is test else source.given(train, condition)
+        asked = undamaged if condition is None else source.given(test, condition, standard)
+        like = _learned_under(experiment, condition, learned, asked, standard)
         scored = []
         for system in experiment.systems:
             fitted = kept.get(system) if shared else None
@@ -72,6 +72,36 @@ def scored_rows(experiment: Experiment, show: ShowProgress) -> Iterator[Row]:
     show("conditions", 1 + len(conditions), 1 + len(conditions))
 
 
+def _standard(experiment: Experiment) -> Standard | None:
+    """Return the scale on which what is asked is corrupted: for every sample, that of what its model learns from."""
+    if not experiment.standardises:
+        return None
+    samples = experiment.samples
+    fold = np.zeros(len(samples.test), dtype=np.int64)
+    for n, one in enumerate(samples.folds):
+        fold[one.asked] = n
+    return Standard([experiment.source.scales(samples.train, one.learned) for one in samples.folds], fold)
+
+
+def _learned_under(
+    experiment: Experiment, condition: Condition | None, learned: Given, asked: Given, standard: Standard | None
+) -> Callable[[int], Given]:
+    """Return what each fold learns from: undamaged samples, or those that were corrupted alike, on the fold's scale."""
+    samples = experiment.samples
+    if condition is None or experiment.weights == "shared":
+        return lambda fold: learned
+    if samples.train is samples.test and (standard is None or condition.step.corruption.modality != "features"):
+        return lambda fold: asked
+    scales = standard.scales if standard is not None else [{}] * len(samples.folds)
+    nowhere = np.zeros(len(samples.train), dtype=np.int64)
+
+    def under(fold: int) -> Given:
+        own = None if standard is None else Standard([scales[fold]], nowhere)
+        return experiment.source.given(samples.train, condition, own)
+
+    return under
+
+
 def _distinct(options: Sequence[Options]) -> tuple[Options, ...]:
     return tuple(one for i, one in enumerate(options) if one not in options[:i])
 
@@ -85,17 +115,18 @@ def _predictions(
     experiment: Experiment,
     system: System,
     undamaged: Given,
-    learned: Given,
+    like: Callable[[int], Given],
     asked: Given,
     fitted: Sequence[_Fitted] | None,
 ) -> tuple[Predictions, list[_Fitted]]:
     """Return what a system says of all candidates, and its models: those given, else newly trained ones."""
     parts, models = [], []
     for n, fold in enumerate(experiment.samples.folds):
-        samples, test = _feature_sets(experiment, system, fold, undamaged, learned, asked)
-        train = TrainingSet(experiment.samples.test.track, samples, fold.targets)
-        model = fitted[n] if fitted else _fitted(system, train)
-        parts.append((fold.asked, model.baseline.predict(test)))
+        samples, test = _feature_sets(experiment, system, fold, undamaged, like(n), asked)
+        train = replace(fold.labelled, samples=samples)
+        with suitable_threads(samples.n_values):
+            model = fitted[n] if fitted else _fitted(system, train)
+            parts.append((fold.asked, model.baseline.predict(test)))
         models.append(model)
     return Predictions.gathered(parts), models
 
@@ -118,8 +149,9 @@ def _feature_sets(
 
 
 def _fitted(system: System, train: TrainingSet) -> _Fitted:
-    options, _ = select_options(system.loaded, system.options, system.choices, train, system.setup)
-    baseline = system.loaded.build(options, system.setup)
+    setup = with_folds_of(system.setup, train)
+    options, _ = select_options(system.loaded, system.options, system.choices, train, setup)
+    baseline = system.loaded.build(options, setup)
     baseline.fit(train)
     return _Fitted(baseline, options)
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from merbench.banks.bank import Bank
 from merbench.corpus.candidates import Candidates
 from merbench.robustness.grid import Condition, Curve
-from merbench.robustness.samples import Source
+from merbench.robustness.samples import FeatureScale, Source
 from merbench.scoring import Resampling
-from merbench.training import LoadedBaseline, Setup
+from merbench.training import LoadedBaseline, Setup, TrainingSet
 from merbench.training.data import Rows
 from merbench.training.declaration import Options
 
@@ -39,11 +39,11 @@ class System:
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Rows to learn from, with their references, and rows to predict."""
+    """Rows to learn from, what is known of them but their features, and rows to predict."""
 
     learned: Rows
     asked: Rows
-    targets: Mapping[str, Any] = field(repr=False)
+    labelled: TrainingSet = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +75,7 @@ class Experiment:
         source: where features come from.
         banks: every noise bank that is drawn from, by name.
         how: how values are resampled; None without intervals.
+        feature_scale: the scale on which features are corrupted.
     """
 
     curves: tuple[Curve, ...]
@@ -84,6 +85,17 @@ class Experiment:
     source: Source
     banks: Mapping[str, Bank]
     how: Resampling | None
+    feature_scale: FeatureScale
+
+    @property
+    def standardises(self) -> bool:
+        """Whether features are standardised before they are corrupted."""
+        return self.feature_scale == "standardised" and self.of_features
+
+    @property
+    def of_features(self) -> bool:
+        """Whether some curve is of features."""
+        return any(curve.corruption.modality == "features" for curve in self.curves)
 
     @property
     def conditions(self) -> list[Condition]:

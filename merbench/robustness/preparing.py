@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
 from merbench.banks.bank import Bank
 from merbench.banks.home import open_bank
@@ -19,8 +20,7 @@ from merbench.robustness.experiment import Fold, Samples, System
 from merbench.robustness.grid import Curve
 from merbench.robustness.samples import MODALITIES, OTHER, Source, modality_of, require_texts
 from merbench.track import Track
-from merbench.training import LoadedBaseline, Setup
-from merbench.training.data import answered
+from merbench.training import LoadedBaseline, Setup, training_set
 from merbench.training.declaration import Options
 from merbench.training.run import no_features, training_candidates, wanted_features
 
@@ -44,25 +44,19 @@ def samples_of(track: Track, split: str, leave_out: str | None) -> Samples:
 
 def _folds(train: Candidates, test: Candidates, leave_out: str | None) -> tuple[Fold, ...]:
     """Return what is learned from and what is asked: of the two splits, or of each group and the others."""
-    learned = answered(train)
-    rows, targets = learned.rows, learned.values
+    labelled = training_set(train, ())
+    rows = np.asarray(pc.index_in(labelled.samples.ids, value_set=train.ids), dtype=np.int64)
     _ = test.references  # told before anything is trained
     everything = np.arange(len(test), dtype=np.int64)
     if leave_out is None:
-        return (Fold(rows, everything, targets),)
+        return (Fold(rows, everything, labelled),)
     groups = np.array(_groups(test, leave_out))
     folds = []
     for group in sorted(set(groups.tolist())):
         others = np.flatnonzero(groups[rows] != group)
         if not len(others):
             raise UsageError(f"without '{group}' of '{leave_out}' no sample with references is left to learn from")
-        folds.append(
-            Fold(
-                rows[others],
-                np.flatnonzero(groups == group),
-                {name: values[others] for name, values in targets.items()},
-            )
-        )
+        folds.append(Fold(rows[others], np.flatnonzero(groups == group), labelled.select(others)))
     return tuple(folds)
 
 

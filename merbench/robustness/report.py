@@ -120,6 +120,9 @@ class RobustnessReport:
         relative_to: name of the system it is compared with; empty without one.
         weights: `shared`: one model, trained on undamaged samples, under all conditions; `per-condition`: one model
             for each, trained on samples that were damaged alike.
+        feature_scale: the scale on which features were corrupted, `standardised` by what is learned from or `stored`;
+            empty where no curve is of features.
+        folds_by: the column whose values the folds of cross-validation keep together; empty where there is none.
         leave_out: the corpus column whose values were left out in turn; empty where the training split was used.
         features: the features it learned from.
         seed: seed of the training.
@@ -156,6 +159,8 @@ class RobustnessReport:
     notes: tuple[str, ...] = ()
     decimals: int = 4
     versions: Mapping[str, str] = field(default_factory=dict)
+    feature_scale: str = ""
+    folds_by: str = ""
 
     def __str__(self) -> str:
         return self.to_text()
@@ -220,6 +225,10 @@ class RobustnessReport:
             "per-condition": "one model for each condition, trained on samples that were damaged alike",
         }
         lines = [", ".join(f"{n:,} {name}" for name, n in self.counts.items()), f"weights: {trained[self.weights]}"]
+        if self.feature_scale:
+            lines.append(f"features were corrupted {_SCALES[self.feature_scale]}")
+        if self.folds_by:
+            lines.append(f"options were chosen by folds that keep every '{self.folds_by}' together")
         if self.leave_out:
             lines.append(f"each '{self.leave_out}' was predicted by a model of the others; scored once, pooled")
         lines.append(f"features: {', '.join(self.features) or 'none'}")
@@ -298,6 +307,12 @@ class RobustnessReport:
 
     def _interval(self, low: float | None, high: float | None) -> str:
         return "" if low is None or high is None else f"[{self._number(low)}, {self._number(high)}]"
+
+
+_SCALES = {
+    "standardised": "after each dimension was centred and divided by its deviation over what is learned from",
+    "stored": "on the scale they are stored on",
+}
 
 
 def _step_title(curve: CurveReport) -> str:

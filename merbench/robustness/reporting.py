@@ -62,6 +62,8 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
         notes=(*told, *(str(warning) for warning in first.warnings)),
         decimals=track.ranking.decimals,
         versions=versions(experiment),
+        feature_scale=experiment.feature_scale if experiment.of_features else "",
+        folds_by=samples.folds[0].labelled.folds_by,
     )
 
 

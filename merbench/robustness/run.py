@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from merbench.charts import require_matplotlib
 from merbench.engine import ShowProgress, require_engine
@@ -24,6 +24,7 @@ from merbench.robustness.preparing import (
 )
 from merbench.robustness.report import RobustnessReport
 from merbench.robustness.reporting import scored_report
+from merbench.robustness.samples import FeatureScale
 from merbench.robustness.writing import JSON, write_report
 from merbench.scoring import Resampling, resampling_of
 from merbench.track import Track, load_track
@@ -46,6 +47,7 @@ def robustness(
     media: Sequence[str | Path] = (),
     features: Sequence[str] | None = None,
     modalities: Mapping[str, str] | None = None,
+    feature_scale: FeatureScale = "standardised",
     leave_out: str | None = None,
     split: str = "test",
     relative_to: str | Path | None = None,
@@ -62,7 +64,8 @@ def robustness(
 ) -> RobustnessReport:
     """Score one system under grids of conditions: corruptions, with each value of one of their parameters.
 
-    Damage goes where the corruption's modality says. Of features, it is applied to the vectors that the corpus holds;
+    Damage goes where the corruption's modality says. Of features, it is applied to the vectors that the corpus holds,
+    standardised by what is learned from;
     of text, to the transcripts, of which a text feature is made anew, fitted on undamaged training texts; of audio and
     video, to the clips in `media`, of which merbench's own features are taken. Other features stay as they are stored.
     Draws come from (seed of the track, step, sample) alone. What is chosen is chosen by cross-validation on what is
@@ -82,6 +85,8 @@ def robustness(
         features: features to learn from; None takes what the baseline declares for the track, else all there are.
         modalities: feature -> `audio`, `video`, `text`, or `other`, which nothing damages; None takes the one that its
             name begins with.
+        feature_scale: the scale on which features are corrupted: `standardised`, each dimension centred and divided by
+            its deviation over what is learned from, or `stored`. They are learned from as they are stored either way.
         leave_out: a corpus column whose values are left out in turn: each is predicted by a model of the others.
         split: the split that is damaged and scored.
         relative_to: a second baseline, under the same conditions, to take corruption errors relative to.
@@ -107,7 +112,9 @@ def robustness(
     """
     declared = track if isinstance(track, Track) else load_track(track)
     curves = planned(declared, grids or {}, corruption, parameters)
-    _require_allowed(weights, seed, workers)
+    _require_one_of("weights are", weights, get_args(Weights))
+    _require_one_of("a feature scale is", feature_scale, get_args(FeatureScale))
+    _require_allowed(seed, workers)
     require_engine(engine)
     require_device(device)
     require_matplotlib()
@@ -140,7 +147,7 @@ def robustness(
         show=show,
     )
     how = _as_declared(declared) if intervals else None
-    report = scored_report(Experiment(curves, weights, samples, systems, source, banks, how), show)
+    report = scored_report(Experiment(curves, weights, samples, systems, source, banks, how, feature_scale), show)
     with atomic_folder(folder, replace=True) as beside:
         write_report(beside, report, declared.ranked_by[0])
     return report
@@ -151,10 +158,12 @@ def default_folder(track_id: str, baseline: str) -> Path:
     return Path("runs") / track_id / f"robustness-{baseline}"
 
 
-def _require_allowed(weights: str, seed: int, workers: int) -> None:
-    known = ("shared", "per-condition")
-    if weights not in known:
-        raise UsageError(f"weights are one of {', '.join(known)}, not '{weights}'{did_you_mean(weights, known)}")
+def _require_one_of(what: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UsageError(f"{what} one of {', '.join(known)}, not '{value}'{did_you_mean(value, known)}")
+
+
+def _require_allowed(seed: int, workers: int) -> None:
     if seed < 0:
         raise UsageError(f"a seed is a whole number from 0 on, not {seed}")
     if workers < 1:

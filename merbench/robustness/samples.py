@@ -1,8 +1,9 @@
 """A split and a condition go in, what a baseline is given of its samples comes out: features, some of them damaged.
 
 Conventions:
-    Rows are candidates in the order of their ids. Features of a corpus are damaged as they are stored, frames as
-    frames, and pooled after that. A text feature is made for each fit, from transcripts: see `Given`.
+    Rows are candidates in the order of their ids. Features of a corpus are corrupted frame by frame where they have
+    frames, and pooled after that: standardised by what is learned from (`Standard`), or as they are stored. A text
+    feature is made for each fit, from transcripts: see `Given`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,40 @@ OTHER = "other"
 
 TRANSCRIPT = "transcript"
 """The column of a corpus that damage to text changes."""
+
+
+FeatureScale = Literal["standardised", "stored"]
+"""The scale on which features are corrupted."""
+
+Scales = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""Feature -> mean and deviation of every dimension, `(d,)` each; a constant dimension has the deviation 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Standard:
+    """The scale on which the features of a split are corrupted: their dimensions are centred and divided by deviations.
+
+    The dimensions of stored features may differ in scale by orders of magnitude, and noise at one signal-to-noise ratio
+    would then drown most of them at any level. A vector of zeros on this scale is the mean of what is learned from.
+
+    Attributes:
+        scales: by fold, those of the samples that are learned from.
+        fold: `(n,)` the fold whose scales hold, for every candidate.
+    """
+
+    scales: Sequence[Scales]
+    fold: Rows
+
+    def onto(self, feature: Feature, name: str, row: int) -> NDArray[np.float64]:
+        """Return one sample's standardised values, `(d,)` or `(m, d)`."""
+        mean, deviation = self.scales[self.fold[row]][name]
+        return np.asarray((_of_sample(feature, row) - mean) / deviation)
+
+    def back(self, feature: Feature, name: str, row: int, corrupted: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return one sample's values on the scale they are stored on; what was not changed keeps all of its bits."""
+        mean, deviation = self.scales[self.fold[row]][name]
+        unchanged = corrupted == self.onto(feature, name, row)
+        return np.where(unchanged, _of_sample(feature, row), mean + deviation * corrupted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +116,25 @@ class Source:
         """The modalities whose features are made of clips."""
         return sorted(self.made & {"audio", "video"})
 
-    def given(self, candidates: Candidates, condition: Condition | None) -> Given:
+    def scales(self, candidates: Candidates, rows: Rows) -> Scales:
+        """Return the scales of stored features, over the samples, or all frames of the samples, of some rows."""
+        found = {}
+        for name in self.names:
+            if name not in self.made and self.modalities.get(name) in MODALITIES:
+                feature = _stored(candidates, name)
+                parts = [np.atleast_2d(_of_sample(feature, row)) for row in rows]
+                values = np.concatenate(parts)
+                deviation = values.std(axis=0)
+                found[name] = (values.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
+        return found
+
+    def given(self, candidates: Candidates, condition: Condition | None, standard: Standard | None = None) -> Given:
         """Return what is given of a split.
 
         Args:
             candidates: the split.
-            condition: the damage; None for undamaged samples.
+            condition: the corruption; None for undamaged samples.
+            standard: the scale on which features are corrupted; None for that which they are stored on.
 
         Raises:
             UsageError: a feature or a column says nothing of some samples.
@@ -102,7 +150,7 @@ class Source:
             features[modality] = Feature(candidates.ids, found.by_condition[damage])
             values = found.values[damage] if kind == modality else values
         if condition is not None and kind == "features":
-            features, values = self._damaged(candidates, features, condition.step)
+            features, values = self._damaged(candidates, features, condition.step, standard)
         if condition is not None and kind == "text":
             texts, values = self._damaged_texts(candidates, columns[TRANSCRIPT], condition.step)
             columns[TRANSCRIPT] = texts
@@ -114,20 +162,24 @@ class Source:
         return list(dict.fromkeys([*self.columns, *([TRANSCRIPT] if "text" in self.made else [])]))
 
     def _damaged(
-        self, candidates: Candidates, features: Mapping[str, Feature], step: Step
+        self, candidates: Candidates, features: Mapping[str, Feature], step: Step, standard: Standard | None
     ) -> tuple[dict[str, Feature], list[dict[str, Any]]]:
         """Return features with a step applied; of several of one modality each takes part in a round of its own."""
         found, values = dict(features), list[dict[str, Any]]()
         for names in self._rounds(features):
+            onto = (lambda feature, name, row: _of_sample(feature, row)) if standard is None else standard.onto
             signals = [
-                {modality: _of_sample(features[name], row) for modality, name in names.items()}
+                {modality: onto(features[name], name, row) for modality, name in names.items()}
                 for row in range(len(candidates))
             ]
             damaged = damage_split(
                 signals, candidates.ids.to_pylist(), [step], seed=self.seed, known=known_columns(candidates)
             )
             for modality, name in names.items():
-                found[name] = _with_values(features[name], [one.signal[modality] for one in damaged])
+                samples = [one.signal[modality] for one in damaged]
+                if standard is not None:
+                    samples = [standard.back(features[name], name, row, one) for row, one in enumerate(samples)]
+                found[name] = _with_values(features[name], samples)
             values = values or [one.values for one in damaged]
         return found, values
 

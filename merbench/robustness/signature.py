@@ -29,6 +29,7 @@ def signature(experiment: Experiment, scored: str) -> str:
         *([f"made:{'+'.join(sorted(source.made))}"] if source.made else []),
         *([f"versions:{libraries}"] if libraries else []),
         f"weights:{experiment.weights}",
+        *([f"feature_scale:{experiment.feature_scale}"] if experiment.of_features else []),
         f"leave_out:{experiment.samples.leave_out or 'none'}",
         f"damage_seed:{source.seed}",
         f"training_seed:{system.setup.seed}",

@@ -55,6 +55,11 @@ class FeatureSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def n_values(self) -> int:
+        """Number of values of all features of all samples."""
+        return sum(x.size for x in self.features.values())
+
     def select(self, rows: Rows) -> FeatureSet:
         """Return some of the samples."""
         taken = pa.array(rows)

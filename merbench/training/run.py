@@ -29,7 +29,7 @@ from merbench.track import Track, load_track
 from merbench.training.card import run_card
 from merbench.training.data import FeatureSet, Predictions, TrainingSet, feature_set, training_set
 from merbench.training.declaration import LoadedBaseline, Options, list_baselines, load_baseline
-from merbench.training.device import require_device
+from merbench.training.device import require_device, suitable_threads
 from merbench.training.output import CARD, SUBMISSION, require_free, submission_table, write_predictions
 from merbench.training.protocol import CrossFit, FoldEnsemble, Setup, silent
 from merbench.training.selection import fit, scores, select_options
@@ -149,10 +149,11 @@ def run_baseline(
     if isinstance(loaded.build(chosen, setup(all_seeds[0], "")), FoldEnsemble):
         require_matplotlib()
     choices = loaded.choices(declared.id, options or {})
-    chosen, trials = select_options(loaded, chosen, choices, train_set, setup(all_seeds[0], "selection"))
-    runs = [
-        _seed_run(loaded, chosen, train_set, test, test_features, setup(seed, f"seed {seed}")) for seed in all_seeds
-    ]
+    with suitable_threads(train_set.samples.n_values):
+        chosen, trials = select_options(loaded, chosen, choices, train_set, setup(all_seeds[0], "selection"))
+        runs = [
+            _seed_run(loaded, chosen, train_set, test, test_features, setup(seed, f"seed {seed}")) for seed in all_seeds
+        ]
 
     with atomic_folder(folder, replace=True) as beside:
         submissions = _write_runs(beside, test, runs)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from released_files import release
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import f1_score, mean_squared_error
 
@@ -31,10 +32,19 @@ def values(report: RobustnessReport, name: str = "weighted_f1") -> list[float | 
     return [next(score.value for score in row.scores if score.name == name) for row in rows]
 
 
-def stored(track: Track) -> dict[str, np.ndarray]:
+def unequal() -> dict[str, Feature]:
+    """Return vectors whose dimensions differ in scale, and are not centred."""
+    scales = {name: 10.0 ** np.arange(4) for name in ("audio", "video")}
+    return {
+        name: Feature(one.ids, ((one.values + 3) * scales[name]).astype(np.float32)) if name in scales else one
+        for name, one in vectors().items()
+    }
+
+
+def stored(track: Track, features: dict[str, Feature] | None = None) -> dict[str, np.ndarray]:
     """Return one vector a sample; of frames their mean."""
     found = {}
-    for name, feature in vectors().items():
+    for name, feature in (features or vectors()).items():
         if feature.offsets is None:
             found[name] = feature.values.astype(np.float64)
         else:
@@ -88,27 +98,47 @@ def test_options_are_chosen_as_run_baseline_chooses_them(damaged_track: DamagedT
     assert report.curves[0].rows[0].options == (run.options,)  # once, on undamaged samples
 
 
-def test_one_model_meets_all_damage(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track()
-    report = logistic(track, tmp_path / "out", {"factor": [2, 4]}, parameters={"snr_db": 60})
-    clean = stored(track)
+def averaged(x: np.ndarray, factor: int, learned: np.ndarray, scale: str) -> np.ndarray:
+    """Return `block_means` on a scale: that of storing, or of rows that are learned from."""
+    if scale == "stored":
+        return block_means(x, factor)
+    mean, deviation = x[learned].mean(0), x[learned].std(0)
+    return np.asarray(mean + deviation * block_means((x - mean) / deviation, factor))
+
+
+SCALES = pytest.mark.parametrize("scale", ["stored", "standardised"])
+
+
+@SCALES
+def test_one_model_meets_all_damage(damaged_track: DamagedTrack, tmp_path: Path, scale: str) -> None:
+    track = damaged_track(features=unequal())
+    report = logistic(track, tmp_path / "out", {"factor": [2, 4]}, parameters={"snr_db": 60}, feature_scale=scale)
+    clean = stored(track, unequal())
     test = {name: x[TEST] for name, x in clean.items()}
     expected = [weighted_f1(by_hand(clean, test, TRAIN))]
     for factor in (2, 4):
         # 60 dB of noise on audio change no answer here
-        damaged = {**test, "video": block_means(test["video"], factor)}
+        damaged = {**test, "video": averaged(clean["video"], factor, TRAIN, scale)[TEST]}
         expected.append(weighted_f1(by_hand(clean, damaged, TRAIN)))
     assert values(report) == pytest.approx(expected, abs=1e-12)
-    assert expected[0] != expected[1]  # so that one cannot stand for another
+    other = {
+        **test,
+        "video": averaged(clean["video"], 4, TRAIN, "stored" if scale == "standardised" else "standardised")[TEST],
+    }
+    assert len({*expected, weighted_f1(by_hand(clean, other, TRAIN))}) > 2  # so that one cannot stand for another
+    assert f"|feature_scale:{scale}|" in report.signature
+    assert report.feature_scale == scale
 
 
+@SCALES
 def test_one_model_for_each_condition_learns_from_samples_damaged_alike(
-    damaged_track: DamagedTrack, tmp_path: Path
+    damaged_track: DamagedTrack, tmp_path: Path, scale: str
 ) -> None:
     track = damaged_track()
-    report = logistic(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, weights="per-condition")
+    arguments = {"weights": "per-condition", "feature_scale": scale}
+    report = logistic(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, **arguments)
     clean = stored(track)
-    damaged = {**clean, "video": block_means(clean["video"], 4)}
+    damaged = {**clean, "video": averaged(clean["video"], 4, TRAIN, scale)}
     said = by_hand(damaged, {name: x[TEST] for name, x in damaged.items()}, TRAIN)
     shared = by_hand(clean, {name: x[TEST] for name, x in damaged.items()}, TRAIN)
     assert values(report)[1] == pytest.approx(weighted_f1(said), abs=1e-12)
@@ -118,7 +148,7 @@ def test_one_model_for_each_condition_learns_from_samples_damaged_alike(
 
 def test_every_draw_comes_from_seed_step_and_sample(damaged_track: DamagedTrack, tmp_path: Path) -> None:
     track = damaged_track()
-    report = logistic(track, tmp_path / "out", {"snr_db": [0]})
+    report = logistic(track, tmp_path / "out", {"snr_db": [0]}, feature_scale="stored")
     clean, noisy = stored(track), stored(track)
     for row in TEST:
         rng = generator(11, "feature_noise", ids()[row])
@@ -131,7 +161,7 @@ def test_every_draw_comes_from_seed_step_and_sample(damaged_track: DamagedTrack,
 
 def test_frames_are_damaged_as_frames_and_pooled_after(damaged_track: DamagedTrack, tmp_path: Path) -> None:
     arguments = {"corruption": "random_drop", "parameters": {"unit": "frame", "modalities": "text"}}
-    report = logistic(damaged_track(""), tmp_path / "out", {"rate": [0.5, 1.0]}, **arguments)
+    report = logistic(damaged_track(""), tmp_path / "out", {"rate": [0.5, 1.0]}, feature_scale="stored", **arguments)
     clean = stored(damaged_track("", "two"))
     gone = {name: x[TEST] for name, x in clean.items()}
     gone["text-frames"] = np.zeros_like(gone["text-frames"])
@@ -142,13 +172,24 @@ def test_frames_are_damaged_as_frames_and_pooled_after(damaged_track: DamagedTra
     assert f1.over.value == pytest.approx(np.trapezoid(values(report)[1:], [0.5, 1.0]), abs=1e-12)
 
 
-def test_the_patterns_of_missing_modalities_are_zeros(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+@SCALES
+def test_the_patterns_of_missing_modalities_are_zeros(damaged_track: DamagedTrack, tmp_path: Path, scale: str) -> None:
     patterns = ["a", "v", "t", "av", "at", "vt", "avt"]
-    report = logistic(damaged_track(""), tmp_path / "out", {"pattern": patterns}, corruption="modality_pattern")
+    report = logistic(
+        damaged_track(""), tmp_path / "out", {"pattern": patterns}, corruption="modality_pattern", feature_scale=scale
+    )
     clean = stored(damaged_track("", "two"))
+    absent = {name: 0 * x[0] for name, x in clean.items()}
+    if scale == "standardised":  # the mean of what is learned from; of frames, of all frames
+        frames = vectors()["text-frames"]
+        assert frames.offsets is not None
+        absent = {name: x[TRAIN].mean(0) for name, x in clean.items()}
+        absent["text-frames"] = frames.values[: frames.offsets[N_TRAIN]].astype(np.float64).mean(0)
     expected = []
     for pattern in patterns:
-        kept = {name: x[TEST] if name[0] in pattern else 0 * x[TEST] for name, x in clean.items()}
+        kept = {
+            name: x[TEST] if name[0] in pattern else np.tile(absent[name], (N_TEST, 1)) for name, x in clean.items()
+        }
         expected.append(weighted_f1(by_hand(clean, kept, TRAIN)))
     assert values(report)[1:] == pytest.approx(expected, abs=1e-12)
     assert values(report)[0] == values(report)[-1]
@@ -171,18 +212,27 @@ def test_the_area_over_missing_rates_and_the_realised_shares(damaged_track: Dama
     assert values(report)[0] == values(report)[1]
 
 
-def test_every_group_is_predicted_by_a_model_of_the_others(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("weights", ["shared", "per-condition"])
+@SCALES
+def test_every_group_is_predicted_by_a_model_of_the_others(
+    damaged_track: DamagedTrack, tmp_path: Path, scale: str, weights: str
+) -> None:
     track = damaged_track()
-    report = logistic(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, leave_out="speaker")
+    arguments = {"weights": weights, "feature_scale": scale}
+    report = logistic(
+        track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, leave_out="speaker", **arguments
+    )
     clean = {name: x[TEST] for name, x in stored(track).items()}
-    damaged = {**clean, "video": block_means(clean["video"], 4)}
     speakers = np.array([SPEAKERS[row % 3] for row in TEST])
     x_classes, found = classes()[TEST], []
-    for given in (clean, damaged):
+    for is_damaged in (False, True):
         said = np.zeros(N_TEST, dtype=int)
         for speaker in SPEAKERS:
             others, own = speakers != speaker, speakers == speaker
-            x = np.hstack([clean[name][others] for name in sorted(clean)])
+            damaged = {**clean, "video": averaged(clean["video"], 4, np.flatnonzero(others), scale)}
+            given = damaged if is_damaged else clean
+            learned = given if weights == "per-condition" else clean
+            x = np.hstack([learned[name][others] for name in sorted(clean)])
             mean, deviation = x.mean(0), x.std(0)
             model = LogisticRegression(C=0.1, max_iter=5000).fit((x - mean) / deviation, x_classes[others])
             said[own] = model.predict((np.hstack([given[name][own] for name in sorted(given)]) - mean) / deviation)
@@ -198,8 +248,9 @@ def test_two_features_of_one_modality_are_both_damaged(damaged_track: DamagedTra
     again = Feature(features["video"].ids, features["video"].values[:, ::-1].copy())
     track = damaged_track(features={"video": features["video"], "faces": again, "audio": features["audio"]})
     report = logistic(
-        track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, modalities={"faces": "video"}
-    )
+        track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, modalities={"faces": "video"},
+        feature_scale="stored",
+    )  # fmt: skip
     clean = {"audio": features["audio"].values, "faces": again.values, "video": features["video"].values}
     clean = {name: x.astype(np.float64) for name, x in clean.items()}
     damaged = {name: x[TEST] if name == "audio" else block_means(x[TEST], 4) for name, x in clean.items()}
@@ -431,7 +482,7 @@ def test_a_corpus_that_changed_is_told(damaged_track: DamagedTrack, tmp_path: Pa
 
 def test_the_ridge_of_values_is_damaged_alike(damaged_track: DamagedTrack, tmp_path: Path) -> None:
     track = damaged_track()
-    report = logistic(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60})
+    report = logistic(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, feature_scale="stored")
     clean = stored(track)
     x = np.hstack([clean[name][TRAIN] for name in sorted(clean)])
     mean, deviation = x.mean(0), x.std(0)
@@ -442,3 +493,55 @@ def test_the_ridge_of_values_is_damaged_alike(damaged_track: DamagedTrack, tmp_p
     said = model.predict((np.hstack([test[name] for name in sorted(test)]) - mean) / deviation).clip(-2, 2)
     # answers are rounded to six decimals, and 60 dB of noise stand on audio
     assert values(report, "mse")[1] == pytest.approx(mean_squared_error(valence[TEST], said), rel=2e-3)
+
+
+def test_noise_is_as_strong_in_every_dimension(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    """On the stored scale, noise at 20 dB drowns the three small dimensions of `unequal`, and more noise is no worse."""
+    equal, large = damaged_track("", "equal"), damaged_track("", "unequal", features=unequal())
+    arguments = {"corruption": "feature_noise", "parameters": {"factor": 1}, "features": ["audio"]}
+    grid = {"snr_db": [20, 10, 0]}
+    curves = {
+        name: values(logistic(track, tmp_path / name, grid, feature_scale=scale, **arguments), "mse")
+        for name, track, scale in (
+            ("equal", equal, "standardised"),
+            ("standardised", large, "standardised"),
+            ("stored", large, "stored"),
+        )
+    }
+    # the scale of a feature's dimensions makes no difference; features are stored as float32
+    assert curves["standardised"] == pytest.approx(curves["equal"], abs=1e-4)
+    assert curves["standardised"][0] == curves["stored"][0]
+    assert curves["stored"][1] > curves["standardised"][2]
+
+
+def test_what_a_corruption_leaves_keeps_its_bits(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+    arguments = {"corruption": "gcnet_missing", "intervals": True}
+    report = logistic(damaged_track("", features=unequal()), tmp_path / "out", {"rate": [0.0]}, **arguments)
+    assert report.curves[0].rows[0].scores == report.undamaged.scores
+    assert report.notes == ("no sample is changed by gcnet_missing in what is learned from: its curve is flat",)
+    with pytest.raises(UsageError, match=r"^a feature scale is one of standardised, stored, not 'raw'$"):
+        logistic(damaged_track("", "two"), tmp_path / "out", {"rate": [0.0]}, feature_scale="raw", **arguments)
+
+
+@pytest.mark.real_data
+def test_the_curve_of_unseen_actors_of_ravdess_falls(
+    test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise on vectors as they are stored gives a flat curve at the chance of eight classes, 0.125, at any level."""
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    release("ravdess")(test_data / "data" / "features", tmp_path / "home" / "corpora" / "ravdess")
+    arguments = {
+        "corruption": "feature_noise", "parameters": {"factor": 1}, "leave_out": "fold", "intervals": False,
+        "options": {"scale": "each", "C": 0.1, "alpha": 1.0}, "modalities": {"face": "video"}, "replace": True,
+    }  # fmt: skip
+    curves = {
+        scale: values(
+            robustness("ravdess", "logistic", {"snr_db": [20, 10, 5, 0, -5]}, feature_scale=scale, output=tmp_path / "out", **arguments),
+            "accuracy(pooled)",
+        )
+        for scale in ("stored", "standardised")
+    }  # fmt: skip
+    # the accuracy known of these features: 0.572
+    assert curves["stored"][0] == curves["standardised"][0] == pytest.approx(0.572, abs=5e-4)
+    assert curves["stored"][1:] == pytest.approx([0.125, 0.122, 0.122, 0.122, 0.122], abs=0.01)
+    assert curves["standardised"][1:] == pytest.approx([0.579, 0.556, 0.508, 0.411, 0.293], abs=0.01)

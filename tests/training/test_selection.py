@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from released_files import release
 from sklearn.metrics import f1_score, mean_squared_error
 
 from merbench.corpus.candidates import open_candidates
@@ -188,3 +190,22 @@ def test_cross_validation_leaves_a_speaker_out_as_a_whole(small_track: SmallTrac
     cross_validate(lambda: Witness(seen), train, setup)
     others = [{f"s{i:03}" for i in range(N_TRAIN) if i % 4 != speaker} for speaker in range(4)]
     assert sorted(map(sorted, seen)) == sorted(map(sorted, others))
+
+
+@pytest.mark.real_data
+def test_known_actors_are_easier_than_unseen_ones(
+    test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path))
+    release("ravdess")(test_data / "data" / "features", tmp_path / "corpora" / "ravdess")
+    train = training_set(open_candidates("ravdess", "test"), ["audio", "face"])
+    assert train.folds_by == "speaker"
+    logistic = load_baseline("logistic")
+
+    def accuracy(train: TrainingSet) -> float:
+        options = logistic.options("ravdess", {"scale": "each", "C": 0.1})
+        said = cross_validate(lambda: logistic.build(options, Setup()), train, Setup())
+        return scores(train.track, train.targets, said.answers(train.track), train.groups)["accuracy(discrete)"]
+
+    unseen, seen = accuracy(train), accuracy(replace(train, cluster=""))
+    print(unseen, seen)

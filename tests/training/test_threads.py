@@ -1,0 +1,71 @@
+"""A small model is trained on one thread, whatever the environment sets; a large one as the environment sets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from merbench.robustness import robustness
+from merbench.training import device, run_baseline
+from tests.training.conftest import SmallTrack
+from tests.training.test_declaration import write
+
+WITNESS = """
+from dataclasses import dataclass
+import numpy as np
+import torch
+from threadpoolctl import threadpool_info
+from merbench.training import Predictions
+
+seen = set()
+
+@dataclass(frozen=True)
+class Options:
+    value: float
+
+class Witness:
+    def fit(self, train):
+        seen.add((torch.get_num_threads(), max(pool["num_threads"] for pool in threadpool_info())))
+    predict_of = staticmethod(lambda n: {"discrete": np.full((n, 3), 1 / 3), "valence": np.zeros(n)})
+    def predict(self, test):
+        self.fit(None)
+        return Predictions(self.predict_of(len(test)))
+
+def build(options, setup):
+    return Witness()
+"""
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Set two threads, as a user or the number of processors does."""
+    before = torch.get_num_threads()
+    with threadpool_limits(2):
+        torch.set_num_threads(2)
+        yield
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("limit", "n_threads"), [(device.ONE_THREAD_UP_TO, 1), (0, 2)])
+@pytest.mark.usefixtures("two_threads")
+def test_threads_go_by_the_size_of_the_work(
+    small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, n_threads: int
+) -> None:
+    monkeypatch.setattr(device, "ONE_THREAD_UP_TO", limit)
+    toml = 'title = "Witness"\ndefaults = { value = 1.0 }\nselect = { value = [1.0, 2.0] }\n'
+    folder = write(tmp_path / "witness", toml, WITNESS)
+    track = small_track()
+    run_baseline(track, folder, output=tmp_path / "run", intervals=False)
+    import sys
+
+    assert sys.modules["merbench_baseline_witness"].seen == {(n_threads, n_threads)}
+    names = {"loud": "audio", "quiet": "video"}
+    arguments = {"parameters": {"factor": 1}, "modalities": names, "intervals": False, "output": tmp_path / "curve"}
+    robustness(track, folder, {"snr_db": [0]}, corruption="feature_noise", **arguments)
+    assert sys.modules["merbench_baseline_witness"].seen == {(n_threads, n_threads)}
+    assert torch.get_num_threads() == 2
+    assert {pool["num_threads"] for pool in threadpool_info()} == {2}
