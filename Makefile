@@ -6,8 +6,6 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-# The demo's matrices are small: on a busy machine, several threads would only wait for one another.
-demo: export OMP_NUM_THREADS = 1
 demo: export MERBENCH_HOME = $(CURDIR)/demo/home
 
 DEMO := cd demo && ../$(VENV)/bin/merbench
@@ -42,15 +40,15 @@ demo: $(VENV)/.demo
 	@printf '\n1. Two baselines learn from the synthetic sample, which is built first; each writes a submission.\n\n'
 	$(DEMO) run-baseline mer-multi --baseline logistic --no-intervals > logistic.txt
 	@sed '/^$$/q' demo/logistic.txt
-	$(DEMO) run-baseline mer-multi --baseline attention --seed 0 --set epochs=30 --no-intervals > attention.txt
+	$(DEMO) run-baseline mer-multi --baseline attention --seed 2 --set epochs=30 --no-intervals > attention.txt
 	@sed '/^$$/q' demo/attention.txt
 	@printf '\n2. A submission is checked and scored, with intervals.\n\n'
 	$(DEMO) score mer-multi runs/mer-multi/attention/submission.csv
 	@printf '\n3. Both enter the leaderboard; what the data cannot separate is marked.\n\n'
 	$(DEMO) enter mer-multi runs/mer-multi/logistic/submission.csv --team demo --run logistic
-	$(DEMO) enter mer-multi runs/mer-multi/attention/submission.csv --team demo --run attention --seed 0
+	$(DEMO) enter mer-multi runs/mer-multi/attention/submission.csv --team demo --run attention --seed 2
 	$(DEMO) leaderboard mer-multi
-	@printf '\n4. Clips of the sample are damaged as a track declares; features are made; the noise split is scored, by SNR.\n\n'
+	@printf '\n4. Clips of the sample are corrupted as a track declares; features are made; the noise split is scored.\n\n'
 	$(DEMO) corpus build sample --media clips --workers 2
 	$(DEMO) corrupt mer-noise-media --media clips --output damaged --workers 2
 	$(DEMO) corrupt mer-noise-media --media clips --preview damaged.png
@@ -58,10 +56,11 @@ demo: $(VENV)/.demo
 	$(DEMO) features video sample --media clips --media damaged --name face --workers 2
 	$(DEMO) run-baseline mer-noise-media --baseline logistic --set C=0.01 --set alpha=1000 --no-intervals > noise.txt
 	@sed '/^$$/q' demo/noise.txt
-	$(DEMO) score mer-noise-media runs/mer-noise-media/logistic/submission.csv --by snr_db > by-snr.txt
-	@sed -n '/^by snr_db/,/^$$/p' demo/by-snr.txt
+	@printf '\n5. One model is scored as noise on its features grows, on the same clips at every level.\n\n'
+	$(DEMO) robustness mer-multi --baseline logistic --corruption feature_noise --set factor=1 --grid snr_db=10,5,0,-5 --option C=0.01 --option alpha=1000 --no-intervals > by-snr.txt
+	@sed -n '/^logistic, by snr_db/,/^$$/p' demo/by-snr.txt
 	@printf 'Everything the demo wrote is in the folder demo. The board as a page: demo/submissions/mer-multi/leaderboard.html;\n'
-	@printf 'clips before and after the damage: demo/damaged.png\n'
+	@printf 'clips before and after the corruption: demo/damaged.png\n'
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --numprocesses auto --quiet

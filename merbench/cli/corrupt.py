@@ -232,7 +232,7 @@ def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str,
 def _corrupt_corpus(
     track: Track, output: Path, feature: list[str] | None, column: list[str] | None, force: bool
 ) -> None:
-    from merbench.errors import plural
+    from merbench.errors import Problem, plural, problem_list
     from merbench.protocol.corpus import damage_corpus
     from merbench.protocol.manifest import MANIFEST
 
@@ -240,4 +240,11 @@ def _corrupt_corpus(
     done = damage_corpus(track, output, features=named or None, columns=column or ("transcript",), replace=force)
     n_done = len(done.manifest.rows) - len(done.problems)
     print(f"{done.corpus.folder}: {done.corpus.name}, {plural(n_done, 'sample')} damaged; {output / MANIFEST}")
+    if done.uneven:
+        message = (
+            "dimensions differ in scale so much that noise at 20 dB drowns half of them; "
+            "store the feature standardised by the training split"
+        )
+        warnings = [Problem("W652", message, column=name) for name in done.uneven]
+        print(problem_list(str(done.corpus.folder), warnings), file=sys.stderr)
     _tell_problems(str(done.corpus.folder), done.problems)

@@ -46,11 +46,13 @@ class DamagedCorpus:
         corpus: the damaged corpus.
         manifest: what was done.
         problems: sample -> why it could not be damaged; its values are as they were.
+        uneven: the features whose dimensions differ so much in scale that noise of 20 dB drowns half of them.
     """
 
     corpus: Corpus
     manifest: Manifest
     problems: Mapping[str, str]
+    uneven: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -112,7 +114,14 @@ def damage_corpus(
     written = contents.write(track, output / CORPUS, replace=replace)
     manifest = Manifest(_header(corpus, track, steps), contents.rows)
     write_manifest(output, manifest)
-    return DamagedCorpus(written, manifest, problems_of(contents.rows.values()))
+    uneven = tuple(name for name in named.values() if _is_uneven(corpus.feature(name).values))
+    return DamagedCorpus(written, manifest, problems_of(contents.rows.values()), uneven)
+
+
+def _is_uneven(values: NDArray[np.float32]) -> bool:
+    """Return whether noise at 20 dB, a tenth of the root mean square, is as large as half of the deviations."""
+    exact = values.astype(np.float64)
+    return bool(exact.size and np.sqrt(np.mean(np.square(exact))) >= 10 * np.median(exact.std(axis=0)))
 
 
 def modality_features(corpus: Corpus, asked: Mapping[str, str] | None = None) -> dict[str, str]:

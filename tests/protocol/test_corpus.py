@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from merbench.cli import run
 from merbench.corpus import Feature, read_corpus, verify_corpus, write_corpus
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.errors import UsageError
@@ -214,3 +215,18 @@ def test_which_feature_holds_a_modality(tmp_path: Path) -> None:
     corpus = read_corpus(track.folder / "corpus")
     assert modality_features(corpus) == {"audio": "audio", "video": "video-frames", "text": "text"}
     assert modality_features(corpus, {"audio": "text"}) == {"audio": "text"}
+
+
+def test_dimensions_of_unequal_scale_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scales = np.array([0.01, 0.1, 1.0, 1000.0], dtype=np.float32)
+    features = {
+        "audio": Feature.from_vectors(IDS, VALUES["audio"][:, :4] * scales),
+        "video": Feature.from_vectors(IDS, VALUES["video-frames"]),
+    }
+    track = track_of(tmp_path, PROXY, features)
+    assert damage_corpus(track, tmp_path / "a").uneven == ("audio",)
+    assert run(["corrupt", str(track.folder), "-o", str(tmp_path / "b")]) == 0
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "  W652  audio: dimensions differ in scale so much that noise at 20 dB drowns half of them; store the feature "
+        "standardised by the training split"
+    ]
