@@ -23,8 +23,7 @@ def here(sample_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
     assert run([*COMMAND, "--grid", "snr_db=20,0", "--set", "factor=1"]) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
+    out = capsys.readouterr().out
     lines = out.splitlines()
     assert lines[0] == "Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample: majority under damage"
     assert lines[2] == "majority, by snr_db of feature_noise, factor = 1"
@@ -42,8 +41,7 @@ def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
 def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture) -> None:
     more = ["--corruption", "gaussian_noise_features", "--relative-to", "logistic"]
     assert run([*COMMAND, *more, "--grid", "snr_db=20,0", "--set", "feature_noise.factor=1"]) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
+    out = capsys.readouterr().out
     titles = [line for line in out.splitlines() if ", by " in line or line.startswith("over ")]
     assert titles == [
         "majority, by snr_db of feature_noise, factor = 1",
