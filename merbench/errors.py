@@ -28,9 +28,10 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 Item = TypeVar("Item")
 
@@ -98,6 +99,25 @@ def json_text(content: object) -> str:
 def _json_line(line: str) -> str:
     escaped = "".join(c if printable(c) == c else json.dumps(c)[1:-1] for c in line)
     return _COMMAND.sub(lambda found: f"\\u{ord('#'):04x}", escaped)
+
+
+class _Brief(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        return str(x) if x.bit_length() <= 64 else f"a whole number of {x.bit_length():,} bits"
+
+    def repr_ndarray(self, x: Any, level: int) -> str:
+        return f"array of {x.dtype}, shape {x.shape}"
+
+
+_BRIEF = _Brief()
+_BRIEF.maxlevel = 3
+_BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = _BRIEF.maxset = 4
+_BRIEF.maxstring = _BRIEF.maxother = 40
+
+
+def brief(value: object) -> str:
+    """Return a value from a file as a message shows it: as Python writes it, cut in depth, number and length."""
+    return printable(_BRIEF.repr(value), 100)
 
 
 def exception_text(error: BaseException, limit: int = 300) -> str:

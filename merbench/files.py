@@ -11,25 +11,41 @@ import errno
 import hashlib
 import io
 import json
+import lzma
 import math
 import os
-import pickle
 import re
 import shutil
 import stat
+import struct
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
-from merbench.errors import DeclarationError, IntegrityError, OutputError, Problem, UnknownName, UsageError, fault
+from merbench.errors import (
+    Damage,
+    DeclarationError,
+    IntegrityError,
+    OutputError,
+    Problem,
+    UnknownName,
+    UsageError,
+    fault,
+    printable,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 
 def data_home() -> Path:
@@ -458,38 +474,313 @@ def resolve_inside(folder: Path, member: str) -> Path:
     return path
 
 
-_ALLOWED_GLOBALS = {
+UNREADABLE_ARCHIVE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    KeyError,
+)
+"""What `zipfile` raises at archives that are corrupted, encrypted, or packed in ways that Python does not know."""
+
+_NPY_MAGIC = b"\x93NUMPY"
+_LONGEST_HEADER = 1 << 14
+_NPY_HEADER = re.compile(
+    r"\{\s*'descr':\s*(?:'(?P<type>[^']{1,40})'|\[.*\]),\s*'fortran_order':\s*(?P<fortran>True|False),"
+    r"\s*'shape':\s*\((?P<shape>(?:\d{1,19}L?,\s*)*(?:\d{1,19}L?)?)\)\s*,?\s*\}\s*",
+    re.ASCII,
+)
+_DTYPE = re.compile(r"[<>|=]?(?:[?biufcSUOmMV]\d{0,9}(?:\[\d{0,9}\w+\])?)", re.ASCII)
+_SURROGATES, _AFTER_SURROGATES, _LAST_CHARACTER = 0xD800, 0xE000, 0x10FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class NpyHeader:
+    """What the header of an `.npy` file states.
+
+    Attributes:
+        shape: length of every dimension.
+        dtype: type of an item; a void type of size 0 where items have fields.
+        is_fortran: whether the first index changes fastest.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    is_fortran: bool
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes the items take."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def asks_for(self) -> int:
+        """How many bytes there must be at least: items and dimensions without a size count for one."""
+        return math.prod(max(n, 1) for n in self.shape) * max(self.dtype.itemsize, 1)
+
+
+def read_npy_header(file: IO[bytes]) -> NpyHeader:
+    """Return the header of an `.npy` file, which is left open behind it.
+
+    Only the form that NumPy and other writers give it is read: NumPy's own reader evaluates a header as Python.
+
+    Raises:
+        Damage: it does not begin as an `.npy` file does.
+    """
+    import numpy as np
+
+    head = file.read(8)
+    n_length = 2 if head[6:7] == b"\1" else 4
+    length = int.from_bytes(file.read(n_length), "little")
+    if head[:6] != _NPY_MAGIC or head[6:] not in (b"\1\0", b"\2\0", b"\3\0") or length > _LONGEST_HEADER:
+        raise Damage("does not begin as an .npy file does")
+    text = file.read(length).decode("latin-1")
+    found = _NPY_HEADER.fullmatch(text)
+    if len(text) != length or found is None:
+        raise Damage("its header is not that of an .npy file")
+    shape = tuple(int(n.strip(" L")) for n in found["shape"].split(",") if n.strip())
+    dtype = np.dtype("V0") if found["type"] is None else _plain_dtype(found["type"])
+    return NpyHeader(shape, dtype, found["fortran"] == "True")
+
+
+def _plain_dtype(text: str) -> np.dtype[Any]:
+    """Return the type without fields that a text such as `<f4` names; raise `Damage` for any other text."""
+    import numpy as np
+
+    try:
+        if _DTYPE.fullmatch(text):
+            return np.dtype(text, copy=True)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise Damage(f"'{printable(text, 20)}' is not a type of items")
+
+
+def read_npy_items(file: IO[bytes], header: NpyHeader) -> NDArray[Any]:
+    """Return the array whose header has been read; raise `Damage` where items are missing or are not characters."""
+    import numpy as np
+
+    data = file.read(header.n_bytes)
+    if len(data) < header.n_bytes:
+        raise Damage(f"ends after {len(data):,} of {header.n_bytes:,} bytes")
+    if not data:
+        return np.zeros(header.shape, header.dtype)
+    array = np.frombuffer(data, header.dtype).reshape(header.shape, order="F" if header.is_fortran else "C")
+    _require_characters(array)
+    return array
+
+
+def _require_characters(array: NDArray[Any]) -> None:
+    """Raise `Damage` where the text of an array holds numbers that are no characters; NumPy does not look."""
+    import numpy as np
+
+    if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
+        codes = np.ravel(array, order="K").view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if ((codes >= _SURROGATES) & (codes < _AFTER_SURROGATES) | (codes > _LAST_CHARACTER)).any():
+            raise Damage("its text holds numbers that are not characters")
+
+
+def read_npy(file: IO[bytes], n_bytes: int) -> NDArray[Any]:
+    """Return the array in an `.npy` file of `n_bytes` bytes; raise `Damage` for one that is broken or a pickle."""
+    header = read_npy_header(file)
+    if header.dtype.hasobject:
+        raise Damage("holds Python objects (a pickle), which are not read")
+    if header.dtype.kind == "V":
+        raise Damage("holds an array with fields; plain numbers or text are needed")
+    if header.asks_for > n_bytes:
+        raise Damage(f"its header asks for an array of shape {header.shape}, which is not in the file")
+    return read_npy_items(file, header)
+
+
+_SCALARS = (str, bytes, int, float, type(None))
+_CONSTANTS = frozenset(
+    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE "
+    "BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8".split()
+)
+
+
+class _Pickle:
+    """Builds the value of a pickle without running it: NumPy's arrays and scalars are made by functions of our own.
+
+    Python's unpickler is not used: it reserves what a pickle asks for, and what NumPy's functions do with a pickle's
+    arguments is not bounded by its length.
+    """
+
+    def __init__(self) -> None:
+        self._stack: list[Any] = []
+        self._marks: list[int] = []
+        self._memo: dict[int, Any] = {}
+
+    def load(self, file: BinaryIO) -> Any:
+        import pickletools
+
+        for operation, argument, _ in pickletools.genops(file):
+            self._run(operation.name, argument)
+        return self._stack.pop()
+
+    def _run(self, name: str, argument: Any) -> None:
+        stack = self._stack
+        match name:
+            case _ if name in _CONSTANTS:
+                if isinstance(argument, str):
+                    argument.encode()  # a lone surrogate is not text
+                elif isinstance(argument, int) and argument.bit_length() > 64:
+                    raise Damage("a whole number of more than 64 bits")
+                stack.append(argument)
+            case "PUT" | "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
+                self._memo[len(self._memo) if name == "MEMOIZE" else argument] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(self._memo[argument])
+            case "PROTO" | "FRAME" | "STOP":
+                pass
+            case "MARK":
+                self._marks.append(len(stack))
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[name])
+            case "EMPTY_LIST" | "EMPTY_DICT" | "EMPTY_SET" | "EMPTY_TUPLE":
+                stack.append({"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set, "EMPTY_TUPLE": tuple}[name]())
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                stack.append(tuple(self._popped(int(name[-1]))))
+            case "LIST":
+                stack.append(self._since_mark())
+            case "TUPLE":
+                stack.append(tuple(self._since_mark()))
+            case "DICT":
+                items = self._since_mark()
+                stack.append({})
+                self._set_items(items)
+            case "APPEND" | "APPENDS":
+                items = self._popped(1) if name == "APPEND" else self._since_mark()
+                _of_type(stack[-1], list).extend(items)
+            case "SETITEM" | "SETITEMS":
+                self._set_items(self._popped(2) if name == "SETITEM" else self._since_mark())
+            case "ADDITEMS":
+                items = self._since_mark()
+                _of_type(stack[-1], set).update(_key(item) for item in items)
+            case "GLOBAL" | "STACK_GLOBAL":
+                module, item = argument.split(" ") if name == "GLOBAL" else self._popped(2)
+                stack.append(_global(module, item))
+            case "REDUCE":
+                function, arguments = self._popped(2)
+                stack.append(_called(function, _of_type(arguments, tuple)))
+            case "BUILD":
+                (state,) = self._popped(1)
+                _set_state(stack[-1], _of_type(state, tuple))
+            case _:
+                raise Damage(f"the operation {name} is not allowed")
+
+    def _popped(self, n: int) -> list[Any]:
+        if len(self._stack) < n + (self._marks[-1] if self._marks else 0):
+            raise Damage("an operation without its operands")
+        items = self._stack[-n:]
+        del self._stack[-n:]
+        return items
+
+    def _since_mark(self) -> list[Any]:
+        mark = self._marks.pop()
+        items = self._stack[mark:]
+        del self._stack[mark:]
+        return items
+
+    def _set_items(self, items: Sequence[Any]) -> None:
+        target = _of_type(self._stack[-1], dict)
+        target.update(zip(map(_key, items[::2]), items[1::2], strict=True))
+
+
+_Kind = TypeVar("_Kind")
+
+
+def _of_type(value: Any, kind: type[_Kind]) -> _Kind:
+    if type(value) is not kind:
+        raise Damage(f"{type(value).__name__} where a {kind.__name__} is needed")
+    return value
+
+
+def _key(value: Any) -> Any:
+    """Return a key of a dictionary or an item of a set: containers, which may hold each other, are refused."""
+    import numpy as np
+
+    if not isinstance(value, (*_SCALARS, np.generic)):
+        raise Damage(f"a key that is a {type(value).__name__}")
+    return value
+
+
+def _global(module: Any, name: Any) -> str:
+    where = module.replace("numpy._core", "numpy.core") if isinstance(module, str) else module
+    if (where, name) not in _FUNCTIONS:
+        raise UsageError(f"the pickle asks for {printable(f'{module}.{name}', 120)}, which is not admitted")
+    return f"{where}.{name}"
+
+
+_FUNCTIONS = {
     ("numpy", "dtype"),
     ("numpy", "ndarray"),
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
     ("_codecs", "encode"),
 }
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
-    """Admits plain containers and NumPy arrays and scalars; every other global is refused by name."""
+def _called(function: Any, arguments: tuple[Any, ...]) -> Any:
+    """Return what a function that a pickle may call returns."""
+    import numpy as np
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED_GLOBALS:
-            raise UsageError(f"the pickle asks for {module}.{name}, which is not admitted")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+    match function, arguments:
+        case "numpy.dtype", (str(text), *_):
+            dtype = _plain_dtype(text)
+            if dtype.kind not in "biufSUO":
+                raise Damage(f"items of the type {dtype}")
+            return dtype
+        case "numpy.core.multiarray._reconstruct", ("numpy.ndarray", *_):
+            return np.zeros(0, np.bool_)
+        case "numpy.core.multiarray.scalar", (np.dtype() as dtype, bytes(data)):
+            if dtype.hasobject or len(data) != dtype.itemsize:
+                raise Damage("a scalar of another size than its type")
+            item = np.frombuffer(data, dtype)
+            _require_characters(item)
+            return item[0]
+        case "_codecs.encode", (str(text), "latin1"):
+            return text.encode("latin-1")
+    raise Damage("a call with other arguments than NumPy writes")
+
+
+def _set_state(target: Any, state: tuple[Any, ...]) -> None:
+    """Give an array its items, or a type its byte order; raise `Damage` for any other state."""
+    import numpy as np
+
+    stateful = target  # NumPy's stubs do not know every state that NumPy writes
+    match target, state:
+        case np.dtype(), (int(), ("<" | ">" | "|" | "=") as order, None, None, None, *_):
+            stateful.__setstate__((3, order, None, None, None, target.itemsize, target.alignment, target.flags))
+        case np.ndarray(), (int(), tuple(shape), np.dtype() as dtype, bool() as is_fortran, list() | bytes() as items):
+            if not all(type(n) is int and n >= 0 for n in shape) or isinstance(items, list) != dtype.hasobject:
+                raise Damage("an array of another state than NumPy writes")
+            if math.prod(shape) * (1 if isinstance(items, list) else dtype.itemsize) != len(items):
+                raise Damage(f"an array of shape {printable(str(shape))} that is not in the file")
+            stateful.__setstate__((1, shape, dtype, is_fortran, items))
+            _require_characters(target)
+        case _:
+            raise Damage("a state of another form than NumPy writes")
 
 
 def restricted_unpickle(file: BinaryIO) -> Any:
-    """Return the object pickled in `file`, made of builtin containers, strings, numbers and NumPy values alone.
+    """Return the object pickled in `file`, made of builtin containers, strings, numbers and NumPy values only.
 
     Raises:
         UsageError: the pickle asks for any other global, which is named, or is broken.
     """
     try:
-        return _RestrictedUnpickler(file).load()
+        return _Pickle().load(file)
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"the pickle cannot be read: {error}") from error
+        raise UsageError(f"the pickle cannot be read: {printable(str(error), 120)}") from error
 
 
 def read_pickled_npy(data: bytes) -> Any:
@@ -501,43 +792,91 @@ def read_pickled_npy(data: bytes) -> Any:
 
     file = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(file)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = reader(file)
-        if not dtype.hasobject and math.prod(shape) * dtype.itemsize > len(data):
-            raise ValueError(f"its header asks for an array of shape {shape}, which is not there")
-        if not dtype.hasobject:
-            return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-        array = np.asarray(restricted_unpickle(file), dtype=object).reshape(shape)
+        header = read_npy_header(file)
+        if not header.dtype.hasobject:
+            return read_npy(io.BytesIO(data), len(data))
+        array = restricted_unpickle(file)
+        if not isinstance(array, np.ndarray) or array.dtype != object:
+            raise Damage("its pickle is not an array of objects")
+        array = array.reshape(header.shape)
     except ValueError as error:
-        raise UsageError(f"not an .npy file: {error}") from error
-    return array.item() if shape == () else array
+        raise UsageError(f"not an .npy file: {printable(str(error), 120)}") from error
+    return array.item() if header.shape == () else array
+
+
+@contextmanager
+def _npz_members(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Yield an archive and its members by the names of their arrays; raise `Damage` where it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+            if len(set(names)) < len(names):
+                twice = printable(next(name for name in names if names.count(name) > 1))
+                raise Damage(f"holds two members for the array '{twice}'")
+            yield archive, dict(zip(names, archive.infolist(), strict=True))
+    except UNREADABLE_ARCHIVE as error:
+        raise Damage(fault(error)) from error
+
+
+def read_npz(path: Path, choose: Callable[[Sequence[str]], Iterable[str]] = list) -> dict[str, NDArray[Any]]:
+    """Return arrays of an `.npz` file by name; a pickled one is never read.
+
+    Args:
+        path: the file.
+        choose: returns the names of the arrays to read, from all names.
+
+    Raises:
+        Damage: not a readable archive, or an array is broken or a pickle.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    with _npz_members(path) as (archive, members):
+        for name in choose(list(members)):
+            try:
+                with archive.open(members[name]) as file:
+                    arrays[name] = read_npy(file, members[name].file_size)
+            except Damage as error:
+                raise Damage(f"array '{printable(name)}': {error}") from error
+    return arrays
 
 
 def read_pickled_npz(path: Path, max_bytes: int = 256 << 20) -> dict[str, Any]:
     """Return the members of an `.npz` file by name, each read by `read_pickled_npy`.
 
     Raises:
-        UsageError: not a readable archive; a member that would unpack to more than `max_bytes`; a pickle
+        UsageError: not a readable archive; members that would unpack to more than `max_bytes`; a pickle
             that asks for more than plain values.
     """
-    import zipfile
-    import zlib
-
-    members: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                where = f"{path}, member '{info.filename}'"
-                if info.file_size > max_bytes:
-                    raise UsageError(f"{where}: unpacks to {info.file_size:,} bytes; allowed are {max_bytes:,}")
+        with _npz_members(path) as (archive, members):
+            free = max_bytes
+            for name, info in members.items():
+                where = f"{path}, member '{printable(info.filename)}'"
+                if info.file_size > free:
+                    raise UsageError(f"{where}: unpacks to {info.file_size:,} bytes; allowed are {free:,}")
+                free -= info.file_size
                 try:
-                    members[info.filename.removesuffix(".npy")] = read_pickled_npy(archive.read(info))
+                    values[name] = read_pickled_npy(archive.read(info))
                 except UsageError as error:
                     raise UsageError(f"{where}: {error}") from error
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UsageError(f"{path}: cannot be read as an NPZ archive: {fault(error)}") from error
-    return members
+    except Damage as error:
+        raise UsageError(f"{path}: cannot be read as an NPZ archive: {error}") from error
+    return values
+
+
+def read_parquet(source: Path | bytes) -> pa.Table:
+    """Return the table in a Parquet file, checked to the last value; raise `Damage` for one that cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        opened = pa.BufferReader(source) if isinstance(source, bytes) else arrow_file(source)
+        with opened, pq.ParquetFile(opened) as file:
+            table = file.read()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, KeyError, IndexError) as error:
+        raise Damage("not a readable Parquet file") from error
+    return table
 
 
 def shipped_folder(plural: str) -> Path:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from peak_memory import peak_bytes
 
 from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
 from merbench.files import (
@@ -177,6 +179,10 @@ def test_a_path_stays_in_its_folder(tmp_path: Path) -> None:
         assert str(error.value) == f"{member}: leads out of {tmp_path / 'inside'}"
 
 
+DTYPE = b"\x80\x02cnumpy\ndtype\nX\x02\0\0\0f8\x85R"
+ARRAY = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\x01b\x87R"
+
+
 class TestPickles:
     @pytest.mark.parametrize("protocol", range(5))
     def test_plain_values_come_back(self, protocol: int) -> None:
@@ -207,6 +213,41 @@ class TestPickles:
             restricted_unpickle(io.BytesIO(data))
         assert str(error.value) == f"the pickle asks for {name}, which is not admitted"
 
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            # numpy.ndarray((1,), dtype("O"), b"12345678"): eight bytes read as a pointer.
+            (b"\x80\x02cnumpy\nndarray\nK\x01\x85cnumpy\ndtype\nX\x02\0\0\0O8\x85RC\x0812345678\x87R.", "a call with other arguments than NumPy writes"),
+            (DTYPE + b"(K\x03X\x01\0\0\0|NX\x01\0\0\0a\x85}X\x01\0\0\0aK\x01J@B\x0f\0\x86sK\x08K\x01K\x1btb.", "a state of another form than NumPy writes"),
+            (ARRAY + b"(K\x01J\0\xca\x9a\x3b\x85" + DTYPE[2:] + b"\x89C\x08abcdefghtb.", "an array of shape (1000000000,) that is not in the file"),
+            (ARRAY + b"(K\x01K\x01\x85cnumpy\ndtype\nX\x02\0\0\0O8\x85R\x89C\x08abcdefghtb.", "an array of another state than NumPy writes"),
+            (b"\x80\x02cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\x02\0\0\0U1\x85RC\x04\xff\xff\xff\xff\x86R.", "its text holds numbers that are not characters"),
+            (b"\x80\x02cnumpy\ndtype\nX\x0a\0\0\0V100000000\x85R.", "items of the type |V100000000"),
+            (b"\x80\x02cnumpy\ndtype\n]X\x01\0\0\0a\x85a\x85R.", "a call with other arguments than NumPy writes"),
+            (b"\x80\x05\x96\0\0\0\x40\0\0\0\0.", "expected 1073741824 bytes in a bytearray8, but only 1 remain"),
+            (b"\x80\x05\x97.", "the operation NEXT_BUFFER is not allowed"),
+            (b"\x80\x02\x8b\x20\0\0\0" + b"\x7f" * 32 + b".", "a whole number of more than 64 bits"),
+            (b"\x80\x02})" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60)) + b"Ns.", "a key that is a tuple"),
+            (b"\x80\x02X\x03\0\0\0\xed\xa0\x80.", "'utf-8' codec can't encode character '\\ud800' in position 0: surrogates not allowed"),
+        ],
+    )  # fmt: skip
+    def test_what_numpy_and_pickle_would_do_with_it_is_refused(self, data: bytes, reason: str) -> None:
+        before = peak_bytes()
+        with pytest.raises(UsageError) as error:
+            restricted_unpickle(io.BytesIO(data))
+        assert str(error.value) == f"the pickle cannot be read: {reason}"
+        assert peak_bytes() - before < 50_000_000
+
+    def test_a_memo_holds_what_was_put_there_and_no_more(self) -> None:
+        before = peak_bytes()
+        assert restricted_unpickle(io.BytesIO(b"\x80\x04Nr\xff\xff\xff\x0b.")) is None
+        assert peak_bytes() - before < 50_000_000
+
+    def test_types_of_another_byte_order_come_back(self) -> None:
+        value = {"a": np.arange(3, dtype=">i4"), "b": np.array(["ä"], dtype=">U1"), "c": np.float32(1.5)}
+        found = restricted_unpickle(io.BytesIO(pickle.dumps(value, 4)))
+        assert [array.tolist() for array in found.values()] == [[0, 1, 2], ["ä"], 1.5]
+
     @given(st.binary(max_size=60))
     def test_broken_ones_are_told(self, data: bytes) -> None:
         try:
@@ -234,7 +275,7 @@ class TestPickles:
 
     def test_an_npy_that_asks_for_more_than_there_is(self) -> None:
         data = npy([1, 2, 3]).replace(b"(3,), }" + b" " * 7, b"(99999999,), }")
-        message = r"^not an \.npy file: its header asks for an array of shape \(99999999,\), which is not there$"
+        message = r"^not an \.npy file: its header asks for an array of shape \(99999999,\), which is not in the file$"
         with pytest.raises(UsageError, match=message):
             read_pickled_npy(data)
 
@@ -264,6 +305,14 @@ class TestPickles:
             read_pickled_npz(path)
         with pytest.raises(UsageError, match=r"g\.npz: cannot be read as an NPZ archive: "):
             read_pickled_npz(tmp_path / "g.npz")
+        with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+            warnings.simplefilter("ignore")
+            archive.writestr("x.npy", npy([1]))
+            archive.writestr("x", npy([2]))
+        with pytest.raises(
+            UsageError, match=r"f\.npz: cannot be read as an NPZ archive: holds two members for the array 'x'$"
+        ):
+            read_pickled_npz(path)
 
 
 def test_a_folder_of_that_name_without_its_declaration_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.banks.bank import Bank, Sound
-from merbench.errors import IntegrityError, UsageError
-from merbench.files import arrow_file, atomic_path, read_toml, sha256_bytes, toml_string, write_text
+from merbench.errors import Damage, IntegrityError, UsageError
+from merbench.files import arrow_file, atomic_path, read_parquet, read_toml, sha256_bytes, toml_string, write_text
 
 FILE_NAME = "bank.toml"
 TABLE = "noises.parquet"
@@ -86,10 +86,9 @@ def _declaration(path: Path) -> Mapping[str, str]:
 
 def _sounds(path: Path) -> tuple[Sound, ...]:
     try:
-        with arrow_file(path) as file:
-            table = pq.ParquetFile(file).read()
-    except (OSError, pa.ArrowException) as error:
-        raise IntegrityError(f"{path}: not a readable Parquet file") from error
+        table = read_parquet(path)
+    except Damage as error:
+        raise IntegrityError(f"{path}: {error}") from error
     if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):
         raise IntegrityError(f"{path}: does not hold the columns {', '.join(_SCHEMA.names)}")
     sounds = tuple(Sound(*row.values()) for row in table.to_pylist())

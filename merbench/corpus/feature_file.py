@@ -7,8 +7,6 @@ Conventions:
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,25 +14,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from merbench.corpus.feature import VALUES, Feature
 from merbench.corpus.tables import ID
-from merbench.errors import UsageError, did_you_mean, listed
-from merbench.files import arrow_file, expanded
+from merbench.errors import UsageError, did_you_mean, fault, listed, printable
+from merbench.files import expanded, read_npy, read_npz, read_parquet
 
 ID_ARRAYS = ("ids", "id", "name", ID)
-UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    MemoryError,
-    RuntimeError,  # encrypted members, and compressions that Python does not know
-    zipfile.BadZipFile,
-    zlib.error,
-    pa.ArrowException,
-)
+UNREADABLE = (OSError, ValueError, MemoryError, OverflowError, KeyError, IndexError, pa.ArrowException)
 """What the readers raise at files that are broken."""
 
 FORMS = "an .npz file, a .parquet file, or a folder of one .npy per sample"
@@ -63,7 +51,7 @@ def read_feature(source: str, wanted: Iterable[str] | None = None) -> Feature:
             case ".parquet":
                 return _from_parquet(path)
     except UNREADABLE as error:
-        raise UsageError(f"cannot be read: {error}") from error
+        raise UsageError(f"cannot be read: {fault(error)}") from error
     raise UsageError(f"is none of {FORMS}")
 
 
@@ -76,24 +64,35 @@ def _path_and_array(source: str) -> tuple[Path, str | None]:
 
 
 def _from_npz(path: Path, array: str | None) -> Feature:
-    with np.load(path, allow_pickle=False) as archive:
-        ids_name = next((name for name in ID_ARRAYS if name in archive.files), None)
-        if ids_name is None and array is None:
-            return _from_arrays(archive.files, [archive[name] for name in archive.files])
-        if ids_name is None:
-            raise UsageError(f"there is no array of sample ids, named one of {', '.join(ID_ARRAYS)}")
-        name = array or VALUES
-        if name not in archive.files:
-            others = [other for other in archive.files if other != ids_name]
-            remedy = f"; choose one as {path.name}:ARRAY" if array is None else did_you_mean(name, others)
-            raise UsageError(f"there is no array '{name}'; there are {listed(others, 12)}{remedy}")
-        ids, values = archive[ids_name], np.atleast_1d(archive[name])
+    arrays = read_npz(path, lambda names: _chosen(path, names, array))
+    ids_name = next(iter(arrays))
+    if array is None and ids_name not in ID_ARRAYS:
+        return _from_arrays(list(arrays), list(arrays.values()))
+    ids, values = arrays[ids_name], np.atleast_1d(arrays[array or VALUES])
     if ids.ndim != 1 or ids.dtype.kind not in "USiu":
         raise UsageError(f"'{ids_name}' is {ids.dtype} of shape {ids.shape}; needed is one line of strings or integers")
     names = [item.decode() if isinstance(item, bytes) else str(item) for item in ids.tolist()]
     if len(names) != len(values):
-        raise UsageError(f"there are {len(names):,} sample ids and {len(values):,} rows of '{name}'")
+        raise UsageError(f"there are {len(names):,} sample ids and {len(values):,} rows of '{array or VALUES}'")
     return _from_arrays(names, list(values))
+
+
+def _chosen(path: Path, names: Sequence[str], array: str | None) -> Sequence[str]:
+    """Return the arrays to read: that of the ids and that of the values, or all, one per sample."""
+    ids_name = next((name for name in ID_ARRAYS if name in names), None)
+    if ids_name is None and array is None:
+        if not names:
+            raise UsageError("there is no sample")
+        return names
+    if ids_name is None:
+        raise UsageError(f"there is no array of sample ids, named one of {', '.join(ID_ARRAYS)}")
+    name = array or VALUES
+    if name not in names:
+        others = [other for other in names if other != ids_name]
+        remedy = f"; choose one as {path.name}:ARRAY" if array is None else did_you_mean(name, others)
+        shown = listed([printable(other) for other in others], 12)
+        raise UsageError(f"there is no array '{name}'; there are {shown}{remedy}")
+    return [ids_name, name]
 
 
 def _from_folder(path: Path, wanted: Iterable[str] | None) -> Feature:
@@ -107,10 +106,10 @@ def _from_folder(path: Path, wanted: Iterable[str] | None) -> Feature:
 
 def _load_npy(file: Path) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(file, allow_pickle=False)
+        with file.open("rb") as stream:
+            return read_npy(stream, file.stat().st_size)
     except UNREADABLE as error:
-        raise UsageError(f"{file.name} cannot be read: {error}") from error
-    return array
+        raise UsageError(f"{file.name} cannot be read: {fault(error)}") from error
 
 
 def _from_arrays(names: Sequence[str], parts: Sequence[NDArray[Any]]) -> Feature:
@@ -137,8 +136,7 @@ def _from_arrays(names: Sequence[str], parts: Sequence[NDArray[Any]]) -> Feature
 
 
 def _from_parquet(path: Path) -> Feature:
-    with arrow_file(path) as source, pq.ParquetFile(source) as file:
-        table = file.read()
+    table = read_parquet(path)
     missing = [name for name in (ID, VALUES) if name not in table.column_names]
     if missing:
         raise UsageError(f"there is no column {listed(missing)}; there are {listed(table.column_names, 12)}")

@@ -26,13 +26,14 @@ from merbench.corpus.declaration import (
 )
 from merbench.corpus.feature import Feature, shape_of_schema
 from merbench.corpus.tables import ID, SPLIT, Contents, feature_digest, name_problems, table_digest
-from merbench.errors import IntegrityError, InvalidCorpus, Problem, UnknownName, UsageError
+from merbench.errors import Damage, IntegrityError, InvalidCorpus, Problem, UnknownName, UsageError
 from merbench.files import (
     arrow_file,
     atomic_folder,
     atomic_path,
     data_home,
     exclusive,
+    read_parquet,
     read_verified,
     resolve_inside,
     sha256_bytes,
@@ -161,7 +162,7 @@ class Corpus:
         try:
             with arrow_file(path) as source, pq.ParquetFile(source) as file:
                 n_samples, schema = file.metadata.num_rows, file.schema_arrow
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise IntegrityError(f"{path}: not a readable Parquet file") from error
         try:
             return (n_samples, *shape_of_schema(schema))
@@ -180,16 +181,20 @@ class Corpus:
             if name not in table.column_names or table[name].type != pa.string():
                 raise IntegrityError(f"{path}: there is no column '{name}' of strings")
         _require_sorted(path, table[ID].combine_chunks())
-        if table_digest(table) != recorded:
+        try:
+            digest = table_digest(table)
+        except (TypeError, ValueError, pa.ArrowException) as error:
+            raise IntegrityError(f"{path}: holds a column of a type that no corpus has") from error
+        if digest != recorded:
             raise IntegrityError(f"{self.folder / FILE_NAME}: the digest recorded of the values of {member} is another")
         return table
 
 
 def _parse(path: Path, data: bytes) -> pa.Table:
     try:
-        return pq.ParquetFile(pa.BufferReader(data)).read()
-    except (OSError, pa.ArrowException) as error:
-        raise IntegrityError(f"{path}: not a readable Parquet file") from error
+        return read_parquet(data)
+    except Damage as error:
+        raise IntegrityError(f"{path}: {error}") from error
 
 
 def _require_sorted(path: Path, ids: pa.StringArray) -> None:

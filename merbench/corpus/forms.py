@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from merbench.corpus.delimited import Delimited
-from merbench.corpus.feature_file import UNREADABLE
 from merbench.corpus.sheets import Reader
 from merbench.corpus.tables import SPLIT, Origin
-from merbench.errors import Problem, UsageError, fault, listed
-from merbench.files import read_pickled_npz
+from merbench.errors import Damage, Problem, UsageError, brief, fault, listed, printable
+from merbench.files import read_npz, read_pickled_npz
 
 
 def label_archive(members: Mapping[str, str], emotion: str = "emo", valence: str = "val") -> Reader:
@@ -36,7 +35,9 @@ def label_archive(members: Mapping[str, str], emotion: str = "emo", valence: str
         absent = [member for member in members if not isinstance(archive.get(member), dict)]
         if absent:
             message = f"there is no dictionary {listed([repr(name) for name in absent])}"
-            problems.append(Problem("E610", f"{path.name}: {message}; there are {listed(list(archive))}"))
+            problems.append(
+                Problem("E610", f"{path.name}: {message}; there are {listed([printable(name) for name in archive])}")
+            )
         for member, split in members.items():
             if member not in absent:
                 rows += _label_rows(f"{path.name}, {member}", archive[member], split, problems)
@@ -50,7 +51,7 @@ def _label_rows(where: str, items: dict[Any, Any], split: str, problems: list[Pr
     for name, item in items.items():
         cells = _label_cells(item)
         if cells is None or not isinstance(name, str):
-            odd.append(f"{name!r}: {item!r}")
+            odd.append(f"{brief(name)}: {brief(item)}")
         else:
             rows.append([name, split, *cells])
     if odd:
@@ -72,14 +73,13 @@ def _label_cells(item: Any) -> tuple[str, str] | None:
 def arrays(path: Path, problems: list[Problem]) -> Delimited | None:
     """Read an NPZ of plain arrays: those of one dimension are columns, one item per row."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            columns = {name: archive[name] for name in archive.files}
-    except UNREADABLE as error:
-        raise UsageError(f"{path.name}: cannot be read: {fault(error)}") from error
+        columns = read_npz(path)
+    except Damage as error:
+        raise UsageError(f"{path.name}: cannot be read: {error}") from error
     flat = {name: column for name, column in columns.items() if column.ndim == 1}
     lengths = {len(column) for column in columns.values() if column.ndim}
     if not flat or len(lengths) != 1:
-        shapes = [f"{name} {column.shape}" for name, column in columns.items()]
+        shapes = [f"{printable(name)} {column.shape}" for name, column in columns.items()]
         problems.append(Problem("E610", f"{path.name}: arrays that do not have one row per sample: {listed(shapes)}"))
         return None
     cells = [[_text(item) for item in column.tolist()] for column in flat.values()]

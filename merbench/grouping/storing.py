@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from merbench.errors import IntegrityError, UnknownName, UsageError, fault, plural, printable
+from merbench.errors import Damage, IntegrityError, UnknownName, UsageError, plural, printable
 from merbench.files import (
     atomic_folder,
     data_home,
     expanded,
     is_path,
+    read_parquet,
     read_toml,
     read_verified,
     sha256_bytes,
@@ -118,15 +120,26 @@ def _parquet(groups: Groups) -> bytes:
 
 def _runs(data: bytes, n_runs: int, path: Path) -> tuple[Mapping[str, Answer], ...]:
     try:
-        table = pq.read_table(io.BytesIO(data), schema=_SCHEMA)
-    except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
+        table = read_parquet(data)
+    except Damage as error:
+        raise UsageError(f"{path}: {error}") from error
+    if not table.schema.equals(_SCHEMA) or any(map(_holds_null, table.columns)):
+        raise UsageError(f"{path}: does not hold the columns {', '.join(_SCHEMA.names)}")
     runs: tuple[dict[str, Answer], ...] = tuple({} for _ in range(n_runs))
     for run, key, groups in zip(*(column.to_pylist() for column in table.columns), strict=True):
         if not 0 <= run < n_runs:
             raise IntegrityError(f"{path}: holds answers of run {run}; {FILE_NAME} states {plural(n_runs, 'run')}")
         runs[run][key] = tuple(tuple(group) for group in groups)
     return runs
+
+
+def _holds_null(column: pa.ChunkedArray) -> bool:
+    """Return whether an item of a column, or of a list in it, is missing."""
+    while pa.types.is_list(column.type):
+        if column.null_count:
+            return True
+        column = pc.list_flatten(column)
+    return bool(column.null_count)
 
 
 def _declaration(path: Path) -> dict[str, Any]:

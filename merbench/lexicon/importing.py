@@ -26,12 +26,13 @@ from merbench.errors import (
     MissingExtra,
     Problem,
     UsageError,
+    brief,
     examples,
     fault,
     listed,
     printable,
 )
-from merbench.files import read_pickled_npz
+from merbench.files import UNREADABLE_ARCHIVE, read_pickled_npz
 from merbench.lexicon.content import Content, Row, normal
 
 Table = list[list[str]]
@@ -107,7 +108,7 @@ def _read_table(file: Path, problems: list[Problem]) -> Table | None:
     """Return the cells of a file as trimmed, lower-cased text; None where it cannot be read."""
     try:
         rows = _read_xlsx(file) if file.suffix == ".xlsx" else _read_csv(file)
-    except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile, ValueError) as error:
+    except (*UNREADABLE_ARCHIVE, csv.Error) as error:
         problems.append(Problem("E620", f"{file.name}: cannot be read: {fault(error)}"))
         return None
     odd = [
@@ -117,7 +118,7 @@ def _read_table(file: Path, problems: list[Problem]) -> Table | None:
         if cell is not None and not isinstance(cell, str)
     ]
     problems += examples(
-        odd, lambda item: Problem("E622", f"{file.name}, row {item[0]}: {item[1]!r} is not text; a word is needed")
+        odd, lambda item: Problem("E622", f"{file.name}, row {item[0]}: {brief(item[1])} is not text; a word is needed")
     )
     return [[normal(cell) if isinstance(cell, str) else "" for cell in row] for row in rows]
 
@@ -219,7 +220,7 @@ def _from_npz(path: Path, problems: list[Problem]) -> tuple[Content, str]:
     members = read_pickled_npz(path, MOST_BYTES)
     absent = [name for name in MAPS if not isinstance(members.get(name), dict)]
     if absent:
-        held = listed(sorted(members)) or "nothing"
+        held = listed([printable(name) for name in sorted(members)]) or "nothing"
         problems.append(Problem("E621", f"there is no dictionary {listed(absent)}; the file holds {held}"))
         return Content.of([], [], {}), ""
     forms, synonyms = (list(_unfolded(name, members[name], problems)) for name in MAPS[:2])
@@ -239,8 +240,8 @@ def _unfolded(name: str, links: Mapping[Any, Any], problems: list[Problem]) -> I
         if isinstance(source, str) and isinstance(targets, list) and all(isinstance(item, str) for item in targets):
             yield from ((source, target) for target in targets)
         else:
-            odd.append(f"{source!r}: {targets!r}")
-    problems += examples(odd, lambda item: Problem("E622", f"{name}: {printable(item)} is not a word and its list"))
+            odd.append(f"{brief(source)}: {brief(targets)}")
+    problems += examples(odd, lambda item: Problem("E622", f"{name}: {item} is not a word and its list"))
 
 
 def _mapped_wheel(name: str, levels: Any, problems: list[Problem]) -> list[Row]:

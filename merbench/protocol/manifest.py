@@ -22,8 +22,8 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from merbench.errors import IntegrityError, OutputError, UsageError, fault, listed
-from merbench.files import arrow_file, atomic_path, require_alone
+from merbench.errors import Damage, IntegrityError, OutputError, UsageError, fault, listed
+from merbench.files import arrow_file, atomic_path, read_parquet, require_alone
 from merbench.protocol.clips import Row
 from merbench.track import Track
 
@@ -102,12 +102,14 @@ def read_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such manifest")
     try:
-        with arrow_file(path) as file:
-            table = pq.ParquetFile(file).read()
+        table = read_parquet(path)
         header = json.loads((table.schema.metadata or {})[_METADATA])
-    except (OSError, pa.ArrowException, KeyError, ValueError, RecursionError) as error:
+        ids = table["sample_id"]
+        if not isinstance(header, dict) or ids.type != pa.string() or ids.null_count:
+            raise Damage("neither a header nor sample ids")
+        rows = {row["sample_id"]: {k: v for k, v in row.items() if v is not None} for row in table.to_pylist()}
+    except (ValueError, KeyError, OverflowError, RecursionError, pa.ArrowException) as error:
         raise UsageError(f"{path}: not a manifest of `merbench corrupt`") from error
-    rows = {row["sample_id"]: {k: v for k, v in row.items() if v is not None} for row in table.to_pylist()}
     return Manifest(header, rows)
 
 

@@ -8,12 +8,8 @@ Conventions:
 from __future__ import annotations
 
 import io
-import lzma
 import stat
-import struct
-import warnings
 import zipfile
-import zlib
 from typing import IO, Any
 
 import numpy as np
@@ -21,26 +17,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from merbench.errors import CUT_OFF, Damage, InvalidSubmission, Problem, listed, printable
+from merbench.files import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
 from merbench.submission.content import Content
 from merbench.submission.sheet import Sheet, Wanted, plain_column, text_array
 
 MOST_MEMBERS = 1000
 """The largest number of arrays in an archive."""
-
-_HEAD_BYTES = 1 << 14
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    KeyError,
-)
 
 
 def read_npz(content: Content, wanted: Wanted) -> Sheet:
@@ -60,8 +42,8 @@ def read_npz(content: Content, wanted: Wanted) -> Sheet:
                     free = content.max_memory - sum(_memory(array.dtype, len(array)) for array in arrays.values())
                     with archive.open(members[name]) as file:
                         arrays[name] = _array(content, file, name, free)
-        columns = {name: _as_column(array, wanted[name]) for name, array in arrays.items()}
-    except _DAMAGE as error:
+        columns = {name: _as_column(name, array, wanted[name]) for name, array in arrays.items()}
+    except UNREADABLE_ARCHIVE as error:
         raise content.damaged(error) from error
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
@@ -76,6 +58,7 @@ def _members(content: Content, archive: zipfile.ZipFile) -> dict[str, zipfile.Zi
     if len(infos) > MOST_MEMBERS:
         raise content.refusal("E105", f"an archive of {len(infos):,} members; an NPZ holds at most {MOST_MEMBERS:,}")
     names = [info.filename for info in infos]
+    arrays = [name.removesuffix(".npy") for name in names]
     if "[Content_Types].xml" in names:
         raise content.refusal("E108", "an Excel workbook; save it as 'CSV UTF-8'")
     faults = {
@@ -83,7 +66,7 @@ def _members(content: Content, archive: zipfile.ZipFile) -> dict[str, zipfile.Zi
             info.filename for info in infos if _is_unsafe(info)
         ],
         "encrypted members": [info.filename for info in infos if info.flag_bits & 1],
-        "members that are there twice": sorted({name for name in names if names.count(name) > 1}),
+        "members that are there twice": sorted({name for name in arrays if arrays.count(name) > 1}),
     }
     problems = [
         Problem("E105", f"{fault}: {listed([printable(name) for name in found])}")
@@ -109,41 +92,34 @@ def _memory(dtype: np.dtype[Any], n: int) -> int:
 
 def _array(content: Content, file: IO[bytes], name: str, free: int) -> NDArray[Any]:
     """Return one array; its header decides whether the rest is read."""
-    head = file.read(_HEAD_BYTES)
-    stream = io.BytesIO(head)
-    if not head.startswith(np.lib.format.MAGIC_PREFIX):
-        raise Damage(f"array '{name}' does not begin as an .npy file does")
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise content.refusal("E208", f"array '{name}' has fields; a plain column is needed")
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # headers of old NumPy versions are read all the same
-        shape, _, dtype = read_header(stream)
-    if dtype.hasobject:
-        raise content.refusal("E107", f"array '{name}' holds Python objects (a pickle), which are never read")
-    if dtype.kind not in "fiubUS":
-        raise content.refusal("E208", f"array '{name}' holds {dtype}; text or numbers are needed")
-    if len(shape) != 1:
-        raise content.refusal("E208", f"array '{name}' has the shape {shape}; one item per row is needed")
-    if _memory(dtype, shape[0]) > free:
-        message = (
-            f"array '{name}' asks for {_memory(dtype, shape[0]):,} bytes; {free:,} of {content.max_memory:,} are left"
-        )
-        raise content.refusal("E104", message)
-    data = head[stream.tell() :]
-    size = dtype.itemsize * shape[0]
-    data += file.read(max(size - len(data), 0))
-    if len(data) < size:
-        raise Damage(f"array '{name}' ends after {len(data):,} of {size:,} bytes")
-    return np.ndarray(shape, dtype, buffer=data) if size else np.zeros(shape, dtype)
+    try:
+        header = read_npy_header(file)
+        dtype, shape = header.dtype, header.shape
+        if dtype.hasobject:
+            raise content.refusal("E107", f"array '{name}' holds Python objects (a pickle), which are never read")
+        if dtype.kind == "V":
+            raise content.refusal("E208", f"array '{name}' has fields; a plain column is needed")
+        if dtype.kind not in "fiubUS":
+            raise content.refusal("E208", f"array '{name}' holds {dtype}; text or numbers are needed")
+        if len(shape) != 1:
+            raise content.refusal("E208", f"array '{name}' has the shape {shape}; one item per row is needed")
+        content.require(rows=shape[0])
+        if _memory(dtype, shape[0]) > free:
+            asked = f"{_memory(dtype, shape[0]):,} bytes; {free:,} of {content.max_memory:,} are left"
+            raise content.refusal("E104", f"array '{name}' asks for {asked}")
+        return read_npy_items(file, header)
+    except Damage as error:
+        raise Damage(f"array '{name}': {error}") from error
 
 
-def _as_column(array: NDArray[Any], kind: pa.DataType) -> pa.Array:
+def _as_column(name: str, array: NDArray[Any], kind: pa.DataType) -> pa.Array:
     if array.dtype.kind == "U":
         return text_array(array.tolist())
     if array.dtype.kind == "S":
-        return text_array([item.decode() for item in array.tolist()])
+        try:
+            return text_array([item.decode() for item in array.tolist()])
+        except UnicodeDecodeError as error:
+            raise Damage(f"array '{name}': byte 0x{error.object[error.start]:02X} is not UTF-8") from error
     if array.dtype.kind == "f":
         array = array.astype(np.float64)
     return plain_column(pa.array(array.astype(array.dtype.newbyteorder("="))), kind)

@@ -2,15 +2,15 @@
 
 Conventions:
     The footer and the page headers are structs of the Thrift compact protocol, read here as dictionaries from field
-    number to value: what Arrow offers for this ends the whole process on a damaged footer, and the sizes in the
-    footer alone may lie. Field numbers are those of the Parquet format's `parquet.thrift`.
+    number to value: what Arrow offers for this ends the whole process on a damaged footer, and the sizes that only the
+    footer states may be false. Field numbers are those of the Parquet format's `parquet.thrift`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from merbench.errors import CUT_OFF, Damage
 
@@ -19,7 +19,14 @@ _FOOTER_TAIL = 8
 SMALLEST = len(MAGIC) + _FOOTER_TAIL
 """How many bytes a Parquet file has at least."""
 
+LARGEST_FOOTER = 1 << 21
+"""How many bytes a footer may have: a small one states as many structs as Arrow and this module can hold."""
+
 _DEEPEST = 16
+
+PLAIN_ENCODINGS = frozenset({0, 2, 3, 4, 5, 6, 8, 9})
+"""The encodings of values that are read: all but one. Text in DELTA_BYTE_ARRAY may repeat any text before it, so that
+what it unpacks to is not known before it is unpacked."""
 
 _STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = (*range(11), 12)
 
@@ -28,59 +35,124 @@ Struct = dict[int, Any]
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a file's columns ask for: cells by its footer, unpacked bytes by its page headers."""
+    """What a file's columns ask for, by its footer and its page headers, whichever states more.
 
+    Attributes:
+        rows: rows of the table.
+        cells: values of all columns.
+        memory: bytes that the cells and the words of dictionaries count for.
+        page_bytes: bytes of the unpacked pages.
+        encodings: how the values are packed.
+    """
+
+    rows: int
     cells: int
+    memory: int
     page_bytes: int
+    encodings: frozenset[int]
 
 
-def demand(data: bytes, cell_bytes: Mapping[str, int]) -> Demand:
+def read_footer(data: bytes) -> Struct:
+    """Return the footer of a Parquet file, before Arrow looks at it.
+
+    Raises:
+        Damage: it is damaged, too large, or its columns lie too deeply in each other.
+    """
+    end = len(data) - _FOOTER_TAIL
+    start = end - int.from_bytes(data[end : end + 4], "little")
+    if not data.endswith(MAGIC) or start < len(MAGIC):
+        raise Damage(CUT_OFF)
+    if end - start > LARGEST_FOOTER:
+        raise Damage(f"a footer of {end - start:,} bytes; {LARGEST_FOOTER:,} are read")
+    try:
+        footer = _Reader(data, start, end).struct()
+        _require_shallow([element.get(5, 0) for element in footer[2]])
+    except (AttributeError, KeyError, TypeError, IndexError) as error:
+        raise Damage("its footer is damaged") from error
+    return footer
+
+
+def _require_shallow(n_children: Sequence[int]) -> None:
+    """Raise `Damage` where the elements of a schema, each followed by its children, lie too deeply in each other."""
+    open_groups: list[int] = []
+    for n in n_children:
+        while open_groups and open_groups[-1] == 0:
+            open_groups.pop()
+        if open_groups:
+            open_groups[-1] -= 1
+        open_groups.append(n)
+        if len(open_groups) > _DEEPEST or n < 0:
+            raise Damage("its columns lie too deeply in each other")
+
+
+def demand(data: bytes, footer: Struct, cell_bytes: Mapping[str, int]) -> Demand:
     """Return what some columns of a Parquet file ask for.
 
     Args:
         data: the file.
-        cell_bytes: for every column that will be read, what one cell of it counts for.
+        footer: its footer.
+        cell_bytes: what a value counts for, by the path of every column that will be read, its parts joined by dots.
 
     Raises:
         Damage: the footer or a page header is damaged.
     """
     try:
-        return _demand(data, cell_bytes)
+        return _demand(data, footer, cell_bytes)
     except (AttributeError, KeyError, TypeError, IndexError) as error:
         raise Damage("its footer or a page header is damaged") from error
 
 
-def _demand(data: bytes, cell_bytes: Mapping[str, int]) -> Demand:
-    end = len(data) - _FOOTER_TAIL
-    start = end - int.from_bytes(data[end : end + 4], "little")
-    if not data.endswith(MAGIC) or start < len(MAGIC):
-        raise Damage(CUT_OFF)
-    footer = _Reader(data, start, end).struct()
-    cells, page_bytes = footer[3] * sum(cell_bytes.values()), 0
-    chunk_cells = 0
+def _demand(data: bytes, footer: Struct, cell_bytes: Mapping[str, int]) -> Demand:
+    n_rows = [footer[3], *(group[3] for group in footer[4])]
+    rows = max(n_rows[0], sum(n_rows[1:]))
+    if min(n_rows) < 0:
+        raise Damage("a negative number of rows")
+    cells = memory = page_bytes = 0
+    encodings: set[int] = set()
     for group in footer[4]:
         for chunk in group[1]:
             column = chunk[3]
-            name = column[3][0].decode()
-            if name in cell_bytes:
-                chunk_cells += column[5] * cell_bytes[name]
+            path = b".".join(column[3]).decode()
+            if path in cell_bytes:
                 first = min(offset for offset in (column[9], column.get(11, 0)) if offset > 0)
-                page_bytes += _unpacked_bytes(data, first, first + column[7])
-    return Demand(max(cells, chunk_cells), page_bytes)
+                pages = list(_pages(data, first, first + column[7]))
+                n_words = sum(page.n_values for page in pages if page.is_dictionary)
+                n_values = max(column[5], group[3], sum(page.n_values for page in pages) - n_words)
+                cells += n_values
+                memory += n_values * cell_bytes[path] + n_words * _WORD_BYTES
+                page_bytes += sum(max(page.n_bytes, _LEAST_PAGE_BYTES) for page in pages)
+                encodings.update(page.encoding for page in pages)
+    return Demand(rows, cells, max(memory, rows * sum(cell_bytes.values())), page_bytes, frozenset(encodings))
 
 
-def _unpacked_bytes(data: bytes, start: int, end: int) -> int:
-    """Return the sum of the sizes that the page headers of one column chunk give for their unpacked pages."""
+class _Page(NamedTuple):
+    is_dictionary: bool
+    n_bytes: int
+    n_values: int
+    encoding: int
+
+
+_LEAST_PAGE_BYTES, _WORD_BYTES = 256, 16
+"""What a page counts for at least, so that their number is bounded too; and what a word of a dictionary does."""
+
+_VALUES_AND_ENCODING = {0: (5, 1, 2), 2: (7, 1, 2), 3: (8, 1, 4)}
+"""For data pages, dictionaries and data pages of version 2: where the header states number and encoding of values."""
+
+
+def _pages(data: bytes, start: int, end: int) -> Iterator[_Page]:
+    """Yield what the page headers of one column chunk state."""
     reader = _Reader(data, start, end)
-    total = 0
     while reader.at < end:
         header = reader.struct()
-        unpacked, packed = header[2], header[3]
-        if unpacked < 0:
+        if header[2] < 0:
             raise Damage("a page of a negative size")
-        total += unpacked
-        reader.skip(packed)
-    return total
+        if header[1] in _VALUES_AND_ENCODING:
+            part, number, encoding = _VALUES_AND_ENCODING[header[1]]
+            page = _Page(part == 7, header[2], header[part][number], header[part][encoding])
+            if page.n_values < 0:
+                raise Damage("a page of a negative number of values")
+            yield page
+        reader.skip(header[3])
 
 
 class _Reader:
@@ -93,8 +165,6 @@ class _Reader:
 
     def struct(self, depth: int = 0) -> Struct:
         """Return the struct that starts here, and stand behind it."""
-        if depth > _DEEPEST:
-            raise Damage("a struct is nested too deeply")
         fields: Struct = {}
         number = 0
         while (head := self._byte()) & 15 != _STOP:
@@ -111,6 +181,8 @@ class _Reader:
         return self._data[self.at - n : self.at]
 
     def _value(self, kind: int, depth: int) -> Any:
+        if depth > _DEEPEST:
+            raise Damage("structs that lie too deeply in each other")
         if kind in (_I16, _I32, _I64):
             return self._integer()
         if kind == _BINARY:

@@ -2,11 +2,12 @@
 
 Conventions:
     What a file asks for is known before a page is unpacked; text stays dictionary-encoded until its length is known.
+    Of what Arrow knows about a file, only its schema is asked: the metadata of column chunks end the whole process
+    where a file states them wrongly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,71 +17,87 @@ import pyarrow.parquet as pq
 
 from merbench.errors import CUT_OFF, Damage
 from merbench.submission.content import Content
-from merbench.submission.pages import MAGIC, SMALLEST, demand
-from merbench.submission.sheet import ITEMS, Sheet, Wanted, table_sheet
+from merbench.submission.pages import MAGIC, PLAIN_ENCODINGS, SMALLEST, demand, read_footer
+from merbench.submission.sheet import SEGMENT_FIELDS, Sheet, Wanted, column_problem, is_list, table_sheet
 
-TEXT_CELL_BYTES = 64
-"""What a cell of text counts for at least; a number counts for eight bytes."""
+_TEXT_CELL_BYTES, _NUMBER_CELL_BYTES = 64, 8
+"""What a cell counts for at least."""
 
-_DAMAGE = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, KeyError, IndexError)
+_DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, MemoryError, OverflowError, KeyError, IndexError)
 
 
 def read_parquet(content: Content, wanted: Wanted) -> Sheet:
     """Return the sheet of a Parquet file.
 
     Raises:
-        InvalidSubmission: the file is damaged, or asks for too much memory.
+        InvalidSubmission: the file is damaged, or asks for more than is read.
     """
     try:
-        table, names = _read(content, wanted)
-        sheet = table_sheet(table, wanted)
+        return _read(content, wanted)
     except _DAMAGE as error:
         raise content.damaged(error) from error
-    return replace(sheet, names=names)
 
 
-def _read(content: Content, wanted: Wanted) -> tuple[pa.Table, tuple[str, ...]]:
+def _read(content: Content, wanted: Wanted) -> Sheet:
     if not content.data.endswith(MAGIC) or len(content.data) < SMALLEST:
         raise Damage(CUT_OFF)
+    footer = read_footer(content.data)
     source = pa.BufferReader(content.data)
     with pq.ParquetFile(source) as file:
         schema, metadata = file.schema_arrow, file.metadata
-    there = [name for name in wanted if name in schema.names]
-    kinds = {name: schema.field(schema.names.index(name)).type for name in there}
-    lists = [name for name, kind in kinds.items() if wanted[name] == ITEMS and _is_list(kind)]
-    text = [name for name, kind in kinds.items() if _is_text(kind.value_type if name in lists else kind)]
-    asked = demand(content.data, {name: TEXT_CELL_BYTES if name in text else 8 for name in there})
-    _require_room(content, max(asked.cells, asked.page_bytes))
-    with pq.ParquetFile(source, metadata=metadata, read_dictionary=_leaves(metadata, text)) as file:
-        table = file.read(there, use_threads=False)
+        columns = [file.schema.column(index) for index in range(len(file.schema))]
+    content.require(columns=len(columns))
+    once = [name for name in wanted if schema.names.count(name) == 1]  # a column that is there twice is refused later
+    kinds = {name: schema.field(name).type for name in once}
+    problems = {name: column_problem(name, kind, wanted[name]) for name, kind in kinds.items()}
+    read = [name for name, problem in problems.items() if problem is None]
+    leaves = {column.path: column for column in columns if any(_is_of(column.path, kinds[name], name) for name in read)}
+    paths = [column.path for column in columns]
+    if any(paths.count(path) > 1 or any(other.startswith(f"{path}.") for other in paths) for path in leaves):
+        raise Damage("columns that cannot be told apart by their names")
+    asked = demand(content.data, footer, {path: _cell_bytes(column) for path, column in leaves.items()})
+    content.require(rows=asked.rows, cells=asked.cells, unpacked_bytes=max(asked.memory, asked.page_bytes))
+    if not asked.encodings <= PLAIN_ENCODINGS:
+        raise content.refusal("E105", "text packed as DELTA_BYTE_ARRAY, which may unpack to any size; write it plainly")
+    text = [path for path, column in leaves.items() if column.physical_type == "BYTE_ARRAY"]
+    with pq.ParquetFile(source, metadata=metadata, read_dictionary=text) as file:
+        table = file.read(list(leaves), use_threads=False)
     table.validate(full=True)  # text that is not UTF-8, codes outside their dictionary
-    _require_room(content, sum(_text_size(table.column(table.column_names.index(name))) for name in text))
-    for name in lists:
-        if name in text:
-            position = table.column_names.index(name)
-            table = table.set_column(position, name, _plain_lists(table.column(position)))
-    return table, tuple(schema.names)
+    content.require(unpacked_bytes=sum(_text_bytes(chunk) for column in table.columns for chunk in column.chunks))
+    table = pa.table([_plain(column) for column in table.columns], table.column_names)
+    sheet = table_sheet(table, wanted)
+    found = (*(problem for problem in problems.values() if problem), *sheet.problems)
+    return replace(sheet, names=tuple(schema.names), n_rows=table.num_rows, problems=found)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+def _is_of(path: str, kind: pa.DataType, name: str) -> bool:
+    """Return whether a file's column belongs to a column of the table; of structs, only fields of segments do."""
+    if not is_list(kind):
+        return path == name
+    inside = path.startswith(f"{name}.")
+    return inside and (not pa.types.is_struct(kind.value_type) or path.rpartition(".")[2] in SEGMENT_FIELDS)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _cell_bytes(column: pq.ColumnSchema) -> int:
+    """Return what a value counts for: text, a number, or one of a fixed length, such as a long decimal."""
+    return _TEXT_CELL_BYTES if column.physical_type == "BYTE_ARRAY" else max(_NUMBER_CELL_BYTES, 2 * column.length)
 
 
-def _leaves(metadata: pq.FileMetaData, names: Sequence[str]) -> list[str]:
-    """Return the paths under which a file stores some columns: that of a list names its items, too."""
-    if not metadata.num_row_groups:
-        return []
-    group = metadata.row_group(0)
-    paths = [group.column(index).path_in_schema for index in range(metadata.num_columns)]
-    return [path for path in paths if path in names or path.split(".")[0] in names]
+def _text_bytes(array: pa.Array) -> int:
+    """Return how many bytes the dictionary-encoded text of an array takes once it is written out."""
+    if is_list(array.type):
+        return _text_bytes(array.flatten())
+    if pa.types.is_struct(array.type):
+        return sum(_text_bytes(array.field(place)) for place in range(array.type.num_fields))
+    if not pa.types.is_dictionary(array.type):
+        return 0
+    return pc.sum(pc.binary_length(array.dictionary).take(array.indices)).as_py() or 0
 
 
-def _plain_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return lists of dictionary-encoded text as lists of text."""
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return lists of dictionary-encoded text as lists of text; other columns as they are."""
+    if not (is_list(column.type) and pa.types.is_dictionary(column.type.value_type)):
+        return column
     chunks = []
     for chunk in column.chunks:
         ends = np.cumsum(np.asarray(pc.fill_null(pc.list_value_length(chunk), 0)), dtype=np.int32)
@@ -88,16 +105,3 @@ def _plain_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
         words = chunk.flatten().dictionary_decode().cast(pa.string())
         chunks.append(pa.ListArray.from_arrays(offsets, words, mask=chunk.is_null()))
     return pa.chunked_array(chunks, pa.list_(pa.string()))
-
-
-def _require_room(content: Content, asked: int) -> None:
-    if asked > content.max_memory:
-        message = f"the columns ask for {asked:,} bytes; the track admits {content.max_memory:,}"
-        raise content.refusal("E104", message)
-
-
-def _text_size(column: pa.ChunkedArray) -> int:
-    """Return how many bytes a dictionary-encoded column takes as text."""
-    chunks = [chunk.flatten() if _is_list(chunk.type) else chunk for chunk in column.chunks]
-    lengths = (pc.binary_length(chunk.dictionary).take(chunk.indices) for chunk in chunks)
-    return sum(pc.sum(length).as_py() or 0 for length in lengths)

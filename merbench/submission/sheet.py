@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.errors import Problem
+from merbench.errors import Problem, printable
 from merbench.metrics.lists import offsets_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ITEMS = pa.list_(pa.string())
 """Wanted of a column whose cells hold several words: lists of text as they are, anything else as text."""
+
+SEGMENT_FIELDS = ("label", "start_s", "end_s")
 
 STRETCHES = pa.list_(pa.struct([("label", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]))
 """Wanted of a column whose cells hold segments: lists of structs with these fields as they are, else text."""
@@ -160,33 +162,71 @@ def plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
 
     Lists stay as they are where lists of such items are wanted.
     """
-    kind = column.type
-    if pa.types.is_list(wanted):
-        return column if _is_list_of(kind, wanted.value_type) else plain_column(column, pa.string())
-    if pa.types.is_dictionary(kind):
-        return None if pa.types.is_nested(kind.value_type) else plain_column(column.dictionary_decode(), wanted)
-    if pa.types.is_nested(kind):
+    if not _is_read(column.type, wanted):
         return None
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return column.cast(wanted, safe=False)
+    if is_list(column.type):
+        return column
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    target = wanted if _is_number(column.type) and not pa.types.is_list(wanted) else pa.string()
     try:
-        return column.cast(pa.string())
+        return column.cast(target, safe=target == pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
 
 
-def _is_list_of(kind: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether a type is of lists whose items are text, or have the fields that are wanted."""
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+def _is_read(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    """Return whether a column of a type is read: text, numbers, times, or lists of such items as are wanted."""
+    if is_list(kind):
+        return pa.types.is_list(wanted) and _are_items(kind.value_type, wanted.value_type)
+    known = (_is_text, _is_bytes, _is_number, _is_time, pa.types.is_boolean, pa.types.is_null)
+    return any(holds(kind) for holds in known)
+
+
+def _are_items(item: pa.DataType, wanted: pa.DataType) -> bool:
+    """Return whether items of lists are text, or have the fields that are wanted, each with such values."""
+    if not pa.types.is_struct(wanted):
+        return _is_text(item) or pa.types.is_null(item)
+    if not pa.types.is_struct(item) or any(item.get_field_index(field.name) < 0 for field in wanted):
         return False
-    item = kind.value_type
-    if pa.types.is_struct(wanted):
-        return pa.types.is_struct(item) and {field.name for field in wanted} <= {field.name for field in item}
-    return bool(pa.types.is_string(item) or pa.types.is_large_string(item) or pa.types.is_null(item))
+    return _is_text(item.field("label").type) and all(_is_number(item.field(name).type) for name in SEGMENT_FIELDS[1:])
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether a type is of lists of any length."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    """Return whether a type is of dates and times, which are read as text; a duration would be a bare number."""
+    return bool(pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_timestamp(kind))
+
+
+def column_problem(name: str, kind: pa.DataType, wanted: pa.DataType) -> Problem | None:
+    """Return that a column has a type that is not read; None for one that is."""
+    if _is_read(kind, wanted):
+        return None
+    return Problem("E208", f"holds {printable(str(kind))}; {_needed(wanted)} are needed", column=name)
 
 
 def table_sheet(table: pa.Table, wanted: Wanted) -> Sheet:
-    """Return the wanted columns of an Arrow table; one that is binary or otherwise nested is a problem."""
+    """Return the wanted columns of an Arrow table; one of a type that is not read is a problem."""
     columns, problems = {}, []
     for name, kind in wanted.items():
         if name not in table.column_names:
@@ -195,7 +235,8 @@ def table_sheet(table: pa.Table, wanted: Wanted) -> Sheet:
         array = chunks if isinstance(chunks, pa.Array) else pa.concat_arrays(chunks.chunks)
         column = plain_column(array, kind)
         if column is None:
-            problems.append(Problem("E208", f"holds {array.type}; {_needed(kind)} are needed", column=name))
+            found = printable(str(array.type.value_type if pa.types.is_dictionary(array.type) else array.type))
+            problems.append(Problem("E208", f"holds {found}; {_needed(kind)} are needed", column=name))
         else:
             columns[name] = column
     return Sheet(tuple(table.column_names), columns, table.num_rows, problems=tuple(problems))

@@ -233,7 +233,10 @@ def save_text(name: str, text: str) -> Callable[[Path], str]:
         (save_npz(a=np.zeros(())), "'a' has shape (); needed is a vector (d,) or frames (t, d)"),
         (save_npz(a=np.zeros((2, 2, 2))), "'a' has shape (2, 2, 2); needed is a vector (d,) or frames (t, d)"),
         (save_npz(a=np.array(["x"])), "arrays that are not numbers (1 of 1): 'a' <U1"),
-        (save_npz(a=np.array([None])), "cannot be read: Object arrays cannot be loaded when allow_pickle=False"),
+        (
+            save_npz(a=np.array([None])),
+            "cannot be read: array 'a': holds Python objects (a pickle), which are not read",
+        ),
         (save_npz(ids=np.array(["a"]), values=np.zeros((2, 2))), "there are 1 sample ids and 2 rows of 'values'"),
         (save_npz(ids=np.zeros((1, 1)), values=np.zeros((1, 2))), "'ids' is float64 of shape (1, 1); "),
         (

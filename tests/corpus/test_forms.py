@@ -72,7 +72,7 @@ def test_arrays_of_one_dimension_are_columns(tmp_path: Path) -> None:
 
 def test_arrays_of_pickled_objects_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", name=np.array([{}, {}], dtype=object))
-    with pytest.raises(UsageError, match=r"^a\.npz: cannot be read: holds Python objects"):
+    with pytest.raises(UsageError, match=r"^a\.npz: cannot be read: array 'name': holds Python objects"):
         arrays(tmp_path / "a.npz", [])
 
 
@@ -105,3 +105,16 @@ def test_lines_with_spaces(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match=r"^label\.txt: cannot be read: byte 0xFF at position 0 is not UTF-8"):
         spaced("utterance", "label")(path, [])
+
+
+def test_lists_that_hold_one_list_twice_make_a_short_message(tmp_path: Path) -> None:
+    shared: list[object] = ["x" * 1000, 10**15]
+    for _ in range(60):
+        shared = [shared, shared]
+    np.savez(tmp_path / "l.npz", m=np.array({"a": shared}, dtype=object))
+    problems: list[Problem] = []
+    label_archive({"m": "s"})(tmp_path / "l.npz", problems)
+    (problem,) = problems
+    assert problem.message.endswith(
+        "(1 of 1): 'a': [[[[...], [...]], [[...], [...]]], [[[...], [...]], [[...], [...]]]]"
+    )

@@ -125,5 +125,5 @@ def test_a_file_of_something_else_is_told(folder: Path) -> None:
     before = sha256_file(path)
     path.write_bytes(b"PAR1 but not really PAR1")
     stated.write_text(stated.read_text().replace(before, sha256_file(path)))
-    with pytest.raises(UsageError, match=rf"^{re.escape(str(path))}: cannot be read"):
+    with pytest.raises(UsageError, match=rf"^{re.escape(str(path))}: not a readable Parquet file$"):
         open_groups("mine")

@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from blind_candidates import LABELS, csv_rows, csv_text, sample_ids
+from fuzzing.mutations import field_of, with_footer
 from peak_memory import peak_bytes
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import InvalidSubmission
 from merbench.submission import Submission, read_submission
-from merbench.submission.pages import Demand, demand
+from merbench.submission.pages import Demand, demand, read_footer
 
 Read = Callable[..., Submission]
 Refused = Callable[..., str]
@@ -165,12 +166,12 @@ def many_members() -> bytes:
     return file.getvalue()
 
 
-def twice() -> bytes:
+def twice(other: str) -> bytes:
     file = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(file, "w") as archive:
         warnings.simplefilter("ignore")
         archive.writestr("sample_id.npy", b"")
-        archive.writestr("sample_id.npy", b"")
+        archive.writestr(other, b"")
     return file.getvalue()
 
 
@@ -181,6 +182,15 @@ def old_header() -> bytes:
     return member("sample_id.npy", data)
 
 
+NO_HEADER = "its header is not that of an .npy file"
+STRANGE_HEADERS = [
+    ("(-9,)", "<U3", NO_HEADER),
+    ("(True,)", "<U3", NO_HEADER),
+    ("(" * 90, "<U3", NO_HEADER),
+    ("-" * 9000 + "1", "<U3", NO_HEADER),
+    ("(9,)", "<U3', 'x': '", NO_HEADER),
+    ("(9,)", "<q3", "'<q3' is not a type of items"),
+]
 UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
 
 
@@ -197,29 +207,30 @@ UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
         ),
         (
             member("sample_id.npy", header_only("(10000000000,)", "<U0")),
-            "E104  array 'sample_id' asks for 640,000,000,000 bytes; 160,000,000 of 160,000,000 are left",
+            "E104  asks for 10,000,000,000 rows; 1,000,000 are allowed",
         ),
         (
             member("sample_id.npy", header_only("(9,)", "<U3")),
-            "E109  a damaged NPZ file: array 'sample_id' ends after 0 of 108 bytes",
+            "E109  a damaged NPZ file: array 'sample_id': ends after 0 of 108 bytes",
         ),
-        (
-            member("sample_id.npy", header_only("(-9,)", "<U3")),
-            "E109  a damaged NPZ file: its content cannot be unpacked",
-        ),
+        *((member("sample_id.npy", header_only(shape, kind)), f"E109  a damaged NPZ file: array 'sample_id': {found}") for shape, kind, found in STRANGE_HEADERS),
+        (member("sample_id.npy", header_only("(1,)", "<U1") + b"\0\0\x11\0"), "E109  a damaged NPZ file: array 'sample_id': its text holds numbers that are not characters"),
+        (npz(**{**COLUMNS, "discrete": [b"\xff"] * 12}), "E109  a damaged NPZ file: array 'discrete': byte 0xFF is not UTF-8"),
+        (member("sample_id.npy", header_only("(1,)", "<U1"), create_version=255, extract_version=255), "E109  a damaged NPZ file: its content cannot be unpacked"),
         (member("sample_id.npy", header_only("(2, 2)", "<f8")), "E208  array 'sample_id' has the shape (2, 2); one item per row is needed"),
         (member("sample_id.npy", header_only("()", "<f8")), "E208  array 'sample_id' has the shape (); one item per row is needed"),
         (npz(sample_id=np.array([1j])), "E208  array 'sample_id' holds complex128; text or numbers are needed"),
-        (npz(sample_id=np.zeros(2, "f8,f8")), "E208  array 'sample_id' holds [('f0', '<f8'), ('f1', '<f8')]; text or numbers are needed"),
+        (npz(sample_id=np.zeros(2, "f8,f8")), "E208  array 'sample_id' has fields; a plain column is needed"),
         (npz(sample_id=IDS, discrete=ANSWERS[1:], valence=NUMBERS), "E206  the arrays differ in length: sample_id 12, discrete 11, valence 12"),
-        (member("sample_id.npy", b"no array"), "E109  a damaged NPZ file: array 'sample_id' does not begin as an .npy file does"),
+        (member("sample_id.npy", b"no array"), "E109  a damaged NPZ file: array 'sample_id': does not begin as an .npy file does"),
         (member("../sample_id.npy", b""), f"E105  {UNSAFE}: ../sample_id.npy"),
         (member("/etc/passwd", b""), f"E105  {UNSAFE}: /etc/passwd"),
         (member("C:\\x.npy", b""), f"E105  {UNSAFE}: C:\\x.npy"),
         (member("link.npy", b"/etc/passwd", external_attr=0o120777 << 16), f"E105  {UNSAFE}: link.npy"),
         (encrypted(), "E105  encrypted members: sample_id.npy"),
         (many_members(), "E105  an archive of 1,001 members; an NPZ holds at most 1,000"),
-        (twice(), "E105  members that are there twice: sample_id.npy"),
+        (twice("sample_id.npy"), "E105  members that are there twice: sample_id"),
+        (twice("sample_id"), "E105  members that are there twice: sample_id"),
         (member("submission.csv", GOOD.encode()), "E108  a ZIP archive without arrays; pack a text table as .gz or .zst"),
         (npz(**COLUMNS)[:-40], "E109  a damaged NPZ file: cut off: the end of the file is missing"),
         (npz(discrete=ANSWERS), "E201  there is no id column 'sample_id'; columns: 'discrete'\n  E202  valence: the column is not there; columns: 'discrete'"),
@@ -266,18 +277,109 @@ def test_parquet_that_is_refused(refused: Refused, data: bytes, problem: str) ->
 @pytest.mark.parametrize(
     ("table", "asked"),
     [
-        # 40,000 rows of 64 + 64 + 8 bytes; on disk a run of one value.
-        ({"sample_id": ["x"] * 40_000, "discrete": ["sad"] * 40_000, "valence": [0.0] * 40_000}, "5,440,000"),
+        # 40,000 rows of 64 + 64 + 8 bytes, and three words; on disk a run of one value.
+        ({"sample_id": ["x"] * 40_000, "discrete": ["sad"] * 40_000, "valence": [0.0] * 40_000}, "5,440,04"),
         # One text of a megabyte: a page that unpacks to it, though there are two rows.
-        ({"sample_id": ["x", "x" * 1_000_000], "discrete": ["sad"] * 2, "valence": [0.0] * 2}, "1,000,0"),
+        ({"sample_id": ["x", "x" * 1_000_000], "discrete": ["sad"] * 2, "valence": [0.0] * 2}, "1,00"),
         # A text of 10 kB in a thousand rows, once in the file.
         ({"sample_id": ["x" * 10_000] * 1000, "discrete": ["sad"] * 1000, "valence": [0.0] * 1000}, "10,003,000"),
     ],
 )
 def test_parquet_that_asks_for_too_much(refused: Refused, make_candidates: Make, table: Any, asked: str) -> None:
     message = refused(parquet(table, compression="zstd"), "a.parquet", of=make_candidates(max_bytes=20_000))
-    assert f"E104  the columns ask for {asked}" in message
-    assert message.endswith("bytes; the track admits 160,000")
+    assert f"E104  asks for {asked}" in message
+    assert message.endswith(" bytes of memory; 160,000 are allowed")
+
+
+LONG = {"sample_id": [f"x{i}" for i in range(1000)], "discrete": ["x" * 10_000] * 1000, "valence": [0.0] * 1000}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(LONG["discrete"]).dictionary_encode(),
+        pa.array(LONG["discrete"]).cast(pa.large_string()).dictionary_encode(),
+        pa.array(LONG["discrete"]).cast(pa.binary()),
+    ],
+)
+def test_a_long_text_in_a_dictionary_is_counted_in_every_row(
+    refused: Refused, make_candidates: Make, column: pa.Array
+) -> None:
+    data = parquet({**LONG, "discrete": column})
+    assert len(data) < 20_000
+    assert refused(data, "a.parquet", of=make_candidates(max_bytes=20_000)) == (
+        "a.parquet: 1 problem\n  E104  asks for 10,003,890 bytes of memory; 160,000 are allowed"
+    )  # 1,000 texts of 10,000 bytes, and the ids: 10 of 2 bytes, 90 of 3, 900 of 4
+
+
+def test_a_long_label_of_segments_is_counted_in_every_row(refused: Refused, make_candidates: Make) -> None:
+    cell = [{"label": "x" * 10_000, "start_s": 0.0, "end_s": 1.0, "note": "y"}]
+    candidates = make_candidates(3, {"s": {"type": "segments", "labels": ["fake", "x"]}}, max_bytes=20_000)
+    data = parquet({"sample_id": sample_ids(100), "s": [cell] * 100})
+    # 100 labels of 10,000 bytes and 100 ids of 15 bytes.
+    assert "E104  asks for 1,001,500 bytes of memory" in refused(data, "a.parquet", of=candidates)
+
+
+def test_text_that_may_unpack_to_any_size_is_refused(refused: Refused) -> None:
+    data = parquet(COLUMNS, use_dictionary=False, column_encoding={"discrete": "DELTA_BYTE_ARRAY"})
+    assert "E105  text packed as DELTA_BYTE_ARRAY, which may unpack to any size" in refused(data, "a.parquet")
+
+
+def test_durations_are_not_numbers(refused: Refused, candidates: Candidates) -> None:
+    table = pa.table({**COLUMNS, "valence": pa.array(range(12), pa.duration("s"))})
+    assert "E208  valence: holds duration[s]; text or numbers are needed" in refused(parquet(table), "a.parquet")
+    with pytest.raises(InvalidSubmission, match=r"E208  valence: holds duration\[s\]"):
+        read_submission(table, candidates)
+
+
+def changed_footer(path: tuple[int, ...], change: Callable[[list[Any]], None]) -> bytes:
+    def apply(footer: list[Any]) -> None:
+        change(field_of(footer, *path))
+
+    return with_footer(parquet(COLUMNS, compression="none"), apply)
+
+
+def histogram(metadata: list[Any]) -> None:
+    """Give a column levels that do not fit it, where Arrow ends the process as soon as the column's metadata are asked."""
+    metadata.append([16, 12, [[3, 9, [6, [1]]]]])
+
+
+def set_field(number: int, value: int) -> Callable[[list[Any]], None]:
+    def change(fields: list[Any]) -> None:
+        next(field for field in fields if field[0] == number)[2] = value
+
+    return change
+
+
+def nested(depth: int) -> list[Any]:
+    return [9, [nested(depth - 1)] if depth else []]
+
+
+FIRST_COLUMN = (4, 0, 1, 0, 3)
+DEEP = [[3, 5, 1], [4, 8, b"g"], [5, 5, 1]]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (changed_footer((4,), lambda groups: groups[1].clear()), "E111  there are no rows"),
+        (changed_footer((), set_field(3, -1)), "E109  a damaged Parquet file: a negative number of rows"),
+        (changed_footer((), set_field(3, 10**12)), "E104  asks for 1,000,000,000,000 rows; 1,000,000 are allowed"),
+        (changed_footer(FIRST_COLUMN, set_field(5, 10**9)), "E104  asks for 1,000,000,024 cells; 30,000,000 are allowed"),
+        (changed_footer((2,), lambda schema: schema[1].extend([DEEP] * 1000)), "E109  a damaged Parquet file: its columns lie too deeply in each other"),
+        (changed_footer((), lambda footer: footer.append([9, 8, b"x" * 3_000_000])), "E109  a damaged Parquet file: a footer of 3,000,8"),
+        (changed_footer((), lambda footer: footer.append([9, 9, nested(100)])), "E109  a damaged Parquet file: structs that lie too deeply in each other"),
+    ],
+)  # fmt: skip
+def test_parquet_footers_that_state_what_is_not_so(refused: Refused, data: bytes, problem: str) -> None:
+    assert problem in refused(data, "a.parquet")
+
+
+def test_levels_that_do_not_fit_a_column_do_not_end_the_process(read: Read) -> None:
+    try:
+        assert read(changed_footer(FIRST_COLUMN, histogram), "a.parquet").digest == read(GOOD).digest
+    except InvalidSubmission as error:  # by an Arrow that reads the levels
+        assert str(error) == "a.parquet: 1 problem\n  E109  a damaged Parquet file: its content cannot be unpacked"
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
@@ -288,16 +390,18 @@ def test_page_headers_are_stepped_over_to_the_last_byte(version: str, codec: str
     metadata = pq.read_metadata(pa.BufferReader(data))
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     told = sum(group.column(i).total_uncompressed_size for group in groups for i in range(2))
-    asked = demand(data, {"sample_id": 64, "valence": 8})
-    assert asked.cells == 5000 * (64 + 8)
+    asked = demand(data, read_footer(data), {"sample_id": 64, "valence": 8})
+    # Every value is in a dictionary, where it takes 16 bytes beside its text.
+    assert (asked.rows, asked.cells, asked.memory) == (5000, 2 * 5000, 5000 * (64 + 8) + 2 * 5000 * 16)
     # The footer counts page headers too, some 20 to 100 bytes a page.
     assert 0.9 * told < asked.page_bytes < told
 
 
 def test_a_column_of_lists_is_counted_by_its_items() -> None:
     data = parquet({"sample_id": ["a", "b"], "discrete": [["x"] * 30, ["y"] * 20]})
-    assert demand(data, {"discrete": 8}).cells == 50 * 8
-    assert demand(data, {}) == Demand(0, 0)
+    asked = demand(data, read_footer(data), {"discrete.list.element": 8})
+    assert (asked.rows, asked.cells, asked.memory) == (2, 50, 50 * 8 + 2 * 16)  # two words in the dictionary
+    assert demand(data, read_footer(data), {}) == Demand(2, 0, 0, 0, frozenset())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,495 @@
+"""Every format that is read: a few valid files of it, how they are mutated, and what reads them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from blind_candidates import LABELS, BlindCandidates, csv_rows, csv_text, sample_ids
+from lexicon_release import FORMAT, SYNONYM, WHEEL, write_csv, write_xlsx
+
+from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, zipped, zstd_packed
+from merbench.banks.bank import Bank, Sound
+from merbench.banks.storing import read_stored, write_bank
+from merbench.corpus import read_corpus, write_corpus
+from merbench.corpus.candidates import Candidates
+from merbench.corpus.delimited import read_delimited, to_table
+from merbench.corpus.feature import Feature
+from merbench.corpus.feature_file import read_feature
+from merbench.corpus.folder import verify_corpus
+from merbench.corpus.forms import arrays, label_archive, recordings, spaced
+from merbench.corpus.tables import Contents
+from merbench.errors import DeclarationError, Problem
+from merbench.files import sha256_bytes
+from merbench.grouping.groups import UNSTATED, Groups
+from merbench.grouping.released import read_mer2024
+from merbench.grouping.storing import read_groups, write_groups
+from merbench.leaderboard.entry import inspect_entry
+from merbench.lexicon.importing import read_release
+from merbench.protocol.manifest import Journal, Manifest, read_manifest, read_progress, write_manifest
+from merbench.report.scorecard import ScoreReport
+from merbench.submission import read_submission
+from merbench.track import load_track, parse_track
+from merbench.training.declaration import read_baseline
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that is read.
+
+    Attributes:
+        path: where a mutated file is put.
+        seeds: valid files.
+        mutate: what makes another file of one of them.
+        read: reads the file at the path.
+    """
+
+    path: Path
+    seeds: Sequence[bytes]
+    mutate: Mutation
+    read: Callable[[Path], object]
+
+    def input(self, name: str, seed: int, number: int) -> bytes:
+        """Return one input; the same for the same arguments."""
+        rng = random.Random(f"{name} {seed} {number}")
+        valid = rng.choice(self.seeds)
+        return valid if number < len(self.seeds) else self.mutate(valid, rng)
+
+
+FEW = csv_text(csv_rows(12)).encode()
+COLUMNS: dict[str, list[Any]] = {
+    "sample_id": sample_ids(12),
+    "discrete": [LABELS[i % 6] for i in range(12)],
+    "valence": [i / 10 for i in range(12)],
+}
+MANY_TARGETS: dict[str, Any] = {
+    "discrete": {"type": "categorical", "labels": list(LABELS), "out_of_vocabulary": "wrong"},
+    "valence": {"type": "continuous"},
+    "words": {"type": "label_set"},
+    "said": {"type": "text", "lexicon": "english"},
+    "best": {"type": "ranked", "labels": ["glad", "sad"], "out_of_vocabulary": "dropped"},
+    "stretches": {"type": "segments", "labels": ["fake", "real"]},
+    "choice": {"type": "preference", "reading": "answer"},
+    "several": {"type": "multilabel", "labels": ["m1", "m2"]},
+}
+MANY: dict[str, list[Any]] = {
+    **COLUMNS,
+    "words": [["happy", "sur, prised"], ["sad"], []] * 4,
+    "said": ["She is not sad, but afraid.", "Happy."] * 6,
+    "best": ["glad, sad", "sad"] * 6,
+    "stretches": [[{"label": "fake", "start_s": 0.5, "end_s": 1.0}]] * 12,
+    "choice": ["a1", "the second is better", "same"] * 4,
+    "m1": [0, 1] * 6,
+    "m2": [1.0, 0.0] * 6,
+}
+MANY_TEXT: dict[str, list[Any]] = {
+    **MANY,
+    "words": ["['happy', 'sur, prised']", '["sad"]', "glad, low"] * 4,
+    "stretches": ["fake-0.50-1.00 real-1.5-2", "none"] * 6,
+}
+
+
+def _candidates(folder: Path, targets: Mapping[str, Any]) -> Candidates:
+    column = pa.array(sample_ids(12), pa.string())
+    track = parse_track(
+        {
+            "id": folder.name,
+            "version": "1.0",
+            "title": "A track",
+            "corpus": "none",
+            "splits": {"test": "test"},
+            "targets": targets,
+            "metrics": [{"name": "accuracy", "target": "discrete", "weight": 1.0}],
+            "ranking": {"by": ["overall"]},
+            "submission": {"missing_ids": "error", "max_bytes": 2_000_000},
+        },
+        folder,
+    )
+    return BlindCandidates(track, "test", None, column, pa.table({"sample_id": column}))  # type: ignore[arg-type]
+
+
+def _csv(columns: Mapping[str, Sequence[Any]], delimiter: str = ",") -> bytes:
+    def cell(value: Any) -> str:
+        text = str(value)
+        return '"' + text.replace('"', '""') + '"' if {*',"\n\t'} & {*text} else text
+
+    rows = [list(columns), *zip(*columns.values(), strict=True)]
+    return "\n".join(delimiter.join(map(cell, row)) for row in rows).encode() + b"\n"
+
+
+def _jsonl(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def _parquet(table: pa.Table | Mapping[str, Any], **options: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(table if isinstance(table, pa.Table) else pa.table(dict(table)), file, **options)
+    return file.getvalue()
+
+
+def _parquets(columns: Mapping[str, Any]) -> list[bytes]:
+    table = pa.table(dict(columns))
+    plain = {name: kind for name, kind in (("discrete", "PLAIN"), ("valence", "PLAIN"))}
+    label = table.schema.get_field_index("discrete")
+    return [
+        _parquet(table, compression="none"),
+        _parquet(table, compression="zstd", write_page_index=True, write_page_checksum=True),
+        _parquet(table, compression="snappy", data_page_version="2.0", version="1.0"),
+        _parquet(table, compression="none", use_dictionary=False, data_page_version="2.0"),
+        _parquet(table, compression="gzip", row_group_size=5, write_statistics=False),
+        _parquet(table, compression="none", use_dictionary=False, column_encoding=plain, data_page_size=64),
+        _parquet(
+            table,
+            compression="none",
+            use_dictionary=False,
+            column_encoding={
+                "discrete": "DELTA_BYTE_ARRAY",
+                "sample_id": "DELTA_LENGTH_BYTE_ARRAY",
+                "valence": "BYTE_STREAM_SPLIT",
+            },
+        ),
+        _parquet(table.set_column(label, "discrete", table["discrete"].dictionary_encode()), compression="lz4"),
+        _parquet(table.cast(_large(table.schema)), compression="brotli"),
+    ]
+
+
+def _large(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([f.with_type(pa.large_string()) if f.type == pa.string() else f for f in schema])
+
+
+def _npz(columns: Mapping[str, Any], *, packed: bool = False) -> bytes:
+    file = io.BytesIO()
+    kept = {name: np.array(column) for name, column in columns.items() if not isinstance(column[0], list)}
+    (np.savez_compressed if packed else np.savez)(file, **kept)
+    return file.getvalue()
+
+
+def _pickled_npz(**members: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **{name: np.array(member, dtype=object) for name, member in members.items()})
+    return file.getvalue()
+
+
+def _member(name: str) -> Mutation:
+    return npy if name.endswith(".npy") else scrambled
+
+
+def _read_table(path: Path) -> None:
+    problems: list[Problem] = []
+    cells = read_delimited(path, problems)
+    if cells is not None:
+        contents = Contents(to_table(cells, cells.header, problems), None, {}, samples_origin=cells.origin)
+        problems += contents.problems()
+    _raise(path, problems)
+
+
+def _with_problems(read: Callable[[Path, list[Problem]], object]) -> Callable[[Path], object]:
+    def call(path: Path) -> object:
+        problems: list[Problem] = []
+        value = read(path, problems)
+        _raise(path, problems)
+        return value
+
+    return call
+
+
+def _raise(path: Path, problems: Sequence[Problem]) -> None:
+    """Raise problems that a reader collects, as what calls it does."""
+    if problems:
+        raise DeclarationError(path.name, problems)
+
+
+def _in_folder(read: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda path: read(path.parent)
+
+
+def formats(folder: Path) -> dict[str, Format]:
+    """Return all formats by name; what they need is written into a folder."""
+    return {
+        **_submissions(folder),
+        **_corpora(folder),
+        **_declarations(folder),
+        **_lexicons(folder),
+        **_records(folder),
+    }
+
+
+def _submissions(folder: Path) -> dict[str, Format]:
+    few, many = (
+        _candidates(folder / "few", {k: MANY_TARGETS[k] for k in ("discrete", "valence")}),
+        _candidates(folder / "many", MANY_TARGETS),
+    )
+
+    def both(path: Path) -> None:
+        read_submission(path, many if int.from_bytes(path.read_bytes()[-20:], "big") % 3 else few)
+
+    def either(name: str, seeds: Sequence[bytes], mutate: Mutation) -> Format:
+        return Format(folder / f"submission.{name}", seeds, mutate, both)
+
+    texts = [FEW, _csv(MANY_TEXT)]
+    tables = [pa.table({**MANY, "words": MANY_TEXT["words"]}), pa.table(MANY)]
+    odd = pa.table(
+        {
+            **COLUMNS,
+            "discrete": pa.array(COLUMNS["discrete"]).cast(pa.binary()),
+            "valence": pa.array(range(12), pa.duration("s")),
+        }
+    )
+    return {
+        "csv": either("csv", texts, scrambled),
+        "tsv": either("tsv", [_csv(COLUMNS, "\t"), _csv(MANY_TEXT, "\t")], scrambled),
+        "jsonl": either("jsonl", [_jsonl(COLUMNS), _jsonl(MANY), _jsonl(MANY_TEXT)], scrambled),
+        "csv.gz": either("csv.gz", [gzip.compress(text) for text in texts], gzipped),
+        "csv.zst": either("csv.zst", [bytes(pa.compress(text, "zstd", asbytes=True)) for text in texts], zstd_packed),
+        "parquet": either(
+            "parquet",
+            [
+                data
+                for table in [pa.table(COLUMNS), *tables]
+                for data in _parquets({n: table[n] for n in table.column_names})
+            ]
+            + [_parquet(odd)],
+            parquet,
+        ),
+        "npz": either(
+            "npz",
+            [_npz(COLUMNS), _npz(COLUMNS, packed=True), _npz(MANY_TEXT), _npz({**COLUMNS, "discrete": [b"sad"] * 12})],
+            zipped(_member),
+        ),
+    }
+
+
+def _corpora(folder: Path) -> dict[str, Format]:
+    corpus = folder / "corpus"
+    ids = ["a", "b", "c"]
+    write_corpus(
+        corpus, name="corpus", version="1.0", source="a test", licence="CC0-1.0",
+        samples=pa.table({"sample_id": ids, "split": ["train", "test", "test"], "transcript": ["x", "", "z"]}),
+        reference=pa.table({"sample_id": ids, "discrete": ["sad", "glad", None], "words": [["a"], [], ["b", "c"]]}),
+        features={"f": Feature.from_vectors(ids, np.ones((3, 2), np.float32)),
+                  "g": Feature.from_frames(ids, [np.ones((n, 2), np.float32) for n in (1, 2, 3)])},
+    )  # fmt: skip
+    declared = (corpus / "corpus.toml").read_text()
+
+    def recorded(member: str) -> Callable[[Path], object]:
+        """Return a reader of a file of the corpus whose digest is recorded as it is."""
+        old = sha256_bytes((corpus / member).read_bytes())
+        intact = (corpus / member).read_bytes()
+
+        def read(path: Path) -> None:
+            data = path.read_bytes()
+            (corpus / member).write_bytes(data)
+            (corpus / "corpus.toml").write_text(declared.replace(old, sha256_bytes(data)))
+            try:
+                opened = read_corpus(corpus)
+                _raise(path, verify_corpus(opened))
+                for name in opened.features:
+                    opened.feature(name), opened.feature_shape(name)
+            finally:
+                (corpus / member).write_bytes(intact)
+                (corpus / "corpus.toml").write_text(declared)
+
+        return read
+
+    vectors = {"ids": np.array(ids), "values": np.arange(6, dtype=np.float32).reshape(3, 2)}
+    frames = {"a": np.ones((2, 2)), "b": np.ones((1, 2))}
+    table = {"sample_id": ids, "values": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]}
+    nested = {"sample_id": ids, "values": [[[1.0, 2.0]], [[3.0, 4.0]] * 2, [[5.0, 6.0]]]}
+    single = io.BytesIO()
+    np.save(single, np.ones((2, 3), np.float32))
+    labels = {
+        "a": {"emo": "sad", "val": 1.0},
+        "b": {"emo": 1, "val": np.float64(2)},
+        "c": {"emo": np.int64(3), "val": -10},
+    }
+    (folder / "npys").mkdir()
+    (folder / "recordings").mkdir()
+    text = b'sample_id,split,x,transcript\r\na,train,1,"he said ""no"""\nb,test,-2.5e3,\nc,test,,"two\nlines"\n'
+    files = {
+        member: (corpus / member).read_bytes()
+        for member in ("samples.parquet", "reference.parquet", "features/f.parquet", "features/g.parquet")
+    }
+    return {
+        "corpus csv": Format(folder / "corpus.csv", [text], scrambled, _read_table),
+        "corpus tsv": Format(folder / "corpus.tsv", [text.replace(b",", b"\t")], scrambled, _read_table),
+        "corpus.toml": Format(corpus / "corpus.toml", [declared.encode()], scrambled, _in_folder(read_corpus)),
+        **{f"corpus {member}": Format(folder / "member", [data], parquet, recorded(member)) for member, data in files.items()},
+        "feature npz": Format(folder / "feature.npz", [_npz(vectors), _npz(vectors, packed=True), _npz(frames)], zipped(_member), lambda path: read_feature(str(path))),
+        "feature parquet": Format(folder / "feature.parquet", [*_parquets_of(table), *_parquets_of(nested)], parquet, lambda path: read_feature(str(path))),
+        "feature npy": Format(folder / "npys" / "a.npy", [single.getvalue()], npy, lambda path: read_feature(str(path.parent))),
+        "release pickles": Format(folder / "label.npz", [_pickled_npz(train=labels, test=labels)], zipped(_member), _with_problems(label_archive({"train": "train", "test": "test"}))),
+        "release arrays": Format(folder / "arrays.npz", [_npz(COLUMNS)], zipped(_member), _with_problems(arrays)),
+        "release frames": Format(folder / "recordings" / "a.txt", [b"valence,arousal\n0.1,0.2\n-5,1\n"], scrambled, lambda path: _with_problems(recordings(("valence", "arousal")))(path.parent)),
+        "release spaced": Format(folder / "spaced.txt", [b"a 1 2\nb 3 4\n"], scrambled, _with_problems(spaced("name", "x", "y"))),
+    }  # fmt: skip
+
+
+def _parquets_of(columns: Mapping[str, Any]) -> list[bytes]:
+    return [
+        _parquet(columns, compression="none"),
+        _parquet(columns, compression="zstd", data_page_version="2.0", use_dictionary=False),
+    ]
+
+
+def _declarations(folder: Path) -> dict[str, Format]:
+    names = ("mer-multi", "mer2024-ov", "mer2025-track3", "ravdess", "mer-noise-media", "ger-cremad")
+    tracks = [path for name in names if (path := ROOT / "tracks" / name / "track.toml").is_file()]
+    entries = sorted((ROOT / "submissions").glob("*/*/*/entry.toml"))[:3]
+    baselines = sorted((ROOT / "baselines").glob("*/baseline.toml"))
+    place = folder / "submissions" / "toy" / "team" / "run"
+    place.mkdir(parents=True)
+    (place / "submission.csv").write_bytes(FEW)
+    made = {}
+    for name in ("track", "baseline"):
+        (folder / name).mkdir()
+
+    def entry(path: Path) -> None:
+        _, _, problems = inspect_entry(folder / "submissions", place)
+        _raise(path, problems)
+
+    card = b'title = "A run"\nteam = "A team"\nmembers = ["Ada"]\nsystem = "net"\nseed = 3\nexternal_data = []\nreceived = 2026-01-31T00:00:00Z\nranks = true\n'
+    made["entry.toml"] = Format(
+        place / "entry.toml", [card, *(path.read_bytes() for path in entries)], scrambled, entry
+    )
+    made["track.toml"] = Format(
+        folder / "track" / "track.toml",
+        [re.sub(rb'^id = ".*"', b'id = "track"', path.read_bytes(), flags=re.MULTILINE) for path in tracks],
+        scrambled,
+        _in_folder(load_track),
+    )
+    made["baseline.toml"] = Format(
+        folder / "baseline" / "baseline.toml",
+        [path.read_bytes() for path in baselines],
+        scrambled,
+        _in_folder(read_baseline),
+    )
+    return made
+
+
+def _lexicons(folder: Path) -> dict[str, Format]:
+    release = folder / "lexicon"
+    release.mkdir()
+    write_csv(release / "format.csv", FORMAT)
+    for stem, rows in (("synonym", SYNONYM), *((f"wheel{number}", WHEEL) for number in range(1, 6))):
+        write_csv(release / f"{stem}.csv", rows)
+    write_xlsx(folder / "wheel.xlsx", WHEEL)
+    sheet = (folder / "wheel.xlsx").read_bytes()
+    csv_sheet = (release / "format.csv").read_bytes()
+
+    def with_sheet(path: Path) -> None:
+        try:
+            read_release(release)
+        finally:
+            path.unlink()
+
+    def with_csv(path: Path) -> None:
+        try:
+            read_release(release)
+        finally:
+            path.write_bytes(csv_sheet)
+
+    wheel = {"level1": {"glad": "joy", "happy": "joy"}, "level2": {"glad": "happy", "happy": "happy"}}
+    maps = _pickled_npz(
+        format_mapping={"glad": ["glad"], "gladly": ["glad"]},
+        raw_mapping={"cheerful": ["happy"], "happy": ["happy"]},
+        wheel_map_whole={f"wheel{number}": wheel for number in range(1, 6)},
+    )
+    released = (
+        b"""{"name": "sample_1", "groups": "[['glad', 'happy'], ['sad']]"}\n{"name": "s2", "groups": [["a"]]}\n"""
+    )
+    stored = folder / "groups"
+    write_groups(
+        stored,
+        Groups(name="groups", source="a test", model="m", prompt_digest=UNSTATED, decoding=UNSTATED, keys="names",
+               runs=({"a": (("x", "y"), ("z",)), "b": (("x",),)},), dropped=(0,)),
+    )  # fmt: skip
+    answers, declared = (stored / "answers.parquet").read_bytes(), (stored / "groups.toml").read_text()
+
+    def with_answers(path: Path) -> None:
+        data = path.read_bytes()
+        (stored / "answers.parquet").write_bytes(data)
+        (stored / "groups.toml").write_text(declared.replace(sha256_bytes(answers), sha256_bytes(data)))
+        read_groups(stored)
+
+    def with_declaration(path: Path) -> None:
+        (stored / "answers.parquet").write_bytes(answers)
+        (stored / "groups.toml").write_bytes(path.read_bytes())
+        read_groups(stored)
+
+    return {
+        "lexicon xlsx": Format(release / "wheel1.xlsx", [sheet], zipped(lambda name: scrambled), with_sheet),
+        "lexicon csv": Format(release / "format.csv", [csv_sheet], scrambled, with_csv),
+        "lexicon npz": Format(folder / "wheel_mapping.npz", [maps], zipped(_member), read_release),
+        "groups jsonl": Format(folder / "groups.jsonl", [released], scrambled, lambda path: read_mer2024(path, "g")),
+        "groups parquet": Format(folder / "answers", [answers], parquet, with_answers),
+        "groups.toml": Format(folder / "groups-toml", [declared.encode()], scrambled, with_declaration),
+    }
+
+
+def _records(folder: Path) -> dict[str, Format]:
+    header = {"schema": "merbench.manifest/1", "track": "t@1.0", "fingerprint": "0" * 64, "seed": 0, "steps": ["noise"]}
+    row = {"sample_id": "a", "input": "a.mp4", "input_bytes": 3, "output": "o", "output_bytes": 4, "noise.snr_db": 2.5}
+    rows: dict[str, Any] = {
+        "a": row,
+        "b": {**row, "sample_id": "b", "noise.class": "x"},
+        "c": {"sample_id": "c", "problem": "silent"},
+    }
+    run = folder / "manifest"
+    run.mkdir()
+    manifest = write_manifest(run, Manifest(header, rows)).read_bytes()
+    (run / "manifest.parquet").unlink()
+    with Journal(run, header) as journal:
+        for item in rows.values():
+            journal.add(item)
+    lines = (run / "manifest.journal").read_bytes()
+    bank = folder / "bank"
+    bank.mkdir()
+    write_bank(
+        bank,
+        Bank(
+            "bank",
+            bank,
+            (Sound("a/b.wav", "a", "x", "", "", 16000, 1, 5, 54, 0.1, "0" * 64),),
+            version="1.0",
+            source="s",
+            licence="l",
+        ),
+    )
+    declared, noises = (bank / "bank.toml").read_bytes(), (bank / "noises.parquet").read_bytes()
+
+    def sounds(path: Path) -> None:
+        (bank / "bank.toml").write_bytes(declared)
+        (bank / "noises.parquet").write_bytes(path.read_bytes())
+        read_stored(bank)
+
+    def bank_toml(path: Path) -> None:
+        (bank / "noises.parquet").write_bytes(noises)
+        (bank / "bank.toml").write_bytes(path.read_bytes())
+        read_stored(bank)
+
+    reports = sorted((ROOT / "tests" / "golden" / "reports").glob("*.json"))[:2]
+    return {
+        "manifest": Format(folder / "some.parquet", [manifest], parquet, lambda path: read_manifest(path).to_table()),
+        "journal": Format(run / "manifest.journal", [lines], scrambled, _in_folder(read_progress)),
+        "bank parquet": Format(folder / "noises", [noises], parquet, sounds),
+        "bank.toml": Format(folder / "bank-toml", [declared], scrambled, bank_toml),
+        "report": Format(
+            folder / "report.json",
+            [path.read_bytes() for path in reports],
+            scrambled,
+            lambda path: ScoreReport.from_json(path.read_text(encoding="utf-8", errors="replace")).to_text(),
+        ),
+    }
