@@ -336,7 +336,7 @@ def hostile_report() -> ScoreReport:
         counts={"candidates": 1, "scored": 1},
         digests={"track": HOSTILE},
         per_class=(ClassRow(HOSTILE, HOSTILE, 1, 0.5, 0.5, 0.5),),
-        confusions=(Confusion(HOSTILE, (HOSTILE, "b"), ((1, 0, 0), (0, 1, 0))),),
+        confusions=(Confusion(HOSTILE, (HOSTILE, "b"), ((0, 0, 1), (1, 1, 1))),),
         coverage=(CoverageRow(HOSTILE, "reference", 2, 1, 0.5, ((HOSTILE, 1),)),),
         groups=(Group(HOSTILE, HOSTILE, 1, (score,)),),
         uncertainty=Uncertainty(HOSTILE, 0.95, 100, HOSTILE, 2, 0),
