@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -110,8 +111,12 @@ def robustness(
     intervals: IntervalsOption = True,
     force: ForceOption = False,
 ) -> None:
-    """Score a baseline as damage grows."""
+    """Score a baseline as damage grows.
+
+    A condition that fails is named, and the others are finished: exit code 5.
+    """
     from merbench.cli.progress import progress_bar
+    from merbench.errors import WITH_PROBLEMS, plural
     from merbench.robustness import default_folder
     from merbench.robustness import robustness as run
 
@@ -144,6 +149,9 @@ def robustness(
     print(report.to_text(terminal_width()))
     folder = output if output is not None else default_folder(report.track.partition("@")[0], report.baseline)
     print(f"wrote {folder}")
+    if report.problems:
+        print(f"failed: {plural(len(report.problems), 'condition')}", file=sys.stderr)
+        raise typer.Exit(WITH_PROBLEMS)
 
 
 def _grids(texts: Sequence[str]) -> dict[str, Sequence[Any]]:

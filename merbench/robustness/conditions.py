@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,14 +25,18 @@ from merbench.training.selection import select_options, with_folds_of
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What all systems scored under one condition, in their order, and how the first of them was trained."""
+    """What all systems scored under one condition, in their order, and how the first of them was trained.
+
+    Without outcomes and report, `error` is what the condition raised.
+    """
 
     condition: Condition | None
-    outcomes: tuple[Outcome, ...]
-    realised: Mapping[str, float]
-    options: tuple[Options, ...]
-    report: ScoreReport
-    changed: bool
+    outcomes: tuple[Outcome, ...] = ()
+    realised: Mapping[str, float] = field(default_factory=dict)
+    options: tuple[Options, ...] = ()
+    report: ScoreReport | None = None
+    changed: bool = False
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +48,15 @@ class _Fitted:
 
 
 def scored_rows(experiment: Experiment, show: ShowProgress) -> Iterator[Row]:
-    """Yield the undamaged row, then one for each condition."""
+    """Yield the undamaged row, then one for each condition; one that fails stops no other."""
     source, train, test = experiment.source, experiment.samples.train, experiment.samples.test
     conditions, shared = experiment.conditions, experiment.weights == "shared"
     standard = _standard(experiment)
     undamaged = source.given(test, None)
     learned = undamaged if train is test else source.given(train, None)
     kept: dict[System, list[_Fitted]] = {}
-    for n, condition in enumerate((None, *conditions)):
-        show("conditions", n, 1 + len(conditions))
+
+    def row(condition: Condition | None) -> Row:
         asked = undamaged if condition is None else source.given(test, condition, standard)
         like = _learned_under(experiment, condition, learned, asked, standard)
         scored = []
@@ -61,7 +65,7 @@ def scored_rows(experiment: Experiment, show: ShowProgress) -> Iterator[Row]:
             predictions, kept[system] = _predictions(experiment, system, learned, like, asked, fitted)
             scored.append(_outcome(experiment, predictions))
         outcomes, reports = zip(*scored, strict=True)
-        yield Row(
+        return Row(
             condition,
             outcomes,
             asked.realised,
@@ -69,6 +73,16 @@ def scored_rows(experiment: Experiment, show: ShowProgress) -> Iterator[Row]:
             reports[0],
             condition is not None and _differ(undamaged, asked),
         )
+
+    show("conditions", 0, 1 + len(conditions))
+    yield row(None)
+    for n, condition in enumerate(conditions, start=1):
+        show("conditions", n, 1 + len(conditions))
+        try:
+            scored = row(condition)
+        except Exception as error:
+            scored = Row(condition, error=error)
+        yield scored
     show("conditions", 1 + len(conditions), 1 + len(conditions))
 
 

@@ -27,10 +27,11 @@ class ConditionRow:
 
     Attributes:
         value: value of the curve's parameter; None for undamaged samples.
-        scores: the overall score, where there is one, and every metric.
+        scores: the overall score, where there is one, and every metric; empty where the condition failed.
         relative: the same of the system that is compared with; empty without one.
         realised: `<step>.<name>` -> mean over samples of what was drawn, and of what the damage came to.
         options: the options that the system was trained with; several where groups were left out and chose differently.
+        problem: why there are no scores; empty where there are.
     """
 
     value: Any
@@ -38,6 +39,7 @@ class ConditionRow:
     relative: tuple[Score, ...] = ()
     realised: Mapping[str, float] = field(default_factory=dict)
     options: tuple[Mapping[str, Any], ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class CurveReport:
         modality: what it damages.
         declared: the other parameters, values or distributions.
         rows: one for each condition, in the order asked for.
-        summary: one for each metric.
+        summary: one for each metric; empty where a condition failed.
     """
 
     parameter: str
@@ -213,7 +215,8 @@ class RobustnessReport:
             found.append(self._condition_table(curve, self.baseline, relative=False))
             if self.relative_to:
                 found.append(self._condition_table(curve, self.relative_to, relative=True))
-            found.append(self._summary_table(curve))
+            if curve.summary:
+                found.append(self._summary_table(curve))
         if self.mean_errors and len(self.curves) > 1:
             found.append(self._mean_error_table())
         return found
@@ -238,7 +241,17 @@ class RobustnessReport:
             drawn = f"{made.n_resamples:,} Poisson resamples of {unit}, seed {made.seed}, shared by all conditions"
             lines.append(f"{made.level:.0%} intervals: {made.method}, {drawn}; of areas, means and errors: percentile")
         lines.append("areas, means and errors are over the conditions of a grid; undamaged samples are left out")
-        return [*lines, *self.notes, f"signature: {self.signature}"]
+        return [*lines, *self.problems, *self.notes, f"signature: {self.signature}"]
+
+    @property
+    def problems(self) -> list[str]:
+        """The conditions that failed, one line each."""
+        return [
+            f"not scored: {curve.parameter} = {shown(row.value)} of {_step_title(curve)}: {row.problem}"
+            for curve in self.curves
+            for row in curve.rows
+            if row.problem
+        ]
 
     def to_text(self, width: int | None = None) -> str:
         """Return the report as plain aligned text, tables at most `width` characters wide."""
@@ -260,7 +273,7 @@ class RobustnessReport:
         lines = [
             (
                 UNDAMAGED if row is self.undamaged else shown(row.value),
-                *(self._cell(score) for score in (row.relative if relative else row.scores)),
+                *([self._cell(score) for score in (row.relative if relative else row.scores)] or ["–"] * len(names)),
                 *(self._number(row.realised.get(name)) for name in realised),
             )
             for row in rows
@@ -341,10 +354,13 @@ def numbers_of(rows: Sequence[ConditionRow]) -> list[float] | None:
     return None
 
 
-def scores_by_key(rows: Sequence[ConditionRow], key: str, *, relative: bool) -> Iterator[Score]:
-    """Yield one metric's score of every condition."""
+def values_by_key(
+    rows: Sequence[ConditionRow], key: str, *, relative: bool
+) -> Iterator[tuple[float | None, float | None, float | None]]:
+    """Yield one metric's value under every condition with the ends of its interval; None for one that failed."""
     for row in rows:
-        yield next(score for score in (row.relative if relative else row.scores) if score.key == key)
+        found = next((score for score in (row.relative if relative else row.scores) if score.key == key), None)
+        yield (None, None, None) if found is None else (found.value, found.low, found.high)
 
 
 def _row(item: Mapping[str, Any]) -> ConditionRow:
@@ -354,6 +370,7 @@ def _row(item: Mapping[str, Any]) -> ConditionRow:
         tuple(Score(**score) for score in item["relative"]),
         item["realised"],
         tuple(item["options"]),
+        item.get("problem", ""),
     )
 
 

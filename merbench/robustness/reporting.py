@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from merbench.engine import ShowProgress
+from merbench.errors import contained
 from merbench.report import Score
 from merbench.robustness.conditions import Row, scored_rows
 from merbench.robustness.experiment import Experiment
 from merbench.robustness.grid import Curve
-from merbench.robustness.report import ConditionRow, CurveReport, RobustnessReport, numbers_of
+from merbench.robustness.report import ConditionRow, CurveReport, RobustnessReport, Summary, numbers_of
 from merbench.robustness.signature import digests, notes, signature, versions
 from merbench.robustness.summary import Outcomes, is_missing_rate, mean_errors, summaries
 
@@ -22,20 +23,27 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
         experiment: what is done.
         show: called with a text and (done, total) steps.
 
+    A condition that fails is named in its row, and its curve has no summary, which would be one of other conditions.
+
     Raises:
-        Inapplicable: a sample cannot be damaged so.
+        Exception: what the first condition raised, where all of them failed.
     """
     samples, track = experiment.samples, experiment.samples.test.track
     undamaged, *rows = scored_rows(experiment, show)
+    failed = [row.error for row in rows if row.error is not None]
+    if failed and len(failed) == len(rows):
+        raise failed[0]
     found, told = [], [*notes(experiment)]
     remaining = iter(rows)
     for curve in experiment.curves:
         own = [next(remaining) for _ in curve.conditions]
         found.append(_curve_report(experiment, curve, undamaged, own))
-        if not any(row.changed for row in own):
+        if not any(row.changed or row.error for row in own):
             told.append(f"no sample is changed by {curve.step} in what is learned from: its curve is flat")
     systems = [system.loaded.name for system in experiment.systems]
+    whole = [curve.summary for curve in found if curve.summary]
     first = undamaged.report
+    assert first is not None
     return RobustnessReport(
         track=track.key,
         title=track.title,
@@ -57,7 +65,7 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
         },
         undamaged=_condition_row(None, undamaged),
         curves=tuple(found),
-        mean_errors=mean_errors([curve.summary for curve in found]) if len(systems) > 1 else (),
+        mean_errors=mean_errors(whole) if len(systems) > 1 and len(whole) == len(found) else (),
         uncertainty=first.uncertainty,
         notes=(*told, *(str(warning) for warning in first.warnings)),
         decimals=track.ranking.decimals,
@@ -68,9 +76,6 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
 
 
 def _curve_report(experiment: Experiment, curve: Curve, undamaged: Row, rows: Sequence[Row]) -> CurveReport:
-    systems = [
-        Outcomes(undamaged.outcomes[i], tuple(row.outcomes[i] for row in rows)) for i in range(len(experiment.systems))
-    ]
     shown_rows = tuple(
         _condition_row(condition.value, row) for condition, row in zip(curve.conditions, rows, strict=True)
     )
@@ -83,12 +88,22 @@ def _curve_report(experiment: Experiment, curve: Curve, undamaged: Row, rows: Se
         modality=curve.corruption.modality,
         declared=curve.declared,
         rows=shown_rows,
-        summary=summaries(
-            experiment.samples.test.track, rates, systems[0], systems[1] if len(systems) > 1 else None, experiment.how
-        ),
+        summary=_summary(experiment, undamaged, rows, rates) if all(row.error is None for row in rows) else (),
     )
 
 
+def _summary(
+    experiment: Experiment, undamaged: Row, rows: Sequence[Row], rates: Sequence[float] | None
+) -> tuple[Summary, ...]:
+    systems = [
+        Outcomes(undamaged.outcomes[i], tuple(row.outcomes[i] for row in rows)) for i in range(len(experiment.systems))
+    ]
+    other = systems[1] if len(systems) > 1 else None
+    return summaries(experiment.samples.test.track, rates, systems[0], other, experiment.how)
+
+
 def _condition_row(value: Any, row: Row) -> ConditionRow:
+    if row.error is not None:
+        return ConditionRow(value, (), problem=" ".join(contained(row.error).split()))
     others: tuple[Score, ...] = row.outcomes[1].scores if len(row.outcomes) > 1 else ()
     return ConditionRow(value, row.outcomes[0].scores, others, row.realised, row.options)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from merbench.charts import Line, condition_curve
 from merbench.files import write_text
-from merbench.robustness.report import CurveReport, RobustnessReport, numbers_of, scores_by_key, shown
+from merbench.robustness.report import CurveReport, RobustnessReport, numbers_of, shown, values_by_key
 
 JSON, MARKDOWN = "robustness.json", "robustness.md"
 
@@ -54,17 +54,9 @@ def _draw(path: Path, report: RobustnessReport, curve: CurveReport, ranked_by: s
     systems = {report.baseline: False, **({report.relative_to: True} if report.relative_to else {})}
     lines = []
     for name, relative in systems.items():
-        scores = list(scores_by_key(curve.rows, ranked.key, relative=relative))
-        undamaged = next(scores_by_key([report.undamaged], ranked.key, relative=relative))
-        lines.append(
-            Line(
-                name,
-                [_number(item.value) for item in scores],
-                [_number(item.low) for item in scores],
-                [_number(item.high) for item in scores],
-                _number(undamaged.value),
-            )
-        )
+        found = values_by_key([report.undamaged, *curve.rows], ranked.key, relative=relative)
+        (undamaged, *values), (_, *low), (_, *high) = (list(map(_number, part)) for part in zip(*found, strict=True))
+        lines.append(Line(name, values, low, high, undamaged))
     numbers = numbers_of(curve.rows)
     condition_curve(
         path,

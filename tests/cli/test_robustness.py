@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from merbench.cli import run
-from merbench.robustness import RobustnessReport
+from merbench.robustness import RobustnessReport, conditions
 
 Capture = pytest.CaptureFixture[str]
 
@@ -36,6 +37,26 @@ def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
     assert lines[-1] == f"wrote {folder}"
     report = RobustnessReport.from_json((folder / "robustness.json").read_text(encoding="utf-8"))
     assert f"{report.to_text()}\nwrote {folder}\n" == out
+
+
+def test_a_condition_that_fails_is_named_and_counted(
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = conditions._differ
+    calls: list[int] = []
+
+    def differ(*given: Any) -> bool:
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError
+        return before(*given)
+
+    monkeypatch.setattr(conditions, "_differ", differ)
+    assert run([*COMMAND, "--grid", "snr_db=20,0", "--set", "factor=1"]) == 5
+    out, err = capsys.readouterr()
+    assert err == "failed: 1 condition\n"
+    assert "\nnot scored: snr_db = 0 of feature_noise: MemoryError\n" in out
+    assert out.endswith("wrote runs/mer-multi/robustness-majority\n")
 
 
 def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture) -> None:

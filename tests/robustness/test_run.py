@@ -12,9 +12,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import f1_score, mean_squared_error
 
 from merbench.corpus import Feature
+from merbench.corpus.candidates import Candidates
 from merbench.corruptions import CORRUPTIONS, generator
-from merbench.errors import IntegrityError, UnknownName, UsageError, WithheldReference
+from merbench.errors import Inapplicable, IntegrityError, UnknownName, UsageError, WithheldReference
 from merbench.robustness import RobustnessReport, robustness
+from merbench.robustness.grid import Condition
+from merbench.robustness.samples import Source
 from merbench.track import Track
 from merbench.training import run_baseline
 from tests.robustness.conftest import N_TEST, N_TRAIN, SPEAKERS, DamagedTrack, classes, ids, vectors
@@ -295,6 +298,38 @@ def test_a_run_is_a_folder_and_the_same_input_gives_the_same_bytes(damaged_track
     assert report.curves[0].summary[1].over.low is not None
     with pytest.raises(UsageError, match=r"^not a report of the form merbench\.robustness/1: 'schema'$"):
         RobustnessReport.from_json("{}")
+
+
+def test_a_condition_that_fails_is_named_and_the_others_are_finished(
+    damaged_track: DamagedTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track, grids = damaged_track(), {"snr_db": [10, 0], "factor": [2]}
+    expected = logistic(track, tmp_path / "whole", grids, relative_to="majority")
+    before = Source.given
+
+    def given(self: Source, candidates: Candidates, condition: Condition | None, *rest: Any) -> Any:
+        if condition is not None and condition.value in failing:
+            raise failing[condition.value]
+        return before(self, candidates, condition, *rest)
+
+    monkeypatch.setattr(Source, "given", given)
+    failing: dict[Any, BaseException] = {0: KeyError("a\nbug")}
+    report = logistic(track, tmp_path / "one", grids, relative_to="majority")
+    first, second = report.curves
+    assert (first.rows[0], second) == (expected.curves[0].rows[0], expected.curves[1])
+    assert (first.rows[1].scores, first.summary, report.mean_errors) == ((), (), ())  # not of other conditions
+    (line,) = report.problems
+    assert line == r"not scored: snr_db = 0 of feature_noise: KeyError: 'a\nbug'"
+    assert line in report.to_text() and "over snr_db" not in report.to_text()
+    assert RobustnessReport.from_json((tmp_path / "one" / "robustness.json").read_text(encoding="utf-8")) == report
+    assert (tmp_path / "one" / "curve-snr_db.svg").is_file()
+    failing |= {10: Inapplicable("silent"), 2: ValueError("other")}
+    with pytest.raises(Inapplicable, match=r"^silent$"):  # nothing was scored under damage
+        logistic(track, tmp_path / "none", grids)
+    assert not (tmp_path / "none").exists()
+    failing = {0: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        logistic(track, tmp_path / "none", grids)
 
 
 def test_several_corruptions_are_curves_of_their_own_and_mce_is_their_mean(
