@@ -45,6 +45,10 @@ TRACEBACK = "MERBENCH_TRACEBACK"
 """Name of the environment variable that, set to anything, makes commands show the traceback of an error they tell."""
 
 
+_LONGEST_NAME = 200
+"""A longer text is no mistyped name, and comparing it would take long."""
+
+
 def nearest(name: str, options: Iterable[str]) -> str | None:
     """Return the option that `name` most likely meant, or None when none is close."""
     import difflib  # a command that makes no mistake starts without it
@@ -52,7 +56,7 @@ def nearest(name: str, options: Iterable[str]) -> str | None:
     options = list(options)
     folded = {option.casefold().strip(): option for option in reversed(options)}
     exact = folded.get(name.casefold().strip())
-    if exact is not None:
+    if exact is not None or len(name) > _LONGEST_NAME:
         return exact
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None

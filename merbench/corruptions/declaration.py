@@ -20,7 +20,7 @@ import numpy as np
 
 from merbench.corruptions.drawing import SharedDraw, draw
 from merbench.corruptions.signals import Audio, Video, edited_audio, edited_video
-from merbench.errors import UnknownName, UsageError, did_you_mean, listed
+from merbench.errors import UnknownName, UsageError, brief, did_you_mean, listed
 from merbench.registry import Registry
 
 Modality = Literal["audio", "video", "text", "features", "labels"]
@@ -392,12 +392,12 @@ _DISTRIBUTIONS_OF = {
 def _value_problems(parameter: Parameter, value: object) -> Iterator[str]:
     if not isinstance(value, Mapping) or parameter.type == "table":
         if not parameter.allows(value):
-            yield f"{value!r} is not allowed"
+            yield f"{brief(value)} is not allowed"
         return
     kinds = _DISTRIBUTIONS_OF[parameter.type]
     name = value.get(SHARED, "name")
     if not isinstance(name, str) or not name:
-        yield f"shared = {name!r} is not a name"
+        yield f"shared = {brief(name)} is not a name"
     is_shared = SHARED in value
     value = {key: item for key, item in value.items() if key != SHARED}
     kind, values = next(iter(value.items()), ("", None))
@@ -406,7 +406,7 @@ def _value_problems(parameter: Parameter, value: object) -> Iterator[str]:
         forms = ", ".join(DISTRIBUTIONS[name] for name in kinds)
         yield f"{found or 'an empty table'} is no distribution{did_you_mean(found, kinds)} ({forms})"
     elif not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        yield f"{kind} = {values!r} is not a list of values"
+        yield f"{kind} = {brief(values)} is not a list of values"
     elif wrong := [item for item in values if not parameter.allows(item)]:
         yield f"{kind} holds {listed([repr(item) for item in wrong])}, which is not allowed"
     elif kind != "choice" and (len(values) != 2 or (values[0] > values[1] and not is_shared)):

@@ -42,10 +42,11 @@ def read_npz(content: Content, wanted: Wanted) -> Sheet:
                     free = content.max_memory - sum(_memory(array.dtype, len(array)) for array in arrays.values())
                     with archive.open(members[name]) as file:
                         arrays[name] = _array(content, file, name, free)
+        lengths = {name: len(array) for name, array in arrays.items()}
+        content.require(cells=sum(lengths.values()))
         columns = {name: _as_column(name, array, wanted[name]) for name, array in arrays.items()}
     except UNREADABLE_ARCHIVE as error:
         raise content.damaged(error) from error
-    lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name} {n:,}" for name, n in lengths.items())
         raise content.refusal("E206", f"the arrays differ in length: {shown}")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from merbench.errors import Problem, did_you_mean, plural
+from merbench.errors import Problem, brief, did_you_mean, plural
 
 KEBAB = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 VERSION = r"^\d+\.\d+$"
@@ -53,7 +53,7 @@ def declaration_problems(error: ValidationError, allowed_keys: Any) -> list[Prob
                 location = (*location, "", "type")
             case "literal_error":
                 options = [str(part).strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")]
-                message = f"{found!r} is not one of {', '.join(options)}{did_you_mean(str(found), options)}"
+                message = f"{brief(found)} is not one of {', '.join(options)}{did_you_mean(str(found), options)}"
             case _:
                 message = _value_problem(item)
         problems.append(Problem("E207", message, column=_key_path(location)))

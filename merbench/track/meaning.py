@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from merbench.corruptions import CORRUPTIONS, check_parameters
-from merbench.errors import MerbenchError, Problem, did_you_mean, listed
+from merbench.errors import MerbenchError, Problem, brief, did_you_mean, listed
 from merbench.lexicon import open_lexicon
 from merbench.metrics import METRICS, Metric
 from merbench.metrics.label_set import ALL
@@ -171,7 +171,10 @@ def _parameter_problems(
         elif key == "label":
             labels = _labels(target)
             if value not in labels:
-                yield f"{place}.{key}", f"{value!r} is not one of {', '.join(labels)}{did_you_mean(str(value), labels)}"
+                yield (
+                    f"{place}.{key}",
+                    f"{brief(value)} is not one of {', '.join(labels)}{did_you_mean(str(value), labels)}",
+                )
         else:
             try:
                 TypeAdapter(metric.parameters[key].annotation).validate_python(value, strict=True)
@@ -179,7 +182,7 @@ def _parameter_problems(
                 yield f"{place}.{key}", value_problem(error)
                 continue
             if key == "wheel" and (wheels := _wheels(target.get("lexicon"))) and value not in wheels:
-                yield f"{place}.{key}", f"{value!r} is not one of {', '.join(wheels)}{did_you_mean(value, wheels)}"
+                yield f"{place}.{key}", f"{brief(value)} is not one of {', '.join(wheels)}{did_you_mean(value, wheels)}"
     for key, parameter in metric.parameters.items():
         if parameter.default is parameter.empty and key not in parameters:
             yield f"{place}.{key}", f"is missing: {metric.name} needs it"
