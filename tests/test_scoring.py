@@ -564,6 +564,22 @@ def test_a_stored_report_with_all_counts_is_read(make: Make) -> None:
     assert report.confusions[0].cells[1] == (1, 1, 2)
 
 
+def test_samples_without_a_cluster_are_clusters_of_their_own(make: Make) -> None:
+    speakers = [f"p{i % 6}" if i < 30 else None for i in range(60)]
+    candidates = make(dialogue=speakers)
+    made = score(candidates, answers(candidates), cluster="dialogue").uncertainty
+    assert made is not None and made.n_clusters == 6 + 30
+
+
+@pytest.mark.parametrize("beyond", [1e-6, 0.5])
+def test_a_metric_that_leaves_its_bounds_is_an_error(beyond: float, make: Make) -> None:
+    spec = make().track.metrics[0]  # weighted F1, from 0 to 1
+    assert evaluation.checked(spec, np.array([1 + 1e-12]), 1).tolist() == [1 + 1e-12]
+    for value in (1 + beyond, -beyond):
+        with pytest.raises(UsageError, match=r"outside its declared bounds \[0, 1\]"):
+            evaluation.checked(spec, np.array([0.5, value]), 2)
+
+
 def test_compare_needs_two(make: Make) -> None:
     candidates = make()
     with pytest.raises(UsageError, match="a comparison needs two submissions or more, not 1"):

@@ -16,7 +16,7 @@ from toy_track import ANSWERS, IDS, LABELS, predictions, write_toy_track
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import IntegrityError, Problem, WithheldReference
 from merbench.leaderboard.board import Board
-from merbench.leaderboard.build import Run, build_board, common_signature
+from merbench.leaderboard.build import Run, _Bench, build_board, common_signature
 from merbench.leaderboard.cache import Cache
 from merbench.leaderboard.entry import read_entry
 from merbench.resampling import poisson_weights, swaps
@@ -119,6 +119,40 @@ def test_the_difference_to_the_best_has_a_paired_p_and_holm_over_the_rows(track:
     adjusted = {small: 3 * small, middle: max(3 * small, 2 * middle), large: max(3 * small, 2 * middle, large)}
     assert [gap.p_holm for gap in gaps if gap] == pytest.approx([min(1, adjusted[p]) for p in p_values], abs=1e-15)
     assert [gap.separable for gap in gaps if gap] == [adjusted[p] < 0.05 for p in p_values]
+
+
+def test_a_row_is_separated_by_the_p_that_is_adjusted_for_all_rows(track: Track, tmp_path: Path) -> None:
+    folder = tmp_path / "submissions"
+    write_entry(folder, "toy/best/run", predictions())
+    for n in (6, 7, 8):
+        write_entry(folder, f"toy/team{n}/run", predictions(range(n)))
+    gaps = [row.gap for row in build_board(track, folder, NO_CACHE).rows[1:]]
+    # n mistakes against none: all n exchanges go one way or all the other in 2 of 2^n draws. 2/64 is below 5 %, and so
+    # are 2/128 and 2/256; the smallest of three is tripled, the next one doubled: 0.023, 0.031 and 0.031.
+    assert all(gap is not None and gap.p is not None and gap.p < 0.05 and gap.separable for gap in gaps)
+    write_entry(folder, "toy/team5/run", predictions(range(5)))
+    # 2/32 is above; of four, 2/64 is doubled and no longer below.
+    wide = {row.team: row.gap for row in build_board(track, folder, NO_CACHE).rows[1:]}
+    six = wide["team6"]
+    assert six is not None and six.p is not None and six.p_holm is not None
+    assert six.p < 0.05 <= six.p_holm and six.separable is False
+
+
+def test_runs_of_two_systems_are_paired_until_every_run_of_both_was_paired_with_every_other(
+    track: Track, tmp_path: Path
+) -> None:
+    folder = tmp_path / "submissions"
+    wrong = {"twice": (range(2), range(2, 5)), "thrice": (range(8), range(4, 10), range(20, 30))}
+    for team, runs in wrong.items():
+        for seed, mistakes in enumerate(runs):
+            write_entry(folder, f"toy/{team}/s{seed}", predictions(mistakes), seed=str(seed))
+    gap = build_board(track, folder, NO_CACHE).rows[1].gap
+    # Six pairs of runs, so that each counts equally often: the part of a sample is the difference of the systems' means.
+    right = {team: np.mean([[i not in run for i in range(40)] for run in runs], axis=0) for team, runs in wrong.items()}
+    part = (right["thrice"] - right["twice"]) / 40
+    signs = 1.0 - 2.0 * np.concatenate(list(swaps(STREAM, 40, 10_000))).astype(float)
+    as_large = np.sum(np.abs(np.round(signs @ part, 10)) >= abs(round(part.sum(), 10)))
+    assert gap is not None and gap.p == pytest.approx((as_large + 1) / 10_001, abs=1e-15)
 
 
 def test_the_p_of_two_single_runs_is_that_of_a_comparison(track: Track, entries: Path) -> None:
@@ -365,6 +399,13 @@ def test_a_changed_file_reference_or_declaration_is_scored_anew(entries: Path, t
     # Sample 39 is right in all files; with another reference it is wrong in all.
     assert ANSWERS[39] == LABELS[0]
     assert values(write_toy_track(tracks, answers=[*ANSWERS[:39], LABELS[1]])) == [0.9, 0.85, 0.475, 0.35]
+
+
+def test_what_is_remembered_belongs_to_the_references_themselves(track: Track) -> None:
+    # References that read differently, of a corpus that has the same digest: another version may read cells otherwise.
+    bench, other = (_Bench(open_candidates(track), NO_CACHE) for _ in range(2))
+    vars(other.candidates)["references"] = replace(bench.candidates.references, digest="another")
+    assert other.context != bench.context
 
 
 def test_a_corpus_that_changed_on_disk_is_not_hidden_by_the_cache(track: Track, entries: Path, tmp_path: Path) -> None:

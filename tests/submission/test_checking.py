@@ -420,6 +420,14 @@ def test_a_label_beside_probabilities_must_be_the_most_probable_one(
     )
 
 
+def test_a_label_a_little_less_probable_than_another_is_not_the_most_probable_one(
+    refused: Refused, make_candidates: Make
+) -> None:
+    text = chance_text("sad,0,0,0.5005,0.4995,0,0", "happy,0,0,1,0,0,0", label=True)
+    found = refused(text, of=make_candidates(2, CATEGORICAL))
+    assert "E210  line 2, discrete: 'sad' has the probability 0.4995 and 'happy' 0.5005; " in found
+
+
 def test_probabilities_of_labels_that_two_targets_share_belong_to_neither(read: Read, make_candidates: Make) -> None:
     pair = {"type": "categorical", "labels": ["no", "yes"]}
     candidates = make_candidates(1, {"one": pair, "two": pair})
