@@ -10,7 +10,7 @@ demo: export MERBENCH_HOME = $(CURDIR)/demo/home
 
 DEMO := cd demo && ../$(VENV)/bin/merbench
 
-.PHONY: help demo test check bench golden clean
+.PHONY: help demo test check bench golden mutants clean
 
 help:
 	@echo "make demo    run the main job on the embedded sample: baseline, submission, score, leaderboard"
@@ -18,6 +18,7 @@ help:
 	@echo "make check   ruff, ruff format, mypy, import-linter"
 	@echo "make bench   measure speed and coverage, side by side with peers"
 	@echo "make golden  write the expected values of the tests anew"
+	@echo "make mutants put mistakes into copies of the source, which the tests must notice"
 	@echo "make clean   remove the environment, caches and the demo"
 
 $(VENV)/bin/python:
@@ -77,6 +78,9 @@ bench: $(VENV)/.dev
 
 golden: $(VENV)/.dev
 	@$(VENV)/bin/python tests/golden_values.py
+
+mutants: $(VENV)/.dev
+	@$(VENV)/bin/python tests/mutants.py
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
