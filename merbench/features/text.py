@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, add_feature
 from merbench.corruptions.text import UNSPACED
+from merbench.engine import suitable_threads
 from merbench.errors import MissingExtra, UsageError, did_you_mean, listed
 from merbench.features.defaults import DIMENSIONS, LONGEST
 
@@ -112,10 +113,11 @@ def text_vectors(
     if dimensions < 1:
         raise UsageError(f"{dimensions} dimensions: at least 1 is needed")
     width = min(dimensions, *table[rows].shape)
-    if _FEW * width < len(rows):
-        vectors = TruncatedSVD(width, random_state=0).fit(table[rows]).transform(table)
-    else:
-        vectors = _exact(table, table[rows], width)
+    with suitable_threads(len(rows) * width):
+        if _FEW * width < len(rows):
+            vectors = TruncatedSVD(width, random_state=0).fit(table[rows]).transform(table)
+        else:
+            vectors = _exact(table, table[rows], width)
     return np.asarray(vectors, dtype=np.float32)
 
 

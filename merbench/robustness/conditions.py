@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from merbench.engine import ShowProgress
+from merbench.engine import ShowProgress, suitable_threads
 from merbench.report import ScoreReport
 from merbench.robustness.experiment import Experiment, Fold, System
 from merbench.robustness.grid import Condition
@@ -18,7 +18,6 @@ from merbench.scoring.uncertainty import clusters_of, stream_name
 from merbench.submission import read_submission
 from merbench.training import Baseline, FeatureSet, Predictions, TrainingSet
 from merbench.training.declaration import Options
-from merbench.training.device import suitable_threads
 from merbench.training.output import submission_table
 from merbench.training.selection import select_options, with_folds_of
 

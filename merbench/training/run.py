@@ -20,7 +20,7 @@ from typing import Any
 
 from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.engine import ShowProgress
+from merbench.engine import ShowProgress, suitable_threads
 from merbench.errors import UsageError, WithheldReference, json_text, listed
 from merbench.files import atomic_folder, write_text
 from merbench.report import ScoreReport
@@ -29,7 +29,7 @@ from merbench.track import Track, load_track
 from merbench.training.card import run_card
 from merbench.training.data import FeatureSet, Predictions, TrainingSet, feature_set, training_set
 from merbench.training.declaration import LoadedBaseline, Options, list_baselines, load_baseline
-from merbench.training.device import require_device, suitable_threads
+from merbench.training.device import require_device
 from merbench.training.output import CARD, SUBMISSION, require_free, submission_table, write_predictions
 from merbench.training.protocol import CrossFit, FoldEnsemble, Setup, silent
 from merbench.training.selection import fit, scores, select_options

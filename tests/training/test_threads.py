@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from merbench.engine import choosing
+from merbench.features import text
 from merbench.robustness import robustness
-from merbench.training import device, run_baseline
+from merbench.training import run_baseline
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
 
@@ -50,18 +55,16 @@ def two_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("limit", "n_threads"), [(device.ONE_THREAD_UP_TO, 1), (0, 2)])
+@pytest.mark.parametrize(("limit", "n_threads"), [(choosing.ONE_THREAD_UP_TO, 1), (0, 2)])
 @pytest.mark.usefixtures("two_threads")
 def test_threads_go_by_the_size_of_the_work(
     small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, n_threads: int
 ) -> None:
-    monkeypatch.setattr(device, "ONE_THREAD_UP_TO", limit)
+    monkeypatch.setattr(choosing, "ONE_THREAD_UP_TO", limit)
     toml = 'title = "Witness"\ndefaults = { value = 1.0 }\nselect = { value = [1.0, 2.0] }\n'
     folder = write(tmp_path / "witness", toml, WITNESS)
     track = small_track()
     run_baseline(track, folder, output=tmp_path / "run", intervals=False)
-    import sys
-
     assert sys.modules["merbench_baseline_witness"].seen == {(n_threads, n_threads)}
     names = {"loud": "audio", "quiet": "video"}
     arguments = {"parameters": {"factor": 1}, "modalities": names, "intervals": False, "output": tmp_path / "curve"}
@@ -69,3 +72,16 @@ def test_threads_go_by_the_size_of_the_work(
     assert sys.modules["merbench_baseline_witness"].seen == {(n_threads, n_threads)}
     assert torch.get_num_threads() == 2
     assert {pool["num_threads"] for pool in threadpool_info()} == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_texts_are_projected_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def project(table: Any, learned: Any, width: int) -> np.ndarray:
+        seen.append({pool["num_threads"] for pool in threadpool_info()})
+        return np.zeros((table.shape[0], width))
+
+    monkeypatch.setattr(text, "_exact", project)
+    text.text_vectors([["a happy day", "a happy night"]], np.ones(2, dtype=np.bool_), dimensions=2)
+    assert seen == [{1}]
