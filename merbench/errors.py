@@ -81,7 +81,7 @@ def printable(text: str, limit: int | None = 60) -> str:
     cut = text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"
     if "::" in cut or "##" in cut:
         cut = _COMMAND.sub(lambda found: f"{found[1] or ''}\\x{ord(found[2] or found[4]):02x}", cut)
-    if cut.isprintable() and not _BLANK.search(cut):
+    if cut.isprintable() and (cut.isascii() or not _BLANK.search(cut)):
         return cut
     joiners = {found.start() for found in _JOINER.finditer(cut)}
     return "".join(
@@ -96,11 +96,12 @@ def json_text(content: object) -> str:
     What `printable` would escape is written as JSON's own escapes, so that it is read back as it was.
     """
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
-    lines = (line if printable(line, None) == line else _json_line(line) for line in text.split("\n"))
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(_json_line, text.split("\n"))) + "\n"
 
 
 def _json_line(line: str) -> str:
+    if line.isascii() and "\x7f" not in line and "##" not in line:
+        return line
     escaped = "".join(c if printable(c) == c else json.dumps(c)[1:-1] for c in line)
     return _COMMAND.sub(lambda found: f"\\u{ord('#'):04x}", escaped)
 

@@ -9,15 +9,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from toy_track import write_toy_track
 
 from merbench.banks.storing import read_stored
+from merbench.corpus.candidates import open_candidates
 from merbench.corpus.declaration import read_declaration
-from merbench.errors import DeclarationError, MerbenchError, UsageError
+from merbench.errors import DeclarationError, IntegrityError, InvalidSubmission, MerbenchError, UsageError
 from merbench.files import read_toml
 from merbench.grouping.storing import read_groups
 from merbench.leaderboard.entry import parse_card, read_entry
 from merbench.lexicon.home import open_lexicon
+from merbench.protocol.manifest import JOURNAL, MANIFEST, _journal_lines, read_manifest
+from merbench.report import ScoreReport
+from merbench.robustness.report import RobustnessReport
+from merbench.submission import read_submission
 from merbench.track import load_track, parse_track
 from merbench.training.declaration import read_baseline
 
@@ -311,6 +319,25 @@ def test_a_moment_that_utc_cannot_hold(moment: str, quote: str) -> None:
     (problem,) = parse_card(raw)[1]
     assert str(problem).startswith("E402  received: ")
     assert str(problem).endswith(": is in no year from 1 to 9999 in UTC")
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 100_000, '{"a": ' * 100_000])
+def test_json_with_numbers_too_long_or_nested_too_deeply(value: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^not a report of the form merbench\.report/1"):
+        ScoreReport.from_json(f'{{"schema": {value}')
+    with pytest.raises(UsageError, match=r"^not a report of the form merbench\.robustness/1"):
+        RobustnessReport.from_json(f'{{"schema": {value}')
+    pq.write_table(pa.table({"sample_id": ["a"]}).replace_schema_metadata({"merbench": value}), tmp_path / MANIFEST)
+    with pytest.raises(UsageError, match="not a manifest of `merbench corrupt`"):
+        read_manifest(tmp_path / MANIFEST)
+    (tmp_path / MANIFEST).unlink()
+    (tmp_path / JOURNAL).write_text(f"{value}\n", encoding="utf-8")
+    with pytest.raises(IntegrityError, match="a line is n"):
+        list(_journal_lines(tmp_path / JOURNAL))
+    path = tmp_path / "s.jsonl"
+    path.write_text(f'{{"sample_id": "s00", "discrete": "calm", "valence": {value}}}\n', encoding="utf-8")
+    with pytest.raises(InvalidSubmission):
+        read_submission(path, open_candidates(write_toy_track(tmp_path / "tracks", valence=True)))
 
 
 def test_the_track_of_these_tests_is_valid() -> None:
