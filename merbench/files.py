@@ -487,6 +487,7 @@ UNREADABLE_ARCHIVE = (
     NotImplementedError,
     RuntimeError,
     KeyError,
+    IndexError,
 )
 """What `zipfile` raises at archives that are corrupted, encrypted, or packed in ways that Python does not know."""
 

@@ -18,12 +18,12 @@ import re
 import stat
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from merbench.errors import InvalidGroups, Problem, UnknownName, UsageError, examples, fault, printable
+from merbench.files import UNREADABLE_ARCHIVE
 from merbench.grouping.groups import UNSTATED, Answer, Groups, normal
 from merbench.grouping.storing import FILE_NAME, folder_of, write_groups
 
@@ -43,7 +43,6 @@ _LINE = """a line is {"name": "sample_1", "groups": "[['glad', 'happy'], ['sad']
 _MEMBER = "answers are files <name>.npy, in one folder or none"
 _ARRAY = "one Unicode string in an .npy file without dimensions is needed"
 _NPY_HEADER = re.compile(rb"\{'descr': '([<>])U(\d{1,6})', 'fortran_order': (?:False|True), 'shape': \(\), \} *\n")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def import_groups(release: str, path: str | Path, name: str | None = None, *, replace: bool = False) -> Groups:
@@ -153,7 +152,7 @@ def _stated(path: Path) -> Iterator[_Stated | Problem]:
                 yield from _of_archive(path, archive)
         else:
             yield from _of_lines(path, data.decode("utf-8-sig"))
-    except _UNREADABLE as error:
+    except UNREADABLE_ARCHIVE as error:
         raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.files import read_npz
 from merbench.lexicon.compiled import Lexicon, Linked
 
 FORMAT = 1
@@ -35,25 +35,25 @@ def to_bytes(lexicon: Lexicon) -> bytes:
 def from_bytes(path: Path, *, name: str, source: str) -> Lexicon | None:
     """Return the lexicon of a file that `to_bytes` made; None where there is no such file, or it cannot be used."""
     try:
-        with np.load(io.BytesIO(path.read_bytes())) as arrays:
-            if arrays["format"] != FORMAT:
-                return None
-            wheels, labels, bases, wheel_words = (_unpacked(arrays[table]) for table in _TABLES)
-            label_bases, base_words = (Linked(arrays[f"{item}.offsets"], arrays[f"{item}.codes"]) for item in _LINKS)
-            return Lexicon(
-                name=name,
-                digest=_unpacked(arrays["digest"])[0],
-                source=source,
-                wheels=wheels,
-                labels=labels,
-                bases=bases,
-                wheel_words=wheel_words,
-                label_bases=label_bases,
-                base_words=base_words,
-                rows=tuple(arrays[f"rows.{wheel}"] for wheel in range(len(wheels))),
-                word_sectors=arrays["word_sectors"],
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        arrays = read_npz(path)
+        if arrays["format"] != FORMAT:
+            return None
+        wheels, labels, bases, wheel_words = (_unpacked(arrays[table]) for table in _TABLES)
+        label_bases, base_words = (Linked(arrays[f"{item}.offsets"], arrays[f"{item}.codes"]) for item in _LINKS)
+        return Lexicon(
+            name=name,
+            digest=_unpacked(arrays["digest"])[0],
+            source=source,
+            wheels=wheels,
+            labels=labels,
+            bases=bases,
+            wheel_words=wheel_words,
+            label_bases=label_bases,
+            base_words=base_words,
+            rows=tuple(arrays[f"rows.{wheel}"] for wheel in range(len(wheels))),
+            word_sectors=arrays["word_sectors"],
+        )
+    except (OSError, ValueError, KeyError):
         return None
 
 

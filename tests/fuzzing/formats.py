@@ -35,7 +35,9 @@ from merbench.grouping.groups import UNSTATED, Groups
 from merbench.grouping.released import read_mer2024
 from merbench.grouping.storing import read_groups, write_groups
 from merbench.leaderboard.entry import inspect_entry
+from merbench.lexicon import open_lexicon
 from merbench.lexicon.importing import read_release
+from merbench.lexicon.storing import from_bytes, to_bytes
 from merbench.protocol.manifest import Journal, Manifest, read_manifest, read_progress, write_manifest
 from merbench.report.scorecard import ScoreReport
 from merbench.submission import read_submission
@@ -172,7 +174,8 @@ def _large(schema: pa.Schema) -> pa.Schema:
 
 def _npz(columns: Mapping[str, Any], *, packed: bool = False) -> bytes:
     file = io.BytesIO()
-    kept = {name: np.array(column) for name, column in columns.items() if not isinstance(column[0], list)}
+    kept = {name: np.array(column) for name, column in columns.items()}
+    kept = {name: array for name, array in kept.items() if array.dtype != object}
     (np.savez_compressed if packed else np.savez)(file, **kept)
     return file.getvalue()
 
@@ -434,6 +437,18 @@ def _lexicons(folder: Path) -> dict[str, Format]:
         "lexicon csv": Format(release / "format.csv", [csv_sheet], scrambled, with_csv),
         "lexicon npz": Format(folder / "wheel_mapping.npz", [maps], zipped(_member), read_release),
         "groups jsonl": Format(folder / "groups.jsonl", [released], scrambled, lambda path: read_mer2024(path, "g")),
+        "groups zip": Format(
+            folder / "openset-synonym.zip",
+            [_npz({"s1": np.array("[['glad', 'happy'], ['sad']]"), "s2": np.array('[["a"]]')})],
+            zipped(_member),
+            lambda path: read_mer2024(path, "g"),
+        ),
+        "lexicon compiled": Format(
+            folder / "compiled.npz",
+            [to_bytes(open_lexicon("english"))],
+            zipped(_member),
+            lambda path: from_bytes(path, name="english", source=""),
+        ),
         "groups parquet": Format(folder / "answers", [answers], parquet, with_answers),
         "groups.toml": Format(folder / "groups-toml", [declared.encode()], scrambled, with_declaration),
     }
