@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checked_tracks import tracks_of
 
 # Small matrices gain nothing from several threads, and several test processes with threads each wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -78,3 +79,25 @@ def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", connect_locally)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _scores_the_tracks_it_checks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test that says it checks a track and does not score it."""
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    named = set().union(*(tracks_of(mark, parameters) for mark in request.node.iter_markers("checks")))
+    if not named:
+        yield
+        return
+    from merbench.scoring import scorecard
+
+    scored: set[str] = set()
+    scored_pair = scorecard.scored_pair
+
+    def recorded(read: Any) -> Any:
+        scored.add(read.candidates.track.id)
+        return scored_pair(read)
+
+    monkeypatch.setattr(scorecard, "scored_pair", recorded)
+    yield
+    assert named <= scored

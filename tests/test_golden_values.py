@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from checked_tracks import STORED
 from golden_values import (
     GOLDEN,
     changed_fingerprints,
@@ -24,6 +25,7 @@ CHANGELOG = (
 )
 
 
+@pytest.mark.checks(STORED, of="{track}")
 @pytest.mark.parametrize("track", sample_tracks())
 def test_the_report_of_a_fixed_submission_has_the_same_bytes(track: str, sample_home: Path, tmp_path: Path) -> None:
     assert report(track, tmp_path) == (GOLDEN / "reports" / f"{track}.json").read_text(encoding="utf-8")

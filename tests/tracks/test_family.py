@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from checked_tracks import BY_HAND, CONFUSION
 from released_files import release, write_table
 
 import merbench
@@ -120,6 +123,7 @@ def test_the_corpus_of_a_track_can_be_imported(track: Track) -> None:
 # MERBench
 
 
+@pytest.mark.checks(BY_HAND, "iemocap-4")
 def test_folds_are_averaged_and_pooled(files: Path) -> None:
     rows = [
         ("Ses01F_impro01_F000", 0),
@@ -150,6 +154,7 @@ def write_sentiment(name: str, files: Path, references: Sequence[float]) -> list
     return ids
 
 
+@pytest.mark.checks(BY_HAND, of="{name}")
 @pytest.mark.parametrize("name", ["cmu-mosi", "cmu-mosei"])
 def test_zeros_are_left_out_or_not_and_halves_are_rounded_to_even(name: str, files: Path) -> None:
     ids = write_sentiment(name, files, [-1.0, 0.0, 2.0, 0.5])
@@ -165,6 +170,7 @@ def test_zeros_are_left_out_or_not_and_halves_are_rounded_to_even(name: str, fil
     assert found["mae"] == close((1 + 0.6 + 0.5 + 1) / 4)
 
 
+@pytest.mark.checks(BY_HAND, of="{name}")
 @pytest.mark.parametrize("name", ["ch-sims", "ch-sims-v2"])
 def test_an_edge_is_in_the_bin_below_it(name: str, files: Path) -> None:
     ids = write_sentiment(name, files, [0.0, 0.1, 0.7, -0.1])
@@ -180,6 +186,7 @@ def test_an_edge_is_in_the_bin_below_it(name: str, files: Path) -> None:
     assert found["mosi_non0_accuracy"] == 1.0
 
 
+@pytest.mark.checks(BY_HAND, "iemocap-to-meld", "mer2023-to-meld")
 def test_other_emotions_do_not_count_between_corpora(files: Path) -> None:
     rows = [("test_dia0_utt0", 1), ("test_dia0_utt1", 0), ("test_dia0_utt2", 4), ("test_dia1_utt0", 3)]
     write_table(files / "labels.csv", "name split discrete", *((name, "test", code) for name, code in rows))
@@ -197,6 +204,7 @@ def test_other_emotions_do_not_count_between_corpora(files: Path) -> None:
     assert values("iemocap-to-meld", submission(files, "name discrete", spelled))["accuracy"] == close(2 / 3)
 
 
+@pytest.mark.checks(BY_HAND, "cmu-mosi-to-ch-sims")
 def test_references_of_ch_sims_are_on_the_scale_of_cmu_mosi(files: Path) -> None:
     ids = write_sentiment("ch-sims", files, [-1.0, 0.0, 0.5])
     path = submission(files, "name sentiment", list(zip(ids, [-3.0, 0.5, 1.0], strict=True)))
@@ -233,6 +241,7 @@ def write_ger(name: str, files: Path, references: Rows) -> None:
     imported(f"ger-{name}", files)
 
 
+@pytest.mark.checks(BY_HAND, "ger-ckplus")
 def test_a_first_answer_outside_the_vocabulary_is_wrong_and_a_missing_one_is_dropped(files: Path) -> None:
     write_ger("ckplus", files, [("a", "Happy"), ("b", "fear"), ("c", "fear"), ("d", "disgust"), ("e", "anger")])
     rows = [("a", "HAPPY, fear"), ("b", "anger,Fear"), ("c", "neutral,fear"), ("d", "disgust")]
@@ -245,6 +254,7 @@ def test_a_first_answer_outside_the_vocabulary_is_wrong_and_a_missing_one_is_dro
     assert report.counts["dropped"] == 1
 
 
+@pytest.mark.checks(BY_HAND, of="ger-{name}")
 @pytest.mark.parametrize("name", ["dfew", "enterface", "ferv39k"])
 def test_three_sets_drop_what_is_outside_the_vocabulary(name: str, files: Path) -> None:
     first, second, third, *_ = getattr(load_track(f"ger-{name}").targets["discrete"], "labels", ())
@@ -253,6 +263,7 @@ def test_three_sets_drop_what_is_outside_the_vocabulary(name: str, files: Path) 
     assert values(f"ger-{name}", submission(files, "name discrete", rows))["first_accuracy"] == 0.5
 
 
+@pytest.mark.checks(BY_HAND, of="ger-{name}")
 @pytest.mark.parametrize("name", ["casme2", "ferplus", "ravdess", "samm", "sfew2", "twitter2"])
 def test_all_other_sets_count_it_as_wrong(name: str, files: Path) -> None:
     first, second, *_ = getattr(load_track(f"ger-{name}").targets["discrete"], "labels", ())
@@ -268,6 +279,7 @@ def test_all_other_sets_count_it_as_wrong(name: str, files: Path) -> None:
     assert found["ranked_unweighted_average_recall"] == 0.5
 
 
+@pytest.mark.checks(BY_HAND, "ger-twitter1")
 def test_the_three_lists_of_twitter_are_parts_of_each_other(files: Path) -> None:
     for name, rows in (
         ("five_agree", [("a", "positive")]),
@@ -285,6 +297,7 @@ def test_the_three_lists_of_twitter_are_parts_of_each_other(files: Path) -> None
     assert values(allowed, path, split="five")["first_accuracy"] == 1.0
 
 
+@pytest.mark.checks(BY_HAND, "ger-affectnet")
 def test_an_id_of_affectnet_is_a_base_name(files: Path) -> None:
     write_ger("affectnet", files, [("1/a.JPG", "Surprise"), ("10/b.jpg", "Contempt")])
     rows = [("a.JPG", "Surprise"), ("b.jpg", "Disgust,Contempt")]
@@ -293,6 +306,7 @@ def test_an_id_of_affectnet_is_a_base_name(files: Path) -> None:
     assert values("ger-affectnet", submission(files, "name discrete", rows))["first_accuracy"] == 0.5
 
 
+@pytest.mark.checks(BY_HAND, of="ger-{name}")
 @pytest.mark.parametrize(("name", "calm"), [("abstract", "content"), ("artphoto", "contentment")])
 def test_an_emotion_of_a_picture_counts_by_its_sign(name: str, calm: str, files: Path) -> None:
     write_ger(name, files, [("a", calm), ("b", "Awe"), ("c", "fear"), ("d", "Sad")])
@@ -300,6 +314,7 @@ def test_an_emotion_of_a_picture_counts_by_its_sign(name: str, calm: str, files:
     assert values(f"ger-{name}", submission(files, "name polarity", rows))["first_accuracy"] == 0.5
 
 
+@pytest.mark.checks(BY_HAND, of="ger-{name}")
 @pytest.mark.parametrize("name", ["cmu-mosi", "ch-sims"])
 def test_neutral_answers_are_negative_and_references_of_zero_do_not_count(name: str, files: Path) -> None:
     write_ger(name, files, [("a", 0.6), ("b", 0), ("c", -0.4), ("d", 0.2)])
@@ -310,6 +325,7 @@ def test_neutral_answers_are_negative_and_references_of_zero_do_not_count(name: 
     assert found["ranked_weighted_f1"] == close(2 / 3)
 
 
+@pytest.mark.checks(BY_HAND, "ger-mer2023")
 def test_surprised_is_not_surprise_unless_a_track_says_so(tmp_path: Path, files: Path) -> None:
     write_ger("mer2023", files, [("a", "surprise"), ("b", "worried")])
     path = submission(files, "name discrete", [("a", "surprised,happy"), ("b", "worried,sad")])
@@ -340,6 +356,7 @@ def views(name: str, chances: dict[str, Sequence[float]]) -> tuple[str, Rows]:
     return " ".join(["name", *(f"p_{label}" for label in labels)]), rows
 
 
+@pytest.mark.checks(BY_HAND, of="{name}")
 @pytest.mark.parametrize("name", ["dfew", "mafw"])
 def test_views_are_averaged_by_clip_then_folds(name: str, files: Path) -> None:
     write_clips(name, files)
@@ -372,6 +389,7 @@ def test_describe_says_which_references_do_not_count(capsys: pytest.CaptureFixtu
     assert "an error; samples whose reference is worried, surprise do not count\n" in capsys.readouterr().out
 
 
+@pytest.mark.checks(BY_HAND, "ferv39k")
 def test_ferv39k_has_one_split(files: Path) -> None:
     samples = [("a", "train"), ("b", "test"), ("c", "test")]
     plain("ferv39k", files, ("sample_id split", samples), ("sample_id discrete", [(clip, "happy") for clip in "abc"]))
@@ -379,6 +397,33 @@ def test_ferv39k_has_one_split(files: Path) -> None:
     assert (found["accuracy"], found["unweighted_average_recall"]) == (0.5, 0.5)
 
 
+CONFUSIONS = json.loads((Path(__file__).parents[1] / "golden" / "confusions.json").read_text(encoding="utf-8"))
+SEVEN = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
+"""The order of rows and columns of the published confusion matrices."""
+
+
+@pytest.mark.checks(CONFUSION, of="{name}")
+@pytest.mark.parametrize("name", CONFUSIONS)
+def test_a_published_confusion_matrix_has_the_published_scores(name: str, files: Path) -> None:
+    counts, published = np.array(CONFUSIONS[name]["confusion"]), CONFUSIONS[name]["published"]
+    reference, answer = (np.repeat(codes.ravel(), counts.ravel()) for codes in np.indices(counts.shape))
+    ids = [f"clip_{number:05}" for number in range(len(reference))]
+    split = load_track(name).splits["test"].source[0]
+    plain(
+        name,
+        files,
+        ("sample_id split fold", [(clip, split, 1) for clip in ids]),
+        ("sample_id discrete", [(clip, SEVEN[code]) for clip, code in zip(ids, reference, strict=True)]),
+    )
+    said = np.array(SEVEN)[answer]
+    views = {f"p_{label}": np.repeat(said == label, 4).astype(float) for label in SEVEN}
+    report = merbench.score(name, pa.table({"name": np.repeat(ids, 4), **views}), intervals=False)
+    found = {item.key: item.value or 0 for item in report.scores}
+    assert round(100 * found["unweighted_average_recall(discrete)"], 2) == published["UAR"]
+    assert round(100 * found["accuracy(discrete)"], 2) == published["WAR"]
+
+
+@pytest.mark.checks(BY_HAND, of="{name}")
 @pytest.mark.parametrize("name", ["enterface", "msp-improv"])
 def test_folds_without_views(name: str, files: Path) -> None:
     labels = getattr(load_track(name).targets["discrete"], "labels", ())
@@ -391,6 +436,7 @@ def test_folds_without_views(name: str, files: Path) -> None:
     assert found["accuracy(discrete)"] == 0.5
 
 
+@pytest.mark.checks(BY_HAND, "werewolf-xl")
 def test_werewolf_xl_is_the_mean_of_dimensions_in_the_unbiased_form(files: Path) -> None:
     samples = [("a", "all", 1), ("b", "all", 1), ("c", "all", 2), ("d", "all", 2)]
     numbers = {"a": 0.0, "b": 2.0, "c": 0.0, "d": 1.0}
@@ -415,6 +461,7 @@ def test_werewolf_xl_is_the_mean_of_dimensions_in_the_unbiased_form(files: Path)
 # Frames of videos
 
 
+@pytest.mark.checks(BY_HAND, "abaw4-mtl")
 def test_multi_task_frames_count_where_they_are_annotated(files: Path) -> None:
     units = [
         column
@@ -463,6 +510,7 @@ def write_video(files: Path, name: str, *lines: str) -> None:
     (files / "Validation_Set" / f"{name}.txt").write_text("\n".join(["header", *lines]) + "\n", encoding="utf-8")
 
 
+@pytest.mark.checks(BY_HAND, "abaw6-expr")
 def test_a_frame_without_a_row_takes_the_answer_before_it(files: Path) -> None:
     write_video(files, "one", "4", "4", "-1", "0")
     write_video(files, "two", "0", "6")
@@ -479,6 +527,7 @@ def test_a_frame_without_a_row_takes_the_answer_before_it(files: Path) -> None:
     ]
 
 
+@pytest.mark.checks(BY_HAND, "abaw6-va")
 def test_valence_and_arousal_are_pooled_over_videos(files: Path) -> None:
     write_video(files, "one", "0.0,0.5", "0.2,0.7", "-5,-5")
     write_video(files, "two", "0.6,-0.5", "0.8,-0.7")
@@ -503,6 +552,7 @@ def write_rounds(files: Path, *rounds: str) -> None:
         (files / f"round{number}" / "label.txt").write_text(lines, encoding="utf-8")
 
 
+@pytest.mark.checks(BY_HAND, "add2023-fgd")
 def test_two_rounds_are_weighted_and_ties_count_against_the_detector(files: Path) -> None:
     write_rounds(files, "a genuine\nb genuine\nc fake\nd fake\n", "e genuine\nf fake\n")
     imported("add2023-fgd", files)
@@ -520,6 +570,7 @@ def test_the_weighted_rate_needs_both_rounds(files: Path) -> None:
         values("add2023-fgd", submission(files, "utterance score", [("a", 1), ("b", 0)]))
 
 
+@pytest.mark.checks(BY_HAND, "add2023-fgg")
 def test_the_deception_rate_is_a_mean_over_detectors(files: Path) -> None:
     trials = [("d1/a", "d1"), ("d1/b", "d1"), ("d2/a", "d2"), ("d2/b", "d2"), ("d2/c", "d2"), ("d2/real", "d2")]
     samples = [(trial, "test", detector) for trial, detector in trials]
@@ -536,6 +587,7 @@ def test_the_deception_rate_is_a_mean_over_detectors(files: Path) -> None:
     }
 
 
+@pytest.mark.checks(BY_HAND, "add2023-rl")
 def test_regions_are_located_in_seconds(files: Path) -> None:
     plain(
         "add2023-rl",
@@ -573,6 +625,7 @@ def test_the_published_score_of_the_first_place_follows_from_the_weights() -> No
     assert weights[0] * 0.8223 + weights[1] * 0.6066 == pytest.approx(0.6713, abs=5e-5)
 
 
+@pytest.mark.checks(BY_HAND, "add2023-ar")
 def test_the_unknown_algorithm_is_a_class(files: Path) -> None:
     files.mkdir()
     (files / "label.txt").write_text("a 0\nb 1\nc 6\n", encoding="utf-8")
@@ -585,6 +638,7 @@ def test_the_unknown_algorithm_is_a_class(files: Path) -> None:
 # Unknown emotions
 
 
+@pytest.mark.checks(BY_HAND, "ood-emotion")
 def test_unknown_emotions_are_told_from_known_ones(files: Path) -> None:
     write_corpus(
         corpora_home() / "ood-emotion", name="ood-emotion", version="1.0", source="made up", licence="CC0-1.0",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from checked_tracks import KNOWN, LIBRARY, PUBLISHED
 from released_files import read_table
 
 import merbench
@@ -85,6 +86,7 @@ def rows_of(path: Path, split: str) -> list[dict[str, str]]:
 # Trivial answers, by scikit-learn
 
 
+@pytest.mark.checks(LIBRARY, of="iemocap-{n}")
 @pytest.mark.parametrize(("n", "table"), [(4, "labels-4way.csv"), (6, "labels-6way.csv")])
 def test_the_most_frequent_emotion_of_iemocap(n: int, table: str, corpora: Import, test_data: Path) -> None:
     from sklearn.metrics import accuracy_score, f1_score
@@ -106,6 +108,7 @@ def test_the_most_frequent_emotion_of_iemocap(n: int, table: str, corpora: Impor
     assert found["unweighted_average_recall(discrete)"] == close(1 / n)
 
 
+@pytest.mark.checks(LIBRARY, "meld", "iemocap-to-meld", "mer2023-to-meld")
 def test_the_most_frequent_emotion_of_meld(corpora: Import, test_data: Path) -> None:
     from sklearn.metrics import f1_score
 
@@ -126,6 +129,7 @@ def test_the_most_frequent_emotion_of_meld(corpora: Import, test_data: Path) -> 
         assert values(track, ids, discrete=neutral)["weighted_f1"] == close(expected)
 
 
+@pytest.mark.checks(LIBRARY, "iemocap-to-mer2023", "meld-to-mer2023", "meld-to-iemocap", "mer2023-to-iemocap")
 def test_the_most_frequent_emotions_between_corpora(corpora: Import, test_data: Path) -> None:
     from sklearn.metrics import f1_score
 
@@ -153,6 +157,7 @@ def sentiments(corpora: Import, test_data: Path, name: str) -> tuple[list[str], 
     return [row["name"] for row in rows], references, np.roll(references, 1)
 
 
+@pytest.mark.checks(LIBRARY, of="{name}")
 @pytest.mark.parametrize("name", ["cmu-mosi", "cmu-mosei"])
 def test_the_sentiment_of_the_clip_before(name: str, corpora: Import, test_data: Path) -> None:
     from scipy.stats import pearsonr
@@ -177,6 +182,7 @@ def test_the_sentiment_of_the_clip_before(name: str, corpora: Import, test_data:
     )
 
 
+@pytest.mark.checks(LIBRARY, of="{name}")
 @pytest.mark.parametrize("name", ["ch-sims", "ch-sims-v2"])
 def test_the_sentiment_of_the_clip_before_in_bins(name: str, corpora: Import, test_data: Path) -> None:
     import pandas as pd
@@ -196,6 +202,7 @@ def test_the_sentiment_of_the_clip_before_in_bins(name: str, corpora: Import, te
     assert found["sims_mae"] == close(mean_absolute_error(references, answers))
 
 
+@pytest.mark.checks(LIBRARY, "cmu-mosi-to-ch-sims", "ch-sims-to-cmu-mosi")
 def test_sentiment_between_corpora(corpora: Import, test_data: Path) -> None:
     from sklearn.metrics import f1_score, mean_absolute_error
 
@@ -226,6 +233,7 @@ def left_out(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, c: flo
     return answers
 
 
+@pytest.mark.checks(KNOWN, "ravdess")
 def test_known_folds_of_ravdess(corpora: Import, test_data: Path) -> None:
     corpora("ravdess")
     with np.load(test_data / "data" / "features" / "ravdess_av_folds1-4.npz", allow_pickle=False) as held:
@@ -240,6 +248,7 @@ def test_known_folds_of_ravdess(corpora: Import, test_data: Path) -> None:
         assert found["unweighted_average_recall(discrete)"] == pytest.approx(recall, abs=5.1e-4)
 
 
+@pytest.mark.checks(KNOWN, "crema-d")
 def test_known_folds_of_crema_d(corpora: Import, test_data: Path) -> None:
     corpora("crema-d")
     rows = read_table(test_data / "data" / "features" / "cremad_votes.csv")
@@ -291,6 +300,7 @@ def in_percent(values: dict[str, float], expected: dict[str, Any]) -> None:
         assert 100 * values[METRICS[name]] == pytest.approx(value, abs=0.006)
 
 
+@pytest.mark.checks(PUBLISHED, of="ger-{name}")
 @pytest.mark.parametrize(("name", "split"), ANSWERS)
 def test_the_released_answers_have_the_published_score(
     name: str, split: str, corpora: Import, test_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checked_tracks import BY_HAND, PUBLISHED, SCORER
 from released_files import read_table, release, write_table
 
 import merbench
@@ -111,6 +112,7 @@ def write_six_emotions(name: str, files: Path) -> Imported:
 SIX_ANSWERS = [["a", "neutral"], ["b", "happy"], ["c", "sad"], ["d", "sad"], ["e", "happy"], ["f", "worried"]]
 
 
+@pytest.mark.checks(BY_HAND, of="{name}")
 @pytest.mark.parametrize("name", SIX_EMOTIONS)
 def test_six_emotions_are_scored_on_the_hidden_subset(name: str, files: Path, tmp_path: Path) -> None:
     write_six_emotions(name, files)
@@ -176,6 +178,7 @@ def test_nothing_tells_which_of_the_20_000_are_scored(files: Path, tmp_path: Pat
 # Open vocabulary
 
 
+@pytest.mark.checks(BY_HAND, "mer2024-ov", "mer2024-ov-exact")
 def test_open_vocabulary_takes_a_submission_of_more_clips(files: Path, tmp_path: Path) -> None:
     write_table(
         files / "check-openset.csv", "name openset",
@@ -231,6 +234,7 @@ WHEEL_VALUES = {
 }
 
 
+@pytest.mark.checks(BY_HAND, of="{name}")
 @pytest.mark.parametrize("name", FINE_GRAINED)
 def test_fine_grained_labels_are_scored_by_the_wheels_of_the_year(name: str, files: Path, tmp_path: Path) -> None:
     candidates, references = FINE_GRAINED[name]
@@ -271,6 +275,7 @@ def test_unknown_words_do_not_tell_which_are_scored(files: Path, tmp_path: Path)
     assert seen[0] == seen[1]
 
 
+@pytest.mark.checks(BY_HAND, "mer2025-des")
 def test_a_description_is_scored_by_its_words_beside_the_labels(files: Path, tmp_path: Path) -> None:
     write_table(files / "track_all_candidates.csv", "name", *[[f"s{number}"] for number in range(5)])
     write_table(files / "track3_train_ovmerd.csv", "name reason", ["t", "He laughs."])
@@ -293,6 +298,7 @@ def test_a_description_is_scored_by_its_words_beside_the_labels(files: Path, tmp
 TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 
 
+@pytest.mark.checks(BY_HAND, "mer2025-pr")
 def test_several_rows_of_a_person_are_averaged(files: Path, tmp_path: Path) -> None:
     header = " ".join(["sample_id", *TRAITS])
     write_table(files / "samples.csv", "sample_id split", ["a", "test"], ["b", "test"], ["c", "test"], ["t", "train"])
@@ -349,6 +355,7 @@ def write_pairs(files: Path, *, stages: int = 2) -> None:
     imported("mer2026-prefer", files)
 
 
+@pytest.mark.checks(BY_HAND, "mer2026-prefer", "mer2026-prefer-three")
 def test_the_mean_of_the_two_stages_counts(files: Path, tmp_path: Path) -> None:
     write_pairs(files)
     path = submission(tmp_path, "name preference", PREFERRED)
@@ -388,6 +395,7 @@ def test_answers_in_free_text_are_read_by_the_released_rule(files: Path, tmp_pat
 # Trajectories
 
 
+@pytest.mark.checks(BY_HAND, "mer2026-ps")
 def test_trajectories_are_scored_over_all_seconds_and_within_recordings(files: Path, tmp_path: Path) -> None:
     ids = ["p1_c1/0001", "p1_c1/0002", "p2_c1/0001", "p2_c1/0002"]
     samples = [[name, "test", name[:2], name[:5], int(name[-1])] for name in ids]
@@ -429,6 +437,7 @@ def test_trajectories_are_scored_over_all_seconds_and_within_recordings(files: P
 # EMER
 
 
+@pytest.mark.checks(BY_HAND, "emer", "emer-judge")
 def test_emer_scores_labels_and_the_words_of_descriptions(files: Path, tmp_path: Path) -> None:
     write_table(
         files / "descriptions.csv", "name chinese english", ["a", "他笑", "He smiles."], ["b", "", "She shouts."]
@@ -464,6 +473,7 @@ def golden(test_data: Path) -> dict[str, dict[str, float]]:
     return expected
 
 
+@pytest.mark.checks(PUBLISHED, "mer2024-ov")
 @pytest.mark.real_data
 def test_open_vocabulary_with_the_released_groups(golden: dict[str, dict[str, float]], test_data: Path) -> None:
     files = test_data / "data" / "mer2024-ov"
@@ -474,6 +484,7 @@ def test_open_vocabulary_with_the_released_groups(golden: dict[str, dict[str, fl
             assert found[f"set_{key}"] == pytest.approx(value, abs=1e-12)
 
 
+@pytest.mark.checks(SCORER, "mer2024-ov-exact")
 @pytest.mark.real_data
 def test_open_vocabulary_without_groups(golden: dict[str, dict[str, float]], test_data: Path, tmp_path: Path) -> None:
     prediction = test_data / "data" / "mer2024-ov" / "predict-openset.csv"
@@ -503,6 +514,7 @@ def released_sets(path: Path) -> dict[str, set[str]]:
     return sets
 
 
+@pytest.mark.checks(SCORER, of="{name}")
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", FINE_GRAINED)
 def test_the_wheels_of_a_year_are_scored_as_released(
