@@ -148,14 +148,7 @@ def values_of(scores: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {item["key"]: item["value"] for item in scores}
 
 
-CRASHING = pytest.mark.xfail(reason="metrics per a column are not selected by yet", strict=False)
-
-
-@pytest.mark.parametrize(
-    "track",
-    [pytest.param(track, marks=[CRASHING] if track.id == "abaw6-va" else []) for track in list_tracks()],
-    ids=lambda track: track.id,
-)
+@pytest.mark.parametrize("track", list_tracks(), ids=lambda track: track.id)
 def test_a_track_goes_through_every_command(
     track: Track, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
