@@ -387,6 +387,21 @@ def size_text(n_bytes: float) -> str:
 _DEEPEST = 32
 """How deep the tables and lists of a TOML file may be nested."""
 
+MOST_TOML_BYTES = 1_000_000
+"""How many bytes a TOML file may hold."""
+
+_MOST_DOTS = 500
+"""How many parts a dotted key may have; the time of reading one grows with their square."""
+
+
+def read_bounded(path: Path, most_bytes: int) -> bytes:
+    """Return the bytes of a file; raise `Damage` where there are more than so many, and `OSError`."""
+    with path.open("rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise Damage(f"holds more than {most_bytes:,} bytes")
+    return data
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return what a TOML file holds.
@@ -396,8 +411,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         DeclarationError: see `parse_toml`.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
+        data = read_bounded(path, MOST_TOML_BYTES)
+    except (OSError, Damage) as error:
         raise UsageError(f"{path}: cannot be read: {fault(error)}") from error
     return parse_toml(str(path), data)
 
@@ -416,6 +431,8 @@ def parse_toml(where: str, data: bytes, syntax: str = "E207", values: str = "E20
             bits, for which TOML asks for an error.
     """
     try:
+        if any(_n_dots(line) > _MOST_DOTS for line in data.splitlines()):
+            raise RecursionError
         text = data.decode()
         try:
             raw = tomllib.loads(text)
@@ -429,6 +446,11 @@ def parse_toml(where: str, data: bytes, syntax: str = "E207", values: str = "E20
     if problems:
         raise DeclarationError(where, problems)
     return raw
+
+
+def _n_dots(line: bytes) -> int:
+    """Return how many dots a key on a line has at most."""
+    return max(re.split(rb"[,{]", part)[-1].count(b".") for part in line.split(b"="))
 
 
 def _too_large(value: Any, key: str = "", depth: int = 0) -> Iterator[str]:
@@ -819,19 +841,32 @@ def _npz_members(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfil
         raise Damage(fault(error)) from error
 
 
-def read_npz(path: Path, choose: Callable[[Sequence[str]], Iterable[str]] = list) -> dict[str, NDArray[Any]]:
+def read_npz(
+    path: Path,
+    choose: Callable[[Sequence[str]], Iterable[str]] = list,
+    most_arrays: int = 1000,
+    most_bytes: int = 2_000_000_000,
+) -> dict[str, NDArray[Any]]:
     """Return arrays of an `.npz` file by name; a pickled one is never read.
 
     Args:
         path: the file.
         choose: returns the names of the arrays to read, from all names.
+        most_arrays: how many arrays the file may hold.
+        most_bytes: what those that are read may unpack to.
 
     Raises:
-        Damage: not a readable archive, or an array is broken or a pickle.
+        Damage: not a readable archive, or an array is broken or a pickle; `TooLarge` where it is larger.
     """
     arrays: dict[str, NDArray[Any]] = {}
     with _npz_members(path) as (archive, members):
-        for name in choose(list(members)):
+        if len(members) > most_arrays:
+            raise TooLarge(f"holds {len(members):,} arrays; {most_arrays:,} are allowed")
+        names = list(choose(list(members)))
+        n_bytes = sum(members[name].file_size for name in names)
+        if n_bytes > most_bytes:
+            raise TooLarge(f"asks for {n_bytes:,} bytes; {most_bytes:,} are allowed")
+        for name in names:
             try:
                 with archive.open(members[name]) as file:
                     arrays[name] = read_npy(file, members[name].file_size)
@@ -865,16 +900,48 @@ def read_pickled_npz(path: Path, max_bytes: int = 256 << 20) -> dict[str, Any]:
     return values
 
 
-def read_parquet(source: Path | bytes) -> pa.Table:
-    """Return the table in a Parquet file, checked to the last value; raise `Damage` for one that cannot be read."""
+class TooLarge(Damage):
+    """A file asks for more than is read."""
+
+
+def read_parquet(
+    source: Path | bytes,
+    *,
+    most_rows: int = 10_000_000,
+    most_cells: int = 100_000_000,
+    most_bytes: int = 2_000_000_000,
+) -> pa.Table:
+    """Return the table in a Parquet file, checked to the last value.
+
+    Args:
+        source: the file, or its bytes.
+        most_rows: how many rows it may have.
+        most_cells: rows times columns.
+        most_bytes: what its columns unpack to, by its footer.
+
+    Raises:
+        Damage: it cannot be read; `TooLarge` where it is larger.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         opened = pa.BufferReader(source) if isinstance(source, bytes) else arrow_file(source)
         with opened, pq.ParquetFile(opened) as file:
+            footer = file.metadata
+            n_bytes = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
+            asked = (
+                (footer.num_rows, most_rows, "rows"),
+                (footer.num_rows * footer.num_columns, most_cells, "cells"),
+                (n_bytes, most_bytes, "bytes"),
+            )
+            for n, most, noun in asked:
+                if n > most:
+                    raise TooLarge(f"asks for {n:,} {noun}; {most:,} are allowed")
             table = file.read()
         table.validate(full=True)
+    except TooLarge:
+        raise
     except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, KeyError, IndexError) as error:
         raise Damage("not a readable Parquet file") from error
     return table

@@ -14,7 +14,11 @@ from pathlib import Path, PurePosixPath
 
 from merbench.banks.importing import Imported, Terms, found_sounds, require_folder, store
 from merbench.banks.measuring import Known
-from merbench.errors import UsageError
+from merbench.errors import Damage, UsageError
+from merbench.files import read_bounded
+
+MOST_TEXT_BYTES = 4_000_000
+"""How large the list of licences of a folder may be."""
 
 NAME = "musan"
 PARTS = ("music", "noise", "speech")
@@ -89,6 +93,6 @@ def _licences(folder: Path) -> dict[str, str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        return read_bounded(path, MOST_TEXT_BYTES).decode(errors="replace")
+    except (OSError, Damage):
         return ""

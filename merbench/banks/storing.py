@@ -84,9 +84,13 @@ def _declaration(path: Path) -> Mapping[str, str]:
     return stated
 
 
+MOST_SOUNDS = 1_000_000
+"""How many sounds a bank may have."""
+
+
 def _sounds(path: Path) -> tuple[Sound, ...]:
     try:
-        table = read_parquet(path)
+        table = read_parquet(path, most_rows=MOST_SOUNDS)
     except Damage as error:
         raise IntegrityError(f"{path}: {error}") from error
     if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):

@@ -20,7 +20,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from merbench.corpus.tables import ID, SPLIT, Origin
-from merbench.errors import Problem, listed
+from merbench.errors import Damage, Problem, listed
+from merbench.files import read_bounded
 
 INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
 NUMBER = re.compile(r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -30,6 +31,9 @@ NO_VALUE = NOT_A_NUMBER - {"na", "n/a", "null", "none"}
 """Of those, what cannot be meant as a label."""
 
 MAX_CELL = 1 << 30
+
+MOST_BYTES, MOST_ROWS, MOST_CELLS = 500_000_000, 10_000_000, 30_000_000
+"""How large a table of a corpus may be, in bytes, lines and cells."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,14 @@ def read_delimited(path: Path, problems: list[Problem]) -> Delimited | None:
 
 def _text(path: Path, problems: list[Problem]) -> str | None:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        data = read_bounded(path, MOST_BYTES)
+        n_lines, n_delimiters = data.count(b"\n"), data.count(b",") + data.count(b"\t")
+        if n_lines > MOST_ROWS or n_lines + n_delimiters > MOST_CELLS:
+            found = f"{n_lines:,} lines and {n_delimiters:,} delimiters"
+            raise Damage(f"holds {found}; {MOST_ROWS:,} lines, and {MOST_CELLS:,} of both, are allowed")
+        return data.decode("utf-8-sig")
+    except Damage as error:
+        problems.append(Problem("E610", f"{path.name}: {error}"))
     except UnicodeDecodeError as error:
         message = f"not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start:,}); save it as CSV UTF-8"
         problems.append(Problem("E610", f"{path.name}: {message}"))

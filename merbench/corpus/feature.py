@@ -17,6 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
+MOST_FEATURE_BYTES = 64_000_000_000
+"""How many bytes the values of a feature may have."""
+
 VALUES = "values"
 
 

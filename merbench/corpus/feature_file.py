@@ -16,10 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.corpus.feature import VALUES, Feature
+from merbench.corpus.feature import MOST_FEATURE_BYTES, VALUES, Feature
 from merbench.corpus.tables import ID
 from merbench.errors import UsageError, did_you_mean, fault, listed, printable
 from merbench.files import expanded, read_npy, read_npz, read_parquet
+
+MOST_ARRAYS = 1_000_000
+"""How many samples a feature of one array per sample may have."""
 
 ID_ARRAYS = ("ids", "id", "name", ID)
 UNREADABLE = (OSError, ValueError, MemoryError, OverflowError, KeyError, IndexError, pa.ArrowException)
@@ -64,7 +67,7 @@ def _path_and_array(source: str) -> tuple[Path, str | None]:
 
 
 def _from_npz(path: Path, array: str | None) -> Feature:
-    arrays = read_npz(path, lambda names: _chosen(path, names, array))
+    arrays = read_npz(path, lambda names: _chosen(path, names, array), MOST_ARRAYS, MOST_FEATURE_BYTES)
     ids_name = next(iter(arrays))
     if array is None and ids_name not in ID_ARRAYS:
         return _from_arrays(list(arrays), list(arrays.values()))
@@ -101,6 +104,10 @@ def _from_folder(path: Path, wanted: Iterable[str] | None) -> Feature:
         files = {name: files[name] for name in wanted if name in files}
     if not files:
         raise UsageError("there is no .npy file of a sample in this folder")
+    n_bytes = sum(file.stat().st_size for file in files.values())
+    if len(files) > MOST_ARRAYS or n_bytes > MOST_FEATURE_BYTES:
+        found = f"{len(files):,} files of {n_bytes:,} bytes"
+        raise UsageError(f"{found}; {MOST_ARRAYS:,} and {MOST_FEATURE_BYTES:,} are allowed")
     return _from_arrays(list(files), [_load_npy(file) for file in files.values()])
 
 
@@ -136,7 +143,7 @@ def _from_arrays(names: Sequence[str], parts: Sequence[NDArray[Any]]) -> Feature
 
 
 def _from_parquet(path: Path) -> Feature:
-    table = read_parquet(path)
+    table = read_parquet(path, most_bytes=MOST_FEATURE_BYTES)
     missing = [name for name in (ID, VALUES) if name not in table.column_names]
     if missing:
         raise UsageError(f"there is no column {listed(missing)}; there are {listed(table.column_names, 12)}")

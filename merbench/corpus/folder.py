@@ -24,7 +24,7 @@ from merbench.corpus.declaration import (
     read_declaration,
     to_toml,
 )
-from merbench.corpus.feature import Feature, shape_of_schema
+from merbench.corpus.feature import MOST_FEATURE_BYTES, Feature, shape_of_schema
 from merbench.corpus.tables import ID, SPLIT, Contents, feature_digest, name_problems, table_digest
 from merbench.errors import Damage, IntegrityError, InvalidCorpus, Problem, UnknownName, UsageError
 from merbench.files import (
@@ -40,6 +40,9 @@ from merbench.files import (
     sha256_file,
     write_text,
 )
+
+MOST_TABLE_BYTES = 2_000_000_000
+"""What the samples, or the references, of a corpus may unpack to."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,8 @@ class Corpus:
 
     def _feature(self, name: str) -> Feature:
         path = self._feature_path(name)
-        table = _parse(path, read_verified(path, self.declaration.files[feature_file(name)]))
+        data = read_verified(path, self.declaration.files[feature_file(name)])
+        table = _parse(path, data, MOST_FEATURE_BYTES)
         try:
             feature = Feature.from_table(table)
         except ValueError as error:
@@ -190,9 +194,9 @@ class Corpus:
         return table
 
 
-def _parse(path: Path, data: bytes) -> pa.Table:
+def _parse(path: Path, data: bytes, most_bytes: int = MOST_TABLE_BYTES) -> pa.Table:
     try:
-        return read_parquet(data)
+        return read_parquet(data, most_bytes=most_bytes)
     except Damage as error:
         raise IntegrityError(f"{path}: {error}") from error
 

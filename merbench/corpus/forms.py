@@ -17,7 +17,10 @@ from merbench.corpus.delimited import Delimited
 from merbench.corpus.sheets import Reader
 from merbench.corpus.tables import SPLIT, Origin
 from merbench.errors import Damage, Problem, UsageError, brief, fault, listed, printable
-from merbench.files import read_npz, read_pickled_npz
+from merbench.files import read_bounded, read_npz, read_pickled_npz
+
+MOST_TEXT_BYTES = 64_000_000
+"""How large one text file of a release may be."""
 
 
 def label_archive(members: Mapping[str, str], emotion: str = "emo", valence: str = "val") -> Reader:
@@ -142,6 +145,6 @@ def spaced(*columns: str) -> Reader:
 def _lines(path: Path) -> list[str]:
     """Return the lines of a text file, without blank ones at its end."""
     try:
-        return path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_bounded(path, MOST_TEXT_BYTES).decode("utf-8-sig").rstrip().splitlines()
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path.name}: cannot be read: {fault(error)}") from error

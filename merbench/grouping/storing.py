@@ -37,6 +37,9 @@ from merbench.grouping.groups import KEYS, Answer, Groups
 FILE_NAME = "groups.toml"
 ANSWERS = "answers.parquet"
 
+MOST_ANSWERS, MOST_BYTES = 1_000_000, 1_000_000_000
+"""How many answers stored groups may have, and what they may unpack to."""
+
 _SCHEMA = pa.schema([("run", pa.int32()), ("key", pa.string()), ("groups", pa.list_(pa.list_(pa.string())))])
 _TEXTS = ("name", "source", "model", "prompt_digest", "decoding", "keys", "digest")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
@@ -120,7 +123,7 @@ def _parquet(groups: Groups) -> bytes:
 
 def _runs(data: bytes, n_runs: int, path: Path) -> tuple[Mapping[str, Answer], ...]:
     try:
-        table = read_parquet(data)
+        table = read_parquet(data, most_rows=MOST_ANSWERS, most_bytes=MOST_BYTES)
     except Damage as error:
         raise UsageError(f"{path}: {error}") from error
     if not table.schema.equals(_SCHEMA) or any(map(_holds_null, table.columns)):

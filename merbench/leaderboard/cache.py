@@ -15,7 +15,10 @@ from typing import Any
 
 import merbench
 from merbench.errors import OutputError
-from merbench.files import data_home, sha256_bytes, sha256_file, write_text
+from merbench.files import data_home, read_bounded, sha256_bytes, sha256_file, write_text
+
+MOST_BYTES = 64_000_000
+"""How large a remembered value may be; a larger file is computed again."""
 
 
 class Cache:
@@ -34,7 +37,7 @@ class Cache:
         path = self.folder / f"{sha256_bytes(_canonical(list(key)).encode())}.json" if self.folder else None
         if path is not None:
             try:
-                stored = json.loads(path.read_text(encoding="utf-8"))
+                stored = json.loads(read_bounded(path, MOST_BYTES))
                 if stored["key"] == list(key) and stored["digest"] == _digest(stored["value"]):
                     return stored["value"]
             except Exception:  # whatever is wrong with the file, its value can be computed

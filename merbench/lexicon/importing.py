@@ -16,7 +16,7 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from merbench.errors import (
     listed,
     printable,
 )
-from merbench.files import UNREADABLE_ARCHIVE, read_pickled_npz
+from merbench.files import UNREADABLE_ARCHIVE, read_bounded, read_pickled_npz
 from merbench.lexicon.content import Content, Row, normal
 
 Table = list[list[str]]
@@ -42,6 +42,9 @@ N_WHEELS = 5
 LEVELS = ["level1", "level2", "level3"]
 MOST_BYTES = 64 << 20
 """A released file that would unpack to more than this is refused; the real ones hold some 100 kB."""
+
+MOST_CELLS = 1_000_000
+"""How many cells one sheet may have; the real ones have some thousand."""
 
 SHEETS = "format.csv, synonym.xlsx, wheel1.xlsx … wheel5.xlsx"
 ARCHIVE = "wheel_mapping.npz"
@@ -127,7 +130,19 @@ def _read_csv(file: Path) -> list[list[Any]]:
     if file.stat().st_size > MOST_BYTES:
         raise Damage(f"holds more than {MOST_BYTES:,} bytes")
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        return [list(row) for row in csv.reader(lines)]
+        return _bounded(csv.reader(lines))
+
+
+def _bounded(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Return rows; raise `Damage` as soon as there are too many, or too many cells: gaps in a sheet are cells, too."""
+    found: list[list[Any]] = []
+    n_cells = 0
+    for row in rows:
+        n_cells += len(row) + 1
+        if n_cells > MOST_CELLS:
+            raise Damage(f"holds more than {MOST_CELLS:,} cells")
+        found.append(list(row))
+    return found
 
 
 def _read_xlsx(file: Path) -> list[list[Any]]:
@@ -141,8 +156,10 @@ def _read_xlsx(file: Path) -> list[list[Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and extensions, which are not read
         try:
-            book = load_workbook(io.BytesIO(file.read_bytes()), read_only=True, data_only=True)
-            return [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
+            book = load_workbook(io.BytesIO(read_bounded(file, MOST_BYTES)), read_only=True, data_only=True)
+            return _bounded(book.worksheets[0].iter_rows(values_only=True))
+        except Damage:
+            raise
         except Exception as error:  # whatever the parsers below openpyxl raise
             raise Damage("not a spreadsheet") from error
 

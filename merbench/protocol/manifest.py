@@ -23,13 +23,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.errors import Damage, IntegrityError, OutputError, UsageError, fault, listed
-from merbench.files import arrow_file, atomic_path, read_parquet, require_alone
+from merbench.files import TooLarge, arrow_file, atomic_path, read_parquet, require_alone
 from merbench.protocol.clips import Row
 from merbench.track import Track
 
 MANIFEST, JOURNAL = "manifest.parquet", "manifest.journal"
 
 SCHEMA = "merbench.manifest/1"
+
+MOST_ROWS = 2_000_000
+"""How many rows a manifest may have."""
+
+MOST_LINE_BYTES = 1 << 20
+"""How long a line of the journal may be."""
 
 _METADATA = b"merbench"
 
@@ -102,12 +108,14 @@ def read_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such manifest")
     try:
-        table = read_parquet(path)
+        table = read_parquet(path, most_rows=MOST_ROWS)
         header = json.loads((table.schema.metadata or {})[_METADATA])
         ids = table["sample_id"]
         if not isinstance(header, dict) or ids.type != pa.string() or ids.null_count:
             raise Damage("neither a header nor sample ids")
         rows = {row["sample_id"]: {k: v for k, v in row.items() if v is not None} for row in table.to_pylist()}
+    except TooLarge as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
     except (ValueError, KeyError, OverflowError, RecursionError, pa.ArrowException) as error:
         raise UsageError(f"{path}: not a manifest of `merbench corrupt`") from error
     return Manifest(header, rows)
@@ -151,7 +159,10 @@ def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        for number, line in enumerate(file):
+        for number, line in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b"")):
+            if len(line) == MOST_LINE_BYTES or number > MOST_ROWS:
+                limits = f"{MOST_ROWS:,} lines of {MOST_LINE_BYTES:,} bytes are allowed"
+                raise IntegrityError(f"{path}: holds too long a line, or too many; {limits}")
             if not line.endswith(b"\n"):
                 return
             try:
