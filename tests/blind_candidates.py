@@ -30,6 +30,7 @@ def small_track(folder: Path, targets: dict[str, Any], rules: dict[str, Any]) ->
         "categorical": {"name": "accuracy", "weight": 1.0},
         "continuous": {"name": "mse", "weight": -0.25},
         "label_set": {"name": "set_recall", "weight": 1.0},
+        "ranked": {"name": "first_accuracy", "weight": 1.0},
         "segments": {"name": "segment_f1", "weight": 1.0, "label": "fake"},
     }
     return parse_track(

@@ -9,10 +9,13 @@ Conventions:
 from __future__ import annotations
 
 import posixpath
+import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +31,13 @@ Rows = NDArray[np.int64]
 MOST_EDITS = 2
 """How many letters an id may differ from a candidate's for that one to be suggested."""
 
+FEWEST_OF_A_CAUSE = 3
+"""How many ids must differ in one and the same way for that to be said once, for all of them."""
+
 _NEIGHBOURS = 100
+_IDS_TRIED = 2_000
+_AFFIXES_TRIED = 10
+_PAIRS_SHOWN = 3
 # Cyrillic and Greek letters and dashes, and the ASCII characters they are mistaken for.
 _LOOK_ALIKE = str.maketrans(
     "аеорсухіјѕԁһӏкмтвнАЕОРСУХІЈЅКМТВНαορυνικΑΒΕΖΗΙΚΜΝΟΡΤΥΧ\u2010\u2011\u2012\u2013\u2014\u2212_",
@@ -160,11 +169,16 @@ def _explain(
             warnings.append(Problem("W303", filled))
     missing = [name for name in ids.take(pa.array(np.flatnonzero(row_of < 0))).to_pylist() if name not in unread]
     is_unclear = np.isin(outside, list(unclear := _unclear_rows(outside, texts, meant)))
-    slips = _slips(outside[~is_unclear], texts.filter(pa.array(~is_unclear)), missing)
-    missing = sorted(set(missing) - set(slips.values()) - {name for names in unclear.values() for name in names})
     blank = is_blank(texts)
+    other = ~blank & ~is_unclear
+    common, cause = _common_cause(outside[other], texts.filter(pa.array(other)), missing, len(given))
+    problems += cause
+    other &= ~np.isin(outside, list(common))
+    slips = _matched(outside[other], texts.filter(pa.array(other)), set(missing) - set(common.values()), _folded)
+    explained = {*common.values(), *slips.values(), *(name for names in unclear.values() for name in names)}
+    missing = sorted(set(missing) - explained)
     empty = outside[blank].tolist()
-    strange = outside[~blank & ~is_unclear & ~np.isin(outside, list(slips))].tolist()
+    strange = outside[other & ~np.isin(outside, list(slips))].tolist()
     again = np.flatnonzero((candidate_of >= 0) & (row_of[candidate_of] != np.arange(len(candidate_of)))).tolist()
 
     def text_of(row: int) -> str:
@@ -241,18 +255,130 @@ def _unclear_rows(rows: Rows, texts: pa.StringArray, meant: _Meant) -> dict[int,
     return {int(rows[place]): meant.ambiguous[texts[place].as_py()] for place in known.tolist()}
 
 
-def _slips(rows: Rows, texts: pa.StringArray, missing: Sequence[str]) -> dict[int, str]:
-    """Return the rows whose id is that of a missing candidate but for how it is written."""
-    candidates: dict[str, list[str]] = {}
-    for name in missing:
-        candidates.setdefault(_folded(name), []).append(name)
+def _matched(rows: Rows, texts: pa.StringArray, names: Collection[str], key: Callable[[str], str]) -> dict[int, str]:
+    """Return the name of every row whose text has the key of exactly one name."""
+    names_of: dict[str, list[str]] = {}
+    for name in names:
+        names_of.setdefault(key(name), []).append(name)
     found = {}
-    for block in blocks(texts) if missing else ():
+    for block in blocks(texts) if names else ():
         for row, text in zip(rows[block].tolist(), texts[block].to_pylist(), strict=True):
-            names = candidates.get(_folded(text), ())
-            if len(names) == 1 and text.strip():
-                found[row] = names[0]
+            fitting = names_of.get(key(text), ())
+            if len(fitting) == 1:
+                found[row] = fitting[0]
     return found
+
+
+def _base_name(text: str) -> str:
+    return text.replace("\\", "/").rpartition("/")[2]
+
+
+def _stem(text: str) -> str:
+    return posixpath.splitext(text)[0]
+
+
+def _unpadded(text: str) -> str:
+    return re.sub(r"0*([0-9]+)", r"\1", text)
+
+
+def _from_first_digit(text: str) -> str:
+    return re.sub(r"^[^0-9/]+(?=[0-9])", "", text)
+
+
+_CAUSES: tuple[Callable[[str], str], ...] = (
+    str.strip,
+    str.casefold,
+    _base_name,
+    _stem,
+    lambda text: _stem(_base_name(text)),
+    _unpadded,
+    _from_first_digit,
+)
+"""Keys under which the ids of a submission and of its candidates may be the same, the most likely cause first."""
+
+
+def _common_cause(
+    rows: Rows, texts: pa.StringArray, missing: Sequence[str], n_rows: int
+) -> tuple[dict[int, str], list[Problem]]:
+    """Return the rows whose ids differ from those of missing candidates in one and the same way, and a problem for all.
+
+    It must explain most of the ids, or half of the missing candidates.
+    """
+    if len(rows) < FEWEST_OF_A_CAUSE or not missing:
+        return {}, []
+    step = -(-len(rows) // _IDS_TRIED)
+    tried_rows, tried = rows[::step], texts.take(pa.array(np.arange(0, len(rows), step)))
+    keys = [*_CAUSES, *_affixes(tried[:FEWEST_OF_A_CAUSE].to_pylist(), missing)]
+    best: tuple[dict[int, str], Callable[[str], str]] = ({}, _folded)
+    for key in keys:
+        found = _matched(tried_rows, tried, missing, key)
+        if len(found) > len(best[0]):
+            best = (found, key)
+        if len(found) == len(tried):
+            break
+    examples_found, key = best
+    found = _matched(rows, texts, missing, key) if examples_found else {}
+    if len(found) < FEWEST_OF_A_CAUSE or (2 * len(found) <= len(rows) and 2 * len(found) < len(missing)):
+        return {}, []
+    text_of = dict(zip(tried_rows.tolist(), tried.to_pylist(), strict=True))
+    pairs = [(text_of[row], name) for row, name in examples_found.items()]
+    shown = ", ".join(f"'{printable(text)}' for '{printable(name)}'" for text, name in pairs[:_PAIRS_SHOWN])
+    more = f", … ({len(found) - _PAIRS_SHOWN:,} more)" if len(found) > _PAIRS_SHOWN else ""
+    differences = {_difference(*pair) for pair in pairs}
+    what = differences.pop() if len(differences) == 1 else _difference(*pairs[0], named=False)
+    message = f"{len(found):,} of {n_rows:,} ids {what}: {shown}{more}"
+    return found, [Problem("E304", message, count=len(found))]
+
+
+def _affixes(texts: Sequence[str], names: Sequence[str]) -> list[Callable[[str], str]]:
+    """Return keys without a beginning, or without an ending, that texts have and names lack, or the other way round."""
+    affixes: Counter[tuple[Callable[[str, str], str], str]] = Counter()
+    for text in texts:
+        for name in names:
+            short, long = sorted((text, name), key=len)
+            if long.endswith(short):
+                affixes[str.removeprefix, long.removesuffix(short)] += 1
+            elif long.startswith(short):
+                affixes[str.removesuffix, long.removeprefix(short)] += 1
+    return [partial(_without, *affix) for affix, _ in affixes.most_common(_AFFIXES_TRIED)]
+
+
+def _without(remove: Callable[[str, str], str], affix: str, text: str) -> str:
+    return remove(text, affix)
+
+
+def _difference(text: str, name: str, *, named: bool = True) -> str:
+    """Return in what an id differs from its candidate's, and what to do about it; `named` shows what is left out."""
+    if text.strip() == name:
+        return "have spaces around them; remove these"
+    if text.casefold() == name.casefold():
+        return "differ from the candidates in case; write them as the candidates are"
+    if _unpadded(text) == _unpadded(name):
+        return "have other leading zeros than the candidates; pad the numbers as these do"
+    if name.endswith(text):
+        return f"lack {_affix(name.removesuffix(text), 'in front', named)} of the candidates; add it"
+    if text.endswith(name):
+        return f"have {_affix(text.removesuffix(name), 'in front', named)} that the candidates lack; leave it out"
+    if name.startswith(text):
+        return f"lack {_affix(name.removeprefix(text), 'at the end', named)} of the candidates; add it"
+    if text.startswith(name):
+        return f"have {_affix(text.removeprefix(name), 'at the end', named)} that the candidates lack; leave it out"
+    if _base_name(text) == _base_name(name):
+        what = "another folder in front"
+    elif _stem(text) == _stem(name):
+        what = "another suffix"
+    elif _stem(_base_name(text)) == _stem(_base_name(name)):
+        what = "another folder or suffix"
+    else:
+        what = "another beginning"
+    return f"have {what} than the candidates; write that of the candidates"
+
+
+def _affix(text: str, place: str, named: bool) -> str:
+    shown = f" '{printable(text)}'" if named else ""
+    if text.endswith("/") or text.startswith("."):
+        return f"the {'folder' if text.endswith('/') else 'suffix'}{shown}"
+    return f"the text{shown} {place}"
 
 
 def _slip(sheet: Sheet, row: int, text: str, candidate: str) -> Problem:

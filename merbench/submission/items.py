@@ -30,6 +30,7 @@ from merbench.submission.values import (
     Mask,
     TargetValues,
     categorical_values,
+    class_indices,
     counted,
     number_values,
     rows_mask,
@@ -178,7 +179,17 @@ def ranked_values(
     strange = [row for row in np.flatnonzero(outside).tolist() if row not in unread]
     allowed = f"one of {listed(target.labels, 12)}"
     warnings: list[Problem] = []
-    if target.out_of_vocabulary == "error":
+    n_answers = int(relevant.sum())
+    cells = column.take(pa.array(strange, pa.int64()))
+    parts = [first_answers(cells[block]) for block in blocks(cells)]
+    first = pa.concat_arrays(parts or [pa.array([], pa.string())]).dictionary_encode()
+    indices = class_indices(first, target.labels, n_answers)
+    if indices and target.out_of_vocabulary == "error":
+        message = (
+            f"{len(strange):,} of {n_answers:,} first answers are numbers, the names of labels are needed{indices}"
+        )
+        problems.append(Problem("E203", message, column=name, count=len(strange)))
+    elif target.out_of_vocabulary == "error":
         problems += examples(
             strange,
             lambda row: sheet.row_problem(
@@ -187,10 +198,8 @@ def ranked_values(
         )
     elif strange:
         fate = "count as wrong" if target.out_of_vocabulary == "wrong" else "are dropped"
-        cells = column.take(pa.array(strange))
-        shown = counted(pa.concat_arrays([first_answers(cells[block]) for block in blocks(cells)]).dictionary_encode())
-        share = f"{len(strange):,} of {int(relevant.sum()):,} first answers"
-        warnings.append(Problem("W202", f"{share} are not {allowed} and {fate}: {shown}", column=name))
+        message = f"{len(strange):,} of {n_answers:,} first answers are not {allowed} and {fate}: {counted(first)}"
+        warnings.append(Problem("W202", f"{message}{indices}", column=name))
     if missing_ids not in ("wrong", "dropped"):
         problems += examples(empty, lambda row: sheet.row_problem("E205", row, f"empty; {allowed} is needed", name))
     elif empty:

@@ -33,6 +33,7 @@ LABELS_SHOWN = 12
 
 _NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
 _SPACES = " \t\v\f"
+_WHOLE_NUMBER = re.compile(r"[ \t]*[0-9]{1,6}(\.0{1,6})?[ \t]*")
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 Mask = NDArray[np.bool_]
@@ -128,15 +129,21 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
     allowed = f"one of {listed(target.labels, LABELS_SHOWN)}"
     problems: list[Problem] = []
     warnings: list[Problem] = []
-    if n_strange and target.out_of_vocabulary == "error":
+    n_answers = int(relevant.sum())
+    share = f"{n_strange:,} of {n_answers:,} answers"
+    given = column.filter(pa.array(strange)).dictionary_encode()
+    indices = class_indices(given, target.labels, n_answers)
+    if indices and target.out_of_vocabulary == "error":
+        message = f"{share} are numbers, the names of labels are needed{indices}"
+        problems.append(Problem("E203", message, column=name, count=n_strange))
+    elif n_strange and target.out_of_vocabulary == "error":
         problems += by_text(
             sheet, strange, column, lambda row, text: _unknown_label(sheet, name, row, text, target, allowed)
         )
     elif n_strange:
-        shown = counted(column.filter(pa.array(strange)).dictionary_encode())
-        share = f"{n_strange:,} of {int(relevant.sum()):,} answers"
+        shown = counted(given)
         fate = "count as wrong" if target.out_of_vocabulary == "wrong" else "are dropped"
-        warnings.append(Problem("W202", f"{share} are not {allowed} and {fate}: {shown}", column=name))
+        warnings.append(Problem("W202", f"{share} are not {allowed} and {fate}: {shown}{indices}", column=name))
     if empty and missing_ids not in ("wrong", "dropped"):
         problems += examples(empty, lambda row: sheet.row_problem("E205", row, f"empty; {allowed} is needed", name))
     elif empty:
@@ -148,6 +155,24 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
         *(empty if missing_ids == "dropped" else ()),
     ]
     return TargetValues(codes, None, tuple(problems), tuple(warnings), rows_mask(gone, len(codes)))
+
+
+def class_indices(answers: pa.DictionaryArray, labels: Sequence[str], n_answers: int) -> str:
+    """Return `"; in the track's order: 0 = neutral, 1 = angry"` where most answers are numbers that may count labels.
+
+    They count from 0, or from 1 where there is no 0 and the number of labels is there.
+    """
+    if 2 * len(answers) <= n_answers or len(answers.dictionary) > 2 * len(labels):
+        return ""
+    texts = answers.dictionary.to_pylist()
+    if not all(_WHOLE_NUMBER.fullmatch(text) for text in texts):
+        return ""
+    numbers = {int(float(text)) for text in texts}
+    first = 1 if len(labels) in numbers and 0 not in numbers else 0
+    if not numbers <= set(range(first, first + len(labels))):
+        return ""
+    mapping = listed([f"{place} = {label}" for place, label in enumerate(labels, first)], LABELS_SHOWN)
+    return f"; in the track's order: {mapping}"
 
 
 def by_text(sheet: Sheet, rows: Mask, texts: pa.StringArray, problem: Callable[[int, str], Problem]) -> list[Problem]:

@@ -604,7 +604,7 @@ def test_a_misspelt_probability_column_is_named(refused: Refused) -> None:
 # Ids without a folder or a suffix
 
 PLACES = ["a/1.jpg", "a/2.jpg", "b/3.jpg"]
-ONE = {"valence": {"type": "continuous", "range": [0, 9]}}
+ONE = {"valence": {"type": "continuous"}}
 
 
 def of_places(
@@ -659,3 +659,89 @@ def test_two_ids_of_one_candidate_are_an_error(duplicate_ids: str, make_candidat
     ids = ["a/1.jpg", "a/2.jpg", "a/1", "b/3.jpg"]
     found = of_places("without_suffix", make_candidates, ids, duplicate_ids=duplicate_ids)
     assert found == ["E307  row 3: ids 'a/1' and 'a/1.jpg' (row 1) are both candidate 'a/1.jpg'; leave one"]
+
+
+# What ids have in common with those of the candidates
+
+NUMBERED = [f"set/sample_{i:04}.mp4" for i in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "written", "told"),
+    [
+        (NUMBERED, lambda name: name[:-4], "lack the suffix '.mp4' of the candidates; add it"),
+        ([name[:-4] for name in NUMBERED], lambda name: f"{name}.mp4", "have the suffix '.mp4' that the candidates lack; leave it out"),
+        (NUMBERED, lambda name: f"{name[:-4]}.avi", "have another suffix than the candidates; write that of the candidates"),
+        (NUMBERED, lambda name: name[4:], "lack the folder 'set/' of the candidates; add it"),
+        (NUMBERED, lambda name: f"all/{name}", "have the folder 'all/' that the candidates lack; leave it out"),
+        (NUMBERED, lambda name: f"dev{name[3:]}", "have another folder in front than the candidates; write that of the candidates"),
+        (NUMBERED, lambda name: name.replace("/", "\\"), "have another folder in front than the candidates; write that of the candidates"),
+        (NUMBERED, lambda name: f"dev{name[3:-4]}", "have another folder or suffix than the candidates; write that of the candidates"),
+        (NUMBERED, str.upper, "differ from the candidates in case; write them as the candidates are"),
+        (NUMBERED, lambda name: f" {name}", "have spaces around them; remove these"),
+        (NUMBERED, lambda name: name.replace("_0", "_").replace("_0", "_"), "have other leading zeros than the candidates; pad the numbers as these do"),
+        ([name[4:-4] for name in NUMBERED], lambda name: name[7:], "lack the text 'sample_' in front of the candidates; add it"),
+        ([name[4:-4] for name in NUMBERED], lambda name: f"x_{name}", "have the text 'x_' in front that the candidates lack; leave it out"),
+        ([name[4:-4] for name in NUMBERED], lambda name: f"{name}_zh", "have the text '_zh' at the end that the candidates lack; leave it out"),
+        ([name[4:-4] for name in NUMBERED], lambda name: f"test_{name[7:]}", "have another beginning than the candidates; write that of the candidates"),
+        ([f"film {'ab'[i % 2]}/{i}" for i in range(200)], lambda name: name.rpartition("/")[2], "lack the folder of the candidates; add it"),
+    ],
+)  # fmt: skip
+def test_what_all_ids_differ_in_is_said_once(
+    candidates: list[str], written: Callable[[str], str], told: str, make_candidates: Make
+) -> None:
+    names = {written(name): name for name in candidates if written(name) != name}
+    found = of_places("exact", make_candidates, [written(name) for name in candidates], candidates)
+    assert len(found) == 1
+    assert found[0].startswith(f"E304  {len(names)} of 200 ids {told}: ")
+    for text, name in list(names.items())[:3]:
+        assert f"'{text}' for '{name}'" in found[0].replace("\\\\", "\\")
+
+
+def test_ids_of_another_kind_have_nothing_in_common(make_candidates: Make) -> None:
+    found = of_places("exact", make_candidates, [f"q{i * 7919 % 200}z{i}" for i in range(200)], NUMBERED)
+    assert [text[:4] for text in found] == ["E301", *["E302"] * 6]
+
+
+def test_what_most_ids_differ_in_hides_no_other_problem(make_candidates: Make) -> None:
+    ids = [name.removesuffix(".mp4") for name in NUMBERED[:150]] + NUMBERED[150:198] + ["strange"]
+    assert of_places("exact", make_candidates, ids, NUMBERED) == [
+        "E304  150 of 199 ids lack the suffix '.mp4' of the candidates; add it: "
+        "'set/sample_0000' for 'set/sample_0000.mp4', 'set/sample_0001' for 'set/sample_0001.mp4', "
+        "'set/sample_0002' for 'set/sample_0002.mp4', … (147 more)",
+        "E301  2 of 200 candidates missing: set/sample_0198.mp4, set/sample_0199.mp4",
+        "E302  row 199: id 'strange' is not a candidate",
+    ]
+
+
+# Class indices where names of labels are needed
+
+
+@pytest.mark.parametrize(
+    ("answers", "mapping"),
+    [
+        (["0", "1", "2", "2"], "0 = calm, 1 = glad, 2 = sad"),
+        (["3.0", "1.0", "2.0", "2.0"], "1 = calm, 2 = glad, 3 = sad"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["categorical", "ranked"])
+def test_class_indices_are_named_once_with_the_mapping(
+    kind: str, answers: list[str], mapping: str, make_candidates: Make
+) -> None:
+    target = {"type": kind, "labels": ["calm", "glad", "sad"]}
+    table = pa.table({"sample_id": sample_ids(4), "mood": answers})
+    with pytest.raises(InvalidSubmission) as caught:
+        read_submission(table, make_candidates(4, {"mood": target}))
+    noun = "answers" if kind == "categorical" else "first answers"
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"E203  mood: 4 of 4 {noun} are numbers, the names of labels are needed; in the track's order: {mapping}"
+    ]
+    wrong = make_candidates(4, {"mood": {**target, "out_of_vocabulary": "wrong"}})
+    (warning,) = read_submission(table, wrong).warnings
+    assert str(warning).endswith(f"; in the track's order: {mapping}")
+
+
+def test_numbers_that_are_no_class_indices_are_shown_one_by_one(make_candidates: Make) -> None:
+    table = pa.table({"sample_id": sample_ids(3), "mood": ["0", "1", "7"]})
+    with pytest.raises(InvalidSubmission, match="E203  mood: row 3: '7' is not one of calm, glad"):
+        read_submission(table, make_candidates(3, {"mood": {"type": "categorical", "labels": ["calm", "glad"]}}))
