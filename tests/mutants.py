@@ -361,6 +361,55 @@ MUTANTS = [
         "True",
         "tests/submission/test_checking.py tests/test_kinds_of_target.py",
     ),
+    # Text of strangers, declarations and streams.
+    Mutant(
+        "merbench/errors.py",
+        "object.__setattr__(self, name, printable(text, None))",
+        "pass",
+        "tests/test_hostile_text.py",
+    ),
+    Mutant(
+        "merbench/errors.py",
+        "super().__init__(*(printable(line, None) for line in lines))",
+        "super().__init__(*lines)",
+        "tests/test_hostile_text.py",
+    ),
+    Mutant(
+        "merbench/cli/__init__.py",
+        'part if part in "\\n\\t" else printable(part, None)',
+        "part",
+        "tests/test_hostile_text.py",
+    ),
+    Mutant(
+        "merbench/report/tables.py",
+        "return html.escape(printable(text, None))",
+        "return html.escape(text)",
+        "tests/test_hostile_text.py",
+    ),
+    Mutant(
+        "merbench/leaderboard/board.py",
+        "    text = printable(text, None)\n",
+        "",
+        "tests/test_hostile_text.py",
+    ),
+    Mutant(
+        "merbench/files.py",
+        "if not -(1 << 63) <= value < 1 << 63",
+        "if False",
+        "tests/test_declarations.py",
+    ),
+    Mutant(
+        "merbench/cli/__init__.py",
+        '.encode(encoding, "backslashreplace").decode(encoding)',
+        "",
+        "tests/cli/test_streams.py",
+    ),
+    Mutant(
+        "merbench/leaderboard/entry.py",
+        "if printable(text, None) != text:",
+        "if not text.isprintable():",
+        "tests/leaderboard/test_entry.py",
+    ),
     # Corruptions.
     Mutant(
         "merbench/corruptions/powers.py",
