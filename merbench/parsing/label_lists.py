@@ -129,8 +129,11 @@ def _of_text(cells: pa.Array, split: Split) -> LabelLists:
     lists = _cut(cells if not len(others) else pc.if_else(pa.array(simple), cells, ""))
     bad: dict[int, str] = {}
     read: list[list[str]] = []
+    known: dict[str | None, tuple[list[str], str]] = {}
     for row, text in zip(others.tolist(), texts, strict=True):
-        labels, wrong = _read_mer2024(text) if split == "mer2024" else _read_one(text, split)
+        if text not in known:
+            known[text] = _read_mer2024(text) if split == "mer2024" else _read_one(text, split)
+        labels, wrong = known[text]
         read.append(labels)
         if wrong:
             bad[row] = wrong

@@ -102,7 +102,7 @@ def _in_blocks(
     seen: set[int] = set()  # hashes of words, which are smaller than words
     codes, counts, empty = [], [], []
     bad: list[BadCell] = []
-    n_characters = 0
+    n_characters = n_items = 0
     for block in blocks(column):
         part, n_before = read(column[block]), len(code_of)
         renamed = [code_of.setdefault(word, len(code_of)) for word in part.lists.words]
@@ -110,7 +110,8 @@ def _in_blocks(
         if words is not None:
             seen.update(map(hash, pc.unique(words(column[block])).to_pylist()))
         n_words = len(code_of) if words is None else len(seen)
-        if n_words > MOST_WORDS or n_characters > MOST_WORD_CHARACTERS:
+        n_items += len(part.lists.codes)
+        if n_words > MOST_WORDS or n_characters > MOST_WORD_CHARACTERS or n_items > MOST_CELLS:
             empty_lists = Lists((), np.empty(0, np.int32), offsets_of(np.zeros(len(column), np.int64)))
             return _Read(empty_lists, is_excessive=True)
         codes.append(np.array([*renamed, -1], dtype=np.int32)[part.lists.codes])
@@ -125,7 +126,8 @@ def _excess(found: _Read, name: str) -> tuple[Problem, ...]:
     """Return the problem of a column with too many distinct words."""
     if not found.is_excessive:
         return ()
-    message = f"holds more than {MOST_WORDS:,} distinct words, or {MOST_WORD_CHARACTERS:,} characters of them"
+    message = f"holds more than {MOST_WORDS:,} distinct words, {MOST_WORD_CHARACTERS:,} characters of them"
+    message += f", or {MOST_CELLS:,} words in all"
     return (Problem("E104", message, column=name),)
 
 

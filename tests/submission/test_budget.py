@@ -171,7 +171,7 @@ def test_a_dictionary_of_lists_is_never_decoded(candidates: Candidates) -> None:
     table = pa.table({"sample_id": sample_ids(12), "discrete": [LABELS[0]] * 12, "valence": NESTED})
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(table, candidates)
-    assert "E208  valence: holds dictionary<values=list<item: double>" in str(caught.value)
+    assert "E208  valence: holds list<item: double>; text or numbers are needed" in str(caught.value)
 
 
 def test_an_integer_that_python_does_not_write(candidates: Candidates) -> None:
