@@ -70,7 +70,7 @@ BOMBS = {
     "broken rows": TABLE + b"xxxxxxxxxxxxxxxxxxx\\n" * 100_000,
     "bad cells": packed(SETS, b"x,[\'" + b"a" * 700 + b"\\n", 40_000_000),
     "segments": packed(PARTS, b"x," + b"a " * 500 + b"\\n", 10_000_000),
-    "ids": TABLE + b"".join(b"sample_%x,sad,1\\n" % i for i in range(100_000)),
+    "ids": TABLE + b"".join(b"other_%x,sad,1\\n" % i for i in range(100_000)),
 }
 found = {}
 for name, data in BOMBS.items():
