@@ -550,7 +550,7 @@ class NpyHeader:
 
 
 def read_npy_header(file: IO[bytes]) -> NpyHeader:
-    """Return the header of an `.npy` file, which is left open behind it.
+    """Return the header of an `.npy` file; what is read next are the items.
 
     Only the form that NumPy and other writers give it is read: NumPy's own reader evaluates a header as Python.
 

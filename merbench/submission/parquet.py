@@ -8,9 +8,9 @@ Conventions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -61,13 +61,23 @@ def _read(content: Content, wanted: Wanted) -> Sheet:
         raise content.refusal("E105", "text packed as DELTA_BYTE_ARRAY, which may unpack to any size; write it plainly")
     text = [path for path, column in leaves.items() if column.physical_type == "BYTE_ARRAY"]
     with pq.ParquetFile(source, metadata=metadata, read_dictionary=text) as file:
-        table = file.read(list(leaves), use_threads=False)
+        table = _table(file, list(leaves))
     table.validate(full=True)  # text that is not UTF-8, codes outside their dictionary
     content.require(unpacked_bytes=sum(_text_bytes(chunk) for column in table.columns for chunk in column.chunks))
     table = pa.table([_plain(column) for column in table.columns], table.column_names)
     sheet = table_sheet(table, wanted)
     found = (*(problem for problem in problems.values() if problem), *sheet.problems)
-    return replace(sheet, names=tuple(schema.names), n_rows=table.num_rows, problems=found)
+    n_rows = table.num_rows if leaves else asked.rows
+    return replace(sheet, names=tuple(schema.names), n_rows=n_rows, problems=found)
+
+
+def _table(file: pq.ParquetFile, leaves: Sequence[str]) -> pa.Table:
+    """Return some columns; row group by row group, since Arrow joins no lists of several dictionaries."""
+    try:
+        groups = [file.read_row_group(n, leaves, use_threads=False) for n in range(file.num_row_groups)]
+    except pa.ArrowNotImplementedError as error:
+        raise Damage("lists of text in several dictionaries are not read; write them without dictionaries") from error
+    return pa.concat_tables(groups) if groups else file.read(leaves, use_threads=False)
 
 
 def _is_of(path: str, kind: pa.DataType, name: str) -> bool:
@@ -95,13 +105,12 @@ def _text_bytes(array: pa.Array) -> int:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return lists of dictionary-encoded text as lists of text; other columns as they are."""
-    if not (is_list(column.type) and pa.types.is_dictionary(column.type.value_type)):
+    """Return lists of dictionary-encoded text as lists of text, and structs likewise; other columns as they are."""
+    if not is_list(column.type):
         return column
-    chunks = []
-    for chunk in column.chunks:
-        ends = np.cumsum(np.asarray(pc.fill_null(pc.list_value_length(chunk), 0)), dtype=np.int32)
-        offsets = pa.array(np.concatenate([np.zeros(1, np.int32), ends]))
-        words = chunk.flatten().dictionary_decode().cast(pa.string())
-        chunks.append(pa.ListArray.from_arrays(offsets, words, mask=chunk.is_null()))
-    return pa.chunked_array(chunks, pa.list_(pa.string()))
+    item = column.type.value_type
+    if pa.types.is_dictionary(item):
+        item = pa.string()
+    elif pa.types.is_struct(item):
+        item = pa.struct([field.with_type(pa.string()) if field.name == "label" else field for field in item])
+    return pa.chunked_array([chunk.cast(pa.list_(item)) for chunk in column.chunks], pa.list_(item))

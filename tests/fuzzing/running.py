@@ -14,10 +14,13 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from fuzzing.formats import Format, formats
 from merbench.errors import MerbenchError
+from merbench.submission import elsewhere
+from merbench.track import load_track
 
 LONGEST_MESSAGE = 20_000
 """The most characters a message may have: five examples of each kind of problem, each of bounded length."""
@@ -80,6 +83,7 @@ def run_here(name: str, made: Format, seed: int, numbers: range) -> Iterator[tup
 
 def work(name: str, seed: int, start: int, stop: int, folder: Path) -> None:
     """Read inputs of one format in a process of its own: the input at hand lies in the folder, its number in a map."""
+    elsewhere.load_track = cache(load_track)  # the shipped tracks stay as they are
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     made = formats(folder / "files")[name]
     with (folder / "number").open("r+b") as file, mmap.mmap(file.fileno(), 8) as place:

@@ -325,6 +325,24 @@ def test_text_that_may_unpack_to_any_size_is_refused(refused: Refused) -> None:
     assert "E105  text packed as DELTA_BYTE_ARRAY, which may unpack to any size" in refused(data, "a.parquet")
 
 
+def test_lists_in_several_row_groups_are_read(read: Read, make_candidates: Make) -> None:
+    candidates = make_candidates(4, {"w": {"type": "label_set"}, "s": {"type": "segments", "labels": ["fake", "b"]}})
+    words, cells = (
+        [["x"], ["y", "z"], ["x"], ["z"]],
+        [[{"label": label, "start_s": 0, "end_s": 1}] for label in ("fake", "b", "b", "fake")],
+    )
+    columns = {"sample_id": sample_ids(4), "w": words, "s": cells}
+    whole = read(parquet(columns), "a.parquet", of=candidates)
+    assert read(parquet(columns, row_group_size=2), "a.parquet", of=candidates).digest == whole.digest
+    assert whole.values["s"].codes.tolist() == [0, 1, 1, 0]  # type: ignore[union-attr]
+
+
+def test_parquet_without_any_column_of_the_track(refused: Refused) -> None:
+    assert "E201  the first column is 'a', it must be the id column 'sample_id'" in refused(
+        parquet({"a": [1], "b": [2]}), "a.parquet"
+    )
+
+
 def test_durations_are_not_numbers(refused: Refused, candidates: Candidates) -> None:
     table = pa.table({**COLUMNS, "valence": pa.array(range(12), pa.duration("s"))})
     assert "E208  valence: holds duration[s]; text or numbers are needed" in refused(parquet(table), "a.parquet")
