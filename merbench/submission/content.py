@@ -69,7 +69,7 @@ _FOREIGN = {
 _PICKLE = re.compile(rb"\x80[\x01-\x05]|\(?[dl]p\d+\r?\n|c[\w.]+\r?\n[\w.]+\r?\n")
 _TAR_MAGIC, _TAR_OFFSET = b"ustar", 257
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
-_UTF8_BLOCK = 1 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,15 +277,18 @@ def _compression(data: bytes) -> str | None:
 
 
 def _unpacked(data: bytes, compression: str, where: str, limit: int) -> bytes:
+    unpacked = io.BytesIO()
     try:
+        # Not `read`, which keeps the memory of what it could not unpack.
         with pa.CompressedInputStream(pa.BufferReader(data), compression) as stream:
-            unpacked: bytes = stream.read(limit + 1)
+            while unpacked.tell() <= limit and (block := stream.read_buffer(_BLOCK_BYTES)):
+                unpacked.write(block)
     except (OSError, pa.ArrowException) as error:
         reason = Damage(CUT_OFF) if "Truncated" in str(error) else error
         raise refusal(where, "E109", _damage(compression, reason)) from error
-    if len(unpacked) > limit:
+    if unpacked.tell() > limit:
         raise refusal(where, "E104", f"unpacks to more than {limit:,} bytes")
-    return unpacked
+    return unpacked.getvalue()
 
 
 def _damage(form: str, error: Exception) -> str:
@@ -332,10 +335,10 @@ def _require_utf8(data: bytes, where: str) -> None:
     if data.isascii():
         return
     decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(data), _UTF8_BLOCK):
+    for start in range(0, len(data), _BLOCK_BYTES):
         held = len(decoder.getstate()[0])  # the first bytes of a character that the block before ends in
         try:
-            decoder.decode(data[start : start + _UTF8_BLOCK], final=start + _UTF8_BLOCK >= len(data))
+            decoder.decode(data[start : start + _BLOCK_BYTES], final=start + _BLOCK_BYTES >= len(data))
         except UnicodeDecodeError as error:
             place = start - held + error.start
             message = f"byte 0x{data[place]:02X} is not UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')"

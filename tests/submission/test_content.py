@@ -267,3 +267,17 @@ def test_other_names_do_not_matter(read: Read, name: str) -> None:
 def test_what_cannot_be_a_submission(candidates: Candidates) -> None:
     with pytest.raises(UsageError, match="a submission is a path, an Arrow table or a pandas data frame, not dict"):
         read_submission({"a": 1}, candidates)  # type: ignore[arg-type]
+
+
+def test_packed_files_that_cannot_be_unpacked_keep_no_memory(candidates: Candidates, tmp_path: Path) -> None:
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip("asks the system how much memory is reserved")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(GOOD.encode())[:-3])
+    reserved = []
+    for _ in range(10):
+        with pytest.raises(InvalidSubmission, match="E109"):
+            read_submission(tmp_path / "a.csv.gz", candidates)
+        reserved.append(int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE"))
+    # Of each, 160 MB would be kept.
+    assert reserved[-1] - reserved[1] < 160_000_000
