@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -105,11 +106,11 @@ def _learned_under(
         return lambda fold: learned
     if samples.train is samples.test and (standard is None or condition.step.corruption.modality != "features"):
         return lambda fold: asked
-    scales = standard.scales if standard is not None else [{}] * len(samples.folds)
-    nowhere = np.zeros(len(samples.train), dtype=np.int64)
+    same = np.zeros(len(samples.train), dtype=np.int64)
 
+    @lru_cache(maxsize=1)  # two systems learn from the same
     def under(fold: int) -> Given:
-        own = None if standard is None else Standard([scales[fold]], nowhere)
+        own = None if standard is None else Standard([standard.scales[fold]], same)
         return experiment.source.given(samples.train, condition, own)
 
     return under
