@@ -342,7 +342,7 @@ def test_a_parquet_file_of_few_words_that_unpack_to_many_bytes_is_refused(make: 
     clips = make(SETS, {"openset": [["happy"]] * 3})
     bomb = pa.table({"sample_id": ["s0", "s1", "s2"], "openset": [["x" * 10_000] * 100] * 3})
     pq.write_table(bomb, tmp_path / "bomb.parquet")
-    with pytest.raises(InvalidSubmission, match="E104  the columns ask for 3,000,006 bytes; the track admits 800,000"):
+    with pytest.raises(InvalidSubmission, match="E104  asks for 3,000,006 bytes of memory; 800,000 are allowed"):
         read_submission(tmp_path / "bomb.parquet", clips)
 
 
