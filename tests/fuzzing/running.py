@@ -86,8 +86,8 @@ def work(name: str, seed: int, start: int, stop: int, folder: Path) -> None:
     elsewhere.load_track = cache(load_track)  # the shipped tracks stay as they are
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     made = formats(folder / "files")[name]
+    (folder / "number").write_bytes(start.to_bytes(8, "little"))
     with (folder / "number").open("r+b") as file, mmap.mmap(file.fileno(), 8) as place:
-        place[:] = start.to_bytes(8, "little")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         for number, outcome, fault in run_here(name, made, seed, range(start, stop)):
             now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -107,7 +107,6 @@ def run_apart(name: str, seed: int, numbers: range, kept: Path | None = None) ->
         with tempfile.TemporaryDirectory(prefix="fuzzing-") as temporary:
             folder = Path(temporary)
             (folder / "files").mkdir()
-            (folder / "number").write_bytes(start.to_bytes(8, "little"))
             start = _one_child(name, seed, start, numbers.stop, folder, outcomes, findings)
     if kept is not None:
         _keep(kept, seed, findings)
@@ -121,12 +120,12 @@ def _one_child(
     arguments = [sys.executable, "-m", "fuzzing", "--work", name, str(seed), str(start), str(stop), str(folder)]
     with (folder / "outcomes").open("w+b") as output, (folder / "errors").open("w+b") as errors:
         child = subprocess.Popen(arguments, stdout=output, stderr=errors)
-        at, since = start, time.monotonic()
+        at, since = -1, time.monotonic()
         status = None
         while child.poll() is None:
             time.sleep(0.05)
-            now = int.from_bytes((folder / "number").read_bytes(), "little")
-            at, since = (now, time.monotonic()) if now != at else (at, since)
+            now = _number(folder / "number")
+            at, since = (now, time.monotonic()) if now != at or now < 0 else (at, since)
             if time.monotonic() - since > LONGEST_READING_S:
                 child.kill()
                 status = f"hang: more than {LONGEST_READING_S:g} s"
@@ -141,12 +140,18 @@ def _one_child(
                 findings.append(Finding(name, number, fault))
         if child.returncode == 0:
             return stop
-        at = int.from_bytes((folder / "number").read_bytes(), "little")
+        at = max(_number(folder / "number"), start)
         errors.seek(0)
         told = errors.read()[-300:].decode(errors="replace")
         findings.append(Finding(name, at, status or f"abort: exit status {child.returncode}: {told[-200:]!a}"))
         outcomes["abort"] += 1
         return at + 1
+
+
+def _number(place: Path) -> int:
+    """Return the number of the input that a child reads; -1 for one that has not begun."""
+    data = place.read_bytes() if place.exists() else b""
+    return int.from_bytes(data, "little") if len(data) == 8 else -1
 
 
 def _keep(kept: Path, seed: int, findings: list[Finding]) -> None:
