@@ -14,4 +14,4 @@ def test_a_mutation_changes_one_place_of_the_source(mutant: Mutant) -> None:
     assert mutated is not None, "the old text is not found exactly once"
     assert mutant.old != mutant.new
     compile(mutated, mutant.file, "exec")
-    assert all((ROOT / part.split("::")[0]).exists() for part in shlex.split(mutant.tests))
+    assert all((ROOT / part.split("::")[0]).exists() for part in shlex.split(mutant.tests) if part.startswith("tests/"))
