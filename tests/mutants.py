@@ -355,7 +355,7 @@ MUTANTS = [
         "merbench/submission/parquet.py",
         "unpacked_bytes=max(asked.memory, asked.page_bytes)",
         "unpacked_bytes=asked.memory",
-        "tests/submission",
+        "tests/submission/test_reading.py -k pages_are_counted",
     ),
     Mutant(
         "merbench/submission/placing.py",

@@ -19,6 +19,7 @@ from merbench.corruptions.drawing import (
     normals,
     one_below,
     permutation,
+    shared_draw,
     slices,
     uniforms,
 )
@@ -136,3 +137,9 @@ def test_ends_that_descend_run_the_other_way() -> None:
     # Five whole numbers: the second of each direction.
     assert draw({"integers": [1, 5], "shared": "rain"}, rng, shared) == 2
     assert draw({"integers": [5, 1], "shared": "rain"}, rng, shared) == 4
+
+
+def test_every_shared_number_is_one_of_its_own() -> None:
+    first, other = shared_draw(7, "a"), shared_draw(7, "b")
+    assert first("rain") == first("rain") != first("wind")
+    assert other("rain") != first("rain")

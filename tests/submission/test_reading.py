@@ -291,6 +291,21 @@ def test_parquet_that_asks_for_too_much(refused: Refused, make_candidates: Make,
     assert message.endswith(" bytes of memory; 160,000 are allowed")
 
 
+def test_pages_are_counted_before_one_is_unpacked(
+    refused: Refused, make_candidates: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two rows and few words, by the footer; only a page header shows the text of a megabyte.
+    data = parquet(
+        {"sample_id": ["x", "x" * 1_000_000], "discrete": ["sad"] * 2, "valence": [0.0] * 2}, compression="zstd"
+    )
+
+    def read(*arguments: Any, **options: Any) -> pa.Table:
+        raise AssertionError("a page was unpacked")
+
+    monkeypatch.setattr(pq.ParquetFile, "read", read)
+    assert "E104  asks for 1,00" in refused(data, "a.parquet", of=make_candidates(max_bytes=20_000))
+
+
 LONG = {"sample_id": [f"x{i}" for i in range(1000)], "discrete": ["x" * 10_000] * 1000, "valence": [0.0] * 1000}
 
 
