@@ -7,8 +7,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import process
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -201,6 +203,20 @@ def test_a_generator_that_is_closed_ends_its_workers() -> None:
     first = next(results)
     results.close()
     assert not is_alive(first.value or 0)
+
+
+def test_nothing_of_an_executor_is_left_when_the_last_result_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command ends at once then, and semaphores that a thread still holds would be reported as leaked."""
+    end_soon = process._ExecutorManagerThread.run
+
+    def end_late(manager: Any) -> None:
+        end_soon(manager)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(process._ExecutorManagerThread, "run", end_late)
+    before = set(threading.enumerate())
+    assert len(list(run(work.square, NUMBERS, workers=2))) == len(NUMBERS)
+    assert set(threading.enumerate()) == before
 
 
 @pytest.mark.parametrize(

@@ -186,19 +186,21 @@ class _Pool(Generic[T]):
             self._executor = None
 
     def end(self) -> None:
-        """End all workers, whatever they hold."""
+        """End all workers, whatever they hold, and wait until nothing of the executor is left.
+
+        A command ends its process at once; what an executor still held then would be reported as leaked.
+        """
         if self._executor is None:
             return
         # Only Python 3.14 has a public way, `terminate_workers`.
         processes = list((self._executor._processes or {}).values())
-        self._executor.shutdown(wait=False, cancel_futures=True)
         if self.in_flight:
             for process in processes:
                 process.terminate()
-        for process in processes:
-            process.join(GRACE_S)
-            process.kill()
-            process.join()
+            for process in processes:
+                process.join(GRACE_S)
+                process.kill()
+        self._executor.shutdown(cancel_futures=True)
         self._executor = None
 
 

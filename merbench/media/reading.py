@@ -160,9 +160,7 @@ def opened(path: Path) -> Iterator[Any]:
             raise UnreadableMedia(path, CUT_OFF)
         try:
             options = {"protocol_whitelist": "none"}
-            container = av.open(
-                file, "r", container_options=options, buffer_size=_READ_AHEAD, metadata_errors="replace"
-            )
+            container = av.open(file, "r", container_options=options, buffer_size=_READ_AHEAD, **_tags_of_any_bytes(av))
         except (av.FFmpegError, OSError) as error:
             reason = "is empty" if Path(path).stat().st_size == 0 else "is not a media file that FFmpeg can read"
             raise UnreadableMedia(path, reason) from error
@@ -187,6 +185,11 @@ def pyav() -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtra("reading and writing media (PyAV)", "media") from error
     return av
+
+
+def _tags_of_any_bytes(av: Any) -> dict[str, str]:
+    """Return what makes `av.open` accept tags that are not UTF-8: PyAV 19 always does, and refuses the argument."""
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def audio_stream(container: Any) -> Any | None:

@@ -45,6 +45,14 @@ def test_any_file_name_is_opened_as_that_file(tmp_path: Path, name: str) -> None
     assert len(list(read_video(clip).frames)) == 6
 
 
+def test_a_tag_that_is_not_utf8_keeps_no_clip_from_being_read(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", Pictures(), Sound())
+    written = clip.read_bytes()
+    assert b"Lavf" in written  # the tag that names the program which wrote the file
+    clip.write_bytes(written.replace(b"Lavf", b"\xff\xf6\xdff"))
+    assert read_audio(clip).samples.shape == (1, 3840)
+
+
 @pytest.mark.parametrize("suffix", [".wav", ".jpg", ".txt", ".m3u8", ""])
 def test_a_suffix_that_lies_changes_nothing(tmp_path: Path, suffix: str) -> None:
     clip = make_clip(tmp_path / "clip.mkv", Pictures(), Sound())
