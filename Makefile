@@ -10,11 +10,12 @@ demo: export MERBENCH_HOME = $(CURDIR)/demo/home
 
 DEMO := cd demo && ../$(VENV)/bin/merbench
 
-.PHONY: help demo test check bench golden mutants clean
+.PHONY: help demo test test-newest test-lowest check bench golden mutants clean
 
 help:
 	@echo "make demo    run the main job on the embedded sample: baseline, submission, score, leaderboard"
 	@echo "make test    run the tests"
+	@echo "make test-newest, make test-lowest  run them with the newest releases of all packages, and with the oldest declared"
 	@echo "make check   ruff, ruff format, mypy, import-linter"
 	@echo "make bench   measure speed and coverage, side by side with peers"
 	@echo "make golden  write the expected values of the tests anew"
@@ -66,6 +67,20 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --numprocesses auto --quiet
 
+# Both ends of every range in pyproject.toml, each in an environment of its own that is built anew. The newest releases
+# of some packages need a newer Python: PYTHON=python3.13 make test-newest. UV_CONSTRAINT names a file of upper bounds.
+ENDS := --extra baselines --extra media --extra distributed --extra lexicons --extra dev
+
+test-newest: RESOLUTION := highest
+test-lowest: RESOLUTION := lowest-direct
+test-newest test-lowest: test-%:
+	rm -rf .venv-$*
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip --disable-pip-version-check install -qq uv
+	.venv-$*/bin/uv pip install --quiet --python .venv-$* --resolution $(RESOLUTION) -r pyproject.toml $(ENDS)
+	.venv-$*/bin/uv pip install --quiet --python .venv-$* --no-deps --editable .
+	.venv-$*/bin/python -m pytest --numprocesses auto --quiet
+
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
@@ -83,5 +98,5 @@ mutants: $(VENV)/.dev
 	@$(VENV)/bin/python tests/mutants.py
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-* demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

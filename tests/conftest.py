@@ -26,6 +26,11 @@ settings.register_profile("merbench", deadline=None)
 settings.load_profile("merbench")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case of bytes by its argument: archives hold the time, and two test processes must name cases alike."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Return the folder of real corpora and their expected values; skip, by name, where there is none."""

@@ -85,6 +85,19 @@ def test_a_release_publishes_the_files_that_were_tested() -> None:
     assert "run" not in str([list(step) for step in jobs["publish"]["steps"]])
 
 
+def test_a_release_was_tested_with_the_oldest_and_the_newest_packages() -> None:
+    jobs = workflow("release")["jobs"]
+    assert jobs["publish"]["needs"] == ["build", "ranges"]
+    targets = [row["target"] for row in jobs["ranges"]["strategy"]["matrix"]["include"]]
+    assert targets == ["test-lowest", "test-newest"]
+    assert (jobs["ranges"]["steps"][-1]["env"], jobs["ranges"]["steps"][-1]["run"]) == (
+        {"TARGET": "${{ matrix.target }}"},
+        'make "$TARGET"',
+    )
+    makefile = (WORKFLOWS.parent.parent / "Makefile").read_text(encoding="utf-8")
+    assert all(f"{target}: RESOLUTION :=" in makefile for target in targets)
+
+
 @pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.yml")), ids=lambda path: path.stem)
 def test_every_workflow_is_bounded(path: Path) -> None:
     found = workflow(path.stem)

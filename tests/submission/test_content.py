@@ -115,9 +115,7 @@ class Stdin:
         self.buffer = io.BytesIO(data)
 
 
-@pytest.mark.parametrize(
-    "data", [GOOD.encode(), gzip.compress(GOOD.encode()), zstd(GOOD.encode())], ids=["plain", "gzip", "zstd"]
-)
+@pytest.mark.parametrize("data", [GOOD.encode(), gzip.compress(GOOD.encode()), zstd(GOOD.encode())])
 def test_standard_input(candidates: Candidates, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", Stdin(data))
     submission = read_submission("-", candidates)
