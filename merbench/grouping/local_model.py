@@ -47,8 +47,8 @@ class LocalModel:
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(name_or_path)
             model: Any = AutoModelForCausalLM.from_pretrained(name_or_path)
-        except (OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
+        except (ImportError, OSError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
             raise UsageError(f"'{name_or_path}' is no language model: {reason}") from error
         self._model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
         self._name_or_path = name_or_path

@@ -174,7 +174,7 @@ def maps(release: Path) -> dict[str, Any]:
 
 
 def write_npz(path: Path, members: dict[str, Any]) -> Path:
-    np.savez(path, allow_pickle=True, **{name: np.array(value, dtype=object) for name, value in members.items()})
+    np.savez(path, **{name: np.array(value, dtype=object) for name, value in members.items()})
     return path
 
 
