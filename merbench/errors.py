@@ -46,7 +46,7 @@ TRACEBACK = "MERBENCH_TRACEBACK"
 
 
 _LONGEST_NAME = 200
-"""A longer text is no mistyped name, and comparing it would take long."""
+"""A longer text is not a mistyped name, and comparing it would be slow."""
 
 
 def nearest(name: str, options: Iterable[str]) -> str | None:
@@ -63,19 +63,19 @@ def nearest(name: str, options: Iterable[str]) -> str | None:
 
 
 _COMMAND = re.compile(r"^(\s*)(:)(?=:)|()(#)(?=#\w*\[)")
-"""What a CI system would obey: a line that starts with `::`, and `##[` or `##vso[` anywhere."""
+"""What a CI system takes for a command: a line that starts with `::`, and `##[` or `##vso[` anywhere."""
 
 _BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-"""Characters that show nothing although Python takes them for printable: fillers, variation selectors."""
+"""Invisible characters that Python takes for printable: fillers, variation selectors."""
 
 _JOINER = re.compile("(?<=[\u0620-\u18af])[\u200c\u200d](?=[\u0620-\u18af])")
 """Joiners between letters of the scripts that are spelled with them, such as Persian and Sinhala."""
 
 
 def printable(text: str, limit: int | None = 60) -> str:
-    """Return `text` on one line, cut to `limit` characters, with everything escaped that is not seen or is obeyed.
+    """Return `text` on one line, cut to `limit` characters, with invisible characters and CI commands escaped.
 
-    That is: control and format characters (line ends, ESC, bidirectional and zero-width ones), spaces other than the
+    Escaped are control and format characters (line ends, ESC, bidirectional and zero-width ones), spaces other than the
     plain one, unassigned characters, and what a CI system would take for a command. The result is a fixed point.
     """
     cut = text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"
@@ -132,7 +132,7 @@ def exception_text(error: BaseException, limit: int = 300) -> str:
 
 
 def contained(error: Exception) -> str:
-    """Return what ended the work on one item of many, while the others go on.
+    """Return why the work on one item of many failed; the other items are finished.
 
     The traceback is printed on stderr where the environment asks for it (`MERBENCH_TRACEBACK`).
     """
@@ -302,7 +302,7 @@ def _github_property(text: str) -> str:
 class MerbenchError(Exception):
     """Base of everything merbench raises on purpose.
 
-    Every argument is one line of the message, so that a line end within it, which a file may have brought, is escaped.
+    Every argument is one line of the message, so that a line end inside it, which may come from a file, is escaped.
     """
 
     exit_code: ClassVar[int] = 70

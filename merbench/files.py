@@ -184,14 +184,14 @@ def _beside(path: Path, *, folder: bool = False, mark: str = "") -> Iterator[Pat
 
 
 def sweep(folder: Path, suffixes: Collection[str] = (), *, deep: bool = False) -> None:
-    """Remove what a process that was killed had half written in a folder, and put back what it had moved aside.
+    """Remove what a killed process left half written in a folder, and put back what it had moved aside.
 
-    What a living process is writing stays. Where files cannot be locked (Windows, some network folders), all stays but
-    what has one of the suffixes.
+    Files of a living process are kept. Where files cannot be locked (Windows, some network folders), only files with
+    one of the suffixes are removed.
 
     Args:
         folder: where to look.
-        suffixes: files with these go in any case, such as `.mp4`: nobody else may be writing them there.
+        suffixes: files with these, such as `.mp4`, are always removed: no other process may write them there.
         deep: whether to look in the folders below, too.
     """
     for path in list(folder.rglob(".*.merbench-*") if deep else folder.glob(".*.merbench-*")):
@@ -227,8 +227,8 @@ def _is_abandoned(path: Path) -> bool:
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that takes its place when the block ends without an error.
 
-    `path` must not exist, or be an empty folder, unless `replace` says that what is there goes. What a killed process
-    left half written next to it is removed first.
+    `path` must not exist, or be an empty folder, unless `replace` is true. What a killed process left half written
+    next to it is removed first.
     """
     try:
         if path.parent.is_dir():
@@ -239,7 +239,7 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         with _beside(path, folder=True) as beside:
             try:
                 yield beside
-            except OutputError as error:  # of a file in the temporary folder, told as where it would have come to stand
+            except OutputError as error:  # names the temporary folder; the user knows the final path
                 raise OutputError(str(error).replace(str(beside), str(path))) from error
             beside.chmod(0o777 & ~_umask())
             if replace and path.exists():
@@ -327,7 +327,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
     if str(path) == "-":
         try:
             sys.stdout.flush()  # what was printed before comes first
-            if (buffer := getattr(sys.stdout, "buffer", None)) is None:  # a notebook's output takes text alone
+            if (buffer := getattr(sys.stdout, "buffer", None)) is None:  # a notebook's output takes only text
                 sys.stdout.write(data.decode())
             else:
                 buffer.write(data)
@@ -395,7 +395,7 @@ _MOST_DOTS = 500
 
 
 def read_bounded(path: Path, most_bytes: int) -> bytes:
-    """Return the bytes of a file; raise `Damage` where there are more than so many, and `OSError`."""
+    """Return the bytes of a file; raise `Damage` where there are more than `most_bytes`, or `OSError`."""
     with path.open("rb") as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
@@ -511,7 +511,7 @@ UNREADABLE_ARCHIVE = (
     KeyError,
     IndexError,
 )
-"""What `zipfile` raises at archives that are corrupted, encrypted, or packed in ways that Python does not know."""
+"""What `zipfile` raises for archives that are corrupted, encrypted, or packed in ways that Python does not know."""
 
 _NPY_MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 1 << 14
@@ -600,7 +600,7 @@ def read_npy_items(file: IO[bytes], header: NpyHeader) -> NDArray[Any]:
 
 
 def _require_characters(array: NDArray[Any]) -> None:
-    """Raise `Damage` where the text of an array holds numbers that are no characters; NumPy does not look."""
+    """Raise `Damage` where the text of an array holds numbers that are not characters; NumPy does not check."""
     import numpy as np
 
     if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
@@ -737,7 +737,7 @@ def _key(value: Any) -> Any:
 def _global(module: Any, name: Any) -> str:
     where = module.replace("numpy._core", "numpy.core") if isinstance(module, str) else module
     if (where, name) not in _FUNCTIONS:
-        raise UsageError(f"the pickle asks for {printable(f'{module}.{name}', 120)}, which is not admitted")
+        raise UsageError(f"the pickle asks for {printable(f'{module}.{name}', 120)}, which is not allowed")
     return f"{where}.{name}"
 
 
@@ -976,7 +976,7 @@ def is_path(name_or_path: str | Path) -> bool:
 def find_folder(noun: str, name_or_path: str | Path) -> Path:
     """Return the one folder of a name, or of a path to a folder or its declaration.
 
-    A bare name never means a folder of the working directory, which may hold files of strangers.
+    A bare name never means a folder of the working directory, which may hold untrusted files.
 
     Raises:
         UnknownName: no such folder; the nearest name is given.

@@ -211,7 +211,7 @@ class TestPickles:
     def test_any_other_global_is_refused_by_name(self, data: bytes, name: str) -> None:
         with pytest.raises(UsageError) as error:
             restricted_unpickle(io.BytesIO(data))
-        assert str(error.value) == f"the pickle asks for {name}, which is not admitted"
+        assert str(error.value) == f"the pickle asks for {name}, which is not allowed"
 
     @pytest.mark.parametrize(
         ("data", "reason"),

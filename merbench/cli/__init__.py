@@ -82,9 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 class _Shown:
-    """A standard stream whose lines are made printable, in the letters that its encoding has.
+    """A standard stream that makes its lines printable, and escapes what its encoding lacks.
 
-    What is no text for people (`files.write_bytes`) goes to its `buffer` as it is.
+    Data for programs (`files.write_bytes`) go to its `buffer` unchanged.
     """
 
     encoding = "utf-8"
@@ -120,7 +120,7 @@ class _Shown:
 
 @contextmanager
 def _shown_streams() -> Iterator[None]:
-    """Let standard output and error show printable lines; an error that nobody can be shown changes no exit code."""
+    """Make standard output and error printable; a message that cannot be written does not change the exit code."""
     before = sys.stdout, sys.stderr
     sys.stdout = cast(TextIO, _Shown(sys.stdout, may_fail=False))
     sys.stderr = cast(TextIO, _Shown(sys.stderr, may_fail=True))
@@ -144,7 +144,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 @cache
 def _command() -> Any:
-    """Return the parser, which typer would build again for every call: in one process, tests make hundreds."""
+    """Return the parser, which typer would otherwise build for every call; tests make hundreds of calls."""
     return typer.main.get_command(app)
 
 
@@ -221,7 +221,7 @@ def _bug() -> int:
 
 
 def _is_standard_output(error: OSError) -> bool:
-    """Whether an error came from printing: no room, or no way, to write."""
+    """Whether an error came from printing: the disk is full, or the stream is closed."""
     codes = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EBADF)
     return error.errno in codes
 

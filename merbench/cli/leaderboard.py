@@ -53,7 +53,7 @@ def leaderboard(
 ) -> None:
     """Score all entries, rank them, and write the board.
 
-    Without TRACK, a track whose references or corpus are not held here is skipped by name. A track or an entry that
+    Without TRACK, a track whose references or corpus are not available is named and skipped. A track or an entry that
     fails is named, and the others are finished: exit code 5.
     """
     from merbench.errors import (

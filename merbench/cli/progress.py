@@ -1,4 +1,4 @@
-"""What commands show while they work: a bar on a terminal, a line now and then elsewhere."""
+"""What commands show while they work: a bar on a terminal, a line from time to time elsewhere."""
 
 from __future__ import annotations
 

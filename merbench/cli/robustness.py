@@ -68,7 +68,7 @@ def robustness(
         WeightsOption, typer.Option(help="One model trained on undamaged samples, or one for each condition.")
     ] = WeightsOption.shared,
     feature_scale: Annotated[
-        FeatureScaleOption, typer.Option(help="Corrupt features standardised by what is learned from, or as stored.")
+        FeatureScaleOption, typer.Option(help="Corrupt features standardised by the training data, or as stored.")
     ] = FeatureScaleOption.standardised,
     media: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Folder of clips; repeatable, the last one wins.")

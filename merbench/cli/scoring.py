@@ -67,7 +67,7 @@ ClusterOption = Annotated[
 SeedOption = Annotated[int, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed of the draws.")]
 RenameOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="OLD=NEW", help="Column of the file and the name that the track has for it; repeatable."),
+    typer.Option(metavar="OLD=NEW", help="Give column OLD of the file the name NEW of the track; repeatable."),
 ]
 PublicOption = Annotated[
     bool, typer.Option("--public", help="Show only what participants may see of a split with a hidden subset.")
@@ -204,7 +204,9 @@ def compare(
     names: Annotated[
         list[str] | None,
         typer.Option(
-            "--name", metavar="NAME", help="Name of a system, once per file and in their order; else its path is shown."
+            "--name",
+            metavar="NAME",
+            help="Name of a system; once per file, in the order of the files. [default: from the path]",
         ),
     ] = None,
     split: SplitOption = "test",
@@ -263,7 +265,7 @@ def _form_of(output: str) -> ReportFormat:
     """Return the form that the suffix of a file names.
 
     Raises:
-        UsageError: the suffix names none.
+        UsageError: the suffix is unknown.
     """
     from merbench.errors import UsageError
 
@@ -271,7 +273,7 @@ def _form_of(output: str) -> ReportFormat:
     # A device, such as /dev/stdout, and a file without a suffix get a table.
     if suffix not in _SUFFIXES:
         known = ", ".join(filter(None, _SUFFIXES))
-        raise UsageError(f"--output {output}: no report is written as {suffix}; known: {known}; or give --format")
+        raise UsageError(f"--output {output}: unknown suffix {suffix}; known: {known}; or give --format")
     return _SUFFIXES[suffix]
 
 
@@ -291,6 +293,6 @@ def _write(output: str, form: ReportFormat, text: str) -> None:
     from merbench.files import write_text
 
     if output == "-" and form is ReportFormat.table:
-        print(text, end="")  # in the letters that the terminal has; every other form is UTF-8
+        print(text, end="")  # in the encoding of the terminal; every other form is UTF-8
     else:
         write_text(output, text)

@@ -61,7 +61,7 @@ def tracks(
     elif chosen:
         print_table(tracks_table(chosen))
     else:
-        print("no track fits all of that")
+        print("no track matches all of these")
     _leave_if(broken)
 
 

@@ -88,7 +88,7 @@ def _chosen(path: Path, names: Sequence[str], array: str | None) -> Sequence[str
             raise UsageError("there is no sample")
         return names
     if ids_name is None:
-        raise UsageError(f"there is no array of sample ids, named one of {', '.join(ID_ARRAYS)}")
+        raise UsageError(f"there is no array of sample ids; its name is one of {', '.join(ID_ARRAYS)}")
     name = array or VALUES
     if name not in names:
         others = [other for other in names if other != ids_name]

@@ -94,8 +94,8 @@ ONE_THREAD_UP_TO = 1 << 22
 def suitable_threads(n_values: int) -> Iterator[None]:
     """Run a block on one thread where little is learned from, else on as many as the environment and the user set.
 
-    Products of small matrices take less time than it takes threads to wait for one another; on a busy machine, twenty
-    times less. Results are the same.
+    Products of small matrices take less time than threads take to wait for one another, on a busy machine much
+    less. Results are the same.
 
     Args:
         n_values: number of feature values that are learned from.

@@ -120,7 +120,7 @@ def _vector(kind: Kind, path: Path) -> NDArray[np.float32]:
 
 
 def _reason(error: BaseException | None) -> str:
-    """Return why a clip has no vector; raise what would be wrong with the next one, too."""
+    """Return why a clip has no vector; raise an error that the next clip would meet, too."""
     match error:
         case UnreadableMedia():
             return str(error)

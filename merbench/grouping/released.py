@@ -72,7 +72,7 @@ def import_groups(release: str, path: str | Path, name: str | None = None, *, re
 
 
 class _Stated(NamedTuple):
-    """What a file says of one sample, before anything is checked: where, its name, and the text or list of groups."""
+    """What a file states about one sample, unchecked: where, its name, and the text or list of groups."""
 
     line: int | None
     place: str
@@ -138,7 +138,7 @@ RELEASES: Mapping[str, Release] = {"mer2024": Release(read_mer2024, usual_name="
 
 
 def _stated(path: Path) -> Iterator[_Stated | Problem]:
-    """Yield what a path says of every sample, whichever of the three forms it has."""
+    """Yield what a path states about every sample, in any of the three forms."""
     try:
         if path.is_dir():
             files = ((file.name, file.read_bytes()) for file in _folder_files(path))
@@ -163,7 +163,7 @@ def _folder_files(folder: Path) -> list[Path]:
     n_bytes = 0
     for file in (inner if inner.is_dir() else folder).glob("*.npy"):
         if file.is_symlink() or not file.is_file():
-            raise UsageError(f"{file}: a link or no file; {_MEMBER}")
+            raise UsageError(f"{file}: a link, or not a file; {_MEMBER}")
         size = file.stat().st_size
         if size > MOST_ANSWER_BYTES:
             raise UsageError(f"{file}: holds {size:,} bytes; an answer has {MOST_ANSWER_BYTES:,} at most")
@@ -248,7 +248,7 @@ def _of_lines(path: Path, text: str) -> Iterator[_Stated | Problem]:
 
 
 def _answer(groups: Any) -> Answer | None:
-    """Return the groups of an answer; None where it is none."""
+    """Return the groups of an answer; None where it is not valid."""
     if isinstance(groups, str):
         groups = _evaluated(ast.literal_eval, groups.strip())
     if not isinstance(groups, list) or not all(isinstance(group, list) and group for group in groups):

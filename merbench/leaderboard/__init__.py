@@ -4,7 +4,7 @@
 E401 there is no `entry.toml`, or it is too large, or not TOML
 E402 a key of `entry.toml`: missing, unknown, or with a value that is not allowed
 E403 a name or a place of a folder; a folder where a file belongs
-E404 not exactly one file `submission.*`, or one of an unknown ending
+E404 not exactly one file `submission.*`, or one with an unknown suffix
 E405 a symbolic link, a device or a pipe
 E406 a run that another one, received earlier, excludes: the same seed, or selected as well
 E407 the folder of no track

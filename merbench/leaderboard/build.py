@@ -147,7 +147,7 @@ class _Bench:
 
     def __init__(self, candidates: Candidates, cache: Cache) -> None:
         self.candidates = candidates
-        # A cache is handed on, and its keys follow the references: of a hidden split nothing is written down.
+        # A cache may be shared, and its keys depend on the references: nothing of a hidden split is stored.
         self.cache = Cache(None) if candidates.hidden else cache
         self.how = resampling_of(candidates.track, None, None, None, None, 0)
         self._read: dict[Path, Submission] = {}
@@ -213,7 +213,7 @@ class _Bench:
 
 
 def _content(entry: Entry, digest: str) -> list[str]:
-    """Return what tells the predictions of an entry from others: its file, and the names that columns get."""
+    """Return what identifies the predictions of an entry: its file, and the new names of columns."""
     return [digest, *(text for pair in sorted(entry.card.rename.items()) for text in pair)]
 
 
@@ -225,7 +225,7 @@ def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[I
     track = bench.candidates.track
     runs: list[Run] = []
     invalid: list[InvalidEntry] = []
-    if links := list(link_problems(submissions, [track.id])):  # its board would be one without rows
+    if links := list(link_problems(submissions, [track.id])):  # its board would have no rows
         raise DeclarationError(str(submissions / track.id), links)
     folders = run_folders(submissions, track.id)
     if folders:

@@ -24,7 +24,7 @@ from merbench.track import Track, load_track
 
 
 def track_named(name: str) -> Track:
-    """Return the track of a folder's name; unlike for `load_track`, nothing in it is taken for a path.
+    """Return the track of a folder's name; unlike in `load_track`, the name is never taken for a path.
 
     Raises:
         UnknownName: there is no such track.
@@ -65,7 +65,7 @@ class Findings:
 def check_entries(submissions: Path, chosen: Collection[Path] = ()) -> Iterator[Findings]:
     """Yield what is to be said about every entry, or about the chosen folders, in order.
 
-    An entry whose candidates are not held here gets a warning: its file of predictions is not read. An entry that
+    An entry whose candidates are not available gets a warning: its file of predictions is not read. An entry that
     cannot be checked, whatever the reason, is named (E409), and the others are checked.
 
     Raises:

@@ -40,22 +40,22 @@ SUBMISSION_NAMES = tuple(
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 MOST_MARKS = 4
-"""How many combining marks one letter may carry where its script has marks of its own, such as pointed Hebrew."""
+"""How many combining marks one letter may have where its script has marks of its own, such as pointed Hebrew."""
 
 _MARKS_OF_NO_SCRIPT = re.compile(r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3,}")
-"""More accents than any orthography puts on a letter that has been composed."""
+"""More accents than any orthography puts on a composed letter."""
 
 
 def _one_line(text: str) -> str:
-    """Return a name in the composed form (NFC), with plain spaces, if all of it is seen and nothing covers its line."""
+    """Return a name in the composed form (NFC), with plain spaces, if all of it is visible and stays on its line."""
     text = "".join(" " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", text))
     if text != text.strip():
         raise ValueError("has spaces around it")
     if printable(text, None) != text:
-        raise ValueError("holds what is not seen, or what a CI system obeys; one line of visible text is allowed")
+        raise ValueError("holds invisible characters or a command of a CI system; one line of visible text is allowed")
     marks = "".join("m" if unicodedata.category(c) in ("Mn", "Me") else " " for c in text)
     if marks.startswith("m") or "m" * (MOST_MARKS + 1) in marks or _MARKS_OF_NO_SCRIPT.search(text):
-        raise ValueError("stacks combining marks; at most two accents, or four marks of a script, belong to a letter")
+        raise ValueError("stacks combining marks; a letter may have two accents, or four marks of its script")
     return text
 
 
@@ -70,7 +70,7 @@ def _moment(value: Any) -> Any:
         try:
             value.astimezone(UTC)
         except OverflowError:
-            raise ValueError("is in no year from 1 to 9999 in UTC") from None
+            raise ValueError("is not in the years 1 to 9999 (UTC)") from None
     return value
 
 
@@ -157,7 +157,7 @@ FAILED = "E409"
 
 
 def failure(error: Exception) -> Problem:
-    """Return the problem of an entry whose work an exception ended."""
+    """Return the problem of an entry that an exception kept from being read or scored."""
     return Problem(FAILED, f"could not be read or scored: {' '.join(contained(error).split())}")
 
 
@@ -173,7 +173,7 @@ def track_folders(submissions: Path) -> list[str]:
 
 
 def run_folders(submissions: Path, track: str) -> list[Path]:
-    """Return the folders `<team>/<run>` of a track, sorted; what is to be refused by name is returned, too.
+    """Return the folders `<team>/<run>` of a track, sorted, and the names of what is refused.
 
     That is a link in place of the track, a team or a run, a team's folder that cannot be listed, and one without runs
     whose name is not a team's.
@@ -335,9 +335,9 @@ def _submission_file(folder: Path) -> tuple[Path | None, list[Problem]]:
 def file_name_problems(name: str) -> Iterator[Problem]:
     """Yield what is wrong with the name of a file of predictions."""
     if not name.isascii() or name.lower() not in SUBMISSION_NAMES:
-        packed = "a text table may be packed, with .gz or .zst behind"
-        allowed = f"allowed endings are {', '.join(SUFFIXES)}; {packed}"
-        yield Problem("E404", f"'{name}' does not end as a submission does: {allowed}")
+        packed = "text may be compressed, with .gz or .zst added"
+        allowed = f"allowed are {', '.join(SUFFIXES)}; {packed}"
+        yield Problem("E404", f"'{name}' has an unknown suffix; {allowed}")
 
 
 def _card(path: Path) -> tuple[EntryCard | None, list[Problem]]:

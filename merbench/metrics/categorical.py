@@ -2,8 +2,8 @@
 
 Conventions:
     reference, prediction, weights: as in `metric.py`; codes 0 … K − 1 of the declared labels, K = `n_labels`, and
-    −1 for a prediction outside the vocabulary, which is never right, and no class of its own: it adds to all totals and
-    to the misses of its reference's class, and is no false alarm of any class.
+    −1 for a prediction outside the vocabulary, which is never right, and is not a class of its own: it adds to all
+    totals and to the misses of its reference's class, and is not a false alarm of any class.
     A metric is written as a function of `PerClass`, three counts of every class, from which all of them follow: memory
     grows with the number of labels, not with its square. `class_metric` gives it the one signature of all metrics, and
     scoring shares the counts between all metrics of a target. Counts without weight give NaN, in every metric.

@@ -122,7 +122,7 @@ class RobustnessReport:
         relative_to: name of the system it is compared with; empty without one.
         weights: `shared`: one model, trained on undamaged samples, under all conditions; `per-condition`: one model
             for each, trained on samples that were damaged alike.
-        feature_scale: the scale on which features were corrupted, `standardised` by what is learned from or `stored`;
+        feature_scale: the scale on which features were corrupted, `standardised` by the training data or `stored`;
             empty where no curve is of features.
         folds_by: the column whose values the folds of cross-validation keep together; empty where there is none.
         leave_out: the corpus column whose values were left out in turn; empty where the training split was used.
@@ -323,8 +323,8 @@ class RobustnessReport:
 
 
 _SCALES = {
-    "standardised": "after each dimension was centred and divided by its deviation over what is learned from",
-    "stored": "on the scale they are stored on",
+    "standardised": "after each dimension was centred and divided by its standard deviation in the training data",
+    "stored": "on the scale on which they are stored",
 }
 
 

@@ -65,7 +65,7 @@ def robustness(
     """Score one system under grids of conditions: corruptions, with each value of one of their parameters.
 
     Damage goes where the corruption's modality says. Of features, it is applied to the vectors that the corpus holds,
-    standardised by what is learned from;
+    standardised by the training data;
     of text, to the transcripts, of which a text feature is made anew, fitted on undamaged training texts; of audio and
     video, to the clips in `media`, of which merbench's own features are taken. Other features stay as they are stored.
     Draws come from (seed of the track, step, sample) alone. What is chosen is chosen by cross-validation on what is
@@ -86,7 +86,7 @@ def robustness(
         modalities: feature -> `audio`, `video`, `text`, or `other`, which nothing damages; None takes the one that its
             name begins with.
         feature_scale: the scale on which features are corrupted: `standardised`, each dimension centred and divided by
-            its deviation over what is learned from, or `stored`. They are learned from as they are stored either way.
+            its standard deviation in the training data, or `stored`. Training uses the stored features either way.
         leave_out: a corpus column whose values are left out in turn: each is predicted by a model of the others.
         split: the split that is damaged and scored.
         relative_to: a second baseline, under the same conditions, to take corruption errors relative to.

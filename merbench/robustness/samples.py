@@ -2,7 +2,7 @@
 
 Conventions:
     Rows are candidates in the order of their ids. Features of a corpus are corrupted frame by frame where they have
-    frames, and pooled after that: standardised by what is learned from (`Standard`), or as they are stored. A text
+    frames, and pooled after that: standardised by the training data (`Standard`), or as they are stored. A text
     feature is made for each fit, from transcripts: see `Given`.
 """
 
@@ -54,7 +54,7 @@ class Standard:
     """The scale on which the features of a split are corrupted: their dimensions are centred and divided by deviations.
 
     The dimensions of stored features may differ in scale by orders of magnitude, and noise at one signal-to-noise ratio
-    would then drown most of them at any level. A vector of zeros on this scale is the mean of what is learned from.
+    would then drown most of them at any level. A vector of zeros on this scale is the mean of the training data.
 
     Attributes:
         scales: by fold, those of the samples that are learned from.

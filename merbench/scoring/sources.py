@@ -91,7 +91,7 @@ def reasons_withheld(candidates: Candidates, what: str = "no value for these pre
 
     Raises:
         UndefinedMetric: of a hidden split, for an error of merbench's own: `what`, and no reason.
-        RuntimeError: of a hidden split, for any other exception: its type alone.
+        RuntimeError: of a hidden split, for any other exception: only its type.
     """
     try:
         yield

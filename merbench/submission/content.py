@@ -30,7 +30,7 @@ EXPANSION = 8
 """How many times `max_bytes` a submission may take once it is unpacked."""
 
 MOST_UNPACKED_BYTES = 400_000_000
-"""What a submission may take once it is unpacked, whatever its track admits for a file."""
+"""What a submission may take once it is unpacked, whatever size of a file its track allows."""
 
 MOST_CELLS = 30_000_000
 MOST_WORDS = 1_000_000

@@ -52,7 +52,7 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
 
 def _repeated(names: Sequence[str], name: str) -> Problem:
     places = [str(i) for i, other in enumerate(names, 1) if other == name]
-    return Problem("E202", f"is there {len(places)} times (columns {listed(places)})", column=name)
+    return Problem("E202", f"occurs {len(places)} times (columns {listed(places)})", column=name)
 
 
 def unlike_header(sheet: Sheet, track: Track) -> Problem | None:

@@ -32,7 +32,7 @@ MOST_EDITS = 2
 """How many letters an id may differ from a candidate's for that one to be suggested."""
 
 FEWEST_OF_A_CAUSE = 3
-"""How many ids must differ in one and the same way for that to be said once, for all of them."""
+"""How many ids must differ in the same way for one problem to report them all."""
 
 _NEIGHBOURS = 100
 _IDS_TRIED = 2_000
@@ -300,7 +300,7 @@ _CAUSES: tuple[Callable[[str], str], ...] = (
 def _common_cause(
     rows: Rows, texts: pa.StringArray, missing: Sequence[str], n_rows: int
 ) -> tuple[dict[int, str], list[Problem]]:
-    """Return the rows whose ids differ from those of missing candidates in one and the same way, and a problem for all.
+    """Return the rows whose ids differ from those of missing candidates in the same way, and one problem for them all.
 
     It must explain most of the ids, or half of the missing candidates.
     """
@@ -411,7 +411,7 @@ def _unclear(sheet: Sheet, row: int, text: str, candidates: Sequence[str]) -> Pr
 def _two_names(sheet: Sheet, row: int, first: int, candidate: str) -> Problem:
     texts = [f"'{printable(sheet.cell(sheet.id_column, place) or '')}'" for place in (row, first)]
     message = f"ids {texts[0]} and {texts[1]} ({sheet.row_name(first)}) are both candidate '{printable(candidate)}'"
-    return sheet.row_problem("E307", row, f"{message}; leave one")
+    return sheet.row_problem("E307", row, f"{message}; keep one")
 
 
 def _unknown(sheet: Sheet, row: int, text: str, near: _Neighbours) -> Problem:

@@ -90,7 +90,7 @@ def _in_blocks(
     read: Callable[[pa.Array], _Read],
     words: Callable[[pa.Array], pa.Array] | None = None,
 ) -> _Read:
-    """Return what a column holds, read some rows at a time, so that no more of it than that is ever taken apart.
+    """Return what a column holds, read some rows at a time, so that never more of them are split in memory.
 
     Args:
         column: the cells.
@@ -187,9 +187,7 @@ def ranked_values(
     first = pa.concat_arrays(parts or [pa.array([], pa.string())]).dictionary_encode()
     indices = class_indices(first, target.labels, n_answers)
     if indices and target.out_of_vocabulary == "error":
-        message = (
-            f"{len(strange):,} of {n_answers:,} first answers are numbers, the names of labels are needed{indices}"
-        )
+        message = f"{len(strange):,} of {n_answers:,} first answers are numbers; write the names of labels{indices}"
         problems.append(Problem("E203", message, column=name, count=len(strange)))
     elif target.out_of_vocabulary == "error":
         problems += examples(

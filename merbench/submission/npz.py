@@ -67,7 +67,7 @@ def _members(content: Content, archive: zipfile.ZipFile) -> dict[str, zipfile.Zi
             info.filename for info in infos if _is_unsafe(info)
         ],
         "encrypted members": [info.filename for info in infos if info.flag_bits & 1],
-        "members that are there twice": sorted({name for name in arrays if arrays.count(name) > 1}),
+        "members that occur twice": sorted({name for name in arrays if arrays.count(name) > 1}),
     }
     problems = [
         Problem("E105", f"{fault}: {listed([printable(name) for name in found])}")

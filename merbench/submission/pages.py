@@ -2,8 +2,8 @@
 
 Conventions:
     The footer and the page headers are structs of the Thrift compact protocol, read here as dictionaries from field
-    number to value: what Arrow offers for this ends the whole process on a damaged footer, and the sizes that only the
-    footer states may be false. Field numbers are those of the Parquet format's `parquet.thrift`.
+    number to value: what Arrow offers for this ends the whole process on a corrupted footer, and the sizes that only
+    the footer states may be false. Field numbers are those of the Parquet format's `parquet.thrift`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read_footer(data: bytes) -> Struct:
     """Return the footer of a Parquet file, before Arrow looks at it.
 
     Raises:
-        Damage: it is damaged, too large, or its columns lie too deeply in each other.
+        Damage: it is corrupted, too large, or its columns lie too deeply in each other.
     """
     end = len(data) - _FOOTER_TAIL
     start = end - int.from_bytes(data[end : end + 4], "little")
@@ -68,7 +68,7 @@ def read_footer(data: bytes) -> Struct:
         footer = _Reader(data, start, end).struct()
         _require_shallow([element.get(5, 0) for element in footer[2]])
     except (AttributeError, KeyError, TypeError, IndexError) as error:
-        raise Damage("its footer is damaged") from error
+        raise Damage("its footer is corrupted") from error
     return footer
 
 

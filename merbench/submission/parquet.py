@@ -30,7 +30,7 @@ def read_parquet(content: Content, wanted: Wanted) -> Sheet:
     """Return the sheet of a Parquet file.
 
     Raises:
-        InvalidSubmission: the file is damaged, or asks for more than is read.
+        InvalidSubmission: the file is corrupted, or asks for more than is read.
     """
     try:
         return _read(content, wanted)
@@ -47,7 +47,7 @@ def _read(content: Content, wanted: Wanted) -> Sheet:
         schema, metadata = file.schema_arrow, file.metadata
         columns = [file.schema.column(index) for index in range(len(file.schema))]
     content.require(columns=len(columns))
-    once = [name for name in wanted if schema.names.count(name) == 1]  # a column that is there twice is refused later
+    once = [name for name in wanted if schema.names.count(name) == 1]  # a column that occurs twice is refused later
     kinds = {name: schema.field(name).type for name in once}
     problems = {name: column_problem(name, kind, wanted[name]) for name, kind in kinds.items()}
     read = [name for name, problem in problems.items() if problem is None]

@@ -122,9 +122,9 @@ def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, st
             shown = listed([f"'{printable(name)}'" for name in names], 12)
             fault = f"there is no such column; columns: {shown}{did_you_mean(old, names)}"
         elif names.count(old) > 1:
-            fault = f"it is there {names.count(old)} times"
+            fault = f"it occurs {names.count(old)} times"
         elif new in names and new not in rename:
-            fault = f"there is a column '{printable(new)}' already"
+            fault = f"column '{printable(new)}' already exists"
         elif list(rename.values()).count(new) > 1:
             fault = "another column gets this name, too"
         else:
@@ -137,12 +137,12 @@ def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, st
 def _under_track_names(
     sheet: Sheet, track_names: Mapping[str, str], rename: Mapping[str, str]
 ) -> tuple[Sheet, tuple[Problem, ...]]:
-    """Return a sheet with the track's names of its columns, and what is to be known of those the track also reads."""
+    """Return a sheet with the track's names of its columns, and a warning that lists those read under other names."""
     written: dict[str, list[str]] = {}
     for name, column in track_names.items():
         written.setdefault(column, []).append(f"'{printable(name)}'")
     twice = [
-        Problem("E202", f"the column is there under {len(names)} names, {listed(names)}; leave one", column=column)
+        Problem("E202", f"the file has this column under {len(names)} names, {listed(names)}; keep one", column=column)
         for column, names in written.items()
         if len(names) > 1
     ]
@@ -153,5 +153,5 @@ def _under_track_names(
         for name, column in track_names.items()
         if name not in RELEASED_ARRAYS and column != rename.get(name, name)
     ]
-    notes = (Problem("W204", f"columns under another name that the track reads, too: {listed(also_read)}"),)
+    notes = (Problem("W204", f"columns read under other names that the track declares: {listed(also_read)}"),)
     return sheet.renamed(track_names), notes if also_read else ()

@@ -134,7 +134,7 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
     given = column.filter(pa.array(strange)).dictionary_encode()
     indices = class_indices(given, target.labels, n_answers)
     if indices and target.out_of_vocabulary == "error":
-        message = f"{share} are numbers, the names of labels are needed{indices}"
+        message = f"{share} are numbers; write the names of labels{indices}"
         problems.append(Problem("E203", message, column=name, count=n_strange))
     elif n_strange and target.out_of_vocabulary == "error":
         problems += by_text(

@@ -123,7 +123,7 @@ def run_baseline(
         DeclarationError: an option is unknown or of another type.
         MissingExtra: the baseline needs a package that is not installed.
         WithheldReference: the references of the training split are withheld.
-        UsageError: the output folder already holds a run or something else, or the device is not there.
+        UsageError: the output folder already holds a run or something else, or the device is not available.
     """
     started = time.perf_counter()
     declared = track if isinstance(track, Track) else load_track(track)

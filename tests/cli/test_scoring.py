@@ -243,7 +243,6 @@ def test_a_suffix_that_names_no_form_is_refused(tmp_path: Path, capsys: Capture)
     target = tmp_path / "report.tex"
     assert run(["score", "mer-multi", "answers.csv", "--output", str(target)]) == 2
     assert capsys.readouterr().err == (
-        f"--output {target}: no report is written as .tex; known: .txt, .json, .md, .markdown, .html, .htm; "
-        "or give --format\n"
+        f"--output {target}: unknown suffix .tex; known: .txt, .json, .md, .markdown, .html, .htm; or give --format\n"
     )
     assert not target.exists()

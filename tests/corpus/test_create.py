@@ -270,7 +270,7 @@ def test_an_array_that_is_not_there(files: Path) -> None:
     ]
     path = npz_of_samples(files)
     assert told(files, features={"f": f"{path}:x"}) == [
-        f"E616  feature 'f', {path}:x: there is no array of sample ids, named one of ids, id, name, sample_id"
+        f"E616  feature 'f', {path}:x: there is no array of sample ids; its name is one of ids, id, name, sample_id"
     ]
 
 

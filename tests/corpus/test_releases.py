@@ -163,7 +163,7 @@ def test_a_pickle_that_calls_anything_is_refused_by_name(
     archive = release(name).layouts[0][0].files[0]
     write_archive(tmp_path / "r" / archive, any={"a": {"emo": Call(eval, "open('owned', 'w')"), "val": 1}})
     with pytest.raises(
-        InvalidCorpus, match=r"member 'any\.npy': the pickle asks for builtins\.eval, which is not admitted"
+        InvalidCorpus, match=r"member 'any\.npy': the pickle asks for builtins\.eval, which is not allowed"
     ):
         release(name)(tmp_path / "r", tmp_path / "c")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r"]

@@ -78,7 +78,7 @@ def test_an_ending_that_no_entry_may_have_is_refused(tmp_path: Path, candidates:
         (tmp_path / name).write_text(predictions(), encoding="utf-8")
     except OSError:
         pytest.skip("names: this file system does not allow this one")
-    with pytest.raises(DeclarationError, match=r"E404  'submission\..*' does not end as a submission does"):
+    with pytest.raises(DeclarationError, match=r"E404  'submission\..*' has an unknown suffix"):
         write_entry(tmp_path / "submissions", "team", "run", CARD, tmp_path / name, candidates)
     assert not (tmp_path / "submissions").exists()
 

@@ -144,13 +144,13 @@ def test_a_moment_is_a_toml_date_or_a_string(tmp_path: Path, moment: str) -> Non
 def test_names_are_one_line_of_visible_text(tmp_path: Path, text: str) -> None:
     problems = told(tmp_path, write_entry(tmp_path, PLACE, team=f'"{text}"'))
     assert len(problems) == 1
-    assert "holds what is not seen, or what a CI system obeys; one line of visible text is allowed" in problems[0]
+    assert "holds invisible characters or a command of a CI system; one line of visible text is allowed" in problems[0]
 
 
 @pytest.mark.parametrize("text", ["Z" + "\u0301\u0327" * 5, "\u0301a", "a" + "\u20dd" * 3, "ก" + "็" * 5])
 def test_combining_marks_cannot_be_stacked(tmp_path: Path, text: str) -> None:
     (problem,) = told(tmp_path, write_entry(tmp_path, PLACE, team=f'"{text}"'))
-    assert "stacks combining marks; at most two accents, or four marks of a script, belong to a letter" in problem
+    assert "stacks combining marks; a letter may have two accents, or four marks of its script" in problem
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_file_of_predictions_has_a_known_ending(tmp_path: Path, name: str) -> 
         pytest.skip("names: this file system does not allow this one")
     (problem,) = told(tmp_path, folder)
     assert problem.startswith("E404  'submission.")
-    assert "' does not end as a submission does: allowed endings are .csv, .tsv, .tab, " in problem
+    assert "' has an unknown suffix; allowed are .csv, .tsv, .tab, " in problem
     problem.encode("utf-8")
 
 

@@ -229,7 +229,7 @@ def test_wrong_dictionaries_are_told(release: Path, tmp_path: Path) -> None:
 
 def test_a_pickle_that_asks_for_code_is_refused(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "evil.npz", {"format_mapping": {"a": [Path("x")]}})
-    with pytest.raises(UsageError, match=r"which is not admitted$"):
+    with pytest.raises(UsageError, match=r"which is not allowed$"):
         import_lexicon(path, "evil")
 
 

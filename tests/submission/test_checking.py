@@ -247,7 +247,7 @@ def test_lines_of_every_ending(refused: Refused, end: str) -> None:
         ),
         (
             "sample_id,discrete,sample_id",
-            "E202  sample_id: is there 2 times (columns 1, 3)\n"
+            "E202  sample_id: occurs 2 times (columns 1, 3)\n"
             "  E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'sample_id'",
         ),
         (
@@ -261,7 +261,7 @@ def test_lines_of_every_ending(refused: Refused, end: str) -> None:
         ),
         (
             "sample_id,discrete,discrete",
-            "E202  discrete: is there 2 times (columns 2, 3)\n"
+            "E202  discrete: occurs 2 times (columns 2, 3)\n"
             "  E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'discrete'",
         ),
     ],
@@ -658,7 +658,7 @@ def test_an_id_that_may_be_two_candidates_is_an_error(rules: dict[str, str], mak
 def test_two_ids_of_one_candidate_are_an_error(duplicate_ids: str, make_candidates: Make) -> None:
     ids = ["a/1.jpg", "a/2.jpg", "a/1", "b/3.jpg"]
     found = of_places("without_suffix", make_candidates, ids, duplicate_ids=duplicate_ids)
-    assert found == ["E307  row 3: ids 'a/1' and 'a/1.jpg' (row 1) are both candidate 'a/1.jpg'; leave one"]
+    assert found == ["E307  row 3: ids 'a/1' and 'a/1.jpg' (row 1) are both candidate 'a/1.jpg'; keep one"]
 
 
 # What ids have in common with those of the candidates
@@ -734,7 +734,7 @@ def test_class_indices_are_named_once_with_the_mapping(
         read_submission(table, make_candidates(4, {"mood": target}))
     noun = "answers" if kind == "categorical" else "first answers"
     assert [str(problem) for problem in caught.value.problems] == [
-        f"E203  mood: 4 of 4 {noun} are numbers, the names of labels are needed; in the track's order: {mapping}"
+        f"E203  mood: 4 of 4 {noun} are numbers; write the names of labels; in the track's order: {mapping}"
     ]
     wrong = make_candidates(4, {"mood": {**target, "out_of_vocabulary": "wrong"}})
     (warning,) = read_submission(table, wrong).warnings

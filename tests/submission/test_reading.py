@@ -229,8 +229,8 @@ UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
         (member("link.npy", b"/etc/passwd", external_attr=0o120777 << 16), f"E105  {UNSAFE}: link.npy"),
         (encrypted(), "E105  encrypted members: sample_id.npy"),
         (many_members(), "E105  an archive of 1,001 members; an NPZ holds at most 1,000"),
-        (twice("sample_id.npy"), "E105  members that are there twice: sample_id"),
-        (twice("sample_id"), "E105  members that are there twice: sample_id"),
+        (twice("sample_id.npy"), "E105  members that occur twice: sample_id"),
+        (twice("sample_id"), "E105  members that occur twice: sample_id"),
         (member("submission.csv", GOOD.encode()), "E108  a ZIP archive without arrays; pack a text table as .gz or .zst"),
         (npz(**COLUMNS)[:-40], "E109  a damaged NPZ file: cut off: the end of the file is missing"),
         (npz(discrete=ANSWERS), "E201  there is no id column 'sample_id'; columns: 'discrete'\n  E202  valence: the column is not there; columns: 'discrete'"),
@@ -494,7 +494,7 @@ def test_columns_have_the_names_that_a_track_declares_or_a_user_gives(
     submission = read(data, name, make_candidates(aliases=OTHER_NAMES))
     assert submission.digest == read(GOOD).digest
     assert [str(warning) for warning in submission.warnings] == [
-        "W204  columns under another name that the track reads, too: "
+        "W204  columns read under other names that the track declares: "
         "'name' as sample_id, 'gpt4v' as discrete, 'Open Mindedness' as valence"
     ]
     (tmp_path / name).write_bytes(data)
@@ -533,9 +533,9 @@ def test_a_renamed_column_is_shown_under_its_new_name_as_it_was_written(tmp_path
             "emotoin: cannot be renamed to 'discrete': there is no such column; columns: 'sample_id', 'emotion', 'twice', "
             "'twice', 'valence'; did you mean 'emotion'?",
         ),
-        ({"emotion": "valence"}, "emotion: cannot be renamed to 'valence': there is a column 'valence' already"),
+        ({"emotion": "valence"}, "emotion: cannot be renamed to 'valence': column 'valence' already exists"),
         ({"emotion": "x", "valence": "x"}, "valence: cannot be renamed to 'x': another column gets this name, too"),
-        ({"twice": "discrete"}, "twice: cannot be renamed to 'discrete': it is there 2 times"),
+        ({"twice": "discrete"}, "twice: cannot be renamed to 'discrete': it occurs 2 times"),
     ],
 )
 def test_a_column_that_cannot_be_renamed(candidates: Candidates, rename: dict[str, str], message: str) -> None:
@@ -551,5 +551,5 @@ def test_a_column_under_two_names_is_an_error(make_candidates: Make) -> None:
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(table, make_candidates(aliases={"gpt4v": "discrete"}))
     assert [str(problem) for problem in caught.value.problems] == [
-        "E202  discrete: the column is there under 2 names, 'discrete', 'gpt4v'; leave one"
+        "E202  discrete: the file has this column under 2 names, 'discrete', 'gpt4v'; keep one"
     ]

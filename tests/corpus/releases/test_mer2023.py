@@ -162,9 +162,7 @@ def test_a_pickle_that_calls_anything_is_refused_by_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     release = write_release(tmp_path / "r", test1_corpus={"c": {"emo": _Call(function, argument), "val": 1}})
-    message = (
-        rf"E610  .*label-6way\.npz, member 'test1_corpus\.npy': the pickle asks for {name}, which is not admitted$"
-    )
+    message = rf"E610  .*label-6way\.npz, member 'test1_corpus\.npy': the pickle asks for {name}, which is not allowed$"
     with pytest.raises(InvalidCorpus, match=message):
         MER2023(release, tmp_path / "c")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r"]
