@@ -41,6 +41,9 @@ WITH_PROBLEMS = 5
 EXAMPLES_SHOWN = 5
 """How many examples of one kind of problem a message shows."""
 
+LONGEST_LINE = 4000
+"""How many characters one line of a message may have, whatever a file brought into it."""
+
 TRACEBACK = "MERBENCH_TRACEBACK"
 """Name of the environment variable that, set to anything, makes commands show the traceback of an error they tell."""
 
@@ -233,7 +236,7 @@ class Problem:
         for name in ("code", "message", "column", "id"):
             text = getattr(self, name)
             if isinstance(text, str):
-                object.__setattr__(self, name, printable(text, None))
+                object.__setattr__(self, name, printable(text, LONGEST_LINE))
 
     @property
     def is_warning(self) -> bool:
@@ -308,7 +311,7 @@ class MerbenchError(Exception):
     exit_code: ClassVar[int] = 70
 
     def __init__(self, *lines: str) -> None:
-        super().__init__(*(printable(line, None) for line in lines))
+        super().__init__(*(printable(line, LONGEST_LINE) for line in lines))
 
     def __str__(self) -> str:
         return "\n".join(self.args)

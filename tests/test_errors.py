@@ -152,3 +152,8 @@ def test_why_a_file_cannot_be_read_or_written() -> None:
     assert fault(OSError(28, "a library's words")) == os.strerror(28)
     assert fault(ValueError("a library's words")) == "damaged: its content cannot be unpacked"
     assert fault(RecursionError("a library's words")) == "nested too deeply"
+
+
+def test_a_line_of_a_message_is_bounded() -> None:
+    assert len(Problem("E207", "x" * 10_000, column="y" * 10_000).message) == 4000
+    assert [len(line) for line in str(UsageError("a" * 10_000, "b")).split("\n")] == [4000, 1]

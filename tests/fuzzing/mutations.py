@@ -437,7 +437,10 @@ def parquet(data: bytes, rng: random.Random) -> bytes:
         else:
             at = rng.randrange(4, len(body))
             body[at] = rng.randrange(256)
-    stored = thrift(footer)
+    try:
+        stored = thrift(footer)
+    except (TypeError, ValueError, IndexError):  # a field of another type was taken for an offset
+        return scrambled(data, rng)
     return bytes(body) + stored + struct.pack("<I", len(stored)) + b"PAR1"
 
 

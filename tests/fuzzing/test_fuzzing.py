@@ -44,7 +44,7 @@ def raise_error(error: Exception) -> object:
     ("error", "found"),
     [
         (ValueError("x" * 1000), "ValueError in ?: 'xxx"),
-        (UsageError("a" * 20_001), "a message of 10,000 characters or more"),
+        (UsageError(*["a" * 3000] * 7), "a message of 10,000 characters or more"),
         (RecursionError(), "RecursionError"),
     ],
 )
