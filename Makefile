@@ -15,11 +15,11 @@ DEMO := cd demo && ../$(VENV)/bin/merbench
 help:
 	@echo "make demo    run the main job on the embedded sample: baseline, submission, score, leaderboard"
 	@echo "make test    run the tests"
-	@echo "make test-newest, make test-lowest  run them with the newest releases of all packages, and with the oldest declared"
+	@echo "make test-newest, make test-lowest  run them with the newest and the oldest versions that pyproject.toml allows"
 	@echo "make check   ruff, ruff format, mypy, import-linter"
 	@echo "make bench   measure speed and coverage, side by side with peers"
 	@echo "make golden  write the expected values of the tests anew"
-	@echo "make mutants put mistakes into copies of the source, which the tests must notice"
+	@echo "make mutants put mistakes into copies of the source; the tests must fail"
 	@echo "make clean   remove the environment, caches and the demo"
 
 $(VENV)/bin/python:
@@ -67,8 +67,8 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --numprocesses auto --quiet
 
-# Both ends of every range in pyproject.toml, each in an environment of its own that is built anew. The newest releases
-# of some packages need a newer Python: PYTHON=python3.13 make test-newest. UV_CONSTRAINT names a file of upper bounds.
+# Both ends of every version range in pyproject.toml, each in its own new environment. The newest releases of some
+# packages need a newer Python: PYTHON=python3.13 make test-newest. UV_CONSTRAINT names a file of upper bounds.
 ENDS := --extra baselines --extra media --extra distributed --extra lexicons --extra dev
 
 test-newest: RESOLUTION := highest

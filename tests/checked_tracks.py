@@ -1,4 +1,4 @@
-"""What `checked` of a shipped track may claim, and which tests compare the track's values with that.
+"""What `checked` of a shipped track may claim, and which tests make that comparison.
 
 A test says so itself, `@pytest.mark.checks(KIND, "track", …)` or, with a track for each of its parameters,
 `@pytest.mark.checks(KIND, of="ger-{name}")`; a fixture in `conftest` fails it where it does not score them.

@@ -376,7 +376,7 @@ MUTANTS = [
         "True",
         "tests/submission/test_checking.py tests/test_kinds_of_target.py",
     ),
-    # Text of strangers, declarations and streams.
+    # Untrusted text, declarations and streams.
     Mutant(
         "merbench/errors.py",
         "object.__setattr__(self, name, printable(text, None))",

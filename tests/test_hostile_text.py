@@ -1,4 +1,4 @@
-"""Hostile text in every field of every reader, and in every output: nothing hidden, nothing obeyed, no markup."""
+"""Hostile text in every field of every reader, and in every output: nothing hidden, no command, no markup."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ FILE = HOSTILE.replace("/", "")
 
 
 def assert_harmless(text: str) -> None:
-    """Fail where a text holds what is not seen, or what a CI system takes for a command that merbench did not write."""
+    """Fail where a text holds invisible characters, or what a CI system takes for a command that merbench did not write."""
     hidden = {c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")}
     assert not hidden, (hidden, text)
     assert "##[" not in text, text
@@ -124,7 +124,7 @@ def test_a_problem_in_every_form() -> None:
     assert_forms_are_harmless(FILE, (Problem("W201", HOSTILE, 3, HOSTILE, HOSTILE),))
 
 
-# Files of strangers: what is wrong, and where, is reported in words that hold their text.
+# Untrusted files: messages say what is wrong and where, and may hold text of the file.
 
 
 def _parquet(table: pa.Table) -> bytes:

@@ -87,18 +87,18 @@ def _counted(
 
 
 ONE_THREAD_UP_TO = 1 << 22
-"""The largest number of feature values, samples times dimensions, that are learned from on one thread."""
+"""The largest number of feature values, samples times dimensions, for which training uses one thread."""
 
 
 @contextmanager
 def suitable_threads(n_values: int) -> Iterator[None]:
-    """Run a block on one thread where little is learned from, else on as many as the environment and the user set.
+    """Run a block on one thread where training data are few, else on as many as the environment and the user set.
 
     Products of small matrices take less time than threads take to wait for one another, on a busy machine much
     less. Results are the same.
 
     Args:
-        n_values: number of feature values that are learned from.
+        n_values: number of feature values of the training data.
     """
     with ExitStack() as stack:
         if n_values <= ONE_THREAD_UP_TO:

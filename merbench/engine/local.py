@@ -186,9 +186,9 @@ class _Pool(Generic[T]):
             self._executor = None
 
     def end(self) -> None:
-        """End all workers, whatever they hold, and wait until nothing of the executor is left.
+        """End all workers, busy or not, and wait until the executor has released everything.
 
-        A command ends its process at once; what an executor still held then would be reported as leaked.
+        A command ends its process at once; Python would report what the executor still holds as leaked.
         """
         if self._executor is None:
             return

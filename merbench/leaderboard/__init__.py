@@ -9,7 +9,7 @@ E405 a symbolic link, a device or a pipe
 E406 a run that another one, received earlier, excludes: the same seed, or selected as well
 E407 the folder of no track
 E408 a metric has no value for these predictions
-E409 an error of this machine, or a bug, keeps the entry from being read or scored
+E409 the entry cannot be read or scored because of an error of this machine, or a bug
 W401 predictions that were not read: their candidates are not at hand
 ==== ============================================================================================
 """

@@ -18,7 +18,7 @@ from merbench.errors import OutputError
 from merbench.files import data_home, read_bounded, sha256_bytes, sha256_file, write_text
 
 MOST_BYTES = 64_000_000
-"""How large a remembered value may be; a larger file is computed again."""
+"""How large a cached value may be; a larger one is computed again."""
 
 
 class Cache:
@@ -40,7 +40,7 @@ class Cache:
                 stored = json.loads(read_bounded(path, MOST_BYTES))
                 if stored["key"] == list(key) and stored["digest"] == _digest(stored["value"]):
                     return stored["value"]
-            except Exception:  # whatever is wrong with the file, its value can be computed
+            except Exception:  # whatever is wrong with the file, the value can be computed
                 pass
         value = json.loads(_canonical(compute()))
         if path is not None:

@@ -153,7 +153,7 @@ class InvalidEntry:
 
 
 FAILED = "E409"
-"""The code of an entry that an error of this machine, or a bug, keeps from being read or scored."""
+"""The code of an entry that cannot be read or scored because of an error of this machine, or a bug."""
 
 
 def failure(error: Exception) -> Problem:

@@ -134,7 +134,7 @@ def _read_csv(file: Path) -> list[list[Any]]:
 
 
 def _bounded(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Return rows; raise `Damage` as soon as there are too many, or too many cells: gaps in a sheet are cells, too."""
+    """Return rows; raise `Damage` as soon as rows or cells are too many: empty cells of a sheet count, too."""
     found: list[list[Any]] = []
     n_cells = 0
     for row in rows:

@@ -114,7 +114,7 @@ Values = NDArray[Any] | Lists | Segments
 
 
 def concatenated(*parts: Any) -> Any:
-    """Return the values of the samples of every part in turn; all parts are of one kind."""
+    """Return the values of the samples of every part in turn; all parts are of the same kind."""
     first = parts[0]
     if not isinstance(first, (Lists, Segments)):
         return np.concatenate(parts)

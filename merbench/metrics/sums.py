@@ -118,7 +118,7 @@ class Exchanges:
         return replace(self, first=self.second, second=self.first)
 
     def cell_counts(self, codings: Array, n_cells: int) -> Floats:
-        """Return what `cell_counts` does, cell by cell in memory."""
+        """Return the same as `cell_counts`, with the values of a cell next to each other in memory."""
         n_units = self.n_systems * self.draws.shape[1]
         held = np.bincount((codings * n_units + self.units).ravel(), minlength=n_cells * n_units)
         # Whole numbers up to the number of rows, which float32 holds and multiplies twice as fast.

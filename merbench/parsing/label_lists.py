@@ -7,7 +7,7 @@ Conventions:
     for an empty set; `[]` can be read and is empty, and whether that is allowed is not decided here.
     `split` says where one label ends. "official", the way of the scorers of MER 2025 and 2026: one pair of brackets is
     taken off, and the rest is split at every quote and comma, so that `["don't care"]` holds `don` and `t care`.
-    "mer2024", the way of the scorer of MER 2024: what lies between the first `[` and the first `]` after it is split at
+    "mer2024", the way of the scorer of MER 2024: the text between the first `[` and the next `]` is split at
     every quote; pieces that are blank or a lone comma are dropped, and the others are not trimmed, so that
     `['sad, tired', ' calm']` holds `sad, tired` and ` calm`. "python": what Python or JSON read, so that the first
     example holds `don't care`; bare words are split at commas. Items of a list column obey the same rule, so that the
@@ -58,7 +58,7 @@ _SIMPLE = {
     "mer2024": r"^\[\]$",
     "python": rf"^\s*({_quoted(chr(39))}|{_quoted(chr(34))}|\[\s*\]|{_BARE})\s*$",
 }
-"""Cells that are read by cutting at brackets, quotes and commas; of "mer2024", which trims nothing, only empty sets."""
+"""Cells that are split at brackets, quotes and commas; for "mer2024", which trims nothing, only empty sets."""
 
 _WITHIN = ~np.isin(np.arange(256), np.frombuffer(b"[]'\",", dtype=np.uint8))  # bytes of labels, not between them
 

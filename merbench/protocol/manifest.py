@@ -35,7 +35,7 @@ MOST_ROWS = 2_000_000
 """How many rows a manifest may have."""
 
 MOST_LINE_BYTES = 1 << 20
-"""How long a line of the journal may be."""
+"""How many bytes a line of the journal may have."""
 
 _METADATA = b"merbench"
 

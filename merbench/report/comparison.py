@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 MOST_PAIRS = 45
-"""Of more pairs of systems than this, those of ten systems, tables show the ones with the best; the JSON has all."""
+"""With more pairs than this (those of ten systems), tables show only the pairs with the best system; JSON has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Difference:
         value_a: the plain value of the first.
         value_b: the plain value of the second.
         difference: value_a - value_b.
-        low: lower end of the interval of the difference; this and the next three are None where they are withheld.
+        low: lower end of the interval of the difference; this and the next three are None if they are withheld.
         high: upper end.
         p: two-sided p of the paired permutation test.
         p_holm: the same, adjusted by Holm over the pairs of this metric.

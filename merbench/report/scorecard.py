@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SCHEMA = "merbench.report/1"
 
 DENSE_LABELS = 100
-"""With more labels than this, a confusion is written as the pairs that occur, and tables show the most frequent."""
+"""With more labels than this, JSON lists the pairs of a confusion that occur, and tables show the most frequent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often one categorical target's references got which answers.
+    """How often each answer was given to each reference of a categorical target.
 
     Attributes:
         target: the target.

@@ -28,7 +28,7 @@ _STYLE = (
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """A headed table of strings, made printable; the first `n_text` columns are text, the others align right."""
+    """A headed table of strings, made printable; the first `n_text` columns are text, the others are right-aligned."""
 
     title: str
     head: tuple[str, ...]
@@ -41,7 +41,7 @@ class ReportTable:
         object.__setattr__(self, "rows", [tuple(printable(cell, None) for cell in row) for row in self.rows])
 
     def to_text(self, align: Literal["left", "right"] = "right", width: int | None = None) -> str:
-        """Return aligned columns, two spaces apart; `align` holds for those that are not text.
+        """Return aligned columns, two spaces apart; `align` applies to those that are not text.
 
         Lines are at most `width` characters long where it is given: cells that do not fit continue on the next line.
         """
@@ -59,7 +59,7 @@ class ReportTable:
         return "\n".join([*([self.title] if self.title else []), *text])
 
     def _folded(self, align: Literal["left", "right"], width: int) -> list[str]:
-        """Return the lines of columns that are made narrow enough, the widest first."""
+        """Return lines that fit the width: the widest columns are made narrower first."""
         import io
 
         from rich.console import Console

@@ -25,7 +25,7 @@ from merbench.training.selection import select_options, with_folds_of
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What all systems scored under one condition, in their order, and how the first of them was trained.
+    """The scores of all systems under one condition, in their order, and how the first was trained.
 
     Without outcomes and report, `error` is what the condition raised.
     """
@@ -48,7 +48,7 @@ class _Fitted:
 
 
 def scored_rows(experiment: Experiment, show: ShowProgress) -> Iterator[Row]:
-    """Yield the undamaged row, then one for each condition; one that fails stops no other."""
+    """Yield the undamaged row, then one for each condition; one that fails does not stop the others."""
     source, train, test = experiment.source, experiment.samples.train, experiment.samples.test
     conditions, shared = experiment.conditions, experiment.weights == "shared"
     standard = _standard(experiment)
@@ -87,7 +87,7 @@ def scored_rows(experiment: Experiment, show: ShowProgress) -> Iterator[Row]:
 
 
 def _standard(experiment: Experiment) -> Standard | None:
-    """Return the scale on which what is asked is corrupted: for every sample, that of what its model learns from."""
+    """Return the scale on which test samples are corrupted: for each one, that of its model's training data."""
     if not experiment.standardises:
         return None
     samples = experiment.samples
@@ -100,7 +100,7 @@ def _standard(experiment: Experiment) -> Standard | None:
 def _learned_under(
     experiment: Experiment, condition: Condition | None, learned: Given, asked: Given, standard: Standard | None
 ) -> Callable[[int], Given]:
-    """Return what each fold learns from: undamaged samples, or those that were corrupted alike, on the fold's scale."""
+    """Return the training data of each fold: undamaged samples, or samples corrupted alike on the fold's scale."""
     samples = experiment.samples
     if condition is None or experiment.weights == "shared":
         return lambda fold: learned
@@ -108,7 +108,7 @@ def _learned_under(
         return lambda fold: asked
     same = np.zeros(len(samples.train), dtype=np.int64)
 
-    @lru_cache(maxsize=1)  # two systems learn from the same
+    @lru_cache(maxsize=1)  # two systems share their training data
     def under(fold: int) -> Given:
         own = None if standard is None else Standard([standard.scales[fold]], same)
         return experiment.source.given(samples.train, condition, own)

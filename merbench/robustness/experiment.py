@@ -39,7 +39,7 @@ class System:
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Rows to learn from, what is known of them but their features, and rows to predict."""
+    """Rows to learn from, all that is known of them except features, and rows to predict."""
 
     learned: Rows
     asked: Rows
@@ -94,7 +94,7 @@ class Experiment:
 
     @property
     def of_features(self) -> bool:
-        """Whether some curve is of features."""
+        """Whether a curve is of a corruption of features."""
         return any(curve.corruption.modality == "features" for curve in self.curves)
 
     @property

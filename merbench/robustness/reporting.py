@@ -23,10 +23,10 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
         experiment: what is done.
         show: called with a text and (done, total) steps.
 
-    A condition that fails is named in its row, and its curve has no summary, which would be one of other conditions.
+    A condition that fails is named in its row, and its curve has no summary, which would leave that condition out.
 
     Raises:
-        Exception: what the first condition raised, where all of them failed.
+        Exception: that of the first condition, if all conditions failed.
     """
     samples, track = experiment.samples, experiment.samples.test.track
     undamaged, *rows = scored_rows(experiment, show)

@@ -46,12 +46,12 @@ FeatureScale = Literal["standardised", "stored"]
 """The scale on which features are corrupted."""
 
 Scales = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
-"""Feature -> mean and deviation of every dimension, `(d,)` each; a constant dimension has the deviation 1."""
+"""Feature -> mean and standard deviation of every dimension, `(d,)` each; a constant dimension has the deviation 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Standard:
-    """The scale on which the features of a split are corrupted: their dimensions are centred and divided by deviations.
+    """The scale on which features of a split are corrupted: dimensions centred and divided by standard deviations.
 
     The dimensions of stored features may differ in scale by orders of magnitude, and noise at one signal-to-noise ratio
     would then drown most of them at any level. A vector of zeros on this scale is the mean of the training data.
@@ -70,7 +70,7 @@ class Standard:
         return np.asarray((_of_sample(feature, row) - mean) / deviation)
 
     def back(self, feature: Feature, name: str, row: int, corrupted: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return one sample's values on the scale they are stored on; what was not changed keeps all of its bits."""
+        """Return one sample's values on the stored scale; unchanged values keep all of their bits."""
         mean, deviation = self.scales[self.fold[row]][name]
         unchanged = corrupted == self.onto(feature, name, row)
         return np.where(unchanged, _of_sample(feature, row), mean + deviation * corrupted)

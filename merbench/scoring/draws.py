@@ -18,7 +18,7 @@ from merbench.scoring.evaluation import Draws, evaluate, n_at_once, portions, wi
 from merbench.scoring.pair import Codes, Pair
 
 AT_ONCE = 1 << 16
-"""Pairs times draws of a permutation test that are worked on at once."""
+"""Pairs times draws of a permutation test that are computed at once."""
 
 
 def bootstrap(
@@ -67,7 +67,7 @@ def permuted_differences(
 
 
 def _is_made_of_sums(metric: Metric) -> bool:
-    """Return whether a metric needs nothing of weights but sums; those of other packages may do as they like."""
+    """Return whether a metric needs only sums of weights; metrics of other packages may need more."""
     return metric.from_classes is not None or (
         metric.target != "scores" and metric.function.__module__.startswith("merbench.metrics.")
     )

@@ -24,7 +24,7 @@ from merbench.track import OVERALL, MetricSpec, ScoresTarget, Track
 Draws = dict[str, NDArray[np.float64]]
 
 MOST_VALUES = 1 << 21
-"""Labels times weightings that are worked on at once: their counts take 48 MB."""
+"""Labels times weightings that are computed at once: their counts take 48 MB."""
 
 SLACK = 1e-9
 """How far beyond its bounds rounding may carry a metric."""
@@ -128,7 +128,7 @@ def with_classes(pair: Pair, weights: Weights) -> Draws:
 
 
 def portions(pair: Pair, weights: Weights) -> Iterator[Weights]:
-    """Yield the weightings, some of them at a time where a target has many labels, so that memory is bounded."""
+    """Yield the weightings in blocks, smaller ones where a target has many labels, so that memory is bounded."""
     step = n_at_once(pair.track)
     if len(weights) <= step:
         yield weights
@@ -138,7 +138,7 @@ def portions(pair: Pair, weights: Weights) -> Iterator[Weights]:
 
 
 def n_at_once(track: Track) -> int:
-    """Return how many weightings may be worked on at once, by the target with the most labels."""
+    """Return how many weightings may be computed at once, by the target with the most labels."""
     return max(1, MOST_VALUES // max(1, *(len(getattr(target, "labels", ())) for target in track.targets.values())))
 
 

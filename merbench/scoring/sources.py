@@ -108,7 +108,7 @@ def reasons_withheld(candidates: Candidates, what: str = "no value for these pre
 def named_sources(
     submissions: Mapping[str, Source] | Sequence[Source], names: Sequence[str] | None = None
 ) -> dict[str, Source]:
-    """Return sources by name: as given, else files by what tells their paths apart.
+    """Return sources by name: the given one, else for files the part of the path that differs.
 
     Raises:
         UsageError: a source or a name is given twice, or there is not one printable name for each source.

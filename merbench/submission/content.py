@@ -1,7 +1,7 @@
 """A path or `-` goes in, the bytes of a submission come out: bounded, unpacked, of a known format.
 
 Conventions:
-    Nothing is read that the track's `max_bytes` does not admit. What is packed (gzip, zstd, ZIP members, Parquet
+    A file larger than the track's `max_bytes` is not read. What is packed (gzip, zstd, ZIP members, Parquet
     pages, arrays) may take `EXPANSION` times that in memory, and is refused from its header where it has one. Every
     reader counts what a file asks for and compares it with the `Budget` before it builds a row.
     Formats are told by content; a suffix that says something else brings a warning.
@@ -30,7 +30,7 @@ EXPANSION = 8
 """How many times `max_bytes` a submission may take once it is unpacked."""
 
 MOST_UNPACKED_BYTES = 400_000_000
-"""What a submission may take once it is unpacked, whatever size of a file its track allows."""
+"""How many bytes a submission may unpack to, whatever size of a file its track allows."""
 
 MOST_CELLS = 30_000_000
 MOST_WORDS = 1_000_000
@@ -180,7 +180,7 @@ class Content:
         return _line_at(self.data, offset)
 
     def require_lines(self, n_header: int) -> None:
-        """Raise where a text table has a line that is too long, or more lines behind its header than rows are read."""
+        """Raise where a text table has too long a line, or more lines after its header than rows are allowed."""
         data, place = self.data, 0
         while len(data) - place > self.budget.line_bytes:
             end = place + self.budget.line_bytes

@@ -179,7 +179,7 @@ def _locate(
         if len(cells) == len(names):
             lines.append(line)
         else:
-            # A million messages would take their time, and only the first are shown.
+            # A million messages would be slow, and only the first ones are shown.
             message = _length_message(cells, len(names)) if len(broken) < EXAMPLES_SHOWN else ""
             broken.append(BrokenRow(line, message, cells[0], len(cells)))
     return (lines if len(lines) == n_rows else ()), broken

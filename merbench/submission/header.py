@@ -12,7 +12,7 @@ from merbench.submission.values import probability_columns
 from merbench.track import Track
 
 COLUMNS_COMPARED = 100
-"""For how many columns of a file the name that was meant is looked for."""
+"""For how many columns of a file a near name is searched for."""
 
 
 def declared_columns(track: Track) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
     absent = [name for name in columns if name not in counts and name not in partial]
     for name in partial:
         problems += _partial_chances(names, name, chances[name])
-    # Looking for the nearest names takes its time: a track may have thousands of columns, and a file, too.
+    # Searching for near names is slow: a track and a file may have thousands of columns each.
     problems += examples(absent, lambda name: _absent(names, name, chances.get(name, ())))
     return problems
 

@@ -101,7 +101,7 @@ def align(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules) -> Alignmen
 
 @dataclass(frozen=True)
 class _Meant:
-    """What is meant by ids that are no candidate's exactly, where a track matches them without folder or suffix.
+    """The candidates of ids that differ from them, where a track matches ids without folder or suffix.
 
     Attributes:
         candidate_of: the candidate of an id that can only mean this one.
@@ -115,7 +115,7 @@ class _Meant:
 
     @classmethod
     def of(cls, texts: pa.StringArray, ids: pa.StringArray, match_ids: str) -> _Meant:
-        """Return what texts mean; nothing where they have to be equal."""
+        """Return the candidates of texts; none where ids have to be equal."""
         without_folder, without_suffix = match_ids.startswith("base_name"), match_ids.endswith("without_suffix")
         if not len(texts) or not (without_folder or without_suffix):
             return cls({}, {})
@@ -331,7 +331,7 @@ def _common_cause(
 
 
 def _affixes(texts: Sequence[str], names: Sequence[str]) -> list[Callable[[str], str]]:
-    """Return keys without a beginning, or without an ending, that texts have and names lack, or the other way round."""
+    """Return keys without a prefix, or a suffix, that texts have and names lack, or names have and texts lack."""
     affixes: Counter[tuple[Callable[[str, str], str], str]] = Counter()
     for text in texts:
         for name in names:
@@ -348,7 +348,7 @@ def _without(remove: Callable[[str, str], str], affix: str, text: str) -> str:
 
 
 def _difference(text: str, name: str, *, named: bool = True) -> str:
-    """Return in what an id differs from its candidate's, and what to do about it; `named` shows what is left out."""
+    """Return how an id differs from its candidate's, and the remedy; `named` shows the text that differs."""
     if text.strip() == name:
         return "have spaces around them; remove these"
     if text.casefold() == name.casefold():
@@ -364,13 +364,13 @@ def _difference(text: str, name: str, *, named: bool = True) -> str:
     if text.startswith(name):
         return f"have {_affix(text.removeprefix(name), 'at the end', named)} that the candidates lack; leave it out"
     if _base_name(text) == _base_name(name):
-        what = "another folder in front"
+        what = "a different folder in front"
     elif _stem(text) == _stem(name):
-        what = "another suffix"
+        what = "a different suffix"
     elif _stem(_base_name(text)) == _stem(_base_name(name)):
-        what = "another folder or suffix"
+        what = "a different folder or suffix"
     else:
-        what = "another beginning"
+        what = "a different prefix"
     return f"have {what} than the candidates; write that of the candidates"
 
 

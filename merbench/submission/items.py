@@ -76,7 +76,7 @@ def label_set_values(sheet: Sheet, name: str, target: LabelSetTarget, relevant: 
 
 
 class _Read(NamedTuple):
-    """What some cells hold: lists, the cells that cannot be read, the rows of empty lists, whether it is too much."""
+    """What some cells hold: lists, unreadable cells, rows of empty lists, and whether there are too many words."""
 
     lists: Lists
     bad: Sequence[BadCell] = ()

@@ -29,7 +29,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=str, parse_in
 
 
 def read_jsonl(content: Content, wanted: Wanted) -> Sheet:
-    """Return the sheet of a JSON-lines file; a line that is no object becomes a broken row.
+    """Return the sheet of a JSON-lines file; a line that is not an object becomes a broken row.
 
     Raises:
         InvalidSubmission: it asks for more than its budget.
@@ -72,7 +72,7 @@ def _row(line: str, nesting: int) -> dict[str, Any] | str:
 
 
 def _is_deeper(value: Any, nesting: int) -> bool:
-    """Return whether lists and objects lie in each other more than so many deep."""
+    """Return whether lists and objects are nested more deeply than allowed."""
     level = [value]
     for _ in range(nesting + 1):
         held = [item for item in level if isinstance(item, (dict, list))]
@@ -81,7 +81,7 @@ def _is_deeper(value: Any, nesting: int) -> bool:
 
 
 class _Column:
-    """The cells of a column, packed as they come: as Python objects, they would take several times their bytes."""
+    """The cells of a column, packed as they are read: as Python objects, they would take several times the memory."""
 
     def __init__(self) -> None:
         self._packed: list[pa.Array] = []

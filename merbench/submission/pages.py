@@ -35,7 +35,7 @@ Struct = dict[int, Any]
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a file's columns ask for, by its footer and its page headers, whichever states more.
+    """What a file's columns ask for, by its footer and its page headers, whichever is larger.
 
     Attributes:
         rows: rows of the table.
@@ -56,7 +56,7 @@ def read_footer(data: bytes) -> Struct:
     """Return the footer of a Parquet file, before Arrow looks at it.
 
     Raises:
-        Damage: it is corrupted, too large, or its columns lie too deeply in each other.
+        Damage: it is corrupted, too large, or its columns are nested too deeply.
     """
     end = len(data) - _FOOTER_TAIL
     start = end - int.from_bytes(data[end : end + 4], "little")
@@ -73,7 +73,7 @@ def read_footer(data: bytes) -> Struct:
 
 
 def _require_shallow(n_children: Sequence[int]) -> None:
-    """Raise `Damage` where the elements of a schema, each followed by its children, lie too deeply in each other."""
+    """Raise `Damage` where the elements of a schema, each followed by its children, are nested too deeply."""
     open_groups: list[int] = []
     for n in n_children:
         while open_groups and open_groups[-1] == 0:
@@ -82,7 +82,7 @@ def _require_shallow(n_children: Sequence[int]) -> None:
             open_groups[-1] -= 1
         open_groups.append(n)
         if len(open_groups) > _DEEPEST or n < 0:
-            raise Damage("its columns lie too deeply in each other")
+            raise Damage("its columns are nested too deeply")
 
 
 def demand(data: bytes, footer: Struct, cell_bytes: Mapping[str, int]) -> Demand:
@@ -133,7 +133,7 @@ class _Page(NamedTuple):
 
 
 _LEAST_PAGE_BYTES, _WORD_BYTES = 256, 16
-"""What a page counts for at least, so that their number is bounded too; and what a word of a dictionary does."""
+"""What a page counts for at least, so that their number is bounded, too; and what a word of a dictionary counts for."""
 
 _VALUES_AND_ENCODING = {0: (5, 1, 2), 2: (7, 1, 2), 3: (8, 1, 4)}
 """For data pages, dictionaries and data pages of version 2: where the header states number and encoding of values."""
@@ -182,7 +182,7 @@ class _Reader:
 
     def _value(self, kind: int, depth: int) -> Any:
         if depth > _DEEPEST:
-            raise Damage("structs that lie too deeply in each other")
+            raise Damage("structs that are nested too deeply")
         if kind in (_I16, _I32, _I64):
             return self._integer()
         if kind == _BINARY:

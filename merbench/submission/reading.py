@@ -89,9 +89,9 @@ def read_sheet(
 
 
 def _within(where: str, sheet: Sheet, budget: Budget) -> Sheet:
-    """Return a sheet without the columns that hold too long a cell, each a problem; raise where it has too many cells.
+    """Return a sheet without the columns that have too long a cell, each a problem; raise if there are too many cells.
 
-    This holds for all formats; most have counted rows and cells before, to build none of them.
+    All formats are checked here; most readers have counted rows and cells before they build any.
     """
     n_cells, long = 0, {}
     for name, column in sheet.columns.items():

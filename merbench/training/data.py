@@ -113,7 +113,7 @@ class TrainingSet:
 
     @property
     def folds_by(self) -> str:
-        """The column whose values folds keep together; empty where samples are divided one by one."""
+        """The column whose values folds keep together; empty where samples are assigned one by one."""
         return self.cluster if self.n_clusters > 1 else ""
 
     @property
@@ -126,7 +126,7 @@ class TrainingSet:
         return min(wanted, self.n_clusters) if self.folds_by else wanted
 
     def described_folds(self, wanted: int) -> dict[str, Any]:
-        """Return how cross-validation divides the samples, as a run record says it."""
+        """Return how cross-validation divides the samples, as a run record stores it."""
         by = {"by": self.folds_by, "n_clusters": self.n_clusters} if self.folds_by else {"by": None}
         return {"n_folds": self.n_folds(wanted), "n_folds_asked": wanted, **by}
 
@@ -134,7 +134,7 @@ class TrainingSet:
         """Return the fold 0 … n_folds - 1 of every sample.
 
         A speaker on both sides of a fold would make cross-validated values too good: samples of one cluster share a
-        fold (`grouped_folds`). Without clusters, samples are drawn one by one (`random_folds`).
+        fold (`grouped_folds`). Without clusters, samples are assigned one by one (`random_folds`).
 
         Args:
             n_folds: number of folds, at most `self.n_folds(n_folds)`.
@@ -220,7 +220,7 @@ def training_set(candidates: Candidates, names: Sequence[str], columns: Sequence
 
 
 def _groups(candidates: Candidates, rows: Rows) -> dict[str, Names]:
-    """Return the columns that metrics are taken `per`, as far as they are known of all of these samples."""
+    """Return the columns that metrics are computed `per`; a column unknown for some of these samples is left out."""
     wanted = dict.fromkeys(spec.per for spec in candidates.track.metrics if spec.per is not None)
     known = {name: _column(candidates, name, rows) for name in wanted}
     return {name: np.array(values, dtype=np.str_) for name, values in known.items() if values and None not in values}
@@ -244,7 +244,7 @@ def _column(candidates: Candidates, name: str, rows: Rows) -> list[str | None]:
 
 
 def _strata(targets: Mapping[str, Any], n: int) -> Rows:
-    """Return what folds should be alike in: the labels of the first target that has some, else fifths of its values."""
+    """Return the strata of folds: the labels of the first target that has some, else fifths of its values."""
     arrays = [values for values in targets.values() if isinstance(values, np.ndarray) and values.ndim == 1]
     for values in sorted(arrays, key=lambda values: values.dtype.kind == "f"):
         if values.dtype.kind == "f":

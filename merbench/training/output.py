@@ -36,7 +36,7 @@ def submission_table(candidates: Candidates, predictions: Predictions) -> pa.Tab
 
 
 def probability_table(candidates: Candidates, predictions: Predictions) -> pa.Table:
-    """Return the submission with one column `p_<label>` more for every label whose name no other target shares."""
+    """Return the submission with one column `p_<label>` added for every label whose name no other target shares."""
     table, views = _answers(candidates, predictions), candidates.track.submission.views
     for name, columns in probability_columns(candidates.track).items():
         for code, column in enumerate(columns):

@@ -53,7 +53,7 @@ def scores(
 
 
 def _taken(spec: MetricSpec, levels: Mapping[str, Sequence[str]]) -> MetricSpec:
-    """Return a metric as it can be taken of samples: `per` its column, or over all of them."""
+    """Return a metric as it can be computed: `per` its column, or over all samples."""
     known = spec.per is None or (spec.per in levels and set(spec.shares or ()) <= set(levels[spec.per]))
     return spec if known else spec.model_copy(update={"per": None, "aggregate": "mean", "shares": None})
 
@@ -61,7 +61,7 @@ def _taken(spec: MetricSpec, levels: Mapping[str, Sequence[str]]) -> MetricSpec:
 def ranking_value(
     track: Track, reference: Columns, answers: Columns, groups: Mapping[str, Names] | None = None
 ) -> Value:
-    """Return the values of the track's ranking keys, turned so that higher is better, to be compared in that order.
+    """Return the values of the track's ranking keys, with signs such that higher is better, in the order of comparison.
 
     The arguments are those of `scores`; `groups` is `TrainingSet.groups` of the same samples.
     """

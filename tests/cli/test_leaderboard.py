@@ -195,7 +195,7 @@ def test_any_folder_may_hold_corpora_and_boards(tmp_path: Path, capsys: pytest.C
     try:
         track = write_toy_track(place)
     except OSError:
-        pytest.skip("names: this file system allows text alone")
+        pytest.skip("names: this file system allows only text")
     features = Feature.from_vectors(IDS, np.ones((40, 2)))
     assert add_feature(open_corpus(track.folder / "corpus"), "ones", features).feature("ones").ids.to_pylist() == IDS
     folder = write_entry(place / "submissions", "toy/one/run", predictions())
@@ -208,7 +208,7 @@ def test_names_that_are_not_text_are_reported_everywhere(submissions: Path, caps
         try:
             write_entry(submissions, place, predictions())
         except OSError:
-            pytest.skip("names: this file system allows text alone")
+            pytest.skip("names: this file system allows only text")
     (write_entry(submissions, "toy/four/run", None) / "submission.\udcff").write_text(predictions(), encoding="utf-8")
     assert run(["leaderboard", "--output", "public"]) == 5  # no track has such a name
     text = capsys.readouterr()

@@ -82,7 +82,7 @@ def run_here(name: str, made: Format, seed: int, numbers: range) -> Iterator[tup
 
 
 def work(name: str, seed: int, start: int, stop: int, folder: Path) -> None:
-    """Read inputs of one format in a process of its own: the input at hand lies in the folder, its number in a map."""
+    """Read inputs of one format in a separate process: the current input lies in the folder, its number in a map."""
     elsewhere.load_track = cache(load_track)  # the shipped tracks stay as they are
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     made = formats(folder / "files")[name]

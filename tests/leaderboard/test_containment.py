@@ -157,7 +157,7 @@ def test_an_entry_that_cannot_be_read_again_is_left_out_and_the_others_are_ranke
     submissions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track = write_toy_track(tmp_path / "tracks", name="bad")
-    build.build_board(track, submissions)  # remembers the scores, so that predictions are read for the test alone
+    build.build_board(track, submissions)  # remembers the scores, so that only the test reads predictions
     monkeypatch.setattr(build, "N_PERMUTATIONS", 100)
     is_bad = submissions / "bad" / "one" / "run" / "submission.csv"
     break_reader(monkeypatch, build, "read_submission", lambda path, _: path == is_bad, OSError(errno.EIO, "gone"))

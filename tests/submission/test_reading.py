@@ -399,9 +399,9 @@ DEEP = [[3, 5, 1], [4, 8, b"g"], [5, 5, 1]]
         (changed_footer((), set_field(3, -1)), "E109  a damaged Parquet file: a negative number of rows"),
         (changed_footer((), set_field(3, 10**12)), "E104  asks for 1,000,000,000,000 rows; 1,000,000 are allowed"),
         (changed_footer(FIRST_COLUMN, set_field(5, 10**9)), "E104  asks for 1,000,000,024 cells; 30,000,000 are allowed"),
-        (changed_footer((2,), lambda schema: schema[1].extend([DEEP] * 1000)), "E109  a damaged Parquet file: its columns lie too deeply in each other"),
+        (changed_footer((2,), lambda schema: schema[1].extend([DEEP] * 1000)), "E109  a damaged Parquet file: its columns are nested too deeply"),
         (changed_footer((), lambda footer: footer.append([9, 8, b"x" * 3_000_000])), "E109  a damaged Parquet file: a footer of 3,000,8"),
-        (changed_footer((), lambda footer: footer.append([9, 9, nested(100)])), "E109  a damaged Parquet file: structs that lie too deeply in each other"),
+        (changed_footer((), lambda footer: footer.append([9, 9, nested(100)])), "E109  a damaged Parquet file: structs that are nested too deeply"),
     ],
 )  # fmt: skip
 def test_parquet_footers_that_state_what_is_not_so(refused: Refused, data: bytes, problem: str) -> None:

@@ -56,7 +56,7 @@ def converted(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray
         import soxr
     except ModuleNotFoundError as error:
         raise MissingExtra("sound at another rate (soxr)", "media") from error
-    # A copy, since NumPy calls an array of one row contiguous whatever its strides, and soxr looks at them.
+    # A copy, since NumPy calls an array of one row contiguous whatever its strides, and soxr reads the strides.
     frames = np.array(samples.T, order="C")
     converted: NDArray[np.float32] = soxr.resample(frames, from_hz, to_hz, quality=QUALITY).T
     return of_length(converted, max(converted.shape[1], 1))
