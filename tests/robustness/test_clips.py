@@ -272,7 +272,7 @@ def test_what_is_wrong_in_a_folder_is_settled_by_a_later_one(
     assert report.digests["clips of train"]
     message = f"  {name}: 2 files could belong to this sample: {name}.flac, {name}.wav"
     with pytest.raises(UsageError, match=f"\n{re.escape(message)}$"):
-        logistic(track, tmp_path / "out", [sounds, twice], grids={"snr_db": [0]})
+        logistic(track, tmp_path / "again", [sounds, twice], grids={"snr_db": [0]})
 
 
 def write_pictures(path: Path, bright: bool) -> None:
