@@ -379,13 +379,13 @@ MUTANTS = [
     # Untrusted text, declarations and streams.
     Mutant(
         "merbench/errors.py",
-        "object.__setattr__(self, name, printable(text, None))",
+        "object.__setattr__(self, name, printable(text, LONGEST_LINE))",
         "pass",
         "tests/test_hostile_text.py",
     ),
     Mutant(
         "merbench/errors.py",
-        "super().__init__(*(printable(line, None) for line in lines))",
+        "super().__init__(*(printable(line, LONGEST_LINE) for line in lines))",
         "super().__init__(*lines)",
         "tests/test_hostile_text.py",
     ),
