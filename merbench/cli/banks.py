@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import print_table
+from merbench.cli.options import ListFormat, ListFormatOption, print_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,13 +33,12 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a bank that is the
 
 
 @app.command("list")
-def list_() -> None:
+def list_(form: ListFormatOption = ListFormat.table) -> None:
     """List the noise banks that are there."""
     from merbench.banks.home import list_banks
-    from merbench.report import ReportTable
 
     columns = ("bank", "version", "sounds", "length", "parts", "source")
-    print_table(ReportTable("", columns, [_list_row(name) for name in list_banks()]))
+    print_rows("banks", columns, [_list_row(name) for name in list_banks()], form)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from merbench.cli.options import print_table
+from merbench.cli.options import ListFormat, ListFormatOption, print_rows
 from merbench.errors import WITH_PROBLEMS
 
 if TYPE_CHECKING:
@@ -26,13 +26,12 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_() -> None:
+def list_(form: ListFormatOption = ListFormat.table) -> None:
     """List the stored groups of the data home."""
     from merbench.grouping import list_groups
-    from merbench.report import ReportTable
 
     columns = ("groups", "model", "runs", "answers", "digest", "source")
-    print_table(ReportTable("", columns, [_list_row(name) for name in list_groups()]))
+    print_rows("groups", columns, [_list_row(name) for name in list_groups()], form)
 
 
 @app.command()

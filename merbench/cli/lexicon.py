@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import print_table
+from merbench.cli.options import ListFormat, ListFormatOption, print_rows
 
 if TYPE_CHECKING:
     from merbench.lexicon import Ambiguity, Lexicon, Lookup
@@ -23,13 +23,12 @@ Name = Annotated[str, typer.Argument(metavar="LEXICON", help="Name of the lexico
 
 
 @app.command("list")
-def list_() -> None:
+def list_(form: ListFormatOption = ListFormat.table) -> None:
     """List the lexicons that are there."""
     from merbench.lexicon import list_lexicons
-    from merbench.report import ReportTable
 
     rows = [_list_row(name) for name in list_lexicons()]
-    print_table(ReportTable("", ("lexicon", "words", "wheels", "digest", "source"), rows))
+    print_rows("lexicons", ("lexicon", "words", "wheels", "digest", "source"), rows, form)
 
 
 @app.command()

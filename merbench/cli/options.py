@@ -103,3 +103,13 @@ def print_json(name: str, **lists: Sequence[Mapping[str, Any]]) -> None:
     from merbench.files import write_text
 
     write_text("-", json_text({"schema": f"merbench.{name}/1", **lists}))
+
+
+def print_rows(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]], form: ListFormat) -> None:
+    """Print rows of text as a table, or as JSON with a record for each."""
+    from merbench.report import ReportTable
+
+    if form is ListFormat.json:
+        print_json(name, **{name: [dict(zip(columns, row, strict=True)) for row in rows]})
+    else:
+        print_table(ReportTable("", tuple(columns), rows))

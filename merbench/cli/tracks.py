@@ -165,6 +165,8 @@ def describe(
     declared = load_track(track)
     if template is not None:
         candidates = open_candidates(declared, split)
+        if template.suffix.lower() not in ("", ".csv", ".txt"):
+            raise UsageError(f"{template}: a template is a CSV file; give it a name that ends in .csv")
         if template.is_file() and not force:
             raise UsageError(f"{template}: is there already, and may hold answers; --force replaces it")
         write_text(template, _submission_text(declared, candidates.ids.to_pylist()))

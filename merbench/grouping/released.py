@@ -181,6 +181,8 @@ def _of_archive(path: Path, archive: zipfile.ZipFile) -> Iterator[_Stated | Prob
         raise UsageError(f"{path}: an archive of {len(members):,} members; allowed are {MOST_ANSWERS:,}")
     if sum(member.file_size for member in members) > MOST_UNPACKED:
         raise UsageError(f"{path}: unpacks to more than {MOST_UNPACKED:,} bytes")
+    # What macOS adds to an archive that is packed again holds no answers.
+    members = [m for m in members if not m.filename.startswith("__MACOSX/") and not m.filename.endswith(".DS_Store")]
     refused = [(member.filename, reason) for member in members if (reason := _member_fault(member))]
     files = [member for member in members if not member.is_dir()]
     first_folder = files[0].filename.rpartition("/")[0] if files else ""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from itertools import zip_longest
+from textwrap import wrap
 from typing import Literal
 
 from merbench.errors import printable
@@ -24,6 +26,10 @@ _STYLE = (
     "text-align:right;font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left}"
     "ul{padding-left:1.2rem;overflow-wrap:anywhere}"
 )
+
+
+_PART_OF_A_WORD = 8
+"""How narrow a column of text may become, its words divided, where a table must fit a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +49,35 @@ class ReportTable:
     def to_text(self, align: Literal["left", "right"] = "right", width: int | None = None) -> str:
         """Return aligned columns, two spaces apart; `align` applies to those that are not text.
 
-        Lines are at most `width` characters long where it is given: cells that do not fit continue on the next line.
+        Where lines would be longer than `width`, the widest columns are made narrower, and cells continue on the next
+        line. Words are divided only where nothing else helps; names in the first column and numbers never are.
         """
         lines = [self.head, *self.rows]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
-        text = [
-            "  ".join(
-                cell.ljust(width) if i < self.n_text or align == "left" else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
-        if width is not None and max(map(len, text)) > width:
-            text = self._folded(align, width)
+        columns = list(zip(*lines, strict=True))
+        widths = [max(map(len, cells)) for cells in columns]
+        if width is not None:
+            words = [max((len(word) for cell in cells for word in cell.split()), default=0) for cells in columns]
+            divided = [
+                min(n, _PART_OF_A_WORD) if 0 < i and (i < self.n_text or align == "left") else n
+                for i, n in enumerate(words)
+            ]
+            for least in (words, divided):
+                while sum(widths) + 2 * (len(widths) - 1) > width and widths != least:
+                    widths[max((n, i) for i, n in enumerate(widths) if n > least[i])[1]] -= 1
+        text = [printable(line, None) for cells in lines for line in self._lines(cells, widths, align)]
         return "\n".join([*([self.title] if self.title else []), *text])
 
-    def _folded(self, align: Literal["left", "right"], width: int) -> list[str]:
-        """Return lines that fit the width: the widest columns are made narrower first."""
-        import io
-
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True, header_style="")
-        for i, name in enumerate(self.head):
-            table.add_column(Text(name), justify="left" if i < self.n_text else align, overflow="fold", no_wrap=i == 0)
-        for row in self.rows:
-            table.add_row(*map(Text, row))
-        console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
-        with console.capture() as captured:
-            console.print(table)
-        return [printable(line.rstrip(), None) for line in captured.get().splitlines()]  # a fold begins a line, too
+    def _lines(self, cells: Sequence[str], widths: Sequence[int], align: str) -> Iterator[str]:
+        """Yield the lines of a row, whose cells are as wide as their columns."""
+        parts = [
+            [cell] if len(cell) <= width else wrap(cell, width, break_on_hyphens=False)
+            for cell, width in zip(cells, widths, strict=True)
+        ]
+        for line in zip_longest(*parts, fillvalue=""):
+            yield "  ".join(
+                part.ljust(width) if i < self.n_text or align == "left" else part.rjust(width)
+                for i, (part, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
 
     def to_markdown(self) -> str:
         """Return a GitHub table, cells escaped."""

@@ -74,24 +74,45 @@ def test_a_list_is_printed_as_json(words: str, name: str, key: str, one: str, ca
     assert {record[key] for record in content[name]} <= {line.split()[0] for line in lines if line}
 
 
+@pytest.mark.parametrize(("group", "name"), [("bank", "banks"), ("groups", "groups"), ("lexicon", "lexicons")])
+def test_other_lists_are_printed_as_json(group: str, name: str, capsys: Capture) -> None:
+    assert run([group, "list", "--format", "json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert set(content) == {"schema", name}
+    assert content["schema"] == f"merbench.{name}/1"
+
+
 def test_a_table_fits_its_width_and_loses_no_letter() -> None:
-    for width in (40, 60, 80):
+    for width in (50, 60, 80):
         text = WIDE.to_text(align="left", width=width)
         assert max(map(len, text.splitlines())) <= width
         # Cells continue below: the letters of each column, from top to bottom, are still all there.
         letters = sorted(text.replace(" ", "").replace("\n", ""))
         assert letters == sorted("".join(cell for row in (WIDE.head, *WIDE.rows) for cell in row).replace(" ", ""))
         assert "a-rather-long-track  " in text
+    assert "weighted_f1" in WIDE.to_text(align="left", width=60)  # no word is divided while lines fit without
+
+
+def test_a_number_is_never_divided() -> None:
+    rows = [("system", "[-0.8752, -0.0150]", "-0.8752"), ("other", "[0.0001, 0.0002]", "0.0001")]
+    lines = ReportTable("", ("name", "interval", "difference"), rows).to_text(width=25).splitlines()
+    assert [line.split() for line in lines] == [
+        ["name", "interval", "difference"],
+        ["system", "[-0.8752,", "-0.8752"],
+        ["-0.0150]"],
+        ["other", "[0.0001,", "0.0001"],
+        ["0.0002]"],
+    ]
     assert WIDE.to_text(align="left", width=200) == WIDE.to_text(align="left")
 
 
 def test_output_that_is_no_terminal_is_not_folded(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("COLUMNS", "70")
     assert run(["tracks", "--family", "mer"]) == 0
-    assert max(map(len, capsys.readouterr().out.splitlines())) > 40
+    assert max(map(len, capsys.readouterr().out.splitlines())) > 70
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert run(["tracks", "--family", "mer"]) == 0
-    assert max(map(len, capsys.readouterr().out.splitlines())) <= 40
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 70
 
 
 def test_a_log_gets_a_line_of_progress_now_and_then(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,3 +188,10 @@ def test_a_broken_track_is_told_and_the_others_are_listed(
     printed = capsys.readouterr()
     assert "mer-multi" in printed.out
     assert printed.err.startswith(f"{tmp_path / 'broken' / 'track.toml'}: 1 problem\n")
+
+
+def test_a_template_is_named_as_the_csv_that_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    template = tmp_path / "answers.xlsx"
+    assert run(["describe", "mer-multi", "--template", str(template)]) == 2
+    assert capsys.readouterr().err == f"{template}: a template is a CSV file; give it a name that ends in .csv\n"
+    assert not template.exists()

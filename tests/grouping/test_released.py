@@ -120,6 +120,9 @@ def test_the_released_archive_and_its_folder_are_what_the_lines_are(released: Pa
     members = [("openset-synonym/", b""), *((f"openset-synonym/{name}.npy", array(ANSWERS[name])) for name in "ba")]
     packed = archive(tmp_path / "openset-synonym.zip", members)
     assert import_groups("mer2024", packed, "packed").runs == lines.runs
+    of_macos = [("__MACOSX/openset-synonym/._a.npy", b"x"), ("openset-synonym/.DS_Store", b"x")]
+    again = archive(tmp_path / "again.zip", [*members, *of_macos])
+    assert import_groups("mer2024", again, "again").runs == lines.runs
     with zipfile.ZipFile(packed) as file:
         file.extractall(tmp_path / "unpacked")
     for number, folder in enumerate((tmp_path / "unpacked", tmp_path / "unpacked" / "openset-synonym")):
