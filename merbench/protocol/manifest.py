@@ -111,8 +111,11 @@ def read_manifest(path: Path) -> Manifest:
         table = read_parquet(path, most_rows=MOST_ROWS)
         header = json.loads((table.schema.metadata or {})[_METADATA])
         ids = table["sample_id"]
-        if not isinstance(header, dict) or ids.type != pa.string() or ids.null_count:
-            raise Damage("neither a header nor sample ids")
+        kinds = {field.name: field.type for field in table.schema}
+        if not isinstance(header, dict) or any(kinds.get(name, kind) != kind for name, kind in FIRST_COLUMNS.items()):
+            raise Damage("a header or columns of another kind")
+        if ids.null_count:
+            raise Damage("a row without its id")
         rows = {row["sample_id"]: {k: v for k, v in row.items() if v is not None} for row in table.to_pylist()}
     except TooLarge as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error

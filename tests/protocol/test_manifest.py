@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -114,3 +115,10 @@ def test_a_journal_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"), Journal(tmp_path / "file", HEADER):
         pass
+
+
+def test_a_manifest_with_a_column_of_another_type_is_none(tmp_path: Path) -> None:
+    table = pa.table({"sample_id": ["a"], "n_frames": [b"\0"]}).replace_schema_metadata({"merbench": "{}"})
+    pq.write_table(table, tmp_path / "manifest.parquet")
+    with pytest.raises(UsageError, match="not a manifest of `merbench corrupt`"):
+        read_manifest(tmp_path / "manifest.parquet")
