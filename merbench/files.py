@@ -385,13 +385,18 @@ def size_text(n_bytes: float) -> str:
 
 
 _DEEPEST = 32
-"""How deep the tables and lists of a TOML file may be nested."""
+"""How deep the tables and lists of a TOML file may be nested, by dotted keys too."""
 
 MOST_TOML_BYTES = 1_000_000
 """How many bytes a TOML file may hold."""
 
-_MOST_DOTS = 500
-"""How many parts a dotted key may have; the time of reading one grows with their square."""
+_NOT_KEYS = re.compile(
+    rb'''"""(?:[^"\\]++|\\.|"(?!""))*+"{0,5}|"(?:[^"\\\n]++|\\.)*+"?'''
+    rb"""|'''(?:[^']++|'(?!''))*+'{0,5}|'[^'\n]*+'?|#[^\n]*+""",
+    re.DOTALL,
+)
+"""Strings and comments of a TOML file, those that are never closed included, so that each byte is read once."""
+_NOT_IN_KEYS = re.compile(rb"[^\w. \t-]")
 
 
 def read_bounded(path: Path, most_bytes: int) -> bytes:
@@ -431,7 +436,8 @@ def parse_toml(where: str, data: bytes, syntax: str = "E207", values: str = "E20
             bits, for which TOML asks for an error.
     """
     try:
-        if any(_n_dots(line) > _MOST_DOTS for line in data.splitlines()):
+        # The memory and time of reading a dotted key grow with the square of its parts.
+        if any(key.count(b".") > _DEEPEST for key in _NOT_IN_KEYS.split(_NOT_KEYS.sub(b"", data))):
             raise RecursionError
         text = data.decode()
         try:
@@ -441,16 +447,11 @@ def parse_toml(where: str, data: bytes, syntax: str = "E207", values: str = "E20
         except ValueError:  # more digits than Python converts; a shorter number leads to the key
             raw = tomllib.loads(re.sub(r"\d[\d_]{999,}", "9" * 20, text))
         problems = [Problem(values, "is a whole number of more than 64 bits", column=key) for key in _too_large(raw)]
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         problems = [Problem(syntax, f"not a TOML file: {fault(error)}")]
     if problems:
         raise DeclarationError(where, problems)
     return raw
-
-
-def _n_dots(line: bytes) -> int:
-    """Return how many dots a key on a line has at most."""
-    return max(re.split(rb"[,{]", part)[-1].count(b".") for part in line.split(b"="))
 
 
 def _too_large(value: Any, key: str = "", depth: int = 0) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,43 @@ def test_a_toml_file_of_more_than_a_megabyte(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path}: cannot be read: holds more than 1,000,000 bytes"
 
 
-@pytest.mark.parametrize("text", ["{}a = 1", "[{}a]", "b = {{ c = 1, {}a = 1 }}"])
-def test_a_key_of_many_parts(text: str) -> None:
+LONG_KEY = "a." * 33 + "a"
+KEYS = [part * 33 + "a" for part in ("a . ", '"=".', '"{".', r'"\",".', "'#'.", '"".')]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"{key} = 1" for key in (LONG_KEY, *KEYS)),
+        f"[{LONG_KEY}]",
+        f"b = {{ c = 1, {LONG_KEY} = 1 }}",
+        f'b = """"c"""""\n{LONG_KEY} = 1',
+        f"b = '''\"'''''\n{LONG_KEY} = 1",
+        f'#"\n{LONG_KEY} = 1',
+    ],
+)
+def test_a_key_of_many_parts_is_never_read(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    def loads(text: str) -> None:
+        raise AssertionError("with 20,000 parts this takes 2.3 GB")
+
+    monkeypatch.setattr(tomllib, "loads", loads)
     with pytest.raises(DeclarationError, match="not a TOML file: nested too deeply"):
-        parse_toml("track.toml", text.format("a." * 100_000).encode())
+        parse_toml("track.toml", text.encode())
+
+
+@pytest.mark.parametrize("text", ["'{}'", '"{}"', "'''\n{}\n'''", '"""\\"\n{}"""', "1 # {}"])
+def test_dots_in_a_text_are_not_parts_of_a_key(text: str) -> None:
+    toml = f"a = {text.format('.' * 600)}"
+    assert parse_toml("track.toml", toml.encode()) == tomllib.loads(toml)
+
+
+def test_a_toml_file_that_memory_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loads(text: str) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(tomllib, "loads", loads)
+    with pytest.raises(DeclarationError, match="not a TOML file: "):
+        parse_toml("track.toml", b"a = 1")
 
 
 def test_numbers_of_a_list_are_not_parts_of_a_key() -> None:
