@@ -145,7 +145,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise _output_error(path, error) from error
 
 
-_HALF_WRITTEN = re.compile(r"\..*\.merbench-(?P<old>old-)?[a-z0-9_]{8}(?:\.\w+)?", re.DOTALL)
+_HALF_WRITTEN = re.compile(r"\..*\.merbench-(?P<mark>old-|new-)?[a-z0-9_]{8}(?:\.\w+)?", re.DOTALL)
+
+_LOCKED_AFTER_S = 60.0
+"""Seconds after which a process that still lives has long locked what it made."""
 
 
 @contextmanager
@@ -153,16 +156,17 @@ def _beside(path: Path, *, folder: bool = False, mark: str = "") -> Iterator[Pat
     """Yield an empty hidden file or folder beside `path`, which is removed if it is still there at the end.
 
     It is locked as long as this process lives, so that `sweep` in another one leaves it. It has its name only when it
-    is locked.
+    is locked; until then, `sweep` looks at its age.
     """
+    start = f".{(path.name if folder else path.stem)[:40]}.merbench-"
+    prefix = f"{start}new-"
     if folder:
-        new = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent))
+        new = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
         descriptor = None if sys.platform == "win32" else os.open(new, os.O_RDONLY)
     else:
-        descriptor, name = tempfile.mkstemp(prefix=".new-", suffix=path.suffix, dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
         new = Path(name)
-    stem = path.name if folder else path.stem
-    beside = path.parent / f".{stem[:40]}.merbench-{mark}{new.name.removeprefix('.new-')}"
+    beside = path.parent / f"{start}{mark}{new.name.removeprefix(prefix)}"
     try:
         if sys.platform == "win32":  # a lock would keep this process, too, from writing and renaming
             if descriptor is not None:
@@ -196,10 +200,10 @@ def sweep(folder: Path, suffixes: Collection[str] = (), *, deep: bool = False) -
     """
     for path in list(folder.rglob(".*.merbench-*") if deep else folder.glob(".*.merbench-*")):
         found = _HALF_WRITTEN.fullmatch(path.name)
-        if not found or path.is_symlink() or not (path.suffix in suffixes or _is_abandoned(path)):
+        if not found or path.is_symlink() or not (path.suffix in suffixes or _is_abandoned(path, found["mark"])):
             continue
         if path.is_dir():
-            for old in path.iterdir() if found["old"] else ():
+            for old in path.iterdir() if found["mark"] == "old-" else ():
                 if not (path.parent / old.name).exists():
                     old.replace(path.parent / old.name)
             shutil.rmtree(path, ignore_errors=True)
@@ -207,8 +211,8 @@ def sweep(folder: Path, suffixes: Collection[str] = (), *, deep: bool = False) -
             path.unlink(missing_ok=True)
 
 
-def _is_abandoned(path: Path) -> bool:
-    """Return whether no living process holds the lock of what `_beside` made."""
+def _is_abandoned(path: Path, mark: str | None) -> bool:
+    """Return whether no living process holds the lock of what `_beside` made, or is about to lock it."""
     if sys.platform == "win32":
         return False
     try:
@@ -216,7 +220,8 @@ def _is_abandoned(path: Path) -> bool:
     except OSError:
         return False
     try:
-        return _try_lock(descriptor)
+        is_young = mark == "new-" and time.time() - os.fstat(descriptor).st_mtime < _LOCKED_AFTER_S
+        return not is_young and _try_lock(descriptor)
     except OSError:
         return False
     finally:

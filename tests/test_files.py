@@ -430,6 +430,31 @@ def test_what_was_moved_aside_by_a_killed_process_comes_back(tmp_path: Path) -> 
     assert (tmp_path / "corpus" / "old").read_text() == "old"
 
 
+KILLED_BEFORE_LOCKING = """
+import os, signal
+from pathlib import Path
+from merbench import files
+files._try_lock = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+with files.atomic_%s(Path("corpus.parquet")):
+    pass
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked")
+@pytest.mark.parametrize("kind", ["folder", "path"])
+def test_what_a_process_left_that_was_killed_before_it_locked_anything(tmp_path: Path, kind: str) -> None:
+    subprocess.run([sys.executable, "-c", KILLED_BEFORE_LOCKING % kind], cwd=tmp_path, check=False)
+    (left,) = tmp_path.iterdir()
+    with atomic_folder(tmp_path / "other"):
+        pass
+    assert left.exists()  # a living process may be about to lock it
+    an_hour_ago = time.time() - 3600
+    os.utime(left, (an_hour_ago, an_hour_ago))
+    with atomic_folder(tmp_path / "another"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "other"]
+
+
 def test_hidden_files_of_others_stay(tmp_path: Path) -> None:
     (tmp_path / ".editor.settings").write_text("mine")
     with atomic_folder(tmp_path / "corpus"):
