@@ -481,7 +481,9 @@ class _Decoded:
 
 
 def _looks(decoded: Any, converted: Any, stream: Any) -> writing.Looks:
-    display = next((data for data in decoded.side_data if data.type.name == "DISPLAYMATRIX"), None)
+    from av.sidedata.sidedata import Type
+
+    display = decoded.side_data.get(Type.DISPLAYMATRIX)
     return writing.Looks(
         full_range=is_full_range(converted),
         matrix=int(converted.colorspace),

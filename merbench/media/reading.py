@@ -14,12 +14,12 @@ from __future__ import annotations
 import errno
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -338,6 +338,11 @@ def decoded_packet(path: Path, packet: Any) -> list[Any]:
     """
     av = pyav()
     kind = packet.stream.type
+    if packet.stream.codec_context.name == "flac" and packet.has_sidedata("skip_samples"):
+        # FLAC adds no samples, but the FFmpeg of PyAV 19 takes some off the end of a sound that begins late in an MP4.
+        skipped = packet.get_sidedata("skip_samples")
+        skipped.update(bytes(skipped.buffer_size))
+        packet.set_sidedata(skipped)
     try:
         frames: list[Any] = packet.decode()
     except av.FFmpegError as error:
@@ -414,13 +419,21 @@ def is_mp4(container: Any) -> bool:
     return "mp4" in container.format.name.split(",")
 
 
+def _planes(sound: Any, n: int) -> Sequence[Any]:
+    """Return the planes of a piece of sound; of eight, PyAV 18 has a ninth, and PyAV 19 says that there is none."""
+    try:
+        return cast(Sequence[Any], sound.planes[:n])
+    except ValueError:
+        av = pyav()
+        return [av.audio.plane.AudioPlane(sound, i) for i in range(n)]
+
+
 def _samples(sound: Any) -> NDArray[np.float32]:
     """Return a decoded piece of sound as `(channels, n)` float32 with full scale 1.0."""
     n_channels = sound.layout.nb_channels
     dtype = np.dtype(_SAMPLE_TYPES[sound.format.packed.name])
     width = 1 if sound.format.is_planar else n_channels
-    # PyAV sees a ninth plane where there are eight
-    planes = [np.frombuffer(plane, dtype)[: sound.samples * width] for plane in sound.planes[: n_channels // width]]
+    planes = [np.frombuffer(plane, dtype)[: sound.samples * width] for plane in _planes(sound, n_channels // width)]
     values: NDArray[Any] = np.stack(planes).reshape(-1, sound.samples, width).transpose(0, 2, 1)
     values = values.reshape(n_channels, sound.samples)
     if values.dtype.kind == "f":
