@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -114,7 +115,8 @@ def test_what_cannot_be_pickled_is_told_of_that_unit_alone() -> None:
     found = {done.name: done for done in run(work.fail, units, workers=2, batch=4)}
     assert found["a"].value == found["d"].value == "fine"
     assert isinstance(found["b"].error, RuntimeError) and str(found["b"].error) == "Odd: odd"
-    assert found["c"].error is not None and "pickle" in str(found["c"].error)
+    # Python 3.13 names the object that it cannot pickle, and not the word.
+    assert re.search("pickle|local object", str(found["c"].error))
 
 
 def test_an_exception_brings_the_place_where_it_was_raised() -> None:
