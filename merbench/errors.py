@@ -195,9 +195,9 @@ def fault(error: Exception) -> str:
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the nearest option, or an empty string."""
+    """Return `"; did you mean 'x'?"` for the nearest option; empty without one, or where it reads as the name does."""
     match = nearest(name, options)
-    return f"; did you mean '{printable(match)}'?" if match is not None else ""
+    return "" if match is None or printable(match) == printable(name) else f"; did you mean '{printable(match)}'?"
 
 
 def listed(names: Sequence[str], limit: int = EXAMPLES_SHOWN) -> str:
@@ -258,9 +258,11 @@ def examples(items: Sequence[Item], problem: Callable[[Item], Problem]) -> list[
     """Return the problems of the first items and one that counts the others, `… and 195 more`."""
     shown = [problem(item) for item in items[:EXAMPLES_SHOWN]]
     more = len(items) - len(shown)
-    return (
-        [*shown, Problem(shown[0].code, f"… and {more:,} more", column=shown[0].column, count=more)] if more else shown
-    )
+    if not more:
+        return shown
+    columns = {one.column for one in shown}
+    column = shown[0].column if len(columns) == 1 else None
+    return [*shown, Problem(shown[0].code, f"… and {more:,} more", column=column, count=more)]
 
 
 def problem_list(where: str, problems: Sequence[Problem]) -> str:

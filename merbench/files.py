@@ -38,6 +38,7 @@ from merbench.errors import (
     Problem,
     UnknownName,
     UsageError,
+    examples,
     fault,
     printable,
 )
@@ -444,14 +445,16 @@ def parse_toml(where: str, data: bytes, syntax: str = "E207", values: str = "E20
         # The memory and time of reading a dotted key grow with the square of its parts.
         if any(key.count(b".") > _DEEPEST for key in _NOT_IN_KEYS.split(_NOT_KEYS.sub(b"", data))):
             raise RecursionError
-        text = data.decode()
+        text = data.decode("utf-8-sig")
         try:
             raw = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError):
             raise
         except ValueError:  # more digits than Python converts; a shorter number leads to the key
             raw = tomllib.loads(re.sub(r"\d[\d_]{999,}", "9" * 20, text))
-        problems = [Problem(values, "is a whole number of more than 64 bits", column=key) for key in _too_large(raw)]
+        problems = examples(
+            list(_too_large(raw)), lambda key: Problem(values, "is a whole number of more than 64 bits", column=key)
+        )
     except (ValueError, RecursionError, MemoryError) as error:
         problems = [Problem(syntax, f"not a TOML file: {fault(error)}")]
     if problems:

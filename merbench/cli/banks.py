@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import ListFormat, ListFormatOption, print_rows
+from merbench.cli.options import ListFormat, ListFormatOption, print_line, print_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ def verify(bank: Name) -> None:
         raise IntegrityError(
             *problem_lines(f"noise bank {opened.name} in {opened.folder}", examples(problems, lambda problem: problem))
         )
-    print(f"{opened.folder}: {plural(len(opened.sounds), 'sound')} as recorded")
+    print_line(f"{opened.folder}: {plural(len(opened.sounds), 'sound')} as recorded")
 
 
 @app.command("import")
@@ -126,7 +126,7 @@ def _print_imported(imported: Imported) -> None:
 
 
 def _print_written(folder: Path, bank: Bank) -> None:
-    print(f"{folder}: {bank.name} {bank.version}, {_counts(bank)}, digest {bank.digest[:12]}")
+    print_line(f"{folder}: {bank.name} {bank.version}, {_counts(bank)}, digest {bank.digest[:12]}")
 
 
 def _list_row(name: str) -> tuple[str, ...]:
@@ -145,14 +145,19 @@ def _list_row(name: str) -> tuple[str, ...]:
 
 
 def _info_text(bank: Bank) -> str:
+    from merbench.errors import printable
+
     rates = sorted({sound.rate_hz for sound in bank.sounds})
     speakers = {sound.speaker for sound in bank.sounds if sound.speaker}
-    lines = [
+    head = [
         f"{bank.name} {bank.version}",
         f"folder: {bank.folder}",
         f"source: {bank.source}",
         f"licence: {bank.licence}",
         f"digest: {bank.digest}",
+    ]
+    lines = [
+        *(printable(line, None) for line in head),
         "",
         _counts(bank),
         f"rates: {', '.join(f'{rate:,}' for rate in rates)} Hz",

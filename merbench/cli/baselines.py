@@ -14,6 +14,7 @@ from merbench.cli.options import (
     ListFormatOption,
     TrackArgument,
     print_json,
+    print_line,
     print_table,
     terminal_width,
 )
@@ -112,6 +113,8 @@ def run_baseline(
             progress=progress,
         )
     print(_summary(found))
+    print_line(f"wrote {found.folder}")
+    print()
     if found.label_damage:
         told = ", ".join(f"{name} {value}" for name, value in found.label_damage.items())
         print(f"training labels were damaged: {told}")
@@ -138,7 +141,8 @@ def ensemble(
     from merbench.training import ensemble as average
 
     found = average(track, runs, weights=weight, split=split, output=output, intervals=intervals, replace=force)
-    print(f"{found.folder}: the mean of {found.n_runs} runs\n")
+    print_line(f"{found.folder}: the mean of {found.n_runs} runs")
+    print()
     _print_report(found.report, found.withheld)
 
 
@@ -179,7 +183,7 @@ def _summary(run: BaselineRun) -> str:
     learned = f" on {', '.join(run.features)}" if run.features else ""
     sample = " · synthetic sample" if run.synthetic else ""
     title = f"{run.baseline}{learned}, {track.key}{over}{sample}"
-    return f"{title}\n{table.to_text()}\ncross-validated: {_folds(run.cross_validation)}\nwrote {run.folder}\n"
+    return f"{title}\n{table.to_text()}\ncross-validated: {_folds(run.cross_validation)}"
 
 
 def _folds(found: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from merbench.cli.options import ListFormat, ListFormatOption, Workers, pairs, print_json, print_table
+from merbench.cli.options import ListFormat, ListFormatOption, Workers, pairs, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ def verify(corpus: NameOrPath) -> None:
     if len(warnings) < len(problems):
         errors = [problem for problem in problems if not problem.is_warning]
         raise IntegrityError(*problem_lines(str(opened.folder), errors), opened.remedy)
-    print(f"{opened.folder}: {plural(len(opened.declaration.files), 'file')} as recorded, values as recorded")
+    print_line(f"{opened.folder}: {plural(len(opened.declaration.files), 'file')} as recorded, values as recorded")
 
 
 @app.command()
@@ -184,7 +184,7 @@ def _write_clips(folder: Path, workers: int) -> None:
     with progress_bar() as show:
         clips = write_clips(folder, workers=workers, progress=partial(show, "clips"))
     kept = f"; {clips.n_kept:,} were there already" if clips.n_kept else ""
-    print(f"{clips.folder}: {plural(clips.n_written, 'clip')} written{kept}")
+    print_line(f"{clips.folder}: {plural(clips.n_written, 'clip')} written{kept}")
 
 
 def _print_warnings(where: str, warnings: Sequence[Problem]) -> None:
@@ -198,7 +198,7 @@ def _print_written(corpus: Corpus) -> None:
     from merbench.corpus.summary import summarise
 
     summary = summarise(corpus)
-    print(f"{corpus.folder}: {corpus.name} {corpus.version}, {_split_counts(summary.splits)}")
+    print_line(f"{corpus.folder}: {corpus.name} {corpus.version}, {_split_counts(summary.splits)}")
 
 
 def _split_counts(counts: Mapping[str, int]) -> str:
@@ -224,15 +224,20 @@ def _list_record(name: str) -> dict[str, Any]:
 
 
 def _summary_text(summary: CorpusSummary) -> str:
+    from merbench.errors import printable
+
     corpus = summary.corpus
     synthetic = ", synthetic" if corpus.synthetic else ""
-    lines = [
+    head = [
         f"{corpus.name} {corpus.version}{synthetic}",
         f"folder: {corpus.folder}",
         f"source: {corpus.source}",
         f"licence: {corpus.licence}",
         *([f"language: {corpus.language}"] if corpus.language else []),
         f"digest: {corpus.digest}",
+    ]
+    lines = [
+        *(printable(line, None) for line in head),
         "",
         _split_counts(summary.splits),
         "",

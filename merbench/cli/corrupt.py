@@ -17,6 +17,7 @@ from merbench.cli.options import (
     Workers,
     pairs,
     print_json,
+    print_line,
     print_table,
 )
 from merbench.errors import WITH_PROBLEMS
@@ -157,7 +158,7 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
         done = damage_split_media(plan, workers=workers, engine=engine, verify=verify, progress=show)
     n_done = done.n_new + done.n_kept
     before = f", {done.n_kept:,} of them before" if done.n_kept else ""
-    print(f"{done.folder}: {plural(n_done, 'damaged clip')}{before}; {done.folder / MANIFEST}")
+    print_line(f"{done.folder}: {plural(n_done, 'damaged clip')}{before}; {done.folder / MANIFEST}")
     if verify:
         print(f"made once more: {n_done - len(done.differing):,} of {n_done:,} the same")
     if done.unused:
@@ -225,7 +226,7 @@ def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str,
 
     chosen = plan.clips if sample else plan.clips[:SHOWN]
     n_shown, problems = write_preview(chosen, path)
-    print(f"{path}: {plural(n_shown, 'clip')} before and after")
+    print_line(f"{path}: {plural(n_shown, 'clip')} before and after")
     return problems
 
 
@@ -239,7 +240,7 @@ def _corrupt_corpus(
     named = pairs("--feature", feature, MODALITY_NAME)
     done = damage_corpus(track, output, features=named or None, columns=column or ("transcript",), replace=force)
     n_done = len(done.manifest.rows) - len(done.problems)
-    print(f"{done.corpus.folder}: {done.corpus.name}, {plural(n_done, 'sample')} damaged; {output / MANIFEST}")
+    print_line(f"{done.corpus.folder}: {done.corpus.name}, {plural(n_done, 'sample')} damaged; {output / MANIFEST}")
     if done.uneven:
         message = (
             "dimensions differ in scale so much that noise at 20 dB drowns half of them; "

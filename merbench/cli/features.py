@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import Engine, Workers
+from merbench.cli.options import Engine, Workers, print_line
 from merbench.errors import WITH_PROBLEMS
 from merbench.features.defaults import DIMENSIONS, LONGEST
 
@@ -64,7 +64,7 @@ def text(
         replace=force,
     )
     empty = int((~np.any(made.values, axis=1)).sum())
-    print(
+    print_line(
         f"{opened.folder}: feature '{name}', {len(made):,} samples × {made.width:,}, fitted on split '{split}'"
         + (f"; {empty:,} samples without a known word are zeros" if empty else "")
     )
@@ -130,7 +130,7 @@ def _tell(made: MediaFeature, name: str) -> None:
     splits = ", ".join(f"{split} ({count:,})" for split, count in made.without.items())
     without = f"; no clip of {splits}" if splits else ""
     size = f"{plural(len(made.feature), 'sample')} × {made.feature.width:,}"
-    print(f"{made.corpus.folder}: feature '{name}', {size}{without}")
+    print_line(f"{made.corpus.folder}: feature '{name}', {size}{without}")
     if not made.problems:
         return
     found = examples(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from merbench.cli.options import ListFormat, ListFormatOption, print_rows
+from merbench.cli.options import ListFormat, ListFormatOption, print_line, print_rows
 from merbench.errors import WITH_PROBLEMS
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def import_(
     from merbench.grouping import groups_home, import_groups
 
     groups = import_groups(release, path, name, replace=force)
-    print(f"{groups_home() / groups.name}: {_summary(groups)}")
+    print_line(f"{groups_home() / groups.name}: {_summary(groups)}")
 
 
 @app.command()

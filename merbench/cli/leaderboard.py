@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from merbench.cli.options import MOST_SEED, TrackArgument, terminal_width
+from merbench.cli.options import MOST_SEED, TrackArgument, print_line, terminal_width
 from merbench.cli.scoring import ProblemFormat, RenameOption, renamed, require_track_first
 
 
@@ -113,7 +113,8 @@ def leaderboard(
         else:
             print(board.to_text(terminal_width()))
         if output != "-" and not check:
-            print(f"wrote {', '.join(str(folder / file) for file in files)}\n")
+            print_line(f"wrote {', '.join(str(folder / file) for file in files)}")
+            print()
         unread += [entry.place for entry in board.invalid if any(problem.code == FAILED for problem in entry.problems)]
     if failed or unread:
         entries = [f"{len(unread):,} {'entry' if len(unread) == 1 else 'entries'}: {listed(unread)}"] if unread else []
@@ -176,7 +177,7 @@ def enter(
     }
     require_track_first("enter", track, [str(file)])
     folder = write_entry(submissions, team, run, card, file, open_candidates(load_track(track)), replace=force)
-    print(f"wrote {folder}; `merbench leaderboard` puts it on the board")
+    print_line(f"wrote {folder}; `merbench leaderboard` puts it on the board")
 
 
 def validate_entries(

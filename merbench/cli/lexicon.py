@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import ListFormat, ListFormatOption, print_rows
+from merbench.cli.options import ListFormat, ListFormatOption, print_line, print_rows
 
 if TYPE_CHECKING:
     from merbench.lexicon import Ambiguity, Lexicon, Lookup
@@ -80,7 +80,7 @@ def import_(
 
     lexicon = import_lexicon(path, name, replace=force)
     counts = f"{plural(len(lexicon.labels), 'word')}, {plural(len(lexicon.wheels), 'wheel')}"
-    print(f"{lexicons_home() / lexicon.name}: {lexicon.name}, {counts}, digest {lexicon.digest[:12]}")
+    print_line(f"{lexicons_home() / lexicon.name}: {lexicon.name}, {counts}, digest {lexicon.digest[:12]}")
 
 
 def _list_row(name: str) -> tuple[str, ...]:

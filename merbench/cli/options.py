@@ -92,6 +92,13 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def print_line(text: str) -> None:
+    """Print one line: a line end in it, which a path may hold, is escaped."""
+    from merbench.errors import printable
+
+    print(printable(text, None))
+
+
 def print_table(table: ReportTable) -> None:
     """Print a table of text, as wide as the terminal at most."""
     print(table.to_text(align="left", width=terminal_width()))

@@ -19,6 +19,7 @@ from merbench.cli.options import (
     TrackArgument,
     Workers,
     pairs,
+    print_line,
     terminal_width,
 )
 
@@ -148,7 +149,7 @@ def robustness(
         )
     print(report.to_text(terminal_width()))
     folder = output if output is not None else default_folder(report.track.partition("@")[0], report.baseline)
-    print(f"wrote {folder}")
+    print_line(f"wrote {folder}")
     if report.problems:
         print(f"failed: {plural(len(report.problems), 'condition')}", file=sys.stderr)
         raise typer.Exit(WITH_PROBLEMS)

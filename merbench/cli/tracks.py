@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from merbench.cli.options import ListFormat, ListFormatOption, TrackArgument, print_json, print_table
+from merbench.cli.options import ListFormat, ListFormatOption, TrackArgument, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -170,7 +170,9 @@ def describe(
         if template.is_file() and not force:
             raise UsageError(f"{template}: is there already, and may hold answers; --force replaces it")
         write_text(template, _submission_text(declared, candidates.ids.to_pylist()))
-        print(f"{template}: {len(candidates):,} candidates of {declared.key}, split {split}, with placeholder answers")
+        print_line(
+            f"{template}: {len(candidates):,} candidates of {declared.key}, split {split}, with placeholder answers"
+        )
         return
     found: Candidates | None = None
     missing: UsageError | IntegrityError | None = None
@@ -193,9 +195,9 @@ def init(
     from merbench.starting import write_starting_track
 
     for path in write_starting_track(folder, corpus):
-        print(f"wrote {path}")
+        print_line(f"wrote {path}")
     here = "./" if len(folder.parts) == 1 else ""  # a bare name would mean a track that is found by name
-    print(f"next: edit them, then `merbench describe {shlex.quote(f'{here}{folder}')}`")
+    print_line(f"next: edit them, then `merbench describe {shlex.quote(f'{here}{folder}')}`")
 
 
 def _description(track: Track, split: str, candidates: Candidates | None, missing: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from merbench.errors import DeclarationError, Problem, UsageError
+from merbench.errors import DeclarationError, Problem, UsageError, examples
 from merbench.files import read_toml, toml_string
 from merbench.track import KEBAB, Declaration, declaration_problems
 
@@ -71,15 +71,20 @@ def read_declaration(folder: Path) -> CorpusDeclaration:
     if not path.is_file():
         raise UsageError(f"{folder}: there is no {FILE_NAME} in this folder")
     raw = read_toml(path)
-    problems = [Problem("E207", message, column=key) for key, message in _path_problems(raw)]
+    problems = examples(list(_path_problems(raw)), _problem_of_key)
     try:
         declaration = CorpusDeclaration.model_validate(raw)
     except ValidationError as error:
         raise DeclarationError(str(path), [*declaration_problems(error, _allowed_keys), *problems]) from error
-    problems += [Problem("E207", message, column=key) for key, message in _pairing_problems(declaration)]
+    problems += examples(list(_pairing_problems(declaration)), _problem_of_key)
     if problems:
         raise DeclarationError(str(path), problems)
     return declaration
+
+
+def _problem_of_key(found: tuple[str, str]) -> Problem:
+    key, message = found
+    return Problem("E207", message, column=key)
 
 
 def _allowed_keys(location: Sequence[int | str]) -> list[str]:

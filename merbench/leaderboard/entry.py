@@ -37,13 +37,17 @@ SUBMISSION_NAMES = tuple(
 )
 """What the file of predictions may be called, in lower case."""
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 
 MOST_MARKS = 4
 """How many combining marks one letter may have where its script has marks of its own, such as pointed Hebrew."""
 
-_MARKS_OF_NO_SCRIPT = re.compile(r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3,}")
+_MARKS_OF_NO_SCRIPT = re.compile(
+    r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3,}"
+)
 """More accents than any orthography puts on a composed letter."""
+
+_FOUR_EQUAL = re.compile(r"(.)\1{3}")
 
 
 def _one_line(text: str) -> str:
@@ -51,12 +55,24 @@ def _one_line(text: str) -> str:
     text = "".join(" " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", text))
     if text != text.strip():
         raise ValueError("has spaces around it")
-    if printable(text, None) != text:
-        raise ValueError("holds invisible characters or a command of a CI system; one line of visible text is allowed")
+    if (shown := printable(text, None)) != text:
+        raise ValueError(f"holds {_first_escaped(text, shown)}; one line of visible text is allowed")
     marks = "".join("m" if unicodedata.category(c) in ("Mn", "Me") else " " for c in text)
-    if marks.startswith("m") or "m" * (MOST_MARKS + 1) in marks or _MARKS_OF_NO_SCRIPT.search(text):
-        raise ValueError("stacks combining marks; a letter may have two accents, or four marks of its script")
+    is_repeated = any(marks[found.start()] == "m" for found in _FOUR_EQUAL.finditer(text))
+    if marks.startswith("m") or "m" * (MOST_MARKS + 1) in marks or is_repeated or _MARKS_OF_NO_SCRIPT.search(text):
+        raise ValueError(
+            "stacks combining marks; a letter may have two accents, or four marks of its script, not four equal ones"
+        )
     return text
+
+
+def _first_escaped(text: str, shown: str) -> str:
+    """Return what the first difference between a text and its printable form is, in words."""
+    c = next(own for own, other in zip(text, shown, strict=False) if own != other)
+    if c in ":#":
+        return "a command of a CI system"
+    name = unicodedata.name(c, "")
+    return f"the invisible character U+{ord(c):04X}{name and f' ({name})'}"
 
 
 def _moment(value: Any) -> Any:
@@ -365,4 +381,6 @@ def parse_card(raw: Mapping[str, Any]) -> tuple[EntryCard | None, list[Problem]]
         return EntryCard.model_validate(raw), []
     except ValidationError as error:
         found = declaration_problems(error, lambda location: list(EntryCard.model_fields))
-        return None, [replace(problem, code="E402", column=printable(problem.column or "")) for problem in found]
+        return None, [
+            replace(problem, code="E402", column=problem.column and printable(problem.column)) for problem in found
+        ]

@@ -67,6 +67,7 @@ _FOREIGN = {
     b"Rar!\x1a\x07": "a RAR archive; use .gz or .zst",
 }
 _PICKLE = re.compile(rb"\x80[\x01-\x05]|\(?[dl]p\d+\r?\n|c[\w.]+\r?\n[\w.]+\r?\n")
+_TEXT = re.compile(rb"\S")
 _TAR_MAGIC, _TAR_OFFSET = b"ustar", 257
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 _BLOCK_BYTES = 1 << 20
@@ -246,7 +247,9 @@ def _read_file(path: Path, where: str, max_bytes: int) -> bytes:
             raise refusal(where, "E102", f"{kind}, not a file")
         resolved = path.resolve(strict=True)
         if not resolved.is_relative_to(path.parent.resolve()):
-            raise refusal(where, "E102", "a link that leads out of its folder; a submission is a file of its own")
+            is_device = path.parts[1:2] == ("dev",)
+            hint = "pass '-' to read standard input" if is_device else "a submission is a file of its own"
+            raise refusal(where, "E102", f"a link that leads out of its folder; {hint}")
         # The link was followed above; what is opened must still be that very file.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(resolved, flags), "rb") as file:
@@ -316,7 +319,8 @@ def _format(data: bytes, where: str) -> Format:
 
 def _text_format(data: bytes, where: str) -> Format:
     _require_utf8(data, where)
-    start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    found = _TEXT.search(data, len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
+    start = b"" if found is None else found[0]
     if not start:
         raise refusal(where, "E101", "the file is empty")
     if start.startswith(b"<"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain, pairwise
@@ -81,11 +82,12 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 def _header(content: Content) -> tuple[tuple[str, ...], str, int]:
     """Return the column names, the delimiter that gives the most of them, and the offset of the line behind them."""
-    head = content.data[:_HEADER_BYTES].decode("utf-8-sig", errors="ignore")
+    found = _NOT_LINE_END.search(content.data, len(BOM_UTF8) if content.data.startswith(BOM_UTF8) else 0)
+    start = found.start() if found else 0
+    head = content.data[start : start + _HEADER_BYTES].decode(errors="ignore")
     names, delimiter, n_lines = max(
-        (_first_record(head, delimiter) for delimiter in (",", "\t", ";")), key=lambda found: len(found[0])
+        (_first_record(head, delimiter) for delimiter in (",", "\t", ";")), key=lambda record: len(record[0])
     )
-    start = 0
     for _ in range(n_lines):
         end = _LINE_END.search(content.data, start)
         start = end.end() if end else len(content.data)

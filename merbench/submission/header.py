@@ -73,7 +73,7 @@ def _wrong_first(names: Sequence[str], id_column: str) -> str:
     first = printable(names[0]) if names else ""
     if id_column not in names:
         message = f"the first column is '{first}', it must be the id column '{id_column}'"
-        return f"{message}{did_you_mean(id_column, names)}; columns: {_shown(names)}"
+        return f"{message}{did_you_mean(id_column, names[1:])}; columns: {_shown(names)}"
     place = list(names).index(id_column) + 1
     hint = "; leave out the index (pandas: to_csv(index=False))" if first in ("", "index", "Unnamed: 0") else ""
     return f"the first column is '{first}', it must be the id column '{id_column}', which is column {place}{hint}"

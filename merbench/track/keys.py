@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from merbench.errors import Problem, brief, did_you_mean, plural
+from merbench.errors import Problem, brief, did_you_mean, examples, plural
 
 KEBAB = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 VERSION = r"^\d+\.\d+$"
@@ -30,34 +30,44 @@ def as_several(value: Any) -> Any:
 def declaration_problems(error: ValidationError, allowed_keys: Any) -> list[Problem]:
     """Return a pydantic error as problems: key path, what was found, what is allowed, the nearest match.
 
+    Of many problems of one kind, the first are shown and the others counted.
+
     Args:
         error: what `model_validate` raised.
         allowed_keys: function from a location to the keys its table may hold.
     """
-    problems = []
+    kinds: dict[object, list[ErrorDetails]] = {}
     for item in error.errors(include_url=False):
-        location, found, context = item["loc"], item["input"], item.get("ctx", {})
-        match item["type"]:
-            case "missing":
-                message = "is missing"
-            case "extra_forbidden":
-                allowed = list(allowed_keys(location[:-1]))
-                message = f"is not a known key; allowed: {', '.join(allowed)}{did_you_mean(str(location[-1]), allowed)}"
-            case "union_tag_not_found":
-                message = "is missing"
-                location = (*location, "", "type")
-            case "union_tag_invalid":
-                allowed = [tag.strip("'") for tag in context["expected_tags"].split(", ")]
-                tag = str(context["tag"])
-                message = f"'{tag}' is not a target type; allowed: {', '.join(allowed)}{did_you_mean(tag, allowed)}"
-                location = (*location, "", "type")
-            case "literal_error":
-                options = [str(part).strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")]
-                message = f"{brief(found)} is not one of {', '.join(options)}{did_you_mean(str(found), options)}"
-            case _:
-                message = _value_problem(item)
-        problems.append(Problem("E207", message, column=_key_path(location)))
-    return problems
+        # Each key that is known has problems of its own; a file may have thousands of items, and of unknown keys.
+        is_unknown_key = item["type"] == "extra_forbidden" and len(item["loc"]) == 1
+        kinds.setdefault((item["type"], () if is_unknown_key else item["loc"][:1]), []).append(item)
+    return [
+        problem for items in kinds.values() for problem in examples(items, lambda item: _problem(item, allowed_keys))
+    ]
+
+
+def _problem(item: ErrorDetails, allowed_keys: Any) -> Problem:
+    location, found, context = item["loc"], item["input"], item.get("ctx", {})
+    match item["type"]:
+        case "missing":
+            message = "is missing"
+        case "extra_forbidden":
+            allowed = list(allowed_keys(location[:-1]))
+            message = f"is not a known key; allowed: {', '.join(allowed)}{did_you_mean(str(location[-1]), allowed)}"
+        case "union_tag_not_found":
+            message = "is missing"
+            location = (*location, "", "type")
+        case "union_tag_invalid":
+            allowed = [tag.strip("'") for tag in context["expected_tags"].split(", ")]
+            tag = str(context["tag"])
+            message = f"'{tag}' is not a target type; allowed: {', '.join(allowed)}{did_you_mean(tag, allowed)}"
+            location = (*location, "", "type")
+        case "literal_error":
+            options = [str(part).strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")]
+            message = f"{brief(found)} is not one of {', '.join(options)}{did_you_mean(str(found), options)}"
+        case _:
+            message = _value_problem(item)
+    return Problem("E207", message, column=_key_path(location))
 
 
 def value_problem(error: ValidationError) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean
+from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean, examples
 from merbench.files import find_folder, list_folders, read_toml
 from merbench.track import Declaration, declaration_problems
 from merbench.training.extras import modules_by_extra
@@ -139,11 +139,10 @@ class LoadedBaseline:
         kind = self.module.Options
         names = [item.name for item in dataclasses.fields(kind)]
         allowed = ", ".join(names) or "none"
-        problems = [
-            Problem("E207", f"is not an option; allowed: {allowed}{did_you_mean(key, names)}", column=key)
-            for key in options
-            if key not in names
-        ]
+        problems = examples(
+            [key for key in options if key not in names],
+            lambda key: Problem("E207", f"is not an option; allowed: {allowed}{did_you_mean(key, names)}", column=key),
+        )
         known = {key: value for key, value in options.items() if key in names}
         with self.code.blamed("failed in Options"):
             try:

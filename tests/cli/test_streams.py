@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hand_made_boards import write_entry
+from toy_track import predictions, write_toy_track
 
 from merbench.cli import run
 
@@ -38,6 +40,29 @@ def written(of: io.TextIOWrapper) -> bytes:
     buffer = of.buffer
     assert isinstance(buffer, io.BytesIO)
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "describe mer-multi --template",
+        "run-baseline mer-multi --baseline majority --no-intervals --output",
+        "leaderboard toy --output",
+        "enter toy mine.csv --team a --run b --submissions",
+    ],
+)
+def test_a_line_end_in_a_path_begins_no_line(
+    command: str, sample_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_toy_track(tmp_path / "tracks")
+    monkeypatch.setenv("MERBENCH_TRACKS", str(tmp_path / "tracks"))
+    write_entry(tmp_path / "submissions", "toy/one/run", predictions())
+    Path("mine.csv").write_text(predictions(), encoding="utf-8")
+    assert run([*command.split(), "./a\n::error::b"]) == 0
+    out = capsys.readouterr().out
+    assert r"a\n::error::b" in out
+    assert "error" not in "".join(line for line in out.split("\n") if r"a\n" not in line)
 
 
 @pytest.mark.parametrize(("encoding", "dot"), [("ascii", rb"\xb7"), ("latin-1", b"\xb7"), ("utf-8", b"\xc2\xb7")])

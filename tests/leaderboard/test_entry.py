@@ -108,6 +108,7 @@ def test_a_key_cannot_forge_a_line(tmp_path: Path) -> None:
         ("2026-01-31T12:00:00", "has no offset; write it such as 2026-01-31T12:00:00+08:00"),
         ('"2026-01-31T12:00:00"', "not a moment with an offset, such as 2026-01-31T12:00:00+08:00"),
         ('"2026-13-01T12:00:00Z"', "month must be in 1..12"),
+        ('"2026-01-31T12:00:00+24:00"', "not a moment with an offset, such as 2026-01-31T12:00:00+08:00"),
         ("2026-01-31", "is not a date with a time and an offset"),
         ("1769860800", "is not a date with a time and an offset"),
     ],
@@ -117,6 +118,21 @@ def test_a_moment_needs_an_offset(tmp_path: Path, moment: str, message: str) -> 
     assert [problem for problem in told(tmp_path, folder) if message in problem]
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {f"x{i}": "1" for i in range(3000)},
+        {"members": '["\\u202e"' + ', "\\u202e"' * 2999 + "]"},
+        {"seed": "[9223372036854775808" + ",9223372036854775808" * 2999 + "]"},
+    ],
+    ids=["unknown keys", "items", "numbers"],
+)
+def test_of_many_problems_of_one_kind_the_first_are_shown(tmp_path: Path, keys: dict[str, str]) -> None:
+    problems = told(tmp_path, write_entry(tmp_path, PLACE, **keys))
+    assert len(problems) == 6
+    assert problems[-1] == "E402  … and 2,995 more"
+
+
 @pytest.mark.parametrize("moment", ["2026-01-31T04:00:00Z", '"2026-01-31T04:00:00Z"', '"2026-01-31 12:00:00.0+08:00"'])
 def test_a_moment_is_a_toml_date_or_a_string(tmp_path: Path, moment: str) -> None:
     entry = read_entry(tmp_path, write_entry(tmp_path, PLACE, received=moment))
@@ -124,30 +140,41 @@ def test_a_moment_is_a_toml_date_or_a_string(tmp_path: Path, moment: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "character"),
     [
-        *("a\\nb", "a\\tb", "\\u202eabc", "\\u0000", "x\\u2028y"),
+        *(("a\\nb", "U+000A"), ("a\\tb", "U+0009"), ("\\u202eabc", "U+202E (RIGHT-TO-LEFT OVERRIDE)")),
+        *(("\\u0000", "U+0000"), ("x\\u2028y", "U+2028 (LINE SEPARATOR)")),
+        # zero width, joiners that join nothing
+        *(("a\\u200bb", "U+200B (ZERO WIDTH SPACE)"), ("a\\u200cb", "U+200C (ZERO WIDTH NON-JOINER)")),
+        *(("👩\\u200d💻", "U+200D (ZERO WIDTH JOINER)"), ("\\u2060", "U+2060 (WORD JOINER)")),
+        *(("\\ufeffa", "U+FEFF (ZERO WIDTH NO-BREAK SPACE)"), ("a\\u00ad", "U+00AD (SOFT HYPHEN)")),
+        # tags, variation selectors
         *(
-            "a\\u200bb",
-            "a\\u200cb",
-            "👩\\u200d💻",
-            "\\u2060",
-            "\\ufeffa",
-            "a\\u00ad",
-        ),  # zero width, joiners that join nothing
-        *("a\\U000e0041", "a\\ufe0f", "a\\U000e0100"),  # tags, variation selectors
-        *("\\u3164", "\\u115f", "\\u2800", "\\u034f"),  # they look empty
-        *("a\\U000e0000", "a\\ue000", "a\\u0378"),  # unassigned, private use
-        *("::error::x", "a ##[error]b"),  # commands of a CI system
+            ("a\\U000e0041", "U+E0041 (TAG LATIN CAPITAL LETTER A)"),
+            ("a\\U000e0100", "U+E0100 (VARIATION SELECTOR-17)"),
+        ),
+        ("I \u2764\\ufe0f\\u200b you", "U+FE0F (VARIATION SELECTOR-16)"),
+        # they look empty
+        *(("\\u3164", "U+3164 (HANGUL FILLER)"), ("\\u115f", "U+115F (HANGUL CHOSEONG FILLER)")),
+        *(("\\u2800", "U+2800 (BRAILLE PATTERN BLANK)"), ("\\u034f", "U+034F (COMBINING GRAPHEME JOINER)")),
+        *(("a\\U000e0000", "U+E0000"), ("a\\ue000", "U+E000"), ("a\\u0378", "U+0378")),  # unassigned, private use
     ],
 )
-def test_names_are_one_line_of_visible_text(tmp_path: Path, text: str) -> None:
-    problems = told(tmp_path, write_entry(tmp_path, PLACE, team=f'"{text}"'))
-    assert len(problems) == 1
-    assert "holds invisible characters or a command of a CI system; one line of visible text is allowed" in problems[0]
+def test_names_are_one_line_of_visible_text(tmp_path: Path, text: str, character: str) -> None:
+    (problem,) = told(tmp_path, write_entry(tmp_path, PLACE, team=f'"{text}"'))
+    assert f"holds the invisible character {character}; one line of visible text is allowed" in problem
 
 
-@pytest.mark.parametrize("text", ["Z" + "\u0301\u0327" * 5, "\u0301a", "a" + "\u20dd" * 3, "ก" + "็" * 5])
+@pytest.mark.parametrize("text", ["::error::x", "a ##[error]b"])
+def test_names_are_no_commands_of_a_ci_system(tmp_path: Path, text: str) -> None:
+    (problem,) = told(tmp_path, write_entry(tmp_path, PLACE, team=f'"{text}"'))
+    assert "holds a command of a CI system; one line of visible text is allowed" in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Z" + "\u0301\u0327" * 5, "\u0301a", "a" + "\u20dd" * 3, "ก" + "็" * 5, "a" + "\u0489" * 3, "ก" + "\u0e48" * 4],
+)
 def test_combining_marks_cannot_be_stacked(tmp_path: Path, text: str) -> None:
     (problem,) = told(tmp_path, write_entry(tmp_path, PLACE, team=f'"{text}"'))
     assert "stacks combining marks; a letter may have two accents, or four marks of its script" in problem
@@ -235,6 +262,12 @@ def test_other_files_in_a_run_are_left_alone(tmp_path: Path) -> None:
     folder = write_entry(tmp_path, PLACE)
     (folder / "run.json").write_text("{}", encoding="utf-8")
     assert read_entry(tmp_path, folder).run == "run-1"
+
+
+def test_a_card_may_begin_with_the_mark_that_some_editors_write(tmp_path: Path) -> None:
+    folder = write_entry(tmp_path, PLACE)
+    (folder / "entry.toml").write_bytes(b"\xef\xbb\xbf" + (folder / "entry.toml").read_bytes())
+    assert read_entry(tmp_path, folder).card.title == "A run"
 
 
 def test_a_card_that_is_not_there_or_not_toml(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_lines_of_every_ending(refused: Refused, end: str) -> None:
         ),
         (
             "Sample_ID,discrete,valence",
-            "E201  the first column is 'Sample_ID', it must be the id column 'sample_id'; did you mean 'Sample_ID'?; "
+            "E201  the first column is 'Sample_ID', it must be the id column 'sample_id'; "
             "columns: 'Sample_ID', 'discrete', 'valence'",
         ),
         (

@@ -97,6 +97,20 @@ def test_a_link_beside_its_file_is_followed(candidates: Candidates, tmp_path: Pa
     assert read_submission(tmp_path / "latest.csv", candidates).n_rows == 12
 
 
+def test_a_link_of_the_system_to_standard_input_is_refused_with_the_remedy(
+    candidates: Candidates, tmp_path: Path
+) -> None:
+    (tmp_path / "submission.csv").write_text(GOOD)
+    with (tmp_path / "submission.csv").open() as file, pytest.raises(InvalidSubmission) as caught:
+        read_submission(f"/dev/fd/{file.fileno()}", candidates)
+    assert caught.value.problems[0].message == "a link that leads out of its folder; pass '-' to read standard input"
+
+
+@pytest.mark.parametrize("n_lines", [5_000, 550_000])
+def test_blank_lines_before_the_header_are_no_empty_file(read: Read, n_lines: int) -> None:
+    assert read("\ufeff" + "\r\n" * n_lines + GOOD).n_rows == 12
+
+
 def test_a_file_of_three_gigabytes_is_refused_from_its_size(candidates: Candidates, tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
     with path.open("wb") as file:
