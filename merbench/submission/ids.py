@@ -38,6 +38,8 @@ _NEIGHBOURS = 100
 _IDS_TRIED = 2_000
 _AFFIXES_TRIED = 10
 _PAIRS_SHOWN = 3
+# A dot in `v1.0_a` or `clip_1.5` begins no suffix of a file.
+_FILE_ENDING = re.compile(r"\.[0-9]*[A-Za-z][A-Za-z0-9]*")
 # Cyrillic and Greek letters and dashes, and the ASCII characters they are mistaken for.
 _LOOK_ALIKE = str.maketrans(
     "аеорсухіјѕԁһӏкмтвнАЕОРСУХІЈЅКМТВНαορυνικΑΒΕΖΗΙΚΜΝΟΡΤΥΧ\u2010\u2011\u2012\u2013\u2014\u2212_",
@@ -121,23 +123,22 @@ class _Meant:
             return cls({}, {})
 
         def parts(text: str) -> tuple[str, str, str]:
-            folder, slash, name = text.rpartition("/")
-            stem, suffix = posixpath.splitext(name) if without_suffix else (name, "")
-            return (folder, stem, suffix) if without_folder else ("", f"{folder}{slash}{stem}", suffix)
+            folder, _, name = text.rpartition("/") if without_folder else ("", "", text)
+            return folder, name, _stem(name) if without_suffix else name
 
-        candidates: dict[str, list[tuple[int, tuple[str, str, str]]]] = {}
-        for place, name in enumerate(ids.to_pylist()):
-            candidates.setdefault(parts(name)[1], []).append((place, parts(name)))
+        named: dict[str, list[tuple[int, str]]] = {}
+        with_suffix: dict[str, list[tuple[int, str]]] = {}
+        for place, candidate in enumerate(ids.to_pylist()):
+            folder, name, stem = parts(candidate)
+            named.setdefault(name, []).append((place, folder))
+            if stem != name:
+                with_suffix.setdefault(stem, []).append((place, folder))
         found, ambiguous = {}, {}
         for text in (text for block in blocks(texts) for text in dict.fromkeys(texts[block].to_pylist()) if text):
-            folder, stem, suffix = parts(text)
-            fitting = [
-                place
-                for place, (other_folder, _, other_suffix) in candidates.get(stem, ())
-                # A part may be missing on one side; two folders, or two suffixes, are two samples.
-                if (folder == other_folder or not folder or not other_folder)
-                and (suffix == other_suffix or not suffix or not other_suffix)
-            ]
+            folder, name, stem = parts(text)
+            alike = [*named.get(name, ()), *with_suffix.get(name, ()), *(named.get(stem, ()) if stem != name else ())]
+            # A part may be missing on one side; two folders, or two suffixes, are two samples.
+            fitting = [place for place, other in alike if folder == other or not folder or not other]
             if len(fitting) == 1:
                 found[text] = fitting[0]
             elif fitting:
@@ -200,10 +201,22 @@ def _explain(
         warnings.append(Problem("W301", f"{extra}: {_listed(shown)}"))
     problems += examples(list(unclear), lambda row: _unclear(sheet, row, text_of(row), unclear[row]))
     first_of = {row: int(row_of[candidate_of[row]]) for row in again}
+    # Ids that are written differently may become one once that is mended.
+    taken = {**common, **slips}
+    first_with: dict[str, int] = {}
+    for row in sorted(taken):
+        if first_with.setdefault(taken[row], row) != row:
+            first_of[row] = first_with[taken[row]]
+    again = list(first_of)
     firsts = pa.array(first_of.values(), pa.int64())
     unequal = np.asarray(pc.not_equal(given.take(pa.array(again, pa.int64())), given.take(firsts)))
     two_names = np.array(again, dtype=np.int64)[unequal].tolist()
-    problems += examples(two_names, lambda row: _two_names(sheet, row, first_of[row], ids[candidate_of[row]].as_py()))
+
+    def candidate(row: int) -> str:
+        name: str = taken.get(row) or ids[candidate_of[row]].as_py()
+        return name
+
+    problems += examples(two_names, lambda row: _two_names(sheet, row, first_of[row], candidate(row)))
     again = np.array(again, dtype=np.int64)[~unequal].tolist()
     if rules.duplicate_ids == "mean":
         again = []
@@ -274,7 +287,12 @@ def _base_name(text: str) -> str:
 
 
 def _stem(text: str) -> str:
-    return posixpath.splitext(text)[0]
+    stem, suffix = posixpath.splitext(text)
+    return stem if _FILE_ENDING.fullmatch(suffix) else text
+
+
+def _base_stem(text: str) -> str:
+    return _stem(_base_name(text))
 
 
 def _unpadded(text: str) -> str:
@@ -285,49 +303,89 @@ def _from_first_digit(text: str) -> str:
     return re.sub(r"^[^0-9/]+(?=[0-9])", "", text)
 
 
+def _number(text: str) -> str:
+    return _unpadded(_from_first_digit(text))
+
+
+def _bare(text: str) -> str:
+    return _number(_base_stem(text.strip())).casefold()
+
+
+_DIFFERENCES = (_base_name, _stem, _base_stem, _unpadded, _from_first_digit, _number)
+
 _CAUSES: tuple[Callable[[str], str], ...] = (
     str.strip,
     str.casefold,
-    _base_name,
-    _stem,
-    lambda text: _stem(_base_name(text)),
-    _unpadded,
-    _from_first_digit,
+    *_DIFFERENCES,
+    *(lambda text, key=key: key(text.strip()).casefold() for key in _DIFFERENCES),
+    _bare,
 )
-"""Keys under which the ids of a submission and of its candidates may be the same, the most likely cause first."""
+"""Keys under which the ids of a submission and of its candidates may be the same, the most likely cause first.
+
+Ids that are the same under any of them are so under the last.
+"""
 
 
 def _common_cause(
     rows: Rows, texts: pa.StringArray, missing: Sequence[str], n_rows: int
 ) -> tuple[dict[int, str], list[Problem]]:
-    """Return the rows whose ids differ from those of missing candidates in the same way, and one problem for them all.
+    """Return the rows whose ids differ from those of missing candidates in the same way, and a problem for each kind.
 
-    It must explain most of the ids, or half of the missing candidates.
+    The way must explain most of the ids, or half of the missing candidates, with two ids for each at most: a few
+    numbers are in any large list.
     """
     if len(rows) < FEWEST_OF_A_CAUSE or not missing:
         return {}, []
     step = -(-len(rows) // _IDS_TRIED)
     tried_rows, tried = rows[::step], texts.take(pa.array(np.arange(0, len(rows), step)))
-    keys = [*_CAUSES, *_affixes(tried[:FEWEST_OF_A_CAUSE].to_pylist(), missing)]
+    bare = set(map(_bare, tried.to_pylist()))
+    near = [name for name in missing if _bare(name) in bare]
+    affixes = _affixes(tried[:FEWEST_OF_A_CAUSE].to_pylist(), missing)
     best: tuple[dict[int, str], Callable[[str], str]] = ({}, _folded)
-    for key in keys:
-        found = _matched(tried_rows, tried, missing, key)
+    for key, names in (*((key, near) for key in _CAUSES), *((key, missing) for key in affixes)):
+        found = _matched(tried_rows, tried, names, key)
         if len(found) > len(best[0]):
             best = (found, key)
         if len(found) == len(tried):
             break
     examples_found, key = best
     found = _matched(rows, texts, missing, key) if examples_found else {}
-    if len(found) < FEWEST_OF_A_CAUSE or (2 * len(found) <= len(rows) and 2 * len(found) < len(missing)):
+    n_meant = len(set(found.values()))
+    if len(found) < FEWEST_OF_A_CAUSE or (
+        2 * len(found) <= len(rows) and (2 * n_meant < len(missing) or 2 * n_meant < len(found))
+    ):
         return {}, []
-    text_of = dict(zip(tried_rows.tolist(), tried.to_pylist(), strict=True))
-    pairs = [(text_of[row], name) for row, name in examples_found.items()]
-    shown = ", ".join(f"'{printable(text)}' for '{printable(name)}'" for text, name in pairs[:_PAIRS_SHOWN])
-    more = f", … ({len(found) - _PAIRS_SHOWN:,} more)" if len(found) > _PAIRS_SHOWN else ""
-    differences = {_difference(*pair) for pair in pairs}
-    what = differences.pop() if len(differences) == 1 else _difference(*pairs[0], named=False)
-    message = f"{len(found):,} of {n_rows:,} ids {what}: {shown}{more}"
-    return found, [Problem("E304", message, count=len(found))]
+    kinds: dict[str, _Kind] = {}
+    for block in blocks(texts):
+        for row, text in zip(rows[block].tolist(), texts[block].to_pylist(), strict=True):
+            if row in found:
+                kind, named = _difference(text, found[row])
+                kinds.setdefault(kind, _Kind()).add(text, found[row], named)
+    counted = sorted(kinds.items(), key=lambda item: -item[1].n)
+    return found, [kind.problem(what, n_rows) for what, kind in counted]
+
+
+@dataclass
+class _Kind:
+    """Ids that differ from their candidates in one way: how many, and the first of them."""
+
+    n: int = 0
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+
+    def add(self, text: str, name: str, named: str) -> None:
+        self.n += 1
+        if self.n <= _PAIRS_SHOWN:
+            self.pairs.append((text, name))
+        if len(self.named) < 2:
+            self.named.add(named)
+
+    def problem(self, what: str, n_rows: int) -> Problem:
+        """Return one problem for them all; it names the text that they differ in where that is the same."""
+        what = what if len(self.named) > 1 else next(iter(self.named))
+        shown = ", ".join(f"'{printable(text)}' for '{printable(name)}'" for text, name in self.pairs)
+        more = f", … ({self.n - _PAIRS_SHOWN:,} more)" if self.n > _PAIRS_SHOWN else ""
+        return Problem("E304", f"{self.n:,} of {n_rows:,} ids {what}: {shown}{more}", count=self.n)
 
 
 def _affixes(texts: Sequence[str], names: Sequence[str]) -> list[Callable[[str], str]]:
@@ -347,38 +405,57 @@ def _without(remove: Callable[[str, str], str], affix: str, text: str) -> str:
     return remove(text, affix)
 
 
-def _difference(text: str, name: str, *, named: bool = True) -> str:
-    """Return how an id differs from its candidate's, and the remedy; `named` shows the text that differs."""
+def _difference(text: str, name: str) -> tuple[str, str]:
+    """Return how an id differs from its candidate's, with the remedy, twice: without and with the text that differs."""
     if text.strip() == name:
-        return "have spaces around them; remove these"
-    if text.casefold() == name.casefold():
-        return "differ from the candidates in case; write them as the candidates are"
-    if _unpadded(text) == _unpadded(name):
-        return "have other leading zeros than the candidates; pad the numbers as these do"
-    if name.endswith(text):
-        return f"lack {_affix(name.removesuffix(text), 'in front', named)} of the candidates; add it"
-    if text.endswith(name):
-        return f"have {_affix(text.removesuffix(name), 'in front', named)} that the candidates lack; leave it out"
+        return ("have spaces around them; remove these",) * 2
+    if name.endswith(text) and not _ends_in_number(name, text):
+        return _affix("lack", name.removesuffix(text), "in front")
+    if text.endswith(name) and not _ends_in_number(text, name):
+        return _affix("have", text.removesuffix(name), "in front")
     if name.startswith(text):
-        return f"lack {_affix(name.removeprefix(text), 'at the end', named)} of the candidates; add it"
+        return _affix("lack", name.removeprefix(text), "at the end")
     if text.startswith(name):
-        return f"have {_affix(text.removeprefix(name), 'at the end', named)} that the candidates lack; leave it out"
-    if _base_name(text) == _base_name(name):
-        what = "a different folder in front"
-    elif _stem(text) == _stem(name):
-        what = "a different suffix"
-    elif _stem(_base_name(text)) == _stem(_base_name(name)):
-        what = "a different folder or suffix"
-    else:
-        what = "a different prefix"
-    return f"have {what} than the candidates; write that of the candidates"
+        return _affix("have", text.removeprefix(name), "at the end")
+    parts = _differing_parts(text, name) or ["spelling"]
+    if parts == ["leading zeros"]:
+        return ("have other leading zeros than the candidates; pad the numbers as these do",) * 2
+    what = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+    return (f"differ from the candidates in {what}; write them as the candidates are",) * 2
 
 
-def _affix(text: str, place: str, named: bool) -> str:
-    shown = f" '{printable(text)}'" if named else ""
+def _ends_in_number(long: str, short: str) -> bool:
+    """Return whether what `long` has in front of `short` ends within a number."""
+    return short[0].isdecimal() and long[-len(short) - 1].isdecimal()
+
+
+def _differing_parts(text: str, name: str) -> list[str]:
+    """Return which parts of an id differ from those of its candidate."""
+    named = ("folder", "prefix", "leading zeros", "suffix")
+    pairs = {part: (mine, other) for part, mine, other in zip(named, _parts(text), _parts(name), strict=True)}
+    parts = [part for part, (mine, other) in pairs.items() if mine.casefold() != other.casefold()]
+    if "leading zeros" in parts and len({_unpadded(number).casefold() for number in pairs["leading zeros"]}) > 1:
+        parts.remove("leading zeros")
+    is_recased = any(mine != other and mine.casefold() == other.casefold() for mine, other in pairs.values())
+    return [*parts, *(["case"] if is_recased else []), *(["spaces"] if text != text.strip() else [])]
+
+
+def _parts(text: str) -> tuple[str, str, str, str]:
+    """Return the folder of an id, what is in front of its first digit, what follows, and its suffix."""
+    text = text.strip()
+    base = _base_name(text)
+    stem = _stem(base)
+    number = _from_first_digit(stem)
+    return text.removesuffix(base), stem.removesuffix(number), number, base.removeprefix(stem)
+
+
+def _affix(verb: str, text: str, place: str) -> tuple[str, str]:
+    remedy = "of the candidates; add it" if verb == "lack" else "that the candidates lack; leave it out"
     if text.endswith("/") or text.startswith("."):
-        return f"the {'folder' if text.endswith('/') else 'suffix'}{shown}"
-    return f"the text{shown} {place}"
+        noun, place = "folder" if text.endswith("/") else "suffix", ""
+    else:
+        noun, place = "text", f"{place} "
+    return f"{verb} the {noun} {place}{remedy}", f"{verb} the {noun} '{printable(text)}' {place}{remedy}"
 
 
 def _slip(sheet: Sheet, row: int, text: str, candidate: str) -> Problem:
