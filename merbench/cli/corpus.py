@@ -116,7 +116,7 @@ def create(
         reference=reference,
         features=pairs("--features", features),
         targets=target or (),
-        rename=pairs("--rename", rename),
+        rename=pairs("--rename", rename, at_last=True),
         version=version,
         source=source,
         licence=licence,

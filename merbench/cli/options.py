@@ -58,7 +58,7 @@ MODALITY_NAME = "write MODALITY=NAME, such as audio=hubert"
 
 
 def pairs(
-    option: str, items: Sequence[str] | None, wanted: str = TWO_PARTS, *, by_right: bool = False
+    option: str, items: Sequence[str] | None, wanted: str = TWO_PARTS, *, by_right: bool = False, at_last: bool = False
 ) -> dict[str, str]:
     """Return what is left of each = -> what is right of it.
 
@@ -67,6 +67,7 @@ def pairs(
         items: what was given to it.
         wanted: what is told where an item has no two parts.
         by_right: whether what is right is the key, which leads to what is left.
+        at_last: whether the last = parts them, so that what is left may have others.
 
     Raises:
         UsageError: an item has no two parts; a key is given twice.
@@ -75,7 +76,7 @@ def pairs(
 
     found: dict[str, str] = {}
     for item in items or ():
-        left, equals, right = item.partition("=")
+        left, equals, right = item.rpartition("=") if at_last else item.partition("=")
         if not (left and equals and right):
             raise UsageError(f"{option} {item}: {wanted}")
         key, value = (right, left) if by_right else (left, right)

@@ -138,7 +138,7 @@ def score(
 
 def renamed(items: list[str] | None) -> dict[str, str]:
     """Return what --rename gives: name in the file -> new name."""
-    return pairs("--rename", items, "write OLD=NEW, such as gpt4v=discrete")
+    return pairs("--rename", items, "write OLD=NEW, such as gpt4v=discrete", at_last=True)
 
 
 def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
@@ -148,8 +148,11 @@ def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
 
     names = {folder.name for folder in list_folders("track")}
     path = Path(track)
-    if (path.is_file() and path.name != "track.toml") or (track not in names and files[0] in names):
-        call = " ".join(["merbench", command, files[0], track, *files[1:]])
+    named = next((file for file in files if file in names), None)
+    if (path.is_file() and path.name != "track.toml") or (track not in names and named):
+        named = named or next((file for file in files if not Path(file).is_file()), "TRACK")
+        others = [name for name in (track, *files) if name != named]
+        call = " ".join(["merbench", command, named, *others])
         raise UsageError(f"{track}: not a track; the track comes first: {call}")
 
 

@@ -146,7 +146,7 @@ def _names(
     if unknown:
         raise UsageError(
             f"the modality of {listed(unknown)} is not known by name; say of which one each is, "
-            f"{', '.join(MODALITIES)} or {OTHER}, which nothing damages: --feature-of audio={unknown[0]}"
+            f"{', '.join(MODALITIES)} or {OTHER}, which nothing damages: --feature-of MODALITY={unknown[0]}"
         )
     absent = [modality for modality in MODALITIES if modality in made and modality not in kinds]
     if absent and asked:

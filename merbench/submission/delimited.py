@@ -69,7 +69,7 @@ def read_delimited(content: Content, wanted: Wanted) -> Sheet:
         names,
         {names[int(position)]: _whole(table[position]) for position in positions},
         table.num_rows,
-        delimited=True,
+        has_blanks=True,
         broken=tuple(rows()[1]) if n_broken else (),
         lines=lambda: rows()[0],
         rewritten=lambda name: _whole(texts()[str(names.index(name))]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -23,7 +24,7 @@ def declared_columns(track: Track) -> tuple[str, ...]:
 
 def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
     """Return what is wrong with the columns: the id is not first, one is there twice, a target is not there."""
-    names, track = list(sheet.names), candidates.track
+    names, written, track = list(sheet.names), sheet.written or sheet.names, candidates.track
     id_column = track.submission.id
     problems = []
     if not names:
@@ -32,9 +33,9 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
         message = f"the first line is a row ('{printable(names[0])}'); above it, a header must name the columns"
         return [Problem("E201", f"{message}: {','.join((id_column, *track.targets))}")]
     if sheet.ordered and names[:1] != [id_column]:
-        problems.append(Problem("E201", _wrong_first(names, id_column)))
+        problems.append(Problem("E201", _wrong_first(names, written, id_column)))
     elif id_column not in names:
-        message = f"there is no id column '{id_column}'; columns: {_shown(names)}{did_you_mean(id_column, names)}"
+        message = f"there is no id column '{id_column}'; columns: {_shown(written)}{did_you_mean(id_column, names)}"
         problems.append(Problem("E201", message))
     counts = Counter(names)
     twice = [name for name in declared_columns(track) if counts[name] > 1]
@@ -45,8 +46,12 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
     absent = [name for name in columns if name not in counts and name not in partial]
     for name in partial:
         problems += _partial_chances(names, name, chances[name])
+    undeclared = (
+        [name for name in names if name not in declared_columns(track)] if len(absent) == 1 and not problems else []
+    )
+    other = undeclared[0] if len(undeclared) == 1 else ""
     # Searching for near names is slow: a track and a file may have thousands of columns each.
-    problems += examples(absent, lambda name: _absent(names, name, chances.get(name, ())))
+    problems += examples(absent, lambda name: _absent(names, written, name, chances.get(name, ()), other))
     return problems
 
 
@@ -69,11 +74,11 @@ def unlike_header(sheet: Sheet, track: Track) -> Problem | None:
     return Problem("E206", f"{message}; write the header {','.join(columns)}", line=1)
 
 
-def _wrong_first(names: Sequence[str], id_column: str) -> str:
-    first = printable(names[0]) if names else ""
+def _wrong_first(names: Sequence[str], written: Sequence[str], id_column: str) -> str:
+    first = printable(written[0]) if written else ""
     if id_column not in names:
         message = f"the first column is '{first}', it must be the id column '{id_column}'"
-        return f"{message}{did_you_mean(id_column, names[1:])}; columns: {_shown(names)}"
+        return f"{message}{did_you_mean(id_column, names[1:])}; columns: {_shown(written)}"
     place = list(names).index(id_column) + 1
     hint = "; leave out the index (pandas: to_csv(index=False))" if first in ("", "index", "Unnamed: 0") else ""
     return f"the first column is '{first}', it must be the id column '{id_column}', which is column {place}{hint}"
@@ -91,10 +96,19 @@ def _partial_chances(names: Sequence[str], target: str, chances: Sequence[str]) 
     return [Problem("E202", message, column=target)]
 
 
-def _absent(names: Sequence[str], target: str, chances: Sequence[str]) -> Problem:
+def _absent(names: Sequence[str], written: Sequence[str], target: str, chances: Sequence[str], other: str) -> Problem:
+    """Return that a target is not there; `other` is the only column that the track does not declare, or empty."""
     instead = f" (nor are its probabilities, {listed(chances)})" if chances else ""
-    message = f"the column is not there{instead}; columns: {_shown(names)}{did_you_mean(target, names)}"
+    message = f"the column is not there{instead}; columns: {_shown(written)}"
+    message += (
+        f"; if '{printable(other)}' holds it: {rename_option(other, target)}" if other else did_you_mean(target, names)
+    )
     return Problem("E202", message, column=target)
+
+
+def rename_option(old: str, new: str) -> str:
+    """Return the option that gives a column another name, as a shell reads it."""
+    return f"--rename {shlex.quote(f'{printable(old)}={printable(new)}')}"
 
 
 def undeclared_warning(sheet: Sheet, track: Track, checked: Iterable[str] = ()) -> tuple[Problem, ...]:

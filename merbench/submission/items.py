@@ -53,9 +53,9 @@ CELLS_OF_SEGMENT = 3
 
 
 def label_set_values(sheet: Sheet, name: str, target: LabelSetTarget, relevant: Mask) -> TargetValues:
-    """Return the sets of words of a target; a blank cell of a delimited file is the empty set where that is allowed."""
+    """Return the sets of words of a target; a blank cell is the empty set where the format and the track allow it."""
     column = sheet.columns[name]
-    if sheet.delimited and target.empty == "allow":
+    if sheet.has_blanks and target.empty == "allow":
         column = pc.if_else(pa.array(is_blank(column)), "[]", column)
 
     def read(cells: pa.Array) -> _Read:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from merbench.errors import InvalidSubmission, Problem, UsageError, did_you_mean, listed, printable
 from merbench.submission.content import Budget, Content, Format, read_content
 from merbench.submission.delimited import read_delimited
+from merbench.submission.header import rename_option
 from merbench.submission.jsonl import read_jsonl
 from merbench.submission.npz import read_npz
 from merbench.submission.parquet import read_parquet
@@ -78,12 +79,13 @@ def read_sheet(
         ids = [name for name in columns if track_name(name) == rules.id]
         table = source if isinstance(source, pa.Table) else frame_table(source, ids)
         budget.require(where, unpacked_bytes=decoded_bytes(table, columns))
-        sheet = table_sheet(table, columns)
+        # pandas reads the blank cells of a text table as nulls, so that they mean the same in a data frame.
+        sheet = replace(table_sheet(table, columns), has_blanks=table is not source)
     else:
         raise UsageError(f"a submission is a path, an Arrow table or a pandas data frame, not {type(source).__name__}")
     sheet = _within(where, sheet, budget)
-    _require_renamable(where, sheet.names, rename)
-    sheet, notes = _under_track_names(sheet, {name: track_name(name) for name in sheet.names}, rename)
+    _require_renamable(where, sheet.names, rename, (*wanted, *aliases))
+    sheet, notes = _under_track_names(where, sheet, {name: track_name(name) for name in sheet.names}, rename)
     warnings = content.warnings if content is not None else ()
     return where, replace(sheet, id_column=rules.id), (*warnings, *notes)
 
@@ -114,11 +116,16 @@ def _within(where: str, sheet: Sheet, budget: Budget) -> Sheet:
     return replace(sheet, columns=kept, problems=(*sheet.problems, *long.values()))
 
 
-def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, str]) -> None:
-    """Raise `InvalidSubmission` where a column to be renamed is not there, or its new name is taken."""
+def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, str], known: Sequence[str]) -> None:
+    """Raise `InvalidSubmission` where a column to be renamed is not there, or its new name is taken or of no use.
+
+    `known` are the names of columns that the track reads; a column of such a name may be renamed to any other.
+    """
     problems = []
     for old, new in rename.items():
-        if old not in names:
+        if old not in names and new in names and old in known:
+            fault = f"did you mean {rename_option(new, old)}?"
+        elif old not in names:
             shown = listed([f"'{printable(name)}'" for name in names], 12)
             fault = f"there is no such column; columns: {shown}{did_you_mean(old, names)}"
         elif names.count(old) > 1:
@@ -127,6 +134,9 @@ def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, st
             fault = f"column '{printable(new)}' already exists"
         elif list(rename.values()).count(new) > 1:
             fault = "another column gets this name, too"
+        elif new not in known and old not in known:
+            shown = listed([f"'{printable(name)}'" for name in known], 12)
+            fault = f"the track has no such column; its columns: {shown}{did_you_mean(new, known)}"
         else:
             continue
         problems.append(Problem("E202", f"cannot be renamed to '{printable(new)}': {fault}", column=printable(old)))
@@ -135,9 +145,13 @@ def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, st
 
 
 def _under_track_names(
-    sheet: Sheet, track_names: Mapping[str, str], rename: Mapping[str, str]
+    where: str, sheet: Sheet, track_names: Mapping[str, str], rename: Mapping[str, str]
 ) -> tuple[Sheet, tuple[Problem, ...]]:
-    """Return a sheet with the track's names of its columns, and a warning that lists those read under other names."""
+    """Return a sheet with the track's names of its columns, and a warning that lists those read under other names.
+
+    Raises:
+        InvalidSubmission: the file has a column under two names; without the track's names, all else would be wrong.
+    """
     written: dict[str, list[str]] = {}
     for name, column in track_names.items():
         written.setdefault(column, []).append(f"'{printable(name)}'")
@@ -147,7 +161,7 @@ def _under_track_names(
         if len(names) > 1
     ]
     if twice:
-        return replace(sheet, problems=(*sheet.problems, *twice)), ()
+        raise InvalidSubmission(where, twice)
     also_read = [
         f"'{printable(name)}' as {column}"
         for name, column in track_names.items()

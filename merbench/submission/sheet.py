@@ -57,24 +57,26 @@ class Sheet:
         columns: the wanted columns that are there.
         n_rows: number of rows.
         ordered: whether the order of columns has a meaning in this format.
-        delimited: whether it comes from a CSV or TSV file, where a blank cell may be an answer.
+        has_blanks: whether a blank cell may be an answer: in CSV, TSV and data frames, which may be read from them.
         broken: rows that could not be read; they are not among the rows.
         problems: wanted columns of a type that is not read; they are not among the columns.
         lines: returns the line on which each row starts; None where there are no lines.
         rewritten: returns a column as text, cell by cell as in the file; None where it has no other form.
         id_column: name of the column whose cell names a row.
+        written: the names of columns in the file, where the track has others.
     """
 
     names: tuple[str, ...]
     columns: Mapping[str, pa.Array] = field(repr=False)
     n_rows: int
     ordered: bool = True
-    delimited: bool = False
+    has_blanks: bool = False
     broken: tuple[BrokenRow, ...] = ()
     problems: tuple[Problem, ...] = ()
     lines: Callable[[], Sequence[int]] | None = None
     rewritten: Callable[[str], pa.Array] | None = None
     id_column: str = ""
+    written: tuple[str, ...] = ()
 
     def with_column(self, name: str, column: pa.Array) -> Sheet:
         """Return the sheet with other values in a column; messages still show what was written there."""
@@ -87,6 +89,7 @@ class Sheet:
         return replace(
             self,
             names=tuple(names.get(name, name) for name in self.names),
+            written=self.written or self.names,
             columns={names.get(name, name): column for name, column in self.columns.items()},
             problems=tuple(replace(p, column=names.get(p.column or "", p.column)) for p in self.problems),
             rewritten=read_again and (lambda name: read_again(written.get(name, name))),
@@ -168,6 +171,8 @@ def plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
         return column
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if pa.types.is_list(wanted) and pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)  # pandas' null, not the word "nan"
     target = wanted if _is_number(column.type) and not pa.types.is_list(wanted) else pa.string()
     try:
         return column.cast(target, safe=target == pa.string())

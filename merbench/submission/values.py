@@ -158,11 +158,12 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
 
 
 def class_indices(answers: pa.DictionaryArray, labels: Sequence[str], n_answers: int) -> str:
-    """Return `"; in the track's order: 0 = neutral, 1 = angry"` where most answers are numbers that may count labels.
+    """Return `"; in the track's order: 0 = neutral, 1 = angry"` where all of these answers may count labels.
 
+    It is empty where they are less than a tenth of the `n_answers`: such are shown one by one, with their lines.
     They count from 0, or from 1 where there is no 0 and the number of labels is there.
     """
-    if 2 * len(answers) <= n_answers or len(answers.dictionary) > 2 * len(labels):
+    if 10 * len(answers) < n_answers or len(answers.dictionary) > 2 * len(labels):
         return ""
     texts = answers.dictionary.to_pylist()
     if not all(_WHOLE_NUMBER.fullmatch(text) for text in texts):
@@ -202,7 +203,7 @@ def _of_group(sheet: Sheet, first: Problem, others: Sequence[int]) -> Problem:
         return first
     nouns, numbers = zip(*(sheet.row_name(row).split() for row in others[:OTHERS_SHOWN]), strict=True)
     places = ", ".join([*numbers, *("…" for _ in others[OTHERS_SHOWN : OTHERS_SHOWN + 1])])
-    message = f"{first.message}; so {plural(len(others), f'more {nouns[0]}')} ({places})"
+    message = f"{first.message}; and {plural(len(others), f'more {nouns[0]}')} ({places})"
     return replace(first, message=message, count=first.count + len(others))
 
 

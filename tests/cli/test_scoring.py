@@ -69,6 +69,20 @@ def test_a_file_before_the_track_is_named(command: str, name: str, submission: P
     )
 
 
+def test_a_track_behind_two_files_is_put_in_front(submission: Path, tmp_path: Path, capsys: Capture) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(submission.read_text())
+    assert run(["compare", str(submission), str(other), "mer-multi"]) == 2
+    assert capsys.readouterr().err.endswith(f" first: merbench compare mer-multi {submission} {other}\n")
+    assert run(["compare", str(submission), str(other)]) == 2
+    assert capsys.readouterr().err.endswith(f" first: merbench compare TRACK {submission} {other}\n")
+
+
+def test_a_column_with_an_equals_sign_is_renamed(submission: Path) -> None:
+    submission.write_text(submission.read_text().replace("discrete", "a=b", 1))
+    assert run(["validate", "mer-multi", str(submission), "--rename", "a=b=discrete"]) == 0
+
+
 def test_validate_and_score_tell_the_same_problems(submission: Path, capsys: Capture) -> None:
     lines = submission.read_text().splitlines()
     lines[4] = lines[4].replace(lines[4].split(",")[1], "hapy")

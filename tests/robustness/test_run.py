@@ -480,7 +480,7 @@ def test_the_modality_of_every_feature_must_be_known(damaged_track: DamagedTrack
     track = damaged_track(features={"hubert": vectors()["audio"], "video": vectors()["video"]})
     message = (
         "the modality of hubert is not known by name; say of which one each is, audio, video, text or other, which "
-        "nothing damages: --feature-of audio=hubert"
+        "nothing damages: --feature-of MODALITY=hubert"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         logistic(track, tmp_path / "out", {"snr_db": [5]})

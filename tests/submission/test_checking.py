@@ -252,12 +252,13 @@ def test_lines_of_every_ending(refused: Refused, end: str) -> None:
         ),
         (
             "sample_id,discrete,valance",
-            "E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'valance'; did you mean 'valance'?",
+            "E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'valance'; if 'valance' holds it: "
+            "--rename valance=valence",
         ),
         (
             "sample_id,emotion,valence",
             "E202  discrete: the column is not there (nor are its probabilities, p_neutral, p_angry, p_happy, p_sad, "
-            "p_worried, … (1 more)); columns: 'sample_id', 'emotion', 'valence'",
+            "p_worried, … (1 more)); columns: 'sample_id', 'emotion', 'valence'; if 'emotion' holds it: --rename emotion=discrete",
         ),
         (
             "sample_id,discrete,discrete",
@@ -282,7 +283,8 @@ def test_a_wrong_column_does_not_hide_wrong_rows(refused: Refused) -> None:
     rows = csv_rows(12)
     rows[2] = "sample_00000002,hapy,0.2"
     assert refused(csv_text(rows[:11], "sample_id,discrete,arousal")).splitlines()[1:] == [
-        "  E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'arousal'",
+        "  E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'arousal'; if 'arousal' holds it: "
+        "--rename arousal=valence",
         "  E301  1 of 12 candidates missing: sample_00000011",
         f"  E203  line 4, discrete: 'hapy' is not one of {ALLOWED}; did you mean 'happy'?",
     ]
@@ -576,9 +578,9 @@ def test_a_text_that_is_wrong_again_and_again_is_told_once(refused: Refused) -> 
     allowed = "is not one of neutral, angry, happy, sad, worried, surprise; did you mean"
     assert refused(csv_text(rows)) == (
         "submission.csv: 9 problems\n"
-        f"  E203  line 2, discrete: 'Neutral' {allowed} 'neutral'?; so 2 more lines (5, 8)\n"
-        f"  E203  line 3, discrete: 'sda' {allowed} 'sad'?; so 2 more lines (6, 9)\n"
-        f"  E203  line 4, discrete: 'Sad' {allowed} 'sad'?; so 2 more lines (7, 10)"
+        f"  E203  line 2, discrete: 'Neutral' {allowed} 'neutral'?; and 2 more lines (5, 8)\n"
+        f"  E203  line 3, discrete: 'sda' {allowed} 'sad'?; and 2 more lines (6, 9)\n"
+        f"  E203  line 4, discrete: 'Sad' {allowed} 'sad'?; and 2 more lines (7, 10)"
     )
 
 
@@ -639,6 +641,16 @@ def test_a_candidate_may_lack_what_an_id_has(make_candidates: Make) -> None:
     assert warning.endswith("'x/1.avi' is candidate '1'")
 
 
+def test_a_dot_in_an_id_begins_a_suffix_only_as_the_end_of_a_file_name_does(make_candidates: Make) -> None:
+    candidates = ["clip_1", "clip_1.5", "v1.0_a.mp4", "v1.0a.mp4"]
+    (warning,) = of_places("without_suffix", make_candidates, ["clip_1.wav", "clip_1.5", "v1.0_a", "v1.0a"], candidates)
+    assert warning.startswith("W304  3 ids matched without suffix")
+    assert of_places("without_suffix", make_candidates, ["clip_1.5", "v1"], ["clip_1", "v1.0_a"])[-2:] == [
+        "E302  row 1: id 'clip_1.5' is not a candidate; did you mean 'clip_1'?",
+        "E302  row 2: id 'v1' is not a candidate",
+    ]
+
+
 def test_two_folders_or_suffixes_are_two_samples(make_candidates: Make) -> None:
     ids = ["b/1.jpg", "a/2.png", "b/3.jpg"]
     assert [text[:40] for text in of_places("base_name_without_suffix", make_candidates, ids)] == [
@@ -664,6 +676,7 @@ def test_two_ids_of_one_candidate_are_an_error(duplicate_ids: str, make_candidat
 # What ids have in common with those of the candidates
 
 NUMBERED = [f"set/sample_{i:04}.mp4" for i in range(200)]
+PADDED = [f"sample_{i:08}" for i in range(200)]
 
 
 @pytest.mark.parametrize(
@@ -671,20 +684,24 @@ NUMBERED = [f"set/sample_{i:04}.mp4" for i in range(200)]
     [
         (NUMBERED, lambda name: name[:-4], "lack the suffix '.mp4' of the candidates; add it"),
         ([name[:-4] for name in NUMBERED], lambda name: f"{name}.mp4", "have the suffix '.mp4' that the candidates lack; leave it out"),
-        (NUMBERED, lambda name: f"{name[:-4]}.avi", "have a different suffix than the candidates; write that of the candidates"),
+        (NUMBERED, lambda name: f"{name[:-4]}.avi", "differ from the candidates in suffix; write them as the candidates are"),
         (NUMBERED, lambda name: name[4:], "lack the folder 'set/' of the candidates; add it"),
         (NUMBERED, lambda name: f"all/{name}", "have the folder 'all/' that the candidates lack; leave it out"),
-        (NUMBERED, lambda name: f"dev{name[3:]}", "have a different folder in front than the candidates; write that of the candidates"),
-        (NUMBERED, lambda name: name.replace("/", "\\"), "have a different folder in front than the candidates; write that of the candidates"),
-        (NUMBERED, lambda name: f"dev{name[3:-4]}", "have a different folder or suffix than the candidates; write that of the candidates"),
+        (NUMBERED, lambda name: f"dev{name[3:]}", "differ from the candidates in folder; write them as the candidates are"),
+        (NUMBERED, lambda name: name.replace("/", "\\"), "differ from the candidates in folder; write them as the candidates are"),
+        (NUMBERED, lambda name: f"dev{name[3:-4]}", "differ from the candidates in folder and suffix; write them as the candidates are"),
         (NUMBERED, str.upper, "differ from the candidates in case; write them as the candidates are"),
         (NUMBERED, lambda name: f" {name}", "have spaces around them; remove these"),
         (NUMBERED, lambda name: name.replace("_0", "_").replace("_0", "_"), "have other leading zeros than the candidates; pad the numbers as these do"),
         ([name[4:-4] for name in NUMBERED], lambda name: name[7:], "lack the text 'sample_' in front of the candidates; add it"),
         ([name[4:-4] for name in NUMBERED], lambda name: f"x_{name}", "have the text 'x_' in front that the candidates lack; leave it out"),
         ([name[4:-4] for name in NUMBERED], lambda name: f"{name}_zh", "have the text '_zh' at the end that the candidates lack; leave it out"),
-        ([name[4:-4] for name in NUMBERED], lambda name: f"test_{name[7:]}", "have a different prefix than the candidates; write that of the candidates"),
+        ([name[4:-4] for name in NUMBERED], lambda name: f"test_{name[7:]}", "differ from the candidates in prefix; write them as the candidates are"),
         ([f"film {'ab'[i % 2]}/{i}" for i in range(200)], lambda name: name.rpartition("/")[2], "lack the folder of the candidates; add it"),
+        (PADDED, lambda name: f"{int(name[7:])}", "differ from the candidates in prefix and leading zeros; write them as the candidates are"),
+        (PADDED, lambda name: f"val/{name.upper()}.mp4", "differ from the candidates in folder, suffix and case; write them as the candidates are"),
+        (NUMBERED, lambda name: name[4:-4].upper(), "differ from the candidates in folder, suffix and case; write them as the candidates are"),
+        ([name[4:] for name in NUMBERED], lambda name: name[:-4].upper(), "differ from the candidates in suffix and case; write them as the candidates are"),
     ],
 )  # fmt: skip
 def test_what_all_ids_differ_in_is_said_once(
@@ -696,6 +713,34 @@ def test_what_all_ids_differ_in_is_said_once(
     assert found[0].startswith(f"E304  {len(names)} of 200 ids {told}: ")
     for text, name in list(names.items())[:3]:
         assert f"'{text}' for '{name}'" in found[0].replace("\\\\", "\\")
+
+
+def test_every_way_in_which_ids_differ_is_said_with_its_own_count(make_candidates: Make) -> None:
+    ids = [f"{name}.mp4" if i % 4 == 0 else f"x/{name}" for i, name in enumerate(PADDED)]
+    assert of_places("exact", make_candidates, ids, PADDED) == [
+        "E304  150 of 200 ids have the folder 'x/' that the candidates lack; leave it out: "
+        "'x/sample_00000001' for 'sample_00000001', 'x/sample_00000002' for 'sample_00000002', "
+        "'x/sample_00000003' for 'sample_00000003', … (147 more)",
+        "E304  50 of 200 ids have the suffix '.mp4' that the candidates lack; leave it out: "
+        "'sample_00000000.mp4' for 'sample_00000000', 'sample_00000004.mp4' for 'sample_00000004', "
+        "'sample_00000008.mp4' for 'sample_00000008', … (47 more)",
+    ]
+
+
+def test_ids_that_the_remedy_would_make_one_are_named(make_candidates: Make) -> None:
+    ids = [f"{name}{suffix}" for name in PADDED[:3] for suffix in (".mp4", ".wav")] + ["sample_00000001.wav"]
+    assert of_places("exact", make_candidates, ids, PADDED[:3]) == [
+        "E304  7 of 7 ids have the suffix that the candidates lack; leave it out: "
+        "'sample_00000000.mp4' for 'sample_00000000', 'sample_00000000.wav' for 'sample_00000000', "
+        "'sample_00000001.mp4' for 'sample_00000001', … (4 more)",
+        *(
+            f"E307  row {row}: ids '{name}.wav' and '{name}.mp4' (row {first}) are both candidate '{name}'; keep one"
+            for row, first, name in [(2, 1, PADDED[0]), (4, 3, PADDED[1]), (6, 5, PADDED[2]), (7, 3, PADDED[1])]
+        ),
+    ]
+    assert of_places("exact", make_candidates, ["SAMPLE_00000000"] * 2, PADDED[:1])[0] == (
+        "E303  row 2: id 'SAMPLE_00000000' given twice (first at row 1)"
+    )
 
 
 def test_ids_of_another_kind_have_nothing_in_common(make_candidates: Make) -> None:
@@ -722,6 +767,7 @@ def test_what_most_ids_differ_in_hides_no_other_problem(make_candidates: Make) -
     [
         (["0", "1", "2", "2"], "0 = calm, 1 = glad, 2 = sad"),
         (["3.0", "1.0", "2.0", "2.0"], "1 = calm, 2 = glad, 3 = sad"),
+        (["calm", "2", "glad", "1"], "0 = calm, 1 = glad, 2 = sad"),
     ],
 )
 @pytest.mark.parametrize("kind", ["categorical", "ranked"])
@@ -733,8 +779,9 @@ def test_class_indices_are_named_once_with_the_mapping(
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(table, make_candidates(4, {"mood": target}))
     noun = "answers" if kind == "categorical" else "first answers"
+    n = sum(answer[0].isdigit() for answer in answers)
     assert [str(problem) for problem in caught.value.problems] == [
-        f"E203  mood: 4 of 4 {noun} are numbers; write the names of labels; in the track's order: {mapping}"
+        f"E203  mood: {n} of 4 {noun} are numbers; write the names of labels; in the track's order: {mapping}"
     ]
     wrong = make_candidates(4, {"mood": {**target, "out_of_vocabulary": "wrong"}})
     (warning,) = read_submission(table, wrong).warnings

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,7 +32,7 @@ def sheet(**columns: list[str | None]) -> Sheet:
     return Sheet(tuple(arrays), arrays, len(next(iter(columns.values()))))
 
 
-def told(source: Path | pa.Table, candidates: Candidates) -> list[str]:
+def told(source: Path | pa.Table | pd.DataFrame, candidates: Candidates) -> list[str]:
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(source, candidates)
     return [str(problem) for problem in caught.value.problems]
@@ -82,6 +83,18 @@ def test_a_blank_cell_of_a_delimited_file_is_an_empty_set_where_that_is_allowed(
     assert [tuple(words) for words in sets] == [(), (), ("a",)]
     form = "empty; a set is written ['happy', 'sad'], or happy, sad"
     assert told(path, make_candidates(3, OPENSET)) == [f"E211  line {line}, openset: {form}" for line in (2, 3)]
+
+
+@pytest.mark.parametrize("cells", [["", "", "['a']"], ["", "", ""]])
+def test_a_data_frame_of_a_text_file_holds_the_same_sets(
+    make_candidates: Make, tmp_path: Path, cells: list[str]
+) -> None:
+    path = tmp_path / "blank.csv"
+    rows = [["sample_id", "openset"], *zip(sample_ids(3), cells, strict=True)]
+    path.write_text("".join(f"{','.join(row)}\n" for row in rows), encoding="utf-8")
+    allowing = make_candidates(3, {"openset": {"type": "label_set", "empty": "allow"}})
+    assert read_submission(pd.read_csv(path), allowing).digest == read_submission(path, allowing).digest
+    assert len(told(pd.read_csv(path), make_candidates(3, OPENSET))) == cells.count("")
 
 
 def test_a_null_is_a_missing_answer_where_a_format_has_one(make_candidates: Make, tmp_path: Path) -> None:

@@ -531,16 +531,25 @@ def test_a_renamed_column_is_shown_under_its_new_name_as_it_was_written(tmp_path
         (
             {"emotoin": "discrete"},
             "emotoin: cannot be renamed to 'discrete': there is no such column; columns: 'sample_id', 'emotion', 'twice', "
-            "'twice', 'valence'; did you mean 'emotion'?",
+            "'twice', 'valence', 'my emotion'; did you mean 'emotion'?",
         ),
         ({"emotion": "valence"}, "emotion: cannot be renamed to 'valence': column 'valence' already exists"),
         ({"emotion": "x", "valence": "x"}, "valence: cannot be renamed to 'x': another column gets this name, too"),
         ({"twice": "discrete"}, "twice: cannot be renamed to 'discrete': it occurs 2 times"),
+        (
+            {"discrete": "my emotion"},
+            "discrete: cannot be renamed to 'my emotion': did you mean --rename 'my emotion=discrete'?",
+        ),
+        (
+            {"emotion": "discreet"},
+            "emotion: cannot be renamed to 'discreet': the track has no such column; its columns: 'sample_id', 'discrete', "
+            "'valence', 'p_neutral', 'p_angry', 'p_happy', 'p_sad', 'p_worried', 'p_surprise'; did you mean 'discrete'?",
+        ),
     ],
 )
 def test_a_column_that_cannot_be_renamed(candidates: Candidates, rename: dict[str, str], message: str) -> None:
-    names = ["sample_id", "emotion", "twice", "twice", "valence"]
-    table = pa.table([pa.array(IDS), *[pa.array(ANSWERS)] * 3, pa.array(NUMBERS)], names)
+    names = ["sample_id", "emotion", "twice", "twice", "valence", "my emotion"]
+    table = pa.table([pa.array(IDS), *[pa.array(ANSWERS)] * 3, pa.array(NUMBERS), pa.array(ANSWERS)], names)
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(table, candidates, rename=rename)
     assert f"E202  {message}" in [str(problem) for problem in caught.value.problems]
@@ -553,3 +562,20 @@ def test_a_column_under_two_names_is_an_error(make_candidates: Make) -> None:
     assert [str(problem) for problem in caught.value.problems] == [
         "E202  discrete: the file has this column under 2 names, 'discrete', 'gpt4v'; keep one"
     ]
+    # Under the file's own names all columns and ids would seem to be wrong, too.
+    with pytest.raises(InvalidSubmission) as caught:
+        aliases = {"name": "sample_id", "gpt4v": "discrete", "ov": "valence"}
+        read_submission(
+            pa.table({"name": IDS, "gpt4v": ANSWERS, "gt": ANSWERS, "ov": NUMBERS}),
+            make_candidates(aliases=aliases),
+            rename={"gt": "discrete"},
+        )
+    assert [str(problem) for problem in caught.value.problems] == [
+        "E202  discrete: the file has this column under 2 names, 'gpt4v', 'gt'; keep one"
+    ]
+
+
+def test_the_columns_that_are_listed_are_those_of_the_file(make_candidates: Make) -> None:
+    table = pa.table({"name": IDS, "gpt4v": ANSWERS})
+    with pytest.raises(InvalidSubmission, match=r"valence: the column is not there; columns: 'name', 'gpt4v'$"):
+        read_submission(table, make_candidates(aliases={"name": "sample_id", "gpt4v": "discrete"}))

@@ -430,7 +430,7 @@ def test_trajectories_are_scored_over_all_seconds_and_within_recordings(files: P
     outside = submission(tmp_path, "sample_id valence arousal", [[name, 0, 128] for name in ids[1:]], "outside.csv")
     assert told("mer2026-ps", outside) == [
         "E301  1 of 4 candidates missing: p1_c1/0001",
-        "E204  line 2, valence: '0' is not a number in [1, 255]; so 2 more lines (3, 4)",
+        "E204  line 2, valence: '0' is not a number in [1, 255]; and 2 more lines (3, 4)",
     ]
 
 
