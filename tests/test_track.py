@@ -124,6 +124,17 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     )
 
 
+def test_a_vocabulary_has_at_most_ten_thousand_labels() -> None:
+    def declared(n_labels: int) -> dict[str, Any]:
+        emotion = {"type": "categorical", "labels": [str(i) for i in range(n_labels)]}
+        metrics = [{"name": "accuracy", "target": "emotion"}]
+        return raw(targets={"emotion": emotion}, metrics=metrics, ranking={"by": ["accuracy"]})
+
+    assert parse_track(declared(10_000), Path("my-track")).metrics[0].key == "accuracy(emotion)"
+    with pytest.raises(DeclarationError, match=r"E207  targets\.emotion\.labels: .* has more than 10,000 items$"):
+        parse_track(declared(10_001), Path("my-track"))
+
+
 @pytest.mark.parametrize("kind", ["label-set", "ranking", "score", ""])
 def test_another_target_type_is_refused_by_name(kind: str) -> None:
     found = problems(raw(targets={"openset": {"type": kind}}, metrics=[], ranking={"by": ["overall"]}))

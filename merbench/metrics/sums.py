@@ -113,20 +113,26 @@ class Exchanges:
         moved = self.draws[draw, unit]
         return np.asarray(np.where(moved, system == self.second[pair], system == self.first[pair]).astype(np.uint8))
 
-    def exchanged(self) -> Exchanges:
-        """Return the weightings of the other side of every pair."""
-        return replace(self, first=self.second, second=self.first)
+    def both_sides(self) -> Exchanges:
+        """Return the weightings of both sides of every pair: of all pairs as they are, then of all pairs reversed."""
+        first, second = np.concatenate([self.first, self.second]), np.concatenate([self.second, self.first])
+        return replace(self, first=first, second=second)
 
     def cell_counts(self, codings: Array, n_cells: int) -> Floats:
         """Return the same as `cell_counts`, with the values of a cell next to each other in memory."""
-        n_units = self.n_systems * self.draws.shape[1]
-        held = np.bincount((codings * n_units + self.units).ravel(), minlength=n_cells * n_units)
-        # Whole numbers up to the number of rows, which float32 holds and multiplies twice as fast.
-        kind = np.float32 if codings.size < 2**24 else np.float64
-        held = held.reshape(-1, self.draws.shape[1]).astype(kind)
-        moved = (held @ self.draws.T.astype(kind)).astype(np.float64)
-        kept = held.sum(axis=1, dtype=np.float64)[:, None] - moved
+        n_units = self.draws.shape[1]
+        system, unit = np.divmod(self.units, n_units)
+        places = (codings * self.n_systems + system).ravel()
+        units, n_places = np.tile(unit, len(codings)), n_cells * self.n_systems
+        if n_places * n_units > MOST_EMPTY * len(places):
+            moved = _sorted_counts(self.draws, units, places, n_places)
+        else:
+            table = np.bincount(places * n_units + units, minlength=n_places * n_units)
+            # Whole numbers up to the number of rows, which float32 holds and multiplies twice as fast.
+            kind = np.float32 if len(places) < 2**24 else np.float64
+            moved = (table.reshape(-1, n_units).astype(kind) @ self.draws.T.astype(kind)).astype(np.float64)
         shape = n_cells, self.n_systems, -1
+        kept = np.bincount(places, minlength=n_places)[:, None] - moved
         return np.asarray(self._paired(kept.reshape(shape), moved.reshape(shape)).T)
 
     def sums(self, column: Floats) -> Floats:
@@ -171,6 +177,9 @@ MOST_PIECES = 12
 
 FEW_ROWS, MANY_CELLS = 8, 128
 """With fewer rows or more cells than this, counting row by row is faster than a matrix product."""
+
+MOST_EMPTY = 24
+"""Places in the table per row, beyond which sorting the rows is faster than a product with the table, and smaller."""
 
 LARGEST_TABLE = 1 << 24
 """Clusters times cells beyond which counting row by row saves memory: 128 MB of them."""
@@ -265,6 +274,29 @@ def cell_counts(weights: Weights, cells: Array, n_cells: int) -> Floats:
         for rows in _slices(len(weights), ROWS):
             counts[rows, present] += weights[rows, samples].astype(one_hot.dtype, copy=False) @ indicators
     return counts
+
+
+def _sorted_counts(draws: NDArray[np.uint8], units: Array, places: Array, n_places: int) -> Floats:
+    """Return the `(n_places, d)` number of rows in every place whose unit has a 1 under a draw, exact.
+
+    Time and memory grow with the number of rows, `(n,)` units and places each, and not with units times places. Several
+    draws are added in one word: a part of it holds the number of rows in a place, so nothing is carried to the next.
+    """
+    order = np.argsort(places, kind="stable")
+    occurring, starts, sizes = np.unique(places[order], return_index=True, return_counts=True)
+    used, unit = np.unique(units[order], return_inverse=True)
+    part = np.uint16 if sizes.max(initial=0) < 2**16 else np.uint32
+    n_parts = np.dtype(np.uint64).itemsize // np.dtype(part).itemsize
+    sums = np.zeros((n_places, len(draws)))
+    # So many that the words of all rows stay in the cache.
+    for rows in _slices(len(draws), n_parts * max(1, SAMPLES // max(1, len(unit)))):
+        block = draws[rows].take(used, axis=1)
+        parts = np.zeros((len(used), -(-len(block) // n_parts) * n_parts), dtype=part)
+        parts[:, : len(block)] = block.T
+        words = np.ascontiguousarray(parts.view(np.uint64).T)
+        added = np.ascontiguousarray(np.add.reduceat(words.take(unit, axis=1), starts, axis=1).T)
+        sums[occurring, rows] = added.view(part)[:, : len(block)]
+    return sums
 
 
 def _heaviest(weights: Array) -> float:

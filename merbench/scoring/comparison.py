@@ -82,7 +82,10 @@ def compare(
     how = resampling_of(candidates.track, *drawing)
     clusters, stream = clusters_of(candidates, how), stream_name(candidates, seed)
     plain = {name: plain_values(pair) for name, pair in pairs.items()}
-    draws = {name: bootstrap(pair, how.n_resamples, clusters, stream)[0] for name, pair in pairs.items()}
+    draws = {}
+    for name, pair in pairs.items():
+        drawn = bootstrap(pair, how.n_resamples, clusters, stream)[0]
+        draws[name] = {key: drawn[key] for key in plain[name]}  # those of every class would fill the memory
     contests = list(combinations(pairs, 2))
     observed = {
         key: np.array([plain[a][key] - plain[b][key] for a, b in contests]) for key in next(iter(plain.values()))

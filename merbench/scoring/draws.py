@@ -17,8 +17,8 @@ from merbench.resampling import jackknife_weights, poisson_weights, swapped_pair
 from merbench.scoring.evaluation import Draws, evaluate, n_at_once, portions, with_classes
 from merbench.scoring.pair import Codes, Pair
 
-AT_ONCE = 1 << 16
-"""Pairs times draws of a permutation test that are computed at once."""
+AT_ONCE = 1 << 17
+"""Values of a permutation test that are computed at once: two of every pair under every draw."""
 
 
 def bootstrap(
@@ -59,11 +59,11 @@ def permuted_differences(
     for block in blocks:
         draws, unit = (block, np.arange(n)) if not isinstance(block, Clustered) else (block.counts, block.clusters)
         units = (np.arange(len(systems))[:, None] * draws.shape[1] + unit).ravel()
-        step = max(1, min(AT_ONCE, n_at_once(everything.track)) // len(pairs))
+        step = max(1, min(AT_ONCE, n_at_once(everything.track)) // (2 * len(pairs)))
         for start in range(0, len(draws), step):
-            weights = Exchanges(draws[start : start + step], units, len(systems), first, second)
-            found = _difference(everything, weights, weights.exchanged())
-            yield {key: values.reshape(len(pairs), -1) for key, values in found.items()}
+            weights = Exchanges(draws[start : start + step], units, len(systems), first, second).both_sides()
+            sides = {key: values.reshape(2, len(pairs), -1) for key, values in evaluate(everything, weights).items()}
+            yield {key: one - other for key, (one, other) in sides.items()}
 
 
 def _is_made_of_sums(metric: Metric) -> bool:

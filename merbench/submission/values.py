@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -61,10 +62,12 @@ class TargetValues:
 def probability_columns(track: Track) -> dict[str, tuple[str, ...]]:
     """Return the names `p_<label>` of every categorical target whose labels no other target shares."""
     labels = {name: target.labels for name, target in track.targets.items() if isinstance(target, CategoricalTarget)}
-    shared = {
-        label for name in labels for label in labels[name] if sum(label in other for other in labels.values()) > 1
+    times = Counter(label for own in labels.values() for label in own)
+    return {
+        name: tuple(f"p_{label}" for label in own)
+        for name, own in labels.items()
+        if all(times[label] == 1 for label in own)
     }
-    return {name: tuple(f"p_{label}" for label in own) for name, own in labels.items() if not shared & set(own)}
 
 
 def number_values(

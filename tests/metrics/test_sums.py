@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -133,9 +134,13 @@ def test_clusters_that_share_a_weight_give_the_sums_of_their_samples(seed: int, 
     assert (weights[1:, rows].spread() == weights.spread()[1:, rows]).all()
 
 
+@pytest.mark.parametrize("most_empty", [0, 1000], ids=["sorted", "table"])
 @pytest.mark.parametrize("clustered", [False, True], ids=["by row", "by cluster"])
 @pytest.mark.parametrize("scale", [1.0, 1e200, math.inf])
-def test_exchanges_give_the_sums_of_what_they_say(scale: float, clustered: bool) -> None:
+def test_exchanges_give_the_sums_of_what_they_say(
+    scale: float, clustered: bool, most_empty: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merbench.metrics.sums.MOST_EMPTY", most_empty)
     # Three systems of 30 rows, of which 7 in all are left out; the exchange written out row by row.
     rng = np.random.default_rng(12)
     n, m, draws = 30, 3, rng.integers(0, 2, (5, 4 if clustered else 30)).astype(np.uint8)
@@ -160,3 +165,31 @@ def test_exchanges_give_the_sums_of_what_they_say(scale: float, clustered: bool)
     assert total_weight(weights).tolist() == np.sum(expected, axis=1).tolist()
     counts = [np.bincount(np.concatenate(cells[:, row > 0]), minlength=5).tolist() for row in np.array(expected)]
     assert cell_counts(weights, cells, 5).tolist() == counts
+    # A row of a pair that does not count for one side counts for the other.
+    among = np.repeat([np.isin(system, pair) for pair in zip(first, second, strict=True)], len(draws), axis=0)
+    assert spread(weights.both_sides()).tolist() == [
+        *np.array(expected).tolist(),
+        *(among - np.array(expected)).tolist(),
+    ]
+
+
+@pytest.mark.parametrize("n", [65_535, 65_536])
+def test_exchanges_of_many_rows_in_one_cell(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Under the second of three draws all rows move, and under the last one all but one of them do.
+    draws = np.ones((3, n), dtype=np.uint8)
+    draws[0], draws[2, 7] = 0, 0
+    weights = Exchanges(draws, np.arange(n), 2, np.array([1]), np.array([0]))
+    monkeypatch.setattr("merbench.metrics.sums.MOST_EMPTY", 0)
+    assert cell_counts(weights, np.full(n, 2), 4).tolist() == [[0, 0, 0, 0], [0, 0, n, 0], [0, 0, n - 1, 0]]
+
+
+def test_exchanges_of_many_cells_take_no_table() -> None:
+    # 2 systems, 3,000 units and 3,000 cells would be a table of 144 MB; 4 rows count.
+    units = np.array([0, 7, 3_000, 3_007])
+    weights = Exchanges(np.ones((2, 3_000), dtype=np.uint8), units, 2, np.array([0]), np.array([1]))
+    tracemalloc.start()
+    counts = cell_counts(weights, np.array([5, 2_999, 6, 2_999]), 3_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [np.flatnonzero(row).tolist() for row in counts] == [[6, 2_999], [6, 2_999]]
+    assert peak < 2e6
