@@ -204,6 +204,30 @@ MUTANTS = [
         "moved[:, self.first] + kept[:, self.second]",
         "tests/metrics/test_sums.py",
     ),
+    Mutant(
+        "merbench/metrics/sums.py",
+        "if n_places * n_units > MOST_EMPTY * len(places):",
+        "if n_places * n_units < MOST_EMPTY * len(places):",
+        "tests/metrics/test_sums.py -k take_no_table",
+    ),
+    Mutant(
+        "merbench/metrics/sums.py",
+        "sizes.max(initial=0) < 2**16",
+        "sizes.max(initial=0) <= 2**16",
+        "tests/metrics/test_sums.py -k many_rows_in_one_cell",
+    ),
+    Mutant(
+        "merbench/metrics/sums.py",
+        "sums[occurring, rows] = added",
+        "sums[: len(occurring), rows] = added",
+        "tests/metrics/test_sums.py -k exchanges",
+    ),
+    Mutant(
+        "merbench/scoring/draws.py",
+        "{key: one - other for key, (one, other)",
+        "{key: other - one for key, (one, other)",
+        "tests/test_scoring.py tests/test_resampling.py",
+    ),
     Mutant("merbench/resampling.py", "24109, 12056, 4018", "24109, 12057, 4017", "tests/test_resampling.py"),
     Mutant(
         "merbench/resampling.py",
@@ -376,6 +400,109 @@ MUTANTS = [
         "True",
         "tests/submission/test_checking.py tests/test_kinds_of_target.py",
     ),
+    Mutant(
+        "merbench/submission/ids.py",
+        "(folder == other_folder or not folder or not other_folder)",
+        "True",
+        "tests/submission/test_checking.py",
+    ),
+    Mutant(
+        "merbench/submission/ids.py",
+        "(suffix == other_suffix or not suffix or not other_suffix)",
+        "(suffix == other_suffix or not suffix)",
+        "tests/submission/test_checking.py",
+    ),
+    Mutant(
+        "merbench/submission/ids.py",
+        "if len(fitting) == 1:\n                found[text]",
+        "if fitting:\n                found[text]",
+        "tests/submission/test_checking.py",
+    ),
+    Mutant(
+        "merbench/submission/items.py",
+        'if sheet.delimited and target.empty == "allow":',
+        "if sheet.delimited:",
+        "tests/submission/test_items.py",
+    ),
+    Mutant(
+        "merbench/submission/items.py",
+        'if sheet.delimited and target.empty == "allow":',
+        'if target.empty == "allow":',
+        "tests/submission/test_items.py",
+    ),
+    Mutant(
+        "merbench/submission/content.py",
+        "if number > limit:",
+        "if number >= limit:",
+        "tests/submission/test_budget.py tests/submission/test_content.py",
+    ),
+    Mutant(
+        "merbench/submission/content.py",
+        "2 * len(candidates) * (rules.views or 1)",
+        "2 * len(candidates)",
+        "tests/submission/test_budget.py",
+    ),
+    Mutant(
+        "merbench/submission/npz.py",
+        "content.require(rows=shape[0])",
+        "pass",
+        "tests/submission",
+    ),
+    Mutant(
+        "merbench/submission/parquet.py",
+        "content.require(rows=asked.rows, cells",
+        "content.require(cells",
+        "tests/submission",
+    ),
+    Mutant(
+        "merbench/parsing/label_lists.py",
+        'rest.partition("]")',
+        'rest.rpartition("]")',
+        "tests/parsing/test_label_lists.py",
+    ),
+    Mutant(
+        "merbench/parsing/label_lists.py",
+        "[piece.lower() for piece",
+        "[piece.strip().lower() for piece",
+        "tests/parsing/test_label_lists.py",
+    ),
+    # Training and robustness.
+    Mutant(
+        "merbench/training/data.py",
+        'return self.cluster if self.n_clusters > 1 else ""',
+        "return self.cluster",
+        "tests/training/test_data.py",
+    ),
+    Mutant(
+        "merbench/training/data.py",
+        "grouped_folds(self.clusters, ",
+        "grouped_folds(np.arange(len(self)), ",
+        "tests/training/test_data.py",
+    ),
+    Mutant(
+        "merbench/training/data.py",
+        "np.where(equals, sizes, np.inf).argmin()",
+        "equals.argmax()",
+        "tests/training/test_data.py",
+    ),
+    Mutant(
+        "merbench/robustness/experiment.py",
+        'self.feature_scale == "standardised" and self.of_features',
+        "self.of_features",
+        "tests/robustness/test_run.py",
+    ),
+    Mutant(
+        "merbench/robustness/samples.py",
+        "mean + deviation * corrupted",
+        "deviation * corrupted",
+        "tests/robustness/test_run.py",
+    ),
+    Mutant(
+        "merbench/robustness/signature.py",
+        'f"feature_scale:{experiment.feature_scale}"',
+        '"feature_scale"',
+        "tests/robustness/test_run.py",
+    ),
     # Untrusted text, declarations and streams.
     Mutant(
         "merbench/errors.py",
@@ -421,8 +548,8 @@ MUTANTS = [
     ),
     Mutant(
         "merbench/leaderboard/entry.py",
-        "if printable(text, None) != text:",
-        "if not text.isprintable():",
+        "if (shown := printable(text, None)) != text:",
+        "if (shown := printable(text, None)) and not text.isprintable():",
         "tests/leaderboard/test_entry.py",
     ),
     # Corruptions.
