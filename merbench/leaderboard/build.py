@@ -37,6 +37,9 @@ from merbench.scoring.sources import reasons_withheld
 from merbench.submission import Submission, read_submission
 from merbench.track import Track
 
+MOST_KEPT = 8
+"""Of how many entries the predictions are kept in memory; they may be large."""
+
 N_PERMUTATIONS = 10_000
 """Draws of the paired permutation test of every row against the best one."""
 
@@ -151,6 +154,7 @@ class _Bench:
         self.cache = Cache(None) if candidates.hidden else cache
         self.how = resampling_of(candidates.track, None, None, None, None, 0)
         self._read: dict[Path, Submission] = {}
+        self._champions: frozenset[Path] = frozenset()
 
     @cached_property
     def context(self) -> list[str]:
@@ -177,10 +181,19 @@ class _Bench:
         return Run(entry, digest, ScoreReport.from_json(text))
 
     def read(self, entry: Entry) -> Submission:
-        """Return the predictions of an entry, read once."""
-        if entry.submission not in self._read:
-            self._read[entry.submission] = read_submission(entry.submission, self.candidates, rename=entry.card.rename)
-        return self._read[entry.submission]
+        """Return the predictions of an entry; those of the best system and the last few are kept in memory."""
+        read = self._read.pop(entry.submission, None)
+        if read is None:
+            others = [path for path in self._read if path not in self._champions]
+            for path in others[: max(0, len(others) + 1 - MOST_KEPT)]:
+                del self._read[path]
+            read = read_submission(entry.submission, self.candidates, rename=entry.card.rename)
+        self._read[entry.submission] = read
+        return read
+
+    def keep(self, runs: Iterable[Run]) -> None:
+        """Keep the predictions of the best system, which every other one is compared with."""
+        self._champions = frozenset(run.entry.submission for run in runs)
 
     def read_again(self, run: Run) -> Submission:
         """Return the predictions of a run whose scores are known; raise `_RunFailed`."""
@@ -323,6 +336,7 @@ def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: Systems) -> list[
     gaps = [Gap(round(row.score(measure.name).value - measure.value, DECIMALS)) for row in others]
     uncertainty = champions[0].report.uncertainty
     if uncertainty is not None:
+        bench.keep(champions)
         p_values = [bench.p_value(systems[row.key], champions, measure.key) for row in others]
         gaps = [
             Gap(gap.value, p, p_holm, separable=p_holm < alpha(uncertainty))

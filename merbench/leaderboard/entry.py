@@ -182,7 +182,10 @@ def track_folders(submissions: Path) -> list[str]:
 
     Raises:
         UsageError: there is no such folder.
+        DeclarationError: it is a link, which a pull request may hold: boards would be written where it leads.
     """
+    if submissions.is_symlink():
+        raise DeclarationError(str(submissions), [_link_problem(submissions.name)])
     if not submissions.is_dir():
         raise UsageError(f"{submissions}: there is no such folder of submissions")
     return [folder.name for folder in _folders(submissions)]
@@ -303,7 +306,9 @@ def _place_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem
 
 
 def link_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem]:
-    """Yield which of the folders below `submissions` that lead to a place are links."""
+    """Yield which of the folders that lead to a place are links, from the folder of submissions on."""
+    if submissions.is_symlink():
+        yield _link_problem(submissions.name)
     path = submissions
     for name in parts:
         path /= name

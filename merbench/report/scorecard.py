@@ -462,7 +462,9 @@ class ScoreReport:
         return tables
 
 
-ORGANIZERS_VIEW = "the organizer's view of a hidden split; --public leaves out what tells who is scored"
+ORGANIZERS_VIEW = (
+    "the organizer's view of a hidden split; `score` and `compare` leave out what shows who is scored with --public"
+)
 """The note under a report that shows more of a hidden split than a participant may see."""
 
 

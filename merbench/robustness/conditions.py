@@ -173,7 +173,7 @@ def _fitted(system: System, train: TrainingSet) -> _Fitted:
 def _outcome(experiment: Experiment, predictions: Predictions) -> tuple[Outcome, ScoreReport]:
     test, how = experiment.samples.test, experiment.how
     read = read_submission(submission_table(test, predictions), test)
-    report = score(test, read, intervals=how is not None)
+    report = score(test, read, intervals=how is not None).public()
     if how is None:
         return Outcome(report.scores, {}), report
     pair, clusters = scored_pair(read), clusters_of(test, how)

@@ -129,8 +129,9 @@ class RobustnessReport:
         features: the features it learned from.
         seed: seed of the training.
         signature: what must be equal for two reports to be comparable.
-        digests: SHA-256 of track, corpus, references, features, clips, noise banks.
-        counts: candidates, scored, trained (on the largest training set).
+        digests: SHA-256 of track, corpus, references, features, clips, noise banks; of a hidden split neither of corpus
+            nor of references.
+        counts: candidates, scored (unless the split is hidden), trained (on the largest training set).
         undamaged: what was scored without damage.
         curves: one for each grid and each corruption that has its parameter.
         mean_errors: the mean corruption error over curves; empty without a system to compare with.

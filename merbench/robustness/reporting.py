@@ -44,6 +44,7 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
     whole = [curve.summary for curve in found if curve.summary]
     first = undamaged.report
     assert first is not None
+    n_trained = max(len(fold.learned) for fold in samples.folds)
     return RobustnessReport(
         track=track.key,
         title=track.title,
@@ -60,8 +61,9 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
         digests=digests(experiment),
         counts={
             "candidates": len(samples.test),
-            "scored": first.counts["scored"],
-            "trained": max(len(fold.learned) for fold in samples.folds),
+            **{name: n for name, n in first.counts.items() if name == "scored"},
+            # What is left out of a hidden split is learned from its references.
+            **({} if samples.test.hidden and samples.leave_out else {"trained": n_trained}),
         },
         undamaged=_condition_row(None, undamaged),
         curves=tuple(found),

@@ -97,7 +97,7 @@ def robustness(
         output: folder to write; None is `runs/<track>/robustness-<baseline>`.
         workers: number of processes that read clips.
         engine: `local`, or the address of a Dask cluster.
-        intervals: whether to resample.
+        intervals: whether to resample; a hidden split has none.
         replace: whether a report that the folder already holds is replaced.
         progress: called with a text and (done, total) steps; None shows nothing.
 
@@ -146,7 +146,7 @@ def robustness(
         engine=engine,
         show=show,
     )
-    how = _as_declared(declared) if intervals else None
+    how = _as_declared(declared) if intervals and not samples.test.hidden else None
     report = scored_report(Experiment(curves, weights, samples, systems, source, banks, how, feature_scale), show)
     with atomic_folder(folder, replace=True) as beside:
         write_report(beside, report, declared.ranked_by[0])

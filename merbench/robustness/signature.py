@@ -39,13 +39,12 @@ def signature(experiment: Experiment, scored: str) -> str:
 
 
 def digests(experiment: Experiment) -> dict[str, str]:
-    """Return the SHA-256 of track, corpus, references, features, clips and noise banks."""
+    """Return the SHA-256 of track, features, clips, noise banks and, unless they are hidden, corpus and references."""
     test, source = experiment.samples.test, experiment.source
     features = test.corpus.declaration.content.features
     return {
         "track": test.track.fingerprint,
-        "corpus": test.corpus.digest,
-        "references": test.references.digest,
+        **({} if test.hidden else {"corpus": test.corpus.digest, "references": test.references.digest}),
         **{f"feature {name}": features[name] for name in source.names if name not in source.made},
         **{f"clips of {split}": clips.digest for split, clips in source.clips.items()},
         **{f"bank {name}": bank.digest for name, bank in experiment.banks.items()},
@@ -72,4 +71,4 @@ def notes(experiment: Experiment) -> Iterator[str]:
             "what is called undamaged is as it is stored, and the grid's damage comes on top"
         )
     if test.hidden:
-        yield "the organizer's view of a hidden split: only a part of the candidates is scored"
+        yield "a hidden split: only a part of the candidates is scored; values are rounded and have no intervals"

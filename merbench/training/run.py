@@ -44,7 +44,7 @@ class SeedRun:
     Attributes:
         seed: its seed.
         cross_validated: values by metric key on the training samples, each predicted by a model that did not see it.
-        test: values by metric key on the test split; None where its references are withheld.
+        test: values by metric key on the test split, rounded if it is hidden; None where its references are withheld.
         predictions: what it says of the test split.
         found: what cross-validation tells.
     """
@@ -238,7 +238,7 @@ def _seed_run(
 
 def _test_scores(test: Candidates, predictions: Predictions) -> dict[str, float] | None:
     try:
-        report = score(test, submission_table(test, predictions), intervals=False)
+        report = score(test, submission_table(test, predictions), intervals=False).public()
     except WithheldReference:
         return None
     return {item.key: item.value for item in report.scores if item.value is not None}

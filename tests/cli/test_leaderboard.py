@@ -162,6 +162,22 @@ def test_nothing_is_written_or_read_through_a_link(
     assert (folder / "other" / "leaderboard.csv").exists() is ("--check" not in arguments)
 
 
+def test_the_folder_of_submissions_is_no_link(
+    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submissions.rename(tmp_path / "outside")
+    try:
+        submissions.symlink_to(tmp_path / "outside", target_is_directory=True)
+    except OSError:
+        pytest.skip("symbolic links: this account may not make them")
+    Path("mine.csv").write_text(predictions(), encoding="utf-8")
+    before = sorted((tmp_path / "outside").rglob("*"))
+    for command in ("leaderboard", "leaderboard toy", "validate-entries", "enter toy mine.csv --team a --run b"):
+        assert run(command.split()) == 2
+        assert "E405  'submissions' is a symbolic link" in capsys.readouterr().err
+    assert sorted((tmp_path / "outside").rglob("*")) == before
+
+
 def test_entries_behind_a_link_are_not_a_board_without_rows(
     submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

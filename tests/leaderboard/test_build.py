@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import statistics
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from merbench.leaderboard.entry import read_entry
 from merbench.resampling import poisson_weights, swaps
 from merbench.scoring import compare, score
 from merbench.site.publish import board_files
+from merbench.submission import Submission, read_submission
 from merbench.track import Track
 
 NO_CACHE = Cache(None)
@@ -51,6 +54,27 @@ def correct(n_wrong: int) -> np.ndarray:
 
 def shown(board: Board) -> list[tuple[int | None, str, float]]:
     return [(row.rank, row.team, row.score("accuracy").value) for row in board.rows]
+
+
+def test_the_predictions_of_few_entries_are_in_memory_at_a_time(
+    track: Track, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(6):
+        write_entry(tmp_path / "submissions", f"toy/team-{n}/run", predictions(range(n)))
+    read: list[weakref.ref[Submission]] = []
+    n_alive: list[int] = []
+
+    def read_one(*source: Any, **arguments: Any) -> Submission:
+        found = read_submission(*source, **arguments)
+        read.append(weakref.ref(found))
+        n_alive.append(sum(one() is not None for one in read))
+        return found
+
+    monkeypatch.setattr("merbench.leaderboard.build.read_submission", read_one)
+    monkeypatch.setattr("merbench.leaderboard.build.MOST_KEPT", 2)
+    build_board(track, tmp_path / "submissions", NO_CACHE)
+    assert max(n_alive) == 3  # and the best one
+    assert len(read) <= 12  # each to score it and to compare it
 
 
 def test_rows_are_ranked_by_scores_computed_from_predictions(track: Track, entries: Path) -> None:

@@ -580,3 +580,21 @@ def test_the_curve_of_unseen_actors_of_ravdess_falls(
     assert curves["stored"][0] == curves["standardised"][0] == pytest.approx(0.572, abs=5e-4)
     assert curves["stored"][1:] == pytest.approx([0.125, 0.122, 0.122, 0.122, 0.122], abs=0.01)
     assert curves["standardised"][1:] == pytest.approx([0.579, 0.556, 0.508, 0.411, 0.293], abs=0.01)
+
+
+@pytest.mark.parametrize("leave_out", [None, "speaker"])
+def test_a_report_holds_nothing_that_shows_who_is_scored_of_a_hidden_split(
+    leave_out: str | None, damaged_track: DamagedTrack, tmp_path: Path
+) -> None:
+    track = damaged_track()
+    hidden = track.splits["test"].model_copy(update={"hidden": True})
+    track = track.model_copy(update={"splits": {**track.splits, "test": hidden}})
+    report = logistic(track, tmp_path / "out", {"snr_db": [0]}, leave_out=leave_out, intervals=True)
+    assert RobustnessReport.from_json((tmp_path / "out" / "robustness.json").read_text(encoding="utf-8")) == report
+    scores = [score for row in (report.undamaged, *report.curves[0].rows) for score in row.scores]
+    assert all(len(repr(score.value)) <= len("-0.1234") and score.low is None for score in scores)
+    assert {score.n_scored for score in scores} == {None}
+    assert sorted(report.counts) == (["candidates"] if leave_out else ["candidates", "trained"])
+    assert not {"corpus", "references"} & set(report.digests)
+    assert "|corpus:small|" in report.signature and f"|n:{N_TEST}|" in report.signature
+    assert any(note.startswith("a hidden split: ") for note in report.notes)

@@ -217,3 +217,16 @@ def test_preferences_and_trajectories_are_learned(small_track: SmallTrack, tmp_p
         "a2",
         "same",
     }
+
+
+def test_a_run_card_holds_nothing_that_shows_who_is_scored(small_track: SmallTrack, tmp_path: Path) -> None:
+    track = small_track()
+    hidden = track.splits["test"].model_copy(update={"hidden": True})
+    track = track.model_copy(update={"splits": {**track.splits, "test": hidden}})
+    run = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
+    card = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    for values in (card["runs"][0]["test"], {key: item["mean"] for key, item in card["test"].items()}):
+        assert all(len(repr(value)) <= len("-0.1234") for value in values.values())
+    assert sorted(card["corpus"]) == ["name", "synthetic", "version"]
+    assert run.report is not None
+    assert "`score` and `compare` leave out what shows who is scored with --public" in run.report.to_text()
