@@ -223,10 +223,10 @@ MUTANTS = [
         "tests/metrics/test_sums.py -k exchanges",
     ),
     Mutant(
-        "merbench/scoring/draws.py",
-        "{key: one - other for key, (one, other)",
-        "{key: other - one for key, (one, other)",
-        "tests/test_scoring.py tests/test_resampling.py",
+        "merbench/metrics/sums.py",
+        "np.concatenate([self.first, self.second]), np.concatenate([self.second, self.first])",
+        "np.concatenate([self.first, self.second]), np.concatenate([self.first, self.second])",
+        "tests/metrics/test_sums.py -k exchanges",
     ),
     Mutant("merbench/resampling.py", "24109, 12056, 4018", "24109, 12057, 4017", "tests/test_resampling.py"),
     Mutant(
@@ -402,14 +402,14 @@ MUTANTS = [
     ),
     Mutant(
         "merbench/submission/ids.py",
-        "(folder == other_folder or not folder or not other_folder)",
-        "True",
+        "if folder == other or not folder or not other]",
+        "]",
         "tests/submission/test_checking.py",
     ),
     Mutant(
         "merbench/submission/ids.py",
-        "(suffix == other_suffix or not suffix or not other_suffix)",
-        "(suffix == other_suffix or not suffix)",
+        "*with_suffix.get(name, ()), ",
+        "",
         "tests/submission/test_checking.py",
     ),
     Mutant(
@@ -420,13 +420,13 @@ MUTANTS = [
     ),
     Mutant(
         "merbench/submission/items.py",
-        'if sheet.delimited and target.empty == "allow":',
-        "if sheet.delimited:",
+        'if sheet.has_blanks and target.empty == "allow":',
+        "if sheet.has_blanks:",
         "tests/submission/test_items.py",
     ),
     Mutant(
         "merbench/submission/items.py",
-        'if sheet.delimited and target.empty == "allow":',
+        'if sheet.has_blanks and target.empty == "allow":',
         'if target.empty == "allow":',
         "tests/submission/test_items.py",
     ),

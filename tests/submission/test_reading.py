@@ -302,7 +302,8 @@ def test_pages_are_counted_before_one_is_unpacked(
     def read(*arguments: Any, **options: Any) -> pa.Table:
         raise AssertionError("a page was unpacked")
 
-    monkeypatch.setattr(pq.ParquetFile, "read", read)
+    for name in ("read", "read_row_group"):
+        monkeypatch.setattr(pq.ParquetFile, name, read)
     assert "E104  asks for 1,00" in refused(data, "a.parquet", of=make_candidates(max_bytes=20_000))
 
 

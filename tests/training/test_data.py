@@ -130,6 +130,14 @@ def test_grouped_folds_are_those_of_scikit_learn() -> None:
         }
 
 
+def test_of_equally_even_folds_a_cluster_goes_into_the_smallest() -> None:
+    # The two clusters of 50 come first and go into folds 0 and 1. The cluster of 5 of another stratum is as even in each
+    # fold, and fold 2 is empty; the next one is as even in folds 0 and 1, which are equal.
+    clusters = np.repeat([0, 1, 2, 3], [50, 50, 5, 5])
+    folds = grouped_folds(clusters, clusters // 2, 3)
+    assert [folds[clusters == cluster][0] for cluster in range(4)] == [0, 1, 2, 0]
+
+
 @pytest.mark.parametrize("n_folds", [1, 4])
 def test_there_is_a_cluster_in_every_fold(n_folds: int) -> None:
     with pytest.raises(UsageError, match=f"^{n_folds} folds of 3 clusters; needed are at least 2 folds and a cluster"):
@@ -172,6 +180,7 @@ def test_folds_keep_clusters_together(
         return
     for value in set(columns[by][:N_TRAIN]) - {None}:
         assert len(set(folds[np.array(columns[by][:N_TRAIN]) == value].tolist())) == 1
+    assert train.select(np.flatnonzero(train.clusters == 0)).folds_by == ""
     rows = np.arange(0, N_TRAIN, 2)
     some = train.select(rows)
     assert [len(set(some.folds(2, seed=0)[some.clusters == one].tolist())) for one in set(some.clusters.tolist())] == [
