@@ -414,6 +414,12 @@ MUTANTS = [
     ),
     Mutant(
         "merbench/submission/ids.py",
+        "stem if _FILE_ENDING.fullmatch(suffix) else text",
+        "stem",
+        "tests/submission/test_checking.py",
+    ),
+    Mutant(
+        "merbench/submission/ids.py",
         "if len(fitting) == 1:\n                found[text]",
         "if fitting:\n                found[text]",
         "tests/submission/test_checking.py",
