@@ -63,7 +63,8 @@ def read_delimited(content: Content, wanted: Wanted) -> Sheet:
 
     @cache
     def texts() -> pa.Table:
-        return _arrow_table(content, start, len(names), delimiter, text)[0]
+        numbers = {position: kind for position, kind in text.items() if table[position].type != kind}
+        return _arrow_table(content, start, len(names), delimiter, numbers)[0]
 
     return Sheet(
         names,

@@ -27,6 +27,7 @@ from merbench.submission.content import MOST_CELLS, MOST_WORD_CHARACTERS, MOST_W
 from merbench.submission.ids import Rows
 from merbench.submission.sheet import Sheet, blocks, is_blank
 from merbench.submission.values import (
+    Answers,
     Mask,
     TargetValues,
     categorical_values,
@@ -145,7 +146,7 @@ def _unseparated(name: str, lists: Lists, relevant: Mask, not_separating: str, s
     there = {marks[code] for code in np.unique(codes).tolist()}
     found = ", ".join(f"'{mark}'" for mark in not_separating if mark in there)
     message = f"{share} with {found} in them, each read as one word; {separator} separates words"
-    words = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(lists.words, pa.string()))
+    words = Answers(pa.array(lists.words, pa.string()), *np.unique(codes, return_counts=True))
     return (Problem("W203", f"{message}: {counted(words)}", column=name),)
 
 
@@ -184,7 +185,8 @@ def ranked_values(
     n_answers = int(relevant.sum())
     cells = column.take(pa.array(strange, pa.int64()))
     parts = [first_answers(cells[block]) for block in blocks(cells)]
-    first = pa.concat_arrays(parts or [pa.array([], pa.string())]).dictionary_encode()
+    answers = pa.concat_arrays(parts or [pa.array([], pa.string())])
+    first = Answers.of(answers, np.ones(len(answers), dtype=np.bool_))
     indices = class_indices(first, target.labels, n_answers)
     if indices and target.out_of_vocabulary == "error":
         message = f"{len(strange):,} of {n_answers:,} first answers are numbers; write the names of labels{indices}"

@@ -13,6 +13,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -134,7 +136,7 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
     warnings: list[Problem] = []
     n_answers = int(relevant.sum())
     share = f"{n_strange:,} of {n_answers:,} answers"
-    given = column.filter(pa.array(strange)).dictionary_encode()
+    given = Answers.of(column, strange)
     indices = class_indices(given, target.labels, n_answers)
     if indices and target.out_of_vocabulary == "error":
         message = f"{share} are numbers; write the names of labels{indices}"
@@ -160,15 +162,43 @@ def _labels(sheet: Sheet, name: str, target: CategoricalTarget, relevant: Mask, 
     return TargetValues(codes, None, tuple(problems), tuple(warnings), rows_mask(gone, len(codes)))
 
 
-def class_indices(answers: pa.DictionaryArray, labels: Sequence[str], n_answers: int) -> str:
+class Answers(NamedTuple):
+    """The distinct texts among some cells of a column, in the order of their rows.
+
+    Attributes:
+        column: the cells.
+        rows: the first row of each text.
+        counts: in how many of the cells each is.
+    """
+
+    column: pa.StringArray
+    rows: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, column: pa.StringArray, chosen: Mask) -> Answers:
+        """Return the texts of the chosen rows, told apart by hashes, which take less memory than another copy."""
+        parts = (column[block].filter(pa.array(chosen[block])).to_pylist() for block in blocks(column))
+        hashes = np.fromiter(map(hash, chain.from_iterable(parts)), np.int64)
+        _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
+        order = np.argsort(first)
+        return cls(column, np.flatnonzero(chosen)[first[order]], counts[order])
+
+    def texts(self, places: slice | NDArray[np.int64]) -> list[str]:
+        """Return some of the texts."""
+        found: list[str] = self.column.take(pa.array(self.rows[places])).to_pylist()
+        return found
+
+
+def class_indices(answers: Answers, labels: Sequence[str], n_answers: int) -> str:
     """Return `"; in the track's order: 0 = neutral, 1 = angry"` where all of these answers may count labels.
 
     It is empty where they are less than a tenth of the `n_answers`: such are shown one by one, with their lines.
     They count from 0, or from 1 where there is no 0 and the number of labels is there.
     """
-    if 10 * len(answers) < n_answers or len(answers.dictionary) > 2 * len(labels):
+    if 10 * answers.counts.sum() < n_answers or len(answers.rows) > 2 * len(labels):
         return ""
-    texts = answers.dictionary.to_pylist()
+    texts = answers.texts(slice(None))
     if not all(_WHOLE_NUMBER.fullmatch(text) for text in texts):
         return ""
     numbers = {int(float(text)) for text in texts}
@@ -210,12 +240,11 @@ def _of_group(sheet: Sheet, first: Problem, others: Sequence[int]) -> Problem:
     return replace(first, message=message, count=first.count + len(others))
 
 
-def counted(answers: pa.DictionaryArray) -> str:
+def counted(answers: Answers) -> str:
     """Return distinct answers with how often each is given, the most frequent first."""
-    counts = np.bincount(np.asarray(answers.indices))
-    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    first = answers.dictionary.take(pa.array(order[:EXAMPLES_SHOWN])).to_pylist()
-    shown = [f"'{printable(text)}' ({n:,})" for text, n in zip(first, counts[order].tolist(), strict=False)]
+    order = np.argsort(-answers.counts, kind="stable")
+    first, counts = answers.texts(order[:EXAMPLES_SHOWN]), answers.counts[order].tolist()
+    shown = [f"'{printable(text)}' ({n:,})" for text, n in zip(first, counts, strict=False)]
     return listed([*shown, *("" for _ in order[EXAMPLES_SHOWN:])])
 
 

@@ -17,7 +17,7 @@ from blind_candidates import LABELS, sample_ids
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import InvalidSubmission
-from merbench.submission import read_submission
+from merbench.submission import ids, read_submission
 from merbench.submission.content import Budget
 
 TESTS = Path(__file__).parent.parent
@@ -38,14 +38,16 @@ from merbench.submission import read_submission
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 M = 159_000_000  # what is unpacked at most is 160 MB
 
-def packed(head, unit, n_bytes=M):
-    block = unit * (1_000_000 // len(unit))
+def streamed(parts):
     sink = pa.BufferOutputStream()
     with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(head)
-        for _ in range(n_bytes // len(block)):
-            stream.write(block)
+        for part in parts:
+            stream.write(part)
     return sink.getvalue().to_pybytes()
+
+def packed(head, unit, n_bytes=M):
+    block = unit * (1_000_000 // len(unit))
+    return streamed([head, *[block] * (n_bytes // len(block))])
 
 TABLE = b"sample_id,discrete,valence\\n"
 SETS = b"sample_id,words\\n"
@@ -70,6 +72,7 @@ BOMBS = {
     "broken rows": TABLE + b"xxxxxxxxxxxxxxxxxxx\\n" * 100_000,
     "bad cells": packed(SETS, b"x,[\'" + b"a" * 700 + b"\\n", 40_000_000),
     "segments": packed(PARTS, b"x," + b"a " * 500 + b"\\n", 10_000_000),
+    "texts": streamed([TABLE, *(b"sample_00000000,%s%d,%d\\n" % (b"x" * 480, i, i) for i in range(310_000))]),
     "ids": TABLE + b"".join(b"other_%x,sad,1\\n" % i for i in range(100_000)),
 }
 found = {}
@@ -129,6 +132,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ("broken rows", "E206  … and 99,995 more"),
         ("bad cells", "E211  words: … and 56,"),
         ("segments", "E212  parts: … and 9,"),
+        ("texts", "E203  discrete: … and 309,995 more"),
         ("ids", "E302  … and 99,995 more"),
     ],
 )
@@ -165,6 +169,20 @@ def test_tables_have_the_same_budget(candidates: Candidates, source: object, mes
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(source, candidates)  # type: ignore[arg-type]
     assert str(caught.value) == message
+
+
+def test_few_letters_of_ids_that_are_not_candidates_are_folded(
+    candidates: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_letters = []
+    monkeypatch.setattr(ids, "_folded", lambda text: n_letters.append(len(text)))
+    # NFKC makes 18 letters of U+FDFA: a file of 3 MB took two minutes.
+    names = ["\ufdfa" * (3_000 if i % 300 == 0 else 40) + f"{i:05d}" for i in range(30_000)]
+    n = len(names)
+    with pytest.raises(InvalidSubmission, match="E302  … and 29,995 more"):
+        read_submission(pa.table({"sample_id": names, "discrete": ["sad"] * n, "valence": [0.0] * n}), candidates)
+    assert max(n_letters) == 45  # the candidates have 15
+    assert 900_000 < sum(n_letters) < 1_100_000
 
 
 def test_a_dictionary_of_lists_is_never_decoded(candidates: Candidates) -> None:
