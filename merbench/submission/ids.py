@@ -274,7 +274,8 @@ def _foldable(texts: pa.StringArray, rows: Mask, names: Collection[str]) -> Mask
     n_letters = np.asarray(pc.utf8_length(texts)).astype(np.int64)
     short = rows & (n_letters <= _MOST_TIMES_LONGER * max(map(len, names), default=0))
     n_foreign = np.where(short & (np.asarray(pc.binary_length(texts)) > n_letters), n_letters, 0)
-    return short & ((n_foreign == 0) | (np.cumsum(n_foreign) <= _LETTERS_FOLDED))
+    few: Mask = (n_foreign == 0) | (np.cumsum(n_foreign) <= _LETTERS_FOLDED)
+    return short & few
 
 
 def _unclear_rows(rows: Rows, texts: pa.StringArray, meant: _Meant) -> dict[int, list[str]]:

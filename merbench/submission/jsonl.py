@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from merbench.errors import printable
+from merbench.errors import InvalidSubmission, Problem, printable
 from merbench.submission.content import Content
 from merbench.submission.sheet import BrokenRow, Sheet, Wanted, text_array
 
@@ -52,9 +52,19 @@ def read_jsonl(content: Content, wanted: Wanted) -> Sheet:
         content.require(columns=len(names))
         lines.append(number)
         for name, column in columns.items():
-            column.add(_text(row.get(name)))
+            cell = _text(row.get(name))
+            if cell is not None and len(cell) > content.budget.cell_bytes:
+                raise _long_cell(content, cell, number, name)
+            column.add(cell)
     found = {name: column.array() for name, column in columns.items() if name in names}
     return Sheet(tuple(names), found, len(lines), ordered=False, broken=tuple(broken), lines=lambda: lines)
+
+
+def _long_cell(content: Content, cell: str, line: int, name: str) -> InvalidSubmission:
+    """Return the error that refuses a file at its first such cell: to read a million of its values takes a second."""
+    n_bytes = len(cell.encode(errors="backslashreplace"))
+    message = f"a cell of {n_bytes:,} bytes; {content.budget.cell_bytes:,} are allowed"
+    return InvalidSubmission(content.where, [Problem("E104", message, line=line, column=name)])
 
 
 def _row(line: str, nesting: int) -> dict[str, Any] | str:

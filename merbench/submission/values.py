@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -172,8 +172,8 @@ class Answers(NamedTuple):
     """
 
     column: pa.StringArray
-    rows: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    rows: NDArray[np.integer[Any]]
+    counts: NDArray[np.integer[Any]]
 
     @classmethod
     def of(cls, column: pa.StringArray, chosen: Mask) -> Answers:

@@ -17,7 +17,7 @@ from blind_candidates import LABELS, sample_ids
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import InvalidSubmission
-from merbench.submission import ids, read_submission
+from merbench.submission import ids, jsonl, read_submission
 from merbench.submission.content import Budget
 
 TESTS = Path(__file__).parent.parent
@@ -149,6 +149,22 @@ def test_the_budget_grows_with_the_candidates(make_candidates: Callable[..., Can
 
 def test_views_are_rows_each(make_candidates: Callable[..., Candidates]) -> None:
     assert Budget.of(make_candidates(200_000, duplicate_ids="mean", views=4)).rows == 1_600_000
+
+
+def test_json_is_not_read_on_behind_a_cell_that_is_too_long(
+    candidates: Candidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_rows = []
+    read_row = jsonl._row
+    monkeypatch.setattr(jsonl, "_row", lambda *given: n_rows.append(1) or read_row(*given))
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"discrete":[' + "[]," * 30_000 + "[]]}\n" + '{"discrete":"sad"}\n' * 2)
+    with pytest.raises(InvalidSubmission) as caught:
+        read_submission(path, candidates)
+    # json.dumps writes a space behind each comma: 30,000 times "[], ", then "[]", in brackets.
+    problem = "E104  line 1, discrete: a cell of 120,004 bytes; 65,536 are allowed"
+    assert str(caught.value) == f"{path}: 1 problem\n  {problem}"
+    assert len(n_rows) == 1
 
 
 LONG = "y" * 1000
