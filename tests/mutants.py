@@ -458,7 +458,7 @@ MUTANTS = [
         "merbench/submission/parquet.py",
         "content.require(rows=asked.rows, cells",
         "content.require(cells",
-        "tests/submission",
+        "tests/submission/test_reading.py tests/submission/test_budget.py",
     ),
     Mutant(
         "merbench/parsing/label_lists.py",
