@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from merbench.errors import CUT_OFF, Damage
 from merbench.submission.content import Content
 from merbench.submission.pages import MAGIC, PLAIN_ENCODINGS, SMALLEST, demand, read_footer
-from merbench.submission.sheet import SEGMENT_FIELDS, Sheet, Wanted, column_problem, is_list, table_sheet
+from merbench.submission.sheet import SEGMENT_FIELDS, Sheet, Wanted, column_problem, is_list, table_sheet, text_bytes
 
 _TEXT_CELL_BYTES, _NUMBER_CELL_BYTES = 64, 8
 """What a cell counts for at least."""
@@ -63,8 +62,7 @@ def _read(content: Content, wanted: Wanted) -> Sheet:
     with pq.ParquetFile(source, metadata=metadata, read_dictionary=text) as file:
         table = _table(file, list(leaves))
     table.validate(full=True)  # text that is not UTF-8, codes outside their dictionary
-    content.require(unpacked_bytes=sum(_text_bytes(chunk) for column in table.columns for chunk in column.chunks))
-    table = pa.table([_plain(column) for column in table.columns], table.column_names)
+    content.require(unpacked_bytes=sum(text_bytes(chunk) for column in table.columns for chunk in column.chunks))
     sheet = table_sheet(table, wanted)
     found = (*(problem for problem in problems.values() if problem), *sheet.problems)
     n_rows = table.num_rows if leaves else asked.rows
@@ -91,26 +89,3 @@ def _is_of(path: str, kind: pa.DataType, name: str) -> bool:
 def _cell_bytes(column: pq.ColumnSchema) -> int:
     """Return what a value counts for: text, a number, or one of a fixed length, such as a long decimal."""
     return _TEXT_CELL_BYTES if column.physical_type == "BYTE_ARRAY" else max(_NUMBER_CELL_BYTES, 2 * column.length)
-
-
-def _text_bytes(array: pa.Array) -> int:
-    """Return how many bytes the dictionary-encoded text of an array takes once it is written out."""
-    if is_list(array.type):
-        return _text_bytes(array.flatten())
-    if pa.types.is_struct(array.type):
-        return sum(_text_bytes(array.field(place)) for place in range(array.type.num_fields))
-    if not pa.types.is_dictionary(array.type):
-        return 0
-    return pc.sum(pc.binary_length(array.dictionary).take(array.indices)).as_py() or 0
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return lists of dictionary-encoded text as lists of text, and structs likewise; other columns as they are."""
-    if not is_list(column.type):
-        return column
-    item = column.type.value_type
-    if pa.types.is_dictionary(item):
-        item = pa.string()
-    elif pa.types.is_struct(item):
-        item = pa.struct([field.with_type(pa.string()) if field.name == "label" else field for field in item])
-    return pa.chunked_array([chunk.cast(pa.list_(item)) for chunk in column.chunks], pa.list_(item))

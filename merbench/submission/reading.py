@@ -6,7 +6,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,12 +72,15 @@ def read_sheet(
     columns = {name: wanted[track_name(name)] for name in (*wanted, *aliases, *rename) if track_name(name) in wanted}
     if content is not None:
         where, sheet = content.where, _READERS[content.format](content, columns)
-    elif isinstance(source, pa.Table) or (not isinstance(source, (str, Path)) and hasattr(source, "iloc")):
+    elif isinstance(source, pa.Table) or (
+        not isinstance(source, (str, Path)) and hasattr(source, "iloc") and hasattr(source, "columns")
+    ):
         where = "table" if isinstance(source, pa.Table) else "data frame"
         n_rows, n_columns = source.shape
         budget.require(where, rows=n_rows, columns=n_columns, cells=n_rows * n_columns)
         ids = [name for name in columns if track_name(name) == rules.id]
         table = source if isinstance(source, pa.Table) else frame_table(source, ids)
+        _require_valid(where, table, columns)
         budget.require(where, unpacked_bytes=decoded_bytes(table, columns))
         # pandas reads the blank cells of a text table as nulls, so that they mean the same in a data frame.
         sheet = replace(table_sheet(table, columns), has_blanks=table is not source)
@@ -114,6 +117,19 @@ def _within(where: str, sheet: Sheet, budget: Budget) -> Sheet:
         return sheet
     kept = {name: column for name, column in sheet.columns.items() if name not in long}
     return replace(sheet, columns=kept, problems=(*sheet.problems, *long.values()))
+
+
+def _require_valid(where: str, table: pa.Table, names: Collection[str]) -> None:
+    """Raise `InvalidSubmission` where Arrow's values are not those of their type, which Arrow itself does not check."""
+    problems = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            if name in names:
+                column.validate(full=True)
+        except pa.ArrowException:
+            problems.append(Problem("E208", "holds text that is not UTF-8, or an invalid array", column=name))
+    if problems:
+        raise InvalidSubmission(where, problems)
 
 
 def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, str], known: Sequence[str]) -> None:

@@ -168,7 +168,7 @@ def plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
     if not _is_read(column.type, wanted):
         return None
     if is_list(column.type):
-        return column
+        return _plain_lists(column)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_list(wanted) and pa.types.is_floating(column.type):
@@ -178,6 +178,16 @@ def plain_column(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
         return column.cast(target, safe=target == pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
+
+
+def _plain_lists(column: pa.Array) -> pa.Array:
+    """Return lists of text of any type as lists of `string`, and structs likewise."""
+    item = column.type.value_type
+    if pa.types.is_struct(item):
+        item = pa.struct([field.with_type(pa.string()) if field.name == "label" else field for field in item])
+    elif _is_text(item):
+        item = pa.string()
+    return column.cast(pa.list_(item))
 
 
 def _is_read(kind: pa.DataType, wanted: pa.DataType) -> bool:
@@ -249,16 +259,26 @@ def table_sheet(table: pa.Table, wanted: Wanted) -> Sheet:
 
 def decoded_bytes(table: pa.Table, names: Collection[str]) -> int:
     """Return how many bytes the dictionary-encoded columns of a table take once they are decoded."""
-    total = 0
-    for name in [name for name in names if name in table.column_names]:
-        column = table.column(table.column_names.index(name))
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else None
-        if kind is not None and not pa.types.is_nested(kind):
-            is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-            for chunk in column.chunks:
-                lengths = pc.binary_length(chunk.dictionary).take(chunk.indices) if is_text else None
-                total += 8 * len(chunk) + (0 if lengths is None else pc.sum(lengths).as_py() or 0)
-    return total
+    columns = [table.column(table.column_names.index(name)) for name in names if name in table.column_names]
+    return sum(
+        8 * len(chunk) * pa.types.is_dictionary(chunk.type) + text_bytes(chunk)
+        for column in columns
+        for chunk in column.chunks
+    )
+
+
+def text_bytes(array: pa.Array) -> int:
+    """Return how many bytes the dictionary-encoded text, or bytes, of an array take once they are written out."""
+    if is_list(array.type):
+        return text_bytes(array.flatten())
+    if pa.types.is_struct(array.type):
+        return sum(text_bytes(array.field(place)) for place in range(array.type.num_fields))
+    if not pa.types.is_dictionary(array.type) or not (_is_text(array.type) or _is_bytes(array.type)):
+        return 0
+    values = array.dictionary
+    if pa.types.is_string_view(values.type):
+        values = values.cast(pa.large_string())
+    return pc.sum(pc.binary_length(values).take(array.indices)).as_py() or 0
 
 
 def _needed(wanted: pa.DataType) -> str:
@@ -282,7 +302,8 @@ def frame_table(frame: pd.DataFrame, id_columns: Collection[str]) -> pa.Table:
 def _series_array(series: pd.Series[Any]) -> pa.Array:
     """Return a column with a `nan` kept as one; objects of several types become text."""
     if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":
-        return pa.array(series.to_numpy(), from_pandas=False)
+        numbers = series.to_numpy()
+        return pa.array(numbers.astype(np.float64) if numbers.itemsize > 8 else numbers, from_pandas=False)
     try:
         array = pa.array(series, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from peak_memory import peak_bytes
+
 from fuzzing.formats import Format, formats
 from merbench.errors import MerbenchError
 from merbench.submission import elsewhere
@@ -88,9 +90,9 @@ def work(name: str, seed: int, start: int, stop: int, folder: Path) -> None:
     made = formats(folder / "files")[name]
     (folder / "number").write_bytes(start.to_bytes(8, "little"))
     with (folder / "number").open("r+b") as file, mmap.mmap(file.fileno(), 8) as place:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = peak_bytes()
         for number, outcome, fault in run_here(name, made, seed, range(start, stop)):
-            now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            now = peak_bytes()
             if now - peak > MOST_GROWTH and fault is None:
                 fault = f"memory: {(now - peak) >> 20} MB more than before ({outcome})"
             peak = max(peak, now)

@@ -16,7 +16,7 @@ import pytest
 from blind_candidates import LABELS, sample_ids
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import InvalidSubmission
+from merbench.errors import InvalidSubmission, UsageError
 from merbench.submission import ids, jsonl, read_submission
 from merbench.submission.content import Budget
 
@@ -32,7 +32,7 @@ from pathlib import Path
 import pyarrow as pa
 from blind_candidates import blind_candidates, sample_ids
 from peak_memory import peak_bytes
-from merbench.errors import InvalidSubmission
+from merbench.errors import InvalidSubmission, UsageError
 from merbench.submission import read_submission
 
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
@@ -169,6 +169,10 @@ def test_json_is_not_read_on_behind_a_cell_that_is_too_long(
 
 LONG = "y" * 1000
 LETTERS = pa.DictionaryArray.from_arrays(pa.array([0] * 200_000, pa.int32()), [LONG])
+BYTES = pa.DictionaryArray.from_arrays(
+    pa.array([0] * 200_000, pa.int32()), pa.array([LONG.encode()], pa.large_binary())
+)
+ITEMS = pa.ListArray.from_arrays(pa.array(range(200_001), pa.int32()), LETTERS)
 NESTED = pa.DictionaryArray.from_arrays(pa.array([0] * 12, pa.int32()), pa.array([[1.0]]))
 
 
@@ -176,6 +180,8 @@ NESTED = pa.DictionaryArray.from_arrays(pa.array([0] * 12, pa.int32()), pa.array
     ("source", "message"),
     [
         (pa.table({"sample_id": LETTERS}), "table: 1 problem\n  E104  asks for 201,600,000 bytes of memory; 160,000,000 are allowed"),
+        (pa.table({"sample_id": BYTES}), "table: 1 problem\n  E104  asks for 201,600,000 bytes of memory; 160,000,000 are allowed"),
+        (pa.table({"sample_id": ITEMS}), "table: 1 problem\n  E104  asks for 200,000,000 bytes of memory; 160,000,000 are allowed"),
         (pa.table({"sample_id": pa.nulls(1_000_001)}), "table: 1 problem\n  E104  asks for 1,000,001 rows; 1,000,000 are allowed"),
         (pd.DataFrame({"sample_id": np.zeros(1_000_001)}), "data frame: 1 problem\n  E104  asks for 1,000,001 rows; 1,000,000 are allowed"),
         (pa.table({f"c{i}": [1] for i in range(10_001)}), "table: 1 problem\n  E104  asks for 10,001 columns; 10,000 are allowed"),
@@ -213,3 +219,27 @@ def test_an_integer_that_python_does_not_write(candidates: Candidates) -> None:
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(frame, candidates)
     assert "E204  valence: row 1: 'int that cannot be written' is not a number in [-5, 5]" in str(caught.value)
+
+
+@pytest.mark.parametrize("type_", [pa.list_(pa.dictionary(pa.int32(), pa.string())), pa.list_(pa.string_view())])
+def test_lists_of_text_of_any_type(make_candidates: Callable[..., Candidates], type_: pa.DataType) -> None:
+    words = pa.array([["sad", "calm"]] * 12, pa.list_(pa.string())).cast(type_)
+    table = pa.table({"sample_id": sample_ids(12), "words": words})
+    read = read_submission(table, make_candidates(targets={"words": {"type": "label_set"}}))
+    assert read.n_rows == 12
+
+
+def test_text_that_is_not_utf_8(candidates: Candidates) -> None:
+    broken = pa.Array.from_buffers(pa.string(), 12, pa.array([b"\xff"] * 12, pa.binary()).buffers())
+    with pytest.raises(InvalidSubmission, match="E208  discrete: holds text that is not UTF-8"):
+        read_submission(pa.table({"sample_id": sample_ids(12), "discrete": broken, "valence": [0.0] * 12}), candidates)
+
+
+def test_numbers_of_more_than_64_bits(candidates: Candidates) -> None:
+    frame = pd.DataFrame({"sample_id": sample_ids(12), "discrete": LABELS * 2, "valence": np.zeros(12, np.longdouble)})
+    assert read_submission(frame, candidates).values["valence"].tolist() == [0.0] * 12
+
+
+def test_a_series_is_no_table(candidates: Candidates) -> None:
+    with pytest.raises(UsageError, match="not Series"):
+        read_submission(pd.Series(["sad"]), candidates)  # type: ignore[arg-type]
