@@ -180,7 +180,16 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(printable(f"{error.object}: the name is not text in UTF-8", None), file=sys.stderr)
         return UsageError.exit_code
     except Exception as error:
+        if _came_from_an_interrupt(error):
+            return _interrupted()
         return _usage(error) if hasattr(error, "format_message") else _bug()
+
+
+def _came_from_an_interrupt(error: BaseException | None) -> bool:
+    """Whether a library that was interrupted, while it was loaded for instance, made another error of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _interrupted() -> int:

@@ -153,3 +153,17 @@ def test_variables_and_arguments_that_cannot_be_used(
     assert run(arguments) == 2
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
+
+
+def test_an_interrupt_of_which_a_library_makes_another_error_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ImportError("numpy's own words") from None
+
+    monkeypatch.setattr("merbench.track.readable_tracks", interrupted)
+    assert run(["tracks"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

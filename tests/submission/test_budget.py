@@ -215,7 +215,8 @@ def test_a_dictionary_of_lists_is_never_decoded(candidates: Candidates) -> None:
 
 
 def test_an_integer_that_python_does_not_write(candidates: Candidates) -> None:
-    frame = pd.DataFrame({"sample_id": sample_ids(12), "discrete": ["sad"] * 12, "valence": [10**5000, *[1] * 11]})
+    values = pd.Series([10**5000, *[1] * 11], dtype=object)
+    frame = pd.DataFrame({"sample_id": sample_ids(12), "discrete": ["sad"] * 12, "valence": values})
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(frame, candidates)
     assert "E204  valence: row 1: 'int that cannot be written' is not a number in [-5, 5]" in str(caught.value)
