@@ -191,6 +191,8 @@ def fault(error: Exception) -> str:
             return "holds Python objects (a pickle), which are not read"
         case RecursionError():
             return "nested too deeply"
+        case MemoryError():
+            return "asks for more memory than there is"
     return "damaged: its content cannot be unpacked"
 
 

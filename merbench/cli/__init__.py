@@ -166,6 +166,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return error.exit_code
     except OSError as error:
         if error.filename is not None:
+            if os.environ.get(TRACEBACK):
+                _print_traceback()
             print(printable(f"{error.filename}: {fault(error)}", None), file=sys.stderr)
             return UsageError.exit_code
         if not _is_standard_output(error):

@@ -102,13 +102,14 @@ def suitable_threads(n_values: int) -> Iterator[None]:
     """
     with ExitStack() as stack:
         if n_values <= ONE_THREAD_UP_TO:
+            # Torch first: threadpoolctl does not see its linear algebra, and would change the number that it reports.
+            if (torch := sys.modules.get("torch")) is not None:
+                stack.callback(torch.set_num_threads, torch.get_num_threads())
+                torch.set_num_threads(1)
             try:
                 from threadpoolctl import threadpool_limits
             except ImportError:  # a baseline that needs no extra has no library with threads
                 pass
             else:
                 stack.enter_context(threadpool_limits(1))
-            if (torch := sys.modules.get("torch")) is not None:  # its own linear algebra is not seen by threadpoolctl
-                stack.callback(torch.set_num_threads, torch.get_num_threads())
-                torch.set_num_threads(1)
         yield

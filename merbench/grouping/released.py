@@ -14,7 +14,6 @@ from __future__ import annotations
 import ast
 import io
 import json
-import re
 import stat
 import warnings
 import zipfile
@@ -22,8 +21,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from merbench.errors import InvalidGroups, Problem, UnknownName, UsageError, examples, fault, printable
-from merbench.files import UNREADABLE_ARCHIVE
+from merbench.errors import Damage, InvalidGroups, Problem, UnknownName, UsageError, examples, fault, printable
+from merbench.files import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
 from merbench.grouping.groups import UNSTATED, Answer, Groups, normal
 from merbench.grouping.storing import FILE_NAME, folder_of, write_groups
 
@@ -42,7 +41,6 @@ MOST_UNPACKED = 64 << 20
 _LINE = """a line is {"name": "sample_1", "groups": "[['glad', 'happy'], ['sad']]"}"""
 _MEMBER = "answers are files <name>.npy, in one folder or none"
 _ARRAY = "one Unicode string in an .npy file without dimensions is needed"
-_NPY_HEADER = re.compile(rb"\{'descr': '([<>])U(\d{1,6})', 'fortran_order': (?:False|True), 'shape': \(\), \} *\n")
 
 
 def import_groups(release: str, path: str | Path, name: str | None = None, *, replace: bool = False) -> Groups:
@@ -221,19 +219,22 @@ def _member_fault(member: zipfile.ZipInfo) -> str:
 
 
 def _of_array(file_name: str, data: bytes) -> _Stated | Problem:
-    """Return the string that an .npy file holds; its header is matched, never evaluated."""
-    if data[:8] == b"\x93NUMPY\1\0":
-        end = 10 + int.from_bytes(data[8:10], "little")
-        header = _NPY_HEADER.fullmatch(data[10:end])
-        if header is not None and len(data) == end + 4 * int(header[2]):
-            try:
-                text = data[end:].decode("utf-32-le" if header[1] == b"<" else "utf-32-be")
-            except UnicodeDecodeError:
-                return Problem("E631", f"'{printable(file_name)}' holds code points that are not characters; {_ARRAY}")
-            if _is_text(file_name):
-                return _Stated(None, f"'{printable(file_name)}'", file_name.removesuffix(".npy"), text.rstrip("\0"))
-            return Problem("E631", f"'{printable(file_name)}' is a name that is not UTF-8; {_MEMBER}")
-    return Problem("E631", f"'{printable(file_name)}' holds something else; {_ARRAY}")
+    """Return the string that an .npy file holds."""
+    shown, stream = f"'{printable(file_name)}'", io.BytesIO(data)
+    something_else = Problem("E631", f"{shown} holds something else; {_ARRAY}")
+    try:
+        header = read_npy_header(stream)
+    except Damage:
+        return something_else
+    if header.shape or header.dtype.kind != "U" or len(data) != stream.tell() + header.n_bytes:
+        return something_else
+    try:
+        text: str = read_npy_items(stream, header).item()
+    except Damage:
+        return Problem("E631", f"{shown} holds code points that are not characters; {_ARRAY}")
+    if not _is_text(file_name):
+        return Problem("E631", f"{shown} is a name that is not UTF-8; {_MEMBER}")
+    return _Stated(None, shown, file_name.removesuffix(".npy"), text)
 
 
 def _of_lines(path: Path, text: str) -> Iterator[_Stated | Problem]:

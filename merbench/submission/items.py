@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from merbench.corpus.candidates import Candidates
 from merbench.errors import EXAMPLES_SHOWN, Problem, examples, listed, printable
 from merbench.lexicon import open_lexicon
-from merbench.metrics.lists import Lists, Segments, offsets_of
+from merbench.metrics.lists import Lists, Segments, concatenated, offsets_of
 from merbench.parsing import BadCell, read_label_lists
 from merbench.parsing.answers import preference_answers
 from merbench.parsing.descriptions import words_in_text
@@ -235,13 +235,7 @@ def segment_values(
             empty = Segments(nothing.astype(np.int32), nothing, nothing, offsets_of(np.zeros(len(column), np.int64)))
             return TargetValues(empty, problems=(Problem("E104", message, column=name),))
         bad += _shifted(wrong, block.start, relevant, len(bad))
-    joined = Segments(
-        np.concatenate([part.codes for part in parts]),
-        np.concatenate([part.start_s for part in parts]),
-        np.concatenate([part.end_s for part in parts]),
-        offsets_of(np.concatenate([np.diff(part.offsets) for part in parts])),
-    )
-    return TargetValues(joined, problems=tuple(_bad_cells(sheet, name, bad, "E212")))
+    return TargetValues(concatenated(*parts), problems=tuple(_bad_cells(sheet, name, bad, "E212")))
 
 
 def preference_values(sheet: Sheet, name: str, target: PreferenceTarget, relevant: Mask) -> TargetValues:
@@ -274,7 +268,7 @@ def pair_problems(sheet: Sheet, pairs: Mapping[str, pa.Array], candidate_of: Row
     if not there:
         return []
     absent = [name for name in pairs if name not in sheet.names]
-    incomplete = f"the column is not there, and {listed(there)} is; give both, or neither"
+    incomplete = f"the column is missing, and {listed(there)} is; give both, or neither"
     problems = [Problem("E213", incomplete, column=name) for name in absent]
     places = pa.array(candidate_of, mask=candidate_of < 0)
     given = {name: sheet.columns[name].fill_null("") for name in there}
