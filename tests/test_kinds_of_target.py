@@ -412,7 +412,7 @@ def test_multilabel_targets_have_a_column_per_label(make: Make) -> None:
         ("AU2", 2, 0.5, 0.5, 0.5),
     ]
     assert told(frames, answers(frames, AU1=[1, 2, 0])) == [
-        "E202  AU2: the column is not there; columns: 'sample_id', 'AU1'; did you mean 'AU1'?",
+        "E202  AU2: the column is missing; columns: 'sample_id', 'AU1'; did you mean 'AU1'?",
     ]
     assert told(frames, answers(frames, AU1=[1, 2, 0], AU2=[0, 1, 0])) == ["E204  AU1: row 2: '2' is not 0 or 1"]
 

@@ -158,7 +158,7 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
         done = damage_split_media(plan, workers=workers, engine=engine, verify=verify, progress=show)
     n_done = done.n_new + done.n_kept
     before = f", {done.n_kept:,} of them before" if done.n_kept else ""
-    print_line(f"{done.folder}: {plural(n_done, 'damaged clip')}{before}; {done.folder / MANIFEST}")
+    print_line(f"{done.folder}: {plural(n_done, 'corrupted clip')}{before}; {done.folder / MANIFEST}")
     if verify:
         print(f"made once more: {n_done - len(done.differing):,} of {n_done:,} the same")
     if done.unused:
@@ -240,7 +240,7 @@ def _corrupt_corpus(
     named = pairs("--feature", feature, MODALITY_NAME)
     done = damage_corpus(track, output, features=named or None, columns=column or ("transcript",), replace=force)
     n_done = len(done.manifest.rows) - len(done.problems)
-    print_line(f"{done.corpus.folder}: {done.corpus.name}, {plural(n_done, 'sample')} damaged; {output / MANIFEST}")
+    print_line(f"{done.corpus.folder}: {done.corpus.name}, {plural(n_done, 'sample')} corrupted; {output / MANIFEST}")
     if done.uneven:
         message = (
             "dimensions differ in scale so much that noise at 20 dB drowns half of them; "

@@ -112,7 +112,7 @@ def robustness(
     intervals: IntervalsOption = True,
     force: ForceOption = False,
 ) -> None:
-    """Score a baseline as damage grows.
+    """Score a baseline under growing corruption.
 
     A condition that fails is named, and the others are finished: exit code 5.
     """

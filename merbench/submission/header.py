@@ -23,7 +23,7 @@ def declared_columns(track: Track) -> tuple[str, ...]:
 
 
 def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
-    """Return what is wrong with the columns: the id is not first, one is there twice, a target is not there."""
+    """Return what is wrong with the columns: the id is not first, one is there twice, a target is missing."""
     names, written, track = list(sheet.names), sheet.written or sheet.names, candidates.track
     id_column = track.submission.id
     problems = []
@@ -97,9 +97,9 @@ def _partial_chances(names: Sequence[str], target: str, chances: Sequence[str]) 
 
 
 def _absent(names: Sequence[str], written: Sequence[str], target: str, chances: Sequence[str], other: str) -> Problem:
-    """Return that a target is not there; `other` is the only column that the track does not declare, or empty."""
+    """Return that a target is missing; `other` is the only column that the track does not declare, or empty."""
     instead = f" (nor are its probabilities, {listed(chances)})" if chances else ""
-    message = f"the column is not there{instead}; columns: {_shown(written)}"
+    message = f"the column is missing{instead}; columns: {_shown(written)}"
     message += (
         f"; if '{printable(other)}' holds it: {rename_option(other, target)}" if other else did_you_mean(target, names)
     )

@@ -21,7 +21,7 @@ from merbench.submission.header import rename_option
 from merbench.submission.jsonl import read_jsonl
 from merbench.submission.npz import read_npz
 from merbench.submission.parquet import read_parquet
-from merbench.submission.sheet import ITEMS, Sheet, Wanted, decoded_bytes, frame_table, table_sheet
+from merbench.submission.sheet import ITEMS, Sheet, Wanted, decoded_bytes, frame_table, is_list, table_sheet
 from merbench.track import SubmissionRules
 
 if TYPE_CHECKING:
@@ -101,15 +101,15 @@ def _within(where: str, sheet: Sheet, budget: Budget) -> Sheet:
     n_cells, long = 0, {}
     for name, column in sheet.columns.items():
         n_cells += len(column)
-        is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
-        items = column.flatten() if is_list else column
-        n_cells += len(items) if is_list else 0
+        holds_lists = is_list(column.type)
+        items = column.flatten() if holds_lists else column
+        n_cells += len(items) if holds_lists else 0
         if pa.types.is_string(items.type) or pa.types.is_large_string(items.type):
             lengths = pc.fill_null(pc.binary_length(items), 0)
             longest = pc.max(lengths).as_py() or 0
             if longest > budget.cell_bytes:
                 message = f"a cell of {longest:,} bytes; {budget.cell_bytes:,} are allowed"
-                row = None if is_list else pc.index(lengths, longest).as_py()
+                row = None if holds_lists else pc.index(lengths, longest).as_py()
                 place = Problem("E104", message, column=name)
                 long[name] = place if row is None else sheet.row_problem("E104", row, message, name)
     budget.require(where, rows=sheet.n_rows, columns=len(sheet.names), cells=n_cells)
@@ -133,7 +133,7 @@ def _require_valid(where: str, table: pa.Table, names: Collection[str]) -> None:
 
 
 def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, str], known: Sequence[str]) -> None:
-    """Raise `InvalidSubmission` where a column to be renamed is not there, or its new name is taken or of no use.
+    """Raise `InvalidSubmission` where a column to be renamed does not exist, or its new name is taken or unknown.
 
     `known` are the names of columns that the track reads; a column of such a name may be renamed to any other.
     """

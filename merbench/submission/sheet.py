@@ -112,14 +112,14 @@ class Sheet:
         return Problem(code, message if line else f"row {row + 1}: {message}", line, column, sample)
 
     def texts(self, name: str) -> pa.StringArray:
-        """Return the cells of a column as they were written; one that is not there is null."""
+        """Return the cells of a column as they were written; a missing one is null."""
         column = self._as_written(name)
         if pa.types.is_string(column.type):
             return column
         return text_array([None if value is None else _shown(value) for value in column.to_pylist()])
 
     def cell(self, name: str, row: int) -> str:
-        """Return one cell as it was written; one that is not there is empty."""
+        """Return one cell as it was written; a missing one is empty."""
         value = self._as_written(name)[row].as_py()
         return "" if value is None else _shown(value)
 

@@ -38,10 +38,10 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_clips_are_damaged_once_and_then_kept(place: Path, capsys: Capture) -> None:
     assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 0
-    assert capsys.readouterr().out == "damaged: 3 damaged clips; damaged/manifest.parquet\n"
+    assert capsys.readouterr().out == "damaged: 3 corrupted clips; damaged/manifest.parquet\n"
     assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged", "--verify"]) == 0
     assert capsys.readouterr().out == (
-        "damaged: 3 damaged clips, 3 of them before; damaged/manifest.parquet\nmade once more: 3 of 3 the same\n"
+        "damaged: 3 corrupted clips, 3 of them before; damaged/manifest.parquet\nmade once more: 3 of 3 the same\n"
     )
     assert "audio.decoded_snr_db" in pq.read_schema(place / "damaged" / "manifest.parquet").names
 
@@ -73,7 +73,7 @@ def test_problems_are_listed_with_code_5(place: Path, capsys: Capture) -> None:
     (place / "clips" / "z.mp4").write_bytes(b"")
     assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 5
     shown = capsys.readouterr()
-    assert shown.out == "damaged: 1 damaged clip; damaged/manifest.parquet\n"
+    assert shown.out == "damaged: 1 corrupted clip; damaged/manifest.parquet\n"
     assert shown.err.splitlines() == [
         "clips: 1 warning",
         "  W651  1 file of media of no sample: z.mp4",
@@ -140,7 +140,7 @@ def test_features_of_a_corpus(place: Path, capsys: Capture, sample_home: Path) -
     (place / "my-missing" / "track.toml").write_text(declared + step, encoding="utf-8")
     assert run(["corrupt", "./my-missing", "-o", "damaged"]) == 0
     assert capsys.readouterr().out == (
-        "damaged/corpus: sample-my-missing, 600 samples damaged; damaged/manifest.parquet\n"
+        "damaged/corpus: sample-my-missing, 600 samples corrupted; damaged/manifest.parquet\n"
     )
 
 

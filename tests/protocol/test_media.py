@@ -117,7 +117,7 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, media: Path) -
         assert read_audio(path).samples.size
     assert not [path for path in output.iterdir() if path.name.startswith(".")]
     again = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert again.stdout.startswith(f"{output}: 60 damaged clips")
+    assert again.stdout.startswith(f"{output}: 60 corrupted clips")
 
 
 def test_a_run_that_ended_before_its_first_row_is_continued(tmp_path: Path, media: Path) -> None:

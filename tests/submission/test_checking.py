@@ -243,27 +243,27 @@ def test_lines_of_every_ending(refused: Refused, end: str) -> None:
             ",sample_id,discrete",
             "E201  the first column is '', it must be the id column 'sample_id', which is column 2; "
             "leave out the index (pandas: to_csv(index=False))\n"
-            "  E202  valence: the column is not there; columns: '', 'sample_id', 'discrete'",
+            "  E202  valence: the column is missing; columns: '', 'sample_id', 'discrete'",
         ),
         (
             "sample_id,discrete,sample_id",
             "E202  sample_id: occurs 2 times (columns 1, 3)\n"
-            "  E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'sample_id'",
+            "  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'sample_id'",
         ),
         (
             "sample_id,discrete,valance",
-            "E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'valance'; if 'valance' holds it: "
+            "E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'valance'; if 'valance' holds it: "
             "--rename valance=valence",
         ),
         (
             "sample_id,emotion,valence",
-            "E202  discrete: the column is not there (nor are its probabilities, p_neutral, p_angry, p_happy, p_sad, "
+            "E202  discrete: the column is missing (nor are its probabilities, p_neutral, p_angry, p_happy, p_sad, "
             "p_worried, … (1 more)); columns: 'sample_id', 'emotion', 'valence'; if 'emotion' holds it: --rename emotion=discrete",
         ),
         (
             "sample_id,discrete,discrete",
             "E202  discrete: occurs 2 times (columns 2, 3)\n"
-            "  E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'discrete'",
+            "  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'discrete'",
         ),
     ],
 )
@@ -283,7 +283,7 @@ def test_a_wrong_column_does_not_hide_wrong_rows(refused: Refused) -> None:
     rows = csv_rows(12)
     rows[2] = "sample_00000002,hapy,0.2"
     assert refused(csv_text(rows[:11], "sample_id,discrete,arousal")).splitlines()[1:] == [
-        "  E202  valence: the column is not there; columns: 'sample_id', 'discrete', 'arousal'; if 'arousal' holds it: "
+        "  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'arousal'; if 'arousal' holds it: "
         "--rename arousal=valence",
         "  E301  1 of 12 candidates missing: sample_00000011",
         f"  E203  line 4, discrete: 'hapy' is not one of {ALLOWED}; did you mean 'happy'?",

@@ -165,12 +165,12 @@ FIRST_OF = np.arange(3)
 
 def test_one_column_of_a_pair_is_checked_and_the_other_is_missed() -> None:
     assert texts(pair_problems(sheet(a1=["m1", "descA9", ""]), PAIRS, FIRST_OF)) == [
-        "E213  a2: the column is not there, and a1 is; give both, or neither",
+        "E213  a2: the column is missing, and a1 is; give both, or neither",
         "E213  row 2: a1 is 'descA9'; of this pair a1 is 'm2' and a2 is 'm5'",
         "E213  row 3: a1 is empty; of this pair a1 is 'm3' and a2 is 'm6'",
     ]
     assert texts(pair_problems(sheet(a2=["m4", "m5", "m6"]), PAIRS, FIRST_OF)) == [
-        "E213  a1: the column is not there, and a2 is; give both, or neither",
+        "E213  a1: the column is missing, and a2 is; give both, or neither",
     ]
 
 

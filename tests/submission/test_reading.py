@@ -233,7 +233,7 @@ UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
         (twice("sample_id"), "E105  members that occur twice: sample_id"),
         (member("submission.csv", GOOD.encode()), "E108  a ZIP archive without arrays; pack a text table as .gz or .zst"),
         (npz(**COLUMNS)[:-40], "E109  a damaged NPZ file: cut off: the end of the file is missing"),
-        (npz(discrete=ANSWERS), "E201  there is no id column 'sample_id'; columns: 'discrete'\n  E202  valence: the column is not there; columns: 'discrete'"),
+        (npz(discrete=ANSWERS), "E201  there is no id column 'sample_id'; columns: 'discrete'\n  E202  valence: the column is missing; columns: 'discrete'"),
     ],
 )  # fmt: skip
 def test_archives_that_are_refused(refused: Refused, data: bytes, problem: str) -> None:
@@ -578,5 +578,5 @@ def test_a_column_under_two_names_is_an_error(make_candidates: Make) -> None:
 
 def test_the_columns_that_are_listed_are_those_of_the_file(make_candidates: Make) -> None:
     table = pa.table({"name": IDS, "gpt4v": ANSWERS})
-    with pytest.raises(InvalidSubmission, match=r"valence: the column is not there; columns: 'name', 'gpt4v'$"):
+    with pytest.raises(InvalidSubmission, match=r"valence: the column is missing; columns: 'name', 'gpt4v'$"):
         read_submission(table, make_candidates(aliases={"name": "sample_id", "gpt4v": "discrete"}))
