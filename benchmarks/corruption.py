@@ -2,7 +2,7 @@
 
 Inputs: the 15 clips of `$MERBENCH_TEST_DATA/data/media/video` (11 of 360 × 288 in MPEG-1, 4 of 524 to 844 pixels in
 H.264; 54 s in all) and 20 utterances of EMO-DB, of 3 to 5 s, as noise at 5 to 10 dB; pyramid blur by 1, 2 and 4.
-Timed: `merbench.protocol` from the plan to the manifest, all digests included: in one process, in two, and with streams
+Timed: `merbench.corrupt` from the plan to the manifest, all digests included: in one process, in two, and with streams
 that nothing damages copied. Beside it: `corruption_peer.py`, in one process and in its pool of 8, for which an `ffmpeg`
 executable must be on the path; `corruption_floor.py`, every part alone. Both write MPEG-4 part 2 and 16 kHz sound;
 merbench takes the quantiser whose files, all together, come nearest to the peer's in size. Luma is compared with the
@@ -40,12 +40,12 @@ from benchmarks.measuring import machine, peak_bytes, seconds, table
 from merbench.banks.importing import import_folder
 from merbench.corpus import write_corpus
 from merbench.corpus.candidates import open_candidates
+from merbench.corrupt.clips import Row
+from merbench.corrupt.manifest import SCHEMA, Journal, read_progress, write_manifest
+from merbench.corrupt.media import DamagedMedia, MediaPlan, damage_split_media, plan_media
 from merbench.engine import run
 from merbench.media import read_video
 from merbench.media.encoding import Encoding
-from merbench.protocol.clips import Row
-from merbench.protocol.manifest import SCHEMA, Journal, read_progress, write_manifest
-from merbench.protocol.media import DamagedMedia, MediaPlan, damage_split_media, plan_media
 from merbench.track import MediaSpec
 
 FACTORS = (1, 2, 4)

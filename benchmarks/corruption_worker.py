@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.measuring import mapped_bytes, peak_bytes
 from merbench.banks.bank import Bank
-from merbench.protocol.clips import Clip, damage_clip
+from merbench.corrupt.clips import Clip, damage_clip
 
 
 def imported(_: int) -> str:

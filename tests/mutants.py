@@ -318,7 +318,7 @@ MUTANTS = [
         'np.searchsorted(edges, numbers, side="left") - 1',
         "tests/test_scoring.py",
     ),
-    Mutant("merbench/scoring/pair.py", "& ~dropped[rows]", "& dropped[rows]", "tests/test_kinds_of_target.py"),
+    Mutant("merbench/scoring/aligned.py", "& ~dropped[rows]", "& dropped[rows]", "tests/test_kinds_of_target.py"),
     # Ranking and the board.
     Mutant(
         "merbench/leaderboard/ranking.py",
@@ -382,14 +382,14 @@ MUTANTS = [
         "tests/submission/test_reading.py -k pages_are_counted",
     ),
     Mutant(
-        "merbench/submission/placing.py",
+        "merbench/submission/alignment.py",
         'found[missing] = -1 if found.dtype.kind == "i"',
         'found[missing] = 0 if found.dtype.kind == "i"',
         "tests/submission",
     ),
-    Mutant("merbench/submission/placing.py", "sums / np.maximum(counts, 1)", "sums", "tests/submission"),
+    Mutant("merbench/submission/alignment.py", "sums / np.maximum(counts, 1)", "sums", "tests/submission"),
     Mutant(
-        "merbench/submission/placing.py",
+        "merbench/submission/alignment.py",
         "np.lexsort((column, candidate_of))",
         "np.argsort(candidate_of, kind='stable')",
         "tests/submission",

@@ -17,15 +17,15 @@ from toy_track import write_toy_track
 from merbench.banks.storing import read_stored
 from merbench.corpus.candidates import open_candidates
 from merbench.corpus.declaration import read_declaration
+from merbench.corrupt.manifest import JOURNAL, MANIFEST, _journal_lines, read_manifest
 from merbench.errors import DeclarationError, IntegrityError, InvalidSubmission, MerbenchError, UsageError
 from merbench.files import read_toml
-from merbench.grouping.storing import read_groups
 from merbench.leaderboard.entry import parse_card, read_entry
 from merbench.lexicon.home import open_lexicon
-from merbench.protocol.manifest import JOURNAL, MANIFEST, _journal_lines, read_manifest
 from merbench.report import ScoreReport
 from merbench.robustness.report import RobustnessReport
 from merbench.submission import read_submission
+from merbench.synonyms.storing import read_groups
 from merbench.track import load_track, parse_track
 from merbench.training.declaration import read_baseline
 

@@ -29,6 +29,7 @@ from merbench.cli import run
 from merbench.cli.progress import progress_bar
 from merbench.corpus import IMPORTERS, Feature, open_corpus, write_corpus
 from merbench.corpus.candidates import Candidates
+from merbench.corrupt.manifest import read_manifest, read_progress
 from merbench.errors import (
     InvalidSubmission,
     MerbenchError,
@@ -38,17 +39,16 @@ from merbench.errors import (
     problem_list,
     problems_json,
 )
-from merbench.grouping import import_groups
 from merbench.leaderboard.check import check_entries
 from merbench.leaderboard.entry import InvalidEntry
 from merbench.lexicon import import_lexicon, open_lexicon
-from merbench.protocol.manifest import read_manifest, read_progress
 from merbench.report import ReportTable
 from merbench.report.comparison import Comparison, Difference
 from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport, Uncertainty
 from merbench.robustness.report import ConditionRow, CurveReport, Estimate, RobustnessReport, Summary
 from merbench.site.page import board_page
 from merbench.submission import read_submission
+from merbench.synonyms import import_groups
 from merbench.track import load_track, parse_track
 from merbench.training import load_baseline
 

@@ -17,10 +17,10 @@ import pytest
 from merbench.corpus import write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, UndefinedMetric, UsageError
-from merbench.grouping import Groups, answer_key, groups_home, import_groups
-from merbench.grouping.storing import write_groups
 from merbench.scoring import compare, score
 from merbench.submission import read_submission
+from merbench.synonyms import Groups, answer_key, groups_home, import_groups
+from merbench.synonyms.storing import write_groups
 from merbench.track import load_track
 
 Make = Callable[..., Candidates]

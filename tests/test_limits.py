@@ -15,11 +15,11 @@ import pytest
 from merbench.corpus import feature_file
 from merbench.corpus.delimited import read_delimited
 from merbench.corpus.feature_file import read_feature
+from merbench.corrupt.manifest import JOURNAL, read_manifest, read_progress
 from merbench.errors import Damage, DeclarationError, IntegrityError, InvalidLexicon, Problem, UsageError
 from merbench.files import parse_toml, read_parquet, read_toml
 from merbench.leaderboard.cache import Cache
 from merbench.lexicon.importing import read_release
-from merbench.protocol.manifest import JOURNAL, read_manifest, read_progress
 
 
 def test_a_toml_file_of_more_than_a_megabyte(tmp_path: Path) -> None:

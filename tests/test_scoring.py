@@ -24,8 +24,8 @@ from merbench.corpus import IMPORTERS, corpora_home, write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import IntegrityError, UndefinedMetric, UsageError, WithheldReference
 from merbench.report import ScoreReport
-from merbench.scoring import compare, draws, evaluation, public_score, score, sources
-from merbench.scoring.sources import named_sources
+from merbench.scoring import compare, draws, evaluation, inputs, public_score, score
+from merbench.scoring.inputs import named_sources
 from merbench.submission import read_submission
 from merbench.track import load_track
 
@@ -300,7 +300,7 @@ def test_row_order_and_format_change_no_byte(make: Make, tmp_path: Path) -> None
 def test_a_named_track_stays_open_until_a_file_changes(make: Make, tmp_path: Path, monkeypatch: Any) -> None:
     table, folder = answers(make()), tmp_path / "small"
     opened: list[str] = []
-    monkeypatch.setattr(sources, "load_track", lambda folder: opened.append(str(folder)) or load_track(folder))
+    monkeypatch.setattr(inputs, "load_track", lambda folder: opened.append(str(folder)) or load_track(folder))
     first = score(folder, table, intervals=False)
     score(folder, table, intervals=False)
     assert len(opened) == 2  # files this new may change again without showing it
@@ -687,7 +687,7 @@ def test_every_form_shows_the_names_escaped(make: Make) -> None:
 
 SCRIPT = """
 import sys
-from merbench.scoring import compare, score, sources
+from merbench.scoring import compare, score, inputs
 from merbench.corpus.candidates import open_candidates
 from merbench.track import load_track
 candidates = open_candidates(load_track(sys.argv[1]))

@@ -25,9 +25,9 @@ from merbench.errors import WITH_PROBLEMS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from merbench.corrupt.media import MediaPlan
     from merbench.corruptions import Corruption
     from merbench.errors import Problem
-    from merbench.protocol.media import MediaPlan
     from merbench.track import Track
 
 
@@ -128,7 +128,7 @@ def corrupt(
         raise UsageError(f"--preview {preview}: a picture is a .png or a .svg")
 
     from merbench.corpus.candidates import open_candidates
-    from merbench.protocol.media import plan_media
+    from merbench.corrupt.media import plan_media
 
     candidates = open_candidates(declared, split)
     plan = plan_media(candidates, media, output, sample_ids=sample)
@@ -150,9 +150,9 @@ def _refuse(given: Mapping[str, Any], where: str) -> None:
 
 def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
     from merbench.cli.progress import progress_bar
+    from merbench.corrupt.manifest import MANIFEST
+    from merbench.corrupt.media import damage_split_media
     from merbench.errors import IntegrityError, Problem, listed, plural, printable, problem_lines, problem_list
-    from merbench.protocol.manifest import MANIFEST
-    from merbench.protocol.media import damage_split_media
 
     with progress_bar() as show:
         done = damage_split_media(plan, workers=workers, engine=engine, verify=verify, progress=show)
@@ -190,9 +190,9 @@ def _tell_problems(where: str, problems: Mapping[str, str]) -> None:
 
 
 def _show_plan(plan: MediaPlan, workers: int) -> None:
+    from merbench.corrupt.media import estimate
     from merbench.errors import plural
     from merbench.files import size_text
-    from merbench.protocol.media import estimate
     from merbench.report import ReportTable
 
     draws = plan.draws()
@@ -221,8 +221,8 @@ def _duration(seconds: float) -> str:
 
 def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str, str]:
     """Draw clips and return what is wrong with those that cannot be shown, by sample."""
+    from merbench.corrupt.preview import SHOWN, write_preview
     from merbench.errors import plural
-    from merbench.protocol.preview import SHOWN, write_preview
 
     chosen = plan.clips if sample else plan.clips[:SHOWN]
     n_shown, problems = write_preview(chosen, path)
@@ -233,9 +233,9 @@ def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str,
 def _corrupt_corpus(
     track: Track, output: Path, feature: list[str] | None, column: list[str] | None, force: bool
 ) -> None:
+    from merbench.corrupt.corpus import damage_corpus
+    from merbench.corrupt.manifest import MANIFEST
     from merbench.errors import Problem, plural, problem_list
-    from merbench.protocol.corpus import damage_corpus
-    from merbench.protocol.manifest import MANIFEST
 
     named = pairs("--feature", feature, MODALITY_NAME)
     done = damage_corpus(track, output, features=named or None, columns=column or ("transcript",), replace=force)

@@ -14,8 +14,8 @@ from merbench.errors import WITH_PROBLEMS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from merbench.grouping import Asker, Filled, Groups, Question
     from merbench.metrics.lists import Lists, Values
+    from merbench.synonyms import Asker, Filled, Groups, Question
 
 app = typer.Typer(
     name="groups",
@@ -28,7 +28,7 @@ app = typer.Typer(
 @app.command("list")
 def list_(form: ListFormatOption = ListFormat.table) -> None:
     """List the stored groups of the data home."""
-    from merbench.grouping import list_groups
+    from merbench.synonyms import list_groups
 
     columns = ("groups", "model", "runs", "answers", "digest", "source")
     print_rows("groups", columns, [_list_row(name) for name in list_groups()], form)
@@ -37,7 +37,7 @@ def list_(form: ListFormatOption = ListFormat.table) -> None:
 @app.command()
 def info(groups: Annotated[str, typer.Argument(metavar="GROUPS", help="Name in the data home, or ./folder.")]) -> None:
     """Show who made stored groups, how, with how many answers."""
-    from merbench.grouping import open_groups
+    from merbench.synonyms import open_groups
 
     print(_info_text(open_groups(groups)))
 
@@ -52,7 +52,7 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Replace groups that are there already.")] = False,
 ) -> None:
     """Store the groups that a challenge released in the data home."""
-    from merbench.grouping import groups_home, import_groups
+    from merbench.synonyms import groups_home, import_groups
 
     groups = import_groups(release, path, name, replace=force)
     print_line(f"{groups_home() / groups.name}: {_summary(groups)}")
@@ -97,7 +97,7 @@ def fill(
 
     from merbench.cli.progress import progress_bar
     from merbench.errors import UsageError, examples, problem_list
-    from merbench.grouping import fill_groups
+    from merbench.synonyms import fill_groups
 
     if (endpoint is None) == (transformers is None):
         raise UsageError("one of --endpoint and --transformers is needed, and not both")
@@ -119,7 +119,7 @@ def fill(
 
 
 def _local(name_or_path: str | None) -> Asker:
-    from merbench.grouping.local_model import LocalModel
+    from merbench.synonyms.local_model import LocalModel
 
     return LocalModel(str(name_or_path), quiet=not sys.stderr.isatty())
 
@@ -128,7 +128,7 @@ def _remote(
     url: str, model: str | None, key_env: str | None, *, temperature: float | None, parallel: int, timeout_s: float
 ) -> Asker:
     from merbench.errors import UsageError
-    from merbench.grouping.endpoint import Endpoint, key_from
+    from merbench.synonyms.endpoint import Endpoint, key_from
 
     if not model:
         raise UsageError("--endpoint needs --model, the name of the model there")
@@ -141,8 +141,8 @@ def _questions(name: str, files: Sequence[str], split: str, target: str | None) 
     import numpy as np
 
     from merbench.corpus.candidates import open_candidates
-    from merbench.grouping import Question
     from merbench.submission import read_submission
+    from merbench.synonyms import Question
     from merbench.track import load_track
 
     track = load_track(name)
@@ -194,7 +194,7 @@ def _summary(groups: Groups) -> str:
 
 def _list_row(name: str) -> tuple[str, ...]:
     from merbench.errors import MerbenchError
-    from merbench.grouping import open_groups
+    from merbench.synonyms import open_groups
 
     try:
         groups = open_groups(name)

@@ -109,7 +109,7 @@ def score(
     from merbench.files import require_apart
     from merbench.scoring import public_score
     from merbench.scoring import score as score_submission
-    from merbench.scoring.sources import candidates_of, read_for
+    from merbench.scoring.inputs import candidates_of, read_for
 
     require_track_first("score", track, [file])
     require_apart(output, [file], "the submission itself")
@@ -159,7 +159,7 @@ def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
 def _with_manifest(track: str, split: str, manifest: Path) -> Candidates:
     """Return the candidates of a track with what was drawn and realised for each as columns."""
     from merbench.corpus.candidates import open_candidates, with_columns
-    from merbench.protocol.manifest import manifest_columns
+    from merbench.corrupt.manifest import manifest_columns
 
     candidates = open_candidates(track, split)
     return with_columns(candidates, manifest_columns(manifest, candidates.track, split))
@@ -231,7 +231,7 @@ def compare(
     """
     from merbench.files import require_apart
     from merbench.scoring import compare as compare_submissions
-    from merbench.scoring.sources import candidates_of, named_sources, read_for, reasons_withheld
+    from merbench.scoring.inputs import candidates_of, named_sources, read_for, reasons_withheld
 
     require_track_first("compare", track, files)
     require_apart(output, files, "one of the submissions")

@@ -192,7 +192,7 @@ def init(
     """Write track.toml and a card for one's own data."""
     import shlex
 
-    from merbench.starting import write_starting_track
+    from merbench.scaffold import write_starting_track
 
     for path in write_starting_track(folder, corpus):
         print_line(f"wrote {path}")
@@ -255,8 +255,8 @@ def _not_at_hand(track: Track) -> Iterator[str]:
     """Yield which lexicons and synonym groups of a track's targets cannot be opened, and how they come in."""
     from functools import partial
 
-    from merbench.grouping import open_groups
     from merbench.lexicon import open_lexicon
+    from merbench.synonyms import open_groups
     from merbench.track import LabelSetTarget, lexicon_of
 
     for target in track.targets.values():

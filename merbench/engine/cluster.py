@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from merbench.engine.outcome import Done, Task, Unit, WorkerDied, run_units, tasks
+from merbench.engine.tasks import Done, Task, Unit, WorkerDied, run_units, tasks
 from merbench.errors import MissingExtra, UsageError, exception_text
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from typing import Any, Generic, TypeVar
 
-from merbench.engine.outcome import Done, Task, Unit, WorkerDied, tasks
+from merbench.engine.tasks import Done, Task, Unit, WorkerDied, tasks
 from merbench.engine.worker import GRACE_S, initialise, run_task
 from merbench.errors import UsageError
 

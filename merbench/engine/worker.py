@@ -18,7 +18,7 @@ from multiprocessing.connection import wait
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from merbench.engine.outcome import run_units
+from merbench.engine.tasks import run_units
 
 GRACE_S = 5.0
 """How long a worker that was told to end may take to clean up."""

@@ -33,7 +33,7 @@ from merbench.leaderboard.ranking import RankingKey, places
 from merbench.report import Score, ScoreReport
 from merbench.resampling import DECIMALS, holm
 from merbench.scoring import mean_difference_p, mean_intervals, public_score, resampling_of, signature
-from merbench.scoring.sources import reasons_withheld
+from merbench.scoring.inputs import reasons_withheld
 from merbench.submission import Submission, read_submission
 from merbench.track import Track
 

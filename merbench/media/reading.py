@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from merbench.corruptions.audio.rates import converted
 from merbench.corruptions.signals import Audio, Frame, Plane, Video
 from merbench.errors import CUT_OFF, MissingExtra, UnreadableMedia, fault
-from merbench.media.completeness import is_cut_off
+from merbench.media.truncation import is_cut_off
 
 _READ_AHEAD = 1 << 18
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from merbench.banks.bank import Bank
 from merbench.corpus.candidates import Candidates
+from merbench.corrupt.steps import damage
 from merbench.corruptions import Step
 from merbench.engine import WorkerDied, run
 from merbench.errors import EXAMPLES_SHOWN, Inapplicable, UnreadableMedia, UsageError, listed
 from merbench.files import sha256_bytes, sha256_file
 from merbench.media.finding import find_clips
-from merbench.protocol.steps import damage
 from merbench.robustness.grid import Condition
 
 Vectors = NDArray[np.float32]

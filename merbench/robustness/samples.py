@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from merbench.corpus import Feature
 from merbench.corpus.candidates import Candidates, candidate_column
+from merbench.corrupt.steps import damage_split
 from merbench.corruptions import Step
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import UsageError
 from merbench.features.defaults import DIMENSIONS
 from merbench.features.text import text_vectors
-from merbench.protocol.steps import damage_split
 from merbench.robustness.clips import Clips
 from merbench.robustness.grid import Condition
 from merbench.training import FeatureSet

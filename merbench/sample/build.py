@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, write_corpus
-from merbench.protocol.steps import damage
+from merbench.corrupt.steps import damage
 from merbench.sample.labels import open_sets
 from merbench.sample.scenes import EMOTIONS, VOCABULARY, Scenes, scenes, stream
 from merbench.sample.vectors import VALUE_UNIT, vectors

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import UsageError, listed
 from merbench.metrics.sums import Clustered, Exchanges, Weights, total_weight, weighted_sum
-from merbench.scoring.pair import Pair
+from merbench.scoring.aligned import Pair
 from merbench.track import MetricSpec
 
 Group = tuple[str, int]

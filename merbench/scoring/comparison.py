@@ -21,12 +21,12 @@ from merbench.resampling import (
     percentile_interval,
     permutation_p,
 )
+from merbench.scoring.aligned import only, scored_pair
 from merbench.scoring.arguments import asked, whole
 from merbench.scoring.draws import bootstrap, jackknifed, mean_draws, permuted_differences
 from merbench.scoring.evaluation import plain_values
-from merbench.scoring.pair import only, scored_pair
+from merbench.scoring.inputs import candidates_of, named_sources, read_for
 from merbench.scoring.scorecard import scores_of
-from merbench.scoring.sources import candidates_of, named_sources, read_for
 from merbench.scoring.uncertainty import (
     Resampling,
     bounds_of,
@@ -41,7 +41,7 @@ from merbench.submission import Submission
 from merbench.track import Track
 
 if TYPE_CHECKING:
-    from merbench.scoring.sources import Source
+    from merbench.scoring.inputs import Source
 
 
 def compare(

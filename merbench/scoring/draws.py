@@ -14,8 +14,8 @@ import numpy as np
 from merbench.metrics.metric import Metric
 from merbench.metrics.sums import Clustered, Exchanges, Weights
 from merbench.resampling import jackknife_weights, poisson_weights, swapped_pair, swaps
+from merbench.scoring.aligned import Codes, Pair
 from merbench.scoring.evaluation import Draws, evaluate, n_at_once, portions, with_classes
-from merbench.scoring.pair import Codes, Pair
 
 AT_ONCE = 1 << 17
 """Values of a permutation test that are computed at once: two of every pair under every draw."""

@@ -18,7 +18,7 @@ from merbench.errors import UndefinedMetric, UsageError, plural
 from merbench.metrics.categorical import PerClass, per_class
 from merbench.metrics.sums import Weights
 from merbench.scoring.aggregation import Group, aggregated
-from merbench.scoring.pair import Pair, with_confusion
+from merbench.scoring.aligned import Pair, with_confusion
 from merbench.track import OVERALL, MetricSpec, ScoresTarget, Track
 
 Draws = dict[str, NDArray[np.float64]]

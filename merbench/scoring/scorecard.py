@@ -19,12 +19,12 @@ from merbench.resampling import (
     Interval,
     group_masks,
 )
+from merbench.scoring.aligned import Pair, scored_pair, with_confusion
 from merbench.scoring.arguments import asked
 from merbench.scoring.breakdown import Grouping, grouping_of
 from merbench.scoring.draws import joined
 from merbench.scoring.evaluation import class_key, classes_of, evaluate, ones, plain_values, portions
-from merbench.scoring.pair import Pair, scored_pair, with_confusion
-from merbench.scoring.sources import candidates_of, read_for, reasons_withheld
+from merbench.scoring.inputs import candidates_of, read_for, reasons_withheld
 from merbench.scoring.uncertainty import (
     clusters_of,
     intervals_of,
@@ -38,7 +38,7 @@ from merbench.submission import Submission
 from merbench.track import OVERALL, MultilabelTarget, Track, lexicon_of
 
 if TYPE_CHECKING:
-    from merbench.scoring.sources import Source
+    from merbench.scoring.inputs import Source
 
 
 def score(

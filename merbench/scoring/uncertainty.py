@@ -21,10 +21,10 @@ from merbench.resampling import (
     cluster_codes,
     percentile_interval,
 )
+from merbench.scoring.aligned import Codes, Pair, groups_of, with_confusion
 from merbench.scoring.breakdown import scored_column
 from merbench.scoring.draws import bootstrap, jackknifed
 from merbench.scoring.evaluation import Draws, ones, with_classes
-from merbench.scoring.pair import Codes, Pair, groups_of, with_confusion
 from merbench.track import TextTarget, Track, lexicon_of
 
 FEW_CLUSTERS = 50

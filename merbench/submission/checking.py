@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates, values_digest
 from merbench.errors import InvalidSubmission, Problem, examples
 from merbench.metrics.lists import Values
+from merbench.submission.alignment import aligned, averaged
 from merbench.submission.content import Budget
-from merbench.submission.elsewhere import columns_of, made_for
 from merbench.submission.header import header_problems, undeclared_warning, unlike_header
 from merbench.submission.ids import Rows, align
 from merbench.submission.items import (
@@ -35,10 +35,10 @@ from merbench.submission.items import (
     segment_values,
     text_values,
 )
-from merbench.submission.placing import aligned, averaged
 from merbench.submission.reading import read_sheet
 from merbench.submission.sheet import ITEMS, STRETCHES, BrokenRow, Sheet, Wanted
 from merbench.submission.values import Mask, TargetValues, categorical_values, number_values, probability_columns
+from merbench.submission.wrong_track import columns_of, made_for
 from merbench.track import (
     CategoricalTarget,
     LabelSetTarget,

@@ -13,7 +13,6 @@ from merbench.track.declaration import (
     metric_labels,
 )
 from merbench.track.finding import find_track, list_tracks, load_track, parse_track, readable_tracks
-from merbench.track.keys import KEBAB, Declaration, declaration_problems
 from merbench.track.listing import tracks_page, tracks_table
 from merbench.track.targets import (
     CategoricalTarget,
@@ -31,6 +30,7 @@ from merbench.track.targets import (
     Vocabulary,
     lexicon_of,
 )
+from merbench.track.toml_errors import KEBAB, Declaration, declaration_problems
 
 __all__ = [
     "KEBAB",

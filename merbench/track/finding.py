@@ -20,9 +20,9 @@ from merbench.track.declaration import (
     SubmissionRules,
     Track,
 )
-from merbench.track.keys import declaration_problems
-from merbench.track.meaning import meaning_problems
 from merbench.track.targets import TARGETS
+from merbench.track.toml_errors import declaration_problems
+from merbench.track.validation import meaning_problems
 
 
 def find_track(name_or_path: str | Path) -> Path:

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from merbench.errors import listed
 from merbench.metrics.metric import TargetKind
-from merbench.track.keys import Declaration, as_several
+from merbench.track.toml_errors import Declaration, as_several
 
 MOST_LABELS = 10_000
 """The largest vocabulary that a target may declare."""

@@ -17,7 +17,7 @@ from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean,
 from merbench.files import find_folder, list_folders, read_toml
 from merbench.track import Declaration, declaration_problems
 from merbench.training.extras import modules_by_extra
-from merbench.training.guard import OwnCode, guarded
+from merbench.training.plugin_errors import OwnCode, guarded
 from merbench.training.protocol import Baseline, Build, Setup
 
 Options = Mapping[str, Any]

@@ -17,8 +17,8 @@ from chat_server import Reply, Request, chat_server, completion, failure
 
 from merbench.cli import run
 from merbench.corpus import write_corpus
-from merbench.grouping import open_groups
-from merbench.grouping.prompting import prompt_digest
+from merbench.synonyms import open_groups
+from merbench.synonyms.prompting import prompt_digest
 
 TRACK = """
 id = "mine"

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from merbench.corrupt.steps import Damaged, damage
 from merbench.corruptions import Step, generator
 from merbench.corruptions.batches import damaged_vectors, generators, seeded_states
 from merbench.corruptions.drawing import NORMAL_UNIT, normals
 from merbench.errors import Inapplicable, UsageError
-from merbench.protocol.steps import Damaged, damage
 
 IDS = [f"sample_{i:08d}" for i in range(70)]
 

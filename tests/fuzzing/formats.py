@@ -29,18 +29,18 @@ from merbench.corpus.feature_file import read_feature
 from merbench.corpus.folder import verify_corpus
 from merbench.corpus.forms import arrays, label_archive, recordings, spaced
 from merbench.corpus.tables import Contents
+from merbench.corrupt.manifest import Journal, Manifest, read_manifest, read_progress, write_manifest
 from merbench.errors import DeclarationError, Problem
 from merbench.files import sha256_bytes
-from merbench.grouping.groups import UNSTATED, Groups
-from merbench.grouping.released import read_mer2024
-from merbench.grouping.storing import read_groups, write_groups
 from merbench.leaderboard.entry import inspect_entry
 from merbench.lexicon import open_lexicon
 from merbench.lexicon.importing import read_release
 from merbench.lexicon.storing import from_bytes, to_bytes
-from merbench.protocol.manifest import Journal, Manifest, read_manifest, read_progress, write_manifest
 from merbench.report.scorecard import ScoreReport
 from merbench.submission import read_submission
+from merbench.synonyms.groups import UNSTATED, Groups
+from merbench.synonyms.released import read_mer2024
+from merbench.synonyms.storing import read_groups, write_groups
 from merbench.track import load_track, parse_track
 from merbench.training.declaration import read_baseline
 

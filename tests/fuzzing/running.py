@@ -21,7 +21,7 @@ from peak_memory import peak_bytes
 
 from fuzzing.formats import Format, formats
 from merbench.errors import MerbenchError
-from merbench.submission import elsewhere
+from merbench.submission import wrong_track
 from merbench.track import load_track
 
 LONGEST_MESSAGE = 20_000
@@ -85,7 +85,7 @@ def run_here(name: str, made: Format, seed: int, numbers: range) -> Iterator[tup
 
 def work(name: str, seed: int, start: int, stop: int, folder: Path) -> None:
     """Read inputs of one format in a separate process: the current input lies in the folder, its number in a map."""
-    elsewhere.load_track = cache(load_track)  # the shipped tracks stay as they are
+    wrong_track.load_track = cache(load_track)  # the shipped tracks stay as they are
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     made = formats(folder / "files")[name]
     (folder / "number").write_bytes(start.to_bytes(8, "little"))

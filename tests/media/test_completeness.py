@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_media import Pictures, Sound, make_clip
 
-from merbench.media.completeness import is_cut_off
+from merbench.media.truncation import is_cut_off
 
 _PROGRAM = {"codec": "mpeg1video", "tick": Fraction(1, 25)}
 

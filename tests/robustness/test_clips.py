@@ -19,11 +19,11 @@ import soundfile
 from merbench.banks.home import open_bank
 from merbench.banks.importing import import_folder
 from merbench.corpus import write_corpus
+from merbench.corrupt.steps import damage
 from merbench.corruptions import Audio, Step
 from merbench.errors import UsageError
 from merbench.features.sound import sound_vector
 from merbench.media.reading import read_audio
-from merbench.protocol.steps import damage
 from merbench.robustness import RobustnessReport, robustness
 from merbench.track import Track, load_track
 from tests.robustness.conftest import DamagedTrack, classes, ids, vectors

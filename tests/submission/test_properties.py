@@ -36,7 +36,7 @@ COLUMNS = {
 def _no_other_tracks() -> Iterator[None]:
     """Leave out the guess at the track a file was made for, which reads every declaration each time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("merbench.submission.elsewhere.list_folders", lambda noun: [])
+        patch.setattr("merbench.submission.wrong_track.list_folders", lambda noun: [])
         yield
 
 

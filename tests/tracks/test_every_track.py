@@ -24,8 +24,8 @@ from merbench.corpus.feature import Feature
 from merbench.corpus.home import corpora_home
 from merbench.corpus.references import reference_columns
 from merbench.errors import listed
-from merbench.grouping import import_groups
 from merbench.lexicon import import_lexicon
+from merbench.synonyms import import_groups
 from merbench.track import (
     ContinuousTarget,
     LabelSetTarget,

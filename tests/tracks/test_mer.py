@@ -17,8 +17,8 @@ import merbench
 from merbench.corpus import Imported
 from merbench.corpus.home import corpora_home
 from merbench.errors import InvalidSubmission, UnknownName
-from merbench.grouping import import_groups
 from merbench.lexicon import import_lexicon
+from merbench.synonyms import import_groups
 from merbench.track import list_tracks, load_track
 
 Rows = Sequence[Sequence[object]]

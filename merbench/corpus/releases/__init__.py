@@ -4,6 +4,6 @@ One file per release, or family of releases. `elsewhere` holds those whose files
 consist of, for those who were given them.
 """
 
-from merbench.corpus.releases import abaw, crema_d, elsewhere, ger, iemocap, meld, mer, mer2023, ravdess, sentiment
+from merbench.corpus.releases import abaw, crema_d, ger, iemocap, meld, mer, mer2023, on_application, ravdess, sentiment
 
-__all__ = ["abaw", "crema_d", "elsewhere", "ger", "iemocap", "meld", "mer", "mer2023", "ravdess", "sentiment"]
+__all__ = ["abaw", "crema_d", "ger", "iemocap", "meld", "mer", "mer2023", "on_application", "ravdess", "sentiment"]

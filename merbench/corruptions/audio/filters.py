@@ -10,7 +10,7 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -106,7 +106,9 @@ def _high_passed(signal: Audio, cutoff_hz: float, order: int) -> Audio:
     return _filtered(signal, cutoff_hz, order, "highpass")
 
 
-def _filtered(signal: Audio, cutoff_hz: float | tuple[float, float], order: int, kind: str) -> Audio:
+def _filtered(
+    signal: Audio, cutoff_hz: float | tuple[float, float], order: int, kind: Literal["lowpass", "highpass", "bandpass"]
+) -> Audio:
     n = signal.samples.shape[1]
     if n == 0:
         return signal

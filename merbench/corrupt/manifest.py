@@ -1,0 +1,272 @@
+"""What a run of damage says of every sample: written line by line while it runs, as one Parquet file when it ends.
+
+========================= ====================================================================================
+manifest.parquet          one row a sample, sorted by id; what the run rests on, as JSON in the file's metadata
+manifest.journal          while a run goes on: a line of JSON for what it rests on, then one for each sample
+========================= ====================================================================================
+
+A run that was interrupted, in any way, is continued from the journal, and ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from merbench.corrupt.clips import Row
+from merbench.errors import Damage, IntegrityError, OutputError, UsageError, fault, listed
+from merbench.files import TooLarge, arrow_file, atomic_path, read_parquet, require_alone
+from merbench.track import Track
+
+MANIFEST, JOURNAL = "manifest.parquet", "manifest.journal"
+
+SCHEMA = "merbench.manifest/1"
+
+MOST_ROWS = 2_000_000
+"""How many rows a manifest may have."""
+
+MOST_LINE_BYTES = 1 << 20
+"""How many bytes a line of the journal may have."""
+
+_METADATA = b"merbench"
+
+FIRST_COLUMNS = {
+    "sample_id": pa.string(),
+    "problem": pa.string(),
+    "input": pa.string(),
+    "input_sha256": pa.string(),
+    "input_bytes": pa.int64(),
+    "output": pa.string(),
+    "output_sha256": pa.string(),
+    "output_bytes": pa.int64(),
+    "pcm_sha256": pa.string(),
+    "planes_sha256": pa.string(),
+    "values_sha256": pa.string(),
+    "n_frames": pa.int64(),
+    "n_samples": pa.int64(),
+    "sample_rate_hz": pa.int64(),
+    "duration_s": pa.float64(),
+    "audio_scale": pa.float64(),
+}
+"""The columns that every manifest has; those of the steps follow, in the order of the track."""
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """What was done to every sample.
+
+    Attributes:
+        header: what it rests on: track, fingerprint, seed, split, digests of noise banks, versions.
+        rows: by sample id.
+    """
+
+    header: Mapping[str, Any]
+    rows: Mapping[str, Row] = field(repr=False)
+
+    def to_table(self) -> pa.Table:
+        """Return one row a sample, sorted by id."""
+        rows = [self.rows[sample_id] for sample_id in sorted(self.rows, key=lambda text: text.encode())]
+        steps = list(dict.fromkeys(key for row in rows for key in row if key not in FIRST_COLUMNS))
+        order = {name: place for place, name in enumerate(self.header.get("steps", []))}
+        steps.sort(key=lambda key: (order.get(key.rpartition(".")[0], len(order)), key))
+        arrays: dict[str, pa.Array] = {
+            name: pa.array([row.get(name) for row in rows], kind) for name, kind in FIRST_COLUMNS.items()
+        }
+        arrays |= {name: _column([row.get(name) for row in rows]) for name in steps}
+        return pa.table(arrays)
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    """Return drawn values as a column: whole numbers where all are, numbers, texts, or lists of numbers."""
+    if any(isinstance(value, float) for value in values):
+        return pa.array([float(value) if isinstance(value, int) else value for value in values])
+    return pa.array([json.dumps(value, sort_keys=True) if isinstance(value, dict) else value for value in values])
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Path:
+    """Write `manifest.parquet` into a folder, remove the journal, and return the path."""
+    path = folder / MANIFEST
+    header = json.dumps(manifest.header, sort_keys=True, ensure_ascii=False)
+    table = manifest.to_table().replace_schema_metadata({_METADATA: header.encode()})
+    with atomic_path(path) as beside, arrow_file(beside, "wb") as file:
+        pq.write_table(table, file, compression="zstd")
+    (folder / JOURNAL).unlink(missing_ok=True)
+    return path
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest in a Parquet file; raise `UsageError` where it is none."""
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such manifest")
+    try:
+        table = read_parquet(path, most_rows=MOST_ROWS)
+        header = json.loads((table.schema.metadata or {})[_METADATA])
+        ids = table["sample_id"]
+        kinds = {field.name: field.type for field in table.schema}
+        if not isinstance(header, dict) or any(kinds.get(name, kind) != kind for name, kind in FIRST_COLUMNS.items()):
+            raise Damage("a header or columns of another kind")
+        if ids.null_count:
+            raise Damage("a row without its id")
+        rows = {row["sample_id"]: {k: v for k, v in row.items() if v is not None} for row in table.to_pylist()}
+    except TooLarge as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+    except (ValueError, KeyError, OverflowError, RecursionError, pa.ArrowException) as error:
+        raise UsageError(f"{path}: not a manifest of `merbench corrupt`") from error
+    return Manifest(header, rows)
+
+
+def manifest_columns(path: Path, track: Track, split: str) -> pa.Table:
+    """Return `sample_id` and the columns of a manifest that were drawn or realised: those whose name has a step in it.
+
+    Raises:
+        UsageError: the file is no manifest.
+        IntegrityError: it is of another track, another version of it, or another split.
+    """
+    manifest = read_manifest(path)
+    wanted = {"track": track.key, "fingerprint": track.fingerprint}
+    if "split" in manifest.header:
+        wanted["split"] = split
+    for key, value in wanted.items():
+        if manifest.header.get(key) != value:
+            raise IntegrityError(f"{path}: a manifest of {key} {_short(manifest.header.get(key))}, not of {value}")
+    table = manifest.to_table()
+    return table.select(["sample_id", *(name for name in table.column_names if "." in name)])
+
+
+def read_progress(folder: Path) -> Manifest | None:
+    """Return what an earlier run left in a folder, finished or not; None where it left nothing.
+
+    A last line that was cut off, when the machine or the process died, is left out.
+    """
+    finished = read_manifest(folder / MANIFEST) if (folder / MANIFEST).is_file() else None
+    lines = _journal_lines(folder / JOURNAL)
+    header = next(lines, None)
+    if header is None:
+        return finished
+    if finished is not None and finished.header != header:
+        raise IntegrityError(f"{folder / JOURNAL}: rests on something else than {MANIFEST} beside it")
+    rows: Mapping[str, Row] = {} if finished is None else finished.rows
+    return Manifest(header, {**rows, **{row["sample_id"]: row for row in lines}})
+
+
+def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b"")):
+            if len(line) == MOST_LINE_BYTES or number > MOST_ROWS:
+                limits = f"{MOST_ROWS:,} lines of {MOST_LINE_BYTES:,} bytes are allowed"
+                raise IntegrityError(f"{path}: holds too long a line, or too many; {limits}")
+            if not line.endswith(b"\n"):
+                return
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise IntegrityError(f"{path}: a line is not JSON; remove the folder and start again") from error
+            if not isinstance(row, dict) or (number and not _is_row(row)):
+                raise IntegrityError(f"{path}: a line is none of a run of merbench; remove the folder and start again")
+            yield {sys.intern(key): value for key, value in row.items()}
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    done = isinstance(row.get("output"), str) and all(isinstance(row.get(key), int) for key in _SIZES)
+    return isinstance(row.get("sample_id"), str) and (done or isinstance(row.get("problem"), str))
+
+
+_SIZES = ("input_bytes", "output_bytes")
+
+
+class Journal:
+    """The file that a run appends to: open it in a `with` block."""
+
+    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
+        self._path = folder / JOURNAL
+        self._header = header
+        self._file: TextIO | None = None
+        self._is_bare = False
+
+    def __enter__(self) -> Journal:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            _cut_unfinished_line(self._path)
+            self._file = self._path.open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot be written: {fault(error)}") from error
+        try:
+            require_alone(self._file.fileno(), f"{self._path.parent}: another run is writing there")
+        except UsageError:
+            self._file.close()
+            raise
+        if not self._file.tell():
+            self.add(self._header)
+            self._is_bare = True
+        return self
+
+    def add(self, row: Row) -> None:
+        """Append one line, at once."""
+        assert self._file is not None
+        self._is_bare = False
+        try:
+            self._file.write(json.dumps(row, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot be written: {fault(error)}") from error
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file is not None:
+            self._file.close()
+        is_alone = self._is_bare and list(self._path.parent.iterdir()) == [self._path]
+        if is_alone and exception[0] is not None:  # nothing was done: no run is left to be continued
+            self._path.unlink()
+
+
+def _cut_unfinished_line(path: Path) -> None:
+    if not path.is_file():
+        return
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        while size:
+            begin = max(size - 65_536, 0)
+            file.seek(begin)
+            place = file.read(size - begin).rfind(b"\n")
+            if place >= 0:
+                file.truncate(begin + place + 1)
+                return
+            size = begin
+        file.truncate(0)
+
+
+def require_same_run(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise `IntegrityError` where a folder holds a run that rests on something else than the one to come."""
+    differing = [key for key in (*_TELLING, *sorted({*found, *wanted})) if found.get(key) != wanted.get(key)]
+    telling = [key for key in differing if key in _TELLING] or differing
+    if differing:
+        told = [f"{key}: {_short(found.get(key))}, now {_short(wanted.get(key))}" for key in dict.fromkeys(telling)]
+        raise IntegrityError(
+            f"{folder} holds a run that rests on something else ({listed(told)}); name another output, or remove it"
+        )
+
+
+_TELLING = ("track", "split", "seed")
+"""What is told alone where it differs: all else follows from it."""
+
+
+def _short(value: Any) -> str:
+    """Return a value of the header for a message, long digests cut."""
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    text = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1…", text)
+    return text if len(text) <= 160 else f"{text[:159]}…"
+
+
+def problems_of(rows: Iterable[Row]) -> dict[str, str]:
+    """Return what is wrong with each sample that could not be damaged, by id."""
+    return {row["sample_id"]: row["problem"] for row in rows if row.get("problem")}

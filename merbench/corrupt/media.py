@@ -1,0 +1,440 @@
+"""A track and a folder of clips go in, a folder of damaged clips comes out, with the manifest that tells how.
+
+What a run rests on is compared before anything is written; what was done before is not done again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from merbench.banks.bank import Bank
+from merbench.banks.home import open_bank
+from merbench.corpus.candidates import Candidates
+from merbench.corrupt.clips import DIFFERS, Clip, Row, damage_clip, verify_clip
+from merbench.corrupt.manifest import (
+    JOURNAL,
+    MANIFEST,
+    SCHEMA,
+    Journal,
+    Manifest,
+    problems_of,
+    read_progress,
+    require_same_run,
+    write_manifest,
+)
+from merbench.corrupt.steps import drawn_values
+from merbench.corruptions import Step
+from merbench.engine import Done, ShowProgress, WorkerDied, require_engine, run
+from merbench.errors import (
+    IntegrityError,
+    MerbenchError,
+    OutputError,
+    UnreadableMedia,
+    UsageError,
+    contained,
+    listed,
+    plural,
+)
+from merbench.files import require_outside, sha256_file, size_text, sweep
+from merbench.media.encoding import Encoding
+from merbench.media.finding import MediaFiles, find_media, listed_media
+from merbench.media.versions import media_versions
+
+NO_FILE = "no file of media belongs to this sample"
+
+_WORTH_A_TRIAL = 50
+"""With fewer clips, the trial that tells how much room they take would take too long itself."""
+
+_SUFFIXES = (".mp4", ".wav", ".parquet")
+
+
+@dataclass(frozen=True, eq=False)
+class MediaPlan:
+    """What a run is to do.
+
+    Attributes:
+        candidates: the samples.
+        files: which clip is whose.
+        output: the folder to write; the working directory where nothing is to be written.
+        audio: steps that damage sound.
+        video: steps that damage pictures.
+        banks: every noise bank that is drawn from, by name.
+        header: what the run rests on.
+        clips: one for every sample that has a file.
+        without: sample -> why it has none.
+    """
+
+    candidates: Candidates
+    files: MediaFiles
+    output: Path
+    audio: tuple[Step, ...]
+    video: tuple[Step, ...]
+    banks: Mapping[str, Bank] = field(repr=False)
+    header: Mapping[str, Any]
+    clips: tuple[Clip, ...] = field(repr=False)
+    without: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def unused(self) -> tuple[PurePosixPath, ...]:
+        """Clips that belong to no sample; none where not all samples were asked for."""
+        everything = len(self.clips) + len(self.without) == len(self.candidates)
+        return self.files.unused if everything else ()
+
+    def draws(self) -> list[dict[str, Any]]:
+        """Return what is drawn for every clip, with its sample's id."""
+        steps = [*self.audio, *self.video]
+        return [{"sample_id": clip.sample_id, **drawn_values(steps, clip.seed, clip.sample_id)} for clip in self.clips]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take, as a few clips tell.
+
+    Attributes:
+        n_clips: how many clips are to be damaged.
+        seconds: time of one process.
+        bytes: room that the damaged clips take.
+    """
+
+    n_clips: int
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class DamagedMedia:
+    """A run that ended.
+
+    Attributes:
+        folder: what was written.
+        manifest: what was done.
+        n_new: how many clips were damaged now.
+        n_kept: how many had been before.
+        problems: sample -> why its clip could not be damaged.
+        differing: sample -> how its damaged clip differs from the manifest, where that was verified.
+        unused: clips that belong to no sample, where all samples were asked for.
+    """
+
+    folder: Path
+    manifest: Manifest
+    n_new: int
+    n_kept: int
+    problems: Mapping[str, str]
+    differing: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[PurePosixPath, ...] = ()
+
+
+def plan_media(
+    candidates: Candidates, media: Path, output: Path | None = None, *, sample_ids: Sequence[str] | None = None
+) -> MediaPlan:
+    """Return what a run is to do; nothing is written, and no clip is opened.
+
+    Args:
+        candidates: the samples of the split that is damaged.
+        media: the folder of clips.
+        output: the folder of damaged clips; None where they are only looked at.
+        sample_ids: only these samples; None takes all.
+
+    Raises:
+        UsageError: the track damages no media; the output lies in the folder of clips; a sample is unknown; a noise
+            bank is empty or silent.
+        UnknownName: there is no noise bank of a name.
+    """
+    track, split = candidates.track, candidates.split
+    audio, video = track.steps(split, "audio"), track.steps(split, "video")
+    if not audio and not video:
+        raise UsageError(f"{track.id} declares no corruption of sound or pictures for its split '{split}'")
+    if output is not None:
+        require_outside(output, media, "the folder of clips")
+    ids = _chosen(candidates, sample_ids)
+    samples = candidates.corpus.samples()
+    everything = find_media(media, samples["sample_id"].to_pylist(), listed_media(samples))
+    unfit = _unfit(everything)
+    files, stems = everything.of([name for name in ids if name not in unfit]), _stems(everything.paths.values())
+    unfit = {name: problem for name, problem in unfit.items() if name in set(ids)}
+    banks = {name: open_bank(name) for name in sorted({name for step in audio for name in step.banks})}
+    header = {
+        "schema": SCHEMA,
+        "track": track.key,
+        "fingerprint": track.fingerprint,
+        "seed": track.seed,
+        "split": split,
+        "steps": [step.step_name for step in (*audio, *video)],
+        "banks": {name: bank.digest for name, bank in banks.items()},
+        "versions": media_versions(),
+    }
+    return MediaPlan(
+        candidates,
+        files,
+        output or Path(),
+        audio,
+        video,
+        banks,
+        header,
+        tuple(_clips(candidates, files, stems, output or Path(), audio, video)),
+        {**dict.fromkeys(files.missing, NO_FILE), **files.several, **unfit},
+    )
+
+
+def damage_split_media(
+    plan: MediaPlan,
+    *,
+    workers: int = 1,
+    engine: str = "local",
+    verify: bool = False,
+    progress: ShowProgress | None = None,
+) -> DamagedMedia:
+    """Damage the clips of a plan and write them with their manifest.
+
+    A clip that is wrong becomes a problem of its sample; the others are damaged. What an earlier run finished is kept.
+
+    Args:
+        plan: what to do.
+        workers: number of processes.
+        engine: `local`, or `dask://host:port`.
+        verify: whether every damaged clip is made once more, compared and measured.
+        progress: called with a text and (done, total) steps; None shows nothing.
+
+    Raises:
+        IntegrityError: the folder holds a run that rests on something else, or a clip changed since it was damaged.
+        OutputError: a file cannot be written, or there is no room for all.
+    """
+    require_engine(engine)
+    show = progress or (lambda text, done, total: None)
+    before = read_progress(plan.output)
+    if before is None:
+        _require_empty(plan.output)
+    else:
+        require_same_run(plan.output, before.header, plan.header)
+    rows = {} if before is None else _still_there(plan, before)
+    n_kept = len(rows)
+    todo = sorted(
+        (clip for clip in plan.clips if clip.sample_id not in rows),
+        key=lambda clip: (-_size(clip), clip.sample_id),
+    )
+    _require_room(plan, todo, rows)
+    with Journal(plan.output, plan.header) as journal:
+        sweep(plan.output, _SUFFIXES, deep=True)
+        for sample_id, problem in plan.without.items():
+            rows[sample_id] = {"sample_id": sample_id, "problem": problem}
+        units = ((clip.sample_id, clip) for clip in todo)
+        with closing(run(partial(damage_clip, banks=plan.banks), units, workers=workers, engine=engine)) as results:
+            for number, done in enumerate(results, 1):
+                rows[done.name] = _row(done)
+                journal.add(rows[done.name])
+                show("damaging", number, len(todo))
+    problems = problems_of(rows.values())
+    n_new = len(rows) - len(problems) - n_kept
+    found = _verified(plan, rows, workers, engine, show) if verify else {}
+    differing = {sample_id: str(values.pop(DIFFERS)) for sample_id, values in found.items() if DIFFERS in values}
+    others = {} if before is None else {name: row for name, row in before.rows.items() if name not in rows}
+    manifest = Manifest(
+        plan.header, {**others, **{sample_id: {**row, **found.get(sample_id, {})} for sample_id, row in rows.items()}}
+    )
+    write_manifest(plan.output, manifest)
+    return DamagedMedia(plan.output, manifest, n_new, n_kept, problems, differing, plan.unused)
+
+
+def _row(done: Done[Row]) -> Row:
+    """Return the row of a clip that is done; one that killed its worker each time, or met a bug, has a problem.
+
+    Raises:
+        OutputError: the damaged clip could not be written, nor would the next ones be.
+    """
+    match done.error:
+        case None:
+            assert done.value is not None
+            return done.value
+        case WorkerDied():
+            return {"sample_id": done.name, "problem": done.error.reason}
+        case Exception() if not isinstance(done.error, MerbenchError):
+            return {"sample_id": done.name, "problem": contained(done.error)}
+    raise done.error
+
+
+def estimate(plan: MediaPlan) -> Estimate:
+    """Return what damaging the clips of a plan takes, from a trial with the smallest, a middle and the largest one."""
+    by_size = sorted(plan.clips, key=_size)
+    places = sorted({0, len(by_size) // 2, len(by_size) - 1}) if by_size else []
+    total = sum(map(_size, plan.clips))
+    read, written, seconds = 0, 0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for clip in (by_size[place] for place in places):
+            started = time.perf_counter()
+            row = damage_clip(replace(clip, output=Path(folder)), plan.banks)
+            seconds += time.perf_counter() - started
+            read += int(row.get("input_bytes", 0))
+            written += int(row.get("output_bytes", 0))
+    share = total / max(read, 1)
+    return Estimate(len(plan.clips), seconds * share, round(written * share))
+
+
+def _chosen(candidates: Candidates, sample_ids: Sequence[str] | None) -> list[str]:
+    ids: list[str] = candidates.ids.to_pylist()
+    if sample_ids is None:
+        return ids
+    known = set(ids)
+    unknown = [sample_id for sample_id in sample_ids if sample_id not in known]
+    if unknown:
+        raise UsageError(f"no sample of split '{candidates.split}' of {candidates.track.id}: {listed(unknown)}")
+    return list(dict.fromkeys(sample_ids))
+
+
+def _unfit(files: MediaFiles) -> dict[str, str]:
+    """Return what is wrong with the files of samples before any is opened, by sample."""
+    owners = Counter(files.paths.values())
+    shared = {name: "its file belongs to another sample, too" for name, path in files.paths.items() if owners[path] > 1}
+    return {
+        **shared,
+        **{name: "the name of its file is not UTF-8" for name, path in files.paths.items() if not _is_text(path)},
+    }
+
+
+def _is_text(path: PurePosixPath) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _stems(paths: Collection[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """Return what each damaged clip is called, without its suffix: as its source, whose own suffix tells some apart."""
+    stems = {path: str(path.with_suffix("")) for path in paths}
+    while True:
+        counts = Counter(stems.values())
+        clashing = [path for path, stem in stems.items() if counts[stem] > 1 and stem != str(path)]
+        if not clashing:
+            return stems
+        stems |= {path: str(path) for path in clashing}
+
+
+def _clips(
+    candidates: Candidates,
+    files: MediaFiles,
+    stems: Mapping[PurePosixPath, str],
+    output: Path,
+    audio: tuple[Step, ...],
+    video: tuple[Step, ...],
+) -> Iterable[Clip]:
+    known = _known(candidates, (*audio, *video))
+    for sample_id, path in files.paths.items():
+        yield Clip(
+            sample_id,
+            str(path),
+            files.folder / path,
+            output,
+            stems[path],
+            candidates.track.seed,
+            audio,
+            video,
+            Encoding.of(candidates.track.media),
+            known.get(sample_id, {}),
+        )
+
+
+def _known(candidates: Candidates, steps: Sequence[Step]) -> dict[str, dict[str, Any]]:
+    """Return what the corpus knows of every sample and a step needs: who speaks, where the face is."""
+    wanted = ["speaker", *sorted({column for step in steps for column in step.columns})]
+    columns = [name for name in wanted if name in candidates.samples.column_names]
+    if not columns:
+        return {}
+    rows = candidates.samples.select(columns).to_pylist()
+    return dict(zip(candidates.ids.to_pylist(), rows, strict=True))
+
+
+def _still_there(plan: MediaPlan, before: Manifest) -> dict[str, Row]:
+    """Return the rows of an earlier run whose damaged clips are there; raise where their sources changed."""
+    clips = {clip.sample_id: clip for clip in plan.clips}
+    kept: dict[str, Row] = {}
+    changed: list[str] = []
+    for sample_id, row in before.rows.items():
+        if row.get("problem"):
+            continue
+        clip, output = clips.get(sample_id), plan.output / str(row["output"])
+        if clip is None or not output.is_file() or output.stat().st_size != row["output_bytes"]:
+            continue
+        if _changed(clip, row, output.stat().st_mtime):
+            changed.append(clip.name)
+        kept[sample_id] = row
+    if changed:
+        raise IntegrityError(
+            f"{plan.files.folder}: {plural(len(changed), 'clip')} changed since {plan.output} was made of them: "
+            f"{listed(changed)}; name another output, or remove it"
+        )
+    return kept
+
+
+_CLOCK_STEP_S = 2.0
+
+
+def _require_empty(output: Path) -> None:
+    """Raise `UsageError` where a folder holds something, and not a run: only a run is continued."""
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: is a file")
+    found = output.iterdir() if output.is_dir() else ()  # a journal without a whole first line is one that was begun
+    if any(not path.name.startswith(".") and path.name != JOURNAL for path in found):
+        raise UsageError(f"{output}: is not empty and holds no {MANIFEST}; name a folder of its own")
+
+
+def _changed(clip: Clip, row: Row, written: float) -> bool:
+    """Return whether a clip is another than the one that was damaged; read only where its times leave that open."""
+    found = clip.source.stat()
+    if found.st_size != row["input_bytes"]:
+        return True
+    touched = max(found.st_mtime, found.st_ctime)
+    return touched > written - _CLOCK_STEP_S and sha256_file(clip.source) != row["input_sha256"]
+
+
+def _size(clip: Clip) -> int:
+    """Return the bytes of a clip's file; 0 where it cannot be looked at, which is told when it is read."""
+    try:
+        return clip.source.stat().st_size
+    except OSError:
+        return 0
+
+
+def _bytes_per_byte(plan: MediaPlan, rows: Mapping[str, Row], n_todo: int) -> float:
+    """Return the size of damaged clips relative to their sources: of those that are done, else of a few on trial."""
+    read = sum(row["input_bytes"] for row in rows.values())
+    if read:
+        return float(sum(row["output_bytes"] for row in rows.values()) / read)
+    if n_todo < _WORTH_A_TRIAL:
+        return 1.0
+    return estimate(plan).bytes / max(sum(map(_size, plan.clips)), 1)
+
+
+def _require_room(plan: MediaPlan, todo: Sequence[Clip], rows: Mapping[str, Row]) -> None:
+    """Raise `OutputError` where the disk has less room than the damaged clips are likely to take."""
+    needed = round(_bytes_per_byte(plan, rows, len(todo)) * sum(map(_size, todo)))
+    place = next(folder for folder in (plan.output, *plan.output.resolve().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise OutputError(
+            f"{plan.output}: there is no room: {plural(len(todo), 'damaged clip')} may take {size_text(needed)}, "
+            f"and {size_text(free)} are free"
+        )
+
+
+def _verified(
+    plan: MediaPlan, rows: Mapping[str, Row], workers: int, engine: str, show: ShowProgress
+) -> dict[str, dict[str, Any]]:
+    """Return what verification found of every damaged clip."""
+    tasks = [(clip.sample_id, (clip, rows[clip.sample_id])) for clip in plan.clips if "output" in rows[clip.sample_id]]
+    found: dict[str, dict[str, Any]] = {}
+    with closing(run(partial(verify_clip, banks=plan.banks), tasks, workers=workers, engine=engine)) as results:
+        for number, done in enumerate(results, 1):
+            if done.error is not None and not isinstance(done.error, UnreadableMedia):
+                raise done.error
+            found[done.name] = dict(done.value or {}) if done.error is None else {DIFFERS: done.error.reason}
+            show("verifying", number, len(tasks))
+    return found

@@ -1,0 +1,115 @@
+"""Where work is done: in this process, on how many threads, in local processes, or on an existing Dask cluster."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import TypeVar
+
+from merbench.engine.cluster import run_on_cluster
+from merbench.engine.local import run_here, run_in_processes
+from merbench.engine.tasks import Done
+from merbench.errors import UsageError, did_you_mean, printable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+LOCAL = "local"
+_DASK = re.compile(r"dask://((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5})")
+
+
+def run(
+    function: Callable[[T], R],
+    units: Iterable[tuple[str, T]],
+    *,
+    workers: int = 1,
+    engine: str = LOCAL,
+    progress: Callable[[int], None] | None = None,
+    batch: int = 1,
+) -> Generator[Done[R], None, None]:
+    """Yield what the function makes of every unit, as it completes; an exception of the function is among the results.
+
+    Units are taken from the iterable as workers ask for them, so that any number may come. A worker process that is
+    killed loses nothing: what it held is run again, and a unit that kills its worker three times is `WorkerDied`.
+    Close the generator (`contextlib.closing`) where it may not be read to its end: that ends all workers.
+
+    Args:
+        function: picklable, so of a module's top level, or `functools.partial` of one; it may be run again for the
+            same unit, and must not depend on the order of units.
+        units: names and what the function is given; names are told in messages and need not differ.
+        workers: local processes; 1 does the work in this process. A cluster has its own.
+        engine: `local`, or `dask://host:port`, the address of a running scheduler.
+        progress: called with the number of units that are done, after each.
+        batch: how many units travel together to a worker, for those that take less than some milliseconds.
+
+    Raises:
+        UsageError: no such engine, or nobody answers at its address.
+        MissingExtra: the engine asks for Dask, which is not installed.
+        ValueError: less than one worker, or batches of less than one unit.
+    """
+    if workers < 1 or batch < 1:
+        raise ValueError(f"workers = {workers} and batch = {batch} must be at least 1")
+    address = require_engine(engine)
+    if address is not None:
+        results = run_on_cluster(function, units, address, batch)
+    elif workers == 1:
+        results = run_here(function, units)
+    else:
+        results = run_in_processes(function, units, workers, batch)
+    return _counted(results, progress)
+
+
+def require_engine(engine: str) -> str | None:
+    """Return the `host:port` of a Dask scheduler, or None for local processes.
+
+    Raises:
+        UsageError: the text names no engine; the message says what is allowed.
+    """
+    if engine == LOCAL:
+        return None
+    match = _DASK.fullmatch(engine)
+    if match is None or int(match[1].rpartition(":")[2]) not in range(1, 65536):
+        allowed = f"allowed are {LOCAL} and dask://host:port"
+        raise UsageError(f"'{printable(engine)}' is no engine{did_you_mean(engine, [LOCAL])}; {allowed}")
+    return match[1]
+
+
+def _counted(
+    results: Generator[Done[R], None, None], progress: Callable[[int], None] | None
+) -> Generator[Done[R], None, None]:
+    with closing(results):
+        for n_done, done in enumerate(results, start=1):
+            if progress is not None:
+                progress(n_done)
+            yield done
+
+
+ONE_THREAD_UP_TO = 1 << 22
+"""The largest number of feature values, samples times dimensions, for which training uses one thread."""
+
+
+@contextmanager
+def suitable_threads(n_values: int) -> Iterator[None]:
+    """Run a block on one thread where training data are few, else on as many as the environment and the user set.
+
+    Products of small matrices take less time than threads take to wait for one another, on a busy machine much
+    less. Results are the same.
+
+    Args:
+        n_values: number of feature values of the training data.
+    """
+    with ExitStack() as stack:
+        if n_values <= ONE_THREAD_UP_TO:
+            # Torch first: threadpoolctl does not see its linear algebra, and would change the number that it reports.
+            if (torch := sys.modules.get("torch")) is not None:
+                stack.callback(torch.set_num_threads, torch.get_num_threads())
+                torch.set_num_threads(1)
+            try:
+                from threadpoolctl import threadpool_limits
+            except ImportError:  # a baseline that needs no extra has no library with threads
+                pass
+            else:
+                stack.enter_context(threadpool_limits(1))
+        yield

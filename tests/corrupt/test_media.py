@@ -1,0 +1,422 @@
+"""A folder of clips is damaged as a track declares: the same for any workers, any order and any interruption."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from media_track import BLUR, NOISE, media_candidates, write_media_track
+
+from merbench.corrupt.manifest import JOURNAL, MANIFEST, Journal, read_manifest
+from merbench.corrupt.media import DamagedMedia, damage_split_media, plan_media
+from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
+from merbench.files import sha256_file
+from merbench.media import read_audio, read_video
+
+IDS = tuple(f"clip-{number}" for number in range(6))
+
+
+def damaged(tmp_path: Path, media: Path, output: str = "out", **options: Any) -> DamagedMedia:
+    keys = {key: options.pop(key) for key in ("steps", "ids") if key in options}
+    candidates = media_candidates(tmp_path, keys.get("ids", IDS), keys.get("steps", NOISE + BLUR))
+    return damage_split_media(plan_media(candidates, media, tmp_path / output), **options)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_every_clip_gets_a_damaged_copy_and_a_row(tmp_path: Path, media: Path) -> None:
+    done = damaged(tmp_path, media)
+    assert (done.n_new, done.n_kept, done.problems, done.unused) == (6, 0, {}, ())
+    manifest = read_manifest(tmp_path / "out" / MANIFEST)
+    assert manifest.header["track"] == "toy-noise@1.0"
+    assert set(contents(tmp_path / "out")) == {MANIFEST, *(f"{name}.mp4" for name in IDS)}
+    for name, row in manifest.rows.items():
+        before, after = media / f"{name}.mp4", tmp_path / "out" / f"{name}.mp4"
+        assert row["input_sha256"] == sha256_file(before)
+        assert (row["output_sha256"], row["output_bytes"]) == (sha256_file(after), after.stat().st_size)
+        assert row["background_noise.snr_db"] in range(5, 11)
+        assert row["background_noise.realised_snr_db"] == pytest.approx(row["background_noise.snr_db"], abs=0.1)
+        assert row["pyramid_blur.factor"] in (1, 2, 4)
+        assert row["n_frames"] == sum(1 for _ in read_video(before).frames)
+        assert ("planes_sha256" in row) == (row["pyramid_blur.factor"] > 1)
+    clean, noisy = (read_audio(folder / "clip-0.mp4").samples.astype(float) for folder in (media, tmp_path / "out"))
+    n = min(clean.shape[1], noisy.shape[1])
+    row = manifest.rows["clip-0"]
+    added = noisy[:, :n] - clean[:, :n] * row["audio_scale"]
+    snr_db = 20 * np.log10(np.linalg.norm(clean[:, :n]) * row["audio_scale"] / np.linalg.norm(added))
+    assert snr_db == pytest.approx(row["background_noise.snr_db"], abs=0.5)  # and what AAC adds
+
+
+def test_two_workers_make_the_same_bytes(tmp_path: Path, media: Path) -> None:
+    damaged(tmp_path, media, "one")
+    damaged(tmp_path, media, "two", workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_one_sample_alone_is_as_among_all(tmp_path: Path, media: Path) -> None:
+    whole = damaged(tmp_path, media)
+    plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "alone", sample_ids=["clip-3"])
+    alone = damage_split_media(plan)
+    assert alone.manifest.rows == {"clip-3": whole.manifest.rows["clip-3"]}
+    assert alone.unused == ()
+
+
+def test_what_was_done_is_not_done_again(tmp_path: Path, media: Path) -> None:
+    damaged(tmp_path, media)
+    before = contents(tmp_path / "out")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.mp4")}
+    (tmp_path / "out" / "clip-2.mp4").unlink()
+    again = damaged(tmp_path, media)
+    assert (again.n_new, again.n_kept) == (1, 5)
+    assert contents(tmp_path / "out") == before
+    kept = [path for path, time_ns in times.items() if path.stat().st_mtime_ns == time_ns]
+    assert len(kept) == 5
+
+
+def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path: Path, media: Path) -> None:
+    expected = tmp_path / "whole"
+    damaged(tmp_path, media, "whole")
+    track = write_media_track(tmp_path, IDS)
+    command = [sys.executable, "-m", "merbench", "corrupt", str(track), "--media", str(media), "--workers", "2", "-o"]
+    for number, wanted in enumerate((1, 4)):
+        output = tmp_path / f"killed-{number}"
+        with subprocess.Popen([*command, str(output)], start_new_session=True, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and len(list(output.glob("clip-*.mp4"))) < wanted:
+                time.sleep(0.005)
+            assert process.poll() is None, "the run ended before it was killed"
+            os.killpg(process.pid, signal.SIGKILL)
+        assert (output / JOURNAL).is_file() and not (output / MANIFEST).exists()
+        subprocess.run([*command, str(output)], check=True, capture_output=True)
+        assert contents(output) == contents(expected)
+
+
+def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, media: Path) -> None:
+    for number in range(6, 60):
+        shutil.copy(media / f"clip-{number % 6}.mp4", media / f"clip-{number}.mp4")
+    track = write_media_track(tmp_path, [f"clip-{number}" for number in range(60)])
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "merbench", "corrupt", str(track), "--media", str(media), "-o", str(output)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(output.glob("clip-*.mp4")):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+    assert (process.returncode, told) == (130, "interrupted\n")
+    for path in output.glob("*.mp4"):
+        assert read_audio(path).samples.size
+    assert not [path for path in output.iterdir() if path.name.startswith(".")]
+    again = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert again.stdout.startswith(f"{output}: 60 corrupted clips")
+
+
+def test_a_run_that_ended_before_its_first_row_is_continued(tmp_path: Path, media: Path) -> None:
+    damaged(tmp_path, media, "whole")
+    output = tmp_path / "out"
+    plan = plan_media(media_candidates(tmp_path, IDS), media, output)
+    with pytest.raises(KeyboardInterrupt), Journal(output, plan.header):
+        shutil.copy(media / "clip-0.mp4", output / "clip-0.mp4")  # written, and not yet told
+        raise KeyboardInterrupt
+    assert damaged(tmp_path, media).n_new == 6
+    assert contents(output) == contents(tmp_path / "whole")
+
+
+def test_a_run_that_did_nothing_leaves_nothing(tmp_path: Path, media: Path) -> None:
+    plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"^no scheduler$"), Journal(tmp_path / "out", plan.header):
+        raise UsageError("no scheduler")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_journal_cut_in_its_first_line_is_begun_anew(tmp_path: Path, media: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / JOURNAL).write_text('{"banks": {"synth')
+    assert damaged(tmp_path, media).n_new == 6
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, media: Path) -> None:
+    plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "out")
+    with Journal(tmp_path / "out", plan.header), pytest.raises(UsageError, match=r"out: another run is writing there$"):
+        damage_split_media(plan)
+
+
+def test_a_clip_that_cannot_be_read_is_a_problem_of_its_sample(
+    tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import merbench.corrupt.clips as room
+
+    def refused(path: Path) -> str:
+        if path.name == "clip-2.mp4" and path.parent == media:
+            raise PermissionError(13, "Permission denied")
+        return sha256_file(path)
+
+    monkeypatch.setattr(room, "sha256_file", refused)
+    done = damaged(tmp_path, media)
+    assert done.problems == {"clip-2": "cannot be read: Permission denied"}
+    assert done.n_new == 5
+
+
+def test_a_bug_that_one_clip_meets_is_a_problem_of_its_sample(
+    tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import merbench.corrupt.clips as room
+
+    def broken(path: Path) -> str:
+        if path.name == "clip-2.mp4" and path.parent == media:
+            raise ZeroDivisionError("a bug")
+        return sha256_file(path)
+
+    monkeypatch.setattr(room, "sha256_file", broken)
+    done = damaged(tmp_path, media)
+    assert done.problems == {"clip-2": "ZeroDivisionError: a bug"}
+    assert done.n_new == 5
+
+
+NO_SOUND = "there is no audio stream, and background_noise damages it"
+
+
+def test_what_is_wrong_with_a_clip_is_named_and_the_rest_is_finished(tmp_path: Path, media: Path) -> None:
+    import av
+
+    whole = (media / "clip-1.mp4").read_bytes()
+    (media / "clip-1.mp4").write_bytes(whole[: len(whole) // 2])
+    (media / "clip-2.mp4").write_bytes(b"")
+    (media / "clip-3.mp4").rename(media / "left-over.mp4")
+    (media / "sub").mkdir()
+    for place in ("sub/clip-4.mp4", "sub/clip-4.avi"):
+        shutil.copy(media / "clip-4.mp4", media / place)
+    (media / "clip-4.mp4").unlink()
+    with av.open(str(media / "clip-5.mp4")) as source, av.open(str(media / "mute.mp4"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    (media / "mute.mp4").rename(media / "clip-5.mp4")
+    done = damaged(tmp_path, media)
+    assert done.n_new == 1
+    assert done.problems.keys() == {f"clip-{number}" for number in range(1, 6)}
+    assert done.problems["clip-3"] == "no file of media belongs to this sample"
+    assert done.problems["clip-4"] == ("2 files could belong to this sample: sub/clip-4.avi, sub/clip-4.mp4")
+    assert done.problems["clip-5"] == NO_SOUND
+    assert [str(path) for path in done.unused] == ["left-over.mp4"]
+    assert (media / "left-over.mp4").rename(media / "clip-3.mp4").is_file()
+    again = damaged(tmp_path, media)
+    assert (again.n_new, again.n_kept, len(again.problems)) == (1, 1, 4)
+
+
+def test_two_inputs_that_differ_in_suffix_or_folder_have_outputs_of_their_own(tmp_path: Path, media: Path) -> None:
+    (media / "a").mkdir()
+    shutil.copy(media / "clip-0.mp4", media / "a" / "clip-1.mp4")
+    shutil.copy(media / "clip-0.mp4", media / "clip-1.avi")
+    shutil.copy(media / "clip-0.mp4", media / "clip-1.avi.mov")
+    done = damaged(tmp_path, media, ids=["a/clip-1", "clip-1.mp4", "clip-1.avi", "clip-1.avi.mov"])
+    plan = plan_media(media_candidates(tmp_path, done.manifest.rows), media, tmp_path / "x", sample_ids=["clip-1.avi"])
+    assert f"{plan.clips[0].stem}.mp4" == done.manifest.rows["clip-1.avi"]["output"]
+    assert {row["output"] for row in done.manifest.rows.values()} == {
+        "a/clip-1.mp4",
+        "clip-1.mp4.mp4",
+        "clip-1.avi.mp4",
+        "clip-1.avi.mov.mp4",
+    }
+    assert len(list((tmp_path / "out").rglob("*.mp4"))) == 4
+
+
+def test_odd_names_of_files(tmp_path: Path, media: Path) -> None:
+    names = [
+        "-rf.mp4",
+        "it's.mp4",
+        'a "quote".mp4',
+        "new\nline.mp4",
+        "笑顔.mp4",
+        "100%d.mp4",
+        "a:b.mp4",
+        "no suffix",
+        "lies.txt",
+    ]
+    for name in names:
+        shutil.copy(media / "clip-0.mp4", media / name)
+    ids = [f"odd-{number}" for number in range(len(names))]
+    candidates = media_candidates(tmp_path, ids, NOISE, media=names)
+    done = damage_split_media(plan_media(candidates, media, tmp_path / "out"))
+    assert done.problems == {}
+    outputs = {path.name for path in (tmp_path / "out").iterdir()} - {MANIFEST}
+    assert outputs == {f"{Path(name).stem}.mp4" for name in names}
+
+
+def test_another_seed_or_track_is_refused_before_anything_is_written(tmp_path: Path, media: Path) -> None:
+    damaged(tmp_path, media)
+    before = contents(tmp_path / "out")
+    track = write_media_track(tmp_path, IDS)
+    text = (track / "track.toml").read_text()
+    (track / "track.toml").write_text(text.replace("seed = 11", "seed = 12"))
+    from merbench.corpus.candidates import open_candidates
+
+    plan = plan_media(open_candidates(track), media, tmp_path / "out")
+    with pytest.raises(IntegrityError, match=r"seed: 11, now 12\); name another output, or remove it$"):
+        damage_split_media(plan)
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_clip_that_changed_since_stops_the_run(tmp_path: Path, media: Path) -> None:
+    damaged(tmp_path, media)
+    shutil.copy(media / "clip-1.mp4", media / "clip-0.mp4")
+    message = r"media: 1 clip changed since .*out was made of them: clip-0\.mp4; name another output, or remove it$"
+    with pytest.raises(IntegrityError, match=message):
+        damaged(tmp_path, media)
+
+
+def test_the_output_lies_outside(tmp_path: Path, media: Path) -> None:
+    for output in (media, media / "damaged"):
+        with pytest.raises(UsageError, match=r"lies in .*media, the folder of clips; name an output outside$"):
+            plan_media(media_candidates(tmp_path, IDS), media, output)
+
+
+def test_a_bank_must_be_there(tmp_path: Path, media: Path) -> None:
+    steps = NOISE.replace("synthetic/babble", "musan/speech")
+    with pytest.raises(UnknownName, match="musan"):
+        plan_media(media_candidates(tmp_path, IDS, steps), media, tmp_path / "out")
+
+
+def test_a_track_without_such_steps_is_told(tmp_path: Path, media: Path) -> None:
+    steps = '\n[[corruptions]]\nname = "word_deletion"\nrate = 0.1\n'
+    message = "toy-noise declares no corruption of sound or pictures for its split 'test'"
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        plan_media(media_candidates(tmp_path, IDS, steps), media, tmp_path / "out")
+
+
+def test_no_room_is_told_before_anything_is_written(
+    tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("merbench.corrupt.media.shutil.disk_usage", lambda path: usage(1, 1, 1000))
+    with pytest.raises(
+        OutputError, match=r"out: there is no room: 6 damaged clips may take \d+ kB, and 1 kB are free$"
+    ):
+        damaged(tmp_path, media)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_stops_the_run_and_what_was_done_stays(
+    tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import merbench.corrupt.media as room
+
+    def full(clip: Any, banks: Any) -> Any:
+        if clip.sample_id == "clip-3":
+            raise OutputError(f"{clip.output}: cannot be written: No space left on device")
+        return damage_clip(clip, banks)
+
+    damage_clip = room.damage_clip
+    monkeypatch.setattr(room, "damage_clip", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        damaged(tmp_path, media)
+    assert (tmp_path / "out" / JOURNAL).is_file()
+    monkeypatch.setattr(room, "damage_clip", damage_clip)
+    again = damaged(tmp_path, media)
+    assert again.n_kept + again.n_new == 6
+
+
+def test_verified_clips_are_measured_and_a_changed_one_is_told(tmp_path: Path, media: Path) -> None:
+    done = damaged(tmp_path, media, verify=True)
+    assert done.differing == {}
+    for row in done.manifest.rows.values():
+        assert row["audio.decoded_snr_db"] == pytest.approx(row["background_noise.snr_db"], abs=0.5)
+    with (tmp_path / "out" / "clip-4.mp4").open("r+b") as file:
+        file.seek(2000)
+        file.write(b"\0\1\2\3")
+    assert damaged(tmp_path, media, verify=True).differing == {
+        "clip-4": "the file changed since it was written; delete it and run again"
+    }
+
+
+MONO = "\n[media]\nsample_rate_hz = 16000\nchannels = 1\n"
+RELEASED = NOISE.replace("snr_db", 'variant = "mer2023"\nsnr_db') + MONO
+
+
+@pytest.mark.real_data
+def test_the_released_procedure_runs_on_ordinary_clips(tmp_path: Path, test_data: Path, babble: str) -> None:
+    """Stereo at 44.1 kHz becomes mono at 16 kHz, as the generator of 2023 had FFmpeg do; the sum is of 16 bits."""
+    folder = test_data / "data" / "media" / "video" / "other"
+    ids = [path.stem for path in sorted(folder.glob("*.mp4"))]
+    done = damaged(tmp_path, folder, ids=ids, steps=RELEASED)
+    assert done.problems == {}
+    for name, row in done.manifest.rows.items():
+        sound = read_audio(tmp_path / "out" / f"{name}.mp4")
+        assert (len(sound.samples), sound.rate_hz, row["sample_rate_hz"]) == (1, 16000, 16000)
+        assert row["background_noise.realised_snr_db"] == pytest.approx(row["background_noise.snr_db"], abs=0.1)
+
+
+def test_a_window_has_no_ratio_of_the_whole_clip(tmp_path: Path, media: Path) -> None:
+    steps = NOISE.replace("snr_db", "start = 0.25\nend = 0.75\nsnr_db")
+    done = damaged(tmp_path, media, steps=steps, verify=True)
+    assert done.differing == {}
+    assert all("audio.decoded_snr_db" not in row for row in done.manifest.rows.values())
+
+
+def test_a_folder_of_something_else_is_not_written_to(tmp_path: Path, media: Path) -> None:
+    (tmp_path / "out").mkdir()
+    shutil.copy(media / "clip-1.mp4", tmp_path / "out" / "clip-0.mp4")
+    before = contents(tmp_path / "out")
+    with pytest.raises(
+        UsageError, match=r"out: is not empty and holds no manifest\.parquet; name a folder of its own$"
+    ):
+        damaged(tmp_path, media)
+    with pytest.raises(UsageError, match=r"is not empty and holds no manifest"):
+        damage_split_media(plan_media(media_candidates(tmp_path / "x", IDS), media, media.parent))
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_file_of_two_samples_is_a_problem_of_both(tmp_path: Path, media: Path) -> None:
+    done = damaged(tmp_path, media, ids=["clip-0", "clip-0.mp4", "clip-1"])
+    told = "its file belongs to another sample, too"
+    assert done.problems == {"clip-0": told, "clip-0.mp4": told}
+
+
+def test_a_run_of_one_sample_keeps_what_is_known_of_the_others(tmp_path: Path, media: Path) -> None:
+    (media / "clip-5.mp4").unlink()
+    whole = damaged(tmp_path, media)
+    plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "out", sample_ids=["clip-1"])
+    alone = damage_split_media(plan)
+    assert alone.problems == {}
+    assert alone.manifest.rows == whole.manifest.rows
+    copy = bytearray((media / "clip-2.mp4").read_bytes())
+    copy[-1] ^= 1
+    (media / "clip-2.mp4").write_bytes(bytes(copy))
+    damage_split_media(plan)
+    with pytest.raises(IntegrityError, match=r"1 clip changed since .*: clip-2\.mp4"):
+        damaged(tmp_path, media)
+
+
+def test_a_journal_that_is_none_is_told(tmp_path: Path, media: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for text in (b"[1]\n", b"\xff\xfe\n", b'{"track": "x"}\n{"no": 1}\n'):
+        (tmp_path / "out" / JOURNAL).write_bytes(text)
+        with pytest.raises(IntegrityError, match=r"remove the folder and start again$"):
+            damaged(tmp_path, media)
+
+
+def test_a_name_that_is_no_text_is_a_problem(tmp_path: Path, media: Path) -> None:
+    folder = os.fsdecode(os.fsencode(str(media)) + b"/caf\xe9")
+    Path(folder).mkdir()
+    shutil.move(media / "clip-0.mp4", Path(folder) / "clip-0.mp4")
+    assert damaged(tmp_path, media).problems == {"clip-0": "the name of its file is not UTF-8"}
+
+
+def test_sound_that_is_no_number_is_a_problem(tmp_path: Path, media: Path) -> None:
+    import soundfile
+
+    (media / "clip-0.mp4").unlink()
+    values = np.full(1600, np.nan, np.float32)
+    soundfile.write(media / "clip-0.wav", values, 16000, subtype="FLOAT")
+    assert damaged(tmp_path, media, steps=NOISE).problems == {"clip-0": "its audio holds values that are no numbers"}

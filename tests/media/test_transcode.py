@@ -1,0 +1,671 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from made_media import Pictures, Sound, chirps, make_clip
+
+from merbench.corruptions.signals import Audio, Frame, Video
+from merbench.errors import Inapplicable, OutputError, UnreadableMedia, UsageError
+from merbench.media import transcode
+from merbench.media.mp4_edits import begin_later
+from merbench.media.reading import opened, probe, read_audio, read_video, video_stream
+from merbench.media.transcode import fitted, pcm_digest, planes_digest, target_suffix, write_damaged
+from merbench.media.writing import encoder_rate, stored_format, stored_rate_hz, video_quality
+from merbench.track.declaration import MediaSpec
+
+MP4 = Pictures(tick=Fraction(1, 12800))
+H264 = MediaSpec(video_codec="h264")
+HOSTILE_NAMES = ('it\'s "quoted".mp4', "two\nlines.mp4", "-y.mp4", "Größe 感情.mp4", "%03d.mp4", "file:pipe:0.mp4")
+
+
+def same(signal: Any) -> Any:
+    return signal
+
+
+def each(edit: Any) -> Any:
+    """Return an edit of videos that edits each of the frames."""
+    return lambda video: replace(video, frames=map(edit, video.frames))
+
+
+def brighter(frame: Frame) -> Frame:
+    np.add(frame.planes[0], 20, out=frame.planes[0])
+    return frame
+
+
+def passed(source: Path, spec: MediaSpec | None = None, audio: Any = same, video: Any = same) -> tuple[Path, Any]:
+    """Return what becomes of a clip whose streams are both damaged, by nothing unless told otherwise."""
+    info = probe(source)
+    target = source.with_name(f"out-{source.stem}{target_suffix(info)}")
+    edits = {"edit_audio": audio if info.has_audio else None, "edit_video": video if info.has_video else None}
+    return target, write_damaged(source, target, **edits, spec=spec or MediaSpec())
+
+
+def times(clip: Path) -> list[float]:
+    return [frame.time_s for frame in read_video(clip).frames]
+
+
+def lag(before: Any, after: Any) -> int:
+    """Return by how many samples the second is later than the first, by cross-correlation."""
+    n = min(before.size, after.size)
+    spectrum = np.fft.rfft(after[:n], 2 * n) * np.conj(np.fft.rfft(before[:n], 2 * n))
+    shift = int(np.argmax(np.fft.irfft(spectrum)))
+    return shift if shift < n else shift - 2 * n
+
+
+def psnr(before: Any, after: Any, peak: int = 255) -> float:
+    error = np.mean((before.astype(np.float64) - after.astype(np.float64)) ** 2)
+    return float(10 * np.log10(peak**2 / max(error, 1e-9)))
+
+
+def copied(clip: Path) -> list[tuple[np.ndarray, ...]]:
+    return [tuple(plane.copy() for plane in frame.planes) for frame in read_video(clip).frames]
+
+
+def test_frames_times_and_sizes_survive(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(13), Sound(0.52, 16000))
+    target, record = passed(source)
+    assert (record.container, record.n_frames, record.n_samples, record.sample_rate_hz) == ("mp4", 13, 8320, 16000)
+    assert (record.video_copied, record.audio_copied, record.audio_scale, record.n_channels) == (False, False, 1.0, 1)
+    assert times(target) == times(source)
+    assert read_video(target).duration_s == pytest.approx(0.52)
+    for before, after in zip(copied(source), copied(target), strict=True):
+        assert psnr(before[0], after[0]) > 36  # the quantiser of 3 on a ramp whose edges are sharp
+    assert record.file_digest == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert record.file_bytes == target.stat().st_size
+
+
+@pytest.mark.parametrize("spec", [MediaSpec(), H264, MediaSpec(unchanged="copy")])
+def test_variable_frame_rate_survives_to_the_tick(tmp_path: Path, spec: MediaSpec) -> None:
+    stamps = (0, 40, 41, 200, 1201, 61000)  # a gap of a minute is beyond MPEG-4's own clock at this rate
+    source = make_clip(tmp_path / "clip.mkv", Pictures(times=stamps))
+    target, _ = passed(source, spec, video=same if spec.unchanged != "copy" else None)
+    assert times(target) == [stamp / 1000 for stamp in stamps]
+
+
+def test_time_stamps_of_a_fine_clock_survive(tmp_path: Path) -> None:
+    made = Pictures(times=tuple(1001 * n for n in range(12)), tick=Fraction(1, 30000), n_frames=12)
+    source = make_clip(tmp_path / "clip.mp4", made, container="mp4")
+    target, _ = passed(source)
+    assert times(target) == [pytest.approx(1001 * n / 30000, abs=1e-12) for n in range(12)]
+    assert probe(target).average_rate == Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize("clockwise", [90, 180, 270])
+@pytest.mark.parametrize("edit", [same, None])
+def test_rotation_survives_damage_and_copying(tmp_path: Path, clockwise: int, edit: Any) -> None:
+    source = make_clip(tmp_path / "clip.mp4", replace(MP4, clockwise=clockwise), container="mp4")
+    seen = []
+    target, record = passed(source, video=each(lambda f: seen.append(f.rotation) or f) if edit else None)
+    assert record.video_copied is (edit is None)
+    assert probe(source).rotation == probe(target).rotation == clockwise
+    assert set(seen) <= {clockwise}
+    assert next(iter(read_video(target).frames)).rotation == clockwise
+
+
+@pytest.mark.parametrize("spec", [MediaSpec(), H264])
+def test_range_and_colours_survive(tmp_path: Path, spec: MediaSpec) -> None:
+    made = Pictures(4, codec="libx264", full_range=True, matrix=1, primaries=1, transfer=1)
+    source = make_clip(tmp_path / "clip.mp4", made, container="mp4")
+    target, _ = passed(source, spec)
+    before, after = (list(read_video(clip).frames) for clip in (source, target))
+    assert [(f.full_range, f.matrix) for f in after] == [(True, "bt709")] * 4
+    assert psnr(before[2].planes[0], after[2].planes[0]) > 36  # nobody stretched the values
+
+
+def test_the_shape_of_pixels_survives(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mp4", replace(MP4, aspect=Fraction(16, 11)), container="mp4")
+    target, _ = passed(source)
+    with opened(target) as container:
+        assert video_stream(container).sample_aspect_ratio == Fraction(16, 11)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 40), (37, 1), (33, 47), (3, 5)])
+def test_odd_sizes_and_single_pixels_survive(tmp_path: Path, width: int, height: int) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(4, width, height))
+    target, record = passed(source)
+    before, after = copied(source), copied(target)
+    assert record.n_frames == 4
+    assert [plane.shape for plane in after[0]] == [plane.shape for plane in before[0]]
+    assert abs(int(before[3][0][0, 0]) - int(after[3][0][0, 0])) < 12
+
+
+def test_a_clip_of_one_frame_survives(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(1), Sound(0.04))
+    target, record = passed(source)
+    assert (record.n_frames, len(times(target))) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "by_mpeg4", "by_h264"),
+    [
+        ("yuv420p", "yuv420p", "yuv420p"),
+        ("yuv420p10le", "yuv420p", "yuv420p10le"),
+        ("yuv444p", "yuv420p", "yuv444p"),
+        ("yuvj444p", "yuv420p", "yuv444p"),
+        ("yuv422p10le", "yuv420p", "yuv422p10le"),
+        ("gray", "yuv420p", "yuv420p"),
+        ("yuv444p12le", "yuv420p", "yuv444p10le"),
+        ("yuv411p", "yuv420p", "yuv422p"),
+        ("yuv440p", "yuv420p", "yuv444p"),
+        ("gray16le", "yuv420p", "yuv420p10le"),
+    ],
+)
+def test_the_stored_format_is_the_nearest_that_the_codec_has(pixel_format: str, by_mpeg4: str, by_h264: str) -> None:
+    assert stored_format(pixel_format, MediaSpec()) == by_mpeg4
+    assert stored_format(pixel_format, H264) == by_h264
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv444p", "gray", "yuv422p", "yuv444p10le"])
+def test_ten_bits_and_full_colour_reach_the_damage_as_stored_and_come_out(tmp_path: Path, pixel_format: str) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(4, 64, 48, pixel_format, "ffv1"))
+    seen: list[Frame] = []  # frames that nothing edits afterwards may be kept
+    target, _ = passed(source, H264, video=each(lambda frame: seen.append(frame) or frame))
+    before, after = [frame.planes for frame in seen], list(read_video(target).frames)
+    peak = (1 << seen[0].depth) - 1
+    assert [plane.shape for plane in after[0].planes] == [plane.shape for plane in before[0]]
+    assert after[0].depth == seen[0].depth == (10 if "10" in pixel_format else 8)
+    assert min(psnr(b, a, peak) for b, a in zip(before[2], after[2].planes, strict=True)) > 33
+    narrow, _ = passed(source)
+    assert [plane.shape for plane in next(iter(read_video(narrow).frames)).planes] == [(48, 64), (24, 32), (24, 32)]
+
+
+def test_values_beyond_the_depth_become_the_greatest(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(3, pixel_format="yuv420p10le", codec="ffv1"))
+
+    def beyond(frame: Frame) -> Frame:
+        return frame.with_planes([np.full_like(plane, 65535) for plane in frame.planes])
+
+    target, _ = passed(source, H264, video=each(beyond))
+    assert int(next(iter(read_video(target).frames)).planes[0].max()) == 1023
+
+
+@pytest.mark.parametrize("size", [(33, 48), (34, 47), (1, 1)])
+def test_h264_refuses_odd_sizes_of_halved_colour_and_names_who_does_not(tmp_path: Path, size: tuple[int, int]) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(2, *size, codec="ffv1"))
+    message = f"h264 cannot store pictures of {size[0]} × {size[1]} pixels of yuv420p; mpeg4 has every size"
+    with pytest.raises(Inapplicable, match=message):
+        passed(source, H264)
+    assert not list(tmp_path.glob("*out-*"))
+
+
+@pytest.mark.parametrize("codec", ["aac", "flac"])
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 16000, 22050, 44100, 48000, 96000])
+def test_sound_survives_without_a_shift_at_its_length_and_rate(tmp_path: Path, codec: str, rate_hz: int) -> None:
+    made = Sound(0.7, rate_hz)
+    source = make_clip(tmp_path / "clip.mkv", Pictures(3), made)
+    target, record = passed(source, MediaSpec(audio_codec=codec))
+    before, after = read_audio(source), read_audio(target)
+    assert (after.rate_hz, record.stored_rate_hz) == (rate_hz, rate_hz)
+    assert after.samples.shape == before.samples.shape
+    assert lag(before.samples[0], after.samples[0]) == 0
+    if codec == "flac":
+        np.testing.assert_allclose(after.samples, before.samples, atol=2**-23)
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo", "2.1", "quad", "5.0", "5.1", "5.1(side)", "7.1"])
+def test_channels_survive_in_their_order(tmp_path: Path, layout: str) -> None:
+    made = Sound(0.5, 48000, layout)
+    source = make_clip(tmp_path / "clip.mkv", Pictures(3), made)
+    target, record = passed(source)
+    expected = chirps(made)
+    after = read_audio(target).samples
+    assert record.n_channels == after.shape[0] == expected.shape[0]
+    assert probe(target).layout == probe(source).layout.replace("(side)", "")
+    for channel in range(after.shape[0]):
+        similar = [float(np.corrcoef(expected[channel], other)[0, 1]) for other in after]
+        assert int(np.argmax(similar)) == channel
+
+
+def test_eight_bits_and_surround_alone_become_sixteen_bits_of_wav(tmp_path: Path) -> None:
+    narrow = make_clip(tmp_path / "narrow.wav", None, Sound(0.2, 8000, "mono", "pcm_u8", "u8"), "wav")
+    target, record = passed(narrow)
+    assert (target.suffix, record.container, probe(target).audio_codec) == (".wav", "wav", "pcm_s16le")
+    np.testing.assert_array_equal(read_audio(target).samples, read_audio(narrow).samples)
+    wide = make_clip(tmp_path / "wide.wav", None, Sound(0.2, 48000, "5.1", "pcm_s24le", "s32"), "wav")
+    target, record = passed(wide)
+    assert (probe(target).layout, probe(target).audio_codec, record.n_channels) == ("5.1", "pcm_s16le", 6)
+    np.testing.assert_allclose(read_audio(target).samples, read_audio(wide).samples, atol=2**-16 + 1e-9)
+
+
+def test_a_rate_that_aac_has_not_is_stored_at_the_next_and_damaged_at_its_own(tmp_path: Path) -> None:
+    assert [stored_rate_hz(rate, "mp4", MediaSpec()) for rate in (8000, 9000, 37800, 96000, 192000)] == [
+        8000,
+        11025,
+        44100,
+        96000,
+        96000,
+    ]
+    source = make_clip(tmp_path / "clip.mkv", Pictures(3), Sound(0.5, 37800))
+    rates = []
+    target, record = passed(source, audio=lambda audio: rates.append(audio.rate_hz) or audio)
+    assert (rates, record.sample_rate_hz, record.stored_rate_hz) == ([37800], 37800, 44100)
+    assert read_audio(target).samples.shape == (1, 22050)
+
+
+def test_sound_is_converted_before_the_damage_where_a_rate_is_declared(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(3), Sound(0.5, 44100))
+    rates = []
+    spec = MediaSpec(sample_rate_hz=16000)
+    target, record = passed(source, spec, audio=lambda audio: rates.append(audio.rate_hz) or audio)
+    assert (rates, record.n_samples, read_audio(target).rate_hz) == ([16000], 8000, 16000)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.3])
+def test_sound_shorter_or_longer_than_the_pictures_stays_so(tmp_path: Path, seconds: float) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(10), Sound(seconds, 16000))
+    target, _ = passed(source)
+    assert read_audio(target).samples.shape[1] == round(16000 * seconds)
+    assert (len(times(target)), read_video(target).duration_s) == (10, pytest.approx(0.4))
+
+
+@pytest.mark.parametrize("codec", ["aac", "flac"])
+@pytest.mark.parametrize("begins_s", [0.01, 0.05, 0.3])
+def test_sound_that_begins_later_begins_as_late_for_every_generation(
+    tmp_path: Path, codec: str, begins_s: float
+) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(10), Sound(0.5, 44100, begins_s=begins_s))
+    once, _ = passed(source, MediaSpec(audio_codec=codec))
+    twice, _ = passed(once, MediaSpec(), audio=None, video=None)
+    thrice, _ = passed(twice, MediaSpec(audio_codec=codec))
+    expected = read_audio(source).samples
+    for clip in (once, twice, thrice):
+        assert read_audio(clip).samples.shape == expected.shape
+        assert lag(expected[0], read_audio(clip).samples[0]) == 0
+        assert times(clip) == times(source)
+        with opened(clip) as container:
+            stream = container.streams.best("audio")
+            assert float(stream.start_time * stream.time_base) == pytest.approx(begins_s, abs=1 / 44100)
+
+
+def test_pictures_that_begin_later_than_the_sound_stay_so(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(times=(500, 540, 580)), Sound(1.0))
+    target, _ = passed(source)
+    assert times(target) == times(source) == [0.5, 0.54, 0.58]
+    assert lag(read_audio(source).samples[0], read_audio(target).samples[0]) == 0
+
+
+def test_pictures_predicted_from_later_ones_come_out_in_the_order_of_their_times(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(24, codec="libx264", b_frames=2))
+    before = copied(source)
+    target, _ = passed(source, video=each(brighter))
+    after = copied(target)
+    assert times(target) == times(source)
+    assert all(psnr(b[0] + 20, a[0]) > 33 for b, a in zip(before, after, strict=True))
+
+
+def test_untouched_streams_are_copied_packet_by_packet(tmp_path: Path) -> None:
+    sound = Sound(0.5, 44100, "stereo", "aac", "fltp")
+    source = make_clip(tmp_path / "clip.mp4", replace(MP4, n_frames=12), sound, "mp4")
+    target, record = passed(source, audio=None, video=None)
+    assert (record.video_copied, record.audio_copied) == (True, True)
+    assert (record.pcm_digest, record.planes_digest, record.n_frames) == (None, None, 12)
+    assert planes_digest(read_video(target)) == planes_digest(read_video(source))
+    np.testing.assert_array_equal(read_audio(target).samples, read_audio(source).samples)
+    assert times(target) == times(source)
+
+
+@pytest.mark.parametrize("which", ["audio", "video"])
+def test_one_stream_is_damaged_while_the_other_is_copied(tmp_path: Path, which: str) -> None:
+    source = make_clip(tmp_path / "clip.mp4", MP4, Sound(0.5, codec="aac", sample_format="fltp"), "mp4")
+    edits = {"audio": None, "video": None} | {which: same}
+    target, record = passed(source, **edits)
+    assert (record.audio_copied, record.video_copied) == (which == "video", which == "audio")
+    if which == "audio":
+        assert planes_digest(read_video(target)) == planes_digest(read_video(source))
+    else:
+        np.testing.assert_array_equal(read_audio(target).samples, read_audio(source).samples)
+
+
+def test_packets_of_a_transport_stream_are_copied_into_an_mp4(tmp_path: Path) -> None:
+    made = Pictures(12, codec="libx264", b_frames=2, tick=Fraction(1, 90000))
+    source = make_clip(tmp_path / "clip.ts", made, Sound(0.5, codec="aac", sample_format="fltp"), "mpegts")
+    target, record = passed(source, audio=None, video=None)
+    assert (record.video_copied, record.audio_copied, record.n_frames) == (True, True, 12)
+    assert planes_digest(read_video(target)) == planes_digest(read_video(source))
+    assert times(target) == pytest.approx(times(source), abs=1e-4)
+
+
+def test_packets_of_a_program_stream_are_copied_into_an_mp4(tmp_path: Path) -> None:
+    made = Pictures(12, codec="mpeg1video", tick=Fraction(1, 25))
+    source = make_clip(tmp_path / "clip.mpg", made, Sound(0.5, 44100, codec="mp2"), "mpeg")
+    target, record = passed(source, audio=None, video=None)
+    assert (record.video_copied, record.audio_copied, record.n_frames) == (True, True, 12)
+    assert planes_digest(read_video(target)) == planes_digest(read_video(source))
+    assert times(target) == pytest.approx(times(source), abs=1e-4)
+    assert probe(target).average_rate == 25
+
+
+def test_packets_without_usable_times_are_encoded_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_clip(tmp_path / "clip.mp4", MP4, Sound(codec="aac", sample_format="fltp"), "mp4")
+    original = transcode.demuxed
+
+    def backwards(path: Path, container: Any, *streams: Any) -> Iterator[Any]:
+        for packet in original(path, container, *streams):
+            if packet.size and packet.stream.type == "video":
+                packet.pts = packet.dts = -packet.dts
+            yield packet
+
+    monkeypatch.setattr(transcode, "demuxed", backwards)
+    target, record = passed(source, audio=None, video=None)
+    assert (record.video_copied, record.audio_copied) == (False, False)
+    assert times(target) == times(source)
+
+
+def test_what_an_mp4_does_not_hold_is_encoded(tmp_path: Path) -> None:
+    sound = Sound(codec="adpcm_ima_wav", rate_hz=44100, sample_format="s16p")
+    source = make_clip(tmp_path / "clip.avi", Pictures(4, codec="libvpx", tick=Fraction(1, 25)), sound, "avi")
+    target, record = passed(source, audio=None, video=None)
+    assert not record.video_copied
+    assert (probe(target).audio_codec, record.audio_copied) == ("aac", False)
+    assert (probe(target).video_codec, record.n_frames) == ("mpeg4", 4)
+
+
+def test_untouched_streams_are_encoded_where_all_clips_must_look_alike(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mp4", MP4, Sound(codec="aac", sample_format="fltp"), "mp4")
+    target, record = passed(source, MediaSpec(unchanged="encode", video_codec="h264"), audio=None, video=None)
+    assert (record.video_copied, record.audio_copied) == (False, False)
+    assert probe(target).video_codec == "h264"
+    assert record.planes_digest == planes_digest(read_video(source))
+    assert record.pcm_digest == pcm_digest(read_audio(source))
+
+
+def test_digests_are_those_of_the_damaged_signal(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(9, 33, 47, codec="ffv1"), Sound())
+    expected = hashlib.sha256(b"47x33 24x17 24x17 8\n")
+    for frame in copied(source):
+        expected.update((frame[0] + 20).tobytes() + frame[1].tobytes() + frame[2].tobytes())
+    samples = read_audio(source).samples * np.float32(0.5)
+    sound = hashlib.sha256(b"1 16000 3840\n" + samples.astype("<f4").tobytes())
+    _, record = passed(source, audio=lambda audio: audio.with_samples(audio.samples * 0.5), video=each(brighter))
+    assert record.planes_digest == expected.hexdigest()
+    assert record.pcm_digest == sound.hexdigest()
+
+
+def test_the_digest_of_planes_tells_sizes_and_depths_apart() -> None:
+    def digest(*shapes: tuple[int, int], dtype: Any = np.uint8, depth: int = 8) -> str:
+        frame = Frame(tuple(np.zeros(shape, dtype) for shape in shapes), depth)
+        return planes_digest(Video(iter([frame, frame]), 1.0))
+
+    # the header once, and twelve zeros for each of the two pictures
+    assert digest((2, 4), (1, 2), (1, 2)) == hashlib.sha256(b"2x4 1x2 1x2 8\n" + bytes(24)).hexdigest()
+    assert digest((3, 4)) == hashlib.sha256(b"3x4 8\n" + bytes(24)).hexdigest()
+    assert digest((2, 3), dtype=np.uint16, depth=10) == hashlib.sha256(b"2x3 10\n" + bytes(24)).hexdigest()
+
+
+def test_an_error_while_planes_are_hashed_is_told_and_nobody_waits() -> None:
+    frames = (Frame(("no plane",)) for _ in range(20))  # type: ignore[arg-type]
+    with pytest.raises(AttributeError, match="'str' object has no attribute 'shape'"):
+        planes_digest(Video(frames, 1.0))
+
+
+def test_the_same_damage_gives_the_same_bytes(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(30, 160, 120), Sound(1.2))
+    for spec in (MediaSpec(), H264):
+        first, record = passed(source, spec, video=each(brighter))
+        again = write_damaged(source, tmp_path / "again.mp4", edit_audio=same, edit_video=each(brighter), spec=spec)
+        assert again == record
+        assert (tmp_path / "again.mp4").read_bytes() == first.read_bytes()
+
+
+def test_planes_may_be_edited_exchanged_swapped_and_mirrored(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(6, codec="ffv1"))
+    before = copied(source)
+    edits = {
+        "new luma": (
+            each(lambda f: f.with_planes((255 - f.planes[0], *f.planes[1:]))),
+            lambda y, u, v: (255 - y, u, v),
+        ),
+        "swapped": (each(lambda f: f.with_planes((f.planes[0], f.planes[2], f.planes[1]))), lambda y, u, v: (y, v, u)),
+        "mirrored": (
+            each(lambda f: f.with_planes((f.planes[0][:, ::-1], f.planes[1], f.planes[2]))),
+            lambda y, u, v: (y[:, ::-1], u, v),
+        ),
+        "new": (each(lambda f: f.with_planes([plane // 2 for plane in f.planes])), lambda *p: tuple(x // 2 for x in p)),
+    }
+    for edit, expected in edits.values():
+        _, record = passed(source, video=edit)
+        frames = (Frame(expected(*planes)) for planes in before)
+        assert record.planes_digest == planes_digest(Video(frames, 1.0))
+
+
+def test_a_lagging_edit_may_keep_the_frames_it_took(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(8, codec="libx264", b_frames=2))
+    before = copied(source)
+
+    def one_behind(video: Video) -> Video:
+        def frames() -> Iterator[Frame]:
+            previous = None
+            for frame in video.frames:
+                if previous is not None:
+                    yield previous
+                previous = frame
+            if previous is not None:
+                yield previous
+
+        return replace(video, frames=frames())
+
+    target, record = passed(source, video=one_behind)
+    assert record.planes_digest == planes_digest(Video((Frame(planes) for planes in before), 1.0))
+    assert times(target) == times(source)
+
+
+def test_frames_held_keep_their_own_times(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(times=(0, 40, 90, 130)))
+
+    def frozen(video: Video) -> Video:
+        def frames() -> Iterator[Frame]:
+            held = None
+            for frame in video.frames:
+                held = held or [plane.copy() for plane in frame.planes]
+                yield frame.with_planes([plane.copy() for plane in held])
+
+        return replace(video, frames=frames())
+
+    target, record = passed(source, video=frozen)
+    assert (times(target), record.n_frames) == ([0.0, 0.04, 0.09, 0.13], 4)
+
+
+def test_an_edit_may_give_every_picture_another_size_but_one_for_all(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(4))
+
+    def padded(frame: Frame) -> Frame:
+        return frame.with_planes([np.pad(plane, ((0, 2), (0, 2)), "edge") for plane in frame.planes])
+
+    with pytest.raises(
+        UsageError, match=r"a corruption gave planes of 50 × 66, 26 × 34, 26 × 34, which are not those of"
+    ):
+        passed(source, video=each(padded))
+
+    def larger(frame: Frame) -> Frame:
+        luma, *colours = frame.planes
+        wider = [np.pad(plane, ((0, 1), (0, 1)), "edge") for plane in colours]
+        return frame.with_planes([np.pad(luma, ((0, 2), (0, 2)), "edge"), *wider])
+
+    target, _ = passed(source, video=each(larger))
+    assert (probe(target).width, probe(target).height) == (66, 50)
+    with pytest.raises(UnreadableMedia, match="its pictures change their size on the way"):
+        passed(source, video=each(lambda f: larger(f) if f.time_s > 0.05 else f))
+
+
+def test_sound_beyond_full_scale_is_scaled_once(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.wav", None, Sound(), "wav")
+    peak = float(np.abs(read_audio(source).samples).max())
+    target, record = passed(source, audio=lambda audio: audio.with_samples(audio.samples * 4))
+    assert record.audio_scale == pytest.approx(1 / (4 * peak))
+    np.testing.assert_allclose(read_audio(target).samples, read_audio(source).samples / peak, atol=2**-15)
+
+
+@given(arrays(np.float32, (2, 7), elements=st.floats(-1000, 1000, width=32)))
+def test_fitted_sound_is_within_full_scale_and_as_loud_as_can_be(samples: Any) -> None:
+    audio, scale = fitted(Audio(samples, 8000))
+    peak = float(np.abs(samples).max())
+    assert float(np.abs(audio.samples).max()) == (1.0 if peak > 1 else peak)
+    assert scale == (1 / peak if peak > 1 else 1.0)
+
+
+def test_sound_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.wav", None, Sound(), "wav")
+    with pytest.raises(Inapplicable, match="the damaged sound has values that are no numbers"):
+        passed(source, audio=lambda audio: audio.with_samples(audio.samples * np.nan))
+    assert not list(tmp_path.glob("*out-*"))
+
+
+def test_what_is_asked_for_must_be_there(tmp_path: Path) -> None:
+    pictures = make_clip(tmp_path / "pictures.mkv", Pictures())
+    sound = make_clip(tmp_path / "sound.wav", None, Sound(), "wav")
+    target = tmp_path / "target.mp4"
+    with pytest.raises(UnreadableMedia, match=r"pictures\.mkv: there is no audio stream in it"):
+        write_damaged(pictures, target, edit_audio=same, edit_video=None, spec=MediaSpec())
+    with pytest.raises(UnreadableMedia, match=r"sound\.wav: there is no video stream in it"):
+        write_damaged(sound, target, edit_audio=None, edit_video=same, spec=MediaSpec())
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("edit", [same, None])
+def test_a_clip_that_is_cut_off_leaves_no_file(tmp_path: Path, edit: Any) -> None:
+    source = make_clip(
+        tmp_path / "clip.mp4", replace(MP4, n_frames=12), Sound(codec="aac", sample_format="fltp"), "mp4"
+    )
+    source.write_bytes(source.read_bytes()[:-400])
+    with pytest.raises(UnreadableMedia, match=r"clip\.mp4: cut off: the end of the file is missing"):
+        write_damaged(source, tmp_path / "out.mp4", edit_audio=edit, edit_video=edit, spec=MediaSpec())
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_damage_on_the_way_leaves_no_file(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mp4", Pictures(30, 160, 128, tick=Fraction(1, 12800)), container="mp4")
+    with opened(source) as container:
+        place = [(packet.pos, packet.size) for packet in container.demux(video=0)][20]
+    data = bytearray(source.read_bytes())
+    data[place[0] + 8 : place[0] + place[1]] = np.random.Generator(np.random.PCG64(0)).bytes(place[1] - 8)
+    source.write_bytes(data)
+    with pytest.raises(UnreadableMedia, match=r"clip\.mp4: damaged: .* video at 0\.80 s can"):
+        passed(source)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_any_file_name_is_written_as_that_file(tmp_path: Path, name: str) -> None:
+    source = make_clip(tmp_path / f"source {name}", MP4, Sound(codec="aac", sample_format="fltp"), "mp4")
+    write_damaged(source, tmp_path / name, edit_audio=same, edit_video=same, spec=MediaSpec())
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, name])
+    assert probe(tmp_path / name).n_frames == 6
+
+
+def test_several_streams_and_covers_leave_one_of_each(tmp_path: Path) -> None:
+    cover = Pictures(1, codec="mjpeg", pixel_format="yuvj420p", is_cover=True, width=32, height=32)
+    source = make_clip(tmp_path / "clip.mkv", [Pictures()], [Sound(seed=1, is_default=False), Sound(seed=2)])
+    target, _ = passed(source, MediaSpec(audio_codec="flac"))
+    np.testing.assert_allclose(read_audio(target).samples, chirps(Sound(seed=2)), atol=2**-14)
+    song = make_clip(tmp_path / "song.mp4", cover, Sound(codec="aac", sample_format="fltp"), "mp4")
+    target, record = passed(song)
+    assert (target.suffix, record.n_frames) == (".wav", 0)
+    with opened(target) as container:
+        assert len(container.streams) == 1
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mp4", Pictures(30, 320, 240, tick=Fraction(1, 12800)), container="mp4")
+    with pytest.raises(OutputError, match=r"/dev/full: cannot be written: No space left on device"):
+        write_damaged(source, Path("/dev/full"), edit_audio=None, edit_video=same, spec=MediaSpec())
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_damaged(source, tmp_path / "file" / "out.mp4", edit_audio=None, edit_video=same, spec=MediaSpec())
+
+
+def test_a_failing_edit_leaves_nothing_and_no_thread(tmp_path: Path) -> None:
+    import threading
+
+    source = make_clip(tmp_path / "clip.mkv", Pictures(12), Sound())
+
+    def failing(frame: Frame) -> Frame:
+        if frame.time_s > 0.2:
+            raise Inapplicable("no")
+        return frame
+
+    before = set(threading.enumerate())
+    with pytest.raises(Inapplicable, match="no"):
+        passed(source, video=each(failing))
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mkv"]
+    assert set(threading.enumerate()) <= before
+
+
+def test_quality_is_a_constant_quantiser(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(24, 160, 120))
+    sizes = [passed(source, MediaSpec(quality=quality))[1].file_bytes for quality in (2, 3, 6, 12, 31)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) == 5
+    assert (video_quality(MediaSpec()), video_quality(H264)) == (3, 18)
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (None, Fraction(25)),
+        (Fraction(0), Fraction(25)),
+        (Fraction(30000, 1001), Fraction(30000, 1001)),
+        (Fraction(90000), Fraction(65535)),
+        (Fraction(25), Fraction(25)),
+    ],
+)
+def test_the_encoders_clock_is_one_that_mpeg4_has(rate: Fraction | None, expected: Fraction) -> None:
+    assert encoder_rate(rate) == expected
+
+
+@given(st.fractions(Fraction(1, 100), 1_000))
+def test_every_frame_rate_has_a_clock_near_by(rate: Fraction) -> None:
+    near = encoder_rate(rate)
+    assert near.numerator <= 65535
+    assert abs(near - min(rate, 65535)) <= min(rate, Fraction(1, 2))
+
+
+def test_an_empty_edit_goes_before_the_others_in_sixty_four_bits() -> None:
+    def box(kind: bytes, *content: bytes) -> bytes:
+        inner = b"".join(content)
+        return struct.pack(">I4s", 8 + len(inner), kind) + inner
+
+    movie_header = struct.pack(">4I", 0, 0, 0, 1000) + struct.pack(">I", 500) + bytes(80)
+    track_header = struct.pack(">5I", 0, 0, 0, 1, 0) + struct.pack(">I", 500) + bytes(60)
+    handler = box(b"mdia", box(b"hdlr", bytes(8), b"soun", bytes(12)))
+    edits = box(b"edts", box(b"elst", struct.pack(">II", 0, 1), struct.pack(">Ii4s", 500, 1024, b"\0\1\0\0")))
+    file = io.BytesIO(
+        box(b"ftyp", b"isom")
+        + box(b"moov", box(b"mvhd", movie_header), box(b"trak", box(b"tkhd", track_header), edits, handler))
+    )
+    begin_later(file, Fraction(1, 4))
+    data = file.getvalue()
+    where = data.index(b"elst") + 4
+    assert struct.unpack_from(">II", data, where) == (1 << 24, 2)
+    assert struct.unpack_from(">Qq", data, where + 8) == (250, -1)
+    assert struct.unpack_from(">Qq", data, where + 28) == (500, 1024)
+    assert struct.unpack_from(">I", data, data.index(b"tkhd") + 24) == (750,)
+    assert struct.unpack_from(">I", data, data.index(b"mvhd") + 20) == (750,)
+    assert struct.unpack_from(">I", data, 12)[0] == len(data) - 12  # the length of moov
+    with pytest.raises(ValueError, match="the last box of the MP4 is not moov"):
+        begin_later(io.BytesIO(box(b"moov", b"") + box(b"mdat", b"")), Fraction(1))
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["bbaf2n.mpg", "retalking_3.mp4"])
+def test_real_clips_pass_with_their_times_and_sound(test_data: Path, tmp_path: Path, name: str) -> None:
+    source = next((test_data / "data/media/video").rglob(name))
+    target = tmp_path / "out.mp4"
+    record = write_damaged(source, target, edit_audio=same, edit_video=same, spec=MediaSpec())
+    assert times(target) == times(source)
+    before, after = read_audio(source).samples, read_audio(target).samples
+    assert before.shape == after.shape == (record.n_channels, record.n_samples)
+    assert lag(before[0], after[0]) == 0
+    assert record.planes_digest == planes_digest(read_video(source))
+    assert target.stat().st_size == record.file_bytes

@@ -1,0 +1,174 @@
+"""Corpora of every kind of reference, and the tracks that are drafted for them: each loads, and is described."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from merbench.cli import run
+from merbench.corpus import Corpus, write_corpus
+from merbench.corpus.candidates import open_candidates
+from merbench.corpus.create import create_corpus
+from merbench.scaffold.drafting import Drafted, draft_of
+from merbench.track import Track, load_track
+
+IDS = [f"s{i}" for i in range(4)]
+SPLITS = ["train", "train", "train", "test"]
+
+
+def corpus_of(folder: Path, reference: dict[str, Any], **columns: Any) -> Corpus:
+    return write_corpus(
+        folder / "own", name="own", version="1.0", source="a test", licence="",
+        samples=pa.table({"sample_id": IDS, "split": SPLITS, **columns}),
+        reference=pa.table({"sample_id": IDS, **reference}),
+    )  # fmt: skip
+
+
+def drafted(folder: Path, values: Any, **columns: Any) -> Drafted:
+    return draft_of(corpus_of(folder, {"target": values}, **columns)).targets["target"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([["happy"], ["sad", "tired"], [], ["glad"]], Drafted("label_set")),
+        (["['happy']", "['sad', 'tired']", "[]", '["glad"]'], Drafted("label_set")),
+        (["['happy']", None, None, None], Drafted("label_set")),
+        (["a1", "a2", "same", None], Drafted("preference")),
+        (["a1", "a1", "a1", "a1"], Drafted("preference")),
+        (["real-0-0.5 fake-0.5-1.25", "fake-0-1", "", "other-0-2"], Drafted("segments", labels=("fake", "real"))),
+        # Two times that do not rise make no segment, an unquoted mark no list.
+        (["fake-2-1", "b", "b", "b"], Drafted("categorical", labels=("b", "fake-2-1"))),
+        (["fake-2-1", "b-3-2", None, None], Drafted("categorical", labels=("b-3-2", "fake-2-1"))),
+        (["[noise]", "['x'", "y", "y"], Drafted("categorical", labels=("['x'", "[noise]", "y"))),
+        (["a1", "a2", "a3", "a1"], Drafted("categorical", labels=("a1", "a2", "a3"))),
+        (["up", "down", None, "sideways"], Drafted("categorical", labels=("down", "up"))),
+        ([None, None, None, "up"], Drafted("categorical")),
+        ([True, True, None, True], Drafted("categorical", labels=("false", "true"))),
+        ([1, 2, 2, 9], Drafted("continuous", labels=("1", "2"), range=(1, 2))),
+        ([0.5, -1.5, None, 9.0], Drafted("continuous", range=(-2, 1))),
+    ],
+)
+def test_the_kind_follows_from_all_cells_and_labels_from_those_for_training(
+    tmp_path: Path, values: list[Any], expected: Drafted
+) -> None:
+    assert drafted(tmp_path, values) == expected
+
+
+def test_segments_are_bounded_by_a_column_of_the_samples(tmp_path: Path) -> None:
+    values = ["real-0-0.5", "fake-0-1", "fake-0-1", "fake-0-1"]
+    assert drafted(tmp_path, values, duration_s=[1.0, 2.0, 2.0, 2.0]).duration == "duration_s"
+
+
+def test_columns_of_0_and_1_may_be_labels_of_one_target(tmp_path: Path) -> None:
+    columns = {"joy": [0, 1, 1, 0], "fear": [0, 0, 0, None], "polarity": [-1, 0, 1, 1], "share": [0.0, 1.0, 1.0, 0.0]}
+    assert draft_of(corpus_of(tmp_path, columns)).indicators == ("joy", "fear")
+    del columns["fear"]
+    assert draft_of(corpus_of(tmp_path / "alone", columns)).indicators == ()
+
+
+EVERY = {
+    "openset": [["happy"], ["sad", "tired"], ["glad"], ["glad"]],
+    "listed words": ["['happy']", "['sad', 'tired']", "['a']", "['b']"],
+    "preference": ["a1", "a2", "a1", "same"],
+    "segments": ["real-0-0.5 fake-0.5-1.25", "fake-0-1", "real-0-1", "real-0-2"],
+    "always": ["fake-0-1", "fake-0-1", "fake-0-1", "fake-0-1"],
+    "mood": ["up", "down", "up", "down"],
+    "constant": ["up", "up", "up", "up"],
+    "unseen": [None, None, None, "other"],
+    "joy": [0, 1, 1, 0],
+    "fear": [0, 0, 0, 1],
+    "valence": [0.5, -1.5, 0.0, 9.0],
+    "noted": [None, None, None, 1.5],
+}
+
+
+def track_of(folder: Path, capsys: pytest.CaptureFixture[str]) -> Track:
+    """Return a drafted track that loads, is described, and has a template that is a valid submission."""
+    assert run(["describe", str(folder)]) == 0
+    assert "candidates of split test: 1" in capsys.readouterr().out
+    template = folder / "template.csv"
+    assert run(["describe", str(folder), "--template", str(template)]) == 0
+    assert run(["validate", str(folder), str(template)]) == 0
+    capsys.readouterr()
+    return load_track(folder)
+
+
+def draft(folder: Path, corpus: Corpus) -> Path:
+    assert run(["init", str(folder), "--corpus", str(corpus.folder)]) == 0
+    return folder / "track.toml"
+
+
+@pytest.mark.parametrize("name", [*EVERY, "all"])
+def test_every_draft_loads_and_is_described(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    reference = EVERY if name == "all" else {name: EVERY[name]}
+    draft(tmp_path / "mine", corpus_of(tmp_path, reference, duration_s=[1.25, 1.0, 1.0, 2.0]))
+    track = track_of(tmp_path / "mine", capsys)
+    assert list(track.targets) == sorted(reference, key=list(reference).index)
+    if name not in ("unseen", "noted", "all"):  # those whose training split holds all that it needs to be read
+        assert len(open_candidates(track, "train").references) == 3
+
+
+def test_a_draft_writes_what_a_target_may_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = draft(tmp_path / "mine", corpus_of(tmp_path, EVERY, duration_s=[1.25, 1.0, 1.0, 2.0])).read_text()
+    targets = {name: target.type for name, target in track_of(tmp_path / "mine", capsys).targets.items()}
+    assert targets == {
+        "openset": "label_set",
+        "listed words": "label_set",
+        "preference": "preference",
+        "segments": "segments",
+        "always": "segments",
+        "mood": "categorical",
+        "constant": "categorical",
+        "unseen": "categorical",
+        "joy": "continuous",
+        "fear": "continuous",
+        "valence": "continuous",
+        "noted": "continuous",
+    }
+    assert 'labels = ["fake", "real"]      # what a segment may be\nduration = "duration_s"  ' in text
+    for made_up in ('["fake", "other"]', '["up", "other"]', '["other", "another"]'):
+        assert f"labels = {made_up} " in text
+    assert re.findall(r"# The references for training hold (\w+) of the labels", text) == ["1", "1", "none"]
+    assert '"sideways"' not in text
+
+
+def test_columns_of_labels_become_one_target_as_the_comments_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = draft(tmp_path / "mine", corpus_of(tmp_path, {"joy": [0, 1, 1, 0], "fear": [0, 0, 1, 1]}))
+    text = path.read_text()
+    head, rest = text.split("[targets.joy]", 1)
+    several = re.search(r"# \[targets\.several\]\n.*?(?=\n\n)", rest, re.DOTALL)
+    metrics = re.search(r"# Where several labels may hold.*?:\n(.*?)\n\n", rest, re.DOTALL)
+    assert several and metrics
+    bare = re.sub(r"^# ?", "", f"{several[0]}\n{metrics[1]}\n", flags=re.MULTILINE)
+    path.write_text(f"{head}{bare}\n[ranking]{rest.split('[ranking]')[1]}")
+    track = track_of(tmp_path / "mine", capsys)
+    assert track.targets["several"].columns("several") == ("joy", "fear")
+    assert [spec.name for spec in track.metrics] == ["multilabel_f1", "exact_match"]
+    references = open_candidates(track, "train").references
+    assert np.asarray(references.values["several"]).tolist() == [[0, 0], [1, 0], [1, 1]]
+
+
+def test_a_lexicon_and_its_metric_are_there_to_be_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = draft(tmp_path / "mine", corpus_of(tmp_path, {"openset": EVERY["openset"]}))
+    text = re.sub(r'^# (lexicon = |\[\[metrics\]\]|name = "e|target = )', r"\1", path.read_text(), flags=re.MULTILINE)
+    path.write_text(text)
+    assert [spec.name for spec in track_of(tmp_path / "mine", capsys).metrics][-1] == "emotion_wheel_f1"
+
+
+def test_a_csv_of_lists_is_drafted_as_sets(tmp_path: Path) -> None:
+    lines = ["s0,['happy']", "s1,\"['sad', 'tired']\"", "s2,['glad']", "s3,['calm']"]
+    (tmp_path / "reference.csv").write_text("\n".join(["sample_id,openset", *lines]))
+    rows = [f"{id_},{split}" for id_, split in zip(IDS, SPLITS, strict=True)]
+    (tmp_path / "samples.csv").write_text("\n".join(["sample_id,split", *rows]))
+    corpus = create_corpus(
+        tmp_path / "own", name="own", samples=tmp_path / "samples.csv", reference=tmp_path / "reference.csv"
+    )
+    assert draft_of(corpus).targets == {"openset": Drafted("label_set")}
