@@ -270,7 +270,7 @@ def test_a_value_of_any_other_type_gets_a_message(kind: str, tmp_path: Path, mon
     folder.mkdir(parents=True)
     valid, raw = tomllib.loads(text), {}
     modules = {"track": "track.finding", "entry": "leaderboard.entry", "baseline": "training.declaration"}
-    modules |= {"corpus": "corpus.declaration", "bank": "banks.storing", "groups": "grouping.storing"}
+    modules |= {"corpus": "corpus.declaration", "bank": "banks.storing", "groups": "synonyms.storing"}
     reader = "parse_toml" if kind == "entry" else "read_toml"
     monkeypatch.setattr(f"merbench.{modules.get(kind, 'lexicon.home')}.{reader}", lambda *_: raw)
     (tmp_path / name).touch()

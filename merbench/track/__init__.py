@@ -1,5 +1,6 @@
 """`track.toml` goes in, a frozen `Track` comes out: what is predicted, on which data, how it is scored and ranked."""
 
+from merbench.declarations import KEBAB, Declaration, declaration_problems
 from merbench.track.declaration import (
     OVERALL,
     CorruptionSpec,
@@ -30,7 +31,6 @@ from merbench.track.targets import (
     Vocabulary,
     lexicon_of,
 )
-from merbench.track.toml_errors import KEBAB, Declaration, declaration_problems
 
 __all__ = [
     "KEBAB",

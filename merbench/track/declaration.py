@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_serializer, model_validator
 
 from merbench.corruptions import Step
+from merbench.declarations import KEBAB, STEP, VERSION, Declaration, as_several
 from merbench.files import sha256_bytes
 from merbench.metrics import METRICS, Metric
 from merbench.track.targets import Target
-from merbench.track.toml_errors import KEBAB, STEP, VERSION, Declaration, as_several
 
 OVERALL = "overall"
 """The ranking key of the weighted sum of metrics."""

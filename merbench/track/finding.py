@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from merbench.declarations import declaration_problems
 from merbench.errors import DeclarationError, Problem
 from merbench.files import find_folder, list_folders, read_toml
 from merbench.track.declaration import (
@@ -21,7 +22,6 @@ from merbench.track.declaration import (
     Track,
 )
 from merbench.track.targets import TARGETS
-from merbench.track.toml_errors import declaration_problems
 from merbench.track.validation import meaning_problems
 
 

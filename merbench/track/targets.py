@@ -13,9 +13,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from merbench.declarations import Declaration, as_several
 from merbench.errors import listed
 from merbench.metrics.metric import TargetKind
-from merbench.track.toml_errors import Declaration, as_several
 
 MOST_LABELS = 10_000
 """The largest vocabulary that a target may declare."""

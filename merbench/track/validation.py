@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from merbench.corruptions import CORRUPTIONS, check_parameters
+from merbench.declarations import value_problem
 from merbench.errors import MerbenchError, Problem, brief, did_you_mean, listed
 from merbench.lexicon import open_lexicon
 from merbench.metrics import METRICS, Metric
 from merbench.metrics.label_set import ALL
 from merbench.track.declaration import OVERALL, MetricSpec, metric_labels
 from merbench.track.targets import TARGETS
-from merbench.track.toml_errors import value_problem
 
 
 def meaning_problems(raw: Mapping[str, Any]) -> list[Problem]:
