@@ -54,14 +54,14 @@ _LONGEST_NAME = 200
 
 def nearest(name: str, options: Iterable[str]) -> str | None:
     """Return the option that `name` most likely meant, or None when none is close."""
-    import difflib  # a command that makes no mistake starts without it
-
     options = list(options)
     folded = {option.casefold().strip(): option for option in reversed(options)}
     exact = folded.get(name.casefold().strip())
     if exact is not None or len(name) > _LONGEST_NAME:
         return exact
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    from rapidfuzz import fuzz, process  # a command that makes no mistake starts without it
+
+    close = process.extractOne(name.casefold(), folded.keys(), scorer=fuzz.ratio, score_cutoff=60)
     return folded[close[0]] if close else None
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import json
 import lzma
 import math
 import os
@@ -24,7 +23,7 @@ import time
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -486,14 +485,29 @@ def arrow_file(path: Path, mode: Literal["rb", "wb"] = "rb") -> pa.NativeFile:
     return pa.OSFile(os.fsencode(path), mode)
 
 
-def toml_string(text: str) -> str:
-    """Return a text as a TOML string, quotes included; raise `UsageError` for one that UTF-8 cannot hold."""
+def toml_text(content: Mapping[str, Any]) -> str:
+    """Return a TOML document that `parse_toml` reads back; raise `UsageError` for text that UTF-8 cannot hold."""
+    import tomli_w
+
+    text = tomli_w.dumps(content)
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"'{text}' is not text in UTF-8") from error
-    # JSON writes the same escapes, but leaves DEL, which TOML forbids, as it is.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+        start, end = text.rfind("\n", 0, error.start) + 1, text.find("\n", error.start)
+        raise UsageError(f"{text[start:end]}: is not text in UTF-8") from error
+    return text
+
+
+def toml_key(key: str) -> str:
+    """Return a key as a line of TOML needs it: in quotes where it has other characters than A-Z, a-z, 0-9, - and _."""
+    return toml_text({key: 0}).removesuffix(" = 0\n")
+
+
+def toml_value(value: str | Sequence[str]) -> str:
+    """Return a text or a list of texts as TOML on one line."""
+    if not isinstance(value, str):
+        return f"[{', '.join(map(toml_value, value))}]"
+    return toml_text({"_": value}).removeprefix("_ = ").removesuffix("\n")
 
 
 def resolve_inside(folder: Path, member: str) -> Path:

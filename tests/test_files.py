@@ -37,7 +37,9 @@ from merbench.files import (
     restricted_unpickle,
     sha256_bytes,
     sha256_file,
-    toml_string,
+    toml_key,
+    toml_text,
+    toml_value,
     write_text,
 )
 
@@ -48,9 +50,19 @@ def npy(value: Any, **options: Any) -> bytes:
     return file.getvalue()
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_is_a_toml_string(text: str) -> None:
-    assert tomllib.loads(f"text = {toml_string(text)}") == {"text": text}
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.dictionaries(TEXTS, TEXTS | st.lists(TEXTS) | st.booleans() | st.dictionaries(TEXTS, TEXTS)))
+def test_written_toml_is_read_back(content: dict[str, Any]) -> None:
+    assert tomllib.loads(toml_text(content)) == content
+
+
+@given(TEXTS, TEXTS | st.lists(TEXTS))
+def test_a_value_of_toml_is_one_line(key: str, value: str | list[str]) -> None:
+    line = f"{toml_key(key)} = {toml_value(value)}"
+    assert tomllib.loads(line) == {key: value}
+    assert "\n" not in line
 
 
 class TestDigests:
@@ -368,8 +380,8 @@ def test_an_output_is_none_of_the_inputs(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_what_utf8_cannot_hold_is_not_toml() -> None:
-    with pytest.raises(UsageError, match=r"^'a\\udcff' is not text in UTF-8$"):
-        toml_string("a\udcff")
+    with pytest.raises(UsageError, match=r"^source = \"a\\udcff\": is not text in UTF-8$"):
+        toml_text({"name": "a", "source": "a\udcff"})
 
 
 BUILDER = """

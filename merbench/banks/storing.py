@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from merbench.banks.bank import Bank, Sound
 from merbench.errors import Damage, IntegrityError, UsageError
-from merbench.files import arrow_file, atomic_path, read_parquet, read_toml, sha256_bytes, toml_string, write_text
+from merbench.files import arrow_file, atomic_path, read_parquet, read_toml, sha256_bytes, toml_text, write_text
 
 FILE_NAME = "bank.toml"
 TABLE = "noises.parquet"
@@ -52,7 +52,7 @@ def write_bank(folder: Path, bank: Bank) -> None:
     if bank.folder != folder:
         stated["folder"] = str(bank.folder)
     stated["digest"] = _digest(bank.sounds)
-    write_text(folder / FILE_NAME, "".join(f"{key} = {toml_string(value)}\n" for key, value in stated.items()))
+    write_text(folder / FILE_NAME, toml_text(stated))
 
 
 def read_stored(folder: Path) -> Bank:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from merbench.errors import DeclarationError, Problem, UsageError, examples
-from merbench.files import read_toml, toml_string
+from merbench.files import read_toml, toml_text
 from merbench.track import KEBAB, Declaration, declaration_problems
 
 FILE_NAME = "corpus.toml"
@@ -123,20 +123,6 @@ def to_toml(declaration: CorpusDeclaration) -> str:
     """Return the text of `corpus.toml`: the same bytes for the same declaration."""
     metadata = declaration.model_dump(include=set(Metadata.model_fields), exclude_none=True)
     content = declaration.content.model_dump(exclude={"features"}, exclude_none=True)
-    tables = [
-        ("", metadata),
-        ("files", dict(sorted(declaration.files.items()))),
-        ("content", content),
-        ("content.features", dict(sorted(declaration.content.features.items()))),
-    ]
-    return "\n".join(_toml_table(header, values) for header, values in tables if values)
-
-
-def _toml_table(header: str, values: Mapping[str, str | bool]) -> str:
-    lines = [f"[{header}]"] if header else []
-    lines += [f"{key if key.isidentifier() else toml_string(key)} = {_toml_value(values[key])}" for key in values]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _toml_value(value: str | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else toml_string(value)
+    if declaration.content.features:
+        content["features"] = dict(sorted(declaration.content.features.items()))
+    return toml_text({**metadata, "files": dict(sorted(declaration.files.items())), "content": content})

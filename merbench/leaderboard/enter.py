@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import DeclarationError, UsageError
-from merbench.files import atomic_folder, write_text
+from merbench.files import atomic_folder, toml_text, write_text
 from merbench.leaderboard.entry import file_name_problems, link_problems, name_problems, parse_card
 from merbench.submission import read_submission
 
@@ -48,7 +47,7 @@ def write_entry(
         raise UsageError(f"{folder}: already exists; --force replaces it")
     read_submission(source, candidates, rename=parsed.rename)
     with atomic_folder(folder, replace=replace) as beside:
-        write_text(beside / "entry.toml", "".join(f"{key} = {_toml(value)}\n" for key, value in given.items()))
+        write_text(beside / "entry.toml", toml_text(given))
         shutil.copyfile(source, beside / name)
     return folder
 
@@ -57,10 +56,3 @@ def _suffix(source: Path) -> str:
     """Return what tells the format of a file: `.csv`, `.csv.gz`; a name without any is taken for CSV."""
     packed = source.suffix in (".gz", ".zst")
     return "".join(source.suffixes[-2:]) if packed else source.suffix or ".csv"
-
-
-def _toml(value: CardValue) -> str:
-    # JSON's strings, booleans, numbers and lists are TOML's, once control characters are ruled out.
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_toml(key)} = {_toml(item)}' for key, item in value.items())} }}"
-    return value.isoformat() if isinstance(value, datetime) else json.dumps(value, ensure_ascii=False)

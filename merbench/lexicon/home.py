@@ -8,7 +8,6 @@ Conventions:
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, printable
-from merbench.files import atomic_folder, data_home, read_toml, read_verified, sha256_bytes, write_bytes, write_text
+from merbench.files import (
+    atomic_folder,
+    data_home,
+    read_toml,
+    read_verified,
+    sha256_bytes,
+    toml_text,
+    write_bytes,
+    write_text,
+)
 from merbench.lexicon.builtin import BUILTIN, read_builtin
 from merbench.lexicon.compiled import Lexicon
 from merbench.lexicon.content import HEADERS, Content, read_content
@@ -93,12 +101,12 @@ def _built_in(name: str) -> Lexicon:
 
 def _write(folder: Path, content: Content, *, name: str, source: str) -> None:
     files = content.files()
-    digests = "".join(f'"{file}" = "{sha256_bytes(data)}"\n' for file, data in files.items())
-    head = f'name = "{name}"\nsource = {json.dumps(source)}\ndigest = "{content.digest}"\n'
+    digests = {file: sha256_bytes(data) for file, data in files.items()}
+    stated = {"name": name, "source": source, "digest": content.digest, "files": digests}
     with atomic_folder(folder, replace=True) as beside:
         for file, data in files.items():
             write_bytes(beside / file, data)
-        write_text(beside / FILE_NAME, f"{head}\n[files]\n{digests}")
+        write_text(beside / FILE_NAME, toml_text(stated))
 
 
 def _stored(folder: Path) -> Lexicon:

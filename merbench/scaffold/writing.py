@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from merbench.corpus import open_corpus
 from merbench.errors import UsageError, listed, printable
-from merbench.files import expanded, toml_string, write_text
+from merbench.files import expanded, toml_key, toml_value, write_text
 from merbench.scaffold.drafting import EXAMPLE, Draft, Drafted, draft_of
 
 TRACK = """\
@@ -224,42 +223,38 @@ def _track_text(track_id: str, corpus: str, draft: Draft) -> str:
     metrics = "".join(_metrics_text(name, target, numbers_alone) for name, target in draft.targets.items())
     if draft.indicators:
         targets += INDICATORS.format(
-            names=listed([printable(name) for name in draft.indicators], 12), labels=_toml(draft.indicators)
+            names=listed([printable(name) for name in draft.indicators], 12), labels=toml_value(draft.indicators)
         )
         metrics += INDICATORS_METRICS
     return TRACK.format(
         id=track_id,
-        corpus=_toml(corpus),
-        splits="\n".join(f"{name} = {_toml(source)}" for name, source in draft.splits.items()),
+        corpus=toml_value(corpus),
+        splits="\n".join(f"{name} = {toml_value(source)}" for name, source in draft.splits.items()),
         targets=targets,
         metrics=metrics.lstrip("\n"),
-        ranking=_toml("overall"),
+        ranking=toml_value("overall"),
     )
 
 
-def _toml(value: str | Sequence[str]) -> str:
-    """Return a text or a list of texts as TOML."""
-    return toml_string(value) if isinstance(value, str) else f"[{', '.join(map(toml_string, value))}]"
-
-
 def _target_text(name: str, target: Drafted, observed: bool) -> str:
-    key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+    key = toml_key(name)
     match target.kind:
         case "label_set":
             return LABEL_SET.format(key=key)
         case "preference":
             return PREFERENCE.format(key=key)
         case "categorical":
-            return CATEGORICAL.format(key=key, labels=_toml(_two_or_more(target.labels)), unseen=_unseen(target))
+            return CATEGORICAL.format(key=key, labels=toml_value(_two_or_more(target.labels)), unseen=_unseen(target))
         case "segments":
-            duration = f"duration = {_toml(target.duration)}" if target.duration else '# duration = "duration_s"'
-            labels = _toml(_two_or_more(target.labels))
+            duration = f"duration = {toml_value(target.duration)}" if target.duration else '# duration = "duration_s"'
+            labels = toml_value(_two_or_more(target.labels))
             return SEGMENTS.format(key=key, labels=labels, unseen=_unseen(target), duration=duration)
     # What a corpus holds need not be all that may be predicted: its range is a proposal to look at.
     text = CONTINUOUS.format(key=key, range=f"{'# ' if observed else ''}range = {list(target.range or (0, 1))}")
     if not target.labels:
         return text
-    return text + FEW_NUMBERS.format(n=len(target.labels), labels=_toml(target.labels), first=_toml(target.labels[0]))
+    labels = toml_value(target.labels)
+    return text + FEW_NUMBERS.format(n=len(target.labels), labels=labels, first=toml_value(target.labels[0]))
 
 
 def _two_or_more(labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -273,12 +268,12 @@ def _unseen(target: Drafted) -> str:
 
 
 def _metrics_text(name: str, target: Drafted, numbers_alone: bool) -> str:
-    quoted = _toml(name)
+    quoted = toml_value(name)
     match target.kind:
         case "label_set":
             return LABEL_SET_METRICS.format(name=quoted, weight=1.0)
         case "segments":
-            return SEGMENTS_METRICS.format(name=quoted, label=_toml(_two_or_more(target.labels)[0]), weight=1.0)
+            return SEGMENTS_METRICS.format(name=quoted, label=toml_value(_two_or_more(target.labels)[0]), weight=1.0)
         case "categorical" | "preference":
             return CATEGORICAL_METRICS.format(name=quoted, weight=1.0)
     text = CONTINUOUS_METRICS.format(name=quoted, weight=-1.0 if numbers_alone else -0.25)

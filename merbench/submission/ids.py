@@ -521,23 +521,13 @@ class _Neighbours:
         self._backward = sorted(name[::-1] for name in ids)
 
     def did_you_mean(self, text: str) -> str:
+        from rapidfuzz.distance import Levenshtein
+
         ends = (name[::-1] for name in _around(self._backward, text[::-1]))
         near = [*_around(self._forward, text), *ends]
-        return did_you_mean(text, [name for name in near if _distance(text, name) <= MOST_EDITS])
-
-
-def _distance(a: str, b: str) -> int:
-    """Return how many letters make one text of another, left out, put in or exchanged; only small numbers are exact."""
-    if abs(len(a) - len(b)) > MOST_EDITS:
-        return MOST_EDITS + 1
-    row = list(range(len(b) + 1))
-    for i, letter in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (letter != other))
-        if min(row) > MOST_EDITS:
-            return min(row)
-    return row[-1]
+        return did_you_mean(
+            text, [name for name in near if Levenshtein.distance(text, name, score_cutoff=MOST_EDITS) <= MOST_EDITS]
+        )
 
 
 def _around(names: Sequence[str], text: str) -> Sequence[str]:

@@ -28,7 +28,7 @@ from merbench.files import (
     read_toml,
     read_verified,
     sha256_bytes,
-    toml_string,
+    toml_text,
     write_bytes,
     write_text,
 )
@@ -105,12 +105,10 @@ def read_groups(folder: Path) -> Groups:
 def write_groups(folder: Path, groups: Groups) -> None:
     """Write groups to a folder; what stood there goes at once, when all is written."""
     data = _parquet(groups)
-    texts = "".join(f"{key} = {toml_string(getattr(groups, key))}\n" for key in _TEXTS)
-    dropped = ", ".join(map(str, groups.dropped))
+    stated = {**{key: getattr(groups, key) for key in _TEXTS}, "dropped": list(groups.dropped)}
     with atomic_folder(folder, replace=True) as beside:
         write_bytes(beside / ANSWERS, data)
-        told = f'{texts}dropped = [{dropped}]\n\n[files]\n"{ANSWERS}" = "{sha256_bytes(data)}"\n'
-        write_text(beside / FILE_NAME, told)
+        write_text(beside / FILE_NAME, toml_text({**stated, "files": {ANSWERS: sha256_bytes(data)}}))
 
 
 def _parquet(groups: Groups) -> bytes:

@@ -52,6 +52,14 @@ def test_a_written_entry_is_read_back(tmp_path: Path, candidates: Candidates, so
     assert entry.submission.read_bytes() == source.read_bytes()
 
 
+def test_a_renamed_column_may_have_any_name(tmp_path: Path, candidates: Candidates, source: Path) -> None:
+    column = 'dis.crete "😀" #1'
+    source.write_text(predictions().replace("discrete", f'"{column.replace(chr(34), chr(34) * 2)}"'), encoding="utf-8")
+    card: dict[str, CardValue] = {**CARD, "rename": {column: "discrete"}}
+    folder = write_entry(tmp_path / "submissions", "team", "run-1", card, source, candidates)
+    assert read_entry(tmp_path / "submissions", folder).card.rename == {column: "discrete"}
+
+
 def test_all_problems_of_names_and_card_are_told(tmp_path: Path, candidates: Candidates, source: Path) -> None:
     with pytest.raises(DeclarationError) as caught:
         write_entry(tmp_path, "Team", "r/../x", {**CARD, "seed": -1}, source, candidates)
