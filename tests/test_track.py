@@ -190,7 +190,7 @@ def test_a_wrong_key_is_told_with_what_is_allowed(changes: dict[str, Any], messa
         ({"name": "mse", "target": "valence", "weight": 0.25}, "metrics[0].weight: 0.25: a lower mse is better, so its weight must be below 0"),
         ({"name": "accuracy", "target": "discrete", "weight": 0}, "metrics[0].weight: 0: a higher accuracy is better, so its weight must be above 0"),
         ({"name": "ccc", "target": "valence", "from": "unbiased"}, "metrics[0].from: is not a parameter of ccc; allowed: name, target, weight, per, aggregate, shares, form; did you mean 'form'?"),
-        ({"name": "ccc", "target": "valence", "form": "biased"}, "metrics[0].form: 'biased' is not one of 'population', 'unbiased'"),
+        ({"name": "ccc", "target": "valence", "form": "biased"}, "metrics[0].form: 'biased' is not one of population, unbiased; did you mean 'unbiased'?"),
         ({"name": "f1", "target": "discrete"}, "metrics[0].label: is missing: f1 needs it"),
         ({"name": "f1", "target": "discrete", "label": "hapy"}, "metrics[0].label: 'hapy' is not one of neutral, angry, happy; did you mean 'happy'?"),
     ],
@@ -213,7 +213,7 @@ def test_a_wheel_is_one_of_its_lexicons() -> None:
     told = f"metrics[1].wheel: 'wheel9' is not one of {', '.join(wheels)}, all"
     assert [text.split("; did you")[0] for text in problems(tables)] == [told]
     tables["metrics"][1]["wheel"] = 9
-    assert problems(tables) == ["metrics[1].wheel: 9 is not a text in quotes"]
+    assert problems(tables) == [f"metrics[1].wheel: 9 is not one of {', '.join(wheels)}, all"]
 
 
 @pytest.mark.parametrize(

@@ -138,9 +138,7 @@ def _metric_record(item: Metric) -> dict[str, Any]:
         "target": item.target,
         "higher_is_better": item.higher_is_better,
         "bounds": [bound if isfinite(bound) else None for bound in item.bounds],
-        "parameters": {
-            name: None if known.default is known.empty else known.default for name, known in item.parameters.items()
-        },
+        "parameters": {name: None if known.is_required else known.default for name, known in item.parameters.items()},
         "formula": item.formula,
     }
 

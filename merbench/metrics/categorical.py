@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from merbench.metrics.metric import Array, MetricFunction, metric
+from merbench.metrics.metric import Array, Label, MetricFunction, metric
 from merbench.metrics.sums import Floats, Weights, cell_counts
 
 
@@ -152,7 +152,7 @@ def micro_f1(classes: PerClass) -> Floats:
 
 
 @class_metric(bounds=(0, 1), formula="hits of a label / answers of that label")
-def precision(classes: PerClass, *, label: int) -> Floats:
+def precision(classes: PerClass, *, label: Label) -> Floats:
     """Share of right ones among the answers of one label; 0 where it was never predicted.
 
     Args:
@@ -163,7 +163,7 @@ def precision(classes: PerClass, *, label: int) -> Floats:
 
 
 @class_metric(bounds=(0, 1), formula="hits of a label / references of that label")
-def recall(classes: PerClass, *, label: int) -> Floats:
+def recall(classes: PerClass, *, label: Label) -> Floats:
     """Share of the references of one label that were answered right; 0 where it has none.
 
     Args:
@@ -174,7 +174,7 @@ def recall(classes: PerClass, *, label: int) -> Floats:
 
 
 @class_metric(bounds=(0, 1), formula="harmonic mean of a label's precision and recall")
-def f1(classes: PerClass, *, label: int) -> Floats:
+def f1(classes: PerClass, *, label: Label) -> Floats:
     """Harmonic mean of one label's precision and recall (van Rijsbergen, 1979); 0 where it has no hit.
 
     Args:

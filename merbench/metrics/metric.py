@@ -21,26 +21,27 @@ weights (per-sample precision, a sort) may be done once, by a metric's `prepare`
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Any, Literal, get_args
+from functools import cached_property
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import UsageError
+from merbench.parameters import Named, Parameter, declared, require_declarable, taken
 from merbench.registry import Registry
 
 Array = NDArray[Any]
 MetricFunction = Callable[..., NDArray[np.float64]]
 PrepareFunction = Callable[..., Any]
 TargetKind = Literal["categorical", "continuous", "label_set", "ranked", "multilabel", "scores", "segments"]
+Label = Annotated[int, Named("one of the labels")]
+"""A label, declared by its name; scoring passes its code."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Metric:
     """A registered metric.
 
@@ -56,8 +57,6 @@ class Metric:
         from_classes: for categorical metrics, `(counts of every class, **parameters) -> (b,)`, so that metrics of one
             target share the counts (`PerClass`).
         prepare: `(reference, prediction, **parameters) -> prepared`, what does not depend on weights; None without.
-        parameters: declared keyword parameters and their annotations and defaults.
-        supplied: the keyword arguments that scoring supplies from the target.
     """
 
     name: str
@@ -69,8 +68,20 @@ class Metric:
     undefined: str
     from_classes: MetricFunction | None
     prepare: PrepareFunction | None
-    parameters: Mapping[str, inspect.Parameter]
-    supplied: tuple[str, ...]
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """What a track may declare, by name."""
+        return {name: item for name, item in self._keywords.items() if name not in SUPPLIED}
+
+    @cached_property
+    def supplied(self) -> tuple[str, ...]:
+        """The keyword arguments that scoring supplies from the target."""
+        return tuple(name for name in SUPPLIED if name in {**self._keywords, **declared(self.function)})
+
+    @property
+    def _keywords(self) -> Mapping[str, Parameter]:
+        return {**declared(self.prepare), **declared(self.from_classes or self.function)}
 
     def __call__(self, reference: Any, prediction: Any, weights: Any, **parameters: Any) -> NDArray[np.float64]:
         """Return the metric's `(b,)` values."""
@@ -81,11 +92,11 @@ class Metric:
 
     def preparing(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the parameters that `prepare` takes."""
-        return _taken(self.prepare, parameters)
+        return taken(self.prepare, parameters)
 
     def finishing(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the parameters that `function` takes."""
-        return _taken(self.function, parameters) if self.prepare else dict(parameters)
+        return taken(self.function, parameters) if self.prepare else dict(parameters)
 
 
 METRICS: Registry[Metric] = Registry("metric", "merbench.metrics", "@metric")
@@ -117,8 +128,8 @@ def metric(
 
     def register(function: MetricFunction) -> MetricFunction:
         for part in (prepare, from_classes or function):
-            _require_declarable(function.__name__, part)
-        keywords = {**_keywords(prepare), **_keywords(from_classes or function)}
+            if part is not None:
+                require_declarable(part)
         record = Metric(
             name=function.__name__,
             function=function,
@@ -129,33 +140,8 @@ def metric(
             undefined=undefined,
             from_classes=from_classes,
             prepare=prepare,
-            parameters=MappingProxyType({name: item for name, item in keywords.items() if name not in SUPPLIED}),
-            supplied=tuple(name for name in SUPPLIED if name in {**keywords, **_keywords(function)}),
         )
         METRICS.add(record.name, record)
         return function
 
     return register
-
-
-def _require_declarable(name: str, function: Callable[..., Any] | None) -> None:
-    """Raise where a parameter could not be declared and printed: one without a name, or without a type."""
-    for key, item in inspect.signature(function).parameters.items() if function else ():
-        if item.kind is item.POSITIONAL_OR_KEYWORD and item.default is not item.empty:
-            raise UsageError(f"metric '{name}': parameter '{key}' must stand behind a '*': parameters go by name")
-        if item.kind is item.KEYWORD_ONLY and item.annotation is item.empty:
-            raise UsageError(f"metric '{name}': parameter '{key}' needs an annotation, by which a track is checked")
-
-
-@lru_cache
-def _keywords(function: Callable[..., Any] | None) -> Mapping[str, inspect.Parameter]:
-    """Return the keyword-only parameters of a function; none of None."""
-    if function is None:
-        return {}
-    parameters = inspect.signature(function, eval_str=True).parameters
-    return {name: item for name, item in parameters.items() if item.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-def _taken(function: Callable[..., Any] | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    names = _keywords(function)
-    return {name: value for name, value in parameters.items() if name in names}

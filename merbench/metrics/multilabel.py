@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.metrics.metric import Array, metric
+from merbench.metrics.metric import Array, Label, metric
 from merbench.metrics.sums import Floats, Weights, cell_counts, weighted_mean
 
 REJECTION, ALARM, MISS, HIT, UNKNOWN = range(5)
@@ -86,7 +86,7 @@ def multilabel_f1(cells: Cells, weights: Weights, *, labels: Literal["declared",
     undefined="it is not known of any sample that carries weight whether it has the label",
     prepare=outcomes,
 )
-def label_f1(cells: Cells, weights: Weights, *, label: int) -> Floats:
+def label_f1(cells: Cells, weights: Weights, *, label: Label) -> Floats:
     """Harmonic mean of precision and recall of one label; 0 where it has no hit.
 
     Args:

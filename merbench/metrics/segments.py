@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.metrics.lists import Segments
-from merbench.metrics.metric import metric
+from merbench.metrics.metric import Label, metric
 from merbench.metrics.sums import Floats, Weights, weighted_mean, weighted_sums
 
 Aggregation = Literal["micro", "per_utterance"]
@@ -38,7 +38,7 @@ class Located(NamedTuple):
     referenced: Floats
 
 
-def located(reference: Segments, prediction: Segments, *, label: int) -> Located:
+def located(reference: Segments, prediction: Segments, *, label: Label) -> Located:
     """Return the seconds of one label in every sample.
 
     All ends of segments of all samples are sorted once; between two neighbours, each side has the label or has not.
@@ -164,7 +164,7 @@ def localisation_score(
 
 
 def _ends(
-    reference: Segments, prediction: Segments, label: int
+    reference: Segments, prediction: Segments, label: Label
 ) -> list[tuple[NDArray[np.int64], Floats, NDArray[np.int64]]]:
     """Return sample, time and gain (one column a side) of the beginning and the end of every segment of the label."""
     ends = []

@@ -78,7 +78,7 @@ class MetricSpec(_NamedWithParameters):
     def _fill_defaults(self) -> MetricSpec:
         if self.name in METRICS:
             declared = METRICS[self.name].parameters
-            defaults = {key: p.default for key, p in declared.items() if p.default is not p.empty}
+            defaults = {key: p.default for key, p in declared.items() if not p.is_required}
             self.parameters.update({key: value for key, value in defaults.items() if key not in self.parameters})
         return self
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from merbench.corruptions import CORRUPTIONS, check_parameters
-from merbench.declarations import value_problem
 from merbench.errors import MerbenchError, Problem, brief, did_you_mean, listed
 from merbench.lexicon import open_lexicon
 from merbench.metrics import METRICS, Metric
 from merbench.metrics.label_set import ALL
+from merbench.parameters import parameter_problems
 from merbench.track.declaration import OVERALL, MetricSpec, metric_labels
 from merbench.track.targets import TARGETS
 
@@ -161,31 +161,20 @@ def _metric_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _parameter_problems(
     place: str, metric: Metric, parameters: Mapping[str, Any], target: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    for key, value in parameters.items():
-        if key not in metric.parameters:
-            allowed = [*(key for key in MetricSpec.model_fields if key != "parameters"), *metric.parameters]
-            yield (
-                f"{place}.{key}",
-                f"is not a parameter of {metric.name}; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}",
-            )
-        elif key == "label":
-            labels = _labels(target)
-            if value not in labels:
-                yield (
-                    f"{place}.{key}",
-                    f"{brief(value)} is not one of {', '.join(labels)}{did_you_mean(str(value), labels)}",
-                )
-        else:
-            try:
-                TypeAdapter(metric.parameters[key].annotation).validate_python(value, strict=True)
-            except ValidationError as error:
-                yield f"{place}.{key}", value_problem(error)
-                continue
-            if key == "wheel" and (wheels := _wheels(target.get("lexicon"))) and value not in wheels:
-                yield f"{place}.{key}", f"{brief(value)} is not one of {', '.join(wheels)}{did_you_mean(value, wheels)}"
-    for key, parameter in metric.parameters.items():
-        if parameter.default is parameter.empty and key not in parameters:
-            yield f"{place}.{key}", f"is missing: {metric.name} needs it"
+    further = [key for key in MetricSpec.model_fields if key != "parameters"]
+    problems = dict(parameter_problems(metric.name, metric.parameters, parameters, further))
+    for key in dict.fromkeys([*parameters, *problems]):
+        value, allowed = parameters.get(key), _choices(key, target) if key in metric.parameters else ()
+        if key in parameters and allowed and value not in allowed:
+            near = did_you_mean(str(value), allowed)
+            yield f"{place}.{key}", f"{brief(value)} is not one of {', '.join(allowed)}{near}"
+        elif key in problems:
+            yield f"{place}.{key}", problems[key]
+
+
+def _choices(parameter: str, target: Mapping[str, Any]) -> Sequence[str]:
+    """Return the values of a metric's parameter that a target allows; empty where it sets no limits."""
+    return _labels(target) if parameter == "label" else _wheels(target.get("lexicon")) if parameter == "wheel" else ()
 
 
 def _wheels(lexicon: Any) -> tuple[str, ...]:

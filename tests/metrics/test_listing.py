@@ -28,9 +28,9 @@ def test_every_parameter_is_explained() -> None:
 def test_a_row_shows_direction_range_and_parameters() -> None:
     page = metrics_page()
     assert "| `mae` | lower | [0, ∞) | `mean of \\|prediction - reference\\|` |  |\n" in page
-    assert '| `form` | `"population"` or `"unbiased"` | `"population"` | `population` divides ' in page
-    assert "| `k` | a whole number | must be given | how many answers count; fewer may be given. |\n" in page
-    assert "| `classes` | a table of texts | none | the coarser class " in page
+    assert "| `form` | one of population, unbiased | `population` | `population` divides " in page
+    assert "| `k` | an integer | must be given | how many answers count; fewer may be given. |\n" in page
+    assert "| `classes` | a table of values, each a string | none | the coarser class " in page
     assert "No value where it compares positive with negative samples" in page
 
 

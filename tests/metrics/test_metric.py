@@ -44,7 +44,7 @@ def test_the_number_of_labels_is_supplied_and_other_parameters_are_declared() ->
     labels = METRICS["macro_f1"].parameters["labels"]
     assert (labels.default, labels.annotation) == ("declared", Literal["declared", "present"])
     label = METRICS["f1"].parameters["label"]
-    assert (label.default, label.annotation) == (label.empty, int)
+    assert (label.is_required, label.allowed) == (True, "one of the labels")
     assert METRICS["ccc"].parameters["form"].annotation == Literal["population", "unbiased"]
 
 
@@ -118,9 +118,9 @@ def test_parameters_that_no_track_could_declare_are_refused() -> None:
         return weights[:, 0]
 
     decorator = metric(target="continuous", higher_is_better=True, bounds=(0, 1), formula="")
-    with pytest.raises(UsageError, match=r"^metric 'by_place': parameter 'k' must stand behind a '\*'"):
+    with pytest.raises(UsageError, match=r"^by_place: parameter 'k' must follow a '\*'"):
         decorator(by_place)
-    with pytest.raises(UsageError, match=r"^metric 'untyped': parameter 'k' needs an annotation"):
+    with pytest.raises(UsageError, match=r"^untyped: parameter 'k' needs an annotation"):
         decorator(untyped)
     with pytest.raises(UsageError, match=r"not 'categoric'$"):
         metric(target="categoric", higher_is_better=True, bounds=(0, 1), formula="")  # type: ignore[arg-type]

@@ -1,0 +1,289 @@
+"""Declared parameters: keyword arguments of a function or fields of a dataclass, with what each may be.
+
+Metrics, corruptions and baselines all declare what can be set by annotations and defaults. pydantic checks values
+against them, pages and signatures print them. In an annotation, `Annotated` adds a range (`Within`) or words (`Named`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic_core import CoreSchema
+
+from merbench.errors import UsageError, brief, did_you_mean
+
+REQUIRED = inspect.Parameter.empty
+"""The default of a parameter that must be given."""
+
+Mark = TypeVar("Mark")
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The range of a number, in an annotation such as `Annotated[float, Within(-20, 60, "dB")]`.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+        unit: printed after the range.
+    """
+
+    low: float
+    high: float = math.inf
+    unit: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the number with its range."""
+        ends = {"ge": self.low, **({"le": self.high} if math.isfinite(self.high) else {})}
+        return cast("CoreSchema", {**handler(source), **ends})
+
+    def __str__(self) -> str:
+        extent = f"in [{self.low:g}, {self.high:g}]" if math.isfinite(self.high) else f"of at least {self.low:g}"
+        return f"{extent} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What is allowed, in words, where an annotation does not say it.
+
+    Attributes:
+        words: the end of the message "... is not", such as `a table of shares`.
+    """
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Named(Described):
+    """Declared by a name; the function receives what has that name: a label's code, a sound of a noise bank."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What one parameter may be.
+
+    Attributes:
+        name: its name.
+        annotation: its type, with marks such as `Within`.
+        default: what holds where nothing is given; `REQUIRED` where something must be.
+        strict: whether values must be of the type (numbers of whole value are numbers), or may be converted to it.
+    """
+
+    name: str
+    annotation: Any
+    default: Any = REQUIRED
+    strict: bool = True
+
+    @property
+    def is_required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is REQUIRED
+
+    @cached_property
+    def kind(self) -> Any:
+        """The type of a declared value: of a `Literal` that of its options, `str` of something declared by name."""
+        if self.mark(Named) is not None:
+            return str
+        kind = _bare(self.annotation)
+        return type(get_args(kind)[0]) if get_origin(kind) is Literal else kind
+
+    def mark(self, wanted: type[Mark]) -> Mark | None:
+        """Return the mark of a type in the annotation; None without one."""
+        return next((mark for mark in _marks(self.annotation) if isinstance(mark, wanted)), None)
+
+    def allows(self, value: object) -> bool:
+        """Return whether a value is of the type and within the range."""
+        if self.options:
+            return any(type(value) is type(option) and value == option for option in self.options)
+        try:
+            _adapter(_Name if self.mark(Named) is not None else self.annotation, self.strict).validate_python(value)
+        except ValidationError:
+            return False
+        return True
+
+    @cached_property
+    def options(self) -> tuple[Any, ...]:
+        """The only values allowed, of a `Literal`; empty of another type."""
+        kind = _bare(self.annotation)
+        return get_args(kind) if get_origin(kind) is Literal else ()
+
+    @cached_property
+    def allowed(self) -> str:
+        """What is allowed, in words: `a number in [-20, 60] dB`."""
+        return _words(self.annotation)
+
+    def problem(self, value: object, alternative: str = "") -> str:
+        """Return what is wrong with a value: what was found, what is allowed, the nearest match; empty if nothing is.
+
+        Args:
+            value: the value.
+            alternative: what else is allowed.
+        """
+        if self.allows(value):
+            return ""
+        near = did_you_mean(value, [str(option) for option in self.options]) if isinstance(value, str) else ""
+        return f"{brief(value)} is not {self.allowed}{alternative}{near}"
+
+    @property
+    def default_text(self) -> str:
+        """The default as a page shows it."""
+        return "must be given" if self.is_required else "none" if self.default is None else f"`{printed(self.default)}`"
+
+    def __str__(self) -> str:
+        """Return the parameter as it is printed in a signature: `snr_db`, `form=population`."""
+        return self.name if self.is_required or self.default is None else f"{self.name}={printed(self.default)}"
+
+
+_Name = Annotated[str, Field(min_length=1)]
+
+
+@lru_cache
+def _adapter(annotation: Any, strict: bool) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation, config=ConfigDict(strict=strict, allow_inf_nan=False))
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _marks(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+
+
+_WORDS = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
+
+
+def _words(annotation: Any) -> str:
+    kind, marks = _bare(annotation), _marks(annotation)
+    for mark in marks:
+        if isinstance(mark, Described):
+            return mark.words
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if origin in (Union, UnionType):
+        return " or ".join(_words(part) for part in parts if part is not NoneType)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"a table of values, each {_words(parts[1])}"
+    if isinstance(origin, type) and issubclass(origin, Sequence | set | frozenset):
+        return f"a list of values, each {_words(parts[0])}"
+    ranges = [str(mark) for mark in marks if isinstance(mark, Within)]
+    return " ".join([_WORDS.get(kind, getattr(kind, "__name__", str(kind))), *ranges])
+
+
+def printed(value: object) -> str:
+    """Return a value as signatures show it: `true`, `0.5`, `concatenate`."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@lru_cache
+def declared(source: Callable[..., Any] | None, strict: bool = True) -> Mapping[str, Parameter]:
+    """Return what a function or dataclass declares, by name: its keyword-only arguments, or its fields.
+
+    Raises:
+        UsageError: an argument of a function could not be declared and printed: it has a default but is not
+            keyword-only, or has no annotation.
+    """
+    if source is None:
+        return {}
+    hints = get_type_hints(source, include_extras=True)
+    if isinstance(source, type) and dataclasses.is_dataclass(source):
+        fields = [item for item in dataclasses.fields(source) if item.init]
+        return {item.name: Parameter(item.name, hints[item.name], _default(item), strict) for item in fields}
+    require_declarable(source)
+    keywords = [item for item in inspect.signature(source).parameters.values() if item.kind is item.KEYWORD_ONLY]
+    return {item.name: Parameter(item.name, hints[item.name], item.default, strict) for item in keywords}
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return REQUIRED if field.default is dataclasses.MISSING else field.default
+
+
+def require_declarable(function: Callable[..., Any]) -> None:
+    """Raise `UsageError` where an argument of a function could not be declared; its annotations are not evaluated."""
+    for name, item in inspect.signature(function).parameters.items():
+        if item.kind is item.POSITIONAL_OR_KEYWORD and item.default is not item.empty:
+            raise UsageError(f"{function.__name__}: parameter '{name}' must follow a '*': parameters go by name")
+        if item.kind is item.KEYWORD_ONLY and item.annotation is item.empty:
+            raise UsageError(
+                f"{function.__name__}: parameter '{name}' needs an annotation, which values are checked by"
+            )
+
+
+def taken(function: Callable[..., Any] | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the values that a function takes as keyword arguments."""
+    names = _keyword_names(function)
+    return {name: value for name, value in values.items() if name in names}
+
+
+@lru_cache
+def _keyword_names(function: Callable[..., Any] | None) -> frozenset[str]:
+    if function is None:
+        return frozenset()
+    parameters = inspect.signature(function).parameters
+    return frozenset(name for name, item in parameters.items() if item.kind is item.KEYWORD_ONLY)
+
+
+def unknown_problems(owner: str, allowed: Collection[str], given: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each given name that is not allowed, and a message with the allowed ones and the nearest match.
+
+    Args:
+        owner: what has the parameters, such as `pyramid_blur`.
+        allowed: the names that it has.
+        given: the names that were given.
+    """
+    for name in given:
+        if name not in allowed:
+            listing = ", ".join(allowed) or "none"
+            yield name, f"is not a parameter of {owner}; allowed: {listing}{did_you_mean(name, allowed)}"
+
+
+def parameter_problems(
+    owner: str, parameters: Mapping[str, Parameter], given: Mapping[str, Any], further: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield everything that is wrong with given values, as name and message: unknown, not allowed, missing.
+
+    Args:
+        owner: what has the parameters, such as `ccc`.
+        parameters: the parameters by name.
+        given: the values by name.
+        further: other names that are allowed and checked elsewhere.
+    """
+    yield from unknown_problems(owner, [*further, *parameters], given)
+    for name, value in given.items():
+        if name in parameters and (message := parameters[name].problem(value)):
+            yield name, message
+    for name, parameter in parameters.items():
+        if parameter.is_required and name not in given:
+            yield name, f"is missing: {owner} needs it, {parameter.allowed}"
+
+
+def signature(parameters: Mapping[str, Parameter]) -> str:
+    """Return parameters as they are printed: `snr_db, fill=concatenate`."""
+    return ", ".join(map(str, parameters.values()))
+
+
+_ENTRY = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
+
+
+def definition(function: Callable[..., Any]) -> list[str]:
+    """Return the paragraphs of a function's docstring above its arguments, each on one line."""
+    text = re.split(r"\n(?:Args|Raises|Returns):\n", inspect.getdoc(function) or "")[0]
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+
+
+def meanings(function: Callable[..., Any] | None) -> dict[str, str]:
+    """Return what a function's docstring says of each argument, on one line."""
+    _, _, arguments = ((inspect.getdoc(function) or "") if function else "").partition("\nArgs:\n")
+    return {name: " ".join(text.split()) for name, text in _ENTRY.findall(arguments.split("\n\n")[0])}
