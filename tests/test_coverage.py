@@ -63,7 +63,7 @@ def test_both_sides_are_counted(tmp_path: Path) -> None:
 def test_every_form_shows_it(tmp_path: Path) -> None:
     report = score(*make(tmp_path), intervals=False)
     assert (
-        "openset, words that the lexicon does not know\n"
+        "openset, words that are not in the lexicon\n"
         "side        most frequent unknown words  words  unknown   share\n"
         "reference   blend (2), x<y (1)               5        3  0.6000\n"
         "prediction  zonk (3), quux (1)               7        4  0.5714\n"

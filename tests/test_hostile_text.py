@@ -42,9 +42,18 @@ from merbench.errors import (
 from merbench.leaderboard.check import check_entries
 from merbench.leaderboard.entry import InvalidEntry
 from merbench.lexicon import import_lexicon, open_lexicon
-from merbench.report import ReportTable
-from merbench.report.comparison import Comparison, Difference
-from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport, Uncertainty
+from merbench.report import (
+    ClassRow,
+    Comparison,
+    Confusion,
+    CoverageRow,
+    Difference,
+    Group,
+    ReportTable,
+    Score,
+    ScoreReport,
+    Uncertainty,
+)
 from merbench.robustness.report import ConditionRow, CurveReport, Estimate, RobustnessReport, Summary
 from merbench.site.page import board_page
 from merbench.submission import read_submission
@@ -349,7 +358,19 @@ def hostile_comparison() -> Comparison:
     row = Difference(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0.5, 0.4, 0.1, 0.0, 0.2, 0.5, 0.5, higher_is_better=True)
     uncertainty = Uncertainty(HOSTILE, 0.95, 100, HOSTILE, 2, 0)
     warnings = (Problem("W201", HOSTILE),)
-    return Comparison(HOSTILE, HOSTILE, HOSTILE, False, False, 2, HOSTILE, 100, uncertainty, (row,), warnings)
+    return Comparison(
+        track=HOSTILE,
+        title=HOSTILE,
+        split=HOSTILE,
+        synthetic=False,
+        hidden=False,
+        n_candidates=2,
+        signature=HOSTILE,
+        n_permutations=100,
+        uncertainty=uncertainty,
+        differences=(row,),
+        warnings=warnings,
+    )
 
 
 def hostile_robustness() -> RobustnessReport:
@@ -388,8 +409,7 @@ def test_reports_in_every_form(made: Callable[[], ScoreReport | Comparison | Rob
     if isinstance(report, ScoreReport | Comparison):
         assert_plain_html(report.to_html())
         assert_harmless(report.to_text(60))
-    if isinstance(report, ScoreReport):
-        assert ScoreReport.from_json(report.to_json()) == report
+        assert type(report).from_json(report.to_json()) == report
 
 
 def test_boards_in_every_form() -> None:

@@ -537,6 +537,6 @@ def test_an_organizer_is_told_what_must_stay_hidden(make: Make) -> None:
     )
     track.write_text(hidden, encoding="utf-8")
     report = score(clips.track.folder, answers(clips, face=["happy", "sad", "sad"]))
-    told = "the organizer's view of a hidden split"
+    told = "organizers only"
     assert told in report.to_text() and told not in report.public().to_text()
     assert report.public().scores[0].n_scored is None

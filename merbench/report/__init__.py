@@ -1,7 +1,8 @@
-"""What scoring found, as frozen values that render themselves."""
+"""Reports as frozen values that show themselves: `document` is what they share, `tables` is how text leaves them."""
 
 from merbench.report.comparison import Comparison, Difference
-from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport, Uncertainty
+from merbench.report.document import Report, Score, Uncertainty
+from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, ScoreReport
 from merbench.report.tables import ReportTable, displayed, escape_html, escape_markdown, markdown_code, markdown_of
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "CoverageRow",
     "Difference",
     "Group",
+    "Report",
     "ReportTable",
     "Score",
     "ScoreReport",

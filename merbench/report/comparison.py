@@ -1,26 +1,18 @@
-"""What a comparison of systems found, as frozen values that render themselves."""
+"""The report on a comparison of systems: paired differences with intervals and tests."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from merbench.errors import Problem, json_text
-from merbench.report.scorecard import ORGANIZERS_VIEW, Uncertainty, public_signature
-from merbench.report.tables import (
-    ReportTable,
-    displayed,
-    page_html,
-    section_html,
-    section_markdown,
-    section_text,
-    without_empty_columns,
-)
+from merbench.errors import Problem
+from merbench.report.document import Report
+from merbench.report.scorecard import ORGANIZERS_VIEW, public_signature
+from merbench.report.tables import ReportTable, displayed, without_empty_columns
 
 if TYPE_CHECKING:
     import pandas as pd
-
 
 MOST_PAIRS = 45
 """With more pairs than this (those of ten systems), tables show only the pairs with the best system; JSON has all."""
@@ -59,44 +51,29 @@ class Difference:
     higher_is_better: bool
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Report):
     """Paired differences between systems on one track.
 
     Attributes:
-        track: id and version.
-        title: the track's title.
-        split: name of the split.
-        synthetic: whether the corpus is the synthetic sample.
         hidden: whether which candidates are scored is a secret; see `public`.
         n_candidates: how many samples are predicted.
-        signature: what must be equal for two values to be comparable.
-        n_permutations: how many the test drew.
-        uncertainty: how the intervals were made; None where they are withheld.
+        n_permutations: number of permutations of the test.
         differences: one per metric and pair.
         warnings: what a reader must know.
-        decimals: how many are shown.
     """
 
-    track: str
-    title: str
-    split: str
-    synthetic: bool
+    SCHEMA: ClassVar[str] = "merbench.comparison/1"
+
     hidden: bool
     n_candidates: int
-    signature: str
     n_permutations: int
-    uncertainty: Uncertainty | None
     differences: tuple[Difference, ...]
     warnings: tuple[Problem, ...] = ()
-    decimals: int = 4
 
     def __repr__(self) -> str:
         names = dict.fromkeys(name for row in self.differences for name in (row.a, row.b))
         return f"<Comparison {self.track}, split {self.split}: {', '.join(names)}>"
-
-    def __str__(self) -> str:
-        return self.to_text()
 
     def public(self) -> Comparison:
         """Return what a participant may see: for a hidden split the differences of what `ScoreReport.public` shows."""
@@ -116,11 +93,6 @@ class Comparison:
             row, value_a=float(a), value_b=float(b), difference=float(a - b), low=None, high=None, p=None, p_holm=None
         )
 
-    def to_json(self) -> str:
-        """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
-        content = {"schema": "merbench.comparison/1", **asdict(self)}
-        return json_text(content)
-
     def to_frame(self) -> pd.DataFrame:
         """Return one row per metric and pair, as a pandas data frame."""
         import pandas as pd
@@ -128,25 +100,16 @@ class Comparison:
         names = [item.name for item in fields(Difference)]
         return pd.DataFrame([asdict(row) for row in self.differences], columns=names)
 
-    @property
-    def heading(self) -> str:
-        """The first line of every form."""
-        sample = " · synthetic sample" if self.synthetic else ""
-        return f"{self.title} ({self.track}, split {self.split}){sample}"
-
     def tables(self) -> list[ReportTable]:
-        """Return one headed table of strings per metric, for every renderer."""
-        interval = f"{self.uncertainty.level:.0%} interval" if self.uncertainty else "interval"
-        head = ("a", "b", "value a", "value b", "a - b", interval, "p", "p (Holm)")
-        tables = []
+        """Return one table per metric."""
+        head = ("a", "b", "value a", "value b", "a - b", self.interval_head, "p", "p (Holm)")
+        d, tables = self.decimals, []
         for key in dict.fromkeys(row.key for row in self.differences):
-            chosen = [row for row in self.differences if row.key == key]
-            better = "higher" if chosen[0].higher_is_better else "lower"
-            title = f"{chosen[0].name} ({better} is better)"
-            if len(chosen) > MOST_PAIRS:
-                title += f", the best against each: {len(shown := _of_the_best(chosen))} of {len(chosen):,} pairs"
-                chosen = shown
-            d = self.decimals
+            shown = [row for row in self.differences if row.key == key]
+            title = f"{shown[0].name} ({'higher' if shown[0].higher_is_better else 'lower'} is better)"
+            if (n := len(shown)) > MOST_PAIRS:
+                shown = _of_the_best(shown)
+                title += f", the best against each: {len(shown)} of {n:,} pairs"
             rows = [
                 (
                     row.a,
@@ -154,11 +117,11 @@ class Comparison:
                     f"{row.value_a:.{d}f}",
                     f"{row.value_b:.{d}f}",
                     f"{row.difference:+.{d}f}",
-                    "" if row.low is None else f"[{row.low:+.{d}f}, {row.high:+.{d}f}]",
+                    "" if row.low is None or row.high is None else f"[{row.low:+.{d}f}, {row.high:+.{d}f}]",
                     "" if row.p is None else f"{row.p:.4f}",
                     "" if row.p_holm is None else f"{row.p_holm:.4f}",
                 )
-                for row in chosen
+                for row in shown
             ]
             tables.append(without_empty_columns(ReportTable(title, head, rows, n_text=2)))
         return tables
@@ -172,21 +135,6 @@ class Comparison:
             *(str(warning) for warning in self.warnings),
             f"signature: {self.signature}",
         ]
-
-    def to_text(self, width: int | None = None) -> str:
-        """Return the comparison as plain aligned text, tables at most `width` characters wide."""
-        return section_text(self.heading, self.tables(), self.notes(), width)
-
-    def to_markdown(self) -> str:
-        """Return the comparison as GitHub Markdown, names escaped."""
-        return section_markdown(self.heading, self.tables(), self.notes())
-
-    def _repr_html_(self) -> str:
-        return section_html(self.heading, self.tables(), self.notes())
-
-    def to_html(self) -> str:
-        """Return one self-contained HTML page, names escaped, no network needed."""
-        return page_html(self.heading, self._repr_html_())
 
 
 def _of_the_best(rows: Sequence[Difference]) -> list[Difference]:

@@ -1,64 +1,24 @@
-"""What scoring found about one submission, as frozen values that render themselves and come back from their JSON.
+"""The report on one submission: its scores, counts, classes, confusions, groups.
 
 Conventions:
-    Values are fractions. Confusion rows are references; the last column counts answers outside the vocabulary.
-    JSON has sorted keys, shortest round-trip floats and no NaN; the same report is the same bytes.
+    As in `document`. Confusion rows are references; the last column counts answers outside the vocabulary.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from merbench.errors import Problem, UsageError, json_text
-from merbench.report.tables import (
-    ReportTable,
-    displayed,
-    page_html,
-    section_html,
-    section_markdown,
-    section_text,
-    without_empty_columns,
-)
+from merbench.errors import Problem
+from merbench.report.document import Report, Score
+from merbench.report.tables import ReportTable, displayed, without_empty_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = "merbench.report/1"
-
 DENSE_LABELS = 100
 """With more labels than this, JSON lists the pairs of a confusion that occur, and tables show the most frequent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The value of one metric.
-
-    Attributes:
-        key: canonical form with every parameter, `ccc(valence,form=population)`; `overall` for the weighted sum.
-        name: the short name shown.
-        target: the target it scores; None for the overall score.
-        value: the plain value, never rounded; None where it is not defined (a group without a needed class).
-        low: lower end of the interval; None without one.
-        high: upper end of the interval.
-        weight: its weight in the overall score; None when it is only reported.
-        higher_is_better: the direction of improvement.
-        n_left_out: resamples on which the metric was not defined.
-        n_scored: how many samples count for its target; None for the overall score and for groups.
-    """
-
-    key: str
-    name: str
-    target: str | None
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    weight: float | None = None
-    higher_is_better: bool = True
-    n_left_out: int = 0
-    n_scored: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +50,11 @@ class Confusion:
     labels: tuple[str, ...]
     cells: tuple[tuple[int, int, int], ...]
 
+    def __post_init__(self) -> None:
+        k = len(self.labels)
+        if not all(0 <= row < k and 0 <= column <= k for row, column, _ in self.cells):
+            raise ValueError(f"a cell outside the {k} labels of '{self.target}'")
+
     @property
     def counts(self) -> tuple[tuple[int, ...], ...]:
         """All counts, `(K, K + 1)`."""
@@ -98,20 +63,20 @@ class Confusion:
             rows[row][column] = count
         return tuple(map(tuple, rows))
 
-    def content(self) -> dict[str, Any]:
-        """Return what the JSON holds: all counts, or for more than `DENSE_LABELS` labels the cells."""
+    def stored(self) -> dict[str, Any]:
+        """Return what the JSON has: all counts, or for more than `DENSE_LABELS` labels the cells."""
         dense = len(self.labels) <= DENSE_LABELS
-        held = {"counts": self.counts} if dense else {"cells": self.cells}
-        return {"target": self.target, "labels": self.labels, **held}
+        return {"target": self.target, "labels": self.labels} | (
+            {"counts": self.counts} if dense else {"cells": self.cells}
+        )
 
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Confusion:
-        """Return the confusion whose `content` it is."""
-        cells = content.get("cells")
-        if cells is None:
-            rows = enumerate(content["counts"])
-            cells = [(row, column, n) for row, counts in rows for column, n in enumerate(counts) if n]
-        return cls(content["target"], tuple(content["labels"]), tuple(map(tuple, cells)))
+
+def _with_cells(confusion: dict[str, Any]) -> dict[str, Any]:
+    """Return what the JSON has of a confusion with the cells of its counts in place of all counts."""
+    if "counts" not in confusion:
+        return confusion
+    rows = enumerate(confusion.pop("counts"))
+    return {**confusion, "cells": [(row, column, n) for row, counts in rows for column, n in enumerate(counts) if n]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,30 +110,13 @@ class Group:
     scores: tuple[Score, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Uncertainty:
-    """How the intervals of a report were made; `cluster` is None when samples were resampled one by one."""
-
-    method: str
-    level: float
-    n_resamples: int
-    cluster: str | None
-    n_clusters: int | None
-    seed: int
-
-
-@dataclass(frozen=True)
-class ScoreReport:
-    """Everything scoring found about one submission.
+@dataclass(frozen=True, kw_only=True)
+class ScoreReport(Report):
+    """Everything that scoring found about one submission.
 
     Attributes:
-        track: id and version.
-        title: the track's title.
         corpus: name of the corpus.
-        split: name of the split.
-        synthetic: whether the corpus is the synthetic sample.
         hidden: whether which candidates are scored is a secret; see `public`.
-        signature: what must be equal for two values to be comparable.
         formula: the overall score written out.
         scores: the metrics in the order of the track; the overall score first, where there is one.
         counts: candidates, scored, rows, extra, out_of_vocabulary.
@@ -177,18 +125,14 @@ class ScoreReport:
         confusions: one of every categorical target.
         coverage: how much of sets of words a lexicon knows, both sides of every target that names one.
         groups: breakdowns asked for.
-        uncertainty: how intervals were made; None without intervals.
         warnings: what a reader must know.
-        decimals: how many are shown.
+        source: the file, as it was given; not stored.
     """
 
-    track: str
-    title: str
+    SCHEMA: ClassVar[str] = "merbench.report/1"
+
     corpus: str
-    split: str
-    synthetic: bool
     hidden: bool
-    signature: str
     formula: str
     scores: tuple[Score, ...]
     counts: Mapping[str, int]
@@ -197,17 +141,21 @@ class ScoreReport:
     confusions: tuple[Confusion, ...] = ()
     coverage: tuple[CoverageRow, ...] = ()
     groups: tuple[Group, ...] = ()
-    uncertainty: Uncertainty | None = None
     warnings: tuple[Problem, ...] = ()
-    decimals: int = 4
     source: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.scores:
+            raise ValueError("no scores")
+        if "candidates" not in self.counts:
+            raise ValueError("the number of candidates is missing")
+        if any(len(group.scores) != len(self.scores) for group in self.groups):
+            raise ValueError("a group without the scores of the others")
 
     def __repr__(self) -> str:
         first = self.scores[0]
-        return f"<ScoreReport {self.track}, split {self.split}: {first.name} {self._number(first.value)}>"
-
-    def __str__(self) -> str:
-        return self.to_text()
+        return f"<ScoreReport {self.track}, split {self.split}: {first.name} {self.number(first.value)}>"
 
     def __getitem__(self, name: str) -> Score:
         """Return a score by its short name or its key."""
@@ -222,9 +170,9 @@ class ScoreReport:
         return self.scores[0] if self.scores[0].key == "overall" else None
 
     def public(self) -> ScoreReport:
-        """Return what a participant may see: for a hidden split nothing that tells which candidates are scored.
+        """Return what a participant may see: for a hidden split nothing that shows which candidates are scored.
 
-        Its values are rounded as they are displayed: all digits of a share tell how many are scored. The corpus's
+        Its values are rounded as they are displayed: all digits of a share show how many are scored. The corpus's
         digest is left out of the signature, since it follows the references.
         """
         if not self.hidden:
@@ -243,11 +191,7 @@ class ScoreReport:
                 )
                 for score in self.scores
             ),
-            counts={
-                key: value
-                for key, value in self.counts.items()
-                if key not in ("scored", "out_of_vocabulary", "dropped")
-            },
+            counts={k: n for k, n in self.counts.items() if k not in ("scored", "out_of_vocabulary", "dropped")},
             digests={key: value for key, value in self.digests.items() if key in ("submission", "track")},
             per_class=(),
             confusions=(),
@@ -257,37 +201,14 @@ class ScoreReport:
             warnings=tuple(warning for warning in self.warnings if not warning.code.startswith("W7")),
         )
 
-    def to_json(self) -> str:
-        """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
-        confusions = [confusion.content() for confusion in self.confusions]
-        content = {"schema": SCHEMA, **asdict(replace(self, confusions=())), "confusions": confusions}
+    def _stored(self) -> dict[str, Any]:
+        content = asdict(replace(self, confusions=()))
         del content["source"]
-        return json_text(content)
+        return {**content, "confusions": [confusion.stored() for confusion in self.confusions]}
 
     @classmethod
-    def from_json(cls, text: str) -> ScoreReport:
-        """Return the report whose `to_json` is `text`; raise `UsageError` for anything else."""
-        try:
-            content = json.loads(text)
-            if content.pop("schema") != SCHEMA:
-                raise KeyError("schema")
-            content["scores"] = tuple(Score(**item) for item in content["scores"])
-            content["per_class"] = tuple(ClassRow(**item) for item in content["per_class"])
-            content["confusions"] = tuple(Confusion.of(item) for item in content["confusions"])
-            content["coverage"] = tuple(
-                CoverageRow(**{**item, "frequent": tuple((word, n) for word, n in item["frequent"])})
-                for item in content["coverage"]
-            )
-            content["groups"] = tuple(
-                Group(**{**item, "scores": tuple(Score(**score) for score in item["scores"])})
-                for item in content["groups"]
-            )
-            content["warnings"] = tuple(Problem(**item) for item in content["warnings"])
-            if content["uncertainty"] is not None:
-                content["uncertainty"] = Uncertainty(**content["uncertainty"])
-            return cls(**content)
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise UsageError(f"not a report of the form {SCHEMA}: {error}") from error
+    def _restored(cls, content: dict[str, Any]) -> Mapping[str, Any]:
+        return {**content, "confusions": [_with_cells(confusion) for confusion in content["confusions"]]}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per score, then one per group and score, as a pandas data frame."""
@@ -300,123 +221,68 @@ class ScoreReport:
         return pd.DataFrame(rows, columns=["column", "group", "n", *names])
 
     def tables(self) -> list[ReportTable]:
-        """Return everything the report shows, as headed tables of strings, for every renderer."""
-        return [
-            table
-            for table in (
-                self._score_table(),
-                *self._class_tables(),
-                *self._confusion_tables(),
-                *self._coverage_tables(),
-                *self._group_tables(),
-            )
-            if table.rows
-        ]
+        """Return everything the report shows, as headed tables of strings."""
+        parts = (self._class_tables(), self._confusion_tables(), self._coverage_tables(), self._group_tables())
+        return [table for table in (self._score_table(), *(t for part in parts for t in part)) if table.rows]
 
     def notes(self) -> list[str]:
         """Return the lines under the tables: counts, interval, warnings, signature."""
-        counts = ", ".join(
-            f"{self.counts[key]:,} {key.replace('_', ' ')}" for key in _COUNT_ORDER if key in self.counts
-        )
-        lines = [counts]
-        if self.formula:
-            lines.append(f"overall = {self.formula}")
-        if self.uncertainty is not None:
-            made = self.uncertainty
-            unit = "samples" if made.cluster is None else f"{made.n_clusters:,} clusters of '{made.cluster}'"
-            drawn = f"{made.n_resamples:,} Poisson resamples of {unit}, seed {made.seed}"
-            lines.append(f"{made.level:.0%} intervals: {made.method}, {drawn}")
-        lines += [
-            f"synonyms: {part.removeprefix('groups:')}"
-            for part in self.signature.split("|")
-            if part.startswith("groups:")
+        counts = [f"{self.counts[key]:,} {key.replace('_', ' ')}" for key in _COUNT_ORDER if key in self.counts]
+        groups = [part for part in self.signature.split("|") if part.startswith("groups:")]
+        return [
+            ", ".join(counts),
+            *([f"overall = {self.formula}"] if self.formula else []),
+            *([self.uncertainty.note()] if self.uncertainty else []),
+            *(f"synonyms: {part.removeprefix('groups:')}" for part in groups),
+            *([ORGANIZERS_VIEW] if self.hidden and "scored" in self.counts else []),
+            *(str(warning) for warning in self.warnings),
+            f"signature: {self.signature}",
         ]
-        if self.hidden and "scored" in self.counts:
-            lines.append(ORGANIZERS_VIEW)
-        lines += [str(warning) for warning in self.warnings]
-        lines.append(f"signature: {self.signature}")
-        return lines
-
-    @property
-    def heading(self) -> str:
-        """The first line of every form."""
-        sample = " · synthetic sample" if self.synthetic else ""
-        return f"{self.title} ({self.track}, split {self.split}){sample}"
-
-    def to_text(self, width: int | None = None) -> str:
-        """Return the report as plain aligned text, tables at most `width` characters wide."""
-        return section_text(self.heading, self.tables(), self.notes(), width)
-
-    def to_markdown(self) -> str:
-        """Return the report as GitHub Markdown, names escaped."""
-        return section_markdown(self.heading, self.tables(), self.notes())
-
-    def to_html(self) -> str:
-        """Return one self-contained HTML page, names escaped, no network needed."""
-        return page_html(self.heading, self._repr_html_())
-
-    def _repr_html_(self) -> str:
-        return section_html(self.heading, self.tables(), self.notes())
-
-    def _number(self, value: float | None) -> str:
-        return "–" if value is None else f"{displayed(value, self.decimals):f}"
-
-    def _interval(self, low: float | None, high: float | None) -> str:
-        return "" if low is None or high is None else f"[{self._number(low)}, {self._number(high)}]"
 
     def _score_table(self) -> ReportTable:
+        # Where every metric is computed on all samples that are scored, one line below says how many.
+        counts_agree = {score.n_scored for score in self.scores} <= {None, self.counts.get("scored")}
         rows = [
             (
                 score.name,
                 score.target or "",
-                "" if self._counts_agree else _count(score.n_scored),
-                self._number(score.value),
-                self._interval(score.low, score.high),
+                "" if counts_agree or score.n_scored is None else f"{score.n_scored:,}",
+                self.number(score.value),
+                self.interval(score.low, score.high),
                 "" if score.weight is None else f"{score.weight:g}",
                 "↑" if score.higher_is_better else "↓",
             )
             for score in self.scores
         ]
-        head = ("metric", "target", "n", "value", self._interval_head(), "weight", "better")
+        head = ("metric", "target", "n", "value", self.interval_head, "weight", "better")
         return without_empty_columns(ReportTable("", head, rows, n_text=2))
 
-    @property
-    def _counts_agree(self) -> bool:
-        """Whether every metric rests on all samples that are scored, so that one line tells it."""
-        return {score.n_scored for score in self.scores} <= {None, self.counts.get("scored")}
-
-    def _interval_head(self) -> str:
-        return f"{self.uncertainty.level:.0%} interval" if self.uncertainty else "interval"
-
-    def _class_tables(self) -> list[ReportTable]:
-        tables = []
+    def _class_tables(self) -> Iterator[ReportTable]:
         for target in dict.fromkeys(row.target for row in self.per_class):
-            chosen, title = [row for row in self.per_class if row.target == target], f"{target}, per class"
-            if len(chosen) > DENSE_LABELS:
-                title += f", the {DENSE_LABELS} of {len(chosen):,} labels with the most references"
-                chosen = sorted(chosen, key=lambda row: -row.n)[:DENSE_LABELS]
+            shown, title = [row for row in self.per_class if row.target == target], f"{target}, per class"
+            if len(shown) > DENSE_LABELS:
+                title += f", the {DENSE_LABELS} of {len(shown):,} labels with the most references"
+                shown = sorted(shown, key=lambda row: -row.n)[:DENSE_LABELS]
             rows = [
                 (
                     row.label,
                     f"{row.n:,}",
-                    *(self._number(value) for value in (row.precision, row.recall, row.f1)),
-                    self._interval(row.f1_low, row.f1_high),
+                    *map(self.number, (row.precision, row.recall, row.f1)),
+                    self.interval(row.f1_low, row.f1_high),
                 )
-                for row in chosen
+                for row in shown
             ]
-            head = ("label", "n", "precision", "recall", "f1", f"{self._interval_head()} of f1")
-            tables.append(without_empty_columns(ReportTable(title, head, rows)))
-        return tables
+            head = ("label", "n", "precision", "recall", "f1", f"{self.interval_head} of f1")
+            yield without_empty_columns(ReportTable(title, head, rows))
 
-    def _confusion_tables(self) -> list[ReportTable]:
-        tables = []
+    def _confusion_tables(self) -> Iterator[ReportTable]:
         for confusion in self.confusions:
             names = (*confusion.labels, "(outside)")
             if len(confusion.labels) > DENSE_LABELS:
                 wrong = sorted((cell for cell in confusion.cells if cell[0] != cell[1]), key=lambda cell: -cell[2])
                 shown = [(names[row], names[column], f"{n:,}") for row, column, n in wrong[:DENSE_LABELS]]
                 title = f"{confusion.target}, the {len(shown)} most frequent of {len(wrong):,} confusions"
-                tables.append(ReportTable(title, ("reference", "prediction", "n"), shown, n_text=2))
+                yield ReportTable(title, ("reference", "prediction", "n"), shown, n_text=2)
                 continue
             counts = confusion.counts
             head = names if any(row[-1] for row in counts) else confusion.labels
@@ -424,12 +290,10 @@ class ScoreReport:
                 (label, *(f"{count:,}" for count in row[: len(head)]))
                 for label, row in zip(confusion.labels, counts, strict=True)
             ]
-            title = f"{confusion.target}, rows are references, columns predictions"
-            tables.append(ReportTable(title, ("", *head), rows))
-        return tables
+            title = f"Confusion matrix: {confusion.target} (rows: reference, columns: prediction)"
+            yield ReportTable(title, ("", *head), rows)
 
-    def _coverage_tables(self) -> list[ReportTable]:
-        tables = []
+    def _coverage_tables(self) -> Iterator[ReportTable]:
         for target in dict.fromkeys(row.target for row in self.coverage):
             rows = [
                 (
@@ -437,34 +301,25 @@ class ScoreReport:
                     ", ".join(f"{word} ({n:,})" for word, n in row.frequent),
                     f"{row.words:,}",
                     f"{row.unknown:,}",
-                    self._number(row.share),
+                    self.number(row.share),
                 )
                 for row in self.coverage
                 if row.target == target
             ]
             head = ("side", "most frequent unknown words", "words", "unknown", "share")
-            tables.append(ReportTable(f"{target}, words that the lexicon does not know", head, rows, n_text=2))
-        return tables
+            yield ReportTable(f"{target}, words that are not in the lexicon", head, rows, n_text=2)
 
-    def _group_tables(self) -> list[ReportTable]:
-        tables = []
+    def _group_tables(self) -> Iterator[ReportTable]:
         for column in dict.fromkeys(group.column for group in self.groups):
-            groups = [group for group in self.groups if group.column == column]
             rows = [
-                (
-                    group.value,
-                    f"{group.n:,}",
-                    *(f"{self._number(s.value)} {self._interval(s.low, s.high)}".strip() for s in group.scores),
-                )
-                for group in groups
+                (group.value, f"{group.n:,}", *(self.estimate(s.value, s.low, s.high) for s in group.scores))
+                for group in self.groups
+                if group.column == column
             ]
-            tables.append(ReportTable(f"by {column}", (column, "n", *(s.name for s in groups[0].scores)), rows))
-        return tables
+            yield ReportTable(f"by {column}", (column, "n", *(score.name for score in self.scores)), rows)
 
 
-ORGANIZERS_VIEW = (
-    "the organizer's view of a hidden split; `score` and `compare` leave out what shows who is scored with --public"
-)
+ORGANIZERS_VIEW = "organizers only: with --public, `score` and `compare` leave out what shows which samples are scored"
 """The note under a report that shows more of a hidden split than a participant may see."""
 
 
@@ -475,10 +330,6 @@ def public_signature(signature: str, n_candidates: int) -> str:
         for part in signature.split("|")
         if not part.startswith(("ci:", "bs:", "cluster:", "bootstrap_seed:", "permutations:"))
     )
-
-
-def _count(n: int | None) -> str:
-    return "" if n is None else f"{n:,}"
 
 
 _COUNT_ORDER = ("candidates", "scored", "rows", "extra", "missing", "dropped", "out_of_vocabulary")

@@ -1,0 +1,196 @@
+"""What every report is: a heading, tables and notes, shown as text, Markdown and HTML, stored as JSON and read back.
+
+A report declares its fields, its tables and its notes; nobody else formats.
+
+Conventions:
+    Values are fractions, never rounded before they are shown. JSON has sorted keys, shortest round-trip floats and no
+    NaN; the same report is the same bytes. Only a report that can be shown can be built, or read from JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+from merbench.errors import UsageError, json_text, listed
+from merbench.report.tables import ReportTable, displayed, page_html, section_html, section_markdown, section_text
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+MOST_DECIMALS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The value of one metric.
+
+    Attributes:
+        key: canonical form with every parameter, `ccc(valence,form=population)`; `overall` for the weighted sum.
+        name: the short name shown.
+        target: the target it scores; None for the overall score.
+        value: the plain value; None where it is not defined (a group without a needed class).
+        low: lower end of the interval; None without one.
+        high: upper end of the interval.
+        weight: its weight in the overall score; None when it is only reported.
+        higher_is_better: the direction of improvement.
+        n_left_out: resamples on which the metric was not defined.
+        n_scored: how many samples count for its target; None for the overall score and for groups.
+    """
+
+    key: str
+    name: str
+    target: str | None
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    weight: float | None = None
+    higher_is_better: bool = True
+    n_left_out: int = 0
+    n_scored: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """How the intervals of a report were made; `cluster` is None when samples were resampled one by one."""
+
+    method: str
+    level: float
+    n_resamples: int
+    cluster: str | None
+    n_clusters: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.cluster is not None and self.n_clusters is None:
+            raise ValueError("the number of clusters is missing")
+
+    @property
+    def head(self) -> str:
+        """The head of a column of intervals."""
+        return f"{self.level:.0%} interval"
+
+    def note(self, shared_by: str = "") -> str:
+        """Return the line under the tables; `shared_by` names what is resampled alike."""
+        unit = "samples" if self.cluster is None else f"{self.n_clusters:,} clusters of '{self.cluster}'"
+        resamples = f"{self.n_resamples:,} Poisson resamples of {unit}, seed {self.seed}"
+        return f"{self.head}s: {self.method}, {resamples}" + (f", shared by all {shared_by}" if shared_by else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A report on one split of a track.
+
+    Attributes:
+        track: id and version of the track.
+        title: its title.
+        split: name of the split.
+        synthetic: whether the corpus is the synthetic sample.
+        signature: what must be equal for two values to be comparable.
+        uncertainty: how the intervals were made; None without intervals.
+        decimals: how many are shown.
+    """
+
+    SCHEMA: ClassVar[str]
+    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+    track: str
+    title: str
+    split: str
+    synthetic: bool
+    signature: str
+    uncertainty: Uncertainty | None = None
+    decimals: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decimals <= MOST_DECIMALS:
+            raise ValueError(f"decimals: 0 to {MOST_DECIMALS} are allowed, not {self.decimals}")
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    @property
+    def heading(self) -> str:
+        """The first line of every form."""
+        sample = " · synthetic sample" if self.synthetic else ""
+        return f"{self.title} ({self.track}, split {self.split}){sample}"
+
+    def tables(self) -> list[ReportTable]:
+        """Return what the report shows, as headed tables of strings."""
+        raise NotImplementedError
+
+    def notes(self) -> list[str]:
+        """Return the lines under the tables."""
+        raise NotImplementedError
+
+    def to_text(self, width: int | None = None) -> str:
+        """Return plain aligned text, tables at most `width` characters wide."""
+        return section_text(self.heading, self.tables(), self.notes(), width)
+
+    def to_markdown(self) -> str:
+        """Return GitHub Markdown, names escaped."""
+        return section_markdown(self.heading, self.tables(), self.notes())
+
+    def _repr_html_(self) -> str:
+        return section_html(self.heading, self.tables(), self.notes())
+
+    def to_html(self) -> str:
+        """Return one self-contained HTML page, names escaped, no network needed."""
+        return page_html(self.heading, self._repr_html_())
+
+    def to_json(self) -> str:
+        """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
+        return json_text({"schema": self.SCHEMA, **self._stored()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the report whose `to_json` is `text`; raise `UsageError` for anything else."""
+        from pydantic import ValidationError
+        from pydantic_core import from_json, to_json
+
+        try:
+            content = from_json(text, allow_inf_nan=False)
+            if content.pop("schema") != cls.SCHEMA:
+                raise KeyError("schema")
+            report: Self = _reader(cast(Hashable, cls)).validate_json(to_json(cls._restored(content)))
+        except ValidationError as error:
+            places = [f"{'.'.join(map(str, e['loc'])) or 'report'}: {e['msg']}" for e in error.errors()]
+            raise UsageError(f"not a report of the form {cls.SCHEMA}: {listed(places)}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(f"not a report of the form {cls.SCHEMA}: {error}") from error
+        return report
+
+    def _stored(self) -> dict[str, Any]:
+        """Return what the JSON has of the report."""
+        return asdict(self)
+
+    @classmethod
+    def _restored(cls, content: dict[str, Any]) -> Mapping[str, Any]:
+        """Return the fields of the report that stored this content; the inverse of `_stored`, for old content, too."""
+        return content
+
+    def number(self, value: float | None) -> str:
+        """Return a value at the declared number of decimals."""
+        return "–" if value is None else f"{displayed(value, self.decimals):f}"
+
+    def interval(self, low: float | None, high: float | None) -> str:
+        """Return an interval, or nothing."""
+        return "" if low is None or high is None else f"[{self.number(low)}, {self.number(high)}]"
+
+    def estimate(self, value: float | None, low: float | None, high: float | None) -> str:
+        """Return a value with its interval, where it has one."""
+        return f"{self.number(value)} {self.interval(low, high)}".strip()
+
+    @property
+    def interval_head(self) -> str:
+        """The head of a column of intervals."""
+        return self.uncertainty.head if self.uncertainty else "interval"
+
+
+@cache
+def _reader(kind: Hashable) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cast(type[Report], kind))
