@@ -149,7 +149,7 @@ def contained(error: Exception) -> str:
     return f"{type(error).__name__}: {fault(error)}" if isinstance(error, OSError) else exception_text(error)
 
 
-class Damage(ValueError):
+class MalformedFile(ValueError):
     """The bytes of a file are not what its format asks for; the message says so in words of our own."""
 
 
@@ -175,7 +175,7 @@ def fault(error: Exception) -> str:
     import zipfile
 
     match error:
-        case Damage() | MerbenchError():
+        case MalformedFile() | MerbenchError():
             return "; ".join(line.strip() for line in str(error).splitlines())
         case OSError(errno=int(number)):
             return os.strerror(number)

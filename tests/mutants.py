@@ -541,7 +541,7 @@ MUTANTS = [
         "tests/test_hostile_text.py",
     ),
     Mutant(
-        "merbench/files.py",
+        "merbench/files/toml.py",
         "if not -(1 << 63) <= value < 1 << 63",
         "if False",
         "tests/test_declarations.py",

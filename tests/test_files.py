@@ -79,7 +79,7 @@ class TestDigests:
             read_verified(tmp_path / "f", "0" * 64)
         digests = "sha256 ba7816bf8f01…, recorded 000000000000…"
         assert str(error.value) == f"{tmp_path / 'f'}: the file changed: {digests}"
-        with pytest.raises(IntegrityError, match=r"/g: the file is recorded but not there$"):
+        with pytest.raises(IntegrityError, match=r"/g: the file is recorded but missing$"):
             read_verified(tmp_path / "g", "0" * 64)
 
 
@@ -116,7 +116,7 @@ class TestWriting:
         told = rf"^{re.escape(str(other))}/file: cannot be written: No space left on device$"
         with pytest.raises(OutputError, match=told), atomic_folder(other) as beside, atomic_path(beside / "file"):
             raise OSError(28, "the words of a library on [errno 28]")
-        with pytest.raises(OutputError, match=r"/folder: is there already$"), atomic_folder(path):
+        with pytest.raises(OutputError, match=r"/folder: already exists$"), atomic_folder(path):
             pass
 
     def test_a_folder_is_replaced_as_a_whole(self, tmp_path: Path) -> None:
@@ -421,11 +421,11 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
 KILLED_WHILE_REPLACING = """
 import os, signal
 from pathlib import Path
-from merbench import files
+from merbench.files import atomic_folder
 def rename(self, target):
     os.kill(os.getpid(), signal.SIGKILL) if str(target) == "corpus" else os.rename(self, target)
 Path.rename = rename
-with files.atomic_folder(Path("corpus"), replace=True) as beside:
+with atomic_folder(Path("corpus"), replace=True) as beside:
     (beside / "new").write_text("new")
 """
 
@@ -445,9 +445,9 @@ def test_what_was_moved_aside_by_a_killed_process_comes_back(tmp_path: Path) -> 
 KILLED_BEFORE_LOCKING = """
 import os, signal
 from pathlib import Path
-from merbench import files
-files._try_lock = lambda _: os.kill(os.getpid(), signal.SIGKILL)
-with files.atomic_%s(Path("corpus.parquet")):
+from merbench.files import atomic_folder, atomic_path, writing
+writing._try_lock = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+with atomic_%s(Path("corpus.parquet")):
     pass
 """
 

@@ -16,7 +16,7 @@ from merbench.corpus import feature_file
 from merbench.corpus.delimited import read_delimited
 from merbench.corpus.feature_file import read_feature
 from merbench.corrupt.manifest import JOURNAL, read_manifest, read_progress
-from merbench.errors import Damage, DeclarationError, IntegrityError, InvalidLexicon, Problem, UsageError
+from merbench.errors import DeclarationError, IntegrityError, InvalidLexicon, MalformedFile, Problem, UsageError
 from merbench.files import parse_toml, read_parquet, read_toml
 from merbench.leaderboard.cache import Cache
 from merbench.lexicon.importing import read_release
@@ -80,14 +80,14 @@ def parquet(path: Path, table: pa.Table) -> Path:
 
 def test_a_table_of_ten_million_rows_in_some_bytes(tmp_path: Path) -> None:
     path = parquet(tmp_path / "t.parquet", pa.table({"x": pa.nulls(10_000_001)}))
-    with pytest.raises(Damage, match=r"^asks for 10,000,001 rows; 10,000,000 are allowed$"):
+    with pytest.raises(MalformedFile, match=r"^asks for 10,000,001 rows; 10,000,000 are allowed$"):
         read_parquet(path)
 
 
 def test_a_table_of_many_cells(tmp_path: Path) -> None:
     column = pa.nulls(1_000_001)
     path = parquet(tmp_path / "t.parquet", pa.table({f"c{i}": column for i in range(100)}))
-    with pytest.raises(Damage, match=r"^asks for 100,000,100 cells"):
+    with pytest.raises(MalformedFile, match=r"^asks for 100,000,100 cells"):
         read_parquet(path)
 
 

@@ -273,7 +273,10 @@ def test_an_id_found_twice_names_both(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("MERBENCH_TRACKS", f"{one}{os.pathsep}{two}")
     with pytest.raises(UsageError) as caught:
         load_track("my-track")
-    assert str(caught.value) == f"track 'my-track' is found twice: {one / 'my-track'} and {two / 'my-track'}"
+    assert (
+        str(caught.value)
+        == f"two folders have the name of the track 'my-track': {one / 'my-track'} and {two / 'my-track'}"
+    )
 
 
 def test_every_shipped_track_loads() -> None:

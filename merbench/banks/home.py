@@ -197,5 +197,5 @@ def _change(path: Path, n_bytes: int) -> str:
     try:
         found = path.stat().st_size
     except OSError:
-        return "the file is recorded but not there"
+        return "the file is recorded but missing"
     return "" if found == n_bytes else f"the file changed: {found:,} bytes, recorded {n_bytes:,}"

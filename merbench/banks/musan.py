@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from merbench.banks.importing import Imported, Terms, found_sounds, require_folder, store
 from merbench.banks.measuring import Known
-from merbench.errors import Damage, UsageError
+from merbench.errors import MalformedFile, UsageError
 from merbench.files import read_bounded
 
 MOST_TEXT_BYTES = 4_000_000
@@ -94,5 +94,5 @@ def _licences(folder: Path) -> dict[str, str]:
 def _text(path: Path) -> str:
     try:
         return read_bounded(path, MOST_TEXT_BYTES).decode(errors="replace")
-    except (OSError, Damage):
+    except (OSError, MalformedFile):
         return ""

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.banks.bank import Bank, Sound
-from merbench.errors import Damage, IntegrityError, UsageError
+from merbench.errors import IntegrityError, MalformedFile, UsageError
 from merbench.files import arrow_file, atomic_path, read_parquet, read_toml, sha256_bytes, toml_text, write_text
 
 FILE_NAME = "bank.toml"
@@ -91,7 +91,7 @@ MOST_SOUNDS = 1_000_000
 def _sounds(path: Path) -> tuple[Sound, ...]:
     try:
         table = read_parquet(path, most_rows=MOST_SOUNDS)
-    except Damage as error:
+    except MalformedFile as error:
         raise IntegrityError(f"{path}: {error}") from error
     if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):
         raise IntegrityError(f"{path}: does not hold the columns {', '.join(_SCHEMA.names)}")

@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from merbench.corpus.tables import ID, SPLIT, Origin
-from merbench.errors import Damage, Problem, listed
+from merbench.errors import MalformedFile, Problem, listed
 from merbench.files import read_bounded
 
 INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
@@ -94,9 +94,9 @@ def _text(path: Path, problems: list[Problem]) -> str | None:
         n_lines, n_delimiters = data.count(b"\n"), data.count(b",") + data.count(b"\t")
         if n_lines > MOST_ROWS or n_lines + n_delimiters > MOST_CELLS:
             found = f"{n_lines:,} lines and {n_delimiters:,} delimiters"
-            raise Damage(f"holds {found}; {MOST_ROWS:,} lines, and {MOST_CELLS:,} of both, are allowed")
+            raise MalformedFile(f"holds {found}; {MOST_ROWS:,} lines, and {MOST_CELLS:,} of both, are allowed")
         return data.decode("utf-8-sig")
-    except Damage as error:
+    except MalformedFile as error:
         problems.append(Problem("E610", f"{path.name}: {error}"))
     except UnicodeDecodeError as error:
         message = f"not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start:,}); save it as CSV UTF-8"

@@ -26,7 +26,7 @@ from merbench.corpus.declaration import (
 )
 from merbench.corpus.feature import MOST_FEATURE_BYTES, Feature, shape_of_schema
 from merbench.corpus.tables import ID, SPLIT, Contents, feature_digest, name_problems, table_digest
-from merbench.errors import Damage, IntegrityError, InvalidCorpus, Problem, UnknownName, UsageError
+from merbench.errors import IntegrityError, InvalidCorpus, MalformedFile, Problem, UnknownName, UsageError
 from merbench.files import (
     arrow_file,
     atomic_folder,
@@ -197,7 +197,7 @@ class Corpus:
 def _parse(path: Path, data: bytes, most_bytes: int = MOST_TABLE_BYTES) -> pa.Table:
     try:
         return read_parquet(data, most_bytes=most_bytes)
-    except Damage as error:
+    except MalformedFile as error:
         raise IntegrityError(f"{path}: {error}") from error
 
 
@@ -356,7 +356,7 @@ def _file_problem(corpus: Corpus, member: str) -> Problem | None:
     except UsageError:
         return Problem("E604", f"{member}: leads out of the folder, through a link")
     if not path.is_file():
-        return Problem("E601", f"{member}: the file is recorded but not there")
+        return Problem("E601", f"{member}: the file is recorded but missing")
     try:
         same = sha256_file(path) == corpus.declaration.files[member]
     except OSError as error:

@@ -16,7 +16,7 @@ import numpy as np
 from merbench.corpus.delimited import Delimited
 from merbench.corpus.sheets import Reader
 from merbench.corpus.tables import SPLIT, Origin
-from merbench.errors import Damage, Problem, UsageError, brief, fault, listed, printable
+from merbench.errors import MalformedFile, Problem, UsageError, brief, fault, listed, printable
 from merbench.files import read_bounded, read_npz, read_pickled_npz
 
 MOST_TEXT_BYTES = 64_000_000
@@ -77,7 +77,7 @@ def arrays(path: Path, problems: list[Problem]) -> Delimited | None:
     """Read an NPZ of plain arrays: those of one dimension are columns, one item per row."""
     try:
         columns = read_npz(path)
-    except Damage as error:
+    except MalformedFile as error:
         raise UsageError(f"{path.name}: cannot be read: {error}") from error
     flat = {name: column for name, column in columns.items() if column.ndim == 1}
     lengths = {len(column) for column in columns.values() if column.ndim}

@@ -183,7 +183,7 @@ def _require_undamaged(corpus: Corpus, track: Track, by_split: Mapping[str, Sequ
 
 
 def _apply(step: Step, samples: Sequence[_Sample], seed: int) -> None:
-    """Damage the samples of a split by one step; a sample that cannot be damaged has a problem from then on."""
+    """Corrupt the samples of a split by one step; a sample that cannot be damaged has a problem from then on."""
     if step.corruption.scope == "split":
         ids = [sample.id for sample in samples]
         for sample, done in zip(
@@ -224,7 +224,7 @@ def _problem_of(sample: _Sample) -> Iterator[None]:
 
 
 def _apply_to_vectors(step: Step, modalities: Sequence[str], samples: Sequence[_Sample], seed: int) -> None:
-    """Damage samples that have one vector for each of the same modalities, all at once."""
+    """Corrupt samples that have one vector for each of the same modalities, all at once."""
     matrices = {name: np.stack([sample.vectors[name] for sample in samples]) for name in modalities}
     done = damaged_vectors(step, matrices, [sample.id for sample in samples], seed=seed)
     for row, sample in enumerate(samples):
@@ -234,7 +234,7 @@ def _apply_to_vectors(step: Step, modalities: Sequence[str], samples: Sequence[_
 
 
 def _apply_to_texts(step: Step, sample: _Sample, seed: int) -> None:
-    """Damage every text of a sample; of several, what was realised is told by column."""
+    """Corrupt every text of a sample; of several, what was realised is told by column."""
     drawn = {f"{step.step_name}.{name}" for name in step.drawn_names}
     for column, text in sample.texts.items():
         done = damage(text, [step], seed=seed, sample_id=sample.id)

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.corrupt.clips import Row
-from merbench.errors import Damage, IntegrityError, OutputError, UsageError, fault, listed
+from merbench.errors import IntegrityError, MalformedFile, OutputError, UsageError, fault, listed
 from merbench.files import TooLarge, arrow_file, atomic_path, read_parquet, require_alone
 from merbench.track import Track
 
@@ -113,9 +113,9 @@ def read_manifest(path: Path) -> Manifest:
         ids = table["sample_id"]
         kinds = {field.name: field.type for field in table.schema}
         if not isinstance(header, dict) or any(kinds.get(name, kind) != kind for name, kind in FIRST_COLUMNS.items()):
-            raise Damage("a header or columns of another kind")
+            raise MalformedFile("a header or columns of another kind")
         if ids.null_count:
-            raise Damage("a row without its id")
+            raise MalformedFile("a row without its id")
         rows = {row["sample_id"]: {k: v for k, v in row.items() if v is not None} for row in table.to_pylist()}
     except TooLarge as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error

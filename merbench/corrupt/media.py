@@ -193,7 +193,7 @@ def damage_split_media(
     verify: bool = False,
     progress: ShowProgress | None = None,
 ) -> DamagedMedia:
-    """Damage the clips of a plan and write them with their manifest.
+    """Corrupt the clips of a plan and write them with their manifest.
 
     A clip that is wrong becomes a problem of its sample; the others are damaged. What an earlier run finished is kept.
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from merbench.errors import (
-    Damage,
     InvalidLexicon,
+    MalformedFile,
     MissingExtra,
     Problem,
     UsageError,
@@ -128,19 +128,19 @@ def _read_table(file: Path, problems: list[Problem]) -> Table | None:
 
 def _read_csv(file: Path) -> list[list[Any]]:
     if file.stat().st_size > MOST_BYTES:
-        raise Damage(f"holds more than {MOST_BYTES:,} bytes")
+        raise MalformedFile(f"holds more than {MOST_BYTES:,} bytes")
     with file.open(encoding="utf-8-sig", newline="") as lines:
         return _bounded(csv.reader(lines))
 
 
 def _bounded(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Return rows; raise `Damage` as soon as rows or cells are too many: empty cells of a sheet count, too."""
+    """Return rows; raise `MalformedFile` as soon as rows or cells are too many: empty cells of a sheet count, too."""
     found: list[list[Any]] = []
     n_cells = 0
     for row in rows:
         n_cells += len(row) + 1
         if n_cells > MOST_CELLS:
-            raise Damage(f"holds more than {MOST_CELLS:,} cells")
+            raise MalformedFile(f"holds more than {MOST_CELLS:,} cells")
         found.append(list(row))
     return found
 
@@ -152,16 +152,16 @@ def _read_xlsx(file: Path) -> list[list[Any]]:
         raise MissingExtra(f"reading {file.name}", "lexicons") from error
     with zipfile.ZipFile(file) as archive:
         if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
-            raise Damage(f"unpacks to more than {MOST_BYTES:,} bytes")
+            raise MalformedFile(f"unpacks to more than {MOST_BYTES:,} bytes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and extensions, which are not read
         try:
             book = load_workbook(io.BytesIO(read_bounded(file, MOST_BYTES)), read_only=True, data_only=True)
             return _bounded(book.worksheets[0].iter_rows(values_only=True))
-        except Damage:
+        except MalformedFile:
             raise
         except Exception as error:  # whatever the parsers below openpyxl raise
-            raise Damage("not a spreadsheet") from error
+            raise MalformedFile("not a spreadsheet") from error
 
 
 def _forms(file: str, table: Table, problems: list[Problem]) -> Pairs:

@@ -23,7 +23,16 @@ from typing import Literal
 import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import CUT_OFF, Damage, InvalidSubmission, Problem, UsageError, did_you_mean, fault, printable
+from merbench.errors import (
+    CUT_OFF,
+    InvalidSubmission,
+    MalformedFile,
+    Problem,
+    UsageError,
+    did_you_mean,
+    fault,
+    printable,
+)
 from merbench.submission.header import declared_columns
 
 EXPANSION = 8
@@ -287,7 +296,7 @@ def _unpacked(data: bytes, compression: str, where: str, limit: int) -> bytes:
             while unpacked.tell() <= limit and (block := stream.read_buffer(_BLOCK_BYTES)):
                 unpacked.write(block)
     except (OSError, pa.ArrowException) as error:
-        reason = Damage(CUT_OFF) if "Truncated" in str(error) else error
+        reason = MalformedFile(CUT_OFF) if "Truncated" in str(error) else error
         raise refusal(where, "E109", _damage(compression, reason)) from error
     if unpacked.tell() > limit:
         raise refusal(where, "E104", f"unpacks to more than {limit:,} bytes")
@@ -295,7 +304,7 @@ def _unpacked(data: bytes, compression: str, where: str, limit: int) -> bytes:
 
 
 def _damage(form: str, error: Exception) -> str:
-    reason = str(error) if isinstance(error, Damage) else "its content cannot be unpacked"
+    reason = str(error) if isinstance(error, MalformedFile) else "its content cannot be unpacked"
     return f"a damaged {form} file: {printable(reason, 120)}"
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.errors import CUT_OFF, Damage, InvalidSubmission, Problem, listed, printable
+from merbench.errors import CUT_OFF, InvalidSubmission, MalformedFile, Problem, listed, printable
 from merbench.files import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
 from merbench.submission.content import Content
 from merbench.submission.sheet import Sheet, Wanted, plain_column, text_array
@@ -34,7 +34,7 @@ def read_npz(content: Content, wanted: Wanted) -> Sheet:
     arrays: dict[str, NDArray[Any]] = {}
     try:
         if not zipfile.is_zipfile(io.BytesIO(content.data)):
-            raise Damage(CUT_OFF)
+            raise MalformedFile(CUT_OFF)
         with zipfile.ZipFile(io.BytesIO(content.data)) as archive:
             members = _members(content, archive)
             for name in wanted:
@@ -109,8 +109,8 @@ def _array(content: Content, file: IO[bytes], name: str, free: int) -> NDArray[A
             asked = f"{_memory(dtype, shape[0]):,} bytes; {free:,} of {content.max_memory:,} are left"
             raise content.refusal("E104", f"array '{name}' asks for {asked}")
         return read_npy_items(file, header)
-    except Damage as error:
-        raise Damage(f"array '{name}': {error}") from error
+    except MalformedFile as error:
+        raise MalformedFile(f"array '{name}': {error}") from error
 
 
 def _as_column(name: str, array: NDArray[Any], kind: pa.DataType) -> pa.Array:
@@ -120,7 +120,7 @@ def _as_column(name: str, array: NDArray[Any], kind: pa.DataType) -> pa.Array:
         try:
             return text_array([item.decode() for item in array.tolist()])
         except UnicodeDecodeError as error:
-            raise Damage(f"array '{name}': byte 0x{error.object[error.start]:02X} is not UTF-8") from error
+            raise MalformedFile(f"array '{name}': byte 0x{error.object[error.start]:02X} is not UTF-8") from error
     if array.dtype.kind == "f":
         array = array.astype(np.float64)
     return plain_column(pa.array(array.astype(array.dtype.newbyteorder("="))), kind)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from merbench.errors import CUT_OFF, Damage
+from merbench.errors import CUT_OFF, MalformedFile
 
 MAGIC = b"PAR1"
 _FOOTER_TAIL = 8
@@ -56,24 +56,24 @@ def read_footer(data: bytes) -> Struct:
     """Return the footer of a Parquet file, before Arrow looks at it.
 
     Raises:
-        Damage: it is corrupted, too large, or its columns are nested too deeply.
+        MalformedFile: it is corrupted, too large, or its columns are nested too deeply.
     """
     end = len(data) - _FOOTER_TAIL
     start = end - int.from_bytes(data[end : end + 4], "little")
     if not data.endswith(MAGIC) or start < len(MAGIC):
-        raise Damage(CUT_OFF)
+        raise MalformedFile(CUT_OFF)
     if end - start > LARGEST_FOOTER:
-        raise Damage(f"a footer of {end - start:,} bytes; {LARGEST_FOOTER:,} are read")
+        raise MalformedFile(f"a footer of {end - start:,} bytes; {LARGEST_FOOTER:,} are read")
     try:
         footer = _Reader(data, start, end).struct()
         _require_shallow([element.get(5, 0) for element in footer[2]])
     except (AttributeError, KeyError, TypeError, IndexError) as error:
-        raise Damage("its footer is corrupted") from error
+        raise MalformedFile("its footer is corrupted") from error
     return footer
 
 
 def _require_shallow(n_children: Sequence[int]) -> None:
-    """Raise `Damage` where the elements of a schema, each followed by its children, are nested too deeply."""
+    """Raise `MalformedFile` where the elements of a schema, each followed by its children, are nested too deeply."""
     open_groups: list[int] = []
     for n in n_children:
         while open_groups and open_groups[-1] == 0:
@@ -82,7 +82,7 @@ def _require_shallow(n_children: Sequence[int]) -> None:
             open_groups[-1] -= 1
         open_groups.append(n)
         if len(open_groups) > _DEEPEST or n < 0:
-            raise Damage("its columns are nested too deeply")
+            raise MalformedFile("its columns are nested too deeply")
 
 
 def demand(data: bytes, footer: Struct, cell_bytes: Mapping[str, int]) -> Demand:
@@ -94,19 +94,19 @@ def demand(data: bytes, footer: Struct, cell_bytes: Mapping[str, int]) -> Demand
         cell_bytes: what a value counts for, by the path of every column that will be read, its parts joined by dots.
 
     Raises:
-        Damage: the footer or a page header is damaged.
+        MalformedFile: the footer or a page header is damaged.
     """
     try:
         return _demand(data, footer, cell_bytes)
     except (AttributeError, KeyError, TypeError, IndexError) as error:
-        raise Damage("its footer or a page header is damaged") from error
+        raise MalformedFile("its footer or a page header is damaged") from error
 
 
 def _demand(data: bytes, footer: Struct, cell_bytes: Mapping[str, int]) -> Demand:
     n_rows = [footer[3], *(group[3] for group in footer[4])]
     rows = max(n_rows[0], sum(n_rows[1:]))
     if min(n_rows) < 0:
-        raise Damage("a negative number of rows")
+        raise MalformedFile("a negative number of rows")
     cells = memory = page_bytes = 0
     encodings: set[int] = set()
     for group in footer[4]:
@@ -145,12 +145,12 @@ def _pages(data: bytes, start: int, end: int) -> Iterator[_Page]:
     while reader.at < end:
         header = reader.struct()
         if header[2] < 0:
-            raise Damage("a page of a negative size")
+            raise MalformedFile("a page of a negative size")
         if header[1] in _VALUES_AND_ENCODING:
             part, number, encoding = _VALUES_AND_ENCODING[header[1]]
             page = _Page(part == 7, header[2], header[part][number], header[part][encoding])
             if page.n_values < 0:
-                raise Damage("a page of a negative number of values")
+                raise MalformedFile("a page of a negative number of values")
             yield page
         reader.skip(header[3])
 
@@ -160,7 +160,7 @@ class _Reader:
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
         if not 0 <= start <= end <= len(data):
-            raise Damage("a column lies outside the file")
+            raise MalformedFile("a column lies outside the file")
         self._data, self.at, self._end = data, start, end
 
     def struct(self, depth: int = 0) -> Struct:
@@ -176,13 +176,13 @@ class _Reader:
     def skip(self, n: int) -> bytes:
         """Step over `n` bytes and return them."""
         if not 0 <= n <= self._end - self.at:
-            raise Damage("a page or field reaches beyond its column")
+            raise MalformedFile("a page or field reaches beyond its column")
         self.at += n
         return self._data[self.at - n : self.at]
 
     def _value(self, kind: int, depth: int) -> Any:
         if depth > _DEEPEST:
-            raise Damage("structs that are nested too deeply")
+            raise MalformedFile("structs that are nested too deeply")
         if kind in (_I16, _I32, _I64):
             return self._integer()
         if kind == _BINARY:
@@ -197,11 +197,11 @@ class _Reader:
             return self._byte()
         if kind == _DOUBLE:
             return self.skip(8)
-        raise Damage("a field of an unknown type")
+        raise MalformedFile("a field of an unknown type")
 
     def _byte(self) -> int:
         if self.at >= self._end:
-            raise Damage("a struct ends early")
+            raise MalformedFile("a struct ends early")
         self.at += 1
         return self._data[self.at - 1]
 
@@ -211,7 +211,7 @@ class _Reader:
             value |= (byte & 127) << shift
             shift += 7
             if shift > 63:
-                raise Damage("a number of more than 64 bits")
+                raise MalformedFile("a number of more than 64 bits")
         return value | byte << shift
 
     def _integer(self) -> int:

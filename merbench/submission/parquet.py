@@ -14,7 +14,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from merbench.errors import CUT_OFF, Damage
+from merbench.errors import CUT_OFF, MalformedFile
 from merbench.submission.content import Content
 from merbench.submission.pages import MAGIC, PLAIN_ENCODINGS, SMALLEST, demand, read_footer
 from merbench.submission.sheet import SEGMENT_FIELDS, Sheet, Wanted, column_problem, is_list, table_sheet, text_bytes
@@ -39,7 +39,7 @@ def read_parquet(content: Content, wanted: Wanted) -> Sheet:
 
 def _read(content: Content, wanted: Wanted) -> Sheet:
     if not content.data.endswith(MAGIC) or len(content.data) < SMALLEST:
-        raise Damage(CUT_OFF)
+        raise MalformedFile(CUT_OFF)
     footer = read_footer(content.data)
     source = pa.BufferReader(content.data)
     with pq.ParquetFile(source) as file:
@@ -53,7 +53,7 @@ def _read(content: Content, wanted: Wanted) -> Sheet:
     leaves = {column.path: column for column in columns if any(_is_of(column.path, kinds[name], name) for name in read)}
     paths = [column.path for column in columns]
     if any(paths.count(path) > 1 or any(other.startswith(f"{path}.") for other in paths) for path in leaves):
-        raise Damage("columns that cannot be told apart by their names")
+        raise MalformedFile("columns that cannot be told apart by their names")
     asked = demand(content.data, footer, {path: _cell_bytes(column) for path, column in leaves.items()})
     content.require(rows=asked.rows, cells=asked.cells, unpacked_bytes=max(asked.memory, asked.page_bytes))
     if not asked.encodings <= PLAIN_ENCODINGS:
@@ -74,7 +74,9 @@ def _table(file: pq.ParquetFile, leaves: Sequence[str]) -> pa.Table:
     try:
         groups = [file.read_row_group(n, leaves, use_threads=False) for n in range(file.num_row_groups)]
     except pa.ArrowNotImplementedError as error:
-        raise Damage("lists of text in several dictionaries are not read; write them without dictionaries") from error
+        raise MalformedFile(
+            "lists of text in several dictionaries are not read; write them without dictionaries"
+        ) from error
     return pa.concat_tables(groups) if groups else file.read(leaves, use_threads=False)
 
 

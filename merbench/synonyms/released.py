@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from merbench.errors import Damage, InvalidGroups, Problem, UnknownName, UsageError, examples, fault, printable
+from merbench.errors import InvalidGroups, MalformedFile, Problem, UnknownName, UsageError, examples, fault, printable
 from merbench.files import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
 from merbench.synonyms.groups import UNSTATED, Answer, Groups, normal
 from merbench.synonyms.storing import FILE_NAME, folder_of, write_groups
@@ -224,13 +224,13 @@ def _of_array(file_name: str, data: bytes) -> _Stated | Problem:
     something_else = Problem("E631", f"{shown} holds something else; {_ARRAY}")
     try:
         header = read_npy_header(stream)
-    except Damage:
+    except MalformedFile:
         return something_else
     if header.shape or header.dtype.kind != "U" or len(data) != stream.tell() + header.n_bytes:
         return something_else
     try:
         text: str = read_npy_items(stream, header).item()
-    except Damage:
+    except MalformedFile:
         return Problem("E631", f"{shown} holds code points that are not characters; {_ARRAY}")
     if not _is_text(file_name):
         return Problem("E631", f"{shown} is a name that is not UTF-8; {_MEMBER}")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from merbench.errors import Damage, IntegrityError, UnknownName, UsageError, plural, printable
+from merbench.errors import IntegrityError, MalformedFile, UnknownName, UsageError, plural, printable
 from merbench.files import (
     atomic_folder,
     data_home,
@@ -122,7 +122,7 @@ def _parquet(groups: Groups) -> bytes:
 def _runs(data: bytes, n_runs: int, path: Path) -> tuple[Mapping[str, Answer], ...]:
     try:
         table = read_parquet(data, most_rows=MOST_ANSWERS, most_bytes=MOST_BYTES)
-    except Damage as error:
+    except MalformedFile as error:
         raise UsageError(f"{path}: {error}") from error
     if not table.schema.equals(_SCHEMA) or any(map(_holds_null, table.columns)):
         raise UsageError(f"{path}: does not hold the columns {', '.join(_SCHEMA.names)}")

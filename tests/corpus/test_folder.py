@@ -193,7 +193,7 @@ class TestIntegrity:
         (corpus.folder / "notes.txt").write_text("mine")
         (corpus.folder / ".hidden").write_text("not looked at")
         assert [str(problem) for problem in verify_corpus(corpus)] == [
-            "E601  features/audio.frames.parquet: the file is recorded but not there",
+            "E601  features/audio.frames.parquet: the file is recorded but missing",
             "E602  features/text.parquet: the file changed",
             "E602  reference.parquet: the file changed",
             "E602  samples.parquet: the file changed",
@@ -204,7 +204,7 @@ class TestIntegrity:
         (corpus.folder / "samples.parquet").unlink()
         with pytest.raises(
             IntegrityError,
-            match=r"samples\.parquet: the file is recorded but not there; import or create the corpus again, with --force$",
+            match=r"samples\.parquet: the file is recorded but missing; import or create the corpus again, with --force$",
         ):
             corpus.samples()
 

@@ -70,7 +70,7 @@ def test_a_changed_file_is_found(folder: Path) -> None:
     with pytest.raises(IntegrityError, match=rf"^{re.escape(str(path))}: the file changed: sha256 "):
         open_groups("mine")
     path.unlink()
-    with pytest.raises(IntegrityError, match="the file is recorded but not there"):
+    with pytest.raises(IntegrityError, match="the file is recorded but missing"):
         open_groups("mine")
 
 

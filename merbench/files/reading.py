@@ -1,0 +1,82 @@
+"""The bytes of files: bounded in length, checked against a digest, and whether they changed since.
+
+Conventions:
+    Digests are SHA-256, in hexadecimal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from merbench.errors import IntegrityError, MalformedFile, UsageError
+
+
+def sha256_bytes(*parts: bytes | memoryview) -> str:
+    """Return the SHA-256 of the parts, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_verified(path: Path, expected: str) -> bytes:
+    """Return the bytes of `path`; raise `IntegrityError` when they do not have the SHA-256 `expected`.
+
+    What is checked is what is returned: the file is read once.
+    """
+    if not path.is_file():
+        raise IntegrityError(f"{path}: the file is recorded but missing")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    digest = sha256_bytes(data)
+    if digest != expected:
+        raise IntegrityError(f"{path}: the file changed: sha256 {digest[:12]}…, recorded {expected[:12]}…")
+    return data
+
+
+def read_bounded(path: Path, most_bytes: int) -> bytes:
+    """Return the bytes of a file; raise `MalformedFile` where there are more than `most_bytes`, or `OSError`."""
+    with path.open("rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise MalformedFile(f"holds more than {most_bytes:,} bytes")
+    return data
+
+
+Stamp = tuple[tuple[int, ...], ...]
+
+_CLOCK_STEP_NS = 2_000_000_000
+"""A file system may give two changes within this time the same times."""
+
+
+def stamp(paths: Sequence[Path]) -> Stamp | None:
+    """Return what changes when any of the files does: its identity, size and times.
+
+    None where one is missing, or was changed so recently that another change might leave the same times.
+    """
+    try:
+        stats = [path.stat() for path in paths]
+    except OSError:
+        return None
+    if any(abs(time.time_ns() - max(s.st_mtime_ns, s.st_ctime_ns)) < _CLOCK_STEP_NS for s in stats):
+        return None
+    return tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats)
+
+
+def size_text(n_bytes: float) -> str:
+    """Return a number of bytes in the unit that fits: `"1.2 GB"`, `"340 kB"`."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:,.1f} {unit}"
+    return f"{n_bytes / 1e3:,.0f} kB"
