@@ -263,7 +263,7 @@ def test_a_bank_whose_sounds_are_gone_or_changed_is_refused(home: Path, tmp_path
         open_bank("own")
     assert str(caught.value) == (
         f"noise bank own in {home / 'own'}: 2 problems\n"
-        "  E602  a.wav: the file is recorded but not there\n"
+        "  E602  a.wav: the file is recorded but missing\n"
         "  E602  b.wav: the file changed: 242 bytes, recorded 244"  # a header of 44 bytes, and two bytes a sample
     )
 
