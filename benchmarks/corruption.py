@@ -38,7 +38,7 @@ from benchmarks.corruption_peer import damage_all
 from benchmarks.corruption_worker import damaged_with_peak, imported
 from benchmarks.measuring import machine, peak_bytes, seconds, table
 from merbench.banks.importing import import_folder
-from merbench.corpus import write_corpus
+from merbench.corpus import Contents, Metadata, write_corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.corrupt.clips import Row
 from merbench.corrupt.manifest import SCHEMA, Journal, read_progress, write_manifest
@@ -133,7 +133,8 @@ class Bench:
         (folder / "track.toml").write_text(text, encoding="utf-8")
         if not (folder / "corpus").is_dir():
             samples = pa.table({"sample_id": [clip.stem for clip in self.clips], "split": ["test"] * len(self.clips)})
-            write_corpus(folder / "corpus", name="clips", version="1.0", source="", licence="", samples=samples)
+            metadata = Metadata(name="clips", version="1.0", source="", licence="")
+            write_corpus(folder / "corpus", metadata, Contents(samples))
         return lambda: plan_media(open_candidates(folder), self.media, output)
 
 

@@ -23,7 +23,7 @@ from sklearn.metrics import f1_score, mean_squared_error
 
 import merbench
 from benchmarks.measuring import machine, race, seconds, table
-from merbench.corpus import write_corpus
+from merbench.corpus import Contents, Metadata, write_corpus
 from merbench.corpus.candidates import Candidates
 
 LABELS = ["neutral", "angry", "happy", "sad", "worried", "surprise"]
@@ -73,13 +73,8 @@ def make_inputs(folder: Path, n: int) -> None:
     (track / "track.toml").write_text(TRACK, encoding="utf-8")
     write_corpus(
         track / "corpus",
-        name="bench",
-        version="1.0",
-        source="made up",
-        licence="none",
-        samples=pa.table({"sample_id": ids, "split": ["test"] * n}),
-        reference=pa.table(columns),
-        synthetic=True,
+        Metadata(name="bench", version="1.0", source="made up", licence="none", synthetic=True),
+        Contents(pa.table({"sample_id": ids, "split": ["test"] * n}), pa.table(columns)),
     )
     pd.DataFrame(columns).to_csv(folder / "reference.csv", index=False)
     order = rng.permutation(n)

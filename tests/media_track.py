@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+from made_corpus import made_corpus
 
-from merbench.corpus import write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 
 DECLARATION = """
@@ -51,12 +51,9 @@ def write_media_track(folder: Path, ids: Sequence[str], steps: str = NOISE + BLU
     track = folder / "toy-noise"
     track.mkdir(parents=True, exist_ok=True)
     (track / "track.toml").write_text(DECLARATION.replace("STEPS", steps), encoding="utf-8")
-    write_corpus(
+    made_corpus(
         track / "corpus",
         name="toy",
-        version="1.0",
-        source="made by a test",
-        licence="CC0-1.0",
         samples=pa.table({"sample_id": list(ids), "split": ["test"] * len(ids), **columns}),
         reference=pa.table(
             {"sample_id": list(ids), "discrete": ["calm", "glad"] * (len(ids) // 2) + ["calm"] * (len(ids) % 2)}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
-from merbench.corpus import write_corpus
 from merbench.lexicon import open_lexicon
 from merbench.report import CoverageRow, ScoreReport
 from merbench.scoring import score
@@ -35,12 +35,9 @@ def make(
     folder: Path, *, hidden: bool = False, lexicon: bool = True, scored: tuple[int, ...] = (0, 1, 2)
 ) -> tuple[Track, Path]:
     """Write a track of four candidates, some of which are scored, and a submission."""
-    write_corpus(
+    made_corpus(
         folder / "open" / "corpus",
         name="open",
-        version="1.0",
-        source="made up",
-        licence="CC0-1.0",
         samples=pa.table({"sample_id": IDS, "split": ["test"] * 4}),
         reference=pa.table({"sample_id": [IDS[i] for i in scored], "openset": [REFERENCE[i] for i in scored]}),
     )

@@ -21,14 +21,16 @@ import pyarrow.parquet as pq
 import pytest
 from hand_made_boards import board, three_rows, write_entry
 from lexicon_release import write_release
+from made_corpus import made_corpus
 from toy_track import predictions, write_toy_track
 
 from merbench.banks.importing import import_folder
 from merbench.charts import Line, condition_curve
 from merbench.cli import run
 from merbench.cli.progress import progress_bar
-from merbench.corpus import IMPORTERS, Feature, open_corpus, write_corpus
+from merbench.corpus import IMPORTERS, Feature, open_corpus
 from merbench.corpus.candidates import Candidates
+from merbench.corpus.declaration import parse_metadata
 from merbench.corrupt.manifest import read_manifest, read_progress
 from merbench.errors import (
     InvalidSubmission,
@@ -254,14 +256,13 @@ def test_corpora_and_their_features(tmp_path: Path) -> None:
     samples = pa.table(
         {"sample_id": ["a", HOSTILE, HOSTILE], "split": ["test", HOSTILE, "test"], HOSTILE: [HOSTILE] * 3}
     )
-    parts: dict[str, Any] = {"name": "c", "version": "1.0", "source": "s", "licence": "l"}
-    refused(lambda: write_corpus(tmp_path / "c", samples=samples, **parts))
-    refused(lambda: write_corpus(tmp_path / "c", samples=samples, **{**parts, "name": HOSTILE, "version": HOSTILE}))
+    refused(lambda: made_corpus(tmp_path / "c", name="c", samples=samples))
+    refused(lambda: parse_metadata(HOSTILE, name=HOSTILE, version=HOSTILE, source=HOSTILE, licence=HOSTILE))
     clean = pa.table({"sample_id": ["a"], "split": ["test"]})
     reference = pa.table({"sample_id": [HOSTILE], HOSTILE: [HOSTILE]})
-    refused(lambda: write_corpus(tmp_path / "c", samples=clean, reference=reference, **parts))
+    refused(lambda: made_corpus(tmp_path / "c", name="c", samples=clean, reference=reference))
     feature = Feature.from_vectors([HOSTILE], [[1.0]])
-    refused(lambda: write_corpus(tmp_path / "c", samples=clean, features={HOSTILE: feature}, **parts))
+    refused(lambda: made_corpus(tmp_path / "c", name="c", samples=clean, features={HOSTILE: feature}))
     refused(lambda: open_corpus(HOSTILE))
     refused(lambda: open_corpus(f"./{HOSTILE}"))
     for name in ("meld", "cmu-mosi", "ger-rafdb"):

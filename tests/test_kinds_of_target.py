@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_corpus import made_corpus
 
-from merbench.corpus import write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, UndefinedMetric, UsageError
 from merbench.scoring import compare, score
@@ -34,11 +34,7 @@ def make(tmp_path: Path) -> Make:
         folder = tmp_path / "mine"
         n = len(next(iter(reference.values())))
         ids = columns.pop("ids", [f"s{i}" for i in range(n)])
-        write_corpus(
-            folder / "corpus", name="mine", version="1.0", source="made in a test", licence="CC0-1.0",
-            samples=pa.table({"sample_id": ids, "split": ["test"] * n, **columns}),
-            reference=pa.table({"sample_id": ids, **reference}), features={}, replace=True,
-        )  # fmt: skip
+        made_corpus(folder / "corpus", name="mine", samples=pa.table({"sample_id": ids, "split": ["test"] * n, **columns}), reference=pa.table({"sample_id": ids, **reference}), replace=True)  # fmt: skip
         head = 'id = "mine"\nversion = "1.0"\ntitle = "Mine"\ncorpus = "./corpus"\nsplits = { test = "test" }\n'
         (folder / "track.toml").write_text(head + toml, encoding="utf-8")
         return open_candidates(load_track(folder))

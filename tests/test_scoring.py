@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from checked_tracks import FORMULAS
+from made_corpus import made_corpus
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
 
 from merbench import files as files_room
-from merbench.corpus import IMPORTERS, corpora_home, write_corpus
+from merbench.corpus import IMPORTERS, corpora_home
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import IntegrityError, UndefinedMetric, UsageError, WithheldReference
 from merbench.report import ScoreReport
@@ -91,10 +92,7 @@ def make(tmp_path: Path) -> Make:
         reference = pa.table(
             {"sample_id": ids, "discrete": [LABELS[c] for c in codes], "valence": rng.normal(0, 2, n).round(2)}
         )
-        write_corpus(
-            folder / "corpus", name="small", version="1.0", source="made in a test", licence="CC0-1.0",
-            samples=samples, reference=reference.slice(held.start or 0, (held.stop or n) - (held.start or 0)), features={}, replace=True,
-        )  # fmt: skip
+        made_corpus(folder / "corpus", name="small", samples=samples, reference=reference.slice(held.start or 0, (held.stop or n) - (held.start or 0)), replace=True)  # fmt: skip
         split = '{ source = "test", hidden = true }' if hidden else '"test"'
         (folder / "track.toml").write_text(TRACK.replace("{split}", split))
         return open_candidates(load_track(folder))
@@ -252,10 +250,7 @@ def test_references_that_are_no_labels_are_told(make: Make) -> None:
     candidates = make()
     corpus, table = candidates.corpus, answers(candidates)
     reference = pa.table({"sample_id": candidates.ids, "discrete": [1.5] * 60, "valence": [1.0] * 60})
-    write_corpus(
-        corpus.folder, name="small", version="1.0", source="", licence="",
-        samples=corpus.samples(), reference=reference, features={}, replace=True,
-    )  # fmt: skip
+    made_corpus(corpus.folder, name="small", samples=corpus.samples(), reference=reference, replace=True)  # fmt: skip
     changed = open_candidates(load_track(candidates.track.folder))
     with pytest.raises(
         UsageError, match=r"the references of discrete hold 1\.5; the track declares neutral, angry, happy"
@@ -321,16 +316,7 @@ def test_withheld_references_are_named(make: Make) -> None:
     candidates = make()
     corpus = candidates.corpus
     table = answers(candidates)
-    bare = write_corpus(
-        corpus.folder,
-        name="small",
-        version="1.0",
-        source="",
-        licence="",
-        samples=corpus.samples(),
-        features={},
-        replace=True,
-    )
+    bare = made_corpus(corpus.folder, name="small", samples=corpus.samples(), replace=True)
     withheld = open_candidates(load_track(bare.folder.parent))
     assert len(read_submission(table, withheld).values["discrete"]) == 60
     with pytest.raises(WithheldReference, match="the references of split 'test' of small are withheld"):
@@ -414,10 +400,7 @@ def test_a_metric_without_a_value_is_an_error_that_names_it(make: Make, tmp_path
     (track.folder / "track.toml").write_text(toml)
     reference = pa.table({"sample_id": candidates.ids, "discrete": ["happy"] * 60, "valence": [1.0] * 60})
     corpus = candidates.corpus
-    write_corpus(
-        corpus.folder, name="small", version="1.0", source="", licence="",
-        samples=corpus.samples(), reference=reference, features={}, replace=True,
-    )  # fmt: skip
+    made_corpus(corpus.folder, name="small", samples=corpus.samples(), reference=reference, replace=True)  # fmt: skip
     changed = open_candidates(load_track(track.folder))
     table = pa.table({"sample_id": candidates.ids, "discrete": ["happy"] * 60, "valence": [0.0] * 60})
     with pytest.raises(UndefinedMetric, match=r"r2\(valence\) has no value on these 60 references: "):
@@ -505,18 +488,18 @@ MANY_LABELS = """
 import sys
 from pathlib import Path
 import pyarrow as pa
+from made_corpus import made_corpus
 from peak_memory import peak_bytes
-from merbench.corpus import write_corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.scoring import compare, score
 from merbench.track import load_track
 
 folder = Path(sys.argv[1]) / "many"
 labels, ids = [f"l{i:04}" for i in range(5000)], [f"s{i:05}" for i in range(21_000)]
-write_corpus(
-    folder / "corpus", name="many", version="1.0", source="made in a test", licence="CC0-1.0",
+made_corpus(
+    folder / "corpus", name="many",
     samples=pa.table({"sample_id": ids, "split": ["test"] * 21_000}),
-    reference=pa.table({"sample_id": ids, "emotion": labels[:600] * 35}), features={},
+    reference=pa.table({"sample_id": ids, "emotion": labels[:600] * 35}),
 )
 (folder / "track.toml").write_text(
     f'''

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pyarrow as pa
+from made_corpus import made_corpus
 
-from merbench.corpus import write_corpus
 from merbench.track import Track, load_track
 
 IDS = [f"s{i:02}" for i in range(40)]
@@ -78,12 +78,9 @@ def write_toy_track(
     )
     if scored is not None:
         reference = reference.filter(pa.array([sample_id in scored for sample_id in IDS]))
-    write_corpus(
+    made_corpus(
         folder / "corpus",
         name="toy",
-        version="1.0",
-        source="made by a test",
-        licence="CC0-1.0",
         samples=pa.table({"sample_id": IDS, "split": ["test"] * len(IDS)}),
         reference=reference if reference.num_rows else None,
         replace=True,

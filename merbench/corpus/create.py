@@ -54,7 +54,7 @@ def create_corpus(
     """
     where = f"corpus '{name}'"
     require_free(folder, replace=replace)
-    parse_metadata(where, name=name, version=version, source=source, licence=licence, language=language)
+    metadata = parse_metadata(where, name=name, version=version, source=source, licence=licence, language=language)
     problems: list[Problem] = []
     files = _read_renamed([samples, *([reference] if reference else [])], rename or {}, problems)
     loaded = _features(features or {}, problems)
@@ -63,10 +63,7 @@ def create_corpus(
         problems += contents.problems()
     if contents is None or problems:
         raise InvalidCorpus(where, problems)
-    return write_corpus(
-        folder, name=name, version=version, source=source, licence=licence, language=language, samples=contents.samples,
-        reference=contents.reference, features=contents.features, replace=replace,
-    )  # fmt: skip
+    return write_corpus(folder, metadata, contents, replace=replace)
 
 
 def _read_renamed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,6 @@ from merbench.corpus.declaration import (
     CorpusDeclaration,
     Metadata,
     feature_file,
-    parse_metadata,
     read_declaration,
     to_toml,
 )
@@ -216,40 +215,21 @@ def read_corpus(folder: Path) -> Corpus:
     return Corpus(folder, read_declaration(folder))
 
 
-def write_corpus(
-    folder: Path,
-    *,
-    name: str,
-    version: str,
-    source: str,
-    licence: str,
-    samples: pa.Table,
-    reference: pa.Table | None = None,
-    features: Mapping[str, Feature] | None = None,
-    synthetic: bool = False,
-    language: str | None = None,
-    replace: bool = False,
-) -> Corpus:
+def write_corpus(folder: Path, metadata: Metadata, contents: Contents, *, replace: bool = False) -> Corpus:
     """Write a corpus folder, all of it or nothing, and return it.
 
     Tables may be in any order of rows and of similar types (32-bit floats, dictionaries); they are stored sorted
-    and in plain types. A row of `reference` that holds nothing is left out.
+    and in plain types. A row of the references that holds nothing is left out.
 
     Raises:
-        UsageError: the folder is there already and is not to be replaced.
-        DeclarationError: the metadata have problems.
+        UsageError: the folder already exists and is not to be replaced.
         InvalidCorpus: the tables or features have problems; all of them are listed.
         OutputError: the folder cannot be written.
     """
     require_free(folder, replace=replace)
-    metadata = parse_metadata(
-        f"corpus '{name}'",
-        name=name, version=version, source=source, licence=licence, language=language, synthetic=synthetic,
-    )  # fmt: skip
-    contents = Contents(samples, reference, features or {})
     problems = contents.problems()
     if problems:
-        raise InvalidCorpus(f"corpus '{name}'", problems)
+        raise InvalidCorpus(f"corpus '{metadata.name}'", problems)
     with atomic_folder(folder, replace=replace) as beside:
         _write_folder(beside, metadata, contents.normalised())
     return read_corpus(folder)
@@ -282,7 +262,8 @@ def _write_folder(folder: Path, metadata: Metadata, contents: Contents) -> None:
         features={name: feature_digest(feature) for name, feature in features.items()},
     )
     files = {member: sha256_file(folder / member) for member in members}
-    declaration = CorpusDeclaration(**metadata.model_dump(), files=files, content=content)
+    fields = metadata.model_dump(include=set(Metadata.model_fields))
+    declaration = CorpusDeclaration(**fields, files=files, content=content)
     write_text(folder / FILE_NAME, to_toml(declaration))
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from merbench.corpus.declaration import Metadata
 from merbench.corpus.feature import Feature
 from merbench.corpus.feature_file import read_feature
 from merbench.corpus.folder import Corpus, require_free, write_corpus
@@ -105,18 +106,10 @@ class Release:
             contents = _with_features(contents, loaded)
         if contents is None or problems:
             raise InvalidCorpus(f"{release}, release of {self.name}", problems)
-        corpus = write_corpus(
-            folder,
-            name=self.name,
-            version=self.version,
-            source=self.source,
-            licence=self.licence,
-            language=self.language,
-            samples=contents.samples,
-            reference=contents.reference,
-            features=contents.features,
-            replace=replace,
+        metadata = Metadata(
+            name=self.name, version=self.version, source=self.source, licence=self.licence, language=self.language
         )
+        corpus = write_corpus(folder, metadata, contents, replace=replace)
         return Imported(corpus, tuple(warnings))
 
     @property

@@ -13,7 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,8 +56,8 @@ class Contents:
     """What a corpus holds beside its metadata: tables and features, and where they came from."""
 
     samples: pa.Table
-    reference: pa.Table | None
-    features: Mapping[str, Feature]
+    reference: pa.Table | None = None
+    features: Mapping[str, Feature] = field(default_factory=dict)
     samples_origin: Origin = Origin("samples")
     reference_origin: Origin = Origin("reference")
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.corpus import Corpus, Feature, open_corpus, write_corpus
+from merbench.corpus import Contents, Corpus, Feature, open_corpus, write_corpus
 from merbench.corpus.folder import require_free
 from merbench.corrupt.manifest import MANIFEST, SCHEMA, Manifest, problems_of, write_manifest
 from merbench.corrupt.steps import damage, damage_split
@@ -320,19 +320,11 @@ class _Contents:
             values = [self.rows.get(sample_id, {}).get(key) for sample_id in ids]
             samples = samples.drop_columns([key]) if key in samples.column_names else samples
             samples = samples.append_column(key, pa.array(values))
-        return write_corpus(
-            folder,
-            name=f"{corpus.name}-{track.id}",
-            version=corpus.version,
-            source=f"{corpus.source}, damaged as {track.key} declares",
-            licence=corpus.licence,
-            language=corpus.language,
-            synthetic=corpus.synthetic,
-            samples=samples,
-            reference=corpus.reference(),
-            features=self.features,
-            replace=replace,
+        metadata = corpus.declaration.model_copy(
+            update={"name": f"{corpus.name}-{track.id}", "source": f"{corpus.source}, damaged as {track.key} declares"}
         )
+        contents = Contents(samples, corpus.reference(), self.features)
+        return write_corpus(folder, metadata, contents, replace=replace)
 
 
 def _rows_of(feature: Feature) -> dict[str, slice]:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.corpus import Corpus, Feature, write_corpus
+from merbench.corpus import Contents, Corpus, Feature, Metadata, write_corpus
 from merbench.corrupt.steps import damage
 from merbench.sample.labels import open_sets
 from merbench.sample.scenes import EMOTIONS, VOCABULARY, Scenes, scenes, stream
@@ -74,18 +74,11 @@ def build_sample(folder: Path) -> Corpus:
     """Write the sample corpus into an empty or missing folder and return it."""
     values = sample_values()
     ids = values.samples["sample_id"].to_pylist()
-    return write_corpus(
-        folder,
-        name="sample",
-        version=VERSION,
-        source="made by merbench",
-        licence="CC0-1.0",
-        language="en",
-        synthetic=True,
-        samples=values.samples,
-        reference=values.reference,
-        features={name: Feature.from_vectors(ids, value * VALUE_UNIT) for name, value in values.features.items()},
+    metadata = Metadata(
+        name="sample", version=VERSION, source="made by merbench", licence="CC0-1.0", language="en", synthetic=True
     )
+    features = {name: Feature.from_vectors(ids, value * VALUE_UNIT) for name, value in values.features.items()}
+    return write_corpus(folder, metadata, Contents(values.samples, values.reference, features))
 
 
 def _samples(said: Scenes, order: NDArray[np.intp], ids: list[str]) -> pa.Table:

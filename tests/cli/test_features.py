@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
 from merbench.cli import run
-from merbench.corpus import open_corpus, write_corpus
+from merbench.corpus import open_corpus
 from merbench.features import add_text_feature
 from merbench.sample import WrittenClips, clip
 from merbench.sample.clips import write_clip
@@ -26,7 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     samples = pa.table({"sample_id": [*IDS, "x"], "split": ["train"] * 5 + ["test"] * 2 + ["other"]})
-    write_corpus(Path("talk"), name="talk", version="1.0", source="made up", licence="CC0-1.0", samples=samples)
+    made_corpus(Path("talk"), name="talk", samples=samples)
     made = clip(IDS[0])
     write_clip(made, Path("clips") / f"{IDS[0]}.mp4")
     for sample_id in IDS[1:]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from chat_server import Reply, Request, chat_server, completion, failure
+from made_corpus import made_corpus
 
 from merbench.cli import run
-from merbench.corpus import write_corpus
 from merbench.synonyms import open_groups
 from merbench.synonyms.prompting import prompt_digest
 
@@ -43,11 +43,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.chdir(tmp_path)
     ids = [f"s{i}" for i in range(5)]
-    write_corpus(
-        tmp_path / "mine" / "corpus", name="mine", version="1.0", source="made in a test", licence="CC0-1.0",
-        samples=pa.table({"sample_id": ids, "split": ["test"] * 5}),
-        reference=pa.table({"sample_id": ids, "openset": REFERENCES}), features={},
-    )  # fmt: skip
+    made_corpus(tmp_path / "mine" / "corpus", name="mine", samples=pa.table({"sample_id": ids, "split": ["test"] * 5}), reference=pa.table({"sample_id": ids, "openset": REFERENCES}))  # fmt: skip
     (tmp_path / "mine" / "track.toml").write_text(TRACK)
     rows = [f'{id_},"{cell}"' for id_, cell in zip(ids, PREDICTIONS, strict=True)]
     (tmp_path / "one.csv").write_text("\n".join(["sample_id,openset", *rows]))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
 from merbench.cli import run
-from merbench.corpus import write_corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.submission import read_submission
 from merbench.track import load_track
@@ -158,9 +158,7 @@ def test_init_writes_a_track_that_loads(tmp_path: Path, capsys: Capture) -> None
 def test_init_declares_what_a_corpus_holds(tmp_path: Path) -> None:
     samples = pa.table({"sample_id": ["a", "b", "c"], "split": ["train", "train", "held-out"]})
     reference = pa.table({"sample_id": ["a", "b", "c"], "mood": ["up", "down", "up"], "score": [0.5, -1.0, 2.0]})
-    corpus = write_corpus(
-        tmp_path / "own", name="own", version="1.0", source="a test", licence="", samples=samples, reference=reference
-    )
+    corpus = made_corpus(tmp_path / "own", name="own", samples=samples, reference=reference)
     assert run(["init", str(tmp_path / "my-track"), "--corpus", str(corpus.folder)]) == 0
     track = load_track(tmp_path / "my-track")
     assert track.targets["mood"].labels == ("down", "up")  # type: ignore[union-attr]

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
-from merbench.corpus import Corpus, Feature, write_corpus
+from merbench.corpus import Corpus, Feature
 
 
 @pytest.fixture
 def parts() -> dict[str, Any]:
-    """Return what `write_corpus` takes, rows in no order."""
+    """Return what `made_corpus` takes, rows in no order."""
     ids = ["c", "a", "d", "b"]
     return {
         "name": "small",
-        "version": "1.0",
         "source": 'a "quoted" source\twith\x7fcontrol characters',
         "licence": "CC0-1.0",
         "language": "en",
@@ -46,4 +46,4 @@ def parts() -> dict[str, Any]:
 
 @pytest.fixture
 def corpus(tmp_path: Path, parts: dict[str, Any]) -> Corpus:
-    return write_corpus(tmp_path / "small", **parts)
+    return made_corpus(tmp_path / "small", **parts)

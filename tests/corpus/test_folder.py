@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_corpus import made_corpus
 
-from merbench.corpus import Corpus, Feature, add_feature, read_corpus, verify_corpus, write_corpus
+from merbench.corpus import Corpus, Feature, add_feature, read_corpus, verify_corpus
+from merbench.corpus.declaration import parse_metadata
 from merbench.corpus.summary import summarise
 from merbench.errors import (
     DeclarationError,
@@ -103,7 +105,7 @@ def test_an_unknown_feature_is_named_with_the_nearest(corpus: Corpus) -> None:
 
 
 def test_a_corpus_without_references_has_none(tmp_path: Path, parts: dict[str, Any]) -> None:
-    corpus = write_corpus(tmp_path / "c", **{**parts, "reference": None})
+    corpus = made_corpus(tmp_path / "c", **{**parts, "reference": None})
     assert corpus.reference() is None
     assert verify_corpus(corpus) == []
 
@@ -111,7 +113,7 @@ def test_a_corpus_without_references_has_none(tmp_path: Path, parts: dict[str, A
 class TestDigest:
     def test_equals_one_computed_by_hand(self, tmp_path: Path) -> None:
         samples = pa.table({"sample_id": ["b", "a"], "split": ["t", "t"], "x": pa.array([-0.0, None])})
-        corpus = write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=samples)
+        corpus = made_corpus(tmp_path / "c", name="c", samples=samples)
         columns = [["sample_id", "string"], ["split", "string"], ["x", "double"]]
         # Every column: one byte per row, 1 where there is a value; then UTF-8 lengths as int64 and the text, or
         # float64 little-endian with 0.0 for -0.0 and for a null.
@@ -134,7 +136,7 @@ class TestDigest:
             "text": Feature.from_vectors(["a", "b", "c", "d"], [[1, 1], [2, 2], [3, 3], [4, 4]]),
             "audio.frames": Feature.from_frames(["a", "d"], [np.zeros((0, 3)), np.full((2, 3), 4)]),
         }
-        other = write_corpus(tmp_path / "other", **{**parts, "samples": shuffled, "features": features})
+        other = made_corpus(tmp_path / "other", **{**parts, "samples": shuffled, "features": features})
         assert other.declaration.content == corpus.declaration.content
         assert other.digest == corpus.digest
 
@@ -154,7 +156,7 @@ class TestDigest:
     ) -> None:
         samples = parts["samples"]
         changed = samples.set_column(samples.column_names.index(column), column, pa.array(values))
-        other = write_corpus(tmp_path / "other", **{**parts, "samples": changed})
+        other = made_corpus(tmp_path / "other", **{**parts, "samples": changed})
         assert other.digest != corpus.digest
 
 
@@ -366,7 +368,7 @@ class TestWriting:
             },
         }
         with pytest.raises(InvalidCorpus) as error:
-            write_corpus(tmp_path / "c", **broken)
+            made_corpus(tmp_path / "c", **broken)
         assert str(error.value).splitlines() == [
             "corpus 'small': 16 problems",
             "  E612  sample_id: samples: empty values (1 of 5): None",
@@ -396,10 +398,10 @@ class TestWriting:
     def test_columns_missing_twice_or_empty(self, tmp_path: Path) -> None:
         twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["sample_id", "sample_id"])
         with pytest.raises(InvalidCorpus, match=r"E611  samples: columns given twice: sample_id$"):
-            write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=twice)
+            made_corpus(tmp_path / "c", name="c", samples=twice)
         empty = pa.table({"sample_ids": pa.array([], pa.string()), "splits": pa.array([], pa.string())})
         with pytest.raises(InvalidCorpus) as error:
-            write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=empty)
+            made_corpus(tmp_path / "c", name="c", samples=empty)
         there = "there are sample_ids, splits; rename the one that holds it; did you mean"
         assert str(error.value).splitlines()[1:] == [
             f"  E611  samples: there is no column 'sample_id'; {there} 'sample_ids'?",
@@ -410,30 +412,30 @@ class TestWriting:
     def test_five_examples_and_the_count_of_the_others(self, tmp_path: Path) -> None:
         samples = pa.table({"sample_id": [f"{i} " for i in range(9)], "split": ["t"] * 9})
         with pytest.raises(InvalidCorpus, match=r"\(9 of 9\): '0 ', '1 ', '2 ', '3 ', '4 ', … \(4 more\); no spaces"):
-            write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=samples)
+            made_corpus(tmp_path / "c", name="c", samples=samples)
 
     def test_an_integer_that_does_not_fit(self, tmp_path: Path) -> None:
         samples = pa.table({"sample_id": ["a"], "split": ["t"], "x": pa.array([2**63], pa.uint64())})
         with pytest.raises(InvalidCorpus, match=r"E614  x: samples: holds an integer of 2\^63 or more$"):
-            write_corpus(tmp_path / "c", name="c", version="1", source="", licence="", samples=samples)
+            made_corpus(tmp_path / "c", name="c", samples=samples)
 
     def test_a_bad_name_is_told_with_what_is_allowed(self, tmp_path: Path, parts: dict[str, Any]) -> None:
         with pytest.raises(
             DeclarationError, match=r"corpus 'My Corpus': 1 problem\n  E207  name: 'My Corpus' is not lower-case words"
         ):
-            write_corpus(tmp_path / "c", **{**parts, "name": "My Corpus"})
+            parse_metadata("corpus 'My Corpus'", name="My Corpus", version="1.0", source="", licence="")
         assert list(tmp_path.iterdir()) == []
 
     def test_nothing_is_overwritten_in_silence(self, corpus: Corpus, parts: dict[str, Any]) -> None:
         before = {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
         with pytest.raises(UsageError) as error:
-            write_corpus(corpus.folder, **parts)
+            made_corpus(corpus.folder, **parts)
         assert str(error.value) == f"{corpus.folder}: is there already; --force replaces it"
         assert before == {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
 
     def test_replaced_on_request(self, corpus: Corpus, parts: dict[str, Any]) -> None:
-        replaced = write_corpus(corpus.folder, **{**parts, "version": "1.1", "features": {}}, replace=True)
-        assert (replaced.version, replaced.features) == ("1.1", ())
+        replaced = made_corpus(corpus.folder, **{**parts, "licence": "other", "features": {}}, replace=True)
+        assert (replaced.licence, replaced.features) == ("other", ())
         assert sorted(path.name for path in corpus.folder.parent.iterdir()) == ["small"]
         assert sorted(path.name for path in corpus.folder.iterdir()) == [
             "corpus.toml", "reference.parquet", "samples.parquet"
@@ -442,19 +444,19 @@ class TestWriting:
     def test_a_folder_of_something_else_is_never_replaced(self, tmp_path: Path, parts: dict[str, Any]) -> None:
         (tmp_path / "thesis.tex").write_text("years of work")
         with pytest.raises(UsageError, match=r"is not a corpus, and only a corpus is replaced by one$"):
-            write_corpus(tmp_path, **parts, replace=True)
+            made_corpus(tmp_path, **parts, replace=True)
         with pytest.raises(UsageError, match=r"thesis\.tex: is a file$"):
-            write_corpus(tmp_path / "thesis.tex", **parts)
+            made_corpus(tmp_path / "thesis.tex", **parts)
 
     def test_the_same_bytes_again(self, tmp_path: Path, parts: dict[str, Any], corpus: Corpus) -> None:
-        other = write_corpus(tmp_path / "other", **parts)
+        other = made_corpus(tmp_path / "other", **parts)
         for member in ("corpus.toml", *MEMBERS):
             assert (other.folder / member).read_bytes() == (corpus.folder / member).read_bytes()
 
     def test_an_output_that_cannot_be_written(self, tmp_path: Path, parts: dict[str, Any]) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(OutputError) as error:
-            write_corpus(tmp_path / "file" / "c", **parts)
+            made_corpus(tmp_path / "file" / "c", **parts)
         assert str(error.value) == f"{tmp_path / 'file' / 'c'}: cannot be written: File exists"
 
     def test_a_write_that_fails_in_the_middle_leaves_nothing(
@@ -465,7 +467,7 @@ class TestWriting:
 
         monkeypatch.setattr("merbench.corpus.folder._write_feature", fail)
         with pytest.raises(OutputError, match=r"/c: cannot be written: No space left on device$"):
-            write_corpus(tmp_path / "c", **parts)
+            made_corpus(tmp_path / "c", **parts)
         assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,9 @@ import pytest
 from merbench.corpus import (
     BUILDERS,
     Builder,
+    Contents,
     Corpus,
+    Metadata,
     build_corpus,
     corpora_home,
     list_corpora,
@@ -35,7 +37,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write(folder: Path, name: str, version: str = "1.0", synthetic: bool = False) -> Corpus:
     samples = pa.table({"sample_id": ["a"], "split": ["test"]})
-    return write_corpus(folder, name=name, version=version, source="", licence="", samples=samples, synthetic=synthetic)
+    metadata = Metadata(name=name, version=version, source="", licence="", synthetic=synthetic)
+    return write_corpus(folder, metadata, Contents(samples))
 
 
 @pytest.fixture

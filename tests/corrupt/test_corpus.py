@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
 from merbench.cli import run
-from merbench.corpus import Feature, read_corpus, verify_corpus, write_corpus
+from merbench.corpus import Feature, read_corpus, verify_corpus
 from merbench.corrupt.corpus import damage_corpus, modality_features
 from merbench.corrupt.manifest import MANIFEST, read_manifest
 from merbench.corruptions import CORRUPTIONS, generator
@@ -37,12 +38,9 @@ def track_of(tmp_path: Path, steps: str, features: dict[str, Feature] | None = N
     folder.mkdir()
     declared = DECLARATION.replace("STEPS", steps).replace('test = "test"', 'train = "train"\ntest = "test"')
     (folder / "track.toml").write_text(declared, encoding="utf-8")
-    write_corpus(
+    made_corpus(
         folder / "corpus",
         name="toy",
-        version="1.0",
-        source="made by a test",
-        licence="CC0-1.0",
         samples=pa.table({"sample_id": IDS, "split": SPLITS, "transcript": TEXTS}),
         reference=pa.table({"sample_id": IDS, "discrete": ["calm", "glad"] * 4}),
         features=features or {name: Feature.from_vectors(IDS, values) for name, values in VALUES.items()},
@@ -171,10 +169,7 @@ def test_what_is_realised_in_several_columns_is_told_by_column(tmp_path: Path) -
     track = track_of(tmp_path, WORDS)
     corpus = read_corpus(track.folder / "corpus")
     samples = corpus.samples().append_column("translation", pa.array(["a b c"] * 8))
-    write_corpus(
-        track.folder / "corpus", name="toy", version="1.0", source="made by a test", licence="CC0-1.0",
-        samples=samples, reference=corpus.reference(), replace=True,
-    )  # fmt: skip
+    made_corpus(track.folder / "corpus", name="toy", samples=samples, reference=corpus.reference(), replace=True)  # fmt: skip
     rows = damage_corpus(track, tmp_path / "out", columns=["transcript", "translation"]).manifest.rows
     # 0.3 of ten words are three; 0.3 of three words are one.
     assert rows["s5"]["word_deletion.realised_rate.transcript"] == pytest.approx(0.3, abs=1e-6)

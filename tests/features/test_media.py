@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
-from merbench.corpus import Corpus, write_corpus
+from merbench.corpus import Corpus
 from merbench.engine import Done, WorkerDied
 from merbench.errors import InvalidCorpus, OutputError, UsageError
 from merbench.features import add_media_feature, picture_vector, sound_vector
@@ -37,12 +38,9 @@ def clips(made: Path, tmp_path: Path) -> Path:
 
 
 def corpus(folder: Path, **columns: list[str | None]) -> Corpus:
-    return write_corpus(
+    return made_corpus(
         folder,
         name="talk",
-        version="1.0",
-        source="made up",
-        licence="CC0-1.0",
         samples=pa.table(
             {"sample_id": [*IDS, "x1", "x2"], "split": ["train"] * 3 + ["test"] * 2 + ["other"] * 2, **columns}
         ),

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from merbench.corpus import Corpus, write_corpus
+from merbench.corpus import Corpus
 from merbench.errors import MissingExtra, UsageError
 from merbench.features import add_text_feature, text_vectors
 
@@ -20,12 +21,9 @@ TRAIN = np.array([True] * 8 + [False] * 2)
 
 
 def corpus(folder: Path, chinese: list[str] = CHINESE) -> Corpus:
-    return write_corpus(
+    return made_corpus(
         folder,
         name="talk",
-        version="1.0",
-        source="made up",
-        licence="CC0-1.0",
         samples=pa.table(
             {
                 "sample_id": [f"s{i}" for i in range(10)],

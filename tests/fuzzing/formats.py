@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from blind_candidates import LABELS, BlindCandidates, csv_rows, csv_text, sample_ids
 from lexicon_release import FORMAT, SYNONYM, WHEEL, write_csv, write_xlsx
+from made_corpus import made_corpus
 
 from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, zipped, zstd_packed
 from merbench.banks.bank import Bank, Sound
 from merbench.banks.storing import read_stored, write_bank
-from merbench.corpus import read_corpus, write_corpus
+from merbench.corpus import read_corpus
 from merbench.corpus.candidates import Candidates
 from merbench.corpus.delimited import read_delimited, to_table
 from merbench.corpus.feature import Feature
@@ -280,13 +281,8 @@ def _submissions(folder: Path) -> dict[str, Format]:
 def _corpora(folder: Path) -> dict[str, Format]:
     corpus = folder / "corpus"
     ids = ["a", "b", "c"]
-    write_corpus(
-        corpus, name="corpus", version="1.0", source="a test", licence="CC0-1.0",
-        samples=pa.table({"sample_id": ids, "split": ["train", "test", "test"], "transcript": ["x", "", "z"]}),
-        reference=pa.table({"sample_id": ids, "discrete": ["sad", "glad", None], "words": [["a"], [], ["b", "c"]]}),
-        features={"f": Feature.from_vectors(ids, np.ones((3, 2), np.float32)),
-                  "g": Feature.from_frames(ids, [np.ones((n, 2), np.float32) for n in (1, 2, 3)])},
-    )  # fmt: skip
+    made_corpus(corpus, name="corpus", samples=pa.table({"sample_id": ids, "split": ["train", "test", "test"], "transcript": ["x", "", "z"]}), reference=pa.table({"sample_id": ids, "discrete": ["sad", "glad", None], "words": [["a"], [], ["b", "c"]]}), features={"f": Feature.from_vectors(ids, np.ones((3, 2), np.float32)),
+                  "g": Feature.from_frames(ids, [np.ones((n, 2), np.float32) for n in (1, 2, 3)])})  # fmt: skip
     declared = (corpus / "corpus.toml").read_text()
 
     def recorded(member: str) -> Callable[[Path], object]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
-from merbench.corpus import Feature, write_corpus
+from merbench.corpus import Feature
 from merbench.track import Track, load_track
 
 LABELS = ("calm", "glad", "sad")
@@ -80,12 +81,9 @@ def write_track(
     }
     if media is not None:
         columns["media"] = [media.get(name) for name in names]  # type: ignore[misc]
-    write_corpus(
+    made_corpus(
         folder / "corpus",
         name="small",
-        version="1.0",
-        source="made up",
-        licence="CC0-1.0",
         samples=pa.table(columns),
         reference=pa.table(
             {

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
+from made_corpus import made_corpus
 
 from merbench.banks.home import open_bank
 from merbench.banks.importing import import_folder
-from merbench.corpus import write_corpus
 from merbench.corrupt.steps import damage
 from merbench.corruptions import Audio, Step
 from merbench.errors import UsageError
@@ -352,10 +352,9 @@ def test_emotional_speech_falls_with_noise_and_training_with_noise_helps(test_da
         rows = [row for row in csv.DictReader(file) if row["corpus"] == "EMO-DB"]
     rows = [row for row in rows if row["speaker"] in ("03", "08", "09", "10")]
     names = [Path(row["file"]).stem for row in rows]
-    write_corpus(
+    made_corpus(
         tmp_path / "speech" / "corpus",
         name="speech",
-        version="1.0",
         source="EMO-DB",
         licence="for this test",
         samples=pa.table(

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from merbench.corpus import write_corpus
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.errors import UsageError
 from merbench.features.text import text_vectors
@@ -117,12 +117,9 @@ def test_a_corpus_without_transcripts_is_told(tmp_path: Path, damaged_track: Dam
     track = damaged_track(DELETION)
     names = ids()
     labels = ("calm", "glad", "sad")
-    write_corpus(
+    made_corpus(
         track.folder / "corpus",
         name="small",
-        version="1.0",
-        source="made up",
-        licence="CC0-1.0",
         samples=pa.table({"sample_id": names, "split": ["train"] * N_TRAIN + ["test"] * N_TEST}),
         reference=pa.table(
             {"sample_id": names, "discrete": [labels[i] for i in classes()], "valence": [0.0] * len(names)}

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
 from merbench.cli import run
-from merbench.corpus import Corpus, write_corpus
+from merbench.corpus import Corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.corpus.create import create_corpus
 from merbench.scaffold.drafting import Drafted, draft_of
@@ -22,11 +23,7 @@ SPLITS = ["train", "train", "train", "test"]
 
 
 def corpus_of(folder: Path, reference: dict[str, Any], **columns: Any) -> Corpus:
-    return write_corpus(
-        folder / "own", name="own", version="1.0", source="a test", licence="",
-        samples=pa.table({"sample_id": IDS, "split": SPLITS, **columns}),
-        reference=pa.table({"sample_id": IDS, **reference}),
-    )  # fmt: skip
+    return made_corpus(folder / "own", name="own", samples=pa.table({"sample_id": IDS, "split": SPLITS, **columns}), reference=pa.table({"sample_id": IDS, **reference}))  # fmt: skip
 
 
 def drafted(folder: Path, values: Any, **columns: Any) -> Drafted:

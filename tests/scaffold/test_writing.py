@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
 from merbench.cli import run
-from merbench.corpus import write_corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.scaffold import write_starting_track
 from merbench.track import load_track
@@ -27,12 +27,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "overall score": pa.array([float(i % 2) for i in range(24)]),
         }
     )
-    write_corpus(
+    made_corpus(
         tmp_path / "own",
         name="own",
-        version="1.0",
-        source="a test",
-        licence="",
         samples=pa.table({"sample_id": ids, "split": ["train"] * 20 + ["test"] * 4}),
         reference=reference.slice(0, 23),
     )

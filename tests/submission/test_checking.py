@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from blind_candidates import LABELS, TARGETS, csv_rows, csv_text, sample_ids
+from made_corpus import made_corpus
 
-from merbench.corpus import write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, github_annotations, problems_json
 from merbench.submission import Submission, read_submission
@@ -453,14 +453,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MERBENCH_TRACKS", str(tmp_path / "tracks"))
     ids = sample_ids(40)
     samples = pa.table({"sample_id": ids, "split": ["dev"] * 10 + ["test"] * 10 + ["noisy"] * 20})
-    write_corpus(
-        tmp_path / "home" / "corpora" / "little",
-        name="little",
-        version="1.0",
-        source="made",
-        licence="CC0",
-        samples=samples,
-    )
+    made_corpus(tmp_path / "home" / "corpora" / "little", name="little", samples=samples)
     for name, split, target in (
         ("plain", "test", "discrete"),
         ("noisy", "noisy", "discrete"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
-from merbench.corpus import write_corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import InvalidSubmission
 from merbench.submission import read_submission
@@ -35,7 +35,7 @@ def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hold:
             (split,) = load_track(name).splits["test"].source
             samples = pa.table({"sample_id": OWN[name], "split": [split] * len(OWN[name])})
             folder = tmp_path / "home" / "corpora" / name
-            write_corpus(folder, name=name, version="1.0", source="made", licence="CC0", samples=samples)
+            made_corpus(folder, name=name, samples=samples)
 
     return hold
 

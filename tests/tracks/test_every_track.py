@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 from released_files import write_table
 
 from merbench.cli import run
-from merbench.corpus import write_corpus
 from merbench.corpus.feature import Feature
 from merbench.corpus.home import corpora_home
 from merbench.corpus.references import reference_columns
@@ -77,12 +77,9 @@ def write_made_up_corpus(track: Track) -> None:
             reference.setdefault(column, [cell[place] for cell in cells])
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(len(ids), 3)).astype(np.float32)
-    write_corpus(
+    made_corpus(
         corpora_home() / track.corpus,
         name=track.corpus,
-        version="1.0",
-        source="made up by a test",
-        licence="CC0-1.0",
         samples=pa.table(samples),
         reference=pa.table(reference) if len(reference) > 1 else None,
         features={"vector": Feature.from_vectors(ids, vectors)},

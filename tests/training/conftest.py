@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from made_corpus import made_corpus
 
-from merbench.corpus import Feature, write_corpus
+from merbench.corpus import Feature
 from merbench.track import Track, load_track
 
 torch.set_num_threads(1)  # the models are tiny, and pytest runs one worker per core
@@ -71,12 +72,9 @@ def small_track(tmp_path: Path) -> SmallTrack:
             }
         )
         folder = tmp_path / "tracks" / name / "small"
-        write_corpus(
+        made_corpus(
             folder / "corpus",
             name="small",
-            version="1.0",
-            source="made up",
-            licence="CC0-1.0",
             samples=pa.table({"sample_id": ids, "split": ["train"] * N_TRAIN + ["test"] * N_TEST, **(columns or {})}),
             reference=reference,
             features=features,

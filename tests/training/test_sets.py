@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_corpus import made_corpus
 
-from merbench.corpus import write_corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
 from merbench.metrics.lists import Lists
@@ -39,12 +39,9 @@ def open_track(tmp_path: Path) -> Track:
     folder = tmp_path / "open"
     ids = [f"s{i:02}" for i in range(12)]
     transcripts = [f"said {i}" if i else None for i in range(12)]
-    write_corpus(
+    made_corpus(
         folder / "corpus",
         name="open",
-        version="1.0",
-        source="made up",
-        licence="CC0-1.0",
         samples=pa.table(
             {"sample_id": ids, "split": ["train"] * 6 + ["test"] * 6, "transcript": pa.array(transcripts, pa.string())}
         ),
