@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from merbench.builders import BUILDERS, Builder
+
 if TYPE_CHECKING:
     from merbench.corpus.candidates import open_candidates
     from merbench.corpus.home import open_corpus
@@ -75,3 +77,19 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+def _sample() -> Builder:
+    from merbench.sample import VERSION, build_sample
+
+    return Builder(VERSION, build_sample)
+
+
+def _synthetic() -> Builder:
+    from merbench.banks.synthetic import VERSION, build_synthetic
+
+    return Builder(VERSION, build_synthetic)
+
+
+BUILDERS["corpora"]["sample"] = _sample
+BUILDERS["banks"]["synthetic"] = _synthetic

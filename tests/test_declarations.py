@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from toy_track import write_toy_track
 
-from merbench.banks.storing import read_stored
+from merbench.banks.home import BANKS
 from merbench.corpus.candidates import open_candidates
 from merbench.corpus.declaration import read_declaration
 from merbench.corrupt.manifest import JOURNAL, MANIFEST, _journal_lines, read_manifest
@@ -231,7 +231,7 @@ READERS: dict[str, tuple[str, str, Read]] = {
     "entry": ("submissions/t/team/run/entry.toml", ENTRY, _read_entry),
     "baseline": ("b/baseline.toml", BASELINE, read_baseline),
     "corpus": ("c/corpus.toml", CORPUS, read_declaration),
-    "bank": ("x/bank.toml", BANK, read_stored),
+    "bank": ("x/bank.toml", BANK, BANKS.read),
     "groups": ("g/groups.toml", GROUPS, read_groups),
     "lexicon": ("lexicons/own/lexicon.toml", LEXICON, _read_lexicon),
 }
@@ -270,7 +270,7 @@ def test_a_value_of_any_other_type_gets_a_message(kind: str, tmp_path: Path, mon
     folder.mkdir(parents=True)
     valid, raw = tomllib.loads(text), {}
     modules = {"track": "track.finding", "entry": "leaderboard.entry", "baseline": "training.declaration"}
-    modules |= {"corpus": "corpus.declaration", "bank": "banks.storing", "groups": "synonyms.storing"}
+    modules |= {"corpus": "corpus.declaration", "bank": "store", "groups": "synonyms.storing"}
     reader = "parse_toml" if kind == "entry" else "read_toml"
     monkeypatch.setattr(f"merbench.{modules.get(kind, 'lexicon.home')}.{reader}", lambda *_: raw)
     (tmp_path / name).touch()

@@ -1,4 +1,4 @@
-"""Noise banks: sounds to add to others, imported from a folder, from MUSAN, or made by merbench; and draws from them.
+"""Noise banks: sounds for additive noise and reverberation, imported or made by merbench, and random crops of them.
 
-Nothing is imported here: a worker process that draws from a bank needs `bank` alone, and neither tables nor importers.
+Nothing is imported here: a worker process that samples from a bank needs only `bank`, neither tables nor importers.
 """

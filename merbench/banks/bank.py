@@ -1,8 +1,8 @@
-"""A noise bank: the sounds it holds, and draws from them.
+"""A noise bank: sounds, and random crops of them.
 
-A draw follows what MER 2023 did to its clips: files are chosen uniformly and appended until they are long enough, then
-a crop of the length that is asked for begins at a uniformly chosen sample. The same words of the generator give the
-same crop, of the same sounds.
+Sampling follows what MER 2023 did to its clips: files are chosen uniformly and appended until they are long enough,
+then a crop of the wanted length begins at a uniformly chosen sample. The same words of the generator give the same crop
+of the same sounds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from merbench.errors import Inapplicable, UnknownName, printable
 from merbench.files import sha256_bytes
 
 TRIES = 100
-"""How often a crop is drawn again where it happens to be silent."""
+"""How many crops are tried, since one may be silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Sound:
         part: the part of the bank it belongs to: a sub-folder; empty for none.
         label: its class, or several with commas between them; empty where unknown.
         speaker: who speaks; empty where unknown or where nobody does.
-        licence: its own licence; empty where that of the bank holds.
-        rate_hz: samples per second.
+        licence: its own licence; empty where that of the bank applies.
+        rate_hz: sample rate.
         channels: how many.
         n_samples: samples of each channel.
         n_bytes: size of the file.
@@ -75,10 +75,10 @@ class Sound:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Drawn:
-    """What was drawn from a bank.
+    """Random crops of a bank.
 
     Attributes:
-        audio: one channel a source.
+        audio: a channel per source.
         sources: the file of each source, several joined by ` + ` where they were appended.
         offsets_s: where each crop begins in that, in seconds.
     """
@@ -88,9 +88,13 @@ class Drawn:
     offsets_s: tuple[float, ...]
 
 
+Fill = Literal["concatenate", "loop", "entire"]
+"""What follows a sound that is too short: others, or the same one again and again; or it is taken as it is."""
+
+
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Sounds to draw from.
+    """Sounds to sample from.
 
     Attributes:
         name: as it was opened, such as `musan/speech`.
@@ -110,7 +114,7 @@ class Bank:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over files, speakers and digests of the sounds: all that a draw depends on."""
+        """SHA-256 over files, speakers and digests of the sounds: everything that a crop depends on."""
         lines = [[sound.file, sound.speaker, sound.sha256] for sound in self.sounds]
         return sha256_bytes(json.dumps(lines, ensure_ascii=False).encode())
 
@@ -130,7 +134,7 @@ class Bank:
         return _counted(label for sound in self.sounds for label in sound.labels)
 
     def of(self, name: str) -> Bank:
-        """Return the sounds of one part, or, where there is no part of that name, of one class.
+        """Return the sounds of one part, or, if there is no part of that name, of one class.
 
         Raises:
             UnknownName: neither a part nor a class has that name.
@@ -148,36 +152,37 @@ class Bank:
         rate_hz: int,
         *,
         n_sources: int = 1,
-        fill: Literal["concatenate", "loop"] = "concatenate",
-        whole: bool = False,
+        fill: Fill = "concatenate",
         other_than_speaker: str | None = None,
     ) -> Drawn:
         """Return random crops, each of one source.
 
-        A single source may be appended of any files. Several sources have different voices: each is of one speaker
-        where speakers are known, else of one file. Crops that are silent are drawn again.
+        A single source may be made of any files. Several sources have different voices: each is of one speaker where
+        speakers are known, else of one file. A silent crop is replaced by another one.
 
         Args:
             rng: its raw words are used, as many as are needed.
             n_samples: length of the crops, at `rate_hz`.
-            rate_hz: the rate that is asked for; sounds of another one are resampled.
+            rate_hz: sample rate of the crops; sounds of another one are resampled.
             n_sources: how many crops, at least one.
-            fill: what follows a file that is too short: others, or the same one again and again.
-            whole: take one sound as it is, whatever its length, such as an impulse response.
+            fill: what follows a sound that is too short: `concatenate` others, or `loop` the same one; `entire` takes
+                one sound as it is, whatever its length, such as an impulse response.
             other_than_speaker: a speaker whose sounds are left out.
 
         Raises:
             Inapplicable: there are too few voices, or a hundred crops were silent.
             IntegrityError: a file cannot be read any more.
         """
-        if n_sources < 1 or n_samples < 0 or (whole and n_sources > 1):
-            raise ValueError(f"{n_sources} sources of {n_samples} samples (whole = {whole}) cannot be drawn")
+        if n_sources < 1 or n_samples < 0 or (fill == "entire" and n_sources > 1):
+            raise ValueError(f"{n_sources} sources of {n_samples} samples ({fill}) cannot be drawn")
         free = [sound for sound in self.sounds if not sound.speaker or sound.speaker != other_than_speaker]
         if len({sound.voice for sound in free}) < n_sources:
-            raise Inapplicable(self._too_few(n_sources, other_than_speaker))
+            others = f" other than {printable(other_than_speaker)}" if other_than_speaker is not None else ""
+            raise Inapplicable(f"noise bank {self.name}: has fewer than {n_sources} voice(s){others}")
+        sampler = _Sampler(self, rng, n_samples, rate_hz, fill)
         crops: list[_Crop] = []
         for _ in range(n_sources):
-            crop = self._sounding(rng, free, n_samples, rate_hz, fill=fill, whole=whole, one_voice=n_sources > 1)
+            crop = sampler.audible_crop(free, single_voice=n_sources > 1)
             crops.append(crop)
             free = [sound for sound in free if sound.voice != crop.voice]
         return Drawn(
@@ -185,68 +190,6 @@ class Bank:
             tuple(crop.source for crop in crops),
             tuple(crop.offset / rate_hz for crop in crops),
         )
-
-    def _too_few(self, n_sources: int, speaker: str | None) -> str:
-        others = f" other than {printable(speaker)}" if speaker is not None else ""
-        return f"noise bank {self.name}: it has not the {n_sources} voice(s){others} that are asked for"
-
-    def _sounding(
-        self,
-        rng: np.random.PCG64,
-        free: Sequence[Sound],
-        n_samples: int,
-        rate_hz: int,
-        *,
-        fill: str,
-        whole: bool,
-        one_voice: bool,
-    ) -> _Crop:
-        """Return the first crop that is not silent."""
-        for _ in range(TRIES):
-            first = free[one_below(rng, len(free))]
-            own = [sound for sound in free if sound.voice == first.voice] if one_voice else free
-            if whole:
-                crop = self._whole(first, rate_hz)
-            elif fill == "loop":
-                crop = self._looped(rng, first, n_samples, rate_hz)
-            else:
-                crop = self._appended(rng, first, own, n_samples, rate_hz)
-            if n_samples == 0 or _rms(crop.samples) >= SILENCE:
-                return crop
-        raise Inapplicable(f"noise bank {self.name}: {TRIES} crops of {n_samples / rate_hz:g} s were silent")
-
-    def _whole(self, sound: Sound, rate_hz: int) -> _Crop:
-        return _Crop(self._read(sound, 0, _length(sound, rate_hz), rate_hz), sound.file, 0, sound.voice)
-
-    def _looped(self, rng: np.random.PCG64, sound: Sound, n_samples: int, rate_hz: int) -> _Crop:
-        length = _length(sound, rate_hz)
-        copies = max(-(-n_samples // length), 1)
-        start = one_below(rng, copies * length - n_samples + 1)
-        if copies == 1:
-            samples = self._read(sound, start, start + n_samples, rate_hz)
-        else:
-            samples = np.tile(self._read(sound, 0, length, rate_hz), copies)[start : start + n_samples]
-        return _Crop(samples, sound.file, start, sound.voice)
-
-    def _appended(
-        self, rng: np.random.PCG64, first: Sound, own: Sequence[Sound], n_samples: int, rate_hz: int
-    ) -> _Crop:
-        sounds, total = [first], _length(first, rate_hz)
-        while total < n_samples:
-            sounds.append(own[one_below(rng, len(own))])
-            total += _length(sounds[-1], rate_hz)
-        start = one_below(rng, total - n_samples + 1)
-        samples, begin = np.empty(n_samples, np.float32), -start
-        for sound in sounds:
-            end = begin + _length(sound, rate_hz)
-            low, high = max(begin, 0), min(end, n_samples)
-            if low < high:
-                samples[low:high] = self._read(sound, low - begin, high - begin, rate_hz)
-            begin = end
-        return _Crop(samples, " + ".join(sound.file for sound in sounds), start, first.voice)
-
-    def _read(self, sound: Sound, start: int, stop: int, rate_hz: int) -> Samples:
-        return read_part(self.folder / sound.file, sound.n_samples, sound.rate_hz, start, stop, rate_hz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +200,64 @@ class _Crop:
     voice: str
 
 
-def _length(sound: Sound, rate_hz: int) -> int:
-    return length_at(sound.n_samples, sound.rate_hz, rate_hz)
+@dataclass(frozen=True, slots=True)
+class _Sampler:
+    """Crops of one length and rate."""
+
+    bank: Bank
+    rng: np.random.PCG64
+    n_samples: int
+    rate_hz: int
+    fill: Fill
+
+    def audible_crop(self, free: Sequence[Sound], *, single_voice: bool) -> _Crop:
+        """Return the first crop that is not silent, of all the sounds or of those of one voice."""
+        for _ in range(TRIES):
+            first = free[one_below(self.rng, len(free))]
+            if self.fill == "entire":
+                crop = _Crop(self._read(first, 0, self._length(first)), first.file, 0, first.voice)
+            elif self.fill == "loop":
+                crop = self._looped(first)
+            else:
+                others = [sound for sound in free if sound.voice == first.voice] if single_voice else free
+                crop = self._appended(first, others)
+            if self.n_samples == 0 or _rms(crop.samples) >= SILENCE:
+                return crop
+        seconds = self.n_samples / self.rate_hz
+        raise Inapplicable(f"noise bank {self.bank.name}: {TRIES} crops of {seconds:g} s were silent")
+
+    def _looped(self, sound: Sound) -> _Crop:
+        length = self._length(sound)
+        copies = max(-(-self.n_samples // length), 1)
+        start = one_below(self.rng, copies * length - self.n_samples + 1)
+        stop = start + self.n_samples
+        if copies == 1:
+            samples = self._read(sound, start, stop)
+        else:
+            samples = np.tile(self._read(sound, 0, length), copies)[start:stop]
+        return _Crop(samples, sound.file, start, sound.voice)
+
+    def _appended(self, first: Sound, others: Sequence[Sound]) -> _Crop:
+        sounds, total = [first], self._length(first)
+        while total < self.n_samples:
+            sounds.append(others[one_below(self.rng, len(others))])
+            total += self._length(sounds[-1])
+        start = one_below(self.rng, total - self.n_samples + 1)
+        samples, begin = np.empty(self.n_samples, np.float32), -start
+        for sound in sounds:
+            end = begin + self._length(sound)
+            low, high = max(begin, 0), min(end, self.n_samples)
+            if low < high:
+                samples[low:high] = self._read(sound, low - begin, high - begin)
+            begin = end
+        return _Crop(samples, " + ".join(sound.file for sound in sounds), start, first.voice)
+
+    def _length(self, sound: Sound) -> int:
+        return length_at(sound.n_samples, sound.rate_hz, self.rate_hz)
+
+    def _read(self, sound: Sound, start: int, stop: int) -> Samples:
+        path = self.bank.folder / sound.file
+        return read_part(path, sound.n_samples, sound.rate_hz, start, stop, self.rate_hz)
 
 
 def _rms(samples: Samples) -> float:

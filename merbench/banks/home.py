@@ -1,71 +1,58 @@
-"""A bank's name goes in, the bank of the data home comes out, built first where merbench makes it itself."""
+"""Noise banks of the data home: their folders, written, opened by name and verified.
+
+Conventions:
+    `bank.toml` holds name, version, source, licence, the digest of the table's content, and `folder` if the sounds
+    stayed in a folder of their own. `noises.parquet` has a row per sound, in the order of their files.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from merbench.banks.bank import Bank, Sound
-from merbench.banks.sounds import SILENCE
-from merbench.banks.storing import FILE_NAME, NAME, read_stored
-from merbench.errors import IntegrityError, Problem, UnknownName, UsageError, examples, printable, problem_lines
-from merbench.files import atomic_folder, data_home, exclusive, expanded, sha256_file
+from merbench.banks.sounds import SILENCE, measure
+from merbench.builders import BUILDERS
+from merbench.errors import IntegrityError, MalformedFile, Problem, UsageError, examples, printable, problem_lines
+from merbench.files import (
+    arrow_file,
+    atomic_path,
+    expanded,
+    read_parquet,
+    sha256_bytes,
+    sha256_file,
+    toml_text,
+    write_text,
+)
+from merbench.store import Store, file_problem, require_content
 
-
-@dataclass(frozen=True)
-class Builder:
-    """A bank that merbench makes itself.
-
-    Attributes:
-        version: version of what is made; an older bank in the data home is replaced.
-        build: writes the bank into an empty folder.
-    """
-
-    version: str
-    build: Callable[[Path], None]
-
-
-def _synthetic() -> Builder:
-    from merbench.banks.synthetic import VERSION, build_synthetic
-
-    return Builder(VERSION, build_synthetic)
-
-
-BUILDERS: Mapping[str, Callable[[], Builder]] = MappingProxyType({"synthetic": _synthetic})
-"""Functions that return the builder of a bank; called only when the bank is asked for."""
+TABLE = "noises.parquet"
+MOST_SOUNDS = 1_000_000
+"""How many sounds a bank may have."""
 
 RELEASES = ("musan",)
-"""Names of public releases, which are imported in a way of their own."""
+"""Names of public releases, which have an importer of their own."""
 
-
-def banks_home() -> Path:
-    """Return the folder of the data home that holds noise banks, one folder each."""
-    return data_home() / "banks"
-
-
-def list_banks() -> tuple[str, ...]:
-    """Return the names that `open_bank` knows, sorted: the banks of the data home and those it can build."""
-    there = (path.parent.name for path in banks_home().glob(f"*/{FILE_NAME}"))
-    return tuple(sorted({*BUILDERS, *(name for name in there if not name.startswith("."))}))
-
-
-def require_name(name: str) -> str:
-    """Return a name that a bank of one's own may have; raise `UsageError` for any other."""
-    if not NAME.fullmatch(name):
-        raise UsageError(f"'{printable(name)}' is no name of a noise bank; a-z, 0-9 and - are allowed, 39 at most")
-    if name in BUILDERS:
-        raise UsageError(f"'{name}' is a noise bank that merbench builds itself; choose another name")
-    return name
+_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("file", "part", "class", "speaker", "licence")),
+        *((name, pa.int64()) for name in ("rate_hz", "channels", "n_samples", "n_bytes")),
+        ("rms", pa.float64()),
+        ("sha256", pa.string()),
+    ]
+)
 
 
 def open_bank(name: str | Path, relative_to: Path | None = None) -> Bank:
-    """Return a bank, or one part or class of it, ready to be drawn from.
+    """Return a bank, or one part or class of it, ready for sampling.
 
-    A name such as `musan` or `musan/speech` is looked for in the data home; a `Path`, and text that begins with `.`,
-    `~` or `/`, is the path of a bank's folder, behind which a part may stand.
+    A name such as `musan` or `musan/speech` is looked up in the data home; a `Path`, and text that begins with `.`,
+    `~` or `/`, is the path of a bank's folder, which a part may follow.
 
     Args:
         name: name, or path.
@@ -73,109 +60,103 @@ def open_bank(name: str | Path, relative_to: Path | None = None) -> Bank:
 
     Raises:
         UnknownName: there is no bank, part or class of this name.
-        UsageError: the path is no bank, or what it names holds nothing but silence.
-        IntegrityError: sounds are not there any more, or changed their size.
+        UsageError: the path is not a bank, or all sounds of what it names are silent.
+        IntegrityError: sounds are missing, or changed their size.
     """
-    bank, part = _found(name, relative_to or Path())
+    text = str(name)
+    if isinstance(name, Path) or text.startswith((".", "~", "/", "\\")) or Path(text).is_absolute():
+        path = (relative_to or Path()) / expanded(text)
+        is_part = not (path / BANKS.file_name).is_file() and (path.parent / BANKS.file_name).is_file()
+        bank, part = (BANKS.read(path.parent), path.name) if is_part else (BANKS.read(path), "")
+    else:
+        bank_name, _, part = text.partition("/")
+        bank = BANKS.named(bank_name)
     if part:
         bank = bank.of(part)
     _require_sounds(bank)
     return bank
 
 
-def read_bank(folder: Path) -> Bank:
-    """Return the bank in a folder, whose sounds are not looked at.
-
-    Raises:
-        UsageError: the folder is no bank, or its `bank.toml` cannot be read.
-        IntegrityError: its table is not the one that was recorded.
-    """
-    if not (folder / FILE_NAME).is_file():
-        raise UsageError(f"{folder}: is no noise bank, it has no {FILE_NAME}; `merbench bank import` makes one")
-    return read_stored(folder)
+def verify_bank(bank: Bank) -> list[Problem]:
+    """Return which sounds of a bank are missing, or are not what was recorded; every file is read."""
+    problems = (file_problem(bank.folder / sound.file, sound.file, sound.sha256) for sound in bank.sounds)
+    return [problem for problem in problems if problem is not None]
 
 
-def build_bank(name: str, folder: Path | None = None, *, replace: bool = False) -> Bank:
-    """Build a bank that merbench makes itself into a folder, all of it or nothing; says so on stderr.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a sound besides its samples; empty where unknown."""
+
+    part: str = ""
+    label: str = ""
+    speaker: str = ""
+    licence: str = ""
+
+
+def measured(root: Path, known: Mapping[str, Known]) -> tuple[tuple[Sound, ...], tuple[Problem, ...]]:
+    """Return the sounds that can be used, in the order of their files, and why the others cannot.
 
     Args:
-        name: name of the bank.
-        folder: the folder; that of the data home when None.
-        replace: whether a bank that stands there goes.
-
-    Raises:
-        UnknownName: merbench builds no bank of this name.
-        UsageError: the folder is there already and is not to be replaced.
-        OutputError: the folder cannot be written.
+        root: what files start from.
+        known: file -> what is known of it.
     """
-    if name not in BUILDERS:
-        raise UnknownName("noise bank that merbench builds", name, BUILDERS)
-    folder = folder or banks_home() / name
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if not (folder / FILE_NAME).is_file():
-            raise UsageError(f"{folder}: is no noise bank, and only a noise bank is replaced by one")
-        if not replace:
-            raise UsageError(f"{folder}: is there already; --force replaces it")
-    print(f"building the {name} noise bank in {folder}", file=sys.stderr)
-    with atomic_folder(folder, replace=True) as beside:
-        BUILDERS[name]().build(beside)
-    return read_bank(folder)
+    items = [_measured(root, file, known[file]) for file in sorted(known)]
+    sounds = tuple(item for item in items if isinstance(item, Sound))
+    return sounds, tuple(item for item in items if isinstance(item, Problem))
 
 
-def verify_bank(bank: Bank) -> list[Problem]:
-    """Return which sounds of a bank are gone, or are not what was recorded; every file is read."""
-    return [problem for sound in bank.sounds if (problem := _file_problem(bank.folder, sound))]
-
-
-def _file_problem(folder: Path, sound: Sound) -> Problem | None:
+def _measured(root: Path, file: str, known: Known) -> Sound | Problem:
     try:
-        same = sha256_file(folder / sound.file) == sound.sha256
-    except OSError as error:
-        return Problem("E601", f"{printable(sound.file)}: cannot be read: {error.strerror}")
-    return None if same else Problem("E602", f"{printable(sound.file)}: the file changed")
+        file.encode()
+    except UnicodeEncodeError:
+        return Problem("E644", f"{printable(file)}: the name is not text in UTF-8")
+    path = root / file
+    measures = measure(path, file)
+    if isinstance(measures, Problem):
+        return measures
+    n_bytes, sha256 = path.stat().st_size, sha256_file(path)
+    return Sound(file=file, n_bytes=n_bytes, sha256=sha256, **asdict(known), **asdict(measures))
 
 
-def _found(name: str | Path, start: Path) -> tuple[Bank, str]:
-    """Return a bank and the name of the part that is meant; empty for all of it."""
-    text = str(name)
-    if isinstance(name, Path) or text.startswith((".", "~", "/", "\\")) or Path(text).is_absolute():
-        path = start / expanded(text)
-        if not (path / FILE_NAME).is_file() and (path.parent / FILE_NAME).is_file():
-            return read_bank(path.parent), path.name
-        return read_bank(path), ""
-    bank_name, _, part = text.partition("/")
-    folder = banks_home() / bank_name
-    bank = _current(bank_name, folder) if bank_name in BUILDERS else None
-    if bank is None and (not NAME.fullmatch(bank_name) or not (folder / FILE_NAME).is_file()):
-        raise UnknownName("noise bank", bank_name, list_banks(), hint=_hint(text, bank_name))
-    return bank or read_bank(folder), part
+def write_bank(folder: Path, bank: Bank) -> None:
+    """Write the declaration and the table of a bank into a folder, which has its sounds unless they stay elsewhere."""
+    rows = [dict(zip(_SCHEMA.names, astuple(sound), strict=True)) for sound in bank.sounds]
+    with atomic_path(folder / TABLE) as beside, arrow_file(beside, "wb") as file:
+        pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), file)
+    stated = {"name": bank.name, "version": bank.version, "source": bank.source, "licence": bank.licence}
+    if bank.folder != folder:
+        stated["folder"] = str(bank.folder)
+    write_text(folder / BANKS.file_name, toml_text({**stated, "digest": _digest(bank.sounds)}))
 
 
-def _hint(text: str, name: str) -> str:
-    if (Path(text) / FILE_NAME).is_file():
-        return f"there is a bank's folder here: write ./{text}"
-    if name in RELEASES:
-        return f"import the released files with `merbench bank import {name} PATH`"
-    return "a folder of sounds comes in with `merbench bank import NAME FOLDER`"
+def _load(folder: Path) -> Bank:
+    """Return the bank in a folder; its sounds are not read."""
+    stated = BANKS.declaration(folder, ("name", "version", "source", "licence", "digest"))
+    if not isinstance(stated.get("folder", ""), str):
+        raise UsageError(f"{folder / BANKS.file_name}: folder is not text; import the bank again")
+    sounds = _read_sounds(folder / TABLE)
+    require_content(folder / TABLE, _digest(sounds), stated["digest"])
+    place = Path(stated.get("folder", folder))
+    return Bank(stated["name"], place, sounds, stated["version"], stated["source"], stated["licence"])
 
 
-def _current(name: str, folder: Path) -> Bank:
-    """Return the stored bank when it is as new as its builder, else a newly built one."""
-    version = _version_key(BUILDERS[name]().version)
+def _read_sounds(path: Path) -> tuple[Sound, ...]:
+    try:
+        table = read_parquet(path, most_rows=MOST_SOUNDS)
+    except MalformedFile as error:
+        raise IntegrityError(f"{path}: {error}") from error
+    if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):
+        raise IntegrityError(f"{path}: does not hold the columns {', '.join(_SCHEMA.names)}")
+    sounds = tuple(Sound(*row.values()) for row in table.to_pylist())
+    for sound in sounds:
+        place = PurePosixPath(sound.file)
+        if place.is_absolute() or ".." in place.parts:
+            raise IntegrityError(f"{path}: {sound.file} leads out of the bank's folder")
+    return sounds
 
-    def stored() -> Bank | None:
-        bank = read_bank(folder) if (folder / FILE_NAME).is_file() else None
-        return bank if bank is not None and _version_key(bank.version) >= version else None
 
-    bank = stored()
-    if bank is not None:
-        return bank
-    with exclusive(folder.parent / f".{name}.lock"):
-        return stored() or build_bank(name, folder, replace=True)  # another process may have built it meanwhile
-
-
-def _version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+def _digest(sounds: Sequence[Sound]) -> str:
+    return sha256_bytes(json.dumps([astuple(sound) for sound in sounds], ensure_ascii=False).encode())
 
 
 def _require_sounds(bank: Bank) -> None:
@@ -183,19 +164,24 @@ def _require_sounds(bank: Bank) -> None:
         raise UsageError(f"noise bank {bank.name}: there is no sound in it")
     if all(sound.rms < SILENCE for sound in bank.sounds):
         raise UsageError(f"noise bank {bank.name}: all of its sounds are silent")
-    changed = [
-        f"{printable(sound.file)}: {what}"
-        for sound in bank.sounds
-        if (what := _change(bank.folder / sound.file, sound.n_bytes))
-    ]
-    if changed:
-        problems = examples(changed, lambda text: Problem("E602", text))
+    changes = [f"{printable(sound.file)}: {change}" for sound in bank.sounds if (change := _change(bank, sound))]
+    if changes:
+        problems = examples(changes, lambda text: Problem("E602", text))
         raise IntegrityError(*problem_lines(f"noise bank {bank.name} in {bank.folder}", problems))
 
 
-def _change(path: Path, n_bytes: int) -> str:
+def _change(bank: Bank, sound: Sound) -> str:
     try:
-        found = path.stat().st_size
+        size = (bank.folder / sound.file).stat().st_size
     except OSError:
         return "the file is recorded but missing"
-    return "" if found == n_bytes else f"the file changed: {found:,} bytes, recorded {n_bytes:,}"
+    return "" if size == sound.n_bytes else f"the file changed: {size:,} bytes, recorded {sound.n_bytes:,}"
+
+
+def _hint(name: str) -> str:
+    if name in RELEASES:
+        return f"import the released files with `merbench bank import {name} PATH`"
+    return "import a folder of sounds with `merbench bank import NAME FOLDER`"
+
+
+BANKS = Store("noise bank", "banks", "bank.toml", _load, _hint, BUILDERS["banks"], version_of=lambda bank: bank.version)

@@ -1,4 +1,4 @@
-"""A folder of sounds goes in, a bank comes out; sounds that cannot be used are named, all of them, and left out."""
+"""A folder of sounds is imported as a bank; sounds that cannot be used are named, all of them, and left out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from merbench.banks.bank import Bank
-from merbench.banks.home import banks_home, read_bank, require_name
-from merbench.banks.measuring import Known, measured
+from merbench.banks.home import BANKS, Known, measured, write_bank
 from merbench.banks.sounds import SUFFIXES
-from merbench.banks.storing import FILE_NAME, write_bank
 from merbench.corpus.delimited import Delimited, read_delimited
 from merbench.errors import Problem, UsageError, did_you_mean, examples, printable, problem_lines
-from merbench.files import atomic_folder
 
 INDEX = "index.csv"
 
@@ -25,7 +22,7 @@ _COLUMNS = {
     "speaker": ("speaker", "speaker_id"),
     "licence": ("licence", "license", "clip_licence", "clip_license"),
 }
-"""Under which names an index tells what; the first that is there counts."""
+"""Names of the columns of an index; the first that it has counts."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Terms:
-    """What is said of a bank as a whole: its version, where its sounds come from, and who may use them."""
+    """Version of a bank, where its sounds come from, and who may use them."""
 
     version: str = "1.0"
     source: str = "not stated"
@@ -63,9 +60,8 @@ def import_folder(
 ) -> Imported:
     """Store the sounds of a folder, and of its sub-folders, as a bank in the data home.
 
-    A sub-folder of the folder is a part of the bank. Every sound is read to its end: one that cannot be read, is cut
-    off, empty or silent is left out and named. Hidden files, and files whose names do not end as those of sounds do,
-    are not looked at.
+    A sub-folder is a part of the bank. Every sound is read to its end: one that cannot be read, is cut off, empty or
+    silent is left out and named. Hidden files, and files without the suffix of a sound, are ignored.
 
     Args:
         name: name of the bank.
@@ -73,15 +69,15 @@ def import_folder(
         index: a CSV with a column `file` (paths from its own folder, or from `folder`) and any of `class`, `speaker`
             and `licence`; by default `index.csv` in the folder, where there is one.
         in_place: leave the sounds where they are, instead of copying them.
-        terms: what is said of the bank.
-        replace: whether a bank of this name goes.
+        terms: version, source and licence of the bank.
+        replace: whether a bank of this name is replaced.
 
     Raises:
-        UsageError: no such folder, no sound in it that can be used, an index that cannot be read, or a name that
-            cannot be one or is taken.
+        UsageError: no such folder, no usable sound in it, an index that cannot be read, or a name that is not valid or
+            already exists.
     """
     root = require_folder(folder)
-    known = {file: Known(part=first_folder(file)) for file in found_sounds(root)}
+    known = {file: Known(part=file.rpartition("/")[0].partition("/")[0]) for file in sounds_in(root)}
     warnings: list[Problem] = []
     path = Path(index) if index is not None else root / INDEX
     if index is not None or path.is_file():
@@ -91,24 +87,18 @@ def import_folder(
 
 
 def require_folder(folder: str | Path) -> Path:
-    """Return the path of a folder that is there."""
+    """Return the path of an existing folder."""
     root = Path(folder)
     if not root.is_dir():
-        raise UsageError(f"{root}: there is no such folder")
+        raise UsageError(f"{root}: no such folder")
     return root
 
 
-def found_sounds(root: Path) -> list[str]:
-    """Return the paths of the sounds in a folder and below it, sorted; what is hidden is left out."""
-    found = (path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    names = (path.relative_to(root) for path in found)
+def sounds_in(root: Path) -> list[str]:
+    """Return the paths of the sounds in a folder and below it, sorted, without hidden ones."""
+    paths = (path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    names = (path.relative_to(root) for path in paths)
     return sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
-
-
-def first_folder(file: str) -> str:
-    """Return the first folder of a path, empty where it has none."""
-    first, separator, _ = file.partition("/")
-    return first if separator else ""
 
 
 def store(
@@ -119,35 +109,33 @@ def store(
     in_place: bool,
     terms: Terms,
     replace: bool,
-    beside: Sequence[str] = (),
+    texts: Sequence[str] = (),
 ) -> Imported:
-    """Write a bank of sounds into the data home, all of it or nothing.
+    """Write a bank of sounds into the data home, completely or not at all; see `import_folder`.
 
     Args:
         name: name of the bank.
         root: what the files of the sounds start from.
         known: file -> what is known of it.
         in_place: leave the sounds where they are.
-        terms: what is said of the bank.
-        replace: whether a bank of this name goes.
-        beside: further files that are copied with the sounds.
+        terms: version, source and licence of the bank.
+        replace: whether a bank of this name is replaced.
+        texts: further files that are copied with the sounds.
     """
-    folder = banks_home() / require_name(name)
-    if (folder / FILE_NAME).is_file() and not replace:
-        raise UsageError(f"noise bank '{name}' is there already, in {folder}; replace it with --force")
+    folder = BANKS.own_folder(name)
+    BANKS.require_free(folder, replace=replace)
     if folder.resolve() in (root.resolve(), *root.resolve().parents):
-        raise UsageError(f"{root}: lies in the folder of the bank that would be written, {folder}; move it elsewhere")
+        raise UsageError(f"{root}: is in the folder of the bank that would be written, {folder}; move it elsewhere")
     sounds, problems = measured(root, known)
     if not sounds:
         raise UsageError(*_nothing_left(root, problems))
-    with atomic_folder(folder, replace=True) as written:
-        if not in_place:
-            for file in (*(sound.file for sound in sounds), *beside):
-                (written / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(root / file, written / file)
-        place = root.resolve() if in_place else written
-        write_bank(written, Bank(name, place, sounds, terms.version, terms.source, terms.licence))
-    return Imported(read_bank(folder), problems)
+    with BANKS.writing(folder, replace=replace) as beside:
+        for file in () if in_place else (*(sound.file for sound in sounds), *texts):
+            (beside / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / file, beside / file)
+        place = root.resolve() if in_place else beside
+        write_bank(beside, Bank(name, place, sounds, terms.version, terms.source, terms.licence))
+    return Imported(BANKS.read(folder), problems)
 
 
 def _nothing_left(root: Path, problems: Sequence[Problem]) -> list[str]:
@@ -158,28 +146,29 @@ def _nothing_left(root: Path, problems: Sequence[Problem]) -> list[str]:
 
 
 def _indexed(path: Path, root: Path, known: Mapping[str, Known], warnings: list[Problem]) -> dict[str, Known]:
-    """Return what is known of the sounds with what an index adds; rows and sounds without the other are warnings."""
+    """Return what is known of the sounds with what an index adds; rows without a sound and vice versa are warnings."""
     table = _index_table(path)
-    columns = {what: _column(table, names) for what, names in _COLUMNS.items()}
+    columns = {field: _column(table, names) for field, names in _COLUMNS.items()}
     files = columns.pop("file")
     if files is None:
         raise UsageError(f"{path}: has no column 'file'{did_you_mean('file', table.header)}")
-    rows = [_place(cell, path.parent, root, known) for cell in files]
-    twice = sorted(file for file, count in Counter(row for row in rows if row is not None).items() if count > 1)
-    if twice:
-        problems = examples(twice, lambda file: Problem("E645", f"{printable(file)}: is given by two rows"))
+    rows = [_sound_of(cell.strip(), path.parent, root, known) for cell in files]
+    repeated = sorted(file for file, count in Counter(row for row in rows if row is not None).items() if count > 1)
+    if repeated:
+        problems = examples(repeated, lambda file: Problem("E645", f"{printable(file)}: is named by two rows"))
         raise UsageError(*problem_lines(str(path), problems))
     missing = [cell for cell, row in zip(files, rows, strict=True) if row is None]
-    warnings += examples(missing, lambda cell: Problem("W641", f"{printable(cell)}: no sound of that name is there"))
+    warnings += examples(missing, lambda cell: Problem("W641", f"{printable(cell)}: there is no sound of that name"))
     warnings += examples(
         [file for file in known if file not in set(rows)],
         lambda file: Problem("W642", f"{printable(file)}: the index does not name it"),
     )
-    told = dict(known)
+    indexed = dict(known)
     for number, row in enumerate(rows):
         if row is not None:
-            told[row] = replace(known[row], **{what: cells[number].strip() for what, cells in columns.items() if cells})
-    return told
+            given = {field: cells[number].strip() for field, cells in columns.items() if cells}
+            indexed[row] = replace(known[row], **given)
+    return indexed
 
 
 def _index_table(path: Path) -> Delimited:
@@ -194,11 +183,9 @@ def _column(table: Delimited, names: Sequence[str]) -> list[str] | None:
     return next((table.column(name) for name in names if name in table.header), None)
 
 
-def _place(cell: str, beside: Path, root: Path, known: Mapping[str, Known]) -> str | None:
-    """Return which sound a cell of an index means: a path from the index, from the folder, or a name alone."""
-    absolute = (beside / cell.strip()).resolve()
-    if absolute.is_relative_to(root.resolve()):
-        from_index = absolute.relative_to(root.resolve()).as_posix()
-        if from_index in known:
-            return from_index
-    return cell.strip() if cell.strip() in known else None
+def _sound_of(cell: str, folder: Path, root: Path, known: Mapping[str, Known]) -> str | None:
+    """Return which sound a cell of an index names: a path from the index's folder, or from that of the sounds."""
+    absolute, start = (folder / cell).resolve(), root.resolve()
+    if absolute.is_relative_to(start) and (file := absolute.relative_to(start).as_posix()) in known:
+        return file
+    return cell if cell in known else None

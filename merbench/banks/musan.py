@@ -1,9 +1,9 @@
-"""The folder of MUSAN (Snyder, Chen and Povey, 2015, arXiv:1510.08484) goes in, a bank of its three parts comes out.
+"""MUSAN (Snyder, Chen and Povey, 2015, arXiv:1510.08484) is imported as a bank of three parts.
 
-The release holds `music`, `noise` and `speech`, each with a folder per source, in which sounds stand beside `LICENSE`
-and, mostly, `ANNOTATIONS`: lines of a sound's name, then the genres, whether someone sings, and the artist (music), or
-the speaker's gender and the language (speech). The class of a piece of music is its genres, of speech its language, and
-of noise its source. Who speaks is not told, so that each file counts as a voice of its own.
+The release has `music`, `noise` and `speech`, each with a folder per source, in which sounds are next to `LICENSE` and
+usually `ANNOTATIONS`: lines of a sound's name, then the genres, whether someone sings, and the artist (music), or the
+speaker's gender and the language (speech). The class of a piece of music is its genres, of speech its language, and of
+noise its source. Speakers are not named, so that each file counts as a voice of its own.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from merbench.banks.importing import Imported, Terms, found_sounds, require_folder, store
-from merbench.banks.measuring import Known
+from merbench.banks.home import Known
+from merbench.banks.importing import Imported, Terms, require_folder, sounds_in, store
 from merbench.errors import MalformedFile, UsageError
 from merbench.files import read_bounded
 
@@ -36,15 +36,15 @@ _LICENCE = re.compile(
 
 
 def import_musan(path: str | Path, *, in_place: bool = False, replace: bool = False) -> Imported:
-    """Store MUSAN, or those of its three parts that are there, as the bank `musan` of the data home.
+    """Store MUSAN, or those of its three parts that exist, as the bank `musan` of the data home.
 
     Args:
         path: the folder `musan`, or the one that holds it.
         in_place: leave the sounds where they are, instead of copying 11 GB.
-        replace: whether a bank `musan` that is there goes.
+        replace: whether an existing bank `musan` is replaced.
 
     Raises:
-        UsageError: no such folder, none of the parts in it, no sound that can be used, or a bank that is not to go.
+        UsageError: no such folder, none of the parts in it, no usable sound, or a bank that already exists.
     """
     root = require_folder(path)
     if not _parts(root) and (root / NAME).is_dir():
@@ -52,13 +52,13 @@ def import_musan(path: str | Path, *, in_place: bool = False, replace: bool = Fa
     parts = _parts(root)
     if not parts:
         raise UsageError(f"{root}: has none of the folders {', '.join(PARTS)} that MUSAN has")
-    known = {f"{part}/{file}": Known(part=part) for part in parts for file in found_sounds(root / part)}
-    sources = sorted({str(PurePosixPath(file).parent) for file in known})
-    told = {source: (_annotations(root / source), _licences(root / source)) for source in sources}
-    known = {file: _described(file, *told[str(PurePosixPath(file).parent)]) for file in known}
-    places = sorted({PurePosixPath("."), *map(PurePosixPath, sources), *map(PurePosixPath, parts)})
-    beside = [str(place / name) for place in places for name in _TEXTS if (root / place / name).is_file()]
-    return store(NAME, root, known, in_place=in_place, terms=TERMS, replace=replace, beside=beside)
+    files = [f"{part}/{file}" for part in parts for file in sounds_in(root / part)]
+    folders = sorted({str(PurePosixPath(file).parent) for file in files})
+    texts = {folder: (_annotations(root / folder), _licences(root / folder)) for folder in folders}
+    known = {file: _described(file, *texts[str(PurePosixPath(file).parent)]) for file in files}
+    places = sorted({PurePosixPath("."), *map(PurePosixPath, folders), *map(PurePosixPath, parts)})
+    copied = [str(place / name) for place in places for name in _TEXTS if (root / place / name).is_file()]
+    return store(NAME, root, known, in_place=in_place, terms=TERMS, replace=replace, texts=copied)
 
 
 def _parts(root: Path) -> list[str]:
@@ -74,7 +74,7 @@ def _described(file: str, annotations: Mapping[str, list[str]], licences: Mappin
 
 
 def _annotations(folder: Path) -> dict[str, list[str]]:
-    """Return the words behind the name of each sound."""
+    """Return the words that follow the name of each sound."""
     lines = (line.split() for line in _text(folder / "ANNOTATIONS").splitlines())
     return {words[0]: words[1:] for words in lines if words}
 
@@ -82,13 +82,13 @@ def _annotations(folder: Path) -> dict[str, list[str]]:
 def _licences(folder: Path) -> dict[str, str]:
     """Return the licence that is named in the paragraph of a sound's name; the key `""` where there is any text."""
     text = _text(folder / "LICENSE")
-    found = {"": ""} if text.strip() else {}
+    licences = {"": ""} if text.strip() else {}
     for paragraph in re.split(r"\n\s*\n", text):
         named = re.findall(r"\b(?:music|noise|speech)-[a-z-]+-\d{4}\b", paragraph)
         licence = _LICENCE.search(paragraph)
         if licence and len(set(named)) == 1:
-            found[named[0]] = licence[0]
-    return found
+            licences[named[0]] = licence[0]
+    return licences
 
 
 def _text(path: Path) -> str:

@@ -1,9 +1,9 @@
-"""The file of a sound goes in, its measures come out, or a part of its samples at the rate that is asked for.
+"""Files of sound: their measures, and a part of their samples at any rate.
 
 Conventions:
     Samples are mono float32 with full scale 1.0: the average of a file's channels. A part is given in samples at the
-    rate that is asked for. Only what a part needs is read, whatever the length of the file; of Ogg and MP3, in which
-    no place is found exactly, all that is before it is decoded, too, and forgotten.
+    rate of the result. Only what a part needs is read, however long the file is; in Ogg and MP3, where seeking is
+    inexact, everything before it is decoded, too, and dropped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Samples = NDArray[np.float32]
 SUFFIXES = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .w64 .rf64 .caf".split(),
 )
-"""What the names of sounds end in; what a file really is, its content tells."""
+"""Suffixes of sounds; the format of a file is recognised by its content."""
 
 SILENCE = 1e-5
 """The rms below which a sound is silence: 100 dB below full scale, a third of a step of 16 bits."""
@@ -34,19 +34,12 @@ _BLOCK = 1 << 16
 _EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 """Codings (FLAC is one of PCM) in which libsndfile finds a sample; in Ogg and MP3 it may be off by hundreds."""
 _MARGIN = 2048
-"""Samples read on either side of a part that is resampled, some times the length of the resampler's filter."""
+"""Samples read on either side of a part that is resampled: several times the length of the resampler's filter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What a sound is.
-
-    Attributes:
-        rate_hz: samples per second.
-        channels: how many.
-        n_samples: samples of each channel.
-        rms: of the average of the channels.
-    """
+    """Sample rate, channels, samples of each channel, and the rms of the average of the channels."""
 
     rate_hz: int
     channels: int
@@ -73,9 +66,9 @@ def measure(path: Path, name: str) -> Measures | Problem:
     if n_samples == 0:
         return Problem("E642", f"{shown}: holds no samples")
     if n_samples < declared:
-        return Problem("E641", f"{shown}: is cut off: {declared:,} samples are announced and {n_samples:,} are there")
+        return Problem("E641", f"{shown}: is cut off: {declared:,} samples are announced, and it has {n_samples:,}")
     if not math.isfinite(squares):
-        return Problem("E641", f"{shown}: holds samples that are no numbers")
+        return Problem("E641", f"{shown}: holds samples that are not numbers")
     rms = math.sqrt(squares / n_samples)
     if rms < SILENCE:
         return Problem("E643", f"{shown}: is silent, or its channels cancel each other")
@@ -95,8 +88,8 @@ def read_part(path: Path, n_samples: int, from_hz: int, start: int, stop: int, t
         n_samples: its samples.
         from_hz: its rate.
         start: first sample of the part, at the rate `to_hz`.
-        stop: end of the part, at most `length_at` of the whole.
-        to_hz: the rate that is asked for.
+        stop: end of the part, at most the sound's `length_at`.
+        to_hz: rate of the result.
 
     Raises:
         IntegrityError: the file cannot be read any more.
@@ -112,8 +105,8 @@ def read_part(path: Path, n_samples: int, from_hz: int, start: int, stop: int, t
     resampled = converted(_read(path, begin, end)[None], from_hz, to_hz)[0]
     offset = begin // down * up
     part = np.zeros(stop - start, np.float32)
-    found = resampled[start - offset : stop - offset]
-    part[: len(found)] = found
+    samples = resampled[start - offset : stop - offset]
+    part[: len(samples)] = samples
     return part
 
 
@@ -125,12 +118,12 @@ def _read(path: Path, start: int, stop: int) -> Samples:
     except (OSError, RuntimeError) as error:
         raise IntegrityError(f"{path}: cannot be read as a sound any more: {_reason(error)}") from error
     if len(samples) < stop - start:
-        raise IntegrityError(f"{path}: the file changed: samples that were there are missing")
+        raise IntegrityError(f"{path}: the file changed: samples are missing")
     return samples
 
 
 def _skip(file: Any, n_samples: int) -> None:
-    """Go to a sample; where a coding makes seeking inexact, by reading all that is before it, block by block."""
+    """Go to a sample; where seeking is inexact, by reading everything before it, block by block."""
     if file.subtype.startswith(_EXACT):
         file.seek(n_samples)
         return
@@ -144,11 +137,11 @@ def _mono(block: NDArray[np.float32]) -> Samples:
 
 
 def _opened(path: Path) -> Any:
-    return _sound_file()(str(path))
+    return _sound_file_class()(str(path))
 
 
 @cache
-def _sound_file() -> Any:
+def _sound_file_class() -> Any:
     try:
         import soundfile
     except ModuleNotFoundError as error:
@@ -157,17 +150,17 @@ def _sound_file() -> Any:
     class SoundFile(soundfile.SoundFile):  # type: ignore[misc]
         """A file whose blocks follow one another.
 
-        The library's own seeks after each read to where it is, which makes the decoder of MP3 begin anew.
+        The library's own seeks to its position after each read, which makes the decoder of MP3 start again.
         """
 
         def seekable(self) -> bool:
-            """Return that it is not, so that nothing seeks of itself."""
+            """Return False, so that the library does not seek by itself."""
             return False
 
     return SoundFile
 
 
 def _reason(error: Exception) -> str:
-    """Return a library's words without the path that it puts in front of them."""
+    """Return a library's message without the path that it begins with."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return printable(str(text).strip().rstrip("."), 200)

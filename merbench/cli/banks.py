@@ -35,10 +35,10 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a bank that is the
 @app.command("list")
 def list_(form: ListFormatOption = ListFormat.table) -> None:
     """List the noise banks that are there."""
-    from merbench.banks.home import list_banks
+    from merbench.banks.home import BANKS
 
     columns = ("bank", "version", "sounds", "length", "parts", "source")
-    print_rows("banks", columns, [_list_row(name) for name in list_banks()], form)
+    print_rows("banks", columns, [_list_row(name) for name in BANKS.names()], form)
 
 
 @app.command()
@@ -106,19 +106,19 @@ def build(
     force: Force = False,
 ) -> None:
     """Build a noise bank that merbench makes itself."""
-    from merbench.banks.home import build_bank
+    from merbench.banks.home import BANKS
 
-    bank = build_bank(name, output, replace=force)
+    bank = BANKS.build(name, output, replace=force)
     _print_written(bank.folder, bank)
 
 
 def _print_imported(imported: Imported) -> None:
-    from merbench.banks.home import banks_home
+    from merbench.banks.home import BANKS
     from merbench.errors import WITH_PROBLEMS, examples, plural, problem_list
 
     if imported.warnings:
         print(problem_list(imported.bank.name, imported.warnings), file=sys.stderr)
-    _print_written(banks_home() / imported.bank.name, imported.bank)
+    _print_written(BANKS.home / imported.bank.name, imported.bank)
     if imported.problems:
         where = f"{imported.bank.name}, {plural(len(imported.problems), 'sound')} left out"
         print(problem_list(where, examples(imported.problems, lambda problem: problem)), file=sys.stderr)
@@ -130,15 +130,13 @@ def _print_written(folder: Path, bank: Bank) -> None:
 
 
 def _list_row(name: str) -> tuple[str, ...]:
-    from merbench.banks.home import banks_home, read_bank
-    from merbench.banks.storing import FILE_NAME
+    from merbench.banks.home import BANKS
     from merbench.errors import MerbenchError
 
-    folder = banks_home() / name
-    if not (folder / FILE_NAME).is_file():
+    if not BANKS.holds(name):
         return name, "", "", "", "", "built on first use"
     try:
-        bank = read_bank(folder)
+        bank = BANKS.read(BANKS.home / name)
     except MerbenchError:
         return name, "", "", "", "", f"cannot be opened; `merbench bank info {name}` says why"
     return name, bank.version, f"{len(bank.sounds):,}", _length(bank), ", ".join(bank.parts), bank.source

@@ -172,8 +172,7 @@ def _with_sounds(
             end - begin,
             signal.rate_hz,
             n_sources=drawn.get("n_speakers", 1),
-            fill=drawn.get("fill", "concatenate"),
-            whole=parameter.whole,
+            fill="entire" if parameter.whole else drawn.get("fill", "concatenate"),
             other_than_speaker=known.get("speaker"),
         )
         parameters[name] = sounds.audio

@@ -12,7 +12,7 @@ from banks_of_sounds import write_sound
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merbench.banks.bank import Bank
+from merbench.banks.bank import Bank, Fill
 from merbench.banks.importing import import_folder
 from merbench.errors import Inapplicable, IntegrityError
 
@@ -101,7 +101,7 @@ def test_a_loop_of_a_file_that_is_long_enough_is_a_crop(bank: Bank) -> None:
 
 
 def test_a_whole_sound_is_as_it_is(bank: Bank) -> None:
-    drawn = bank.draw(rng(2), 10, RATE, whole=True)
+    drawn = bank.draw(rng(2), 10, RATE, fill="entire")
     assert np.array_equal(drawn.audio.samples[0], stored(bank, drawn.sources[0]))
     assert drawn.offsets_s == (0.0,)
 
@@ -122,7 +122,7 @@ def test_a_crop_at_another_rate_is_that_of_the_whole_file_resampled(from_hz: int
         start = round(drawn.offsets_s[0] * RATE)
         # a resampler that begins elsewhere rounds elsewhere; its filter is down by more than 120 dB at the margin
         assert np.abs(drawn.audio.samples[0] - whole[start : start + 5000]).max() < 1e-5
-    everything = bank.draw(rng(), 1, RATE, whole=True).audio.samples[0]
+    everything = bank.draw(rng(), 1, RATE, fill="entire").audio.samples[0]
     assert everything.shape == (3 * RATE,) and np.abs(everything - whole[: 3 * RATE]).max() < 1e-5
 
 
@@ -168,9 +168,7 @@ def test_sources_differ_in_speaker_and_each_is_of_one(home: Path, tmp_path: Path
     assert sorted(map(sorted, spoken)) == [["x"], ["y"]]
     others = [bank.draw(rng(seed), 8000, RATE, other_than_speaker="x").sources[0] for seed in range(5)]
     assert {of[file] for source in others for file in source.split(" + ")} == {"y"}
-    with pytest.raises(
-        Inapplicable, match=r"^noise bank speakers: it has not the 2 voice\(s\) other than x that are asked for$"
-    ):
+    with pytest.raises(Inapplicable, match=r"^noise bank speakers: has fewer than 2 voice\(s\) other than x$"):
         bank.draw(rng(), 10, RATE, n_sources=2, other_than_speaker="x")
 
 
@@ -179,7 +177,7 @@ def test_sources_of_no_known_speaker_differ_in_file(bank: Bank) -> None:
     # a file that is too short is followed by itself, since it alone is known to be of its voice
     assert sorted(set(source.split(" + ")) == {source.split(" + ")[0]} for source in drawn.sources) == [True] * 3
     assert len({source.split(" + ")[0] for source in drawn.sources}) == 3
-    with pytest.raises(Inapplicable, match=r"^noise bank three: it has not the 4 voice\(s\) that are asked for$"):
+    with pytest.raises(Inapplicable, match=r"^noise bank three: has fewer than 4 voice\(s\)$"):
         bank.draw(rng(), 10, RATE, n_sources=4)
 
 
@@ -203,10 +201,10 @@ def test_silence_everywhere_that_is_tried_is_told(home: Path, tmp_path: Path) ->
         bank.draw(rng(), 80, RATE)
 
 
-@pytest.mark.parametrize(("n", "sources", "whole"), [(-1, 1, False), (5, 0, False), (5, 2, True)])
-def test_what_cannot_be_drawn_is_a_mistake_of_the_caller(n: int, sources: int, whole: bool, bank: Bank) -> None:
-    with pytest.raises(ValueError, match=r"^\d sources of -?\d samples \(whole = \w+\) cannot be drawn$"):
-        bank.draw(rng(), n, RATE, n_sources=sources, whole=whole)
+@pytest.mark.parametrize(("n", "sources", "fill"), [(-1, 1, "loop"), (5, 0, "loop"), (5, 2, "entire")])
+def test_what_cannot_be_drawn_is_a_mistake_of_the_caller(n: int, sources: int, fill: Fill, bank: Bank) -> None:
+    with pytest.raises(ValueError, match=r"^\d sources of -?\d samples \(\w+\) cannot be drawn$"):
+        bank.draw(rng(), n, RATE, n_sources=sources, fill=fill)
 
 
 def test_a_file_that_changes_after_the_bank_was_opened_is_told(bank: Bank) -> None:
@@ -219,8 +217,8 @@ def test_a_file_that_changes_after_the_bank_was_opened_is_told(bank: Bank) -> No
 def test_a_file_that_was_cut_after_the_bank_was_opened_is_told(bank: Bank) -> None:
     for sound in bank.sounds:
         write_sound(bank.folder / sound.file, 20)
-    with pytest.raises(IntegrityError, match=r"[abc]\.wav: the file changed: samples that were there are missing$"):
-        bank.draw(rng(), 1, RATE, whole=True)
+    with pytest.raises(IntegrityError, match=r"[abc]\.wav: the file changed: samples are missing$"):
+        bank.draw(rng(), 1, RATE, fill="entire")
 
 
 MEASURE = """

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.banks.bank import Bank
-from merbench.banks.home import Builder, build_bank, list_banks, open_bank
-from merbench.banks.measuring import Known, measured
-from merbench.banks.storing import write_bank
-from merbench.banks.synthetic.arithmetic import convolved, decay, ringing
+from merbench.banks.home import BANKS, Known, measured, open_bank, write_bank
+from merbench.banks.synthetic import convolved, decay, ringing
+from merbench.builders import BUILDERS, Builder
 from merbench.errors import UnknownName, UsageError
 
 
@@ -110,12 +109,12 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         sounds, _ = measured(folder, {"events/a.wav": Known("events")})
         write_bank(folder, Bank("synthetic", folder, sounds))
 
-    monkeypatch.setattr("merbench.banks.home.BUILDERS", {"synthetic": lambda: Builder("1.0", build)})
+    monkeypatch.setitem(BUILDERS["banks"], "synthetic", lambda: Builder("1.0", build))
 
 
 @pytest.mark.usefixtures("tiny")
 def test_it_is_built_once_whoever_asks_first(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert list_banks() == ("synthetic",)
+    assert BANKS.names() == ("synthetic",)
     found: list[Bank] = []
     threads = [Thread(target=lambda: found.append(open_bank("synthetic/events"))) for _ in range(2)]
     for thread in threads:
@@ -128,7 +127,7 @@ def test_it_is_built_once_whoever_asks_first(home: Path, capsys: pytest.CaptureF
 
 @pytest.mark.usefixtures("tiny")
 def test_one_of_an_older_version_is_replaced(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    build_bank("synthetic")
+    BANKS.build("synthetic")
     toml = home / "synthetic" / "bank.toml"
     toml.write_text(toml.read_text(encoding="utf-8").replace('"1.0"', '"0.9"'), encoding="utf-8")
     assert open_bank("synthetic").version == "1.0"
@@ -137,15 +136,15 @@ def test_one_of_an_older_version_is_replaced(home: Path, capsys: pytest.CaptureF
 
 @pytest.mark.usefixtures("tiny")
 def test_it_is_built_elsewhere_and_over_nothing_else(home: Path, tmp_path: Path) -> None:
-    build_bank("synthetic", tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match=r"elsewhere: is there already; --force replaces it$"):
-        build_bank("synthetic", tmp_path / "elsewhere")
+    BANKS.build("synthetic", tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=r"elsewhere: already exists; --force replaces it$"):
+        BANKS.build("synthetic", tmp_path / "elsewhere")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    with pytest.raises(UsageError, match=r"other: is no noise bank, and only a noise bank is replaced by one$"):
-        build_bank("synthetic", tmp_path / "other", replace=True)
-    with pytest.raises(UnknownName, match=r"^no noise bank that merbench builds named 'musan' \(known: synthetic\)$"):
-        build_bank("musan")
+    with pytest.raises(UsageError, match=r"other: already exists and has no bank\.toml, so that it is not replaced$"):
+        BANKS.build("synthetic", tmp_path / "other", replace=True)
+    with pytest.raises(UnknownName, match=r"^no noise bank builder named 'musan' \(known: synthetic\)$"):
+        BANKS.build("musan")
 
 
 @given(

@@ -105,7 +105,7 @@ def test_build(tmp_path: Path, capsys: Capture) -> None:
     code, out, err = merbench(capsys, "build", "--output", "there")
     assert (code, err) == (0, "building the synthetic noise bank in there\n")
     assert out.startswith("there: synthetic 1.0, 37 sounds of 3.4 min, digest ")
-    assert merbench(capsys, "build", "--output", "there") == (2, "", "there: is there already; --force replaces it\n")
+    assert merbench(capsys, "build", "--output", "there") == (2, "", "there: already exists; --force replaces it\n")
 
 
 def test_the_folder_that_was_built_is_told_where_the_data_home_has_the_bank_too(
@@ -120,7 +120,7 @@ def test_mistakes_are_told_on_one_line(tmp_path: Path, capsys: Capture) -> None:
     code, out, err = merbench(capsys, "info", "muzan")
     assert (code, out, err.count("\n")) == (2, "", 1)
     code, out, err = merbench(capsys, "import", "own", "gone")
-    assert (code, out, err) == (2, "", "gone: there is no such folder\n")
+    assert (code, out, err) == (2, "", "gone: no such folder\n")
 
 
 def test_a_bank_that_cannot_be_opened_stops_no_list_of_the_others(tmp_path: Path, home: Path, capsys: Capture) -> None:

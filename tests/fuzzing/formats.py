@@ -21,7 +21,7 @@ from made_corpus import made_corpus
 
 from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, zipped, zstd_packed
 from merbench.banks.bank import Bank, Sound
-from merbench.banks.storing import read_stored, write_bank
+from merbench.banks.home import BANKS, write_bank
 from merbench.corpus import read_corpus
 from merbench.corpus.candidates import Candidates
 from merbench.corpus.delimited import read_delimited, to_table
@@ -486,12 +486,12 @@ def _records(folder: Path) -> dict[str, Format]:
     def sounds(path: Path) -> None:
         (bank / "bank.toml").write_bytes(declared)
         (bank / "noises.parquet").write_bytes(path.read_bytes())
-        read_stored(bank)
+        BANKS.read(bank)
 
     def bank_toml(path: Path) -> None:
         (bank / "noises.parquet").write_bytes(noises)
         (bank / "bank.toml").write_bytes(path.read_bytes())
-        read_stored(bank)
+        BANKS.read(bank)
 
     reports = sorted((ROOT / "tests" / "golden" / "reports").glob("*.json"))[:2]
     return {

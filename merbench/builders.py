@@ -1,0 +1,28 @@
+"""Builders of what merbench makes itself on first use: handed over by `merbench/__init__.py`, called by the store.
+
+What they build is made by packages above the one that opens it. This module is small: `import merbench` loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Builder(NamedTuple):
+    """Something that merbench makes itself.
+
+    Attributes:
+        version: dotted numbers; what an older version built is replaced in the data home.
+        build: writes it into an empty folder.
+    """
+
+    version: str
+    build: Callable[[Path], object]
+
+
+BUILDERS: dict[str, dict[str, Callable[[], Builder]]] = {"banks": {}, "corpora": {}}
+"""Folder of the data home -> name -> function that returns the builder; called only when it is asked for."""

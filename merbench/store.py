@@ -1,0 +1,221 @@
+"""Named folders with digests in the data home: corpora, noise banks, lexicons and synonym groups are four uses of it.
+
+Conventions:
+    The data home has a folder for each kind, such as `banks`, and in it a folder for each item, which has its name. An
+    item has a declaration, such as `bank.toml`, and the files whose digests the declaration records. It is written
+    beside its place and renamed, so that it exists completely or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from merbench.builders import Builder
+from merbench.errors import IntegrityError, Problem, UnknownName, UsageError, printable
+from merbench.files import (
+    atomic_folder,
+    data_home,
+    exclusive,
+    expanded,
+    is_path,
+    read_toml,
+    sha256_file,
+)
+from merbench.registry import Registry
+
+Item = TypeVar("Item")
+Builders = Mapping[str, Callable[[], Builder]] | Registry[Callable[[], Builder]]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+"""What an item may be called."""
+
+
+@dataclass(frozen=True, eq=False)
+class Store(Generic[Item]):
+    """The items of one kind.
+
+    Attributes:
+        kind: what messages call an item, such as `noise bank`.
+        folder: the folder of the data home that holds them.
+        file_name: the file that makes a folder an item.
+        load: returns the item in a folder that has this file.
+        hint: name that is not known -> how an item of this name gets into the data home.
+        builders: name -> function that returns the builder of an item that merbench makes on first use.
+        shipped: name -> function that returns an item that comes with merbench and has no folder.
+        version_of: the version of an item, if a newer version of its builder replaces it, else None.
+    """
+
+    kind: str
+    folder: str
+    file_name: str
+    load: Callable[[Path], Item]
+    hint: Callable[[str], str]
+    builders: Builders = field(default_factory=dict)
+    shipped: Mapping[str, Callable[[], Item]] = field(default_factory=dict)
+    version_of: Callable[[Item], str | None] = lambda _: None
+
+    @property
+    def home(self) -> Path:
+        """The folder of the data home that holds the items, one folder each."""
+        return data_home() / self.folder
+
+    def holds(self, name: str) -> bool:
+        """Return whether the data home has a folder of an item of this name."""
+        return bool(NAME.fullmatch(name)) and (self.home / name / self.file_name).is_file()
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all items, sorted: those of the data home, and those that merbench has or makes."""
+        folders = (path.parent.name for path in self.home.glob(f"*/{self.file_name}"))
+        return tuple(sorted({*self.builders, *self.shipped, *(name for name in folders if not name.startswith("."))}))
+
+    def open(self, name_or_path: str | Path, relative_to: Path | None = None) -> Item:
+        """Return an item by its name, or by the path of its folder: a `Path`, or text with a separator (`./bank`).
+
+        Args:
+            name_or_path: name, or path.
+            relative_to: folder that a relative path starts from; the working directory when None.
+
+        Raises:
+            UnknownName: there is no item of this name.
+            UsageError: the path is not the folder of an item, or its declaration has problems.
+            IntegrityError: what was recorded of the item is not so any more.
+        """
+        if is_path(name_or_path):
+            return self.read((relative_to or Path()) / expanded(name_or_path))
+        return self.named(str(name_or_path))
+
+    def named(self, name: str) -> Item:
+        """Return an item by its name, built first where merbench makes it itself; see `open`."""
+        if name in self.shipped:
+            return self.shipped[name]()
+        item = self.load(self.home / name) if self.holds(name) else None
+        if (item is None or self.version_of(item) is not None) and name in self.builders:
+            return self._current(name, item)
+        if item is None:
+            here = f"the working directory has a folder of this name: write ./{name}"
+            hint = here if Path(name, self.file_name).is_file() else self.hint(name)
+            raise UnknownName(self.kind, name, self.names(), hint=hint)
+        return item
+
+    def read(self, folder: Path) -> Item:
+        """Return the item in a folder; see `open`."""
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder")
+        if not (folder / self.file_name).is_file():
+            raise UsageError(f"{folder}: there is no {self.file_name} in this folder; {self.hint(folder.name)}")
+        return self.load(folder)
+
+    def _current(self, name: str, item: Item | None) -> Item:
+        """Return the stored item when it is as new as its builder, else one that is built now."""
+        newest = _version_key(self.builders[name]().version)
+        if item is not None and self._is_as_new(item, newest):
+            return item
+        with exclusive(self.home / f".{name}.lock"):
+            if self.holds(name):  # another process may have built it meanwhile
+                item = self.load(self.home / name)
+                if self._is_as_new(item, newest):
+                    return item
+            return self.build(name, replace=True)
+
+    def _is_as_new(self, item: Item, newest: tuple[int, ...]) -> bool:
+        version = self.version_of(item)
+        return version is None or _version_key(version) >= newest
+
+    def build(self, name: str, folder: Path | None = None, *, replace: bool = False) -> Item:
+        """Build an item that merbench makes itself, completely or not at all; says so on stderr.
+
+        Args:
+            name: its name.
+            folder: folder to write; that of the data home when None.
+            replace: whether an item in this folder is replaced.
+
+        Raises:
+            UnknownName: merbench does not build an item of this name.
+            UsageError: the folder already exists and may not be replaced.
+            OutputError: the folder cannot be written.
+        """
+        if name not in self.builders:
+            raise UnknownName(f"{self.kind} builder", name, self.builders)
+        folder = folder or self.home / name
+        with self.writing(folder, replace=replace) as beside:
+            print(f"building the {name} {self.kind} in {folder}", file=sys.stderr)
+            self.builders[name]().build(beside)
+        return self.load(folder)
+
+    def own_folder(self, name: str) -> Path:
+        """Return where the data home keeps an item of the user's own; raise `UsageError` for a name it may not have."""
+        if not NAME.fullmatch(name):
+            allowed = "a-z, 0-9 and - are allowed, 64 characters at most"
+            raise UsageError(f"{self.kind} name '{printable(name)}' is not valid; {allowed}")
+        if name in self.builders or name in self.shipped:
+            raise UsageError(f"{self.kind} '{name}' comes with merbench; choose another name")
+        return self.home / name
+
+    def require_free(self, folder: Path, *, replace: bool) -> None:
+        """Raise `UsageError` where writing an item would replace something that must not be replaced."""
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder}: is a file")
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return
+        if not (folder / self.file_name).is_file():
+            raise UsageError(f"{folder}: already exists and has no {self.file_name}, so that it is not replaced")
+        if not replace:
+            raise UsageError(f"{folder}: already exists; --force replaces it")
+
+    @contextmanager
+    def writing(self, folder: Path, *, replace: bool) -> Iterator[Path]:
+        """Yield an empty folder that takes the place of `folder` when the block ends without an error.
+
+        Raises:
+            UsageError: the folder already exists and may not be replaced.
+            OutputError: it cannot be written.
+        """
+        self.require_free(folder, replace=replace)
+        with atomic_folder(folder, replace=replace) as beside:
+            yield beside
+
+    def declaration(self, folder: Path, texts: Collection[str], files: Collection[str] = ()) -> dict[str, Any]:
+        """Return what the declaration of an item states, checked as far as the arguments ask.
+
+        Args:
+            folder: folder of the item.
+            texts: keys whose values are text.
+            files: files whose digests are in the table `files`.
+
+        Raises:
+            UsageError: it cannot be read, or lacks any of them.
+        """
+        stated = read_toml(folder / self.file_name)
+        digests = stated.get("files", {})
+        lacking = [key for key in texts if not isinstance(stated.get(key), str)]
+        lacking += [name for name in files if not isinstance(digests, dict) or not isinstance(digests.get(name), str)]
+        if lacking:
+            raise UsageError(f"{folder / self.file_name}: no text for {', '.join(lacking)}; {self.hint(folder.name)}")
+        return stated
+
+
+def require_content(path: Path, digest: str, recorded: str) -> None:
+    """Raise `IntegrityError` where the digest of what a file says is not the recorded one."""
+    if digest != recorded:
+        raise IntegrityError(f"{path}: the content has the digest {digest[:12]}…, recorded {recorded[:12]}…")
+
+
+def file_problem(path: Path, name: str, recorded: str) -> Problem | None:
+    """Return what is wrong with a file whose digest was recorded; None for nothing."""
+    try:
+        if not path.is_file():
+            return Problem("E601", f"{printable(name)}: the file is recorded but missing")
+        same = sha256_file(path) == recorded
+    except OSError as error:
+        return Problem("E601", f"{printable(name)}: cannot be read: {error.strerror}")
+    return None if same else Problem("E602", f"{printable(name)}: the file changed")
+
+
+def _version_key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
