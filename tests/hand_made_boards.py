@@ -87,7 +87,7 @@ def three_rows() -> tuple[Row, ...]:
 
 def an_invalid_entry() -> InvalidEntry:
     """Return an entry that could not enter."""
-    return InvalidEntry("toy/team/run", (Problem("E404", "one file 'submission.*' is needed, found none"),))
+    return InvalidEntry("toy/team/run", (Problem("E404", "exactly one file 'submission.*' is required, not none"),))
 
 
 CARD = {

@@ -18,7 +18,7 @@ from merbench.corpus.feature_file import read_feature
 from merbench.corrupt.manifest import JOURNAL, read_manifest, read_progress
 from merbench.errors import DeclarationError, IntegrityError, InvalidLexicon, MalformedFile, Problem, UsageError
 from merbench.files import parse_toml, read_parquet, read_toml
-from merbench.leaderboard.cache import Cache
+from merbench.leaderboard.build import Cache
 from merbench.lexicon.importing import read_release
 
 
@@ -139,5 +139,5 @@ def test_a_remembered_value_that_is_too_large_is_computed_again(
     cache = Cache(tmp_path)
     assert cache.remembered(["key"], lambda: 1) == 1
     assert cache.remembered(["key"], lambda: 2) == 1
-    monkeypatch.setattr("merbench.leaderboard.cache.MOST_BYTES", 10)
+    monkeypatch.setattr("merbench.leaderboard.build.MOST_CACHED_BYTES", 10)
     assert cache.remembered(["key"], lambda: 2) == 2

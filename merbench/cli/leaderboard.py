@@ -68,11 +68,10 @@ def leaderboard(
         plural,
     )
     from merbench.files import write_text
-    from merbench.leaderboard.build import build_board
-    from merbench.leaderboard.cache import Cache
+    from merbench.leaderboard.build import Cache, build_board
     from merbench.leaderboard.check import track_named
     from merbench.leaderboard.entry import FAILED, track_folders
-    from merbench.site.publish import FORMS, board_files, stale_files, write_files
+    from merbench.site.page import FORMS, board_files, stale_files, write_files
     from merbench.track import load_track
 
     found = track_folders(submissions)
@@ -158,7 +157,7 @@ def enter(
     from datetime import UTC, datetime
 
     from merbench.corpus.candidates import open_candidates
-    from merbench.leaderboard.enter import CardValue, write_entry
+    from merbench.leaderboard.entry import CardValue, write_entry
     from merbench.track import load_track
 
     card: dict[str, CardValue] = {

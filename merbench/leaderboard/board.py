@@ -1,26 +1,26 @@
-"""A board as frozen values that render themselves: rows with intervals and ranks, and the entries that could not enter.
+"""A board as frozen values: rows with intervals and ranks, and the entries that are invalid.
 
 Conventions:
-    Values are fractions, never rounded before they are shown. A difference is a row's value minus that of the best
-    row, under the first key of the ranking. The same board is the same bytes in every form.
+    As in `merbench.report`. A difference is a row's value minus that of the best row, under the first ranking key.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any, ClassVar, Literal
 
-from merbench.errors import json_text, printable
+from merbench.errors import printable
 from merbench.leaderboard.entry import InvalidEntry
-from merbench.report import ReportTable, Uncertainty, displayed, escape_markdown
-
-SCHEMA = "merbench.leaderboard/1"
+from merbench.report import Report, ReportTable, Uncertainty, displayed, escape_html, escape_markdown
 
 FORMULA_PREFIXES = "=+-@\uff1d\uff0b\uff0d\uff20"
-"""What makes a spreadsheet take a cell for a formula; the last four are the full-width forms of the first."""
+"""What a spreadsheet takes as the start of a formula; the last four are the full-width forms of the first."""
+
+INVALID = "Invalid entries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Gap:
         value: the row's value minus that of the best row.
         p: two-sided p of the paired permutation test; None where intervals are withheld.
         p_holm: the same, adjusted by Holm over all rows compared with the best.
-        separable: whether the data separate the row from the best: `p_holm` is below 1 − level.
+        separable: whether the difference is significant: `p_holm` is below 1 − level.
     """
 
     value: float
@@ -68,7 +68,7 @@ class Row:
     """A system of a team: the run that is selected, else the mean of its runs, whose seeds differ.
 
     Attributes:
-        rank: the rank, shared by equals; None when the row takes no part in the ranking.
+        rank: the rank, shared by ties; None when the row is not ranked.
         team: name of the team's folder.
         team_name: the team's name as it is shown.
         system: name of the system.
@@ -77,7 +77,7 @@ class Row:
         paper: where it is described.
         code: where its code is found.
         external_data: data beyond the track's own.
-        runs: names of the folders of the runs it stands for.
+        runs: names of the folders of its runs.
         seeds: their seeds.
         received: when the last of them was received, in UTC.
         ranks: whether it takes part in the ranking.
@@ -105,7 +105,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells rows apart: team and system."""
+        """What identifies a row: team and system."""
         return self.team, self.system
 
     @property
@@ -123,62 +123,73 @@ class Row:
         return next(score for score in self.scores if score.name == name)
 
     @property
-    def shown_team(self) -> str:
-        """The team's name, with its folder where the two differ: only the folder tells teams apart."""
-        return self.team if self.team_name == self.team else f"{self.team_name} ({self.team})"
+    def p(self) -> float | None:
+        """The adjusted p of the difference to the best row."""
+        return None if self.gap is None else self.gap.p_holm
+
+    @property
+    def shown_p(self) -> str:
+        """The adjusted p, or nothing."""
+        return "" if self.p is None else f"{displayed(self.p, 4):f}"
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether the row is not significantly different from the best one."""
+        return self.gap is not None and self.gap.separable is False
 
 
-@dataclass(frozen=True)
-class Board:
-    """The ranked rows of one track, all of one signature, and the entries that could not enter.
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a board: what each row shows, what each is sorted by, and the order of a first sort.
 
     Attributes:
-        track: id and version.
-        title: the track's title.
-        corpus: name of the corpus.
-        split: name of the split.
-        synthetic: whether the corpus is the synthetic sample.
-        hidden: whether which candidates are scored is a secret.
-        signature: what all rows have in common; empty on a board without rows.
-        formula: the overall score written out.
-        ranking: the ranking keys, in order.
-        decimals: how many are shown and compared.
-        uncertainty: how intervals were made; None where they are withheld.
-        n_permutations: draws of the paired permutation test.
-        rows: in order.
-        invalid: entries that could not enter, by place.
+        head: the column's name.
+        hint: what it is, in a few words.
+        cells: what each row shows.
+        sort: what each row is sorted by; a row with None is last in either direction.
+        first: the order of a first sort.
     """
 
-    track: str
-    title: str
+    head: str
+    hint: str
+    cells: Sequence[str]
+    sort: Sequence[float | str | None]
+    first: Literal["ascending", "descending"] = "ascending"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board(Report):
+    """The ranked rows of one track, all of one signature, and the invalid entries.
+
+    Attributes:
+        signature: what all rows have in common; empty on a board without rows.
+        corpus: name of the corpus.
+        hidden: whether which candidates are scored is a secret.
+        formula: the overall score written out.
+        ranking: the ranking keys, in order.
+        n_permutations: number of permutations of the paired test.
+        rows: in order.
+        invalid: entries that cannot be ranked, by place.
+    """
+
+    SCHEMA: ClassVar[str] = "merbench.leaderboard/1"
+
     corpus: str
-    split: str
-    synthetic: bool
     hidden: bool
-    signature: str
     formula: str
     ranking: tuple[str, ...]
-    decimals: int
-    uncertainty: Uncertainty | None
     n_permutations: int
     rows: tuple[Row, ...]
     invalid: tuple[InvalidEntry, ...]
 
-    @property
-    def heading(self) -> str:
-        """The first line of every form."""
-        sample = " · synthetic sample" if self.synthetic else ""
-        return f"{self.title} ({self.track}, split {self.split}){sample}"
-
-    def to_json(self) -> str:
-        """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
-        content = {"schema": SCHEMA, **asdict(self)}
+    def _stored(self) -> dict[str, Any]:
+        content = asdict(self)
         for row in content["rows"]:
             row["received"] = moment(row["received"])
-        return json_text(content)
+        return content
 
     def to_csv(self) -> str:
-        """Return one line a row with unrounded values; a text that a spreadsheet would run is defused."""
+        """Return one line per row with unrounded values; text that a spreadsheet would run is made harmless."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         names = [score.name for score in self.rows[0].scores] if self.rows else []
@@ -198,113 +209,97 @@ class Board:
         return text.getvalue()
 
     def to_text(self, width: int | None = None) -> str:
-        """Return the board as plain aligned text, the table at most `width` characters wide."""
-        blocks = [printable(self.heading, None)]
-        if self.rows:
-            blocks.append(self.table().to_text(width=width))
-        blocks.append("\n".join(printable(note, None) for note in self.notes()))
-        if self.invalid:
-            blocks.append("\n".join([_INVALID, *(f"  {printable(line, None)}" for line in self._invalid_lines())]))
-        return "\n\n".join(blocks) + "\n"
+        """Return plain aligned text, the table at most `width` characters wide."""
+        lines = [f"  {printable(line, None)}" for line in self.invalid_lines()]
+        return super().to_text(width) + ("\n".join(["", INVALID, *lines, ""]) if lines else "")
 
     def to_markdown(self) -> str:
-        """Return the board as GitHub Markdown, names escaped."""
-        blocks = [f"# {escape_markdown(self.heading)}"]
-        if self.rows:
-            blocks.append(self.table().to_markdown())
-        blocks.append("\n".join(f"* {escape_markdown(note)}" for note in self.notes()))
-        if self.invalid:
-            blocks.append(f"## {_INVALID}")
-            blocks.append("\n".join(f"* {escape_markdown(line)}" for line in self._invalid_lines()))
-        return "\n\n".join(blocks) + "\n"
+        """Return GitHub Markdown, names escaped."""
+        lines = [f"* {escape_markdown(line)}" for line in self.invalid_lines()]
+        page = super().to_markdown().removeprefix("#")  # a board is a page of its own
+        return page + ("\n".join(["", f"## {INVALID}", "", *lines, ""]) if lines else "")
 
-    def table(self) -> ReportTable:
-        """Return what is shown of the rows, as strings."""
-        columns = self.columns()
-        rows = list(zip(*columns.values(), strict=True))
-        return ReportTable("", tuple(columns), rows, n_text=3)
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{escape_html(line)}</li>\n" for line in self.invalid_lines())
+        return super()._repr_html_() + (f"\n<h3>{INVALID}</h3>\n<ul>\n{lines}</ul>" if lines else "")
 
-    def columns(self) -> dict[str, list[str]]:
-        """Return the columns that are shown, by head; what no row has is left out."""
-        first = self.ranking[0]
-        columns = {
-            "rank": [_rank(row) for row in self.rows],
-            "team": [row.shown_team for row in self.rows],
-            "system": [row.system for row in self.rows],
-            **self._score_column(first),
-        }
-        if self.uncertainty is not None:
-            head = f"{self.uncertainty.level:.0%} interval"
-            columns[head] = [self.interval(row.score(first)) for row in self.rows]
-        for name in dict.fromkeys([*self.ranking, *self.rows[0].values]):
-            if name != first:
-                columns.update(self._score_column(name))
-        columns["to the best"] = ["" if row.gap is None else self.number(row.gap.value) for row in self.rows]
-        if any(row.gap is not None and row.gap.p_holm is not None for row in self.rows):
-            columns["p"] = [shown_p(row.gap) for row in self.rows]
-            columns["≈"] = ["≈" if is_alike(row) else "" for row in self.rows]
+    def tables(self) -> list[ReportTable]:
+        """Return the one table of rows; none on a board without rows."""
+        if not self.rows:
+            return []
+        columns = {column.head: column.cells for column in self.columns()}
+        if any(row.p is not None for row in self.rows):
+            columns["p"] = [row.shown_p for row in self.rows]
+            columns["≈"] = ["≈" if row.is_alike else "" for row in self.rows]
         if any(len(row.runs) > 1 for row in self.rows):
             columns["runs"] = [str(len(row.runs)) for row in self.rows]
-        return columns
+        return [ReportTable("", tuple(columns), list(zip(*columns.values(), strict=True)), n_text=3)]
 
-    def _score_column(self, name: str) -> dict[str, list[str]]:
+    def columns(self) -> list[Column]:
+        """Return the columns that every form shows; of intervals and tests only those that there are."""
+        rows, first = self.rows, self.ranking[0]
+        ranks = ["–" if row.rank is None else str(row.rank) for row in rows]
+        teams = [row.team if row.team == row.team_name else f"{row.team_name} ({row.team})" for row in rows]
+        columns = [
+            Column("rank", "competition rank, shared by ties", ranks, [row.rank for row in rows]),
+            Column("team", "team", teams, [row.team_name for row in rows]),
+            Column("system", "system", [row.system for row in rows], [row.system for row in rows]),
+            self._score_column(first),
+        ]
+        if self.uncertainty is not None:
+            scores = [row.score(first) for row in rows]
+            cells = [self.interval(score.low, score.high) for score in scores]
+            lows = [score.low if cell else None for score, cell in zip(scores, cells, strict=True)]
+            columns.append(Column(self.interval_head, f"interval of {first}", cells, lows, "descending"))
+        names = dict.fromkeys([*self.ranking, *rows[0].values])
+        columns += [self._score_column(name) for name in names if name != first]
+        gaps = [None if row.gap is None else row.gap.value for row in rows]
+        cells = ["" if gap is None else self.number(gap) for gap in gaps]
+        return [*columns, Column("Δ vs best", f"{first} minus that of the best row", cells, gaps)]
+
+    def _score_column(self, name: str) -> Column:
         scores = [row.score(name) for row in self.rows]
-        return {f"{name} {'↑' if scores[0].higher_is_better else '↓'}": [self.value(score) for score in scores]}
-
-    def number(self, value: float) -> str:
-        """Return a value at the declared number of decimals."""
-        return f"{displayed(value, self.decimals):f}"
-
-    def value(self, score: BoardScore) -> str:
-        """Return a value, with its deviation where it is a mean."""
-        spread = "" if score.deviation is None else f" ± {self.number(score.deviation)}"
-        return f"{self.number(score.value)}{spread}"
-
-    def interval(self, score: BoardScore) -> str:
-        """Return an interval, or nothing."""
-        if score.low is None or score.high is None:
-            return ""
-        return f"[{self.number(score.low)}, {self.number(score.high)}]"
+        key, better = scores[0].key, scores[0].higher_is_better
+        return Column(
+            f"{name} {'↑' if better else '↓'}",
+            f"{key}, {'higher' if better else 'lower'} is better",
+            [
+                self.number(score.value) + ("" if score.deviation is None else f" ± {self.number(score.deviation)}")
+                for score in scores
+            ],
+            [score.value for score in scores],
+            "descending" if better else "ascending",
+        )
 
     def notes(self) -> list[str]:
         """Return the lines under the table: how ranks, differences, intervals and means are to be read."""
         if not self.rows:
-            return ["no entry has been ranked yet"]
-        keys = ", then ".join(self.ranking)
+            return ["no entries yet"]
         lines = [
-            f"ranked by {keys}, compared as displayed; rows equal in all of them share a rank, "
-            "the one received earlier stands first"
+            f"ranked by {', then '.join(self.ranking)}, compared as displayed; ties share a rank; "
+            "the earlier submission is listed first"
         ]
         if any(row.rank is None for row in self.rows):
-            lines.append("– in place of a rank: shown for comparison, takes no part in the ranking")
+            lines.append("–: not ranked, shown for comparison")
         if self.formula:
             lines.append(f"overall = {self.formula}")
         if self.uncertainty is not None:
-            made = self.uncertainty
-            unit = "samples" if made.cluster is None else f"clusters of '{made.cluster}'"
-            lines.append(
-                f"{made.level:.0%} intervals: {made.method}, {made.n_resamples:,} Poisson resamples of {unit}, "
-                "shared by all rows"
-            )
+            lines.append(self.uncertainty.note("rows"))
         if self.uncertainty is not None and len(self.rows) > 1:
             lines += [
                 f"p: paired permutation test of {self.ranking[0]} against the best row, "
-                f"{self.n_permutations:,} exchanges, two-sided, Holm over the rows",
-                f"≈: the data do not separate the row from the best one (p ≥ {alpha(self.uncertainty):g})",
+                f"{self.n_permutations:,} permutations, two-sided, Holm over the rows",
+                f"≈: not significantly different from the best row (p ≥ {alpha(self.uncertainty):g})",
             ]
         if any(len(row.runs) > 1 for row in self.rows):
             lines.append("±: mean and standard deviation over the runs of a system, one per seed")
         if self.hidden:
-            lines.append("only a part of the candidates is scored, and which is a secret: no intervals, no tests")
+            lines.append("only part of the candidates is scored, and which part is secret: no intervals, no tests")
         return [*lines, f"signature: {self.signature}"]
 
-    def _invalid_lines(self) -> Iterator[str]:
-        for entry in self.invalid:
-            for problem in entry.problems:
-                yield f"{entry.place}: {problem}"
-
-
-_INVALID = "Entries that could not enter"
+    def invalid_lines(self) -> list[str]:
+        """Return one line per problem of the invalid entries."""
+        return [f"{entry.place}: {problem}" for entry in self.invalid for problem in entry.problems]
 
 
 def alpha(uncertainty: Uncertainty) -> float:
@@ -315,20 +310,6 @@ def alpha(uncertainty: Uncertainty) -> float:
 def moment(time: datetime) -> str:
     """Return a time in UTC as RFC 3339."""
     return time.isoformat().replace("+00:00", "Z")
-
-
-def shown_p(gap: Gap | None) -> str:
-    """Return the adjusted p, or nothing."""
-    return "" if gap is None or gap.p_holm is None else f"{displayed(gap.p_holm, 4):f}"
-
-
-def is_alike(row: Row) -> bool:
-    """Return whether the data do not separate the row from the best one."""
-    return row.gap is not None and row.gap.separable is False
-
-
-def _rank(row: Row) -> str:
-    return "–" if row.rank is None else str(row.rank)
 
 
 def _plain_cell(text: str) -> str:

@@ -1,24 +1,36 @@
-"""A track and a folder of submissions go in, the track's `Board` comes out, computed from the predictions.
+"""A track and its entries become a `Board`; what was computed before is read from a cache.
 
 Conventions:
-    What a board shows of a split with a hidden part depends on the released scores alone: no intervals, no tests.
+    What a board shows of a split with a hidden part depends only on the released scores: no intervals, no tests.
+    A key of the cache lists everything that a value depends on (digests of content and code, parameters), so that no
+    stale value can be read.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
+import merbench
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import DeclarationError, IntegrityError, InvalidSubmission, Problem, UndefinedMetric
-from merbench.files import sha256_file
+from merbench.errors import (
+    DeclarationError,
+    IntegrityError,
+    InvalidSubmission,
+    OutputError,
+    Problem,
+    UndefinedMetric,
+    json_text,
+)
+from merbench.files import data_home, read_bounded, sha256_bytes, sha256_file, write_text
 from merbench.leaderboard.board import Board, BoardScore, Gap, Row, alpha
-from merbench.leaderboard.cache import Cache, code_digest
 from merbench.leaderboard.entry import (
     Entry,
     InvalidEntry,
@@ -38,10 +50,58 @@ from merbench.submission import Submission, read_submission
 from merbench.track import Track
 
 MOST_KEPT = 8
-"""Of how many entries the predictions are kept in memory; they may be large."""
+"""The predictions of so many entries are kept in memory; they may be large."""
+
+MOST_CACHED_BYTES = 64_000_000
+"""The largest cached value that is read; a larger one is computed again."""
 
 N_PERMUTATIONS = 10_000
-"""Draws of the paired permutation test of every row against the best one."""
+"""Permutations of the paired test of every row against the best one."""
+
+
+class Cache:
+    """A folder of computed values; without a folder, every value is computed.
+
+    A corrupt file, or one of another key, is computed again; a cache that cannot be written is not an error.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    @classmethod
+    def at_home(cls) -> Cache:
+        """Return the cache in the data home."""
+        return cls(data_home() / "cache" / "leaderboard")
+
+    def remembered(self, key: Sequence[str], compute: Callable[[], Any]) -> Any:
+        """Return the value stored under a key, else what `compute` returns; both have passed through JSON."""
+        path = self.folder / f"{_digest(list(key))}.json" if self.folder else None
+        if path is not None:
+            try:
+                stored = json.loads(read_bounded(path, MOST_CACHED_BYTES))
+                if stored["key"] == list(key) and stored["digest"] == _digest(stored["value"]):
+                    return stored["value"]
+            except Exception:  # whatever is wrong with the file, the value can be computed
+                pass
+        value = json.loads(json_text(compute()))
+        if path is not None:
+            try:
+                write_text(path, json_text({"key": list(key), "digest": _digest(value), "value": value}))
+            except OutputError:
+                pass
+        return value
+
+
+def _digest(value: Any) -> str:
+    return sha256_bytes(json_text(value).encode())
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Return the SHA-256 over merbench's own modules: other code, other results."""
+    root = Path(merbench.__file__).parent
+    modules = sorted(root.rglob("*.py"))
+    return sha256_bytes(*(f"{path.relative_to(root).as_posix()} {sha256_file(path)}\n".encode() for path in modules))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +118,18 @@ class Run:
     digest: str
     report: ScoreReport
 
+    @property
+    def content(self) -> list[str]:
+        """What identifies the predictions: the digest of the file, and the new names of columns."""
+        return _content(self.entry, self.digest)
+
+
+def _content(entry: Entry, digest: str) -> list[str]:
+    return [digest, *(text for pair in sorted(entry.card.rename.items()) for text in pair)]
+
 
 Systems = dict[tuple[str, str], list[Run]]
-"""The runs that a row stands for, by team and system."""
+"""The runs of each row, by team and system."""
 
 
 def build_board(
@@ -71,21 +140,21 @@ def build_board(
     Args:
         track: a name, a folder, or a loaded track.
         submissions: folder of `<track>/<team>/<run>/`.
-        cache: where scores are remembered; None is the cache in the data home.
+        cache: where computed values are stored; None is the cache in the data home.
 
     Raises:
-        WithheldReference: the references are not held here.
+        WithheldReference: the references are withheld.
         UnknownName: the corpus is not in the data home.
         DeclarationError: the track's folder of entries is a link.
-        IntegrityError: the corpus changed, or rows of different signatures would share the table.
+        IntegrityError: the corpus changed, or rows have different signatures.
     """
     bench = _Bench(open_candidates(track), Cache.at_home() if cache is None else cache)
     track = bench.candidates.track
     valid, invalid = _scored_entries(bench, Path(submissions))
     while True:
-        standing, excluded = without_duplicates([run.entry for run in valid])
-        kept = {entry.place for entry in standing}
-        runs = [run for run in valid if run.entry.place in kept]
+        accepted, excluded = without_duplicates([run.entry for run in valid])
+        places_accepted = {entry.place for entry in accepted}
+        runs = [run for run in valid if run.entry.place in places_accepted]
         try:
             rows = _ranked(bench, _systems(runs))
             break
@@ -134,19 +203,19 @@ def common_signature(runs: Sequence[Run]) -> str:
     """Return the signature that all runs share, empty without runs.
 
     Raises:
-        IntegrityError: there are several; their results share no table.
+        IntegrityError: there are several.
     """
     first: dict[str, Run] = {}
     for run in runs:
         first.setdefault(run.report.signature, run)
     if len(first) > 1:
         named = "; ".join(f"{run.entry.place}: {signature}" for signature, run in first.items())
-        raise IntegrityError(f"results of different signatures share no table: {named}")
+        raise IntegrityError(f"results of different signatures cannot be ranked together: {named}")
     return next(iter(first), "")
 
 
 class _Bench:
-    """Scores the entries of one track: the candidates are opened once, what was computed before is remembered."""
+    """Scores the entries of one track: the candidates are opened once, each value is computed once."""
 
     def __init__(self, candidates: Candidates, cache: Cache) -> None:
         self.candidates = candidates
@@ -158,7 +227,7 @@ class _Bench:
 
     @cached_property
     def context(self) -> list[str]:
-        """What every result depends on beside the predictions; the references are read, not taken on trust."""
+        """What every result depends on, besides the predictions; the references are read, not only their digest."""
         sources = {inspect.getsourcefile(spec.metric.function) for spec in self.candidates.track.metrics}
         return [
             code_digest(),
@@ -207,8 +276,8 @@ class _Bench:
         key = ["mean", *_contents(runs), *self.context]
 
         def compute() -> dict[str, list[float]]:
-            found = mean_intervals([self.read_again(run) for run in runs], self.how)
-            return {key: [interval.low, interval.high] for key, interval in found.items()}
+            intervals = mean_intervals([self.read_again(run) for run in runs], self.how)
+            return {key: [interval.low, interval.high] for key, interval in intervals.items()}
 
         bounds: dict[str, list[float]] = self.cache.remembered(key, compute)
         return bounds
@@ -225,13 +294,8 @@ class _Bench:
         return p
 
 
-def _content(entry: Entry, digest: str) -> list[str]:
-    """Return what identifies the predictions of an entry: its file, and the new names of columns."""
-    return [digest, *(text for pair in sorted(entry.card.rename.items()) for text in pair)]
-
-
 def _contents(runs: Sequence[Run]) -> list[str]:
-    return [text for run in runs for text in _content(run.entry, run.digest)]
+    return [text for run in runs for text in run.content]
 
 
 def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[InvalidEntry]]:
@@ -253,21 +317,21 @@ def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[I
 
 
 def _problems(error: Exception) -> tuple[Problem, ...]:
-    """Return what keeps an entry from the board."""
+    """Return why an entry is not on the board."""
     match error:
         case DeclarationError() | InvalidSubmission():
             return error.problems
         case UndefinedMetric():
-            return (Problem("E408", f"{error}: an entry without a value cannot enter a ranking"),)
+            return (Problem("E408", f"{error}: an entry without a value cannot be ranked"),)
     return (failure(error),)
 
 
 def _systems(runs: Iterable[Run]) -> Systems:
-    """Return the runs that each system of each team is shown by: the selected one, else all, by seed."""
+    """Return the runs of each system of each team: the selected one, else all, by seed."""
     systems: Systems = {}
     for run in sorted(runs, key=lambda run: (run.entry.card.seed or 0, run.entry.run)):
         systems.setdefault((run.entry.team, run.entry.card.system), []).append(run)
-    return {key: [run for run in found if run.entry.card.selected] or found for key, found in systems.items()}
+    return {key: [run for run in own if run.entry.card.selected] or own for key, own in systems.items()}
 
 
 def _row(bench: _Bench, runs: Sequence[Run]) -> Row:
@@ -292,28 +356,28 @@ def _row(bench: _Bench, runs: Sequence[Run]) -> Row:
 
 
 def _best_of_teams(ordered: Iterable[Row]) -> list[Row]:
-    """Return the rows with the first of every team that takes part, and no other, in the ranking."""
-    found: list[Row] = []
+    """Return the rows, of which only the first of every team takes part in the ranking."""
+    rows: list[Row] = []
     teams: set[str] = set()
     for row in ordered:
-        found.append(replace(row, ranks=row.ranks and row.team not in teams))
+        rows.append(replace(row, ranks=row.ranks and row.team not in teams))
         if row.ranks:
             teams.add(row.team)
-    return found
+    return rows
 
 
 def _scores(bench: _Bench, runs: Sequence[Run]) -> Iterator[BoardScore]:
     """Yield a row's scores: those of its run, or the means of its runs with their own intervals."""
-    alone = len(runs) == 1
-    bounds = {} if alone or runs[0].report.uncertainty is None else bench.mean_bounds(runs)
+    single = len(runs) == 1
+    bounds = {} if single or runs[0].report.uncertainty is None else bench.mean_bounds(runs)
     for number, item in enumerate(runs[0].report.scores):
         values = [_value(run, run.report.scores[number]) for run in runs]
-        low, high = (item.low, item.high) if alone else bounds.get(item.key, (None, None))
+        low, high = (item.low, item.high) if single else bounds.get(item.key, (None, None))
         yield BoardScore(
             key=item.key,
             name=item.name,
             value=math.fsum(values) / len(values),
-            deviation=None if alone else statistics.stdev(values),
+            deviation=None if single else statistics.stdev(values),
             low=low,
             high=high,
             higher_is_better=item.higher_is_better,
@@ -342,5 +406,5 @@ def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: Systems) -> list[
             Gap(gap.value, p, p_holm, separable=p_holm < alpha(uncertainty))
             for gap, p, p_holm in zip(gaps, p_values, holm(p_values), strict=True)
         ]
-    found = {row.key: gap for row, gap in zip(others, gaps, strict=True)}
-    return [replace(row, gap=found.get(row.key)) for row in ordered]
+    by_key = {row.key: gap for row, gap in zip(others, gaps, strict=True)}
+    return [replace(row, gap=by_key.get(row.key)) for row in ordered]

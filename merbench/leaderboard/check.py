@@ -1,4 +1,4 @@
-"""Folders of entries go in, their problems come out, found without a reference: what a participant may see."""
+"""The problems of entries, found without a reference: what a participant may see."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from merbench.track import Track, load_track
 
 
 def track_named(name: str) -> Track:
-    """Return the track of a folder's name; unlike in `load_track`, the name is never taken for a path.
+    """Return the track of a folder's name; unlike in `load_track`, the name is never a path.
 
     Raises:
-        UnknownName: there is no such track.
+        UnknownName: no track has this name.
     """
     known = {folder.name for folder in list_folders("track")}
     if name not in known:
@@ -37,7 +37,7 @@ def track_named(name: str) -> Track:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is to be said about an entry.
+    """The problems of an entry.
 
     Attributes:
         place: `<track>/<team>/<run>`.
@@ -63,28 +63,28 @@ class Findings:
 
 
 def check_entries(submissions: Path, chosen: Collection[Path] = ()) -> Iterator[Findings]:
-    """Yield what is to be said about every entry, or about the chosen folders, in order.
+    """Yield the problems of every entry, or of the chosen folders, in order.
 
     An entry whose candidates are not available gets a warning: its file of predictions is not read. An entry that
-    cannot be checked, whatever the reason, is named (E409), and the others are checked.
+    cannot be checked, whatever the reason, is reported (E409), and the others are checked.
 
     Raises:
-        UsageError: there is no such folder of submissions, or a chosen folder is not in it.
+        UsageError: the folder of submissions does not exist, or a chosen folder is not in it.
     """
     folders = [folder for track in track_folders(submissions) for folder in _listed_runs(submissions, track)]
     for folder in chosen:
         if not folder.is_relative_to(submissions):
             raise UsageError(f"{folder}: is not a folder in {submissions}")
-    found = {folder: _inspected(submissions, folder) for folder in sorted({*folders, *chosen})}
+    inspected = {folder: _inspected(submissions, folder) for folder in sorted({*folders, *chosen})}
     entries = [
         entry_of(submissions, folder, card, submission)
-        for folder, (card, submission, _) in found.items()
+        for folder, (card, submission, _) in inspected.items()
         if card is not None and submission is not None
     ]
     excluded = {entry.place: entry.problems for entry in without_duplicates(entries)[1]}
     opened: dict[str, Candidates | Problem] = {}
     for folder in sorted(chosen or folders):
-        card, submission, problems = found[folder]
+        card, submission, problems = inspected[folder]
         place = place_of(submissions, folder)
         of_card = (*problems, *excluded.get(place, ()))
         if submission is None:
@@ -100,7 +100,7 @@ def check_entries(submissions: Path, chosen: Collection[Path] = ()) -> Iterator[
 def _listed_runs(submissions: Path, track: str) -> list[Path]:
     try:
         return run_folders(submissions, track)
-    except Exception:  # which is then reported by the name of its folder
+    except Exception:  # reported when the folder is inspected
         return [submissions / track]
 
 

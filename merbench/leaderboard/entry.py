@@ -1,13 +1,14 @@
-"""A folder `submissions/<track>/<team>/<run>/` goes in, a checked `Entry` comes out, or all of its problems at once.
+"""Entries in `submissions/<track>/<team>/<run>/`: read and checked with all problems at once, and written.
 
 Conventions:
-    A folder of submissions is data that strangers wrote: nothing in it is executed, nothing that is not a plain
-    folder or a regular file is opened, and names are shown only after they have been checked.
+    A folder of submissions is data from strangers: nothing in it is executed, nothing but plain folders and regular
+    files is opened, and names are shown only after they have been checked.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +20,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationError
 
+from merbench.corpus.candidates import Candidates
 from merbench.errors import DeclarationError, Problem, UsageError, contained, fault, listed, printable
-from merbench.files import parse_toml
+from merbench.files import atomic_folder, parse_toml, toml_text, write_text
+from merbench.submission import read_submission
 from merbench.submission.content import SUFFIXES
 from merbench.track import Declaration, declaration_problems
 
@@ -37,6 +40,9 @@ SUBMISSION_NAMES = tuple(
 )
 """What the file of predictions may be called, in lower case."""
 
+FAILED = "E409"
+"""The code of an entry that cannot be read or scored because of an error of this machine, or a bug."""
+
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 
 MOST_MARKS = 4
@@ -51,12 +57,12 @@ _FOUR_EQUAL = re.compile(r"(.)\1{3}")
 
 
 def _one_line(text: str) -> str:
-    """Return a name in the composed form (NFC), with plain spaces, if all of it is visible and stays on its line."""
+    """Return a name in the composed form (NFC), with plain spaces, if all of it is visible and on one line."""
     text = "".join(" " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", text))
     if text != text.strip():
-        raise ValueError("has spaces around it")
+        raise ValueError("has spaces at its ends")
     if (shown := printable(text, None)) != text:
-        raise ValueError(f"holds {_first_escaped(text, shown)}; one line of visible text is allowed")
+        raise ValueError(f"contains {_first_escaped(text, shown)}; one line of visible text is allowed")
     marks = "".join("m" if unicodedata.category(c) in ("Mn", "Me") else " " for c in text)
     is_repeated = any(marks[found.start()] == "m" for found in _FOUR_EQUAL.finditer(text))
     if marks.startswith("m") or "m" * (MOST_MARKS + 1) in marks or is_repeated or _MARKS_OF_NO_SCRIPT.search(text):
@@ -67,7 +73,7 @@ def _one_line(text: str) -> str:
 
 
 def _first_escaped(text: str, shown: str) -> str:
-    """Return what the first difference between a text and its printable form is, in words."""
+    """Return the first character that `printable` escapes, in words."""
     c = next(own for own, other in zip(text, shown, strict=False) if own != other)
     if c in ":#":
         return "a command of a CI system"
@@ -78,15 +84,15 @@ def _first_escaped(text: str, shown: str) -> str:
 def _moment(value: Any) -> Any:
     if isinstance(value, str):
         if not _MOMENT.fullmatch(value):
-            raise ValueError("not a moment with an offset, such as 2026-01-31T12:00:00+08:00")
+            raise ValueError("not a time with an offset, such as 2026-01-31T12:00:00+08:00")
         value = datetime.fromisoformat(value.upper())
     if isinstance(value, datetime) and value.tzinfo is None:
-        raise ValueError("has no offset; write it such as 2026-01-31T12:00:00+08:00")
+        raise ValueError("has no offset; write for example 2026-01-31T12:00:00+08:00")
     if isinstance(value, datetime):
         try:
             value.astimezone(UTC)
         except OverflowError:
-            raise ValueError("is not in the years 1 to 9999 (UTC)") from None
+            raise ValueError("not in the years 1 to 9999 (UTC)") from None
     return value
 
 
@@ -95,7 +101,7 @@ Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_l
 
 
 class EntryCard(Declaration):
-    """What an `entry.toml` tells about a submission.
+    """What an `entry.toml` declares.
 
     Attributes:
         title: one line that describes the run.
@@ -105,10 +111,10 @@ class EntryCard(Declaration):
         seed: the seed of this run; None when nothing in the system is random.
         paper: where the system is described, a link or a reference.
         code: where its code is found.
-        external_data: data beyond the track's own that it learned from; an empty list says there is none.
+        external_data: data beyond the track's own that it learned from; empty for none.
         received: when it was received, with an offset.
         ranks: whether it takes part in the ranking; if not it is shown without a rank.
-        selected: whether this run alone stands for its system.
+        selected: whether only this run represents its system.
         rename: names of columns in the file that differ from the track's: name in the file -> name in the track.
     """
 
@@ -128,7 +134,7 @@ class EntryCard(Declaration):
 
 @dataclass(frozen=True)
 class Entry:
-    """A submission with its card, found in a folder; its predictions have not been read yet.
+    """A submission with its card; its predictions have not been read yet.
 
     Attributes:
         track: name of the track's folder.
@@ -168,34 +174,30 @@ class InvalidEntry:
     problems: tuple[Problem, ...]
 
 
-FAILED = "E409"
-"""The code of an entry that cannot be read or scored because of an error of this machine, or a bug."""
-
-
 def failure(error: Exception) -> Problem:
-    """Return the problem of an entry that an exception kept from being read or scored."""
+    """Return the problem of an entry that could not be read or scored because of an exception."""
     return Problem(FAILED, f"could not be read or scored: {' '.join(contained(error).split())}")
 
 
 def track_folders(submissions: Path) -> list[str]:
-    """Return the names of the tracks that a folder of submissions holds, sorted.
+    """Return the names of the tracks in a folder of submissions, sorted.
 
     Raises:
-        UsageError: there is no such folder.
-        DeclarationError: it is a link, which a pull request may hold: boards would be written where it leads.
+        UsageError: the folder does not exist.
+        DeclarationError: it is a link, as a pull request may contain: boards would be written where it leads.
     """
     if submissions.is_symlink():
         raise DeclarationError(str(submissions), [_link_problem(submissions.name)])
     if not submissions.is_dir():
-        raise UsageError(f"{submissions}: there is no such folder of submissions")
+        raise UsageError(f"{submissions}: this folder of submissions does not exist")
     return [folder.name for folder in _folders(submissions)]
 
 
 def run_folders(submissions: Path, track: str) -> list[Path]:
-    """Return the folders `<team>/<run>` of a track, sorted, and the names of what is refused.
+    """Return the folders `<team>/<run>` of a track, sorted, and what will be refused.
 
     That is a link in place of the track, a team or a run, a team's folder that cannot be listed, and one without runs
-    whose name is not a team's.
+    whose name is not allowed.
     """
     root = submissions / track
     if root.is_symlink():
@@ -216,7 +218,7 @@ def _runs(team: Path) -> list[Path]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    """Return the folders in a folder, and the links; files beside them, and hidden names, are no entries."""
+    """Return the folders in a folder, and the links; files and hidden names are not entries."""
     return sorted(p for p in parent.iterdir() if not p.name.startswith(".") and (p.is_symlink() or p.is_dir()))
 
 
@@ -239,7 +241,7 @@ def entry_of(submissions: Path, folder: Path, card: EntryCard, submission: Path)
 
 
 def inspect_entry(submissions: Path, folder: Path) -> tuple[EntryCard | None, Path | None, list[Problem]]:
-    """Return the card and the file of predictions of a folder as far as they are sound, and all that is wrong."""
+    """Return the card and the file of predictions of a folder as far as they are valid, and all problems."""
     problems = list(_place_problems(submissions, folder.relative_to(submissions).parts))
     if problems:
         return None, None, problems
@@ -254,38 +256,38 @@ def place_of(submissions: Path, folder: Path) -> str:
 
 
 def without_duplicates(entries: Iterable[Entry]) -> tuple[list[Entry], list[InvalidEntry]]:
-    """Return the entries that stand, and those that one received earlier excludes.
+    """Return the entries that are accepted, and those that an entry received earlier excludes.
 
     Runs of one system differ in seed, and at most one of them is selected.
     """
-    standing: list[Entry] = []
+    accepted: list[Entry] = []
     excluded: list[InvalidEntry] = []
     for entry in sorted(entries, key=lambda entry: (entry.received, entry.place)):
         card = entry.card
-        earlier = [e for e in standing if (e.track, e.team, e.card.system) == (entry.track, entry.team, card.system)]
+        earlier = [e for e in accepted if (e.track, e.team, e.card.system) == (entry.track, entry.team, card.system)]
         seed = "without a seed" if card.seed is None else f"with seed {card.seed}"
         problems = [
-            Problem("E406", f"'{card.system}' {seed} is run '{other.run}' already, which was received earlier")
+            Problem("E406", f"'{card.system}' {seed} already exists: run '{other.run}', received earlier")
             for other in earlier
             if other.card.seed == card.seed
         ]
         problems += [
-            Problem("E406", f"run '{other.run}' of '{card.system}' is selected already", column="selected")
+            Problem("E406", f"run '{other.run}' of '{card.system}' is already selected", column="selected")
             for other in earlier
             if other.card.selected and card.selected
         ]
         if problems:
             excluded.append(InvalidEntry(entry.place, tuple(problems)))
         else:
-            standing.append(entry)
-    return standing, excluded
+            accepted.append(entry)
+    return accepted, excluded
 
 
 def name_problems(team: str | None = None, run: str | None = None) -> Iterator[Problem]:
-    """Yield what is wrong with the names of a team's and a run's folder; a name that is not given is passed over."""
+    """Yield what is wrong with the names of a team's and a run's folder, as far as they are given."""
     for noun, name in (("team", team), ("run", run)):
         if name is not None and not NAME.fullmatch(name):
-            allowed = "1 to 39 of a-z, 0-9 and -, the first one a letter or a digit"
+            allowed = "1 to 39 of a-z, 0-9 and -, the first a letter or a digit"
             yield Problem("E403", f"{noun} folder '{printable(name)}': allowed are {allowed}")
 
 
@@ -306,7 +308,7 @@ def _place_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem
 
 
 def link_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem]:
-    """Yield which of the folders that lead to a place are links, from the folder of submissions on."""
+    """Yield which folders on the way to an entry are links, from the folder of submissions on."""
     if submissions.is_symlink():
         yield _link_problem(submissions.name)
     path = submissions
@@ -321,19 +323,19 @@ def _link_problem(name: str) -> Problem:
 
 
 def _irregular(path: Path) -> Problem | None:
-    """Return what keeps a file from being opened: it is a link, a folder, a device or a pipe."""
+    """Return why a file is not opened: it is a link, a folder, a device or a pipe."""
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
         return _link_problem(path.name)
     if stat.S_ISDIR(mode):
-        return Problem("E403", f"'{path.name}' is a folder where a file belongs")
+        return Problem("E403", f"'{path.name}' is a folder, not a file")
     if not stat.S_ISREG(mode):
         return Problem("E405", f"'{printable(path.name)}' is not a regular file")
     return None
 
 
 def output_problems(folder: Path, names: Iterable[str]) -> Iterator[Problem]:
-    """Yield what keeps files from being written into a track's folder: nothing is written through a link."""
+    """Yield why files cannot be written into a track's folder: nothing is written through a link."""
     if folder.is_symlink():
         yield _link_problem(folder.name)
         return
@@ -347,7 +349,7 @@ def _submission_file(folder: Path) -> tuple[Path | None, list[Problem]]:
     found = sorted(path for path in folder.iterdir() if path.name.lower().startswith("submission."))
     if len(found) != 1:
         names = listed([printable(path.name) for path in found])
-        message = f"one file 'submission.*' is needed, found {f'{len(found)}: {names}' if found else 'none'}"
+        message = f"exactly one file 'submission.*' is required, not {f'{len(found)}: {names}' if found else 'none'}"
         return None, [Problem("E404", message)]
     problem = _irregular(found[0]) or next(file_name_problems(found[0].name), None)
     return (None, [problem]) if problem else (found[0], [])
@@ -371,17 +373,18 @@ def _card(path: Path) -> tuple[EntryCard | None, list[Problem]]:
             return None, [Problem("E401", f"entry.toml has {size:,} bytes; {MAX_CARD_BYTES:,} are allowed")]
         raw = parse_toml(path.name, path.read_bytes(), "E401", "E402")
     except FileNotFoundError:
-        return None, [Problem("E401", "there is no entry.toml")]
+        return None, [Problem("E401", "entry.toml is missing")]
     except OSError as error:
         return None, [Problem("E401", f"entry.toml cannot be read: {fault(error)}")]
     except DeclarationError as error:
-        in_words = {"E401": "entry.toml is "}
-        return None, [replace(p, message=f"{in_words.get(p.code, '')}{p.message}") for p in error.problems]
+        return None, [
+            replace(p, message=f"entry.toml is {p.message}") if p.code == "E401" else p for p in error.problems
+        ]
     return parse_card(raw)
 
 
 def parse_card(raw: Mapping[str, Any]) -> tuple[EntryCard | None, list[Problem]]:
-    """Return the card that the keys of an `entry.toml` declare, or all that is wrong with them."""
+    """Return the card that the keys of an `entry.toml` declare, or all their problems."""
     try:
         return EntryCard.model_validate(raw), []
     except ValidationError as error:
@@ -389,3 +392,48 @@ def parse_card(raw: Mapping[str, Any]) -> tuple[EntryCard | None, list[Problem]]
         return None, [
             replace(problem, code="E402", column=problem.column and printable(problem.column)) for problem in found
         ]
+
+
+CardValue = str | int | bool | list[str] | dict[str, str] | datetime | None
+"""The value of a key of `entry.toml`; None leaves it out."""
+
+
+def write_entry(
+    submissions: Path,
+    team: str,
+    run: str,
+    card: Mapping[str, CardValue],
+    source: Path,
+    candidates: Candidates,
+    *,
+    replace: bool = False,
+) -> Path:
+    """Write `<track>/<team>/<run>/` with a card and a copy of checked predictions; return the folder.
+
+    Raises:
+        DeclarationError: a name or the card has problems; all of them are listed.
+        InvalidSubmission: the predictions have problems; all of them are listed.
+        UsageError: the folder already exists and is not to be replaced.
+    """
+    given = {key: value for key, value in card.items() if value is not None}
+    folder = submissions / candidates.track.id / team / run
+    name = f"submission{_suffix(source)}"
+    parsed, problems = parse_card(given)
+    problems = [*name_problems(team, run), *problems, *file_name_problems(name)]
+    if not problems:
+        problems = [*link_problems(submissions, (candidates.track.id, team, run))]
+    if problems or parsed is None:
+        raise DeclarationError(f"{candidates.track.id}/{team}/{run}", problems)
+    if folder.exists() and not replace:
+        raise UsageError(f"{folder}: already exists; --force replaces it")
+    read_submission(source, candidates, rename=parsed.rename)
+    with atomic_folder(folder, replace=replace) as beside:
+        write_text(beside / "entry.toml", toml_text(given))
+        shutil.copyfile(source, beside / name)
+    return folder
+
+
+def _suffix(source: Path) -> str:
+    """Return the suffix that names the format of a file: `.csv`, `.csv.gz`; a name without one means CSV."""
+    packed = source.suffix in (".gz", ".zst")
+    return "".join(source.suffixes[-2:]) if packed else source.suffix or ".csv"

@@ -1,8 +1,8 @@
-"""A board goes in, one HTML page comes out: sortable, light and dark, with intervals as bars; it needs no network.
+"""The page of a board, sortable, light and dark, with intervals as bars, no network needed; and the published files.
 
 Conventions:
-    Every string that somebody wrote is escaped where it enters the page, and the page's own policy lets a browser run
-    its one script and nothing else. A cell's `data-sort` is what its column is sorted by: a number, or text.
+    Every string from outside is escaped where it enters the page, and the page's own policy lets a browser run its one
+    script and nothing else. A cell's `data-sort` is what its column is sorted by: a number, or text.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib.resources import files as resources
+from itertools import zip_longest
+from pathlib import Path
 from string import Template
-from typing import Literal
 
-from merbench.leaderboard.board import Board, BoardScore, Row, is_alike, moment, shown_p
+from merbench.errors import DeclarationError, printable
+from merbench.files import write_text
+from merbench.leaderboard.board import INVALID, Board, Column, Row, moment
+from merbench.leaderboard.entry import output_problems
 from merbench.report import escape_html
 
 BAR_WIDTH = 160
@@ -24,25 +27,6 @@ BAR_HEIGHT = 14
 BAR_MARGIN = 4
 
 _LINK = re.compile(r"https?://[^\s<>\"'`]+", re.IGNORECASE | re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """A cell's HTML and what it is sorted by; None stands last in either direction."""
-
-    html: str
-    sort: float | str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A column of the table and how a first click on its head sorts it."""
-
-    head: str
-    hint: str
-    cells: Sequence[_Cell]
-    kind: Literal["number", "text"] = "number"
-    first: Literal["ascending", "descending"] = "ascending"
 
 
 def board_page(board: Board) -> str:
@@ -53,14 +37,14 @@ def board_page(board: Board) -> str:
         style=style,
         script=script,
         heading=escape_html(board.heading),
-        table=_table(list(_columns(board))) if board.rows else "",
-        notes=_listed(board.notes()),
+        table=_table(board) if board.rows else "",
+        notes=_list(board.notes()),
         invalid=_invalid(board),
     )
 
 
 def _asset(name: str) -> str:
-    return files("merbench.site").joinpath(name).read_text(encoding="utf-8")
+    return resources("merbench.site").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
@@ -68,56 +52,43 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _table(columns: Sequence[_Column]) -> str:
+def _table(board: Board) -> str:
+    columns = list(_columns(board))
     heads = "".join(
-        f'<th scope="col" data-kind="{column.kind}" data-first="{column.first}" title="{escape_html(column.hint)}">'
+        f'<th scope="col" data-kind="{_kind(column)}" data-first="{column.first}" title="{escape_html(column.hint)}">'
         f'<button type="button">{escape_html(column.head)}</button></th>'
-        for column in columns
+        for column, _ in columns
     )
     rows = "\n".join(
-        "<tr>" + "".join(_td(column, cell) for column, cell in zip(columns, cells, strict=True)) + "</tr>"
-        for cells in zip(*(column.cells for column in columns), strict=True)
+        "<tr>" + "".join(_td(column, cells[number], column.sort[number]) for column, cells in columns) + "</tr>"
+        for number in range(len(board.rows))
     )
     return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
 
 
-def _td(column: _Column, cell: _Cell) -> str:
-    sort = "" if cell.sort is None else f' data-sort="{escape_html(str(cell.sort))}"'
-    return f'<td class="{column.kind}"{sort}>{cell.html}</td>'
+def _kind(column: Column) -> str:
+    return "text" if any(isinstance(value, str) for value in column.sort) else "number"
 
 
-def _columns(board: Board) -> Iterator[_Column]:
-    rows, first = board.rows, board.ranking[0]
-    yield _Column("rank", "competition rank, shared by equals", [_rank(row) for row in rows])
-    yield _Column("team", "team", [_Cell(_team(row), row.team_name) for row in rows], "text")
-    yield _Column("system", "system", [_Cell(_system(row), row.system) for row in rows], "text")
-    yield _score_column(board, first)
+def _td(column: Column, html: str, sort: float | str | None) -> str:
+    attribute = "" if sort is None else f' data-sort="{escape_html(str(sort))}"'
+    return f'<td class="{_kind(column)}"{attribute}>{html}</td>'
+
+
+def _columns(board: Board) -> Iterator[tuple[Column, Sequence[str]]]:
+    """Yield the columns of the page, and the HTML of their cells."""
+    rows = board.rows
+    of_its_own = {"team": map(_team, rows), "system": map(_system, rows), board.interval_head: _bars(board)}
+    for column in board.columns():
+        yield column, list(of_its_own.get(column.head) or map(escape_html, column.cells))
     if board.uncertainty is not None:
-        head = f"{board.uncertainty.level:.0%} interval"
-        scores = [row.score(first) for row in rows]
-        yield _Column(head, f"interval of {first}", list(_bars(board, scores)), first="descending")
-    for name in dict.fromkeys([*board.ranking, *rows[0].values]):
-        if name != first:
-            yield _score_column(board, name)
-    yield _Column("to the best", f"{first} minus that of the best row", [_gap(board, row) for row in rows])
-    if board.uncertainty is not None:
-        yield _Column("p", "paired permutation test against the best row, Holm-adjusted", [_p(row) for row in rows])
-    yield _Column("received", "when the submission was received, UTC", [_received(row) for row in rows], "text")
-
-
-def _score_column(board: Board, name: str) -> _Column:
-    scores = [row.score(name) for row in board.rows]
-    better = scores[0].higher_is_better
-    return _Column(
-        f"{name} {'↑' if better else '↓'}",
-        f"{scores[0].key}, {'higher' if better else 'lower'} is better",
-        [_Cell(escape_html(board.value(score)), score.value) for score in scores],
-        first="descending" if better else "ascending",
-    )
-
-
-def _rank(row: Row) -> _Cell:
-    return _Cell("–" if row.rank is None else str(row.rank), row.rank)
+        hint = "paired permutation test against the best row, Holm-adjusted"
+        alike = ' <span class="alike" title="not significantly different from the best row">≈</span>'
+        cells = [f"{row.shown_p}{alike if row.is_alike else ''}" for row in rows]
+        yield Column("p", hint, cells, [row.p for row in rows]), cells
+    times = [moment(row.received) for row in rows]
+    cells = [f"<small>{time[:10]}</small>" for time in times]
+    yield Column("received", "when the submission was received, UTC", cells, times), cells
 
 
 def _team(row: Row) -> str:
@@ -139,13 +110,14 @@ def _system(row: Row) -> str:
 
 
 def _linked(text: str) -> str:
-    """Return escaped text, as a link where it is nothing but a web address."""
+    """Return escaped text, as a link where it is only a web address."""
     shown = escape_html(text)
     return f'<a href="{shown}" rel="noopener noreferrer nofollow">{shown}</a>' if _LINK.fullmatch(text) else shown
 
 
-def _bars(board: Board, scores: Sequence[BoardScore]) -> Iterator[_Cell]:
-    """Yield intervals drawn on one common scale, with the value as a dot."""
+def _bars(board: Board) -> Iterator[str]:
+    """Yield intervals as bars on one common scale, with the value as a dot."""
+    scores = [row.score(board.ranking[0]) for row in board.rows]
     ends = [end for score in scores for end in (score.low, score.high, score.value) if end is not None]
     lowest, span = min(ends), (max(ends) - min(ends)) or 1.0
 
@@ -154,40 +126,83 @@ def _bars(board: Board, scores: Sequence[BoardScore]) -> Iterator[_Cell]:
 
     for score in scores:
         if score.low is None or score.high is None:
-            yield _Cell("", None)
+            yield ""
             continue
-        label = escape_html(board.interval(score))
+        label = escape_html(board.interval(score.low, score.high))
         middle = BAR_HEIGHT // 2
-        yield _Cell(
+        yield (
             f'<svg viewBox="0 0 {BAR_WIDTH} {BAR_HEIGHT}" width="{BAR_WIDTH}" height="{BAR_HEIGHT}" role="img" '
             f'aria-label="{label}"><title>{label}</title>'
             f'<line x1="{at(score.low)}" x2="{at(score.high)}" y1="{middle}" y2="{middle}"/>'
-            f'<circle cx="{at(score.value)}" cy="{middle}" r="3.5"/></svg>',
-            score.low,
+            f'<circle cx="{at(score.value)}" cy="{middle}" r="3.5"/></svg>'
         )
 
 
-def _gap(board: Board, row: Row) -> _Cell:
-    return _Cell("", None) if row.gap is None else _Cell(board.number(row.gap.value), row.gap.value)
-
-
-def _p(row: Row) -> _Cell:
-    if row.gap is None or row.gap.p_holm is None:
-        return _Cell("", None)
-    alike = ' <span class="alike" title="the data do not separate this row from the best one">≈</span>'
-    return _Cell(f"{shown_p(row.gap)}{alike if is_alike(row) else ''}", row.gap.p_holm)
-
-
-def _received(row: Row) -> _Cell:
-    return _Cell(f"<small>{moment(row.received)[:10]}</small>", moment(row.received))
-
-
-def _listed(lines: Sequence[str]) -> str:
+def _list(lines: Sequence[str]) -> str:
     return "<ul>\n" + "\n".join(f"<li>{escape_html(line)}</li>" for line in lines) + "\n</ul>"
 
 
 def _invalid(board: Board) -> str:
-    if not board.invalid:
-        return ""
-    lines = [f"{entry.place}: {problem}" for entry in board.invalid for problem in entry.problems]
-    return f'<section class="invalid">\n<h2>Entries that could not enter</h2>\n{_listed(lines)}\n</section>'
+    lines = board.invalid_lines()
+    return f'<section class="invalid">\n<h2>{INVALID}</h2>\n{_list(lines)}\n</section>' if lines else ""
+
+
+FORMS = {
+    "markdown": ("leaderboard.md", Board.to_markdown),
+    "csv": ("leaderboard.csv", Board.to_csv),
+    "json": ("leaderboard.json", Board.to_json),
+    "html": ("leaderboard.html", board_page),
+}
+"""The forms of a published board: the name of the file and what renders it."""
+
+
+def board_files(board: Board, forms: Collection[str] = tuple(FORMS)) -> dict[str, str]:
+    """Return the contents of a board's files by name."""
+    return {name: render(board) for form, (name, render) in FORMS.items() if form in forms}
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write the files of a board, each completely or not at all.
+
+    Raises:
+        DeclarationError: the folder is a link, or the place of a file is taken by something that is not a plain file.
+        OutputError: a file cannot be written.
+    """
+    _require_writable(folder, files)
+    for name, text in files.items():
+        write_text(folder / name, text)
+
+
+def stale_files(folder: Path, files: Mapping[str, str]) -> Iterator[str]:
+    """Yield one line for every file of a folder that differs from what it should be.
+
+    Raises:
+        DeclarationError: as for `write_files`.
+    """
+    _require_writable(folder, files)
+    for name, text in files.items():
+        path = folder / name
+        try:
+            present = path.read_bytes()
+        except FileNotFoundError:
+            yield f"{path}: is missing"
+            continue
+        if present != text.encode():
+            yield f"{path}: {_first_difference(present.decode(errors='replace'), text)}"
+
+
+def _require_writable(folder: Path, files: Collection[str]) -> None:
+    if problems := list(output_problems(folder, files)):
+        raise DeclarationError(printable(str(folder), 300), problems)
+
+
+def _first_difference(present: str, expected: str) -> str:
+    lines = zip_longest(present.split("\n"), expected.split("\n"))
+    number, (old, new) = next((n, pair) for n, pair in enumerate(lines, 1) if pair[0] != pair[1])
+    return f"line {number} is {_quoted(old)}, should be {_quoted(new)}"
+
+
+def _quoted(line: str | None) -> str:
+    if line is None:
+        return "missing"
+    return repr(line if len(line) <= 80 else f"{line[:79]}…")

@@ -35,7 +35,7 @@ def test_the_board_is_printed_and_written(submissions: Path, capsys: pytest.Capt
     assert run(["leaderboard"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("Toy (toy@1.0, split test)\n\nrank  team")
-    assert "  toy/broken/run: E401  there is no entry.toml\n" in printed
+    assert "  toy/broken/run: E401  entry.toml is missing\n" in printed
     assert printed.count("wrote ") == 1
     files = board_of(submissions)
     assert list(files) == ["leaderboard.csv", "leaderboard.html", "leaderboard.json", "leaderboard.md"]
@@ -131,7 +131,7 @@ def test_there_must_be_entries(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run(["leaderboard", "--submissions", str(tmp_path)]) == 2
     assert f"{tmp_path}: holds no folder of a track" in capsys.readouterr().err
     assert run(["leaderboard", "--submissions", str(tmp_path / "none")]) == 2
-    assert f"{tmp_path / 'none'}: there is no such folder of submissions" in capsys.readouterr().err
+    assert f"{tmp_path / 'none'}: this folder of submissions does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["--check"], ["--output", "public"]])
@@ -199,7 +199,7 @@ def test_a_folder_where_the_board_belongs_stops_no_other_track(
     write_entry(submissions, "other/one/run", predictions())
     (submissions / "toy" / "leaderboard.html").mkdir()
     assert run(["leaderboard"]) == 5
-    assert "E403  'leaderboard.html' is a folder where a file belongs" in capsys.readouterr().err
+    assert "E403  'leaderboard.html' is a folder, not a file" in capsys.readouterr().err
     assert [path.name for path in submissions.glob("toy/leaderboard.*")] == ["leaderboard.html"]
     assert len(list(submissions.glob("other/leaderboard.*"))) == 4
     assert run(["validate-entries"]) == 1
@@ -251,7 +251,7 @@ def test_entries_are_validated(submissions: Path, capsys: pytest.CaptureFixture[
     assert run(["validate-entries"]) == 1
     assert capsys.readouterr().out == (
         "toy/broken/run: 1 problem\n"
-        "  E401  there is no entry.toml\n"
+        "  E401  entry.toml is missing\n"
         "toy/one/run: valid\n"
         "toy/three/run: 2 problems\n"
         "  E402  title: is missing\n"
@@ -315,7 +315,7 @@ def test_duplicates_are_found_among_all_entries_though_one_is_asked_for(
 ) -> None:
     write_entry(submissions, "toy/one/again", predictions(), received="2026-03-01T00:00:00Z")
     assert run(["validate-entries", "toy/one/again"]) == 1
-    message = "E406  'net' without a seed is run 'run' already, which was received earlier"
+    message = "E406  'net' without a seed already exists: run 'run', received earlier"
     assert f"toy/one/again: 1 problem\n  {message}\n" in capsys.readouterr().out
 
 
@@ -347,7 +347,7 @@ def test_an_entry_keeps_its_file_and_the_names_of_its_columns(
     assert run([*arguments, "renamed", "--rename", "answer=discrete"]) == 0
     folder = submissions / "toy" / "mine" / "renamed"
     assert (folder / "submission.csv").read_bytes() == data
-    assert 'rename = { "answer" = "discrete" }\n' in (folder / "entry.toml").read_text(encoding="utf-8")
+    assert '[rename]\nanswer = "discrete"\n' in (folder / "entry.toml").read_text(encoding="utf-8")
     assert run(["validate-entries", "toy/mine/renamed"]) == 0
     assert run(["leaderboard", "--output", "-", "--format", "csv"]) == 0
     assert "\n1,mine,mine,renamed," in capsys.readouterr().out

@@ -13,11 +13,11 @@ from hand_made_boards import an_invalid_entry, board, row, three_rows
 from merbench.leaderboard.board import Board
 
 NOTES = """\
-ranked by overall, then mse, compared as displayed; rows equal in all of them share a rank, the one received earlier stands first
+ranked by overall, then mse, compared as displayed; ties share a rank; the earlier submission is listed first
 overall = weighted_f1 - 0.25 * mse
-95% intervals: percentile, 1,000 Poisson resamples of samples, shared by all rows
-p: paired permutation test of overall against the best row, 10,000 exchanges, two-sided, Holm over the rows
-≈: the data do not separate the row from the best one (p ≥ 0.05)
+95% intervals: percentile, 1,000 Poisson resamples of samples, seed 0, shared by all rows
+p: paired permutation test of overall against the best row, 10,000 permutations, two-sided, Holm over the rows
+≈: not significantly different from the best row (p ≥ 0.05)
 ±: mean and standard deviation over the runs of a system, one per seed
 signature: toy@1.0#0|n:4
 """
@@ -27,10 +27,10 @@ def test_text() -> None:
     assert board().to_text() == (
         "Toy (toy@1.0, split test) · synthetic sample\n"
         "\n"
-        "rank  team    system        overall ↑      95% interval   mse ↓  to the best       p  ≈  runs\n"
-        "1     first   net              0.7500  [0.7000, 0.8000]  0.5000                             1\n"
-        "2     second  net              0.7400  [0.6900, 0.7900]  0.2500      -0.0100  0.4000  ≈     1\n"
-        "3     third   net     0.5000 ± 0.0100  [0.4500, 0.5500]  1.0000      -0.2500  0.0002        2\n"
+        "rank  team    system        overall ↑      95% interval   mse ↓  Δ vs best       p  ≈  runs\n"
+        "1     first   net              0.7500  [0.7000, 0.8000]  0.5000                           1\n"
+        "2     second  net              0.7400  [0.6900, 0.7900]  0.2500    -0.0100  0.4000  ≈     1\n"
+        "3     third   net     0.5000 ± 0.0100  [0.4500, 0.5500]  1.0000    -0.2500  0.0002        2\n"
         "\n" + NOTES
     )
 
@@ -38,7 +38,7 @@ def test_text() -> None:
 def test_markdown() -> None:
     lines = board().to_markdown().splitlines()
     assert lines[0] == "# Toy (toy\\@1.0, split test) · synthetic sample"
-    assert lines[2] == "| rank | team | system | overall ↑ | 95% interval | mse ↓ | to the best | p | ≈ | runs |"
+    assert lines[2] == "| rank | team | system | overall ↑ | 95% interval | mse ↓ | Δ vs best | p | ≈ | runs |"
     assert lines[3] == "|---|---|---|---:|---:|---:|---:|---:|---:|---:|"
     assert lines[5] == "| 2 | second | net | 0.7400 | \\[0.6900, 0.7900\\] | 0.2500 | -0.0100 | 0.4000 | ≈ | 1 |"
 
@@ -99,17 +99,17 @@ def test_json_is_canonical() -> None:
 
 def test_an_invalid_entry_is_listed_apart_with_its_reason() -> None:
     with_one = board(invalid=(an_invalid_entry(),))
-    line = "toy/team/run: E404  one file 'submission.*' is needed, found none"
-    assert with_one.to_text() == board().to_text() + f"\nEntries that could not enter\n  {line}\n"
+    line = "toy/team/run: E404  exactly one file 'submission.*' is required, not none"
+    assert with_one.to_text() == board().to_text() + f"\nInvalid entries\n  {line}\n"
     assert with_one.to_markdown().endswith(
-        "\n## Entries that could not enter\n\n* toy/team/run: E404  one file 'submission.\\*' is needed, found none\n"
+        "\n## Invalid entries\n\n* toy/team/run: E404  exactly one file 'submission.\\*' is required, not none\n"
     )
 
 
 def test_a_board_without_entries() -> None:
     empty: Board = board([], uncertainty=None, signature="")
-    assert empty.to_text() == "Toy (toy@1.0, split test) · synthetic sample\n\nno entry has been ranked yet\n"
-    assert "no entry has been ranked yet" in empty.to_markdown()
+    assert empty.to_text() == "Toy (toy@1.0, split test) · synthetic sample\n\nno entries yet\n"
+    assert "no entries yet" in empty.to_markdown()
     assert empty.to_csv().count("\n") == 1
 
 
@@ -117,19 +117,19 @@ def test_a_row_without_rank_is_explained() -> None:
     rows = [replace(found, rank=None, ranks=False) if found.team == "third" else found for found in three_rows()]
     text = board(rows).to_text()
     assert "\n–     third " in text
-    assert "– in place of a rank: shown for comparison, takes no part in the ranking" in text
+    assert "–: not ranked, shown for comparison" in text
 
 
 def test_a_hidden_split_shows_values_and_differences_alone() -> None:
     rows = [replace(row(overall=0.5, mse=0.1), rank=1)]
     text = board(rows, hidden=True, uncertainty=None).to_text()
     assert "interval" not in text.partition("ranked by")[0]
-    assert "only a part of the candidates is scored, and which is a secret: no intervals, no tests" in text
+    assert "only part of the candidates is scored, and which part is secret: no intervals, no tests" in text
 
 
 def test_only_the_folder_tells_teams_apart() -> None:
-    assert replace(row("ours"), team_name="Winners").shown_team == "Winners (ours)"
-    assert row("ours").shown_team == "ours"
+    rows = [replace(row("ours", overall=0.5, mse=0.1), team_name="Winners"), row("theirs", overall=0.5, mse=0.1)]
+    assert board(rows).columns()[1].cells == ["Winners (ours)", "theirs"]
 
 
 def test_one_row_alone_has_no_test_to_explain() -> None:

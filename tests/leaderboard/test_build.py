@@ -18,12 +18,11 @@ from toy_track import ANSWERS, IDS, LABELS, predictions, write_toy_track
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import IntegrityError, Problem, WithheldReference
 from merbench.leaderboard.board import Board
-from merbench.leaderboard.build import Run, _Bench, build_board, common_signature
-from merbench.leaderboard.cache import Cache
+from merbench.leaderboard.build import Cache, Run, _Bench, build_board, common_signature
 from merbench.leaderboard.entry import read_entry
 from merbench.resampling import poisson_weights, swaps
 from merbench.scoring import compare, score
-from merbench.site.publish import board_files
+from merbench.site.page import board_files
 from merbench.submission import Submission, read_submission
 from merbench.track import Track
 
@@ -231,7 +230,7 @@ def no_card(folder: Path) -> None:
 
 
 INVALID: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "no card": (no_card, "toy/new/run", "E401  there is no entry.toml"),
+    "no card": (no_card, "toy/new/run", "E401  entry.toml is missing"),
     "no title": (
         lambda folder: write_entry(folder, "toy/new/run", predictions(), title=None),
         "toy/new/run",
@@ -240,12 +239,12 @@ INVALID: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "name": (
         lambda folder: write_entry(folder, "toy/New/run", predictions()),
         "toy/New/run",
-        "E403  team folder 'New': allowed are 1 to 39 of a-z, 0-9 and -, the first one a letter or a digit",
+        "E403  team folder 'New': allowed are 1 to 39 of a-z, 0-9 and -, the first a letter or a digit",
     ),
     "no predictions": (
         lambda folder: write_entry(folder, "toy/new/run", None),
         "toy/new/run",
-        "E404  one file 'submission.*' is needed, found none",
+        "E404  exactly one file 'submission.*' is required, not none",
     ),
     "empty": (lambda folder: write_entry(folder, "toy/new/run", ""), "toy/new/run", "E101  "),
     "missing": (
@@ -266,7 +265,7 @@ INVALID: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "same seed": (
         lambda folder: write_entry(folder, "toy/seeds/s9", predictions(), seed="1", received="2026-02-01T00:00:00Z"),
         "toy/seeds/s9",
-        "E406  'net' with seed 1 is run 's1' already, which was received earlier",
+        "E406  'net' with seed 1 already exists: run 's1', received earlier",
     ),
 }
 
@@ -293,7 +292,7 @@ def test_an_entry_without_a_value_cannot_enter(tmp_path: Path) -> None:
     assert [entry.place for entry in board.invalid] == ["toy/huge/run"]
     (problem,) = board.invalid[0].problems
     assert str(problem).startswith("E408  mse(valence) has no value on these 40 references")
-    assert str(problem).endswith(": an entry without a value cannot enter a ranking")
+    assert str(problem).endswith(": an entry without a value cannot be ranked")
 
 
 def test_a_hidden_split_does_not_tell_why_there_is_no_value(tmp_path: Path) -> None:
@@ -301,7 +300,7 @@ def test_a_hidden_split_does_not_tell_why_there_is_no_value(tmp_path: Path) -> N
     write_entry(folder, "toy/huge/run", predictions(valence="1e200"))
     (entry,) = build_board(track, folder, NO_CACHE).invalid
     reason = "no value for these predictions; a hidden split does not show why"
-    message = f"{reason}: an entry without a value cannot enter a ranking"
+    message = f"{reason}: an entry without a value cannot be ranked"
     assert entry.problems == (Problem("E408", message),)
 
 
@@ -453,7 +452,7 @@ def test_results_of_different_signatures_share_no_table(track: Track, entries: P
     for team, n_resamples in (("best", 1000), ("weak", 500)):
         entry = read_entry(entries, entries / "toy" / team / "run")
         runs.append(Run(entry, team, score(candidates, entry.submission, n_resamples=n_resamples)))
-    with pytest.raises(IntegrityError, match=r"share no table: toy/best/run: .*bs:1000.*; toy/weak/run: .*bs:500"):
+    with pytest.raises(IntegrityError, match=r"cannot be ranked together: toy/best/run: .*bs:1000.*; toy/weak/run: .*bs:500"):
         common_signature(runs)
     assert common_signature(runs[:1]) == runs[0].report.signature
     assert common_signature([]) == ""

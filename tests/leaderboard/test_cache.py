@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from merbench.leaderboard.cache import Cache, code_digest
+from merbench.leaderboard.build import Cache, code_digest
 
 
 class Counted:

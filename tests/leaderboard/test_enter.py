@@ -12,8 +12,7 @@ from toy_track import predictions, write_toy_track
 
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import DeclarationError, InvalidSubmission, UsageError
-from merbench.leaderboard.enter import CardValue, write_entry
-from merbench.leaderboard.entry import read_entry
+from merbench.leaderboard.entry import CardValue, read_entry, write_entry
 
 CARD: dict[str, CardValue] = {
     "title": 'A "quoted" \\ title',

@@ -86,14 +86,14 @@ def test_all_problems_of_a_card_and_its_folder_are_told_at_once(tmp_path: Path) 
     )
     assert told(tmp_path, folder) == [
         "E402  title: is missing",
-        "E402  team: ' spaced': has spaces around it",
+        "E402  team: ' spaced': has spaces at its ends",
         "E402  seed: -1 is not at least 0",
         "E402  external_data: is missing",
-        "E402  received: 'yesterday': not a moment with an offset, such as 2026-01-31T12:00:00+08:00",
+        "E402  received: 'yesterday': not a time with an offset, such as 2026-01-31T12:00:00+08:00",
         "E402  ranks: 'yes' is not true or false",
         "E402  externaldata: is not a known key; allowed: title, team, members, system, seed, paper, code, "
         "external_data, received, ranks, selected, rename; did you mean 'external_data'?",
-        "E404  one file 'submission.*' is needed, found none",
+        "E404  exactly one file 'submission.*' is required, not none",
     ]
 
 
@@ -105,10 +105,10 @@ def test_a_key_cannot_forge_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("moment", "message"),
     [
-        ("2026-01-31T12:00:00", "has no offset; write it such as 2026-01-31T12:00:00+08:00"),
-        ('"2026-01-31T12:00:00"', "not a moment with an offset, such as 2026-01-31T12:00:00+08:00"),
+        ("2026-01-31T12:00:00", "has no offset; write for example 2026-01-31T12:00:00+08:00"),
+        ('"2026-01-31T12:00:00"', "not a time with an offset, such as 2026-01-31T12:00:00+08:00"),
         ('"2026-13-01T12:00:00Z"', "month must be in 1..12"),
-        ('"2026-01-31T12:00:00+24:00"', "not a moment with an offset, such as 2026-01-31T12:00:00+08:00"),
+        ('"2026-01-31T12:00:00+24:00"', "not a time with an offset, such as 2026-01-31T12:00:00+08:00"),
         ("2026-01-31", "is not a date with a time and an offset"),
         ("1769860800", "is not a date with a time and an offset"),
     ],
@@ -162,13 +162,13 @@ def test_a_moment_is_a_toml_date_or_a_string(tmp_path: Path, moment: str) -> Non
 )
 def test_names_are_one_line_of_visible_text(tmp_path: Path, text: str, character: str) -> None:
     (problem,) = told(tmp_path, write_entry(tmp_path, PLACE, team=f'"{text}"'))
-    assert f"holds the invisible character {character}; one line of visible text is allowed" in problem
+    assert f"contains the invisible character {character}; one line of visible text is allowed" in problem
 
 
 @pytest.mark.parametrize("text", ["::error::x", "a ##[error]b"])
 def test_names_are_no_commands_of_a_ci_system(tmp_path: Path, text: str) -> None:
     (problem,) = told(tmp_path, write_entry(tmp_path, PLACE, team=f'"{text}"'))
-    assert "holds a command of a CI system; one line of visible text is allowed" in problem
+    assert "contains a command of a CI system; one line of visible text is allowed" in problem
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_folder_at_another_depth_is_no_entry(tmp_path: Path) -> None:
 def test_one_file_of_predictions_is_needed(tmp_path: Path) -> None:
     folder = write_entry(tmp_path, PLACE)
     (folder / "submission.parquet").write_bytes(b"")
-    expected = "E404  one file 'submission.*' is needed, found 2: submission.csv, submission.parquet"
+    expected = "E404  exactly one file 'submission.*' is required, not 2: submission.csv, submission.parquet"
     assert told(tmp_path, folder) == [expected]
 
 
@@ -284,7 +284,7 @@ def test_a_card_that_is_not_there_or_not_toml(tmp_path: Path) -> None:
     card.write_text("#" * (MAX_CARD_BYTES + 1), encoding="utf-8")
     assert told(tmp_path, folder) == ["E401  entry.toml has 65,537 bytes; 65,536 are allowed"]
     card.unlink()
-    assert told(tmp_path, folder) == ["E401  there is no entry.toml"]
+    assert told(tmp_path, folder) == ["E401  entry.toml is missing"]
 
 
 @pytest.mark.parametrize("name", ["submission.csv", "entry.toml"])
@@ -316,7 +316,7 @@ def test_a_folder_where_a_file_belongs_is_refused(tmp_path: Path, name: str) -> 
     folder = write_entry(tmp_path, PLACE)
     (folder / name).unlink()
     (folder / name).mkdir()
-    assert told(tmp_path, folder) == [f"E403  '{name}' is a folder where a file belongs"]
+    assert told(tmp_path, folder) == [f"E403  '{name}' is a folder, not a file"]
 
 
 def test_a_folder_beside_the_teams_is_reported_though_it_holds_no_run(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_folders_are_found_in_order_and_files_beside_them_are_no_entries(tmp_pat
 
 
 def test_there_must_be_a_folder_of_submissions(tmp_path: Path) -> None:
-    message = f"{tmp_path / 'none'}: there is no such folder of submissions"
+    message = f"{tmp_path / 'none'}: this folder of submissions does not exist"
     with pytest.raises(UsageError, match=re.escape(message)):
         track_folders(tmp_path / "none")
 
@@ -366,7 +366,7 @@ def test_of_two_runs_with_one_seed_the_earlier_stands(tmp_path: Path) -> None:
     standing, excluded = without_duplicates(entries)
     assert {entry.place for entry in standing} == {"toy/team/b", "toy/team/c", "toy/rivals/a"}
     assert [entry.place for entry in excluded] == ["toy/team/a"]
-    message = "E406  'net' with seed 0 is run 'b' already, which was received earlier"
+    message = "E406  'net' with seed 0 already exists: run 'b', received earlier"
     assert [str(problem) for problem in excluded[0].problems] == [message]
 
 
@@ -374,7 +374,7 @@ def test_one_run_of_a_system_is_selected_at_most(tmp_path: Path) -> None:
     folders = [write_entry(tmp_path, f"toy/team/{name}", seed=str(i), selected="true") for i, name in enumerate("ab")]
     standing, excluded = without_duplicates([read_entry(tmp_path, folder) for folder in folders])
     assert [entry.run for entry in standing] == ["a"]
-    assert [str(p) for p in excluded[0].problems] == ["E406  selected: run 'a' of 'net' is selected already"]
+    assert [str(p) for p in excluded[0].problems] == ["E406  selected: run 'a' of 'net' is already selected"]
 
 
 values = st.one_of(

@@ -85,7 +85,7 @@ def test_intervals_are_drawn_on_one_scale() -> None:
 def test_a_board_without_rows_has_no_table() -> None:
     page = board_page(board([], uncertainty=None))
     assert "<table" not in page
-    assert "no entry has been ranked yet" in page
+    assert "no entries yet" in page
 
 
 def test_a_hidden_split_shows_no_interval() -> None:
@@ -95,7 +95,7 @@ def test_a_hidden_split_shows_no_interval() -> None:
 
 def test_invalid_entries_are_listed() -> None:
     page = board_page(board(invalid=(an_invalid_entry(),)))
-    assert "<li>toy/team/run: E404  one file &#x27;submission.*&#x27; is needed, found none</li>" in page
+    assert "<li>toy/team/run: E404  exactly one file &#x27;submission.*&#x27; is required, not none</li>" in page
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hand_made_boards import board, row
 
-from merbench.site.publish import board_files, stale_files, write_files
+from merbench.site.page import board_files, stale_files, write_files
 
 
 def test_a_board_is_four_files() -> None:
