@@ -452,7 +452,9 @@ def test_results_of_different_signatures_share_no_table(track: Track, entries: P
     for team, n_resamples in (("best", 1000), ("weak", 500)):
         entry = read_entry(entries, entries / "toy" / team / "run")
         runs.append(Run(entry, team, score(candidates, entry.submission, n_resamples=n_resamples)))
-    with pytest.raises(IntegrityError, match=r"cannot be ranked together: toy/best/run: .*bs:1000.*; toy/weak/run: .*bs:500"):
+    with pytest.raises(
+        IntegrityError, match=r"cannot be ranked together: toy/best/run: .*bs:1000.*; toy/weak/run: .*bs:500"
+    ):
         common_signature(runs)
     assert common_signature(runs[:1]) == runs[0].report.signature
     assert common_signature([]) == ""
