@@ -88,9 +88,10 @@ class Store(Generic[Item]):
         """
         if is_path(name_or_path):
             return self.read((relative_to or Path()) / expanded(name_or_path))
-        return self.named(str(name_or_path))
+        here = f"the working directory has a folder of this name: write ./{name_or_path}"
+        return self.named(str(name_or_path), hint=here if Path(name_or_path, self.file_name).is_file() else None)
 
-    def named(self, name: str) -> Item:
+    def named(self, name: str, hint: str | None = None) -> Item:
         """Return an item by its name, built first where merbench makes it itself; see `open`."""
         if name in self.shipped:
             return self.shipped[name]()
@@ -98,9 +99,7 @@ class Store(Generic[Item]):
         if (item is None or self.version_of(item) is not None) and name in self.builders:
             return self._current(name, item)
         if item is None:
-            here = f"the working directory has a folder of this name: write ./{name}"
-            hint = here if Path(name, self.file_name).is_file() else self.hint(name)
-            raise UnknownName(self.kind, name, self.names(), hint=hint)
+            raise UnknownName(self.kind, name, self.names(), hint=hint or self.hint(name))
         return item
 
     def read(self, folder: Path) -> Item:

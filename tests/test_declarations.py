@@ -21,7 +21,7 @@ from merbench.corrupt.manifest import JOURNAL, MANIFEST, _journal_lines, read_ma
 from merbench.errors import DeclarationError, IntegrityError, InvalidSubmission, MerbenchError, UsageError
 from merbench.files import read_toml
 from merbench.leaderboard.entry import parse_card, read_entry
-from merbench.lexicon.home import open_lexicon
+from merbench.lexicon import open_lexicon
 from merbench.report import ScoreReport
 from merbench.robustness.report import RobustnessReport
 from merbench.submission import read_submission
@@ -272,7 +272,7 @@ def test_a_value_of_any_other_type_gets_a_message(kind: str, tmp_path: Path, mon
     modules = {"track": "track.finding", "entry": "leaderboard.entry", "baseline": "training.declaration"}
     modules |= {"corpus": "corpus.declaration", "bank": "store", "groups": "synonyms.storing"}
     reader = "parse_toml" if kind == "entry" else "read_toml"
-    monkeypatch.setattr(f"merbench.{modules.get(kind, 'lexicon.home')}.{reader}", lambda *_: raw)
+    monkeypatch.setattr(f"merbench.{modules.get(kind, 'store')}.{reader}", lambda *_: raw)
     (tmp_path / name).touch()
     n_refused = 0
     for place in _places(valid):

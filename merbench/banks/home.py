@@ -70,7 +70,7 @@ def open_bank(name: str | Path, relative_to: Path | None = None) -> Bank:
         bank, part = (BANKS.read(path.parent), path.name) if is_part else (BANKS.read(path), "")
     else:
         bank_name, _, part = text.partition("/")
-        bank = BANKS.named(bank_name)
+        bank = BANKS.open(bank_name)
     if part:
         bank = bank.of(part)
     _require_sounds(bank)

@@ -25,9 +25,9 @@ Name = Annotated[str, typer.Argument(metavar="LEXICON", help="Name of the lexico
 @app.command("list")
 def list_(form: ListFormatOption = ListFormat.table) -> None:
     """List the lexicons that are there."""
-    from merbench.lexicon import list_lexicons
+    from merbench.lexicon import LEXICONS
 
-    rows = [_list_row(name) for name in list_lexicons()]
+    rows = [_list_row(name) for name in LEXICONS.names()]
     print_rows("lexicons", ("lexicon", "words", "wheels", "digest", "source"), rows, form)
 
 
@@ -76,11 +76,11 @@ def import_(
 ) -> None:
     """Store the lexicon of released files in the data home."""
     from merbench.errors import plural
-    from merbench.lexicon import import_lexicon, lexicons_home
+    from merbench.lexicon import LEXICONS, import_lexicon
 
     lexicon = import_lexicon(path, name, replace=force)
     counts = f"{plural(len(lexicon.labels), 'word')}, {plural(len(lexicon.wheels), 'wheel')}"
-    print_line(f"{lexicons_home() / lexicon.name}: {lexicon.name}, {counts}, digest {lexicon.digest[:12]}")
+    print_line(f"{LEXICONS.home / lexicon.name}: {lexicon.name}, {counts}, digest {lexicon.digest[:12]}")
 
 
 def _list_row(name: str) -> tuple[str, ...]:

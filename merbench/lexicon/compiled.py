@@ -1,21 +1,23 @@
-"""The content of a lexicon goes in, arrays that answer for many words at once come out.
+"""A compiled lexicon: arrays that look up many words at once.
 
 Conventions:
-    labels, bases, wheel_words: tables of words in alphabetical order; a code is a position in one, −1 stands for none.
+    labels, bases, wheel_words: tables of words in alphabetical order; a code is a position in one, −1 means none.
     Sectors are int8 codes into `sector_names(wheel, level)`, in the order in which the wheel lists them; −1 where the
     wheel does not know the word, so that the label vanishes there.
 
 The rules are those of the released scorers (MER 2025 and 2026, fine-grained track). Level 1 of a wheel: each word of a
 row → the row's level-1 word. Level 2: a level-2 or level-3 word → the row's level-2 word; any other level-1 word → the
-alphabetically first level-2 word below it. Where a word stands in several sectors, the last row wins. A label → all its
+alphabetically first level-2 word below it. Where a word is in several sectors, the last row wins. A label → all its
 base forms → all their wheel words, sorted; the first that the wheel knows gives the sector.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +26,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import UnknownName
+from merbench.files import read_npz
 from merbench.lexicon.content import Content, normal
 
 Codes = NDArray[np.int32]
@@ -31,16 +34,22 @@ Sectors = NDArray[np.int8]
 Words = tuple[str, ...]
 Level = Literal[1, 2]
 
+NPZ_FORMAT = 1
+"""Rises when the stored arrays change, or the rules by which they are made."""
+
+_TABLES = ("wheels", "labels", "bases", "wheel_words")
+_LINKS = ("label_bases", "base_words")
+
 
 @dataclass(frozen=True, slots=True)
 class Ambiguity:
-    """A word that stands in several sectors of a wheel.
+    """A word that is in several sectors of a wheel.
 
     Attributes:
         word: the word.
         wheel: name of the wheel.
         level: level at which the sectors differ.
-        sectors: the sectors it stands in, in the order of the rows.
+        sectors: its sectors, in the order of the rows.
         chosen: the one it counts for.
     """
 
@@ -53,7 +62,7 @@ class Ambiguity:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The whole way of a word through a lexicon.
+    """Every step of a word through a lexicon.
 
     Attributes:
         word: the word as it is looked up.
@@ -68,7 +77,7 @@ class Lookup:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Linked:
-    """Items and what each is linked to, in alphabetical order: `codes[offsets[i]:offsets[i + 1]]` is of item i."""
+    """Items and what each is linked to, in alphabetical order: `codes[offsets[i]:offsets[i + 1]]` belongs to item i."""
 
     offsets: Codes
     codes: Codes
@@ -86,12 +95,12 @@ class Linked:
 
     @property
     def first(self) -> Codes:
-        """The first code of every item, −1 of one without."""
+        """The first code of every item, −1 for an item without any."""
         filled = np.diff(self.offsets) > 0
         return np.where(filled, np.append(self.codes, -1)[self.offsets[:-1]], -1).astype(np.int32)
 
     def through(self, others: Linked) -> tuple[NDArray[np.int64], Codes]:
-        """Return (item, code) of everything reached by the links of what an item is linked to."""
+        """Return (item, code) of everything that items are linked to through the links of others."""
         items = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
         counts = np.diff(others.offsets)[self.codes]
         ends = np.cumsum(counts)
@@ -105,7 +114,7 @@ class Lexicon:
 
     Attributes:
         name: its name.
-        digest: SHA-256 of what it says (`Content.digest`).
+        digest: SHA-256 of its content (`Content.digest`).
         source: where its words come from.
         wheels: names of the wheels.
         labels: every surface form.
@@ -153,8 +162,8 @@ class Lexicon:
     def label_codes(self, words: Sequence[str]) -> Codes:
         """Return the `(n,)` codes of words in `labels`; −1 for an unknown word."""
         # Arrow's hashing of contiguous text is twice as fast as a dictionary whose strings lie scattered in memory.
-        found = pc.index_in(pa.array(words, pa.string()), value_set=self._label_table)
-        return np.asarray(found.fill_null(-1))
+        codes = pc.index_in(pa.array(words, pa.string()), value_set=self._label_table)
+        return np.asarray(codes.fill_null(-1))
 
     def base_forms(self, words: Sequence[str]) -> Codes:
         """Return the `(n,)` code of every word's alphabetically first base form."""
@@ -181,12 +190,12 @@ class Lexicon:
 
     @property
     def vocabulary(self) -> Words:
-        """Every surface form that has a sector on a wheel at least, for matching in text."""
+        """Every surface form that has a sector on at least one wheel, for matching in text."""
         known = np.flatnonzero((self._deciders >= 0).any(axis=0))
         return tuple(self.labels[label] for label in known.tolist())
 
     def lookup(self, word: str) -> Lookup:
-        """Return the whole way of a word: base forms, wheel words, and a sector on each wheel."""
+        """Return every step of a word: base forms, wheel words, and a sector on each wheel."""
         word = normal(word)
         code = int(self.label_codes([word])[0])
         bases = self.label_bases[code] if code >= 0 else []
@@ -197,24 +206,54 @@ class Lexicon:
         decider = int(self._deciders[wheel, label]) if label >= 0 else -1
         if decider < 0:
             return None
-        one, two = (
+        upper, lower = (
             self.sector_names(self.wheels[wheel], level)[self.word_sectors[level - 1, wheel, decider]]
             for level in (1, 2)
         )
-        return self.wheel_words[decider], one, two
+        return self.wheel_words[decider], upper, lower
 
     def ambiguous(self) -> tuple[Ambiguity, ...]:
-        """Return the words that stand in several sectors, by wheel, word and level."""
-        found = []
+        """Return the words that are in several sectors, by wheel, word and level."""
+        items = []
         for number, wheel in enumerate(self.wheels):
             for level in (1, 2):
                 names = self.sector_names(wheel, level)
-                for word, sectors in _standing(self.rows[number], level).items():
+                for word, sectors in _sectors_of_words(self.rows[number], level).items():
                     if len(sectors) > 1:
                         chosen = names[self.word_sectors[level - 1, number, word]]
-                        stands_in = tuple(self.wheel_words[sector] for sector in sectors)
-                        found.append(Ambiguity(self.wheel_words[word], wheel, level, stands_in, chosen))
-        return tuple(sorted(found, key=lambda item: (self.wheels.index(item.wheel), item.word, item.level)))
+                        all_names = tuple(self.wheel_words[sector] for sector in sectors)
+                        items.append(Ambiguity(self.wheel_words[word], wheel, level, all_names, chosen))
+        return tuple(sorted(items, key=lambda item: (self.wheels.index(item.wheel), item.word, item.level)))
+
+    def to_npz(self) -> bytes:
+        """Return the arrays as the bytes of an NPZ file without pickles; name and source are not in them."""
+        arrays: dict[str, NDArray[Any]] = {"format": np.array(NPZ_FORMAT), "digest": _packed((self.digest,))}
+        arrays |= {table: _packed(getattr(self, table)) for table in _TABLES}
+        for name in _LINKS:
+            links: Linked = getattr(self, name)
+            arrays |= {f"{name}.offsets": links.offsets, f"{name}.codes": links.codes}
+        arrays |= {f"rows.{wheel}": rows for wheel, rows in enumerate(self.rows)}
+        file = io.BytesIO()
+        np.savez(file, allow_pickle=False, **arrays, word_sectors=self.word_sectors)
+        return file.getvalue()
+
+    @classmethod
+    def from_npz(cls, path: Path, *, name: str, source: str) -> Lexicon | None:
+        """Return the lexicon in a file of `to_npz`; None where there is no such file, or it cannot be used."""
+        try:
+            arrays = read_npz(path)
+            if arrays["format"] != NPZ_FORMAT:
+                return None
+            tables: dict[str, Any] = {table: _unpacked(arrays[table]) for table in _TABLES}
+            links: dict[str, Any] = {
+                item: Linked(arrays[f"{item}.offsets"], arrays[f"{item}.codes"]) for item in _LINKS
+            }
+            rows = tuple(arrays[f"rows.{wheel}"] for wheel in range(len(tables["wheels"])))
+            (digest,) = _unpacked(arrays["digest"])
+            sectors = arrays["word_sectors"]
+            return cls(name=name, digest=digest, source=source, rows=rows, word_sectors=sectors, **tables, **links)
+        except (OSError, ValueError, KeyError):
+            return None
 
     @cached_property
     def _label_table(self) -> pa.Array:
@@ -243,13 +282,13 @@ def _of_known(values: NDArray[Any], codes: Codes) -> NDArray[Any]:
     return np.concatenate([values, none], axis=-1)[..., codes]
 
 
-def _standing(rows: Codes, level: Level) -> dict[int, list[int]]:
-    """Return the sectors in which every word stands: at level 2, words of level 1 alone stand in none."""
-    found: dict[int, dict[int, None]] = {}
+def _sectors_of_words(rows: Codes, level: Level) -> dict[int, list[int]]:
+    """Return word → its sectors; at level 2, a word that is only on level 1 has none."""
+    sectors: dict[int, dict[int, None]] = {}
     for row in rows.tolist():
         for word in row[level - 1 :]:
-            found.setdefault(word, {})[row[level - 1]] = None
-    return {word: list(sectors) for word, sectors in found.items()}
+            sectors.setdefault(word, {})[row[level - 1]] = None
+    return {word: list(names) for word, names in sectors.items()}
 
 
 def _word_sectors(content: Content, wheel_words: Words) -> Sectors:
@@ -261,3 +300,11 @@ def _word_sectors(content: Content, wheel_words: Words) -> Sectors:
             for word, pair in content.sectors(name).items():
                 sectors[level, wheel, place[word]] = code_of[pair[level]]
     return sectors
+
+
+def _packed(words: Words) -> NDArray[np.uint8]:
+    return np.frombuffer("\0".join(words).encode(), dtype=np.uint8)
+
+
+def _unpacked(packed: NDArray[np.uint8]) -> Words:
+    return tuple(packed.tobytes().decode().split("\0"))

@@ -1,18 +1,20 @@
-"""What a lexicon says goes in, in any order and with repetitions; its one canonical form, files and digest come out.
+"""The content of a lexicon: words and the rows of wheels, in one canonical form with files and a digest.
 
 Conventions:
-    Words are trimmed and lower-cased; an empty word is none. Forms: surface form → its base forms; every base form is
+    Words are trimmed and lower-cased; empty ones are dropped. Forms: surface form → its base forms; every base form is
     a form of itself. Synonyms: base form → its wheel words; every wheel word is its own base form and synonym.
-    Wheels: name → rows of three words (level 1, level 2, level 3), in the order of the file they came from, since
-    the last row wins where a word stands in several sectors.
+    Wheels: name → rows of three words (level 1, level 2, level 3), in the order of the file they came from: where a
+    word is in several sectors, the last row wins.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from merbench.errors import Problem, listed, plural, printable
 from merbench.files import sha256_bytes
@@ -28,12 +30,12 @@ HEADERS = {
 """The canonical files and their columns."""
 
 MOST_SECTORS = 64
-"""A wheel has at most this many sectors a level: a bit each in one 64-bit word."""
+"""A wheel has at most this many sectors per level: a bit each in one 64-bit word."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a lexicon says, in canonical form; make one with `Content.of`.
+    """The content of a lexicon in canonical form; make one with `Content.of`.
 
     Attributes:
         forms: surface form → base forms.
@@ -68,8 +70,8 @@ class Content:
         """Return the level-1 and the level-2 sector of every word on a wheel."""
         rows = self.wheels[wheel]
         below: dict[str, str] = {}
-        for one, two, _ in rows:
-            below[one] = min(two, below.get(one, two))
+        for upper, lower, _ in rows:
+            below[upper] = min(lower, below.get(upper, lower))
         first = {word: row[0] for row in rows for word in row}
         second = below | {word: row[1] for row in rows for word in row[1:]}
         return {word: (sector, second[word]) for word, sector in first.items()}
@@ -82,7 +84,7 @@ class Content:
 
     def problems(self) -> list[Problem]:
         """Return everything that keeps the content from being a lexicon."""
-        problems = [] if self.wheels else [Problem("E624", "there is no wheel; one at least is needed")]
+        problems = [] if self.wheels else [Problem("E624", "there is no wheel; at least one is needed")]
         for name, rows in self.wheels.items():
             if not rows:
                 problems.append(Problem("E624", f"{printable(name)} has no rows"))
@@ -91,11 +93,11 @@ class Content:
                 if n > MOST_SECTORS:
                     message = f"{printable(name)} has {n} sectors at level {level}; at most {MOST_SECTORS} are allowed"
                     problems.append(Problem("E624", message))
-        strangers = sorted({word for words in self.synonyms.values() for word in words} - self.wheel_words)
-        if strangers:
-            shown = listed([f"'{printable(word)}'" for word in strangers])
-            message = f"{plural(len(strangers), 'word')} given as wheel words stand on no wheel: {shown}"
-            problems.append(Problem("E625", message, count=len(strangers)))
+        unknown = sorted({word for words in self.synonyms.values() for word in words} - self.wheel_words)
+        if unknown:
+            shown = listed([f"'{printable(word)}'" for word in unknown])
+            message = f"{plural(len(unknown), 'word')} given as wheel words are on no wheel: {shown}"
+            problems.append(Problem("E625", message, count=len(unknown)))
         return problems
 
     def files(self) -> dict[str, bytes]:
@@ -115,14 +117,28 @@ def read_content(files: Mapping[str, bytes]) -> Content:
     return Content.of(forms, synonyms, wheels)
 
 
+def read_english() -> tuple[Content, str]:
+    """Return the content of the lexicon that comes with merbench (`english.toml`), and where its words come from."""
+    data = tomllib.loads((Path(__file__).parent / "english.toml").read_text(encoding="utf-8"))
+    wheels = {
+        wheel: [
+            (first, second, w) for first, below in levels.items() for second in below for w in below[second].split(",")
+        ]
+        for wheel, levels in data["wheels"].items()
+    }
+    synonyms = ((word, target) for target, words in data["synonyms"].items() for word in words.split(","))
+    forms = ((form, base) for base, inflections in data["forms"].items() for form in inflections.split(","))
+    return Content.of(forms, synonyms, wheels), data["source"]
+
+
 def normal(word: str) -> str:
     """Return a word as lexicons hold it."""
     return word.strip().lower()
 
 
 def _row(words: Sequence[str]) -> Row:
-    one, two, three = (normal(word) for word in words)
-    return one, two, three
+    first, second, third = map(normal, words)
+    return first, second, third
 
 
 def _pairs(links: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

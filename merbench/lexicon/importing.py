@@ -1,4 +1,4 @@
-"""The files that MER 2025 and 2026 released go in, the content of a lexicon comes out.
+"""The files that MER 2025 and 2026 released, read as the content of a lexicon.
 
 Conventions:
     A release is a folder of `format.csv` (columns `name`, `format`), `synonym.xlsx` (pairs of columns `word_run1`,
@@ -17,6 +17,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +36,24 @@ from merbench.errors import (
 from merbench.files import UNREADABLE_ARCHIVE, read_bounded, read_pickled_npz
 from merbench.lexicon.content import Content, Row, normal
 
-Table = list[list[str]]
 Pairs = list[tuple[str, str]]
 
-N_WHEELS = 5
-LEVELS = ["level1", "level2", "level3"]
+WHEELS = tuple(f"wheel{number}" for number in range(1, 6))
+SHEETS = {**dict.fromkeys(WHEELS, ".xlsx"), "format": ".csv", "synonym": ".xlsx"}
+"""The files of a release without their suffix, and the suffix that each was released with."""
+
+ARCHIVE = "wheel_mapping.npz"
+MAPS = ("format_mapping", "raw_mapping", "wheel_map_whole")
+LEVELS = ("level1", "level2", "level3")
+
 MOST_BYTES = 64 << 20
 """A released file that would unpack to more than this is refused; the real ones hold some 100 kB."""
 
 MOST_CELLS = 1_000_000
-"""How many cells one sheet may have; the real ones have some thousand."""
+"""How many cells one sheet may have; the real ones have a few thousand."""
 
-SHEETS = "format.csv, synonym.xlsx, wheel1.xlsx … wheel5.xlsx"
-ARCHIVE = "wheel_mapping.npz"
-NEEDED = f"a folder of {SHEETS}, or {ARCHIVE}, is needed"
-
-MAPS = ("format_mapping", "raw_mapping", "wheel_map_whole")
+_FILES = "format.csv, synonym.xlsx, wheel1.xlsx … wheel5.xlsx"
+_NEEDED = f"a folder of {_FILES}, or {ARCHIVE}, is needed"
 _RUN = re.compile(r"word_run(\d+)")
 
 
@@ -62,53 +65,108 @@ def read_release(path: Path) -> tuple[Content, str]:
         InvalidLexicon: the files do not hold what they should; all problems are listed.
         MissingExtra: a spreadsheet cannot be read without openpyxl.
     """
+    require_path(path)
     problems: list[Problem] = []
-    require_there(path)
-    if path.is_dir():
-        content, read = _from_folder(path, problems)
-    elif path.suffix == ".npz":
-        content, read = _from_npz(path, problems)
+    files = [file for stem in SHEETS if (file := _sheet(path, stem)) is not None]
+    if files:
+        content, source = _from_sheets(files, problems), f"released files {', '.join(sorted(f.name for f in files))}"
+    elif path.is_dir() and not (path / ARCHIVE).is_file():
+        raise UsageError(f"{path}: has none of {_FILES}, nor {ARCHIVE}")
+    elif path.is_dir() or path.suffix == ".npz":
+        archive = path / ARCHIVE if path.is_dir() else path
+        content, source = _from_npz(archive, problems), f"released file {printable(archive.name)}"
     else:
-        raise UsageError(f"{path}: is no release; {NEEDED}")
-    if not problems:
-        problems = content.problems()
+        raise UsageError(f"{path}: is not a release; {_NEEDED}")
+    problems = problems or content.problems()
     if problems:
         raise InvalidLexicon(str(path), problems)
-    return content, read
+    return content, source
 
 
-def require_there(path: Path) -> None:
+def require_path(path: Path) -> None:
     """Raise `UsageError` when there is nothing at a path."""
     if not path.exists():
-        raise UsageError(f"{path}: no such file or folder; {NEEDED}")
-
-
-def _from_folder(folder: Path, problems: list[Problem]) -> tuple[Content, str]:
-    stems = [*(f"wheel{number}" for number in range(1, N_WHEELS + 1)), "format", "synonym"]
-    found = {stem: file for stem in stems if (file := _sheet(folder, stem)) is not None}
-    if not found and (folder / ARCHIVE).is_file():
-        return _from_npz(folder / ARCHIVE, problems)
-    if not found:
-        raise UsageError(f"{folder}: there is none of {SHEETS} in it, nor {ARCHIVE}")
-    absent = [f"{stem}.{'csv' if stem == 'format' else 'xlsx'}" for stem in stems if stem not in found]
-    if absent:
-        message = f"missing: {', '.join(absent)}; a release has all of them, or {ARCHIVE} instead"
-        problems.append(Problem("E620", message, count=len(absent)))
-    tables = {stem: table for stem, file in found.items() if (table := _read_table(file, problems)) is not None}
-    forms = _forms(found["format"].name, tables["format"], problems) if "format" in tables else []
-    synonyms = _synonyms(found["synonym"].name, tables["synonym"], problems) if "synonym" in tables else []
-    wheels = {
-        stem: _wheel(found[stem].name, table, problems) for stem, table in tables.items() if stem.startswith("wheel")
-    }
-    return Content.of(forms, synonyms, wheels), f"released files {', '.join(sorted(f.name for f in found.values()))}"
+        raise UsageError(f"{path}: no such file or folder; {_NEEDED}")
 
 
 def _sheet(folder: Path, stem: str) -> Path | None:
     return next((file for suffix in (".xlsx", ".csv") if (file := folder / f"{stem}{suffix}").is_file()), None)
 
 
-def _read_table(file: Path, problems: list[Problem]) -> Table | None:
-    """Return the cells of a file as trimmed, lower-cased text; None where it cannot be read."""
+@dataclass(frozen=True)
+class _Sheet:
+    """The cells of a file as trimmed, lower-cased text; its first row is the header."""
+
+    file: str
+    rows: list[list[str]]
+
+    @property
+    def header(self) -> list[str]:
+        return self.rows[0] if self.rows else []
+
+    def columns(self, names: Sequence[str], problems: list[Problem]) -> Iterator[list[str]]:
+        """Yield the cells of some columns in each row below the header; short rows are filled with empty ones."""
+        missing = [name for name in names if name not in self.header]
+        if missing:
+            present = listed([printable(cell) or "an empty cell" for cell in self.header]) or "nothing"
+            problems.append(Problem("E621", f"{self.file}: the first row has no {listed(missing)}; it holds {present}"))
+            return
+        indices = [self.header.index(name) for name in names]
+        for row in self.rows[1:]:
+            yield [row[index] if index < len(row) else "" for index in indices]
+
+
+def _from_sheets(files: Sequence[Path], problems: list[Problem]) -> Content:
+    absent = [f"{stem}{suffix}" for stem, suffix in SHEETS.items() if stem not in {file.stem for file in files}]
+    if absent:
+        message = f"missing: {', '.join(absent)}; a release has all of them, or {ARCHIVE} instead"
+        problems.append(Problem("E620", message, count=len(absent)))
+    sheets = {file.stem: sheet for file in files if (sheet := _read_sheet(file, problems)) is not None}
+    forms = _linked(sheets["format"], ["name", "format"], problems) if "format" in sheets else []
+    synonyms = []
+    if "synonym" in sheets:
+        runs = [match[1] for cell in sheets["synonym"].header if (match := _RUN.fullmatch(cell))] or ["1"]
+        names = [name for run in runs for name in (f"word_run{run}", f"synonym_run{run}")]
+        synonyms = _linked(sheets["synonym"], names, problems)
+    wheels = {stem: _wheel(sheet, problems) for stem, sheet in sheets.items() if stem in WHEELS}
+    return Content.of(forms, synonyms, wheels)
+
+
+def _linked(sheet: _Sheet, names: Sequence[str], problems: list[Problem]) -> Pairs:
+    """Return (item of the list, word) of all pairs of columns, a word and a list; each word is an item of its list."""
+    pairs = []
+    for cells in sheet.columns(names, problems):
+        for word, items in zip(cells[::2], cells[1::2], strict=True):
+            pairs += [(item, word) for item in (word, *items.split(","))]
+    return pairs
+
+
+def _wheel(sheet: _Sheet, problems: list[Problem]) -> list[Row]:
+    """Return the rows of a wheel, whose merged cells are filled downward."""
+    rows: list[Row] = []
+    empty: list[tuple[int, str, str]] = []
+    last = ("", "")
+    for number, (first, second, third) in enumerate(sheet.columns(LEVELS, problems), start=2):
+        if not (first or second or third):
+            continue
+        row = (first, second, third) if first else (last[0], second or last[1], third)
+        lacking = next((level for level, word in zip(LEVELS, row, strict=True) if not word), None)
+        if lacking is None:
+            rows.append(row)
+        else:
+            empty.append((number, lacking, " / ".join(word or "…" for word in row)))
+        last = row[:2]
+    problems += examples(
+        empty,
+        lambda item: Problem("E623", f"{sheet.file}, row {item[0]}: {item[1]} is empty ({item[2]}); a word is needed"),
+    )
+    if not rows and not empty and set(LEVELS) <= set(sheet.header):
+        problems.append(Problem("E624", f"{sheet.file}: there is no row below the header"))
+    return rows
+
+
+def _read_sheet(file: Path, problems: list[Problem]) -> _Sheet | None:
+    """Return the cells of a file; None where it cannot be read."""
     try:
         rows = _read_xlsx(file) if file.suffix == ".xlsx" else _read_csv(file)
     except (*UNREADABLE_ARCHIVE, csv.Error) as error:
@@ -123,7 +181,7 @@ def _read_table(file: Path, problems: list[Problem]) -> Table | None:
     problems += examples(
         odd, lambda item: Problem("E622", f"{file.name}, row {item[0]}: {brief(item[1])} is not text; a word is needed")
     )
-    return [[normal(cell) if isinstance(cell, str) else "" for cell in row] for row in rows]
+    return _Sheet(file.name, [[normal(cell) if isinstance(cell, str) else "" for cell in row] for row in rows])
 
 
 def _read_csv(file: Path) -> list[list[Any]]:
@@ -131,18 +189,6 @@ def _read_csv(file: Path) -> list[list[Any]]:
         raise MalformedFile(f"holds more than {MOST_BYTES:,} bytes")
     with file.open(encoding="utf-8-sig", newline="") as lines:
         return _bounded(csv.reader(lines))
-
-
-def _bounded(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Return rows; raise `MalformedFile` as soon as rows or cells are too many: empty cells of a sheet count, too."""
-    found: list[list[Any]] = []
-    n_cells = 0
-    for row in rows:
-        n_cells += len(row) + 1
-        if n_cells > MOST_CELLS:
-            raise MalformedFile(f"holds more than {MOST_CELLS:,} cells")
-        found.append(list(row))
-    return found
 
 
 def _read_xlsx(file: Path) -> list[list[Any]]:
@@ -154,7 +200,7 @@ def _read_xlsx(file: Path) -> list[list[Any]]:
         if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
             raise MalformedFile(f"unpacks to more than {MOST_BYTES:,} bytes")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of styles and extensions, which are not read
+        warnings.simplefilter("ignore")  # about styles and extensions, which are not read
         try:
             book = load_workbook(io.BytesIO(read_bounded(file, MOST_BYTES)), read_only=True, data_only=True)
             return _bounded(book.worksheets[0].iter_rows(values_only=True))
@@ -164,91 +210,33 @@ def _read_xlsx(file: Path) -> list[list[Any]]:
             raise MalformedFile("not a spreadsheet") from error
 
 
-def _forms(file: str, table: Table, problems: list[Problem]) -> Pairs:
-    """Return (form, base) pairs; every base form is a form of itself."""
-    columns = _columns(file, table, ["name", "format"], problems)
-    if columns is None:
-        return []
-    pairs = []
-    for row in table[1:]:
-        base, forms = (_cell(row, column) for column in columns)
-        pairs += [(form, base) for form in (base, *forms.split(","))]
-    return pairs
+def _bounded(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Return rows; raise `MalformedFile` as soon as rows or cells are too many: empty cells of a sheet count, too."""
+    read: list[list[Any]] = []
+    n_cells = 0
+    for row in rows:
+        n_cells += len(row) + 1
+        if n_cells > MOST_CELLS:
+            raise MalformedFile(f"holds more than {MOST_CELLS:,} cells")
+        read.append(list(row))
+    return read
 
 
-def _synonyms(file: str, table: Table, problems: list[Problem]) -> Pairs:
-    """Return (synonym, wheel word) pairs of all runs together; every wheel word is its own synonym."""
-    header = table[0] if table else []
-    runs = [match[1] for cell in header if (match := _RUN.fullmatch(cell))]
-    wanted = [name for run in runs or ["1"] for name in (f"word_run{run}", f"synonym_run{run}")]
-    columns = _columns(file, table, wanted, problems)
-    if columns is None:
-        return []
-    pairs = []
-    for row in table[1:]:
-        for word_column, synonym_column in zip(columns[::2], columns[1::2], strict=True):
-            word, synonyms = _cell(row, word_column), _cell(row, synonym_column)
-            pairs += [(synonym, word) for synonym in (word, *synonyms.split(","))]
-    return pairs
-
-
-def _wheel(file: str, table: Table, problems: list[Problem]) -> list[Row]:
-    """Return the rows of a wheel, whose merged cells are filled downward."""
-    columns = _columns(file, table, LEVELS, problems)
-    if columns is None:
-        return []
-    rows: list[Row] = []
-    empty: list[tuple[int, str, str]] = []
-    last = ("", "")
-    for number, cells in enumerate(table[1:], start=2):
-        one, two, three = (_cell(cells, column) for column in columns)
-        if not (one or two or three):
-            continue
-        row = (one, two, three) if one else (last[0], two or last[1], three)
-        lacking = next((level for level, word in zip(LEVELS, row, strict=True) if not word), None)
-        if lacking is not None:
-            empty.append((number, lacking, " / ".join(word or "…" for word in row)))
-        else:
-            rows.append(row)
-        last = row[:2]
-    problems += examples(
-        empty, lambda item: Problem("E623", f"{file}, row {item[0]}: {item[1]} is empty ({item[2]}); a word is needed")
-    )
-    if not rows and not empty:
-        problems.append(Problem("E624", f"{file}: there is no row below the header"))
-    return rows
-
-
-def _columns(file: str, table: Table, wanted: Sequence[str], problems: list[Problem]) -> list[int] | None:
-    header = table[0] if table else []
-    missing = [name for name in wanted if name not in header]
-    if not missing:
-        return [header.index(name) for name in wanted]
-    found = listed([printable(cell) or "an empty cell" for cell in header]) or "nothing"
-    problems.append(Problem("E621", f"{file}: the first row has no {listed(missing)}; it holds {found}"))
-    return None
-
-
-def _cell(row: list[str], column: int) -> str:
-    return row[column] if column < len(row) else ""
-
-
-def _from_npz(path: Path, problems: list[Problem]) -> tuple[Content, str]:
+def _from_npz(path: Path, problems: list[Problem]) -> Content:
     members = read_pickled_npz(path, MOST_BYTES)
     absent = [name for name in MAPS if not isinstance(members.get(name), dict)]
     if absent:
-        held = listed([printable(name) for name in sorted(members)]) or "nothing"
-        problems.append(Problem("E621", f"there is no dictionary {listed(absent)}; the file holds {held}"))
-        return Content.of([], [], {}), ""
+        present = listed([printable(name) for name in sorted(members)]) or "nothing"
+        problems.append(Problem("E621", f"there is no dictionary {listed(absent)}; the file holds {present}"))
+        return Content.of([], [], {})
     forms, synonyms = (list(_unfolded(name, members[name], problems)) for name in MAPS[:2])
     wheels = members["wheel_map_whole"]
-    numbered = [f"wheel{number}" for number in range(1, N_WHEELS + 1)]
-    missing = [name for name in numbered if name not in wheels]
+    missing = [name for name in WHEELS if name not in wheels]
     if missing:
         message = f"missing in wheel_map_whole: {', '.join(missing)}; a release has all of them"
         problems.append(Problem("E620", message, count=len(missing)))
-    rows = {name: _mapped_wheel(name, wheels[name], problems) for name in numbered if name in wheels}
-    return Content.of(forms, synonyms, rows), f"released file {printable(path.name)}"
+    rows = {name: _mapped_wheel(name, wheels[name], problems) for name in WHEELS if name in wheels}
+    return Content.of(forms, synonyms, rows)
 
 
 def _unfolded(name: str, links: Mapping[Any, Any], problems: list[Problem]) -> Iterator[tuple[str, str]]:
@@ -262,7 +250,7 @@ def _unfolded(name: str, links: Mapping[Any, Any], problems: list[Problem]) -> I
 
 
 def _mapped_wheel(name: str, levels: Any, problems: list[Problem]) -> list[Row]:
-    """Return rows that give every word the sectors of two dictionaries, word → sector, one for either level."""
+    """Return rows that give every word the sectors of two dictionaries, word → sector, one for each level."""
     match levels:
         case {"level1": dict(first), "level2": dict(second)} if _are_words(first) and set(first) == set(second):
             pass
@@ -270,13 +258,13 @@ def _mapped_wheel(name: str, levels: Any, problems: list[Problem]) -> list[Row]:
             message = f"{name} in wheel_map_whole is not level1 and level2, each a word → sector of the same words"
             problems.append(Problem("E622", message))
             return []
-    one, two = ({normal(word): normal(sector) for word, sector in level.items()} for level in (first, second))
-    sectors = set(two.values())
-    rows = [(one[word], two[word], word) for word in one if word not in one.values()]
+    upper, lower = ({normal(word): normal(sector) for word, sector in level.items()} for level in (first, second))
+    sectors = set(lower.values())
+    rows = [(upper[word], lower[word], word) for word in upper if word not in upper.values()]
     # The last row wins: a word that names a sector in which it does not count comes after the rows of that sector.
     rows.sort(key=lambda row: row[2] in sectors and row[1] != row[2])
-    told = Content.of([], [], {name: rows}).sectors(name)
-    wrong = sorted(word for word in one if told.get(word) != (one[word], two[word]))
+    resulting = Content.of([], [], {name: rows}).sectors(name)
+    wrong = sorted(word for word in upper if resulting.get(word) != (upper[word], lower[word]))
     problems += examples(
         wrong, lambda word: Problem("E624", f"{name}: '{printable(word)}' has sectors that no table of rows gives it")
     )

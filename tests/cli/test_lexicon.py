@@ -88,7 +88,7 @@ def test_lookup_of_an_unknown_word(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_mistakes(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    hint = "the files released by MER 2025 and 2026 come in with `merbench lexicon import PATH`"
+    hint = "import the files released by MER 2025 and 2026 with `merbench lexicon import PATH`"
     assert merbench(capsys, "info", "tiny") == (2, "", f"no lexicon named 'tiny' (known: english); {hint}\n")
     (tmp_path / "tiny" / "wheel3.xlsx").unlink()
     problem = "E620  missing: wheel3.xlsx; a release has all of them, or wheel_mapping.npz instead"

@@ -34,9 +34,8 @@ from merbench.corrupt.manifest import Journal, Manifest, read_manifest, read_pro
 from merbench.errors import DeclarationError, Problem
 from merbench.files import sha256_bytes
 from merbench.leaderboard.entry import inspect_entry
-from merbench.lexicon import open_lexicon
+from merbench.lexicon import Lexicon, open_lexicon
 from merbench.lexicon.importing import read_release
-from merbench.lexicon.storing import from_bytes, to_bytes
 from merbench.report.scorecard import ScoreReport
 from merbench.submission import read_submission
 from merbench.synonyms.groups import UNSTATED, Groups
@@ -443,9 +442,9 @@ def _lexicons(folder: Path) -> dict[str, Format]:
         ),
         "lexicon compiled": Format(
             folder / "compiled.npz",
-            [to_bytes(open_lexicon("english"))],
+            [open_lexicon("english").to_npz()],
             zipped(_member),
-            lambda path: from_bytes(path, name="english", source=""),
+            lambda path: Lexicon.from_npz(path, name="english", source=""),
         ),
         "groups parquet": Format(folder / "answers", [answers], parquet, with_answers),
         "groups.toml": Format(folder / "groups-toml", [declared.encode()], scrambled, with_declaration),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from merbench.lexicon import Lexicon, open_lexicon
-from merbench.lexicon.builtin import read_builtin
+from merbench.lexicon.content import read_english
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def english() -> Lexicon:
 
 
 def test_it_is_sound(english: Lexicon) -> None:
-    content, source = read_builtin("english")
+    content, source = read_english()
     assert content.problems() == []
     assert "general knowledge" in source
     assert english.wheels == ("plutchik", "ekman")
@@ -36,7 +36,7 @@ def test_it_is_sound(english: Lexicon) -> None:
 
 
 def test_every_word_has_one_meaning_at_level_1(english: Lexicon) -> None:
-    content, _ = read_builtin("english")
+    content, _ = read_english()
     for label in english.labels:
         for wheel in english.wheels:
             sectors = content.sectors(wheel)

@@ -96,7 +96,7 @@ def test_an_empty_sheet_is_told(release: Path) -> None:
 
 def test_wheel_words_on_no_wheel_are_told(release: Path) -> None:
     write_xlsx(release / "synonym.xlsx", [("word_run1", "synonym_run1"), ("hapy", "glad"), ("x", "y")])
-    assert problems(release).splitlines()[1:] == ["  E625  2 words given as wheel words stand on no wheel: 'hapy', 'x'"]
+    assert problems(release).splitlines()[1:] == ["  E625  2 words given as wheel words are on no wheel: 'hapy', 'x'"]
 
 
 def test_more_sectors_than_bits_are_told(release: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_broken_spreadsheet_is_told(release: Path) -> None:
 def test_a_folder_without_a_release(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     sheets = "format.csv, synonym.xlsx, wheel1.xlsx … wheel5.xlsx"
-    expected = f"{tmp_path}/empty: there is none of {sheets} in it, nor wheel_mapping.npz"
+    expected = f"{tmp_path}/empty: has none of {sheets}, nor wheel_mapping.npz"
     with pytest.raises(UsageError, match=f"^{re.escape(expected)}$"):
         import_lexicon(tmp_path / "empty")
 
@@ -148,7 +148,7 @@ def test_a_path_that_is_not_there_or_no_release(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=f"^{re.escape(f'{absent}: no such file or folder; {needed}')}$"):
             import_lexicon(absent)
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(UsageError, match=f"^{re.escape(f'{tmp_path}/notes.txt: is no release; {needed}')}$"):
+    with pytest.raises(UsageError, match=f"^{re.escape(f'{tmp_path}/notes.txt: is not a release; {needed}')}$"):
         import_lexicon(tmp_path / "notes.txt", "notes")
 
 
