@@ -21,8 +21,8 @@ from benchmarks.measuring import machine, race, seconds, table
 from merbench.lexicon import Content, Lexicon
 from merbench.metrics.label_set import KnownSets, emotion_wheel_f1, wheel_sets
 from merbench.metrics.lists import Lists
-from merbench.parsing import read_label_lists
 from merbench.resampling import poisson_weights
+from merbench.targets.label_set import read_label_lists
 
 N = 20_000
 RESAMPLES = 1_000

@@ -7,7 +7,7 @@ from datetime import date, time
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from merbench.errors import Problem, brief, did_you_mean, examples, plural
 
@@ -25,6 +25,17 @@ class Declaration(BaseModel):
 def as_several(value: Any) -> Any:
     """Return a text as a list of one; anything else as it is."""
     return (value,) if isinstance(value, str) else value
+
+
+def refused(*problems: tuple[tuple[int | str, ...], str]) -> ValidationError:
+    """Return the error that a validator raises to report problems in its own words, each as (location, message)."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError("problem", "{message}", {"message": message}), loc=location, input=None
+        )
+        for location, message in problems
+    ]
+    return ValidationError.from_exception_data("declaration", details)
 
 
 def declaration_problems(error: ValidationError, allowed_keys: Any) -> list[Problem]:
@@ -51,17 +62,11 @@ def _problem(item: ErrorDetails, allowed_keys: Any) -> Problem:
     match item["type"]:
         case "missing":
             message = "is missing"
+        case "problem":
+            message = item["msg"]
         case "extra_forbidden":
             allowed = list(allowed_keys(location[:-1]))
             message = f"is not a known key; allowed: {', '.join(allowed)}{did_you_mean(str(location[-1]), allowed)}"
-        case "union_tag_not_found":
-            message = "is missing"
-            location = (*location, "", "type")
-        case "union_tag_invalid":
-            allowed = [tag.strip("'") for tag in context["expected_tags"].split(", ")]
-            tag = str(context["tag"])
-            message = f"'{tag}' is not a target type; allowed: {', '.join(allowed)}{did_you_mean(tag, allowed)}"
-            location = (*location, "", "type")
         case "literal_error":
             options = [str(part).strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")]
             message = f"{brief(found)} is not one of {', '.join(options)}{did_you_mean(str(found), options)}"
@@ -146,11 +151,8 @@ def short(value: Any) -> str:
 
 
 def _key_path(location: Sequence[int | str]) -> str:
-    """Return `metrics[1].weight`; the type that stands behind a target's name in a location is left out."""
-    steps = list(location)
-    if len(steps) > 2 and steps[0] == "targets":
-        del steps[2]
+    """Return `metrics[1].weight`."""
     path = ""
-    for step in steps:
+    for step in location:
         path += f"[{step}]" if isinstance(step, int) else (f".{step}" if path else step)
     return path

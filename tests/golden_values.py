@@ -24,7 +24,9 @@ from merbench.corpus import open_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import plural
 from merbench.scoring import score
-from merbench.track import CategoricalTarget, LabelSetTarget, Track, list_tracks, load_track
+from merbench.targets.categorical import CategoricalTarget
+from merbench.targets.label_set import LabelSetTarget
+from merbench.track import Track, list_tracks, load_track
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"

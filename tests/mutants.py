@@ -364,13 +364,13 @@ MUTANTS = [
     ),
     # Submissions.
     Mutant(
-        "merbench/submission/values.py",
+        "merbench/targets/categorical.py",
         "(given < largest)",
         "(given < largest - 0.1)",
         "tests/submission/test_checking.py -k probable",
     ),
     Mutant(
-        "merbench/submission/values.py",
+        "merbench/targets/categorical.py",
         "good = (table >= 0) & (table <= 1)",
         "good = (table >= 0) & (table < 1)",
         "tests/submission",
@@ -425,15 +425,15 @@ MUTANTS = [
         "tests/submission/test_checking.py",
     ),
     Mutant(
-        "merbench/submission/items.py",
-        'if sheet.has_blanks and target.empty == "allow":',
-        "if sheet.has_blanks:",
+        "merbench/targets/label_set.py",
+        'if answers.sheet.has_blanks and self.empty == "allow":',
+        "if answers.sheet.has_blanks:",
         "tests/submission/test_items.py",
     ),
     Mutant(
-        "merbench/submission/items.py",
-        'if sheet.has_blanks and target.empty == "allow":',
-        'if target.empty == "allow":',
+        "merbench/targets/label_set.py",
+        'if answers.sheet.has_blanks and self.empty == "allow":',
+        'if self.empty == "allow":',
         "tests/submission/test_items.py",
     ),
     Mutant(
@@ -461,16 +461,16 @@ MUTANTS = [
         "tests/submission/test_reading.py tests/submission/test_budget.py",
     ),
     Mutant(
-        "merbench/parsing/label_lists.py",
+        "merbench/targets/label_set.py",
         'rest.partition("]")',
         'rest.rpartition("]")',
-        "tests/parsing/test_label_lists.py",
+        "tests/targets/test_label_lists.py",
     ),
     Mutant(
-        "merbench/parsing/label_lists.py",
+        "merbench/targets/label_set.py",
         "[piece.lower() for piece",
         "[piece.strip().lower() for piece",
-        "tests/parsing/test_label_lists.py",
+        "tests/targets/test_label_lists.py",
     ),
     # Training and robustness.
     Mutant(

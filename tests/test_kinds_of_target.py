@@ -348,7 +348,7 @@ def test_a_set_that_cannot_be_read_is_never_an_empty_one(make: Make) -> None:
     form = "a set is written ['happy', 'sad'], or happy, sad"
     assert told(clips, answers(clips, openset=cells)) == [
         f"E211  openset: row 1: '['happy'' has a bracket without its partner; {form}",
-        f"E211  openset: row 3: '['a', 3]' holds 3, which is no label; {form}",
+        f"E211  openset: row 3: '['a', 3]' holds 3, which is not a label; {form}",
         f"E211  openset: row 4: '[['a'], 'b']' is a list within a list; {form}",
         "E205  openset: row 2: an empty set; at least one label is needed",
     ]

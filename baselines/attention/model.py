@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from merbench.track import Track, Vocabulary
+from merbench.track import Track
 from merbench.training import CrossFit, Curve, FeatureSet, Predictions, Setup, TrainingSet, ranking_value
 from merbench.training.batched import (
     FoldHidden,
@@ -116,7 +116,7 @@ class Attention:
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         seed, track = self.setup.seed, train.track
-        heads = {name: len(t.labels) if isinstance(t, Vocabulary) else None for name, t in track.targets.items()}
+        heads = {name: len(t.classes) or None for name, t in track.targets.items()}
         features = self.slots(train.features)
         self.network = Network(
             [x.shape[1] for x in features],

@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from merbench.errors import UsageError
 from merbench.lexicon import Lexicon, open_lexicon
 from merbench.metrics.lists import Lists
-from merbench.parsing.descriptions import words_in_text
-from merbench.track import Track, lexicon_of
+from merbench.targets.text import words_in_text
+from merbench.track import Track
 from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
 
 Array = NDArray[np.float64]
@@ -88,7 +88,7 @@ class Words:
 def lexicons(track: Track) -> Iterator[tuple[str, Lexicon]]:
     """Yield the lexicon of every target."""
     for name, target in track.targets.items():
-        named = lexicon_of(target)
+        named = target.lexicon_name
         if named is None:
             raise UsageError(f"{track.id}: target '{name}' names no lexicon, and this baseline looks its words up")
         yield name, open_lexicon(named)

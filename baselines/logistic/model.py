@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from merbench.track import Vocabulary
 from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
 
 Array = NDArray[np.float64]
@@ -41,7 +40,7 @@ class Logistic:
     def fit(self, train: TrainingSet) -> None:
         self.scales = {name: scale_of(x.astype(np.float64), self.options.scale) for name, x in train.features.items()}
         x, track = self.fused(train.features), train.track
-        self.n_labels = {name: len(t.labels) for name, t in track.targets.items() if isinstance(t, Vocabulary)}
+        self.n_labels = {name: len(t.classes) for name, t in track.targets.items() if t.classes}
         self.models = {name: self.model(name).fit(x, train.targets[name]) for name in track.targets}
 
     def model(self, target: str) -> Any:

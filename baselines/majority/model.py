@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from merbench.metrics.lists import Lists
-from merbench.track import LabelSetTarget, Vocabulary
 from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
 
 
@@ -31,13 +30,11 @@ class Majority:
     def fit(self, train: TrainingSet) -> None:
         targets = train.track.targets.items()
         self.words = {
-            name: most_frequent(train.targets[name], self.n_words)
-            for name, target in targets
-            if isinstance(target, LabelSetTarget)
+            name: most_frequent(train.targets[name], self.n_words) for name, target in targets if not target.loss
         }
         self.constants = {
-            name: np.bincount(train.targets[name], minlength=len(target.labels)) / len(train)
-            if isinstance(target, Vocabulary)
+            name: np.bincount(train.targets[name], minlength=len(target.classes)) / len(train)
+            if target.classes
             else np.asarray(train.targets[name].mean())
             for name, target in targets
             if name not in self.words

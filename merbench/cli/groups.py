@@ -146,7 +146,7 @@ def _questions(name: str, files: Sequence[str], split: str, target: str | None) 
     from merbench.track import load_track
 
     track = load_track(name)
-    column = _label_set_target(track.id, {key: item.kind for key, item in track.targets.items()}, target)
+    column = _label_set_target(track.id, [key for key, item in track.targets.items() if item.has_word_sets], target)
     candidates = open_candidates(track, split)
     held = candidates.references
     rows = np.flatnonzero(held.held.get(column, np.ones(len(held), dtype=bool)))
@@ -163,10 +163,9 @@ def _words(values: Values) -> list[tuple[str, ...]]:
     return list(cast("Lists", values))
 
 
-def _label_set_target(track: str, kinds: dict[str, str], chosen: str | None) -> str:
+def _label_set_target(track: str, there: list[str], chosen: str | None) -> str:
     from merbench.errors import UsageError, listed
 
-    there = [name for name, kind in kinds.items() if kind == "label_set"]
     if chosen in there:
         return str(chosen)
     if chosen is None and len(there) == 1:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
     from merbench.errors import DeclarationError
     from merbench.metrics import Metric
-    from merbench.track import SubmissionRules, Target, Track
+    from merbench.targets import Target
+    from merbench.track import SubmissionRules, Track
 
 EXAMPLE_ROWS = 3
 
@@ -237,7 +238,7 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
     columns = [column for group in _columns(track).values() for column in group]
     lines += ["", f"submission: CSV, TSV, Parquet, JSONL or NPZ, {_rows_per_candidate(rules)}"]
     lines.append(f"  id column '{rules.id}', then {listed(columns, 20)}")
-    if any(target.type == "categorical" for target in track.targets.values()) and rules.duplicate_ids == "error":
+    if any(target.probability_columns() for target in track.targets.values()) and rules.duplicate_ids == "error":
         lines.append("  a categorical target may come as one column p_<label> per label instead")
     ids_rule = f"extra ids: {_EXTRA[rules.extra_ids]}; missing ids: {_MISSING[rules.missing_ids]}"
     lines.append(f"  largest file {rules.max_bytes:,} bytes; {ids_rule}")
@@ -255,15 +256,14 @@ def _not_at_hand(track: Track) -> Iterator[str]:
 
     from merbench.lexicon import open_lexicon
     from merbench.synonyms import open_groups
-    from merbench.track import LabelSetTarget, lexicon_of
 
     for target in track.targets.values():
-        if lexicon := lexicon_of(target):
+        if lexicon := target.lexicon_name:
             remedy = f"`merbench lexicon import PATH --name {lexicon}` brings it in"
             yield from _unopened(f"lexicon '{lexicon}'", partial(open_lexicon, lexicon), remedy)
-        if isinstance(target, LabelSetTarget) and target.groups:
+        if groups := target.groups_name:
             remedy = "`merbench groups import` or `merbench groups fill` brings them in"
-            yield from _unopened(f"groups '{target.groups}'", partial(open_groups, target.groups, track.folder), remedy)
+            yield from _unopened(f"groups '{groups}'", partial(open_groups, groups, track.folder), remedy)
 
 
 def _unopened(what: str, open_it: Callable[[], object], remedy: str) -> Iterator[str]:
@@ -303,9 +303,7 @@ def _rows_per_candidate(rules: SubmissionRules) -> str:
 
 def _columns(track: Track) -> dict[str, tuple[str, ...]]:
     """Return the columns of every target; where rows are averaged, labels come as their probabilities."""
-    from merbench.submission.values import probability_columns
-
-    chances = probability_columns(track) if track.submission.duplicate_ids == "mean" else {}
+    chances = track.probability_columns if track.submission.duplicate_ids == "mean" else {}
     return {name: chances.get(name, target.columns(name)) for name, target in track.targets.items()}
 
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from merbench.corpus.folder import Corpus
 from merbench.corpus.home import open_corpus
-from merbench.corpus.references import reference_columns, reference_values
 from merbench.corruptions import Step
 from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
 from merbench.files import sha256_bytes
@@ -92,7 +91,7 @@ class Candidates:
             f"the references of split '{self.split}' of {self.track.id} are withheld: corpus '{self.corpus.name}' "
             "holds none of them; `merbench validate` checks a file without them"
         )
-        columns = {name: reference_columns(name, target) for name, target in self.track.targets.items()}
+        columns = {name: target.reference_columns(name) for name, target in self.track.targets.items()}
         if table is None and any(columns.values()):
             raise withheld
         if table is None:
@@ -107,8 +106,10 @@ class Candidates:
         position = pc.index_in(self.ids, value_set=table["sample_id"].combine_chunks())
         rows = table.take(position)
         found = {
-            name: reference_values(
-                self.corpus.name, name, target, [rows[c].combine_chunks() for c in columns[name]], len(self)
+            name: target.read_references(
+                f"corpus '{self.corpus.name}': the references of {name}",
+                [rows[column].combine_chunks() for column in columns[name]],
+                len(self),
             )
             for name, target in self.track.targets.items()
         }

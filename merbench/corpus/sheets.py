@@ -23,7 +23,7 @@ from merbench.corpus.feature import Feature
 from merbench.corpus.feature_file import read_feature
 from merbench.corpus.tables import ID, SPLIT, Contents, Origin
 from merbench.errors import Problem, UsageError, did_you_mean, listed
-from merbench.parsing.segments import segment_lists
+from merbench.targets.segments import segment_lists
 
 Reader = Callable[[Path, list[Problem]], Delimited | None]
 

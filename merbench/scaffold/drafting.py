@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from merbench.corpus import Corpus
 from merbench.errors import UsageError
-from merbench.parsing import read_label_lists
-from merbench.parsing.answers import CHOICES
-from merbench.parsing.segments import segment_lists
+from merbench.targets.label_set import read_label_lists
+from merbench.targets.preference import CHOICES
+from merbench.targets.segments import segment_lists
 
 Kind = Literal["categorical", "continuous", "label_set", "preference", "segments"]
 

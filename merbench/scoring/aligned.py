@@ -21,7 +21,7 @@ from merbench.metrics.lists import Lists, Values, concatenated
 from merbench.scoring.breakdown import UNKNOWN, Grouping, grouping_of
 from merbench.submission import Submission
 from merbench.synonyms import Groups, open_groups
-from merbench.track import OVERALL, LabelSetTarget, MetricSpec, RankedTarget, Track, Vocabulary, metric_labels
+from merbench.track import OVERALL, MetricSpec, Track, metric_labels
 
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -149,9 +149,9 @@ class Pair:
             key = ("grouped", spec.target, within)
             supplied["grouped"] = self._remembered(key, lambda: runs if rows is None else _selected(runs, rows))
         if "n_labels" in spec.metric.supplied:
-            supplied["n_labels"] = len(getattr(target, "labels", ()))
+            supplied["n_labels"] = len(target.scored_labels)
         if "lexicon" in spec.metric.supplied:
-            name: str = getattr(target, "lexicon", None) or ""
+            name = target.lexicon_name or ""
             supplied["lexicon"] = self._remembered(("lexicon", name), lambda: open_lexicon(name))
         return supplied
 
@@ -207,9 +207,9 @@ def _require_known(groupings: Mapping[str, Grouping], track: Track, n: int) -> N
 def groups_of(track: Track) -> dict[str, Groups]:
     """Return the stored groups of synonyms that targets of a track name."""
     return {
-        name: open_groups(target.groups, relative_to=track.folder)
+        name: open_groups(target.groups_name, relative_to=track.folder)
         for name, target in track.targets.items()
-        if isinstance(target, LabelSetTarget) and target.groups is not None
+        if target.groups_name is not None
     }
 
 
@@ -241,11 +241,11 @@ def _with_synonyms(groups: Groups, ids: Sequence[str], sets: Sets, hidden: bool)
     return tuple(found)
 
 
-def with_confusion(track: Track) -> Iterator[tuple[str, Vocabulary | RankedTarget]]:
-    """Yield the targets of a track that have a confusion, by name."""
+def with_confusion(track: Track) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the targets of a track that have a confusion matrix, by name, with its labels."""
     for name, target in track.targets.items():
-        if isinstance(target, Vocabulary | RankedTarget):
-            yield name, target
+        if target.confusion_labels:
+            yield name, target.confusion_labels
 
 
 def _hashable(value: Any) -> Hashable:

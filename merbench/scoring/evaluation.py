@@ -19,7 +19,7 @@ from merbench.metrics.categorical import PerClass, per_class
 from merbench.metrics.sums import Weights
 from merbench.scoring.aggregation import Group, aggregated
 from merbench.scoring.aligned import Pair, with_confusion
-from merbench.track import OVERALL, MetricSpec, ScoresTarget, Track
+from merbench.track import OVERALL, MetricSpec, Track
 
 Draws = dict[str, NDArray[np.float64]]
 
@@ -92,14 +92,9 @@ def plain_values(pair: Pair, classes: Mapping[str, PerClass] | None = None) -> d
 
 
 def _why_undefined(pair: Pair, spec: MetricSpec) -> str:
-    """Return why a metric has no value: of scores, the class without a reference; else what its author says."""
+    """Return why a metric has no value: what the kind of target knows of it; else what its author says."""
     target = pair.track.targets[spec.target]
-    if isinstance(target, ScoresTarget):
-        held = pair.part(spec.target).reference
-        for code, label in enumerate((target.negative, target.positive)):
-            if not (held == code).any():
-                return f"no reference is '{label}'"
-    return spec.metric.undefined
+    return target.why_undefined(pair.part(spec.target).reference) or spec.metric.undefined
 
 
 def ones(pair: Pair) -> NDArray[np.uint8]:
@@ -110,10 +105,10 @@ def ones(pair: Pair) -> NDArray[np.uint8]:
 def classes_of(pair: Pair, weights: Weights) -> dict[str, PerClass]:
     """Return the counts of the classes of every categorical target under the weights."""
     found = {}
-    for name, target in with_confusion(pair.track):
+    for name, labels in with_confusion(pair.track):
         part = pair.codes(name)
         weighting = weights if part.rows is None else weights[:, part.rows]
-        found[name] = per_class(part.reference, part.prediction, weighting, n_labels=len(target.labels))
+        found[name] = per_class(part.reference, part.prediction, weighting, n_labels=len(labels))
     return found
 
 
@@ -121,9 +116,9 @@ def with_classes(pair: Pair, weights: Weights) -> Draws:
     """Return `evaluate`'s values and, beside them, the F1 of every class."""
     classes = classes_of(pair, weights)
     values = evaluate(pair, weights, classes)
-    for name, target in with_confusion(pair.track):
+    for name, labels in with_confusion(pair.track):
         f1 = classes[name].f1
-        values.update({class_key(name, label): f1[:, code] for code, label in enumerate(target.labels)})
+        values.update({class_key(name, label): f1[:, code] for code, label in enumerate(labels)})
     return values
 
 

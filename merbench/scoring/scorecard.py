@@ -35,7 +35,7 @@ from merbench.scoring.uncertainty import (
     warnings_of,
 )
 from merbench.submission import Submission
-from merbench.track import OVERALL, MultilabelTarget, Track, lexicon_of
+from merbench.track import OVERALL, Track
 
 if TYPE_CHECKING:
     from merbench.scoring.inputs import Source
@@ -188,9 +188,9 @@ def _n_outside(pair: Pair, name: str) -> int:
 
 
 def _class_rows(pair: Pair, classes: Mapping[str, PerClass], bounds: Mapping[str, Interval]) -> Iterator[ClassRow]:
-    for name, target in with_confusion(pair.track):
+    for name, labels in with_confusion(pair.track):
         rows = classes[name]
-        for code, label in enumerate(target.labels):
+        for code, label in enumerate(labels):
             interval = bounds.get(class_key(name, label)) if rows.n[0, code] else None
             yield ClassRow(
                 target=name,
@@ -207,10 +207,8 @@ def _class_rows(pair: Pair, classes: Mapping[str, PerClass], bounds: Mapping[str
 def _label_rows(pair: Pair) -> Iterator[ClassRow]:
     """Yield a row for every label of multilabel targets, of the samples in which the label is known."""
     for name, target in pair.track.targets.items():
-        if not isinstance(target, MultilabelTarget):
-            continue
         part = pair.part(name)
-        for column, label in enumerate(target.labels):
+        for column, label in enumerate(target.label_columns):
             known = part.reference[:, column] >= 0
             both = part.reference[known, column], part.prediction[known, column]
             rows = per_class(*both, np.ones((1, int(known.sum())), dtype=np.uint8), n_labels=2)
@@ -219,18 +217,18 @@ def _label_rows(pair: Pair) -> Iterator[ClassRow]:
 
 
 def _confusions(pair: Pair) -> Iterator[Confusion]:
-    for name, target in with_confusion(pair.track):
-        part, columns = pair.codes(name), len(target.labels) + 1
+    for name, labels in with_confusion(pair.track):
+        part, columns = pair.codes(name), len(labels) + 1
         answers = np.where(part.prediction < 0, columns - 1, part.prediction)
         cells, counts = np.unique(part.reference.astype(np.int64) * columns + answers, return_counts=True)
         rows = zip(*(values.tolist() for values in (*np.divmod(cells, columns), counts)), strict=True)
-        yield Confusion(name, target.labels, tuple(rows))
+        yield Confusion(name, labels, tuple(rows))
 
 
 def _coverage_rows(read: Submission, pair: Pair) -> Iterator[CoverageRow]:
     """Yield how much of the references, and of the answers for all candidates, the lexicon of a target knows."""
     for name, target in pair.track.targets.items():
-        if (named := lexicon_of(target)) is None:
+        if (named := target.lexicon_name) is None:
             continue
         sides: dict[Literal["reference", "prediction"], Any]
         sides = {"reference": pair.part(name).reference, "prediction": read.values[name]}

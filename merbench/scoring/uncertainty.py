@@ -25,7 +25,7 @@ from merbench.scoring.aligned import Codes, Pair, groups_of, with_confusion
 from merbench.scoring.breakdown import scored_column
 from merbench.scoring.draws import bootstrap, jackknifed
 from merbench.scoring.evaluation import Draws, ones, with_classes
-from merbench.track import TextTarget, Track, lexicon_of
+from merbench.track import Track
 
 FEW_CLUSTERS = 50
 """Below this many clusters, the report warns that cluster intervals are too narrow (`docs/uncertainty.md`)."""
@@ -97,10 +97,10 @@ def signature(candidates: Candidates, how: Resampling | None) -> str:
 
 def _readings(track: Track) -> list[str]:
     """Return the lexicons of a track's targets, with what they say, and how their words are found in descriptions."""
-    names = dict.fromkeys(lexicon_of(target) for target in track.targets.values())
-    how = dict.fromkeys(target.extractor for target in track.targets.values() if isinstance(target, TextTarget))
+    names = dict.fromkeys(target.lexicon_name for target in track.targets.values())
+    extractors = dict.fromkeys(target.extractor_name for target in track.targets.values())
     lexicons = [f"lexicon:{name}#{open_lexicon(name).digest[:8]}" for name in names if name is not None]
-    return [*lexicons, *(f"extractor:{extractor}" for extractor in how)]
+    return [*lexicons, *(f"extractor:{name}" for name in extractors if name is not None)]
 
 
 def stream_name(candidates: Candidates, seed: int) -> str:
@@ -199,9 +199,9 @@ def warnings_of(
         yield Problem(
             "W701", f"{n} clusters of '{how.cluster}': with fewer than {FEW_CLUSTERS} the intervals are too narrow"
         )
-    for name, target in with_confusion(pair.track):
-        counts = np.bincount(pair.codes(name).reference, minlength=len(target.labels))
-        few = [f"{label} ({n})" for label, n in zip(target.labels, counts, strict=True) if n < FEW_REFERENCES]
+    for name, labels in with_confusion(pair.track):
+        counts = np.bincount(pair.codes(name).reference, minlength=len(labels))
+        few = [f"{label} ({n})" for label, n in zip(labels, counts, strict=True) if n < FEW_REFERENCES]
         if few:
             message = (
                 f"fewer than {FEW_REFERENCES} references of {listed(few)}: intervals of averages over classes are rough"

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from merbench.submission.checking import Submission, read_submission
 from merbench.submission.content import EXPANSION
-from merbench.submission.values import SUM_TOLERANCE
+from merbench.targets.categorical import SUM_TOLERANCE
 
 __all__ = ["EXPANSION", "SUM_TOLERANCE", "Submission", "read_submission"]

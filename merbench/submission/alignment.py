@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from merbench.metrics.lists import Lists, Segments, concatenated, offsets_of
 from merbench.submission.ids import Rows
-from merbench.submission.values import TargetValues
+from merbench.targets import TargetValues
 
 
 def aligned(values: TargetValues, row_of: Rows | None, missing_ids: str) -> TargetValues:

@@ -8,9 +8,10 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,35 +26,17 @@ from merbench.submission.alignment import aligned, averaged
 from merbench.submission.content import Budget
 from merbench.submission.header import header_problems, undeclared_warning, unlike_header
 from merbench.submission.ids import Rows, align
-from merbench.submission.items import (
-    described_pairs,
-    label_set_values,
-    multilabel_values,
-    pair_problems,
-    preference_values,
-    ranked_values,
-    segment_values,
-    text_values,
-)
 from merbench.submission.reading import read_sheet
-from merbench.submission.sheet import ITEMS, STRETCHES, BrokenRow, Sheet, Wanted
-from merbench.submission.values import Mask, TargetValues, categorical_values, number_values, probability_columns
+from merbench.submission.sheet import Wanted
 from merbench.submission.wrong_track import columns_of, made_for
-from merbench.track import (
-    CategoricalTarget,
-    LabelSetTarget,
-    MultilabelTarget,
-    PreferenceTarget,
-    RankedTarget,
-    ScoresTarget,
-    SegmentsTarget,
-    Target,
-    TextTarget,
-    Track,
-)
+from merbench.targets import Answers, TargetValues
+from merbench.targets.sheet import BrokenRow, Sheet
+from merbench.track import Track
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,17 +92,20 @@ def read_submission(
         candidates = open_candidates(candidates)
     track = candidates.track
     rules = track.submission
-    pairs = described_pairs(candidates)
-    wanted = {**_wanted(track), **dict.fromkeys(pairs, pa.string())}
+    repeated = _repeated_columns(candidates)
+    wanted = {**_wanted(track), **dict.fromkeys(chain.from_iterable(repeated.values()), pa.string())}
     where, sheet, warnings = read_sheet(source, wanted, rules, Budget.of(candidates), rename)
     problems = _column_problems(where, sheet, candidates)
     alignment = align(sheet, candidates.ids, rules)
     elsewhere = made_for(sheet, candidates, int((alignment.candidate_of >= 0).sum())) if alignment.problems else None
     if elsewhere:
         raise _misdirected(where, candidates, elsewhere)
+    places = pa.array(alignment.candidate_of, mask=alignment.candidate_of < 0)
     relevant = alignment.candidate_of >= 0 if alignment.n_extra else np.ones(sheet.n_rows, dtype=np.bool_)
     found = _target_values(sheet, candidates, alignment.candidate_of, relevant)
-    problems += pair_problems(sheet, pairs, alignment.candidate_of)
+    for name, columns in repeated.items():
+        of_rows = {column: cells.take(places) for column, cells in columns.items()}
+        problems += track.targets[name].repeated_problems(sheet, of_rows)
     problems += [*alignment.problems, *(problem for values in found.values() for problem in values.problems)]
     known = alignment.candidate_of[alignment.candidate_of >= 0]
     several = rules.duplicate_ids == "mean" and np.bincount(known, minlength=1).max() > 1
@@ -133,6 +119,7 @@ def read_submission(
     else:
         row_of = None if alignment.in_order else alignment.row_of
     placed = {name: aligned(values, row_of, rules.missing_ids) for name, values in found.items()}
+    undeclared = undeclared_warning(sheet, track, chain.from_iterable(repeated.values()))
     of_cells = (warning for values in found.values() for warning in values.warnings)
     return Submission(
         candidates,
@@ -140,10 +127,21 @@ def read_submission(
         {name: values.values for name, values in placed.items()},
         {name: values.probabilities for name, values in placed.items() if values.probabilities is not None},
         {name: values.dropped for name, values in placed.items() if values.dropped is not None},
-        (*warnings, *undeclared_warning(sheet, track, pairs), *alignment.warnings, *of_cells),
+        (*warnings, *undeclared, *alignment.warnings, *of_cells),
         sheet.n_rows,
         alignment.n_extra,
     )
+
+
+def _repeated_columns(candidates: Candidates) -> dict[str, dict[str, pa.Array]]:
+    """Return, by target, the columns of the corpus that a submission may repeat; each once, a null as an empty text."""
+    columns: dict[str, dict[str, pa.Array]] = {}
+    for name, target in candidates.track.targets.items():
+        names = target.repeated_columns(candidates.samples.column_names)
+        if names and list(names) not in [list(other) for other in columns.values()]:
+            samples = candidates.samples
+            columns[name] = {x: samples[x].combine_chunks().cast(pa.string()).fill_null("") for x in names}
+    return columns
 
 
 def _unaveraged(track: Track, found: dict[str, TargetValues]) -> list[Problem]:
@@ -152,7 +150,7 @@ def _unaveraged(track: Track, found: dict[str, TargetValues]) -> list[Problem]:
     return [
         Problem("E202", f"{message}: columns p_<label>", column=name)
         for name, values in found.items()
-        if track.targets[name].kind == "categorical" and values.probabilities is None
+        if track.targets[name].row_average == "probabilities" and values.probabilities is None
     ]
 
 
@@ -179,21 +177,9 @@ def _misdirected(where: str, candidates: Candidates, elsewhere: str) -> InvalidS
 
 def _wanted(track: Track) -> Wanted:
     """Return the columns to read, each with the type it is best read as."""
-    kinds = {column: _best_type(target) for name, target in track.targets.items() for column in target.columns(name)}
-    chances = {name: pa.float64() for names in probability_columns(track).values() for name in names}
-    return {track.submission.id: pa.string(), **kinds, **chances}
-
-
-def _best_type(target: Target) -> pa.DataType:
-    """Return the type a target's columns are best read as: labels as text, numbers as numbers, lists as they are."""
-    match target:
-        case CategoricalTarget() | PreferenceTarget() | TextTarget():
-            return pa.string()
-        case LabelSetTarget() | RankedTarget():
-            return ITEMS
-        case SegmentsTarget():
-            return STRETCHES
-    return pa.float64()
+    types = {column: target.cell_type for name, target in track.targets.items() for column in target.columns(name)}
+    chances = {name: pa.float64() for names in track.probability_columns.values() for name in names}
+    return {track.submission.id: pa.string(), **types, **chances}
 
 
 def _broken_row(row: BrokenRow) -> Problem:
@@ -202,49 +188,17 @@ def _broken_row(row: BrokenRow) -> Problem:
 
 def _target_values(sheet: Sheet, candidates: Candidates, candidate_of: Rows, relevant: Mask) -> dict[str, TargetValues]:
     """Return the values of every target whose columns are there; the others are problems of the header."""
-    found = {}
-    track = candidates.track
-    chances_of = {
-        name: names
-        for name, names in probability_columns(track).items()
-        if all(item in sheet.columns for item in names)
-    }
+    track, values = candidates.track, dict[str, TargetValues]()
+    places = pa.array(candidate_of, mask=candidate_of < 0)
+
+    def of_samples(column: str, use: str) -> pa.Array:
+        return candidate_column(candidates, column, use).take(places)
+
     for name, target in track.targets.items():
-        if name in chances_of or all(column in sheet.columns for column in target.columns(name)):
-            chances = chances_of.get(name, ())
-            found[name] = _values_of(sheet, name, target, relevant, chances, candidates, candidate_of)
-    return found
-
-
-def _values_of(
-    sheet: Sheet,
-    name: str,
-    target: Target,
-    relevant: Mask,
-    chances: Sequence[str],
-    candidates: Candidates,
-    candidate_of: Rows,
-) -> TargetValues:
-    missing_ids = candidates.track.submission.missing_ids
-    match target:
-        case CategoricalTarget():
-            return categorical_values(sheet, name, target, relevant, chances, missing_ids)
-        case PreferenceTarget():
-            return preference_values(sheet, name, target, relevant)
-        case LabelSetTarget():
-            return label_set_values(sheet, name, target, relevant)
-        case TextTarget():
-            return text_values(sheet, name, target, relevant)
-        case RankedTarget():
-            return ranked_values(sheet, name, target, relevant, missing_ids)
-        case MultilabelTarget():
-            return multilabel_values(sheet, target, relevant)
-        case SegmentsTarget():
-            durations = None
-            if target.duration is not None:
-                durations = candidate_column(candidates, target.duration, "with the durations of samples")
-                durations = durations.take(pa.array(candidate_of, mask=candidate_of < 0))
-            return segment_values(sheet, name, target, relevant, durations)
-        case ScoresTarget():
-            return number_values(sheet, name, relevant)
-    return number_values(sheet, name, relevant, target.range)
+        chances = track.probability_columns.get(name, ())
+        chances = chances if all(column in sheet.columns for column in chances) else ()
+        if chances or all(column in sheet.columns for column in target.columns(name)):
+            values[name] = target.read(
+                Answers(sheet, name, relevant, chances, track.submission.missing_ids, of_samples)
+            )
+    return values

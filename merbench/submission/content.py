@@ -34,17 +34,13 @@ from merbench.errors import (
     printable,
 )
 from merbench.submission.header import declared_columns
+from merbench.targets.cells import MOST_CELLS, MOST_WORDS
 
 EXPANSION = 8
 """How many times `max_bytes` a submission may take once it is unpacked."""
 
 MOST_UNPACKED_BYTES = 400_000_000
 """How many bytes a submission may unpack to, whatever size of a file its track allows."""
-
-MOST_CELLS = 30_000_000
-MOST_WORDS = 1_000_000
-MOST_WORD_CHARACTERS = 50_000_000
-"""How many characters the distinct words of a column may have together."""
 
 STANDARD_INPUT = "standard input"
 

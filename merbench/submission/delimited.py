@@ -21,7 +21,8 @@ import pyarrow.csv as pacsv
 
 from merbench.errors import EXAMPLES_SHOWN, plural, printable
 from merbench.submission.content import Content
-from merbench.submission.sheet import BrokenRow, Sheet, Wanted
+from merbench.submission.sheet import Wanted
+from merbench.targets.sheet import BrokenRow, Sheet
 
 _HEADER_BYTES = 1 << 20
 _LARGEST_BLOCK = (1 << 31) - 1

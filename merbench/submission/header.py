@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, did_you_mean, examples, listed, nearest, plural, printable
-from merbench.submission.sheet import Sheet
-from merbench.submission.values import probability_columns
+from merbench.targets.sheet import Sheet
 from merbench.track import Track
 
 COLUMNS_COMPARED = 100
@@ -18,7 +17,7 @@ COLUMNS_COMPARED = 100
 
 def declared_columns(track: Track) -> tuple[str, ...]:
     """Return every column that a submission to a track may use: the id, the targets, the probabilities."""
-    chances = probability_columns(track)
+    chances = track.probability_columns
     return (track.submission.id, *track.columns, *(name for target in chances.values() for name in target))
 
 
@@ -40,7 +39,7 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
     counts = Counter(names)
     twice = [name for name in declared_columns(track) if counts[name] > 1]
     problems += examples(twice, lambda name: _repeated(names, name))
-    chances = probability_columns(track)
+    chances = track.probability_columns
     columns = [column for name, target in track.targets.items() for column in target.columns(name)]
     partial = [name for name in columns if any(chance in counts for chance in chances.get(name, ()))]
     absent = [name for name in columns if name not in counts and name not in partial]

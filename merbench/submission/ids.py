@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import EXAMPLES_SHOWN, Problem, did_you_mean, examples, listed, plural, printable
-from merbench.submission.sheet import Sheet, blocks, is_blank
+from merbench.targets.sheet import Sheet, blocks, is_blank
 from merbench.track import SubmissionRules
 
 Rows = NDArray[np.int64]

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from merbench.errors import InvalidSubmission, Problem, printable
 from merbench.submission.content import Content
-from merbench.submission.sheet import BrokenRow, Sheet, Wanted, text_array
+from merbench.submission.sheet import Wanted
+from merbench.targets.sheet import BrokenRow, Sheet, text_array
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from merbench.errors import CUT_OFF, InvalidSubmission, MalformedFile, Problem, listed, printable
 from merbench.files import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
 from merbench.submission.content import Content
-from merbench.submission.sheet import Sheet, Wanted, plain_column, text_array
+from merbench.submission.sheet import Wanted, plain_column
+from merbench.targets.sheet import Sheet, text_array
 
 MOST_MEMBERS = 1000
 """The largest number of arrays in an archive."""

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from merbench.errors import CUT_OFF, MalformedFile
 from merbench.submission.content import Content
 from merbench.submission.pages import MAGIC, PLAIN_ENCODINGS, SMALLEST, demand, read_footer
-from merbench.submission.sheet import SEGMENT_FIELDS, Sheet, Wanted, column_problem, is_list, table_sheet, text_bytes
+from merbench.submission.sheet import Wanted, column_problem, is_list, table_sheet, text_bytes
+from merbench.targets.sheet import SEGMENT_FIELDS, Sheet
 
 _TEXT_CELL_BYTES, _NUMBER_CELL_BYTES = 64, 8
 """What a cell counts for at least."""

@@ -21,7 +21,8 @@ from merbench.submission.header import rename_option
 from merbench.submission.jsonl import read_jsonl
 from merbench.submission.npz import read_npz
 from merbench.submission.parquet import read_parquet
-from merbench.submission.sheet import ITEMS, Sheet, Wanted, decoded_bytes, frame_table, is_list, table_sheet
+from merbench.submission.sheet import Wanted, decoded_bytes, frame_table, is_list, table_sheet
+from merbench.targets.sheet import ITEMS, Sheet
 from merbench.track import SubmissionRules
 
 if TYPE_CHECKING:

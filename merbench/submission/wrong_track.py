@@ -20,8 +20,7 @@ from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import listed
 from merbench.files import list_folders
 from merbench.submission.header import declared_columns
-from merbench.submission.sheet import Sheet
-from merbench.submission.values import probability_columns
+from merbench.targets.sheet import Sheet
 from merbench.track import Track, load_track
 
 MOST = 0.5
@@ -129,7 +128,7 @@ def _places(sheet: Sheet, candidates: Candidates, *, fitting: bool = False) -> I
 def _fits(names: Sequence[str], track: Track) -> bool:
     """Return whether a header has every target of a track, or its probabilities."""
     names = [track.submission.aliases.get(name, name) for name in names]
-    chances = probability_columns(track)
+    chances = track.probability_columns
     return all(
         all(column in names for column in target.columns(name))
         or all(column in names for column in chances.get(name, ("",)))

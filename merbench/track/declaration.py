@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_serializer, model_validator
+from pydantic import Field, PlainValidator, SerializeAsAny, field_serializer, model_validator
 
 from merbench.corruptions import Step
 from merbench.declarations import KEBAB, STEP, VERSION, Declaration, as_several
 from merbench.files import sha256_bytes
 from merbench.metrics import METRICS, Metric
-from merbench.track.targets import Target
+from merbench.targets import Target, declared_target
 
 OVERALL = "overall"
 """The ranking key of the weighted sum of metrics."""
@@ -233,7 +234,7 @@ class Track(Declaration):
     superseded_by: str | None = None
     checked: str = Field(default="", max_length=120)
     splits: dict[str, Split]
-    targets: dict[str, Target] = Field(min_length=1)
+    targets: dict[str, SerializeAsAny[Annotated[Target, PlainValidator(declared_target)]]] = Field(min_length=1)
     metrics: tuple[MetricSpec, ...] = Field(min_length=1, strict=False)
     corruptions: tuple[CorruptionSpec, ...] = Field(default=(), strict=False)
     media: MediaSpec = MediaSpec()
@@ -267,6 +268,13 @@ class Track(Declaration):
     def columns(self) -> tuple[str, ...]:
         """The columns of all targets, in the order in which they are declared."""
         return tuple(column for name, target in self.targets.items() for column in target.columns(name))
+
+    @property
+    def probability_columns(self) -> dict[str, tuple[str, ...]]:
+        """The names `p_<label>` of every target that has such, where no other target shares a label."""
+        columns = {name: target.probability_columns() for name, target in self.targets.items()}
+        times = Counter(column for own in columns.values() for column in own)
+        return {name: own for name, own in columns.items() if own and all(times[column] == 1 for column in own)}
 
     @property
     def weighted_metrics(self) -> tuple[MetricSpec, ...]:

@@ -25,7 +25,7 @@ from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Lists, Values, concatenated
 from merbench.resampling import cluster_codes
-from merbench.track import CategoricalTarget, ContinuousTarget, PreferenceTarget, Track, TrajectoryTarget
+from merbench.track import Track
 from merbench.training.labels import LearnedLabels, damaged_labels
 
 Rows = NDArray[np.int64]
@@ -162,17 +162,10 @@ class Predictions:
 
     def answers(self, track: Track) -> dict[str, Values]:
         """Return the most probable label's code (ties: the first one), the value within the range, or the set."""
-        found: dict[str, Values] = {}
-        for name, target in track.targets.items():
-            match target:
-                case CategoricalTarget() | PreferenceTarget():
-                    found[name] = self.outputs[name].argmax(1).astype(np.int32)
-                case ContinuousTarget() | TrajectoryTarget():
-                    low, high = target.range or (-np.inf, np.inf)
-                    found[name] = self.outputs[name].clip(low, high)
-                case _:
-                    found[name] = self.sets[name]
-        return found
+        return {
+            name: target.answer((self.outputs if target.loss else self.sets)[name])
+            for name, target in track.targets.items()
+        }
 
     @classmethod
     def gathered(cls, parts: Sequence[tuple[Rows, Predictions]]) -> Predictions:

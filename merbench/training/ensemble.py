@@ -21,7 +21,7 @@ from merbench.files import atomic_folder, require_apart, sha256_file, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
 from merbench.submission import Submission, read_submission
-from merbench.track import CategoricalTarget, ContinuousTarget, Track, load_track
+from merbench.track import Track, load_track
 from merbench.training.data import Predictions
 from merbench.training.output import CARD, PROBABILITIES, SUBMISSION, require_free, write_predictions
 
@@ -105,11 +105,7 @@ def average(runs: Sequence[Predictions], shares: Sequence[float]) -> Predictions
 
 
 def _require_numbers(track: Track) -> None:
-    others = [
-        f"{name} ({target.type})"
-        for name, target in track.targets.items()
-        if not isinstance(target, CategoricalTarget | ContinuousTarget)
-    ]
+    others = [f"{name} ({target.type})" for name, target in track.targets.items() if not target.in_ensembles]
     if others:
         raise UsageError(f"{track.id} declares {listed(others)}; an ensemble averages probabilities and numbers alone")
 
@@ -137,7 +133,7 @@ def _read(path: Path, candidates: Candidates) -> Predictions:
     labels_alone = [
         name
         for name, target in candidates.track.targets.items()
-        if isinstance(target, CategoricalTarget) and name not in submission.probabilities
+        if target.classes and name not in submission.probabilities
     ]
     if labels_alone:
         raise UsageError(

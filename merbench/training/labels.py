@@ -18,7 +18,8 @@ from merbench.corruptions import Step, generator
 from merbench.corruptions.labels import Labels
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Values
-from merbench.track import CategoricalTarget, Track
+from merbench.targets import Target
+from merbench.track import Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ def damaged_labels(track: Track, split: str, values: Mapping[str, Values]) -> Le
     name, target = _categorical(track, steps)
     codes = values[name]
     assert isinstance(codes, np.ndarray)
-    labels = Labels.of(codes, target.labels)
+    labels = Labels.of(codes, target.classes)
     damage: dict[str, Any] = {}
     for step in steps:
         rng = generator(track.seed, step.step_name, "")
@@ -73,8 +74,8 @@ def damaged_labels(track: Track, split: str, values: Mapping[str, Values]) -> Le
     return LearnedLabels(labels.rows, {**kept, name: labels.codes}, damage)
 
 
-def _categorical(track: Track, steps: tuple[Step, ...]) -> tuple[str, CategoricalTarget]:
-    fitting = [(name, target) for name, target in track.targets.items() if isinstance(target, CategoricalTarget)]
+def _categorical(track: Track, steps: tuple[Step, ...]) -> tuple[str, Target]:
+    fitting = [(name, target) for name, target in track.targets.items() if target.takes_label_noise]
     if len(fitting) != 1:
         names = listed([name for name, _ in fitting]) or "none"
         raise UsageError(

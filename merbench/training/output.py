@@ -14,15 +14,9 @@ import pyarrow.parquet as pq
 from merbench.corpus.candidates import Candidates
 from merbench.errors import UsageError
 from merbench.files import arrow_file, atomic_path, sha256_file, write_text
-from merbench.metrics.lists import Lists
-from merbench.submission.values import probability_columns
-from merbench.track import Vocabulary
 from merbench.training.data import Predictions
 
 SUBMISSION, PROBABILITIES, CARD = "submission.csv", "probabilities.parquet", "run.json"
-
-DECIMALS = 6
-"""Values of continuous targets are written with this many decimals."""
 
 
 def submission_table(candidates: Candidates, predictions: Predictions) -> pa.Table:
@@ -38,7 +32,7 @@ def submission_table(candidates: Candidates, predictions: Predictions) -> pa.Tab
 def probability_table(candidates: Candidates, predictions: Predictions) -> pa.Table:
     """Return the submission with one column `p_<label>` added for every label whose name no other target shares."""
     table, views = _answers(candidates, predictions), candidates.track.submission.views
-    for name, columns in probability_columns(candidates.track).items():
+    for name, columns in candidates.track.probability_columns.items():
         for code, column in enumerate(columns):
             table = table.append_column(column, pa.array(predictions.outputs[name][:, code]))
     return table if views is None else table.take(pa.array(np.repeat(np.arange(table.num_rows), views)))
@@ -47,13 +41,7 @@ def probability_table(candidates: Candidates, predictions: Predictions) -> pa.Ta
 def _answers(candidates: Candidates, predictions: Predictions) -> pa.Table:
     columns: dict[str, Any] = {candidates.track.submission.id: candidates.ids}
     for name, values in predictions.answers(candidates.track).items():
-        target = candidates.track.targets[name]
-        if isinstance(values, Lists):
-            columns[name] = [str(list(words)) for words in values]
-        elif isinstance(target, Vocabulary):
-            columns[name] = pa.array(target.labels).take(pa.array(values))
-        else:
-            columns[name] = pa.array(np.round(np.asarray(values), DECIMALS) + 0.0)  # no negative zero
+        columns[name] = candidates.track.targets[name].written(values)
     return pa.table(columns)
 
 

@@ -25,6 +25,7 @@ from merbench.errors import UsageError, WithheldReference, json_text, listed
 from merbench.files import atomic_folder, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
+from merbench.targets import names_of_other_types
 from merbench.track import Track, load_track
 from merbench.training.card import run_card
 from merbench.training.data import FeatureSet, Predictions, TrainingSet, feature_set, training_set
@@ -179,7 +180,7 @@ def run_baseline(
 def require_answers(loaded: LoadedBaseline, track: Track) -> None:
     """Raise `UsageError` when a baseline does not answer every target of a track."""
     known = loaded.declaration.answers
-    others = [f"{name} ({target.type})" for name, target in track.targets.items() if target.type not in known]
+    others = names_of_other_types(track.targets, known)
     if others:
         needed = {target.type for target in track.targets.values()}
         able = [name for name, declared in list_baselines() if needed <= set(declared.answers)]

@@ -10,9 +10,9 @@ from merbench.corpus import IMPORTERS
 from merbench.lexicon import import_lexicon, open_lexicon
 from merbench.metrics import METRICS
 from merbench.metrics.lists import Lists
-from merbench.parsing import read_label_lists
-from merbench.parsing.descriptions import words_in_text
 from merbench.scoring import compare
+from merbench.targets.label_set import read_label_lists
+from merbench.targets.text import words_in_text
 from merbench.training import load_baseline, run_baseline
 
 MODEL = load_baseline("lexicon-ov").module

@@ -23,7 +23,7 @@ from merbench.metrics import METRICS
 from merbench.metrics.label_set import Coverage, coverage, with_representatives
 from merbench.metrics.lists import Lists
 from merbench.metrics.sums import Clustered
-from merbench.parsing import Split, read_label_lists
+from merbench.targets.label_set import Split, read_label_lists
 
 Sets = Sequence[Sequence[str]]
 

@@ -27,7 +27,7 @@ from merbench.metrics.ranked import (
     ranked_weighted_f1,
     top_k_accuracy,
 )
-from merbench.parsing.ranked import ranked_lists
+from merbench.targets.ranked import ranked_lists
 
 LABELS = ("negative", "weakly negative", "neutral", "weakly positive", "positive")
 POLARITY = {"weakly negative": "negative", "neutral": "negative", "weakly positive": "positive"}

@@ -558,7 +558,8 @@ def test_rows_without_lines_are_named_by_number(candidates: Candidates) -> None:
 
 def test_every_code_is_documented() -> None:
     root = Path(__file__).parents[2]
-    sources = "".join(path.read_text() for path in sorted((root / "merbench" / "submission").glob("*.py")))
+    modules = (path for package in ("submission", "targets") for path in (root / "merbench" / package).glob("*.py"))
+    sources = "".join(path.read_text() for path in modules)
     rows = re.findall(r"^\| ([EW]\d{3}) \|", (root / "docs" / "submission-format.md").read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(set(re.findall(r'"([EW]\d{3})"', sources)))
 

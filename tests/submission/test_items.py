@@ -16,9 +16,11 @@ from blind_candidates import sample_ids
 from merbench.corpus.candidates import Candidates
 from merbench.errors import InvalidSubmission, Problem
 from merbench.submission import read_submission
-from merbench.submission.items import label_set_values, pair_problems, ranked_values
-from merbench.submission.sheet import Sheet
-from merbench.track import LabelSetTarget, RankedTarget
+from merbench.targets import Answers
+from merbench.targets.label_set import LabelSetTarget
+from merbench.targets.preference import PreferenceTarget
+from merbench.targets.ranked import RankedTarget
+from merbench.targets.sheet import Sheet
 
 Make = Callable[..., Candidates]
 Refused = Callable[..., str]
@@ -50,21 +52,20 @@ def test_words_that_hold_a_mark_which_separates_nothing_bring_a_warning() -> Non
         "happy; sad", "['Happy; sad', 'calm']", "glad|calm", "a\uff0cb, c\u3001d", "x;y", "happy, sad"
     ]  # fmt: skip
     rows = np.array([True, True, True, True, False, True])
-    found = label_set_values(sheet(openset=cells), "openset", LabelSetTarget(type="label_set"), rows)
+    found = LabelSetTarget(type="label_set").read(Answers(sheet(openset=cells), "openset", rows))
     assert texts(found.warnings) == [
         "W203  openset: 4 of 5 sets hold words with ';', '|', '\uff0c', '\u3001' in them, each read as one word; "
         "',' separates words: 'happy; sad' (2), 'glad|calm' (1), 'a\uff0cb' (1), 'c\u3001d' (1)"
     ]
     assert found.problems == ()
-    assert (
-        label_set_values(sheet(openset=["a, b"]), "openset", LabelSetTarget(type="label_set"), rows[:1]).warnings == ()
-    )
+    plain = Answers(sheet(openset=["a, b"]), "openset", rows[:1])
+    assert LabelSetTarget(type="label_set").read(plain).warnings == ()
 
 
 def test_a_comma_in_a_word_brings_a_warning_where_only_quotes_separate() -> None:
     target = LabelSetTarget(type="label_set", split="mer2024")
     cells: list[str | None] = ["[happy, sad]", "['calm', 'sad']"]
-    found = label_set_values(sheet(openset=cells), "openset", target, np.array([True, True]))
+    found = target.read(Answers(sheet(openset=cells), "openset", np.array([True, True])))
     assert texts(found.warnings) == [
         "W203  openset: 1 of 2 sets hold words with ',' in them, each read as one word; "
         "a quote separates words: 'happy, sad' (1)"
@@ -150,7 +151,7 @@ def test_segments_are_no_lists_of_text(make_candidates: Make) -> None:
 def test_first_answers_outside_the_vocabulary_are_told_once_each_with_their_number() -> None:
     cells: list[str | None] = [*["neutral, happy"] * 3, "['Neutral', 'sad']", "happy", "joy", " Joy", "bored, sad"]
     target = RankedTarget(type="ranked", labels=("happy", "sad"), out_of_vocabulary="wrong")
-    found = ranked_values(sheet(e=cells), "e", target, np.ones(8, dtype=np.bool_))
+    found = target.read(Answers(sheet(e=cells), "e", np.ones(8, dtype=np.bool_)))
     assert texts(found.warnings) == [
         "W202  e: 7 of 8 first answers are not one of happy, sad and count as wrong: "
         "'neutral' (4), 'joy' (2), 'bored' (1)"
@@ -160,28 +161,31 @@ def test_first_answers_outside_the_vocabulary_are_told_once_each_with_their_numb
 # Pairs
 
 PAIRS = {"a1": pa.array(["m1", "m2", "m3"]), "a2": pa.array(["m4", "m5", "m6"])}
-FIRST_OF = np.arange(3)
+
+
+def pair_problems(read: Sheet) -> list[Problem]:
+    return PreferenceTarget(type="preference").repeated_problems(read, PAIRS)
 
 
 def test_one_column_of_a_pair_is_checked_and_the_other_is_missed() -> None:
-    assert texts(pair_problems(sheet(a1=["m1", "descA9", ""]), PAIRS, FIRST_OF)) == [
-        "E213  a2: the column is missing, and a1 is; give both, or neither",
+    assert texts(pair_problems(sheet(a1=["m1", "descA9", ""]))) == [
+        "E213  a2: the column is missing, and a1 is given; give both, or neither",
         "E213  row 2: a1 is 'descA9'; of this pair a1 is 'm2' and a2 is 'm5'",
         "E213  row 3: a1 is empty; of this pair a1 is 'm3' and a2 is 'm6'",
     ]
-    assert texts(pair_problems(sheet(a2=["m4", "m5", "m6"]), PAIRS, FIRST_OF)) == [
-        "E213  a1: the column is missing, and a2 is; give both, or neither",
+    assert texts(pair_problems(sheet(a2=["m4", "m5", "m6"]))) == [
+        "E213  a1: the column is missing, and a2 is given; give both, or neither",
     ]
 
 
 def test_what_stands_in_place_of_a_pair_is_told() -> None:
     wrong = sheet(a1=["m4", "m2", "m1"], a2=["m1", None, "x"])
-    assert texts(pair_problems(wrong, PAIRS, FIRST_OF)) == [
+    assert texts(pair_problems(wrong)) == [
         "E213  row 1: a1 and a2 are swapped; of this pair a1 is 'm1' and a2 is 'm4'",
         "E213  row 2: a2 is empty; of this pair a1 is 'm2' and a2 is 'm5'",
         "E213  row 3: a1 is 'm1' and a2 is 'x'; of this pair a1 is 'm3' and a2 is 'm6'",
     ]
-    assert pair_problems(sheet(better=["a1", "a2", "a1"]), PAIRS, FIRST_OF) == []
+    assert pair_problems(sheet(better=["a1", "a2", "a1"])) == []
 
 
 # A header that names classes

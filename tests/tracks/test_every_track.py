@@ -22,23 +22,17 @@ from released_files import write_table
 from merbench.cli import run
 from merbench.corpus.feature import Feature
 from merbench.corpus.home import corpora_home
-from merbench.corpus.references import reference_columns
 from merbench.errors import listed
 from merbench.lexicon import import_lexicon
 from merbench.synonyms import import_groups
-from merbench.track import (
-    ContinuousTarget,
-    LabelSetTarget,
-    RankedTarget,
-    ScoresTarget,
-    SegmentsTarget,
-    Target,
-    TextTarget,
-    Track,
-    TrajectoryTarget,
-    list_tracks,
-)
-from merbench.track.targets import lexicon_of
+from merbench.targets import Target
+from merbench.targets.continuous import NumberTarget
+from merbench.targets.ranked import RankedTarget
+from merbench.targets.scores import ScoresTarget
+from merbench.targets.segments import SegmentsTarget
+from merbench.targets.text import TextTarget
+from merbench.targets.trajectory import TrajectoryTarget
+from merbench.track import Track, list_tracks
 from merbench.training import load_baseline
 
 N = 40
@@ -57,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         wheel = [["joy", "content", "happy"], ["grief", "hurt", "sad"], ["wonder", "startled", "surprised"]]
         for number in range(1, 6):
             write_table(files / f"wheel{number}.csv", "level1 level2 level3", *wheel)
-        asked = {lexicon_of(target) for track in list_tracks() for target in track.targets.values()}
+        asked = {target.lexicon_name for track in list_tracks() for target in track.targets.values()}
         for name in sorted(asked - {None, "english"}):
             import_lexicon(files, name)
         yield home
@@ -73,7 +67,7 @@ def write_made_up_corpus(track: Track) -> None:
     reference: dict[str, Sequence[Any]] = {"sample_id": ids}
     for name, target in track.targets.items():
         cells = [references(target, row * 7 % 11) for row in range(len(ids))]
-        for place, column in enumerate(reference_columns(name, target)):
+        for place, column in enumerate(target.reference_columns(name)):
             reference.setdefault(column, [cell[place] for cell in cells])
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(len(ids), 3)).astype(np.float32)
@@ -112,7 +106,7 @@ def references(target: Target, row: int) -> tuple[Any, ...]:
             return ("['happy']" if row % 3 else "['sad']",)
         case RankedTarget():
             return (target.labels[row % len(target.labels)],)
-        case ContinuousTarget() | TrajectoryTarget():
+        case NumberTarget():
             low, high = target.range or (-1.0, 1.0)
             return (low + (high - low) * row / 10,)
     return target.example(row)
@@ -153,10 +147,10 @@ def test_a_track_goes_through_every_command(
     monkeypatch.setattr("merbench.leaderboard.build.N_PERMUTATIONS", 100)
     write_made_up_corpus(track)
     for target in track.targets.values():
-        if isinstance(target, LabelSetTarget) and target.groups is not None:
+        if target.groups_name is not None:
             lines = [json.dumps({"name": f"test_{number:03}", "groups": "[]"}) for number in range(N)]
             Path("groups.jsonl").write_text("\n".join(lines), encoding="utf-8")
-            import_groups("mer2024", "groups.jsonl", target.groups, replace=True)
+            import_groups("mer2024", "groups.jsonl", target.groups_name, replace=True)
 
     def passes(*arguments: str) -> None:
         code = run(list(arguments))

@@ -11,7 +11,8 @@ import torch
 
 from merbench.errors import UsageError
 from merbench.metrics.lists import Lists
-from merbench.track import LabelSetTarget, Track
+from merbench.targets.label_set import LabelSetTarget
+from merbench.track import Track
 from merbench.training import CrossFit, Curve, Predictions
 from merbench.training.checking import checked_cross_fit, checked_predictions
 from tests.training.conftest import SmallTrack
@@ -96,8 +97,8 @@ def test_another_shape_or_type_is_told_with_what_is_needed(track: Track, discret
 def test_what_is_no_array_is_told(track: Track) -> None:
     tensor = torch.zeros(4, requires_grad=True)
     _, ragged, gradient = problems(track, Predictions({"discrete": [[1.0], [0.5, 0.5]], "valence": tensor}))  # type: ignore[dict-item]
-    assert ragged.startswith("  E208  discrete: a value of type 'list' is no array (")
-    assert gradient.startswith("  E208  valence: a value of type 'Tensor' is no array (")
+    assert ragged.startswith("  E208  discrete: a value of type 'list' is not an array (")
+    assert gradient.startswith("  E208  valence: a value of type 'Tensor' is not an array (")
     assert gradient.endswith("; needed are finite numbers (4,), one per sample")
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.errors import UsageError
-from merbench.parsing.ranked import first_answers, ranked_lists
+from merbench.targets.ranked import first_answers, ranked_lists
 
 LABELS = ("neutral", "happy", "sad", "weakly positive")
 
@@ -88,7 +88,7 @@ def test_cells_that_cannot_be_read() -> None:
 
 def test_a_column_of_numbers_is_refused() -> None:
     with pytest.raises(
-        UsageError, match=r"^a column of double holds no ranked answers: text or lists of text are needed$"
+        UsageError, match=r"^a column of double does not hold ranked answers: text or lists of text are needed$"
     ):
         ranked_lists(pa.array([1.5]), LABELS)
 

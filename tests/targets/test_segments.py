@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.errors import UsageError
-from merbench.parsing.segments import segment_lists
+from merbench.targets.segments import segment_lists
 
 LABELS = ("real", "fake", "half-fake")
 STRUCT = pa.struct([("label", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())])
@@ -56,13 +56,13 @@ WRONG = [
     ("fake-1.5-3 real-0-2", "'fake-1.5-3' overlaps 'real-0-2'"),
     ("fake-0-9 real-1-2 real-3-4", "'real-1-2' overlaps 'fake-0-9'"),
     ("fake-1-2 fake-1-2", "'fake-1-2' overlaps 'fake-1-2'"),
-    ("fake", f"'fake' is no segment; {FORM}"),
-    ("fake-1", f"'fake-1' is no segment; {FORM}"),
-    ("real-0-1,fake-1-2", f"'real-0-1,fake-1-2' is no segment; {FORM}"),
-    ("fake-0-1 x", f"'x' is no segment; {FORM}"),
-    ("fake-0,5-1,5", f"'fake-0,5-1,5' is no segment; {FORM}"),
-    ("fake-0-nan", f"'fake-0-nan' is no segment; {FORM}"),
-    ("fake-0-1e999", f"'fake-0-1e999' is no segment; {FORM}"),
+    ("fake", f"'fake' is not a segment; {FORM}"),
+    ("fake-1", f"'fake-1' is not a segment; {FORM}"),
+    ("real-0-1,fake-1-2", f"'real-0-1,fake-1-2' is not a segment; {FORM}"),
+    ("fake-0-1 x", f"'x' is not a segment; {FORM}"),
+    ("fake-0,5-1,5", f"'fake-0,5-1,5' is not a segment; {FORM}"),
+    ("fake-0-nan", f"'fake-0-nan' is not a segment; {FORM}"),
+    ("fake-0-1e999", f"'fake-0-1e999' is not a segment; {FORM}"),
 ]
 
 
@@ -78,7 +78,7 @@ def test_all_wrong_cells_are_told_at_once() -> None:
 
 
 def test_a_cell_is_told_the_worst_that_is_wrong_with_it() -> None:
-    assert read(["fake-3-2 fkae-0-1 x"]) == ([[]], {0: f"'x' is no segment; {FORM}"})
+    assert read(["fake-3-2 fkae-0-1 x"]) == ([[]], {0: f"'x' is not a segment; {FORM}"})
 
 
 def test_segments_past_the_end_of_their_sample() -> None:
@@ -97,9 +97,9 @@ def test_lists_of_a_parquet_file() -> None:
         found, bad = read(cells, kind=kind)
         assert found == [[(0, 0, 1), (1, 1, 2)], [], [], [], [], [], []]
         assert bad == {
-            3: f"'fake-0-nan' is no segment; {FORM}",
+            3: f"'fake-0-nan' is not a segment; {FORM}",
             4: "'joy-0-1' has the label 'joy', which is not one of real, fake, half-fake",
-            5: f"'None-nan-nan' is no segment; {FORM}",
+            5: f"'None-nan-nan' is not a segment; {FORM}",
             6: "'fake-2-3' overlaps 'real-0-2.5'",
         }
 
@@ -107,7 +107,7 @@ def test_lists_of_a_parquet_file() -> None:
 @pytest.mark.parametrize("kind", [pa.float64(), pa.list_(pa.string()), pa.list_(pa.struct([("label", pa.string())]))])
 def test_other_columns_are_refused(kind: pa.DataType) -> None:
     with pytest.raises(
-        UsageError, match=r"holds no segments: text, or lists of structs of label, start_s and end_s, are"
+        UsageError, match=r"does not hold segments: text, or lists of structs of label, start_s and end_s, are"
     ):
         segment_lists(pa.array([], kind), LABELS)
 

@@ -1,10 +1,9 @@
-"""The cells of a column go in, the set of labels in each cell comes out, with every cell that cannot be read.
+"""A target that is a set of words of one's own choice: `label_set`, and how a cell with a set is read.
 
 Conventions:
-    A column is an Arrow array of strings (`['happy', 'sad']`, `["a", "b"]`, `happy, sad`), or of lists of strings.
-    Labels come out trimmed, lower-cased and not empty; a label that stands in a cell twice is kept twice. `row` is a
-    position in the column. A cell that cannot be read holds no labels and has a message, so that it is never taken
-    for an empty set; `[]` can be read and is empty, and whether that is allowed is not decided here.
+    A cell is text (`['happy', 'sad']`, `["a", "b"]`, `happy, sad`), or a list of text. Labels come out trimmed,
+    lower-cased and not empty; a label that occurs twice in a cell is kept twice. A cell that cannot be read holds no
+    labels and has a message, so that it is never taken for an empty set; `[]` can be read and is empty.
     `split` says where one label ends. "official", the way of the scorers of MER 2025 and 2026: one pair of brackets is
     taken off, and the rest is split at every quote and comma, so that `["don't care"]` holds `don` and `t care`.
     "mer2024", the way of the scorer of MER 2024: the text between the first `[` and the next `]` is split at
@@ -13,8 +12,8 @@ Conventions:
     example holds `don't care`; bare words are split at commas. Items of a list column obey the same rule, so that the
     file format decides nothing.
 
-Cells without surprises, nearly all of them, are told by one regular expression and cut byte by byte in NumPy; the
-others are read one by one.
+Cells without surprises, nearly all of them, are recognised by one regular expression and cut byte by byte in NumPy;
+the others are read one by one.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -32,14 +30,107 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.errors import UsageError, plural, printable
+from merbench.errors import Problem, UsageError, examples, plural, printable
 from merbench.metrics.lists import Lists, offsets_of
+from merbench.targets.cells import BadCell, ListCells, Rows, Texts, read_in_blocks, require_readable
+from merbench.targets.sheet import ITEMS, is_blank
+from merbench.targets.target import Answers, ReferenceColumn, Target, TargetValues, target_type
 
 Split = Literal["official", "mer2024", "python"]
-Rows = NDArray[np.int64]
+
+NOT_SEPARATING = ";|\uff1b\uff0c\u3001"
+"""What may be meant to separate the words of a set, and does not; the last three are Chinese marks."""
+
+_EMPTY = {"error": "an error", "allow": "allowed"}
+
+
+@target_type
+class LabelSetTarget(Target):
+    """A set of words of one's own choice.
+
+    Attributes:
+        split: how a cell is split: as the scorers of MER 2025 and 2026 do (`official`), as that of MER 2024 does
+            (`mer2024`), or as a Python list.
+        lexicon: the lexicon that metrics of emotion wheels use, by name.
+        groups: stored synonym groups, by name or as a path from the track's folder; None has none.
+        empty: whether a prediction may be the empty set.
+    """
+
+    metric_kind = "label_set"
+    has_word_sets = True
+    cell_type = ITEMS
+
+    type: Literal["label_set"]
+    split: Split = "official"
+    lexicon: str | None = None
+    groups: str | None = None
+    empty: Literal["error", "allow"] = "error"
+
+    @property
+    def lexicon_name(self) -> str | None:
+        """The lexicon."""
+        return self.lexicon
+
+    @property
+    def groups_name(self) -> str | None:
+        """The synonym groups."""
+        return self.groups
+
+    def described(self) -> str:
+        """Return what a set is made of."""
+        lexicon = f", scored by lexicon '{self.lexicon}'" if self.lexicon else ""
+        groups = f", synonyms put together by groups '{self.groups}'" if self.groups else ""
+        return f"a set of words such as ['happy', 'surprised']{lexicon}{groups}; the empty set is {_EMPTY[self.empty]}"
+
+    def example(self, row: int) -> tuple[str | float, ...]:
+        """Return a set of one or two words."""
+        return ("['happy', 'surprised']" if row % 2 == 0 else "['sad']",)
+
+    def read(self, answers: Answers) -> TargetValues:
+        """Return the sets of words; a blank cell is the empty set where the format and the track allow it."""
+        column = answers.column
+        if answers.sheet.has_blanks and self.empty == "allow":
+            column = pc.if_else(pa.array(is_blank(column)), "[]", column)
+        cells = read_in_blocks(answers, column, lambda block: read_label_lists(block, split=self.split))
+        problems = cells.problems(answers, "E211")
+        if self.empty == "error":
+            message = "an empty set; at least one label is needed"
+            rows = cells.empty[answers.relevant[cells.empty]].tolist()
+            problems += examples(rows, lambda row: answers.problem("E205", row, message))
+        warnings = () if problems else self._not_separated(answers, cells.lists)
+        return TargetValues(cells.lists, problems=tuple(problems), warnings=warnings)
+
+    def _not_separated(self, answers: Answers, lists: Lists) -> tuple[Problem, ...]:
+        """Return a warning about words that hold what others separate words by, and that stay one word here."""
+        marks, separator = (f"{NOT_SEPARATING},", "a quote") if self.split == "mer2024" else (NOT_SEPARATING, "','")
+        mark_of = [next((mark for mark in marks if mark in word), "") for word in lists.words]
+        counts = np.diff(lists.offsets)
+        affected = np.array([bool(mark) for mark in mark_of], dtype=np.bool_)[lists.codes]
+        affected &= np.repeat(answers.relevant, counts)
+        codes = lists.codes[affected]
+        if not len(codes):
+            return ()
+        n_sets = len(np.unique(np.searchsorted(lists.offsets, np.flatnonzero(affected), "right")))
+        used = {mark_of[code] for code in np.unique(codes).tolist()}
+        shown = ", ".join(f"'{mark}'" for mark in marks if mark in used)
+        message = f"{n_sets:,} of {answers.n:,} sets hold words with {shown} in them, each read as one word"
+        words = Texts(pa.array(lists.words, pa.string()), *np.unique(codes, return_counts=True))
+        return (Problem("W203", f"{message}; {separator} separates words: {words.counted()}", column=answers.name),)
+
+    def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
+        """Return sets of words."""
+        return reference_sets(where, columns[0], self.split)
+
+
+def reference_sets(where: str, column: pa.Array, split: Split = "official") -> ReferenceColumn:
+    """Return references that are sets of words."""
+    sets = read_label_lists(column, split=split)
+    require_readable(where, column, sets.bad)
+    return ReferenceColumn(sets.lists, np.asarray(column.is_valid()))
+
 
 MOST_LABELS = 1_000
-"""A cell with more labels than this is no set of labels."""
+"""A cell with more labels than this is not a set of labels."""
 
 FORM = "a set is written ['happy', 'sad'], or happy, sad"
 _BRACKETED = "a set is written ['happy', 'sad']"
@@ -70,36 +161,8 @@ _QUOTES = re.compile(r"['\"]")
 _HELD, _INNER = "\0", "\1"  # stand for a quoted string and for an apostrophe within a word
 
 
-@dataclass(frozen=True, slots=True)
-class BadCell:
-    """A cell that cannot be read.
-
-    Attributes:
-        row: its position in the column.
-        message: what was found, and what is allowed.
-    """
-
-    row: int
-    message: str
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class LabelLists:
-    """What a column holds.
-
-    Attributes:
-        lists: the labels of every row; none for a row that cannot be read.
-        bad: the cells that cannot be read, by row.
-        empty: the rows that hold an empty set, and can be read.
-    """
-
-    lists: Lists
-    bad: tuple[BadCell, ...]
-    empty: Rows
-
-
-def read_label_lists(column: pa.Array | pa.ChunkedArray, *, split: Split = "official") -> LabelLists:
-    """Return the labels in every cell of a column.
+def read_label_lists(column: pa.Array | pa.ChunkedArray, *, split: Split = "official") -> ListCells:
+    """Return the labels in every cell of a column, the cells that cannot be read, and the rows of empty sets.
 
     Raises:
         UsageError: the column holds neither text nor lists of text.
@@ -111,7 +174,7 @@ def read_label_lists(column: pa.Array | pa.ChunkedArray, *, split: Split = "offi
         return _of_lists(cells, split)
     if _is_text(cells.type) or pa.types.is_null(cells.type):
         return _of_text(cells.cast(pa.large_string()), split)
-    raise UsageError(f"a column of {cells.type} holds no sets of labels: text or lists of text are needed")
+    raise UsageError(f"a column of {cells.type} does not hold sets of labels: text or lists of text are needed")
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -122,7 +185,7 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _of_text(cells: pa.Array, split: Split) -> LabelLists:
+def _of_text(cells: pa.Array, split: Split) -> ListCells:
     simple = np.asarray(pc.match_substring_regex(cells, _SIMPLE[split]).fill_null(False))
     others = np.flatnonzero(~simple)
     texts = cells.take(pa.array(others)).to_pylist()
@@ -168,7 +231,7 @@ def _cut(cells: pa.Array) -> Lists:
     return _expanded(distinct, np.asarray(runs.indices), np.searchsorted(begin, starts_at - first))
 
 
-def _of_lists(cells: pa.Array, split: Split) -> LabelLists:
+def _of_lists(cells: pa.Array, split: Split) -> ListCells:
     cells = cells.cast(pa.large_list(pa.large_string()))
     counts = np.asarray(pc.list_value_length(cells).fill_null(0))
     bad = dict.fromkeys(np.flatnonzero(np.asarray(cells.is_null())).tolist(), f"empty; {_form(split)}")
@@ -219,19 +282,19 @@ def _joined(first: Lists, second: Lists) -> Lists:
     return Lists(tuple(code_of), codes, np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]))
 
 
-def _checked(lists: Lists, bad: dict[int, str], split: Split) -> LabelLists:
+def _checked(lists: Lists, bad: dict[int, str], split: Split) -> ListCells:
     """Find numbers, missing values (`nan`) and endless cells among what was read, and empty the bad rows."""
     counts = np.diff(lists.offsets)
     numbers = np.array([_is_number(word) for word in lists.words], dtype=bool)
     for item in np.flatnonzero(numbers[lists.codes]).tolist() if numbers.any() else ():
         row = int(np.searchsorted(lists.offsets, item, "right")) - 1
-        bad.setdefault(row, f"'{printable(lists.words[lists.codes[item]])}' is no label; {_form(split)}")
+        bad.setdefault(row, f"'{printable(lists.words[lists.codes[item]])}' is not a label; {_form(split)}")
     for row in np.flatnonzero(counts > MOST_LABELS).tolist():
         bad[row] = f"holds {plural(int(counts[row]), 'label')}; at most {MOST_LABELS:,} are read"
     if bad:
         lists = _without(lists, np.array(sorted(bad)))
     empty = np.setdiff1d(np.flatnonzero(np.diff(lists.offsets) == 0), np.array(list(bad), dtype=np.int64))
-    return LabelLists(lists, tuple(BadCell(row, bad[row]) for row in sorted(bad)), empty)
+    return ListCells(lists, tuple(BadCell(row, bad[row]) for row in sorted(bad)), empty)
 
 
 def _without(lists: Lists, rows: Rows) -> Lists:
@@ -305,7 +368,7 @@ def _wrong_frame(frame: str, inner: str) -> str:
     items = [item.strip() for item in inner.split(",")]
     number = next((item for item in items if _is_number(item)), None)
     if number is not None:
-        return f"holds {printable(number)}, which is no label"
+        return f"holds {printable(number)}, which is not a label"
     if any(item.count("(") != item.count(")") for item in items) or (inner.startswith("(") and inner.endswith(")")):
         return "has round brackets around labels"
     return ""

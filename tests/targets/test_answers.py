@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merbench.parsing.answers import preference_answers
+from merbench.targets.preference import preference_answers
 
 
 def slowly_read(answer: str) -> str:

@@ -1,33 +1,95 @@
-"""The cells of a column go in, the segments of each cell come out, with every cell that is wrong.
+"""A target that is labelled stretches of a sample's time: `segments`.
 
 Conventions:
-    A column is an Arrow array of strings (`real-0.00-1.25 fake-1.25-2.5`, in any order), or of lists of structs with
-    the fields `label`, `start_s` and `end_s`, in seconds. A label may hold hyphens, but no space, comma or semicolon.
-    Segments come out in the order of their cell. An empty cell holds none, and is not wrong. A cell with anything
-    wrong holds none either, and has one message, of the first thing that is wrong with it.
+    A cell is text (`real-0.00-1.25 fake-1.25-2.5`, in any order), or a list of structs with the fields `label`,
+    `start_s` and `end_s`, in seconds. A label may hold hyphens, but no space, comma or semicolon. Segments come out in
+    the order of their cell. An empty cell holds none, and is not wrong. A cell with anything wrong holds none either,
+    and has one message, of the first thing that is wrong with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.errors import UsageError, did_you_mean, listed, printable
-from merbench.metrics.lists import Offsets, Segments, offsets_of
-from merbench.parsing.label_lists import BadCell
+from merbench.errors import Problem, UsageError, did_you_mean, listed, printable
+from merbench.metrics.lists import Offsets, Segments, concatenated, offsets_of
+from merbench.targets.cells import MOST_CELLS, BadCell, cell_problems, require_readable, shifted
+from merbench.targets.sheet import SEGMENT_FIELDS, STRETCHES, blocks
+from merbench.targets.target import LABELS_SHOWN, Answers, Labels, ReferenceColumn, Target, TargetValues, target_type
 
 END_TOLERANCE_S = 0.01
 """How far a segment may pass the end of its sample: ends are written with two decimals."""
+
+CELLS_OF_SEGMENT = 3
+"""How many cells a segment counts for: its label, where it begins and where it ends."""
 
 FORM = "segments are written label-start-end in seconds, such as {0}-0.00-1.25, with spaces between them"
 
 _NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _SEGMENT = rf"^(?P<label>[^,;]+?)-(?P<start_s>{_NUMBER})-(?P<end_s>{_NUMBER})$"
+
+
+@target_type
+class SegmentsTarget(Target):
+    """Labelled stretches of a sample's time.
+
+    Attributes:
+        labels: the vocabulary.
+        duration: the corpus column that holds a sample's length in seconds; no segment may pass it.
+    """
+
+    metric_kind = "segments"
+    cell_type = STRETCHES
+
+    type: Literal["segments"]
+    labels: Labels
+    duration: str | None = None
+
+    @property
+    def scored_labels(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.labels
+
+    def described(self) -> str:
+        """Return how segments are written."""
+        return f"segments label-start-end in seconds, separated by spaces, or none; labels: {', '.join(self.labels)}"
+
+    def example(self, row: int) -> tuple[str | float, ...]:
+        """Return two segments."""
+        return (f"{self.labels[0]}-0.00-0.50 {self.labels[1]}-0.50-1.00",)
+
+    def read(self, answers: Answers) -> TargetValues:
+        """Return the segments, none of which passes the end of its sample."""
+        column, durations = answers.column, None
+        if self.duration is not None and answers.of_samples is not None:
+            durations = answers.of_samples(self.duration, "with the durations of samples")
+        parts: list[Segments] = []
+        n_cells = 0
+        bad: list[BadCell] = []
+        for block in blocks(column):
+            segments, wrong = segment_lists(column[block], self.labels, None if durations is None else durations[block])
+            parts.append(segments)
+            n_cells += CELLS_OF_SEGMENT * len(segments.codes)
+            if n_cells > MOST_CELLS:
+                message = f"asks for more than {MOST_CELLS // CELLS_OF_SEGMENT:,} segments"
+                nothing = np.empty(0)
+                offsets = offsets_of(np.zeros(len(column), np.int64))
+                empty = Segments(nothing.astype(np.int32), nothing, nothing, offsets)
+                return TargetValues(empty, problems=(Problem("E104", message, column=answers.name),))
+            bad += shifted(wrong, block.start, answers.relevant, len(bad))
+        return TargetValues(concatenated(*parts), problems=tuple(cell_problems(answers, bad, "E212")))
+
+    def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
+        """Return segments."""
+        segments, bad = segment_lists(columns[0], self.labels)
+        require_readable(where, columns[0], bad)
+        return ReferenceColumn(segments, np.asarray(columns[0].is_valid()))
 
 
 class _Items(NamedTuple):
@@ -71,11 +133,11 @@ def segment_lists(
     bad = _bad_rows(items, codes, labels, lengths)
     kept = np.ones(len(column), dtype=bool)
     kept[list(bad)] = False
-    held = kept[items.sample]
+    taken = kept[items.sample]
     segments = Segments(
-        codes[held].astype(np.int32),
-        items.start_s[held],
-        items.end_s[held],
+        codes[taken].astype(np.int32),
+        items.start_s[taken],
+        items.end_s[taken],
         offsets_of(np.where(kept, np.diff(items.offsets), 0)),
     )
     return segments, tuple(BadCell(row, bad[row]) for row in sorted(bad))
@@ -85,20 +147,20 @@ def _items(column: pa.Array) -> _Items:
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
         cells = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), "")))
-        # A blank cell is split into one blank piece, which is no segment.
+        # A blank cell is split into one blank piece, which is not a segment.
         blank = np.asarray(pc.equal(pc.list_element(cells, 0), "")) if len(cells) else np.empty(0, dtype=bool)
         text = cells.filter(pa.array(~blank)).flatten()
         return _parted(np.where(blank, 0, pc.list_value_length(cells)), pc.extract_regex(text, _SEGMENT), text)
     if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_segment(kind.value_type):
         return _parted(np.asarray(pc.fill_null(pc.list_value_length(column), 0)), column.flatten(), None)
     raise UsageError(
-        f"a column of {kind} holds no segments: text, or lists of structs of label, start_s and end_s, are needed"
+        f"a column of {kind} does not hold segments: text, or lists of structs of label, start_s and end_s, are needed"
     )
 
 
 def _is_segment(kind: pa.DataType) -> bool:
     fields = {field.name for field in kind} if pa.types.is_struct(kind) else set()
-    return {"label", "start_s", "end_s"} <= fields
+    return set(SEGMENT_FIELDS) <= fields
 
 
 def _parted(counts: NDArray[np.int64], parts: pa.Array, text: pa.Array | None) -> _Items:
@@ -114,7 +176,7 @@ def _bad_rows(
     items: _Items, codes: NDArray[np.integer], labels: Sequence[str], lengths: NDArray[np.float64]
 ) -> dict[int, str]:
     """Return the first thing that is wrong with each cell."""
-    form, allowed = FORM.format(labels[0]), f"one of {listed(labels, 12)}"
+    form, allowed = FORM.format(labels[0]), f"one of {listed(labels, LABELS_SHOWN)}"
     start, end, sample = items.start_s, items.end_s, items.sample
     bad: dict[int, str] = {}
 
@@ -130,7 +192,7 @@ def _bad_rows(
         return f"has the label '{printable(label)}', which is not {allowed}{did_you_mean(label, labels)}"
 
     read = np.asarray(items.labels.is_valid()) & np.isfinite(start) & np.isfinite(end)
-    note(~read, lambda item: f"is no segment; {form}")
+    note(~read, lambda item: f"is not a segment; {form}")
     note(read & (codes < 0), unknown)
     note(read & (start < 0), lambda item: f"begins at {start[item]:g} s, before 0")
     note(read & (end <= start), lambda item: f"ends at {end[item]:g} s, not after it begins at {start[item]:g} s")
@@ -149,9 +211,9 @@ def _overlapped(items: _Items) -> NDArray[np.int64]:
     earlier, later = order[:-1], order[1:]
     with np.errstate(invalid="ignore"):
         overlap = (items.sample[earlier] == items.sample[later]) & (items.start_s[later] < items.end_s[earlier])
-    found = np.full(len(order), -1)
-    found[later[overlap]] = earlier[overlap]
-    return found
+    before = np.full(len(order), -1)
+    before[later[overlap]] = earlier[overlap]
+    return before
 
 
 def _written(items: _Items, item: int) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from merbench.lexicon import Content, Lexicon, open_lexicon
 from merbench.metrics.lists import Lists
-from merbench.parsing.descriptions import words_in_text
+from merbench.targets.text import words_in_text
 
 WORDS = ["happy", "sad", "angry", "fear", "anger", "joy", "hope", "proud", "worn out", "grief-stricken", "grief"]
 ODD = ["out of this world", "out", "don't believe", "naïve", "Straße", "高兴", "生气", "不安", "悲伤"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.errors import UsageError
-from merbench.parsing import Split, read_label_lists
+from merbench.targets.label_set import Split, read_label_lists
 
 FORM = "a set is written ['happy', 'sad'], or happy, sad"
 
@@ -110,12 +110,12 @@ def test_the_released_way_reads_what_python_refuses(cell: str, expected: list[st
         ("{'a', 'b'}", f"'{{'a', 'b'}}' has curly brackets; {FORM}"),
         ("('a', 'b')", f"'('a', 'b')' has round brackets around labels; {FORM}"),
         ("(a, b)", f"'(a, b)' has round brackets around labels; {FORM}"),
-        ("['a', 3]", f"'['a', 3]' holds 3, which is no label; {FORM}"),
-        ("['a', -0.5]", f"'['a', -0.5]' holds -0.5, which is no label; {FORM}"),
-        ("happy, 3", f"'3' is no label; {FORM}"),
-        ("['3']", f"'3' is no label; {FORM}"),
-        ("1e-3", f"'1e-3' is no label; {FORM}"),
-        ("nan", f"'nan' is no label; {FORM}"),
+        ("['a', 3]", f"'['a', 3]' holds 3, which is not a label; {FORM}"),
+        ("['a', -0.5]", f"'['a', -0.5]' holds -0.5, which is not a label; {FORM}"),
+        ("happy, 3", f"'3' is not a label; {FORM}"),
+        ("['3']", f"'3' is not a label; {FORM}"),
+        ("1e-3", f"'1e-3' is not a label; {FORM}"),
+        ("nan", f"'nan' is not a label; {FORM}"),
         ("[" * 1000, f"'{'[' * 59}…' has a bracket without its partner; {FORM}"),
         ("a\x1b[b", f"'a\\x1b[b' has a bracket without its partner; {FORM}"),
     ],
@@ -171,7 +171,7 @@ def test_list_columns_obey_the_same_rule() -> None:
         assert [(bad.row, bad.message) for bad in found.bad] == [
             (2, f"empty; {FORM}"),
             (3, f"an item of the list is empty; {FORM}"),
-            (4, f"'7' is no label; {FORM}"),
+            (4, f"'7' is not a label; {FORM}"),
         ]
 
 
@@ -208,7 +208,7 @@ def test_no_rows_and_nothing_but_nulls() -> None:
 
 @pytest.mark.parametrize("column", [pa.array([1, 2]), pa.array([[1]]), pa.array([[["a"]]])])
 def test_other_columns_are_refused(column: pa.Array) -> None:
-    text = f"a column of {column.type} holds no sets of labels: text or lists of text are needed"
+    text = f"a column of {column.type} does not hold sets of labels: text or lists of text are needed"
     with pytest.raises(UsageError, match=f"^{re.escape(text)}$"):
         read_label_lists(column)
 
@@ -269,7 +269,7 @@ def test_an_empty_set_of_2024_is_empty_and_others_are_reported() -> None:
         (4, f"'['a'' has a bracket without its partner; {form}"),
         (5, f"'a]' has a bracket without its partner; {form}"),
         (6, f"'[['a'], ['b']]' is a list within a list; {form}"),
-        (7, f"'3' is no label; {form}"),
+        (7, f"'3' is not a label; {form}"),
         (8, f"empty; {form}"),
     ]
 

@@ -1,4 +1,4 @@
-"""Descriptions and a lexicon go in, the emotion words that every description holds come out, negated ones left out.
+"""A target that is a description in free text, scored by the emotion words in it: `text`.
 
 Conventions:
     A text is cut into tokens: words, marks that end a clause, and single characters where a script puts no spaces
@@ -16,17 +16,84 @@ Conventions:
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.lexicon import Lexicon
+from merbench.errors import examples
+from merbench.lexicon import Lexicon, open_lexicon
 from merbench.metrics.lists import Lists, offsets_of
+from merbench.targets.cells import ListCells, read_in_blocks
+from merbench.targets.label_set import reference_sets
+from merbench.targets.sheet import is_blank
+from merbench.targets.target import Answers, ReferenceColumn, Target, TargetValues, target_type
+
+
+@target_type
+class TextTarget(Target):
+    """A description in free text, scored by the emotion words that the lexicon finds in it.
+
+    Attributes:
+        lexicon: the lexicon whose words are looked for.
+        extractor: how: the longest match, negated words left out; see the module's conventions.
+        reference: the reference column that holds the words to be found, a label set.
+    """
+
+    metric_kind = "label_set"
+    has_word_sets = True
+    cell_type = pa.string()
+
+    type: Literal["text"]
+    lexicon: str
+    extractor: Literal["longest_match"] = "longest_match"
+    reference: str | None = None
+
+    @property
+    def lexicon_name(self) -> str | None:
+        """The lexicon."""
+        return self.lexicon
+
+    @property
+    def extractor_name(self) -> str | None:
+        """The extractor."""
+        return self.extractor
+
+    def reference_columns(self, name: str) -> tuple[str, ...]:
+        """Return the column of the words to be found."""
+        return (self.reference or name,)
+
+    def described(self) -> str:
+        """Return how a description is read."""
+        return f"a description, scored by the words of lexicon '{self.lexicon}' that it holds"
+
+    def example(self, row: int) -> tuple[str | float, ...]:
+        """Return a short description."""
+        return ("The voice trembles, she seems sad and a little afraid.",)
+
+    def read(self, answers: Answers) -> TargetValues:
+        """Return the words of the lexicon that the descriptions hold."""
+        column, lexicon = answers.column.fill_null(""), open_lexicon(self.lexicon)
+        blank = np.flatnonzero(is_blank(column) & answers.relevant).tolist()
+        problems = examples(blank, lambda row: answers.problem("E205", row, "empty; a description is needed"))
+        cells = read_in_blocks(
+            answers,
+            column,
+            lambda block: ListCells(words_in_text(block, lexicon)),
+            lambda block: pc.utf8_split_whitespace(block).flatten(),
+        )
+        return TargetValues(cells.lists, problems=(*cells.problems(answers, "E211"), *problems))
+
+    def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
+        """Return the words to be found."""
+        return reference_sets(where, columns[0])
+
 
 SCOPE = 5
 """How many words a negator reaches."""
@@ -37,14 +104,14 @@ NEGATORS = frozenset(
     lacking absence 不 没 未 无
     """.split()
 )
-"""Words that negate what follows, beside all that end in n't."""
+"""Words that negate what follows, in addition to all that end in n't."""
 
 NEGATORS_AFTER = {
     "one": frozenset({"no"}),
     "from": frozenset({"far"}),
     "to": frozenset("fail fails failed failing failure".split()),
 }
-"""Words that negate what follows when they stand behind one of these: no one, far from, fails to."""
+"""Words that negate what follows after one of these: no one, far from, fails to."""
 
 PREFIXES = frozenset("non dis un".split())
 """Prefixes that, set apart by a hyphen, negate what follows at once."""
@@ -53,7 +120,7 @@ ENDS = frozenset("but and yet though although however because while whereas inst
 """Words that end what a negator reaches."""
 
 JOINS = frozenset("or nor".split())
-"""Words behind a comma that carry on what a negator reaches."""
+"""Words after a comma that continue what a negator reaches."""
 
 EXCEPTIONS = {
     "not": frozenset("only just merely simply".split()),
@@ -126,10 +193,10 @@ def words_in_text(column: pa.Array, lexicon: Lexicon) -> Lists:
     entries = _entries(lexicon)
     if not len(tokens.codes) or not len(entries.keys):
         return Lists((), np.empty(0, dtype=np.int32), np.zeros(len(column) + 1, dtype=np.int64))
-    starts, lengths, found = _without_overlaps(*_longest(tokens, entries))
-    said = ~_negated(tokens, _covered(starts, lengths, len(tokens.codes)))[starts]
-    texts = np.searchsorted(tokens.offsets, starts[said], "right") - 1
-    return _distinct(texts, found[said], entries.labels, len(column))
+    starts, lengths, words = _without_overlaps(*_longest(tokens, entries))
+    kept = ~_negated(tokens, _covered(starts, lengths, len(tokens.codes)))[starts]
+    texts = np.searchsorted(tokens.offsets, starts[kept], "right") - 1
+    return _distinct(texts, words[kept], entries.labels, len(column))
 
 
 def _tokens(texts: Iterable[str]) -> _Tokens:
@@ -166,28 +233,28 @@ def _longest(tokens: _Tokens, entries: _Entries) -> tuple[Codes, Codes, Codes]:
     """Return where entries begin, how many tokens the longest one there has, and which it is."""
     codes = np.array([entries.token_code.get(word, -1) for word in tokens.words], dtype=np.int64)[tokens.codes]
     ends_at = np.repeat(tokens.offsets[1:], np.diff(tokens.offsets))
-    length, found = np.zeros(len(codes), dtype=np.int64), np.full(len(codes), -1, dtype=np.int64)
+    length, entry = np.zeros(len(codes), dtype=np.int64), np.full(len(codes), -1, dtype=np.int64)
     at, states, depth = np.arange(len(codes)), np.zeros(len(codes), dtype=np.int64), 0
     while len(at):
         leads, states = entries.step(states, codes[at + depth])
         at, depth = at[leads], depth + 1
-        whole = entries.ends[states] >= 0
-        length[at[whole]], found[at[whole]] = depth, entries.ends[states[whole]]
+        complete = entries.ends[states] >= 0
+        length[at[complete]], entry[at[complete]] = depth, entries.ends[states[complete]]
         goes_on = at + depth < ends_at[at]
         at, states = at[goes_on], states[goes_on]
-    starts = np.flatnonzero(found >= 0)
-    return starts, length[starts], found[starts]
+    starts = np.flatnonzero(entry >= 0)
+    return starts, length[starts], entry[starts]
 
 
-def _without_overlaps(starts: Codes, lengths: Codes, found: Codes) -> tuple[Codes, Codes, Codes]:
-    """Leave out entries that begin within one that stands further left."""
+def _without_overlaps(starts: Codes, lengths: Codes, words: Codes) -> tuple[Codes, Codes, Codes]:
+    """Leave out entries that begin within an earlier one."""
     kept, free = np.ones(len(starts), dtype=np.bool_), 0
     for place, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
         if start < free:
             kept[place] = False
         else:
             free = start + length
-    return starts[kept], lengths[kept], found[kept]
+    return starts[kept], lengths[kept], words[kept]
 
 
 def _covered(starts: Codes, lengths: Codes, n: int) -> Mask:
@@ -232,12 +299,12 @@ def _is_among(tokens: _Tokens, group: Collection[str]) -> Mask:
 
 
 def _following(mask: Mask) -> Mask:
-    """Return what holds of the token behind each."""
+    """Return the mask of the token after each."""
     return np.append(mask[1:], False)
 
 
 def _preceding(tokens: _Tokens, mask: Mask) -> Mask:
-    """Return what holds of the token before each, in the same text."""
+    """Return the mask of the token before each, in the same text."""
     before = np.append(False, mask[:-1])
     before[tokens.offsets[:-1][tokens.offsets[:-1] < len(mask)]] = False
     return before
@@ -249,9 +316,12 @@ def _last(mask: Mask) -> Codes:
     return np.append(-1, marked[:-1])
 
 
-def _distinct(texts: Codes, found: Codes, labels: tuple[str, ...], n: int) -> Lists:
-    _, first = np.unique(texts * len(labels) + found, return_index=True)
+def _distinct(texts: Codes, words: Codes, labels: tuple[str, ...], n: int) -> Lists:
+    _, first = np.unique(texts * len(labels) + words, return_index=True)
     first.sort()
-    used, codes = np.unique(found[first], return_inverse=True)
-    words = tuple(labels[code] for code in used.tolist())
-    return Lists(words, codes.astype(np.int32), offsets_of(np.bincount(texts[first], minlength=n)))
+    used, codes = np.unique(words[first], return_inverse=True)
+    return Lists(
+        tuple(labels[code] for code in used.tolist()),
+        codes.astype(np.int32),
+        offsets_of(np.bincount(texts[first], minlength=n)),
+    )

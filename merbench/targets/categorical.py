@@ -1,0 +1,310 @@
+"""A target that is one of several labels: `categorical`, and what the kinds with a vocabulary share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from merbench.declarations import as_several, refused
+from merbench.errors import Problem, UsageError, did_you_mean, examples, listed, printable
+from merbench.metrics.lists import Values
+from merbench.targets.cells import Texts, class_indices, problems_by_text
+from merbench.targets.continuous import float_output, not_numbers, numbers_of, rows_of
+from merbench.targets.sheet import is_blank
+from merbench.targets.target import (
+    LABELS_SHOWN,
+    Answers,
+    Labels,
+    Mask,
+    ReferenceColumn,
+    Target,
+    TargetValues,
+    target_type,
+)
+
+Codes = NDArray[np.int32]
+Table = NDArray[np.float64]
+
+SUM_TOLERANCE = 1e-3
+"""How far from 1 the probabilities of a row may sum."""
+
+_FATES = {"error": "an error", "wrong": "a wrong answer", "dropped": "no answer, its row is dropped"}
+
+
+class VocabularyTarget(Target):
+    """A target with declared labels, and a rule for other answers.
+
+    Attributes:
+        labels: the vocabulary; its order is the order of codes, rows and ties.
+        aliases: other spellings that are read as a label.
+        out_of_vocabulary: what an answer outside the vocabulary is: an error of the file, a wrong answer, or no answer:
+            its row is dropped.
+    """
+
+    may_be_wrong = True
+
+    labels: Labels
+    aliases: dict[str, str] = Field(default_factory=dict)
+    out_of_vocabulary: Literal["error", "wrong", "dropped"] = "error"
+
+    @field_validator("aliases")
+    @classmethod
+    def _of_labels(cls, aliases: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        labels = info.data.get("labels")
+        if labels is None:  # reported
+            return aliases
+        unknown = [
+            ((alias,), f"'{label}' is not one of {', '.join(labels)}")
+            for alias, label in aliases.items()
+            if label not in labels
+        ]
+        own = [((alias,), "is a label itself") for alias in aliases if alias in labels]
+        if unknown or own:
+            raise refused(*unknown, *own)
+        return aliases
+
+    @property
+    def scored_labels(self) -> tuple[str, ...]:
+        """The vocabulary."""
+        return self.labels
+
+    @property
+    def confusion_labels(self) -> tuple[str, ...]:
+        """The vocabulary."""
+        return self.labels
+
+    @property
+    def allowed(self) -> str:
+        """The vocabulary as messages show it."""
+        return f"one of {listed(self.labels, LABELS_SHOWN)}"
+
+    def other_answers(self) -> str:
+        """Return what answers outside the vocabulary are, and which other spellings are read."""
+        text = f"any other answer is {_FATES[self.out_of_vocabulary]}"
+        read = ", ".join(f"{alias} = {label}" for alias, label in self.aliases.items())
+        return f"{text}; also read: {read}" if read else text
+
+    def values_of(
+        self,
+        answers: Answers,
+        values: Values,
+        strange: Mask,
+        empty: Mask,
+        given: Texts,
+        unknown: Callable[[], Sequence[Problem]],
+        noun: str = "answers",
+    ) -> TargetValues:
+        """Return values with what the track makes of answers outside the vocabulary and of empty ones.
+
+        Args:
+            answers: what was read.
+            values: codes, -1 outside the vocabulary.
+            strange: `(n,)` the rows outside the vocabulary.
+            empty: `(n,)` the rows without an answer.
+            given: the strange answers.
+            unknown: returns the strange answers as problems.
+            noun: what messages call the answers.
+        """
+        problems: list[Problem] = []
+        warnings: list[Problem] = []
+        dropped = np.zeros(len(strange), dtype=np.bool_)
+        n_strange, n_empty = int(strange.sum()), int(empty.sum())
+        share = f"{n_strange:,} of {answers.n:,} {noun}"
+        indices = class_indices(given, self.labels, answers.n) if n_strange else ""
+        if indices and self.out_of_vocabulary == "error":
+            message = f"{share} are numbers; write the names of labels{indices}"
+            problems.append(Problem("E203", message, column=answers.name, count=n_strange))
+        elif n_strange and self.out_of_vocabulary == "error":
+            problems += unknown()
+        elif n_strange:
+            fate = "count as wrong" if self.out_of_vocabulary == "wrong" else "are dropped"
+            message = f"{share} are not {self.allowed} and {fate}: {given.counted()}{indices}"
+            warnings.append(Problem("W202", message, column=answers.name))
+            dropped |= strange & (self.out_of_vocabulary == "dropped")
+        if n_empty and answers.missing_ids not in ("wrong", "dropped"):
+            message = f"empty; {self.allowed} is needed"
+            problems += examples(np.flatnonzero(empty).tolist(), lambda row: answers.problem("E205", row, message))
+        elif n_empty:
+            fate = "counted as wrong" if answers.missing_ids == "wrong" else "dropped"
+            message = f"{n_empty:,} of {answers.n:,} answers are empty, {fate}"
+            warnings.append(Problem("W302", message, column=answers.name))
+            dropped |= empty & (answers.missing_ids == "dropped")
+        return TargetValues(values, None, tuple(problems), tuple(warnings), dropped if dropped.any() else None)
+
+
+class ClassTarget(Target):
+    """A target whose values are codes of `classes`, and which a baseline answers with probabilities of them."""
+
+    metric_kind = "categorical"
+    cell_type = pa.string()
+    loss = "cross_entropy"
+    row_average = "probabilities"
+    may_be_wrong = True
+
+    def example(self, row: int) -> tuple[str | float, ...]:
+        """Return the classes in turn."""
+        return (self.classes[row % len(self.classes)],)
+
+    def answer(self, output: Any) -> Values:
+        """Return the code of the most probable class; of equal ones the first."""
+        codes: Codes = output.argmax(1).astype(np.int32)
+        return codes
+
+    def checked_output(self, output: Any, ids: pa.StringArray) -> tuple[Any, list[tuple[str, str]]]:
+        """Return an output as probabilities that sum to 1, one column per class."""
+        shape = (len(ids), len(self.classes))
+        columns = f"one column per declared label: {listed(self.classes, LABELS_SHOWN)}"
+        table, problems = float_output(output, shape, f"float probabilities {shape}, {columns}")
+        return table, problems or _probability_problems(table, ids)
+
+    def written(self, values: Any) -> pa.Array:
+        """Return the labels."""
+        return pa.array(self.classes).take(pa.array(values))
+
+
+@target_type
+class CategoricalTarget(ClassTarget, VocabularyTarget):
+    """One of several labels.
+
+    Attributes:
+        invalid: references that mark a sample as one that does not count for this target, such as labels of the corpus
+            that the task leaves out.
+    """
+
+    in_ensembles = True
+    takes_label_noise = True
+
+    type: Literal["categorical"]
+    invalid: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The vocabulary."""
+        return self.labels
+
+    def probability_columns(self) -> tuple[str, ...]:
+        """Return one column per label."""
+        return tuple(f"p_{label}" for label in self.labels)
+
+    def described(self) -> str:
+        """Return the vocabulary, what other answers are, and which samples do not count."""
+        left_out = f"; samples whose reference is {listed(self.invalid, 12)} do not count" if self.invalid else ""
+        return f"one of {', '.join(self.labels)}; {self.other_answers()}{left_out}"
+
+    def read(self, answers: Answers) -> TargetValues:
+        """Return codes: from the label column, from the probabilities, or from both.
+
+        Where a submission holds both, the label must have the largest probability of its row, or share it.
+        """
+        if not answers.probabilities:
+            return self._read_labels(answers)
+        table, problems = _read_probabilities(answers)
+        if answers.name not in answers.sheet.columns:
+            return TargetValues(np.argmax(table, axis=1).astype(np.int32), table, problems)
+        labels = self._read_labels(answers)
+        problems = (*labels.problems, *problems) or self._disagreements(answers, np.asarray(labels.values), table)
+        return TargetValues(labels.values, table, problems, labels.warnings, labels.dropped)
+
+    def _read_labels(self, answers: Answers) -> TargetValues:
+        column = answers.column
+        code_of = {label: code for code, label in enumerate(self.labels)}
+        code_of |= {alias: code_of[label] for alias, label in self.aliases.items()}
+        places = pc.index_in(column, value_set=pa.array(code_of, pa.string()))
+        codes = np.array([*code_of.values(), -1], dtype=np.int32)[np.asarray(places.fill_null(-1))]
+        bad = (codes < 0) & answers.relevant
+        if not bad.any():
+            return TargetValues(codes)
+        blank = is_blank(column)
+        strange = bad & ~blank
+
+        def problem(row: int, text: str) -> Problem:
+            hint = did_you_mean(text, self.labels)
+            return answers.problem("E203", row, f"'{printable(text)}' is not {self.allowed}{hint}")
+
+        return self.values_of(
+            answers,
+            codes,
+            strange,
+            bad & blank,
+            Texts.of(column, strange),
+            lambda: problems_by_text(answers.sheet, strange, column, problem),
+        )
+
+    def _disagreements(self, answers: Answers, codes: Codes, table: Table) -> tuple[Problem, ...]:
+        """Return the rows whose label is not the most probable one."""
+        given, largest = table[np.arange(len(codes)), codes], table.max(axis=1)
+
+        def problem(row: int) -> Problem:
+            mine, theirs = self.labels[codes[row]], self.labels[int(np.argmax(table[row]))]
+            message = (
+                f"'{mine}' has the probability {given[row]:.6g} and '{theirs}' {largest[row]:.6g}; "
+                "give the most probable label, or leave out the labels or the probabilities"
+            )
+            return answers.problem("E210", row, message)
+
+        bad = np.flatnonzero((given < largest) & (codes >= 0) & answers.relevant).tolist()
+        return tuple(examples(bad, problem))
+
+    def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
+        """Return codes of the labels."""
+        column = columns[0]
+        marked = pc.is_in(column.cast(pa.string()), value_set=pa.array(self.invalid, pa.string()))
+        held = np.asarray(column.is_valid()) & ~np.asarray(marked)
+        return ReferenceColumn(reference_codes(where, column, held, self.labels, self.aliases), held)
+
+
+def reference_codes(
+    where: str, column: pa.Array, held: Mask, labels: Sequence[str], aliases: Mapping[str, str]
+) -> Codes:
+    """Return references as codes of labels; raise `UsageError` where one that is held is none of them."""
+    codes = [*range(len(labels)), *(labels.index(label) for label in aliases.values()), -1]
+    text = column.cast(pa.string())
+    places = np.asarray(pc.fill_null(pc.index_in(text, value_set=pa.array([*labels, *aliases])), len(codes) - 1))
+    values: Codes = np.asarray(codes, dtype=np.int32)[places]
+    strange = sorted(set(text.filter(pa.array(held & (values < 0))).to_pylist()))
+    if strange:
+        raise UsageError(f"{where} hold {listed(strange)}; the track declares {', '.join(labels)}")
+    return values
+
+
+def _read_probabilities(answers: Answers) -> tuple[Table, tuple[Problem, ...]]:
+    """Return the probabilities of every row, one column per label, and what is wrong with them."""
+    columns = [numbers_of(answers.sheet.columns[name]) for name in answers.probabilities]
+    table = np.stack(columns, axis=1)
+    problems: list[Problem] = []
+    with np.errstate(invalid="ignore"):
+        good = (table >= 0) & (table <= 1)
+        total = np.where(good.all(axis=1), sum(columns[1:], columns[0]), 1.0)
+    for name, fits in zip(answers.probabilities, good.T, strict=True):
+        problems += not_numbers(answers, name, ~fits & answers.relevant, "E209", "a probability in [0, 1]")
+
+    def wrong_sum(row: int) -> Problem:
+        message = f"the probabilities sum to {total[row]:.6g}; they must sum to 1 within {SUM_TOLERANCE:g}"
+        return answers.problem("E209", row, message)
+
+    off = np.flatnonzero((np.abs(total - 1) > SUM_TOLERANCE) & answers.relevant).tolist()
+    return table, (*problems, *examples(off, wrong_sum))
+
+
+def _probability_problems(table: Table, ids: pa.StringArray) -> list[tuple[str, str]]:
+    """Return what is wrong with the probabilities that a baseline returned."""
+    problems = []
+    finite = np.asarray(np.isfinite(table).all(axis=1))
+    if not finite.all():
+        problems.append(("E209", f"NaN or infinite in {rows_of(~finite, ids)}; every probability must be finite"))
+    negative = finite & (table < 0).any(axis=1)
+    if negative.any():
+        message = f"below 0 in {rows_of(negative, ids)}, as low as {table[negative].min():.6g}"
+        problems.append(("E209", f"{message}; probabilities are not: scores go through a softmax first"))
+    total = np.where(finite & ~negative, np.where(finite[:, None], table, 0.0).sum(axis=1), 1.0)
+    off = np.asarray(np.abs(total - 1) > SUM_TOLERANCE)
+    if off.any():
+        message = f"sum to {total[off][0]:.6g} and the like in {rows_of(off, ids)}"
+        problems.append(("E209", f"{message}; the probabilities of a row must sum to 1 within {SUM_TOLERANCE:g}"))
+    return problems

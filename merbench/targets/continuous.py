@@ -1,0 +1,203 @@
+"""A target that is a number: `continuous`, and what all kinds of number share."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
+
+from merbench.declarations import refused
+from merbench.errors import Problem, UsageError, examples, listed, printable
+from merbench.metrics.lists import Values
+from merbench.targets.cells import problems_by_text
+from merbench.targets.sheet import blocks, is_blank
+from merbench.targets.target import Answers, Mask, ReferenceColumn, Target, TargetValues, target_type, value_type
+
+Numbers = NDArray[np.float64]
+
+DECIMALS = 6
+"""A baseline's values are written with this many decimals."""
+
+_NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
+_SPACES = " \t\v\f"
+_WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
+
+
+def _ascending(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+    if bounds is not None and not bounds[0] < bounds[1]:
+        low, high = (int(bound) if bound.is_integer() else bound for bound in bounds)
+        raise refused(((), f"[{low}, {high}]: the first number must be below the second"))
+    return bounds
+
+
+Bounds = Annotated[tuple[float, float] | None, Field(strict=False), AfterValidator(_ascending)]
+
+
+class NumberTarget(Target):
+    """A number.
+
+    Attributes:
+        range: lowest and highest allowed prediction; None allows every finite number.
+        invalid: a reference that marks a sample as one that does not count for this target.
+    """
+
+    metric_kind = "continuous"
+    loss = "squared_error"
+    row_average = "values"
+
+    range: Bounds = None
+    invalid: float | None = Field(default=None, strict=False)
+
+    def described(self) -> str:
+        """Return the range."""
+        return "a number" if self.range is None else f"a number in [{self.range[0]:g}, {self.range[1]:g}]"
+
+    def example(self, row: int) -> tuple[str | float, ...]:
+        """Return the middle of the range."""
+        return (0.0 if self.range is None else sum(self.range) / 2,)
+
+    def read(self, answers: Answers) -> TargetValues:
+        """Return the numbers, each finite and within the range."""
+        return read_numbers(answers, answers.name, self.range)
+
+    def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
+        """Return finite numbers."""
+        return reference_numbers(where, columns[0], self.invalid)
+
+    def answer(self, output: Any) -> Values:
+        """Return the numbers, moved into the range."""
+        low, high = self.range or (-np.inf, np.inf)
+        values: Values = output.clip(low, high)
+        return values
+
+    def checked_output(self, output: Any, ids: pa.StringArray) -> tuple[Any, list[tuple[str, str]]]:
+        """Return an output as finite numbers, one per sample."""
+        numbers, problems = float_output(output, (len(ids),), f"finite numbers {(len(ids),)}, one per sample")
+        finite = np.isfinite(numbers)
+        if not problems and not finite.all():
+            problems = [("E204", f"NaN or infinite in {rows_of(~finite, ids)}; every number must be finite")]
+        return numbers, problems
+
+    def written(self, values: Any) -> pa.Array:
+        """Return the numbers, rounded."""
+        return pa.array(np.round(np.asarray(values), DECIMALS) + 0.0)  # no negative zero
+
+
+@target_type
+class ContinuousTarget(NumberTarget):
+    """A number.
+
+    Attributes:
+        reference: whether there are references; a judge's scores, of which the mean is taken, have none.
+        reference_scale: what references are multiplied by, where a corpus has another scale than the task.
+    """
+
+    in_ensembles = True
+
+    type: Literal["continuous"]
+    reference: bool = True
+    reference_scale: float = Field(default=1.0, gt=0, strict=False)
+
+    def reference_columns(self, name: str) -> tuple[str, ...]:
+        """Return the column, or none where there are no references."""
+        return (name,) if self.reference else ()
+
+    def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
+        """Return the scaled numbers; zeros that every candidate holds where there are no references."""
+        if not columns:
+            return ReferenceColumn(np.zeros(n), np.ones(n, dtype=np.bool_))
+        numbers, held = reference_numbers(where, columns[0], self.invalid)
+        assert isinstance(numbers, np.ndarray)
+        return ReferenceColumn(numbers * self.reference_scale, held)
+
+
+def read_numbers(answers: Answers, name: str, bounds: tuple[float, float] | None = None) -> TargetValues:
+    """Return the numbers of a column, each finite and within the bounds."""
+    numbers, relevant = numbers_of(answers.sheet.columns[name]), answers.relevant
+    low, high = bounds or (-math.inf, math.inf)
+    with np.errstate(invalid="ignore"):
+        good = np.isfinite(numbers) & (numbers >= low) & (numbers <= high)
+    if good.all() or (good | ~relevant).all():
+        return TargetValues(numbers)
+    allowed = "a finite number" if bounds is None else f"a number in [{low:g}, {high:g}]"
+    return TargetValues(numbers, problems=not_numbers(answers, name, ~good & relevant, "E204", allowed))
+
+
+def numbers_of(column: pa.Array) -> Numbers:
+    """Return a column's numbers; what is not a finite decimal number becomes infinite or not a number."""
+    if pa.types.is_floating(column.type):
+        return np.asarray(column.fill_null(math.nan), dtype=np.float64)
+    numbers = np.full(len(column), math.nan)
+    for block in blocks(column):
+        trimmed = pc.utf8_trim(column[block], _SPACES)
+        fits = pc.match_substring_regex(trimmed, f"^{_NUMBER}$").fill_null(False)
+        numbers[block][np.asarray(fits)] = [float(text) for text in trimmed.filter(fits).to_pylist()]
+    return numbers
+
+
+def not_numbers(answers: Answers, name: str, bad: Mask, code: str, allowed: str) -> tuple[Problem, ...]:
+    """Return the cells that are not `allowed`: those with something in them under `code`, the empty ones under E205."""
+    if not bad.any():
+        return ()
+    texts = answers.sheet.texts(name)
+    blank = is_blank(texts)
+
+    def problem(row: int, text: str) -> Problem:
+        return answers.problem(code, row, _not_number(text, allowed), name)
+
+    def empty(row: int) -> Problem:
+        return answers.problem("E205", row, f"empty; {allowed} is needed", name)
+
+    return (
+        *problems_by_text(answers.sheet, bad & ~blank, texts, problem),
+        *examples(np.flatnonzero(bad & blank).tolist(), empty),
+    )
+
+
+def _not_number(text: str, allowed: str) -> str:
+    hint = ""
+    if _WITH_COMMA.fullmatch(text.strip()):
+        hint = f"; write '{text.strip().replace(',', '.')}'"
+    elif text.startswith("="):
+        hint = "; it starts with '=', as a spreadsheet's formula does: save values"
+    return f"'{printable(text)}' is not {allowed}{hint}"
+
+
+def reference_numbers(where: str, column: pa.Array, invalid: float | None) -> ReferenceColumn:
+    """Return references that are finite numbers; `invalid` marks a sample without one."""
+    try:
+        numbers = np.asarray(column.cast(pa.float64()).fill_null(np.nan), dtype=np.float64)
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"{where} are not all numbers") from error
+    held = np.asarray(column.is_valid())
+    if invalid is not None:
+        held = held & (numbers != invalid)
+    if not np.isfinite(numbers[held]).all():
+        raise UsageError(f"{where} are not all finite numbers")
+    return ReferenceColumn(numbers, held)
+
+
+def float_output(output: Any, shape: tuple[int, ...], needed: str) -> tuple[Numbers, list[tuple[str, str]]]:
+    """Return a baseline's output as float64 of a shape; zeros and a problem where it is something else."""
+    try:
+        array = np.asarray(output)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; a tensor that tracks gradients
+        return np.zeros(shape), [("E208", f"{value_type(output)} is not an array ({error}); needed are {needed}")]
+    if array.dtype.kind not in "biuf":
+        content = "text" if array.dtype.kind in "US" else array.dtype.name
+        return np.zeros(shape), [("E208", f"holds {content} of the shape {array.shape}; needed are {needed}")]
+    if array.shape != shape:
+        return np.zeros(shape), [("E206", f"has the shape {array.shape}; needed are {needed}")]
+    return np.asarray(array, dtype=np.float64), []
+
+
+def rows_of(bad: Mask, ids: pa.StringArray) -> str:
+    """Return how many rows are bad, and the ids of the first, for a message."""
+    return f"{bad.sum():,} of {len(bad):,} rows ({listed(ids.filter(pa.array(bad)).to_pylist())})"

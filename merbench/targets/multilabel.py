@@ -1,0 +1,80 @@
+"""A target of several labels, each of which applies or does not: `multilabel`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from merbench.errors import Problem, UsageError, examples
+from merbench.targets.continuous import read_numbers, reference_numbers
+from merbench.targets.target import Answers, Labels, ReferenceColumn, Target, TargetValues, target_type
+
+
+@target_type
+class MultilabelTarget(Target):
+    """Several labels, each of which applies or does not: one column of 0 and 1 per label.
+
+    Attributes:
+        labels: the labels, which are the columns' names.
+        invalid: a reference cell that marks a label as unknown there.
+    """
+
+    metric_kind = "multilabel"
+
+    type: Literal["multilabel"]
+    labels: Labels
+    invalid: int | None = None
+
+    @property
+    def scored_labels(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.labels
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.labels
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Return one column per label."""
+        return self.labels
+
+    def described(self) -> str:
+        """Return the columns."""
+        return f"0 or 1 in each of the columns {', '.join(self.labels)}"
+
+    def example(self, row: int) -> tuple[str | float, ...]:
+        """Return one label after the other."""
+        return tuple(int(place == row % len(self.labels)) for place in range(len(self.labels)))
+
+    def read(self, answers: Answers) -> TargetValues:
+        """Return 0 and 1 for every label, a column each."""
+        columns: list[NDArray[np.int8]] = []
+        problems: list[Problem] = []
+        for label in self.labels:
+            read = read_numbers(answers, label)
+            problems += read.problems
+            numbers = np.asarray(read.values)
+            strange = ~np.isin(numbers, (0, 1)) & np.isfinite(numbers) & answers.relevant
+            problems += _not_binary(answers, label, np.flatnonzero(strange).tolist())
+            columns.append(np.where(numbers == 1, 1, 0).astype(np.int8))
+        return TargetValues(np.stack(columns, axis=1), problems=tuple(problems))
+
+    def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
+        """Return 0 and 1 for every label, -1 where it is not known; a sample without a known label has no reference."""
+        table = np.full((n, len(columns)), -1, dtype=np.int8)
+        for place, column in enumerate(columns):
+            values, known = reference_numbers(where, column, self.invalid)
+            numbers = np.asarray(values)[known]
+            if not np.isin(numbers, (0, 1)).all():
+                raise UsageError(f"{where} are not all 0 or 1 in column '{self.labels[place]}'")
+            table[known, place] = numbers
+        return ReferenceColumn(table, np.asarray((table >= 0).any(axis=1)))
+
+
+def _not_binary(answers: Answers, label: str, rows: Sequence[int]) -> list[Problem]:
+    return examples(rows, lambda row: answers.problem("E204", row, f"{answers.shown(row, label)} is not 0 or 1", label))

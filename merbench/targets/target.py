@@ -1,0 +1,295 @@
+"""What every kind of target declares and does; each kind is one module of this package.
+
+Conventions:
+    Values are those of `merbench.metrics.metric`, one item per row; `n` is the number of rows of a submission, of
+    candidates or of samples. A column is an Arrow array of `n` cells.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
+
+from merbench.declarations import Declaration, refused, short
+from merbench.errors import Problem, did_you_mean, listed, plural, printable
+from merbench.metrics import Metric
+from merbench.metrics.lists import Lists, Values
+from merbench.metrics.metric import TargetKind
+from merbench.registry import Registry
+from merbench.targets.sheet import Sheet
+
+Mask = NDArray[np.bool_]
+
+MOST_LABELS = 10_000
+"""The largest vocabulary that a target may declare."""
+
+LABELS_SHOWN = 12
+"""How many labels a message lists."""
+
+
+def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    problems = [
+        f"'{label}' is empty or has spaces around it" for label in labels if label != label.strip() or not label
+    ]
+    if len(set(labels)) < len(labels):
+        problems.insert(0, f"given twice: {listed(sorted({label for label in labels if labels.count(label) > 1}))}")
+    if problems:
+        raise refused(*(((), problem) for problem in problems))
+    return labels
+
+
+Labels = Annotated[
+    tuple[str, ...], Field(min_length=2, max_length=MOST_LABELS, strict=False), AfterValidator(_distinct)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The cells of a submission that answer one target.
+
+    Attributes:
+        sheet: the submission.
+        name: the target's name.
+        relevant: `(n,)` the rows that are of a candidate; cells of other rows are neither checked nor used.
+        probabilities: the target's probability columns, where the submission has all of them.
+        missing_ids: what a candidate without an answer is, as the track declares it.
+        of_samples: returns what the corpus knows of the sample of each row, null where the row is of no candidate;
+            takes the column and, for messages, what it is wanted for.
+    """
+
+    sheet: Sheet
+    name: str
+    relevant: Mask
+    probabilities: tuple[str, ...] = ()
+    missing_ids: str = "error"
+    of_samples: Callable[[str, str], pa.Array] | None = None
+
+    @property
+    def column(self) -> pa.Array:
+        """The cells of the column that has the target's name."""
+        return self.sheet.columns[self.name]
+
+    @property
+    def n(self) -> int:
+        """How many rows are of a candidate."""
+        return int(self.relevant.sum())
+
+    def problem(self, code: str, row: int, message: str, column: str | None = None) -> Problem:
+        """Return a problem of one row."""
+        return self.sheet.row_problem(code, row, message, column or self.name)
+
+    def shown(self, row: int, column: str | None = None) -> str:
+        """Return a cell as it was written, for a message."""
+        return f"'{printable(self.sheet.cell(column or self.name, row))}'"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetValues:
+    """What a submission answers for one target, row by row.
+
+    Attributes:
+        values: codes, numbers, lists or segments.
+        probabilities: one column per label, where the submission holds them.
+        problems: what is wrong with cells.
+        warnings: what a reader must know about cells.
+        dropped: the rows that hold no answer and do not count, where the track drops them.
+    """
+
+    values: Values = field(repr=False)
+    probabilities: NDArray[np.float64] | None = field(default=None, repr=False)
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    dropped: Mask | None = field(default=None, repr=False)
+
+
+class ReferenceColumn(NamedTuple):
+    """The references of one target for `n` candidates; values where none is held mean nothing."""
+
+    values: Values
+    held: Mask
+
+
+class Target(Declaration):
+    """A kind of target: what a sample is given, how it is written, and which metrics score it.
+
+    Attributes:
+        type: its name in `track.toml`.
+        required: whether every scored sample must hold a reference of this target; else a sample counts only for the
+            targets whose reference it holds.
+        metric_kind: the kind of metric that scores it.
+        cell_type: what its columns are best read as: text, numbers, `ITEMS` or `STRETCHES`.
+        loss: the name of the loss that it is trained with; empty for one that no baseline learns by gradient, whose
+            answers are sets of words.
+        row_average: what is averaged where a track takes several rows per id: `probabilities` of labels, `values`, or
+            nothing.
+        has_word_sets: whether its values are sets of words.
+        in_ensembles: whether the predictions of several runs can be averaged.
+        may_be_wrong: whether a missing answer can count as a wrong one.
+        takes_label_noise: whether a track may corrupt its labels for training.
+    """
+
+    metric_kind: ClassVar[TargetKind]
+    cell_type: ClassVar[pa.DataType] = pa.float64()
+    loss: ClassVar[Literal["", "cross_entropy", "squared_error"]] = ""
+    row_average: ClassVar[Literal["", "probabilities", "values"]] = ""
+    has_word_sets: ClassVar[bool] = False
+    in_ensembles: ClassVar[bool] = False
+    may_be_wrong: ClassVar[bool] = False
+    takes_label_noise: ClassVar[bool] = False
+
+    type: str
+    required: bool = True
+
+    @property
+    def scored_labels(self) -> tuple[str, ...]:
+        """The labels that metrics tell apart."""
+        return self.classes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels whose codes are the values; empty for other kinds of value."""
+        return ()
+
+    @property
+    def confusion_labels(self) -> tuple[str, ...]:
+        """The labels of its confusion matrix; empty for a kind without one."""
+        return self.classes
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The labels of the columns of its values, each of which is scored by itself; empty for other kinds."""
+        return ()
+
+    @property
+    def lexicon_name(self) -> str | None:
+        """The lexicon in which its words are looked up."""
+        return None
+
+    @property
+    def groups_name(self) -> str | None:
+        """The stored synonym groups that its words are replaced by."""
+        return None
+
+    @property
+    def extractor_name(self) -> str | None:
+        """How words are extracted from its texts, as a report's signature names it."""
+        return None
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Return the columns of a submission that hold this target."""
+        return (name,)
+
+    def reference_columns(self, name: str) -> tuple[str, ...]:
+        """Return the columns of a corpus that hold its references."""
+        return self.columns(name)
+
+    def probability_columns(self) -> tuple[str, ...]:
+        """Return the columns `p_<label>` that a submission may have instead of, or next to, the target's own."""
+        return ()
+
+    def repeated_columns(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns of the corpus, of those it has, that a submission may repeat and must not contradict."""
+        return ()
+
+    def repeated_problems(self, sheet: Sheet, known: Mapping[str, pa.Array]) -> list[Problem]:
+        """Return where a submission contradicts the repeated columns, given by row; null in a row of no candidate."""
+        return []
+
+    @abstractmethod
+    def described(self) -> str:
+        """Return what an answer is, in words."""
+
+    @abstractmethod
+    def example(self, row: int) -> tuple[str | float, ...]:
+        """Return placeholder cells of a row, one per column."""
+
+    @abstractmethod
+    def read(self, answers: Answers) -> TargetValues:
+        """Return the values of a submission, with every cell that is wrong."""
+
+    @abstractmethod
+    def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
+        """Return the references of `n` candidates.
+
+        Args:
+            where: how a message names them.
+            columns: the columns of `reference_columns`; null where a candidate has no reference.
+            n: number of candidates.
+
+        Raises:
+            UsageError: a reference is not one that the target declares.
+        """
+
+    def answer(self, output: Any) -> Values:
+        """Return a baseline's output as values: the most probable label's code, the number in range, or the set."""
+        values: Values = output
+        return values
+
+    def checked_output(self, output: Any, ids: pa.StringArray) -> tuple[Any, list[tuple[str, str]]]:
+        """Return a baseline's output for some samples, and what is wrong with it as pairs of code and message."""
+        n = len(ids)
+        if not isinstance(output, Lists):
+            needed = f"needed are merbench.metrics.lists.Lists of {n:,} sets, one per sample"
+            return output, [("E208", f"{value_type(output)}; {needed}")]
+        if len(output) != n:
+            return output, [("E206", f"holds {plural(len(output), 'set')}; needed are {n:,}, one per sample")]
+        return output, []
+
+    def written(self, values: Any) -> pa.Array:
+        """Return values as the cells of a submission."""
+        return pa.array([str(list(words)) for words in values], pa.string())
+
+    def why_undefined(self, reference: Any) -> str:
+        """Return why no metric of this kind has a value on some references; empty where the metric must say so."""
+        return ""
+
+    @classmethod
+    def is_scored_by(cls, metric: Metric) -> bool:
+        """Return whether a metric scores this kind of target."""
+        return metric.target == cls.metric_kind
+
+
+T = TypeVar("T", bound=Target)
+
+TARGETS: Registry[type[Target]] = Registry("target type", "merbench.targets", "@target_type")
+"""The kinds of target by the `type` that names them."""
+
+
+def target_type(kind: type[T]) -> type[T]:
+    """Register a kind of target under the name that its `type` declares."""
+    [name] = get_args(kind.model_fields["type"].annotation)
+    TARGETS.add(name, kind)
+    return kind
+
+
+def declared_target(value: Any) -> Target:
+    """Return the target that a table of a `track.toml` declares, as a validator does it."""
+    if isinstance(value, Target):
+        return value
+    if not isinstance(value, dict):
+        raise refused(((), f"{short(value)} is not a table"))
+    if "type" not in value:
+        raise refused((("type",), "is missing"))
+    name = value["type"]
+    if not isinstance(name, str) or name not in TARGETS:
+        known = TARGETS.names()
+        hint = did_you_mean(str(name), known)
+        raise refused((("type",), f"'{name}' is not a target type; allowed: {', '.join(known)}{hint}"))
+    return TARGETS[name].model_validate(value)
+
+
+def names_of_other_types(targets: Mapping[str, Target], types: Sequence[str]) -> list[str]:
+    """Return the targets whose type is not among some, as `name (type)`."""
+    return [f"{name} ({target.type})" for name, target in targets.items() if target.type not in types]
+
+
+def value_type(value: Any) -> str:
+    """Return what a value that a baseline returned is, for a message."""
+    return "nothing (None)" if value is None else f"a value of type '{type(value).__name__}'"
