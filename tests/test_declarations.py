@@ -25,7 +25,7 @@ from merbench.lexicon import open_lexicon
 from merbench.report import ScoreReport
 from merbench.robustness.report import RobustnessReport
 from merbench.submission import read_submission
-from merbench.synonyms.storing import read_groups
+from merbench.synonyms import open_groups
 from merbench.track import load_track, parse_track
 from merbench.training.declaration import read_baseline
 
@@ -195,7 +195,7 @@ content = {{ samples = "{DIGEST}", features = {{ a = "{DIGEST}" }} }}
 
 BANK = "".join(f'{key} = "x"\n' for key in ("name", "version", "source", "licence", "digest", "folder"))
 
-GROUPS = """
+GROUPS_TOML = """
 name = "n"
 source = "s"
 model = "m"
@@ -232,7 +232,7 @@ READERS: dict[str, tuple[str, str, Read]] = {
     "baseline": ("b/baseline.toml", BASELINE, read_baseline),
     "corpus": ("c/corpus.toml", CORPUS, read_declaration),
     "bank": ("x/bank.toml", BANK, BANKS.read),
-    "groups": ("g/groups.toml", GROUPS, read_groups),
+    "groups": ("g/groups.toml", GROUPS_TOML, open_groups),
     "lexicon": ("lexicons/own/lexicon.toml", LEXICON, _read_lexicon),
 }
 """File, valid text (but for the files beside it) and reader of every declaration."""
@@ -270,7 +270,7 @@ def test_a_value_of_any_other_type_gets_a_message(kind: str, tmp_path: Path, mon
     folder.mkdir(parents=True)
     valid, raw = tomllib.loads(text), {}
     modules = {"track": "track.finding", "entry": "leaderboard.entry", "baseline": "training.declaration"}
-    modules |= {"corpus": "corpus.declaration", "bank": "store", "groups": "synonyms.storing"}
+    modules |= {"corpus": "corpus.declaration", "bank": "store", "groups": "store"}
     reader = "parse_toml" if kind == "entry" else "read_toml"
     monkeypatch.setattr(f"merbench.{modules.get(kind, 'store')}.{reader}", lambda *_: raw)
     (tmp_path / name).touch()

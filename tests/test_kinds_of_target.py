@@ -19,8 +19,8 @@ from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, UndefinedMetric, UsageError
 from merbench.scoring import compare, score
 from merbench.submission import read_submission
-from merbench.synonyms import Groups, answer_key, groups_home, import_groups
-from merbench.synonyms.storing import write_groups
+from merbench.synonyms import GROUPS, Groups, answer_key, import_groups
+from merbench.synonyms.groups import write_groups
 from merbench.track import load_track
 
 Make = Callable[..., Candidates]
@@ -425,7 +425,7 @@ def test_synonyms_that_a_model_grouped_count_as_one_word_and_runs_are_averaged(m
     first, second = answer_key(["happy", "calm", "glad"]), answer_key(["sad", "angry"])
     runs = ({first: (("happy", "glad"),), second: ()}, {first: (), second: (("sad", "angry"),)})
     groups = Groups("mine", "made in a test", "a model", "0" * 64, "greedy", "words", runs, (0, 0))
-    write_groups(groups_home() / "mine", groups)
+    write_groups(GROUPS.home / "mine", groups)
     report = score(clips, answers(clips, openset=[["glad"], ["angry"]]))
     # Run 1: accuracy (1 + 0) / 2, recall (1/2 + 0) / 2. Run 2: accuracy (0 + 1) / 2, recall (0 + 1) / 2.
     assert report["set_accuracy"].value == 0.5
@@ -439,7 +439,7 @@ def test_groups_that_were_made_for_other_predictions_are_told(make: Make) -> Non
     clips = make(GROUPED, {"openset": [["happy"], ["sad"]]})
     runs = ({"s0": (("happy", "glad"),), "s1": (("sad", "blue"),)},)
     groups = Groups("mine", "made in a test", "a model", "unstated", "unstated", "names", runs, (0,))
-    write_groups(groups_home() / "mine", groups)
+    write_groups(GROUPS.home / "mine", groups)
     own = score(clips, answers(clips, openset=[["glad"], ["blue"]]), intervals=False)
     assert (own["set_average"].value, own.warnings) == (1.0, ())
     other = score(clips, answers(clips, openset=[["glad"], ["gloomy", "down"]]), intervals=False)

@@ -28,10 +28,10 @@ app = typer.Typer(
 @app.command("list")
 def list_(form: ListFormatOption = ListFormat.table) -> None:
     """List the stored groups of the data home."""
-    from merbench.synonyms import list_groups
+    from merbench.synonyms import GROUPS
 
     columns = ("groups", "model", "runs", "answers", "digest", "source")
-    print_rows("groups", columns, [_list_row(name) for name in list_groups()], form)
+    print_rows("groups", columns, [_list_row(name) for name in GROUPS.names()], form)
 
 
 @app.command()
@@ -52,10 +52,10 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Replace groups that are there already.")] = False,
 ) -> None:
     """Store the groups that a challenge released in the data home."""
-    from merbench.synonyms import groups_home, import_groups
+    from merbench.synonyms import GROUPS, import_groups
 
     groups = import_groups(release, path, name, replace=force)
-    print_line(f"{groups_home() / groups.name}: {_summary(groups)}")
+    print_line(f"{GROUPS.home / groups.name}: {_summary(groups)}")
 
 
 @app.command()
@@ -119,7 +119,7 @@ def fill(
 
 
 def _local(name_or_path: str | None) -> Asker:
-    from merbench.synonyms.local_model import LocalModel
+    from merbench.synonyms.language_models import LocalModel
 
     return LocalModel(str(name_or_path), quiet=not sys.stderr.isatty())
 
@@ -128,7 +128,7 @@ def _remote(
     url: str, model: str | None, key_env: str | None, *, temperature: float | None, parallel: int, timeout_s: float
 ) -> Asker:
     from merbench.errors import UsageError
-    from merbench.synonyms.endpoint import Endpoint, key_from
+    from merbench.synonyms.language_models import Endpoint, key_from
 
     if not model:
         raise UsageError("--endpoint needs --model, the name of the model there")

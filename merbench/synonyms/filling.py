@@ -1,32 +1,36 @@
-"""The words of samples and a language model go in, its answers for them are stored: only those that are missing.
+"""Groups are filled: a language model is asked about the words of samples, and its answers are stored.
 
 Conventions:
-    Answers are stored at least every few seconds and whenever asking ends, however it ends; the next call goes on
-    from there. One process at a time fills groups of one name.
+    Only missing answers are asked for. Answers are stored at least every few seconds and whenever asking ends, however
+    it ends; the next call continues from there. One process at a time fills groups of one name.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from merbench.errors import Problem, UsageError
-from merbench.files import exclusive
-from merbench.synonyms.groups import Answer, Groups, answer_key, distinct
-from merbench.synonyms.prompting import Parsed, parse_answer, prompt, prompt_digest
-from merbench.synonyms.storing import FILE_NAME, folder_of, read_groups, write_groups
+from merbench.errors import Problem, UsageError, printable
+from merbench.files import exclusive, sha256_bytes
+from merbench.synonyms.groups import GROUPS, Answer, Groups, answer_key, distinct, normal, write_groups
 
 SAVE_EVERY_S = 10.0
-"""Answers are stored when the last time was so long ago."""
+"""Answers are stored when they were last stored this long ago."""
 
 MOST_FAILURES = 20
-"""A model whose first answers cannot be used is asked no more."""
+"""Asking ends when so many answers could not be used and none could."""
+
+_FORM = "a JSON array of arrays of the given words is needed"
+_FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
 
 
 class Asker(Protocol):
@@ -50,7 +54,7 @@ class Asker(Protocol):
 
     @property
     def attempts(self) -> int:
-        """How often it is asked for one answer that can be used."""
+        """How often it is asked for one usable answer."""
 
     def answer(self, prompt: str) -> str:
         """Return the text that the model answers; raise `UsageError` where it cannot be asked."""
@@ -66,14 +70,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What became of some questions.
+    """The result of asking.
 
     Attributes:
         groups: the stored answers.
         n_there: how many answers were stored before.
         n_new: how many were added.
-        n_dropped: how many words the new answers gave that were not asked for.
-        n_missing: how many are missing still.
+        n_dropped: how many words of the new answers were not in the prompt.
+        n_missing: how many answers are still missing.
         problems: the samples whose answer could not be used, by sample and run.
     """
 
@@ -83,6 +87,14 @@ class Filled:
     n_dropped: int
     n_missing: int
     problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The groups in a model's answer, and how many of its words were not in the prompt."""
+
+    groups: Answer
+    n_dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,44 +120,45 @@ def fill_groups(
         questions: the words of samples; equal sets of words are asked about once.
         asker: the language model.
         n_runs: how often each is asked.
-        progress: told after every answer how many there are, and how many there will be.
+        progress: called after every answer with their number, and how many there will be.
 
     Raises:
-        UsageError: the name is no name, its groups were made in another way, or the model cannot be asked.
+        UsageError: the name is not valid, its groups were made in another way, or the model cannot be asked.
         IntegrityError: the stored answers changed since they were written.
     """
-    folder = folder_of(name)
+    folder = GROUPS.own_folder(name)
     with exclusive(folder.parent / f".{name}.lock"):
-        store = _Store(_start(folder, name, asker, n_runs))
+        answers = _Growing(_start(name, asker, n_runs), folder)
         wanted = list(_tasks(questions, n_runs))
-        tasks = [task for task in wanted if task.key not in store.runs[task.run]]
+        tasks = [task for task in wanted if task.key not in answers.runs[task.run]]
         failed: list[tuple[str, int, str]] = []
         try:
-            with closing(_asked(tasks, asker)) as answers:
-                for task, parsed in answers:
+            with closing(_asked(tasks, asker)) as results:
+                for task, parsed in results:
                     if isinstance(parsed, Parsed):
-                        store.add(task, parsed)
+                        answers.add(task, parsed)
                     else:
                         failed.append((task.id, task.run, parsed))
-                    progress(store.n_new + len(failed), len(tasks))
-                    if len(failed) >= MOST_FAILURES and not store.n_new:
+                    progress(answers.n_new + len(failed), len(tasks))
+                    if len(failed) >= MOST_FAILURES and not answers.n_new:
                         break
         finally:
-            store.save()
-    n_there, n_missing = len(wanted) - len(tasks), len(tasks) - store.n_new
+            answers.save()
+    n_there, n_missing = len(wanted) - len(tasks), len(tasks) - answers.n_new
     problems = tuple(Problem("E634", f"sample {id_}, run {run}: {why}", id=id_) for id_, run, why in sorted(failed))
-    return Filled(store.groups, n_there, store.n_new, store.n_dropped, n_missing, problems)
+    return Filled(answers.groups, n_there, answers.n_new, answers.n_dropped, n_missing, problems)
 
 
-class _Store:
-    """Answers that grow, and are written to the data home now and then."""
+class _Growing:
+    """Groups that grow, and are written to the data home now and then."""
 
-    def __init__(self, groups: Groups) -> None:
+    def __init__(self, groups: Groups, folder: Path) -> None:
         self.groups = groups
         self.runs: list[dict[str, Answer]] = [dict(answers) for answers in groups.runs]
         self.n_new = 0
         self.n_dropped = 0
         self._dropped = list(groups.dropped)
+        self._folder = folder
         self._saved_at = time.monotonic()
 
     def add(self, task: _Task, parsed: Parsed) -> None:
@@ -159,14 +172,18 @@ class _Store:
     def save(self) -> None:
         runs = tuple(dict(answers) for answers in self.runs)
         self.groups = replace(self.groups, runs=runs, dropped=tuple(self._dropped))
-        write_groups(folder_of(self.groups.name), self.groups)
+        write_groups(self._folder, self.groups)
         self._saved_at = time.monotonic()
 
 
-def _start(folder: Path, name: str, asker: Asker, n_runs: int) -> Groups:
-    """Return the groups to be filled: those that are there, if they were made in the same way, else empty ones."""
+_SAME = {"keys": "answers found by", "model": "model", "prompt_digest": "prompt", "decoding": "decoding"}
+"""What all answers of one name have in common, and what messages call it."""
+
+
+def _start(name: str, asker: Asker, n_runs: int) -> Groups:
+    """Return the groups to be filled: the stored ones, if they were made in the same way, else empty ones."""
     if n_runs < 1:
-        raise UsageError(f"{n_runs} runs cannot be asked for; 1 at least is needed")
+        raise UsageError(f"{n_runs} runs cannot be asked for; at least 1 is needed")
     empty = Groups(
         name=name,
         source=asker.source,
@@ -177,31 +194,25 @@ def _start(folder: Path, name: str, asker: Asker, n_runs: int) -> Groups:
         runs=({},) * n_runs,
         dropped=(0,) * n_runs,
     )
-    if not (folder / FILE_NAME).is_file():
-        return empty
-    there = read_groups(folder)
-    if not any(there.runs):
+    stored = GROUPS.named(name) if GROUPS.holds(name) else empty
+    if not any(stored.runs):
         return empty
     differing = [
-        f"{label} {getattr(there, key)}, not {getattr(empty, key)}"
+        f"{label} {getattr(stored, key)}, not {getattr(empty, key)}"
         for key, label in _SAME.items()
-        if getattr(there, key) != getattr(empty, key)
+        if getattr(stored, key) != getattr(empty, key)
     ]
     if differing:
         raise UsageError(f"groups '{name}' were made in another way ({'; '.join(differing)}); choose another name")
-    if len(there.runs) > n_runs:
-        told = f"hold {len(there.runs)} runs; with {n_runs} asked for, the others would lack new answers"
-        raise UsageError(f"groups '{name}' {told}")
-    more = n_runs - len(there.runs)
-    return replace(there, runs=(*there.runs, *({},) * more), dropped=(*there.dropped, *(0,) * more))
-
-
-_SAME = {"keys": "answers found by", "model": "model", "prompt_digest": "prompt", "decoding": "decoding"}
-"""What all answers of one name have in common, and how a message calls it."""
+    more = n_runs - len(stored.runs)
+    if more < 0:
+        message = f"have {len(stored.runs)} runs; with {n_runs} asked for, the others would lack new answers"
+        raise UsageError(f"groups '{name}' {message}")
+    return replace(stored, runs=(*stored.runs, *({},) * more), dropped=(*stored.dropped, *(0,) * more))
 
 
 def _tasks(questions: Sequence[Question], n_runs: int) -> Iterator[_Task]:
-    """Yield what is to be asked: every set of two words or more, once a run."""
+    """Yield what is to be asked: every set of at least two words, once per run."""
     by_key: dict[str, tuple[str, tuple[str, ...]]] = {}
     for question in questions:
         words = distinct(question.words)
@@ -212,7 +223,7 @@ def _tasks(questions: Sequence[Question], n_runs: int) -> Iterator[_Task]:
 
 
 def _asked(tasks: Iterable[_Task], asker: Asker) -> Generator[tuple[_Task, Parsed | str], None, None]:
-    """Yield answers as they come; no more prompts are under way than the model takes at once."""
+    """Yield answers as they come; the model gets no more prompts at once than it takes."""
     left = iter(tasks)
     running: dict[Future[Parsed | str], _Task] = {}
     pool = ThreadPoolExecutor(asker.parallel)
@@ -229,11 +240,50 @@ def _asked(tasks: Iterable[_Task], asker: Asker) -> Generator[tuple[_Task, Parse
 
 
 def _ask(asker: Asker, words: Sequence[str]) -> Parsed | str:
-    """Return the answer for some words; why the last attempt could not be used, where none could."""
-    told = ""
+    """Return the answer for some words; why the last attempt could not be used, if none could."""
+    parsed: Parsed | str = ""
     for _ in range(asker.attempts):
         parsed = parse_answer(asker.answer(prompt(words)), words)
         if isinstance(parsed, Parsed):
-            return parsed
-        told = parsed
-    return told
+            break
+    return parsed
+
+
+@cache
+def template() -> str:
+    """Return the text of the prompt, in which the words replace `{words}`."""
+    return (Path(__file__).parent / "prompt.txt").read_text(encoding="utf-8")
+
+
+def prompt_digest() -> str:
+    """Return the SHA-256 of the prompt's text."""
+    return sha256_bytes(template().encode())
+
+
+def prompt(words: Sequence[str]) -> str:
+    """Return the prompt for some words, with them as a JSON array."""
+    return template().replace("{words}", json.dumps(list(words), ensure_ascii=False))
+
+
+def parse_answer(text: str, words: Sequence[str]) -> Parsed | str:
+    """Return the groups of an answer, or why it cannot be used.
+
+    A code fence around the array is removed. Words that were not in the prompt are dropped and counted, and so is a
+    group without any other; words that the answer leaves out are in no group.
+    """
+    content = text.strip()
+    fenced = _FENCED.fullmatch(content)
+    try:
+        given = json.loads(fenced[1] if fenced else content)
+    except (ValueError, RecursionError):
+        return f"'{printable(content)}' is not JSON; {_FORM}"
+    if not isinstance(given, list) or not all(isinstance(group, list) for group in given):
+        return f"'{printable(content)}' has another form; {_FORM}"
+    if not all(isinstance(word, str) for group in given for word in group):
+        return f"'{printable(content)}' has another form; {_FORM}"
+    asked = set(words)
+    known = [[word for item in group if (word := normal(item)) in asked] for group in given]
+    groups = tuple(tuple(group) for group in known if group)
+    if not groups:
+        return f"'{printable(content)}' has none of the words; {_FORM}"
+    return Parsed(groups, sum(map(len, given)) - sum(map(len, groups)))

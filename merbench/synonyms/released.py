@@ -1,11 +1,11 @@
-"""Groups that a challenge released go in, stored `Groups` come out.
+"""Groups that a challenge released are imported.
 
 Conventions:
-    MER 2024 released `openset-synonym.zip`: a folder of one `<name>.npy` a sample, a NumPy array without dimensions
+    MER 2024 released `openset-synonym.zip`: a folder of one `<name>.npy` per sample, a NumPy array without dimensions
     that holds one Unicode string, the text of a Python list of lists of words. The archive, its unpacked folder and
     the same as JSON Lines are read; there a line holds `name`, the sample's, and `groups`, that text or the list.
-    Nothing is unpickled, executed or written to disk. Answers are found by name; which model gave them is what the
-    organizers state, and one run was released.
+    Nothing is unpickled, executed or written to disk. Answers are found by name; the organizers state which model gave
+    them, and one run was released.
     Codes of problems: E631 a line or file, E632 its groups, E633 names.
 """
 
@@ -23,8 +23,19 @@ from typing import Any, NamedTuple
 
 from merbench.errors import InvalidGroups, MalformedFile, Problem, UnknownName, UsageError, examples, fault, printable
 from merbench.files import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
-from merbench.synonyms.groups import UNSTATED, Answer, Groups, normal
-from merbench.synonyms.storing import FILE_NAME, folder_of, write_groups
+from merbench.synonyms.groups import GROUPS, UNSTATED, Answer, Groups, normal, write_groups
+
+
+class Release(NamedTuple):
+    """A release of groups: by whom, by which model, and the name by which the shipped tracks know its groups."""
+
+    publisher: str
+    model: str
+    usual_name: str
+
+
+RELEASES: Mapping[str, Release] = {"mer2024": Release("MER 2024", "GPT-3.5", "mer2024-ov")}
+"""The releases whose groups can be imported, by name (Lian et al., 2024)."""
 
 MOST_BYTES = 16 << 20
 """A released file larger than this is refused; the real archive holds 112 kB."""
@@ -36,7 +47,7 @@ MOST_ANSWER_BYTES = 1 << 18
 """The largest answer, as stored; those of MER 2024 take 800 bytes at most."""
 
 MOST_UNPACKED = 64 << 20
-"""What the answers of an archive or folder may take in all, in bytes."""
+"""What the answers of an archive or folder may take together, in bytes."""
 
 _LINE = """a line is {"name": "sample_1", "groups": "[['glad', 'happy'], ['sad']]"}"""
 _MEMBER = "answers are files <name>.npy, in one folder or none"
@@ -50,23 +61,63 @@ def import_groups(release: str, path: str | Path, name: str | None = None, *, re
         release: which release, a name of `RELEASES`.
         path: the released archive, its unpacked folder, or a file of JSON Lines.
         name: name of the groups; by default the one that the release's tracks know them by.
-        replace: whether groups of this name go.
+        replace: whether groups of this name are replaced.
 
     Raises:
         UnknownName: no such release.
-        UsageError: the name is no name or is taken, or the file cannot be read.
+        UsageError: the name is not valid or already exists, or the file cannot be read.
         InvalidGroups: the file does not hold what it should; all problems are listed.
     """
     if release not in RELEASES:
         raise UnknownName("release of groups", release, RELEASES)
-    read, usual_name = RELEASES[release]
-    name = name or usual_name
-    folder = folder_of(name)
-    if (folder / FILE_NAME).is_file() and not replace:
-        raise UsageError(f"groups '{name}' are there already, in {folder}; replace them with --force")
-    groups = read(Path(path), name)
+    name = name or RELEASES[release].usual_name
+    folder = GROUPS.own_folder(name)
+    GROUPS.require_free(folder, replace=replace)
+    groups = read_release(RELEASES[release], Path(path), name)
     write_groups(folder, groups)
     return groups
+
+
+def read_release(release: Release, path: Path, name: str) -> Groups:
+    """Return the groups in a released file or folder, one run.
+
+    Raises:
+        UsageError: the path cannot be read, or holds more than is read.
+        InvalidGroups: it does not hold what it should; all problems are listed.
+    """
+    problems: list[Problem] = []
+    answers: dict[str, Answer | None] = {}
+    place_of: dict[str, str] = {}
+    for stated in _stated(path):
+        if isinstance(stated, Problem):
+            problems.append(stated)
+            continue
+        if stated.name in place_of:
+            message = f"duplicate name '{printable(stated.name)}' (first at {place_of[stated.name]})"
+            problems.append(Problem("E633", message, line=stated.line))
+            continue
+        place_of[stated.name] = stated.place
+        answers[stated.name] = _answer(stated.groups)
+        if answers[stated.name] is None:
+            message = f"'{printable(str(stated.groups))}' is not a list of lists of words, none of them empty"
+            where = "" if stated.line else f"{stated.place}: "
+            problems.append(Problem("E632", f"{where}{message}", line=stated.line))
+    if not problems and not answers:
+        problems = [Problem("E631", f"there is no answer; {_MEMBER}, or {_LINE}")]
+    if problems:
+        codes = sorted({problem.code for problem in problems})
+        alike = ([problem for problem in problems if problem.code == code] for code in codes)
+        raise InvalidGroups(str(path), [shown for same in alike for shown in examples(same, lambda item: item)])
+    return Groups(
+        name=name,
+        source=f"{release.publisher}, released file {path.name}",
+        model=release.model,
+        prompt_digest=UNSTATED,
+        decoding=UNSTATED,
+        keys="names",
+        runs=({key: answer for key, answer in answers.items() if answer is not None},),
+        dropped=(0,),
+    )
 
 
 class _Stated(NamedTuple):
@@ -78,69 +129,11 @@ class _Stated(NamedTuple):
     groups: Any
 
 
-def read_mer2024(path: Path, name: str) -> Groups:
-    """Return the groups that MER 2024 released (Lian et al., 2024), one run of several.
-
-    Raises:
-        UsageError: the path cannot be read, or holds more than is read.
-        InvalidGroups: it does not hold what it should; all problems are listed.
-    """
-    problems: list[Problem] = []
-    answers: dict[str, Answer] = {}
-    place_of: dict[str, str] = {}
-    for stated in _stated(path):
-        if isinstance(stated, Problem):
-            problems.append(stated)
-            continue
-        answer = _answer(stated.groups)
-        if stated.name in place_of:
-            message = f"'{printable(stated.name)}' given twice (first at {place_of[stated.name]})"
-            problems.append(Problem("E633", message, line=stated.line))
-            continue
-        place_of[stated.name] = stated.place
-        if answer is None:
-            found = f"'{printable(str(stated.groups))}' is not a list of lists of words, none of them empty"
-            where = "" if stated.line else f"{stated.place}: "
-            problems.append(Problem("E632", f"{where}{found}", line=stated.line))
-        else:
-            answers[stated.name] = answer
-    if problems or not answers:
-        nothing = f"there is no answer; {_MEMBER}, or {_LINE}"
-        raise InvalidGroups(str(path), _told(problems) or [Problem("E631", nothing)])
-    return Groups(
-        name=name,
-        source=f"MER 2024, released file {path.name}",
-        model="GPT-3.5",
-        prompt_digest=UNSTATED,
-        decoding=UNSTATED,
-        keys="names",
-        runs=(answers,),
-        dropped=(0,),
-    )
-
-
-class Release(NamedTuple):
-    """A release of groups.
-
-    Attributes:
-        read: what reads its file, and names the groups.
-        usual_name: the name by which the shipped tracks know its groups.
-    """
-
-    read: Callable[[Path, str], Groups]
-    usual_name: str
-
-
-RELEASES: Mapping[str, Release] = {"mer2024": Release(read_mer2024, usual_name="mer2024-ov")}
-"""The releases whose groups can be stored, by name."""
-
-
 def _stated(path: Path) -> Iterator[_Stated | Problem]:
     """Yield what a path states about every sample, in any of the three forms."""
     try:
         if path.is_dir():
-            files = ((file.name, file.read_bytes()) for file in _folder_files(path))
-            yield from (_of_array(name, data) for name, data in files)
+            yield from (_of_array(file.name, file.read_bytes()) for file in _folder_files(path))
         elif not path.is_file():
             raise UsageError(f"{path}: cannot be read: {'not a file' if path.exists() else 'no such file or folder'}")
         elif path.stat().st_size > MOST_BYTES:
@@ -173,7 +166,7 @@ def _folder_files(folder: Path) -> list[Path]:
 
 
 def _of_archive(path: Path, archive: zipfile.ZipFile) -> Iterator[_Stated | Problem]:
-    """Yield the answers of an archive, whose members are all looked at before one is read."""
+    """Yield the answers of an archive, whose members are all checked before one is read."""
     members = archive.infolist()
     if len(members) > MOST_ANSWERS:
         raise UsageError(f"{path}: an archive of {len(members):,} members; allowed are {MOST_ANSWERS:,}")
@@ -181,13 +174,13 @@ def _of_archive(path: Path, archive: zipfile.ZipFile) -> Iterator[_Stated | Prob
         raise UsageError(f"{path}: unpacks to more than {MOST_UNPACKED:,} bytes")
     # What macOS adds to an archive that is packed again holds no answers.
     members = [m for m in members if not m.filename.startswith("__MACOSX/") and not m.filename.endswith(".DS_Store")]
-    refused = [(member.filename, reason) for member in members if (reason := _member_fault(member))]
     files = [member for member in members if not member.is_dir()]
-    first_folder = files[0].filename.rpartition("/")[0] if files else ""
+    folder = files[0].filename.rpartition("/")[0] if files else ""
+    refused = [(member.filename, reason) for member in members if (reason := _member_fault(member))]
     refused += [
-        (member.filename, f"is not in the folder '{printable(first_folder)}' of the others")
+        (member.filename, f"is not in the folder '{printable(folder)}' of the others")
         for member in files
-        if member.filename.rpartition("/")[0] != first_folder
+        if member.filename.rpartition("/")[0] != folder
     ]
     if refused:
         yield from (Problem("E631", f"'{printable(name)}' {reason}; {_MEMBER}") for name, reason in refused)
@@ -219,15 +212,14 @@ def _member_fault(member: zipfile.ZipInfo) -> str:
 
 
 def _of_array(file_name: str, data: bytes) -> _Stated | Problem:
-    """Return the string that an .npy file holds."""
+    """Return the string in an .npy file."""
     shown, stream = f"'{printable(file_name)}'", io.BytesIO(data)
-    something_else = Problem("E631", f"{shown} holds something else; {_ARRAY}")
     try:
         header = read_npy_header(stream)
+        if header.shape or header.dtype.kind != "U" or len(data) != stream.tell() + header.n_bytes:
+            raise MalformedFile("another array")
     except MalformedFile:
-        return something_else
-    if header.shape or header.dtype.kind != "U" or len(data) != stream.tell() + header.n_bytes:
-        return something_else
+        return Problem("E631", f"{shown} holds something else; {_ARRAY}")
     try:
         text: str = read_npy_items(stream, header).item()
     except MalformedFile:
@@ -276,10 +268,3 @@ def _evaluated(read: Callable[[str], Any], text: str) -> Any:
             return read(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
-
-
-def _told(problems: list[Problem]) -> list[Problem]:
-    """Return the problems by their code, five examples of each."""
-    codes = sorted({problem.code for problem in problems})
-    alike = ([problem for problem in problems if problem.code == code] for code in codes)
-    return [problem for found in alike for problem in examples(found, lambda item: item)]

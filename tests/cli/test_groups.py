@@ -18,7 +18,7 @@ from made_corpus import made_corpus
 
 from merbench.cli import run
 from merbench.synonyms import open_groups
-from merbench.synonyms.prompting import prompt_digest
+from merbench.synonyms.filling import prompt_digest
 
 TRACK = """
 id = "mine"
@@ -130,7 +130,7 @@ def test_import(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     told = f"{home / 'mer2024-ov'}: mer2024-ov, 1 answer in 1 run of GPT-3.5\n"
     assert merbench(capsys, "import", "mer2024", "released.jsonl") == (0, told, "")
     code, _, err = merbench(capsys, "import", "mer2024", "released.jsonl")
-    taken = f"groups 'mer2024-ov' are there already, in {home / 'mer2024-ov'}; replace them with --force\n"
+    taken = f"{home / 'mer2024-ov'}: already exists; --force replaces it\n"
     assert (code, err) == (2, taken)
     assert merbench(capsys, "import", "mer2024", "released.jsonl", "--force") == (0, told, "")
     code, out, _ = merbench(capsys, "import", "mer2024", "released.jsonl", "--name", "other")
@@ -168,7 +168,10 @@ def test_an_endpoint_that_refuses_ends_it(capsys: pytest.CaptureFixture[str], mo
         ([], "one of --endpoint and --transformers is needed, and not both"),
         (["--endpoint", "http://x", "--transformers", "y"], "one of --endpoint and --transformers is needed, and not"),
         (["--endpoint", "http://x"], "--endpoint needs --model, the name of the model there"),
-        (["--endpoint", "x", "--model", "m"], "'x' is no endpoint; an address such as http://localhost:8000 is needed"),
+        (
+            ["--endpoint", "x", "--model", "m"],
+            "'x' is not an endpoint; an address such as http://localhost:8000 is needed",
+        ),
         (
             ["--endpoint", "http://x", "--model", "m", "--key-env", "NO_SUCH"],
             "--key-env: the variable NO_SUCH holds no",

@@ -38,9 +38,9 @@ from merbench.lexicon import Lexicon, open_lexicon
 from merbench.lexicon.importing import read_release
 from merbench.report.scorecard import ScoreReport
 from merbench.submission import read_submission
-from merbench.synonyms.groups import UNSTATED, Groups
-from merbench.synonyms.released import read_mer2024
-from merbench.synonyms.storing import read_groups, write_groups
+from merbench.synonyms.groups import GROUPS, UNSTATED, Groups, write_groups
+from merbench.synonyms.released import RELEASES
+from merbench.synonyms.released import read_release as read_groups_release
 from merbench.track import load_track, parse_track
 from merbench.training.declaration import read_baseline
 
@@ -422,23 +422,28 @@ def _lexicons(folder: Path) -> dict[str, Format]:
         data = path.read_bytes()
         (stored / "answers.parquet").write_bytes(data)
         (stored / "groups.toml").write_text(declared.replace(sha256_bytes(answers), sha256_bytes(data)))
-        read_groups(stored)
+        GROUPS.read(stored)
 
     def with_declaration(path: Path) -> None:
         (stored / "answers.parquet").write_bytes(answers)
         (stored / "groups.toml").write_bytes(path.read_bytes())
-        read_groups(stored)
+        GROUPS.read(stored)
 
     return {
         "lexicon xlsx": Format(release / "wheel1.xlsx", [sheet], zipped(lambda name: scrambled), with_sheet),
         "lexicon csv": Format(release / "format.csv", [csv_sheet], scrambled, with_csv),
         "lexicon npz": Format(folder / "wheel_mapping.npz", [maps], zipped(_member), read_release),
-        "groups jsonl": Format(folder / "groups.jsonl", [released], scrambled, lambda path: read_mer2024(path, "g")),
+        "groups jsonl": Format(
+            folder / "groups.jsonl",
+            [released],
+            scrambled,
+            lambda path: read_groups_release(RELEASES["mer2024"], path, "g"),
+        ),
         "groups zip": Format(
             folder / "openset-synonym.zip",
             [_npz({"s1": np.array("[['glad', 'happy'], ['sad']]"), "s2": np.array('[["a"]]')})],
             zipped(_member),
-            lambda path: read_mer2024(path, "g"),
+            lambda path: read_groups_release(RELEASES["mer2024"], path, "g"),
         ),
         "lexicon compiled": Format(
             folder / "compiled.npz",

@@ -14,7 +14,7 @@ from chat_server import Reply, Request, Server, chat_server, completion, failure
 
 from merbench.errors import UsageError
 from merbench.synonyms import Question, fill_groups
-from merbench.synonyms.endpoint import Endpoint, completions_url, key_from
+from merbench.synonyms.language_models import Endpoint, completions_url, key_from
 
 Answer = Callable[[Request, int], Reply]
 
@@ -81,7 +81,7 @@ def test_the_path_of_an_address_may_be_left_out(given: str, whole: str) -> None:
     "given", ["localhost:8000", "file:///etc/passwd", "ftp://x", "http://x:port", "http://", "http://[", ""]
 )
 def test_an_address_that_is_none_is_refused(given: str) -> None:
-    told = f"'{given}' is no endpoint; an address such as http://localhost:8000 is needed"
+    told = f"'{given}' is not an endpoint; an address such as http://localhost:8000 is needed"
     with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
         completions_url(given)
 
@@ -195,7 +195,7 @@ def test_garbage_is_tried_again_and_then_told(body: str) -> None:
     told, _, requests = asked(after(Reply(body)))
     assert (told, len(requests)) == ("fine", 2)
     told, _, _ = refused(lambda request, n: Reply(body))
-    assert "model toy: answers with something else than a chat completion: '" in told
+    assert "model toy: the answer is not a chat completion: '" in told
     assert told.isprintable()
 
 

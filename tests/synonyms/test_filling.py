@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import merbench.synonyms.filling as filling
 from merbench.errors import IntegrityError, UsageError
 from merbench.synonyms import Question, answer_key, fill_groups, import_groups, open_groups
-from merbench.synonyms.prompting import prompt, prompt_digest
+from merbench.synonyms.filling import prompt, prompt_digest
 
 QUESTIONS = [Question(f"s{i}", (f"a{i}", f"b{i}")) for i in range(6)]
 KEYS = [answer_key(question.words) for question in QUESTIONS]
@@ -215,10 +215,10 @@ def test_groups_of_a_release_are_not_filled(tmp_path: Path) -> None:
 
 def test_runs_are_added_and_never_left_behind() -> None:
     fill_groups("mine", QUESTIONS[:1], Model(), n_runs=2)
-    told = r"^groups 'mine' hold 2 runs; with 1 asked for, the others would lack new answers$"
+    told = r"^groups 'mine' have 2 runs; with 1 asked for, the others would lack new answers$"
     with pytest.raises(UsageError, match=told):
         fill_groups("mine", QUESTIONS, Model(), n_runs=1)
-    with pytest.raises(UsageError, match=r"^0 runs cannot be asked for; 1 at least is needed$"):
+    with pytest.raises(UsageError, match=r"^0 runs cannot be asked for; at least 1 is needed$"):
         fill_groups("mine", QUESTIONS, Model(), n_runs=0)
     assert [len(answers) for answers in fill_groups("mine", QUESTIONS[:1], Model(), n_runs=3).groups.runs] == [1] * 3
 
@@ -235,7 +235,7 @@ def test_answers_that_changed_on_the_disk_are_not_filled_up(home: Path) -> None:
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(IntegrityError, match="the file changed"):
         fill_groups("mine", QUESTIONS, Model(), n_runs=1)
-    with pytest.raises(UsageError, match="is no name of groups"):
+    with pytest.raises(UsageError, match="groups name '../mine' is not valid"):
         fill_groups("../mine", QUESTIONS, Model(), n_runs=1)
 
 

@@ -61,7 +61,7 @@ def test_an_answer_may_be_found_by_name() -> None:
 
 
 MISSING = {
-    "words": "`merbench groups fill mine --track TRACK --submission FILE` asks for what is missing",
+    "words": "`merbench groups fill mine --track TRACK --submission FILE` asks for the missing ones",
     "names": "these groups are of a release; `merbench groups fill` makes groups for other samples",
 }
 

@@ -11,8 +11,8 @@ import pytest
 
 from merbench.errors import MissingExtra, UsageError
 from merbench.synonyms import Question, fill_groups
-from merbench.synonyms.local_model import LocalModel
-from merbench.synonyms.prompting import prompt
+from merbench.synonyms.filling import prompt
+from merbench.synonyms.language_models import LocalModel
 
 WORDS = ("glad", "happy", "sad")
 ANSWER = '[ [ "glad" , "happy" ] , [ "sad" ] ]'

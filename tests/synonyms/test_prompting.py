@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import merbench.synonyms
-from merbench.synonyms.prompting import Parsed, parse_answer, prompt, prompt_digest
+from merbench.synonyms.filling import Parsed, parse_answer, prompt, prompt_digest
 
 WORDS = ("glad", "happy", "sad")
 NEEDED = "a JSON array of arrays of the given words is needed"
@@ -45,12 +45,12 @@ def test_groups_are_read(answer: str, groups: tuple[tuple[str, ...], ...], n_dro
         ('Sure! [["glad"]]', """'Sure! [["glad"]]' is not JSON"""),
         ("[['glad']]", "'[['glad']]' is not JSON"),
         ('[["glad"]', """'[["glad"]' is not JSON"""),
-        ('["glad"]', """'["glad"]' is something else"""),
-        ('{"glad": ["sad"]}', """'{"glad": ["sad"]}' is something else"""),
-        ('[["glad", 1]]', """'[["glad", 1]]' is something else"""),
-        ("null", "'null' is something else"),
-        ("[]", "'[]' holds none of the words"),
-        ('[["joy"]]', """'[["joy"]]' holds none of the words"""),
+        ('["glad"]', """'["glad"]' has another form"""),
+        ('{"glad": ["sad"]}', """'{"glad": ["sad"]}' has another form"""),
+        ('[["glad", 1]]', """'[["glad", 1]]' has another form"""),
+        ("null", "'null' has another form"),
+        ("[]", "'[]' has none of the words"),
+        ('[["joy"]]', """'[["joy"]]' has none of the words"""),
         ("[" * 100_000, f"'{'[' * 59}…' is not JSON"),
     ],
 )

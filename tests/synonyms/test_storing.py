@@ -8,8 +8,8 @@ import pytest
 
 from merbench.errors import IntegrityError, UnknownName, UsageError
 from merbench.files import sha256_file
-from merbench.synonyms import Groups, list_groups, open_groups
-from merbench.synonyms.storing import write_groups
+from merbench.synonyms import GROUPS, Groups, open_groups
+from merbench.synonyms.groups import write_groups
 
 STORED = Groups(
     name="mine",
@@ -33,7 +33,7 @@ def test_what_is_written_is_read(folder: Path) -> None:
     assert open_groups("mine") == STORED
     assert open_groups("mine").digest == STORED.digest
     assert sorted(path.name for path in folder.iterdir()) == ["answers.parquet", "groups.toml"]
-    assert list_groups() == ("mine",)
+    assert GROUPS.names() == ("mine",)
 
 
 def test_groups_without_an_answer_are_read(home: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_path_is_taken_from_the_folder_of_the_track(folder: Path, monkeypatch:
     assert open_groups(folder) == STORED
     monkeypatch.chdir(folder.parent)
     assert open_groups("./mine") == STORED
-    with pytest.raises(UsageError, match=r"^nothing: there is no groups\.toml in it$"):
+    with pytest.raises(UsageError, match=r"^nothing: no such folder$"):
         open_groups(Path("nothing"))
 
 
@@ -81,7 +81,7 @@ def test_answers_of_other_groups_are_found(folder: Path, tmp_path: Path) -> None
     stated = folder / "groups.toml"
     stated.write_text(stated.read_text().replace(sha256_file(ours), sha256_file(theirs)))
     ours.write_bytes(theirs.read_bytes())
-    told = f"{stated}: the answers have the digest {other.digest[:12]}…, recorded {STORED.digest[:12]}…"
+    told = f"{stated}: the content has the digest {other.digest[:12]}…, recorded {STORED.digest[:12]}…"
     with pytest.raises(IntegrityError, match=f"^{re.escape(told)}$"):
         open_groups("mine")
 
@@ -89,17 +89,17 @@ def test_answers_of_other_groups_are_found(folder: Path, tmp_path: Path) -> None
 def test_a_statement_that_was_edited_is_found(folder: Path) -> None:
     stated = folder / "groups.toml"
     stated.write_text(stated.read_text().replace('decoding = "greedy"', 'decoding = "temperature 1"'))
-    with pytest.raises(IntegrityError, match="the answers have the digest"):
+    with pytest.raises(IntegrityError, match="the content has the digest"):
         open_groups("mine")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('keys = "words"', 'keys = "ids"', "does not state name, source"),
-        ("    3,\n    0,\n", "", "does not state name, source"),
-        ("    0,\n", "    'x',\n", "does not state name, source"),
-        ('model = "', 'modell = "', "does not state name, source"),
+        ('keys = "words"', 'keys = "ids"', "keys must be words or names"),
+        ("    3,\n    0,\n", "", "dropped must be a list with a number per run"),
+        ("    0,\n", "    'x',\n", "dropped must be a list with a number per run"),
+        ('model = "', 'modell = "', "no text for model; `merbench groups import`"),
         ("[files]", "[files", "1 problem\n  E207  not a TOML file: line 13"),
     ],
 )
@@ -116,7 +116,7 @@ def test_fewer_runs_than_answers_are_found(folder: Path, tmp_path: Path) -> None
     (folder / "answers.parquet").write_bytes(theirs.read_bytes())
     stated = (tmp_path / "other" / "groups.toml").read_text()
     (folder / "groups.toml").write_text(stated.replace("    0,\n", ""))
-    with pytest.raises(IntegrityError, match=r"holds answers of run 1; groups\.toml states 1 run$"):
+    with pytest.raises(IntegrityError, match=r"has answers of run 1; groups\.toml states 1 run$"):
         open_groups("mine")
 
 
