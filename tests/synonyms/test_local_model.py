@@ -125,16 +125,16 @@ def test_a_model_of_conversations_gets_a_turn(tmp_path: Path) -> None:
 def test_a_prompt_that_is_too_long_is_told(tmp_path: Path) -> None:
     asker = LocalModel(str(saved(tmp_path / "short", learnt=False, positions=16)))
     n_tokens = len(prompt(WORDS).split())
-    told = rf"^model short@[0-9a-f]{{12}}: the prompt has {n_tokens} tokens, and the model reads 16$"
+    told = rf"^model short@[0-9a-f]{{12}}: the prompt has {n_tokens} tokens, at most 16 fit$"
     with pytest.raises(UsageError, match=told):
         asker.answer(prompt(WORDS))
 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
-    with pytest.raises(UsageError, match="is no language model: "):
+    with pytest.raises(UsageError, match="is not a language model: "):
         LocalModel(str(tmp_path))
-    with pytest.raises(UsageError, match=rf"^{tmp_path}/nothing: there is no such folder$"):
+    with pytest.raises(UsageError, match=rf"^{tmp_path}/nothing: no such folder$"):
         LocalModel(f"{tmp_path}/nothing")
 
 
