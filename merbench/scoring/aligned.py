@@ -1,4 +1,4 @@
-"""A read submission goes in, the rows that are scored come out: references beside predictions, target by target.
+"""What a caller names becomes aligned values: references and predictions of the scored samples, target by target.
 
 Conventions:
     Rows are the scored samples, in the order of sorted sample ids; values are those of `merbench.metrics.metric`.
@@ -8,23 +8,149 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
+from merbench.corpus.declaration import FILE_NAME
 from merbench.errors import UsageError
+from merbench.files import Stamp, data_home, stamp
 from merbench.lexicon import open_lexicon
 from merbench.metrics.label_set import with_representatives
 from merbench.metrics.lists import Lists, Values, concatenated
-from merbench.scoring.breakdown import UNKNOWN, Grouping, grouping_of
-from merbench.submission import Submission
+from merbench.submission import Submission, read_submission
 from merbench.synonyms import Groups, open_groups
-from merbench.track import OVERALL, MetricSpec, Track, metric_labels
+from merbench.track import MetricSpec, Track, find_track, load_track, metric_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Source: TypeAlias = str | Path | pa.Table | pd.DataFrame | Submission
 
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+T = TypeVar("T")
+
+Within = tuple[str, int]
+"""A column and the code of one of its values."""
+
+MOST_GROUPS = 200
+"""The largest number of groups that a breakdown shows."""
+
+UNKNOWN = "(none)"
+"""The group of samples for which a column has no value."""
+
+BINNED_ABOVE = 10
+"""A numeric column with more distinct values than this is binned into quarters of the samples."""
+
+
+class _Opened(NamedTuple):
+    """Candidates opened from files, and what shows whether those are still the same files."""
+
+    key: tuple[Path, str, Path]
+    stamp: Stamp
+    candidates: Candidates
+
+
+_last: _Opened | None = None
+
+
+def candidates_of(track: str | Path | Track | Candidates, split: str) -> Candidates:
+    """Return the candidates of a track that is named, loaded or opened.
+
+    The last track that was named stays open while none of its files changes, so that scoring one file after the other
+    reads and verifies the references only once.
+    """
+    global _last
+    if isinstance(track, Candidates):
+        return track
+    if isinstance(track, Track):
+        return open_candidates(track, split)
+    folder = find_track(track)
+    key = (folder.resolve(), split, data_home())
+    if _last is not None and _last.key == key and _last.stamp == _stamp(folder, _last.candidates):
+        return _last.candidates
+    candidates = open_candidates(load_track(folder), split)
+    now = _stamp(folder, candidates)
+    _last = _Opened(key, now, candidates) if now is not None else None
+    return candidates
+
+
+def _stamp(folder: Path, candidates: Candidates) -> Stamp | None:
+    """Return what changes when a file of the track or its tables does; None while one of them is too new to say."""
+    corpus = candidates.corpus
+    tables = [name for name in corpus.declaration.files if "/" not in name]
+    return stamp([folder / "track.toml", corpus.folder / FILE_NAME, *(corpus.folder / name for name in tables)])
+
+
+def read_for(candidates: Candidates, submission: Source, rename: Mapping[str, str] | None = None) -> Submission:
+    """Return a submission, read for these candidates; one that was read for others is a `UsageError`."""
+    if not isinstance(submission, Submission):
+        return read_submission(submission, candidates, rename=rename)
+    theirs = submission.candidates
+    if (theirs.track.key, theirs.split) != (candidates.track.key, candidates.split):
+        raise UsageError(
+            f"the submission was read for {theirs.track.key}, split {theirs.split}; "
+            f"this is {candidates.track.key}, split {candidates.split}"
+        )
+    return submission
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Grouping:
+    """A corpus column as groups of scored rows: its name, the groups' names, the group of every row."""
+
+    column: str
+    names: tuple[str, ...]
+    codes: Codes
+
+    def rows(self) -> list[Codes]:
+        """Return the rows of every group."""
+        return [np.flatnonzero(self.codes == code) for code in range(len(self.names))]
+
+
+def grouping_of(candidates: Candidates, column: str, *, binned: bool = True) -> Grouping:
+    """Return the groups of a column: its values in order, or quarters of the samples where it is continuous.
+
+    Without `binned` every value is a group, however many there are, as metrics within the values of a column need it.
+    """
+    values = scored_column(candidates, column, "to break down by" if binned else "to take a metric within")
+    if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
+        raise UsageError(f"column '{column}' contains {values.type}: a breakdown needs text or numbers")
+    distinct = values.drop_null().unique()
+    numeric = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
+    if binned and numeric and len(distinct) > BINNED_ABOVE:
+        codes, names = _quarters(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    else:
+        distinct = distinct.take(pc.sort_indices(distinct))
+        if binned and len(distinct) > MOST_GROUPS:
+            raise UsageError(
+                f"column '{column}' has {len(distinct):,} different values; a breakdown shows {MOST_GROUPS}"
+            )
+        codes = pc.fill_null(pc.index_in(values, value_set=distinct), -1).to_numpy(zero_copy_only=False)
+        names = [str(value) for value in distinct.to_pylist()]
+    if (codes < 0).any():
+        codes, names = np.where(codes < 0, len(names), codes), [*names, UNKNOWN]
+    return Grouping(column, tuple(names), codes.astype(np.int64))
+
+
+def _quarters(numbers: NDArray[np.float64]) -> tuple[Codes, list[str]]:
+    """Return the quarter of every number, -1 without one, and the quarters' names."""
+    ordered = np.sort(numbers[~np.isnan(numbers)])
+    edges = np.unique(ordered[[len(ordered) * i // 4 for i in range(4)]])
+    codes = np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="right") - 1)
+    ends = zip(edges, [*edges[1:], ordered[-1]], strict=True)
+    return codes, [f"[{low:g}, {high:g}{']' if i == len(edges) - 1 else ')'}" for i, (low, high) in enumerate(ends)]
+
+
+def scored_column(candidates: Candidates, column: str, use: str) -> pa.Array:
+    """Return a corpus column of the scored rows; `use` says in messages what it is needed for."""
+    return candidate_column(candidates, column, use).take(pa.array(candidates.references.index))
 
 
 class Part(NamedTuple):
@@ -35,33 +161,45 @@ class Part(NamedTuple):
     rows: Codes | None
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Synonyms:
+    """Stored groups of synonyms applied to a target.
+
+    Attributes:
+        runs: for every run of the model that grouped the words, both sides with representatives in place of words.
+        n_ungrouped: how many words of samples are in none of the groups.
+        digest: SHA-256 of the answers that were used.
+    """
+
+    runs: tuple[tuple[Lists, Lists], ...]
+    n_ungrouped: int
+    digest: str
+
+    def taken(self, rows: Codes) -> Synonyms:
+        """Return the synonyms of some of the rows."""
+        return replace(self, runs=tuple((true[rows], predicted[rows]) for true, predicted in self.runs))
+
+
 @dataclass(frozen=True, eq=False)
-class Pair:
-    """The scored rows of one submission: references and predictions, aligned.
+class Aligned:
+    """References and predictions of the scored rows of one submission, aligned.
 
     Attributes:
         track: the track.
         reference: values of every target.
         prediction: values of every target.
-        held: by target, the rows that count for it; a target that is not named counts in all of them.
-        groups: by corpus column, the group of every row in the order of the groups' names; for metrics taken `per` it.
-        levels: by such a column, what the groups are called.
-        grouped: by target with stored groups of synonyms, both sides with representatives in place of words, once for
-            every run of the model that grouped them.
-        ungrouped: by such a target, how many words of samples are in none of the groups.
-        group_digests: by such a target, SHA-256 of the answers that were used.
+        counting: by target, the rows that count for it; a target that is not named counts in all of them.
+        groupings: the corpus columns that metrics are taken `per`.
+        synonyms: by target, the stored groups of synonyms applied to it.
     """
 
     track: Track
     reference: Mapping[str, Values]
     prediction: Mapping[str, Values]
-    held: Mapping[str, Mask] = field(default_factory=dict)
-    groups: Mapping[str, Codes] = field(default_factory=dict)
-    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    grouped: Mapping[str, tuple[tuple[Lists, Lists], ...]] = field(default_factory=dict)
-    ungrouped: Mapping[str, int] = field(default_factory=dict)
-    group_digests: Mapping[str, str] = field(default_factory=dict)
-    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+    counting: Mapping[str, Mask] = field(default_factory=dict)
+    groupings: Mapping[str, Grouping] = field(default_factory=dict)
+    synonyms: Mapping[str, Synonyms] = field(default_factory=dict)
+    _computed: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def n(self) -> int:
@@ -70,55 +208,61 @@ class Pair:
 
     def n_scored(self, target: str) -> int:
         """Return the number of rows that count for a target."""
-        return int(self.held[target].sum()) if target in self.held else self.n
+        return int(self.counting[target].sum()) if target in self.counting else self.n
 
     @property
     def n_counting(self) -> int:
         """Number of rows that count for some target."""
-        if any(name not in self.held for name in self.reference):
+        if any(name not in self.counting for name in self.reference):
             return self.n
-        return int(np.logical_or.reduce(list(self.held.values())).sum())
+        return int(np.logical_or.reduce(list(self.counting.values())).sum())
 
-    def select(self, rows: Codes) -> Pair:
-        """Return the pair of some of the rows."""
+    def select(self, rows: Codes) -> Aligned:
+        """Return some of the rows."""
         return replace(
             self,
             reference={name: values[rows] for name, values in self.reference.items()},
             prediction={name: values[rows] for name, values in self.prediction.items()},
-            held={name: mask[rows] for name, mask in self.held.items()},
-            groups={name: codes[rows] for name, codes in self.groups.items()},
-            grouped={name: _selected(runs, rows) for name, runs in self.grouped.items()},
+            counting={name: mask[rows] for name, mask in self.counting.items()},
+            groupings={name: replace(each, codes=each.codes[rows]) for name, each in self.groupings.items()},
+            synonyms={name: each.taken(rows) for name, each in self.synonyms.items()},
         )
 
-    def beside(self, others: Sequence[Pair]) -> Pair:
-        """Return the rows of this pair, then those of other systems on the same samples, system by system."""
+    def beside(self, others: Sequence[Aligned]) -> Aligned:
+        """Return these rows, then those of other systems on the same samples, system by system."""
         systems = [self, *others]
-        names = {name for system in systems for name in system.held}
+        names = {name for system in systems for name in system.counting}
         everywhere = np.ones(self.n, dtype=np.bool_)
         return replace(
             self,
             reference={name: concatenated(*[values] * len(systems)) for name, values in self.reference.items()},
             prediction={name: concatenated(*(each.prediction[name] for each in systems)) for name in self.prediction},
-            held={name: np.concatenate([each.held.get(name, everywhere) for each in systems]) for name in names},
-            groups={name: np.tile(codes, len(systems)) for name, codes in self.groups.items()},
-            grouped={
-                name: tuple(
-                    (concatenated(*(true for true, _ in run)), concatenated(*(predicted for _, predicted in run)))
-                    for run in zip(*(each.grouped[name] for each in systems), strict=True)
+            counting={
+                name: np.concatenate([each.counting.get(name, everywhere) for each in systems]) for name in names
+            },
+            groupings={
+                name: replace(each, codes=np.tile(each.codes, len(systems))) for name, each in self.groupings.items()
+            },
+            synonyms={
+                name: replace(
+                    own,
+                    runs=tuple(
+                        (concatenated(*(true for true, _ in run)), concatenated(*(predicted for _, predicted in run)))
+                        for run in zip(*(each.synonyms[name].runs for each in systems), strict=True)
+                    ),
                 )
-                for name in self.grouped
+                for name, own in self.synonyms.items()
             },
         )
 
-    def part(self, target: str, within: tuple[str, int] | None = None) -> Part:
-        """Return what is scored of a target; `within` asks for one group of a column alone."""
-        found: Part = self._remembered(("part", target, within), lambda: self._part(target, within))
-        return found
+    def part(self, target: str, within: Within | None = None) -> Part:
+        """Return what is scored of a target; `within` asks for only one group of a column."""
+        return self._once(("part", target, within), lambda: self._part(target, within))
 
-    def _part(self, target: str, within: tuple[str, int] | None) -> Part:
-        mask = self.held.get(target)
+    def _part(self, target: str, within: Within | None) -> Part:
+        mask = self.counting.get(target)
         if within is not None:
-            inside = self.groups[within[0]] == within[1]
+            inside = self.groupings[within[0]].codes == within[1]
             mask = inside if mask is None else mask & inside
         if mask is None or mask.all():
             return Part(self.reference[target], self.prediction[target], None)
@@ -132,76 +276,67 @@ class Pair:
             return part
         return Part(part.reference.first(), part.prediction.first(), part.rows)
 
-    def prepared(self, spec: MetricSpec, parameters: Mapping[str, Any], within: tuple[str, int] | None) -> Any:
+    def prepared(self, spec: MetricSpec, parameters: Mapping[str, Any], within: Within | None) -> Any:
         """Return what a metric needs of a target under any weights; metrics that need the same share it."""
         metric, part = spec.metric, self.part(spec.target, within)
-        assert metric.prepare is not None
-        given = metric.preparing(parameters)
-        key = (metric.prepare, spec.target, within, *((name, _hashable(given[name])) for name in sorted(given)))
-        prepare = metric.prepare
-        return self._remembered(key, lambda: prepare(part.reference, part.prediction, **given))
+        prepare, given = metric.prepare, metric.preparing(parameters)
+        assert prepare is not None
+        key = (prepare, spec.target, within, *((name, _hashable(given[name])) for name in sorted(given)))
+        return self._once(key, lambda: prepare(part.reference, part.prediction, **given))
 
-    def supplied(self, spec: MetricSpec, within: tuple[str, int] | None) -> dict[str, Any]:
+    def supplied(self, spec: MetricSpec, within: Within | None) -> dict[str, Any]:
         """Return what a metric takes from its target: the number of labels, the lexicon, grouped synonyms."""
         target, supplied = self.track.targets[spec.target], dict[str, Any]()
-        if "grouped" in spec.metric.supplied and spec.target in self.grouped:
-            runs, rows = self.grouped[spec.target], self.part(spec.target, within).rows
+        if "grouped" in spec.metric.supplied and spec.target in self.synonyms:
+            synonyms, rows = self.synonyms[spec.target], self.part(spec.target, within).rows
             key = ("grouped", spec.target, within)
-            supplied["grouped"] = self._remembered(key, lambda: runs if rows is None else _selected(runs, rows))
+            supplied["grouped"] = self._once(key, lambda: (synonyms if rows is None else synonyms.taken(rows)).runs)
         if "n_labels" in spec.metric.supplied:
             supplied["n_labels"] = len(target.scored_labels)
         if "lexicon" in spec.metric.supplied:
             name = target.lexicon_name or ""
-            supplied["lexicon"] = self._remembered(("lexicon", name), lambda: open_lexicon(name))
+            supplied["lexicon"] = self._once(("lexicon", name), lambda: open_lexicon(name))
         return supplied
 
-    def _remembered(self, key: Hashable, compute: Callable[[], Any]) -> Any:
-        if key not in self._kept:
-            self._kept[key] = compute()
-        return self._kept[key]
+    def _once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        if key not in self._computed:
+            self._computed[key] = compute()
+        value: T = self._computed[key]
+        return value
 
 
-def _selected(runs: tuple[tuple[Lists, Lists], ...], rows: Codes) -> tuple[tuple[Lists, Lists], ...]:
-    return tuple((true[rows], predicted[rows]) for true, predicted in runs)
-
-
-def scored_pair(read: Submission) -> Pair:
-    """Return the scored rows of a submission beside their references."""
+def align(read: Submission) -> Aligned:
+    """Return the scored rows of a submission next to their references."""
     candidates, track = read.candidates, read.candidates.track
     references = candidates.references
     rows = references.index
-    held = dict(references.held)
+    counting = dict(references.held)
     for name, dropped in read.dropped.items():
-        held[name] = held.get(name, np.ones(len(rows), dtype=np.bool_)) & ~dropped[rows]
-    columns = {spec.per for spec in track.metrics if spec.per is not None}
-    groupings = {name: grouping_of(candidates, name, binned=False) for name in sorted(columns)}
-    _require_known(groupings, track, len(rows))
+        counting[name] = counting.get(name, np.ones(len(rows), dtype=np.bool_)) & ~dropped[rows]
+    columns = sorted({spec.per for spec in track.metrics if spec.per is not None})
+    groupings = {name: grouping_of(candidates, name, binned=False) for name in columns}
+    _require_known(groupings, track)
     prediction = {name: values[rows] for name, values in read.values.items()}
     stores = groups_of(track)
     ids = candidates.ids.take(pa.array(rows)).to_pylist() if stores else []
-    sets = {name: _both(references.values[name], prediction[name]) for name in stores}
-    return Pair(
-        track,
-        references.values,
-        prediction,
-        held,
-        {name: grouping.codes for name, grouping in groupings.items()},
-        {name: grouping.names for name, grouping in groupings.items()},
-        {name: _with_synonyms(groups, ids, sets[name], candidates.hidden) for name, groups in stores.items()},
-        {name: groups.ungrouped(ids, sets[name]) for name, groups in stores.items()},
-        {name: groups.used_digest(ids, sets[name]) for name, groups in stores.items()},
-    )
+    synonyms = {
+        name: _synonyms(groups, ids, (references.values[name], prediction[name]), candidates.hidden)
+        for name, groups in stores.items()
+    }
+    return Aligned(track, references.values, prediction, counting, groupings, synonyms)
 
 
-def _require_known(groupings: Mapping[str, Grouping], track: Track, n: int) -> None:
-    """Raise where a column that a metric is taken within is not known of every scored sample."""
+def _require_known(groupings: Mapping[str, Grouping], track: Track) -> None:
+    """Raise where a column that a metric is taken within has no value for a scored sample."""
     for name, grouping in groupings.items():
         if UNKNOWN in grouping.names:
-            missing = len(grouping.rows[grouping.names.index(UNKNOWN)])
+            n_missing = int((grouping.codes == grouping.names.index(UNKNOWN)).sum())
             labels = zip(metric_labels(track.metrics), track.metrics, strict=True)
-            needed = next(label for label, spec in labels if spec.per == name)
-            message = f"column '{name}' is not known of {missing:,} of {n:,} scored samples"
-            raise UsageError(f"corpus '{track.corpus}': {message}, and {needed} is taken within its values")
+            metric = next(label for label, spec in labels if spec.per == name)
+            raise UsageError(
+                f"corpus '{track.corpus}': column '{name}' has no value for {n_missing:,} of {len(grouping.codes):,} "
+                f"scored samples, and {metric} is taken within its values"
+            )
 
 
 def groups_of(track: Track) -> dict[str, Groups]:
@@ -213,32 +348,22 @@ def groups_of(track: Track) -> dict[str, Groups]:
     }
 
 
-Sets = list[tuple[tuple[str, ...], tuple[str, ...]]]
-
-
-def _both(reference: Values, prediction: Values) -> Sets:
-    """Return the words of both sides, sample by sample."""
-    assert isinstance(reference, Lists) and isinstance(prediction, Lists)
-    return list(zip(reference, prediction, strict=True))
-
-
-def _with_synonyms(groups: Groups, ids: Sequence[str], sets: Sets, hidden: bool) -> tuple[tuple[Lists, Lists], ...]:
-    """Return both sides with representatives in place of words, once for every run.
-
-    Of a hidden split, no message names a sample that is scored.
-    """
-    sides = Lists.of([own for own, _ in sets]), Lists.of([theirs for _, theirs in sets])
-    found = []
+def _synonyms(groups: Groups, ids: Sequence[str], sides: tuple[Values, Values], hidden: bool) -> Synonyms:
+    """Return both sides with representatives in place of words; for a hidden split, no message names a sample."""
+    assert isinstance(sides[0], Lists) and isinstance(sides[1], Lists)
+    words = list(zip(sides[0], sides[1], strict=True))
+    reference, prediction = Lists.of([own for own, _ in words]), Lists.of([theirs for _, theirs in words])
+    runs = []
     for run in range(len(groups.runs)):
         try:
-            first = groups.representatives(ids, sets, run)
+            first = groups.representatives(ids, words, run)
         except UsageError:
             if not hidden:
                 raise
             message = "no answer is stored for some samples; `merbench groups fill` asks for what is missing"
             raise UsageError(f"groups '{groups.name}', run {run}: {message}") from None
-        found.append((with_representatives(sides[0], first), with_representatives(sides[1], first)))
-    return tuple(found)
+        runs.append((with_representatives(reference, first), with_representatives(prediction, first)))
+    return Synonyms(tuple(runs), groups.ungrouped(ids, words), groups.used_digest(ids, words))
 
 
 def with_confusion(track: Track) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -249,11 +374,5 @@ def with_confusion(track: Track) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _hashable(value: Any) -> Hashable:
-    """Return what tells a parameter's value from another: itself, or its identity."""
+    """Return what identifies the value of a parameter: itself, or its identity."""
     return tuple(value) if isinstance(value, list) else value if isinstance(value, Hashable) else id(value)
-
-
-def only(track: Track, key: str) -> Track:
-    """Return the track with no more metrics than a key needs."""
-    needed = [spec for spec in track.metrics if (spec.weight is not None if key == OVERALL else spec.key == key)]
-    return track.model_copy(update={"metrics": tuple(needed)})

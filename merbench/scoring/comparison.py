@@ -1,9 +1,9 @@
-"""Two submissions or more go in, their paired differences come out; and the mean of several runs of one system."""
+"""Two submissions or more become a `Comparison` of paired differences; several runs of one system have one mean."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -12,36 +12,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import UsageError
+from merbench.errors import UsageError, listed, plural
 from merbench.report import Comparison, Difference
-from merbench.resampling import (
-    Interval,
-    holm,
-    n_as_large,
-    percentile_interval,
-    permutation_p,
-)
-from merbench.scoring.aligned import only, scored_pair
-from merbench.scoring.arguments import asked, whole
-from merbench.scoring.draws import bootstrap, jackknifed, mean_draws, permuted_differences
-from merbench.scoring.evaluation import plain_values
-from merbench.scoring.inputs import candidates_of, named_sources, read_for
+from merbench.resampling import Interval, holm, n_as_large, percentile_interval, permutation_p
+from merbench.scoring.aligned import Aligned, align, candidates_of, read_for
+from merbench.scoring.evaluation import Draws, plain_values
 from merbench.scoring.scorecard import scores_of
 from merbench.scoring.uncertainty import (
     Resampling,
+    bootstrap,
     bounds_of,
-    clusters_of,
+    jackknifed,
+    permuted_differences,
     resampling_of,
     signature,
-    stream_name,
-    uncertainty_of,
     warnings_of,
+    whole_number,
 )
 from merbench.submission import Submission
-from merbench.track import Track
+from merbench.track import OVERALL, Track
 
 if TYPE_CHECKING:
-    from merbench.scoring.inputs import Source
+    from merbench.scoring.aligned import Source
 
 
 def compare(
@@ -61,62 +53,24 @@ def compare(
         track: as for `score`.
         submissions: sources by name, or sources that are named by their file.
         split: which split of the track.
-        n_permutations: draws of the paired permutation test.
+        n_permutations: number of permutations of the paired test.
         level: level of the percentile intervals; None takes what the track declares, as do the next two.
-        n_resamples: number of bootstrap draws.
-        cluster: corpus column whose samples are drawn, and exchanged, together; `none` draws them one by one.
-        seed: seed of all draws.
+        n_resamples: number of bootstrap resamples.
+        cluster: corpus column whose samples are resampled, and exchanged, together; `none` takes them one by one.
+        seed: seed of resamples and permutations.
 
     Raises:
         UsageError: fewer than two submissions, two of one name, or an argument of another type.
         InvalidSubmission: a file has problems; all are listed.
-        WithheldReference: the references are not held here.
+        WithheldReference: the references are withheld.
         UndefinedMetric: a metric has no value on these data.
     """
-    drawing = asked("percentile", level, n_resamples, cluster, seed)
-    n_permutations = whole("n_permutations", n_permutations)
+    n_permutations = whole_number("n_permutations", n_permutations)
     candidates = candidates_of(track, split)
-    pairs = {name: scored_pair(read_for(candidates, source)) for name, source in named_sources(submissions).items()}
-    if len(pairs) < 2:
-        raise UsageError(f"a comparison needs two submissions or more, not {len(pairs)}")
-    how = resampling_of(candidates.track, *drawing)
-    clusters, stream = clusters_of(candidates, how), stream_name(candidates, seed)
-    plain = {name: plain_values(pair) for name, pair in pairs.items()}
-    draws = {}
-    for name, pair in pairs.items():
-        drawn = bootstrap(pair, how.n_resamples, clusters, stream)[0]
-        draws[name] = {key: drawn[key] for key in plain[name]}  # those of every class would fill the memory
-    contests = list(combinations(pairs, 2))
-    observed = {
-        key: np.array([plain[a][key] - plain[b][key] for a, b in contests]) for key in next(iter(plain.values()))
-    }
-    n_large = dict.fromkeys(observed, np.zeros(len(contests), dtype=np.int64))
-    numbers = list(combinations(range(len(pairs)), 2))
-    for block in permuted_differences(list(pairs.values()), numbers, n_permutations, clusters, stream):
-        n_large = {key: count + n_as_large(observed[key], block[key]) for key, count in n_large.items()}
-    differences: list[Difference] = []
-    for item in scores_of(candidates.track, next(iter(plain.values())), {}):
-        p_values = [permutation_p(n, n_permutations) for n in n_large[item.key].tolist()]
-        for (a, b), p, adjusted in zip(contests, p_values, holm(p_values), strict=True):
-            bounds = percentile_interval(draws[a][item.key] - draws[b][item.key], how.level)
-            differences.append(
-                Difference(
-                    a=a,
-                    b=b,
-                    key=item.key,
-                    name=item.name,
-                    value_a=plain[a][item.key],
-                    value_b=plain[b][item.key],
-                    difference=plain[a][item.key] - plain[b][item.key],
-                    low=bounds.low,
-                    high=bounds.high,
-                    p=p,
-                    p_holm=adjusted,
-                    higher_is_better=item.higher_is_better,
-                )
-            )
-    uncertainty = uncertainty_of(how, clusters)
-    assert uncertainty is not None
+    how = resampling_of(candidates, "percentile", level, n_resamples, cluster, seed)
+    systems = {name: align(read_for(candidates, source)) for name, source in named_sources(submissions).items()}
+    if len(systems) < 2:
+        raise UsageError(f"a comparison needs two submissions or more, not {len(systems)}")
     return Comparison(
         track=candidates.track.key,
         title=candidates.track.title,
@@ -124,24 +78,62 @@ def compare(
         synthetic=candidates.corpus.synthetic,
         hidden=candidates.hidden,
         n_candidates=len(candidates),
+        differences=tuple(_differences(systems, n_permutations, how)),
         signature=f"{signature(candidates, how)}|permutations:{n_permutations}",
         n_permutations=n_permutations,
-        uncertainty=uncertainty,
-        differences=tuple(differences),
-        warnings=tuple(warnings_of(next(iter(pairs.values())), how, clusters, {})),
+        uncertainty=how.uncertainty,
+        warnings=tuple(warnings_of(next(iter(systems.values())), how, {})),
         decimals=candidates.track.ranking.decimals,
     )
 
 
+def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resampling) -> Iterator[Difference]:
+    """Yield the differences of every pair of systems, metric by metric."""
+    plain = {name: plain_values(system) for name, system in systems.items()}
+    draws: dict[str, Draws] = {}
+    for name, system in systems.items():
+        resampled = bootstrap(system, how)[0]
+        draws[name] = {key: resampled[key] for key in plain[name]}  # those of every class would fill the memory
+    pairs = list(combinations(systems, 2))
+    first = next(iter(plain.values()))
+    observed = {key: np.array([plain[a][key] - plain[b][key] for a, b in pairs]) for key in first}
+    n_large = dict.fromkeys(observed, np.zeros(len(pairs), dtype=np.int64))
+    numbers = list(combinations(range(len(systems)), 2))
+    for block in permuted_differences(list(systems.values()), numbers, n_permutations, how):
+        n_large = {key: count + n_as_large(observed[key], block[key]) for key, count in n_large.items()}
+    for item in scores_of(how.candidates.track, first, {}):
+        p_values = [permutation_p(n, n_permutations) for n in n_large[item.key].tolist()]
+        for (a, b), p, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
+            value_a, value_b = plain[a][item.key], plain[b][item.key]
+            bounds = percentile_interval(draws[a][item.key] - draws[b][item.key], how.level)
+            yield Difference(
+                a=a,
+                b=b,
+                key=item.key,
+                name=item.name,
+                value_a=value_a,
+                value_b=value_b,
+                difference=value_a - value_b,
+                low=bounds.low,
+                high=bounds.high,
+                p=p,
+                p_holm=p_holm,
+                higher_is_better=item.higher_is_better,
+            )
+
+
 def mean_intervals(runs: Sequence[Submission], how: Resampling) -> dict[str, Interval]:
     """Return the intervals, by key, of the mean value of several runs of one system, under weights they share."""
-    candidates, pairs = runs[0].candidates, [scored_pair(run) for run in runs]
-    clusters, stream = clusters_of(candidates, how), stream_name(candidates, how.seed)
-    draws = mean_draws([bootstrap(pair, how.n_resamples, clusters, stream)[0] for pair in pairs])
-    values = [plain_values(pair) for pair in pairs]
+    systems = [align(run) for run in runs]
+    draws = _mean([bootstrap(system, how)[0] for system in systems])
+    values = [plain_values(system) for system in systems]
     plain = {key: math.fsum(value[key] for value in values) / len(values) for key in values[0]}
-    bounds = bounds_of(draws, how, plain, lambda: mean_draws([jackknifed(pair, clusters) for pair in pairs]))
+    bounds = bounds_of(draws, how, plain, lambda: _mean([jackknifed(system, how.clusters) for system in systems]))
     return {key: bounds[key] for key in plain if math.isfinite(bounds[key].low)}
+
+
+def _mean(runs: Sequence[Draws]) -> Draws:
+    return {key: sum((run[key] for run in runs), np.zeros(len(runs[0][key]))) / len(runs) for key in runs[0]}
 
 
 def mean_difference_p(
@@ -150,17 +142,64 @@ def mean_difference_p(
     """Return the two-sided p of the paired permutation test between the mean values of two systems' runs.
 
     Run i of one system exchanges its predictions with run i of the other, for the same samples in all runs; the runs of
-    the system with fewer of them come round again. With one run each this is the p of `compare`.
+    the system with fewer of them are repeated in turn. With one run each this is the p of `compare`.
     """
-    candidates = a[0].candidates
-    clusters, stream = clusters_of(candidates, how), stream_name(candidates, how.seed)
-    track = only(candidates.track, key)
-    first, second = ([replace(scored_pair(run), track=track) for run in system] for system in (a, b))
-    rounds = [(i % len(first), len(first) + i % len(second)) for i in range(math.lcm(len(first), len(second)))]
-    values = [plain_values(pair)[key] for pair in (*first, *second)]
-    observed = math.fsum(values[one] - values[other] for one, other in rounds) / len(rounds)
+    metrics = how.candidates.track.metrics
+    kept = [spec for spec in metrics if (spec.weight is not None if key == OVERALL else spec.key == key)]
+    track = how.candidates.track.model_copy(update={"metrics": tuple(kept)})
+    systems = [replace(align(run), track=track) for run in (*a, *b)]
+    rounds = [(i % len(a), len(a) + i % len(b)) for i in range(math.lcm(len(a), len(b)))]
+    values = [plain_values(system)[key] for system in systems]
+    observed = math.fsum(values[own] - values[other] for own, other in rounds) / len(rounds)
     n_large = sum(
         int(n_as_large(observed, block[key].sum(axis=0) / len(rounds)))
-        for block in permuted_differences([*first, *second], rounds, n_permutations, clusters, stream)
+        for block in permuted_differences(systems, rounds, n_permutations, how)
     )
     return permutation_p(n_large, n_permutations)
+
+
+def named_sources(
+    submissions: Mapping[str, Source] | Sequence[Source], names: Sequence[str] | None = None
+) -> dict[str, Source]:
+    """Return sources by name: the given one, else for files the part of the path that differs.
+
+    Raises:
+        UsageError: a source or a name is duplicate, or there is not one printable name for each source.
+    """
+    if isinstance(submissions, Mapping):
+        return dict(submissions)
+    if isinstance(submissions, str) or not isinstance(submissions, Sequence):
+        given: object = submissions
+        single = f"'{given}'" if isinstance(given, (str, Path)) else f"a {type(given).__name__}"
+        raise UsageError(f"a comparison takes a list of submissions, or a mapping of them by name, not only {single}")
+    full = [str(x) if isinstance(x, (str, Path)) else f"submission {i}" for i, x in enumerate(submissions, 1)]
+    if twice := _duplicates(full):
+        raise UsageError(f"duplicate: {listed(twice)}")
+    if names is None:
+        return dict(zip(_distinct_parts(full), submissions, strict=True))
+    if len(names) != len(submissions):
+        raise UsageError(f"{plural(len(names), 'name')} for {plural(len(submissions), 'file')}: give one for each")
+    for name in names:
+        if not name.strip() or not name.isprintable():
+            raise UsageError(
+                f"{name!r} is not the name of a system: it needs a visible character, and no control character"
+            )
+    if twice := _duplicates(names):
+        raise UsageError(f"two systems are named {listed(twice)}")
+    return dict(zip(names, submissions, strict=True))
+
+
+def _duplicates(names: Sequence[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def _distinct_parts(names: Sequence[str]) -> list[str]:
+    """Return paths without the folders, and without the file name, that all of them share."""
+    parts = [Path(name).parts for name in names]
+    same_file = len({steps[-1] for steps in parts}) == 1 and all(len(steps) > 1 for steps in parts)
+    folders = [steps[:-1] for steps in parts]
+    shared = 0
+    while all(len(steps) > shared for steps in folders) and len({steps[shared] for steps in folders}) == 1:
+        shared += 1
+    short = ["/".join(steps[shared : -1 if same_file else None]) for steps in parts]
+    return short if all(short) else list(names)

@@ -1,27 +1,28 @@
-"""Aligned references and predictions and weights go in, the values of a track's metrics come out, under any weights.
+"""Aligned values and weights become the values of a track's metrics, under any weights.
 
 Conventions:
     Rows are the scored samples, in the order of sorted sample ids. Draws are `(B,)` float64 arrays, one per key:
     `overall`, a metric's key, or `f1(target,label=x)` for the row of a class.
+    A group of a column that a metric is taken `per` counts in proportion to the mean weight of those of its rows that
+    carry any: once in a plain score and under a mask, as often as its cluster is resampled, never where it is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.errors import UndefinedMetric, UsageError, plural
+from merbench.errors import UndefinedMetric, UsageError, listed, plural
 from merbench.metrics.categorical import PerClass, per_class
-from merbench.metrics.sums import Weights
-from merbench.scoring.aggregation import Group, aggregated
-from merbench.scoring.aligned import Pair, with_confusion
+from merbench.metrics.sums import Clustered, Exchanges, Weights, total_weight, weighted_sum
+from merbench.scoring.aligned import Aligned, Within, with_confusion
 from merbench.track import OVERALL, MetricSpec, Track
 
-Draws = dict[str, NDArray[np.float64]]
+Values = NDArray[np.float64]
+Draws = dict[str, Values]
 
 MOST_VALUES = 1 << 21
 """Labels times weightings that are computed at once: their counts take 48 MB."""
@@ -30,101 +31,169 @@ SLACK = 1e-9
 """How far beyond its bounds rounding may carry a metric."""
 
 
-def evaluate(pair: Pair, weights: Weights, classes: Mapping[str, PerClass] | None = None) -> Draws:
+def evaluate(aligned: Aligned, weights: Weights, classes: Mapping[str, PerClass] | None = None) -> Draws:
     """Return `(b,)` values under `(b, n)` weights of every key: the metrics, and `overall` where weights declare it.
 
     `classes` are the counts of the categorical targets under the same weights, where they are known already.
     """
     if classes is None:
-        classes = classes_of(pair, weights)
+        classes = classes_of(aligned, weights)
     values: Draws = {}
-    for spec in pair.track.metrics:
+    for spec in aligned.track.metrics:
         if spec.per is not None:
-            values[spec.key] = aggregated(pair, spec, weights, partial(_value, pair, spec, weights))
+            values[spec.key] = _aggregated(aligned, spec, weights)
         elif spec.metric.from_classes is not None:
-            found = spec.metric.from_classes(classes[spec.target], **parameters_of(pair.track, spec))
-            values[spec.key] = checked(spec, found, len(weights))
+            own = spec.metric.from_classes(classes[spec.target], **parameters_of(aligned.track, spec))
+            values[spec.key] = checked(spec, own, len(weights))
         else:
-            values[spec.key] = _value(pair, spec, weights, None)
-    weighted = [(spec.weight, values[spec.key]) for spec in pair.track.metrics if spec.weight is not None]
+            values[spec.key] = _value(aligned, spec, weights, None)
+    weighted = [(spec.weight, values[spec.key]) for spec in aligned.track.metrics if spec.weight is not None]
     if weighted:
         values[OVERALL] = sum((weight * value for weight, value in weighted), np.zeros(len(weights)))
     return values
 
 
-def _value(pair: Pair, spec: MetricSpec, weights: Weights, within: Group | None) -> NDArray[np.float64]:
+def _value(aligned: Aligned, spec: MetricSpec, weights: Weights, within: Within | None) -> Values:
     """Return a metric's `(b,)` values on the rows of its target, or of one group of them."""
-    metric, part = spec.metric, pair.part(spec.target, within)
-    parameters = parameters_of(pair.track, spec) | pair.supplied(spec, within)
-    weighting = weights if part.rows is None else weights[:, part.rows]
+    metric, part = spec.metric, aligned.part(spec.target, within)
+    parameters = parameters_of(aligned.track, spec) | aligned.supplied(spec, within)
+    own_weights = weights if part.rows is None else weights[:, part.rows]
     if metric.prepare is None:
-        values = metric(part.reference, part.prediction, weighting, **parameters)
+        values = metric(part.reference, part.prediction, own_weights, **parameters)
     else:
-        values = metric.function(pair.prepared(spec, parameters, within), weighting, **metric.finishing(parameters))
+        values = metric.function(
+            aligned.prepared(spec, parameters, within), own_weights, **metric.finishing(parameters)
+        )
     return checked(spec, values, len(weights))
 
 
-def checked(spec: MetricSpec, values: NDArray[np.float64], b: int) -> NDArray[np.float64]:
-    """Return a metric's values where they are what a metric returns; else its author is told."""
-    found, (low, high) = np.asarray(values), spec.metric.bounds
-    if found.shape != (b,) or found.dtype.kind != "f":
+def checked(spec: MetricSpec, values: Values, b: int) -> Values:
+    """Return a metric's values where they are what a metric returns; else raise what its author has to know."""
+    values, (low, high) = np.asarray(values), spec.metric.bounds
+    if values.shape != (b,) or values.dtype.kind != "f":
         raise UsageError(
-            f"metric '{spec.name}' returned {found.dtype} of shape {found.shape}; a metric returns float64 of shape "
+            f"metric '{spec.name}' returned {values.dtype} of shape {values.shape}; a metric returns float64 of shape "
             f"({b},), one value per weighting"
         )
     with np.errstate(invalid="ignore"):
-        outside = (found < low - SLACK) | (found > high + SLACK)
+        outside = (values < low - SLACK) | (values > high + SLACK)
     if outside.any():
         raise UsageError(
-            f"metric '{spec.name}' returned {found[outside][0]:g}, outside its declared bounds [{low:g}, {high:g}]"
+            f"metric '{spec.name}' returned {values[outside][0]:g}, outside its declared bounds [{low:g}, {high:g}]"
         )
-    return found
+    return values
 
 
-def plain_values(pair: Pair, classes: Mapping[str, PerClass] | None = None) -> dict[str, float]:
+def _aggregated(aligned: Aligned, spec: MetricSpec, weights: Weights) -> Values:
+    """Return a metric's values within every group of its column, put together: `(b,)`."""
+    assert spec.per is not None
+    names = aligned.groupings[spec.per].names
+    values, shares = np.zeros((len(names), len(weights))), np.zeros((len(names), len(weights)))
+    for code in range(len(names)):
+        part = aligned.part(spec.target, (spec.per, code))
+        if not len(part.reference):
+            continue
+        shares[code] = _mean_weight(weights if part.rows is None else weights[:, part.rows])
+        values[code] = np.where(shares[code] > 0, _value(aligned, spec, weights, (spec.per, code)), 0.0)
+    if spec.shares is not None:
+        return _shared(spec, names, np.where(shares > 0, values, np.nan))
+    if spec.aggregate == "auilc":
+        return area(_numbers_of(spec, names), np.where(shares > 0, values, np.nan))
+    with np.errstate(invalid="ignore"):
+        return np.asarray((values * shares).sum(axis=0) / shares.sum(axis=0))
+
+
+def _mean_weight(weights: Weights) -> Values:
+    """Return the mean weight of the rows that carry any, `(b,)`."""
+    if isinstance(weights, Exchanges):
+        carrying = total_weight(weights)
+    elif isinstance(weights, Clustered):
+        is_carrying = Clustered((weights.counts > 0).view(np.uint8), weights.clusters)
+        carrying = weighted_sum(is_carrying, np.ones(weights.shape[1]))
+    else:
+        carrying = np.asarray(np.count_nonzero(weights, axis=1), dtype=np.float64)
+    return np.asarray(weighted_sum(weights, np.ones(weights.shape[1])) / np.maximum(carrying, 1))
+
+
+def _shared(spec: MetricSpec, names: Sequence[str], values: Values) -> Values:
+    """Return the sum of share times value over the groups that have a share, `(groups, b)` to `(b,)`."""
+    assert spec.shares is not None
+    absent = [name for name in spec.shares if name not in names]
+    if absent:
+        raise UsageError(
+            f"{spec.key}: no scored sample has {spec.per} = {listed(absent)}; there are {listed(list(names))}"
+        )
+    total = np.zeros(values.shape[1])
+    for name, share in spec.shares.items():
+        total = total + share * values[names.index(name)]
+    return total
+
+
+def area(at: Values, values: Values) -> Values:
+    """Return the area under the line through the values, by the trapezoidal rule: `(groups, b)` to `(b,)`."""
+    order = np.argsort(at, kind="stable")
+    steps = np.round(np.diff(at[order]), 10)[:, None]
+    return np.asarray((steps * (values[order][1:] + values[order][:-1]) / 2).sum(axis=0))
+
+
+def _numbers_of(spec: MetricSpec, names: Sequence[str]) -> Values:
+    try:
+        return np.array([float(name) for name in names])
+    except ValueError:
+        raise UsageError(
+            f"{spec.key}: the area under a line needs a column of numbers; '{spec.per}' contains {listed(list(names))}"
+        ) from None
+
+
+def plain_values(aligned: Aligned, classes: Mapping[str, PerClass] | None = None) -> dict[str, float]:
     """Return the value of every key on all rows; raise `UndefinedMetric` where one has none."""
-    plain = {key: float(values[0]) for key, values in evaluate(pair, ones(pair), classes).items()}
-    for spec in pair.track.metrics:
+    plain = {key: float(values[0]) for key, values in evaluate(aligned, ones(aligned), classes).items()}
+    for spec in aligned.track.metrics:
         if not np.isfinite(plain[spec.key]):
-            why = _why_undefined(pair, spec) if np.isnan(plain[spec.key]) else "it is beyond the range of numbers"
-            raise UndefinedMetric(f"{spec.key} has no value on these {plural(pair.n, 'reference')}: {why}")
+            why = _why_undefined(aligned, spec) if np.isnan(plain[spec.key]) else "it is beyond the range of numbers"
+            raise UndefinedMetric(f"{spec.key} has no value on these {plural(aligned.n, 'reference')}: {why}")
     return plain
 
 
-def _why_undefined(pair: Pair, spec: MetricSpec) -> str:
-    """Return why a metric has no value: what the kind of target knows of it; else what its author says."""
-    target = pair.track.targets[spec.target]
-    return target.why_undefined(pair.part(spec.target).reference) or spec.metric.undefined
+def _why_undefined(aligned: Aligned, spec: MetricSpec) -> str:
+    """Return why a metric has no value: what the target knows of it, else what the metric's author says."""
+    target = aligned.track.targets[spec.target]
+    return target.why_undefined(aligned.part(spec.target).reference) or spec.metric.undefined
 
 
-def ones(pair: Pair) -> NDArray[np.uint8]:
+def ones(aligned: Aligned) -> NDArray[np.uint8]:
     """Return the one weighting under which every row counts once."""
-    return np.ones((1, pair.n), dtype=np.uint8)
+    return np.ones((1, aligned.n), dtype=np.uint8)
 
 
-def classes_of(pair: Pair, weights: Weights) -> dict[str, PerClass]:
-    """Return the counts of the classes of every categorical target under the weights."""
-    found = {}
-    for name, labels in with_confusion(pair.track):
-        part = pair.codes(name)
-        weighting = weights if part.rows is None else weights[:, part.rows]
-        found[name] = per_class(part.reference, part.prediction, weighting, n_labels=len(labels))
-    return found
+def classes_of(aligned: Aligned, weights: Weights) -> dict[str, PerClass]:
+    """Return the counts of the classes of every target with a confusion matrix under the weights."""
+    counts = {}
+    for name, labels in with_confusion(aligned.track):
+        part = aligned.codes(name)
+        own_weights = weights if part.rows is None else weights[:, part.rows]
+        counts[name] = per_class(part.reference, part.prediction, own_weights, n_labels=len(labels))
+    return counts
 
 
-def with_classes(pair: Pair, weights: Weights) -> Draws:
-    """Return `evaluate`'s values and, beside them, the F1 of every class."""
-    classes = classes_of(pair, weights)
-    values = evaluate(pair, weights, classes)
-    for name, labels in with_confusion(pair.track):
+def with_classes(aligned: Aligned, weights: Weights) -> Draws:
+    """Return `evaluate`'s values and the F1 of every class."""
+    classes = classes_of(aligned, weights)
+    values = evaluate(aligned, weights, classes)
+    for name, labels in with_confusion(aligned.track):
         f1 = classes[name].f1
         values.update({class_key(name, label): f1[:, code] for code, label in enumerate(labels)})
     return values
 
 
-def portions(pair: Pair, weights: Weights) -> Iterator[Weights]:
+def class_key(target: str, label: str) -> str:
+    """Return the key of the F1 of a class."""
+    return f"f1({target},label={label})"
+
+
+def portions(aligned: Aligned, weights: Weights) -> Iterator[Weights]:
     """Yield the weightings in blocks, smaller ones where a target has many labels, so that memory is bounded."""
-    step = n_at_once(pair.track)
+    step = n_at_once(aligned.track)
     if len(weights) <= step:
         yield weights
         return
@@ -137,9 +206,9 @@ def n_at_once(track: Track) -> int:
     return max(1, MOST_VALUES // max(1, *(len(getattr(target, "labels", ())) for target in track.targets.values())))
 
 
-def class_key(target: str, label: str) -> str:
-    """Return the key under which the F1 of a class is drawn."""
-    return f"f1({target},label={label})"
+def joined(blocks: Sequence[Draws]) -> Draws:
+    """Return the draws of several blocks as one."""
+    return {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
 
 
 def parameters_of(track: Track, spec: MetricSpec) -> dict[str, Any]:

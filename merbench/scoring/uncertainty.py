@@ -1,80 +1,150 @@
-"""Draws go in, intervals, their description and their warnings come out; and the signature of comparable values."""
+"""Resampling and what comes of it: draws of every key, their intervals, warnings, and the signature of values.
+
+Conventions:
+    As in `evaluation`. The weights of a stream are the same whatever the system, so differences of draws are paired.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, UsageError, did_you_mean, listed, plural
 from merbench.lexicon import open_lexicon
+from merbench.metrics.metric import Metric
+from merbench.metrics.sums import Clustered, Exchanges
 from merbench.report import Uncertainty
 from merbench.resampling import (
     Interval,
     bca_interval,
     cluster_codes,
+    jackknife_weights,
     percentile_interval,
+    poisson_weights,
+    swapped_pair,
+    swaps,
 )
-from merbench.scoring.aligned import Codes, Pair, groups_of, with_confusion
-from merbench.scoring.breakdown import scored_column
-from merbench.scoring.draws import bootstrap, jackknifed
-from merbench.scoring.evaluation import Draws, ones, with_classes
+from merbench.scoring.aligned import Aligned, Codes, groups_of, scored_column, with_confusion
+from merbench.scoring.evaluation import Draws, Values, evaluate, joined, n_at_once, ones, portions, with_classes
 from merbench.track import Track
+
+METHODS = ("percentile", "bca")
 
 FEW_CLUSTERS = 50
 """Below this many clusters, the report warns that cluster intervals are too narrow (`docs/uncertainty.md`)."""
 
-
 MOST_LEFT_OUT = 0.2
-"""The largest share of resamples without a value that an interval may leave out; the others are no fair sample."""
+"""The largest share of resamples without a value that an interval may leave out; the rest would be biased."""
 
 FEW_REFERENCES = 10
 """A class with fewer references than this brings a warning; a group of fewer samples has no interval."""
 
+AT_ONCE = 1 << 17
+"""Values of a permutation test that are computed at once: two of every pair under every permutation."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, eq=False)
 class Resampling:
-    """How samples are drawn again: method, level, how often, by which cluster (None: one by one), from which seed."""
+    """How the scored samples of a split are resampled.
 
+    Attributes:
+        candidates: the split.
+        method: `percentile` or `bca`.
+        level: level of the intervals.
+        n_resamples: number of resamples.
+        cluster: corpus column whose samples are resampled together; None resamples them one by one.
+        seed: seed of the random stream.
+    """
+
+    candidates: Candidates = field(repr=False)
     method: str
     level: float
     n_resamples: int
     cluster: str | None
     seed: int
 
+    @cached_property
+    def clusters(self) -> Codes | None:
+        """The cluster of every scored row; a row without one is a cluster of its own."""
+        if self.cluster is None:
+            return None
+        values = scored_column(self.candidates, self.cluster, "to cluster by").cast(pa.string()).to_pylist()
+        ids = self.candidates.ids.take(pa.array(self.candidates.references.index)).to_pylist()
+        return cluster_codes(
+            [f"={value}" if value is not None else f"#{id_}" for value, id_ in zip(values, ids, strict=True)]
+        )
+
+    @property
+    def n_clusters(self) -> int | None:
+        """The number of clusters; None where rows are resampled one by one."""
+        return None if self.clusters is None else int(self.clusters.max()) + 1
+
+    @property
+    def stream(self) -> str:
+        """The name of the random stream of track, split and seed, whatever the system."""
+        return f"{self.candidates.track.key}|{self.candidates.split}|{self.seed}"
+
+    @property
+    def uncertainty(self) -> Uncertainty:
+        """What a report has of it."""
+        return Uncertainty(self.method, self.level, self.n_resamples, self.cluster, self.n_clusters, self.seed)
+
 
 def resampling_of(
-    track: Track, method: str | None, level: float | None, n_resamples: int | None, cluster: str | None, seed: int
+    candidates: Candidates,
+    method: Any = None,
+    level: Any = None,
+    n_resamples: Any = None,
+    cluster: Any = None,
+    seed: Any = 0,
 ) -> Resampling:
-    """Return how to resample: what is given, else what the track declares."""
-    declared = track.intervals
-    how = Resampling(
-        method=declared.method if method is None else method,
-        level=declared.level if level is None else level,
-        n_resamples=declared.n_resamples if n_resamples is None else n_resamples,
-        cluster=declared.cluster if cluster is None else (None if cluster == "none" else cluster),
-        seed=seed,
-    )
-    if how.method not in ("percentile", "bca"):
-        known = ("percentile", "bca")
-        raise UsageError(
-            f"no interval method '{how.method}'; allowed: {', '.join(known)}{did_you_mean(how.method, known)}"
-        )
-    if not 0.5 < how.level < 1:
-        raise UsageError(f"the level of an interval is between 0.5 and 1, not {how.level:g}")
-    if not 100 <= how.n_resamples <= 1_000_000:
-        raise UsageError(f"the number of resamples is between 100 and 1,000,000, not {how.n_resamples:,}")
-    return how
+    """Return how to resample: what is given, else what the track declares; a cluster `none` is none.
+
+    Raises:
+        UsageError: a value of another type, or out of range.
+    """
+    declared = candidates.track.intervals
+    method = declared.method if method is None else _name("method", "a method", method)
+    level = declared.level if level is None else level
+    n_resamples = declared.n_resamples if n_resamples is None else whole_number("n_resamples", n_resamples)
+    if cluster is not None:
+        cluster = _name("cluster", "one column, or 'none'", cluster)
+    if method not in METHODS:
+        raise UsageError(f"no interval method '{method}'; allowed: {', '.join(METHODS)}{did_you_mean(method, METHODS)}")
+    if isinstance(level, bool) or not isinstance(level, Real):
+        raise UsageError(f"level is a number, not {level!r}")
+    level = float(level)
+    if not 0.5 < level < 1:
+        raise UsageError(f"the level of an interval is between 0.5 and 1, not {level:g}")
+    if not 100 <= n_resamples <= 1_000_000:
+        raise UsageError(f"the number of resamples is between 100 and 1,000,000, not {n_resamples:,}")
+    cluster = declared.cluster if cluster is None else None if cluster == "none" else cluster
+    return Resampling(candidates, method, level, n_resamples, cluster, whole_number("seed", seed))
+
+
+def whole_number(argument: str, value: Any) -> int:
+    """Return a whole number from 0 on, of whichever integer type; anything else is a `UsageError`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise UsageError(f"{argument} is a whole number from 0 on, not {value!r}")
+    return int(value)
+
+
+def _name(argument: str, of: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{argument} is the name of {of}, not {value!r}")
+    return value
 
 
 def signature(candidates: Candidates, how: Resampling | None) -> str:
-    """Return what must be equal for two values to stand in one table."""
+    """Return what must be equal for two values to be in one table."""
     track, corpus = candidates.track, candidates.corpus
     made = "ci:none"
     if how is not None:
@@ -96,16 +166,11 @@ def signature(candidates: Candidates, how: Resampling | None) -> str:
 
 
 def _readings(track: Track) -> list[str]:
-    """Return the lexicons of a track's targets, with what they say, and how their words are found in descriptions."""
+    """Return the lexicons of a track's targets with their digests, and the extractors of words from descriptions."""
     names = dict.fromkeys(target.lexicon_name for target in track.targets.values())
     extractors = dict.fromkeys(target.extractor_name for target in track.targets.values())
     lexicons = [f"lexicon:{name}#{open_lexicon(name).digest[:8]}" for name in names if name is not None]
     return [*lexicons, *(f"extractor:{name}" for name in extractors if name is not None)]
-
-
-def stream_name(candidates: Candidates, seed: int) -> str:
-    """Return the name of the random stream that belongs to track, split and seed, whatever the system."""
-    return f"{candidates.track.key}|{candidates.split}|{seed}"
 
 
 @lru_cache
@@ -115,30 +180,80 @@ def _minor_version() -> str:
     return ".".join(version("merbench").split(".")[:2])
 
 
-def intervals_of(
-    pair: Pair, how: Resampling | None, clusters: Codes | None, selections: Sequence[Codes], stream: str
-) -> list[dict[str, Interval]]:
+def bootstrap(aligned: Aligned, how: Resampling, selections: Sequence[Codes] = ()) -> list[Draws]:
+    """Return the draws of all rows, then those of every selection of rows, from the same weights in one pass."""
+    parts = [aligned.select(rows) for rows in selections]
+    blocks: list[list[Draws]] = [[] for _ in range(1 + len(parts))]
+    for block in poisson_weights(how.stream, aligned.n, how.n_resamples, clusters=how.clusters):
+        for weights in portions(aligned, block):
+            blocks[0].append(with_classes(aligned, weights))
+            for own, part, rows in zip(blocks[1:], parts, selections, strict=True):
+                own.append(evaluate(part, weights[:, rows]))
+    return [joined(own) for own in blocks]
+
+
+def jackknifed(aligned: Aligned, clusters: Codes | None) -> Draws:
+    """Return the values of every key, of classes too, with one group of rows left out at a time."""
+    blocks = jackknife_weights(aligned.n, clusters=clusters)
+    return joined([with_classes(aligned, masks) for block in blocks for masks in portions(aligned, block)])
+
+
+def permuted_differences(
+    systems: Sequence[Aligned], pairs: Sequence[tuple[int, int]], n_permutations: int, how: Resampling
+) -> Iterator[Draws]:
+    """Yield blocks of differences of every key, `(pairs, permutations)`, after random exchanges of predictions.
+
+    Args:
+        systems: the systems, aligned.
+        pairs: numbers of two systems each; the difference is that of the first and the second.
+        n_permutations: permutations in all, shared by all pairs.
+        how: the clusters whose samples are exchanged together, and the random stream.
+    """
+    blocks = swaps(how.stream, systems[0].n, n_permutations, clusters=how.clusters)
+    if not all(_is_made_of_sums(spec.metric) for spec in systems[0].track.metrics):
+        both = [systems[a].beside([systems[b]]) for a, b in pairs]
+        for block in blocks:
+            sides = [[evaluate(pair, weights) for weights in swapped_pair(block)] for pair in both]
+            yield {key: np.stack([first[key] - second[key] for first, second in sides]) for key in sides[0][0]}
+        return
+    everything, n = systems[0].beside(systems[1:]), systems[0].n
+    first, second = np.array(pairs, dtype=np.intp).T
+    for block in blocks:
+        draws, unit = (block, np.arange(n)) if not isinstance(block, Clustered) else (block.counts, block.clusters)
+        units = (np.arange(len(systems))[:, None] * draws.shape[1] + unit).ravel()
+        step = max(1, min(AT_ONCE, n_at_once(everything.track)) // (2 * len(pairs)))
+        for start in range(0, len(draws), step):
+            weights = Exchanges(draws[start : start + step], units, len(systems), first, second).both_sides()
+            values = {key: each.reshape(2, len(pairs), -1) for key, each in evaluate(everything, weights).items()}
+            yield {key: own - other for key, (own, other) in values.items()}
+
+
+def _is_made_of_sums(metric: Metric) -> bool:
+    """Return whether a metric needs only sums of weights; metrics of other packages may need more."""
+    return metric.from_classes is not None or (
+        metric.target != "scores" and metric.function.__module__.startswith("merbench.metrics.")
+    )
+
+
+def intervals_of(aligned: Aligned, how: Resampling | None, selections: Sequence[Codes]) -> list[dict[str, Interval]]:
     """Return intervals by key, first of all rows, then of every selection; empty without resampling.
 
-    A single sample, or a single cluster, tells nothing of how others would differ: it has no interval. Nor has a
+    A single sample, or a single cluster, does not show how others would differ: it has no interval. Nor has a
     selection of fewer than `FEW_REFERENCES` samples.
     """
     if how is None:
         return [{} for _ in range(1 + len(selections))]
-    draws = bootstrap(pair, how.n_resamples, clusters, stream, selections)
-    parts = [(pair, clusters)]
-    for rows in selections:
-        parts.append(
-            (pair.select(rows), None if clusters is None else np.unique(clusters[rows], return_inverse=True)[1])
-        )
-    return [
-        {} if part is not pair and part.n < FEW_REFERENCES else _bounds_of_part(part, units, values, how)
-        for (part, units), values in zip(parts, draws, strict=True)
-    ]
+    draws, *of_parts = bootstrap(aligned, how, selections)
+    bounds = [_part_bounds(aligned, how, how.clusters, draws)]
+    for rows, draws in zip(selections, of_parts, strict=True):
+        clusters = None if how.clusters is None else np.unique(how.clusters[rows], return_inverse=True)[1]
+        few = len(rows) < FEW_REFERENCES
+        bounds.append({} if few else _part_bounds(aligned.select(rows), how, clusters, draws))
+    return bounds
 
 
-def _bounds_of_part(part: Pair, clusters: Codes | None, draws: Draws, how: Resampling) -> dict[str, Interval]:
-    if part.n < 2 or (clusters is not None and clusters.max() < 1):
+def _part_bounds(part: Aligned, how: Resampling, clusters: Codes | None, draws: Draws) -> dict[str, Interval]:
+    if is_single(part.n, clusters):
         return {}
     if how.method == "percentile":
         return bounds_of(draws, how, {}, dict)
@@ -146,11 +261,16 @@ def _bounds_of_part(part: Pair, clusters: Codes | None, draws: Draws, how: Resam
     return bounds_of(draws, how, estimates, lambda: jackknifed(part, clusters))
 
 
+def is_single(n: int, clusters: Codes | None) -> bool:
+    """Return whether there is only one sample, or one cluster, which has no interval."""
+    return n < 2 or (clusters is not None and bool(clusters.max() < 1))
+
+
 def bounds_of(
     draws: Draws, how: Resampling, plain: Mapping[str, float], jackknife: Callable[[], Draws]
 ) -> dict[str, Interval]:
     """Return the interval of every key by the method asked for; BCa ones need the plain values and a jackknife."""
-    bounds = {key: _percentile(values, how.level) for key, values in draws.items()}
+    bounds = {key: percentile_bounds(values, how.level) for key, values in draws.items()}
     if how.method == "bca":
         left_out = jackknife()
         usable = [key for key in plain if math.isfinite(bounds[key].low)]
@@ -158,7 +278,7 @@ def bounds_of(
     return bounds
 
 
-def _percentile(draws: NDArray[np.float64], level: float) -> Interval:
+def percentile_bounds(draws: Values, level: float) -> Interval:
     """Return the percentile interval; one without ends where too many draws have no value."""
     left_out = int(np.isnan(draws).sum())
     if left_out > MOST_LEFT_OUT * len(draws):
@@ -166,52 +286,26 @@ def _percentile(draws: NDArray[np.float64], level: float) -> Interval:
     return percentile_interval(draws, level)
 
 
-def clusters_of(candidates: Candidates, how: Resampling | None) -> Codes | None:
-    """Return the cluster of every scored row; a row without one is a cluster of its own."""
-    if how is None or how.cluster is None:
-        return None
-    values = scored_column(candidates, how.cluster, "to cluster by").cast(pa.string()).to_pylist()
-    ids = candidates.ids.take(pa.array(candidates.references.index)).to_pylist()
-    return cluster_codes(
-        [f"={value}" if value is not None else f"#{id_}" for value, id_ in zip(values, ids, strict=True)]
-    )
-
-
-def uncertainty_of(how: Resampling | None, clusters: Codes | None) -> Uncertainty | None:
-    """Return how intervals were made, as a report tells it."""
-    if how is None:
-        return None
-    n_clusters = None if clusters is None else int(clusters.max()) + 1
-    return Uncertainty(how.method, how.level, how.n_resamples, how.cluster, n_clusters, how.seed)
-
-
-def warnings_of(
-    pair: Pair, how: Resampling | None, clusters: Codes | None, bounds: Mapping[str, Interval]
-) -> Iterator[Problem]:
-    """Yield what makes values or intervals less trustworthy; all of it looks at references, so its codes are W7xx."""
-    for name, n in pair.ungrouped.items():
-        if n:
-            message = f"{plural(n, 'word')} of samples in none of the stored groups: each stands for itself"
+def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, Interval]) -> Iterator[Problem]:
+    """Yield what makes values or intervals less reliable; all of it depends on references, so its codes are W7xx."""
+    for name, synonyms in aligned.synonyms.items():
+        if n := synonyms.n_ungrouped:
+            message = f"{plural(n, 'word')} of samples in none of the stored groups: each is a group of its own"
             yield Problem("W704", f"{message}; the groups may have been made for another submission", column=name)
     if how is None:
         return
-    if clusters is not None and (n := int(clusters.max()) + 1) < FEW_CLUSTERS:
-        yield Problem(
-            "W701", f"{n} clusters of '{how.cluster}': with fewer than {FEW_CLUSTERS} the intervals are too narrow"
-        )
-    for name, labels in with_confusion(pair.track):
-        counts = np.bincount(pair.codes(name).reference, minlength=len(labels))
+    if how.n_clusters is not None and how.n_clusters < FEW_CLUSTERS:
+        message = f"{how.n_clusters} clusters of '{how.cluster}': with fewer than {FEW_CLUSTERS} the intervals are"
+        yield Problem("W701", f"{message} too narrow")
+    for name, labels in with_confusion(aligned.track):
+        counts = np.bincount(aligned.codes(name).reference, minlength=len(labels))
         few = [f"{label} ({n})" for label, n in zip(labels, counts, strict=True) if n < FEW_REFERENCES]
         if few:
-            message = (
-                f"fewer than {FEW_REFERENCES} references of {listed(few)}: intervals of averages over classes are rough"
-            )
-            yield Problem("W702", message, column=name)
-    left_out = {
-        key: bound.n_left_out for key, bound in bounds.items() if bound.n_left_out and not key.startswith("f1(")
-    }
+            message = f"fewer than {FEW_REFERENCES} references of {listed(few)}"
+            yield Problem("W702", f"{message}: intervals of averages over classes are rough", column=name)
+    left_out = {key: each.n_left_out for key, each in bounds.items() if each.n_left_out and not key.startswith("f1(")}
     for n in sorted(set(left_out.values())):
         keys = [key for key, count in left_out.items() if count == n]
-        message = f"{n:,} of {how.n_resamples:,} resamples are left out: no value there of {listed(keys)}"
+        message = f"{n:,} of {how.n_resamples:,} resamples are left out, which have no value of {listed(keys)}"
         too_many = n > MOST_LEFT_OUT * how.n_resamples
         yield Problem("W703", f"{message}; too many for an interval" if too_many else message)
