@@ -39,7 +39,7 @@ from merbench.resampling import (
     swapped_pair,
     swaps,
 )
-from merbench.scoring import Pair, evaluate
+from merbench.scoring import Aligned, evaluate
 from merbench.track import OVERALL, Track
 
 Array = NDArray[Any]
@@ -160,7 +160,7 @@ class Population:
         of_speakers: Array = self.offset * rng.standard_normal(speakers.max() + 1)
         return of_speakers[speakers]
 
-    def pair(self, rng: np.random.Generator, speakers: Array) -> Pair:
+    def pair(self, rng: np.random.Generator, speakers: Array) -> Aligned:
         """Return references and one system's predictions."""
         classes, valence = self.references(rng, speakers)
         difficult = rng.random(len(speakers)) < self.difficulties(rng, speakers)
@@ -168,7 +168,7 @@ class Population:
         noise = PREDICTION_NOISE * rng.standard_normal(len(speakers)) + self.offsets(rng, speakers)
         return _pair(COVERED, classes, valence, answer, SHRINKAGE * VALENCE[answer] + noise)
 
-    def equals(self, rng: np.random.Generator, speakers: Array) -> tuple[Pair, Pair]:
+    def equals(self, rng: np.random.Generator, speakers: Array) -> tuple[Aligned, Aligned]:
         """Return two systems of one quality, whose errors are correlated: half of their answers have one cause.
 
         Each has difficulties and offsets of its own for every speaker.
@@ -178,7 +178,7 @@ class Population:
         shared, common = rng.random(n) < 0.5, 0.4 * rng.standard_normal(n)
         difficult, chance = rng.random(n) < self.difficulties(rng, speakers), rng.random(n)
 
-        def system() -> Pair:
+        def system() -> Aligned:
             own = rng.random(n) < self.difficulties(rng, speakers)
             answer = _answer(classes, np.where(shared, difficult, own), np.where(shared, chance, rng.random(n)))
             noise = common + 0.45 * rng.standard_normal(n) + self.offsets(rng, speakers)
@@ -243,7 +243,7 @@ def rejected(cell: Cell, numbers: range) -> Counts:
     return counts
 
 
-def significant(a: Pair, b: Pair, stream: str, clusters: Array | None) -> NDArray[np.bool_]:
+def significant(a: Aligned, b: Aligned, stream: str, clusters: Array | None) -> NDArray[np.bool_]:
     """Return for each tested key whether p ≤ 5 %; draws end as soon as that is settled, which changes no answer."""
     plain = [evaluate(system, np.ones((1, a.n), np.uint8)) for system in (a, b)]
     observed = _magnitudes(*plain)
@@ -269,11 +269,11 @@ def _answer(classes: Array, difficult: Array, chance: Array) -> Array:
     return np.asarray((chance[:, None] >= edges).sum(axis=1), dtype=np.int32)
 
 
-def _pair(scored_by: Track, classes: Array, valence: Array, answer: Array, prediction: Array) -> Pair:
-    return Pair(scored_by, {"discrete": classes, "valence": valence}, {"discrete": answer, "valence": prediction})
+def _pair(scored_by: Track, classes: Array, valence: Array, answer: Array, prediction: Array) -> Aligned:
+    return Aligned(scored_by, {"discrete": classes, "valence": valence}, {"discrete": answer, "valence": prediction})
 
 
-def _joined(pair: Pair, blocks: Iterator[Weights]) -> dict[str, Array]:
+def _joined(pair: Aligned, blocks: Iterator[Weights]) -> dict[str, Array]:
     values = [evaluate(pair, weights) for weights in blocks]
     return {key: np.concatenate([block[key] for block in values]) for key in COLUMNS}
 

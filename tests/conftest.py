@@ -97,12 +97,12 @@ def _scores_the_tracks_it_checks(request: pytest.FixtureRequest, monkeypatch: py
     from merbench.scoring import scorecard
 
     scored: set[str] = set()
-    scored_pair = scorecard.scored_pair
+    align = scorecard.align
 
     def recorded(read: Any) -> Any:
         scored.add(read.candidates.track.id)
-        return scored_pair(read)
+        return align(read)
 
-    monkeypatch.setattr(scorecard, "scored_pair", recorded)
+    monkeypatch.setattr(scorecard, "align", recorded)
     yield
     assert named <= scored

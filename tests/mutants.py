@@ -287,8 +287,8 @@ MUTANTS = [
     ),
     Mutant(
         "merbench/scoring/uncertainty.py",
-        "{candidates.track.key}|{candidates.split}|{seed}",
-        "{candidates.track.key}|{seed}",
+        "{self.candidates.track.key}|{self.candidates.split}|{self.seed}",
+        "{self.candidates.track.key}|{self.seed}",
         "tests/leaderboard/test_build.py -k paired_p_and_holm",
     ),
     Mutant(
@@ -296,24 +296,24 @@ MUTANTS = [
     ),
     Mutant(
         "merbench/scoring/comparison.py",
-        "zip(contests, p_values, holm(p_values), strict=True)",
-        "zip(contests, p_values, p_values, strict=True)",
+        "zip(pairs, p_values, holm(p_values), strict=True)",
+        "zip(pairs, p_values, p_values, strict=True)",
         "tests/test_scoring.py::test_compare_tells_two_systems_apart",
     ),
     Mutant(
-        "merbench/scoring/aggregation.py",
+        "merbench/scoring/evaluation.py",
         "(values[order][1:] + values[order][:-1]) / 2",
         "values[order][1:]",
         "tests/test_kinds_of_target.py",
     ),
     Mutant(
-        "merbench/scoring/aggregation.py",
+        "merbench/scoring/evaluation.py",
         "(values * shares).sum(axis=0) / shares.sum(axis=0)",
         "(values * shares).sum(axis=0) / len(shares)",
         "tests/test_kinds_of_target.py",
     ),
     Mutant(
-        "merbench/scoring/breakdown.py",
+        "merbench/scoring/aligned.py",
         'np.searchsorted(edges, numbers, side="right") - 1',
         'np.searchsorted(edges, numbers, side="left") - 1',
         "tests/test_scoring.py",

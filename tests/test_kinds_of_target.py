@@ -151,7 +151,7 @@ targets.e = { type = "categorical", labels = ["x", "y"] }
     table = answers(grid, e=["y", "y", "x", "x", "x", "y"])
     assert values(grid, table) == {"accuracy": pytest.approx(0.1, abs=1e-15)}
     words = make(toml, {"e": ["x"] * 2}, rate=["low", "high"])
-    with pytest.raises(UsageError, match="needs a column of numbers; 'rate' holds high, low"):
+    with pytest.raises(UsageError, match="needs a column of numbers; 'rate' contains high, low"):
         score(words, answers(words, e=["x", "x"]))
 
 
@@ -444,7 +444,7 @@ def test_groups_that_were_made_for_other_predictions_are_told(make: Make) -> Non
     assert (own["set_average"].value, own.warnings) == (1.0, ())
     other = score(clips, answers(clips, openset=[["glad"], ["gloomy", "down"]]), intervals=False)
     assert [str(warning) for warning in other.warnings] == [
-        "W704  openset: 2 words of samples in none of the stored groups: each stands for itself; "
+        "W704  openset: 2 words of samples in none of the stored groups: each is a group of its own; "
         "the groups may have been made for another submission"
     ]
 
@@ -508,7 +508,7 @@ def test_a_metric_within_a_column_is_broken_down_by_that_column(make: Make, name
 
 def test_a_column_that_a_metric_is_taken_within_must_be_known(make: Make) -> None:
     folds = make(CCC, {"v": [0.0, 1.0, 4.0]}, video=["a", "a", None])
-    message = r"column 'video' is not known of 1 of 3 scored samples, and ccc\(per=video\) is taken within its values"
+    message = r"column 'video' has no value for 1 of 3 scored samples, and ccc\(per=video\) is taken within its values"
     with pytest.raises(UsageError, match=message):
         score(folds, answers(folds, v=[0.5, 0.5, 4.5]))
 

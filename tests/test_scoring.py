@@ -20,13 +20,13 @@ from checked_tracks import FORMULAS
 from made_corpus import made_corpus
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
 
-from merbench import files as files_room
 from merbench.corpus import IMPORTERS, corpora_home
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import IntegrityError, UndefinedMetric, UsageError, WithheldReference
+from merbench.files import reading
 from merbench.report import ScoreReport
-from merbench.scoring import compare, draws, evaluation, inputs, public_score, score
-from merbench.scoring.inputs import named_sources
+from merbench.scoring import aligned, compare, evaluation, public_score, score, uncertainty
+from merbench.scoring.comparison import named_sources
 from merbench.submission import read_submission
 from merbench.track import load_track
 
@@ -295,12 +295,12 @@ def test_row_order_and_format_change_no_byte(make: Make, tmp_path: Path) -> None
 def test_a_named_track_stays_open_until_a_file_changes(make: Make, tmp_path: Path, monkeypatch: Any) -> None:
     table, folder = answers(make()), tmp_path / "small"
     opened: list[str] = []
-    monkeypatch.setattr(inputs, "load_track", lambda folder: opened.append(str(folder)) or load_track(folder))
+    monkeypatch.setattr(aligned, "load_track", lambda folder: opened.append(str(folder)) or load_track(folder))
     first = score(folder, table, intervals=False)
     score(folder, table, intervals=False)
     assert len(opened) == 2  # files this new may change again without showing it
     files = [folder / "track.toml", *(folder / "corpus").iterdir()]
-    monkeypatch.setattr(files_room, "_CLOCK_STEP", 0)
+    monkeypatch.setattr(reading, "_CLOCK_STEP_NS", 0)
     assert [score(folder, table, intervals=False).to_json() for _ in range(3)] == [first.to_json()] * 3
     assert len(opened) == 3
     reference = folder / "corpus" / "reference.parquet"
@@ -430,7 +430,7 @@ def test_one_pass_for_all_pairs_gives_what_each_pair_gives_alone(
     candidates = make()
     systems = {name: answers(candidates, seed) for seed, name in enumerate("abcd")}
     together = compare(candidates, systems, n_permutations=300, n_resamples=100, cluster=cluster)
-    monkeypatch.setattr(draws, "_is_made_of_sums", lambda metric: False)
+    monkeypatch.setattr(uncertainty, "_is_made_of_sums", lambda metric: False)
     assert compare(candidates, systems, n_permutations=300, n_resamples=100, cluster=cluster) == together
 
 
@@ -439,7 +439,7 @@ def test_the_work_of_a_comparison_does_not_grow_with_the_number_of_pairs(
 ) -> None:
     candidates = make()
     calls = []
-    monkeypatch.setattr(draws, "evaluate", lambda *given: calls.append(given) or evaluation.evaluate(*given))
+    monkeypatch.setattr(uncertainty, "evaluate", lambda *given: calls.append(given) or evaluation.evaluate(*given))
 
     def n_calls(n_systems: int) -> int:
         calls.clear()
@@ -588,17 +588,17 @@ def test_files_are_named_by_what_tells_them_apart(paths: list[str], names: list[
 
 
 def test_a_file_given_twice_is_told() -> None:
-    with pytest.raises(UsageError, match=r"given twice: x\.csv"):
+    with pytest.raises(UsageError, match=r"duplicate: x\.csv"):
         named_sources(["x.csv", "x.csv"])
 
 
 def test_one_submission_is_no_list_of_them(make: Make) -> None:
     candidates = make()
-    told = "a comparison takes a list of submissions, or a mapping of them by name, not "
+    told = "a comparison takes a list of submissions, or a mapping of them by name, not only "
     for alone, name in (("answers.csv", "'answers.csv'"), (answers(candidates), "a Table")):
         with pytest.raises(UsageError) as caught:
             compare(candidates, alone)  # type: ignore[arg-type]
-        assert str(caught.value) == f"{told}{name} alone"
+        assert str(caught.value) == f"{told}{name}"
 
 
 @pytest.mark.parametrize(
@@ -670,7 +670,7 @@ def test_every_form_shows_the_names_escaped(make: Make) -> None:
 
 SCRIPT = """
 import sys
-from merbench.scoring import compare, score, inputs
+from merbench.scoring import compare, score
 from merbench.corpus.candidates import open_candidates
 from merbench.track import load_track
 candidates = open_candidates(load_track(sys.argv[1]))

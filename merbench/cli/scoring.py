@@ -109,7 +109,7 @@ def score(
     from merbench.files import require_apart
     from merbench.scoring import public_score
     from merbench.scoring import score as score_submission
-    from merbench.scoring.inputs import candidates_of, read_for
+    from merbench.scoring.aligned import candidates_of, read_for
 
     require_track_first("score", track, [file])
     require_apart(output, [file], "the submission itself")
@@ -231,7 +231,9 @@ def compare(
     """
     from merbench.files import require_apart
     from merbench.scoring import compare as compare_submissions
-    from merbench.scoring.inputs import candidates_of, named_sources, read_for, reasons_withheld
+    from merbench.scoring.aligned import candidates_of, read_for
+    from merbench.scoring.comparison import named_sources
+    from merbench.scoring.scorecard import reasons_withheld
 
     require_track_first("compare", track, files)
     require_apart(output, files, "one of the submissions")

@@ -45,7 +45,7 @@ from merbench.leaderboard.ranking import RankingKey, places
 from merbench.report import Score, ScoreReport
 from merbench.resampling import DECIMALS, holm
 from merbench.scoring import mean_difference_p, mean_intervals, public_score, resampling_of, signature
-from merbench.scoring.inputs import reasons_withheld
+from merbench.scoring.scorecard import reasons_withheld
 from merbench.submission import Submission, read_submission
 from merbench.track import Track
 
@@ -221,7 +221,7 @@ class _Bench:
         self.candidates = candidates
         # A cache may be shared, and its keys depend on the references: nothing of a hidden split is stored.
         self.cache = Cache(None) if candidates.hidden else cache
-        self.how = resampling_of(candidates.track, None, None, None, None, 0)
+        self.how = resampling_of(candidates)
         self._read: dict[Path, Submission] = {}
         self._champions: frozenset[Path] = frozenset()
 

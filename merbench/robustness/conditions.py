@@ -14,8 +14,8 @@ from merbench.robustness.experiment import Experiment, Fold, System
 from merbench.robustness.grid import Condition
 from merbench.robustness.samples import Given, Standard, text_features, texts_of
 from merbench.robustness.summary import Outcome
-from merbench.scoring import bootstrap, score, scored_pair
-from merbench.scoring.uncertainty import clusters_of, stream_name
+from merbench.scoring import align, bootstrap, score
+from merbench.scoring.uncertainty import is_single
 from merbench.submission import read_submission
 from merbench.training import Baseline, FeatureSet, Predictions, TrainingSet
 from merbench.training.declaration import Options
@@ -176,8 +176,8 @@ def _outcome(experiment: Experiment, predictions: Predictions) -> tuple[Outcome,
     report = score(test, read, intervals=how is not None).public()
     if how is None:
         return Outcome(report.scores, {}), report
-    pair, clusters = scored_pair(read), clusters_of(test, how)
-    if pair.n < 2 or (clusters is not None and clusters.max() < 1):
+    aligned = align(read)
+    if is_single(aligned.n, how.clusters):
         return Outcome(report.scores, {}), report
-    draws = bootstrap(pair, how.n_resamples, clusters, stream_name(test, how.seed))[0]
+    draws = bootstrap(aligned, how)[0]
     return Outcome(report.scores, {item.key: draws[item.key] for item in report.scores}), report

@@ -26,7 +26,7 @@ from merbench.robustness.report import RobustnessReport
 from merbench.robustness.reporting import scored_report
 from merbench.robustness.samples import FeatureScale
 from merbench.robustness.writing import JSON, write_report
-from merbench.scoring import Resampling, resampling_of
+from merbench.scoring import resampling_of
 from merbench.track import Track, load_track
 from merbench.training import LoadedBaseline, Setup, load_baseline
 from merbench.training.declaration import Options
@@ -146,7 +146,7 @@ def robustness(
         engine=engine,
         show=show,
     )
-    how = _as_declared(declared) if intervals and not samples.test.hidden else None
+    how = resampling_of(samples.test) if intervals and not samples.test.hidden else None
     report = scored_report(Experiment(curves, weights, samples, systems, source, banks, how, feature_scale), show)
     with atomic_folder(folder, replace=True) as beside:
         write_report(beside, report, declared.ranked_by[0])
@@ -178,8 +178,3 @@ def _loaded(track: Track, baseline: str | Path, relative_to: str | Path | None) 
     for one in loaded:
         require_answers(one, track)
     return loaded
-
-
-def _as_declared(track: Track) -> Resampling:
-    """Return how the track resamples, with the seed of `merbench score`."""
-    return resampling_of(track, method=None, level=None, n_resamples=None, cluster=None, seed=0)

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from merbench.report import Score
 from merbench.robustness.report import Estimate, MeanError, Summary
-from merbench.scoring.aggregation import area
-from merbench.scoring.uncertainty import Resampling, bounds_of
+from merbench.scoring import Resampling, area, percentile_bounds
 from merbench.track import OVERALL, Track
 
 Values = NDArray[np.float64]
@@ -175,7 +174,7 @@ def _estimate(combine: Combine, key: str, systems: Sequence[Outcomes], how: Resa
     if how is None or not all(key in one.draws for system in systems for one in (system.undamaged, *system.conditions)):
         return Estimate(value)
     drawn = [part for one in systems for part in (one.undamaged.draws[key][None], one.draws(key))]
-    bounds = bounds_of({key: combine(*drawn)}, replace(how, method="percentile"), {}, dict)[key]
+    bounds = percentile_bounds(combine(*drawn), how.level)
     if not math.isfinite(bounds.low):
         return Estimate(value)
     return Estimate(value, bounds.low, bounds.high)

@@ -203,7 +203,7 @@ def portions(aligned: Aligned, weights: Weights) -> Iterator[Weights]:
 
 def n_at_once(track: Track) -> int:
     """Return how many weightings may be computed at once, by the target with the most labels."""
-    return max(1, MOST_VALUES // max(1, *(len(getattr(target, "labels", ())) for target in track.targets.values())))
+    return max(1, MOST_VALUES // max(1, *(len(target.scored_labels) for target in track.targets.values())))
 
 
 def joined(blocks: Sequence[Draws]) -> Draws:
@@ -214,7 +214,7 @@ def joined(blocks: Sequence[Draws]) -> Draws:
 def parameters_of(track: Track, spec: MetricSpec) -> dict[str, Any]:
     """Return a metric's parameters, with the name of a label resolved to its code."""
     parameters = dict(spec.parameters)
-    labels = getattr(track.targets[spec.target], "labels", ())
+    labels = track.targets[spec.target].scored_labels
     if "label" in parameters and labels:
         parameters["label"] = labels.index(parameters["label"])
     return parameters

@@ -14,7 +14,7 @@ import numpy as np
 
 from merbench.errors import UsageError
 from merbench.metrics.lists import Values
-from merbench.scoring import Pair, evaluate
+from merbench.scoring import Aligned, Grouping, evaluate
 from merbench.track import OVERALL, MetricSpec, Track
 from merbench.training.data import Names, Predictions, TrainingSet
 from merbench.training.declaration import LoadedBaseline, Options
@@ -39,14 +39,9 @@ def scores(
     encoded = {name: np.unique(values, return_inverse=True) for name, values in (groups or {}).items()}
     levels = {name: tuple(map(str, names)) for name, (names, _) in encoded.items()}
     metrics = tuple(_taken(spec, levels) for spec in track.metrics)
-    pair = Pair(
-        track.model_copy(update={"metrics": metrics}),
-        reference,
-        answers,
-        groups={name: codes for name, (_, codes) in encoded.items()},
-        levels=levels,
-    )
-    values = evaluate(pair, np.ones((1, pair.n), dtype=np.uint8))
+    groupings = {name: Grouping(name, levels[name], codes) for name, (_, codes) in encoded.items()}
+    aligned = Aligned(track.model_copy(update={"metrics": metrics}), reference, answers, groupings=groupings)
+    values = evaluate(aligned, np.ones((1, aligned.n), dtype=np.uint8))
     keys = {spec.key: taken.key for spec, taken in zip(track.metrics, metrics, strict=True)}
     overall = {OVERALL: OVERALL} if OVERALL in values else {}
     return {key: float(values[taken][0]) for key, taken in {**keys, **overall}.items()}

@@ -191,7 +191,7 @@ def test_why_a_score_of_a_hidden_split_failed_is_not_shown(
 ) -> None:
     from merbench.scoring import scorecard
 
-    break_reader(monkeypatch, scorecard, "scored_pair", lambda read: "two" in read.source, KeyError("reference glad"))
+    break_reader(monkeypatch, scorecard, "align", lambda read: "two" in read.source, KeyError("reference glad"))
     assert run([*LEADERBOARD, "bad"]) == 5
     out, err = capsys.readouterr()
     assert "bad/two/run: E409  could not be read or scored: RuntimeError: KeyError; a hidden split does not show" in out

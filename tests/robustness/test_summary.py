@@ -13,7 +13,7 @@ from merbench.robustness.summary import Outcome, Outcomes, best_values, is_missi
 from merbench.scoring import Resampling
 from tests.robustness.conftest import DamagedTrack
 
-HOW = Resampling("percentile", 0.95, 100, None, 0)
+HOW = Resampling(None, "percentile", 0.95, 100, None, 0)  # type: ignore[arg-type]
 F1, MSE, ACCURACY = "weighted_f1(discrete)", "mse(valence)", "accuracy(discrete)"
 
 
@@ -104,7 +104,7 @@ def test_the_mean_error_needs_every_curve() -> None:
 def test_the_area_does_not_depend_on_the_order_of_rates(rates: list[float], shuffled: object) -> None:
     values = np.linspace(1, 0, len(rates))
     order = np.random.default_rng(len(rates)).permutation(len(rates))
-    from merbench.scoring.aggregation import area
+    from merbench.scoring import area
 
     found = area(np.array(rates), values[:, None])
     again = area(np.array(rates)[order], values[order][:, None])
