@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from merbench.builders import BUILDERS, Builder
 
 if TYPE_CHECKING:
+    from merbench.corpus import open_corpus
     from merbench.corpus.candidates import open_candidates
-    from merbench.corpus.home import open_corpus
     from merbench.errors import InvalidSubmission, MerbenchError
     from merbench.leaderboard.build import build_board
     from merbench.metrics import METRICS, metric
@@ -57,7 +57,7 @@ _ROOMS = {
     "load_track": "track",
     "metric": "metrics",
     "open_candidates": "corpus.candidates",
-    "open_corpus": "corpus.home",
+    "open_corpus": "corpus",
     "read_submission": "submission",
     "run_baseline": "training",
     "score": "scoring",

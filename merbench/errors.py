@@ -208,6 +208,11 @@ def listed(names: Sequence[str], limit: int = EXAMPLES_SHOWN) -> str:
     return shown if len(names) <= limit else f"{shown}, … ({len(names) - limit} more)"
 
 
+def counted(what: str, shown: Sequence[str], total: int) -> str:
+    """Return what is wrong with how many of how many, and the first five: `"empty values (2 of 9): a, b"`."""
+    return f"{what} ({len(shown):,} of {total:,}): {listed(shown)}"
+
+
 def plural(n: int, noun: str) -> str:
     """Return `"1 problem"` or `"3 problems"`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from merbench.corpus import feature_file
+from merbench.corpus import feature
 from merbench.corpus.delimited import read_delimited
-from merbench.corpus.feature_file import read_feature
+from merbench.corpus.feature import read_feature
 from merbench.corrupt.manifest import JOURNAL, read_manifest, read_progress
 from merbench.errors import DeclarationError, IntegrityError, InvalidLexicon, MalformedFile, Problem, UsageError
 from merbench.files import parse_toml, read_parquet, read_toml
@@ -110,7 +110,7 @@ def test_a_corpus_table_of_ten_million_lines(tmp_path: Path) -> None:
     problems: list[Problem] = []
     assert read_delimited(path, problems) is None
     allowed = "10,000,000 lines, and 30,000,000 of both, are allowed"
-    assert problems == [Problem("E610", f"samples.csv: holds 10,000,001 lines and 0 delimiters; {allowed}")]
+    assert problems == [Problem("E610", f"samples.csv: holds 10,000,001 lines and 0 delimiters; at most {allowed}")]
 
 
 def test_gaps_of_a_sheet_are_cells(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_gaps_of_a_sheet_are_cells(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["f.npz", "folder"])
 def test_a_feature_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(feature_file, "MOST_FEATURE_BYTES", 1000)
+    monkeypatch.setattr(feature, "MOST_FEATURE_BYTES", 1000)
     (tmp_path / "folder").mkdir()
     np.save(tmp_path / "folder" / "a.npy", np.zeros(1000))
     np.savez_compressed(tmp_path / "f.npz", a=np.zeros(1000))

@@ -20,7 +20,7 @@ from checked_tracks import FORMULAS
 from made_corpus import made_corpus
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
 
-from merbench.corpus import IMPORTERS, corpora_home
+from merbench.corpus import CORPORA, IMPORTERS
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import IntegrityError, UndefinedMetric, UsageError, WithheldReference
 from merbench.files import reading
@@ -719,7 +719,7 @@ def test_the_released_scorer_is_reproduced(
 @pytest.fixture(scope="session")
 def mer2023(test_data: Path, data_home: Path) -> Path:
     """Return the data home with the released MER 2023 files imported."""
-    IMPORTERS["mer2023"](test_data / "data" / "mer2023" / "release", corpora_home() / "mer2023", replace=True)
+    IMPORTERS["mer2023"](test_data / "data" / "mer2023" / "release", CORPORA.home / "mer2023", replace=True)
     return data_home
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from merbench.corpus import Corpus
-    from merbench.corpus.summary import CorpusSummary, TargetSummary
+    from merbench.corpus.folder import CorpusSummary, TargetSummary
     from merbench.errors import Problem
 
 app = typer.Typer(
@@ -31,10 +31,10 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a corpus that is t
 @app.command("list")
 def list_(form: ListFormatOption = ListFormat.table) -> None:
     """List the corpora that are there, and importable releases."""
-    from merbench.corpus import IMPORTERS, list_corpora
+    from merbench.corpus import CORPORA, IMPORTERS
     from merbench.report import ReportTable
 
-    there = list_corpora()
+    there = CORPORA.names()
     records = [_list_record(name) for name in there]
     releases = [(name, IMPORTERS[name].expects) for name in IMPORTERS if name not in there]
     if form is ListFormat.json:
@@ -53,8 +53,7 @@ def list_(form: ListFormatOption = ListFormat.table) -> None:
 @app.command()
 def info(corpus: NameOrPath) -> None:
     """Show what a corpus holds: splits, references, features."""
-    from merbench.corpus import open_corpus
-    from merbench.corpus.summary import summarise
+    from merbench.corpus import open_corpus, summarise
 
     print(_summary_text(summarise(open_corpus(corpus))))
 
@@ -106,8 +105,7 @@ def create(
     force: Force = False,
 ) -> None:
     """Make a corpus of one's own CSV files and features."""
-    from merbench.corpus import own_folder
-    from merbench.corpus.create import create_corpus
+    from merbench.corpus import create_corpus, own_folder
 
     corpus = create_corpus(
         output or own_folder(name),
@@ -163,11 +161,11 @@ def build(
     force: Force = False,
 ) -> None:
     """Build a corpus that merbench makes itself."""
-    from merbench.corpus import build_corpus, corpora_home
+    from merbench.corpus import CORPORA
     from merbench.errors import UsageError
 
     if media is None:
-        _print_written(build_corpus(name, output or corpora_home() / name, replace=force))
+        _print_written(CORPORA.build(name, output or CORPORA.home / name, replace=force))
     elif name != "sample" or output is not None or force:
         raise UsageError("--media DIR: writes clips of the corpus 'sample' alone, without --output and --force")
     else:
@@ -195,7 +193,7 @@ def _print_warnings(where: str, warnings: Sequence[Problem]) -> None:
 
 
 def _print_written(corpus: Corpus) -> None:
-    from merbench.corpus.summary import summarise
+    from merbench.corpus import summarise
 
     summary = summarise(corpus)
     print_line(f"{corpus.folder}: {corpus.name} {corpus.version}, {_split_counts(summary.splits)}")
@@ -209,14 +207,13 @@ def _split_counts(counts: Mapping[str, int]) -> str:
 
 
 def _list_record(name: str) -> dict[str, Any]:
-    from merbench.corpus import corpora_home, read_corpus
-    from merbench.corpus.declaration import FILE_NAME
+    from merbench.corpus import CORPORA
     from merbench.errors import MerbenchError
 
-    if not (corpora_home() / name / FILE_NAME).is_file():
+    if not CORPORA.holds(name):
         return {"corpus": name, "version": "", "features": [], "source": "built on first use"}
     try:
-        corpus = read_corpus(corpora_home() / name)
+        corpus = CORPORA.read(CORPORA.home / name)
     except MerbenchError:
         reason = f"cannot be opened; `merbench corpus info {name}` says why"
         return {"corpus": name, "version": "", "features": [], "source": reason}
@@ -241,25 +238,25 @@ def _summary_text(summary: CorpusSummary) -> str:
         "",
         _split_counts(summary.splits),
         "",
-        "columns" if summary.columns else "columns: none beside sample_id and split",
+        "columns" if summary.columns else "columns: none besides sample_id and split",
     ]
     n = sum(summary.splits.values())
-    lines += [f"  {column.name}: {column.type}, known of {column.n_known:,} of {n:,}" for column in summary.columns]
-    lines += ["", "references held" if summary.targets else "references: none held"]
+    lines += [f"  {name}: {kind}, known for {known:,} of {n:,}" for name, (kind, known) in summary.columns.items()]
+    lines += ["", "references" if summary.targets else "references: none"]
     for target in summary.targets:
         lines += _target_lines(target)
     lines += ["", "features" if summary.features else "features: none"]
-    for feature in summary.features:
-        shape = f"frames of {feature.width:,}" if feature.frames else f"vectors of {feature.width:,}"
-        lines.append(f"  {feature.name}: {shape}, of {feature.n_samples:,} of {n:,} samples")
+    for name, (n_samples, width, frames) in summary.features.items():
+        shape = f"frames of {width:,}" if frames else f"vectors of {width:,}"
+        lines.append(f"  {name}: {shape}, for {n_samples:,} of {n:,} samples")
     return "\n".join(lines)
 
 
 def _target_lines(target: TargetSummary) -> list[str]:
     from merbench.errors import listed
 
-    held = ", ".join(f"{split} {count:,}" for split, count in target.held.items())
-    lines = [f"  {target.name} ({target.type}): {held}"]
+    known = ", ".join(f"{split} {count:,}" for split, count in target.known.items())
+    lines = [f"  {target.name} ({target.type}): {known}"]
     if target.labels:
         lines.append(f"    {listed([f'{label}: {count:,}' for label, count in target.labels.items()], 20)}")
     elif target.range is not None:

@@ -1,15 +1,16 @@
 """Corpora: folders of samples, references and features; importing this package registers every importer."""
 
+from merbench.builders import Builder
 from merbench.corpus import releases
+from merbench.corpus.contents import Contents
+from merbench.corpus.create import add_feature, create_corpus, write_corpus
 from merbench.corpus.declaration import Metadata
 from merbench.corpus.feature import Feature
-from merbench.corpus.folder import Corpus, add_feature, read_corpus, verify_corpus, write_corpus
-from merbench.corpus.home import BUILDERS, Builder, build_corpus, corpora_home, list_corpora, open_corpus, own_folder
-from merbench.corpus.importing import IMPORTERS, Imported, Importer, Release
-from merbench.corpus.tables import Contents
+from merbench.corpus.folder import CORPORA, IMPORTERS, Corpus, open_corpus, own_folder, summarise, verify_corpus
+from merbench.corpus.importing import Imported, Importer, Release
 
 __all__ = [
-    "BUILDERS",
+    "CORPORA",
     "IMPORTERS",
     "Builder",
     "Contents",
@@ -20,13 +21,11 @@ __all__ = [
     "Metadata",
     "Release",
     "add_feature",
-    "build_corpus",
-    "corpora_home",
-    "list_corpora",
+    "create_corpus",
     "open_corpus",
     "own_folder",
-    "read_corpus",
     "releases",
+    "summarise",
     "verify_corpus",
     "write_corpus",
 ]

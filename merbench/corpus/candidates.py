@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.corpus.folder import Corpus
-from merbench.corpus.home import open_corpus
+from merbench.corpus.folder import Corpus, open_corpus
 from merbench.corruptions import Step
 from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
 from merbench.files import sha256_bytes

@@ -1,27 +1,29 @@
-"""The text of a column of references goes in, its values come out; a cell that cannot be read is a problem.
+"""How the cells of a released column of references are read: the vocabulary that `releases` declare targets with.
 
 Conventions:
-    Cells are trimmed; an empty one is no reference, but for segments, where it holds none; nor is a mark that a release
-    uses for none.
+    Cells are stripped. An empty cell is no reference (for segments: no segments), and neither is a value by which a
+    release marks a missing one.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
+from merbench.corpus.contents import STRINGS
 from merbench.corpus.delimited import INTEGER, NUMBER, Delimited
-from merbench.corpus.tables import STRINGS
-from merbench.errors import Problem, listed
+from merbench.errors import Problem
+
+STRING = pa.string()
 
 
 @dataclass(frozen=True)
-class Stretches:
-    """What segments are checked against: their labels, and the column of the samples that bounds them, in seconds."""
+class Segments:
+    """How references that are segments are checked: their labels, and the column of the samples' durations (s)."""
 
     labels: tuple[str, ...]
     duration: str
@@ -32,18 +34,24 @@ class Cells:
     """How the cells of a target are read.
 
     Attributes:
-        type: type of the values.
-        value: a cell -> its value, None where it says that there is none; raises `ValueError` for any other cell.
-        allowed: what may stand in a cell.
+        value: a cell -> its value, None where it marks a missing one; raises `ValueError` for any other cell.
+        allowed: what a cell may hold, for messages.
+        type: Arrow type of the values.
+        column: released column; None for one that is named as the target.
         empty: value of an empty cell; None is no reference.
-        stretches: how the values fit the samples, where they are segments.
+        segments: how the values must fit the samples, where they are segments.
     """
 
-    type: pa.DataType
     value: Callable[[str], Any]
     allowed: str
+    type: pa.DataType = STRING
+    column: str | None = None
     empty: Any = None
-    stretches: Stretches | None = None
+    segments: Segments | None = None
+
+    def of(self, column: str) -> Cells:
+        """Return the same cells of another column than the one that is named as the target."""
+        return replace(self, column=column)
 
     def read(self, source: Delimited, column: str, problems: list[Problem]) -> pa.Array:
         """Return the values of a column."""
@@ -54,42 +62,18 @@ class Cells:
                 values.append(self.value(cell) if cell else self.empty)
             except ValueError:
                 values.append(None)
-                odd.append(source.origin.example(row, cell))
+                odd.append((row, cell))
         if odd:
-            message = f"references that cannot be read ({len(odd):,} of {len(cells):,}): {listed(odd)}"
-            problems.append(Problem("E614", f"{source.origin.name}: {message}; allowed {self.allowed}", column=column))
+            what, remedy = "references that cannot be read", f"allowed are {self.allowed}"
+            problems.append(source.origin.problem("E614", column, what, odd, len(cells), remedy))
         return pa.array(values, self.type)
 
 
-TEXT = Cells(pa.string(), str, "is any text")
-
-
-def labels(*names: str) -> Cells:
-    """Return cells that hold one of some labels, in any case; values are in lower case."""
-
-    def value(cell: str) -> str:
-        label = cell.lower()
-        if label not in names:
-            raise ValueError(cell)
-        return label
-
-    return Cells(pa.string(), value, f"are {', '.join(names)}")
-
-
-def segments(*names: str, duration: str) -> Cells:
-    """Return cells that hold segments with some labels, none past the sample's `duration`; an empty one holds none."""
-    return Cells(pa.string(), str, "are segments", empty="", stretches=Stretches(names, duration))
-
-
-def codes(*names: str) -> Cells:
-    """Return cells that hold the index of a label, counted from 0; values are labels."""
-    by_code = {str(code): name for code, name in enumerate(names)}
-    allowed = ", ".join(f"{code} {name}" for code, name in by_code.items())
-    return mapped(by_code, allowed)
+TEXT = Cells(str, "any text")
 
 
 def mapped(values: Mapping[str, str | None], allowed: str = "") -> Cells:
-    """Return cells, in any case, that each stand for another value, or for none."""
+    """Return cells, in any case, that are each mapped to a value, or to no reference."""
 
     def value(cell: str) -> str | None:
         try:
@@ -97,39 +81,55 @@ def mapped(values: Mapping[str, str | None], allowed: str = "") -> Cells:
         except KeyError:
             raise ValueError(cell) from None
 
-    return Cells(pa.string(), value, f"are {allowed or ', '.join(values)}")
+    return Cells(value, allowed or ", ".join(values))
 
 
-def number(none: float | None = None) -> Cells:
-    """Return cells that hold a number, one of which may say that there is none."""
-    return Cells(pa.float64(), lambda cell: _number(cell, none), "are numbers")
+def labels(*names: str) -> Cells:
+    """Return cells that hold one of some labels, in any case; values are in lower case."""
+    return mapped({name: name for name in names})
 
 
-def integer(none: int | None = None) -> Cells:
-    """Return cells that hold an integer, one of which may say that there is none."""
+def codes(*names: str) -> Cells:
+    """Return cells that hold the index of a label, counted from 0; values are labels."""
+    by_code = {str(code): name for code, name in enumerate(names)}
+    return mapped(by_code, ", ".join(f"{code} {name}" for code, name in by_code.items()))
+
+
+def segments(*names: str, duration: str) -> Cells:
+    """Return cells that hold segments with some labels, none past the sample's `duration`."""
+    return Cells(str, "segments", empty="", segments=Segments(names, duration))
+
+
+def number(missing: float | None = None) -> Cells:
+    """Return cells that hold a number, one of which may mark a missing reference."""
+    return Cells(lambda cell: _number(cell, missing), "numbers", pa.float64())
+
+
+def integer(missing: int | None = None) -> Cells:
+    """Return cells that hold an integer, one of which may mark a missing reference."""
 
     def value(cell: str) -> int | None:
         if not INTEGER.fullmatch(cell):
             raise ValueError(cell)
-        return None if int(cell) == none else int(cell)
+        return None if int(cell) == missing else int(cell)
 
-    return Cells(pa.int64(), value, "are integers")
+    return Cells(value, "integers", pa.int64())
 
 
 def sign(positive: str, negative: str) -> Cells:
-    """Return cells that hold a number; values are the labels of its sign, and none for zero."""
+    """Return cells that hold a number; values are the labels of its sign, and no reference for zero."""
 
     def value(cell: str) -> str | None:
-        found = _number(cell, 0.0)
-        return None if found is None else positive if found > 0 else negative
+        number = _number(cell, 0.0)
+        return None if number is None else positive if number > 0 else negative
 
-    return Cells(pa.string(), value, "are numbers")
+    return Cells(value, "numbers")
 
 
-def _number(cell: str, none: float | None) -> float | None:
+def _number(cell: str, missing: float | None) -> float | None:
     if not NUMBER.fullmatch(cell):
         raise ValueError(cell)
-    return None if float(cell) == none else float(cell)
+    return None if float(cell) == missing else float(cell)
 
 
 def _words(cell: str) -> list[str]:
@@ -142,4 +142,4 @@ def _words(cell: str) -> list[str]:
     return words
 
 
-WORDS = Cells(STRINGS, _words, "is a list such as ['happy', 'sad']")
+WORDS = Cells(_words, "a list such as ['happy', 'sad']", STRINGS)

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from merbench.errors import DeclarationError, Problem, UsageError, examples
+from merbench.errors import DeclarationError, Problem, examples
 from merbench.files import read_toml, toml_text
 from merbench.track import KEBAB, Declaration, declaration_problems
 
 FILE_NAME = "corpus.toml"
 SAMPLES_FILE = "samples.parquet"
 REFERENCE_FILE = "reference.parquet"
+ID, SPLIT = "sample_id", "split"
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -62,14 +63,10 @@ def read_declaration(folder: Path) -> CorpusDeclaration:
     """Return the declaration of a corpus folder.
 
     Raises:
-        UsageError: there is no such folder, or it has no `corpus.toml`.
+        UsageError: it has no `corpus.toml` that can be read.
         DeclarationError: the `corpus.toml` has problems; all of them are listed.
     """
     path = folder / FILE_NAME
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: there is no such folder")
-    if not path.is_file():
-        raise UsageError(f"{folder}: there is no {FILE_NAME} in this folder")
     raw = read_toml(path)
     problems = examples(list(_path_problems(raw)), _problem_of_key)
     try:

@@ -1,9 +1,9 @@
-"""A CSV or TSV file goes in, an Arrow table with the line of every row comes out; all problems at once.
+"""CSV and TSV files of a corpus: their cells with the line of every row, and columns in Arrow types.
 
 Conventions:
     A column whose cells all are integers of at most 18 digits is int64; all finite or huge decimal numbers,
-    float64; anything else is strings as they stand. A number with needless zeros in front (`007`) is text, and
-    so are `sample_id`, `split` and transcripts whatever they hold. An empty cell is a null, but for transcripts,
+    float64; anything else is strings, unchanged. A number with leading zeros (`007`) is text, and so are
+    `sample_id`, `split` and transcripts, whatever they hold. An empty cell is a null, except in transcripts,
     where it is an empty transcript. A line is where a row begins, counted from 1, the header's.
 """
 
@@ -12,23 +12,23 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from merbench.corpus.tables import ID, SPLIT, Origin
-from merbench.errors import MalformedFile, Problem, listed
+from merbench.corpus.contents import Origin, repeated_columns
+from merbench.corpus.declaration import ID, SPLIT
+from merbench.errors import MalformedFile, Problem, counted, listed
 from merbench.files import read_bounded
 
 INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
 NUMBER = re.compile(r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
-NOT_A_NUMBER = frozenset({"nan", "na", "n/a", "null", "none", "inf", "+inf", "-inf", "infinity", "-infinity"})
-NO_VALUE = NOT_A_NUMBER - {"na", "n/a", "null", "none"}
-"""Of those, what cannot be meant as a label."""
+NO_VALUE = frozenset({"nan", "inf", "+inf", "-inf", "infinity", "-infinity"})
+"""Cells that cannot be meant as a label."""
+NOT_A_NUMBER = NO_VALUE | {"na", "n/a", "null", "none"}
 
 MAX_CELL = 1 << 30
 
@@ -38,7 +38,7 @@ MOST_BYTES, MOST_ROWS, MOST_CELLS = 500_000_000, 10_000_000, 30_000_000
 
 @dataclass(frozen=True)
 class Delimited:
-    """The cells of a file as they stand: names of the columns, rows, and the line each row begins at."""
+    """The cells of a file, unchanged: names of the columns, rows, and the line each row begins at."""
 
     origin: Origin
     header: tuple[str, ...]
@@ -48,15 +48,14 @@ class Delimited:
         """Return the same cells with some columns renamed, old name -> new name."""
         return replace(self, header=tuple(names.get(name, name) for name in self.header))
 
-    def selected(self, names: Mapping[str, str]) -> Delimited:
-        """Return some columns, old name -> new name."""
-        places = [self.header.index(name) for name in names]
-        return replace(self, header=tuple(names.values()), rows=[[row[i] for i in places] for row in self.rows])
-
     def column(self, name: str) -> list[str]:
         """Return the cells of a column."""
         index = self.header.index(name)
         return [row[index] for row in self.rows]
+
+
+Reader = Callable[[Path, list[Problem]], Delimited | None]
+"""Reads the cells of a file; None when the problems grew instead."""
 
 
 def read_delimited(path: Path, problems: list[Problem]) -> Delimited | None:
@@ -65,7 +64,7 @@ def read_delimited(path: Path, problems: list[Problem]) -> Delimited | None:
     if text is None:
         return None
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    limit = csv.field_size_limit(MAX_CELL)  # one for the whole process: it is put back
+    limit = csv.field_size_limit(MAX_CELL)  # a setting of the whole process: it is restored
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows, lines, before = [], [], 0
     try:
@@ -83,9 +82,9 @@ def read_delimited(path: Path, problems: list[Problem]) -> Delimited | None:
         problems.append(Problem("E610", f"{path.name}: the file is empty"))
         return None
     header = tuple(name.strip() for name in rows.pop(0))
-    found = list(_shape_problems(path.name, header, rows, lines[1:]))
-    problems += found
-    return None if found else Delimited(Origin(path.name, lines[1:]), header, rows)
+    shape = list(_shape_problems(path.name, header, rows, lines[1:]))
+    problems += shape
+    return None if shape else Delimited(Origin(path.name, lines[1:]), header, rows)
 
 
 def _text(path: Path, problems: list[Problem]) -> str | None:
@@ -93,16 +92,17 @@ def _text(path: Path, problems: list[Problem]) -> str | None:
         data = read_bounded(path, MOST_BYTES)
         n_lines, n_delimiters = data.count(b"\n"), data.count(b",") + data.count(b"\t")
         if n_lines > MOST_ROWS or n_lines + n_delimiters > MOST_CELLS:
-            found = f"{n_lines:,} lines and {n_delimiters:,} delimiters"
-            raise MalformedFile(f"holds {found}; {MOST_ROWS:,} lines, and {MOST_CELLS:,} of both, are allowed")
+            size = f"{n_lines:,} lines and {n_delimiters:,} delimiters"
+            raise MalformedFile(f"holds {size}; at most {MOST_ROWS:,} lines, and {MOST_CELLS:,} of both, are allowed")
         return data.decode("utf-8-sig")
     except MalformedFile as error:
-        problems.append(Problem("E610", f"{path.name}: {error}"))
+        message = f"{path.name}: {error}"
     except UnicodeDecodeError as error:
-        message = f"not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start:,}); save it as CSV UTF-8"
-        problems.append(Problem("E610", f"{path.name}: {message}"))
+        place = f"byte {error.object[error.start]:#04x} at {error.start:,}"
+        message = f"{path.name}: not UTF-8 text ({place}); save it as CSV UTF-8"
     except OSError as error:
-        problems.append(Problem("E610", f"{path}: cannot be read: {error.strerror}"))
+        message = f"{path}: cannot be read: {error.strerror}"
+    problems.append(Problem("E610", message))
     return None
 
 
@@ -121,62 +121,42 @@ def _shape_problems(
     yield from repeated_columns(where, [name for name in header if name])
     odd = [f"{len(row)} (line {line})" for row, line in zip(rows, lines, strict=True) if len(row) != len(header)]
     if odd:
-        found = f"rows of another number of cells ({len(odd):,} of {len(rows):,})"
-        yield Problem("E610", f"{where}: {found}: {listed(odd)}; the header has {len(header)}")
-
-
-def repeated_columns(where: str, header: Sequence[str]) -> Iterator[Problem]:
-    """Yield a problem when names of columns are given more than once."""
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice:
-        yield Problem("E611", f"{where}: columns given twice: {listed(twice)}")
+        message = counted("rows with another number of cells", odd, len(rows))
+        yield Problem("E610", f"{where}: {message}; the header has {len(header)}")
 
 
 def to_table(
-    source: Delimited, columns: Sequence[str], problems: list[Problem], *, numbers_or_text: bool = False
+    source: Delimited, columns: Mapping[str, str], problems: list[Problem], *, numbers_or_text: bool = False
 ) -> pa.Table:
     """Return some columns of a file as a table in the types of the module's conventions.
 
     Args:
         source: the cells.
-        columns: which columns.
+        columns: column of the file -> its name in the table.
         problems: what is wrong is added here.
         numbers_or_text: whether a column that mixes numbers with other text is wrong, and not simply text.
     """
-    return pa.table({name: _typed(source, name, problems, numbers_or_text=numbers_or_text) for name in columns})
+    return pa.table({name: _typed(source, column, name, problems, numbers_or_text) for column, name in columns.items()})
 
 
-def _typed(source: Delimited, name: str, problems: list[Problem], *, numbers_or_text: bool) -> pa.Array:
-    cells = source.column(name)
+def _typed(source: Delimited, column: str, name: str, problems: list[Problem], numbers_or_text: bool) -> pa.Array:
+    cells = source.column(column)
     if name in (ID, SPLIT) or name == "transcript" or name.startswith("transcript_"):
         return pa.array(cells, pa.string())
     stripped = [cell.strip() for cell in cells]
     filled = [(row, cell) for row, cell in enumerate(stripped) if cell]
     others = [(row, cell) for row, cell in filled if not NUMBER.fullmatch(cell)]
-    n_numbers = len(filled) - len(others)
+    no_value = [(row, cell) for row, cell in others if cell.casefold() in NO_VALUE]
     mixed = numbers_or_text or all(cell.casefold() in NOT_A_NUMBER for _, cell in others)
-    if others and n_numbers and mixed:
-        problems.append(_mixed_problem(source.origin, name, others, len(cells)))
-    elif others and numbers_or_text and any(cell.casefold() in NO_VALUE for _, cell in others):
-        problems.append(_no_value_problem(source.origin, name, others, len(cells)))
+    if others and len(others) < len(filled) and mixed:
+        commas = all(DECIMAL_COMMA.fullmatch(cell) for _, cell in others)
+        remedy = "write decimals with a point" if commas else "leave missing values empty"
+        problems.append(source.origin.problem("E614", name, "text among numbers", others, len(cells), remedy))
+    elif numbers_or_text and no_value:
+        remedy = "leave missing values empty"
+        problems.append(source.origin.problem("E614", name, "NaN or infinity among text", no_value, len(cells), remedy))
     if others or not filled:
         return pa.array([cell or None for cell in cells], pa.string())
     if all(INTEGER.fullmatch(cell) for _, cell in filled):
         return pa.array([int(cell) if cell else None for cell in stripped], pa.int64())
     return pa.array([float(cell) if cell else None for cell in stripped], pa.float64())
-
-
-def _no_value_problem(origin: Origin, name: str, others: Sequence[tuple[int, str]], total: int) -> Problem:
-    found = [(row, cell) for row, cell in others if cell.casefold() in NO_VALUE]
-    examples = listed([origin.example(row, cell) for row, cell in found])
-    message = f"numbers that are none among text ({len(found):,} of {total:,}): {examples}"
-    return Problem("E614", f"{origin.name}: {message}; leave empty what is not known", column=name)
-
-
-def _mixed_problem(origin: Origin, name: str, others: Sequence[tuple[int, str]], total: int) -> Problem:
-    examples = listed([origin.example(row, cell) for row, cell in others])
-    remedy = "leave empty what is not known"
-    if all(DECIMAL_COMMA.fullmatch(cell) for _, cell in others):
-        remedy = "write decimals with a point"
-    found = f"text among numbers ({len(others):,} of {total:,}): {examples}"
-    return Problem("E614", f"{origin.name}: {found}; {remedy}", column=name)

@@ -1,15 +1,17 @@
-"""Arrays go in, a `Feature` comes out: one vector, or one sequence of frames, for each sample; to Arrow and back.
+"""Features: one vector, or one sequence of frames, per sample; read from NPZ, Parquet and `.npy` files.
 
 Conventions:
     `ids` are sorted sample ids, n of them. Utterance vectors are `values` (n, d) float32. Frames of all samples
-    stand one after the other in `values` (m, d) float32; those of sample i are `values[offsets[i]:offsets[i + 1]]`,
-    with `offsets` (n + 1,) int64.
+    follow each other in `values` (m, d) float32; those of sample i are `values[offsets[i]:offsets[i + 1]]`, with
+    `offsets` (n + 1,) int64. In files, one array per sample is a vector (d,) or frames (t, d); arrays (1, d) of all
+    samples alike are vectors too. Pickled objects are never read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +19,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
+from merbench.corpus.declaration import ID
+from merbench.errors import UsageError, counted, did_you_mean, fault, listed, printable
+from merbench.files import expanded, read_npy, read_npz, read_parquet
+
 MOST_FEATURE_BYTES = 64_000_000_000
 """How many bytes the values of a feature may have."""
 
+MOST_ARRAYS = 1_000_000
+"""How many samples a feature of one array per sample may have."""
+
 VALUES = "values"
+ID_ARRAYS = ("ids", "id", "name", ID)
+
+UNREADABLE = (OSError, ValueError, MemoryError, OverflowError, KeyError, IndexError, pa.ArrowException)
+"""What the readers raise for corrupt files."""
 
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """What one extractor says of the samples of a corpus; a sample it says nothing of is left out.
+    """The output of one extractor for the samples of a corpus; samples without a value are left out.
 
     Attributes:
         ids: sorted sample ids.
@@ -45,7 +58,7 @@ class Feature:
     @classmethod
     def from_frames(cls, ids: Sequence[str], frames: Sequence[NDArray[Any]]) -> Feature:
         """Return one (frames, d) array per id, in any order of ids."""
-        offsets = np.concatenate([[0], np.cumsum([len(part) for part in frames])]).astype(np.int64)
+        offsets = _offsets([len(part) for part in frames])
         return cls(pa.array(ids, pa.string()), _float32(np.concatenate(frames)), offsets).sorted()
 
     def __len__(self) -> int:
@@ -65,22 +78,21 @@ class Feature:
         if self.offsets is None:
             return Feature(ids, self.values[order])
         parts = [self.values[self.offsets[i] : self.offsets[i + 1]] for i in order]
-        lengths = np.diff(self.offsets)[order]
-        return Feature(ids, np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        return Feature(ids, np.concatenate(parts), _offsets(np.diff(self.offsets)[order]))
 
     def shape_problem(self) -> str | None:
         """Return what does not fit between ids, values and offsets; None when all does."""
         if self.values.ndim != 2 or not self.values.shape[1]:
-            return f"the values have shape {self.values.shape}; needed are rows of the same number of numbers"
+            return f"the values have shape {self.values.shape}; expected are rows of equal length"
         if self.values.dtype != np.float32:
-            return f"the values are {self.values.dtype}; needed is float32"
+            return f"the values are {self.values.dtype}; expected is float32"
         if not len(self.ids):
-            return "there is no sample"
+            return "no samples"
         if self.ids.null_count:
             return f"{self.ids.null_count:,} of {len(self.ids):,} sample ids are missing"
         rows, n = len(self.values), len(self.ids)
         if self.offsets is None:
-            return None if rows == n else f"there are {rows:,} vectors for {n:,} sample ids"
+            return None if rows == n else f"{rows:,} vectors for {n:,} sample ids"
         bounds = self.offsets
         fits = len(bounds) == n + 1 and bounds[0] == 0 and bounds[-1] == rows and bool((np.diff(bounds) >= 0).all())
         return None if fits else f"the offsets do not divide {rows:,} frames among {n:,} sample ids"
@@ -97,13 +109,13 @@ class Feature:
         rows = pa.FixedSizeListArray.from_arrays(pa.array(self.values.reshape(-1)), self.width)
         if self.offsets is not None:
             rows = pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), rows)
-        return pa.table({"sample_id": self.ids, VALUES: rows})
+        return pa.table({ID: self.ids, VALUES: rows})
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Feature:
         """Return the feature that a table of `to_table`'s schema holds; raise `ValueError` for another schema."""
         shape_of_schema(table.schema)
-        ids, rows = table["sample_id"].combine_chunks(), table[VALUES].combine_chunks()
+        ids, rows = table[ID].combine_chunks(), table[VALUES].combine_chunks()
         offsets = None
         if pa.types.is_list(rows.type):
             offsets = rows.offsets.to_numpy().astype(np.int64)
@@ -112,14 +124,18 @@ class Feature:
         return cls(ids, values, offsets)
 
 
+def _offsets(lengths: ArrayLike) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
 def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and a problem when a corpus is written
+    with np.errstate(over="ignore"):  # too large values become infinite, which is a problem when a corpus is written
         return values.astype(np.float32, copy=False)
 
 
 def shape_of_schema(schema: pa.Schema) -> tuple[int, bool]:
     """Return a stored feature's width, and whether it holds frames; raise `ValueError` for another schema."""
-    if schema.names == ["sample_id", VALUES] and schema.field("sample_id").type == pa.string():
+    if schema.names == [ID, VALUES] and schema.field(ID).type == pa.string():
         rows = schema.field(VALUES).type
         frames = pa.types.is_list(rows)
         rows = rows.value_type if frames else rows
@@ -127,3 +143,143 @@ def shape_of_schema(schema: pa.Schema) -> tuple[int, bool]:
             return int(rows.list_size), frames
     columns = ", ".join(f"{column.name} {column.type}" for column in schema)
     raise ValueError(f"not the columns of a feature: {columns}")
+
+
+def read_feature(source: str, wanted: Iterable[str] | None = None) -> Feature:
+    """Return the feature in a file or folder.
+
+    Args:
+        source: path of an NPZ file (arrays `ids` and `values`, or one array per sample id; `PATH:ARRAY` takes
+            another array than `values`), of a Parquet file (columns `sample_id`, `values`), or of a folder.
+        wanted: sample ids to read from a folder; all of it when None.
+
+    Raises:
+        UsageError: the source cannot be read, or does not have the expected content.
+    """
+    path, array = _path_and_array(source)
+    try:
+        if path.is_dir():
+            return _from_folder(path, wanted)
+        if not path.is_file():
+            raise UsageError("no such file or folder")
+        match path.suffix.lower():
+            case ".npz":
+                return _from_npz(path, array)
+            case ".parquet":
+                return _from_parquet(path)
+    except UNREADABLE as error:
+        raise UsageError(f"cannot be read: {fault(error)}") from error
+    raise UsageError("must be an .npz file, a .parquet file, or a folder of one .npy per sample")
+
+
+def _path_and_array(source: str) -> tuple[Path, str | None]:
+    """Split `PATH:ARRAY`; a colon that belongs to the path stays there."""
+    before, colon, after = source.rpartition(":")
+    if colon and before.lower().endswith(".npz") and not Path(source).exists():
+        return expanded(before), after
+    return expanded(source), None
+
+
+def _from_npz(path: Path, array: str | None) -> Feature:
+    arrays = read_npz(path, lambda names: _chosen(path, names, array), MOST_ARRAYS, MOST_FEATURE_BYTES)
+    ids_name = next(iter(arrays))
+    if array is None and ids_name not in ID_ARRAYS:
+        return _from_arrays(list(arrays), list(arrays.values()))
+    ids, values = arrays[ids_name], np.atleast_1d(arrays[array or VALUES])
+    if ids.ndim != 1 or ids.dtype.kind not in "USiu":
+        raise UsageError(f"'{ids_name}' is {ids.dtype} of shape {ids.shape}; expected are strings or integers (n,)")
+    names = [item.decode() if isinstance(item, bytes) else str(item) for item in ids.tolist()]
+    if len(names) != len(values):
+        raise UsageError(f"{len(names):,} sample ids and {len(values):,} rows of '{array or VALUES}'")
+    return _from_arrays(names, list(values))
+
+
+def _chosen(path: Path, names: Sequence[str], array: str | None) -> Sequence[str]:
+    """Return the arrays to read: that of the ids and that of the values, or all, one per sample."""
+    ids_name = next((name for name in ID_ARRAYS if name in names), None)
+    if ids_name is None and array is None:
+        if not names:
+            raise UsageError("no samples")
+        return names
+    if ids_name is None:
+        raise UsageError(f"no array of sample ids; its name must be one of {', '.join(ID_ARRAYS)}")
+    name = array or VALUES
+    if name not in names:
+        others = [other for other in names if other != ids_name]
+        remedy = f"; choose one as {path.name}:ARRAY" if array is None else did_you_mean(name, others)
+        shown = listed([printable(other) for other in others], 12)
+        raise UsageError(f"no array '{name}'; the file has {shown}{remedy}")
+    return [ids_name, name]
+
+
+def _from_folder(path: Path, wanted: Iterable[str] | None) -> Feature:
+    files = {file.stem: file for file in sorted(path.glob("*.npy"))}
+    if wanted is not None:
+        files = {name: files[name] for name in wanted if name in files}
+    if not files:
+        raise UsageError("no .npy file of a sample in this folder")
+    n_bytes = sum(file.stat().st_size for file in files.values())
+    if len(files) > MOST_ARRAYS or n_bytes > MOST_FEATURE_BYTES:
+        size = f"{len(files):,} files of {n_bytes:,} bytes"
+        raise UsageError(f"{size}; at most {MOST_ARRAYS:,} and {MOST_FEATURE_BYTES:,} are allowed")
+    return _from_arrays(list(files), [_load_npy(file) for file in files.values()])
+
+
+def _load_npy(file: Path) -> NDArray[Any]:
+    try:
+        with file.open("rb") as stream:
+            return read_npy(stream, file.stat().st_size)
+    except UNREADABLE as error:
+        raise UsageError(f"{file.name} cannot be read: {fault(error)}") from error
+
+
+def _from_arrays(names: Sequence[str], parts: Sequence[NDArray[Any]]) -> Feature:
+    """Return the feature of one array per sample id; raise `UsageError` when their shapes do not match."""
+    if not parts:
+        raise UsageError("no samples")
+    pairs = list(zip(names, parts, strict=True))
+    strange = [f"'{name}' {part.dtype}" for name, part in pairs if part.dtype.kind not in "fiub"]
+    if strange:
+        raise UsageError(counted("arrays that are not numbers", strange, len(parts)))
+    first = parts[0]
+    if first.ndim not in (1, 2) or not first.shape[-1]:
+        raise UsageError(f"'{names[0]}' has shape {first.shape}; expected is a vector (d,) or frames (t, d)")
+    usual = (first.ndim, first.shape[-1])
+    odd = [f"'{name}' {part.shape}" for name, part in pairs if not part.ndim or (part.ndim, part.shape[-1]) != usual]
+    if odd:
+        raise UsageError(counted(f"arrays that do not match '{names[0]}' {first.shape}", odd, len(parts)))
+    if first.ndim == 1:
+        return Feature.from_vectors(names, np.stack(parts))
+    if all(len(part) == 1 for part in parts):
+        return Feature.from_vectors(names, np.concatenate(parts))
+    return Feature.from_frames(names, parts)
+
+
+def _from_parquet(path: Path) -> Feature:
+    table = read_parquet(path, most_bytes=MOST_FEATURE_BYTES)
+    missing = [name for name in (ID, VALUES) if name not in table.column_names]
+    if missing:
+        raise UsageError(f"no column {listed(missing)}; the columns are {listed(table.column_names, 12)}")
+    ids, rows = table[ID].cast(pa.string()).combine_chunks(), table[VALUES].combine_chunks()
+    if not _is_list(rows.type):
+        raise UsageError(f"'{VALUES}' holds {rows.type}; expected are lists of numbers, or of lists of numbers")
+    if not _is_list(rows.type.value_type):
+        return Feature(ids, _matrix(rows)).sorted()
+    lengths = pc.fill_null(pc.list_value_length(rows), 0).to_numpy(zero_copy_only=False)
+    return Feature(ids, _matrix(rows.flatten()), _offsets(lengths)).sorted()
+
+
+def _is_list(column_type: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_list(column_type) or types.is_large_list(column_type) or types.is_fixed_size_list(column_type))
+
+
+def _matrix(rows: pa.Array) -> NDArray[np.float32]:
+    """Return lists of the same number of numbers as a matrix."""
+    widths = pc.unique(pc.list_value_length(rows)).to_pylist()
+    if None in widths or len(widths) != 1:
+        raise UsageError(f"the lists have different lengths: {listed([str(width) for width in widths])}")
+    numbers = rows.flatten()
+    if not (pa.types.is_integer(numbers.type) or pa.types.is_floating(numbers.type)) or numbers.null_count:
+        raise UsageError(f"the lists hold {numbers.type}, {numbers.null_count:,} missing; expected are numbers")
+    return np.ascontiguousarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(len(rows), widths[0])

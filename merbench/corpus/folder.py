@@ -1,54 +1,59 @@
-"""A corpus folder goes in, a `Corpus` comes out that checks its files as it reads them; and tables become a folder."""
+"""A corpus and its folder: found by name or path, checked as it is read, verified and summarised.
+
+Conventions:
+    Samples and references are sorted by `sample_id`. Every file is checked against its recorded SHA-256 when it is
+    read.
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from merbench.builders import BUILDERS, Builder
+from merbench.corpus.contents import feature_digest, table_digest, type_name
 from merbench.corpus.declaration import (
     FILE_NAME,
+    ID,
     REFERENCE_FILE,
     SAMPLES_FILE,
-    ContentDigests,
+    SPLIT,
     CorpusDeclaration,
-    Metadata,
     feature_file,
     read_declaration,
-    to_toml,
 )
 from merbench.corpus.feature import MOST_FEATURE_BYTES, Feature, shape_of_schema
-from merbench.corpus.tables import ID, SPLIT, Contents, feature_digest, name_problems, table_digest
-from merbench.errors import IntegrityError, InvalidCorpus, MalformedFile, Problem, UnknownName, UsageError
-from merbench.files import (
-    arrow_file,
-    atomic_folder,
-    atomic_path,
-    data_home,
-    exclusive,
-    read_parquet,
-    read_verified,
-    resolve_inside,
-    sha256_bytes,
-    sha256_file,
-    write_text,
-)
+from merbench.errors import DeclarationError, IntegrityError, Problem, UnknownName, UsageError
+from merbench.files import arrow_file, is_path, read_parquet, read_verified, resolve_inside, sha256_bytes
+from merbench.registry import Registry
+from merbench.store import Store, file_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from merbench.corpus.importing import Importer
 
 MOST_TABLE_BYTES = 2_000_000_000
-"""What the samples, or the references, of a corpus may unpack to."""
+"""How large the samples, or the references, of a corpus may be when unpacked."""
+
+MAX_LABELS = 50
+"""A target with more different values than this is summarised without them."""
 
 
 @dataclass(frozen=True)
 class Corpus:
     """The data of one or more tracks: samples, references, features, in one folder.
 
-    Every file is checked against its recorded SHA-256 when it is read.
+    Reading raises `IntegrityError` where a file changed on disk.
     """
 
     folder: Path
@@ -81,7 +86,7 @@ class Corpus:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the data are made up, so that no score on them means anything outside."""
+        """Whether the data are made up, so that scores on them only test software."""
         return self.declaration.synthetic
 
     @property
@@ -97,80 +102,56 @@ class Corpus:
 
     @property
     def remedy(self) -> str:
-        """How a corpus whose files changed is had anew."""
+        """How to restore a corpus whose files changed."""
         if not self.synthetic:
             return "import or create the corpus again, with --force"
-        at_home = self.folder.resolve() == (data_home() / "corpora" / self.name).resolve()
-        elsewhere = "" if at_home else f" --output {shlex.quote(str(self.folder))}"
-        return f"rebuild: `merbench corpus build {self.name}{elsewhere} --force`"
+        at_home = self.folder.resolve() == (CORPORA.home / self.name).resolve()
+        output = "" if at_home else f" --output {shlex.quote(str(self.folder))}"
+        return f"rebuild: `merbench corpus build {self.name}{output} --force`"
 
     def samples(self) -> pa.Table:
-        """Return the samples, sorted by `sample_id`; raise `IntegrityError` when they changed on disk."""
+        """Return the samples."""
         with self._remedied():
-            return self._samples()
+            return self._table(SAMPLES_FILE, (ID, SPLIT), self.declaration.content.samples)
 
     def reference(self) -> pa.Table | None:
-        """Return the references that are held, sorted by `sample_id`; a null is a target that is not held.
-
-        None says that the corpus holds no reference at all.
-
-        Raises:
-            IntegrityError: they changed on disk.
-        """
+        """Return the known references; a null is a target without one. None is returned where no sample has any."""
+        recorded = self.declaration.content.reference
         with self._remedied():
-            return self._reference()
+            return None if recorded is None else self._table(REFERENCE_FILE, (ID,), recorded)
 
     def feature(self, name: str) -> Feature:
-        """Return a feature.
-
-        Raises:
-            UnknownName: the corpus has no feature of this name.
-            IntegrityError: its file changed on disk.
-        """
+        """Return a feature; raise `UnknownName` where the corpus has none of this name."""
         with self._remedied():
             return self._feature(name)
 
     def feature_shape(self, name: str) -> tuple[int, int, bool]:
         """Return a feature's number of samples, its width, and whether it holds frames; reads no values."""
         with self._remedied():
-            return self._feature_shape(self._feature_path(name))
+            path = self._feature_path(name)
+            try:
+                with arrow_file(path) as source, pq.ParquetFile(source) as file:
+                    n_samples, schema = file.metadata.num_rows, file.schema_arrow
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise IntegrityError(f"{path}: not a readable Parquet file") from error
+            with _integrity(path):
+                return (n_samples, *shape_of_schema(schema))
 
     @contextmanager
     def _remedied(self) -> Iterator[None]:
-        """Add to the message of an `IntegrityError` how the corpus is had anew."""
+        """Add the remedy to the message of an `IntegrityError`."""
         try:
             yield
         except IntegrityError as error:
             raise IntegrityError(f"{error}; {self.remedy}") from error
 
-    def _samples(self) -> pa.Table:
-        return self._table(SAMPLES_FILE, (ID, SPLIT), self.declaration.content.samples)
-
-    def _reference(self) -> pa.Table | None:
-        recorded = self.declaration.content.reference
-        return None if recorded is None else self._table(REFERENCE_FILE, (ID,), recorded)
-
     def _feature(self, name: str) -> Feature:
         path = self._feature_path(name)
-        data = read_verified(path, self.declaration.files[feature_file(name)])
-        table = _parse(path, data, MOST_FEATURE_BYTES)
-        try:
+        table = _parse(path, read_verified(path, self.declaration.files[feature_file(name)]), MOST_FEATURE_BYTES)
+        with _integrity(path):
             feature = Feature.from_table(table)
-        except ValueError as error:
-            raise IntegrityError(f"{path}: {error}") from error
         _require_sorted(path, feature.ids)
         return feature
-
-    def _feature_shape(self, path: Path) -> tuple[int, int, bool]:
-        try:
-            with arrow_file(path) as source, pq.ParquetFile(source) as file:
-                n_samples, schema = file.metadata.num_rows, file.schema_arrow
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path}: not a readable Parquet file") from error
-        try:
-            return (n_samples, *shape_of_schema(schema))
-        except ValueError as error:
-            raise IntegrityError(f"{path}: {error}") from error
 
     def _feature_path(self, name: str) -> Path:
         if name not in self.features:
@@ -179,188 +160,213 @@ class Corpus:
 
     def _table(self, member: str, required: tuple[str, ...], recorded: str) -> pa.Table:
         path = resolve_inside(self.folder, member)
-        table = _parse(path, read_verified(path, self.declaration.files[member]))
+        table = _parse(path, read_verified(path, self.declaration.files[member]), MOST_TABLE_BYTES)
         for name in required:
             if name not in table.column_names or table[name].type != pa.string():
-                raise IntegrityError(f"{path}: there is no column '{name}' of strings")
+                raise IntegrityError(f"{path}: no column '{name}' of strings")
         _require_sorted(path, table[ID].combine_chunks())
         try:
             digest = table_digest(table)
         except (TypeError, ValueError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path}: holds a column of a type that no corpus has") from error
-        if digest != recorded:
-            raise IntegrityError(f"{self.folder / FILE_NAME}: the digest recorded of the values of {member} is another")
+            raise IntegrityError(f"{path}: holds a column of a type that corpora do not have") from error
+        _require_content(self.folder, member, digest, recorded)
         return table
 
 
-def _parse(path: Path, data: bytes, most_bytes: int = MOST_TABLE_BYTES) -> pa.Table:
-    try:
+def _parse(path: Path, data: bytes, most_bytes: int) -> pa.Table:
+    with _integrity(path):
         return read_parquet(data, most_bytes=most_bytes)
-    except MalformedFile as error:
+
+
+@contextmanager
+def _integrity(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
         raise IntegrityError(f"{path}: {error}") from error
 
 
 def _require_sorted(path: Path, ids: pa.StringArray) -> None:
     if ids.null_count or not pc.all(pc.greater(ids[1:], ids[:-1]), min_count=0).as_py():
-        raise IntegrityError(f"{path}: the sample ids are not sorted, each once")
+        raise IntegrityError(f"{path}: the sample ids are not sorted, or not unique")
 
 
-def read_corpus(folder: Path) -> Corpus:
-    """Return the corpus in a folder; only its `corpus.toml` is read.
+def _require_content(folder: Path, member: str, digest: str, recorded: str) -> None:
+    if digest != recorded:
+        raise IntegrityError(f"{folder / FILE_NAME}: the recorded digest of the values of {member} differs")
 
-    Raises:
-        UsageError: there is no such folder, or it has no `corpus.toml`.
-        DeclarationError: the `corpus.toml` has problems.
-    """
+
+def _load(folder: Path) -> Corpus:
     return Corpus(folder, read_declaration(folder))
 
 
-def write_corpus(folder: Path, metadata: Metadata, contents: Contents, *, replace: bool = False) -> Corpus:
-    """Write a corpus folder, all of it or nothing, and return it.
-
-    Tables may be in any order of rows and of similar types (32-bit floats, dictionaries); they are stored sorted
-    and in plain types. A row of the references that holds nothing is left out.
-
-    Raises:
-        UsageError: the folder already exists and is not to be replaced.
-        InvalidCorpus: the tables or features have problems; all of them are listed.
-        OutputError: the folder cannot be written.
-    """
-    require_free(folder, replace=replace)
-    problems = contents.problems()
-    if problems:
-        raise InvalidCorpus(f"corpus '{metadata.name}'", problems)
-    with atomic_folder(folder, replace=replace) as beside:
-        _write_folder(beside, metadata, contents.normalised())
-    return read_corpus(folder)
+def _hint(name: str) -> str:
+    if name in IMPORTERS:
+        return f"import the released files with `merbench corpus import {name} PATH`"
+    return "add your own data with `merbench corpus create`"
 
 
-def require_free(folder: Path, *, replace: bool) -> None:
-    """Raise `UsageError` when a corpus would be written over what stands in `folder` and must not be."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not replace:
-        raise UsageError(f"{folder}: is there already; --force replaces it")
-    if not (folder / FILE_NAME).is_file():
-        raise UsageError(f"{folder}: is not a corpus, and only a corpus is replaced by one")
+IMPORTERS: Registry[Importer] = Registry("importer", "merbench.importers")
+"""Importers by the name of the corpus they make."""
+
+_builders: Registry[Callable[[], Builder]] = Registry("corpus builder", "merbench.corpora")
+for _name, _builder in BUILDERS["corpora"].items():
+    _builders.add(_name, _builder)
+
+CORPORA = Store(
+    "corpus",
+    "corpora",
+    FILE_NAME,
+    _load,
+    _hint,
+    _builders,
+    version_of=lambda corpus: corpus.version if corpus.synthetic else None,
+)
+"""The corpora of the data home."""
 
 
-def _write_folder(folder: Path, metadata: Metadata, contents: Contents) -> None:
-    features = contents.features
-    members = [SAMPLES_FILE, *map(feature_file, features)]
-    _write_parquet(contents.samples, folder / SAMPLES_FILE, "zstd")
-    if contents.reference is not None:
-        members.append(REFERENCE_FILE)
-        _write_parquet(contents.reference, folder / REFERENCE_FILE, "zstd")
-    for name, feature in features.items():
-        _write_feature(feature, folder / feature_file(name))
-    content = ContentDigests(
-        samples=table_digest(contents.samples),
-        reference=None if contents.reference is None else table_digest(contents.reference),
-        features={name: feature_digest(feature) for name, feature in features.items()},
-    )
-    files = {member: sha256_file(folder / member) for member in members}
-    fields = metadata.model_dump(include=set(Metadata.model_fields))
-    declaration = CorpusDeclaration(**fields, files=files, content=content)
-    write_text(folder / FILE_NAME, to_toml(declaration))
+def open_corpus(name_or_path: str | Path, relative_to: Path | None = None) -> Corpus:
+    """Return a corpus by its name in the data home, or by the path of its folder; only `corpus.toml` is read.
 
+    A `Path`, and text with a separator in it (`./corpus`), is a path. A corpus that merbench makes itself is built on
+    first use.
 
-def _write_feature(feature: Feature, path: Path) -> None:
-    """Write a feature, not compressed: that would save a tenth of its size and cost half the speed of reading."""
-    _write_parquet(feature.to_table(), path, "none")
-
-
-def _write_parquet(table: pa.Table, path: Path, compression: str) -> None:
-    with atomic_path(path) as beside, arrow_file(beside, "wb") as file:
-        pq.write_table(table.replace_schema_metadata(None), file, compression=compression, use_dictionary=False)
-
-
-def add_feature(corpus: Corpus, name: str, feature: Feature, *, replace: bool = False) -> Corpus:
-    """Write one more feature into a corpus folder and return the corpus that has it.
+    Args:
+        name_or_path: name, or path.
+        relative_to: folder that a relative path starts from; the working directory when None.
 
     Raises:
-        UsageError: the corpus has a feature of this name already and it is not to be replaced.
-        InvalidCorpus: the feature has problems; all of them are listed.
-        OutputError: the folder cannot be written.
+        UnknownName: the data home has no corpus of this name.
+        UsageError: the path is not a corpus folder.
+        DeclarationError: its `corpus.toml` has problems.
     """
-    with exclusive(corpus.folder / ".lock"):
-        current = read_corpus(corpus.folder)
-        require_feature_name(current, name, replace=replace)
-        problems = Contents(current.samples(), None, {name: feature}).problems()
-        if problems:
-            raise InvalidCorpus(f"corpus '{corpus.name}'", problems)
-        feature = feature.sorted()
-        _write_feature(feature, corpus.folder / feature_file(name))
-        declared = current.declaration
-        content = declared.content
-        content = content.model_copy(update={"features": {**content.features, name: feature_digest(feature)}})
-        files = {**declared.files, feature_file(name): sha256_file(corpus.folder / feature_file(name))}
-        write_text(corpus.folder / FILE_NAME, to_toml(declared.model_copy(update={"files": files, "content": content})))
-    return read_corpus(corpus.folder)
+    corpus = CORPORA.open(name_or_path, relative_to)
+    if not is_path(name_or_path) and corpus.name != str(name_or_path):
+        message = f"'{corpus.name}' is not the folder's name, '{name_or_path}'; they must be equal"
+        raise DeclarationError(str(corpus.folder / FILE_NAME), [Problem("E207", message, column="name")])
+    return corpus
 
 
-def require_feature_name(corpus: Corpus, name: str, *, replace: bool = False) -> None:
-    """Raise where a corpus cannot be given a feature of this name, before anything is computed for it.
-
-    Raises:
-        UsageError: the corpus has one already, and it is not to be replaced.
-        InvalidCorpus: it is not a name of a feature.
-    """
-    alike = [other for other in corpus.features if other.casefold() == name.casefold()]
-    if alike and not (replace and alike == [name]):
-        raise UsageError(f"corpus '{corpus.name}' has a feature '{alike[0]}' already")
-    problems = list(name_problems([name]))
-    if problems:
-        raise InvalidCorpus(f"corpus '{corpus.name}'", problems)
+def own_folder(name: str) -> Path:
+    """Return where the data home keeps a corpus of the user's own; raise `UsageError` for one that merbench builds."""
+    if name in CORPORA.builders:
+        raise UsageError(f"'{name}' is a corpus that merbench builds itself; choose another name")
+    return CORPORA.home / name
 
 
 def verify_corpus(corpus: Corpus) -> list[Problem]:
     """Return what differs between a corpus folder and its `corpus.toml`: bytes of every file, values of every table.
 
-    A file that is not recorded is a warning; hidden files are not looked at.
+    A file that is not recorded is a warning; hidden files are ignored.
     """
-    problems = {member: _file_problem(corpus, member) for member in sorted(corpus.declaration.files)}
-    found = [problem for problem in problems.values() if problem is not None]
-    for member in (member for member, problem in problems.items() if problem is None):
+    found = []
+    for member, recorded in sorted(corpus.declaration.files.items()):
         try:
-            _check_values(corpus, member)
-        except IntegrityError as error:
-            found.append(Problem("E603", str(error)))
-    return [*found, *_unrecorded(corpus)]
-
-
-def _file_problem(corpus: Corpus, member: str) -> Problem | None:
-    try:
-        path = resolve_inside(corpus.folder, member)
-    except UsageError:
-        return Problem("E604", f"{member}: leads out of the folder, through a link")
-    if not path.is_file():
-        return Problem("E601", f"{member}: the file is recorded but missing")
-    try:
-        same = sha256_file(path) == corpus.declaration.files[member]
-    except OSError as error:
-        return Problem("E601", f"{member}: cannot be read: {error.strerror}")
-    return None if same else Problem("E602", f"{member}: the file changed")
-
-
-def _check_values(corpus: Corpus, member: str) -> None:
-    """Raise `IntegrityError` when a table whose bytes are as recorded does not hold the recorded values."""
-    if member == SAMPLES_FILE:
-        corpus._samples()
-    elif member == REFERENCE_FILE:
-        corpus._reference()
-    for name, recorded in corpus.declaration.content.features.items():
-        if member == feature_file(name) and feature_digest(corpus._feature(name)) != recorded:
-            raise IntegrityError(f"{FILE_NAME}: the digest recorded of the values of {member} is another")
-
-
-def _unrecorded(corpus: Corpus) -> list[Problem]:
+            problem = file_problem(resolve_inside(corpus.folder, member), member, recorded)
+        except UsageError:
+            problem = Problem("E604", f"{member}: leads out of the folder, through a link")
+        found.append(problem or _value_problem(corpus, member))
     names = sorted(path.relative_to(corpus.folder) for path in corpus.folder.rglob("*") if not path.is_dir())
     members = [name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)]
+    unrecorded = [name for name in members if name not in {FILE_NAME, *corpus.declaration.files}]
     return [
-        Problem("W601", f"{member}: the file is not recorded in {FILE_NAME}")
-        for member in members
-        if member not in {FILE_NAME, *corpus.declaration.files}
+        *(problem for problem in found if problem is not None),
+        *(Problem("W601", f"{name}: the file is not recorded in {FILE_NAME}") for name in unrecorded),
     ]
+
+
+def _value_problem(corpus: Corpus, member: str) -> Problem | None:
+    """Return a problem when a table whose bytes are as recorded does not hold the recorded values."""
+    content = corpus.declaration.content
+    try:
+        if member == SAMPLES_FILE:
+            corpus._table(member, (ID, SPLIT), content.samples)
+        elif member == REFERENCE_FILE and content.reference is not None:
+            corpus._table(member, (ID,), content.reference)
+        for name, recorded in content.features.items():
+            if member == feature_file(name):
+                _require_content(corpus.folder, member, feature_digest(corpus._feature(name)), recorded)
+    except IntegrityError as error:
+        return Problem("E603", str(error))
+    return None
+
+
+@dataclass(frozen=True)
+class TargetSummary:
+    """A column of the references.
+
+    Attributes:
+        name: name of the target.
+        type: type of its values.
+        known: split -> number of references.
+        labels: value -> references, most frequent first; empty for numbers, and for very many values.
+        range: smallest and largest number; None for labels.
+    """
+
+    name: str
+    type: str
+    known: Mapping[str, int]
+    labels: Mapping[str, int]
+    range: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class CorpusSummary:
+    """What a corpus holds.
+
+    Attributes:
+        corpus: the corpus.
+        splits: split -> number of samples.
+        columns: column of the samples -> type of its values, and number of samples with one.
+        targets: the columns of the references.
+        features: feature -> number of samples, width, and whether it holds frames.
+    """
+
+    corpus: Corpus
+    splits: Mapping[str, int]
+    columns: Mapping[str, tuple[str, int]]
+    targets: tuple[TargetSummary, ...]
+    features: Mapping[str, tuple[int, int, bool]]
+
+
+def summarise(corpus: Corpus) -> CorpusSummary:
+    """Return what a corpus holds: counts, types and shapes."""
+    samples, reference = corpus.samples(), corpus.reference()
+    targets: list[TargetSummary] = []
+    if reference is not None:
+        splits = samples[SPLIT].take(pc.index_in(reference[ID], value_set=samples[ID].combine_chunks()))
+        targets = [_target(name, reference[name], splits) for name in reference.column_names if name != ID]
+    return CorpusSummary(
+        corpus,
+        _counts(samples[SPLIT]),
+        {name: _column(samples[name]) for name in samples.column_names if name not in (ID, SPLIT)},
+        tuple(targets),
+        {name: corpus.feature_shape(name) for name in corpus.features},
+    )
+
+
+def _type(column: pa.ChunkedArray) -> str:
+    name = type_name(column.type)
+    return {"string": "text", "int64": "integers", "double": "numbers", "bool": "true or false"}.get(name, name)
+
+
+def _column(column: pa.ChunkedArray) -> tuple[str, int]:
+    """Return the type of a column, and how many values are neither null nor an empty string."""
+    empty = pc.sum(pc.equal(column, "")).as_py() or 0 if column.type == pa.string() else 0
+    return _type(column), len(column) - int(column.null_count) - int(empty)
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return dict(sorted(Counter(column.to_pylist()).items()))
+
+
+def _target(name: str, column: pa.ChunkedArray, splits: pa.ChunkedArray) -> TargetSummary:
+    known = _counts(splits.filter(column.is_valid()))
+    values = column.drop_null()
+    is_text = pa.types.is_string(values.type) or pa.types.is_boolean(values.type)
+    counts = Counter(map(str, values.to_pylist())) if is_text or pa.types.is_integer(values.type) else Counter()
+    labels = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))) if len(counts) <= MAX_LABELS else {}
+    is_number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
+    extent = pc.min_max(values).as_py() if is_number and len(values) else None
+    span = None if extent is None else (float(extent["min"]), float(extent["max"]))
+    return TargetSummary(name, _type(values), known, labels, span)

@@ -1,22 +1,22 @@
-"""Files of a release that are no CSV go in, their cells come out as if they stood in one.
+"""Readers of released files that are not CSV: their cells, as if they came from one.
 
 Conventions:
-    Every function returns a reader: `(path, problems) -> cells`, None when `problems` grew instead. Numbers become the
-    shortest text that gives the same number back. Pickled objects are read by the restricted unpickler alone.
+    Every function is or returns a `Reader`. Numbers become the shortest text that gives the same number back. Pickled
+    objects are read only by the restricted unpickler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from merbench.corpus.delimited import Delimited
-from merbench.corpus.sheets import Reader
-from merbench.corpus.tables import SPLIT, Origin
-from merbench.errors import MalformedFile, Problem, UsageError, brief, fault, listed, printable
+from merbench.corpus.contents import Origin
+from merbench.corpus.declaration import SPLIT
+from merbench.corpus.delimited import Delimited, Reader
+from merbench.errors import MalformedFile, Problem, UsageError, brief, counted, fault, listed, printable
 from merbench.files import read_bounded, read_npz, read_pickled_npz
 
 MOST_TEXT_BYTES = 64_000_000
@@ -34,17 +34,16 @@ def label_archive(members: Mapping[str, str], emotion: str = "emo", valence: str
 
     def read(path: Path, problems: list[Problem]) -> Delimited | None:
         archive = read_pickled_npz(path)
+        missing = [member for member in members if not isinstance(archive.get(member), dict)]
+        if missing:
+            names = listed([printable(name) for name in archive])
+            message = f"no dictionary {listed([repr(name) for name in missing])}; the file has {names}"
+            problems.append(Problem("E610", f"{path.name}: {message}"))
         rows: list[list[str]] = []
-        absent = [member for member in members if not isinstance(archive.get(member), dict)]
-        if absent:
-            message = f"there is no dictionary {listed([repr(name) for name in absent])}"
-            problems.append(
-                Problem("E610", f"{path.name}: {message}; there are {listed([printable(name) for name in archive])}")
-            )
         for member, split in members.items():
-            if member not in absent:
+            if member not in missing:
                 rows += _label_rows(f"{path.name}, {member}", archive[member], split, problems)
-        return None if absent else Delimited(Origin(path.name), ("name", SPLIT, emotion, valence), rows)
+        return None if missing else Delimited(Origin(path.name), ("name", SPLIT, emotion, valence), rows)
 
     return read
 
@@ -58,13 +57,13 @@ def _label_rows(where: str, items: dict[Any, Any], split: str, problems: list[Pr
         else:
             rows.append([name, split, *cells])
     if odd:
-        message = f"items that are not {{'emo': label or code, 'val': number}} ({len(odd):,} of {len(items):,})"
-        problems.append(Problem("E614", f"{where}: {message}: {listed(odd)}"))
+        message = counted("items that are not {'emo': label or code, 'val': number}", odd, len(items))
+        problems.append(Problem("E614", f"{where}: {message}"))
     return rows
 
 
 def _label_cells(item: Any) -> tuple[str, str] | None:
-    """Return emotion and valence as text; NumPy's numbers and Python's are one to them, truth values are none."""
+    """Return emotion and valence as text; NumPy's numbers are accepted as Python's, truth values are not."""
     match item:
         case {"emo": bool()} | {"val": bool()}:
             return None
@@ -85,19 +84,15 @@ def arrays(path: Path, problems: list[Problem]) -> Delimited | None:
         shapes = [f"{printable(name)} {column.shape}" for name, column in columns.items()]
         problems.append(Problem("E610", f"{path.name}: arrays that do not have one row per sample: {listed(shapes)}"))
         return None
-    cells = [[_text(item) for item in column.tolist()] for column in flat.values()]
+    cells = [[repr(item) if isinstance(item, float) else str(item) for item in c.tolist()] for c in flat.values()]
     return Delimited(Origin(path.name), tuple(flat), list(zip(*cells, strict=True)))
-
-
-def _text(item: Any) -> str:
-    return repr(item) if isinstance(item, float) else str(item)
 
 
 def recordings(columns: tuple[str, ...], suffix: str = ".jpg") -> Reader:
     """Read a folder with one text file per recording: a header, then a line with the values of every frame.
 
-    Frames are counted from 1; the id of one is `<recording>/<frame, five digits><suffix>`. The header is not looked
-    at: where a class is given as one number, released headers name the classes.
+    Frames are counted from 1; the id of one is `<recording>/<frame, five digits><suffix>`. The header is ignored:
+    where a class is given as one number, released headers name the classes.
 
     Args:
         columns: what the values of a line are.
@@ -107,24 +102,15 @@ def recordings(columns: tuple[str, ...], suffix: str = ".jpg") -> Reader:
     def read(path: Path, problems: list[Problem]) -> Delimited | None:
         files = sorted(path.glob("*.txt"))
         if not files:
-            problems.append(Problem("E610", f"{path}: there is no .txt file of a recording in this folder"))
+            problems.append(Problem("E610", f"{path}: no .txt file of a recording in this folder"))
         rows: list[list[str]] = []
         for file in files:
-            rows += _frame_rows(file, columns, suffix, problems)
+            frames = [[cell.strip() for cell in line.split(",")] for line in _lines(file)[1:]]
+            if _have_columns(file, frames, columns, 2, problems):
+                rows += [[f"{file.stem}/{i:05d}{suffix}", *row] for i, row in enumerate(frames, start=1)]
         return Delimited(Origin(path.name), ("image", *columns), rows) if files else None
 
     return read
-
-
-def _frame_rows(file: Path, columns: tuple[str, ...], suffix: str, problems: list[Problem]) -> list[list[str]]:
-    lines = _lines(file)[1:]
-    cells = [[cell.strip() for cell in line.split(",")] for line in lines]
-    odd = [f"line {number}" for number, row in enumerate(cells, start=2) if len(row) != len(columns)]
-    if odd:
-        message = f"lines without {listed(columns)} ({len(odd):,} of {len(lines):,}): {listed(odd)}"
-        problems.append(Problem("E610", f"{file.name}: {message}"))
-        return []
-    return [[f"{file.stem}/{i:05d}{suffix}", *row] for i, row in enumerate(cells, start=1)]
 
 
 def spaced(*columns: str) -> Reader:
@@ -132,14 +118,20 @@ def spaced(*columns: str) -> Reader:
 
     def read(path: Path, problems: list[Problem]) -> Delimited | None:
         rows = [line.split() for line in _lines(path)]
-        odd = [f"line {number}" for number, row in enumerate(rows, start=1) if len(row) != len(columns)]
-        if odd:
-            message = f"lines without {listed(columns)} ({len(odd):,} of {len(rows):,}): {listed(odd)}"
-            problems.append(Problem("E610", f"{path.name}: {message}"))
+        if not _have_columns(path, rows, columns, 1, problems):
             return None
         return Delimited(Origin(path.name, range(1, len(rows) + 1)), columns, rows)
 
     return read
+
+
+def _have_columns(
+    path: Path, rows: Sequence[Sequence[str]], columns: Sequence[str], first_line: int, problems: list[Problem]
+) -> bool:
+    odd = [f"line {number}" for number, row in enumerate(rows, start=first_line) if len(row) != len(columns)]
+    if odd:
+        problems.append(Problem("E610", f"{path.name}: {counted(f'lines without {listed(columns)}', odd, len(rows))}"))
+    return not odd
 
 
 def _lines(path: Path) -> list[str]:

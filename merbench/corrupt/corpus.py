@@ -20,8 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.corpus import Contents, Corpus, Feature, open_corpus, write_corpus
-from merbench.corpus.folder import require_free
+from merbench.corpus import CORPORA, Contents, Corpus, Feature, open_corpus, write_corpus
 from merbench.corrupt.manifest import MANIFEST, SCHEMA, Manifest, problems_of, write_manifest
 from merbench.corrupt.steps import damage, damage_split
 from merbench.corruptions import Step
@@ -96,7 +95,7 @@ def damage_corpus(
         raise UsageError(f"{track.id} declares no corruption of features or text")
     require_outside(output, corpus.folder, "the corpus itself")
     require_outside(output / CORPUS, corpus.folder, "the corpus itself")
-    require_free(output / CORPUS, replace=replace)
+    CORPORA.require_free(output / CORPUS, replace=replace)
     if (output / MANIFEST).exists() and not (output / CORPUS).exists():
         raise UsageError(f"{output}: already holds the {MANIFEST} of something else; name another folder")
     _require_undamaged(corpus, track, by_split)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, add_feature
-from merbench.corpus.folder import require_feature_name
+from merbench.corpus.create import require_feature_name
 from merbench.engine import WorkerDied, require_engine, run
 from merbench.errors import MerbenchError, UnreadableMedia, UsageError, contained, listed
 from merbench.features.pictures import picture_vector

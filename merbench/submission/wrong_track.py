@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from merbench.corpus import corpora_home
+from merbench.corpus import CORPORA
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import listed
 from merbench.files import list_folders
@@ -148,7 +148,7 @@ def _other_tracks(track: Track) -> Iterator[Track]:
 
 def _opened(track: Track, split: str) -> Candidates | None:
     """Return the candidates of a split whose corpus is here; nothing is built for a guess."""
-    places = (corpora_home() / track.corpus, track.folder / track.corpus)
+    places = (CORPORA.home / track.corpus, track.folder / track.corpus)
     if not any((place / "corpus.toml").is_file() for place in places):
         return None
     try:

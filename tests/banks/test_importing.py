@@ -142,7 +142,7 @@ def test_an_index_that_cannot_be_used_is_told(home: Path, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match=r"i\.csv: 1 problem\n  E645  a\.wav: is named by two rows$"):
         import_folder("known", tmp_path / "in", index=index)
     index.write_text("file,class\na.wav\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"i\.csv: 1 problem\n  E610  i\.csv: rows of another number of cells"):
+    with pytest.raises(UsageError, match=r"i\.csv: 1 problem\n  E610  i\.csv: rows with another number of cells"):
         import_folder("known", tmp_path / "in", index=index)
 
 

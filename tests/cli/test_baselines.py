@@ -135,4 +135,4 @@ def test_a_text_feature_is_made_and_learned_from(here: Path, capsys: Capture, mo
     assert run([*command, "--set", "scale=all", "--set", "C=0.01", "--set", "alpha=1000"]) == 0
     assert capsys.readouterr().out.startswith("logistic on tfidf, mer-multi@1.0")
     assert run(["features", "text", "sample", "--name", "tfidf"]) == 2
-    assert capsys.readouterr().err == "corpus 'sample' has a feature 'tfidf' already\n"
+    assert capsys.readouterr().err == "corpus 'sample' already has a feature 'tfidf'\n"

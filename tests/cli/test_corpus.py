@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from merbench.cli import run
-from merbench.corpus import read_corpus
+from merbench.corpus import CORPORA
 
 SAMPLES = "sample_id,split,speaker\na,train,x\nb,train,\nc,test,y\n"
 REFERENCE = "sample_id,discrete,valence\na,happy,1\nb,sad,0\n"
@@ -45,21 +45,21 @@ mine 1.0
 folder: {folder}
 source: not stated
 licence: CC0-1.0
-digest: {read_corpus(folder).digest}
+digest: {CORPORA.read(folder).digest}
 
 3 samples (test 1, train 2)
 
 columns
-  speaker: text, known of 2 of 3
+  speaker: text, known for 2 of 3
 
-references held
+references
   discrete (text): train 2
     happy: 1, sad: 1
   valence (integers): train 2
     0: 1, 1: 1
 
 features
-  text: vectors of 3, of 3 of 3 samples
+  text: vectors of 3, for 3 of 3 samples
 """
     )
     code, out, err = merbench(capsys, "corpus list")
@@ -99,7 +99,7 @@ def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, capsys: p
 def test_create_does_not_overwrite(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     merbench(capsys, CREATE)
     folder = home / "corpora" / "mine"
-    taken = f"{folder}: is there already; --force replaces it\n"
+    taken = f"{folder}: already exists; --force replaces it\n"
     assert merbench(capsys, f"{CREATE} --version 2.0") == (2, "", taken)
     assert merbench(capsys, f"{CREATE} --version 2.0 --force")[:2] == (
         0, f"{folder}: mine 2.0, 3 samples (test 1, train 2)\n"
@@ -111,19 +111,19 @@ def test_create_elsewhere_with_renamed_columns_and_targets(capsys: pytest.Captur
     line = "corpus create own --samples all.csv --rename id=sample_id --rename part=split --target y --output here/own"
     assert merbench(capsys, line) == (0, "here/own: own 1.0, 1 sample (t 1)\n", "")
     out = merbench(capsys, "corpus info here/own")[1]
-    assert "columns: none beside sample_id and split\n" in out
+    assert "columns: none besides sample_id and split\n" in out
     assert "  y (numbers): t 1\n    from 0.5 to 0.5\n\nfeatures: none\n" in out
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("corpus info mien", "no corpus named 'mien' (known: sample); own data come in with `merbench corpus create`"),
-        ("corpus info ./mien", "mien: there is no such folder"),
+        ("corpus info mien", "no corpus named 'mien' (known: sample); add your own data with `merbench corpus create`"),
+        ("corpus info ./mien", "mien: no such folder"),
         (
             "corpus import crema-d .",
             "., release of crema-d: 1 problem\n"
-            "  E601  there is no cremad_votes.csv: clip, actor, fold, sentence, intensity, emotion, "
+            "  E601  missing: cremad_votes.csv: clip, actor, fold, sentence, intensity, emotion, "
             + ", ".join(f"{condition}_votes_{letter}" for condition in ("voice", "face", "av") for letter in "ADFHNS"),
         ),
         (
@@ -161,7 +161,7 @@ def test_list_tells_of_a_corpus_that_cannot_be_opened(home: Path, capsys: pytest
 
 def test_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = merbench(capsys, "corpus build sample --output built")
-    assert (code, err) == (0, "building the synthetic sample corpus in built\n")
+    assert (code, err) == (0, "building the sample corpus in built\n")
     assert out.startswith("built: sample ")
     assert merbench(capsys, "corpus build sample --output built")[0] == 2
     assert merbench(capsys, "corpus verify ./built")[0] == 0

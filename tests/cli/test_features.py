@@ -54,7 +54,7 @@ def test_features_of_sound_and_pictures_are_made_and_named(here: Path, capsys: C
     assert merbench(capsys, "features audio ./talk --media clips --name audio-clips") == (
         2,
         "",
-        "corpus 'talk' has a feature 'audio-clips' already\n",
+        "corpus 'talk' already has a feature 'audio-clips'\n",
     )
     assert merbench(capsys, "features audio ./talk --media clips --name audio-clips --force")[0] == 0
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from merbench.corpus.cells import TEXT, WORDS, Cells, codes, integer, labels, mapped, number, segments, sign
+from merbench.corpus.contents import Origin
 from merbench.corpus.delimited import Delimited
-from merbench.corpus.tables import Origin
 from merbench.errors import Problem
 
 
@@ -26,9 +26,9 @@ def read(cells: Cells, *column: str) -> tuple[list[Any], list[str]]:
         (labels("happy", "sad"), ["Happy", " SAD", ""], ["happy", "sad", None]),
         (codes("anger", "joy"), ["1", "0", ""], ["joy", "anger", None]),
         (mapped({"awe": "positive", "none": None}), ["Awe", "none"], ["positive", None]),
-        (number(none=-10), ["-10", "-10.0", "0.5", "1e1", ""], [None, None, 0.5, 10.0, None]),
+        (number(missing=-10), ["-10", "-10.0", "0.5", "1e1", ""], [None, None, 0.5, 10.0, None]),
         (number(), ["-10", "-0.0"], [-10.0, 0.0]),
-        (integer(none=-1), ["-1", "0", "1"], [None, 0, 1]),
+        (integer(missing=-1), ["-1", "0", "1"], [None, 0, 1]),
         (sign("positive", "negative"), ["0.2", "-3", "0", "-0.0", ""], ["positive", "negative", None, None, None]),
         (WORDS, ["['a', \"don't\"]", "[]", ""], [["a", "don't"], [], None]),
         (segments("real", "fake", duration="s"), [" fake-0-1", "", " "], ["fake-0-1", "", ""]),
@@ -50,7 +50,7 @@ def test_values(cells: Cells, column: list[str], values: list[Any]) -> None:
             WORDS,
             ["['a'", "('a',)", "['a', 1]", "[['a']]", "f()"],
             "(5 of 5): '['a'' (line 2), '('a',)' (line 3), '['a', 1]' (line 4), '[['a']]' (line 5), 'f()' (line 6); "
-            "allowed is a list such as ['happy', 'sad']",
+            "allowed are a list such as ['happy', 'sad']",
         ),
     ],
 )

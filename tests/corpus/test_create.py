@@ -14,7 +14,7 @@ import pytest
 
 from merbench.corpus import verify_corpus
 from merbench.corpus.create import create_corpus
-from merbench.corpus.feature_file import read_feature
+from merbench.corpus.feature import read_feature
 from merbench.errors import DeclarationError, InvalidCorpus, UsageError
 
 SAMPLES = (
@@ -220,40 +220,40 @@ def save_text(name: str, text: str) -> Callable[[Path], str]:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (lambda folder: str(folder / "gone"), "there is no such file or folder"),
+        (lambda folder: str(folder / "gone"), "no such file or folder"),
         (
             save_text("f.mat", "x"),
-            "is none of an .npz file, a .parquet file, or a folder of one .npy per sample",
+            "must be an .npz file, a .parquet file, or a folder of one .npy per sample",
         ),
         (save_text("f.npz", "no archive"), "cannot be read: "),
         (save_text("f.parquet", "PAR1"), "cannot be read: "),
-        (lambda folder: str(folder), "there is no .npy file of a sample in this folder"),
-        (save_npz(a=np.zeros(2), b=np.zeros(3)), "arrays that do not go with 'a' (2,) (1 of 2): 'b' (3,)"),
-        (save_npz(a=np.zeros(2), b=np.zeros((2, 2))), "arrays that do not go with 'a' (2,) (1 of 2): 'b' (2, 2)"),
-        (save_npz(a=np.zeros(())), "'a' has shape (); needed is a vector (d,) or frames (t, d)"),
-        (save_npz(a=np.zeros((2, 2, 2))), "'a' has shape (2, 2, 2); needed is a vector (d,) or frames (t, d)"),
+        (lambda folder: str(folder), "no .npy file of a sample in this folder"),
+        (save_npz(a=np.zeros(2), b=np.zeros(3)), "arrays that do not match 'a' (2,) (1 of 2): 'b' (3,)"),
+        (save_npz(a=np.zeros(2), b=np.zeros((2, 2))), "arrays that do not match 'a' (2,) (1 of 2): 'b' (2, 2)"),
+        (save_npz(a=np.zeros(())), "'a' has shape (); expected is a vector (d,) or frames (t, d)"),
+        (save_npz(a=np.zeros((2, 2, 2))), "'a' has shape (2, 2, 2); expected is a vector (d,) or frames (t, d)"),
         (save_npz(a=np.array(["x"])), "arrays that are not numbers (1 of 1): 'a' <U1"),
         (
             save_npz(a=np.array([None])),
             "cannot be read: array 'a': holds Python objects (a pickle), which are not read",
         ),
-        (save_npz(ids=np.array(["a"]), values=np.zeros((2, 2))), "there are 1 sample ids and 2 rows of 'values'"),
+        (save_npz(ids=np.array(["a"]), values=np.zeros((2, 2))), "1 sample ids and 2 rows of 'values'"),
         (save_npz(ids=np.zeros((1, 1)), values=np.zeros((1, 2))), "'ids' is float64 of shape (1, 1); "),
         (
             save_npz(ids=np.array(["a"]), text=np.zeros((1, 2)), audio=np.zeros((1, 2))),
-            "there is no array 'values'; there are text, audio; choose one as f.npz:ARRAY",
+            "no array 'values'; the file has text, audio; choose one as f.npz:ARRAY",
         ),
-        (save_parquet(sample_id=["a"], x=[1.0]), "there is no column values; there are sample_id, x"),
-        (save_parquet(sample_id=["a"], values=[1.0]), "'values' holds double; needed are lists of numbers"),
-        (save_parquet(sample_id=["a", "b"], values=[[1.0], [1.0, 2.0]]), "the lists are of different lengths: 1, 2"),
-        (save_parquet(sample_id=["a", "b"], values=[[1.0], None]), "the lists are of different lengths: 1, None"),
+        (save_parquet(sample_id=["a"], x=[1.0]), "no column values; the columns are sample_id, x"),
+        (save_parquet(sample_id=["a"], values=[1.0]), "'values' holds double; expected are lists of numbers"),
+        (save_parquet(sample_id=["a", "b"], values=[[1.0], [1.0, 2.0]]), "the lists have different lengths: 1, 2"),
+        (save_parquet(sample_id=["a", "b"], values=[[1.0], None]), "the lists have different lengths: 1, None"),
         (
             save_parquet(sample_id=["a"], values=[["x"]]),
-            "the lists hold string, 0 of them missing; needed are numbers",
+            "the lists hold string, 0 missing; expected are numbers",
         ),
         (
             save_parquet(sample_id=["a"], values=[[1.0, None]]),
-            "the lists hold double, 1 of them missing; needed are numbers",
+            "the lists hold double, 1 missing; expected are numbers",
         ),
     ],
 )
@@ -266,11 +266,11 @@ def test_a_feature_that_cannot_be_read(files: Path, source: Callable[[Path], str
 def test_an_array_that_is_not_there(files: Path) -> None:
     path = npz_of_bytes(files).replace(":other", ":othr")
     assert told(files, features={"f": path}) == [
-        f"E616  feature 'f', {path}: there is no array 'othr'; there are other; did you mean 'other'?"
+        f"E616  feature 'f', {path}: no array 'othr'; the file has other; did you mean 'other'?"
     ]
     path = npz_of_samples(files)
     assert told(files, features={"f": f"{path}:x"}) == [
-        f"E616  feature 'f', {path}:x: there is no array of sample ids; its name is one of ids, id, name, sample_id"
+        f"E616  feature 'f', {path}:x: no array of sample ids; its name must be one of ids, id, name, sample_id"
     ]
 
 
@@ -296,34 +296,34 @@ def test_all_problems_of_all_files_at_once(files: Path) -> None:
     np.savez(files / "f.npz", a=np.array([1.0]), q=np.array([1.0]))
     features = {"f": str(files / "f.npz"), "g": str(files / "gone.npz")}
     assert told(files, reference=files / "reference.csv", features=features, rename={"nme": "id"}) == [
-        "E611  there is no column 'nme' to rename; there are sample_id, split, score, sample_id, valence, y",
-        f"E616  feature 'g', {files / 'gone.npz'}: there is no such file or folder",
-        "E614  score: samples.csv: text among numbers (1 of 5): 'nan' (line 3); leave empty what is not known",
+        "E611  no column 'nme' to rename; the columns are sample_id, split, score, sample_id, valence, y",
+        f"E616  feature 'g', {files / 'gone.npz'}: no such file or folder",
+        "E614  score: samples.csv: text among numbers (1 of 5): 'nan' (line 3); leave missing values empty",
         "E614  valence: reference.csv: text among numbers (1 of 3): '1,5' (line 2); write decimals with a point",
-        "E614  y: reference.csv: text among numbers (1 of 3): 'x' (line 3); leave empty what is not known",
+        "E614  y: reference.csv: text among numbers (1 of 3): 'x' (line 3); leave missing values empty",
         "E612  sample_id: samples.csv: empty values (1 of 5): '' (line 6)",
         "E612  sample_id: samples.csv: values that cannot be a name (1 of 5): 'c ' (line 7); no spaces around it, no "
         "line breaks or control characters in it",
-        "E612  sample_id: samples.csv: values given more than once (2 of 5): 'a' (line 2), 'a' (line 5)",
+        "E612  sample_id: samples.csv: duplicate ids (2 of 5): 'a' (line 2), 'a' (line 5)",
         "E612  split: samples.csv: empty values (1 of 5): '' (line 7)",
-        "E615  sample_id: reference.csv: references of no sample (1 of 3): 'z' (line 4)",
-        "E615  feature 'f': values of no sample (1 of 2): q",
+        "E615  sample_id: reference.csv: references of unknown samples (1 of 3): 'z' (line 4)",
+        "E615  feature 'f': values of unknown samples (1 of 2): q",
     ]
 
 
 def test_a_reference_that_is_no_number_is_no_label_either(files: Path) -> None:
     (files / "reference.csv").write_text("sample_id,mood,valence\na,happy,nan\nb,NaN,inf\nc,none,\n", encoding="utf-8")
     assert told(files, reference=files / "reference.csv") == [
-        "E614  mood: reference.csv: numbers that are none among text (1 of 3): 'NaN' (line 3); leave empty what is not known",
-        "E614  valence: reference.csv: numbers that are none among text (2 of 3): 'nan' (line 2), 'inf' (line 3);"
-        " leave empty what is not known",
+        "E614  mood: reference.csv: NaN or infinity among text (1 of 3): 'NaN' (line 3); leave missing values empty",
+        "E614  valence: reference.csv: NaN or infinity among text (2 of 3): 'nan' (line 2), 'inf' (line 3);"
+        " leave missing values empty",
     ]
 
 
 def test_a_number_too_large_is_told(files: Path) -> None:
     (files / "samples.csv").write_text("sample_id,split,x\na,t,1e999\n")
     assert told(files) == [
-        "E614  x: samples.csv: values that are not finite numbers (1 of 1): inf (line 2); leave empty what is not known"
+        "E614  x: samples.csv: values that are not finite numbers (1 of 1): inf (line 2); leave missing values empty"
     ]
 
 
@@ -331,7 +331,7 @@ def test_a_number_too_large_is_told(files: Path) -> None:
     ("data", "message"),
     [
         (b"", "E610  samples.csv: the file is empty"),
-        (b"sample_id,split\n", "E611  samples.csv: there is no sample"),
+        (b"sample_id,split\n", "E611  samples.csv: no samples"),
         (
             "sample_id,split\na,t\n".encode("utf-16"),
             "E610  samples.csv: not UTF-8 text (byte 0xff at 0); save it as CSV UTF-8",
@@ -340,17 +340,17 @@ def test_a_number_too_large_is_told(files: Path) -> None:
             b"sample_id;split\na;t\n",
             "E610  samples.csv: the columns are separated by ';'; save it with ',' between them",
         ),
-        (b"sample_id,split,split\na,t,t\n", "E611  samples.csv: columns given twice: split"),
+        (b"sample_id,split,split\na,t,t\n", "E611  samples.csv: duplicate columns: split"),
         (b"sample_id,split,\na,t,t\n", "E611  samples.csv: columns without a name: column 3"),
         (
             b"sample_id,split\na,t\nb\n\nc,t,u\n",
-            "E610  samples.csv: rows of another number of cells (2 of 3): 1 (line 3), 3 (line 5); the header has 2",
+            "E610  samples.csv: rows with another number of cells (2 of 3): 1 (line 3), 3 (line 5); the header has 2",
         ),
         (b'sample_id,split\na,t\n"b,t\n', "E610  samples.csv, line 3: not a CSV row: unexpected end of data"),
         (b"s\0ample_id,split\na,t\n", "E610  samples.csv: holds NUL characters; save it as CSV UTF-8"),
         (
             b"name,split\na,t\n",
-            "E611  samples.csv: there is no column 'sample_id'; there are name, split; rename the one that holds it",
+            "E611  samples.csv: no column 'sample_id'; the columns are name, split; rename the one that holds it",
         ),
     ],
 )
@@ -368,7 +368,7 @@ def test_a_file_that_is_not_there(files: Path) -> None:
 
 def test_a_target_that_is_not_there(files: Path) -> None:
     assert told(files, targets=["speakr"]) == [
-        "E611  samples.csv: there is no column of the target speakr; there are sample_id, split, speaker, age, loudness, "
+        "E611  samples.csv: no column of the target speakr; the columns are sample_id, split, speaker, age, loudness, "
         "transcript; did you mean 'speaker'?"
     ]
 
@@ -381,7 +381,7 @@ def test_a_target_among_the_samples_too(files: Path) -> None:
 
 
 def test_columns_renamed_to_one_name(files: Path) -> None:
-    assert told(files, rename={"age": "speaker"}) == ["E611  samples.csv: columns given twice: speaker"]
+    assert told(files, rename={"age": "speaker"}) == ["E611  samples.csv: duplicate columns: speaker"]
 
 
 def test_metadata_are_checked_before_anything_is_read(tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ def test_metadata_are_checked_before_anything_is_read(tmp_path: Path) -> None:
     assert [problem.column for problem in error.value.problems] == ["name", "version"]
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "x").write_text("")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         create(tmp_path)
 
 

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from made_corpus import made_corpus
 
-from merbench.corpus import Corpus, Feature, add_feature, read_corpus, verify_corpus
+from merbench.corpus import CORPORA, Corpus, Feature, add_feature, verify_corpus
 from merbench.corpus.declaration import parse_metadata
-from merbench.corpus.summary import summarise
+from merbench.corpus.folder import summarise
 from merbench.errors import (
     DeclarationError,
     IntegrityError,
@@ -170,7 +170,7 @@ class TestIntegrity:
         data = bytearray(path.read_bytes())
         data[int((len(data) - 1) * position)] ^= 1
         path.write_bytes(data)
-        changed = read_corpus(corpus.folder)
+        changed = CORPORA.read(corpus.folder)
         readers = {
             "samples.parquet": changed.samples,
             "reference.parquet": changed.reference,
@@ -216,16 +216,16 @@ class TestIntegrity:
         pq.write_table(swapped, corpus.folder / "samples.parquet")
         record(corpus, "samples.parquet")
         with pytest.raises(
-            IntegrityError, match=r"corpus\.toml: the digest recorded of the values of samples\.parquet"
+            IntegrityError, match=r"corpus\.toml: the recorded digest of the values of samples\.parquet differs"
         ):
-            read_corpus(corpus.folder).samples()
+            CORPORA.read(corpus.folder).samples()
 
     def test_other_values_of_a_feature_are_found_by_verify(self, corpus: Corpus) -> None:
         other = Feature.from_vectors(["a", "b", "c", "d"], [[9, 9], [2, 2], [3, 3], [4, 4]])
         pq.write_table(other.to_table(), corpus.folder / "features/text.parquet")
         record(corpus, "features/text.parquet")
-        assert [str(problem) for problem in verify_corpus(read_corpus(corpus.folder))] == [
-            "E603  corpus.toml: the digest recorded of the values of features/text.parquet is another"
+        assert [str(problem) for problem in verify_corpus(CORPORA.read(corpus.folder))] == [
+            f"E603  {corpus.folder}/corpus.toml: the recorded digest of the values of features/text.parquet differs"
         ]
 
     @pytest.mark.parametrize(
@@ -233,19 +233,19 @@ class TestIntegrity:
         [
             (
                 pa.table({"id": ["a"]}),
-                r"samples\.parquet: there is no column 'sample_id' of strings; import or create the corpus again, with --force$",
+                r"samples\.parquet: no column 'sample_id' of strings; import or create the corpus again, with --force$",
             ),
             (
                 pa.table({"sample_id": [1]}),
-                r"samples\.parquet: there is no column 'sample_id' of strings; import or create the corpus again, with --force$",
+                r"samples\.parquet: no column 'sample_id' of strings; import or create the corpus again, with --force$",
             ),
             (
                 pa.table({"sample_id": ["b", "a"], "split": ["t", "t"]}),
-                r"samples\.parquet: the sample ids are not sorted, each once; import or create the corpus again, with --force$",
+                r"samples\.parquet: the sample ids are not sorted, or not unique; import or create the corpus again, with --force$",
             ),
             (
                 pa.table({"sample_id": ["a", "a"], "split": ["t", "t"]}),
-                r"samples\.parquet: the sample ids are not sorted, each once; import or create the corpus again, with --force$",
+                r"samples\.parquet: the sample ids are not sorted, or not unique; import or create the corpus again, with --force$",
             ),
         ],
     )
@@ -253,18 +253,18 @@ class TestIntegrity:
         pq.write_table(table, corpus.folder / "samples.parquet")
         record(corpus, "samples.parquet")
         with pytest.raises(IntegrityError, match=message):
-            read_corpus(corpus.folder).samples()
+            CORPORA.read(corpus.folder).samples()
 
     def test_a_recorded_file_that_is_no_parquet(self, corpus: Corpus) -> None:
         (corpus.folder / "samples.parquet").write_bytes(b"PAR1 or not")
         record(corpus, "samples.parquet")
         with pytest.raises(IntegrityError, match=r"samples\.parquet: not a readable Parquet file; import or create"):
-            read_corpus(corpus.folder).samples()
+            CORPORA.read(corpus.folder).samples()
 
     def test_a_recorded_file_that_is_no_feature(self, corpus: Corpus) -> None:
         pq.write_table(pa.table({"sample_id": ["a"], "values": [[1.0]]}), corpus.folder / "features/text.parquet")
         record(corpus, "features/text.parquet")
-        changed = read_corpus(corpus.folder)
+        changed = CORPORA.read(corpus.folder)
         message = r"text\.parquet: not the columns of a feature: sample_id string, values list<element: double>; import or create the corpus again, with --force$"
         with pytest.raises(IntegrityError, match=message):
             changed.feature("text")
@@ -304,7 +304,7 @@ class TestDeclaration:
     def test_a_path_out_of_the_folder_is_refused(self, corpus: Corpus, member: str) -> None:
         change_toml(corpus, "[files]\n", f'[files]\n"{member}" = "{"0" * 64}"\n')
         with pytest.raises(DeclarationError) as error:
-            read_corpus(corpus.folder)
+            CORPORA.read(corpus.folder)
         shown = member.replace("\\\\", "\\")
         assert str(error.value) == (
             f"{corpus.folder / 'corpus.toml'}: 1 problem\n"
@@ -317,7 +317,7 @@ class TestDeclaration:
             '[files]\n"../x" = "0"\n"corpus.toml" = "' + "0" * 64 + '"\n[content]\nsample = ""\n'
         )
         with pytest.raises(DeclarationError) as error:
-            read_corpus(corpus.folder)
+            CORPORA.read(corpus.folder)
         places = [problem.column for problem in error.value.problems]
         assert sorted(map(str, places)) == [
             "content.sample", "content.samples", "files.../x", "files.../x", "files.corpus.toml", "licence", "license",
@@ -329,7 +329,7 @@ class TestDeclaration:
     def test_tables_need_both_digests(self, corpus: Corpus) -> None:
         change_toml(corpus, '"features/text.parquet"', '"features/txt.parquet"')
         with pytest.raises(DeclarationError) as error:
-            read_corpus(corpus.folder)
+            CORPORA.read(corpus.folder)
         assert [str(problem) for problem in error.value.problems] == [
             "E207  files: features/text.parquet is missing: its values have a digest in [content]",
             "E207  content: the values of features/txt.parquet have no digest",
@@ -338,13 +338,13 @@ class TestDeclaration:
     def test_not_toml(self, corpus: Corpus) -> None:
         (corpus.folder / "corpus.toml").write_bytes(b"name = \xff")
         with pytest.raises(DeclarationError, match="E207  not a TOML file: "):
-            read_corpus(corpus.folder)
+            CORPORA.read(corpus.folder)
 
     def test_no_folder_and_no_declaration(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"/nowhere: there is no such folder$"):
-            read_corpus(tmp_path / "nowhere")
-        with pytest.raises(UsageError, match=r": there is no corpus\.toml in this folder$"):
-            read_corpus(tmp_path)
+        with pytest.raises(UsageError, match=r"/nowhere: no such folder$"):
+            CORPORA.read(tmp_path / "nowhere")
+        with pytest.raises(UsageError, match=r": there is no corpus\.toml in this folder; add your own data with"):
+            CORPORA.read(tmp_path)
 
 
 class TestWriting:
@@ -374,39 +374,38 @@ class TestWriting:
             "  E612  sample_id: samples: empty values (1 of 5): None",
             "  E612  sample_id: samples: values that cannot be a name (2 of 5): ' b', 'd\\n'; no spaces around it,"
             " no line breaks or control characters in it",
-            "  E612  sample_id: samples: values given more than once (2 of 5): 'a', 'a'",
+            "  E612  sample_id: samples: duplicate ids (2 of 5): 'a', 'a'",
             "  E612  split: samples: empty values (1 of 5): ''",
-            "  E614  x: samples: values that are not finite numbers (2 of 5): nan, inf; leave empty what is not known",
+            "  E614  x: samples: values that are not finite numbers (2 of 5): nan, inf; leave missing values empty",
             "  E614  y: samples: holds struct<z: int64>; allowed are strings, lists of strings, booleans, integers and "
             "floats",
-            "  E614  valence: reference: values that are not finite numbers (1 of 2): -inf; leave empty what is not "
-            "known",
+            "  E614  valence: reference: values that are not finite numbers (1 of 2): -inf; leave missing values empty",
             "  E611  valence: reference: the column is among the samples too, where everybody reads it; keep it in one "
             "of them",
-            "  E615  sample_id: reference: references of no sample (1 of 2): 'e'",
+            "  E615  sample_id: reference: references of unknown samples (1 of 2): 'e'",
             "  E616  feature '../up': not a name of a feature; allowed are up to 100 of A-Z a-z 0-9 . _ -, the first a "
             "letter or digit",
-            "  E616  names of features that differ in case alone: text, TEXT",
-            "  E612  feature 'text': sample ids given more than once (1 of 3): e",
-            "  E615  feature 'text': values of no sample (2 of 3): e, e",
+            "  E616  names of features that differ only in case: text, TEXT",
+            "  E612  feature 'text': duplicate sample ids (1 of 3): e",
+            "  E615  feature 'text': values of unknown samples (2 of 3): e, e",
             "  E614  feature 'text': samples with values that are not finite (1 of 3): e",
-            "  E616  feature 'TEXT': there are 2 vectors for 1 sample ids",
-            "  E616  feature '../up': the values have shape (1, 0); needed are rows of the same number of numbers",
+            "  E616  feature 'TEXT': 2 vectors for 1 sample ids",
+            "  E616  feature '../up': the values have shape (1, 0); expected are rows of equal length",
         ]
         assert list(tmp_path.iterdir()) == []
 
     def test_columns_missing_twice_or_empty(self, tmp_path: Path) -> None:
         twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["sample_id", "sample_id"])
-        with pytest.raises(InvalidCorpus, match=r"E611  samples: columns given twice: sample_id$"):
+        with pytest.raises(InvalidCorpus, match=r"E611  samples: duplicate columns: sample_id$"):
             made_corpus(tmp_path / "c", name="c", samples=twice)
         empty = pa.table({"sample_ids": pa.array([], pa.string()), "splits": pa.array([], pa.string())})
         with pytest.raises(InvalidCorpus) as error:
             made_corpus(tmp_path / "c", name="c", samples=empty)
-        there = "there are sample_ids, splits; rename the one that holds it; did you mean"
+        there = "the columns are sample_ids, splits; rename the one that holds it; did you mean"
         assert str(error.value).splitlines()[1:] == [
-            f"  E611  samples: there is no column 'sample_id'; {there} 'sample_ids'?",
-            f"  E611  samples: there is no column 'split'; {there} 'splits'?",
-            "  E611  samples: there is no sample",
+            f"  E611  samples: no column 'sample_id'; {there} 'sample_ids'?",
+            f"  E611  samples: no column 'split'; {there} 'splits'?",
+            "  E611  samples: no samples",
         ]
 
     def test_five_examples_and_the_count_of_the_others(self, tmp_path: Path) -> None:
@@ -430,7 +429,7 @@ class TestWriting:
         before = {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
         with pytest.raises(UsageError) as error:
             made_corpus(corpus.folder, **parts)
-        assert str(error.value) == f"{corpus.folder}: is there already; --force replaces it"
+        assert str(error.value) == f"{corpus.folder}: already exists; --force replaces it"
         assert before == {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
 
     def test_replaced_on_request(self, corpus: Corpus, parts: dict[str, Any]) -> None:
@@ -443,7 +442,7 @@ class TestWriting:
 
     def test_a_folder_of_something_else_is_never_replaced(self, tmp_path: Path, parts: dict[str, Any]) -> None:
         (tmp_path / "thesis.tex").write_text("years of work")
-        with pytest.raises(UsageError, match=r"is not a corpus, and only a corpus is replaced by one$"):
+        with pytest.raises(UsageError, match=r"already exists and has no corpus\.toml, so that it is not replaced$"):
             made_corpus(tmp_path, **parts, replace=True)
         with pytest.raises(UsageError, match=r"thesis\.tex: is a file$"):
             made_corpus(tmp_path / "thesis.tex", **parts)
@@ -465,7 +464,7 @@ class TestWriting:
         def fail(*_: Any, **__: Any) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("merbench.corpus.folder._write_feature", fail)
+        monkeypatch.setattr("merbench.corpus.create._write_feature", fail)
         with pytest.raises(OutputError, match=r"/c: cannot be written: No space left on device$"):
             made_corpus(tmp_path / "c", **parts)
         assert list(tmp_path.iterdir()) == []
@@ -482,18 +481,18 @@ class TestAddFeature:
     def test_features_added_from_a_stale_view_are_all_kept(self, corpus: Corpus) -> None:
         for name in ("x", "y"):
             add_feature(corpus, name, Feature.from_vectors(["a"], [[1.0]]))
-        assert read_corpus(corpus.folder).features == ("audio.frames", "text", "x", "y")
+        assert CORPORA.read(corpus.folder).features == ("audio.frames", "text", "x", "y")
 
     def test_an_existing_one_is_replaced_on_request_alone(self, corpus: Corpus) -> None:
         new = Feature.from_vectors(["a"], [[7.0, 8.0, 9.0]])
         for name in ("text", "TEXT"):
-            with pytest.raises(UsageError, match=r"^corpus 'small' has a feature 'text' already$"):
+            with pytest.raises(UsageError, match=r"^corpus 'small' already has a feature 'text'$"):
                 add_feature(corpus, name, new, replace=name == "TEXT")
         assert add_feature(corpus, "text", new, replace=True).feature("text").values.tolist() == [[7, 8, 9]]
 
     def test_problems_are_told_and_nothing_is_written(self, corpus: Corpus) -> None:
         before = (corpus.folder / "corpus.toml").read_bytes()
-        with pytest.raises(InvalidCorpus, match=r"E615  feature 'x': values of no sample \(1 of 1\): z$"):
+        with pytest.raises(InvalidCorpus, match=r"E615  feature 'x': values of unknown samples \(1 of 1\): z$"):
             add_feature(corpus, "x", Feature.from_vectors(["z"], [[1.0]]))
         assert (corpus.folder / "corpus.toml").read_bytes() == before
 
@@ -501,8 +500,8 @@ class TestAddFeature:
 @pytest.mark.parametrize(
     ("feature", "problem"),
     [
-        (Feature(pa.array(["a"]), np.zeros((1, 2))), "the values are float64; needed is float32"),
-        (Feature(pa.array([], pa.string()), np.zeros((0, 2), np.float32)), "there is no sample"),
+        (Feature(pa.array(["a"]), np.zeros((1, 2))), "the values are float64; expected is float32"),
+        (Feature(pa.array([], pa.string()), np.zeros((0, 2), np.float32)), "no samples"),
         (Feature(pa.array(["a", None]), np.zeros((2, 2), np.float32)), "1 of 2 sample ids are missing"),
         (
             Feature(pa.array(["a"]), np.zeros((3, 2), np.float32), np.array([0, 2])),
@@ -530,18 +529,15 @@ def test_frames_are_sorted_with_their_samples() -> None:
 def test_the_summary_counts(corpus: Corpus) -> None:
     summary = summarise(corpus)
     assert summary.splits == {"test": 2, "train": 2}
-    assert [(column.name, column.type, column.n_known) for column in summary.columns] == [
-        ("speaker", "text", 3),
-        ("position", "integers", 3),
-        ("loudness", "numbers", 3),
-        ("clean", "true or false", 3),
-        ("words", "list<string>", 3),
-        ("transcript", "text", 3),
-    ]
+    assert summary.columns == {
+        "speaker": ("text", 3),
+        "position": ("integers", 3),
+        "loudness": ("numbers", 3),
+        "clean": ("true or false", 3),
+        "words": ("list<string>", 3),
+        "transcript": ("text", 3),
+    }
     discrete, valence = summary.targets
-    assert (discrete.held, discrete.labels, discrete.range) == ({"train": 2}, {"happy": 1, "sad": 1}, None)
-    assert (valence.held, valence.labels, valence.range) == ({"train": 1}, {}, (1.5, 1.5))
-    assert [(f.name, f.n_samples, f.width, f.frames) for f in summary.features] == [
-        ("audio.frames", 2, 3, True),
-        ("text", 4, 2, False),
-    ]
+    assert (discrete.known, discrete.labels, discrete.range) == ({"train": 2}, {"happy": 1, "sad": 1}, None)
+    assert (valence.known, valence.labels, valence.range) == ({"train": 1}, {}, (1.5, 1.5))
+    assert summary.features == {"audio.frames": (2, 3, True), "text": (4, 2, False)}

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from released_files import write_archive
 
-from merbench.corpus.delimited import Delimited
+from merbench.corpus.delimited import Delimited, Reader
 from merbench.corpus.forms import arrays, label_archive, recordings, spaced
-from merbench.corpus.sheets import Reader
 from merbench.errors import Problem, UsageError
 
 
@@ -40,7 +39,7 @@ def test_labels_of_an_archive_are_rows_whatever_kind_of_number_they_are(tmp_path
 def test_an_archive_without_the_dictionaries(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "l.npz", one=[1], three={})
     assert read(label_archive({"one": "train", "two": "dev", "three": "test"}), path) == (
-        None, ["E610  l.npz: there is no dictionary 'one', 'two'; there are one, three"]
+        None, ["E610  l.npz: no dictionary 'one', 'two'; the file has one, three"]
     )  # fmt: skip
     items = {"a": {"emo": True, "val": 1}, 3: {"emo": 1, "val": 1}, "b": {"emo": 1}, "c": 1}
     assert read(label_archive({"m": "s"}), write_archive(tmp_path / "m.npz", m=items))[1] == [
@@ -89,7 +88,7 @@ def test_recordings_have_a_frame_a_line(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_recordings(tmp_path: Path) -> None:
-    message = f"{tmp_path}: there is no .txt file of a recording in this folder"
+    message = f"{tmp_path}: no .txt file of a recording in this folder"
     assert read(recordings(("valence",)), tmp_path) == (None, [f"E610  {message}"])
 
 

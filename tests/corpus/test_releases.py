@@ -10,9 +10,8 @@ from released_files import Call, codes_of, columns, read_table, release, write_a
 
 from merbench.corpus import IMPORTERS, verify_corpus
 from merbench.corpus.cells import Cells
-from merbench.corpus.declaration import parse_metadata
+from merbench.corpus.declaration import SPLIT, parse_metadata
 from merbench.corpus.sheets import Sheet
-from merbench.corpus.tables import SPLIT
 from merbench.errors import InvalidCorpus, UsageError
 
 NAMES = IMPORTERS.names()
@@ -63,7 +62,7 @@ def test_a_release_explains_itself(name: str) -> None:
             assert all(file in text for file in sheet.files)
             assert table_file(sheet) is None or all(column in text for column in sheet.columns)
             assert sheet.reader is None or (sheet.form in text and sheet.form)
-            assert sheet.needed or (f"(without it: {sheet.without})" in text and sheet.without)
+            assert not sheet.without or f"(without it: {sheet.without})" in text
             assert sheet.files[0] in told.expects
     assert (told.known is None) == (not told.id_form)
     parse_metadata(name, name=name, version=told.version, source=told.source, licence=told.licence)
@@ -75,7 +74,7 @@ def test_an_empty_folder_gets_one_message_with_every_missing_file(name: str, tmp
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidCorpus) as error:
         told(tmp_path / "empty", tmp_path / "c")
-    needed = [f"E601  there is no {sheet.explain()}" for sheet in told.layouts[0] if sheet.needed]
+    needed = [f"E601  missing: {sheet.explain()}" for sheet in told.layouts[0] if not sheet.without]
     problems = [str(problem) for problem in error.value.problems]
     assert problems[: len(needed)] == needed
     assert len(problems) == len(needed) + (len(told.layouts) > 1)
@@ -85,7 +84,7 @@ def test_an_empty_folder_gets_one_message_with_every_missing_file(name: str, tmp
 @pytest.mark.parametrize("name", NAMES)
 def test_a_folder_that_is_not_there(name: str, tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match=rf"gone: there is no such folder; `merbench corpus import {name}` tells more$"
+        UsageError, match=rf"gone: no such folder; `merbench corpus import {name}` describes the files$"
     ):
         release(name)(tmp_path / "gone", tmp_path / "c")
 
@@ -98,7 +97,7 @@ def test_every_column_is_missed_at_once(name: str, index: int, tmp_path: Path) -
     with pytest.raises(InvalidCorpus) as error:
         release(name)(tmp_path / "r", tmp_path / "c")
     assert [str(problem) for problem in error.value.problems] == [
-        f"E611  {Path(str(table_file(sheet))).name}: there is no column {shown(sheet.columns)}; there are strange"
+        f"E611  {Path(str(table_file(sheet))).name}: no column {shown(sheet.columns)}; the columns are strange"
         for sheet in layout
     ]
 
@@ -109,9 +108,9 @@ def shown(names: list[str]) -> str:
 
 def example(cells: Cells) -> str:
     """Return a cell that holds a reference."""
-    if cells.stretches is not None:
-        return f"{cells.stretches.labels[0]}-0-1"
-    for cell in ("1", "['x']", *cells.allowed.removeprefix("are ").split(", "), "x"):
+    if cells.segments is not None:
+        return f"{cells.segments.labels[0]}-0-1"
+    for cell in ("1", "['x']", *cells.allowed.split(", "), "x"):
         try:
             if cells.value(cell) is not None:
                 return cell
@@ -121,7 +120,7 @@ def example(cells: Cells) -> str:
 
 
 def row(sheet: Sheet, name: str) -> list[str]:
-    cells = {target.column: example(target.cells) for target in sheet.targets}
+    cells = {column: example(sheet.targets[name]) for name, column in sheet.target_columns.items()}
     split = {column: "test" for column, becomes in sheet.samples.items() if becomes == SPLIT}
     return [{**dict.fromkeys(sheet.columns, "1"), **cells, **split, sheet.id: name}[column] for column in sheet.columns]
 
@@ -131,7 +130,7 @@ def test_a_release_is_imported_from_the_tables_it_asks_for(name: str, index: int
     told = release(name)
     layout = told.layouts[index]  # every sheet that names samples gets one, every sheet of references alone one of them
     form = ID_FORMS[told.id_form]
-    naming = [sheet for sheet in layout if sheet.names_samples]
+    naming = [sheet for sheet in layout if sheet.lists_samples]
     ids = {id(sheet): form.format(number) for number, sheet in enumerate(naming)}
     referring = iter(ids.values())
     for sheet in layout:
@@ -144,7 +143,7 @@ def test_a_release_is_imported_from_the_tables_it_asks_for(name: str, index: int
     assert sorted(corpus.samples()["sample_id"].to_pylist()) == sorted(ids.values())
     reference = corpus.reference()
     assert reference is not None
-    assert set(reference.column_names) == {"sample_id", *(target.name for sheet in layout for target in sheet.targets)}
+    assert set(reference.column_names) == {"sample_id", *(name for sheet in layout for name in sheet.targets)}
     assert set(codes_of(imported)) <= {"W602"}
     assert verify_corpus(corpus) == []
     again = told(tmp_path / "r", tmp_path / "d").corpus
@@ -173,7 +172,7 @@ def test_a_corpus_that_is_there_stays_when_the_release_has_problems(tmp_path: Pa
     told = release("ger-ckplus")
     file = write_table(tmp_path / "r" / "label.csv", "name gt", ["a", "anger"])
     digest = told(tmp_path / "r", tmp_path / "c").corpus.digest
-    with pytest.raises(UsageError, match=r"is there already; --force replaces it$"):
+    with pytest.raises(UsageError, match=r"already exists; --force replaces it$"):
         told(tmp_path / "r", tmp_path / "c")
     write_table(file, "name gt", ["a", "angry"])
     with pytest.raises(

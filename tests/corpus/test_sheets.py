@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
-from released_files import columns, release, write_table
+from released_files import columns, write_table
+from released_files import release as released
 
 from merbench.corpus import Imported, Release
 from merbench.corpus.cells import TEXT, number
-from merbench.corpus.sheets import Sheet, Target
-from merbench.corpus.tables import SPLIT
+from merbench.corpus.sheets import Sheet
 from merbench.errors import InvalidCorpus
 
-MOOD = Target("mood", "m", TEXT)
-CANDIDATES = Sheet(("candidates.csv",), constant={SPLIT: "test"})
-TRAIN = Sheet(("train.csv",), samples={"a": "a"}, targets=(MOOD,), constant={SPLIT: "train"}, needed=False, without="x")
-LABELS = Sheet(("labels.csv",), targets=(MOOD,), needed=False, without="y")
-WORDS = Sheet(("words.csv",), samples={"w": "transcript"}, needed=False, without="z")
-VALENCE = Sheet(("valence.csv",), targets=(Target("valence", "v", number()),), needed=False, without="v")
+MOOD = {"mood": TEXT.of("m")}
+CANDIDATES = Sheet(files=("candidates.csv",), split="test")
+TRAIN = Sheet(files=("train.csv",), split="train", samples={"a": "a"}, targets=MOOD, without="x")
+LABELS = Sheet(files=("labels.csv",), targets=MOOD, without="y")
+WORDS = Sheet(files=("words.csv",), samples={"w": "transcript"}, without="z")
+VALENCE = Sheet(files=("valence.csv",), targets={"valence": number().of("v")}, without="v")
+
+
+def made_up(*layouts: tuple[Sheet, ...], **changes: Any) -> Release:
+    return Release(name="made-up", title="t", source="s", licence="l", obtain="o", layouts=layouts, **changes)
 
 
 def told(*sheets: Sheet) -> Release:
-    return Release(
-        name="made-up", title="t", source="s", licence="l", obtain="o", layouts=(sheets,),
-    )  # fmt: skip
+    return made_up(sheets)
 
 
 def problems(read: Release, folder: Path) -> list[str]:
@@ -52,7 +55,7 @@ def test_sheets_are_joined_by_id_and_a_candidate_is_no_training_sample(tmp_path:
         ("c", "train", 1, "", "glad", 1.0),
         ("d", "train", 3, "D", None, None),
     ]
-    assert warnings(imported) == ["W605  train.csv: samples that an earlier file names are left out (1 of 3): a"]
+    assert warnings(imported) == ["W605  train.csv: samples that an earlier file lists are left out (1 of 3): a"]
 
 
 def test_cells_and_ids_are_told_in_one_pass(tmp_path: Path) -> None:
@@ -62,8 +65,8 @@ def test_cells_and_ids_are_told_in_one_pass(tmp_path: Path) -> None:
     assert problems(told(CANDIDATES, VALENCE), folder) == [
         "E614  v: valence.csv: references that cannot be read (1 of 4): 'x' (line 2); allowed are numbers",
         "E612  sample_id: valence.csv: empty values (1 of 4): '' (line 4)",
-        "E612  sample_id: valence.csv: values given more than once (2 of 4): 'b' (line 2), 'b' (line 3)",
-        "E615  sample_id: valence.csv: references of no sample (1 of 4): 'c' (line 5)",
+        "E612  sample_id: valence.csv: duplicate ids (2 of 4): 'b' (line 2), 'b' (line 3)",
+        "E615  sample_id: valence.csv: references of unknown samples (1 of 4): 'c' (line 5)",
     ]
     # Where a sheet is not read, its samples are not looked for.
     write_table(folder / "candidates.csv", "id", ["b"])
@@ -73,7 +76,7 @@ def test_cells_and_ids_are_told_in_one_pass(tmp_path: Path) -> None:
 def test_files_that_may_be_missing_are_told(tmp_path: Path) -> None:
     write_table(tmp_path / "r" / "candidates.csv", "name", ["a"])
     imported = told(CANDIDATES, TRAIN, LABELS)(tmp_path / "r", tmp_path / "c")
-    assert warnings(imported) == ["W604  there is no train.csv: x", "W604  there is no labels.csv: y"]
+    assert warnings(imported) == ["W604  missing: train.csv: x", "W604  missing: labels.csv: y"]
     assert columns(imported, "sample_id", "split") == [("a", "test")]
     assert imported.corpus.reference() is None
 
@@ -84,10 +87,10 @@ def test_ids_that_do_not_go_together(tmp_path: Path) -> None:
     write_table(folder / "labels.csv", "name m", ["z", "glad"])
     write_table(folder / "words.csv", "name w", ["a", ""], ["a", ""])
     assert problems(told(CANDIDATES, LABELS, WORDS), folder) == [
-        "E612  words.csv: samples given more than once (1 of 2): a",
+        "E612  words.csv: duplicate samples (1 of 2): a",
         "E615  words.csv: samples without a row (1 of 3): b",
-        "E612  sample_id: candidates.csv: values given more than once (2 of 3): 'a' (line 2), 'a' (line 3)",
-        "E615  sample_id: labels.csv: references of no sample (1 of 1): 'z' (line 2)",
+        "E612  sample_id: candidates.csv: duplicate ids (2 of 3): 'a' (line 2), 'a' (line 3)",
+        "E615  sample_id: labels.csv: references of unknown samples (1 of 1): 'z' (line 2)",
     ]
 
 
@@ -95,14 +98,14 @@ def test_a_target_that_two_sheets_give(tmp_path: Path) -> None:
     folder = tmp_path / "r"
     write_table(folder / "train.csv", "name m a", ["a", "sad", "1"], ["b", "", "1"])
     write_table(folder / "labels.csv", "name m", ["a", "sad"], ["b", "glad"])
-    message = "E612  mood: references given more than once (1 of 3): a"
+    message = "E612  mood: duplicate references (1 of 3): a"
     assert problems(told(TRAIN, LABELS), folder) == [message]
     write_table(folder / "labels.csv", "name m", ["b", "glad"])
     assert columns(told(TRAIN, LABELS)(folder, tmp_path / "c"), "mood") == [("sad",), ("glad",)]
 
 
 def test_columns_of_unlike_types_become_text(tmp_path: Path) -> None:
-    known = Sheet(("k.csv",), samples={"a": "a"}, constant={SPLIT: "test"})
+    known = Sheet(files=("k.csv",), split="test", samples={"a": "a"})
     write_table(tmp_path / "r" / "k.csv", "name a", ["x", "one"])
     write_table(tmp_path / "r" / "train.csv", "name m a", ["y", "sad", "2"])
     imported = told(known, TRAIN)(tmp_path / "r", tmp_path / "c")
@@ -111,21 +114,21 @@ def test_columns_of_unlike_types_become_text(tmp_path: Path) -> None:
 
 
 def test_the_layout_that_is_there_is_read(tmp_path: Path) -> None:
-    own = Sheet(("samples.csv",), id="sample_id", samples={SPLIT: SPLIT}, rest=True)
-    made_up = Release("made-up", "t", "s", "l", "o", layouts=((CANDIDATES, LABELS), (own,)))
+    own = Sheet(files=("samples.csv",), id="sample_id", samples={"split": "split"}, rest=True)
+    release = made_up((CANDIDATES, LABELS), (own,))
     write_table(tmp_path / "r" / "labels.csv", "name m", ["a", "sad"])
-    assert problems(made_up, tmp_path / "r") == [
-        "E601  there is no candidates.csv: name",
-        "E601  instead of these files, others would do: samples.csv",
+    assert problems(release, tmp_path / "r") == [
+        "E601  missing: candidates.csv: name",
+        "E601  these files can be used instead: samples.csv",
     ]
     write_table(tmp_path / "r" / "samples.csv", "sample_id split fold", ["a", "test", "3"])
-    imported = made_up(tmp_path / "r", tmp_path / "c")
+    imported = release(tmp_path / "r", tmp_path / "c")
     assert columns(imported, "sample_id", "split", "fold") == [("a", "test", 3)]
     assert imported.warnings == ()
 
 
 def test_a_file_of_a_released_name_that_is_another(tmp_path: Path) -> None:
-    sheet = Sheet(("candidates.csv",), constant={SPLIT: "test"}, released={"candidates.csv": "0" * 64})
+    sheet = Sheet(files=("candidates.csv",), split="test", sha256="0" * 64)
     write_table(tmp_path / "r" / "candidates.csv", "name", ["a"])  # sha256sum of "name\r\na\r\n": 6baf65e691ef…
     assert warnings(told(sheet)(tmp_path / "r", tmp_path / "c")) == [
         "W602  candidates.csv: is not the released file (sha256 6baf65e691ef…, released 000000000000…); "
@@ -134,14 +137,13 @@ def test_a_file_of_a_released_name_that_is_another(tmp_path: Path) -> None:
 
 
 def test_ids_of_another_form(tmp_path: Path) -> None:
-    made_up = Release(
-        "made-up", "t", "s", "l", "o", ((CANDIDATES,),),
-        known=lambda name: {"first": name[0]} if name.isalpha() else None, id_form="<letters>",
-    )  # fmt: skip
+    first = made_up(
+        (CANDIDATES,), known=lambda name: {"first": name[0]} if name.isalpha() else None, id_form="<letters>"
+    )
     write_table(tmp_path / "r" / "candidates.csv", "name", ["ab"], ["a1"])
-    assert problems(made_up, tmp_path / "r") == ["E612  sample ids of another form than <letters> (1 of 2): 'a1'"]
+    assert problems(first, tmp_path / "r") == ["E612  sample ids that are not <letters> (1 of 2): 'a1'"]
     write_table(tmp_path / "r" / "candidates.csv", "name", ["ab"], ["cd"])
-    assert columns(made_up(tmp_path / "r", tmp_path / "c"), "first") == [("a",), ("c",)]
+    assert columns(first(tmp_path / "r", tmp_path / "c"), "first") == [("a",), ("c",)]
 
 
 def test_a_folder_where_a_file_should_be(tmp_path: Path) -> None:
@@ -149,6 +151,6 @@ def test_a_folder_where_a_file_should_be(tmp_path: Path) -> None:
     place = tmp_path / "r" / "candidates.csv"
     assert problems(told(CANDIDATES), tmp_path / "r") == [f"E610  {place}: cannot be read: Is a directory"]
     (tmp_path / "s" / "label.csv").mkdir(parents=True)
-    assert problems(release("ger-ckplus"), tmp_path / "s") == [
+    assert problems(released("ger-ckplus"), tmp_path / "s") == [
         f"E610  {tmp_path / 's' / 'label.csv'}: cannot be read: Is a directory"
     ]

@@ -11,7 +11,7 @@ import pytest
 from made_corpus import made_corpus
 
 from merbench.cli import run
-from merbench.corpus import Feature, read_corpus, verify_corpus
+from merbench.corpus import CORPORA, Feature, verify_corpus
 from merbench.corrupt.corpus import damage_corpus, modality_features
 from merbench.corrupt.manifest import MANIFEST, read_manifest
 from merbench.corruptions import CORRUPTIONS, generator
@@ -56,7 +56,7 @@ def test_the_test_split_is_damaged_and_nothing_else(tmp_path: Path) -> None:
     track = track_of(tmp_path, PROXY + WORDS)
     done = damage_corpus(track, tmp_path / "out")
     assert done.problems == {}
-    corpus = read_corpus(tmp_path / "out" / "corpus")
+    corpus = CORPORA.read(tmp_path / "out" / "corpus")
     assert verify_corpus(corpus) == []
     audio = corpus.feature("audio").values
     assert np.array_equal(audio[:4], VALUES["audio"][:4]) and not (audio[4:] == VALUES["audio"][4:]).any()
@@ -83,7 +83,7 @@ def test_the_same_is_made_again(tmp_path: Path) -> None:
     first, second = (damage_corpus(track, tmp_path / name) for name in ("a", "b"))
     assert first.corpus.declaration.content == second.corpus.declaration.content
     assert (tmp_path / "a" / MANIFEST).read_bytes() == (tmp_path / "b" / MANIFEST).read_bytes()
-    with pytest.raises(UsageError, match=r"is there already; --force replaces it$"):
+    with pytest.raises(UsageError, match=r"already exists; --force replaces it$"):
         damage_corpus(track, tmp_path / "a")
     damage_corpus(track, tmp_path / "a", replace=True)
     (tmp_path / "clips").mkdir()
@@ -167,7 +167,7 @@ def test_the_digest_of_values_is_of_texts_and_vectors(tmp_path: Path) -> None:
 
 def test_what_is_realised_in_several_columns_is_told_by_column(tmp_path: Path) -> None:
     track = track_of(tmp_path, WORDS)
-    corpus = read_corpus(track.folder / "corpus")
+    corpus = CORPORA.read(track.folder / "corpus")
     samples = corpus.samples().append_column("translation", pa.array(["a b c"] * 8))
     made_corpus(track.folder / "corpus", name="toy", samples=samples, reference=corpus.reference(), replace=True)  # fmt: skip
     rows = damage_corpus(track, tmp_path / "out", columns=["transcript", "translation"]).manifest.rows
@@ -207,7 +207,7 @@ def test_a_track_that_damages_neither_is_told(tmp_path: Path) -> None:
 
 def test_which_feature_holds_a_modality(tmp_path: Path) -> None:
     track = track_of(tmp_path, PROXY)
-    corpus = read_corpus(track.folder / "corpus")
+    corpus = CORPORA.read(track.folder / "corpus")
     assert modality_features(corpus) == {"audio": "audio", "video": "video-frames", "text": "text"}
     assert modality_features(corpus, {"audio": "text"}) == {"audio": "text"}
 

@@ -143,7 +143,7 @@ def test_what_cannot_be_made_is_told_before_any_clip_is_read(clips: Path, tmp_pa
     with pytest.raises(InvalidCorpus, match=r"feature 'a/b': not a name of a feature; allowed are up to 100 of"):
         add_media_feature(talk, "a/b", "audio", [clips])
     made = add_media_feature(talk, "voice", "audio", [clips]).corpus
-    with pytest.raises(UsageError, match=r"^corpus 'talk' has a feature 'voice' already$"):
+    with pytest.raises(UsageError, match=r"^corpus 'talk' already has a feature 'voice'$"):
         add_media_feature(made, "voice", "audio", [clips])
 
 

@@ -97,7 +97,7 @@ def test_the_feature_is_stored_in_the_corpus_the_same_every_time(tmp_path: Path)
     np.testing.assert_array_equal(one.feature("tfidf").values, made.values)
     assert one.declaration.content.features == two.declaration.content.features
     assert made.width == 7  # as many as eight texts allow
-    with pytest.raises(UsageError, match="corpus 'talk' has a feature 'tfidf' already"):
+    with pytest.raises(UsageError, match="corpus 'talk' already has a feature 'tfidf'"):
         add_text_feature(one, "tfidf")
     again, _ = add_text_feature(one, "tfidf", dimensions=3, replace=True)
     assert again.feature_shape("tfidf") == (10, 3, False)

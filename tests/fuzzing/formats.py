@@ -22,14 +22,13 @@ from made_corpus import made_corpus
 from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, zipped, zstd_packed
 from merbench.banks.bank import Bank, Sound
 from merbench.banks.home import BANKS, write_bank
-from merbench.corpus import read_corpus
+from merbench.corpus import CORPORA
 from merbench.corpus.candidates import Candidates
+from merbench.corpus.contents import Contents
 from merbench.corpus.delimited import read_delimited, to_table
-from merbench.corpus.feature import Feature
-from merbench.corpus.feature_file import read_feature
+from merbench.corpus.feature import Feature, read_feature
 from merbench.corpus.folder import verify_corpus
 from merbench.corpus.forms import arrays, label_archive, recordings, spaced
-from merbench.corpus.tables import Contents
 from merbench.corrupt.manifest import Journal, Manifest, read_manifest, read_progress, write_manifest
 from merbench.errors import DeclarationError, Problem
 from merbench.files import sha256_bytes
@@ -194,7 +193,9 @@ def _read_table(path: Path) -> None:
     problems: list[Problem] = []
     cells = read_delimited(path, problems)
     if cells is not None:
-        contents = Contents(to_table(cells, cells.header, problems), None, {}, samples_origin=cells.origin)
+        contents = Contents(
+            to_table(cells, {name: name for name in cells.header}, problems), None, {}, samples_origin=cells.origin
+        )
         problems += contents.problems()
     _raise(path, problems)
 
@@ -294,7 +295,7 @@ def _corpora(folder: Path) -> dict[str, Format]:
             (corpus / member).write_bytes(data)
             (corpus / "corpus.toml").write_text(declared.replace(old, sha256_bytes(data)))
             try:
-                opened = read_corpus(corpus)
+                opened = CORPORA.read(corpus)
                 _raise(path, verify_corpus(opened))
                 for name in opened.features:
                     opened.feature(name), opened.feature_shape(name)
@@ -325,7 +326,7 @@ def _corpora(folder: Path) -> dict[str, Format]:
     return {
         "corpus csv": Format(folder / "corpus.csv", [text], scrambled, _read_table),
         "corpus tsv": Format(folder / "corpus.tsv", [text.replace(b",", b"\t")], scrambled, _read_table),
-        "corpus.toml": Format(corpus / "corpus.toml", [declared.encode()], scrambled, _in_folder(read_corpus)),
+        "corpus.toml": Format(corpus / "corpus.toml", [declared.encode()], scrambled, _in_folder(CORPORA.read)),
         **{f"corpus {member}": Format(folder / "member", [data], parquet, recorded(member)) for member, data in files.items()},
         "feature npz": Format(folder / "feature.npz", [_npz(vectors), _npz(vectors, packed=True), _npz(frames)], zipped(_member), lambda path: read_feature(str(path))),
         "feature parquet": Format(folder / "feature.parquet", [*_parquets_of(table), *_parquets_of(nested)], parquet, lambda path: read_feature(str(path))),

@@ -73,7 +73,7 @@ def test_the_drafted_line_works_as_typed(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["init", "deep/my-track", "--corpus", "own"]) == 2  # a name of the data home, which has none
-    assert "there is a corpus folder of this name here: write ./own" in capsys.readouterr().err
+    assert "the working directory has a folder of this name: write ./own" in capsys.readouterr().err
     assert run(["init", "deep/my-track", "--corpus", "./own"]) == 0
     assert capsys.readouterr().out.endswith("next: edit them, then `merbench describe deep/my-track`\n")
     assert run(["init", "bare"]) == 0

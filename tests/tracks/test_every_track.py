@@ -20,8 +20,8 @@ from made_corpus import made_corpus
 from released_files import write_table
 
 from merbench.cli import run
+from merbench.corpus import CORPORA
 from merbench.corpus.feature import Feature
-from merbench.corpus.home import corpora_home
 from merbench.errors import listed
 from merbench.lexicon import import_lexicon
 from merbench.synonyms import import_groups
@@ -72,7 +72,7 @@ def write_made_up_corpus(track: Track) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(len(ids), 3)).astype(np.float32)
     made_corpus(
-        corpora_home() / track.corpus,
+        CORPORA.home / track.corpus,
         name=track.corpus,
         samples=pa.table(samples),
         reference=pa.table(reference) if len(reference) > 1 else None,

@@ -17,8 +17,7 @@ from released_files import release, write_table
 
 import merbench
 from merbench.cli import run
-from merbench.corpus import Imported
-from merbench.corpus.home import corpora_home
+from merbench.corpus import CORPORA, Imported
 from merbench.errors import InvalidSubmission, UsageError
 from merbench.track import Track, list_tracks, load_track
 
@@ -42,7 +41,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def imported(name: str, files: Path) -> Imported:
-    return release(name)(files, corpora_home() / name)
+    return release(name)(files, CORPORA.home / name)
 
 
 def plain(name: str, files: Path, samples: tuple[str, Rows], reference: tuple[str, Rows]) -> Imported:
@@ -218,7 +217,7 @@ def test_a_condition_column_makes_a_report_over_missing_rates(tmp_path: Path, fi
     # As the card of cmu-mosi says: one row per clip and rate. Two clips each, both right up to 0.2, then one.
     rates = [rate / 10 for rate in range(6)]
     ids = [f"video_{clip}@{rate}" for rate in rates for clip in (1, 2)]
-    made_corpus(corpora_home() / "ch-sims", name="ch-sims", samples=pa.table({"sample_id": ids, "split": ["test"] * 12, "dialogue": ["video"] * 12,
+    made_corpus(CORPORA.home / "ch-sims", name="ch-sims", samples=pa.table({"sample_id": ids, "split": ["test"] * 12, "dialogue": ["video"] * 12,
                           "missing_rate": [rate for rate in rates for _ in (1, 2)]}), reference=pa.table({"sample_id": ids, "sentiment": [0.5] * 12}))  # fmt: skip
     answers = [0.5 if clip == 1 or rate < 0.25 else -0.5 for rate in rates for clip in (1, 2)]
     path = submission(files, "name sentiment", list(zip(ids, answers, strict=True)))
@@ -637,7 +636,7 @@ def test_the_unknown_algorithm_is_a_class(files: Path) -> None:
 
 @pytest.mark.checks(BY_HAND, "ood-emotion")
 def test_unknown_emotions_are_told_from_known_ones(files: Path) -> None:
-    made_corpus(corpora_home() / "ood-emotion", name="ood-emotion", samples=pa.table({"sample_id": list("abcde"), "split": ["test"] * 5}), reference=pa.table({"sample_id": list("abcde"), "score": ["known"] * 3 + ["unknown"] * 2}))  # fmt: skip
+    made_corpus(CORPORA.home / "ood-emotion", name="ood-emotion", samples=pa.table({"sample_id": list("abcde"), "split": ["test"] * 5}), reference=pa.table({"sample_id": list("abcde"), "score": ["known"] * 3 + ["unknown"] * 2}))  # fmt: skip
     rows = [("a", 3), ("b", 2), ("c", 1), ("d", 2.5), ("e", 0)]
     found = values("ood-emotion", submission(files, "sample_id score", rows))
     # Of six pairs, two are lost to 2.5. The lowest 5 % of three known scores end at 1, and 2.5 lies above.

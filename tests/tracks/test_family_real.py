@@ -15,7 +15,7 @@ from released_files import read_table
 
 import merbench
 from merbench.cli import run
-from merbench.corpus.home import corpora_home
+from merbench.corpus import CORPORA
 from merbench.report import ScoreReport
 from merbench.track import load_track
 
@@ -63,7 +63,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterat
 
         def bring(name: str) -> None:
             folder = FOLDERS.get(name) or f"gpt4v-ger/{Path(ANSWERS[name.removeprefix('ger-'), 'test']).parent}"
-            if not (corpora_home() / name).exists():
+            if not (CORPORA.home / name).exists():
                 assert run(["corpus", "import", name, str(test_data / "data" / folder)]) == 0
 
         yield bring

@@ -14,8 +14,7 @@ from checked_tracks import BY_HAND, PUBLISHED, SCORER
 from released_files import read_table, release, write_table
 
 import merbench
-from merbench.corpus import Imported
-from merbench.corpus.home import corpora_home
+from merbench.corpus import CORPORA, Imported
 from merbench.errors import InvalidSubmission, UnknownName
 from merbench.lexicon import import_lexicon
 from merbench.synonyms import import_groups
@@ -51,7 +50,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def imported(name: str, files: Path) -> Imported:
-    return release(name)(files, corpora_home() / name)
+    return release(name)(files, CORPORA.home / name)
 
 
 def submission(folder: Path, header: str, rows: Rows, name: str = "submission.csv") -> Path:
@@ -155,7 +154,7 @@ def public_and_problems(files: Path, scored: Sequence[str], right: Path, wrong: 
     """Return all that a participant sees of two files when those candidates are the scored ones."""
     write_table(files / "track_all_candidates.csv", "name", *[[name] for name in NAMES])
     write_table(files / "track1_test_dis.csv", "name discrete", *[[name, "happy"] for name in scored])
-    release("mer2025-semi")(files, corpora_home() / "mer2025-semi", replace=True)
+    release("mer2025-semi")(files, CORPORA.home / "mer2025-semi", replace=True)
     report = merbench.score("mer2025-semi", right, n_resamples=100)
     assert report.counts["scored"] == len(scored)
     return report.public().to_json() + report.public().to_text(), told("mer2025-semi", wrong)
@@ -268,7 +267,7 @@ def test_unknown_words_do_not_tell_which_are_scored(files: Path, tmp_path: Path)
     seen = []
     for scored in (names[:7], names[-3:]):
         write_table(files / "track2_test.csv", "name openset", *[[name, "['happy']"] for name in scored])
-        release("mer2025-fg")(files, corpora_home() / "mer2025-fg", replace=True)
+        release("mer2025-fg")(files, CORPORA.home / "mer2025-fg", replace=True)
         report = merbench.score("mer2025-fg", path, n_resamples=100)
         assert (report.counts["scored"], report["emotion_wheel_f1"].value) == (len(scored), 1.0)
         seen.append(report.public().to_json() + report.public().to_text())

@@ -1,9 +1,8 @@
-"""The public releases that merbench reads; importing this package registers every importer.
+"""The public releases that merbench reads, one file per family; importing this package registers every importer."""
 
-One file per release, or family of releases. `elsewhere` holds those whose files are not freely had: it says what they
-consist of, for those who were given them.
-"""
+from merbench.corpus.folder import IMPORTERS
+from merbench.corpus.releases import ger, mer, merbench_labels, on_application, with_features
 
-from merbench.corpus.releases import abaw, crema_d, ger, iemocap, meld, mer, mer2023, on_application, ravdess, sentiment
-
-__all__ = ["abaw", "crema_d", "ger", "iemocap", "meld", "mer", "mer2023", "on_application", "ravdess", "sentiment"]
+for _module in (ger, mer, merbench_labels, on_application, with_features):
+    for _release in _module.RELEASES:
+        IMPORTERS.add(_release.name, _release)

@@ -1,159 +1,220 @@
-"""Corpora whose files are had on application, in forms that differ from copy to copy: what each is and consists of.
+"""Corpora whose files one applies for, in forms that differ from copy to copy: what each is and consists of.
 
-Whoever has the data writes two CSV files (see `plain`); for ADD 2023 the released `label.txt` are read too. Class lists
-are those that papers print; labels are kept in lower case. Those of MSP-IMPROV, the dimensions of Werewolf-XL and the
-classes of ADD 2023's attribution were not read in a source.
+Whoever has the data writes two CSV files: `samples.csv` has `sample_id`, `split`, and any other columns of the samples;
+`reference.csv` has `sample_id` and one column per target, and lists the samples with a known reference. The released
+files of ADD 2023 (`label.txt`) and of the ABAW challenges are read too. Class lists are those that papers print; labels
+are kept in lower case. Those of MSP-IMPROV, the dimensions of Werewolf-XL and the classes of ADD 2023's attribution
+were not read in a source.
+
+A frame of ABAW is a sample with the id `<video>/<frame>.jpg`: column `recording` is the video, `position` the frame.
+The marks for no annotation (-5 for valence and arousal, -1 for expression and action units) are no references.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from merbench.corpus.cells import TEXT, Cells, labels, number, segments
-from merbench.corpus.forms import spaced
-from merbench.corpus.importing import Release, add_release
-from merbench.corpus.releases.plain import plain
-from merbench.corpus.sheets import Sheet, Target
-from merbench.corpus.tables import SPLIT
+from merbench.corpus.cells import TEXT, Cells, integer, labels, mapped, number, segments
+from merbench.corpus.forms import recordings, spaced
+from merbench.corpus.importing import Known, Release
+from merbench.corpus.sheets import Sheet
 
+WITHHELD = "the references of the test split are withheld"
 AGREEMENT = "agreement with the authors: academic research, no redistribution"
-SPOOF = labels("genuine", "fake")
+
+Layout = tuple[Sheet, ...]
 
 
-@dataclass(frozen=True)
-class Elsewhere:
-    """One corpus.
-
-    Attributes:
-        title: what it holds.
-        source: where it is described.
-        obtain: where it is applied for.
-        targets: target -> how its cells are read.
-        columns: columns of the samples that its protocol needs.
-        released: sheets of the released files, where they are read.
-        licence: who may use it.
-    """
-
-    title: str
-    source: str
-    obtain: str
-    targets: Mapping[str, Cells]
-    columns: tuple[str, ...] = ()
-    released: tuple[Sheet, ...] = ()
-    licence: str = AGREEMENT
+def own_tables(targets: Mapping[str, Cells], *columns: str) -> Layout:
+    """Return the sheets of `samples.csv`, with some columns that it must have, and `reference.csv`."""
+    samples = {name: name for name in ("split", *columns)}
+    return (
+        Sheet(files=("samples.csv",), id="sample_id", samples=samples, rest=True),
+        Sheet(files=("reference.csv",), id="sample_id", targets=targets, without=WITHHELD),
+    )
 
 
 def _discrete(names: str) -> dict[str, Cells]:
     return {"discrete": labels(*names.split())}
 
 
-def _label_file(folder: str, target: Target, needed: bool = True, **constant: str) -> Sheet:
-    """Return the sheet of a `label.txt`: an utterance and its label on every line."""
+def _label_file(folder: str, target: str, cells: Cells, without: str = "", **constant: str) -> Sheet:
+    """Return the sheet of a `label.txt`."""
     return Sheet(
-        (f"{folder}label.txt",),
+        files=(f"{folder}label.txt",),
         id="utterance",
-        targets=(target,),
-        constant={SPLIT: "test", **constant},
-        needed=needed,
-        without="not all rounds",
-        reader=spaced("utterance", target.column),
+        split="test",
+        constant=constant,
+        targets={target: cells.of("label")},
+        without=without,
+        reader=spaced("utterance", "label"),
         form="an utterance and its label on every line, with a space between them",
     )
 
 
 ADD2023 = "ADD 2023 (arXiv:2305.13774)"
 ADD2023_SITE = "http://addchallenge.cn/add2023"
+SPOOF = labels("genuine", "fake")
+DIMENSIONS = {"valence": number(), "arousal": number(), "dominance": number()}
 
-CORPORA = {
-    "dfew": Elsewhere(
+CORPORA: dict[str, tuple[str, str, str, tuple[Layout, ...]]] = {
+    "dfew": (
         "clips of films, seven emotions, five folds",
         "DFEW (arXiv:2008.05924), 11,697 clips with one label",
         "https://dfew-dataset.github.io",
-        _discrete("happy sad neutral angry surprise disgust fear"),
-        ("fold",),
+        (own_tables(_discrete("happy sad neutral angry surprise disgust fear"), "fold"),),
     ),
-    "ferv39k": Elsewhere(
+    "ferv39k": (
         "clips of films and shows, seven emotions",
         "FERV39k (arXiv:2203.09463), 31,088 training and 7,847 test clips",
         "https://wangyanckxx.github.io/Proj_CVPR2022_FERV39k.html",
-        _discrete("angry disgust fear happy neutral sad surprise"),
+        (own_tables(_discrete("angry disgust fear happy neutral sad surprise")),),
     ),
-    "mafw": Elsewhere(
+    "mafw": (
         "clips of films and shows, eleven emotions, five folds",
         "MAFW (arXiv:2208.00847), 9,172 clips with one label",
         "https://mafw-database.github.io/MAFW/",
-        _discrete("anger disgust fear happiness neutral sadness surprise contempt anxiety helplessness disappointment"),
-        ("fold",),
+        (
+            own_tables(
+                _discrete(
+                    "anger disgust fear happiness neutral sadness surprise contempt anxiety helplessness disappointment"
+                ),
+                "fold",
+            ),
+        ),
     ),
-    "enterface": Elsewhere(
+    "enterface": (
         "acted speech in English, six emotions, five folds by speaker",
         "eNTERFACE'05 (Martin et al. 2006)",
         "http://www.enterface.net/enterface05/",
-        _discrete("happiness anger disgust fear surprise sadness"),
-        ("speaker", "fold"),
+        (own_tables(_discrete("happiness anger disgust fear surprise sadness"), "speaker", "fold"),),
     ),
-    "werewolf-xl": Elsewhere(
+    "werewolf-xl": (
         "players of the game Werewolf in Chinese: valence, arousal and dominance, five folds",
         "Werewolf-XL (Zhang et al. 2021), 14,457 clips",
         "the authors of Werewolf-XL",
-        dict.fromkeys(("valence", "arousal", "dominance"), number()),
-        ("fold",),
+        (own_tables(DIMENSIONS, "fold"),),
     ),
-    "msp-improv": Elsewhere(
+    "msp-improv": (
         "acted dialogues in English, four emotions, six sessions as folds",
         "MSP-IMPROV (Busso et al. 2017)",
         "https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Improv.html",
-        _discrete("angry happy neutral sad"),
-        ("speaker", "fold"),
+        (own_tables(_discrete("angry happy neutral sad"), "speaker", "fold"),),
     ),
-    "add2023-fgd": Elsewhere(
+    "add2023-fgd": (
         "speech in Chinese, genuine or fake, in two rounds",
         f"{ADD2023}, track 1.2",
         ADD2023_SITE,
-        {"score": SPOOF},
-        ("round",),
         (
-            _label_file("round1/", Target("score", "label", SPOOF), round="R1"),
-            _label_file("round2/", Target("score", "label", SPOOF), needed=False, round="R2"),
+            (
+                _label_file("round1/", "score", SPOOF, round="R1"),
+                _label_file("round2/", "score", SPOOF, "not all rounds", round="R2"),
+            ),
+            own_tables({"score": SPOOF}, "round"),
         ),
     ),
-    "add2023-fgg": Elsewhere(
+    "add2023-fgg": (
         "fake speech in Chinese that detectors are asked about: a sample is what one of them is asked of one utterance",
         f"{ADD2023}, track 1.1",
         ADD2023_SITE,
-        {"score": SPOOF},
-        ("detector",),
+        (own_tables({"score": SPOOF}, "detector"),),
     ),
-    "add2023-rl": Elsewhere(
+    "add2023-rl": (
         "speech in Chinese with fake stretches: where they are, and whether there are any",
         f"{ADD2023}, track 2; segments as label-start-end, separated by spaces, in seconds; empty without any",
         ADD2023_SITE,
-        {"discrete": SPOOF, "segments": segments("genuine", "fake", duration="duration_s")},
-        ("duration_s",),
+        (
+            own_tables(
+                {"discrete": SPOOF, "segments": segments("genuine", "fake", duration="duration_s")}, "duration_s"
+            ),
+        ),
     ),
-    "add2023-ar": Elsewhere(
+    "add2023-ar": (
         "speech in Chinese: by which generator it was made, or by an unknown one",
         f"{ADD2023}, track 3",
         ADD2023_SITE,
-        {"discrete": TEXT},
-        (),
-        (_label_file("", Target("discrete", "label", TEXT)),),
+        ((_label_file("", "discrete", TEXT),), own_tables({"discrete": TEXT})),
     ),
 }
-"""By name."""
+"""Name -> title, source, where to apply, layouts."""
 
-for _name, _corpus in CORPORA.items():
-    add_release(
-        Release(
-            name=_name,
-            title=_corpus.title,
-            source=_corpus.source,
-            licence=_corpus.licence,
-            obtain=_corpus.obtain,
-            layouts=(
-                *((_corpus.released,) if _corpus.released else ()),
-                plain(_corpus.targets, _corpus.columns),
-            ),
+EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
+"""In the order of the released codes."""
+ACTION_UNITS = tuple(f"AU{unit}" for unit in (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26))
+
+AFFECT = {"valence": number(missing=-5), "arousal": number(missing=-5)}
+EXPRESSION = {"expression": mapped({"-1": None, **{str(code): name for code, name in enumerate(EXPRESSIONS)}})}
+ABAW_TARGETS = {**AFFECT, **EXPRESSION, **dict.fromkeys(ACTION_UNITS, integer(missing=-1))}
+ABAW6 = "ABAW 2024, sixth challenge (Aff-Wild2)"
+ABAW6_SITE = "https://affective-behavior-analysis-in-the-wild.github.io/6th/"
+
+
+def frame(name: str) -> Known | None:
+    """Return recording and number of the frame `<recording>/<number>.jpg`; None for another form."""
+    recording, _, picture = name.rpartition("/")
+    number = picture.partition(".")[0]
+    return {"recording": recording, "position": int(number)} if recording and number.isdecimal() else None
+
+
+def _frames(targets: Mapping[str, Cells], train: str, dev: str) -> Layout:
+    """Return the sheets of two parts, each a text file or a folder of one per video, and of the frames to predict."""
+    lines = f"<video>.txt each, a header and a line with {', '.join(targets)} per frame"
+    parts = [
+        Sheet(
+            files=(part,) if part.endswith(".txt") else (part, part.lower()),
+            id="image",
+            split=split,
+            targets=targets,
+            without=without,
+            reader=None if part.endswith(".txt") else recordings(tuple(targets)),
+            form="" if part.endswith(".txt") else lines,
         )
-    )
+        for part, split, without in ((train, "train", "no split 'train'"), (dev, "dev", ""))
+    ]
+    return (*parts, Sheet(files=("test_frames.csv",), id="image", split="test", without="no split 'test'"))
+
+
+ABAW = {
+    "abaw4-mtl": (
+        "frames of videos from the web: valence, arousal, eight expressions, twelve action units",
+        "ABAW 2022, multi-task (s-Aff-Wild2, arXiv:2207.01138)",
+        "https://ibug.doc.ic.ac.uk/resources/eccv-2023-4th-abaw/",
+        (
+            _frames(ABAW_TARGETS, "training_set_annotations.txt", "validation_set_annotations.txt"),
+            own_tables(ABAW_TARGETS),
+        ),
+    ),
+    "abaw6-va": (
+        "frames of videos from the web: valence and arousal",
+        ABAW6,
+        ABAW6_SITE,
+        (_frames(AFFECT, "Train_Set", "Validation_Set"), own_tables(AFFECT)),
+    ),
+    "abaw6-expr": (
+        "frames of videos from the web: eight expressions",
+        ABAW6,
+        ABAW6_SITE,
+        (_frames(EXPRESSION, "Train_Set", "Validation_Set"), own_tables(EXPRESSION)),
+    ),
+}
+"""As above."""
+
+RELEASES = (
+    *(
+        Release(name=name, title=title, source=source, licence=AGREEMENT, obtain=obtain, layouts=layouts)
+        for name, (title, source, obtain, layouts) in CORPORA.items()
+    ),
+    *(
+        Release(
+            name=name,
+            title=title,
+            source=f"{source}, released annotations; the test split's are withheld",
+            licence="end-user licence agreement of Aff-Wild2: academic research, no redistribution",
+            obtain=obtain,
+            layouts=layouts,
+            known=frame,
+            id_form="<video>/<number>.jpg",
+        )
+        for name, (title, source, obtain, layouts) in ABAW.items()
+    ),
+)

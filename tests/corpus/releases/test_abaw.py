@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from released_files import columns, release, write_table
 
-from merbench.corpus.releases.abaw import ACTION_UNITS, frame
+from merbench.corpus.releases.on_application import ACTION_UNITS, frame
 from merbench.errors import InvalidCorpus
 
 

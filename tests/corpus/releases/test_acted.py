@@ -46,9 +46,7 @@ def test_arrays_are_columns_and_features(tmp_path: Path) -> None:
     assert imported.corpus.feature_shape("audio") == (2, 3, False)
     del arrays["face"], arrays["fold"]
     np.savez(tmp_path / "r" / "ravdess_av_folds1-4.npz", **arrays)
-    with pytest.raises(
-        InvalidCorpus, match=r"E611  ravdess_av_folds1-4\.npz: there is no column fold; there are name,"
-    ):
+    with pytest.raises(InvalidCorpus, match=r"E611  ravdess_av_folds1-4\.npz: no column fold; the columns are name,"):
         release("ravdess")(tmp_path / "r", tmp_path / "d")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from released_files import columns, release, write_table
 
-from merbench.corpus import corpora_home
+from merbench.corpus import CORPORA
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import InvalidCorpus
 from merbench.scoring import score
@@ -28,8 +28,8 @@ def test_two_tables_of_ones_own(tmp_path: Path) -> None:
     with pytest.raises(InvalidCorpus) as error:
         release("dfew")(tmp_path / "r", tmp_path / "d")
     assert [str(problem) for problem in error.value.problems] == [
-        "E611  samples.csv: there is no column fold; there are sample_id, split",
-        "E611  reference.csv: there is no column sample_id, discrete; there are id, emotion",
+        "E611  samples.csv: no column fold; the columns are sample_id, split",
+        "E611  reference.csv: no column sample_id, discrete; the columns are id, emotion",
     ]
 
 
@@ -76,14 +76,14 @@ def test_segments_that_cannot_be_scored_are_told_with_their_lines(tmp_path: Path
         "line 2: 'fake-2-1' ends at 1 s, not after it begins at 2 s, "
         "line 3: 'genuine-0-9' ends at 9 s, past the end of the sample at 2 s, "
         "line 5: 'fak-0-99' has the label 'fak', which is not one of genuine, fake; did you mean 'fake'?",
-        "E612  sample_id: reference.csv: values given more than once (2 of 5): 'a' (line 2), 'a' (line 6)",
+        "E612  sample_id: reference.csv: duplicate ids (2 of 5): 'a' (line 2), 'a' (line 6)",
     ]
     write_table(folder / "samples.csv", "sample_id split duration_s", ["a", "test", "2 s"])
     write_table(folder / "reference.csv", "sample_id discrete segments", ["a", "fake", "fake-0-9"])
     with pytest.raises(InvalidCorpus) as error:
         release("add2023-rl")(folder, tmp_path / "c")
     assert [str(problem) for problem in error.value.problems] == [
-        "E614  duration_s: holds what is no number; lengths of samples are seconds"
+        "E614  duration_s: contains non-numeric values; durations of samples are seconds"
     ]
 
 
@@ -95,7 +95,7 @@ def test_an_empty_cell_holds_no_segment_and_a_missing_row_no_reference(
     write_table(
         tmp_path / "r" / "reference.csv", "sample_id discrete segments", ["a", "genuine", ""], ["b", "fake", "fake-1-2"]
     )
-    imported = release("add2023-rl")(tmp_path / "r", corpora_home() / "add2023-rl")
+    imported = release("add2023-rl")(tmp_path / "r", CORPORA.home / "add2023-rl")
     assert columns(imported, "sample_id", "segments") == [("a", ""), ("b", "fake-1-2"), ("c", None)]
     candidates = open_candidates(load_track("add2023-rl"))
     assert candidates.references.index.tolist() == [0, 1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from released_files import columns, labelled, read_table, release, write_archive
 
-from merbench.corpus.releases.iemocap import turn
+from merbench.corpus.releases.merbench_labels import _iemocap_turn as turn
 
 
 def test_codes_and_ids(tmp_path: Path) -> None:

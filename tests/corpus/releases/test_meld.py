@@ -36,7 +36,7 @@ def test_a_code_that_is_none_and_an_id_of_another_form(tmp_path: Path) -> None:
     with pytest.raises(InvalidCorpus, match=message):
         release("meld")(tmp_path / "r", tmp_path / "c")
     write_archive(tmp_path / "r" / "label.npz", **{**MEMBERS, "val_corpus": labelled({"dia0_utt0": 1})})
-    with pytest.raises(InvalidCorpus, match=r"E612  sample ids of another form than .* \(1 of 4\): 'dia0_utt0'$"):
+    with pytest.raises(InvalidCorpus, match=r"E612  sample ids that are not .* \(1 of 4\): 'dia0_utt0'$"):
         release("meld")(tmp_path / "r", tmp_path / "c")
 
 

@@ -20,8 +20,8 @@ def test_an_edition_with_its_references_and_without(tmp_path: Path) -> None:
         ("a", "test", "好", "", None), ("b", "test", "好", "", None), ("c", "train", "好", "", "happy")
     ]  # fmt: skip
     assert [str(warning) for warning in withheld.warnings] == [
-        "W604  there is no track1_test_dis.csv or labels.csv: the references of the test split are withheld",
-        "W605  track1_train_disdim.csv: samples that an earlier file names are left out (1 of 2): a",
+        "W604  missing: track1_test_dis.csv or labels.csv: the references of the test split are withheld",
+        "W605  track1_train_disdim.csv: samples that an earlier file lists are left out (1 of 2): a",
     ]
     write_table(folder / "labels.csv", "name discrete", ["b", "neutral"])
     held = release("mer2025-semi")(folder, tmp_path / "d")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from merbench.corpus import IMPORTERS, verify_corpus
-from merbench.corpus.releases.mer2023 import MER2023
+from merbench.corpus.releases.mer import MER2023
 from merbench.errors import InvalidCorpus, UsageError
 
 LABELS_FILE = "label-6way.npz"
@@ -85,10 +85,10 @@ def test_features_that_are_not_folders(tmp_path: Path) -> None:
     with pytest.raises(InvalidCorpus) as error:
         MER2023(release, tmp_path / "c", features=tmp_path / "f")
     assert [str(problem) for problem in error.value.problems] == [
-        f"E616  {tmp_path / 'f'}: there is no folder of a feature in it, with one .npy per sample"
+        f"E616  {tmp_path / 'f'}: no folder of a feature in it, with one .npy per sample"
     ]
     (tmp_path / "g" / "x").mkdir(parents=True)
-    with pytest.raises(InvalidCorpus, match=r"E616  feature 'x': there is no \.npy file of a sample in this folder$"):
+    with pytest.raises(InvalidCorpus, match=r"E616  feature 'x': no \.npy file of a sample in this folder$"):
         MER2023(release, tmp_path / "c", features=tmp_path / "g")
 
 
@@ -96,14 +96,14 @@ def test_a_release_with_files_missing(tmp_path: Path) -> None:
     with pytest.raises(InvalidCorpus) as error:
         MER2023(tmp_path, tmp_path / "c")
     assert [str(problem) for problem in error.value.problems] == [
-        "E601  there is no label-6way.npz or release/label-6way.npz: dictionaries train_corpus, test1_corpus, "
+        "E601  missing: label-6way.npz or release/label-6way.npz: dictionaries train_corpus, test1_corpus, "
         "test2_corpus, test3_corpus, each of sample id -> {'emo': label, 'val': number}; "
         "or labels.csv: name, split, discrete, valence",
-        "E601  there is no transcription-engchi-polish.csv or release/transcription-engchi-polish.csv: "
+        "E601  missing: transcription-engchi-polish.csv or release/transcription-engchi-polish.csv: "
         "name, chinese, english",
     ]
     with pytest.raises(
-        UsageError, match=r"gone: there is no such folder; `merbench corpus import mer2023` tells more$"
+        UsageError, match=r"gone: no such folder; `merbench corpus import mer2023` describes the files$"
     ):
         MER2023(tmp_path / "gone", tmp_path / "c")
 
@@ -118,11 +118,11 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidCorpus) as error:
         MER2023(release, tmp_path / "c")
     assert [str(problem) for problem in error.value.problems] == [
-        "E610  label-6way.npz: there is no dictionary 'test2_corpus'; there are train_corpus, test1_corpus, "
+        "E610  label-6way.npz: no dictionary 'test2_corpus'; the file has train_corpus, test1_corpus, "
         "test2_corpus, test3_corpus",
         "E614  label-6way.npz, test1_corpus: items that are not {'emo': label or code, 'val': number} (2 of 3): "
         "'x': {'emo': 3.5, 'val': 1}, 'y': {'emo': 'sad', 'val': True}",
-        "E611  transcription-engchi-polish.csv: there is no column name, chinese, english; there are id, text",
+        "E611  transcription-engchi-polish.csv: no column name, chinese, english; the columns are id, text",
     ]
 
 
@@ -134,7 +134,7 @@ def test_samples_of_two_splits_and_samples_without_a_transcript(tmp_path: Path) 
         MER2023(release, tmp_path / "c")
     assert [str(problem) for problem in error.value.problems] == [
         "E615  transcription-engchi-polish.csv: samples without a row (2 of 5): d, e",
-        "E612  sample_id: label-6way.npz: values given more than once (2 of 5): 'a', 'a'",
+        "E612  sample_id: label-6way.npz: duplicate ids (2 of 5): 'a', 'a'",
     ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from released_files import codes_of, columns, labelled, read_table, release, write_archive, write_table
 
-from merbench.corpus.releases.sentiment import utterance
+from merbench.corpus.releases.merbench_labels import utterance
 
 MEMBERS = {
     "train_corpus": labelled({"-x_y_10": np.float32(1 / 3)}, key="val", filler=0),

@@ -1,9 +1,9 @@
-"""Arrow tables and features go in, checked ones of plain types come out, with digests over their values.
+"""The tables and features of a corpus: their checks, their plain types, and digests over their values.
 
 Conventions:
     Tables hold columns of strings, lists of strings, booleans, int64 and finite float64, and are sorted by
     `sample_id` (by the bytes of its UTF-8 form). A missing value is a null. A digest covers names, types and
-    values: not the order of columns or rows, nor the file format, nor the machine.
+    values: not the order of columns or rows, the file format, or the machine.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from merbench.corpus.declaration import ID, SPLIT
 from merbench.corpus.feature import Feature
-from merbench.errors import Problem, did_you_mean, listed, printable
-
-ID = "sample_id"
-SPLIT = "split"
+from merbench.errors import Problem, counted, did_you_mean, listed, printable
 
 STRINGS = pa.list_(pa.field("element", pa.string()))
 """The type of a column of lists, named as Parquet names it."""
@@ -35,12 +33,7 @@ FEATURE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a table or a feature came from, so that a message can point there.
-
-    Attributes:
-        name: the file, or what stands for it.
-        lines: line of the file for every row, where it has lines.
-    """
+    """The file a table came from, for messages, and the line of every row, where it has lines."""
 
     name: str
     lines: Sequence[int] | None = None
@@ -50,10 +43,17 @@ class Origin:
         shown = f"'{printable(value)}'" if isinstance(value, str) else str(value)
         return f"{shown} (line {self.lines[row]})" if self.lines is not None else shown
 
+    def problem(
+        self, code: str, column: str, what: str, cells: Sequence[tuple[int, object]], total: int, remedy: str
+    ) -> Problem:
+        """Return one problem for all rows of a kind: how many of how many, the first five with lines, the remedy."""
+        message = counted(what, [self.example(row, value) for row, value in cells], total)
+        return Problem(code, f"{self.name}: {message}{'; ' if remedy else ''}{remedy}", column=column)
+
 
 @dataclass(frozen=True)
 class Contents:
-    """What a corpus holds beside its metadata: tables and features, and where they came from."""
+    """What a corpus holds besides its metadata: tables and features, and where they came from."""
 
     samples: pa.Table
     reference: pa.Table | None = None
@@ -62,12 +62,12 @@ class Contents:
     reference_origin: Origin = Origin("reference")
 
     def problems(self) -> list[Problem]:
-        """Return everything that is wrong, of tables and of features."""
+        """Return everything that is wrong with tables and features."""
         found = [*_table_problems(self.samples, self.samples_origin, (ID, SPLIT))]
         ids = self.samples[ID] if self.samples.column_names.count(ID) == 1 else None
         known = None if ids is None else set(ids.to_pylist())
         if not self.samples.num_rows:
-            found.append(Problem("E611", f"{self.samples_origin.name}: there is no sample"))
+            found.append(Problem("E611", f"{self.samples_origin.name}: no samples"))
         if self.reference is not None:
             found += _table_problems(self.reference, self.reference_origin, (ID,))
             found += _reference_problems(self.reference, self.reference_origin, self.samples, known)
@@ -78,11 +78,10 @@ class Contents:
 
     def normalised(self) -> Contents:
         """Return the same contents in plain types, sorted, without reference rows that hold nothing."""
-        reference = None if self.reference is None else _held(_sorted(_plain(self.reference)))
         return replace(
             self,
-            samples=_sorted(_plain(self.samples)),
-            reference=reference,
+            samples=_normalised(self.samples),
+            reference=None if self.reference is None else _held(_normalised(self.reference)),
             features={name: self.features[name].sorted() for name in sorted(self.features)},
         )
 
@@ -92,19 +91,15 @@ def _plain_type(column_type: pa.DataType) -> pa.DataType | None:
     types = pa.types
     if types.is_dictionary(column_type):
         return _plain_type(column_type.value_type)
-    if types.is_string(column_type) or types.is_large_string(column_type) or types.is_string_view(column_type):
-        return pa.string()
-    if types.is_null(column_type):
-        return pa.string()
-    if types.is_boolean(column_type):
-        return pa.bool_()
-    if types.is_integer(column_type):
-        return pa.int64()
-    if types.is_floating(column_type):
-        return pa.float64()
     if types.is_list(column_type) or types.is_large_list(column_type):
         return STRINGS if _plain_type(column_type.value_type) == pa.string() else None
-    return None
+    kinds = {
+        pa.string(): (types.is_string, types.is_large_string, types.is_string_view, types.is_null),
+        pa.bool_(): (types.is_boolean,),
+        pa.int64(): (types.is_integer,),
+        pa.float64(): (types.is_floating,),
+    }
+    return next((plain for plain, tests in kinds.items() if any(fits(column_type) for fits in tests)), None)
 
 
 def type_name(column_type: pa.DataType) -> str:
@@ -113,17 +108,13 @@ def type_name(column_type: pa.DataType) -> str:
     return names.get(column_type, "list<string>")
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    columns = {name: table[name].cast(_plain_type(table[name].type)) for name in table.column_names}
-    return pa.table(columns)
-
-
-def _sorted(table: pa.Table) -> pa.Table:
-    return table.take(pc.sort_indices(table[ID])).combine_chunks()
+def _normalised(table: pa.Table) -> pa.Table:
+    plain = pa.table({name: table[name].cast(_plain_type(table[name].type)) for name in table.column_names})
+    return plain.take(pc.sort_indices(plain[ID])).combine_chunks()
 
 
 def _held(table: pa.Table) -> pa.Table:
-    """Return the rows with a reference for at least one target: an empty one says that it is not held."""
+    """Return the rows with a reference for at least one target."""
     held = np.zeros(table.num_rows, dtype=bool)
     for name in table.column_names:
         if name != ID:
@@ -131,18 +122,24 @@ def _held(table: pa.Table) -> pa.Table:
     return table.filter(pa.array(held)).combine_chunks()
 
 
-def _table_problems(table: pa.Table, origin: Origin, required: Sequence[str]) -> Iterator[Problem]:
+def repeated_columns(where: str, names: Sequence[str]) -> Iterator[Problem]:
+    """Yield a problem when several columns have the same name."""
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        yield Problem("E611", f"{where}: duplicate columns: {listed(repeated)}")
+
+
+def _table_problems(table: pa.Table, origin: Origin, keys: Sequence[str]) -> Iterator[Problem]:
     names = table.column_names
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        yield Problem("E611", f"{origin.name}: columns given twice: {listed(twice)}")
+    if len(set(names)) < len(names):
+        yield from repeated_columns(origin.name, names)
         return
-    for name in required:
+    for name in keys:
         if name not in names:
-            message = f"there is no column '{name}'; there are {listed(names, 12)}; rename the one that holds it"
+            message = f"no column '{name}'; the columns are {listed(names, 12)}; rename the one that holds it"
             yield Problem("E611", f"{origin.name}: {message}{did_you_mean(name, names)}")
     for name in names:
-        yield from _column_problems(table[name], origin, name, is_key=name in required)
+        yield from _column_problems(table[name], origin, name, is_key=name in keys)
 
 
 def _column_problems(column: pa.ChunkedArray, origin: Origin, name: str, *, is_key: bool) -> Iterator[Problem]:
@@ -156,33 +153,28 @@ def _column_problems(column: pa.ChunkedArray, origin: Origin, name: str, *, is_k
         yield Problem("E614", f"{origin.name}: holds an integer of 2^63 or more", column=name)
     elif plain == pa.float64():
         finite = pc.fill_null(pc.is_finite(column), True).to_numpy()
-        rows = np.flatnonzero(~finite).tolist()
-        remedy = "leave empty what is not known"
-        yield from _row_problem("E614", origin, name, "values that are not finite numbers", rows, column, remedy)
+        odd = [(row, column[row].as_py()) for row in np.flatnonzero(~finite).tolist()]
+        if odd:
+            remedy = "leave missing values empty"
+            yield origin.problem("E614", name, "values that are not finite numbers", odd, len(column), remedy)
 
 
 def _key_problems(column: pa.ChunkedArray, origin: Origin, name: str) -> Iterator[Problem]:
     """Yield what is wrong with the text that names a sample or a split."""
-    values = column.to_pylist()
-    empty = [row for row, value in enumerate(values) if not value]
-    yield from _row_problem("E612", origin, name, "empty values", empty, column)
-    unclean = [row for row, value in enumerate(values) if value and (value != value.strip() or not value.isprintable())]
-    remedy = "no spaces around it, no line breaks or control characters in it"
-    yield from _row_problem("E612", origin, name, "values that cannot be a name", unclean, column, remedy)
-    if name == ID:
-        counts = Counter(values)
-        again = [row for row, value in enumerate(values) if value and counts[value] > 1]
-        yield from _row_problem("E612", origin, name, "values given more than once", again, column)
-
-
-def _row_problem(
-    code: str, origin: Origin, column: str, what: str, rows: Sequence[int], values: pa.ChunkedArray, remedy: str = ""
-) -> Iterator[Problem]:
-    """Yield one problem for all rows of a kind: how many of how many, the first five, what is allowed."""
-    if rows:
-        examples = listed([origin.example(row, values[row].as_py()) for row in rows])
-        message = f"{origin.name}: {what} ({len(rows):,} of {len(values):,}): {examples}"
-        yield Problem(code, f"{message}; {remedy}" if remedy else message, column=column)
+    cells = list(enumerate(column.to_pylist()))
+    filled = [(row, value) for row, value in cells if value]
+    counts = Counter(value for _, value in filled) if name == ID else Counter[str]()
+    for what, odd, remedy in (
+        ("empty values", [cell for cell in cells if not cell[1]], ""),
+        (
+            "values that cannot be a name",
+            [(row, value) for row, value in filled if value != value.strip() or not value.isprintable()],
+            "no spaces around it, no line breaks or control characters in it",
+        ),
+        ("duplicate ids", [(row, value) for row, value in filled if counts[value] > 1], ""),
+    ):
+        if odd:
+            yield origin.problem("E612", name, what, odd, len(cells), remedy)
 
 
 def _reference_problems(
@@ -190,19 +182,20 @@ def _reference_problems(
 ) -> Iterator[Problem]:
     targets = [name for name in reference.column_names if name != ID]
     if not targets:
-        yield Problem("E611", f"{origin.name}: there is no column of a target beside '{ID}'")
+        yield Problem("E611", f"{origin.name}: no column of a target next to '{ID}'")
     for name in targets:
         if name in samples.column_names:
             message = f"{origin.name}: the column is among the samples too, where everybody reads it"
             yield Problem("E611", f"{message}; keep it in one of them", column=name)
     if known is not None and reference.column_names.count(ID) == 1:
-        ids = reference[ID]
-        strange = [row for row, value in enumerate(ids.to_pylist()) if value and value not in known]
-        yield from _row_problem("E615", origin, ID, "references of no sample", strange, ids)
+        ids = reference[ID].to_pylist()
+        strange = [(row, value) for row, value in enumerate(ids) if value and value not in known]
+        if strange:
+            yield origin.problem("E615", ID, "references of unknown samples", strange, len(ids), "")
 
 
 def name_problems(names: Sequence[str]) -> Iterator[Problem]:
-    """Yield which names no feature can have, and which differ in case alone."""
+    """Yield which names no feature can have, and which differ only in case."""
     for name in names:
         if not FEATURE_NAME.fullmatch(name):
             message = "allowed are up to 100 of A-Z a-z 0-9 . _ -, the first a letter or digit"
@@ -210,7 +203,7 @@ def name_problems(names: Sequence[str]) -> Iterator[Problem]:
     folded = Counter(name.casefold() for name in names)
     alike = [name for name in names if folded[name.casefold()] > 1]
     if alike:
-        yield Problem("E616", f"names of features that differ in case alone: {listed(alike)}")
+        yield Problem("E616", f"names of features that differ only in case: {listed(alike)}")
 
 
 def _feature_problems(where: str, feature: Feature, known: set[str] | None) -> Iterator[Problem]:
@@ -218,19 +211,18 @@ def _feature_problems(where: str, feature: Feature, known: set[str] | None) -> I
     if shape:
         yield Problem("E616", f"{where}: {shape}")
         return
-    ids, values = feature.ids.to_pylist(), feature.values
-    n = len(ids)
-    counts = Counter(ids)
-    again = [name for name, count in counts.items() if count > 1]
-    if again:
-        yield Problem("E612", f"{where}: sample ids given more than once ({len(again):,} of {n:,}): {listed(again)}")
-    strange = [] if known is None else [name for name in ids if name not in known]
-    if strange:
-        yield Problem("E615", f"{where}: values of no sample ({len(strange):,} of {n:,}): {listed(strange)}")
-    unfit = feature.ids_of_rows(np.flatnonzero(~np.isfinite(values).all(axis=1)))
-    if unfit:
-        what = f"samples with values that are not finite ({len(unfit):,} of {n:,})"
-        yield Problem("E614", f"{where}: {what}: {listed(unfit)}")
+    ids = feature.ids.to_pylist()
+    for code, what, odd in (
+        ("E612", "duplicate sample ids", [name for name, count in Counter(ids).items() if count > 1]),
+        ("E615", "values of unknown samples", [] if known is None else [name for name in ids if name not in known]),
+        (
+            "E614",
+            "samples with values that are not finite",
+            feature.ids_of_rows(np.flatnonzero(~np.isfinite(feature.values).all(axis=1))),
+        ),
+    ):
+        if odd:
+            yield Problem(code, f"{where}: {counted(what, odd, len(ids))}")
 
 
 def table_digest(table: pa.Table) -> str:
@@ -263,7 +255,7 @@ def _number_bytes(values: NDArray[Any], code: str) -> bytes:
 
 
 def _value_bytes(array: pa.Array) -> Iterator[bytes | memoryview]:
-    """Yield the bytes that stand for a column's values: which are there, then the values, zero for a null."""
+    """Yield the bytes of a column's values: which are valid, then the values, zero for a null."""
     yield array.is_valid().to_numpy(zero_copy_only=False).astype("u1").tobytes()
     if pa.types.is_list(array.type):
         yield pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype("<i8").tobytes()

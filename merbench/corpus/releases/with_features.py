@@ -1,0 +1,97 @@
+"""Corpora released with features: CREMA-D, RAVDESS, and CMU-MOSI with features of all three modalities.
+
+The first two are acted speech; all their samples are in one split, `all`. In CREMA-D, the number of people who heard,
+saw, or heard and saw a clip and voted for each of six emotions is a feature of the clip, one for each of the three
+conditions; the reference is the emotion that the actor was asked for. The mean strengths of votes (`*_level_*`) are
+not read. The features of CMU-MOSI were fitted on a training part of their own, `split_feature`, which is the split of
+that corpus: on any other split a model would be tested on utterances that its features have seen.
+"""
+
+from merbench.corpus.cells import labels, number
+from merbench.corpus.forms import arrays
+from merbench.corpus.importing import Release
+from merbench.corpus.releases.merbench_labels import MOSI_SOURCE, VIDEO_UTTERANCE, utterance
+from merbench.corpus.sheets import Sheet
+
+CREMA_D = ("angry", "disgust", "fear", "happy", "neutral", "sad")
+"""The emotions, in the order of the letters ADFHNS of the columns of votes."""
+RAVDESS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+"""In the order of the codes in RAVDESS's file names, from 01."""
+ABOUT_A_CLIP = {"actor": "speaker", "fold": "fold", "sentence": "transcript", "intensity": "intensity"}
+
+RELEASES = (
+    Release(
+        name="crema-d",
+        title="acted speech in English, six emotions, 72 actors in four folds, with votes of people as features",
+        source="CREMA-D (Cao et al. 2014), 72 actors in four folds; features are counts of votes for "
+        f"{', '.join(CREMA_D)}",
+        licence="Open Database License 1.0",
+        obtain="the file cremad_votes.csv; media: https://github.com/CheyneyComputerScience/CREMA-D",
+        layouts=(
+            (
+                Sheet(
+                    files=("cremad_votes.csv",),
+                    id="clip",
+                    split="all",
+                    samples=ABOUT_A_CLIP,
+                    targets={"discrete": labels(*CREMA_D).of("emotion")},
+                    features={
+                        f"{condition}-votes": tuple(f"{condition}_votes_{letter}" for letter in "ADFHNS")
+                        for condition in ("voice", "face", "av")
+                    },
+                ),
+            ),
+        ),
+        language="en",
+    ),
+    Release(
+        name="ravdess",
+        title="acted speech in English, eight emotions, 16 actors in four folds, with features of audio and face",
+        source="RAVDESS (Livingstone and Russo 2018), folds 1 to 4 of six by actor; audio 88 numbers in the manner of "
+        "eGeMAPS, face 8 numbers",
+        licence="CC BY-NC-SA 4.0",
+        obtain="the file ravdess_av_folds1-4.npz; media: https://zenodo.org/records/1188976",
+        layouts=(
+            (
+                Sheet(
+                    files=("ravdess_av_folds1-4.npz",),
+                    split="all",
+                    samples=ABOUT_A_CLIP,
+                    targets={"discrete": labels(*RAVDESS).of("label")},
+                    features={"audio": ("audio",), "face": ("face",)},
+                    reader=arrays,
+                    form="arrays name, actor, fold, sentence, intensity, label; matrices audio, face",
+                ),
+            ),
+        ),
+        language="en",
+    ),
+    Release(
+        name="cmu-mosi-trimodal",
+        title="CMU-MOSI with utterance-level features of text, audio and video, in the split they were fitted for",
+        source=f"{MOSI_SOURCE}; contextual utterance-level features, fitted on the training part of this split and "
+        "on no other",
+        licence="features MIT; CMU-MOSI: research use",
+        obtain="the files mosi_trimodal.npz and mosi_meta.csv",
+        layouts=(
+            (
+                Sheet(
+                    files=("mosi_meta.csv",),
+                    id="id",
+                    samples={"split_feature": "split", "text_eng": "transcript", "text_chi": "transcript_chinese"},
+                    targets={"sentiment": number()},
+                ),
+                Sheet(
+                    files=("mosi_trimodal.npz",),
+                    id="id",
+                    features={name: (name,) for name in ("text", "audio", "video")},
+                    reader=arrays,
+                    form="an array of ids and a matrix per modality",
+                ),
+            ),
+        ),
+        language="en",
+        known=utterance,
+        id_form=VIDEO_UTTERANCE,
+    ),
+)
