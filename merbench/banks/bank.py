@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from merbench.banks.sounds import SILENCE, Samples, length_at, read_part
+from merbench.banks.sounds import SILENCE, Samples, Sound
 from merbench.corruptions import Audio
 from merbench.corruptions.drawing import one_below
 from merbench.errors import Inapplicable, UnknownName, printable
@@ -25,52 +25,6 @@ from merbench.files import sha256_bytes
 
 TRIES = 100
 """How many crops are tried, since one may be silent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """One file of a bank.
-
-    Attributes:
-        file: its path in the folder of sounds, with `/` between names.
-        part: the part of the bank it belongs to: a sub-folder; empty for none.
-        label: its class, or several with commas between them; empty where unknown.
-        speaker: who speaks; empty where unknown or where nobody does.
-        licence: its own licence; empty where that of the bank applies.
-        rate_hz: sample rate.
-        channels: how many.
-        n_samples: samples of each channel.
-        n_bytes: size of the file.
-        rms: of the average of the channels, full scale 1.0.
-        sha256: digest of the file.
-    """
-
-    file: str
-    part: str
-    label: str
-    speaker: str
-    licence: str
-    rate_hz: int
-    channels: int
-    n_samples: int
-    n_bytes: int
-    rms: float
-    sha256: str
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.n_samples / self.rate_hz
-
-    @property
-    def voice(self) -> str:
-        """What makes a source of its own: the speaker where one is known, else the file."""
-        return f"speaker {self.speaker}" if self.speaker else f"file {self.file}"
-
-    @property
-    def labels(self) -> list[str]:
-        """Its classes, one by one."""
-        return [label for label in self.label.split(",") if label]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -215,7 +169,7 @@ class _Sampler:
         for _ in range(TRIES):
             first = free[one_below(self.rng, len(free))]
             if self.fill == "entire":
-                crop = _Crop(self._read(first, 0, self._length(first)), first.file, 0, first.voice)
+                crop = _Crop(self._read(first, 0, first.length_at(self.rate_hz)), first.file, 0, first.voice)
             elif self.fill == "loop":
                 crop = self._looped(first)
             else:
@@ -227,7 +181,7 @@ class _Sampler:
         raise Inapplicable(f"noise bank {self.bank.name}: {TRIES} crops of {seconds:g} s were silent")
 
     def _looped(self, sound: Sound) -> _Crop:
-        length = self._length(sound)
+        length = sound.length_at(self.rate_hz)
         copies = max(-(-self.n_samples // length), 1)
         start = one_below(self.rng, copies * length - self.n_samples + 1)
         stop = start + self.n_samples
@@ -238,26 +192,22 @@ class _Sampler:
         return _Crop(samples, sound.file, start, sound.voice)
 
     def _appended(self, first: Sound, others: Sequence[Sound]) -> _Crop:
-        sounds, total = [first], self._length(first)
+        sounds, total = [first], first.length_at(self.rate_hz)
         while total < self.n_samples:
             sounds.append(others[one_below(self.rng, len(others))])
-            total += self._length(sounds[-1])
+            total += sounds[-1].length_at(self.rate_hz)
         start = one_below(self.rng, total - self.n_samples + 1)
         samples, begin = np.empty(self.n_samples, np.float32), -start
         for sound in sounds:
-            end = begin + self._length(sound)
+            end = begin + sound.length_at(self.rate_hz)
             low, high = max(begin, 0), min(end, self.n_samples)
             if low < high:
                 samples[low:high] = self._read(sound, low - begin, high - begin)
             begin = end
         return _Crop(samples, " + ".join(sound.file for sound in sounds), start, first.voice)
 
-    def _length(self, sound: Sound) -> int:
-        return length_at(sound.n_samples, sound.rate_hz, self.rate_hz)
-
     def _read(self, sound: Sound, start: int, stop: int) -> Samples:
-        path = self.bank.folder / sound.file
-        return read_part(path, sound.n_samples, sound.rate_hz, start, stop, self.rate_hz)
+        return sound.read(self.bank.folder, start, stop, self.rate_hz)
 
 
 def _rms(samples: Samples) -> float:

@@ -8,15 +8,15 @@ Conventions:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from merbench.banks.bank import Bank, Sound
-from merbench.banks.sounds import SILENCE, measure
+from merbench.banks.bank import Bank
+from merbench.banks.sounds import SILENCE, Sound
 from merbench.builders import BUILDERS
 from merbench.errors import IntegrityError, MalformedFile, Problem, UsageError, examples, printable, problem_lines
 from merbench.files import (
@@ -25,7 +25,6 @@ from merbench.files import (
     expanded,
     read_parquet,
     sha256_bytes,
-    sha256_file,
     toml_text,
     write_text,
 )
@@ -81,41 +80,6 @@ def verify_bank(bank: Bank) -> list[Problem]:
     """Return which sounds of a bank are missing, or are not what was recorded; every file is read."""
     problems = (file_problem(bank.folder / sound.file, sound.file, sound.sha256) for sound in bank.sounds)
     return [problem for problem in problems if problem is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a sound besides its samples; empty where unknown."""
-
-    part: str = ""
-    label: str = ""
-    speaker: str = ""
-    licence: str = ""
-
-
-def measured(root: Path, known: Mapping[str, Known]) -> tuple[tuple[Sound, ...], tuple[Problem, ...]]:
-    """Return the sounds that can be used, in the order of their files, and why the others cannot.
-
-    Args:
-        root: what files start from.
-        known: file -> what is known of it.
-    """
-    items = [_measured(root, file, known[file]) for file in sorted(known)]
-    sounds = tuple(item for item in items if isinstance(item, Sound))
-    return sounds, tuple(item for item in items if isinstance(item, Problem))
-
-
-def _measured(root: Path, file: str, known: Known) -> Sound | Problem:
-    try:
-        file.encode()
-    except UnicodeEncodeError:
-        return Problem("E644", f"{printable(file)}: the name is not text in UTF-8")
-    path = root / file
-    measures = measure(path, file)
-    if isinstance(measures, Problem):
-        return measures
-    n_bytes, sha256 = path.stat().st_size, sha256_file(path)
-    return Sound(file=file, n_bytes=n_bytes, sha256=sha256, **asdict(known), **asdict(measures))
 
 
 def write_bank(folder: Path, bank: Bank) -> None:

@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from merbench.banks.home import Known
 from merbench.banks.importing import Imported, Terms, require_folder, sounds_in, store
+from merbench.banks.sounds import Sound
 from merbench.errors import MalformedFile, UsageError
 from merbench.files import read_bounded
 
@@ -55,22 +55,22 @@ def import_musan(path: str | Path, *, in_place: bool = False, replace: bool = Fa
     files = [f"{part}/{file}" for part in parts for file in sounds_in(root / part)]
     folders = sorted({str(PurePosixPath(file).parent) for file in files})
     texts = {folder: (_annotations(root / folder), _licences(root / folder)) for folder in folders}
-    known = {file: _described(file, *texts[str(PurePosixPath(file).parent)]) for file in files}
+    sounds = [_described(file, *texts[str(PurePosixPath(file).parent)]) for file in files]
     places = sorted({PurePosixPath("."), *map(PurePosixPath, folders), *map(PurePosixPath, parts)})
     copied = [str(place / name) for place in places for name in _TEXTS if (root / place / name).is_file()]
-    return store(NAME, root, known, in_place=in_place, terms=TERMS, replace=replace, texts=copied)
+    return store(NAME, root, sounds, in_place=in_place, terms=TERMS, replace=replace, texts=copied)
 
 
 def _parts(root: Path) -> list[str]:
     return [part for part in PARTS if (root / part).is_dir()]
 
 
-def _described(file: str, annotations: Mapping[str, list[str]], licences: Mapping[str, str]) -> Known:
+def _described(file: str, annotations: Mapping[str, list[str]], licences: Mapping[str, str]) -> Sound:
     path = PurePosixPath(file)
     part, words = path.parts[0], annotations.get(path.stem, [])
     label = {"music": words[0:1], "speech": words[1:2], "noise": [path.parent.name]}[part]
     licence = licences.get(path.stem, "") or (f"see {path.parent}/LICENSE" if licences else "")
-    return Known(part, "".join(label), "", licence)
+    return Sound(file, part, "".join(label), licence=licence)
 
 
 def _annotations(folder: Path) -> dict[str, list[str]]:

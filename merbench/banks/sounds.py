@@ -1,4 +1,4 @@
-"""Files of sound: their measures, and a part of their samples at any rate.
+"""Files of sound: what is known of each, and a part of its samples at any rate.
 
 Conventions:
     Samples are mono float32 with full scale 1.0: the average of a file's channels. A part is given in samples at the
@@ -9,7 +9,8 @@ Conventions:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,11 @@ from numpy.typing import NDArray
 
 from merbench.corruptions.audio.rates import converted
 from merbench.errors import IntegrityError, MissingExtra, Problem, printable
+from merbench.files import sha256_file
 
 Samples = NDArray[np.float32]
 
-SUFFIXES = frozenset(
-    ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .w64 .rf64 .caf".split(),
-)
+SUFFIXES = frozenset(".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .w64 .rf64 .caf".split())
 """Suffixes of sounds; the format of a file is recognised by its content."""
 
 SILENCE = 1e-5
@@ -38,23 +38,92 @@ _MARGIN = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
-    """Sample rate, channels, samples of each channel, and the rms of the average of the channels."""
+class Sound:
+    """One file of a bank; texts are empty where nothing is known, and numbers are 0 until it is measured.
 
-    rate_hz: int
-    channels: int
-    n_samples: int
-    rms: float
-
-
-def measure(path: Path, name: str) -> Measures | Problem:
-    """Return the measures of a sound, every sample of which is read, or why it cannot be used.
-
-    Args:
-        path: the file.
-        name: what a message calls it.
+    Attributes:
+        file: its path in the folder of sounds, with `/` between names.
+        part: the part of the bank it belongs to: a sub-folder.
+        label: its class, or several with commas between them.
+        speaker: who speaks.
+        licence: its own licence, if that of the bank does not apply.
+        rate_hz: sample rate.
+        channels: how many.
+        n_samples: samples of each channel.
+        n_bytes: size of the file.
+        rms: of the average of the channels, full scale 1.0.
+        sha256: digest of the file.
     """
-    shown, n_samples, squares = printable(name), 0, 0.0
+
+    file: str
+    part: str = ""
+    label: str = ""
+    speaker: str = ""
+    licence: str = ""
+    rate_hz: int = 0
+    channels: int = 0
+    n_samples: int = 0
+    n_bytes: int = 0
+    rms: float = 0.0
+    sha256: str = ""
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.rate_hz
+
+    @property
+    def voice(self) -> str:
+        """What makes a source of its own: the speaker where one is known, else the file."""
+        return f"speaker {self.speaker}" if self.speaker else f"file {self.file}"
+
+    @property
+    def labels(self) -> list[str]:
+        """Its classes, one by one."""
+        return [label for label in self.label.split(",") if label]
+
+    def length_at(self, rate_hz: int) -> int:
+        """Return how many samples it has at a rate: rounded down, and at least one."""
+        return max(self.n_samples * rate_hz // self.rate_hz, 1)
+
+    def read(self, folder: Path, start: int, stop: int, rate_hz: int) -> Samples:
+        """Return the samples from `start` to `stop`, counted at a rate, resampled (soxr, high quality) if it differs.
+
+        Raises:
+            IntegrityError: the file cannot be read any more.
+        """
+        path = folder / self.file
+        if self.rate_hz == rate_hz:
+            return _read(path, start, stop)
+        divisor = math.gcd(self.rate_hz, rate_hz)
+        up, down = rate_hz // divisor, self.rate_hz // divisor
+        margin = _MARGIN * -(-max(self.rate_hz, rate_hz) // rate_hz)
+        # Every `down`-th sample of the file falls on a sample of the result: from there both can be counted.
+        begin = max(start * down // up - margin, 0) // down * down
+        end = min(-(-stop * down // up) + margin, self.n_samples)
+        resampled = converted(_read(path, begin, end)[None], self.rate_hz, rate_hz)[0]
+        offset = begin // down * up
+        samples = resampled[start - offset : stop - offset]
+        part = np.zeros(stop - start, np.float32)
+        part[: len(samples)] = samples
+        return part
+
+
+def measured(folder: Path, sounds: Iterable[Sound]) -> tuple[tuple[Sound, ...], tuple[Problem, ...]]:
+    """Return the usable sounds with their numbers, in the order of their files, and why the others cannot be used.
+
+    Every sample is read.
+    """
+    items = [_measured(folder, sound) for sound in sorted(sounds, key=lambda sound: sound.file)]
+    usable = tuple(item for item in items if isinstance(item, Sound))
+    return usable, tuple(item for item in items if isinstance(item, Problem))
+
+
+def _measured(folder: Path, sound: Sound) -> Sound | Problem:
+    shown, path = printable(sound.file), folder / sound.file
+    if sound.file.encode(errors="replace").decode() != sound.file:
+        return Problem("E644", f"{shown}: the name is not text in UTF-8")
+    n_samples, squares = 0, 0.0
     try:
         with _opened(path) as file:
             while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
@@ -72,42 +141,8 @@ def measure(path: Path, name: str) -> Measures | Problem:
     rms = math.sqrt(squares / n_samples)
     if rms < SILENCE:
         return Problem("E643", f"{shown}: is silent, or its channels cancel each other")
-    return Measures(rate_hz, channels, n_samples, rms)
-
-
-def length_at(n_samples: int, from_hz: int, to_hz: int) -> int:
-    """Return how many samples a sound has at another rate: rounded down, and at least one."""
-    return max(n_samples * to_hz // from_hz, 1)
-
-
-def read_part(path: Path, n_samples: int, from_hz: int, start: int, stop: int, to_hz: int) -> Samples:
-    """Return a part of a sound at another rate (soxr, high quality), or as it is where the rate is its own.
-
-    Args:
-        path: the file.
-        n_samples: its samples.
-        from_hz: its rate.
-        start: first sample of the part, at the rate `to_hz`.
-        stop: end of the part, at most the sound's `length_at`.
-        to_hz: rate of the result.
-
-    Raises:
-        IntegrityError: the file cannot be read any more.
-    """
-    if from_hz == to_hz:
-        return _read(path, start, stop)
-    divisor = math.gcd(from_hz, to_hz)
-    up, down = to_hz // divisor, from_hz // divisor
-    margin = _MARGIN * -(-max(from_hz, to_hz) // to_hz)
-    # Every `down`-th sample of the file falls on a sample of the result: from there both can be counted.
-    begin = max(start * down // up - margin, 0) // down * down
-    end = min(-(-stop * down // up) + margin, n_samples)
-    resampled = converted(_read(path, begin, end)[None], from_hz, to_hz)[0]
-    offset = begin // down * up
-    part = np.zeros(stop - start, np.float32)
-    samples = resampled[start - offset : stop - offset]
-    part[: len(samples)] = samples
-    return part
+    numbers = {"rate_hz": rate_hz, "channels": channels, "n_samples": n_samples, "n_bytes": path.stat().st_size}
+    return replace(sound, **numbers, rms=rms, sha256=sha256_file(path))
 
 
 def _read(path: Path, start: int, stop: int) -> Samples:
@@ -148,13 +183,8 @@ def _sound_file_class() -> Any:
         raise MissingExtra("a noise bank (soundfile)", "media") from error
 
     class SoundFile(soundfile.SoundFile):  # type: ignore[misc]
-        """A file whose blocks follow one another.
-
-        The library's own seeks to its position after each read, which makes the decoder of MP3 start again.
-        """
-
         def seekable(self) -> bool:
-            """Return False, so that the library does not seek by itself."""
+            # The library would seek to its position after each read, which makes the decoder of MP3 start again.
             return False
 
     return SoundFile

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.banks.bank import Bank
-from merbench.banks.home import Known, measured, write_bank
+from merbench.banks.home import write_bank
+from merbench.banks.sounds import Sound, measured
 from merbench.corruptions import generator
 from merbench.corruptions.drawing import normals, one_below
 
@@ -39,32 +40,32 @@ _SEED = 1
 
 def build_synthetic(folder: Path) -> None:
     """Write the bank into an empty folder."""
-    known = {}
-    for file, about, samples in _sounds():
-        known[file] = about
-        path = folder / file
+    sounds = []
+    for sound, samples in _sounds():
+        sounds.append(sound)
+        path = folder / sound.file
         path.parent.mkdir(parents=True, exist_ok=True)
-        with wave.open(str(path), "wb") as sound:
-            sound.setnchannels(1)
-            sound.setsampwidth(2)
-            sound.setframerate(RATE_HZ)
-            sound.writeframes(samples.astype("<i2").tobytes())
-    sounds, _ = measured(folder, known)
-    write_bank(folder, Bank(NAME, folder, sounds, VERSION, "made by merbench, synthetic", "CC0-1.0"))
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE_HZ)
+            file.writeframes(samples.astype("<i2").tobytes())
+    bank = Bank(NAME, folder, measured(folder, sounds)[0], VERSION, "made by merbench, synthetic", "CC0-1.0")
+    write_bank(folder, bank)
 
 
-def _sounds() -> Iterator[tuple[str, Known, Integers]]:
-    """Yield file, what is known of it, and samples in steps of 16 bits."""
+def _sounds() -> Iterator[tuple[Sound, Integers]]:
+    """Yield the sounds, and their samples in steps of 16 bits."""
     for talker in TALKERS:
-        yield f"babble/{talker.name}.wav", Known("babble", "voice", talker.name), speech(talker)
+        yield Sound(f"babble/{talker.name}.wav", "babble", "voice", talker.name), speech(talker)
     for colour in COLOURS:
-        yield f"coloured/{colour}.wav", Known("coloured", colour), noise(colour)
+        yield Sound(f"coloured/{colour}.wav", "coloured", colour), noise(colour)
     for kind in EVENTS:
         for variant in range(N_VARIANTS):
-            yield f"events/{kind}-{variant + 1}.wav", Known("events", kind), event(kind, variant)
+            yield Sound(f"events/{kind}-{variant + 1}.wav", "events", kind), event(kind, variant)
     for time_ms in DECAY_TIMES_MS:
-        about = Known("rooms", f"{time_ms / 1000:g} s")
-        yield f"rooms/decay-{time_ms:04}-ms.wav", about, impulse_response(time_ms)
+        sound = Sound(f"rooms/decay-{time_ms:04}-ms.wav", "rooms", f"{time_ms / 1000:g} s")
+        yield sound, impulse_response(time_ms)
 
 
 # Babble: pulses through the formants of vowels, in syllables and phrases. Each talker has a pitch that falls over a

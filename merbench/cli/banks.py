@@ -81,8 +81,6 @@ def import_(
     force: Force = False,
 ) -> None:
     """Store the sounds of a folder, or MUSAN, as a noise bank."""
-    from dataclasses import replace
-
     from merbench.banks.importing import Terms, import_folder
     from merbench.banks.musan import import_musan
     from merbench.errors import UsageError
@@ -93,7 +91,7 @@ def import_(
             raise UsageError("musan: its index and its terms are those of the release; leave those options out")
         _print_imported(import_musan(folder, in_place=in_place, replace=force))
         return
-    terms = replace(Terms(), **given)
+    terms = Terms(**given)
     _print_imported(import_folder(name, folder, index=index, in_place=in_place, terms=terms, replace=force))
 
 

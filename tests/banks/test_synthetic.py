@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.banks.bank import Bank
-from merbench.banks.home import BANKS, Known, measured, open_bank, write_bank
+from merbench.banks.home import BANKS, open_bank, write_bank
+from merbench.banks.sounds import Sound, measured
 from merbench.banks.synthetic import convolved, decay, ringing
 from merbench.builders import BUILDERS, Builder
 from merbench.errors import UnknownName, UsageError
@@ -106,7 +107,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def build(folder: Path) -> None:
         write_sound(folder / "events" / "a.wav", 100)
-        sounds, _ = measured(folder, {"events/a.wav": Known("events")})
+        sounds, _ = measured(folder, [Sound("events/a.wav", "events")])
         write_bank(folder, Bank("synthetic", folder, sounds))
 
     monkeypatch.setitem(BUILDERS["banks"], "synthetic", lambda: Builder("1.0", build))

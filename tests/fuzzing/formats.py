@@ -20,8 +20,9 @@ from lexicon_release import FORMAT, SYNONYM, WHEEL, write_csv, write_xlsx
 from made_corpus import made_corpus
 
 from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, zipped, zstd_packed
-from merbench.banks.bank import Bank, Sound
+from merbench.banks.bank import Bank
 from merbench.banks.home import BANKS, write_bank
+from merbench.banks.sounds import Sound
 from merbench.corpus import CORPORA
 from merbench.corpus.candidates import Candidates
 from merbench.corpus.contents import Contents
