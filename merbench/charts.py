@@ -1,4 +1,4 @@
-"""Numbers go in, pictures come out: SVG or PNG, by the suffix of the path.
+"""Charts of numbers, as SVG or PNG, by the suffix of the path.
 
 Conventions:
     The same numbers give the same bytes with one version of matplotlib: no date, no random ids.
@@ -19,8 +19,6 @@ from merbench.files import atomic_path
 
 LOSS, VALUE, SPREAD = "#b3531c", "#1f5f99", 0.18
 
-UNDAMAGED = "undamaged"
-
 
 def training_curve(
     path: Path,
@@ -40,7 +38,7 @@ def training_curve(
         value_name: what the value is.
 
     Raises:
-        MissingExtra: matplotlib is not installed.
+        MissingExtra: matplotlib is not installed, as in all functions here.
     """
     figure = _figure(6.4, 3.6)
     axes = figure.add_subplot()
@@ -63,40 +61,32 @@ class Specimen:
 
     Attributes:
         name: its heading.
-        told: what was done to it.
-        pictures: rows of RGB pictures `(height, width, 3)` uint8: before, after; empty where there are none.
-        sounds: `(n,)` samples and their rate in Hz: before, after; empty where there is none.
+        caption: what was done to it.
+        pictures: rows of RGB pictures `(height, width, 3)` uint8: before, after; empty without video.
+        sounds: `(n,)` samples and their rate in Hz: before, after; empty without audio.
     """
 
     name: str
-    told: str
+    caption: str
     pictures: Sequence[Sequence[NDArray[np.uint8]]] = field(repr=False)
     sounds: Sequence[tuple[NDArray[np.float32], int]] = field(repr=False)
 
 
 def contact_sheet(path: Path, specimens: Sequence[Specimen]) -> None:
-    """Draw clips one under the other: frames before and after in two rows, spectrograms beside them.
-
-    Args:
-        path: `.png` or `.svg` file to write.
-        specimens: the clips.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
-    """
-    n_columns = max((len(row) for one in specimens for row in one.pictures), default=0)
+    """Draw clips one below the other: frames before and after in two rows, spectrograms next to them."""
+    n_columns = max((len(row) for specimen in specimens for row in specimen.pictures), default=0)
     figure = _figure(2.2 * max(n_columns, 1) + 4.2, 3.6 * len(specimens))
-    for part, one in zip(np.atleast_1d(figure.subfigures(len(specimens), 1)), specimens, strict=True):
-        part.suptitle(f"{one.name}\n{one.told}", fontsize="small")
+    for part, specimen in zip(np.atleast_1d(figure.subfigures(len(specimens), 1)), specimens, strict=True):
+        part.suptitle(f"{specimen.name}\n{specimen.caption}", fontsize="small")
         grid = part.add_gridspec(2, n_columns + 2)
         for row, when in enumerate(("before", "after")):
-            for column, picture in enumerate(one.pictures[row] if one.pictures else ()):
+            for column, picture in enumerate(specimen.pictures[row] if specimen.pictures else ()):
                 axes = part.add_subplot(grid[row, column])
                 axes.imshow(picture, interpolation="nearest")
                 axes.set_axis_off()
                 axes.set_title(when if not column else "", fontsize="x-small", loc="left")
-            if one.sounds:
-                _spectrogram(part.add_subplot(grid[row, n_columns:]), *one.sounds[row], title=when)
+            if specimen.sounds:
+                _spectrogram(part.add_subplot(grid[row, n_columns:]), *specimen.sounds[row], title=when)
     _save(figure, path)
 
 
@@ -112,40 +102,22 @@ def _spectrogram(axes: Any, samples: NDArray[np.float32], rate_hz: int, *, title
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The values of one system under several conditions; NaN where there is none.
-
-    Attributes:
-        name: name of the system.
-        values: one for each condition.
-        low: lower ends of the intervals.
-        high: upper ends.
-        undamaged: the value without damage.
-    """
+    """The values of one system under several conditions and on clean samples, with intervals; NaN is no value."""
 
     name: str
     values: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
-    undamaged: float
+    clean: float
 
 
 def condition_curve(
     path: Path, conditions: Sequence[float] | Sequence[str], lines: Sequence[Line], *, x_name: str, y_name: str
 ) -> None:
-    """Draw how systems fall under growing damage: a line with its intervals, and the level without damage, dashed.
+    """Draw how performance drops as corruption increases: a line with its intervals; the clean value is dashed.
 
-    Numbers stand where they belong on the axis, which runs in the order in which they are given; up to ten of them are
-    its ticks. Names stand side by side, as points with the intervals as bars.
-
-    Args:
-        path: `.svg` or `.png` file to write.
-        conditions: numbers, or names.
-        lines: one for each system.
-        x_name: what varies.
-        y_name: what the values are.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
+    Conditions that are numbers are placed by value on an axis that runs in the order in which they are given; up to ten
+    of them are its ticks. Names are placed side by side, as points with the intervals as bars.
     """
     figure = _figure(6.4, 3.6)
     axes = figure.add_subplot()
@@ -157,7 +129,7 @@ def condition_curve(
             _points(axes, at + _ASIDE * (number - (len(lines) - 1) / 2), line, colour)
         else:
             _line(axes, at, line, colour)
-        axes.axhline(line.undamaged, color=colour, linestyle="--", linewidth=1, label=f"{line.name}, {UNDAMAGED}")
+        axes.axhline(line.clean, color=colour, linestyle="--", linewidth=1, label=f"{line.name}, clean")
     if names:
         axes.set_xticks(at, [printable(name, None) for name in names])
     elif len(at) <= _MOST_TICKS:
@@ -174,7 +146,7 @@ _MOST_TICKS = 10
 """The largest number of conditions of which each has a tick."""
 
 _ASIDE = 0.15
-"""How far apart the points of two systems stand, where conditions are one apart."""
+"""The distance of the points of two systems, where that of conditions is 1."""
 
 
 def _points(axes: Any, at: NDArray[np.float64], line: Line, colour: str) -> None:
@@ -192,15 +164,14 @@ def _line(axes: Any, at: NDArray[np.float64], line: Line, colour: str) -> None:
 
 def _band(axes: Any, x: NDArray[Any], values: NDArray[np.float64], colour: str) -> None:
     finite = np.where(np.isfinite(values), values, np.nan)
-    held = ~np.isnan(finite).all(1)
-    axes.plot(x[held], np.nanmean(finite[held], 1), color=colour)
-    axes.fill_between(
-        x[held], np.nanmin(finite[held], 1), np.nanmax(finite[held], 1), color=colour, alpha=SPREAD, linewidth=0
-    )
+    has_value = ~np.isnan(finite).all(1)
+    x, finite = x[has_value], finite[has_value]
+    axes.plot(x, np.nanmean(finite, 1), color=colour)
+    axes.fill_between(x, np.nanmin(finite, 1), np.nanmax(finite, 1), color=colour, alpha=SPREAD, linewidth=0)
 
 
 def require_matplotlib() -> None:
-    """Raise `MissingExtra` where there is nothing to draw with: before long work whose result is to be drawn."""
+    """Raise `MissingExtra` without matplotlib: before long work whose result is to be drawn."""
     from importlib.util import find_spec
 
     if find_spec("matplotlib") is None:
@@ -208,7 +179,7 @@ def require_matplotlib() -> None:
 
 
 def _figure(width: float, height: float) -> Any:
-    """Return an empty figure, in inches; pyplot and its global state are left out."""
+    """Return an empty figure, in inches, without pyplot and its global state."""
     require_matplotlib()
     from matplotlib.figure import Figure
 

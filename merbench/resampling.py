@@ -1,11 +1,11 @@
-"""A stream's name and a number of samples go in, weightings come out; a metric's draws go in, intervals and p come out.
+"""Random weightings of samples, by the name of their stream; intervals and p values of a metric's draws under them.
 
 Conventions:
-    n samples stand in the order of sorted sample ids. Weights come as an iterator over blocks `(b, n)` of uint8
-    whose rows are counts or 0/1 masks; b depends on the number of units alone, and row r is the same in whatever
-    block it comes. Where clusters are drawn the units are clusters and a block is `Clustered`; else they are samples.
+    n samples are in the order of sorted sample ids. Weights come as an iterator over blocks `(b, n)` of uint8
+    whose rows are counts or 0/1 masks; b depends only on the number of units, and row r is the same in whatever block
+    it comes. Where clusters are resampled the units are clusters and a block is `Clustered`; else they are samples.
     clusters: `(n,)` integer codes 0 … m − 1 in the order of sorted cluster names (`cluster_codes`), or None where the
-    samples are drawn one by one.
+    samples are resampled one by one.
     key: the name of a random stream, such as `"mer-multi@1.0|test|0"`. All systems that share a key share the weights,
     so their differences are paired.
     draws: `(B,)` float64 values of one metric, one a weighting; NaN where a weighting has no value.
@@ -39,10 +39,10 @@ JACKKNIFE_GROUPS = 200
 """The jackknife leaves out at most this many groups, one at a time."""
 
 _BLOCK = 1 << 20
-"""Weights in a block (about 16 MB with a float32 copy and the bits they come from); a longer row stands alone."""
+"""Weights in a block (about 16 MB with a float32 copy and the bits they come from); a longer row is a block of its own."""
 
 _PART = 1 << 16
-"""Weights drawn at once: their bits and indices stay in the cache."""
+"""Weights made at once: their bits and indices stay in the cache."""
 
 # How many of 65,536 equally likely words mean 0, 1, … 8: Poisson(1) rounded so that mean and variance are exactly 1.
 _POISSON = np.repeat(np.arange(9, dtype=np.uint8), (24109, 24109, 12056, 4018, 1005, 200, 33, 5, 1))

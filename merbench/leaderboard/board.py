@@ -25,17 +25,7 @@ INVALID = "Invalid entries"
 
 @dataclass(frozen=True, slots=True)
 class BoardScore:
-    """The value of one metric in a row.
-
-    Attributes:
-        key: canonical form with every parameter.
-        name: the short name shown.
-        value: the value of the run, or the mean of the runs.
-        deviation: sample standard deviation over the runs; None for a single run.
-        low: lower end of the interval of the value; None without one.
-        high: upper end of the interval.
-        higher_is_better: the direction of improvement.
-    """
+    """The `Score` of a run, or the mean over runs and their sample standard deviation (None for a single run)."""
 
     key: str
     name: str
@@ -67,21 +57,13 @@ class Gap:
 class Row:
     """A system of a team: the run that is selected, else the mean of its runs, whose seeds differ.
 
+    What is not listed here is as in `EntryCard`.
+
     Attributes:
         rank: the rank, shared by ties; None when the row is not ranked.
-        team: name of the team's folder.
-        team_name: the team's name as it is shown.
-        system: name of the system.
-        title: one line about it.
-        members: who made it.
-        paper: where it is described.
-        code: where its code is found.
-        external_data: data beyond the track's own.
-        runs: names of the folders of its runs.
-        seeds: their seeds.
+        team: name of the team's folder; `team_name` is the name shown.
+        runs: names of the folders of its runs; `seeds` and `digests` (of their predictions) are in the same order.
         received: when the last of them was received, in UTC.
-        ranks: whether it takes part in the ranking.
-        digests: digests of their predictions.
         scores: the overall score first, where there is one, then the metrics of the track.
         gap: the distance to the best row; None for the best row itself.
     """
@@ -140,14 +122,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a board: what each row shows, what each is sorted by, and the order of a first sort.
+    """A column of a board: its name and what it is, what each row shows and is sorted by, the order of a first sort.
 
-    Attributes:
-        head: the column's name.
-        hint: what it is, in a few words.
-        cells: what each row shows.
-        sort: what each row is sorted by; a row with None is last in either direction.
-        first: the order of a first sort.
+    A row that is sorted by None is last in either direction.
     """
 
     head: str

@@ -64,7 +64,7 @@ def _one_line(text: str) -> str:
     if (shown := printable(text, None)) != text:
         raise ValueError(f"contains {_first_escaped(text, shown)}; one line of visible text is allowed")
     marks = "".join("m" if unicodedata.category(c) in ("Mn", "Me") else " " for c in text)
-    is_repeated = any(marks[found.start()] == "m" for found in _FOUR_EQUAL.finditer(text))
+    is_repeated = any(marks[match.start()] == "m" for match in _FOUR_EQUAL.finditer(text))
     if marks.startswith("m") or "m" * (MOST_MARKS + 1) in marks or is_repeated or _MARKS_OF_NO_SCRIPT.search(text):
         raise ValueError(
             "stacks combining marks; a letter may have two accents, or four marks of its script, not four equal ones"
@@ -86,9 +86,9 @@ def _moment(value: Any) -> Any:
         if not _MOMENT.fullmatch(value):
             raise ValueError("not a time with an offset, such as 2026-01-31T12:00:00+08:00")
         value = datetime.fromisoformat(value.upper())
-    if isinstance(value, datetime) and value.tzinfo is None:
-        raise ValueError("has no offset; write for example 2026-01-31T12:00:00+08:00")
     if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("has no offset; write for example 2026-01-31T12:00:00+08:00")
         try:
             value.astimezone(UTC)
         except OverflowError:
@@ -346,13 +346,13 @@ def output_problems(folder: Path, names: Iterable[str]) -> Iterator[Problem]:
 
 
 def _submission_file(folder: Path) -> tuple[Path | None, list[Problem]]:
-    found = sorted(path for path in folder.iterdir() if path.name.lower().startswith("submission."))
-    if len(found) != 1:
-        names = listed([printable(path.name) for path in found])
-        message = f"exactly one file 'submission.*' is required, not {f'{len(found)}: {names}' if found else 'none'}"
+    files = sorted(path for path in folder.iterdir() if path.name.lower().startswith("submission."))
+    if len(files) != 1:
+        names = listed([printable(path.name) for path in files])
+        message = f"exactly one file 'submission.*' is required, not {f'{len(files)}: {names}' if files else 'none'}"
         return None, [Problem("E404", message)]
-    problem = _irregular(found[0]) or next(file_name_problems(found[0].name), None)
-    return (None, [problem]) if problem else (found[0], [])
+    problem = _irregular(files[0]) or next(file_name_problems(files[0].name), None)
+    return (None, [problem]) if problem else (files[0], [])
 
 
 def file_name_problems(name: str) -> Iterator[Problem]:
@@ -388,10 +388,8 @@ def parse_card(raw: Mapping[str, Any]) -> tuple[EntryCard | None, list[Problem]]
     try:
         return EntryCard.model_validate(raw), []
     except ValidationError as error:
-        found = declaration_problems(error, lambda location: list(EntryCard.model_fields))
-        return None, [
-            replace(problem, code="E402", column=problem.column and printable(problem.column)) for problem in found
-        ]
+        problems = declaration_problems(error, lambda location: list(EntryCard.model_fields))
+        return None, [replace(p, code="E402", column=p.column and printable(p.column)) for p in problems]
 
 
 CardValue = str | int | bool | list[str] | dict[str, str] | datetime | None

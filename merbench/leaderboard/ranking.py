@@ -1,4 +1,4 @@
-"""Values and the keys that a track ranks by go in, places come out: who is first, who shares a rank, who has none."""
+"""Values and the keys that a track ranks by become places: who is first, who shares a rank, who has none."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def places(rows: Sequence[RowT], by: Sequence[RankingKey], decimals: int) -> lis
     """Return the rows in order, with competition ranks (1, 2, 2, 4).
 
     Values are compared as they are displayed. Rows that are equal in every key share a rank; among them the one
-    received earlier stands first, then the one with the smaller digest. A row that takes no part stands where its
-    values put it and moves nobody.
+    received earlier is listed first, then the one with the smaller digest. A row that takes no part is listed where its
+    values put it and changes no other rank.
 
     Raises:
         UndefinedMetric: a row has no finite value under one of the keys: such a row cannot enter a ranking.
