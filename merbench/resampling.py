@@ -39,7 +39,7 @@ JACKKNIFE_GROUPS = 200
 """The jackknife leaves out at most this many groups, one at a time."""
 
 _BLOCK = 1 << 20
-"""Weights in a block (about 16 MB with a float32 copy and the bits they come from); a longer row is a block of its own."""
+"""Weights in a block (about 16 MB with a float32 copy and the bits they come from); a longer row is its own block."""
 
 _PART = 1 << 16
 """Weights made at once: their bits and indices stay in the cache."""
