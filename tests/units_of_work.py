@@ -1,4 +1,4 @@
-"""Functions that worker processes of the tests run; they stand in a module of their own, so that a process finds them."""
+"""Functions that worker processes of the tests run, in a module that each process can import."""
 
 from __future__ import annotations
 
@@ -21,19 +21,15 @@ def process_id(_: object) -> int:
     return os.getpid()
 
 
-def threads_told(_: object) -> dict[str, str | None]:
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-    return {name: os.environ.get(name) for name in names}
-
-
-def threads_of_opencv(_: object) -> int:
+def threads(_: object) -> dict[str, str | None]:
     import cv2
 
-    return int(cv2.getNumThreads())
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+    return {**{name: os.environ.get(name) for name in names}, "cv2": str(cv2.getNumThreads())}
 
 
 def kill_once(unit: tuple[int, str]) -> int:
-    """Square a number; the one process that comes first to the marker file kills itself."""
+    """Square a number; the process that is the first to make the marker file kills itself."""
     x, marker = unit
     if marker:
         try:
@@ -51,11 +47,11 @@ def kill_always(x: int) -> int:
 
 
 class Odd(Exception):
-    """An exception whose constructor takes what its arguments do not say, and that holds what cannot be pickled."""
+    """An exception whose constructor wants more than its arguments, with an attribute that cannot be pickled."""
 
-    def __init__(self, *, held: Any) -> None:
+    def __init__(self, *, attribute: Any) -> None:
         super().__init__("odd")
-        self.held = held
+        self.attribute = attribute
 
 
 def fail(kind: str) -> str:
@@ -67,16 +63,16 @@ def fail(kind: str) -> str:
         case "corpus":
             raise InvalidCorpus("a corpus", [Problem("E601", "gone")])
         case "odd":
-            raise Odd(held=lambda: None)
+            raise Odd(attribute=lambda: None)
         case "exit":
             sys.exit(3)
         case "unpicklable":
-            return lambda: None  # type: ignore[return-value]
+            return (item for item in ())  # type: ignore[return-value]
     return kind
 
 
 def sleep_with_half_a_file(folder: str) -> None:
-    """Tell one's process id by a file, and hold a half-written one that is removed on the way out."""
+    """Write a file named for this process, and a half-written one that is removed on the way out."""
     half = Path(folder) / f"half-{os.getpid()}"
     try:
         half.touch()

@@ -1,6 +1,7 @@
-"""A function and named units of work go in, results come out as they complete, whoever does the work."""
+"""Named units of work, run in this process, in local worker processes or on a cluster; results as they complete."""
 
-from merbench.engine.run import require_engine, run, suitable_threads
+from merbench.engine.running import require_engine, run
 from merbench.engine.tasks import Done, ShowProgress, WorkerDied
+from merbench.engine.threads import suitable_threads
 
 __all__ = ["Done", "ShowProgress", "WorkerDied", "require_engine", "run", "suitable_threads"]

@@ -1,8 +1,8 @@
-"""Units of work on an existing Dask cluster, whose scheduler sees to workers that are lost.
+"""Units of work on an existing Dask cluster, whose scheduler handles workers that are lost.
 
 Conventions:
-    merbench must be installed where the workers run, and paths in units must lead to the same files there. How many
-    threads a worker uses is for whoever started it to say.
+    merbench must be installed where the workers run, and paths in units must lead to the same files there. Whoever
+    started a worker decides how many threads it uses.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def run_on_cluster(
 ) -> Generator[Done[R], None, None]:
     """Yield the results of units that are run on the cluster whose scheduler listens at `address`.
 
-    Dask runs again what was on a worker that died, and gives up on all that were there each time. Those are run once
-    more, alone, and which of them is to blame shows.
+    Dask repeats what was on a worker that died, and gives up on all tasks that were there each time. Those are run
+    again one by one, which shows which of them kills its worker.
     When the generator ends, tasks that have not begun are cancelled; the cluster stays as it is. See
-    `merbench.engine.run` for the arguments and what is raised.
+    `merbench.engine.run` for the arguments and errors.
     """
     distributed = _distributed(address)
     client = _client(distributed, address)
@@ -45,8 +45,8 @@ def run_on_cluster(
         prefix, numbers = f"merbench-{uuid4().hex}", count()
 
         def submit(task: Task[T]) -> None:
-            items, key = [unit for _, unit in task.units], f"{prefix}-{next(numbers)}"
-            future = client.submit(run_units, function, items, key=key, pure=False, retries=_RETRIES)
+            key = f"{prefix}-{next(numbers)}"
+            future = client.submit(run_units, function, task.arguments, key=key, pure=False, retries=_RETRIES)
             in_flight[key] = future, task
             completed.add(future)
 
@@ -90,4 +90,4 @@ def _client(distributed: Any, address: str) -> Any:
     try:
         return distributed.Client(f"tcp://{address}", timeout=_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise UsageError(f"dask://{address}: no Dask scheduler answers there ({exception_text(error)})") from error
+        raise UsageError(f"dask://{address}: no Dask scheduler answers ({exception_text(error)})") from error

@@ -1,49 +1,43 @@
-"""Units of work in this process, or in local worker processes that may die and are not missed.
+"""Units of work in this process, or in local worker processes, any of which may die.
 
-When a worker dies, the executor cannot tell which unit it held, and all of its workers end. So every unit in flight is
-under suspicion: those suspected once are run again among others, those suspected twice run alone, one after the other,
-in a pool of one, and which of them is to blame shows.
+Every worker is an executor of one process that has one task at a time, so that a death is known to be that task's. loky
+starts a process without the main script, which need not be guarded therefore, and in an environment of its own.
+
+A worker leaves interrupts to its parent. When it must end (its pipe from the parent closes, or SIGTERM), it leaves its
+unit through the unit's own `finally`, so that no half-written file stays.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import signal
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
-from multiprocessing import resource_tracker
-from typing import Any, Generic, TypeVar
+from contextlib import contextmanager
+from multiprocessing import Pipe, resource_tracker
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
-from merbench.engine.tasks import Done, Task, Unit, WorkerDied, tasks
-from merbench.engine.worker import GRACE_S, initialise, run_task
-from merbench.errors import UsageError
+from merbench.engine.tasks import Done, Task, Unit, WorkerDied, run_units, tasks
+from merbench.engine.threads import ONE_THREAD
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _MAX_DEATHS = 3
-_IN_FLIGHT = 2
-"""Tasks that are under way for each worker: the one it holds, and the next."""
+_GRACE_S = 5.0
+"""How long a worker that must end may take to clean up."""
 
-_ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "OPENCV_FOR_THREADS_NUM",
-    ),
-    "1",
-)
+_ENDED = 143
+
+_ENVIRONMENT = {**ONE_THREAD, "LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
+"""A worker that keeps sounds and models in memory does not leak; loky would restart it."""
 
 
 def run_here(function: Callable[[T], R], units: Iterable[Unit[T]]) -> Generator[Done[R], None, None]:
@@ -62,9 +56,9 @@ def run_here(function: Callable[[T], R], units: Iterable[Unit[T]]) -> Generator[
 
 @contextmanager
 def _interrupted_afterwards() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` at the end of the block where an interrupt came meanwhile; a second one at once.
+    """Raise `KeyboardInterrupt` at the end of the block if an interrupt came meanwhile; at a second one at once.
 
-    Libraries that call back, such as FFmpeg for the bytes of a file, take an exception that is raised there for damage
+    Libraries that call back, such as FFmpeg for the bytes of a file, take an exception that is raised there for a fault
     of the file.
     """
     before = signal.getsignal(signal.SIGINT)
@@ -72,19 +66,19 @@ def _interrupted_afterwards() -> Iterator[None]:
     if not is_ours:
         yield
         return
-    came: list[int] = []
+    interrupts: list[int] = []
 
     def note(number: int, _: object) -> None:
-        if came:
+        if interrupts:
             raise KeyboardInterrupt
-        came.append(number)
+        interrupts.append(number)
 
     signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if came:
+    if interrupts:
         raise KeyboardInterrupt
 
 
@@ -95,163 +89,149 @@ def run_in_processes(
 
     Each worker computes in one thread. See `merbench.engine.run` for the arguments.
     """
-    payload = pickle.dumps(function)
-    with _pool(payload, workers) as crowd, _pool(payload, 1) as alone:
-        fresh, again, suspects = tasks(units, batch), deque[Task[T]](), deque[Task[T]]()
-        while True:
-            while not crowd.is_full and (task := again.popleft() if again else next(fresh, None)) is not None:
-                crowd.submit(task)
-            if not crowd.in_flight:
-                return
-            for task, outcome in crowd.completed():
-                match outcome:
-                    case list():
-                        yield from task.done(outcome)
-                    case BrokenProcessPool():
-                        for single in task.apart(deaths=1):
-                            (again if single.deaths < _MAX_DEATHS - 1 else suspects).append(single)
-                    case _ if len(task.units) == 1:
-                        yield from task.failed(outcome)
-                    case _:
-                        again += task.apart(deaths=0)
-            while suspects:
-                yield from _run_alone(alone, suspects.popleft())
+    import cloudpickle
+    from loky.process_executor import TerminatedWorkerError
+
+    payload = cloudpickle.dumps(function)  # by value if it is the main script's own
+    waiting, again = tasks(units, batch), deque[Task[T]]()
+    idle = [_Worker(payload) for _ in range(workers)]
+    busy: dict[Future[list[Any]], tuple[_Worker, Task[T]]] = {}
+
+    def give_work() -> None:
+        while idle and (task := again.popleft() if again else next(waiting, None)) is not None:
+            worker = idle.pop()
+            busy[worker.submit(task)] = worker, task
+
+    try:
+        give_work()
+        while busy:
+            results: list[Iterator[Done[R]]] = []
+            for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                worker, task = busy.pop(future)
+                idle.append(worker)
+                error = future.exception()
+                if error is None:
+                    results.append(task.done(future.result()))
+                    continue
+                deaths = int(isinstance(error, TerminatedWorkerError))
+                if len(task.units) > 1 or 0 < deaths < _MAX_DEATHS - task.deaths:
+                    again += task.apart(deaths)
+                else:
+                    results.append(task.failed(WorkerDied(task.units[0][0]) if deaths else error))
+            give_work()
+            for result in results:
+                yield from result
+    finally:
+        _end([*idle, *(worker for worker, _ in busy.values())], busy)
 
 
-def _run_alone(alone: _Pool[T], task: Task[T]) -> Iterator[Done[Any]]:
-    while task.deaths < _MAX_DEATHS:
-        alone.submit(task)
-        ((_, outcome),) = alone.completed()
-        if isinstance(outcome, list):
-            return (yield from task.done(outcome))
-        if not isinstance(outcome, BrokenProcessPool):
-            return (yield from task.failed(outcome))
-        task.deaths += 1
-    yield from task.failed(WorkerDied(task.units[0][0]))
+class _Worker:
+    """One process, which is started with its first task, and replaced after it died."""
 
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        self._open()
 
-class _Pool(Generic[T]):
-    """An executor that is made when it is needed, and made anew after a worker died."""
+    def _open(self) -> None:
+        from loky import ProcessPoolExecutor
 
-    def __init__(self, payload: bytes, workers: int) -> None:
-        self.payload = payload
-        self.workers = workers
-        self.in_flight: dict[Future[list[Any]], Task[T]] = {}
-        self._executor: ProcessPoolExecutor | None = None
-        self._context = multiprocessing.get_context("spawn")
-        self._has_begun = self._context.Event()
+        # The parent has the only end to write to: it is closed when the parent ends, in whatever way.
+        reader, self.lifeline = Pipe(duplex=False)
+        self.executor = ProcessPoolExecutor(
+            1, initializer=_initialise, initargs=(self._payload, reader), env=_ENVIRONMENT
+        )
 
-    @property
-    def is_full(self) -> bool:
-        """Whether a worker would have to wait for one more task."""
-        return len(self.in_flight) >= _IN_FLIGHT * self.workers
-
-    def submit(self, task: Task[T]) -> None:
-        """Give a task to the workers; a pool that broke while it was idle is made anew."""
+    def submit(self, task: Task[Any]) -> Future[list[Any]]:
         try:
-            self._submit(task)
+            return self._submitted(task)
         except BrokenProcessPool:
-            self._forget()
-            self._submit(task)
+            self.executor.shutdown()
+            self._open()
+            return self._submitted(task)
 
-    def _submit(self, task: Task[T]) -> None:
-        with _spawning(needs_main=b"__main__" in self.payload):
-            if self._executor is None:
-                arguments = (self.payload, self._has_begun)
-                self._executor = ProcessPoolExecutor(self.workers, self._context, initialise, arguments)
-            future = self._executor.submit(run_task, [unit for _, unit in task.units])
-        self.in_flight[future] = task
-
-    def completed(self) -> list[tuple[Task[T], list[Any] | BaseException]]:
-        """Wait for a task and return all that are completed, with their outcomes, or what kept them from having any."""
-        finished, _ = wait(self.in_flight, return_when=FIRST_COMPLETED)
-        if any(isinstance(future.exception(), BrokenProcessPool) for future in finished):
-            finished, _ = wait(self.in_flight)
-            self._forget()
-            self._require_begun()
-        found = [future for future in self.in_flight if future in finished]
-        return [(self.in_flight.pop(future), _outcome(future)) for future in found]
-
-    def _require_begun(self) -> None:
-        """Raise `UsageError` where no worker ever came as far as its first unit: the next ones would not, either."""
-        if not self._has_begun.is_set():
-            raise UsageError(
-                "worker processes end before they begin: a script that uses several stands under "
-                '`if __name__ == "__main__":`, since each of them reads it first'
-            )
-
-    def _forget(self) -> None:
-        if self._executor is not None:
-            self._executor.shutdown()
-            self._executor = None
-
-    def end(self) -> None:
-        """End all workers, busy or not, and wait until the executor has released everything.
-
-        A command ends its process at once; Python would report what the executor still holds as leaked.
-        """
-        if self._executor is None:
-            return
-        # Only Python 3.14 has a public way, `terminate_workers`.
-        processes = list((self._executor._processes or {}).values())
-        if self.in_flight:
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.join(GRACE_S)
-                process.kill()
-        self._executor.shutdown(cancel_futures=True)
-        self._executor = None
+    def _submitted(self, task: Task[Any]) -> Future[list[Any]]:
+        with _interrupts_wait():
+            future: Future[list[Any]] = self.executor.submit(_run_task, task.arguments)
+        return future
 
 
-def _outcome(future: Future[list[Any]]) -> list[Any] | BaseException:
-    error = future.exception()
-    return future.result() if error is None else error
+def _end(workers: Sequence[_Worker], busy: Iterable[Future[Any]]) -> None:
+    """End all workers, busy or not, and wait until their executors have released everything.
+
+    A command ends its process at once; Python would report what is still open as leaked.
+    """
+    for worker in workers:
+        worker.lifeline.close()
+    wait(busy, timeout=_GRACE_S + 1)
+    for worker in workers:
+        worker.executor.shutdown(kill_workers=True)
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide from `multiprocessing` where the main script stands."""
-    main = sys.modules["__main__"]
-    names = ("__file__", "__spec__")
-    hidden: dict[str, Any] = {name: main.__dict__.pop(name) for name in names if name in main.__dict__}
-    main.__spec__ = None
+def _interrupts_wait() -> Iterator[None]:
+    """Let processes that start meanwhile get no interrupt before they are workers; this one gets it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it would lift the block when it starts
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
-        main.__dict__.update(hidden)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-@contextmanager
-def _pool(payload: bytes, workers: int) -> Iterator[_Pool[Any]]:
-    pool = _Pool[Any](payload, workers)
-    try:
-        yield pool
-    finally:
-        pool.end()
+class _MustEnd(BaseException):
+    pass
 
 
-@contextmanager
-def _spawning(*, needs_main: bool) -> Iterator[None]:
-    """Let processes that start meanwhile compute in one thread, and hear of no interrupt before they are workers.
+_payload = b""
+_function: Callable[[Any], Any] | None = None
+_is_busy = False
 
-    An interrupt that comes meanwhile reaches this process afterwards. The main script, which each new process would
-    run through first, is hidden from them unless the function stands in it.
+
+def _initialise(payload: bytes, lifeline: Connection) -> None:
+    """Make this process a worker.
+
+    Args:
+        payload: the pickled function. It is unpickled with the first unit, so that what is wrong with it is that unit's
+            error.
+        lifeline: a pipe that closes when the worker must end.
     """
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    has_mask = hasattr(signal, "pthread_sigmask")
-    if has_mask:
-        resource_tracker.ensure_running()  # it would lift the block when it starts
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    os.environ.update(_ONE_THREAD)
+    global _payload
+    _payload = payload
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _must_end)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)
+
+
+def _run_task(units: Sequence[Any]) -> list[Any]:
+    """Return what the function of this worker returns for each unit; see `run_units`."""
+    global _function, _is_busy
     try:
-        with nullcontext() if needs_main else _without_main():
-            yield
+        _is_busy = True
+        if _function is None:
+            _function = pickle.loads(_payload)
+        return run_units(_function, units)
+    except _MustEnd:
+        os._exit(_ENDED)
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        if has_mask:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        _is_busy = False
+
+
+def _must_end(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if _is_busy:
+        raise _MustEnd
+    os._exit(_ENDED)
+
+
+def _end_with(lifeline: Connection) -> None:
+    lifeline.poll(None)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE_S)
+    os._exit(_ENDED)

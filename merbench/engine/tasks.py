@@ -1,4 +1,4 @@
-"""What becomes of a unit of work, and how an exception travels from the process in which it was raised.
+"""Units of work and their results, and how an exception travels from the process in which it was raised.
 
 Conventions:
     A unit is named and idempotent: it may be run again after a worker was lost in the middle of it.
@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -26,7 +27,7 @@ ShowProgress = Callable[[str, int, int], None]
 
 
 class WorkerDied(MerbenchError):
-    """The process that ran a unit was killed, each time again: for want of memory, or by a crash of a library.
+    """The process that ran a unit was killed at every attempt: for lack of memory, or by a crash of a library.
 
     Attributes:
         reason: what happened, without the name of the unit.
@@ -43,9 +44,9 @@ class Done(Generic[R]):
     """A unit that is done.
 
     Attributes:
-        name: the unit's.
-        value: what the function returned; None where it raised.
-        error: what it raised, or `WorkerDied`; None where it returned.
+        name: the name of the unit.
+        value: what the function returned; None if it raised.
+        error: what it raised, or `WorkerDied`; None if it returned.
     """
 
     name: str
@@ -55,70 +56,62 @@ class Done(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An exception in a form that survives pickling, also where its constructor asks for more than its arguments say.
+    """An exception in a form that can be pickled, even if its constructor wants more than its arguments.
 
     Attributes:
-        pickled: the exception, or None where that cannot be unpickled.
-        parts: its class, arguments and attributes, where that is so.
+        pickled: the exception, or a function that makes it.
     """
 
-    pickled: bytes | None
-    parts: tuple[type[BaseException], tuple[Any, ...], dict[str, Any]] | None = None
+    pickled: bytes
 
-    @staticmethod
-    def of(error: BaseException) -> Raised:
-        """Return the form of an exception; one that cannot be pickled at all becomes a `RuntimeError` that quotes it.
+    @classmethod
+    def of(cls, error: BaseException) -> Raised:
+        """Return the form of an exception; one that cannot be pickled becomes a `RuntimeError` with its text.
 
-        Any but merbench's own gets its traceback as a note, since that does not travel.
+        The traceback does not travel; it becomes a note of every exception but merbench's own.
         """
         if not isinstance(error, MerbenchError):
             error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
-        for raised in (_whole, _in_parts):
+        for form in (error, partial(_rebuilt, type(error), error.args, dict(error.__dict__))):
             with suppress(Exception):
-                return raised(error)
-        told = RuntimeError(exception_text(error))
-        told.__notes__ = list(getattr(error, "__notes__", ()))
-        return _whole(told)
+                raised = cls(pickle.dumps(form))
+                raised.error()
+                return raised
+        quoted = RuntimeError(exception_text(error))
+        quoted.__notes__ = list(getattr(error, "__notes__", ()))
+        return cls(pickle.dumps(quoted))
 
     def error(self) -> BaseException:
         """Return the exception."""
-        if self.parts is None:
-            assert self.pickled is not None
-            error: BaseException = pickle.loads(self.pickled)
-            return error
-        kind, arguments, state = self.parts
-        error = kind.__new__(kind, *arguments)
-        error.args = arguments
-        error.__dict__.update(state)
-        return error
+        form: BaseException | Callable[[], BaseException] = pickle.loads(self.pickled)
+        return form if isinstance(form, BaseException) else form()
 
 
-def _whole(error: BaseException) -> Raised:
-    raised = Raised(pickle.dumps(error))
-    raised.error()
-    return raised
-
-
-def _in_parts(error: BaseException) -> Raised:
-    raised = Raised(None, (type(error), error.args, dict(error.__dict__)))
-    copy: Raised = pickle.loads(pickle.dumps(raised))
-    copy.error()
-    return raised
+def _rebuilt(kind: type[BaseException], arguments: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
 
 
 @dataclass(slots=True)
 class Task(Generic[T]):
-    """Units that travel together, and how often a worker died while it held them."""
+    """Units that travel together, and how often a worker died while it ran them."""
 
     units: Sequence[Unit[T]]
     deaths: int = 0
 
+    @property
+    def arguments(self) -> list[T]:
+        """What the function is called with, one after the other."""
+        return [unit for _, unit in self.units]
+
     def apart(self, deaths: int) -> list[Task[T]]:
-        """Return a task for each unit, with that many deaths more."""
+        """Return a task for each unit, with that many more deaths."""
         return [Task([unit], self.deaths + deaths) for unit in self.units]
 
     def done(self, outcomes: Sequence[Any]) -> Iterator[Done[Any]]:
-        """Yield the units with what `run_units` made of them."""
+        """Yield the units with what `run_units` returned for them."""
         for (name, _), outcome in zip(self.units, outcomes, strict=True):
             yield Done(name, error=outcome.error()) if isinstance(outcome, Raised) else Done(name, outcome)
 
@@ -136,7 +129,7 @@ def tasks(units: Iterable[Unit[T]], batch: int) -> Iterator[Task[T]]:
 
 
 def run_units(function: Callable[[Any], Any], units: Sequence[Any]) -> list[Any]:
-    """Return what the function makes of each unit; what it raises is returned as `Raised`."""
+    """Return what the function returns for each unit; what it raises is returned as `Raised`."""
     return [_outcome(function, unit) for unit in units]
 
 

@@ -12,13 +12,12 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from merbench.engine import threads
 from merbench.features import text
 from merbench.robustness import robustness
 from merbench.training import run_baseline
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
-
-CHOICE = sys.modules["merbench.engine.run"]  # the package exports a function of the same name
 
 WITNESS = """
 from dataclasses import dataclass
@@ -56,14 +55,14 @@ def two_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("limit", "n_threads"), [(CHOICE.ONE_THREAD_UP_TO, 1), (0, 2)])
+@pytest.mark.parametrize(("limit", "n_threads"), [(threads.ONE_THREAD_UP_TO, 1), (0, 2)])
 @pytest.mark.usefixtures("two_threads")
 def test_threads_go_by_the_size_of_the_work(
     small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, n_threads: int
 ) -> None:
     # A library may be loaded later, and one that was loaded with a single thread keeps it.
     before = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
-    monkeypatch.setattr(CHOICE, "ONE_THREAD_UP_TO", limit)
+    monkeypatch.setattr(threads, "ONE_THREAD_UP_TO", limit)
     toml = 'title = "Witness"\ndefaults = { value = 1.0 }\nselect = { value = [1.0, 2.0] }\n'
     folder = write(tmp_path / "witness", toml, WITNESS)
     track = small_track()

@@ -1,11 +1,10 @@
-"""Where work is done: in this process, on how many threads, in local processes, or on an existing Dask cluster."""
+"""Where units of work run: in this process, in local processes, or on an existing Dask cluster."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from typing import TypeVar
 
 from merbench.engine.cluster import run_on_cluster
@@ -29,24 +28,24 @@ def run(
     progress: Callable[[int], None] | None = None,
     batch: int = 1,
 ) -> Generator[Done[R], None, None]:
-    """Yield what the function makes of every unit, as it completes; an exception of the function is among the results.
+    """Yield what the function returns for every unit, as it completes; an exception of the function is a result, too.
 
-    Units are taken from the iterable as workers ask for them, so that any number may come. A worker process that is
-    killed loses nothing: what it held is run again, and a unit that kills its worker three times is `WorkerDied`.
-    Close the generator (`contextlib.closing`) where it may not be read to its end: that ends all workers.
+    Units are taken from the iterable as workers ask for them, so that there may be any number. A worker process that is
+    killed loses nothing: its units are run again, and a unit that kills its worker three times is `WorkerDied`.
+    Close the generator (`contextlib.closing`) if it may not be read to its end: that ends all workers.
 
     Args:
         function: picklable, so of a module's top level, or `functools.partial` of one; it may be run again for the
             same unit, and must not depend on the order of units.
-        units: names and what the function is given; names are told in messages and need not differ.
+        units: names and arguments of the function; names are for messages and may repeat.
         workers: local processes; 1 does the work in this process. A cluster has its own.
         engine: `local`, or `dask://host:port`, the address of a running scheduler.
         progress: called with the number of units that are done, after each.
         batch: how many units travel together to a worker, for those that take less than some milliseconds.
 
     Raises:
-        UsageError: no such engine, or nobody answers at its address.
-        MissingExtra: the engine asks for Dask, which is not installed.
+        UsageError: not an engine, or nothing answers at its address.
+        MissingExtra: the engine is a Dask cluster, and Dask is not installed.
         ValueError: less than one worker, or batches of less than one unit.
     """
     if workers < 1 or batch < 1:
@@ -65,14 +64,14 @@ def require_engine(engine: str) -> str | None:
     """Return the `host:port` of a Dask scheduler, or None for local processes.
 
     Raises:
-        UsageError: the text names no engine; the message says what is allowed.
+        UsageError: the text is not an engine.
     """
     if engine == LOCAL:
         return None
     match = _DASK.fullmatch(engine)
     if match is None or int(match[1].rpartition(":")[2]) not in range(1, 65536):
         allowed = f"allowed are {LOCAL} and dask://host:port"
-        raise UsageError(f"'{printable(engine)}' is no engine{did_you_mean(engine, [LOCAL])}; {allowed}")
+        raise UsageError(f"'{printable(engine)}' is not an engine{did_you_mean(engine, [LOCAL])}; {allowed}")
     return match[1]
 
 
@@ -84,32 +83,3 @@ def _counted(
             if progress is not None:
                 progress(n_done)
             yield done
-
-
-ONE_THREAD_UP_TO = 1 << 22
-"""The largest number of feature values, samples times dimensions, for which training uses one thread."""
-
-
-@contextmanager
-def suitable_threads(n_values: int) -> Iterator[None]:
-    """Run a block on one thread where training data are few, else on as many as the environment and the user set.
-
-    Products of small matrices take less time than threads take to wait for one another, on a busy machine much
-    less. Results are the same.
-
-    Args:
-        n_values: number of feature values of the training data.
-    """
-    with ExitStack() as stack:
-        if n_values <= ONE_THREAD_UP_TO:
-            # Torch first: threadpoolctl does not see its linear algebra, and would change the number that it reports.
-            if (torch := sys.modules.get("torch")) is not None:
-                stack.callback(torch.set_num_threads, torch.get_num_threads())
-                torch.set_num_threads(1)
-            try:
-                from threadpoolctl import threadpool_limits
-            except ImportError:  # a baseline that needs no extra has no library with threads
-                pass
-            else:
-                stack.enter_context(threadpool_limits(1))
-        yield
