@@ -1,4 +1,4 @@
-"""Scenes and vectors become the sample corpus: tables, references, and features damaged as `mer-noise` declares.
+"""The sample corpus: tables, open sets of words, and features corrupted as `mer-noise` declares.
 
 Conventions:
     Rows are in the order of sample ids. Features are `(n, d)` int64 in units of 1/1024 until they are written as
@@ -18,18 +18,38 @@ from numpy.typing import NDArray
 
 from merbench.corpus import Contents, Corpus, Feature, Metadata, write_corpus
 from merbench.corrupt.steps import damage
-from merbench.sample.labels import open_sets
-from merbench.sample.scenes import EMOTIONS, VOCABULARY, Scenes, scenes, stream
+from merbench.corruptions.drawing import below, uniforms
+from merbench.sample.scenes import (
+    EMOTION_WORDS,
+    EMOTIONS,
+    INVENTED,
+    NAMES,
+    SHADES,
+    VALENCE_MEAN,
+    VOCABULARY,
+    Scenes,
+    scenes,
+    stream,
+)
 from merbench.sample.vectors import VALUE_UNIT, vectors
 from merbench.track import Track, load_track
 
 Integers = NDArray[np.int64]
 
 VERSION = "1.1"
-"""Rises whenever a value of the corpus changes."""
+"""Increases whenever a value of the corpus changes."""
 
 NOISY_TRACK = "mer-noise"
-"""The track whose corruptions damage the features of its test split: the one place where they are declared."""
+"""The track whose corruptions apply to the features of its test split: the one place where they are declared."""
+
+_NAMED = 0.5
+"""How often an open set has the plain name of what is felt."""
+_SAID = 0.6
+"""How often it has the first word of emotion in the transcript, where there is one."""
+_STRANGE = 0.3
+"""How often it has a shade of any emotion, or, as often, an invented word."""
+_N_INVENTED = 40
+"""How many invented words are ever given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,35 +57,32 @@ class SampleValues:
     """All values of the sample corpus.
 
     Attributes:
-        samples: one row per sample, with what was drawn for it where it is damaged.
-        reference: one row per sample whose reference is held; there is no valence in `test_semi`.
+        samples: one row per sample, with its sampled parameters where it is corrupted.
+        reference: one row per sample with a public reference; there is no valence in `test_semi`.
         features: vectors by modality.
-        undamaged: the same before the damage, which the corpus does not hold.
+        clean: the same before the corruption; the corpus does not contain them.
     """
 
     samples: pa.Table
     reference: pa.Table
     features: dict[str, Integers]
-    undamaged: dict[str, Integers]
+    clean: dict[str, Integers]
 
 
 def sample_values() -> SampleValues:
     """Return the values of the sample corpus, the same on every machine."""
-    said = scenes()
-    order, ids = dealt(len(said))
-    undamaged = {modality: values[order] for modality, values in vectors(said).items()}
-    samples = _samples(said, order, ids)
-    features, draws = _damaged(load_track(NOISY_TRACK), ids, said.split[order], undamaged)
-    for name, column in draws.items():
+    drama = scenes()
+    order, ids = shuffled(len(drama))
+    clean = {modality: values[order] for modality, values in vectors(drama).items()}
+    samples = _samples(drama, order, ids)
+    features, parameters = _corrupted(load_track(NOISY_TRACK), ids, drama.split[order], clean)
+    for name, column in parameters.items():
         samples = samples.append_column(name, pa.array(column))
-    return SampleValues(samples, _reference(said, order, ids), features, undamaged)
+    return SampleValues(samples, _reference(drama, order, ids), features, clean)
 
 
-def dealt(n: int) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the scenes in the order of their ids, and the ids.
-
-    They are dealt at random, so that their order tells nothing of split, dialogue or emotion.
-    """
+def shuffled(n: int) -> tuple[NDArray[np.intp], list[str]]:
+    """Return the scenes in the order of their ids, which is independent of split, dialogue and emotion, and the ids."""
     order = np.argsort(stream("ids").random_raw(n))
     return order, [f"sample_{number:08d}" for number in range(1, n + 1)]
 
@@ -81,50 +98,94 @@ def build_sample(folder: Path) -> Corpus:
     return write_corpus(folder, metadata, Contents(values.samples, values.reference, features))
 
 
-def _samples(said: Scenes, order: NDArray[np.intp], ids: list[str]) -> pa.Table:
-    ends = np.cumsum(said.n_words)
-    words = said.words.tolist()
-    transcripts = [
-        " ".join(VOCABULARY[word] for word in words[end - count : end])
-        for end, count in zip(ends[order].tolist(), said.n_words[order].tolist(), strict=True)
-    ]
+def _transcripts(drama: Scenes) -> list[list[str]]:
+    words = [VOCABULARY[code] for code in drama.words.tolist()]
+    ends = np.cumsum(drama.n_words).tolist()
+    return [words[end - n : end] for end, n in zip(ends, drama.n_words.tolist(), strict=True)]
+
+
+def _samples(drama: Scenes, order: NDArray[np.intp], ids: list[str]) -> pa.Table:
+    transcripts = _transcripts(drama)
     return pa.table(
         {
             "sample_id": ids,
-            "split": said.split[order].tolist(),
-            "speaker": [f"speaker_{number:02d}" for number in said.speaker[order] + 1],
-            "dialogue": [f"dialogue_{number:03d}" for number in said.dialogue[order] + 1],
-            "position": said.position[order],
-            "transcript": transcripts,
+            "split": drama.split[order].tolist(),
+            "speaker": [f"speaker_{number:02d}" for number in drama.speaker[order] + 1],
+            "dialogue": [f"dialogue_{number:03d}" for number in drama.dialogue[order] + 1],
+            "position": drama.position[order],
+            "transcript": [" ".join(transcripts[row]) for row in order.tolist()],
         }
     )
 
 
-def _reference(said: Scenes, order: NDArray[np.intp], ids: list[str]) -> pa.Table:
-    without_valence = said.split[order] == "test_semi"
-    sets = open_sets(said)
+def _reference(drama: Scenes, order: NDArray[np.intp], ids: list[str]) -> pa.Table:
+    without_valence = drama.split[order] == "test_semi"
+    sets = _open_sets(drama)
     table = pa.table(
         {
             "sample_id": ids,
-            "discrete": [EMOTIONS[code] for code in said.emotion[order]],
-            "valence": pa.array(said.valence[order] / 4, mask=without_valence),
+            "discrete": [EMOTIONS[code] for code in drama.emotion[order]],
+            "valence": pa.array(drama.valence[order] / 4, mask=without_valence),
             "openset": pa.array([sets[row] for row in order.tolist()], pa.list_(pa.string())),
         }
     )
-    return table.filter(pa.array(said.scored[order]))
+    return table.filter(pa.array(drama.scored[order]))
 
 
-def _damaged(
-    track: Track, ids: list[str], splits: NDArray[np.str_], undamaged: Mapping[str, Integers]
+def _corrupted(
+    track: Track, ids: list[str], splits: NDArray[np.str_], clean: Mapping[str, Integers]
 ) -> tuple[dict[str, Integers], dict[str, list[Any]]]:
-    """Return features with the track's corruptions applied to its test split, and what was drawn for each sample."""
-    damaged = {modality: values.copy() for modality, values in undamaged.items()}
-    draws: dict[str, list[Any]] = {}
+    """Return features with the track's corruptions applied to its test split, and each sample's parameters."""
+    corrupted = {modality: values.copy() for modality, values in clean.items()}
+    parameters: dict[str, list[Any]] = {}
     for row in np.flatnonzero(np.isin(splits, track.splits["test"].source)).tolist():
-        signal = {modality: values[row] * VALUE_UNIT for modality, values in undamaged.items()}
+        signal = {modality: values[row] * VALUE_UNIT for modality, values in clean.items()}
         done = damage(signal, track.steps("test", "features"), seed=track.seed, sample_id=ids[row])
         for name, value in done.values.items():
-            draws.setdefault(name, [None] * len(ids))[row] = value
+            parameters.setdefault(name, [None] * len(ids))[row] = value
         for modality, values in done.signal.items():
-            damaged[modality][row] = np.rint(values / VALUE_UNIT)
-    return damaged, draws
+            corrupted[modality][row] = np.rint(values / VALUE_UNIT)
+    return corrupted, parameters
+
+
+def _open_sets(drama: Scenes) -> list[list[str]]:
+    """Return one to four distinct words per scene, as someone who may use any word would give them.
+
+    A word for the shade of what is felt, which valence decides; often its plain name; often a word of emotion in the
+    transcript, whoever felt it; sometimes a shade of something else, or a word that no lexicon knows.
+    """
+    lower = drama.valence < VALENCE_MEAN[drama.emotion]
+    named = uniforms(stream("openset name"), len(drama)) < _NAMED
+    columns = [
+        _shades(drama.emotion, lower, "openset shade"),
+        [NAMES[code] if has else "" for code, has in zip(drama.emotion.tolist(), named.tolist(), strict=True)],
+        _first_emotional(drama),
+        _strange(len(drama)),
+    ]
+    return [list(dict.fromkeys(word for word in words if word)) for words in zip(*columns, strict=True)]
+
+
+def _shades(emotion: Integers, lower: NDArray[np.bool_], purpose: str) -> list[str]:
+    """Return a shade of each emotion; the first ones are given more often."""
+    pick = uniforms(stream(purpose), len(emotion))
+    choices = [SHADES[EMOTIONS[code]][0 if low else 1] for code, low in zip(emotion, lower, strict=True)]
+    return [shades[int(place * place * len(shades))] for shades, place in zip(choices, pick.tolist(), strict=True)]
+
+
+def _first_emotional(drama: Scenes) -> list[str]:
+    """Return, of most samples, the first word of emotion in the transcript, or nothing."""
+    emotional = {word for words in EMOTION_WORDS.values() for word in words}
+    given = (uniforms(stream("openset said"), len(drama)) < _SAID).tolist()
+    first = [next((word for word in words if word in emotional), "") for words in _transcripts(drama)]
+    return [word if is_given else "" for word, is_given in zip(first, given, strict=True)]
+
+
+def _strange(n: int) -> list[str]:
+    kind = uniforms(stream("openset strange"), n).tolist()
+    lower = uniforms(stream("openset strange valence"), n) < 0.5
+    shades = _shades(below(stream("openset strange emotion"), n, len(EMOTIONS)), lower, "openset strange shade")
+    invented = below(stream("openset invented"), n, _N_INVENTED).tolist()
+    return [
+        "" if draw >= _STRANGE else shade if draw < _STRANGE / 2 else INVENTED[place]
+        for draw, shade, place in zip(kind, shades, invented, strict=True)
+    ]

@@ -1,8 +1,8 @@
-"""The sample corpus gets media: nothing goes in, a clip of face and voice for each sample of chosen splits comes out.
+"""Media of the sample corpus: a clip of face and voice for each sample of chosen splits.
 
-The signal of a clip, before it is encoded, is the same on every machine, to the bit. How it is encoded rests on the
-versions of FFmpeg: MPEG-4 part 2 at a constant quantiser and AAC, in an MP4 file that carries the mark of what it
-was made of.
+The signal of a clip, before it is encoded, is the same on every machine, to the bit. Its encoding depends on the
+version of FFmpeg: MPEG-4 part 2 at a constant quantiser and AAC, in an MP4 file that contains a mark of what it was
+made from.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,16 @@ from merbench.corruptions.signals import Audio, Frame, Video
 from merbench.engine import run
 from merbench.errors import MissingExtra, UnknownName
 from merbench.files import atomic_path
-from merbench.sample.build import dealt
+from merbench.sample.build import shuffled
 from merbench.sample.face import SIDE, Faces, Planes, faces, pictures
 from merbench.sample.scenes import SPLITS, Scenes, scenes
 from merbench.sample.voice import PICTURE, RATE_HZ, Voices, speech, voices
 
+if TYPE_CHECKING:
+    from av import AudioFrame, VideoFrame
+
 CLIPS_VERSION = "1.0"
-"""Rises whenever the signal of a clip, or how it is encoded, changes."""
+"""Increases whenever the signal of a clip, or how it is encoded, changes."""
 
 NOISY_SPLITS = ("train", "dev", "test_noise")
 """The splits that the track `mer-noise` uses."""
@@ -36,17 +39,15 @@ NOISY_SPLITS = ("train", "dev", "test_noise")
 PICTURES_PER_S = Fraction(RATE_HZ, PICTURE)
 
 _MARK = f"merbench sample clip {CLIPS_VERSION}"
-"""Stands in the header, which an MP4 file has at its end: a file that is cut off lacks it."""
+"""In the header, which an MP4 file has at its end: a truncated file lacks it."""
 
 _QUANTISER = 3
-_LAMBDA = 118
-"""FFmpeg's units of quality to one of the quantiser."""
+_LAMBDA = 118  # FFmpeg's units of quality per unit of the quantiser
 
 _AAC = {"b": "48000", "aac_coder": "fast", "aac_tns": "0"}
-"""At this rate the fast coder loses less of these voices than FFmpeg's usual one, in a third of the time."""
+"""At this rate the fast coder loses less of these voices than FFmpeg's default one, in a third of the time."""
 
-_BATCH = 16
-"""Clips that go to a worker together."""
+_BATCH = 16  # clips that go to a worker together
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +80,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class WrittenClips:
-    """What was written.
-
-    Attributes:
-        folder: where the clips are, each named by its sample id.
-        n_written: how many were written.
-        n_kept: how many were there already.
-    """
+    """The folder of clips, each named by its sample id; how many were written, and how many already existed."""
 
     folder: Path
     n_written: int
@@ -114,10 +109,10 @@ def write_clips(
     engine: str = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> WrittenClips:
-    """Write the clips of splits into a folder, `<sample id>.mp4`; those that are there, whole and current, are kept.
+    """Write the clips of splits into a folder, `<sample id>.mp4`; complete and current ones are kept.
 
     Args:
-        folder: is made where it is missing.
+        folder: is created if missing.
         splits: names of splits of the sample corpus.
         workers: local processes.
         engine: `local`, or `dask://host:port`.
@@ -131,7 +126,7 @@ def write_clips(
     for name in splits:
         if name not in SPLITS:
             raise UnknownName("split of the sample corpus", name, SPLITS)
-    _av()
+    _require_av()
     cast = _cast()
     paths = {
         sample_id: folder / f"{sample_id}.mp4"
@@ -151,7 +146,7 @@ def write_clips(
 
 @dataclass(frozen=True, eq=False)
 class _Cast:
-    """Everything that clips are made of; `rows` are the scenes of sample ids."""
+    """Everything that clips are made of; `rows`: sample id -> scene."""
 
     scenes: Scenes
     rows: dict[str, int]
@@ -161,9 +156,9 @@ class _Cast:
 
 @cache
 def _cast() -> _Cast:
-    said = scenes()
-    order, ids = dealt(len(said))
-    return _Cast(said, dict(zip(ids, order.tolist(), strict=True)), voices(said), faces(said))
+    drama = scenes()
+    order, ids = shuffled(len(drama))
+    return _Cast(drama, dict(zip(ids, order.tolist(), strict=True)), voices(drama), faces(drama))
 
 
 def _is_current(path: Path) -> bool:
@@ -186,16 +181,17 @@ def write_clip(made: Clip, path: Path) -> None:
         _encode(made, beside)
 
 
-def _av() -> Any:
+def _require_av() -> None:
     try:
-        import av
+        import av  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtra("writing clips (PyAV)", "media") from error
-    return av
 
 
 def _encode(made: Clip, path: Path) -> None:
-    av = _av()
+    _require_av()
+    import av
+
     with av.open(f"file:{path}", "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         container.metadata["comment"] = _MARK
         video = container.add_stream("mpeg4", rate=PICTURES_PER_S, options={"flags": "+qscale"})
@@ -204,24 +200,29 @@ def _encode(made: Clip, path: Path) -> None:
         video.codec_context.thread_count = 1
         video.codec_context.global_quality = _QUANTISER * _LAMBDA
         audio = container.add_stream("aac", rate=RATE_HZ, layout="mono", options=_AAC)
-        for frames, stream in ((_pictures(av, made), video), (_sound(av, made), audio)):
-            for frame in frames:
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
+        for frame in _pictures(made):
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+        container.mux(audio.encode(_sound(made)))
+        container.mux(audio.encode())
 
 
-def _pictures(av: Any, made: Clip) -> Iterator[Any]:
+def _pictures(made: Clip) -> Iterator[VideoFrame]:
+    from av import VideoFrame
+
     n = len(made.planes[0])
     stacked = np.concatenate([plane.reshape(n, -1, SIDE) for plane in made.planes], axis=1)
     for number, planes in enumerate(stacked):
-        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        frame = VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = number
         frame.time_base = 1 / PICTURES_PER_S
         yield frame
 
 
-def _sound(av: Any, made: Clip) -> Iterator[Any]:
-    frame = av.AudioFrame.from_ndarray(made.samples[None], format="s16", layout="mono")
+def _sound(made: Clip) -> AudioFrame:
+    from av import AudioFrame
+
+    frame = AudioFrame.from_ndarray(made.samples[None], format="s16", layout="mono")
     frame.sample_rate = RATE_HZ
     frame.pts = 0
-    yield frame
+    return frame

@@ -1,10 +1,10 @@
-"""Scenes go in, the face of a sample comes out: a cartoon of head, hair, eyes, brows and a mouth that speaks.
+"""The face of a sample: a cartoon of head, hair, eyes, brows and a mouth that speaks.
 
 Corners of the mouth, its opening, height and slant of the brows, the eyes and how much the head nods follow the
 emotion; colours, proportions and manner are the speaker's.
 
 Conventions:
-    Pictures are 96 × 96 pixels at 12.5 a second, planes of luma and of colour differences at half the size, limited
+    Pictures are 96 × 96 pixels at 12.5 per second, planes of luma and of colour differences at half the size, limited
     range. Lengths are integers in sixteenths of a pixel, coverages from 0 to 16. All of it is computed with integers,
     so that it is the same on every machine.
 """
@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corruptions.drawing import below, generator, normals
-from merbench.sample.expression import Expression, scaled
 from merbench.sample.scenes import N_SPEAKERS, SEED, Scenes, stream
-from merbench.sample.vectors import VIDEO
+from merbench.sample.vectors import VIDEO, Expression, scaled
 
 Integers = NDArray[np.int64]
 Small = NDArray[np.int32]
@@ -44,56 +43,39 @@ FACE = Expression(
     speaker=2,
 )
 
-_BORDER = 6
-"""Pixels around the picture on which the head may move."""
-
+_BORDER = 6  # pixels around the picture within which the head may move
 _CANVAS = SIDE + 2 * _BORDER
 _CENTRE = 16 * _CANVAS // 2
-
-_NOD_LASTS = 7
-"""Pictures from one nod to the next."""
+_NOD_LASTS = 7  # pictures from one nod to the next
 
 _BROWS = (slice(20, 44), slice(18, 90))
 _EYES = (slice(36, 58), slice(18, 90))
 _MOUTH = (slice(64, 94), slice(26, 82))
-"""Rows and columns of the canvas within which each is drawn."""
+"""Rows and columns of the canvas within which each is painted."""
+
+_LOOKS = ("head", "apart", "thickness", "skin", "warmth", "hair")
 
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """What each sample's face does and looks like, one number per scene; lengths in sixteenths of a pixel.
+    """The face of each sample, one value per scene; colours are luma and colour differences, `(n, 3)`."""
 
-    Attributes:
-        smile: how far the corners of the mouth are above its middle.
-        opening: half of how far the lips are apart in rest, and when the mouth opens.
-        brows: how far the brows are raised.
-        slant: how far the inner ends of the brows are above the outer ones.
-        eyes: half of the height of the eyes.
-        nod: how far the head moves down and up, in pixels.
-        head: half of the head's width.
-        apart: half of the distance of the eyes.
-        thickness: half of the thickness of the brows.
-        skin: luma and colour differences of the skin, `(n, 3)`.
-        hair: of the hair and brows.
-        wall: of the background.
-    """
-
-    smile: Integers
-    opening: Integers
-    brows: Integers
-    slant: Integers
-    eyes: Integers
-    nod: Integers
-    head: Integers
-    apart: Integers
-    thickness: Integers
+    smile: Integers  # how far the corners of the mouth are above its middle
+    opening: Integers  # half of how far the lips are apart at rest, and when the mouth opens
+    brows: Integers  # how far the brows are raised
+    slant: Integers  # how far the inner ends of the brows are above the outer ones
+    eyes: Integers  # half of the height of the eyes
+    nod: Integers  # how far the head moves down and up, in pixels
+    head: Integers  # half of the head's width
+    apart: Integers  # half of the distance between the eyes
+    thickness: Integers  # half of the thickness of the brows
     skin: Integers
-    hair: Integers
+    hair: Integers  # and brows
     wall: Integers
 
 
 def faces(scenes: Scenes) -> Faces:
-    """Return what the faces of all samples do and look like."""
+    """Return the faces of all samples."""
     control = FACE.of(scenes)
     looks = np.concatenate([below(stream(f"looks {name}"), N_SPEAKERS, 1024)[None] for name in _LOOKS])
     look = dict(zip(_LOOKS, looks[:, scenes.speaker], strict=True))
@@ -114,11 +96,8 @@ def faces(scenes: Scenes) -> Faces:
     )
 
 
-_LOOKS = ("head", "apart", "thickness", "skin", "warmth", "hair")
-
-
-def _colours(lowest: tuple[int, ...], extent: tuple[int, ...], drawn: list[Integers]) -> Integers:
-    colours: Integers = np.array(lowest) + np.stack(drawn, axis=1) * np.array(extent) // 1024
+def _colours(lowest: tuple[int, ...], extent: tuple[int, ...], shares: list[Integers]) -> Integers:
+    colours: Integers = np.array(lowest) + np.stack(shares, axis=1) * np.array(extent) // 1024
     return colours
 
 
@@ -128,13 +107,13 @@ def pictures(faces: Faces, row: int, sample_id: str, opening: Integers) -> Plane
     Args:
         faces: the faces of all samples.
         row: which one.
-        sample_id: its id, of which what strays within a clip is drawn.
+        sample_id: its id, from which deviations within a clip are drawn.
         opening: how open the mouth is while each picture is shown, from 0 to 256.
     """
     rng = generator(SEED, "clip pictures", sample_id)
     aside, above, blink, phase = (int(value) for value in below(rng, 4, 1024))
     n = len(opening)
-    canvas = np.repeat(_head(faces, row)[None], n, axis=0)
+    canvas = np.repeat(_head(faces, row, 0)[None], n, axis=0)
     canvas += (normals(rng, _CANVAS * _CANVAS).reshape(_CANVAS, _CANVAS) >> 11).astype(np.int32)
     hair = int(faces.hair[row, 0])
     eyes = np.full(n, int(faces.eyes[row]), np.int32)
@@ -148,7 +127,7 @@ def pictures(faces: Faces, row: int, sample_id: str, opening: Integers) -> Plane
     luma = np.clip(_cut(canvas, tops, lefts, SIDE), 16, 235)
     blue, red = (
         _cut(np.broadcast_to(plane, (n, *plane.shape)), tops // 2, lefts // 2, SIDE // 2)
-        for plane in _colour_planes(faces, row)
+        for plane in (_head(faces, row, 1), _head(faces, row, 2))
     )
     return luma.astype(np.uint8), blue.astype(np.uint8), red.astype(np.uint8)
 
@@ -160,16 +139,15 @@ def _cut(canvas: NDArray[np.int32], tops: Integers, lefts: Integers, side: int) 
 
 
 @cache
-def _positions(rows: tuple[int, int], columns: tuple[int, int]) -> tuple[Small, Small]:
-    """Return how far the middles of pixels lie below and right of the centre of the canvas."""
-    down = 16 * np.arange(*rows, dtype=np.int32) + 8 - _CENTRE
-    across = 16 * np.arange(*columns, dtype=np.int32) + 8 - _CENTRE
-    return down[:, None], across[None, :]
+def _positions() -> tuple[Small, Small]:
+    """Return how far the middles of pixels are below and right of the centre of the canvas."""
+    axis = 16 * np.arange(_CANVAS, dtype=np.int32) + 8 - _CENTRE
+    return axis[:, None], axis[None, :]
 
 
 def _within(place: tuple[slice, slice]) -> tuple[Small, Small]:
-    rows, columns = place
-    return _positions((rows.start, rows.stop), (columns.start, columns.stop))
+    down, across = _positions()
+    return down[place[0]], across[:, place[1]]
 
 
 def _ellipse(down: Small, across: Small, height: int | Small, width: int | Small) -> Small:
@@ -183,17 +161,10 @@ def _paint(canvas: Small, colour: int | Small, coverage: Small) -> None:
     canvas += (colour - canvas) * coverage >> 4
 
 
-def _head(faces: Faces, row: int) -> Small:
-    """Return the luma of wall, hair, head and nose, lit from one side."""
-    return _painted(faces, row, 0, 1)
-
-
-def _colour_planes(faces: Faces, row: int) -> tuple[Small, Small]:
-    return _painted(faces, row, 1, 2), _painted(faces, row, 2, 2)
-
-
-def _painted(faces: Faces, row: int, plane: int, step: int) -> Small:
-    down, across = (axis[::step, ::step] for axis in _positions((0, _CANVAS), (0, _CANVAS)))
+def _head(faces: Faces, row: int, plane: int) -> Small:
+    """Return one plane of wall, hair, head and nose, lit from one side; colour differences are of half the size."""
+    step = 2 if plane else 1
+    down, across = (axis[::step, ::step] for axis in _positions())
     skin, hair, wall = (int(colour[row, plane]) for colour in (faces.skin, faces.hair, faces.wall))
     width = int(faces.head[row])
     canvas = np.full((_CANVAS // step, _CANVAS // step), wall, np.int32)

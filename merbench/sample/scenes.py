@@ -1,4 +1,4 @@
-"""Who says what, in which mood: the samples of the synthetic corpus before anything is measured of them.
+"""Who says what, in which mood: the samples of the synthetic corpus before features are made of them; its vocabulary.
 
 Conventions:
     Arrays have one item per sample, dialogue by dialogue, in the order of speaking. Emotions are positions in
@@ -15,16 +15,79 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corruptions.drawing import NORMAL_UNIT, below, generator, normals, uniforms
-from merbench.sample.words import EMOTION_WORDS, INVENTED, KNOWN, PLAIN
 
 Integers = NDArray[np.int64]
 
+PLAIN = tuple(
+    """
+    a about after again all and any at away back because before book bring but by call car chair city come day did
+    door down every find for friend from get give go good hand has have he hear help her here his home house how i
+    in into is it just keep kitchen know last leave letter like little long look make many me meet money morning
+    most my name never new night no not now of office old on one only open or other our out over paper people phone
+    place put read room said same say school see she so some something station still street table take talk tell
+    than that the their them then there they thing think this time to today told tomorrow town train two under up
+    us wait walk want was water way we week well were what when where which who will window with work would year
+    yes yesterday you your
+    """.split()
+)
+"""Common English words that name no emotion."""
+
+
+EMOTION_WORDS = {
+    emotion: tuple(words.split())
+    for emotion, words in {
+        "neutral": "calm fine normal ordinary quiet steady usual settled even routine okay plain",
+        "angry": "angry furious mad annoyed irritated outraged rage hate hostile resentful bitter fuming",
+        "happy": "happy glad joyful delighted cheerful pleased excited wonderful smiling grateful merry proud",
+        "sad": "sad unhappy sorrow crying grief lonely miserable tearful gloomy heartbroken hopeless mourning",
+        "worried": "worried anxious nervous afraid uneasy tense concerned fearful troubled doubtful restless scared",
+        "surprise": "surprised amazed astonished shocked sudden unexpected startled stunned speechless incredible",
+    }.items()
+}
+"""Words of each emotion, in MER's order."""
+
+NAMES = ("neutral", "angry", "happy", "sad", "worried", "surprised")
+"""What someone who may use any word calls each emotion, in the same order."""
+
+SHADES = {
+    emotion: (tuple(lower.split()), tuple(higher.split()))
+    for emotion, (lower, higher) in {
+        "neutral": ("serious indifferent neutral bored", "calm composed attentive neutral"),
+        "angry": ("furious outraged hateful aggressive", "annoyed dissatisfied impatient frustrated"),
+        "happy": ("content relieved amused grateful", "joyful excited delighted proud"),
+        "sad": ("desperate miserable hopeless lonely", "disappointed hurt regretful tired"),
+        "worried": ("afraid panicked terrified desperate", "nervous concerned uncertain hesitant"),
+        "surprise": ("shocked confused stunned disbelieving", "astonished amazed curious excited"),
+    }.items()
+}
+"""Words for an emotion of lower and of higher valence than it has on average."""
+
+KNOWN = tuple(sorted({*PLAIN, *(word for words in EMOTION_WORDS.values() for word in words)}))
+"""Every real word of the corpus."""
+
+_ONSETS = ("bl", "dr", "fr", "gl", "kr", "pl", "sk", "thr", "tr", "v", "z")
+_NUCLEI = ("ai", "e", "ou", "u")
+_MIDDLES = ("lv", "mb", "ndr", "rk", "zz")
+_ENDINGS = ("ax", "ix", "ook", "oth", "uv")
+
+INVENTED = tuple(
+    f"{onset}{nucleus}{middle}{ending}"
+    for onset in _ONSETS
+    for nucleus in _NUCLEI
+    for middle in _MIDDLES
+    for ending in _ENDINGS
+)
+"""1,100 words that sound like English and mean nothing."""
+
+VOCABULARY = (*KNOWN, *INVENTED)
+"""Every word that is ever said."""
+
 # Among the first hundred, one under which the words of both test splits are equally hard to read, so that what differs
-# between mer-multi and mer-noise is the damage.
+# between mer-multi and mer-noise is the corruption.
 SEED = 91
 
 SPLITS = {"train": 1500, "dev": 250, "test_multi": 600, "test_noise": 600, "test_semi": 2400}
-"""Splits and their samples. A dialogue keeps to one split; speakers, as actors of a film do, turn up in all."""
+"""Splits and their samples. A dialogue is in one split; speakers, like the actors of a film, are in all."""
 
 N_SCORED = {"test_semi": 600}
 """How many samples of a split have a reference, where not all have."""
@@ -46,9 +109,6 @@ VALENCE_DEVIATION = np.array([3, 4, 3, 4, 3, 5])
 VALENCE_LIMIT = 20
 """Largest absolute valence, in quarters of a point."""
 
-VOCABULARY = (*KNOWN, *INVENTED)
-"""Every word that is ever said."""
-
 _MOOD_LASTS = 0.35
 """How often the next one who speaks feels what the last one felt."""
 
@@ -68,36 +128,24 @@ _SAID_AS_FELT = 0.8
 
 @dataclass(frozen=True, eq=False)
 class Scenes:
-    """The samples.
-
-    Attributes:
-        split: name of the split.
-        dialogue: number of the dialogue.
-        position: place in the dialogue, from 0.
-        speaker: who speaks.
-        emotion: what is felt.
-        valence: how pleasant it is.
-        scored: whether the reference is held.
-        n_words: how many words are said.
-        words: the words of all samples, one sample after the other.
-    """
+    """The samples."""
 
     split: NDArray[np.str_]
-    dialogue: Integers
-    position: Integers
+    dialogue: Integers  # number of the dialogue
+    position: Integers  # place in the dialogue, from 0
     speaker: Integers
-    emotion: Integers
-    valence: Integers
-    scored: NDArray[np.bool_]
+    emotion: Integers  # what is felt
+    valence: Integers  # how pleasant it is
+    scored: NDArray[np.bool_]  # whether the reference is public
     n_words: Integers
-    words: Integers
+    words: Integers  # the words of all samples, one sample after the other
 
     def __len__(self) -> int:
         return len(self.split)
 
 
 def stream(purpose: str) -> np.random.PCG64:
-    """Return the generator of one purpose, so that a change of one part of the sample leaves the others alone."""
+    """Return the generator of one purpose, so that a change of one part of the sample does not change the others."""
     return generator(SEED, purpose, "")
 
 
@@ -133,7 +181,7 @@ def _dialogues() -> tuple[Integers, Integers]:
 
 
 def _speakers(dialogue: Integers, position: Integers) -> Integers:
-    """Return who speaks: two to a dialogue, now one, now the other; all 50 are cast before one is cast again."""
+    """Return who speaks: two per dialogue, in turns; all 50 are cast before one is cast again."""
     n_dialogues = int(dialogue[-1]) + 1
     rng = stream("cast")
     rounds = -(-2 * n_dialogues // N_SPEAKERS)
@@ -152,7 +200,7 @@ def _emotions(position: Integers) -> Integers:
 
 
 def _scored(split: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return which references are held: all, or so many of a split, drawn at random."""
+    """Return which references are public: all, or a random part of a split."""
     scored = np.ones(len(split), dtype=bool)
     for name, n_scored in N_SCORED.items():
         rows = np.flatnonzero(split == name)

@@ -1,10 +1,12 @@
-"""Scenes go in, utterance vectors of three modalities come out: what a voice, a face and words show of an emotion.
+"""What a voice, a face and words express of an emotion: utterance vectors, and the controls of clips.
 
-A voice tells excited from subdued, a face pleasant from unpleasant, and either may show another emotion than the one
-felt; words tell what is said. Each speaker shows more or less of it, in a way of their own.
+A voice separates excited from subdued, a face pleasant from unpleasant, and either may show another emotion than the
+one that is felt; words are what is said. Each speaker shows more or less of it, in a personal manner. The clips move by
+the same: an emotion moves controls by a table, scaled by the speaker's openness, and every sample deviates.
 
 Conventions:
-    Vectors are `(n, d)` int64 in units of 1/1024, rows as in the scenes. Products are of integers, and exact.
+    Vectors are `(n, d)` int64 in units of 1/1024, controls `(n,)` int64 in units of `CONTROL_UNIT` of the deviation
+    between samples; rows as in the scenes. Products are of integers, and exact.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corruptions.drawing import normals, uniforms
-from merbench.sample.scenes import EMOTIONS, N_SPEAKERS, VALENCE_MEAN, VOCABULARY, Scenes, felt, stream
-from merbench.sample.words import EMOTION_WORDS
+from merbench.sample.scenes import EMOTION_WORDS, EMOTIONS, N_SPEAKERS, VALENCE_MEAN, VOCABULARY, Scenes, felt, stream
 
 Integers = NDArray[np.int64]
 
 VALUE_UNIT = 1 / 1024
 """The grid on which features lie."""
+
+CONTROL_UNIT = 4096
+"""How many units are one deviation."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,14 @@ AUDIO = Sense("audio", 64, (0, 1, 1, 0, 0, 1), group=72, own=60, valence=24, spe
 VIDEO = Sense("video", 48, (0, 1, 2, 1, 1, 0), group=88, own=64, valence=36, speaker=64, offset=128, masked=0.18)
 
 TEXT_DIMENSIONS = 96
-"""Length of the vectors of text."""
 
 _MEANING = 256
 """Strength of an emotion's direction in the vectors of its words, in 1/256 of the word's own."""
 
 
 def vectors(scenes: Scenes) -> dict[str, Integers]:
-    """Return the undamaged vectors of every modality."""
-    seen = {sense.name: _seen(sense, scenes) for sense in (AUDIO, VIDEO)}
-    return {**seen, "text": _said(scenes)}
+    """Return the clean vectors of every modality."""
+    return {**{sense.name: _of_sense(sense, scenes) for sense in (AUDIO, VIDEO)}, "text": _of_words(scenes)}
 
 
 def openness() -> Integers:
@@ -82,9 +84,7 @@ def _directions(purpose: str, n: int, n_dimensions: int) -> Integers:
     return normals(stream(purpose), n * n_dimensions).reshape(n, n_dimensions)
 
 
-def _seen(sense: Sense, scenes: Scenes) -> Integers:
-    """Return the vectors of a sense."""
-
+def _of_sense(sense: Sense, scenes: Scenes) -> Integers:
     def directions(purpose: str, n: int) -> Integers:
         return _directions(f"{sense.name} {purpose}", n, sense.n_dimensions)
 
@@ -98,7 +98,7 @@ def _seen(sense: Sense, scenes: Scenes) -> Integers:
     return _on_grid(total, 8 * 256 * 4096)
 
 
-def _said(scenes: Scenes) -> Integers:
+def _of_words(scenes: Scenes) -> Integers:
     """Return the mean vector of the words of each sample, zero where nothing is said."""
     of_words = 256 * _directions("words", len(VOCABULARY), TEXT_DIMENSIONS)
     meanings = _directions("meanings", len(EMOTIONS), TEXT_DIMENSIONS)
@@ -111,5 +111,43 @@ def _said(scenes: Scenes) -> Integers:
 
 
 def _on_grid(total: Integers, unit: int | Integers) -> Integers:
-    """Return `total / unit` in steps of `VALUE_UNIT`, rounded down by whole-number division."""
+    """Return `total / unit` in steps of `VALUE_UNIT`, rounded down by integer division."""
     return total * 1024 // unit
+
+
+@dataclass(frozen=True)
+class Expression:
+    """What emotions do to the controls of clips.
+
+    Attributes:
+        sense: the modality whose vectors show the same.
+        controls: name of each control.
+        table: emotion -> by how many quarters of a deviation it moves each control of a speaker of mean openness.
+        pleasant: by how many 64ths of a deviation a quarter of a point of valence above the emotion's mean does.
+        speaker: how much speakers differ, in quarters of a deviation.
+    """
+
+    sense: Sense
+    controls: tuple[str, ...]
+    table: dict[str, tuple[int, ...]]
+    pleasant: tuple[int, ...]
+    speaker: int
+
+    def of(self, scenes: Scenes) -> dict[str, Integers]:
+        """Return the controls of all samples by name."""
+
+        def deviations(purpose: str, n: int) -> Integers:
+            return _directions(f"{self.sense.name} clip {purpose}", n, len(self.controls))
+
+        emotions = np.array([self.table[emotion] for emotion in EMOTIONS])[shown(self.sense, scenes)]
+        above = (scenes.valence - VALENCE_MEAN[scenes.emotion])[:, None] * np.array(self.pleasant)
+        # In eighths of openness: quarters are 4096 / 4 / 8 = 128 units, 64ths are 8.
+        moved = openness()[scenes.speaker, None] * (128 * emotions + 8 * above)
+        manner = (self.speaker * deviations("speaker", N_SPEAKERS) // 4)[scenes.speaker]
+        total = moved + manner + deviations("strays", len(scenes))
+        return dict(zip(self.controls, total.T, strict=True))
+
+
+def scaled(control: Integers, mean: int, deviation: int) -> Integers:
+    """Return a control in units of its own: so many per deviation, around a mean."""
+    return mean + deviation * control // CONTROL_UNIT

@@ -1,14 +1,14 @@
-"""Scenes go in, the voice of a sample comes out: a row of syllables from glottal pulses through formants.
+"""The voice of a sample: a row of syllables from glottal pulses through formants.
 
 Each pulse of the larynx rings in the formants of a vowel (formant wave functions: Rodet, 1984; formants of five
 vowels: Peterson and Barney, 1952); between the vowels there is breath. Level, range and course of the pitch, the
 number of syllables, loudness and brightness follow the emotion; register, length of the throat and manner are the
-speaker's. Nobody will take it for a human voice; measures of pitch, spectrum and rhythm find in it what they find in
-one.
+speaker's. It does not sound human, but measures of pitch, spectrum and rhythm apply to it as to human voices.
 
 Conventions:
-    Sound is int16 at 16 kHz, one channel, 1,280 samples for each picture. All of it is computed with integers, from
-    tables of rounded values, so that it is the same on every machine.
+    Sound is int16 at 16 kHz, one channel, 1,280 samples per picture. It is computed with integers, from tables of
+    rounded values, so that it is the same on every machine. Pitch is in sixteenths of a semitone, levels are in half
+    decibels, an envelope goes from 0 to 256, and the part of a syllable that is over from 0 to 4,095.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corruptions.drawing import below, generator, normals, one_below, uniforms
-from merbench.sample.expression import Expression, scaled
 from merbench.sample.scenes import N_SPEAKERS, SEED, Scenes, stream
-from merbench.sample.vectors import AUDIO
+from merbench.sample.vectors import AUDIO, Expression, scaled
 
 Integers = NDArray[np.int64]
 
 RATE_HZ = 16_000
 
-PICTURE = 1_280
-"""Samples while one picture is shown: 12.5 pictures a second."""
+PICTURE = 1_280  # samples while one picture is shown: 12.5 pictures per second
 
 VOICE = Expression(
     AUDIO,
@@ -58,70 +56,37 @@ FORMANTS_HZ = (
 
 BANDWIDTHS_HZ = (60, 90, 130, 200)
 
-_FORMANT_DB = (0, -14, -28, -40)
-"""How loud each formant rings in a voice of mean brightness, in half decibels."""
-
-_BRIGHTENED = (0, 1, 2, 2)
-"""By how many halves of the brightness each formant is louder."""
-
-_THROATS = (0.92, 1.0, 1.08, 1.16, 1.24)
-"""What formants are multiplied by, from the longest throat to the shortest."""
-
-_RINGING = 320
-"""Samples after which a formant is no longer heard."""
-
-_FULL = 1 << 12
-"""Amplitude of the first formant in the tables."""
-
-_PITCH_STEPS = 16
-"""Steps to a semitone."""
-
+_FORMANT_DB = (0, -14, -28, -40)  # level of each formant in a voice of mean brightness
+_BRIGHTENED = (0, 1, 2, 2)  # by how many halves of the brightness each formant is louder
+_THROATS = (0.92, 1.0, 1.08, 1.16, 1.24)  # what formants are multiplied by, from the longest throat to the shortest
+_RINGING = 320  # samples after which a formant is no longer heard
+_FULL = 1 << 12  # amplitude of the first formant in the tables
+_PITCH_STEPS = 16  # per semitone
 _LOWEST_HZ = 50
 _SEMITONES = 48
-
-_PHASE = 1 << 24
-"""One period."""
-
-_MARGIN = 1_000
-"""Samples before the first syllable and after the last."""
-
-_OPEN = 256
-"""The largest value of an envelope."""
-
-_BREATH = 3
-"""How loud the breath of a consonant is; a sixteenth of it goes with a vowel."""
-
-_REACH = 80
-"""Largest gain or loss in the table of gains, in half decibels."""
+_PHASE = 1 << 24  # one period
+_MARGIN = 1_000  # samples before the first syllable and after the last
+_OPEN = 256  # the largest value of an envelope
+_BREATH = 3  # level of the breath of a consonant; a sixteenth of it goes with a vowel
+_REACH = 80  # largest gain or loss in the table of gains
 
 
 @dataclass(frozen=True, eq=False)
 class Voices:
-    """What each sample's voice does, one number per scene.
+    """The voice of each sample, one number per scene."""
 
-    Attributes:
-        n_pictures: how many pictures the clip has; its length.
-        pitch: mean pitch, in sixteenths of a semitone above 50 Hz.
-        range: how far a stressed syllable rises, in the same.
-        course: how far the pitch rises from the beginning to the end, in the same.
-        n_syllables: how many there are.
-        loudness_db: loudness, in half decibels.
-        brightness_db: how much louder high formants ring than on average, in half decibels.
-        throat: place in the table of throats.
-    """
-
-    n_pictures: Integers
-    pitch: Integers
-    range: Integers
-    course: Integers
+    n_pictures: Integers  # length of the clip
+    pitch: Integers  # mean, above 50 Hz
+    range: Integers  # how far a stressed syllable rises
+    course: Integers  # how far the pitch rises from the beginning to the end
     n_syllables: Integers
     loudness_db: Integers
-    brightness_db: Integers
-    throat: Integers
+    brightness_db: Integers  # how much louder high formants ring than on average
+    throat: Integers  # place in the table of throats
 
 
 def voices(scenes: Scenes) -> Voices:
-    """Return what the voices of all samples do."""
+    """Return the voices of all samples."""
     control = VOICE.of(scenes)
     n_pictures = 15 + below(stream("clip length"), len(scenes), 6)
     is_high = (stream("register").random_raw(N_SPEAKERS) & np.uint64(1)).astype(np.int64)[scenes.speaker]
@@ -140,12 +105,7 @@ def voices(scenes: Scenes) -> Voices:
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """What is heard of one sample.
-
-    Attributes:
-        samples: `(n,)` int16.
-        opening: how open the mouth is while each picture is shown, from 0 to 256.
-    """
+    """The sound of one sample, and how open the mouth is in each picture, from 0 to 256."""
 
     samples: NDArray[np.int16]
     opening: Integers
@@ -166,23 +126,20 @@ def speech(voices: Voices, row: int, sample_id: str) -> Speech:
     hiss = normals(rng, n + 1)
     breath = (16 * _consonant_envelope(part) + vowel) * _gain(-brightness)
     heard += (_BREATH * breath * np.diff(hiss)) >> 24
-    heard = (heard * _gain(int(voices.loudness_db[row])) >> 8) + _room(hiss, rng)
+    heard = (heard * _gain(int(voices.loudness_db[row])) >> 8) + _background(hiss, rng)
     opening = vowel.reshape(-1, PICTURE).sum(axis=1) // PICTURE
     return Speech(np.clip(heard, -32_768, 32_767).astype(np.int16), opening)
 
 
-def _room(hiss: Integers, rng: np.random.PCG64) -> Integers:
-    """Return the noise of the room, hiss without its highest part: 16 to 43 dB below a voice of mean loudness."""
+def _background(hiss: Integers, rng: np.random.PCG64) -> Integers:
+    """Return background noise, hiss without its highest part: 16 to 43 dB below a voice of mean loudness."""
     summed = np.cumsum(hiss)
     gain_db = -72 + one_below(rng, 57)
     return np.concatenate([summed[:4], summed[4:] - summed[:-4]])[1:] * _gain(gain_db) >> 12
 
 
 def _syllables(n: int, n_syllables: int, rng: np.random.PCG64) -> tuple[Integers, Integers]:
-    """Return the number of each sample's syllable, and how much of it is over, from 0 to 4,095.
-
-    The margins count to the first and the last syllable, of which nothing and everything is over.
-    """
+    """Return the number of each sample's syllable, and how much of it is over; none and all of it in the margins."""
     length = (n - 2 * _MARGIN) // n_syllables
     strayed = ((uniforms(rng, n_syllables) - 0.5) * (length // 3)).astype(np.int64)
     starts = _MARGIN + np.arange(n_syllables + 1) * length
@@ -206,7 +163,7 @@ def _consonant_envelope(part: Integers) -> Integers:
 
 
 def _pitch(voices: Voices, row: int, syllable: Integers, part: Integers, rng: np.random.PCG64) -> Integers:
-    """Return the pitch of each sample: a line, and on it a hill for each syllable, as far as it is stressed."""
+    """Return the pitch of each sample: a line, and on it a hill for each syllable, by its stress."""
     n = len(part)
     range_, course = int(voices.range[row]), int(voices.course[row])
     stressed = below(rng, int(syllable[-1]) + 1, 257)
@@ -217,7 +174,7 @@ def _pitch(voices: Voices, row: int, syllable: Integers, part: Integers, rng: np
 
 @cache
 def _phase_steps() -> Integers:
-    """Return the phase that goes by in a sample, for every pitch."""
+    """Return the phase of one sample, for every pitch."""
     steps = range(_SEMITONES * _PITCH_STEPS)
     return np.array([round(_PHASE * _LOWEST_HZ * 2 ** (step / _PITCH_STEPS / 12) / RATE_HZ) for step in steps])
 
@@ -243,7 +200,7 @@ def _rings(throat: int, brightness_db: int) -> Integers:
 def _formants() -> Integers:
     """Return what rings of each formant, `(throats, vowels, formants, samples)`.
 
-    A damped sine follows from the two values before it; its factors are rounded to multiples of 2⁻²⁴.
+    A damped sine follows from its two previous values; its factors are rounded to multiples of 2⁻²⁴.
     """
     shape = (len(_THROATS), len(FORMANTS_HZ), len(BANDWIDTHS_HZ))
     before, now, first, second = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)

@@ -119,9 +119,9 @@ def test_the_pitch_that_is_meant_is_the_pitch_that_is_heard() -> None:
 
 def _numbers() -> dict[int, int]:
     """Return the number in the id of each scene."""
-    from merbench.sample.build import dealt
+    from merbench.sample.build import shuffled
 
-    order, ids = dealt(len(scenes()))
+    order, ids = shuffled(len(scenes()))
     return {row: int(sample_id[-8:]) for row, sample_id in zip(order.tolist(), ids, strict=True)}
 
 

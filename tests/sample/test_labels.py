@@ -7,7 +7,7 @@ import pytest
 
 from merbench.lexicon import open_lexicon
 from merbench.sample import sample_values
-from merbench.sample.words import EMOTION_WORDS, INVENTED, NAMES, SHADES
+from merbench.sample.scenes import EMOTION_WORDS, INVENTED, NAMES, SHADES
 
 
 @pytest.fixture(scope="module")

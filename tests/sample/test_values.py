@@ -12,7 +12,7 @@ import pytest
 
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.sample import SampleValues, sample_values
-from merbench.sample.words import EMOTION_WORDS, INVENTED, KNOWN, PLAIN
+from merbench.sample.scenes import EMOTION_WORDS, INVENTED, KNOWN, PLAIN
 from merbench.track import load_track
 
 LABELS = ["neutral", "angry", "happy", "sad", "worried", "surprise"]
@@ -163,14 +163,14 @@ def test_damage_is_what_mer_noise_declares(frame: pd.DataFrame, values: SampleVa
     assert track.splits["test"].source == ("test_noise",)
     noisy = (frame.split == "test_noise").to_numpy()
     for modality, damaged in values.features.items():
-        assert np.array_equal(damaged[~noisy], values.undamaged[modality][~noisy])
+        assert np.array_equal(damaged[~noisy], values.clean[modality][~noisy])
     assert frame.loc[~noisy, "feature_noise.snr_db"].isna().all()
     assert set(frame.loc[noisy, "feature_noise.snr_db"]) == {5, 6, 7, 8, 9, 10}
     assert set(frame.loc[noisy, "feature_noise.factor"]) == {1, 2, 4}
     row = int(np.flatnonzero(noisy)[-1])
     rng = generator(track.seed, "feature_noise", frame.sample_id[row])
     drawn = CORRUPTIONS["feature_noise"].draw(track.corruptions[0].parameters, rng)
-    signal = {modality: vectors[row] / 1024 for modality, vectors in values.undamaged.items()}
+    signal = {modality: vectors[row] / 1024 for modality, vectors in values.clean.items()}
     damaged = CORRUPTIONS["feature_noise"](signal, rng, drawn)
     assert drawn == {key: frame[f"feature_noise.{key}"][row] for key in ("snr_db", "factor")}
     for modality, vector in damaged.items():
@@ -179,13 +179,13 @@ def test_damage_is_what_mer_noise_declares(frame: pd.DataFrame, values: SampleVa
 
 def test_the_realised_damage(frame: pd.DataFrame, values: SampleValues) -> None:
     noisy = (frame.split == "test_noise").to_numpy()
-    clean, damaged = (v["audio"][noisy] / 1024 for v in (values.undamaged, values.features))
+    clean, damaged = (v["audio"][noisy] / 1024 for v in (values.clean, values.features))
     ratio = 10 * np.log10((clean**2).mean(axis=1) / ((damaged - clean) ** 2).mean(axis=1))
     difference = ratio - frame["feature_noise.snr_db"][noisy]
     # 64 dimensions: the noise's rms of one vector deviates by 9 %, 0.77 dB; the mean of 600 by 0.03 dB
     assert abs(difference.mean()) < 0.2
     assert difference.std() == pytest.approx(0.77, abs=0.15)
-    assert np.array_equal(values.features["text"], values.undamaged["text"])
+    assert np.array_equal(values.features["text"], values.clean["text"])
 
 
 def test_same_values_twice(values: SampleValues) -> None:

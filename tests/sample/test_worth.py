@@ -38,21 +38,21 @@ class Trained:
         self.labels = labels.astype("category").cat.codes.to_numpy()
         train = self.split == "train"
         self.damaged: dict[str, np.ndarray] = {}
-        self.undamaged: dict[str, np.ndarray] = {}
+        self.clean: dict[str, np.ndarray] = {}
         for name in (*MODALITIES, "fused"):
             parts = MODALITIES if name == "fused" else (name,)
             model = make_pipeline(StandardScaler(), MODELS[kind]())
             damaged, undamaged = (
                 np.concatenate([vectors[part] for part in parts], axis=1) / 1024
-                for vectors in (values.features, values.undamaged)
+                for vectors in (values.features, values.clean)
             )
             model.fit(undamaged[train], self.labels[train])
             self.damaged[name] = model.predict(damaged)
-            self.undamaged[name] = model.predict(undamaged)
+            self.clean[name] = model.predict(undamaged)
 
     def f1(self, name: str, split: str, *, damaged: bool = True) -> float:
         rows = self.split == split
-        predictions = (self.damaged if damaged else self.undamaged)[name]
+        predictions = (self.damaged if damaged else self.clean)[name]
         return float(f1_score(self.labels[rows], predictions[rows], average="weighted"))
 
 
