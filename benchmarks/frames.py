@@ -19,8 +19,8 @@ from benchmarks.measuring import machine, race, seconds, table
 from merbench.metrics import METRICS
 from merbench.metrics.sums import Clustered
 from merbench.resampling import poisson_weights
+from merbench.submission.columns import read_sheet
 from merbench.submission.content import Budget
-from merbench.submission.reading import read_sheet
 from merbench.track import SubmissionRules
 
 N, N_VIDEOS, N_RESAMPLES, N_LABELS = 1_000_000, 200, 1_000, 8

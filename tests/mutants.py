@@ -382,14 +382,14 @@ MUTANTS = [
         "tests/submission/test_reading.py -k pages_are_counted",
     ),
     Mutant(
-        "merbench/submission/alignment.py",
-        'found[missing] = -1 if found.dtype.kind == "i"',
-        'found[missing] = 0 if found.dtype.kind == "i"',
+        "merbench/submission/reading.py",
+        'taken[missing] = -1 if taken.dtype.kind == "i"',
+        'taken[missing] = 0 if taken.dtype.kind == "i"',
         "tests/submission",
     ),
-    Mutant("merbench/submission/alignment.py", "sums / np.maximum(counts, 1)", "sums", "tests/submission"),
+    Mutant("merbench/submission/reading.py", "sums / np.maximum(counts, 1)", "sums", "tests/submission"),
     Mutant(
-        "merbench/submission/alignment.py",
+        "merbench/submission/reading.py",
         "np.lexsort((column, candidate_of))",
         "np.argsort(candidate_of, kind='stable')",
         "tests/submission",
@@ -420,8 +420,8 @@ MUTANTS = [
     ),
     Mutant(
         "merbench/submission/ids.py",
-        "if len(fitting) == 1:\n                found[text]",
-        "if fitting:\n                found[text]",
+        "if len(fitting) == 1:\n                matched[text]",
+        "if fitting:\n                matched[text]",
         "tests/submission/test_checking.py",
     ),
     Mutant(
@@ -449,7 +449,7 @@ MUTANTS = [
         "tests/submission/test_budget.py",
     ),
     Mutant(
-        "merbench/submission/npz.py",
+        "merbench/submission/arrays.py",
         "content.require(rows=shape[0])",
         "pass",
         "tests/submission",

@@ -112,11 +112,11 @@ class Candidates:
             )
             for name, target in self.track.targets.items()
         }
-        index = self._scored({name: column.held for name, column in found.items()})
+        index = self._scored({name: column.known for name, column in found.items()})
         if not len(index):
             raise withheld
         values = {name: column.values[index] for name, column in found.items()}
-        held = {name: column.held[index] for name, column in found.items() if not column.held[index].all()}
+        held = {name: column.known[index] for name, column in found.items() if not column.known[index].all()}
         parts = {f"held {name}": mask.view(np.uint8) for name, mask in held.items()}
         return References(index, values, held, values_digest(self.ids_digest, {"": index, **values, **parts}))
 

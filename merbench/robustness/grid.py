@@ -268,7 +268,7 @@ def _require_values(place: str, values: Values) -> None:
 
 def _declaring(track: Track, parameter: str) -> Step:
     """Return the one corruption that the track declares with a parameter."""
-    declared = [spec.damage for spec in track.corruptions]
+    declared = [spec.as_step for spec in track.corruptions]
     fitting = [step for step in declared if parameter in step.corruption.declarable]
     if len(fitting) == 1:
         return fitting[0]
@@ -289,7 +289,7 @@ def _declaring(track: Track, parameter: str) -> Step:
 
 def _named(track: Track, name: str) -> Step:
     """Return the track's declaration of a step or corruption, else a bare one of the corruption."""
-    declared = [spec.damage for spec in track.corruptions]
+    declared = [spec.as_step for spec in track.corruptions]
     steps = [step for step in declared if step.step_name == name]
     steps = steps or [step for step in declared if step.name == name]
     if len(steps) > 1:

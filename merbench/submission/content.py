@@ -1,10 +1,10 @@
-"""A path or `-` goes in, the bytes of a submission come out: bounded, unpacked, of a known format.
+"""The bytes of a submission: read within bounds, unpacked, of a known format.
 
 Conventions:
     A file larger than the track's `max_bytes` is not read. What is packed (gzip, zstd, ZIP members, Parquet
     pages, arrays) may take `EXPANSION` times that in memory, and is refused from its header where it has one. Every
     reader counts what a file asks for and compares it with the `Budget` before it builds a row.
-    Formats are told by content; a suffix that says something else brings a warning.
+    Formats are recognised by content; a suffix that says something else brings a warning.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from merbench.errors import (
     fault,
     printable,
 )
-from merbench.submission.header import declared_columns
 from merbench.targets.cells import MOST_CELLS, MOST_WORDS
 
 EXPANSION = 8
@@ -113,7 +112,7 @@ class Budget:
             file_bytes=rules.max_bytes,
             unpacked_bytes=min(EXPANSION * rules.max_bytes, MOST_UNPACKED_BYTES),
             rows=max(1_000_000, 2 * len(candidates) * (rules.views or 1)),
-            columns=max(10_000, 2 * len(declared_columns(track))),
+            columns=max(10_000, 2 * len(track.submission_columns)),
         )
 
     def require(self, where: str, **asked: int) -> None:
@@ -174,15 +173,15 @@ class Content:
         self.budget.require(self.where, **asked)
 
     def refusal(self, code: str, message: str, line: int | None = None) -> InvalidSubmission:
-        """Return the error that refuses the whole file."""
+        """Return the error that refuses the file."""
         return refusal(self.where, code, message, line)
 
-    def damaged(self, error: Exception) -> InvalidSubmission:
+    def malformed(self, error: Exception) -> InvalidSubmission:
         """Return the error that refuses a file which its reader could not unpack."""
-        return self.refusal("E109", _damage(self.format, error))
+        return self.refusal("E109", _malformed(self.format, error))
 
     def line_at(self, offset: int) -> int:
-        """Return the line on which a byte stands."""
+        """Return the line that a byte is on."""
         return _line_at(self.data, offset)
 
     def require_lines(self, n_header: int) -> None:
@@ -205,7 +204,7 @@ class Content:
 
 
 def refusal(where: str, code: str, message: str, line: int | None = None) -> InvalidSubmission:
-    """Return the error that refuses a whole file for one reason."""
+    """Return the error that refuses a file for one reason."""
     return InvalidSubmission(where, [Problem(code, message, line=line)])
 
 
@@ -225,11 +224,11 @@ def read_content(path: str | Path, budget: Budget) -> Content:
         data = _unpacked(data, compression, where, budget.unpacked_bytes)
     if suffixes and suffixes[-1] in (".gz", ".zst"):
         del suffixes[-1]
-    found = _format(data, where)
-    if compression and (found in ("Parquet", "NPZ") or _compression(data)):
-        inner = found if found in ("Parquet", "NPZ") else "another archive"
+    form = _format(data, where)
+    if compression and (form in ("Parquet", "NPZ") or _compression(data)):
+        inner = form if form in ("Parquet", "NPZ") else "another archive"
         raise refusal(where, "E105", f"{compression} around {inner}: only text tables may be packed as .gz or .zst")
-    return Content(where, data, budget, found, suffixes[-1] if suffixes else "")
+    return Content(where, data, budget, form, suffixes[-1] if suffixes else "")
 
 
 def _read_standard_input(where: str, max_bytes: int) -> bytes:
@@ -293,15 +292,15 @@ def _unpacked(data: bytes, compression: str, where: str, limit: int) -> bytes:
                 unpacked.write(block)
     except (OSError, pa.ArrowException) as error:
         reason = MalformedFile(CUT_OFF) if "Truncated" in str(error) else error
-        raise refusal(where, "E109", _damage(compression, reason)) from error
+        raise refusal(where, "E109", _malformed(compression, reason)) from error
     if unpacked.tell() > limit:
         raise refusal(where, "E104", f"unpacks to more than {limit:,} bytes")
     return unpacked.getvalue()
 
 
-def _damage(form: str, error: Exception) -> str:
+def _malformed(form: str, error: Exception) -> str:
     reason = str(error) if isinstance(error, MalformedFile) else "its content cannot be unpacked"
-    return f"a damaged {form} file: {printable(reason, 120)}"
+    return f"a corrupted {form} file: {printable(reason, 120)}"
 
 
 def _format(data: bytes, where: str) -> Format:
@@ -324,8 +323,8 @@ def _format(data: bytes, where: str) -> Format:
 
 def _text_format(data: bytes, where: str) -> Format:
     _require_utf8(data, where)
-    found = _TEXT.search(data, len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
-    start = b"" if found is None else found[0]
+    first = _TEXT.search(data, len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
+    start = b"" if first is None else first[0]
     if not start:
         raise refusal(where, "E101", "the file is empty")
     if start.startswith(b"<"):
@@ -345,11 +344,11 @@ def _require_utf8(data: bytes, where: str) -> None:
         return
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(data), _BLOCK_BYTES):
-        held = len(decoder.getstate()[0])  # the first bytes of a character that the block before ends in
+        n_pending = len(decoder.getstate()[0])  # the first bytes of a character that the block before ends in
         try:
             decoder.decode(data[start : start + _BLOCK_BYTES], final=start + _BLOCK_BYTES >= len(data))
         except UnicodeDecodeError as error:
-            place = start - held + error.start
+            place = start - n_pending + error.start
             message = f"byte 0x{data[place]:02X} is not UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')"
             raise refusal(where, "E106", message, _line_at(data, place)) from error
 

@@ -1,9 +1,9 @@
-"""The id column and the candidates go in; which row predicts which candidate comes out, with every id that is wrong.
+"""Which row of a submission predicts which candidate, and every id that is wrong.
 
 Conventions:
-    Rows and candidates count from 0; -1 stands for none. An id that is a candidate's but for spaces, case or
-    characters that look alike counts as a slip (E304) where that candidate is not there: the candidate is then
-    not missing too.
+    Rows and candidates count from 0; -1 means none. An id that differs from a candidate's only in spaces, case or
+    characters that look alike counts as a slip (E304) where that candidate has no row: the candidate is then not
+    missing, too.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,6 @@ MOST_EDITS = 2
 FEWEST_OF_A_CAUSE = 3
 """How many ids must differ in the same way for one problem to report them all."""
 
-_NEIGHBOURS = 100
 _IDS_TRIED = 2_000
 _AFFIXES_TRIED = 10
 _PAIRS_SHOWN = 3
@@ -70,7 +69,8 @@ class Alignment:
         candidate_of: candidate of every row.
         row_of: row of every candidate.
         in_order: whether row i is candidate i's throughout.
-        n_extra: rows that are no candidate's and are allowed to be there.
+        n_extra: rows that are of no candidate, and are allowed.
+        has_views: whether candidates have several rows, which are averaged.
         problems: what is wrong with ids.
         warnings: what a reader must know about ids.
     """
@@ -79,6 +79,7 @@ class Alignment:
     row_of: Rows = field(repr=False)
     in_order: bool = False
     n_extra: int = 0
+    has_views: bool = False
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
@@ -89,9 +90,9 @@ def align(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules) -> Alignmen
     if given.equals(ids) and rules.views is None:
         order = np.arange(len(ids), dtype=np.int64)
         return Alignment(order, order, in_order=True)
-    found = pc.index_in(given, value_set=ids)
-    candidate_of = np.asarray(found.fill_null(-1)).astype(np.int64)
-    meant = _Meant.of(given.filter(found.is_null()), ids, rules.match_ids)
+    places = pc.index_in(given, value_set=ids)
+    candidate_of = np.asarray(places.fill_null(-1)).astype(np.int64)
+    meant = _Meant.of(given.filter(places.is_null()), ids, rules.match_ids)
     for row in np.flatnonzero(candidate_of < 0).tolist() if meant.candidate_of else ():
         candidate_of[row] = meant.candidate_of.get(given[row].as_py(), -1)
     known = np.flatnonzero(candidate_of >= 0)
@@ -101,7 +102,139 @@ def align(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules) -> Alignmen
         return Alignment(candidate_of, row_of, warnings=meant.warnings)
     # Written backwards, so that of several rows the first one stays.
     row_of[candidate_of[known[::-1]]] = known[::-1]
-    return _explain(sheet, ids, rules, candidate_of, row_of, meant)
+    return _explained(sheet, ids, rules, Alignment(candidate_of, row_of, warnings=meant.warnings), meant)
+
+
+def _explained(
+    sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules, alignment: Alignment, meant: _Meant
+) -> Alignment:
+    """Return an alignment with what is wrong with ids: rows of no candidate, missing candidates, repeated ids."""
+    candidate_of, row_of = alignment.candidate_of, alignment.row_of
+    warnings = list(alignment.warnings)
+    if rules.missing_ids == "previous":
+        row_of, n_filled = _filled(ids, row_of)
+        if n_filled:
+            message = f"{n_filled:,} of {len(ids):,} candidates without a row take the answer of the one before them"
+            warnings.append(Problem("W303", message))
+    unread = {row.id for row in sheet.broken}
+    missing = [name for name in ids.take(pa.array(np.flatnonzero(row_of < 0))).to_pylist() if name not in unread]
+    unknown = _Unknown.of(sheet.columns[rules.id], candidate_of, missing, meant)
+    problems = [
+        *unknown.causes,
+        *_missing_problems(sorted(set(missing) - unknown.explained), len(ids), rules),
+        *unknown.strange_problems(sheet, ids, rules),
+        *examples(list(unknown.unclear), lambda row: _unclear(sheet, row, unknown.unclear[row])),
+        *_repeated_problems(sheet, ids, rules, candidate_of, row_of, unknown.meant),
+        *examples(list(unknown.slips), lambda row: _slip(sheet, row, unknown.slips[row])),
+        *examples(unknown.empty, lambda row: sheet.row_problem("E305", row, "the id is empty")),
+    ]
+    counts = np.bincount(candidate_of[candidate_of >= 0], minlength=1)
+    return Alignment(
+        candidate_of,
+        row_of,
+        n_extra=len(unknown.strange) if rules.extra_ids == "allow" else 0,
+        has_views=bool(rules.duplicate_ids == "mean" and counts.max() > 1),
+        problems=tuple(problem for problem in problems if not problem.is_warning),
+        warnings=(*warnings, *(problem for problem in problems if problem.is_warning)),
+    )
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """The rows that are of no candidate, by what they may mean.
+
+    Attributes:
+        common: rows whose ids differ from those of missing candidates in a way that many do, with the candidate.
+        causes: a problem for each of these ways.
+        slips: rows that differ from a missing candidate in spaces, case or look-alikes, with the candidate.
+        unclear: rows whose id may be that of several candidates, with these.
+        empty: rows without an id.
+        strange: all other rows.
+    """
+
+    common: dict[int, str]
+    causes: list[Problem]
+    slips: dict[int, str]
+    unclear: dict[int, list[str]]
+    empty: list[int]
+    strange: list[int]
+
+    @classmethod
+    def of(cls, given: pa.StringArray, candidate_of: Rows, missing: Sequence[str], meant: _Meant) -> _Unknown:
+        """Return the rows without a candidate, sorted out."""
+        rows = np.flatnonzero(candidate_of < 0)
+        texts = given.take(pa.array(rows)).fill_null("")
+        unclear = _unclear_rows(rows, texts, meant)
+        blank = is_blank(texts)
+        other = ~blank & ~np.isin(rows, list(unclear))
+        common, causes = _common_cause(rows[other], texts.filter(pa.array(other)), missing, len(given))
+        other &= ~np.isin(rows, list(common))
+        absent = set(missing) - set(common.values())
+        foldable = _foldable(texts, other, absent)
+        slips = _matched(rows[foldable], texts.filter(pa.array(foldable)), absent, _folded)
+        strange = rows[other & ~np.isin(rows, list(slips))].tolist()
+        return cls(common, causes, slips, unclear, rows[blank].tolist(), strange)
+
+    @property
+    def meant(self) -> dict[int, str]:
+        """The rows that can only mean one candidate, with it."""
+        return {**self.common, **self.slips}
+
+    @property
+    def explained(self) -> set[str]:
+        """The candidates that these rows may be of, which are not missing, too."""
+        return {*self.meant.values(), *chain.from_iterable(self.unclear.values())}
+
+    def strange_problems(self, sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules) -> list[Problem]:
+        """Return the rows whose ids mean no candidate: problems, or one warning where they are allowed."""
+        rows = self.strange
+        if not rows:
+            return []
+        if rules.extra_ids == "error":
+            names = ids.to_pylist()
+            return examples(rows, lambda row: _not_candidate(sheet, row, names))
+        extra = f"{len(rows):,} of {sheet.n_rows:,} rows are of none of the {len(ids):,} candidates and are ignored"
+        shown = [*(_id(sheet, row) for row in rows[:EXAMPLES_SHOWN]), *("" for _ in rows[EXAMPLES_SHOWN:])]
+        return [Problem("W301", f"{extra}: {_listed(shown)}")]
+
+
+def _missing_problems(missing: Sequence[str], n: int, rules: SubmissionRules) -> list[Problem]:
+    share = f"{len(missing):,} of {n:,} candidates"
+    if missing and (rules.missing_ids in ("error", "previous") or len(missing) == n):
+        return [Problem("E301", f"{share} missing: {_listed(missing)}")]
+    fate = "counted as wrong" if rules.missing_ids == "wrong" else "dropped"
+    return [Problem("W302", f"{share} without a row, {fate}: {_listed(missing)}")] if missing else []
+
+
+def _repeated_problems(
+    sheet: Sheet,
+    ids: pa.StringArray,
+    rules: SubmissionRules,
+    candidate_of: Rows,
+    row_of: Rows,
+    meant: Mapping[int, str],
+) -> list[Problem]:
+    """Return the candidates that have several rows: under one id, or under two that mean the same."""
+    given = sheet.columns[rules.id]
+    again = np.flatnonzero((candidate_of >= 0) & (row_of[candidate_of] != np.arange(len(candidate_of))))
+    first_of = {row: int(row_of[candidate_of[row]]) for row in again.tolist()}
+    # Ids that are written differently may become one once that is mended.
+    first_with: dict[str, int] = {}
+    for row in sorted(meant):
+        if first_with.setdefault(meant[row], row) != row:
+            first_of[row] = first_with[meant[row]]
+    rows, firsts = pa.array(list(first_of), pa.int64()), pa.array(list(first_of.values()), pa.int64())
+    unequal = np.asarray(pc.not_equal(given.take(rows), given.take(firsts)))
+    two_names, twice = (np.asarray(rows)[mask].tolist() for mask in (unequal, ~unequal))
+
+    def candidate(row: int) -> str:
+        name: str = meant.get(row) or ids[candidate_of[row]].as_py()
+        return name
+
+    problems = examples(two_names, lambda row: _two_names(sheet, row, first_of[row], candidate(row)))
+    if rules.duplicate_ids == "mean":
+        return [*problems, *_unequal_views(ids, candidate_of, rules.views)]
+    return [*problems, *examples(twice, lambda row: _again(sheet, row, first_of[row]))]
 
 
 @dataclass(frozen=True)
@@ -136,107 +269,31 @@ class _Meant:
             named.setdefault(name, []).append((place, folder))
             if stem != name:
                 with_suffix.setdefault(stem, []).append((place, folder))
-        found, ambiguous = {}, {}
+        matched, ambiguous = {}, {}
         for text in (text for block in blocks(texts) for text in dict.fromkeys(texts[block].to_pylist()) if text):
             folder, name, stem = parts(text)
             alike = [*named.get(name, ()), *with_suffix.get(name, ()), *(named.get(stem, ()) if stem != name else ())]
             # A part may be missing on one side; two folders, or two suffixes, are two samples.
             fitting = [place for place, other in alike if folder == other or not folder or not other]
             if len(fitting) == 1:
-                found[text] = fitting[0]
+                matched[text] = fitting[0]
             elif fitting:
                 ambiguous[text] = ids.take(pa.array(fitting)).to_pylist()
-        if not found:
-            return cls(found, ambiguous)
-        text, place = next(iter(found.items()))
+        if not matched:
+            return cls(matched, ambiguous)
+        text, place = next(iter(matched.items()))
         ignored = " or ".join(
             word for word, is_ignored in (("folder", without_folder), ("suffix", without_suffix)) if is_ignored
         )
         example = f"'{printable(text)}' is candidate '{printable(ids[place].as_py())}'"
-        message = f"{plural(len(found), 'id')} matched without {ignored}, as the track declares: {example}"
-        return cls(found, ambiguous, (Problem("W304", message),))
-
-
-def _explain(
-    sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules, candidate_of: Rows, row_of: Rows, meant: _Meant
-) -> Alignment:
-    given = sheet.columns[rules.id]
-    problems: list[Problem] = []
-    warnings: list[Problem] = list(meant.warnings)
-    outside = np.flatnonzero(candidate_of < 0)
-    texts = given.take(pa.array(outside)).fill_null("")
-    unread = {row.id for row in sheet.broken}
-    if rules.missing_ids == "previous":
-        row_of, n_filled = _filled(ids, row_of)
-        if n_filled:
-            filled = f"{n_filled:,} of {len(ids):,} candidates without a row take the answer of the one before them"
-            warnings.append(Problem("W303", filled))
-    missing = [name for name in ids.take(pa.array(np.flatnonzero(row_of < 0))).to_pylist() if name not in unread]
-    is_unclear = np.isin(outside, list(unclear := _unclear_rows(outside, texts, meant)))
-    blank = is_blank(texts)
-    other = ~blank & ~is_unclear
-    common, cause = _common_cause(outside[other], texts.filter(pa.array(other)), missing, len(given))
-    problems += cause
-    other &= ~np.isin(outside, list(common))
-    absent = set(missing) - set(common.values())
-    foldable = _foldable(texts, other, absent)
-    slips = _matched(outside[foldable], texts.filter(pa.array(foldable)), absent, _folded)
-    explained = {*common.values(), *slips.values(), *(name for names in unclear.values() for name in names)}
-    missing = sorted(set(missing) - explained)
-    empty = outside[blank].tolist()
-    strange = outside[other & ~np.isin(outside, list(slips))].tolist()
-    again = np.flatnonzero((candidate_of >= 0) & (row_of[candidate_of] != np.arange(len(candidate_of)))).tolist()
-
-    def text_of(row: int) -> str:
-        text: str = given[row].as_py()
-        return text
-
-    share = f"{len(missing):,} of {len(ids):,} candidates"
-    if missing and (rules.missing_ids in ("error", "previous") or len(missing) == len(ids)):
-        problems.append(Problem("E301", f"{share} missing: {_listed(missing)}"))
-    elif missing:
-        fate = "counted as wrong" if rules.missing_ids == "wrong" else "dropped"
-        warnings.append(Problem("W302", f"{share} without a row, {fate}: {_listed(missing)}"))
-    if strange and rules.extra_ids == "error":
-        near = _Neighbours(ids.to_pylist())
-        problems += examples(strange, lambda row: _unknown(sheet, row, text_of(row), near))
-    elif strange:
-        extra = f"{len(strange):,} of {len(given):,} rows are of none of the {len(ids):,} candidates and are ignored"
-        shown = [*map(text_of, strange[:EXAMPLES_SHOWN]), *("" for _ in strange[EXAMPLES_SHOWN:])]
-        warnings.append(Problem("W301", f"{extra}: {_listed(shown)}"))
-    problems += examples(list(unclear), lambda row: _unclear(sheet, row, text_of(row), unclear[row]))
-    first_of = {row: int(row_of[candidate_of[row]]) for row in again}
-    # Ids that are written differently may become one once that is mended.
-    taken = {**common, **slips}
-    first_with: dict[str, int] = {}
-    for row in sorted(taken):
-        if first_with.setdefault(taken[row], row) != row:
-            first_of[row] = first_with[taken[row]]
-    again = list(first_of)
-    firsts = pa.array(first_of.values(), pa.int64())
-    unequal = np.asarray(pc.not_equal(given.take(pa.array(again, pa.int64())), given.take(firsts)))
-    two_names = np.array(again, dtype=np.int64)[unequal].tolist()
-
-    def candidate(row: int) -> str:
-        name: str = taken.get(row) or ids[candidate_of[row]].as_py()
-        return name
-
-    problems += examples(two_names, lambda row: _two_names(sheet, row, first_of[row], candidate(row)))
-    again = np.array(again, dtype=np.int64)[~unequal].tolist()
-    if rules.duplicate_ids == "mean":
-        again = []
-        problems += _unequal_views(ids, candidate_of, rules.views)
-    problems += examples(again, lambda row: _again(sheet, row, given[row].as_py(), first_of[row]))
-    problems += examples(list(slips), lambda row: _slip(sheet, row, text_of(row), slips[row]))
-    problems += examples(empty, lambda row: sheet.row_problem("E305", row, "the id is empty"))
-    n_extra = len(strange) if rules.extra_ids == "allow" else 0
-    return Alignment(candidate_of, row_of, False, n_extra, tuple(problems), tuple(warnings))
+        message = f"{plural(len(matched), 'id')} matched without {ignored}, as the track declares: {example}"
+        return cls(matched, ambiguous, (Problem("W304", message),))
 
 
 def _filled(ids: pa.StringArray, row_of: Rows) -> tuple[Rows, int]:
     """Return the row of every candidate, that of the one before it where it has none and both are of one recording.
 
-    A recording is what stands before the last `/` of an id.
+    A recording is the part of an id before its last `/`.
     """
     recordings = np.array([name.rpartition("/")[0] for name in ids.to_pylist()], dtype=object)
     place = np.maximum.accumulate(np.where(row_of >= 0, np.arange(len(row_of)), -1))
@@ -290,13 +347,13 @@ def _matched(rows: Rows, texts: pa.StringArray, names: Collection[str], key: Cal
     names_of: dict[str, list[str]] = {}
     for name in names:
         names_of.setdefault(key(name), []).append(name)
-    found = {}
+    matches = {}
     for block in blocks(texts) if names else ():
         for row, text in zip(rows[block].tolist(), texts[block].to_pylist(), strict=True):
             fitting = names_of.get(key(text), ())
             if len(fitting) == 1:
-                found[row] = fitting[0]
-    return found
+                matches[row] = fitting[0]
+    return matches
 
 
 def _base_name(text: str) -> str:
@@ -360,26 +417,25 @@ def _common_cause(
     affixes = _affixes(tried[:FEWEST_OF_A_CAUSE].to_pylist(), missing)
     best: tuple[dict[int, str], Callable[[str], str]] = ({}, _folded)
     for key, names in (*((key, near) for key in _CAUSES), *((key, missing) for key in affixes)):
-        found = _matched(tried_rows, tried, names, key)
-        if len(found) > len(best[0]):
-            best = (found, key)
-        if len(found) == len(tried):
+        matched = _matched(tried_rows, tried, names, key)
+        if len(matched) > len(best[0]):
+            best = (matched, key)
+        if len(matched) == len(tried):
             break
-    examples_found, key = best
-    found = _matched(rows, texts, missing, key) if examples_found else {}
-    n_meant = len(set(found.values()))
-    if len(found) < FEWEST_OF_A_CAUSE or (
-        2 * len(found) <= len(rows) and (2 * n_meant < len(missing) or 2 * n_meant < len(found))
+    meant = _matched(rows, texts, missing, best[1]) if best[0] else {}
+    n_meant = len(set(meant.values()))
+    if len(meant) < FEWEST_OF_A_CAUSE or (
+        2 * len(meant) <= len(rows) and (2 * n_meant < len(missing) or 2 * n_meant < len(meant))
     ):
         return {}, []
     kinds: dict[str, _Kind] = {}
     for block in blocks(texts):
         for row, text in zip(rows[block].tolist(), texts[block].to_pylist(), strict=True):
-            if row in found:
-                kind, named = _difference(text, found[row])
-                kinds.setdefault(kind, _Kind()).add(text, found[row], named)
+            if row in meant:
+                kind, named = _difference(text, meant[row])
+                kinds.setdefault(kind, _Kind()).add(text, meant[row], named)
     counted = sorted(kinds.items(), key=lambda item: -item[1].n)
-    return found, [kind.problem(what, n_rows) for what, kind in counted]
+    return meant, [kind.problem(what, n_rows) for what, kind in counted]
 
 
 @dataclass
@@ -475,7 +531,13 @@ def _affix(verb: str, text: str, place: str) -> tuple[str, str]:
     return f"{verb} the {noun} {place}{remedy}", f"{verb} the {noun} '{printable(text)}' {place}{remedy}"
 
 
-def _slip(sheet: Sheet, row: int, text: str, candidate: str) -> Problem:
+def _id(sheet: Sheet, row: int) -> str:
+    text: str = sheet.columns[sheet.id_column][row].as_py()
+    return text
+
+
+def _slip(sheet: Sheet, row: int, candidate: str) -> Problem:
+    text = _id(sheet, row)
     shown = printable(text)
     strange = next((c for c in text if c not in candidate and not c.isspace()), None)
     if text.strip() == candidate:
@@ -492,14 +554,14 @@ def _slip(sheet: Sheet, row: int, text: str, candidate: str) -> Problem:
     return sheet.row_problem("E304", row, message)
 
 
-def _again(sheet: Sheet, row: int, text: str, first: int) -> Problem:
-    message = f"id '{printable(text)}' given twice (first at {sheet.row_name(first)})"
+def _again(sheet: Sheet, row: int, first: int) -> Problem:
+    message = f"duplicate id '{printable(_id(sheet, row))}' (first at {sheet.row_name(first)})"
     return sheet.row_problem("E303", row, message)
 
 
-def _unclear(sheet: Sheet, row: int, text: str, candidates: Sequence[str]) -> Problem:
-    message = f"id '{printable(text)}' may be {plural(len(candidates), 'candidate')}, {_listed(candidates)}"
-    return sheet.row_problem("E307", row, f"{message}; write the whole id")
+def _unclear(sheet: Sheet, row: int, candidates: Sequence[str]) -> Problem:
+    message = f"id '{printable(_id(sheet, row))}' may be {plural(len(candidates), 'candidate')}, {_listed(candidates)}"
+    return sheet.row_problem("E307", row, f"{message}; write the full id")
 
 
 def _two_names(sheet: Sheet, row: int, first: int, candidate: str) -> Problem:
@@ -508,28 +570,14 @@ def _two_names(sheet: Sheet, row: int, first: int, candidate: str) -> Problem:
     return sheet.row_problem("E307", row, f"{message}; keep one")
 
 
-def _unknown(sheet: Sheet, row: int, text: str, near: _Neighbours) -> Problem:
-    hint = "; it starts with '=', as a spreadsheet's formula does" if text.startswith("=") else near.did_you_mean(text)
+def _not_candidate(sheet: Sheet, row: int, names: Sequence[str]) -> Problem:
+    from rapidfuzz import process  # a submission without mistakes is read without it
+    from rapidfuzz.distance import Levenshtein
+
+    text = _id(sheet, row)
+    if text.startswith("="):
+        hint = "; it starts with '=', as a spreadsheet's formula does"
+    else:
+        near = process.extractOne(text, names, scorer=Levenshtein.distance, score_cutoff=MOST_EDITS)
+        hint = did_you_mean(text, [near[0]] if near else [])
     return sheet.row_problem("E302", row, f"id '{printable(text)}' is not a candidate{hint}")
-
-
-class _Neighbours:
-    """Finds the candidate most like an id among those that begin or end as it does; all of them would take too long."""
-
-    def __init__(self, ids: Sequence[str]) -> None:
-        self._forward = ids
-        self._backward = sorted(name[::-1] for name in ids)
-
-    def did_you_mean(self, text: str) -> str:
-        from rapidfuzz.distance import Levenshtein
-
-        ends = (name[::-1] for name in _around(self._backward, text[::-1]))
-        near = [*_around(self._forward, text), *ends]
-        return did_you_mean(
-            text, [name for name in near if Levenshtein.distance(text, name, score_cutoff=MOST_EDITS) <= MOST_EDITS]
-        )
-
-
-def _around(names: Sequence[str], text: str) -> Sequence[str]:
-    place = bisect_left(names, text)
-    return names[max(place - _NEIGHBOURS, 0) : place + _NEIGHBOURS]

@@ -1,4 +1,4 @@
-"""A sheet that does not fit a track goes in, the tracks or splits it was most likely made for come out.
+"""For which track or split a submission that does not fit was most likely made.
 
 Conventions:
     Other splits of the track and other tracks are ranked alike: by whether the header has the columns of their targets,
@@ -19,7 +19,6 @@ from merbench.corpus import CORPORA
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import listed
 from merbench.files import list_folders
-from merbench.submission.header import declared_columns
 from merbench.targets.sheet import Sheet
 from merbench.track import Track, load_track
 
@@ -68,7 +67,7 @@ def columns_of(sheet: Sheet, candidates: Candidates) -> str | None:
     None when the sheet has a target of the track itself, or the targets of no other track.
     """
     track = candidates.track
-    if any(name in sheet.names for name in declared_columns(track)[1:]):
+    if any(name in sheet.names for name in track.submission_columns[1:]):
         return None
     nearest = _nearest(list(_places(sheet, candidates, fitting=True)), sheet, track)
     if not nearest:
@@ -141,7 +140,7 @@ def _other_tracks(track: Track) -> Iterator[Track]:
         try:
             other = load_track(folder)
         except Exception:
-            continue  # another track's broken declaration is no matter of this submission
+            continue  # another track's broken declaration does not concern this submission
         if other.id != track.id:
             yield other
 

@@ -255,19 +255,19 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
         """Return codes of the labels."""
         column = columns[0]
         marked = pc.is_in(column.cast(pa.string()), value_set=pa.array(self.invalid, pa.string()))
-        held = np.asarray(column.is_valid()) & ~np.asarray(marked)
-        return ReferenceColumn(reference_codes(where, column, held, self.labels, self.aliases), held)
+        known = np.asarray(column.is_valid()) & ~np.asarray(marked)
+        return ReferenceColumn(reference_codes(where, column, known, self.labels, self.aliases), known)
 
 
 def reference_codes(
-    where: str, column: pa.Array, held: Mask, labels: Sequence[str], aliases: Mapping[str, str]
+    where: str, column: pa.Array, known: Mask, labels: Sequence[str], aliases: Mapping[str, str]
 ) -> Codes:
-    """Return references as codes of labels; raise `UsageError` where one that is held is none of them."""
+    """Return references as codes of labels; raise `UsageError` where one of the known ones is something else."""
     codes = [*range(len(labels)), *(labels.index(label) for label in aliases.values()), -1]
     text = column.cast(pa.string())
     places = np.asarray(pc.fill_null(pc.index_in(text, value_set=pa.array([*labels, *aliases])), len(codes) - 1))
     values: Codes = np.asarray(codes, dtype=np.int32)[places]
-    strange = sorted(set(text.filter(pa.array(held & (values < 0))).to_pylist()))
+    strange = sorted(set(text.filter(pa.array(known & (values < 0))).to_pylist()))
     if strange:
         raise UsageError(f"{where} hold {listed(strange)}; the track declares {', '.join(labels)}")
     return values

@@ -113,9 +113,9 @@ class ContinuousTarget(NumberTarget):
         """Return the scaled numbers; zeros that every candidate holds where there are no references."""
         if not columns:
             return ReferenceColumn(np.zeros(n), np.ones(n, dtype=np.bool_))
-        numbers, held = reference_numbers(where, columns[0], self.invalid)
+        numbers, known = reference_numbers(where, columns[0], self.invalid)
         assert isinstance(numbers, np.ndarray)
-        return ReferenceColumn(numbers * self.reference_scale, held)
+        return ReferenceColumn(numbers * self.reference_scale, known)
 
 
 def read_numbers(answers: Answers, name: str, bounds: tuple[float, float] | None = None) -> TargetValues:
@@ -176,12 +176,12 @@ def reference_numbers(where: str, column: pa.Array, invalid: float | None) -> Re
         numbers = np.asarray(column.cast(pa.float64()).fill_null(np.nan), dtype=np.float64)
     except pa.ArrowInvalid as error:
         raise UsageError(f"{where} are not all numbers") from error
-    held = np.asarray(column.is_valid())
+    known = np.asarray(column.is_valid())
     if invalid is not None:
-        held = held & (numbers != invalid)
-    if not np.isfinite(numbers[held]).all():
+        known = known & (numbers != invalid)
+    if not np.isfinite(numbers[known]).all():
         raise UsageError(f"{where} are not all finite numbers")
-    return ReferenceColumn(numbers, held)
+    return ReferenceColumn(numbers, known)
 
 
 def float_output(output: Any, shape: tuple[int, ...], needed: str) -> tuple[Numbers, list[tuple[str, str]]]:

@@ -158,7 +158,7 @@ _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|nan", re.IGNORECASE)
 _CUTS = re.compile(r"['\",]")
 _QUOTES = re.compile(r"['\"]")
-_HELD, _INNER = "\0", "\1"  # stand for a quoted string and for an apostrophe within a word
+_QUOTED_TEXT, _INNER = "\0", "\1"  # replace a quoted string, and an apostrophe within a word
 
 
 def read_label_lists(column: pa.Array | pa.ChunkedArray, *, split: Split = "official") -> ListCells:
@@ -267,7 +267,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _expanded(distinct: list[list[str]], codes: NDArray[np.integer], offsets: Rows) -> Lists:
-    """Return lists of words from lists of codes, each of which stands for some words, mostly one."""
+    """Return lists of words from lists of codes, each of which means some words, mostly one."""
     if all(len(words) == 1 for words in distinct) and len({words[0] for words in distinct}) == len(distinct):
         return Lists(tuple(words[0] for words in distinct), codes.astype(np.int32), offsets.astype(np.int64))
     of_items = Lists.of(distinct)[codes]
@@ -330,7 +330,7 @@ def _read_one(text: str | None, split: Split) -> tuple[list[str], str]:
     content = text.strip()
     if split == "official":
         content = _APOSTROPHE.sub(_INNER, content)
-    frame = _STRING.sub(_HELD, content)
+    frame = _STRING.sub(_QUOTED_TEXT, content)
     listed = frame.startswith("[") and frame.endswith("]") and len(frame) > 1
     if not listed:
         frame = _APOSTROPHE.sub(_INNER, frame)
@@ -380,15 +380,17 @@ def _not_strict(inner: str) -> str:
     if items[-1] == "":
         items.pop()
     for item in items:
-        if item.count(_HELD) > 1 and not item.replace(_HELD, "").strip():
+        if item.count(_QUOTED_TEXT) > 1 and not item.replace(_QUOTED_TEXT, "").strip():
             return "lacks a comma between two labels"
-        if item != _HELD:
-            return f"holds {printable(item.replace(_HELD, '…'))} without quotes" if item else "has a comma too many"
+        if item != _QUOTED_TEXT:
+            return (
+                f"holds {printable(item.replace(_QUOTED_TEXT, '…'))} without quotes" if item else "has a comma too many"
+            )
     return ""
 
 
 def _not_bare(inner: str) -> str:
-    return "has quotes but no brackets" if _HELD in inner else ""
+    return "has quotes but no brackets" if _QUOTED_TEXT in inner else ""
 
 
 def _unescaped(string: str) -> str | None:

@@ -62,9 +62,9 @@ class PreferenceTarget(ClassTarget):
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         """Return codes; `same` is not a reference where it is not a class."""
-        held = np.asarray(columns[0].is_valid())
-        codes = reference_codes(where, columns[0], held, CHOICES, {})
-        return ReferenceColumn(codes, held & (codes < len(self.classes)))
+        known = np.asarray(columns[0].is_valid())
+        codes = reference_codes(where, columns[0], known, CHOICES, {})
+        return ReferenceColumn(codes, known & (codes < len(self.classes)))
 
     def repeated_columns(self, known: Sequence[str]) -> tuple[str, ...]:
         """Return the columns of the two descriptions, where the corpus has both."""

@@ -52,9 +52,9 @@ class ScoresTarget(Target):
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         """Return 1 for the positive and 0 for the negative class."""
-        held = np.asarray(columns[0].is_valid())
-        codes = reference_codes(where, columns[0], held, (self.negative, self.positive), {})
-        return ReferenceColumn(codes.astype(np.int8), held)
+        known = np.asarray(columns[0].is_valid())
+        codes = reference_codes(where, columns[0], known, (self.negative, self.positive), {})
+        return ReferenceColumn(codes.astype(np.int8), known)
 
     def why_undefined(self, reference: Any) -> str:
         """Return which of the classes no reference is of."""

@@ -110,10 +110,15 @@ class TargetValues:
 
 
 class ReferenceColumn(NamedTuple):
-    """The references of one target for `n` candidates; values where none is held mean nothing."""
+    """The references of one target for `n` candidates; values of candidates without one mean nothing.
+
+    Attributes:
+        values: one per candidate.
+        known: `(n,)` which candidates have a reference.
+    """
 
     values: Values
-    held: Mask
+    known: Mask
 
 
 class Target(Declaration):

@@ -7,7 +7,7 @@ Conventions:
     right, the longest one at every place; a token belongs to one entry at most.
 
     A word is negated, and left out, when one of its five words before is a negator (not, isn't, never, without, no one,
-    far from, fails to, 不, 没, … ) and nothing that ends a clause stands between the two: a mark, or a word such as but
+    far from, fails to, 不, 没, … ) and nothing that ends a clause is between the two: a mark, or a word such as but
     and and; a comma before or and nor ends none. A prefix, as in dis-pleased and non-verbal, negates the next word.
     "Not only", "not just", 不但 and 不仅 negate nothing, nor does a negator within an entry (不安). So "not happy",
     "never seemed sad", "isn't angry", "without fear, or anger" hold no word, and "not happy, but proud" holds proud.

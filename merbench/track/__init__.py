@@ -1,4 +1,4 @@
-"""`track.toml` goes in, a frozen `Track` comes out: what is predicted, on which data, how it is scored and ranked."""
+"""Tracks: what is predicted, on which data, how it is scored and ranked, as a `track.toml` declares it."""
 
 from merbench.declarations import KEBAB, Declaration, declaration_problems
 from merbench.track.declaration import (

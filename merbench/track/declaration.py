@@ -102,8 +102,8 @@ class MetricSpec(_NamedWithParameters):
 def metric_labels(specs: Sequence[MetricSpec]) -> list[str]:
     """Return the short names of a track's metrics.
 
-    A metric that is there once goes by its name; several of one name add what tells them apart:
-    `emotion_wheel_f1(level=1)`, `rmse(openness)`, `accuracy(per=fold)` beside `accuracy(pooled)`.
+    A metric that occurs once goes by its name; several of one name add what differs:
+    `emotion_wheel_f1(level=1)`, `rmse(openness)`, `accuracy(per=fold)` next to `accuracy(pooled)`.
     """
     labels = [_label(spec, [other for other in specs if other.name == spec.name]) for spec in specs]
     return [spec.key if labels.count(label) > 1 else label for spec, label in zip(specs, labels, strict=True)]
@@ -125,11 +125,11 @@ def _parts(spec: MetricSpec) -> dict[str, str]:
 
 
 class CorruptionSpec(_NamedWithParameters):
-    """One step of damage.
+    """One step of corruption.
 
     Attributes:
         step: its name where a corruption is applied twice.
-        split: the split of the track that it damages; labels are damaged in the training split alone.
+        split: the split of the track that it corrupts; labels are corrupted only in the training split.
     """
 
     step: str | None = Field(default=None, pattern=STEP)
@@ -141,13 +141,13 @@ class CorruptionSpec(_NamedWithParameters):
         return self.step or self.name
 
     @property
-    def damage(self) -> Step:
+    def as_step(self) -> Step:
         """What is done, and with which draws."""
         return Step(self.name, self.parameters, self.step_name)
 
 
 class MediaSpec(Declaration):
-    """How damaged media are written.
+    """How corrupted media are written.
 
     Attributes:
         video_codec: `mpeg4` (MPEG-4 part 2) or `h264`.
@@ -155,9 +155,9 @@ class MediaSpec(Declaration):
             a good one, 3 or 18.
         audio_codec: `aac`, or `flac`, which loses nothing.
         audio_bit_rate: bits per second and channel of `aac`.
-        sample_rate_hz: the rate that sound is converted to before it is damaged; None keeps each clip's own.
-        channels: 1 mixes the sound down to one channel before it is damaged; None keeps each clip's own.
-        unchanged: a stream that nothing damages is copied as it is, or encoded like the others so that all clips look
+        sample_rate_hz: the rate that sound is converted to before it is corrupted; None keeps each clip's own.
+        channels: 1 mixes the sound down to one channel before it is corrupted; None keeps each clip's own.
+        unchanged: a stream that nothing corrupts is copied as it is, or encoded like the others so that all clips look
             and sound alike.
     """
 
@@ -249,19 +249,19 @@ class Track(Declaration):
         return f"{self.id}@{self.version}"
 
     def steps(self, split: str, *modalities: str) -> tuple[Step, ...]:
-        """Return the steps that damage a split, in their order; only those of some modalities where these are named."""
-        steps = (spec.damage for spec in self.corruptions if spec.split == split)
+        """Return the steps that corrupt a split, in their order; of some modalities only, where these are named."""
+        steps = (spec.as_step for spec in self.corruptions if spec.split == split)
         return tuple(step for step in steps if not modalities or step.corruption.modality in modalities)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what is declared, in hexadecimal; a released (id, version) keeps its fingerprint.
 
-        Keys that stand at their default are left out, so that a key that a later version knows changes no track
-        that does not use it. What is said of a track beside its protocol is left out, too.
+        Keys at their default are left out, so that a key of a later version changes no track that does not use it.
+        What does not belong to the protocol is left out, too.
         """
-        beside = {"folder", "superseded_by", "checked"}
-        content = self.model_dump(mode="json", exclude=beside, exclude_defaults=True)
+        unprotected = {"folder", "superseded_by", "checked"}
+        content = self.model_dump(mode="json", exclude=unprotected, exclude_defaults=True)
         return sha256_bytes(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
 
     @property
@@ -275,6 +275,12 @@ class Track(Declaration):
         columns = {name: target.probability_columns() for name, target in self.targets.items()}
         times = Counter(column for own in columns.values() for column in own)
         return {name: own for name, own in columns.items() if own and all(times[column] == 1 for column in own)}
+
+    @property
+    def submission_columns(self) -> tuple[str, ...]:
+        """Every column that a submission may use: the id, the targets, the probabilities."""
+        chances = (column for columns in self.probability_columns.values() for column in columns)
+        return (self.submission.id, *self.columns, *chances)
 
     @property
     def weighted_metrics(self) -> tuple[MetricSpec, ...]:

@@ -16,11 +16,11 @@ _PAGE = """\
 
 <!-- made by `merbench tracks --markdown`; a test proves that it is current -->
 
-Every track that comes with merbench. The score ranks; the other metrics are reported beside it. The last column says
+Every track that comes with merbench. The score ranks; the other metrics are reported next to it. The last column says
 what a track's values were compared with in merbench's tests: the organizers' scorer or its formulas, a published
 number, another library on the released labels, or values worked out by hand on a made-up release.
 
-`merbench describe TRACK` shows a track in full; its card stands beside its `track.toml`. The
+`merbench describe TRACK` shows a track in full; its card is next to its `track.toml`. The
 [metrics](metrics-reference.md) have a page of their own. A corpus comes in with `merbench corpus import`, which says
 what it needs.
 """

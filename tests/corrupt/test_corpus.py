@@ -181,7 +181,7 @@ def test_scores_break_down_by_what_was_drawn(tmp_path: Path) -> None:
     track = track_of(tmp_path, PROXY)
     submission = pa.table({"sample_id": IDS[4:], "discrete": ["calm"] * 4})
     report = score(track, submission, intervals=False, by="snr_db")
-    drawn = sorted({track.corruptions[0].damage.draws(track.seed, name)["snr_db"] for name in IDS[4:]})
+    drawn = sorted({track.corruptions[0].as_step.draws(track.seed, name)["snr_db"] for name in IDS[4:]})
     assert [group.value for group in report.groups] == [str(value) for value in drawn]
 
 

@@ -16,7 +16,7 @@ from merbench.track import CorruptionSpec, load_track
 
 
 def spec(name: str, **parameters: Any) -> Step:
-    return CorruptionSpec.model_validate({"name": name, **parameters}).damage
+    return CorruptionSpec.model_validate({"name": name, **parameters}).as_step
 
 
 class Bank:

@@ -17,7 +17,7 @@ from blind_candidates import LABELS, sample_ids
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import InvalidSubmission, UsageError
-from merbench.submission import ids, jsonl, read_submission
+from merbench.submission import ids, read_submission, text_files
 from merbench.submission.content import Budget
 
 TESTS = Path(__file__).parent.parent
@@ -155,8 +155,8 @@ def test_json_is_not_read_on_behind_a_cell_that_is_too_long(
     candidates: Candidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_rows = []
-    read_row = jsonl._row
-    monkeypatch.setattr(jsonl, "_row", lambda *given: n_rows.append(1) or read_row(*given))
+    read_row = text_files._row
+    monkeypatch.setattr(text_files, "_row", lambda *given: n_rows.append(1) or read_row(*given))
     path = tmp_path / "a.jsonl"
     path.write_text('{"discrete":[' + "[]," * 30_000 + "[]]}\n" + '{"discrete":"sad"}\n' * 2)
     with pytest.raises(InvalidSubmission) as caught:

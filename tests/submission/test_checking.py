@@ -66,7 +66,7 @@ def test_the_example_of_the_conventions(refused: Refused, make_candidates: Make)
     assert refused(csv_text(rows), of=make_candidates([n for n in sample_ids(412) if n != "sample_00000086"])) == (
         "submission.csv: 4 problems\n"
         "  E301  2 of 411 candidates missing: sample_00000015, sample_00000031\n"
-        "  E303  line 86: id 'sample_00000010' given twice (first at line 12)\n"
+        "  E303  line 86: duplicate id 'sample_00000010' (first at line 12)\n"
         f"  E203  line 5, discrete: 'hapy' is not one of {ALLOWED}; did you mean 'happy'?\n"
         "  E204  line 6, valence: 'nan' is not a number in [-5, 5]"
     )
@@ -195,8 +195,8 @@ def test_five_examples_and_the_count_of_the_others(refused: Refused, make_candid
 def test_a_row_given_three_times_is_told_twice_and_the_first_one_is_named(refused: Refused) -> None:
     rows = [*csv_rows(12), "sample_00000003,happy,1", "sample_00000003,sad,1"]
     assert refused(csv_text(rows)).splitlines()[1:] == [
-        "  E303  line 14: id 'sample_00000003' given twice (first at line 5)",
-        "  E303  line 15: id 'sample_00000003' given twice (first at line 5)",
+        "  E303  line 14: duplicate id 'sample_00000003' (first at line 5)",
+        "  E303  line 15: duplicate id 'sample_00000003' (first at line 5)",
     ]
 
 
@@ -405,7 +405,7 @@ def test_a_probability_column_that_is_not_there(refused: Refused, make_candidate
     text = "sample_id,p_neutral,p_angry,p_happy,p_sad\nsample_00000000,0,0,0,1\n"
     assert refused(text, of=make_candidates(1, CATEGORICAL)) == (
         "submission.csv: 1 problem\n"
-        "  E202  discrete: of the probability columns, p_worried, p_surprise are not there; give all 6 or none"
+        "  E202  discrete: of the probability columns, p_worried, p_surprise are missing; give all 6 or none"
     )
 
 
@@ -491,23 +491,23 @@ def plain(home: Path, split: str = "test") -> Candidates:
         (
             "sample_id,discrete",
             slice(20, 40),
-            "looks made for track 'noisy' (20 of its 20 ids are candidates there); this is track 'plain', split 'test'",
+            "appears to be for track 'noisy' (20 of its 20 ids are candidates there); this is track 'plain', split 'test'",
         ),
         (
             "sample_id,discrete",
             slice(0, 10),
-            "looks made for split 'dev' (10 of its 10 ids are candidates there); this is track 'plain', split 'test'",
+            "appears to be for split 'dev' (10 of its 10 ids are candidates there); this is track 'plain', split 'test'",
         ),
         (
             "sample_id,mood",
             slice(10, 20),
-            "looks made for track 'mood' (whose columns are sample_id, mood; 10 of its 10 ids are candidates there); "
+            "appears to be for track 'mood' (whose columns are sample_id, mood; 10 of its 10 ids are candidates there); "
             "this is track 'plain', split 'test'",
         ),
         (
             "name,mood",
             slice(10, 20),
-            "looks made for track 'mood' (whose columns are sample_id, mood); this is track 'plain', split 'test'",
+            "appears to be for track 'mood' (whose columns are sample_id, mood); this is track 'plain', split 'test'",
         ),
     ],
 )
@@ -592,7 +592,7 @@ def test_a_misspelt_probability_column_is_named(refused: Refused) -> None:
     rows = [f"{row},0,0,0,1,0,0" for row in csv_rows(12)]
     message = refused(csv_text(rows, ",".join(["sample_id", "discrete", "valence", *chances])))
     assert (
-        "E202  discrete: of the probability columns, p_sad are not there; give all 6 or none; "
+        "E202  discrete: of the probability columns, p_sad are missing; give all 6 or none; "
         "'p_sda': did you mean 'p_sad'?"
     ) in message
 
@@ -657,7 +657,7 @@ def test_two_folders_or_suffixes_are_two_samples(make_candidates: Make) -> None:
 @pytest.mark.parametrize("rules", [{}, {"missing_ids": "dropped", "extra_ids": "allow"}])
 def test_an_id_that_may_be_two_candidates_is_an_error(rules: dict[str, str], make_candidates: Make) -> None:
     found = of_places("base_name", make_candidates, ["1.jpg"], ["a/1.jpg", "b/1.jpg"], **rules)
-    assert found == ["E307  row 1: id '1.jpg' may be 2 candidates, a/1.jpg, b/1.jpg; write the whole id"]
+    assert found == ["E307  row 1: id '1.jpg' may be 2 candidates, a/1.jpg, b/1.jpg; write the full id"]
 
 
 @pytest.mark.parametrize("duplicate_ids", ["error", "mean"])
@@ -733,7 +733,7 @@ def test_ids_that_the_remedy_would_make_one_are_named(make_candidates: Make) -> 
         ),
     ]
     assert of_places("exact", make_candidates, ["SAMPLE_00000000"] * 2, PADDED[:1])[0] == (
-        "E303  row 2: id 'SAMPLE_00000000' given twice (first at row 1)"
+        "E303  row 2: duplicate id 'SAMPLE_00000000' (first at row 1)"
     )
 
 

@@ -165,7 +165,7 @@ class TestPacked:
 
     def test_one_that_ends_early(self, refused: Refused, compress: Callable[[bytes], bytes], name: str) -> None:
         assert refused(compress(GOOD.encode())[:-3]) == (
-            f"submission.csv: 1 problem\n  E109  a damaged {name} file: cut off: the end of the file is missing"
+            f"submission.csv: 1 problem\n  E109  a corrupted {name} file: cut off: the end of the file is missing"
         )
 
     def test_an_archive_in_an_archive(self, refused: Refused, compress: Callable[[bytes], bytes], name: str) -> None:

@@ -50,11 +50,11 @@ def told(track: str, ids: list[str], column: str = "discrete", cell: str = "happ
 def test_of_tracks_on_the_same_clips_the_one_whose_columns_are_there_is_named(hold: Hold) -> None:
     hold(*OWN)
     assert told("mer2026-cross", OWN["mer2025-semi"]) == [
-        "E112  looks made for track 'mer2025-semi' (10 of its 10 ids are candidates there); "
+        "E112  appears to be for track 'mer2025-semi' (10 of its 10 ids are candidates there); "
         "this is track 'mer2026-cross', split 'test'"
     ]
     assert told("mer2026-cross", OWN["mer2025-fg"], "openset", "['happy']") == [
-        "E112  looks made for track 'mer2025-fg' (whose columns are name, openset; "
+        "E112  appears to be for track 'mer2025-fg' (whose columns are name, openset; "
         "10 of its 10 ids are candidates there); this is track 'mer2026-cross', split 'test'"
     ]
 
@@ -62,11 +62,11 @@ def test_of_tracks_on_the_same_clips_the_one_whose_columns_are_there_is_named(ho
 def test_of_tracks_with_the_same_columns_the_one_whose_candidates_are_there_is_named(hold: Hold) -> None:
     hold(*OWN)
     assert told("mer2025-fg", OWN["mer2025-semi"]) == [
-        "E112  looks made for track 'mer2025-semi' (whose columns are name, discrete; "
+        "E112  appears to be for track 'mer2025-semi' (whose columns are name, discrete; "
         "10 of its 10 ids are candidates there); this is track 'mer2025-fg', split 'test'"
     ]
     assert told("mer2025-fg", OWN["crema-d"]) == [
-        "E112  looks made for track 'crema-d' (whose columns are name, discrete; "
+        "E112  appears to be for track 'crema-d' (whose columns are name, discrete; "
         "10 of its 10 ids are candidates there); this is track 'mer2025-fg', split 'test'"
     ]
 
@@ -74,7 +74,7 @@ def test_of_tracks_with_the_same_columns_the_one_whose_candidates_are_there_is_n
 def test_without_corpora_family_and_year_decide(hold: Hold) -> None:
     hold("mer2025-fg")
     assert told("mer2025-fg", OWN["mer2025-semi"]) == [
-        "E112  looks made for track 'mer2025-semi' (whose columns are name, discrete); "
+        "E112  appears to be for track 'mer2025-semi' (whose columns are name, discrete); "
         "this is track 'mer2025-fg', split 'test'"
     ]
 
@@ -89,7 +89,7 @@ def test_tracks_that_are_equally_near_are_all_named(
     (twin / "track.toml").write_text(declared.replace('id = "mer2025-semi"', 'id = "mer2025-twin"'), encoding="utf-8")
     monkeypatch.setenv("MERBENCH_TRACKS", str(twin.parent))
     assert told("mer2025-fg", ["a", "b"]) == [
-        "E112  looks made for one of the tracks 'mer2025-semi', 'mer2025-twin' (whose columns are name, discrete); "
+        "E112  appears to be for one of the tracks 'mer2025-semi', 'mer2025-twin' (whose columns are name, discrete); "
         "this is track 'mer2025-fg', split 'test'"
     ]
 
@@ -97,6 +97,6 @@ def test_tracks_that_are_equally_near_are_all_named(
 def test_candidates_of_a_track_with_other_columns_are_called_just_that(hold: Hold) -> None:
     hold("mer2025-fg", "mer2026-cross")
     assert told("mer2026-cross", OWN["mer2025-semi"]) == [
-        "E112  looks made for other candidates (10 of its 10 ids are those of track 'mer2025-fg'); "
+        "E112  appears to be for other candidates (10 of its 10 ids are those of track 'mer2025-fg'); "
         "this is track 'mer2026-cross', split 'test'"
     ]

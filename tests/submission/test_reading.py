@@ -22,7 +22,7 @@ from peak_memory import peak_bytes
 from merbench.corpus.candidates import Candidates
 from merbench.errors import InvalidSubmission
 from merbench.submission import Submission, read_submission
-from merbench.submission.pages import Demand, demand, read_footer
+from merbench.submission.parquet import Demand, demand, read_footer
 
 Read = Callable[..., Submission]
 Refused = Callable[..., str]
@@ -211,18 +211,18 @@ UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
         ),
         (
             member("sample_id.npy", header_only("(9,)", "<U3")),
-            "E109  a damaged NPZ file: array 'sample_id': ends after 0 of 108 bytes",
+            "E109  a corrupted NPZ file: array 'sample_id': ends after 0 of 108 bytes",
         ),
-        *((member("sample_id.npy", header_only(shape, kind)), f"E109  a damaged NPZ file: array 'sample_id': {found}") for shape, kind, found in STRANGE_HEADERS),
-        (member("sample_id.npy", header_only("(1,)", "<U1") + b"\0\0\x11\0"), "E109  a damaged NPZ file: array 'sample_id': its text holds numbers that are not characters"),
-        (npz(**{**COLUMNS, "discrete": [b"\xff"] * 12}), "E109  a damaged NPZ file: array 'discrete': byte 0xFF is not UTF-8"),
-        (member("sample_id.npy", header_only("(1,)", "<U1"), create_version=255, extract_version=255), "E109  a damaged NPZ file: its content cannot be unpacked"),
+        *((member("sample_id.npy", header_only(shape, kind)), f"E109  a corrupted NPZ file: array 'sample_id': {found}") for shape, kind, found in STRANGE_HEADERS),
+        (member("sample_id.npy", header_only("(1,)", "<U1") + b"\0\0\x11\0"), "E109  a corrupted NPZ file: array 'sample_id': its text holds numbers that are not characters"),
+        (npz(**{**COLUMNS, "discrete": [b"\xff"] * 12}), "E109  a corrupted NPZ file: array 'discrete': byte 0xFF is not UTF-8"),
+        (member("sample_id.npy", header_only("(1,)", "<U1"), create_version=255, extract_version=255), "E109  a corrupted NPZ file: its content cannot be unpacked"),
         (member("sample_id.npy", header_only("(2, 2)", "<f8")), "E208  array 'sample_id' has the shape (2, 2); one item per row is needed"),
         (member("sample_id.npy", header_only("()", "<f8")), "E208  array 'sample_id' has the shape (); one item per row is needed"),
         (npz(sample_id=np.array([1j])), "E208  array 'sample_id' holds complex128; text or numbers are needed"),
         (npz(sample_id=np.zeros(2, "f8,f8")), "E208  array 'sample_id' has fields; a plain column is needed"),
         (npz(sample_id=IDS, discrete=ANSWERS[1:], valence=NUMBERS), "E206  the arrays differ in length: sample_id 12, discrete 11, valence 12"),
-        (member("sample_id.npy", b"no array"), "E109  a damaged NPZ file: array 'sample_id': does not begin as an .npy file does"),
+        (member("sample_id.npy", b"no array"), "E109  a corrupted NPZ file: array 'sample_id': does not begin as an .npy file does"),
         (member("../sample_id.npy", b""), f"E105  {UNSAFE}: ../sample_id.npy"),
         (member("/etc/passwd", b""), f"E105  {UNSAFE}: /etc/passwd"),
         (member("C:\\x.npy", b""), f"E105  {UNSAFE}: C:\\x.npy"),
@@ -232,7 +232,7 @@ UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
         (twice("sample_id.npy"), "E105  members that occur twice: sample_id"),
         (twice("sample_id"), "E105  members that occur twice: sample_id"),
         (member("submission.csv", GOOD.encode()), "E108  a ZIP archive without arrays; pack a text table as .gz or .zst"),
-        (npz(**COLUMNS)[:-40], "E109  a damaged NPZ file: cut off: the end of the file is missing"),
+        (npz(**COLUMNS)[:-40], "E109  a corrupted NPZ file: cut off: the end of the file is missing"),
         (npz(discrete=ANSWERS), "E201  there is no id column 'sample_id'; columns: 'discrete'\n  E202  valence: the column is missing; columns: 'discrete'"),
     ],
 )  # fmt: skip
@@ -265,9 +265,9 @@ NESTED = pa.table({**COLUMNS, "discrete": [[answer] for answer in ANSWERS]})
         ),
         (
             parquet(COLUMNS)[:-9],
-            "E109  a damaged Parquet file: cut off: the end of the file is missing",
+            "E109  a corrupted Parquet file: cut off: the end of the file is missing",
         ),
-        (b"PAR1", "E109  a damaged Parquet file: cut off: the end of the file is missing"),
+        (b"PAR1", "E109  a corrupted Parquet file: cut off: the end of the file is missing"),
     ],
 )  # fmt: skip
 def test_parquet_that_is_refused(refused: Refused, data: bytes, problem: str) -> None:
@@ -397,12 +397,12 @@ DEEP = [[3, 5, 1], [4, 8, b"g"], [5, 5, 1]]
     ("data", "problem"),
     [
         (changed_footer((4,), lambda groups: groups[1].clear()), "E111  there are no rows"),
-        (changed_footer((), set_field(3, -1)), "E109  a damaged Parquet file: a negative number of rows"),
+        (changed_footer((), set_field(3, -1)), "E109  a corrupted Parquet file: a negative number of rows"),
         (changed_footer((), set_field(3, 10**12)), "E104  asks for 1,000,000,000,000 rows; 1,000,000 are allowed"),
         (changed_footer(FIRST_COLUMN, set_field(5, 10**9)), "E104  asks for 1,000,000,024 cells; 30,000,000 are allowed"),
-        (changed_footer((2,), lambda schema: schema[1].extend([DEEP] * 1000)), "E109  a damaged Parquet file: its columns are nested too deeply"),
-        (changed_footer((), lambda footer: footer.append([9, 8, b"x" * 3_000_000])), "E109  a damaged Parquet file: a footer of 3,000,8"),
-        (changed_footer((), lambda footer: footer.append([9, 9, nested(100)])), "E109  a damaged Parquet file: structs that are nested too deeply"),
+        (changed_footer((2,), lambda schema: schema[1].extend([DEEP] * 1000)), "E109  a corrupted Parquet file: its columns are nested too deeply"),
+        (changed_footer((), lambda footer: footer.append([9, 8, b"x" * 3_000_000])), "E109  a corrupted Parquet file: a footer of 3,000,8"),
+        (changed_footer((), lambda footer: footer.append([9, 9, nested(100)])), "E109  a corrupted Parquet file: structs that are nested too deeply"),
     ],
 )  # fmt: skip
 def test_parquet_footers_that_state_what_is_not_so(refused: Refused, data: bytes, problem: str) -> None:
@@ -413,7 +413,7 @@ def test_levels_that_do_not_fit_a_column_do_not_end_the_process(read: Read) -> N
     try:
         assert read(changed_footer(FIRST_COLUMN, histogram), "a.parquet").digest == read(GOOD).digest
     except InvalidSubmission as error:  # by an Arrow that reads the levels
-        assert str(error) == "a.parquet: 1 problem\n  E109  a damaged Parquet file: its content cannot be unpacked"
+        assert str(error) == "a.parquet: 1 problem\n  E109  a corrupted Parquet file: its content cannot be unpacked"
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])

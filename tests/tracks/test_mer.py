@@ -313,7 +313,7 @@ def test_several_rows_of_a_person_are_averaged(files: Path, tmp_path: Path) -> N
         assert found[f"pcc({trait})"] == pytest.approx(4 / math.sqrt(2 * 26 / 3), abs=1e-12)
         assert found[f"ccc({trait},form=population)"] == pytest.approx(2 / 3, abs=1e-12)
     refusing = variant(tmp_path, "mer2025-pr", 'duplicate_ids = "mean"', 'duplicate_ids = "error"')
-    assert told(str(refusing), path) == ["E303  line 5: id 'a' given twice (first at line 2)"]
+    assert told(str(refusing), path) == ["E303  line 5: duplicate id 'a' (first at line 2)"]
 
 
 def test_the_columns_of_the_released_baseline_are_read(files: Path, tmp_path: Path) -> None:

@@ -1,28 +1,31 @@
-"""The bytes of a CSV or TSV file go in, a `Sheet` comes out.
+"""Submissions as text: CSV and TSV tables, and JSON lines.
 
 Conventions:
-    Arrow reads the file once, numbers as numbers; only when a cell is none, or a message has to show one, the column
+    Arrow reads a table once, numbers as numbers; only when a cell is not one, or a message has to show one, the column
     is read again as text. Python's `csv`, which follows the same rules of quoting, finds the line of each row, and
-    only when a message needs it. No value stands for "missing": `NA`, `null` and `nan` are what is written there.
+    only when a message needs it. No value means "missing": `NA`, `null` and `nan` are what is written there. Numbers
+    of JSON lines stay text until they are checked, so that `1e999`, `NaN` or a thousand digits are reported as written.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain, pairwise
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from merbench.errors import EXAMPLES_SHOWN, plural, printable
+from merbench.errors import EXAMPLES_SHOWN, InvalidSubmission, Problem, plural, printable
+from merbench.submission.arrays import Wanted
 from merbench.submission.content import Content
-from merbench.submission.sheet import Wanted
-from merbench.targets.sheet import BrokenRow, Sheet
+from merbench.targets.sheet import BrokenRow, Sheet, text_array
 
 _HEADER_BYTES = 1 << 20
 _LARGEST_BLOCK = (1 << 31) - 1
@@ -47,7 +50,7 @@ def read_delimited(content: Content, wanted: Wanted) -> Sheet:
     if _NOT_LINE_END.search(content.data, start) is None:
         raise content.refusal("E111", f"holds a header and no rows: {printable(', '.join(names))}")
     content.require(cells=content.data.count(delimiter.encode(), start) + content.data.count(b"\n", start))
-    # An even number of quotation marks is no proof, an odd one is reason enough to look.
+    # An even number of quotation marks proves nothing, an odd one is reason enough to look.
     if b'"' in content.data and content.data.count(b'"') % 2:
         _require_closed_quotes(content, delimiter)
     kinds = {name: pa.string() if pa.types.is_list(kind) else kind for name, kind in wanted.items()}
@@ -84,8 +87,8 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 def _header(content: Content) -> tuple[tuple[str, ...], str, int]:
     """Return the column names, the delimiter that gives the most of them, and the offset of the line behind them."""
-    found = _NOT_LINE_END.search(content.data, len(BOM_UTF8) if content.data.startswith(BOM_UTF8) else 0)
-    start = found.start() if found else 0
+    first = _NOT_LINE_END.search(content.data, len(BOM_UTF8) if content.data.startswith(BOM_UTF8) else 0)
+    start = first.start() if first else 0
     head = content.data[start : start + _HEADER_BYTES].decode(errors="ignore")
     names, delimiter, n_lines = max(
         (_first_record(head, delimiter) for delimiter in (",", "\t", ";")), key=lambda record: len(record[0])
@@ -103,10 +106,10 @@ def _first_record(head: str, delimiter: str) -> tuple[tuple[str, ...], str, int]
 
 
 def _semicolon_message(content: Content) -> str:
-    found = _DECIMAL_COMMA.search(content.data, 0, _HEADER_BYTES)
-    if found is None:
+    comma = _DECIMAL_COMMA.search(content.data, 0, _HEADER_BYTES)
+    if comma is None:
         return "';' separates the columns; separate them by ',' or tabs (pandas: to_csv(sep=','))"
-    number, line = found[1].decode(), content.line_at(found.start())
+    number, line = comma[1].decode(), content.line_at(comma.start())
     return (
         f"';' separates the columns and ',' the decimals ('{number}' on line {line}), as some spreadsheets export; "
         f"separate columns by ',' and write '{number.replace(',', '.')}' (pandas: to_csv(sep=',', decimal='.'))"
@@ -194,3 +197,110 @@ def _length_message(cells: Sequence[str], n_names: int) -> str:
     comma = len(cells) > n_names and any(_WHOLE_NUMBER.fullmatch(a) and _WHOLE_NUMBER.fullmatch(b) for a, b in pairs)
     hint = "; a decimal comma? write '0.5'" if comma else ""
     return f"{plural(len(cells), 'cell')}, the header has {n_names}{hint}"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) < len(pairs):
+        raise ValueError("a key is given twice")
+    return keys
+
+
+_PACKED_CELLS, _PACKED_CHARACTERS = 10_000, 1_000_000
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=str, parse_int=str, parse_constant=str)
+
+
+def read_jsonl(content: Content, wanted: Wanted) -> Sheet:
+    """Return the sheet of a JSON-lines file; a line that is not an object becomes a broken row.
+
+    Raises:
+        InvalidSubmission: it asks for more than its budget.
+    """
+    content.require_lines(n_header=0)
+    # Every value but the first of a list or an object has a comma before it.
+    content.require(cells=sum(content.data.count(mark) for mark in (b",", b"[", b"{")))
+    names: dict[str, None] = {}
+    lines: list[int] = []
+    broken: list[BrokenRow] = []
+    columns = {name: _Column() for name in wanted}
+    for number, line in enumerate(content.text(), 1):
+        if not line.strip():
+            continue
+        row = _row(line, content.budget.nesting)
+        if isinstance(row, str):
+            broken.append(BrokenRow(number, row))
+            continue
+        names.update(dict.fromkeys(row))
+        content.require(columns=len(names))
+        lines.append(number)
+        for name, column in columns.items():
+            cell = _text(row.get(name))
+            if cell is not None and len(cell) > content.budget.cell_bytes:
+                raise _long_cell(content, cell, number, name)
+            column.add(cell)
+    arrays = {name: column.array() for name, column in columns.items() if name in names}
+    return Sheet(tuple(names), arrays, len(lines), ordered=False, broken=tuple(broken), lines=lambda: lines)
+
+
+def _long_cell(content: Content, cell: str, line: int, name: str) -> InvalidSubmission:
+    """Return the error that refuses a file at its first such cell: to read a million of its values takes a second."""
+    n_bytes = len(cell.encode(errors="backslashreplace"))
+    message = f"a cell of {n_bytes:,} bytes; {content.budget.cell_bytes:,} are allowed"
+    return InvalidSubmission(content.where, [Problem("E104", message, line=line, column=name)])
+
+
+def _row(line: str, nesting: int) -> dict[str, Any] | str:
+    """Return the object of a line, or what is wrong with it."""
+    too_deep = f"JSON that is nested too deeply; {nesting} levels are allowed"
+    try:
+        row = _DECODER.decode(line.strip())
+    except RecursionError:
+        return too_deep
+    except ValueError as error:
+        return f"not a JSON object: {_break(error) if isinstance(error, json.JSONDecodeError) else error}"
+    if line.count("[") + line.count("{") > nesting and _is_deeper(row, nesting):
+        return too_deep
+    return row if isinstance(row, dict) else "not a JSON object"
+
+
+def _is_deeper(value: Any, nesting: int) -> bool:
+    """Return whether lists and objects are nested more deeply than allowed."""
+    level = [value]
+    for _ in range(nesting + 1):
+        nested = [item for item in level if isinstance(item, (dict, list))]
+        level = [item for outer in nested for item in (outer.values() if isinstance(outer, dict) else outer)]
+    return bool(nested)
+
+
+class _Column:
+    """The cells of a column, packed as they are read: as Python objects, they would take several times the memory."""
+
+    def __init__(self) -> None:
+        self._packed: list[pa.Array] = []
+        self._cells: list[str | None] = []
+        self._n_characters = 0
+
+    def add(self, cell: str | None) -> None:
+        self._cells.append(cell)
+        self._n_characters += len(cell or "")
+        if len(self._cells) == _PACKED_CELLS or self._n_characters > _PACKED_CHARACTERS:
+            self._pack()
+
+    def _pack(self) -> None:
+        self._packed.append(text_array(self._cells))
+        self._cells, self._n_characters = [], 0
+
+    def array(self) -> pa.Array:
+        self._pack()
+        return pa.concat_arrays(self._packed)
+
+
+def _break(error: json.JSONDecodeError) -> str:
+    """Return where a line stops being JSON."""
+    rest = error.doc[error.pos :]
+    return f"it breaks at column {error.colno}, '{printable(rest, 20)}'" if rest else "the line ends within it"
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
