@@ -62,13 +62,13 @@ def test_an_abort_is_seen_and_the_next_input_is_read(tmp_path: Path, monkeypatch
     (tmp_path / "sitecustomize.py").write_text(
         "import os\n"
         "import fuzzing.formats as f\n"
-        "read = f.read_mer2024\n"
-        "def abort_once(path, name):\n"
+        "read = f.read_groups_release\n"
+        "def abort_once(release, path, name):\n"
         f"    if not os.path.exists({str(mark)!r}):\n"
         f"        os.mkdir({str(mark)!r})\n"
         "        os.abort()\n"
-        "    return read(path, name)\n"
-        "f.read_mer2024 = abort_once\n"
+        "    return read(release, path, name)\n"
+        "f.read_groups_release = abort_once\n"
     )
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
