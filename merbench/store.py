@@ -77,9 +77,7 @@ class Store(Generic[Item]):
     def open(self, name_or_path: str | Path, relative_to: Path | None = None) -> Item:
         """Return an item by its name, or by the path of its folder: a `Path`, or text with a separator (`./bank`).
 
-        Args:
-            name_or_path: name, or path.
-            relative_to: folder that a relative path starts from; the working directory when None.
+        A relative path starts from `relative_to`, or from the working directory when that is None.
 
         Raises:
             UnknownName: there is no item of this name.
@@ -127,12 +125,7 @@ class Store(Generic[Item]):
         return version is None or _version_key(version) >= newest
 
     def build(self, name: str, folder: Path | None = None, *, replace: bool = False) -> Item:
-        """Build an item that merbench makes itself, completely or not at all; says so on stderr.
-
-        Args:
-            name: its name.
-            folder: folder to write; that of the data home when None.
-            replace: whether an item in this folder is replaced.
+        """Build an item that merbench makes itself, in the data home or another folder; says so on stderr.
 
         Raises:
             UnknownName: merbench does not build an item of this name.
@@ -169,27 +162,13 @@ class Store(Generic[Item]):
 
     @contextmanager
     def writing(self, folder: Path, *, replace: bool) -> Iterator[Path]:
-        """Yield an empty folder that takes the place of `folder` when the block ends without an error.
-
-        Raises:
-            UsageError: the folder already exists and may not be replaced.
-            OutputError: it cannot be written.
-        """
+        """Yield an empty folder that takes the place of `folder` when the block ends without an error; see `build`."""
         self.require_free(folder, replace=replace)
         with atomic_folder(folder, replace=replace) as beside:
             yield beside
 
     def declaration(self, folder: Path, texts: Collection[str], files: Collection[str] = ()) -> dict[str, Any]:
-        """Return what the declaration of an item states, checked as far as the arguments ask.
-
-        Args:
-            folder: folder of the item.
-            texts: keys whose values are text.
-            files: files whose digests are in the table `files`.
-
-        Raises:
-            UsageError: it cannot be read, or lacks any of them.
-        """
+        """Return what an item declares; raise `UsageError` where it lacks one of `texts`, or the digest of a file."""
         stated = read_toml(folder / self.file_name)
         digests = stated.get("files", {})
         lacking = [key for key in texts if not isinstance(stated.get(key), str)]

@@ -29,13 +29,7 @@ TRIES = 100
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Drawn:
-    """Random crops of a bank.
-
-    Attributes:
-        audio: a channel per source.
-        sources: the file of each source, several joined by ` + ` where they were appended.
-        offsets_s: where each crop begins in that, in seconds.
-    """
+    """Random crops of a bank: a channel per source, its files (joined by ` + `), and where the crop begins in them."""
 
     audio: Audio
     sources: tuple[str, ...]
@@ -88,11 +82,7 @@ class Bank:
         return _counted(label for sound in self.sounds for label in sound.labels)
 
     def of(self, name: str) -> Bank:
-        """Return the sounds of one part, or, if there is no part of that name, of one class.
-
-        Raises:
-            UnknownName: neither a part nor a class has that name.
-        """
+        """Return the sounds of one part, or else of one class; raise `UnknownName` where neither has that name."""
         chosen = tuple(sound for sound in self.sounds if sound.part == name)
         chosen = chosen or tuple(sound for sound in self.sounds if name in sound.labels)
         if not name or not chosen:

@@ -74,7 +74,6 @@ def _described(file: str, annotations: Mapping[str, list[str]], licences: Mappin
 
 
 def _annotations(folder: Path) -> dict[str, list[str]]:
-    """Return the words that follow the name of each sound."""
     lines = (line.split() for line in _text(folder / "ANNOTATIONS").splitlines())
     return {words[0]: words[1:] for words in lines if words}
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -41,17 +41,8 @@ _TABLES = ("wheels", "labels", "bases", "wheel_words")
 _LINKS = ("label_bases", "base_words")
 
 
-@dataclass(frozen=True, slots=True)
-class Ambiguity:
-    """A word that is in several sectors of a wheel.
-
-    Attributes:
-        word: the word.
-        wheel: name of the wheel.
-        level: level at which the sectors differ.
-        sectors: its sectors, in the order of the rows.
-        chosen: the one it counts for.
-    """
+class Ambiguity(NamedTuple):
+    """A word that is in several sectors of a wheel at one level, in the order of the rows; it counts for `chosen`."""
 
     word: str
     wheel: str
@@ -60,8 +51,7 @@ class Ambiguity:
     chosen: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(NamedTuple):
     """Every step of a word through a lexicon.
 
     Attributes:

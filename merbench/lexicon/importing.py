@@ -16,10 +16,9 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from merbench.errors import (
     InvalidLexicon,
@@ -93,8 +92,7 @@ def _sheet(folder: Path, stem: str) -> Path | None:
     return next((file for suffix in (".xlsx", ".csv") if (file := folder / f"{stem}{suffix}").is_file()), None)
 
 
-@dataclass(frozen=True)
-class _Sheet:
+class _Sheet(NamedTuple):
     """The cells of a file as trimmed, lower-cased text; its first row is the header."""
 
     file: str
@@ -166,32 +164,34 @@ def _wheel(sheet: _Sheet, problems: list[Problem]) -> list[Row]:
 
 
 def _read_sheet(file: Path, problems: list[Problem]) -> _Sheet | None:
-    """Return the cells of a file; None where it cannot be read."""
+    """Return the cells of a file; None where it cannot be read. Empty cells of a sheet count towards the limit."""
+    rows: list[list[str]] = []
+    odd: list[tuple[int, Any]] = []
+    n_cells = 0
     try:
-        rows = _read_xlsx(file) if file.suffix == ".xlsx" else _read_csv(file)
+        for number, row in enumerate(_xlsx_rows(file) if file.suffix == ".xlsx" else _csv_rows(file), start=1):
+            n_cells += len(row) + 1
+            if n_cells > MOST_CELLS:
+                raise MalformedFile(f"holds more than {MOST_CELLS:,} cells")
+            odd += [(number, cell) for cell in row if cell is not None and not isinstance(cell, str)]
+            rows.append([normal(cell) if isinstance(cell, str) else "" for cell in row])
     except (*UNREADABLE_ARCHIVE, csv.Error) as error:
         problems.append(Problem("E620", f"{file.name}: cannot be read: {fault(error)}"))
         return None
-    odd = [
-        (number, cell)
-        for number, row in enumerate(rows, start=1)
-        for cell in row
-        if cell is not None and not isinstance(cell, str)
-    ]
     problems += examples(
         odd, lambda item: Problem("E622", f"{file.name}, row {item[0]}: {brief(item[1])} is not text; a word is needed")
     )
-    return _Sheet(file.name, [[normal(cell) if isinstance(cell, str) else "" for cell in row] for row in rows])
+    return _Sheet(file.name, rows)
 
 
-def _read_csv(file: Path) -> list[list[Any]]:
+def _csv_rows(file: Path) -> Iterator[Sequence[Any]]:
     if file.stat().st_size > MOST_BYTES:
         raise MalformedFile(f"holds more than {MOST_BYTES:,} bytes")
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        return _bounded(csv.reader(lines))
+        yield from csv.reader(lines)
 
 
-def _read_xlsx(file: Path) -> list[list[Any]]:
+def _xlsx_rows(file: Path) -> Iterator[Sequence[Any]]:
     try:
         from openpyxl import load_workbook
     except ImportError as error:
@@ -199,27 +199,13 @@ def _read_xlsx(file: Path) -> list[list[Any]]:
     with zipfile.ZipFile(file) as archive:
         if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
             raise MalformedFile(f"unpacks to more than {MOST_BYTES:,} bytes")
+    data = io.BytesIO(read_bounded(file, MOST_BYTES))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about styles and extensions, which are not read
         try:
-            book = load_workbook(io.BytesIO(read_bounded(file, MOST_BYTES)), read_only=True, data_only=True)
-            return _bounded(book.worksheets[0].iter_rows(values_only=True))
-        except MalformedFile:
-            raise
+            yield from load_workbook(data, read_only=True, data_only=True).worksheets[0].iter_rows(values_only=True)
         except Exception as error:  # whatever the parsers below openpyxl raise
             raise MalformedFile("not a spreadsheet") from error
-
-
-def _bounded(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Return rows; raise `MalformedFile` as soon as rows or cells are too many: empty cells of a sheet count, too."""
-    read: list[list[Any]] = []
-    n_cells = 0
-    for row in rows:
-        n_cells += len(row) + 1
-        if n_cells > MOST_CELLS:
-            raise MalformedFile(f"holds more than {MOST_CELLS:,} cells")
-        read.append(list(row))
-    return read
 
 
 def _from_npz(path: Path, problems: list[Problem]) -> Content:

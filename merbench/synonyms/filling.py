@@ -70,15 +70,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """The result of asking.
+    """Groups after asking: how many answers there were before, were added, and are missing.
 
-    Attributes:
-        groups: the stored answers.
-        n_there: how many answers were stored before.
-        n_new: how many were added.
-        n_dropped: how many words of the new answers were not in the prompt.
-        n_missing: how many answers are still missing.
-        problems: the samples whose answer could not be used, by sample and run.
+    `n_dropped` words of the new answers were not in the prompt; `problems` names the samples, by sample and run, whose
+    answer could not be used.
     """
 
     groups: Groups

@@ -133,7 +133,7 @@ class Groups:
         return represented
 
     def used_digest(self, ids: Sequence[str], sets: Sequence[Sets]) -> str:
-        """Return the SHA-256 of the answers for some samples, by their words: of those that a score was made with."""
+        """Return the SHA-256 of the answers for some samples, by their words."""
         rows = (
             [run, distinct((*reference, *prediction)), self._answer(id_, (*reference, *prediction), run)]
             for run in range(len(self.runs))
