@@ -493,7 +493,7 @@ MUTANTS = [
     ),
     Mutant(
         "merbench/robustness/experiment.py",
-        'self.feature_scale == "standardised" and self.of_features',
+        'self.settings.feature_scale == "standardised" and self.of_features',
         "self.of_features",
         "tests/robustness/test_run.py",
     ),
@@ -504,8 +504,8 @@ MUTANTS = [
         "tests/robustness/test_run.py",
     ),
     Mutant(
-        "merbench/robustness/signature.py",
-        'f"feature_scale:{experiment.feature_scale}"',
+        "merbench/robustness/run.py",
+        'f"feature_scale:{settings.feature_scale}"',
         '"feature_scale"',
         "tests/robustness/test_run.py",
     ),

@@ -394,9 +394,9 @@ def hostile_robustness() -> RobustnessReport:
         signature=HOSTILE,
         digests={HOSTILE: HOSTILE},
         counts={"candidates": 1, "scored": 1, "trained": 1},
-        undamaged=row,
+        clean=row,
         curves=(curve,),
-        notes=(HOSTILE,),
+        remarks=(HOSTILE,),
         versions={HOSTILE: HOSTILE},
     )
 
@@ -407,10 +407,9 @@ def test_reports_in_every_form(made: Callable[[], ScoreReport | Comparison | Rob
     assert_harmless(report.to_text())
     assert_harmless(report.to_json())
     assert_plain_markdown(report.to_markdown())
-    if isinstance(report, ScoreReport | Comparison):
-        assert_plain_html(report.to_html())
-        assert_harmless(report.to_text(60))
-        assert type(report).from_json(report.to_json()) == report
+    assert_plain_html(report.to_html())
+    assert_harmless(report.to_text(60))
+    assert type(report).from_json(report.to_json()) == report
 
 
 def test_boards_in_every_form() -> None:

@@ -68,7 +68,7 @@ def test_the_demo_prints_what_the_readme_shows(own_home: Path, tmp_path: Path) -
         assert line == "..." or without_numbers(line) in lines, f"{line}\n{done.stdout}"
     table = done.stdout.partition("logistic, by snr_db of feature_noise")[2].splitlines()[2:7]
     overall = [float(line.split()[1]) for line in table]
-    assert [line.split()[0] for line in table] == ["undamaged", "10", "5", "0", "-5"]
+    assert [line.split()[0] for line in table] == ["clean", "10", "5", "0", "-5"]
     assert overall == sorted(overall, reverse=True)  # the same clips at every level
     # A network's numbers depend on the processor a little, those of logistic regression do not.
     board = (tmp_path / "demo" / "submissions" / "mer-multi" / "leaderboard.md").read_text(encoding="utf-8")

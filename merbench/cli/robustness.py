@@ -118,35 +118,30 @@ def robustness(
     """
     from merbench.cli.progress import progress_bar
     from merbench.errors import WITH_PROBLEMS, plural
-    from merbench.robustness import default_folder
+    from merbench.robustness import Settings, default_folder
     from merbench.robustness import robustness as run
 
+    settings = Settings(
+        corruption=corruption or (),
+        parameters=dict(named_value(text, example="factor=1") for text in parameter or ()),
+        weights=weights.value,
+        feature_scale=feature_scale.value,
+        media=media or (),
+        features=feature,
+        modalities=pairs("--feature-of", feature_of, MODALITY_NAME, by_right=True),
+        leave_out=leave_out,
+        split=split,
+        relative_to=relative_to,
+        options=dict(named_value(text, "--option") for text in option or ()),
+        seed=seed,
+        folds=folds,
+        device=device,
+        workers=workers,
+        engine=engine,
+        intervals=intervals,
+    )
     with progress_bar() as progress:
-        report = run(
-            track,
-            baseline,
-            _grids(grid),
-            corruption=corruption,
-            parameters=dict(named_value(text, example="factor=1") for text in parameter or ()),
-            weights=weights.value,
-            feature_scale=feature_scale.value,
-            media=media or (),
-            features=feature,
-            modalities=pairs("--feature-of", feature_of, MODALITY_NAME, by_right=True),
-            leave_out=leave_out,
-            split=split,
-            relative_to=relative_to,
-            options=dict(named_value(text, "--option") for text in option or ()),
-            seed=seed,
-            folds=folds,
-            device=device,
-            output=output,
-            workers=workers,
-            engine=engine,
-            intervals=intervals,
-            replace=force,
-            progress=progress,
-        )
+        report = run(track, baseline, _grids(grid), settings, output=output, replace=force, progress=progress)
     print(report.to_text(terminal_width()))
     folder = output if output is not None else default_folder(report.track.partition("@")[0], report.baseline)
     print_line(f"wrote {folder}")

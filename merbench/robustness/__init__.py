@@ -1,17 +1,8 @@
-"""A track, a baseline and a grid of conditions go in, what the system scores as the damage grows comes out."""
+"""How performance drops as corruption increases: one baseline scored under a grid of conditions."""
 
+from merbench.robustness.experiment import Settings
 from merbench.robustness.grid import parse_grid
-from merbench.robustness.report import ConditionRow, CurveReport, Estimate, MeanError, RobustnessReport, Summary
+from merbench.robustness.report import RobustnessReport
 from merbench.robustness.run import default_folder, robustness
 
-__all__ = [
-    "ConditionRow",
-    "CurveReport",
-    "Estimate",
-    "MeanError",
-    "RobustnessReport",
-    "Summary",
-    "default_folder",
-    "parse_grid",
-    "robustness",
-]
+__all__ = ["RobustnessReport", "Settings", "default_folder", "parse_grid", "robustness"]

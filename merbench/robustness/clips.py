@@ -1,6 +1,6 @@
-"""The clips of samples go in, a vector of each under every condition comes out: decoded, damaged in memory, measured.
+"""Measures the clips of a split under every condition: decoded, corrupted in memory, turned into one vector each.
 
-Nothing is encoded. The vectors of undamaged sound and pictures come from the same clips.
+Nothing is encoded. The vectors of clean sound and pictures are measured from the same clips.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,33 +26,13 @@ from merbench.media.finding import find_clips
 from merbench.robustness.grid import Condition
 
 Vectors = NDArray[np.float32]
-Vector = tuple[Vectors, dict[str, Any]]
-"""One clip's vector under one condition, and what was drawn and realised."""
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One clip, and the conditions of each modality to take it under; None stands for the undamaged clip."""
+class Measured(NamedTuple):
+    """The vectors of a split's clips under one condition, one row per candidate, and each one's sampled parameters."""
 
-    path: Path
-    sample_id: str
-    seed: int
-    rate_hz: int | None
-    conditions: Mapping[str, tuple[Step | None, ...]]
-    known: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class ClipVectors:
-    """The vectors of a split's clips under every condition of one modality.
-
-    Attributes:
-        by_condition: one row per candidate, by condition; of None without damage.
-        values: what was drawn and realised, by condition, for each candidate.
-    """
-
-    by_condition: Mapping[Condition | None, Vectors] = field(repr=False)
-    values: Mapping[Condition | None, Sequence[Mapping[str, Any]]] = field(repr=False)
+    vectors: Vectors
+    values: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +41,23 @@ class Clips:
 
     Attributes:
         digest: SHA-256 over ids and the digests of the files.
-        vectors: by modality.
+        measured: by modality and condition; None is the clean clip.
     """
 
     digest: str
-    vectors: Mapping[str, ClipVectors]
+    measured: Mapping[str, Mapping[Condition | None, Measured]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One clip, and the conditions of each modality; None is the clean clip."""
+
+    path: Path
+    sample_id: str
+    seed: int
+    rate_hz: int | None
+    steps: Mapping[str, Sequence[Step | None]]
+    known: Mapping[str, Any]
 
 
 def read_clips(
@@ -78,50 +70,61 @@ def read_clips(
     engine: str,
     progress: Callable[[int, int], None],
 ) -> Clips:
-    """Return the vectors of a split's clips under all conditions of some modalities, each clip read by one worker.
+    """Measure a split's clips under all conditions of some modalities; each clip is read by one worker.
 
-    Sound is converted to the rate that the track declares for its media before it is damaged and measured.
+    Sound is converted to the rate that the track declares for its media before it is corrupted and measured.
 
     Args:
         candidates: the samples.
-        folders: where their clips are; the last one that has a sample's clip gives it.
+        folders: folders of clips; the last one that has a sample's clip is used.
         conditions: `audio`, `video` or both -> its conditions.
-        banks: every noise bank that the conditions may draw from, by name.
+        banks: every noise bank that the conditions use, by name.
         workers: number of processes.
-        engine: what they run on.
+        engine: where they run.
         progress: called with (done, total) clips.
 
     Raises:
-        UsageError: a sample has no clip or several, or a clip cannot be read or damaged; samples are listed.
+        UsageError: a sample has no clip or several, or a clip cannot be read or corrupted; samples are listed.
     """
     paths = _paths(candidates, folders)
-    steps = {kind: (None, *(one.step for one in group)) for kind, group in conditions.items()}
-    track, known = candidates.track, _known(candidates)
+    all_conditions = {modality: [None, *group] for modality, group in conditions.items()}
+    steps = {
+        modality: [None if condition is None else condition.step for condition in group]
+        for modality, group in all_conditions.items()
+    }
+    track, known = candidates.track, known_columns(candidates)
     units = [
-        (name, _Task(path, name, track.seed, track.media.sample_rate_hz, steps, known[row]))
+        (
+            name,
+            _Task(path, name, track.seed, track.media.sample_rate_hz, steps, {key: known[key][row] for key in known}),
+        )
         for row, (name, path) in enumerate(paths.items())
     ]
-    found: dict[str, tuple[str, dict[str, list[Vector]]]] = {}
+    results: dict[str, tuple[str, dict[str, list[tuple[Vectors, Mapping[str, Any]]]]]] = {}
     faults: dict[str, str] = {}
-    with closing(run(partial(clip_vectors, banks=banks), units, workers=workers, engine=engine)) as results:
-        for n, done in enumerate(results, start=1):
+    with closing(run(partial(clip_vectors, banks=banks), units, workers=workers, engine=engine)) as finished:
+        for n, unit in enumerate(finished, start=1):
             progress(n, len(units))
-            if done.error is None:
-                assert done.value is not None
-                found[done.name] = done.value
+            if unit.error is None:
+                assert unit.value is not None
+                results[unit.name] = unit.value
             else:
-                faults[done.name] = _reason(done.error)
+                faults[unit.name] = _reason(unit.error)
     if faults:
         raise _unusable(candidates, faults)
-    lines = [f"{name} {found[name][0]}\n" for name in sorted(found)]
-    return Clips(
-        sha256_bytes("".join(lines).encode()),
-        {kind: _gathered(group, [found[name][1][kind] for name in paths]) for kind, group in conditions.items()},
-    )
+    digest = sha256_bytes("".join(f"{name} {results[name][0]}\n" for name in sorted(results)).encode())
+    measured: dict[str, dict[Condition | None, Measured]] = {}
+    for modality, group in all_conditions.items():
+        by_condition = zip(*(results[name][1][modality] for name in paths), strict=True)
+        measured[modality] = {
+            condition: Measured(np.stack([vector for vector, _ in clips]), [values for _, values in clips])
+            for condition, clips in zip(group, by_condition, strict=True)
+        }
+    return Clips(digest, measured)
 
 
 def _reason(error: BaseException) -> str:
-    """Return why a clip cannot be used; raise what is no fault of the clip."""
+    """Return why a clip cannot be used; raise an error that is not about the clip."""
     match error:
         case WorkerDied():
             return error.reason
@@ -136,53 +139,41 @@ def _unusable(candidates: Candidates, faults: Mapping[str, str]) -> UsageError:
     return UsageError(f"{n_all} clips of split '{candidates.split}' cannot be used:", *first)
 
 
-def _gathered(conditions: Sequence[Condition], samples: Sequence[Sequence[Vector]]) -> ClipVectors:
-    """Return vectors per condition, from vectors per sample."""
-    by_condition = dict(zip((None, *conditions), zip(*samples, strict=True), strict=True))
-    return ClipVectors(
-        {condition: np.stack([vector for vector, _ in one]) for condition, one in by_condition.items()},
-        {condition: [values for _, values in one] for condition, one in by_condition.items()},
-    )
-
-
-def _known(candidates: Candidates) -> list[dict[str, Any]]:
-    """Return what the corpus knows of every sample."""
-    columns = [name for name in candidates.samples.column_names if name not in ("sample_id", "split")]
-    rows: list[dict[str, Any]] = candidates.samples.select(columns).to_pylist() if columns else []
-    return rows or [{} for _ in range(len(candidates))]
+def known_columns(candidates: Candidates) -> dict[str, list[Any]]:
+    """Return what the corpus knows of the samples, by column."""
+    table = candidates.samples
+    return {name: table[name].to_pylist() for name in table.column_names if name not in ("sample_id", "split")}
 
 
 def _paths(candidates: Candidates, folders: Sequence[Path]) -> Mapping[str, Path]:
     """Return the clip of every candidate, in the order of ids."""
-    found = find_clips(candidates.samples, folders)
-    if found.several:
-        raise _unusable(candidates, found.several)
-    if found.missing:
+    clips = find_clips(candidates.samples, folders)
+    if clips.several:
+        raise _unusable(candidates, clips.several)
+    if clips.missing:
         where = listed([str(folder) for folder in folders])
         raise UsageError(
-            f"{where}: no clip of {len(found.missing):,} of {len(candidates):,} samples of split "
-            f"'{candidates.split}': {listed(found.missing)}"
+            f"{where}: no clip for {len(clips.missing):,} of {len(candidates):,} samples of split "
+            f"'{candidates.split}': {listed(clips.missing)}"
         )
-    return found.paths
+    return clips.paths
 
 
-def clip_vectors(task: _Task, banks: Mapping[str, Bank]) -> tuple[str, dict[str, list[Vector]]]:
-    """Return the digest of a clip's file, and its vectors by modality, undamaged first; runs in a worker."""
-    vectors: dict[str, list[Vector]] = {}
-    if "audio" in task.conditions:
+def clip_vectors(task: _Task, banks: Mapping[str, Bank]) -> tuple[str, dict[str, list[tuple[Vectors, Any]]]]:
+    """Return the digest of a clip's file, and by modality its vector under every condition; runs in a worker."""
+    vectors = {}
+    if "audio" in task.steps:
         from merbench.features.sound import sound_vector
         from merbench.media.reading import read_audio
 
         sound = read_audio(task.path, task.rate_hz)
-        vectors["audio"] = [
-            _vector(task, step, lambda: sound, sound_vector, banks) for step in task.conditions["audio"]
-        ]
-    if "video" in task.conditions:
+        vectors["audio"] = [_vector(task, step, lambda: sound, sound_vector, banks) for step in task.steps["audio"]]
+    if "video" in task.steps:
         from merbench.features.pictures import picture_vector
         from merbench.media.reading import read_video
 
         read = partial(read_video, task.path)
-        vectors["video"] = [_vector(task, step, read, picture_vector, banks) for step in task.conditions["video"]]
+        vectors["video"] = [_vector(task, step, read, picture_vector, banks) for step in task.steps["video"]]
     return sha256_file(task.path), vectors
 
 
@@ -190,10 +181,13 @@ def _vector(
     task: _Task,
     step: Step | None,
     read: Callable[[], Any],
-    measure: Callable[[Any], NDArray[np.float32]],
+    measure: Callable[[Any], Vectors],
     banks: Mapping[str, Bank],
-) -> Vector:
-    if step is None:
-        return np.asarray(measure(read()), dtype=np.float32), {}
-    found = damage(read(), [step], seed=task.seed, sample_id=task.sample_id, known=task.known, banks=banks.__getitem__)
-    return np.asarray(measure(found.signal), dtype=np.float32), found.values
+) -> tuple[Vectors, Mapping[str, Any]]:
+    signal, values = read(), {}
+    if step is not None:
+        done = damage(
+            signal, [step], seed=task.seed, sample_id=task.sample_id, known=task.known, banks=banks.__getitem__
+        )
+        signal, values = done.signal, done.values
+    return np.asarray(measure(signal), dtype=np.float32), values

@@ -1,8 +1,8 @@
-"""An experiment goes in, what its systems score under each condition comes out: trained, asked, scored."""
+"""Trains the systems of an experiment, and scores them under each condition."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ from merbench.engine import ShowProgress, suitable_threads
 from merbench.report import ScoreReport
 from merbench.robustness.experiment import Experiment, Fold, System
 from merbench.robustness.grid import Condition
-from merbench.robustness.samples import Given, Standard, text_features, texts_of
+from merbench.robustness.samples import Inputs, Standard, text_features
 from merbench.robustness.summary import Outcome
 from merbench.scoring import align, bootstrap, score
 from merbench.scoring.uncertainty import is_single
@@ -24,8 +24,8 @@ from merbench.training.selection import select_options, with_folds_of
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """The scores of all systems under one condition, in their order, and how the first was trained.
+class Scored:
+    """The scores of all systems under one condition (None: clean), in their order, and the first one's options.
 
     Without outcomes and report, `error` is what the condition raised.
     """
@@ -47,42 +47,46 @@ class _Fitted:
     options: Options
 
 
-def scored_rows(experiment: Experiment, show: ShowProgress) -> Iterator[Row]:
-    """Yield the undamaged row, then one for each condition; one that fails does not stop the others."""
-    source, train, test = experiment.source, experiment.samples.train, experiment.samples.test
-    conditions, shared = experiment.conditions, experiment.weights == "shared"
+def scored_conditions(experiment: Experiment, show: ShowProgress) -> Iterator[Scored]:
+    """Yield the scores of clean samples, then of each condition; one that fails does not stop the others."""
+    source, train, test = experiment.source, experiment.train, experiment.test
+    conditions, shared = experiment.conditions, experiment.settings.weights == "shared"
     standard = _standard(experiment)
-    undamaged = source.given(test, None)
-    learned = undamaged if train is test else source.given(train, None)
-    kept: dict[System, list[_Fitted]] = {}
+    clean = source.inputs(test, None)
+    clean_train = clean if train is test else source.inputs(train, None)
+    models: dict[System, list[_Fitted]] = {}
 
-    def row(condition: Condition | None) -> Row:
-        asked = undamaged if condition is None else source.given(test, condition, standard)
-        like = _learned_under(experiment, condition, learned, asked, standard)
-        scored = []
+    def scored(condition: Condition | None) -> Scored:
+        given = clean if condition is None else source.inputs(test, condition, standard)
+        learned = _training_inputs(experiment, condition, clean_train, given, standard)
+        outcomes, reports = [], []
         for system in experiment.systems:
-            fitted = kept.get(system) if shared else None
-            predictions, kept[system] = _predictions(experiment, system, learned, like, asked, fitted)
-            scored.append(_outcome(experiment, predictions))
-        outcomes, reports = zip(*scored, strict=True)
-        return Row(
-            condition,
-            outcomes,
-            asked.realised,
-            _distinct([one.options for one in kept[experiment.systems[0]]]),
-            reports[0],
-            condition is not None and _differ(undamaged, asked),
-        )
+            if system not in models or not shared:
+                models[system] = []
+            parts = []
+            for n, fold in enumerate(experiment.folds):
+                samples, asked = _feature_sets(experiment, system, fold, (clean_train, learned(n), given))
+                with suitable_threads(samples.n_values):
+                    if len(models[system]) == n:
+                        models[system].append(_fitted(system, replace(fold.labelled, samples=samples)))
+                    parts.append((fold.predicted, models[system][n].baseline.predict(asked)))
+            outcome, report = _outcome(experiment, Predictions.gathered(parts))
+            outcomes.append(outcome)
+            reports.append(report)
+        options = [model.options for model in models[experiment.systems[0]]]
+        distinct = tuple(item for i, item in enumerate(options) if item not in options[:i])
+        changed = condition is not None and clean.differs(given)
+        return Scored(condition, tuple(outcomes), given.realised, distinct, reports[0], changed)
 
     show("conditions", 0, 1 + len(conditions))
-    yield row(None)
+    yield scored(None)
     for n, condition in enumerate(conditions, start=1):
         show("conditions", n, 1 + len(conditions))
         try:
-            scored = row(condition)
+            result = scored(condition)
         except Exception as error:
-            scored = Row(condition, error=error)
-        yield scored
+            result = Scored(condition, error=error)
+        yield result
     show("conditions", 1 + len(conditions), 1 + len(conditions))
 
 
@@ -90,74 +94,48 @@ def _standard(experiment: Experiment) -> Standard | None:
     """Return the scale on which test samples are corrupted: for each one, that of its model's training data."""
     if not experiment.standardises:
         return None
-    samples = experiment.samples
-    fold = np.zeros(len(samples.test), dtype=np.int64)
-    for n, one in enumerate(samples.folds):
-        fold[one.asked] = n
-    return Standard([experiment.source.scales(samples.train, one.learned) for one in samples.folds], fold)
+    fold = np.zeros(len(experiment.test), dtype=np.int64)
+    for n, part in enumerate(experiment.folds):
+        fold[part.predicted] = n
+    scales = [experiment.source.scales(experiment.train, part.learned) for part in experiment.folds]
+    return Standard(scales, fold)
 
 
-def _learned_under(
-    experiment: Experiment, condition: Condition | None, learned: Given, asked: Given, standard: Standard | None
-) -> Callable[[int], Given]:
-    """Return the training data of each fold: undamaged samples, or samples corrupted alike on the fold's scale."""
-    samples = experiment.samples
-    if condition is None or experiment.weights == "shared":
-        return lambda fold: learned
-    if samples.train is samples.test and (standard is None or condition.step.corruption.modality != "features"):
-        return lambda fold: asked
-    same = np.zeros(len(samples.train), dtype=np.int64)
+def _training_inputs(
+    experiment: Experiment, condition: Condition | None, clean: Inputs, given: Inputs, standard: Standard | None
+) -> Callable[[int], Inputs]:
+    """Return the training data of each fold: clean, or corrupted like the test samples, on the fold's scale."""
+    train = experiment.train
+    if condition is None or experiment.settings.weights == "shared":
+        return lambda fold: clean
+    if train is experiment.test and (standard is None or condition.step.corruption.modality != "features"):
+        return lambda fold: given
+    first = np.zeros(len(train), dtype=np.int64)
 
     @lru_cache(maxsize=1)  # two systems share their training data
-    def under(fold: int) -> Given:
-        own = None if standard is None else Standard([standard.scales[fold]], same)
-        return experiment.source.given(samples.train, condition, own)
+    def corrupted(fold: int) -> Inputs:
+        own = None if standard is None else Standard([standard.scales[fold]], first)
+        return experiment.source.inputs(train, condition, own)
 
-    return under
-
-
-def _distinct(options: Sequence[Options]) -> tuple[Options, ...]:
-    return tuple(one for i, one in enumerate(options) if one not in options[:i])
-
-
-def _differ(one: Given, other: Given) -> bool:
-    features = any(not np.array_equal(one.features[name], other.features[name]) for name in one.features)
-    return features or any(not one.columns[name].equals(other.columns[name]) for name in one.columns)
-
-
-def _predictions(
-    experiment: Experiment,
-    system: System,
-    undamaged: Given,
-    like: Callable[[int], Given],
-    asked: Given,
-    fitted: Sequence[_Fitted] | None,
-) -> tuple[Predictions, list[_Fitted]]:
-    """Return what a system says of all candidates, and its models: those given, else newly trained ones."""
-    parts, models = [], []
-    for n, fold in enumerate(experiment.samples.folds):
-        samples, test = _feature_sets(experiment, system, fold, undamaged, like(n), asked)
-        train = replace(fold.labelled, samples=samples)
-        with suitable_threads(samples.n_values):
-            model = fitted[n] if fitted else _fitted(system, train)
-            parts.append((fold.asked, model.baseline.predict(test)))
-        models.append(model)
-    return Predictions.gathered(parts), models
+    return corrupted
 
 
 def _feature_sets(
-    experiment: Experiment, system: System, fold: Fold, undamaged: Given, learned: Given, asked: Given
+    experiment: Experiment, system: System, fold: Fold, inputs: tuple[Inputs, Inputs, Inputs]
 ) -> tuple[FeatureSet, FeatureSet]:
+    """Return what a system learns from and what it predicts, of inputs: clean training, training, and test ones."""
+    clean, learned, given = inputs
     source, columns = experiment.source, system.loaded.declaration.columns
-    samples = source.feature_set(experiment.samples.train, learned, fold.learned, system.names, columns)
-    test = source.feature_set(experiment.samples.test, asked, fold.asked, system.names, columns)
-    if "text" not in source.made or "text" not in system.names:
-        return samples, test
-    parts = [texts_of(learned, fold.learned), texts_of(asked, fold.asked)]
-    _, *vectors = text_features(texts_of(undamaged, fold.learned), *parts)
+    sets = (
+        source.feature_set(experiment.train, learned, fold.learned, system.names, columns),
+        source.feature_set(experiment.test, given, fold.predicted, system.names, columns),
+    )
+    if "text" not in source.computed or "text" not in system.names:
+        return sets
+    vectors = text_features(clean.texts(fold.learned), learned.texts(fold.learned), given.texts(fold.predicted))
     first, second = (
-        replace(one, features={name: {**one.features, "text": text}[name] for name in system.names})
-        for one, text in zip((samples, test), vectors, strict=True)
+        replace(part, features={name: {**part.features, "text": text}[name] for name in system.names})
+        for part, text in zip(sets, vectors, strict=True)
     )
     return first, second
 
@@ -171,7 +149,7 @@ def _fitted(system: System, train: TrainingSet) -> _Fitted:
 
 
 def _outcome(experiment: Experiment, predictions: Predictions) -> tuple[Outcome, ScoreReport]:
-    test, how = experiment.samples.test, experiment.how
+    test, how = experiment.test, experiment.how
     read = read_submission(submission_table(test, predictions), test)
     report = score(test, read, intervals=how is not None).public()
     if how is None:

@@ -1,31 +1,105 @@
-"""What stays the same under all conditions: the curves, the samples, the systems, and where features come from."""
+"""Everything that stays the same under all conditions: the settings, the samples, the systems, and their features."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pyarrow.compute as pc
 
 from merbench.banks.bank import Bank
-from merbench.corpus.candidates import Candidates
+from merbench.banks.home import open_bank
+from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
+from merbench.engine import ShowProgress
+from merbench.errors import UnknownName, UsageError, did_you_mean, listed
+from merbench.robustness.clips import Clips, read_clips
 from merbench.robustness.grid import Condition, Curve
-from merbench.robustness.samples import FeatureScale, Source
-from merbench.scoring import Resampling
-from merbench.training import LoadedBaseline, Setup, TrainingSet
+from merbench.robustness.samples import MODALITIES, OTHER, FeatureScale, Source, modality_of, require_texts
+from merbench.scoring import Resampling, resampling_of
+from merbench.track import Track
+from merbench.training import LoadedBaseline, Setup, TrainingSet, load_baseline, training_set
 from merbench.training.data import Rows
 from merbench.training.declaration import Options
+from merbench.training.run import no_features, require_answers, training_candidates, wanted_features
 
 Weights = Literal["shared", "per-condition"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a baseline is scored under grids of conditions.
+
+    Attributes:
+        corruption: a corruption, or a step of the track, or several: there is a curve for each one that has a grid's
+            parameter. Without any, a grid belongs to the corruption that the track declares with the parameter.
+        parameters: values of other parameters: `NAME` for all corruptions that have it, `CORRUPTION.NAME` for one; the
+            others are as the track declares them.
+        weights: `shared`: one model, trained on clean samples, for all conditions; `per-condition`: one model for each
+            condition, trained on samples corrupted in the same way.
+        media: folders of clips; the last one that has a sample's clip is used.
+        features: features to learn from; None takes what the baseline declares for the track, else all.
+        modalities: feature -> `audio`, `video`, `text`, or `other`, which is never corrupted; others have the modality
+            that their name begins with.
+        feature_scale: the scale on which features are corrupted: `standardised`, each dimension centred and divided by
+            its standard deviation in the training data, or `stored`. Training uses the stored features either way.
+        leave_out: a corpus column; samples of each of its values are predicted by a model of the others.
+        split: the split that is corrupted and scored.
+        relative_to: a second baseline, under the same conditions, as the reference of corruption errors.
+        options: options of the baseline; those given are not selected by cross-validation.
+        seed: seed of the training.
+        folds: number of folds of cross-validation; None takes what the baseline declares.
+        device: `auto`, `cpu`, `cuda`, …
+        workers: number of processes that read clips.
+        engine: `local`, or the address of a Dask cluster.
+        intervals: whether to resample; a hidden split has no intervals.
+    """
+
+    corruption: str | Sequence[str] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    weights: Weights = "shared"
+    media: Sequence[str | Path] = ()
+    features: Sequence[str] | None = None
+    modalities: Mapping[str, str] = field(default_factory=dict)
+    feature_scale: FeatureScale = "standardised"
+    leave_out: str | None = None
+    split: str = "test"
+    relative_to: str | Path | None = None
+    options: Options = field(default_factory=dict)
+    seed: int = 0
+    folds: int | None = None
+    device: str = "auto"
+    workers: int = 1
+    engine: str = "local"
+    intervals: bool = True
+
+    def __post_init__(self) -> None:
+        _require_one_of("weights", self.weights, get_args(Weights))
+        _require_one_of("the feature scale", self.feature_scale, get_args(FeatureScale))
+        for name, modality in self.modalities.items():
+            _require_one_of(f"the modality of feature '{name}'", modality, (*MODALITIES, OTHER))
+        if self.seed < 0:
+            raise UsageError(f"the seed must be an integer of at least 0, not {self.seed}")
+        if self.workers < 1:
+            raise UsageError(f"the number of workers must be at least 1, not {self.workers}")
+
+
+def _require_one_of(what: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{what} must be one of {', '.join(allowed)}, not '{value}'{did_you_mean(value, allowed)}")
+
+
 @dataclass(frozen=True, eq=False)
 class System:
-    """A baseline with what it learns from and what was fixed of its options.
+    """A baseline, what it learns from, and its options.
 
     Attributes:
         loaded: the baseline.
-        options: its options, those fixed and those that are declared.
-        choices: options that cross-validation chooses among.
+        options: its options, given and declared.
+        choices: options that cross-validation selects.
         names: the features it learns from.
         setup: how it is trained.
     """
@@ -39,28 +113,11 @@ class System:
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Rows to learn from, all that is known of them except features, and rows to predict."""
+    """Rows to learn from, rows to predict, and the training set without features."""
 
     learned: Rows
-    asked: Rows
+    predicted: Rows
     labelled: TrainingSet = field(repr=False)
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """The samples that are learned from and those that are asked.
-
-    Attributes:
-        train: the split that is learned from; that which is asked where groups are left out.
-        test: the split that is damaged and scored.
-        folds: one, or one for each group that is left out.
-        leave_out: the corpus column that holds the groups; empty without.
-    """
-
-    train: Candidates
-    test: Candidates
-    folds: tuple[Fold, ...]
-    leave_out: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,36 +125,210 @@ class Experiment:
     """Everything that stays the same under all conditions.
 
     Attributes:
+        settings: how it is run.
         curves: the conditions.
-        weights: whether one model meets all conditions, or each has its own.
-        samples: what is learned from and asked.
+        train: the split to learn from; `test` itself where groups are left out.
+        test: the split that is corrupted and scored.
+        folds: one, or one for each group that is left out.
         systems: the baseline, and the one it is compared with.
         source: where features come from.
-        banks: every noise bank that is drawn from, by name.
-        how: how values are resampled; None without intervals.
-        feature_scale: the scale on which features are corrupted.
+        banks: every noise bank in use, by name.
+        how: how scores are resampled, as `merbench score` does by default; None without intervals.
     """
 
+    settings: Settings
     curves: tuple[Curve, ...]
-    weights: Weights
-    samples: Samples
+    train: Candidates
+    test: Candidates
+    folds: tuple[Fold, ...]
     systems: tuple[System, ...]
     source: Source
     banks: Mapping[str, Bank]
     how: Resampling | None
-    feature_scale: FeatureScale
+
+    @property
+    def of_features(self) -> bool:
+        """Whether a curve corrupts features."""
+        return any(curve.corruption.modality == "features" for curve in self.curves)
 
     @property
     def standardises(self) -> bool:
         """Whether features are standardised before they are corrupted."""
-        return self.feature_scale == "standardised" and self.of_features
-
-    @property
-    def of_features(self) -> bool:
-        """Whether a curve is of a corruption of features."""
-        return any(curve.corruption.modality == "features" for curve in self.curves)
+        return self.settings.feature_scale == "standardised" and self.of_features
 
     @property
     def conditions(self) -> list[Condition]:
         """The conditions of all curves, in their order."""
         return [condition for curve in self.curves for condition in curve.conditions]
+
+
+def load_systems(track: Track, baseline: str | Path, relative_to: str | Path | None) -> list[LoadedBaseline]:
+    """Return the baseline, and the one it is compared with; raise `UsageError` where one does not fit the track."""
+    loaded = [load_baseline(name) for name in (baseline, relative_to) if name is not None]
+    if len({system.name for system in loaded}) < len(loaded):
+        raise UsageError(f"'{loaded[0].name}' is compared with itself; name another baseline")
+    for system in loaded:
+        require_answers(system, track)
+    return loaded
+
+
+def prepared(
+    track: Track, curves: tuple[Curve, ...], loaded: Sequence[LoadedBaseline], settings: Settings, show: ShowProgress
+) -> Experiment:
+    """Return an experiment with its samples, systems and features, after everything has been checked.
+
+    Args:
+        track: the track.
+        curves: the conditions.
+        loaded: the baseline, and the one it is compared with.
+        settings: how it is run.
+        show: called with a text and (done, total) steps, while clips are read.
+
+    Raises:
+        UnknownName: there is no such feature, split or noise bank.
+        UsageError: there is no such column; a group has no name, or no others; the modality of a feature is not known;
+            no feature is corrupted; clips or transcripts are needed and missing, or cannot be used.
+        DeclarationError: an option is not allowed.
+        WithheldReference: the references of a split are withheld.
+    """
+    test = open_candidates(track, settings.split)
+    train = test if settings.leave_out is not None else training_candidates(track)
+    folds = _folds(train, test, settings.leave_out)
+    for name in settings.modalities:
+        _require_feature(test, name)
+    computed = frozenset(curve.corruption.modality for curve in curves) & set(MODALITIES)
+    systems = tuple(
+        System(
+            system,
+            system.options(track.id, options),
+            system.choices(track.id, options),
+            _names(system, test, settings, computed),
+            Setup(
+                settings.seed, system.declaration.folds if settings.folds is None else settings.folds, settings.device
+            ),
+        )
+        for system, options in zip(loaded, (settings.options, {}), strict=False)
+    )
+    source = _source(test, systems, curves, computed, settings.modalities)
+    if source.of_clips and not settings.media:
+        raise UsageError(f"corrupting {listed(source.of_clips)} needs the clips: --media DIR")
+    steps = [step for curve in curves if curve.corruption.modality in source.of_clips for step in _steps(curve)]
+    banks = {name: open_bank(name) for name in sorted({name for step in steps for name in step.banks})}
+    how = resampling_of(test) if settings.intervals and not test.hidden else None
+    experiment = Experiment(settings, curves, train, test, folds, systems, source, banks, how)
+    return replace(experiment, source=replace(source, clips=_clips(experiment, show)))
+
+
+def _steps(curve: Curve) -> list[Any]:
+    return [condition.step for condition in curve.conditions]
+
+
+def _folds(train: Candidates, test: Candidates, leave_out: str | None) -> tuple[Fold, ...]:
+    """Return what is learned from and what is predicted: of the two splits, or of each group and the others."""
+    labelled = training_set(train, ())
+    rows = np.asarray(pc.index_in(labelled.samples.ids, value_set=train.ids), dtype=np.int64)
+    _ = test.references  # withheld references are reported before anything is trained
+    if leave_out is None:
+        return (Fold(rows, np.arange(len(test), dtype=np.int64), labelled),)
+    groups = np.array(_groups(test, leave_out))
+    folds = []
+    for group in sorted(set(groups.tolist())):
+        others = np.flatnonzero(groups[rows] != group)
+        if not len(others):
+            raise UsageError(f"without '{group}' of '{leave_out}' no sample with references is left to learn from")
+        folds.append(Fold(rows[others], np.flatnonzero(groups == group), labelled.select(others)))
+    return tuple(folds)
+
+
+def _groups(test: Candidates, column: str) -> list[str]:
+    values = candidate_column(test, column, "whose values are left out in turn").to_pylist()
+    without = [name for name, value in zip(test.ids.to_pylist(), values, strict=True) if value is None]
+    if without:
+        raise UsageError(
+            f"corpus '{test.corpus.name}': column '{column}' has no values for {len(without):,} of {len(test):,} "
+            f"samples of split '{test.split}': {listed(without)}"
+        )
+    groups = [str(value) for value in values]
+    if len(set(groups)) < 2:
+        raise UsageError(f"column '{column}' has only one value in split '{test.split}'; leaving it out leaves nothing")
+    return groups
+
+
+def _require_feature(test: Candidates, name: str) -> None:
+    if name not in test.corpus.features:
+        raise UnknownName(f"feature of corpus {test.corpus.name}", name, test.corpus.features)
+
+
+def _names(loaded: LoadedBaseline, test: Candidates, settings: Settings, computed: frozenset[str]) -> tuple[str, ...]:
+    """Return the features to learn from; a computed one replaces those of its modality."""
+    if not loaded.declaration.uses_features:
+        return ()
+    wanted = wanted_features(loaded, test, settings.features)
+    for name in wanted:
+        if name not in computed:
+            _require_feature(test, name)
+    modalities = {name: modality_of(name, settings.modalities) for name in wanted}
+    if unknown := [name for name, modality in modalities.items() if modality is None]:
+        raise UsageError(
+            f"the modality of {listed(unknown)} is not known from its name; give --feature-of MODALITY={unknown[0]} "
+            f"(one of {', '.join(MODALITIES)}, or {OTHER}, which is never corrupted)"
+        )
+    absent = [name for name in MODALITIES if name in computed and name not in modalities.values()]
+    if absent and settings.features:
+        raise UsageError(
+            f"corrupting {listed(absent)} changes none of the features {listed(list(settings.features))}; "
+            f"add feature '{absent[0]}', which is computed from the corrupted {absent[0]}"
+        )
+    names = [str(modality) if modality in computed else name for name, modality in modalities.items()]
+    if not names and not absent:
+        raise no_features(loaded, test)
+    return tuple(dict.fromkeys([*names, *absent]))
+
+
+def _source(
+    test: Candidates,
+    systems: Sequence[System],
+    curves: Sequence[Curve],
+    computed: frozenset[str],
+    mapped: Mapping[str, str],
+) -> Source:
+    """Return where the features of all systems come from, without clips."""
+    names = tuple(dict.fromkeys(name for system in systems for name in system.names))
+    columns = tuple(dict.fromkeys(name for system in systems for name in system.loaded.declaration.columns))
+    modalities = {name: modality for name in names if (modality := modality_of(name, mapped)) is not None}
+    if "text" in computed:
+        require_texts(test)
+        if "text" in names and any(curve.corruption.modality == "features" for curve in curves):
+            raise UsageError("corruptions of text and of features cannot be combined in one run; make two")
+    return Source(names, modalities, computed & {*names, "text"}, columns, test.track.seed)
+
+
+def _clips(experiment: Experiment, show: ShowProgress) -> dict[str, Clips]:
+    """Return the measured clips of both splits, where features are computed from them."""
+    settings, train, test = experiment.settings, experiment.train, experiment.test
+    if not experiment.source.of_clips:
+        return {}
+
+    def clips(candidates: Candidates, *, corrupted: bool) -> Clips:
+        return read_clips(
+            candidates,
+            [Path(folder) for folder in settings.media],
+            {
+                modality: [
+                    condition
+                    for curve in experiment.curves
+                    if corrupted and curve.corruption.modality == modality
+                    for condition in curve.conditions
+                ]
+                for modality in experiment.source.of_clips
+            },
+            experiment.banks,
+            workers=settings.workers,
+            engine=settings.engine,
+            progress=partial(show, f"clips of {candidates.split}"),
+        )
+
+    by_split = {test.split: clips(test, corrupted=True)}
+    if train is not test:
+        by_split[train.split] = clips(train, corrupted=settings.weights == "per-condition")
+    return by_split

@@ -1,36 +1,40 @@
-"""What one system scores under a grid of conditions, as frozen values that render themselves and come back from JSON.
+"""The report on one system under a grid of conditions.
 
 Conventions:
-    As in `merbench.report`: values are fractions, never rounded; JSON has sorted keys and no NaN; the same report is
-    the same bytes. The undamaged samples stand beside the curves and enter no summary.
+    As in `merbench.report`. The scores of clean samples are next to every curve and part of no summary.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from merbench.errors import UsageError, json_text
-from merbench.report import ReportTable, Score, Uncertainty
-from merbench.report.tables import displayed, section_markdown, section_text, without_empty_columns
+from merbench.report import Report, ReportTable, Score
+from merbench.report.tables import without_empty_columns
 
-SCHEMA = "merbench.robustness/1"
+CLEAN = "clean"
 
-UNDAMAGED = "undamaged"
+_TRAINED_ON = {
+    "shared": "one model, trained on clean samples, for all conditions",
+    "per-condition": "one model for each condition, trained on samples corrupted in the same way",
+}
+_SCALES = {
+    "standardised": "after each dimension was centred and divided by its standard deviation in the training data",
+    "stored": "on the scale on which they are stored",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionRow:
-    """What was scored under one condition.
+    """The scores under one condition.
 
     Attributes:
-        value: value of the curve's parameter; None for undamaged samples.
+        value: value of the curve's parameter; None for clean samples.
         scores: the overall score, where there is one, and every metric; empty where the condition failed.
         relative: the same of the system that is compared with; empty without one.
-        realised: `<step>.<name>` -> mean over samples of what was drawn, and of what the damage came to.
-        options: the options that the system was trained with; several where groups were left out and chose differently.
+        realised: `<step>.<name>` -> mean over samples of sampled parameters and realised values.
+        options: the options that the system was trained with; several where groups were left out and differ in them.
         problem: why there are no scores; empty where there are.
     """
 
@@ -40,6 +44,10 @@ class ConditionRow:
     realised: Mapping[str, float] = field(default_factory=dict)
     options: tuple[Mapping[str, Any], ...] = ()
     problem: str = ""
+
+    def score(self, key: str, *, relative: bool) -> Score | None:
+        """Return the score of one metric; None where the condition failed."""
+        return next((score for score in (self.relative if relative else self.scores) if score.key == key), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ class Summary:
             or `mean`, the plain mean over conditions.
         over: that area or mean.
         corruption_error: sum of the system's errors over conditions / that of the system it is compared with.
-        relative_corruption_error: the same of the rise of the errors above those on undamaged samples.
+        relative_corruption_error: the same for the rise of the errors above those on clean samples.
     """
 
     key: str
@@ -75,16 +83,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class CurveReport:
-    """What was scored along one parameter.
+    """The scores along one parameter.
 
     Attributes:
         parameter: what varies.
         unit: its unit.
         step: name of the step.
         corruption: name of the corruption.
-        modality: what it damages.
+        modality: what it corrupts.
         declared: the other parameters, values or distributions.
-        rows: one for each condition, in the order asked for.
+        rows: one for each condition, in the order given.
         summary: one for each metric; empty where a condition failed.
     """
 
@@ -97,6 +105,19 @@ class CurveReport:
     rows: tuple[ConditionRow, ...]
     summary: tuple[Summary, ...]
 
+    @property
+    def step_title(self) -> str:
+        """The corruption, and the step where it has a name of its own."""
+        return self.corruption if self.step == self.corruption else f"{self.corruption} ({self.step})"
+
+    @property
+    def numbers(self) -> list[float] | None:
+        """The values of the conditions where all of them are numbers, else None."""
+        values = [row.value for row in self.rows]
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            return [float(value) for value in values]
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class MeanError:
@@ -108,179 +129,137 @@ class MeanError:
     relative_mce: float | None
 
 
-@dataclass(frozen=True)
-class RobustnessReport:
+@dataclass(frozen=True, kw_only=True)
+class RobustnessReport(Report):
     """One system over a grid of conditions.
 
     Attributes:
-        track: id and version.
-        title: the track's title.
         corpus: name of the corpus.
-        split: the split that was damaged and scored.
-        synthetic: whether the corpus is the synthetic sample.
         baseline: name of the system.
         relative_to: name of the system it is compared with; empty without one.
-        weights: `shared`: one model, trained on undamaged samples, under all conditions; `per-condition`: one model
-            for each, trained on samples that were damaged alike.
-        feature_scale: the scale on which features were corrupted, `standardised` by the training data or `stored`;
-            empty where no curve is of features.
+        weights: whether one model, trained on clean samples, was used for all conditions, or one for each.
+        feature_scale: the scale on which features were corrupted; empty where no curve is of features.
         folds_by: the column whose values the folds of cross-validation keep together; empty where there is none.
         leave_out: the corpus column whose values were left out in turn; empty where the training split was used.
         features: the features it learned from.
         seed: seed of the training.
-        signature: what must be equal for two reports to be comparable.
         digests: SHA-256 of track, corpus, references, features, clips, noise banks; of a hidden split neither of corpus
             nor of references.
         counts: candidates, scored (unless the split is hidden), trained (on the largest training set).
-        undamaged: what was scored without damage.
+        clean: the scores of clean samples.
         curves: one for each grid and each corruption that has its parameter.
         mean_errors: the mean corruption error over curves; empty without a system to compare with.
-        uncertainty: how intervals were made; None without intervals.
-        notes: what a reader must know.
-        decimals: how many are shown.
-        versions: of the libraries that vectors of clips rest on, and the machine; empty without clips.
+        remarks: what a reader must know.
+        versions: of the libraries that the vectors of clips depend on, and the machine; empty without clips.
     """
 
-    track: str
-    title: str
+    SCHEMA: ClassVar[str] = "merbench.robustness/1"
+
     corpus: str
-    split: str
-    synthetic: bool
     baseline: str
     relative_to: str
     weights: Literal["shared", "per-condition"]
     leave_out: str
     features: tuple[str, ...]
     seed: int
-    signature: str
     digests: Mapping[str, str]
     counts: Mapping[str, int]
-    undamaged: ConditionRow
+    clean: ConditionRow
     curves: tuple[CurveReport, ...]
     mean_errors: tuple[MeanError, ...] = ()
-    uncertainty: Uncertainty | None = None
-    notes: tuple[str, ...] = ()
-    decimals: int = 4
+    remarks: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
-    feature_scale: str = ""
+    feature_scale: Literal["", "standardised", "stored"] = ""
     folds_by: str = ""
-
-    def __str__(self) -> str:
-        return self.to_text()
 
     def __repr__(self) -> str:
         n = sum(len(curve.rows) for curve in self.curves)
         return f"<RobustnessReport {self.track}, split {self.split}: {self.baseline} under {n} conditions>"
 
-    def to_json(self) -> str:
-        """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
-        content = {"schema": SCHEMA, **asdict(self)}
-        return json_text(content)
+    def _stored(self) -> dict[str, Any]:
+        content = asdict(self)
+        content["notes"] = content.pop("remarks")
+        return content
 
     @classmethod
-    def from_json(cls, text: str) -> RobustnessReport:
-        """Return the report whose `to_json` is `text`; raise `UsageError` for anything else."""
-        try:
-            content = json.loads(text)
-            if content.pop("schema") != SCHEMA:
-                raise KeyError("schema")
-            made = content["uncertainty"]
-            return cls(
-                **{
-                    **content,
-                    "features": tuple(content["features"]),
-                    "notes": tuple(content["notes"]),
-                    "undamaged": _row(content["undamaged"]),
-                    "curves": tuple(_curve(item) for item in content["curves"]),
-                    "mean_errors": tuple(MeanError(**item) for item in content["mean_errors"]),
-                    "uncertainty": None if made is None else Uncertainty(**made),
-                }
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise UsageError(f"not a report of the form {SCHEMA}: {error}") from error
+    def _restored(cls, content: dict[str, Any]) -> Mapping[str, Any]:
+        if "undamaged" in content:  # written before the key was renamed
+            content["clean"] = content.pop("undamaged")
+        content["remarks"] = content.pop("notes")
+        return content
 
     @property
     def heading(self) -> str:
         """The first line of every form."""
-        sample = " · synthetic sample" if self.synthetic else ""
-        return f"{self.title} ({self.track}, split {self.split}){sample}: {self.baseline} under damage"
+        return f"{super().heading}: {self.baseline} under corruption"
 
     def shares_parameter(self, curve: CurveReport) -> bool:
         """Return whether another curve is along the same parameter."""
         return sum(other.parameter == curve.parameter for other in self.curves) > 1
 
     def tables(self) -> list[ReportTable]:
-        """Return what the report shows, as headed tables of strings."""
-        found = []
+        """Return the scores and the summary of every curve, and the mean corruption errors."""
+        tables = []
         for curve in self.curves:
-            found.append(self._condition_table(curve, self.baseline, relative=False))
+            tables.append(self._condition_table(curve, self.baseline, relative=False))
             if self.relative_to:
-                found.append(self._condition_table(curve, self.relative_to, relative=True))
+                tables.append(self._condition_table(curve, self.relative_to, relative=True))
             if curve.summary:
-                found.append(self._summary_table(curve))
+                tables.append(self._summary_table(curve))
         if self.mean_errors and len(self.curves) > 1:
-            found.append(self._mean_error_table())
-        return found
+            rows = [
+                (item.name, *("" if value is None else self.number(value) for value in (item.mce, item.relative_mce)))
+                for item in self.mean_errors
+                if item.mce is not None
+            ]
+            title = f"over {len(self.curves)} curves, / {self.relative_to}"
+            tables.append(without_empty_columns(ReportTable(title, ("", "mCE", "relative mCE"), rows)))
+        return tables
 
-    def notes_shown(self) -> list[str]:
+    def notes(self) -> list[str]:
         """Return the lines under the tables."""
-        trained = {
-            "shared": "one model, trained on undamaged samples, under all conditions",
-            "per-condition": "one model for each condition, trained on samples that were damaged alike",
-        }
-        lines = [", ".join(f"{n:,} {name}" for name, n in self.counts.items()), f"weights: {trained[self.weights]}"]
+        lines = [", ".join(f"{n:,} {name}" for name, n in self.counts.items()), f"weights: {_TRAINED_ON[self.weights]}"]
         if self.feature_scale:
             lines.append(f"features were corrupted {_SCALES[self.feature_scale]}")
         if self.folds_by:
-            lines.append(f"options were chosen by folds that keep every '{self.folds_by}' together")
+            lines.append(f"options were selected by folds that keep every '{self.folds_by}' together")
         if self.leave_out:
             lines.append(f"each '{self.leave_out}' was predicted by a model of the others; scored once, pooled")
         lines.append(f"features: {', '.join(self.features) or 'none'}")
         if self.uncertainty is not None:
-            made = self.uncertainty
-            unit = "samples" if made.cluster is None else f"{made.n_clusters:,} clusters of '{made.cluster}'"
-            drawn = f"{made.n_resamples:,} Poisson resamples of {unit}, seed {made.seed}, shared by all conditions"
-            lines.append(f"{made.level:.0%} intervals: {made.method}, {drawn}; of areas, means and errors: percentile")
-        lines.append("areas, means and errors are over the conditions of a grid; undamaged samples are left out")
-        return [*lines, *self.problems, *self.notes, f"signature: {self.signature}"]
+            lines.append(f"{self.uncertainty.note('conditions')}; of areas, means and errors: percentile")
+        lines.append("areas, means and errors are over the conditions of a grid, without clean samples")
+        return [*lines, *self.problems, *self.remarks, f"signature: {self.signature}"]
 
     @property
     def problems(self) -> list[str]:
         """The conditions that failed, one line each."""
         return [
-            f"not scored: {curve.parameter} = {shown(row.value)} of {_step_title(curve)}: {row.problem}"
+            f"not scored: {curve.parameter} = {shown(row.value)} of {curve.step_title}: {row.problem}"
             for curve in self.curves
             for row in curve.rows
             if row.problem
         ]
 
-    def to_text(self, width: int | None = None) -> str:
-        """Return the report as plain aligned text, tables at most `width` characters wide."""
-        return section_text(self.heading, self.tables(), self.notes_shown(), width)
-
-    def to_markdown(self) -> str:
-        """Return the report as GitHub Markdown, names escaped."""
-        return section_markdown(self.heading, self.tables(), self.notes_shown())
-
     def _condition_table(self, curve: CurveReport, system: str, *, relative: bool) -> ReportTable:
-        rows = [self.undamaged, *curve.rows]
         realised = [] if relative else sorted({name for row in curve.rows for name in row.realised})
-        names = [score.name for score in self.undamaged.scores]
+        keys = [score.key for score in self.clean.scores]
         head = (
             f"{curve.parameter} ({curve.unit})" if curve.unit else curve.parameter,
-            *names,
+            *(score.name for score in self.clean.scores),
             *(name.split(".", 1)[-1] for name in realised),
         )
+        rows = [(CLEAN, self.clean), *((shown(row.value), row) for row in curve.rows)]
         lines = [
             (
-                UNDAMAGED if row is self.undamaged else shown(row.value),
-                *([self._cell(score) for score in (row.relative if relative else row.scores)] or ["–"] * len(names)),
-                *(self._number(row.realised.get(name)) for name in realised),
+                name,
+                *(self._cell(row.score(key, relative=relative)) for key in keys),
+                *(self.number(row.realised.get(value)) for value in realised),
             )
-            for row in rows
+            for name, row in rows
         ]
         others = ", ".join(f"{name} = {shown(curve.declared[name])}" for name in sorted(curve.declared))
-        title = f"{system}, by {curve.parameter} of {_step_title(curve)}" + (f", {others}" if others else "")
+        title = f"{system}, by {curve.parameter} of {curve.step_title}" + (f", {others}" if others else "")
         return ReportTable(title, head, lines)
 
     def _summary_table(self, curve: CurveReport) -> ReportTable:
@@ -288,49 +267,20 @@ class RobustnessReport:
         rows = [
             (
                 item.name,
-                self._estimate(item.over),
-                self._estimate(item.corruption_error),
-                self._estimate(item.relative_corruption_error),
+                *(
+                    "" if part is None else self._cell(part)
+                    for part in (item.over, item.corruption_error, item.relative_corruption_error)
+                ),
             )
             for item in curve.summary
         ]
         against = f" / {self.relative_to}" if self.relative_to else ""
         head = ("", kind, f"corruption error{against}", f"relative corruption error{against}")
-        title = f"over {curve.parameter}" + (f" of {_step_title(curve)}" if self.shares_parameter(curve) else "")
+        title = f"over {curve.parameter}" + (f" of {curve.step_title}" if self.shares_parameter(curve) else "")
         return without_empty_columns(ReportTable(title, head, rows))
 
-    def _mean_error_table(self) -> ReportTable:
-        rows = [
-            (item.name, *("" if value is None else self._number(value) for value in (item.mce, item.relative_mce)))
-            for item in self.mean_errors
-            if item.mce is not None
-        ]
-        title = f"over {len(self.curves)} curves, / {self.relative_to}"
-        return without_empty_columns(ReportTable(title, ("", "mCE", "relative mCE"), rows))
-
-    def _cell(self, score: Score) -> str:
-        return f"{self._number(score.value)} {self._interval(score.low, score.high)}".strip()
-
-    def _estimate(self, found: Estimate | None) -> str:
-        if found is None:
-            return ""
-        return f"{self._number(found.value)} {self._interval(found.low, found.high)}".strip()
-
-    def _number(self, value: float | None) -> str:
-        return "–" if value is None else f"{displayed(value, self.decimals):f}"
-
-    def _interval(self, low: float | None, high: float | None) -> str:
-        return "" if low is None or high is None else f"[{self._number(low)}, {self._number(high)}]"
-
-
-_SCALES = {
-    "standardised": "after each dimension was centred and divided by its standard deviation in the training data",
-    "stored": "on the scale on which they are stored",
-}
-
-
-def _step_title(curve: CurveReport) -> str:
-    return curve.corruption if curve.step == curve.corruption else f"{curve.corruption} ({curve.step})"
+    def _cell(self, item: Score | Estimate | None) -> str:
+        return "–" if item is None else self.estimate(item.value, item.low, item.high)
 
 
 def shown(value: Any) -> str:
@@ -342,44 +292,6 @@ def shown(value: Any) -> str:
             return f"{value:g}"
         case Mapping():
             return ", ".join(f"{key} {shown(item)}" for key, item in sorted(value.items()))
-        case list() | tuple():
+        case Sequence() if not isinstance(value, str):
             return f"[{', '.join(map(shown, value))}]"
     return str(value)
-
-
-def numbers_of(rows: Sequence[ConditionRow]) -> list[float] | None:
-    """Return the values of conditions where all of them are numbers, else None."""
-    values = [row.value for row in rows]
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return [float(value) for value in values]
-    return None
-
-
-def values_by_key(
-    rows: Sequence[ConditionRow], key: str, *, relative: bool
-) -> Iterator[tuple[float | None, float | None, float | None]]:
-    """Yield one metric's value under every condition with the ends of its interval; None for one that failed."""
-    for row in rows:
-        found = next((score for score in (row.relative if relative else row.scores) if score.key == key), None)
-        yield (None, None, None) if found is None else (found.value, found.low, found.high)
-
-
-def _row(item: Mapping[str, Any]) -> ConditionRow:
-    return ConditionRow(
-        item["value"],
-        tuple(Score(**score) for score in item["scores"]),
-        tuple(Score(**score) for score in item["relative"]),
-        item["realised"],
-        tuple(item["options"]),
-        item.get("problem", ""),
-    )
-
-
-def _curve(item: Mapping[str, Any]) -> CurveReport:
-    rows = tuple(_row(row) for row in item["rows"])
-    estimates = ("over", "corruption_error", "relative_corruption_error")
-    summary = tuple(
-        Summary(**{**row, **{name: None if row[name] is None else Estimate(**row[name]) for name in estimates}})
-        for row in item["summary"]
-    )
-    return CurveReport(**{**item, "rows": rows, "summary": summary})

@@ -1,180 +1,289 @@
-"""A track, a baseline and a grid go in, a folder comes out: what the system scores as the damage grows."""
+"""Scores a baseline under a grid of conditions, and writes the report into a folder.
+
+==================== ========================================================================================
+robustness.json      the report: every value, interval, condition, version, digest
+robustness.md        the same as tables
+curve-<name>.svg     the first ranking value along one parameter, with intervals; the name is the parameter,
+                     `<corruption>-<parameter>` where several curves share it, and
+                     `<corruption>-<parameter>-<n>` where several of these are of one corruption
+curve-<name>.png     the same
+==================== ========================================================================================
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from merbench.charts import require_matplotlib
+import pyarrow.compute as pc
+
+from merbench.charts import Line, condition_curve, require_matplotlib
 from merbench.engine import ShowProgress, require_engine
-from merbench.errors import UsageError, did_you_mean
-from merbench.files import atomic_folder
-from merbench.robustness.experiment import Experiment, System, Weights
-from merbench.robustness.grid import planned
-from merbench.robustness.preparing import (
-    made_anew,
-    media_folders,
-    opened_banks,
-    require_modalities,
-    samples_of,
-    source_of,
-    system_of,
-    with_clips,
-)
-from merbench.robustness.report import RobustnessReport
-from merbench.robustness.reporting import scored_report
-from merbench.robustness.samples import FeatureScale
-from merbench.robustness.writing import JSON, write_report
-from merbench.scoring import resampling_of
+from merbench.errors import contained, listed
+from merbench.files import atomic_folder, write_text
+from merbench.media.versions import media_versions
+from merbench.robustness.conditions import Scored, scored_conditions
+from merbench.robustness.experiment import Experiment, Settings, load_systems, prepared
+from merbench.robustness.grid import Curve, planned
+from merbench.robustness.report import ConditionRow, CurveReport, RobustnessReport, shown
+from merbench.robustness.summary import Outcomes, mean_errors, summaries
 from merbench.track import Track, load_track
-from merbench.training import LoadedBaseline, Setup, load_baseline
-from merbench.training.declaration import Options
 from merbench.training.device import require_device
 from merbench.training.output import require_free
-from merbench.training.protocol import silent
-from merbench.training.run import require_answers
+
+JSON, MARKDOWN = "robustness.json", "robustness.md"
 
 
 def robustness(
     track: str | Path | Track,
     baseline: str | Path = "attention",
     grids: Mapping[str, Sequence[Any]] | None = None,
+    settings: Settings | None = None,
     *,
-    corruption: str | Sequence[str] | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    weights: Weights = "shared",
-    media: Sequence[str | Path] = (),
-    features: Sequence[str] | None = None,
-    modalities: Mapping[str, str] | None = None,
-    feature_scale: FeatureScale = "standardised",
-    leave_out: str | None = None,
-    split: str = "test",
-    relative_to: str | Path | None = None,
-    options: Options | None = None,
-    seed: int = 0,
-    folds: int | None = None,
-    device: str = "auto",
     output: str | Path | None = None,
-    workers: int = 1,
-    engine: str = "local",
-    intervals: bool = True,
     replace: bool = False,
     progress: ShowProgress | None = None,
 ) -> RobustnessReport:
     """Score one system under grids of conditions: corruptions, with each value of one of their parameters.
 
-    Damage goes where the corruption's modality says. Of features, it is applied to the vectors that the corpus holds,
-    standardised by the training data;
-    of text, to the transcripts, of which a text feature is made anew, fitted on undamaged training texts; of audio and
-    video, to the clips in `media`, of which merbench's own features are taken. Other features stay as they are stored.
-    Draws come from (seed of the track, step, sample) alone. What is chosen is chosen by cross-validation on what is
-    learned from: once on undamaged samples for shared weights, else for each condition.
+    A corruption of features changes the vectors that the corpus holds, standardised by the training data. One of text
+    changes the transcripts; a text feature is computed from them, fitted on clean training texts. One of audio or video
+    changes the clips in `settings.media`, and merbench's own features are computed from them. Other features stay as
+    they are stored. Random numbers depend only on (seed of the track, step, sample). Options are selected by
+    cross-validation on the training samples: once on clean ones for shared weights, else for each condition.
 
     Args:
         track: a name, a folder, or a loaded track.
         baseline: a name, or a folder.
-        grids: parameter -> its values; several are curves one after the other.
-        corruption: a corruption, or a step of the track, or several of them: there is a curve for each that has a
-            grid's parameter; None takes the one that the track declares with the parameter.
-        parameters: values of the other parameters, `NAME` of all corruptions that have it, `CORRUPTION.NAME` of one;
-            the track's hold where nothing is said.
-        weights: `shared`: one model, trained on undamaged samples, under all conditions; `per-condition`: one model for
-            each, trained on samples that were damaged alike.
-        media: folders of clips; the last one that has a sample's clip gives it.
-        features: features to learn from; None takes what the baseline declares for the track, else all there are.
-        modalities: feature -> `audio`, `video`, `text`, or `other`, which nothing damages; None takes the one that its
-            name begins with.
-        feature_scale: the scale on which features are corrupted: `standardised`, each dimension centred and divided by
-            its standard deviation in the training data, or `stored`. Training uses the stored features either way.
-        leave_out: a corpus column whose values are left out in turn: each is predicted by a model of the others.
-        split: the split that is damaged and scored.
-        relative_to: a second baseline, under the same conditions, to take corruption errors relative to.
-        options: options of the baseline that differ from those declared; they are not chosen by cross-validation.
-        seed: seed of the training.
-        folds: number of folds of cross-validation; None takes what the baseline declares.
-        device: `auto`, `cpu`, `cuda`, …
+        grids: parameter -> its values; each grid gives one curve or more.
+        settings: everything else; None takes the defaults.
         output: folder to write; None is `runs/<track>/robustness-<baseline>`.
-        workers: number of processes that read clips.
-        engine: `local`, or the address of a Dask cluster.
-        intervals: whether to resample; a hidden split has none.
         replace: whether a report that the folder already holds is replaced.
         progress: called with a text and (done, total) steps; None shows nothing.
 
     Raises:
-        UnknownName: no such track, baseline, corruption, corpus or feature.
+        UnknownName: there is no such track, baseline, corruption, corpus or feature.
         DeclarationError: a value of a grid, or an option, is not allowed.
-        UsageError: nothing fits a grid; clips are asked for and not given, or cannot be used; the output folder
-            already holds something.
-        Inapplicable: a sample cannot be damaged so.
+        UsageError: no corruption fits a grid; clips are needed and missing, or cannot be used; the output folder is not
+            empty.
+        Inapplicable: a corruption cannot be applied to a sample.
         WithheldReference: the references of the split, or of the training split, are withheld.
         MissingExtra: a package that is needed is not installed.
     """
     declared = track if isinstance(track, Track) else load_track(track)
-    curves = planned(declared, grids or {}, corruption, parameters)
-    _require_one_of("weights are", weights, get_args(Weights))
-    _require_one_of("a feature scale is", feature_scale, get_args(FeatureScale))
-    _require_allowed(seed, workers)
-    require_engine(engine)
-    require_device(device)
+    settings = settings or Settings()
+    curves = planned(declared, grids or {}, settings.corruption, settings.parameters)
+    require_engine(settings.engine)
+    require_device(settings.device)
     require_matplotlib()
-    loaded = _loaded(declared, baseline, relative_to)
+    loaded = load_systems(declared, baseline, settings.relative_to)
     folder = Path(output) if output is not None else default_folder(declared.id, loaded[0].name)
     require_free(folder, JSON, replace=replace)
     show = progress or (lambda text, done, total: None)
-
-    samples = samples_of(declared, split, leave_out)
-    mapped, made = modalities or {}, made_anew(curves)
-    require_modalities(samples.test, mapped)
-
-    def system(one: LoadedBaseline, fixed: Options) -> System:
-        setup = Setup(seed, one.declaration.folds if folds is None else folds, device, silent)
-        return system_of(one, samples.test, setup, fixed=fixed, features=features, made=made, modalities=mapped)
-
-    systems = (system(loaded[0], options or {}), *(system(one, {}) for one in loaded[1:]))
-    source = source_of(samples.test, systems, curves, made, mapped)
-    folders = media_folders(source, media)
-    banks = opened_banks(source, curves)
-    source = with_clips(
-        source,
-        curves,
-        samples,
-        banks,
-        folders,
-        damaged_training=weights == "per-condition",
-        workers=workers,
-        engine=engine,
-        show=show,
-    )
-    how = resampling_of(samples.test) if intervals and not samples.test.hidden else None
-    report = scored_report(Experiment(curves, weights, samples, systems, source, banks, how, feature_scale), show)
+    report = scored_report(prepared(declared, curves, loaded, settings, show), show)
     with atomic_folder(folder, replace=True) as beside:
         write_report(beside, report, declared.ranked_by[0])
     return report
 
 
 def default_folder(track_id: str, baseline: str) -> Path:
-    """Return the folder that is written where none is named."""
+    """Return the folder that is written by default."""
     return Path("runs") / track_id / f"robustness-{baseline}"
 
 
-def _require_one_of(what: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise UsageError(f"{what} one of {', '.join(known)}, not '{value}'{did_you_mean(value, known)}")
+def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessReport:
+    """Train and score all systems under all conditions, and return the report.
+
+    A condition that fails has a problem in its row, and its curve has no summary, which would leave it out.
+
+    Args:
+        experiment: what is done.
+        show: called with a text and (done, total) steps.
+
+    Raises:
+        Exception: that of the first condition, if all conditions failed.
+    """
+    test, track, settings = experiment.test, experiment.test.track, experiment.settings
+    clean, *rows = scored_conditions(experiment, show)
+    failed = [row.error for row in rows if row.error is not None]
+    if failed and len(failed) == len(rows):
+        raise failed[0]
+    curves, remarks = [], [*_remarks(experiment)]
+    remaining = iter(rows)
+    for curve in experiment.curves:
+        own = [next(remaining) for _ in curve.conditions]
+        curves.append(_curve_report(experiment, curve, clean, own))
+        if not any(row.changed or row.error for row in own):
+            remarks.append(f"{curve.step} changes none of the inputs: its curve is flat")
+    names = [system.loaded.name for system in experiment.systems]
+    summaries_of = [curve.summary for curve in curves]
+    assert clean.report is not None
+    return RobustnessReport(
+        track=track.key,
+        title=track.title,
+        corpus=test.corpus.name,
+        split=test.split,
+        synthetic=test.corpus.synthetic,
+        baseline=names[0],
+        relative_to=names[1] if len(names) > 1 else "",
+        weights=settings.weights,
+        leave_out=settings.leave_out or "",
+        features=experiment.systems[0].names,
+        seed=settings.seed,
+        signature=signature(experiment, clean.report.signature),
+        digests=digests(experiment),
+        counts=_counts(experiment, clean.report.counts),
+        clean=_condition_row(None, clean),
+        curves=tuple(curves),
+        mean_errors=mean_errors(summaries_of) if len(names) > 1 and all(summaries_of) else (),
+        uncertainty=clean.report.uncertainty,
+        remarks=(*remarks, *(str(warning) for warning in clean.report.warnings)),
+        decimals=track.ranking.decimals,
+        versions=_versions(experiment),
+        feature_scale=settings.feature_scale if experiment.of_features else "",
+        folds_by=experiment.folds[0].labelled.folds_by,
+    )
 
 
-def _require_allowed(seed: int, workers: int) -> None:
-    if seed < 0:
-        raise UsageError(f"a seed is a whole number from 0 on, not {seed}")
-    if workers < 1:
-        raise UsageError(f"the number of workers is at least 1, not {workers}")
+def _counts(experiment: Experiment, counts: Mapping[str, int]) -> dict[str, int]:
+    found = {"candidates": len(experiment.test)} | {name: n for name, n in counts.items() if name == "scored"}
+    if not (experiment.test.hidden and experiment.settings.leave_out):  # what is left out has a reference
+        found["trained"] = max(len(fold.learned) for fold in experiment.folds)
+    return found
 
 
-def _loaded(track: Track, baseline: str | Path, relative_to: str | Path | None) -> list[LoadedBaseline]:
-    """Return the baseline, and the one it is compared with."""
-    loaded = [load_baseline(name) for name in (baseline, relative_to) if name is not None]
-    if len({one.name for one in loaded}) < len(loaded):
-        raise UsageError(f"'{loaded[0].name}' is compared with itself; name another baseline")
-    for one in loaded:
-        require_answers(one, track)
-    return loaded
+def _curve_report(experiment: Experiment, curve: Curve, clean: Scored, rows: Sequence[Scored]) -> CurveReport:
+    report = CurveReport(
+        parameter=curve.parameter,
+        unit=curve.corruption.declarable[curve.parameter].unit,
+        step=curve.step,
+        corruption=curve.corruption.name,
+        modality=curve.corruption.modality,
+        declared=curve.declared,
+        rows=tuple(_condition_row(item.value, row) for item, row in zip(curve.conditions, rows, strict=True)),
+        summary=(),
+    )
+    if any(row.error is not None for row in rows):
+        return report
+    is_missing_rate = report.modality == "features" and report.parameter == "rate"
+    systems = [
+        Outcomes(clean.outcomes[i], tuple(row.outcomes[i] for row in rows)) for i in range(len(experiment.systems))
+    ]
+    rates = report.numbers if is_missing_rate else None
+    return dataclasses.replace(report, summary=summaries(experiment.test.track, rates, systems, experiment.how))
+
+
+def _condition_row(value: Any, row: Scored) -> ConditionRow:
+    if row.error is not None:
+        return ConditionRow(value, (), problem=" ".join(contained(row.error).split()))
+    scores = [outcome.scores for outcome in row.outcomes]
+    return ConditionRow(value, scores[0], scores[1] if len(scores) > 1 else (), row.realised, row.options)
+
+
+def signature(experiment: Experiment, scored: str) -> str:
+    """Return what must be equal for two reports to be comparable.
+
+    Args:
+        experiment: what was done.
+        scored: the signature of the clean score.
+    """
+    system, source, settings = experiment.systems[0], experiment.source, experiment.settings
+    libraries = ",".join(f"{name}={text}" for name, text in _versions(experiment).items() if name != "merbench")
+    parts = [
+        *(f"curve:{curve.signature}" for curve in experiment.curves),
+        *(f"clips:{split}#{clips.digest[:8]}" for split, clips in sorted(source.clips.items())),
+        *(f"bank:{name}#{bank.digest[:8]}" for name, bank in experiment.banks.items()),
+        f"baseline:{system.loaded.name}",
+        f"features:{'+'.join(system.names) or 'none'}",
+        *([f"made:{'+'.join(sorted(source.computed))}"] if source.computed else []),
+        *([f"versions:{libraries}"] if libraries else []),
+        f"weights:{settings.weights}",
+        *([f"feature_scale:{settings.feature_scale}"] if experiment.of_features else []),
+        f"leave_out:{settings.leave_out or 'none'}",
+        f"damage_seed:{source.seed}",  # signatures keep their bytes
+        f"training_seed:{settings.seed}",
+        *(f"relative_to:{other.loaded.name}" for other in experiment.systems[1:]),
+    ]
+    return "|".join([scored, *parts])
+
+
+def digests(experiment: Experiment) -> dict[str, str]:
+    """Return the SHA-256 of track, features, clips, noise banks and, unless they are hidden, corpus and references."""
+    test, source = experiment.test, experiment.source
+    features = test.corpus.declaration.content.features
+    return {
+        "track": test.track.fingerprint,
+        **({} if test.hidden else {"corpus": test.corpus.digest, "references": test.references.digest}),
+        **{f"feature {name}": features[name] for name in source.names if name not in source.computed},
+        **{f"clips of {split}": clips.digest for split, clips in source.clips.items()},
+        **{f"bank {name}": bank.digest for name, bank in experiment.banks.items()},
+    }
+
+
+def _versions(experiment: Experiment) -> dict[str, str]:
+    """Return what the bits of the vectors of clips depend on, where there are any: libraries and the machine."""
+    return media_versions() if experiment.source.clips else {}
+
+
+def _remarks(experiment: Experiment) -> Iterator[str]:
+    """Yield what a reader must know of the samples, whatever they score."""
+    test = experiment.test
+    samples = test.corpus.samples()
+    samples = samples.filter(pc.is_in(samples["sample_id"], value_set=test.ids))
+    columns = [name for name in samples.column_names if samples[name].null_count < len(samples)]
+    steps = dict.fromkeys(spec.step_name for spec in test.track.corruptions)
+    before = [step for step in steps if any(name.startswith(f"{step}.") for name in columns)]
+    if before and set(experiment.source.names) - experiment.source.computed:
+        yield (
+            f"the corpus holds features of split '{test.split}' that {listed(before)} already corrupted: "
+            "clean means as stored, and the grid's corruption is applied on top"
+        )
+    if test.hidden:
+        yield "a hidden split: only a part of the candidates is scored; values are rounded and have no intervals"
+
+
+def write_report(folder: Path, report: RobustnessReport, ranked_by: str) -> None:
+    """Write a report into a folder that exists, with curves of the metric `ranked_by`."""
+    write_text(folder / JSON, report.to_json())
+    write_text(folder / MARKDOWN, report.to_markdown())
+    for name, curve in zip(_file_names(report), report.curves, strict=True):
+        for suffix in ("svg", "png"):
+            _draw(folder / f"curve-{name}.{suffix}", report, curve, ranked_by)
+
+
+def _file_names(report: RobustnessReport) -> Iterator[str]:
+    """Yield the name of every curve: never that of its step, which may be any text."""
+    long = [f"{curve.corruption}-{curve.parameter}" for curve in report.curves]
+    for i, curve in enumerate(report.curves):
+        if not report.shares_parameter(curve):
+            yield curve.parameter
+        elif long.count(long[i]) == 1:
+            yield long[i]
+        else:
+            yield f"{long[i]}-{long[: i + 1].count(long[i])}"
+
+
+def _draw(path: Path, report: RobustnessReport, curve: CurveReport, ranked_by: str) -> None:
+    ranked = next(score for score in report.clean.scores if score.name == ranked_by)
+    systems = {report.baseline: False, **({report.relative_to: True} if report.relative_to else {})}
+    lines = []
+    for name, relative in systems.items():
+        scores = [row.score(ranked.key, relative=relative) for row in (report.clean, *curve.rows)]
+        (clean, *values), (_, *low), (_, *high) = (
+            [_number(None if score is None else getattr(score, part)) for score in scores]
+            for part in ("value", "low", "high")
+        )
+        lines.append(Line(name, values, low, high, clean))
+    condition_curve(
+        path,
+        curve.numbers or [shown(row.value) for row in curve.rows],
+        lines,
+        x_name=f"{curve.parameter} of {curve.step}" + (f", {curve.unit}" if curve.unit else ""),
+        y_name=ranked.name,
+    )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,9 +1,9 @@
-"""A split and a condition go in, what a baseline is given of its samples comes out: features, some of them damaged.
+"""What a baseline is given of a split under one condition: its features and columns, some of them corrupted.
 
 Conventions:
-    Rows are candidates in the order of their ids. Features of a corpus are corrupted frame by frame where they have
-    frames, and pooled after that: standardised by the training data (`Standard`), or as they are stored. A text
-    feature is made for each fit, from transcripts: see `Given`.
+    Rows are candidates in the order of their ids. Stored features are corrupted frame by frame where they have frames,
+    and pooled after that: standardised by the training data (`Standard`), or on the scale on which they are stored. A
+    text feature depends on the texts it is fitted on, and so is computed for each fit (`text_features`).
 """
 
 from __future__ import annotations
@@ -26,21 +26,18 @@ from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import UsageError
 from merbench.features.defaults import DIMENSIONS
 from merbench.features.text import text_vectors
-from merbench.robustness.clips import Clips
+from merbench.robustness.clips import Clips, Vectors, known_columns
 from merbench.robustness.grid import Condition
 from merbench.training import FeatureSet
 from merbench.training.data import Rows, feature_rows, pooled
 
-Vectors = NDArray[np.float32]
-
 MODALITIES = ("audio", "video", "text")
 
 OTHER = "other"
-"""The modality of a feature that nothing damages."""
+"""The modality of a feature that is never corrupted."""
 
 TRANSCRIPT = "transcript"
-"""The column of a corpus that damage to text changes."""
-
+"""The column of a corpus that corruptions of text change."""
 
 FeatureScale = Literal["standardised", "stored"]
 """The scale on which features are corrupted."""
@@ -57,8 +54,8 @@ class Standard:
     would then drown most of them at any level. A vector of zeros on this scale is the mean of the training data.
 
     Attributes:
-        scales: by fold, those of the samples that are learned from.
-        fold: `(n,)` the fold whose scales hold, for every candidate.
+        scales: those of the training samples, by fold.
+        fold: `(n,)` the fold whose scales apply, for every candidate.
     """
 
     scales: Sequence[Scales]
@@ -77,18 +74,28 @@ class Standard:
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class Inputs:
     """What a baseline is given of a split's samples under one condition.
 
     Attributes:
-        features: by name, one row per candidate; without the text feature where that is made of transcripts.
+        features: by name, one row per candidate; without a text feature that is computed from transcripts.
         columns: columns of the corpus, such as the transcript.
-        realised: `<step>.<name>` -> mean over samples of what was drawn and of what the damage came to.
+        realised: `<step>.<name>` -> mean over samples of sampled parameters and realised values.
     """
 
     features: Mapping[str, Vectors] = field(repr=False)
     columns: Mapping[str, pa.Array] = field(repr=False)
     realised: Mapping[str, float]
+
+    def texts(self, rows: Rows) -> list[str]:
+        """Return the transcripts of some rows."""
+        texts: list[str] = self.columns[TRANSCRIPT].take(pa.array(rows)).fill_null("").to_pylist()
+        return texts
+
+    def differs(self, other: Inputs) -> bool:
+        """Return whether any value differs from that of other inputs."""
+        features = any(not np.array_equal(values, other.features[name]) for name, values in self.features.items())
+        return features or any(not column.equals(other.columns[name]) for name, column in self.columns.items())
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,94 +104,94 @@ class Source:
 
     Attributes:
         names: all features, in the order in which baselines see them.
-        modalities: feature -> its modality; one without is never damaged.
-        made: features that are made anew of clips or transcripts; their names are modalities.
+        modalities: feature -> its modality; a feature without one is never corrupted.
+        computed: features that are computed from clips or transcripts; their names are modalities.
         columns: columns of the corpus that baselines read.
         seed: seed of the track.
-        clips: by split, the vectors of its clips; empty where no feature is made of clips.
+        clips: by split; empty where no feature is computed from clips.
     """
 
     names: tuple[str, ...]
     modalities: Mapping[str, str]
-    made: frozenset[str]
+    computed: frozenset[str]
     columns: tuple[str, ...]
     seed: int
     clips: Mapping[str, Clips] = field(default_factory=dict, repr=False)
 
     @property
     def of_clips(self) -> list[str]:
-        """The modalities whose features are made of clips."""
-        return sorted(self.made & {"audio", "video"})
+        """The modalities whose features are computed from clips."""
+        return sorted(self.computed & {"audio", "video"})
 
     def scales(self, candidates: Candidates, rows: Rows) -> Scales:
-        """Return the scales of stored features, over the samples, or all frames of the samples, of some rows."""
-        found = {}
+        """Return the scales of stored features, over some rows, or over all frames of these."""
+        scales = {}
         for name in self.names:
-            if name not in self.made and self.modalities.get(name) in MODALITIES:
+            if name not in self.computed and self.modalities.get(name) in MODALITIES:
                 feature = _stored(candidates, name)
-                parts = [np.atleast_2d(_of_sample(feature, row)) for row in rows]
-                values = np.concatenate(parts)
+                values = np.concatenate([np.atleast_2d(_of_sample(feature, row)) for row in rows])
                 deviation = values.std(axis=0)
-                found[name] = (values.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
-        return found
+                scales[name] = (values.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
+        return scales
 
-    def given(self, candidates: Candidates, condition: Condition | None, standard: Standard | None = None) -> Given:
+    def inputs(self, candidates: Candidates, condition: Condition | None, standard: Standard | None = None) -> Inputs:
         """Return what is given of a split.
 
         Args:
             candidates: the split.
-            condition: the corruption; None for undamaged samples.
-            standard: the scale on which features are corrupted; None for that which they are stored on.
+            condition: the corruption; None for clean samples.
+            standard: the scale on which features are corrupted; None for the scale on which they are stored.
 
         Raises:
-            UsageError: a feature or a column says nothing of some samples.
-            Inapplicable: a sample cannot be damaged so.
+            UsageError: a feature or a column has no values for some samples.
+            Inapplicable: the corruption cannot be applied to a sample.
         """
-        kind = None if condition is None else condition.step.corruption.modality
-        features = {name: _stored(candidates, name) for name in self.names if name not in self.made}
-        columns = {name: candidate_column(candidates, name, "that a baseline reads") for name in self._read}
+        step = None if condition is None else condition.step
+        modality = None if step is None else step.corruption.modality
+        read = dict.fromkeys([*self.columns, *([TRANSCRIPT] if "text" in self.computed else [])])
+        columns = {name: candidate_column(candidates, name, "that a baseline reads") for name in read}
+        features = {name: _stored(candidates, name) for name in self.names if name not in self.computed}
         values: Sequence[Mapping[str, Any]] = ()
-        for modality in self.of_clips:
-            found = self.clips[candidates.split].vectors[modality]
-            damage = condition if kind == modality else None
-            features[modality] = Feature(candidates.ids, found.by_condition[damage])
-            values = found.values[damage] if kind == modality else values
-        if condition is not None and kind == "features":
-            features, values = self._damaged(candidates, features, condition.step, standard)
-        if condition is not None and kind == "text":
-            texts, values = self._damaged_texts(candidates, columns[TRANSCRIPT], condition.step)
-            columns[TRANSCRIPT] = texts
-        ordered = {name: pooled(features[name]) for name in self.names if name in features}
-        return Given(ordered, columns, _means(values, None if condition is None else condition.step))
+        for name in self.of_clips:
+            measured = self.clips[candidates.split].measured[name][condition if modality == name else None]
+            features[name] = Feature(candidates.ids, measured.vectors)
+            values = measured.values if modality == name else values
+        if step is not None and modality == "features":
+            features, values = self._corrupted(candidates, features, step, standard)
+        if step is not None and modality == "text":
+            texts = columns[TRANSCRIPT].fill_null("").to_pylist()
+            done = damage_split(
+                texts, candidates.ids.to_pylist(), [step], seed=self.seed, known=known_columns(candidates)
+            )
+            columns[TRANSCRIPT] = pa.array([sample.signal for sample in done], pa.string())
+            values = [sample.values for sample in done]
+        vectors = {name: pooled(features[name]) for name in self.names if name in features}
+        return Inputs(vectors, columns, {} if step is None else _means(values, step))
 
-    @property
-    def _read(self) -> list[str]:
-        return list(dict.fromkeys([*self.columns, *([TRANSCRIPT] if "text" in self.made else [])]))
-
-    def _damaged(
+    def _corrupted(
         self, candidates: Candidates, features: Mapping[str, Feature], step: Step, standard: Standard | None
     ) -> tuple[dict[str, Feature], list[dict[str, Any]]]:
-        """Return features with a step applied; of several of one modality each takes part in a round of its own."""
-        found, values = dict(features), list[dict[str, Any]]()
+        """Return features with a step applied; several of one modality each take part in a round of their own."""
+        corrupted, values = dict(features), list[dict[str, Any]]()
+        onto = (lambda feature, name, row: _of_sample(feature, row)) if standard is None else standard.onto
         for names in self._rounds(features):
-            onto = (lambda feature, name, row: _of_sample(feature, row)) if standard is None else standard.onto
             signals = [
                 {modality: onto(features[name], name, row) for modality, name in names.items()}
                 for row in range(len(candidates))
             ]
-            damaged = damage_split(
+            done = damage_split(
                 signals, candidates.ids.to_pylist(), [step], seed=self.seed, known=known_columns(candidates)
             )
             for modality, name in names.items():
-                samples = [one.signal[modality] for one in damaged]
+                samples = [sample.signal[modality] for sample in done]
                 if standard is not None:
-                    samples = [standard.back(features[name], name, row, one) for row, one in enumerate(samples)]
-                found[name] = _with_values(features[name], samples)
-            values = values or [one.values for one in damaged]
-        return found, values
+                    samples = [standard.back(features[name], name, row, sample) for row, sample in enumerate(samples)]
+                corrupted[name] = _with_values(features[name], samples)
+            values = values or [sample.values for sample in done]
+        return corrupted, values
 
     def _rounds(self, features: Mapping[str, Feature]) -> list[dict[str, str]]:
-        """Return modality -> feature, such that each feature that has a modality is in one of them at least."""
+        """Return rounds of modality -> feature, such that each feature that has a modality is in at least one."""
         by_modality: dict[str, list[str]] = defaultdict(list)
         for name in features:
             if self.modalities.get(name) in MODALITIES:
@@ -196,60 +203,39 @@ class Source:
             for i in range(n_rounds)
         ]
 
-    def _damaged_texts(
-        self, candidates: Candidates, transcripts: pa.Array, step: Step
-    ) -> tuple[pa.Array, list[dict[str, Any]]]:
-        texts = transcripts.fill_null("").to_pylist()
-        damaged = damage_split(
-            texts, candidates.ids.to_pylist(), [step], seed=self.seed, known=known_columns(candidates)
-        )
-        return pa.array([one.signal for one in damaged], pa.string()), [one.values for one in damaged]
-
     def feature_set(
-        self, candidates: Candidates, given: Given, rows: Rows, names: Sequence[str], columns: Sequence[str]
+        self, candidates: Candidates, inputs: Inputs, rows: Rows, names: Sequence[str], columns: Sequence[str]
     ) -> FeatureSet:
-        """Return what one baseline sees of some rows: its features, but for one made of transcripts."""
+        """Return what one baseline sees of some rows, without a feature that is computed from transcripts."""
         taken = pa.array(rows)
         return FeatureSet(
             candidates.ids.take(taken),
-            {name: given.features[name][rows] for name in names if name in given.features},
-            {name: given.columns[name].take(taken) for name in columns},
+            {name: inputs.features[name][rows] for name in names if name in inputs.features},
+            {name: inputs.columns[name].take(taken) for name in columns},
         )
 
 
-def text_features(learned: Sequence[str], *others: Sequence[str]) -> list[Vectors]:
-    """Return the vectors of texts, and of others, all by a projection that is fitted on the first alone."""
-    texts = [*learned, *(text for part in others for text in part)]
-    vectors = text_vectors([texts], np.arange(len(texts)) < len(learned), dimensions=DIMENSIONS)
-    return np.split(vectors, np.cumsum([len(learned), *map(len, others)])[:-1])
-
-
-def texts_of(given: Given, rows: Rows) -> list[str]:
-    """Return the transcripts of some rows."""
-    texts: list[str] = given.columns[TRANSCRIPT].take(pa.array(rows)).fill_null("").to_pylist()
-    return texts
-
-
-def known_columns(candidates: Candidates) -> dict[str, list[Any]]:
-    """Return what the corpus knows of the samples, by column."""
-    table = candidates.samples
-    return {name: table[name].to_pylist() for name in table.column_names if name not in ("sample_id", "split")}
+def text_features(fitted: Sequence[str], *others: Sequence[str]) -> list[Vectors]:
+    """Return the vectors of other texts, by a projection that is fitted on the first ones only."""
+    texts = [*fitted, *(text for part in others for text in part)]
+    vectors = text_vectors([texts], np.arange(len(texts)) < len(fitted), dimensions=DIMENSIONS)
+    return np.split(vectors, np.cumsum([len(fitted), *map(len, others)])[:-1])[1:]
 
 
 def modality_of(name: str, mapped: Mapping[str, str]) -> str | None:
-    """Return the modality of a feature: as it was said, else the one its name begins with; None without."""
+    """Return the modality of a feature: the one given, else the one its name begins with; None without."""
     return mapped.get(name) or next((modality for modality in MODALITIES if name.startswith(modality)), None)
 
 
 def require_texts(candidates: Candidates) -> None:
-    """Raise `UsageError` where the corpus has no transcripts, or none of a split."""
-    column = candidate_column(candidates, TRANSCRIPT, "that damage to text changes")
+    """Raise `UsageError` where the corpus has no transcripts."""
+    column = candidate_column(candidates, TRANSCRIPT, "that corruptions of text change")
     if not pa.types.is_string(column.type):
         raise UsageError(f"corpus '{candidates.corpus.name}': column '{TRANSCRIPT}' holds {column.type}, not text")
 
 
 def _stored(candidates: Candidates, name: str) -> Feature:
-    """Return the part of a stored feature that is of a split's candidates, in their order."""
+    """Return the part of a stored feature that belongs to a split's candidates, in their order."""
     feature = candidates.corpus.feature(name)
     rows = feature_rows(candidates, name, feature, candidates.ids)
     if feature.offsets is None:
@@ -275,10 +261,8 @@ def _with_values(feature: Feature, samples: Sequence[NDArray[np.float64]]) -> Fe
     return _framed(feature.ids, samples, feature.width)
 
 
-def _means(values: Sequence[Mapping[str, Any]], step: Step | None) -> dict[str, float]:
-    """Return the mean of everything that is a number in every sample and was not declared as one value."""
-    if step is None:
-        return {}
+def _means(values: Sequence[Mapping[str, Any]], step: Step) -> dict[str, float]:
+    """Return the mean of every value that is a number in all samples and was not declared as a constant."""
     columns = {name: [row.get(name) for row in values] for name in sorted({key for row in values for key in row})}
     return {
         name: math.fsum(numbers) / len(numbers)
@@ -293,8 +277,8 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _varies(step: Step, name: str) -> bool:
-    """Return whether a value of a step was realised, drawn, or stood for by a severity; where a noise begins is not."""
+    """Return whether a value of a step was realised, sampled, or set by a severity, and is not where a noise begins."""
     if name not in step.corruption.declarable:
         return name != "offset_s"
-    stood_for = SEVERITY in step.parameters and name in step.corruption.severities
-    return stood_for or isinstance(step.parameters.get(name), Mapping)
+    by_severity = SEVERITY in step.parameters and name in step.corruption.severities
+    return by_severity or isinstance(step.parameters.get(name), Mapping)

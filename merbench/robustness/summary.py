@@ -1,4 +1,4 @@
-"""Values and draws of conditions go in, their area, mean and corruption error come out, with intervals.
+"""Summarises a curve: area or mean over its conditions, and corruption errors, with intervals.
 
 Conventions:
     Values are `(conditions,)`, draws `(conditions, b)`; every draw is of the same resampled samples under all
@@ -21,8 +21,8 @@ from merbench.track import OVERALL, Track
 
 Values = NDArray[np.float64]
 
-MISSING_RATE = "rate"
-"""The parameter of corruptions of features that says how much is missing."""
+Combine = Callable[..., Values]
+"""(clean (1, b), conditions (k, b)) of one system, or of two one after the other -> (b,); NaN: it has no value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Outcome:
 
     Attributes:
         scores: the overall score and every metric.
-        draws: by key, the same metrics under resampled samples; empty without intervals.
+        draws: by key, the same metrics of resampled samples; empty without intervals.
     """
 
     scores: tuple[Score, ...]
@@ -39,30 +39,29 @@ class Outcome:
 
     def value(self, key: str) -> float:
         """Return the value of a metric."""
-        found = next(score.value for score in self.scores if score.key == key)
-        assert found is not None
-        return found
+        value = next(score.value for score in self.scores if score.key == key)
+        assert value is not None
+        return value
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """What one system scored without damage and under every condition of a curve."""
+    """What one system scored on clean samples and under every condition of a curve."""
 
-    undamaged: Outcome
+    clean: Outcome
     conditions: tuple[Outcome, ...]
 
-    def table(self, key: str) -> Values:
-        """Return a metric under every condition, `(conditions, 1)`."""
-        return np.array([[one.value(key)] for one in self.conditions])
+    def values(self, key: str) -> tuple[Values, Values]:
+        """Return a metric's values, `(1, 1)` and `(conditions, 1)`."""
+        return np.array([[self.clean.value(key)]]), np.array([[one.value(key)] for one in self.conditions])
 
-    def draws(self, key: str) -> Values:
-        """Return its draws, `(conditions, b)`."""
-        return np.stack([one.draws[key] for one in self.conditions])
+    def draws(self, key: str) -> tuple[Values, Values]:
+        """Return its draws, `(1, b)` and `(conditions, b)`."""
+        return self.clean.draws[key][None], np.stack([one.draws[key] for one in self.conditions])
 
-
-def is_missing_rate(modality: str, parameter: str) -> bool:
-    """Return whether a parameter is a rate at which features are missing, over which an area is taken."""
-    return modality == "features" and parameter == MISSING_RATE
+    def has_draws(self, key: str) -> bool:
+        """Return whether it was resampled under every condition."""
+        return all(key in one.draws for one in (self.clean, *self.conditions))
 
 
 def best_values(track: Track) -> dict[str, float]:
@@ -79,35 +78,29 @@ def best_values(track: Track) -> dict[str, float]:
 
 
 def summaries(
-    track: Track,
-    rates: Sequence[float] | None,
-    system: Outcomes,
-    reference: Outcomes | None,
-    how: Resampling | None,
+    track: Track, rates: Sequence[float] | None, systems: Sequence[Outcomes], how: Resampling | None
 ) -> tuple[Summary, ...]:
     """Return every metric over the conditions of a curve.
 
     Args:
         track: the track.
         rates: the missing rates of the conditions, over which the area is taken; None takes the mean.
-        system: the system.
-        reference: the system it is compared with.
+        systems: the system, and the one it is compared with.
         how: how samples were resampled; None without intervals.
     """
     best = best_values(track)
-    found = []
-    for score in system.undamaged.scores:
-        over = _area_over(rates) if rates is not None else _mean
-        ratio = relative = None
-        if reference is not None and score.key in best:
+    rows = []
+    for score in systems[0].clean.scores:
+        over = _estimate(_mean if rates is None else _area_over(rates), score.key, systems[:1], how)
+        assert over is not None
+        error = relative = None
+        if len(systems) > 1 and score.key in best:
             sign = 1.0 if score.higher_is_better else -1.0
-            error = _errors(best[score.key], sign)
-            ratio = _estimate(_ratio(error), score.key, [system, reference], how)
-            relative = _estimate(_relative_ratio(error), score.key, [system, reference], how)
-        total = _estimate(over, score.key, [system], how)
-        assert total is not None
-        found.append(Summary(score.key, score.name, "mean" if rates is None else "auilc", total, ratio, relative))
-    return tuple(found)
+            error, relative = (
+                _estimate(_error_ratio(best[score.key], sign, rise), score.key, systems, how) for rise in (False, True)
+            )
+        rows.append(Summary(score.key, score.name, "mean" if rates is None else "auilc", over, error, relative))
+    return tuple(rows)
 
 
 def mean_errors(curves: Sequence[Sequence[Summary]]) -> tuple[MeanError, ...]:
@@ -123,58 +116,40 @@ def mean_errors(curves: Sequence[Sequence[Summary]]) -> tuple[MeanError, ...]:
     )
 
 
-def _mean_of(found: Sequence[Estimate | None]) -> float | None:
-    values = [item.value for item in found if item is not None]
-    return math.fsum(values) / len(values) if len(values) == len(found) else None
+def _mean_of(estimates: Sequence[Estimate | None]) -> float | None:
+    values = [item.value for item in estimates if item is not None]
+    return math.fsum(values) / len(values) if len(values) == len(estimates) else None
 
 
-Combine = Callable[..., Values]
-"""(undamaged (1, b), conditions (k, b)) of one system or of two -> (b,); NaN where it has no value."""
-
-
-def _mean(undamaged: Values, conditions: Values) -> Values:
+def _mean(clean: Values, conditions: Values) -> Values:
     return np.array([math.fsum(column) / len(column) for column in conditions.T.tolist()])
 
 
 def _area_over(rates: Sequence[float]) -> Combine:
-    return lambda undamaged, conditions: area(np.asarray(rates), conditions)
+    return lambda clean, conditions: area(np.asarray(rates), conditions)
 
 
-def _errors(best: float, sign: float) -> Callable[[Values], Values]:
-    return lambda values: sign * (best - values)
+def _error_ratio(best: float, sign: float, rise: bool) -> Combine:
+    """Return the ratio of two systems' errors summed over conditions, or of their rise above those on clean samples."""
 
+    def total(clean: Values, conditions: Values) -> Values:
+        errors = sign * (best - conditions)
+        return np.asarray((errors - sign * (best - clean) if rise else errors).sum(0))
 
-def _ratio(error: Callable[[Values], Values]) -> Combine:
-    def ratio(undamaged: Values, conditions: Values, other_undamaged: Values, other: Values) -> Values:
-        return _divided(error(conditions).sum(0), error(other).sum(0))
-
-    return ratio
-
-
-def _relative_ratio(error: Callable[[Values], Values]) -> Combine:
-    def ratio(undamaged: Values, conditions: Values, other_undamaged: Values, other: Values) -> Values:
-        risen = (error(conditions) - error(undamaged)).sum(0)
-        other_risen = (error(other) - error(other_undamaged)).sum(0)
-        return _divided(risen, other_risen)
+    def ratio(clean: Values, conditions: Values, other_clean: Values, other_conditions: Values) -> Values:
+        above, below = total(clean, conditions), total(other_clean, other_conditions)
+        return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)  # NaN: no error to compare with
 
     return ratio
-
-
-def _divided(above: Values, below: Values) -> Values:
-    """Return the ratio, and NaN where there is no error to compare with."""
-    return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
 
 
 def _estimate(combine: Combine, key: str, systems: Sequence[Outcomes], how: Resampling | None) -> Estimate | None:
     """Return a combination of plain values with the percentile interval of that of the draws; None without a value."""
-    plain = [part for one in systems for part in (np.array([[one.undamaged.value(key)]]), one.table(key))]
-    value = float(combine(*plain)[0])
+    value = float(combine(*(part for system in systems for part in system.values(key)))[0])
     if not math.isfinite(value):
         return None
-    if how is None or not all(key in one.draws for system in systems for one in (system.undamaged, *system.conditions)):
+    if how is None or not all(system.has_draws(key) for system in systems):
         return Estimate(value)
-    drawn = [part for one in systems for part in (one.undamaged.draws[key][None], one.draws(key))]
-    bounds = percentile_bounds(combine(*drawn), how.level)
-    if not math.isfinite(bounds.low):
-        return Estimate(value)
-    return Estimate(value, bounds.low, bounds.high)
+    draws = combine(*(part for system in systems for part in system.draws(key)))
+    bounds = percentile_bounds(draws, how.level)
+    return Estimate(value, bounds.low, bounds.high) if math.isfinite(bounds.low) else Estimate(value)

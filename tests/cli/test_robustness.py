@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from merbench.cli import run
-from merbench.robustness import RobustnessReport, conditions
+from merbench.robustness import RobustnessReport
+from merbench.robustness.samples import Inputs
 
 Capture = pytest.CaptureFixture[str]
 
@@ -26,12 +27,12 @@ def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
     assert run([*COMMAND, "--grid", "snr_db=20,0", "--set", "factor=1"]) == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
-    assert lines[0] == "Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample: majority under damage"
+    assert lines[0] == "Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample: majority under corruption"
     assert lines[2] == "majority, by snr_db of feature_noise, factor = 1"
     assert lines[3].split() == ["snr_db", "(dB)", "overall", "weighted_f1", "mse", "accuracy", "macro_f1", "ccc"]
     # what the README of the baseline says of this track
     assert [line.split()[:4] for line in lines[4:7]] == [
-        [name, "-0.6087", "0.1123", "2.8838"] for name in ("undamaged", "20", "0")
+        [name, "-0.6087", "0.1123", "2.8838"] for name in ("clean", "20", "0")
     ]
     folder = Path("runs/mer-multi/robustness-majority")
     assert lines[-1] == f"wrote {folder}"
@@ -42,7 +43,7 @@ def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
 def test_a_condition_that_fails_is_named_and_counted(
     here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = conditions._differ
+    before = Inputs.differs
     calls: list[int] = []
 
     def differ(*given: Any) -> bool:
@@ -51,7 +52,7 @@ def test_a_condition_that_fails_is_named_and_counted(
             raise MemoryError
         return before(*given)
 
-    monkeypatch.setattr(conditions, "_differ", differ)
+    monkeypatch.setattr(Inputs, "differs", differ)
     assert run([*COMMAND, "--grid", "snr_db=20,0", "--set", "factor=1"]) == 5
     out, err = capsys.readouterr()
     assert err == "failed: 1 condition\n"
@@ -81,7 +82,7 @@ def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture
         (["--grid", "snr_db"], "grid 'snr_db': write NAME=VALUES, such as snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1"),
         (["--grid", "snr_db=1", "--grid", "snr_db=2"], "grid 'snr_db=2': a second grid of snr_db; write all values in one"),
         (["--grid", "snr_db=1", "--corruption", "word_deletion"], "no grid fits word_deletion; word_deletion has rate, severity"),
-        (["--grid", "snr_db=1", "--set", "jpg.factor=1"], "jpg.factor: no curve is of 'jpg' (there are curves of feature_noise)"),
+        (["--grid", "snr_db=1", "--set", "jpg.factor=1"], "jpg.factor: no curve uses 'jpg' (curves use feature_noise)"),
         (["--grid", "snr_db=1", "--set", "factor"], "--set factor: write NAME=VALUE, such as factor=1"),
         (["--grid", "snr_db=1", "--option", "C"], "--option C: write NAME=VALUE, such as learning_rate=0.0001"),
         (["--grid", "snr_db=1", "--feature-of", "audio"], "--feature-of audio: write MODALITY=NAME, such as audio=hubert"),
@@ -89,7 +90,7 @@ def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture
         (["--grid", "snr_db=1", "--feature-of", "audio=x", "--feature-of", "video=x"], "--feature-of video=x: 'x' is given twice"),
         (["--grid", "snr_db=1", "--set", "factor=65"], "grid snr_db of feature_noise: 1 problem\n  E207  factor: 65 is not allowed; allowed is an integer in [1, 64] neighbouring dimensions, or a distribution of such values"),
         (["--grid", "snr_db=1", "--set", "factor=1", "--relative-to", "majorty"], "no baseline named 'majorty'; did you mean 'majority'? (known: attention, lexicon-ov, logistic, majority)"),
-        (["--grid", "snr_db=1", "--set", "factor=1", "--feature-of", "sound=audio"], "a feature is of audio, video, text or other, not of 'sound'"),
+        (["--grid", "snr_db=1", "--set", "factor=1", "--feature-of", "sound=audio"], "the modality of feature 'audio' must be one of audio, video, text, other, not 'sound'"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_told_in_a_line(here: Path, arguments: list[str], message: str, capsys: Capture) -> None:
@@ -107,4 +108,4 @@ def test_several_features_may_be_of_one_modality(here: Path, capsys: Capture) ->
 def test_clips_are_asked_for(here: Path, capsys: Capture) -> None:
     command = ["robustness", "mer-multi", "--baseline", "logistic", "--grid", "severity=1..5", "--corruption", "jpeg"]
     assert run(command) == 2
-    assert capsys.readouterr().err == "damage to video needs the clips; say where they are: --media DIR\n"
+    assert capsys.readouterr().err == "corrupting video needs the clips: --media DIR\n"

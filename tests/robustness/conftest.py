@@ -1,9 +1,10 @@
-"""A track on a small corpus with vectors of three modalities, frames, transcripts, speakers, and damage declared."""
+"""A track on a small corpus with vectors of three modalities, frames, transcripts, speakers, and corruptions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 from made_corpus import made_corpus
 
 from merbench.corpus import Feature
+from merbench.robustness import RobustnessReport, Settings, robustness
 from merbench.track import Track, load_track
 
 LABELS = ("calm", "glad", "sad")
@@ -38,7 +40,25 @@ ranking = { by = ["overall", "weighted_f1"] }
 
 FEATURE_NOISE = '[[corruptions]]\nname = "feature_noise"\nsnr_db = { integers = [5, 10] }\nfactor = 1\n'
 
-DamagedTrack = Callable[..., Track]
+CorruptedTrack = Callable[..., Track]
+
+
+FIXED = {"scale": "each", "C": 0.1, "alpha": 10.0}
+
+
+def scored(
+    track: str | Track, output: Path, grids: dict[str, Any], baseline: str | Path = "logistic", **settings: Any
+) -> RobustnessReport:
+    """Run a baseline with fixed options under a grid, without intervals unless they are asked for."""
+    replace = settings.pop("replace", True)
+    given = {"options": FIXED if baseline == "logistic" else {}, "intervals": False, **settings}
+    return robustness(track, baseline, grids, Settings(**given), output=output, replace=replace)
+
+
+def values(report: RobustnessReport, name: str = "weighted_f1") -> list[float | None]:
+    """Return one metric of clean samples, then under every condition."""
+    rows = [report.clean, *(row for curve in report.curves for row in curve.rows)]
+    return [next(score.value for score in row.scores if score.name == name) for row in rows]
 
 
 def ids() -> list[str]:
@@ -99,7 +119,7 @@ def write_track(
 
 
 @pytest.fixture
-def damaged_track(tmp_path: Path) -> DamagedTrack:
+def corrupted_track(tmp_path: Path) -> CorruptedTrack:
     """Return a function that writes the track with the corruptions that it is given."""
 
     def write(corruptions: str = FEATURE_NOISE, name: str = "one", **arguments: object) -> Track:

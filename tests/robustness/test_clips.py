@@ -24,11 +24,10 @@ from merbench.corruptions import Audio, Step
 from merbench.errors import UsageError
 from merbench.features.sound import sound_vector
 from merbench.media.reading import read_audio
-from merbench.robustness import RobustnessReport, robustness
+from merbench.robustness import RobustnessReport
 from merbench.track import Track, load_track
-from tests.robustness.conftest import DamagedTrack, classes, ids, vectors
+from tests.robustness.conftest import CorruptedTrack, classes, ids, scored, vectors
 
-FIXED = {"scale": "each", "C": 0.1, "alpha": 10.0}
 NOISE = '[[corruptions]]\nname = "coloured_noise"\ncolour = "white"\nsnr_db = 20\n'
 OF_BANK = '[[corruptions]]\nname = "background_noise"\nnoise = "own"\nsnr_db = 20\n'
 RATE = 16_000
@@ -59,20 +58,21 @@ def noises(folder: Path, name: str, seed: int) -> None:
     import_folder(name, folder / name)
 
 
-def logistic(track: Track, output: Path, media: Path | list[Path], **arguments: Any) -> RobustnessReport:
+def logistic(
+    track: Track, output: Path, media: Path | list[Path], grids: dict[str, Any] | None = None, **settings: Any
+) -> RobustnessReport:
     folders = media if isinstance(media, list) else [media]
-    arguments = {"options": FIXED, "intervals": False, "grids": {"snr_db": [20, -20]}, **arguments}
-    return robustness(track, "logistic", output=output, media=folders, **arguments)
+    return scored(track, output, grids or {"snr_db": [20, -20]}, media=folders, **settings)
 
 
 def scores(report: RobustnessReport) -> list[float | None]:
-    return [row.scores[1].value for row in (report.undamaged, *report.curves[0].rows)]
+    return [row.scores[1].value for row in (report.clean, *report.curves[0].rows)]
 
 
 def test_clips_are_damaged_in_memory_and_their_sound_is_measured(
-    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    track = damaged_track(NOISE, features={})
+    track = corrupted_track(NOISE, features={})
     given: list[Any] = []
     import merbench.robustness.conditions as room
 
@@ -95,22 +95,22 @@ def test_clips_are_damaged_in_memory_and_their_sound_is_measured(
 
 
 def test_every_worker_count_gives_the_same_report(
-    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
     noises(tmp_path / "street", "own", seed=1)
-    track = damaged_track(OF_BANK, features={})
+    track = corrupted_track(OF_BANK, features={})
     one = logistic(track, tmp_path / "one", sounds, weights="per-condition", grids={"snr_db": [0]})
     two = logistic(track, tmp_path / "two", sounds, weights="per-condition", grids={"snr_db": [0]}, workers=2)
     assert one == two
 
 
-def test_the_damage_of_a_clip_is_that_of_its_step(damaged_track: DamagedTrack, sounds: Path) -> None:
+def test_the_damage_of_a_clip_is_that_of_its_step(corrupted_track: CorruptedTrack, sounds: Path) -> None:
     from merbench.corpus.candidates import open_candidates
     from merbench.robustness.clips import read_clips
     from merbench.robustness.grid import planned
 
-    track = damaged_track(NOISE, features={})
+    track = corrupted_track(NOISE, features={})
     (curve,) = planned(track, {"snr_db": [5]})
     clips = read_clips(
         open_candidates(track, "test"),
@@ -124,16 +124,18 @@ def test_the_damage_of_a_clip_is_that_of_its_step(damaged_track: DamagedTrack, s
     name = ids()[-1]
     step = Step("coloured_noise", {"colour": "white", "snr_db": 5})
     sound: Audio = damage(read_audio(sounds / f"{name}.wav"), [step], seed=11, sample_id=name).signal
-    vector = clips.vectors["audio"].by_condition[curve.conditions[0]][-1]
+    vector = clips.measured["audio"][curve.conditions[0]].vectors[-1]
     assert np.array_equal(vector, sound_vector(sound).astype(np.float32))
-    assert not np.array_equal(vector, clips.vectors["audio"].by_condition[None][-1])
+    assert not np.array_equal(vector, clips.measured["audio"][None].vectors[-1])
 
 
-def test_the_last_folder_that_has_a_clip_gives_it(damaged_track: DamagedTrack, sounds: Path, tmp_path: Path) -> None:
+def test_the_last_folder_that_has_a_clip_gives_it(
+    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
     soundfile.write(other / f"{ids()[-1]}.wav", tone(0)[:2000], RATE)
-    track = damaged_track(NOISE, features={})
+    track = corrupted_track(NOISE, features={})
     alone = logistic(track, tmp_path / "one", sounds, grids={"snr_db": [0]})
     beside = logistic(track, tmp_path / "two", [sounds, other], grids={"snr_db": [0]})
     assert alone.digests["clips of train"] == beside.digests["clips of train"]
@@ -149,10 +151,10 @@ def test_the_last_folder_that_has_a_clip_gives_it(damaged_track: DamagedTrack, s
 
 
 def test_what_is_wrong_with_clips_is_told_before_anything_is_trained(
-    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path
+    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path
 ) -> None:
-    track = damaged_track(NOISE, features={})
-    with pytest.raises(UsageError, match=r"^damage to audio needs the clips; say where they are: --media DIR$"):
+    track = corrupted_track(NOISE, features={})
+    with pytest.raises(UsageError, match=r"^corrupting audio needs the clips: --media DIR$"):
         logistic(track, tmp_path / "out", [])
     last, before = ids()[-1], ids()[-2]
     soundfile.write(sounds / f"{last}.wav", np.zeros(4000), RATE)
@@ -163,7 +165,7 @@ def test_what_is_wrong_with_clips_is_told_before_anything_is_trained(
     assert first == "2 of 36 clips of split 'test' cannot be used:"
     assert [line.split(":")[0] for line in lines] == [f"  {before}", f"  {last}"]
     (sounds / f"{last}.wav").unlink()
-    message = f"{sounds}: no clip of 1 of 36 samples of split 'test': {last}"
+    message = f"{sounds}: no clip for 1 of 36 samples of split 'test': {last}"
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         logistic(track, tmp_path / "out", sounds)
     (sounds / "a").mkdir()
@@ -180,12 +182,12 @@ def test_what_is_wrong_with_clips_is_told_before_anything_is_trained(
 
 
 def test_what_was_scored_with_another_noise_bank_or_library_is_not_comparable(
-    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
     noises(tmp_path / "street", "own", seed=1)
     noises(tmp_path / "street", "other", seed=3)
-    track = damaged_track(OF_BANK, features={})
+    track = corrupted_track(OF_BANK, features={})
 
     def report(name: str, **arguments: Any) -> RobustnessReport:
         return logistic(track, tmp_path / name, sounds, grids={"snr_db": [0]}, **arguments)
@@ -207,40 +209,40 @@ def test_what_was_scored_with_another_noise_bank_or_library_is_not_comparable(
     assert second.digests["bank own"] == open_bank("own").digest != first.digests["bank own"]
     assert second.signature != first.signature
 
-    monkeypatch.setattr("merbench.robustness.signature.media_versions", lambda: {**first.versions, "av": "17.0"})
+    monkeypatch.setattr("merbench.robustness.run.media_versions", lambda: {**first.versions, "av": "17.0"})
     assert "|versions:" in (third := report("third")).signature
     assert third.signature != second.signature
 
 
-def test_without_clips_no_library_of_media_is_named(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    report = logistic(damaged_track(), tmp_path / "out", [], grids={"snr_db": [0]})
+def test_without_clips_no_library_of_media_is_named(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    report = logistic(corrupted_track(), tmp_path / "out", [], grids={"snr_db": [0]})
     assert report.versions == {}
     assert "versions:" not in report.signature
     assert "clips:" not in report.signature
 
 
 def test_every_bank_is_opened_once(
-    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
     noises(tmp_path / "street", "own", seed=1)
     opened: list[str] = []
-    monkeypatch.setattr("merbench.robustness.preparing.open_bank", lambda name: opened.append(name) or open_bank(name))
+    monkeypatch.setattr("merbench.robustness.experiment.open_bank", lambda name: opened.append(name) or open_bank(name))
     monkeypatch.setattr("merbench.banks.home.open_bank", lambda name: pytest.fail(f"{name} is opened again"))
-    track = damaged_track(OF_BANK, features={})
+    track = corrupted_track(OF_BANK, features={})
     logistic(track, tmp_path / "out", sounds, weights="per-condition", grids={"snr_db": [0, -5]})
     assert opened == ["own"]
 
 
 def test_sound_is_heard_at_the_rate_that_the_track_declares(
-    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Any] = []
     import merbench.robustness.conditions as room
 
     trained = room._fitted
     monkeypatch.setattr(room, "_fitted", lambda system, train: given.append(train) or trained(system, train))
-    logistic(damaged_track(f"[media]\nsample_rate_hz = 8000\n{NOISE}", features={}), tmp_path / "out", sounds)
+    logistic(corrupted_track(f"[media]\nsample_rate_hz = 8000\n{NOISE}", features={}), tmp_path / "out", sounds)
     path = sounds / f"{ids()[0]}.wav"
     slow, own = (sound_vector(read_audio(path, rate_hz)).astype(np.float32) for rate_hz in (8000, None))
     assert np.array_equal(given[0].features["audio"][0], slow)
@@ -248,26 +250,26 @@ def test_sound_is_heard_at_the_rate_that_the_track_declares(
 
 
 def test_an_empty_cell_of_the_corpus_says_nothing_of_a_clip(
-    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path
+    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path
 ) -> None:
     first, second = ids()[0], ids()[1]
     (sounds / f"{first}.wav").rename(sounds / "first take.wav")
-    track = damaged_track(NOISE, features={}, media={first: "first take.wav", second: ""})
+    track = corrupted_track(NOISE, features={}, media={first: "first take.wav", second: ""})
     listed = logistic(track, tmp_path / "one", sounds, grids={"snr_db": [0]})
     (sounds / "first take.wav").rename(sounds / f"{first}.wav")
-    named = logistic(damaged_track(NOISE, "two", features={}), tmp_path / "two", sounds, grids={"snr_db": [0]})
+    named = logistic(corrupted_track(NOISE, "two", features={}), tmp_path / "two", sounds, grids={"snr_db": [0]})
     assert listed.digests["clips of train"] == named.digests["clips of train"]
 
 
 def test_what_is_wrong_in_a_folder_is_settled_by_a_later_one(
-    damaged_track: DamagedTrack, sounds: Path, tmp_path: Path
+    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path
 ) -> None:
     name = ids()[0]
     twice = tmp_path / "twice"
     twice.mkdir()
     for suffix in (".wav", ".flac"):
         soundfile.write(twice / f"{name}{suffix}", tone(0), RATE)
-    track = damaged_track(NOISE, features={})
+    track = corrupted_track(NOISE, features={})
     report = logistic(track, tmp_path / "out", [twice, sounds], grids={"snr_db": [0]})
     assert report.digests["clips of train"]
     message = f"  {name}: 2 files could belong to this sample: {name}.flac, {name}.wav"
@@ -287,12 +289,14 @@ def write_pictures(path: Path, bright: bool) -> None:
         container.mux(stream.encode(None))
 
 
-def test_pictures_are_damaged_too_and_stored_features_stand_beside(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+def test_pictures_are_damaged_too_and_stored_features_stand_beside(
+    corrupted_track: CorruptedTrack, tmp_path: Path
+) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
     for row, name in enumerate(ids()):
         write_pictures(folder / f"{name}.mp4", bright=classes()[row] == 2)
-    track = damaged_track('[[corruptions]]\nname = "blank"\n', features={"text": vectors()["audio"]})
+    track = corrupted_track('[[corruptions]]\nname = "blank"\n', features={"text": vectors()["audio"]})
     report = logistic(track, tmp_path / "out", folder, corruption="blank", grids={"start": [0.0, 0.5]})
     assert report.features == ("text", "video")
     assert set(report.digests) >= {"feature text", "clips of test"}
@@ -302,31 +306,31 @@ def test_pictures_are_damaged_too_and_stored_features_stand_beside(damaged_track
     assert all_blank < undamaged
 
 
-def test_what_damage_to_pictures_came_to_is_told_where_sound_is_damaged_too(damaged_track: DamagedTrack) -> None:
+def test_what_damage_to_pictures_came_to_is_told_where_sound_is_damaged_too(corrupted_track: CorruptedTrack) -> None:
     from merbench.corpus.candidates import open_candidates
-    from merbench.robustness.clips import Clips, ClipVectors
+    from merbench.robustness.clips import Clips, Measured
     from merbench.robustness.grid import planned
     from merbench.robustness.samples import Source
 
-    track = damaged_track("", features={})
+    track = corrupted_track("", features={})
     parameters = {"colour": "pink", "snr_db": 5, "quality": {"integers": [5, 9]}}
     sound, pictures = planned(track, {"snr_db": [3], "start": [0.5]}, ["coloured_noise", "jpeg"], parameters)[::2]
     candidates = open_candidates(track, "test")
     n = len(candidates)
     table = np.zeros((n, 2), dtype=np.float32)
 
-    def of(condition: Any, name: str, value: int) -> ClipVectors:
-        told: list[dict[str, Any]] = [{name: value + row % 2} for row in range(n)]
-        return ClipVectors({None: table, condition: table + 1}, {None: [{}] * n, condition: told})
+    def of(condition: Any, name: str, value: int) -> dict[Any, Measured]:
+        realised: list[dict[str, Any]] = [{name: value + row % 2} for row in range(n)]
+        return {None: Measured(table, [{}] * n), condition: Measured(table + 1, realised)}
 
     (heard,), (seen,) = sound.conditions, pictures.conditions
     vectors = {"audio": of(heard, "coloured_noise.realised_snr_db", 3), "video": of(seen, "jpeg.quality", 6)}
     both = ("audio", "video")
     source = Source(both, dict(zip(both, both, strict=True)), frozenset(both), (), 11, {"test": Clips("", vectors)})
     # of 36 samples every other one lies one higher
-    assert source.given(candidates, heard).realised == {"coloured_noise.realised_snr_db": 3.5}
-    assert source.given(candidates, seen).realised == {"jpeg.quality": 6.5}
-    assert source.given(candidates, None).realised == {}
+    assert source.inputs(candidates, heard).realised == {"coloured_noise.realised_snr_db": 3.5}
+    assert source.inputs(candidates, seen).realised == {"jpeg.quality": 6.5}
+    assert source.inputs(candidates, None).realised == {}
 
 
 SPEECH = """
@@ -366,18 +370,16 @@ def test_emotional_speech_falls_with_noise_and_training_with_noise_helps(test_da
     fixed = {"scale": "each", "C": 0.01, "alpha": 1.0}
     undamaged, levels = {}, {}
     for weights in ("shared", "per-condition"):
-        report = robustness(
+        report = scored(
             load_track(tmp_path / "speech"),
-            "logistic",
+            tmp_path / weights,
             {"snr_db": [30, 20, 10]},
-            weights=weights,  # type: ignore[arg-type]
+            weights=weights,
             media=[media / "speech" / "emodb"],
             leave_out="speaker",
             options=fixed,
-            output=tmp_path / weights,
-            intervals=False,
         )
-        undamaged[weights] = report.undamaged.scores[0].value
+        undamaged[weights] = report.clean.scores[0].value
         levels[weights] = [row.scores[0].value for row in report.curves[0].rows]
     # the shape that MFCC and F0 statistics show on the whole corpus: 0.80, then 0.70, 0.59 and 0.38, against 0.78 to 0.74
     clean, noisy = levels["shared"], levels["per-condition"]

@@ -7,7 +7,7 @@ import pytest
 from merbench.errors import DeclarationError, UnknownName, UsageError
 from merbench.robustness import parse_grid
 from merbench.robustness.grid import planned
-from tests.robustness.conftest import FEATURE_NOISE, DamagedTrack
+from tests.robustness.conftest import FEATURE_NOISE, CorruptedTrack
 
 TWICE = FEATURE_NOISE + FEATURE_NOISE.replace("snr_db", 'step = "again"\nsnr_db')
 
@@ -48,8 +48,8 @@ FORM = "write NAME=VALUES, such as snr_db=20,10,5,0 or severity=1..5 or rate=0..
         ("a=", f"grid 'a=': {FORM}"),
         ("a=1,,2", "grid 'a=1,,2': a value between commas is missing"),
         ("a=0..0.7", "grid 'a=0..0.7': 0..0.7 needs a step, such as 0..0.7:0.1"),
-        ("a=1..2:0", "grid 'a=1..2:0': the step of 1..2:0 is not above 0"),
-        ("a=0..1:0.0001", "grid 'a=0..1:0.0001': 0..1:0.0001 holds 10,001 values; a curve has at most 1,000"),
+        ("a=1..2:0", "grid 'a=1..2:0': the step of 1..2:0 must be above 0"),
+        ("a=0..1:0.0001", "grid 'a=0..1:0.0001': 0..1:0.0001 gives 10,001 values; a curve has at most 1,000"),
     ],
 )
 def test_another_form_is_told(text: str, message: str) -> None:
@@ -57,34 +57,34 @@ def test_another_form_is_told(text: str, message: str) -> None:
         parse_grid(text)
 
 
-def test_the_track_says_what_a_parameter_belongs_to_and_the_other_values(damaged_track: DamagedTrack) -> None:
-    (curve,) = planned(damaged_track(), {"snr_db": [10, 0]})
-    assert (curve.step, curve.corruption.name, curve.values) == ("feature_noise", "feature_noise", [10, 0])
+def test_the_track_says_what_a_parameter_belongs_to_and_the_other_values(corrupted_track: CorruptedTrack) -> None:
+    (curve,) = planned(corrupted_track(), {"snr_db": [10, 0]})
+    assert (curve.step, curve.corruption.name) == ("feature_noise", "feature_noise")
     assert [condition.step.parameters for condition in curve.conditions] == [
         {"factor": 1, "snr_db": 10},
         {"factor": 1, "snr_db": 0},
     ]
     assert curve.signature == "feature_noise(snr_db=10,0;factor=1)"
     grids = {"factor": [2], "snr_db": [3]}
-    distributed, named = planned(damaged_track(name="two"), grids, parameters={"factor": 4})
+    distributed, named = planned(corrupted_track(name="two"), grids, parameters={"factor": 4})
     assert distributed.signature == "feature_noise(factor=2;snr_db={integers:[5,10]})"
     assert named.signature == "feature_noise(snr_db=3;factor=4)"  # what is set holds where no grid says it
 
 
-def test_a_named_corruption_needs_no_declaration(damaged_track: DamagedTrack) -> None:
-    track = damaged_track("")
+def test_a_named_corruption_needs_no_declaration(corrupted_track: CorruptedTrack) -> None:
+    track = corrupted_track("")
     (curve,) = planned(track, {"snr_db": [10]}, "feature_noise", {"factor": 2})
     assert curve.conditions[0].step.parameters == {"factor": 2, "snr_db": 10}
-    (step,) = planned(damaged_track(TWICE, "two"), {"snr_db": [10]}, "again")
+    (step,) = planned(corrupted_track(TWICE, "two"), {"snr_db": [10]}, "again")
     assert step.step == "again"
     assert step.signature == "again:feature_noise(snr_db=10;factor=1)"
 
 
-def test_there_is_a_curve_for_each_corruption_that_has_the_parameter_of_a_grid(damaged_track: DamagedTrack) -> None:
+def test_there_is_a_curve_for_each_corruption_that_has_the_parameter_of_a_grid(corrupted_track: CorruptedTrack) -> None:
     names = ["coloured_noise", "jpeg", "babble"]
     grids = {"severity": [1, 5], "snr_db": [20, 0]}
     parameters = {"colour": "pink", "noise": "synthetic/babble", "start": 0.5, "jpeg.start": 0.25}
-    curves = planned(damaged_track(""), grids, names, parameters)
+    curves = planned(corrupted_track(""), grids, names, parameters)
     assert [curve.signature for curve in curves] == [
         "coloured_noise(severity=1,5;colour=pink;start=0.5)",
         "jpeg(severity=1,5;start=0.25)",
@@ -95,77 +95,77 @@ def test_there_is_a_curve_for_each_corruption_that_has_the_parameter_of_a_grid(d
     assert curves[1].conditions[1].step.parameters == {"start": 0.25, "severity": 5}
 
 
-def test_what_is_set_of_one_corruption_goes_before_what_is_set_of_all(damaged_track: DamagedTrack) -> None:
+def test_what_is_set_of_one_corruption_goes_before_what_is_set_of_all(corrupted_track: CorruptedTrack) -> None:
     both = ("feature_noise", "again")
-    first, second = planned(damaged_track(TWICE), {"snr_db": [1]}, both, {"again.factor": 2, "factor": 4})
+    first, second = planned(corrupted_track(TWICE), {"snr_db": [1]}, both, {"again.factor": 2, "factor": 4})
     assert (first.step, first.declared) == ("feature_noise", {"factor": 4})
     assert (second.step, second.declared) == ("again", {"factor": 2})
     # the name of a step goes before that of a corruption
-    first, second = planned(damaged_track(TWICE, "two"), {"snr_db": [1]}, both, {"feature_noise.factor": 8})
+    first, second = planned(corrupted_track(TWICE, "two"), {"snr_db": [1]}, both, {"feature_noise.factor": 8})
     assert (first.declared, second.declared) == ({"factor": 8}, {"factor": 1})
     # a corruption names its step where no other step is of it
-    (curve,) = planned(damaged_track(TWICE, "three"), {"snr_db": [1]}, ["again"], {"feature_noise.factor": 8})
+    (curve,) = planned(corrupted_track(TWICE, "three"), {"snr_db": [1]}, ["again"], {"feature_noise.factor": 8})
     assert curve.signature == "again:feature_noise(snr_db=1;factor=8)"
 
 
-def test_no_name_is_as_none(damaged_track: DamagedTrack) -> None:
-    (curve,) = planned(damaged_track(), {"snr_db": [1]}, [])
+def test_no_name_is_as_none(corrupted_track: CorruptedTrack) -> None:
+    (curve,) = planned(corrupted_track(), {"snr_db": [1]}, [])
     assert curve.signature == "feature_noise(snr_db=1;factor=1)"
 
 
-def test_a_severity_stands_for_what_it_tables_and_a_value_for_the_severity(damaged_track: DamagedTrack) -> None:
+def test_a_severity_stands_for_what_it_tables_and_a_value_for_the_severity(corrupted_track: CorruptedTrack) -> None:
     declared = '[[corruptions]]\nname = "gaussian_noise_features"\nsnr_db = 5\n'
-    (curve,) = planned(damaged_track(declared), {"severity": [1, 5]})
+    (curve,) = planned(corrupted_track(declared), {"severity": [1, 5]})
     assert "snr_db" not in curve.declared
     declared = '[[corruptions]]\nname = "gaussian_noise_features"\nseverity = 2\n'
-    (curve,) = planned(damaged_track(declared, "two"), {"snr_db": [1, 5]})
+    (curve,) = planned(corrupted_track(declared, "two"), {"snr_db": [1, 5]})
     assert "severity" not in curve.declared
 
 
 @pytest.mark.parametrize(
     ("corruptions", "grids", "corruption", "parameters", "message"),
     [
-        (FEATURE_NOISE, {}, None, {}, "a curve needs a grid, such as snr_db=20,10,5,0"),
-        (FEATURE_NOISE, {"snr_db": []}, None, {}, "grid snr_db: there is no value"),
-        (FEATURE_NOISE, {"snr_db": [5, 3, 5]}, None, {}, "grid snr_db: given twice: 5"),
-        (FEATURE_NOISE, {"snr": [5]}, None, {}, "grid snr: no corruption has this parameter; did you mean 'snr_db'?"),
-        (FEATURE_NOISE, {"colour": ["pink"]}, None, {}, "grid colour: small declares no corruption with this parameter, name one that has it: coloured_noise"),
-        (TWICE, {"snr_db": [5]}, None, {}, "grid snr_db: small declares several corruptions with this parameter, name one: feature_noise, again"),
-        (FEATURE_NOISE, {"snr_db": [5]}, None, {"snr_db": 3}, "snr_db: no curve takes this parameter beside its grid; feature_noise has factor, snr_db"),
-        (FEATURE_NOISE, {"snr_db": [5]}, None, {"facto": 3}, "facto: no curve takes this parameter beside its grid; feature_noise has factor, snr_db; did you mean 'factor'?"),
+        (FEATURE_NOISE, {}, [], {}, "give at least one grid, such as snr_db=20,10,5,0"),
+        (FEATURE_NOISE, {"snr_db": []}, [], {}, "grid snr_db: no values given"),
+        (FEATURE_NOISE, {"snr_db": [5, 3, 5]}, [], {}, "grid snr_db: given twice: 5"),
+        (FEATURE_NOISE, {"snr": [5]}, [], {}, "grid snr: no corruption has this parameter; did you mean 'snr_db'?"),
+        (FEATURE_NOISE, {"colour": ["pink"]}, [], {}, "grid colour: small declares no corruption with this parameter; name one that has it: coloured_noise"),
+        (TWICE, {"snr_db": [5]}, [], {}, "grid snr_db: small declares several corruptions with this parameter; name one: feature_noise, again"),
+        (FEATURE_NOISE, {"snr_db": [5]}, [], {"snr_db": 3}, "snr_db: no curve has this parameter besides its grid; feature_noise has factor, snr_db"),
+        (FEATURE_NOISE, {"snr_db": [5]}, [], {"facto": 3}, "facto: no curve has this parameter besides its grid; feature_noise has factor, snr_db; did you mean 'factor'?"),
         ("", {"severity": [1]}, ["word_deletion", "feature_noise"], {}, "no grid fits feature_noise; feature_noise has factor, snr_db"),
         ("", {"snr": [1]}, "feature_noise", {}, "no grid fits feature_noise; feature_noise has factor, snr_db; did you mean 'snr_db'?"),
-        ("", {"snr_db": [1], "rate": [0.1]}, "feature_noise", {}, "grid rate: there is no such parameter; feature_noise has factor, snr_db"),
-        ("", {"rate": [0.1], "severty": [1]}, ["word_deletion", "homophones"], {}, "grid severty: there is no such parameter; homophones, word_deletion have rate, severity; did you mean 'severity'?"),
+        ("", {"snr_db": [1], "rate": [0.1]}, "feature_noise", {}, "grid rate: unknown parameter; feature_noise has factor, snr_db"),
+        ("", {"rate": [0.1], "severty": [1]}, ["word_deletion", "homophones"], {}, "grid severty: unknown parameter; homophones, word_deletion have rate, severity; did you mean 'severity'?"),
         ("", {"snr_db": [1]}, ["feature_noise", "feature_noise"], {"factor": 1}, "corruption given twice: feature_noise"),
         (FEATURE_NOISE.replace("snr_db", 'step = "hum"\nsnr_db'), {"snr_db": [1]}, ["feature_noise", "hum"], {}, "corruption given twice: hum"),
-        ("", {"snr_db": [1]}, ["feature_noise", "gaussian_noise_features"], {"facto": 1, "factor": 1}, "facto: no curve takes this parameter beside its grid; feature_noise, gaussian_noise_features have factor, modalities, severity, snr_db; did you mean 'factor'?"),
-        ("", {"snr_db": [1]}, ["feature_noise", "gaussian_noise_features"], {"factor": 1, "gaussian_noise_features.factor": 1}, "gaussian_noise_features.factor: no curve takes this parameter beside its grid; gaussian_noise_features has modalities, severity, snr_db"),
-        (FEATURE_NOISE, {"snr_db": [1]}, None, {"feature_nois.factor": 1}, "feature_nois.factor: no curve is of 'feature_nois'; did you mean 'feature_noise'? (there are curves of feature_noise)"),
-        (TWICE, {"snr_db": [1]}, ["feature_noise", "again"], {".factor": 1}, ".factor: no curve is of '' (there are curves of feature_noise, again)"),
-        (THRICE, {"snr_db": [1]}, ["hum", "again"], {"feature_noise.factor": 1}, "feature_noise.factor: several curves are of 'feature_noise', name a step: hum, again"),
+        ("", {"snr_db": [1]}, ["feature_noise", "gaussian_noise_features"], {"facto": 1, "factor": 1}, "facto: no curve has this parameter besides its grid; feature_noise, gaussian_noise_features have factor, modalities, severity, snr_db; did you mean 'factor'?"),
+        ("", {"snr_db": [1]}, ["feature_noise", "gaussian_noise_features"], {"factor": 1, "gaussian_noise_features.factor": 1}, "gaussian_noise_features.factor: no curve has this parameter besides its grid; gaussian_noise_features has modalities, severity, snr_db"),
+        (FEATURE_NOISE, {"snr_db": [1]}, [], {"feature_nois.factor": 1}, "feature_nois.factor: no curve uses 'feature_nois'; did you mean 'feature_noise'? (curves use feature_noise)"),
+        (TWICE, {"snr_db": [1]}, ["feature_noise", "again"], {".factor": 1}, ".factor: no curve uses '' (curves use feature_noise, again)"),
+        (THRICE, {"snr_db": [1]}, ["hum", "again"], {"feature_noise.factor": 1}, "feature_noise.factor: several curves use 'feature_noise'; name a step: hum, again"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told(
-    damaged_track: DamagedTrack,
+    corrupted_track: CorruptedTrack,
     corruptions: str,
     grids: dict[str, list[int]],
-    corruption: str | list[str] | None,
+    corruption: str | list[str],
     parameters: dict[str, int],
     message: str,
 ) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        planned(damaged_track(corruptions), grids, corruption, parameters)
+        planned(corrupted_track(corruptions), grids, corruption, parameters)
 
 
-def test_a_corruption_that_is_not_there_is_told_with_the_nearest(damaged_track: DamagedTrack) -> None:
+def test_a_corruption_that_is_not_there_is_told_with_the_nearest(corrupted_track: CorruptedTrack) -> None:
     with pytest.raises(UnknownName, match=r"^no corruption named 'feature_nois'; did you mean 'feature_noise'"):
-        planned(damaged_track(""), {"snr_db": [5]}, "feature_nois")
+        planned(corrupted_track(""), {"snr_db": [5]}, "feature_nois")
 
 
-def test_all_values_are_checked_before_anything_is_done(damaged_track: DamagedTrack) -> None:
+def test_all_values_are_checked_before_anything_is_done(corrupted_track: CorruptedTrack) -> None:
     with pytest.raises(DeclarationError) as caught:
-        planned(damaged_track(""), {"snr_db": [70, 10, "loud"]}, "feature_noise")
+        planned(corrupted_track(""), {"snr_db": [70, 10, "loud"]}, "feature_noise")
     assert str(caught.value) == (
         "grid snr_db of feature_noise: 3 problems\n"
         "  E207  feature_noise needs factor, an integer in [1, 64] neighbouring dimensions\n"
@@ -174,9 +174,9 @@ def test_all_values_are_checked_before_anything_is_done(damaged_track: DamagedTr
     )
 
 
-def test_damage_to_labels_is_no_condition(damaged_track: DamagedTrack) -> None:
+def test_damage_to_labels_is_no_condition(corrupted_track: CorruptedTrack) -> None:
     with pytest.raises(
         UsageError,
-        match=r"^grid rate: symmetric_flips damages the labels of training samples; a curve is of what a system is given$",
+        match=r"^grid rate: symmetric_flips corrupts training labels; a curve needs a corruption of the inputs$",
     ):
-        planned(damaged_track(""), {"rate": [0.1]}, "symmetric_flips")
+        planned(corrupted_track(""), {"rate": [0.1]}, "symmetric_flips")

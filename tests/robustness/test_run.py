@@ -15,24 +15,23 @@ from merbench.corpus import Feature
 from merbench.corpus.candidates import Candidates
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.errors import Inapplicable, IntegrityError, UnknownName, UsageError, WithheldReference
-from merbench.robustness import RobustnessReport, robustness
+from merbench.robustness import RobustnessReport
 from merbench.robustness.grid import Condition
 from merbench.robustness.samples import Source
 from merbench.track import Track
 from merbench.training import run_baseline
-from tests.robustness.conftest import N_TEST, N_TRAIN, SPEAKERS, DamagedTrack, classes, ids, vectors
-
-FIXED = {"scale": "each", "C": 0.1, "alpha": 10.0}
-
-
-def logistic(track: Track, output: Path, grids: dict[str, Any], **arguments: Any) -> RobustnessReport:
-    arguments = {"options": FIXED, "intervals": False, "replace": True, **arguments}
-    return robustness(track, "logistic", grids, output=output, **arguments)
-
-
-def values(report: RobustnessReport, name: str = "weighted_f1") -> list[float | None]:
-    rows = [report.undamaged, *(row for curve in report.curves for row in curve.rows)]
-    return [next(score.value for score in row.scores if score.name == name) for row in rows]
+from tests.robustness.conftest import (
+    FIXED,
+    N_TEST,
+    N_TRAIN,
+    SPEAKERS,
+    CorruptedTrack,
+    classes,
+    ids,
+    scored,
+    values,
+    vectors,
+)
 
 
 def unequal() -> dict[str, Feature]:
@@ -78,12 +77,12 @@ def block_means(x: np.ndarray, factor: int) -> np.ndarray:
     return np.repeat(x.reshape(n, d // factor, factor).mean(2), factor, axis=1)
 
 
-def test_the_undamaged_row_is_what_run_baseline_scores(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track()
-    report = logistic(track, tmp_path / "out", {"snr_db": [5]}, intervals=True)
+def test_the_undamaged_row_is_what_run_baseline_scores(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    track = corrupted_track()
+    report = scored(track, tmp_path / "out", {"snr_db": [5]}, intervals=True)
     run = run_baseline(track, "logistic", options=FIXED, seeds=[0], output=tmp_path / "run")
     assert run.report is not None
-    assert report.undamaged.scores == run.report.scores  # intervals, too
+    assert report.clean.scores == run.report.scores  # intervals, too
     assert report.signature.startswith(
         f"{run.report.signature}|curve:feature_noise(snr_db=5;factor=1)|baseline:logistic"
     )
@@ -91,13 +90,13 @@ def test_the_undamaged_row_is_what_run_baseline_scores(damaged_track: DamagedTra
     assert report.uncertainty == run.report.uncertainty
 
 
-def test_options_are_chosen_as_run_baseline_chooses_them(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track()
-    report = logistic(track, tmp_path / "out", {"factor": [4]}, options={"scale": "each"}, folds=3)
+def test_options_are_chosen_as_run_baseline_chooses_them(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    track = corrupted_track()
+    report = scored(track, tmp_path / "out", {"factor": [4]}, options={"scale": "each"}, folds=3)
     run = run_baseline(
         track, "logistic", options={"scale": "each"}, folds=3, seeds=[0], output=tmp_path / "run", intervals=False
     )
-    assert report.undamaged.options == (run.options,)
+    assert report.clean.options == (run.options,)
     assert report.curves[0].rows[0].options == (run.options,)  # once, on undamaged samples
 
 
@@ -113,9 +112,9 @@ SCALES = pytest.mark.parametrize("scale", ["stored", "standardised"])
 
 
 @SCALES
-def test_one_model_meets_all_damage(damaged_track: DamagedTrack, tmp_path: Path, scale: str) -> None:
-    track = damaged_track(features=unequal())
-    report = logistic(track, tmp_path / "out", {"factor": [2, 4]}, parameters={"snr_db": 60}, feature_scale=scale)
+def test_one_model_meets_all_damage(corrupted_track: CorruptedTrack, tmp_path: Path, scale: str) -> None:
+    track = corrupted_track(features=unequal())
+    report = scored(track, tmp_path / "out", {"factor": [2, 4]}, parameters={"snr_db": 60}, feature_scale=scale)
     clean = stored(track, unequal())
     test = {name: x[TEST] for name, x in clean.items()}
     expected = [weighted_f1(by_hand(clean, test, TRAIN))]
@@ -135,23 +134,23 @@ def test_one_model_meets_all_damage(damaged_track: DamagedTrack, tmp_path: Path,
 
 @SCALES
 def test_one_model_for_each_condition_learns_from_samples_damaged_alike(
-    damaged_track: DamagedTrack, tmp_path: Path, scale: str
+    corrupted_track: CorruptedTrack, tmp_path: Path, scale: str
 ) -> None:
-    track = damaged_track()
+    track = corrupted_track()
     arguments = {"weights": "per-condition", "feature_scale": scale}
-    report = logistic(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, **arguments)
+    report = scored(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, **arguments)
     clean = stored(track)
     damaged = {**clean, "video": averaged(clean["video"], 4, TRAIN, scale)}
     said = by_hand(damaged, {name: x[TEST] for name, x in damaged.items()}, TRAIN)
     shared = by_hand(clean, {name: x[TEST] for name, x in damaged.items()}, TRAIN)
     assert values(report)[1] == pytest.approx(weighted_f1(said), abs=1e-12)
     assert weighted_f1(said) != weighted_f1(shared)
-    assert "weights: one model for each condition, trained on samples that were damaged alike" in report.to_text()
+    assert "weights: one model for each condition, trained on samples corrupted in the same way" in report.to_text()
 
 
-def test_every_draw_comes_from_seed_step_and_sample(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track()
-    report = logistic(track, tmp_path / "out", {"snr_db": [0]}, feature_scale="stored")
+def test_every_draw_comes_from_seed_step_and_sample(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    track = corrupted_track()
+    report = scored(track, tmp_path / "out", {"snr_db": [0]}, feature_scale="stored")
     clean, noisy = stored(track), stored(track)
     for row in TEST:
         rng = generator(11, "feature_noise", ids()[row])
@@ -162,10 +161,10 @@ def test_every_draw_comes_from_seed_step_and_sample(damaged_track: DamagedTrack,
     assert values(report)[1] != values(report)[0]
 
 
-def test_frames_are_damaged_as_frames_and_pooled_after(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+def test_frames_are_damaged_as_frames_and_pooled_after(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
     arguments = {"corruption": "random_drop", "parameters": {"unit": "frame", "modalities": "text"}}
-    report = logistic(damaged_track(""), tmp_path / "out", {"rate": [0.5, 1.0]}, feature_scale="stored", **arguments)
-    clean = stored(damaged_track("", "two"))
+    report = scored(corrupted_track(""), tmp_path / "out", {"rate": [0.5, 1.0]}, feature_scale="stored", **arguments)
+    clean = stored(corrupted_track("", "two"))
     gone = {name: x[TEST] for name, x in clean.items()}
     gone["text-frames"] = np.zeros_like(gone["text-frames"])
     assert values(report)[2] == pytest.approx(weighted_f1(by_hand(clean, gone, TRAIN)), abs=1e-12)
@@ -176,12 +175,14 @@ def test_frames_are_damaged_as_frames_and_pooled_after(damaged_track: DamagedTra
 
 
 @SCALES
-def test_the_patterns_of_missing_modalities_are_zeros(damaged_track: DamagedTrack, tmp_path: Path, scale: str) -> None:
+def test_the_patterns_of_missing_modalities_are_zeros(
+    corrupted_track: CorruptedTrack, tmp_path: Path, scale: str
+) -> None:
     patterns = ["a", "v", "t", "av", "at", "vt", "avt"]
-    report = logistic(
-        damaged_track(""), tmp_path / "out", {"pattern": patterns}, corruption="modality_pattern", feature_scale=scale
+    report = scored(
+        corrupted_track(""), tmp_path / "out", {"pattern": patterns}, corruption="modality_pattern", feature_scale=scale
     )
-    clean = stored(damaged_track("", "two"))
+    clean = stored(corrupted_track("", "two"))
     absent = {name: 0 * x[0] for name, x in clean.items()}
     if scale == "standardised":  # the mean of what is learned from; of frames, of all frames
         frames = vectors()["text-frames"]
@@ -202,9 +203,9 @@ def test_the_patterns_of_missing_modalities_are_zeros(damaged_track: DamagedTrac
     assert curve.summary[1].over.value == pytest.approx(np.mean(expected), abs=1e-12)
 
 
-def test_the_area_over_missing_rates_and_the_realised_shares(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+def test_the_area_over_missing_rates_and_the_realised_shares(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
     rates = [0.0, 0.1, 0.3, 0.5, 0.7]
-    report = logistic(damaged_track(""), tmp_path / "out", {"rate": rates}, corruption="gcnet_missing")
+    report = scored(corrupted_track(""), tmp_path / "out", {"rate": rates}, corruption="gcnet_missing")
     (curve,) = report.curves
     f1 = next(item for item in curve.summary if item.name == "weighted_f1")
     assert f1.kind == "auilc"
@@ -218,11 +219,11 @@ def test_the_area_over_missing_rates_and_the_realised_shares(damaged_track: Dama
 @pytest.mark.parametrize("weights", ["shared", "per-condition"])
 @SCALES
 def test_every_group_is_predicted_by_a_model_of_the_others(
-    damaged_track: DamagedTrack, tmp_path: Path, scale: str, weights: str
+    corrupted_track: CorruptedTrack, tmp_path: Path, scale: str, weights: str
 ) -> None:
-    track = damaged_track()
+    track = corrupted_track()
     arguments = {"weights": weights, "feature_scale": scale}
-    report = logistic(
+    report = scored(
         track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, leave_out="speaker", **arguments
     )
     clean = {name: x[TEST] for name, x in stored(track).items()}
@@ -246,11 +247,11 @@ def test_every_group_is_predicted_by_a_model_of_the_others(
     assert "each 'speaker' was predicted by a model of the others; scored once, pooled" in report.to_text()
 
 
-def test_two_features_of_one_modality_are_both_damaged(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+def test_two_features_of_one_modality_are_both_damaged(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
     features = vectors()
     again = Feature(features["video"].ids, features["video"].values[:, ::-1].copy())
-    track = damaged_track(features={"video": features["video"], "faces": again, "audio": features["audio"]})
-    report = logistic(
+    track = corrupted_track(features={"video": features["video"], "faces": again, "audio": features["audio"]})
+    report = scored(
         track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, modalities={"faces": "video"},
         feature_scale="stored",
     )  # fmt: skip
@@ -260,8 +261,8 @@ def test_two_features_of_one_modality_are_both_damaged(damaged_track: DamagedTra
     assert values(report)[1] == pytest.approx(weighted_f1(by_hand(clean, damaged, TRAIN)), abs=1e-12)
 
 
-def test_a_second_baseline_meets_the_same_conditions(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    report = logistic(damaged_track(), tmp_path / "out", {"snr_db": [5, 0]}, relative_to="majority")
+def test_a_second_baseline_meets_the_same_conditions(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    report = scored(corrupted_track(), tmp_path / "out", {"snr_db": [5, 0]}, relative_to="majority")
     (curve,) = report.curves
     constant = np.bincount(classes()[TRAIN], minlength=3).argmax()
     other = weighted_f1(np.full(N_TEST, constant))
@@ -277,11 +278,13 @@ def test_a_second_baseline_meets_the_same_conditions(damaged_track: DamagedTrack
     assert "relative corruption error" not in text
 
 
-def test_a_run_is_a_folder_and_the_same_input_gives_the_same_bytes(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track()
+def test_a_run_is_a_folder_and_the_same_input_gives_the_same_bytes(
+    corrupted_track: CorruptedTrack, tmp_path: Path
+) -> None:
+    track = corrupted_track()
     grids = {"snr_db": [10, 0], "factor": [2]}
-    report = logistic(track, tmp_path / "one", grids, intervals=True, relative_to="majority")
-    logistic(track, tmp_path / "two", grids, intervals=True, relative_to="majority")
+    report = scored(track, tmp_path / "one", grids, intervals=True, relative_to="majority")
+    scored(track, tmp_path / "two", grids, intervals=True, relative_to="majority")
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == [
         "curve-factor.png", "curve-factor.svg", "curve-snr_db.png", "curve-snr_db.svg", "robustness.json", "robustness.md",
@@ -301,20 +304,20 @@ def test_a_run_is_a_folder_and_the_same_input_gives_the_same_bytes(damaged_track
 
 
 def test_a_condition_that_fails_is_named_and_the_others_are_finished(
-    damaged_track: DamagedTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corrupted_track: CorruptedTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    track, grids = damaged_track(), {"snr_db": [10, 0], "factor": [2]}
-    expected = logistic(track, tmp_path / "whole", grids, relative_to="majority")
-    before = Source.given
+    track, grids = corrupted_track(), {"snr_db": [10, 0], "factor": [2]}
+    expected = scored(track, tmp_path / "whole", grids, relative_to="majority")
+    before = Source.inputs
 
     def given(self: Source, candidates: Candidates, condition: Condition | None, *rest: Any) -> Any:
         if condition is not None and condition.value in failing:
             raise failing[condition.value]
         return before(self, candidates, condition, *rest)
 
-    monkeypatch.setattr(Source, "given", given)
+    monkeypatch.setattr(Source, "inputs", given)
     failing: dict[Any, BaseException] = {0: KeyError("a\nbug")}
-    report = logistic(track, tmp_path / "one", grids, relative_to="majority")
+    report = scored(track, tmp_path / "one", grids, relative_to="majority")
     first, second = report.curves
     assert (first.rows[0], second) == (expected.curves[0].rows[0], expected.curves[1])
     assert (first.rows[1].scores, first.summary, report.mean_errors) == ((), (), ())  # not of other conditions
@@ -325,19 +328,19 @@ def test_a_condition_that_fails_is_named_and_the_others_are_finished(
     assert (tmp_path / "one" / "curve-snr_db.svg").is_file()
     failing |= {10: Inapplicable("silent"), 2: ValueError("other")}
     with pytest.raises(Inapplicable, match=r"^silent$"):  # nothing was scored under damage
-        logistic(track, tmp_path / "none", grids)
+        scored(track, tmp_path / "none", grids)
     assert not (tmp_path / "none").exists()
     failing = {0: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
-        logistic(track, tmp_path / "none", grids)
+        scored(track, tmp_path / "none", grids)
 
 
 def test_several_corruptions_are_curves_of_their_own_and_mce_is_their_mean(
-    damaged_track: DamagedTrack, tmp_path: Path
+    corrupted_track: CorruptedTrack, tmp_path: Path
 ) -> None:
     names = ["feature_noise", "gaussian_noise_features"]
     arguments: dict[str, Any] = {"relative_to": "majority", "parameters": {"feature_noise.factor": 4}}
-    both = logistic(damaged_track(""), tmp_path / "both", {"snr_db": [0, -10]}, corruption=names, **arguments)
+    both = scored(corrupted_track(""), tmp_path / "both", {"snr_db": [0, -10]}, corruption=names, **arguments)
     assert [curve.corruption for curve in both.curves] == names
     other = weighted_f1(np.full(N_TEST, np.bincount(classes()[TRAIN], minlength=3).argmax()))
     f1 = [next(score.value for score in row.scores if score.name == "weighted_f1") for row in both.curves[0].rows]
@@ -346,7 +349,7 @@ def test_several_corruptions_are_curves_of_their_own_and_mce_is_their_mean(
     assert ratios[0] != ratios[1]
     mean = next(item for item in both.mean_errors if item.name == "weighted_f1")
     assert mean.mce == pytest.approx(sum(ratios) / 2, abs=1e-12)
-    alone = logistic(damaged_track("", "two"), tmp_path / "alone", {"snr_db": [0, -10]}, corruption=names[1])
+    alone = scored(corrupted_track("", "two"), tmp_path / "alone", {"snr_db": [0, -10]}, corruption=names[1])
     assert [row.scores for row in both.curves[1].rows] == [row.scores for row in alone.curves[0].rows]
     assert sorted(path.name for path in (tmp_path / "both").glob("*.svg")) == [
         "curve-feature_noise-snr_db.svg", "curve-gaussian_noise_features-snr_db.svg",
@@ -358,18 +361,17 @@ def test_several_corruptions_are_curves_of_their_own_and_mce_is_their_mean(
     assert "over snr_db" in alone.to_text().splitlines()
 
 
-def test_curves_of_steps_of_one_corruption_are_numbered(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+def test_curves_of_steps_of_one_corruption_are_numbered(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
     noise = '[[corruptions]]\nname = "feature_noise"\nstep = "{}"\nsnr_db = 5\nfactor = 1\n'
-    track = damaged_track(noise.format("heavy") + noise.format("light"))
+    track = corrupted_track(noise.format("heavy") + noise.format("light"))
     grids: dict[str, list[float]] = {"snr_db": [5], "factor": [2], "rate": [0.5]}
-    report = robustness(
+    report = scored(
         track,
-        "majority",
+        tmp_path / "out",
         grids,
+        "majority",
         corruption=["heavy", "random_drop", "light"],
         parameters={"random_drop.unit": "frame"},
-        output=tmp_path / "out",
-        intervals=False,
     )
     assert [(curve.step, curve.parameter) for curve in report.curves] == [
         ("heavy", "snr_db"), ("light", "snr_db"), ("heavy", "factor"), ("light", "factor"), ("random_drop", "rate"),
@@ -381,25 +383,25 @@ def test_curves_of_steps_of_one_corruption_are_numbered(damaged_track: DamagedTr
     assert "over snr_db of feature_noise (heavy)" in report.to_text().splitlines()
 
 
-def test_nothing_but_a_run_is_replaced(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track()
+def test_nothing_but_a_run_is_replaced(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    track = corrupted_track()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     message = r"mine: is not empty and holds no robustness\.json; only a run is replaced by a run$"
     with pytest.raises(UsageError, match=message):
-        logistic(track, tmp_path / "mine", {"snr_db": [5]})
+        scored(track, tmp_path / "mine", {"snr_db": [5]})
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
     mine = tmp_path / "mine" / "robustness.json"
     mine.write_text("{}")
     with pytest.raises(UsageError, match=r"mine: already holds a run; --force replaces it"):
-        logistic(track, tmp_path / "mine", {"snr_db": [5]}, replace=False)
+        scored(track, tmp_path / "mine", {"snr_db": [5]}, replace=False)
     assert mine.read_text() == "{}"
-    logistic(track, tmp_path / "mine", {"snr_db": [5]}, replace=True)
+    scored(track, tmp_path / "mine", {"snr_db": [5]}, replace=True)
     assert mine.read_text() != "{}"
 
 
-def test_a_drawn_value_is_told_as_its_mean(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    report = logistic(damaged_track(), tmp_path / "out", {"factor": [2]})
+def test_a_drawn_value_is_told_as_its_mean(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    report = scored(corrupted_track(), tmp_path / "out", {"factor": [2]})
     drawn = [
         CORRUPTIONS["feature_noise"].draw(
             {"snr_db": {"integers": [5, 10]}, "factor": 2}, generator(11, "feature_noise", ids()[row])
@@ -411,38 +413,34 @@ def test_a_drawn_value_is_told_as_its_mean(damaged_track: DamagedTrack, tmp_path
     assert report.to_text().splitlines()[3].split()[-1] == "snr_db"
 
 
-def test_damage_that_changes_nothing_is_told(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    report = logistic(damaged_track(), tmp_path / "out", {"factor": [2]}, features=["text-frames"])
+def test_damage_that_changes_nothing_is_told(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    report = scored(corrupted_track(), tmp_path / "out", {"factor": [2]}, features=["text-frames"])
     assert values(report)[0] == values(report)[1]
-    note = "no sample is changed by feature_noise in what is learned from: its curve is flat"
-    assert report.notes == (note,)
+    note = "feature_noise changes none of the inputs: its curve is flat"
+    assert report.remarks == (note,)
     assert note in report.to_text().splitlines()
 
 
 def test_features_that_were_damaged_before_are_told(sample_home: Path, tmp_path: Path) -> None:
-    report = robustness("mer-noise", "majority", {"snr_db": [5]}, output=tmp_path / "out", intervals=False)
+    report = scored("mer-noise", tmp_path / "out", {"snr_db": [5]}, "majority")
     assert report.synthetic
-    assert report.notes == ("no sample is changed by feature_noise in what is learned from: its curve is flat",)
+    assert report.remarks == ("feature_noise changes none of the inputs: its curve is flat",)
     options = {"scale": "each", "C": 0.01, "alpha": 1000.0}
-    report = robustness(
-        "mer-noise", "logistic", {"snr_db": [-10]}, options=options, output=tmp_path / "logistic", intervals=False
-    )
-    assert report.notes == (
-        "the corpus holds features of split 'test' that feature_noise damaged already: what is called undamaged is as "
-        "it is stored, and the grid's damage comes on top",
+    report = scored("mer-noise", tmp_path / "logistic", {"snr_db": [-10]}, options=options)
+    assert report.remarks == (
+        "the corpus holds features of split 'test' that feature_noise already corrupted: clean means as stored, and the "
+        "grid's corruption is applied on top",
     )
 
 
 def test_the_whole_fall_on_the_sample_is_monotone(sample_home: Path, tmp_path: Path) -> None:
-    report = robustness(
+    report = scored(
         "mer-multi",
-        "logistic",
+        tmp_path / "out",
         {"snr_db": [20, 10, 5, 0, -5]},
         corruption="feature_noise",
         parameters={"factor": 1},
         options={"scale": "each", "C": 0.01, "alpha": 1000.0},
-        output=tmp_path / "out",
-        intervals=False,
     )
     found = [value for value in values(report, "overall")[1:] if value is not None]
     assert found == sorted(found, reverse=True)
@@ -451,73 +449,73 @@ def test_the_whole_fall_on_the_sample_is_monotone(sample_home: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"weights": "own"}, "weights are one of shared, per-condition, not 'own'"),
-        ({"workers": 0}, "the number of workers is at least 1, not 0"),
+        ({"weights": "own"}, "weights must be one of shared, per-condition, not 'own'"),
+        ({"workers": 0}, "the number of workers must be at least 1, not 0"),
         ({"engine": "dask"}, "'dask' is no engine; allowed are local and dask://host:port"),
-        ({"seed": -1}, "a seed is a whole number from 0 on, not -1"),
+        ({"seed": -1}, "the seed must be an integer of at least 0, not -1"),
         ({"relative_to": "logistic"}, "'logistic' is compared with itself; name another baseline"),
         ({"leave_out": "speakr"}, "corpus 'small' has no column 'speakr' whose values are left out in turn; it has speaker, transcript, "),
-        ({"modalities": {"audio": "sound"}}, "a feature is of audio, video, text or other, not of 'sound'"),
+        ({"modalities": {"audio": "sound"}}, "the modality of feature 'audio' must be one of audio, video, text, other, not 'sound'"),
         ({"split": "tset"}, "small has no split 'tset'; it has train, test; did you mean 'test'?"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_told(
-    damaged_track: DamagedTrack, tmp_path: Path, arguments: dict[str, Any], message: str
+    corrupted_track: CorruptedTrack, tmp_path: Path, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
-        logistic(damaged_track(), tmp_path / "out", {"snr_db": [5]}, **arguments)
+        scored(corrupted_track(), tmp_path / "out", {"snr_db": [5]}, **arguments)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_feature_that_is_not_there_is_told(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+def test_a_feature_that_is_not_there_is_told(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match=r"^no feature of corpus small named 'vidio'; did you mean 'video'"):
-        logistic(damaged_track(), tmp_path / "out", {"snr_db": [5]}, features=["vidio"])
+        scored(corrupted_track(), tmp_path / "out", {"snr_db": [5]}, features=["vidio"])
     with pytest.raises(UnknownName, match=r"^no feature of corpus small named 'hubert'"):
-        logistic(damaged_track(name="two"), tmp_path / "out", {"snr_db": [5]}, modalities={"hubert": "audio"})
+        scored(corrupted_track(name="two"), tmp_path / "out", {"snr_db": [5]}, modalities={"hubert": "audio"})
 
 
-def test_the_modality_of_every_feature_must_be_known(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track(features={"hubert": vectors()["audio"], "video": vectors()["video"]})
+def test_the_modality_of_every_feature_must_be_known(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    track = corrupted_track(features={"hubert": vectors()["audio"], "video": vectors()["video"]})
     message = (
-        "the modality of hubert is not known by name; say of which one each is, audio, video, text or other, which "
-        "nothing damages: --feature-of MODALITY=hubert"
+        "the modality of hubert is not known from its name; give --feature-of MODALITY=hubert (one of audio, video, "
+        "text, or other, which is never corrupted)"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        logistic(track, tmp_path / "out", {"snr_db": [5]})
-    report = logistic(track, tmp_path / "out", {"snr_db": [-20]}, modalities={"hubert": "audio"})
+        scored(track, tmp_path / "out", {"snr_db": [5]})
+    report = scored(track, tmp_path / "out", {"snr_db": [-20]}, modalities={"hubert": "audio"})
     assert values(report)[0] != values(report)[1]
-    report = logistic(track, tmp_path / "out", {"snr_db": [-20]}, modalities={"hubert": "other"})
+    report = scored(track, tmp_path / "out", {"snr_db": [-20]}, modalities={"hubert": "other"})
     assert values(report)[0] == values(report)[1]
 
 
-def test_without_references_nothing_is_trained(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+def test_without_references_nothing_is_trained(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
     with pytest.raises(WithheldReference, match=r"^the references of split 'test' of small are withheld"):
-        logistic(damaged_track(withheld=True), tmp_path / "out", {"snr_db": [5]})
+        scored(corrupted_track(withheld=True), tmp_path / "out", {"snr_db": [5]})
 
 
-def test_a_group_without_a_name_and_a_group_alone_are_told(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track(media={ids()[-1]: "a"})
-    message = f"corpus 'small': column 'media' says nothing of {N_TEST - 1} of {N_TEST} samples of split 'test': "
+def test_a_group_without_a_name_and_a_group_alone_are_told(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    track = corrupted_track(media={ids()[-1]: "a"})
+    message = f"corpus 'small': column 'media' has no values for {N_TEST - 1} of {N_TEST} samples of split 'test': "
     with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
-        logistic(track, tmp_path / "out", {"snr_db": [5]}, leave_out="media")
-    track = damaged_track(name="two", media=dict.fromkeys(ids(), "a"))
+        scored(track, tmp_path / "out", {"snr_db": [5]}, leave_out="media")
+    track = corrupted_track(name="two", media=dict.fromkeys(ids(), "a"))
     with pytest.raises(
-        UsageError, match=r"^column 'media' holds one value alone in split 'test'; there are no others$"
+        UsageError, match=r"^column 'media' has only one value in split 'test'; leaving it out leaves nothing$"
     ):
-        logistic(track, tmp_path / "out", {"snr_db": [5]}, leave_out="media")
+        scored(track, tmp_path / "out", {"snr_db": [5]}, leave_out="media")
 
 
-def test_a_corpus_that_changed_is_told(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track()
+def test_a_corpus_that_changed_is_told(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    track = corrupted_track()
     with (track.folder / "corpus" / "features" / "audio.parquet").open("ab") as file:
         file.write(b"x")
     with pytest.raises(IntegrityError, match="audio"):
-        logistic(track, tmp_path / "out", {"snr_db": [5]})
+        scored(track, tmp_path / "out", {"snr_db": [5]})
 
 
-def test_the_ridge_of_values_is_damaged_alike(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track()
-    report = logistic(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, feature_scale="stored")
+def test_the_ridge_of_values_is_damaged_alike(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    track = corrupted_track()
+    report = scored(track, tmp_path / "out", {"factor": [4]}, parameters={"snr_db": 60}, feature_scale="stored")
     clean = stored(track)
     x = np.hstack([clean[name][TRAIN] for name in sorted(clean)])
     mean, deviation = x.mean(0), x.std(0)
@@ -530,13 +528,13 @@ def test_the_ridge_of_values_is_damaged_alike(damaged_track: DamagedTrack, tmp_p
     assert values(report, "mse")[1] == pytest.approx(mean_squared_error(valence[TEST], said), rel=2e-3)
 
 
-def test_noise_is_as_strong_in_every_dimension(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+def test_noise_is_as_strong_in_every_dimension(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
     """On the stored scale, noise at 20 dB drowns the three small dimensions of `unequal`, and more noise is no worse."""
-    equal, large = damaged_track("", "equal"), damaged_track("", "unequal", features=unequal())
+    equal, large = corrupted_track("", "equal"), corrupted_track("", "unequal", features=unequal())
     arguments = {"corruption": "feature_noise", "parameters": {"factor": 1}, "features": ["audio"]}
     grid = {"snr_db": [20, 10, 0]}
     curves = {
-        name: values(logistic(track, tmp_path / name, grid, feature_scale=scale, **arguments), "mse")
+        name: values(scored(track, tmp_path / name, grid, feature_scale=scale, **arguments), "mse")
         for name, track, scale in (
             ("equal", equal, "standardised"),
             ("standardised", large, "standardised"),
@@ -549,13 +547,13 @@ def test_noise_is_as_strong_in_every_dimension(damaged_track: DamagedTrack, tmp_
     assert curves["stored"][1] > curves["standardised"][2]
 
 
-def test_what_a_corruption_leaves_keeps_its_bits(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+def test_what_a_corruption_leaves_keeps_its_bits(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
     arguments = {"corruption": "gcnet_missing", "intervals": True}
-    report = logistic(damaged_track("", features=unequal()), tmp_path / "out", {"rate": [0.0]}, **arguments)
-    assert report.curves[0].rows[0].scores == report.undamaged.scores
-    assert report.notes == ("no sample is changed by gcnet_missing in what is learned from: its curve is flat",)
-    with pytest.raises(UsageError, match=r"^a feature scale is one of standardised, stored, not 'raw'$"):
-        logistic(damaged_track("", "two"), tmp_path / "out", {"rate": [0.0]}, feature_scale="raw", **arguments)
+    report = scored(corrupted_track("", features=unequal()), tmp_path / "out", {"rate": [0.0]}, **arguments)
+    assert report.curves[0].rows[0].scores == report.clean.scores
+    assert report.remarks == ("gcnet_missing changes none of the inputs: its curve is flat",)
+    with pytest.raises(UsageError, match=r"^the feature scale must be one of standardised, stored, not 'raw'$"):
+        scored(corrupted_track("", "two"), tmp_path / "out", {"rate": [0.0]}, feature_scale="raw", **arguments)
 
 
 @pytest.mark.real_data
@@ -566,12 +564,12 @@ def test_the_curve_of_unseen_actors_of_ravdess_falls(
     monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
     release("ravdess")(test_data / "data" / "features", tmp_path / "home" / "corpora" / "ravdess")
     arguments = {
-        "corruption": "feature_noise", "parameters": {"factor": 1}, "leave_out": "fold", "intervals": False,
-        "options": {"scale": "each", "C": 0.1, "alpha": 1.0}, "modalities": {"face": "video"}, "replace": True,
+        "corruption": "feature_noise", "parameters": {"factor": 1}, "leave_out": "fold",
+        "options": {"scale": "each", "C": 0.1, "alpha": 1.0}, "modalities": {"face": "video"},
     }  # fmt: skip
     curves = {
         scale: values(
-            robustness("ravdess", "logistic", {"snr_db": [20, 10, 5, 0, -5]}, feature_scale=scale, output=tmp_path / "out", **arguments),
+            scored("ravdess", tmp_path / "out", {"snr_db": [20, 10, 5, 0, -5]}, feature_scale=scale, **arguments),
             "accuracy(pooled)",
         )
         for scale in ("stored", "standardised")
@@ -584,17 +582,17 @@ def test_the_curve_of_unseen_actors_of_ravdess_falls(
 
 @pytest.mark.parametrize("leave_out", [None, "speaker"])
 def test_a_report_holds_nothing_that_shows_who_is_scored_of_a_hidden_split(
-    leave_out: str | None, damaged_track: DamagedTrack, tmp_path: Path
+    leave_out: str | None, corrupted_track: CorruptedTrack, tmp_path: Path
 ) -> None:
-    track = damaged_track()
+    track = corrupted_track()
     hidden = track.splits["test"].model_copy(update={"hidden": True})
     track = track.model_copy(update={"splits": {**track.splits, "test": hidden}})
-    report = logistic(track, tmp_path / "out", {"snr_db": [0]}, leave_out=leave_out, intervals=True)
+    report = scored(track, tmp_path / "out", {"snr_db": [0]}, leave_out=leave_out, intervals=True)
     assert RobustnessReport.from_json((tmp_path / "out" / "robustness.json").read_text(encoding="utf-8")) == report
-    scores = [score for row in (report.undamaged, *report.curves[0].rows) for score in row.scores]
+    scores = [score for row in (report.clean, *report.curves[0].rows) for score in row.scores]
     assert all(len(repr(score.value)) <= len("-0.1234") and score.low is None for score in scores)
     assert {score.n_scored for score in scores} == {None}
     assert sorted(report.counts) == (["candidates"] if leave_out else ["candidates", "trained"])
     assert not {"corpus", "references"} & set(report.digests)
     assert "|corpus:small|" in report.signature and f"|n:{N_TEST}|" in report.signature
-    assert any(note.startswith("a hidden split: ") for note in report.notes)
+    assert any(note.startswith("a hidden split: ") for note in report.remarks)

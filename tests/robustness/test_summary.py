@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from merbench.report import Score
 from merbench.robustness.report import Estimate, MeanError, Summary
-from merbench.robustness.summary import Outcome, Outcomes, best_values, is_missing_rate, mean_errors, summaries
+from merbench.robustness.summary import Outcome, Outcomes, best_values, mean_errors, summaries
 from merbench.scoring import Resampling
-from tests.robustness.conftest import DamagedTrack
+from tests.robustness.conftest import CorruptedTrack
 
 HOW = Resampling(None, "percentile", 0.95, 100, None, 0)  # type: ignore[arg-type]
 F1, MSE, ACCURACY = "weighted_f1(discrete)", "mse(valence)", "accuracy(discrete)"
@@ -29,24 +29,21 @@ SYSTEM = Outcomes(outcome(0.9, 0.5), (outcome(0.8, 1.0), outcome(0.5, 2.0), outc
 REFERENCE = Outcomes(outcome(0.6, 2.0), (outcome(0.5, 2.5), outcome(0.4, 3.0), outcome(0.4, 4.5)))
 
 
-def test_missing_rates_have_an_area_and_all_other_grids_a_mean(damaged_track: DamagedTrack) -> None:
-    track = damaged_track("")
+def test_missing_rates_have_an_area_and_all_other_grids_a_mean(corrupted_track: CorruptedTrack) -> None:
+    track = corrupted_track("")
     rates = [0.0, 0.5, 0.6]
-    by_area = {item.key: item for item in summaries(track, rates, SYSTEM, None, None)}
-    by_mean = {item.key: item for item in summaries(track, None, SYSTEM, None, None)}
+    by_area = {item.key: item for item in summaries(track, rates, [SYSTEM], None)}
+    by_mean = {item.key: item for item in summaries(track, None, [SYSTEM], None)}
     assert {item.kind for item in by_area.values()} == {"auilc"}
     assert by_area[F1].over.value == pytest.approx(np.trapezoid([0.8, 0.5, 0.2], rates), abs=1e-15)
     assert by_area[F1].over.value == pytest.approx(0.65 * 0.5 + 0.35 * 0.1, abs=1e-15)
     assert by_mean[F1].over.value == pytest.approx(0.5, abs=1e-15)  # the undamaged 0.9 is left out
     assert by_mean[MSE].over.value == pytest.approx(2.0, abs=1e-15)
     assert by_mean[F1].corruption_error is None
-    assert is_missing_rate("features", "rate")
-    assert not is_missing_rate("text", "rate")
-    assert not is_missing_rate("features", "pattern")
 
 
-def test_corruption_errors_are_ratios_of_sums_of_errors(damaged_track: DamagedTrack) -> None:
-    found = {item.key: item for item in summaries(damaged_track(""), None, SYSTEM, REFERENCE, None)}
+def test_corruption_errors_are_ratios_of_sums_of_errors(corrupted_track: CorruptedTrack) -> None:
+    found = {item.key: item for item in summaries(corrupted_track(""), None, [SYSTEM, REFERENCE], None)}
     # F1, errors 0.2 + 0.5 + 0.8 of the system and 0.5 + 0.6 + 0.6 of the other
     assert found[F1].corruption_error == Estimate(pytest.approx(1.5 / 1.7, abs=1e-15))
     # above the undamaged errors 0.1 and 0.4: 0.1 + 0.4 + 0.7 and 0.1 + 0.2 + 0.2
@@ -62,18 +59,18 @@ def test_corruption_errors_are_ratios_of_sums_of_errors(damaged_track: DamagedTr
     assert found["overall"].corruption_error == Estimate(pytest.approx(total / other, abs=1e-14))
 
 
-def test_without_an_error_to_compare_with_there_is_no_ratio(damaged_track: DamagedTrack) -> None:
+def test_without_an_error_to_compare_with_there_is_no_ratio(corrupted_track: CorruptedTrack) -> None:
     perfect = Outcomes(outcome(1.0, 0.0), (outcome(1.0, 0.0),))
-    found = {item.key: item for item in summaries(damaged_track(""), None, SYSTEM, perfect, None)}
+    found = {item.key: item for item in summaries(corrupted_track(""), None, [SYSTEM, perfect], None)}
     assert found[F1].corruption_error is None
     assert found[MSE].relative_corruption_error is None
 
 
-def test_metrics_without_a_best_value_have_no_error(damaged_track: DamagedTrack) -> None:
-    best = best_values(damaged_track(""))
+def test_metrics_without_a_best_value_have_no_error(corrupted_track: CorruptedTrack) -> None:
+    best = best_values(corrupted_track(""))
     assert best == {F1: 1.0, MSE: 0.0, ACCURACY: 1.0, "overall": 1.0}
     metrics = 'metrics = [{ name = "weighted_f1", target = "discrete", per = "speaker", aggregate = "auilc", weight = 1.0 }]\n'
-    track = damaged_track("", "two")
+    track = corrupted_track("", "two")
     text = (
         (track.folder / "track.toml").read_text().split("metrics = [")[0] + metrics + 'ranking = { by = ["overall"] }\n'
     )
@@ -83,12 +80,12 @@ def test_metrics_without_a_best_value_have_no_error(damaged_track: DamagedTrack)
     assert best_values(load_track(track.folder)) == {}  # an area is not bounded by 1, nor is what it is summed into
 
 
-def test_intervals_are_of_the_combination_within_each_draw(damaged_track: DamagedTrack) -> None:
+def test_intervals_are_of_the_combination_within_each_draw(corrupted_track: CorruptedTrack) -> None:
     rng = np.random.default_rng(0)
     drawn = rng.uniform(0, 1, (3, 100))
     conditions = tuple(outcome(0.5, 1.0, {F1: row}) for row in drawn)
     system = Outcomes(outcome(0.9, 0.5, {F1: rng.uniform(0, 1, 100)}), conditions)
-    found = next(item for item in summaries(damaged_track(""), None, system, None, HOW) if item.key == F1)
+    found = next(item for item in summaries(corrupted_track(""), None, [system], HOW) if item.key == F1)
     means = np.sort(drawn.mean(0))
     # of 100 draws the ranks are 101 * 2.5 % rounded down and 101 * 97.5 % rounded up: 2 and 99
     assert (found.over.low, found.over.high) == (pytest.approx(means[1], abs=1e-9), pytest.approx(means[98], abs=1e-9))

@@ -14,17 +14,16 @@ from sklearn.metrics import f1_score
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.errors import UsageError
 from merbench.features.text import text_vectors
-from merbench.robustness import RobustnessReport, robustness
+from merbench.robustness import RobustnessReport
 from merbench.track import Track, load_track
-from tests.robustness.conftest import N_TEST, N_TRAIN, DamagedTrack, classes, ids, vectors
+from tests.robustness.conftest import N_TEST, N_TRAIN, CorruptedTrack, classes, ids, scored, values, vectors
 
 FIXED = {"scale": "all", "C": 0.1, "alpha": 10.0}
 DELETION = '[[corruptions]]\nname = "word_deletion"\nrate = 0.1\n'
 
 
-def logistic(track: Track, output: Path, **arguments: Any) -> RobustnessReport:
-    arguments = {"options": FIXED, "intervals": False, "grids": {"rate": [0.0, 1.0]}, **arguments}
-    return robustness(track, "logistic", output=output, **arguments)
+def logistic(track: Track, output: Path, rates: tuple[float, ...] = (0.0, 1.0), **settings: Any) -> RobustnessReport:
+    return scored(track, output, {"rate": rates}, options=FIXED, **settings)
 
 
 def transcripts(track: Track) -> list[str]:
@@ -53,14 +52,11 @@ def deleted(texts: list[str], names: list[str], rate: float) -> list[str]:
     ]
 
 
-def values(report: RobustnessReport) -> list[float | None]:
-    rows = [report.undamaged, *report.curves[0].rows]
-    return [next(score.value for score in row.scores if score.name == "weighted_f1") for row in rows]
-
-
-def test_transcripts_are_damaged_and_their_feature_is_made_anew(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track(DELETION, features={})
-    report = logistic(track, tmp_path / "out", grids={"rate": [0.0, 0.4, 1.0]})
+def test_transcripts_are_damaged_and_their_feature_is_made_anew(
+    corrupted_track: CorruptedTrack, tmp_path: Path
+) -> None:
+    track = corrupted_track(DELETION, features={})
+    report = logistic(track, tmp_path / "out", rates=(0.0, 0.4, 1.0))
     texts, names = transcripts(track), ids()
     learned, asked = texts[:N_TRAIN], texts[N_TRAIN:]
     expected = [
@@ -81,40 +77,41 @@ def test_transcripts_are_damaged_and_their_feature_is_made_anew(damaged_track: D
 
 
 def test_a_model_for_each_condition_learns_damaged_texts_in_the_space_of_undamaged_ones(
-    damaged_track: DamagedTrack, tmp_path: Path
+    corrupted_track: CorruptedTrack, tmp_path: Path
 ) -> None:
-    track = damaged_track(DELETION, features={})
-    report = logistic(track, tmp_path / "out", grids={"rate": [0.4]}, weights="per-condition")
+    track = corrupted_track(DELETION, features={})
+    report = logistic(track, tmp_path / "out", rates=(0.4,), weights="per-condition")
     texts = deleted(transcripts(track), ids(), 0.4)
     expected = by_hand(texts[:N_TRAIN], texts[N_TRAIN:], transcripts(track)[:N_TRAIN])
     assert values(report)[1] == pytest.approx(expected, abs=1e-12)
 
 
-def test_other_features_stay_as_they_are_stored(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    report = logistic(damaged_track(DELETION), tmp_path / "out")
+def test_other_features_stay_as_they_are_stored(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    report = logistic(corrupted_track(DELETION), tmp_path / "out")
     assert report.features == ("audio", "text", "video")  # in the place of text-frames
     assert set(report.digests) == {"track", "corpus", "references", "feature audio", "feature video"}
-    report = logistic(damaged_track(DELETION, "two"), tmp_path / "two", features=["text-frames", "audio"])
+    report = logistic(corrupted_track(DELETION, "two"), tmp_path / "two", features=["text-frames", "audio"])
     assert report.features == ("text", "audio")
 
 
-def test_damage_to_text_that_no_feature_shows_is_refused(damaged_track: DamagedTrack, tmp_path: Path) -> None:
+def test_damage_to_text_that_no_feature_shows_is_refused(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
     message = (
-        "damage to text changes none of the features audio, video; ask for feature 'text', too, which is made anew"
+        "corrupting text changes none of the features audio, video; add feature 'text', which is computed from the "
+        "corrupted text"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        logistic(damaged_track(DELETION), tmp_path / "out", features=["audio", "video"])
+        logistic(corrupted_track(DELETION), tmp_path / "out", features=["audio", "video"])
 
 
-def test_text_and_features_make_two_runs(damaged_track: DamagedTrack, tmp_path: Path) -> None:
-    track = damaged_track(DELETION + '[[corruptions]]\nname = "feature_noise"\nsnr_db = 5\nfactor = 1\n')
-    message = "curves of damaged text and of damaged features do not go into one run; make two"
+def test_text_and_features_make_two_runs(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    track = corrupted_track(DELETION + '[[corruptions]]\nname = "feature_noise"\nsnr_db = 5\nfactor = 1\n')
+    message = "corruptions of text and of features cannot be combined in one run; make two"
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        logistic(track, tmp_path / "out", grids={"rate": [0.1], "snr_db": [5]})
+        scored(track, tmp_path / "out", {"rate": [0.1], "snr_db": [5]})
 
 
-def test_a_corpus_without_transcripts_is_told(tmp_path: Path, damaged_track: DamagedTrack) -> None:
-    track = damaged_track(DELETION)
+def test_a_corpus_without_transcripts_is_told(tmp_path: Path, corrupted_track: CorruptedTrack) -> None:
+    track = corrupted_track(DELETION)
     names = ids()
     labels = ("calm", "glad", "sad")
     made_corpus(
@@ -127,19 +124,19 @@ def test_a_corpus_without_transcripts_is_told(tmp_path: Path, damaged_track: Dam
         features=vectors(),
         replace=True,
     )
-    message = "corpus 'small' has no column 'transcript' that damage to text changes; it has "
+    message = "corpus 'small' has no column 'transcript' that corruptions of text change; it has "
     with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
         logistic(load_track(track.folder), tmp_path / "out")
 
 
 def test_a_baseline_that_reads_the_transcript_reads_the_damaged_one(
-    damaged_track: DamagedTrack, tmp_path: Path
+    corrupted_track: CorruptedTrack, tmp_path: Path
 ) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()
     (folder / "baseline.toml").write_text('title = "Reader"\nuses_features = false\ncolumns = ["transcript"]\n')
     (folder / "model.py").write_text(READER)
-    report = robustness(damaged_track(DELETION), folder, {"rate": [1.0]}, output=tmp_path / "out", intervals=False)
+    report = scored(corrupted_track(DELETION), tmp_path / "out", {"rate": [1.0]}, folder)
     # the third letter tells the class: "the", "what", "all"; without any, all are calm
     assert values(report) == [1.0, pytest.approx(f1_score(classes()[N_TRAIN:], [0] * N_TEST, average="weighted"))]
 
