@@ -451,7 +451,7 @@ def test_the_whole_fall_on_the_sample_is_monotone(sample_home: Path, tmp_path: P
     [
         ({"weights": "own"}, "weights must be one of shared, per-condition, not 'own'"),
         ({"workers": 0}, "the number of workers must be at least 1, not 0"),
-        ({"engine": "dask"}, "'dask' is no engine; allowed are local and dask://host:port"),
+        ({"engine": "dask"}, "'dask' is not an engine; allowed are local and dask://host:port"),
         ({"seed": -1}, "the seed must be an integer of at least 0, not -1"),
         ({"relative_to": "logistic"}, "'logistic' is compared with itself; name another baseline"),
         ({"leave_out": "speakr"}, "corpus 'small' has no column 'speakr' whose values are left out in turn; it has speaker, transcript, "),
