@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.measuring import machine, race, seconds, table
 from merbench.corruptions import CORRUPTIONS, Step, generator
-from merbench.corruptions.batches import damaged_vectors, generators
-from merbench.corruptions.drawing import NORMAL_UNIT, normal_quantiles
+from merbench.corruptions.batches import corrupted_vectors
+from merbench.corruptions.drawing import NORMAL_UNIT, generators, normal_quantiles
 
 N, D, SEED = 100_000, 1_024, 2023
 N_ALONE = 2_000
@@ -64,7 +64,7 @@ def main() -> None:
             known({"audio": row.astype(np.float64)}, rng, known.draw({"t": 20}, rng))
 
     def damage(name: str, parameters: dict[str, Any]) -> Callable[[], object]:
-        return lambda: damaged_vectors(Step(name, parameters), {"audio": values}, ids, seed=SEED)
+        return lambda: corrupted_vectors(Step(name, parameters), {"audio": values}, ids, seed=SEED)
 
     sample_by_sample = f"diffusion noise sample by sample, {N_ALONE:,} of them"
     times = race(

@@ -100,6 +100,12 @@ class Parameter:
         """Return the mark of a type in the annotation; None without one."""
         return next((mark for mark in _marks(self.annotation) if isinstance(mark, wanted)), None)
 
+    @property
+    def unit(self) -> str:
+        """The unit of a number; empty without one."""
+        within = self.mark(Within)
+        return within.unit if within is not None else ""
+
     def allows(self, value: object) -> bool:
         """Return whether a value is of the type and within the range."""
         if self.options:

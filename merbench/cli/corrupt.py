@@ -67,7 +67,8 @@ def _corruption_record(item: Corruption) -> dict[str, Any]:
         "modality": item.modality,
         "summary": item.summary,
         "parameters": {
-            name: {"allowed": known.allowed, "default": known.default} for name, known in item.parameters.items()
+            name: {"allowed": known.allowed, "default": None if known.is_required else known.default}
+            for name, known in item.parameters.items()
         },
         "severities": {name: list(values) for name, values in item.severities.items()},
         "source": item.source,

@@ -24,7 +24,7 @@ from merbench.corpus import CORPORA, Contents, Corpus, Feature, open_corpus, wri
 from merbench.corrupt.manifest import MANIFEST, SCHEMA, Manifest, problems_of, write_manifest
 from merbench.corrupt.steps import damage, damage_split
 from merbench.corruptions import Step
-from merbench.corruptions.batches import damaged_vectors
+from merbench.corruptions.batches import corrupted_vectors
 from merbench.errors import Inapplicable, MerbenchError, UsageError, contained, did_you_mean, listed
 from merbench.files import require_outside, sha256_bytes
 from merbench.track import Track
@@ -225,7 +225,7 @@ def _problem_of(sample: _Sample) -> Iterator[None]:
 def _apply_to_vectors(step: Step, modalities: Sequence[str], samples: Sequence[_Sample], seed: int) -> None:
     """Corrupt samples that have one vector for each of the same modalities, all at once."""
     matrices = {name: np.stack([sample.vectors[name] for sample in samples]) for name in modalities}
-    done = damaged_vectors(step, matrices, [sample.id for sample in samples], seed=seed)
+    done = corrupted_vectors(step, matrices, [sample.id for sample in samples], seed=seed)
     for row, sample in enumerate(samples):
         sample.problem = done.problems.get(sample.id)
         sample.vectors = {name: matrix[row] for name, matrix in done.vectors.items()}

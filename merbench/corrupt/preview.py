@@ -14,7 +14,7 @@ from merbench.charts import Specimen, contact_sheet, require_matplotlib
 from merbench.corrupt.clips import Clip, require_streams
 from merbench.corrupt.steps import damage
 from merbench.corruptions import Audio, Frame, Step, Video
-from merbench.corruptions.video.rgb import rgb8
+from merbench.corruptions.video.pictures import rgb8
 from merbench.errors import Inapplicable, UnreadableMedia, UsageError, listed
 from merbench.media import probe, read_audio, read_video
 from merbench.media.transcode import as_declared

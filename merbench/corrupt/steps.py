@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from merbench.banks.bank import Bank
-from merbench.corruptions import Audio, Step, Video, generator, window_s
+from merbench.corruptions import Audio, FromBank, FromColumn, Step, Video, generator, window_s
 from merbench.errors import Inapplicable
 
 OpenBank = Callable[[str], Bank]
@@ -38,7 +38,7 @@ def drawn_values(steps: Sequence[Step], seed: int, sample_id: str) -> dict[str, 
 
 def leaves(steps: Sequence[Step], seed: int, sample_id: str) -> bool:
     """Return whether what is drawn for one sample damages nothing."""
-    return all(step.corruption.is_left(step.draws(seed, sample_id)) for step in steps)
+    return all(step.corruption.changes_nothing(step.draws(seed, sample_id)) for step in steps)
 
 
 def damage(
@@ -70,17 +70,14 @@ def damage(
         rng = generator(seed, step.step_name, sample_id)
         drawn = step.draws(seed, sample_id, rng)
         values |= {f"{step.step_name}.{key}": value for key, value in drawn.items()}
-        if step.corruption.is_left(drawn):
+        if step.corruption.changes_nothing(drawn):
             continue
         try:
             parameters, taken = _with_sounds(step, drawn, signal, seed, sample_id, known, banks)
             parameters |= _boxes(step, drawn, known)
             damaged = step.corruption(signal, rng, parameters)
-            measured = step.corruption.measured
-            if measured is not None and not isinstance(signal, Video):
-                inside = _inside(signal, damaged, drawn)
-                realised = measured(*inside, parameters)
-                taken |= {name: value for name, value in realised.items() if value is not None}
+            if not isinstance(signal, Video):
+                taken |= step.corruption.measure(*_inside(signal, damaged, drawn), parameters)
         except Inapplicable as error:
             raise Inapplicable(f"{step.step_name}: {error}") from error
         values |= {f"{step.step_name}.{key}": value for key, value in taken.items()}
@@ -118,13 +115,12 @@ def _damage_all(found: Sequence[Damaged], step: Step, seed: int) -> list[Damaged
     drawn = step.draws(seed, "", rng)
     before = [one.signal for one in found]
     try:
-        after = before if step.corruption.is_left(drawn) else step.corruption(before, rng, drawn)
+        after = before if step.corruption.changes_nothing(drawn) else step.corruption(before, rng, drawn)
     except Inapplicable as error:
         raise Inapplicable(f"{step.step_name}: {error}") from error
-    measured = step.corruption.measured
     results = []
     for one, signal in zip(found, after, strict=True):
-        values = dict(drawn) if measured is None else {**drawn, **measured(one.signal, signal, drawn)}
+        values = drawn | step.corruption.measure(one.signal, signal, drawn)
         results.append(
             Damaged(signal, {**one.values, **{f"{step.step_name}.{key}": item for key, item in values.items()}})
         )
@@ -161,7 +157,8 @@ def _with_sounds(
     """Return the parameters with a sound drawn in place of every bank's name, and which sounds were taken."""
     parameters, taken = dict(drawn), dict[str, Any]()
     for name, parameter in step.corruption.parameters.items():
-        if parameter.type != "bank":
+        bank = parameter.mark(FromBank)
+        if bank is None:
             continue
         assert isinstance(signal, Audio)
         begin, end = _window_samples(signal, drawn)
@@ -172,12 +169,12 @@ def _with_sounds(
             end - begin,
             signal.rate_hz,
             n_sources=drawn.get("n_speakers", 1),
-            fill="entire" if parameter.whole else drawn.get("fill", "concatenate"),
+            fill="entire" if bank.whole else drawn.get("fill", "concatenate"),
             other_than_speaker=known.get("speaker"),
         )
         parameters[name] = sounds.audio
         taken["source"] = "; ".join(sounds.sources)
-        if not parameter.whole:
+        if not bank.whole:
             taken["offset_s"] = list(sounds.offsets_s) if "n_speakers" in drawn else sounds.offsets_s[0]
     return parameters, taken
 
@@ -190,7 +187,7 @@ def _of_the_data_home(name: str) -> Bank:
 
 def _boxes(step: Step, drawn: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     """Return the sample's own box for every parameter that names the column which holds it."""
-    names = [name for name, parameter in step.corruption.parameters.items() if parameter.type == "column"]
+    names = [name for name, parameter in step.corruption.parameters.items() if parameter.mark(FromColumn)]
     return {name: _box(known.get(drawn[name]), drawn[name]) for name in names}
 
 

@@ -4,7 +4,9 @@ from merbench.corruptions import audio, features, labels, missing, text, video
 from merbench.corruptions.declaration import (
     CORRUPTIONS,
     Corruption,
-    Parameter,
+    FromBank,
+    FromColumn,
+    Step,
     check_parameters,
     corruption,
     window_s,
@@ -12,14 +14,14 @@ from merbench.corruptions.declaration import (
 from merbench.corruptions.drawing import generator, shared_draw
 from merbench.corruptions.listing import corruptions_page, corruptions_table
 from merbench.corruptions.signals import Audio, Frame, Video
-from merbench.corruptions.step import Step
 
 __all__ = [
     "CORRUPTIONS",
     "Audio",
     "Corruption",
     "Frame",
-    "Parameter",
+    "FromBank",
+    "FromColumn",
     "Step",
     "Video",
     "audio",

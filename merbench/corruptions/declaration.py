@@ -1,11 +1,13 @@
-"""A corruption's declaration: its name, what it damages, its parameters and their ranges, and the function.
+"""A corruption's declaration, the step that applies it, and how values are checked and sampled.
 
-A corruption is fixed, declared damage at evaluation. Its function is pure: `(signal, rng, parameters) -> signal`;
-what a signal is, the module of its modality says. `merbench.corruptions.signals` has the classes.
+A corruption is a fixed, declared change of the data at evaluation. Its function is pure, `(signal, rng, *, parameters)
+-> signal`: the parameters are annotated keyword arguments, and what a signal is depends on the modality.
 
-A time window may be declared with every corruption of sound and pictures: `start` and `end` as fractions of the clip,
-or `start_s` and `end_s` in seconds. The function then sees the part inside the window alone.
-`severity`, 1 to 5, stands for parameters where a table of them is published.
+A step gives each parameter a value or a distribution: `{choice = [...]}`, `{integers = [low, high]}` (inclusive) or
+`{uniform = [low, high]}`; with `shared = "name"` in it, all distributions of that name are sampled by one number.
+`severity`, 1 to 5, sets the parameters for which a table is published. Every corruption of sound and pictures takes a
+time window: `start` and `end` as fractions of the clip, or `start_s` and `end_s` in seconds. Its function then receives
+only the part inside the window.
 """
 
 from __future__ import annotations
@@ -13,403 +15,412 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import numpy as np
+from numpy.random import PCG64
 
-from merbench.corruptions.drawing import SharedDraw, draw
+from merbench.corruptions.drawing import DISTRIBUTIONS, SHARED, SharedDraw, draw, generator, shared_draw
 from merbench.corruptions.signals import Audio, Video, edited_audio, edited_video
 from merbench.errors import UnknownName, UsageError, brief, did_you_mean, listed
+from merbench.parameters import (
+    REQUIRED,
+    Named,
+    Parameter,
+    Within,
+    declared,
+    require_declarable,
+    taken,
+    unknown_problems,
+)
 from merbench.registry import Registry
 
 Modality = Literal["audio", "video", "text", "features", "labels"]
-Parameters = Mapping[str, Any]
-CorruptionFunction = Callable[[Any, np.random.PCG64, Parameters], Any]
-Measure = Callable[[Any, Any, Parameters], Mapping[str, Any]]
+Scope = Literal["sample", "split"]
+Values = Mapping[str, Any]
+CorruptionFunction = Callable[..., Any]
+Measure = Callable[..., Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """What one parameter of a corruption may be.
+class FromBank(Named):
+    """Declared by the name of a noise bank; the function receives the sound sampled from it, an `Audio`.
 
     Attributes:
-        type: a string; the name of a noise bank, which reaches the function as the sound drawn from it; the name of a
-            column of the corpus, which reaches it as the sample's own four numbers; true or false; a whole number; any
-            finite number; or a table of shares, `{ from = { to = share } }`.
-        low: smallest value of a number.
-        high: largest value of a number.
-        unit: printed after the range.
-        choices: the only values allowed, where not all of the type or range are.
-        default: what holds where the track says nothing; None where it must say.
-        whole: of a bank: whether one of its sounds is drawn whole, such as an impulse response; otherwise a crop as
-            long as the signal is.
+        whole: whether one of its sounds is taken whole, such as an impulse response; else a crop as long as the signal.
     """
 
-    type: Literal["string", "bank", "column", "boolean", "integer", "number", "table"]
-    low: float = -math.inf
-    high: float = math.inf
-    unit: str = ""
-    choices: tuple[int | float | str, ...] | None = None
-    default: Any = None
+    words: str = "the name of a noise bank"
     whole: bool = False
 
-    def allows(self, value: object) -> bool:
-        """Return whether a plain value is of the type and within the range."""
-        match self.type:
-            case "string" | "bank" | "column":
-                fits = isinstance(value, str) and value != ""
-            case "boolean":
-                return isinstance(value, bool)
-            case "table":
-                return isinstance(value, Mapping) and bool(value) and all(map(_is_row_of_shares, value.values()))
-            case "integer":
-                fits = isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
-            case "number":
-                fits = (
-                    isinstance(value, int | float)
-                    and not isinstance(value, bool)
-                    and math.isfinite(value)
-                    and self.low <= value <= self.high
-                )
-        return fits and (self.choices is None or value in self.choices)
 
-    @property
-    def allowed(self) -> str:
-        """What is allowed, in words: `"a number in [-20, 60] dB"`."""
-        if self.choices is not None:
-            return f"one of {', '.join(map(str, self.choices))} {self.unit}".rstrip()
-        match self.type:
-            case "string":
-                return "a string"
-            case "bank":
-                return "the name of a noise bank"
-            case "column":
-                return "the name of a column of the corpus that holds x, y, width and height"
-            case "boolean":
-                return "true or false"
-            case "table":
-                return "a table of shares by label, { from = { to = share } }, of which no row sums to more than 1"
-        kind = "an integer" if self.type == "integer" else "a number"
-        bounded = math.isfinite(self.high)
-        extent = f"in [{self.low:g}, {self.high:g}]" if bounded else f"of at least {self.low:g}"
-        return f"{kind} {extent} {self.unit}".rstrip()
+@dataclass(frozen=True, slots=True)
+class FromColumn(Named):
+    """Declared by the name of a column of the corpus; the function receives the sample's own four numbers."""
 
-
-def _is_row_of_shares(row: object) -> bool:
-    if not isinstance(row, Mapping) or not row:
-        return False
-    shares = list(row.values())
-    are_numbers = all(isinstance(share, int | float) and not isinstance(share, bool) for share in shares)
-    return are_numbers and all(0 <= share <= 1 for share in shares) and math.fsum(shares) <= 1 + 1e-9
+    words: str = "the name of a column of the corpus that holds x, y, width and height"
 
 
 SEVERITY = "severity"
 
-WINDOW = MappingProxyType(
+WINDOW: Mapping[str, Parameter] = MappingProxyType(
     {
-        "start": Parameter("number", low=0, high=1, unit="of the clip", default=0.0),
-        "end": Parameter("number", low=0, high=1, unit="of the clip", default=1.0),
-        "start_s": Parameter("number", low=0, high=math.inf, unit="s", default=0.0),
-        "end_s": Parameter("number", low=0, high=math.inf, unit="s", default=math.inf),
+        "start": Parameter("start", Annotated[float, Within(0, 1, "of the clip")], 0.0),
+        "end": Parameter("end", Annotated[float, Within(0, 1, "of the clip")], 1.0),
+        "start_s": Parameter("start_s", Annotated[float, Within(0, unit="s")], 0.0),
+        "end_s": Parameter("end_s", Annotated[float, Within(0, unit="s")], math.inf),
     }
 )
-"""The window of time that any corruption of sound or pictures may be given; left out, it is the whole clip."""
+"""The time window that any corruption of sound or pictures takes; without one, it is the whole clip."""
+
+_SEVERITY = Parameter(SEVERITY, Annotated[int, Within(1, 5)])
+
+MEASURED_DECIMALS = 6
+"""Decimals of measured values: far above the last bits of sums and logarithms, which differ between machines."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Corruption:
     """A registered corruption.
 
     Attributes:
-        name: its name in `track.toml`.
-        modality: what it damages.
+        name: its name in `track.toml`, the function's own name.
+        modality: what it corrupts.
         summary: one line for cards and `merbench describe`.
-        parameters: what each may be, in the order in which they are drawn.
-        function: `(signal, rng, parameters) -> signal`.
-        source: who defined it, or tabled its severities.
+        function: `(signal, rng, *, parameters) -> signal`. One that takes `severity`, too, receives the severity that
+            set the others, None without one.
+        source: who defined it, or published its table of severities.
         severities: parameter -> its values at severities 1 to 5, where a table is published.
-        scope: whether the function sees one sample, or a list of all samples of a split in the order of their ids.
-        leaves: whether parameters leave every signal as it is, such as a factor of 1; None where none do.
-        measured: `(before, after, parameters) -> values`, what the damage came to, such as the realised ratio; numbers
-            are rounded to `MEASURED_DECIMALS`.
+        scope: whether the function receives one sample, or a list of all samples of a split in the order of their ids.
+        unchanged_at: values of parameters at which every signal stays as it is; any one of several such sets.
+        measured: `(before, after, *, parameters) -> values`, the size of the change, such as the realised ratio.
     """
 
     name: str
     modality: Modality
     summary: str
-    parameters: Mapping[str, Parameter]
     function: CorruptionFunction
     source: str = ""
     severities: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    scope: Literal["sample", "split"] = "sample"
-    leaves: Callable[[Parameters], bool] | None = None
+    scope: Scope = "sample"
+    unchanged_at: tuple[Values, ...] = ()
     measured: Measure | None = None
 
-    @property
-    def declarable(self) -> dict[str, Parameter]:
+    @cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """What each parameter may be, in the order in which they are sampled."""
+        return {name: item for name, item in declared(self.function).items() if name != SEVERITY}
+
+    @cached_property
+    def declarable(self) -> Mapping[str, Parameter]:
         """Every key that a declaration may give: the parameters, `severity` where it has a table, the window."""
-        severity = {SEVERITY: Parameter("integer", low=1, high=5)} if self.severities else {}
-        window = dict(WINDOW) if self.has_window else {}
-        return {**self.parameters, **severity, **window}
+        severity = {SEVERITY: _SEVERITY} if self.severities else {}
+        return {**self.parameters, **severity, **(WINDOW if self.has_window else {})}
 
     @property
     def has_window(self) -> bool:
-        """Whether a window of time means something."""
+        """Whether a time window applies."""
         return self.modality in ("audio", "video") and self.scope == "sample"
 
-    def draw(
-        self, declared: Mapping[str, Any], rng: np.random.PCG64, shared: SharedDraw | None = None
-    ) -> dict[str, Any]:
-        """Return one sample's value of every parameter: as declared, drawn from what is declared, or the default.
+    def draw(self, given: Values, rng: PCG64, shared: SharedDraw | None = None) -> dict[str, Any]:
+        """Return one sample's value of every parameter: as declared, sampled from what is declared, or the default.
 
-        The order of drawing is that of `parameters`, then severity, then the window, so that the order of keys in a
+        The order of sampling is that of `parameters`, then severity, then the window, so that the order of keys in a
         file changes nothing. A severity, and the ends of a window, are among the values where they are declared.
 
         Args:
-            declared: what the track gives, already checked.
+            given: what the track declares, already checked.
             rng: the generator of the sample and step.
             shared: name -> a number from [0, 1) that all distributions which name it take instead of their own.
         """
-        tabled = self.severities if SEVERITY in declared else {}
-        drawn = {
-            name: draw(declared.get(name, known.default), rng, shared)
+        tabled = self.severities if SEVERITY in given else {}
+        own = {
+            name: draw(given.get(name, None if known.is_required else known.default), rng, shared)
             for name, known in self.parameters.items()
             if name not in tabled
         }
-        beside = {name: draw(declared[name], rng, shared) for name in (SEVERITY, *WINDOW) if name in declared}
-        stood_for = {name: values[beside[SEVERITY] - 1] for name, values in tabled.items()}
-        return {**drawn, **stood_for, **beside}
+        further = {name: draw(given[name], rng, shared) for name in (SEVERITY, *WINDOW) if name in given}
+        return {**own, **self._tabled(further), **further}
 
-    def __call__(
-        self, signal: Any, rng: np.random.PCG64 | np.random.Generator, parameters: Parameters = MappingProxyType({})
-    ) -> Any:
-        """Return the damaged signal, of which only what lies in the window is damaged.
+    def _tabled(self, values: Values) -> dict[str, Any]:
+        """Return the values that a severity among others sets."""
+        if SEVERITY not in values:
+            return {}
+        return {name: at_severity[values[SEVERITY] - 1] for name, at_severity in self.severities.items()}
+
+    def __call__(self, signal: Any, rng: PCG64 | np.random.Generator, parameters: Values = MappingProxyType({})) -> Any:
+        """Return the corrupted signal, which differs only inside the window.
 
         Args:
-            signal: `Audio`, `Video`, a text, vectors by modality, or labels, as the corruption's modality asks.
+            signal: `Audio`, `Video`, a text, vectors by modality, or labels, as the modality demands.
             rng: the generator, of which the raw words of a `PCG64` are used.
-            parameters: one value each; what is left out stands at its default, and a severity for those of its table.
-                Of a noise bank it is the sound drawn from it, an `Audio` with a channel for each source; of a column
-                of the corpus, the sample's own numbers.
+            parameters: one value each; the others are at their defaults, and a severity sets those of its table. For a
+                noise bank it is the sound sampled from it, an `Audio` with a channel for each source; for a column of
+                the corpus, the sample's own numbers.
 
         Raises:
             UsageError: a parameter is unknown, missing, or has a value that is not allowed.
-            Inapplicable: this signal cannot be damaged so, for instance a silence at a signal-to-noise ratio.
+            Inapplicable: this signal cannot be corrupted so, for instance a silence at a signal-to-noise ratio.
         """
-        parameters, rng = self.completed(parameters), _raw(rng)
-        function = self.function
+        values, raw = self.completed(parameters), _raw(rng)
+        own = taken(self.function, {SEVERITY: None, **values})
         match signal:
             case Video():
-                start_s, end_s = window_s(parameters, signal.duration_s)
+                start_s, end_s = window_s(values, signal.duration_s)
                 if (start_s, end_s) == (0.0, math.inf):
-                    return replace(signal, frames=function(signal.frames, rng, parameters))
-                return edited_video(signal, lambda frames: function(frames, rng, parameters), start_s, end_s)
-            case Audio() if any(name in parameters for name in WINDOW):
-                start_s, end_s = window_s(parameters, signal.duration_s)
-                return edited_audio(signal, lambda audio: function(audio, rng, parameters), start_s, end_s)
-        return function(signal, rng, parameters)
+                    return replace(signal, frames=self.function(signal.frames, raw, **own))
+                return edited_video(signal, lambda frames: self.function(frames, raw, **own), start_s, end_s)
+            case Audio() if any(name in values for name in WINDOW):
+                start_s, end_s = window_s(values, signal.duration_s)
+                return edited_audio(signal, lambda audio: self.function(audio, raw, **own), start_s, end_s)
+        return self.function(signal, raw, **own)
 
-    def completed(self, given: Parameters) -> dict[str, Any]:
-        """Return values of all parameters, from those that are given; raise `UsageError` where something is wrong."""
-        if len(given) >= len(self.parameters) and self._are_drawn(given):
+    def completed(self, given: Values) -> dict[str, Any]:
+        """Return values of all parameters from those that are given; raise `UsageError` where one is wrong."""
+        if len(given) >= len(self.parameters) and self._is_complete(given):
             return dict(given)
         problems = _call_problems(self, given)
         if problems:
-            raise UsageError(
-                "; ".join(text if text.startswith(f"{self.name} ") else f"{self.name}: {text}" for text in problems)
-            )
-        tabled = self.severities if SEVERITY in given else {}
-        stood_for = {name: values[given[SEVERITY] - 1] for name, values in tabled.items()}
+            raise UsageError("; ".join(f"{self.name}: {text}" for text in problems))
         defaults = {name: known.default for name, known in self.parameters.items()}
-        return {**defaults, **given, **stood_for}
+        return {**defaults, **given, **self._tabled(given)}
 
-    def _are_drawn(self, given: Parameters) -> bool:
-        """Return whether values are as `draw` leaves them, which a declaration has been checked for."""
+    def _is_complete(self, given: Values) -> bool:
+        """Return whether values are as `draw` returns them."""
         known = self.declarable
         return self.parameters.keys() <= given.keys() and all(
-            name in known
-            and (not isinstance(value, str) if known[name].type in _SUPPLIED else known[name].allows(value))
+            name in known and (not isinstance(value, str) if known[name].mark(Named) else known[name].allows(value))
             for name, value in given.items()
         )
 
-    def is_left(self, parameters: Parameters) -> bool:
-        """Return whether these parameters leave every signal as it is."""
-        start_s, end_s = window_s(parameters, 1.0)
-        is_empty = start_s >= end_s or parameters.get("start", 0.0) >= 1.0
-        return is_empty or (self.leaves is not None and self.leaves(parameters))
+    def changes_nothing(self, values: Values) -> bool:
+        """Return whether these values of parameters leave every signal as it is."""
+        start_s, end_s = window_s(values, 1.0)
+        if start_s >= end_s or values.get("start", 0.0) >= 1.0:
+            return True
+        complete = {**{name: known.default for name, known in self.parameters.items()}, **values}
+        return any(all(complete[name] == value for name, value in same.items()) for same in self.unchanged_at)
+
+    def measure(self, before: Any, after: Any, values: Values) -> dict[str, Any]:
+        """Return the size of the change, numbers rounded to `MEASURED_DECIMALS`; nothing where there is no measure.
+
+        Args:
+            before: the signal.
+            after: the corrupted signal.
+            values: the values of parameters that the function received.
+        """
+        if self.measured is None:
+            return {}
+        return {
+            name: round(value, MEASURED_DECIMALS) + 0.0 if isinstance(value, float) else value
+            for name, value in self.measured(before, after, **taken(self.measured, values)).items()
+            if value is not None
+        }
 
 
-_SUPPLIED = ("bank", "column")
-"""Types of parameters for whose names something of the sample is supplied."""
-
-
-def _raw(rng: np.random.PCG64 | np.random.Generator) -> np.random.PCG64:
+def _raw(rng: PCG64 | np.random.Generator) -> PCG64:
     """Return the generator of raw words."""
-    found = rng.bit_generator if isinstance(rng, np.random.Generator) else rng
-    if not isinstance(found, np.random.PCG64):
-        raise UsageError(f"a corruption draws from a PCG64, not from {type(rng).__name__}")
-    return found
+    raw = rng.bit_generator if isinstance(rng, np.random.Generator) else rng
+    if not isinstance(raw, PCG64):
+        raise UsageError(f"a corruption needs the generator PCG64, not {type(rng).__name__}")
+    return raw
 
 
-def _call_problems(corruption: Corruption, given: Parameters) -> list[str]:
-    """Return what is wrong with parameters that are given to a corruption alone."""
-    supplied = {name for name, known in corruption.parameters.items() if known.type in _SUPPLIED}
-    named = [name for name in supplied if isinstance(given.get(name), str)]
-    missing = [name for name in supplied if name not in given]
+def _call_problems(corruption: Corruption, given: Values) -> list[str]:
+    """Return what is wrong with parameters of a single call."""
+    supplied = {name for name, known in corruption.parameters.items() if known.mark(Named)}
     plain = {name: value for name, value in given.items() if name not in supplied}
-    stand_in = {name: "any" for name in supplied}
-    drawn = [name for name, value in plain.items() if isinstance(value, Mapping) and name in corruption.parameters]
-    drawn = [name for name in drawn if corruption.parameters[name].type != "table"]
+    distributed = [
+        name
+        for name, value in plain.items()
+        if isinstance(value, Mapping) and name in corruption.parameters and not _is_table(corruption.parameters[name])
+    ]
     return [
-        *(f"{name} is what was drawn or stored, not a name" for name in sorted(named)),
-        *(f"{name} is missing" for name in sorted(missing)),
-        *(f"{name} is one value, not a distribution" for name in drawn),
-        *check_parameters(corruption.name, {**plain, **stand_in}),
+        *(
+            f"{name} is the sampled or stored value, not a name"
+            for name in sorted(supplied)
+            if isinstance(given.get(name), str)
+        ),
+        *(f"{name} is missing" for name in sorted(supplied - given.keys())),
+        *(f"{name} is one value, not a distribution" for name in distributed),
+        *check_parameters(corruption.name, {**plain, **dict.fromkeys(supplied, "any")}),
     ]
 
 
-def window_s(parameters: Parameters, duration_s: float) -> tuple[float, float]:
-    """Return begin and end of the window of drawn parameters in seconds; end is infinite where none is given."""
-    start_s, end_s = float(parameters.get("start_s", 0.0)), float(parameters.get("end_s", math.inf))
-    if "start" in parameters:
-        start_s = parameters["start"] * duration_s
-    if parameters.get("end", 1.0) < 1.0:
-        end_s = parameters["end"] * duration_s
+def window_s(values: Values, duration_s: float) -> tuple[float, float]:
+    """Return begin and end of the window among values of parameters in seconds; end is infinite where none is given."""
+    start_s, end_s = float(values.get("start_s", 0.0)), float(values.get("end_s", math.inf))
+    if "start" in values:
+        start_s = values["start"] * duration_s
+    if values.get("end", 1.0) < 1.0:
+        end_s = values["end"] * duration_s
     return start_s, end_s
-
-
-MEASURED_DECIMALS = 6
-"""Decimals of what damage came to: far above the last bits of sums and logarithms, which differ between machines."""
-
-
-def _rounded(measured: Measure) -> Measure:
-    def rounded(before: Any, after: Any, parameters: Parameters) -> dict[str, Any]:
-        found = measured(before, after, parameters)
-        return {
-            name: round(value, MEASURED_DECIMALS) + 0.0 if isinstance(value, float) else value
-            for name, value in found.items()
-        }
-
-    return rounded
 
 
 CORRUPTIONS: Registry[Corruption] = Registry("corruption", "merbench.corruptions", "@corruption")
 
 
 def corruption(
-    *,
     modality: Modality,
     summary: str,
-    parameters: Mapping[str, Parameter],
+    *,
     source: str = "",
     severities: Mapping[str, tuple[Any, ...]] | None = None,
-    scope: Literal["sample", "split"] = "sample",
-    leaves: Callable[[Parameters], bool] | None = None,
+    scope: Scope = "sample",
+    unchanged_at: Values | tuple[Values, ...] = (),
     measured: Measure | None = None,
 ) -> Callable[[CorruptionFunction], CorruptionFunction]:
-    """Register a function of `(signal, rng, parameters)` under its own name; see `Corruption` for the arguments."""
+    """Register a function of `(signal, rng, *, parameters)` under its own name; see `Corruption` for the arguments."""
+    sets = (unchanged_at,) if isinstance(unchanged_at, Mapping) else unchanged_at
 
     def register(function: CorruptionFunction) -> CorruptionFunction:
+        require_declarable(function)
         name = function.__name__
-        rounded = None if measured is None else _rounded(measured)
-        known = Corruption(
-            name, modality, summary, parameters, function, source, severities or {}, scope, leaves, rounded
-        )
+        known = Corruption(name, modality, summary, function, source, severities or {}, scope, sets, measured)
         CORRUPTIONS.add(name, known)
         return function
 
     return register
 
 
-def check_parameters(name: str, parameters: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the declaration of corruption `name`, one sentence a problem; empty when nothing is.
+def check_parameters(name: str, given: Values) -> list[str]:
+    """Return what is wrong with the declaration of corruption `name`, one sentence a problem; empty where nothing is.
 
-    A parameter is a plain value or a distribution: `{choice = [...]}`, `{integers = [low, high]}` (inclusive) or
-    `{uniform = [low, high]}`; with `shared = "name"` in it, all distributions of that name are drawn by one number.
+    Args:
+        name: name of the corruption.
+        given: a value or a distribution for each declared parameter.
     """
     try:
-        declared = CORRUPTIONS[name]
+        corruption = CORRUPTIONS[name]
     except UnknownName as error:
         return [str(error)]
-    known = declared.declarable
-    unknown = [
-        f"{name} has no parameter '{key}'{did_you_mean(key, known)} (known: {', '.join(known)})"
-        for key in parameters
-        if key not in known
-    ]
-    known_severities = declared.severities
-    tabled = known_severities if SEVERITY in parameters else {}
-    twice = [
-        f"{key} stands beside severity, which says it, too; give one of them" for key in tabled if key in parameters
-    ]
+    known, tabled = corruption.declarable, corruption.severities
+    has_severity = SEVERITY in given
     missing = [
-        f"{name} needs {key}, {parameter.allowed}{' or a severity from 1 to 5' if key in known_severities else ''}"
-        for key, parameter in declared.parameters.items()
-        if parameter.default is None and key not in parameters and key not in tabled
+        f"{key} is missing: {name} needs it, {parameter.allowed}{' or a severity from 1 to 5' if key in tabled else ''}"
+        for key, parameter in corruption.parameters.items()
+        if parameter.is_required and key not in given and not (has_severity and key in tabled)
     ]
-    wrong = [
-        f"{key}: {message}; allowed is {known[key].allowed}{_OR_DISTRIBUTION[known[key].type == 'table']}"
-        for key, value in parameters.items()
-        if key in known
-        for message in _value_problems(known[key], value)
+    return [
+        *(f"{key} {message}" for key, message in unknown_problems(name, known, given)),
+        *(f"severity already sets {key}; give one of them" for key in tabled if has_severity and key in given),
+        *missing,
+        *(f"{key}: {text}" for key, value in given.items() if key in known for text in _problems(known[key], value)),
+        *_window_problems(given),
     ]
-    return [*unknown, *twice, *missing, *wrong, *_window_problems(parameters)]
 
 
-_OR_DISTRIBUTION = (", or a distribution of such values", "")
-
-
-def _window_problems(parameters: Mapping[str, Any]) -> Iterator[str]:
-    if {"start", "end"} & parameters.keys() and {"start_s", "end_s"} & parameters.keys():
+def _window_problems(given: Values) -> Iterator[str]:
+    if {"start", "end"} & given.keys() and {"start_s", "end_s"} & given.keys():
         yield "a window is given either by start and end, fractions of the clip, or by start_s and end_s, in seconds"
     for begin, end in (("start", "end"), ("start_s", "end_s")):
-        first, last = parameters.get(begin, 0), parameters.get(end, math.inf)
+        first, last = given.get(begin, 0), given.get(end, math.inf)
         if all(isinstance(value, int | float) for value in (first, last)) and not first < last:
             yield f"{begin} = {first} is not before {end} = {last}"
 
 
-DISTRIBUTIONS = {
-    "choice": "choice = [...]",
-    "integers": "integers = [low, high]",
-    "uniform": "uniform = [low, high]",
-}
-"""How each distribution is written."""
-
-SHARED = "shared"
-"""The key of a distribution that names the number which it shares with others."""
-
-_DISTRIBUTIONS_OF = {
-    "string": ("choice",),
-    "bank": ("choice",),
-    "column": ("choice",),
-    "boolean": ("choice",),
-    "integer": ("choice", "integers"),
-    "number": ("choice", "integers", "uniform"),
-}
+def _problems(parameter: Parameter, value: object) -> Iterator[str]:
+    """Yield what is wrong with a value or distribution that is declared for a parameter."""
+    if _is_table(parameter):
+        if message := parameter.problem(value):
+            yield message
+    elif not isinstance(value, Mapping):
+        if message := parameter.problem(value, " or a distribution of such values"):
+            yield message
+    else:
+        yield from _distribution_problems(parameter, value)
 
 
-def _value_problems(parameter: Parameter, value: object) -> Iterator[str]:
-    if not isinstance(value, Mapping) or parameter.type == "table":
-        if not parameter.allows(value):
-            yield f"{brief(value)} is not allowed"
-        return
-    kinds = _DISTRIBUTIONS_OF[parameter.type]
+def _distribution_problems(parameter: Parameter, value: Values) -> Iterator[str]:
+    kinds = _DISTRIBUTIONS_OF.get(parameter.kind, ("choice",))
     name = value.get(SHARED, "name")
     if not isinstance(name, str) or not name:
         yield f"shared = {brief(name)} is not a name"
-    is_shared = SHARED in value
-    value = {key: item for key, item in value.items() if key != SHARED}
-    kind, values = next(iter(value.items()), ("", None))
-    if len(value) != 1 or kind not in kinds:
-        found = ", ".join(map(str, value))
+    own = {key: item for key, item in value.items() if key != SHARED}
+    kind, values = next(iter(own.items()), ("", None))
+    if len(own) != 1 or kind not in kinds:
+        keys = ", ".join(map(str, own))
         forms = ", ".join(DISTRIBUTIONS[name] for name in kinds)
-        yield f"{found or 'an empty table'} is no distribution{did_you_mean(found, kinds)} ({forms})"
+        yield f"{keys or 'an empty table'} is not a distribution{did_you_mean(keys, kinds)} ({forms})"
     elif not isinstance(values, Sequence) or isinstance(values, str) or not values:
         yield f"{kind} = {brief(values)} is not a list of values"
     elif wrong := [item for item in values if not parameter.allows(item)]:
-        yield f"{kind} holds {listed([repr(item) for item in wrong])}, which is not allowed"
-    elif kind != "choice" and (len(values) != 2 or (values[0] > values[1] and not is_shared)):
+        yield f"{kind} holds {listed([repr(item) for item in wrong])}; each must be {parameter.allowed}"
+    elif kind != "choice" and (len(values) != 2 or (values[0] > values[1] and SHARED not in value)):
         yield f"{kind} = {list(values)} is not [low, high]"
     elif kind == "integers" and not all(isinstance(item, int) for item in values):
         yield f"integers = {list(values)} holds a number that is not whole"
+
+
+_DISTRIBUTIONS_OF = {int: ("choice", "integers"), float: ("choice", "integers", "uniform")}
+"""Which distributions a parameter of a type takes; one of another type takes only a choice."""
+
+
+def _is_table(parameter: Parameter) -> bool:
+    return get_origin(parameter.kind) is Mapping
+
+
+@dataclass(frozen=True)
+class Step:
+    """One declared step of corruption, as plain data that is passed between processes.
+
+    Attributes:
+        name: name of the corruption.
+        parameters: its parameters as declared: values, or distributions.
+        step_name: the name under which the step's values are sampled and stored; by default the corruption's own.
+    """
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    step_name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.step_name:
+            object.__setattr__(self, "step_name", self.name)
+
+    @property
+    def corruption(self) -> Corruption:
+        """What is done."""
+        return CORRUPTIONS[self.name]
+
+    @property
+    def banks(self) -> set[str]:
+        """The names of all noise banks that may be used."""
+        return self._named(FromBank)
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns of the corpus that may be needed."""
+        return self._named(FromColumn)
+
+    def _named(self, mark: type[Named]) -> set[str]:
+        """Return every name that may be declared for the parameters with a mark."""
+        names: set[str] = set()
+        for name, known in self.corruption.parameters.items():
+            value = self.parameters.get(name, known.default)
+            if known.mark(mark) and value is not REQUIRED:
+                names |= set(value["choice"]) if isinstance(value, Mapping) else {value}
+        return names
+
+    @property
+    def drawn_names(self) -> list[str]:
+        """The parameters that have a value for every sample, in the order in which they are sampled."""
+        return list(self.draws(0, ""))
+
+    @property
+    def differs(self) -> bool:
+        """Whether a parameter is sampled for each sample, so that samples may have different ones."""
+        return any(isinstance(value, Mapping) for value in self.parameters.values())
+
+    def draws(self, seed: int, sample_id: str, rng: PCG64 | None = None) -> dict[str, Any]:
+        """Return the value of every parameter for one sample of a track with this seed.
+
+        Args:
+            seed: seed of the track.
+            sample_id: id of the sample; empty for a step that corrupts all samples of a split at once.
+            rng: the generator, which is left after the last number used; None makes it again.
+        """
+        own = generator(seed, self.step_name, sample_id) if rng is None else rng
+        return self.corruption.draw(self.parameters, own, shared_draw(seed, sample_id))

@@ -3,8 +3,8 @@
 Conventions:
     signal: `Labels`, those of all samples of a training split in the order of their sorted ids; returned are other
     `Labels`. A sample without a label, code -1, keeps none: it is never flipped, has no candidates and is never left
-    out. Everything is drawn sample by sample, a fixed number of words each, so that samples that are added behind the
-    last one change nothing for the others.
+    out. Every sample uses a fixed number of words of the generator, so that samples added after the last one change
+    nothing for the others. A corruption of single labels raises `Inapplicable` where there are sets of candidates.
 """
 
 from __future__ import annotations
@@ -13,17 +13,34 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.random import PCG64
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 
-from merbench.corruptions.declaration import Parameter, corruption
-from merbench.corruptions.drawing import permutation, uniforms
-from merbench.corruptions.powers import power
+from merbench.corruptions.declaration import corruption
+from merbench.corruptions.drawing import permutation, power, uniforms
 from merbench.errors import Inapplicable, did_you_mean, listed
+from merbench.parameters import Described, Within
 
 Codes = NDArray[np.int32]
+Probability = Annotated[float, Within(0, 1)]
+Shares = Mapping[str, Mapping[str, Probability]]
+
+
+def _checked_shares(shares: Shares) -> Shares:
+    if not shares or not all(row and math.fsum(row.values()) <= 1 + 1e-9 for row in shares.values()):
+        raise ValueError("an empty table, or a row that sums to more than 1")
+    return shares
+
+
+Flips = Annotated[
+    Shares,
+    AfterValidator(_checked_shares),
+    Described("a table of shares by label, { from = { to = share } }, of which no row sums to more than 1"),
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +48,11 @@ class Labels:
     """Labels of a training split.
 
     Attributes:
-        codes: `(n,)` places of the labels in `names`, -1 for none.
+        codes: `(n,)` indices of the labels in `names`, -1 for none.
         names: all labels of the target.
-        rows: `(n,)` places of the samples in the split that all began with, ascending.
+        rows: `(n,)` indices of the samples in the original split, ascending.
         candidates: `(n, K)` bool, which labels may be the right one; None where there is one label each. `codes` are
-            then the labels before, for diagnostics: who learns from candidates does not look at them.
+            then the labels before, for diagnostics only: a learner must not use them.
     """
 
     codes: Codes = field(repr=False)
@@ -45,15 +62,11 @@ class Labels:
 
     @classmethod
     def of(cls, codes: Sequence[int] | NDArray[Any], names: Sequence[str]) -> Labels:
-        """Return undamaged labels.
-
-        Raises:
-            ValueError: a code is none of the labels', nor -1.
-        """
+        """Return uncorrupted labels; raise `ValueError` for a code that is neither that of a label nor -1."""
         own = np.asarray(codes, dtype=np.int32).reshape(-1)
         wrong = own[(own < -1) | (own >= len(names))]
         if wrong.size:
-            raise ValueError(f"{wrong[0]} is no code of {len(names)} labels, nor -1")
+            raise ValueError(f"{wrong[0]} is not a code of {len(names)} labels, nor -1")
         return cls(own, tuple(names), np.arange(len(own)))
 
     @property
@@ -62,12 +75,11 @@ class Labels:
         return len(self.names)
 
 
-def realised_shares(before: Labels, after: Labels, parameters: Mapping[str, Any]) -> dict[str, float]:
-    """Return what the damage came to, over the samples that have a label.
+def realised_shares(before: Labels, after: Labels) -> dict[str, float]:
+    """Return the size of the change, over the samples that have a label.
 
     Of flips, `realised_rate`, the share of labels that changed; of candidates, `mean_candidates`, the mean size of a
-    set, and `realised_eta`, the share of sets without the label; of a long tail, `realised_gamma`, the ratio of the
-    largest to the smallest class that is left, and `n_kept`. Nothing where no sample has a label.
+    set, and `realised_eta`, the share of sets without the label. Nothing where no sample has a label.
     """
     codes = before.codes[np.isin(before.rows, after.rows)]
     labelled = codes >= 0
@@ -77,10 +89,15 @@ def realised_shares(before: Labels, after: Labels, parameters: Mapping[str, Any]
         sets, own = after.candidates[labelled], after.codes[labelled]
         n_missed = np.count_nonzero(~sets[np.arange(len(own)), own])
         return {"mean_candidates": float(sets.sum() / len(sets)), "realised_eta": float(n_missed / len(sets))}
-    if "gamma" in parameters:
-        counts = _counts(after)
-        return {"realised_gamma": float(counts.max() / counts[counts > 0].min()), "n_kept": len(after.codes)}
     return {"realised_rate": float(np.count_nonzero((after.codes != codes)[labelled]) / np.count_nonzero(labelled))}
+
+
+def _realised_tail(before: Labels, after: Labels) -> dict[str, float]:
+    """Return the ratio of the largest to the smallest class that is left, and the number of samples."""
+    counts = _counts(after)
+    if after.candidates is not None or not counts.any():
+        return realised_shares(before, after)
+    return {"realised_gamma": float(counts.max() / counts[counts > 0].min()), "n_kept": len(after.codes)}
 
 
 def _counts(labels: Labels) -> NDArray[np.int64]:
@@ -90,64 +107,50 @@ def _counts(labels: Labels) -> NDArray[np.int64]:
 def _refuse_candidates(labels: Labels) -> None:
     if labels.candidates is not None:
         raise Inapplicable(
-            "the labels are sets of candidates already; declare this step before the one that makes them"
+            "the labels already are sets of candidates; declare this step before the one that makes them"
         )
 
 
-_Q = Parameter("number", low=0, high=1)
-
-
 @corruption(
-    modality="labels",
-    summary="each wrong label a candidate with probability q, beside the right one",
-    parameters={"q": _Q},
+    "labels",
+    "each wrong label a candidate with probability q, next to the right one",
     source="Lv et al. 2020 (PRODEN)",
     scope="split",
     measured=realised_shares,
 )
-def partial_labels(signal: Labels, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Labels:
+def partial_labels(signal: Labels, rng: PCG64, *, q: Probability) -> Labels:
     """Return sets of candidates: the label, and each other one independently with probability `q`.
 
     Partial labels (Lv et al., 2020); of K labels a set has 1 + (K - 1) q in expectation: 1 + 5 q of six.
 
     Args:
-        signal: the labels of the split.
-        rng: the generator of this split and step.
-        parameters: `q`; 0 gives sets of the label alone, 1 sets of all labels.
-
-    Raises:
-        Inapplicable: there are sets of candidates already.
+        q: probability of each other label; 0 gives sets of only the label, 1 sets of all labels.
     """
-    return _with_candidates(signal, rng, parameters["q"], 0.0)
+    return _with_candidates(signal, rng, q, 0.0)
 
 
 @corruption(
-    modality="labels",
-    summary="partial labels of which a share eta does not hold the right one",
-    parameters={"q": _Q, "eta": Parameter("number", low=0, high=1)},
+    "labels",
+    "partial labels of which a share eta does not hold the right one",
     source="Lian et al. 2022 (IRNet)",
     scope="split",
     measured=realised_shares,
 )
-def noisy_partial_labels(signal: Labels, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Labels:
-    """Return partial labels, from which the label is taken away with probability `eta`.
+def noisy_partial_labels(signal: Labels, rng: PCG64, *, q: Probability, eta: Probability) -> Labels:
+    """Return partial labels, from which the label is removed with probability `eta`.
 
-    The noise of IRNet (Lian et al., 2022): in place of the label comes one that is no candidate yet, each equally
-    likely, so that the size of the set stays; a set of all labels stays as it is. The same `q` draws the same sets as
-    `partial_labels`.
+    The noise of IRNet (Lian et al., 2022): the label is replaced by one that is not yet a candidate, each equally
+    likely, so that the size of the set stays; a set of all labels stays as it is. The same `q` gives the same sets as
+    in `partial_labels`.
 
     Args:
-        signal: the labels of the split.
-        rng: the generator of this split and step.
-        parameters: `q`, the probability of each other label to be a candidate; `eta`.
-
-    Raises:
-        Inapplicable: there are sets of candidates already.
+        q: probability of each other label to be a candidate.
+        eta: probability that the label is removed.
     """
-    return _with_candidates(signal, rng, parameters["q"], parameters["eta"])
+    return _with_candidates(signal, rng, q, eta)
 
 
-def _with_candidates(labels: Labels, rng: np.random.PCG64, q: float, eta: float) -> Labels:
+def _with_candidates(labels: Labels, rng: PCG64, q: float, eta: float) -> Labels:
     _refuse_candidates(labels)
     n, n_labels = len(labels.codes), labels.n_labels
     draws = uniforms(rng, n * (n_labels + 2)).reshape(n, n_labels + 2)
@@ -162,26 +165,23 @@ def _with_candidates(labels: Labels, rng: np.random.PCG64, q: float, eta: float)
 
 
 @corruption(
-    modality="labels",
-    summary="labels replaced by any other one, each equally likely",
-    parameters={"rate": _Q},
+    "labels",
+    "labels replaced by any other one, each equally likely",
     source="Natarajan et al. 2013; Patrini et al. 2017",
     scope="split",
-    leaves=lambda parameters: bool(parameters["rate"] == 0),
+    unchanged_at={"rate": 0},
     measured=realised_shares,
 )
-def symmetric_flips(signal: Labels, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Labels:
+def symmetric_flips(signal: Labels, rng: PCG64, *, rate: Probability) -> Labels:
     """Replace each label, with probability `rate`, by one of the K - 1 others, each equally likely.
 
-    Symmetric noise in the sense that the label itself is not among what it is replaced by (Patrini et al., 2017).
+    Symmetric noise in the sense that the label itself is not among its replacements (Patrini et al., 2017).
 
     Args:
-        signal: the labels of the split.
-        rng: the generator of this split and step.
-        parameters: `rate`.
+        rate: probability of a flip.
 
     Raises:
-        Inapplicable: there is one label only; or there are sets of candidates already.
+        Inapplicable: there is only one label.
     """
     _refuse_candidates(signal)
     if signal.n_labels < 2:
@@ -189,32 +189,28 @@ def symmetric_flips(signal: Labels, rng: np.random.PCG64, parameters: Mapping[st
     draws = uniforms(rng, 2 * len(signal.codes)).reshape(-1, 2)
     shifts = 1 + (draws[:, 1] * (signal.n_labels - 1)).astype(np.int32)
     flipped = (signal.codes + shifts) % signal.n_labels
-    is_flipped = (draws[:, 0] < parameters["rate"]) & (signal.codes >= 0)
+    is_flipped = (draws[:, 0] < rate) & (signal.codes >= 0)
     return replace(signal, codes=np.where(is_flipped, flipped, signal.codes).astype(np.int32))
 
 
 @corruption(
-    modality="labels",
-    summary="labels replaced by the ones they are taken for, in declared shares",
-    parameters={"flips": Parameter("table")},
+    "labels",
+    "labels replaced by the ones they are mistaken for, in declared shares",
     source="Patrini et al. 2017",
     scope="split",
     measured=realised_shares,
 )
-def class_flips(signal: Labels, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Labels:
+def class_flips(signal: Labels, rng: PCG64, *, flips: Flips) -> Labels:
     """Replace labels by others in shares that depend on the label (Patrini et al., 2017).
 
     Args:
-        signal: the labels of the split.
-        rng: the generator of this split and step.
-        parameters: `flips`, label -> label in its place -> probability, such as `{ happy = { surprise = 0.3 } }`; what
-            a row leaves of 1 keeps the label, and so do labels without a row.
+        flips: label -> label that replaces it -> probability, such as `{ happy = { surprise = 0.3 } }`; with the rest
+            of 1 the label stays, and so do labels without a row.
 
     Raises:
-        Inapplicable: a name is none of the labels; or there are sets of candidates already.
+        Inapplicable: a name is not one of the labels.
     """
     _refuse_candidates(signal)
-    flips = parameters["flips"]
     problems = list(_unknown_names(flips, signal.names))
     if problems:
         raise Inapplicable("; ".join(problems))
@@ -229,38 +225,35 @@ def class_flips(signal: Labels, rng: np.random.PCG64, parameters: Mapping[str, A
     return replace(signal, codes=codes)
 
 
-def _unknown_names(flips: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Iterator[str]:
+def _unknown_names(flips: Shares, names: Sequence[str]) -> Iterator[str]:
     for name in dict.fromkeys([*flips, *(other for shares in flips.values() for other in shares)]):
         if name not in names:
-            yield f"flips: '{name}' is none of the labels {listed(names)}{did_you_mean(name, names)}"
+            yield f"flips: '{name}' is not one of the labels {listed(names)}{did_you_mean(name, names)}"
 
 
 @corruption(
-    modality="labels",
-    summary="an exponential long tail: classes cut down to sizes that fall by a factor gamma in all",
-    parameters={"gamma": Parameter("number", low=1, high=10_000)},
+    "labels",
+    "an exponential long tail: classes cut down to sizes that fall by a factor gamma in all",
     source="Wang et al. 2022 (SoLar); Cui et al. 2019",
     scope="split",
-    leaves=lambda parameters: bool(parameters["gamma"] == 1),
-    measured=realised_shares,
+    unchanged_at={"gamma": 1},
+    measured=_realised_tail,
 )
-def long_tail(signal: Labels, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Labels:
-    """Leave out samples, so that the classes make an exponential long tail (Cui et al., 2019; Wang et al., 2022).
+def long_tail(signal: Labels, rng: PCG64, *, gamma: Annotated[float, Within(1, 10_000)]) -> Labels:
+    """Leave out samples, so that the classes form an exponential long tail (Cui et al., 2019; Wang et al., 2022).
 
     The classes in the order of decreasing size, those of one size in the order of the labels, keep
     `n_max * gamma^(-j / (K - 1))` samples for j = 0 to K - 1, rounded down, where n_max is the size of the largest and
     K counts the classes with samples. A class that has fewer keeps them all, and every class keeps at least one, so
-    that `realised_gamma` may differ from `gamma` where the classes are not of one size. Which samples stay is drawn.
+    that `realised_gamma` may differ from `gamma` where the classes are not of one size. Which samples stay is random.
     At a gamma of 1 all stay, whatever the sizes.
 
     Args:
-        signal: the labels of the split.
-        rng: the generator of this split and step.
-        parameters: `gamma`, the ratio of the largest class to the smallest.
+        gamma: ratio of the largest class to the smallest.
     """
     order = permutation(rng, len(signal.codes))
     kept = signal.codes < 0
-    for code, size in _tail_sizes(_counts(signal), parameters["gamma"]).items():
+    for code, size in _tail_sizes(_counts(signal), gamma).items():
         kept[order[signal.codes[order] == code][:size]] = True
     candidates = None if signal.candidates is None else signal.candidates[kept]
     return replace(signal, codes=signal.codes[kept], rows=signal.rows[kept], candidates=candidates)
@@ -268,12 +261,12 @@ def long_tail(signal: Labels, rng: np.random.PCG64, parameters: Mapping[str, Any
 
 def _tail_sizes(counts: NDArray[np.int64], gamma: float) -> dict[int, int]:
     """Return code -> how many samples its class keeps, the same on every machine."""
-    there = [code for code in np.argsort(-counts, kind="stable").tolist() if counts[code]]
+    codes = [code for code in np.argsort(-counts, kind="stable").tolist() if counts[code]]
     if gamma == 1:
-        return {code: int(counts[code]) for code in there}
+        return {code: int(counts[code]) for code in codes}
     sizes = {}
-    for j, code in enumerate(there):
-        exact = int(counts[there[0]]) * power(gamma, -j, max(len(there) - 1, 1))
+    for j, code in enumerate(codes):
+        exact = int(counts[codes[0]]) * power(gamma, -j, max(len(codes) - 1, 1))
         wanted = int(round(exact, 9).to_integral_value(ROUND_FLOOR))
         sizes[code] = min(max(wanted, 1), int(counts[code]))
     return sizes

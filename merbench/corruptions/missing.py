@@ -1,56 +1,58 @@
-"""Corruptions by absence: modalities, or time steps of them, that a sample does not have.
+"""Missing data: modalities, or time steps of them, that a sample does not have.
 
 Conventions:
-    signal: a mapping from modality to that sample's vector, `(d,)`, or frames, `(m, d)`, of finite float64; returned is
-    a new mapping of the same shapes, in which what is missing is zero. Masks are bool, True for what is kept.
-    draws: those of one sample for one step, so that a test set has the same gaps for every system and every run.
+    signal: as in `merbench.corruptions.features`; what is missing becomes zero. Masks are bool, True for what is kept.
+    The numbers of one sample and step are the same for every system and every run, and so are the gaps of a test set.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.random import PCG64
 from numpy.typing import NDArray
 
-from merbench.corruptions.declaration import Parameter, corruption
+from merbench.corruptions.declaration import corruption
 from merbench.corruptions.drawing import below, uniforms
 from merbench.corruptions.features import (
-    DIFFUSION,
-    N_DIFFUSION_STEPS,
-    RATE,
-    WHICH,
+    DiffusionStep,
+    NoiseKind,
+    Rate,
+    Schedule,
     Vector,
-    damaged_modalities,
+    Vectors,
+    Which,
     diffusion_noise,
-    leaves_at_rate_0,
-    own_stretches,
+    edited,
 )
 from merbench.errors import Inapplicable
+from merbench.parameters import Within
 
 Mask = NDArray[np.bool_]
+Steps = Annotated[int, Within(0, 100_000)]
 
 _LEAST_ROWS = 32
 _TOLERANCE = 0.005
 _ATTEMPTS = 300
 
 
-def gcnet_masks(n: int, n_views: int, rate: float, rng: np.random.PCG64) -> Mask:
+def gcnet_masks(n: int, n_views: int, rate: float, rng: PCG64) -> Mask:
     """Return which of its views each of `n` samples has, at least one each: `(n, n_views)`.
 
     The masks of CPM-Nets (Zhang et al., 2019), which GCNet (Lian et al., 2023) uses. One view of each sample is kept;
-    to it come others with a chance that is corrected once for those that hit the kept one, in whole percent; all is
-    drawn again until the share of missing views is within 0.005 of `rate`. At least 32 samples are drawn together, of
-    which the first `n` are returned. No rate above `1 - 1 / n_views` can be had: from there on each sample has exactly
-    one view. Chances in whole percent miss some rates by more than 0.005 however often they are drawn (0.3 of three
-    views, for very many samples), where the original would never end: after 300 attempts the nearest is taken.
+    others are added with a chance that is corrected once for those that hit the kept one, in whole percent; all is
+    sampled again until the share of missing views is within 0.005 of `rate`. At least 32 samples are made together, of
+    which the first `n` are returned. No rate above `1 - 1 / n_views` is possible: from there on each sample has exactly
+    one view. Chances in whole percent miss some rates by more than 0.005 in every attempt (0.3 of three views, for very
+    many samples), where the original would never end: after 300 attempts the nearest is taken.
 
     Args:
         n: number of samples.
-        n_views: number of views, of at least 1.
+        n_views: number of views, at least 1.
         rate: share of the views that are to be missing, from 0 to 1.
         rng: the generator.
     """
@@ -71,7 +73,7 @@ def gcnet_masks(n: int, n_views: int, rate: float, rng: np.random.PCG64) -> Mask
     return nearest[:n]
 
 
-def _attempt(rows: int, n_views: int, wanted: float, rng: np.random.PCG64) -> Mask:
+def _attempt(rows: int, n_views: int, wanted: float, rng: PCG64) -> Mask:
     kept = _one_view_each(rows, n_views, rng)
     further = n_views * rows * wanted - rows
     overlapping = np.count_nonzero(_bits(kept.shape, further / kept.size, rng) & kept)
@@ -81,11 +83,11 @@ def _attempt(rows: int, n_views: int, wanted: float, rng: np.random.PCG64) -> Ma
     return kept | _bits(kept.shape, corrected / kept.size, rng)
 
 
-def _one_view_each(rows: int, n_views: int, rng: np.random.PCG64) -> Mask:
+def _one_view_each(rows: int, n_views: int, rng: PCG64) -> Mask:
     return np.asarray(below(rng, rows, n_views)[:, None] == np.arange(n_views))
 
 
-def _bits(shape: tuple[int, ...], chance: float, rng: np.random.PCG64) -> Mask:
+def _bits(shape: tuple[int, ...], chance: float, rng: PCG64) -> Mask:
     """Return bits that are set with a chance in whole percent."""
     return (below(rng, math.prod(shape), 100) < math.floor(100 * chance)).reshape(shape)
 
@@ -94,14 +96,12 @@ _ORDER = ("audio", "text", "video")
 _LETTERS = MappingProxyType({"audio": "a", "video": "v", "text": "t"})
 
 
-def kept_share(
-    before: Mapping[str, Vector], after: Mapping[str, Vector], parameters: Mapping[str, Any]
-) -> dict[str, Any]:
+def kept_share(before: Vectors, after: Vectors) -> dict[str, Any]:
     """Return what is left of one sample.
 
-    `realised_rate` is the share of time steps that are zero throughout, averaged over audio, text and video as far as
-    the sample has them (a vector is one time step); `available` names the modalities of which something is left, such
-    as `at`, in the order audio, video, text, or `none`.
+    `realised_rate` is the share of time steps that are zero throughout, averaged over the audio, text and video that
+    the sample has (a vector is one time step); `available` names the modalities of which something is left, such as
+    `at`, in the order audio, video, text, or `none`.
     """
     zero = {name: _share_of_zeros(after[name]) for name in _LETTERS if name in before}
     available = "".join(_LETTERS[name] for name, share in zero.items() if share < 1)
@@ -115,92 +115,88 @@ def _share_of_zeros(values: Vector) -> float:
 
 
 @corruption(
-    modality="features",
-    summary="whole modalities missing at a rate, at least one kept in every sample",
-    parameters={"rate": Parameter("number", low=0, high=0.7)},
+    "features",
+    "whole modalities missing at a rate, at least one kept in every sample",
     source="Lian et al. 2023 (GCNet)",
-    leaves=leaves_at_rate_0,
+    unchanged_at={"rate": 0},
     measured=kept_share,
 )
-def gcnet_missing(
-    signal: Mapping[str, Vector], rng: np.random.PCG64, parameters: Mapping[str, Any]
-) -> dict[str, Vector]:
+def gcnet_missing(signal: Vectors, rng: PCG64, *, rate: Annotated[float, Within(0, 0.7)]) -> dict[str, Vector]:
     """Set modalities to zero by GCNet's masks, at least one of which is kept.
 
-    GCNet draws masks anew for every batch and epoch, in its test as well; here each sample has one of its own: the
-    first row of 32 that `gcnet_masks` draws from the sample's generator, so that shares over a test set are those of 32
-    rows. With three modalities a rate of 0.1 gives 0.104 (71 % of the samples are complete), 0.3 gives 0.302, 0.5
-    gives 0.5 (56 % have one modality). **0.7 gives 0.667**: one modality each, always, as no higher rate leaves one to
-    every sample. A sample of one modality is complete at any rate.
+    GCNet makes new masks for every batch and epoch, also at test time; here each sample has its own: the first row of
+    32 that `gcnet_masks` makes from the sample's generator, so that shares over a test set are those of 32 rows. With
+    three modalities a rate of 0.1 gives 0.104 (71 % of the samples are complete), 0.3 gives 0.302, 0.5 gives 0.5 (56 %
+    have one modality). **0.7 gives 0.667**: one modality each, always, as no higher rate leaves one to every sample. A
+    sample of one modality is complete at any rate. Audio, text and video take part, in this order.
 
     Args:
-        signal: vectors or frames by modality; audio, text and video, in this order, as far as they are there.
-        rng: the generator of this sample and step.
-        parameters: `rate`, from 0 to 0.7.
+        rate: share of the modalities that are missing.
     """
     names = [name for name in _ORDER if name in signal]
     if not names:
         return dict(signal)
-    kept = gcnet_masks(1, len(names), parameters["rate"], rng)[0]
+    kept = gcnet_masks(1, len(names), rate, rng)[0]
     return _without(signal, [name for name, is_kept in zip(names, kept, strict=True) if not is_kept])
 
 
-def _without(signal: Mapping[str, Vector], missing: Sequence[str]) -> dict[str, Vector]:
+def _without(signal: Vectors, missing: Sequence[str]) -> dict[str, Vector]:
     return {name: np.zeros_like(values) if name in missing else values for name, values in signal.items()}
 
 
 TFRNET_SEEDS = MappingProxyType({"text": 111, "audio": 1111, "video": 11111})
 """The seeds of TFR-Net's masks of time steps."""
 
-_ENDS = Parameter("boolean", default=True)
-
 
 @corruption(
-    modality="features",
-    summary="time steps of every modality set to zero, by the masks of TFR-Net over a whole split",
-    parameters={
-        "rate": RATE,
-        "text_ends": _ENDS,
-        **{f"{name}_steps": Parameter("integer", low=0, high=100_000, default=0) for name in TFRNET_SEEDS},
-    },
+    "features",
+    "time steps of every modality set to zero, by the masks of TFR-Net over a whole split",
     source="Yuan et al. 2021 (TFR-Net)",
     scope="split",
-    leaves=leaves_at_rate_0,
+    unchanged_at={"rate": 0},
     measured=kept_share,
 )
 def tfrnet_drop(
-    signal: Sequence[Mapping[str, Vector]], rng: np.random.PCG64, parameters: Mapping[str, Any]
+    signal: Sequence[Vectors],
+    _rng: PCG64,
+    *,
+    rate: Rate,
+    text_ends: bool = True,
+    text_steps: Steps = 0,
+    audio_steps: Steps = 0,
+    video_steps: Steps = 0,
 ) -> list[dict[str, Vector]]:
-    """Set time steps to zero where `RandomState(seed).uniform(size=(n, longest)) <= rate`, in each modality apart.
+    """Set time steps to zero where `RandomState(seed).uniform(size=(n, longest)) <= rate`, in each modality separately.
 
     The missing data of TFR-Net (Yuan et al., 2021) and EMT-DLFR (Sun et al., 2023): NumPy's legacy generator, with
-    seed 111 for text, 1111 for audio and 11111 for video, draws once for the whole split, padding included. The masks
-    are those of the original where its samples, too, are in the order of their ids and padded behind their end, and
+    seed 111 for text, 1111 for audio and 11111 for video, is called once for the whole split, padding included. The
+    masks are those of the original if its samples, too, are in the order of their ids and padded at their end, and
     `longest` is the width that they are padded to. TFR-Net puts the word piece [UNK] in place of a missing one, which
     vectors do not have: they become zero.
 
     Args:
-        signal: frames by modality of every sample of the split, in the order of sorted ids.
-        rng: not used: the seeds are TFR-Net's.
-        parameters: `rate`, the chance of each time step to be missing; `text_ends`, whether the first and the last step
-            of a text ([CLS] and [SEP]) are always kept; `text_steps`, `audio_steps` and `video_steps`, the width that
-            the release is padded to, 0 for the longest sample of the split.
+        rate: probability of each time step to be missing.
+        text_ends: whether the first and the last step of a text ([CLS] and [SEP]) are always kept.
+        text_steps: width that texts are padded to in the release; 0 for the longest sample of the split.
+        audio_steps: the same of audio.
+        video_steps: the same of video.
 
     Raises:
         Inapplicable: a sample has a vector, which has no time steps, or more of them than the width.
     """
-    damaged = [dict(sample) for sample in signal]
+    corrupted = [dict(sample) for sample in signal]
+    widths = {"text": text_steps, "audio": audio_steps, "video": video_steps}
     for name, seed in TFRNET_SEEDS.items():
         lengths = [_n_steps(sample[name], name) if name in sample else 0 for sample in signal]
         longest = max(lengths, default=0)
-        width = parameters[f"{name}_steps"] or longest
+        width = widths[name] or longest
         if longest > width:
             raise Inapplicable(f"{name} has {longest} time steps, more than {name}_steps = {width}")
-        kept = np.random.RandomState(seed).uniform(size=(len(signal), width)) > parameters["rate"]
-        for sample, length, row in zip(damaged, lengths, kept, strict=True):
+        kept = np.random.RandomState(seed).uniform(size=(len(signal), width)) > rate
+        for sample, length, row in zip(corrupted, lengths, kept, strict=True):
             if length:
-                sample[name] = _with_steps(sample[name], row[:length], name == "text" and parameters["text_ends"])
-    return damaged
+                sample[name] = _with_steps(sample[name], row[:length], name == "text" and text_ends)
+    return corrupted
 
 
 def _n_steps(values: Vector, name: str) -> int:
@@ -217,109 +213,101 @@ def _with_steps(frames: Vector, kept: Mask, are_ends_kept: bool) -> Vector:
 
 
 @corruption(
-    modality="features",
-    summary="time steps set to zero at random",
-    parameters={"rate": RATE, "text_ends": _ENDS, "modalities": WHICH},
+    "features",
+    "time steps set to zero at random",
     source="Yuan et al. 2021 (TFR-Net)",
-    leaves=leaves_at_rate_0,
+    unchanged_at={"rate": 0},
     measured=kept_share,
 )
-def step_drop(signal: Mapping[str, Vector], rng: np.random.PCG64, parameters: Mapping[str, Any]) -> dict[str, Vector]:
+def step_drop(
+    signal: Vectors, rng: PCG64, *, rate: Rate, text_ends: bool = True, modalities: Which = "all"
+) -> dict[str, Vector]:
     """Set each time step of each modality to zero with a probability, independently.
 
-    What TFR-Net does (Yuan et al., 2021), with draws of each sample's own, so that they depend neither on the other
+    What TFR-Net does (Yuan et al., 2021), with numbers of each sample's own, so that they depend neither on the other
     samples of the split nor on padding.
 
     Args:
-        signal: frames by modality.
-        rng: the generator of this sample and step.
-        parameters: `rate`, the probability; `text_ends`, whether the first and the last step of a text ([CLS] and
-            [SEP]) are always kept; `modalities`, which are damaged.
+        rate: the probability.
+        text_ends: whether the first and the last step of a text ([CLS] and [SEP]) are always kept.
+        modalities: which are corrupted.
 
     Raises:
         Inapplicable: a modality is a vector, which has no time steps.
     """
-    damaged = dict(signal)
-    for name in own_stretches(rng, damaged_modalities(signal, parameters["modalities"])):
-        n_steps = _n_steps(signal[name], name)
-        kept = uniforms(rng, n_steps) >= parameters["rate"]
-        if n_steps:
-            damaged[name] = _with_steps(signal[name], kept, name == "text" and parameters["text_ends"])
-    return damaged
+
+    def without_steps(name: str, values: Vector) -> Vector:
+        n_steps = _n_steps(values, name)
+        kept = uniforms(rng, n_steps) >= rate
+        return _with_steps(values, kept, name == "text" and text_ends) if n_steps else values
+
+    return edited(signal, rng, modalities, without_steps)
 
 
-def _kept_pattern(
-    before: Mapping[str, Vector], after: Mapping[str, Vector], parameters: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return `kept_share` as if noise were zeros, which it stands for."""
-    missing = [name for name, letter in _LETTERS.items() if letter not in parameters["pattern"]]
-    return kept_share(before, _without(after, missing), parameters)
-
-
-def _leaves_all(parameters: Mapping[str, Any]) -> bool:
-    return bool(parameters["pattern"] == "avt")
+def _kept_pattern(before: Vectors, after: Vectors, *, pattern: str) -> dict[str, Any]:
+    """Return `kept_share` as if noise were the zeros that it replaces."""
+    missing = [name for name, letter in _LETTERS.items() if letter not in pattern]
+    return kept_share(before, _without(after, missing))
 
 
 @corruption(
-    modality="features",
-    summary="only the modalities of a pattern available, the others zero or noise",
-    parameters={
-        "pattern": Parameter("string", choices=("a", "v", "t", "av", "at", "vt", "avt")),
-        "absent": Parameter("string", choices=("zeros", "noise"), default="zeros"),
-        **DIFFUSION,
-        "t": Parameter("integer", low=0, high=N_DIFFUSION_STEPS - 1, unit="of 100 steps", default=99),
-    },
+    "features",
+    "only the modalities of a pattern available, the others zero or noise",
     source="Fan et al. 2023 (NMER)",
-    leaves=_leaves_all,
+    unchanged_at={"pattern": "avt"},
     measured=_kept_pattern,
 )
 def modality_pattern(
-    signal: Mapping[str, Vector], rng: np.random.PCG64, parameters: Mapping[str, Any]
+    signal: Vectors,
+    rng: PCG64,
+    *,
+    pattern: Literal["a", "v", "t", "av", "at", "vt", "avt"],
+    absent: Literal["zeros", "noise"] = "zeros",
+    kind: NoiseKind = "gaussian",
+    schedule: Schedule = "scaled_linear",
+    t: DiffusionStep = 99,
 ) -> dict[str, Vector]:
     """Keep the modalities of a pattern, by their first letters: audio, video, text (`l`, language, in papers).
 
     The test conditions of missing modalities (Zhao et al., 2021, *MMIN*): `a`, `v`, `t`, `av`, `at` and `vt`; `avt`
-    damages nothing. The others are zero there; in NMER (Fan et al., 2023) they are what `diffusion_noise` makes of
+    changes nothing. The others are zero there; in NMER (Fan et al., 2023) they are what `diffusion_noise` makes of
     them, at a t from `{ integers = [0, 99] }`.
 
     Args:
-        signal: vectors or frames by modality.
-        rng: the generator of this sample and step; only noise is drawn.
-        parameters: `pattern`; `absent`, what takes the place of the others; of noise, `kind`, `schedule` and `t`.
+        pattern: the modalities that are kept.
+        absent: what replaces the others.
+        kind: kind of noise.
+        schedule: how fast the noise rises with t.
+        t: step of the noise.
 
     Raises:
         Inapplicable: the signal has none of the modalities of the pattern.
     """
-    pattern = parameters["pattern"]
-    there = {name: letter for name, letter in _LETTERS.items() if name in signal}
-    if not any(letter in pattern for letter in there.values()):
+    present = {name: letter for name, letter in _LETTERS.items() if name in signal}
+    if not any(letter in pattern for letter in present.values()):
         named = " or ".join(name for name, letter in _LETTERS.items() if letter in pattern)
         raise Inapplicable(f"pattern '{pattern}' would leave nothing: the sample has no {named}")
-    missing = [name for name, letter in there.items() if letter not in pattern]
-    if parameters["absent"] == "zeros" or not missing:
+    missing = [name for name, letter in present.items() if letter not in pattern]
+    if absent == "zeros" or not missing:
         return _without(signal, missing)
-    return dict(diffusion_noise(signal, rng, {**parameters, "modalities": "+".join(missing)}))
+    which: Any = "+".join(missing)
+    return dict(diffusion_noise(signal, rng, kind=kind, schedule=schedule, t=t, modalities=which))
 
 
 @corruption(
-    modality="features",
-    summary="one modality absent altogether, always or in a share of the samples",
-    parameters={
-        "modality": Parameter("string", choices=tuple(_LETTERS)),
-        "rate": Parameter("number", low=0, high=1, default=1.0),
-    },
-    leaves=leaves_at_rate_0,
+    "features",
+    "one modality absent, always or in a share of the samples",
+    unchanged_at={"rate": 0},
     measured=kept_share,
 )
 def modality_absence(
-    signal: Mapping[str, Vector], rng: np.random.PCG64, parameters: Mapping[str, Any]
+    signal: Vectors, rng: PCG64, *, modality: Literal["audio", "video", "text"], rate: Rate = 1.0
 ) -> dict[str, Vector]:
     """Set one modality to zero with a probability; a sample that has no other is left without any.
 
     Args:
-        signal: vectors or frames by modality; without the modality it stays as it is.
-        rng: the generator of this sample and step.
-        parameters: `modality`; `rate`, the probability that it is absent.
+        modality: which; a sample without it stays as it is.
+        rate: probability that it is absent.
     """
-    is_absent = uniforms(rng, 1)[0] < parameters["rate"]
-    return _without(signal, [parameters["modality"]] if is_absent else [])
+    is_absent = uniforms(rng, 1)[0] < rate
+    return _without(signal, [modality] if is_absent else [])

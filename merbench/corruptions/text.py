@@ -1,14 +1,14 @@
-"""Corruptions of transcripts: words deleted, replaced, misspelt, or written as others that sound like them.
+"""Corruptions of transcripts: words deleted, replaced, misspelt, or written as others that sound the same.
 
 Conventions:
     signal: a text, of which a new one is returned. A **word** is a run of characters without white space that begins
     and ends with a letter or digit (`don't`, `well-known`), and in scripts that put no spaces between words (Chinese,
     Japanese, Thai, Lao, Burmese, Khmer) every single letter. Marks stay attached to the word before them, opening ones
-    to the word behind; marks that stand alone are no words and stay.
-    rate: share of words that are damaged. Of n words, `rate * n` rounded half to even are chosen, each subset of that
+    to the word after; detached marks are not words and stay.
+    rate: share of words that are corrupted. Of n words, `rate * n` rounded half to even are chosen, each subset of that
     size equally likely, so that a transcript's own rate is as near as its length allows. Where fewer words can be
-    damaged (few have a homophone), fewer are. A higher rate damages the words of a lower one in the same way, and more.
-    A text without words stays as it is.
+    corrupted (few have a homophone), fewer are. A higher rate corrupts the words of a lower one in the same way, and
+    more. A text without words stays as it is.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from numpy.random import PCG64
 
-from merbench.corruptions.declaration import Parameter, corruption
+from merbench.corruptions.declaration import CorruptionFunction, corruption
 from merbench.corruptions.drawing import permutation, uniforms
+from merbench.parameters import Within
 
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """Letters of scripts that put no spaces between words: Chinese, Japanese, Thai, Lao, Burmese, Khmer."""
@@ -33,7 +35,7 @@ UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3
 RATES = MappingProxyType({"rate": (0.05, 0.1, 0.2, 0.3, 0.4)})
 """Word error rates at severities 1 to 5."""
 
-_PARAMETERS = MappingProxyType({"rate": Parameter("number", low=0, high=1, unit="of the words")})
+WordRate = Annotated[float, Within(0, 1, "of the words")]
 
 _TOKEN = re.compile(r"\S+")
 _PIECE = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern}).)+")
@@ -42,13 +44,13 @@ _CORE = re.compile(r"\w(?:.*\w)?")
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A word with what stands around it.
+    """A word and its surroundings.
 
     Attributes:
-        gap: white space before it, and marks that stand alone there.
+        gap: white space before it, with the detached marks there.
         opening: marks attached before it.
         core: the word.
-        closing: marks attached behind it.
+        closing: marks attached after it.
     """
 
     gap: str
@@ -68,7 +70,7 @@ def words(text: str) -> list[str]:
 
 def _split(text: str) -> tuple[list[_Word], str]:
     """Return the words of a text, and what follows the last one."""
-    found: list[_Word] = []
+    originals: list[_Word] = []
     end = 0
     for token in _TOKEN.finditer(text):
         cores = list(_cores(token[0]))
@@ -78,9 +80,9 @@ def _split(text: str) -> tuple[list[_Word], str]:
         ends = [*starts[1:], len(token[0])]
         for start, (begin, stop), last in zip(starts, cores, ends, strict=True):
             parts = (token[0][start:begin], token[0][begin:stop], token[0][stop:last])
-            found.append(_Word(text[end : token.start() + start], *parts))
+            originals.append(_Word(text[end : token.start() + start], *parts))
             end = token.start() + last
-    return found, text[end:]
+    return originals, text[end:]
 
 
 def _cores(token: str) -> Iterator[tuple[int, int]]:
@@ -91,9 +93,9 @@ def _cores(token: str) -> Iterator[tuple[int, int]]:
 
 
 def _joined(kept: Sequence[_Word | None], original: Sequence[_Word], rest: str) -> str:
-    """Return the text of the words that are left, where None stands for a deleted one.
+    """Return the text of the words that are left, where None is a deleted one.
 
-    White space before a deleted word goes with it; marks that stand alone there stay.
+    White space before a deleted word is deleted with it; detached marks there stay.
     """
     text, between = "", ""
     last: _Word | None = None
@@ -112,30 +114,30 @@ def _joined(kept: Sequence[_Word | None], original: Sequence[_Word], rest: str) 
 
 
 Replacement = Callable[[str, float], str | None]
-"""A word and a draw from [0, 1) -> what stands in its place; None where nothing can."""
+"""A word and a number from [0, 1) -> what replaces it; None where nothing can."""
 
 
-def _damaged(text: str, rng: np.random.PCG64, rate: float, replacement: Replacement) -> str:
+def _replaced(text: str, rng: PCG64, rate: float, replacement: Replacement) -> str:
     """Return a text of which a share of the words is replaced, of those for which there is a replacement."""
-    found, rest = _split(text)
-    order, draws = permutation(rng, len(found)), uniforms(rng, len(found))
-    new: list[_Word | None] = list(found)
-    left = round(rate * len(found))
+    originals, rest = _split(text)
+    order, draws = permutation(rng, len(originals)), uniforms(rng, len(originals))
+    new: list[_Word | None] = list(originals)
+    left = round(rate * len(originals))
     for position in order.tolist():
         if left == 0:
             break
-        other = replacement(found[position].core, draws[position])
+        other = replacement(originals[position].core, draws[position])
         if other is not None:
-            new[position] = replace(found[position], core=other)
+            new[position] = replace(originals[position], core=other)
             left -= 1
-    return _joined(new, found, rest)
+    return _joined(new, originals, rest)
 
 
-def realised_rate(before: str, after: str, parameters: Mapping[str, Any]) -> dict[str, float]:
-    """Return the word error rate that the damage came to.
+def realised_rate(before: str, after: str) -> dict[str, float]:
+    """Return the word error rate of the corrupted text.
 
     That is the least number of words to delete, insert or replace (Levenshtein, 1966) over the number of words of the
-    original; 0 for a text without words. It may be lower than the share of damaged words, where one that replaces
+    original; 0 for a text without words. It may be lower than the share of corrupted words, where one that replaces
     another equals a neighbour.
     """
     original = words(before)
@@ -154,135 +156,100 @@ def _edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
     return int(row[-1])
 
 
-def _leaves(parameters: Mapping[str, Any]) -> bool:
-    return bool(parameters["rate"] == 0)
+def _word_corruption(summary: str, source: str = "") -> Callable[[CorruptionFunction], CorruptionFunction]:
+    return corruption(
+        "text", summary, source=source, severities=RATES, unchanged_at={"rate": 0}, measured=realised_rate
+    )
 
 
-@corruption(
-    modality="text",
-    summary="words deleted at random",
-    parameters=_PARAMETERS,
-    severities=RATES,
-    leaves=_leaves,
-    measured=realised_rate,
-)
-def word_deletion(signal: str, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> str:
-    """Delete words, as a recogniser of speech that misses them does; marks attached to a word go with it.
+@_word_corruption("words deleted at random")
+def word_deletion(signal: str, rng: PCG64, *, rate: WordRate) -> str:
+    """Delete words, as a speech recogniser that misses them does; marks attached to a word are deleted with it.
 
     Word deletion as an error of recognition: Morris, Maier and Green (2004), *From WER and RIL to MER and WIL*.
 
     Args:
-        signal: the text.
-        rng: the generator of this sample and step.
-        parameters: `rate`, the share of words that are deleted; at 1 only marks that stand alone are left.
+        rate: share of words that are deleted; at 1 only detached marks are left.
     """
-    found, rest = _split(signal)
-    order = permutation(rng, len(found))
-    deleted = set(order[: round(parameters["rate"] * len(found))].tolist())
-    return _joined([None if i in deleted else word for i, word in enumerate(found)], found, rest)
+    originals, rest = _split(signal)
+    order = permutation(rng, len(originals))
+    deleted = set(order[: round(rate * len(originals))].tolist())
+    return _joined([None if i in deleted else word for i, word in enumerate(originals)], originals, rest)
 
 
-@corruption(
-    modality="text",
-    summary="words replaced by words they are taken for, else by other words of the same transcript",
-    parameters=_PARAMETERS,
-    severities=RATES,
-    leaves=_leaves,
-    measured=realised_rate,
-)
-def word_substitution(signal: str, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> str:
+@_word_corruption("words replaced by words they are mistaken for, else by other words of the same transcript")
+def word_substitution(signal: str, rng: PCG64, *, rate: WordRate) -> str:
     """Replace words by wrong ones.
 
     A word of merbench's list of English confusions (`confusions.txt`: short words spoken weakly, forms of one word,
-    words that differ in one sound) is replaced by one of those it is taken for, any other by another word of the same
-    text, each equally likely. So the damage is the same for every language, but only English has likely confusions.
+    words that differ in one sound) is replaced by one of those it is mistaken for, any other by another word of the
+    same text, each equally likely. So the rate is the same for every language, but only English has likely confusions.
     Capitals are carried over. A text of a single word that is not in the list stays as it is.
 
     Args:
-        signal: the text.
-        rng: the generator of this sample and step.
-        parameters: `rate`, the share of words that are replaced.
+        rate: share of words that are replaced.
     """
     own = list(dict.fromkeys(words(signal)))
 
-    def replacement(word: str, draw: float) -> str | None:
-        from_list = _from_sets(word, draw, "confusions")
+    def replacement(word: str, u: float) -> str | None:
+        from_list = _from_sets(word, u, "confusions")
         if from_list is not None:
             return from_list
         others = [other for other in own if other.casefold() != word.casefold()]
-        return _spelled(others[int(draw * len(others))], word, "I") if others else None
+        return _spelled(others[int(u * len(others))], word, "I") if others else None
 
-    return _damaged(signal, rng, parameters["rate"], replacement)
+    return _replaced(signal, rng, rate, replacement)
 
 
-@corruption(
-    modality="text",
-    summary="two neighbouring letters swapped within words",
-    parameters=_PARAMETERS,
-    source="Belinkov and Bisk 2018",
-    severities=RATES,
-    leaves=_leaves,
-    measured=realised_rate,
-)
-def character_swaps(signal: str, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> str:
+@_word_corruption("two neighbouring letters swapped within words", "Belinkov and Bisk 2018")
+def character_swaps(signal: str, rng: PCG64, *, rate: WordRate) -> str:
     """Swap two neighbouring letters in each of the chosen words, as hasty typing does (Belinkov and Bisk, 2018).
 
     Every pair of neighbouring letters that differ is equally likely, the first one included. A word without such a
     pair (`a`, `oo`, `42`; every word of a script without spaces) cannot be chosen.
 
     Args:
-        signal: the text.
-        rng: the generator of this sample and step.
-        parameters: `rate`, the share of words with a swap.
+        rate: share of words with a swap.
     """
-    return _damaged(signal, rng, parameters["rate"], _swapped)
+    return _replaced(signal, rng, rate, _swapped)
 
 
-def _swapped(word: str, draw: float) -> str | None:
+def _swapped(word: str, u: float) -> str | None:
     pairs = [i for i, (a, b) in enumerate(pairwise(word)) if a != b and a.isalpha() and b.isalpha()]
     if not pairs:
         return None
-    first = pairs[int(draw * len(pairs))]
+    first = pairs[int(u * len(pairs))]
     return word[:first] + word[first + 1] + word[first] + word[first + 2 :]
 
 
-@corruption(
-    modality="text",
-    summary="English words replaced by words that sound the same",
-    parameters=_PARAMETERS,
-    severities=RATES,
-    leaves=_leaves,
-    measured=realised_rate,
-)
-def homophones(signal: str, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> str:
-    """Replace English words by others that sound the same, as a recogniser without a model of language does.
+@_word_corruption("English words replaced by words that sound the same")
+def homophones(signal: str, rng: PCG64, *, rate: WordRate) -> str:
+    """Replace English words by others that sound the same, as a recogniser without a language model does.
 
     The list is merbench's own (`homophones.txt`: 300 sets, in General American or Southern British English). A word
     without a homophone there cannot be chosen; texts in other languages mostly stay as they are. Capitals are carried
     over.
 
     Args:
-        signal: the text.
-        rng: the generator of this sample and step.
-        parameters: `rate`, the share of words that are replaced, as far as there are homophones.
+        rate: share of words that are replaced, as far as they have homophones.
     """
-    return _damaged(signal, rng, parameters["rate"], lambda word, draw: _from_sets(word, draw, "homophones"))
+    return _replaced(signal, rng, rate, lambda word, u: _from_sets(word, u, "homophones"))
 
 
-def _from_sets(word: str, draw: float, name: str) -> str | None:
-    """Return one of the words that a list puts beside this one; None where the list has none."""
+def _from_sets(word: str, u: float, name: str) -> str | None:
+    """Return one of the words that a list gives for this one; None where the list has none."""
     curly = "’" in word
     plain = word.replace("’", "'")
     known = word_sets(name).get(plain.casefold())
     if known is None:
         return None
     listed, others = known
-    other = _spelled(others[int(draw * len(others))], plain, listed)
+    other = _spelled(others[int(u * len(others))], plain, listed)
     return other.replace("'", "’") if curly else other
 
 
 def _spelled(other: str, word: str, listed: str) -> str:
-    """Return a word with the capitals of the one whose place it takes, unless that is as it is always written."""
+    """Return a word with the capitals of the one that it replaces, unless that is always written so."""
     if word == listed:
         return other
     if word.isupper() and len(word) > 1:
@@ -292,11 +259,7 @@ def _spelled(other: str, word: str, listed: str) -> str:
 
 @cache
 def word_sets(name: str) -> Mapping[str, tuple[str, tuple[str, ...]]]:
-    """Return what a list of merbench puts beside each word: case-folded word -> its spelling, and the others.
-
-    Args:
-        name: `homophones` or `confusions`.
-    """
+    """Return a list of merbench, `homophones` or `confusions`: case-folded word -> its spelling, and the others."""
     lines = (Path(__file__).parent / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     spelling: dict[str, str] = {}
     others: dict[str, list[str]] = {}

@@ -62,8 +62,7 @@ def damaged_labels(track: Track, split: str, values: Mapping[str, Values]) -> Le
         rng = generator(track.seed, step.step_name, "")
         drawn = step.draws(track.seed, "", rng)
         before, labels = labels, step.corruption(labels, rng, drawn)
-        measured = step.corruption.measured
-        found = {**drawn, **({} if measured is None else measured(before, labels, drawn))}
+        found = drawn | step.corruption.measure(before, labels, drawn)
         damage |= {f"{step.step_name}.{key}": value for key, value in found.items()}
         if labels.candidates is not None:
             raise UsageError(

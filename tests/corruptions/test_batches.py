@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from merbench.corrupt.steps import Damaged, damage
 from merbench.corruptions import Step, generator
-from merbench.corruptions.batches import damaged_vectors, generators, seeded_states
-from merbench.corruptions.drawing import NORMAL_UNIT, normals
+from merbench.corruptions.batches import corrupted_vectors
+from merbench.corruptions.drawing import NORMAL_UNIT, generators, normals, seeded_states
 from merbench.errors import Inapplicable, UsageError
 
 IDS = [f"sample_{i:08d}" for i in range(70)]
@@ -67,7 +67,7 @@ def test_a_row_is_what_its_sample_would_be_alone(
     vectors = {modality: matrix(shape[0], shape[1] + 3 * i) for i, modality in enumerate(modalities)}
     before = {modality: values.copy() for modality, values in vectors.items()}
     step = Step(name, parameters, "step")
-    damaged = damaged_vectors(step, vectors, IDS[: shape[0]], seed=7)
+    damaged = corrupted_vectors(step, vectors, IDS[: shape[0]], seed=7)
     expected, drawn, problems = one_by_one(step, vectors)
     assert list(damaged.vectors) == list(vectors)
     for modality, values in damaged.vectors.items():
@@ -83,14 +83,14 @@ def test_a_row_is_what_its_sample_would_be_alone(
     [("diffusion_noise", {"t": 20}), ("gaussian_noise_features", {"snr_db": 5}), ("random_drop", {"rate": 0.3})],
 )
 def test_vectors_without_numbers_stay_so(name: str, parameters: dict[str, Any]) -> None:
-    damaged = damaged_vectors(Step(name, parameters), {"audio": matrix(2, 0)}, IDS[:2], seed=7)
+    damaged = corrupted_vectors(Step(name, parameters), {"audio": matrix(2, 0)}, IDS[:2], seed=7)
     assert damaged.vectors["audio"].shape == (2, 0)
     assert len(damaged.values) == 2
 
 
 def test_a_step_without_a_rate_leaves_even_the_sign_of_zero_and_measures_nothing() -> None:
     values = np.array([[-0.0, 1.0], [0.0, -1.0]], np.float32)
-    damaged = damaged_vectors(Step("random_drop", {"rate": 0}), {"audio": values}, IDS[:2], seed=7)
+    damaged = corrupted_vectors(Step("random_drop", {"rate": 0}), {"audio": values}, IDS[:2], seed=7)
     assert damaged.vectors["audio"].tobytes() == values.tobytes()
     drawn = {"random_drop.rate": 0, "random_drop.unit": "element", "random_drop.modalities": "all"}
     assert damaged.values == [drawn, drawn]
@@ -98,7 +98,7 @@ def test_a_step_without_a_rate_leaves_even_the_sign_of_zero_and_measures_nothing
 
 def test_rows_that_cannot_be_damaged_stay_and_say_why() -> None:
     values = matrix(2, 8)
-    damaged = damaged_vectors(Step("step_drop", {"rate": 0.5}, "gaps"), {"audio": values}, IDS[:2], seed=7)
+    damaged = corrupted_vectors(Step("step_drop", {"rate": 0.5}, "gaps"), {"audio": values}, IDS[:2], seed=7)
     assert damaged.vectors["audio"].tobytes() == values.tobytes()
     assert damaged.values == [{}, {}]
     reason = "gaps: audio has one vector per sample and no time steps that could be missing"
@@ -108,14 +108,14 @@ def test_rows_that_cannot_be_damaged_stay_and_say_why() -> None:
 @pytest.mark.parametrize(
     ("name", "n_ids", "message"),
     [
-        ("word_deletion", 2, "corruption 'word_deletion' is none of a single sample's features"),
-        ("tfrnet_drop", 2, "corruption 'tfrnet_drop' is none of a single sample's features"),
+        ("word_deletion", 2, "corruption 'word_deletion' does not apply to the features of single samples"),
+        ("tfrnet_drop", 2, "corruption 'tfrnet_drop' does not apply to the features of single samples"),
         ("random_drop", 1, "2 rows of features of audio have 1 ids"),
     ],
 )
 def test_what_does_not_fit_is_refused(name: str, n_ids: int, message: str) -> None:
     with pytest.raises(UsageError, match=f"^{message}$"):
-        damaged_vectors(Step(name, {"rate": 0.5}), {"audio": matrix(2, 3)}, IDS[:n_ids], seed=0)
+        corrupted_vectors(Step(name, {"rate": 0.5}), {"audio": matrix(2, 3)}, IDS[:n_ids], seed=0)
 
 
 def test_generators_of_many_samples_are_those_of_each() -> None:
@@ -148,7 +148,7 @@ def test_a_seed_with_a_leading_zero_word_is_made_as_numpy_makes_it(monkeypatch: 
         def digest(self) -> bytes:
             return bytes(4) + bytes(range(28))
 
-    monkeypatch.setattr("merbench.corruptions.batches.hashlib.sha256", Digest)
+    monkeypatch.setattr("merbench.corruptions.drawing.hashlib.sha256", Digest)
     monkeypatch.setattr("merbench.corruptions.drawing.sha256_bytes", lambda data: Digest(data).digest().hex())
     (rng,) = generators(1, "step", ["a"])
     assert rng.state == np.random.PCG64(int.from_bytes(Digest().digest(), "big")).state

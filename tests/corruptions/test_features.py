@@ -48,19 +48,19 @@ def test_it_is_registered_under_its_name() -> None:
     ],
 )
 def test_video_becomes_the_means_of_neighbours(factor: int, expected: list[float]) -> None:
-    damaged = feature_noise(signal(), rng(), {"snr_db": 5, "factor": factor})
+    damaged = feature_noise(signal(), rng(), snr_db=5, factor=factor)
     assert damaged["video"].tolist() == expected
 
 
 def test_frames_of_video_are_averaged_one_by_one() -> None:
     frames = np.array([[1.0, 3.0, 2.0], [0.0, 8.0, -1.0]])
-    damaged = feature_noise({"video": frames}, rng(), {"snr_db": 5, "factor": 2})
+    damaged = feature_noise({"video": frames}, rng(), snr_db=5, factor=2)
     assert damaged["video"].tolist() == [[2, 2, 2], [4, 4, -1]]
 
 
 def test_audio_gets_noise_of_the_stated_deviation() -> None:
     # rms = sqrt((9 + 16 + 25 + 1 + 49) / 8) = sqrt(12.5); at 20 dB the noise has a tenth of it: sqrt(0.125)
-    damaged = feature_noise(signal(), rng(), {"snr_db": 20, "factor": 1})
+    damaged = feature_noise(signal(), rng(), snr_db=20, factor=1)
     noise = normals(rng(), 8) * NORMAL_UNIT * 0.125**0.5
     np.testing.assert_allclose(damaged["audio"], signal()["audio"] + noise, rtol=0, atol=1e-12)
 
@@ -68,7 +68,7 @@ def test_audio_gets_noise_of_the_stated_deviation() -> None:
 @pytest.mark.parametrize("snr_db", [-5, 0, 5, 7.5, 10])
 def test_the_realised_ratio_is_the_declared_one(snr_db: float) -> None:
     clean = normals(generator(0, "clean", ""), 100_000) * NORMAL_UNIT + 2
-    noise = feature_noise({"audio": clean}, rng(), {"snr_db": snr_db, "factor": 1})["audio"] - clean
+    noise = feature_noise({"audio": clean}, rng(), snr_db=snr_db, factor=1)["audio"] - clean
     realised = 20 * np.log10(np.sqrt(np.mean(clean**2)) / np.sqrt(np.mean(noise**2)))
     assert realised == pytest.approx(snr_db, abs=0.05)  # 100,000 draws: deviation of the rms 0.22 %, 0.02 dB
     assert abs(np.corrcoef(clean, noise)[0, 1]) < 0.015
@@ -76,28 +76,28 @@ def test_the_realised_ratio_is_the_declared_one(snr_db: float) -> None:
 
 def test_text_and_the_input_stay_as_they_are() -> None:
     given = signal()
-    damaged = feature_noise(given, rng(), {"snr_db": 5, "factor": 4})
+    damaged = feature_noise(given, rng(), snr_db=5, factor=4)
     assert damaged["text"] is given["text"]
     for modality, vector in signal().items():
         assert np.array_equal(given[modality], vector)
 
 
 def test_silence_stays_silent() -> None:
-    damaged = feature_noise({"audio": np.zeros(8)}, rng(), {"snr_db": 5, "factor": 1})
+    damaged = feature_noise({"audio": np.zeros(8)}, rng(), snr_db=5, factor=1)
     assert damaged["audio"].tolist() == [0] * 8
 
 
 def test_a_missing_modality_is_none_of_its_business() -> None:
-    assert set(feature_noise({"text": np.ones(2)}, rng(), {"snr_db": 5, "factor": 2})) == {"text"}
-    alone = feature_noise({"audio": signal()["audio"]}, rng(), {"snr_db": 5, "factor": 2})
-    together = feature_noise(signal(), rng(), {"snr_db": 5, "factor": 2})
+    assert set(feature_noise({"text": np.ones(2)}, rng(), snr_db=5, factor=2)) == {"text"}
+    alone = feature_noise({"audio": signal()["audio"]}, rng(), snr_db=5, factor=2)
+    together = feature_noise(signal(), rng(), snr_db=5, factor=2)
     assert np.array_equal(alone["audio"], together["audio"])
 
 
 def test_the_same_generator_gives_the_same_bytes() -> None:
     parameters = {"snr_db": 5, "factor": 2}
-    first, second = (feature_noise(signal(), rng("a"), parameters) for _ in range(2))
-    other = feature_noise(signal(), rng("b"), parameters)
+    first, second = (feature_noise(signal(), rng("a"), **parameters) for _ in range(2))
+    other = feature_noise(signal(), rng("b"), **parameters)
     assert first["audio"].tobytes() == second["audio"].tobytes() != other["audio"].tobytes()
 
 
@@ -112,7 +112,7 @@ def test_the_damage_is_the_same_on_every_machine() -> None:
         drawn = CORRUPTIONS["feature_noise"].draw(
             {"snr_db": {"uniform": [-5, 20]}, "factor": {"integers": [1, 8]}}, drawing
         )
-        for vector in feature_noise(clean, drawing, drawn).values():
+        for vector in feature_noise(clean, drawing, **drawn).values():
             digest.update(np.rint(vector * 2**20).astype("<i8").tobytes())
     assert digest.hexdigest() == "56a44a991caf0683d15b9f9f3a9bef67e70dbba6519109408319f90b45fa2183"
 
@@ -172,19 +172,19 @@ def test_the_squared_cosine_follows_its_curve_until_beta_is_capped() -> None:
 
 
 def test_no_other_schedule_is_known() -> None:
-    with pytest.raises(ValueError, match="no schedule named 'cosine'"):
+    with pytest.raises(ValueError, match=r"schedule must be one of .*, not 'cosine'"):
         alpha_bar("cosine")
 
 
 def test_diffusion_noise_is_the_stated_mixture() -> None:
-    damaged = diffusion_noise({"audio": FRAMES["audio"]}, rng(), DIFFUSION)["audio"]
+    damaged = diffusion_noise({"audio": FRAMES["audio"]}, rng(), **DIFFUSION)["audio"]
     n = normals(rng(), 12).reshape(4, 3) * NORMAL_UNIT
     np.testing.assert_allclose(damaged, 0.746344 * FRAMES["audio"] + 0.665560 * n, atol=1e-5)
 
 
 def test_impulses_are_of_either_sign_on_three_tenths() -> None:
     zeros = {"video": np.zeros(100_000)}
-    damaged = diffusion_noise(zeros, rng(), {**DIFFUSION, "kind": "impulse", "t": 99})["video"]
+    damaged = diffusion_noise(zeros, rng(), **{**DIFFUSION, "kind": "impulse", "t": 99})["video"]
     up, down = (np.count_nonzero(damaged * sign > 0.9) for sign in (1, -1))
     assert up + down == np.count_nonzero(damaged)
     # 100,000 draws: 15,000 of each sign, deviation 113; five deviations allowed
@@ -196,7 +196,7 @@ def test_impulses_are_of_either_sign_on_three_tenths() -> None:
 def test_diffusion_noise_is_declared_with_a_step() -> None:
     assert check_parameters("diffusion_noise", {"t": {"integers": [0, 99]}, "kind": "impulse"}) == []
     assert check_parameters("diffusion_noise", {"t": 100}) == [
-        "t: 100 is not allowed; allowed is an integer in [0, 99] of 100 steps, or a distribution of such values"
+        "t: 100 is not an integer in [0, 99] of 100 steps or a distribution of such values"
     ]
 
 
@@ -204,13 +204,12 @@ def test_diffusion_noise_is_declared_with_a_step() -> None:
 def test_gaussian_noise_has_the_declared_ratio_in_every_modality(snr_db: float) -> None:
     clean = {name: normals(generator(0, name, ""), 60_000).reshape(200, 300) * 2e-3 + 1 for name in ("audio", "text")}
     parameters = {"snr_db": snr_db, "modalities": "all"}
-    damaged = gaussian_noise_features(clean, rng(), parameters)
+    damaged = gaussian_noise_features(clean, rng(), **parameters)
     for name, values in clean.items():
         noise = damaged[name] - values
         realised = 20 * np.log10(np.sqrt(np.mean(values**2)) / np.sqrt(np.mean(noise**2)))
         assert realised == pytest.approx(snr_db, abs=0.08)  # 60,000 draws: deviation of the rms 0.29 %, 0.025 dB
-        measured = CORRUPTIONS["gaussian_noise_features"].measured
-        assert measured is not None
+        measured = CORRUPTIONS["gaussian_noise_features"].measure
         assert measured(clean, damaged, parameters)[f"realised_snr_db_{name}"] == round(realised, 6)
 
 
@@ -223,11 +222,10 @@ def test_gaussian_noise_has_severities() -> None:
 def test_gaussian_noise_leaves_vectors_of_zeros_and_measures_nothing_there() -> None:
     silence = {"audio": np.zeros(5), "video": np.zeros((0, 5))}
     parameters = {"snr_db": 0, "modalities": "all"}
-    damaged = gaussian_noise_features(silence, rng(), parameters)
+    damaged = gaussian_noise_features(silence, rng(), **parameters)
     assert damaged["audio"].tolist() == [0] * 5
     assert damaged["video"].shape == (0, 5)
-    measured = CORRUPTIONS["gaussian_noise_features"].measured
-    assert measured is not None
+    measured = CORRUPTIONS["gaussian_noise_features"].measure
     assert measured(silence, damaged, parameters) == {}
 
 
@@ -235,23 +233,22 @@ def test_gaussian_noise_leaves_vectors_of_zeros_and_measures_nothing_there() -> 
 def test_elements_are_dropped_at_the_declared_rate(rate: float) -> None:
     signal = {"audio": np.full((100, 200), -3.0)}
     parameters = {"rate": rate, "unit": "element", "modalities": "all"}
-    damaged = random_drop(signal, rng(), parameters)["audio"]
+    damaged = random_drop(signal, rng(), **parameters)["audio"]
     assert set(damaged.ravel().tolist()) == {-3, 0}
     assert not np.signbit(damaged[damaged == 0]).any()
     # 20,000 draws: deviation at most 0.0036; five deviations allowed
     assert np.mean(damaged == 0) == pytest.approx(rate, abs=0.018)
-    measured = CORRUPTIONS["random_drop"].measured
-    assert measured is not None
+    measured = CORRUPTIONS["random_drop"].measure
     assert measured(signal, {"audio": damaged}, parameters) == {"realised_rate": np.mean(damaged == 0)}
 
 
 def test_frames_are_dropped_as_a_whole_and_a_vector_is_one_frame() -> None:
     signal = {"audio": np.ones((2000, 3)), "video": np.ones(7)}
     parameters = {"rate": 0.3, "unit": "frame", "modalities": "all"}
-    damaged = random_drop(signal, rng(), parameters)["audio"]
+    damaged = random_drop(signal, rng(), **parameters)["audio"]
     assert (damaged == damaged[:, :1]).all()
     assert np.mean(damaged[:, 0] == 0) == pytest.approx(0.3, abs=0.052)  # deviation 0.0102; five allowed
-    vectors = [random_drop(signal, rng(str(i)), parameters)["video"] for i in range(500)]
+    vectors = [random_drop(signal, rng(str(i)), **parameters)["video"] for i in range(500)]
     assert {tuple(vector) for vector in vectors} == {(0.0,) * 7, (1.0,) * 7}
 
 
@@ -264,14 +261,14 @@ def test_rates_of_0_and_1_drop_nothing_and_everything(name: str) -> None:
         for modality, values in FRAMES.items():
             assert np.array_equal(nothing[modality], values)
             assert np.array_equal(everything[modality], np.zeros_like(values))
-    assert known.is_left({"rate": 0})
-    assert not known.is_left({"rate": 0.1})
+    assert known.changes_nothing({"rate": 0})
+    assert not known.changes_nothing({"rate": 0.1})
 
 
 def test_a_structural_drop_is_one_stretch_anywhere() -> None:
     found = set()
     for number in range(200):
-        damaged = structural_drop(FRAMES, rng(str(number)), {"rate": 0.5, "modalities": "audio"})["audio"]
+        damaged = structural_drop(FRAMES, rng(str(number)), rate=0.5, modalities="audio")["audio"]
         lost = np.flatnonzero((damaged == 0).all(axis=1)).tolist()
         assert np.array_equal(np.delete(damaged, lost, axis=0), np.delete(FRAMES["audio"], lost, axis=0))
         found.add(tuple(lost))
@@ -279,9 +276,7 @@ def test_a_structural_drop_is_one_stretch_anywhere() -> None:
 
 
 def test_a_structural_drop_of_a_vector_takes_dimensions() -> None:
-    found = {
-        tuple(structural_drop(FRAMES, rng(str(i)), {"rate": 0.75, "modalities": "video"})["video"]) for i in range(50)
-    }
+    found = {tuple(structural_drop(FRAMES, rng(str(i)), rate=0.75, modalities="video")["video"]) for i in range(50)}
     assert found == {(0, 0, 0, -4), (1, 0, 0, 0)}
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merbench.corruptions.powers import amplitude_ratio, power
+from merbench.corruptions.drawing import amplitude_ratio, power
 
 
 @pytest.mark.parametrize(("decibels", "ratio"), [(0, 1.0), (20, 10.0), (-20, 0.1), (60, 1000.0), (40, 100.0)])

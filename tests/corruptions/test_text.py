@@ -72,9 +72,9 @@ def test_severities_are_word_error_rates(name: str, severity: int, rate: float) 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rate_is_declared_from_0_to_1(name: str) -> None:
     assert check_parameters(name, {"rate": 0}) == []
-    allowed = "allowed is a number in [0, 1] of the words, or a distribution of such values"
-    assert check_parameters(name, {"rate": 1.5}) == [f"rate: 1.5 is not allowed; {allowed}"]
-    needs = f"{name} needs rate, a number in [0, 1] of the words or a severity from 1 to 5"
+    allowed = "a number in [0, 1] of the words"
+    assert check_parameters(name, {"rate": 1.5}) == [f"rate: 1.5 is not {allowed} or a distribution of such values"]
+    needs = f"rate is missing: {name} needs it, a number in [0, 1] of the words or a severity from 1 to 5"
     assert check_parameters(name, {}) == [needs]
 
 
@@ -82,15 +82,15 @@ def test_a_rate_is_declared_from_0_to_1(name: str) -> None:
 @given(text=TEXTS)
 def test_a_rate_of_0_changes_nothing(name: str, text: str) -> None:
     assert damaged(name, text, 0) == text
-    assert CORRUPTIONS[name].is_left({"rate": 0})
-    assert not CORRUPTIONS[name].is_left({"rate": 0.05})
+    assert CORRUPTIONS[name].changes_nothing({"rate": 0})
+    assert not CORRUPTIONS[name].changes_nothing({"rate": 0.05})
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("text", ["", " ", "...", "?! -\n"])
 def test_a_text_without_words_stays(name: str, text: str) -> None:
     assert damaged(name, text, 1) == text
-    assert realised_rate(text, text, {}) == {"realised_rate": 0}
+    assert realised_rate(text, text) == {"realised_rate": 0}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_declared_share_of_words_is_deleted(rate: float, deleted: int) -> No
     for number in range(20):
         after = damaged("word_deletion", TWENTY, rate, str(number))
         assert len(after.split()) == 20 - deleted
-        assert realised_rate(TWENTY, after, {}) == {"realised_rate": deleted / 20}
+        assert realised_rate(TWENTY, after) == {"realised_rate": deleted / 20}
 
 
 @given(text=TEXTS, rate=st.floats(0, 1))
@@ -255,7 +255,7 @@ def test_no_word_stands_in_two_sets_of_homophones_and_none_beside_itself() -> No
 def test_the_realised_rate_is_the_edit_distance_of_words(before: str, after: str) -> None:
     original = words(before)
     expected = edit_distance(tuple(original), tuple(words(after))) / len(original) if original else 0
-    assert realised_rate(before, after, {}) == {"realised_rate": expected}
+    assert realised_rate(before, after) == {"realised_rate": expected}
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_the_realised_rate_is_the_edit_distance_of_words(before: str, after: str
     ],
 )
 def test_realised_rates_by_hand(before: str, after: str, rate: float) -> None:
-    assert realised_rate(before, after, {})["realised_rate"] == rate
+    assert realised_rate(before, after)["realised_rate"] == rate
 
 
 def test_the_damage_is_the_same_on_every_machine() -> None:
@@ -289,9 +289,7 @@ def test_transcripts_of_mosi_reach_the_declared_rates(test_data: Path) -> None:
     texts = [row["english"] for row in rows]
     n_words = np.array([len(words(text)) for text in texts])
     for name in ("word_deletion", "word_substitution", "character_swaps"):
-        rates = [
-            realised_rate(text, damaged(name, text, 0.2, str(i)), {})["realised_rate"] for i, text in enumerate(texts)
-        ]
+        rates = [realised_rate(text, damaged(name, text, 0.2, str(i)))["realised_rate"] for i, text in enumerate(texts)]
         # rounding moves a text of n words by at most half a word
         assert np.abs(np.array(rates) - 0.2)[n_words >= 10].max() <= 0.1
         assert np.average(rates, weights=n_words) == pytest.approx(0.2, abs=0.01)

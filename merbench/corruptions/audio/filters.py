@@ -1,53 +1,51 @@
-"""Sound of which a band of frequencies is left: a telephone's, the low ones, the high ones.
+"""Filters of sound: a telephone's band, the low or the high frequencies, the reverberation of a room.
 
 Conventions:
-    Butterworth filters (Butterworth 1930) in sections of the second order (SciPy's `butter` and `sosfiltfilt`), run
-    forward and backward (Gustafsson 1996): no frequency is delayed, so that sound stays in step with pictures and
-    words. Going twice, a filter of order N falls by 2N × 6 dB an octave and lies at −6 dB at its cut-off. Where a
-    sound is too short for the usual extension at both ends, a shorter one is taken. Bits rest on SciPy.
+    Bands are Butterworth filters (Butterworth 1930) in sections of the second order (SciPy's `butter` and
+    `sosfiltfilt`), run forward and backward (Gustafsson 1996): no frequency is delayed, so that sound stays in step
+    with pictures and words. Applied twice, a filter of order N falls by 2N × 6 dB an octave and is at −6 dB at its
+    cut-off. Where a sound is too short for the usual extension at both ends, a shorter one is used. Bits depend on
+    SciPy, without which every function raises `MissingExtra`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from numpy.random import PCG64
 
-from merbench.corruptions.declaration import Parameter, corruption
+from merbench.corruptions.audio.levels import at_rate_of, rms
+from merbench.corruptions.declaration import FromBank, corruption
 from merbench.corruptions.signals import Audio
 from merbench.errors import Inapplicable, MissingExtra
+from merbench.parameters import Within
 
-_FREQUENCY = Parameter("number", low=1, high=192_000, unit="Hz")
-_ORDER = Parameter("integer", low=1, high=12, default=4)
+Frequency = Annotated[float, Within(1, 192_000, "Hz")]
+Order = Annotated[int, Within(1, 12)]
 _SOURCE = "Butterworth 1930; Gustafsson 1996"
 
 
 @corruption(
-    modality="audio",
-    summary="what a telephone lets through, 300 to 3,400 Hz, is left of the sound",
-    parameters={
-        "low_hz": Parameter("number", low=1, high=192_000, unit="Hz", default=300),
-        "high_hz": Parameter("number", low=1, high=192_000, unit="Hz", default=3400),
-        "order": _ORDER,
-    },
+    "audio",
+    "what a telephone lets through, 300 to 3,400 Hz, is left of the sound",
     source=f"ITU-T G.712 for the band; {_SOURCE}",
 )
-def telephone_band(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Audio:
+def telephone_band(
+    signal: Audio, _rng: PCG64, *, low_hz: Frequency = 300, high_hz: Frequency = 3400, order: Order = 4
+) -> Audio:
     """Leave the band from `low_hz` to `high_hz`.
 
-    Where the sound holds nothing above `high_hz`, because half of its rate lies below, only the low end is cut.
+    Where the sound holds nothing above `high_hz`, because half of its rate is below, only the low end is cut.
 
     Args:
-        signal: the sound.
-        rng: unused.
-        parameters: `low_hz` and `high_hz`, each at −6 dB; `order` of the filter at either end.
+        low_hz: lower end, at −6 dB.
+        high_hz: upper end, at −6 dB.
+        order: order of the filter at either end.
 
     Raises:
         Inapplicable: `low_hz` is not below `high_hz`, or not below half of the sound's rate.
-        MissingExtra: SciPy is not installed.
     """
-    low_hz, high_hz, order = parameters["low_hz"], parameters["high_hz"], parameters["order"]
     if low_hz >= high_hz:
         raise Inapplicable(f"low_hz = {low_hz:g} is not below high_hz = {high_hz:g}")
     if high_hz >= signal.rate_hz / 2:
@@ -55,54 +53,36 @@ def telephone_band(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str,
     return _filtered(signal, (low_hz, high_hz), order, "bandpass")
 
 
-@corruption(
-    modality="audio",
-    summary="the frequencies below a cut-off are left of the sound",
-    parameters={"cutoff_hz": _FREQUENCY, "order": _ORDER},
-    source=_SOURCE,
-)
-def low_pass(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Audio:
+@corruption("audio", "the frequencies below a cut-off are left of the sound", source=_SOURCE)
+def low_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order = 4) -> Audio:
     """Leave the frequencies below a cut-off.
 
-    A sound that holds nothing above the cut-off, because half of its rate lies below, stays as it is.
+    A sound that holds nothing above the cut-off, because half of its rate is below, stays as it is.
 
     Args:
-        signal: the sound.
-        rng: unused.
-        parameters: `cutoff_hz`, at −6 dB; `order` of the filter.
-
-    Raises:
-        MissingExtra: SciPy is not installed.
+        cutoff_hz: the cut-off, at −6 dB.
+        order: order of the filter.
     """
-    if parameters["cutoff_hz"] >= signal.rate_hz / 2:
-        return signal
-    return _filtered(signal, parameters["cutoff_hz"], parameters["order"], "lowpass")
+    return signal if cutoff_hz >= signal.rate_hz / 2 else _filtered(signal, cutoff_hz, order, "lowpass")
 
 
-@corruption(
-    modality="audio",
-    summary="the frequencies above a cut-off are left of the sound",
-    parameters={"cutoff_hz": _FREQUENCY, "order": _ORDER},
-    source=_SOURCE,
-)
-def high_pass(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Audio:
+@corruption("audio", "the frequencies above a cut-off are left of the sound", source=_SOURCE)
+def high_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order = 4) -> Audio:
     """Leave the frequencies above a cut-off.
 
     Args:
-        signal: the sound.
-        rng: unused.
-        parameters: `cutoff_hz`, at −6 dB; `order` of the filter.
+        cutoff_hz: the cut-off, at −6 dB.
+        order: order of the filter.
 
     Raises:
         Inapplicable: the cut-off is not below half of the sound's rate: nothing would be left.
-        MissingExtra: SciPy is not installed.
     """
-    return _high_passed(signal, parameters["cutoff_hz"], parameters["order"])
+    return _high_passed(signal, cutoff_hz, order)
 
 
 def _high_passed(signal: Audio, cutoff_hz: float, order: int) -> Audio:
     if cutoff_hz >= signal.rate_hz / 2:
-        raise Inapplicable(f"nothing above {cutoff_hz:g} Hz is in a sound at {signal.rate_hz:,} samples a second")
+        raise Inapplicable(f"there is nothing above {cutoff_hz:g} Hz in a sound at {signal.rate_hz:,} samples a second")
     return _filtered(signal, cutoff_hz, order, "highpass")
 
 
@@ -120,3 +100,37 @@ def _filtered(
     settling = 3 * (2 * len(sections) + 1)
     filtered = sosfiltfilt(sections, signal.samples.astype(np.float64), axis=1, padlen=min(settling, n - 1))
     return signal.with_samples(filtered)
+
+
+@corruption(
+    "audio",
+    "the sound is put into a room: convolution with an impulse response of a bank, its energy kept",
+    source="Allen and Berkley 1979; Ko et al. 2017 for recordings corrupted so",
+)
+def reverberation(signal: Audio, _rng: PCG64, *, impulse_response: Annotated[Audio, FromBank(whole=True)]) -> Audio:
+    """Convolve every channel with an impulse response.
+
+    The direct path, the largest magnitude of the response, is at time 0, so that the sound stays where it was; what
+    rings on after the end is cut off; the result has the rms of the sound, over all channels together. Silence stays
+    silent.
+
+    Args:
+        impulse_response: a sound of any length, of which the first channel is used.
+
+    Raises:
+        Inapplicable: the impulse response is silent or at another rate.
+    """
+    response = at_rate_of(signal, impulse_response, "impulse response").samples[0].astype(np.float64)
+    if rms(response) == 0.0:
+        raise Inapplicable("the impulse response is silent")
+    level = rms(signal.samples)
+    if level == 0.0:
+        return signal
+    try:
+        from scipy.signal import oaconvolve
+    except ModuleNotFoundError as error:
+        raise MissingExtra("a reverberation (SciPy)", "media") from error
+    direct = int(np.abs(response).argmax())
+    n = signal.samples.shape[1]
+    ringing = oaconvolve(signal.samples.astype(np.float64), response[None], axes=1)[:, direct : direct + n]
+    return signal.with_samples(ringing * (level / np.sqrt(np.mean(np.square(ringing)))))

@@ -1,21 +1,25 @@
-"""Noise that lies under all of a sound: recorded, made by merbench, or the babble of several speakers.
+"""Noise added to a whole sound: recorded, synthetic, or the babble of several speakers.
 
 Conventions:
-    Ratios, and what `measured` gives, are as in `merbench.corruptions.audio.mixing`. Noise from a bank is an `Audio` of
-    `(k, m)`: k sources at the rate of the sound, of which the first samples are taken, as many as the sound has.
+    Ratios, and measured ones, are as in `merbench.corruptions.audio.levels`. Noise from a bank is an `Audio` of
+    `(k, m)`: k sources at the rate of the sound, of which the first samples are used, as many as the sound has. Whoever
+    takes it from its bank chooses the crop; `fill` says how a noise shorter than the sound is continued there: with
+    other sounds of the bank, or with itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.random import PCG64
 from numpy.typing import NDArray
 
-from merbench.corruptions.audio.mixing import (
+from merbench.corruptions.audio.levels import (
     SNR_SEVERITIES,
     Mono,
+    Snr,
     mixed,
     noise_scale,
     noise_sources,
@@ -24,65 +28,66 @@ from merbench.corruptions.audio.mixing import (
     snr_of_difference,
     sound_level,
 )
-from merbench.corruptions.declaration import Parameter, corruption
+from merbench.corruptions.declaration import FromBank, corruption
 from merbench.corruptions.drawing import NORMAL_UNIT, normals
 from merbench.corruptions.signals import Audio
 from merbench.errors import Inapplicable
+from merbench.parameters import Within
 
-SNR = Parameter("number", low=-20, high=60, unit="dB")
-"""The parameter of every corruption that adds something at a signal-to-noise ratio."""
+Noise = Annotated[Audio, FromBank()]
+Fill = Literal["concatenate", "loop"]
+Floats = NDArray[np.float64]
 
 MER_2023_RATE_HZ = 16_000
 
 _LOWEST, _HIGHEST = -32_768, 32_767
 
 
-def _measured_noise(before: Audio, after: Audio, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    return realised_snr(before, after, _one_source(before, parameters["noise"]))
+def _measured_noise(before: Audio, after: Audio, *, noise: Audio) -> Mapping[str, Any]:
+    return realised_snr(before, after, _one_source(before, noise))
 
 
 @corruption(
-    modality="audio",
-    summary="a random crop of a noise bank is added at a signal-to-noise ratio",
-    parameters={
-        "noise": Parameter("bank"),
-        "snr_db": SNR,
-        "fill": Parameter("string", choices=("concatenate", "loop"), default="concatenate"),
-        "variant": Parameter("string", choices=("exact", "mer2023"), default="exact"),
-    },
+    "audio",
+    "a random crop of a noise bank is added at a signal-to-noise ratio",
     source="Lian et al. 2023 (MER 2023, arXiv:2304.08981)",
     severities=SNR_SEVERITIES,
     measured=_measured_noise,
 )
-def background_noise(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Audio:
+def background_noise(
+    signal: Audio,
+    _rng: PCG64,
+    *,
+    noise: Noise,
+    snr_db: Snr,
+    fill: Fill = "concatenate",
+    variant: Literal["exact", "mer2023"] = "exact",
+) -> Audio:
     """Add recorded noise at a signal-to-noise ratio, the same to every channel.
 
-    Variant `exact` adds in float64 and rounds the sum to float32; the sum may go beyond full scale. Variant `mer2023`
-    does what the generator of the MER 2023 and 2024 test sets did (Lian et al. 2023): sound and noise become 16-bit
-    integers, a sum that leaves their range is scaled down until it just fits, and is truncated toward zero.
-
     Args:
-        signal: the sound; of one channel at 16 kHz for `mer2023`.
-        rng: unused; whoever draws the noise from its bank draws the crop.
-        parameters: `noise`, an `Audio` of one source at least as long as the sound; `snr_db`; `variant`. `fill` says
-            how a noise shorter than the sound is continued, with other sounds of the bank or with itself, and is for
-            whoever draws it.
+        noise: the noise, of one source.
+        snr_db: the ratio.
+        fill: how a noise shorter than the sound is continued.
+        variant: `exact` adds in float64 and rounds the sum to float32; the sum may go beyond full scale. `mer2023` does
+            what the generator of the MER 2023 and 2024 test sets did (Lian et al. 2023), for one channel at 16 kHz:
+            sound and noise become 16-bit integers, a sum that leaves their range is scaled down until it just fits, and
+            is truncated toward zero.
 
     Raises:
         Inapplicable: sound or noise is silent, the noise is too short or at another rate, or the variant is not
             defined for this sound.
     """
-    if parameters["variant"] == "mer2023":
-        return _mixed_as_mer_2023(signal, parameters["noise"], parameters["snr_db"])
-    return mixed(signal, _one_source(signal, parameters["noise"]), parameters["snr_db"])
+    if variant == "mer2023":
+        return _mixed_as_mer_2023(signal, noise, snr_db)
+    return mixed(signal, _one_source(signal, noise), snr_db)
 
 
 def _one_source(signal: Audio, noise: Audio) -> Mono:
     sources = noise_sources(signal, noise)
     if len(sources) != 1:
         raise Inapplicable(f"background noise is one source, not {len(sources)}")
-    source: Mono = sources[0]
-    return source
+    return np.asarray(sources[0])
 
 
 def _mixed_as_mer_2023(signal: Audio, noise: Audio, snr_db: float) -> Audio:
@@ -96,12 +101,12 @@ def _mixed_as_mer_2023(signal: Audio, noise: Audio, snr_db: float) -> Audio:
     return signal.with_samples(np.trunc(total)[None] / -_LOWEST)
 
 
-def _whole_numbers(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return samples as the whole numbers that a 16-bit file holds."""
+def _whole_numbers(samples: Mono) -> Floats:
+    """Return samples as the integers that a 16-bit file holds."""
     return np.clip(np.rint(samples.astype(np.float64) * -_LOWEST), _LOWEST, _HIGHEST)
 
 
-AmplitudeOfBin = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+AmplitudeOfBin = Callable[[Floats], Floats]
 
 COLOURS: Mapping[str, AmplitudeOfBin] = {
     "white": np.ones_like,
@@ -115,45 +120,40 @@ COLOURS: Mapping[str, AmplitudeOfBin] = {
 _NOISE_UNIT = 2.0**-16
 
 
-def _measured_difference(before: Audio, after: Audio, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    return snr_of_difference(before, after)
-
-
 @corruption(
-    modality="audio",
-    summary="white, pink, brown, blue or violet noise is added at a signal-to-noise ratio",
-    parameters={"colour": Parameter("string", choices=tuple(COLOURS)), "snr_db": SNR},
+    "audio",
+    "white, pink, brown, blue or violet noise is added at a signal-to-noise ratio",
     source="power spectra 1, 1/f, 1/f², f, f² (Timmer and König 1995 for making them)",
     severities=SNR_SEVERITIES,
-    measured=_measured_difference,
+    measured=snr_of_difference,
 )
-def coloured_noise(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Audio:
+def coloured_noise(
+    signal: Audio, rng: PCG64, *, colour: Literal["white", "pink", "brown", "blue", "violet"], snr_db: Snr
+) -> Audio:
     """Add noise whose power is 1 (white), 1/f (pink), 1/f² (brown), f (blue) or f² (violet) over frequency.
 
     Gaussian noise is shaped in the frequency domain over the whole length, without a mean (Timmer and König 1995), so
-    that pink and brown noise reach down to one period in the length of the sound. One noise is drawn, for all channels.
+    that pink and brown noise reach down to one period in the length of the sound. All channels get the same noise.
 
     Args:
-        signal: the sound.
-        rng: draws one normal number a sample.
-        parameters: `colour` and `snr_db`.
+        colour: the colour.
+        snr_db: the ratio.
 
     Raises:
         Inapplicable: the sound is silent, or so short (one sample) that noise without a mean is silent.
     """
-    shaped = shaped_noise(rng, signal.samples.shape[1], COLOURS[parameters["colour"]])
-    return mixed(signal, shaped, parameters["snr_db"])
+    return mixed(signal, shaped_noise(rng, signal.samples.shape[1], COLOURS[colour]), snr_db)
 
 
-def shaped_noise(rng: np.random.PCG64, n: int, amplitude: AmplitudeOfBin) -> Mono:
+def shaped_noise(rng: PCG64, n: int, amplitude: AmplitudeOfBin) -> Mono:
     """Return `n` samples of Gaussian noise of an amplitude over frequency, without a mean, of unit rms.
 
-    It is rounded to multiples of 2⁻¹⁶, which hides what the last bits of a Fourier transform owe to the machine, all
-    but always: a value next to the middle of two multiples may still go to either.
+    It is rounded to multiples of 2⁻¹⁶, which hides the machine-dependent last bits of a Fourier transform, almost
+    always: a value next to the middle of two multiples may still be rounded to either.
 
     Args:
-        rng: draws one normal number a sample.
-        n: how many samples.
+        rng: the generator; one normal number per sample is used.
+        n: number of samples.
         amplitude: frequencies, in periods over the whole length, from 1 on, to amplitudes.
     """
     if n < 2:
@@ -170,37 +170,39 @@ def shaped_noise(rng: np.random.PCG64, n: int, amplitude: AmplitudeOfBin) -> Mon
 FEWEST_SPEAKERS = 3
 
 
-def _measured_babble(before: Audio, after: Audio, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    return realised_snr(before, after, _babble(noise_sources(before, parameters["noise"])))
+def _measured_babble(before: Audio, after: Audio, *, noise: Audio) -> Mapping[str, Any]:
+    return realised_snr(before, after, _babble(noise_sources(before, noise)))
 
 
 @corruption(
-    modality="audio",
-    summary="the babble of several speakers of a noise bank is added at a signal-to-noise ratio",
-    parameters={
-        "noise": Parameter("bank"),
-        "n_speakers": Parameter("integer", low=FEWEST_SPEAKERS, high=16, unit="speakers", default=5),
-        "snr_db": SNR,
-        "fill": Parameter("string", choices=("concatenate", "loop"), default="concatenate"),
-    },
+    "audio",
+    "the babble of several speakers of a noise bank is added at a signal-to-noise ratio",
     source="three to seven speakers of MUSAN (Snyder et al. 2015) as in the augmentation of Snyder et al. 2018",
     severities=SNR_SEVERITIES,
     measured=_measured_babble,
 )
-def babble(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Audio:
+def babble(
+    signal: Audio,
+    _rng: PCG64,
+    *,
+    noise: Noise,
+    n_speakers: Annotated[int, Within(FEWEST_SPEAKERS, 16, "speakers")] = 5,
+    snr_db: Snr,
+    fill: Fill = "concatenate",
+) -> Audio:
     """Add the sum of at least three speakers, each at the same rms, at a signal-to-noise ratio of the sum.
 
     Args:
-        signal: the sound.
-        rng: unused; whoever draws the speakers from their bank draws the crops.
-        parameters: `noise`, an `Audio` whose every channel is one speaker; `snr_db`. `n_speakers` and `fill` are for
-            whoever draws the speakers.
+        noise: the speakers, one in each channel.
+        n_speakers: how many speakers are taken from the bank.
+        snr_db: the ratio.
+        fill: how a speaker's sound shorter than the signal is continued.
 
     Raises:
         Inapplicable: the sound or one of the speakers is silent, there are fewer than three, or they are too short or
             at another rate.
     """
-    return mixed(signal, _babble(noise_sources(signal, parameters["noise"])), parameters["snr_db"])
+    return mixed(signal, _babble(noise_sources(signal, noise)), snr_db)
 
 
 def _babble(sources: NDArray[np.float32]) -> Mono:

@@ -1,51 +1,44 @@
-"""Sound at another sampling rate, and what is lost on the way there and back."""
+"""Sound at another sampling rate, and what is lost by a conversion and back. Bits depend on soxr (SoX)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from numpy.random import PCG64
 from numpy.typing import NDArray
 
-from merbench.corruptions.declaration import Parameter, corruption
+from merbench.corruptions.declaration import corruption
 from merbench.corruptions.signals import Audio
 from merbench.errors import MissingExtra
+from merbench.parameters import Within
 
 QUALITY = "HQ"
 """The quality of soxr at which sound is converted everywhere: its high one, of 20 bits."""
 
 
 @corruption(
-    modality="audio",
-    summary="the sound is converted to a lower sampling rate and back",
-    parameters={"rate_hz": Parameter("integer", low=1000, high=96_000, unit="Hz")},
+    "audio",
+    "the sound is converted to a lower sampling rate and back",
     source="soxr, the resampler of SoX, at its high quality",
 )
-def resampling_loss(signal: Audio, rng: np.random.PCG64, parameters: Mapping[str, Any]) -> Audio:
+def resampling_loss(signal: Audio, _rng: PCG64, *, rate_hz: Annotated[int, Within(1000, 96_000, "Hz")]) -> Audio:
     """Convert to a lower sampling rate and back; nothing above half of it is left, and nothing is delayed.
 
-    A sound at that rate or a lower one stays as it is. Bits rest on soxr.
-
     Args:
-        signal: the sound.
-        rng: unused.
-        parameters: `rate_hz`, the rate between.
+        rate_hz: the rate in between; a sound at that rate or a lower one stays as it is.
 
     Raises:
         MissingExtra: soxr is not installed.
     """
-    rate_hz, n = parameters["rate_hz"], signal.samples.shape[1]
     if rate_hz >= signal.rate_hz:
         return signal
     between = converted(signal.samples, signal.rate_hz, rate_hz)
-    return signal.with_samples(of_length(converted(between, rate_hz, signal.rate_hz), n))
+    return signal.with_samples(of_length(converted(between, rate_hz, signal.rate_hz), signal.samples.shape[1]))
 
 
 def converted(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
     """Return `(channels, n)` samples at another rate, at least one of them; no sample is shifted.
-
-    It is the resampler of SoX (libsoxr) at the quality `QUALITY`. Bits rest on soxr.
 
     Raises:
         MissingExtra: soxr is not installed.

@@ -1,9 +1,9 @@
 """Corruptions that blur pictures: binomial pyramids, Gaussian, motion and defocus blur.
 
 Conventions:
-    Linear filters commute with the colour matrix up to rounding and clipping, so that planes are blurred as they are
-    stored; a subsampled plane by as much less as its values lie farther apart. Beyond its edge a picture goes on as if
-    mirrored about its outermost pixels (reflect-101).
+    Linear filters commute with the colour matrix up to rounding and clipping, so planes are blurred as they are stored;
+    a subsampled plane by as much less as its values are farther apart. Beyond its edge a picture is mirrored about its
+    outermost pixels (reflect-101). Sizes in pixels that a severity set are multiplied by height / 224.
 """
 
 from __future__ import annotations
@@ -11,34 +11,51 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from numpy.random import PCG64
 from numpy.typing import NDArray
 
-from merbench.corruptions.declaration import Parameter, Parameters, corruption
+from merbench.corruptions.declaration import corruption
 from merbench.corruptions.signals import Frame, Plane
-from merbench.corruptions.video.planes import IMAGENET_C, opencv, pixels, subsampling
-from merbench.corruptions.video.rgb import Picture, Scratch, buffer, from_rgb, rgb8
+from merbench.corruptions.video.pictures import (
+    IMAGENET_C,
+    Picture,
+    Scratch,
+    buffer,
+    cv2,
+    from_rgb,
+    pixels,
+    rgb8,
+    subsampling,
+)
 from merbench.errors import Inapplicable
+from merbench.parameters import Within
+
+if TYPE_CHECKING:
+    from cv2.typing import MatLike
 
 Kernel = NDArray[np.float32]
+Pixels = Annotated[float, Within(0, 200, "pixels")]
 
 _BINOMIAL: Kernel = np.array([0.0625, 0.25, 0.375, 0.25, 0.0625], dtype=np.float32)
-_ALONE = np.ones(1, dtype=np.float32)
+_IDENTITY = np.ones(1, dtype=np.float32)
 
 
 @corruption(
-    modality="video",
-    summary="every frame is halved log2(factor) times by a 5 × 5 binomial pyramid and enlarged as often",
-    parameters={
-        "factor": Parameter("integer", low=1, high=16, choices=(1, 2, 4, 8, 16)),
-        "variant": Parameter("string", choices=("exact", "mer2023"), default="exact"),
-    },
+    "video",
+    "every frame is halved log2(factor) times by a 5 × 5 binomial pyramid and enlarged as often",
     source="Burt and Adelson 1983; Lian et al. 2023 (MER 2023)",
-    leaves=lambda parameters: parameters["factor"] == 1 and parameters.get("variant", "exact") == "exact",
+    unchanged_at={"factor": 1, "variant": "exact"},
 )
-def pyramid_blur(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+def pyramid_blur(
+    frames: Iterator[Frame],
+    _rng: PCG64,
+    *,
+    factor: Literal[1, 2, 4, 8, 16],
+    variant: Literal["exact", "mer2023"] = "exact",
+) -> Iterator[Frame]:
     """Take every frame down and up again a pyramid of log2(factor) levels (Burt and Adelson 1983).
 
     A step down filters with the 5 × 5 binomial kernel (1 4 6 4 1) and keeps every other row and column; a step up puts
@@ -47,32 +64,27 @@ def pyramid_blur(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Para
     `exact` works on the stored planes. A plane of colour differences takes one step less along an axis for every
     halving by which it is subsampled there: with 4:2:0, factor 2 leaves them untouched, and factor 4 is one step. This
     approximates the blur of the RGB picture. Where one axis is subsampled and the other is not (4:2:2), the further
-    steps are taken along that other axis alone. A side of one pixel stays as it is.
+    steps are taken only along that other axis. A side of one pixel stays as it is.
 
     `mer2023` is what the generator released with MER 2023 and 2024 does (Lian et al. 2023), for comparison with
     what was made by it. Its defects belong to it: frames go through 8-bit RGB and back, which costs quality even at
     factor 1; enlarging doubles sizes, so that a side that the factor does not divide comes out larger (590 as 592 at
     factor 4). The planes returned have that size and the depth and subsampling of the frame.
 
-    Nothing is drawn.
-
     Args:
-        frames: the frames, blurred in place.
-        rng: not used.
-        parameters: `factor` 1, 2, 4, 8 or 16, of which 1 leaves the frames as they are; `variant`.
+        factor: how much the frames are reduced.
+        variant: how.
 
     Raises:
-        Inapplicable: by `mer2023`, for a picture in colour that is one pixel high or wide: what becomes larger does not
-            tell how it is subsampled.
+        Inapplicable: by `mer2023`, for a picture in colour that is one pixel high or wide: its enlarged size does not
+            determine how it is subsampled.
     """
-    n_levels = int(parameters["factor"]).bit_length() - 1
-    if parameters.get("variant", "exact") == "mer2023":
-        return map(partial(_released, n_levels, {}), frames)
-    return _pyramids(frames, n_levels)
+    n_levels = factor.bit_length() - 1
+    return map(partial(_released, n_levels, {}), frames) if variant == "mer2023" else _pyramids(frames, n_levels)
 
 
 def _pyramids(frames: Iterator[Frame], n_levels: int) -> Iterator[Frame]:
-    levels: list[list[Plane | None]] = [[None] * n_levels for _ in range(4)]
+    levels: list[list[MatLike | None]] = [[None] * n_levels for _ in range(4)]
     for frame in frames:
         for plane, (rows, columns), buffers in zip(frame.planes, subsampling(frame), levels, strict=False):
             n_rows, n_columns = (max(n_levels + 1 - ratio.bit_length(), 0) for ratio in (rows, columns))
@@ -80,14 +92,13 @@ def _pyramids(frames: Iterator[Frame], n_levels: int) -> Iterator[Frame]:
         yield frame
 
 
-def _down_and_up(plane: Plane, n_rows: int, n_columns: int, buffers: list[Plane | None]) -> None:
+def _down_and_up(plane: Plane, n_rows: int, n_columns: int, buffers: list[MatLike | None]) -> None:
     """Blur a plane in place; `buffers` holds the levels below it and serves the next plane of its size again."""
-    cv2 = opencv()
     n_both = min(n_rows, n_columns)
-    levels: list[Any] = [plane]
+    levels: list[MatLike] = [plane]
     for k in range(n_both):
-        buffers[k] = cv2.pyrDown(levels[k], dst=buffers[k])
-        levels.append(buffers[k])
+        levels.append(cv2.pyrDown(levels[k], dst=buffers[k]))
+        buffers[k] = levels[-1]
     _along_axis(levels[-1], n_rows - n_both, 0)
     _along_axis(levels[-1], n_columns - n_both, 1)
     for below, above in zip(levels[:0:-1], levels[-2::-1], strict=True):
@@ -95,7 +106,7 @@ def _down_and_up(plane: Plane, n_rows: int, n_columns: int, buffers: list[Plane 
         cv2.pyrUp(below, dst=above, dstsize=(width, height))
 
 
-def _along_axis(picture: Plane, n_levels: int, axis: int) -> None:
+def _along_axis(picture: MatLike, n_levels: int, axis: int) -> None:
     """Take a picture down and up a pyramid along one axis, in place."""
     if n_levels <= 0 or picture.shape[axis] == 1:
         return
@@ -107,18 +118,15 @@ def _along_axis(picture: Plane, n_levels: int, axis: int) -> None:
     picture[...] = _filtered_along(spread, _BINOMIAL * np.float32(2), axis)
 
 
-def _filtered_along(picture: Plane, kernel: Kernel, axis: int) -> Plane:
-    cv2 = opencv()
-    along_x, along_y = (_ALONE, kernel) if axis == 0 else (kernel, _ALONE)
-    filtered: Plane = cv2.sepFilter2D(picture, -1, along_x, along_y, borderType=cv2.BORDER_REFLECT_101)
-    return filtered
+def _filtered_along(picture: MatLike, kernel: Kernel, axis: int) -> MatLike:
+    along_x, along_y = (_IDENTITY, kernel) if axis == 0 else (kernel, _IDENTITY)
+    return cv2.sepFilter2D(picture, -1, along_x, along_y, borderType=cv2.BORDER_REFLECT_101)
 
 
 def _released(n_levels: int, scratch: Scratch, frame: Frame) -> Frame:
     if n_levels and len(frame.planes) > 1 and min(frame.height, frame.width) == 1:
         raise Inapplicable("pyramid_blur: variant mer2023 does not apply to pictures one pixel high or wide")
-    cv2 = opencv()
-    picture = rgb8(frame, scratch)
+    picture: MatLike = rgb8(frame, scratch)
     n_channels = picture.shape[2]
     for _ in range(n_levels):
         picture = cv2.pyrDown(picture)
@@ -130,30 +138,23 @@ def _released(n_levels: int, scratch: Scratch, frame: Frame) -> Frame:
 
 
 @corruption(
-    modality="video",
-    summary="Gaussian blur",
-    parameters={"sigma": Parameter("number", low=0, high=200, unit="pixels")},
-    source=IMAGENET_C,
-    severities={"sigma": (1, 2, 3, 4, 6)},
-    leaves=lambda parameters: parameters["sigma"] == 0,
+    "video", "Gaussian blur", source=IMAGENET_C, severities={"sigma": (1, 2, 3, 4, 6)}, unchanged_at={"sigma": 0}
 )
-def gaussian_blur(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+def gaussian_blur(
+    frames: Iterator[Frame], _rng: PCG64, *, sigma: Pixels, severity: int | None = None
+) -> Iterator[Frame]:
     """Blur every frame by a Gaussian, cut off at three standard deviations (severities: ImageNet-C).
 
     Args:
-        frames: the frames, blurred in place.
-        rng: not used.
-        parameters: `sigma`, its standard deviation in pixels; 0 leaves the frames as they are. A sigma that `severity`
-            gave is multiplied by height / 224.
+        sigma: standard deviation.
+        severity: the severity that set it.
     """
-    sigma = float(parameters["sigma"])
     if sigma == 0:
         return frames
-    return map(lambda frame: _with_gaussian_blur(frame, pixels(sigma, frame, parameters)), frames)
+    return map(lambda frame: _with_gaussian_blur(frame, pixels(sigma, frame, severity)), frames)
 
 
 def _with_gaussian_blur(frame: Frame, sigma: float) -> Frame:
-    cv2 = opencv()
     for plane, (rows, columns) in zip(frame.planes, subsampling(frame), strict=True):
         across, along = sigma / columns, sigma / rows
         size = (2 * math.ceil(3 * across) + 1, 2 * math.ceil(3 * along) + 1)
@@ -162,37 +163,38 @@ def _with_gaussian_blur(frame: Frame, sigma: float) -> Frame:
 
 
 @corruption(
-    modality="video",
-    summary="motion blur: a line with Gaussian weights that fade from the pixel on",
-    parameters={
-        "radius": Parameter("number", low=0, high=200, unit="pixels"),
-        "sigma": Parameter("number", low=0, high=200, unit="pixels"),
-        "angle": Parameter("number", low=-180, high=180, unit="degrees, clockwise from rightwards", default=0),
-    },
+    "video",
+    "motion blur: a line with Gaussian weights that fade from the pixel on",
     source=IMAGENET_C,
     severities={"radius": (10, 15, 15, 15, 20), "sigma": (3, 5, 8, 12, 15)},
-    leaves=lambda parameters: parameters["radius"] == 0 or parameters["sigma"] == 0,
+    unchanged_at=({"radius": 0}, {"sigma": 0}),
 )
-def motion_blur(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+def motion_blur(
+    frames: Iterator[Frame],
+    _rng: PCG64,
+    *,
+    radius: Pixels,
+    sigma: Pixels,
+    angle: Annotated[float, Within(-180, 180, "degrees, clockwise from rightwards")] = 0,
+    severity: int | None = None,
+) -> Iterator[Frame]:
     """Blur every frame along a line, as ImageNet-C does by ImageMagick.
 
     A pixel becomes the mean of those at 0, 1, …, 2·radius pixels from it along the line, with weights
-    `exp(-i² / 2σ²)`: a trail on one side. Places between pixels are interpolated. Angles are those of the picture
-    shown. The same angle holds for all frames; ImageNet-C draws it, `angle = { uniform = [-45, 45] }`.
+    `exp(-i² / 2σ²)`: a trail on one side. Values between pixels are interpolated. Angles are those of the picture
+    shown. The same angle applies to all frames; ImageNet-C samples it, `angle = { uniform = [-45, 45] }`.
 
     Args:
-        frames: the frames, blurred in place.
-        rng: not used.
-        parameters: `radius`, half the length of the line, and `sigma`, both in pixels, or times height / 224 where
-            `severity` gave them; 0 in either leaves the frames as they are; `angle`, where the line leads, in degrees
-            clockwise from rightwards.
+        radius: half the length of the line.
+        sigma: σ of the weights.
+        angle: direction of the line.
+        severity: the severity that set radius and sigma.
     """
-    radius, sigma, angle = (float(parameters[name]) for name in ("radius", "sigma", "angle"))
     if radius == 0 or sigma == 0:
         return frames
 
     def blurred(frame: Frame) -> Frame:
-        length, deviation = pixels(2 * radius, frame, parameters), pixels(sigma, frame, parameters)
+        length, deviation = pixels(2 * radius, frame, severity), pixels(sigma, frame, severity)
         for plane, (rows, columns) in zip(frame.planes, subsampling(frame), strict=True):
             _filter(plane, *_line(round(length), deviation, angle - frame.rotation, rows, columns))
         return frame
@@ -202,7 +204,7 @@ def motion_blur(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Param
 
 @lru_cache(maxsize=16)
 def _line(length: int, sigma: float, angle: float, rows: int, columns: int) -> tuple[Kernel, tuple[int, int]]:
-    """Return the kernel of a line that leads from a pixel, cut to what is not zero, and where in it the pixel lies."""
+    """Return the kernel of a line that starts at a pixel, cut to what is not zero, and the pixel's position in it."""
     steps = np.arange(min(length, math.ceil(4 * sigma)) + 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))
     x = np.round(steps * math.cos(math.radians(angle)) / columns, 9)
@@ -213,36 +215,34 @@ def _line(length: int, sigma: float, angle: float, rows: int, columns: int) -> t
     for dy in (0, 1):
         for dx in (0, 1):
             share = weights * np.abs(1 - dx - (x - first_x)) * np.abs(1 - dy - (y - first_y))
-            there = share > 0
-            np.add.at(kernel, ((first_y - top + dy)[there], (first_x - left + dx)[there]), share[there])
+            is_hit = share > 0
+            np.add.at(kernel, ((first_y - top + dy)[is_hit], (first_x - left + dx)[is_hit]), share[is_hit])
     return (kernel / kernel.sum()).astype(np.float32), (-left, -top)
 
 
 @corruption(
-    modality="video",
-    summary="defocus: every point becomes a disk",
-    parameters={"radius": Parameter("number", low=0, high=200, unit="pixels")},
+    "video",
+    "defocus: every point becomes a disk",
     source=IMAGENET_C,
     severities={"radius": (3, 4, 6, 8, 10)},
-    leaves=lambda parameters: parameters["radius"] == 0,
+    unchanged_at={"radius": 0},
 )
-def defocus_blur(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+def defocus_blur(
+    frames: Iterator[Frame], _rng: PCG64, *, radius: Pixels, severity: int | None = None
+) -> Iterator[Frame]:
     """Blur every frame by a disk of even weights (severities: ImageNet-C).
 
-    A pixel at the edge of the disk weighs as much as the disk covers of it, where ImageNet-C smooths the edge.
+    A pixel at the edge of the disk has the weight of the part that the disk covers, where ImageNet-C smooths the edge.
 
     Args:
-        frames: the frames, blurred in place.
-        rng: not used.
-        parameters: `radius` of the disk in pixels; 0 leaves the frames as they are. A radius that `severity` gave is
-            multiplied by height / 224.
+        radius: radius of the disk.
+        severity: the severity that set it.
     """
-    radius = float(parameters["radius"])
     if radius == 0:
         return frames
 
     def blurred(frame: Frame) -> Frame:
-        in_frame = pixels(radius, frame, parameters)
+        in_frame = pixels(radius, frame, severity)
         for plane, (rows, columns) in zip(frame.planes, subsampling(frame), strict=True):
             _filter(plane, *_disk(in_frame / rows, in_frame / columns))
         return frame
@@ -267,5 +267,4 @@ def _disk(radius_y: float, radius_x: float) -> tuple[Kernel, tuple[int, int]]:
 
 
 def _filter(plane: Plane, kernel: Kernel, anchor: tuple[int, int]) -> None:
-    cv2 = opencv()
     cv2.filter2D(plane, -1, kernel, dst=plane, anchor=anchor, borderType=cv2.BORDER_REFLECT_101)

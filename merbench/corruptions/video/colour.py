@@ -7,34 +7,46 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated, Literal
 
 import numpy as np
+from numpy.random import PCG64
 
-from merbench.corruptions.declaration import Parameter, Parameters, corruption
+from merbench.corruptions.declaration import corruption
 from merbench.corruptions.signals import Frame
-from merbench.corruptions.video.planes import IMAGENET_C, OPENVNA, look_up, luma_range, neutral, opencv, peak
-from merbench.corruptions.video.rgb import Picture, Scratch, buffer, changed
+from merbench.corruptions.video.pictures import (
+    IMAGENET_C,
+    OPENVNA,
+    Picture,
+    Scratch,
+    buffer,
+    changed,
+    cv2,
+    look_up,
+    luma_range,
+    neutral,
+    peak,
+)
+from merbench.parameters import Within
 
 
 @corruption(
-    modality="video",
-    summary="brightness: the value of hue, saturation and value is raised",
-    parameters={"amount": Parameter("number", low=-1, high=1, unit="of full scale")},
+    "video",
+    "brightness: the value of hue, saturation and value is raised",
     source=IMAGENET_C,
     severities={"amount": (0.1, 0.2, 0.3, 0.4, 0.5)},
-    leaves=lambda parameters: parameters["amount"] == 0,
+    unchanged_at={"amount": 0},
 )
-def brightness(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+def brightness(
+    frames: Iterator[Frame], _rng: PCG64, *, amount: Annotated[float, Within(-1, 1, "of full scale")]
+) -> Iterator[Frame]:
     """Add an amount to the value (the largest of red, green and blue) of every pixel, between 0 and 1 (ImageNet-C).
 
     Hue and saturation stay: red, green and blue are multiplied by the new value over the old one; black becomes grey.
 
     Args:
-        frames: the frames, changed in place.
-        rng: not used.
-        parameters: `amount`, a part of full scale, negative for darker; 0 leaves the frames as they are.
+        amount: the amount, negative for darker.
     """
-    amount = np.float32(parameters["amount"])
     scratch: Scratch = {}
 
     def raise_value(picture: Picture, change: Picture) -> None:
@@ -42,7 +54,7 @@ def brightness(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parame
         value[...] = picture[:, :, 0]
         for channel in range(1, picture.shape[2]):
             np.maximum(value, picture[:, :, channel], out=value)
-        np.clip(np.add(value, amount, out=raised), 0, 1, out=raised)
+        np.clip(np.add(value, np.float32(amount), out=raised), 0, 1, out=raised)
         raised -= value
         is_black = value == 0
         np.copyto(value, 1, where=is_black)
@@ -53,29 +65,25 @@ def brightness(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parame
 
 
 @corruption(
-    modality="video",
-    summary="contrast: the distance to the mean of the frame is reduced",
-    parameters={"factor": Parameter("number", low=0, high=1)},
+    "video",
+    "contrast: the distance to the mean of the frame is reduced",
     source=IMAGENET_C,
     severities={"factor": (0.4, 0.3, 0.2, 0.1, 0.05)},
-    leaves=lambda parameters: parameters["factor"] == 1,
+    unchanged_at={"factor": 1},
 )
-def contrast(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+def contrast(frames: Iterator[Frame], _rng: PCG64, *, factor: Annotated[float, Within(0, 1)]) -> Iterator[Frame]:
     """Multiply the distance of every value to its channel's mean over the frame by a factor (ImageNet-C).
 
-    That is linear, and so the same on the stored planes, each about its own mean.
+    This is linear, and so the same on the stored planes, each about its own mean.
 
     Args:
-        frames: the frames, changed in place.
-        rng: not used.
-        parameters: `factor` from 0, which leaves one colour, to 1, which leaves the frames as they are.
+        factor: from 0, which leaves one colour, to 1, which changes nothing.
     """
-    factor = float(parameters["factor"])
 
     def flattened(frame: Frame) -> Frame:
         values = np.arange(peak(frame) + 1)
         for plane in frame.planes:
-            mean = opencv().mean(plane)[0]
+            mean = cv2.mean(plane)[0]
             look_up(plane, mean + factor * (values - mean), frame)
         return frame
 
@@ -83,22 +91,18 @@ def contrast(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Paramete
 
 
 @corruption(
-    modality="video",
-    summary="saturation: the distance of every colour to grey is multiplied",
-    parameters={"factor": Parameter("number", low=0, high=4)},
+    "video",
+    "saturation: the distance of every colour to grey is multiplied",
     source=OPENVNA,
-    leaves=lambda parameters: parameters["factor"] == 1,
+    unchanged_at={"factor": 1},
 )
-def saturation(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
-    """Multiply the colour differences of every frame; luma stays.
+def saturation(frames: Iterator[Frame], _rng: PCG64, *, factor: Annotated[float, Within(0, 4)]) -> Iterator[Frame]:
+    """Multiply the colour differences of every frame; luma stays, and so does a frame that has only luma.
 
     Args:
-        frames: the frames, changed in place; one that has luma alone stays.
-        rng: not used.
-        parameters: `factor`, 0 for grey, 1 for no change, more for colours that are too strong, which are clipped where
-            the planes end.
+        factor: 0 for grey, 1 for no change, more for colours that are too strong, which are clipped to the planes'
+            range.
     """
-    factor = float(parameters["factor"])
 
     def coloured(frame: Frame) -> Frame:
         middle = neutral(frame)
@@ -110,49 +114,38 @@ def saturation(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parame
     return map(coloured, frames)
 
 
-_ORDERS = ("bgr", "grb", "rbg", "gbr", "brg")
-
-
 @corruption(
-    modality="video",
-    summary="red, green and blue trade places",
-    parameters={"order": Parameter("string", choices=_ORDERS, default="bgr")},
+    "video",
+    "red, green and blue trade places",
     source=OPENVNA,
 )
-def channel_swap(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
-    """Show other channels as red, green and blue.
+def channel_swap(
+    frames: Iterator[Frame], _rng: PCG64, *, order: Literal["bgr", "grb", "rbg", "gbr", "brg"] = "bgr"
+) -> Iterator[Frame]:
+    """Show other channels as red, green and blue; a frame that has only luma stays.
 
     Args:
-        frames: the frames, changed in place; one that has luma alone stays.
-        rng: not used.
-        parameters: `order`, which channels become red, green and blue: `bgr` shows blue as red and red as blue.
+        order: which channels become red, green and blue: `bgr` shows blue as red and red as blue.
     """
-    order = ["rgb".index(channel) for channel in parameters["order"]]
+    channels = ["rgb".index(channel) for channel in order]
 
     def swap(picture: Picture, change: Picture) -> None:
         if picture.shape[2] == 1:
             change[...] = 0
             return
-        for channel, shown in enumerate(order):
+        for channel, shown in enumerate(channels):
             np.subtract(picture[:, :, shown], picture[:, :, channel], out=change[:, :, channel])
 
     return changed(frames, swap)
 
 
 @corruption(
-    modality="video",
-    summary="negative: every colour becomes its complement",
-    parameters={},
+    "video",
+    "negative: every colour becomes its complement",
     source=OPENVNA,
 )
-def inversion(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
-    """Replace every value x of red, green and blue by 1 - x, which is the same on the stored planes.
-
-    Args:
-        frames: the frames, changed in place.
-        rng: not used.
-        parameters: none.
-    """
+def inversion(frames: Iterator[Frame], _rng: PCG64) -> Iterator[Frame]:
+    """Replace every value x of red, green and blue by 1 - x, which is the same on the stored planes."""
 
     def inverted(frame: Frame) -> Frame:
         values = np.arange(peak(frame) + 1)

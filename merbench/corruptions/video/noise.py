@@ -2,9 +2,9 @@
 
 Conventions:
     Noise is defined on a picture of red, green and blue from 0 to 1, every value of every pixel by itself, and the
-    damaged picture is clipped to that range. What is stored with fewer colour differences than pixels keeps the mean of
-    their noise. A frame that has luma alone is a picture of one channel. Values are drawn frame by frame, row by row,
-    one 16-bit slice of a raw word each, the lowest first.
+    corrupted picture is clipped to that range. A frame with fewer colour differences than pixels keeps the mean of
+    their noise. A frame that has only luma is a picture of one channel. Frame by frame and row by row, each value uses
+    one 16-bit slice of a raw word, the lowest first.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ import math
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from numpy.random import PCG64
 from numpy.typing import NDArray
 
-from merbench.corruptions.declaration import Parameter, Parameters, corruption
+from merbench.corruptions.declaration import corruption
 from merbench.corruptions.drawing import N_SLICES, NORMAL_UNIT, normal_quantiles, slices
 from merbench.corruptions.signals import Frame
-from merbench.corruptions.video.planes import IMAGENET_C
-from merbench.corruptions.video.rgb import Picture, Scratch, buffer, changed, in_8_bits
+from merbench.corruptions.video.pictures import IMAGENET_C, Picture, Scratch, buffer, changed, in_8_bits
+from merbench.parameters import Within
 
 
 @corruption(
-    modality="video",
-    summary="Gaussian noise on red, green and blue",
-    parameters={"sigma": Parameter("number", low=0, high=2, unit="of full scale")},
+    "video",
+    "Gaussian noise on red, green and blue",
     source=IMAGENET_C,
     severities={"sigma": (0.08, 0.12, 0.18, 0.26, 0.38)},
-    leaves=lambda parameters: parameters["sigma"] == 0,
+    unchanged_at={"sigma": 0},
 )
-def gaussian_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+def gaussian_noise(
+    frames: Iterator[Frame], rng: PCG64, *, sigma: Annotated[float, Within(0, 2, "of full scale")]
+) -> Iterator[Frame]:
     """Add N(0, sigma²) to every value (severities: ImageNet-C).
 
     Args:
-        frames: the frames, damaged in place.
-        rng: the generator of this sample and step.
-        parameters: `sigma`, a part of full scale; 0 leaves the frames as they are.
+        sigma: the standard deviation.
     """
-    table = _normal_table(parameters["sigma"])
+    table = _normal_table(sigma)
 
     def add(picture: Picture, change: Picture) -> None:
         np.take(table, slices(rng, picture.size).reshape(picture.shape), out=change, mode="clip")
@@ -51,22 +51,21 @@ def gaussian_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Pa
 
 
 @corruption(
-    modality="video",
-    summary="speckle noise: Gaussian noise in proportion to the value",
-    parameters={"sigma": Parameter("number", low=0, high=2, unit="of the value")},
+    "video",
+    "speckle noise: Gaussian noise in proportion to the value",
     source=IMAGENET_C,
     severities={"sigma": (0.15, 0.2, 0.35, 0.45, 0.6)},
-    leaves=lambda parameters: parameters["sigma"] == 0,
+    unchanged_at={"sigma": 0},
 )
-def speckle_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
-    """Multiply every value by 1 + N(0, sigma²) (severities: ImageNet-C).
+def speckle_noise(
+    frames: Iterator[Frame], rng: PCG64, *, sigma: Annotated[float, Within(0, 2, "of the value")]
+) -> Iterator[Frame]:
+    """Multiply every value by 1 + N(0, sigma²); black stays black (severities: ImageNet-C).
 
     Args:
-        frames: the frames, damaged in place; black stays black.
-        rng: the generator of this sample and step.
-        parameters: `sigma`, a part of the value; 0 leaves the frames as they are.
+        sigma: the standard deviation.
     """
-    table = _normal_table(parameters["sigma"])
+    table = _normal_table(sigma)
 
     def multiply(picture: Picture, change: Picture) -> None:
         np.take(table, slices(rng, picture.size).reshape(picture.shape), out=change, mode="clip")
@@ -77,26 +76,23 @@ def speckle_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Par
 
 
 @corruption(
-    modality="video",
-    summary="shot noise: so many photons at full scale, counted one by one",
-    parameters={"photons": Parameter("number", low=0.1, high=500, unit="at full scale")},
+    "video",
+    "shot noise: so many photons at full scale, counted one by one",
     source=IMAGENET_C,
     severities={"photons": (60, 25, 12, 5, 3)},
 )
-def shot_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+def shot_noise(
+    frames: Iterator[Frame], rng: PCG64, *, photons: Annotated[float, Within(0.1, 500, "at full scale")]
+) -> Iterator[Frame]:
     """Replace every value x by Poisson(photons · x) / photons (severities: ImageNet-C).
 
-    The mean of the draw is that of x in 8 bits, as in ImageNet-C; what x has beyond these 8 bits stays. Draws invert
+    The mean of the count is that of x in 8 bits, as in ImageNet-C; what x has beyond these 8 bits stays. Counts invert
     the distribution function at the middle of one of 65,536 equal slices.
 
     Args:
-        frames: the frames, damaged in place; black stays black.
-        rng: the generator of this sample and step.
-        parameters: `photons` at full scale; the fewer, the more noise.
+        photons: number of photons; the fewer, the more noise.
     """
-    photons = float(parameters["photons"])
-    table = poisson_quantiles(photons)
-
+    table = poisson_quantiles(float(photons))
     scratch: Scratch = {}
 
     def count(picture: Picture, change: Picture) -> None:
@@ -114,22 +110,21 @@ def shot_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parame
 
 
 @corruption(
-    modality="video",
-    summary="impulse noise: a fraction of all values becomes 0 or 1",
-    parameters={"fraction": Parameter("number", low=0, high=1, unit="of all values")},
+    "video",
+    "impulse noise: a fraction of all values becomes 0 or 1",
     source=IMAGENET_C,
     severities={"fraction": (0.03, 0.06, 0.09, 0.17, 0.27)},
-    leaves=lambda parameters: parameters["fraction"] == 0,
+    unchanged_at={"fraction": 0},
 )
-def impulse_noise(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+def impulse_noise(
+    frames: Iterator[Frame], rng: PCG64, *, fraction: Annotated[float, Within(0, 1, "of all values")]
+) -> Iterator[Frame]:
     """Make every value, with a probability of `fraction`, 0 or 1, one as likely as the other (severities: ImageNet-C).
 
     Args:
-        frames: the frames, damaged in place.
-        rng: the generator of this sample and step.
-        parameters: `fraction` of the values that are hit, to the nearest 2⁻¹⁵; 0 leaves the frames as they are.
+        fraction: share of the values that are hit, to the nearest 2⁻¹⁵.
     """
-    each = round(parameters["fraction"] * N_SLICES / 2)
+    each = round(fraction * N_SLICES / 2)
 
     def hit(picture: Picture, change: Picture) -> None:
         drawn = slices(rng, picture.size).reshape(picture.shape)
@@ -150,7 +145,7 @@ def _normal_table(sigma: float) -> Picture:
 
 
 @lru_cache(maxsize=1)
-def poisson_quantiles(photons: float) -> NDArray[Any]:
+def poisson_quantiles(photons: float) -> NDArray[np.unsignedinteger]:
     """Return the quantiles of Poisson(photons · level / 255) at the middles of 65,536 equal slices of [0, 1].
 
     Returns:
@@ -163,7 +158,7 @@ def poisson_quantiles(photons: float) -> NDArray[Any]:
 
 
 def _poisson_row(mean: float) -> list[int]:
-    """Return in how many slices the count is 0, 1, 2, …; `exp` is taken in decimals, the same on every machine."""
+    """Return the number of slices in which the count is 0, 1, 2, …; `exp` is taken in decimals, see `drawing`."""
     probability = float((-Decimal(mean)).exp())
     cumulative, n_before, row = probability, 0, []
     while n_before < N_SLICES:

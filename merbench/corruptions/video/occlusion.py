@@ -1,22 +1,27 @@
 """Corruptions that hide what pictures show: a box, a half, the face, everything.
 
 Conventions:
-    Boxes are in fractions of the picture shown. What hides it is black, or grey half-way to white.
+    Boxes are in fractions of the picture shown. They are filled with black, or with grey half-way to white.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Annotated, Literal
 
-import numpy as np
+from numpy.random import PCG64
 
-from merbench.corruptions.declaration import Parameter, Parameters, corruption
+from merbench.corruptions.declaration import FromColumn, corruption
 from merbench.corruptions.signals import Frame
-from merbench.corruptions.video.planes import OPENVNA, Box, fill_box, luma_range, neutral
+from merbench.corruptions.video.pictures import OPENVNA, Box, fill_box, luma_range, neutral
 from merbench.errors import Inapplicable
+from merbench.parameters import Within
 
-_FILL = Parameter("string", choices=("grey", "black"), default="grey")
+Fill = Literal["grey", "black"]
+OfWidth = Annotated[float, Within(0, 1, "of the width")]
+OfHeight = Annotated[float, Within(0, 1, "of the height")]
+
 _HALVES: dict[str, Box] = {
     "upper": (0, 0, 1, 0.5),
     "lower": (0, 0.5, 1, 0.5),
@@ -26,96 +31,73 @@ _HALVES: dict[str, Box] = {
 _WHOLE: Box = (0, 0, 1, 1)
 
 
-@corruption(
-    modality="video",
-    summary="a box hides a part of every frame",
-    parameters={
-        "x": Parameter("number", low=0, high=1, unit="of the width"),
-        "y": Parameter("number", low=0, high=1, unit="of the height"),
-        "width": Parameter("number", low=0, high=1, unit="of the width"),
-        "height": Parameter("number", low=0, high=1, unit="of the height"),
-        "fill": _FILL,
-    },
-    source=OPENVNA,
-    leaves=lambda parameters: parameters["width"] == 0 or parameters["height"] == 0,
-)
-def occlusion_box(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+@corruption("video", "a box hides a part of every frame", source=OPENVNA, unchanged_at=({"width": 0}, {"height": 0}))
+def occlusion_box(
+    frames: Iterator[Frame],
+    _rng: PCG64,
+    *,
+    x: OfWidth,
+    y: OfHeight,
+    width: OfWidth,
+    height: OfHeight,
+    fill: Fill = "grey",
+) -> Iterator[Frame]:
     """Hide the same box in every frame.
 
-    A pixel is hidden if its centre lies in the box; what of the box lies outside the picture hides nothing.
+    A pixel is hidden if its centre lies in the box; the part of the box outside the picture hides nothing.
 
     Args:
-        frames: the frames, changed in place.
-        rng: not used.
-        parameters: `x`, `y`, the upper left corner, and `width`, `height` of the box in fractions of the picture shown;
-            `fill`, `grey` or `black`.
+        x: left edge.
+        y: upper edge.
+        width: width of the box.
+        height: height of the box.
+        fill: its colour.
     """
-    x, y, width, height = (float(parameters[name]) for name in ("x", "y", "width", "height"))
-    return _hidden(frames, (x, y, width, height), parameters["fill"])
+    return _hidden(frames, (x, y, width, height), fill)
 
 
-@corruption(
-    modality="video",
-    summary="one half of every frame is hidden",
-    parameters={"side": Parameter("string", choices=tuple(_HALVES)), "fill": _FILL},
-    source=OPENVNA,
-)
-def occlusion_half(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+@corruption("video", "one half of every frame is hidden", source=OPENVNA)
+def occlusion_half(
+    frames: Iterator[Frame], _rng: PCG64, *, side: Literal["upper", "lower", "left", "right"], fill: Fill = "grey"
+) -> Iterator[Frame]:
     """Hide the upper, lower, left or right half of the picture shown.
 
     Where a side is odd, its middle pixel belongs to the lower or right half.
 
     Args:
-        frames: the frames, changed in place.
-        rng: not used.
-        parameters: `side` that is hidden; `fill`, `grey` or `black`.
+        side: which half.
+        fill: its colour.
     """
-    return _hidden(frames, _HALVES[parameters["side"]], parameters["fill"])
+    return _hidden(frames, _HALVES[side], fill)
 
 
-@corruption(
-    modality="video",
-    summary="the face is hidden by the box that the corpus stores for each sample",
-    parameters={"box": Parameter("column", default="face_box"), "fill": _FILL},
-    source=OPENVNA,
-)
-def occlusion_face(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
+@corruption("video", "the face is hidden by the box that the corpus stores for each sample", source=OPENVNA)
+def occlusion_face(
+    frames: Iterator[Frame], _rng: PCG64, *, box: Annotated[Box | str, FromColumn()] = "face_box", fill: Fill = "grey"
+) -> Iterator[Frame]:
     """Hide one box, the sample's own, in every frame.
 
     Args:
-        frames: the frames, changed in place.
-        rng: not used.
-        parameters: `box`, declared as the name of a column of the corpus; here the sample's four numbers in it, x, y,
-            width and height in fractions of the picture shown; `fill`, `grey` or `black`.
+        box: x, y, width and height in fractions of the picture shown.
+        fill: its colour.
 
     Raises:
-        Inapplicable: the box is none: a number is not finite, or its width or height is not above 0.
+        Inapplicable: a number is not finite, or width or height is not above 0.
     """
-    x, y, width, height = map(float, parameters["box"])
+    x, y, width, height = map(float, box)
     if not all(map(math.isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
-        found = " ".join(f"{number:g}" for number in (x, y, width, height))
-        raise Inapplicable(f"'{found}' is no box, four fractions x, y, width and height, the last two above 0")
-    return _hidden(frames, (x, y, width, height), parameters["fill"])
+        numbers = " ".join(f"{number:g}" for number in (x, y, width, height))
+        raise Inapplicable(f"'{numbers}' is not a box: four fractions x, y, width and height, the last two above 0")
+    return _hidden(frames, (x, y, width, height), fill)
 
 
-@corruption(
-    modality="video",
-    summary="every frame is black",
-    parameters={},
-    source=OPENVNA,
-)
-def blank(frames: Iterator[Frame], rng: np.random.PCG64, parameters: Parameters) -> Iterator[Frame]:
-    """Make every frame black.
-
-    Args:
-        frames: the frames, changed in place.
-        rng: not used.
-        parameters: none.
-    """
+@corruption("video", "every frame is black", source=OPENVNA)
+def blank(frames: Iterator[Frame], _rng: PCG64) -> Iterator[Frame]:
+    """Make every frame black."""
     return _hidden(frames, _WHOLE, "black")
 
 
-def _hidden(frames: Iterator[Frame], box: Box, fill: str) -> Iterator[Frame]:
+def _hidden(frames: Iterator[Frame], box: Box, fill: Fill) -> Iterator[Frame]:
     def hidden(frame: Frame) -> Frame:
         black, white = luma_range(frame)
         luma = black if fill == "black" else (black + white + 1) // 2

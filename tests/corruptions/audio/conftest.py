@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from merbench.corruptions.audio.coding import CODECS
+from merbench.corruptions.audio.transmission import CODECS
 
 
 @pytest.fixture(autouse=True)

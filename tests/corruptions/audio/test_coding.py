@@ -10,7 +10,7 @@ from scipy import signal as filters
 
 from merbench.corruptions import Audio, generator
 from merbench.corruptions.audio import lossy_codec
-from merbench.corruptions.audio.coding import CODECS
+from merbench.corruptions.audio.transmission import CODECS
 from merbench.errors import Inapplicable
 
 RNG = generator(0, "lossy_codec", "a")
@@ -33,7 +33,7 @@ def voice(rate_hz: int, seconds: float = 1.0) -> Audio:
 
 
 def damaged(signal: Audio, codec: str, bit_rate: int) -> Audio:
-    return lossy_codec(signal, RNG, {"codec": codec, "bit_rate": bit_rate})
+    return lossy_codec(signal, RNG, codec=codec, bit_rate=bit_rate)
 
 
 def lag(before: np.ndarray, after: np.ndarray) -> int:

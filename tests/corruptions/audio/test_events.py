@@ -34,7 +34,7 @@ def recording(*samples: float) -> Audio:
 def test_a_recording_is_added_at_the_drawn_time_and_ratio() -> None:
     # a sound of rms 1 in 10 samples; a recording of rms 5 in 2 samples; at 20 dB it is scaled by 1 / 10 / 5
     signal = Audio(np.array([[1, -1] * 5, [1, 1] * 5], np.float32), RATE_HZ)
-    damaged = recorded_events(signal, rng(), {"recording": recording(1, 7), "n_events": 1, "snr_db": 20})
+    damaged = recorded_events(signal, rng(), recording=recording(1, 7), n_events=1, snr_db=20)
     begin = int(uniforms(rng(), 1)[0] * 9)  # 9 places at which it fits
     expected = np.zeros((2, 10))
     expected[:, begin : begin + 2] = [0.02, 0.14]
@@ -44,7 +44,7 @@ def test_a_recording_is_added_at_the_drawn_time_and_ratio() -> None:
 def test_the_first_channel_of_a_recording_is_taken() -> None:
     stereo = Audio(np.array([[1, 7], [9, 9]], np.float32), RATE_HZ)
     first, second = (
-        recorded_events(tone(50), rng(), {"recording": one, "n_events": 2, "snr_db": 0}).samples
+        recorded_events(tone(50), rng(), recording=one, n_events=2, snr_db=0).samples
         for one in (stereo, recording(1, 7))
     )
     assert np.array_equal(first, second)
@@ -53,13 +53,13 @@ def test_the_first_channel_of_a_recording_is_taken() -> None:
 def test_events_that_overlap_add_up() -> None:
     # as long as the sound, so that there is one place for all: three times the sound's rms
     signal = Audio(np.full((1, 4), 0.5, np.float32), RATE_HZ)
-    damaged = recorded_events(signal, rng(), {"recording": recording(2, 2, 2, 2), "n_events": 3, "snr_db": 0})
+    damaged = recorded_events(signal, rng(), recording=recording(2, 2, 2, 2), n_events=3, snr_db=0)
     np.testing.assert_allclose(damaged.samples, 2.0, atol=1e-6)
 
 
 def test_of_a_recording_longer_than_the_sound_the_beginning_is_taken() -> None:
     signal = Audio(np.full((1, 3), 0.5, np.float32), RATE_HZ)
-    damaged = recorded_events(signal, rng(), {"recording": recording(2, 2, 2, 99), "n_events": 1, "snr_db": 0})
+    damaged = recorded_events(signal, rng(), recording=recording(2, 2, 2, 99), n_events=1, snr_db=0)
     np.testing.assert_allclose(damaged.samples, 1.0, atol=1e-6)
 
 
@@ -67,7 +67,7 @@ def test_every_place_is_as_likely_as_another() -> None:
     signal = Audio(np.ones((1, 10), np.float32), RATE_HZ)
     places = []
     for number in range(900):
-        damaged = recorded_events(signal, rng(str(number)), {"recording": recording(1, 7), "n_events": 1, "snr_db": 0})
+        damaged = recorded_events(signal, rng(str(number)), recording=recording(1, 7), n_events=1, snr_db=0)
         places.append(int(np.flatnonzero(damaged.samples[0] != 1)[0]))
     assert stats.chisquare(np.bincount(places, minlength=9)).pvalue > 0.001
     assert max(places) == 8
@@ -76,20 +76,20 @@ def test_every_place_is_as_likely_as_another() -> None:
 @pytest.mark.parametrize(
     ("sound", "message"),
     [
-        (recording(0, 0), "the event is silent; a signal-to-noise ratio has no meaning"),
-        (recording(), "the event is silent; a signal-to-noise ratio has no meaning"),
+        (recording(0, 0), "the event is silent; a signal-to-noise ratio is not defined"),
+        (recording(), "the event has no samples; a signal-to-noise ratio is not defined"),
         (Audio(np.ones((1, 5), np.float32), 8000), "the recording is at 8,000 Hz and the sound at 16,000 Hz"),
     ],
 )
 def test_what_recorded_events_refuse(sound: Audio, message: str) -> None:
     with pytest.raises(Inapplicable, match=f"^{message}$"):
-        recorded_events(tone(50), rng(), {"recording": sound, "n_events": 1, "snr_db": 0})
+        recorded_events(tone(50), rng(), recording=sound, n_events=1, snr_db=0)
 
 
 @given(st.sampled_from(sorted(EVENTS)), st.floats(-20, 40), st.integers(1, 2))
 def test_a_made_event_has_the_declared_ratio_over_its_own_length(name: str, snr_db: float, n_channels: int) -> None:
     signal = tone(60_000, n_channels)
-    damaged = sudden_events(signal, rng(), {"event": name, "n_events": 1, "snr_db": snr_db})
+    damaged = sudden_events(signal, rng(), event=name, n_events=1, snr_db=snr_db)
     added = damaged.samples.astype(float) - signal.samples
     length = len(made_event(name, rng(), RATE_HZ))
     power = (added[0] ** 2).sum() / length
@@ -143,8 +143,8 @@ def test_glass_bursts_and_thunder_rolls() -> None:
 
 def test_an_event_at_a_rate_too_low_for_it_is_silent() -> None:
     signal = Audio(np.ones((1, 20), np.float32), 1)
-    with pytest.raises(Inapplicable, match=r"^the event is silent; a signal-to-noise ratio has no meaning$"):
-        sudden_events(signal, rng(), {"event": "beep", "n_events": 1, "snr_db": 0})
+    with pytest.raises(Inapplicable, match=r"^the event is silent; a signal-to-noise ratio is not defined$"):
+        sudden_events(signal, rng(), event="beep", n_events=1, snr_db=0)
 
 
 def test_made_events_are_the_same_on_every_machine() -> None:

@@ -33,13 +33,13 @@ def audio(*channels: list[float]) -> Audio:
 )
 def test_magnitudes_are_cut_at_their_quantile(quantile: float, expected: list[list[float]]) -> None:
     signal = audio([1, -8, 3, 0], [-2, 5, -4, 6])
-    assert clipping(signal, RNG, {"quantile": quantile}).samples.tolist() == expected
+    assert clipping(signal, RNG, quantile=quantile).samples.tolist() == expected
 
 
 @given(st.floats(0.001, 1), st.integers(1, 300))
 def test_at_least_the_quantile_of_samples_stays_as_it_is(quantile: float, n: int) -> None:
     signal = Audio(np.random.default_rng(n).standard_normal((1, n)).astype(np.float32), 16_000)
-    result = clipping(signal, RNG, {"quantile": quantile}).samples
+    result = clipping(signal, RNG, quantile=quantile).samples
     assert np.mean(result == signal.samples) >= quantile - 1e-9
     assert np.all(np.sign(result) == np.sign(signal.samples))
 
@@ -47,17 +47,20 @@ def test_at_least_the_quantile_of_samples_stays_as_it_is(quantile: float, n: int
 def test_clipping_that_would_mute_is_refused() -> None:
     message = r"^the quantile 0.5 of the magnitudes is 0: clipping there would mute$"
     with pytest.raises(Inapplicable, match=message):
-        clipping(audio([0, 0, 0, 1]), RNG, {"quantile": 0.5})
+        clipping(audio([0, 0, 0, 1]), RNG, quantile=0.5)
 
 
 def test_gain_by_hand() -> None:
-    assert gain(audio([0.5, -0.25]), RNG, {"gain_db": 20}).samples.tolist() == [[5, -2.5]]
-    assert gain(audio([0.5, -0.25]), RNG, {"gain_db": 0}).samples.tolist() == [[0.5, -0.25]]
-    np.testing.assert_allclose(gain(audio([0.5]), RNG, {"gain_db": -6.0206}).samples, 0.25, rtol=1e-5)
+    assert gain(audio([0.5, -0.25]), RNG, gain_db=20).samples.tolist() == [[5, -2.5]]
+    assert gain(audio([0.5, -0.25]), RNG, gain_db=0).samples.tolist() == [[0.5, -0.25]]
+    np.testing.assert_allclose(gain(audio([0.5]), RNG, gain_db=-6.0206).samples, 0.25, rtol=1e-5)
 
 
 def test_mute_leaves_zeros() -> None:
-    assert mute(audio([0.5, -0.25], [1, 2]), RNG, {}).samples.tolist() == [[0, 0], [0, 0]]
+    assert mute(
+        audio([0.5, -0.25], [1, 2]),
+        RNG,
+    ).samples.tolist() == [[0, 0], [0, 0]]
 
 
 def test_levels_are_the_same_on_every_machine() -> None:
@@ -65,6 +68,6 @@ def test_levels_are_the_same_on_every_machine() -> None:
     for number in range(20):
         drawn = normals(generator(0, "sound", str(number)), 600).reshape(2, 300) * NORMAL_UNIT
         signal = Audio(drawn.astype(np.float32), 16_000)
-        digest.update(gain(signal, RNG, {"gain_db": number - 10.5}).samples.astype("<f4").tobytes())
-        digest.update(clipping(signal, RNG, {"quantile": (number + 1) / 20}).samples.astype("<f4").tobytes())
+        digest.update(gain(signal, RNG, gain_db=number - 10.5).samples.astype("<f4").tobytes())
+        digest.update(clipping(signal, RNG, quantile=(number + 1) / 20).samples.astype("<f4").tobytes())
     assert digest.hexdigest() == "45c0fdcc39a9f0e8cbbfe7b4601040e3c80c2699f80c54888f89befb607d9731"

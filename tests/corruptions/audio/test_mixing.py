@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from merbench.corruptions import Audio
-from merbench.corruptions.audio.mixing import (
+from merbench.corruptions.audio.levels import (
     dot,
     mixed,
     noise_sources,

@@ -39,7 +39,7 @@ def ratio_db(clean: np.ndarray, noise: np.ndarray) -> float:
 @given(st.floats(-20, 60), st.sampled_from([1, 2, 6]), st.floats(1e-3, 1))
 def test_background_noise_has_the_declared_ratio(snr_db: float, n_channels: int, level: float) -> None:
     signal, noise = sound("s", n_channels, 300, level=level), sound("n", 1, 400)
-    damaged = background_noise(signal, rng(), {"noise": noise, "snr_db": snr_db, "variant": "exact"})
+    damaged = background_noise(signal, rng(), noise=noise, snr_db=snr_db, variant="exact")
     added = damaged.samples.astype(float) - signal.samples
     assert ratio_db(signal.samples, added) == pytest.approx(snr_db, abs=0.01)
     assert np.allclose(added, added[0], atol=3e-7 * max(1, float(np.abs(damaged.samples).max())))  # alike in all
@@ -49,15 +49,13 @@ def test_background_noise_has_the_declared_ratio(snr_db: float, n_channels: int,
 def test_the_beginning_of_a_longer_noise_is_taken() -> None:
     signal, noise = sound("s", 1, 100), sound("n", 1, 250)
     short = Audio(noise.samples[:, :100], RATE_HZ)
-    first, second = (
-        background_noise(signal, rng(), {"noise": one, "snr_db": 3, "variant": "exact"}) for one in (noise, short)
-    )
+    first, second = (background_noise(signal, rng(), noise=one, snr_db=3, variant="exact") for one in (noise, short))
     assert first.samples.tobytes() == second.samples.tobytes()
 
 
 def test_noise_may_go_beyond_full_scale() -> None:
     signal, noise = sound("s", 1, 1000, level=0.5), sound("n", 1, 1000)
-    damaged = background_noise(signal, rng(), {"noise": noise, "snr_db": -20, "variant": "exact"})
+    damaged = background_noise(signal, rng(), noise=noise, snr_db=-20, variant="exact")
     assert np.abs(damaged.samples).max() > 5
 
 
@@ -65,7 +63,7 @@ def test_noise_may_go_beyond_full_scale() -> None:
 @pytest.mark.parametrize(
     ("noise", "message"),
     [
-        (Audio(np.zeros((1, 100), np.float32), RATE_HZ), "the noise is silent; a signal-to-noise ratio has no meaning"),
+        (Audio(np.zeros((1, 100), np.float32), RATE_HZ), "the noise is silent; a signal-to-noise ratio is not defined"),
         (sound("n", 2, 100), "background noise is one source, not 2"),
         (sound("n", 1, 99), "the noise is shorter than the sound: 99 of 100 samples"),
         (sound("n", 1, 100, rate_hz=8000), "the noise is at 8,000 Hz and the sound at 16,000 Hz"),
@@ -73,7 +71,7 @@ def test_noise_may_go_beyond_full_scale() -> None:
 )
 def test_what_background_noise_refuses(noise: Audio, message: str, variant: str) -> None:
     with pytest.raises(Inapplicable, match=f"^{message}$"):
-        background_noise(sound("s", 1, 100), rng(), {"noise": noise, "snr_db": 5, "variant": variant})
+        background_noise(sound("s", 1, 100), rng(), noise=noise, snr_db=5, variant=variant)
 
 
 def released_mixture(clean: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
@@ -99,7 +97,9 @@ def test_the_variant_of_mer_2023_is_that_of_the_released_generator(snr_db: float
     damaged = background_noise(
         Audio(clean[None] / np.float32(32768), RATE_HZ),
         rng(),
-        {"noise": Audio(noise[None] / np.float32(32768), RATE_HZ), "snr_db": snr_db, "variant": "mer2023"},
+        noise=Audio(noise[None] / np.float32(32768), RATE_HZ),
+        snr_db=snr_db,
+        variant="mer2023",
     )
     assert np.array_equal(damaged.samples[0] * 32768, released_mixture(clean, noise, snr_db))
 
@@ -109,7 +109,7 @@ def test_the_variant_scales_a_sum_that_does_not_fit_until_it_does() -> None:
     for sign, fitted in ((1, 32767), (-1, -32768)):
         clean = Audio(np.array([[sign, sign, -sign]], np.float32) * 30000 / 32768, RATE_HZ)
         noise = Audio(np.array([[sign, -sign, sign]], np.float32) * 30000 / 32768, RATE_HZ)
-        damaged = background_noise(clean, rng(), {"noise": noise, "snr_db": 0, "variant": "mer2023"})
+        damaged = background_noise(clean, rng(), noise=noise, snr_db=0, variant="mer2023")
         assert (damaged.samples * 32768).tolist() == [[fitted, 0, 0]]
 
 
@@ -118,7 +118,7 @@ def test_the_variant_truncates_toward_zero() -> None:
     clean = Audio(np.array([[100, -100, 100, -100]], np.float32) / 32768, RATE_HZ)
     noise = Audio(np.array([[1, -1, -1, 1]], np.float32) / 32768, RATE_HZ)
     at_40, at_46 = (
-        background_noise(clean, rng(), {"noise": noise, "snr_db": snr_db, "variant": "mer2023"}).samples * 32768
+        background_noise(clean, rng(), noise=noise, snr_db=snr_db, variant="mer2023").samples * 32768
         for snr_db in (40, 46.0206)
     )
     assert at_40.tolist() == [[101, -101, 99, -99]]
@@ -128,15 +128,17 @@ def test_the_variant_truncates_toward_zero() -> None:
 @pytest.mark.parametrize("signal", [sound("s", 2, 100), sound("s", 1, 100, rate_hz=8000)])
 def test_the_variant_is_for_mono_at_16_khz(signal: Audio) -> None:
     with pytest.raises(Inapplicable, match=r"^variant mer2023 is defined for mono sound at 16 kHz$"):
-        background_noise(signal, rng(), {"noise": sound("n", 1, 100), "snr_db": 5, "variant": "mer2023"})
+        background_noise(signal, rng(), noise=sound("n", 1, 100), snr_db=5, variant="mer2023")
 
 
 def test_the_variant_finds_sound_below_half_a_step_silent() -> None:
-    with pytest.raises(Inapplicable, match=r"^the sound is silent; a signal-to-noise ratio has no meaning$"):
+    with pytest.raises(Inapplicable, match=r"^the sound is silent; a signal-to-noise ratio is not defined$"):
         background_noise(
             Audio(np.full((1, 100), 0.4 / 32768, np.float32), RATE_HZ),
             rng(),
-            {"noise": sound("n", 1, 100), "snr_db": 5, "variant": "mer2023"},
+            noise=sound("n", 1, 100),
+            snr_db=5,
+            variant="mer2023",
         )
 
 
@@ -144,9 +146,8 @@ def test_the_variant_finds_sound_below_half_a_step_silent() -> None:
 def test_what_background_noise_came_to_is_measured(variant: str) -> None:
     signal = sound("s", 1, 5000)
     parameters = {"noise": sound("n", 1, 6000), "snr_db": 5, "variant": variant}
-    measured = CORRUPTIONS["background_noise"].measured
-    assert measured is not None
-    after = background_noise(signal, rng(), parameters)
+    measured = CORRUPTIONS["background_noise"].measure
+    after = background_noise(signal, rng(), **parameters)
     # the variant's integers have steps of 1 / 3,000 of the rms, so that rounding is 80 dB below
     assert measured(signal, after, parameters)["realised_snr_db"] == pytest.approx(5, abs=1e-3)
 
@@ -156,10 +157,10 @@ def test_background_noise_is_the_same_on_every_machine() -> None:
     for number in range(50):
         signal, noise = sound(f"s{number}", 1 + number % 2, 700), sound(f"n{number}", 1, 800)
         parameters = {"noise": noise, "snr_db": number - 20 + 0.5, "variant": "exact"}
-        digest.update(background_noise(signal, rng(), parameters).samples.astype("<f4").tobytes())
+        digest.update(background_noise(signal, rng(), **parameters).samples.astype("<f4").tobytes())
         mono = Audio(signal.samples[:1], RATE_HZ)
         digest.update(
-            background_noise(mono, rng(), {**parameters, "variant": "mer2023"}).samples.astype("<f4").tobytes()
+            background_noise(mono, rng(), **{**parameters, "variant": "mer2023"}).samples.astype("<f4").tobytes()
         )
     assert digest.hexdigest() == "74da0da3e3a92c1334ec536cbbf13dd4520131f229187b5dc7dd77b9edeef24b"
 
@@ -191,18 +192,17 @@ def test_noise_has_unit_rms_and_no_mean(colour: str, n: int) -> None:
 def test_coloured_noise_has_the_declared_ratio_in_every_channel_alike(colour: str, n_channels: int) -> None:
     signal = sound("s", n_channels, 2000)
     parameters = {"colour": colour, "snr_db": 7.5}
-    damaged = coloured_noise(signal, rng(), parameters)
+    damaged = coloured_noise(signal, rng(), **parameters)
     added = damaged.samples.astype(float) - signal.samples
     assert ratio_db(signal.samples, added) == pytest.approx(7.5, abs=1e-4)
     assert np.allclose(added, added[0], atol=1e-7)
-    measured = CORRUPTIONS["coloured_noise"].measured
-    assert measured is not None
+    measured = CORRUPTIONS["coloured_noise"].measure
     assert measured(signal, damaged, parameters)["realised_snr_db"] == pytest.approx(7.5, abs=1e-4)
 
 
 def test_another_generator_draws_another_noise() -> None:
     signal, parameters = sound("s", 1, 500), {"colour": "pink", "snr_db": 0}
-    first, second = (coloured_noise(signal, rng(name), parameters).samples - signal.samples for name in "ab")
+    first, second = (coloured_noise(signal, rng(name), **parameters).samples - signal.samples for name in "ab")
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.5
 
 
@@ -219,7 +219,7 @@ def test_babble_takes_every_speaker_at_the_same_rms() -> None:
     for speaker, level in enumerate((1, 2, 4)):
         speakers[speaker, speaker::3] = level
     signal = Audio(np.full((1, 12), 0.5, np.float32), RATE_HZ)
-    damaged = babble(signal, rng(), {"noise": Audio(speakers, RATE_HZ), "n_speakers": 3, "snr_db": 20})
+    damaged = babble(signal, rng(), noise=Audio(speakers, RATE_HZ), n_speakers=3, snr_db=20)
     np.testing.assert_allclose(damaged.samples - signal.samples, 0.05, atol=1e-7)
 
 
@@ -227,10 +227,9 @@ def test_babble_takes_every_speaker_at_the_same_rms() -> None:
 def test_babble_has_the_declared_ratio(n_speakers: int, snr_db: float) -> None:
     signal, noise = sound("s", 2, 300), sound("n", n_speakers, 300)
     parameters = {"noise": noise, "n_speakers": n_speakers, "snr_db": snr_db}
-    damaged = babble(signal, rng(), parameters)
+    damaged = babble(signal, rng(), **parameters)
     assert ratio_db(signal.samples, damaged.samples - signal.samples.astype(float)) == pytest.approx(snr_db, abs=0.01)
-    measured = CORRUPTIONS["babble"].measured
-    assert measured is not None
+    measured = CORRUPTIONS["babble"].measure
     assert measured(signal, damaged, parameters)["realised_snr_db"] == pytest.approx(snr_db, abs=0.01)
 
 
@@ -244,7 +243,7 @@ def test_babble_has_the_declared_ratio(n_speakers: int, snr_db: float) -> None:
 def test_what_babble_refuses(levels: list[float], message: str) -> None:
     noise = Audio(np.array(levels, np.float32)[:, None] * sound("n", 1, 100).samples, RATE_HZ)
     with pytest.raises(Inapplicable, match=f"^{message}$"):
-        babble(sound("s", 1, 100), rng(), {"noise": noise, "n_speakers": 5, "snr_db": 5})
+        babble(sound("s", 1, 100), rng(), noise=noise, n_speakers=5, snr_db=5)
 
 
 @pytest.mark.real_data
@@ -258,9 +257,8 @@ def test_speech_under_a_real_noise_has_the_ratio(test_data: Path, snr_db: int) -
     signal = Audio(speech[None], rate_hz)
     for variant in ("exact", "mer2023"):
         parameters = {"noise": Audio(noise[None], noise_rate_hz), "snr_db": snr_db, "variant": variant}
-        damaged = background_noise(signal, rng(), parameters)
-        measured = CORRUPTIONS["background_noise"].measured
-        assert measured is not None
+        damaged = background_noise(signal, rng(), **parameters)
+        measured = CORRUPTIONS["background_noise"].measure
         assert measured(signal, damaged, parameters)["realised_snr_db"] == pytest.approx(snr_db, abs=0.01)
     whole = [np.rint(one * 32768).astype(np.int16) for one in (speech, noise[: len(speech)])]
     assert np.array_equal(damaged.samples[0] * 32768, released_mixture(*whole, snr_db))

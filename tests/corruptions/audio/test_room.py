@@ -19,7 +19,7 @@ RATE_HZ = 16_000
 
 def damaged(signal: Audio, response: Audio) -> np.ndarray:
     rng = generator(0, "reverberation", "a")
-    return reverberation(signal, rng, {"impulse_response": response}).samples
+    return reverberation(signal, rng, impulse_response=response).samples
 
 
 def response(*samples: float) -> Audio:

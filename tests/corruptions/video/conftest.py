@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions import CORRUPTIONS, Frame, generator
+from merbench.corruptions import CORRUPTIONS, Corruption, Frame, generator
+from merbench.parameters import taken
 
 WEIGHTS = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722), "bt2020": (0.2627, 0.6780, 0.0593)}
 
@@ -88,7 +89,12 @@ def damaged(name: str, frames: Iterable[Frame], seed: int = 0, **declared: Any) 
     rng = generator(seed, name, "a")
     given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
     parameters = {**corruption.draw(given, rng), **declared}
-    return list(corruption.function(map(copied, frames), rng, parameters))
+    return list(applied(corruption, map(copied, frames), rng, parameters))
+
+
+def applied(corruption: Corruption, frames: Iterator[Frame], rng: np.random.PCG64, values: dict[str, Any]) -> Any:
+    """Return what the function of a corruption returns for values of parameters."""
+    return corruption.function(frames, rng, **taken(corruption.function, values))
 
 
 def damaged_one(name: str, frame: Frame, seed: int = 0, **declared: Any) -> Frame:

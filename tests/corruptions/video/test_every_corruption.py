@@ -10,6 +10,7 @@ import pytest
 
 from merbench.corruptions import CORRUPTIONS, Frame, Video, check_parameters, generator
 from tests.corruptions.video.conftest import (
+    applied,
     FORMATS,
     SIZES,
     copied,
@@ -111,7 +112,7 @@ def test_frames_are_edited_in_place_and_nothing_between_rows_is_touched(name: st
         between = [[padding_of(plane).copy() for plane in of_frame] for of_frame in planes]
         corruption, rng = CORRUPTIONS[name], generator(0, name, "a")
         given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
-        out = list(corruption.function(iter(frames), rng, {**corruption.draw(given, rng), **declared}))
+        out = list(applied(corruption, iter(frames), rng, {**corruption.draw(given, rng), **declared}))
         for frame, known, filler in zip(out, planes, between, strict=True):
             assert all(plane is given_plane for plane, given_plane in zip(frame.planes, known, strict=True))
             assert all(np.array_equal(padding_of(p), f) for p, f in zip(frame.planes, filler, strict=True))
@@ -124,7 +125,7 @@ def test_how_planes_lie_in_memory_changes_nothing(name: str, declared: dict[str,
     packed = [frame.with_planes([plane.copy() for plane in frame.planes]) for frame in frames]
     rng = generator(0, name, "a")
     given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
-    out = corruption.function(iter(packed), rng, {**corruption.draw(given, rng), **declared})
+    out = applied(corruption, iter(packed), rng, {**corruption.draw(given, rng), **declared})
     assert values_of(out) == values_of(damaged(name, frames, **declared))
 
 
@@ -140,7 +141,7 @@ def test_a_frame_comes_out_before_the_next_is_taken(name: str, declared: dict[st
 
     corruption, rng = CORRUPTIONS[name], generator(0, name, "a")
     given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
-    out = corruption.function(counted(), rng, {**corruption.draw(given, rng), **declared})
+    out = applied(corruption, counted(), rng, {**corruption.draw(given, rng), **declared})
     for n, _ in enumerate(out, start=1):
         assert taken == n
     assert taken == 4
@@ -152,7 +153,7 @@ def test_who_damages_a_frame_that_came_out_damages_no_other(name: str, declared:
     corruption, rng = CORRUPTIONS[name], generator(0, name, "a")
     given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
     found = []
-    for frame in corruption.function(iter(a_clip(4, 8, 8)), rng, {**corruption.draw(given, rng), **declared}):
+    for frame in applied(corruption, iter(a_clip(4, 8, 8)), rng, {**corruption.draw(given, rng), **declared}):
         found += values_of([frame])
         for plane in frame.planes:
             plane[...] = 3
@@ -186,7 +187,7 @@ def test_only_the_window_is_damaged(name: str, declared: dict[str, Any]) -> None
 @pytest.mark.parametrize(("name", "declared"), NOTHING)
 def test_parameters_that_leave_a_clip_leave_every_bit(name: str, declared: dict[str, Any]) -> None:
     corruption = CORRUPTIONS[name]
-    assert corruption.is_left(corruption.draw(declared, generator(0, name, "a")))
+    assert corruption.changes_nothing(corruption.draw(declared, generator(0, name, "a")))
     for about in FORMATS.values():
         frame = made_frame(9, 11, **about)
         assert values_of([damaged_one(name, frame, **declared)]) == values_of([frame])
@@ -196,4 +197,4 @@ def test_parameters_that_leave_a_clip_leave_every_bit(name: str, declared: dict[
 def test_other_parameters_do_not_leave_it(name: str, declared: dict[str, Any]) -> None:
     corruption = CORRUPTIONS[name]
     given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
-    assert not corruption.is_left(corruption.draw(given, generator(0, name, "a")))
+    assert not corruption.changes_nothing(corruption.draw(given, generator(0, name, "a")))

@@ -89,7 +89,7 @@ def test_a_face_is_hidden_by_the_box_of_its_sample(box: object) -> None:
     from merbench.corruptions import CORRUPTIONS, generator
 
     function = CORRUPTIONS["occlusion_face"].function
-    (out,) = function(iter([white(4, 8)]), generator(0, "a", "b"), {"box": box, "fill": "grey"})
+    (out,) = function(iter([white(4, 8)]), generator(0, "a", "b"), box=box, fill="grey")
     expected = damaged_one("occlusion_box", white(4, 8), x=0.25, y=0.5, width=0.5, height=0.25)
     assert values_of([out]) == values_of([expected])
 
@@ -107,6 +107,6 @@ def test_a_box_without_an_extent_is_refused_before_the_first_frame(box: object, 
     from merbench.corruptions import CORRUPTIONS, generator
 
     function = CORRUPTIONS["occlusion_face"].function
-    message = f"{shown} is no box, four fractions x, y, width and height, the last two above 0"
+    message = f"{shown} is not a box: four fractions x, y, width and height, the last two above 0"
     with pytest.raises(Inapplicable, match=f"^{re.escape(message)}$"):
-        function(iter([]), generator(0, "a", "b"), {"box": box, "fill": "grey"})
+        function(iter([]), generator(0, "a", "b"), box=box, fill="grey")

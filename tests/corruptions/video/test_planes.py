@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.corruptions import Frame
-from merbench.corruptions.video.planes import fill_box, luma_range, opencv, pixels, shown_size, subsampling
+from merbench.corruptions.video.pictures import cv2, fill_box, luma_range, pixels, shown_size, subsampling
 from merbench.errors import MissingExtra
 from tests.corruptions.video.conftest import FORMATS, made_frame
 
@@ -39,8 +39,8 @@ def test_black_and_white_are_those_of_range_and_depth() -> None:
 def test_sizes_scale_with_the_height_of_the_picture_shown_where_severity_gave_them() -> None:
     frame = made_frame(448, 896, rotation=90)
     assert shown_size(frame) == (896, 448)
-    assert pixels(3, frame, {"sigma": 3}) == 3
-    assert pixels(3, frame, {"sigma": 3, "severity": 3}) == 12
+    assert pixels(3, frame, None) == 3
+    assert pixels(3, frame, 3) == 12
 
 
 def turned(picture: np.ndarray[Any, Any], rotation: int) -> np.ndarray[Any, Any]:
@@ -83,9 +83,9 @@ def test_a_missing_opencv_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
         return known(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_opencv)
-    message = r"^damage to pictures \(opencv\) needs the extra 'media': pip install 'merbench\[media\]'$"
+    message = r"^corruption of pictures \(opencv\) needs the extra 'media': pip install 'merbench\[media\]'$"
     with pytest.raises(MissingExtra, match=message):
-        opencv()
+        cv2.blur(np.zeros((2, 2)), (1, 1))
 
 
 def test_importing_corruptions_imports_no_opencv() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from merbench.corruptions.video.rgb import from_rgb, rgb, rgb8, with_change
+from merbench.corruptions.video.pictures import from_rgb, rgb, rgb8, with_change
 from tests.corruptions.video.conftest import (
     FORMATS,
     SIZES,
