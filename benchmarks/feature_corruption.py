@@ -1,7 +1,7 @@
 """100,000 feature vectors damaged at once, beside copying them and beside the generators that the damage needs.
 
 Inputs: 100,000 vectors of 1,024 float32; every sample has a generator of its own, from (seed, step, id).
-Timed: `damaged_vectors` with its three rules, with one value for all samples and with one drawn for each; what Gaussian
+Timed: `corrupted_vectors` with its three rules, with one value for all samples and with one drawn for each; what Gaussian
 noise and random drop came to in every sample is among the work. Beside it, in the same run: a copy of the matrix (what
 memory can do); NumPy drawing as many normals and uniforms in float32 from a single stream (what its generator can do);
 merely making every sample's generator and drawing the words that the damage takes; the same and turning the words into

@@ -560,7 +560,7 @@ MUTANTS = [
     ),
     # Corruptions.
     Mutant(
-        "merbench/corruptions/powers.py",
+        "merbench/corruptions/drawing.py",
         "power(10, decibels, 20)",
         "power(10, decibels, 10)",
         "tests/corruptions/test_powers.py tests/corruptions/audio/test_levels.py",
@@ -584,19 +584,19 @@ MUTANTS = [
         "tests/corruptions/test_drawing.py",
     ),
     Mutant(
-        "merbench/corruptions/audio/mixing.py",
-        "level / amplitude_ratio(snr_db) / noise_level",
-        "level * amplitude_ratio(snr_db) / noise_level",
+        "merbench/corruptions/audio/levels.py",
+        "level / amplitude_ratio(snr_db) / sound_level(noise, what)",
+        "level * amplitude_ratio(snr_db) / sound_level(noise, what)",
         "tests/corruptions/audio/test_mixing.py tests/corruptions/audio/test_noise.py",
     ),
     Mutant(
-        "merbench/corruptions/audio/mixing.py",
+        "merbench/corruptions/audio/levels.py",
         "10 * math.log10(sound_power / noise_power)",
         "20 * math.log10(sound_power / noise_power)",
         "tests/corruptions/audio/test_mixing.py tests/corruptions/audio/test_noise.py",
     ),
     Mutant(
-        "merbench/corruptions/audio/packets.py",
+        "merbench/corruptions/audio/transmission.py",
         "ends * loss_rate / (1 - loss_rate)",
         "ends * loss_rate",
         "tests/corruptions/audio/test_packets.py",

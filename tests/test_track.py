@@ -171,7 +171,7 @@ def test_another_target_type_is_refused_by_name(kind: str) -> None:
         ({"corruptions": [{"name": "pyramid_blur", "factor": 2}] * 2}, "corruptions[1]: step 'pyramid_blur' is taken by corruptions[0]; give it another 'step'"),
         ({"corruptions": [{"name": "pyramid_blur", "factor": 2, "split": "tset"}]}, "corruptions[0].split: 'tset' is not a split of this track ("),
         ({"corruptions": [{"name": "symmetric_flips", "rate": 0.2}]}, "corruptions[0].split: symmetric_flips would corrupt the references of split 'test'; labels are corrupted only in split = 'train'"),
-        ({"corruptions": [{"name": "background_noise", "noise": "musan", "snr_db": 5, "severity": 2}]}, "corruptions[0]: snr_db stands beside severity, which says it, too; give one of them"),
+        ({"corruptions": [{"name": "background_noise", "noise": "musan", "snr_db": 5, "severity": 2}]}, "corruptions[0]: severity already sets snr_db; give one of them"),
         ({"corruptions": [{"name": "pyramid_blur", "factor": 2, "step": "a.b"}]}, "corruptions[0].step: 'a.b' is not a word of letters, digits, '_' and '-'"),
         ({"media": {"quality": 1}}, "media.quality: 1 is not a quality of mpeg4, 2 (best) to 31"),
         ({"media": {"video_codec": "h265"}}, "media.video_codec: 'h265' is not one of mpeg4, h264; did you mean 'h264'?"),

@@ -105,7 +105,7 @@ def test_steps_are_applied_one_after_the_other() -> None:
 def test_a_silence_has_no_ratio_and_the_step_is_named() -> None:
     silent = Audio(np.zeros((1, 100), np.float32), 16000)
     step = spec("coloured_noise", step="hiss", colour="white", snr_db=5)
-    with pytest.raises(Inapplicable, match=r"^hiss: the sound is silent; a signal-to-noise ratio has no meaning$"):
+    with pytest.raises(Inapplicable, match=r"^hiss: the sound is silent; a signal-to-noise ratio is not defined$"):
         damage(silent, [step], seed=0, sample_id="a")
 
 

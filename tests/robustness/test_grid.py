@@ -168,9 +168,9 @@ def test_all_values_are_checked_before_anything_is_done(corrupted_track: Corrupt
         planned(corrupted_track(""), {"snr_db": [70, 10, "loud"]}, "feature_noise")
     assert str(caught.value) == (
         "grid snr_db of feature_noise: 3 problems\n"
-        "  E207  feature_noise needs factor, an integer in [1, 64] neighbouring dimensions\n"
-        "  E207  snr_db: 70 is not allowed; allowed is a number in [-20, 60] dB, or a distribution of such values\n"
-        "  E207  snr_db: 'loud' is not allowed; allowed is a number in [-20, 60] dB, or a distribution of such values"
+        "  E207  factor is missing: feature_noise needs it, an integer in [1, 64] neighbouring dimensions\n"
+        "  E207  snr_db: 70 is not a number in [-20, 60] dB or a distribution of such values\n"
+        "  E207  snr_db: 'loud' is not a number in [-20, 60] dB or a distribution of such values"
     )
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from merbench.corruptions import CORRUPTIONS, Frame, Video, check_parameters, generator
 from tests.corruptions.video.conftest import (
-    applied,
     FORMATS,
     SIZES,
+    applied,
     copied,
     damaged,
     damaged_one,
