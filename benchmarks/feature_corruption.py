@@ -1,11 +1,10 @@
-"""100,000 feature vectors damaged at once, beside copying them and beside the generators that the damage needs.
+"""100,000 feature vectors corrupted at once, compared with copying them and with making the generators.
 
-Inputs: 100,000 vectors of 1,024 float32; every sample has a generator of its own, from (seed, step, id).
-Timed: `corrupted_vectors` with its three rules, with one value for all samples and with one drawn for each; what Gaussian
-noise and random drop came to in every sample is among the work. Beside it, in the same run: a copy of the matrix (what
-memory can do); NumPy drawing as many normals and uniforms in float32 from a single stream (what its generator can do);
-merely making every sample's generator and drawing the words that the damage takes; the same and turning the words into
-normals; and the corruption sample by sample, on fewer of them.
+Inputs: 100,000 vectors of 1,024 float32; every sample has its own generator, from (seed, step, id).
+Timed: `corrupted_vectors` with its three rules, with one value for all samples and with one sampled for each; the
+measured values of Gaussian noise and random drop are included. Compared in the same run: a copy of the matrix (memory);
+as many normals and uniforms of NumPy in float32 from a single stream; only the generators of all samples and their
+words; the same with the words as normals; and the corruption sample by sample, on fewer of them.
 """
 
 from __future__ import annotations
