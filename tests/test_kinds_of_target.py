@@ -101,7 +101,7 @@ def test_a_required_reference_that_is_missing_is_told(make: Make) -> None:
         {"valence": [0.0, 0.5, -5.0], "expression": ["happy", "-1", "happy"]},
     )
     with pytest.raises(
-        UsageError, match="2 of 3 samples of split 'test' hold a reference for some of valence, expression"
+        UsageError, match="2 of 3 samples of split 'test' have a reference for some of valence, expression"
     ):
         _ = both.references
 

@@ -149,7 +149,7 @@ def _questions(name: str, files: Sequence[str], split: str, target: str | None) 
     column = _label_set_target(track.id, [key for key, item in track.targets.items() if item.has_word_sets], target)
     candidates = open_candidates(track, split)
     held = candidates.references
-    rows = np.flatnonzero(held.held.get(column, np.ones(len(held), dtype=bool)))
+    rows = np.flatnonzero(held.known.get(column, np.ones(len(held), dtype=bool)))
     scored = held.index[rows]
     ids = candidates.ids.take(scored).to_pylist()
     references = _words(held.values[column][rows])

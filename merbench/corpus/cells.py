@@ -31,23 +31,15 @@ class Segments:
 
 @dataclass(frozen=True)
 class Cells:
-    """How the cells of a target are read.
+    """How the cells of a target are read."""
 
-    Attributes:
-        value: a cell -> its value, None where it marks a missing one; raises `ValueError` for any other cell.
-        allowed: what a cell may hold, for messages.
-        type: Arrow type of the values.
-        column: released column; None for one that is named as the target.
-        empty: value of an empty cell; None is no reference.
-        segments: how the values must fit the samples, where they are segments.
-    """
-
+    # a cell -> its value, None where it marks a missing one; raises `ValueError` for any other cell
     value: Callable[[str], Any]
-    allowed: str
-    type: pa.DataType = STRING
-    column: str | None = None
-    empty: Any = None
-    segments: Segments | None = None
+    allowed: str  # what a cell may hold, for messages
+    type: pa.DataType = STRING  # Arrow type of the values
+    column: str | None = None  # released column; None for one that is named as the target
+    empty: Any = None  # value of an empty cell; None is no reference
+    segments: Segments | None = None  # how the values must fit the samples, where they are segments
 
     def of(self, column: str) -> Cells:
         """Return the same cells of another column than the one that is named as the target."""

@@ -293,40 +293,25 @@ def _value_problem(corpus: Corpus, member: str) -> Problem | None:
 
 @dataclass(frozen=True)
 class TargetSummary:
-    """A column of the references.
+    """A column of the references."""
 
-    Attributes:
-        name: name of the target.
-        type: type of its values.
-        known: split -> number of references.
-        labels: value -> references, most frequent first; empty for numbers, and for very many values.
-        range: smallest and largest number; None for labels.
-    """
-
-    name: str
-    type: str
-    known: Mapping[str, int]
-    labels: Mapping[str, int]
-    range: tuple[float, float] | None
+    name: str  # name of the target
+    type: str  # type of its values
+    known: Mapping[str, int]  # split -> number of references
+    labels: Mapping[str, int]  # value -> references, most frequent first; empty for numbers, and for very many values
+    range: tuple[float, float] | None  # smallest and largest number; None for labels
 
 
 @dataclass(frozen=True)
 class CorpusSummary:
-    """What a corpus holds.
+    """What a corpus holds."""
 
-    Attributes:
-        corpus: the corpus.
-        splits: split -> number of samples.
-        columns: column of the samples -> type of its values, and number of samples with one.
-        targets: the columns of the references.
-        features: feature -> number of samples, width, and whether it holds frames.
-    """
-
-    corpus: Corpus
-    splits: Mapping[str, int]
+    corpus: Corpus  # the corpus
+    splits: Mapping[str, int]  # split -> number of samples
+    # column of the samples -> type of its values, and number of samples with one
     columns: Mapping[str, tuple[str, int]]
-    targets: tuple[TargetSummary, ...]
-    features: Mapping[str, tuple[int, int, bool]]
+    targets: tuple[TargetSummary, ...]  # the columns of the references
+    features: Mapping[str, tuple[int, int, bool]]  # feature -> number of samples, width, and whether it holds frames
 
 
 def summarise(corpus: Corpus) -> CorpusSummary:

@@ -58,31 +58,20 @@ class Importer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """A public release: what it is, where to get it, which files it consists of.
+    """A public release: what it is, where to get it, which files it consists of."""
 
-    Attributes:
-        name: name of the corpus that is made of it.
-        title: what the data are.
-        source: where they come from, and what should be known about them.
-        licence: who may use them, and how.
-        obtain: where to download the files or apply for them.
-        layouts: sheets that belong together, for every form in which the release comes.
-        language: language of the transcripts.
-        version: version of the corpus; increases when the same files give another one.
-        known: the values that a sample's id contains; None for an id of another form than `id_form`.
-        id_form: form of the ids, where `known` reads them.
-    """
-
-    name: str
-    title: str
-    source: str
-    licence: str
-    obtain: str
+    name: str  # name of the corpus that is made of it
+    title: str  # what the data are
+    source: str  # where they come from, and what should be known about them
+    licence: str  # who may use them, and how
+    obtain: str  # where to download the files or apply for them
+    # sheets that belong together, for every form in which the release comes
     layouts: tuple[tuple[Sheet, ...], ...] = field(repr=False)
-    language: str | None = None
-    version: str = "1.0"
+    language: str | None = None  # language of the transcripts
+    version: str = "1.0"  # version of the corpus; increases when the same files give another one
+    # the values that a sample's id contains; None for an id of another form than `id_form`
     known: Callable[[str], Known | None] | None = None
-    id_form: str = ""
+    id_form: str = ""  # form of the ids, where `known` reads them
 
     def __call__(self, release: Path, folder: Path, *, features: Path | None = None, replace: bool = False) -> Imported:
         """Write the corpus of the release; see `Importer`.

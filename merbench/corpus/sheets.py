@@ -29,39 +29,23 @@ from merbench.targets.segments import segment_lists
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """One table of a release, and what becomes of its columns.
+    """One table of a release, and what becomes of its columns."""
 
-    Attributes:
-        files: where it may be in the folder of the release; the first that exists is read.
-        id: column of sample ids.
-        id_is_path: whether folders in front of a name do not belong to the id.
-        split: split of all its rows.
-        samples: released column -> column of the samples.
-        constant: column of the samples -> the value of all its rows.
-        rest: whether every other column becomes a column of the samples too.
-        targets: target -> how its references are read.
-        features: feature -> the columns of numbers it consists of, or the array of an NPZ.
-        repeats: whether it lists samples of earlier sheets again, as lists of decreasing agreement do.
-        without: what the corpus lacks without it; the empty string where there is no corpus without it.
-        reader: reads those of `files` that do not end in `.csv`.
-        form: what those hold, in a few words.
-        sha256: digest of a file that is named as the first of `files`, as released.
-    """
-
-    files: tuple[str, ...]
-    id: str = "name"
-    id_is_path: bool = False
-    split: str = ""
-    samples: Mapping[str, str] = field(default_factory=dict)
-    constant: Mapping[str, str] = field(default_factory=dict)
-    rest: bool = False
-    targets: Mapping[str, Cells] = field(default_factory=dict)
+    files: tuple[str, ...]  # where it may be in the folder of the release; the first that exists is read
+    id: str = "name"  # column of sample ids
+    id_is_path: bool = False  # whether folders in front of a name do not belong to the id
+    split: str = ""  # split of all its rows
+    samples: Mapping[str, str] = field(default_factory=dict)  # released column -> column of the samples
+    constant: Mapping[str, str] = field(default_factory=dict)  # column of the samples -> the value of all its rows
+    rest: bool = False  # whether every other column becomes a column of the samples too
+    targets: Mapping[str, Cells] = field(default_factory=dict)  # target -> how its references are read
+    # feature -> the columns of numbers it consists of, or the array of an NPZ
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    repeats: bool = False
-    without: str = ""
-    reader: Reader | None = None
-    form: str = ""
-    sha256: str = ""
+    repeats: bool = False  # whether it lists samples of earlier sheets again, as lists of decreasing agreement do
+    without: str = ""  # what the corpus lacks without it; the empty string where there is no corpus without it
+    reader: Reader | None = None  # reads those of `files` that do not end in `.csv`
+    form: str = ""  # what those hold, in a few words
+    sha256: str = ""  # digest of a file that is named as the first of `files`, as released
 
     @property
     def lists_samples(self) -> bool:

@@ -54,19 +54,12 @@ _N_INVENTED = 40
 
 @dataclass(frozen=True, eq=False)
 class SampleValues:
-    """All values of the sample corpus.
+    """All values of the sample corpus."""
 
-    Attributes:
-        samples: one row per sample, with its sampled parameters where it is corrupted.
-        reference: one row per sample with a public reference; there is no valence in `test_semi`.
-        features: vectors by modality.
-        clean: the same before the corruption; the corpus does not contain them.
-    """
-
-    samples: pa.Table
-    reference: pa.Table
-    features: dict[str, Integers]
-    clean: dict[str, Integers]
+    samples: pa.Table  # one row per sample, with its sampled parameters where it is corrupted
+    reference: pa.Table  # one row per sample with a public reference; there is no valence in `test_semi`
+    features: dict[str, Integers]  # vectors by modality
+    clean: dict[str, Integers]  # the same before the corruption; the corpus does not contain them
 
 
 def sample_values() -> SampleValues:

@@ -30,29 +30,17 @@ CONTROL_UNIT = 4096
 
 @dataclass(frozen=True)
 class Sense:
-    """How a modality shows what is felt; strengths are in 1/256 of the noise in every dimension.
+    """How a modality shows what is felt; strengths are in 1/256 of the noise in every dimension."""
 
-    Attributes:
-        name: the modality.
-        n_dimensions: length of its vectors.
-        groups: for each emotion, the group of those that look or sound alike.
-        group: strength of the group's direction.
-        own: strength of the emotion's own direction.
-        valence: strength of a quarter of a point of valence above the emotion's mean.
-        speaker: strength of the speaker's own vector.
-        offset: strength of what all vectors share.
-        masked: how often another emotion is shown than the one that is felt.
-    """
-
-    name: str
-    n_dimensions: int
-    groups: tuple[int, ...]
-    group: int
-    own: int
-    valence: int
-    speaker: int
-    offset: int
-    masked: float
+    name: str  # the modality
+    n_dimensions: int  # length of its vectors
+    groups: tuple[int, ...]  # for each emotion, the group of those that look or sound alike
+    group: int  # strength of the group's direction
+    own: int  # strength of the emotion's own direction
+    valence: int  # strength of a quarter of a point of valence above the emotion's mean
+    speaker: int  # strength of the speaker's own vector
+    offset: int  # strength of what all vectors share
+    masked: float  # how often another emotion is shown than the one that is felt
 
 
 AUDIO = Sense("audio", 64, (0, 1, 1, 0, 0, 1), group=72, own=60, valence=24, speaker=64, offset=540, masked=0.10)
@@ -117,21 +105,15 @@ def _on_grid(total: Integers, unit: int | Integers) -> Integers:
 
 @dataclass(frozen=True)
 class Expression:
-    """What emotions do to the controls of clips.
+    """What emotions do to the controls of clips."""
 
-    Attributes:
-        sense: the modality whose vectors show the same.
-        controls: name of each control.
-        table: emotion -> by how many quarters of a deviation it moves each control of a speaker of mean openness.
-        pleasant: by how many 64ths of a deviation a quarter of a point of valence above the emotion's mean does.
-        speaker: how much speakers differ, in quarters of a deviation.
-    """
-
-    sense: Sense
-    controls: tuple[str, ...]
+    sense: Sense  # the modality whose vectors show the same
+    controls: tuple[str, ...]  # name of each control
+    # emotion -> by how many quarters of a deviation it moves each control of a speaker of mean openness
     table: dict[str, tuple[int, ...]]
+    # by how many 64ths of a deviation a quarter of a point of valence above the emotion's mean does
     pleasant: tuple[int, ...]
-    speaker: int
+    speaker: int  # how much speakers differ, in quarters of a deviation
 
     def of(self, scenes: Scenes) -> dict[str, Integers]:
         """Return the controls of all samples by name."""

@@ -310,7 +310,7 @@ def align(read: Submission) -> Aligned:
     candidates, track = read.candidates, read.candidates.track
     references = candidates.references
     rows = references.index
-    counting = dict(references.held)
+    counting = dict(references.known)
     for name, dropped in read.dropped.items():
         counting[name] = counting.get(name, np.ones(len(rows), dtype=np.bool_)) & ~dropped[rows]
     columns = sorted({spec.per for spec in track.metrics if spec.per is not None})

@@ -258,7 +258,7 @@ def answered(candidates: Candidates) -> LearnedLabels:
     """
     references = candidates.references
     held = np.ones(len(references), dtype=np.bool_)
-    for mask in references.held.values():
+    for mask in references.known.values():
         held &= mask
     rows = np.flatnonzero(held)
     if not len(rows):

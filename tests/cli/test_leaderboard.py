@@ -98,7 +98,7 @@ def test_a_track_that_is_not_held_here_is_skipped_by_name_and_the_others_are_bui
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(";")[0] for line in lines] == [
         "mer2023-multi: skipped: no corpus named 'mer2023' (known: sample)",
-        "veiled: skipped: the references of split 'test' of veiled are withheld: corpus 'toy' holds none of them",
+        "veiled: skipped: the references of split 'test' of veiled are withheld: corpus 'toy' has none of them",
     ]
     assert len(board_of(submissions)) == 4
     assert run(["leaderboard", "veiled"]) == 2  # asked for by name, it is an error

@@ -105,11 +105,11 @@ def test_a_sample_without_a_reference_of_every_target_teaches_nothing(small_trac
     references = candidates.references
     held = np.ones(len(references), dtype=np.bool_)
     held[[1, 4]] = False
-    candidates.__dict__["references"] = replace(references, held={"valence": held})
+    candidates.__dict__["references"] = replace(references, known={"valence": held})
     train = training_set(candidates, ["loud"])
     assert len(train) == len(references) - 2 and "s001" not in train.samples.ids.to_pylist()
     np.testing.assert_array_equal(train.targets["discrete"], references.values["discrete"][held])
-    candidates.__dict__["references"] = replace(references, held={"valence": ~np.ones(len(references), np.bool_)})
+    candidates.__dict__["references"] = replace(references, known={"valence": ~np.ones(len(references), np.bool_)})
     with pytest.raises(UsageError, match=r"^no sample of split 'train' holds a reference of every target$"):
         training_set(candidates, ["loud"])
 
