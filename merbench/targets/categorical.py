@@ -16,6 +16,7 @@ from merbench.errors import Problem, UsageError, did_you_mean, examples, listed,
 from merbench.metrics.lists import Values
 from merbench.targets.cells import Texts, class_indices, problems_by_text
 from merbench.targets.continuous import float_output, not_numbers, numbers_of, rows_of
+from merbench.targets.drafts import Draft, DraftColumn, label_lines
 from merbench.targets.sheet import is_blank
 from merbench.targets.target import (
     LABELS_SHOWN,
@@ -35,6 +36,12 @@ SUM_TOLERANCE = 1e-3
 """How far from 1 the probabilities of a row may sum."""
 
 _FATES = {"error": "an error", "wrong": "a wrong answer", "dropped": "no answer, its row is dropped"}
+
+
+_DRAFT = """\
+out_of_vocabulary = "error"  # or "wrong": another answer counts as a wrong one
+# aliases = { surprised = "surprise" }
+"""
 
 
 class VocabularyTarget(Target):
@@ -179,6 +186,7 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
 
     in_ensembles = True
     takes_label_noise = True
+    draft_order = 9
 
     type: Literal["categorical"]
     invalid: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
@@ -250,6 +258,16 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
 
         bad = np.flatnonzero((given < largest) & (codes >= 0) & answers.relevant).tolist()
         return tuple(examples(bad, problem))
+
+    @classmethod
+    def drafted(cls, column: DraftColumn) -> Draft:
+        """Return the labels of any column, in alphabetical order."""
+        texts = column.shown.unique().cast(pa.string()).to_pylist()
+        if pa.types.is_boolean(column.cells.type):
+            texts = ["false", "true"]
+        labels = [text for text in (texts if column.is_example else sorted(texts)) if text and text == text.strip()]
+        lines, _ = label_lines(labels, "their order is the order of codes, rows and ties")
+        return Draft(f"{lines}{_DRAFT}", ("weighted_f1", "unweighted_average_recall"))
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         """Return codes of the labels."""

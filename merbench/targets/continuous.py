@@ -15,8 +15,10 @@ from pydantic import AfterValidator, Field
 
 from merbench.declarations import refused
 from merbench.errors import Problem, UsageError, examples, listed, printable
+from merbench.files import toml_value
 from merbench.metrics.lists import Values
 from merbench.targets.cells import problems_by_text
+from merbench.targets.drafts import Alternative, Draft, DraftColumn
 from merbench.targets.sheet import blocks, is_blank
 from merbench.targets.target import Answers, Mask, ReferenceColumn, Target, TargetValues, target_type, value_type
 
@@ -24,6 +26,17 @@ Numbers = NDArray[np.float64]
 
 DECIMALS = 6
 """A baseline's values are written with this many decimals."""
+
+MOST_CLASSES = 10
+"""A column of whole numbers with at most this many distinct ones may hold classes."""
+
+_CLASSES = """\
+# The references hold {n} distinct whole numbers. Where they are classes, take these lines instead of those above
+# (labels are texts), and the metrics of labels below:
+# type = "categorical"
+# labels = {labels}
+# aliases = {{ calm = {first} }}  # other spellings that are read as a label, in references and in submissions
+"""
 
 _NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
 _SPACES = " \t\v\f"
@@ -100,6 +113,7 @@ class ContinuousTarget(NumberTarget):
     """
 
     in_ensembles = True
+    draft_order = 1
 
     type: Literal["continuous"]
     reference: bool = True
@@ -116,6 +130,26 @@ class ContinuousTarget(NumberTarget):
         numbers, known = reference_numbers(where, columns[0], self.invalid)
         assert isinstance(numbers, np.ndarray)
         return ReferenceColumn(numbers * self.reference_scale, known)
+
+    @classmethod
+    def drafted(cls, column: DraftColumn) -> Draft | None:
+        """Return the range of numbers; of few whole numbers, in comments, the labels that they may be."""
+        kind = column.cells.type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            return None
+        ends = pc.min_max(column.shown).as_py()
+        low, high = math.floor(ends["min"] or 0), math.ceil(ends["max"] or 0)
+        # What a corpus holds need not be all that may be predicted: its range is a proposal to look at.
+        mark = "" if column.is_example else "# "
+        lines = f"{mark}range = [{low}, {high}]  # a prediction outside is an error\n"
+        values = sorted(column.shown.unique().to_pylist()) if pa.types.is_integer(kind) else []
+        if not 2 <= len(values) <= MOST_CLASSES:
+            return Draft(lines, ("mse", "ccc"))
+        labels = [str(value) for value in values]
+        classes = _CLASSES.format(n=len(labels), labels=toml_value(labels), first=toml_value(labels[0]))
+        comment = f"Where {printable(column.name)} holds classes, these instead:"
+        instead = Alternative(comment, ("weighted_f1", "unweighted_average_recall"))
+        return Draft(lines + classes, ("mse", "ccc"), alternative=instead)
 
 
 def read_numbers(answers: Answers, name: str, bounds: tuple[float, float] | None = None) -> TargetValues:

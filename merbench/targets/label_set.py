@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from merbench.errors import Problem, UsageError, examples, plural, printable
 from merbench.metrics.lists import Lists, offsets_of
 from merbench.targets.cells import BadCell, ListCells, Rows, Texts, read_in_blocks, require_readable
+from merbench.targets.drafts import Alternative, Draft, DraftColumn
 from merbench.targets.sheet import ITEMS, is_blank
 from merbench.targets.target import Answers, ReferenceColumn, Target, TargetValues, target_type
 
@@ -40,6 +41,12 @@ Split = Literal["official", "mer2024", "python"]
 
 NOT_SEPARATING = ";|\uff1b\uff0c\u3001"
 """What may be meant to separate the words of a set, and does not; the last three are Chinese marks."""
+
+_DRAFT = """\
+split = "official"  # one word ends at a comma or a quote; "python" reads a list as Python does
+empty = "error"  # or "allow": a prediction may be the empty set
+# lexicon = "english"  # which words mean the same emotion (`merbench lexicon list`)
+"""
 
 _EMPTY = {"error": "an error", "allow": "allowed"}
 
@@ -59,6 +66,7 @@ class LabelSetTarget(Target):
     metric_kind = "label_set"
     has_word_sets = True
     cell_type = ITEMS
+    draft_order = 2
 
     type: Literal["label_set"]
     split: Split = "official"
@@ -116,6 +124,18 @@ class LabelSetTarget(Target):
         message = f"{n_sets:,} of {answers.n:,} sets hold words with {shown} in them, each read as one word"
         words = Texts(pa.array(lists.words, pa.string()), *np.unique(codes, return_counts=True))
         return (Problem("W203", f"{message}; {separator} separates words: {words.counted()}", column=answers.name),)
+
+    @classmethod
+    def drafted(cls, column: DraftColumn) -> Draft | None:
+        """Return a target for a column whose cells are all lists, or are written as lists."""
+        if not pa.types.is_list(column.cells.type):
+            if not pa.types.is_string(column.cells.type) or not len(column.cells):
+                return None
+            listed = pc.match_substring_regex(column.cells, r"^\s*\[.*\]\s*$")
+            if not pc.all(listed).as_py() or read_label_lists(column.cells).bad:
+                return None
+        lexicon = Alternative(f"Where {printable(column.name)} has a lexicon:", ("emotion_wheel_f1",), is_added=True)
+        return Draft(_DRAFT, ("set_average", "set_jaccard"), alternative=lexicon)
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         """Return sets of words."""

@@ -10,7 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from merbench.errors import Problem, UsageError, examples
+from merbench.files import toml_value
 from merbench.targets.continuous import read_numbers, reference_numbers
+from merbench.targets.drafts import Draft, DraftColumn
 from merbench.targets.target import Answers, Labels, ReferenceColumn, Target, TargetValues, target_type
 
 
@@ -64,6 +66,15 @@ class MultilabelTarget(Target):
             columns.append(np.where(numbers == 1, 1, 0).astype(np.int8))
         return TargetValues(np.stack(columns, axis=1), problems=tuple(problems))
 
+    @classmethod
+    def drafted_of_several(cls, columns: Sequence[DraftColumn]) -> Draft | None:
+        """Return one target for the columns that hold nothing but 0 and 1."""
+        names = tuple(column.name for column in columns if _is_indicator(column.cells))
+        if len(names) < 2:
+            return None
+        lines = f"labels = {toml_value(names)}\n"
+        return Draft(lines, ("multilabel_f1", "exact_match"), name="several", replaces=names)
+
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         """Return 0 and 1 for every label, -1 where it is not known; a sample without a known label has no reference."""
         table = np.full((n, len(columns)), -1, dtype=np.int8)
@@ -74,6 +85,10 @@ class MultilabelTarget(Target):
                 raise UsageError(f"{where} are not all 0 or 1 in column '{self.labels[place]}'")
             table[known, place] = numbers
         return ReferenceColumn(table, np.asarray((table >= 0).any(axis=1)))
+
+
+def _is_indicator(cells: pa.Array) -> bool:
+    return bool(len(cells) and pa.types.is_integer(cells.type) and set(cells.unique().to_pylist()) <= {0, 1})
 
 
 def _not_binary(answers: Answers, label: str, rows: Sequence[int]) -> list[Problem]:

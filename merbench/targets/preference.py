@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from merbench.errors import Problem, examples, listed, printable
 from merbench.targets.categorical import CategoricalTarget, ClassTarget, reference_codes
+from merbench.targets.drafts import Draft, DraftColumn
 from merbench.targets.sheet import Sheet
 from merbench.targets.target import Answers, ReferenceColumn, TargetValues, target_type
 
@@ -19,6 +20,11 @@ CHOICES = ("a1", "a2", "same")
 """What an answer may be read as; the last is what an answer without any of them counts as."""
 
 _PAIR = CHOICES[:2]
+
+_DRAFT = """\
+same = "dropped"  # samples whose reference is same are left out; "class" makes it a third class
+reading = "label"  # or "answer": a model's answer in free text
+"""
 
 
 @target_type
@@ -33,6 +39,8 @@ class PreferenceTarget(ClassTarget):
             `class` makes it a third class.
         reading: `label` asks for one of the three; `answer` reads a model's free text (see `preference_answers`).
     """
+
+    draft_order = 3
 
     type: Literal["preference"]
     same: Literal["dropped", "class"] = "dropped"
@@ -59,6 +67,13 @@ class PreferenceTarget(ClassTarget):
         read = labels.read(replace(answers, missing_ids="error"))
         codes = np.asarray(read.values)
         return replace(read, values=np.where(codes == len(self.classes), 0, codes).astype(np.int32))
+
+    @classmethod
+    def drafted(cls, column: DraftColumn) -> Draft | None:
+        """Return a target for a column of a1, a2 and same."""
+        if not len(column.cells) or not set(column.cells.unique().to_pylist()) <= set(CHOICES):
+            return None
+        return Draft(_DRAFT, ("weighted_f1", "unweighted_average_recall"))
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         """Return codes; `same` is not a reference where it is not a class."""

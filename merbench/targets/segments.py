@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import Problem, UsageError, did_you_mean, listed, printable
+from merbench.files import toml_value
 from merbench.metrics.lists import Offsets, Segments, concatenated, offsets_of
 from merbench.targets.cells import MOST_CELLS, BadCell, cell_problems, require_readable, shifted
+from merbench.targets.drafts import Draft, DraftColumn, label_lines
 from merbench.targets.sheet import SEGMENT_FIELDS, STRETCHES, blocks
 from merbench.targets.target import LABELS_SHOWN, Answers, Labels, ReferenceColumn, Target, TargetValues, target_type
 
@@ -46,6 +48,7 @@ class SegmentsTarget(Target):
 
     metric_kind = "segments"
     cell_type = STRETCHES
+    draft_order = 4
 
     type: Literal["segments"]
     labels: Labels
@@ -85,11 +88,28 @@ class SegmentsTarget(Target):
             bad += shifted(wrong, block.start, answers.relevant, len(bad))
         return TargetValues(concatenated(*parts), problems=tuple(cell_problems(answers, bad, "E212")))
 
+    @classmethod
+    def drafted(cls, column: DraftColumn) -> Draft | None:
+        """Return a target for a column of segments, bounded by the samples' length where it is known."""
+        labels = _labels_in(column.cells) if pa.types.is_string(column.cells.type) else ()
+        if not labels or segment_lists(column.cells, labels)[1]:
+            return None
+        lines, declared = label_lines(_labels_in(column.shown), "what a segment may be")
+        duration = f"duration = {toml_value(column.duration)}" if column.duration else '# duration = "duration_s"'
+        lines += f"{duration}  # a corpus column with a sample's length in seconds, which no segment may pass\n"
+        return Draft(lines, ("segment_f1", "sentence_accuracy"), label=declared[0])
+
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         """Return segments."""
         segments, bad = segment_lists(columns[0], self.labels)
         require_readable(where, columns[0], bad)
         return ReferenceColumn(segments, np.asarray(columns[0].is_valid()))
+
+
+def _labels_in(cells: pa.Array) -> tuple[str, ...]:
+    """Return what is before the two times of every segment; nothing where a piece has no times."""
+    pieces = {tuple(piece.rsplit("-", 2)) for cell in cells.to_pylist() for piece in cell.split()}
+    return tuple(sorted({piece[0] for piece in pieces})) if all(len(piece) == 3 for piece in pieces) else ()
 
 
 class _Items(NamedTuple):

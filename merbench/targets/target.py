@@ -23,6 +23,7 @@ from merbench.metrics import Metric
 from merbench.metrics.lists import Lists, Values
 from merbench.metrics.metric import TargetKind
 from merbench.registry import Registry
+from merbench.targets.drafts import Draft, DraftColumn
 from merbench.targets.sheet import Sheet
 
 Mask = NDArray[np.bool_]
@@ -138,6 +139,8 @@ class Target(Declaration):
         in_ensembles: whether the predictions of several runs can be averaged.
         may_be_wrong: whether a missing answer can count as a wrong one.
         takes_label_noise: whether a track may corrupt its labels for training.
+        draft_order: when `merbench init` asks it what a column of references may be: the lowest number first, and
+            never without a number.
     """
 
     metric_kind: ClassVar[TargetKind]
@@ -148,6 +151,7 @@ class Target(Declaration):
     in_ensembles: ClassVar[bool] = False
     may_be_wrong: ClassVar[bool] = False
     takes_label_noise: ClassVar[bool] = False
+    draft_order: ClassVar[int | None] = None
 
     type: str
     required: bool = True
@@ -254,6 +258,16 @@ class Target(Declaration):
     def why_undefined(self, reference: Any) -> str:
         """Return why no metric of this kind has a value on some references; empty where the metric must say so."""
         return ""
+
+    @classmethod
+    def drafted(cls, column: DraftColumn) -> Draft | None:
+        """Return what to declare for a column of references; None for one that is of another kind."""
+        return None
+
+    @classmethod
+    def drafted_of_several(cls, columns: Sequence[DraftColumn]) -> Draft | None:
+        """Return one target to declare for some of several columns; None where there is none."""
+        return None
 
     @classmethod
     def is_scored_by(cls, metric: Metric) -> bool:

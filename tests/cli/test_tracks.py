@@ -151,7 +151,7 @@ def test_init_writes_a_track_that_loads(tmp_path: Path, capsys: Capture) -> None
     assert track.id == "my-track" and track.formula == "weighted_f1 - 0.25 * mse"
     assert "# my-track" in (folder / "README.md").read_text()
     assert run(["init", str(folder)]) == 2
-    message = f"{folder / 'track.toml'}: is there already; edit it, or name another folder\n"
+    message = f"{folder / 'track.toml'}: already exists; edit it, or name another folder\n"
     assert capsys.readouterr().err == message
 
 

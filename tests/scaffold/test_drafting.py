@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 from made_corpus import made_corpus
 
+from merbench import scaffold
 from merbench.cli import run
 from merbench.corpus import Corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.corpus.create import create_corpus
-from merbench.scaffold.drafting import Drafted, draft_of
+from merbench.scaffold import reference_columns
 from merbench.track import Track, load_track
 
 IDS = [f"s{i}" for i in range(4)]
@@ -26,47 +27,54 @@ def corpus_of(folder: Path, reference: dict[str, Any], **columns: Any) -> Corpus
     return made_corpus(folder / "own", name="own", samples=pa.table({"sample_id": IDS, "split": SPLITS, **columns}), reference=pa.table({"sample_id": IDS, **reference}))  # fmt: skip
 
 
-def drafted(folder: Path, values: Any, **columns: Any) -> Drafted:
-    return draft_of(corpus_of(folder, {"target": values}, **columns)).targets["target"]
+def drafted(folder: Path, values: Any, **columns: Any) -> tuple[str, str]:
+    """Return the type and the lines that are drafted for a column of references."""
+    (column,) = reference_columns(corpus_of(folder, {"target": values}, **columns))
+    kind, draft = scaffold.drafted(column)
+    return kind, draft.lines
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("values", "kind", "line"),
     [
-        ([["happy"], ["sad", "tired"], [], ["glad"]], Drafted("label_set")),
-        (["['happy']", "['sad', 'tired']", "[]", '["glad"]'], Drafted("label_set")),
-        (["['happy']", None, None, None], Drafted("label_set")),
-        (["a1", "a2", "same", None], Drafted("preference")),
-        (["a1", "a1", "a1", "a1"], Drafted("preference")),
-        (["real-0-0.5 fake-0.5-1.25", "fake-0-1", "", "other-0-2"], Drafted("segments", labels=("fake", "real"))),
-        # Two times that do not rise make no segment, an unquoted mark no list.
-        (["fake-2-1", "b", "b", "b"], Drafted("categorical", labels=("b", "fake-2-1"))),
-        (["fake-2-1", "b-3-2", None, None], Drafted("categorical", labels=("b-3-2", "fake-2-1"))),
-        (["[noise]", "['x'", "y", "y"], Drafted("categorical", labels=("['x'", "[noise]", "y"))),
-        (["a1", "a2", "a3", "a1"], Drafted("categorical", labels=("a1", "a2", "a3"))),
-        (["up", "down", None, "sideways"], Drafted("categorical", labels=("down", "up"))),
-        ([None, None, None, "up"], Drafted("categorical")),
-        ([True, True, None, True], Drafted("categorical", labels=("false", "true"))),
-        ([1, 2, 2, 9], Drafted("continuous", labels=("1", "2"), range=(1, 2))),
-        ([0.5, -1.5, None, 9.0], Drafted("continuous", range=(-2, 1))),
+        ([["happy"], ["sad", "tired"], [], ["glad"]], "label_set", ""),
+        (["['happy']", "['sad', 'tired']", "[]", '["glad"]'], "label_set", ""),
+        (["['happy']", None, None, None], "label_set", ""),
+        (["a1", "a2", "same", None], "preference", ""),
+        (["a1", "a1", "a1", "a1"], "preference", ""),
+        (["real-0-0.5 fake-0.5-1.25", "fake-0-1", "", "other-0-2"], "segments", 'labels = ["fake", "real"]'),
+        # Two times that do not rise are not a segment, an unquoted mark not a list.
+        (["fake-2-1", "b", "b", "b"], "categorical", 'labels = ["b", "fake-2-1"]'),
+        (["fake-2-1", "b-3-2", None, None], "categorical", 'labels = ["b-3-2", "fake-2-1"]'),
+        (["[noise]", "['x'", "y", "y"], "categorical", """labels = ["['x'", "[noise]", "y"]"""),
+        (["a1", "a2", "a3", "a1"], "categorical", 'labels = ["a1", "a2", "a3"]'),
+        (["up", "down", None, "sideways"], "categorical", 'labels = ["down", "up"]'),
+        ([None, None, None, "up"], "categorical", 'labels = ["other", "another"]'),
+        ([True, True, None, True], "categorical", 'labels = ["false", "true"]'),
+        ([1, 2, 2, 9], "continuous", "# range = [1, 2]"),
+        ([1, 2, 2, 9], "continuous", '# labels = ["1", "2"]'),
+        ([0.5, -1.5, None, 9.0], "continuous", "# range = [-2, 1]"),
     ],
 )
 def test_the_kind_follows_from_all_cells_and_labels_from_those_for_training(
-    tmp_path: Path, values: list[Any], expected: Drafted
+    tmp_path: Path, values: list[Any], kind: str, line: str
 ) -> None:
-    assert drafted(tmp_path, values) == expected
+    found = drafted(tmp_path, values)
+    assert found[0] == kind
+    assert line in found[1]
 
 
 def test_segments_are_bounded_by_a_column_of_the_samples(tmp_path: Path) -> None:
     values = ["real-0-0.5", "fake-0-1", "fake-0-1", "fake-0-1"]
-    assert drafted(tmp_path, values, duration_s=[1.0, 2.0, 2.0, 2.0]).duration == "duration_s"
+    assert 'duration = "duration_s"' in drafted(tmp_path, values, duration_s=[1.0, 2.0, 2.0, 2.0])[1]
 
 
 def test_columns_of_0_and_1_may_be_labels_of_one_target(tmp_path: Path) -> None:
     columns = {"joy": [0, 1, 1, 0], "fear": [0, 0, 0, None], "polarity": [-1, 0, 1, 1], "share": [0.0, 1.0, 1.0, 0.0]}
-    assert draft_of(corpus_of(tmp_path, columns)).indicators == ("joy", "fear")
+    [(kind, draft)] = scaffold.drafted_of_several(reference_columns(corpus_of(tmp_path, columns)))
+    assert (kind, draft.replaces) == ("multilabel", ("joy", "fear"))
     del columns["fear"]
-    assert draft_of(corpus_of(tmp_path / "alone", columns)).indicators == ()
+    assert not list(scaffold.drafted_of_several(reference_columns(corpus_of(tmp_path / "alone", columns))))
 
 
 EVERY = {
@@ -142,7 +150,7 @@ def test_columns_of_labels_become_one_target_as_the_comments_say(
     text = path.read_text()
     head, rest = text.split("[targets.joy]", 1)
     several = re.search(r"# \[targets\.several\]\n.*?(?=\n\n)", rest, re.DOTALL)
-    metrics = re.search(r"# Where several labels may hold.*?:\n(.*?)\n\n", rest, re.DOTALL)
+    metrics = re.search(r"# Where several labels may apply.*?:\n(.*?)\n\n", rest, re.DOTALL)
     assert several and metrics
     bare = re.sub(r"^# ?", "", f"{several[0]}\n{metrics[1]}\n", flags=re.MULTILINE)
     path.write_text(f"{head}{bare}\n[ranking]{rest.split('[ranking]')[1]}")
@@ -168,4 +176,5 @@ def test_a_csv_of_lists_is_drafted_as_sets(tmp_path: Path) -> None:
     corpus = create_corpus(
         tmp_path / "own", name="own", samples=tmp_path / "samples.csv", reference=tmp_path / "reference.csv"
     )
-    assert draft_of(corpus).targets == {"openset": Drafted("label_set")}
+    (column,) = reference_columns(corpus)
+    assert scaffold.drafted(column)[0] == "label_set"
