@@ -1,4 +1,4 @@
-"""A name goes in, the thing registered under it comes out: one dictionary per kind of plug-in.
+"""Registered things by name: one dictionary per kind of plug-in.
 
 Things shipped with merbench are registered by a decorator in the module that defines them; things from
 other packages through the entry-point group `merbench.<plural kind>`, loaded when their name is asked for.
@@ -23,7 +23,7 @@ def _entry_points(group: str) -> EntryPoints:
 
 
 class Registry(Generic[T]):
-    """Names and what they stand for, of one kind.
+    """Registered things of one kind, by name.
 
     Args:
         kind: singular noun for messages, e.g. `"metric"`.
@@ -46,7 +46,7 @@ class Registry(Generic[T]):
         return item
 
     def __getitem__(self, name: str) -> T:
-        """Return what `name` stands for.
+        """Return what is registered under `name`.
 
         Raises:
             UnknownName: nothing is registered under it; the nearest name is given.

@@ -144,8 +144,8 @@ MUTANTS = [
     Mutant("merbench/metrics/sentiment.py", 'side="left"', 'side="right"', "tests/metrics/test_sentiment.py"),
     Mutant(
         "merbench/metrics/sentiment.py",
-        "held = reference != 0",
-        "held = prediction != 0",
+        "has_sign = reference != 0",
+        "has_sign = prediction != 0",
         "tests/metrics/test_sentiment.py",
     ),
     Mutant(
@@ -156,8 +156,8 @@ MUTANTS = [
     ),
     Mutant(
         "merbench/metrics/multilabel.py",
-        "(wrong == 0)[held]",
-        "(wrong <= 1)[held]",
+        "(wrong == 0)[known]",
+        "(wrong <= 1)[known]",
         "tests/metrics/test_multilabel.py",
     ),
     # Detection and segments.

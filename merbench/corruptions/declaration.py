@@ -31,6 +31,7 @@ from merbench.parameters import (
     Parameter,
     Within,
     declared,
+    definition,
     require_declarable,
     taken,
     unknown_problems,
@@ -88,7 +89,6 @@ class Corruption:
     Attributes:
         name: its name in `track.toml`, the function's own name.
         modality: what it corrupts.
-        summary: one line for cards and `merbench describe`.
         function: `(signal, rng, *, parameters) -> signal`. One that takes `severity`, too, receives the severity that
             set the others, None without one.
         source: who defined it, or published its table of severities.
@@ -100,13 +100,17 @@ class Corruption:
 
     name: str
     modality: Modality
-    summary: str
     function: CorruptionFunction
     source: str = ""
     severities: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     scope: Scope = "sample"
     unchanged_at: tuple[Values, ...] = ()
     measured: Measure | None = None
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return definition(self.function)[0].removesuffix(".")
 
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
@@ -264,7 +268,6 @@ CORRUPTIONS: Registry[Corruption] = Registry("corruption", "merbench.corruptions
 
 def corruption(
     modality: Modality,
-    summary: str,
     *,
     source: str = "",
     severities: Mapping[str, tuple[Any, ...]] | None = None,
@@ -278,7 +281,7 @@ def corruption(
     def register(function: CorruptionFunction) -> CorruptionFunction:
         require_declarable(function)
         name = function.__name__
-        known = Corruption(name, modality, summary, function, source, severities or {}, scope, sets, measured)
+        known = Corruption(name, modality, function, source, severities or {}, scope, sets, measured)
         CORRUPTIONS.add(name, known)
         return function
 

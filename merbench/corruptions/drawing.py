@@ -96,11 +96,7 @@ def shared_draw(seed: int, sample_id: str) -> SharedDraw:
     return lambda name: float(uniforms(generator(seed, f"shared {name}", sample_id), 1)[0])
 
 
-DISTRIBUTIONS = {
-    "choice": "choice = [...]",
-    "integers": "integers = [low, high]",
-    "uniform": "uniform = [low, high]",
-}
+DISTRIBUTIONS = {"choice": "choice = [...]", "integers": "integers = [low, high]", "uniform": "uniform = [low, high]"}
 """How each distribution is written."""
 
 SHARED = "shared"

@@ -75,17 +75,11 @@ def _by_rule(rule: Rule, rng: PCG64, parameters: Mapping[str, Any], name: str, v
     return rule(values.reshape(1, -1), slices(rng, values.size)[None], [parameters]).reshape(values.shape)
 
 
-@corruption(
-    "features", "a proxy of noisy media: Gaussian noise on the audio vector, block averages of the video vector"
-)
+@corruption("features")
 def feature_noise(
-    signal: Vectors,
-    rng: PCG64,
-    *,
-    snr_db: Decibels,
-    factor: Annotated[int, Within(1, 64, "neighbouring dimensions")],
+    signal: Vectors, rng: PCG64, *, snr_db: Decibels, factor: Annotated[int, Within(1, 64, "neighbouring dimensions")]
 ) -> dict[str, Vector]:
-    """Corrupt the audio and video vectors of one sample; text stays as it is.
+    """Add Gaussian noise to the audio vector and average blocks of the video vector: a proxy of noisy media.
 
     A proxy, by merbench's own definition, of the noise of MER 2023 (speech noise, blurred frames) for those who have
     vectors instead of media. Audio: `x + N(0, rms(x) / 10^(snr_db / 20))` in every dimension; a vector of zeros stays.
@@ -189,11 +183,7 @@ def _factor(numbers: Sequence[float]) -> float | Vector:
     return numbers[0] if len(numbers) == 1 else np.array(numbers)[:, None]
 
 
-@corruption(
-    "features",
-    "a mixture of the vector and noise, as in the steps of a diffusion process",
-    source="Fan et al. 2023 (NMER)",
-)
+@corruption("features", source="Fan et al. 2023 (NMER)")
 def diffusion_noise(
     signal: Vectors,
     rng: PCG64,
@@ -237,16 +227,11 @@ def _realised_snr(before: Vectors, after: Vectors, *, modalities: Which) -> dict
     return ratios
 
 
-@corruption(
-    "features",
-    "Gaussian noise at a signal-to-noise ratio",
-    severities={"snr_db": (20, 15, 10, 5, 0)},
-    measured=_realised_snr,
-)
+@corruption("features", severities={"snr_db": (20, 15, 10, 5, 0)}, measured=_realised_snr)
 def gaussian_noise_features(
     signal: Vectors, rng: PCG64, *, snr_db: Decibels, modalities: Which = "all"
 ) -> dict[str, Vector]:
-    """Add `N(0, rms(x) / 10^(snr_db / 20))` to every number of the vectors or frames.
+    """Add Gaussian noise at a signal-to-noise ratio: `N(0, rms(x) / 10^(snr_db / 20))` to every number.
 
     Args:
         snr_db: expected ratio of the rms of the vector to that of the noise; a vector of zeros stays.
@@ -280,22 +265,11 @@ def _realised_zeros(before: Vectors, after: Vectors, *, modalities: Which) -> di
     return {"realised_rate": dropped / n if n else 0.0}
 
 
-@corruption(
-    "features",
-    "numbers or whole frames set to zero at random",
-    source="Yuan et al. 2024 (OpenVNA)",
-    unchanged_at={"rate": 0},
-    measured=_realised_zeros,
-)
+@corruption("features", source="Yuan et al. 2024 (OpenVNA)", unchanged_at={"rate": 0}, measured=_realised_zeros)
 def random_drop(
-    signal: Vectors,
-    rng: PCG64,
-    *,
-    rate: Rate,
-    unit: Literal["element", "frame"] = "element",
-    modalities: Which = "all",
+    signal: Vectors, rng: PCG64, *, rate: Rate, unit: Literal["element", "frame"] = "element", modalities: Which = "all"
 ) -> dict[str, Vector]:
-    """Set each number, or each frame, to zero with a probability, independently (random drop of OpenVNA).
+    """Set each number, or each frame, to zero with a probability, independently.
 
     Args:
         rate: the probability, in steps of 1/65,536.
@@ -322,15 +296,9 @@ def _dropped(values: Vector, drawn: NDArray[np.uint16], parameters: Sequence[Map
     return corrupted
 
 
-@corruption(
-    "features",
-    "one contiguous stretch of frames, or of a vector's dimensions, set to zero",
-    source="Yuan et al. 2024 (OpenVNA)",
-    unchanged_at={"rate": 0},
-    measured=_realised_zeros,
-)
+@corruption("features", source="Yuan et al. 2024 (OpenVNA)", unchanged_at={"rate": 0}, measured=_realised_zeros)
 def structural_drop(signal: Vectors, rng: PCG64, *, rate: Rate, modalities: Which = "all") -> dict[str, Vector]:
-    """Set one stretch to zero: of the frames `(m, d)`, or of the dimensions of a vector (structural drop of OpenVNA).
+    """Set one contiguous stretch to zero: of the frames `(m, d)`, or of the dimensions of a vector.
 
     Of n frames or dimensions, `rate * n` rounded half to even are lost; every position of the stretch is equally
     likely.

@@ -111,13 +111,7 @@ def _refuse_candidates(labels: Labels) -> None:
         )
 
 
-@corruption(
-    "labels",
-    "each wrong label a candidate with probability q, next to the right one",
-    source="Lv et al. 2020 (PRODEN)",
-    scope="split",
-    measured=realised_shares,
-)
+@corruption("labels", source="Lv et al. 2020 (PRODEN)", scope="split", measured=realised_shares)
 def partial_labels(signal: Labels, rng: PCG64, *, q: Probability) -> Labels:
     """Return sets of candidates: the label, and each other one independently with probability `q`.
 
@@ -129,13 +123,7 @@ def partial_labels(signal: Labels, rng: PCG64, *, q: Probability) -> Labels:
     return _with_candidates(signal, rng, q, 0.0)
 
 
-@corruption(
-    "labels",
-    "partial labels of which a share eta does not hold the right one",
-    source="Lian et al. 2022 (IRNet)",
-    scope="split",
-    measured=realised_shares,
-)
+@corruption("labels", source="Lian et al. 2022 (IRNet)", scope="split", measured=realised_shares)
 def noisy_partial_labels(signal: Labels, rng: PCG64, *, q: Probability, eta: Probability) -> Labels:
     """Return partial labels, from which the label is removed with probability `eta`.
 
@@ -166,7 +154,6 @@ def _with_candidates(labels: Labels, rng: PCG64, q: float, eta: float) -> Labels
 
 @corruption(
     "labels",
-    "labels replaced by any other one, each equally likely",
     source="Natarajan et al. 2013; Patrini et al. 2017",
     scope="split",
     unchanged_at={"rate": 0},
@@ -193,15 +180,9 @@ def symmetric_flips(signal: Labels, rng: PCG64, *, rate: Probability) -> Labels:
     return replace(signal, codes=np.where(is_flipped, flipped, signal.codes).astype(np.int32))
 
 
-@corruption(
-    "labels",
-    "labels replaced by the ones they are mistaken for, in declared shares",
-    source="Patrini et al. 2017",
-    scope="split",
-    measured=realised_shares,
-)
+@corruption("labels", source="Patrini et al. 2017", scope="split", measured=realised_shares)
 def class_flips(signal: Labels, rng: PCG64, *, flips: Flips) -> Labels:
-    """Replace labels by others in shares that depend on the label (Patrini et al., 2017).
+    """Replace labels by others in declared shares that depend on the label.
 
     Args:
         flips: label -> label that replaces it -> probability, such as `{ happy = { surprise = 0.3 } }`; with the rest
@@ -233,14 +214,13 @@ def _unknown_names(flips: Shares, names: Sequence[str]) -> Iterator[str]:
 
 @corruption(
     "labels",
-    "an exponential long tail: classes cut down to sizes that fall by a factor gamma in all",
     source="Wang et al. 2022 (SoLar); Cui et al. 2019",
     scope="split",
     unchanged_at={"gamma": 1},
     measured=_realised_tail,
 )
 def long_tail(signal: Labels, rng: PCG64, *, gamma: Annotated[float, Within(1, 10_000)]) -> Labels:
-    """Leave out samples, so that the classes form an exponential long tail (Cui et al., 2019; Wang et al., 2022).
+    """Leave out samples so that the sizes of the classes form an exponential long tail.
 
     The classes in the order of decreasing size, those of one size in the order of the labels, keep
     `n_max * gamma^(-j / (K - 1))` samples for j = 0 to K - 1, rounded down, where n_max is the size of the largest and

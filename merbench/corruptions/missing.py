@@ -114,15 +114,9 @@ def _share_of_zeros(values: Vector) -> float:
     return 1 - np.count_nonzero(frames.any(axis=1)) / len(frames) if len(frames) else 1.0
 
 
-@corruption(
-    "features",
-    "whole modalities missing at a rate, at least one kept in every sample",
-    source="Lian et al. 2023 (GCNet)",
-    unchanged_at={"rate": 0},
-    measured=kept_share,
-)
+@corruption("features", source="Lian et al. 2023 (GCNet)", unchanged_at={"rate": 0}, measured=kept_share)
 def gcnet_missing(signal: Vectors, rng: PCG64, *, rate: Annotated[float, Within(0, 0.7)]) -> dict[str, Vector]:
-    """Set modalities to zero by GCNet's masks, at least one of which is kept.
+    """Set whole modalities to zero by GCNet's masks, which keep at least one.
 
     GCNet makes new masks for every batch and epoch, also at test time; here each sample has its own: the first row of
     32 that `gcnet_masks` makes from the sample's generator, so that shares over a test set are those of 32 rows. With
@@ -149,12 +143,7 @@ TFRNET_SEEDS = MappingProxyType({"text": 111, "audio": 1111, "video": 11111})
 
 
 @corruption(
-    "features",
-    "time steps of every modality set to zero, by the masks of TFR-Net over a whole split",
-    source="Yuan et al. 2021 (TFR-Net)",
-    scope="split",
-    unchanged_at={"rate": 0},
-    measured=kept_share,
+    "features", source="Yuan et al. 2021 (TFR-Net)", scope="split", unchanged_at={"rate": 0}, measured=kept_share
 )
 def tfrnet_drop(
     signal: Sequence[Vectors],
@@ -166,7 +155,7 @@ def tfrnet_drop(
     audio_steps: Steps = 0,
     video_steps: Steps = 0,
 ) -> list[dict[str, Vector]]:
-    """Set time steps to zero where `RandomState(seed).uniform(size=(n, longest)) <= rate`, in each modality separately.
+    """Set time steps of every modality to zero, by the masks of TFR-Net over a whole split.
 
     The missing data of TFR-Net (Yuan et al., 2021) and EMT-DLFR (Sun et al., 2023): NumPy's legacy generator, with
     seed 111 for text, 1111 for audio and 11111 for video, is called once for the whole split, padding included. The
@@ -212,13 +201,7 @@ def _with_steps(frames: Vector, kept: Mask, are_ends_kept: bool) -> Vector:
     return np.where(kept[:, None], frames, 0.0)
 
 
-@corruption(
-    "features",
-    "time steps set to zero at random",
-    source="Yuan et al. 2021 (TFR-Net)",
-    unchanged_at={"rate": 0},
-    measured=kept_share,
-)
+@corruption("features", source="Yuan et al. 2021 (TFR-Net)", unchanged_at={"rate": 0}, measured=kept_share)
 def step_drop(
     signal: Vectors, rng: PCG64, *, rate: Rate, text_ends: bool = True, modalities: Which = "all"
 ) -> dict[str, Vector]:
@@ -250,13 +233,7 @@ def _kept_pattern(before: Vectors, after: Vectors, *, pattern: str) -> dict[str,
     return kept_share(before, _without(after, missing))
 
 
-@corruption(
-    "features",
-    "only the modalities of a pattern available, the others zero or noise",
-    source="Fan et al. 2023 (NMER)",
-    unchanged_at={"pattern": "avt"},
-    measured=_kept_pattern,
-)
+@corruption("features", source="Fan et al. 2023 (NMER)", unchanged_at={"pattern": "avt"}, measured=_kept_pattern)
 def modality_pattern(
     signal: Vectors,
     rng: PCG64,
@@ -267,7 +244,7 @@ def modality_pattern(
     schedule: Schedule = "scaled_linear",
     t: DiffusionStep = 99,
 ) -> dict[str, Vector]:
-    """Keep the modalities of a pattern, by their first letters: audio, video, text (`l`, language, in papers).
+    """Keep only the modalities of a pattern: `a`, audio, `v`, video, and `t`, text.
 
     The test conditions of missing modalities (Zhao et al., 2021, *MMIN*): `a`, `v`, `t`, `av`, `at` and `vt`; `avt`
     changes nothing. The others are zero there; in NMER (Fan et al., 2023) they are what `diffusion_noise` makes of
@@ -294,12 +271,7 @@ def modality_pattern(
     return dict(diffusion_noise(signal, rng, kind=kind, schedule=schedule, t=t, modalities=which))
 
 
-@corruption(
-    "features",
-    "one modality absent, always or in a share of the samples",
-    unchanged_at={"rate": 0},
-    measured=kept_share,
-)
+@corruption("features", unchanged_at={"rate": 0}, measured=kept_share)
 def modality_absence(
     signal: Vectors, rng: PCG64, *, modality: Literal["audio", "video", "text"], rate: Rate = 1.0
 ) -> dict[str, Vector]:

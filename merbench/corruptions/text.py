@@ -156,15 +156,13 @@ def _edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
     return int(row[-1])
 
 
-def _word_corruption(summary: str, source: str = "") -> Callable[[CorruptionFunction], CorruptionFunction]:
-    return corruption(
-        "text", summary, source=source, severities=RATES, unchanged_at={"rate": 0}, measured=realised_rate
-    )
+def _word_corruption(source: str = "") -> Callable[[CorruptionFunction], CorruptionFunction]:
+    return corruption("text", source=source, severities=RATES, unchanged_at={"rate": 0}, measured=realised_rate)
 
 
-@_word_corruption("words deleted at random")
+@_word_corruption()
 def word_deletion(signal: str, rng: PCG64, *, rate: WordRate) -> str:
-    """Delete words, as a speech recogniser that misses them does; marks attached to a word are deleted with it.
+    """Delete words; marks attached to a word are deleted with it.
 
     Word deletion as an error of recognition: Morris, Maier and Green (2004), *From WER and RIL to MER and WIL*.
 
@@ -177,9 +175,9 @@ def word_deletion(signal: str, rng: PCG64, *, rate: WordRate) -> str:
     return _joined([None if i in deleted else word for i, word in enumerate(originals)], originals, rest)
 
 
-@_word_corruption("words replaced by words they are mistaken for, else by other words of the same transcript")
+@_word_corruption()
 def word_substitution(signal: str, rng: PCG64, *, rate: WordRate) -> str:
-    """Replace words by wrong ones.
+    """Replace words by words they are mistaken for, else by other words of the same transcript.
 
     A word of merbench's list of English confusions (`confusions.txt`: short words spoken weakly, forms of one word,
     words that differ in one sound) is replaced by one of those it is mistaken for, any other by another word of the
@@ -201,9 +199,9 @@ def word_substitution(signal: str, rng: PCG64, *, rate: WordRate) -> str:
     return _replaced(signal, rng, rate, replacement)
 
 
-@_word_corruption("two neighbouring letters swapped within words", "Belinkov and Bisk 2018")
+@_word_corruption("Belinkov and Bisk 2018")
 def character_swaps(signal: str, rng: PCG64, *, rate: WordRate) -> str:
-    """Swap two neighbouring letters in each of the chosen words, as hasty typing does (Belinkov and Bisk, 2018).
+    """Swap two neighbouring letters in each of the chosen words, as hasty typing does.
 
     Every pair of neighbouring letters that differ is equally likely, the first one included. A word without such a
     pair (`a`, `oo`, `42`; every word of a script without spaces) cannot be chosen.
@@ -222,9 +220,9 @@ def _swapped(word: str, u: float) -> str | None:
     return word[:first] + word[first + 1] + word[first] + word[first + 2 :]
 
 
-@_word_corruption("English words replaced by words that sound the same")
+@_word_corruption()
 def homophones(signal: str, rng: PCG64, *, rate: WordRate) -> str:
-    """Replace English words by others that sound the same, as a recogniser without a language model does.
+    """Replace English words by words that sound the same.
 
     The list is merbench's own (`homophones.txt`: 300 sets, in General American or Southern British English). A word
     without a homophone there cannot be chosen; texts in other languages mostly stay as they are. Capitals are carried

@@ -1,12 +1,12 @@
-"""Codes of references and predictions go in, the weighted counts of classes and the metrics of those come out.
+"""Metrics of classes: weighted counts of every class, and accuracy, recall, F1 and agreement from them.
 
 Conventions:
     reference, prediction, weights: as in `metric.py`; codes 0 … K − 1 of the declared labels, K = `n_labels`, and
     −1 for a prediction outside the vocabulary, which is never right, and is not a class of its own: it adds to all
     totals and to the misses of its reference's class, and is not a false alarm of any class.
-    A metric is written as a function of `PerClass`, three counts of every class, from which all of them follow: memory
-    grows with the number of labels, not with its square. `class_metric` gives it the one signature of all metrics, and
-    scoring shares the counts between all metrics of a target. Counts without weight give NaN, in every metric.
+    A metric is a function of `PerClass`, three counts of every class: memory grows with the number of labels, not with
+    its square. `class_metric` gives it the signature of all metrics, and scoring shares the counts between all metrics
+    of a target. Counts without weight give NaN.
 """
 
 from __future__ import annotations
@@ -62,19 +62,19 @@ class PerClass:
 
 def per_class(reference: Array, prediction: Array, weights: Weights, *, n_labels: int) -> PerClass:
     """Return the counts of every class under every weighting."""
-    elsewhere = 3 * n_labels
+    outside = 3 * n_labels
     cells = np.stack(
         [
-            np.where(reference == prediction, reference, elsewhere),
+            np.where(reference == prediction, reference, outside),
             reference + n_labels,
-            np.where(prediction < 0, elsewhere, prediction + 2 * n_labels),
+            np.where(prediction < 0, outside, prediction + 2 * n_labels),
         ]
     )
-    counts = cell_counts(weights, cells.astype(np.intp, copy=False), elsewhere + 1)
-    return PerClass(*(counts[:, start : start + n_labels] for start in range(0, elsewhere, n_labels)))
+    counts = cell_counts(weights, cells.astype(np.intp, copy=False), outside + 1)
+    return PerClass(*(counts[:, start : start + n_labels] for start in range(0, outside, n_labels)))
 
 
-def class_metric(*, bounds: tuple[float, float], formula: str) -> Callable[[MetricFunction], MetricFunction]:
+def class_metric(*, formula: str, bounds: tuple[float, float] = (0, 1)) -> Callable[[MetricFunction], MetricFunction]:
     """Register a function of `(classes: PerClass, *, parameters)` as a categorical metric of which higher is better.
 
     The name it decorates becomes the metric: `(reference, prediction, weights, *, n_labels, parameters) -> (b,)`.
@@ -92,14 +92,12 @@ def class_metric(*, bounds: tuple[float, float], formula: str) -> Callable[[Metr
 
         scored.__name__ = scored.__qualname__ = function.__name__
         scored.__doc__ = function.__doc__
-        return metric(
-            target="categorical", higher_is_better=True, bounds=bounds, formula=formula, from_classes=from_classes
-        )(scored)
+        return metric(target="categorical", formula=formula, bounds=bounds, from_classes=from_classes)(scored)
 
     return register
 
 
-@class_metric(bounds=(0, 1), formula="right answers / all answers")
+@class_metric(formula="right answers / all answers")
 def accuracy(classes: PerClass) -> Floats:
     """Share of right answers (weighted average recall, WAR, is the same thing).
 
@@ -108,7 +106,7 @@ def accuracy(classes: PerClass) -> Floats:
     return _ratio(classes.right.sum(axis=1), classes.total)
 
 
-@class_metric(bounds=(0, 1), formula="mean recall of the classes that have references")
+@class_metric(formula="mean recall of the classes that have references")
 def unweighted_average_recall(classes: PerClass) -> Floats:
     """Mean recall of the classes (UAR; Schuller, Steidl & Batliner, 2009); balanced accuracy is the same thing.
 
@@ -117,7 +115,7 @@ def unweighted_average_recall(classes: PerClass) -> Floats:
     return _ratio(classes.recall.sum(axis=1), np.count_nonzero(classes.n, axis=1))
 
 
-@class_metric(bounds=(0, 1), formula="mean F1 of the classes, weighted by their references")
+@class_metric(formula="mean F1 of the classes, weighted by their references")
 def weighted_f1(classes: PerClass) -> Floats:
     """Mean of the classes' F1, each weighted by the number of its references (WAF).
 
@@ -126,14 +124,13 @@ def weighted_f1(classes: PerClass) -> Floats:
     return _ratio((classes.n * classes.f1).sum(axis=1), classes.total)
 
 
-@class_metric(bounds=(0, 1), formula="mean F1 of the classes")
+@class_metric(formula="mean F1 of the classes")
 def macro_f1(classes: PerClass, *, labels: Literal["declared", "present"] = "declared") -> Floats:
     """Mean of the classes' F1.
 
     A class never predicted has F1 0.
 
     Args:
-        classes: the counts of every class.
         labels: what a class without references is: `declared` counts its F1 as 0, `present` leaves it out.
     """
     n_classes = np.count_nonzero(classes.n, axis=1) if labels == "present" else classes.n.shape[1]
@@ -141,7 +138,7 @@ def macro_f1(classes: PerClass, *, labels: Literal["declared", "present"] = "dec
     return _ratio(classes.f1.sum(axis=1), n_classes)
 
 
-@class_metric(bounds=(0, 1), formula="F1 of all classes' hits, misses and false alarms taken together")
+@class_metric(formula="F1 of all classes' hits, misses and false alarms taken together")
 def micro_f1(classes: PerClass) -> Floats:
     """F1 of the hits, misses and false alarms of all classes taken together.
 
@@ -151,35 +148,32 @@ def micro_f1(classes: PerClass) -> Floats:
     return _ratio(2 * classes.right.sum(axis=1), classes.total + classes.predicted.sum(axis=1))
 
 
-@class_metric(bounds=(0, 1), formula="hits of a label / answers of that label")
+@class_metric(formula="hits of a label / answers of that label")
 def precision(classes: PerClass, *, label: Label) -> Floats:
     """Share of right ones among the answers of one label; 0 where it was never predicted.
 
     Args:
-        classes: the counts of every class.
-        label: the label, declared by its name; scoring passes its code.
+        label: the label.
     """
     return classes.precision[:, label]
 
 
-@class_metric(bounds=(0, 1), formula="hits of a label / references of that label")
+@class_metric(formula="hits of a label / references of that label")
 def recall(classes: PerClass, *, label: Label) -> Floats:
     """Share of the references of one label that were answered right; 0 where it has none.
 
     Args:
-        classes: the counts of every class.
-        label: the label, declared by its name; scoring passes its code.
+        label: the label.
     """
     return classes.recall[:, label]
 
 
-@class_metric(bounds=(0, 1), formula="harmonic mean of a label's precision and recall")
+@class_metric(formula="harmonic mean of a label's precision and recall")
 def f1(classes: PerClass, *, label: Label) -> Floats:
     """Harmonic mean of one label's precision and recall (van Rijsbergen, 1979); 0 where it has no hit.
 
     Args:
-        classes: the counts of every class.
-        label: the label, declared by its name; scoring passes its code.
+        label: the label.
     """
     return classes.f1[:, label]
 

@@ -1,4 +1,4 @@
-"""Numbers of references and predictions go in, errors and correlations come out.
+"""Metrics of numbers: errors and correlations.
 
 Conventions:
     reference, prediction, weights: as in `metric.py`, float64 and finite. Everything is a function of a few weighted
@@ -9,6 +9,7 @@ Conventions:
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,33 +19,36 @@ from merbench.metrics.metric import Array, metric
 from merbench.metrics.sums import Floats, Weights, largest_magnitude, spread, total_weight, weighted_mean, weighted_sums
 
 CENTRED_BY = 4096
-"""Of more samples than this, some that stand at equal distances give the mean that moments are taken about."""
+"""Of more samples than this, some at equal distances give the mean that moments are taken about."""
 
 CANCELLED = 2.0**-10
 """A variance below this share of the mean square is computed again, about the row's own mean."""
 
 
-@metric(target="continuous", higher_is_better=False, bounds=(0, math.inf), formula="mean of (prediction - reference)²")
+_error_metric = partial(metric, target="continuous", higher_is_better=False, bounds=(0, math.inf))
+
+
+@_error_metric(formula="mean of (prediction - reference)²")
 def mse(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Mean squared error."""
     with np.errstate(over="ignore"):
         return weighted_mean(weights, np.square(prediction - reference))
 
 
-@metric(target="continuous", higher_is_better=False, bounds=(0, math.inf), formula="square root of the mse")
+@_error_metric(formula="square root of the mse")
 def rmse(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Root of the mean squared error."""
     return np.sqrt(mse(reference, prediction, weights))
 
 
-@metric(target="continuous", higher_is_better=False, bounds=(0, math.inf), formula="mean of |prediction - reference|")
+@_error_metric(formula="mean of |prediction - reference|")
 def mae(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Mean absolute error."""
     with np.errstate(over="ignore"):
         return weighted_mean(weights, np.abs(prediction - reference))
 
 
-@metric(target="continuous", higher_is_better=True, bounds=(-1, 1), formula="cov / (σ_reference · σ_prediction)")
+@metric(target="continuous", formula="cov / (σ_reference · σ_prediction)", bounds=(-1, 1))
 def pcc(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Correlation coefficient (Pearson, 1895).
 
@@ -60,25 +64,17 @@ def pcc(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
 
 @metric(
     target="continuous",
-    higher_is_better=True,
-    bounds=(-1, 1),
     formula="2 cov / (var_reference + var_prediction + (mean_reference - mean_prediction)²)",
+    bounds=(-1, 1),
 )
 def ccc(
-    reference: Floats,
-    prediction: Floats,
-    weights: Weights,
-    *,
-    form: Literal["population", "unbiased"] = "population",
+    reference: Floats, prediction: Floats, weights: Weights, *, form: Literal["population", "unbiased"] = "population"
 ) -> Floats:
     """Concordance correlation coefficient (Lin, 1989): correlation that bias and scale diminish.
 
     Either side constant: 0; both constant and equal: they agree perfectly, 1.
 
     Args:
-        reference: the references.
-        prediction: the predictions.
-        weights: the weightings.
         form: `population` divides covariance and variances by n, as Lin does; `unbiased` by n − 1, with the means'
             squared difference as it is (numpy.cov's default, the form that some emotion papers print). n is the total
             weight.
@@ -92,9 +88,7 @@ def ccc(
         return np.where(apart == 0, 1.0, np.clip(2 * factor * m.covariance / apart, -1, 1))
 
 
-@metric(
-    target="continuous", higher_is_better=True, bounds=(-math.inf, math.inf), formula="mean of the submitted values"
-)
+@metric(target="continuous", formula="mean of the submitted values", bounds=(-math.inf, math.inf))
 def mean_prediction(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Mean of what was submitted, whatever the references: of the scores that a judge gave each sample.
 
@@ -105,9 +99,8 @@ def mean_prediction(reference: Floats, prediction: Floats, weights: Weights) -> 
 
 @metric(
     target="continuous",
-    higher_is_better=True,
-    bounds=(-math.inf, 1),
     formula="1 - mse / var_reference",
+    bounds=(-math.inf, 1),
     undefined="the references are all equal, and not predicted exactly",
 )
 def r2(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
@@ -144,9 +137,9 @@ def _moments(reference: Floats, prediction: Floats, weights: Weights) -> _Moment
     moments, cancelled = _moments_about(reference, prediction, weights, some)
     for row in np.flatnonzero(cancelled):
         weighting = spread(weights[row : row + 1, :])
-        held = weighting[0] > 0
-        weighting = weighting[:, held]
-        own, _ = _moments_about(reference[held], prediction[held], weighting, weighting)
+        counted = weighting[0] > 0
+        weighting = weighting[:, counted]
+        own, _ = _moments_about(reference[counted], prediction[counted], weighting, weighting)
         for values, value in zip(moments, own, strict=True):
             values[row] = value[0]
     return moments
@@ -172,8 +165,8 @@ def _centre(values: Floats, weighting: Array) -> float:
     low, high = values.min(initial=math.inf), values.max(initial=-math.inf)
     if low == high:
         return float(low)
-    held = weighting[0] > 0
-    return float(weighted_mean(weighting[:, held], values[held])[0])
+    counted = weighting[0] > 0
+    return float(weighted_mean(weighting[:, counted], values[counted])[0])
 
 
 def _tamed(*columns: Floats) -> tuple[Floats, ...]:

@@ -1,9 +1,9 @@
-"""Scores of a detector go in, its error rates and the areas under its curves come out.
+"""Metrics of a detector's scores: error rates and areas under curves.
 
 Conventions:
     reference, prediction, weights: as in `metric.py`, targets of kind `scores`: references are 1 (positive: genuine,
     known, what the detector is to accept) or 0 (negative), a higher prediction is more positive. Scores are finite.
-    Everything rests on one sort (`ranking`) and on whole numbers: the weight of the positives and of the negatives
+    Everything depends on one sort (`ranking`) and on integers: the weight of the positives and of the negatives
     below a position of it. So a value under a row of counts is, bit for bit, that of samples repeated so often.
     Both classes must carry weight; where one does not, a metric of both is undefined.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from merbench.metrics.sums import Clustered, Floats, Weights, spread, weighted_m
 Counts = NDArray[np.int64]
 
 TILE = 1 << 19
-"""Weights that are worked on at once, 4 MB as int64; a longer row stands alone."""
+"""Weights that are worked on at once, 4 MB as int64; a longer row is a tile by itself."""
 
 LARGEST_TABLE = 1 << 20
 """Clusters times buckets beyond which a table of them costs more than it saves."""
@@ -59,14 +60,10 @@ def ranking(reference: Array, prediction: Floats) -> Ranking:
     return Ranking(order, positive.reshape(-1, length), np.append(changes, n) if n else changes)
 
 
-@metric(
-    target="scores",
-    higher_is_better=False,
-    bounds=(0, 1),
-    formula="mean of miss rate and false alarm rate where they differ least",
-    undefined=ONE_CLASS,
-    prepare=ranking,
-)
+_ranking_metric = partial(metric, target="scores", undefined=ONE_CLASS, prepare=ranking)
+
+
+@_ranking_metric(formula="mean of miss rate and false alarm rate where they differ least", higher_is_better=False)
 def equal_error_rate(
     ranked: Ranking, weights: Weights, *, ties: Literal["positive_first", "together"] = "positive_first"
 ) -> Floats:
@@ -77,8 +74,6 @@ def equal_error_rate(
     two: no interpolation. Perfect separation gives 0, and perfect inversion 1.
 
     Args:
-        ranked: the ranking.
-        weights: the weightings.
         ties: how equal scores are rejected: `positive_first`, one by one and the positives before the negatives, as
             the released code sorts them, so that ties count against the detector and constant scores give 1; or
             `together`, as any real threshold does, so that constant scores give 0.5.
@@ -89,14 +84,7 @@ def equal_error_rate(
     return values
 
 
-@metric(
-    target="scores",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="chance that a positive scores above a negative",
-    undefined=ONE_CLASS,
-    prepare=ranking,
-)
+@_ranking_metric(formula="chance that a positive scores above a negative")
 def auroc(ranked: Ranking, weights: Weights) -> Floats:
     """Area under the receiver operating characteristic: the chance that a positive scores above a negative.
 
@@ -111,14 +99,7 @@ def auroc(ranked: Ranking, weights: Weights) -> Floats:
     return values
 
 
-@metric(
-    target="scores",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="area under precision over recall",
-    undefined=ONE_CLASS,
-    prepare=ranking,
-)
+@_ranking_metric(formula="area under precision over recall")
 def aupr(
     ranked: Ranking,
     weights: Weights,
@@ -131,8 +112,6 @@ def aupr(
     There is one point of the curve per distinct score; constant scores give, in steps, the share of the class.
 
     Args:
-        ranked: the ranking.
-        weights: the weightings.
         of: the class to be found: `positive` (the AUIN of papers on out-of-distribution detection) or `negative`,
             by low scores (their AUOUT).
         area: `steps` sums precision times the gain in recall (average precision, as scikit-learn defines it);
@@ -141,19 +120,12 @@ def aupr(
     """
     values = np.full(len(weights), np.nan)
     for rows, positives, negatives in _by_score(ranked, weights):
-        found, other = (positives, negatives) if of == "positive" else (negatives[:, ::-1], positives[:, ::-1])
-        values[rows] = [_precision_area(*row, area) for row in zip(found[:, ::-1], other[:, ::-1], strict=True)]
+        wanted, other = (positives, negatives) if of == "positive" else (negatives[:, ::-1], positives[:, ::-1])
+        values[rows] = [_precision_area(*row, area) for row in zip(wanted[:, ::-1], other[:, ::-1], strict=True)]
     return values
 
 
-@metric(
-    target="scores",
-    higher_is_better=False,
-    bounds=(0, 1),
-    formula="share of negatives above the lowest 5 % of positives",
-    undefined=ONE_CLASS,
-    prepare=ranking,
-)
+@_ranking_metric(formula="share of negatives above the lowest 5 % of positives", higher_is_better=False)
 def fpr_at_95tpr(ranked: Ranking, weights: Weights) -> Floats:
     """Share of negatives accepted where about 95 % of positives are (FPR@95TPR; Hendrycks & Gimpel, 2017).
 
@@ -170,13 +142,8 @@ def fpr_at_95tpr(ranked: Ranking, weights: Weights) -> Floats:
     return values
 
 
-@metric(
-    target="scores",
-    higher_is_better=False,
-    bounds=(0, 0.5),
-    formula="lowest share of wrong decisions that a threshold allows",
-    undefined=ONE_CLASS,
-    prepare=ranking,
+@_ranking_metric(
+    formula="lowest share of wrong decisions that a threshold allows", bounds=(0, 0.5), higher_is_better=False
 )
 def detection_error(ranked: Ranking, weights: Weights, *, priors: Literal["observed", "equal"] = "observed") -> Floats:
     """Share of wrong decisions at the best threshold.
@@ -184,8 +151,6 @@ def detection_error(ranked: Ranking, weights: Weights, *, priors: Literal["obser
     To accept all and to reject all are among the thresholds; equal scores are on one side.
 
     Args:
-        ranked: the ranking.
-        weights: the weightings.
         priors: `observed` counts every sample alike, as the code on out-of-distribution detection does; `equal` is the
             mean of miss rate and false alarm rate (Liang, Li & Srikant, 2018).
     """
@@ -202,8 +167,6 @@ def detection_error(ranked: Ranking, weights: Weights, *, priors: Literal["obser
 
 @metric(
     target="scores",
-    higher_is_better=True,
-    bounds=(0, 1),
     formula="share of negatives that are accepted",
     undefined="it is a share of the negative samples, and none carries weight",
 )
@@ -214,9 +177,6 @@ def deception_rate(reference: Array, prediction: Floats, weights: Weights, *, th
     detectors, the rate is the mean of theirs.
 
     Args:
-        reference: the references.
-        prediction: the scores.
-        weights: the weightings.
         threshold: the lowest score that the detector accepts.
     """
     fake = reference == 0
@@ -327,13 +287,13 @@ def _clustered_sums(ranked: Ranking, weights: Clustered) -> Iterator[tuple[slice
     clusters = np.full(n_buckets * length, m)
     clusters[:n] = weights.clusters[ranked.order]
     cells = (clusters[:n] * n_buckets + np.arange(n) // length) * 2 + ranked.positive.reshape(-1)[:n]
-    held = np.bincount(cells, minlength=m * n_buckets * 2).reshape(m, n_buckets, 2)
-    others, positives = (held[:, :, side].astype(np.float64) for side in (0, 1))
+    table = np.bincount(cells, minlength=m * n_buckets * 2).reshape(m, n_buckets, 2)
+    others, positives = (table[:, :, side].astype(np.float64) for side in (0, 1))
     for rows in _tiles(len(weights), n_buckets + length):
         counts = weights.counts[rows].astype(np.float64)
-        found = (counts @ positives).astype(np.int64)
-        total = found + (counts @ others).astype(np.int64)
-        yield rows, _running(found, total, _spread_of(weights.counts[rows], clusters.reshape(n_buckets, length)))
+        n_positive = (counts @ positives).astype(np.int64)
+        total = n_positive + (counts @ others).astype(np.int64)
+        yield rows, _running(n_positive, total, _spread_of(weights.counts[rows], clusters.reshape(n_buckets, length)))
 
 
 def _running(positives: Counts, total: Counts, within: Callable[[Counts], Array]) -> _BucketSums:
@@ -365,25 +325,25 @@ def _by_score(ranked: Ranking, weights: Weights) -> Iterator[tuple[slice, Counts
     n = len(ranked.order)
     starts = np.append(0, ranked.ends[:-1])
     for rows, sorted_weights in _sorted(ranked, weights):
-        found = sorted_weights * ranked.positive.reshape(-1)[:n]
+        positive = sorted_weights * ranked.positive.reshape(-1)[:n]
         if len(starts) == n:
-            positives, total = found.astype(np.int64), sorted_weights.astype(np.int64)
+            positives, total = positive.astype(np.int64), sorted_weights.astype(np.int64)
         else:
             positives, total = (
-                np.add.reduceat(part, starts, axis=1, dtype=np.int64) for part in (found, sorted_weights)
+                np.add.reduceat(part, starts, axis=1, dtype=np.int64) for part in (positive, sorted_weights)
             )
         yield rows, positives, total - positives
 
 
-def _precision_area(found: Counts, other: Counts, area: str) -> float:
+def _precision_area(wanted: Counts, other: Counts, area: str) -> float:
     """Return the area of one row whose distinct scores come best first; NaN without either class."""
-    if not found.any() or not other.any():
+    if not wanted.any() or not other.any():
         return np.nan
-    right = np.cumsum(found)
+    right = np.cumsum(wanted)
     precision = right / np.maximum(right + np.cumsum(other), 1)
     if area == "trapezoid":
         precision = (precision + np.append(0.0, precision[:-1])) / 2
-    return float(weighted_sum(found[None], precision)[0] / right[-1])
+    return float(weighted_sum(wanted[None], precision)[0] / right[-1])
 
 
 def _tiles(n_rows: int, row_length: int) -> Iterator[slice]:

@@ -1,9 +1,9 @@
-"""Sets of labels go in, emotion-wheel and set-level metrics of them come out.
+"""Metrics of sets of labels: by the sectors of emotion wheels, by word forms, and by the words themselves.
 
 Conventions:
-    reference, prediction, weights: as in `metric.py`, `Lists` of trimmed, lower-cased words. A label that stands in a
-    set twice counts once; order means nothing.
-    Everything rests on three counts per sample: distinct items of the reference, of the prediction, and of both. They
+    reference, prediction, weights: as in `metric.py`, `Lists` of trimmed, lower-cased words. A label that is in a
+    set twice counts once; order does not matter.
+    Everything depends on three counts per sample: distinct items of the reference, of the prediction, and of both. They
     are made once, by `prepare`, as `(w, n)` arrays for the `w` wheels of a lexicon, or the `w` runs of a model that
     grouped synonyms (else w = 1); then every metric is a few weighted sums (`sums.py`).
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -107,9 +108,6 @@ def wheel_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, level: 
     """Return the values of every sample on every wheel; labels become sectors, those without one vanish.
 
     Args:
-        reference: the references.
-        prediction: the predictions.
-        lexicon: the lexicon with the wheels.
         level: the ring of the wheels whose sectors count: 1 is the inner one, 2 the one around it.
     """
     places = list(_places(lexicon, level))
@@ -125,9 +123,6 @@ def form_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, form: Fo
     """Return the values of every sample by base forms or synonyms; labels that the lexicon does not know vanish.
 
     Args:
-        reference: the references.
-        prediction: the predictions.
-        lexicon: the lexicon with the forms.
         form: what a label becomes: `base`, its first base form (case 1), or `synonym`, the first wheel word of that
             form (case 2).
     """
@@ -154,14 +149,12 @@ def _same_words(reference: Lists, prediction: Lists) -> Overlap:
     return _overlap(_items(reference, own, n_codes), _items(prediction, theirs, n_codes), n_codes, len(reference))
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="2PR / (P + R) of the mean precision and recall over samples, by sectors; mean over wheels",
-    undefined=_UNKNOWN_REFERENCES,
-    prepare=wheel_sets,
-)
+_wheel_metric = partial(metric, target="label_set", undefined=_UNKNOWN_REFERENCES, prepare=wheel_sets)
+_form_metric = partial(metric, target="label_set", undefined=_UNKNOWN_REFERENCES, prepare=form_sets)
+_set_metric = partial(metric, target="label_set", prepare=exact_sets)
+
+
+@_wheel_metric(formula="2PR / (P + R) of the mean precision and recall over samples, by sectors; mean over wheels")
 def emotion_wheel_f1(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
     """Emotion-wheel F of the fine-grained tracks (Lian et al., 2025, MER 2025; the same in MER 2026).
 
@@ -172,48 +165,25 @@ def emotion_wheel_f1(prepared: KnownSets, weights: Weights, *, wheel: str = ALL)
     An empty prediction has precision and recall 0. Precision and recall both 0: 0. Not one sample left: undefined.
 
     Args:
-        prepared: values of samples at `level` 1 or 2.
-        weights: see the conventions.
         wheel: one wheel by its name, or `all`.
     """
     precision, recall = prepared.means(weights, prepared.rows(wheel), prepared.precision, prepared.recall)
     return _mean(_harmonic(precision, recall))
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="mean share of predicted sectors that are right; mean over wheels",
-    undefined=_UNKNOWN_REFERENCES,
-    prepare=wheel_sets,
-)
+@_wheel_metric(formula="mean share of predicted sectors that are right; mean over wheels")
 def emotion_wheel_precision(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
     """Emotion-wheel precision; labels, samples, parameters and degenerate cases as in `emotion_wheel_f1`."""
     return _mean(prepared.means(weights, prepared.rows(wheel), prepared.precision)[0])
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="mean share of reference sectors that are predicted; mean over wheels",
-    undefined=_UNKNOWN_REFERENCES,
-    prepare=wheel_sets,
-)
+@_wheel_metric(formula="mean share of reference sectors that are predicted; mean over wheels")
 def emotion_wheel_recall(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
     """Emotion-wheel recall; labels, samples, parameters and degenerate cases as in `emotion_wheel_f1`."""
     return _mean(prepared.means(weights, prepared.rows(wheel), prepared.recall)[0])
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="2PR / (P + R) of the mean precision and recall over samples, by base forms or synonyms",
-    undefined=_UNKNOWN_REFERENCES,
-    prepare=form_sets,
-)
+@_form_metric(formula="2PR / (P + R) of the mean precision and recall over samples, by base forms or synonyms")
 def word_form_f1(prepared: KnownSets, weights: Weights) -> Floats:
     """F by word forms, without a wheel (MER 2025: "case 1" and "case 2").
 
@@ -225,39 +195,19 @@ def word_form_f1(prepared: KnownSets, weights: Weights) -> Floats:
     return _mean(_harmonic(precision, recall))
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="mean share of predicted base forms or synonyms that are right",
-    undefined=_UNKNOWN_REFERENCES,
-    prepare=form_sets,
-)
+@_form_metric(formula="mean share of predicted base forms or synonyms that are right")
 def word_form_precision(prepared: KnownSets, weights: Weights) -> Floats:
     """Precision by word forms; everything else as in `word_form_f1`."""
     return _mean(prepared.means(weights, [0], prepared.precision)[0])
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="mean share of reference base forms or synonyms that are predicted",
-    undefined=_UNKNOWN_REFERENCES,
-    prepare=form_sets,
-)
+@_form_metric(formula="mean share of reference base forms or synonyms that are predicted")
 def word_form_recall(prepared: KnownSets, weights: Weights) -> Floats:
     """Recall by word forms; everything else as in `word_form_f1`."""
     return _mean(prepared.means(weights, [0], prepared.recall)[0])
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="mean share of predicted labels that are right",
-    prepare=exact_sets,
-)
+@_set_metric(formula="mean share of predicted labels that are right")
 def set_accuracy(prepared: Overlap, weights: Weights) -> Floats:
     """Set-level accuracy: mean share of predicted labels that are in the reference (Lian et al., 2024, MER 2024).
 
@@ -268,13 +218,7 @@ def set_accuracy(prepared: Overlap, weights: Weights) -> Floats:
     return _mean(np.stack([weighted_mean(weights, run) for run in prepared.precision]))
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="mean share of reference labels that are predicted",
-    prepare=exact_sets,
-)
+@_set_metric(formula="mean share of reference labels that are predicted")
 def set_recall(prepared: Overlap, weights: Weights) -> Floats:
     """Set-level recall: mean share of reference labels that are predicted (Lian et al., 2024, MER 2024).
 
@@ -283,46 +227,26 @@ def set_recall(prepared: Overlap, weights: Weights) -> Floats:
     return _mean(np.stack([weighted_mean(weights, run) for run in prepared.recall]))
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="(set_accuracy + set_recall) / 2",
-    prepare=exact_sets,
-)
+@_set_metric(formula="(set_accuracy + set_recall) / 2")
 def set_average(prepared: Overlap, weights: Weights) -> Floats:
     """Mean of set-level accuracy and recall, by which MER 2024 ranks (Lian et al., 2024)."""
     return (set_accuracy(prepared, weights) + set_recall(prepared, weights)) / 2
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="labels of both sets / labels of either set",
-    prepare=exact_sets,
-)
+@_set_metric(formula="labels of both sets / labels of either set")
 def set_jaccard(prepared: Overlap, weights: Weights, *, average: Average = "sample") -> Floats:
     """Overlap of the two sets (Jaccard, 1901).
 
     Two empty sets agree perfectly: 1.
 
     Args:
-        prepared: counts of samples.
-        weights: see the conventions.
         average: `sample`: the mean over samples; `micro`: the ratio of the sums over samples.
     """
     either = prepared.reference + prepared.prediction - prepared.both
     return _averaged(weights, prepared.both, either, average)
 
 
-@metric(
-    target="label_set",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="2 · labels of both sets / (labels of one + labels of the other)",
-    prepare=exact_sets,
-)
+@_set_metric(formula="2 · labels of both sets / (labels of one + labels of the other)")
 def set_f1(prepared: Overlap, weights: Weights, *, average: Average = "sample") -> Floats:
     """F1 of the two sets (Dice, 1945), of every sample and not of averages.
 
@@ -336,7 +260,7 @@ def with_representatives(lists: Lists, first: Sequence[Mapping[str, str]]) -> Li
 
     Args:
         lists: `n` sets.
-        first: of every sample, its words → their representatives; a word that is not there stands for itself.
+        first: of every sample, its words → their representatives; other words are their own representatives.
     """
     return Lists.of([[of.get(word, word) for word in words] for words, of in zip(lists, first, strict=True)])
 
@@ -360,14 +284,14 @@ def coverage(lists: Lists, lexicon: Lexicon) -> Coverage:
     """Return how many labels a lexicon does not know, and which ones most often."""
     unknown = np.flatnonzero((lexicon.sectors(lists.words) < 0).all(axis=0))
     counts = np.bincount(lists.codes, minlength=len(lists.words))[unknown].tolist()
-    found = Counter({lists.words[code]: n for code, n in zip(unknown.tolist(), counts, strict=True) if n})
-    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    return Coverage(len(lists.codes), found.total(), tuple(ordered[:FREQUENT]))
+    frequency = Counter({lists.words[code]: n for code, n in zip(unknown.tolist(), counts, strict=True) if n})
+    ordered = sorted(frequency.items(), key=lambda item: (-item[1], item[0]))
+    return Coverage(len(lists.codes), frequency.total(), tuple(ordered[:FREQUENT]))
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the sectors of a wheel stand in the bits of a sample.
+    """The position of a wheel's sectors in the bits of a sample.
 
     Attributes:
         word: which of the sample's 64-bit words.
@@ -381,7 +305,7 @@ class _Place:
 
 
 def _places(lexicon: Lexicon, level: Level) -> Iterator[_Place]:
-    """Yield the place of every wheel; wheels share a word as long as there is room."""
+    """Yield the place of every wheel; wheels share a word as long as they fit."""
     word = filled = 0
     for wheel in lexicon.wheels:
         size = len(lexicon.sector_names(wheel, level))
@@ -402,11 +326,11 @@ def _sector_bits(lists: Lists, sectors: NDArray[np.int8], places: Sequence[_Plac
 
 def _any_of(bits: Masks, offsets: Offsets) -> Masks:
     """Return the bits that any item of a sample has; none of a sample without items, which `reduceat` misreads."""
-    found = np.zeros(len(offsets) - 1, dtype=np.uint64)
+    of_samples = np.zeros(len(offsets) - 1, dtype=np.uint64)
     filled = np.diff(offsets) > 0
     if filled.any():
-        found[filled] = np.bitwise_or.reduceat(bits, offsets[:-1][filled])
-    return found
+        of_samples[filled] = np.bitwise_or.reduceat(bits, offsets[:-1][filled])
+    return of_samples
 
 
 def _count(bits: Masks, place: _Place) -> NDArray[np.uint8]:
@@ -415,7 +339,7 @@ def _count(bits: Masks, place: _Place) -> NDArray[np.uint8]:
 
 
 def _items(lists: Lists, codes: NDArray[np.integer], n_codes: int) -> NDArray[np.int64]:
-    """Return the distinct items of samples as sorted numbers, sample · n_codes + code; a code of −1 is no item."""
+    """Return the distinct items of samples as sorted numbers, sample · n_codes + code; a code of −1 does not count."""
     coded = codes[lists.codes].astype(np.int64)
     samples = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
     return np.unique((samples * n_codes + coded)[coded >= 0])
@@ -450,8 +374,8 @@ def _averaged(weights: Weights, numerator: Counts, denominator: Counts, average:
         shares = np.where(denominator == 0, 1.0, _ratio(numerator, denominator))
         return _mean(np.stack([weighted_mean(weights, run) for run in shares]))
     total = total_weight(weights)
-    found = []
-    for own, whole in zip(numerator, denominator, strict=True):
-        above, below = weighted_sums(weights, own.astype(np.float64), whole.astype(np.float64))
-        found.append(np.where(below == 0, 1.0, above / np.where(below == 0, 1.0, below)))
-    return np.where(total > 0, _mean(np.stack(found)), np.nan)
+    runs = []
+    for own, all_items in zip(numerator, denominator, strict=True):
+        above, below = weighted_sums(weights, own.astype(np.float64), all_items.astype(np.float64))
+        runs.append(np.where(below == 0, 1.0, above / np.where(below == 0, 1.0, below)))
+    return np.where(total > 0, _mean(np.stack(runs)), np.nan)

@@ -1,8 +1,6 @@
-"""The registered metrics go in, a table and a reference page come out that show all of them.
+"""The table and the reference page of the registered metrics, from the docstrings of their functions.
 
-Conventions:
-    What a metric and its parameters mean is read from the docstrings of its functions: the text above `Args:` defines
-    the metric, an entry below it one parameter. An entry `as in ...` refers to a metric of the same kind.
+An entry `as in ...` of a docstring refers to a metric of the same kind.
 """
 
 from __future__ import annotations
@@ -20,14 +18,14 @@ _PAGE = """\
 <!-- made by `merbench metrics --markdown`; a test proves that it is current -->
 
 Every metric that comes with merbench, by the kind of target that it scores. `merbench tracks --metric NAME` lists the
-tracks that use one; `[[metrics]]` in a [track file](track-format.md) declares it, its parameters as further keys. How
-to add one stands in [Write a metric](metrics.md).
+tracks that use one; `[[metrics]]` in a [track file](track-format.md) declares it, its parameters as further keys. See
+[Write a metric](metrics.md) for how to add one.
 """
 
 _KINDS = {
-    "categorical": "Targets of type `preference`, too, are scored by these",
-    "continuous": "Targets of type `trajectory`, too, are scored by these",
-    "label_set": "Targets of type `text`, too, are scored by these, with the words found in a description",
+    "categorical": "Also for targets of type `preference`",
+    "continuous": "Also for targets of type `trajectory`",
+    "label_set": "Also for targets of type `text`, with the words of the lexicon in a description",
 }
 
 

@@ -23,7 +23,7 @@ class Lists:
 
     Attributes:
         words: the distinct labels.
-        codes: int32 `(m,)` positions in `words`; −1 stands for a label outside a declared vocabulary.
+        codes: int32 `(m,)` positions in `words`; −1 is a label outside a declared vocabulary.
         offsets: see the module's conventions.
     """
 
@@ -72,11 +72,7 @@ class Lists:
         rank = np.full(len(self.words) + 1, -1, dtype=np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
         text = "\n".join(self.words[code] for code in order.tolist()).encode()
-        return {
-            "codes": rank[self.codes],
-            "offsets": self.offsets,
-            "words": np.frombuffer(text, dtype=np.uint8),
-        }
+        return {"codes": rank[self.codes], "offsets": self.offsets, "words": np.frombuffer(text, dtype=np.uint8)}
 
 
 @dataclass(frozen=True, eq=False, slots=True)

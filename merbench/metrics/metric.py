@@ -1,4 +1,4 @@
-"""A metric is a function of weights: `b` weightings of the same `n` samples go in, `b` values come out.
+"""A metric is a function of weights: it returns `b` values for `b` weightings of the same `n` samples.
 
 Conventions:
     reference, prediction: n values each, in the order of sorted sample ids, by kind of target:
@@ -7,7 +7,7 @@ Conventions:
         continuous: `(n,)` float64, finite.
         label_set, ranked: `Lists`; words of a set are trimmed and lower-cased, codes of ranked answers are those of
         the declared labels, −1 outside the vocabulary.
-        multilabel: `(n, K)` int8, 0 or 1 a label; −1 in a reference says that the label is not known there.
+        multilabel: `(n, K)` int8, 0 or 1 a label; −1 in a reference: not known whether it has the label.
         scores: predictions `(n,)` float64, higher is more positive; references `(n,)` int8, 1 is positive.
         segments: `Segments`.
     weights: `(b, n)` array of non-negative small integers (counts or 0/1 masks), any real dtype, or `Clustered`.
@@ -111,9 +111,9 @@ NO_WEIGHT = "no sample carries weight"
 def metric(
     *,
     target: TargetKind,
-    higher_is_better: bool,
-    bounds: tuple[float, float],
     formula: str,
+    higher_is_better: bool = True,
+    bounds: tuple[float, float] = (0, 1),
     undefined: str = NO_WEIGHT,
     from_classes: MetricFunction | None = None,
     prepare: PrepareFunction | None = None,

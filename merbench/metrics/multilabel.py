@@ -1,12 +1,13 @@
-"""Which of several labels each sample has goes in; how well they are told, label by label or together, comes out.
+"""Metrics of several labels per sample, label by label or together.
 
 Conventions:
     reference, prediction, weights: as in `metric.py`, targets of kind `multilabel`: `(n, K)` int8, 1 where a sample has
-    a label. A reference of −1 says that it is not known whether; that cell counts for nothing, whatever is predicted.
+    a label. A reference of −1 means not known; that cell does not count, whatever is predicted.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -27,12 +28,12 @@ class PerSample(NamedTuple):
     """Values of the samples of which a label is known.
 
     Attributes:
-        held: `(n,)` which samples these are.
+        known: `(n,)` which samples these are.
         exact: 1 where every known label is right, else 0.
         f1: F1 of the labels that the sample has.
     """
 
-    held: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     exact: Floats
     f1: Floats
 
@@ -47,27 +48,22 @@ def per_sample(reference: Array, prediction: Array) -> PerSample:
     """Return the values of single samples; where neither side has a label, F1 is 1."""
     cells = outcomes(reference, prediction)
     hits, wrong = (cells == HIT).sum(axis=0), ((cells == ALARM) | (cells == MISS)).sum(axis=0)
-    held = (cells != UNKNOWN).any(axis=0)
+    known = (cells != UNKNOWN).any(axis=0)
     f1 = np.where(hits + wrong > 0, 2 * hits / np.maximum(2 * hits + wrong, 1), 1.0)
-    return PerSample(held, (wrong == 0)[held].astype(np.float64), f1[held])
+    return PerSample(known, (wrong == 0)[known].astype(np.float64), f1[known])
 
 
-@metric(
-    target="multilabel",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="mean over labels of the F1 of having the label",
-    undefined=NOT_KNOWN,
-    prepare=outcomes,
-)
+_outcome_metric = partial(metric, target="multilabel", undefined=NOT_KNOWN, prepare=outcomes)
+_sample_metric = partial(metric, target="multilabel", undefined=NOT_KNOWN, prepare=per_sample)
+
+
+@_outcome_metric(formula="mean over labels of the F1 of having the label")
 def multilabel_f1(cells: Cells, weights: Weights, *, labels: Literal["declared", "present"] = "declared") -> Floats:
     """Mean of the labels' F1, as for facial action units (ABAW; Kollias, 2022).
 
     A label without a hit has F1 0.
 
     Args:
-        cells: the outcomes.
-        weights: the weightings.
         labels: what a label is that no reference has: `declared` counts its F1 as 0, `present` leaves it out; with
             none present, the value is 0.
     """
@@ -80,8 +76,6 @@ def multilabel_f1(cells: Cells, weights: Weights, *, labels: Literal["declared",
 
 @metric(
     target="multilabel",
-    higher_is_better=True,
-    bounds=(0, 1),
     formula="F1 of having a label",
     undefined="it is not known of any sample that carries weight whether it has the label",
     prepare=outcomes,
@@ -90,70 +84,40 @@ def label_f1(cells: Cells, weights: Weights, *, label: Label) -> Floats:
     """Harmonic mean of precision and recall of one label; 0 where it has no hit.
 
     Args:
-        cells: the outcomes.
-        weights: the weightings.
-        label: the label, declared by its name; scoring passes its code.
+        label: the label.
     """
     counts = _counts(cells[label : label + 1], weights)
     return np.where(_known(counts) > 0, _f1(counts)[:, 0], np.nan)
 
 
-@metric(
-    target="multilabel",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="F1 of all labels' hits, misses and false alarms taken together",
-    undefined=NOT_KNOWN,
-    prepare=outcomes,
-)
+@_outcome_metric(formula="F1 of all labels' hits, misses and false alarms taken together")
 def multilabel_micro_f1(cells: Cells, weights: Weights) -> Floats:
     """F1 of the hits, misses and false alarms of all labels taken together; 0 without a hit."""
     counts = _counts(cells, weights)
     return np.where(_known(counts) > 0, _f1(counts.sum(axis=1, keepdims=True))[:, 0], np.nan)
 
 
-@metric(
-    target="multilabel",
-    higher_is_better=False,
-    bounds=(0, 1),
-    formula="share of labels that are wrong",
-    undefined=NOT_KNOWN,
-    prepare=outcomes,
-)
+@_outcome_metric(formula="share of labels that are wrong", higher_is_better=False)
 def hamming_loss(cells: Cells, weights: Weights) -> Floats:
     """Share of wrong ones among all known labels of all samples (Schapire & Singer, 1999)."""
     counts = _counts(cells, weights)
-    wrong, known = (counts[:, :, ALARM] + counts[:, :, MISS]).sum(axis=1), _known(counts)
-    return np.where(known > 0, wrong / np.maximum(known, 1), np.nan)
+    wrong, n_known = (counts[:, :, ALARM] + counts[:, :, MISS]).sum(axis=1), _known(counts)
+    return np.where(n_known > 0, wrong / np.maximum(n_known, 1), np.nan)
 
 
-@metric(
-    target="multilabel",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="share of samples with every label right",
-    undefined=NOT_KNOWN,
-    prepare=per_sample,
-)
+@_sample_metric(formula="share of samples with every label right")
 def exact_match(values: PerSample, weights: Weights) -> Floats:
     """Share of samples all of whose known labels are right (subset accuracy); one without a known label is left out."""
-    return weighted_mean(weights[:, values.held], values.exact)
+    return weighted_mean(weights[:, values.known], values.exact)
 
 
-@metric(
-    target="multilabel",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="mean over samples of the F1 of the labels that they have",
-    undefined=NOT_KNOWN,
-    prepare=per_sample,
-)
+@_sample_metric(formula="mean over samples of the F1 of the labels that they have")
 def samplewise_f1(values: PerSample, weights: Weights) -> Floats:
     """Mean over samples of 2 |both| / (|reference| + |prediction|), of their sets of labels (Godbole & Sarawagi, 2004).
 
     Two empty sets agree: 1. A sample without a known label is left out.
     """
-    return weighted_mean(weights[:, values.held], values.f1)
+    return weighted_mean(weights[:, values.known], values.f1)
 
 
 def _counts(cells: Cells, weights: Weights) -> Floats:

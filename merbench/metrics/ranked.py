@@ -1,15 +1,16 @@
-"""Ranked answers go in, how often the right one is the first or among the first comes out.
+"""Metrics of ranked answers: how often the right one is the first or among the first.
 
 Conventions:
-    reference, prediction, weights: as in `metric.py`, targets of kind `ranked`. The first label of a reference is what
-    counts. A prediction's labels stand best first; one outside the vocabulary (−1) takes a rank and is never right. A
-    sample without an answer is wrong. Rows that a track leaves out never get here.
+    reference, prediction, weights: as in `metric.py`, targets of kind `ranked`. The first label of a reference counts.
+    A prediction's labels are ordered, the best first; one outside the vocabulary (−1) takes a rank and is never right.
+    A sample without an answer is wrong. Rows that a track leaves out are not among the samples.
     The first answers are scored as any label is: see `categorical.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -45,32 +46,29 @@ def first_of(answers: Lists, skip: str | None = None) -> Codes:
     """Return the `(n,)` codes of the first answers, −1 where there is none.
 
     Args:
-        answers: the ranked answers.
         skip: a label that is passed over: with `neutral`, the first answer that is not neutral.
     """
     if skip is None:
         return answers.first()
     kept = np.flatnonzero(answers.codes != answers.words.index(skip))
     place = np.searchsorted(kept, answers.offsets[:-1])
-    held = place < np.searchsorted(kept, answers.offsets[1:])
+    has_answer = place < np.searchsorted(kept, answers.offsets[1:])
     first = np.full(len(answers), -1, dtype=np.int32)
-    first[held] = answers.codes[kept[place[held]]]
+    first[has_answer] = answers.codes[kept[place[has_answer]]]
     return first
 
 
 def first_choice(
     reference: Lists, prediction: Lists, *, classes: Mapping[str, str] | None = None, skip: str | None = None
 ) -> FirstChoice:
-    """Return references and first answers, as labels or as the coarser classes that labels stand for.
+    """Return references and first answers, as labels or as coarser classes.
 
     Args:
-        reference: the references.
-        prediction: the ranked answers.
-        classes: the coarser class that a label stands for, on both sides; a label without one stands for itself.
+        classes: the coarser class of a label, on both sides; a label without one is its own class.
         skip: a label that is passed over among the answers: with `neutral`, the first other answer counts.
 
     Raises:
-        UsageError: `classes` or `skip` name something that is no label.
+        UsageError: `classes` or `skip` name something that is not a label.
     """
     for name in (*(classes or ()), *(() if skip is None else (skip,))):
         if name not in prediction.words:
@@ -93,11 +91,7 @@ def rank_of_reference(reference: Lists, prediction: Lists) -> NDArray[np.int64]:
 
 
 @metric(
-    target="ranked",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="share of samples whose reference is among the first k answers",
-    prepare=rank_of_reference,
+    target="ranked", formula="share of samples whose reference is among the first k answers", prepare=rank_of_reference
 )
 def top_k_accuracy(ranks: NDArray[np.int64], weights: Weights, *, k: int) -> Floats:
     """Share of samples whose reference is among the first k answers.
@@ -105,20 +99,15 @@ def top_k_accuracy(ranks: NDArray[np.int64], weights: Weights, *, k: int) -> Flo
     An answer outside the vocabulary, or given twice, takes a rank all the same.
 
     Args:
-        ranks: the references' ranks.
-        weights: the weightings.
         k: how many answers count; fewer may be given.
     """
     return weighted_mean(weights, (ranks < k).astype(np.float64))
 
 
-@metric(
-    target="ranked",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="share of samples whose first answer is right",
-    prepare=first_choice,
-)
+_first_metric = partial(metric, target="ranked", prepare=first_choice)
+
+
+@_first_metric(formula="share of samples whose first answer is right")
 def first_accuracy(choice: FirstChoice, weights: Weights) -> Floats:
     """Share of samples whose first answer is right.
 
@@ -127,13 +116,7 @@ def first_accuracy(choice: FirstChoice, weights: Weights) -> Floats:
     return accuracy(choice.reference, choice.prediction, weights, n_labels=choice.n_classes)
 
 
-@metric(
-    target="ranked",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="mean F1 of the classes of first answers, weighted by their references",
-    prepare=first_choice,
-)
+@_first_metric(formula="mean F1 of the classes of first answers, weighted by their references")
 def ranked_weighted_f1(choice: FirstChoice, weights: Weights) -> Floats:
     """Weighted F1 of the first answers.
 
@@ -142,13 +125,7 @@ def ranked_weighted_f1(choice: FirstChoice, weights: Weights) -> Floats:
     return weighted_f1(choice.reference, choice.prediction, weights, n_labels=choice.n_classes)
 
 
-@metric(
-    target="ranked",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="mean recall, by first answers, of the classes that have references",
-    prepare=first_choice,
-)
+@_first_metric(formula="mean recall, by first answers, of the classes that have references")
 def ranked_unweighted_average_recall(choice: FirstChoice, weights: Weights) -> Floats:
     """Mean recall of the classes by the first answers.
 

@@ -1,4 +1,4 @@
-"""Labelled stretches of time go in; how much of one label's time was found, and in which utterances, comes out.
+"""Metrics of labelled stretches of time: how much of one label's time is predicted, and in which utterances.
 
 Conventions:
     reference, prediction, weights: as in `metric.py`, targets of kind `segments`. Within a sample and a side, segments
@@ -12,6 +12,7 @@ Source: ADD 2023, manipulation region location (Yi et al., 2023).
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -44,9 +45,7 @@ def located(reference: Segments, prediction: Segments, *, label: Label) -> Locat
     All ends of segments of all samples are sorted once; between two neighbours, each side has the label or has not.
 
     Args:
-        reference: the references.
-        prediction: the predictions.
-        label: the label to be located, declared by its name; scoring passes its code.
+        label: the label.
     """
     sample, time, gain = (np.concatenate(columns) for columns in zip(*_ends(reference, prediction, label), strict=True))
     order = np.lexsort((time, sample))
@@ -62,86 +61,53 @@ def located(reference: Segments, prediction: Segments, *, label: Label) -> Locat
     return Located(seconds(on_reference & on_prediction), seconds(on_prediction), seconds(on_reference))
 
 
-@metric(
-    target="segments",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="seconds of a label found / seconds predicted",
-    prepare=located,
-)
+_time_metric = partial(metric, target="segments", prepare=located)
+
+
+@_time_metric(formula="correct seconds of a label / seconds predicted")
 def segment_precision(seconds: Located, weights: Weights, *, aggregation: Aggregation = "micro") -> Floats:
     """Share of the time predicted as the label that has it.
 
     No time predicted: 0; `per_utterance`, 1 for an utterance where the reference has none either.
 
     Args:
-        seconds: the seconds of the label.
-        weights: the weightings.
         aggregation: `micro` adds the seconds of all utterances up first; `per_utterance` is the mean of the
             utterances' values. The challenge left it open.
     """
     return _share(seconds.both, seconds.predicted, seconds, weights, aggregation)
 
 
-@metric(
-    target="segments",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="seconds of a label found / seconds it has",
-    prepare=located,
-)
+@_time_metric(formula="correct seconds of a label / seconds it has")
 def segment_recall(seconds: Located, weights: Weights, *, aggregation: Aggregation = "micro") -> Floats:
     """Share of the label's time that is predicted as such.
 
     No time with the label: 0; `per_utterance`, 1 for an utterance where none is predicted either.
 
     Args:
-        seconds: the seconds of the label.
-        weights: the weightings.
         aggregation: as in `segment_precision`.
     """
     return _share(seconds.both, seconds.referenced, seconds, weights, aggregation)
 
 
-@metric(
-    target="segments",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="harmonic mean of precision and recall of a label's seconds",
-    prepare=located,
-)
+@_time_metric(formula="harmonic mean of precision and recall of a label's seconds")
 def segment_f1(seconds: Located, weights: Weights, *, aggregation: Aggregation = "micro") -> Floats:
     """Harmonic mean of precision and recall, of the time with the label.
 
-    No time found: 0; `per_utterance`, 1 for an utterance where neither side has the label.
+    No correct time: 0; `per_utterance`, 1 for an utterance where neither side has the label.
 
     Args:
-        seconds: the seconds of the label.
-        weights: the weightings.
         aggregation: as in `segment_precision`.
     """
     return _share(2 * seconds.both, seconds.predicted + seconds.referenced, seconds, weights, aggregation)
 
 
-@metric(
-    target="segments",
-    higher_is_better=True,
-    bounds=(0, 1),
-    formula="share of utterances rightly said to have a label or to have it nowhere",
-    prepare=located,
-)
+@_time_metric(formula="share of utterances rightly said to have a label or to have it nowhere")
 def sentence_accuracy(seconds: Located, weights: Weights) -> Floats:
     """Share of utterances that have the label somewhere on both sides, or on neither."""
     return weighted_mean(weights, ((seconds.predicted > 0) == (seconds.referenced > 0)).astype(np.float64))
 
 
-@metric(
-    target="segments",
-    higher_is_better=True,
-    bounds=(0, math.inf),
-    formula="sentence_weight · sentence_accuracy + segment_weight · segment_f1",
-    prepare=located,
-)
+@_time_metric(formula="sentence_weight · sentence_accuracy + segment_weight · segment_f1", bounds=(0, math.inf))
 def localisation_score(
     seconds: Located,
     weights: Weights,
@@ -153,14 +119,12 @@ def localisation_score(
     """Weighted sum of `sentence_accuracy` and `segment_f1`; at most the sum of the two weights.
 
     Args:
-        seconds: the seconds of the label.
-        weights: the weightings.
         sentence_weight: weight of the accuracy.
         segment_weight: weight of the F1.
         aggregation: as in `segment_precision`.
     """
-    found = segment_f1(seconds, weights, aggregation=aggregation)
-    return sentence_weight * sentence_accuracy(seconds, weights) + segment_weight * found
+    f1 = segment_f1(seconds, weights, aggregation=aggregation)
+    return sentence_weight * sentence_accuracy(seconds, weights) + segment_weight * f1
 
 
 def _ends(
@@ -169,12 +133,12 @@ def _ends(
     """Return sample, time and gain (one column a side) of the beginning and the end of every segment of the label."""
     ends = []
     for side, segments in enumerate((reference, prediction)):
-        held = segments.codes == label
-        sample = np.repeat(np.arange(len(segments)), np.diff(segments.offsets))[held]
+        has_label = segments.codes == label
+        sample = np.repeat(np.arange(len(segments)), np.diff(segments.offsets))[has_label]
         for times, change in ((segments.start_s, 1), (segments.end_s, -1)):
             gain = np.zeros((len(sample), 2), dtype=np.int64)
             gain[:, side] = change
-            ends.append((sample, times[held], gain))
+            ends.append((sample, times[has_label], gain))
     return ends
 
 

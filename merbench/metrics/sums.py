@@ -1,4 +1,4 @@
-"""Weightings and per-sample values go in, weighted sums and counts come out: the same bits on every machine.
+"""Weighted sums and counts of per-sample values: the same bits on every machine.
 
 Conventions:
     weights: `(b, n)` non-negative integers (counts or 0/1 masks) of any real dtype; uint8 is the smallest and fastest.
@@ -63,8 +63,8 @@ class Clustered:
     def cell_counts(self, codings: Array, n_cells: int) -> NDArray[np.intp]:
         """Return the `(m, n_cells)` number of every cluster's samples in each cell."""
         m = self.counts.shape[1]
-        held = np.bincount((self.clusters * n_cells + codings).ravel(), minlength=m * n_cells)
-        return held.reshape(m, n_cells)
+        counts = np.bincount((self.clusters * n_cells + codings).ravel(), minlength=m * n_cells)
+        return counts.reshape(m, n_cells)
 
     def sums(self, column: Floats) -> Floats:
         """Return the `(m,)` sum over every cluster's samples, added in their order."""
@@ -138,11 +138,11 @@ class Exchanges:
     def sums(self, column: Floats) -> Floats:
         """Return the `(p · d,)` sums, within rounding and the same bits on every machine."""
         n_units = self.draws.shape[1]
-        held = np.bincount(self.units, column, self.n_systems * n_units).astype(np.float64, copy=False)
-        grid = _grid(held, 53 - math.frexp(n_units)[1])
-        pieces, complete = _cut(held, grid)
+        of_units = np.bincount(self.units, column, self.n_systems * n_units).astype(np.float64, copy=False)
+        grid = _grid(of_units, 53 - math.frexp(n_units)[1])
+        pieces, complete = _cut(of_units, grid)
         if not (complete and len(grid)):
-            rows = held.reshape(self.n_systems, 1, n_units)
+            rows = of_units.reshape(self.n_systems, 1, n_units)
             kept, moved = (np.where(self.draws == side, rows, 0.0).sum(axis=2) for side in (0, 1))
             return np.asarray(self._paired(kept[None], moved[None])[0])
         kept, moved = np.zeros((2, 1, self.n_systems, len(self.draws)))
@@ -254,8 +254,8 @@ def cell_counts(weights: Weights, cells: Array, n_cells: int) -> Floats:
     if isinstance(weights, Exchanges):
         return weights.cell_counts(codings, n_cells)
     if isinstance(weights, Clustered) and weights.counts.shape[1] * n_cells <= LARGEST_TABLE:
-        held = weights.cell_counts(codings, n_cells)
-        return np.asarray(weights.counts.astype(np.float64) @ held.astype(np.float64))
+        of_clusters = weights.cell_counts(codings, n_cells)
+        return np.asarray(weights.counts.astype(np.float64) @ of_clusters.astype(np.float64))
     counts = np.zeros((len(weights), n_cells))
     present = np.flatnonzero(np.bincount(codings.ravel(), minlength=n_cells))
     if isinstance(weights, Clustered) or len(weights) < FEW_ROWS or len(present) > MANY_CELLS:

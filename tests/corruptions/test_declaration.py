@@ -171,8 +171,9 @@ def test_what_is_measured_is_rounded_to_six_decimals(monkeypatch: pytest.MonkeyP
 
     realised = {"share": 2 / 3, "small": -1e-9, "count": 7, "name": "at", "nothing": None}
 
-    @corruption("text", "none", measured=lambda before, after: realised)
+    @corruption("text", measured=lambda before, after: realised)
     def untouched(signal: str, rng: np.random.PCG64) -> str:
+        """Return the text."""
         return signal
 
     measured = own["untouched"].measure("", "", {})

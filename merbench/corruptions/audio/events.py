@@ -117,7 +117,6 @@ def made_event(name: str, rng: PCG64, rate_hz: int) -> Mono:
 
 @corruption(
     "audio",
-    "beeps, breaking glass, thunder or knocks, all synthetic, are added at a signal-to-noise ratio",
     severities=SNR_SEVERITIES,
     source="Cook 1997, van den Doel and Pai 1998, Farnell 2010 for the sounds; OpenVNA (2024) for the idea",
 )
@@ -129,7 +128,7 @@ def sudden_events(
     n_events: NumberOfEvents = 1,
     snr_db: Snr,
 ) -> Audio:
-    """Add short synthetic sounds at random times; `made_event` describes each of them.
+    """Add synthetic beeps, breaking glass, thunder or knocks at random times.
 
     Args:
         event: which sound.
@@ -144,12 +143,7 @@ def sudden_events(
     return _with_events(signal, zip(times, events, strict=True), snr_db)
 
 
-@corruption(
-    "audio",
-    "a recorded sound of a bank is added at random times at a signal-to-noise ratio",
-    severities=SNR_SEVERITIES,
-    source="OpenVNA (2024)",
-)
+@corruption("audio", severities=SNR_SEVERITIES, source="OpenVNA (2024)")
 def recorded_events(
     signal: Audio,
     rng: PCG64,
@@ -158,7 +152,7 @@ def recorded_events(
     n_events: NumberOfEvents = 1,
     snr_db: Snr,
 ) -> Audio:
-    """Add one recording at one or more random times.
+    """Add a recorded sound of a bank at one or more random times.
 
     Args:
         recording: a sound of any length, of which the first channel is used.

@@ -26,15 +26,11 @@ Order = Annotated[int, Within(1, 12)]
 _SOURCE = "Butterworth 1930; Gustafsson 1996"
 
 
-@corruption(
-    "audio",
-    "what a telephone lets through, 300 to 3,400 Hz, is left of the sound",
-    source=f"ITU-T G.712 for the band; {_SOURCE}",
-)
+@corruption("audio", source=f"ITU-T G.712 for the band; {_SOURCE}")
 def telephone_band(
     signal: Audio, _rng: PCG64, *, low_hz: Frequency = 300, high_hz: Frequency = 3400, order: Order = 4
 ) -> Audio:
-    """Leave the band from `low_hz` to `high_hz`.
+    """Leave the band that a telephone transmits, from `low_hz` to `high_hz`.
 
     Where the sound holds nothing above `high_hz`, because half of its rate is below, only the low end is cut.
 
@@ -53,7 +49,7 @@ def telephone_band(
     return _filtered(signal, (low_hz, high_hz), order, "bandpass")
 
 
-@corruption("audio", "the frequencies below a cut-off are left of the sound", source=_SOURCE)
+@corruption("audio", source=_SOURCE)
 def low_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order = 4) -> Audio:
     """Leave the frequencies below a cut-off.
 
@@ -66,7 +62,7 @@ def low_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order =
     return signal if cutoff_hz >= signal.rate_hz / 2 else _filtered(signal, cutoff_hz, order, "lowpass")
 
 
-@corruption("audio", "the frequencies above a cut-off are left of the sound", source=_SOURCE)
+@corruption("audio", source=_SOURCE)
 def high_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order = 4) -> Audio:
     """Leave the frequencies above a cut-off.
 
@@ -102,13 +98,9 @@ def _filtered(
     return signal.with_samples(filtered)
 
 
-@corruption(
-    "audio",
-    "the sound is put into a room: convolution with an impulse response of a bank, its energy kept",
-    source="Allen and Berkley 1979; Ko et al. 2017 for recordings corrupted so",
-)
+@corruption("audio", source="Allen and Berkley 1979; Ko et al. 2017 for recordings corrupted so")
 def reverberation(signal: Audio, _rng: PCG64, *, impulse_response: Annotated[Audio, FromBank(whole=True)]) -> Audio:
-    """Convolve every channel with an impulse response.
+    """Put the sound into a room: convolve every channel with an impulse response.
 
     The direct path, the largest magnitude of the response, is at time 0, so that the sound stays where it was; what
     rings on after the end is cut off; the result has the rms of the sound, over all channels together. Silence stays

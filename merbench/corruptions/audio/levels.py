@@ -35,7 +35,7 @@ _BLOCK = 1 << 15
 _UNDEFINED = "a signal-to-noise ratio is not defined"
 
 
-@corruption("audio", "samples beyond a quantile of the magnitudes are cut off there", unchanged_at={"quantile": 1})
+@corruption("audio", unchanged_at={"quantile": 1})
 def clipping(signal: Audio, _rng: PCG64, *, quantile: Annotated[float, Within(0.001, 1, "of the magnitudes")]) -> Audio:
     """Cut samples off at plus and minus a quantile of the magnitudes, those of all channels together.
 
@@ -57,7 +57,7 @@ def clipping(signal: Audio, _rng: PCG64, *, quantile: Annotated[float, Within(0.
     return signal.with_samples(np.clip(signal.samples, -threshold, threshold))
 
 
-@corruption("audio", "the sound is made louder or softer", unchanged_at={"gain_db": 0})
+@corruption("audio", unchanged_at={"gain_db": 0})
 def gain(signal: Audio, _rng: PCG64, *, gain_db: Annotated[float, Within(-60, 60, "dB")]) -> Audio:
     """Multiply all samples by `10^(gain_db / 20)`; they may go beyond full scale.
 
@@ -67,7 +67,7 @@ def gain(signal: Audio, _rng: PCG64, *, gain_db: Annotated[float, Within(-60, 60
     return signal.with_samples(signal.samples.astype(np.float64) * amplitude_ratio(gain_db))
 
 
-@corruption("audio", "the sound is silenced; with a window, a part of it")
+@corruption("audio")
 def mute(signal: Audio, _rng: PCG64) -> Audio:
     """Replace all samples by zeros."""
     return signal.with_samples(np.zeros_like(signal.samples))

@@ -48,11 +48,7 @@ def _measured_noise(before: Audio, after: Audio, *, noise: Audio) -> Mapping[str
 
 
 @corruption(
-    "audio",
-    "a random crop of a noise bank is added at a signal-to-noise ratio",
-    source="Lian et al. 2023 (MER 2023, arXiv:2304.08981)",
-    severities=SNR_SEVERITIES,
-    measured=_measured_noise,
+    "audio", source="Lian et al. 2023 (MER 2023, arXiv:2304.08981)", severities=SNR_SEVERITIES, measured=_measured_noise
 )
 def background_noise(
     signal: Audio,
@@ -122,7 +118,6 @@ _NOISE_UNIT = 2.0**-16
 
 @corruption(
     "audio",
-    "white, pink, brown, blue or violet noise is added at a signal-to-noise ratio",
     source="power spectra 1, 1/f, 1/f², f, f² (Timmer and König 1995 for making them)",
     severities=SNR_SEVERITIES,
     measured=snr_of_difference,
@@ -176,7 +171,6 @@ def _measured_babble(before: Audio, after: Audio, *, noise: Audio) -> Mapping[st
 
 @corruption(
     "audio",
-    "the babble of several speakers of a noise bank is added at a signal-to-noise ratio",
     source="three to seven speakers of MUSAN (Snyder et al. 2015) as in the augmentation of Snyder et al. 2018",
     severities=SNR_SEVERITIES,
     measured=_measured_babble,
@@ -190,7 +184,7 @@ def babble(
     snr_db: Snr,
     fill: Fill = "concatenate",
 ) -> Audio:
-    """Add the sum of at least three speakers, each at the same rms, at a signal-to-noise ratio of the sum.
+    """Add the babble of at least three speakers, each at the same rms, at a signal-to-noise ratio.
 
     Args:
         noise: the speakers, one in each channel.

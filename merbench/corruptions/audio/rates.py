@@ -17,11 +17,7 @@ QUALITY = "HQ"
 """The quality of soxr at which sound is converted everywhere: its high one, of 20 bits."""
 
 
-@corruption(
-    "audio",
-    "the sound is converted to a lower sampling rate and back",
-    source="soxr, the resampler of SoX, at its high quality",
-)
+@corruption("audio", source="soxr, the resampler of SoX, at its high quality")
 def resampling_loss(signal: Audio, _rng: PCG64, *, rate_hz: Annotated[int, Within(1000, 96_000, "Hz")]) -> Audio:
     """Convert to a lower sampling rate and back; nothing above half of it is left, and nothing is delayed.
 

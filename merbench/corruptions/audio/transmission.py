@@ -54,11 +54,7 @@ CODECS: Mapping[str, Codec] = {
 """The codecs that sound may go through."""
 
 
-@corruption(
-    "audio",
-    "the sound goes through a codec that loses some of it, and back",
-    source="MP3: ISO 11172-3; AAC: ISO 14496-3; Opus: RFC 6716; AMR: 3GPP TS 26.071; ITU-T G.722",
-)
+@corruption("audio", source="MP3: ISO 11172-3; AAC: ISO 14496-3; Opus: RFC 6716; AMR: 3GPP TS 26.071; ITU-T G.722")
 def lossy_codec(
     signal: Audio,
     _rng: PCG64,
@@ -144,7 +140,6 @@ def _measured_loss(before: Audio, after: Audio, *, frame_ms: float) -> Mapping[s
 
 @corruption(
     "audio",
-    "packets are lost in bursts (Gilbert-Elliott)",
     source="Gilbert 1960; Elliott 1963; Hasslinger and Hohlfeld 2008",
     unchanged_at={"loss_rate": 0},
     measured=_measured_loss,
@@ -158,7 +153,7 @@ def packet_loss(
     frame_ms: Annotated[float, Within(1, 1000, "ms")] = 20,
     concealment: Literal["zero", "repeat"] = "zero",
 ) -> Audio:
-    """Lose packets of equal length in bursts, in all channels at once.
+    """Lose packets of equal length in bursts (Gilbert-Elliott), in all channels at once.
 
     The model has two states, in one of which every packet arrives and in the other none (Gilbert 1960, with h = 0 and
     k = 1). A burst ends with the probability r = 1 / mean_burst after each packet, and begins with p = r π / (1 − π),

@@ -44,10 +44,7 @@ _IDENTITY = np.ones(1, dtype=np.float32)
 
 
 @corruption(
-    "video",
-    "every frame is halved log2(factor) times by a 5 × 5 binomial pyramid and enlarged as often",
-    source="Burt and Adelson 1983; Lian et al. 2023 (MER 2023)",
-    unchanged_at={"factor": 1, "variant": "exact"},
+    "video", source="Burt and Adelson 1983; Lian et al. 2023 (MER 2023)", unchanged_at={"factor": 1, "variant": "exact"}
 )
 def pyramid_blur(
     frames: Iterator[Frame],
@@ -56,7 +53,7 @@ def pyramid_blur(
     factor: Literal[1, 2, 4, 8, 16],
     variant: Literal["exact", "mer2023"] = "exact",
 ) -> Iterator[Frame]:
-    """Take every frame down and up again a pyramid of log2(factor) levels (Burt and Adelson 1983).
+    """Halve every frame log2(factor) times by a 5 × 5 binomial pyramid, and enlarge it as often.
 
     A step down filters with the 5 × 5 binomial kernel (1 4 6 4 1) and keeps every other row and column; a step up puts
     zeros between and filters with four times the kernel, back to the very size of the level above.
@@ -137,13 +134,11 @@ def _released(n_levels: int, scratch: Scratch, frame: Frame) -> Frame:
     return from_rgb(frame, scaled, scratch)
 
 
-@corruption(
-    "video", "Gaussian blur", source=IMAGENET_C, severities={"sigma": (1, 2, 3, 4, 6)}, unchanged_at={"sigma": 0}
-)
+@corruption("video", source=IMAGENET_C, severities={"sigma": (1, 2, 3, 4, 6)}, unchanged_at={"sigma": 0})
 def gaussian_blur(
     frames: Iterator[Frame], _rng: PCG64, *, sigma: Pixels, severity: int | None = None
 ) -> Iterator[Frame]:
-    """Blur every frame by a Gaussian, cut off at three standard deviations (severities: ImageNet-C).
+    """Blur every frame by a Gaussian, cut off at three standard deviations.
 
     Args:
         sigma: standard deviation.
@@ -164,7 +159,6 @@ def _with_gaussian_blur(frame: Frame, sigma: float) -> Frame:
 
 @corruption(
     "video",
-    "motion blur: a line with Gaussian weights that fade from the pixel on",
     source=IMAGENET_C,
     severities={"radius": (10, 15, 15, 15, 20), "sigma": (3, 5, 8, 12, 15)},
     unchanged_at=({"radius": 0}, {"sigma": 0}),
@@ -178,7 +172,7 @@ def motion_blur(
     angle: Annotated[float, Within(-180, 180, "degrees, clockwise from rightwards")] = 0,
     severity: int | None = None,
 ) -> Iterator[Frame]:
-    """Blur every frame along a line, as ImageNet-C does by ImageMagick.
+    """Blur every frame along a line, with Gaussian weights that fade from the pixel on.
 
     A pixel becomes the mean of those at 0, 1, …, 2·radius pixels from it along the line, with weights
     `exp(-i² / 2σ²)`: a trail on one side. Values between pixels are interpolated. Angles are those of the picture
@@ -220,17 +214,11 @@ def _line(length: int, sigma: float, angle: float, rows: int, columns: int) -> t
     return (kernel / kernel.sum()).astype(np.float32), (-left, -top)
 
 
-@corruption(
-    "video",
-    "defocus: every point becomes a disk",
-    source=IMAGENET_C,
-    severities={"radius": (3, 4, 6, 8, 10)},
-    unchanged_at={"radius": 0},
-)
+@corruption("video", source=IMAGENET_C, severities={"radius": (3, 4, 6, 8, 10)}, unchanged_at={"radius": 0})
 def defocus_blur(
     frames: Iterator[Frame], _rng: PCG64, *, radius: Pixels, severity: int | None = None
 ) -> Iterator[Frame]:
-    """Blur every frame by a disk of even weights (severities: ImageNet-C).
+    """Blur every frame by a disk of even weights.
 
     A pixel at the edge of the disk has the weight of the part that the disk covers, where ImageNet-C smooths the edge.
 

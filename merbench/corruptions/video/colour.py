@@ -30,17 +30,11 @@ from merbench.corruptions.video.pictures import (
 from merbench.parameters import Within
 
 
-@corruption(
-    "video",
-    "brightness: the value of hue, saturation and value is raised",
-    source=IMAGENET_C,
-    severities={"amount": (0.1, 0.2, 0.3, 0.4, 0.5)},
-    unchanged_at={"amount": 0},
-)
+@corruption("video", source=IMAGENET_C, severities={"amount": (0.1, 0.2, 0.3, 0.4, 0.5)}, unchanged_at={"amount": 0})
 def brightness(
     frames: Iterator[Frame], _rng: PCG64, *, amount: Annotated[float, Within(-1, 1, "of full scale")]
 ) -> Iterator[Frame]:
-    """Add an amount to the value (the largest of red, green and blue) of every pixel, between 0 and 1 (ImageNet-C).
+    """Raise the value (the largest of red, green and blue) of every pixel by an amount, between 0 and 1.
 
     Hue and saturation stay: red, green and blue are multiplied by the new value over the old one; black becomes grey.
 
@@ -64,15 +58,9 @@ def brightness(
     return changed(frames, raise_value)
 
 
-@corruption(
-    "video",
-    "contrast: the distance to the mean of the frame is reduced",
-    source=IMAGENET_C,
-    severities={"factor": (0.4, 0.3, 0.2, 0.1, 0.05)},
-    unchanged_at={"factor": 1},
-)
+@corruption("video", source=IMAGENET_C, severities={"factor": (0.4, 0.3, 0.2, 0.1, 0.05)}, unchanged_at={"factor": 1})
 def contrast(frames: Iterator[Frame], _rng: PCG64, *, factor: Annotated[float, Within(0, 1)]) -> Iterator[Frame]:
-    """Multiply the distance of every value to its channel's mean over the frame by a factor (ImageNet-C).
+    """Multiply the distance of every value to its channel's mean over the frame by a factor.
 
     This is linear, and so the same on the stored planes, each about its own mean.
 
@@ -90,12 +78,7 @@ def contrast(frames: Iterator[Frame], _rng: PCG64, *, factor: Annotated[float, W
     return map(flattened, frames)
 
 
-@corruption(
-    "video",
-    "saturation: the distance of every colour to grey is multiplied",
-    source=OPENVNA,
-    unchanged_at={"factor": 1},
-)
+@corruption("video", source=OPENVNA, unchanged_at={"factor": 1})
 def saturation(frames: Iterator[Frame], _rng: PCG64, *, factor: Annotated[float, Within(0, 4)]) -> Iterator[Frame]:
     """Multiply the colour differences of every frame; luma stays, and so does a frame that has only luma.
 
@@ -114,11 +97,7 @@ def saturation(frames: Iterator[Frame], _rng: PCG64, *, factor: Annotated[float,
     return map(coloured, frames)
 
 
-@corruption(
-    "video",
-    "red, green and blue trade places",
-    source=OPENVNA,
-)
+@corruption("video", source=OPENVNA)
 def channel_swap(
     frames: Iterator[Frame], _rng: PCG64, *, order: Literal["bgr", "grb", "rbg", "gbr", "brg"] = "bgr"
 ) -> Iterator[Frame]:
@@ -139,11 +118,7 @@ def channel_swap(
     return changed(frames, swap)
 
 
-@corruption(
-    "video",
-    "negative: every colour becomes its complement",
-    source=OPENVNA,
-)
+@corruption("video", source=OPENVNA)
 def inversion(frames: Iterator[Frame], _rng: PCG64) -> Iterator[Frame]:
     """Replace every value x of red, green and blue by 1 - x, which is the same on the stored planes."""
 

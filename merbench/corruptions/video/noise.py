@@ -26,17 +26,11 @@ from merbench.corruptions.video.pictures import IMAGENET_C, Picture, Scratch, bu
 from merbench.parameters import Within
 
 
-@corruption(
-    "video",
-    "Gaussian noise on red, green and blue",
-    source=IMAGENET_C,
-    severities={"sigma": (0.08, 0.12, 0.18, 0.26, 0.38)},
-    unchanged_at={"sigma": 0},
-)
+@corruption("video", source=IMAGENET_C, severities={"sigma": (0.08, 0.12, 0.18, 0.26, 0.38)}, unchanged_at={"sigma": 0})
 def gaussian_noise(
     frames: Iterator[Frame], rng: PCG64, *, sigma: Annotated[float, Within(0, 2, "of full scale")]
 ) -> Iterator[Frame]:
-    """Add N(0, sigma²) to every value (severities: ImageNet-C).
+    """Add Gaussian noise, N(0, sigma²), to every value.
 
     Args:
         sigma: the standard deviation.
@@ -50,17 +44,11 @@ def gaussian_noise(
     return changed(frames, add)
 
 
-@corruption(
-    "video",
-    "speckle noise: Gaussian noise in proportion to the value",
-    source=IMAGENET_C,
-    severities={"sigma": (0.15, 0.2, 0.35, 0.45, 0.6)},
-    unchanged_at={"sigma": 0},
-)
+@corruption("video", source=IMAGENET_C, severities={"sigma": (0.15, 0.2, 0.35, 0.45, 0.6)}, unchanged_at={"sigma": 0})
 def speckle_noise(
     frames: Iterator[Frame], rng: PCG64, *, sigma: Annotated[float, Within(0, 2, "of the value")]
 ) -> Iterator[Frame]:
-    """Multiply every value by 1 + N(0, sigma²); black stays black (severities: ImageNet-C).
+    """Multiply every value by 1 + N(0, sigma²); black stays black.
 
     Args:
         sigma: the standard deviation.
@@ -75,16 +63,11 @@ def speckle_noise(
     return changed(frames, multiply)
 
 
-@corruption(
-    "video",
-    "shot noise: so many photons at full scale, counted one by one",
-    source=IMAGENET_C,
-    severities={"photons": (60, 25, 12, 5, 3)},
-)
+@corruption("video", source=IMAGENET_C, severities={"photons": (60, 25, 12, 5, 3)})
 def shot_noise(
     frames: Iterator[Frame], rng: PCG64, *, photons: Annotated[float, Within(0.1, 500, "at full scale")]
 ) -> Iterator[Frame]:
-    """Replace every value x by Poisson(photons · x) / photons (severities: ImageNet-C).
+    """Count photons: replace every value x by Poisson(photons · x) / photons.
 
     The mean of the count is that of x in 8 bits, as in ImageNet-C; what x has beyond these 8 bits stays. Counts invert
     the distribution function at the middle of one of 65,536 equal slices.
@@ -110,16 +93,12 @@ def shot_noise(
 
 
 @corruption(
-    "video",
-    "impulse noise: a fraction of all values becomes 0 or 1",
-    source=IMAGENET_C,
-    severities={"fraction": (0.03, 0.06, 0.09, 0.17, 0.27)},
-    unchanged_at={"fraction": 0},
+    "video", source=IMAGENET_C, severities={"fraction": (0.03, 0.06, 0.09, 0.17, 0.27)}, unchanged_at={"fraction": 0}
 )
 def impulse_noise(
     frames: Iterator[Frame], rng: PCG64, *, fraction: Annotated[float, Within(0, 1, "of all values")]
 ) -> Iterator[Frame]:
-    """Make every value, with a probability of `fraction`, 0 or 1, one as likely as the other (severities: ImageNet-C).
+    """Make a fraction of all values 0 or 1, one as likely as the other.
 
     Args:
         fraction: share of the values that are hit, to the nearest 2⁻¹⁵.

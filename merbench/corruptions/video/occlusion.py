@@ -31,7 +31,7 @@ _HALVES: dict[str, Box] = {
 _WHOLE: Box = (0, 0, 1, 1)
 
 
-@corruption("video", "a box hides a part of every frame", source=OPENVNA, unchanged_at=({"width": 0}, {"height": 0}))
+@corruption("video", source=OPENVNA, unchanged_at=({"width": 0}, {"height": 0}))
 def occlusion_box(
     frames: Iterator[Frame],
     _rng: PCG64,
@@ -56,7 +56,7 @@ def occlusion_box(
     return _hidden(frames, (x, y, width, height), fill)
 
 
-@corruption("video", "one half of every frame is hidden", source=OPENVNA)
+@corruption("video", source=OPENVNA)
 def occlusion_half(
     frames: Iterator[Frame], _rng: PCG64, *, side: Literal["upper", "lower", "left", "right"], fill: Fill = "grey"
 ) -> Iterator[Frame]:
@@ -71,7 +71,7 @@ def occlusion_half(
     return _hidden(frames, _HALVES[side], fill)
 
 
-@corruption("video", "the face is hidden by the box that the corpus stores for each sample", source=OPENVNA)
+@corruption("video", source=OPENVNA)
 def occlusion_face(
     frames: Iterator[Frame], _rng: PCG64, *, box: Annotated[Box | str, FromColumn()] = "face_box", fill: Fill = "grey"
 ) -> Iterator[Frame]:
@@ -91,7 +91,7 @@ def occlusion_face(
     return _hidden(frames, (x, y, width, height), fill)
 
 
-@corruption("video", "every frame is black", source=OPENVNA)
+@corruption("video", source=OPENVNA)
 def blank(frames: Iterator[Frame], _rng: PCG64) -> Iterator[Frame]:
     """Make every frame black."""
     return _hidden(frames, _WHOLE, "black")

@@ -156,7 +156,6 @@ def changed(frames: Iterator[Frame], change: Callable[[Picture, Picture], None])
     """Yield the frames with the change of their pictures applied to their planes, in place.
 
     Args:
-        frames: the frames.
         change: takes the frame's picture and an array of its shape, to which it writes the change of each value.
     """
     scratch: Scratch = {}
@@ -256,11 +255,7 @@ def _decoding(matrix: str, black: int, white: int, excursion: int, middle: int) 
     luma = 1 / (white - black)
     from_red, from_blue = 2 * (1 - red) / excursion, 2 * (1 - blue) / excursion
     linear = np.array(
-        [
-            [luma, 0, from_red],
-            [luma, -from_blue * blue / green, -from_red * red / green],
-            [luma, from_blue, 0],
-        ]
+        [[luma, 0, from_red], [luma, -from_blue * blue / green, -from_red * red / green], [luma, from_blue, 0]]
     )
     offsets = -(linear * np.array([black, middle, middle])).sum(axis=1)
     return np.column_stack([linear, offsets]).astype(np.float32)

@@ -32,14 +32,9 @@ from merbench.corruptions.video.pictures import (
 from merbench.parameters import Within
 
 
-@corruption(
-    "video",
-    "JPEG compression of every frame",
-    source=IMAGENET_C,
-    severities={"quality": (25, 18, 15, 10, 7)},
-)
+@corruption("video", source=IMAGENET_C, severities={"quality": (25, 18, 15, 10, 7)})
 def jpeg(frames: Iterator[Frame], _rng: PCG64, *, quality: Annotated[int, Within(1, 100)]) -> Iterator[Frame]:
-    """Code every frame as a JPEG and decode it (severities: ImageNet-C).
+    """Code every frame as a JPEG and decode it.
 
     The picture is coded in 8 bits with colour differences at half the resolution. The difference between the coded and
     the 8-bit picture is added to the planes.
@@ -67,17 +62,11 @@ def _coded(levels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     return cast("NDArray[np.uint8]", decoded.reshape(levels.shape))
 
 
-@corruption(
-    "video",
-    "large pixels: every frame is reduced by means and enlarged by repetition",
-    source=IMAGENET_C,
-    severities={"scale": (0.6, 0.5, 0.4, 0.3, 0.25)},
-    unchanged_at={"scale": 1},
-)
+@corruption("video", source=IMAGENET_C, severities={"scale": (0.6, 0.5, 0.4, 0.3, 0.25)}, unchanged_at={"scale": 1})
 def pixelate(
     frames: Iterator[Frame], _rng: PCG64, *, scale: Annotated[float, Within(0.001, 1, "of the size")]
 ) -> Iterator[Frame]:
-    """Reduce every frame to a part of its size, by the mean over each large pixel, and repeat that (ImageNet-C).
+    """Reduce every frame by means and enlarge it by repetition: large pixels.
 
     A subsampled plane gets as many large pixels as luma, or stays where it has no more values than that.
 
@@ -95,11 +84,7 @@ def pixelate(
     return map(pixelated, frames)
 
 
-@corruption(
-    "video",
-    "low resolution: every frame is reduced by means and enlarged smoothly",
-    unchanged_at={"factor": 1, "height": 0},
-)
+@corruption("video", unchanged_at={"factor": 1, "height": 0})
 def low_resolution(
     frames: Iterator[Frame],
     _rng: PCG64,
@@ -141,40 +126,25 @@ def _reduced_and_enlarged(plane: Plane, size: tuple[int, int], interpolation: in
     cv2.resize(small, plane.shape[::-1], dst=plane, interpolation=interpolation)
 
 
-@corruption(
-    "video",
-    "frames are lost, and the last one received is repeated",
-    unchanged_at={"rate": 0},
-)
+@corruption("video", unchanged_at={"rate": 0})
 def frame_drop(
     frames: Iterator[Frame], rng: PCG64, *, rate: Annotated[float, Within(0, 1, "of the frames")]
 ) -> Iterator[Frame]:
-    """Lose each frame but the first with the same probability, independently; the last one received is repeated.
+    """Lose each frame but the first with the same probability; the last one received is repeated.
 
     Args:
-        frames: the frames; those that are lost are overwritten.
         rate: the probability.
     """
     return _repeated(frames, lambda frame: float(uniforms(rng, 1)[0]) >= rate)
 
 
-@corruption(
-    "video",
-    "the first frame stays; with a window, during the window",
-)
+@corruption("video")
 def frame_freeze(frames: Iterator[Frame], _rng: PCG64) -> Iterator[Frame]:
-    """Show the first frame in place of all that follow, within the window.
-
-    Args:
-        frames: the frames; all but the first are overwritten.
-    """
+    """Show the first frame in place of all that follow, within the window."""
     return _repeated(frames, lambda frame: False)
 
 
-@corruption(
-    "video",
-    "pictures change only so many times a second",
-)
+@corruption("video")
 def low_frame_rate(
     frames: Iterator[Frame], _rng: PCG64, *, rate_hz: Annotated[float, Within(0.01, 240, "Hz")]
 ) -> Iterator[Frame]:
@@ -183,7 +153,6 @@ def low_frame_rate(
     Periods are counted from the beginning of the clip. A rate no lower than that of the clip changes nothing.
 
     Args:
-        frames: the frames; those that are not shown are overwritten.
         rate_hz: periods per second.
     """
     current = -math.inf
