@@ -1,4 +1,4 @@
-"""The command line: every command parses, calls one room, prints; heavy imports stand inside the commands."""
+"""The command line: every command parses, calls one package, prints; heavy imports are inside the commands."""
 
 from __future__ import annotations
 
@@ -26,26 +26,14 @@ from merbench.cli import (
     scoring,
     tracks,
 )
+from merbench.cli.parser import App
 from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, fault, printable
 
-app = typer.Typer(
-    name="merbench",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.add_typer(banks.app)
-app.add_typer(corpus.app)
-app.add_typer(features.app)
-app.add_typer(groups.app)
-app.add_typer(lexicon.app)
-scoring.add_commands(app)
-tracks.add_commands(app)
-baselines.add_commands(app)
-corrupt.add_commands(app)
-robustness.add_commands(app)
-leaderboard.add_commands(app)
+app = App("merbench")
+for group in (tracks, scoring, baselines, leaderboard, corrupt, robustness):
+    group.add_commands(app)
+for group in (corpus, features, banks, lexicon, groups):
+    app.add_typer(group.app, rich_help_panel="Data")
 
 
 def _show_version(wanted: bool) -> None:
@@ -57,7 +45,7 @@ def _show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
@@ -212,7 +200,7 @@ _PARSER_WORDS = {
 
 
 def _usage(error: Any) -> int:
-    """Show what the parser says of wrong arguments; its base class is not part of typer's public names."""
+    """Show the parser's message about wrong arguments; its base class is not a public name of typer."""
     for theirs, ours in _PARSER_WORDS.items():
         error.message = error.message.replace(theirs, ours)
     error.show(sys.stderr)
@@ -238,5 +226,5 @@ def _is_standard_output(error: OSError) -> bool:
 
 
 def _forget_standard_output() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush does not fail once more."""
+    """Point standard output at nothing, so that the interpreter's last flush does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

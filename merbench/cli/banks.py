@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import ListFormat, ListFormatOption, print_line, print_rows
+from merbench.cli import options
+from merbench.cli.options import INPUT, METADATA, OUTPUT
+from merbench.cli.parser import App, option
+from merbench.cli.printing import item_rows, print_line, print_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,34 +19,25 @@ if TYPE_CHECKING:
     from merbench.banks.bank import Bank
     from merbench.banks.importing import Imported
 
-app = typer.Typer(
-    name="bank",
-    help="Noise banks: list, show, check, import, make.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = App("bank", help="Noise banks: list, show, verify, import, build.")
 
 Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="BANK", help="Name in the data home, or ./folder; a part or class may follow: musan/speech."
-    ),
+    str, typer.Argument(metavar="BANK", help="Name or folder of a bank; a part or class may follow: musan/speech.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace a bank that is there already.")]
 
 
 @app.command("list")
-def list_(form: ListFormatOption = ListFormat.table) -> None:
-    """List the noise banks that are there."""
+def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
+    """List available noise banks."""
     from merbench.banks.home import BANKS
 
     columns = ("bank", "version", "sounds", "length", "parts", "source")
-    print_rows("banks", columns, [_list_row(name) for name in BANKS.names()], form)
+    print_rows("banks", columns, item_rows(BANKS, "bank", len(columns), _list_row), form)
 
 
 @app.command()
 def info(bank: Name) -> None:
-    """Show what a noise bank holds: parts, classes, rates, digest."""
+    """Show the parts, classes, rates and digest of a noise bank."""
     from merbench.banks.home import open_bank
 
     print(_info_text(open_bank(bank)))
@@ -70,17 +64,23 @@ def import_(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of sounds; its sub-folders are parts.")],
     index: Annotated[
         Path | None,
-        typer.Option(
-            metavar="CSV", help="Columns file, class, speaker, licence; index.csv of the folder when left out."
+        option(
+            INPUT,
+            "--index CSV",
+            "Table with columns file, class, speaker, licence. [default: FOLDER/index.csv, if any]",
         ),
     ] = None,
-    in_place: Annotated[bool, typer.Option("--in-place", help="Leave the sounds where they are.")] = False,
-    version: Annotated[str | None, typer.Option(help="Dotted numbers; 1.0 when left out.")] = None,
-    source: Annotated[str | None, typer.Option(help="Where the sounds come from.")] = None,
-    licence: Annotated[str | None, typer.Option(help="Who may use them, and how.")] = None,
-    force: Force = False,
+    version: Annotated[
+        str | None, option(METADATA, "--version VERSION", "Version, such as 1.2. [default: 1.0]")
+    ] = None,
+    source: Annotated[str | None, option(METADATA, "--source TEXT", "Where the sounds come from.")] = None,
+    licence: Annotated[str | None, option(METADATA, "--licence TEXT", "Who may use them, and how.")] = None,
+    in_place: Annotated[
+        bool, option(OUTPUT, "--in-place", "Leave the sounds where they are; do not copy them.")
+    ] = False,
+    force: options.Force = False,
 ) -> None:
-    """Store the sounds of a folder, or MUSAN, as a noise bank."""
+    """Import a folder of sounds, or MUSAN, as a noise bank."""
     from merbench.banks.importing import Terms, import_folder
     from merbench.banks.musan import import_musan
     from merbench.errors import UsageError
@@ -98,10 +98,8 @@ def import_(
 @app.command()
 def build(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Bank that merbench builds itself.")] = "synthetic",
-    output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder to write; the data home when left out.")
-    ] = None,
-    force: Force = False,
+    output: options.HomeOutput = None,
+    force: options.Force = False,
 ) -> None:
     """Build a noise bank that merbench makes itself."""
     from merbench.banks.home import BANKS
@@ -127,24 +125,16 @@ def _print_written(folder: Path, bank: Bank) -> None:
     print_line(f"{folder}: {bank.name} {bank.version}, {_counts(bank)}, digest {bank.digest[:12]}")
 
 
-def _list_row(name: str) -> tuple[str, ...]:
-    from merbench.banks.home import BANKS
-    from merbench.errors import MerbenchError
-
-    if not BANKS.holds(name):
-        return name, "", "", "", "", "built on first use"
-    try:
-        bank = BANKS.read(BANKS.home / name)
-    except MerbenchError:
-        return name, "", "", "", "", f"cannot be opened; `merbench bank info {name}` says why"
-    return name, bank.version, f"{len(bank.sounds):,}", _length(bank), ", ".join(bank.parts), bank.source
+def _list_row(bank: Bank) -> tuple[str, ...]:
+    return bank.version, f"{len(bank.sounds):,}", _length(bank), ", ".join(bank.parts), bank.source
 
 
 def _info_text(bank: Bank) -> str:
-    from merbench.errors import printable
+    from merbench.errors import listed, printable
 
     rates = sorted({sound.rate_hz for sound in bank.sounds})
     speakers = {sound.speaker for sound in bank.sounds if sound.speaker}
+    licences = sorted({sound.licence for sound in bank.sounds if sound.licence})
     head = [
         f"{bank.name} {bank.version}",
         f"folder: {bank.folder}",
@@ -157,15 +147,11 @@ def _info_text(bank: Bank) -> str:
         "",
         _counts(bank),
         f"rates: {', '.join(f'{rate:,}' for rate in rates)} Hz",
-        f"speakers: {len(speakers):,}" if speakers else "speakers: none known",
+        f"speakers: {len(speakers):,}" if speakers else "speakers: unknown",
         f"parts: {_numbers(bank.parts)}",
         f"classes: {_numbers(bank.labels)}",
+        *([f"licences of single sounds: {listed(licences)}"] if licences else []),
     ]
-    own = sorted({sound.licence for sound in bank.sounds if sound.licence})
-    if own:
-        from merbench.errors import listed
-
-        lines.append(f"licences of single sounds: {listed(own)}")
     return "\n".join(lines)
 
 

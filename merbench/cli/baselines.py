@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from merbench.cli.options import (
-    MOST_SEED,
-    BaselineOption,
-    ListFormat,
-    ListFormatOption,
-    TrackArgument,
-    print_json,
-    print_line,
-    print_table,
-    terminal_width,
-)
+from merbench.cli import options
+from merbench.cli.options import INPUT, OUTPUT, TRAINING
+from merbench.cli.parser import App, option
+from merbench.cli.printing import print_json, print_line, print_table, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,24 +18,21 @@ if TYPE_CHECKING:
     from merbench.report import ScoreReport
     from merbench.training import BaselineDeclaration, BaselineRun
 
-IntervalsOption = Annotated[bool, typer.Option("--intervals/--no-intervals", help="Resample for intervals.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace a run that already exists.")]
 
-
-def add_commands(app: typer.Typer) -> None:
+def add_commands(app: App) -> None:
     """Add the commands of this file."""
-    app.command("baselines")(baselines)
-    app.command("run-baseline")(run_baseline)
-    app.command("ensemble")(ensemble)
+    app.command("baselines", rich_help_panel="Baselines")(baselines)
+    app.command("run-baseline", rich_help_panel="Baselines")(run_baseline)
+    app.command("ensemble", rich_help_panel="Baselines")(ensemble)
 
 
-def baselines(form: ListFormatOption = ListFormat.table) -> None:
-    """List the baselines that are found by name."""
+def baselines(form: options.ListFormatOption = options.ListFormat.table) -> None:
+    """List available baselines."""
     from merbench.report import ReportTable
     from merbench.training import list_baselines
 
     known = list_baselines()
-    if form is ListFormat.json:
+    if form is options.ListFormat.json:
         print_json("baselines", baselines=[_baseline_record(name, declared) for name, declared in known])
         return
     rows = [
@@ -65,99 +55,78 @@ def _baseline_record(name: str, declared: BaselineDeclaration) -> dict[str, Any]
 
 
 def run_baseline(
-    track: TrackArgument,
-    baseline: BaselineOption = "attention",
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")
-    ] = "auto",
+    track: options.Track,
+    baseline: options.Baseline = "attention",
+    settings: options.Set = None,
+    feature: options.Feature = None,
     seed: Annotated[
         list[int] | None,
-        typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed; repeatable. The baseline declares the default."),
-    ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=2, help="Folds of cross-validation. The baseline declares the default."),
-    ] = None,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Feature to learn from; repeatable. The baseline declares the default, else all."
+        option(
+            TRAINING,
+            "--seed N",
+            "Seed of the training; repeatable. [default: from baseline.toml]",
+            min=0,
+            max=options.MOST_SEED,
         ),
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Option in the baseline's baseline.toml; repeatable."),
-    ] = None,
+    folds: options.Folds = None,
+    device: options.Device = "auto",
+    intervals: options.Intervals = True,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to write; runs/TRACK/BASELINE.")
+        Path | None, option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/BASELINE]")
     ] = None,
-    intervals: IntervalsOption = True,
-    force: ForceOption = False,
+    force: options.Force = False,
 ) -> None:
     """Train a baseline, write its submission, and score it."""
-    from merbench.cli.progress import progress_bar
-    from merbench.training import run_baseline as run
+    from merbench.cli.printing import progress_bar
+    from merbench.training import run_baseline as train
 
     with progress_bar() as progress:
-        found = run(
+        run = train(
             track,
             baseline,
             device=device,
             seeds=seed,
             folds=folds,
             features=feature,
-            options=dict(map(named_value, option or [])),
+            options=options.baseline_options(settings),
             output=output,
             intervals=intervals,
             replace=force,
             progress=progress,
         )
-    print(_summary(found))
-    print_line(f"wrote {found.folder}")
+    print(_summary(run))
+    print_line(f"wrote {run.folder}")
     print()
-    if found.label_damage:
-        told = ", ".join(f"{name} {value}" for name, value in found.label_damage.items())
-        print(f"training labels were damaged: {told}")
-    if len(found.seeds) > 1:
-        print(f"submission.csv: seed {found.seeds[0].seed} of {', '.join(str(run.seed) for run in found.seeds)}")
-    _print_report(found.report, found.withheld)
+    if run.label_damage:
+        parameters = ", ".join(f"{name} {value}" for name, value in run.label_damage.items())
+        print(f"training labels were corrupted: {parameters}")
+    if len(run.seeds) > 1:
+        print(f"submission.csv: seed {run.seeds[0].seed} of {', '.join(str(one.seed) for one in run.seeds)}")
+    _print_report(run.report, run.withheld)
 
 
 def ensemble(
-    track: TrackArgument,
+    track: options.Track,
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders of runs, or files with probabilities.")],
     weight: Annotated[
         list[float] | None,
-        typer.Option(metavar="WEIGHT", help="Weight of a run, one for each in their order; repeatable."),
+        option(INPUT, "--weight WEIGHT", "Weight of a run; once per run, in their order. [default: equal weights]"),
     ] = None,
-    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the track.")] = "test",
+    split: options.Split = "test",
+    intervals: options.Intervals = True,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to write; runs/TRACK/ensemble.")
+        Path | None, option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/ensemble]")
     ] = None,
-    intervals: IntervalsOption = True,
-    force: ForceOption = False,
+    force: options.Force = False,
 ) -> None:
     """Average several runs into a submission, and score it."""
     from merbench.training import ensemble as average
 
-    found = average(track, runs, weights=weight, split=split, output=output, intervals=intervals, replace=force)
-    print_line(f"{found.folder}: the mean of {found.n_runs} runs")
+    run = average(track, runs, weights=weight, split=split, output=output, intervals=intervals, replace=force)
+    print_line(f"{run.folder}: the mean of {run.n_runs} runs")
     print()
-    _print_report(found.report, found.withheld)
-
-
-def named_value(text: str, option: str = "--set", example: str = "learning_rate=0.0001") -> tuple[str, Any]:
-    """Return name and value of NAME=VALUE; the value is read as TOML, and as text where it is none."""
-    from merbench.errors import DeclarationError, UsageError
-    from merbench.files import parse_toml
-
-    name, separator, value = text.partition("=")
-    if not (separator and name.strip()):
-        raise UsageError(f"{option} {text}: write NAME=VALUE, such as {example}")
-    try:
-        return name.strip(), parse_toml(text, f"value = {value}".encode(errors="surrogateescape"))["value"]
-    except DeclarationError:
-        return name.strip(), value.strip()
+    _print_report(run.report, run.withheld)
 
 
 def _summary(run: BaselineRun) -> str:
@@ -173,10 +142,10 @@ def _summary(run: BaselineRun) -> str:
     rows = [
         (
             names.get(key, key),
-            _with_deviation(found, track.ranking.decimals),
+            _with_deviation(value, track.ranking.decimals),
             _with_deviation(test[key], track.ranking.decimals) if key in test else "withheld",
         )
-        for key, found in cross_validated.items()
+        for key, value in cross_validated.items()
     ]
     over = f", {len(run.seeds)} seeds: mean ± deviation" if len(run.seeds) > 1 else ""
     table = ReportTable("", ("", "cross-validated", "test"), sorted(rows, key=lambda row: row[0] != "overall"))
@@ -186,17 +155,17 @@ def _summary(run: BaselineRun) -> str:
     return f"{title}\n{table.to_text()}\ncross-validated: {_folds(run.cross_validation)}"
 
 
-def _folds(found: Mapping[str, Any]) -> str:
+def _folds(validation: Mapping[str, Any]) -> str:
     """Return how many folds there were, what they keep together, and why they are fewer than asked for."""
-    n_folds, by = found["n_folds"], found["by"]
+    n_folds, by = validation["n_folds"], validation["by"]
     if by is None:
         return f"{n_folds} folds of single samples; the corpus has no speakers or dialogues to keep together"
-    fewer = f"; {found['n_folds_asked']} were asked for" if n_folds < found["n_folds_asked"] else ""
-    return f"{n_folds} folds, each of the {found['n_clusters']} values of '{by}' in one fold{fewer}"
+    fewer = f"; {validation['n_folds_asked']} were asked for" if n_folds < validation["n_folds_asked"] else ""
+    return f"{n_folds} folds, each of the {validation['n_clusters']} values of '{by}' in one fold{fewer}"
 
 
-def _with_deviation(found: dict[str, float | None], decimals: int) -> str:
-    mean, deviation = found["mean"], found["deviation"]
+def _with_deviation(value: dict[str, float | None], decimals: int) -> str:
+    mean, deviation = value["mean"], value["deviation"]
     return f"{mean:.{decimals}f}" + ("" if deviation is None else f" ± {deviation:.{decimals}f}")
 
 

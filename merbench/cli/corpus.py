@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from merbench.cli.options import ListFormat, ListFormatOption, Workers, pairs, print_json, print_line, print_table
+from merbench.cli import options
+from merbench.cli.options import INPUT, METADATA, OUTPUT
+from merbench.cli.parser import App, option
+from merbench.cli.printing import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,49 +20,37 @@ if TYPE_CHECKING:
     from merbench.corpus.folder import CorpusSummary, TargetSummary
     from merbench.errors import Problem
 
-app = typer.Typer(
-    name="corpus", help="Corpora: list, show, check, import, make.", no_args_is_help=True, rich_markup_mode=None
-)
-
-NameOrPath = Annotated[str, typer.Argument(metavar="CORPUS", help="Name in the data home, or path of a corpus folder.")]
-Output = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Corpus folder to write; the data home when left out.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace a corpus that is there already.")]
+app = App("corpus", help="Corpora: list, show, verify, create, import, build.")
 
 
 @app.command("list")
-def list_(form: ListFormatOption = ListFormat.table) -> None:
-    """List the corpora that are there, and importable releases."""
+def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
+    """List available corpora, and the releases that can be imported."""
     from merbench.corpus import CORPORA, IMPORTERS
     from merbench.report import ReportTable
 
-    there = CORPORA.names()
-    records = [_list_record(name) for name in there]
-    releases = [(name, IMPORTERS[name].expects) for name in IMPORTERS if name not in there]
-    if form is ListFormat.json:
-        print_json(
-            "corpora",
-            corpora=records,
-            releases=[{"release": name, "files": files} for name, files in releases],
-        )
+    names = CORPORA.names()
+    records = [_list_record(name) for name in names]
+    releases = [(name, IMPORTERS[name].expects) for name in IMPORTERS if name not in names]
+    if form is options.ListFormat.json:
+        print_json("corpora", corpora=records, releases=[{"release": name, "files": files} for name, files in releases])
         return
     rows = [(row["corpus"], row["version"], ", ".join(row["features"]), row["source"]) for row in records]
     print_table(ReportTable("", ("corpus", "version", "features", "source"), rows))
-    print("\nnot there yet; `merbench corpus import RELEASE` says what each is and where it is had\n")
-    print_table(ReportTable("", ("release", "files [those that may be missing]"), releases))
+    print("\nnot installed; `merbench corpus import RELEASE` shows what it needs and where to get it\n")
+    print_table(ReportTable("", ("release", "files [optional ones]"), releases))
 
 
 @app.command()
-def info(corpus: NameOrPath) -> None:
-    """Show what a corpus holds: splits, references, features."""
+def info(corpus: options.Corpus) -> None:
+    """Show the splits, references and features of a corpus."""
     from merbench.corpus import open_corpus, summarise
 
     print(_summary_text(summarise(open_corpus(corpus))))
 
 
 @app.command()
-def verify(corpus: NameOrPath) -> None:
+def verify(corpus: options.Corpus) -> None:
     """Check every file of a corpus against its recorded digest."""
     from merbench.corpus import open_corpus, verify_corpus
     from merbench.errors import IntegrityError, plural, problem_lines
@@ -77,34 +68,40 @@ def verify(corpus: NameOrPath) -> None:
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the corpus: a-z, 0-9 and -.")],
-    samples: Annotated[Path, typer.Option(metavar="CSV", help="sample_id, split, and what else is known.")],
-    reference: Annotated[Path | None, typer.Option(metavar="CSV", help="sample_id and one column per target.")] = None,
-    features: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH",
-            help="An NPZ (arrays ids and values, or one array per sample id; PATH:ARRAY takes another array than "
-            "values), a Parquet file (sample_id, values), or a folder of one .npy per sample. May be repeated.",
-        ),
+    samples: Annotated[Path, option(INPUT, "--samples CSV", "Table with sample_id, split, and more columns.")],
+    reference: Annotated[
+        Path | None, option(INPUT, "--reference CSV", "Table with sample_id and one column per target.")
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="A column that is a reference; without --reference it is taken out of the samples. May be repeated.",
+        option(
+            INPUT,
+            "--target COLUMN",
+            "Column that is a target; without --reference it is taken out of the samples; repeatable.",
         ),
     ] = None,
     rename: Annotated[
-        list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename a column of the CSV files. May be repeated.")
+        list[str] | None, option(INPUT, "--rename OLD=NEW", "Read column OLD of the files as column NEW; repeatable.")
     ] = None,
-    version: Annotated[str, typer.Option(help="Dotted numbers.")] = "1.0",
-    source: Annotated[str, typer.Option(help="Where the data come from.")] = "not stated",
-    licence: Annotated[str, typer.Option(help="Who may use them, and how.")] = "not stated",
-    language: Annotated[str | None, typer.Option(help="Language of the transcripts, such as en.")] = None,
-    output: Output = None,
-    force: Force = False,
+    feature_file: Annotated[
+        list[str] | None,
+        option(
+            INPUT,
+            "--feature-file NAME=PATH",
+            "Feature NAME from an NPZ (arrays ids and values, or one array per sample id; PATH:ARRAY takes another "
+            "array than values), a Parquet file (sample_id, values), or a folder of one .npy per sample; repeatable.",
+        ),
+    ] = None,
+    version: Annotated[str, option(METADATA, "--version VERSION", "Version of the corpus.")] = "1.0",
+    source: Annotated[str, option(METADATA, "--source TEXT", "Where the data come from.")] = "not stated",
+    licence: Annotated[str, option(METADATA, "--licence TEXT", "Who may use them, and how.")] = "not stated",
+    language: Annotated[
+        str | None, option(METADATA, "--language CODE", "Language of the transcripts, e.g. en.")
+    ] = None,
+    output: options.HomeOutput = None,
+    force: options.Force = False,
 ) -> None:
-    """Make a corpus of one's own CSV files and features."""
+    """Create a corpus from your own CSV files and features."""
     from merbench.corpus import create_corpus, own_folder
 
     corpus = create_corpus(
@@ -112,9 +109,9 @@ def create(
         name=name,
         samples=samples,
         reference=reference,
-        features=pairs("--features", features),
+        features=options.pairs("--feature-file", feature_file),
         targets=target or (),
-        rename=pairs("--rename", rename, at_last=True),
+        rename=options.pairs("--rename", rename, at_last=True),
         version=version,
         source=source,
         licence=licence,
@@ -126,25 +123,26 @@ def create(
 
 @app.command("import")
 def import_(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the release, such as mer2023.")],
+    name: Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the release, such as mer2023.")],
     release: Annotated[
-        Path | None, typer.Argument(metavar="PATH", help="Folder of the released files; left out, they are described.")
-    ] = None,
-    features: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of features: a folder each, with one .npy per sample."),
+        typer.Argument(metavar="PATH", help="Folder of the released files. [default: show which files it needs]"),
     ] = None,
-    output: Output = None,
-    force: Force = False,
+    feature_folder: Annotated[
+        Path | None,
+        option(INPUT, "--feature-folder DIR", "Folder with one folder per feature, with one .npy per sample."),
+    ] = None,
+    output: options.HomeOutput = None,
+    force: options.Force = False,
 ) -> None:
-    """Make a corpus of a public release, or say what it needs."""
+    """Import a public release as a corpus, or show what it needs."""
     from merbench.corpus import IMPORTERS, own_folder
 
     importer = IMPORTERS[name]
     if release is None:
         print(importer.explain())
         return
-    imported = importer(release, output or own_folder(name), features=features, replace=force)
+    imported = importer(release, output or own_folder(name), features=feature_folder, replace=force)
     _print_warnings(str(release), imported.warnings)
     _print_written(imported.corpus)
 
@@ -152,36 +150,36 @@ def import_(
 @app.command()
 def build(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Corpus that merbench builds itself.")] = "sample",
-    output: Output = None,
-    media: Annotated[
+    clips: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write clips of the sample, for the splits of mer-noise, and no corpus."),
+        option(OUTPUT, "--clips DIR", "Write clips of the sample for the splits of mer-noise, and no corpus."),
     ] = None,
-    workers: Workers = 1,
-    force: Force = False,
+    output: options.HomeOutput = None,
+    force: options.Force = False,
+    workers: options.Workers = 1,
 ) -> None:
     """Build a corpus that merbench makes itself."""
     from merbench.corpus import CORPORA
     from merbench.errors import UsageError
 
-    if media is None:
-        _print_written(CORPORA.build(name, output or CORPORA.home / name, replace=force))
+    if clips is None:
+        _print_written(CORPORA.build(name, output, replace=force))
     elif name != "sample" or output is not None or force:
-        raise UsageError("--media DIR: writes clips of the corpus 'sample' alone, without --output and --force")
+        raise UsageError("--clips DIR: applies only to the corpus 'sample', without --output and --force")
     else:
-        _write_clips(media, workers)
+        _write_clips(clips, workers)
 
 
 def _write_clips(folder: Path, workers: int) -> None:
     from functools import partial
 
-    from merbench.cli.progress import progress_bar
+    from merbench.cli.printing import progress_bar
     from merbench.errors import plural
     from merbench.sample import write_clips
 
     with progress_bar() as show:
         clips = write_clips(folder, workers=workers, progress=partial(show, "clips"))
-    kept = f"; {clips.n_kept:,} were there already" if clips.n_kept else ""
+    kept = f"; {clips.n_kept:,} existed before" if clips.n_kept else ""
     print_line(f"{clips.folder}: {plural(clips.n_written, 'clip')} written{kept}")
 
 
@@ -215,7 +213,7 @@ def _list_record(name: str) -> dict[str, Any]:
     try:
         corpus = CORPORA.read(CORPORA.home / name)
     except MerbenchError:
-        reason = f"cannot be opened; `merbench corpus info {name}` says why"
+        reason = f"cannot be opened; see `merbench corpus info {name}`"
         return {"corpus": name, "version": "", "features": [], "source": reason}
     return {"corpus": name, "version": corpus.version, "features": list(corpus.features), "source": corpus.source}
 
@@ -255,8 +253,8 @@ def _summary_text(summary: CorpusSummary) -> str:
 def _target_lines(target: TargetSummary) -> list[str]:
     from merbench.errors import listed
 
-    known = ", ".join(f"{split} {count:,}" for split, count in target.known.items())
-    lines = [f"  {target.name} ({target.type}): {known}"]
+    counts = ", ".join(f"{split} {count:,}" for split, count in target.known.items())
+    lines = [f"  {target.name} ({target.type}): {counts}"]
     if target.labels:
         lines.append(f"    {listed([f'{label}: {count:,}' for label, count in target.labels.items()], 20)}")
     elif target.range is not None:

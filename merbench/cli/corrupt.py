@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from merbench.cli.options import (
-    MODALITY_NAME,
-    Engine,
-    ListFormat,
-    ListFormatOption,
-    TrackArgument,
-    Workers,
-    pairs,
-    print_json,
-    print_line,
-    print_table,
-)
+from merbench.cli import options
+from merbench.cli.options import INPUT, OUTPUT
+from merbench.cli.parser import App, option
+from merbench.cli.printing import print_json, print_line, print_table
 from merbench.errors import WITH_PROBLEMS
 
 if TYPE_CHECKING:
@@ -31,20 +23,22 @@ if TYPE_CHECKING:
     from merbench.track import Track
 
 
-def add_commands(app: typer.Typer) -> None:
+def add_commands(app: App) -> None:
     """Add the commands of this file."""
-    app.command("corrupt")(corrupt)
-    app.command("corruptions")(corruptions)
+    app.command("corruptions", rich_help_panel="Corruption")(corruptions)
+    app.command("corrupt", rich_help_panel="Corruption")(corrupt)
 
 
 def corruptions(
-    modality: Annotated[str, typer.Option(help="Only those of audio, video, text, features or labels.")] = "",
+    modality: Annotated[
+        str, option(None, "--modality NAME", "Only corruptions of audio, video, text, features or labels.")
+    ] = "",
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the page docs/corruptions-reference.md instead.")
+        bool, option(None, "--markdown", "Print the page docs/corruptions-reference.md instead.")
     ] = False,
-    form: ListFormatOption = ListFormat.table,
+    form: options.ListFormatOption = options.ListFormat.table,
 ) -> None:
-    """List the corruptions, with their parameters."""
+    """List available corruptions, with their parameters."""
     from merbench.corruptions import CORRUPTIONS, corruptions_page, corruptions_table
     from merbench.errors import UnknownName
 
@@ -55,7 +49,7 @@ def corruptions(
     chosen = [item for item in known if modality in ("", item.modality)]
     if not chosen:
         raise UnknownName("modality of corruptions", modality, {item.modality for item in known})
-    if form is ListFormat.json:
+    if form is options.ListFormat.json:
         print_json("corruptions", corruptions=[_corruption_record(item) for item in chosen])
     else:
         print_table(corruptions_table(chosen))
@@ -76,55 +70,48 @@ def _corruption_record(item: Corruption) -> dict[str, Any]:
 
 
 def corrupt(
-    track: TrackArgument,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of damaged files and their manifest.")
-    ] = None,
+    track: options.Track,
     media: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of clips; left out, features and texts of the corpus are damaged."),
+        option(INPUT, "--media DIR", "Folder of clips. [default: corrupt features and texts of the corpus instead]"),
     ] = None,
-    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the track whose clips are damaged.")] = "test",
+    split: options.Split = "test",
     sample: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Only the clip of this sample; repeatable.")
-    ] = None,
-    workers: Workers = 1,
-    engine: Engine = "local",
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Make every damaged clip once more, compare it, and measure its file.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what is drawn, and how long it would take; write nothing.")
-    ] = False,
-    preview: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw clips before and after, as .png or .svg.")
-    ] = None,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MODALITY=NAME", help="Feature that holds audio, video or text; repeatable."),
+        list[str] | None, option(INPUT, "--sample ID", "Only the clip of this sample; repeatable.")
     ] = None,
     column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Column of text to damage; repeatable.", show_default="transcript"),
+        list[str] | None, option(INPUT, "--column NAME", "Column of text to corrupt; repeatable. [default: transcript]")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a damaged corpus that is there already.")] = False,
+    feature_of: options.FeatureOf = None,
+    output: Annotated[
+        Path | None, option(OUTPUT, "--output -o DIR", "Folder of corrupted files and their manifest.")
+    ] = None,
+    preview: Annotated[
+        Path | None, option(OUTPUT, "--preview FILE", "Draw clips before and after, as .png or .svg.")
+    ] = None,
+    dry_run: Annotated[
+        bool, option(OUTPUT, "--dry-run", "Show the sampled parameters and the expected time; write nothing.")
+    ] = False,
+    verify: Annotated[bool, option(OUTPUT, "--verify", "Re-create each clip and check that it is identical.")] = False,
+    force: options.Force = False,
+    workers: options.Workers = 1,
+    engine: options.Engine = "local",
 ) -> None:
-    """Damage clips, or a corpus, as a track declares."""
+    """Corrupt clips, or a corpus, as a track declares."""
     from merbench.errors import UsageError
     from merbench.track import load_track
 
     declared = load_track(track)
     if output is None and not (dry_run or preview):
-        raise UsageError("name the folder to write, --output DIR; or ask for --dry-run or --preview FILE")
+        raise UsageError("--output DIR, the folder to write, is needed; or --dry-run, or --preview FILE")
     if media is None:
         for_media = {"split": split != "test", "sample": sample, "workers": workers != 1, "engine": engine != "local"}
-        _refuse({**for_media, "verify": verify, "dry-run": dry_run, "preview": preview}, "with --media DIR alone")
+        _refuse({**for_media, "verify": verify, "dry-run": dry_run, "preview": preview}, "clips, with --media DIR")
         assert output is not None
-        _corrupt_corpus(declared, output, feature, column, force)
+        _corrupt_corpus(declared, output, feature_of, column, force)
         return
-    where = "for features and texts of a corpus alone, without --media"
-    _refuse({"feature": feature, "column": column, "force": force}, where)
-
+    where = "features and texts of a corpus, without --media"
+    _refuse({"feature-of": feature_of, "column": column, "force": force}, where)
     if preview is not None and preview.suffix.lower() not in (".png", ".svg"):
         raise UsageError(f"--preview {preview}: a picture is a .png or a .svg")
 
@@ -135,10 +122,10 @@ def corrupt(
     plan = plan_media(candidates, media, output, sample_ids=sample)
     if dry_run:
         _show_plan(plan, workers)
-    unshown = {} if preview is None else _preview(plan, preview, sample)
+    not_shown = {} if preview is None else _preview(plan, preview, sample)
     if not dry_run and output is not None:
         _corrupt_media(plan, workers, engine, verify)
-    _tell_problems(str(media), unshown)
+    _report_problems(str(media), not_shown)
 
 
 def _refuse(given: Mapping[str, Any], where: str) -> None:
@@ -146,11 +133,11 @@ def _refuse(given: Mapping[str, Any], where: str) -> None:
 
     names = [f"--{name}" for name, value in given.items() if value]
     if names:
-        raise UsageError(f"{', '.join(names)}: has a meaning {where}")
+        raise UsageError(f"{', '.join(names)}: {'applies' if len(names) == 1 else 'apply'} only to {where}")
 
 
 def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
-    from merbench.cli.progress import progress_bar
+    from merbench.cli.printing import progress_bar
     from merbench.corrupt.manifest import MANIFEST
     from merbench.corrupt.media import damage_split_media
     from merbench.errors import IntegrityError, Problem, listed, plural, printable, problem_lines, problem_list
@@ -158,17 +145,17 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
     with progress_bar() as show:
         done = damage_split_media(plan, workers=workers, engine=engine, verify=verify, progress=show)
     n_done = done.n_new + done.n_kept
-    before = f", {done.n_kept:,} of them before" if done.n_kept else ""
+    before = f", {done.n_kept:,} of them already done" if done.n_kept else ""
     print_line(f"{done.folder}: {plural(n_done, 'corrupted clip')}{before}; {done.folder / MANIFEST}")
     if verify:
-        print(f"made once more: {n_done - len(done.differing):,} of {n_done:,} the same")
+        print(f"verified: {n_done - len(done.differing):,} of {n_done:,} clips are identical when re-created")
     if done.unused:
         names = [printable(str(path)) for path in done.unused]
-        told = f"{plural(len(names), 'file')} of media of no sample: {listed(names)}"
-        print(problem_list(str(plan.files.folder), [Problem("W651", told, count=len(done.unused))]), file=sys.stderr)
+        message = f"{plural(len(names), 'media file')} without a sample: {listed(names)}"
+        print(problem_list(str(plan.files.folder), [Problem("W651", message, count=len(names))]), file=sys.stderr)
     if done.differing:
         raise IntegrityError(*problem_lines(str(done.folder), _by_message("E652", done.differing)))
-    _tell_problems(str(plan.files.folder), done.problems)
+    _report_problems(str(plan.files.folder), done.problems)
 
 
 def _by_message(code: str, problems: Mapping[str, str]) -> list[Problem]:
@@ -181,8 +168,8 @@ def _by_message(code: str, problems: Mapping[str, str]) -> list[Problem]:
     return [Problem(code, f"{message}: {listed(ids)}", count=len(ids)) for message, ids in sorted(samples.items())]
 
 
-def _tell_problems(where: str, problems: Mapping[str, str]) -> None:
-    """List on stderr what could not be damaged, by what is wrong, and leave with the exit code that says so."""
+def _report_problems(where: str, problems: Mapping[str, str]) -> None:
+    """List on stderr what could not be corrupted, by what is wrong, and leave with the exit code for it."""
     from merbench.errors import problem_list
 
     if problems:
@@ -202,12 +189,12 @@ def _show_plan(plan: MediaPlan, workers: int) -> None:
         tuple(_cell(row.get(name)) for name in columns) for row in sorted(draws, key=lambda row: str(row["sample_id"]))
     ]
     print_table(ReportTable("", columns, rows))
-    found = estimate(plan)
+    expected = estimate(plan)
     by = "1 process" if workers == 1 else f"{workers} processes"
-    time = _duration(found.seconds / workers)
-    print(f"{plural(found.n_clips, 'clip')}, about {time} with {by}, {size_text(found.bytes)}")
+    time = _duration(expected.seconds / workers)
+    print(f"{plural(expected.n_clips, 'clip')}, about {time} with {by}, {size_text(expected.bytes)}")
     if plan.without:
-        print(f"{plural(len(plan.without), 'sample')} without a clip of its own")
+        print(f"{plural(len(plan.without), 'sample')} without a clip")
 
 
 def _cell(value: Any) -> str:
@@ -225,21 +212,20 @@ def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str,
     from merbench.corrupt.preview import SHOWN, write_preview
     from merbench.errors import plural
 
-    chosen = plan.clips if sample else plan.clips[:SHOWN]
-    n_shown, problems = write_preview(chosen, path)
+    n_shown, problems = write_preview(plan.clips if sample else plan.clips[:SHOWN], path)
     print_line(f"{path}: {plural(n_shown, 'clip')} before and after")
     return problems
 
 
 def _corrupt_corpus(
-    track: Track, output: Path, feature: list[str] | None, column: list[str] | None, force: bool
+    track: Track, output: Path, feature_of: list[str] | None, column: list[str] | None, force: bool
 ) -> None:
     from merbench.corrupt.corpus import damage_corpus
     from merbench.corrupt.manifest import MANIFEST
     from merbench.errors import Problem, plural, problem_list
 
-    named = pairs("--feature", feature, MODALITY_NAME)
-    done = damage_corpus(track, output, features=named or None, columns=column or ("transcript",), replace=force)
+    features = options.pairs("--feature-of", feature_of, options.MODALITY_NAME)
+    done = damage_corpus(track, output, features=features or None, columns=column or ("transcript",), replace=force)
     n_done = len(done.manifest.rows) - len(done.problems)
     print_line(f"{done.corpus.folder}: {done.corpus.name}, {plural(n_done, 'sample')} corrupted; {output / MANIFEST}")
     if done.uneven:
@@ -249,4 +235,4 @@ def _corrupt_corpus(
         )
         warnings = [Problem("W652", message, column=name) for name in done.uneven]
         print(problem_list(str(done.corpus.folder), warnings), file=sys.stderr)
-    _tell_problems(str(done.corpus.folder), done.problems)
+    _report_problems(str(done.corpus.folder), done.problems)

@@ -8,46 +8,42 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import Engine, Workers, print_line
+from merbench.cli import options
+from merbench.cli.options import EXECUTION, INPUT, OUTPUT
+from merbench.cli.parser import App, option
+from merbench.cli.printing import print_line
 from merbench.errors import WITH_PROBLEMS
 from merbench.features.defaults import DIMENSIONS, LONGEST
 
 if TYPE_CHECKING:
     from merbench.features.media import Kind, MediaFeature
 
-app = typer.Typer(name="features", help="Features made of a corpus.", no_args_is_help=True, rich_markup_mode=None)
+app = App("features", help="Extract features from the texts or clips of a corpus.")
 
-
-Name = Annotated[str, typer.Option(help="Name of the new feature.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a feature that is there already.")]
-Corpus = Annotated[str, typer.Argument(metavar="CORPUS", help="Name in the data home, or path of a corpus folder.")]
+Name = Annotated[str, option(OUTPUT, "--name NAME", "Name of the new feature.")]
 Media = Annotated[
-    list[Path],
-    typer.Option(metavar="DIR", help="Folder of clips; repeatable: of several clips of a sample the last one counts."),
+    list[Path], option(INPUT, "--media DIR", "Folder of clips; repeatable, a clip of a later folder is preferred.")
 ]
-
-
-@app.callback()
-def features() -> None:
-    """Features made of a corpus."""
 
 
 @app.command()
 def text(
-    corpus: Corpus,
+    corpus: options.Corpus,
     name: Name,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Column of text; repeatable, used side by side.", show_default="transcript"),
+        option(INPUT, "--column NAME", "Column of text; repeatable: several are concatenated. [default: transcript]"),
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of the corpus to fit on, alone.")] = "train",
-    dimensions: Annotated[int, typer.Option(metavar="N", min=1, help="Largest width of the vectors.")] = DIMENSIONS,
+    split: Annotated[str, option(INPUT, "--split NAME", "Split of the corpus to fit on.")] = "train",
+    dimensions: Annotated[
+        int, option(EXECUTION, "--dimensions N", "Largest number of dimensions.", min=1)
+    ] = DIMENSIONS,
     longest: Annotated[
-        int, typer.Option(metavar="N", min=1, max=8, help="Longest sequence of characters, in scripts without spaces.")
+        int, option(EXECUTION, "--longest N", "Longest n-gram of characters, in scripts without spaces.", min=1, max=8)
     ] = LONGEST,
-    force: Force = False,
+    force: options.Force = False,
 ) -> None:
-    """Make a tf-idf feature of the transcripts."""
+    """Extract a tf-idf feature from the transcripts."""
     import numpy as np
 
     from merbench.corpus import open_corpus
@@ -72,40 +68,40 @@ def text(
 
 @app.command()
 def audio(
-    corpus: Corpus,
+    corpus: options.Corpus,
     name: Name,
     media: Media,
-    workers: Workers = 1,
-    engine: Engine = "local",
-    force: Force = False,
+    workers: options.Workers = 1,
+    engine: options.Engine = "local",
+    force: options.Force = False,
 ) -> None:
-    """Make a feature of the sound of clips.
+    """Extract a feature from the sound of clips.
 
-    Spectrum, loudness, pitch and pauses, summed up over each clip.
+    Spectrum, loudness, pitch and pauses, summarised over each clip.
     """
-    _make(corpus, name, "audio", media, workers, engine, force)
+    _extract(corpus, name, "audio", media, workers, engine, force)
 
 
 @app.command()
 def video(
-    corpus: Corpus,
+    corpus: options.Corpus,
     name: Name,
     media: Media,
-    workers: Workers = 1,
-    engine: Engine = "local",
-    force: Force = False,
+    workers: options.Workers = 1,
+    engine: options.Engine = "local",
+    force: options.Force = False,
 ) -> None:
-    """Make a feature of the pictures of clips.
+    """Extract a feature from the frames of clips.
 
-    Brightness, edges and movement in regions of the centred square, summed up over each clip.
+    Brightness, edges and movement in regions of the centred square, summarised over each clip.
     """
-    _make(corpus, name, "video", media, workers, engine, force)
+    _extract(corpus, name, "video", media, workers, engine, force)
 
 
-def _make(corpus: str, name: str, kind: Kind, media: list[Path], workers: int, engine: str, force: bool) -> None:
+def _extract(corpus: str, name: str, kind: Kind, media: list[Path], workers: int, engine: str, force: bool) -> None:
     from functools import partial
 
-    from merbench.cli.progress import progress_bar
+    from merbench.cli.printing import progress_bar
     from merbench.corpus import open_corpus
     from merbench.features import add_media_feature
 
@@ -121,20 +117,17 @@ def _make(corpus: str, name: str, kind: Kind, media: list[Path], workers: int, e
             replace=force,
             progress=partial(show, f"{kind} of clips"),
         )
-    _tell(made, name)
+    _report(made, name)
 
 
-def _tell(made: MediaFeature, name: str) -> None:
+def _report(made: MediaFeature, name: str) -> None:
     from merbench.errors import Problem, examples, plural, problem_list
 
     splits = ", ".join(f"{split} ({count:,})" for split, count in made.without.items())
     without = f"; no clip of {splits}" if splits else ""
     size = f"{plural(len(made.feature), 'sample')} × {made.feature.width:,}"
     print_line(f"{made.corpus.folder}: feature '{name}', {size}{without}")
-    if not made.problems:
-        return
-    found = examples(
-        list(made.problems), lambda sample_id: Problem("E653", f"{sample_id}: {made.problems[sample_id]}", id=sample_id)
-    )
-    print(problem_list(f"feature '{name}'", found), file=sys.stderr)
-    raise typer.Exit(WITH_PROBLEMS)
+    if made.problems:
+        problems = examples(list(made.problems), lambda id_: Problem("E653", f"{id_}: {made.problems[id_]}", id=id_))
+        print(problem_list(f"feature '{name}'", problems), file=sys.stderr)
+        raise typer.Exit(WITH_PROBLEMS)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from merbench.cli.options import ListFormat, ListFormatOption, print_line, print_rows
+from merbench.cli import options
+from merbench.cli.options import INPUT, MODEL, OUTPUT
+from merbench.cli.parser import App, option
+from merbench.cli.printing import item_rows, print_line, print_rows
 from merbench.errors import WITH_PROBLEMS
 
 if TYPE_CHECKING:
@@ -17,26 +20,21 @@ if TYPE_CHECKING:
     from merbench.metrics.lists import Lists, Values
     from merbench.synonyms import Asker, Filled, Groups, Question
 
-app = typer.Typer(
-    name="groups",
-    help="Synonym groups of words: list, show, import, ask for.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = App("groups", help="Groups of synonyms: list, show, import, fill.")
 
 
 @app.command("list")
-def list_(form: ListFormatOption = ListFormat.table) -> None:
-    """List the stored groups of the data home."""
+def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
+    """List available synonym groups."""
     from merbench.synonyms import GROUPS
 
     columns = ("groups", "model", "runs", "answers", "digest", "source")
-    print_rows("groups", columns, [_list_row(name) for name in GROUPS.names()], form)
+    print_rows("groups", columns, item_rows(GROUPS, "groups", len(columns), _list_row), form)
 
 
 @app.command()
-def info(groups: Annotated[str, typer.Argument(metavar="GROUPS", help="Name in the data home, or ./folder.")]) -> None:
-    """Show who made stored groups, how, with how many answers."""
+def info(groups: Annotated[str, typer.Argument(metavar="GROUPS", help="Name or folder of synonym groups.")]) -> None:
+    """Show the model, prompt, number of answers and digest of groups."""
     from merbench.synonyms import open_groups
 
     print(_info_text(open_groups(groups)))
@@ -46,12 +44,10 @@ def info(groups: Annotated[str, typer.Argument(metavar="GROUPS", help="Name in t
 def import_(
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the release: mer2024.")],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The released archive, its folder, or JSON Lines.")],
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the groups; mer2024-ov for the release mer2024.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace groups that are there already.")] = False,
+    name: Annotated[str | None, option(OUTPUT, "--name NAME", "Name of the groups. [default: RELEASE-ov]")] = None,
+    force: options.Force = False,
 ) -> None:
-    """Store the groups that a challenge released in the data home."""
+    """Import the groups that a challenge released."""
     from merbench.synonyms import GROUPS, import_groups
 
     groups = import_groups(release, path, name, replace=force)
@@ -61,46 +57,49 @@ def import_(
 @app.command()
 def fill(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the groups: a-z, 0-9 and -.")],
-    track: Annotated[str, typer.Option(metavar="TRACK", help="Track with a target of label sets.")],
-    submission: Annotated[list[str], typer.Option(metavar="FILE", help="A submission. May be repeated.")],
-    endpoint: Annotated[
-        str | None, typer.Option(metavar="URL", help="An OpenAI-compatible endpoint: http://localhost:8000.")
+    track: Annotated[str, option(INPUT, "--track TRACK", "Track with a target of label sets.")],
+    submission: Annotated[
+        list[str], option(INPUT, "--submission FILE", "Submission whose words are grouped; repeatable.")
+    ],
+    split: options.Split = "test",
+    target: Annotated[
+        str | None, option(INPUT, "--target NAME", "Target of label sets, where the track has several.")
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model at the endpoint.")] = None,
+    endpoint: Annotated[
+        str | None, option(MODEL, "--endpoint URL", "URL of an OpenAI-compatible endpoint, e.g. http://localhost:8000.")
+    ] = None,
+    model: Annotated[str | None, option(MODEL, "--model NAME", "Name of the model at the endpoint.")] = None,
     key_env: Annotated[
-        str | None, typer.Option(metavar="VAR", help="Variable of the environment that holds the key.")
+        str | None, option(MODEL, "--key-env VAR", "Environment variable with the key of the endpoint.")
     ] = None,
     temperature: Annotated[
-        float | None,
-        typer.Option(metavar="T", min=0, help="Sent to the endpoint; when left out, the endpoint decides."),
+        float | None, option(MODEL, "--temperature T", "Temperature. [default: that of the endpoint]", min=0)
     ] = None,
-    parallel: Annotated[
-        int, typer.Option(metavar="N", min=1, max=64, help="Prompts that the endpoint gets at once.")
-    ] = 4,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Seconds that an answer may take.")] = 120.0,
+    parallel: Annotated[int, option(MODEL, "--parallel N", "Prompts sent to the endpoint at once.", min=1, max=64)] = 4,
+    timeout: Annotated[float, option(MODEL, "--timeout SECONDS", "Longest wait for an answer.", min=1)] = 120.0,
     transformers: Annotated[
         str | None,
-        typer.Option(metavar="PATH|NAME", help="A model on this machine; needs the extra language-models."),
+        option(MODEL, "--transformers PATH|NAME", "Model on this machine instead; needs the extra language-models."),
     ] = None,
     runs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Runs to be averaged; 5, or 1 with --transformers, which never varies."),
+        option(
+            MODEL, "--runs N", "Runs that are averaged. [default: 5; with --transformers 1, which never varies]", min=1
+        ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of the track.")] = "test",
-    target: Annotated[str | None, typer.Option(help="Target of label sets, where the track has several.")] = None,
 ) -> None:
     """Ask a language model which words mean the same.
 
-    The words are those of references and submissions; only answers that are missing are asked for.
+    The words are those of references and submissions. Only missing answers are asked for.
     """
     from functools import partial
 
-    from merbench.cli.progress import progress_bar
+    from merbench.cli.printing import progress_bar
     from merbench.errors import UsageError, examples, problem_list
     from merbench.synonyms import fill_groups
 
     if (endpoint is None) == (transformers is None):
-        raise UsageError("one of --endpoint and --transformers is needed, and not both")
+        raise UsageError("give --endpoint or --transformers, not both")
     if transformers is not None and (runs or 1) > 1:
         raise UsageError("--runs: all runs of a model on this machine are equal, since it decodes greedily")
     questions = list(_questions(track, submission, split, target))
@@ -148,14 +147,14 @@ def _questions(name: str, files: Sequence[str], split: str, target: str | None) 
     track = load_track(name)
     column = _label_set_target(track.id, [key for key, item in track.targets.items() if item.has_word_sets], target)
     candidates = open_candidates(track, split)
-    held = candidates.references
-    rows = np.flatnonzero(held.known.get(column, np.ones(len(held), dtype=bool)))
-    scored = held.index[rows]
+    references = candidates.references
+    rows = np.flatnonzero(references.known.get(column, np.ones(len(references), dtype=bool)))
+    scored = references.index[rows]
     ids = candidates.ids.take(scored).to_pylist()
-    references = _words(held.values[column][rows])
+    words = _words(references.values[column][rows])
     for file in files:
         predictions = _words(read_submission(file, candidates).values[column][scored])
-        for id_, reference, prediction in zip(ids, references, predictions, strict=True):
+        for id_, reference, prediction in zip(ids, words, predictions, strict=True):
             yield Question(id_, (*reference, *prediction))
 
 
@@ -163,24 +162,26 @@ def _words(values: Values) -> list[tuple[str, ...]]:
     return list(cast("Lists", values))
 
 
-def _label_set_target(track: str, there: list[str], chosen: str | None) -> str:
+def _label_set_target(track: str, names: list[str], chosen: str | None) -> str:
     from merbench.errors import UsageError, listed
 
-    if chosen in there:
+    if chosen in names:
         return str(chosen)
-    if chosen is None and len(there) == 1:
-        return there[0]
-    needed = f"--target names one of {listed(there)}" if there else "one is needed"
-    found = f"'{chosen}' is none" if chosen else f"it has {len(there)}" if there else "it has none"
-    raise UsageError(f"{track}: targets of label sets: {found}; {needed}")
+    if chosen is None and len(names) == 1:
+        return names[0]
+    if not names:
+        raise UsageError(f"{track}: has no target of label sets")
+    if chosen is None:
+        raise UsageError(f"{track}: has {len(names)} targets of label sets; give --target, one of {listed(names)}")
+    raise UsageError(f"--target {chosen}: not a target of label sets; allowed: {listed(names)}")
 
 
 def _filled_text(filled: Filled) -> str:
     from merbench.errors import plural
 
     counts = f"{plural(filled.n_new, 'answer')} added to {filled.n_there:,}, {filled.n_missing:,} missing"
-    dropped = f"; {plural(filled.n_dropped, 'word')} that nobody had asked for dropped" if filled.n_dropped else ""
-    ended = "; asking ended, since not one answer could be used" if filled.n_missing > len(filled.problems) else ""
+    dropped = f"; {plural(filled.n_dropped, 'word')} not asked for dropped" if filled.n_dropped else ""
+    ended = "; stopped, because no answer could be used" if filled.n_missing > len(filled.problems) else ""
     return f"{_summary(filled.groups)}: {counts}{dropped}{ended}"
 
 
@@ -191,27 +192,19 @@ def _summary(groups: Groups) -> str:
     return f"{groups.name}, {plural(n_answers, 'answer')} in {plural(len(groups.runs), 'run')} of {groups.model}"
 
 
-def _list_row(name: str) -> tuple[str, ...]:
-    from merbench.errors import MerbenchError
-    from merbench.synonyms import open_groups
-
-    try:
-        groups = open_groups(name)
-    except MerbenchError:
-        return name, "", "", "", "", f"cannot be opened; `merbench groups info {name}` says why"
+def _list_row(groups: Groups) -> tuple[str, ...]:
     n_answers = f"{sum(map(len, groups.runs)):,}"
-    return name, groups.model, str(len(groups.runs)), n_answers, groups.digest[:12], groups.source
+    return groups.model, str(len(groups.runs)), n_answers, groups.digest[:12], groups.source
 
 
 def _info_text(groups: Groups) -> str:
-    found = "by the words of a sample" if groups.keys == "words" else "by the name of a sample"
     lines = [
         groups.name,
         f"source: {groups.source}",
         f"model: {groups.model}",
         f"prompt: {groups.prompt_digest}",
         f"decoding: {groups.decoding}",
-        f"answers are found {found}",
+        f"answers are looked up by {'the words' if groups.keys == 'words' else 'the name'} of a sample",
         f"digest: {groups.digest}",
         f"signature: {groups.signature}",
         "",

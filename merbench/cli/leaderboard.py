@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import MOST_SEED, TrackArgument, print_line, terminal_width
-from merbench.cli.scoring import ProblemFormat, RenameOption, renamed, require_track_first
+from merbench.cli import options
+from merbench.cli.options import INPUT, METADATA, OUTPUT
+from merbench.cli.parser import App, option
+from merbench.cli.printing import print_line, terminal_width
+from merbench.cli.scoring import require_track_first
+
+if TYPE_CHECKING:
+    from merbench.leaderboard.board import Board
 
 
 class BoardFormat(StrEnum):
-    """Forms of a published board."""
+    """Formats of a published board."""
 
     markdown = "markdown"
     csv = "csv"
@@ -22,73 +30,95 @@ class BoardFormat(StrEnum):
     html = "html"
 
 
-SubmissionsOption = Annotated[Path, typer.Option(metavar="DIR", help="Folder of <track>/<team>/<run>/.")]
-
-
-def add_commands(app: typer.Typer) -> None:
+def add_commands(app: App) -> None:
     """Add the commands of this file."""
-    app.command("leaderboard")(leaderboard)
-    app.command("enter")(enter)
-    app.command("validate-entries")(validate_entries)
+    app.command("enter", rich_help_panel="Leaderboards")(enter)
+    app.command("validate-entries", rich_help_panel="Leaderboards")(validate_entries)
+    app.command("leaderboard", rich_help_panel="Leaderboards")(leaderboard)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What happened to the boards of one command."""
+
+    n_done: int = 0
+    stale: list[str] = field(default_factory=list)
+    failed_tracks: list[Exception] = field(default_factory=list)
+    failed_entries: list[str] = field(default_factory=list)
+
+    def add(self, board: Board, stale: list[str]) -> None:
+        """Count a board that was finished, with its files that are out of date."""
+        from merbench.leaderboard.entry import FAILED
+
+        self.n_done += 1
+        self.stale += stale
+        self.failed_entries += [
+            entry.place for entry in board.invalid if any(problem.code == FAILED for problem in entry.problems)
+        ]
+
+    def leave(self) -> None:
+        """List what failed or is out of date, and end the command with the exit code for it."""
+        from merbench.errors import WITH_PROBLEMS, IntegrityError, MerbenchError, listed, plural
+
+        failed = [plural(len(self.failed_tracks), "track")] if self.failed_tracks else []
+        if self.failed_entries:
+            n = len(self.failed_entries)
+            failed.append(f"{n:,} {'entry' if n == 1 else 'entries'}: {listed(self.failed_entries)}")
+        if failed:
+            print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        if self.stale:
+            head = f"{plural(len(self.stale), 'file')} out of date; `merbench leaderboard` writes them again"
+            raise IntegrityError(head, *(f"  {line}" for line in self.stale))
+        if self.n_done and failed:
+            raise typer.Exit(WITH_PROBLEMS)
+        if self.failed_tracks:
+            raise typer.Exit(getattr(self.failed_tracks[0], "exit_code", MerbenchError.exit_code))
 
 
 def leaderboard(
-    tracks: Annotated[list[str] | None, typer.Argument(metavar="TRACK", help="Tracks; all with entries.")] = None,
-    submissions: SubmissionsOption = Path("submissions"),
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            help="Folder for <track>/leaderboard.*; the entries' own if empty; - prints.",
-        ),
-    ] = "",
+    tracks: Annotated[
+        list[str] | None, typer.Argument(metavar="TRACK", help="Tracks. [default: all that have entries]")
+    ] = None,
+    submissions: options.Submissions = Path("submissions"),
+    cache: Annotated[bool, option(INPUT, "--cache/--no-cache", "Keep computed scores in the data home.")] = True,
     forms: Annotated[
         list[BoardFormat] | None,
-        typer.Option("--format", metavar="|".join(BoardFormat), help="Form of the board; repeatable; all four."),
+        option(OUTPUT, f"--format {'|'.join(BoardFormat)}", "Format of the board; repeatable. [default: all]"),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 3 where a board is stale.")] = False,
-    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Remember scores in the data home.")] = True,
+    output: Annotated[
+        str,
+        option(
+            OUTPUT, "--output -o DIR", "Folder for <track>/leaderboard.*; - for stdout. [default: next to the entries]"
+        ),
+    ] = "",
+    check: Annotated[bool, option(OUTPUT, "--check", "Write nothing; exit with 3 if a board is out of date.")] = False,
 ) -> None:
     """Score all entries, rank them, and write the board.
 
-    Without TRACK, a track whose references or corpus are not available is named and skipped. A track or an entry that
-    fails is named, and the others are finished: exit code 5.
+    Without TRACK, a track whose references or corpus are not available is skipped. A track or an entry that fails is
+    listed, and the others are finished: exit code 5.
     """
-    from merbench.errors import (
-        WITH_PROBLEMS,
-        IntegrityError,
-        MerbenchError,
-        UnknownName,
-        UsageError,
-        WithheldReference,
-        contained,
-        listed,
-        plural,
-    )
+    from merbench.errors import UnknownName, UsageError, WithheldReference, contained, plural
     from merbench.files import write_text
     from merbench.leaderboard.build import Cache, build_board
     from merbench.leaderboard.check import track_named
-    from merbench.leaderboard.entry import FAILED, track_folders
+    from merbench.leaderboard.entry import track_folders
     from merbench.site.page import FORMS, board_files, stale_files, write_files
     from merbench.track import load_track
 
-    found = track_folders(submissions)
-    if not tracks and not found:
-        raise UsageError(f"{submissions}: holds no folder of a track")
+    folders = track_folders(submissions)
+    if not tracks and not folders:
+        raise UsageError(f"{submissions}: has no folder of a track")
     if output == "-" and (check or len(forms or ()) > 1):
-        raise UsageError("--output - prints one form of the board and checks nothing")
-    store, chosen = Cache.at_home() if cache else Cache(None), [form.value for form in forms or ()] or tuple(FORMS)
-    stale: list[str] = []
-    failed: list[Exception] = []
-    unread: list[str] = []
-    n_done = 0
-    for name in dict.fromkeys(tracks or found):
+        raise UsageError("--output - prints one format of the board and checks nothing")
+    scores = Cache.at_home() if cache else Cache(None)
+    chosen = [form.value for form in forms or ()] or tuple(FORMS)
+    outcome = _Outcome()
+    for name in dict.fromkeys(tracks or folders):
         try:
             track = load_track(name) if tracks else track_named(name)
             try:
-                board = build_board(track, submissions, store)
+                board = build_board(track, submissions, scores)
             except (WithheldReference, UnknownName) as error:
                 if tracks:
                     raise
@@ -101,57 +131,49 @@ def leaderboard(
                 write_files(folder, files)
         except Exception as error:  # the other tracks are finished
             print(f"{name}: {contained(error)}", file=sys.stderr)
-            failed.append(error)
+            outcome.failed_tracks.append(error)
             continue
-        n_done += 1
-        stale += changed
+        outcome.add(board, changed)
         if output == "-" and forms:
             write_text("-", files[FORMS[chosen[0]][0]])
         elif check:
-            print(f"{track.key}: {plural(len(changed), 'stale file') if changed else 'as written'}")
+            print(f"{track.key}: {plural(len(changed), 'file')} out of date" if changed else f"{track.key}: up to date")
         else:
             print(board.to_text(terminal_width()))
         if output != "-" and not check:
             print_line(f"wrote {', '.join(str(folder / file) for file in files)}")
             print()
-        unread += [entry.place for entry in board.invalid if any(problem.code == FAILED for problem in entry.problems)]
-    if failed or unread:
-        entries = [f"{len(unread):,} {'entry' if len(unread) == 1 else 'entries'}: {listed(unread)}"] if unread else []
-        print(f"failed: {', '.join([*([plural(len(failed), 'track')] if failed else []), *entries])}", file=sys.stderr)
-    if stale:
-        head = f"{plural(len(stale), 'stale file')}; `merbench leaderboard` writes them again"
-        raise IntegrityError(head, *(f"  {line}" for line in stale))
-    if n_done and (failed or unread):
-        raise typer.Exit(WITH_PROBLEMS)
-    if failed:
-        raise typer.Exit(getattr(failed[0], "exit_code", MerbenchError.exit_code))
+    outcome.leave()
 
 
 def enter(
-    track: TrackArgument,
+    track: options.Track,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Submission.")],
-    team: Annotated[str, typer.Option(metavar="NAME", help="Name of the team's folder.")],
-    run: Annotated[str, typer.Option(metavar="NAME", help="Name of the run's folder.")],
+    team: Annotated[str, option(METADATA, "--team NAME", "Name of the team's folder.")],
+    run: Annotated[str, option(METADATA, "--run NAME", "Name of the run's folder.")],
     system: Annotated[
-        str, typer.Option(metavar="NAME", help="System; its runs with different seeds make one row. The run's name.")
+        str,
+        option(METADATA, "--system NAME", "System; its runs with different seeds make one row. [default: run name]"),
     ] = "",
-    seed: Annotated[int | None, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed of the run.")] = None,
-    title: Annotated[str, typer.Option(metavar="TEXT", help="One line about the run. The system's name.")] = "",
-    team_name: Annotated[str, typer.Option(metavar="TEXT", help="The team's name as it is shown. The folder's.")] = "",
-    member: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Who made it; repeatable.")] = None,
-    paper: Annotated[str | None, typer.Option(metavar="URL", help="Where the system is described.")] = None,
-    code: Annotated[str | None, typer.Option(metavar="URL", help="Where its code is found.")] = None,
+    seed: Annotated[int | None, option(METADATA, "--seed N", "Seed of the run.", min=0, max=options.MOST_SEED)] = None,
+    title: Annotated[str, option(METADATA, "--title TEXT", "One line about the run. [default: system name]")] = "",
+    team_name: Annotated[str, option(METADATA, "--team-name TEXT", "Displayed name of the team. [default: TEAM]")] = "",
+    member: Annotated[list[str] | None, option(METADATA, "--member NAME", "Author; repeatable.")] = None,
+    paper: Annotated[str | None, option(METADATA, "--paper URL", "Paper about the system.")] = None,
+    code: Annotated[str | None, option(METADATA, "--code URL", "Source code of the system.")] = None,
     external_data: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="Data beyond the track's own; repeatable.")
+        list[str] | None, option(METADATA, "--external-data TEXT", "Data used beyond the track's own; repeatable.")
     ] = None,
     received: Annotated[
-        str | None, typer.Option(metavar="TIME", help="When it was received, RFC 3339 with offset. Now.")
+        str | None, option(METADATA, "--received TIME", "Time of receipt, RFC 3339 with offset. [default: now]")
     ] = None,
-    ranks: Annotated[bool, typer.Option("--ranked/--unranked", help="Whether it takes part in the ranking.")] = True,
-    selected: Annotated[bool, typer.Option("--selected", help="Let this run alone stand for its system.")] = False,
-    rename: RenameOption = None,
-    submissions: SubmissionsOption = Path("submissions"),
-    force: Annotated[bool, typer.Option("--force", help="Replace an entry that already exists.")] = False,
+    ranks: Annotated[bool, option(METADATA, "--ranked/--unranked", "Whether the run is ranked.")] = True,
+    selected: Annotated[
+        bool, option(METADATA, "--selected", "Show only this run of its system, not the mean of its seeds.")
+    ] = False,
+    rename: options.Rename = None,
+    submissions: options.Submissions = Path("submissions"),
+    force: options.Force = False,
 ) -> None:
     """Check a submission and write its entry for the board."""
     from datetime import UTC, datetime
@@ -172,7 +194,7 @@ def enter(
         "received": received or datetime.now(UTC).isoformat(timespec="seconds"),
         "ranks": ranks,
         "selected": selected,
-        "rename": renamed(rename) or None,
+        "rename": options.renamed(rename) or None,
     }
     require_track_first("enter", track, [str(file)])
     folder = write_entry(submissions, team, run, card, file, open_candidates(load_track(track)), replace=force)
@@ -181,14 +203,12 @@ def enter(
 
 def validate_entries(
     entries: Annotated[
-        list[Path] | None, typer.Argument(metavar="ENTRY", help="Folders <track>/<team>/<run>; all that there are.")
+        list[Path] | None, typer.Argument(metavar="ENTRY", help="Folders <track>/<team>/<run>. [default: all]")
     ] = None,
-    submissions: SubmissionsOption = Path("submissions"),
-    form: Annotated[ProblemFormat, typer.Option("--format", help="Form of the list of problems.")] = ProblemFormat.text,
+    submissions: options.Submissions = Path("submissions"),
+    form: options.ProblemFormatOption = options.ProblemFormat.text,
 ) -> None:
-    """Check entries as a pull request needs: no references."""
-    import json
-
+    """Check entries without references, as for a pull request."""
     from merbench.errors import (
         WITH_PROBLEMS,
         InvalidSubmission,
@@ -203,21 +223,18 @@ def validate_entries(
 
     chosen = [entry if entry.is_relative_to(submissions) else submissions / entry for entry in entries or ()]
     results = list(check_entries(submissions, chosen))
-    n_invalid = sum(not found.is_valid for found in results)
-    if form is ProblemFormat.json:
-        documents = [json.loads(problems_json(found.place, found.problems)) for found in results]
-        write_text("-", json_text(documents))
-    else:
-        for found in results:
-            if form is ProblemFormat.text:
-                print(problem_list(found.place, found.problems) if found.problems else f"{found.place}: valid")
-                continue
-            folder = f"{submissions.as_posix()}/{found.place}"
-            write_text("-", github_annotations(f"{folder}/entry.toml", found.card))
-            write_text("-", github_annotations(f"{folder}/{found.submission}", found.predictions))
-        print(f"entries: {len(results):,}, invalid: {n_invalid:,}")
-    if n_invalid:
-        failures = [
-            all(problem.code == FAILED for problem in found.problems) for found in results if not found.is_valid
-        ]
-        raise typer.Exit(WITH_PROBLEMS if all(failures) else InvalidSubmission.exit_code)
+    if form is options.ProblemFormat.json:
+        write_text("-", json_text([json.loads(problems_json(entry.place, entry.problems)) for entry in results]))
+    for entry in results if form is not options.ProblemFormat.json else ():
+        if form is options.ProblemFormat.text:
+            print(problem_list(entry.place, entry.problems) if entry.problems else f"{entry.place}: valid")
+            continue
+        folder = f"{submissions.as_posix()}/{entry.place}"
+        write_text("-", github_annotations(f"{folder}/entry.toml", entry.card))
+        write_text("-", github_annotations(f"{folder}/{entry.submission}", entry.predictions))
+    invalid = [entry for entry in results if not entry.is_valid]
+    if form is not options.ProblemFormat.json:
+        print(f"entries: {len(results):,}, invalid: {len(invalid):,}")
+    if invalid:
+        only_failures = all(problem.code == FAILED for entry in invalid for problem in entry.problems)
+        raise typer.Exit(WITH_PROBLEMS if only_failures else InvalidSubmission.exit_code)

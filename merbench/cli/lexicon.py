@@ -7,35 +7,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import ListFormat, ListFormatOption, print_line, print_rows
+from merbench.cli import options
+from merbench.cli.options import INPUT, OUTPUT
+from merbench.cli.parser import App, option
+from merbench.cli.printing import item_rows, print_line, print_rows
 
 if TYPE_CHECKING:
     from merbench.lexicon import Ambiguity, Lexicon, Lookup
 
-app = typer.Typer(
-    name="lexicon",
-    help="Lexicons of emotion words: list, show, look up, import.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = App("lexicon", help="Lexicons of emotion words: list, show, look up, import.")
 
 Name = Annotated[str, typer.Argument(metavar="LEXICON", help="Name of the lexicon.")]
 
 
 @app.command("list")
-def list_(form: ListFormatOption = ListFormat.table) -> None:
-    """List the lexicons that are there."""
+def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
+    """List available lexicons."""
     from merbench.lexicon import LEXICONS
 
-    rows = [_list_row(name) for name in LEXICONS.names()]
-    print_rows("lexicons", ("lexicon", "words", "wheels", "digest", "source"), rows, form)
+    columns = ("lexicon", "words", "wheels", "digest", "source")
+    print_rows("lexicons", columns, item_rows(LEXICONS, "lexicon", len(columns), _list_row), form)
 
 
 @app.command()
 def info(lexicon: Name) -> None:
     """Show the wheels of a lexicon and their sectors.
 
-    Words that stand in several sectors are listed.
+    Words that are in several sectors are listed.
     """
     from merbench.lexicon import open_lexicon
 
@@ -45,18 +43,18 @@ def info(lexicon: Name) -> None:
 @app.command()
 def lookup(
     word: Annotated[str, typer.Argument(metavar="WORD", help="A label, such as happiness.")],
-    lexicon: Annotated[str, typer.Option(metavar="NAME", help="Name of the lexicon.")] = "english",
+    lexicon: Annotated[str, option(INPUT, "--lexicon NAME", "Name of the lexicon.")] = "english",
 ) -> None:
-    """Show the whole way of a word to its sector on each wheel."""
+    """Show how a word is mapped to a sector of each wheel."""
     from merbench.errors import did_you_mean
     from merbench.lexicon import open_lexicon
 
     opened = open_lexicon(lexicon)
-    found = opened.lookup(word)
-    if not found.wheel_words:
-        print(f"'{found.word}' is not in the lexicon {opened.name}{did_you_mean(found.word, opened.labels)}")
+    result = opened.lookup(word)
+    if not result.wheel_words:
+        print(f"'{result.word}' is not in the lexicon {opened.name}{did_you_mean(result.word, opened.labels)}")
         return
-    print(_lookup_text(found))
+    print(_lookup_text(result))
 
 
 @app.command("import")
@@ -70,11 +68,11 @@ def import_(
         ),
     ],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the lexicon; that of the folder when left out.")
+        str | None, option(OUTPUT, "--name NAME", "Name of the lexicon. [default: name of the folder]")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a lexicon that is there already.")] = False,
+    force: options.Force = False,
 ) -> None:
-    """Store the lexicon of released files in the data home."""
+    """Import the lexicon of a challenge from its released files."""
     from merbench.errors import plural
     from merbench.lexicon import LEXICONS, import_lexicon
 
@@ -83,15 +81,8 @@ def import_(
     print_line(f"{LEXICONS.home / lexicon.name}: {lexicon.name}, {counts}, digest {lexicon.digest[:12]}")
 
 
-def _list_row(name: str) -> tuple[str, ...]:
-    from merbench.errors import MerbenchError
-    from merbench.lexicon import open_lexicon
-
-    try:
-        lexicon = open_lexicon(name)
-    except MerbenchError:
-        return name, "", "", "", f"cannot be opened; `merbench lexicon info {name}` says why"
-    return name, f"{len(lexicon.labels):,}", str(len(lexicon.wheels)), lexicon.digest[:12], lexicon.source
+def _list_row(lexicon: Lexicon) -> tuple[str, ...]:
+    return f"{len(lexicon.labels):,}", str(len(lexicon.wheels)), lexicon.digest[:12], lexicon.source
 
 
 def _info_text(lexicon: Lexicon) -> str:
@@ -111,7 +102,10 @@ def _info_text(lexicon: Lexicon) -> str:
     for wheel in lexicon.wheels:
         first, second = lexicon.sector_names(wheel, 1), lexicon.sector_names(wheel, 2)
         lines.append(f"  {wheel}: {len(first)} sectors ({', '.join(first)}), {len(second)} at level 2")
-    lines += ["", "words in several sectors (the last row of a wheel wins)" if ambiguous else "no word in two sectors"]
+    lines += [
+        "",
+        "words in several sectors (the last row of a wheel is used)" if ambiguous else "no word is in two sectors",
+    ]
     return "\n".join([*lines, *(f"  {_ambiguity_line(item)}" for item in ambiguous)])
 
 
@@ -119,15 +113,15 @@ def _ambiguity_line(item: Ambiguity) -> str:
     return f"{item.word}: {item.wheel}, level {item.level}: {' and '.join(item.sectors)}, counts as {item.chosen}"
 
 
-def _lookup_text(found: Lookup) -> str:
-    lines = [found.word, "", "base forms, and the wheel words of each"]
-    lines += [f"  {base}: {', '.join(words) or 'none'}" for base, words in found.wheel_words.items()]
-    base = next(iter(found.wheel_words))
-    first = next(iter(found.wheel_words[base]), "none")
-    lines += [f"  by form alone: {base}; by form and synonym: {first}", "", "sectors"]
-    for wheel, decision in found.sectors.items():
+def _lookup_text(result: Lookup) -> str:
+    lines = [result.word, "", "base forms, and the wheel words of each"]
+    lines += [f"  {base}: {', '.join(words) or 'none'}" for base, words in result.wheel_words.items()]
+    base = next(iter(result.wheel_words))
+    first = next(iter(result.wheel_words[base]), "none")
+    lines += [f"  by form only: {base}; by form and synonym: {first}", "", "sectors"]
+    for wheel, decision in result.sectors.items():
         if decision is None:
-            lines.append(f"  {wheel}: not on this wheel; the word vanishes")
+            lines.append(f"  {wheel}: not on this wheel; the word is dropped")
         else:
             word, one, two = decision
             lines.append(f"  {wheel}: {word} → {one} (level 2: {two})")

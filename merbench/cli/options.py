@@ -1,44 +1,28 @@
-"""Options that several commands take, options of two parts with = between them, and how lists are printed."""
+"""Options that several commands share, and those of two parts with = between them."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from merbench.report import ReportTable
+from merbench.cli.parser import option
 
-Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Processes on this machine.")]
-Engine = Annotated[str, typer.Option(metavar="ENGINE", help="local, or dask://host:port, a running cluster.")]
+MOST_SEED = (1 << 63) - 1
+"""The largest seed, which TOML and every library can hold."""
 
-
-def _completed(noun: str, incomplete: str) -> list[str]:
-    """Return the names of tracks or baselines that begin as what was typed; folders are left to the shell."""
-    from merbench.files import list_folders
-
-    return [folder.name for folder in list_folders(noun) if folder.name.startswith(incomplete)]
-
-
-TrackArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="TRACK",
-        help="Name or folder of a track.",
-        autocompletion=lambda incomplete: _completed("track", incomplete),
-    ),
-]
-BaselineOption = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="Name or folder of a baseline.",
-        autocompletion=lambda incomplete: _completed("baseline", incomplete),
-    ),
-]
+# Groups of options in the help of a command.
+INPUT = "Input"
+INTERVALS = "Confidence intervals"
+TRAINING = "Training"
+CORRUPTION = "Corruption"
+MODEL = "Language model"
+METADATA = "Metadata"
+OUTPUT = "Output"
+EXECUTION = "Execution"
 
 
 class ListFormat(StrEnum):
@@ -48,24 +32,112 @@ class ListFormat(StrEnum):
     json = "json"
 
 
-ListFormatOption = Annotated[ListFormat, typer.Option("--format", help="A table, or JSON for programs.")]
+class ReportFormat(StrEnum):
+    """Forms of a report."""
 
-MOST_SEED = (1 << 63) - 1
-"""The largest seed, which TOML and every library can hold."""
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+    html = "html"
 
-TWO_PARTS = "two parts with = between them are needed"
+
+class ProblemFormat(StrEnum):
+    """Forms of a list of problems."""
+
+    text = "text"
+    json = "json"
+    github = "github"
+
+
+def _completed(noun: str) -> Callable[[str], list[str]]:
+    """Return what completes the names of tracks or baselines; folders are left to the shell."""
+
+    def complete(incomplete: str) -> list[str]:
+        from merbench.files import list_folders
+
+        return [folder.name for folder in list_folders(noun) if folder.name.startswith(incomplete)]
+
+    return complete
+
+
+Track = Annotated[
+    str, typer.Argument(metavar="TRACK", help="Name or folder of a track.", autocompletion=_completed("track"))
+]
+File = Annotated[str, typer.Argument(metavar="FILE", help="Submission: CSV, TSV, Parquet, JSONL or NPZ; - for stdin.")]
+Corpus = Annotated[str, typer.Argument(metavar="CORPUS", help="Name or folder of a corpus.")]
+
+Split = Annotated[str, option(INPUT, "--split NAME", "Split of the track.")]
+Rename = Annotated[
+    list[str] | None, option(INPUT, "--rename OLD=NEW", "Read column OLD of the file as column NEW; repeatable.")
+]
+Submissions = Annotated[Path, option(INPUT, "--submissions DIR", "Folder of <track>/<team>/<run>/.")]
+
+Intervals = Annotated[bool, option(INTERVALS, "--intervals/--no-intervals", "Compute confidence intervals.")]
+Level = Annotated[float | None, option(INTERVALS, "--level LEVEL", "Confidence level. [default: from the track]")]
+Resamples = Annotated[
+    int | None, option(INTERVALS, "--resamples N", "Number of bootstrap resamples. [default: from the track]")
+]
+Cluster = Annotated[
+    str | None,
+    option(
+        INTERVALS,
+        "--cluster COLUMN",
+        "Resample by this column of the corpus (e.g. speaker); none: by sample. [default: from the track]",
+    ),
+]
+Seed = Annotated[int, option(INTERVALS, "--seed N", "Seed of the resampling.", min=0, max=MOST_SEED)]
+
+Baseline = Annotated[
+    str, option(TRAINING, "--baseline NAME", "Name or folder of a baseline.", autocompletion=_completed("baseline"))
+]
+Set = Annotated[
+    list[str] | None, option(TRAINING, "--set NAME=VALUE", "Option of the baseline, see its baseline.toml; repeatable.")
+]
+Feature = Annotated[
+    list[str] | None,
+    option(TRAINING, "--feature NAME", "Feature to learn from; repeatable. [default: from baseline.toml, else all]"),
+]
+Folds = Annotated[
+    int | None, option(TRAINING, "--folds N", "Folds of cross-validation. [default: from baseline.toml]", min=2)
+]
+Device = Annotated[str, option(EXECUTION, "--device NAME", "auto (CUDA if available), cpu, cuda, cuda:1, …")]
+FeatureOf = Annotated[
+    list[str] | None,
+    option(CORRUPTION, "--feature-of MODALITY=NAME", "Feature of a modality: audio, video or text; repeatable."),
+]
+Workers = Annotated[int, option(EXECUTION, "--workers N", "Processes on this machine.", min=1)]
+Engine = Annotated[str, option(EXECUTION, "--engine ENGINE", "local, or dask://host:port of a running cluster.")]
+
+Public = Annotated[
+    bool, option(OUTPUT, "--public", "Of a split with a hidden subset, show only what participants may see.")
+]
+Force = Annotated[bool, option(OUTPUT, "--force", "Overwrite the output if it already exists.")]
+ReportOutput = Annotated[str, option(OUTPUT, "--output -o FILE", "File to write; - for stdout.")]
+HomeOutput = Annotated[Path | None, option(OUTPUT, "--output -o DIR", "Folder to write. [default: in the data home]")]
+ReportFormatOption = Annotated[
+    ReportFormat | None,
+    option(OUTPUT, "--format", "Format of the report. [default: by the suffix of --output, else table]"),
+]
+ProblemFormatOption = Annotated[ProblemFormat, option(OUTPUT, "--format", "Format of the list of problems.")]
+ListFormatOption = Annotated[ListFormat, option(None, "--format", "Format of the list.")]
+
 MODALITY_NAME = "write MODALITY=NAME, such as audio=hubert"
 
 
 def pairs(
-    option: str, items: Sequence[str] | None, wanted: str = TWO_PARTS, *, by_right: bool = False, at_last: bool = False
+    option: str,
+    items: Sequence[str] | None,
+    remedy: str = "two parts with = between them are needed",
+    *,
+    by_right: bool = False,
+    at_last: bool = False,
 ) -> dict[str, str]:
     """Return what is left of each = -> what is right of it.
 
     Args:
         option: the option, as it is typed.
-        items: what was given to it.
-        wanted: what is told where an item has no two parts.
+        items: the values of the option.
+        remedy: the message where an item has no two parts.
         by_right: whether what is right is the key, which leads to what is left.
         at_last: whether the last = parts them, so that what is left may have others.
 
@@ -74,50 +146,40 @@ def pairs(
     """
     from merbench.errors import UsageError
 
-    found: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     for item in items or ():
         left, equals, right = item.rpartition("=") if at_last else item.partition("=")
         if not (left and equals and right):
-            raise UsageError(f"{option} {item}: {wanted}")
+            raise UsageError(f"{option} {item}: {remedy}")
         key, value = (right, left) if by_right else (left, right)
-        if key in found:
+        if key in by_key:
             raise UsageError(f"{option} {item}: '{key}' is given twice")
-        found[key] = value
-    return found
+        by_key[key] = value
+    return by_key
 
 
-def terminal_width() -> int | None:
-    """Return how many characters fit on a line of the terminal; None where output is no terminal."""
-    import shutil
-
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def renamed(items: list[str] | None) -> dict[str, str]:
+    """Return what --rename gives: column of the file -> new name."""
+    return pairs("--rename", items, "write OLD=NEW, such as gpt4v=discrete", at_last=True)
 
 
-def print_line(text: str) -> None:
-    """Print one line: a line end in it, which a path may hold, is escaped."""
-    from merbench.errors import printable
+def named_values(option: str, texts: Sequence[str] | None, example: str) -> dict[str, Any]:
+    """Return the values of NAME=VALUE by name; each is read as TOML, and as text where it is not TOML."""
+    from merbench.errors import DeclarationError, UsageError
+    from merbench.files import parse_toml
 
-    print(printable(text, None))
-
-
-def print_table(table: ReportTable) -> None:
-    """Print a table of text, as wide as the terminal at most."""
-    print(table.to_text(align="left", width=terminal_width()))
-
-
-def print_json(name: str, **lists: Sequence[Mapping[str, Any]]) -> None:
-    """Print lists of records as JSON that names what it is: `{"schema": "merbench.tracks/1", "tracks": [...]}`."""
-    from merbench.errors import json_text
-    from merbench.files import write_text
-
-    write_text("-", json_text({"schema": f"merbench.{name}/1", **lists}))
+    values: dict[str, Any] = {}
+    for text in texts or ():
+        name, separator, value = text.partition("=")
+        if not (separator and name.strip()):
+            raise UsageError(f"{option} {text}: write NAME=VALUE, such as {example}")
+        try:
+            values[name.strip()] = parse_toml(text, f"value = {value}".encode(errors="surrogateescape"))["value"]
+        except DeclarationError:
+            values[name.strip()] = value.strip()
+    return values
 
 
-def print_rows(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]], form: ListFormat) -> None:
-    """Print rows of text as a table, or as JSON with a record for each."""
-    from merbench.report import ReportTable
-
-    if form is ListFormat.json:
-        print_json(name, **{name: [dict(zip(columns, row, strict=True)) for row in rows]})
-    else:
-        print_table(ReportTable("", tuple(columns), rows))
+def baseline_options(texts: Sequence[str] | None) -> dict[str, Any]:
+    """Return the options of a baseline that --set gives."""
+    return named_values("--set", texts, "learning_rate=0.0001")

@@ -10,18 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from merbench.cli.baselines import ForceOption, IntervalsOption, named_value
-from merbench.cli.options import (
-    MODALITY_NAME,
-    MOST_SEED,
-    BaselineOption,
-    Engine,
-    TrackArgument,
-    Workers,
-    pairs,
-    print_line,
-    terminal_width,
-)
+from merbench.cli import options
+from merbench.cli.options import CORRUPTION, OUTPUT, TRAINING
+from merbench.cli.parser import App, option
+from merbench.cli.printing import print_line, terminal_width
 
 
 class WeightsOption(StrEnum):
@@ -38,101 +30,91 @@ class FeatureScaleOption(StrEnum):
     stored = "stored"
 
 
-def add_commands(app: typer.Typer) -> None:
+def add_commands(app: App) -> None:
     """Add the command of this file."""
-    app.command("robustness")(robustness)
+    app.command("robustness", rich_help_panel="Corruption")(robustness)
 
 
 def robustness(
-    track: TrackArgument,
+    track: options.Track,
     grid: Annotated[
         list[str],
-        typer.Option(metavar="NAME=VALUES", help="snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1; repeatable."),
+        option(
+            CORRUPTION,
+            "--grid NAME=VALUES",
+            "Values of a parameter: snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1; repeatable.",
+        ),
     ],
-    baseline: BaselineOption = "attention",
     corruption: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Corruption, or step of the track; repeatable. Else the one declared with the parameter.",
+        option(
+            CORRUPTION,
+            "--corruption NAME",
+            "Corruption, or step of the track; repeatable. [default: the one that has the parameter]",
         ),
     ] = None,
-    parameter: Annotated[
+    param: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Another parameter, of all corruptions that have it, or CORRUPTION.NAME=VALUE of one; repeatable.",
+        option(
+            CORRUPTION,
+            "--param NAME=VALUE",
+            "Parameter of all corruptions that have it; CORRUPTION.NAME=VALUE of one of them; repeatable.",
         ),
     ] = None,
-    weights: Annotated[
-        WeightsOption, typer.Option(help="One model trained on undamaged samples, or one for each condition.")
-    ] = WeightsOption.shared,
     feature_scale: Annotated[
-        FeatureScaleOption, typer.Option(help="Corrupt features standardised by the training data, or as stored.")
+        FeatureScaleOption,
+        option(CORRUPTION, "--feature-scale", "Corrupt features standardised by the training data, or as stored."),
     ] = FeatureScaleOption.standardised,
     media: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="Folder of clips; repeatable, the last one wins.")
+        list[Path] | None,
+        option(CORRUPTION, "--media DIR", "Folder of clips; repeatable, a clip of a later folder is preferred."),
     ] = None,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Feature to learn from; repeatable. The baseline declares the default, else all."
-        ),
-    ] = None,
-    feature_of: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MODALITY=NAME", help="A feature is of audio, video, text or other; repeatable."),
-    ] = None,
+    feature_of: options.FeatureOf = None,
+    split: options.Split = "test",
+    baseline: options.Baseline = "attention",
+    settings: options.Set = None,
+    feature: options.Feature = None,
+    weights: Annotated[
+        WeightsOption, option(TRAINING, "--weights", "Train one model on clean samples, or one per condition.")
+    ] = WeightsOption.shared,
     leave_out: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Predict each value of a corpus column from the others.")
+        str | None, option(TRAINING, "--leave-out COLUMN", "Predict each value of a corpus column from the others.")
     ] = None,
-    split: Annotated[str, typer.Option(metavar="NAME", help="Split that is damaged and scored.")] = "test",
     relative_to: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Second baseline, to take corruption errors relative to.")
+        str | None, option(TRAINING, "--relative-to NAME", "Second baseline, to which corruption errors are relative.")
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Option in the baseline's baseline.toml; repeatable."),
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed of the training.")] = 0,
-    folds: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=2, help="Folds of cross-validation. The baseline declares the default."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")
-    ] = "auto",
+    seed: Annotated[int, option(TRAINING, "--seed N", "Seed of the training.", min=0, max=options.MOST_SEED)] = 0,
+    folds: options.Folds = None,
+    device: options.Device = "auto",
+    workers: options.Workers = 1,
+    engine: options.Engine = "local",
+    intervals: options.Intervals = True,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder to write; runs/TRACK/robustness-BASELINE."),
+        Path | None, option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/robustness-BASELINE]")
     ] = None,
-    workers: Workers = 1,
-    engine: Engine = "local",
-    intervals: IntervalsOption = True,
-    force: ForceOption = False,
+    force: options.Force = False,
 ) -> None:
-    """Score a baseline under growing corruption.
+    """Measure how performance drops as corruption increases.
 
-    A condition that fails is named, and the others are finished: exit code 5.
+    A condition that fails is listed, and the others are finished: exit code 5.
     """
-    from merbench.cli.progress import progress_bar
+    from merbench.cli.printing import progress_bar
     from merbench.errors import WITH_PROBLEMS, plural
     from merbench.robustness import Settings, default_folder
     from merbench.robustness import robustness as run
 
     settings = Settings(
         corruption=corruption or (),
-        parameters=dict(named_value(text, example="factor=1") for text in parameter or ()),
+        parameters=parameters,
         weights=weights.value,
         feature_scale=feature_scale.value,
         media=media or (),
         features=feature,
-        modalities=pairs("--feature-of", feature_of, MODALITY_NAME, by_right=True),
+        modalities=options.pairs("--feature-of", feature_of, options.MODALITY_NAME, by_right=True),
         leave_out=leave_out,
         split=split,
         relative_to=relative_to,
-        options=dict(named_value(text, "--option") for text in option or ()),
+        options=baseline_options,
         seed=seed,
         folds=folds,
         device=device,
@@ -158,6 +140,6 @@ def _grids(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
     for text in texts:
         name, values = parse_grid(text)
         if name in grids:
-            raise UsageError(f"grid '{text}': a second grid of {name}; write all values in one")
+            raise UsageError(f"--grid {text}: a second grid of {name}; write all values in one")
         grids[name] = values
     return grids

@@ -11,100 +11,56 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from merbench.cli.options import MOST_SEED, TrackArgument, pairs, terminal_width
+from merbench.cli import options
+from merbench.cli.options import INPUT, INTERVALS, OUTPUT
+from merbench.cli.parser import App, option
+from merbench.cli.printing import terminal_width
 
 if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
     from merbench.report import Comparison, ScoreReport
 
 
-class ReportFormat(StrEnum):
-    """Forms of a report."""
-
-    table = "table"
-    json = "json"
-    markdown = "markdown"
-    html = "html"
-
-
-class ProblemFormat(StrEnum):
-    """Forms of a list of problems."""
-
-    text = "text"
-    json = "json"
-    github = "github"
-
-
 class Method(StrEnum):
-    """Interval methods."""
+    """Methods of confidence intervals."""
 
     percentile = "percentile"
     bca = "bca"
 
 
-FileArgument = Annotated[
-    str, typer.Argument(metavar="FILE", help="Submission: CSV, TSV, Parquet, JSONL, NPZ; - for standard input.")
-]
-SplitOption = Annotated[str, typer.Option(metavar="NAME", help="Split of the track.")]
-FormatOption = Annotated[
-    ReportFormat | None, typer.Option("--format", help="Form of the report; by the suffix of --output, else a table.")
-]
-OutputOption = Annotated[
-    str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
-]
-LevelOption = Annotated[
-    float | None, typer.Option(metavar="LEVEL", help="Level of the intervals; the track declares the default.")
-]
-ResamplesOption = Annotated[
-    int | None, typer.Option(metavar="N", help="Number of bootstrap draws; the track declares the default.")
-]
-ClusterOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN", help="Corpus column whose samples are drawn together, e.g. speaker; none: one by one."
-    ),
-]
-SeedOption = Annotated[int, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed of the draws.")]
-RenameOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="OLD=NEW", help="Give column OLD of the file the name NEW of the track; repeatable."),
-]
-PublicOption = Annotated[
-    bool, typer.Option("--public", help="Show only what participants may see of a split with a hidden subset.")
-]
-
-
-def add_commands(app: typer.Typer) -> None:
+def add_commands(app: App) -> None:
     """Add the commands of this file."""
-    app.command("score")(score)
-    app.command("validate")(validate)
-    app.command("compare")(compare)
+    app.command("validate", rich_help_panel="Submissions")(validate)
+    app.command("score", rich_help_panel="Submissions")(score)
+    app.command("compare", rich_help_panel="Submissions")(compare)
 
 
 def score(
-    track: TrackArgument,
-    file: FileArgument,
-    split: SplitOption = "test",
-    rename: RenameOption = None,
-    form: FormatOption = None,
-    output: OutputOption = "-",
-    by: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Corpus column, or drawn value, to break the scores down by; repeatable."),
-    ] = None,
+    track: options.Track,
+    file: options.File,
+    split: options.Split = "test",
+    rename: options.Rename = None,
     manifest: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Manifest of `merbench corrupt`, whose columns --by may name, too."),
+        option(INPUT, "--manifest FILE", "Manifest of `merbench corrupt`, whose columns --by may name, too."),
     ] = None,
-    intervals: Annotated[bool, typer.Option("--intervals/--no-intervals", help="Resample for intervals.")] = True,
-    method: Annotated[Method | None, typer.Option(help="Interval method; the track declares the default.")] = None,
-    level: LevelOption = None,
-    resamples: ResamplesOption = None,
-    cluster: ClusterOption = None,
-    seed: SeedOption = 0,
-    public: PublicOption = False,
+    intervals: options.Intervals = True,
+    method: Annotated[
+        Method | None, option(INTERVALS, "--method", "Interval method. [default: from the track]")
+    ] = None,
+    level: options.Level = None,
+    resamples: options.Resamples = None,
+    cluster: options.Cluster = None,
+    seed: options.Seed = 0,
+    by: Annotated[
+        list[str] | None,
+        option(OUTPUT, "--by COLUMN", "Column of the corpus or manifest to break the scores down by; repeatable."),
+    ] = None,
+    public: options.Public = False,
+    form: options.ReportFormatOption = None,
+    output: options.ReportOutput = "-",
 ) -> None:
-    """Score a submission, with intervals."""
+    """Score a submission, with confidence intervals."""
     from merbench.errors import problem_list
     from merbench.files import require_apart
     from merbench.scoring import public_score
@@ -115,7 +71,7 @@ def score(
     require_apart(output, [file], "the submission itself")
     form = form or _form_of(output)
     candidates = candidates_of(track, split) if manifest is None else _with_manifest(track, split, manifest)
-    read = read_for(candidates, file, renamed(rename))
+    read = read_for(candidates, file, options.renamed(rename))
     if public and candidates.hidden:
         report = public_score(read)
     else:
@@ -131,14 +87,9 @@ def score(
             by=by or [],
         )
     rendered = _rendered(report, form, output)
-    if report.warnings and (form is not ReportFormat.table or output != "-"):
+    if report.warnings and (form is not options.ReportFormat.table or output != "-"):
         print(problem_list(report.source, report.warnings), file=sys.stderr)
     _write(output, form, rendered)
-
-
-def renamed(items: list[str] | None) -> dict[str, str]:
-    """Return what --rename gives: name in the file -> new name."""
-    return pairs("--rename", items, "write OLD=NEW, such as gpt4v=discrete", at_last=True)
 
 
 def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
@@ -157,7 +108,7 @@ def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
 
 
 def _with_manifest(track: str, split: str, manifest: Path) -> Candidates:
-    """Return the candidates of a track with what was drawn and realised for each as columns."""
+    """Return the candidates of a track with the sampled and the realised parameters of each as columns."""
     from merbench.corpus.candidates import open_candidates, with_columns
     from merbench.corrupt.manifest import manifest_columns
 
@@ -166,11 +117,11 @@ def _with_manifest(track: str, split: str, manifest: Path) -> Candidates:
 
 
 def validate(
-    track: TrackArgument,
-    file: FileArgument,
-    split: SplitOption = "test",
-    rename: RenameOption = None,
-    form: Annotated[ProblemFormat, typer.Option("--format", help="Form of the list of problems.")] = ProblemFormat.text,
+    track: options.Track,
+    file: options.File,
+    split: options.Split = "test",
+    rename: options.Rename = None,
+    form: options.ProblemFormatOption = options.ProblemFormat.text,
 ) -> None:
     """Check a submission as `score` does, without references."""
     from merbench.corpus.candidates import open_candidates
@@ -182,17 +133,17 @@ def validate(
     require_track_first("validate", track, [file])
     candidates = open_candidates(load_track(track), split)
     try:
-        submission = read_submission(file, candidates, rename=renamed(rename))
+        submission = read_submission(file, candidates, rename=options.renamed(rename))
     except InvalidSubmission as error:
-        if form is ProblemFormat.text:
+        if form is options.ProblemFormat.text:
             raise
-        render = problems_json if form is ProblemFormat.json else github_annotations
+        render = problems_json if form is options.ProblemFormat.json else github_annotations
         write_text("-", render(error.where, error.problems))
         raise typer.Exit(error.exit_code) from None
-    if form is ProblemFormat.json:
+    if form is options.ProblemFormat.json:
         write_text("-", problems_json(submission.source, submission.warnings))
         return
-    if form is ProblemFormat.github:
+    if form is options.ProblemFormat.github:
         write_text("-", github_annotations(submission.source, submission.warnings))
     elif submission.warnings:
         print(problem_list(submission.source, submission.warnings), file=sys.stderr)
@@ -202,32 +153,29 @@ def validate(
 
 
 def compare(
-    track: TrackArgument,
+    track: options.Track,
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Two submissions or more.")],
     names: Annotated[
         list[str] | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Name of a system; once per file, in the order of the files. [default: from the path]",
-        ),
+        option(INPUT, "--name NAME", "Name of a system; once per file, in their order. [default: from the path]"),
     ] = None,
-    split: SplitOption = "test",
-    rename: RenameOption = None,
-    form: FormatOption = None,
-    output: OutputOption = "-",
-    level: LevelOption = None,
-    resamples: ResamplesOption = None,
+    split: options.Split = "test",
+    rename: options.Rename = None,
+    level: options.Level = None,
+    resamples: options.Resamples = None,
     permutations: Annotated[
-        int, typer.Option(metavar="N", min=100, max=10_000_000, help="Draws of the permutation test.")
+        int, option(INTERVALS, "--permutations N", "Permutations of the paired test.", min=100, max=10_000_000)
     ] = 10_000,
-    cluster: ClusterOption = None,
-    seed: SeedOption = 0,
-    public: PublicOption = False,
+    cluster: options.Cluster = None,
+    seed: options.Seed = 0,
+    public: options.Public = False,
+    form: options.ReportFormatOption = None,
+    output: options.ReportOutput = "-",
 ) -> None:
-    """Compare submissions: paired differences, with tests.
+    """Test which of several submissions differ significantly.
 
-    Every difference has an interval and the p of a permutation test, corrected after Holm over the pairs.
+    Every difference has a confidence interval and the p value of a paired permutation test, corrected by Holm's method
+    over the options.pairs of a metric.
     """
     from merbench.files import require_apart
     from merbench.scoring import compare as compare_submissions
@@ -238,7 +186,7 @@ def compare(
     require_track_first("compare", track, files)
     require_apart(output, files, "one of the submissions")
     candidates = candidates_of(track, split)
-    columns = renamed(rename)
+    columns = options.renamed(rename)
     reads = {name: read_for(candidates, source, columns) for name, source in named_sources(files, names).items()}
     with reasons_withheld(candidates) if public else nullcontext():
         comparison = compare_submissions(
@@ -256,22 +204,18 @@ def compare(
 
 
 _SUFFIXES = {
-    "": ReportFormat.table,
-    ".txt": ReportFormat.table,
-    ".json": ReportFormat.json,
-    ".md": ReportFormat.markdown,
-    ".markdown": ReportFormat.markdown,
-    ".html": ReportFormat.html,
-    ".htm": ReportFormat.html,
+    "": options.ReportFormat.table,
+    ".txt": options.ReportFormat.table,
+    ".json": options.ReportFormat.json,
+    ".md": options.ReportFormat.markdown,
+    ".markdown": options.ReportFormat.markdown,
+    ".html": options.ReportFormat.html,
+    ".htm": options.ReportFormat.html,
 }
 
 
-def _form_of(output: str) -> ReportFormat:
-    """Return the form that the suffix of a file names.
-
-    Raises:
-        UsageError: the suffix is unknown.
-    """
+def _form_of(output: str) -> options.ReportFormat:
+    """Return the format that the suffix of a file names; raise `UsageError` for an unknown suffix."""
     from merbench.errors import UsageError
 
     suffix = Path(output).suffix.lower()
@@ -282,22 +226,22 @@ def _form_of(output: str) -> ReportFormat:
     return _SUFFIXES[suffix]
 
 
-def _rendered(report: ScoreReport | Comparison, form: ReportFormat, output: str) -> str:
+def _rendered(report: ScoreReport | Comparison, form: options.ReportFormat, output: str) -> str:
     match form:
-        case ReportFormat.table:
+        case options.ReportFormat.table:
             return report.to_text(terminal_width() if output == "-" else None)
-        case ReportFormat.json:
+        case options.ReportFormat.json:
             return report.to_json()
-        case ReportFormat.markdown:
+        case options.ReportFormat.markdown:
             return report.to_markdown()
-        case ReportFormat.html:
+        case options.ReportFormat.html:
             return report.to_html()
 
 
-def _write(output: str, form: ReportFormat, text: str) -> None:
+def _write(output: str, form: options.ReportFormat, text: str) -> None:
     from merbench.files import write_text
 
-    if output == "-" and form is ReportFormat.table:
-        print(text, end="")  # in the encoding of the terminal; every other form is UTF-8
+    if output == "-" and form is options.ReportFormat.table:
+        print(text, end="")  # in the encoding of the terminal; every other format is UTF-8
     else:
         write_text(output, text)

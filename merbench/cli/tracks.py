@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from merbench.cli.options import ListFormat, ListFormatOption, TrackArgument, print_json, print_line, print_table
+from merbench.cli import options
+from merbench.cli.options import INPUT, OUTPUT
+from merbench.cli.parser import App, option
+from merbench.cli.printing import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,23 +25,25 @@ if TYPE_CHECKING:
 EXAMPLE_ROWS = 3
 
 
-def add_commands(app: typer.Typer) -> None:
+def add_commands(app: App) -> None:
     """Add the commands of this file."""
-    app.command("tracks")(tracks)
-    app.command("metrics")(metrics)
-    app.command("describe")(describe)
-    app.command("init")(init)
+    app.command("tracks", rich_help_panel="Tracks")(tracks)
+    app.command("metrics", rich_help_panel="Tracks")(metrics)
+    app.command("describe", rich_help_panel="Tracks")(describe)
+    app.command("init", rich_help_panel="Tracks")(init)
 
 
 def tracks(
-    family: Annotated[str, typer.Option(help="Only tracks of this family, such as mer.")] = "",
-    year: Annotated[int | None, typer.Option(help="Only tracks of this year.")] = None,
-    metric: Annotated[str, typer.Option(help="Only tracks with this metric.")] = "",
-    modality: Annotated[str, typer.Option(help="Only tracks with this modality: audio, video, text, physiology.")] = "",
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/tracks.md instead.")] = False,
-    form: ListFormatOption = ListFormat.table,
+    family: Annotated[str, option(None, "--family NAME", "Only tracks of this family, such as mer.")] = "",
+    year: Annotated[int | None, option(None, "--year YEAR", "Only tracks of this year.")] = None,
+    metric: Annotated[str, option(None, "--metric NAME", "Only tracks with this metric.")] = "",
+    modality: Annotated[
+        str, option(None, "--modality NAME", "Only tracks with this modality: audio, video, text, physiology.")
+    ] = "",
+    markdown: Annotated[bool, option(None, "--markdown", "Print the page docs/tracks.md instead.")] = False,
+    form: options.ListFormatOption = options.ListFormat.table,
 ) -> None:
-    """List the tracks that are found by name."""
+    """List available tracks."""
     from merbench.track import readable_tracks, tracks_page, tracks_table
 
     known, broken = readable_tracks()
@@ -57,7 +62,7 @@ def tracks(
         and (not modality or modality in track.modalities)
     ]
     _require_known(known, family, year, metric, modality)
-    if form is ListFormat.json:
+    if form is options.ListFormat.json:
         print_json("tracks", tracks=[_track_record(track) for track in chosen])
     elif chosen:
         print_table(tracks_table(chosen))
@@ -91,30 +96,28 @@ def _leave_if(broken: Sequence[DeclarationError]) -> None:
 
 
 def _require_known(known: list[Track], family: str, year: int | None, metric: str, modality: str) -> None:
-    """Raise for a value that no track has, which is a slip rather than an empty answer."""
+    """Raise for a value that no track has: it is a typing error, not an empty answer."""
     from merbench.errors import UnknownName, UsageError, listed
 
     years = sorted({track.year for track in known if track.year is not None})
     if year is not None and year not in years:
-        raise UsageError(f"no track is of the year {year}; there are tracks of {listed([str(y) for y in years], 20)}")
+        raise UsageError(f"no track of the year {year}; there are tracks of {listed([str(y) for y in years], 20)}")
     values: dict[str, tuple[str, set[str]]] = {
         "family": (family, {track.family for track in known if track.family}),
         "metric": (metric, {spec.name for track in known for spec in track.metrics}),
         "modality": (modality, {name for track in known for name in track.modalities}),
     }
-    for kind, (value, options) in values.items():
-        if value and value not in options:
-            raise UnknownName(f"{kind} of tracks", value, options)
+    for kind, (value, names) in values.items():
+        if value and value not in names:
+            raise UnknownName(f"{kind} of tracks", value, names)
 
 
 def metrics(
-    kind: Annotated[str, typer.Option(help="Only metrics of this kind of target, such as label_set.")] = "",
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the page docs/metrics-reference.md instead.")
-    ] = False,
-    form: ListFormatOption = ListFormat.table,
+    kind: Annotated[str, option(None, "--kind NAME", "Only metrics of this kind of target, such as label_set.")] = "",
+    markdown: Annotated[bool, option(None, "--markdown", "Print the page docs/metrics-reference.md instead.")] = False,
+    form: options.ListFormatOption = options.ListFormat.table,
 ) -> None:
-    """List the metrics, with their range and parameters."""
+    """List available metrics, with their range and parameters."""
     from merbench.errors import UnknownName
     from merbench.metrics import METRICS, metrics_page, metrics_table
 
@@ -125,7 +128,7 @@ def metrics(
     chosen = [item for item in known if kind in ("", item.target)]
     if not chosen:
         raise UnknownName("kind of target", kind, {item.target for item in known})
-    if form is ListFormat.json:
+    if form is options.ListFormat.json:
         print_json("metrics", metrics=[_metric_record(item) for item in chosen])
     else:
         print_table(metrics_table(chosen))
@@ -145,17 +148,14 @@ def _metric_record(item: Metric) -> dict[str, Any]:
 
 
 def describe(
-    track: TrackArgument,
-    split: Annotated[str, typer.Option(help="Split of the track.")] = "test",
+    track: options.Track,
+    split: options.Split = "test",
     template: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a CSV with every candidate and placeholder answers.")
+        Path | None, option(OUTPUT, "--template FILE", "Write a CSV with all candidates and placeholder answers.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a template that is there already.")] = False,
+    force: options.Force = False,
 ) -> None:
-    """Show what a track predicts, and how it is scored.
-
-    Its data, its metrics, and what a submission looks like.
-    """
+    """Show the targets, data, metrics and format of a track."""
     from merbench.corpus.candidates import open_candidates
     from merbench.errors import IntegrityError, UsageError
     from merbench.files import write_text
@@ -163,32 +163,34 @@ def describe(
 
     declared = load_track(track)
     if template is not None:
-        candidates = open_candidates(declared, split)
+        template_of = open_candidates(declared, split)
         if template.suffix.lower() not in ("", ".csv", ".txt"):
             raise UsageError(f"{template}: a template is a CSV file; give it a name that ends in .csv")
         if template.is_file() and not force:
-            raise UsageError(f"{template}: is there already, and may hold answers; --force replaces it")
-        write_text(template, _submission_text(declared, candidates.ids.to_pylist()))
+            raise UsageError(f"{template}: already exists, and may hold answers; --force overwrites it")
+        write_text(template, _submission_text(declared, template_of.ids.to_pylist()))
         print_line(
-            f"{template}: {len(candidates):,} candidates of {declared.key}, split {split}, with placeholder answers"
+            f"{template}: {len(template_of):,} candidates of {declared.key}, split {split}, with placeholder answers"
         )
         return
-    found: Candidates | None = None
+    candidates: Candidates | None = None
     missing: UsageError | IntegrityError | None = None
     try:
-        found = open_candidates(declared, split)
+        candidates = open_candidates(declared, split)
     except (UsageError, IntegrityError) as error:
         missing = error
-    print(_description(declared, split, found, str(missing or "")))
+    print(_description(declared, split, candidates, str(missing or "")))
     if isinstance(missing, IntegrityError):
         raise missing
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="TRACK", help="Folder to make; its name becomes the track's id.")],
-    corpus: Annotated[str, typer.Option(help="Corpus of the data home whose targets and splits to declare.")] = "",
+    folder: Annotated[Path, typer.Argument(metavar="TRACK", help="Folder to create; its name becomes the track's id.")],
+    corpus: Annotated[
+        str, option(INPUT, "--corpus NAME", "Corpus whose targets and splits are declared. [default: an example]")
+    ] = "",
 ) -> None:
-    """Write track.toml and a card for one's own data."""
+    """Draft track.toml and README.md for your own data."""
     import shlex
 
     from merbench.scaffold import write_starting_track
@@ -209,7 +211,7 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
         lines.append(f"checked against: {track.checked}")
     lines += ["", "targets"]
     lines += [f"  {name}: {target.described()}" for name, target in track.targets.items()]
-    lines += [f"  {line}" for line in dict.fromkeys(_not_at_hand(track))]
+    lines += [f"  {line}" for line in dict.fromkeys(_not_available(track))]
     lines += [
         "",
         f"data: corpus {track.corpus}" + (", a synthetic sample" if candidates and candidates.corpus.synthetic else ""),
@@ -222,10 +224,10 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
         lines.append(f"  candidates of split {split}: {len(candidates):,}")
         lines.append(f"  features: {listed(list(candidates.corpus.features), 20) or 'none'}")
     else:
-        lines.append(f"  not at hand: {missing}")
+        lines.append(f"  not available: {missing}")
     for step in track.corruptions:
         values = ", ".join(f"{key} = {_parameter(value)}" for key, value in step.parameters.items())
-        lines.append(f"  damage to the {step.split} split: {step.step_name} ({values}), seed {track.seed}")
+        lines.append(f"  corruption of the {step.split} split: {step.step_name} ({values}), seed {track.seed}")
     lines += ["", "metrics"]
     for spec in track.metrics:
         direction = "higher is better" if spec.metric.higher_is_better else "lower is better"
@@ -250,8 +252,8 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
     return "\n".join(lines)
 
 
-def _not_at_hand(track: Track) -> Iterator[str]:
-    """Yield which lexicons and synonym groups of a track's targets cannot be opened, and how they come in."""
+def _not_available(track: Track) -> Iterator[str]:
+    """Yield which lexicons and synonym groups of a track's targets cannot be opened, with the remedy."""
     from functools import partial
 
     from merbench.lexicon import open_lexicon
@@ -259,10 +261,10 @@ def _not_at_hand(track: Track) -> Iterator[str]:
 
     for target in track.targets.values():
         if lexicon := target.lexicon_name:
-            remedy = f"`merbench lexicon import PATH --name {lexicon}` brings it in"
+            remedy = f"`merbench lexicon import PATH --name {lexicon}` imports it"
             yield from _unopened(f"lexicon '{lexicon}'", partial(open_lexicon, lexicon), remedy)
         if groups := target.groups_name:
-            remedy = "`merbench groups import` or `merbench groups fill` brings them in"
+            remedy = "`merbench groups import` or `merbench groups fill` makes them"
             yield from _unopened(f"groups '{groups}'", partial(open_groups, groups, track.folder), remedy)
 
 
@@ -273,7 +275,7 @@ def _unopened(what: str, open_it: Callable[[], object], remedy: str) -> Iterator
     try:
         open_it()
     except UnknownName:
-        yield f"{what}: not there; {remedy}"
+        yield f"{what}: not available; {remedy}"
     except MerbenchError as error:
         yield f"{what}: {error}"
 
@@ -284,7 +286,7 @@ _MISSING = {"error": "an error", "wrong": "a wrong answer", "dropped": "dropped"
 
 
 def _parameter(value: Any) -> str:
-    """Return a corruption's parameter, or what it is drawn from, in words."""
+    """Return a corruption's parameter, or the distribution it is sampled from, in words."""
     match value:
         case {"choice": choices}:
             return f"one of {', '.join(map(str, choices))}"

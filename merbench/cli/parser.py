@@ -1,0 +1,105 @@
+"""The parser: options that are declared as they are typed, and help in groups, in plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+RENAMED = {
+    ("robustness", "--option"): "--set NAME=VALUE",
+    ("corrupt", "--feature"): "--feature-of MODALITY=NAME",
+    ("create", "--features"): "--feature-file NAME=PATH",
+    ("import", "--features"): "--feature-folder DIR",
+    ("build", "--media"): "--clips DIR",
+}
+"""Options of earlier versions: command and option -> what it is called now."""
+
+
+def option(group: str, declared: str, help: str, **settings: Any) -> Any:
+    """Return an option for `Annotated`.
+
+    Args:
+        group: the group of the help that shows it.
+        declared: its names, and what it takes if it is not a flag, as they are typed: `--output -o DIR`.
+        help: what it does, and its default where the parser does not know it.
+        settings: see `typer.Option`.
+    """
+    names = [word for word in declared.split() if word.startswith("-")]
+    metavar = declared.rpartition(" ")[2] if len(names) < len(declared.split()) else None
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=group, **settings)
+
+
+_RANGE = re.compile(r"; [^;\]]*\bx[<>][^;\]]*(?=[;\]])|  \[[^;\]]*\bx[<>][^;\]]*\]|(?<=\[)[^;\]]*\bx[<>][^;\]]*; ")
+"""The range of a number as the parser shows it, `; 0<=x<=9223372036854775807`; a value outside gets a message."""
+
+
+def _write_options(command: TyperCommand | TyperGroup, context: Any, formatter: Any) -> None:
+    """Write arguments and options by their groups, in the order in which the command declares the groups."""
+    panels: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is not None:
+            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            panel = getattr(parameter, "rich_help_panel", None) or default
+            panels.setdefault(panel, []).append((record[0], _RANGE.sub("", record[1])))
+    last = panels.pop("Options", [])
+    for title, records in (*panels.items(), ("Options", last)):
+        if records:
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class Command(TyperCommand):
+    """A command whose help shows options in groups, and that knows the names that options had before."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: D102
+        _write_options(self, ctx, formatter)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: D102
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            name = RENAMED.get((str(self.name), getattr(error, "option_name", "")))
+            if name is not None:
+                error.possibilities = None  # type: ignore[attr-defined]
+                error.message = f"{error.message}; it is called {name} now"  # type: ignore[attr-defined]
+            raise
+
+
+class Group(TyperGroup):
+    """A group whose help shows commands in groups."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: D102
+        _write_options(self, ctx, formatter)
+        width = max(map(len, self.commands))
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            text = command.get_short_help_str(formatter.width - 6 - width)
+            panel = getattr(command, "rich_help_panel", None) or "Commands"
+            panels.setdefault(panel, []).append((f"{name:{width}}", text))
+        for title, records in panels.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class App(typer.Typer):
+    """A typer application whose commands show their help in plain text and in groups."""
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        names = {"help_option_names": ["-h", "--help"]}
+        super().__init__(
+            name=name,
+            cls=Group,
+            no_args_is_help=True,
+            context_settings=names,
+            pretty_exceptions_enable=False,
+            rich_markup_mode=None,
+            **settings,
+        )
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:  # noqa: D102
+        return super().command(name, cls=Command, **settings)

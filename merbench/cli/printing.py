@@ -1,0 +1,132 @@
+"""What commands print: lines, tables and lists, and the progress of long work."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from merbench.cli.options import ListFormat
+from merbench.errors import printable
+
+if TYPE_CHECKING:
+    from merbench.report import ReportTable
+    from merbench.store import Store
+
+Item = TypeVar("Item")
+
+
+def terminal_width() -> int | None:
+    """Return how many characters fit on a line of the terminal; None where the output is not a terminal."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def print_line(text: str) -> None:
+    """Print one line: a line end in it, which a path may hold, is escaped."""
+    print(printable(text, None))
+
+
+def print_table(table: ReportTable) -> None:
+    """Print a table of text, as wide as the terminal at most."""
+    print(table.to_text(align="left", width=terminal_width()))
+
+
+def print_json(name: str, **lists: Sequence[Mapping[str, Any]]) -> None:
+    """Print lists of records as JSON that names what it is: `{"schema": "merbench.tracks/1", "tracks": [...]}`."""
+    from merbench.errors import json_text
+    from merbench.files import write_text
+
+    write_text("-", json_text({"schema": f"merbench.{name}/1", **lists}))
+
+
+def print_rows(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]], form: ListFormat) -> None:
+    """Print rows of text as a table, or as JSON with a record for each."""
+    from merbench.report import ReportTable
+
+    if form is ListFormat.json:
+        print_json(name, **{name: [dict(zip(columns, row, strict=True)) for row in rows]})
+    else:
+        print_table(ReportTable("", tuple(columns), rows))
+
+
+def item_rows(
+    store: Store[Item], group: str, n_columns: int, row: Callable[[Item], tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """Return one row of text per item of a store: its name, what `row` returns, or why there is nothing to show.
+
+    Args:
+        store: where the items are.
+        group: the group of commands that shows one item, such as `bank`.
+        n_columns: how many columns a row has.
+        row: returns the columns after the name.
+    """
+    from merbench.errors import MerbenchError
+
+    rows = []
+    empty = ("",) * (n_columns - 2)
+    for name in store.names():
+        if name not in store.shipped and not store.holds(name):
+            rows.append((name, *empty, "built on first use"))
+            continue
+        try:
+            item = store.shipped[name]() if name in store.shipped else store.read(store.home / name)
+            rows.append((name, *row(item)))
+        except MerbenchError:
+            rows.append((name, *empty, f"cannot be opened; see `merbench {group} info {name}`"))
+    return rows
+
+
+LINE_EVERY_S = 10.0
+"""Seconds between two lines of progress, where output is no terminal; shorter work prints none."""
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show what is done, the rate and the time left, on standard error.
+
+    On a terminal that is a bar for each text, elsewhere, such as in the log of a job, a line every `LINE_EVERY_S`.
+    """
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:,.1f}/s")
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), Rate(), TimeLeft())
+    with Progress(*columns, console=Console(file=sys.__stderr__), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(text: str, done: int, total: int) -> None:
+            if text not in tasks:
+                tasks[text] = bar.add_task(printable(text, None), total=total)
+            bar.update(tasks[text], completed=done, total=total)
+
+        yield show
+
+
+class _Lines:
+    """Prints how far the work has come, at most once every `LINE_EVERY_S`."""
+
+    def __init__(self) -> None:
+        self._printed = time.monotonic()
+        self._begun: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, text: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        since, before = self._begun.setdefault(text, (now, done))
+        if now - self._printed < LINE_EVERY_S:
+            return
+        self._printed = now
+        rate = (done - before) / (now - since) if now > since else 0.0
+        left = f", {rate:,.1f}/s, {(total - done) / rate:,.0f} s left" if rate > 0 else ""
+        print(f"{text}: {done:,} of {total:,}{left}", file=sys.stderr, flush=True)
