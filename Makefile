@@ -51,7 +51,7 @@ demo: $(VENV)/.demo
 	$(DEMO) enter mer-multi runs/mer-multi/attention/submission.csv --team demo --run attention --seed 2
 	$(DEMO) leaderboard mer-multi
 	@printf '\n4. Clips of the sample are corrupted as a track declares; features are made; the noise split is scored.\n\n'
-	$(DEMO) corpus build sample --media clips --workers 2
+	$(DEMO) corpus build sample --clips clips --workers 2
 	$(DEMO) corrupt mer-noise-media --media clips --output damaged --workers 2
 	$(DEMO) corrupt mer-noise-media --media clips --preview corrupted.png
 	$(DEMO) features audio sample --media clips --media damaged --name voice --workers 2
@@ -59,7 +59,7 @@ demo: $(VENV)/.demo
 	$(DEMO) run-baseline mer-noise-media --baseline logistic --set C=0.01 --set alpha=1000 --no-intervals > noise.txt
 	@sed '/^$$/q' demo/noise.txt
 	@printf '\n5. One model is scored as noise on its features grows, on the same clips at every level.\n\n'
-	$(DEMO) robustness mer-multi --baseline logistic --corruption feature_noise --set factor=1 --grid snr_db=10,5,0,-5 --option C=0.01 --option alpha=1000 --no-intervals > by-snr.txt
+	$(DEMO) robustness mer-multi --baseline logistic --corruption feature_noise --param factor=1 --grid snr_db=10,5,0,-5 --set C=0.01 --set alpha=1000 --no-intervals > by-snr.txt
 	@sed -n '/^logistic, by snr_db/,/^$$/p' demo/by-snr.txt
 	@printf 'Everything the demo wrote is in the folder demo. The board as a page: demo/submissions/mer-multi/leaderboard.html;\n'
 	@printf 'clips before and after the corruption: demo/corrupted.png\n'

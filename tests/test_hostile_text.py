@@ -27,7 +27,7 @@ from toy_track import predictions, write_toy_track
 from merbench.banks.importing import import_folder
 from merbench.charts import Line, condition_curve
 from merbench.cli import run
-from merbench.cli.progress import progress_bar
+from merbench.cli.printing import progress_bar
 from merbench.corpus import IMPORTERS, Feature, open_corpus
 from merbench.corpus.candidates import Candidates
 from merbench.corpus.declaration import parse_metadata

@@ -103,7 +103,7 @@ Folds = Annotated[
 Device = Annotated[str, option(EXECUTION, "--device NAME", "auto (CUDA if available), cpu, cuda, cuda:1, …")]
 FeatureOf = Annotated[
     list[str] | None,
-    option(CORRUPTION, "--feature-of MODALITY=NAME", "Feature of a modality: audio, video or text; repeatable."),
+    option(CORRUPTION, "--feature-of MODALITY=NAME", "Modality of a feature: audio, video, text or other; repeatable."),
 ]
 Workers = Annotated[int, option(EXECUTION, "--workers N", "Processes on this machine.", min=1)]
 Engine = Annotated[str, option(EXECUTION, "--engine ENGINE", "local, or dask://host:port of a running cluster.")]

@@ -10,11 +10,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 RENAMED = {
-    ("robustness", "--option"): "--set NAME=VALUE",
-    ("corrupt", "--feature"): "--feature-of MODALITY=NAME",
-    ("create", "--features"): "--feature-file NAME=PATH",
-    ("import", "--features"): "--feature-folder DIR",
-    ("build", "--media"): "--clips DIR",
+    "robustness --option": "--set NAME=VALUE",
+    "corrupt --feature": "--feature-of MODALITY=NAME",
+    "corpus create --features": "--feature-file NAME=PATH",
+    "corpus import --features": "--feature-folder DIR",
+    "corpus build --media": "--clips DIR",
 }
 """Options of earlier versions: command and option -> what it is called now."""
 
@@ -63,10 +63,11 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            name = RENAMED.get((str(self.name), getattr(error, "option_name", "")))
-            if name is not None:
+            typed = f"{ctx.command_path} {getattr(error, 'option_name', '')}"
+            new = next((new for old, new in RENAMED.items() if typed.endswith(f" {old}")), None)
+            if new is not None:
                 error.possibilities = None  # type: ignore[attr-defined]
-                error.message = f"{error.message}; it is called {name} now"  # type: ignore[attr-defined]
+                error.message = f"{error.message}; it is called {new} now"  # type: ignore[attr-defined]
             raise
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -72,7 +72,7 @@ def robustness(
     feature_of: options.FeatureOf = None,
     split: options.Split = "test",
     baseline: options.Baseline = "attention",
-    settings: options.Set = None,
+    set_: options.Set = None,
     feature: options.Feature = None,
     weights: Annotated[
         WeightsOption, option(TRAINING, "--weights", "Train one model on clean samples, or one per condition.")
@@ -103,6 +103,9 @@ def robustness(
     from merbench.robustness import Settings, default_folder
     from merbench.robustness import robustness as run
 
+    baseline_options = options.baseline_options(set_)
+    parameters = options.named_values("--param", param, "factor=1")
+    _require_baseline_options(baseline, baseline_options, parameters, corruption)
     settings = Settings(
         corruption=corruption or (),
         parameters=parameters,
@@ -130,6 +133,27 @@ def robustness(
     if report.problems:
         print(f"failed: {plural(len(report.problems), 'condition')}", file=sys.stderr)
         raise typer.Exit(WITH_PROBLEMS)
+
+
+def _require_baseline_options(
+    baseline: str, settings: Collection[str], parameters: Collection[str], corruptions: Sequence[str] | None
+) -> None:
+    """Raise `UsageError` where --set, an option of the baseline, looks like a parameter of a corruption."""
+    from merbench.corruptions import CORRUPTIONS
+    from merbench.errors import UsageError
+    from merbench.files import find_folder
+    from merbench.training.declaration import read_baseline
+
+    chosen = [CORRUPTIONS[name] for name in corruptions or () if name in CORRUPTIONS]
+    known = [CORRUPTIONS[name] for name in CORRUPTIONS]
+    for name in settings:
+        parameter = name.rpartition(".")[2]
+        is_option = name in read_baseline(find_folder("baseline", baseline)).defaults
+        if not is_option and any(parameter in item.parameters for item in known):
+            raise UsageError(f"--set {name}: not an option of {baseline}; --param {name}=VALUE is for corruptions")
+        both = [item.name for item in chosen if name in item.parameters and name not in parameters]
+        if is_option and both:
+            raise UsageError(f"--set {name}: an option of {baseline}; give --param {name}=VALUE for {both[0]} as well")
 
 
 def _grids(texts: Sequence[str]) -> dict[str, Sequence[Any]]:

@@ -50,7 +50,7 @@ def test_import_info_verify_list(home: Path, tmp_path: Path, capsys: Capture) ->
         "",
         "3 sounds of 3.0 min",
         "rates: 16,000 Hz",
-        "speakers: none known",
+        "speakers: unknown",
         "parts: dogs 2, rain 1",
         "classes: bark 1, rain 1, whine 1",
         "licences of single sounds: CC0",
@@ -128,4 +128,4 @@ def test_a_bank_that_cannot_be_opened_stops_no_list_of_the_others(tmp_path: Path
     merbench(capsys, "import", "own", "in")
     (home / "own" / "bank.toml").write_text("", encoding="utf-8")
     code, out, _ = merbench(capsys, "list")
-    assert code == 0 and "cannot be opened; `merbench bank info own` says why" in out
+    assert code == 0 and "cannot be opened; see `merbench bank info own`" in out

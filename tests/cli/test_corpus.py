@@ -30,7 +30,9 @@ def merbench(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, s
     return code, captured.out, captured.err
 
 
-CREATE = "corpus create mine --samples samples.csv --reference reference.csv --features text=f.npz --licence CC0-1.0"
+CREATE = (
+    "corpus create mine --samples samples.csv --reference reference.csv --feature-file text=f.npz --licence CC0-1.0"
+)
 
 
 def test_create_info_list_verify(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,8 +134,8 @@ def test_create_elsewhere_with_renamed_columns_and_targets(capsys: pytest.Captur
         ),
         ("corpus build other", "no corpus builder named 'other' (known: sample)"),
         (
-            "corpus create mine --samples samples.csv --features f.npz",
-            "--features f.npz: two parts with = between them are needed",
+            "corpus create mine --samples samples.csv --feature-file f.npz",
+            "--feature-file f.npz: two parts with = between them are needed",
         ),
         ("corpus create mine --samples samples.csv --rename a=b --rename a=c", "--rename a=c: 'a' is given twice"),
         (
@@ -156,7 +158,7 @@ def test_list_tells_of_a_corpus_that_cannot_be_opened(home: Path, capsys: pytest
     (home / "corpora" / "mine" / "corpus.toml").write_text("name = 3")
     code, out, err = merbench(capsys, "corpus list")
     assert (code, err) == (0, "")
-    assert "mine                       cannot be opened; `merbench corpus info mine` says why\n" in out
+    assert "mine                       cannot be opened; see `merbench corpus info mine`\n" in out
 
 
 def test_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

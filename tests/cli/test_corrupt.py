@@ -41,7 +41,7 @@ def test_clips_are_damaged_once_and_then_kept(place: Path, capsys: Capture) -> N
     assert capsys.readouterr().out == "damaged: 3 corrupted clips; damaged/manifest.parquet\n"
     assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged", "--verify"]) == 0
     assert capsys.readouterr().out == (
-        "damaged: 3 corrupted clips, 3 of them before; damaged/manifest.parquet\nmade once more: 3 of 3 the same\n"
+        "damaged: 3 corrupted clips, 3 of them already done; damaged/manifest.parquet\nverified: 3 of 3 clips are identical when re-created\n"
     )
     assert "audio.decoded_snr_db" in pq.read_schema(place / "damaged" / "manifest.parquet").names
 
@@ -76,7 +76,7 @@ def test_problems_are_listed_with_code_5(place: Path, capsys: Capture) -> None:
     assert shown.out == "damaged: 1 corrupted clip; damaged/manifest.parquet\n"
     assert shown.err.splitlines() == [
         "clips: 1 warning",
-        "  W651  1 file of media of no sample: z.mp4",
+        "  W651  1 media file without a sample: z.mp4",
         "clips: 2 problems",
         "  E651  is not a media file that FFmpeg can read: b",
         "  E651  no file of media belongs to this sample: a",
@@ -99,13 +99,13 @@ def test_a_changed_output_is_found_with_code_3(place: Path, capsys: Capture) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--media", "clips"], 2, "name the folder to write, --output DIR; or ask for --dry-run or --preview FILE"),
+        (["--media", "clips"], 2, "--output DIR, the folder to write, is needed; or --dry-run, or --preview FILE"),
         (["--media", "clips", "-o", "clips/out"], 2, "clips/out lies in clips, the folder of clips; name an output outside"),
         (["--media", "gone", "-o", "out"], 2, "gone: there is no such folder of media"),
         (["--media", "clips", "-o", "out", "--split", "dev"], 2, "toy-noise has no split 'dev'; it has test"),
         (["--media", "clips", "-o", "out", "--sample", "q"], 2, "no sample of split 'test' of toy-noise: q"),
-        (["--media", "clips", "-o", "out", "--column", "x"], 2, "--column: has a meaning for features and texts of a corpus alone, without --media"),
-        (["-o", "out", "--verify"], 2, "--verify: has a meaning with --media DIR alone"),
+        (["--media", "clips", "-o", "out", "--column", "x"], 2, "--column: applies only to features and texts of a corpus, without --media"),
+        (["-o", "out", "--verify"], 2, "--verify: applies only to clips, with --media DIR"),
         (["-o", "out"], 2, "toy-noise declares no corruption of features or text"),
         (["--media", "clips", "-o", "out", "--engine", "ray"], 2, "'ray' is no engine; allowed are local and dask://host:port"),
     ],

@@ -1,4 +1,4 @@
-"""`merbench features audio | video` and `merbench corpus build --media` as they are typed."""
+"""`merbench features audio | video` and `merbench corpus build --clips` as they are typed."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_defaults_of_a_text_feature_are_those_of_the_library(capsys: Capture
     assert run(["features", "text", "--help"]) == 0
     out = capsys.readouterr().out
     asked = inspect.signature(add_text_feature).parameters
-    assert f"[default: {asked['dimensions'].default}; x>=1]" in out
+    assert f"[default: {asked['dimensions'].default}]" in out
     assert f"[default: {asked['longest'].default}; 1<=x<=8]" in out
 
 
@@ -100,7 +100,7 @@ def test_wrong_arguments_are_told(here: Path, capsys: Capture) -> None:
 
 @pytest.mark.parametrize(
     ("n_written", "n_kept", "told"),
-    [(2350, 0, "2,350 clips written"), (1, 2349, "1 clip written; 2,349 were there already")],
+    [(2350, 0, "2,350 clips written"), (1, 2349, "1 clip written; 2,349 existed before")],
 )
 def test_the_sample_is_given_clips(
     here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, n_written: int, n_kept: int, told: str
@@ -112,14 +112,14 @@ def test_the_sample_is_given_clips(
         return WrittenClips(folder, n_written, n_kept)
 
     monkeypatch.setattr("merbench.sample.write_clips", write_clips)
-    assert merbench(capsys, "corpus build sample --media new/clips --workers 3") == (0, f"new/clips: {told}\n", "")
+    assert merbench(capsys, "corpus build sample --clips new/clips --workers 3") == (0, f"new/clips: {told}\n", "")
     assert asked["workers"] == 3
 
 
 @pytest.mark.parametrize("beside", ["--force", "--output there"])
 def test_clips_are_written_alone(here: Path, capsys: Capture, beside: str) -> None:
-    assert merbench(capsys, f"corpus build sample --media clips {beside}") == (
+    assert merbench(capsys, f"corpus build sample --clips clips {beside}") == (
         2,
         "",
-        "--media DIR: writes clips of the corpus 'sample' alone, without --output and --force\n",
+        "--clips DIR: applies only to the corpus 'sample', without --output and --force\n",
     )

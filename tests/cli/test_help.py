@@ -1,4 +1,4 @@
-"""The help of every command: whole first lines, and words for what an option takes."""
+"""The help of every command: complete first lines, groups, plain defaults, and the names that options had before."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import pytest
 
 from merbench.cli import run
+from merbench.cli.parser import RENAMED
 
 Capture = pytest.CaptureFixture[str]
 
@@ -19,8 +20,8 @@ def shown(capsys: Capture, *words: str) -> str:
 
 
 def commands(capsys: Capture, group: str) -> list[tuple[str, str]]:
-    lines = shown(capsys, *group.split()).partition("Commands:\n")[2].splitlines()
-    return [(name, text) for name, text in (line.split(maxsplit=1) for line in lines)]
+    lines = shown(capsys, *group.split()).partition("-h, --help")[2].splitlines()[1:]
+    return [(name, text) for name, text in (line.split(maxsplit=1) for line in lines if line.startswith("  "))]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -30,7 +31,18 @@ def test_no_first_line_is_cut(group: str, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_what_an_option_takes_is_in_words(group: str, capsys: Capture) -> None:
+def test_values_and_defaults_are_in_words(group: str, capsys: Capture) -> None:
     for name, _ in commands(capsys, group):
-        options = shown(capsys, *group.split(), name).partition("Options:\n")[2]
-        assert re.findall(r"<list\[.*|<\w+ range>", options) == [], name
+        text = shown(capsys, *group.split(), name)
+        assert re.findall(r"<list\[.*|<\w+ range>|x[<>]=?\d|default: \(", text) == [], name
+
+
+def test_options_are_shown_in_groups(capsys: Capture) -> None:
+    titles = re.findall(r"^(\S.*):$", shown(capsys, "score"), flags=re.MULTILINE)
+    assert titles == ["Arguments", "Input", "Confidence intervals", "Output", "Options"]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_option_that_was_renamed_is_named(old: str, new: str, capsys: Capture) -> None:
+    assert run([*old.split(), "x"]) == 2
+    assert f"No such option: {old.split()[-1]}; it is called {new} now" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_a_written_board_is_checked_and_a_stale_one_is_named(
     submissions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["leaderboard", "--check"]) == 3
-    assert "4 stale files; `merbench leaderboard` writes them again\n" in capsys.readouterr().err
+    assert "4 files out of date; `merbench leaderboard` writes them again\n" in capsys.readouterr().err
     assert board_of(submissions) == {}
     assert run(["leaderboard"]) == 0
     assert run(["leaderboard", "--check", "--no-cache"]) == 0
@@ -73,7 +73,7 @@ def test_the_board_can_be_printed_in_one_form(submissions: Path, capsys: pytest.
     assert board_of(submissions) == {}
     for arguments in (["--check"], ["--format", "csv", "--format", "json"]):
         assert run(["leaderboard", "--output", "-", *arguments]) == 2
-    assert "--output - prints one form of the board and checks nothing" in capsys.readouterr().err
+    assert "--output - prints one format of the board and checks nothing" in capsys.readouterr().err
 
 
 def test_the_folder_of_no_track_is_named_and_the_others_are_built(
@@ -129,7 +129,7 @@ def test_a_track_that_lies_beside_is_not_taken_for_the_one_that_is_meant(
 
 def test_there_must_be_entries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["leaderboard", "--submissions", str(tmp_path)]) == 2
-    assert f"{tmp_path}: holds no folder of a track" in capsys.readouterr().err
+    assert f"{tmp_path}: has no folder of a track" in capsys.readouterr().err
     assert run(["leaderboard", "--submissions", str(tmp_path / "none")]) == 2
     assert f"{tmp_path / 'none'}: this folder of submissions does not exist" in capsys.readouterr().err
 
@@ -372,8 +372,8 @@ def test_one_file_with_two_columns_of_answers_is_two_entries(
 
 def test_a_check_says_one_line_for_each_board(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["leaderboard", "--check"]) == 3
-    assert capsys.readouterr().out == "toy@1.0: 4 stale files\n"
+    assert capsys.readouterr().out == "toy@1.0: 4 files out of date\n"
     assert run(["leaderboard"]) == 0
     capsys.readouterr()
     assert run(["leaderboard", "--check"]) == 0
-    assert capsys.readouterr().out == "toy@1.0: as written\n"
+    assert capsys.readouterr().out == "toy@1.0: up to date\n"

@@ -49,7 +49,7 @@ def test_import_list_info(home: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "  wheel1: 2 sectors (joy, gloom), 4 at level 2",
         *(f"  wheel{number}: 2 sectors (up, down), 2 at level 2" for number in range(2, 6)),
         "",
-        "words in several sectors (the last row of a wheel wins)",
+        "words in several sectors (the last row of a wheel is used)",
         "  calm: wheel1, level 1: joy and gloom, counts as gloom",
         "  calm: wheel1, level 2: content and tired, counts as tired",
         "  merry: wheel1, level 1: joy and gloom, counts as gloom",
@@ -67,7 +67,7 @@ lowly
 base forms, and the wheel words of each
   low: sad
   lowly: none
-  by form alone: low; by form and synonym: sad
+  by form only: low; by form and synonym: sad
 
 sectors
   wheel1: sad → gloom (level 2: sad)
@@ -79,7 +79,7 @@ sectors
         "",
     )
     out = merbench(capsys, "lookup", "blue", "--lexicon", "mine")[1]
-    assert "  wheel2: not on this wheel; the word vanishes\n" in out
+    assert "  wheel2: not on this wheel; the word is dropped\n" in out
 
 
 def test_lookup_of_an_unknown_word(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,4 +100,4 @@ def test_mistakes(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (home / "whole" / "wheels.csv").write_text("changed")
     assert merbench(capsys, "info", "whole")[0] == 3
     assert "whole    " in merbench(capsys, "list")[1]
-    assert "cannot be opened; `merbench lexicon info whole` says why" in merbench(capsys, "list")[1]
+    assert "cannot be opened; see `merbench lexicon info whole`" in merbench(capsys, "list")[1]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from merbench.cli import run
-from merbench.cli.progress import progress_bar
+from merbench.cli.printing import progress_bar
 from merbench.report import ReportTable
 
 Capture = pytest.CaptureFixture[str]

@@ -24,7 +24,7 @@ def here(sample_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
-    assert run([*COMMAND, "--grid", "snr_db=20,0", "--set", "factor=1"]) == 0
+    assert run([*COMMAND, "--grid", "snr_db=20,0", "--param", "factor=1"]) == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
     assert lines[0] == "Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample: majority under corruption"
@@ -53,7 +53,7 @@ def test_a_condition_that_fails_is_named_and_counted(
         return before(*given)
 
     monkeypatch.setattr(Inputs, "differs", differ)
-    assert run([*COMMAND, "--grid", "snr_db=20,0", "--set", "factor=1"]) == 5
+    assert run([*COMMAND, "--grid", "snr_db=20,0", "--param", "factor=1"]) == 5
     out, err = capsys.readouterr()
     assert err == "failed: 1 condition\n"
     assert "\nnot scored: snr_db = 0 of feature_noise: MemoryError\n" in out
@@ -62,7 +62,7 @@ def test_a_condition_that_fails_is_named_and_counted(
 
 def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture) -> None:
     more = ["--corruption", "gaussian_noise_features", "--relative-to", "logistic"]
-    assert run([*COMMAND, *more, "--grid", "snr_db=20,0", "--set", "feature_noise.factor=1"]) == 0
+    assert run([*COMMAND, *more, "--grid", "snr_db=20,0", "--param", "feature_noise.factor=1"]) == 0
     out = capsys.readouterr().out
     titles = [line for line in out.splitlines() if ", by " in line or line.startswith("over ")]
     assert titles == [
@@ -80,17 +80,17 @@ def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture
     ("arguments", "message"),
     [
         (["--grid", "snr_db"], "grid 'snr_db': write NAME=VALUES, such as snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1"),
-        (["--grid", "snr_db=1", "--grid", "snr_db=2"], "grid 'snr_db=2': a second grid of snr_db; write all values in one"),
+        (["--grid", "snr_db=1", "--grid", "snr_db=2"], "--grid snr_db=2: a second grid of snr_db; write all values in one"),
         (["--grid", "snr_db=1", "--corruption", "word_deletion"], "no grid fits word_deletion; word_deletion has rate, severity"),
-        (["--grid", "snr_db=1", "--set", "jpg.factor=1"], "jpg.factor: no curve uses 'jpg' (curves use feature_noise)"),
-        (["--grid", "snr_db=1", "--set", "factor"], "--set factor: write NAME=VALUE, such as factor=1"),
-        (["--grid", "snr_db=1", "--option", "C"], "--option C: write NAME=VALUE, such as learning_rate=0.0001"),
+        (["--grid", "snr_db=1", "--param", "jpg.factor=1"], "jpg.factor: no curve uses 'jpg' (curves use feature_noise)"),
+        (["--grid", "snr_db=1", "--param", "factor"], "--param factor: write NAME=VALUE, such as factor=1"),
+        (["--grid", "snr_db=1", "--set", "C"], "--set C: write NAME=VALUE, such as learning_rate=0.0001"),
         (["--grid", "snr_db=1", "--feature-of", "audio"], "--feature-of audio: write MODALITY=NAME, such as audio=hubert"),
         (["--grid", "snr_db=1", "--feature-of", "audio="], "--feature-of audio=: write MODALITY=NAME, such as audio=hubert"),
         (["--grid", "snr_db=1", "--feature-of", "audio=x", "--feature-of", "video=x"], "--feature-of video=x: 'x' is given twice"),
-        (["--grid", "snr_db=1", "--set", "factor=65"], "grid snr_db of feature_noise: 1 problem\n  E207  factor: 65 is not an integer in [1, 64] neighbouring dimensions or a distribution of such values"),
-        (["--grid", "snr_db=1", "--set", "factor=1", "--relative-to", "majorty"], "no baseline named 'majorty'; did you mean 'majority'? (known: attention, lexicon-ov, logistic, majority)"),
-        (["--grid", "snr_db=1", "--set", "factor=1", "--feature-of", "sound=audio"], "the modality of feature 'audio' must be one of audio, video, text, other, not 'sound'"),
+        (["--grid", "snr_db=1", "--param", "factor=65"], "grid snr_db of feature_noise: 1 problem\n  E207  factor: 65 is not an integer in [1, 64] neighbouring dimensions or a distribution of such values"),
+        (["--grid", "snr_db=1", "--param", "factor=1", "--relative-to", "majorty"], "no baseline named 'majorty'; did you mean 'majority'? (known: attention, lexicon-ov, logistic, majority)"),
+        (["--grid", "snr_db=1", "--param", "factor=1", "--feature-of", "sound=audio"], "the modality of feature 'audio' must be one of audio, video, text, other, not 'sound'"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_told_in_a_line(here: Path, arguments: list[str], message: str, capsys: Capture) -> None:
@@ -101,7 +101,7 @@ def test_wrong_arguments_are_told_in_a_line(here: Path, arguments: list[str], me
 
 def test_several_features_may_be_of_one_modality(here: Path, capsys: Capture) -> None:
     given = ["--feature-of", "other=audio", "--feature-of", "other=video"]
-    assert run([*COMMAND, "--grid", "snr_db=0", "--set", "factor=1", *given]) == 0
+    assert run([*COMMAND, "--grid", "snr_db=0", "--param", "factor=1", *given]) == 0
     capsys.readouterr()
 
 

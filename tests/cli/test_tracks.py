@@ -49,7 +49,7 @@ def test_a_year_without_a_track_is_told_with_those_that_have_one(
     capsys.readouterr()
     for year in (1999, 0):
         assert run(["tracks", "--year", str(year)]) == 2
-        assert capsys.readouterr().err == f"no track is of the year {year}; there are tracks of 2029, 2031\n"
+        assert capsys.readouterr().err == f"no track of the year {year}; there are tracks of 2029, 2031\n"
 
 
 OPEN_WORDS = """
@@ -85,8 +85,8 @@ def test_describe_says_which_lexicon_and_groups_are_not_there(
     out = capsys.readouterr().out.splitlines()
     place = out.index("targets")
     assert out[place + 2 : place + 4] == [
-        "  lexicon 'mer2027': not there; `merbench lexicon import PATH --name mer2027` brings it in",
-        "  groups 'mine': not there; `merbench groups import` or `merbench groups fill` brings them in",
+        "  lexicon 'mer2027': not available; `merbench lexicon import PATH --name mer2027` imports it",
+        "  groups 'mine': not available; `merbench groups import` or `merbench groups fill` makes them",
     ]
     text = OPEN_WORDS.replace("mer2027", "english").replace('"mine"', '"./stored"')
     (folder / "track.toml").write_text(text.replace("wheel9", "all"), encoding="utf-8")
@@ -116,14 +116,14 @@ def test_describe_shows_a_submission_that_is_valid(sample_home: Path, tmp_path: 
 def test_describe_works_without_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setenv("MERBENCH_HOME", str(tmp_path))
     assert run(["describe", "mer2023-multi"]) == 0
-    assert "not at hand: no corpus named 'mer2023'" in capsys.readouterr().out
+    assert "not available: no corpus named 'mer2023'" in capsys.readouterr().out
 
 
 def test_a_template_replaces_no_answers(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
     answers = tmp_path / "answers.csv"
     answers.write_text("mine\n")
     assert run(["describe", "mer-multi", "--template", str(answers)]) == 2
-    assert capsys.readouterr().err == f"{answers}: is there already, and may hold answers; --force replaces it\n"
+    assert capsys.readouterr().err == f"{answers}: already exists, and may hold answers; --force overwrites it\n"
     assert answers.read_text() == "mine\n"
     assert run(["describe", "mer-multi", "--template", str(answers), "--force"]) == 0
     assert answers.read_text().startswith("sample_id,")
@@ -136,7 +136,7 @@ def test_a_corpus_that_changed_is_described_and_told(
     (own_home / "corpora" / "sample" / "samples.parquet").write_bytes(b"PAR1")
     assert run(["describe", "mer-multi"]) == 3
     out, err = capsys.readouterr()
-    assert "  not at hand: " + err in out
+    assert "  not available: " + err in out
 
 
 def test_an_unknown_split_is_told(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
