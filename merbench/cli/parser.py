@@ -43,9 +43,10 @@ def _write_options(command: TyperCommand | TyperGroup, context: Any, formatter: 
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record is not None:
-            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            panel = getattr(parameter, "rich_help_panel", None) or default
-            panels.setdefault(panel, []).append((record[0], _RANGE.sub("", record[1])))
+            is_argument = parameter.param_type_name == "argument"
+            panel = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
+            name = record[0].partition(" ")[0] if is_argument else record[0]
+            panels.setdefault(panel, []).append((name, _RANGE.sub("", record[1])))
     last = panels.pop("Options", [])
     for title, records in (*panels.items(), ("Options", last)):
         if records:
