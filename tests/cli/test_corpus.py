@@ -66,7 +66,7 @@ features
     )
     code, out, err = merbench(capsys, "corpus list")
     assert (code, err) == (0, "")
-    there, releases = out.split("\n\nnot there yet; ")
+    there, releases = out.split("\n\nnot installed; ")
     assert there.splitlines() == [
         "corpus  version  features  source",
         "mine    1.0      text      not stated",
