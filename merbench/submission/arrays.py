@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from merbench.errors import CUT_OFF, InvalidSubmission, MalformedFile, Problem, listed, printable
 from merbench.files import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
 from merbench.submission.content import Content
-from merbench.targets.sheet import SEGMENT_FIELDS, Sheet, text_array, written_text
+from merbench.targets.sheet import SEGMENT_FIELDS, Sheet, is_list, is_text, text_array, written_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def _plain_lists(column: pa.Array) -> pa.Array:
     item = column.type.value_type
     if pa.types.is_struct(item):
         item = pa.struct([field.with_type(pa.string()) if field.name == "label" else field for field in item])
-    elif _is_text(item):
+    elif is_text(item):
         item = pa.string()
     return column.cast(pa.list_(item))
 
@@ -64,28 +64,17 @@ def _is_read(kind: pa.DataType, wanted: pa.DataType) -> bool:
     """Return whether a column of a type is read: text, numbers, times, or lists of such items as are wanted."""
     if is_list(kind):
         return pa.types.is_list(wanted) and _are_items(kind.value_type, wanted.value_type)
-    known = (_is_text, _is_bytes, _is_number, _is_time, pa.types.is_boolean, pa.types.is_null)
+    known = (is_text, _is_bytes, _is_number, _is_time, pa.types.is_boolean, pa.types.is_null)
     return any(holds(kind) for holds in known)
 
 
 def _are_items(item: pa.DataType, wanted: pa.DataType) -> bool:
     """Return whether items of lists are text, or have the fields that are wanted, each with such values."""
     if not pa.types.is_struct(wanted):
-        return _is_text(item) or pa.types.is_null(item)
+        return is_text(item) or pa.types.is_null(item)
     if not pa.types.is_struct(item) or any(item.get_field_index(field.name) < 0 for field in wanted):
         return False
-    return _is_text(item.field("label").type) and all(_is_number(item.field(name).type) for name in SEGMENT_FIELDS[1:])
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Return whether a type is of lists of any length."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return is_text(item.field("label").type) and all(_is_number(item.field(name).type) for name in SEGMENT_FIELDS[1:])
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -143,7 +132,7 @@ def text_bytes(array: pa.Array) -> int:
         return text_bytes(array.flatten())
     if pa.types.is_struct(array.type):
         return sum(text_bytes(array.field(place)) for place in range(array.type.num_fields))
-    if not pa.types.is_dictionary(array.type) or not (_is_text(array.type) or _is_bytes(array.type)):
+    if not pa.types.is_dictionary(array.type) or not (is_text(array.type) or _is_bytes(array.type)):
         return 0
     values = array.dictionary
     if pa.types.is_string_view(values.type):

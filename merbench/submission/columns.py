@@ -28,11 +28,11 @@ from merbench.errors import (
     plural,
     printable,
 )
-from merbench.submission.arrays import Wanted, decoded_bytes, frame_table, is_list, read_npz, table_sheet
+from merbench.submission.arrays import Wanted, decoded_bytes, frame_table, read_npz, table_sheet
 from merbench.submission.content import Budget, Content, Format, read_content
 from merbench.submission.parquet import read_parquet
 from merbench.submission.text_files import read_delimited, read_jsonl
-from merbench.targets.sheet import ITEMS, Sheet
+from merbench.targets.sheet import ITEMS, Sheet, is_list, is_text
 from merbench.track import SubmissionRules, Track
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _within(where: str, sheet: Sheet, budget: Budget) -> Sheet:
         holds_lists = is_list(column.type)
         items = column.flatten() if holds_lists else column
         n_cells += len(items) if holds_lists else 0
-        if pa.types.is_string(items.type) or pa.types.is_large_string(items.type):
+        if is_text(items.type):
             lengths = pc.fill_null(pc.binary_length(items), 0)
             longest = pc.max(lengths).as_py() or 0
             if longest > budget.cell_bytes:

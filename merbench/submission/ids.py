@@ -428,37 +428,25 @@ def _common_cause(
         2 * len(meant) <= len(rows) and (2 * n_meant < len(missing) or 2 * n_meant < len(meant))
     ):
         return {}, []
-    kinds: dict[str, _Kind] = {}
+    counts, pairs, specific = Counter[str](), dict[str, list[str]](), dict[str, set[str]]()
     for block in blocks(texts):
         for row, text in zip(rows[block].tolist(), texts[block].to_pylist(), strict=True):
             if row in meant:
-                kind, named = _difference(text, meant[row])
-                kinds.setdefault(kind, _Kind()).add(text, meant[row], named)
-    counted = sorted(kinds.items(), key=lambda item: -item[1].n)
-    return meant, [kind.problem(what, n_rows) for what, kind in counted]
-
-
-@dataclass
-class _Kind:
-    """Ids that differ from their candidates in one way: how many, and the first of them."""
-
-    n: int = 0
-    pairs: list[tuple[str, str]] = field(default_factory=list)
-    named: set[str] = field(default_factory=set)
-
-    def add(self, text: str, name: str, named: str) -> None:
-        self.n += 1
-        if self.n <= _PAIRS_SHOWN:
-            self.pairs.append((text, name))
-        if len(self.named) < 2:
-            self.named.add(named)
-
-    def problem(self, what: str, n_rows: int) -> Problem:
-        """Return one problem for them all; it names the text that they differ in where that is the same."""
-        what = what if len(self.named) > 1 else next(iter(self.named))
-        shown = ", ".join(f"'{printable(text)}' for '{printable(name)}'" for text, name in self.pairs)
-        more = f", … ({self.n - _PAIRS_SHOWN:,} more)" if self.n > _PAIRS_SHOWN else ""
-        return Problem("E304", f"{self.n:,} of {n_rows:,} ids {what}: {shown}{more}", count=self.n)
+                general, exact = _difference(text, meant[row])
+                counts[general] += 1
+                if len(specific.setdefault(general, set())) < 2:
+                    specific[general].add(exact)
+                if counts[general] <= _PAIRS_SHOWN:
+                    pair = f"'{printable(text)}' for '{printable(meant[row])}'"
+                    pairs.setdefault(general, []).append(pair)
+    problems = []
+    for general, n in counts.most_common():
+        # The text that ids differ in is named where it is the same for all.
+        what = general if len(specific[general]) > 1 else specific[general].pop()
+        more = f", … ({n - _PAIRS_SHOWN:,} more)" if n > _PAIRS_SHOWN else ""
+        message = f"{n:,} of {n_rows:,} ids {what}: {', '.join(pairs[general])}{more}"
+        problems.append(Problem("E304", message, count=n))
+    return meant, problems
 
 
 def _affixes(texts: Sequence[str], names: Sequence[str]) -> list[Callable[[str], str]]:

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.errors import CUT_OFF, MalformedFile
-from merbench.submission.arrays import Wanted, column_problem, is_list, table_sheet, text_bytes
+from merbench.submission.arrays import Wanted, column_problem, table_sheet, text_bytes
 from merbench.submission.content import Content
-from merbench.targets.sheet import SEGMENT_FIELDS, Sheet
+from merbench.targets.sheet import SEGMENT_FIELDS, Sheet, is_list
 
 _TEXT_CELL_BYTES, _NUMBER_CELL_BYTES = 64, 8
 """What a cell counts for at least."""

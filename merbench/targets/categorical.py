@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -54,7 +54,9 @@ class VocabularyTarget(Target):
             its row is dropped.
     """
 
+    has_confusion = True
     may_be_wrong = True
+    answer_noun: ClassVar[str] = "answers"
 
     labels: Labels
     aliases: dict[str, str] = Field(default_factory=dict)
@@ -77,16 +79,6 @@ class VocabularyTarget(Target):
         return aliases
 
     @property
-    def scored_labels(self) -> tuple[str, ...]:
-        """The vocabulary."""
-        return self.labels
-
-    @property
-    def confusion_labels(self) -> tuple[str, ...]:
-        """The vocabulary."""
-        return self.labels
-
-    @property
     def allowed(self) -> str:
         """The vocabulary as messages show it."""
         return f"one of {listed(self.labels, LABELS_SHOWN)}"
@@ -105,7 +97,6 @@ class VocabularyTarget(Target):
         empty: Mask,
         given: Texts,
         unknown: Callable[[], Sequence[Problem]],
-        noun: str = "answers",
     ) -> TargetValues:
         """Return values with what the track makes of answers outside the vocabulary and of empty ones.
 
@@ -116,13 +107,12 @@ class VocabularyTarget(Target):
             empty: `(n,)` the rows without an answer.
             given: the strange answers.
             unknown: returns the strange answers as problems.
-            noun: what messages call the answers.
         """
         problems: list[Problem] = []
         warnings: list[Problem] = []
         dropped = np.zeros(len(strange), dtype=np.bool_)
         n_strange, n_empty = int(strange.sum()), int(empty.sum())
-        share = f"{n_strange:,} of {answers.n:,} {noun}"
+        share = f"{n_strange:,} of {answers.n:,} {self.answer_noun}"
         indices = class_indices(given, self.labels, answers.n) if n_strange else ""
         if indices and self.out_of_vocabulary == "error":
             message = f"{share} are numbers; write the names of labels{indices}"
@@ -152,14 +142,13 @@ class ClassTarget(Target):
     cell_type = pa.string()
     loss = "cross_entropy"
     row_average = "probabilities"
+    has_confusion = True
     may_be_wrong = True
 
     def example(self, row: int) -> tuple[str | float, ...]:
-        """Return the classes in turn."""
         return (self.classes[row % len(self.classes)],)
 
     def answer(self, output: Any) -> Values:
-        """Return the code of the most probable class; of equal ones the first."""
         codes: Codes = output.argmax(1).astype(np.int32)
         return codes
 
@@ -171,7 +160,6 @@ class ClassTarget(Target):
         return table, problems or _probability_problems(table, ids)
 
     def written(self, values: Any) -> pa.Array:
-        """Return the labels."""
         return pa.array(self.classes).take(pa.array(values))
 
 
@@ -191,17 +179,10 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
     type: Literal["categorical"]
     invalid: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The vocabulary."""
-        return self.labels
-
     def probability_columns(self) -> tuple[str, ...]:
-        """Return one column per label."""
         return tuple(f"p_{label}" for label in self.labels)
 
     def described(self) -> str:
-        """Return the vocabulary, what other answers are, and which samples do not count."""
         left_out = f"; samples whose reference is {listed(self.invalid, 12)} do not count" if self.invalid else ""
         return f"one of {', '.join(self.labels)}; {self.other_answers()}{left_out}"
 
@@ -261,7 +242,6 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
 
     @classmethod
     def drafted(cls, column: DraftColumn) -> Draft:
-        """Return the labels of any column, in alphabetical order."""
         texts = column.shown.unique().cast(pa.string()).to_pylist()
         if pa.types.is_boolean(column.cells.type):
             texts = ["false", "true"]
@@ -270,7 +250,6 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
         return Draft(f"{lines}{_DRAFT}", ("weighted_f1", "unweighted_average_recall"))
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
-        """Return codes of the labels."""
         column = columns[0]
         marked = pc.is_in(column.cast(pa.string()), value_set=pa.array(self.invalid, pa.string()))
         known = np.asarray(column.is_valid()) & ~np.asarray(marked)

@@ -69,11 +69,9 @@ class NumberTarget(Target):
     invalid: float | None = Field(default=None, strict=False)
 
     def described(self) -> str:
-        """Return the range."""
         return "a number" if self.range is None else f"a number in [{self.range[0]:g}, {self.range[1]:g}]"
 
     def example(self, row: int) -> tuple[str | float, ...]:
-        """Return the middle of the range."""
         return (0.0 if self.range is None else sum(self.range) / 2,)
 
     def read(self, answers: Answers) -> TargetValues:
@@ -81,11 +79,9 @@ class NumberTarget(Target):
         return read_numbers(answers, answers.name, self.range)
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
-        """Return finite numbers."""
         return reference_numbers(where, columns[0], self.invalid)
 
     def answer(self, output: Any) -> Values:
-        """Return the numbers, moved into the range."""
         low, high = self.range or (-np.inf, np.inf)
         values: Values = output.clip(low, high)
         return values
@@ -99,7 +95,6 @@ class NumberTarget(Target):
         return numbers, problems
 
     def written(self, values: Any) -> pa.Array:
-        """Return the numbers, rounded."""
         return pa.array(np.round(np.asarray(values), DECIMALS) + 0.0)  # no negative zero
 
 
@@ -120,7 +115,6 @@ class ContinuousTarget(NumberTarget):
     reference_scale: float = Field(default=1.0, gt=0, strict=False)
 
     def reference_columns(self, name: str) -> tuple[str, ...]:
-        """Return the column, or none where there are no references."""
         return (name,) if self.reference else ()
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:

@@ -31,10 +31,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import Problem, UsageError, examples, plural, printable
-from merbench.metrics.lists import Lists, offsets_of
+from merbench.metrics.lists import Lists, concatenated, offsets_of
 from merbench.targets.cells import BadCell, ListCells, Rows, Texts, read_in_blocks, require_readable
 from merbench.targets.drafts import Alternative, Draft, DraftColumn
-from merbench.targets.sheet import ITEMS, is_blank
+from merbench.targets.sheet import ITEMS, is_blank, is_list, is_text
 from merbench.targets.target import Answers, ReferenceColumn, Target, TargetValues, target_type
 
 Split = Literal["official", "mer2024", "python"]
@@ -74,24 +74,12 @@ class LabelSetTarget(Target):
     groups: str | None = None
     empty: Literal["error", "allow"] = "error"
 
-    @property
-    def lexicon_name(self) -> str | None:
-        """The lexicon."""
-        return self.lexicon
-
-    @property
-    def groups_name(self) -> str | None:
-        """The synonym groups."""
-        return self.groups
-
     def described(self) -> str:
-        """Return what a set is made of."""
         lexicon = f", scored by lexicon '{self.lexicon}'" if self.lexicon else ""
         groups = f", synonyms put together by groups '{self.groups}'" if self.groups else ""
         return f"a set of words such as ['happy', 'surprised']{lexicon}{groups}; the empty set is {_EMPTY[self.empty]}"
 
     def example(self, row: int) -> tuple[str | float, ...]:
-        """Return a set of one or two words."""
         return ("['happy', 'surprised']" if row % 2 == 0 else "['sad']",)
 
     def read(self, answers: Answers) -> TargetValues:
@@ -138,7 +126,6 @@ class LabelSetTarget(Target):
         return Draft(_DRAFT, ("set_average", "set_jaccard"), alternative=lexicon)
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
-        """Return sets of words."""
         return reference_sets(where, columns[0], self.split)
 
 
@@ -190,19 +177,13 @@ def read_label_lists(column: pa.Array | pa.ChunkedArray, *, split: Split = "offi
     cells = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
-    if _is_list(cells.type) and (_is_text(cells.type.value_type) or pa.types.is_null(cells.type.value_type)):
+    if (is_list(cells.type) or pa.types.is_fixed_size_list(cells.type)) and (
+        is_text(cells.type.value_type) or pa.types.is_null(cells.type.value_type)
+    ):
         return _of_lists(cells, split)
-    if _is_text(cells.type) or pa.types.is_null(cells.type):
+    if is_text(cells.type) or pa.types.is_null(cells.type):
         return _of_text(cells.cast(pa.large_string()), split)
     raise UsageError(f"a column of {cells.type} does not hold sets of labels: text or lists of text are needed")
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _of_text(cells: pa.Array, split: Split) -> ListCells:
@@ -223,7 +204,7 @@ def _of_text(cells: pa.Array, split: Split) -> ListCells:
     if read:
         places = np.arange(len(lists))
         places[others] = len(lists) + np.arange(len(others))
-        lists = _joined(lists, Lists.of(read))[places]
+        lists = concatenated(lists, Lists.of(read))[places]
     for row in np.flatnonzero(np.diff(lists.offsets) == 0).tolist():
         text = cells[row].as_py()
         if row not in bad and not ("[" in text or _STRING.search(text)):
@@ -292,14 +273,6 @@ def _expanded(distinct: list[list[str]], codes: NDArray[np.integer], offsets: Ro
         return Lists(tuple(words[0] for words in distinct), codes.astype(np.int32), offsets.astype(np.int64))
     of_items = Lists.of(distinct)[codes]
     return Lists(of_items.words, of_items.codes, of_items.offsets[offsets])
-
-
-def _joined(first: Lists, second: Lists) -> Lists:
-    """Return the lists of one after those of the other."""
-    code_of = {word: code for code, word in enumerate(first.words)}
-    renamed = np.array([code_of.setdefault(word, len(code_of)) for word in second.words], dtype=np.int32)
-    codes = np.concatenate([first.codes, renamed[second.codes]])
-    return Lists(tuple(code_of), codes, np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]))
 
 
 def _checked(lists: Lists, bad: dict[int, str], split: Split) -> ListCells:

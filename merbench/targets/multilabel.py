@@ -26,31 +26,19 @@ class MultilabelTarget(Target):
     """
 
     metric_kind = "multilabel"
+    has_label_columns = True
 
     type: Literal["multilabel"]
     labels: Labels
     invalid: int | None = None
 
-    @property
-    def scored_labels(self) -> tuple[str, ...]:
-        """The labels."""
-        return self.labels
-
-    @property
-    def label_columns(self) -> tuple[str, ...]:
-        """The labels."""
-        return self.labels
-
     def columns(self, name: str) -> tuple[str, ...]:
-        """Return one column per label."""
         return self.labels
 
     def described(self) -> str:
-        """Return the columns."""
         return f"0 or 1 in each of the columns {', '.join(self.labels)}"
 
     def example(self, row: int) -> tuple[str | float, ...]:
-        """Return one label after the other."""
         return tuple(int(place == row % len(self.labels)) for place in range(len(self.labels)))
 
     def read(self, answers: Answers) -> TargetValues:

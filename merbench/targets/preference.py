@@ -47,12 +47,10 @@ class PreferenceTarget(ClassTarget):
     reading: Literal["label", "answer"] = "label"
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes that are scored."""
+    def scored_labels(self) -> tuple[str, ...]:
         return _PAIR if self.same == "dropped" else CHOICES
 
     def described(self) -> str:
-        """Return the classes and how an answer is read."""
         text = "a1, a2 or same" if self.reading == "label" else "a model's answer, read as a1, a2 or same"
         if self.same == "class":
             return text
@@ -82,7 +80,6 @@ class PreferenceTarget(ClassTarget):
         return ReferenceColumn(codes, known & (codes < len(self.classes)))
 
     def repeated_columns(self, known: Sequence[str]) -> tuple[str, ...]:
-        """Return the columns of the two descriptions, where the corpus has both."""
         return _PAIR if set(_PAIR) <= set(known) else ()
 
     def repeated_problems(self, sheet: Sheet, known: Mapping[str, pa.Array]) -> list[Problem]:

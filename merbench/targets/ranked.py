@@ -21,7 +21,7 @@ from merbench.errors import Problem, UsageError, examples, printable
 from merbench.metrics.lists import Lists, offsets_of
 from merbench.targets.categorical import VocabularyTarget
 from merbench.targets.cells import BadCell, ListCells, Texts, read_in_blocks, require_readable
-from merbench.targets.sheet import ITEMS, blocks
+from merbench.targets.sheet import ITEMS, blocks, is_list, is_text
 from merbench.targets.target import Answers, ReferenceColumn, TargetValues, target_type
 
 FORM = "answers are written happy, neutral, sad, the best one first"
@@ -36,17 +36,16 @@ class RankedTarget(VocabularyTarget):
     """Labels in the order of preference, the best one first; the vocabulary's rules apply to the first answer."""
 
     metric_kind = "ranked"
+    answer_noun = "first answers"
     cell_type = ITEMS
 
     type: Literal["ranked"]
 
     def described(self) -> str:
-        """Return the vocabulary and what other first answers are."""
         text = f"labels among {', '.join(self.labels)}, best first, separated by commas"
         return f"{text}; {self.other_answers()}"
 
     def example(self, row: int) -> tuple[str | float, ...]:
-        """Return two labels."""
         return (f"{self.labels[row % len(self.labels)]}, {self.labels[(row + 1) % len(self.labels)]}",)
 
     def read(self, answers: Answers) -> TargetValues:
@@ -76,7 +75,6 @@ class RankedTarget(VocabularyTarget):
             empty,
             Texts.of(firsts, np.ones(len(firsts), dtype=np.bool_)),
             lambda: examples(rows.tolist(), problem),
-            "first answers",
         )
         return replace(values, problems=(*cells.problems(answers, "E211"), *values.problems))
 
@@ -84,7 +82,6 @@ class RankedTarget(VocabularyTarget):
         return ListCells(*ranked_lists(cells, self.labels, self.aliases))
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
-        """Return ranked labels."""
         lists, bad = ranked_lists(columns[0], self.labels, self.aliases)
         require_readable(where, columns[0], bad)
         return ReferenceColumn(lists, np.asarray(columns[0].is_valid()))
@@ -117,12 +114,11 @@ def first_answers(column: pa.Array) -> pa.StringArray:
 
 def _answers(column: pa.Array) -> tuple[pa.Array, tuple[BadCell, ...]]:
     """Return the answers of every cell as lists of text, and the cells that cannot be read."""
-    kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(column.type):
         return column, ()
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+    if is_text(column.type) or pa.types.is_null(column.type):
         return _split(column.cast(pa.string()))
-    raise UsageError(f"a column of {kind} does not hold ranked answers: text or lists of text are needed")
+    raise UsageError(f"a column of {column.type} does not hold ranked answers: text or lists of text are needed")
 
 
 def _split(cells: pa.Array) -> tuple[pa.Array, tuple[BadCell, ...]]:

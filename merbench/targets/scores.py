@@ -39,11 +39,9 @@ class ScoresTarget(Target):
         return value
 
     def described(self) -> str:
-        """Return what a high score means."""
         return f"a finite number, higher where '{self.positive}' is more likely than '{self.negative}'"
 
     def example(self, row: int) -> tuple[str | float, ...]:
-        """Return a score."""
         return (row / 2,)
 
     def read(self, answers: Answers) -> TargetValues:
@@ -51,13 +49,11 @@ class ScoresTarget(Target):
         return read_numbers(answers, answers.name)
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
-        """Return 1 for the positive and 0 for the negative class."""
         known = np.asarray(columns[0].is_valid())
         codes = reference_codes(where, columns[0], known, (self.negative, self.positive), {})
         return ReferenceColumn(codes.astype(np.int8), known)
 
     def why_undefined(self, reference: Any) -> str:
-        """Return which of the classes no reference is of."""
         for code, label in enumerate((self.negative, self.positive)):
             if not (reference == code).any():
                 return f"no reference is '{label}'"

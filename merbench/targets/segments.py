@@ -22,7 +22,7 @@ from merbench.files import toml_value
 from merbench.metrics.lists import Offsets, Segments, concatenated, offsets_of
 from merbench.targets.cells import MOST_CELLS, BadCell, cell_problems, require_readable, shifted
 from merbench.targets.drafts import Draft, DraftColumn, label_lines
-from merbench.targets.sheet import SEGMENT_FIELDS, STRETCHES, blocks
+from merbench.targets.sheet import SEGMENT_FIELDS, STRETCHES, blocks, is_list, is_text
 from merbench.targets.target import LABELS_SHOWN, Answers, Labels, ReferenceColumn, Target, TargetValues, target_type
 
 END_TOLERANCE_S = 0.01
@@ -54,17 +54,10 @@ class SegmentsTarget(Target):
     labels: Labels
     duration: str | None = None
 
-    @property
-    def scored_labels(self) -> tuple[str, ...]:
-        """The labels."""
-        return self.labels
-
     def described(self) -> str:
-        """Return how segments are written."""
         return f"segments label-start-end in seconds, separated by spaces, or none; labels: {', '.join(self.labels)}"
 
     def example(self, row: int) -> tuple[str | float, ...]:
-        """Return two segments."""
         return (f"{self.labels[0]}-0.00-0.50 {self.labels[1]}-0.50-1.00",)
 
     def read(self, answers: Answers) -> TargetValues:
@@ -100,7 +93,6 @@ class SegmentsTarget(Target):
         return Draft(lines, ("segment_f1", "sentence_accuracy"), label=declared[0])
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
-        """Return segments."""
         segments, bad = segment_lists(columns[0], self.labels)
         require_readable(where, columns[0], bad)
         return ReferenceColumn(segments, np.asarray(columns[0].is_valid()))
@@ -165,13 +157,13 @@ def segment_lists(
 
 def _items(column: pa.Array) -> _Items:
     kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+    if is_text(kind) or pa.types.is_null(kind):
         cells = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), "")))
         # A blank cell is split into one blank piece, which is not a segment.
         blank = np.asarray(pc.equal(pc.list_element(cells, 0), "")) if len(cells) else np.empty(0, dtype=bool)
         text = cells.filter(pa.array(~blank)).flatten()
         return _parted(np.where(blank, 0, pc.list_value_length(cells)), pc.extract_regex(text, _SEGMENT), text)
-    if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_segment(kind.value_type):
+    if is_list(kind) and _is_segment(kind.value_type):
         return _parted(np.asarray(pc.fill_null(pc.list_value_length(column), 0)), column.flatten(), None)
     raise UsageError(
         f"a column of {kind} does not hold segments: text, or lists of structs of label, start_s and end_s, are needed"

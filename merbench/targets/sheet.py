@@ -125,8 +125,8 @@ def blocks(column: pa.Array) -> Iterator[slice]:
     """Yield ranges of rows that together are the column, each small enough to become Python objects."""
     nested = pa.types.is_nested(column.type)
     items = column.flatten() if nested else column
-    is_text = pa.types.is_string(items.type) or pa.types.is_large_string(items.type)
-    sizes = np.asarray(pc.fill_null(pc.binary_length(items), 0)) if is_text else np.zeros(len(items), dtype=np.int64)
+    has_sizes = pa.types.is_string(items.type) or pa.types.is_large_string(items.type)
+    sizes = np.asarray(pc.fill_null(pc.binary_length(items), 0)) if has_sizes else np.zeros(len(items), dtype=np.int64)
     ends = offsets_of(sizes + _OBJECT_BYTES)
     if nested:
         n_items = offsets_of(np.asarray(pc.fill_null(pc.list_value_length(column), 0)))
@@ -134,6 +134,18 @@ def blocks(column: pa.Array) -> Iterator[slice]:
     cuts = np.searchsorted(ends, np.arange(_BLOCK_BYTES, ends[-1], _BLOCK_BYTES))
     edges = np.unique(np.concatenate([[0], cuts, [len(column)]])).tolist()
     return (slice(start, stop) for start, stop in pairwise(edges))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a type is of text, as it is or dictionary-encoded."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether a type is of lists of any length."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def is_blank(texts: pa.StringArray) -> NDArray[np.bool_]:

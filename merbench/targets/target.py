@@ -135,6 +135,8 @@ class Target(Declaration):
             answers are sets of words.
         row_average: what is averaged where a track takes several rows per id: `probabilities` of labels, `values`, or
             nothing.
+        has_confusion: whether it has a confusion matrix of its labels.
+        has_label_columns: whether its values have a column per label.
         has_word_sets: whether its values are sets of words.
         in_ensembles: whether the predictions of several runs can be averaged.
         may_be_wrong: whether a missing answer can count as a wrong one.
@@ -147,6 +149,8 @@ class Target(Declaration):
     cell_type: ClassVar[pa.DataType] = pa.float64()
     loss: ClassVar[Literal["", "cross_entropy", "squared_error"]] = ""
     row_average: ClassVar[Literal["", "probabilities", "values"]] = ""
+    has_confusion: ClassVar[bool] = False
+    has_label_columns: ClassVar[bool] = False
     has_word_sets: ClassVar[bool] = False
     in_ensembles: ClassVar[bool] = False
     may_be_wrong: ClassVar[bool] = False
@@ -158,38 +162,38 @@ class Target(Declaration):
 
     @property
     def scored_labels(self) -> tuple[str, ...]:
-        """The labels that metrics tell apart."""
-        return self.classes
+        """The labels that metrics distinguish: its key `labels`, if it has one."""
+        return getattr(self, "labels", ())
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels whose codes are the values; empty for other kinds of value."""
-        return ()
+        return self.scored_labels if self.loss == "cross_entropy" else ()
 
     @property
     def confusion_labels(self) -> tuple[str, ...]:
         """The labels of its confusion matrix; empty for a kind without one."""
-        return self.classes
+        return self.scored_labels if self.has_confusion else ()
 
     @property
     def label_columns(self) -> tuple[str, ...]:
         """The labels of the columns of its values, each of which is scored by itself; empty for other kinds."""
-        return ()
+        return self.scored_labels if self.has_label_columns else ()
 
     @property
     def lexicon_name(self) -> str | None:
-        """The lexicon in which its words are looked up."""
-        return None
+        """The lexicon in which its words are looked up: its key `lexicon`, if it has one."""
+        return getattr(self, "lexicon", None)
 
     @property
     def groups_name(self) -> str | None:
-        """The stored synonym groups that its words are replaced by."""
-        return None
+        """The stored synonym groups that its words are replaced by: its key `groups`, if it has one."""
+        return getattr(self, "groups", None)
 
     @property
     def extractor_name(self) -> str | None:
-        """How words are extracted from its texts, as a report's signature names it."""
-        return None
+        """How words are extracted from its texts: its key `extractor`, if it has one."""
+        return getattr(self, "extractor", None)
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Return the columns of a submission that hold this target."""

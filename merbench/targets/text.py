@@ -55,26 +55,13 @@ class TextTarget(Target):
     extractor: Literal["longest_match"] = "longest_match"
     reference: str | None = None
 
-    @property
-    def lexicon_name(self) -> str | None:
-        """The lexicon."""
-        return self.lexicon
-
-    @property
-    def extractor_name(self) -> str | None:
-        """The extractor."""
-        return self.extractor
-
     def reference_columns(self, name: str) -> tuple[str, ...]:
-        """Return the column of the words to be found."""
         return (self.reference or name,)
 
     def described(self) -> str:
-        """Return how a description is read."""
         return f"a description, scored by the words of lexicon '{self.lexicon}' that it holds"
 
     def example(self, row: int) -> tuple[str | float, ...]:
-        """Return a short description."""
         return ("The voice trembles, she seems sad and a little afraid.",)
 
     def read(self, answers: Answers) -> TargetValues:
@@ -91,7 +78,6 @@ class TextTarget(Target):
         return TargetValues(cells.lists, problems=(*cells.problems(answers, "E211"), *problems))
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
-        """Return the words to be found."""
         return reference_sets(where, columns[0])
 
 

@@ -20,5 +20,4 @@ class TrajectoryTarget(NumberTarget):
     group: str = "recording"
 
     def described(self) -> str:
-        """Return the range, and what a step belongs to."""
         return f"{super().described()} at every step of a {self.group}"
