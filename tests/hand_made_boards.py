@@ -61,32 +61,24 @@ def board(rows: Sequence[Row] | None = None, **changes: object) -> Board:
 
 
 def three_rows() -> tuple[Row, ...]:
-    """Return the best row, one that the data do not separate from it, and one that they do."""
-    first = row("first", overall=0.75, mse=0.5)
-    second = replace(row("second", overall=0.74, mse=0.25), gap=Gap(-0.01, 0.4, 0.4, separable=False))
-    third = replace(row("third", overall=0.5, mse=1.0), gap=Gap(-0.25, 0.0001, 0.0002, separable=True))
-    third = replace(third, runs=("s0", "s1"), seeds=(0, 1))
-    bounds = {"first": (0.7, 0.8), "second": (0.69, 0.79), "third": (0.45, 0.55)}
-    return tuple(
-        replace(
-            found,
-            rank=rank,
-            scores=(
-                replace(
-                    found.scores[0],
-                    low=bounds[found.team][0],
-                    high=bounds[found.team][1],
-                    deviation=0.01 if found.team == "third" else None,
-                ),
-                *found.scores[1:],
-            ),
-        )
-        for rank, found in enumerate((first, second, third), 1)
+    """Return the best row, one that is not significantly different from it, and one that is."""
+
+    def ranked(rank: int, team: str, overall: float, mse: float, ends: tuple[float, float], **changes: object) -> Row:
+        made = row(team, overall=overall, mse=mse)
+        deviation = 0.01 if "runs" in changes else None
+        scores = (replace(made.scores[0], low=ends[0], high=ends[1], deviation=deviation), made.scores[1])
+        return replace(made, rank=rank, scores=scores, **changes)
+
+    near, far = Gap(-0.01, 0.4, 0.4, separable=False), Gap(-0.25, 0.0001, 0.0002, separable=True)
+    return (
+        ranked(1, "first", 0.75, 0.5, (0.7, 0.8)),
+        ranked(2, "second", 0.74, 0.25, (0.69, 0.79), gap=near),
+        ranked(3, "third", 0.5, 1.0, (0.45, 0.55), gap=far, runs=("s0", "s1"), seeds=(0, 1)),
     )
 
 
 def an_invalid_entry() -> InvalidEntry:
-    """Return an entry that could not enter."""
+    """Return an entry without a file of predictions."""
     return InvalidEntry("toy/team/run", (Problem("E404", "exactly one file 'submission.*' is required, not none"),))
 
 
@@ -97,7 +89,7 @@ CARD = {
     "external_data": "[]",
     "received": "2026-01-31T12:00:00+08:00",
 }
-"""The keys that an `entry.toml` needs, as TOML."""
+"""The required keys of an `entry.toml`, as TOML."""
 
 
 def write_entry(
@@ -115,6 +107,6 @@ def write_entry(
 
 
 def write_card(folder: Path, card: Mapping[str, str | None]) -> None:
-    """Write an `entry.toml` with the needed keys and the given ones."""
+    """Write an `entry.toml` with the required keys and the given ones."""
     lines = [f"{key} = {value}\n" for key, value in {**CARD, **card}.items() if value is not None]
     (folder / "entry.toml").write_text("".join(lines), encoding="utf-8")

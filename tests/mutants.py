@@ -298,7 +298,7 @@ MUTANTS = [
         "merbench/scoring/comparison.py",
         "zip(pairs, p_values, holm(p_values), strict=True)",
         "zip(pairs, p_values, p_values, strict=True)",
-        "tests/test_scoring.py::test_compare_tells_two_systems_apart",
+        "tests/test_scoring.py::test_a_comparison_has_paired_differences_p_values_and_holm",
     ),
     Mutant(
         "merbench/scoring/evaluation.py",

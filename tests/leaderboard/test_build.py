@@ -36,9 +36,13 @@ def track(tmp_path: Path) -> Track:
 
 
 @pytest.fixture
-def entries(tmp_path: Path) -> Path:
-    """Return a folder with a system of three seeds, two of one run, and one that takes no part."""
-    folder = tmp_path / "submissions"
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "submissions"
+
+
+@pytest.fixture
+def entries(folder: Path) -> Path:
+    """Return a folder with a system of three seeds, two of one run, and one that is not ranked."""
     write_entry(folder, "toy/best/run", predictions(range(2)))
     for seed, n in enumerate((4, 6, 5)):
         write_entry(folder, f"toy/seeds/s{seed}", predictions(range(n)), seed=str(seed), team='"Seeds & Co"')
@@ -55,44 +59,45 @@ def shown(board: Board) -> list[tuple[int | None, str, float]]:
     return [(row.rank, row.team, row.score("accuracy").value) for row in board.rows]
 
 
-def test_the_predictions_of_few_entries_are_in_memory_at_a_time(
-    track: Track, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for n in range(6):
-        write_entry(tmp_path / "submissions", f"toy/team-{n}/run", predictions(range(n)))
-    read: list[weakref.ref[Submission]] = []
-    n_alive: list[int] = []
-
-    def read_one(*source: Any, **arguments: Any) -> Submission:
-        found = read_submission(*source, **arguments)
-        read.append(weakref.ref(found))
-        n_alive.append(sum(one() is not None for one in read))
-        return found
-
-    monkeypatch.setattr("merbench.leaderboard.build.read_submission", read_one)
-    monkeypatch.setattr("merbench.leaderboard.build.MOST_KEPT", 2)
-    build_board(track, tmp_path / "submissions", NO_CACHE)
-    assert max(n_alive) == 3  # and the best one
-    assert len(read) <= 12  # each to score it and to compare it
+def p_of(part: np.ndarray) -> float:
+    """Return the p of a mean over samples: a permutation changes the sign of a sample's part in the difference."""
+    signs = 1.0 - 2.0 * np.concatenate(list(swaps(STREAM, 40, 10_000))).astype(float)
+    return (np.sum(np.abs(np.round(signs @ part, 10)) >= abs(round(part.sum(), 10))) + 1) / 10_001
 
 
 def test_rows_are_ranked_by_scores_computed_from_predictions(track: Track, entries: Path) -> None:
     board = build_board(track, entries, NO_CACHE)
     # 38 of 40; the mean of 36, 34 and 35 of 40; 20 of 40; 15 of 40
     assert shown(board) == [(1, "best", 0.95), (2, "seeds", 0.875), (None, "organizer", 0.5), (3, "weak", 0.375)]
-    assert board.invalid == ()
-    assert board.ranking == ("accuracy", "weighted_f1")
-    assert board.signature == score(track, entries / "toy" / "best" / "run" / "submission.csv").signature
-
-
-def test_a_single_run_has_the_intervals_of_its_report(track: Track, entries: Path) -> None:
-    row = build_board(track, entries, NO_CACHE).rows[0]
-    report = score(track, entries / "toy" / "best" / "run" / "submission.csv")
-    assert [(s.key, s.value, s.low, s.high) for s in row.scores] == [
-        (s.key, s.value, s.low, s.high) for s in report.scores
-    ]
+    assert (board.invalid, board.ranking) == ((), ("accuracy", "weighted_f1"))
+    row, report = board.rows[0], score(track, entries / "toy" / "best" / "run" / "submission.csv")
+    assert board.signature == report.signature
+    values = [(s.key, s.value, s.low, s.high) for s in row.scores]
+    assert values == [(s.key, s.value, s.low, s.high) for s in report.scores]
     assert row.digests == (report.digests["submission"],)
     assert [s.deviation for s in row.scores] == [None, None]
+    assert Board.from_json(board.to_json()) == board
+
+
+def test_the_predictions_of_few_entries_are_in_memory_at_a_time(
+    track: Track, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(6):
+        write_entry(folder, f"toy/team-{n}/run", predictions(range(n)))
+    read: list[weakref.ref[Submission]] = []
+    n_alive: list[int] = []
+
+    def read_one(*source: Any, **arguments: Any) -> Submission:
+        submission = read_submission(*source, **arguments)
+        read.append(weakref.ref(submission))
+        n_alive.append(sum(one() is not None for one in read))
+        return submission
+
+    monkeypatch.setattr("merbench.leaderboard.build.read_submission", read_one)
+    monkeypatch.setattr("merbench.leaderboard.build.MOST_KEPT", 2)
+    build_board(track, folder, NO_CACHE)
+    assert max(n_alive) == 3  # and the best one
+    assert len(read) <= 12  # each to score it and to compare it
 
 
 def test_seeds_of_a_system_are_one_row_with_mean_deviation_and_the_interval_of_the_mean(
@@ -110,47 +115,43 @@ def test_seeds_of_a_system_are_one_row_with_mean_deviation_and_the_interval_of_t
 
 
 @pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_the_mean_of_equal_runs_has_the_interval_of_one(tmp_path: Path, method: str) -> None:
-    track, folder = write_toy_track(tmp_path / "tracks", method=method), tmp_path / "submissions"
-    write_entry(folder, "toy/alone/run", predictions(range(7)))
+def test_the_mean_of_equal_runs_has_the_interval_of_one(tmp_path: Path, folder: Path, method: str) -> None:
+    track = write_toy_track(tmp_path / "tracks", method=method)
+    write_entry(folder, "toy/once/run", predictions(range(7)))
     for seed in range(2):
         write_entry(folder, f"toy/twice/s{seed}", predictions(range(7)), seed=str(seed))
-    alone, twice = build_board(track, folder, NO_CACHE).rows
-    assert [(s.value, s.low, s.high) for s in twice.scores] == [(s.value, s.low, s.high) for s in alone.scores]
+    once, twice = build_board(track, folder, NO_CACHE).rows
+    assert [(s.value, s.low, s.high) for s in twice.scores] == [(s.value, s.low, s.high) for s in once.scores]
     assert [s.deviation for s in twice.scores] == [0.0, 0.0]
-    report = score(track, folder / "toy" / "alone" / "run" / "submission.csv", method=method)
-    assert [(s.low, s.high) for s in alone.scores] == [(s.low, s.high) for s in report.scores]
+    report = score(track, folder / "toy" / "once" / "run" / "submission.csv", method=method)
+    assert [(s.low, s.high) for s in once.scores] == [(s.low, s.high) for s in report.scores]
 
 
 def test_the_difference_to_the_best_has_a_paired_p_and_holm_over_the_rows(track: Track, entries: Path) -> None:
     board = build_board(track, entries, NO_CACHE)
-    best, *others = board.rows
-    assert best.gap is None
-    gaps = [row.gap for row in others]
-    assert [gap.value for gap in gaps if gap] == [-0.075, -0.45, -0.575]
-    # Accuracy is a mean over samples, so an exchange turns the sign of a sample's part in the mean difference.
-    signs = 1.0 - 2.0 * np.concatenate(list(swaps(STREAM, 40, 10_000))).astype(float)
+    assert board.rows[0].gap is None
+    gaps = [row.gap for row in board.rows if row.gap]
+    assert [gap.value for gap in gaps] == [-0.075, -0.45, -0.575]
     means = [np.mean([correct(n) for n in (4, 6, 5)], axis=0), correct(20), correct(25)]
-    p_values = []
-    for mean in means:
-        part = (mean - correct(2)) / 40
-        as_large = np.sum(np.abs(np.round(signs @ part, 10)) >= abs(round(part.sum(), 10)))
-        p_values.append((as_large + 1) / 10_001)
-    assert [gap.p for gap in gaps if gap] == pytest.approx(p_values, abs=1e-15)
+    p_values = [p_of((mean - correct(2)) / 40) for mean in means]
+    assert [gap.p for gap in gaps] == pytest.approx(p_values, abs=1e-15)
     # Three p in order of size: times 3, 2 and 1, never smaller than the one before.
     small, middle, large = sorted(p_values)
     adjusted = {small: 3 * small, middle: max(3 * small, 2 * middle), large: max(3 * small, 2 * middle, large)}
-    assert [gap.p_holm for gap in gaps if gap] == pytest.approx([min(1, adjusted[p]) for p in p_values], abs=1e-15)
-    assert [gap.separable for gap in gaps if gap] == [adjusted[p] < 0.05 for p in p_values]
+    assert [gap.p_holm for gap in gaps] == pytest.approx([min(1, adjusted[p]) for p in p_values], abs=1e-15)
+    assert [gap.separable for gap in gaps] == [adjusted[p] < 0.05 for p in p_values]
+    # With single runs it is the p of a comparison.
+    files = {team: entries / "toy" / team / "run" / "submission.csv" for team in ("weak", "best")}
+    (row,) = [row for row in compare(track, files).differences if row.name == "accuracy"]
+    assert (gaps[-1].p, gaps[-1].value) == (row.p, pytest.approx(row.difference, abs=1e-10))
 
 
-def test_a_row_is_separated_by_the_p_that_is_adjusted_for_all_rows(track: Track, tmp_path: Path) -> None:
-    folder = tmp_path / "submissions"
+def test_a_row_is_separated_by_the_p_that_is_adjusted_for_all_rows(track: Track, folder: Path) -> None:
     write_entry(folder, "toy/best/run", predictions())
     for n in (6, 7, 8):
         write_entry(folder, f"toy/team{n}/run", predictions(range(n)))
     gaps = [row.gap for row in build_board(track, folder, NO_CACHE).rows[1:]]
-    # n mistakes against none: all n exchanges go one way or all the other in 2 of 2^n draws. 2/64 is below 5 %, and so
+    # n mistakes against none: all n go one way or all the other in 2 of 2^n draws. 2/64 is below 5 %, and so
     # are 2/128 and 2/256; the smallest of three is tripled, the next one doubled: 0.023, 0.031 and 0.031.
     assert all(gap is not None and gap.p is not None and gap.p < 0.05 and gap.separable for gap in gaps)
     write_entry(folder, "toy/team5/run", predictions(range(5)))
@@ -162,9 +163,8 @@ def test_a_row_is_separated_by_the_p_that_is_adjusted_for_all_rows(track: Track,
 
 
 def test_runs_of_two_systems_are_paired_until_every_run_of_both_was_paired_with_every_other(
-    track: Track, tmp_path: Path
+    track: Track, folder: Path
 ) -> None:
-    folder = tmp_path / "submissions"
     wrong = {"twice": (range(2), range(2, 5)), "thrice": (range(8), range(4, 10), range(20, 30))}
     for team, runs in wrong.items():
         for seed, mistakes in enumerate(runs):
@@ -172,38 +172,20 @@ def test_runs_of_two_systems_are_paired_until_every_run_of_both_was_paired_with_
     gap = build_board(track, folder, NO_CACHE).rows[1].gap
     # Six pairs of runs, so that each counts equally often: the part of a sample is the difference of the systems' means.
     right = {team: np.mean([[i not in run for i in range(40)] for run in runs], axis=0) for team, runs in wrong.items()}
-    part = (right["thrice"] - right["twice"]) / 40
-    signs = 1.0 - 2.0 * np.concatenate(list(swaps(STREAM, 40, 10_000))).astype(float)
-    as_large = np.sum(np.abs(np.round(signs @ part, 10)) >= abs(round(part.sum(), 10)))
-    assert gap is not None and gap.p == pytest.approx((as_large + 1) / 10_001, abs=1e-15)
+    expected = p_of((right["thrice"] - right["twice"]) / 40)
+    assert gap is not None and gap.p == pytest.approx(expected, abs=1e-15)
 
 
-def test_the_p_of_two_single_runs_is_that_of_a_comparison(track: Track, entries: Path) -> None:
-    board = build_board(track, entries, NO_CACHE)
-    files = {team: entries / "toy" / team / "run" / "submission.csv" for team in ("weak", "best")}
-    (found,) = [d for d in compare(track, files).differences if d.name == "accuracy"]
-    gap = next(row.gap for row in board.rows if row.team == "weak")
-    assert gap is not None
-    assert (gap.p, gap.value) == (found.p, pytest.approx(found.difference, abs=1e-10))
-
-
-def test_a_selected_run_stands_alone_for_its_system(track: Track, tmp_path: Path) -> None:
-    folder = tmp_path / "submissions"
+def test_systems_and_selected_runs_make_rows(track: Track, folder: Path) -> None:
     write_entry(folder, "toy/team/s0", predictions(range(4)), seed="0")
     write_entry(folder, "toy/team/s1", predictions(range(6)), seed="1", selected="true")
-    (row,) = build_board(track, folder, NO_CACHE).rows
-    assert (row.runs, row.score("accuracy").value, row.score("accuracy").deviation) == (("s1",), 0.85, None)
+    write_entry(folder, "toy/team/other", predictions(range(8)), system='"other"')
+    first, second = build_board(track, folder, NO_CACHE).rows
+    assert (first.runs, first.score("accuracy").value, first.score("accuracy").deviation) == (("s1",), 0.85, None)
+    assert (second.rank, second.team, second.system) == (2, "team", "other")
 
 
-def test_two_systems_of_a_team_are_two_rows(track: Track, tmp_path: Path) -> None:
-    folder = tmp_path / "submissions"
-    write_entry(folder, "toy/team/one", predictions(range(4)), system='"one"')
-    write_entry(folder, "toy/team/two", predictions(range(6)), system='"two"')
-    assert [(row.rank, row.system) for row in build_board(track, folder, NO_CACHE).rows] == [(1, "one"), (2, "two")]
-
-
-def test_a_track_may_rank_the_best_system_of_each_team_alone(track: Track, tmp_path: Path) -> None:
-    folder = tmp_path / "submissions"
+def test_a_track_may_rank_the_best_system_of_each_team_only(track: Track, folder: Path) -> None:
     write_entry(folder, "toy/a/shown", predictions(range(2)), system='"shown"', ranks="false")
     write_entry(folder, "toy/a/one", predictions(range(4)), system='"one"')
     write_entry(folder, "toy/a/two", predictions(range(6)), system='"two"')
@@ -213,8 +195,7 @@ def test_a_track_may_rank_the_best_system_of_each_team_alone(track: Track, tmp_p
     assert [(row.rank, row.system) for row in board.rows] == [(None, "shown"), (1, "one"), (None, "two"), (2, "b")]
 
 
-def test_equal_predictions_share_a_rank_and_are_not_separated(track: Track, tmp_path: Path) -> None:
-    folder = tmp_path / "submissions"
+def test_equal_predictions_share_a_rank_and_are_not_separated(track: Track, folder: Path) -> None:
     write_entry(folder, "toy/late/run", predictions(range(4)), received="2026-02-02T00:00:00Z")
     write_entry(folder, "toy/soon/run", predictions(range(4)), received="2026-02-01T00:00:00Z")
     write_entry(folder, "toy/third/run", predictions(range(9)))
@@ -225,114 +206,17 @@ def test_equal_predictions_share_a_rank_and_are_not_separated(track: Track, tmp_
     assert (gap.value, gap.p, gap.p_holm, gap.separable) == (0.0, 1.0, 1.0, False)
 
 
-def no_card(folder: Path) -> None:
-    (write_entry(folder, "toy/new/run", predictions()) / "entry.toml").unlink()
-
-
-INVALID: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "no card": (no_card, "toy/new/run", "E401  entry.toml is missing"),
-    "no title": (
-        lambda folder: write_entry(folder, "toy/new/run", predictions(), title=None),
-        "toy/new/run",
-        "E402  title: is missing",
-    ),
-    "name": (
-        lambda folder: write_entry(folder, "toy/New/run", predictions()),
-        "toy/New/run",
-        "E403  team folder 'New': allowed are 1 to 39 of a-z, 0-9 and -, the first a letter or a digit",
-    ),
-    "no predictions": (
-        lambda folder: write_entry(folder, "toy/new/run", None),
-        "toy/new/run",
-        "E404  exactly one file 'submission.*' is required, not none",
-    ),
-    "empty": (lambda folder: write_entry(folder, "toy/new/run", ""), "toy/new/run", "E101  "),
-    "missing": (
-        lambda folder: write_entry(folder, "toy/new/run", predictions().replace("s07,glad\n", "")),
-        "toy/new/run",
-        "E301  1 of 40 candidates missing: s07",
-    ),
-    "label": (
-        lambda folder: write_entry(folder, "toy/new/run", predictions().replace("s07,glad", "s07,gald")),
-        "toy/new/run",
-        "E203  line 9, discrete: 'gald' is not one of calm, glad, sad; did you mean 'glad'?",
-    ),
-    "too large": (
-        lambda folder: write_entry(folder, "toy/new/run", b"x" * 20_000_001),
-        "toy/new/run",
-        "E103  ",
-    ),
-    "same seed": (
-        lambda folder: write_entry(folder, "toy/seeds/s9", predictions(), seed="1", received="2026-02-01T00:00:00Z"),
-        "toy/seeds/s9",
-        "E406  'net' with seed 1 already exists: run 's1', received earlier",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", INVALID)
-def test_an_invalid_entry_is_listed_with_its_reason_and_changes_no_row(track: Track, entries: Path, name: str) -> None:
-    add, place, reason = INVALID[name]
-    before = build_board(track, entries, NO_CACHE)
-    add(entries)
-    after = build_board(track, entries, NO_CACHE)
-    assert replace(after, invalid=()) == before
-    (invalid,) = after.invalid
-    assert invalid.place == place
-    assert any(str(problem).startswith(reason) for problem in invalid.problems)
-
-
-def test_an_entry_without_a_value_cannot_enter(tmp_path: Path) -> None:
-    # The square of 1e200 is beyond the largest float.
-    track, folder = write_toy_track(tmp_path / "tracks", valence=True), tmp_path / "submissions"
-    write_entry(folder, "toy/sound/run", predictions(valence="0.5"))
-    write_entry(folder, "toy/huge/run", predictions(valence="1e200"))
-    board = build_board(track, folder, NO_CACHE)
-    assert [row.team for row in board.rows] == ["sound"]
-    assert [entry.place for entry in board.invalid] == ["toy/huge/run"]
-    (problem,) = board.invalid[0].problems
-    assert str(problem).startswith("E408  mse(valence) has no value on these 40 references")
-    assert str(problem).endswith(": an entry without a value cannot be ranked")
-
-
-def test_a_hidden_split_does_not_tell_why_there_is_no_value(tmp_path: Path) -> None:
-    track, folder = write_toy_track(tmp_path / "tracks", valence=True, hidden=True), tmp_path / "submissions"
-    write_entry(folder, "toy/huge/run", predictions(valence="1e200"))
-    (entry,) = build_board(track, folder, NO_CACHE).invalid
-    reason = "no value for these predictions; a hidden split does not show why"
-    message = f"{reason}: an entry without a value cannot be ranked"
-    assert entry.problems == (Problem("E408", message),)
-
-
-def test_another_version_of_merbench_is_another_result(
-    track: Track, entries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = Cache(tmp_path / "cache")
-    build_board(track, entries, cache)
-    monkeypatch.setattr("merbench.scoring.uncertainty._minor_version", lambda: "7.8")
-    assert build_board(track, entries, cache).signature.endswith("|merbench:7.8")
-
-
-def test_what_takes_no_part_is_no_measure_of_the_others(track: Track, tmp_path: Path) -> None:
-    folder = tmp_path / "submissions"
-    write_entry(folder, "toy/a/run", predictions(range(4)))
+def test_rows_that_are_not_ranked_are_not_the_best_unless_there_are_only_such(track: Track, folder: Path) -> None:
     write_entry(folder, "toy/oracle/run", predictions(), ranks="false")
-    board = build_board(track, folder, NO_CACHE)
-    assert [(row.rank, row.team, row.gap and row.gap.value) for row in board.rows] == [
-        (None, "oracle", 0.1),
-        (1, "a", None),
-    ]
+    write_entry(folder, "toy/b/run", predictions(range(8)), ranks="false")
 
+    def gaps() -> list[tuple[int | None, str, float | None]]:
+        rows = build_board(track, folder, NO_CACHE).rows
+        return [(row.rank, row.team, row.gap and row.gap.value) for row in rows]
 
-def test_a_board_of_baselines_alone_measures_against_the_first(track: Track, tmp_path: Path) -> None:
-    folder = tmp_path / "submissions"
-    for team, n in (("a", 4), ("b", 8)):
-        write_entry(folder, f"toy/{team}/run", predictions(range(n)), ranks="false")
-    board = build_board(track, folder, NO_CACHE)
-    assert [(row.rank, row.team, row.gap and row.gap.value) for row in board.rows] == [
-        (None, "a", None),
-        (None, "b", -0.1),
-    ]
+    assert gaps() == [(None, "oracle", None), (None, "b", -0.2)]
+    write_entry(folder, "toy/a/run", predictions(range(4)))
+    assert gaps() == [(None, "oracle", 0.1), (1, "a", None), (None, "b", -0.1)]
 
 
 def test_a_track_without_entries_has_an_empty_board(track: Track, tmp_path: Path) -> None:
@@ -340,9 +224,52 @@ def test_a_track_without_entries_has_an_empty_board(track: Track, tmp_path: Path
     assert (board.rows, board.invalid, board.signature) == ((), (), "")
 
 
-def test_a_hidden_split_shows_nothing_that_tells_what_is_scored(tmp_path: Path, entries: Path) -> None:
-    held = IDS[:30]
-    track = write_toy_track(tmp_path / "tracks", hidden=True, scored=held)
+CALM = predictions()
+INVALID: dict[str, tuple[str, str | bytes | None, dict[str, str | None], str]] = {
+    "no title": ("toy/new/run", CALM, {"title": None}, "E402  title: is missing"),
+    "name": ("toy/New/run", CALM, {}, "E403  team folder 'New': allowed are 1 to 39 of a-z, 0-9 and -, the first a"),
+    "no predictions": ("toy/new/run", None, {}, "E404  exactly one file 'submission.*' is required, not none"),
+    "empty": ("toy/new/run", "", {}, "E101  "),
+    "missing": ("toy/new/run", CALM.replace("s07,glad\n", ""), {}, "E301  1 of 40 candidates missing: s07"),
+    "too large": ("toy/new/run", b"x" * 20_000_001, {}, "E103  "),
+    "same seed": (
+        "toy/seeds/s9",
+        CALM,
+        {"seed": "1", "received": "2026-02-01T00:00:00Z"},
+        "E406  'net' with seed 1 already exists: run 's1', received earlier",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_entry_is_listed_with_its_reason_and_changes_no_row(track: Track, entries: Path, name: str) -> None:
+    place, file, card, reason = INVALID[name]
+    before = build_board(track, entries, NO_CACHE)
+    write_entry(entries, place, file, **card)
+    after = build_board(track, entries, NO_CACHE)
+    assert replace(after, invalid=()) == before
+    (invalid,) = after.invalid
+    assert invalid.place == place
+    assert any(str(problem).startswith(reason) for problem in invalid.problems)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_an_entry_without_a_value_is_not_ranked(tmp_path: Path, folder: Path, hidden: bool) -> None:
+    # The square of 1e200 is beyond the largest float.
+    track = write_toy_track(tmp_path / "tracks", valence=True, hidden=hidden)
+    write_entry(folder, "toy/valid/run", predictions(valence="0.5"))
+    write_entry(folder, "toy/huge/run", predictions(valence="1e200"))
+    board = build_board(track, folder, NO_CACHE)
+    assert [row.team for row in board.rows] == ["valid"]
+    (entry,) = board.invalid
+    why = "mse(valence) has no value on these 40 references: it is beyond the range of numbers"
+    reason = "no value for these predictions; a hidden split does not show why" if hidden else why
+    assert entry.place == "toy/huge/run"
+    assert entry.problems == (Problem("E408", f"{reason}: an entry without a value cannot be ranked"),)
+
+
+def test_a_hidden_split_does_not_show_what_is_scored(tmp_path: Path, entries: Path) -> None:
+    track = write_toy_track(tmp_path / "tracks", hidden=True, scored=IDS[:30])
     board = build_board(track, entries, NO_CACHE)
     assert board.uncertainty is None
     assert "|n:40|" in board.signature
@@ -351,7 +278,7 @@ def test_a_hidden_split_shows_nothing_that_tells_what_is_scored(tmp_path: Path, 
     for row in content["rows"]:
         assert all(item["low"] is None and item["high"] is None for item in row["scores"])
         assert row["gap"] is None or (row["gap"]["p"], row["gap"]["p_holm"], row["gap"]["separable"]) == (None,) * 3
-    # 28 of 30 is 0.93333…: as displayed, it no longer tells its denominator.
+    # 28 of 30 is 0.93333…: as displayed, it no longer shows its denominator.
     assert board.rows[0].score("accuracy").value == 0.9333
     assert "0.93333" not in board.to_json() + board.to_csv()
 
@@ -376,15 +303,14 @@ def test_permuted_references_change_nothing_but_the_released_scores_of_a_hidden_
         ]
         shown.append(board_files(replace(board, rows=tuple(rows))))
     assert shown[0] == shown[1]
-    # Nothing is remembered, neither a value nor a key that follows the references.
+    # Nothing is cached, neither a value nor a key that follows the references.
     assert not (tmp_path / "home" / "cache").exists()
 
 
-def test_which_half_is_scored_does_not_show_on_a_hidden_board(tmp_path: Path) -> None:
+def test_which_half_is_scored_does_not_show_on_a_hidden_board(tmp_path: Path, folder: Path) -> None:
     # Samples 20 to 39 repeat samples 0 to 19, in references and in predictions, so both halves give the same scores.
     answers = [LABELS[i % 20 % 3] for i in range(40)]
     lines = ["sample_id,discrete", *(f"{IDS[i]},{LABELS[(i % 20 + (i % 20 < 2)) % 3]}" for i in range(40))]
-    folder = tmp_path / "submissions"
     write_entry(folder, "toy/new/run", "\n".join(lines))
     shown = []
     for scored in (IDS[:18], IDS[20:38]):
@@ -394,6 +320,9 @@ def test_which_half_is_scored_does_not_show_on_a_hidden_board(tmp_path: Path) ->
         digest = open_candidates(track).corpus.digest[:8]
         shown.append(board_files(replace(board, signature=board.signature.replace(digest, ""))))
     assert shown[0] == shown[1]
+
+
+# The cache.
 
 
 def test_the_cache_changes_no_byte_and_is_used(track: Track, entries: Path, tmp_path: Path) -> None:
@@ -408,7 +337,9 @@ def test_the_cache_changes_no_byte_and_is_used(track: Track, entries: Path, tmp_
     assert [file.stat().st_mtime_ns for file in sorted(cache.iterdir())] == times
 
 
-def test_a_changed_file_reference_or_declaration_is_scored_anew(entries: Path, tmp_path: Path) -> None:
+def test_a_changed_file_reference_version_or_corpus_is_not_hidden_by_the_cache(
+    entries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tracks, cache = tmp_path / "tracks", Cache(tmp_path / "cache")
 
     def values(track: Track) -> list[float]:
@@ -421,7 +352,15 @@ def test_a_changed_file_reference_or_declaration_is_scored_anew(entries: Path, t
     assert values(write_toy_track(tracks)) == [0.925, 0.875, 0.5, 0.375]
     # Sample 39 is right in all files; with another reference it is wrong in all.
     assert ANSWERS[39] == LABELS[0]
-    assert values(write_toy_track(tracks, answers=[*ANSWERS[:39], LABELS[1]])) == [0.9, 0.85, 0.475, 0.35]
+    track = write_toy_track(tracks, answers=[*ANSWERS[:39], LABELS[1]])
+    assert values(track) == [0.9, 0.85, 0.475, 0.35]
+    with monkeypatch.context() as patch:
+        patch.setattr("merbench.scoring.uncertainty._minor_version", lambda: "7.8")
+        assert build_board(track, entries, cache).signature.endswith("|merbench:7.8")
+    file = tracks / "toy" / "corpus" / "reference.parquet"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(IntegrityError, match=r"reference\.parquet"):
+        build_board(track, entries, cache)
 
 
 def test_what_is_remembered_belongs_to_the_references_themselves(track: Track) -> None:
@@ -431,22 +370,45 @@ def test_what_is_remembered_belongs_to_the_references_themselves(track: Track) -
     assert other.context != bench.context
 
 
-def test_a_corpus_that_changed_on_disk_is_not_hidden_by_the_cache(track: Track, entries: Path, tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache")
-    build_board(track, entries, cache)
-    file = next((tmp_path / "tracks" / "toy" / "corpus").glob("reference.parquet"))
-    file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(IntegrityError, match=r"reference\.parquet"):
-        build_board(track, entries, cache)
+def test_a_value_is_computed_once_for_a_key(tmp_path: Path) -> None:
+    cache, calls = Cache(tmp_path), list[int]()
+    for _ in range(2):
+        assert cache.remembered(["a", "b"], lambda: calls.append(1) or {"x": [0.1, None]}) == {"x": [0.1, None]}
+    assert len(calls) == 1
+    assert cache.remembered(["ab"], lambda: 2) == 2
+    assert cache.remembered(["b", "a"], lambda: 3) == 3
+    assert Cache(None).remembered(["a", "b"], lambda: 4) == 4
+    (tmp_path / "file").touch()
+    assert Cache(tmp_path / "file" / "cache").remembered(["k"], lambda: 5) == 5  # it cannot be written
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "",
+        lambda text: text[:-9],
+        lambda text: "[]",
+        lambda text: text.replace("0.5", "0.9"),
+        lambda text: json.dumps({**json.loads(text), "key": ["another"]}),
+        lambda text: json.dumps({"value": 0.9}),
+    ],
+)
+def test_a_corrupt_or_forged_file_is_computed_again(tmp_path: Path, change: Callable[[str], str]) -> None:
+    cache, calls = Cache(tmp_path), list[int]()
+    cache.remembered(["k"], lambda: 0.5)
+    (file,) = tmp_path.iterdir()
+    file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+    for _ in range(2):
+        assert cache.remembered(["k"], lambda: calls.append(1) or 0.5) == 0.5
+        assert len(calls) == 1
 
 
 def test_withheld_references_are_an_error(tmp_path: Path, entries: Path) -> None:
-    track = write_toy_track(tmp_path / "tracks", scored=())
     with pytest.raises(WithheldReference, match="are withheld"):
-        build_board(track, entries, NO_CACHE)
+        build_board(write_toy_track(tmp_path / "tracks", scored=()), entries, NO_CACHE)
 
 
-def test_results_of_different_signatures_share_no_table(track: Track, entries: Path) -> None:
+def test_results_of_different_signatures_are_not_ranked_together(track: Track, entries: Path) -> None:
     candidates = open_candidates(track)
     runs = []
     for team, n_resamples in (("best", 1000), ("weak", 500)):

@@ -1,4 +1,4 @@
-"""Whatever one entry or track raises, the others are finished, and what failed is named and counted."""
+"""Whatever one entry or track raises, the others are finished, and what failed is reported and counted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hand_made_boards import write_entry
 from toy_track import predictions, write_toy_track
@@ -19,23 +18,16 @@ from merbench.errors import IntegrityError, OutputError, UndefinedMetric, UsageE
 from merbench.leaderboard import build, check, entry
 
 ERRORS = [
-    OSError(errno.EIO, "Input/output error"),
     PermissionError(errno.EACCES, "Permission denied", "/somewhere/else"),
-    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
     UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"),
     ValueError("a value\nof two lines"),
-    RecursionError("too deep"),
     MemoryError(),
-    OverflowError("too large"),
-    KeyError("label"),
-    AttributeError("no such thing"),
-    pa.ArrowInvalid("not Arrow"),
     UsageError("no such thing"),
     UndefinedMetric("no value"),
     IntegrityError("a digest"),
     OutputError("no space"),
 ]
-"""One of every kind that a reader may raise."""
+"""One of every kind that is treated differently: of the system, of a library, a bug, and those of merbench."""
 
 LEADERBOARD = ["leaderboard", "--format", "json"]
 
@@ -141,29 +133,26 @@ def test_an_entry_that_cannot_be_checked_stops_no_other(
         assert "\ngood/one/run: valid\n" in capsys.readouterr().out
 
 
-def test_a_cache_that_cannot_be_read_is_no_error(
+def test_a_cache_that_cannot_be_read_is_not_an_error(
     submissions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track = write_toy_track(tmp_path / "tracks", name="bad")
     expected = build.build_board(track, submissions)
-    for error in ERRORS:
-        with monkeypatch.context() as patch:
-            break_reader(patch, Path, "read_text", lambda path, *_: "cache" in path.parts, error)
-            patch.setattr(build, "mean_difference_p", lambda *_: expected.rows[1].gap.p)
-            assert build.build_board(track, submissions) == expected
+    break_reader(monkeypatch, build, "read_bounded", lambda path, _: "cache" in path.parts, MemoryError())
+    assert build.build_board(track, submissions) == expected
 
 
 def test_an_entry_that_cannot_be_read_again_is_left_out_and_the_others_are_ranked_without_it(
     submissions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track = write_toy_track(tmp_path / "tracks", name="bad")
-    build.build_board(track, submissions)  # remembers the scores, so that only the test reads predictions
+    build.build_board(track, submissions)  # caches the scores, so that only the test reads predictions
     monkeypatch.setattr(build, "N_PERMUTATIONS", 100)
     is_bad = submissions / "bad" / "one" / "run" / "submission.csv"
     break_reader(monkeypatch, build, "read_submission", lambda path, _: path == is_bad, OSError(errno.EIO, "gone"))
     board = build.build_board(track, submissions)
     assert [(row.rank, row.team, row.gap) for row in board.rows] == [(1, "two", None)]
-    assert [(found.place, found.problems[0].code) for found in board.invalid] == [("bad/one/run", "E409")]
+    assert [(entry.place, entry.problems[0].code) for entry in board.invalid] == [("bad/one/run", "E409")]
 
 
 def test_an_interrupt_ends_everything(submissions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +162,7 @@ def test_an_interrupt_ends_everything(submissions: Path, monkeypatch: pytest.Mon
     assert teams(submissions) == {}
 
 
-def test_a_bug_is_named_by_its_type_and_text_and_has_a_traceback_where_it_is_asked_for(
+def test_a_bug_is_named_by_its_type_and_text_and_has_a_traceback_on_request(
     submissions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     break_reader(monkeypatch, build, "read_submission", lambda path, _: "two" in path.parts, KeyError("a\n::error::b"))

@@ -1,4 +1,4 @@
-"""The page of a board: its markup, and what a real browser makes of it."""
+"""The page of a board: its markup, what a real browser makes of it, and the published files."""
 
 from __future__ import annotations
 
@@ -14,29 +14,25 @@ import pytest
 from hand_made_boards import an_invalid_entry, board, row, three_rows
 
 from merbench.leaderboard.board import Board
-from merbench.site.page import board_page
+from merbench.site.page import board_files, board_page, stale_files, write_files
 
 HOSTILE = '<script>document.title = "taken"</script><img src=x onerror="document.title = 1">'
 
 
 def hostile_board() -> Board:
     """Return a board whose every text tries to be markup."""
-    rows = [
-        replace(
-            found,
-            team_name=HOSTILE,
-            system=HOSTILE,
-            title=f'"{HOSTILE}',
-            members=(HOSTILE,),
-            paper='https://example.org/"onclick="x',
-            code="javascript:document.title='taken'",
-            external_data=(HOSTILE,),
-        )
-        if found.team == "second"
-        else found
-        for found in three_rows()
-    ]
-    return board(rows, title=f"Toy {HOSTILE}", invalid=(an_invalid_entry(),))
+    first, second, third = three_rows()
+    hostile = replace(
+        second,
+        team_name=HOSTILE,
+        system=HOSTILE,
+        title=f'"{HOSTILE}',
+        members=(HOSTILE,),
+        paper='https://example.org/"onclick="x',
+        code="javascript:document.title='taken'",
+        external_data=(HOSTILE,),
+    )
+    return board([first, hostile, third], title=f"Toy {HOSTILE}", invalid=(an_invalid_entry(),))
 
 
 class _Markup(HTMLParser):
@@ -53,20 +49,16 @@ class _Markup(HTMLParser):
         self.addresses += [value or "" for name, value in attributes if name in ("src", "href", "action")]
 
 
-def test_the_page_is_self_contained() -> None:
-    markup = _Markup(board_page(board()))
+def test_the_page_is_self_contained_and_names_are_escaped() -> None:
+    page = board_page(board())
+    markup = _Markup(page)
     assert markup.addresses == ["data:,"]
     assert markup.tags.count("script") == markup.tags.count("style") == 1
     assert markup.tags.count("svg") == 3
-    assert "@import" not in board_page(board())
-    assert "url(" not in board_page(board())
-
-
-def test_names_are_escaped() -> None:
-    markup = _Markup(board_page(hostile_board()))
-    assert markup.tags.count("script") == 1
-    assert "img" not in markup.tags
-    assert markup.addresses == ["data:,"]
+    assert "@import" not in page and "url(" not in page
+    hostile = _Markup(board_page(hostile_board()))
+    assert (hostile.tags.count("script"), hostile.addresses) == (1, ["data:,"])
+    assert "img" not in hostile.tags
 
 
 def test_only_a_plain_web_address_is_a_link() -> None:
@@ -75,25 +67,17 @@ def test_only_a_plain_web_address_is_a_link() -> None:
     assert markup.addresses == ["data:,", "https://example.org/p?a=1&b=2"]
 
 
-def test_intervals_are_drawn_on_one_scale() -> None:
+def test_intervals_are_on_one_scale() -> None:
     # The lowest end is 0.45 and the highest 0.80, on 152 units from 4: 0.70 lies at 4 + 0.25 / 0.35 * 152 = 112.6.
     page = board_page(board())
     assert '<line x1="112.6" x2="156.0"' in page
     assert '<line x1="4.0" x2="47.4"' in page
 
 
-def test_a_board_without_rows_has_no_table() -> None:
-    page = board_page(board([], uncertainty=None))
-    assert "<table" not in page
-    assert "no entries yet" in page
-
-
-def test_a_hidden_split_shows_no_interval() -> None:
-    page = board_page(board([replace(row(overall=0.5, mse=0.1), rank=1)], hidden=True, uncertainty=None))
-    assert "<svg" not in page
-
-
-def test_invalid_entries_are_listed() -> None:
+def test_what_a_board_does_not_have_is_left_out_and_invalid_entries_are_listed() -> None:
+    empty = board_page(board([], uncertainty=None))
+    assert "<table" not in empty and "no entries yet" in empty
+    assert "<svg" not in board_page(board([replace(row(overall=0.5, mse=0.1), rank=1)], hidden=True, uncertainty=None))
     page = board_page(board(invalid=(an_invalid_entry(),)))
     assert "<li>toy/team/run: E404  exactly one file &#x27;submission.*&#x27; is required, not none</li>" in page
 
@@ -148,6 +132,7 @@ def sorted_by(browser: Any) -> dict[str, str]:
     return {head: state for head, state in states.items() if state not in (None, "none")}
 
 
+@pytest.mark.slow
 def test_a_click_on_a_head_sorts_in_a_browser(browser: Any, tmp_path: Path) -> None:
     opened(browser, tmp_path, board())
     assert column(browser, 1) == ["1", "2", "3"]
@@ -204,3 +189,20 @@ def test_text_can_be_read_in_light_and_in_dark(browser: Any, tmp_path: Path, sch
     page, text = luminance("backgroundColor"), luminance("color")
     assert (max(page, text) + 0.05) / (min(page, text) + 0.05) >= 7
     assert (page > 0.5) == (scheme == "light")
+
+
+def test_a_board_is_four_files_and_a_stale_one_is_named_with_its_first_difference(tmp_path: Path) -> None:
+    files = board_files(board())
+    assert list(files) == ["leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.html"]
+    assert files["leaderboard.json"] == board().to_json()
+    write_files(tmp_path / "toy", files)
+    assert list(stale_files(tmp_path / "toy", files)) == []
+    page, table, json = (tmp_path / "toy" / f"leaderboard.{suffix}" for suffix in ("md", "csv", "json"))
+    page.write_bytes(page.read_bytes() + b"more\n")
+    table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
+    json.unlink()
+    first, second, third = stale_files(tmp_path / "toy", files)
+    assert first == f"{page}: line 16 is 'more', should be ''"
+    assert second.startswith(f"{table}: line 1 is 'rank,team,")
+    assert third == f"{json}: is missing"
+    assert list(stale_files(tmp_path / "toy", board_files(board(), ["html"]))) == []
