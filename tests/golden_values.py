@@ -1,4 +1,4 @@
-"""The expected values in `tests/golden` are made anew; one that moves needs a reason, which goes into the changelog.
+"""Make the expected values in `tests/golden` again; one that moves needs a reason, which goes into the changelog.
 
 Three kinds: the report of a fixed submission on every sample track (JSON), transcripts of the command line, and the
 fingerprint of every version of every shipped track. `make golden` runs this file. A number that moves by more than
@@ -116,7 +116,7 @@ def is_number(value: Any) -> bool:
 
 
 def is_moved(old: Any, new: Any) -> bool:
-    """Return whether a number is no longer there, or lies further away than rounding explains."""
+    """Return whether a number is missing, or differs by more than rounding explains."""
     return not (is_number(new) and math.isclose(old, new, rel_tol=0, abs_tol=TOLERANCE))
 
 
@@ -146,7 +146,7 @@ def moved_numbers(name: str, old: str, new: str) -> list[str]:
 def changed_fingerprints(old: str, new: str) -> list[str]:
     """Return one line for each recorded track version whose declaration changed, and for each track that is gone.
 
-    A version that a later one of the same track replaced keeps its line, so that its number is never used again.
+    A version that a later one of the same track replaced keeps its line: its number is never used again.
     """
     now = json.loads(new)
     tracks = {key.partition("@")[0] for key in now}
@@ -172,7 +172,7 @@ def with_reason(changelog: str, reason: str) -> str:
 
 
 def update(golden: Path, values: dict[str, str], changelog: Path, reason: str) -> int:
-    """Write the expected values, or say what speaks against it; return the exit code."""
+    """Write the expected values, or print why not; return the exit code."""
     recorded = {name: (golden / name).read_text(encoding="utf-8") for name in values if (golden / name).is_file()}
     known = recorded.get("fingerprints.json", "{}")
     broken = changed_fingerprints(known, values["fingerprints.json"])
@@ -195,7 +195,7 @@ def update(golden: Path, values: dict[str, str], changelog: Path, reason: str) -
 
 
 def main() -> int:
-    """Make all values in a data home of their own and update the golden folder."""
+    """Make all values in a temporary data home and update the golden folder."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["MERBENCH_HOME"] = home
         open_corpus("sample")

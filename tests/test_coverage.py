@@ -1,4 +1,4 @@
-"""How much of sets of words a lexicon knows, as a report on a submission tells it, to whom it may."""
+"""How much of sets of words a lexicon knows, in the reports on a submission."""
 
 from __future__ import annotations
 
@@ -47,7 +47,14 @@ def make(
     return load_track(folder / "open"), folder / "submission.csv"
 
 
-def test_both_sides_are_counted(tmp_path: Path) -> None:
+def redeclared(track: Track, old: str, new: str) -> Track:
+    assert track.folder is not None
+    toml = track.folder / "track.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    return load_track(track.folder)
+
+
+def test_both_sides_are_counted_and_shown_in_every_form(tmp_path: Path) -> None:
     report = score(*make(tmp_path), intervals=False)
     # the references of a, b and c: blend twice and x<y once of 5 words; all answers: zonk 3 times and quux once of 7
     assert report.coverage == (
@@ -55,10 +62,6 @@ def test_both_sides_are_counted(tmp_path: Path) -> None:
         CoverageRow("openset", "prediction", 7, 4, 4 / 7, (("zonk", 3), ("quux", 1))),
     )
     assert ScoreReport.from_json(report.to_json()) == report
-
-
-def test_every_form_shows_it(tmp_path: Path) -> None:
-    report = score(*make(tmp_path), intervals=False)
     assert (
         "openset, words that are not in the lexicon\n"
         "side        most frequent unknown words  words  unknown   share\n"
@@ -67,35 +70,33 @@ def test_every_form_shows_it(tmp_path: Path) -> None:
     ) in report.to_text()
     assert "| reference | blend (2), x&lt;y (1) | 5 | 3 | 0.6000 |" in report.to_markdown()
     assert "<td>blend (2), x&lt;y (1)</td>" in report.to_html()
-
-
-def test_the_signature_names_the_lexicon_and_what_it_says(tmp_path: Path) -> None:
-    report = score(*make(tmp_path), intervals=False)
     assert f"|lexicon:english#{open_lexicon('english').digest[:8]}|" in report.signature
 
 
-def test_descriptions_are_scored_by_their_words_and_the_signature_says_how(tmp_path: Path) -> None:
+def test_descriptions_are_scored_by_their_words_and_the_signature_names_the_extractor(tmp_path: Path) -> None:
     track, path = make(tmp_path)
-    assert track.folder is not None
-    toml = track.folder / "track.toml"
-    toml.write_text(toml.read_text(encoding="utf-8").replace('"label_set"', '"text", reference = "openset"'))
-    said = ["She is not sad, she looks happy", "blend, if anything", "he isn't glad but sad", "nothing to see"]
-    rows = "".join(f'{name},"{text}"\n' for name, text in zip(IDS, said, strict=True))
+    track = redeclared(track, '"label_set"', '"text", reference = "openset"')
+    texts = ["She is not sad, she looks happy", "blend, if anything", "he isn't glad but sad", "nothing to see"]
+    rows = "".join(f'{name},"{text}"\n' for name, text in zip(IDS, texts, strict=True))
     path.write_text("sample_id,openset\n" + rows, encoding="utf-8")
-    report = score(load_track(track.folder), path, intervals=False)
+    report = score(track, path, intervals=False)
     # happy of happy and blend, nothing of blend, sad of x<y and sad
     assert report["set_jaccard"].value == pytest.approx((1 / 2 + 0 + 1 / 2) / 3, abs=1e-12)
     assert f"|lexicon:english#{open_lexicon('english').digest[:8]}|extractor:longest_match|" in report.signature
     assert report.coverage[1] == CoverageRow("openset", "prediction", 2, 0, 0.0, ())
 
 
-def test_without_a_lexicon_there_is_none(tmp_path: Path) -> None:
-    report = score(*make(tmp_path, lexicon=False), intervals=False)
-    assert report.coverage == ()
-    assert "lexicon" not in report.signature
+def test_without_a_lexicon_or_without_words_there_is_nothing_to_count(tmp_path: Path) -> None:
+    report = score(*make(tmp_path / "without", lexicon=False), intervals=False)
+    assert report.coverage == () and "lexicon" not in report.signature
+    track, path = make(tmp_path)
+    track = redeclared(track, '"label_set"', '"label_set", empty = "allow"')
+    path.write_text("sample_id,openset\n" + "".join(f"{name},[]\n" for name in IDS), encoding="utf-8")
+    _, prediction = score(track, path, intervals=False).coverage
+    assert prediction == CoverageRow("openset", "prediction", 0, 0, 0.0, ())
 
 
-def test_a_public_report_on_a_hidden_split_tells_nothing_of_the_references(tmp_path: Path) -> None:
+def test_a_public_report_on_a_hidden_split_shows_nothing_of_the_references(tmp_path: Path) -> None:
     reports = [
         score(*make(tmp_path / str(number), hidden=True, scored=scored), intervals=False)
         for number, scored in enumerate([(0, 1, 2), (3,)])
@@ -103,13 +104,3 @@ def test_a_public_report_on_a_hidden_split_tells_nothing_of_the_references(tmp_p
     assert reports[0].coverage != reports[1].coverage
     shown = [report.public().coverage for report in reports]
     assert shown[0] == shown[1] == reports[0].coverage[1:]
-
-
-def test_no_words_have_a_share_of_zero(tmp_path: Path) -> None:
-    track, path = make(tmp_path)
-    assert track.folder is not None
-    toml = track.folder / "track.toml"
-    toml.write_text(toml.read_text(encoding="utf-8").replace('"label_set"', '"label_set", empty = "allow"'))
-    path.write_text("sample_id,openset\n" + "".join(f"{name},[]\n" for name in IDS), encoding="utf-8")
-    _, prediction = score(load_track(track.folder), path, intervals=False).coverage
-    assert prediction == CoverageRow("openset", "prediction", 0, 0, 0.0, ())

@@ -41,37 +41,31 @@ def test_every_track_version_is_recorded() -> None:
     assert set(recorded) >= {track.key for track in list_tracks()}
 
 
-def test_a_number_may_move_by_rounding_alone() -> None:
+def test_a_number_may_move_only_by_rounding() -> None:
     old = json.dumps({"a": [0.5, 1.0], "name": "x", "flag": True})
-    assert moved_numbers("r.json", old, json.dumps({"a": [0.5 + 5e-13, 1.0], "name": "y", "flag": False})) == []
-    assert moved_numbers("r.json", old, json.dumps({"a": [0.5 + 5e-12, 1.0]})) == ["r.json a[0]: 0.5 -> 0.500000000005"]
-    assert moved_numbers("r.json", old, json.dumps({"a": [0.5]})) == ["r.json a[1]: 1.0 -> gone"]
-    assert moved_numbers("r.json", old, json.dumps({"a": [0.5, 1.0, 7.0]})) == []
-
-
-def test_a_number_in_a_transcript_may_not_move_where_the_words_stay() -> None:
+    assert moved_numbers("r.json", old, json.dumps({"a": [0.5 + 5e-13, 1.0, 7.0], "name": "y", "flag": False})) == []
+    assert moved_numbers("r.json", old, json.dumps({"a": [0.5 + 5e-12]})) == [
+        "r.json a[0]: 0.5 -> 0.500000000005",
+        "r.json a[1]: 1.0 -> gone",
+    ]
+    # In a transcript, it may not move where the words stay.
     old = "$ score\nmse  0.5241  [0.4, 0.6]\n"
     assert moved_numbers("t.txt", old, "$ score\nmse  0.5242  [0.4, 0.6]\n") == ["t.txt $ score: 0.5241 -> 0.5242"]
     assert moved_numbers("t.txt", old, "$ score\nerror  0.6\n") == []
 
 
-def test_a_recorded_fingerprint_changes_only_with_the_version() -> None:
+def test_a_recorded_fingerprint_changes_only_with_the_version(tmp_path: Path) -> None:
     old = json.dumps({"a@1.0": "f1", "b@1.0": "f2"})
     assert changed_fingerprints(old, json.dumps({"a@1.0": "f1", "b@1.0": "f2", "b@1.1": "f3"})) == []
     changed, gone = changed_fingerprints(old, json.dumps({"a@1.0": "other"}))
     assert changed.startswith("a@1.0: its declaration changed; raise the track's version")
     assert gone.startswith("b@1.0: the track is gone;")
-
-
-def test_a_version_that_was_replaced_stays_recorded(tmp_path: Path) -> None:
-    changelog = tmp_path / "CHANGELOG.md"
-    assert update(tmp_path, {"fingerprints.json": '{"a@1.0": "f"}'}, changelog, "") == 0
-    assert update(tmp_path, {"fingerprints.json": '{"a@1.1": "g"}'}, changelog, "") == 0
+    # A version that was replaced stays recorded.
+    for values in ('{"a@1.0": "f"}', '{"a@1.1": "g"}'):
+        assert update(tmp_path, {"fingerprints.json": values}, tmp_path / "CHANGELOG.md", "") == 0
     recorded = (tmp_path / "fingerprints.json").read_text(encoding="utf-8")
     assert json.loads(recorded) == {"a@1.0": "f", "a@1.1": "g"}
-    assert changed_fingerprints(recorded, '{"a@1.0": "h"}') == [
-        "a@1.0: its declaration changed; raise the track's version"
-    ]
+    assert changed_fingerprints(recorded, '{"a@1.0": "h"}') == [changed]
 
 
 def test_a_reason_goes_under_its_heading_in_the_unreleased_version() -> None:
@@ -81,29 +75,23 @@ def test_a_reason_goes_under_its_heading_in_the_unreleased_version() -> None:
     assert with_reason("## [Unreleased]\n", "first") == "## [Unreleased]\n\n### Scores change\n\n- first\n"
 
 
-def test_make_golden_refuses_a_moved_number_without_a_reason(
+def test_make_golden_refuses_a_moved_number_without_a_reason_and_any_changed_fingerprint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    golden, changelog = tmp_path / "golden", tmp_path / "CHANGELOG.md"
-    changelog.write_text(CHANGELOG, encoding="utf-8")
-    first = {"fingerprints.json": "{}", "reports/a.json": '{"mse": 1.0}'}
-    assert update(golden, first, changelog, "") == 0
-    moved = {"fingerprints.json": '{"a@1.0": "f"}', "reports/a.json": '{"mse": 1.5}'}
-
-    assert update(golden, moved, changelog, "") == 1
-    assert "reports/a.json mse: 1.0 -> 1.5" in capsys.readouterr().err
-    assert (golden / "reports/a.json").read_text(encoding="utf-8") == '{"mse": 1.0}'
-    assert json.loads((golden / "fingerprints.json").read_text(encoding="utf-8")) == {}
-    assert changelog.read_text(encoding="utf-8") == CHANGELOG
-
-    assert update(golden, moved, changelog, "MSE counts twice.") == 0
-    assert (golden / "reports/a.json").read_text(encoding="utf-8") == '{"mse": 1.5}'
-    assert "### Scores change\n\n- MSE counts twice.\n" in changelog.read_text(encoding="utf-8")
-
-
-def test_make_golden_never_changes_a_recorded_fingerprint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changelog = tmp_path / "CHANGELOG.md"
-    assert update(tmp_path, {"fingerprints.json": '{"a@1.0": "f"}'}, changelog, "") == 0
-    assert update(tmp_path, {"fingerprints.json": '{"a@1.0": "g"}'}, changelog, "because") == 1
+    changelog.write_text(CHANGELOG, encoding="utf-8")
+
+    def written(mse: float, fingerprint: str, reason: str = "") -> tuple[int, str]:
+        values = {"fingerprints.json": f'{{"a@1.0": "{fingerprint}"}}', "reports/a.json": f'{{"mse": {mse}}}'}
+        code = update(tmp_path, values, changelog, reason)
+        return code, (tmp_path / "reports/a.json").read_text(encoding="utf-8")
+
+    assert written(1.0, "f") == (0, '{"mse": 1.0}')
+    assert written(1.5, "f") == (1, '{"mse": 1.0}')
+    assert "reports/a.json mse: 1.0 -> 1.5" in capsys.readouterr().err
+    assert changelog.read_text(encoding="utf-8") == CHANGELOG
+    assert written(1.5, "f", "MSE counts twice.") == (0, '{"mse": 1.5}')
+    assert "### Scores change\n\n- MSE counts twice.\n" in changelog.read_text(encoding="utf-8")
+    assert written(2.0, "g", "because") == (1, '{"mse": 1.5}')
     assert "a@1.0: its declaration changed" in capsys.readouterr().err
     assert json.loads((tmp_path / "fingerprints.json").read_text(encoding="utf-8")) == {"a@1.0": "f"}
