@@ -181,8 +181,9 @@ def _read_targets(
         return candidate_column(candidates, column, use).take(places)
 
     values: dict[str, TargetValues] = {}
+    chances_of = track.probability_columns
     for name, target in track.targets.items():
-        chances = track.probability_columns.get(name, ())
+        chances = chances_of.get(name, ())
         chances = chances if all(column in sheet.columns for column in chances) else ()
         if chances or all(column in sheet.columns for column in target.columns(name)):
             answers = Answers(sheet, name, relevant, chances, track.submission.missing_ids, of_samples)
