@@ -225,7 +225,7 @@ def test_a_wheel_is_one_of_its_lexicons() -> None:
         ({"aliases": {"x": "y"}}, "targets.discrete.aliases.x: 'y' is not one of neutral, angry, happy"),
         ({"aliases": {"happy": "angry"}}, "targets.discrete.aliases.happy: is a label itself"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_target_is_told(target: dict[str, Any], message: str) -> None:
     tables = raw()
     tables["targets"]["discrete"].update(target)

@@ -47,7 +47,7 @@ def raise_error(error: Exception) -> object:
         (UsageError(*["a" * 3000] * 7), "a message of 10,000 characters or more"),
         (RecursionError(), "RecursionError"),
     ],
-)
+)  # fmt: skip
 def test_what_is_a_finding(tmp_path: Path, error: Exception, found: str) -> None:
     assert found in (verdict(odd(tmp_path / "f", raise_error(error)))[1] or "")
 

@@ -135,7 +135,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ("texts", "E203  discrete: … and 309,995 more"),
         ("ids", "E302  … and 99,995 more"),
     ],
-)
+)  # fmt: skip
 def test_what_asks_for_too_much_is_refused(outcomes: dict[str, str], bomb: str, problem: str) -> None:
     assert problem in outcomes[bomb]
 

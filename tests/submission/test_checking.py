@@ -75,21 +75,9 @@ def test_the_example_of_the_conventions(refused: Refused, make_candidates: Make)
 @pytest.mark.parametrize(
     ("line", "row", "message"),
     [
-        (
-            3,
-            "sample_00000001,angri,0.1",
-            f"E203  line 3, discrete: 'angri' is not one of {ALLOWED}; did you mean 'angry'?",
-        ),
-        (
-            3,
-            "sample_00000001,Angry,0.1",
-            f"E203  line 3, discrete: 'Angry' is not one of {ALLOWED}; did you mean 'angry'?",
-        ),
-        (
-            3,
-            "sample_00000001, angry,0.1",
-            f"E203  line 3, discrete: ' angry' is not one of {ALLOWED}; did you mean 'angry'?",
-        ),
+        (3, "sample_00000001,angri,0.1", f"E203  line 3, discrete: 'angri' is not one of {ALLOWED}; did you mean 'angry'?"),
+        (3, "sample_00000001,Angry,0.1", f"E203  line 3, discrete: 'Angry' is not one of {ALLOWED}; did you mean 'angry'?"),
+        (3, "sample_00000001, angry,0.1", f"E203  line 3, discrete: ' angry' is not one of {ALLOWED}; did you mean 'angry'?"),
         (3, "sample_00000001,1,0.1", f"E203  line 3, discrete: '1' is not one of {ALLOWED}"),
         (3, "sample_00000001,NA,0.1", f"E203  line 3, discrete: 'NA' is not one of {ALLOWED}"),
         (3, "sample_00000001,,0.1", f"E205  line 3, discrete: empty; one of {ALLOWED} is needed"),
@@ -105,57 +93,19 @@ def test_the_example_of_the_conventions(refused: Refused, make_candidates: Make)
         (3, "sample_00000001,angry,0x1", "E204  line 3, valence: '0x1' is not a number in [-5, 5]"),
         (3, "sample_00000001,angry,\u0661", "E204  line 3, valence: '\u0661' is not a number in [-5, 5]"),
         (3, 'sample_00000001,angry,"0,1"', "E204  line 3, valence: '0,1' is not a number in [-5, 5]; write '0.1'"),
-        (
-            3,
-            "sample_00000001,angry,=1/10",
-            "E204  line 3, valence: '=1/10' is not a number in [-5, 5]; "
-            "it starts with '=', as a spreadsheet's formula does: save values",
-        ),
+        (3, "sample_00000001,angry,=1/10", "E204  line 3, valence: '=1/10' is not a number in [-5, 5]; " "it starts with '=', as a spreadsheet's formula does: save values"),
         (3, "sample_00000001,angry,0,1", "E206  line 3: 4 cells, the header has 3; a decimal comma? write '0.5'"),
         (3, "sample_00000001", "E206  line 3: 1 cell, the header has 3"),
-        (
-            3,
-            " sample_00000001,angry,0.1",
-            "E304  line 3: id ' sample_00000001' has spaces around it; the candidate is 'sample_00000001'",
-        ),
-        (
-            3,
-            "Sample_00000001,angry,0.1",
-            "E304  line 3: id 'Sample_00000001' differs in case; the candidate is 'sample_00000001'",
-        ),
-        (
-            3,
-            "s\u0430mple_00000001,angry,0.1",
-            "E304  line 3: id 's\u0430mple_00000001' looks like candidate 'sample_00000001' "
-            "and holds U+0430 (CYRILLIC SMALL LETTER A)",
-        ),
-        (
-            3,
-            "sample_0000\u200b0001,angry,0.1",
-            "E304  line 3: id 'sample_0000\\u200b0001' looks like candidate 'sample_00000001' "
-            "and holds U+200B (ZERO WIDTH SPACE)",
-        ),
-        (
-            3,
-            "sample 00000001,angry,0.1",
-            "E301  1 of 12 candidates missing: sample_00000001\n"
-            "  E302  line 3: id 'sample 00000001' is not a candidate; did you mean 'sample_00000001'?",
-        ),
-        (
-            3,
-            "=A1,angry,0.1",
-            "E301  1 of 12 candidates missing: sample_00000001\n"
-            "  E302  line 3: id '=A1' is not a candidate; it starts with '=', as a spreadsheet's formula does",
-        ),
+        (3, " sample_00000001,angry,0.1", "E304  line 3: id ' sample_00000001' has spaces around it; the candidate is 'sample_00000001'"),
+        (3, "Sample_00000001,angry,0.1", "E304  line 3: id 'Sample_00000001' differs in case; the candidate is 'sample_00000001'"),
+        (3, "s\u0430mple_00000001,angry,0.1", "E304  line 3: id 's\u0430mple_00000001' looks like candidate 'sample_00000001' " "and holds U+0430 (CYRILLIC SMALL LETTER A)"),
+        (3, "sample_0000\u200b0001,angry,0.1", "E304  line 3: id 'sample_0000\\u200b0001' looks like candidate 'sample_00000001' " "and holds U+200B (ZERO WIDTH SPACE)"),
+        (3, "sample 00000001,angry,0.1", "E301  1 of 12 candidates missing: sample_00000001\n" "  E302  line 3: id 'sample 00000001' is not a candidate; did you mean 'sample_00000001'?"),
+        (3, "=A1,angry,0.1", "E301  1 of 12 candidates missing: sample_00000001\n" "  E302  line 3: id '=A1' is not a candidate; it starts with '=', as a spreadsheet's formula does"),
         (3, ",angry,0.1", "E301  1 of 12 candidates missing: sample_00000001\n  E305  line 3: the id is empty"),
-        (
-            3,
-            '"two\nlines\x1b[31m",angry,0.1',
-            "E301  1 of 12 candidates missing: sample_00000001\n"
-            "  E302  line 3: id 'two\\nlines\\x1b[31m' is not a candidate",
-        ),
+        (3, '"two\nlines\x1b[31m",angry,0.1', "E301  1 of 12 candidates missing: sample_00000001\n" "  E302  line 3: id 'two\\nlines\\x1b[31m' is not a candidate"),
     ],
-)
+)  # fmt: skip
 def test_one_wrong_row(refused: Refused, line: int, row: str, message: str) -> None:
     n = message.count("\n") + 1
     assert refused(changed(line, row)) == f"submission.csv: {n} problem{'s' if n > 1 else ''}\n  {message}"
@@ -488,29 +438,12 @@ def plain(home: Path, split: str = "test") -> Candidates:
 @pytest.mark.parametrize(
     ("header", "rows", "message"),
     [
-        (
-            "sample_id,discrete",
-            slice(20, 40),
-            "appears to be for track 'noisy' (20 of its 20 ids are candidates there); this is track 'plain', split 'test'",
-        ),
-        (
-            "sample_id,discrete",
-            slice(0, 10),
-            "appears to be for split 'dev' (10 of its 10 ids are candidates there); this is track 'plain', split 'test'",
-        ),
-        (
-            "sample_id,mood",
-            slice(10, 20),
-            "appears to be for track 'mood' (whose columns are sample_id, mood; 10 of its 10 ids are candidates there); "
-            "this is track 'plain', split 'test'",
-        ),
-        (
-            "name,mood",
-            slice(10, 20),
-            "appears to be for track 'mood' (whose columns are sample_id, mood); this is track 'plain', split 'test'",
-        ),
+        ("sample_id,discrete", slice(20, 40), "appears to be for track 'noisy' (20 of its 20 ids are candidates there); this is track 'plain', split 'test'"),
+        ("sample_id,discrete", slice(0, 10), "appears to be for split 'dev' (10 of its 10 ids are candidates there); this is track 'plain', split 'test'"),
+        ("sample_id,mood", slice(10, 20), "appears to be for track 'mood' (whose columns are sample_id, mood; 10 of its 10 ids are candidates there); " "this is track 'plain', split 'test'"),
+        ("name,mood", slice(10, 20), "appears to be for track 'mood' (whose columns are sample_id, mood); this is track 'plain', split 'test'"),
     ],
-)
+)  # fmt: skip
 def test_a_submission_made_for_another_track(
     home: Path, refused: Refused, header: str, rows: slice, message: str
 ) -> None:
@@ -622,7 +555,7 @@ def of_places(
         ("without_suffix", ["a/1", "a/2.jpg", "b/3"], "2 ids matched without suffix"),
         ("base_name_without_suffix", ["1", "2.jpg", "b/3"], "3 ids matched without folder or suffix"),
     ],
-)
+)  # fmt: skip
 def test_an_id_may_lack_its_folder_or_suffix(rule: str, ids: list[str], told: str, make_candidates: Make) -> None:
     assert of_places(rule, make_candidates, PLACES) == []
     (warning,) = of_places(rule, make_candidates, ids)
@@ -763,7 +696,7 @@ def test_what_most_ids_differ_in_hides_no_other_problem(make_candidates: Make) -
         (["3.0", "1.0", "2.0", "2.0"], "1 = calm, 2 = glad, 3 = sad"),
         (["calm", "2", "glad", "1"], "0 = calm, 1 = glad, 2 = sad"),
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("kind", ["categorical", "ranked"])
 def test_class_indices_are_named_once_with_the_mapping(
     kind: str, answers: list[str], mapping: str, make_candidates: Make

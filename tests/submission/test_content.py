@@ -71,7 +71,7 @@ def test_a_loop_of_links(candidates: Candidates, tmp_path: Path) -> None:
         ("out.csv", "a link that leads out of its folder; a submission is a file of its own"),
         ("inner/up.csv", "a link that leads out of its folder; a submission is a file of its own"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_a_file_of_its_own(
     candidates: Candidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
 ) -> None:

@@ -77,7 +77,7 @@ ROWS = [dict(zip(COLUMNS, row, strict=True)) for row in zip(IDS, ANSWERS, NUMBER
         (npz(**{**COLUMNS, "sample_id": np.array(IDS, "S"), "discrete": np.array(ANSWERS, ">U12")}), "a.npz"),
         (npz(**{**COLUMNS, "valence": np.array(NUMBERS, ">f8")}), "a.npz"),
     ],
-)
+)  # fmt: skip
 def test_every_format_gives_one_submission(read: Read, data: bytes, name: str) -> None:
     submission = read(data, name)
     assert submission.digest == read(GOOD).digest
@@ -100,7 +100,7 @@ def frame(**changes: Any) -> pd.DataFrame:
         frame(valence=pd.array(NUMBERS, dtype="Float64")),
         frame(valence=[str(number) if i % 2 else number for i, number in enumerate(NUMBERS)]),
     ],
-)
+)  # fmt: skip
 def test_tables_in_memory(read: Read, candidates: Candidates, table: pa.Table | pd.DataFrame) -> None:
     assert read_submission(table, candidates).digest == read(GOOD).digest
 
@@ -317,7 +317,7 @@ LONG = {"sample_id": [f"x{i}" for i in range(1000)], "discrete": ["x" * 10_000] 
         pa.array(LONG["discrete"]).cast(pa.large_string()).dictionary_encode(),
         pa.array(LONG["discrete"]).cast(pa.binary()),
     ],
-)
+)  # fmt: skip
 def test_a_long_text_in_a_dictionary_is_counted_in_every_row(
     refused: Refused, make_candidates: Make, column: pa.Array
 ) -> None:

@@ -37,7 +37,7 @@ def slowly_read(answer: str) -> str:
         ("two sentences\nthen a1", "a1"),
         ("第一个 a1", "a1"),
     ],
-)
+)  # fmt: skip
 def test_the_released_reading(answer: str, read: str) -> None:
     assert preference_answers(pa.array([answer])).to_pylist() == [read] == [slowly_read(answer)]
 

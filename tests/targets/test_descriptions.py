@@ -53,7 +53,7 @@ def found(text: str) -> list[str]:
         ("", []),
         ("...", []),
     ],
-)
+)  # fmt: skip
 def test_entries_are_found_on_the_boundaries_of_words(text: str, words: list[str]) -> None:
     assert found(text) == words
 
@@ -121,7 +121,7 @@ def test_negated_words_are_left_out(text: str, words: list[str]) -> None:
         ("他不但高兴", ["高兴"]),
         ("声音 sad\uff0c表情高兴", ["sad", "高兴"]),
     ],
-)
+)  # fmt: skip
 def test_chinese_needs_no_spaces(text: str, words: list[str]) -> None:
     assert found(text) == words
 

@@ -43,7 +43,7 @@ def codes(cells: list[Any], aliases: dict[str, str] | None = None, kind: pa.Data
         ("", []),
         (None, []),
     ],
-)
+)  # fmt: skip
 def test_forms_of_a_cell(cell: str | None, expected: list[int]) -> None:
     assert codes([cell]) == [expected]
     assert codes(["sad", cell, "happy"]) == [[2], expected, [1]]

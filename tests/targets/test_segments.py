@@ -40,7 +40,7 @@ def read(cells: list[Any], durations: list[float | None] | None = None, kind: pa
         ("  ", []),
         (None, []),
     ],
-)
+)  # fmt: skip
 def test_forms_of_a_cell(cell: str | None, expected: list[tuple[int, float, float]]) -> None:
     assert read([cell]) == ([expected], {})
     assert read(["real-0-1", cell, "fake-0-9"]) == ([[(0, 0, 1)], expected, [(1, 0, 9)]], {})
