@@ -1,4 +1,4 @@
-"""`corpus.toml` goes in, a frozen `CorpusDeclaration` comes out, and back: what a corpus is and which files it has."""
+"""`corpus.toml`: what a corpus is and which files it has; read, checked and written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Metadata(Declaration):
 
 
 class ContentDigests(Declaration):
-    """SHA-256 over the values of every table and feature, the same on every machine (see `merbench.corpus.tables`)."""
+    """SHA-256 over the values of every table and feature, the same on every machine (see `merbench.corpus.contents`)."""
 
     samples: Digest
     reference: Digest | None = None
@@ -68,52 +68,48 @@ def read_declaration(folder: Path) -> CorpusDeclaration:
     """
     path = folder / FILE_NAME
     raw = read_toml(path)
-    problems = examples(list(_path_problems(raw)), _problem_of_key)
+    problems = examples(list(_path_problems(raw)), lambda problem: problem)
     try:
         declaration = CorpusDeclaration.model_validate(raw)
     except ValidationError as error:
         raise DeclarationError(str(path), [*declaration_problems(error, _allowed_keys), *problems]) from error
-    problems += examples(list(_pairing_problems(declaration)), _problem_of_key)
+    problems += examples(list(_pairing_problems(declaration)), lambda problem: problem)
     if problems:
         raise DeclarationError(str(path), problems)
     return declaration
-
-
-def _problem_of_key(found: tuple[str, str]) -> Problem:
-    key, message = found
-    return Problem("E207", message, column=key)
 
 
 def _allowed_keys(location: Sequence[int | str]) -> list[str]:
     return list((ContentDigests if location else CorpusDeclaration).model_fields)
 
 
-def _path_problems(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the recorded paths that are not plain posix paths inside the folder."""
+def _path_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for every recorded path that is not a plain posix path inside the folder."""
     files = raw.get("files")
     for member in files if isinstance(files, dict) else ():
         path = PurePosixPath(member)
         plain = member == str(path) and member.isprintable() and not set(member) & set('\\:*?"<>|')
         if not plain or path.is_absolute() or {".", ".."} & set(path.parts):
-            yield f"files.{member}", "is not a plain path inside the corpus folder, with '/' between its parts"
+            message = "is not a plain path inside the corpus folder, with '/' between its parts"
+            yield Problem("E207", message, column=f"files.{member}")
         elif member == FILE_NAME:
-            yield f"files.{member}", "cannot hold its own digest"
+            yield Problem("E207", "cannot hold its own digest", column=f"files.{member}")
 
 
-def _pairing_problems(declaration: CorpusDeclaration) -> Iterator[tuple[str, str]]:
-    """Yield tables that have a digest of their bytes and none of their values, or the other way round."""
+def _pairing_problems(declaration: CorpusDeclaration) -> Iterator[Problem]:
+    """Yield a problem for every table with a digest of its bytes and none of its values, or vice versa."""
     content = declaration.content
-    features = {feature_file(name) for name in content.features}
-    valued = {SAMPLES_FILE, *([REFERENCE_FILE] if content.reference else []), *features}
+    tables = {SAMPLES_FILE, REFERENCE_FILE}
+    valued = {*map(feature_file, content.features), *(tables if content.reference else {SAMPLES_FILE})}
     stored = {
         member
         for member in declaration.files
-        if member in (SAMPLES_FILE, REFERENCE_FILE) or (member.startswith("features/") and member.endswith(".parquet"))
+        if member in tables or (member.startswith("features/") and member.endswith(".parquet"))
     }
     for member in sorted(valued - stored):
-        yield "files", f"{member} is missing: its values have a digest in [content]"
+        yield Problem("E207", f"{member} is missing: its values have a digest in [content]", column="files")
     for member in sorted(stored - valued):
-        yield "content", f"the values of {member} have no digest"
+        yield Problem("E207", f"the values of {member} have no digest", column="content")
 
 
 def to_toml(declaration: CorpusDeclaration) -> str:
