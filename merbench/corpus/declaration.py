@@ -32,7 +32,7 @@ class Metadata(Declaration):
 
 
 class ContentDigests(Declaration):
-    """SHA-256 over the values of every table and feature, the same on every machine (see `merbench.corpus.contents`)."""
+    """SHA-256 over the values of every table and feature, as `merbench.corpus.contents` computes them."""
 
     samples: Digest
     reference: Digest | None = None

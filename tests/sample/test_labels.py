@@ -1,4 +1,4 @@
-"""The open sets of the sample: what they hold, of the emotion, of what was said, and of what no lexicon knows."""
+"""The open sets of the sample: words of the emotion, of the transcript, and words that no lexicon knows."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def test_the_first_word_is_a_shade_that_valence_decides(frame: pd.DataFrame) -> 
 def test_half_of_the_sets_hold_the_plain_name(frame: pd.DataFrame) -> None:
     names = frame.discrete.map(dict(zip(EMOTION_WORDS, NAMES, strict=True)))
     others = frame[frame.discrete != "neutral"]  # which is a shade of itself
-    held = [name in words for name, words in zip(names[others.index], others.openset, strict=True)]
-    assert sum(held) / len(held) == pytest.approx(0.5, abs=0.05)
+    has_name = [name in words for name, words in zip(names[others.index], others.openset, strict=True)]
+    assert sum(has_name) / len(has_name) == pytest.approx(0.5, abs=0.05)
 
 
-def test_what_was_said_tells_part_of_the_set(frame: pd.DataFrame) -> None:
+def test_words_of_the_transcript_are_part_of_the_set(frame: pd.DataFrame) -> None:
     emotional = {word for words in EMOTION_WORDS.values() for word in words}
-    said = frame.transcript.map(lambda text: [word for word in text.split() if word in emotional])
-    some = said.map(bool)
+    spoken_words = frame.transcript.map(lambda text: [word for word in text.split() if word in emotional])
+    some = spoken_words.map(bool)
     assert 0.4 < some.mean() < 0.8
-    first = [words[0] in given for words, given in zip(said[some], frame.openset[some], strict=True)]
+    first = [words[0] in given for words, given in zip(spoken_words[some], frame.openset[some], strict=True)]
     assert sum(first) / len(first) == pytest.approx(0.65, abs=0.05)  # 0.6, and some by chance
     spoken = [set(words) & set(text.split()) for words, text in zip(frame.openset, frame.transcript, strict=True)]
     assert 0.2 < sum(map(bool, spoken)) / len(spoken) < 0.6

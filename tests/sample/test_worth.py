@@ -28,7 +28,7 @@ MODELS: dict[str, Callable[[], object]] = {
 
 
 class Trained:
-    """Predictions of one kind of model, trained on the undamaged training split, for every set of modalities."""
+    """Predictions of one kind of model, trained on the clean training split, for every set of modalities."""
 
     def __init__(self, kind: str, values: SampleValues) -> None:
         samples, reference = values.samples.to_pandas(), values.reference.to_pandas()
@@ -37,22 +37,22 @@ class Trained:
         self.speaker = samples.speaker.to_numpy()
         self.labels = labels.astype("category").cat.codes.to_numpy()
         train = self.split == "train"
-        self.damaged: dict[str, np.ndarray] = {}
+        self.corrupted: dict[str, np.ndarray] = {}
         self.clean: dict[str, np.ndarray] = {}
         for name in (*MODALITIES, "fused"):
             parts = MODALITIES if name == "fused" else (name,)
             model = make_pipeline(StandardScaler(), MODELS[kind]())
-            damaged, undamaged = (
+            corrupted, clean = (
                 np.concatenate([vectors[part] for part in parts], axis=1) / 1024
                 for vectors in (values.features, values.clean)
             )
-            model.fit(undamaged[train], self.labels[train])
-            self.damaged[name] = model.predict(damaged)
-            self.clean[name] = model.predict(undamaged)
+            model.fit(clean[train], self.labels[train])
+            self.corrupted[name] = model.predict(corrupted)
+            self.clean[name] = model.predict(clean)
 
-    def f1(self, name: str, split: str, *, damaged: bool = True) -> float:
+    def f1(self, name: str, split: str, *, corrupted: bool = True) -> float:
         rows = self.split == split
-        predictions = (self.damaged if damaged else self.clean)[name]
+        predictions = (self.corrupted if corrupted else self.clean)[name]
         return float(f1_score(self.labels[rows], predictions[rows], average="weighted"))
 
 
@@ -67,16 +67,12 @@ def trained(request: pytest.FixtureRequest, values: SampleValues) -> Trained:
 
 
 @pytest.mark.parametrize("split", TESTS)
-def test_the_fused_score_is_neither_trivial_nor_perfect(trained: Trained, split: str) -> None:
+def test_fusion_pays_and_is_neither_trivial_nor_perfect(trained: Trained, split: str) -> None:
     assert 0.65 < trained.f1("fused", split) < 0.85
-
-
-@pytest.mark.parametrize("split", TESTS)
-def test_fusion_pays(trained: Trained, split: str) -> None:
     rows = trained.split == split
     best = max(MODALITIES, key=lambda name: trained.f1(name, split))
     assert trained.f1("fused", split) - trained.f1(best, split) >= 0.05
-    fused, single = (trained.damaged[name][rows] == trained.labels[rows] for name in ("fused", best))
+    fused, single = (trained.corrupted[name][rows] == trained.labels[rows] for name in ("fused", best))
     # McNemar's exact test of the paired answers
     won, lost = int((fused & ~single).sum()), int((single & ~fused).sum())
     assert won > lost
@@ -91,19 +87,19 @@ def test_the_modalities_are_of_unequal_worth(trained: Trained) -> None:
 
 
 def test_noise_costs_audio_and_video_and_leaves_text(trained: Trained) -> None:
-    """Measured on the same samples, before and after the damage."""
-    cost = {name: trained.f1(name, "test_noise", damaged=False) - trained.f1(name, "test_noise") for name in MODALITIES}
-    assert cost["audio"] >= 0.05
-    assert cost["video"] >= 0.05
+    """Measured on the same samples, before and after the corruption."""
+    cost = {
+        name: trained.f1(name, "test_noise", corrupted=False) - trained.f1(name, "test_noise") for name in MODALITIES
+    }
+    assert min(cost["audio"], cost["video"]) >= 0.05
     assert cost["text"] == 0
 
 
-def test_the_noise_track_is_harder_by_its_damage_alone(values: SampleValues) -> None:
+def test_the_noise_track_is_harder_only_by_its_corruption(values: SampleValues) -> None:
     """Measured between the tracks, on other samples."""
     logistic = Trained("logistic", values)
     cost = {name: logistic.f1(name, "test_multi") - logistic.f1(name, "test_noise") for name in MODALITIES}
-    assert cost["audio"] >= 0.05
-    assert cost["video"] >= 0.05
+    assert min(cost["audio"], cost["video"]) >= 0.05
     assert abs(cost["text"]) < 0.01
 
 
@@ -111,7 +107,7 @@ def test_speakers_differ(values: SampleValues) -> None:
     """A speaker's utterances are right or wrong together, more than chance would have it."""
     logistic = Trained("logistic", values)
     rows = np.isin(logistic.split, TESTS)
-    right = (logistic.damaged["fused"] == logistic.labels)[rows].astype(float)
+    right = (logistic.corrupted["fused"] == logistic.labels)[rows].astype(float)
     speakers = np.unique(logistic.speaker[rows], return_inverse=True)[1]
     deviations = right - right.mean()
     # variance of the mean by clusters over that by samples; 1 without an effect of speakers
