@@ -183,21 +183,15 @@ class Corruption:
 
     def completed(self, given: Values) -> dict[str, Any]:
         """Return values of all parameters from those that are given; raise `UsageError` where one is wrong."""
-        if len(given) >= len(self.parameters) and self._is_complete(given):
+        known = self.declarable
+        is_complete = self.parameters.keys() <= given.keys()
+        if is_complete and not any(name not in known or _call_problem(known[name], given[name]) for name in given):
             return dict(given)
-        problems = _call_problems(self, given)
+        problems = list(_problems(self, given, _call_problem))
         if problems:
             raise UsageError("; ".join(f"{self.name}: {text}" for text in problems))
-        defaults = {name: known.default for name, known in self.parameters.items()}
+        defaults = {name: parameter.default for name, parameter in self.parameters.items()}
         return {**defaults, **given, **self._tabled(given)}
-
-    def _is_complete(self, given: Values) -> bool:
-        """Return whether values are as `draw` returns them."""
-        known = self.declarable
-        return self.parameters.keys() <= given.keys() and all(
-            name in known and (not isinstance(value, str) if known[name].mark(Named) else known[name].allows(value))
-            for name, value in given.items()
-        )
 
     def changes_nothing(self, values: Values) -> bool:
         """Return whether these values of parameters leave every signal as it is."""
@@ -230,27 +224,6 @@ def _raw(rng: PCG64 | np.random.Generator) -> PCG64:
     if not isinstance(raw, PCG64):
         raise UsageError(f"a corruption needs the generator PCG64, not {type(rng).__name__}")
     return raw
-
-
-def _call_problems(corruption: Corruption, given: Values) -> list[str]:
-    """Return what is wrong with parameters of a single call."""
-    supplied = {name for name, known in corruption.parameters.items() if known.mark(Named)}
-    plain = {name: value for name, value in given.items() if name not in supplied}
-    distributed = [
-        name
-        for name, value in plain.items()
-        if isinstance(value, Mapping) and name in corruption.parameters and not _is_table(corruption.parameters[name])
-    ]
-    return [
-        *(
-            f"{name} is the sampled or stored value, not a name"
-            for name in sorted(supplied)
-            if isinstance(given.get(name), str)
-        ),
-        *(f"{name} is missing" for name in sorted(supplied - given.keys())),
-        *(f"{name} is one value, not a distribution" for name in distributed),
-        *check_parameters(corruption.name, {**plain, **dict.fromkeys(supplied, "any")}),
-    ]
 
 
 def window_s(values: Values, duration_s: float) -> tuple[float, float]:
@@ -296,23 +269,24 @@ def check_parameters(name: str, given: Values) -> list[str]:
         given: a value or a distribution for each declared parameter.
     """
     try:
-        corruption = CORRUPTIONS[name]
+        return list(_problems(CORRUPTIONS[name], given, _declared_problem))
     except UnknownName as error:
         return [str(error)]
+
+
+def _problems(corruption: Corruption, given: Values, problem: Callable[[Parameter, object], str]) -> Iterator[str]:
     known, tabled = corruption.declarable, corruption.severities
-    has_severity = SEVERITY in given
-    missing = [
-        f"{key} is missing: {name} needs it, {parameter.allowed}{' or a severity from 1 to 5' if key in tabled else ''}"
-        for key, parameter in corruption.parameters.items()
-        if parameter.is_required and key not in given and not (has_severity and key in tabled)
-    ]
-    return [
-        *(f"{key} {message}" for key, message in unknown_problems(name, known, given)),
-        *(f"severity already sets {key}; give one of them" for key in tabled if has_severity and key in given),
-        *missing,
-        *(f"{key}: {text}" for key, value in given.items() if key in known for text in _problems(known[key], value)),
-        *_window_problems(given),
-    ]
+    set_by_severity = tabled.keys() if SEVERITY in given else ()
+    yield from (f"{key} {message}" for key, message in unknown_problems(corruption.name, known, given))
+    yield from (f"severity already sets {key}; give one of them" for key in set_by_severity if key in given)
+    for key, parameter in corruption.parameters.items():
+        if parameter.is_required and key not in given and key not in set_by_severity:
+            or_severity = " or a severity from 1 to 5" if key in tabled else ""
+            yield f"{key} is missing: {corruption.name} needs it, {parameter.allowed}{or_severity}"
+    for key, value in given.items():
+        if key in known and (message := problem(known[key], value)):
+            yield f"{key}: {message}"
+    yield from _window_problems(given)
 
 
 def _window_problems(given: Values) -> Iterator[str]:
@@ -324,45 +298,45 @@ def _window_problems(given: Values) -> Iterator[str]:
             yield f"{begin} = {first} is not before {end} = {last}"
 
 
-def _problems(parameter: Parameter, value: object) -> Iterator[str]:
-    """Yield what is wrong with a value or distribution that is declared for a parameter."""
-    if _is_table(parameter):
-        if message := parameter.problem(value):
-            yield message
-    elif not isinstance(value, Mapping):
-        if message := parameter.problem(value, " or a distribution of such values"):
-            yield message
-    else:
-        yield from _distribution_problems(parameter, value)
+def _call_problem(parameter: Parameter, value: object) -> str:
+    """Return what is wrong with the value of a parameter in a call; empty where nothing is."""
+    if parameter.mark(Named) is None:
+        return parameter.problem(value)
+    return f"{brief(value)} is a name; give what has this name" if isinstance(value, str) else ""
 
 
-def _distribution_problems(parameter: Parameter, value: Values) -> Iterator[str]:
-    kinds = _DISTRIBUTIONS_OF.get(parameter.kind, ("choice",))
-    name = value.get(SHARED, "name")
-    if not isinstance(name, str) or not name:
-        yield f"shared = {brief(name)} is not a name"
+def _declared_problem(parameter: Parameter, value: object) -> str:
+    """Return what is wrong with a declared value or distribution; empty where nothing is."""
+    if get_origin(parameter.kind) is Mapping:
+        return parameter.problem(value)
+    if not isinstance(value, Mapping):
+        return parameter.problem(value, " or a distribution of such values")
+    shared = value.get(SHARED, "name")
+    messages = [] if isinstance(shared, str) and shared else [f"shared = {brief(shared)} is not a name"]
     own = {key: item for key, item in value.items() if key != SHARED}
-    kind, values = next(iter(own.items()), ("", None))
-    if len(own) != 1 or kind not in kinds:
-        keys = ", ".join(map(str, own))
+    return "; ".join(filter(None, [*messages, _distribution_problem(parameter, own, may_fall=SHARED in value)]))
+
+
+def _distribution_problem(parameter: Parameter, distribution: Values, *, may_fall: bool) -> str:
+    kinds = _DISTRIBUTIONS_OF.get(parameter.kind, ("choice",))
+    kind, values = next(iter(distribution.items()), ("", None))
+    if len(distribution) != 1 or kind not in kinds:
+        keys = ", ".join(map(str, distribution))
         forms = ", ".join(DISTRIBUTIONS[name] for name in kinds)
-        yield f"{keys or 'an empty table'} is not a distribution{did_you_mean(keys, kinds)} ({forms})"
-    elif not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        yield f"{kind} = {brief(values)} is not a list of values"
-    elif wrong := [item for item in values if not parameter.allows(item)]:
-        yield f"{kind} holds {listed([repr(item) for item in wrong])}; each must be {parameter.allowed}"
-    elif kind != "choice" and (len(values) != 2 or (values[0] > values[1] and SHARED not in value)):
-        yield f"{kind} = {list(values)} is not [low, high]"
-    elif kind == "integers" and not all(isinstance(item, int) for item in values):
-        yield f"integers = {list(values)} holds a number that is not whole"
+        return f"{keys or 'an empty table'} is not a distribution{did_you_mean(keys, kinds)} ({forms})"
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        return f"{kind} = {brief(values)} is not a list of values"
+    if wrong := [item for item in values if not parameter.allows(item)]:
+        return f"{kind} holds {listed([repr(item) for item in wrong])}; each must be {parameter.allowed}"
+    if kind != "choice" and (len(values) != 2 or (values[0] > values[1] and not may_fall)):
+        return f"{kind} = {list(values)} is not [low, high]"
+    if kind == "integers" and not all(isinstance(item, int) for item in values):
+        return f"integers = {list(values)} holds a number that is not whole"
+    return ""
 
 
 _DISTRIBUTIONS_OF = {int: ("choice", "integers"), float: ("choice", "integers", "uniform")}
 """Which distributions a parameter of a type takes; one of another type takes only a choice."""
-
-
-def _is_table(parameter: Parameter) -> bool:
-    return get_origin(parameter.kind) is Mapping
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""What corruptions damage: sound, pictures one after the other, features; and the part of them that a window covers.
+"""What corruptions change, sound and pictures, and the part of them inside a time window.
 
 Conventions:
-    Sound is float32 with full scale 1.0, `(channels, n)`; damage may go beyond full scale, and whoever writes a file
-    scales it down. Pictures come as an iterator that is consumed: a frame that comes out of it belongs to who took it,
-    who may edit its planes in place and hands it on. Whoever keeps a frame for later copies it first.
+    Sound is float32 with full scale 1.0, `(channels, n)`; a corruption may go beyond full scale, and a writer of files
+    scales it down. Pictures are an iterator that is consumed: a frame belongs to the consumer, who may edit its planes
+    in place and passes it on. To keep a frame for later, copy it.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Audio:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
-    """One picture as it is stored: luma and two planes of colour differences, or luma alone.
+    """One picture as it is stored: luma and two planes of colour differences, or only luma.
 
     Attributes:
-        planes: Y, Cb, Cr as `(height, width)` arrays, of which the last two may be smaller; or Y alone. uint8, or
+        planes: Y, Cb, Cr as `(height, width)` arrays, of which the last two may be smaller; or only Y. uint8, or
             uint16 with the values in the low `depth` bits.
         depth: bits of a value.
         full_range: whether luma spans 0 to 255 (at 8 bits) and not 16 to 235.
@@ -77,6 +77,9 @@ class Frame:
         return replace(self, planes=tuple(planes))
 
 
+Frames = Iterator[Frame]
+
+
 @dataclass(frozen=True, eq=False)
 class Video:
     """Pictures one after the other.
@@ -86,12 +89,12 @@ class Video:
         duration_s: length of the clip in seconds, which a window in fractions is taken of.
     """
 
-    frames: Iterator[Frame] = field(repr=False)
+    frames: Frames = field(repr=False)
     duration_s: float
 
 
 EditAudio = Callable[[Audio], Audio]
-EditFrames = Callable[[Iterator[Frame]], Iterator[Frame]]
+EditFrames = Callable[[Frames], Frames]
 
 
 def edited_audio(audio: Audio, edit: EditAudio, start_s: float, end_s: float) -> Audio:
@@ -112,7 +115,7 @@ def edited_video(video: Video, edit: EditFrames, start_s: float, end_s: float) -
     `edit` gives one frame for each that it takes, at once.
     """
 
-    def frames() -> Iterator[Frame]:
+    def frames() -> Frames:
         waiting: deque[Frame] = deque()
         edited = edit(waiting.popleft() for _ in iter(int, 1))
         for frame in video.frames:

@@ -347,10 +347,10 @@ def test_alone_a_generator_of_numpy_will_do_where_it_is_a_pcg64() -> None:
         ("coloured_noise", {"colour": "pink", "snr_db": 500}, "coloured_noise: snr_db: 500 is not a number in [-20, 60] dB"),
         ("gain", {"gain_db": 3, "loud": 1}, "gain: loud is not a parameter of gain"),
         ("gain", {}, "gain: gain_db is missing: gain needs it, a number in [-60, 60] dB"),
-        ("gain", {"gain_db": {"uniform": [0, 3]}}, "gain: gain_db is one value, not a distribution"),
-        ("background_noise", {"noise": "synthetic/babble", "snr_db": 5}, "background_noise: noise is the sampled or stored value, not a name"),
+        ("gain", {"gain_db": {"uniform": [0, 3]}}, "gain: gain_db: {'uniform': [0, 3]} is not a number in [-60, 60] dB"),
+        ("background_noise", {"noise": "synthetic/babble", "snr_db": 5}, "background_noise: noise: 'synthetic/babble' is a name; give what has this name"),
         ("background_noise", {"snr_db": 5}, "background_noise: noise is missing"),
-        ("recorded_events", {"recording": "esc", "n_events": 1, "snr_db": 5}, "recorded_events: recording is the sampled or stored value, not a name"),
+        ("recorded_events", {"recording": "esc", "n_events": 1, "snr_db": 5}, "recorded_events: recording: 'esc' is a name; give what has this name"),
     ],
 )  # fmt: skip
 def test_alone_what_is_wrong_is_told(name: str, parameters: dict[str, Any], message: str) -> None:

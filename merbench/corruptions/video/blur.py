@@ -9,7 +9,6 @@ Conventions:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +17,7 @@ from numpy.random import PCG64
 from numpy.typing import NDArray
 
 from merbench.corruptions.declaration import corruption
-from merbench.corruptions.signals import Frame, Plane
+from merbench.corruptions.signals import Frame, Frames, Plane
 from merbench.corruptions.video.pictures import (
     IMAGENET_C,
     Picture,
@@ -47,12 +46,8 @@ _IDENTITY = np.ones(1, dtype=np.float32)
     "video", source="Burt and Adelson 1983; Lian et al. 2023 (MER 2023)", unchanged_at={"factor": 1, "variant": "exact"}
 )
 def pyramid_blur(
-    frames: Iterator[Frame],
-    _rng: PCG64,
-    *,
-    factor: Literal[1, 2, 4, 8, 16],
-    variant: Literal["exact", "mer2023"] = "exact",
-) -> Iterator[Frame]:
+    frames: Frames, _rng: PCG64, *, factor: Literal[1, 2, 4, 8, 16], variant: Literal["exact", "mer2023"] = "exact"
+) -> Frames:
     """Halve every frame log2(factor) times by a 5 × 5 binomial pyramid, and enlarge it as often.
 
     A step down filters with the 5 × 5 binomial kernel (1 4 6 4 1) and keeps every other row and column; a step up puts
@@ -80,7 +75,7 @@ def pyramid_blur(
     return map(partial(_released, n_levels, {}), frames) if variant == "mer2023" else _pyramids(frames, n_levels)
 
 
-def _pyramids(frames: Iterator[Frame], n_levels: int) -> Iterator[Frame]:
+def _pyramids(frames: Frames, n_levels: int) -> Frames:
     levels: list[list[MatLike | None]] = [[None] * n_levels for _ in range(4)]
     for frame in frames:
         for plane, (rows, columns), buffers in zip(frame.planes, subsampling(frame), levels, strict=False):
@@ -135,9 +130,7 @@ def _released(n_levels: int, scratch: Scratch, frame: Frame) -> Frame:
 
 
 @corruption("video", source=IMAGENET_C, severities={"sigma": (1, 2, 3, 4, 6)}, unchanged_at={"sigma": 0})
-def gaussian_blur(
-    frames: Iterator[Frame], _rng: PCG64, *, sigma: Pixels, severity: int | None = None
-) -> Iterator[Frame]:
+def gaussian_blur(frames: Frames, _rng: PCG64, *, sigma: Pixels, severity: int | None = None) -> Frames:
     """Blur every frame by a Gaussian, cut off at three standard deviations.
 
     Args:
@@ -164,14 +157,14 @@ def _with_gaussian_blur(frame: Frame, sigma: float) -> Frame:
     unchanged_at=({"radius": 0}, {"sigma": 0}),
 )
 def motion_blur(
-    frames: Iterator[Frame],
+    frames: Frames,
     _rng: PCG64,
     *,
     radius: Pixels,
     sigma: Pixels,
     angle: Annotated[float, Within(-180, 180, "degrees, clockwise from rightwards")] = 0,
     severity: int | None = None,
-) -> Iterator[Frame]:
+) -> Frames:
     """Blur every frame along a line, with Gaussian weights that fade from the pixel on.
 
     A pixel becomes the mean of those at 0, 1, …, 2·radius pixels from it along the line, with weights
@@ -215,9 +208,7 @@ def _line(length: int, sigma: float, angle: float, rows: int, columns: int) -> t
 
 
 @corruption("video", source=IMAGENET_C, severities={"radius": (3, 4, 6, 8, 10)}, unchanged_at={"radius": 0})
-def defocus_blur(
-    frames: Iterator[Frame], _rng: PCG64, *, radius: Pixels, severity: int | None = None
-) -> Iterator[Frame]:
+def defocus_blur(frames: Frames, _rng: PCG64, *, radius: Pixels, severity: int | None = None) -> Frames:
     """Blur every frame by a disk of even weights.
 
     A pixel at the edge of the disk has the weight of the part that the disk covers, where ImageNet-C smooths the edge.

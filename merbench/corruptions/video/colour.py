@@ -6,14 +6,13 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.random import PCG64
 
 from merbench.corruptions.declaration import corruption
-from merbench.corruptions.signals import Frame
+from merbench.corruptions.signals import Frame, Frames
 from merbench.corruptions.video.pictures import (
     IMAGENET_C,
     OPENVNA,
@@ -31,9 +30,7 @@ from merbench.parameters import Within
 
 
 @corruption("video", source=IMAGENET_C, severities={"amount": (0.1, 0.2, 0.3, 0.4, 0.5)}, unchanged_at={"amount": 0})
-def brightness(
-    frames: Iterator[Frame], _rng: PCG64, *, amount: Annotated[float, Within(-1, 1, "of full scale")]
-) -> Iterator[Frame]:
+def brightness(frames: Frames, _rng: PCG64, *, amount: Annotated[float, Within(-1, 1, "of full scale")]) -> Frames:
     """Raise the value (the largest of red, green and blue) of every pixel by an amount, between 0 and 1.
 
     Hue and saturation stay: red, green and blue are multiplied by the new value over the old one; black becomes grey.
@@ -59,7 +56,7 @@ def brightness(
 
 
 @corruption("video", source=IMAGENET_C, severities={"factor": (0.4, 0.3, 0.2, 0.1, 0.05)}, unchanged_at={"factor": 1})
-def contrast(frames: Iterator[Frame], _rng: PCG64, *, factor: Annotated[float, Within(0, 1)]) -> Iterator[Frame]:
+def contrast(frames: Frames, _rng: PCG64, *, factor: Annotated[float, Within(0, 1)]) -> Frames:
     """Multiply the distance of every value to its channel's mean over the frame by a factor.
 
     This is linear, and so the same on the stored planes, each about its own mean.
@@ -79,7 +76,7 @@ def contrast(frames: Iterator[Frame], _rng: PCG64, *, factor: Annotated[float, W
 
 
 @corruption("video", source=OPENVNA, unchanged_at={"factor": 1})
-def saturation(frames: Iterator[Frame], _rng: PCG64, *, factor: Annotated[float, Within(0, 4)]) -> Iterator[Frame]:
+def saturation(frames: Frames, _rng: PCG64, *, factor: Annotated[float, Within(0, 4)]) -> Frames:
     """Multiply the colour differences of every frame; luma stays, and so does a frame that has only luma.
 
     Args:
@@ -98,9 +95,7 @@ def saturation(frames: Iterator[Frame], _rng: PCG64, *, factor: Annotated[float,
 
 
 @corruption("video", source=OPENVNA)
-def channel_swap(
-    frames: Iterator[Frame], _rng: PCG64, *, order: Literal["bgr", "grb", "rbg", "gbr", "brg"] = "bgr"
-) -> Iterator[Frame]:
+def channel_swap(frames: Frames, _rng: PCG64, *, order: Literal["bgr", "grb", "rbg", "gbr", "brg"] = "bgr") -> Frames:
     """Show other channels as red, green and blue; a frame that has only luma stays.
 
     Args:
@@ -119,7 +114,7 @@ def channel_swap(
 
 
 @corruption("video", source=OPENVNA)
-def inversion(frames: Iterator[Frame], _rng: PCG64) -> Iterator[Frame]:
+def inversion(frames: Frames, _rng: PCG64) -> Frames:
     """Replace every value x of red, green and blue by 1 - x, which is the same on the stored planes."""
 
     def inverted(frame: Frame) -> Frame:

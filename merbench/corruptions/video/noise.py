@@ -10,7 +10,6 @@ Conventions:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated
@@ -21,15 +20,13 @@ from numpy.typing import NDArray
 
 from merbench.corruptions.declaration import corruption
 from merbench.corruptions.drawing import N_SLICES, NORMAL_UNIT, normal_quantiles, slices
-from merbench.corruptions.signals import Frame
+from merbench.corruptions.signals import Frames
 from merbench.corruptions.video.pictures import IMAGENET_C, Picture, Scratch, buffer, changed, in_8_bits
 from merbench.parameters import Within
 
 
 @corruption("video", source=IMAGENET_C, severities={"sigma": (0.08, 0.12, 0.18, 0.26, 0.38)}, unchanged_at={"sigma": 0})
-def gaussian_noise(
-    frames: Iterator[Frame], rng: PCG64, *, sigma: Annotated[float, Within(0, 2, "of full scale")]
-) -> Iterator[Frame]:
+def gaussian_noise(frames: Frames, rng: PCG64, *, sigma: Annotated[float, Within(0, 2, "of full scale")]) -> Frames:
     """Add Gaussian noise, N(0, sigma²), to every value.
 
     Args:
@@ -45,9 +42,7 @@ def gaussian_noise(
 
 
 @corruption("video", source=IMAGENET_C, severities={"sigma": (0.15, 0.2, 0.35, 0.45, 0.6)}, unchanged_at={"sigma": 0})
-def speckle_noise(
-    frames: Iterator[Frame], rng: PCG64, *, sigma: Annotated[float, Within(0, 2, "of the value")]
-) -> Iterator[Frame]:
+def speckle_noise(frames: Frames, rng: PCG64, *, sigma: Annotated[float, Within(0, 2, "of the value")]) -> Frames:
     """Multiply every value by 1 + N(0, sigma²); black stays black.
 
     Args:
@@ -64,9 +59,7 @@ def speckle_noise(
 
 
 @corruption("video", source=IMAGENET_C, severities={"photons": (60, 25, 12, 5, 3)})
-def shot_noise(
-    frames: Iterator[Frame], rng: PCG64, *, photons: Annotated[float, Within(0.1, 500, "at full scale")]
-) -> Iterator[Frame]:
+def shot_noise(frames: Frames, rng: PCG64, *, photons: Annotated[float, Within(0.1, 500, "at full scale")]) -> Frames:
     """Count photons: replace every value x by Poisson(photons · x) / photons.
 
     The mean of the count is that of x in 8 bits, as in ImageNet-C; what x has beyond these 8 bits stays. Counts invert
@@ -95,9 +88,7 @@ def shot_noise(
 @corruption(
     "video", source=IMAGENET_C, severities={"fraction": (0.03, 0.06, 0.09, 0.17, 0.27)}, unchanged_at={"fraction": 0}
 )
-def impulse_noise(
-    frames: Iterator[Frame], rng: PCG64, *, fraction: Annotated[float, Within(0, 1, "of all values")]
-) -> Iterator[Frame]:
+def impulse_noise(frames: Frames, rng: PCG64, *, fraction: Annotated[float, Within(0, 1, "of all values")]) -> Frames:
     """Make a fraction of all values 0 or 1, one as likely as the other.
 
     Args:

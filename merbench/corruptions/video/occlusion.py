@@ -7,13 +7,12 @@ Conventions:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from numpy.random import PCG64
 
 from merbench.corruptions.declaration import FromColumn, corruption
-from merbench.corruptions.signals import Frame
+from merbench.corruptions.signals import Frame, Frames
 from merbench.corruptions.video.pictures import OPENVNA, Box, fill_box, luma_range, neutral
 from merbench.errors import Inapplicable
 from merbench.parameters import Within
@@ -33,15 +32,8 @@ _WHOLE: Box = (0, 0, 1, 1)
 
 @corruption("video", source=OPENVNA, unchanged_at=({"width": 0}, {"height": 0}))
 def occlusion_box(
-    frames: Iterator[Frame],
-    _rng: PCG64,
-    *,
-    x: OfWidth,
-    y: OfHeight,
-    width: OfWidth,
-    height: OfHeight,
-    fill: Fill = "grey",
-) -> Iterator[Frame]:
+    frames: Frames, _rng: PCG64, *, x: OfWidth, y: OfHeight, width: OfWidth, height: OfHeight, fill: Fill = "grey"
+) -> Frames:
     """Hide the same box in every frame.
 
     A pixel is hidden if its centre lies in the box; the part of the box outside the picture hides nothing.
@@ -58,8 +50,8 @@ def occlusion_box(
 
 @corruption("video", source=OPENVNA)
 def occlusion_half(
-    frames: Iterator[Frame], _rng: PCG64, *, side: Literal["upper", "lower", "left", "right"], fill: Fill = "grey"
-) -> Iterator[Frame]:
+    frames: Frames, _rng: PCG64, *, side: Literal["upper", "lower", "left", "right"], fill: Fill = "grey"
+) -> Frames:
     """Hide the upper, lower, left or right half of the picture shown.
 
     Where a side is odd, its middle pixel belongs to the lower or right half.
@@ -73,8 +65,8 @@ def occlusion_half(
 
 @corruption("video", source=OPENVNA)
 def occlusion_face(
-    frames: Iterator[Frame], _rng: PCG64, *, box: Annotated[Box | str, FromColumn()] = "face_box", fill: Fill = "grey"
-) -> Iterator[Frame]:
+    frames: Frames, _rng: PCG64, *, box: Annotated[Box | str, FromColumn()] = "face_box", fill: Fill = "grey"
+) -> Frames:
     """Hide one box, the sample's own, in every frame.
 
     Args:
@@ -92,12 +84,12 @@ def occlusion_face(
 
 
 @corruption("video", source=OPENVNA)
-def blank(frames: Iterator[Frame], _rng: PCG64) -> Iterator[Frame]:
+def blank(frames: Frames, _rng: PCG64) -> Frames:
     """Make every frame black."""
     return _hidden(frames, _WHOLE, "black")
 
 
-def _hidden(frames: Iterator[Frame], box: Box, fill: Fill) -> Iterator[Frame]:
+def _hidden(frames: Frames, box: Box, fill: Fill) -> Frames:
     def hidden(frame: Frame) -> Frame:
         black, white = luma_range(frame)
         luma = black if fill == "black" else (black + white + 1) // 2

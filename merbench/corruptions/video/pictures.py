@@ -12,14 +12,14 @@ Conventions:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from merbench.corruptions.signals import Frame, Plane
+from merbench.corruptions.signals import Frame, Frames, Plane
 from merbench.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def buffer(scratch: Scratch, name: str, shape: tuple[int, ...], dtype: DTypeLike
     return array
 
 
-def changed(frames: Iterator[Frame], change: Callable[[Picture, Picture], None]) -> Iterator[Frame]:
+def changed(frames: Frames, change: Callable[[Picture, Picture], None]) -> Frames:
     """Yield the frames with the change of their pictures applied to their planes, in place.
 
     Args:

@@ -8,7 +8,7 @@ Conventions:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Literal, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from merbench.corruptions.declaration import corruption
 from merbench.corruptions.drawing import uniforms
-from merbench.corruptions.signals import Frame, Plane
+from merbench.corruptions.signals import Frame, Frames, Plane
 from merbench.corruptions.video.pictures import (
     IMAGENET_C,
     Picture,
@@ -33,7 +33,7 @@ from merbench.parameters import Within
 
 
 @corruption("video", source=IMAGENET_C, severities={"quality": (25, 18, 15, 10, 7)})
-def jpeg(frames: Iterator[Frame], _rng: PCG64, *, quality: Annotated[int, Within(1, 100)]) -> Iterator[Frame]:
+def jpeg(frames: Frames, _rng: PCG64, *, quality: Annotated[int, Within(1, 100)]) -> Frames:
     """Code every frame as a JPEG and decode it.
 
     The picture is coded in 8 bits with colour differences at half the resolution. The difference between the coded and
@@ -63,9 +63,7 @@ def _coded(levels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 
 
 @corruption("video", source=IMAGENET_C, severities={"scale": (0.6, 0.5, 0.4, 0.3, 0.25)}, unchanged_at={"scale": 1})
-def pixelate(
-    frames: Iterator[Frame], _rng: PCG64, *, scale: Annotated[float, Within(0.001, 1, "of the size")]
-) -> Iterator[Frame]:
+def pixelate(frames: Frames, _rng: PCG64, *, scale: Annotated[float, Within(0.001, 1, "of the size")]) -> Frames:
     """Reduce every frame by means and enlarge it by repetition: large pixels.
 
     A subsampled plane gets as many large pixels as luma, or stays where it has no more values than that.
@@ -86,13 +84,13 @@ def pixelate(
 
 @corruption("video", unchanged_at={"factor": 1, "height": 0})
 def low_resolution(
-    frames: Iterator[Frame],
+    frames: Frames,
     _rng: PCG64,
     *,
     factor: Annotated[float, Within(1, 64)] = 1.0,
     height: Annotated[int, Within(0, 4320, "rows, 0 to use factor")] = 0,
     enlarge: Literal["cubic", "linear"] = "cubic",
-) -> Iterator[Frame]:
+) -> Frames:
     """Show every frame as if it had been recorded at a lower resolution.
 
     Every plane is reduced by means and enlarged again; subsampled planes are subsampled at the low resolution, too.
@@ -127,9 +125,7 @@ def _reduced_and_enlarged(plane: Plane, size: tuple[int, int], interpolation: in
 
 
 @corruption("video", unchanged_at={"rate": 0})
-def frame_drop(
-    frames: Iterator[Frame], rng: PCG64, *, rate: Annotated[float, Within(0, 1, "of the frames")]
-) -> Iterator[Frame]:
+def frame_drop(frames: Frames, rng: PCG64, *, rate: Annotated[float, Within(0, 1, "of the frames")]) -> Frames:
     """Lose each frame but the first with the same probability; the last one received is repeated.
 
     Args:
@@ -139,15 +135,13 @@ def frame_drop(
 
 
 @corruption("video")
-def frame_freeze(frames: Iterator[Frame], _rng: PCG64) -> Iterator[Frame]:
+def frame_freeze(frames: Frames, _rng: PCG64) -> Frames:
     """Show the first frame in place of all that follow, within the window."""
     return _repeated(frames, lambda frame: False)
 
 
 @corruption("video")
-def low_frame_rate(
-    frames: Iterator[Frame], _rng: PCG64, *, rate_hz: Annotated[float, Within(0.01, 240, "Hz")]
-) -> Iterator[Frame]:
+def low_frame_rate(frames: Frames, _rng: PCG64, *, rate_hz: Annotated[float, Within(0.01, 240, "Hz")]) -> Frames:
     """Show the first frame of each period of 1 / rate_hz in place of the others of that period.
 
     Periods are counted from the beginning of the clip. A rate no lower than that of the clip changes nothing.
@@ -169,7 +163,7 @@ _TOLERANCE_S = 0.001
 """By how much a time may precede its period: containers round times, Matroska to whole milliseconds."""
 
 
-def _repeated(frames: Iterator[Frame], is_shown: Callable[[Frame], bool]) -> Iterator[Frame]:
+def _repeated(frames: Frames, is_shown: Callable[[Frame], bool]) -> Frames:
     """Show the first frame and those that `is_shown` chooses; the others become copies of the last one shown."""
     kept: list[Plane] = []
     for frame in frames:
