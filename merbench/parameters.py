@@ -89,12 +89,20 @@ class Parameter:
         return self.default is REQUIRED
 
     @cached_property
+    def is_named(self) -> bool:
+        """Whether it is declared by a name."""
+        return self.mark(Named) is not None
+
+    @cached_property
+    def options(self) -> tuple[Any, ...]:
+        """The only values allowed, of a `Literal`; empty of another type."""
+        kind = _bare(self.annotation)
+        return get_args(kind) if get_origin(kind) is Literal else ()
+
+    @cached_property
     def kind(self) -> Any:
         """The type of a declared value: of a `Literal` that of its options, `str` of something declared by name."""
-        if self.mark(Named) is not None:
-            return str
-        kind = _bare(self.annotation)
-        return type(get_args(kind)[0]) if get_origin(kind) is Literal else kind
+        return str if self.is_named else type(self.options[0]) if self.options else _bare(self.annotation)
 
     def mark(self, wanted: type[Mark]) -> Mark | None:
         """Return the mark of a type in the annotation; None without one."""
@@ -109,18 +117,17 @@ class Parameter:
     def allows(self, value: object) -> bool:
         """Return whether a value is of the type and within the range."""
         if self.options:
-            return any(type(value) is type(option) and value == option for option in self.options)
+            return value in self.options and type(value) is type(self.options[self.options.index(value)])
         try:
-            _adapter(_Name if self.mark(Named) is not None else self.annotation, self.strict).validate_python(value)
+            self._validate(value)
         except ValidationError:
             return False
         return True
 
     @cached_property
-    def options(self) -> tuple[Any, ...]:
-        """The only values allowed, of a `Literal`; empty of another type."""
-        kind = _bare(self.annotation)
-        return get_args(kind) if get_origin(kind) is Literal else ()
+    def _validate(self) -> Callable[[object], object]:
+        annotation: Any = Annotated[str, Field(min_length=1)] if self.is_named else self.annotation
+        return TypeAdapter(annotation, config=ConfigDict(strict=self.strict, allow_inf_nan=False)).validate_python
 
     @cached_property
     def allowed(self) -> str:
@@ -147,14 +154,6 @@ class Parameter:
     def __str__(self) -> str:
         """Return the parameter as it is printed in a signature: `snr_db`, `form=population`."""
         return self.name if self.is_required or self.default is None else f"{self.name}={printed(self.default)}"
-
-
-_Name = Annotated[str, Field(min_length=1)]
-
-
-@lru_cache
-def _adapter(annotation: Any, strict: bool) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation, config=ConfigDict(strict=strict, allow_inf_nan=False))
 
 
 def _bare(annotation: Any) -> Any:

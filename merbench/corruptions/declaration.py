@@ -1,7 +1,8 @@
 """A corruption's declaration, the step that applies it, and how values are checked and sampled.
 
 A corruption is a fixed, declared change of the data at evaluation. Its function is pure, `(signal, rng, *, parameters)
--> signal`: the parameters are annotated keyword arguments, and what a signal is depends on the modality.
+-> signal`: the parameters are annotated keyword arguments, and what a signal is depends on the modality. It raises
+`Inapplicable` for a signal that it cannot corrupt.
 
 A step gives each parameter a value or a distribution: `{choice = [...]}`, `{integers = [low, high]}` (inclusive) or
 `{uniform = [low, high]}`; with `shared = "name"` in it, all distributions of that name are sampled by one number.
@@ -184,9 +185,9 @@ class Corruption:
     def completed(self, given: Values) -> dict[str, Any]:
         """Return values of all parameters from those that are given; raise `UsageError` where one is wrong."""
         known = self.declarable
-        is_complete = self.parameters.keys() <= given.keys()
-        if is_complete and not any(name not in known or _call_problem(known[name], given[name]) for name in given):
-            return dict(given)
+        if self.parameters.keys() <= given.keys() <= known.keys():
+            if not any(_call_problem(known[name], value) for name, value in given.items()):
+                return dict(given)
         problems = list(_problems(self, given, _call_problem))
         if problems:
             raise UsageError("; ".join(f"{self.name}: {text}" for text in problems))
@@ -300,7 +301,7 @@ def _window_problems(given: Values) -> Iterator[str]:
 
 def _call_problem(parameter: Parameter, value: object) -> str:
     """Return what is wrong with the value of a parameter in a call; empty where nothing is."""
-    if parameter.mark(Named) is None:
+    if not parameter.is_named:
         return parameter.problem(value)
     return f"{brief(value)} is a name; give what has this name" if isinstance(value, str) else ""
 

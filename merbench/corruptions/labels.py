@@ -163,12 +163,10 @@ def symmetric_flips(signal: Labels, rng: PCG64, *, rate: Probability) -> Labels:
     """Replace each label, with probability `rate`, by one of the K - 1 others, each equally likely.
 
     Symmetric noise in the sense that the label itself is not among its replacements (Patrini et al., 2017).
+    Inapplicable where there is only one label.
 
     Args:
         rate: probability of a flip.
-
-    Raises:
-        Inapplicable: there is only one label.
     """
     _refuse_candidates(signal)
     if signal.n_labels < 2:
@@ -184,12 +182,11 @@ def symmetric_flips(signal: Labels, rng: PCG64, *, rate: Probability) -> Labels:
 def class_flips(signal: Labels, rng: PCG64, *, flips: Flips) -> Labels:
     """Replace labels by others in declared shares that depend on the label.
 
+    Inapplicable where a name is not one of the labels.
+
     Args:
         flips: label -> label that replaces it -> probability, such as `{ happy = { surprise = 0.3 } }`; with the rest
             of 1 the label stays, and so do labels without a row.
-
-    Raises:
-        Inapplicable: a name is not one of the labels.
     """
     _refuse_candidates(signal)
     problems = list(_unknown_names(flips, signal.names))

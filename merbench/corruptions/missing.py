@@ -157,11 +157,12 @@ def tfrnet_drop(
 ) -> list[dict[str, Vector]]:
     """Set time steps of every modality to zero, by the masks of TFR-Net over a whole split.
 
-    The missing data of TFR-Net (Yuan et al., 2021) and EMT-DLFR (Sun et al., 2023): NumPy's legacy generator, with
-    seed 111 for text, 1111 for audio and 11111 for video, is called once for the whole split, padding included. The
-    masks are those of the original if its samples, too, are in the order of their ids and padded at their end, and
-    `longest` is the width that they are padded to. TFR-Net puts the word piece [UNK] in place of a missing one, which
-    vectors do not have: they become zero.
+    The missing data of TFR-Net (Yuan et al., 2021) and EMT-DLFR (Sun et al., 2023): NumPy's legacy generator, with seed
+    111 for text, 1111 for audio and 11111 for video, is called once for the whole split, padding included. The masks
+    are those of the original if its samples, too, are in the order of their ids and padded at their end, and `longest`
+    is the width that they are padded to. TFR-Net puts the word piece [UNK] in place of a missing one, which vectors do
+    not have: they become zero. Inapplicable where a sample has a vector, which has no time steps, or more of them than
+    the width.
 
     Args:
         rate: probability of each time step to be missing.
@@ -169,9 +170,6 @@ def tfrnet_drop(
         text_steps: width that texts are padded to in the release; 0 for the longest sample of the split.
         audio_steps: the same of audio.
         video_steps: the same of video.
-
-    Raises:
-        Inapplicable: a sample has a vector, which has no time steps, or more of them than the width.
     """
     corrupted = [dict(sample) for sample in signal]
     widths = {"text": text_steps, "audio": audio_steps, "video": video_steps}
@@ -208,15 +206,12 @@ def step_drop(
     """Set each time step of each modality to zero with a probability, independently.
 
     What TFR-Net does (Yuan et al., 2021), with numbers of each sample's own, so that they depend neither on the other
-    samples of the split nor on padding.
+    samples of the split nor on padding. Inapplicable where a modality is a vector, which has no time steps.
 
     Args:
         rate: the probability.
         text_ends: whether the first and the last step of a text ([CLS] and [SEP]) are always kept.
         modalities: which are corrupted.
-
-    Raises:
-        Inapplicable: a modality is a vector, which has no time steps.
     """
 
     def without_steps(name: str, values: Vector) -> Vector:
@@ -248,7 +243,7 @@ def modality_pattern(
 
     The test conditions of missing modalities (Zhao et al., 2021, *MMIN*): `a`, `v`, `t`, `av`, `at` and `vt`; `avt`
     changes nothing. The others are zero there; in NMER (Fan et al., 2023) they are what `diffusion_noise` makes of
-    them, at a t from `{ integers = [0, 99] }`.
+    them, at a t from `{ integers = [0, 99] }`. Inapplicable where the signal has none of the modalities of the pattern.
 
     Args:
         pattern: the modalities that are kept.
@@ -256,9 +251,6 @@ def modality_pattern(
         kind: kind of noise.
         schedule: how fast the noise rises with t.
         t: step of the noise.
-
-    Raises:
-        Inapplicable: the signal has none of the modalities of the pattern.
     """
     present = {name: letter for name, letter in _LETTERS.items() if name in signal}
     if not any(letter in pattern for letter in present.values()):

@@ -130,13 +130,12 @@ def sudden_events(
 ) -> Audio:
     """Add synthetic beeps, breaking glass, thunder or knocks at random times.
 
+    Inapplicable where the sound is silent, or its rate so low that the event is.
+
     Args:
         event: which sound.
         n_events: how many of them.
         snr_db: ratio of the whole sound to each event over its own length.
-
-    Raises:
-        Inapplicable: the sound is silent, or its rate so low that the event is.
     """
     times = uniforms(rng, n_events)
     events = (made_event(event, rng, signal.rate_hz) for _ in times)
@@ -154,13 +153,12 @@ def recorded_events(
 ) -> Audio:
     """Add a recorded sound of a bank at one or more random times.
 
+    Inapplicable where sound or recording is silent, or the recording is at another rate.
+
     Args:
         recording: a sound of any length, of which the first channel is used.
         n_events: how often it is added.
         snr_db: ratio of the whole sound to each event over its own length.
-
-    Raises:
-        Inapplicable: sound or recording is silent, or the recording is at another rate.
     """
     samples = at_rate_of(signal, recording, "recording").samples[0]
     return _with_events(signal, ((time, samples) for time in uniforms(rng, n_events)), snr_db)

@@ -33,14 +33,12 @@ def telephone_band(
     """Leave the band that a telephone transmits, from `low_hz` to `high_hz`.
 
     Where the sound holds nothing above `high_hz`, because half of its rate is below, only the low end is cut.
+    Inapplicable where `low_hz` is not below `high_hz` and half of the sound's rate.
 
     Args:
         low_hz: lower end, at −6 dB.
         high_hz: upper end, at −6 dB.
         order: order of the filter at either end.
-
-    Raises:
-        Inapplicable: `low_hz` is not below `high_hz`, or not below half of the sound's rate.
     """
     if low_hz >= high_hz:
         raise Inapplicable(f"low_hz = {low_hz:g} is not below high_hz = {high_hz:g}")
@@ -66,12 +64,11 @@ def low_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order =
 def high_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order = 4) -> Audio:
     """Leave the frequencies above a cut-off.
 
+    Inapplicable where the cut-off is not below half of the sound's rate: nothing would be left.
+
     Args:
         cutoff_hz: the cut-off, at −6 dB.
         order: order of the filter.
-
-    Raises:
-        Inapplicable: the cut-off is not below half of the sound's rate: nothing would be left.
     """
     return _high_passed(signal, cutoff_hz, order)
 
@@ -104,13 +101,10 @@ def reverberation(signal: Audio, _rng: PCG64, *, impulse_response: Annotated[Aud
 
     The direct path, the largest magnitude of the response, is at time 0, so that the sound stays where it was; what
     rings on after the end is cut off; the result has the rms of the sound, over all channels together. Silence stays
-    silent.
+    silent. Inapplicable where the impulse response is silent or at another rate.
 
     Args:
         impulse_response: a sound of any length, of which the first channel is used.
-
-    Raises:
-        Inapplicable: the impulse response is silent or at another rate.
     """
     response = at_rate_of(signal, impulse_response, "impulse response").samples[0].astype(np.float64)
     if rms(response) == 0.0:

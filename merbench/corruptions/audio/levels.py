@@ -40,13 +40,10 @@ def clipping(signal: Audio, _rng: PCG64, *, quantile: Annotated[float, Within(0.
     """Cut samples off at plus and minus a quantile of the magnitudes, those of all channels together.
 
     The quantile is the smallest magnitude that at least this share of samples do not exceed. A silence, and a sound
-    without samples, stay as they are.
+    without samples, stay as they are. Inapplicable where so many samples are zero that the sound would be muted.
 
     Args:
         quantile: share of samples that stay as they are.
-
-    Raises:
-        Inapplicable: so many samples are zero that the sound would be muted.
     """
     magnitudes = np.abs(signal.samples)
     if not magnitudes.any():

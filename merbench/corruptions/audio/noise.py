@@ -61,6 +61,9 @@ def background_noise(
 ) -> Audio:
     """Add recorded noise at a signal-to-noise ratio, the same to every channel.
 
+    Inapplicable where sound or noise is silent, the noise is too short or at another rate, or the variant is not
+    defined for this sound.
+
     Args:
         noise: the noise, of one source.
         snr_db: the ratio.
@@ -69,10 +72,6 @@ def background_noise(
             what the generator of the MER 2023 and 2024 test sets did (Lian et al. 2023), for one channel at 16 kHz:
             sound and noise become 16-bit integers, a sum that leaves their range is scaled down until it just fits, and
             is truncated toward zero.
-
-    Raises:
-        Inapplicable: sound or noise is silent, the noise is too short or at another rate, or the variant is not
-            defined for this sound.
     """
     if variant == "mer2023":
         return _mixed_as_mer_2023(signal, noise, snr_db)
@@ -129,13 +128,11 @@ def coloured_noise(
 
     Gaussian noise is shaped in the frequency domain over the whole length, without a mean (Timmer and König 1995), so
     that pink and brown noise reach down to one period in the length of the sound. All channels get the same noise.
+    Inapplicable where the sound is silent, or so short (one sample) that noise without a mean is silent.
 
     Args:
         colour: the colour.
         snr_db: the ratio.
-
-    Raises:
-        Inapplicable: the sound is silent, or so short (one sample) that noise without a mean is silent.
     """
     return mixed(signal, shaped_noise(rng, signal.samples.shape[1], COLOURS[colour]), snr_db)
 
@@ -186,15 +183,14 @@ def babble(
 ) -> Audio:
     """Add the babble of at least three speakers, each at the same rms, at a signal-to-noise ratio.
 
+    Inapplicable where the sound or a speaker is silent, or the speakers are fewer than three, too short or at
+    another rate.
+
     Args:
         noise: the speakers, one in each channel.
         n_speakers: how many speakers are taken from the bank.
         snr_db: the ratio.
         fill: how a speaker's sound shorter than the signal is continued.
-
-    Raises:
-        Inapplicable: the sound or one of the speakers is silent, there are fewer than three, or they are too short or
-            at another rate.
     """
     return mixed(signal, _babble(noise_sources(signal, noise)), snr_db)
 

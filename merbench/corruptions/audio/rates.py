@@ -23,9 +23,6 @@ def resampling_loss(signal: Audio, _rng: PCG64, *, rate_hz: Annotated[int, Withi
 
     Args:
         rate_hz: the rate in between; a sound at that rate or a lower one stays as it is.
-
-    Raises:
-        MissingExtra: soxr is not installed.
     """
     if rate_hz >= signal.rate_hz:
         return signal

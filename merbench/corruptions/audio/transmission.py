@@ -67,16 +67,13 @@ def lossy_codec(
     Every channel is coded separately. A sound whose rate the codec does not take is converted to the next higher one
     that it does, or its highest, and back: AMR leaves nothing above 4 kHz, G.722 above 8 kHz. A sound beyond full scale
     is coded at full scale and made as loud again. A codec takes the nearest of the bit rates that it has at a sampling
-    rate. A sound without samples stays as it is. Bits depend on FFmpeg and its libraries.
+    rate. A sound without samples stays as it is. Bits depend on FFmpeg and its libraries. Inapplicable where the codec
+    does not have the bit rate, or FFmpeg as installed does not have the codec.
 
     Args:
         codec: the codec.
         bit_rate: bits per second of one channel: 8,000 to 320,000 for `mp3`, 8,000 to 256,000 for `aac`, 6,000 to
             256,000 for `opus`, 4,750 to 12,200 for `amr_nb`, 64,000 for `g722`.
-
-    Raises:
-        Inapplicable: the codec does not have this bit rate, or FFmpeg as installed does not have the codec.
-        MissingExtra: PyAV or soxr is not installed.
     """
     known = CODECS[codec]
     if not known.lowest <= bit_rate <= known.highest:
@@ -155,20 +152,17 @@ def packet_loss(
 ) -> Audio:
     """Lose packets of equal length in bursts (Gilbert-Elliott), in all channels at once.
 
-    The model has two states, in one of which every packet arrives and in the other none (Gilbert 1960, with h = 0 and
-    k = 1). A burst ends with the probability r = 1 / mean_burst after each packet, and begins with p = r π / (1 − π),
-    so that the share π = loss_rate is lost in the long run; the first packet is lost with probability π.
-    `realised_loss` is the share of packets that changed: a lost packet that was silent, or like the repeated one, does
-    not count.
+    The model has two states, in one of which every packet arrives and in the other none (Gilbert 1960, with h = 0 and k
+    = 1). A burst ends with the probability r = 1 / mean_burst after each packet, and begins with p = r π / (1 − π), so
+    that the share π = loss_rate is lost in the long run; the first packet is lost with probability π. `realised_loss`
+    is the share of packets that changed: a lost packet that was silent, or like the repeated one, does not count.
+    Inapplicable where bursts as short as these cannot reach the loss rate.
 
     Args:
         loss_rate: share of packets that are lost.
         mean_burst: mean number of packets in a burst.
         frame_ms: length of a packet.
         concealment: what replaces a lost packet: zeros, or the last packet that arrived (zeros before the first).
-
-    Raises:
-        Inapplicable: the loss rate cannot be reached with bursts as short as these.
     """
     ends = 1 / mean_burst
     begins = ends * loss_rate / (1 - loss_rate)

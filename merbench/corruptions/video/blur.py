@@ -61,15 +61,12 @@ def pyramid_blur(
     `mer2023` is what the generator released with MER 2023 and 2024 does (Lian et al. 2023), for comparison with
     what was made by it. Its defects belong to it: frames go through 8-bit RGB and back, which costs quality even at
     factor 1; enlarging doubles sizes, so that a side that the factor does not divide comes out larger (590 as 592 at
-    factor 4). The planes returned have that size and the depth and subsampling of the frame.
+    factor 4). The planes returned have that size and the depth and subsampling of the frame. Inapplicable to a
+    picture in colour that is one pixel high or wide: its enlarged size does not determine how it is subsampled.
 
     Args:
         factor: how much the frames are reduced.
         variant: how.
-
-    Raises:
-        Inapplicable: by `mer2023`, for a picture in colour that is one pixel high or wide: its enlarged size does not
-            determine how it is subsampled.
     """
     n_levels = factor.bit_length() - 1
     return map(partial(_released, n_levels, {}), frames) if variant == "mer2023" else _pyramids(frames, n_levels)

@@ -69,12 +69,11 @@ def occlusion_face(
 ) -> Frames:
     """Hide one box, the sample's own, in every frame.
 
+    Inapplicable where a number is not finite, or width or height is not above 0.
+
     Args:
         box: x, y, width and height in fractions of the picture shown.
         fill: its colour.
-
-    Raises:
-        Inapplicable: a number is not finite, or width or height is not above 0.
     """
     x, y, width, height = map(float, box)
     if not all(map(math.isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
