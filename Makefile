@@ -1,6 +1,6 @@
-# `make demo` and `make test` need nothing but Python 3.11 or later: both build what they need in .venv, once.
-#   PYTHON=python3.12 make test      another interpreter
-#   REASON="…" make golden           let expected values move, and say why in the changelog
+# `make demo` and `make test` need only Python 3.11 or later: both install what they need into .venv, once.
+#   PYTHON=python3.12 make test      use another interpreter
+#   REASON="…" make golden           accept expected values that change, and record why in the changelog
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,17 +10,20 @@ demo: export MERBENCH_HOME = $(CURDIR)/demo/home
 
 DEMO := cd demo && ../$(VENV)/bin/merbench
 
-.PHONY: help demo test test-newest test-lowest check bench golden mutants clean
+.PHONY: help demo picture test test-fast test-newest test-lowest check bench golden mutants clean
 
 help:
-	@echo "make demo    run the main job on the embedded sample: baseline, submission, score, leaderboard"
-	@echo "make test    run the tests"
-	@echo "make test-newest, make test-lowest  run them with the newest and the oldest versions that pyproject.toml allows"
-	@echo "make check   ruff, ruff format, mypy, import-linter"
-	@echo "make bench   measure speed and coverage, side by side with peers"
-	@echo "make golden  write the expected values of the tests anew"
-	@echo "make mutants put mistakes into copies of the source; the tests must fail"
-	@echo "make clean   remove the environment, caches and the demo"
+	@echo "make demo         run the main steps on the synthetic sample: baseline, submission, score, leaderboard, corruption"
+	@echo "make test         run all tests (about four minutes on two cores)"
+	@echo "make test-fast    run all tests but the slow ones (under a minute)"
+	@echo "make test-newest  run the tests with the newest versions that pyproject.toml allows"
+	@echo "make test-lowest  run the tests with the oldest versions that pyproject.toml allows"
+	@echo "make check        run ruff, mypy and import-linter"
+	@echo "make bench        measure speed and coverage, and compare with other packages"
+	@echo "make golden       update the expected values of the tests"
+	@echo "make mutants      check that the tests find mistakes put into copies of the source"
+	@echo "make picture      draw the picture of the README again"
+	@echo "make clean        remove the environment, caches and the demo"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "merbench needs Python 3.11 or later; name one with PYTHON=…")'
@@ -36,21 +39,21 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[baselines,media,distributed,dev]'
 	@touch $@ $(VENV)/.demo
 
-# Everything happens in the folder `demo`; the data home stands there, too. Make prints each command before it runs.
+# Everything is in the folder `demo`, the data home too. Make prints each command before it runs it.
 demo: $(VENV)/.demo
 	@rm -rf demo && mkdir demo
-	@printf '\n1. Two baselines learn from the synthetic sample, which is built first; each writes a submission.\n\n'
+	@printf '\n1. Two baselines are trained on the synthetic sample, which is built first; each writes a submission.\n\n'
 	$(DEMO) run-baseline mer-multi --baseline logistic --no-intervals > logistic.txt
 	@sed '/^$$/q' demo/logistic.txt
 	$(DEMO) run-baseline mer-multi --baseline attention --seed 2 --set epochs=30 --no-intervals > attention.txt
 	@sed '/^$$/q' demo/attention.txt
 	@printf '\n2. A submission is checked and scored, with intervals.\n\n'
 	$(DEMO) score mer-multi runs/mer-multi/attention/submission.csv
-	@printf '\n3. Both enter the leaderboard; what the data cannot separate is marked.\n\n'
+	@printf '\n3. Both enter the leaderboard; differences that are not significant are marked.\n\n'
 	$(DEMO) enter mer-multi runs/mer-multi/logistic/submission.csv --team demo --run logistic
 	$(DEMO) enter mer-multi runs/mer-multi/attention/submission.csv --team demo --run attention --seed 2
 	$(DEMO) leaderboard mer-multi
-	@printf '\n4. Clips of the sample are corrupted as a track declares; features are made; the noise split is scored.\n\n'
+	@printf '\n4. Clips of the sample are corrupted as a track declares; features are extracted; the noise split is scored.\n\n'
 	$(DEMO) corpus build sample --clips clips --workers 2
 	$(DEMO) corrupt mer-noise-media --media clips --output damaged --workers 2
 	$(DEMO) corrupt mer-noise-media --media clips --preview corrupted.png
@@ -58,7 +61,7 @@ demo: $(VENV)/.demo
 	$(DEMO) features video sample --media clips --media damaged --name face --workers 2
 	$(DEMO) run-baseline mer-noise-media --baseline logistic --set C=0.01 --set alpha=1000 --no-intervals > noise.txt
 	@sed '/^$$/q' demo/noise.txt
-	@printf '\n5. One model is scored as noise on its features grows, on the same clips at every level.\n\n'
+	@printf '\n5. One model is scored under increasing noise, on the same samples at every level.\n\n'
 	$(DEMO) robustness mer-multi --baseline logistic --corruption feature_noise --param factor=1 --grid snr_db=10,5,0,-5 --set C=0.01 --set alpha=1000 --no-intervals > by-snr.txt
 	@sed -n '/^logistic, by snr_db/,/^$$/p' demo/by-snr.txt
 	@printf 'Everything the demo wrote is in the folder demo. The board as a page: demo/submissions/mer-multi/leaderboard.html;\n'
@@ -67,7 +70,10 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --numprocesses auto --quiet
 
-# Both ends of every version range in pyproject.toml, each in its own new environment. The newest releases of some
+test-fast: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest --numprocesses auto --quiet -m "not slow"
+
+# The newest and the oldest versions that pyproject.toml allows, each in a new environment. The newest releases of some
 # packages need a newer Python: PYTHON=python3.13 make test-newest. UV_CONSTRAINT names a file of upper bounds.
 ENDS := --extra baselines --extra media --extra distributed --extra lexicons --extra dev
 
@@ -87,7 +93,7 @@ check: $(VENV)/.dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache --no-logo
 
-# What rests on real data wants MERBENCH_TEST_DATA; the peer of `corruption` wants `ffmpeg` on the path.
+# Benchmarks on real data need MERBENCH_TEST_DATA; that of `corruption` needs `ffmpeg` on the path.
 bench: $(VENV)/.dev
 	@$(VENV)/bin/python -m benchmarks.run
 
