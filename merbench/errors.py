@@ -10,7 +10,7 @@ The tree, with the exit code each branch ends a command with::
     ├── UsageError                  2  a name, path, option or declaration is wrong
     │   ├── UnknownName             2  no such track, corpus, metric, baseline, ...
     │   ├── MissingExtra            2  an optional dependency is not installed
-    │   ├── WithheldReference       2  the references of a split are not held here
+    │   ├── WithheldReference       2  the references of a split are withheld
     │   ├── Inapplicable            2  a corruption cannot be applied to a signal
     │   ├── UnreadableMedia         2  a media file cannot be read as it must be
     │   ├── UndefinedMetric         2  a metric has no value on these data
@@ -21,7 +21,7 @@ The tree, with the exit code each branch ends a command with::
     ├── InvalidSubmission           1  a participant's file has problems (all of them are listed)
     ├── IntegrityError              3  a digest or signature does not match, a board is stale
     ├── PolicyError                 4  a rule of the challenge forbids it
-    └── OutputError                74  the output could not be written, or there is no room for it
+    └── OutputError                74  the output could not be written, or no space is left
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from typing import Any, ClassVar, TypeVar
 Item = TypeVar("Item")
 
 WITH_PROBLEMS = 5
-"""The exit code of a command that finished, but for single samples, which it named."""
+"""The exit code of a command that finished, but some samples, conditions, entries or tracks failed (listed)."""
 
 EXAMPLES_SHOWN = 5
 """How many examples of one kind of problem a message shows."""
@@ -45,7 +45,7 @@ LONGEST_LINE = 4000
 """How many characters one line of a message may have, whatever a file brought into it."""
 
 TRACEBACK = "MERBENCH_TRACEBACK"
-"""Name of the environment variable that, set to anything, makes commands show the traceback of an error they tell."""
+"""Name of the environment variable that, set to anything, makes commands show the traceback of an error they report."""
 
 
 _LONGEST_NAME = 200
@@ -66,10 +66,10 @@ def nearest(name: str, options: Iterable[str]) -> str | None:
 
 
 _COMMAND = re.compile(r"^(\s*)(:)(?=:)|()(#)(?=#\w*\[)")
-"""What a CI system takes for a command: a line that starts with `::`, and `##[` or `##vso[` anywhere."""
+"""What a CI system reads as a command: a line that starts with `::`, and `##[` or `##vso[` anywhere."""
 
 _BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-"""Invisible characters that Python takes for printable: fillers, variation selectors."""
+"""Invisible characters that Python counts as printable: fillers, variation selectors."""
 
 _JOINER = re.compile("(?<=[\u0620-\u18af])[\u200c\u200d](?=[\u0620-\u18af])")
 """Joiners between letters of the scripts that are spelled with them, such as Persian and Sinhala."""
@@ -79,14 +79,14 @@ def printable(text: str, limit: int | None = 60) -> str:
     """Return `text` on one line, cut to `limit` characters, with invisible characters and CI commands escaped.
 
     Escaped are control and format characters (line ends, ESC, bidirectional and zero-width ones), spaces other than the
-    plain one, unassigned characters, and what a CI system would take for a command. The result is a fixed point.
+    plain one, unassigned characters, and what a CI system would read as a command. The result is a fixed point.
     """
     cut = text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"
     if "::" in cut or "##" in cut:
-        cut = _COMMAND.sub(lambda found: f"{found[1] or ''}\\x{ord(found[2] or found[4]):02x}", cut)
+        cut = _COMMAND.sub(lambda match: f"{match[1] or ''}\\x{ord(match[2] or match[4]):02x}", cut)
     if cut.isprintable() and (cut.isascii() or not _BLANK.search(cut)):
         return cut
-    joiners = {found.start() for found in _JOINER.finditer(cut)}
+    joiners = {match.start() for match in _JOINER.finditer(cut)}
     return "".join(
         c if (c.isprintable() and not _BLANK.match(c)) or place in joiners else c.encode("unicode_escape").decode()
         for place, c in enumerate(cut)
@@ -106,12 +106,12 @@ def _json_line(line: str) -> str:
     if line.isascii() and "\x7f" not in line and "##" not in line:
         return line
     escaped = "".join(c if printable(c) == c else json.dumps(c)[1:-1] for c in line)
-    return _COMMAND.sub(lambda found: f"\\u{ord('#'):04x}", escaped)
+    return _COMMAND.sub(lambda _: f"\\u{ord('#'):04x}", escaped)
 
 
 class _Brief(reprlib.Repr):
     def repr_int(self, x: int, level: int) -> str:
-        return str(x) if x.bit_length() <= 64 else f"a whole number of {x.bit_length():,} bits"
+        return str(x) if x.bit_length() <= 64 else f"an integer of {x.bit_length():,} bits"
 
     def repr_ndarray(self, x: Any, level: int) -> str:
         return f"array of {x.dtype}, shape {x.shape}"
@@ -129,7 +129,7 @@ def brief(value: object) -> str:
 
 
 def exception_text(error: BaseException, limit: int = 300) -> str:
-    """Return what another's code raised, on one line: `"KeyError: 'label'"`."""
+    """Return what code of others raised, on one line: `"KeyError: 'label'"`."""
     text = printable(" ".join(str(error).split()), limit)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -150,7 +150,7 @@ def contained(error: Exception) -> str:
 
 
 class MalformedFile(ValueError):
-    """The bytes of a file are not what its format asks for; the message says so in words of our own."""
+    """The bytes of a file are not what its format requires; the message is written by merbench."""
 
 
 CUT_OFF = "cut off: the end of the file is missing"
@@ -159,17 +159,17 @@ _TOML_FAULTS = {
     "Cannot overwrite a value": "a key is given twice",
     "Cannot declare": "a table is given twice",
     "Expected '=' after a key": "a key without '='",
-    "Invalid value": "a value of no kind that TOML has (text stands in quotes)",
+    "Invalid value": "not a TOML value (text needs quotes)",
     "Invalid statement": "neither a key nor a table",
-    "Expected newline": "something stands behind a value (text stands in quotes)",
+    "Expected newline": "unexpected text after a value (text needs quotes)",
     "Unclosed array": "a list without ']'",
     "Unclosed inline table": "a table without '}' on its line",
-    "Expected ']'": "the name of a table without ']'",
+    "Expected ']'": "a table name without ']'",
 }
 
 
 def fault(error: Exception) -> str:
-    """Return why a file cannot be read or written, in words of our own whichever library came upon it."""
+    """Return why a file cannot be read or written, in the same words whichever library raised the error."""
     import os
     import tomllib
     import zipfile
@@ -183,21 +183,21 @@ def fault(error: Exception) -> str:
             return f"byte 0x{error.object[error.start]:02X} at position {error.start:,} is not UTF-8"
         case tomllib.TOMLDecodeError():
             text, _, place = str(error).rpartition(" (at ")
-            found = (ours for theirs, ours in _TOML_FAULTS.items() if text.startswith(theirs))
-            return f"{place.removesuffix(')')}: {next(found, 'not the syntax of TOML')}"
+            reasons = (ours for theirs, ours in _TOML_FAULTS.items() if text.startswith(theirs))
+            return f"{place.removesuffix(')')}: {next(reasons, 'invalid TOML syntax')}"
         case zipfile.BadZipFile() if "not a zip" in str(error):
-            return "not a ZIP archive, or one whose end is missing"
+            return "not a ZIP archive, or one that is cut off"
         case ValueError() if "pickle" in str(error):
-            return "holds Python objects (a pickle), which are not read"
+            return "contains Python objects (a pickle), which are not read"
         case RecursionError():
             return "nested too deeply"
         case MemoryError():
-            return "asks for more memory than there is"
-    return "damaged: its content cannot be unpacked"
+            return "needs more memory than is available"
+    return "corrupted: its content cannot be unpacked"
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the nearest option; empty without one, or where it reads as the name does."""
+    """Return `"; did you mean 'x'?"` for the nearest option; empty without one, or if it looks the same as the name."""
     match = nearest(name, options)
     return "" if match is None or printable(match) == printable(name) else f"; did you mean '{printable(match)}'?"
 
@@ -220,16 +220,16 @@ def plural(n: int, noun: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: a code, the place, and one sentence that says what is allowed.
+    """One thing that is wrong: a code, the place, and one sentence with what is allowed.
 
     Attributes:
         code: `E1xx` the file, `E2xx` values, `E3xx` ids, `E4xx` metadata of an entry, `E5xx` policy,
             `E6xx` media and corpus files, `W…` a warning.
-        message: what was found, what is allowed, the nearest match.
+        message: what is wrong, what is allowed, the nearest match.
         line: line of the file (1-based), where it has lines.
         column: column or key path.
         id: sample id.
-        count: how many occurrences this problem stands for.
+        count: how many occurrences this problem counts.
     """
 
     code: str
@@ -252,7 +252,7 @@ class Problem:
 
     @property
     def place(self) -> str:
-        """The place as `"line 5, discrete"`; empty when the whole file is meant."""
+        """The place as `"line 5, discrete"`; empty for a problem of the whole file."""
         line = "" if self.line is None else f"line {self.line}"
         return ", ".join(part for part in (line, self.column) if part)
 
@@ -267,7 +267,7 @@ def examples(items: Sequence[Item], problem: Callable[[Item], Problem]) -> list[
     more = len(items) - len(shown)
     if not more:
         return shown
-    columns = {one.column for one in shown}
+    columns = {item.column for item in shown}
     column = shown[0].column if len(columns) == 1 else None
     return [*shown, Problem(shown[0].code, f"… and {more:,} more", column=column, count=more)]
 
@@ -292,7 +292,7 @@ def problems_json(where: str, problems: Sequence[Problem]) -> str:
 
 
 def github_annotations(where: str, problems: Sequence[Problem]) -> str:
-    """Return one GitHub workflow command per problem, shown beside the line it is about; empty without problems."""
+    """Return one GitHub workflow command per problem, shown next to the line it is about; empty without problems."""
     return "".join(f"{_github_command(where, problem)}\n" for problem in problems)
 
 
@@ -333,7 +333,7 @@ class UsageError(MerbenchError):
 
 
 class UnknownName(UsageError):
-    """No such thing of this kind; the message lists what there is and the nearest match."""
+    """No such thing of this kind; the message lists the known names and the nearest match."""
 
     def __init__(self, kind: str, name: str, options: Iterable[str], hint: str = "") -> None:
         options = sorted(options)
@@ -350,7 +350,7 @@ class MissingExtra(UsageError):
 
 
 class WithheldReference(UsageError):
-    """The references of a split are not held in this corpus."""
+    """The references of a split are withheld from this corpus."""
 
 
 class Inapplicable(UsageError):
@@ -358,7 +358,7 @@ class Inapplicable(UsageError):
 
 
 class UnreadableMedia(UsageError):
-    """A media file is damaged, cut off, or holds no such stream.
+    """A media file is corrupted, cut off, or has no such stream.
 
     Attributes:
         path: the file.
@@ -389,15 +389,15 @@ class DeclarationError(_WithProblems, UsageError):
 
 
 class InvalidCorpus(_WithProblems, UsageError):
-    """Tables or features that are to make a corpus have problems."""
+    """Tables or features for a corpus have problems."""
 
 
 class InvalidLexicon(_WithProblems, UsageError):
-    """Files that are to make a lexicon have problems."""
+    """The files of a lexicon have problems."""
 
 
 class InvalidGroups(_WithProblems, UsageError):
-    """A file that is to make synonym groups has problems."""
+    """A file of synonym groups has problems."""
 
 
 class InvalidSubmission(_WithProblems):
@@ -419,6 +419,6 @@ class PolicyError(MerbenchError):
 
 
 class OutputError(MerbenchError):
-    """The output could not be written, or there is no room for it."""
+    """The output could not be written, or no space is left."""
 
     exit_code = 74

@@ -299,7 +299,7 @@ def test_a_number_of_more_than_64_bits_is_named(
     with pytest.raises(DeclarationError) as caught:
         read(path.parent)
     code = "E402" if kind == "entry" else "E207"
-    assert [str(p) for p in caught.value.problems] == [f"{code}  huge.seed[1]: is a whole number of more than 64 bits"]
+    assert [str(p) for p in caught.value.problems] == [f"{code}  huge.seed[1]: is an integer of more than 64 bits"]
 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 5000, ".".join("a" * 5000) + " = 1", "a." * 40 + "a = 1"])

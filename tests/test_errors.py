@@ -134,12 +134,12 @@ def test_a_message_of_several_lines_is_made_of_lines() -> None:
         ("a = 1\na = 2\n", "line 2, column 6: a key is given twice"),
         ("[a]\n[a]\n", "line 2, column 3: a table is given twice"),
         ("a\n", "line 1, column 2: a key without '='"),
-        ("a = x\n", "line 1, column 5: a value of no kind that TOML has (text stands in quotes)"),
+        ("a = x\n", "line 1, column 5: not a TOML value (text needs quotes)"),
         ("= 1\n", "line 1, column 1: neither a key nor a table"),
-        ("a = 1 b\n", "line 1, column 7: something stands behind a value (text stands in quotes)"),
+        ("a = 1 b\n", "line 1, column 7: unexpected text after a value (text needs quotes)"),
         ("a = [1 2]\n", "line 1, column 8: a list without ']'"),
-        ("[a\n", "line 1, column 3: the name of a table without ']'"),
-        ("a = '\x01'\n", "line 1, column 6: not the syntax of TOML"),
+        ("[a\n", "line 1, column 3: a table name without ']'"),
+        ("a = '\x01'\n", "line 1, column 6: invalid TOML syntax"),
     ],
 )
 def test_what_is_wrong_with_toml_is_told_in_own_words(text: str, told: str) -> None:
@@ -150,7 +150,7 @@ def test_what_is_wrong_with_toml_is_told_in_own_words(text: str, told: str) -> N
 
 def test_why_a_file_cannot_be_read_or_written() -> None:
     assert fault(OSError(28, "a library's words")) == os.strerror(28)
-    assert fault(ValueError("a library's words")) == "damaged: its content cannot be unpacked"
+    assert fault(ValueError("a library's words")) == "corrupted: its content cannot be unpacked"
     assert fault(RecursionError("a library's words")) == "nested too deeply"
 
 

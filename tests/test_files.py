@@ -233,12 +233,12 @@ class TestPickles:
             (DTYPE + b"(K\x03X\x01\0\0\0|NX\x01\0\0\0a\x85}X\x01\0\0\0aK\x01J@B\x0f\0\x86sK\x08K\x01K\x1btb.", "a state of another form than NumPy writes"),
             (ARRAY + b"(K\x01J\0\xca\x9a\x3b\x85" + DTYPE[2:] + b"\x89C\x08abcdefghtb.", "an array of shape (1000000000,) that is not in the file"),
             (ARRAY + b"(K\x01K\x01\x85cnumpy\ndtype\nX\x02\0\0\0O8\x85R\x89C\x08abcdefghtb.", "an array of another state than NumPy writes"),
-            (b"\x80\x02cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\x02\0\0\0U1\x85RC\x04\xff\xff\xff\xff\x86R.", "its text holds numbers that are not characters"),
+            (b"\x80\x02cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\x02\0\0\0U1\x85RC\x04\xff\xff\xff\xff\x86R.", "its text contains numbers that are not characters"),
             (b"\x80\x02cnumpy\ndtype\nX\x0a\0\0\0V100000000\x85R.", "items of the type |V100000000"),
             (b"\x80\x02cnumpy\ndtype\n]X\x01\0\0\0a\x85a\x85R.", "a call with other arguments than NumPy writes"),
             (b"\x80\x05\x96\0\0\0\x40\0\0\0\0.", "expected 1073741824 bytes in a bytearray8, but only 1 remain"),
             (b"\x80\x05\x97.", "the operation NEXT_BUFFER is not allowed"),
-            (b"\x80\x02\x8b\x20\0\0\0" + b"\x7f" * 32 + b".", "a whole number of more than 64 bits"),
+            (b"\x80\x02\x8b\x20\0\0\0" + b"\x7f" * 32 + b".", "an integer of more than 64 bits"),
             (b"\x80\x02})" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60)) + b"Ns.", "a key that is a tuple"),
             (b"\x80\x02X\x03\0\0\0\xed\xa0\x80.", "'utf-8' codec can't encode character '\\ud800' in position 0: surrogates not allowed"),
         ],
@@ -308,7 +308,7 @@ class TestPickles:
         path.write_bytes(b"no archive")
         with pytest.raises(
             UsageError,
-            match=r"f\.npz: cannot be read as an NPZ archive: not a ZIP archive, or one whose end is missing$",
+            match=r"f\.npz: cannot be read as an NPZ archive: not a ZIP archive, or one that is cut off$",
         ):
             read_pickled_npz(path)
         with zipfile.ZipFile(path, "w") as archive:

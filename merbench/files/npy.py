@@ -133,16 +133,16 @@ def require_characters(array: NDArray[Any]) -> None:
     if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
         codes = np.ravel(array, order="K").view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
         if ((codes >= _SURROGATES) & (codes < _AFTER_SURROGATES) | (codes > _LAST_CHARACTER)).any():
-            raise MalformedFile("its text holds numbers that are not characters")
+            raise MalformedFile("its text contains numbers that are not characters")
 
 
 def read_npy(file: IO[bytes], n_bytes: int) -> NDArray[Any]:
     """Return the array in an `.npy` file of `n_bytes` bytes; raise `MalformedFile` for a broken one, or a pickle."""
     header = read_npy_header(file)
     if header.dtype.hasobject:
-        raise MalformedFile("holds Python objects (a pickle), which are not read")
+        raise MalformedFile("contains Python objects (a pickle), which are not read")
     if header.dtype.kind == "V":
-        raise MalformedFile("holds an array with fields; plain numbers or text are needed")
+        raise MalformedFile("contains an array with fields; plain numbers or text are needed")
     if header.asks_for > n_bytes:
         raise MalformedFile(f"its header asks for an array of shape {header.shape}, which is not in the file")
     return read_npy_items(file, header)

@@ -104,7 +104,7 @@ class _Pickle:
         if isinstance(value, str):
             value.encode()  # a lone surrogate is not text
         elif isinstance(value, int) and value.bit_length() > 64:
-            raise MalformedFile("a whole number of more than 64 bits")
+            raise MalformedFile("an integer of more than 64 bits")
         self.push(value)
 
     def popped(self, n: int) -> list[Any]:

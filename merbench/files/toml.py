@@ -65,7 +65,7 @@ def parse_toml(where: str, data: bytes, syntax: str = "E207", values: str = "E20
         except ValueError:  # more digits than Python converts; a shorter number leads to the key
             raw = tomllib.loads(re.sub(r"\d[\d_]{999,}", "9" * 20, text))
         problems = examples(
-            list(_too_large(raw)), lambda key: Problem(values, "is a whole number of more than 64 bits", column=key)
+            list(_too_large(raw)), lambda key: Problem(values, "is an integer of more than 64 bits", column=key)
         )
     except (ValueError, RecursionError, MemoryError) as error:
         problems = [Problem(syntax, f"not a TOML file: {fault(error)}")]

@@ -51,7 +51,7 @@ def test_an_archive_without_the_dictionaries(tmp_path: Path) -> None:
 def test_an_archive_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "l.npz").write_bytes(b"PK not")
     with pytest.raises(
-        UsageError, match=r"l\.npz: cannot be read as an NPZ archive: not a ZIP archive, or one whose end is missing$"
+        UsageError, match=r"l\.npz: cannot be read as an NPZ archive: not a ZIP archive, or one that is cut off$"
     ):
         label_archive({"m": "s"})(tmp_path / "l.npz", [])
     with pytest.raises(UsageError, match=r"^l\.npz: cannot be read: "):
@@ -71,7 +71,7 @@ def test_arrays_of_one_dimension_are_columns(tmp_path: Path) -> None:
 
 def test_arrays_of_pickled_objects_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", name=np.array([{}, {}], dtype=object))
-    with pytest.raises(UsageError, match=r"^a\.npz: cannot be read: array 'name': holds Python objects"):
+    with pytest.raises(UsageError, match=r"^a\.npz: cannot be read: array 'name': contains Python objects"):
         arrays(tmp_path / "a.npz", [])
 
 

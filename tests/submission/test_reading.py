@@ -214,7 +214,7 @@ UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
             "E109  a corrupted NPZ file: array 'sample_id': ends after 0 of 108 bytes",
         ),
         *((member("sample_id.npy", header_only(shape, kind)), f"E109  a corrupted NPZ file: array 'sample_id': {found}") for shape, kind, found in STRANGE_HEADERS),
-        (member("sample_id.npy", header_only("(1,)", "<U1") + b"\0\0\x11\0"), "E109  a corrupted NPZ file: array 'sample_id': its text holds numbers that are not characters"),
+        (member("sample_id.npy", header_only("(1,)", "<U1") + b"\0\0\x11\0"), "E109  a corrupted NPZ file: array 'sample_id': its text contains numbers that are not characters"),
         (npz(**{**COLUMNS, "discrete": [b"\xff"] * 12}), "E109  a corrupted NPZ file: array 'discrete': byte 0xFF is not UTF-8"),
         (member("sample_id.npy", header_only("(1,)", "<U1"), create_version=255, extract_version=255), "E109  a corrupted NPZ file: its content cannot be unpacked"),
         (member("sample_id.npy", header_only("(2, 2)", "<f8")), "E208  array 'sample_id' has the shape (2, 2); one item per row is needed"),
