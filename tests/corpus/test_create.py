@@ -164,7 +164,11 @@ ONE = np.zeros((1, 2))
         ("f.npz", {"a": np.zeros(2), "b": ONE}, "arrays that do not match 'a' (2,) (1 of 2): 'b' (1, 2)"),
         ("f.npz", {"a": np.zeros(())}, "'a' has shape (); expected is a vector (d,) or frames (t, d)"),
         ("f.npz", {"a": np.array(["x"])}, "arrays that are not numbers (1 of 1): 'a' <U1"),
-        ("f.npz", {"a": np.array([None])}, "cannot be read: array 'a': contains Python objects (a pickle), which are not"),
+        (
+            "f.npz",
+            {"a": np.array([None])},
+            "cannot be read: array 'a': contains Python objects (a pickle), which are not",
+        ),
         ("f.npz", {"ids": np.array(["a"]), "values": np.zeros((2, 2))}, "1 sample ids and 2 rows of 'values'"),
         ("f.npz", {"ids": np.array([]), "values": np.zeros((0, 2))}, "'ids' is float64 of shape (0,); "),
         ("f.npz", {"ids": np.array([], int), "values": np.zeros((0, 2))}, "no samples"),

@@ -87,7 +87,8 @@ def test_a_declaration_that_cannot_be_used_is_told(release: Path, home: Path) ->
         open_lexicon("tiny")
     file.write_text("name = ")
     with pytest.raises(
-        UsageError, match=f"^{re.escape(str(file))}: 1 problem\n  E207  not a TOML file: end of document: not a TOML value"
+        UsageError,
+        match=f"^{re.escape(str(file))}: 1 problem\n  E207  not a TOML file: end of document: not a TOML value",
     ):
         open_lexicon("tiny")
 
