@@ -474,19 +474,19 @@ MUTANTS = [
     ),
     # Training and robustness.
     Mutant(
-        "merbench/training/data.py",
+        "merbench/training/protocol.py",
         'return self.cluster if self.n_clusters > 1 else ""',
         "return self.cluster",
         "tests/training/test_data.py",
     ),
     Mutant(
-        "merbench/training/data.py",
+        "merbench/training/protocol.py",
         "grouped_folds(self.clusters, ",
         "grouped_folds(np.arange(len(self)), ",
         "tests/training/test_data.py",
     ),
     Mutant(
-        "merbench/training/data.py",
+        "merbench/training/protocol.py",
         "np.where(equals, sizes, np.inf).argmin()",
         "equals.argmax()",
         "tests/training/test_data.py",

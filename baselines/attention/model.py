@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from merbench.track import Track
-from merbench.training import CrossFit, Curve, FeatureSet, Predictions, Setup, TrainingSet, ranking_value
+from merbench.training import CrossFit, FeatureSet, Predictions, Setup, TrainingSet, ranking_value
 from merbench.training.batched import (
+    FoldData,
     FoldHidden,
     FoldLinear,
     Schedule,
@@ -125,20 +126,21 @@ class Attention:
             [generator("cpu", seed, "initial", fold) for fold in range(self.setup.n_folds)],
             generator(self.device, seed, "dropout"),
         ).to(self.device)
-        found = train_folds(
+        outputs, curve = train_folds(
             self.network,
-            features,
-            {name: self.target(values) for name, values in train.targets.items()},
+            FoldData(features, {name: self.target(values) for name, values in train.targets.items()}),
             train.folds(self.setup.n_folds, seed),
             Schedule(
-                self.options.epochs, self.options.batch_size, self.options.learning_rate, self.options.weight_decay
+                self.options.epochs,
+                self.options.batch_size,
+                self.options.learning_rate,
+                self.options.weight_decay,
+                seed,
             ),
-            seed=seed,
             value=lambda rows, outputs: value(track, train, rows, outputs),
             progress=self.setup.progress,
         )
-        curve = Curve(found.loss, found.value, found.best_epoch)
-        return CrossFit(probabilities(found.outputs), curve, str(self.device))
+        return CrossFit(probabilities(outputs), curve, str(self.device))
 
     def predict(self, test: FeatureSet) -> Predictions:
         return probabilities(predict_folds(self.network, self.slots(test.features), self.setup.n_folds))

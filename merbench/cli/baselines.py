@@ -98,8 +98,8 @@ def run_baseline(
     print(_summary(run))
     print_line(f"wrote {run.folder}")
     print()
-    if run.label_damage:
-        parameters = ", ".join(f"{name} {value}" for name, value in run.label_damage.items())
+    if run.label_corruption:
+        parameters = ", ".join(f"{name} {value}" for name, value in run.label_corruption.items())
         print(f"training labels were corrupted: {parameters}")
     if len(run.seeds) > 1:
         print(f"submission.csv: seed {run.seeds[0].seed} of {', '.join(str(one.seed) for one in run.seeds)}")
@@ -132,7 +132,7 @@ def ensemble(
 def _summary(run: BaselineRun) -> str:
     """Return what was trained, and the table of cross-validated and test values, mean ± deviation over seeds."""
     from merbench.report import ReportTable
-    from merbench.training.card import mean_and_deviation
+    from merbench.training.output import mean_and_deviation
 
     track = run.track
     names = {spec.key: track.metric_label(spec) for spec in track.metrics}

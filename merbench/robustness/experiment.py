@@ -22,9 +22,10 @@ from merbench.robustness.samples import MODALITIES, OTHER, FeatureScale, Source,
 from merbench.scoring import Resampling, resampling_of
 from merbench.track import Track
 from merbench.training import LoadedBaseline, Setup, TrainingSet, load_baseline, training_set
-from merbench.training.data import Rows
+from merbench.training.data import training_candidates
 from merbench.training.declaration import Options
-from merbench.training.run import no_features, require_answers, training_candidates, wanted_features
+from merbench.training.protocol import Rows
+from merbench.training.run import no_features, require_answers, wanted_features
 
 Weights = Literal["shared", "per-condition"]
 

@@ -30,8 +30,8 @@ from merbench.robustness.grid import Curve, planned
 from merbench.robustness.report import ConditionRow, CurveReport, RobustnessReport, shown
 from merbench.robustness.summary import Outcomes, mean_errors, summaries
 from merbench.track import Track, load_track
-from merbench.training.device import require_device
 from merbench.training.output import require_free
+from merbench.training.protocol import require_device
 
 JSON, MARKDOWN = "robustness.json", "robustness.md"
 

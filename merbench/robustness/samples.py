@@ -29,7 +29,8 @@ from merbench.features.text import text_vectors
 from merbench.robustness.clips import Clips, Vectors, known_columns
 from merbench.robustness.grid import Condition
 from merbench.training import FeatureSet
-from merbench.training.data import Rows, feature_rows, pooled
+from merbench.training.data import feature_rows, pooled
+from merbench.training.protocol import Rows
 
 MODALITIES = ("audio", "video", "text")
 

@@ -1,25 +1,25 @@
-"""A model with parameters per fold and a data set go in; all folds train together, the best epoch of each stays.
+"""Trains all folds of a model together, with parameters per fold, and keeps the best epoch of each fold.
 
 Every layer holds its parameters for all folds in one tensor and applies them by one batched product, and one
-optimiser step moves them all. The folds share nothing else: the loss is a sum of per-fold means, so a fold's
-gradient is what it would be alone, and Adam works element by element.
+optimiser step updates them all. The folds share nothing else: the loss is a sum of per-fold means, so a fold's
+gradient is the one it would have by itself, and Adam works element by element.
 
 Conventions:
-    F folds, n samples, B rows of a batch. The data set is held whole: features are `(n, d)` float32 tensors, targets
+    F folds, n samples, B rows of a batch. The data set is in memory: features are `(n, d)` float32 tensors, targets
     `(n,)` int64 codes or float32 numbers, all on the model's device. A model maps a list of `(F, B, d)` inputs to a
     dict of outputs, one per target: `(F, B, K)` scores of labels, or `(F, B)` numbers.
     Folds may differ in size. A batch is padded to the widest fold, padded rows have weight 0, and every real row of a
     fold has weight 1 / (real rows of that fold in this batch): each fold sees each of its samples exactly once an
     epoch, in batches whose loss is the mean over real samples. All folds take equally many steps: where one sample
-    decides whether a fold needs another step, its last batch is moved up by the one row that the step needs.
-    Shuffles and initial values come from generators on the CPU, one per fold, that depend on (seed, fold) alone.
+    decides whether a fold needs another step, its last batch is shortened by the one row that the step needs.
+    Shuffles and initial values come from generators on the CPU, one per fold, that depend only on (seed, fold).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +29,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from merbench.errors import UsageError
-from merbench.training.device import require_device
+from merbench.training.protocol import Curve, Progress, require_device, silent
 
 Outputs = dict[str, Tensor]
+Rows = NDArray[np.int64]
 Value = tuple[float, ...]
 
 ROWS_AT_ONCE = 4096
@@ -47,7 +48,7 @@ def chosen_device(name: str) -> torch.device:
 
 
 def generator(device: torch.device | str, *key: int | str) -> torch.Generator:
-    """Return a generator whose stream depends on the key alone."""
+    """Return a generator whose stream depends only on the key."""
     text = "|".join(str(part) for part in key)
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
     return torch.Generator(device=device).manual_seed(number)
@@ -72,7 +73,7 @@ class _Affine(torch.autograd.Function):
 
 
 class _Hidden(torch.autograd.Function):
-    """`_Affine`, then ReLU, then dropout, in one node of the graph: its output alone tells where gradients pass."""
+    """`_Affine`, then ReLU, then dropout, in one node of the graph: its output shows where gradients pass."""
 
     @staticmethod
     def forward(
@@ -170,36 +171,20 @@ class FoldHidden(FoldLinear):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast to train."""
+    """How long and how fast to train; weight decay is added to the gradient, as `torch.optim.Adam` does."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     weight_decay: float
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class FoldsFit:
-    """What training found.
-
-    Attributes:
-        best_epoch: the epoch kept of every fold, from 1.
-        loss: `(epochs, F)` mean training loss.
-        value: `(epochs, F)` ranking value on the fold that was left out.
-        outputs: per target, the kept models' outputs for the samples they were not trained on, `(n, K)` or `(n,)`.
-    """
-
-    best_epoch: tuple[int, ...]
-    loss: NDArray[np.float64]
-    value: NDArray[np.float64]
-    outputs: dict[str, NDArray[np.float32]]
+    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Batches:
     """The padded rows of every step of an epoch: which rows, and how much each weighs."""
 
-    rows: Tensor  # (F, steps, width) int64, filled anew every epoch
+    rows: Tensor  # (F, steps, width) int64, filled in every epoch
     weights: Tensor  # (F, steps, width) float32
     widths: list[int]
     slots: list[Tensor]
@@ -237,8 +222,13 @@ class _Batches:
         return [moved[:, step, :width] for step, width in enumerate(self.widths)]
 
 
-class _Data:
-    """The data set on a device, with one buffer per feature that batches are gathered into."""
+class FoldData:
+    """The data set on a device, with one buffer per feature that batches are gathered into.
+
+    Args:
+        features: one `(n, d)` tensor per input of the model.
+        targets: the targets with a loss.
+    """
 
     def __init__(self, features: Sequence[Tensor], targets: Mapping[str, Tensor]) -> None:
         self.features, self.targets = list(features), dict(targets)
@@ -267,94 +257,119 @@ class _Data:
         return total
 
 
+class _Best:
+    """The best epoch so far of every fold: its number, ranking value, parameters and outputs."""
+
+    def __init__(self, model: nn.Module, n_folds: int, n: int) -> None:
+        self.parameters = list(model.parameters())
+        self.copies = [parameter.detach().clone() for parameter in self.parameters]
+        self.values: list[Value] = [(-math.inf,)] * n_folds
+        self.epochs = [0] * n_folds
+        self.n = n
+        self.outputs: dict[str, NDArray[np.float32]] = {}
+
+    def update(
+        self, fold: int, epoch: int, value: Value, rows: Rows, outputs: Mapping[str, NDArray[np.float32]]
+    ) -> None:
+        """Keep this epoch of a fold where its value is better than before."""
+        if value <= self.values[fold] and self.epochs[fold]:
+            return
+        self.values[fold], self.epochs[fold] = value, epoch
+        for parameter, copy in zip(self.parameters, self.copies, strict=True):
+            copy[fold] = parameter.detach()[fold]
+        for name, part in outputs.items():
+            self.outputs.setdefault(name, np.empty((self.n, *part.shape[1:]), np.float32))[rows] = part
+
+    def restore(self) -> None:
+        """Put the kept parameters back into the model."""
+        with torch.no_grad():
+            for parameter, copy in zip(self.parameters, self.copies, strict=True):
+                parameter.copy_(copy)
+
+
 def train_folds(
     model: nn.Module,
-    features: Sequence[Tensor],
-    targets: Mapping[str, Tensor],
-    folds: NDArray[np.int64],
+    data: FoldData,
+    folds: Rows,
     schedule: Schedule,
     *,
-    seed: int,
-    value: Callable[[NDArray[np.int64], dict[str, NDArray[np.float32]]], Value],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> FoldsFit:
-    """Train all folds of a model together and leave in it, of every fold, the parameters of its best epoch.
+    value: Callable[[Rows, dict[str, NDArray[np.float32]]], Value],
+    progress: Progress = silent,
+) -> tuple[dict[str, NDArray[np.float32]], Curve]:
+    """Train all folds of a model together and leave in it, for every fold, the parameters of its best epoch.
 
     Args:
         model: see the module's conventions; it is trained in place.
-        features: one `(n, d)` tensor per input of the model.
-        targets: the targets with a loss.
+        data: features and targets.
         folds: `(n,)` fold 0 … F − 1 of every sample: fold f trains on all samples but its own.
-        schedule: epochs, batch size, learning rate, weight decay (added to the gradient, as `torch.optim.Adam` does).
-        seed: seed of the shuffles.
+        schedule: epochs, batch size, learning rate, weight decay, seed of the shuffles.
         value: ranking value, higher is better, of outputs for some rows; compared lexicographically, NaN is worst.
         progress: called after every epoch with (done, total).
+
+    Returns:
+        The kept models' outputs for the samples they were not trained on, `(n, K)` or `(n,)` per target; and how
+        training went.
 
     Raises:
         UsageError: the loss is no longer finite.
     """
-    n_folds = int(folds.max()) + 1
-    device = features[0].device
+    n_folds, device = int(folds.max()) + 1, data.features[0].device
     held_out = [np.flatnonzero(folds == fold) for fold in range(n_folds)]
     members = [torch.from_numpy(np.flatnonzero(folds != fold)) for fold in range(n_folds)]
-    rngs = [generator("cpu", seed, "shuffle", fold) for fold in range(n_folds)]
+    rngs = [generator("cpu", schedule.seed, "shuffle", fold) for fold in range(n_folds)]
     batches = _Batches.of(members, schedule.batch_size, rngs)
     weights = [batches.weights[:, step, :width].to(device) for step, width in enumerate(batches.widths)]
     shares = torch.stack([(part > 0).sum(1) for part in weights]).double()
     shares /= shares.sum(0)
-
-    data = _Data(features, targets)
-    parameters = list(model.parameters())
-    optimiser = torch.optim.Adam(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
-    kept = [parameter.detach().clone() for parameter in parameters]
-    best: list[tuple[Value, int]] = [((-math.inf,), 0)] * n_folds
-    outputs: dict[str, NDArray[np.float32]] = {}
-    losses = np.zeros((schedule.epochs, n_folds))
-    values = np.zeros((schedule.epochs, n_folds))
-
+    best = _Best(model, n_folds, len(folds))
+    optimiser = torch.optim.Adam(
+        best.parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
+    )
+    losses, values = np.zeros((2, schedule.epochs, n_folds))
     for epoch in range(schedule.epochs):
-        model.train()
-        steps: list[Tensor] = []
-        for rows, weight in zip(batches.shuffled(device), weights, strict=True):
-            loss = data.loss(model(data.inputs(rows)), rows, weight)
-            optimiser.zero_grad(set_to_none=True)
-            loss.sum().backward()
-            optimiser.step()
-            steps.append(loss.detach())
-        losses[epoch] = (torch.stack(steps).double() * shares).sum(0).cpu().numpy()
+        losses[epoch] = _epoch(model, data, optimiser, zip(batches.shuffled(device), weights, strict=True), shares)
         if not np.isfinite(losses[epoch]).all():
             raise UsageError(
                 f"training diverged in epoch {epoch + 1} (the loss is not finite); "
                 f"lower the learning rate, which is {schedule.learning_rate:g}"
             )
-        found = _held_out_outputs(model, data, held_out)
-        for fold, rows_out in enumerate(held_out):
-            reached = tuple(-math.inf if math.isnan(item) else item for item in value(rows_out, found[fold]))
+        outputs = _held_out_outputs(model, data, held_out)
+        for fold, rows in enumerate(held_out):
+            reached = tuple(-math.inf if math.isnan(item) else item for item in value(rows, outputs[fold]))
             values[epoch, fold] = reached[0]
-            if reached > best[fold][0] or not best[fold][1]:
-                best[fold] = (reached, epoch + 1)
-                for parameter, copy in zip(parameters, kept, strict=True):
-                    copy[fold] = parameter.detach()[fold]
-                for name, part in found[fold].items():
-                    outputs.setdefault(name, np.empty((len(folds), *part.shape[1:]), np.float32))[rows_out] = part
+            best.update(fold, epoch + 1, reached, rows, outputs[fold])
         progress(epoch + 1, schedule.epochs)
+    best.restore()
+    return best.outputs, Curve(losses, values, tuple(best.epochs))
 
-    with torch.no_grad():
-        for parameter, copy in zip(parameters, kept, strict=True):
-            parameter.copy_(copy)
-    return FoldsFit(tuple(epoch for _, epoch in best), losses, values, outputs)
+
+def _epoch(
+    model: nn.Module,
+    data: FoldData,
+    optimiser: torch.optim.Optimizer,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    shares: Tensor,
+) -> NDArray[np.float64]:
+    """Train one epoch and return the `(F,)` mean loss."""
+    model.train()
+    steps: list[Tensor] = []
+    for rows, weight in batches:
+        loss = data.loss(model(data.inputs(rows)), rows, weight)
+        optimiser.zero_grad(set_to_none=True)
+        loss.sum().backward()
+        optimiser.step()
+        steps.append(loss.detach())
+    return np.asarray((torch.stack(steps).double() * shares).sum(0).cpu().numpy())
 
 
 def predict_folds(model: nn.Module, features: Sequence[Tensor], n_folds: int) -> dict[str, NDArray[np.float32]]:
     """Return the mean of the folds' outputs for every sample: `(n, K)` or `(n,)` per target."""
     everything = [np.arange(len(features[0]))] * n_folds
-    found = _held_out_outputs(model, _Data(features, {}), everything)
+    found = _held_out_outputs(model, FoldData(features, {}), everything)
     return {name: np.mean([part[name] for part in found], axis=0, dtype=np.float32) for name in found[0]}
 
 
-def _held_out_outputs(
-    model: nn.Module, data: _Data, rows: Sequence[NDArray[np.int64]]
-) -> list[dict[str, NDArray[np.float32]]]:
+def _held_out_outputs(model: nn.Module, data: FoldData, rows: Sequence[Rows]) -> list[dict[str, NDArray[np.float32]]]:
     """Return, for every fold, its model's outputs for its rows; shorter folds are padded with rows of their own."""
     device = data.features[0].device
     longest = max(map(len, rows))

@@ -1,4 +1,4 @@
-"""The name or folder of a baseline goes in, its declaration and its code come out, with options that were checked."""
+"""Loads a baseline by name or folder: its declaration, and its code with options that are checked."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean, examples
+from merbench.declarations import Declaration, declaration_problems
+from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean
 from merbench.files import find_folder, list_folders, read_toml
-from merbench.track import Declaration, declaration_problems
-from merbench.training.extras import modules_by_extra
-from merbench.training.plugin_errors import OwnCode, guarded
+from merbench.parameters import declared, parameter_problems
+from merbench.training.plugin_errors import OwnCode, guarded, modules_by_extra
 from merbench.training.protocol import Baseline, Build, Setup
 
 Options = Mapping[str, Any]
@@ -36,7 +36,7 @@ class TrackSettings(Declaration):
 
 
 class BaselineDeclaration(Declaration):
-    """What `baseline.toml` tells.
+    """The content of `baseline.toml`.
 
     Attributes:
         title: one line that names the system.
@@ -48,7 +48,7 @@ class BaselineDeclaration(Declaration):
         folds: number of folds of cross-validation.
         seeds: seeds that it is run with by default; several give a mean and a deviation.
         defaults: its options.
-        select: options to choose by cross-validation, one after the other, each among these values.
+        select: options that cross-validation selects, one after the other, each from these values.
         tracks: settings by track id.
     """
 
@@ -69,29 +69,26 @@ class BaselineDeclaration(Declaration):
     def _extra_is_known(cls, value: str | None) -> str | None:
         known = list(modules_by_extra())
         if value is not None and value not in known:
-            raise ValueError(f"no extra of merbench; allowed: {', '.join(known)}{did_you_mean(value, known)}")
+            raise ValueError(f"is not an extra of merbench; allowed: {', '.join(known)}{did_you_mean(value, known)}")
         return value
 
     @model_validator(mode="before")
     @classmethod
     def _lists_are_tuples(cls, value: Any) -> Any:
         if isinstance(value, dict) and isinstance(value.get("select"), dict):
-            return {**value, "select": {key: _tupled(item) for key, item in value["select"].items()}}
+            select = {key: tuple(item) if isinstance(item, list) else item for key, item in value["select"].items()}
+            return {**value, "select": select}
         return value
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
 class LoadedBaseline:
-    """A baseline that was found.
+    """A baseline with its code.
 
     Attributes:
         name: name of its folder.
-        folder: where it stands.
-        declaration: what its `baseline.toml` tells.
+        folder: where its files are.
+        declaration: its `baseline.toml`.
         module: its `model.py`.
     """
 
@@ -109,7 +106,7 @@ class LoadedBaseline:
         """Return the options for a track: the defaults, the track's, then those given.
 
         Raises:
-            DeclarationError: an option is unknown or has a value of another type.
+            DeclarationError: an option is unknown, missing, or has a value of another type.
         """
         settings = self.declaration.tracks.get(track_id, TrackSettings())
         merged = {**self.declaration.defaults, **settings.options, **given}
@@ -117,7 +114,7 @@ class LoadedBaseline:
         return merged
 
     def choices(self, track_id: str, given: Options) -> dict[str, tuple[Any, ...]]:
-        """Return the options to choose by cross-validation: those declared that neither track nor caller fixes."""
+        """Return the options that cross-validation selects: those that neither the track nor the caller fixes."""
         settings = self.declaration.tracks.get(track_id, TrackSettings())
         fixed = {*settings.options, *given}
         return {name: values for name, values in self.declaration.select.items() if name not in fixed}
@@ -126,8 +123,8 @@ class LoadedBaseline:
         """Return the baseline built from all of its options; it blames its own code, and its answers are checked.
 
         Raises:
-            DeclarationError: an option is unknown or has a value of another type.
-            UsageError: its code raised an exception, or `build` returned no baseline.
+            DeclarationError: an option is unknown, missing, or has a value of another type.
+            UsageError: its code raised an exception, or `build` did not return a baseline.
         """
         build: Build = self.module.build
         checked = self._checked(options)
@@ -136,26 +133,21 @@ class LoadedBaseline:
         return guarded(self.code, built)
 
     def _checked(self, options: Options) -> Any:
-        kind = self.module.Options
-        names = [item.name for item in dataclasses.fields(kind)]
-        allowed = ", ".join(names) or "none"
-        problems = examples(
-            [key for key in options if key not in names],
-            lambda key: Problem("E207", f"is not an option; allowed: {allowed}{did_you_mean(key, names)}", column=key),
-        )
-        known = {key: value for key, value in options.items() if key in names}
+        """Return the options as the baseline's own dataclass."""
+        kind, owner = self.module.Options, f"baseline '{self.name}'"
         with self.code.blamed("failed in Options"):
-            try:
-                checked = TypeAdapter(kind).validate_python(known)
-            except ValidationError as error:
-                problems += declaration_problems(error, lambda location: names)
-        if problems:
-            raise DeclarationError(f"baseline '{self.name}'", problems)
-        return checked
+            messages = parameter_problems(owner, declared(kind, strict=False), options)
+            problems = [Problem("E207", message, column=name) for name, message in messages]
+            if not problems:
+                try:
+                    return TypeAdapter(kind).validate_python(dict(options))
+                except ValidationError as error:
+                    problems = declaration_problems(error, lambda location: list(options))
+        raise DeclarationError(owner, problems)
 
 
 def list_baselines() -> list[tuple[str, BaselineDeclaration]]:
-    """Return name and declaration of every baseline that is found by name, sorted; no code is loaded."""
+    """Return name and declaration of every baseline that has a name, sorted; no code is loaded."""
     return [(folder.name, read_baseline(folder)) for folder in list_folders("baseline")]
 
 
@@ -183,18 +175,18 @@ def load_baseline(name_or_path: str | Path) -> LoadedBaseline:
         UsageError: its `model.py` cannot be loaded, or does not define `Options` and `build`.
     """
     folder = find_folder("baseline", name_or_path)
-    name = folder.resolve().name
+    name, path = folder.resolve().name, folder / "model.py"
     declaration = read_baseline(folder)
     with OwnCode(name, folder, declaration.extra).blamed("cannot be loaded"):
-        module = _module(name, folder / "model.py")
+        module = _module(name, path)
     if not (dataclasses.is_dataclass(getattr(module, "Options", None)) and callable(getattr(module, "build", None))):
-        raise UsageError(f"{folder / 'model.py'}: a baseline defines a dataclass Options and a function build")
+        raise UsageError(f"{path}: a baseline defines a dataclass Options and a function build")
     return LoadedBaseline(name, folder, declaration, module)
 
 
 def _module(name: str, path: Path) -> ModuleType:
     if not path.is_file():
-        raise UsageError(f"{path}: is not there; a baseline is a baseline.toml and a model.py")
+        raise UsageError(f"{path}: the file does not exist; a baseline is a baseline.toml and a model.py")
     spec = importlib.util.spec_from_file_location(f"merbench_baseline_{name.replace('-', '_')}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,11 +1,20 @@
-"""Predictions go in, the files of a run come out; and files of runs become predictions again."""
+"""Writes what a run leaves in its folder: submission, probabilities, and the run record.
+
+The run record says what was trained on what, with which versions, and what it scored.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import platform
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +23,37 @@ import pyarrow.parquet as pq
 from merbench.corpus.candidates import Candidates
 from merbench.errors import UsageError
 from merbench.files import arrow_file, atomic_path, sha256_file, write_text
-from merbench.training.data import Predictions
+from merbench.training.declaration import LoadedBaseline, Options
+from merbench.training.protocol import Predictions, TrainingSet
+from merbench.training.selection import Trial
 
-SUBMISSION, PROBABILITIES, CARD = "submission.csv", "probabilities.parquet", "run.json"
+if TYPE_CHECKING:
+    from merbench.training.run import SeedRun
+
+SUBMISSION, PROBABILITIES, RECORD = "submission.csv", "probabilities.parquet", "run.json"
+
+SCHEMA = "merbench.run/1"
+
+PACKAGES = {"numpy": "numpy", "pyarrow": "pyarrow", "sklearn": "scikit-learn", "scipy": "scipy", "torch": "torch"}
+"""Modules whose version is recorded where they were imported, and the distributions that bring them."""
+
+
+def require_free(folder: Path, record: str = RECORD, *, replace: bool) -> None:
+    """Raise `UsageError` when a run may not be written to `folder`.
+
+    Args:
+        folder: where a run is to be written.
+        record: the file that identifies a run of this kind.
+        replace: whether an existing run is replaced; nothing else ever is.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file, not a folder")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / record).is_file():
+        raise UsageError(f"{folder}: is not empty and has no {record}; only a run is replaced by a run")
+    if not replace:
+        raise UsageError(f"{folder}: already holds a run; --force replaces it, --output names another folder")
 
 
 def submission_table(candidates: Candidates, predictions: Predictions) -> pa.Table:
@@ -47,33 +84,95 @@ def _answers(candidates: Candidates, predictions: Predictions) -> pa.Table:
 
 def write_predictions(folder: Path, candidates: Candidates, predictions: Predictions) -> str:
     """Write `submission.csv` and `probabilities.parquet` and return the SHA-256 of the former."""
-    write_text(folder / SUBMISSION, _csv(submission_table(candidates, predictions)))
+    table, text = submission_table(candidates, predictions), io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    write_text(folder / SUBMISSION, text.getvalue())
     with atomic_path(folder / PROBABILITIES) as beside, arrow_file(beside, "wb") as file:
         pq.write_table(probability_table(candidates, predictions), file)
     return sha256_file(folder / SUBMISSION)
 
 
-def _csv(table: pa.Table) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    return text.getvalue()
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What was trained, by every seed.
 
-
-def require_free(folder: Path, card: str = CARD, *, replace: bool) -> None:
-    """Raise `UsageError` when a run may not be written to `folder`.
-
-    Args:
-        folder: where a run is to be written.
-        card: the file by which a run of this kind is known.
-        replace: whether a run that already exists is replaced; nothing else ever is.
+    Attributes:
+        loaded: the baseline.
+        train: what it learned from.
+        options: the options it was trained with.
+        trials: the options that were tried.
+        cross_validation: how the training samples were divided, see `TrainingSet.described_folds`.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not (folder / card).is_file():
-        raise UsageError(f"{folder}: is not empty and holds no {card}; only a run is replaced by a run")
-    if not replace:
-        raise UsageError(f"{folder}: already holds a run; --force replaces it, --output names another folder")
+
+    loaded: LoadedBaseline
+    train: TrainingSet
+    options: Options
+    trials: Sequence[Trial]
+    cross_validation: Mapping[str, Any]
+
+
+def run_record(
+    trained: Trained, test: Candidates, runs: Sequence[SeedRun], submissions: Mapping[int, str]
+) -> dict[str, Any]:
+    """Return the record of a run, ready for JSON; `submissions` are digests of the seeds' submission files."""
+    track, corpus, loaded, train = test.track, test.corpus, trained.loaded, trained.train
+    tested = [run.test for run in runs if run.test is not None]
+    return {
+        "schema": SCHEMA,
+        "track": {"key": track.key, "fingerprint": track.fingerprint},
+        "corpus": {
+            "name": corpus.name,
+            "version": corpus.version,
+            **({} if test.hidden else {"digest": corpus.digest}),  # which depends on the references
+            "synthetic": corpus.synthetic,
+        },
+        "baseline": {
+            "name": loaded.name,
+            "title": loaded.declaration.title,
+            "paper": loaded.declaration.paper,
+            "files": {name: sha256_file(loaded.folder / name) for name in ("baseline.toml", "model.py")},
+        },
+        "features": {name: corpus.declaration.content.features[name] for name in train.features},
+        "options": dict(trained.options),
+        "n_folds": trained.cross_validation["n_folds"],
+        "cross_validation": dict(trained.cross_validation),
+        "n_train": len(train),
+        **({"label_corruption": dict(train.label_corruption)} if train.label_corruption else {}),
+        "n_test": len(test),
+        "selection": [{"options": dict(trial.options), "value": _finite(trial.value)} for trial in trained.trials],
+        "ranking": list(track.ranked_by),
+        "runs": [
+            {
+                "seed": run.seed,
+                "device": run.fit.device,
+                "cross_validated": dict(run.cross_validated),
+                "test": None if run.test is None else dict(run.test),
+                "best_epochs": None if run.fit.curve is None else list(run.fit.curve.best_epoch),
+                "submission": submissions[run.seed],
+            }
+            for run in runs
+        ],
+        "cross_validated": mean_and_deviation([run.cross_validated for run in runs]),
+        "test": mean_and_deviation(tested) if tested else None,
+        "versions": _versions(),
+    }
+
+
+def mean_and_deviation(values: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    """Return mean and standard deviation (n - 1; None for one run) by metric key."""
+    columns = {key: [item[key] for item in values] for key in values[0]}
+    return {
+        key: {"mean": statistics.fmean(column), "deviation": statistics.stdev(column) if len(column) > 1 else None}
+        for key, column in columns.items()
+    }
+
+
+def _finite(value: Sequence[float]) -> list[float | None]:
+    return [item if abs(item) < float("inf") else None for item in value]
+
+
+def _versions() -> dict[str, str]:
+    used = {name: version(package) for name, package in PACKAGES.items() if name in sys.modules}
+    return {"merbench": version("merbench"), "python": platform.python_version(), **used}

@@ -1,25 +1,68 @@
-"""A baseline goes in, one comes out that blames its own code for exceptions and whose answers are checked.
+"""Guards a baseline: its own code is blamed for exceptions, and what it returns is checked.
 
 Conventions:
-    What merbench raises on purpose passes as it is. Every other exception becomes a `UsageError` with the innermost
-    line of the baseline's own files, caused by that exception: `MERBENCH_TRACEBACK=1` shows all of it.
+    Errors that merbench raises on purpose pass unchanged. Every other exception becomes a `UsageError` with the
+    innermost line of the baseline's own files, caused by that exception: `MERBENCH_TRACEBACK=1` shows the traceback.
+    What is returned is not repaired: a value that is not finite would be scored like an answer, and probabilities that
+    do not sum to 1 could not be averaged with another run. They are checked like those of a submission.
 """
 
 from __future__ import annotations
 
+import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import metadata, requires
 from pathlib import Path
 from typing import Any
 
-from merbench.errors import TRACEBACK, MerbenchError, MissingExtra, UsageError, exception_text
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from merbench.errors import (
+    TRACEBACK,
+    MerbenchError,
+    MissingExtra,
+    Problem,
+    UsageError,
+    did_you_mean,
+    exception_text,
+    problem_lines,
+)
+from merbench.targets.target import value_type
 from merbench.track import Track
-from merbench.training.checking import checked_cross_fit, checked_predictions
-from merbench.training.data import FeatureSet, Predictions, TrainingSet
-from merbench.training.extras import extra_of
-from merbench.training.protocol import Baseline, CrossFit, FoldEnsemble
+from merbench.training.protocol import Baseline, CrossFit, Curve, FeatureSet, FoldEnsemble, Predictions, TrainingSet
+
+MODULES = {"scikit-learn": ("sklearn", "scipy", "joblib"), "opencv-python-headless": ("cv2",)}
+"""Modules of the distributions whose module has another name, or that bring more than one."""
+
+FOR_DEVELOPERS, EVERYTHING = "dev", "all"
+
+_REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+).*;\s*extra\s*==\s*["'](?P<extra>[\w.-]+)["']""")
+
+
+@cache
+def modules_by_extra() -> dict[str, frozenset[str]]:
+    """Return the modules that each extra of merbench brings, from its metadata, without the developers' extra."""
+    names = metadata("merbench").get_all("Provides-Extra") or []
+    modules: dict[str, set[str]] = {name: set() for name in names if name != FOR_DEVELOPERS}
+    for match in filter(None, map(_REQUIREMENT.match, requires("merbench") or [])):
+        if match["extra"] in modules:
+            modules[match["extra"]].update(MODULES.get(match["name"], (match["name"],)))
+    return {name: frozenset(brought) for name, brought in modules.items()}
+
+
+def extra_of(module: str, declared: str | None = None) -> str | None:
+    """Return the extra that brings a module: the declared one where it does, else the first by name; None without any.
+
+    The extra that brings everything comes last.
+    """
+    brought = [name for name, modules in modules_by_extra().items() if module in modules]
+    return declared if declared in brought else min(brought, key=lambda name: (name == EVERYTHING, name), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +71,13 @@ class OwnCode:
 
     Attributes:
         name: the baseline's name.
-        folder: where its files stand.
+        folder: where its files are.
         extra: the extra that it declares.
     """
 
     name: str
     folder: Path
     extra: str | None
-
-    @property
-    def model(self) -> Path:
-        """The file that every baseline has."""
-        return self.folder / "model.py"
 
     @contextmanager
     def blamed(self, doing: str) -> Iterator[None]:
@@ -71,7 +109,7 @@ class OwnCode:
             return MissingExtra(f"baseline '{self.name}' ({error.name})", extra)
         remedy = "no extra of merbench brings it"
         if (self.folder / f"{module}.py").is_file():
-            remedy = f"{module}.py beside it is not seen: a baseline's code is model.py alone, or an installed package"
+            remedy = f"{module}.py next to it is not imported: use only model.py, or install a package"
         return UsageError(
             f"{self._place(error)}: baseline '{self.name}' imports '{error.name}', which is not installed; {remedy}"
         )
@@ -84,18 +122,17 @@ class OwnCode:
         root = self.folder.resolve()
         own = [(Path(name).resolve(), line) for name, line in places if Path(name).resolve().is_relative_to(root)]
         if not own:
-            return str(self.model)
+            return str(self.folder / "model.py")
         path, line = own[-1]
         return f"{self.folder / path.relative_to(root)}, line {line}"
 
 
 def guarded(code: OwnCode, built: Any) -> Baseline:
-    """Return what `build` returned, guarded; raise `UsageError` where it is no baseline."""
+    """Return what `build` returned, guarded; raise `UsageError` where it is not a baseline."""
     missing = [name for name in ("fit", "predict") if not callable(getattr(built, name, None))]
     if missing:
-        kind = type(built).__name__
         raise UsageError(
-            f"{code.model}: build returned a value of type '{kind}' without {' and '.join(missing)}; "
+            f"{code.folder / 'model.py'}: build returned {value_type(built)} without {' and '.join(missing)}; "
             "a baseline has fit(train) and predict(test)"
         )
     return _GuardedFolds(code, built) if isinstance(built, FoldEnsemble) else _Guarded(code, built)
@@ -115,13 +152,71 @@ class _Guarded:
         if self.track is None:
             raise UsageError(f"baseline '{self.code.name}' was not fitted: fit comes before predict")
         with self.code.blamed("failed in predict"):
-            said = self.built.predict(test)
-        return checked_predictions(f"baseline '{self.code.name}', predict", said, self.track, test.ids)
+            returned = self.built.predict(test)
+        return checked_predictions(f"baseline '{self.code.name}', predict", returned, self.track, test.ids)
 
 
 class _GuardedFolds(_Guarded):
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         self.track = train.track
         with self.code.blamed("failed in fit_folds"):
-            said = self.built.fit_folds(train)
-        return checked_cross_fit(f"baseline '{self.code.name}', fit_folds", said, train.track, train.samples.ids)
+            returned = self.built.fit_folds(train)
+        return checked_cross_fit(f"baseline '{self.code.name}', fit_folds", returned, train.track, train.samples.ids)
+
+
+def checked_predictions(where: str, returned: Any, track: Track, ids: pa.StringArray) -> Predictions:
+    """Return predictions for some samples, with float64 arrays for the track's labels and numbers.
+
+    Args:
+        where: who returned them, for the message.
+        returned: what was returned.
+        track: the track.
+        ids: the samples.
+
+    Raises:
+        UsageError: it does not have the form that `Predictions` describes; all problems are listed.
+    """
+    if not isinstance(returned, Predictions) or not all(
+        isinstance(part, Mapping) for part in (returned.outputs, returned.sets)
+    ):
+        raise UsageError(
+            f"{where} returned {value_type(returned)}; needed is merbench.training.Predictions of one array per target"
+        )
+    outputs, problems = dict[str, NDArray[np.float64]](), list[Problem]()
+    for name, target in track.targets.items():
+        answers: Mapping[str, Any] = returned.outputs if target.loss else returned.sets
+        if name not in answers:
+            others = [other for other in map(str, answers) if other not in track.targets]
+            message = f"is missing; needed is every target of the track{did_you_mean(name, others)}"
+            problems.append(Problem("E202", message, column=name))
+            continue
+        output, wrong = target.checked_output(answers[name], ids)
+        if target.loss:
+            outputs[name] = output
+        problems += (Problem(code, message, column=name) for code, message in wrong)
+    if problems:
+        raise UsageError(*problem_lines(where, problems))
+    return replace(returned, outputs=outputs)
+
+
+def checked_cross_fit(where: str, returned: Any, track: Track, ids: pa.StringArray) -> CrossFit:
+    """Return the result of cross-validation on the training samples; see `checked_predictions`."""
+    if not isinstance(returned, CrossFit):
+        raise UsageError(f"{where} returned {value_type(returned)}; needed is a merbench.training.CrossFit")
+    if not isinstance(returned.device, str):
+        raise UsageError(f"{where}: device is {value_type(returned.device)}; needed is its name, a string")
+    if returned.curve is not None:
+        _check_curve(where, returned.curve)
+    out_of_fold = checked_predictions(f"{where}, out_of_fold", returned.out_of_fold, track, ids)
+    return replace(returned, out_of_fold=out_of_fold)
+
+
+def _check_curve(where: str, curve: Any) -> None:
+    if not isinstance(curve, Curve):
+        raise UsageError(f"{where}: curve is {value_type(curve)}; needed is a merbench.training.Curve, or None")
+    shapes, n_folds = [np.shape(curve.loss), np.shape(curve.value)], len(curve.best_epoch)
+    if shapes[0] != shapes[1] or shapes[0][1:] != (n_folds,):
+        raise UsageError(
+            f"{where}: curve has loss {shapes[0]}, value {shapes[1]} and {n_folds} best epochs; "
+            "needed are (epochs, folds) twice and one best epoch per fold"
+        )

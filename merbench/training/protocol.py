@@ -1,18 +1,37 @@
-"""What a baseline is: two methods, and a third where all folds train at once."""
+"""What a baseline is, what it is given, and what it returns.
+
+Conventions:
+    Samples are in the order of sorted ids; every array has one row per sample. Features are `(n, d)` float32; frames
+    have been averaged. Targets are int32 codes of the declared labels, float64 numbers, or sets of words. Outputs are
+    float64: `(n, K)` probabilities of the labels of a categorical target, `(n,)` values of a continuous one; sets of
+    words are answered as they are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.training.data import FeatureSet, Predictions, TrainingSet
+from merbench.errors import MissingExtra, UsageError, plural
+from merbench.metrics.lists import Lists, Values, concatenated
+from merbench.track import Track
+
+Rows = NDArray[np.int64]
+Names = NDArray[np.str_]
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) steps."""
+
+N_STRATA = 5
+"""Number of equal parts into which the values of a continuous target are divided, so that folds are alike in it."""
 
 
 def silent(done: int, total: int) -> None:
@@ -21,19 +40,188 @@ def silent(done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a baseline is built for.
+    """How a baseline is trained.
 
     Attributes:
         seed: seed of everything random.
         n_folds: number of folds of cross-validation.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, …
-        progress: what to tell about steps.
+        progress: called after every step.
     """
 
     seed: int = 0
     n_folds: int = 5
     device: str = "auto"
     progress: Progress = silent
+
+
+def require_device(name: str) -> None:
+    """Raise `UsageError` unless `name` is `auto`, `cpu`, or the `cuda` or `cuda:1` of a device that exists.
+
+    torch is imported only where CUDA is asked for by name.
+    """
+    match = re.fullmatch(r"auto|cpu|cuda(?::(\d{1,4}))?", name)
+    if match is None:
+        raise UsageError(f"'{name}' is not a device; allowed: auto, cpu, cuda, cuda:<number>")
+    if not name.startswith("cuda"):
+        return
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtra(f"device '{name}'", "baselines") from None
+    n_devices = torch.cuda.device_count()
+    if int(match[1] or 0) >= n_devices:
+        raise UsageError(f"device '{name}' does not exist: {plural(n_devices, 'CUDA device')}; use --device cpu")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """What a baseline sees of some samples.
+
+    Attributes:
+        ids: sorted sample ids.
+        features: one `(n, d)` array per feature, in the order asked for.
+        columns: columns of the corpus that were asked for, such as the transcript.
+    """
+
+    ids: pa.StringArray = field(repr=False)
+    features: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    columns: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def n_values(self) -> int:
+        """Number of values of all features of all samples."""
+        return sum(x.size for x in self.features.values())
+
+    def select(self, rows: Rows) -> FeatureSet:
+        """Return some of the samples."""
+        taken = pa.array(rows)
+        return FeatureSet(
+            self.ids.take(taken),
+            {name: x[rows] for name, x in self.features.items()},
+            {name: column.take(taken) for name, column in self.columns.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Samples with their references.
+
+    Attributes:
+        track: what is predicted, and how it is ranked.
+        samples: the features of the samples.
+        targets: the references of every target of the track.
+        label_corruption: how the labels were corrupted, and realised values; empty where they were not.
+        groups: by corpus column that a metric is taken `per`, `(n,)` values as text; a column that is not known of all
+            samples is left out.
+        cluster: the corpus column whose values folds keep together; empty where there is none.
+        clusters: `(n,)` codes of its values.
+    """
+
+    track: Track
+    samples: FeatureSet
+    targets: Mapping[str, Any] = field(repr=False)
+    label_corruption: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Names] = field(default_factory=dict, repr=False)
+    cluster: str = ""
+    clusters: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def features(self) -> Mapping[str, NDArray[np.float32]]:
+        """The features of the samples."""
+        return self.samples.features
+
+    def select(self, rows: Rows) -> TrainingSet:
+        """Return some of the samples."""
+        return replace(
+            self,
+            samples=self.samples.select(rows),
+            targets={name: values[rows] for name, values in self.targets.items()},
+            groups={name: values[rows] for name, values in self.groups.items()},
+            clusters=self.clusters[rows] if self.cluster else self.clusters,
+        )
+
+    @property
+    def folds_by(self) -> str:
+        """The column whose values folds keep together; empty where samples are assigned one by one."""
+        return self.cluster if self.n_clusters > 1 else ""
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of values that folds keep together."""
+        return len(np.unique(self.clusters))
+
+    def n_folds(self, wanted: int) -> int:
+        """Return how many folds there are where so many are wanted: at most one for each value that stays together."""
+        return min(wanted, self.n_clusters) if self.folds_by else wanted
+
+    def described_folds(self, wanted: int) -> dict[str, Any]:
+        """Return how cross-validation divides the samples, as a run record stores it."""
+        by = {"by": self.folds_by, "n_clusters": self.n_clusters} if self.folds_by else {"by": None}
+        return {"n_folds": self.n_folds(wanted), "n_folds_asked": wanted, **by}
+
+    def folds(self, n_folds: int, seed: int) -> Rows:
+        """Return the fold 0 … n_folds - 1 of every sample.
+
+        A speaker on both sides of a fold would make cross-validated values too good: samples of one cluster share a
+        fold (`grouped_folds`). Without clusters, samples are assigned one by one (`random_folds`).
+
+        Args:
+            n_folds: number of folds, at most `self.n_folds(n_folds)`.
+            seed: seed of random folds; folds of clusters are the same for every seed.
+
+        Raises:
+            UsageError: there are fewer than two folds, or more folds than samples or clusters.
+        """
+        if self.folds_by:
+            return grouped_folds(self.clusters, self._strata(), n_folds)
+        return random_folds(len(self), n_folds, seed)
+
+    def _strata(self) -> Rows:
+        """Return the labels of the first target that has some, else fifths of the values of the first one."""
+        arrays = [values for values in self.targets.values() if isinstance(values, np.ndarray) and values.ndim == 1]
+        for values in sorted(arrays, key=lambda values: values.dtype.kind == "f"):
+            if values.dtype.kind == "f":
+                edges = np.quantile(values, np.arange(1, N_STRATA) / N_STRATA)
+                return np.searchsorted(edges, values, side="right").astype(np.int64)
+            return values.astype(np.int64)
+        return np.zeros(len(self), dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a baseline answers for every sample.
+
+    Attributes:
+        outputs: per categorical or continuous target, `(n, K)` probabilities or `(n,)` values.
+        sets: per target that is a set of words, the words.
+    """
+
+    outputs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    sets: Mapping[str, Lists] = field(default_factory=dict, repr=False)
+
+    def answers(self, track: Track) -> dict[str, Values]:
+        """Return the most probable label's code (ties: the first one), the value within the range, or the set."""
+        return {
+            name: target.answer((self.outputs if target.loss else self.sets)[name])
+            for name, target in track.targets.items()
+        }
+
+    @classmethod
+    def gathered(cls, parts: Sequence[tuple[Rows, Predictions]]) -> Predictions:
+        """Return predictions for all rows from those for parts of them."""
+        order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+        every = [part for _, part in parts]
+        return cls(
+            {name: np.concatenate([part.outputs[name] for part in every])[order] for name in every[0].outputs},
+            {name: reduce(concatenated, [part.sets[name] for part in every])[order] for name in every[0].sets},
+        )
 
 
 class Baseline(Protocol):
@@ -53,7 +241,7 @@ class Curve:
     Attributes:
         loss: `(epochs, folds)` training loss.
         value: `(epochs, folds)` first ranking value on the fold left out.
-        best_epoch: the epoch kept of every fold, from 1.
+        best_epoch: the epoch kept for every fold, from 1.
     """
 
     loss: NDArray[np.float64]
@@ -63,10 +251,10 @@ class Curve:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CrossFit:
-    """What cross-validation tells.
+    """The result of cross-validation.
 
     Attributes:
-        out_of_fold: what was predicted of every training sample by the model that did not see it.
+        out_of_fold: the predictions for every training sample by the model that was not trained on it.
         curve: how training went; None where there are no epochs.
         device: where it was trained.
     """
@@ -78,17 +266,72 @@ class CrossFit:
 
 @runtime_checkable
 class FoldEnsemble(Protocol):
-    """A baseline that is one model a fold, all trained in one go: `predict` averages them."""
+    """A baseline that is one model per fold, all trained together: `predict` averages them."""
 
     def fit(self, train: TrainingSet) -> None:
         """Learn from samples with references."""
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
-        """Learn as `fit` does, and return what the folds left out were predicted to be."""
+        """Learn as `fit` does, and return the result of cross-validation."""
 
     def predict(self, test: FeatureSet) -> Predictions:
         """Predict every target of the track for other samples."""
 
 
 Build = Callable[[Any, Setup], Baseline]
-"""What `model.py` of a baseline defines as `build`: its options and a setup go in, the baseline comes out."""
+"""The function `build` of a baseline's `model.py`: its options and a setup -> the baseline."""
+
+
+def random_folds(n: int, n_folds: int, seed: int) -> Rows:
+    """Return a random fold 0 … n_folds - 1 for each of n samples, from raw bits: sizes differ by one at most.
+
+    Raises:
+        UsageError: there are fewer than two folds, or more folds than samples.
+    """
+    if not 2 <= n_folds <= n:
+        raise UsageError(f"{n_folds} folds of {n:,} training samples; needed are at least 2 folds and a sample in each")
+    key = hashlib.sha256(f"folds|{seed}".encode()).digest()
+    bits = np.random.PCG64(int.from_bytes(key[:16], "little")).random_raw(n)
+    folds = np.empty(n, dtype=np.int64)
+    folds[np.argsort(bits, kind="stable")] = np.arange(n) % n_folds
+    return folds
+
+
+def grouped_folds(clusters: Rows, strata: Rows, n_folds: int) -> Rows:
+    """Return a fold 0 … n_folds - 1 for each sample: those of a cluster in one fold, strata spread evenly.
+
+    The greedy rule of scikit-learn's `StratifiedGroupKFold` without shuffling, which a baseline that needs no
+    scikit-learn has, too: clusters, those of the most uneven strata first, go where the shares of the strata differ
+    least between folds; of equals, where there are fewest samples.
+
+    Args:
+        clusters: `(n,)` codes.
+        strata: `(n,)` codes.
+        n_folds: number of folds.
+
+    Raises:
+        UsageError: there are fewer than two folds, or more folds than clusters.
+    """
+    names, cluster = np.unique(clusters, return_inverse=True)
+    if not 2 <= n_folds <= len(names):
+        raise UsageError(
+            f"{n_folds} folds of {len(names):,} clusters; needed are at least 2 folds and a cluster in each"
+        )
+    kinds, stratum = np.unique(strata, return_inverse=True)
+    counts = np.zeros((len(names), len(kinds)))
+    np.add.at(counts, (cluster, stratum), 1)
+    spread, size = counts.std(axis=1), counts.sum(axis=1)
+    totals, sizes = np.zeros((n_folds, len(kinds))), np.zeros(n_folds)
+    of_cluster = np.empty(len(names), dtype=np.int64)
+    counts /= counts.sum(axis=0)
+    for place in np.argsort(-spread, kind="stable"):
+        # Variances of the shares between folds, once for each fold that the cluster may go into: their means are equal.
+        squares = np.square(totals).sum(axis=0) + np.square(totals + counts[place]) - np.square(totals)
+        mean = (totals.sum(axis=0) + counts[place]) / n_folds
+        unevenness = np.sqrt(np.maximum(squares / n_folds - np.square(mean), 0)).mean(axis=1)
+        equals = unevenness <= unevenness.min() + 1e-9  # not decided by the last bits of a sum
+        fold = np.where(equals, sizes, np.inf).argmin()
+        totals[fold] += counts[place]
+        sizes[fold] += size[place]
+        of_cluster[place] = fold
+    return np.asarray(of_cluster[cluster], dtype=np.int64)

@@ -1,41 +1,57 @@
-"""A track and a baseline go in, a folder comes out: submission, probabilities, run card, training curve; and its score.
+"""Trains a baseline on a track and scores it; averages several runs.
 
-==================== =====================================================================================
-submission.csv       the answers of the first seed
+===================== ====================================================================================
+submission.csv        the answers of the first seed
 probabilities.parquet the same with one probability per label: what `merbench ensemble` reads
-run.json             the run card: configuration, seeds, versions, digests, scores, wall time
-curve.svg, curve.png how the folds of the first seed trained, where the baseline tells
-seed-<seed>/         the two files of every seed, where there are several
-==================== =====================================================================================
+run.json              the run record: configuration, seeds, versions, digests, scores, wall time
+curve.svg, curve.png  how the folds of the first seed trained, where the baseline has epochs
+seed-<seed>/          submission and probabilities of every seed, where there are several
+===================== ====================================================================================
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.engine import ShowProgress, suitable_threads
-from merbench.errors import UsageError, WithheldReference, json_text, listed
-from merbench.files import atomic_folder, write_text
+from merbench.errors import UsageError, WithheldReference, json_text, listed, plural
+from merbench.files import atomic_folder, require_apart, sha256_file, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
+from merbench.submission import read_submission
 from merbench.targets import names_of_other_types
 from merbench.track import Track, load_track
-from merbench.training.card import run_card
-from merbench.training.data import FeatureSet, Predictions, TrainingSet, feature_set, training_set
+from merbench.training.data import feature_set, training_candidates, training_set
 from merbench.training.declaration import LoadedBaseline, Options, list_baselines, load_baseline
-from merbench.training.device import require_device
-from merbench.training.output import CARD, SUBMISSION, require_free, submission_table, write_predictions
-from merbench.training.protocol import CrossFit, FoldEnsemble, Setup, silent
+from merbench.training.output import (
+    PROBABILITIES,
+    RECORD,
+    SUBMISSION,
+    Trained,
+    require_free,
+    run_record,
+    submission_table,
+    write_predictions,
+)
+from merbench.training.protocol import CrossFit, FeatureSet, FoldEnsemble, Predictions, Setup, require_device, silent
 from merbench.training.selection import fit, scores, select_options
 
-TRAIN, TEST = "train", "test"
+TEST = "test"
+
+ENSEMBLE_SCHEMA = "merbench.ensemble/1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +62,15 @@ class SeedRun:
         seed: its seed.
         cross_validated: values by metric key on the training samples, each predicted by a model that did not see it.
         test: values by metric key on the test split, rounded if it is hidden; None where its references are withheld.
-        predictions: what it says of the test split.
-        found: what cross-validation tells.
+        predictions: its answers for the test split.
+        fit: the result of cross-validation.
     """
 
     seed: int
     cross_validated: Mapping[str, float]
     test: Mapping[str, float] | None
     predictions: Predictions = field(repr=False)
-    found: CrossFit = field(repr=False)
+    fit: CrossFit = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +82,12 @@ class BaselineRun:
         track: the track.
         baseline: name of the baseline.
         features: the features it learned from.
-        options: the options it was trained with, chosen ones among them.
-        seeds: one training per seed, in the order asked for.
+        options: the options it was trained with, selected ones among them.
+        seeds: one training per seed, in the order given.
         report: the score of the submission (the first seed's); None where the references are withheld.
         withheld: why there is no score.
         synthetic: whether the corpus is the synthetic sample.
-        label_damage: what was done to the labels it learned from, and what it came to; empty without damage.
+        label_corruption: how the labels it learned from were corrupted; empty where they were not.
         cross_validation: number of folds, how many were asked for, and the column whose values they keep together.
     """
 
@@ -84,7 +100,7 @@ class BaselineRun:
     report: ScoreReport | None
     withheld: str = ""
     synthetic: bool = False
-    label_damage: Mapping[str, Any] = field(default_factory=dict)
+    label_corruption: Mapping[str, Any] = field(default_factory=dict)
     cross_validation: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -104,7 +120,7 @@ def run_baseline(
 ) -> BaselineRun:
     """Train a baseline on a track's training split, write its submission for the test split, and score it.
 
-    Everything that is chosen (options, epochs) is chosen by cross-validation on the training split.
+    Options and epochs are selected by cross-validation on the training split.
 
     Args:
         track: a name, a folder, or a loaded track.
@@ -112,56 +128,58 @@ def run_baseline(
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
         seeds: seeds to train with; None takes what the baseline declares.
         folds: number of folds of cross-validation; None takes what the baseline declares.
-        features: features to learn from; None takes what the baseline declares for the track, else all there are.
-        options: options that differ from those declared; they are not chosen by cross-validation.
+        features: features to learn from; None takes what the baseline declares for the track, else all.
+        options: options that differ from those declared; they are not selected by cross-validation.
         output: folder to write; None is `runs/<track>/<baseline>`.
         intervals: whether to resample when the submission is scored.
         replace: whether a run that the folder already holds is replaced.
         progress: called with a text and (done, total) steps; None shows nothing.
 
     Raises:
-        UnknownName: no such track, baseline, corpus or feature.
+        UnknownName: there is no such track, baseline, corpus or feature.
         DeclarationError: an option is unknown or of another type.
         MissingExtra: the baseline needs a package that is not installed.
         WithheldReference: the references of the training split are withheld.
-        UsageError: the output folder already holds a run or something else, or the device is not available.
+        UsageError: the output folder is not empty, or the device is not available.
     """
     started = time.perf_counter()
     declared = track if isinstance(track, Track) else load_track(track)
     loaded = load_baseline(baseline)
     require_device(device)
     require_answers(loaded, declared)
-    chosen = loaded.options(declared.id, options or {})
+    given = loaded.options(declared.id, options or {})
     folder = Path(output) if output is not None else Path("runs") / declared.id / loaded.name
     require_free(folder, replace=replace)
 
-    test, train = open_candidates(declared, TEST), training_candidates(declared)
-    names, columns = _feature_names(loaded, test, features), loaded.declaration.columns
-    train_set, test_features = training_set(train, names, columns), feature_set(test, names, columns)
-
-    cross_validation = train_set.described_folds(loaded.declaration.folds if folds is None else folds)
-    n_folds: int = cross_validation["n_folds"]
+    test, train_candidates = open_candidates(declared, TEST), training_candidates(declared)
+    names, columns = wanted_features(loaded, test, features), loaded.declaration.columns
+    if loaded.declaration.uses_features and not names:
+        raise no_features(loaded, test)
+    train, test_features = training_set(train_candidates, names, columns), feature_set(test, names, columns)
+    cross_validation = train.described_folds(loaded.declaration.folds if folds is None else folds)
 
     def setup(seed: int, text: str) -> Setup:
         show = silent if progress is None else partial(progress, text)
-        return Setup(seed, n_folds, device, show)
+        return Setup(seed, cross_validation["n_folds"], device, show)
 
     all_seeds = _distinct(loaded.declaration.seeds if seeds is None else seeds)
-    if isinstance(loaded.build(chosen, setup(all_seeds[0], "")), FoldEnsemble):
+    if isinstance(loaded.build(given, setup(all_seeds[0], "")), FoldEnsemble):
         require_matplotlib()
     choices = loaded.choices(declared.id, options or {})
-    with suitable_threads(train_set.samples.n_values):
-        chosen, trials = select_options(loaded, chosen, choices, train_set, setup(all_seeds[0], "selection"))
-        runs = [
-            _seed_run(loaded, chosen, train_set, test, test_features, setup(seed, f"seed {seed}")) for seed in all_seeds
-        ]
+    with suitable_threads(train.samples.n_values):
+        chosen, trials = select_options(loaded, given, choices, train, setup(all_seeds[0], "selection"))
+        trained = Trained(loaded, train, chosen, trials, cross_validation)
+        runs = [_seed_run(trained, test_features, setup(seed, f"seed {seed}")) for seed in all_seeds]
+
+    wall_time_s = round(time.perf_counter() - started, 3)
 
     with atomic_folder(folder, replace=True) as beside:
         submissions = _write_runs(beside, test, runs)
-        card = run_card(loaded, test, train_set, chosen, trials, runs, submissions, cross_validation)
-        card["wall_time_s"] = round(time.perf_counter() - started, 3)
-        write_text(beside / CARD, json_text(card))
-    report, withheld = _score(test, folder, intervals)
+        report, withheld = _scored(test, beside / SUBMISSION, intervals)
+        tests = [report, *(_scored(test, submission_table(test, run.predictions), False)[0] for run in runs[1:])]
+        runs = [replaced(run, test=_values(part)) for run, part in zip(runs, tests, strict=True)]
+        record = run_record(trained, test, runs, submissions)
+        write_text(beside / RECORD, json_text({**record, "wall_time_s": wall_time_s}))
     return BaselineRun(
         folder=folder,
         track=declared,
@@ -169,36 +187,28 @@ def run_baseline(
         features=tuple(names),
         options=chosen,
         seeds=tuple(runs),
-        report=report,
+        report=None if report is None else replaced(report, source=str(folder / SUBMISSION)),
         withheld=withheld,
         synthetic=test.corpus.synthetic,
-        label_damage=train_set.damage,
+        label_corruption=train.label_corruption,
         cross_validation=cross_validation,
     )
 
 
 def require_answers(loaded: LoadedBaseline, track: Track) -> None:
     """Raise `UsageError` when a baseline does not answer every target of a track."""
-    known = loaded.declaration.answers
-    others = names_of_other_types(track.targets, known)
-    if others:
+    answers = loaded.declaration.answers
+    if others := names_of_other_types(track.targets, answers):
         needed = {target.type for target in track.targets.values()}
         able = [name for name, declared in list_baselines() if needed <= set(declared.answers)]
         raise UsageError(
-            f"baseline '{loaded.name}' answers targets of type {listed(known)}; {track.id} declares {listed(others)}; "
-            f"baselines for it: {listed(able) or 'none'}"
+            f"baseline '{loaded.name}' answers targets of type {listed(answers)}; "
+            f"{track.id} declares {listed(others)}; baselines for it: {listed(able) or 'none'}"
         )
 
 
-def training_candidates(track: Track) -> Candidates:
-    """Return the candidates of a track's training split; raise `UsageError` where it declares none."""
-    if TRAIN not in track.splits:
-        raise UsageError(f"{track.id} declares no split '{TRAIN}', which a baseline learns from")
-    return open_candidates(track, TRAIN)
-
-
 def wanted_features(loaded: LoadedBaseline, candidates: Candidates, asked: Sequence[str] | None) -> list[str]:
-    """Return the features to learn from: those asked for, else those declared for the track, else all there are."""
+    """Return the features to learn from: those asked for, else those declared for the track, else all."""
     if not loaded.declaration.uses_features:
         return []
     settings = loaded.declaration.tracks.get(candidates.track.id)
@@ -206,43 +216,27 @@ def wanted_features(loaded: LoadedBaseline, candidates: Candidates, asked: Seque
     return list(dict.fromkeys(asked or declared or candidates.corpus.features))
 
 
-def _feature_names(loaded: LoadedBaseline, test: Candidates, asked: Sequence[str] | None) -> list[str]:
-    names = wanted_features(loaded, test, asked)
-    if loaded.declaration.uses_features and not names:
-        raise no_features(loaded, test)
-    return names
-
-
 def no_features(loaded: LoadedBaseline, candidates: Candidates) -> UsageError:
     """Return the error that there is nothing to learn from."""
     return UsageError(
         f"corpus '{candidates.corpus.name}' has no features, and baseline '{loaded.name}' learns from them; "
-        f"`merbench features text {candidates.corpus.name} --name tfidf-svd` makes some of the transcripts"
+        f"`merbench features text {candidates.corpus.name} --name tfidf-svd` computes some from the transcripts"
     )
 
 
 def _distinct(seeds: Sequence[Any]) -> list[int]:
     distinct = list(dict.fromkeys(seeds))
     if not distinct or not all(isinstance(seed, int) and seed >= 0 for seed in distinct):
-        raise UsageError(f"a seed is a whole number from 0 on, at least one is needed; not {list(seeds)}")
+        raise UsageError(f"seeds must be integers of at least 0, one or more, not {list(seeds)}")
     return distinct
 
 
-def _seed_run(
-    loaded: LoadedBaseline, options: Options, train: TrainingSet, test: Candidates, features: FeatureSet, setup: Setup
-) -> SeedRun:
-    baseline, found = fit(lambda: loaded.build(options, setup), train, setup)
-    predictions = baseline.predict(features)
-    cross_validated = scores(train.track, train.targets, found.out_of_fold.answers(train.track), train.groups)
-    return SeedRun(setup.seed, cross_validated, _test_scores(test, predictions), predictions, found)
-
-
-def _test_scores(test: Candidates, predictions: Predictions) -> dict[str, float] | None:
-    try:
-        report = score(test, submission_table(test, predictions), intervals=False).public()
-    except WithheldReference:
-        return None
-    return {item.key: item.value for item in report.scores if item.value is not None}
+def _seed_run(trained: Trained, test: FeatureSet, setup: Setup) -> SeedRun:
+    train = trained.train
+    baseline, result = fit(lambda: trained.loaded.build(trained.options, setup), train, setup)
+    predictions = baseline.predict(test)
+    cross_validated = scores(train.track, train.targets, result.out_of_fold.answers(train.track), train.groups)
+    return SeedRun(setup.seed, cross_validated, None, predictions, result)
 
 
 def _write_runs(folder: Path, test: Candidates, runs: Sequence[SeedRun]) -> dict[int, str]:
@@ -251,15 +245,124 @@ def _write_runs(folder: Path, test: Candidates, runs: Sequence[SeedRun]) -> dict
     digests = {first.seed: write_predictions(folder, test, first.predictions)}
     if len(runs) > 1:
         digests = {run.seed: write_predictions(folder / f"seed-{run.seed}", test, run.predictions) for run in runs}
-    if first.found.curve is not None:
-        curve, by = first.found.curve, test.track.ranked_by[0]
+    if (curve := first.fit.curve) is not None:
         for name in ("curve.svg", "curve.png"):
-            training_curve(folder / name, curve.loss, curve.value, curve.best_epoch, value_name=by)
+            training_curve(folder / name, curve.loss, curve.value, curve.best_epoch, value_name=test.track.ranked_by[0])
     return digests
 
 
-def _score(test: Candidates, folder: Path, intervals: bool) -> tuple[ScoreReport | None, str]:
+def _scored(test: Candidates, submission: Path | pa.Table, intervals: bool) -> tuple[ScoreReport | None, str]:
+    """Return the report on a submission, or why there is none."""
     try:
-        return score(test, folder / SUBMISSION, intervals=intervals), ""
+        return score(test, submission, intervals=intervals), ""
     except WithheldReference as error:
         return None, str(error)
+
+
+def _values(report: ScoreReport | None) -> dict[str, float] | None:
+    if report is None:
+        return None
+    return {item.key: item.value for item in report.public().scores if item.value is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Several runs that were averaged.
+
+    Attributes:
+        folder: what was written.
+        n_runs: how many were averaged.
+        report: the score of the submission; None where the references are withheld.
+        withheld: why there is no score.
+    """
+
+    folder: Path
+    n_runs: int
+    report: ScoreReport | None
+    withheld: str = ""
+
+
+def ensemble(
+    track: str | Path | Track,
+    runs: Sequence[str | Path],
+    *,
+    weights: Sequence[float] | None = None,
+    split: str = TEST,
+    output: str | Path | None = None,
+    intervals: bool = True,
+    replace: bool = False,
+) -> Ensemble:
+    """Average the probabilities and values of several runs of a track into a submission, and score it.
+
+    Args:
+        track: a name, a folder, or a loaded track.
+        runs: folders of runs, or submissions with probabilities.
+        weights: one positive number per run, of any sum; None gives all the same weight.
+        split: split of the track.
+        output: folder to write; None is `runs/<track>/ensemble`.
+        intervals: whether to resample when the submission is scored.
+        replace: whether a run that the folder already holds is replaced.
+
+    Raises:
+        UsageError: there are fewer than two runs; the output folder already holds a run, or is or holds one of these;
+            weights do not fit; a run has only labels; the runs of a target cannot be averaged.
+        InvalidSubmission: a run does not fit the track; all problems are listed.
+    """
+    declared = track if isinstance(track, Track) else load_track(track)
+    if others := [f"{name} ({target.type})" for name, target in declared.targets.items() if not target.in_ensembles]:
+        raise UsageError(
+            f"{declared.id} declares {listed(others)}; an ensemble averages only probabilities and numbers"
+        )
+    folder = Path(output) if output is not None else Path("runs") / declared.id / "ensemble"
+    require_apart(folder, runs, "one of the runs")
+    require_free(folder, replace=replace)
+    shares = _shares(len(runs), weights)
+    candidates = open_candidates(declared, split)
+    paths = [_run_file(Path(run)) for run in runs]
+    parts = [_outputs(path, candidates) for path in paths]
+    mean = {
+        name: np.sum([share * part[name] for share, part in zip(shares, parts, strict=True)], axis=0)
+        for name in parts[0]
+    }
+    with atomic_folder(folder, replace=True) as beside:
+        digest = write_predictions(beside, candidates, Predictions(mean))
+        averaged = [
+            {"run": Path(run).name, "weight": share, "digest": sha256_file(path)}
+            for run, share, path in zip(runs, shares, paths, strict=True)
+        ]
+        record = {"track": declared.key, "split": split, "runs": averaged, "submission": digest}
+        write_text(beside / RECORD, json_text({"schema": ENSEMBLE_SCHEMA, **record}))
+    return Ensemble(folder, len(runs), *_scored(candidates, folder / SUBMISSION, intervals))
+
+
+def _shares(n_runs: int, weights: Sequence[float] | None) -> list[float]:
+    if n_runs < 2:
+        raise UsageError(f"an ensemble needs at least two runs, not {n_runs}")
+    if not weights:
+        return [1 / n_runs] * n_runs
+    if len(weights) != n_runs or not all(math.isfinite(weight) and weight > 0 for weight in weights):
+        raise UsageError(f"{plural(n_runs, 'run')} need as many weights above 0, not {list(weights)}")
+    return [weight / math.fsum(weights) for weight in weights]
+
+
+def _run_file(run: Path) -> Path:
+    if run.is_dir() and not (run / PROBABILITIES).is_file():
+        raise UsageError(f"{run}: there is no {PROBABILITIES} in this folder; name the file with probabilities itself")
+    return run / PROBABILITIES if run.is_dir() else run
+
+
+def _outputs(path: Path, candidates: Candidates) -> dict[str, NDArray[np.float64]]:
+    """Return the probabilities and values of a run, for all candidates."""
+    submission = read_submission(path, candidates)
+    only_labels = [
+        name
+        for name, target in candidates.track.targets.items()
+        if target.classes and name not in submission.probabilities
+    ]
+    if only_labels:
+        raise UsageError(
+            f"{path}: {', '.join(only_labels)} has only labels; averaging needs a probability column p_<label> for each"
+        )
+    if submission.n_rows - submission.n_extra < len(candidates):
+        raise UsageError(f"{path}: answers for some candidates are missing; averaging needs all {len(candidates):,}")
+    return {name: np.asarray(submission.probabilities.get(name, values)) for name, values in submission.values.items()}

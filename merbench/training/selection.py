@@ -1,6 +1,6 @@
-"""A baseline and a training set go in, cross-validated predictions and the options they choose come out.
+"""Cross-validates a baseline on a training set, and selects its options.
 
-Nothing here sees the test split. Values are the track's own: its metrics, combined and compared as its ranking says.
+Nothing here sees the test split. Values are those of the track's own metrics, compared as its ranking declares.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from merbench.errors import UsageError
 from merbench.metrics.lists import Values
 from merbench.scoring import Aligned, Grouping, evaluate
 from merbench.track import OVERALL, MetricSpec, Track
-from merbench.training.data import Names, Predictions, TrainingSet
 from merbench.training.declaration import LoadedBaseline, Options
-from merbench.training.protocol import Baseline, CrossFit, FoldEnsemble, Setup, silent
+from merbench.training.protocol import (
+    Baseline,
+    CrossFit,
+    FoldEnsemble,
+    Names,
+    Predictions,
+    Setup,
+    TrainingSet,
+    silent,
+)
 
 Columns = Mapping[str, Values]
 Value = tuple[float, ...]
@@ -33,37 +41,36 @@ def scores(
         track: the track.
         reference: references by target.
         answers: answers by target.
-        groups: by column that a metric is taken `per`, the value of every sample. Where it is not given, or has no
-            sample of a value that counts for a share, the metric is taken over all samples.
+        groups: by column that a metric is taken `per`, the value of every sample. Without the column, or without a
+            sample of a value that has a share, the metric is taken over all samples.
     """
     encoded = {name: np.unique(values, return_inverse=True) for name, values in (groups or {}).items()}
-    levels = {name: tuple(map(str, names)) for name, (names, _) in encoded.items()}
-    metrics = tuple(_taken(spec, levels) for spec in track.metrics)
-    groupings = {name: Grouping(name, levels[name], codes) for name, (_, codes) in encoded.items()}
+    groupings = {name: Grouping(name, tuple(map(str, levels)), codes) for name, (levels, codes) in encoded.items()}
+    metrics = tuple(_computable(spec, groupings) for spec in track.metrics)
     aligned = Aligned(track.model_copy(update={"metrics": metrics}), reference, answers, groupings=groupings)
     values = evaluate(aligned, np.ones((1, aligned.n), dtype=np.uint8))
-    keys = {spec.key: taken.key for spec, taken in zip(track.metrics, metrics, strict=True)}
+    keys = {spec.key: computed.key for spec, computed in zip(track.metrics, metrics, strict=True)}
     overall = {OVERALL: OVERALL} if OVERALL in values else {}
-    return {key: float(values[taken][0]) for key, taken in {**keys, **overall}.items()}
+    return {key: float(values[computed][0]) for key, computed in {**keys, **overall}.items()}
 
 
-def _taken(spec: MetricSpec, levels: Mapping[str, Sequence[str]]) -> MetricSpec:
-    """Return a metric as it can be computed: `per` its column, or over all samples."""
-    known = spec.per is None or (spec.per in levels and set(spec.shares or ()) <= set(levels[spec.per]))
-    return spec if known else spec.model_copy(update={"per": None, "aggregate": "mean", "shares": None})
+def _computable(spec: MetricSpec, groupings: Mapping[str, Grouping]) -> MetricSpec:
+    if spec.per is None or (spec.per in groupings and set(spec.shares or ()) <= set(groupings[spec.per].names)):
+        return spec
+    return spec.model_copy(update={"per": None, "aggregate": "mean", "shares": None})
 
 
 def ranking_value(
     track: Track, reference: Columns, answers: Columns, groups: Mapping[str, Names] | None = None
 ) -> Value:
-    """Return the values of the track's ranking keys, with signs such that higher is better, in the order of comparison.
+    """Return the values of the track's ranking keys, in the order of comparison, negated where lower is better.
 
     The arguments are those of `scores`; `groups` is `TrainingSet.groups` of the same samples.
     """
-    found = scores(track, reference, answers, groups)
+    values = scores(track, reference, answers, groups)
     signs = {track.metric_label(spec): (spec.key, 1 if spec.metric.higher_is_better else -1) for spec in track.metrics}
     keys = [signs.get(name, (name, 1)) for name in track.ranked_by]
-    return tuple(sign * found[key] if math.isfinite(found[key]) else -math.inf for key, sign in keys)
+    return tuple(sign * values[key] if math.isfinite(values[key]) else -math.inf for key, sign in keys)
 
 
 def with_folds_of(setup: Setup, train: TrainingSet) -> Setup:
@@ -72,7 +79,7 @@ def with_folds_of(setup: Setup, train: TrainingSet) -> Setup:
 
 
 def cross_validate(build: Callable[[], Baseline], train: TrainingSet, setup: Setup) -> Predictions:
-    """Return what baselines that were fitted without a sample's fold predict of it, for every sample."""
+    """Return predictions for every sample by a baseline that was fitted without the sample's fold."""
     baseline = build()
     if isinstance(baseline, FoldEnsemble):
         return baseline.fit_folds(train).out_of_fold
@@ -88,13 +95,13 @@ def cross_validate(build: Callable[[], Baseline], train: TrainingSet, setup: Set
 
 
 def fit(build: Callable[[], Baseline], train: TrainingSet, setup: Setup) -> tuple[Baseline, CrossFit]:
-    """Return a baseline fitted on the training set, and what cross-validation tells of it."""
+    """Return a baseline fitted on the training set, and the result of cross-validation."""
     baseline = build()
     if isinstance(baseline, FoldEnsemble):
         return baseline, baseline.fit_folds(train)
-    found = CrossFit(cross_validate(build, train, setup))
+    result = CrossFit(cross_validate(build, train, setup))
     baseline.fit(train)
-    return baseline, found
+    return baseline, result
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,26 +115,28 @@ class Trial:
 def select_options(
     loaded: LoadedBaseline, options: Options, choices: Mapping[str, Sequence[Any]], train: TrainingSet, setup: Setup
 ) -> tuple[dict[str, Any], list[Trial]]:
-    """Return the options chosen by cross-validation on the training set, and all that was tried.
+    """Return the options selected by cross-validation on the training set, and all trials.
 
-    Options are chosen one after the other, in the order declared, each with the others as they stand. Of equals the
-    value that stands is kept, else the first: an option that changes nothing stays as it was.
+    Options are selected one after the other, in the order declared, each with the current values of the others. Of
+    equally good values the current one is kept, else the first: an option without effect stays as it was.
     """
     chosen, trials = dict(options), list[Trial]()
     done, total = 0, sum(map(len, choices.values()))
     for name, values in choices.items():
         if name not in chosen:
             raise UsageError(f"baseline '{loaded.name}': select.{name} is not among its defaults")
-        found = []
+        candidates = []
         for value in values:
             tried = {**chosen, name: value}
-            known = next((trial for trial in trials if trial.options == tried), None)
-            found.append(known or _trial(loaded, tried, train, replace(setup, progress=silent)))
-            trials += [found[-1]] if known is None else []
+            trial = next((trial for trial in trials if trial.options == tried), None)
+            if trial is None:
+                trial = _trial(loaded, tried, train, replace(setup, progress=silent))
+                trials.append(trial)
+            candidates.append(trial)
             done += 1
             setup.progress(done, total)
-        standing = chosen
-        chosen = dict(max(found, key=lambda trial: (trial.value, trial.options == standing)).options)
+        current = chosen
+        chosen = dict(max(candidates, key=lambda trial: (trial.value, trial.options == current)).options)
     return chosen, trials
 
 

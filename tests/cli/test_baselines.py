@@ -74,11 +74,11 @@ def test_several_seeds_show_mean_and_deviation(here: Path, capsys: Capture) -> N
     [
         (["--baseline", "atention"], "no baseline named 'atention'; did you mean 'attention'? (known: attention, lexicon-ov, logistic, majority)"),
         (["--set", "epochs"], "--set epochs: write NAME=VALUE, such as learning_rate=0.0001"),
-        (["--device", "gpu"], "no device 'gpu'; allowed: auto, cpu, cuda, cuda:<number>"),
-        (["--device", "gpu", "--baseline", "majority"], "no device 'gpu'; allowed: auto, cpu, cuda, cuda:<number>"),
-        (["--device", "cuda:999", "--baseline", "logistic"], "device 'cuda:999' is not there: 0 CUDA devices; use --device cpu"),
+        (["--device", "gpu"], "'gpu' is not a device; allowed: auto, cpu, cuda, cuda:<number>"),
+        (["--device", "gpu", "--baseline", "majority"], "'gpu' is not a device; allowed: auto, cpu, cuda, cuda:<number>"),
+        (["--device", "cuda:999", "--baseline", "logistic"], "device 'cuda:999' does not exist: 0 CUDA devices; use --device cpu"),
         (["--baseline", "logistic", "--feature", "vidio"], "no feature of corpus sample named 'vidio'; did you mean 'video'? (known: audio, text, video)"),
-        (["--baseline", "logistic", "--set", "c=1"], "baseline 'logistic': 1 problem\n  E207  c: is not an option; allowed: scale, C, alpha; did you mean 'C'?"),
+        (["--baseline", "logistic", "--set", "c=1"], "baseline 'logistic': 1 problem\n  E207  c: is not a parameter of baseline 'logistic'; allowed: scale, C, alpha; did you mean 'C'?"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_told_in_a_line(
@@ -111,8 +111,8 @@ def test_an_interrupted_run_leaves_nothing(here: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from merbench.cli import main\n"
-        "import merbench.training.run as room\n"
-        "room.run_card = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import merbench.training.run as module\n"
+        "module.run_record = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
         "main(['run-baseline', 'mer-multi', '--baseline', 'majority'])\n"
     )
     done = subprocess.run(

@@ -387,7 +387,7 @@ def test_nothing_but_a_run_is_replaced(corrupted_track: CorruptedTrack, tmp_path
     track = corrupted_track()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
-    message = r"mine: is not empty and holds no robustness\.json; only a run is replaced by a run$"
+    message = r"mine: is not empty and has no robustness\.json; only a run is replaced by a run$"
     with pytest.raises(UsageError, match=message):
         scored(track, tmp_path / "mine", {"snr_db": [5]})
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"

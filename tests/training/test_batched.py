@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from merbench.errors import UsageError
 from merbench.training.batched import (
+    FoldData,
     FoldHidden,
     FoldLinear,
     Schedule,
@@ -21,7 +22,7 @@ from merbench.training.batched import (
 )
 
 N_FOLDS, WIDTHS, HIDDEN, N_LABELS = 5, (7, 4), 6, 3
-SCHEDULE = Schedule(epochs=4, batch_size=6, learning_rate=0.01, weight_decay=0.01)
+SCHEDULE = Schedule(epochs=4, batch_size=6, learning_rate=0.01, weight_decay=0.01, seed=3)
 
 
 def initial() -> list[torch.Generator]:
@@ -81,12 +82,13 @@ def test_batched_folds_train_as_each_fold_alone(n: int) -> None:
     features, targets, folds = data(n)
     model = Batched()
     alone = [Alone(model, fold) for fold in range(N_FOLDS)]
-    found = train_folds(model, features, targets, folds, SCHEDULE, seed=3, value=lambda rows, outputs: (0.0,))
-    assert found.best_epoch == (1,) * N_FOLDS  # of equals, the first
+    _, curve = train_folds(model, FoldData(features, targets), folds, SCHEDULE, value=lambda rows, outputs: (0.0,))
+    assert curve.best_epoch == (1,) * N_FOLDS  # of equals, the first
     model = Batched()
     epochs = iter(range(1, SCHEDULE.epochs * N_FOLDS + 1))
-    found = train_folds(model, features, targets, folds, SCHEDULE, seed=3, value=lambda rows, outputs: (next(epochs),))
-    assert found.best_epoch == (SCHEDULE.epochs,) * N_FOLDS
+    data_set = FoldData(features, targets)
+    outputs, curve = train_folds(model, data_set, folds, SCHEDULE, value=lambda rows, outputs: (next(epochs),))
+    assert curve.best_epoch == (SCHEDULE.epochs,) * N_FOLDS
 
     for fold, network in enumerate(alone):
         members = torch.from_numpy(np.flatnonzero(folds != fold))
@@ -102,13 +104,13 @@ def test_batched_folds_train_as_each_fold_alone(n: int) -> None:
                 loss.backward()
                 optimiser.step()
                 losses += [loss.item()] * len(rows)
-            assert found.loss[epoch, fold] == pytest.approx(np.mean(losses), rel=1e-5)
+            assert curve.loss[epoch, fold] == pytest.approx(np.mean(losses), rel=1e-5)
         with torch.no_grad():
             labels, number = network(features)
         # float32, some dozen Adam steps: sums in another order differ in the last digits
         held_out = folds == fold
-        np.testing.assert_allclose(found.outputs["labels"][held_out], labels.numpy()[held_out], rtol=2e-4, atol=2e-5)
-        np.testing.assert_allclose(found.outputs["number"][held_out], number.numpy()[held_out], rtol=2e-4, atol=2e-5)
+        np.testing.assert_allclose(outputs["labels"][held_out], labels.numpy()[held_out], rtol=2e-4, atol=2e-5)
+        np.testing.assert_allclose(outputs["number"][held_out], number.numpy()[held_out], rtol=2e-4, atol=2e-5)
         np.testing.assert_allclose(model.labels.weight.detach()[fold].T, network.labels.weight.detach(), atol=2e-5)
 
 
@@ -123,15 +125,15 @@ def test_every_fold_keeps_its_own_best_epoch() -> None:
         return (1.0 if epoch + 1 == wanted[fold] else float("nan") if epoch == 0 else 0.5,)
 
     model = Batched()
-    found = train_folds(model, features, targets, folds, SCHEDULE, seed=0, value=value)
-    assert found.best_epoch == tuple(wanted)
-    assert found.value.shape == found.loss.shape == (SCHEDULE.epochs, N_FOLDS)
+    kept_outputs, curve = train_folds(model, FoldData(features, targets), folds, SCHEDULE, value=value)
+    assert curve.best_epoch == tuple(wanted)
+    assert curve.value.shape == curve.loss.shape == (SCHEDULE.epochs, N_FOLDS)
     model.eval()
     with torch.no_grad():
         outputs = model([x.expand(N_FOLDS, -1, -1) for x in features])["labels"].numpy()
     for fold, epoch in enumerate(wanted):
         kept = seen[(epoch - 1) * N_FOLDS + fold]["labels"]
-        np.testing.assert_array_equal(found.outputs["labels"][folds == fold], kept)
+        np.testing.assert_array_equal(kept_outputs["labels"][folds == fold], kept)
         np.testing.assert_allclose(outputs[fold, folds == fold], kept, rtol=1e-5, atol=1e-6)
 
 
@@ -153,11 +155,9 @@ def test_one_target_alone_has_its_loss_alone(only: str) -> None:
     epochs = iter(range(1000))
     train_folds(
         model,
-        features,
-        {only: targets[only]},
+        FoldData(features, {only: targets[only]}),
         folds,
         Schedule(1, 6, 0.01, 0.0),
-        seed=0,
         value=lambda rows, outputs: (next(epochs),),
     )
     moved = {name for name, p in model.named_parameters() if not torch.equal(before[name], p)}
@@ -201,7 +201,7 @@ def test_training_that_diverges_says_what_to_do() -> None:
     with pytest.raises(
         UsageError, match=r"training diverged in epoch 1 \(the loss is not finite\); lower the learning"
     ):
-        train_folds(Batched(), features, targets, folds, SCHEDULE, seed=0, value=lambda rows, outputs: (0.0,))
+        train_folds(Batched(), FoldData(features, targets), folds, SCHEDULE, value=lambda rows, outputs: (0.0,))
 
 
 def test_streams_depend_on_their_key_alone() -> None:
@@ -217,5 +217,5 @@ def test_devices() -> None:
         with pytest.raises(UsageError, match=f"'{name}'.*allowed: auto, cpu, cuda, cuda:<number>"):
             chosen_device(name)
     absent = f"cuda:{torch.cuda.device_count()}"
-    with pytest.raises(UsageError, match=f"device '{absent}' is not there: .* CUDA devices; use --device cpu"):
+    with pytest.raises(UsageError, match=f"device '{absent}' does not exist: .* CUDA devices; use --device cpu"):
         chosen_device(absent)

@@ -14,7 +14,7 @@ from merbench.metrics.lists import Lists
 from merbench.targets.label_set import LabelSetTarget
 from merbench.track import Track
 from merbench.training import CrossFit, Curve, Predictions
-from merbench.training.checking import checked_cross_fit, checked_predictions
+from merbench.training.plugin_errors import checked_cross_fit, checked_predictions
 from tests.training.conftest import SmallTrack
 
 IDS = pa.array(["a", "b", "c", "d"])
@@ -151,7 +151,7 @@ def test_what_cross_validation_tells_is_checked_too(track: Track) -> None:
     ]
     device: Any = torch.device("cpu")
     assert message(CrossFit(good, None, device)) == (
-        f"{where}: device is a value of type 'device'; needed is its name, a text"
+        f"{where}: device is a value of type 'device'; needed is its name, a string"
     )
     assert message(CrossFit(good, Curve(np.zeros((6, 2)), np.zeros(6), (1, 6)))) == (
         f"{where}: curve has loss (6, 2), value (6,) and 2 best epochs; "

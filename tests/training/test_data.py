@@ -11,7 +11,7 @@ from merbench.corpus.candidates import open_candidates
 from merbench.errors import UnknownName, UsageError, WithheldReference
 from merbench.track import Track
 from merbench.training import Predictions, feature_set, random_folds, training_set
-from merbench.training.data import grouped_folds
+from merbench.training.protocol import grouped_folds
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 
 
@@ -51,7 +51,7 @@ def test_a_feature_must_say_something_of_every_sample(small_track: SmallTrack) -
     ids = candidates.ids.to_pylist()[2:]
     add_feature(candidates.corpus, "partial", Feature.from_vectors(ids, np.ones((len(ids), 1))))
     candidates = open_candidates(track)
-    message = "corpus 'small': feature 'partial' says nothing of 2 of 30 samples of split 'test': s060, s061"
+    message = "corpus 'small': feature 'partial' has no values for 2 of 30 samples of split 'test': s060, s061"
     with pytest.raises(UsageError, match=f"^{message}$"):
         feature_set(candidates, ["partial"])
     with pytest.raises(UnknownName, match="no feature of corpus small named 'lout'; did you mean 'loud'"):
@@ -110,7 +110,7 @@ def test_a_sample_without_a_reference_of_every_target_teaches_nothing(small_trac
     assert len(train) == len(references) - 2 and "s001" not in train.samples.ids.to_pylist()
     np.testing.assert_array_equal(train.targets["discrete"], references.values["discrete"][held])
     candidates.__dict__["references"] = replace(references, known={"valence": ~np.ones(len(references), np.bool_)})
-    with pytest.raises(UsageError, match=r"^no sample of split 'train' holds a reference of every target$"):
+    with pytest.raises(UsageError, match=r"^no sample of split 'train' has a reference of every target$"):
         training_set(candidates, ["loud"])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from merbench.errors import DeclarationError, UnknownName, UsageError
 from merbench.training import Setup, list_baselines, load_baseline
-from merbench.training.extras import modules_by_extra
+from merbench.training.plugin_errors import modules_by_extra
 
 MODEL = """
 from dataclasses import dataclass
@@ -85,8 +85,8 @@ def test_wrong_options_are_told_all_at_once(tmp_path: Path) -> None:
         loaded.options("any", {"dept": 1, "depth": "deep"})
     assert str(caught.value).splitlines() == [
         "baseline 'own': 2 problems",
-        "  E207  dept: is not an option; allowed: depth, name; did you mean 'depth'?",
-        "  E207  depth: 'deep' is not a whole number",
+        "  E207  dept: is not a parameter of baseline 'own'; allowed: depth, name; did you mean 'depth'?",
+        "  E207  depth: 'deep' is not an integer",
     ]
 
 
@@ -110,7 +110,7 @@ def test_an_extra_that_merbench_does_not_have_is_refused(tmp_path: Path) -> None
         load_baseline(folder)
     assert str(caught.value).splitlines() == [
         f"{folder / 'baseline.toml'}: 1 problem",
-        f"  E207  extra: 'baseline': no extra of merbench; allowed: {', '.join(modules_by_extra())}; "
+        f"  E207  extra: 'baseline': is not an extra of merbench; allowed: {', '.join(modules_by_extra())}; "
         "did you mean 'baselines'?",
     ]
 
@@ -126,7 +126,7 @@ def test_a_folder_without_a_declaration_is_told(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_baseline_without_code_or_with_half_of_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"model.py: is not there; a baseline is a baseline.toml and a model.py$"):
+    with pytest.raises(UsageError, match=r"model.py: the file does not exist; a baseline is a baseline.toml and a model.py$"):
         load_baseline(write(tmp_path / "a", model=None))
     with pytest.raises(UsageError, match=r"model.py: a baseline defines a dataclass Options and a function build$"):
         load_baseline(write(tmp_path / "b", model="class Options: pass\n"))

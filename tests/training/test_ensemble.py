@@ -58,13 +58,13 @@ def test_what_cannot_be_averaged(small_track: SmallTrack, tmp_path: Path) -> Non
     track = small_track()
     out = tmp_path / "out"
     run = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
-    with pytest.raises(UsageError, match=r"^an ensemble needs two runs or more, not 1$"):
+    with pytest.raises(UsageError, match=r"^an ensemble needs at least two runs, not 1$"):
         ensemble(track, [run.folder], output=out)
     for weights in ([1.0], [1.0, 0.0], [1.0, float("nan")]):
         with pytest.raises(UsageError, match=r"^2 runs need as many weights above 0, not "):
             ensemble(track, [run.folder, run.folder], weights=weights, output=out)
     alone = run.folder / "submission.csv"
-    with pytest.raises(UsageError, match=r"submission\.csv: discrete is given as labels alone; averaging needs one"):
+    with pytest.raises(UsageError, match=r"submission\.csv: discrete has only labels; averaging needs a"):
         ensemble(track, [alone, run.folder], output=out)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"empty: there is no probabilities\.parquet in this folder; name the file"):

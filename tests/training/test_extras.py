@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from merbench.training.extras import extra_of, modules_by_extra
+from merbench.training.plugin_errors import extra_of, modules_by_extra
 
 
 def test_the_extras_are_those_of_the_project() -> None:

@@ -40,7 +40,7 @@ def test_the_run_card_says_what_was_done_to_the_labels(sample_home: Path, tmp_pa
     done = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
     card = json.loads((done.folder / "run.json").read_text(encoding="utf-8"))
     clean, damaged = labels(load_track("mer-multi")), labels(track)
-    assert card["label_damage"] == {
+    assert card["label_corruption"] == {
         "symmetric_flips.rate": 0.3,
         "symmetric_flips.realised_rate": pytest.approx(np.mean(clean != damaged), abs=1e-6),
     }
@@ -69,6 +69,6 @@ def test_candidates_are_nothing_that_a_baseline_learns_from(sample_home: Path) -
 def test_labels_of_a_track_without_classes_cannot_be_damaged(sample_home: Path) -> None:
     track = noisy({"name": "symmetric_flips", "rate": 0.3})
     track = track.model_copy(update={"targets": {"valence": track.targets["valence"]}})
-    message = r"^mer-multi: symmetric_flips damages the labels of one categorical target; the track has none$"
+    message = r"^mer-multi: symmetric_flips corrupts the labels of exactly one categorical target; the track has none$"
     with pytest.raises(UsageError, match=message):
         training_set(open_candidates(track, "train"), [])

@@ -89,7 +89,7 @@ def test_what_build_returns_is_a_baseline(small_track: SmallTrack, tmp_path: Pat
     track = small_track()
     found = told(track, tmp_path / "own", MODEL.replace("return Own()", "Own()"))
     assert found == (
-        f"{tmp_path / 'own' / 'model.py'}: build returned a value of type 'NoneType' without fit and predict; "
+        f"{tmp_path / 'own' / 'model.py'}: build returned nothing (None) without fit and predict; "
         "a baseline has fit(train) and predict(test)"
     )
     found = told(track, tmp_path / "own", MODEL.replace("def fit", "def train"))
@@ -152,7 +152,7 @@ def test_a_missing_package_that_no_extra_brings_is_named(tmp_path: Path, declare
     (folder / "helper_beside.py").touch()
     (folder / "model.py").write_text("import helper_beside\n", encoding="utf-8")
     with pytest.raises(
-        UsageError, match=r"helper_beside\.py beside it is not seen: a baseline's code is model\.py alone"
+        UsageError, match=r"helper_beside\.py next to it is not imported: use only model\.py, or install a package"
     ):
         load_baseline(folder)
 

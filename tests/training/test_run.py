@@ -152,21 +152,21 @@ def test_nothing_is_replaced_without_being_asked(
     mine.mkdir()
     (mine / "thesis.txt").write_text("years")
     with pytest.raises(
-        UsageError, match=r"mine: is not empty and holds no run\.json; only a run is replaced by a run$"
+        UsageError, match=r"mine: is not empty and has no run\.json; only a run is replaced by a run$"
     ):
         run_baseline(track, "majority", output=mine, replace=True)
-    with pytest.raises(UsageError, match=r"thesis\.txt: is a file$"):
+    with pytest.raises(UsageError, match=r"thesis\.txt: is a file, not a folder$"):
         run_baseline(track, "majority", output=mine / "thesis.txt", replace=True)
     assert (mine / "thesis.txt").read_text() == "years"
 
 
 def test_what_cannot_be_run(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track()
-    with pytest.raises(UsageError, match=r"^a seed is a whole number from 0 on, at least one is needed; not \[-1\]$"):
+    with pytest.raises(UsageError, match=r"^seeds must be integers of at least 0, one or more, not \[-1\]$"):
         run_baseline(track, "majority", seeds=[-1], output=tmp_path / "run")
     with pytest.raises(UsageError, match=r"^1000 folds of \d+ training samples; needed are at least 2 folds"):
         run_baseline(track, "majority", folds=1000, output=tmp_path / "run")
-    with pytest.raises(DeclarationError, match="depth: is not an option; allowed: n_words"):
+    with pytest.raises(DeclarationError, match="depth: is not a parameter of baseline 'majority'; allowed: n_words"):
         run_baseline(track, "majority", options={"depth": 1}, output=tmp_path / "run")
     with pytest.raises(UsageError, match=r"^small declares no split 'train', which a baseline learns from$"):
         run_baseline(
@@ -184,7 +184,7 @@ def test_the_signature_reads_as_text() -> None:
     assert str(inspect.signature(run_baseline).parameters["progress"]).endswith(" = None")
     with pytest.raises(UsageError) as caught:
         run_baseline("mer-multi", "majority", seeds=[1.5])  # type: ignore[list-item]
-    assert str(caught.value) == "a seed is a whole number from 0 on, at least one is needed; not [1.5]"
+    assert str(caught.value) == "seeds must be integers of at least 0, one or more, not [1.5]"
 
 
 @pytest.mark.parametrize("baseline", ["attention", "logistic"])
@@ -229,4 +229,4 @@ def test_a_run_card_holds_nothing_that_shows_who_is_scored(small_track: SmallTra
         assert all(len(repr(value)) <= len("-0.1234") for value in values.values())
     assert sorted(card["corpus"]) == ["name", "synthetic", "version"]
     assert run.report is not None
-    assert "`score` and `compare` leave out what shows who is scored with --public" in run.report.to_text()
+    assert "organizers only: with --public, `score` and `compare` leave out what" in run.report.to_text()

@@ -107,7 +107,7 @@ def test_a_baseline_refuses_targets_that_it_does_not_answer(
 
 
 def test_sets_are_not_averaged(open_track: Track, tmp_path: Path) -> None:
-    message = r"open declares openset \(label_set\); an ensemble averages probabilities and numbers alone"
+    message = r"open declares openset \(label_set\); an ensemble averages only probabilities and numbers"
     with pytest.raises(UsageError, match=message):
         ensemble(open_track, ["a", "b"], output=tmp_path / "run")
 

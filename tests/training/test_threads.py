@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from merbench.engine import threads
 from merbench.features import text
-from merbench.robustness import robustness
+from merbench.robustness import Settings, robustness
 from merbench.training import run_baseline
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
@@ -69,8 +69,8 @@ def test_threads_go_by_the_size_of_the_work(
     run_baseline(track, folder, output=tmp_path / "run", intervals=False)
     assert sys.modules["merbench_baseline_witness"].seen == {(n_threads, n_threads)}
     names = {"loud": "audio", "quiet": "video"}
-    arguments = {"parameters": {"factor": 1}, "modalities": names, "intervals": False, "output": tmp_path / "curve"}
-    robustness(track, folder, {"snr_db": [0]}, corruption="feature_noise", **arguments)
+    settings = Settings(corruption="feature_noise", parameters={"factor": 1}, modalities=names, intervals=False)
+    robustness(track, folder, {"snr_db": [0]}, settings, output=tmp_path / "curve")
     assert sys.modules["merbench_baseline_witness"].seen == {(n_threads, n_threads)}
     assert torch.get_num_threads() == 2
     after = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
