@@ -126,7 +126,9 @@ def test_a_folder_without_a_declaration_is_told(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_baseline_without_code_or_with_half_of_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"model.py: the file does not exist; a baseline is a baseline.toml and a model.py$"):
+    with pytest.raises(
+        UsageError, match=r"model.py: the file does not exist; a baseline is a baseline.toml and a model.py$"
+    ):
         load_baseline(write(tmp_path / "a", model=None))
     with pytest.raises(UsageError, match=r"model.py: a baseline defines a dataclass Options and a function build$"):
         load_baseline(write(tmp_path / "b", model="class Options: pass\n"))

@@ -151,9 +151,7 @@ def test_nothing_is_replaced_without_being_asked(
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("years")
-    with pytest.raises(
-        UsageError, match=r"mine: is not empty and has no run\.json; only a run is replaced by a run$"
-    ):
+    with pytest.raises(UsageError, match=r"mine: is not empty and has no run\.json; only a run is replaced by a run$"):
         run_baseline(track, "majority", output=mine, replace=True)
     with pytest.raises(UsageError, match=r"thesis\.txt: is a file, not a folder$"):
         run_baseline(track, "majority", output=mine / "thesis.txt", replace=True)
