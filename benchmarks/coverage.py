@@ -204,12 +204,12 @@ class Cell:
         return np.repeat(np.arange(self.n_speakers), sizes)
 
     def rng(self, number: int) -> np.random.Generator:
-        """Return the generator of one simulation: it belongs to the cell and the number alone."""
+        """Return the generator of one simulation: it depends only on the cell and the number."""
         return np.random.default_rng([number, *repr(self).encode()])
 
 
-def held(cell: Cell, numbers: range) -> Counts:
-    """Return how often the true score lay within the interval: drawn by sample or speaker, by method, by key."""
+def covered(cell: Cell, numbers: range) -> Counts:
+    """Return how often the true score lay within the interval: resampled by sample or speaker, by method, by key."""
     truth = cell.population.truth()
     counts = np.zeros((2, len(METHODS), len(COLUMNS)), dtype=np.int64)
     for number in numbers:
@@ -232,7 +232,7 @@ def held(cell: Cell, numbers: range) -> Counts:
 
 
 def rejected(cell: Cell, numbers: range) -> Counts:
-    """Return how often two equal systems were told apart at 5 %: exchanged by sample or by speaker, by key."""
+    """Return how often two equal systems differed significantly at 5 %: exchanged by sample or by speaker, by key."""
     counts = np.zeros((2, len(TESTED)), dtype=np.int64)
     for number in numbers:
         rng = cell.rng(number)
@@ -300,7 +300,7 @@ def run(
 def independent(n_simulations: int, workers: int) -> str:
     """Return the coverage of both methods where samples are independent."""
     cells = [Cell(Population(shares), n) for shares in SHARES for n in (100, 400, 834, 2000)]
-    found = run(held, cells, n_simulations, workers)
+    found = run(covered, cells, n_simulations, workers)
     rows = [
         [f"{cell.n:,}", cell.population.shares, method, *_percent(values[0, index])]
         for index, method in enumerate(METHODS)
@@ -310,7 +310,7 @@ def independent(n_simulations: int, workers: int) -> str:
 
 
 def speakers(n_simulations: int, workers: int) -> str:
-    """Return the coverage where speakers differ, drawn by sample and by speaker."""
+    """Return the coverage where speakers differ, resampled by sample and by speaker."""
     return _by_speakers([Cell(Population("as test2"), 834, m) for m in (24, 50, 200)], n_simulations, workers)
 
 
@@ -322,16 +322,16 @@ def extreme(n_simulations: int, workers: int) -> str:
 
 def _by_speakers(cells: Sequence[Cell], n_simulations: int, workers: int) -> str:
     rows = [
-        [f"{cell.n_speakers}", drawn, method, *_percent(values[way, index])]
-        for cell, values in run(held, cells, n_simulations, workers).items()
-        for way, drawn in enumerate(("samples", "speakers"))
+        [f"{cell.n_speakers}", unit, method, *_percent(values[way, index])]
+        for cell, values in run(covered, cells, n_simulations, workers).items()
+        for way, unit in enumerate(("samples", "speakers"))
         for index, method in enumerate(METHODS)
     ]
-    return table(["speakers", "drawn", "method", *NAMES], rows)
+    return table(["speakers", "resampled", "method", *NAMES], rows)
 
 
 def nulls(n_simulations: int, workers: int) -> str:
-    """Return how often the paired permutation test tells apart two systems of one quality."""
+    """Return how often the paired permutation test rejects two systems of equal quality."""
     population = Population("as test2")
     cells = [Cell(population, 400), Cell(population, 834), Cell(population, 834, 50)]
     rows = [
@@ -350,7 +350,7 @@ TABLES = {made.__name__: made for made in (independent, speakers, extreme, nulls
 
 
 def written_into(page: str, name: str, text: str) -> str:
-    """Return the page with what stands between the markers of a table replaced."""
+    """Return the page with the text between the markers of a table replaced."""
     start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, _, rest = page.partition(start)
     return f"{before}{start}\n{text}\n\n{end}{rest.partition(end)[2]}"
