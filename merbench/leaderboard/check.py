@@ -10,8 +10,7 @@ from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, Problem, UnknownName, UsageError, fault
 from merbench.files import list_folders
 from merbench.leaderboard.entry import (
-    EntryCard,
-    entry_of,
+    Inspection,
     failure,
     inspect_entry,
     place_of,
@@ -76,25 +75,21 @@ def check_entries(submissions: Path, chosen: Collection[Path] = ()) -> Iterator[
         if not folder.is_relative_to(submissions):
             raise UsageError(f"{folder}: is not a folder in {submissions}")
     inspected = {folder: _inspected(submissions, folder) for folder in sorted({*folders, *chosen})}
-    entries = [
-        entry_of(submissions, folder, card, submission)
-        for folder, (card, submission, _) in inspected.items()
-        if card is not None and submission is not None
-    ]
+    entries = [each.entry for each in inspected.values() if each.entry is not None]
     excluded = {entry.place: entry.problems for entry in without_duplicates(entries)[1]}
     opened: dict[str, Candidates | Problem] = {}
     for folder in sorted(chosen or folders):
-        card, submission, problems = inspected[folder]
-        place = place_of(submissions, folder)
-        of_card = (*problems, *excluded.get(place, ()))
-        if submission is None:
-            yield Findings(place, of_card, None, ())
+        each = inspected[folder]
+        of_card = (*each.problems, *excluded.get(each.place, ()))
+        if each.submission is None:
+            yield Findings(each.place, of_card, None, ())
             continue
         name = folder.relative_to(submissions).parts[0]
         if name not in opened:
             opened[name] = _candidates(name)
-        rename = card.rename if card is not None else {}
-        yield Findings(place, of_card, submission.name, _prediction_problems(submission, opened[name], rename))
+        rename = each.card.rename if each.card is not None else {}
+        predictions = _prediction_problems(each.submission, opened[name], rename)
+        yield Findings(each.place, of_card, each.submission.name, predictions)
 
 
 def _listed_runs(submissions: Path, track: str) -> list[Path]:
@@ -104,11 +99,11 @@ def _listed_runs(submissions: Path, track: str) -> list[Path]:
         return [submissions / track]
 
 
-def _inspected(submissions: Path, folder: Path) -> tuple[EntryCard | None, Path | None, list[Problem]]:
+def _inspected(submissions: Path, folder: Path) -> Inspection:
     try:
         return inspect_entry(submissions, folder)
     except Exception as error:
-        return None, None, [failure(error)]
+        return Inspection(place_of(submissions, folder), problems=(failure(error),))
 
 
 def _candidates(name: str) -> Candidates | Problem:

@@ -163,15 +163,28 @@ class Entry:
 
 @dataclass(frozen=True)
 class InvalidEntry:
-    """An entry that cannot be ranked, and why.
-
-    Attributes:
-        place: `<track>/<team>/<run>`.
-        problems: everything that is wrong with it.
-    """
+    """An entry that cannot be ranked: `<track>/<team>/<run>`, and all its problems."""
 
     place: str
     problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The folder of an entry: its card and its file of predictions as far as they are valid, and all problems."""
+
+    place: str
+    card: EntryCard | None = None
+    submission: Path | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def entry(self) -> Entry | None:
+        """The entry, where card and file are valid."""
+        if self.card is None or self.submission is None:
+            return None
+        track, team, run = self.place.split("/")
+        return Entry(track, team, run, self.card, self.submission)
 
 
 def failure(error: Exception) -> Problem:
@@ -228,26 +241,20 @@ def read_entry(submissions: Path, folder: Path) -> Entry:
     Raises:
         DeclarationError: the folder or its `entry.toml` has problems; all of them are listed.
     """
-    card, submission, problems = inspect_entry(submissions, folder)
-    if card is None or submission is None:
-        raise DeclarationError(place_of(submissions, folder), problems)
-    return entry_of(submissions, folder, card, submission)
+    inspection = inspect_entry(submissions, folder)
+    if inspection.entry is None:
+        raise DeclarationError(inspection.place, inspection.problems)
+    return inspection.entry
 
 
-def entry_of(submissions: Path, folder: Path, card: EntryCard, submission: Path) -> Entry:
-    """Return the entry of a folder that has been inspected."""
-    track, team, run = folder.relative_to(submissions).parts
-    return Entry(track, team, run, card, submission)
-
-
-def inspect_entry(submissions: Path, folder: Path) -> tuple[EntryCard | None, Path | None, list[Problem]]:
-    """Return the card and the file of predictions of a folder as far as they are valid, and all problems."""
-    problems = list(_place_problems(submissions, folder.relative_to(submissions).parts))
-    if problems:
-        return None, None, problems
+def inspect_entry(submissions: Path, folder: Path) -> Inspection:
+    """Return what is in the folder of an entry; its predictions are not read."""
+    place = place_of(submissions, folder)
+    if problems := tuple(_place_problems(submissions, folder.relative_to(submissions).parts)):
+        return Inspection(place, problems=problems)
     card, card_problems = _card(folder / "entry.toml")
     submission, file_problems = _submission_file(folder)
-    return card, submission, [*card_problems, *file_problems]
+    return Inspection(place, card, submission, (*card_problems, *file_problems))
 
 
 def place_of(submissions: Path, folder: Path) -> str:
