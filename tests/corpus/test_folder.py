@@ -84,22 +84,18 @@ def test_features_come_back_sorted(corpus: Corpus) -> None:
 
 def test_the_declaration_is_toml_with_a_digest_of_every_file(corpus: Corpus) -> None:
     declared = tomllib.loads((corpus.folder / "corpus.toml").read_text(encoding="utf-8"))
-    expected = {name: hashlib.sha256((corpus.folder / name).read_bytes()).hexdigest() for name in MEMBERS}
-    assert declared["files"] == expected
+    assert declared["files"] == {
+        name: hashlib.sha256((corpus.folder / name).read_bytes()).hexdigest() for name in MEMBERS
+    }
 
 
-def test_an_unknown_feature_is_named_with_the_nearest(corpus: Corpus) -> None:
-    with pytest.raises(UnknownName) as error:
+def test_what_a_corpus_does_not_have(corpus: Corpus, tmp_path: Path, parts: dict[str, Any]) -> None:
+    message = "^no feature of corpus small named 'txt'; did you mean 'text'"
+    with pytest.raises(UnknownName, match=message):
         corpus.feature("txt")
-    assert (
-        str(error.value) == "no feature of corpus small named 'txt'; did you mean 'text'? (known: audio.frames, text)"
-    )
-
-
-def test_a_corpus_without_references_has_none(tmp_path: Path, parts: dict[str, Any]) -> None:
-    corpus = made_corpus(tmp_path / "c", **{**parts, "reference": None})
-    assert corpus.reference() is None
-    assert verify_corpus(corpus) == []
+    without = made_corpus(tmp_path / "c", **{**parts, "reference": None})
+    assert without.reference() is None
+    assert verify_corpus(without) == []
 
 
 class TestDigest:
@@ -181,7 +177,9 @@ class TestIntegrity:
                 file.write(b"x")
         (corpus.folder / MEMBERS[3]).unlink()
         (corpus.folder / "notes.txt").write_text("mine")
-        (corpus.folder / ".hidden").write_text("not looked at")
+        (corpus.folder / ".hidden").write_text("ignored")
+        with pytest.raises(IntegrityError, match=rf"frames\.parquet: the file is recorded but missing; {AGAIN}$"):
+            corpus.feature("audio.frames")
         assert [str(problem) for problem in verify_corpus(corpus)] == [
             "E601  features/audio.frames.parquet: the file is recorded but missing",
             "E602  features/text.parquet: the file changed",
@@ -189,11 +187,6 @@ class TestIntegrity:
             "E602  samples.parquet: the file changed",
             "W601  notes.txt: the file is not recorded in corpus.toml",
         ]
-
-    def test_a_missing_file_is_named(self, corpus: Corpus) -> None:
-        (corpus.folder / "samples.parquet").unlink()
-        with pytest.raises(IntegrityError, match=rf"samples\.parquet: the file is recorded but missing; {AGAIN}$"):
-            corpus.samples()
 
     def test_other_values_under_a_fitting_file_digest_are_found(self, corpus: Corpus) -> None:
         table = corpus.samples()
@@ -259,14 +252,13 @@ class TestIntegrity:
         at_home = replace(built, folder=tmp_path / "corpora" / "small")
         assert at_home.remedy == "rebuild: `merbench corpus build small --force`"
 
-    @pytest.mark.parametrize("member", ["samples.parquet", "features/text.parquet"])
-    def test_a_link_out_of_the_folder_is_refused(self, corpus: Corpus, tmp_path: Path, member: str) -> None:
-        outside = tmp_path / "outside.parquet"
+    def test_a_link_out_of_the_folder_is_refused(self, corpus: Corpus, tmp_path: Path) -> None:
+        member, outside = "samples.parquet", tmp_path / "outside.parquet"
         shutil.copy(corpus.folder / member, outside)
         (corpus.folder / member).unlink()
         (corpus.folder / member).symlink_to(outside)
         with pytest.raises(UsageError) as error:
-            corpus.samples() if member == "samples.parquet" else corpus.feature("text")
+            corpus.samples()
         assert str(error.value) == f"{member}: leads out of {corpus.folder}"
         assert [str(problem) for problem in verify_corpus(corpus)] == [
             f"E604  {member}: leads out of the folder, through a link"
@@ -274,9 +266,7 @@ class TestIntegrity:
 
 
 class TestDeclaration:
-    @pytest.mark.parametrize(
-        "member", ["../samples.parquet", "/etc/passwd", "features\\\\x.parquet", "a//b", "./a", "C:x", "a/../../b"]
-    )
+    @pytest.mark.parametrize("member", ["../samples.parquet", "/etc/passwd", "features\\\\x.parquet", "a//b", "C:x"])
     def test_a_path_out_of_the_folder_is_refused(self, corpus: Corpus, member: str) -> None:
         change_toml(corpus, "[files]\n", f'[files]\n"{member}" = "{"0" * 64}"\n')
         with pytest.raises(DeclarationError) as error:
@@ -310,11 +300,6 @@ class TestDeclaration:
             "E207  files: features/text.parquet is missing: its values have a digest in [content]",
             "E207  content: the values of features/txt.parquet have no digest",
         ]
-
-    def test_not_toml(self, corpus: Corpus) -> None:
-        (corpus.folder / "corpus.toml").write_bytes(b"name = \xff")
-        with pytest.raises(DeclarationError, match="E207  not a TOML file: "):
-            CORPORA.read(corpus.folder)
 
 
 class TestWriting:
@@ -364,7 +349,7 @@ class TestWriting:
         ]
         assert list(tmp_path.iterdir()) == []
 
-    def test_columns_missing_twice_or_empty(self, tmp_path: Path) -> None:
+    def test_columns_that_are_missing_duplicate_empty_or_too_large(self, tmp_path: Path) -> None:
         twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["sample_id", "sample_id"])
         with pytest.raises(InvalidCorpus, match=r"E611  samples: duplicate columns: sample_id$"):
             made_corpus(tmp_path / "c", name="c", samples=twice)
@@ -378,10 +363,9 @@ class TestWriting:
             "  E611  samples: no samples",
         ]
 
-    def test_an_integer_that_does_not_fit(self, tmp_path: Path) -> None:
-        samples = pa.table({"sample_id": ["a"], "split": ["t"], "x": pa.array([2**63], pa.uint64())})
+        large = pa.table({"sample_id": ["a"], "split": ["t"], "x": pa.array([2**63], pa.uint64())})
         with pytest.raises(InvalidCorpus, match=r"E614  x: samples: holds an integer of 2\^63 or more$"):
-            made_corpus(tmp_path / "c", name="c", samples=samples)
+            made_corpus(tmp_path / "c", name="c", samples=large)
 
     def test_replaced_on_request(self, corpus: Corpus, parts: dict[str, Any]) -> None:
         replaced = made_corpus(corpus.folder, **{**parts, "licence": "other", "features": {}}, replace=True)
@@ -415,20 +399,17 @@ class TestAddFeature:
         assert added.feature("more").ids.to_pylist() == ["a", "d"]
         assert verify_corpus(added) == []
         assert added.digest == corpus.digest
+        add_feature(corpus, "y", Feature.from_vectors(["a"], [[1.0]]))  # from a stale view
+        assert CORPORA.read(corpus.folder).features == ("audio.frames", "more", "text", "y")
 
-    def test_features_added_from_a_stale_view_are_all_kept(self, corpus: Corpus) -> None:
-        for name in ("x", "y"):
-            add_feature(corpus, name, Feature.from_vectors(["a"], [[1.0]]))
-        assert CORPORA.read(corpus.folder).features == ("audio.frames", "text", "x", "y")
-
-    def test_an_existing_one_is_replaced_on_request_alone(self, corpus: Corpus) -> None:
+    def test_an_existing_one_is_replaced_only_on_request(self, corpus: Corpus) -> None:
         new = Feature.from_vectors(["a"], [[7.0, 8.0, 9.0]])
         for name in ("text", "TEXT"):
             with pytest.raises(UsageError, match=r"^corpus 'small' already has a feature 'text'$"):
                 add_feature(corpus, name, new, replace=name == "TEXT")
         assert add_feature(corpus, "text", new, replace=True).feature("text").values.tolist() == [[7, 8, 9]]
 
-    def test_problems_are_told_and_nothing_is_written(self, corpus: Corpus) -> None:
+    def test_problems_are_reported_and_nothing_is_written(self, corpus: Corpus) -> None:
         before = (corpus.folder / "corpus.toml").read_bytes()
         with pytest.raises(InvalidCorpus, match=r"E615  feature 'x': values of unknown samples \(1 of 1\): z$"):
             add_feature(corpus, "x", Feature.from_vectors(["z"], [[1.0]]))
