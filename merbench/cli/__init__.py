@@ -29,11 +29,21 @@ from merbench.cli import (
 from merbench.cli.parser import App
 from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, fault, printable
 
+COMMANDS = {
+    "Tracks": (tracks.tracks, tracks.metrics, tracks.describe, tracks.init),
+    "Submissions": (scoring.validate, scoring.score, scoring.compare),
+    "Baselines": (baselines.baselines, baselines.run_baseline, baselines.ensemble),
+    "Leaderboards": (leaderboard.enter, leaderboard.validate_entries, leaderboard.leaderboard),
+    "Corruption": (corrupt.corruptions, corrupt.corrupt, robustness.robustness),
+}
+"""The commands, by the group that shows them in the help."""
+
 app = App("merbench")
-for group in (tracks, scoring, baselines, leaderboard, corrupt, robustness):
-    group.add_commands(app)
-for group in (corpus, features, banks, lexicon, groups):
-    app.add_typer(group.app, rich_help_panel="Data")
+for group, commands in COMMANDS.items():
+    for function in commands:
+        app.command(rich_help_panel=group)(function)
+for module in (corpus, features, banks, lexicon, groups):
+    app.add_typer(module.app, rich_help_panel="Data")
 
 
 def _show_version(wanted: bool) -> None:

@@ -11,7 +11,18 @@ import typer
 from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import item_rows, print_line, print_rows
+from merbench.cli.printing import print_line, print_stored
+from merbench.errors import (
+    WITH_PROBLEMS,
+    IntegrityError,
+    UsageError,
+    examples,
+    listed,
+    plural,
+    printable,
+    problem_lines,
+    problem_list,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +43,7 @@ def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
     from merbench.banks.home import BANKS
 
     columns = ("bank", "version", "sounds", "length", "parts", "source")
-    print_rows("banks", columns, item_rows(BANKS, "bank", len(columns), _list_row), form)
+    print_stored(BANKS, "banks", columns, _list_row, form)
 
 
 @app.command()
@@ -47,7 +58,6 @@ def info(bank: Name) -> None:
 def verify(bank: Name) -> None:
     """Check every sound of a noise bank against its recorded digest."""
     from merbench.banks.home import open_bank, verify_bank
-    from merbench.errors import IntegrityError, examples, plural, problem_lines
 
     opened = open_bank(bank)
     problems = verify_bank(opened)
@@ -62,28 +72,21 @@ def verify(bank: Name) -> None:
 def import_(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the bank: a-z, 0-9 and -; musan for MUSAN.")],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of sounds; its sub-folders are parts.")],
-    index: Annotated[
-        Path | None,
-        option(
-            INPUT,
-            "--index CSV",
-            "Table with columns file, class, speaker, licence. [default: FOLDER/index.csv, if any]",
-        ),
-    ] = None,
-    version: Annotated[
-        str | None, option(METADATA, "--version VERSION", "Version, such as 1.2. [default: 1.0]")
-    ] = None,
-    source: Annotated[str | None, option(METADATA, "--source TEXT", "Where the sounds come from.")] = None,
-    licence: Annotated[str | None, option(METADATA, "--licence TEXT", "Who may use them, and how.")] = None,
-    in_place: Annotated[
-        bool, option(OUTPUT, "--in-place", "Leave the sounds where they are; do not copy them.")
-    ] = False,
+    index: Path | None = option(
+        INPUT,
+        "--index CSV",
+        "Table with columns file, class, speaker, licence. [default: FOLDER/index.csv, if any]",
+        None,
+    ),
+    version: str | None = option(METADATA, "--version VERSION", "Version, such as 1.2. [default: 1.0]", None),
+    source: str | None = option(METADATA, "--source TEXT", "Where the sounds come from.", None),
+    licence: str | None = option(METADATA, "--licence TEXT", "Who may use them, and how.", None),
+    in_place: bool = option(OUTPUT, "--in-place", "Leave the sounds where they are; do not copy them.", False),
     force: options.Force = False,
 ) -> None:
     """Import a folder of sounds, or MUSAN, as a noise bank."""
     from merbench.banks.importing import Terms, import_folder
     from merbench.banks.musan import import_musan
-    from merbench.errors import UsageError
 
     given = {key: text for key, text in (("version", version), ("source", source), ("licence", licence)) if text}
     if name == "musan":
@@ -110,7 +113,6 @@ def build(
 
 def _print_imported(imported: Imported) -> None:
     from merbench.banks.home import BANKS
-    from merbench.errors import WITH_PROBLEMS, examples, plural, problem_list
 
     if imported.warnings:
         print(problem_list(imported.bank.name, imported.warnings), file=sys.stderr)
@@ -130,7 +132,6 @@ def _list_row(bank: Bank) -> tuple[str, ...]:
 
 
 def _info_text(bank: Bank) -> str:
-    from merbench.errors import listed, printable
 
     rates = sorted({sound.rate_hz for sound in bank.sounds})
     speakers = {sound.speaker for sound in bank.sounds if sound.speaker}
@@ -156,13 +157,11 @@ def _info_text(bank: Bank) -> str:
 
 
 def _numbers(counts: Mapping[str, int]) -> str:
-    from merbench.errors import listed
 
     return listed([f"{name} {count:,}" for name, count in counts.items()], 20) if counts else "none"
 
 
 def _counts(bank: Bank) -> str:
-    from merbench.errors import plural
 
     return f"{plural(len(bank.sounds), 'sound')} of {_length(bank)}"
 

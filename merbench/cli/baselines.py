@@ -9,7 +9,7 @@ import typer
 
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT, TRAINING
-from merbench.cli.parser import App, option
+from merbench.cli.parser import option
 from merbench.cli.printing import print_json, print_line, print_table, terminal_width
 
 if TYPE_CHECKING:
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 
     from merbench.report import ScoreReport
     from merbench.training import BaselineDeclaration, BaselineRun
-
-
-def add_commands(app: App) -> None:
-    """Add the commands of this file."""
-    app.command("baselines", rich_help_panel="Baselines")(baselines)
-    app.command("run-baseline", rich_help_panel="Baselines")(run_baseline)
-    app.command("ensemble", rich_help_panel="Baselines")(ensemble)
 
 
 def baselines(form: options.ListFormatOption = options.ListFormat.table) -> None:
@@ -59,22 +52,18 @@ def run_baseline(
     baseline: options.Baseline = "attention",
     settings: options.Set = None,
     feature: options.Feature = None,
-    seed: Annotated[
-        list[int] | None,
-        option(
-            TRAINING,
-            "--seed N",
-            "Seed of the training; repeatable. [default: from baseline.toml]",
-            min=0,
-            max=options.MOST_SEED,
-        ),
-    ] = None,
+    seed: list[int] | None = option(
+        TRAINING,
+        "--seed N",
+        "Seed of the training; repeatable. [default: from baseline.toml]",
+        None,
+        min=0,
+        max=options.MOST_SEED,
+    ),
     folds: options.Folds = None,
     device: options.Device = "auto",
     intervals: options.Intervals = True,
-    output: Annotated[
-        Path | None, option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/BASELINE]")
-    ] = None,
+    output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/BASELINE]", None),
     force: options.Force = False,
 ) -> None:
     """Train a baseline, write its submission, and score it."""
@@ -109,15 +98,12 @@ def run_baseline(
 def ensemble(
     track: options.Track,
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders of runs, or files with probabilities.")],
-    weight: Annotated[
-        list[float] | None,
-        option(INPUT, "--weight WEIGHT", "Weight of a run; once per run, in their order. [default: equal weights]"),
-    ] = None,
+    weight: list[float] | None = option(
+        INPUT, "--weight WEIGHT", "Weight of a run; once per run, in their order. [default: equal weights]", None
+    ),
     split: options.Split = "test",
     intervals: options.Intervals = True,
-    output: Annotated[
-        Path | None, option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/ensemble]")
-    ] = None,
+    output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/ensemble]", None),
     force: options.Force = False,
 ) -> None:
     """Average several runs into a submission, and score it."""

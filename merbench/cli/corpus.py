@@ -11,14 +11,14 @@ import typer
 from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import print_json, print_line, print_table
+from merbench.cli.printing import print_json, print_line, print_table, stored_items
+from merbench.errors import IntegrityError, Problem, UsageError, listed, plural, printable, problem_lines, problem_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from merbench.corpus import Corpus
     from merbench.corpus.folder import CorpusSummary, TargetSummary
-    from merbench.errors import Problem
 
 app = App("corpus", help="Corpora: list, show, verify, create, import, build.")
 
@@ -29,8 +29,13 @@ def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
     from merbench.corpus import CORPORA, IMPORTERS
     from merbench.report import ReportTable
 
+    records: list[dict[str, Any]] = [
+        {"corpus": name, "version": corpus.version, "features": list(corpus.features), "source": corpus.source}
+        if corpus is not None
+        else {"corpus": name, "version": "", "features": [], "source": reason}
+        for name, corpus, reason in stored_items(CORPORA, "corpus")
+    ]
     names = CORPORA.names()
-    records = [_list_record(name) for name in names]
     releases = [(name, IMPORTERS[name].expects) for name in IMPORTERS if name not in names]
     if form is options.ListFormat.json:
         print_json("corpora", corpora=records, releases=[{"release": name, "files": files} for name, files in releases])
@@ -53,7 +58,6 @@ def info(corpus: options.Corpus) -> None:
 def verify(corpus: options.Corpus) -> None:
     """Check every file of a corpus against its recorded digest."""
     from merbench.corpus import open_corpus, verify_corpus
-    from merbench.errors import IntegrityError, plural, problem_lines
 
     opened = open_corpus(corpus)
     problems = verify_corpus(opened)
@@ -69,35 +73,27 @@ def verify(corpus: options.Corpus) -> None:
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the corpus: a-z, 0-9 and -.")],
     samples: Annotated[Path, option(INPUT, "--samples CSV", "Table with sample_id, split, and more columns.")],
-    reference: Annotated[
-        Path | None, option(INPUT, "--reference CSV", "Table with sample_id and one column per target.")
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        option(
-            INPUT,
-            "--target COLUMN",
-            "Column that is a target; without --reference it is taken out of the samples; repeatable.",
-        ),
-    ] = None,
-    rename: Annotated[
-        list[str] | None, option(INPUT, "--rename OLD=NEW", "Read column OLD of the files as column NEW; repeatable.")
-    ] = None,
-    feature_file: Annotated[
-        list[str] | None,
-        option(
-            INPUT,
-            "--feature-file NAME=PATH",
-            "Feature NAME from an NPZ (arrays ids and values, or one array per sample id; PATH:ARRAY takes another "
-            "array than values), a Parquet file (sample_id, values), or a folder of one .npy per sample; repeatable.",
-        ),
-    ] = None,
-    version: Annotated[str, option(METADATA, "--version VERSION", "Version of the corpus.")] = "1.0",
-    source: Annotated[str, option(METADATA, "--source TEXT", "Where the data come from.")] = "not stated",
-    licence: Annotated[str, option(METADATA, "--licence TEXT", "Who may use them, and how.")] = "not stated",
-    language: Annotated[
-        str | None, option(METADATA, "--language CODE", "Language of the transcripts, e.g. en.")
-    ] = None,
+    reference: Path | None = option(INPUT, "--reference CSV", "Table with sample_id and one column per target.", None),
+    target: list[str] | None = option(
+        INPUT,
+        "--target COLUMN",
+        "Column that is a target; without --reference it is taken out of the samples; repeatable.",
+        None,
+    ),
+    rename: list[str] | None = option(
+        INPUT, "--rename OLD=NEW", "Read column OLD of the files as column NEW; repeatable.", None
+    ),
+    feature_file: list[str] | None = option(
+        INPUT,
+        "--feature-file NAME=PATH",
+        "Feature NAME from an NPZ (arrays ids and values, or one array per sample id; PATH:ARRAY takes another "
+        "array than values), a Parquet file (sample_id, values), or a folder of one .npy per sample; repeatable.",
+        None,
+    ),
+    version: str = option(METADATA, "--version VERSION", "Version of the corpus.", "1.0"),
+    source: str = option(METADATA, "--source TEXT", "Where the data come from.", "not stated"),
+    licence: str = option(METADATA, "--licence TEXT", "Who may use them, and how.", "not stated"),
+    language: str | None = option(METADATA, "--language CODE", "Language of the transcripts, e.g. en.", None),
     output: options.HomeOutput = None,
     force: options.Force = False,
 ) -> None:
@@ -128,10 +124,9 @@ def import_(
         Path | None,
         typer.Argument(metavar="PATH", help="Folder of the released files. [default: show which files it needs]"),
     ] = None,
-    feature_folder: Annotated[
-        Path | None,
-        option(INPUT, "--feature-folder DIR", "Folder with one folder per feature, with one .npy per sample."),
-    ] = None,
+    feature_folder: Path | None = option(
+        INPUT, "--feature-folder DIR", "Folder with one folder per feature, with one .npy per sample.", None
+    ),
     output: options.HomeOutput = None,
     force: options.Force = False,
 ) -> None:
@@ -150,17 +145,15 @@ def import_(
 @app.command()
 def build(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Corpus that merbench builds itself.")] = "sample",
-    clips: Annotated[
-        Path | None,
-        option(OUTPUT, "--clips DIR", "Write clips of the sample for the splits of mer-noise, and no corpus."),
-    ] = None,
+    clips: Path | None = option(
+        OUTPUT, "--clips DIR", "Write clips of the sample for the splits of mer-noise, and no corpus.", None
+    ),
     output: options.HomeOutput = None,
     force: options.Force = False,
     workers: options.Workers = 1,
 ) -> None:
     """Build a corpus that merbench makes itself."""
     from merbench.corpus import CORPORA
-    from merbench.errors import UsageError
 
     if clips is None:
         _print_written(CORPORA.build(name, output, replace=force))
@@ -174,7 +167,6 @@ def _write_clips(folder: Path, workers: int) -> None:
     from functools import partial
 
     from merbench.cli.printing import progress_bar
-    from merbench.errors import plural
     from merbench.sample import write_clips
 
     with progress_bar() as show:
@@ -184,7 +176,6 @@ def _write_clips(folder: Path, workers: int) -> None:
 
 
 def _print_warnings(where: str, warnings: Sequence[Problem]) -> None:
-    from merbench.errors import problem_list
 
     if warnings:
         print(problem_list(where, warnings), file=sys.stderr)
@@ -198,28 +189,12 @@ def _print_written(corpus: Corpus) -> None:
 
 
 def _split_counts(counts: Mapping[str, int]) -> str:
-    from merbench.errors import plural
 
     parts = ", ".join(f"{split} {count:,}" for split, count in counts.items())
     return f"{plural(sum(counts.values()), 'sample')} ({parts})"
 
 
-def _list_record(name: str) -> dict[str, Any]:
-    from merbench.corpus import CORPORA
-    from merbench.errors import MerbenchError
-
-    if not CORPORA.holds(name):
-        return {"corpus": name, "version": "", "features": [], "source": "built on first use"}
-    try:
-        corpus = CORPORA.read(CORPORA.home / name)
-    except MerbenchError:
-        reason = f"cannot be opened; see `merbench corpus info {name}`"
-        return {"corpus": name, "version": "", "features": [], "source": reason}
-    return {"corpus": name, "version": corpus.version, "features": list(corpus.features), "source": corpus.source}
-
-
 def _summary_text(summary: CorpusSummary) -> str:
-    from merbench.errors import printable
 
     corpus = summary.corpus
     synthetic = ", synthetic" if corpus.synthetic else ""
@@ -251,7 +226,6 @@ def _summary_text(summary: CorpusSummary) -> str:
 
 
 def _target_lines(target: TargetSummary) -> list[str]:
-    from merbench.errors import listed
 
     counts = ", ".join(f"{split} {count:,}" for split, count in target.known.items())
     lines = [f"  {target.name} ({target.type}): {counts}"]

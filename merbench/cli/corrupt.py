@@ -4,43 +4,42 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
-from merbench.cli.parser import App, option
-from merbench.cli.printing import print_json, print_line, print_table
-from merbench.errors import WITH_PROBLEMS
+from merbench.cli.parser import option
+from merbench.cli.printing import print_line, print_list, print_table
+from merbench.errors import (
+    WITH_PROBLEMS,
+    IntegrityError,
+    Problem,
+    UnknownName,
+    UsageError,
+    listed,
+    plural,
+    printable,
+    problem_lines,
+    problem_list,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from merbench.corrupt.media import MediaPlan
     from merbench.corruptions import Corruption
-    from merbench.errors import Problem
     from merbench.track import Track
 
 
-def add_commands(app: App) -> None:
-    """Add the commands of this file."""
-    app.command("corruptions", rich_help_panel="Corruption")(corruptions)
-    app.command("corrupt", rich_help_panel="Corruption")(corrupt)
-
-
 def corruptions(
-    modality: Annotated[
-        str, option(None, "--modality NAME", "Only corruptions of audio, video, text, features or labels.")
-    ] = "",
-    markdown: Annotated[
-        bool, option(None, "--markdown", "Print the page docs/corruptions-reference.md instead.")
-    ] = False,
+    modality: str = option(None, "--modality NAME", "Only corruptions of audio, video, text, features or labels.", ""),
+    markdown: bool = option(None, "--markdown", "Print the page docs/corruptions-reference.md instead.", False),
     form: options.ListFormatOption = options.ListFormat.table,
 ) -> None:
     """List available corruptions, with their parameters."""
     from merbench.corruptions import CORRUPTIONS, corruptions_page, corruptions_table
-    from merbench.errors import UnknownName
 
     if markdown:
         print(corruptions_page(), end="")
@@ -49,10 +48,7 @@ def corruptions(
     chosen = [item for item in known if modality in ("", item.modality)]
     if not chosen:
         raise UnknownName("modality of corruptions", modality, {item.modality for item in known})
-    if form is options.ListFormat.json:
-        print_json("corruptions", corruptions=[_corruption_record(item) for item in chosen])
-    else:
-        print_table(corruptions_table(chosen))
+    print_list("corruptions", chosen, corruptions_table, _corruption_record, form)
 
 
 def _corruption_record(item: Corruption) -> dict[str, Any]:
@@ -71,34 +67,26 @@ def _corruption_record(item: Corruption) -> dict[str, Any]:
 
 def corrupt(
     track: options.Track,
-    media: Annotated[
-        Path | None,
-        option(INPUT, "--media DIR", "Folder of clips. [default: corrupt features and texts of the corpus instead]"),
-    ] = None,
+    media: Path | None = option(
+        INPUT, "--media DIR", "Folder of clips. [default: corrupt features and texts of the corpus instead]", None
+    ),
     split: options.Split = "test",
-    sample: Annotated[
-        list[str] | None, option(INPUT, "--sample ID", "Only the clip of this sample; repeatable.")
-    ] = None,
-    column: Annotated[
-        list[str] | None, option(INPUT, "--column NAME", "Column of text to corrupt; repeatable. [default: transcript]")
-    ] = None,
+    sample: list[str] | None = option(INPUT, "--sample ID", "Only the clip of this sample; repeatable.", None),
+    column: list[str] | None = option(
+        INPUT, "--column NAME", "Column of text to corrupt; repeatable. [default: transcript]", None
+    ),
     feature_of: options.FeatureOf = None,
-    output: Annotated[
-        Path | None, option(OUTPUT, "--output -o DIR", "Folder of corrupted files and their manifest.")
-    ] = None,
-    preview: Annotated[
-        Path | None, option(OUTPUT, "--preview FILE", "Draw clips before and after, as .png or .svg.")
-    ] = None,
-    dry_run: Annotated[
-        bool, option(OUTPUT, "--dry-run", "Show the sampled parameters and the expected time; write nothing.")
-    ] = False,
-    verify: Annotated[bool, option(OUTPUT, "--verify", "Re-create each clip and check that it is identical.")] = False,
+    output: Path | None = option(OUTPUT, "--output -o DIR", "Folder of corrupted files and their manifest.", None),
+    preview: Path | None = option(OUTPUT, "--preview FILE", "Draw clips before and after, as .png or .svg.", None),
+    dry_run: bool = option(
+        OUTPUT, "--dry-run", "Show the sampled parameters and the expected time; write nothing.", False
+    ),
+    verify: bool = option(OUTPUT, "--verify", "Re-create each clip and check that it is identical.", False),
     force: options.Force = False,
     workers: options.Workers = 1,
     engine: options.Engine = "local",
 ) -> None:
     """Corrupt clips, or a corpus, as a track declares."""
-    from merbench.errors import UsageError
     from merbench.track import load_track
 
     declared = load_track(track)
@@ -129,7 +117,6 @@ def corrupt(
 
 
 def _refuse(given: Mapping[str, Any], where: str) -> None:
-    from merbench.errors import UsageError
 
     names = [f"--{name}" for name, value in given.items() if value]
     if names:
@@ -140,7 +127,6 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
     from merbench.cli.printing import progress_bar
     from merbench.corrupt.manifest import MANIFEST
     from merbench.corrupt.media import damage_split_media
-    from merbench.errors import IntegrityError, Problem, listed, plural, printable, problem_lines, problem_list
 
     with progress_bar() as show:
         done = damage_split_media(plan, workers=workers, engine=engine, verify=verify, progress=show)
@@ -160,8 +146,6 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
 
 def _by_message(code: str, problems: Mapping[str, str]) -> list[Problem]:
     """Return one problem for each message, with the samples it is about."""
-    from merbench.errors import Problem, listed
-
     samples: dict[str, list[str]] = {}
     for sample_id in sorted(problems):
         samples.setdefault(problems[sample_id], []).append(sample_id)
@@ -170,8 +154,6 @@ def _by_message(code: str, problems: Mapping[str, str]) -> list[Problem]:
 
 def _report_problems(where: str, problems: Mapping[str, str]) -> None:
     """List on stderr what could not be corrupted, by what is wrong, and leave with the exit code for it."""
-    from merbench.errors import problem_list
-
     if problems:
         print(problem_list(where, _by_message("E651", problems)), file=sys.stderr)
         raise typer.Exit(WITH_PROBLEMS)
@@ -179,7 +161,6 @@ def _report_problems(where: str, problems: Mapping[str, str]) -> None:
 
 def _show_plan(plan: MediaPlan, workers: int) -> None:
     from merbench.corrupt.media import estimate
-    from merbench.errors import plural
     from merbench.files import size_text
     from merbench.report import ReportTable
 
@@ -210,7 +191,6 @@ def _duration(seconds: float) -> str:
 def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str, str]:
     """Draw clips and return what is wrong with those that cannot be shown, by sample."""
     from merbench.corrupt.preview import SHOWN, write_preview
-    from merbench.errors import plural
 
     n_shown, problems = write_preview(plan.clips if sample else plan.clips[:SHOWN], path)
     print_line(f"{path}: {plural(n_shown, 'clip')} before and after")
@@ -222,7 +202,6 @@ def _corrupt_corpus(
 ) -> None:
     from merbench.corrupt.corpus import damage_corpus
     from merbench.corrupt.manifest import MANIFEST
-    from merbench.errors import Problem, plural, problem_list
 
     features = options.pairs("--feature-of", feature_of, options.MODALITY_NAME)
     done = damage_corpus(track, output, features=features or None, columns=column or ("transcript",), replace=force)

@@ -12,7 +12,7 @@ from merbench.cli import options
 from merbench.cli.options import EXECUTION, INPUT, OUTPUT
 from merbench.cli.parser import App, option
 from merbench.cli.printing import print_line
-from merbench.errors import WITH_PROBLEMS
+from merbench.errors import WITH_PROBLEMS, Problem, examples, plural, problem_list
 from merbench.features.defaults import DIMENSIONS, LONGEST
 
 if TYPE_CHECKING:
@@ -30,17 +30,14 @@ Media = Annotated[
 def text(
     corpus: options.Corpus,
     name: Name,
-    column: Annotated[
-        list[str] | None,
-        option(INPUT, "--column NAME", "Column of text; repeatable: several are concatenated. [default: transcript]"),
-    ] = None,
-    split: Annotated[str, option(INPUT, "--split NAME", "Split of the corpus to fit on.")] = "train",
-    dimensions: Annotated[
-        int, option(EXECUTION, "--dimensions N", "Largest number of dimensions.", min=1)
-    ] = DIMENSIONS,
-    longest: Annotated[
-        int, option(EXECUTION, "--longest N", "Longest n-gram of characters, in scripts without spaces.", min=1, max=8)
-    ] = LONGEST,
+    column: list[str] | None = option(
+        INPUT, "--column NAME", "Column of text; repeatable: several are concatenated. [default: transcript]", None
+    ),
+    split: str = option(INPUT, "--split NAME", "Split of the corpus to fit on.", "train"),
+    dimensions: int = option(EXECUTION, "--dimensions N", "Largest number of dimensions.", DIMENSIONS, min=1),
+    longest: int = option(
+        EXECUTION, "--longest N", "Longest n-gram of characters, in scripts without spaces.", LONGEST, min=1, max=8
+    ),
     force: options.Force = False,
 ) -> None:
     """Extract a tf-idf feature from the transcripts."""
@@ -121,7 +118,6 @@ def _extract(corpus: str, name: str, kind: Kind, media: list[Path], workers: int
 
 
 def _report(made: MediaFeature, name: str) -> None:
-    from merbench.errors import Problem, examples, plural, problem_list
 
     splits = ", ".join(f"{split} ({count:,})" for split, count in made.without.items())
     without = f"; no clip of {splits}" if splits else ""

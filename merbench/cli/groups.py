@@ -11,8 +11,8 @@ import typer
 from merbench.cli import options
 from merbench.cli.options import INPUT, MODEL, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import item_rows, print_line, print_rows
-from merbench.errors import WITH_PROBLEMS
+from merbench.cli.printing import print_line, print_stored
+from merbench.errors import WITH_PROBLEMS, UsageError, examples, listed, plural, problem_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
     from merbench.synonyms import GROUPS
 
     columns = ("groups", "model", "runs", "answers", "digest", "source")
-    print_rows("groups", columns, item_rows(GROUPS, "groups", len(columns), _list_row), form)
+    print_stored(GROUPS, "groups", columns, _list_row, form)
 
 
 @app.command()
@@ -44,7 +44,7 @@ def info(groups: Annotated[str, typer.Argument(metavar="GROUPS", help="Name or f
 def import_(
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the release: mer2024.")],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The released archive, its folder, or JSON Lines.")],
-    name: Annotated[str | None, option(OUTPUT, "--name NAME", "Name of the groups. [default: RELEASE-ov]")] = None,
+    name: str | None = option(OUTPUT, "--name NAME", "Name of the groups. [default: RELEASE-ov]", None),
     force: options.Force = False,
 ) -> None:
     """Import the groups that a challenge released."""
@@ -62,31 +62,27 @@ def fill(
         list[str], option(INPUT, "--submission FILE", "Submission whose words are grouped; repeatable.")
     ],
     split: options.Split = "test",
-    target: Annotated[
-        str | None, option(INPUT, "--target NAME", "Target of label sets, where the track has several.")
-    ] = None,
-    endpoint: Annotated[
-        str | None, option(MODEL, "--endpoint URL", "URL of an OpenAI-compatible endpoint, e.g. http://localhost:8000.")
-    ] = None,
-    model: Annotated[str | None, option(MODEL, "--model NAME", "Name of the model at the endpoint.")] = None,
-    key_env: Annotated[
-        str | None, option(MODEL, "--key-env VAR", "Environment variable with the key of the endpoint.")
-    ] = None,
-    temperature: Annotated[
-        float | None, option(MODEL, "--temperature T", "Temperature. [default: that of the endpoint]", min=0)
-    ] = None,
-    parallel: Annotated[int, option(MODEL, "--parallel N", "Prompts sent to the endpoint at once.", min=1, max=64)] = 4,
-    timeout: Annotated[float, option(MODEL, "--timeout SECONDS", "Longest wait for an answer.", min=1)] = 120.0,
-    transformers: Annotated[
-        str | None,
-        option(MODEL, "--transformers PATH|NAME", "Model on this machine instead; needs the extra language-models."),
-    ] = None,
-    runs: Annotated[
-        int | None,
-        option(
-            MODEL, "--runs N", "Runs that are averaged. [default: 5; with --transformers 1, which never varies]", min=1
-        ),
-    ] = None,
+    target: str | None = option(INPUT, "--target NAME", "Target of label sets, where the track has several.", None),
+    endpoint: str | None = option(
+        MODEL, "--endpoint URL", "URL of an OpenAI-compatible endpoint, e.g. http://localhost:8000.", None
+    ),
+    model: str | None = option(MODEL, "--model NAME", "Name of the model at the endpoint.", None),
+    key_env: str | None = option(MODEL, "--key-env VAR", "Environment variable with the key of the endpoint.", None),
+    temperature: float | None = option(
+        MODEL, "--temperature T", "Temperature. [default: that of the endpoint]", None, min=0
+    ),
+    parallel: int = option(MODEL, "--parallel N", "Prompts sent to the endpoint at once.", 4, min=1, max=64),
+    timeout: float = option(MODEL, "--timeout SECONDS", "Longest wait for an answer.", 120.0, min=1),
+    transformers: str | None = option(
+        MODEL, "--transformers PATH|NAME", "Model on this machine instead; needs the extra language-models.", None
+    ),
+    runs: int | None = option(
+        MODEL,
+        "--runs N",
+        "Runs that are averaged. [default: 5; with --transformers 1, which never varies]",
+        None,
+        min=1,
+    ),
 ) -> None:
     """Ask a language model which words mean the same.
 
@@ -95,7 +91,6 @@ def fill(
     from functools import partial
 
     from merbench.cli.printing import progress_bar
-    from merbench.errors import UsageError, examples, problem_list
     from merbench.synonyms import fill_groups
 
     if (endpoint is None) == (transformers is None):
@@ -126,7 +121,6 @@ def _local(name_or_path: str | None) -> Asker:
 def _remote(
     url: str, model: str | None, key_env: str | None, *, temperature: float | None, parallel: int, timeout_s: float
 ) -> Asker:
-    from merbench.errors import UsageError
     from merbench.synonyms.language_models import Endpoint, key_from
 
     if not model:
@@ -163,7 +157,6 @@ def _words(values: Values) -> list[tuple[str, ...]]:
 
 
 def _label_set_target(track: str, names: list[str], chosen: str | None) -> str:
-    from merbench.errors import UsageError, listed
 
     if chosen in names:
         return str(chosen)
@@ -177,7 +170,6 @@ def _label_set_target(track: str, names: list[str], chosen: str | None) -> str:
 
 
 def _filled_text(filled: Filled) -> str:
-    from merbench.errors import plural
 
     counts = f"{plural(filled.n_new, 'answer')} added to {filled.n_there:,}, {filled.n_missing:,} missing"
     dropped = f"; {plural(filled.n_dropped, 'word')} not asked for dropped" if filled.n_dropped else ""
@@ -186,7 +178,6 @@ def _filled_text(filled: Filled) -> str:
 
 
 def _summary(groups: Groups) -> str:
-    from merbench.errors import plural
 
     n_answers = sum(map(len, groups.runs))
     return f"{groups.name}, {plural(n_answers, 'answer')} in {plural(len(groups.runs), 'run')} of {groups.model}"

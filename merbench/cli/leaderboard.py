@@ -13,9 +13,25 @@ import typer
 
 from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
-from merbench.cli.parser import App, option
+from merbench.cli.parser import option
 from merbench.cli.printing import print_line, terminal_width
 from merbench.cli.scoring import require_track_first
+from merbench.errors import (
+    WITH_PROBLEMS,
+    IntegrityError,
+    InvalidSubmission,
+    MerbenchError,
+    UnknownName,
+    UsageError,
+    WithheldReference,
+    contained,
+    github_annotations,
+    json_text,
+    listed,
+    plural,
+    problem_list,
+    problems_json,
+)
 
 if TYPE_CHECKING:
     from merbench.leaderboard.board import Board
@@ -28,13 +44,6 @@ class BoardFormat(StrEnum):
     csv = "csv"
     json = "json"
     html = "html"
-
-
-def add_commands(app: App) -> None:
-    """Add the commands of this file."""
-    app.command("enter", rich_help_panel="Leaderboards")(enter)
-    app.command("validate-entries", rich_help_panel="Leaderboards")(validate_entries)
-    app.command("leaderboard", rich_help_panel="Leaderboards")(leaderboard)
 
 
 @dataclass(slots=True)
@@ -58,8 +67,6 @@ class _Outcome:
 
     def leave(self) -> None:
         """List what failed or is out of date, and end the command with the exit code for it."""
-        from merbench.errors import WITH_PROBLEMS, IntegrityError, MerbenchError, listed, plural
-
         failed = [plural(len(self.failed_tracks), "track")] if self.failed_tracks else []
         if self.failed_entries:
             n = len(self.failed_entries)
@@ -80,25 +87,20 @@ def leaderboard(
         list[str] | None, typer.Argument(metavar="TRACK", help="Tracks. [default: all that have entries]")
     ] = None,
     submissions: options.Submissions = Path("submissions"),
-    cache: Annotated[bool, option(INPUT, "--cache/--no-cache", "Keep computed scores in the data home.")] = True,
-    forms: Annotated[
-        list[BoardFormat] | None,
-        option(OUTPUT, f"--format {'|'.join(BoardFormat)}", "Format of the board; repeatable. [default: all]"),
-    ] = None,
-    output: Annotated[
-        str,
-        option(
-            OUTPUT, "--output -o DIR", "Folder for <track>/leaderboard.*; - for stdout. [default: next to the entries]"
-        ),
-    ] = "",
-    check: Annotated[bool, option(OUTPUT, "--check", "Write nothing; exit with 3 if a board is out of date.")] = False,
+    cache: bool = option(INPUT, "--cache/--no-cache", "Keep computed scores in the data home.", True),
+    forms: list[BoardFormat] | None = option(
+        OUTPUT, "--format markdown|csv|json|html", "Format of the board; repeatable. [default: all]", None
+    ),
+    output: str = option(
+        OUTPUT, "--output -o DIR", "Folder for <track>/leaderboard.*; - for stdout. [default: next to the entries]", ""
+    ),
+    check: bool = option(OUTPUT, "--check", "Write nothing; exit with 3 if a board is out of date.", False),
 ) -> None:
     """Score all entries, rank them, and write the board.
 
     Without TRACK, a track whose references or corpus are not available is skipped. A track or an entry that fails is
     listed, and the others are finished: exit code 5.
     """
-    from merbench.errors import UnknownName, UsageError, WithheldReference, contained, plural
     from merbench.files import write_text
     from merbench.leaderboard.build import Cache, build_board
     from merbench.leaderboard.check import track_named
@@ -151,26 +153,25 @@ def enter(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Submission.")],
     team: Annotated[str, option(METADATA, "--team NAME", "Name of the team's folder.")],
     run: Annotated[str, option(METADATA, "--run NAME", "Name of the run's folder.")],
-    system: Annotated[
-        str,
-        option(METADATA, "--system NAME", "System; its runs with different seeds make one row. [default: run name]"),
-    ] = "",
-    seed: Annotated[int | None, option(METADATA, "--seed N", "Seed of the run.", min=0, max=options.MOST_SEED)] = None,
-    title: Annotated[str, option(METADATA, "--title TEXT", "One line about the run. [default: system name]")] = "",
-    team_name: Annotated[str, option(METADATA, "--team-name TEXT", "Displayed name of the team. [default: TEAM]")] = "",
-    member: Annotated[list[str] | None, option(METADATA, "--member NAME", "Author; repeatable.")] = None,
-    paper: Annotated[str | None, option(METADATA, "--paper URL", "Paper about the system.")] = None,
-    code: Annotated[str | None, option(METADATA, "--code URL", "Source code of the system.")] = None,
-    external_data: Annotated[
-        list[str] | None, option(METADATA, "--external-data TEXT", "Data used beyond the track's own; repeatable.")
-    ] = None,
-    received: Annotated[
-        str | None, option(METADATA, "--received TIME", "Time of receipt, RFC 3339 with offset. [default: now]")
-    ] = None,
-    ranks: Annotated[bool, option(METADATA, "--ranked/--unranked", "Whether the run is ranked.")] = True,
-    selected: Annotated[
-        bool, option(METADATA, "--selected", "Show only this run of its system, not the mean of its seeds.")
-    ] = False,
+    system: str = option(
+        METADATA, "--system NAME", "System; its runs with different seeds make one row. [default: run name]", ""
+    ),
+    seed: int | None = option(METADATA, "--seed N", "Seed of the run.", None, min=0, max=options.MOST_SEED),
+    title: str = option(METADATA, "--title TEXT", "One line about the run. [default: system name]", ""),
+    team_name: str = option(METADATA, "--team-name TEXT", "Displayed name of the team. [default: TEAM]", ""),
+    member: list[str] | None = option(METADATA, "--member NAME", "Author; repeatable.", None),
+    paper: str | None = option(METADATA, "--paper URL", "Paper about the system.", None),
+    code: str | None = option(METADATA, "--code URL", "Source code of the system.", None),
+    external_data: list[str] | None = option(
+        METADATA, "--external-data TEXT", "Data used beyond the track's own; repeatable.", None
+    ),
+    received: str | None = option(
+        METADATA, "--received TIME", "Time of receipt, RFC 3339 with offset. [default: now]", None
+    ),
+    ranks: bool = option(METADATA, "--ranked/--unranked", "Whether the run is ranked.", True),
+    selected: bool = option(
+        METADATA, "--selected", "Show only this run of its system, not the mean of its seeds.", False
+    ),
     rename: options.Rename = None,
     submissions: options.Submissions = Path("submissions"),
     force: options.Force = False,
@@ -209,14 +210,6 @@ def validate_entries(
     form: options.ProblemFormatOption = options.ProblemFormat.text,
 ) -> None:
     """Check entries without references, as for a pull request."""
-    from merbench.errors import (
-        WITH_PROBLEMS,
-        InvalidSubmission,
-        github_annotations,
-        json_text,
-        problem_list,
-        problems_json,
-    )
     from merbench.files import write_text
     from merbench.leaderboard.check import check_entries
     from merbench.leaderboard.entry import FAILED

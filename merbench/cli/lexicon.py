@@ -10,7 +10,8 @@ import typer
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import item_rows, print_line, print_rows
+from merbench.cli.printing import print_line, print_stored
+from merbench.errors import did_you_mean, plural
 
 if TYPE_CHECKING:
     from merbench.lexicon import Ambiguity, Lexicon, Lookup
@@ -26,7 +27,7 @@ def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
     from merbench.lexicon import LEXICONS
 
     columns = ("lexicon", "words", "wheels", "digest", "source")
-    print_rows("lexicons", columns, item_rows(LEXICONS, "lexicon", len(columns), _list_row), form)
+    print_stored(LEXICONS, "lexicons", columns, _list_row, form)
 
 
 @app.command()
@@ -43,10 +44,9 @@ def info(lexicon: Name) -> None:
 @app.command()
 def lookup(
     word: Annotated[str, typer.Argument(metavar="WORD", help="A label, such as happiness.")],
-    lexicon: Annotated[str, option(INPUT, "--lexicon NAME", "Name of the lexicon.")] = "english",
+    lexicon: str = option(INPUT, "--lexicon NAME", "Name of the lexicon.", "english"),
 ) -> None:
     """Show how a word is mapped to a sector of each wheel."""
-    from merbench.errors import did_you_mean
     from merbench.lexicon import open_lexicon
 
     opened = open_lexicon(lexicon)
@@ -67,13 +67,10 @@ def import_(
             "wheel5.xlsx), or wheel_mapping.npz.",
         ),
     ],
-    name: Annotated[
-        str | None, option(OUTPUT, "--name NAME", "Name of the lexicon. [default: name of the folder]")
-    ] = None,
+    name: str | None = option(OUTPUT, "--name NAME", "Name of the lexicon. [default: name of the folder]", None),
     force: options.Force = False,
 ) -> None:
     """Import the lexicon of a challenge from its released files."""
-    from merbench.errors import plural
     from merbench.lexicon import LEXICONS, import_lexicon
 
     lexicon = import_lexicon(path, name, replace=force)
@@ -86,7 +83,6 @@ def _list_row(lexicon: Lexicon) -> tuple[str, ...]:
 
 
 def _info_text(lexicon: Lexicon) -> str:
-    from merbench.errors import plural
 
     ambiguous = lexicon.ambiguous()
     lines = [

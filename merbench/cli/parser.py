@@ -19,18 +19,19 @@ RENAMED = {
 """Options of earlier versions: command and option -> what it is called now."""
 
 
-def option(group: str, declared: str, help: str, **settings: Any) -> Any:
-    """Return an option for `Annotated`.
+def option(group: str | None, declared: str, help: str, default: Any = ..., **settings: Any) -> Any:
+    """Return an option of a command.
 
     Args:
         group: the group of the help that shows it.
         declared: its names, and what it takes if it is not a flag, as they are typed: `--output -o DIR`.
         help: what it does, and its default where the parser does not know it.
+        default: its value when it is not given; left out for one that must be given, and in `Annotated`.
         settings: see `typer.Option`.
     """
     names = [word for word in declared.split() if word.startswith("-")]
     metavar = declared.rpartition(" ")[2] if len(names) < len(declared.split()) else None
-    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=group, **settings)
+    return typer.Option(default, *names, metavar=metavar, help=help, rich_help_panel=group, **settings)
 
 
 _RANGE = re.compile(r"; [^;\]]*\bx[<>][^;\]]*(?=[;\]])|  \[[^;\]]*\bx[<>][^;\]]*\]|(?<=\[)[^;\]]*\bx[<>][^;\]]*; ")

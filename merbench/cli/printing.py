@@ -43,6 +43,20 @@ def print_json(name: str, **lists: Sequence[Mapping[str, Any]]) -> None:
     write_text("-", json_text({"schema": f"merbench.{name}/1", **lists}))
 
 
+def print_list(
+    name: str,
+    items: Sequence[Item],
+    table_of: Callable[[Sequence[Item]], ReportTable],
+    record_of: Callable[[Item], Mapping[str, Any]],
+    form: ListFormat,
+) -> None:
+    """Print items as a table, or as JSON with a record for each."""
+    if form is ListFormat.json:
+        print_json(name, **{name: [record_of(item) for item in items]})
+    else:
+        print_table(table_of(items))
+
+
 def print_rows(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]], form: ListFormat) -> None:
     """Print rows of text as a table, or as JSON with a record for each."""
     from merbench.report import ReportTable
@@ -53,31 +67,41 @@ def print_rows(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]
         print_table(ReportTable("", tuple(columns), rows))
 
 
-def item_rows(
-    store: Store[Item], group: str, n_columns: int, row: Callable[[Item], tuple[str, ...]]
-) -> list[tuple[str, ...]]:
-    """Return one row of text per item of a store: its name, what `row` returns, or why there is nothing to show.
+def stored_items(store: Store[Item], group: str) -> Iterator[tuple[str, Item | None, str]]:
+    """Yield the name of every item of a store, the item, and why there is none.
 
     Args:
         store: where the items are.
         group: the group of commands that shows one item, such as `bank`.
-        n_columns: how many columns a row has.
-        row: returns the columns after the name.
     """
     from merbench.errors import MerbenchError
 
-    rows = []
-    empty = ("",) * (n_columns - 2)
     for name in store.names():
         if name not in store.shipped and not store.holds(name):
-            rows.append((name, *empty, "built on first use"))
+            yield name, None, "built on first use"
             continue
         try:
-            item = store.shipped[name]() if name in store.shipped else store.read(store.home / name)
-            rows.append((name, *row(item)))
+            yield name, store.shipped[name]() if name in store.shipped else store.read(store.home / name), ""
         except MerbenchError:
-            rows.append((name, *empty, f"cannot be opened; see `merbench {group} info {name}`"))
-    return rows
+            yield name, None, f"cannot be opened; see `merbench {group} info {name}`"
+
+
+def print_stored(
+    store: Store[Item], name: str, columns: Sequence[str], row: Callable[[Item], tuple[str, ...]], form: ListFormat
+) -> None:
+    """Print the items of a store.
+
+    Args:
+        store: where the items are.
+        name: what they are called in JSON, such as `banks`.
+        columns: names of the columns: first the group of commands that shows one item, last what says where it is from.
+        row: returns the columns of an item after its name.
+        form: table or JSON.
+    """
+    empty = ("",) * (len(columns) - 2)
+    items = stored_items(store, columns[0])
+    rows = [(key, *row(item)) if item is not None else (key, *empty, reason) for key, item, reason in items]
+    print_rows(name, columns, rows, form)
 
 
 LINE_EVERY_S = 10.0

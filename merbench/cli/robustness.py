@@ -12,8 +12,9 @@ import typer
 
 from merbench.cli import options
 from merbench.cli.options import CORRUPTION, OUTPUT, TRAINING
-from merbench.cli.parser import App, option
+from merbench.cli.parser import option
 from merbench.cli.printing import print_line, terminal_width
+from merbench.errors import WITH_PROBLEMS, UsageError, plural
 
 
 class WeightsOption(StrEnum):
@@ -30,11 +31,6 @@ class FeatureScaleOption(StrEnum):
     stored = "stored"
 
 
-def add_commands(app: App) -> None:
-    """Add the command of this file."""
-    app.command("robustness", rich_help_panel="Corruption")(robustness)
-
-
 def robustness(
     track: options.Track,
     grid: Annotated[
@@ -45,53 +41,50 @@ def robustness(
             "Values of a parameter: snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1; repeatable.",
         ),
     ],
-    corruption: Annotated[
-        list[str] | None,
-        option(
-            CORRUPTION,
-            "--corruption NAME",
-            "Corruption, or step of the track; repeatable. [default: the one that has the parameter]",
-        ),
-    ] = None,
-    param: Annotated[
-        list[str] | None,
-        option(
-            CORRUPTION,
-            "--param NAME=VALUE",
-            "Parameter of all corruptions that have it; CORRUPTION.NAME=VALUE of one of them; repeatable.",
-        ),
-    ] = None,
-    feature_scale: Annotated[
-        FeatureScaleOption,
-        option(CORRUPTION, "--feature-scale", "Corrupt features standardised by the training data, or as stored."),
-    ] = FeatureScaleOption.standardised,
-    media: Annotated[
-        list[Path] | None,
-        option(CORRUPTION, "--media DIR", "Folder of clips; repeatable, a clip of a later folder is preferred."),
-    ] = None,
+    corruption: list[str] | None = option(
+        CORRUPTION,
+        "--corruption NAME",
+        "Corruption, or step of the track; repeatable. [default: the one that has the parameter]",
+        None,
+    ),
+    param: list[str] | None = option(
+        CORRUPTION,
+        "--param NAME=VALUE",
+        "Parameter of all corruptions that have it; CORRUPTION.NAME=VALUE of one of them; repeatable.",
+        None,
+    ),
+    feature_scale: FeatureScaleOption = option(
+        CORRUPTION,
+        "--feature-scale",
+        "Corrupt features standardised by the training data, or as stored.",
+        FeatureScaleOption.standardised,
+    ),
+    media: list[Path] | None = option(
+        CORRUPTION, "--media DIR", "Folder of clips; repeatable, a clip of a later folder is preferred.", None
+    ),
     feature_of: options.FeatureOf = None,
     split: options.Split = "test",
     baseline: options.Baseline = "attention",
     set_: options.Set = None,
     feature: options.Feature = None,
-    weights: Annotated[
-        WeightsOption, option(TRAINING, "--weights", "Train one model on clean samples, or one per condition.")
-    ] = WeightsOption.shared,
-    leave_out: Annotated[
-        str | None, option(TRAINING, "--leave-out COLUMN", "Predict each value of a corpus column from the others.")
-    ] = None,
-    relative_to: Annotated[
-        str | None, option(TRAINING, "--relative-to NAME", "Second baseline, to which corruption errors are relative.")
-    ] = None,
-    seed: Annotated[int, option(TRAINING, "--seed N", "Seed of the training.", min=0, max=options.MOST_SEED)] = 0,
+    weights: WeightsOption = option(
+        TRAINING, "--weights", "Train one model on clean samples, or one per condition.", WeightsOption.shared
+    ),
+    leave_out: str | None = option(
+        TRAINING, "--leave-out COLUMN", "Predict each value of a corpus column from the others.", None
+    ),
+    relative_to: str | None = option(
+        TRAINING, "--relative-to NAME", "Second baseline, to which corruption errors are relative.", None
+    ),
+    seed: int = option(TRAINING, "--seed N", "Seed of the training.", 0, min=0, max=options.MOST_SEED),
     folds: options.Folds = None,
     device: options.Device = "auto",
     workers: options.Workers = 1,
     engine: options.Engine = "local",
     intervals: options.Intervals = True,
-    output: Annotated[
-        Path | None, option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/robustness-BASELINE]")
-    ] = None,
+    output: Path | None = option(
+        OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/robustness-BASELINE]", None
+    ),
     force: options.Force = False,
 ) -> None:
     """Measure how performance drops as corruption increases.
@@ -99,7 +92,6 @@ def robustness(
     A condition that fails is listed, and the others are finished: exit code 5.
     """
     from merbench.cli.printing import progress_bar
-    from merbench.errors import WITH_PROBLEMS, plural
     from merbench.robustness import Settings, default_folder
     from merbench.robustness import robustness as run
 
@@ -140,7 +132,6 @@ def _require_baseline_options(
 ) -> None:
     """Raise `UsageError` where --set, an option of the baseline, looks like a parameter of a corruption."""
     from merbench.corruptions import CORRUPTIONS
-    from merbench.errors import UsageError
     from merbench.files import find_folder
     from merbench.training.declaration import read_baseline
 
@@ -157,7 +148,6 @@ def _require_baseline_options(
 
 
 def _grids(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
-    from merbench.errors import UsageError
     from merbench.robustness import parse_grid
 
     grids: dict[str, Sequence[Any]] = {}

@@ -13,8 +13,9 @@ import typer
 
 from merbench.cli import options
 from merbench.cli.options import INPUT, INTERVALS, OUTPUT
-from merbench.cli.parser import App, option
+from merbench.cli.parser import option
 from merbench.cli.printing import terminal_width
+from merbench.errors import InvalidSubmission, UsageError, github_annotations, problem_list, problems_json
 
 if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
@@ -28,40 +29,28 @@ class Method(StrEnum):
     bca = "bca"
 
 
-def add_commands(app: App) -> None:
-    """Add the commands of this file."""
-    app.command("validate", rich_help_panel="Submissions")(validate)
-    app.command("score", rich_help_panel="Submissions")(score)
-    app.command("compare", rich_help_panel="Submissions")(compare)
-
-
 def score(
     track: options.Track,
     file: options.File,
     split: options.Split = "test",
     rename: options.Rename = None,
-    manifest: Annotated[
-        Path | None,
-        option(INPUT, "--manifest FILE", "Manifest of `merbench corrupt`, whose columns --by may name, too."),
-    ] = None,
+    manifest: Path | None = option(
+        INPUT, "--manifest FILE", "Manifest of `merbench corrupt`, whose columns --by may name, too.", None
+    ),
     intervals: options.Intervals = True,
-    method: Annotated[
-        Method | None, option(INTERVALS, "--method", "Interval method. [default: from the track]")
-    ] = None,
+    method: Method | None = option(INTERVALS, "--method", "Interval method. [default: from the track]", None),
     level: options.Level = None,
     resamples: options.Resamples = None,
     cluster: options.Cluster = None,
     seed: options.Seed = 0,
-    by: Annotated[
-        list[str] | None,
-        option(OUTPUT, "--by COLUMN", "Column of the corpus or manifest to break the scores down by; repeatable."),
-    ] = None,
+    by: list[str] | None = option(
+        OUTPUT, "--by COLUMN", "Column of the corpus or manifest to break the scores down by; repeatable.", None
+    ),
     public: options.Public = False,
     form: options.ReportFormatOption = None,
     output: options.ReportOutput = "-",
 ) -> None:
     """Score a submission, with confidence intervals."""
-    from merbench.errors import problem_list
     from merbench.files import require_apart
     from merbench.scoring import public_score
     from merbench.scoring import score as score_submission
@@ -94,7 +83,6 @@ def score(
 
 def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
     """Raise `UsageError` where a file is given for the track, and the track for a file."""
-    from merbench.errors import UsageError
     from merbench.files import list_folders
 
     names = {folder.name for folder in list_folders("track")}
@@ -125,7 +113,6 @@ def validate(
 ) -> None:
     """Check a submission as `score` does, without references."""
     from merbench.corpus.candidates import open_candidates
-    from merbench.errors import InvalidSubmission, github_annotations, problem_list, problems_json
     from merbench.files import write_text
     from merbench.submission import read_submission
     from merbench.track import load_track
@@ -155,17 +142,16 @@ def validate(
 def compare(
     track: options.Track,
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Two submissions or more.")],
-    names: Annotated[
-        list[str] | None,
-        option(INPUT, "--name NAME", "Name of a system; once per file, in their order. [default: from the path]"),
-    ] = None,
+    names: list[str] | None = option(
+        INPUT, "--name NAME", "Name of a system; once per file, in their order. [default: from the path]", None
+    ),
     split: options.Split = "test",
     rename: options.Rename = None,
     level: options.Level = None,
     resamples: options.Resamples = None,
-    permutations: Annotated[
-        int, option(INTERVALS, "--permutations N", "Permutations of the paired test.", min=100, max=10_000_000)
-    ] = 10_000,
+    permutations: int = option(
+        INTERVALS, "--permutations N", "Permutations of the paired test.", 10_000, min=100, max=10_000_000
+    ),
     cluster: options.Cluster = None,
     seed: options.Seed = 0,
     public: options.Public = False,
@@ -216,8 +202,6 @@ _SUFFIXES = {
 
 def _form_of(output: str) -> options.ReportFormat:
     """Return the format that the suffix of a file names; raise `UsageError` for an unknown suffix."""
-    from merbench.errors import UsageError
-
     suffix = Path(output).suffix.lower()
     # A device, such as /dev/stdout, and a file without a suffix get a table.
     if suffix not in _SUFFIXES:

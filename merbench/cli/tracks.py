@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,37 +11,29 @@ import typer
 
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
-from merbench.cli.parser import App, option
-from merbench.cli.printing import print_json, print_line, print_table
+from merbench.cli.parser import option
+from merbench.cli.printing import print_line, print_list
+from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, did_you_mean, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from merbench.corpus.candidates import Candidates
-    from merbench.errors import DeclarationError
     from merbench.metrics import Metric
     from merbench.targets import Target
-    from merbench.track import SubmissionRules, Track
+    from merbench.track import Track
 
 EXAMPLE_ROWS = 3
 
 
-def add_commands(app: App) -> None:
-    """Add the commands of this file."""
-    app.command("tracks", rich_help_panel="Tracks")(tracks)
-    app.command("metrics", rich_help_panel="Tracks")(metrics)
-    app.command("describe", rich_help_panel="Tracks")(describe)
-    app.command("init", rich_help_panel="Tracks")(init)
-
-
 def tracks(
-    family: Annotated[str, option(None, "--family NAME", "Only tracks of this family, such as mer.")] = "",
-    year: Annotated[int | None, option(None, "--year YEAR", "Only tracks of this year.")] = None,
-    metric: Annotated[str, option(None, "--metric NAME", "Only tracks with this metric.")] = "",
-    modality: Annotated[
-        str, option(None, "--modality NAME", "Only tracks with this modality: audio, video, text, physiology.")
-    ] = "",
-    markdown: Annotated[bool, option(None, "--markdown", "Print the page docs/tracks.md instead.")] = False,
+    family: str = option(None, "--family NAME", "Only tracks of this family, such as mer.", ""),
+    year: int | None = option(None, "--year YEAR", "Only tracks of this year.", None),
+    metric: str = option(None, "--metric NAME", "Only tracks with this metric.", ""),
+    modality: str = option(
+        None, "--modality NAME", "Only tracks with this modality: audio, video, text, physiology.", ""
+    ),
+    markdown: bool = option(None, "--markdown", "Print the page docs/tracks.md instead.", False),
     form: options.ListFormatOption = options.ListFormat.table,
 ) -> None:
     """List available tracks."""
@@ -51,24 +44,33 @@ def tracks(
         print(error, file=sys.stderr)
     if markdown:
         print(tracks_page(known), end="")
-        _leave_if(broken)
-        return
-    chosen = [
-        track
-        for track in known
-        if (not family or track.family == family)
-        and (year is None or track.year == year)
-        and (not metric or any(spec.name == metric for spec in track.metrics))
-        and (not modality or modality in track.modalities)
-    ]
-    _require_known(known, family, year, metric, modality)
-    if form is options.ListFormat.json:
-        print_json("tracks", tracks=[_track_record(track) for track in chosen])
-    elif chosen:
-        print_table(tracks_table(chosen))
     else:
-        print("no track matches all of these")
-    _leave_if(broken)
+        facets: dict[str, tuple[object, Callable[[Track], set[Any]]]] = {
+            "family": (family, lambda track: {track.family}),
+            "year": (year, lambda track: {track.year}),
+            "metric": (metric, lambda track: {spec.name for spec in track.metrics}),
+            "modality": (modality, lambda track: set(track.modalities)),
+        }
+        chosen = known
+        for name, (value, values_of) in facets.items():
+            if value not in ("", None):
+                _require_known(name, value, {item for track in known for item in values_of(track) if item})
+                chosen = [track for track in chosen if value in values_of(track)]
+        if chosen or form is options.ListFormat.json:
+            print_list("tracks", chosen, tracks_table, _track_record, form)
+        else:
+            print("no track matches all of these")
+    if broken:  # listed after the others were shown
+        raise typer.Exit(broken[0].exit_code)
+
+
+def _require_known(name: str, value: object, known: set[Any]) -> None:
+    """Raise `UsageError` for a value that no track has: it is a typing error, not an empty answer."""
+    if value not in known:
+        names = sorted(map(str, known))
+        raise UsageError(
+            f"--{name} {value}: no such track{did_you_mean(str(value), names)} (known: {listed(names, 20)})"
+        )
 
 
 def _track_record(track: Track) -> dict[str, Any]:
@@ -89,36 +91,12 @@ def _track_record(track: Track) -> dict[str, Any]:
     }
 
 
-def _leave_if(broken: Sequence[DeclarationError]) -> None:
-    """End the command with the exit code of tracks that could not be read, after the others were shown."""
-    if broken:
-        raise typer.Exit(broken[0].exit_code)
-
-
-def _require_known(known: list[Track], family: str, year: int | None, metric: str, modality: str) -> None:
-    """Raise for a value that no track has: it is a typing error, not an empty answer."""
-    from merbench.errors import UnknownName, UsageError, listed
-
-    years = sorted({track.year for track in known if track.year is not None})
-    if year is not None and year not in years:
-        raise UsageError(f"no track of the year {year}; there are tracks of {listed([str(y) for y in years], 20)}")
-    values: dict[str, tuple[str, set[str]]] = {
-        "family": (family, {track.family for track in known if track.family}),
-        "metric": (metric, {spec.name for track in known for spec in track.metrics}),
-        "modality": (modality, {name for track in known for name in track.modalities}),
-    }
-    for kind, (value, names) in values.items():
-        if value and value not in names:
-            raise UnknownName(f"{kind} of tracks", value, names)
-
-
 def metrics(
-    kind: Annotated[str, option(None, "--kind NAME", "Only metrics of this kind of target, such as label_set.")] = "",
-    markdown: Annotated[bool, option(None, "--markdown", "Print the page docs/metrics-reference.md instead.")] = False,
+    kind: str = option(None, "--kind NAME", "Only metrics of this kind of target, such as label_set.", ""),
+    markdown: bool = option(None, "--markdown", "Print the page docs/metrics-reference.md instead.", False),
     form: options.ListFormatOption = options.ListFormat.table,
 ) -> None:
     """List available metrics, with their range and parameters."""
-    from merbench.errors import UnknownName
     from merbench.metrics import METRICS, metrics_page, metrics_table
 
     if markdown:
@@ -128,10 +106,7 @@ def metrics(
     chosen = [item for item in known if kind in ("", item.target)]
     if not chosen:
         raise UnknownName("kind of target", kind, {item.target for item in known})
-    if form is options.ListFormat.json:
-        print_json("metrics", metrics=[_metric_record(item) for item in chosen])
-    else:
-        print_table(metrics_table(chosen))
+    print_list("metrics", chosen, metrics_table, _metric_record, form)
 
 
 def _metric_record(item: Metric) -> dict[str, Any]:
@@ -150,14 +125,13 @@ def _metric_record(item: Metric) -> dict[str, Any]:
 def describe(
     track: options.Track,
     split: options.Split = "test",
-    template: Annotated[
-        Path | None, option(OUTPUT, "--template FILE", "Write a CSV with all candidates and placeholder answers.")
-    ] = None,
+    template: Path | None = option(
+        OUTPUT, "--template FILE", "Write a CSV with all candidates and placeholder answers.", None
+    ),
     force: options.Force = False,
 ) -> None:
     """Show the targets, data, metrics and format of a track."""
     from merbench.corpus.candidates import open_candidates
-    from merbench.errors import IntegrityError, UsageError
     from merbench.files import write_text
     from merbench.track import load_track
 
@@ -186,9 +160,9 @@ def describe(
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="TRACK", help="Folder to create; its name becomes the track's id.")],
-    corpus: Annotated[
-        str, option(INPUT, "--corpus NAME", "Corpus whose targets and splits are declared. [default: an example]")
-    ] = "",
+    corpus: str = option(
+        INPUT, "--corpus NAME", "Corpus whose targets and splits are declared. [default: an example]", ""
+    ),
 ) -> None:
     """Draft track.toml and README.md for your own data."""
     import shlex
@@ -202,82 +176,94 @@ def init(
 
 
 def _description(track: Track, split: str, candidates: Candidates | None, missing: str) -> str:
-    from merbench.errors import listed
-
-    lines = [f"{track.title} ({track.key})"]
-    if track.source:
-        lines.append(f"source: {track.source}")
-    if track.checked:
-        lines.append(f"checked against: {track.checked}")
-    lines += ["", "targets"]
-    lines += [f"  {name}: {target.described()}" for name, target in track.targets.items()]
-    lines += [f"  {line}" for line in dict.fromkeys(_not_available(track))]
-    lines += [
+    ids = candidates.ids.to_pylist()[:EXAMPLE_ROWS] if candidates else [f"sample_{i}" for i in range(EXAMPLE_ROWS)]
+    lines = [
+        f"{track.title} ({track.key})",
+        *([f"source: {track.source}"] if track.source else []),
+        *([f"checked against: {track.checked}"] if track.checked else []),
         "",
-        f"data: corpus {track.corpus}" + (", a synthetic sample" if candidates and candidates.corpus.synthetic else ""),
+        "targets",
+        *(f"  {name}: {target.described()}" for name, target in track.targets.items()),
+        *(f"  {line}" for line in dict.fromkeys(_not_available(track))),
+        "",
+        *_data_lines(track, split, candidates, missing),
+        "",
+        "metrics",
+        *_metric_lines(track),
+        "",
+        *_submission_lines(track),
+        "",
+        *(f"  {line}" for line in _submission_text(track, ids).splitlines()),
     ]
+    return "\n".join(lines)
+
+
+def _data_lines(track: Track, split: str, candidates: Candidates | None, missing: str) -> Iterator[str]:
+
+    synthetic = ", a synthetic sample" if candidates and candidates.corpus.synthetic else ""
+    yield f"data: corpus {track.corpus}{synthetic}"
     for name, declared in track.splits.items():
         hidden = ", a hidden part of it is scored" if declared.hidden else ""
         sources = " and ".join(f"'{source}'" for source in declared.source)
-        lines.append(f"  {name}: {'split' if len(declared.source) == 1 else 'splits'} {sources} of the corpus{hidden}")
-    if candidates is not None:
-        lines.append(f"  candidates of split {split}: {len(candidates):,}")
-        lines.append(f"  features: {listed(list(candidates.corpus.features), 20) or 'none'}")
+        yield f"  {name}: {'split' if len(declared.source) == 1 else 'splits'} {sources} of the corpus{hidden}"
+    if candidates is None:
+        yield f"  not available: {missing}"
     else:
-        lines.append(f"  not available: {missing}")
+        yield f"  candidates of split {split}: {len(candidates):,}"
+        yield f"  features: {listed(list(candidates.corpus.features), 20) or 'none'}"
     for step in track.corruptions:
         values = ", ".join(f"{key} = {_parameter(value)}" for key, value in step.parameters.items())
-        lines.append(f"  corruption of the {step.split} split: {step.step_name} ({values}), seed {track.seed}")
-    lines += ["", "metrics"]
+        yield f"  corruption of the {step.split} split: {step.step_name} ({values}), seed {track.seed}"
+
+
+def _metric_lines(track: Track) -> Iterator[str]:
     for spec in track.metrics:
         direction = "higher is better" if spec.metric.higher_is_better else "lower is better"
         weight = "" if spec.weight is None else f", weight {spec.weight:g}"
-        lines.append(f"  {spec.key}: {spec.metric.formula} ({direction}{weight})")
+        yield f"  {spec.key}: {spec.metric.formula} ({direction}{weight})"
     if track.formula:
-        lines.append(f"  overall = {track.formula}")
-    lines.append(f"  ranked by {', then '.join(track.ranked_by)}, at {track.ranking.decimals} decimals")
+        yield f"  overall = {track.formula}"
+    yield f"  ranked by {', then '.join(track.ranked_by)}, at {track.ranking.decimals} decimals"
+
+
+def _submission_lines(track: Track) -> Iterator[str]:
+
     rules = track.submission
+    averaged = f"{rules.views or 'one or more'} rows per candidate, which are averaged"
+    rows = "one row per candidate" if rules.duplicate_ids == "error" else averaged
+    yield f"submission: CSV, TSV, Parquet, JSONL or NPZ, {rows}"
     columns = [column for group in _columns(track).values() for column in group]
-    lines += ["", f"submission: CSV, TSV, Parquet, JSONL or NPZ, {_rows_per_candidate(rules)}"]
-    lines.append(f"  id column '{rules.id}', then {listed(columns, 20)}")
+    yield f"  id column '{rules.id}', then {listed(columns, 20)}"
     if any(target.probability_columns() for target in track.targets.values()) and rules.duplicate_ids == "error":
-        lines.append("  a categorical target may come as one column p_<label> per label instead")
+        yield "  a categorical target may come as one column p_<label> per label instead"
     ids_rule = f"extra ids: {_EXTRA[rules.extra_ids]}; missing ids: {_MISSING[rules.missing_ids]}"
-    lines.append(f"  largest file {rules.max_bytes:,} bytes; {ids_rule}")
+    yield f"  largest file {rules.max_bytes:,} bytes; {ids_rule}"
     also_read = [f"column '{alias}' as {column}" for alias, column in rules.aliases.items()]
     also_read += [f"ids without their {_IGNORED[rules.match_ids]}"] if rules.match_ids in _IGNORED else []
-    lines += [f"  also read: {listed(also_read, 20)}"] if also_read else []
-    ids = candidates.ids.to_pylist()[:EXAMPLE_ROWS] if candidates else [f"sample_{i}" for i in range(EXAMPLE_ROWS)]
-    lines += ["", *(f"  {line}" for line in _submission_text(track, ids).splitlines())]
-    return "\n".join(lines)
+    if also_read:
+        yield f"  also read: {listed(also_read, 20)}"
 
 
 def _not_available(track: Track) -> Iterator[str]:
     """Yield which lexicons and synonym groups of a track's targets cannot be opened, with the remedy."""
-    from functools import partial
-
     from merbench.lexicon import open_lexicon
     from merbench.synonyms import open_groups
 
+    needed: list[tuple[str, Callable[[], object], str]] = []
     for target in track.targets.values():
-        if lexicon := target.lexicon_name:
-            remedy = f"`merbench lexicon import PATH --name {lexicon}` imports it"
-            yield from _unopened(f"lexicon '{lexicon}'", partial(open_lexicon, lexicon), remedy)
-        if groups := target.groups_name:
+        if name := target.lexicon_name:
+            remedy = f"`merbench lexicon import PATH --name {name}` imports it"
+            needed.append((f"lexicon '{name}'", partial(open_lexicon, name), remedy))
+        if name := target.groups_name:
             remedy = "`merbench groups import` or `merbench groups fill` makes them"
-            yield from _unopened(f"groups '{groups}'", partial(open_groups, groups, track.folder), remedy)
-
-
-def _unopened(what: str, open_it: Callable[[], object], remedy: str) -> Iterator[str]:
-    """Yield why something cannot be opened; nothing where it can."""
-    from merbench.errors import MerbenchError, UnknownName
-
-    try:
-        open_it()
-    except UnknownName:
-        yield f"{what}: not available; {remedy}"
-    except MerbenchError as error:
-        yield f"{what}: {error}"
+            needed.append((f"groups '{name}'", partial(open_groups, name, track.folder), remedy))
+    for what, open_it, remedy in needed:
+        try:
+            open_it()
+        except UnknownName:
+            yield f"{what}: not available; {remedy}"
+        except MerbenchError as error:
+            yield f"{what}: {error}"
 
 
 _EXTRA = {"error": "an error", "allow": "counted and ignored"}
@@ -295,12 +281,6 @@ def _parameter(value: Any) -> str:
         case {"uniform": [low, high]}:
             return f"a number between {low} and {high}"
     return str(value)
-
-
-def _rows_per_candidate(rules: SubmissionRules) -> str:
-    if rules.duplicate_ids == "error":
-        return "one row per candidate"
-    return f"{rules.views or 'one or more'} rows per candidate, which are averaged"
 
 
 def _columns(track: Track) -> dict[str, tuple[str, ...]]:

@@ -34,7 +34,7 @@ def test_tracks_are_found_by_family_year_metric_and_modality(capsys: Capture) ->
 
 def test_a_filter_that_fits_no_track_at_all_is_a_slip(capsys: Capture) -> None:
     assert run(["tracks", "--metric", "acuracy"]) == 2
-    assert capsys.readouterr().err.startswith("no metric of tracks named 'acuracy'; did you mean 'accuracy'? (known: ")
+    assert capsys.readouterr().err.startswith("--metric acuracy: no such track; did you mean 'accuracy'? (known: ")
 
 
 def test_a_year_without_a_track_is_told_with_those_that_have_one(
@@ -49,7 +49,7 @@ def test_a_year_without_a_track_is_told_with_those_that_have_one(
     capsys.readouterr()
     for year in (1999, 0):
         assert run(["tracks", "--year", str(year)]) == 2
-        assert capsys.readouterr().err == f"no track of the year {year}; there are tracks of 2029, 2031\n"
+        assert capsys.readouterr().err == f"--year {year}: no such track (known: 2029, 2031)\n"
 
 
 OPEN_WORDS = """
@@ -92,7 +92,7 @@ def test_describe_says_which_lexicon_and_groups_are_not_there(
     (folder / "track.toml").write_text(text.replace("wheel9", "all"), encoding="utf-8")
     assert run(["describe", str(folder)]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[place + 2 : place + 4] == [f"  groups './stored': {folder}/stored: there is no groups.toml in it", ""]
+    assert out[place + 2 : place + 4] == [f"  groups './stored': {folder}/stored: no such folder", ""]
 
 
 def test_describe_shows_a_submission_that_is_valid(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
