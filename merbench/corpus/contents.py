@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -63,25 +64,25 @@ class Contents:
 
     def problems(self) -> list[Problem]:
         """Return everything that is wrong with tables and features."""
-        found = [*_table_problems(self.samples, self.samples_origin, (ID, SPLIT))]
+        problems = [*_table_problems(self.samples, self.samples_origin, (ID, SPLIT))]
         ids = self.samples[ID] if self.samples.column_names.count(ID) == 1 else None
         known = None if ids is None else set(ids.to_pylist())
         if not self.samples.num_rows:
-            found.append(Problem("E611", f"{self.samples_origin.name}: no samples"))
+            problems.append(Problem("E611", f"{self.samples_origin.name}: no samples"))
         if self.reference is not None:
-            found += _table_problems(self.reference, self.reference_origin, (ID,))
-            found += _reference_problems(self.reference, self.reference_origin, self.samples, known)
-        found += name_problems(list(self.features))
+            problems += _table_problems(self.reference, self.reference_origin, (ID,))
+            problems += _reference_problems(self.reference, self.reference_origin, self.samples, known)
+        problems += name_problems(list(self.features))
         for name, feature in self.features.items():
-            found += _feature_problems(f"feature '{name}'", feature, known)
-        return found
+            problems += _feature_problems(f"feature '{name}'", feature, known)
+        return problems
 
     def normalised(self) -> Contents:
         """Return the same contents in plain types, sorted, without reference rows that hold nothing."""
         return replace(
             self,
             samples=_normalised(self.samples),
-            reference=None if self.reference is None else _held(_normalised(self.reference)),
+            reference=None if self.reference is None else _with_values(_normalised(self.reference)),
             features={name: self.features[name].sorted() for name in sorted(self.features)},
         )
 
@@ -113,13 +114,10 @@ def _normalised(table: pa.Table) -> pa.Table:
     return plain.take(pc.sort_indices(plain[ID])).combine_chunks()
 
 
-def _held(table: pa.Table) -> pa.Table:
+def _with_values(table: pa.Table) -> pa.Table:
     """Return the rows with a reference for at least one target."""
-    held = np.zeros(table.num_rows, dtype=bool)
-    for name in table.column_names:
-        if name != ID:
-            held |= table[name].is_valid().to_numpy()
-    return table.filter(pa.array(held)).combine_chunks()
+    columns = [table[name].is_valid() for name in table.column_names if name != ID]
+    return table.filter(reduce(pc.or_, columns)).combine_chunks()
 
 
 def repeated_columns(where: str, names: Sequence[str]) -> Iterator[Problem]:

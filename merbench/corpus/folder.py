@@ -259,18 +259,18 @@ def verify_corpus(corpus: Corpus) -> list[Problem]:
 
     A file that is not recorded is a warning; hidden files are ignored.
     """
-    found = []
+    problems = []
     for member, recorded in sorted(corpus.declaration.files.items()):
         try:
             problem = file_problem(resolve_inside(corpus.folder, member), member, recorded)
         except UsageError:
             problem = Problem("E604", f"{member}: leads out of the folder, through a link")
-        found.append(problem or _value_problem(corpus, member))
+        problems.append(problem or _value_problem(corpus, member))
     names = sorted(path.relative_to(corpus.folder) for path in corpus.folder.rglob("*") if not path.is_dir())
     members = [name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)]
     unrecorded = [name for name in members if name not in {FILE_NAME, *corpus.declaration.files}]
     return [
-        *(problem for problem in found if problem is not None),
+        *(problem for problem in problems if problem is not None),
         *(Problem("W601", f"{name}: the file is not recorded in {FILE_NAME}") for name in unrecorded),
     ]
 

@@ -162,8 +162,8 @@ def _files(layout: Sequence[Sheet]) -> str:
 
 def _presence(layout: Sequence[Sheet], release: Path) -> tuple[bool, int]:
     """Return whether all files exist that a layout needs, and how many of its files do."""
-    there = [sheet for sheet in layout if sheet.path(release) is not None]
-    return all(sheet in there for sheet in layout if not sheet.without), len(there)
+    present = [sheet for sheet in layout if sheet.path(release) is not None]
+    return all(sheet in present for sheet in layout if not sheet.without), len(present)
 
 
 def _features(root: Path, names: Sequence[str], problems: list[Problem], warnings: list[Problem]) -> dict[str, Feature]:

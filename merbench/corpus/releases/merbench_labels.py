@@ -64,15 +64,7 @@ def _labels(
     files: tuple[str, str] = ("label.npz", "labels.csv"),
     parts: Mapping[str, str] = PARTS,
 ) -> Sheet:
-    """Return the sheet of the labels.
-
-    Args:
-        sha256: digest of the archive as released.
-        target: `discrete` or `sentiment`.
-        cells: how the references are read.
-        files: names of the archive, and of the CSV that may take its place.
-        parts: name of a dictionary -> split.
-    """
+    """Return the sheet of the labels: `files` are the archive, whose released digest is given, and the CSV."""
     archive, table = files
     return Sheet(
         files=(archive, f"release/{archive}", table),
