@@ -81,12 +81,6 @@ def test_the_folder_of_a_name_holds_a_corpus_of_that_name(home: Path) -> None:
         open_corpus("mine")
 
 
-def test_built_on_first_use_and_once(home: Path, toy: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert [open_corpus("toy").version, open_corpus("toy").version] == ["1.10", "1.10"]
-    assert len(toy) == 1
-    assert capsys.readouterr() == ("", f"building the toy corpus in {home / 'toy'}\n")
-
-
 @pytest.mark.parametrize(
     ("stored", "synthetic", "opened"),
     [("1.9", True, "1.10"), ("1.10", True, "1.10"), ("1.11", True, "1.11"), ("0.1", False, "0.1")],
