@@ -20,7 +20,7 @@ def lexicon(release: Path) -> Lexicon:
 
 def test_sectors_by_hand(lexicon: Lexicon) -> None:
     # Wheel 1, rows: joy/happy/proud, joy/happy/merry, joy/content/calm, gloom/sad/blue, gloom/tired/calm,
-    # gloom/tired/merry; merry and calm stand in two sectors, where the last row wins.
+    # gloom/tired/merry; merry and calm are in two sectors, where the last row wins.
     assert lexicon.sector_names("wheel1", 1) == ("joy", "gloom")
     assert lexicon.sector_names("wheel1", 2) == ("happy", "content", "sad", "tired")
     words = ["joy", "happy", "proud", "merry", "content", "calm", "gloom", "sad", "blue", "tired", "nothing"]
@@ -55,17 +55,17 @@ def test_word_forms_by_hand(lexicon: Lexicon) -> None:
     assert bare.vocabulary == ("a", "b", "c")
 
 
-def test_lookup_shows_the_whole_way(lexicon: Lexicon) -> None:
-    found = lexicon.lookup(" Lowly")
-    assert (found.word, found.wheel_words) == ("lowly", {"low": ("sad",), "lowly": ()})
-    assert found.sectors["wheel1"] == ("sad", "gloom", "sad")
-    assert found.sectors["wheel5"] == ("sad", "down", "sad")
+def test_lookup_shows_every_step(lexicon: Lexicon) -> None:
+    steps = lexicon.lookup(" Lowly")
+    assert (steps.word, steps.wheel_words) == ("lowly", {"low": ("sad",), "lowly": ()})
+    assert steps.sectors["wheel1"] == ("sad", "gloom", "sad")
+    assert steps.sectors["wheel5"] == ("sad", "down", "sad")
     unknown = lexicon.lookup("nothing")
     assert unknown.wheel_words == {}
     assert set(unknown.sectors.values()) == {None}
 
 
-def test_words_in_two_sectors_are_told_with_the_one_that_counts(lexicon: Lexicon) -> None:
+def test_words_in_two_sectors_are_listed_with_the_one_that_counts(lexicon: Lexicon) -> None:
     assert lexicon.ambiguous() == (
         Ambiguity("calm", "wheel1", 1, ("joy", "gloom"), "gloom"),
         Ambiguity("calm", "wheel1", 2, ("content", "tired"), "tired"),
@@ -74,7 +74,7 @@ def test_words_in_two_sectors_are_told_with_the_one_that_counts(lexicon: Lexicon
     )
 
 
-def test_an_unknown_wheel_is_told(lexicon: Lexicon) -> None:
+def test_an_unknown_wheel_is_reported(lexicon: Lexicon) -> None:
     expected = r"^no wheel of the lexicon 'tiny' named 'wheel9'; did you mean 'wheel5'\? \(known: wheel1, wheel2, "
     with pytest.raises(UnknownName, match=expected):
         lexicon.sector_names("wheel9", 1)
@@ -91,7 +91,7 @@ WHEELS = st.lists(st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=
 
 
 @given(forms=PAIRS, synonyms=PAIRS, wheels=WHEELS)
-def test_arrays_say_what_the_rules_say(
+def test_arrays_follow_the_rules(
     forms: list[tuple[str, str]], synonyms: list[tuple[str, str]], wheels: list[list[tuple[str, str, str]]]
 ) -> None:
     on_wheels = {word for rows in wheels for row in rows for word in row}
