@@ -10,4 +10,4 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give every test a data home of its own, and no proxy between it and its server."""
     monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "*")
-    return tmp_path / "home"
+    return tmp_path / "home" / "groups"

@@ -32,29 +32,25 @@ def released(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_released_file_is_stored(released: Path) -> None:
+def test_a_released_file_is_stored(released: Path, home: Path) -> None:
     groups = import_groups("mer2024", released)
     assert groups == open_groups("mer2024-ov")  # as the track of that name asks for it
     assert groups.runs == ({"a": (("glad", "happy"), ("don't care",)), "b": ()},)
     assert (groups.keys, groups.model, groups.prompt_digest) == ("names", "GPT-3.5", "unstated")
     assert groups.source == "MER 2024, released file synonym-groups.jsonl"
-
-
-def test_a_name_is_taken_once(released: Path, home: Path) -> None:
     import_groups("mer2024", released, "mine")
-    told = f"{home / 'groups' / 'mine'}: already exists; --force replaces it"
-    with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
+    with pytest.raises(UsageError, match=f"^{re.escape(str(home / 'mine'))}: already exists; --force replaces it$"):
         import_groups("mer2024", released, "mine")
     assert import_groups("mer2024", released, "mine", replace=True).name == "mine"
     with pytest.raises(
-        UsageError, match=r"^groups name 'Mine' is not valid; a-z, 0-9 and - are allowed, 64 characters at most$"
+        UsageError, match=r"^groups name 'Mine' is not valid; a-z, 0-9 and - are allowed, 64 characters"
     ):
         import_groups("mer2024", released, "Mine")
     with pytest.raises(UnknownName, match=r"^no release of groups named 'mer2042'; did you mean 'mer2024'"):
         import_groups("mer2042", released)
 
 
-def test_all_problems_are_told_with_their_lines(tmp_path: Path, home: Path) -> None:
+def test_all_problems_are_reported_with_their_lines(tmp_path: Path, home: Path) -> None:
     lines = [
         '{"name": "a", "groups": "[[\'x\']]"}',
         "not json",
@@ -85,18 +81,19 @@ def test_all_problems_are_told_with_their_lines(tmp_path: Path, home: Path) -> N
         "  E632  … and 1 more",
         "  E633  line 7: duplicate name 'a' (first at line 1)",
     ]
-    assert not (home / "groups").exists()
+    assert not home.exists()
 
 
-def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot be read: no such file or folder$"):
-        import_groups("mer2024", tmp_path / "nothing")
+def test_files_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
-    with pytest.raises(InvalidGroups, match=r"E631  there is no answer; .*, or a line is"):
-        import_groups("mer2024", tmp_path / "empty")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="cannot be read: byte 0xFF at position 0 is not UTF-8"):
-        import_groups("mer2024", tmp_path / "bytes")
+    for name, message in {
+        "gone": r"cannot be read: no such file or folder$",
+        "empty": r"E631  there is no answer; .*, or a line is",
+        "bytes": "cannot be read: byte 0xFF at position 0 is not UTF-8",
+    }.items():
+        with pytest.raises(UsageError, match=message):
+            import_groups("mer2024", tmp_path / name)
 
 
 def array(text: str) -> bytes:
@@ -117,7 +114,7 @@ def archive(path: Path, members: Iterable[tuple[str | zipfile.ZipInfo, bytes]]) 
 ANSWERS = {"a": "[['glad', ' Happy'], [\"don't care\"]]", "b": "[]"}
 
 
-def test_the_released_archive_and_its_folder_are_what_the_lines_are(released: Path, tmp_path: Path) -> None:
+def test_the_released_archive_its_folder_and_lines_give_the_same_groups(released: Path, tmp_path: Path) -> None:
     lines = import_groups("mer2024", released)
     members = [("openset-synonym/", b""), *((f"openset-synonym/{name}.npy", array(ANSWERS[name])) for name in "ba")]
     packed = archive(tmp_path / "openset-synonym.zip", members)
@@ -148,7 +145,7 @@ GOOD_ARRAY = array("[['x']]")
 
 
 @pytest.mark.parametrize(
-    ("members", "found"),
+    ("members", "message"),
     [
         ([("../a.npy", GOOD_ARRAY)], "E631  '../a.npy' has an unsafe name; answers are files <name>.npy, in one"),
         ([("/a.npy", GOOD_ARRAY)], "'/a.npy' has an unsafe name"),
@@ -172,15 +169,17 @@ GOOD_ARRAY = array("[['x']]")
     ],
 )
 def test_an_archive_that_does_not_hold_answers_is_refused(
-    members: list[tuple[str | zipfile.ZipInfo, bytes]], found: str, tmp_path: Path, home: Path
+    members: list[tuple[str | zipfile.ZipInfo, bytes]], message: str, tmp_path: Path, home: Path
 ) -> None:
     with pytest.raises(InvalidGroups) as caught:
         import_groups("mer2024", archive(tmp_path / "hostile.zip", members))
-    assert found in str(caught.value)
-    assert not (home / "groups").exists()
+    assert message in str(caught.value)
+    assert not home.exists()
 
 
-def test_what_asks_for_too_much_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_asks_for_too_much_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(released_groups, "MOST_ANSWERS", 3)
     four = archive(tmp_path / "four.zip", [(f"{number}.npy", GOOD_ARRAY) for number in range(4)])
     with pytest.raises(UsageError, match=r"four.zip: an archive of 4 members; allowed are 3$"):
@@ -198,8 +197,8 @@ def test_what_asks_for_too_much_is_refused_before_it_is_read(tmp_path: Path, mon
     with pytest.raises(UsageError, match=r"3.npy: a link, or not a file"):
         import_groups("mer2024", tmp_path / "four")
     liar = archive(tmp_path / "liar.zip", [("a.npy", bytes(64 << 20))])
-    said = (64 << 20).to_bytes(4, "little")
-    liar.write_bytes(liar.read_bytes().replace(said, (100).to_bytes(4, "little")))
+    stated = (64 << 20).to_bytes(4, "little")
+    liar.write_bytes(liar.read_bytes().replace(stated, (100).to_bytes(4, "little")))
     tracemalloc.start()
     with pytest.raises(UsageError, match="cannot be read: corrupted: its content cannot be unpacked"):
         import_groups("mer2024", liar)
