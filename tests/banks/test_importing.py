@@ -262,7 +262,7 @@ def test_a_bank_that_was_edited_is_refused(own: Bank, home: Path) -> None:
     for text, message in {
         toml.replace("digest", "digests"): r"bank\.toml: no text for digest; import a folder of sounds with",
         f"{toml}folder = 3\n": r"bank\.toml: folder is not text; import the bank again$",
-        "name = x": r"bank\.toml: 1 problem\n  E207  not a TOML file: line 1, column 8: a value of no",
+        "name = x": r"bank\.toml: 1 problem\n  E207  not a TOML file: line 1, column 8: not a TOML value",
     }.items():
         stated.write_text(text, encoding="utf-8")
         with pytest.raises(UsageError, match=message):

@@ -63,7 +63,7 @@ def test_all_problems_are_reported_at_once(release: Path) -> None:
         f"{release}: 10 problems",
         "  E620  missing: wheel5.xlsx; a release has all of them, or wheel_mapping.npz instead",
         "  E622  wheel2.xlsx, row 6: 3 is not text; a word is needed",
-        "  E620  wheel3.xlsx: cannot be read: not a ZIP archive, or one whose end is missing",
+        "  E620  wheel3.xlsx: cannot be read: not a ZIP archive, or one that is cut off",
         "  E621  format.csv: the first row has no format; it holds name, forms",
         "  E621  synonym.xlsx: the first row has no synonym_run2; it holds word_run1, synonym_run1, word_run2",
         "  E621  wheel1.xlsx: the first row has no level1, level2, level3; it holds joy, happy, proud",
