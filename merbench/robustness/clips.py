@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,22 +34,15 @@ class Measured(NamedTuple):
     values: Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, eq=False)
-class Clips:
-    """The clips of a split.
-
-    Attributes:
-        digest: SHA-256 over ids and the digests of the files.
-        measured: by modality and condition; None is the clean clip.
-    """
+class Clips(NamedTuple):
+    """The clips of a split, by modality and condition (None: clean), and a SHA-256 over ids and digests of files."""
 
     digest: str
-    measured: Mapping[str, Mapping[Condition | None, Measured]] = field(repr=False)
+    measured: Mapping[str, Mapping[Condition | None, Measured]]
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One clip, and the conditions of each modality; None is the clean clip."""
+class _Task(NamedTuple):
+    """One clip, and the steps of each modality; None is the clean clip."""
 
     path: Path
     sample_id: str
@@ -72,16 +64,8 @@ def read_clips(
 ) -> Clips:
     """Measure a split's clips under all conditions of some modalities; each clip is read by one worker.
 
-    Sound is converted to the rate that the track declares for its media before it is corrupted and measured.
-
-    Args:
-        candidates: the samples.
-        folders: folders of clips; the last one that has a sample's clip is used.
-        conditions: `audio`, `video` or both -> its conditions.
-        banks: every noise bank that the conditions use, by name.
-        workers: number of processes.
-        engine: where they run.
-        progress: called with (done, total) clips.
+    Sound is converted to the rate that the track declares for its media before it is corrupted and measured. Of several
+    folders, the last one that has a sample's clip is used.
 
     Raises:
         UsageError: a sample has no clip or several, or a clip cannot be read or corrupted; samples are listed.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from merbench.engine import ShowProgress, suitable_threads
+from merbench.errors import contained
 from merbench.report import ScoreReport
 from merbench.robustness.experiment import Experiment, Fold, System
 from merbench.robustness.grid import Condition
+from merbench.robustness.report import ConditionRow
 from merbench.robustness.samples import Inputs, Standard, text_features
-from merbench.robustness.summary import Outcome
+from merbench.robustness.summary import Values
 from merbench.scoring import align, bootstrap, score
 from merbench.scoring.uncertainty import is_single
 from merbench.submission import read_submission
@@ -25,22 +28,24 @@ from merbench.training.selection import select_options, with_folds_of
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The scores of all systems under one condition (None: clean), in their order, and the first one's options.
+    """The scores under one condition.
 
-    Without outcomes and report, `error` is what the condition raised.
+    Attributes:
+        row: the row of the report.
+        draws: by system and metric, the same values of resampled samples; empty without intervals.
+        report: the full report on the first system; None where the condition failed.
+        changed: whether the corruption changed any input.
+        error: why the condition failed.
     """
 
-    condition: Condition | None
-    outcomes: tuple[Outcome, ...] = ()
-    realised: Mapping[str, float] = field(default_factory=dict)
-    options: tuple[Options, ...] = ()
+    row: ConditionRow
+    draws: tuple[Mapping[str, Values], ...] = ()
     report: ScoreReport | None = None
     changed: bool = False
     error: Exception | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class _Fitted:
+class _Fitted(NamedTuple):
     """A trained baseline, and the options it was trained with."""
 
     baseline: Baseline
@@ -59,7 +64,7 @@ def scored_conditions(experiment: Experiment, show: ShowProgress) -> Iterator[Sc
     def scored(condition: Condition | None) -> Scored:
         given = clean if condition is None else source.inputs(test, condition, standard)
         learned = _training_inputs(experiment, condition, clean_train, given, standard)
-        outcomes, reports = [], []
+        results = []
         for system in experiment.systems:
             if system not in models or not shared:
                 models[system] = []
@@ -70,13 +75,17 @@ def scored_conditions(experiment: Experiment, show: ShowProgress) -> Iterator[Sc
                     if len(models[system]) == n:
                         models[system].append(_fitted(system, replace(fold.labelled, samples=samples)))
                     parts.append((fold.predicted, models[system][n].baseline.predict(asked)))
-            outcome, report = _outcome(experiment, Predictions.gathered(parts))
-            outcomes.append(outcome)
-            reports.append(report)
+            results.append(_score(experiment, Predictions.gathered(parts)))
+        reports, draws = zip(*results, strict=True)
         options = [model.options for model in models[experiment.systems[0]]]
-        distinct = tuple(item for i, item in enumerate(options) if item not in options[:i])
-        changed = condition is not None and clean.differs(given)
-        return Scored(condition, tuple(outcomes), given.realised, distinct, reports[0], changed)
+        row = ConditionRow(
+            None if condition is None else condition.value,
+            reports[0].scores,
+            reports[1].scores if len(reports) > 1 else (),
+            given.realised,
+            tuple(item for i, item in enumerate(options) if item not in options[:i]),
+        )
+        return Scored(row, draws, reports[0], condition is not None and clean.differs(given))
 
     show("conditions", 0, 1 + len(conditions))
     yield scored(None)
@@ -85,7 +94,8 @@ def scored_conditions(experiment: Experiment, show: ShowProgress) -> Iterator[Sc
         try:
             result = scored(condition)
         except Exception as error:
-            result = Scored(condition, error=error)
+            problem = " ".join(contained(error).split())
+            result = Scored(ConditionRow(condition.value, (), problem=problem), error=error)
         yield result
     show("conditions", 1 + len(conditions), 1 + len(conditions))
 
@@ -148,14 +158,12 @@ def _fitted(system: System, train: TrainingSet) -> _Fitted:
     return _Fitted(baseline, options)
 
 
-def _outcome(experiment: Experiment, predictions: Predictions) -> tuple[Outcome, ScoreReport]:
-    test, how = experiment.test, experiment.how
-    read = read_submission(submission_table(test, predictions), test)
-    report = score(test, read, intervals=how is not None).public()
-    if how is None:
-        return Outcome(report.scores, {}), report
-    aligned = align(read)
-    if is_single(aligned.n, how.clusters):
-        return Outcome(report.scores, {}), report
+def _score(experiment: Experiment, predictions: Predictions) -> tuple[ScoreReport, dict[str, Values]]:
+    """Return the report on predictions, and the draws of every metric."""
+    how = experiment.how
+    read = read_submission(submission_table(experiment.test, predictions), experiment.test)
+    report = score(experiment.test, read, intervals=how is not None).public()
+    if how is None or is_single((aligned := align(read)).n, how.clusters):
+        return report, {}
     draws = bootstrap(aligned, how)[0]
-    return Outcome(report.scores, {item.key: draws[item.key] for item in report.scores}), report
+    return report, {item.key: draws[item.key] for item in report.scores}

@@ -95,15 +95,7 @@ def _require_one_of(what: str, value: str, allowed: Sequence[str]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """A baseline, what it learns from, and its options.
-
-    Attributes:
-        loaded: the baseline.
-        options: its options, given and declared.
-        choices: options that cross-validation selects.
-        names: the features it learns from.
-        setup: how it is trained.
-    """
+    """A baseline with its options, those that cross-validation selects, the features it learns from, and its setup."""
 
     loaded: LoadedBaseline
     options: Options
@@ -178,13 +170,6 @@ def prepared(
 ) -> Experiment:
     """Return an experiment with its samples, systems and features, after everything has been checked.
 
-    Args:
-        track: the track.
-        curves: the conditions.
-        loaded: the baseline, and the one it is compared with.
-        settings: how it is run.
-        show: called with a text and (done, total) steps, while clips are read.
-
     Raises:
         UnknownName: there is no such feature, split or noise bank.
         UsageError: there is no such column; a group has no name, or no others; the modality of a feature is not known;
@@ -213,15 +198,12 @@ def prepared(
     source = _source(test, systems, curves, computed, settings.modalities)
     if source.of_clips and not settings.media:
         raise UsageError(f"corrupting {listed(source.of_clips)} needs the clips: --media DIR")
-    steps = [step for curve in curves if curve.corruption.modality in source.of_clips for step in _steps(curve)]
-    banks = {name: open_bank(name) for name in sorted({name for step in steps for name in step.banks})}
+    of_clips = [curve for curve in curves if curve.corruption.modality in source.of_clips]
+    names = {name for curve in of_clips for condition in curve.conditions for name in condition.step.banks}
+    banks = {name: open_bank(name) for name in sorted(names)}
     how = resampling_of(test) if settings.intervals and not test.hidden else None
     experiment = Experiment(settings, curves, train, test, folds, systems, source, banks, how)
     return replace(experiment, source=replace(source, clips=_clips(experiment, show)))
-
-
-def _steps(curve: Curve) -> list[Any]:
-    return [condition.step for condition in curve.conditions]
 
 
 def _folds(train: Candidates, test: Candidates, leave_out: str | None) -> tuple[Fold, ...]:

@@ -27,12 +27,7 @@ _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?::({_NUMBER}))?")
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """One point of a curve.
-
-    Attributes:
-        value: the value of the curve's parameter.
-        step: the corruption with all of its parameters.
-    """
+    """One point of a curve: the value of its parameter, and the corruption with all of its parameters."""
 
     value: Any
     step: Step
@@ -123,13 +118,8 @@ def planned(
 ) -> tuple[Curve, ...]:
     """Return the curves of every grid, one for each corruption that has its parameter.
 
-    Args:
-        track: its corruptions declare which one a parameter belongs to, and the values of the others.
-        grids: parameter -> values.
-        corruption: names of corruptions, or of steps of the track; without any, each grid belongs to the one corruption
-            that the track declares with the parameter.
-        parameters: values of other parameters, instead of those the track declares: `NAME` for every corruption that
-            has the parameter, `CORRUPTION.NAME` for one of them, which takes precedence.
+    Of the arguments, `grids` is parameter -> values; for the others see `Settings`. A value for one corruption takes
+    precedence over one for all.
 
     Raises:
         UsageError: there is no grid; a value is given twice; no corruption fits, or several; no curve has a parameter.

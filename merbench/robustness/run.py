@@ -21,13 +21,13 @@ import pyarrow.compute as pc
 
 from merbench.charts import Line, condition_curve, require_matplotlib
 from merbench.engine import ShowProgress, require_engine
-from merbench.errors import contained, listed
+from merbench.errors import listed
 from merbench.files import atomic_folder, write_text
 from merbench.media.versions import media_versions
 from merbench.robustness.conditions import Scored, scored_conditions
 from merbench.robustness.experiment import Experiment, Settings, load_systems, prepared
 from merbench.robustness.grid import Curve, planned
-from merbench.robustness.report import ConditionRow, CurveReport, RobustnessReport, shown
+from merbench.robustness.report import CurveReport, RobustnessReport, shown
 from merbench.robustness.summary import Outcomes, mean_errors, summaries
 from merbench.track import Track, load_track
 from merbench.training.output import require_free
@@ -96,14 +96,8 @@ def default_folder(track_id: str, baseline: str) -> Path:
 def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessReport:
     """Train and score all systems under all conditions, and return the report.
 
-    A condition that fails has a problem in its row, and its curve has no summary, which would leave it out.
-
-    Args:
-        experiment: what is done.
-        show: called with a text and (done, total) steps.
-
-    Raises:
-        Exception: that of the first condition, if all conditions failed.
+    A condition that fails has a problem in its row, and its curve has no summary, which would leave it out. If all
+    conditions fail, the first one's exception is raised.
     """
     test, track, settings = experiment.test, experiment.test.track, experiment.settings
     clean, *rows = scored_conditions(experiment, show)
@@ -135,7 +129,7 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
         signature=signature(experiment, clean.report.signature),
         digests=digests(experiment),
         counts=_counts(experiment, clean.report.counts),
-        clean=_condition_row(None, clean),
+        clean=clean.row,
         curves=tuple(curves),
         mean_errors=mean_errors(summaries_of) if len(names) > 1 and all(summaries_of) else (),
         uncertainty=clean.report.uncertainty,
@@ -154,7 +148,7 @@ def _counts(experiment: Experiment, counts: Mapping[str, int]) -> dict[str, int]
     return found
 
 
-def _curve_report(experiment: Experiment, curve: Curve, clean: Scored, rows: Sequence[Scored]) -> CurveReport:
+def _curve_report(experiment: Experiment, curve: Curve, clean: Scored, scored: Sequence[Scored]) -> CurveReport:
     report = CurveReport(
         parameter=curve.parameter,
         unit=curve.corruption.declarable[curve.parameter].unit,
@@ -162,33 +156,21 @@ def _curve_report(experiment: Experiment, curve: Curve, clean: Scored, rows: Seq
         corruption=curve.corruption.name,
         modality=curve.corruption.modality,
         declared=curve.declared,
-        rows=tuple(_condition_row(item.value, row) for item, row in zip(curve.conditions, rows, strict=True)),
+        rows=tuple(item.row for item in scored),
         summary=(),
     )
-    if any(row.error is not None for row in rows):
+    if any(item.error is not None for item in scored):
         return report
-    is_missing_rate = report.modality == "features" and report.parameter == "rate"
-    systems = [
-        Outcomes(clean.outcomes[i], tuple(row.outcomes[i] for row in rows)) for i in range(len(experiment.systems))
-    ]
-    rates = report.numbers if is_missing_rate else None
+    every = [clean, *scored]
+    systems = [Outcomes([item.row.scores for item in every], [item.draws[0] for item in every])]
+    if len(experiment.systems) > 1:
+        systems.append(Outcomes([item.row.relative for item in every], [item.draws[1] for item in every]))
+    rates = report.numbers if report.modality == "features" and report.parameter == "rate" else None
     return dataclasses.replace(report, summary=summaries(experiment.test.track, rates, systems, experiment.how))
 
 
-def _condition_row(value: Any, row: Scored) -> ConditionRow:
-    if row.error is not None:
-        return ConditionRow(value, (), problem=" ".join(contained(row.error).split()))
-    scores = [outcome.scores for outcome in row.outcomes]
-    return ConditionRow(value, scores[0], scores[1] if len(scores) > 1 else (), row.realised, row.options)
-
-
 def signature(experiment: Experiment, scored: str) -> str:
-    """Return what must be equal for two reports to be comparable.
-
-    Args:
-        experiment: what was done.
-        scored: the signature of the clean score.
-    """
+    """Return what must be equal for two reports to be comparable; `scored` is the signature of the clean score."""
     system, source, settings = experiment.systems[0], experiment.source, experiment.settings
     libraries = ",".join(f"{name}={text}" for name, text in _versions(experiment).items() if name != "merbench")
     parts = [

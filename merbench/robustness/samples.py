@@ -136,12 +136,7 @@ class Source:
         return scales
 
     def inputs(self, candidates: Candidates, condition: Condition | None, standard: Standard | None = None) -> Inputs:
-        """Return what is given of a split.
-
-        Args:
-            candidates: the split.
-            condition: the corruption; None for clean samples.
-            standard: the scale on which features are corrupted; None for the scale on which they are stored.
+        """Return the inputs of a split under a condition (None: clean), corrupted on a scale (None: as stored).
 
         Raises:
             UsageError: a feature or a column has no values for some samples.

@@ -1,15 +1,15 @@
 """Summarises a curve: area or mean over its conditions, and corruption errors, with intervals.
 
 Conventions:
-    Values are `(conditions,)`, draws `(conditions, b)`; every draw is of the same resampled samples under all
-    conditions and for both systems, so that areas, means and ratios are taken within it.
+    A table is `(1 + conditions, b)`, clean samples first: the values, with b = 1, or their draws. Every draw is of the
+    same resampled samples under all conditions and for both systems: areas, means and ratios are taken within it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,46 +22,19 @@ from merbench.track import OVERALL, Track
 Values = NDArray[np.float64]
 
 Combine = Callable[..., Values]
-"""(clean (1, b), conditions (k, b)) of one system, or of two one after the other -> (b,); NaN: it has no value."""
+"""The table of one system, or of two, -> (b,); NaN where it has no value."""
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What one system scored under one condition.
+class Outcomes(NamedTuple):
+    """The scores of one system, and their draws by key (empty without intervals): clean samples first."""
 
-    Attributes:
-        scores: the overall score and every metric.
-        draws: by key, the same metrics of resampled samples; empty without intervals.
-    """
+    scores: Sequence[Sequence[Score]]
+    draws: Sequence[Mapping[str, Values]]
 
-    scores: tuple[Score, ...]
-    draws: Mapping[str, Values] = field(repr=False)
-
-    def value(self, key: str) -> float:
-        """Return the value of a metric."""
-        value = next(score.value for score in self.scores if score.key == key)
-        assert value is not None
-        return value
-
-
-@dataclass(frozen=True, eq=False)
-class Outcomes:
-    """What one system scored on clean samples and under every condition of a curve."""
-
-    clean: Outcome
-    conditions: tuple[Outcome, ...]
-
-    def values(self, key: str) -> tuple[Values, Values]:
-        """Return a metric's values, `(1, 1)` and `(conditions, 1)`."""
-        return np.array([[self.clean.value(key)]]), np.array([[one.value(key)] for one in self.conditions])
-
-    def draws(self, key: str) -> tuple[Values, Values]:
-        """Return its draws, `(1, b)` and `(conditions, b)`."""
-        return self.clean.draws[key][None], np.stack([one.draws[key] for one in self.conditions])
-
-    def has_draws(self, key: str) -> bool:
-        """Return whether it was resampled under every condition."""
-        return all(key in one.draws for one in (self.clean, *self.conditions))
+    def values(self, key: str) -> Values:
+        """Return the table of a metric's values."""
+        values = [score.value for scores in self.scores for score in scores if score.key == key]
+        return np.array(values, dtype=np.float64)[:, None]
 
 
 def best_values(track: Track) -> dict[str, float]:
@@ -90,7 +63,7 @@ def summaries(
     """
     best = best_values(track)
     rows = []
-    for score in systems[0].clean.scores:
+    for score in systems[0].scores[0]:
         over = _estimate(_mean if rates is None else _area_over(rates), score.key, systems[:1], how)
         assert over is not None
         error = relative = None
@@ -121,23 +94,23 @@ def _mean_of(estimates: Sequence[Estimate | None]) -> float | None:
     return math.fsum(values) / len(values) if len(values) == len(estimates) else None
 
 
-def _mean(clean: Values, conditions: Values) -> Values:
-    return np.array([math.fsum(column) / len(column) for column in conditions.T.tolist()])
+def _mean(table: Values) -> Values:
+    return np.array([math.fsum(column) / len(column) for column in table[1:].T.tolist()])
 
 
 def _area_over(rates: Sequence[float]) -> Combine:
-    return lambda clean, conditions: area(np.asarray(rates), conditions)
+    return lambda table: area(np.asarray(rates), table[1:])
 
 
 def _error_ratio(best: float, sign: float, rise: bool) -> Combine:
     """Return the ratio of two systems' errors summed over conditions, or of their rise above those on clean samples."""
 
-    def total(clean: Values, conditions: Values) -> Values:
-        errors = sign * (best - conditions)
-        return np.asarray((errors - sign * (best - clean) if rise else errors).sum(0))
+    def total(table: Values) -> Values:
+        errors = sign * (best - table)
+        return np.asarray((errors[1:] - errors[0] if rise else errors[1:]).sum(0))
 
-    def ratio(clean: Values, conditions: Values, other_clean: Values, other_conditions: Values) -> Values:
-        above, below = total(clean, conditions), total(other_clean, other_conditions)
+    def ratio(table: Values, other: Values) -> Values:
+        above, below = total(table), total(other)
         return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)  # NaN: no error to compare with
 
     return ratio
@@ -145,11 +118,11 @@ def _error_ratio(best: float, sign: float, rise: bool) -> Combine:
 
 def _estimate(combine: Combine, key: str, systems: Sequence[Outcomes], how: Resampling | None) -> Estimate | None:
     """Return a combination of plain values with the percentile interval of that of the draws; None without a value."""
-    value = float(combine(*(part for system in systems for part in system.values(key)))[0])
+    value = float(combine(*(system.values(key) for system in systems))[0])
     if not math.isfinite(value):
         return None
-    if how is None or not all(system.has_draws(key) for system in systems):
+    if how is None or not all(key in draws for system in systems for draws in system.draws):
         return Estimate(value)
-    draws = combine(*(part for system in systems for part in system.draws(key)))
-    bounds = percentile_bounds(draws, how.level)
+    tables = [np.stack([draws[key] for draws in system.draws]) for system in systems]
+    bounds = percentile_bounds(combine(*tables), how.level)
     return Estimate(value, bounds.low, bounds.high) if math.isfinite(bounds.low) else Estimate(value)

@@ -1,13 +1,9 @@
-"""Reads what a baseline learns from and predicts: features, columns, and the references of a training split.
-
-Conventions:
-    As in `merbench.training.protocol`.
-"""
+"""Reads what a baseline learns from and predicts: features, columns, and the references of a training split."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,41 +52,23 @@ def training_set(candidates: Candidates, names: Sequence[str], columns: Sequence
             has a reference of every target; the labels cannot be corrupted as declared.
         WithheldReference: the references of the split are withheld.
     """
-    learned = learned_labels(candidates)
-    cluster, clusters = _clusters(candidates, learned.rows)
+    rows, targets, label_corruption = _labelled(candidates)
+    cluster, clusters = _clusters(candidates, rows)
     return TrainingSet(
         track=candidates.track,
-        samples=_features(candidates, candidates.ids.take(pa.array(learned.rows)), names, columns),
-        targets=learned.values,
-        label_corruption=learned.corruption,
-        groups=_groups(candidates, learned.rows),
+        samples=_features(candidates, candidates.ids.take(pa.array(rows)), names, columns),
+        targets=targets,
+        label_corruption=label_corruption,
+        groups=_groups(candidates, rows),
         cluster=cluster,
         clusters=clusters,
     )
 
 
-class LearnedLabels(NamedTuple):
-    """What a baseline learns from.
-
-    Attributes:
-        rows: positions among the candidates.
-        values: their references by target, labels corrupted as the track declares.
-        corruption: `<step>.<name>` -> declared and realised values; empty without label corruption.
-    """
-
-    rows: Rows
-    values: dict[str, Values]
-    corruption: dict[str, Any]
-
-
-def learned_labels(candidates: Candidates) -> LearnedLabels:
-    """Return the candidates that have a reference of every target, and these references.
+def _labelled(candidates: Candidates) -> tuple[Rows, dict[str, Values], dict[str, Any]]:
+    """Return the candidates with a reference of every target, these references, and how labels were corrupted.
 
     Labels of a training split are corrupted where the track declares it; a long tail leaves samples out.
-
-    Raises:
-        UsageError: there is no such sample; the labels cannot be corrupted as declared.
-        WithheldReference: the references of the split are withheld.
     """
     references, track = candidates.references, candidates.track
     complete = np.ones(len(references), dtype=np.bool_)
@@ -100,12 +78,13 @@ def learned_labels(candidates: Candidates) -> LearnedLabels:
     if not len(rows):
         raise UsageError(f"no sample of split '{candidates.split}' has a reference of every target")
     values = {name: column[rows] for name, column in references.values.items()}
-    if steps := track.steps(candidates.split, "labels"):
-        name = _label_target(track, steps[0])
-        labels, corruption = _corrupted(track, steps, Labels.of(np.asarray(values[name]), track.targets[name].classes))
-        kept = {key: column[labels.rows] for key, column in values.items()}
-        return LearnedLabels(references.index[rows[labels.rows]], {**kept, name: labels.codes}, corruption)
-    return LearnedLabels(references.index[rows], values, {})
+    steps = track.steps(candidates.split, "labels")
+    if not steps:
+        return references.index[rows], values, {}
+    name = _label_target(track, steps[0])
+    labels, corruption = _corrupted(track, steps, Labels.of(np.asarray(values[name]), track.targets[name].classes))
+    kept = {key: column[labels.rows] for key, column in values.items()}
+    return references.index[rows[labels.rows]], {**kept, name: labels.codes}, corruption
 
 
 def _label_target(track: Track, step: Step) -> str:

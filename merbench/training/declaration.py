@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from merbench.declarations import Declaration, declaration_problems
 from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean
@@ -24,12 +24,7 @@ Options = Mapping[str, Any]
 
 
 class TrackSettings(Declaration):
-    """What a baseline does differently on one track.
-
-    Attributes:
-        features: the features it learns from; None takes all of the corpus.
-        options: options that differ from the defaults.
-    """
+    """What a baseline does differently on one track: features (None takes all of the corpus) and options."""
 
     features: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)
     options: dict[str, Any] = Field(default={})
@@ -61,7 +56,7 @@ class BaselineDeclaration(Declaration):
     folds: int = Field(default=5, ge=2)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
     defaults: dict[str, Any] = Field(default={})
-    select: dict[str, tuple[Any, ...]] = Field(default={}, strict=False)
+    select: dict[str, Annotated[tuple[Any, ...], Field(strict=False)]] = Field(default={})
     tracks: dict[str, TrackSettings] = Field(default={})
 
     @field_validator("extra")
@@ -70,14 +65,6 @@ class BaselineDeclaration(Declaration):
         known = list(modules_by_extra())
         if value is not None and value not in known:
             raise ValueError(f"is not an extra of merbench; allowed: {', '.join(known)}{did_you_mean(value, known)}")
-        return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_are_tuples(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("select"), dict):
-            select = {key: tuple(item) if isinstance(item, list) else item for key, item in value["select"].items()}
-            return {**value, "select": select}
         return value
 
 

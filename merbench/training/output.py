@@ -11,7 +11,6 @@ import platform
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +22,12 @@ import pyarrow.parquet as pq
 from merbench.corpus.candidates import Candidates
 from merbench.errors import UsageError
 from merbench.files import arrow_file, atomic_path, sha256_file, write_text
-from merbench.training.declaration import LoadedBaseline, Options
-from merbench.training.protocol import Predictions, TrainingSet
+from merbench.training.declaration import LoadedBaseline
+from merbench.training.protocol import Predictions
 from merbench.training.selection import Trial
 
 if TYPE_CHECKING:
-    from merbench.training.run import SeedRun
+    from merbench.training.run import BaselineRun
 
 SUBMISSION, PROBABILITIES, RECORD = "submission.csv", "probabilities.parquet", "run.json"
 
@@ -39,13 +38,7 @@ PACKAGES = {"numpy": "numpy", "pyarrow": "pyarrow", "sklearn": "scikit-learn", "
 
 
 def require_free(folder: Path, record: str = RECORD, *, replace: bool) -> None:
-    """Raise `UsageError` when a run may not be written to `folder`.
-
-    Args:
-        folder: where a run is to be written.
-        record: the file that identifies a run of this kind.
-        replace: whether an existing run is replaced; nothing else ever is.
-    """
+    """Raise `UsageError` unless `folder` is empty, or has the `record` of a run, and a run may be replaced."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file, not a folder")
     if not folder.is_dir() or not any(folder.iterdir()):
@@ -94,31 +87,12 @@ def write_predictions(folder: Path, candidates: Candidates, predictions: Predict
     return sha256_file(folder / SUBMISSION)
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """What was trained, by every seed.
-
-    Attributes:
-        loaded: the baseline.
-        train: what it learned from.
-        options: the options it was trained with.
-        trials: the options that were tried.
-        cross_validation: how the training samples were divided, see `TrainingSet.described_folds`.
-    """
-
-    loaded: LoadedBaseline
-    train: TrainingSet
-    options: Options
-    trials: Sequence[Trial]
-    cross_validation: Mapping[str, Any]
-
-
 def run_record(
-    trained: Trained, test: Candidates, runs: Sequence[SeedRun], submissions: Mapping[int, str]
+    run: BaselineRun, loaded: LoadedBaseline, test: Candidates, trials: Sequence[Trial], submissions: Mapping[int, str]
 ) -> dict[str, Any]:
     """Return the record of a run, ready for JSON; `submissions` are digests of the seeds' submission files."""
-    track, corpus, loaded, train = test.track, test.corpus, trained.loaded, trained.train
-    tested = [run.test for run in runs if run.test is not None]
+    track, corpus = test.track, test.corpus
+    tested = [seed.test for seed in run.seeds if seed.test is not None]
     return {
         "schema": SCHEMA,
         "track": {"key": track.key, "fingerprint": track.fingerprint},
@@ -134,29 +108,30 @@ def run_record(
             "paper": loaded.declaration.paper,
             "files": {name: sha256_file(loaded.folder / name) for name in ("baseline.toml", "model.py")},
         },
-        "features": {name: corpus.declaration.content.features[name] for name in train.features},
-        "options": dict(trained.options),
-        "n_folds": trained.cross_validation["n_folds"],
-        "cross_validation": dict(trained.cross_validation),
-        "n_train": len(train),
-        **({"label_corruption": dict(train.label_corruption)} if train.label_corruption else {}),
+        "features": {name: corpus.declaration.content.features[name] for name in run.features},
+        "options": dict(run.options),
+        "n_folds": run.cross_validation["n_folds"],
+        "cross_validation": dict(run.cross_validation),
+        "n_train": run.n_train,
+        **({"label_corruption": dict(run.label_corruption)} if run.label_corruption else {}),
         "n_test": len(test),
-        "selection": [{"options": dict(trial.options), "value": _finite(trial.value)} for trial in trained.trials],
+        "selection": [{"options": dict(trial.options), "value": _finite(trial.value)} for trial in trials],
         "ranking": list(track.ranked_by),
         "runs": [
             {
-                "seed": run.seed,
-                "device": run.fit.device,
-                "cross_validated": dict(run.cross_validated),
-                "test": None if run.test is None else dict(run.test),
-                "best_epochs": None if run.fit.curve is None else list(run.fit.curve.best_epoch),
-                "submission": submissions[run.seed],
+                "seed": seed.seed,
+                "device": seed.fit.device,
+                "cross_validated": dict(seed.cross_validated),
+                "test": None if seed.test is None else dict(seed.test),
+                "best_epochs": None if seed.fit.curve is None else list(seed.fit.curve.best_epoch),
+                "submission": submissions[seed.seed],
             }
-            for run in runs
+            for seed in run.seeds
         ],
-        "cross_validated": mean_and_deviation([run.cross_validated for run in runs]),
+        "cross_validated": mean_and_deviation([seed.cross_validated for seed in run.seeds]),
         "test": mean_and_deviation(tested) if tested else None,
         "versions": _versions(),
+        "wall_time_s": run.wall_time_s,
     }
 
 

@@ -167,14 +167,8 @@ class _GuardedFolds(_Guarded):
 def checked_predictions(where: str, returned: Any, track: Track, ids: pa.StringArray) -> Predictions:
     """Return predictions for some samples, with float64 arrays for the track's labels and numbers.
 
-    Args:
-        where: who returned them, for the message.
-        returned: what was returned.
-        track: the track.
-        ids: the samples.
-
     Raises:
-        UsageError: it does not have the form that `Predictions` describes; all problems are listed.
+        UsageError: they do not have the form that `Predictions` describes; all problems are listed.
     """
     if not isinstance(returned, Predictions) or not all(
         isinstance(part, Mapping) for part in (returned.outputs, returned.sets)

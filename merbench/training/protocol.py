@@ -170,11 +170,7 @@ class TrainingSet:
         """Return the fold 0 … n_folds - 1 of every sample.
 
         A speaker on both sides of a fold would make cross-validated values too good: samples of one cluster share a
-        fold (`grouped_folds`). Without clusters, samples are assigned one by one (`random_folds`).
-
-        Args:
-            n_folds: number of folds, at most `self.n_folds(n_folds)`.
-            seed: seed of random folds; folds of clusters are the same for every seed.
+        fold, which is the same for every seed. Without clusters, samples are assigned one by one.
 
         Raises:
             UsageError: there are fewer than two folds, or more folds than samples or clusters.
@@ -265,17 +261,11 @@ class CrossFit:
 
 
 @runtime_checkable
-class FoldEnsemble(Protocol):
+class FoldEnsemble(Baseline, Protocol):
     """A baseline that is one model per fold, all trained together: `predict` averages them."""
-
-    def fit(self, train: TrainingSet) -> None:
-        """Learn from samples with references."""
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         """Learn as `fit` does, and return the result of cross-validation."""
-
-    def predict(self, test: FeatureSet) -> Predictions:
-        """Predict every target of the track for other samples."""
 
 
 Build = Callable[[Any, Setup], Baseline]
@@ -300,14 +290,9 @@ def random_folds(n: int, n_folds: int, seed: int) -> Rows:
 def grouped_folds(clusters: Rows, strata: Rows, n_folds: int) -> Rows:
     """Return a fold 0 … n_folds - 1 for each sample: those of a cluster in one fold, strata spread evenly.
 
-    The greedy rule of scikit-learn's `StratifiedGroupKFold` without shuffling, which a baseline that needs no
-    scikit-learn has, too: clusters, those of the most uneven strata first, go where the shares of the strata differ
-    least between folds; of equals, where there are fewest samples.
-
-    Args:
-        clusters: `(n,)` codes.
-        strata: `(n,)` codes.
-        n_folds: number of folds.
+    The greedy rule of scikit-learn's `StratifiedGroupKFold` without shuffling, for baselines without scikit-learn, too:
+    clusters, those of the most uneven strata first, go where the shares of the strata differ least between folds; of
+    equally good folds, into the one with fewest samples. Clusters and strata are `(n,)` codes.
 
     Raises:
         UsageError: there are fewer than two folds, or more folds than clusters.

@@ -40,13 +40,21 @@ from merbench.training.output import (
     PROBABILITIES,
     RECORD,
     SUBMISSION,
-    Trained,
     require_free,
     run_record,
     submission_table,
     write_predictions,
 )
-from merbench.training.protocol import CrossFit, FeatureSet, FoldEnsemble, Predictions, Setup, require_device, silent
+from merbench.training.protocol import (
+    CrossFit,
+    FeatureSet,
+    FoldEnsemble,
+    Predictions,
+    Setup,
+    TrainingSet,
+    require_device,
+    silent,
+)
 from merbench.training.selection import fit, scores, select_options
 
 TEST = "test"
@@ -89,6 +97,8 @@ class BaselineRun:
         synthetic: whether the corpus is the synthetic sample.
         label_corruption: how the labels it learned from were corrupted; empty where they were not.
         cross_validation: number of folds, how many were asked for, and the column whose values they keep together.
+        n_train: number of samples it learned from.
+        wall_time_s: how long training and selection took.
     """
 
     folder: Path
@@ -102,6 +112,8 @@ class BaselineRun:
     synthetic: bool = False
     label_corruption: Mapping[str, Any] = field(default_factory=dict)
     cross_validation: Mapping[str, Any] = field(default_factory=dict)
+    n_train: int = 0
+    wall_time_s: float = 0.0
 
 
 def run_baseline(
@@ -168,31 +180,30 @@ def run_baseline(
     choices = loaded.choices(declared.id, options or {})
     with suitable_threads(train.samples.n_values):
         chosen, trials = select_options(loaded, given, choices, train, setup(all_seeds[0], "selection"))
-        trained = Trained(loaded, train, chosen, trials, cross_validation)
-        runs = [_seed_run(trained, test_features, setup(seed, f"seed {seed}")) for seed in all_seeds]
-
+        runs = [_seed_run(loaded, chosen, train, test_features, setup(seed, f"seed {seed}")) for seed in all_seeds]
     wall_time_s = round(time.perf_counter() - started, 3)
 
     with atomic_folder(folder, replace=True) as beside:
         submissions = _write_runs(beside, test, runs)
         report, withheld = _scored(test, beside / SUBMISSION, intervals)
         tests = [report, *(_scored(test, submission_table(test, run.predictions), False)[0] for run in runs[1:])]
-        runs = [replaced(run, test=_values(part)) for run, part in zip(runs, tests, strict=True)]
-        record = run_record(trained, test, runs, submissions)
-        write_text(beside / RECORD, json_text({**record, "wall_time_s": wall_time_s}))
-    return BaselineRun(
-        folder=folder,
-        track=declared,
-        baseline=loaded.name,
-        features=tuple(names),
-        options=chosen,
-        seeds=tuple(runs),
-        report=None if report is None else replaced(report, source=str(folder / SUBMISSION)),
-        withheld=withheld,
-        synthetic=test.corpus.synthetic,
-        label_corruption=train.label_corruption,
-        cross_validation=cross_validation,
-    )
+        run = BaselineRun(
+            folder=folder,
+            track=declared,
+            baseline=loaded.name,
+            features=tuple(names),
+            options=chosen,
+            seeds=tuple(replaced(run, test=_values(part)) for run, part in zip(runs, tests, strict=True)),
+            report=None if report is None else replaced(report, source=str(folder / SUBMISSION)),
+            withheld=withheld,
+            synthetic=test.corpus.synthetic,
+            label_corruption=train.label_corruption,
+            cross_validation=cross_validation,
+            n_train=len(train),
+            wall_time_s=wall_time_s,
+        )
+        write_text(beside / RECORD, json_text(run_record(run, loaded, test, trials, submissions)))
+    return run
 
 
 def require_answers(loaded: LoadedBaseline, track: Track) -> None:
@@ -231,9 +242,8 @@ def _distinct(seeds: Sequence[Any]) -> list[int]:
     return distinct
 
 
-def _seed_run(trained: Trained, test: FeatureSet, setup: Setup) -> SeedRun:
-    train = trained.train
-    baseline, result = fit(lambda: trained.loaded.build(trained.options, setup), train, setup)
+def _seed_run(loaded: LoadedBaseline, options: Options, train: TrainingSet, test: FeatureSet, setup: Setup) -> SeedRun:
+    baseline, result = fit(lambda: loaded.build(options, setup), train, setup)
     predictions = baseline.predict(test)
     cross_validated = scores(train.track, train.targets, result.out_of_fold.answers(train.track), train.groups)
     return SeedRun(setup.seed, cross_validated, None, predictions, result)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 
 from merbench.report import Score
 from merbench.robustness.report import Estimate, MeanError, Summary
-from merbench.robustness.summary import Outcome, Outcomes, best_values, mean_errors, summaries
+from merbench.robustness.summary import Outcomes, best_values, mean_errors, summaries
 from merbench.scoring import Resampling
 from tests.robustness.conftest import CorruptedTrack
 
@@ -17,16 +15,23 @@ HOW = Resampling(None, "percentile", 0.95, 100, None, 0)  # type: ignore[arg-typ
 F1, MSE, ACCURACY = "weighted_f1(discrete)", "mse(valence)", "accuracy(discrete)"
 
 
-def outcome(f1: float, mse: float, draws: Mapping[str, np.ndarray] | None = None) -> Outcome:
+Scores = tuple[Score, ...]
+
+
+def scored(f1: float, mse: float) -> Scores:
     values = {"overall": f1 - 0.25 * mse, F1: f1, MSE: mse, ACCURACY: f1}
-    scores = tuple(
+    return tuple(
         Score(key, key.split("(")[0], None, value, higher_is_better=key != MSE) for key, value in values.items()
     )
-    return Outcome(scores, draws or {})
 
 
-SYSTEM = Outcomes(outcome(0.9, 0.5), (outcome(0.8, 1.0), outcome(0.5, 2.0), outcome(0.2, 3.0)))
-REFERENCE = Outcomes(outcome(0.6, 2.0), (outcome(0.5, 2.5), outcome(0.4, 3.0), outcome(0.4, 4.5)))
+def outcomes(*values: tuple[float, float]) -> Outcomes:
+    """Return the outcomes of one system, F1 and MSE: on clean samples, then under every condition."""
+    return Outcomes([scored(*pair) for pair in values], [{} for _ in values])
+
+
+SYSTEM = outcomes((0.9, 0.5), (0.8, 1.0), (0.5, 2.0), (0.2, 3.0))
+REFERENCE = outcomes((0.6, 2.0), (0.5, 2.5), (0.4, 3.0), (0.4, 4.5))
 
 
 def test_missing_rates_have_an_area_and_all_other_grids_a_mean(corrupted_track: CorruptedTrack) -> None:
@@ -60,7 +65,7 @@ def test_corruption_errors_are_ratios_of_sums_of_errors(corrupted_track: Corrupt
 
 
 def test_without_an_error_to_compare_with_there_is_no_ratio(corrupted_track: CorruptedTrack) -> None:
-    perfect = Outcomes(outcome(1.0, 0.0), (outcome(1.0, 0.0),))
+    perfect = outcomes((1.0, 0.0), (1.0, 0.0), (1.0, 0.0), (1.0, 0.0))
     found = {item.key: item for item in summaries(corrupted_track(""), None, [SYSTEM, perfect], None)}
     assert found[F1].corruption_error is None
     assert found[MSE].relative_corruption_error is None
@@ -83,8 +88,8 @@ def test_metrics_without_a_best_value_have_no_error(corrupted_track: CorruptedTr
 def test_intervals_are_of_the_combination_within_each_draw(corrupted_track: CorruptedTrack) -> None:
     rng = np.random.default_rng(0)
     drawn = rng.uniform(0, 1, (3, 100))
-    conditions = tuple(outcome(0.5, 1.0, {F1: row}) for row in drawn)
-    system = Outcomes(outcome(0.9, 0.5, {F1: rng.uniform(0, 1, 100)}), conditions)
+    draws = [{F1: rng.uniform(0, 1, 100)}, *({F1: row} for row in drawn)]
+    system = Outcomes([scored(0.9, 0.5), *[scored(0.5, 1.0)] * 3], draws)
     found = next(item for item in summaries(corrupted_track(""), None, [system], HOW) if item.key == F1)
     means = np.sort(drawn.mean(0))
     # of 100 draws the ranks are 101 * 2.5 % rounded down and 101 * 97.5 % rounded up: 2 and 99
