@@ -104,20 +104,20 @@ def test_rows_do_not_depend_on_how_they_are_cut(n: int, total: int, block: int, 
         lambda: jackknife_weights(n, clusters=clusters),
     ]
     for make in makers:
-        whole = rows(make())
+        at_once = rows(make())
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(resampling, "_BLOCK", block)
             blocks = list(make())
-        drawn = [part.counts if isinstance(part, Clustered) else part for part in blocks]
-        assert all(len(part) == 1 or part.size <= block for part in drawn)
-        assert (rows(iter(blocks)) == whole).all()
+        counts = [part.counts if isinstance(part, Clustered) else part for part in blocks]
+        assert all(len(part) == 1 or part.size <= block for part in counts)
+        assert (rows(iter(blocks)) == at_once).all()
 
 
 def test_blocks_are_bytes_of_bounded_size() -> None:
     for n, shapes in [(100, [(1_000, 100)]), (20_000, [(52, 20_000)] * 2), (3_000_000, [(1, 3_000_000)] * 2)]:
-        found = list(itertools.islice(poisson_weights(KEY, n, 1_000), 2))
-        assert [block.shape for block in found] == shapes
-        assert all(block.dtype == np.uint8 for block in found)
+        blocks = list(itertools.islice(poisson_weights(KEY, n, 1_000), 2))
+        assert [block.shape for block in blocks] == shapes
+        assert all(block.dtype == np.uint8 for block in blocks)
 
 
 def test_samples_of_a_cluster_share_the_count_of_their_cluster() -> None:
@@ -148,9 +148,9 @@ def test_percentile_is_an_order_statistic(level: float) -> None:
     # With 999 draws the rank (B + 1) p is whole, and NumPy's `weibull` quantile takes the same one.
     draws = np.random.default_rng(5).normal(size=999).round(6)
     expected = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], method="weibull")
-    found = percentile_interval(draws, level)
-    assert [found.low, found.high] == pytest.approx(expected, abs=1e-12)
-    assert [found.low, found.high] == np.sort(draws)[
+    interval = percentile_interval(draws, level)
+    assert [interval.low, interval.high] == pytest.approx(expected, abs=1e-12)
+    assert [interval.low, interval.high] == np.sort(draws)[
         [round(500 * (1 - level)) - 1, round(500 * (1 + level)) - 1]
     ].tolist()
 
@@ -167,8 +167,8 @@ def test_draws_without_a_value_are_left_out_and_counted() -> None:
 
 
 def test_draws_are_rounded_before_they_are_ordered() -> None:
-    found = percentile_interval(0.7 + 1e-13 * np.arange(100), 0.95)
-    assert (found.low, found.high) == (0.7, 0.7)
+    interval = percentile_interval(0.7 + 1e-13 * np.arange(100), 0.95)
+    assert (interval.low, interval.high) == (0.7, 0.7)
     assert math.copysign(1, percentile_interval([-1e-13] * 10, 0.95).low) == 1
 
 
@@ -176,10 +176,10 @@ def test_bca_by_hand() -> None:
     draws = np.arange(1.0, 1_000.0)
     # No bias (499 draws below 500, one tie: share 0.5), no acceleration: the percentile interval.
     assert bca_interval(draws, 0.95, 500, [2, 2, 2]) == Interval(25.0, 975.0)
-    # Bias alone: 841 of 999 lie below, z0 = 1.0021. Lower: Φ(2 · 1.0021 − 1.96) = Φ(0.0442) = 0.5176, rank 517.
+    # Only bias: 841 of 999 lie below, z0 = 1.0021. Lower: Φ(2 · 1.0021 − 1.96) = Φ(0.0442) = 0.5176, rank 517.
     # Upper: Φ(3.964) = 0.99996, rank 1,000, of which there are 999.
     assert bca_interval(draws, 0.95, 841.5, [2, 2, 2]) == Interval(517.0, 999.0)
-    # Acceleration alone: deviations ¼, ¼, ¼, −¾; cubes −0.375, squares 0.75, a = −0.375 / (6 · 0.75^1.5) = −0.096225.
+    # Only acceleration: deviations ¼, ¼, ¼, −¾; cubes −0.375, squares 0.75, a = −0.375 / (6 · 0.75^1.5) = −0.096225.
     # Lower: Φ(−1.96 / (1 − 0.1886)) = Φ(−2.4155) = 0.00786, rank 7; upper: Φ(1.96 / 1.1886) = Φ(1.6490) = 0.95042, 951.
     assert bca_interval(draws, 0.95, 500, [0, 0, 0, 1]) == Interval(7.0, 951.0)
 
@@ -198,13 +198,13 @@ def test_intervals_agree_with_scipy() -> None:
     draws = np.concatenate([METRICS["mse"](np.zeros(n), np.sqrt(errors), w) for w in poisson_weights(KEY, n, 20_000)])
     left_out = np.concatenate([METRICS["mse"](np.zeros(n), np.sqrt(errors), w) for w in jackknife_weights(n)])
     spread = errors.std() / math.sqrt(n)
-    for method, found in {
+    for method, interval in {
         "percentile": percentile_interval(draws, 0.95),
         "BCa": bca_interval(draws, 0.95, errors.mean(), left_out),
     }.items():
         theirs = stats.bootstrap([errors], np.mean, n_resamples=20_000, method=method, rng=np.random.default_rng(1))
         expected = [theirs.confidence_interval.low, theirs.confidence_interval.high]
-        assert [found.low, found.high] == pytest.approx(expected, abs=0.08 * spread), method
+        assert [interval.low, interval.high] == pytest.approx(expected, abs=0.08 * spread), method
 
 
 def test_swapped_pair_scores_two_systems_after_the_exchange() -> None:
@@ -231,9 +231,9 @@ def test_p_agrees_with_full_enumeration(scale: float) -> None:
         np.subtract(*(METRICS["mse"](twice, both, weights) for weights in swapped_pair(exchange)))
         for exchange in swaps(KEY, 12, 10_000)
     ]
-    found = permutation_p(int(n_as_large(gaps.mean(), np.concatenate(differences))), 10_000)
+    p = permutation_p(int(n_as_large(gaps.mean(), np.concatenate(differences))), 10_000)
     # Four standard errors of a share counted in 10,000 draws.
-    assert found == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 10_000))
+    assert p == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 10_000))
 
 
 def test_p_counts_what_is_as_large_in_either_direction() -> None:

@@ -1,4 +1,4 @@
-"""What the workflows that touch strangers' pull requests may do, read from the files themselves."""
+"""What the workflows that handle pull requests of others may do, read from their files."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ def workflow(name: str) -> dict[Any, Any]:
     return yaml.safe_load((WORKFLOWS / f"{name}.yml").read_text(encoding="utf-8"))
 
 
-def triggers(found: dict[Any, Any]) -> Any:
-    return found[True]  # YAML 1.1 reads the key `on` as true
+def triggers(content: dict[Any, Any]) -> Any:
+    return content[True]  # YAML 1.1 reads the key `on` as true
 
 
-def steps(found: dict[Any, Any]) -> list[dict[str, Any]]:
-    return [step for job in found["jobs"].values() for step in job["steps"]]
+def steps(content: dict[Any, Any]) -> list[dict[str, Any]]:
+    return [step for job in content["jobs"].values() for step in job["steps"]]
 
 
 def test_a_pull_request_is_validated_without_secrets_and_with_a_token_that_reads() -> None:
-    found = workflow("validate-submissions")
-    assert list(triggers(found)) == ["pull_request"]
-    assert found["permissions"] == {"contents": "read"}
-    assert all("permissions" not in job and "environment" not in job for job in found["jobs"].values())
+    content = workflow("validate-submissions")
+    assert list(triggers(content)) == ["pull_request"]
+    assert content["permissions"] == {"contents": "read"}
+    assert all("permissions" not in job and "environment" not in job for job in content["jobs"].values())
     assert "secrets." not in (WORKFLOWS / "validate-submissions.yml").read_text(encoding="utf-8")
 
 
 def test_nothing_of_a_pull_request_is_installed_or_run() -> None:
-    found = steps(workflow("validate-submissions"))
+    content = steps(workflow("validate-submissions"))
     checkouts = {
-        step["with"]["path"]: step["with"] for step in found if step.get("uses", "").startswith("actions/checkout")
+        step["with"]["path"]: step["with"] for step in content if step.get("uses", "").startswith("actions/checkout")
     }
     assert checkouts["trusted"]["ref"] == "${{ github.event.pull_request.base.sha }}"
     assert checkouts["proposed"]["sparse-checkout"] == "submissions"
     assert all(checkout["persist-credentials"] is False for checkout in checkouts.values())
-    commands = [step for step in found if "run" in step]
+    commands = [step for step in content if "run" in step]
     assert [step["run"] for step in commands] == [
         "python -m pip install --constraint trusted/constraints.txt ./trusted",
         "merbench validate-entries --submissions submissions --format github",
@@ -50,13 +50,13 @@ def test_nothing_of_a_pull_request_is_installed_or_run() -> None:
     assert [step.get("working-directory") for step in commands] == [None, "proposed"]
 
 
-def test_the_board_is_rebuilt_on_main_alone_one_run_at_a_time() -> None:
-    found = workflow("leaderboard")
-    assert set(triggers(found)) == {"push", "workflow_dispatch"}
-    assert triggers(found)["push"]["branches"] == ["main"]
-    assert found["permissions"] == {"contents": "read"}
-    assert found["concurrency"] == {"group": "leaderboard", "cancel-in-progress": False}
-    (job,) = found["jobs"].values()
+def test_the_board_is_rebuilt_on_main_only_one_run_at_a_time() -> None:
+    content = workflow("leaderboard")
+    assert set(triggers(content)) == {"push", "workflow_dispatch"}
+    assert triggers(content)["push"]["branches"] == ["main"]
+    assert content["permissions"] == {"contents": "read"}
+    assert content["concurrency"] == {"group": "leaderboard", "cancel-in-progress": False}
+    (job,) = content["jobs"].values()
     assert job["permissions"] == {"contents": "write"}
     (checkout,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout")]
     assert checkout["with"]["ref"] == "main"
@@ -100,24 +100,24 @@ def test_a_release_was_tested_with_the_oldest_and_the_newest_packages() -> None:
 
 @pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.yml")), ids=lambda path: path.stem)
 def test_every_workflow_is_bounded(path: Path) -> None:
-    found = workflow(path.stem)
-    assert "permissions" in found
-    assert all("timeout-minutes" in job or "environment" in job for job in found["jobs"].values())
-    assert not {"pull_request_target", "workflow_run"} & set(triggers(found))
+    content = workflow(path.stem)
+    assert "permissions" in content
+    assert all("timeout-minutes" in job or "environment" in job for job in content["jobs"].values())
+    assert not {"pull_request_target", "workflow_run"} & set(triggers(content))
     # What somebody else may write (a title, a branch) never becomes part of a script.
-    for step in steps(found):
+    for step in steps(content):
         assert not re.search(r"\$\{\{", step.get("run", "")), step
 
 
 def test_actions_are_pinned_to_a_commit_and_say_their_version() -> None:
     # A tag or a branch can be moved to other code; a commit cannot.
-    found = {
+    content = {
         line
         for path in WORKFLOWS.glob("*.yml")
         for line in re.findall(r"uses: *(.*)", path.read_text(encoding="utf-8"))
     }
     assert [
-        line for line in sorted(found) if not re.fullmatch(r"[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+        line for line in sorted(content) if not re.fullmatch(r"[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
     ] == []
-    names = [line.partition("@")[0] for line in found]
+    names = [line.partition("@")[0] for line in content]
     assert len(set(names)) == len(names)  # one version of each

@@ -63,7 +63,7 @@ def write_toy_track(
     valence: bool = False,
     method: str = "percentile",
 ) -> Track:
-    """Write the track into a folder of tracks; `scored` are the ids whose reference is held."""
+    """Write the track into a folder of tracks; `scored` are the ids whose reference is in the corpus."""
     folder = tracks / name
     folder.mkdir(parents=True, exist_ok=True)
     text = (

@@ -104,15 +104,9 @@ def code_digest() -> str:
     return sha256_bytes(*(f"{path.relative_to(root).as_posix()} {sha256_file(path)}\n".encode() for path in modules))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Run:
-    """A valid entry with its scores.
-
-    Attributes:
-        entry: the entry.
-        digest: SHA-256 of the file of predictions.
-        report: what the board may show of its scores.
-    """
+    """A valid entry, the SHA-256 of its file of predictions, and what the board may show of its scores."""
 
     entry: Entry
     digest: str

@@ -36,13 +36,9 @@ def track_named(name: str) -> Track:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The problems of an entry.
+    """The problems of the entry `<track>/<team>/<run>`: of its folder and `entry.toml` (`card`), and of its file.
 
-    Attributes:
-        place: `<track>/<team>/<run>`.
-        card: problems of the folder and of its `entry.toml`.
-        submission: name of the file of predictions; None when there is not exactly one.
-        predictions: problems and warnings of that file.
+    `submission` is the name of the file of predictions; None when there is not exactly one.
     """
 
     place: str

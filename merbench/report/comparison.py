@@ -22,19 +22,8 @@ MOST_PAIRS = 45
 class Difference:
     """The paired difference a - b of two systems on one metric.
 
-    Attributes:
-        a: name of the first system.
-        b: name of the second.
-        key: key of the metric.
-        name: its short name.
-        value_a: the plain value of the first.
-        value_b: the plain value of the second.
-        difference: value_a - value_b.
-        low: lower end of the interval of the difference; this and the next three are None if they are withheld.
-        high: upper end.
-        p: two-sided p of the paired permutation test.
-        p_holm: the same, adjusted by Holm over the pairs of this metric.
-        higher_is_better: the direction of improvement.
+    `low` and `high` are its interval, `p` that of the paired permutation test (two-sided), `p_holm` the same adjusted by
+    Holm over the pairs of this metric; all four are None where they are withheld.
     """
 
     a: str

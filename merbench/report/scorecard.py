@@ -124,7 +124,7 @@ class ScoreReport(Report):
         per_class: rows of every categorical target.
         confusions: one of every categorical target.
         coverage: how much of sets of words a lexicon knows, both sides of every target that names one.
-        groups: breakdowns asked for.
+        groups: the breakdowns.
         warnings: what a reader must know.
         source: the file, as it was given; not stored.
     """
