@@ -22,8 +22,8 @@ MOST_PAIRS = 45
 class Difference:
     """The paired difference a - b of two systems on one metric.
 
-    `low` and `high` are its interval, `p` that of the paired permutation test (two-sided), `p_holm` the same adjusted by
-    Holm over the pairs of this metric; all four are None where they are withheld.
+    `low` and `high` are its interval, `p` that of the paired permutation test (two-sided), `p_holm` the same, adjusted
+    by Holm over the pairs of this metric; all four are None where they are withheld.
     """
 
     a: str
