@@ -563,7 +563,7 @@ MUTANTS = [
         "merbench/corruptions/drawing.py",
         "power(10, decibels, 20)",
         "power(10, decibels, 10)",
-        "tests/corruptions/test_powers.py tests/corruptions/audio/test_levels.py",
+        "tests/corruptions/test_drawing.py",
     ),
     Mutant(
         "merbench/corruptions/drawing.py",
@@ -587,19 +587,19 @@ MUTANTS = [
         "merbench/corruptions/audio/levels.py",
         "level / amplitude_ratio(snr_db) / sound_level(noise, what)",
         "level * amplitude_ratio(snr_db) / sound_level(noise, what)",
-        "tests/corruptions/audio/test_mixing.py tests/corruptions/audio/test_noise.py",
+        "tests/corruptions/audio/test_levels.py tests/corruptions/audio/test_noise.py",
     ),
     Mutant(
         "merbench/corruptions/audio/levels.py",
         "10 * math.log10(sound_power / noise_power)",
         "20 * math.log10(sound_power / noise_power)",
-        "tests/corruptions/audio/test_mixing.py tests/corruptions/audio/test_noise.py",
+        "tests/corruptions/audio/test_levels.py tests/corruptions/audio/test_noise.py",
     ),
     Mutant(
         "merbench/corruptions/audio/transmission.py",
         "ends * loss_rate / (1 - loss_rate)",
         "ends * loss_rate",
-        "tests/corruptions/audio/test_packets.py",
+        "tests/corruptions/audio/test_transmission.py",
     ),
     Mutant(
         "merbench/corruptions/audio/levels.py",

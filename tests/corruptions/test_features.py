@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from scipy import special
 
-from merbench.corruptions import CORRUPTIONS, check_parameters, generator
+from merbench.corruptions import CORRUPTIONS, generator
 from merbench.corruptions.drawing import NORMAL_UNIT, normals
 from merbench.corruptions.features import (
     alpha_bar,
@@ -31,11 +30,6 @@ def signal() -> dict[str, np.ndarray]:
         "video": np.array([1.0, 3.0, 2.0, 6.0, 5.0]),
         "text": np.array([1.0, 2.0]),
     }
-
-
-def test_it_is_registered_under_its_name() -> None:
-    assert CORRUPTIONS["feature_noise"].function is feature_noise
-    assert CORRUPTIONS["feature_noise"].modality == "features"
 
 
 @pytest.mark.parametrize(
@@ -74,49 +68,6 @@ def test_the_realised_ratio_is_the_declared_one(snr_db: float) -> None:
     assert abs(np.corrcoef(clean, noise)[0, 1]) < 0.015
 
 
-def test_text_and_the_input_stay_as_they_are() -> None:
-    given = signal()
-    damaged = feature_noise(given, rng(), snr_db=5, factor=4)
-    assert damaged["text"] is given["text"]
-    for modality, vector in signal().items():
-        assert np.array_equal(given[modality], vector)
-
-
-def test_silence_stays_silent() -> None:
-    damaged = feature_noise({"audio": np.zeros(8)}, rng(), snr_db=5, factor=1)
-    assert damaged["audio"].tolist() == [0] * 8
-
-
-def test_a_missing_modality_is_none_of_its_business() -> None:
-    assert set(feature_noise({"text": np.ones(2)}, rng(), snr_db=5, factor=2)) == {"text"}
-    alone = feature_noise({"audio": signal()["audio"]}, rng(), snr_db=5, factor=2)
-    together = feature_noise(signal(), rng(), snr_db=5, factor=2)
-    assert np.array_equal(alone["audio"], together["audio"])
-
-
-def test_the_same_generator_gives_the_same_bytes() -> None:
-    parameters = {"snr_db": 5, "factor": 2}
-    first, second = (feature_noise(signal(), rng("a"), **parameters) for _ in range(2))
-    other = feature_noise(signal(), rng("b"), **parameters)
-    assert first["audio"].tobytes() == second["audio"].tobytes() != other["audio"].tobytes()
-
-
-def test_the_damage_is_the_same_on_every_machine() -> None:
-    digest = hashlib.sha256()
-    for number in range(200):
-        sample_id = f"sample_{number:08d}"
-        clean = {
-            name: normals(generator(0, name, sample_id), 96) * NORMAL_UNIT + 1 for name in ("audio", "video", "text")
-        }
-        drawing = rng(sample_id)
-        drawn = CORRUPTIONS["feature_noise"].draw(
-            {"snr_db": {"uniform": [-5, 20]}, "factor": {"integers": [1, 8]}}, drawing
-        )
-        for vector in feature_noise(clean, drawing, **drawn).values():
-            digest.update(np.rint(vector * 2**20).astype("<i8").tobytes())
-    assert digest.hexdigest() == "56a44a991caf0683d15b9f9f3a9bef67e70dbba6519109408319f90b45fa2183"
-
-
 FRAMES = {
     "audio": np.arange(1.0, 13.0).reshape(4, 3),
     "video": np.array([1.0, -2.0, 3.0, -4.0]),
@@ -143,12 +94,6 @@ def test_scaled_linear_diffusion_is_that_of_nmer(t: int, kept: float, noise: flo
     left = alpha_bar("scaled_linear")[t]
     assert left**0.5 == pytest.approx(kept, abs=5.1e-7)
     assert (1 - left) ** 0.5 == pytest.approx(noise, abs=5.1e-7)
-
-
-def test_almost_half_of_the_diffusion_steps_leave_less_than_a_hundredth() -> None:
-    left = np.array(alpha_bar("scaled_linear"))
-    assert left.mean() == pytest.approx(0.2317, abs=5e-5)
-    assert np.count_nonzero(left < 0.01) == 46
 
 
 @pytest.mark.parametrize(
@@ -193,13 +138,6 @@ def test_impulses_are_of_either_sign_on_three_tenths() -> None:
     assert np.unique(np.abs(damaged)).tolist() == [0, pytest.approx(1)]
 
 
-def test_diffusion_noise_is_declared_with_a_step() -> None:
-    assert check_parameters("diffusion_noise", {"t": {"integers": [0, 99]}, "kind": "impulse"}) == []
-    assert check_parameters("diffusion_noise", {"t": 100}) == [
-        "t: 100 is not an integer in [0, 99] of 100 steps or a distribution of such values"
-    ]
-
-
 @pytest.mark.parametrize("snr_db", [-5, 0, 5, 20])
 def test_gaussian_noise_has_the_declared_ratio_in_every_modality(snr_db: float) -> None:
     clean = {name: normals(generator(0, name, ""), 60_000).reshape(200, 300) * 2e-3 + 1 for name in ("audio", "text")}
@@ -211,12 +149,6 @@ def test_gaussian_noise_has_the_declared_ratio_in_every_modality(snr_db: float) 
         assert realised == pytest.approx(snr_db, abs=0.08)  # 60,000 draws: deviation of the rms 0.29 %, 0.025 dB
         measured = CORRUPTIONS["gaussian_noise_features"].measure
         assert measured(clean, damaged, parameters)[f"realised_snr_db_{name}"] == round(realised, 6)
-
-
-def test_gaussian_noise_has_severities() -> None:
-    known = CORRUPTIONS["gaussian_noise_features"]
-    drawn = [known.draw({"severity": severity}, rng())["snr_db"] for severity in range(1, 6)]
-    assert drawn == [20, 15, 10, 5, 0]
 
 
 def test_gaussian_noise_leaves_vectors_of_zeros_and_measures_nothing_there() -> None:
@@ -316,26 +248,3 @@ class TestEveryCorruption:
         assert damaged["audio"].shape == (0, 3)
         assert damaged["video"].shape == (0,)
         assert CORRUPTIONS[name]({}, rng(), taken(name, self.PARAMETERS)) == {}
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "expected"),
-    [
-        ("diffusion_noise", "gaussian", "0faaaf61f3b9dbabf9668e1b46b380bb996e0ad429f3fe6de9d627cc5134c379"),
-        ("diffusion_noise", "impulse", "73076d59737f1ab12ae5834899b50042b1f97de600fda13386057b8bd2e900bd"),
-        ("gaussian_noise_features", "gaussian", "faae523410559648ebd67471a3bf13c9d8d38655ca53aecd525e3afe7ac67f0c"),
-        ("random_drop", "gaussian", "714c0492bd6b21bd1a4443c7e263a02207273a22f4da414afacabc9f4727b9f9"),
-        ("structural_drop", "gaussian", "88105819e5ccb0c02b4bac71d2670a43b69145a08ce63ec12e6bb3a67d425352"),
-    ],
-)
-def test_noise_and_drops_are_the_same_on_every_machine(name: str, kind: str, expected: str) -> None:
-    parameters = taken(name, {**TestEveryCorruption.PARAMETERS, "kind": kind})
-    digest = hashlib.sha256()
-    for number in range(50):
-        clean = {
-            modality: (normals(generator(0, modality, str(number)), 96) * NORMAL_UNIT + 1).reshape(8, 12)
-            for modality in ("audio", "video", "text")
-        }
-        for values in CORRUPTIONS[name](clean, rng(str(number)), parameters).values():
-            digest.update(values.astype("<f8").tobytes())
-    assert digest.hexdigest() == expected

@@ -46,12 +46,6 @@ def test_the_declarations_of_the_guide_are_allowed() -> None:
             assert check_parameters(step["name"], parameters) == []
 
 
-def test_every_corruption_says_what_it_does() -> None:
-    for name in CORRUPTIONS:
-        assert callable(CORRUPTIONS[name].function)
-        assert CORRUPTIONS[name].summary and not CORRUPTIONS[name].summary.endswith(".")
-
-
 def test_the_command_lists_those_of_a_modality(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["corruptions", "--modality", "text"]) == 0
     lines = capsys.readouterr().out.splitlines()

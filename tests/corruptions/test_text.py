@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merbench.corruptions import CORRUPTIONS, check_parameters, generator
+from merbench.corruptions import CORRUPTIONS, generator
 from merbench.corruptions.text import realised_rate, word_sets, words
 
 NAMES = ("word_deletion", "word_substitution", "character_swaps", "homophones")
@@ -59,34 +58,6 @@ def test_what_a_word_is(text: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    ("severity", "rate"),
-    [(1, 0.05), (2, 0.1), (3, 0.2), (4, 0.3), (5, 0.4)],
-)
-def test_severities_are_word_error_rates(name: str, severity: int, rate: float) -> None:
-    assert check_parameters(name, {"severity": severity}) == []
-    drawn = CORRUPTIONS[name].draw({"severity": severity}, generator(0, name, "a"))
-    assert drawn == {"rate": rate, "severity": severity}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_rate_is_declared_from_0_to_1(name: str) -> None:
-    assert check_parameters(name, {"rate": 0}) == []
-    allowed = "a number in [0, 1] of the words"
-    assert check_parameters(name, {"rate": 1.5}) == [f"rate: 1.5 is not {allowed} or a distribution of such values"]
-    needs = f"rate is missing: {name} needs it, a number in [0, 1] of the words or a severity from 1 to 5"
-    assert check_parameters(name, {}) == [needs]
-
-
-@pytest.mark.parametrize("name", NAMES)
-@given(text=TEXTS)
-def test_a_rate_of_0_changes_nothing(name: str, text: str) -> None:
-    assert damaged(name, text, 0) == text
-    assert CORRUPTIONS[name].changes_nothing({"rate": 0})
-    assert not CORRUPTIONS[name].changes_nothing({"rate": 0.05})
-
-
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("text", ["", " ", "...", "?! -\n"])
 def test_a_text_without_words_stays(name: str, text: str) -> None:
     assert damaged(name, text, 1) == text
@@ -104,14 +75,6 @@ def test_the_declared_share_of_words_is_deleted(rate: float, deleted: int) -> No
         after = damaged("word_deletion", TWENTY, rate, str(number))
         assert len(after.split()) == 20 - deleted
         assert realised_rate(TWENTY, after) == {"realised_rate": deleted / 20}
-
-
-@given(text=TEXTS, rate=st.floats(0, 1))
-def test_what_is_left_after_deletion_are_words_of_the_text_in_their_order(text: str, rate: float) -> None:
-    before, after = words(text), words(damaged("word_deletion", text, rate))
-    assert len(after) == len(before) - round(rate * len(before))
-    rest = iter(before)
-    assert all(word in rest for word in after)
 
 
 @pytest.mark.parametrize(
@@ -163,13 +126,6 @@ def test_a_higher_rate_damages_the_same_words_and_more(name: str) -> None:
             assert all(word in rest for word in high)
         else:
             assert all(h == w for w, h, b in zip(low, high, before, strict=True) if w != b)
-
-
-def test_every_word_is_damaged_equally_often() -> None:
-    text = " ".join(f"w{i}" for i in range(10))
-    counts = Counter(word for i in range(3000) for word in words(damaged("word_deletion", text, 0.3, str(i))))
-    # each stays in 0.7 of 3,000 draws: 2,100, deviation 25; five deviations allowed
-    assert all(abs(counts[f"w{i}"] - 2100) < 125 for i in range(10))
 
 
 @pytest.mark.parametrize(
@@ -271,15 +227,6 @@ def test_the_realised_rate_is_the_edit_distance_of_words(before: str, after: str
 )
 def test_realised_rates_by_hand(before: str, after: str, rate: float) -> None:
     assert realised_rate(before, after)["realised_rate"] == rate
-
-
-def test_the_damage_is_the_same_on_every_machine() -> None:
-    digest = hashlib.sha256()
-    for number in range(100):
-        for name in NAMES:
-            for text in (TWENTY, "我今天很高兴，你呢？", "Oh, I'm so glad — you're here!"):  # noqa: RUF001
-                digest.update(damaged(name, text, 0.3, f"sample_{number:08d}").encode() + b"\0")
-    assert digest.hexdigest() == "1a3908474af50922c8a64e3af0a7e6e56bf34a74703786f7835494f49c67c974"
 
 
 @pytest.mark.real_data

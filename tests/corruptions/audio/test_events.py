@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from merbench.corruptions import Audio, generator
 from merbench.corruptions.audio import recorded_events, sudden_events
@@ -41,15 +38,6 @@ def test_a_recording_is_added_at_the_drawn_time_and_ratio() -> None:
     np.testing.assert_allclose(damaged.samples - signal.samples, expected, atol=1e-6)
 
 
-def test_the_first_channel_of_a_recording_is_taken() -> None:
-    stereo = Audio(np.array([[1, 7], [9, 9]], np.float32), RATE_HZ)
-    first, second = (
-        recorded_events(tone(50), rng(), recording=one, n_events=2, snr_db=0).samples
-        for one in (stereo, recording(1, 7))
-    )
-    assert np.array_equal(first, second)
-
-
 def test_events_that_overlap_add_up() -> None:
     # as long as the sound, so that there is one place for all: three times the sound's rms
     signal = Audio(np.full((1, 4), 0.5, np.float32), RATE_HZ)
@@ -61,16 +49,6 @@ def test_of_a_recording_longer_than_the_sound_the_beginning_is_taken() -> None:
     signal = Audio(np.full((1, 3), 0.5, np.float32), RATE_HZ)
     damaged = recorded_events(signal, rng(), recording=recording(2, 2, 2, 99), n_events=1, snr_db=0)
     np.testing.assert_allclose(damaged.samples, 1.0, atol=1e-6)
-
-
-def test_every_place_is_as_likely_as_another() -> None:
-    signal = Audio(np.ones((1, 10), np.float32), RATE_HZ)
-    places = []
-    for number in range(900):
-        damaged = recorded_events(signal, rng(str(number)), recording=recording(1, 7), n_events=1, snr_db=0)
-        places.append(int(np.flatnonzero(damaged.samples[0] != 1)[0]))
-    assert stats.chisquare(np.bincount(places, minlength=9)).pvalue > 0.001
-    assert max(places) == 8
 
 
 @pytest.mark.parametrize(
@@ -99,15 +77,6 @@ def test_a_made_event_has_the_declared_ratio_over_its_own_length(name: str, snr_
     assert touched[-1] - touched[0] < length
 
 
-@pytest.mark.parametrize("name", EVENTS)
-@pytest.mark.parametrize("rate_hz", [1, 100, 8000, 16_000, 44_100, 96_000])
-def test_a_made_event_is_within_full_scale_at_any_rate(name: str, rate_hz: int) -> None:
-    event = made_event(name, rng(), rate_hz)
-    assert event.dtype == np.float32
-    assert np.abs(event).max() in (0.0, 1.0)
-    assert np.array_equal(event * 2**15, np.rint(event * 2**15))
-
-
 def power_within(event: np.ndarray, rate_hz: int, low: float, high: float) -> float:
     power = np.abs(np.fft.rfft(event.astype(float))) ** 2
     frequency = np.fft.rfftfreq(len(event), 1 / rate_hz)
@@ -129,12 +98,6 @@ def test_made_events_lie_where_they_should(name: str, seconds: float, low: float
     assert power_within(event, 44_100, low, high) > share
 
 
-@pytest.mark.parametrize("name", ["glass", "thunder", "knock"])
-def test_two_events_of_a_kind_are_not_the_same(name: str) -> None:
-    first, second = (made_event(name, rng(sample_id), RATE_HZ) for sample_id in "ab")
-    assert not np.array_equal(first, second)
-
-
 def test_glass_bursts_and_thunder_rolls() -> None:
     glass, thunder = (made_event(name, rng(), RATE_HZ).astype(float) ** 2 for name in ("glass", "thunder"))
     assert glass[:8000].sum() > 0.8 * glass.sum()  # shards strike within half a second
@@ -145,10 +108,3 @@ def test_an_event_at_a_rate_too_low_for_it_is_silent() -> None:
     signal = Audio(np.ones((1, 20), np.float32), 1)
     with pytest.raises(Inapplicable, match=r"^the event is silent; a signal-to-noise ratio is not defined$"):
         sudden_events(signal, rng(), event="beep", n_events=1, snr_db=0)
-
-
-def test_made_events_are_the_same_on_every_machine() -> None:
-    digest = hashlib.sha256()
-    for name in EVENTS:
-        digest.update(made_event(name, rng(), RATE_HZ).astype("<f4").tobytes())
-    assert digest.hexdigest() == "dcd7287b3a28b89e3c0ba196202641fa39a4bd4ef2b8ce58eff46cfb2323b989"

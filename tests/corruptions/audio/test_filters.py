@@ -1,14 +1,18 @@
-"""Band limits: what is left of tones, against the Butterworth formula; what lies above half the rate."""
+"""Bands against the response of Butterworth filters; reverberation against convolution and real rooms."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import signal as filters
 
 from merbench.corruptions import CORRUPTIONS, Audio, generator
+from merbench.corruptions.audio import reverberation
 from merbench.errors import Inapplicable
 
 
@@ -45,14 +49,6 @@ def test_tones_fall_as_butterworth_says_twice(frequency: float, rate_hz: int, or
     assert share_left("high_pass", frequency, rate_hz, cutoff_hz=1000, order=order) == pytest.approx(high, abs=2e-3)
 
 
-@pytest.mark.parametrize(
-    ("frequency", "low", "high"),
-    [(100, 0, 0.01), (300, 0.48, 0.52), (1000, 0.99, 1.01), (2000, 0.99, 1.01), (3400, 0.48, 0.52), (6000, 0, 0.01)],
-)
-def test_a_telephone_lets_speech_through(frequency: float, low: float, high: float) -> None:
-    assert low <= share_left("telephone_band", frequency, 16_000) <= high
-
-
 def test_nothing_is_delayed() -> None:
     signal = Audio(np.random.default_rng(1).standard_normal((1, 4000)).astype(np.float32), 16_000)
     for name, parameters in [
@@ -63,30 +59,6 @@ def test_nothing_is_delayed() -> None:
         result = damaged(name, signal, **parameters)
         correlation = filters.correlate(result[0], signal.samples[0])
         assert int(correlation.argmax()) == 3999
-
-
-def test_channels_are_filtered_one_by_one() -> None:
-    rng = np.random.default_rng(2)
-    signal = Audio(rng.standard_normal((3, 500)).astype(np.float32), 16_000)
-    together = damaged("low_pass", signal, cutoff_hz=1000)
-    for channel in range(3):
-        alone = damaged("low_pass", Audio(signal.samples[channel : channel + 1], 16_000), cutoff_hz=1000)
-        assert np.array_equal(together[channel], alone[0])
-
-
-@pytest.mark.parametrize("n", [1, 2, 5, 27, 28])
-@pytest.mark.parametrize("name", ["telephone_band", "low_pass", "high_pass"])
-def test_short_sounds_are_filtered_too(name: str, n: int) -> None:
-    parameters = {} if name == "telephone_band" else {"cutoff_hz": 500}
-    result = damaged(name, tone(1000, 16_000, n), **parameters)
-    assert result.shape == (1, n)
-    assert np.isfinite(result).all()
-
-
-def test_a_constant_passes_low_and_not_high() -> None:
-    constant = Audio(np.full((1, 2000), 0.25, np.float32), 16_000)
-    np.testing.assert_allclose(damaged("low_pass", constant, cutoff_hz=100), 0.25, atol=1e-6)
-    np.testing.assert_allclose(damaged("high_pass", constant, cutoff_hz=100), 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("cutoff_hz", [4000, 20_000])
@@ -108,3 +80,73 @@ def test_a_telephone_at_a_low_rate_cuts_the_low_end_alone() -> None:
 def test_a_band_has_a_low_and_a_high_end() -> None:
     with pytest.raises(Inapplicable, match=r"^low_hz = 3000 is not below high_hz = 3000$"):
         damaged("telephone_band", tone(1000, 16_000), low_hz=3000, high_hz=3000)
+
+
+RATE_HZ = 16_000
+
+
+def damaged_2(signal: Audio, response: Audio) -> np.ndarray:
+    rng = generator(0, "reverberation", "a")
+    return reverberation(signal, rng, impulse_response=response).samples
+
+
+def response(*samples: float) -> Audio:
+    return Audio(np.array([samples], np.float32), RATE_HZ)
+
+
+def test_an_echo_by_hand() -> None:
+    # direct path −2 at index 1: y(t) = −2 x(t) + 1 x(t−1) + 0.5 x(t+1) = −1.5, −2.5, 1 ; then the rms of the sound
+    signal = Audio(np.array([[1, 1, 0]], np.float32), RATE_HZ)
+    raw = np.array([-2 + 0.5, -2 + 1, 1.0])
+    expected = raw * np.sqrt((2 / 3) / np.mean(raw**2))
+    np.testing.assert_allclose(damaged_2(signal, response(0.5, -2, 1))[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1, 30])
+@pytest.mark.parametrize("before", [0, 1, 57])
+def test_a_direct_path_alone_leaves_the_sound_where_it_was(scale: float, before: int) -> None:
+    rng = np.random.default_rng(1)
+    signal = Audio(rng.standard_normal((2, 500)).astype(np.float32), RATE_HZ)
+    alone = response(*[0.0] * before, scale, 0.0)
+    np.testing.assert_allclose(damaged_2(signal, alone), signal.samples, atol=1e-5)
+
+
+@given(st.integers(1, 400), st.integers(1, 700), st.sampled_from([1, 2, 6]))
+def test_energy_and_length_stay_and_the_rest_is_convolution(n: int, m: int, n_channels: int) -> None:
+    rng = np.random.default_rng(n * 1000 + m)
+    signal = Audio(rng.standard_normal((n_channels, n)).astype(np.float32), RATE_HZ)
+    ringing = Audio((rng.standard_normal((1, m)) * np.exp(-np.arange(m) / 50)).astype(np.float32), RATE_HZ)
+    result = damaged_2(signal, ringing)
+    direct = int(np.abs(ringing.samples[0]).argmax())
+    raw = np.stack([np.convolve(x.astype(float), ringing.samples[0])[direct : direct + n] for x in signal.samples])
+    assert result.shape == (n_channels, n)
+    assert np.mean(result.astype(float) ** 2) == pytest.approx(np.mean(signal.samples.astype(float) ** 2), rel=1e-5)
+    np.testing.assert_allclose(result / np.abs(result).max(), raw / np.abs(raw).max(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("impulse", "message"),
+    [
+        (response(0, 0), "the impulse response is silent"),
+        (response(), "the impulse response is silent"),
+        (Audio(np.ones((1, 5), np.float32), 8000), "the impulse response is at 8,000 Hz and the sound at 16,000 Hz"),
+    ],
+)
+def test_what_reverberation_refuses(impulse: Audio, message: str) -> None:
+    with pytest.raises(Inapplicable, match=f"^{message}$"):
+        damaged_2(Audio(np.ones((1, 10), np.float32), RATE_HZ), impulse)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_speech_in_a_real_room_stays_in_step(test_data: Path, number: int) -> None:
+    import soundfile
+
+    media = test_data / "data" / "media"
+    speech, rate_hz = soundfile.read(media / "speech" / "emodb" / "03a01Wa.wav", dtype="float32")
+    impulse, impulse_rate_hz = soundfile.read(media / "rir" / f"rir{number}.wav", dtype="float32", always_2d=True)
+    result = damaged_2(Audio(speech[None], rate_hz), Audio(impulse.T, impulse_rate_hz))[0]
+    assert np.sqrt(np.mean(result**2)) == pytest.approx(np.sqrt(np.mean(speech**2)), rel=1e-4)
+    correlation = filters.correlate(result, speech, mode="full")
+    # first reflections pull the maximum away from the direct path, by less than a millisecond
+    assert abs(int(correlation.argmax()) - (len(speech) - 1)) < 16

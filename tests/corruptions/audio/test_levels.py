@@ -1,17 +1,26 @@
-"""Clipping, gain and mute by hand."""
+"""Clipping, gain and mute by hand; sums of products, mixtures and their ratios against exact arithmetic."""
 
 from __future__ import annotations
 
-import hashlib
+import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from merbench.corruptions import Audio, generator
-from merbench.corruptions.audio import clipping, gain, mute
-from merbench.corruptions.drawing import NORMAL_UNIT, normals
+from merbench.corruptions.audio import clipping, gain
+from merbench.corruptions.audio.levels import (
+    dot,
+    mixed,
+    noise_sources,
+    realised_snr,
+    rms,
+    snr_of_difference,
+)
 from merbench.errors import Inapplicable
 
 RNG = generator(0, "levels", "a")
@@ -36,14 +45,6 @@ def test_magnitudes_are_cut_at_their_quantile(quantile: float, expected: list[li
     assert clipping(signal, RNG, quantile=quantile).samples.tolist() == expected
 
 
-@given(st.floats(0.001, 1), st.integers(1, 300))
-def test_at_least_the_quantile_of_samples_stays_as_it_is(quantile: float, n: int) -> None:
-    signal = Audio(np.random.default_rng(n).standard_normal((1, n)).astype(np.float32), 16_000)
-    result = clipping(signal, RNG, quantile=quantile).samples
-    assert np.mean(result == signal.samples) >= quantile - 1e-9
-    assert np.all(np.sign(result) == np.sign(signal.samples))
-
-
 def test_clipping_that_would_mute_is_refused() -> None:
     message = r"^the quantile 0.5 of the magnitudes is 0: clipping there would mute$"
     with pytest.raises(Inapplicable, match=message):
@@ -56,18 +57,77 @@ def test_gain_by_hand() -> None:
     np.testing.assert_allclose(gain(audio([0.5]), RNG, gain_db=-6.0206).samples, 0.25, rtol=1e-5)
 
 
-def test_mute_leaves_zeros() -> None:
-    assert mute(
-        audio([0.5, -0.25], [1, 2]),
-        RNG,
-    ).samples.tolist() == [[0, 0], [0, 0]]
+vectors = arrays.arrays(np.float32, st.integers(0, 30), elements=st.floats(-4, 4, width=32))
 
 
-def test_levels_are_the_same_on_every_machine() -> None:
-    digest = hashlib.sha256()
-    for number in range(20):
-        drawn = normals(generator(0, "sound", str(number)), 600).reshape(2, 300) * NORMAL_UNIT
-        signal = Audio(drawn.astype(np.float32), 16_000)
-        digest.update(gain(signal, RNG, gain_db=number - 10.5).samples.astype("<f4").tobytes())
-        digest.update(clipping(signal, RNG, quantile=(number + 1) / 20).samples.astype("<f4").tobytes())
-    assert digest.hexdigest() == "45c0fdcc39a9f0e8cbbfe7b4601040e3c80c2699f80c54888f89befb607d9731"
+def audio_2(*channels: list[float], rate_hz: int = 16_000) -> Audio:
+    return Audio(np.array(channels, np.float32), rate_hz)
+
+
+@given(vectors)
+def test_a_sum_of_squares_is_exact_before_it_is_rounded(vector: np.ndarray) -> None:
+    squares = [Fraction(float(value)) ** 2 for value in vector]
+    if not squares:
+        assert dot(vector, vector) == 0.0
+        return
+    # 2 × (53 − 5) bits below the largest square are kept of each of at most 30 squares, and a double keeps 53
+    exact = sum(squares)
+    assert abs(Fraction(dot(vector, vector)) - exact) <= max(exact / 2**53, max(squares) * 30 / 2**96)
+
+
+def test_products_of_long_arrays_are_those_of_fsum() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.standard_normal((2, 100_000)).astype(np.float32)
+    exact = math.fsum((first.astype(float) * second).tolist())
+    assert dot(first, second) == pytest.approx(exact, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [([], 0.0), ([0, 0], 0.0), ([-3], 3.0), ([3, -4, 0, 0], 2.5), ([[1, 1], [-7, 7]], 5.0)],  # √(100 / 4) = 5
+)
+def test_rms_by_hand(samples: list[float], expected: float) -> None:
+    assert rms(np.array(samples, np.float32)) == expected
+
+
+def test_noise_is_added_at_the_ratio() -> None:
+    # the sound's rms over both channels is 5, the noise's 1; at 20 dB noise of 0.5 is added
+    result = mixed(audio_2([1, 1], [-7, 7]), np.array([1, -1], np.float32), 20)
+    assert result.samples.tolist() == [[1.5, 0.5], [-6.5, 6.5]]
+
+
+@pytest.mark.parametrize(
+    ("noise", "message"),
+    [
+        (audio_2([1, 1, 1], rate_hz=8000), "the noise is at 8,000 Hz and the sound at 16,000 Hz"),
+        (audio_2([1, 1]), "the noise is shorter than the sound: 2 of 3 samples"),
+    ],
+)
+def test_noise_that_does_not_fit_is_refused(noise: Audio, message: str) -> None:
+    with pytest.raises(Inapplicable, match=f"^{message}$"):
+        noise_sources(audio_2([1, 2, 3]), noise)
+
+
+@given(st.floats(-20, 60), st.floats(0.01, 1), st.integers(1, 3))
+def test_what_a_mixture_came_to_does_not_depend_on_its_scale(snr_db: float, scale: float, n_channels: int) -> None:
+    rng = np.random.default_rng(7)
+    before = Audio(rng.standard_normal((n_channels, 500)).astype(np.float32), 16_000)
+    noise = (rng.standard_normal(500) + 0.3 * before.samples[0]).astype(np.float32)  # one that resembles the sound
+    after = mixed(before, noise, snr_db)
+    scaled = after.with_samples(after.samples * scale)
+    realised = realised_snr(before, scaled, noise)["realised_snr_db"]
+    assert realised == pytest.approx(snr_db, abs=1e-3)  # float32 rounds at −150 dB, 90 below noise at 60 dB
+
+
+def test_a_mixture_that_has_no_ratio() -> None:
+    before, noise = audio_2([1, 2, 3]), np.array([1, 0, -1], np.float32)
+    assert realised_snr(before, audio_2([3, 6, 9]), np.array([2, 4, 6], np.float32)) == {"realised_snr_db": None}
+    assert realised_snr(before, before, noise) == {"realised_snr_db": None}
+    assert realised_snr(before, audio_2([1, 0, -1]), noise) == {"realised_snr_db": None}
+
+
+def test_the_ratio_to_a_difference() -> None:
+    # rms 5 against differences of 0.5: 20 dB
+    assert snr_of_difference(audio_2([5, -5]), audio_2([5.5, -4.5])) == {"realised_snr_db": 20.0}
+    assert snr_of_difference(audio_2([5, -5]), audio_2([5, -5])) == {"realised_snr_db": None}
+    assert snr_of_difference(audio_2([0, 0]), audio_2([1, 1])) == {"realised_snr_db": None}

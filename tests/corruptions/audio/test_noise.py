@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -44,19 +43,6 @@ def test_background_noise_has_the_declared_ratio(snr_db: float, n_channels: int,
     assert ratio_db(signal.samples, added) == pytest.approx(snr_db, abs=0.01)
     assert np.allclose(added, added[0], atol=3e-7 * max(1, float(np.abs(damaged.samples).max())))  # alike in all
     assert np.corrcoef(added[0], noise.samples[0, :300])[0, 1] > 0.99
-
-
-def test_the_beginning_of_a_longer_noise_is_taken() -> None:
-    signal, noise = sound("s", 1, 100), sound("n", 1, 250)
-    short = Audio(noise.samples[:, :100], RATE_HZ)
-    first, second = (background_noise(signal, rng(), noise=one, snr_db=3, variant="exact") for one in (noise, short))
-    assert first.samples.tobytes() == second.samples.tobytes()
-
-
-def test_noise_may_go_beyond_full_scale() -> None:
-    signal, noise = sound("s", 1, 1000, level=0.5), sound("n", 1, 1000)
-    damaged = background_noise(signal, rng(), noise=noise, snr_db=-20, variant="exact")
-    assert np.abs(damaged.samples).max() > 5
 
 
 @pytest.mark.parametrize("variant", ["exact", "mer2023"])
@@ -152,19 +138,6 @@ def test_what_background_noise_came_to_is_measured(variant: str) -> None:
     assert measured(signal, after, parameters)["realised_snr_db"] == pytest.approx(5, abs=1e-3)
 
 
-def test_background_noise_is_the_same_on_every_machine() -> None:
-    digest = hashlib.sha256()
-    for number in range(50):
-        signal, noise = sound(f"s{number}", 1 + number % 2, 700), sound(f"n{number}", 1, 800)
-        parameters = {"noise": noise, "snr_db": number - 20 + 0.5, "variant": "exact"}
-        digest.update(background_noise(signal, rng(), **parameters).samples.astype("<f4").tobytes())
-        mono = Audio(signal.samples[:1], RATE_HZ)
-        digest.update(
-            background_noise(mono, rng(), **{**parameters, "variant": "mer2023"}).samples.astype("<f4").tobytes()
-        )
-    assert digest.hexdigest() == "74da0da3e3a92c1334ec536cbbf13dd4520131f229187b5dc7dd77b9edeef24b"
-
-
 # Welch's estimate over 100 averaged segments: a slope of power over frequency to ±0.1
 SLOPES = {"white": 0.0, "pink": -1.0, "brown": -2.0, "blue": 1.0, "violet": 2.0}
 
@@ -198,19 +171,6 @@ def test_coloured_noise_has_the_declared_ratio_in_every_channel_alike(colour: st
     assert np.allclose(added, added[0], atol=1e-7)
     measured = CORRUPTIONS["coloured_noise"].measure
     assert measured(signal, damaged, parameters)["realised_snr_db"] == pytest.approx(7.5, abs=1e-4)
-
-
-def test_another_generator_draws_another_noise() -> None:
-    signal, parameters = sound("s", 1, 500), {"colour": "pink", "snr_db": 0}
-    first, second = (coloured_noise(signal, rng(name), **parameters).samples - signal.samples for name in "ab")
-    assert abs(np.corrcoef(first, second)[0, 1]) < 0.5
-
-
-def test_coloured_noise_is_the_same_on_every_machine() -> None:
-    digest = hashlib.sha256()
-    for colour in SLOPES:
-        digest.update(shaped_noise(rng(colour), 3001, COLOURS[colour]).astype("<f4").tobytes())
-    assert digest.hexdigest() == "58453f59932f39db61286df7885272f035d63ecb19ffdf5c88c4b6f685c58b08"
 
 
 def test_babble_takes_every_speaker_at_the_same_rms() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from merbench.corruptions import Frame
 from merbench.errors import Inapplicable
-from tests.corruptions.video.conftest import FORMATS, damaged_one, laid_out, made_frame, values_of
+from tests.corruptions.video.conftest import damaged_one, laid_out, made_frame, values_of
 
 
 def white(height: int, width: int, rotation: int = 0) -> Frame:
@@ -29,11 +29,6 @@ def test_a_box_hides_its_pixels(rotation: int) -> None:
     assert shown(out) == [[0] * 8, [0] * 8, [0, 0, 1, 1, 1, 1, 0, 0], [0] * 8]
 
 
-def test_what_of_a_box_lies_outside_hides_nothing() -> None:
-    out = damaged_one("occlusion_box", white(2, 4), x=0.75, y=0, width=1, height=1)
-    assert shown(out) == [[0, 0, 0, 1], [0, 0, 0, 1]]
-
-
 @pytest.mark.parametrize(
     ("side", "expected"),
     [
@@ -48,14 +43,6 @@ def test_the_middle_belongs_to_the_lower_and_the_right_half(
     side: str, expected: list[list[int]], rotation: int
 ) -> None:
     assert shown(damaged_one("occlusion_half", white(3, 3, rotation), side=side)) == expected
-
-
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_halves_are_those_of_the_picture_shown(rotation: int) -> None:
-    turned = rotation in (90, 270)
-    size = (2, 4) if turned else (4, 2)
-    out = damaged_one("occlusion_half", white(*size, rotation=rotation), side="lower")
-    assert shown(out) == [[0, 0], [0, 0], [1, 1], [1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -73,15 +60,6 @@ def test_grey_and_black(about: dict[str, object], grey: int, black: int, neutral
     for fill, luma in (("grey", grey), ("black", black)):
         out = damaged_one("occlusion_box", frame, x=0, y=0, width=1, height=1, fill=fill)
         assert [np.unique(plane).tolist() for plane in out.planes] == [[luma], [neutral], [neutral]]
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_blank_is_black_everywhere(name: str) -> None:
-    for size in [(6, 8), (5, 7), (1, 1)]:
-        out = damaged_one("blank", made_frame(*size, **FORMATS[name]))
-        black = 0 if out.full_range else 16 << (out.depth - 8)
-        expected = [black, 1 << (out.depth - 1), 1 << (out.depth - 1)]
-        assert [np.unique(plane).tolist() for plane in out.planes] == [[value] for value in expected[: len(out.planes)]]
 
 
 @pytest.mark.parametrize("box", [(0.25, 0.5, 0.5, 0.25), [0.25, 0.5, 0.5, 0.25], np.array([0.25, 0.5, 0.5, 0.25])])
