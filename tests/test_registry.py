@@ -51,8 +51,8 @@ def things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[object]:
     monkeypatch.setattr(registry, "_entry_points", registry._entry_points.__wrapped__)
     for name in ("merbench_plugin", "merbench_plugin_broken", "merbench_plugin_things"):
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
-    found: Registry[object] = __import__("merbench_plugin_things").THINGS
-    return found
+    result: Registry[object] = __import__("merbench_plugin_things").THINGS
+    return result
 
 
 def test_what_a_package_registers_is_found_by_its_name(things: Registry[object]) -> None:

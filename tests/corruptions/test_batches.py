@@ -36,8 +36,8 @@ def one_by_one(
         for name, values in done.signal.items():
             rows[name].append(values.astype(np.float32))
         drawn.append(done.values)
-    damaged = {name: np.array(rows[name], np.float32).reshape(values.shape) for name, values in vectors.items()}
-    return damaged, drawn, problems
+    corrupted = {name: np.array(rows[name], np.float32).reshape(values.shape) for name, values in vectors.items()}
+    return corrupted, drawn, problems
 
 
 @pytest.mark.parametrize("shape", [(70, 1024), (70, 37), (3, 1), (0, 5)])
@@ -61,21 +61,21 @@ def one_by_one(
         ("step_drop", {"rate": 0.5}),
     ],
 )
-def test_a_row_is_what_its_sample_would_be_alone(
+def test_a_row_equals_its_sample_corrupted_by_itself(
     name: str, parameters: dict[str, Any], modalities: tuple[str, ...], shape: tuple[int, int]
 ) -> None:
     vectors = {modality: matrix(shape[0], shape[1] + 3 * i) for i, modality in enumerate(modalities)}
     before = {modality: values.copy() for modality, values in vectors.items()}
     step = Step(name, parameters, "step")
-    damaged = corrupted_vectors(step, vectors, IDS[: shape[0]], seed=7)
+    corrupted = corrupted_vectors(step, vectors, IDS[: shape[0]], seed=7)
     expected, drawn, problems = one_by_one(step, vectors)
-    assert list(damaged.vectors) == list(vectors)
-    for modality, values in damaged.vectors.items():
+    assert list(corrupted.vectors) == list(vectors)
+    for modality, values in corrupted.vectors.items():
         assert values.dtype == np.float32
         assert values.tobytes() == expected[modality].tobytes()
         assert np.array_equal(vectors[modality], before[modality])
-    assert damaged.values == drawn
-    assert damaged.problems == problems
+    assert corrupted.values == drawn
+    assert corrupted.problems == problems
 
 
 @pytest.mark.parametrize(
@@ -83,26 +83,26 @@ def test_a_row_is_what_its_sample_would_be_alone(
     [("diffusion_noise", {"t": 20}), ("gaussian_noise_features", {"snr_db": 5}), ("random_drop", {"rate": 0.3})],
 )
 def test_vectors_without_numbers_stay_so(name: str, parameters: dict[str, Any]) -> None:
-    damaged = corrupted_vectors(Step(name, parameters), {"audio": matrix(2, 0)}, IDS[:2], seed=7)
-    assert damaged.vectors["audio"].shape == (2, 0)
-    assert len(damaged.values) == 2
+    corrupted = corrupted_vectors(Step(name, parameters), {"audio": matrix(2, 0)}, IDS[:2], seed=7)
+    assert corrupted.vectors["audio"].shape == (2, 0)
+    assert len(corrupted.values) == 2
 
 
 def test_a_step_without_a_rate_leaves_even_the_sign_of_zero_and_measures_nothing() -> None:
     values = np.array([[-0.0, 1.0], [0.0, -1.0]], np.float32)
-    damaged = corrupted_vectors(Step("random_drop", {"rate": 0}), {"audio": values}, IDS[:2], seed=7)
-    assert damaged.vectors["audio"].tobytes() == values.tobytes()
+    corrupted = corrupted_vectors(Step("random_drop", {"rate": 0}), {"audio": values}, IDS[:2], seed=7)
+    assert corrupted.vectors["audio"].tobytes() == values.tobytes()
     drawn = {"random_drop.rate": 0, "random_drop.unit": "element", "random_drop.modalities": "all"}
-    assert damaged.values == [drawn, drawn]
+    assert corrupted.values == [drawn, drawn]
 
 
-def test_rows_that_cannot_be_damaged_stay_and_say_why() -> None:
+def test_rows_that_cannot_be_corrupted_stay_with_a_reason() -> None:
     values = matrix(2, 8)
-    damaged = corrupted_vectors(Step("step_drop", {"rate": 0.5}, "gaps"), {"audio": values}, IDS[:2], seed=7)
-    assert damaged.vectors["audio"].tobytes() == values.tobytes()
-    assert damaged.values == [{}, {}]
+    corrupted = corrupted_vectors(Step("step_drop", {"rate": 0.5}, "gaps"), {"audio": values}, IDS[:2], seed=7)
+    assert corrupted.vectors["audio"].tobytes() == values.tobytes()
+    assert corrupted.values == [{}, {}]
     reason = "gaps: audio has one vector per sample and no time steps that could be missing"
-    assert damaged.problems == {IDS[0]: reason, IDS[1]: reason}
+    assert corrupted.problems == {IDS[0]: reason, IDS[1]: reason}
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ OR = " or a distribution of such values"
         ),
     ],
 )
-def test_problems_are_told_in_full(name: str, parameters: dict[str, Any], messages: list[str]) -> None:
+def test_all_problems_are_reported(name: str, parameters: dict[str, Any], messages: list[str]) -> None:
     assert check_parameters(name, parameters) == messages
 
 
@@ -179,10 +179,10 @@ def test_a_name_that_is_near_is_offered() -> None:
         ),
     ],
 )
-def test_a_severity_stands_for_the_parameters_of_its_table(parameters: dict[str, Any], messages: list[str]) -> None:
-    found = check_parameters("gaussian_blur", parameters)
+def test_a_severity_sets_the_parameters_of_its_table(parameters: dict[str, Any], messages: list[str]) -> None:
+    result = check_parameters("gaussian_blur", parameters)
     limits = re.compile(r"a number .*? (?=or a severity)")
-    assert [limits.sub("", text) for text in found] == [limits.sub("", text) for text in messages]
+    assert [limits.sub("", text) for text in result] == [limits.sub("", text) for text in messages]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_shared_number_needs_a_name() -> None:
     assert message.startswith("severity: shared = '' is not a name")
 
 
-def test_alone_a_corruption_stands_at_its_defaults() -> None:
+def test_a_call_uses_the_defaults() -> None:
     sound = Audio(np.sin(np.arange(1600, dtype=np.float32))[None], 16000)
     rng = generator(0, "loss", "a")
     given = {"loss_rate": 0.3, "mean_burst": 2, "frame_ms": 20, "concealment": "zero"}
@@ -255,7 +255,7 @@ def test_alone_a_corruption_stands_at_its_defaults() -> None:
     assert not CORRUPTIONS["mute"](sound, rng).samples.any()
 
 
-def test_alone_a_generator_of_numpy_will_do_where_it_is_a_pcg64() -> None:
+def test_a_call_takes_a_generator_of_numpy_with_pcg64() -> None:
     sound = Audio(np.sin(np.arange(1600, dtype=np.float32))[None], 16000)
     given = {"colour": "white", "snr_db": 5}
     mine = CORRUPTIONS["coloured_noise"](sound, np.random.default_rng(7), given)
@@ -278,7 +278,7 @@ def test_alone_a_generator_of_numpy_will_do_where_it_is_a_pcg64() -> None:
         ("recorded_events", {"recording": "esc", "n_events": 1, "snr_db": 5}, "recorded_events: recording: 'esc' is a name; give what has this name"),
     ],
 )  # fmt: skip
-def test_alone_what_is_wrong_is_told(name: str, parameters: dict[str, Any], message: str) -> None:
+def test_a_call_reports_what_is_wrong(name: str, parameters: dict[str, Any], message: str) -> None:
     sound = Audio(np.ones((1, 100), np.float32), 16000)
     with pytest.raises(UsageError) as raised:
         CORRUPTIONS[name](sound, generator(0, name, "a"), parameters)

@@ -1,4 +1,4 @@
-"""Damage to vectors against arithmetic by hand, against its definition, and as a pure function."""
+"""Corruption of vectors against arithmetic by hand, against its definition, and as a pure function."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def signal() -> dict[str, np.ndarray]:
     ],
 )
 def test_video_becomes_the_means_of_neighbours(factor: int, expected: list[float]) -> None:
-    damaged = feature_noise(signal(), rng(), snr_db=5, factor=factor)
-    assert damaged["video"].tolist() == expected
+    corrupted = feature_noise(signal(), rng(), snr_db=5, factor=factor)
+    assert corrupted["video"].tolist() == expected
 
 
 def test_frames_of_video_are_averaged_one_by_one() -> None:
     frames = np.array([[1.0, 3.0, 2.0], [0.0, 8.0, -1.0]])
-    damaged = feature_noise({"video": frames}, rng(), snr_db=5, factor=2)
-    assert damaged["video"].tolist() == [[2, 2, 2], [4, 4, -1]]
+    corrupted = feature_noise({"video": frames}, rng(), snr_db=5, factor=2)
+    assert corrupted["video"].tolist() == [[2, 2, 2], [4, 4, -1]]
 
 
 def test_audio_gets_noise_of_the_stated_deviation() -> None:
     # rms = sqrt((9 + 16 + 25 + 1 + 49) / 8) = sqrt(12.5); at 20 dB the noise has a tenth of it: sqrt(0.125)
-    damaged = feature_noise(signal(), rng(), snr_db=20, factor=1)
+    corrupted = feature_noise(signal(), rng(), snr_db=20, factor=1)
     noise = normals(rng(), 8) * NORMAL_UNIT * 0.125**0.5
-    np.testing.assert_allclose(damaged["audio"], signal()["audio"] + noise, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(corrupted["audio"], signal()["audio"] + noise, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("snr_db", [-5, 0, 5, 7.5, 10])
@@ -122,64 +122,64 @@ def test_no_other_schedule_is_known() -> None:
 
 
 def test_diffusion_noise_is_the_stated_mixture() -> None:
-    damaged = diffusion_noise({"audio": FRAMES["audio"]}, rng(), **DIFFUSION)["audio"]
+    corrupted = diffusion_noise({"audio": FRAMES["audio"]}, rng(), **DIFFUSION)["audio"]
     n = normals(rng(), 12).reshape(4, 3) * NORMAL_UNIT
-    np.testing.assert_allclose(damaged, 0.746344 * FRAMES["audio"] + 0.665560 * n, atol=1e-5)
+    np.testing.assert_allclose(corrupted, 0.746344 * FRAMES["audio"] + 0.665560 * n, atol=1e-5)
 
 
 def test_impulses_are_of_either_sign_on_three_tenths() -> None:
     zeros = {"video": np.zeros(100_000)}
-    damaged = diffusion_noise(zeros, rng(), **{**DIFFUSION, "kind": "impulse", "t": 99})["video"]
-    up, down = (np.count_nonzero(damaged * sign > 0.9) for sign in (1, -1))
-    assert up + down == np.count_nonzero(damaged)
+    corrupted = diffusion_noise(zeros, rng(), **{**DIFFUSION, "kind": "impulse", "t": 99})["video"]
+    up, down = (np.count_nonzero(corrupted * sign > 0.9) for sign in (1, -1))
+    assert up + down == np.count_nonzero(corrupted)
     # 100,000 draws: 15,000 of each sign, deviation 113; five deviations allowed
     assert abs(up - 15_000) < 565
     assert abs(down - 15_000) < 565
-    assert np.unique(np.abs(damaged)).tolist() == [0, pytest.approx(1)]
+    assert np.unique(np.abs(corrupted)).tolist() == [0, pytest.approx(1)]
 
 
 @pytest.mark.parametrize("snr_db", [-5, 0, 5, 20])
 def test_gaussian_noise_has_the_declared_ratio_in_every_modality(snr_db: float) -> None:
     clean = {name: normals(generator(0, name, ""), 60_000).reshape(200, 300) * 2e-3 + 1 for name in ("audio", "text")}
     parameters = {"snr_db": snr_db, "modalities": "all"}
-    damaged = gaussian_noise_features(clean, rng(), **parameters)
+    corrupted = gaussian_noise_features(clean, rng(), **parameters)
     for name, values in clean.items():
-        noise = damaged[name] - values
+        noise = corrupted[name] - values
         realised = 20 * np.log10(np.sqrt(np.mean(values**2)) / np.sqrt(np.mean(noise**2)))
         assert realised == pytest.approx(snr_db, abs=0.08)  # 60,000 draws: deviation of the rms 0.29 %, 0.025 dB
         measured = CORRUPTIONS["gaussian_noise_features"].measure
-        assert measured(clean, damaged, parameters)[f"realised_snr_db_{name}"] == round(realised, 6)
+        assert measured(clean, corrupted, parameters)[f"realised_snr_db_{name}"] == round(realised, 6)
 
 
-def test_gaussian_noise_leaves_vectors_of_zeros_and_measures_nothing_there() -> None:
+def test_gaussian_noise_leaves_and_does_not_measure_vectors_of_zeros() -> None:
     silence = {"audio": np.zeros(5), "video": np.zeros((0, 5))}
     parameters = {"snr_db": 0, "modalities": "all"}
-    damaged = gaussian_noise_features(silence, rng(), **parameters)
-    assert damaged["audio"].tolist() == [0] * 5
-    assert damaged["video"].shape == (0, 5)
+    corrupted = gaussian_noise_features(silence, rng(), **parameters)
+    assert corrupted["audio"].tolist() == [0] * 5
+    assert corrupted["video"].shape == (0, 5)
     measured = CORRUPTIONS["gaussian_noise_features"].measure
-    assert measured(silence, damaged, parameters) == {}
+    assert measured(silence, corrupted, parameters) == {}
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_elements_are_dropped_at_the_declared_rate(rate: float) -> None:
     signal = {"audio": np.full((100, 200), -3.0)}
     parameters = {"rate": rate, "unit": "element", "modalities": "all"}
-    damaged = random_drop(signal, rng(), **parameters)["audio"]
-    assert set(damaged.ravel().tolist()) == {-3, 0}
-    assert not np.signbit(damaged[damaged == 0]).any()
+    corrupted = random_drop(signal, rng(), **parameters)["audio"]
+    assert set(corrupted.ravel().tolist()) == {-3, 0}
+    assert not np.signbit(corrupted[corrupted == 0]).any()
     # 20,000 draws: deviation at most 0.0036; five deviations allowed
-    assert np.mean(damaged == 0) == pytest.approx(rate, abs=0.018)
+    assert np.mean(corrupted == 0) == pytest.approx(rate, abs=0.018)
     measured = CORRUPTIONS["random_drop"].measure
-    assert measured(signal, {"audio": damaged}, parameters) == {"realised_rate": np.mean(damaged == 0)}
+    assert measured(signal, {"audio": corrupted}, parameters) == {"realised_rate": np.mean(corrupted == 0)}
 
 
 def test_frames_are_dropped_as_a_whole_and_a_vector_is_one_frame() -> None:
     signal = {"audio": np.ones((2000, 3)), "video": np.ones(7)}
     parameters = {"rate": 0.3, "unit": "frame", "modalities": "all"}
-    damaged = random_drop(signal, rng(), **parameters)["audio"]
-    assert (damaged == damaged[:, :1]).all()
-    assert np.mean(damaged[:, 0] == 0) == pytest.approx(0.3, abs=0.052)  # deviation 0.0102; five allowed
+    corrupted = random_drop(signal, rng(), **parameters)["audio"]
+    assert (corrupted == corrupted[:, :1]).all()
+    assert np.mean(corrupted[:, 0] == 0) == pytest.approx(0.3, abs=0.052)  # deviation 0.0102; five allowed
     vectors = [random_drop(signal, rng(str(i)), **parameters)["video"] for i in range(500)]
     assert {tuple(vector) for vector in vectors} == {(0.0,) * 7, (1.0,) * 7}
 
@@ -198,18 +198,18 @@ def test_rates_of_0_and_1_drop_nothing_and_everything(name: str) -> None:
 
 
 def test_a_structural_drop_is_one_stretch_anywhere() -> None:
-    found = set()
+    result = set()
     for number in range(200):
-        damaged = structural_drop(FRAMES, rng(str(number)), rate=0.5, modalities="audio")["audio"]
-        lost = np.flatnonzero((damaged == 0).all(axis=1)).tolist()
-        assert np.array_equal(np.delete(damaged, lost, axis=0), np.delete(FRAMES["audio"], lost, axis=0))
-        found.add(tuple(lost))
-    assert found == {(0, 1), (1, 2), (2, 3)}  # 2 of 4 frames
+        corrupted = structural_drop(FRAMES, rng(str(number)), rate=0.5, modalities="audio")["audio"]
+        lost = np.flatnonzero((corrupted == 0).all(axis=1)).tolist()
+        assert np.array_equal(np.delete(corrupted, lost, axis=0), np.delete(FRAMES["audio"], lost, axis=0))
+        result.add(tuple(lost))
+    assert result == {(0, 1), (1, 2), (2, 3)}  # 2 of 4 frames
 
 
 def test_a_structural_drop_of_a_vector_takes_dimensions() -> None:
-    found = {tuple(structural_drop(FRAMES, rng(str(i)), rate=0.75, modalities="video")["video"]) for i in range(50)}
-    assert found == {(0, 0, 0, -4), (1, 0, 0, 0)}
+    result = {tuple(structural_drop(FRAMES, rng(str(i)), rate=0.75, modalities="video")["video"]) for i in range(50)}
+    assert result == {(0, 0, 0, -4), (1, 0, 0, 0)}
 
 
 def taken(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -222,18 +222,18 @@ class TestEveryCorruption:
     PARAMETERS: ClassVar = {**DIFFUSION, "snr_db": 3, "rate": 0.6, "unit": "element"}
 
     @pytest.mark.parametrize("which", ["audio", "video+text", "all"])
-    def test_damages_what_it_is_told_to_and_nothing_else(self, name: str, which: str) -> None:
+    def test_corrupts_what_it_is_told_to_and_nothing_else(self, name: str, which: str) -> None:
         before = {modality: values.copy() for modality, values in FRAMES.items()} | {"other": np.ones(3)}
-        damaged = CORRUPTIONS[name](before, rng(), taken(name, {**self.PARAMETERS, "modalities": which}))
+        corrupted = CORRUPTIONS[name](before, rng(), taken(name, {**self.PARAMETERS, "modalities": which}))
         for modality, values in FRAMES.items():
             assert np.array_equal(before[modality], values)
-            is_damaged = which == "all" or modality in which.split("+")
-            if not is_damaged:
-                assert damaged[modality] is before[modality]
+            is_corrupted = which == "all" or modality in which.split("+")
+            if not is_corrupted:
+                assert corrupted[modality] is before[modality]
             elif values.size > 2:
-                assert not np.array_equal(damaged[modality], values)
-            assert damaged[modality].shape == values.shape
-        assert damaged["other"] is before["other"]
+                assert not np.array_equal(corrupted[modality], values)
+            assert corrupted[modality].shape == values.shape
+        assert corrupted["other"] is before["other"]
 
     def test_one_modality_does_not_depend_on_the_others(self, name: str) -> None:
         together = CORRUPTIONS[name](FRAMES, rng(), taken(name, self.PARAMETERS))
@@ -242,9 +242,9 @@ class TestEveryCorruption:
             assert alone.tobytes() == together[modality].tobytes()
 
     def test_takes_signals_without_numbers(self, name: str) -> None:
-        damaged = CORRUPTIONS[name](
+        corrupted = CORRUPTIONS[name](
             {"audio": np.zeros((0, 3)), "video": np.zeros(0)}, rng(), taken(name, self.PARAMETERS)
         )
-        assert damaged["audio"].shape == (0, 3)
-        assert damaged["video"].shape == (0,)
+        assert corrupted["audio"].shape == (0, 3)
+        assert corrupted["video"].shape == (0,)
         assert CORRUPTIONS[name]({}, rng(), taken(name, self.PARAMETERS)) == {}

@@ -1,4 +1,4 @@
-"""The page on damage is right: its Python runs, its declarations are allowed, the reference page is current."""
+"""The page on corruption is right: its Python runs, its declarations are allowed, the reference page is current."""
 
 from __future__ import annotations
 

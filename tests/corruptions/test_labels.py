@@ -1,4 +1,4 @@
-"""Damage to training labels against arithmetic by hand and the shares that are declared."""
+"""Corruption of training labels against arithmetic by hand and the shares that are declared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def many(n: int = N) -> Labels:
     return Labels.of(np.arange(n) % 6, SIX)
 
 
-def damaged(name: str, labels: Labels, step: str = "", **parameters: Any) -> Labels:
+def corrupted(name: str, labels: Labels, step: str = "", **parameters: Any) -> Labels:
     known = CORRUPTIONS[name]
     assert check_parameters(name, parameters) == []
     result = known(labels, generator(2023, step or name, ""), parameters)
@@ -42,7 +42,7 @@ def sets(labels: Labels) -> np.ndarray:
 
 @pytest.mark.parametrize("q", [0.1, 0.3, 0.5])
 def test_six_partial_labels_have_one_and_five_q_candidates(q: float) -> None:
-    result = damaged("partial_labels", many(), q=q)
+    result = corrupted("partial_labels", many(), q=q)
     # sizes: 1 + a binomial of 5 and q, deviation at most 1.12, of the mean of 30,000 at most 0.0065
     assert sets(result).sum(axis=1).mean() == pytest.approx(1 + 5 * q, abs=0.033)
     assert sets(result)[np.arange(N), result.codes].all()
@@ -57,8 +57,8 @@ def test_six_partial_labels_have_one_and_five_q_candidates(q: float) -> None:
 
 @pytest.mark.parametrize(("q", "eta"), [(0.1, 0.1), (0.3, 0.2), (0.5, 0.3)])
 def test_noisy_partial_labels_miss_the_label_in_a_share_eta(q: float, eta: float) -> None:
-    clean = sets(damaged("partial_labels", many(), "step", q=q))
-    result = damaged("noisy_partial_labels", many(), "step", q=q, eta=eta)
+    clean = sets(corrupted("partial_labels", many(), "step", q=q))
+    result = corrupted("noisy_partial_labels", many(), "step", q=q, eta=eta)
     noisy = sets(result)
     assert np.array_equal(noisy.sum(axis=1), clean.sum(axis=1))
     is_noisy = ~noisy[np.arange(N), result.codes]
@@ -71,22 +71,22 @@ def test_noisy_partial_labels_miss_the_label_in_a_share_eta(q: float, eta: float
 
 def test_the_label_that_comes_in_is_any_that_was_no_candidate() -> None:
     labels = Labels.of(np.zeros(6000, dtype=int), SIX)
-    result = sets(damaged("noisy_partial_labels", labels, q=0, eta=1))
+    result = sets(corrupted("noisy_partial_labels", labels, q=0, eta=1))
     # q = 0: sets of the label alone, five others, 1,200 of each, deviation 31
     assert not result[:, 0].any()
     assert all(abs(count - 1200) < 155 for count in result[:, 1:].sum(axis=0))
 
 
 def test_sets_of_all_labels_stay_clean() -> None:
-    assert sets(damaged("noisy_partial_labels", many(60), q=1, eta=1)).all()
+    assert sets(corrupted("noisy_partial_labels", many(60), q=1, eta=1)).all()
     one = Labels.of([0, 0], ["only"])
-    assert sets(damaged("noisy_partial_labels", one, q=0.5, eta=1)).all()
+    assert sets(corrupted("noisy_partial_labels", one, q=0.5, eta=1)).all()
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.6, 1.0])
 def test_symmetric_flips_go_to_every_other_label_alike(rate: float) -> None:
     before = many()
-    after = damaged("symmetric_flips", before, rate=rate)
+    after = corrupted("symmetric_flips", before, rate=rate)
     assert after.codes.dtype == np.int32
     shifts = Counter(((after.codes - before.codes) % 6).tolist())
     # deviation of a count of 30,000 at most 87
@@ -99,26 +99,26 @@ def test_symmetric_flips_go_to_every_other_label_alike(rate: float) -> None:
 def test_class_flips_follow_their_table() -> None:
     flips = {"happy": {"surprise": 0.3, "neutral": 0.1}, "sad": {"worried": 1.0}}
     before = many()
-    after = damaged("class_flips", before, flips=flips)
-    found = Counter(zip(before.codes.tolist(), after.codes.tolist(), strict=True))
+    after = corrupted("class_flips", before, flips=flips)
+    result = Counter(zip(before.codes.tolist(), after.codes.tolist(), strict=True))
     # 5,000 of each label; deviation of a share of them at most 32
-    assert abs(found[2, 5] - 1500) < 165
-    assert abs(found[2, 0] - 500) < 110
-    assert found[2, 2] == 5000 - found[2, 5] - found[2, 0]
-    assert found[3, 4] == 5000
-    assert all(found[code, code] == 5000 for code in (0, 1, 4, 5))
+    assert abs(result[2, 5] - 1500) < 165
+    assert abs(result[2, 0] - 500) < 110
+    assert result[2, 2] == 5000 - result[2, 5] - result[2, 0]
+    assert result[3, 4] == 5000
+    assert all(result[code, code] == 5000 for code in (0, 1, 4, 5))
     assert measured("class_flips", before, after, flips=flips) == {
-        "realised_rate": round((5000 + found[2, 5] + found[2, 0]) / N, 6)
+        "realised_rate": round((5000 + result[2, 5] + result[2, 0]) / N, 6)
     }
 
 
-def test_names_that_are_no_labels_are_told_in_full() -> None:
+def test_names_that_are_not_labels_are_all_reported() -> None:
     message = (
         r"^flips: 'hapy' is not one of the labels neutral, angry, happy, sad, worried, … \(1 more\); did you mean 'happy'\?; "
         r"flips: 'joy' is not one of the labels neutral, angry, happy, sad, worried, … \(1 more\)$"
     )
     with pytest.raises(Inapplicable, match=message):
-        damaged("class_flips", many(6), flips={"hapy": {"sad": 0.1}, "sad": {"joy": 0.1}})
+        corrupted("class_flips", many(6), flips={"hapy": {"sad": 0.1}, "sad": {"joy": 0.1}})
 
 
 @pytest.mark.parametrize("flips", [{}, {"sad": {}}, {"sad": {"happy": 1.2}}, {"sad": {"angry": 0.5, "happy": 0.6}}])
@@ -151,7 +151,7 @@ def test_long_tails_have_the_sizes_of_the_formula(
     counts: tuple[int, ...], gamma: float, expected: tuple[int, ...]
 ) -> None:
     codes = np.repeat(np.arange(len(counts)), counts)
-    after = damaged("long_tail", Labels.of(codes, [f"label {i}" for i in range(len(counts))]), gamma=gamma)
+    after = corrupted("long_tail", Labels.of(codes, [f"label {i}" for i in range(len(counts))]), gamma=gamma)
     assert tuple(np.bincount(after.codes, minlength=len(counts)).tolist()) == expected
     assert np.array_equal(codes[after.rows], after.codes)
     assert (np.diff(after.rows) > 0).all()
@@ -159,7 +159,7 @@ def test_long_tails_have_the_sizes_of_the_formula(
 
 def test_a_tail_is_measured() -> None:
     before = many(600)
-    after = damaged("long_tail", before, gamma=10)
+    after = corrupted("long_tail", before, gamma=10)
     # 100 * 10 ** (-j / 5) = 100, 63, 39, 25, 15, 10
     assert measured("long_tail", before, after, gamma=10) == {"realised_gamma": 10, "n_kept": 252}
     assert CORRUPTIONS["long_tail"].changes_nothing({"gamma": 1})
@@ -167,12 +167,12 @@ def test_a_tail_is_measured() -> None:
 
 
 def test_steps_follow_one_another() -> None:
-    short = damaged("long_tail", many(600), gamma=10)
-    flipped = damaged("symmetric_flips", short, rate=0.5)
-    partial = damaged("partial_labels", flipped, q=0.3)
+    short = corrupted("long_tail", many(600), gamma=10)
+    flipped = corrupted("symmetric_flips", short, rate=0.5)
+    partial = corrupted("partial_labels", flipped, q=0.3)
     assert np.array_equal(partial.rows, short.rows)
     assert np.array_equal(partial.codes, flipped.codes)
-    again = damaged("long_tail", partial, gamma=3)
+    again = corrupted("long_tail", partial, gamma=3)
     assert sets(again).shape == (len(again.codes), 6)
     assert sets(again)[np.arange(len(again.codes)), again.codes].all()
 
@@ -186,11 +186,11 @@ def test_steps_follow_one_another() -> None:
         ("class_flips", {"flips": {"sad": {"happy": 0.1}}}),
     ],
 )
-def test_sets_of_candidates_are_not_damaged_again(name: str, parameters: dict[str, Any]) -> None:
-    partial = damaged("partial_labels", many(6), q=0.3)
+def test_sets_of_candidates_are_not_corrupted_again(name: str, parameters: dict[str, Any]) -> None:
+    partial = corrupted("partial_labels", many(6), q=0.3)
     message = "^the labels already are sets of candidates; declare this step before the one that makes them$"
     with pytest.raises(Inapplicable, match=message):
-        damaged(name, partial, **parameters)
+        corrupted(name, partial, **parameters)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_sets_of_candidates_are_not_damaged_again(name: str, parameters: dict[st
         ((), "^no label cannot be flipped: there is no"),
     ],
 )
-def test_one_label_alone_cannot_be_flipped(names: tuple[str, ...], message: str) -> None:
+def test_a_single_label_cannot_be_flipped(names: tuple[str, ...], message: str) -> None:
     with pytest.raises(Inapplicable, match=message):
-        damaged("symmetric_flips", Labels.of([-1], names), rate=0.1)
+        corrupted("symmetric_flips", Labels.of([-1], names), rate=0.1)
 
 
 @pytest.mark.parametrize("code", [-2, 6])
@@ -224,7 +224,7 @@ ALL: list[tuple[str, dict[str, Any]]] = [
 @given(codes=st.lists(st.integers(-1, 5), max_size=20))
 def test_samples_without_a_label_keep_none(name: str, parameters: dict[str, Any], codes: list[int]) -> None:
     before = Labels.of(codes, SIX)
-    after = damaged(name, before, **parameters)
+    after = corrupted(name, before, **parameters)
     unlabelled = [row for row, code in enumerate(codes) if code < 0]
     assert before.codes.tolist() == codes
     assert [row for row, code in zip(after.rows.tolist(), after.codes, strict=True) if code < 0] == unlabelled
@@ -237,7 +237,7 @@ def test_samples_without_a_label_keep_none(name: str, parameters: dict[str, Any]
 
 @pytest.mark.parametrize(("name", "parameters"), ALL[:4])
 def test_samples_that_are_added_behind_change_nothing(name: str, parameters: dict[str, Any]) -> None:
-    few, more = (damaged(name, many(n), **parameters) for n in (50, 80))
+    few, more = (corrupted(name, many(n), **parameters) for n in (50, 80))
     assert np.array_equal(few.codes, more.codes[:50])
     if few.candidates is not None:
         assert np.array_equal(few.candidates, sets(more)[:50])

@@ -16,7 +16,7 @@ VECTORS = {"audio": np.array([1.0, 2.0]), "video": np.array([3.0]), "text": np.a
 FRAMES = {"audio": np.ones((6, 2)), "video": np.ones((4, 3)), "text": np.ones((5, 1))}
 
 
-def damaged(name: str, signal: Any, sample_id: str = "sample_00000001", **parameters: Any) -> Any:
+def corrupted(name: str, signal: Any, sample_id: str = "sample_00000001", **parameters: Any) -> Any:
     known = CORRUPTIONS[name]
     assert check_parameters(name, parameters) == []
     rng = generator(2023, name, sample_id)
@@ -76,7 +76,7 @@ def test_masks_of_any_number_of_views_keep_one(n: int, n_views: int) -> None:
 def test_samples_of_their_own_have_the_shares_of_thirty_two_rows(
     rate: float, missing: float, complete: float | None, single: float | None
 ) -> None:
-    patterns = [available(damaged("gcnet_missing", VECTORS, str(i), rate=rate)) for i in range(1000)]
+    patterns = [available(corrupted("gcnet_missing", VECTORS, str(i), rate=rate)) for i in range(1000)]
     # of 1,000 samples: deviation of a share at most 0.016, of the missing one 0.009; three deviations allowed
     assert 1 - sum(map(len, patterns)) / 3000 == pytest.approx(missing, abs=0.027)
     assert all(patterns)
@@ -87,19 +87,19 @@ def test_samples_of_their_own_have_the_shares_of_thirty_two_rows(
 
 
 def test_gcnet_takes_samples_with_fewer_modalities() -> None:
-    assert damaged("gcnet_missing", {"audio": VECTORS["audio"]}, rate=0.7)["audio"] is VECTORS["audio"]
-    assert damaged("gcnet_missing", {}, rate=0.7) == {}
+    assert corrupted("gcnet_missing", {"audio": VECTORS["audio"]}, rate=0.7)["audio"] is VECTORS["audio"]
+    assert corrupted("gcnet_missing", {}, rate=0.7) == {}
     other = {**VECTORS, "physiology": np.ones(2)}
-    assert damaged("gcnet_missing", other, rate=0.7)["physiology"] is other["physiology"]
+    assert corrupted("gcnet_missing", other, rate=0.7)["physiology"] is other["physiology"]
     two = {name: VECTORS[name] for name in ("audio", "text")}
-    kept = [sum(bool(v.any()) for v in damaged("gcnet_missing", two, str(i), rate=0.5).values()) for i in range(30)]
+    kept = [sum(bool(v.any()) for v in corrupted("gcnet_missing", two, str(i), rate=0.5).values()) for i in range(30)]
     assert kept == [1] * 30
 
 
 def test_tfrnet_drops_by_the_legacy_generator_with_its_seeds() -> None:
     lengths = {"text": [5, 3, 8], "audio": [2, 9, 4], "video": [7, 7, 1]}
     split = [{name: np.ones((lengths[name][i], 2)) for name in lengths} for i in range(3)]
-    result = damaged("tfrnet_drop", split, rate=0.4, text_ends=False)
+    result = corrupted("tfrnet_drop", split, rate=0.4, text_ends=False)
     for name, seed, longest in (("text", 111, 8), ("audio", 1111, 9), ("video", 11111, 7)):
         np.random.seed(seed)
         kept = np.random.uniform(size=(3, longest)) > 0.4
@@ -109,7 +109,7 @@ def test_tfrnet_drops_by_the_legacy_generator_with_its_seeds() -> None:
 
 def test_tfrnet_keeps_the_ends_of_texts() -> None:
     split = [{"text": np.ones((n, 1)), "audio": np.ones((n, 1))} for n in (1, 2, 6)]
-    result = damaged("tfrnet_drop", split, rate=1.0)
+    result = corrupted("tfrnet_drop", split, rate=1.0)
     assert [sample["text"].ravel().tolist() for sample in result] == [[1], [1, 1], [1, 0, 0, 0, 0, 1]]
     assert not any(sample["audio"].any() for sample in result)
 
@@ -117,14 +117,14 @@ def test_tfrnet_keeps_the_ends_of_texts() -> None:
 def test_the_padding_of_a_release_is_part_of_tfrnets_draw() -> None:
     split = [{"audio": np.ones((3, 1))} for _ in range(2)]
     kept = np.random.RandomState(1111).uniform(size=(2, 50))[:, :3] > 0.5
-    result = damaged("tfrnet_drop", split, rate=0.5, audio_steps=50)
+    result = corrupted("tfrnet_drop", split, rate=0.5, audio_steps=50)
     assert [sample["audio"].ravel().tolist() for sample in result] == kept.astype(float).tolist()
 
 
 def test_tfrnet_takes_splits_without_samples_and_samples_without_steps() -> None:
-    assert damaged("tfrnet_drop", [], rate=0.5) == []
+    assert corrupted("tfrnet_drop", [], rate=0.5) == []
     split = [{"text": np.ones((0, 2))}, {}, {"text": np.ones((1, 2)), "other": np.ones(3)}]
-    result = damaged("tfrnet_drop", split, rate=1.0)
+    result = corrupted("tfrnet_drop", split, rate=1.0)
     assert [sorted(sample) for sample in result] == [["text"], [], ["other", "text"]]
     assert result[0]["text"].shape == (0, 2)
     assert CORRUPTIONS["tfrnet_drop"].scope == "split"
@@ -135,37 +135,37 @@ def test_vectors_have_no_time_steps(name: str) -> None:
     message = "^audio has one vector per sample and no time steps that could be missing$"
     signal = {"audio": np.ones(3)}
     with pytest.raises(Inapplicable, match=message):
-        damaged(name, [signal] if name == "tfrnet_drop" else signal, rate=0.5)
+        corrupted(name, [signal] if name == "tfrnet_drop" else signal, rate=0.5)
 
 
 def test_a_width_below_the_longest_sample_is_refused() -> None:
     with pytest.raises(Inapplicable, match=r"^text has 4 time steps, more than text_steps = 3$"):
-        damaged("tfrnet_drop", [{"text": np.ones((4, 1))}], rate=0.5, text_steps=3)
+        corrupted("tfrnet_drop", [{"text": np.ones((4, 1))}], rate=0.5, text_steps=3)
 
 
 def test_steps_are_dropped_at_the_declared_rate() -> None:
-    result = damaged("step_drop", {"audio": np.full((3000, 2), 7.0), "text": np.ones((9, 1))}, rate=0.3)
+    result = corrupted("step_drop", {"audio": np.full((3000, 2), 7.0), "text": np.ones((9, 1))}, rate=0.3)
     lost = (result["audio"] == 0).all(axis=1)
     assert np.array_equal(lost, (result["audio"] == 0).any(axis=1))
     assert lost.mean() == pytest.approx(0.3, abs=0.042)  # deviation 0.0084; five allowed
     assert result["text"][[0, -1]].ravel().tolist() == [1, 1]
 
 
-def test_step_drops_of_a_sample_depend_on_that_sample_alone() -> None:
-    together = damaged("step_drop", FRAMES, rate=0.5, text_ends=False)
+def test_step_drops_depend_only_on_their_sample() -> None:
+    together = corrupted("step_drop", FRAMES, rate=0.5, text_ends=False)
     for name, frames in FRAMES.items():
-        assert np.array_equal(damaged("step_drop", {name: frames}, rate=0.5, text_ends=False)[name], together[name])
-    only = damaged("step_drop", FRAMES, rate=1.0, modalities="video")
+        assert np.array_equal(corrupted("step_drop", {name: frames}, rate=0.5, text_ends=False)[name], together[name])
+    only = corrupted("step_drop", FRAMES, rate=1.0, modalities="video")
     assert (only["audio"] is FRAMES["audio"], only["video"].any()) == (True, False)
-    assert damaged("step_drop", {"audio": np.ones((0, 2))}, rate=0.5)["audio"].shape == (0, 2)
+    assert corrupted("step_drop", {"audio": np.ones((0, 2))}, rate=0.5)["audio"].shape == (0, 2)
 
 
 @pytest.mark.parametrize("pattern", ["a", "v", "t", "av", "at", "vt", "avt"])
 def test_a_pattern_keeps_what_it_names(pattern: str) -> None:
-    result = damaged("modality_pattern", VECTORS, pattern=pattern)
+    result = corrupted("modality_pattern", VECTORS, pattern=pattern)
     assert available(result) == pattern
     assert all(result[name] is values for name, values in VECTORS.items() if name[0] in pattern)
-    noisy = damaged("modality_pattern", VECTORS, pattern=pattern, absent="noise", t=50)
+    noisy = corrupted("modality_pattern", VECTORS, pattern=pattern, absent="noise", t=50)
     for name, values in VECTORS.items():
         assert (noisy[name] is values) == (name[0] in pattern)
         assert noisy[name].any()
@@ -176,31 +176,31 @@ def test_a_pattern_keeps_what_it_names(pattern: str) -> None:
 
 
 def test_noise_in_place_of_a_modality_is_diffusion_noise() -> None:
-    result = damaged("modality_pattern", VECTORS, pattern="a", absent="noise", kind="impulse", t=30)
+    result = corrupted("modality_pattern", VECTORS, pattern="a", absent="noise", kind="impulse", t=30)
     rng = generator(2023, "modality_pattern", "sample_00000001")
     parameters = {"kind": "impulse", "schedule": "scaled_linear", "t": 30, "modalities": "video+text"}
     expected = CORRUPTIONS["diffusion_noise"](VECTORS, rng, parameters)
     assert all(np.array_equal(result[name], expected[name]) for name in VECTORS)
 
 
-def test_a_pattern_of_what_is_not_there_is_refused() -> None:
+def test_a_pattern_of_absent_modalities_is_refused() -> None:
     message = "^pattern 'vt' would leave nothing: the sample has no video or text$"
     with pytest.raises(Inapplicable, match=message):
-        damaged("modality_pattern", {"audio": np.ones(2)}, pattern="vt")
+        corrupted("modality_pattern", {"audio": np.ones(2)}, pattern="vt")
     assert check_parameters("modality_pattern", {"pattern": "l"}) == [
         "pattern: 'l' is not one of a, v, t, av, at, vt, avt or a distribution of such values"
     ]
 
 
 def test_a_modality_is_absent_always_or_at_a_rate() -> None:
-    assert available(damaged("modality_absence", VECTORS, modality="video")) == "at"
+    assert available(corrupted("modality_absence", VECTORS, modality="video")) == "at"
     counts = Counter(
-        available(damaged("modality_absence", VECTORS, str(i), modality="audio", rate=0.25)) for i in range(800)
+        available(corrupted("modality_absence", VECTORS, str(i), modality="audio", rate=0.25)) for i in range(800)
     )
     assert set(counts) == {"vt", "avt"}
     assert abs(counts["vt"] - 200) < 62  # deviation 12.2; five allowed
-    assert damaged("modality_absence", {"text": VECTORS["text"]}, modality="video")["text"] is VECTORS["text"]
-    assert available({**VECTORS, **damaged("modality_absence", {"text": VECTORS["text"]}, modality="text")}) == "av"
+    assert corrupted("modality_absence", {"text": VECTORS["text"]}, modality="video")["text"] is VECTORS["text"]
+    assert available({**VECTORS, **corrupted("modality_absence", {"text": VECTORS["text"]}, modality="text")}) == "av"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Damage to words against hand-made expectations, and its rate against an edit distance written another way."""
+"""Corruption of words against hand-made expectations, and its rate against an edit distance written another way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TWENTY = "we see the sun and know no one here can hear our son write to them in 
 TEXTS = st.text(st.sampled_from("ab Ié I'-,.!?「」我你好ส \n—’"), max_size=60)
 
 
-def damaged(name: str, text: str, rate: float, sample_id: str = "sample_00000001") -> str:
+def corrupted(name: str, text: str, rate: float, sample_id: str = "sample_00000001") -> str:
     result = CORRUPTIONS[name](text, generator(2023, name, sample_id), {"rate": rate})
     assert isinstance(result, str)
     return result
@@ -60,7 +60,7 @@ def test_what_a_word_is(text: str, expected: list[str]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("text", ["", " ", "...", "?! -\n"])
 def test_a_text_without_words_stays(name: str, text: str) -> None:
-    assert damaged(name, text, 1) == text
+    assert corrupted(name, text, 1) == text
     assert realised_rate(text, text) == {"realised_rate": 0}
 
 
@@ -72,7 +72,7 @@ def test_a_text_without_words_stays(name: str, text: str) -> None:
 def test_the_declared_share_of_words_is_deleted(rate: float, deleted: int) -> None:
     assert len(words(TWENTY)) == 20
     for number in range(20):
-        after = damaged("word_deletion", TWENTY, rate, str(number))
+        after = corrupted("word_deletion", TWENTY, rate, str(number))
         assert len(after.split()) == 20 - deleted
         assert realised_rate(TWENTY, after) == {"realised_rate": deleted / 20}
 
@@ -87,13 +87,13 @@ def test_the_declared_share_of_words_is_deleted(rate: float, deleted: int) -> No
     ],
 )
 def test_marks_go_with_their_word_and_spaces_with_the_word_behind(text: str, results: set[str]) -> None:
-    assert {damaged("word_deletion", text, 0.5, str(number)) for number in range(40)} == results
+    assert {corrupted("word_deletion", text, 0.5, str(number)) for number in range(40)} == results
 
 
-def test_words_that_stood_apart_do_not_run_together() -> None:
-    results = {damaged("word_deletion", "x你y,", 0.3, str(number)) for number in range(60)}
+def test_separate_words_do_not_run_together() -> None:
+    results = {corrupted("word_deletion", "x你y,", 0.3, str(number)) for number in range(60)}
     assert results == {"你y,", "x y,", "x你"}
-    assert {damaged("word_substitution", "x你y", 0.34, str(number)) for number in range(200)} == {
+    assert {corrupted("word_substitution", "x你y", 0.34, str(number)) for number in range(200)} == {
         "你你y",
         "y你y",
         "x x y",
@@ -106,7 +106,7 @@ def test_words_that_stood_apart_do_not_run_together() -> None:
 @pytest.mark.parametrize("name", ["word_substitution", "character_swaps", "homophones"])
 @given(text=TEXTS, rate=st.floats(0, 1))
 def test_replacing_words_keeps_their_number_and_the_marks(name: str, text: str, rate: float) -> None:
-    after = damaged(name, text, rate)
+    after = corrupted(name, text, rate)
     before = words(text)
     assert len(words(after)) == len(before)
     changed = sum(old != new for old, new in zip(before, words(after), strict=True))
@@ -117,10 +117,10 @@ def test_replacing_words_keeps_their_number_and_the_marks(name: str, text: str, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_higher_rate_damages_the_same_words_and_more(name: str) -> None:
+def test_a_higher_rate_corrupts_the_same_words_and_more(name: str) -> None:
     before = TWENTY.split()
     for number in range(10):
-        low, high = (damaged(name, TWENTY, rate, str(number)).split() for rate in (0.2, 0.4))
+        low, high = (corrupted(name, TWENTY, rate, str(number)).split() for rate in (0.2, 0.4))
         if name == "word_deletion":
             rest = iter(low)
             assert all(word in rest for word in high)
@@ -141,13 +141,13 @@ def test_a_higher_rate_damages_the_same_words_and_more(name: str) -> None:
     ],
 )
 def test_a_word_is_replaced_by_what_it_is_taken_for(text: str, results: set[str]) -> None:
-    assert {damaged("word_substitution", text, 1, str(number)) for number in range(30)} == results
+    assert {corrupted("word_substitution", text, 1, str(number)) for number in range(30)} == results
 
 
 def test_a_word_outside_the_list_is_replaced_by_another_of_the_text() -> None:
-    results = {damaged("word_substitution", "Elephant, zebra!", 0.5, str(number)) for number in range(40)}
+    results = {corrupted("word_substitution", "Elephant, zebra!", 0.5, str(number)) for number in range(40)}
     assert results == {"Zebra, zebra!", "Elephant, Elephant!"}
-    assert {damaged("word_substitution", "我你", 0.5, str(number)) for number in range(40)} == {"你你", "我我"}
+    assert {corrupted("word_substitution", "我你", 0.5, str(number)) for number in range(40)} == {"你你", "我我"}
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_word_outside_the_list_is_replaced_by_another_of_the_text() -> None:
     ],
 )
 def test_neighbouring_letters_are_swapped_within_a_word(text: str, results: set[str]) -> None:
-    assert {damaged("character_swaps", text, 1, str(number)) for number in range(40)} == results
+    assert {corrupted("character_swaps", text, 1, str(number)) for number in range(40)} == results
 
 
 @pytest.mark.parametrize(
@@ -184,18 +184,18 @@ def test_neighbouring_letters_are_swapped_within_a_word(text: str, results: set[
     ],
 )
 def test_homophones_keep_capitals(text: str, results: set[str]) -> None:
-    assert {damaged("homophones", text, 1, str(number)) for number in range(60)} == results
+    assert {corrupted("homophones", text, 1, str(number)) for number in range(60)} == results
 
 
 def test_only_words_with_a_homophone_are_chosen_for_one() -> None:
     text = "happy to happy happy"  # 1 of 4 words at a rate of 0.25, and only one can be
-    assert {damaged("homophones", text, 0.25, str(n)) for n in range(40)} == {
+    assert {corrupted("homophones", text, 0.25, str(n)) for n in range(40)} == {
         "happy too happy happy",
         "happy two happy happy",
     }
 
 
-def test_no_word_stands_in_two_sets_of_homophones_and_none_beside_itself() -> None:
+def test_every_word_is_in_one_set_of_homophones_once() -> None:
     lines = (Path(__file__).parents[2] / "merbench/corruptions/homophones.txt").read_text(encoding="utf-8")
     listed = [word.casefold() for line in lines.splitlines() if not line.startswith("#") for word in line.split()]
     assert len(listed) == len(set(listed)) > 600
@@ -236,7 +236,9 @@ def test_transcripts_of_mosi_reach_the_declared_rates(test_data: Path) -> None:
     texts = [row["english"] for row in rows]
     n_words = np.array([len(words(text)) for text in texts])
     for name in ("word_deletion", "word_substitution", "character_swaps"):
-        rates = [realised_rate(text, damaged(name, text, 0.2, str(i)))["realised_rate"] for i, text in enumerate(texts)]
+        rates = [
+            realised_rate(text, corrupted(name, text, 0.2, str(i)))["realised_rate"] for i, text in enumerate(texts)
+        ]
         # rounding moves a text of n words by at most half a word
         assert np.abs(np.array(rates) - 0.2)[n_words >= 10].max() <= 0.1
         assert np.average(rates, weights=n_words) == pytest.approx(0.2, abs=0.01)

@@ -23,7 +23,6 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from merbench.metrics import METRICS
 from merbench.metrics.categorical import (
     accuracy,
     cohen_kappa,
@@ -146,8 +145,8 @@ def test_rows_of_classes_are_those_of_scikit_learn() -> None:
     rows = per_class(reference, prediction, np.ones((1, 400)), n_labels=6)
     answers = np.where(prediction < 0, 6, prediction)
     expected = precision_recall_fscore_support(reference, answers, labels=np.arange(6), zero_division=0)
-    found = np.concatenate([rows.precision, rows.recall, rows.f1, rows.n])
-    np.testing.assert_allclose(found, np.stack(expected), rtol=0, atol=1e-12)
+    result = np.concatenate([rows.precision, rows.recall, rows.f1, rows.n])
+    np.testing.assert_allclose(result, np.stack(expected), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("corpus", list(PUBLISHED))
@@ -220,22 +219,6 @@ def test_matthews_correlation_with_a_zero_denominator_is_zero() -> None:
     assert one(matthews_correlation, [1, 1, 1], [0, 1, 2], 3) == 0
 
 
-@every_metric
-def test_a_weighting_of_nothing_has_no_value(metric: Metric, parameters: dict[str, Any]) -> None:
-    weights = np.array([[0, 0, 0], [1, 1, 1]], dtype=np.uint8)
-    values = metric(np.array([0, 1, 2]), np.array([0, 1, 2]), weights, n_labels=3, **parameters)
-    assert np.isnan(values).tolist() == [True, False]
-
-
-def test_a_million_samples() -> None:
-    rng = np.random.default_rng(10)
-    reference, prediction = rng.integers(0, 6, 1_000_000), rng.integers(-1, 6, 1_000_000)
-    classes = per_class(reference, prediction, np.ones((1, 1_000_000), dtype=np.uint8), n_labels=6)
-    assert classes.n[0].tolist() == np.bincount(reference).tolist()
-    assert classes.predicted[0].tolist() == np.bincount(prediction + 1)[1:].tolist()
-    assert classes.right[0].tolist() == np.bincount(reference[reference == prediction]).tolist()
-
-
 Case = tuple[int, Codes, Codes, Codes]
 
 
@@ -251,30 +234,6 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 @every_metric
-@given(case=cases())
-def test_rows_are_independent_and_the_order_of_samples_does_not_matter(
-    metric: Metric, parameters: dict[str, Any], case: Case
-) -> None:
-    n_labels, reference, prediction, weights = case
-    values = metric(reference, prediction, weights, n_labels=n_labels, **parameters)
-    alone = [metric(reference, prediction, row[None], n_labels=n_labels, **parameters)[0] for row in weights]
-    turned = metric(reference[::-1], prediction[::-1], weights[:, ::-1], n_labels=n_labels, **parameters)
-    np.testing.assert_array_equal(values, alone)
-    np.testing.assert_array_equal(values, turned)
-
-
-@every_metric
-@given(case=cases())
-def test_values_stay_within_their_bounds(metric: Metric, parameters: dict[str, Any], case: Case) -> None:
-    n_labels, reference, prediction, weights = case
-    values = metric(reference, prediction, weights, n_labels=n_labels, **parameters)
-    low, high = METRICS[metric.__name__].bounds
-    held = weights.sum(axis=1) > 0
-    assert (np.isnan(values) == ~held).all()
-    assert ((low <= values[held]) & (values[held] <= high)).all()
-
-
-@every_metric
 @given(case=cases(), seed=st.integers(0, 100))
 def test_names_of_classes_do_not_matter(metric: Metric, parameters: dict[str, Any], case: Case, seed: int) -> None:
     n_labels, reference, prediction, weights = case
@@ -285,13 +244,3 @@ def test_names_of_classes_do_not_matter(metric: Metric, parameters: dict[str, An
         renamed[reference], np.where(prediction < 0, -1, renamed[prediction]), weights, n_labels=n_labels, **own
     )
     np.testing.assert_allclose(others, values, rtol=0, atol=1e-12)
-
-
-@every_metric
-@given(case=cases())
-def test_perfect_predictions_score_one(metric: Metric, parameters: dict[str, Any], case: Case) -> None:
-    n_labels, reference, _, _ = case
-    # Every class once, so that no average holds a class without references.
-    reference = np.concatenate([np.arange(n_labels), reference])
-    value = metric(reference, reference, np.ones((1, len(reference))), n_labels=n_labels, **parameters)
-    np.testing.assert_allclose(value, [1.0], rtol=0, atol=1e-12)

@@ -6,13 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss
 
 from merbench.metrics import METRICS
-from merbench.metrics.multilabel import label_f1, multilabel_f1, outcomes, per_sample, samplewise_f1
 from merbench.metrics.sums import Clustered
 
 Table = NDArray[np.int8]
@@ -124,8 +121,8 @@ def test_counts_are_repeated_samples_of_scikit_learn(name: str, parameters: dict
         oracle(name, np.repeat(reference, row, axis=0), np.repeat(prediction, row, axis=0), parameters)
         for row in weights
     ]
-    found = METRICS[name](reference, prediction, weights, **parameters)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    result = METRICS[name](reference, prediction, weights, **parameters)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12)
     clustered = Clustered(rng.poisson(1, (10, 20)).astype(np.uint8), rng.integers(0, 20, 200))
     np.testing.assert_allclose(
         METRICS[name](reference, prediction, clustered, **parameters),
@@ -148,43 +145,3 @@ def test_unknown_cells_are_left_out_label_by_label() -> None:
     assert one("multilabel_micro_f1", reference, prediction) == pytest.approx(
         f1_score(reference[known], prediction[known]), abs=1e-12
     )
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[Table, Table, NDArray[np.int64]]:
-    n, k = draw(st.integers(1, 12)), draw(st.integers(2, 4))
-
-    def table(low: int, high: int, rows: int, columns: int) -> list[list[int]]:
-        row = st.lists(st.integers(low, high), min_size=columns, max_size=columns)
-        return draw(st.lists(row, min_size=rows, max_size=rows))
-
-    reference, prediction = np.array(table(-1, 1, n, k), np.int8), np.array(table(0, 1, n, k), np.int8)
-    return reference, prediction, np.array(table(0, 3, draw(st.integers(1, 9)), n))
-
-
-@every_metric
-@given(case=cases())
-def test_rows_are_independent_bounded_and_blind_to_order(
-    name: str, parameters: dict[str, Any], case: tuple[Table, Table, NDArray[np.int64]]
-) -> None:
-    reference, prediction, weights = case
-    values = METRICS[name](reference, prediction, weights, **parameters)
-    alone = [METRICS[name](reference, prediction, row[None], **parameters)[0] for row in weights]
-    turned = METRICS[name](reference[::-1], prediction[::-1], weights[:, ::-1], **parameters)
-    np.testing.assert_array_equal(values, alone)
-    np.testing.assert_array_equal(values, turned)
-    column = slice(1, 2) if name == "label_f1" else slice(None)
-    known = (weights @ (reference[:, column] >= 0)).sum(axis=1) > 0
-    assert (np.isnan(values) == ~known).all()
-    assert ((values[known] >= 0) & (values[known] <= 1)).all()
-
-
-def test_functions_share_what_is_prepared() -> None:
-    assert METRICS["multilabel_f1"].prepare is METRICS["hamming_loss"].prepare is outcomes
-    cells, weights = outcomes(REFERENCE, PREDICTION), np.ones((1, 5), np.uint8)
-    assert cells.T.tolist() == [[3, 0, 2], [0, 3, 4], [0, 0, 0], [3, 2, 1], [4, 4, 4]]
-    assert multilabel_f1(cells, weights) == pytest.approx((1 + 2 / 3) / 3, abs=1e-15)
-    assert label_f1(cells, weights, label=0).tolist() == [1]
-    # Samples 1 and 4, F1 2/3 and 1/2.
-    values = samplewise_f1(per_sample(REFERENCE, PREDICTION), np.array([[1, 0, 0, 1, 9]]))
-    assert values == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-15)

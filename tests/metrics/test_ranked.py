@@ -53,7 +53,7 @@ def test_first_answers() -> None:
     assert first_of(ranked()).tolist() == []
 
 
-def test_labels_stand_for_coarser_classes_on_both_sides() -> None:
+def test_labels_become_coarser_classes_on_both_sides() -> None:
     choice = first_choice(REFERENCE, PREDICTION, classes=POLARITY)
     assert choice.n_classes == 2
     assert choice.reference.tolist() == [0, 1, 1, 0, 0]
@@ -62,7 +62,7 @@ def test_labels_stand_for_coarser_classes_on_both_sides() -> None:
 
 
 @pytest.mark.parametrize("parameters", [{"skip": "netural"}, {"classes": {"netural": "negative"}}])
-def test_a_label_that_is_none_is_told(parameters: dict[str, Any]) -> None:
+def test_an_unknown_label_is_reported(parameters: dict[str, Any]) -> None:
     known = "negative, weakly negative, neutral, weakly positive, positive"
     with pytest.raises(UsageError, match=f"^'netural' is not one of {known}; did you mean 'neutral'\\?$"):
         first_choice(REFERENCE, PREDICTION, **parameters)
@@ -82,21 +82,6 @@ def test_scores_by_hand() -> None:
 def test_ranks_and_top_k() -> None:
     assert rank_of_reference(REFERENCE, PREDICTION).tolist() == [1, 2, 1, NEVER, 0]
     assert [one("top_k_accuracy", REFERENCE, PREDICTION, k=k) for k in (1, 2, 3, 9)] == [1 / 5, 3 / 5, 4 / 5, 4 / 5]
-
-
-@pytest.mark.parametrize(
-    "name", ["first_accuracy", "ranked_weighted_f1", "ranked_unweighted_average_recall", "top_k_accuracy"]
-)
-def test_no_weight_has_no_value(name: str) -> None:
-    parameters = {"k": 2} if name == "top_k_accuracy" else {}
-    weights = np.array([[0, 0, 0, 0, 0], [1, 0, 2, 0, 0]], np.uint8)
-    assert np.isnan(METRICS[name](REFERENCE, PREDICTION, weights, **parameters)).tolist() == [True, False]
-
-
-def test_parameters_are_declared() -> None:
-    assert set(METRICS["first_accuracy"].parameters) == {"classes", "skip"}
-    assert set(METRICS["top_k_accuracy"].parameters) == {"k"}
-    assert METRICS["ranked_weighted_f1"].prepare is METRICS["first_accuracy"].prepare is first_choice
 
 
 answer = st.lists(st.integers(-1, 4), max_size=6)
@@ -126,8 +111,8 @@ def test_first_answers_are_scored_as_labels(rows: list[tuple[int, list[int], int
 def test_balanced_accuracy_is_the_recall_of_first_answers() -> None:
     rng = np.random.default_rng(31)
     truth, first = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
-    found = one("ranked_unweighted_average_recall", ranked(*truth[:, None].tolist()), ranked(*first[:, None].tolist()))
-    assert found == pytest.approx(balanced_accuracy_score(truth, first), abs=1e-12)
+    result = one("ranked_unweighted_average_recall", ranked(*truth[:, None].tolist()), ranked(*first[:, None].tolist()))
+    assert result == pytest.approx(balanced_accuracy_score(truth, first), abs=1e-12)
 
 
 GER_LABELS = {
@@ -155,9 +140,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def lists(cells: list[str], labels: tuple[str, ...], aliases: dict[str, str] | None = None) -> Lists:
-    found, bad = ranked_lists(pa.array(cells), labels, aliases)
+    result, bad = ranked_lists(pa.array(cells), labels, aliases)
     assert not bad
-    return found
+    return result
 
 
 def expected(test_data: Path) -> dict[str, dict[str, Any]]:
@@ -192,24 +177,24 @@ def test_the_published_scores_without_strange_answers(test_data: Path) -> None:
     published = expected(test_data)["dfew/label-gpt4v.csv"]
     labels = tuple(GER_LABELS["dfew"].split())
     truth, answers = (lists(cells, labels) for cells in answered(test_data, "dfew", "label-gpt4v.csv"))
-    held = first_of(answers) >= 0
-    assert held.sum() == published["n"]
+    kept = first_of(answers) >= 0
+    assert kept.sum() == published["n"]
     for metric, key in (
         ("first_accuracy", "accuracy"),
         ("ranked_unweighted_average_recall", "unweighted_average_recall"),
     ):
-        assert 100 * one(metric, truth[held], answers[held]) == pytest.approx(published[key], abs=0.006)
+        assert 100 * one(metric, truth[kept], answers[kept]) == pytest.approx(published[key], abs=0.006)
 
 
 @pytest.mark.real_data
 def test_the_published_score_of_sentiment(test_data: Path) -> None:
     published = expected(test_data)["cmumosi/label-gpt4v-multi.csv"]
     sentiment, answers = answered(test_data, "cmumosi", "label-gpt4v-multi.csv")
-    held = [place for place, value in enumerate(sentiment) if float(value) != 0]
-    truth = lists(["positive" if float(sentiment[place]) > 0 else "negative" for place in held], LABELS)
-    found = one("ranked_weighted_f1", truth, lists([answers[place] for place in held], LABELS), classes=POLARITY)
-    assert len(held) == published["n"]
-    assert 100 * found == pytest.approx(published["weighted_f1"], abs=0.006)
+    kept = [place for place, value in enumerate(sentiment) if float(value) != 0]
+    truth = lists(["positive" if float(sentiment[place]) > 0 else "negative" for place in kept], LABELS)
+    result = one("ranked_weighted_f1", truth, lists([answers[place] for place in kept], LABELS), classes=POLARITY)
+    assert len(kept) == published["n"]
+    assert 100 * result == pytest.approx(published["weighted_f1"], abs=0.006)
 
 
 @pytest.mark.real_data

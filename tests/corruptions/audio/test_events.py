@@ -28,27 +28,27 @@ def recording(*samples: float) -> Audio:
     return Audio(np.array([samples], np.float32), RATE_HZ)
 
 
-def test_a_recording_is_added_at_the_drawn_time_and_ratio() -> None:
+def test_a_recording_is_added_at_its_time_and_ratio() -> None:
     # a sound of rms 1 in 10 samples; a recording of rms 5 in 2 samples; at 20 dB it is scaled by 1 / 10 / 5
     signal = Audio(np.array([[1, -1] * 5, [1, 1] * 5], np.float32), RATE_HZ)
-    damaged = recorded_events(signal, rng(), recording=recording(1, 7), n_events=1, snr_db=20)
+    corrupted = recorded_events(signal, rng(), recording=recording(1, 7), n_events=1, snr_db=20)
     begin = int(uniforms(rng(), 1)[0] * 9)  # 9 places at which it fits
     expected = np.zeros((2, 10))
     expected[:, begin : begin + 2] = [0.02, 0.14]
-    np.testing.assert_allclose(damaged.samples - signal.samples, expected, atol=1e-6)
+    np.testing.assert_allclose(corrupted.samples - signal.samples, expected, atol=1e-6)
 
 
 def test_events_that_overlap_add_up() -> None:
     # as long as the sound, so that there is one place for all: three times the sound's rms
     signal = Audio(np.full((1, 4), 0.5, np.float32), RATE_HZ)
-    damaged = recorded_events(signal, rng(), recording=recording(2, 2, 2, 2), n_events=3, snr_db=0)
-    np.testing.assert_allclose(damaged.samples, 2.0, atol=1e-6)
+    corrupted = recorded_events(signal, rng(), recording=recording(2, 2, 2, 2), n_events=3, snr_db=0)
+    np.testing.assert_allclose(corrupted.samples, 2.0, atol=1e-6)
 
 
 def test_of_a_recording_longer_than_the_sound_the_beginning_is_taken() -> None:
     signal = Audio(np.full((1, 3), 0.5, np.float32), RATE_HZ)
-    damaged = recorded_events(signal, rng(), recording=recording(2, 2, 2, 99), n_events=1, snr_db=0)
-    np.testing.assert_allclose(damaged.samples, 1.0, atol=1e-6)
+    corrupted = recorded_events(signal, rng(), recording=recording(2, 2, 2, 99), n_events=1, snr_db=0)
+    np.testing.assert_allclose(corrupted.samples, 1.0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_what_recorded_events_refuse(sound: Audio, message: str) -> None:
 @given(st.sampled_from(sorted(EVENTS)), st.floats(-20, 40), st.integers(1, 2))
 def test_a_made_event_has_the_declared_ratio_over_its_own_length(name: str, snr_db: float, n_channels: int) -> None:
     signal = tone(60_000, n_channels)
-    damaged = sudden_events(signal, rng(), event=name, n_events=1, snr_db=snr_db)
-    added = damaged.samples.astype(float) - signal.samples
+    corrupted = sudden_events(signal, rng(), event=name, n_events=1, snr_db=snr_db)
+    added = corrupted.samples.astype(float) - signal.samples
     length = len(made_event(name, rng(), RATE_HZ))
     power = (added[0] ** 2).sum() / length
     realised = 10 * np.log10((signal.samples[0].astype(float) ** 2).mean() / power)

@@ -60,7 +60,7 @@ def test_gain_by_hand() -> None:
 vectors = arrays.arrays(np.float32, st.integers(0, 30), elements=st.floats(-4, 4, width=32))
 
 
-def audio_2(*channels: list[float], rate_hz: int = 16_000) -> Audio:
+def sound_of(*channels: list[float], rate_hz: int = 16_000) -> Audio:
     return Audio(np.array(channels, np.float32), rate_hz)
 
 
@@ -92,20 +92,20 @@ def test_rms_by_hand(samples: list[float], expected: float) -> None:
 
 def test_noise_is_added_at_the_ratio() -> None:
     # the sound's rms over both channels is 5, the noise's 1; at 20 dB noise of 0.5 is added
-    result = mixed(audio_2([1, 1], [-7, 7]), np.array([1, -1], np.float32), 20)
+    result = mixed(sound_of([1, 1], [-7, 7]), np.array([1, -1], np.float32), 20)
     assert result.samples.tolist() == [[1.5, 0.5], [-6.5, 6.5]]
 
 
 @pytest.mark.parametrize(
     ("noise", "message"),
     [
-        (audio_2([1, 1, 1], rate_hz=8000), "the noise is at 8,000 Hz and the sound at 16,000 Hz"),
-        (audio_2([1, 1]), "the noise is shorter than the sound: 2 of 3 samples"),
+        (sound_of([1, 1, 1], rate_hz=8000), "the noise is at 8,000 Hz and the sound at 16,000 Hz"),
+        (sound_of([1, 1]), "the noise is shorter than the sound: 2 of 3 samples"),
     ],
 )
 def test_noise_that_does_not_fit_is_refused(noise: Audio, message: str) -> None:
     with pytest.raises(Inapplicable, match=f"^{message}$"):
-        noise_sources(audio_2([1, 2, 3]), noise)
+        noise_sources(sound_of([1, 2, 3]), noise)
 
 
 @given(st.floats(-20, 60), st.floats(0.01, 1), st.integers(1, 3))
@@ -120,14 +120,14 @@ def test_what_a_mixture_came_to_does_not_depend_on_its_scale(snr_db: float, scal
 
 
 def test_a_mixture_that_has_no_ratio() -> None:
-    before, noise = audio_2([1, 2, 3]), np.array([1, 0, -1], np.float32)
-    assert realised_snr(before, audio_2([3, 6, 9]), np.array([2, 4, 6], np.float32)) == {"realised_snr_db": None}
+    before, noise = sound_of([1, 2, 3]), np.array([1, 0, -1], np.float32)
+    assert realised_snr(before, sound_of([3, 6, 9]), np.array([2, 4, 6], np.float32)) == {"realised_snr_db": None}
     assert realised_snr(before, before, noise) == {"realised_snr_db": None}
-    assert realised_snr(before, audio_2([1, 0, -1]), noise) == {"realised_snr_db": None}
+    assert realised_snr(before, sound_of([1, 0, -1]), noise) == {"realised_snr_db": None}
 
 
 def test_the_ratio_to_a_difference() -> None:
     # rms 5 against differences of 0.5: 20 dB
-    assert snr_of_difference(audio_2([5, -5]), audio_2([5.5, -4.5])) == {"realised_snr_db": 20.0}
-    assert snr_of_difference(audio_2([5, -5]), audio_2([5, -5])) == {"realised_snr_db": None}
-    assert snr_of_difference(audio_2([0, 0]), audio_2([1, 1])) == {"realised_snr_db": None}
+    assert snr_of_difference(sound_of([5, -5]), sound_of([5.5, -4.5])) == {"realised_snr_db": 20.0}
+    assert snr_of_difference(sound_of([5, -5]), sound_of([5, -5])) == {"realised_snr_db": None}
+    assert snr_of_difference(sound_of([0, 0]), sound_of([1, 1])) == {"realised_snr_db": None}

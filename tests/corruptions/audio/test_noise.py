@@ -38,10 +38,10 @@ def ratio_db(clean: np.ndarray, noise: np.ndarray) -> float:
 @given(st.floats(-20, 60), st.sampled_from([1, 2, 6]), st.floats(1e-3, 1))
 def test_background_noise_has_the_declared_ratio(snr_db: float, n_channels: int, level: float) -> None:
     signal, noise = sound("s", n_channels, 300, level=level), sound("n", 1, 400)
-    damaged = background_noise(signal, rng(), noise=noise, snr_db=snr_db, variant="exact")
-    added = damaged.samples.astype(float) - signal.samples
+    corrupted = background_noise(signal, rng(), noise=noise, snr_db=snr_db, variant="exact")
+    added = corrupted.samples.astype(float) - signal.samples
     assert ratio_db(signal.samples, added) == pytest.approx(snr_db, abs=0.01)
-    assert np.allclose(added, added[0], atol=3e-7 * max(1, float(np.abs(damaged.samples).max())))  # alike in all
+    assert np.allclose(added, added[0], atol=3e-7 * max(1, float(np.abs(corrupted.samples).max())))  # alike in all
     assert np.corrcoef(added[0], noise.samples[0, :300])[0, 1] > 0.99
 
 
@@ -80,14 +80,14 @@ def test_the_variant_of_mer_2023_is_that_of_the_released_generator(snr_db: float
         np.clip(np.rint(side * (drawn(name, n) ** 2 - 0.5) * level * 8000), -32768, 32767).astype(np.int16)
         for name in ("c", "n")
     )
-    damaged = background_noise(
+    corrupted = background_noise(
         Audio(clean[None] / np.float32(32768), RATE_HZ),
         rng(),
         noise=Audio(noise[None] / np.float32(32768), RATE_HZ),
         snr_db=snr_db,
         variant="mer2023",
     )
-    assert np.array_equal(damaged.samples[0] * 32768, released_mixture(clean, noise, snr_db))
+    assert np.array_equal(corrupted.samples[0] * 32768, released_mixture(clean, noise, snr_db))
 
 
 def test_the_variant_scales_a_sum_that_does_not_fit_until_it_does() -> None:
@@ -95,8 +95,8 @@ def test_the_variant_scales_a_sum_that_does_not_fit_until_it_does() -> None:
     for sign, fitted in ((1, 32767), (-1, -32768)):
         clean = Audio(np.array([[sign, sign, -sign]], np.float32) * 30000 / 32768, RATE_HZ)
         noise = Audio(np.array([[sign, -sign, sign]], np.float32) * 30000 / 32768, RATE_HZ)
-        damaged = background_noise(clean, rng(), noise=noise, snr_db=0, variant="mer2023")
-        assert (damaged.samples * 32768).tolist() == [[fitted, 0, 0]]
+        corrupted = background_noise(clean, rng(), noise=noise, snr_db=0, variant="mer2023")
+        assert (corrupted.samples * 32768).tolist() == [[fitted, 0, 0]]
 
 
 def test_the_variant_truncates_toward_zero() -> None:
@@ -165,12 +165,12 @@ def test_noise_has_unit_rms_and_no_mean(colour: str, n: int) -> None:
 def test_coloured_noise_has_the_declared_ratio_in_every_channel_alike(colour: str, n_channels: int) -> None:
     signal = sound("s", n_channels, 2000)
     parameters = {"colour": colour, "snr_db": 7.5}
-    damaged = coloured_noise(signal, rng(), **parameters)
-    added = damaged.samples.astype(float) - signal.samples
+    corrupted = coloured_noise(signal, rng(), **parameters)
+    added = corrupted.samples.astype(float) - signal.samples
     assert ratio_db(signal.samples, added) == pytest.approx(7.5, abs=1e-4)
     assert np.allclose(added, added[0], atol=1e-7)
     measured = CORRUPTIONS["coloured_noise"].measure
-    assert measured(signal, damaged, parameters)["realised_snr_db"] == pytest.approx(7.5, abs=1e-4)
+    assert measured(signal, corrupted, parameters)["realised_snr_db"] == pytest.approx(7.5, abs=1e-4)
 
 
 def test_babble_takes_every_speaker_at_the_same_rms() -> None:
@@ -179,18 +179,18 @@ def test_babble_takes_every_speaker_at_the_same_rms() -> None:
     for speaker, level in enumerate((1, 2, 4)):
         speakers[speaker, speaker::3] = level
     signal = Audio(np.full((1, 12), 0.5, np.float32), RATE_HZ)
-    damaged = babble(signal, rng(), noise=Audio(speakers, RATE_HZ), n_speakers=3, snr_db=20)
-    np.testing.assert_allclose(damaged.samples - signal.samples, 0.05, atol=1e-7)
+    corrupted = babble(signal, rng(), noise=Audio(speakers, RATE_HZ), n_speakers=3, snr_db=20)
+    np.testing.assert_allclose(corrupted.samples - signal.samples, 0.05, atol=1e-7)
 
 
 @given(st.integers(3, 8), st.floats(-20, 40))
 def test_babble_has_the_declared_ratio(n_speakers: int, snr_db: float) -> None:
     signal, noise = sound("s", 2, 300), sound("n", n_speakers, 300)
     parameters = {"noise": noise, "n_speakers": n_speakers, "snr_db": snr_db}
-    damaged = babble(signal, rng(), **parameters)
-    assert ratio_db(signal.samples, damaged.samples - signal.samples.astype(float)) == pytest.approx(snr_db, abs=0.01)
+    corrupted = babble(signal, rng(), **parameters)
+    assert ratio_db(signal.samples, corrupted.samples - signal.samples.astype(float)) == pytest.approx(snr_db, abs=0.01)
     measured = CORRUPTIONS["babble"].measure
-    assert measured(signal, damaged, parameters)["realised_snr_db"] == pytest.approx(snr_db, abs=0.01)
+    assert measured(signal, corrupted, parameters)["realised_snr_db"] == pytest.approx(snr_db, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +217,8 @@ def test_speech_under_a_real_noise_has_the_ratio(test_data: Path, snr_db: int) -
     signal = Audio(speech[None], rate_hz)
     for variant in ("exact", "mer2023"):
         parameters = {"noise": Audio(noise[None], noise_rate_hz), "snr_db": snr_db, "variant": variant}
-        damaged = background_noise(signal, rng(), **parameters)
+        corrupted = background_noise(signal, rng(), **parameters)
         measured = CORRUPTIONS["background_noise"].measure
-        assert measured(signal, damaged, parameters)["realised_snr_db"] == pytest.approx(snr_db, abs=0.01)
+        assert measured(signal, corrupted, parameters)["realised_snr_db"] == pytest.approx(snr_db, abs=0.01)
     whole = [np.rint(one * 32768).astype(np.int16) for one in (speech, noise[: len(speech)])]
-    assert np.array_equal(damaged.samples[0] * 32768, released_mixture(*whole, snr_db))
+    assert np.array_equal(corrupted.samples[0] * 32768, released_mixture(*whole, snr_db))

@@ -34,6 +34,6 @@ def test_a_sound_at_that_rate_or_below_stays(rate_hz: int) -> None:
 @pytest.mark.parametrize("n_channels", [1, 2])
 def test_the_length_is_kept(n: int, n_channels: int) -> None:
     signal = Audio(np.full((n_channels, n), 0.1, np.float32), 96_000)
-    damaged = resampling_loss(signal, RNG, rate_hz=1000)
-    assert damaged.samples.shape == (n_channels, n)
-    assert np.isfinite(damaged.samples).all()
+    corrupted = resampling_loss(signal, RNG, rate_hz=1000)
+    assert corrupted.samples.shape == (n_channels, n)
+    assert np.isfinite(corrupted.samples).all()

@@ -37,7 +37,7 @@ def voice(rate_hz: int, seconds: float = 1.0) -> Audio:
     return Audio((0.3 * speech / np.abs(speech).max())[None].astype(np.float32), rate_hz)
 
 
-def damaged(signal: Audio, codec: str, bit_rate: int) -> Audio:
+def corrupted(signal: Audio, codec: str, bit_rate: int) -> Audio:
     return lossy_codec(signal, RNG, codec=codec, bit_rate=bit_rate)
 
 
@@ -49,7 +49,7 @@ def lag(before: np.ndarray, after: np.ndarray) -> int:
 @pytest.mark.parametrize("rate_hz", [8000, 16_000, 44_100, 96_000])
 def test_the_delay_of_the_codec_is_taken_out(codec: str, bit_rate: int, rate_hz: int) -> None:
     signal = voice(rate_hz, 0.7)
-    result = damaged(signal, codec, bit_rate)
+    result = corrupted(signal, codec, bit_rate)
     assert result.samples.shape == signal.samples.shape
     # a sample of the codec's own rate, where that is lower
     allowed = rate_hz // 8000 if codec == "amr_nb" else 0
@@ -60,7 +60,7 @@ def test_the_delay_of_the_codec_is_taken_out(codec: str, bit_rate: int, rate_hz:
 @pytest.mark.parametrize(("codec", "bit_rate", "above_hz"), [("amr_nb", 12_200, 4000), ("g722", 64_000, 8000)])
 def test_speech_codecs_leave_nothing_above_half_of_their_rate(codec: str, bit_rate: int, above_hz: float) -> None:
     noise = np.random.default_rng(1).standard_normal((1, 44_100)).astype(np.float32) * 0.1
-    result = damaged(Audio(noise, 44_100), codec, bit_rate).samples[0].astype(float)
+    result = corrupted(Audio(noise, 44_100), codec, bit_rate).samples[0].astype(float)
     power = np.abs(np.fft.rfft(result)) ** 2
     frequency = np.fft.rfftfreq(len(result), 1 / 44_100)
     assert power[frequency > above_hz * 1.1].sum() < 1e-3 * power.sum()
@@ -70,8 +70,8 @@ def test_speech_codecs_leave_nothing_above_half_of_their_rate(codec: str, bit_ra
 def test_every_channel_is_coded_on_its_own(codec: str, bit_rate: int) -> None:
     signal = voice(16_000, 0.3)
     stereo = Audio(np.concatenate([signal.samples, -0.5 * signal.samples]), 16_000)
-    both = damaged(stereo, codec, bit_rate).samples
-    assert np.array_equal(both[:1], damaged(signal, codec, bit_rate).samples)
+    both = corrupted(stereo, codec, bit_rate).samples
+    assert np.array_equal(both[:1], corrupted(signal, codec, bit_rate).samples)
     assert np.corrcoef(both[0], both[1])[0, 1] < -0.7
 
 
@@ -80,7 +80,7 @@ def test_a_sound_beyond_full_scale_is_as_loud_again(codec: str, bit_rate: int) -
     signal = voice(16_000, 0.3)
     full = Audio(signal.samples / np.abs(signal.samples).max(), 16_000)
     loud = Audio(full.samples * np.float32(4), 16_000)
-    assert np.array_equal(damaged(loud, codec, bit_rate).samples, damaged(full, codec, bit_rate).samples * 4)
+    assert np.array_equal(corrupted(loud, codec, bit_rate).samples, corrupted(full, codec, bit_rate).samples * 4)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_sound_beyond_full_scale_is_as_loud_again(codec: str, bit_rate: int) -
 )
 def test_bit_rates_that_a_codec_lacks_are_refused(codec: str, bit_rate: int, message: str) -> None:
     with pytest.raises(Inapplicable, match=f"^{message}$"):
-        damaged(voice(16_000, 0.1), codec, bit_rate)
+        corrupted(voice(16_000, 0.1), codec, bit_rate)
 
 
 def test_a_codec_that_ffmpeg_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_a_codec_that_ffmpeg_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setitem(CODECS, "mp3", replace(CODECS["mp3"], encoder="no_such_encoder"))  # type: ignore[arg-type]
     with pytest.raises(Inapplicable, match=r"^FFmpeg as installed has no encoder for mp3$"):
-        damaged(voice(16_000, 0.1), "mp3", 64_000)
+        corrupted(voice(16_000, 0.1), "mp3", 64_000)
 
 
 @pytest.mark.real_data
@@ -113,7 +113,7 @@ def test_real_speech_stays_in_step(test_data: Path, codec: str, bit_rate: int) -
 
     file = test_data / "data" / "media" / "speech" / "emodb" / "03a01Wa.wav"
     speech, rate_hz = soundfile.read(file, dtype="float32")
-    result = damaged(Audio(speech[None], rate_hz), codec, bit_rate)
+    result = corrupted(Audio(speech[None], rate_hz), codec, bit_rate)
     assert lag(speech, result.samples[0]) == 0
 
 
@@ -135,8 +135,8 @@ def ramp(n: int, n_channels: int = 1) -> Audio:
 def lost_packets(loss_rate: float, mean_burst: float, n: int, sample_id: str = "a") -> list[bool]:
     signal = Audio(np.ones((1, n), np.float32), RATE_HZ)
     parameters = given_parameters(loss_rate=loss_rate, mean_burst=mean_burst, frame_ms=1)
-    damaged = packet_loss(signal, rng(sample_id), **parameters)
-    return (damaged.samples[0] == 0).tolist()
+    corrupted = packet_loss(signal, rng(sample_id), **parameters)
+    return (corrupted.samples[0] == 0).tolist()
 
 
 @pytest.mark.parametrize(("loss_rate", "mean_burst"), [(0.05, 1), (0.3, 3), (0.5, 10), (0.9, 20)])
@@ -148,7 +148,7 @@ def test_share_and_bursts_are_the_declared_ones_in_the_long_run(loss_rate: float
     assert np.mean(bursts) == pytest.approx(mean_burst, rel=0.1)
 
 
-def test_the_first_packet_is_drawn_from_the_long_run() -> None:
+def test_the_first_packet_is_lost_at_the_long_run_rate() -> None:
     first = [lost_packets(0.3, 5, 1, str(number))[0] for number in range(2000)]
     assert np.mean(first) == pytest.approx(0.3, abs=0.05)  # five deviations of √(0.3 × 0.7 / 2,000)
 
@@ -160,9 +160,9 @@ def test_packets_go_by_hand() -> None:
     expected = signal.samples[0].copy()
     for number, is_lost in enumerate(lost):
         expected[number * 20 : (number + 1) * 20] *= not is_lost
-    damaged = packet_loss(signal, rng(), **given_parameters(loss_rate=0.5, mean_burst=2))
+    corrupted = packet_loss(signal, rng(), **given_parameters(loss_rate=0.5, mean_burst=2))
     assert 0 < sum(lost) < n_packets
-    assert damaged.samples[0].tolist() == expected.tolist()
+    assert corrupted.samples[0].tolist() == expected.tolist()
 
 
 def test_a_lost_packet_is_replaced_by_the_last_that_arrived() -> None:
@@ -177,20 +177,20 @@ def test_a_lost_packet_is_replaced_by_the_last_that_arrived() -> None:
                 packet[:] = last[: len(packet)]
             else:
                 last = packet.copy()
-        damaged = packet_loss(signal, rng(sample_id), **parameters)
-        assert damaged.samples[0].tolist() == expected.tolist()
+        corrupted = packet_loss(signal, rng(sample_id), **parameters)
+        assert corrupted.samples[0].tolist() == expected.tolist()
 
 
 @given(st.floats(0.01, 0.6), st.sampled_from(["zero", "repeat"]), st.integers(1, 400))
 def test_the_realised_share_is_that_of_changed_packets(loss_rate: float, concealment: str, n: int) -> None:
     signal, parameters = ramp(n), given_parameters(loss_rate=loss_rate, concealment=concealment)
-    damaged = packet_loss(signal, rng(), **parameters)
+    corrupted = packet_loss(signal, rng(), **parameters)
     changed = [
-        not np.array_equal(damaged.samples[0, start : start + 20], signal.samples[0, start : start + 20])
+        not np.array_equal(corrupted.samples[0, start : start + 20], signal.samples[0, start : start + 20])
         for start in range(0, n, 20)
     ]
     measured = CORRUPTIONS["packet_loss"].measure
-    assert measured(signal, damaged, parameters) == {"realised_loss": pytest.approx(np.mean(changed), abs=1e-6)}
+    assert measured(signal, corrupted, parameters) == {"realised_loss": pytest.approx(np.mean(changed), abs=1e-6)}
 
 
 def test_a_loss_that_bursts_as_short_cannot_reach_is_refused() -> None:

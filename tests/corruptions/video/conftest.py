@@ -83,8 +83,8 @@ def copied(frame: Frame) -> Frame:
     return frame.with_planes([laid_out(plane) for plane in frame.planes])
 
 
-def damaged(name: str, frames: Iterable[Frame], seed: int = 0, **declared: Any) -> list[Frame]:
-    """Return copies of the frames, damaged with what is declared and the defaults."""
+def corrupted(name: str, frames: Iterable[Frame], seed: int = 0, **declared: Any) -> list[Frame]:
+    """Return copies of the frames, corrupted with what is declared and the defaults."""
     corruption = CORRUPTIONS[name]
     rng = generator(seed, name, "a")
     given = {key: value for key, value in declared.items() if not isinstance(value, tuple)}
@@ -97,9 +97,9 @@ def applied(corruption: Corruption, frames: Iterator[Frame], rng: np.random.PCG6
     return corruption.function(frames, rng, **taken(corruption.function, values))
 
 
-def damaged_one(name: str, frame: Frame, seed: int = 0, **declared: Any) -> Frame:
-    """Return a damaged copy of one frame."""
-    (out,) = damaged(name, [frame], seed, **declared)
+def corrupted_one(name: str, frame: Frame, seed: int = 0, **declared: Any) -> Frame:
+    """Return a corrupted copy of one frame."""
+    (out,) = corrupted(name, [frame], seed, **declared)
     return out
 
 

@@ -15,7 +15,7 @@ from merbench.corruptions import Frame
 from merbench.errors import Inapplicable
 from tests.corruptions.video.conftest import (
     FORMATS,
-    damaged_one,
+    corrupted_one,
     laid_out,
     made_frame,
     planes_of_444,
@@ -106,24 +106,24 @@ def test_a_pyramid_on_planes_is_that_of_the_rgb_picture(name: str, size: tuple[i
     about = {key: value for key, value in FORMATS[name].items() if key != "subsampling"}
     ratio = FORMATS[name]["subsampling"]
     frame = frame_of(smooth_and_noisy(*size), ratio, **about)
-    out = damaged_one("pyramid_blur", frame, factor=factor)
+    out = corrupted_one("pyramid_blur", frame, factor=factor)
     expected = rgb_pyramid(frame, ratio, int(math.log2(factor)))
     top = (1 << frame.depth) - 1
     assert psnr(expected[0], out.planes[0], top) >= 50
-    assert min(psnr(plane, found, top) for plane, found in zip(expected[1:], out.planes[1:], strict=True)) >= 40
+    assert min(psnr(plane, result, top) for plane, result in zip(expected[1:], out.planes[1:], strict=True)) >= 40
 
 
 def test_colour_differences_of_half_the_resolution_take_one_step_less() -> None:
     frame = made_frame(32, 48)
-    out = damaged_one("pyramid_blur", frame, factor=2)
+    out = corrupted_one("pyramid_blur", frame, factor=2)
     assert values_of([out])[0][1:] == values_of([frame])[0][1:]
-    out = damaged_one("pyramid_blur", frame, factor=4)
+    out = corrupted_one("pyramid_blur", frame, factor=4)
     assert np.abs(out.planes[1] - pyramid(frame.planes[1].astype(float), 1)).max() <= 1
 
 
-def test_an_axis_that_is_not_subsampled_takes_its_step_alone() -> None:
+def test_an_axis_that_is_not_subsampled_takes_its_own_step() -> None:
     frame = made_frame(32, 48, subsampling=(1, 2))
-    out = damaged_one("pyramid_blur", frame, factor=2)
+    out = corrupted_one("pyramid_blur", frame, factor=2)
     plane = frame.planes[1].astype(float)
     spread = np.zeros_like(plane)
     spread[::2] = filtered(plane, BINOMIAL, 0)[::2]
@@ -139,7 +139,7 @@ def test_one_colour_stays_that_colour(name: str) -> None:
         ("motion_blur", {"radius": 6, "sigma": 4, "angle": 20}),
         ("defocus_blur", {"radius": 5}),
     ]:
-        assert values_of([damaged_one(corruption, frame, **declared)]) == values_of([frame])
+        assert values_of([corrupted_one(corruption, frame, **declared)]) == values_of([frame])
 
 
 @pytest.mark.real_data
@@ -155,7 +155,7 @@ def test_a_pyramid_on_real_frames_is_that_of_the_rgb_picture(test_data: Path, fa
         height, width = picture.shape[0] * 2 // 3, picture.shape[1]
         luma, rest = picture[:height], picture[height:].reshape(2, height // 2, width // 2)
         frame = Frame((laid_out(luma), laid_out(rest[0]), laid_out(rest[1])))
-        out = damaged_one("pyramid_blur", frame, factor=factor)
+        out = corrupted_one("pyramid_blur", frame, factor=factor)
         expected = rgb_pyramid(frame, (2, 2), factor // 2)
         assert psnr(expected[0], out.planes[0]) >= 50
         assert min(psnr(expected[i], out.planes[i]) for i in (1, 2)) >= 40
@@ -163,12 +163,12 @@ def test_a_pyramid_on_real_frames_is_that_of_the_rgb_picture(test_data: Path, fa
 
 def test_the_released_generator_makes_frames_larger() -> None:
     frame = made_frame(590, 590)
-    assert [plane.shape for plane in damaged_one("pyramid_blur", frame, factor=4, variant="mer2023").planes] == [
+    assert [plane.shape for plane in corrupted_one("pyramid_blur", frame, factor=4, variant="mer2023").planes] == [
         (592, 592),
         (296, 296),
         (296, 296),
     ]
-    assert damaged_one("pyramid_blur", frame, factor=4).planes[0].shape == (590, 590)
+    assert corrupted_one("pyramid_blur", frame, factor=4).planes[0].shape == (590, 590)
 
 
 @pytest.mark.parametrize("about", [{}, {"full_range": True, "matrix": "bt709"}, {"depth": 10}])
@@ -182,7 +182,7 @@ def test_the_released_generator_works_on_8_bit_rgb(factor: int, about: dict[str,
         picture = cv2.pyrDown(picture)
     for _ in range(factor // 2):
         picture = cv2.pyrUp(picture)
-    out = damaged_one("pyramid_blur", frame, factor=factor, variant="mer2023")
+    out = corrupted_one("pyramid_blur", frame, factor=factor, variant="mer2023")
     expected = planes_of_444(picture / 255, frame)
     assert np.abs(np.stack(out.planes, -1) - expected).max() <= 0.51 + 2 * (frame.depth - 8)
 
@@ -191,27 +191,27 @@ def test_the_way_to_rgb_and_back_costs_quality_even_at_factor_1() -> None:
     from merbench.corruptions import CORRUPTIONS
 
     frame = made_frame(48, 64)
-    out = damaged_one("pyramid_blur", frame, factor=1, variant="mer2023")
+    out = corrupted_one("pyramid_blur", frame, factor=1, variant="mer2023")
     assert psnr(frame.planes[0], out.planes[0]) < 45
     assert not CORRUPTIONS["pyramid_blur"].changes_nothing({"factor": 1, "variant": "mer2023"})
 
 
-def test_the_released_generator_blurs_luma_alone_too() -> None:
-    out = damaged_one("pyramid_blur", made_frame(1, 7, subsampling=None), factor=2, variant="mer2023")
+def test_the_released_generator_blurs_a_frame_of_luma() -> None:
+    out = corrupted_one("pyramid_blur", made_frame(1, 7, subsampling=None), factor=2, variant="mer2023")
     assert [plane.shape for plane in out.planes] == [(2, 8)]
 
 
 def test_the_released_generator_needs_more_than_one_row_of_colour() -> None:
     message = "^pyramid_blur: variant mer2023 does not apply to pictures one pixel high or wide$"
     with pytest.raises(Inapplicable, match=message):
-        damaged_one("pyramid_blur", made_frame(1, 8), factor=2, variant="mer2023")
+        corrupted_one("pyramid_blur", made_frame(1, 8), factor=2, variant="mer2023")
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1, 2.5, 7])
 @pytest.mark.parametrize("depth", [8, 10])
 def test_gaussian_blur_is_that_of_scipy(sigma: float, depth: int) -> None:
     frame = made_frame(60, 80, depth=depth)
-    out = damaged_one("gaussian_blur", frame, sigma=sigma)
+    out = corrupted_one("gaussian_blur", frame, sigma=sigma)
     # the kernel is cut off at 3 deviations here, at 8 there; OpenCV rounds the weights for 8 bits to 1/256
     for plane, known, ratio in zip(out.planes, frame.planes, (1, 2, 2), strict=True):
         expected = ndimage.gaussian_filter(known.astype(float), sigma / ratio, mode="mirror", truncate=8)
@@ -230,7 +230,7 @@ def test_severities_are_for_224_rows(name: str, values: dict[str, float]) -> Non
     # at 448 rows of the picture shown, all sizes are doubled
     frame = made_frame(64, 448, rotation=90, seed=5)
     twice = {key: 2 * value for key, value in values.items()}
-    assert values_of([damaged_one(name, frame, severity=3)]) == values_of([damaged_one(name, frame, **twice)])
+    assert values_of([corrupted_one(name, frame, severity=3)]) == values_of([corrupted_one(name, frame, **twice)])
 
 
 def a_point(height: int, width: int, **about: Any) -> Frame:
@@ -241,7 +241,7 @@ def a_point(height: int, width: int, **about: Any) -> Frame:
 
 def test_motion_blur_fades_along_its_line() -> None:
     # a pixel takes from those to its right, so that a point is smeared to the left
-    out = damaged_one("motion_blur", a_point(11, 41), radius=5, sigma=3)
+    out = corrupted_one("motion_blur", a_point(11, 41), radius=5, sigma=3)
     weights = np.exp(-(np.arange(11) ** 2) / 18)
     expected = np.zeros(41)
     expected[10:21] = (60000 * weights / weights.sum())[::-1]
@@ -252,7 +252,7 @@ def test_motion_blur_fades_along_its_line() -> None:
 @pytest.mark.parametrize(("angle", "down", "right"), [(0, 0, 1), (90, 1, 0), (180, 0, -1), (-90, -1, 0), (45, 1, 1)])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_angles_are_those_of_the_picture_shown(angle: float, down: int, right: int, rotation: int) -> None:
-    out = damaged_one("motion_blur", a_point(41, 41, rotation=rotation), radius=6, sigma=4, angle=angle)
+    out = corrupted_one("motion_blur", a_point(41, 41, rotation=rotation), radius=6, sigma=4, angle=angle)
     shown = np.rot90(out.planes[0], -rotation // 90).astype(float)
     y, x = np.mgrid[-20:21, -20:21]
     mean_y, mean_x = (float((shown * place).sum() / shown.sum()) for place in (y, x))
@@ -263,7 +263,7 @@ def test_angles_are_those_of_the_picture_shown(angle: float, down: int, right: i
 
 
 def test_motion_between_pixels_is_shared_among_them() -> None:
-    out = damaged_one("motion_blur", a_point(41, 41), radius=8, sigma=5, angle=30).planes[0].astype(float)
+    out = corrupted_one("motion_blur", a_point(41, 41), radius=8, sigma=5, angle=30).planes[0].astype(float)
     steps = np.arange(17)
     weights = np.exp(-(steps**2) / 50)
     mean = (weights * steps).sum() / weights.sum()
@@ -274,7 +274,7 @@ def test_motion_between_pixels_is_shared_among_them() -> None:
 
 def test_motion_is_half_as_long_where_values_lie_twice_as_far_apart() -> None:
     frame = made_frame(40, 60)
-    out = damaged_one("motion_blur", frame, radius=8, sigma=6)
+    out = corrupted_one("motion_blur", frame, radius=8, sigma=6)
     steps = np.arange(17)
     weights = np.exp(-(steps**2) / 72)
     plane = np.pad(frame.planes[1].astype(float), ((0, 0), (0, 10)), mode="reflect")
@@ -287,7 +287,7 @@ def test_motion_is_half_as_long_where_values_lie_twice_as_far_apart() -> None:
 
 @pytest.mark.parametrize("radius", [1.5, 3, 7.25])
 def test_defocus_makes_a_point_a_disk(radius: float) -> None:
-    out = damaged_one("defocus_blur", a_point(31, 31), radius=radius).planes[0].astype(float)
+    out = corrupted_one("defocus_blur", a_point(31, 31), radius=radius).planes[0].astype(float)
     y, x = np.mgrid[-15:16, -15:16]
     distance = np.hypot(y, x)
     inside, outside = out[distance < radius - 0.75], out[distance > radius + 0.75]

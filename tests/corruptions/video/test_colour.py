@@ -10,7 +10,7 @@ import pytest
 
 from merbench.corruptions import Frame
 from tests.corruptions.video.conftest import (
-    damaged_one,
+    corrupted_one,
     laid_out,
     made_frame,
     planes_of_444,
@@ -37,8 +37,8 @@ def colours(depth: int = 12, **about: object) -> Frame:
 @pytest.mark.parametrize("amount", [0.1, 0.5, -0.3, 1])
 def test_brightness_raises_the_value_and_keeps_hue_and_saturation(amount: float, about: dict[str, object]) -> None:
     frame = colours(**about)
-    found = rgb_of_444(damaged_one("brightness", frame, amount=amount)).reshape(-1, 3)
-    for before, after in zip(np.clip(rgb_of_444(frame), 0, 1).reshape(-1, 3)[::7], found[::7], strict=True):
+    result = rgb_of_444(corrupted_one("brightness", frame, amount=amount)).reshape(-1, 3)
+    for before, after in zip(np.clip(rgb_of_444(frame), 0, 1).reshape(-1, 3)[::7], result[::7], strict=True):
         hue, strength, value = colorsys.rgb_to_hsv(*before)
         expected = colorsys.hsv_to_rgb(hue, strength, min(max(value + amount, 0), 1))
         assert after == pytest.approx(expected, abs=0.002)
@@ -48,7 +48,7 @@ def test_black_brightens_to_grey() -> None:
     frame = made_frame(4, 4, subsampling=(1, 1), full_range=True)
     for plane, value in zip(frame.planes, (0, 128, 128), strict=True):
         plane[...] = value
-    out = damaged_one("brightness", frame, amount=0.4)
+    out = corrupted_one("brightness", frame, amount=0.4)
     assert {int(value) for value in out.planes[0].ravel()} == {102}
     assert values_of([out])[0][1:] == values_of([frame])[0][1:]
 
@@ -58,13 +58,13 @@ def test_contrast_draws_channels_to_their_means(about: dict[str, object]) -> Non
     frame = colours(**about)
     before = rgb_of_444(frame)
     mean = before.mean(axis=(0, 1))
-    found = rgb_of_444(damaged_one("contrast", frame, factor=0.3))
-    assert np.abs(found - (mean + 0.3 * (before - mean))).max() < 0.001
+    result = rgb_of_444(corrupted_one("contrast", frame, factor=0.3))
+    assert np.abs(result - (mean + 0.3 * (before - mean))).max() < 0.001
 
 
 def test_no_saturation_leaves_grey_of_the_same_luma() -> None:
     frame = made_frame(8, 8)
-    out = damaged_one("saturation", frame, factor=0)
+    out = corrupted_one("saturation", frame, factor=0)
     assert values_of([out])[0] == [frame.planes[0].tolist(), [[128] * 4] * 4, [[128] * 4] * 4]
 
 
@@ -74,14 +74,14 @@ def test_saturation_moves_colours_away_from_grey(about: dict[str, object]) -> No
     before = rgb_of_444(frame)
     weights = planes_of_444(np.eye(3)[None], Frame((), full_range=True, matrix=str(about["matrix"])))[0, :, 0] / 255
     luma = (before @ weights)[:, :, None]
-    found = rgb_of_444(damaged_one("saturation", frame, factor=0.4))
-    assert np.abs(found - (luma + 0.4 * (before - luma))).max() < 0.001
+    result = rgb_of_444(corrupted_one("saturation", frame, factor=0.4))
+    assert np.abs(result - (luma + 0.4 * (before - luma))).max() < 0.001
 
 
 def test_colours_too_strong_are_clipped_where_the_plane_ends() -> None:
     frame = made_frame(2, 2, subsampling=(1, 1))
     frame.planes[1][...] = [[100, 200], [128, 127]]
-    out = damaged_one("saturation", frame, factor=4)
+    out = corrupted_one("saturation", frame, factor=4)
     assert out.planes[1].tolist() == [[16, 255], [128, 124]]
 
 
@@ -89,13 +89,13 @@ def test_colours_too_strong_are_clipped_where_the_plane_ends() -> None:
 @pytest.mark.parametrize("order", ["bgr", "grb", "rbg", "gbr", "brg"])
 def test_channels_trade_places(order: str, about: dict[str, object]) -> None:
     frame = colours(**about)
-    found = rgb_of_444(damaged_one("channel_swap", frame, order=order))
+    result = rgb_of_444(corrupted_one("channel_swap", frame, order=order))
     expected = rgb_of_444(frame)[:, :, ["rgb".index(channel) for channel in order]]
-    assert np.abs(found - expected).max() < 0.001
+    assert np.abs(result - expected).max() < 0.001
 
 
 @pytest.mark.parametrize("about", EXACT)
 def test_inversion_is_the_complement(about: dict[str, object]) -> None:
     frame = colours(**about)
-    found = rgb_of_444(damaged_one("inversion", frame))
-    assert np.abs(found - (1 - rgb_of_444(frame))).max() < 0.002
+    result = rgb_of_444(corrupted_one("inversion", frame))
+    assert np.abs(result - (1 - rgb_of_444(frame))).max() < 0.002

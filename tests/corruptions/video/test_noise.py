@@ -12,7 +12,7 @@ from scipy import stats
 
 from merbench.corruptions import Frame, generator
 from merbench.corruptions.video.noise import poisson_quantiles
-from tests.corruptions.video.conftest import damaged_one, laid_out, made_frame, rgb_of_444, values_of
+from tests.corruptions.video.conftest import corrupted_one, laid_out, made_frame, rgb_of_444, values_of
 
 SLICES = 1 << 16
 
@@ -27,7 +27,7 @@ def flat(value: float, size: tuple[int, int] = (120, 160), depth: int = 12) -> F
 
 def noise_of(name: str, value: float, **declared: Any) -> NDArray[np.float64]:
     frame = flat(value)
-    return rgb_of_444(damaged_one(name, frame, **declared)) - rgb_of_444(frame)
+    return rgb_of_444(corrupted_one(name, frame, **declared)) - rgb_of_444(frame)
 
 
 def test_gaussian_noise_has_its_deviation_in_every_channel() -> None:
@@ -38,7 +38,7 @@ def test_gaussian_noise_has_its_deviation_in_every_channel() -> None:
     assert stats.kstest(noise[:, :, 0].ravel() / 0.08, "norm").pvalue > 0.01
 
 
-def test_the_damaged_picture_is_clipped() -> None:
+def test_the_corrupted_picture_is_clipped() -> None:
     # half of the draws go beyond white; of a normal variable cut off at its mean, the mean is -sigma / sqrt(2 pi)
     noise = noise_of("gaussian_noise", 1.0, sigma=0.1)
     assert noise.max() < 0.001
@@ -57,7 +57,7 @@ def test_subsampled_colours_keep_the_mean_of_their_noise() -> None:
     like = flat(0.5, depth=12)
     size = (60, 80)
     frame = like.with_planes([like.planes[0], *[laid_out(np.full(size, 2048, np.uint16)) for _ in range(2)]])
-    full, half = (damaged_one("gaussian_noise", given, sigma=0.08) for given in (like, frame))
+    full, half = (corrupted_one("gaussian_noise", given, sigma=0.08) for given in (like, frame))
     assert np.array_equal(full.planes[0], half.planes[0])
     means = full.planes[1].reshape(60, 2, 80, 2).mean(axis=(1, 3))
     assert np.abs(half.planes[1] - means).max() <= 1.1
@@ -75,13 +75,13 @@ def test_shot_noise_is_poisson(value: float, photons: float) -> None:
     noise = noise_of("shot_noise", value, photons=photons)
     mean = photons * round(value * 255) / 255
     counts = np.rint((noise + round(value * 255) / 255) * photons).astype(int)
-    found = np.bincount(counts.ravel(), minlength=photons + 1)[: photons + 1]
+    result = np.bincount(counts.ravel(), minlength=photons + 1)[: photons + 1]
     expected = stats.poisson.pmf(np.arange(photons + 1), mean) * counts.size
     expected[photons] += stats.poisson.sf(photons, mean) * counts.size  # what is above white is clipped to it
     many = expected >= 5
-    found, expected = np.append(found[many], found[~many].sum()), np.append(expected[many], expected[~many].sum())
-    found, expected = found[expected > 0], expected[expected > 0]
-    assert stats.chisquare(found, expected).pvalue > 0.001
+    result, expected = np.append(result[many], result[~many].sum()), np.append(expected[many], expected[~many].sum())
+    result, expected = result[expected > 0], expected[expected > 0]
+    assert stats.chisquare(result, expected).pvalue > 0.001
 
 
 @pytest.mark.parametrize("photons", [0.1, 3, 60, 500])
@@ -116,5 +116,5 @@ def test_impulse_noise_hits_a_fraction_black_as_often_as_white() -> None:
 def test_severities_are_those_of_imagenet_c(name: str, parameter: str, values: tuple[float, ...]) -> None:
     frame = made_frame(12, 12)
     for severity, value in enumerate(values, start=1):
-        by_severity = damaged_one(name, frame, severity=severity)
-        assert values_of([by_severity]) == values_of([damaged_one(name, frame, **{parameter: value})])
+        by_severity = corrupted_one(name, frame, severity=severity)
+        assert values_of([by_severity]) == values_of([corrupted_one(name, frame, **{parameter: value})])

@@ -9,7 +9,7 @@ import pytest
 
 from merbench.corruptions import Frame
 from merbench.errors import Inapplicable
-from tests.corruptions.video.conftest import damaged_one, laid_out, made_frame, values_of
+from tests.corruptions.video.conftest import corrupted_one, laid_out, made_frame, values_of
 
 
 def white(height: int, width: int, rotation: int = 0) -> Frame:
@@ -25,7 +25,7 @@ def shown(frame: Frame) -> list[list[int]]:
 def test_a_box_hides_its_pixels(rotation: int) -> None:
     turned = rotation in (90, 270)
     frame = white(*((8, 4) if turned else (4, 8)), rotation=rotation)
-    out = damaged_one("occlusion_box", frame, x=0.25, y=0.5, width=0.5, height=0.25)
+    out = corrupted_one("occlusion_box", frame, x=0.25, y=0.5, width=0.5, height=0.25)
     assert shown(out) == [[0] * 8, [0] * 8, [0, 0, 1, 1, 1, 1, 0, 0], [0] * 8]
 
 
@@ -42,7 +42,7 @@ def test_a_box_hides_its_pixels(rotation: int) -> None:
 def test_the_middle_belongs_to_the_lower_and_the_right_half(
     side: str, expected: list[list[int]], rotation: int
 ) -> None:
-    assert shown(damaged_one("occlusion_half", white(3, 3, rotation), side=side)) == expected
+    assert shown(corrupted_one("occlusion_half", white(3, 3, rotation), side=side)) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_middle_belongs_to_the_lower_and_the_right_half(
 def test_grey_and_black(about: dict[str, object], grey: int, black: int, neutral: int) -> None:
     frame = made_frame(4, 4, **about)  # type: ignore[arg-type]
     for fill, luma in (("grey", grey), ("black", black)):
-        out = damaged_one("occlusion_box", frame, x=0, y=0, width=1, height=1, fill=fill)
+        out = corrupted_one("occlusion_box", frame, x=0, y=0, width=1, height=1, fill=fill)
         assert [np.unique(plane).tolist() for plane in out.planes] == [[luma], [neutral], [neutral]]
 
 
@@ -68,7 +68,7 @@ def test_a_face_is_hidden_by_the_box_of_its_sample(box: object) -> None:
 
     function = CORRUPTIONS["occlusion_face"].function
     (out,) = function(iter([white(4, 8)]), generator(0, "a", "b"), box=box, fill="grey")
-    expected = damaged_one("occlusion_box", white(4, 8), x=0.25, y=0.5, width=0.5, height=0.25)
+    expected = corrupted_one("occlusion_box", white(4, 8), x=0.25, y=0.5, width=0.5, height=0.25)
     assert values_of([out]) == values_of([expected])
 
 

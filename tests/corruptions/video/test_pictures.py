@@ -119,14 +119,14 @@ def test_colours_are_those_of_matrix_depth_and_range(about: dict[str, object]) -
     assert np.abs(rgb8(frame) - 255 * expected).max() <= 0.502
 
 
-def test_luma_alone_is_a_picture_of_one_channel() -> None:
+def test_a_frame_of_luma_is_a_picture_of_one_channel() -> None:
     frame = made_frame(5, 4, subsampling=None)
     frame.planes[0][0] = (16, 235, 0, 255)
     assert rgb(frame).shape == (5, 4, 1)
     assert rgb(frame)[0, :, 0].tolist() == [0, 1, 0, 1]
 
 
-def test_colour_differences_lie_in_the_middle_of_the_pixels_they_stand_for() -> None:
+def test_colour_differences_are_in_the_middle_of_their_pixels() -> None:
     frame = made_frame(2, 4, low=0.5, high=0.5)
     frame.planes[2][0] = (128, 148)
     frame.planes[0][...] = 126
@@ -166,7 +166,7 @@ def test_a_change_stays_within_the_depth(depth: int, top: int) -> None:
         assert np.all(out.planes[0] == end)
 
 
-def test_bringing_back_the_change_alone_beats_the_way_to_rgb_and_back() -> None:
+def test_applying_the_change_beats_a_conversion_to_rgb_and_back() -> None:
     frame = made_frame(48, 64, low=0.3, high=0.7, seed=3)
     change = np.zeros_like(rgb(frame))
     change[:4] = 0.1
@@ -188,7 +188,7 @@ def test_any_picture_becomes_planes(about: dict[str, object]) -> None:
     assert np.abs(np.stack(out.planes, -1) - planes_of_444(picture, frame)).max() <= 0.51
 
 
-def test_odd_pictures_are_reduced_by_what_there_is_at_the_edge() -> None:
+def test_odd_pictures_are_reduced_by_the_pixels_at_the_edge() -> None:
     frame = made_frame(3, 3, low=0.5, high=0.5)
     change = np.zeros((3, 3, 3), np.float32)
     change[2, 2] = (0.4, 0, 0)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from merbench.corruptions import Frame, generator
 from merbench.corruptions.drawing import uniforms
 from tests.corruptions.video.conftest import (
-    damaged,
-    damaged_one,
+    corrupted,
+    corrupted_one,
     laid_out,
     made_frame,
     planes_of_444,
@@ -37,22 +37,22 @@ def test_jpeg_does_what_the_coder_does(severity: int, quality: int, depth: int) 
     before = np.rint(255 * np.clip(rgb_of_444(frame), 0, 1)).astype(np.uint8)
     _, data = cv2.imencode(".jpg", before[:, :, ::-1].copy(), [cv2.IMWRITE_JPEG_QUALITY, quality])
     expected = cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1]
-    found = rgb_of_444(damaged_one("jpeg", frame, severity=severity)) * 255
+    result = rgb_of_444(corrupted_one("jpeg", frame, severity=severity)) * 255
     # planes round to a whole value, and red and blue are up to 2.02 times a colour difference
-    assert np.abs(found - expected).max() < 3.5
-    assert psnr(expected, found) > 48
+    assert np.abs(result - expected).max() < 3.5
+    assert psnr(expected, result) > 48
 
 
-def test_jpeg_of_luma_alone() -> None:
+def test_jpeg_of_a_frame_of_luma() -> None:
     luma = waves(48, 64, full_range=True).planes[0]
-    out = damaged_one("jpeg", Frame((laid_out(luma),), full_range=True), quality=10)
+    out = corrupted_one("jpeg", Frame((laid_out(luma),), full_range=True), quality=10)
     _, data = cv2.imencode(".jpg", luma.copy(), [cv2.IMWRITE_JPEG_QUALITY, 10])
     assert np.array_equal(out.planes[0], cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
 
 
 def test_large_pixels_are_means_of_blocks() -> None:
     frame = made_frame(12, 16)
-    out = damaged_one("pixelate", frame, scale=0.25)
+    out = corrupted_one("pixelate", frame, scale=0.25)
     # 4 x 3 large pixels of 4 x 4; colour differences have as many, of 2 x 2
     for plane, known, side in zip(out.planes, frame.planes, (4, 2, 2), strict=True):
         height, width = known.shape
@@ -62,7 +62,7 @@ def test_large_pixels_are_means_of_blocks() -> None:
 
 def test_planes_with_no_more_values_than_large_pixels_stay() -> None:
     frame = made_frame(12, 16)
-    out = damaged_one("pixelate", frame, scale=0.5)
+    out = corrupted_one("pixelate", frame, scale=0.5)
     assert values_of([out])[0][1:] == values_of([frame])[0][1:]
     assert out.planes[0].tolist() != frame.planes[0].tolist()
 
@@ -71,7 +71,7 @@ def test_large_pixels_of_no_whole_size_lie_side_by_side() -> None:
     # 5 large pixels over 8: borders at 1.6, 3.2, 4.8, 6.4; a pixel shows the one that its centre lies in
     frame = made_frame(1, 8, subsampling=None)
     frame.planes[0][0] = [0, 10, 20, 30, 40, 50, 60, 70]
-    out = damaged_one("pixelate", frame, scale=0.7)
+    out = corrupted_one("pixelate", frame, scale=0.7)
     means = [
         (0 * 1 + 10 * 0.6) / 1.6,
         (10 * 0.4 + 20 * 1 + 30 * 0.2) / 1.6,
@@ -90,7 +90,7 @@ def test_low_resolution_keeps_what_is_smooth_and_loses_what_is_fine(enlarge: str
     fine = 40.0 * ((x + y) % 2) - 20
     for texture, lost in ((0, False), (fine, True)):
         frame = Frame((laid_out(np.rint(smooth + texture).astype(np.uint8)),))
-        out = damaged_one("low_resolution", frame, factor=4, enlarge=enlarge)
+        out = corrupted_one("low_resolution", frame, factor=4, enlarge=enlarge)
         inner = (slice(8, -8), slice(8, -8))
         assert psnr(smooth[inner], out.planes[0][inner]) > 42
         assert (psnr(frame.planes[0], out.planes[0]) < 25) == lost
@@ -98,16 +98,16 @@ def test_low_resolution_keeps_what_is_smooth_and_loses_what_is_fine(enlarge: str
 
 def test_low_resolution_by_rows_is_that_of_the_picture_shown() -> None:
     frame = made_frame(64, 96, rotation=90)
-    assert values_of([damaged_one("low_resolution", frame, height=24)]) == values_of(
-        [damaged_one("low_resolution", frame, factor=4)]
+    assert values_of([corrupted_one("low_resolution", frame, height=24)]) == values_of(
+        [corrupted_one("low_resolution", frame, factor=4)]
     )
-    assert values_of([damaged_one("low_resolution", frame, height=96)]) == values_of([frame])
-    assert values_of([damaged_one("low_resolution", frame, height=200)]) == values_of([frame])
+    assert values_of([corrupted_one("low_resolution", frame, height=96)]) == values_of([frame])
+    assert values_of([corrupted_one("low_resolution", frame, height=200)]) == values_of([frame])
 
 
 def test_subsampled_planes_are_subsampled_at_the_low_resolution() -> None:
     frame = made_frame(16, 16)
-    out = damaged_one("low_resolution", frame, factor=16, enlarge="linear")
+    out = corrupted_one("low_resolution", frame, factor=16, enlarge="linear")
     for plane, known in zip(out.planes, frame.planes, strict=True):
         assert np.ptp(plane) == 0
         assert plane[0, 0] == pytest.approx(known.mean(), abs=0.5)
@@ -116,7 +116,7 @@ def test_subsampled_planes_are_subsampled_at_the_low_resolution() -> None:
 def test_smooth_enlarging_stays_within_the_depth() -> None:
     frame = made_frame(32, 32, depth=10, subsampling=None)
     frame.planes[0][...] = np.where(np.arange(32) % 16 < 8, 0, 1023)
-    out = damaged_one("low_resolution", frame, factor=2)
+    out = corrupted_one("low_resolution", frame, factor=2)
     assert out.planes[0].max() == 1023
     assert out.planes[0].min() == 0
 
@@ -133,7 +133,7 @@ def shown(frames: list[Frame]) -> list[int]:
 
 @given(seed=st.integers(0, 1000), rate=st.floats(0, 1), n=st.integers(1, 30))
 def test_each_frame_but_the_first_is_lost_with_the_probability_of_its_draw(seed: int, rate: float, n: int) -> None:
-    out = damaged("frame_drop", numbered([0.0] * n), seed=seed, rate=rate)
+    out = corrupted("frame_drop", numbered([0.0] * n), seed=seed, rate=rate)
     draws = uniforms(generator(seed, "frame_drop", "a"), n)
     expected = []
     for i in range(n):
@@ -142,13 +142,13 @@ def test_each_frame_but_the_first_is_lost_with_the_probability_of_its_draw(seed:
 
 
 def test_a_frozen_picture_is_the_first() -> None:
-    assert shown(damaged("frame_freeze", numbered([0.0] * 4))) == [0, 0, 0, 0]
+    assert shown(corrupted("frame_freeze", numbered([0.0] * 4))) == [0, 0, 0, 0]
 
 
 def test_a_low_frame_rate_shows_the_first_frame_of_each_period() -> None:
     # periods of 0.2 s begin at 0, 0.2, 0.4: with frames of 25 a second at frames 0, 5, 10
     times = [i / 25 for i in range(12)]
-    assert shown(damaged("low_frame_rate", numbered(times), rate_hz=5)) == [0] * 5 + [5] * 5 + [10] * 2
+    assert shown(corrupted("low_frame_rate", numbered(times), rate_hz=5)) == [0] * 5 + [5] * 5 + [10] * 2
 
 
 @pytest.mark.parametrize("rate_hz", [23.976, 24, 25, 29.97, 30, 50, 60])
@@ -156,12 +156,12 @@ def test_the_clips_own_rate_changes_nothing(rate_hz: float) -> None:
     # times as a container with a time base of 1/90,000 s stores them
     n = 250
     frames = [Frame((np.full((1, 1), i, np.uint8),), time_s=round(i / rate_hz * 90_000) / 90_000) for i in range(n)]
-    out = shown(damaged("low_frame_rate", frames, rate_hz=rate_hz))
+    out = shown(corrupted("low_frame_rate", frames, rate_hz=rate_hz))
     assert out == list(range(n))
 
 
 def test_a_frame_of_another_size_is_shown() -> None:
     frames = [*numbered([0.0] * 2), Frame((np.full((5, 5), 9, np.uint8),)), Frame((np.full((5, 5), 8, np.uint8),))]
-    out = damaged("frame_freeze", frames)
+    out = corrupted("frame_freeze", frames)
     assert shown(out) == [0, 0, 9, 9]
     assert [frame.planes[0].shape for frame in out] == [(3, 4), (3, 4), (5, 5), (5, 5)]
