@@ -42,10 +42,10 @@ from merbench.corpus import Contents, Metadata, write_corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.corrupt.clips import Row
 from merbench.corrupt.manifest import SCHEMA, Journal, read_progress, write_manifest
-from merbench.corrupt.media import DamagedMedia, MediaPlan, damage_split_media, plan_media
+from merbench.corrupt.media import CorruptedMedia, MediaPlan, corrupt_media, plan_media
 from merbench.engine import run
 from merbench.media import read_video
-from merbench.media.encoding import Encoding
+from merbench.media.writing import Encoding
 from merbench.track import MediaSpec
 
 FACTORS = (1, 2, 4)
@@ -175,9 +175,9 @@ def _write_long(sounds: Sequence[Path], folder: Path) -> None:
             written.writeframes((once * (n_bytes // len(once) + 1))[:n_bytes])
 
 
-def damaged(plan: Callable[[], MediaPlan], workers: int = 1) -> DamagedMedia:
+def damaged(plan: Callable[[], MediaPlan], workers: int = 1) -> CorruptedMedia:
     """Plan and damage; every clip must come out."""
-    result = damage_split_media(plan(), workers=workers)
+    result = corrupt_media(plan(), workers=workers)
     if result.problems:
         raise RuntimeError(f"clips that were not damaged: {result.problems}")
     return result

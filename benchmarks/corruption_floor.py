@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from merbench.corruptions import Audio
-from merbench.media.encoding import Encoding
 from merbench.media.reading import resampled
-from merbench.media.writing import declare_audio, declare_video
+from merbench.media.writing import Encoding, declare_audio, declare_video
 
 PARTS = ("decoding", "filters", "digests", "encoding", "sound")
 

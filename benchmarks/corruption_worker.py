@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.measuring import mapped_bytes, peak_bytes
 from merbench.banks.bank import Bank
-from merbench.corrupt.clips import Clip, damage_clip
+from merbench.corrupt.clips import Clip, corrupt_clip
 
 
 def imported(_: int) -> str:
@@ -16,10 +16,10 @@ def imported(_: int) -> str:
     import soundfile
     import soxr
 
-    return f"{av.__version__} {cv2.__version__} {soundfile.__version__} {soxr.__version__} {damage_clip.__module__}"
+    return f"{av.__version__} {cv2.__version__} {soundfile.__version__} {soxr.__version__} {corrupt_clip.__module__}"
 
 
 def damaged_with_peak(clip: Clip, banks: Mapping[str, Bank]) -> tuple[int, int]:
     """Damage a clip; return the peak of this worker's memory so far and what it holds of files, both in bytes."""
-    damage_clip(clip, banks)
+    corrupt_clip(clip, banks)
     return peak_bytes(), mapped_bytes()

@@ -126,10 +126,10 @@ def _refuse(given: Mapping[str, Any], where: str) -> None:
 def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
     from merbench.cli.printing import progress_bar
     from merbench.corrupt.manifest import MANIFEST
-    from merbench.corrupt.media import damage_split_media
+    from merbench.corrupt.media import corrupt_media
 
     with progress_bar() as show:
-        done = damage_split_media(plan, workers=workers, engine=engine, verify=verify, progress=show)
+        done = corrupt_media(plan, workers=workers, engine=engine, verify=verify, progress=show)
     n_done = done.n_new + done.n_kept
     before = f", {done.n_kept:,} of them already done" if done.n_kept else ""
     print_line(f"{done.folder}: {plural(n_done, 'corrupted clip')}{before}; {done.folder / MANIFEST}")
@@ -200,11 +200,11 @@ def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str,
 def _corrupt_corpus(
     track: Track, output: Path, feature_of: list[str] | None, column: list[str] | None, force: bool
 ) -> None:
-    from merbench.corrupt.corpus import damage_corpus
+    from merbench.corrupt.corpus import corrupt_corpus
     from merbench.corrupt.manifest import MANIFEST
 
     features = options.pairs("--feature-of", feature_of, options.MODALITY_NAME)
-    done = damage_corpus(track, output, features=features or None, columns=column or ("transcript",), replace=force)
+    done = corrupt_corpus(track, output, features=features or None, columns=column or ("transcript",), replace=force)
     n_done = len(done.manifest.rows) - len(done.problems)
     print_line(f"{done.corpus.folder}: {done.corpus.name}, {plural(n_done, 'sample')} corrupted; {output / MANIFEST}")
     if done.uneven:

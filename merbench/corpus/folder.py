@@ -32,7 +32,15 @@ from merbench.corpus.declaration import (
     read_declaration,
 )
 from merbench.corpus.feature import MOST_FEATURE_BYTES, Feature, shape_of_schema
-from merbench.errors import DeclarationError, IntegrityError, Problem, UnknownName, UsageError
+from merbench.errors import (
+    DeclarationError,
+    IntegrityError,
+    Problem,
+    UnknownName,
+    UsageError,
+    did_you_mean,
+    listed,
+)
 from merbench.files import arrow_file, is_path, read_parquet, read_verified, resolve_inside, sha256_bytes
 from merbench.registry import Registry
 from merbench.store import Store, file_problem
@@ -113,6 +121,18 @@ class Corpus:
         """Return the samples."""
         with self._remedied():
             return self._table(SAMPLES_FILE, (ID, SPLIT), self.declaration.content.samples)
+
+    def texts(self, column: str) -> list[str]:
+        """Return the text of every sample in a column; raise `UsageError` if that is not a column of text."""
+        samples = self.samples()
+        fields = [item.name for item in samples.schema if pa.types.is_string(item.type)]
+        columns = [name for name in fields if name not in ("sample_id", "split")]
+        if column not in columns:
+            available = listed(columns) or "none"
+            near = did_you_mean(column, columns)
+            raise UsageError(f"corpus '{self.name}' has no column of text '{column}'; it has {available}{near}")
+        texts: list[str] = samples[column].fill_null("").to_pylist()
+        return texts
 
     def reference(self) -> pa.Table | None:
         """Return the known references; a null is a target without one. None is returned where no sample has any."""

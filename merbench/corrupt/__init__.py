@@ -1,4 +1,4 @@
 """A track's corruptions applied to media, features and texts, with a manifest from which the same is made again.
 
-Nothing is imported here: a worker process that damages clips needs `clips` alone, and neither tables nor corpora.
+Nothing is imported here: a worker process that corrupts clips needs only `clips`, neither tables nor corpora.
 """

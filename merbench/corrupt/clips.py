@@ -1,4 +1,4 @@
-"""One clip goes in, its damaged copy comes out, with the row that the manifest holds of it."""
+"""One clip: its corrupted copy with the row of the manifest, and whether the copy is still what the row says."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.banks.bank import Bank
-from merbench.corrupt.steps import damage, drawn_values, leaves
+from merbench.corrupt.steps import apply_steps, sample_steps, sampled_values
 from merbench.corruptions import Audio, Step, Video
 from merbench.corruptions.declaration import WINDOW
 from merbench.errors import Inapplicable, UnreadableMedia, fault, listed
 from merbench.files import sha256_file
-from merbench.media import MediaInfo, probe, read_audio, read_video
-from merbench.media.encoding import Encoding
-from merbench.media.transcode import as_declared, target_suffix, write_damaged
+from merbench.media import MediaFile, opened, read_audio, read_video
+from merbench.media.transcode import as_declared, target_suffix, write_corrupted
+from merbench.media.writing import Encoding
 
 Row = Mapping[str, Any]
-"""What the manifest holds of one sample."""
+"""What the manifest says about one sample."""
 
 ADDITIVE = "realised_snr_db"
-"""What a step realises that adds noise at a signal-to-noise ratio."""
+"""The measured value of a step that adds noise at a signal-to-noise ratio."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """All that one process needs to damage one clip.
+    """Everything that one process needs to corrupt one clip.
 
     Attributes:
         sample_id: id of the sample.
         name: path of the clip in the folder of media, with `/`.
         source: its full path.
-        output: the folder that damaged clips are written to.
-        stem: path of the damaged clip in that folder, without a suffix.
+        output: the folder that corrupted clips are written to.
+        stem: path of the corrupted clip in that folder, without a suffix.
         seed: seed of the track.
-        audio: steps that damage sound.
-        video: steps that damage pictures.
+        audio: steps that corrupt sound.
+        video: steps that corrupt pictures.
         encoding: how media are written.
         known: what the corpus knows of the sample and a step needs.
     """
@@ -57,21 +57,27 @@ class Clip:
     encoding: Encoding = field(repr=False)
     known: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    def require_streams(self, media: MediaFile) -> None:
+        """Raise `UnreadableMedia` if the clip lacks a stream that a step corrupts, whatever its parameters are."""
+        for steps, stream, kind in ((self.audio, media.audio, "audio"), (self.video, media.video, "video")):
+            if steps and stream is None:
+                raise UnreadableMedia(self.source, f"it has no {kind} stream, which {steps[0].step_name} corrupts")
 
-def damage_clip(clip: Clip, banks: Mapping[str, Bank]) -> Row:
-    """Write the damaged copy of a clip and return its row; what is wrong with the clip becomes the row's problem.
+
+def corrupt_clip(clip: Clip, banks: Mapping[str, Bank]) -> Row:
+    """Write the corrupted copy of a clip and return its row; what is wrong with the clip becomes the row's problem.
 
     Args:
         clip: the clip.
-        banks: every noise bank that its steps may draw from, by name.
+        banks: every noise bank that its steps may use, by name.
 
     Raises:
-        OutputError: the damaged clip cannot be written.
+        OutputError: the corrupted clip cannot be written.
     """
     row: dict[str, Any] = {"sample_id": clip.sample_id, "input": clip.name}
     try:
         row["input_bytes"], row["input_sha256"] = _size_and_digest(clip.source)
-        return {**row, **_damaged(clip, banks)}
+        return {**row, **_corrupted(clip, banks)}
     except UnreadableMedia as error:
         return {**row, "problem": error.reason}
     except Inapplicable as error:
@@ -85,31 +91,31 @@ def _size_and_digest(source: Path) -> tuple[int, str]:
         raise UnreadableMedia(source, f"cannot be read: {fault(error)}") from error
 
 
-def _damaged(clip: Clip, banks: Mapping[str, Bank]) -> dict[str, Any]:
-    info = probe(clip.source, decode=False)
-    require_streams(clip, info)
-    output = clip.stem + target_suffix(info)
-    values = drawn_values([*clip.audio, *clip.video], clip.seed, clip.sample_id)
+def _corrupted(clip: Clip, banks: Mapping[str, Bank]) -> dict[str, Any]:
+    audio, video = (sample_steps(steps, clip.seed, clip.sample_id) for steps in (clip.audio, clip.video))
+    values = sampled_values([*audio, *video])
 
-    def edit_audio(audio: Audio) -> Audio:
-        damaged = damage(
-            audio, clip.audio, seed=clip.seed, sample_id=clip.sample_id, known=clip.known, banks=banks.__getitem__
+    def edit_audio(sound: Audio) -> Audio:
+        corrupted = apply_steps(sound, audio, clip.known, banks.__getitem__)
+        values.update(corrupted.values)
+        after: Audio = corrupted.signal
+        return after
+
+    def edit_video(pictures: Video) -> Video:
+        after: Video = apply_steps(pictures, video, clip.known).signal
+        return after
+
+    with opened(clip.source) as media:
+        clip.require_streams(media)
+        output = clip.stem + target_suffix(media)
+        record = write_corrupted(
+            media,
+            clip.output / output,
+            edit_audio=None if all(step.changes_nothing for step in audio) else edit_audio,
+            edit_video=None if all(step.changes_nothing for step in video) else edit_video,
+            encoding=clip.encoding,
         )
-        values.update(damaged.values)
-        sound: Audio = damaged.signal
-        return sound
-
-    def edit_video(video: Video) -> Video:
-        pictures: Video = damage(video, clip.video, seed=clip.seed, sample_id=clip.sample_id, known=clip.known).signal
-        return pictures
-
-    record = write_damaged(
-        clip.source,
-        clip.output / output,
-        edit_audio=None if leaves(clip.audio, clip.seed, clip.sample_id) else edit_audio,
-        edit_video=None if leaves(clip.video, clip.seed, clip.sample_id) else edit_video,
-        spec=clip.encoding,
-    )
+        duration_s = media.duration_s
     written = {
         "output": output,
         "output_sha256": record.file_digest,
@@ -119,53 +125,43 @@ def _damaged(clip: Clip, banks: Mapping[str, Bank]) -> dict[str, Any]:
         "n_frames": record.n_frames,
         "n_samples": record.n_samples,
         "sample_rate_hz": record.sample_rate_hz,
-        "duration_s": info.duration_s,
+        "duration_s": duration_s,
         "audio_scale": record.audio_scale,
     }
     return {**{key: value for key, value in written.items() if value is not None}, **values}
 
 
-def require_streams(clip: Clip, info: MediaInfo) -> None:
-    """Raise `UnreadableMedia` where a step damages a stream that the clip does not have, whatever is drawn for it."""
-    for steps, there, kind in ((clip.audio, info.has_audio, "audio"), (clip.video, info.has_video, "video")):
-        if steps and not there:
-            raise UnreadableMedia(clip.source, f"there is no {kind} stream, and {steps[0].step_name} damages it")
-
-
 DIFFERS = "differs"
-"""What `verify_clip` says where a damaged clip is not as its row says."""
+"""The key under which `verify_clip` says how a corrupted clip differs from its row."""
 
 
 def verify_clip(task: tuple[Clip, Row], banks: Mapping[str, Bank]) -> dict[str, Any]:
-    """Make the damaged clip once more, compare it with its row and its file, and measure the file.
+    """Re-create a corrupted clip, compare it with its row and its file, and measure the file.
 
     Returns:
-        `differs`, where something does; `audio.decoded_snr_db`, the ratio of the undamaged sound to all that the
-        decoded file holds beside it, noise and coding noise, where all steps add noise to the whole clip.
+        `differs`, if something does; `audio.decoded_snr_db`, the ratio of the clean sound to the difference between it
+        and the decoded file, noise and coding noise, if all steps add noise to the whole clip.
     """
     clip, row = task
     written = clip.output / str(row["output"])
     if not written.is_file():
-        return {DIFFERS: "the file is gone; run again"}
+        return {DIFFERS: "the file is missing; run again"}
     if sha256_file(written) != row["output_sha256"]:
         return {DIFFERS: "the file changed since it was written; delete it and run again"}
     with tempfile.TemporaryDirectory() as folder:
-        again = damage_clip(replace(clip, output=Path(folder)), banks)
+        again = corrupt_clip(replace(clip, output=Path(folder)), banks)
     differing = [key for key in sorted(row) if not key.startswith("audio.") and again.get(key) != row[key]]
     if differing:
-        return {DIFFERS: f"made once more, it has another {listed(differing)}"}
-    found: dict[str, Any] = {}
+        return {DIFFERS: f"re-created, it has another {listed(differing)}"}
     n = sum(1 for _ in read_video(written).frames) if row.get("n_frames") else 0
     if "planes_sha256" in row and n != row["n_frames"]:
         return {DIFFERS: f"{n} frames can be decoded, {row['n_frames']} were written"}
-    if _adds_noise_alone(clip, row):
-        found["audio.decoded_snr_db"] = _decoded_snr_db(clip, row, written)
-    return found
+    return {"audio.decoded_snr_db": _decoded_snr_db(clip, row, written)} if _only_adds_noise(clip, row) else {}
 
 
-def _adds_noise_alone(clip: Clip, row: Row) -> bool:
-    whole = not any(name in step.parameters for step in clip.audio for name in WINDOW)
-    return whole and bool(clip.audio) and all(f"{step.step_name}.{ADDITIVE}" in row for step in clip.audio)
+def _only_adds_noise(clip: Clip, row: Row) -> bool:
+    has_window = any(name in step.parameters for step in clip.audio for name in WINDOW)
+    return bool(clip.audio) and not has_window and all(f"{step.step_name}.{ADDITIVE}" in row for step in clip.audio)
 
 
 def _decoded_snr_db(clip: Clip, row: Row, written: Path) -> float:
@@ -174,8 +170,8 @@ def _decoded_snr_db(clip: Clip, row: Row, written: Path) -> float:
     n = min(clean.samples.shape[1], decoded.samples.shape[1])
     channels = min(len(clean.samples), len(decoded.samples))
     signal = clean.samples[:channels, :n].astype(np.float64) * float(row.get("audio_scale", 1.0))
-    beside = decoded.samples[:channels, :n] - signal
-    return round(10 * math.log10(_power(signal) / max(_power(beside), 1e-20)), 4)
+    difference = decoded.samples[:channels, :n] - signal
+    return round(10 * math.log10(_power(signal) / max(_power(difference), 1e-20)), 4)
 
 
 def _power(values: NDArray[np.float64]) -> float:

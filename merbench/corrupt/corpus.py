@@ -1,7 +1,7 @@
-"""A track and its corpus go in, a corpus comes out whose features and transcripts are damaged as the track declares.
+"""The features and texts of a track's corpus, corrupted as the track declares, as a corpus of their own.
 
-Every split is damaged as its steps say; the others, and the references, stay as they are. What was drawn stands in
-columns of the samples, `<step>.<parameter>`, for `--by`, and in the manifest.
+Every split is corrupted as its steps say; the others, and the references, stay as they are. The sampled parameters are
+in columns of the samples, `<step>.<parameter>`, for `--by`, and in the manifest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from merbench.corpus import CORPORA, Contents, Corpus, Feature, open_corpus, write_corpus
 from merbench.corrupt.manifest import MANIFEST, SCHEMA, Manifest, problems_of, write_manifest
-from merbench.corrupt.steps import damage, damage_split
+from merbench.corrupt.steps import corrupt, corrupt_split
 from merbench.corruptions import Step
 from merbench.corruptions.batches import corrupted_vectors
 from merbench.errors import Inapplicable, MerbenchError, UsageError, contained, did_you_mean, listed
@@ -30,7 +30,7 @@ from merbench.files import require_outside, sha256_bytes
 from merbench.track import Track
 
 CORPUS = "corpus"
-"""Name of the folder, in the output, that the damaged corpus is written to."""
+"""Name of the folder, in the output, that the corrupted corpus is written to."""
 
 MODALITIES = ("audio", "text", "video")
 
@@ -38,13 +38,13 @@ Vector = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class DamagedCorpus:
-    """A corpus that was damaged.
+class CorruptedCorpus:
+    """A corpus that was corrupted.
 
     Attributes:
-        corpus: the damaged corpus.
+        corpus: the corrupted corpus.
         manifest: what was done.
-        problems: sample -> why it could not be damaged; its values are as they were.
+        problems: sample -> why it could not be corrupted; its values are as they were.
         uneven: the features whose dimensions differ so much in scale that noise of 20 dB drowns half of them.
     """
 
@@ -66,55 +66,52 @@ class _Sample:
     problem: str | None = None
 
 
-def damage_corpus(
+def corrupt_corpus(
     track: Track,
     output: Path,
     *,
     features: Mapping[str, str] | None = None,
     columns: Sequence[str] = ("transcript",),
     replace: bool = False,
-) -> DamagedCorpus:
-    """Write a corpus with damaged features and texts, and the manifest, into a folder.
+) -> CorruptedCorpus:
+    """Write a corpus with corrupted features and texts, and the manifest, into a folder.
 
     Args:
-        track: the track; its corpus is damaged.
+        track: the track; its corpus is corrupted.
         output: folder to write: `corpus/` and `manifest.parquet`.
-        features: modality -> name of the feature that holds it; None takes those that are named as their modality,
-            or begin with it.
-        columns: columns of text that steps of text damage.
-        replace: whether what an earlier run wrote there is replaced.
+        features: modality -> name of its feature; None takes those that are named as their modality, or begin with it.
+        columns: columns of text that steps of text corrupt.
+        replace: whether the result of an earlier run is replaced.
 
     Raises:
-        UsageError: the track damages neither features nor texts; there is no such feature or column; the folder is
-            there already.
+        UsageError: the track corrupts neither features nor texts; there is no such feature or column; the folder
+            already exists.
     """
     corpus = open_corpus(track.corpus, relative_to=track.folder)
     by_split = {name: track.steps(name, "features", "text") for name in track.splits}
-    steps = [step for found in by_split.values() for step in found]
+    steps = [step for of_split in by_split.values() for step in of_split]
     if not steps:
         raise UsageError(f"{track.id} declares no corruption of features or text")
     require_outside(output, corpus.folder, "the corpus itself")
     require_outside(output / CORPUS, corpus.folder, "the corpus itself")
     CORPORA.require_free(output / CORPUS, replace=replace)
     if (output / MANIFEST).exists() and not (output / CORPUS).exists():
-        raise UsageError(f"{output}: already holds the {MANIFEST} of something else; name another folder")
-    _require_undamaged(corpus, track, by_split)
-    damages = {step.corruption.modality for step in steps}
-    named = modality_features(corpus, features) if "features" in damages else {}
-    texts = list(columns) if "text" in damages else []
-    _require_columns(corpus, texts)
-    contents = _Contents.of(corpus, named, texts)
-    for name, found in by_split.items():
-        if found:
+        raise UsageError(f"{output}: already has the {MANIFEST} of something else; name another folder")
+    _require_clean(corpus, track, by_split)
+    modalities = {step.corruption.modality for step in steps}
+    named = modality_features(corpus, features) if "features" in modalities else {}
+    contents = _Contents.of(corpus, named, columns if "text" in modalities else ())
+    for name, of_split in by_split.items():
+        if of_split:
             samples = contents.members(track.splits[name].source)
-            for step in found:
+            for step in of_split:
                 _apply(step, [sample for sample in samples if sample.problem is None], track.seed)
             contents.take(samples)
     written = contents.write(track, output / CORPUS, replace=replace)
     manifest = Manifest(_header(corpus, track, steps), contents.rows)
     write_manifest(output, manifest)
     uneven = tuple(name for name in named.values() if _is_uneven(corpus.feature(name).values))
-    return DamagedCorpus(written, manifest, problems_of(contents.rows.values()), uneven)
+    return CorruptedCorpus(written, manifest, problems_of(contents.rows.values()), uneven)
 
 
 def _is_uneven(values: NDArray[np.float32]) -> bool:
@@ -124,21 +121,20 @@ def _is_uneven(values: NDArray[np.float32]) -> bool:
 
 
 def modality_features(corpus: Corpus, asked: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return modality -> name of the feature of a corpus that holds it.
+    """Return modality -> name of its feature in a corpus.
 
     Raises:
-        UsageError: an asked name is no modality or no feature; no feature, or several, begin with a modality.
+        UsageError: an asked name is not a modality or not a feature; no feature, or several, begin with a modality.
     """
     if asked is not None:
         for modality, name in asked.items():
             if modality not in MODALITIES:
-                raise UsageError(
-                    f"'{modality}' is no modality of features; allowed: {', '.join(MODALITIES)}"
-                    f"{did_you_mean(modality, MODALITIES)}"
-                )
+                near = did_you_mean(modality, MODALITIES)
+                allowed = f"allowed: {', '.join(MODALITIES)}"
+                raise UsageError(f"'{modality}' is not a modality of features; {allowed}{near}")
             corpus.feature_shape(name)
         return dict(asked)
-    found: dict[str, str] = {}
+    features: dict[str, str] = {}
     for modality in MODALITIES:
         fitting = [name for name in corpus.features if name == modality]
         fitting = fitting or [name for name in corpus.features if name.startswith(modality)]
@@ -148,48 +144,36 @@ def modality_features(corpus: Corpus, asked: Mapping[str, str] | None = None) ->
                 f"name one, {modality}={fitting[0]}"
             )
         if fitting:
-            found[modality] = fitting[0]
-    if not found:
+            features[modality] = fitting[0]
+    if not features:
         raise UsageError(
-            f"no feature of corpus '{corpus.name}' ({listed(list(corpus.features)) or 'it has none'}) is named as a "
-            "modality; say which is what, such as audio=hubert"
+            f"no feature of corpus '{corpus.name}' ({listed(list(corpus.features)) or 'it has none'}) is named like a "
+            "modality; say which is which, such as audio=hubert"
         )
-    return found
+    return features
 
 
-def _require_columns(corpus: Corpus, columns: Sequence[str]) -> None:
-    samples = corpus.samples()
-    there = [f.name for f in samples.schema if pa.types.is_string(f.type) and f.name not in ("sample_id", "split")]
-    for column in columns:
-        if column not in there:
-            raise UsageError(
-                f"corpus '{corpus.name}' has no column of text '{column}'; it has {listed(there) or 'none'}"
-                f"{did_you_mean(column, there)}"
-            )
-
-
-def _require_undamaged(corpus: Corpus, track: Track, by_split: Mapping[str, Sequence[Step]]) -> None:
-    """Raise `UsageError` where the corpus holds what a step drew: it has been damaged, and would be once more."""
+def _require_clean(corpus: Corpus, track: Track, by_split: Mapping[str, Sequence[Step]]) -> None:
+    """Raise `UsageError` if the corpus has values that a step samples: it has already been corrupted."""
     samples = corpus.samples()
     for name, steps in by_split.items():
         rows = samples.filter(pc.is_in(samples["split"], pa.array(track.splits[name].source)))
-        drawn = [f"{step.step_name}.{key}" for step in steps for key in step.drawn_names]
-        held = [key for key in drawn if key in rows.column_names and rows[key].null_count < rows.num_rows]
-        if held:
+        sampled = [f"{step.step_name}.{key}" for step in steps for key in step.drawn_names]
+        present = [key for key in sampled if key in rows.column_names and rows[key].null_count < rows.num_rows]
+        if present:
             raise UsageError(
-                f"corpus '{corpus.name}' holds split '{name}' of {track.id} damaged already: it says {listed(held)}"
+                f"split '{name}' of {track.id} is already corrupted in corpus '{corpus.name}', "
+                f"which has {listed(present)}"
             )
 
 
 def _apply(step: Step, samples: Sequence[_Sample], seed: int) -> None:
-    """Corrupt the samples of a split by one step; a sample that cannot be damaged has a problem from then on."""
+    """Corrupt the samples of a split by one step; a sample that cannot be corrupted has a problem from then on."""
     if step.corruption.scope == "split":
-        ids = [sample.id for sample in samples]
-        for sample, done in zip(
-            samples, damage_split([s.vectors for s in samples], ids, [step], seed=seed), strict=True
-        ):
-            sample.vectors = done.signal
-            sample.values |= done.values
+        corrupted = corrupt_split([s.vectors for s in samples], [s.id for s in samples], [step], seed=seed)
+        for sample, after in zip(samples, corrupted, strict=True):
+            sample.vectors = after.signal
+            sample.values |= after.values
         return
     if step.corruption.modality == "text":
         for sample in samples:
@@ -205,9 +189,9 @@ def _apply(step: Step, samples: Sequence[_Sample], seed: int) -> None:
             _apply_to_vectors(step, modalities, group, seed)
         for sample in () if modalities else group:
             with _problem_of(sample):
-                done = damage(sample.vectors, [step], seed=seed, sample_id=sample.id)
-                sample.vectors = done.signal
-                sample.values |= done.values
+                after = corrupt(sample.vectors, [step], seed=seed, sample_id=sample.id)
+                sample.vectors = after.signal
+                sample.values |= after.values
 
 
 @contextmanager
@@ -233,24 +217,24 @@ def _apply_to_vectors(step: Step, modalities: Sequence[str], samples: Sequence[_
 
 
 def _apply_to_texts(step: Step, sample: _Sample, seed: int) -> None:
-    """Corrupt every text of a sample; of several, what was realised is told by column."""
-    drawn = {f"{step.step_name}.{name}" for name in step.drawn_names}
+    """Corrupt every text of a sample; of several, measured values are named by column."""
+    sampled = {f"{step.step_name}.{name}" for name in step.drawn_names}
     for column, text in sample.texts.items():
-        done = damage(text, [step], seed=seed, sample_id=sample.id)
-        sample.texts[column] = done.signal
-        for name, value in done.values.items():
-            own = name if name in drawn or len(sample.texts) == 1 else f"{name}.{column}"
+        after = corrupt(text, [step], seed=seed, sample_id=sample.id)
+        sample.texts[column] = after.signal
+        for name, value in after.values.items():
+            own = name if name in sampled or len(sample.texts) == 1 else f"{name}.{column}"
             sample.values[own] = value
 
 
 @dataclass(eq=False)
 class _Contents:
-    """The corpus that is written: its samples, features and texts, of which damaged samples are replaced one by one.
+    """The corpus that is written: its samples, features and texts, in which corrupted samples are replaced one by one.
 
     Attributes:
-        corpus: the undamaged corpus.
+        corpus: the clean corpus.
         named: modality -> name of its feature.
-        features: all features; those that hold a modality may be written to.
+        features: all features; those of a modality may be written to.
         places: by modality, the rows of every sample in its feature.
         texts: by column, the text of every sample.
         rows: rows of the manifest by sample.
@@ -265,14 +249,12 @@ class _Contents:
 
     @classmethod
     def of(cls, corpus: Corpus, named: Mapping[str, str], columns: Sequence[str]) -> _Contents:
-        """Return the contents of a corpus before the damage."""
+        """Return the contents of a clean corpus."""
         features = {name: corpus.feature(name) for name in corpus.features}
         for name in named.values():
             features[name] = dataclasses.replace(features[name], values=features[name].values.copy())
         places = {modality: _rows_of(features[name]) for modality, name in named.items()}
-        samples = corpus.samples()
-        texts = {name: samples[name].fill_null("").to_pylist() for name in columns}
-        return cls(corpus, named, features, places, texts)
+        return cls(corpus, named, features, places, {name: corpus.texts(name) for name in columns})
 
     def members(self, sources: Collection[str]) -> list[_Sample]:
         """Return the samples of some splits of the corpus."""
@@ -285,15 +267,15 @@ class _Contents:
         ]
 
     def _vectors(self, sample_id: str) -> dict[str, Vector]:
-        found = {}
+        vectors = {}
         for modality, name in self.named.items():
             if (place := self.places[modality].get(sample_id)) is not None:
                 values = self.features[name].values[place].astype(np.float64)
-                found[modality] = values if self.features[name].offsets is not None else values[0]
-        return found
+                vectors[modality] = values if self.features[name].offsets is not None else values[0]
+        return vectors
 
     def take(self, samples: Sequence[_Sample]) -> None:
-        """Take damaged samples in; one with a problem stays as it was."""
+        """Take corrupted samples; one with a problem stays as it was."""
         for sample in samples:
             if sample.problem is not None:
                 self.rows[sample.id] = {"sample_id": sample.id, "problem": sample.problem}
@@ -309,7 +291,7 @@ class _Contents:
             self.rows[sample.id] = {"sample_id": sample.id, "values_sha256": sha256_bytes(*parts), **sample.values}
 
     def write(self, track: Track, folder: Path, *, replace: bool) -> Corpus:
-        """Write the corpus, with what was drawn as columns of its samples, and return it."""
+        """Write the corpus, with the sampled parameters as columns of its samples, and return it."""
         corpus, samples = self.corpus, self.corpus.samples()
         for name, texts in self.texts.items():
             place = samples.column_names.index(name)
@@ -319,9 +301,8 @@ class _Contents:
             values = [self.rows.get(sample_id, {}).get(key) for sample_id in ids]
             samples = samples.drop_columns([key]) if key in samples.column_names else samples
             samples = samples.append_column(key, pa.array(values))
-        metadata = corpus.declaration.model_copy(
-            update={"name": f"{corpus.name}-{track.id}", "source": f"{corpus.source}, damaged as {track.key} declares"}
-        )
+        source = f"{corpus.source}, corrupted as {track.key} declares"
+        metadata = corpus.declaration.model_copy(update={"name": f"{corpus.name}-{track.id}", "source": source})
         contents = Contents(samples, corpus.reference(), self.features)
         return write_corpus(folder, metadata, contents, replace=replace)
 

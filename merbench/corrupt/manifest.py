@@ -1,9 +1,9 @@
-"""What a run of damage says of every sample: written line by line while it runs, as one Parquet file when it ends.
+"""The record of a run of corruption: a line for each sample while it runs, one Parquet file when it ends.
 
-========================= ====================================================================================
-manifest.parquet          one row a sample, sorted by id; what the run rests on, as JSON in the file's metadata
-manifest.journal          while a run goes on: a line of JSON for what it rests on, then one for each sample
-========================= ====================================================================================
+==================  =============================================================================================
+manifest.parquet    one row per sample, sorted by id; the header, the inputs of the run, is JSON in the metadata
+manifest.journal    during a run: a line of JSON for the header, then one for each sample
+==================  =============================================================================================
 
 A run that was interrupted, in any way, is continued from the journal, and ends in the same bytes.
 """
@@ -65,7 +65,7 @@ class Manifest:
     """What was done to every sample.
 
     Attributes:
-        header: what it rests on: track, fingerprint, seed, split, digests of noise banks, versions.
+        header: its inputs: track, fingerprint, seed, split, digests of noise banks, versions.
         rows: by sample id.
     """
 
@@ -86,7 +86,7 @@ class Manifest:
 
 
 def _column(values: Sequence[Any]) -> pa.Array:
-    """Return drawn values as a column: whole numbers where all are, numbers, texts, or lists of numbers."""
+    """Return sampled or measured values as a column: integers if all are, numbers, texts, or lists of numbers."""
     if any(isinstance(value, float) for value in values):
         return pa.array([float(value) if isinstance(value, int) else value for value in values])
     return pa.array([json.dumps(value, sort_keys=True) if isinstance(value, dict) else value for value in values])
@@ -104,9 +104,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> Path:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Return the manifest in a Parquet file; raise `UsageError` where it is none."""
+    """Return the manifest in a Parquet file; raise `UsageError` if it is not one."""
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such manifest")
+        raise UsageError(f"{path}: no such manifest")
     try:
         table = read_parquet(path, most_rows=MOST_ROWS)
         header = json.loads((table.schema.metadata or {})[_METADATA])
@@ -125,10 +125,10 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def manifest_columns(path: Path, track: Track, split: str) -> pa.Table:
-    """Return `sample_id` and the columns of a manifest that were drawn or realised: those whose name has a step in it.
+    """Return `sample_id` and the sampled and measured columns of a manifest, whose names contain a step.
 
     Raises:
-        UsageError: the file is no manifest.
+        UsageError: the file is not a manifest.
         IntegrityError: it is of another track, another version of it, or another split.
     """
     manifest = read_manifest(path)
@@ -137,7 +137,7 @@ def manifest_columns(path: Path, track: Track, split: str) -> pa.Table:
         wanted["split"] = split
     for key, value in wanted.items():
         if manifest.header.get(key) != value:
-            raise IntegrityError(f"{path}: a manifest of {key} {_short(manifest.header.get(key))}, not of {value}")
+            raise IntegrityError(f"{path}: the manifest of {key} {_short(manifest.header.get(key))}, not of {value}")
     table = manifest.to_table()
     return table.select(["sample_id", *(name for name in table.column_names if "." in name)])
 
@@ -153,7 +153,7 @@ def read_progress(folder: Path) -> Manifest | None:
     if header is None:
         return finished
     if finished is not None and finished.header != header:
-        raise IntegrityError(f"{folder / JOURNAL}: rests on something else than {MANIFEST} beside it")
+        raise IntegrityError(f"{folder / JOURNAL}: has other inputs than {MANIFEST} next to it")
     rows: Mapping[str, Row] = {} if finished is None else finished.rows
     return Manifest(header, {**rows, **{row["sample_id"]: row for row in lines}})
 
@@ -165,7 +165,7 @@ def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b"")):
             if len(line) == MOST_LINE_BYTES or number > MOST_ROWS:
                 limits = f"{MOST_ROWS:,} lines of {MOST_LINE_BYTES:,} bytes are allowed"
-                raise IntegrityError(f"{path}: holds too long a line, or too many; {limits}")
+                raise IntegrityError(f"{path}: has too long a line, or too many; {limits}")
             if not line.endswith(b"\n"):
                 return
             try:
@@ -173,7 +173,7 @@ def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
             except (ValueError, RecursionError) as error:
                 raise IntegrityError(f"{path}: a line is not JSON; remove the folder and start again") from error
             if not isinstance(row, dict) or (number and not _is_row(row)):
-                raise IntegrityError(f"{path}: a line is none of a run of merbench; remove the folder and start again")
+                raise IntegrityError(f"{path}: a line is not from a run of merbench; remove the folder and start again")
             yield {sys.intern(key): value for key, value in row.items()}
 
 
@@ -245,19 +245,15 @@ def _cut_unfinished_line(path: Path) -> None:
         file.truncate(0)
 
 
-def require_same_run(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise `IntegrityError` where a folder holds a run that rests on something else than the one to come."""
-    differing = [key for key in (*_TELLING, *sorted({*found, *wanted})) if found.get(key) != wanted.get(key)]
-    telling = [key for key in differing if key in _TELLING] or differing
+def require_same_run(folder: Path, previous: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Raise `IntegrityError` if the header of the run in a folder differs from the one of the run to come."""
+    differing = [key for key in sorted({*previous, *current}) if previous.get(key) != current.get(key)]
+    first = [key for key in ("track", "split", "seed") if key in differing]  # all else follows from these
     if differing:
-        told = [f"{key}: {_short(found.get(key))}, now {_short(wanted.get(key))}" for key in dict.fromkeys(telling)]
+        pairs = [f"{key}: {_short(previous.get(key))}, now {_short(current.get(key))}" for key in first or differing]
         raise IntegrityError(
-            f"{folder} holds a run that rests on something else ({listed(told)}); name another output, or remove it"
+            f"{folder} has a run with different inputs ({listed(pairs)}); name another output, or remove it"
         )
-
-
-_TELLING = ("track", "split", "seed")
-"""What is told alone where it differs: all else follows from it."""
 
 
 def _short(value: Any) -> str:
@@ -268,5 +264,5 @@ def _short(value: Any) -> str:
 
 
 def problems_of(rows: Iterable[Row]) -> dict[str, str]:
-    """Return what is wrong with each sample that could not be damaged, by id."""
+    """Return what is wrong with each sample that could not be corrupted, by id."""
     return {row["sample_id"]: row["problem"] for row in rows if row.get("problem")}

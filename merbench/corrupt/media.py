@@ -1,6 +1,6 @@
-"""A track and a folder of clips go in, a folder of damaged clips comes out, with the manifest that tells how.
+"""A folder of clips corrupted as a track declares: the plan, what it will take, and the run that writes the manifest.
 
-What a run rests on is compared before anything is written; what was done before is not done again.
+The inputs of a run are compared with those of an earlier one before anything is written; finished clips are kept.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +19,7 @@ from typing import Any
 from merbench.banks.bank import Bank
 from merbench.banks.home import open_bank
 from merbench.corpus.candidates import Candidates
-from merbench.corrupt.clips import DIFFERS, Clip, Row, damage_clip, verify_clip
+from merbench.corrupt.clips import DIFFERS, Clip, Row, corrupt_clip, verify_clip
 from merbench.corrupt.manifest import (
     JOURNAL,
     MANIFEST,
@@ -31,7 +31,7 @@ from merbench.corrupt.manifest import (
     require_same_run,
     write_manifest,
 )
-from merbench.corrupt.steps import drawn_values
+from merbench.corrupt.steps import sample_steps, sampled_values
 from merbench.corruptions import Step
 from merbench.engine import Done, ShowProgress, WorkerDied, require_engine, run
 from merbench.errors import (
@@ -45,16 +45,18 @@ from merbench.errors import (
     plural,
 )
 from merbench.files import require_outside, sha256_file, size_text, sweep
-from merbench.media.encoding import Encoding
 from merbench.media.finding import MediaFiles, find_media, listed_media
-from merbench.media.versions import media_versions
+from merbench.media.reading import media_versions
+from merbench.media.writing import Encoding
 
-NO_FILE = "no file of media belongs to this sample"
+NO_FILE = "no media file belongs to this sample"
 
 _WORTH_A_TRIAL = 50
-"""With fewer clips, the trial that tells how much room they take would take too long itself."""
+"""With fewer clips, the trial that shows how much space they take would take too long itself."""
 
 _SUFFIXES = (".mp4", ".wav", ".parquet")
+
+_CLOCK_STEP_S = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +65,10 @@ class MediaPlan:
 
     Attributes:
         candidates: the samples.
-        files: which clip is whose.
-        output: the folder to write; the working directory where nothing is to be written.
-        audio: steps that damage sound.
-        video: steps that damage pictures.
-        banks: every noise bank that is drawn from, by name.
-        header: what the run rests on.
+        files: which clip belongs to which sample.
+        output: the folder to write; the working directory if nothing is to be written.
+        banks: every noise bank that is used, by name.
+        header: the inputs of the run.
         clips: one for every sample that has a file.
         without: sample -> why it has none.
     """
@@ -76,8 +76,6 @@ class MediaPlan:
     candidates: Candidates
     files: MediaFiles
     output: Path
-    audio: tuple[Step, ...]
-    video: tuple[Step, ...]
     banks: Mapping[str, Bank] = field(repr=False)
     header: Mapping[str, Any]
     clips: tuple[Clip, ...] = field(repr=False)
@@ -85,24 +83,29 @@ class MediaPlan:
 
     @property
     def unused(self) -> tuple[PurePosixPath, ...]:
-        """Clips that belong to no sample; none where not all samples were asked for."""
-        everything = len(self.clips) + len(self.without) == len(self.candidates)
-        return self.files.unused if everything else ()
+        """Clips that belong to no sample; none if only some samples were asked for."""
+        is_complete = len(self.clips) + len(self.without) == len(self.candidates)
+        return self.files.unused if is_complete else ()
 
     def draws(self) -> list[dict[str, Any]]:
-        """Return what is drawn for every clip, with its sample's id."""
-        steps = [*self.audio, *self.video]
-        return [{"sample_id": clip.sample_id, **drawn_values(steps, clip.seed, clip.sample_id)} for clip in self.clips]
+        """Return the sampled parameters of every clip, with its sample's id."""
+        return [
+            {
+                "sample_id": clip.sample_id,
+                **sampled_values(sample_steps([*clip.audio, *clip.video], clip.seed, clip.sample_id)),
+            }
+            for clip in self.clips
+        ]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take, as a few clips tell.
+    """What a run will take, estimated from a few clips.
 
     Attributes:
-        n_clips: how many clips are to be damaged.
+        n_clips: how many clips are to be corrupted.
         seconds: time of one process.
-        bytes: room that the damaged clips take.
+        bytes: size of the corrupted clips.
     """
 
     n_clips: int
@@ -111,17 +114,17 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class DamagedMedia:
+class CorruptedMedia:
     """A run that ended.
 
     Attributes:
         folder: what was written.
         manifest: what was done.
-        n_new: how many clips were damaged now.
+        n_new: how many clips were corrupted now.
         n_kept: how many had been before.
-        problems: sample -> why its clip could not be damaged.
-        differing: sample -> how its damaged clip differs from the manifest, where that was verified.
-        unused: clips that belong to no sample, where all samples were asked for.
+        problems: sample -> why its clip could not be corrupted.
+        differing: sample -> how its corrupted clip differs from the manifest, if that was verified.
+        unused: clips that belong to no sample, if all samples were asked for.
     """
 
     folder: Path
@@ -139,13 +142,13 @@ def plan_media(
     """Return what a run is to do; nothing is written, and no clip is opened.
 
     Args:
-        candidates: the samples of the split that is damaged.
+        candidates: the samples of the split that is corrupted.
         media: the folder of clips.
-        output: the folder of damaged clips; None where they are only looked at.
+        output: the folder of corrupted clips; None if they are only looked at.
         sample_ids: only these samples; None takes all.
 
     Raises:
-        UsageError: the track damages no media; the output lies in the folder of clips; a sample is unknown; a noise
+        UsageError: the track corrupts no media; the output lies in the folder of clips; a sample is unknown; a noise
             bank is empty or silent.
         UnknownName: there is no noise bank of a name.
     """
@@ -172,41 +175,49 @@ def plan_media(
         "banks": {name: bank.digest for name, bank in banks.items()},
         "versions": media_versions(),
     }
-    return MediaPlan(
-        candidates,
-        files,
-        output or Path(),
-        audio,
-        video,
-        banks,
-        header,
-        tuple(_clips(candidates, files, stems, output or Path(), audio, video)),
-        {**dict.fromkeys(files.missing, NO_FILE), **files.several, **unfit},
+    known, encoding = _known(candidates, (*audio, *video)), Encoding.of(track.media)
+    folder = output or Path()
+    clips = tuple(
+        Clip(
+            sample_id=sample_id,
+            name=str(path),
+            source=files.folder / path,
+            output=folder,
+            stem=stems[path],
+            seed=track.seed,
+            audio=audio,
+            video=video,
+            encoding=encoding,
+            known=known.get(sample_id, {}),
+        )
+        for sample_id, path in files.paths.items()
     )
+    without = {**dict.fromkeys(files.missing, NO_FILE), **files.several, **unfit}
+    return MediaPlan(candidates, files, folder, banks, header, clips, without)
 
 
-def damage_split_media(
+def corrupt_media(
     plan: MediaPlan,
     *,
     workers: int = 1,
     engine: str = "local",
     verify: bool = False,
     progress: ShowProgress | None = None,
-) -> DamagedMedia:
+) -> CorruptedMedia:
     """Corrupt the clips of a plan and write them with their manifest.
 
-    A clip that is wrong becomes a problem of its sample; the others are damaged. What an earlier run finished is kept.
+    A faulty clip becomes a problem of its sample; the others are corrupted. What an earlier run finished is kept.
 
     Args:
         plan: what to do.
         workers: number of processes.
         engine: `local`, or `dask://host:port`.
-        verify: whether every damaged clip is made once more, compared and measured.
+        verify: whether every corrupted clip is re-created, compared and measured.
         progress: called with a text and (done, total) steps; None shows nothing.
 
     Raises:
-        IntegrityError: the folder holds a run that rests on something else, or a clip changed since it was damaged.
-        OutputError: a file cannot be written, or there is no room for all.
+        IntegrityError: the folder has a run with other inputs, or a clip changed since it was corrupted.
+        OutputError: a file cannot be written, or there is not enough space for all.
     """
     require_engine(engine)
     show = progress or (lambda text, done, total: None)
@@ -215,40 +226,39 @@ def damage_split_media(
         _require_empty(plan.output)
     else:
         require_same_run(plan.output, before.header, plan.header)
-    rows = {} if before is None else _still_there(plan, before)
+    rows = {} if before is None else _finished(plan, before)
     n_kept = len(rows)
     todo = sorted(
         (clip for clip in plan.clips if clip.sample_id not in rows),
         key=lambda clip: (-_size(clip), clip.sample_id),
     )
-    _require_room(plan, todo, rows)
+    _require_space(plan, todo, rows)
     with Journal(plan.output, plan.header) as journal:
         sweep(plan.output, _SUFFIXES, deep=True)
         for sample_id, problem in plan.without.items():
             rows[sample_id] = {"sample_id": sample_id, "problem": problem}
         units = ((clip.sample_id, clip) for clip in todo)
-        with closing(run(partial(damage_clip, banks=plan.banks), units, workers=workers, engine=engine)) as results:
+        with closing(run(partial(corrupt_clip, banks=plan.banks), units, workers=workers, engine=engine)) as results:
             for number, done in enumerate(results, 1):
                 rows[done.name] = _row(done)
                 journal.add(rows[done.name])
-                show("damaging", number, len(todo))
+                show("corrupting", number, len(todo))
     problems = problems_of(rows.values())
     n_new = len(rows) - len(problems) - n_kept
-    found = _verified(plan, rows, workers, engine, show) if verify else {}
-    differing = {sample_id: str(values.pop(DIFFERS)) for sample_id, values in found.items() if DIFFERS in values}
+    verified = _verified(plan, rows, workers, engine, show) if verify else {}
+    differing = {sample_id: str(values.pop(DIFFERS)) for sample_id, values in verified.items() if DIFFERS in values}
     others = {} if before is None else {name: row for name, row in before.rows.items() if name not in rows}
-    manifest = Manifest(
-        plan.header, {**others, **{sample_id: {**row, **found.get(sample_id, {})} for sample_id, row in rows.items()}}
-    )
+    current = {sample_id: {**row, **verified.get(sample_id, {})} for sample_id, row in rows.items()}
+    manifest = Manifest(plan.header, {**others, **current})
     write_manifest(plan.output, manifest)
-    return DamagedMedia(plan.output, manifest, n_new, n_kept, problems, differing, plan.unused)
+    return CorruptedMedia(plan.output, manifest, n_new, n_kept, problems, differing, plan.unused)
 
 
 def _row(done: Done[Row]) -> Row:
-    """Return the row of a clip that is done; one that killed its worker each time, or met a bug, has a problem.
+    """Return the row of a clip; one that killed its worker each time, or met a bug, has a problem.
 
     Raises:
-        OutputError: the damaged clip could not be written, nor would the next ones be.
+        OutputError: the corrupted clip could not be written, nor would the next ones be.
     """
     match done.error:
         case None:
@@ -262,7 +272,7 @@ def _row(done: Done[Row]) -> Row:
 
 
 def estimate(plan: MediaPlan) -> Estimate:
-    """Return what damaging the clips of a plan takes, from a trial with the smallest, a middle and the largest one."""
+    """Return what corrupting the clips of a plan takes, from the smallest, a middle and the largest one."""
     by_size = sorted(plan.clips, key=_size)
     places = sorted({0, len(by_size) // 2, len(by_size) - 1}) if by_size else []
     total = sum(map(_size, plan.clips))
@@ -270,7 +280,7 @@ def estimate(plan: MediaPlan) -> Estimate:
     with tempfile.TemporaryDirectory() as folder:
         for clip in (by_size[place] for place in places):
             started = time.perf_counter()
-            row = damage_clip(replace(clip, output=Path(folder)), plan.banks)
+            row = corrupt_clip(replace(clip, output=Path(folder)), plan.banks)
             seconds += time.perf_counter() - started
             read += int(row.get("input_bytes", 0))
             written += int(row.get("output_bytes", 0))
@@ -292,7 +302,7 @@ def _chosen(candidates: Candidates, sample_ids: Sequence[str] | None) -> list[st
 def _unfit(files: MediaFiles) -> dict[str, str]:
     """Return what is wrong with the files of samples before any is opened, by sample."""
     owners = Counter(files.paths.values())
-    shared = {name: "its file belongs to another sample, too" for name, path in files.paths.items() if owners[path] > 1}
+    shared = {name: "its file also belongs to another sample" for name, path in files.paths.items() if owners[path] > 1}
     return {
         **shared,
         **{name: "the name of its file is not UTF-8" for name, path in files.paths.items() if not _is_text(path)},
@@ -308,7 +318,7 @@ def _is_text(path: PurePosixPath) -> bool:
 
 
 def _stems(paths: Collection[PurePosixPath]) -> dict[PurePosixPath, str]:
-    """Return what each damaged clip is called, without its suffix: as its source, whose own suffix tells some apart."""
+    """Return the names of corrupted clips without suffix: as their sources, with its suffix if two would be equal."""
     stems = {path: str(path.with_suffix("")) for path in paths}
     while True:
         counts = Counter(stems.values())
@@ -318,32 +328,8 @@ def _stems(paths: Collection[PurePosixPath]) -> dict[PurePosixPath, str]:
         stems |= {path: str(path) for path in clashing}
 
 
-def _clips(
-    candidates: Candidates,
-    files: MediaFiles,
-    stems: Mapping[PurePosixPath, str],
-    output: Path,
-    audio: tuple[Step, ...],
-    video: tuple[Step, ...],
-) -> Iterable[Clip]:
-    known = _known(candidates, (*audio, *video))
-    for sample_id, path in files.paths.items():
-        yield Clip(
-            sample_id,
-            str(path),
-            files.folder / path,
-            output,
-            stems[path],
-            candidates.track.seed,
-            audio,
-            video,
-            Encoding.of(candidates.track.media),
-            known.get(sample_id, {}),
-        )
-
-
 def _known(candidates: Candidates, steps: Sequence[Step]) -> dict[str, dict[str, Any]]:
-    """Return what the corpus knows of every sample and a step needs: who speaks, where the face is."""
+    """Return what the corpus knows of every sample and a step needs: the speaker, the place of the face."""
     wanted = ["speaker", *sorted({column for step in steps for column in step.columns})]
     columns = [name for name in wanted if name in candidates.samples.column_names]
     if not columns:
@@ -352,8 +338,8 @@ def _known(candidates: Candidates, steps: Sequence[Step]) -> dict[str, dict[str,
     return dict(zip(candidates.ids.to_pylist(), rows, strict=True))
 
 
-def _still_there(plan: MediaPlan, before: Manifest) -> dict[str, Row]:
-    """Return the rows of an earlier run whose damaged clips are there; raise where their sources changed."""
+def _finished(plan: MediaPlan, before: Manifest) -> dict[str, Row]:
+    """Return the earlier rows whose corrupted clips exist; raise `IntegrityError` if their sources changed."""
     clips = {clip.sample_id: clip for clip in plan.clips}
     kept: dict[str, Row] = {}
     changed: list[str] = []
@@ -374,29 +360,26 @@ def _still_there(plan: MediaPlan, before: Manifest) -> dict[str, Row]:
     return kept
 
 
-_CLOCK_STEP_S = 2.0
-
-
 def _require_empty(output: Path) -> None:
-    """Raise `UsageError` where a folder holds something, and not a run: only a run is continued."""
+    """Raise `UsageError` if a folder contains something other than a run: only a run is continued."""
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file")
-    found = output.iterdir() if output.is_dir() else ()  # a journal without a whole first line is one that was begun
-    if any(not path.name.startswith(".") and path.name != JOURNAL for path in found):
-        raise UsageError(f"{output}: is not empty and holds no {MANIFEST}; name a folder of its own")
+    paths = output.iterdir() if output.is_dir() else ()  # a journal without a complete first line has just begun
+    if any(not path.name.startswith(".") and path.name != JOURNAL for path in paths):
+        raise UsageError(f"{output}: is not empty and has no {MANIFEST}; name another folder")
 
 
 def _changed(clip: Clip, row: Row, written: float) -> bool:
-    """Return whether a clip is another than the one that was damaged; read only where its times leave that open."""
-    found = clip.source.stat()
-    if found.st_size != row["input_bytes"]:
+    """Return whether a clip is not the one that was corrupted; it is read only if its times leave that open."""
+    status = clip.source.stat()
+    if status.st_size != row["input_bytes"]:
         return True
-    touched = max(found.st_mtime, found.st_ctime)
+    touched = max(status.st_mtime, status.st_ctime)
     return touched > written - _CLOCK_STEP_S and sha256_file(clip.source) != row["input_sha256"]
 
 
 def _size(clip: Clip) -> int:
-    """Return the bytes of a clip's file; 0 where it cannot be looked at, which is told when it is read."""
+    """Return the bytes of a clip's file; 0 if that is unknown, which is an error when it is read."""
     try:
         return clip.source.stat().st_size
     except OSError:
@@ -404,7 +387,7 @@ def _size(clip: Clip) -> int:
 
 
 def _bytes_per_byte(plan: MediaPlan, rows: Mapping[str, Row], n_todo: int) -> float:
-    """Return the size of damaged clips relative to their sources: of those that are done, else of a few on trial."""
+    """Return the size of corrupted clips relative to their sources: of the finished ones, else of a few on trial."""
     read = sum(row["input_bytes"] for row in rows.values())
     if read:
         return float(sum(row["output_bytes"] for row in rows.values()) / read)
@@ -413,14 +396,14 @@ def _bytes_per_byte(plan: MediaPlan, rows: Mapping[str, Row], n_todo: int) -> fl
     return estimate(plan).bytes / max(sum(map(_size, plan.clips)), 1)
 
 
-def _require_room(plan: MediaPlan, todo: Sequence[Clip], rows: Mapping[str, Row]) -> None:
-    """Raise `OutputError` where the disk has less room than the damaged clips are likely to take."""
+def _require_space(plan: MediaPlan, todo: Sequence[Clip], rows: Mapping[str, Row]) -> None:
+    """Raise `OutputError` if the disk has less space than the corrupted clips are likely to take."""
     needed = round(_bytes_per_byte(plan, rows, len(todo)) * sum(map(_size, todo)))
     place = next(folder for folder in (plan.output, *plan.output.resolve().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     if needed > free:
         raise OutputError(
-            f"{plan.output}: there is no room: {plural(len(todo), 'damaged clip')} may take {size_text(needed)}, "
+            f"{plan.output}: not enough space: {plural(len(todo), 'corrupted clip')} may take {size_text(needed)}, "
             f"and {size_text(free)} are free"
         )
 
@@ -428,13 +411,13 @@ def _require_room(plan: MediaPlan, todo: Sequence[Clip], rows: Mapping[str, Row]
 def _verified(
     plan: MediaPlan, rows: Mapping[str, Row], workers: int, engine: str, show: ShowProgress
 ) -> dict[str, dict[str, Any]]:
-    """Return what verification found of every damaged clip."""
+    """Return what `verify_clip` returns for every corrupted clip."""
     tasks = [(clip.sample_id, (clip, rows[clip.sample_id])) for clip in plan.clips if "output" in rows[clip.sample_id]]
-    found: dict[str, dict[str, Any]] = {}
+    verified: dict[str, dict[str, Any]] = {}
     with closing(run(partial(verify_clip, banks=plan.banks), tasks, workers=workers, engine=engine)) as results:
         for number, done in enumerate(results, 1):
             if done.error is not None and not isinstance(done.error, UnreadableMedia):
                 raise done.error
-            found[done.name] = dict(done.value or {}) if done.error is None else {DIFFERS: done.error.reason}
+            verified[done.name] = dict(done.value or {}) if done.error is None else {DIFFERS: done.error.reason}
             show("verifying", number, len(tasks))
-    return found
+    return verified

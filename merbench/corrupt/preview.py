@@ -1,4 +1,4 @@
-"""A few clips of a plan go in, a picture comes out: frames before and after, spectrograms before and after."""
+"""A picture of a few clips: frames before and after the corruption, spectrograms before and after."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.charts import Specimen, contact_sheet, require_matplotlib
-from merbench.corrupt.clips import Clip, require_streams
-from merbench.corrupt.steps import damage
+from merbench.corrupt.clips import Clip
+from merbench.corrupt.steps import apply_steps, sample_steps
 from merbench.corruptions import Audio, Frame, Step, Video
 from merbench.corruptions.video.pictures import rgb8
 from merbench.errors import Inapplicable, UnreadableMedia, UsageError, listed
-from merbench.media import probe, read_audio, read_video
+from merbench.media import opened, read_audio, read_video
 from merbench.media.transcode import as_declared
 
 PLACES = (0.1, 0.5, 0.9)
 """Where in a clip frames are shown, as fractions of its length."""
 
 SHOWN = 4
-"""How many clips a sheet shows at most, where none is asked for by name."""
+"""How many clips a sheet shows at most, unless they are named."""
 
 
 def write_preview(clips: Sequence[Clip], path: Path) -> tuple[int, dict[str, str]]:
     """Draw the clips and return how many are shown, and what is wrong with the others, by sample.
 
     Raises:
-        UsageError: not one of them can be shown.
+        UsageError: none of them can be shown.
         MissingExtra: matplotlib is not installed.
     """
     require_matplotlib()
@@ -41,49 +41,48 @@ def write_preview(clips: Sequence[Clip], path: Path) -> tuple[int, dict[str, str
         except (Inapplicable, UnreadableMedia) as error:
             problems[clip.sample_id] = str(error)
     if not specimens:
-        told = listed([f"{name}: {problem}" for name, problem in problems.items()])
-        raise UsageError(f"no clip can be shown: {told or 'there is none'}")
+        reasons = listed([f"{name}: {problem}" for name, problem in problems.items()])
+        raise UsageError(f"no clip can be shown: {reasons or 'there are none'}")
     contact_sheet(path, specimens)
     return len(specimens), problems
 
 
 def _specimen(clip: Clip) -> Specimen:
-    info = probe(clip.source, decode=False)
-    require_streams(clip, info)
+    with opened(clip.source) as media:
+        clip.require_streams(media)
+    audio, video = (sample_steps(steps, clip.seed, clip.sample_id) for steps in (clip.audio, clip.video))
     values: dict[str, Any] = {}
     sounds: list[Audio] = []
-    if info.has_audio:
+    if media.audio is not None:
         sound = as_declared(read_audio(clip.source), clip.encoding)
-        damaged = damage(sound, clip.audio, seed=clip.seed, sample_id=clip.sample_id, known=clip.known)
-        values |= damaged.values
-        sounds = [sound, damaged.signal]
+        after = apply_steps(sound, audio, clip.known)
+        values |= after.values
+        sounds = [sound, after.signal]
     pictures: list[list[NDArray[np.uint8]]] = []
-    if info.has_video:
+    if media.video is not None:
         before = _pictures(read_video(clip.source))
-        changed = damage(
-            read_video(clip.source), clip.video, seed=clip.seed, sample_id=clip.sample_id, known=clip.known
-        )
-        values |= changed.values
-        pictures = [before, _pictures(changed.signal)]
-    return Specimen(clip.sample_id, _told(clip, values), pictures, [(s.samples.mean(0), s.rate_hz) for s in sounds])
+        after = apply_steps(read_video(clip.source), video, clip.known)
+        values |= after.values
+        pictures = [before, _pictures(after.signal)]
+    return Specimen(clip.sample_id, _caption(clip, values), pictures, [(s.samples.mean(0), s.rate_hz) for s in sounds])
 
 
 _WIDTH = 110
 """Characters on a line of what was done to a clip."""
 
 
-def _told(clip: Clip, values: Mapping[str, Any]) -> str:
-    """Return what was done, a line or more for each step, without the parameters that stand at their default."""
+def _caption(clip: Clip, values: Mapping[str, Any]) -> str:
+    """Return what was done, a line or more for each step, without the parameters at their defaults."""
     lines = []
     for step in (*clip.audio, *clip.video):
         known = step.corruption.parameters
         own = {name.removeprefix(f"{step.step_name}."): value for name, value in values.items() if _of(step, name)}
-        told = [
+        shown = [
             f"{name} {_number(value)}"
             for name, value in own.items()
             if name not in known or value != known[name].default
         ]
-        lines += textwrap.wrap(f"{step.step_name}: {', '.join(told)}" if told else step.step_name, _WIDTH)
+        lines += textwrap.wrap(f"{step.step_name}: {', '.join(shown)}" if shown else step.step_name, _WIDTH)
     return "\n".join(lines)
 
 

@@ -1,25 +1,27 @@
-"""A media file to what is in it, to its sound, and to its pictures one after the other; whatever is wrong is told.
+"""A media file: what is in it, its sound, and its pictures one after the other; every fault of the file is an error.
 
 Conventions:
     A file is opened by its content; its name and suffix mean nothing, and nothing else is opened on its behalf, as a
     playlist might ask. Of several streams of one kind the first that is marked as default counts, else the one that
-    FFmpeg takes for the best; an attached picture, such as a cover, is no video. Decoders run in one thread and conceal
-    nothing: a packet that is damaged or cut off is an `UnreadableMedia`, and so is a file whose end is missing.
-    Sound has what the decoder gives after it has taken off the encoder's own delay. Interlaced pictures stay as they
-    are. Times are seconds from the beginning of the clip, which is where the first of its streams begins.
+    FFmpeg thinks best; an attached picture, such as a cover, is not video. Decoders run in one thread and conceal
+    nothing: a packet that is broken or cut off is an `UnreadableMedia`, and so is a file without its end.
+    Sound is what the decoder returns after removing the encoder's own delay. Interlaced pictures stay as they are.
+    Times are seconds from the beginning of the clip, which is where the first of its streams begins.
 """
 
 from __future__ import annotations
 
 import errno
 import io
+import platform
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,14 @@ from merbench.corruptions.audio.rates import converted
 from merbench.corruptions.signals import Audio, Frame, Plane, Video
 from merbench.errors import CUT_OFF, MissingExtra, UnreadableMedia, fault
 from merbench.media.truncation import is_cut_off
+
+if TYPE_CHECKING:
+    from av import AudioFrame, AudioLayout, AudioStream, Packet, VideoFormat, VideoFrame, VideoStream
+    from av.audio.plane import AudioPlane
+    from av.container import InputContainer
+    from av.video.plane import VideoPlane
+
+    Stream = TypeVar("Stream", AudioStream, VideoStream)
 
 _READ_AHEAD = 1 << 18
 
@@ -45,12 +55,12 @@ _LIMITED, _FULL = 1, 2  # colour ranges as FFmpeg numbers them
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What is in a media file.
+    """What is in a media file, as its headers say; values of a stream that does not exist are empty.
 
     Attributes:
         container: FFmpeg's name of the format.
         has_audio: whether there is a stream of sound.
-        audio_codec: name of its codec; empty without sound, as are the other values of a stream that is not there.
+        audio_codec: name of its codec.
         sample_rate_hz: samples per second.
         n_channels: how many channels.
         layout: their arrangement, such as `stereo` or `5.1`.
@@ -59,10 +69,9 @@ class MediaInfo:
         width: columns of the stored picture.
         height: rows of the stored picture.
         pixel_format: FFmpeg's name of it.
-        rotation: by how many degrees, clockwise, a player turns the stored picture: 0, 90, 180 or 270.
-        average_rate: pictures per second; 0 where it is not known.
-        n_frames: how many pictures the header tells of; 0 where it does not.
-        duration_s: length in seconds as the header tells it, the longest of its streams; 0.0 where it does not.
+        average_rate: pictures per second; 0 if unknown.
+        n_frames: how many pictures; 0 if unknown.
+        duration_s: length of the longest stream in seconds; 0.0 if unknown.
     """
 
     container: str
@@ -76,29 +85,19 @@ class MediaInfo:
     width: int = 0
     height: int = 0
     pixel_format: str = ""
-    rotation: int = 0
     average_rate: Fraction = Fraction(0)
     n_frames: int = 0
     duration_s: float = 0.0
 
 
-def probe(path: Path, *, decode: bool = True) -> MediaInfo:
+def probe(path: Path) -> MediaInfo:
     """Return what is in a media file.
 
-    Args:
-        path: the file.
-        decode: whether the first picture is decoded, which alone tells the rotation; without it, that is 0.
-
     Raises:
-        UnreadableMedia: it is no media file, or holds neither sound nor pictures.
+        UnreadableMedia: it is not a media file, or has neither sound nor pictures.
     """
-    with opened(path) as container:
-        audio, video = audio_stream(container), video_stream(container)
-        if audio is None and video is None:
-            raise UnreadableMedia(path, "holds neither sound nor pictures")
-        duration_s = float((container.duration or 0) / 1_000_000)
-        known = {"container": container.format.name, "duration_s": duration_s, **_audio_facts(audio)}
-        return MediaInfo(**known, **_video_facts(container, video, decode))
+    with opened(path) as media:
+        return media.info()
 
 
 def read_audio(path: Path, rate_hz: int | None = None) -> Audio:
@@ -109,50 +108,52 @@ def read_audio(path: Path, rate_hz: int | None = None) -> Audio:
         rate_hz: the rate to convert to; None keeps the file's own.
 
     Raises:
-        UnreadableMedia: no media file, no sound in it, damaged or cut off.
+        UnreadableMedia: not a media file, without sound, broken or cut off.
     """
-    with opened(path) as container:
-        audio, _ = decoded_audio(path, container)
+    with opened(path) as media:
+        audio, _ = media.sound()
     return audio if rate_hz is None else resampled(audio, rate_hz)
 
 
 def read_video(path: Path) -> Video:
     """Return the pictures of a media file as they are stored: not turned, at their own size, depth and subsampling.
 
-    Pixels that are not stored as planes of luma and colour differences, or of luma alone, are converted to such
+    Pixels that are not stored as planes of luma and colour differences, or of luma only, are converted to such
     planes. The planes are arrays of the decoder's own memory with rows that may lie apart; they may be edited.
-    What is damaged is told when the pictures are gone through.
+    A broken picture is an error when it is its turn.
 
     Raises:
-        UnreadableMedia: no media file, no video in it.
+        UnreadableMedia: not a media file, or without video.
     """
-    with opened(path) as container:
-        stream = required_video(path, container)
-        duration_s = stream_duration_s(container, stream)
+    with opened(path) as media:
+        media.require_video()
+        duration_s = media.video_duration_s
     return Video(_frames_of(path), duration_s)
 
 
 def _frames_of(path: Path) -> Iterator[Frame]:
-    with opened(path) as container:
-        stream = required_video(path, container)
-        start_s = clip_start_s(container)
-        for picture in decoded_pictures(path, container, stream):
+    with opened(path) as media:
+        for picture in media.pictures(media.require_video()):
             rotation = clockwise(picture)
-            yield frame_of(writeable(planar(picture)), start_s, rotation)
+            yield frame_of(writeable(planar(picture)), media.start_s, rotation)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a media file by its content while the block runs; the block gets PyAV's container.
+def opened(path: Path) -> Iterator[MediaFile]:
+    """Open a media file by its content while the block runs.
 
     Raises:
         MissingExtra: PyAV is not installed.
-        UnreadableMedia: there is no such file, it is empty, no media file, or cut off; or the block came upon damage
-            that PyAV told.
+        UnreadableMedia: the file does not exist, is empty, not a media file, or cut off.
     """
-    av = pyav()
     try:
-        file = _MediaFile(path)
+        import av
+    except ModuleNotFoundError as error:
+        raise MissingExtra("reading and writing media (PyAV)", "media") from error
+    # PyAV 19 always accepts tags that are not UTF-8, and refuses the argument.
+    tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    try:
+        file = _ReadAnywhere(path)
     except OSError as error:
         raise UnreadableMedia(path, f"cannot be read: {fault(error)}") from error
     with file:
@@ -160,16 +161,16 @@ def opened(path: Path) -> Iterator[Any]:
             raise UnreadableMedia(path, CUT_OFF)
         try:
             options = {"protocol_whitelist": "none"}
-            container = av.open(file, "r", container_options=options, buffer_size=_READ_AHEAD, **_tags_of_any_bytes(av))
+            container = av.open(file, "r", container_options=options, buffer_size=_READ_AHEAD, **tags)
         except (av.FFmpegError, OSError) as error:
             reason = "is empty" if Path(path).stat().st_size == 0 else "is not a media file that FFmpeg can read"
             raise UnreadableMedia(path, reason) from error
         with container:
-            yield container
+            yield MediaFile(path, container)
 
 
-class _MediaFile(io.FileIO):
-    """A file of which FFmpeg may ask for places before its beginning, as it does of short ones; it is told of it."""
+class _ReadAnywhere(io.FileIO):
+    """A file in which FFmpeg may seek to before the beginning, as it does in short ones; it gets an error code."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         try:
@@ -178,262 +179,255 @@ class _MediaFile(io.FileIO):
             return -(error.errno or errno.EINVAL)
 
 
-def pyav() -> Any:
-    """Return the module `av`."""
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise MissingExtra("reading and writing media (PyAV)", "media") from error
-    return av
+class MediaFile:
+    """A media file that is open.
+
+    Attributes:
+        path: the file.
+        container: PyAV's container.
+        audio: the stream of sound that counts; None without one.
+        video: the stream of pictures that counts; None without one.
+        is_mp4: whether it is an MP4, or a relative of it.
+        duration_s: length of the longest stream in seconds; 0.0 if unknown.
+    """
+
+    def __init__(self, path: Path, container: InputContainer) -> None:
+        self.path = path
+        self.container = container
+        shown = [stream for stream in container.streams.video if not int(stream.disposition) & _NOT_SHOWN]
+        self.audio = self._chosen(list(container.streams.audio))
+        self.video = self._chosen(shown)
+        self.is_mp4 = "mp4" in container.format.name.split(",")
+        self.duration_s = float((container.duration or 0) / 1_000_000)
+
+    def _chosen(self, streams: Sequence[Stream]) -> Stream | None:
+        marked = [stream for stream in streams if int(stream.disposition) & _DEFAULT]
+        if marked or not streams:
+            return next(iter(marked), None)
+        best = self.container.streams.best(streams[0].type)
+        return next((stream for stream in streams if stream == best), streams[0])
+
+    @property
+    def start_s(self) -> Fraction:
+        """The time stamp at which the first of the two streams that count begins, in seconds."""
+        starts = [
+            stream.start_time * stream.time_base
+            for stream in (self.audio, self.video)
+            if stream is not None and stream.start_time is not None and stream.time_base is not None
+        ]
+        return min(starts, default=Fraction(0))
+
+    @property
+    def video_duration_s(self) -> float:
+        """Length of the pictures in seconds, or of the file if only that is known."""
+        stream = self.video
+        if stream is not None and stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base)
+        return self.duration_s
+
+    def info(self) -> MediaInfo:
+        """Return what is in the file; raise `UnreadableMedia` if it has neither sound nor pictures."""
+        if self.audio is None and self.video is None:
+            raise UnreadableMedia(self.path, "has neither sound nor pictures")
+        facts: dict[str, Any] = {}
+        if self.audio is not None and (sound := self.audio.codec_context) is not None:
+            facts |= {
+                "has_audio": True,
+                "audio_codec": sound.codec.canonical_name,
+                "sample_rate_hz": sound.sample_rate,
+                "n_channels": sound.layout.nb_channels,
+                "layout": layout_name(sound.layout),
+            }
+        if self.video is not None and (pictures := self.video.codec_context) is not None:
+            facts |= {
+                "has_video": True,
+                "video_codec": pictures.codec.canonical_name,
+                "width": pictures.width,
+                "height": pictures.height,
+                "pixel_format": pictures.pix_fmt or "",
+                "average_rate": self.video.average_rate or Fraction(0),
+                "n_frames": self.video.frames,
+            }
+        return MediaInfo(self.container.format.name, duration_s=self.duration_s, **facts)
+
+    def require_audio(self) -> AudioStream:
+        """Return the stream of sound, ready for decoding, or raise `UnreadableMedia`."""
+        return self._ready(self.audio, "audio")
+
+    def require_video(self) -> VideoStream:
+        """Return the stream of pictures, ready for decoding, or raise `UnreadableMedia`."""
+        return self._ready(self.video, "video")
+
+    def _ready(self, stream: Stream | None, kind: str) -> Stream:
+        if stream is None:
+            raise UnreadableMedia(self.path, f"it has no {kind} stream")
+        if stream.codec_context is None:
+            raise UnreadableMedia(self.path, f"its {kind} is of a codec that FFmpeg cannot decode")
+        stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        stream.codec_context.thread_count = 1
+        return stream
+
+    def packets(self, stream: Stream) -> Iterator[Packet[Stream]]:
+        """Yield the packets of a stream, then an empty one, each of them complete.
+
+        Raises:
+            UnreadableMedia: a packet is broken, or packets that the file's index lists are missing.
+        """
+        from av import FFmpegError
+
+        packets: Iterator[Packet[Stream]] = self.container.demux(stream)
+        n_missing = len(stream.index_entries) if self.is_mp4 else 0
+        while True:
+            try:
+                packet = next(packets, None)
+            except (FFmpegError, OSError) as error:
+                raise UnreadableMedia(self.path, "broken: its packets cannot be read one by one") from error
+            if packet is None:
+                break
+            if packet.is_corrupt:
+                raise UnreadableMedia(self.path, f"broken: a packet of its {stream.type} is not complete")
+            n_missing -= bool(packet.size)
+            yield packet
+        if n_missing > 0:
+            raise UnreadableMedia(self.path, CUT_OFF)
+
+    def decoded(self, packet: Packet[Any]) -> list[Any]:
+        """Return PyAV's frames that come out of the decoder when a packet goes in, none of them concealed.
+
+        Raises:
+            UnreadableMedia: it cannot be decoded as it is.
+        """
+        from av import FFmpegError
+
+        kind = packet.stream.type
+        if packet.stream.codec_context.name == "flac" and packet.has_sidedata("skip_samples"):
+            # FLAC adds no samples, but the FFmpeg of PyAV 19 removes some at the end of a sound that begins late in an
+            # MP4.
+            skipped = packet.get_sidedata("skip_samples")
+            skipped.update(bytes(skipped.buffer_size))
+            packet.set_sidedata(skipped)
+        try:
+            frames: list[Any] = packet.decode()
+        except FFmpegError as error:
+            raise UnreadableMedia(
+                self.path, f"broken: a packet of its {kind}{_at(packet)} cannot be decoded"
+            ) from error
+        broken = next((frame for frame in frames if frame.is_corrupt), None)
+        if broken is not None:
+            raise UnreadableMedia(self.path, f"broken: only part of its {kind}{_at(broken)} can be decoded")
+        return frames
+
+    def sound(self) -> tuple[Audio, Fraction]:
+        """Return the sound, and when it begins, in seconds from the beginning of the clip.
+
+        Raises:
+            UnreadableMedia: there is none, or it is broken; or its rate or number of channels changes.
+        """
+        stream = self.require_audio()
+        pieces: list[NDArray[np.float32]] = []
+        rate_hz, skipped = 0, 0
+        begins = Fraction(0)
+        for number, packet in enumerate(self.packets(stream)):
+            skipped = skipped if number else skipped_samples(packet)
+            for sound in self.decoded(packet):
+                piece = _samples(sound)
+                if not pieces:
+                    begins = (sound.pts or 0) * (sound.time_base or tick_of(stream)) - self.start_s
+                elif sound.sample_rate != rate_hz or piece.shape[0] != pieces[0].shape[0]:
+                    raise UnreadableMedia(self.path, "the rate or the channels of its audio change on the way")
+                rate_hz = sound.sample_rate
+                pieces.append(piece)
+        samples = np.concatenate(pieces, axis=1) if pieces else np.zeros((1, 0), np.float32)
+        if samples.shape[1] == 0:
+            raise UnreadableMedia(self.path, "its audio has no samples")
+        if not np.isfinite(samples).all():
+            raise UnreadableMedia(self.path, "its audio contains values that are not numbers")
+        n_samples = self.declared_samples(stream, skipped)
+        if self.container.format.name in _COUNTED and n_samples is not None and samples.shape[1] < n_samples:
+            raise UnreadableMedia(self.path, CUT_OFF)
+        if self.is_mp4 and n_samples and 0 < samples.shape[1] - n_samples < _LONGEST_PACKET:
+            samples = samples[:, :n_samples]  # a lossy codec fills up its last packet
+        return Audio(samples, int(rate_hz)), max(begins, Fraction(0))
+
+    def declared_samples(self, stream: AudioStream, skipped: int) -> int | None:
+        """Return how many samples a sound has by its header; None if unknown.
+
+        Args:
+            stream: the stream of sound.
+            skipped: `skipped_samples` of the first packet. Of an MP4 whose sound begins later than the clip, FFmpeg
+                declares a duration that is too long by them, or by the delay if that is shorter.
+        """
+        if stream.duration is None or stream.time_base is None:
+            return None
+        rate_hz = stream.codec_context.sample_rate
+        delay = round((stream.start_time or 0) * stream.time_base * rate_hz) if self.is_mp4 else 0
+        return int(round(stream.duration * stream.time_base * rate_hz) - min(max(delay, 0), skipped))
+
+    def pictures(self, stream: VideoStream) -> Iterator[VideoFrame]:
+        """Yield the pictures in the order in which they are shown, each with a time stamp.
+
+        Raises:
+            UnreadableMedia: the video is broken, or has no pictures.
+        """
+        previous = None
+        for packet in self.packets(stream):
+            for picture in self.decoded(packet):
+                _stamp(picture, previous, stream)
+                previous = picture.pts
+                yield picture
+        if previous is None:
+            raise UnreadableMedia(self.path, "its video has no pictures")
 
 
-def _tags_of_any_bytes(av: Any) -> dict[str, str]:
-    """Return what makes `av.open` accept tags that are not UTF-8: PyAV 19 always does, and refuses the argument."""
-    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+def tick_of(stream: AudioStream | VideoStream) -> Fraction:
+    """Return the length of a stream's tick in seconds; every file that is read gives one."""
+    assert stream.time_base is not None
+    return stream.time_base
 
 
-def audio_stream(container: Any) -> Any | None:
-    """Return the stream of sound that counts, or None."""
-    return _chosen(container, list(container.streams.audio), "audio")
+def layout_name(layout: AudioLayout) -> str:
+    """Return the arrangement of channels, such as `stereo`: the usual one of their number if none is given."""
+    is_unnamed = re.fullmatch(r"\d+ channels", layout.name)
+    return _USUAL_LAYOUTS.get(layout.nb_channels, layout.name) if is_unnamed else layout.name
 
 
-def video_stream(container: Any) -> Any | None:
-    """Return the stream of pictures that counts, or None."""
-    shown = [stream for stream in container.streams.video if not int(stream.disposition) & _NOT_SHOWN]
-    return _chosen(container, shown, "video")
-
-
-def _chosen(container: Any, streams: list[Any], kind: str) -> Any | None:
-    if not streams:
-        return None
-    marked = [stream for stream in streams if int(stream.disposition) & _DEFAULT]
-    best = container.streams.best(kind)
-    return next(iter(marked), best if best in streams else streams[0])
-
-
-def required_audio(path: Path, container: Any) -> Any:
-    """Return the stream of sound that counts, made ready for decoding."""
-    return _ready(path, audio_stream(container), "audio")
-
-
-def required_video(path: Path, container: Any) -> Any:
-    """Return the stream of pictures that counts, made ready for decoding."""
-    return _ready(path, video_stream(container), "video")
-
-
-def _ready(path: Path, stream: Any | None, kind: str) -> Any:
-    if stream is None:
-        raise UnreadableMedia(path, f"there is no {kind} stream in it")
-    if stream.codec_context is None:
-        raise UnreadableMedia(path, f"its {kind} is of a codec that FFmpeg cannot decode")
-    stream.codec_context.options = {"err_detect": "crccheck+explode"}
-    stream.codec_context.thread_count = 1
-    return stream
-
-
-def _audio_facts(stream: Any | None) -> dict[str, Any]:
-    if stream is None or stream.codec_context is None:
-        return {}
-    context = stream.codec_context
-    return {
-        "has_audio": True,
-        "audio_codec": context.codec.canonical_name,
-        "sample_rate_hz": int(context.sample_rate),
-        "n_channels": int(context.layout.nb_channels),
-        "layout": layout_name(context.layout),
-    }
-
-
-def layout_name(layout: Any) -> str:
-    """Return the arrangement of channels, such as `stereo`: the usual one of their number where none is given."""
-    name, n_channels = str(layout.name), int(layout.nb_channels)
-    return _USUAL_LAYOUTS.get(n_channels, name) if re.fullmatch(r"\d+ channels", name) else name
-
-
-def _video_facts(container: Any, stream: Any | None, decode: bool) -> dict[str, Any]:
-    if stream is None or stream.codec_context is None:
-        return {}
-    context = stream.codec_context
-    return {
-        "has_video": True,
-        "video_codec": context.codec.canonical_name,
-        "width": int(context.width),
-        "height": int(context.height),
-        "pixel_format": context.pix_fmt or "",
-        "rotation": _first_rotation(container, stream) if decode else 0,
-        "average_rate": stream.average_rate or Fraction(0),
-        "n_frames": int(stream.frames),
-    }
-
-
-def _first_rotation(container: Any, stream: Any) -> int:
-    av = pyav()
-    stream.codec_context.thread_count = 1
-    try:
-        picture = next(container.decode(stream), None)
-    except av.FFmpegError:  # told when the pictures are asked for
-        return 0
-    return 0 if picture is None else clockwise(picture)
-
-
-def clockwise(picture: Any) -> int:
+def clockwise(picture: VideoFrame) -> int:
     """Return by how many degrees, clockwise, a player turns a decoded picture: 0, 90, 180 or 270."""
     return int(round(-picture.rotation / 90) % 4 * 90)
 
 
-def stream_duration_s(container: Any, stream: Any) -> float:
-    """Return the length of a stream in seconds, or of its file where that alone is known; 0.0 where neither is."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    return float((container.duration or 0) / 1_000_000)
-
-
-def clip_start_s(container: Any) -> Fraction:
-    """Return the time stamp at which the first of the two streams that count begins, in seconds."""
-    streams = (stream for stream in (audio_stream(container), video_stream(container)) if stream is not None)
-    starts = [stream.start_time * stream.time_base for stream in streams if stream.start_time is not None]
-    return min(starts, default=Fraction(0))
-
-
-def demuxed(path: Path, container: Any, *streams: Any) -> Iterator[Any]:
-    """Yield the packets of streams, then one empty packet a stream, each of them whole.
-
-    Raises:
-        UnreadableMedia: a packet is damaged, or packets that the file's index tells of are missing.
-    """
-    av = pyav()
-    packets = container.demux(*streams)
-    expected = {stream.index: len(stream.index_entries) if is_mp4(container) else 0 for stream in streams}
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.FFmpegError, OSError) as error:
-            raise UnreadableMedia(path, "damaged: its packets cannot be read one by one") from error
-        if packet is None:
-            break
-        if packet.is_corrupt:
-            raise UnreadableMedia(path, f"damaged: a packet of its {packet.stream.type} is not whole")
-        if packet.size:
-            expected[packet.stream_index] -= 1
-        yield packet
-    if any(missing > 0 for missing in expected.values()):
-        raise UnreadableMedia(path, CUT_OFF)
-
-
-def decoded(path: Path, container: Any, stream: Any) -> Iterator[Any]:
-    """Yield PyAV's frames of a stream in the order in which they are shown, none of them concealed.
-
-    Raises:
-        UnreadableMedia: a packet cannot be decoded as it stands.
-    """
-    for packet in demuxed(path, container, stream):
-        yield from decoded_packet(path, packet)
-
-
-def decoded_packet(path: Path, packet: Any) -> list[Any]:
-    """Return PyAV's frames that come out of the decoder when a packet goes in.
-
-    Raises:
-        UnreadableMedia: it cannot be decoded as it stands.
-    """
-    av = pyav()
-    kind = packet.stream.type
-    if packet.stream.codec_context.name == "flac" and packet.has_sidedata("skip_samples"):
-        # FLAC adds no samples, but the FFmpeg of PyAV 19 takes some off the end of a sound that begins late in an MP4.
-        skipped = packet.get_sidedata("skip_samples")
-        skipped.update(bytes(skipped.buffer_size))
-        packet.set_sidedata(skipped)
-    try:
-        frames: list[Any] = packet.decode()
-    except av.FFmpegError as error:
-        raise UnreadableMedia(path, f"damaged: a packet of its {kind}{_at(packet)} cannot be decoded") from error
-    damaged = next((frame for frame in frames if frame.is_corrupt), None)
-    if damaged is not None:
-        raise UnreadableMedia(path, f"damaged: its {kind}{_at(damaged)} can be decoded in part only")
-    return frames
-
-
-def _at(timed: Any) -> str:
+def _at(timed: Packet[Any] | VideoFrame | AudioFrame) -> str:
     if timed.pts is None or timed.time_base is None:
         return ""
     return f" at {float(timed.pts * timed.time_base):.2f} s"
 
 
-def decoded_audio(path: Path, container: Any) -> tuple[Audio, Fraction]:
-    """Return the sound of an opened file, and when it begins, in seconds from the beginning of the clip.
-
-    Raises:
-        UnreadableMedia: there is none, or it is damaged; or its rate or number of channels changes on the way.
-    """
-    stream = required_audio(path, container)
-    pieces: list[NDArray[np.float32]] = []
-    rate_hz, skipped = 0, 0
-    begins = Fraction(0)
-    for number, packet in enumerate(demuxed(path, container, stream)):
-        skipped = skipped if number else skipped_samples(packet)
-        for sound in decoded_packet(path, packet):
-            piece = _samples(sound)
-            if not pieces:
-                begins = (sound.pts or 0) * (sound.time_base or stream.time_base) - clip_start_s(container)
-            elif sound.sample_rate != rate_hz or piece.shape[0] != pieces[0].shape[0]:
-                raise UnreadableMedia(path, "the rate or the channels of its audio change on the way")
-            rate_hz = sound.sample_rate
-            pieces.append(piece)
-    samples = np.concatenate(pieces, axis=1) if pieces else np.zeros((1, 0), np.float32)
-    if samples.shape[1] == 0:
-        raise UnreadableMedia(path, "its audio has no samples")
-    if not np.isfinite(samples).all():
-        raise UnreadableMedia(path, "its audio holds values that are no numbers")
-    n_samples = told_samples(container, stream, skipped)
-    if container.format.name in _COUNTED and n_samples is not None and samples.shape[1] < n_samples:
-        raise UnreadableMedia(path, CUT_OFF)
-    if is_mp4(container) and n_samples and 0 < samples.shape[1] - n_samples < _LONGEST_PACKET:
-        samples = samples[:, :n_samples]  # a lossy codec fills up its last packet
-    return Audio(samples, int(rate_hz)), max(begins, Fraction(0))
+def skipped_samples(packet: Packet[AudioStream]) -> int:
+    """Return how many samples the decoder removes at the beginning of a packet, since the encoder put them there."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0
+    return int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little")
 
 
-def skipped_samples(packet: Any) -> int:
-    """Return how many samples the decoder takes off the beginning of a packet, since the encoder put them there."""
-    data = packet.get_sidedata("skip_samples") if packet.has_sidedata("skip_samples") else b""
-    return int.from_bytes(bytes(data)[:4], "little")
-
-
-def told_samples(container: Any, stream: Any, skipped: int) -> int | None:
-    """Return how many samples a sound has by its header; None where that says nothing.
-
-    Args:
-        container: the opened file.
-        stream: its stream of sound.
-        skipped: `skipped_samples` of the first packet. Of an MP4 whose sound begins later than the clip, FFmpeg tells
-            a duration that is too long by them, or by the delay where that is shorter.
-    """
-    if stream.duration is None:
-        return None
-    rate_hz = stream.codec_context.sample_rate
-    delay = round((stream.start_time or 0) * stream.time_base * rate_hz) if is_mp4(container) else 0
-    return int(round(stream.duration * stream.time_base * rate_hz) - min(max(delay, 0), skipped))
-
-
-def is_mp4(container: Any) -> bool:
-    """Return whether a file is an MP4, or a relative of it."""
-    return "mp4" in container.format.name.split(",")
-
-
-def _planes(sound: Any, n: int) -> Sequence[Any]:
+def _planes(sound: AudioFrame, n: int) -> Sequence[AudioPlane]:
     """Return the planes of a piece of sound; of eight, PyAV 18 has a ninth, and PyAV 19 says that there is none."""
+    from av.audio.plane import AudioPlane
+
     try:
-        return cast(Sequence[Any], sound.planes[:n])
+        return sound.planes[:n]
     except ValueError:
-        av = pyav()
-        return [av.audio.plane.AudioPlane(sound, i) for i in range(n)]
+        return [AudioPlane(sound, i) for i in range(n)]
 
 
-def _samples(sound: Any) -> NDArray[np.float32]:
+def _samples(sound: AudioFrame) -> NDArray[np.float32]:
     """Return a decoded piece of sound as `(channels, n)` float32 with full scale 1.0."""
     n_channels = sound.layout.nb_channels
     dtype = np.dtype(_SAMPLE_TYPES[sound.format.packed.name])
     width = 1 if sound.format.is_planar else n_channels
-    planes = [np.frombuffer(plane, dtype)[: sound.samples * width] for plane in _planes(sound, n_channels // width)]
+    planes = [
+        np.frombuffer(memoryview(plane), dtype)[: sound.samples * width]
+        for plane in _planes(sound, n_channels // width)
+    ]
     values: NDArray[Any] = np.stack(planes).reshape(-1, sound.samples, width).transpose(0, 2, 1)
     values = values.reshape(n_channels, sound.samples)
     if values.dtype.kind == "f":
@@ -444,44 +438,30 @@ def _samples(sound: Any) -> NDArray[np.float32]:
 
 
 def resampled(audio: Audio, rate_hz: int) -> Audio:
-    """Return sound at another rate, as `converted` makes it; sound without samples stays without."""
+    """Return sound at another rate, as `converted` makes it; sound without samples stays so."""
     if audio.rate_hz == rate_hz or audio.samples.shape[1] == 0:
         return Audio(audio.samples, rate_hz)
     return Audio(np.ascontiguousarray(converted(audio.samples, audio.rate_hz, rate_hz)), rate_hz)
 
 
-def decoded_pictures(path: Path, container: Any, stream: Any) -> Iterator[Any]:
-    """Yield PyAV's frames of the pictures, each with a time stamp.
-
-    Raises:
-        UnreadableMedia: the video is damaged, or there is no picture in it.
-    """
-    previous = None
-    for picture in decoded(path, container, stream):
-        stamped(picture, previous, stream)
-        previous = picture.pts
-        yield picture
-    if previous is None:
-        raise UnreadableMedia(path, "its video has no pictures")
-
-
-def stamped(picture: Any, previous: int | None, stream: Any) -> None:
+def _stamp(picture: VideoFrame, previous: int | None, stream: VideoStream) -> None:
     """Give a picture that has no time stamp the one after its predecessor's, at the stream's average rate."""
     if picture.pts is not None:
         return
     if picture.time_base is None:
         picture.time_base = stream.time_base
+    assert picture.time_base is not None
     step = 1 / (stream.average_rate or 25) / picture.time_base
     picture.pts = (stream.start_time or 0) if previous is None else previous + max(round(step), 1)
 
 
-def planar_format(pixel_format: Any) -> str:
-    """Return the name of the format of planes, luma and colour differences or luma alone, that keeps what one holds.
+def planar_format(pixel_format: VideoFormat) -> str:
+    """Return the format of planes, luma and colour differences or luma only, that keeps what another one contains.
 
-    RGB keeps its full resolution of colour and its depth; what is transparent is dropped.
+    RGB keeps its full resolution of colour and its depth; transparency is dropped.
     """
     if _PLANAR.fullmatch(pixel_format.name):
-        return str(pixel_format.name)
+        return pixel_format.name
     parts = [part for part in pixel_format.components if not part.is_alpha]
     bits = next((depth for depth in (8, 10, 12, 16) if depth >= parts[0].bits), 16)
     suffix = "" if bits == 8 else f"{bits}le"
@@ -494,8 +474,8 @@ def planar_format(pixel_format: Any) -> str:
     return f"yuv{ {(True, True): '420', (True, False): '422', (False, True): '440'}.get(halved, '444') }p{suffix}"
 
 
-def planar(picture: Any, wanted: str | None = None) -> Any:
-    """Return a decoded picture as planes: itself where it has the format already, else converted by swscale.
+def planar(picture: VideoFrame, wanted: str | None = None) -> VideoFrame:
+    """Return a decoded picture as planes: itself if it has the format, else converted by swscale.
 
     The range of its values stays as it is; RGB becomes BT.601 of limited range.
 
@@ -516,7 +496,7 @@ def planar(picture: Any, wanted: str | None = None) -> Any:
     return picture.reformat(format=target, src_color_range=color_range, dst_color_range=color_range)
 
 
-def _with_grey_colours(picture: Any) -> Any:
+def _with_grey_colours(picture: VideoFrame) -> VideoFrame:
     coloured = type(picture)(picture.width, picture.height, "yuv420p")
     luma, *colours = planes_of(coloured)
     luma[:] = planes_of(picture)[0]
@@ -526,35 +506,36 @@ def _with_grey_colours(picture: Any) -> Any:
     return coloured
 
 
-def is_full_range(picture: Any) -> bool:
+def is_full_range(picture: VideoFrame) -> bool:
     """Return whether the luma of a decoded picture spans all values."""
-    return bool(picture.color_range == _FULL) or picture.format.name.startswith("yuvj")
+    return picture.color_range == _FULL or picture.format.name.startswith("yuvj")
 
 
-def writeable(picture: Any) -> Any:
-    """Return a decoded picture whose memory nobody else needs; it is copied where the decoder predicts from it."""
+def writeable(picture: VideoFrame) -> VideoFrame:
+    """Return a decoded picture whose memory nothing else needs; it is copied if the decoder predicts from it."""
     picture.make_writable()
     return picture
 
 
-def planes_of(picture: Any) -> tuple[Plane, ...]:
+def planes_of(picture: VideoFrame) -> tuple[Plane, ...]:
     """Return the planes of a picture as `(height, width)` arrays of its own memory, which they keep alive."""
     depth = picture.format.components[0].bits
     dtype: np.dtype[Any] = np.dtype(np.uint8 if depth <= 8 else "<u2")
     return tuple(_plane(plane, dtype) for plane in picture.planes)
 
 
-def _plane(plane: Any, dtype: np.dtype[Any]) -> Plane:
-    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, abs(plane.line_size))
+def _plane(plane: VideoPlane, dtype: np.dtype[Any]) -> Plane:
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, abs(plane.line_size))
     values: Plane = rows[:, : plane.width * dtype.itemsize].view(dtype)
     return values if plane.line_size > 0 else values[::-1]
 
 
-def frame_of(picture: Any, start_s: Fraction, rotation: int) -> Frame:
+def frame_of(picture: VideoFrame, start_s: Fraction, rotation: int) -> Frame:
     """Return a picture of planes as a `Frame` shown at its time stamp less the clip's first."""
+    assert picture.pts is not None and picture.time_base is not None
     return Frame(
         planes_of(picture),
-        depth=int(picture.format.components[0].bits),
+        depth=picture.format.components[0].bits,
         full_range=is_full_range(picture),
         matrix=_LUMA_WEIGHTS.get(int(picture.colorspace), "bt601"),
         rotation=rotation,
@@ -563,6 +544,35 @@ def frame_of(picture: Any, start_s: Fraction, rotation: int) -> Frame:
 
 
 def seconds(ticks: int, tick: Fraction, start_s: Fraction) -> float:
-    """Return a time stamp in seconds less the clip's first, rounded once: what `float(ticks * tick - start_s)` is."""
+    """Return a time stamp in seconds less the clip's first, rounded once, as `float(ticks * tick - start_s)`."""
     over = tick.denominator * start_s.denominator
     return (ticks * tick.numerator * start_s.denominator - start_s.numerator * tick.denominator) / over
+
+
+_OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+
+PACKAGES = {"av": ("av",), "numpy": ("numpy",), "opencv": _OPENCV, "scipy": ("scipy",), "soxr": ("soxr",)}
+"""Library -> the packages that it may come in."""
+
+
+def media_versions() -> dict[str, str]:
+    """Return what the bits of corrupted clips and of vectors of clips depend on: versions, and the kind of machine.
+
+    One version of PyAV may come with several versions of FFmpeg's libraries.
+    """
+    installed = {name: text for name, packages in PACKAGES.items() if (text := _installed(packages))}
+    if "av" in installed:
+        import av
+
+        for name in ("libavcodec", "libavformat", "libswscale"):
+            installed[name] = ".".join(map(str, av.library_versions[name]))
+    return {"merbench": version("merbench"), "machine": platform.machine(), **installed}
+
+
+def _installed(packages: tuple[str, ...]) -> str:
+    for package in packages:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return ""

@@ -1,72 +1,67 @@
-"""One media file through the damage declared for it: decoded once, encoded once, nothing written in between.
+"""One media file with corrupted sound and pictures: decoded once, encoded once, nothing written in between.
 
 Conventions:
-    Sound is small and goes first: it is decoded and damaged as a whole, and encoded in a thread of its own; its packets
-    wait in memory.
+    Sound is small and goes first: it is decoded and corrupted as a whole, and encoded in a thread of its own; its
+    packets wait in memory. It has a reader of its own, so that the pictures of a long clip need not wait in memory.
     Pictures go through one at a time, so that a long clip takes no more memory than a short one. A stream that is
-    neither damaged nor encoded is copied packet by packet; so are time stamps, the order of streams being pictures,
-    then sound. Times begin with the clip at 0. Titles, subtitles, chapters and further streams are left behind.
+    neither corrupted nor encoded is copied packet by packet; so are time stamps, the order of streams being pictures,
+    then sound. Times begin with the clip at 0. Titles, subtitles, chapters and further streams are left out.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
-from merbench.corruptions.signals import Audio, Frame, Plane, Video
+from merbench.corruptions.signals import Audio, EditAudio, Frame, Plane, Video
 from merbench.errors import Inapplicable, UnreadableMedia
 from merbench.files import atomic_path, sha256_bytes, sha256_file
 from merbench.media import writing
 from merbench.media.mp4_edits import begin_later
 from merbench.media.reading import (
-    MediaInfo,
-    audio_stream,
-    clip_start_s,
+    MediaFile,
     clockwise,
-    decoded_audio,
-    decoded_pictures,
-    demuxed,
     frame_of,
-    is_full_range,
-    is_mp4,
     layout_name,
     opened,
     planar,
     planar_format,
     planes_of,
-    pyav,
-    required_audio,
-    required_video,
     resampled,
     skipped_samples,
-    stream_duration_s,
-    told_samples,
-    video_stream,
+    tick_of,
     writeable,
 )
 
-if TYPE_CHECKING:  # tracks bring Arrow along, which a worker that passes media has no need of
-    from merbench.media.encoding import Encoding
+if TYPE_CHECKING:
+    from av import AudioStream, Packet, VideoStream
+    from av.container import OutputContainer
 
-EditAudio = Callable[[Audio], Audio]
+    from merbench.media.writing import Encoding
+
+    Stream = TypeVar("Stream", AudioStream, VideoStream)
+
 EditVideo = Callable[[Video], Video]
 
+_FAULTS_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
-@dataclass(frozen=True, slots=True)
+_N_WAITING = 4
+"""How many pictures may wait for their digest."""
+
+
+@dataclass(slots=True)
 class MediaRecord:
     """What became of one media file.
 
@@ -74,14 +69,14 @@ class MediaRecord:
         container: `mp4` or `wav`.
         n_frames: pictures written.
         video_copied: whether they were copied as they were, undecoded.
-        n_samples: samples of each channel of the sound, at the rate at which it was damaged.
+        n_samples: samples of each channel of the sound, at the rate at which it was corrupted.
         sample_rate_hz: that rate.
-        stored_rate_hz: the rate in the file: another one where the codec does not have that one.
+        stored_rate_hz: the rate in the file: another one if the codec does not have that one.
         n_channels: channels of the sound.
         audio_copied: whether the sound was copied as it was, undecoded.
-        audio_scale: the factor that brought the damaged sound back to full scale; 1.0 where it did not go beyond.
-        pcm_digest: `pcm_digest` of the damaged sound after that; None where it was copied, or there is none.
-        planes_digest: `planes_digest` of the damaged pictures; None where they were copied, or there are none.
+        audio_scale: the factor that brought the corrupted sound back to full scale; 1.0 if it did not exceed it.
+        pcm_digest: `pcm_digest` of the corrupted sound after that; None if it was copied, or there is none.
+        planes_digest: `planes_digest` of the corrupted pictures; None if they were copied, or there are none.
         file_digest: SHA-256 of the file's bytes.
         file_bytes: its size.
     """
@@ -101,43 +96,47 @@ class MediaRecord:
     file_bytes: int = 0
 
 
-def target_suffix(info: MediaInfo) -> str:
-    """Return the suffix of what becomes of a file: `.mp4` where there are pictures, else `.wav`."""
-    return ".mp4" if info.has_video else ".wav"
+def target_suffix(media: MediaFile) -> str:
+    """Return the suffix of what becomes of a file: `.mp4` if it has pictures, else `.wav`."""
+    return ".wav" if media.video is None else ".mp4"
 
 
-def write_damaged(
-    source: Path,
+def write_corrupted(
+    media: MediaFile,
     target: Path,
     *,
     edit_audio: EditAudio | None,
     edit_video: EditVideo | None,
-    spec: Encoding,
+    encoding: Encoding,
 ) -> MediaRecord:
-    """Write `source` with damaged sound and pictures to `target`, and return what was written.
+    """Write a media file with corrupted sound and pictures to `target`, and return what was written.
 
-    A clip with pictures becomes an MP4, sound alone a WAV of 16 bits, whatever `target` is called. Number and times of
-    the pictures, their rotation, colours and pixel shape, the sample rate, the channels and the lengths of both streams
-    stay as they are. Sound that goes beyond full scale after the damage is scaled once, to just fit.
+    A clip with pictures becomes an MP4, sound without pictures a WAV of 16 bits, whatever the name of `target`. Number
+    and times of the pictures, their rotation, colours and pixel shape, the sample rate, the channels and the lengths of
+    both streams stay as they are. Sound beyond full scale after the corruption is scaled once, to just fit.
 
     Args:
-        source: the media file; it is opened by its content.
-        target: the file that is written, whole or not at all.
-        edit_audio: the damage to the sound; None leaves it untouched.
-        edit_video: the damage to the pictures, one for each that goes in; None leaves them untouched.
-        spec: codecs, their quality, and whether an untouched stream is copied or encoded.
+        media: the source, just opened.
+        target: the file that is written, completely or not at all.
+        edit_audio: the corruption of the sound; None leaves it untouched. It may be called again.
+        edit_video: the corruption of the pictures, one for each that goes in; None leaves them untouched. It may be
+            called again.
+        encoding: codecs, their quality, and whether an untouched stream is copied or encoded.
 
     Raises:
-        UnreadableMedia: the source is no media file, is damaged or cut off, or has no stream of what is to be damaged.
-        Inapplicable: a codec cannot store what came out of the damage.
+        UnreadableMedia: the source is broken or cut off, or has no stream of what is to be corrupted.
+        Inapplicable: a codec cannot store the corrupted signal.
         OutputError: the target cannot be written.
     """
+    edits = (edit_audio, edit_video)
     with atomic_path(target) as beside:
         try:
-            record = _written(source, beside, edit_audio, edit_video, spec, may_copy=spec.unchanged == "copy")
+            record = _written(media, beside, edits, encoding, may_copy=encoding.unchanged == "copy")
         except _Refused:
-            record = _written(source, beside, edit_audio, edit_video, spec, may_copy=False)
-        return replace(record, file_digest=sha256_file(beside), file_bytes=beside.stat().st_size)
+            with opened(media.path) as again:
+                record = _written(again, beside, edits, encoding, may_copy=False)
+        record.file_digest, record.file_bytes = sha256_file(beside), beside.stat().st_size
+        return record
 
 
 class _Refused(Exception):
@@ -145,27 +144,39 @@ class _Refused(Exception):
 
 
 def _written(
-    source: Path,
+    media: MediaFile,
     beside: Path,
-    edit_audio: EditAudio | None,
-    edit_video: EditVideo | None,
-    spec: Encoding,
+    edits: tuple[EditAudio | None, EditVideo | None],
+    encoding: Encoding,
     *,
     may_copy: bool,
 ) -> MediaRecord:
-    with opened(source) as container, beside.open("wb+") as file:
-        if edit_audio is not None:
-            required_audio(source, container)
-        if edit_video is not None:
-            required_video(source, container)
-        return _Pass(source, container, spec, may_copy).write(file, edit_audio, edit_video)
+    edit_audio, edit_video = edits
+    if edit_audio is not None:
+        media.require_audio()
+    if edit_video is not None:
+        media.require_video()
+    with beside.open("wb+") as file:
+        return _Transcode(media, encoding, may_copy).write(file, edit_audio, edit_video)
 
 
 def as_declared(audio: Audio, encoding: Encoding) -> Audio:
-    """Return a sound at the rate and with the channels that a track declares, before it is damaged."""
+    """Return a sound at the rate and with the channels that a track declares, before it is corrupted."""
     if encoding.channels == 1 and len(audio.samples) > 1:
         audio = audio.with_samples(audio.samples.mean(axis=0, dtype=np.float64, keepdims=True))
     return audio if encoding.sample_rate_hz is None else resampled(audio, encoding.sample_rate_hz)
+
+
+def fitted(audio: Audio) -> tuple[Audio, float]:
+    """Return a sound within full scale, and the factor by which it was scaled; 1.0 if it fits.
+
+    Raises:
+        Inapplicable: values are not numbers.
+    """
+    peak = float(np.max(np.abs(audio.samples), initial=0.0))
+    if not np.isfinite(peak):
+        raise Inapplicable("the corrupted sound has values that are not numbers")
+    return (audio, 1.0) if peak <= 1.0 else (audio.with_samples(audio.samples / np.float32(peak)), 1.0 / peak)
 
 
 def pcm_digest(audio: Audio) -> str:
@@ -178,51 +189,42 @@ def pcm_digest(audio: Audio) -> str:
 def planes_digest(video: Video) -> str:
     """Return the SHA-256 of all planes of all pictures, row by row; the pictures are consumed.
 
-    Before the first picture, and before each of another size or depth than its predecessor, go the sizes of its planes
-    and its depth, such as `288x360 144x180 144x180 8`, and a line end. Values of more than 8 bits have two bytes, the
-    lower one first.
+    Before the first picture, and before each of another size or depth than its predecessor, come the sizes of its
+    planes and its depth, such as `288x360 144x180 144x180 8`, and a line end. Values of more than 8 bits have two
+    bytes, the lower one first.
     """
     with _PlanesDigest() as digest:
         for frame in video.frames:
             digest.add(frame.planes, frame.depth)
-    return digest.hexdigest()
+        return digest.hexdigest()
 
 
 class _PlanesDigest:
-    """The digest of pictures, taken in a thread of its own while the next ones are made; a few may wait."""
+    """The digest of pictures, computed in a thread of its own while the next ones are made; a few may wait."""
 
-    def __init__(self, n_waiting: int = 4) -> None:
+    def __init__(self) -> None:
         self._digest = sha256()
         self._header = ""
-        self._waiting: queue.Queue[tuple[tuple[Plane, ...], int] | None] = queue.Queue(n_waiting)
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="planes digest", daemon=True)
+        self._waiting: deque[Future[None]] = deque()
+        self._thread = ThreadPoolExecutor(1, "planes digest")
 
     def __enter__(self) -> _PlanesDigest:
-        self._thread.start()
         return self
 
-    def __exit__(self, raised: object, *_: object) -> None:
-        self._waiting.put(None)
-        self._thread.join()
-        if self._error is not None and raised is None:
-            raise self._error
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
 
     def add(self, planes: tuple[Plane, ...], depth: int) -> None:
         """Take a picture, whose planes must not change any more."""
-        self._waiting.put((planes, depth))
+        if len(self._waiting) > _N_WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._update, planes, depth))
 
     def hexdigest(self) -> str:
-        """Return the digest of all pictures, once the block has ended."""
+        """Return the digest of all pictures."""
+        for waiting in self._waiting:
+            waiting.result()
         return self._digest.hexdigest()
-
-    def _run(self) -> None:
-        while (waiting := self._waiting.get()) is not None:
-            if self._error is None:  # what comes after an error is taken all the same, so that nobody waits for ever
-                try:
-                    self._update(*waiting)
-                except Exception as error:
-                    self._error = error
 
     def _update(self, planes: tuple[Plane, ...], depth: int) -> None:
         header = " ".join([*(f"{plane.shape[0]}x{plane.shape[1]}" for plane in planes), f"{depth}\n"])
@@ -234,194 +236,200 @@ class _PlanesDigest:
             self._digest.update(np.ascontiguousarray(values).data.cast("B"))
 
 
-@dataclass(frozen=True, eq=False)
-class _Pictures:
-    """The stream of pictures that is written: its packets, made while they are taken, and its ticks a second."""
+class _Pictures(NamedTuple):
+    """The stream of pictures that is written: its packets, made while they are taken, and its ticks per second."""
 
-    packets: Iterator[Any]
+    packets: Iterator[Packet[Any]]
     ticks: int
 
 
-@dataclass(frozen=True, eq=False)
-class _Sound:
-    """The stream of sound that is written: its packets, which a thread may still be making, and its ticks a second.
+class _Sound(NamedTuple):
+    """The stream of sound that is written: its packets, which a thread may still be making, and its ticks per second.
 
     The packets begin with the clip; `begins_s` is when they should.
     """
 
-    packets: Future[list[Any]]
+    packets: Future[list[Packet[Any]]]
     ticks: int
     begins_s: Fraction
 
 
-@contextmanager
-def _faults_of_the_disk() -> Iterator[None]:
-    """Raise the `OSError` for which writing failed, also where FFmpeg wraps it, as it does while a file is closed."""
-    av = pyav()
-    try:
-        yield
-    except av.FFmpegError as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
-                raise OSError(cause.errno, os.strerror(cause.errno)) from error
-            cause = cause.__cause__ or cause.__context__
-        raise
+class _Transcode:
+    """One file on its way; its attributes are what both streams need to know."""
 
-
-class _Pass:
-    """The pass of one file; its attributes are what both streams need to know."""
-
-    def __init__(self, source: Path, container: Any, spec: Encoding, may_copy: bool) -> None:
-        self.source = source
-        self.container = container
-        self.spec = spec
+    def __init__(self, media: MediaFile, encoding: Encoding, may_copy: bool) -> None:
+        self.media = media
+        self.path = media.path
+        self.encoding = encoding
         self.may_copy = may_copy
-        self.start_s = clip_start_s(container)
-        self.record = MediaRecord("wav" if video_stream(container) is None else "mp4")
+        self.start_s = media.start_s
+        self.record = MediaRecord(target_suffix(media)[1:])
 
     def write(self, file: BinaryIO, edit_audio: EditAudio | None, edit_video: EditVideo | None) -> MediaRecord:
-        options = {"movflags": "+write_colr"} if self.record.container == "mp4" else {}
+        import av
+
+        is_mp4 = self.record.container == "mp4"
+        options = {"movflags": "+write_colr"} if is_mp4 else {}
         with (
-            _faults_of_the_disk(),
-            pyav().open(file, "w", format=self.record.container, container_options=options) as output,
+            self._closing(),
+            av.open(file, "w", format=self.record.container, container_options=options) as output,
             ThreadPoolExecutor(1, "sound") as aside,
         ):
             pictures = self._pictures(output, edit_video)
             sound = self._sound(output, aside, edit_audio)
             ticks = [stream.ticks for stream in (pictures, sound) if stream is not None]
             if not ticks:
-                raise UnreadableMedia(self.source, "holds neither sound nor pictures")
-            if self.record.container == "mp4":
+                raise UnreadableMedia(self.path, "has neither sound nor pictures")
+            if is_mp4:
                 output.container_options["movie_timescale"] = str(writing.clock(*ticks))
             for packet in _interleaved(pictures, sound):
                 self._mux(output, packet)
-        if self.record.container == "mp4" and sound is not None and sound.begins_s > 0:
+        if is_mp4 and sound is not None and sound.begins_s > 0:
             begin_later(file, sound.begins_s)
         return self.record
 
-    def _mux(self, output: Any, packet: Any) -> None:
+    def _mux(self, output: OutputContainer, packet: Packet[Any]) -> None:
         try:
             output.mux_one(packet)
         except ValueError as error:  # FFmpeg's invalid argument; a full disk is an OSError
-            if self.may_copy:
-                raise _Refused from error
-            raise Inapplicable(f"FFmpeg cannot write this as {self.record.container}: {error}") from error
+            raise self._refused(error) from error
 
-    def _note(self, **values: Any) -> None:
-        self.record = replace(self.record, **values)
+    def _refused(self, error: Exception) -> Exception:
+        if self.may_copy:
+            return _Refused()
+        return Inapplicable(f"FFmpeg cannot write this as {self.record.container}: {error}")
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Raise the error for which writing failed, even if FFmpeg raises another one while it closes the file."""
+        from av import FFmpegError
+
+        try:
+            yield
+        except FFmpegError as error:
+            cause: BaseException | None = error
+            while cause is not None:
+                if isinstance(cause, _Refused | Inapplicable | UnreadableMedia):
+                    raise cause from None
+                if isinstance(cause, OSError) and cause.errno in _FAULTS_OF_THE_DISK:
+                    raise OSError(cause.errno, os.strerror(cause.errno)) from error
+                cause = cause.__cause__ or cause.__context__
+            if isinstance(error, ValueError):
+                raise self._refused(error) from error
+            raise
 
     # Sound
 
-    def _sound(self, output: Any, aside: Executor, edit: EditAudio | None) -> _Sound | None:
-        if audio_stream(self.container) is None:
+    def _sound(self, output: OutputContainer, aside: Executor, edit: EditAudio | None) -> _Sound | None:
+        if self.media.audio is None:
             return None
-        with opened(self.source) as container:
-            stream = required_audio(self.source, container)
-            self._note(n_channels=int(stream.codec_context.layout.nb_channels))
+        with opened(self.path) as media:
+            stream = media.require_audio()
+            self.record.n_channels = stream.codec_context.layout.nb_channels
             copied = self._copied_stream(output, stream, edit)
             if copied is not None:
-                return self._copied_sound(container, stream, copied)
-            layout = "mono" if self.spec.channels == 1 else layout_name(stream.codec_context.layout)
-            audio, begins_s = decoded_audio(self.source, container)
-        audio = self._damaged_sound(audio, edit)
-        stored_rate_hz = self.record.stored_rate_hz
-        declared = writing.declare_audio(output, self.spec, stored_rate_hz, layout)
-        return _Sound(aside.submit(writing.encoded_audio, declared, audio), stored_rate_hz, begins_s)
+                return self._copied_sound(media, stream, copied)
+            layout = "mono" if self.encoding.channels == 1 else layout_name(stream.codec_context.layout)
+            audio, begins_s = media.sound()
+        audio = self._corrupted_sound(audio, edit)
+        declared = writing.declare_audio(output, self.encoding, self.record.stored_rate_hz, layout)
+        packets = aside.submit(writing.encoded_audio, declared, audio)
+        return _Sound(packets, self.record.stored_rate_hz, begins_s)
 
-    def _damaged_sound(self, audio: Audio, edit: EditAudio | None) -> Audio:
-        audio = as_declared(audio, self.spec)
-        if edit is not None:
-            audio = edit(audio)
-        audio, scale = fitted(audio)
-        n_channels, n_samples = audio.samples.shape
-        self._note(
-            n_samples=n_samples,
-            sample_rate_hz=audio.rate_hz,
-            stored_rate_hz=writing.stored_rate_hz(audio.rate_hz, self.record.container, self.spec),
-            n_channels=n_channels,
-            audio_scale=scale,
-            pcm_digest=pcm_digest(audio),
-        )
+    def _corrupted_sound(self, audio: Audio, edit: EditAudio | None) -> Audio:
+        record, audio = self.record, as_declared(audio, self.encoding)
+        audio, record.audio_scale = fitted(audio if edit is None else edit(audio))
+        record.n_channels, record.n_samples = audio.samples.shape
+        record.sample_rate_hz = audio.rate_hz
+        record.stored_rate_hz = self.encoding.stored_rate_hz(audio.rate_hz, record.container)
+        record.pcm_digest = pcm_digest(audio)
         return audio
 
-    def _copied_sound(self, container: Any, stream: Any, copied: Any) -> _Sound:
-        packets = [packet for packet in demuxed(self.source, container, stream) if packet.size]
+    def _copied_sound(self, media: MediaFile, stream: AudioStream, copied: AudioStream) -> _Sound:
+        packets = [packet for packet in media.packets(stream) if packet.size]
         if not packets:
-            raise UnreadableMedia(self.source, "its audio has no samples")
-        rate_hz = int(stream.codec_context.sample_rate)
-        counted = round(sum(packet.duration or 0 for packet in packets) * stream.time_base * rate_hz)
-        n_samples = told_samples(container, stream, skipped_samples(packets[0]))
-        n_samples = counted if n_samples is None else n_samples
-        self._note(audio_copied=True, n_samples=n_samples, sample_rate_hz=rate_hz, stored_rate_hz=rate_hz)
-        copies: Future[list[Any]] = Future()
-        start_s = (stream.start_time or 0) * stream.time_base
+            raise UnreadableMedia(self.path, "its audio has no samples")
+        tick, rate_hz = tick_of(stream), stream.codec_context.sample_rate
+        counted = round(sum(packet.duration or 0 for packet in packets) * tick * rate_hz)
+        n_samples = media.declared_samples(stream, skipped_samples(packets[0]))
+        record = self.record
+        record.audio_copied, record.n_samples = True, counted if n_samples is None else n_samples
+        record.sample_rate_hz = record.stored_rate_hz = rate_hz
+        start_s = (stream.start_time or 0) * tick
+        copies: Future[list[Packet[Any]]] = Future()
         copies.set_result(list(self._restamped(packets, stream, copied, start_s)))
-        return _Sound(copies, stream.time_base.denominator, max(start_s - self.start_s, Fraction(0)))
+        return _Sound(copies, tick.denominator, max(start_s - self.start_s, Fraction(0)))
 
     # Pictures
 
-    def _pictures(self, output: Any, edit: EditVideo | None) -> _Pictures | None:
-        if video_stream(self.container) is None:
+    def _pictures(self, output: OutputContainer, edit: EditVideo | None) -> _Pictures | None:
+        if self.media.video is None:
             return None
-        stream = required_video(self.source, self.container)
+        stream = self.media.require_video()
         copied = self._copied_stream(output, stream, edit)
-        ticks = stream.time_base.denominator
+        tick = tick_of(stream)
         if copied is not None:
-            return _Pictures(self._copied_pictures(stream, copied), ticks)
-        declared = writing.declare_video(output, self.spec, stream.average_rate)
-        declared.time_base = stream.time_base
-        return _Pictures(self._encoded_pictures(stream, declared, edit), ticks)
+            return _Pictures(self._copied_pictures(stream, copied), tick.denominator)
+        declared = writing.declare_video(output, self.encoding, stream.average_rate)
+        declared.time_base = tick
+        return _Pictures(self._encoded_pictures(stream, declared, edit), tick.denominator)
 
-    def _copied_pictures(self, stream: Any, copied: Any) -> Iterator[Any]:
-        packets = (packet for packet in demuxed(self.source, self.container, stream) if packet.size)
+    def _copied_pictures(self, stream: VideoStream, copied: VideoStream) -> Iterator[Packet[Any]]:
+        packets = (packet for packet in self.media.packets(stream) if packet.size)
         n_frames = 0
         for packet in self._restamped(packets, stream, copied, self.start_s):
             n_frames += 1
             yield packet
         if n_frames == 0:
-            raise UnreadableMedia(self.source, "its video has no pictures")
-        self._note(n_frames=n_frames, video_copied=True)
+            raise UnreadableMedia(self.path, "its video has no pictures")
+        self.record.n_frames, self.record.video_copied = n_frames, True
 
-    def _encoded_pictures(self, stream: Any, declared: Any, edit: EditVideo | None) -> Iterator[Any]:
-        decoded = _Decoded(self.source, self.container, stream, self.spec, self.start_s)
-        video = Video(decoded.frames(), stream_duration_s(self.container, stream))
+    def _encoded_pictures(
+        self, stream: VideoStream, declared: VideoStream, edit: EditVideo | None
+    ) -> Iterator[Packet[Any]]:
+        decoded = _Decoded(self.media, stream, declared, self.encoding)
+        video = Video(decoded.frames(), self.media.video_duration_s)
         frames = (video if edit is None else edit(video)).frames
-        clock = _Stamps(stream.time_base)
-        encoder = declared.codec_context
+        stamps = writing.Stamps(tick_of(stream))
         size = None
         with _PlanesDigest() as digest:
             for frame in frames:
                 picture = decoded.canvas.picture(frame)
                 if size is None:
                     size = (frame.height, frame.width)
-                    writing.open_video(declared, picture, decoded.looks, self.spec)
+                    writing.open_video(declared, picture)
                 if (frame.height, frame.width) != size:
-                    raise UnreadableMedia(self.source, "its pictures change their size on the way")
+                    raise UnreadableMedia(self.path, "its pictures change their size on the way")
                 digest.add(frame.planes if frame.depth == 8 else planes_of(picture), frame.depth)
-                picture.pts, picture.time_base, picture.pict_type = clock.add(frame.time_s), encoder.time_base, 0
-                yield from clock.stamped(declared.encode(picture))
+                picture.pts, picture.pict_type = stamps.add(frame.time_s), 0
+                picture.time_base = declared.codec_context.time_base
+                yield from stamps.stamped(declared.encode(picture))
             if size is None:
-                raise UnreadableMedia(self.source, "no pictures are left of its video")
-            yield from clock.stamped(declared.encode(None), end_s=decoded.end_s)
-        self._note(n_frames=clock.n_pictures, planes_digest=digest.hexdigest())
+                raise UnreadableMedia(self.path, "no pictures are left of its video")
+            yield from stamps.stamped(declared.encode(None), end_s=decoded.end_s)
+            self.record.n_frames, self.record.planes_digest = stamps.n_pictures, digest.hexdigest()
 
     # Packets
 
-    def _copied_stream(self, output: Any, stream: Any, edit: object | None) -> Any | None:
-        """Return a stream for the packets of another as they are; None where they are to be encoded, or must be."""
-        codec = stream.codec_context.codec.canonical_name
-        if edit is not None or not self.may_copy or not writing.is_held(codec, self.record.container):
+    def _copied_stream(self, output: OutputContainer, stream: Stream, edit: object | None) -> Stream | None:
+        """Return a stream for the packets of another as they are; None if they are to be encoded, or must be.
+
+        A WAV contains only PCM, which every program reads; FFmpeg would write other codecs, too.
+        """
+        is_pcm = stream.codec_context.codec.canonical_name.startswith("pcm_")
+        if edit is not None or not self.may_copy or (self.record.container == "wav" and not is_pcm):
             return None
         try:
             return output.add_stream_from_template(stream, opaque=True)
         except ValueError:
             return None
 
-    def _restamped(self, packets: Iterable[Any], stream: Any, copied: Any, start_s: Fraction) -> Iterator[Any]:
+    def _restamped(
+        self, packets: Iterable[Packet[Any]], stream: Stream, copied: Stream, start_s: Fraction
+    ) -> Iterator[Packet[Any]]:
         """Yield packets for another stream, with `start_s` as time 0, the last one with its length."""
-        shift = round(start_s / stream.time_base)
-        previous, step, skipped = None, 0, 0
+        shift = round(start_s / tick_of(stream))
+        previous, time, step, skipped = None, 0, 0, 0
         for packet in packets:
             skipped = skipped if previous is not None else skipped_samples(packet)
             packet.stream = copied
@@ -430,119 +438,47 @@ class _Pass:
             if packet.dts is None:
                 raise _Refused
             if previous is not None:
-                if step == 0 and packet.dts == previous.dts:  # as FFmpeg tells the first two of an MPEG program stream
-                    previous.dts -= packet.duration or 1
-                step = packet.dts - previous.dts
+                if step == 0 and packet.dts == time:  # as FFmpeg says of the first two of an MPEG program stream
+                    previous.dts = time = time - (packet.duration or 1)
+                step = packet.dts - time
                 yield previous
-            previous = packet
+            previous, time = packet, packet.dts
         if previous is not None:
-            previous.duration = self._left(stream, skipped, previous.dts) or previous.duration or step
+            previous.duration = self._remaining(stream, skipped, time) or previous.duration or step
             yield previous
 
-    def _left(self, stream: Any, skipped: int, time: int) -> int:
-        """Return how many ticks of a sound are left at a time, where the header of an MP4 tells its length; else 0."""
-        if not is_mp4(self.container) or stream.type != "audio":
+    def _remaining(self, stream: VideoStream | AudioStream, skipped: int, time: int) -> int:
+        """Return how many ticks of a sound remain at a time, if the header of an MP4 declares its length; else 0."""
+        if not self.media.is_mp4 or stream.type != "audio":
             return 0
-        n_samples = told_samples(self.container, stream, skipped) or 0
-        return max(int(Fraction(n_samples, stream.codec_context.sample_rate) / stream.time_base) - time, 0)
+        n_samples = self.media.declared_samples(stream, skipped) or 0
+        return max(int(Fraction(n_samples, stream.codec_context.sample_rate) / tick_of(stream)) - time, 0)
 
 
 class _Decoded:
-    """The pictures of a stream as frames to be damaged, and what their encoder must know of them."""
+    """The pictures of a stream as frames to be corrupted; the encoder learns how players show them."""
 
-    def __init__(self, source: Path, container: Any, stream: Any, spec: Encoding, start_s: Fraction) -> None:
-        self._pictures = decoded_pictures(source, container, stream)
-        self._start_s = start_s
-        first = next(self._pictures)
-        pixel_format = writing.stored_format(planar_format(first.format), spec)
-        self._first = first
-        self.canvas = writing.Canvas(pixel_format)
-        self.looks = _looks(first, planar(first, pixel_format), stream)
-        self._end = 0
-        self._tick = Fraction(0)
-
-    @property
-    def end_s(self) -> Fraction:
-        """When the last picture that was decoded ends."""
-        return self._end * self._tick - self._start_s
+    def __init__(self, media: MediaFile, stream: VideoStream, declared: VideoStream, encoding: Encoding) -> None:
+        self._pictures = media.pictures(stream)
+        self._start_s = media.start_s
+        self._first = next(self._pictures)
+        self.canvas = writing.Canvas(encoding.stored_format(planar_format(self._first.format)))
+        writing.show_alike(declared, stream, self._first, planar(self._first, self.canvas.pixel_format))
+        self.end_s = Fraction(0)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield one frame for each picture, in memory that nobody else needs."""
+        """Yield one frame for each picture, in memory that nothing else needs."""
         rotation = clockwise(self._first)
-        for picture in self._all():
-            self._end, self._tick = picture.pts + (picture.duration or 0), picture.time_base
+        for picture in chain([self._first], self._pictures):
+            assert picture.pts is not None and picture.time_base is not None
+            self.end_s = (picture.pts + (picture.duration or 0)) * picture.time_base - self._start_s
             ours = writeable(planar(picture, self.canvas.pixel_format))
             yield self.canvas.taken_from(ours, frame_of(ours, self._start_s, rotation))
 
-    def _all(self) -> Iterator[Any]:
-        first, self._first = self._first, None
-        yield first
-        yield from self._pictures
 
-
-def _looks(decoded: Any, converted: Any, stream: Any) -> writing.Looks:
-    from av.sidedata.sidedata import Type
-
-    display = decoded.side_data.get(Type.DISPLAYMATRIX)
-    return writing.Looks(
-        full_range=is_full_range(converted),
-        matrix=int(converted.colorspace),
-        primaries=int(decoded.color_primaries),
-        transfer=int(decoded.color_trc),
-        aspect=stream.sample_aspect_ratio,
-        display=None if display is None else tuple(np.frombuffer(bytes(display), "<i4").tolist()),
-    )
-
-
-class _Stamps:
-    """The times of pictures that an encoder knows by number; each packet waits for the next to know its duration."""
-
-    def __init__(self, tick: Fraction) -> None:
-        self._tick = tick
-        self._ticks_a_second = tick.denominator / tick.numerator
-        self._times: list[int] = []
-        self._waiting: Any | None = None
-
-    @property
-    def n_pictures(self) -> int:
-        return len(self._times)
-
-    def add(self, time_s: float) -> int:
-        """Note the time of a picture and return its number. No two have one time: the later one is a tick later."""
-        time = round(time_s * self._ticks_a_second)
-        self._times.append(time if not self._times else max(time, self._times[-1] + 1))
-        return len(self._times) - 1
-
-    def stamped(self, packets: Iterable[Any], end_s: Fraction | None = None) -> Iterator[Any]:
-        """Yield packets with the times of their pictures; the last one of all where the end of the clip is given."""
-        for packet in packets:
-            number = packet.pts
-            packet.pts = packet.dts = self._times[number]
-            packet.time_base = self._tick
-            if self._waiting is not None:
-                self._waiting.duration = packet.pts - self._waiting.pts
-                yield self._waiting
-            self._waiting = packet
-        if end_s is not None and self._waiting is not None:
-            self._waiting.duration = max(round(end_s / self._tick) - self._waiting.pts, 1)
-            yield self._waiting
-
-
-def fitted(audio: Audio) -> tuple[Audio, float]:
-    """Return a sound that does not go beyond full scale, and the factor that it was scaled by; 1.0 where it fits.
-
-    Raises:
-        Inapplicable: values are no numbers.
-    """
-    peak = float(np.max(np.abs(audio.samples), initial=0.0))
-    if not np.isfinite(peak):
-        raise Inapplicable("the damaged sound has values that are no numbers")
-    return (audio, 1.0) if peak <= 1.0 else (audio.with_samples(audio.samples / np.float32(peak)), 1.0 / peak)
-
-
-def _interleaved(pictures: _Pictures | None, sound: _Sound | None) -> Iterator[Any]:
+def _interleaved(pictures: _Pictures | None, sound: _Sound | None) -> Iterator[Packet[Any]]:
     """Yield the packets of both in the order of their times; those of pictures wait while the sound is being made."""
-    waiting: deque[Any] = deque()
+    waiting: deque[Packet[Any]] = deque()
     for picture in () if pictures is None else pictures.packets:
         waiting.append(picture)
         if sound is None or sound.packets.done():
@@ -555,6 +491,6 @@ def _interleaved(pictures: _Pictures | None, sound: _Sound | None) -> Iterator[A
     yield from sounds
 
 
-def _time(packet: Any) -> float:
-    tick = packet.time_base
-    return float(packet.dts * tick.numerator / tick.denominator)
+def _time(packet: Packet[Any]) -> float:
+    assert packet.dts is not None
+    return packet.dts * packet.time_base.numerator / packet.time_base.denominator

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from merbench.banks.bank import Bank
 from merbench.corpus.candidates import Candidates
-from merbench.corrupt.steps import damage
+from merbench.corrupt.steps import corrupt
 from merbench.corruptions import Step
 from merbench.engine import WorkerDied, run
 from merbench.errors import EXAMPLES_SHOWN, Inapplicable, UnreadableMedia, UsageError, listed
@@ -170,7 +170,7 @@ def _vector(
 ) -> tuple[Vectors, Mapping[str, Any]]:
     signal, values = read(), {}
     if step is not None:
-        done = damage(
+        done = corrupt(
             signal, [step], seed=task.seed, sample_id=task.sample_id, known=task.known, banks=banks.__getitem__
         )
         signal, values = done.signal, done.values

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from merbench.corpus import Feature
 from merbench.corpus.candidates import Candidates, candidate_column
-from merbench.corrupt.steps import damage_split
+from merbench.corrupt.steps import corrupt_split
 from merbench.corruptions import Step
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import UsageError
@@ -156,7 +156,7 @@ class Source:
             features, values = self._corrupted(candidates, features, step, standard)
         if step is not None and modality == "text":
             texts = columns[TRANSCRIPT].fill_null("").to_pylist()
-            done = damage_split(
+            done = corrupt_split(
                 texts, candidates.ids.to_pylist(), [step], seed=self.seed, known=known_columns(candidates)
             )
             columns[TRANSCRIPT] = pa.array([sample.signal for sample in done], pa.string())
@@ -175,7 +175,7 @@ class Source:
                 {modality: onto(features[name], name, row) for modality, name in names.items()}
                 for row in range(len(candidates))
             ]
-            done = damage_split(
+            done = corrupt_split(
                 signals, candidates.ids.to_pylist(), [step], seed=self.seed, known=known_columns(candidates)
             )
             for modality, name in names.items():

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from merbench.corpus import Contents, Corpus, Feature, Metadata, write_corpus
-from merbench.corrupt.steps import damage
+from merbench.corrupt.steps import corrupt
 from merbench.corruptions.drawing import below, uniforms
 from merbench.sample.scenes import (
     EMOTION_WORDS,
@@ -133,7 +133,7 @@ def _corrupted(
     parameters: dict[str, list[Any]] = {}
     for row in np.flatnonzero(np.isin(splits, track.splits["test"].source)).tolist():
         signal = {modality: values[row] * VALUE_UNIT for modality, values in clean.items()}
-        done = damage(signal, track.steps("test", "features"), seed=track.seed, sample_id=ids[row])
+        done = corrupt(signal, track.steps("test", "features"), seed=track.seed, sample_id=ids[row])
         for name, value in done.values.items():
             parameters.setdefault(name, [None] * len(ids))[row] = value
         for modality, values in done.signal.items():

@@ -12,7 +12,7 @@ from made_corpus import made_corpus
 
 from merbench.cli import run
 from merbench.corpus import CORPORA, Feature, verify_corpus
-from merbench.corrupt.corpus import damage_corpus, modality_features
+from merbench.corrupt.corpus import corrupt_corpus, modality_features
 from merbench.corrupt.manifest import MANIFEST, read_manifest
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.errors import UsageError
@@ -54,7 +54,7 @@ WORDS = '\n[[corruptions]]\nname = "word_deletion"\nrate = 0.3\n'
 
 def test_the_test_split_is_damaged_and_nothing_else(tmp_path: Path) -> None:
     track = track_of(tmp_path, PROXY + WORDS)
-    done = damage_corpus(track, tmp_path / "out")
+    done = corrupt_corpus(track, tmp_path / "out")
     assert done.problems == {}
     corpus = CORPORA.read(tmp_path / "out" / "corpus")
     assert verify_corpus(corpus) == []
@@ -80,21 +80,21 @@ def test_the_test_split_is_damaged_and_nothing_else(tmp_path: Path) -> None:
 
 def test_the_same_is_made_again(tmp_path: Path) -> None:
     track = track_of(tmp_path, PROXY + WORDS)
-    first, second = (damage_corpus(track, tmp_path / name) for name in ("a", "b"))
+    first, second = (corrupt_corpus(track, tmp_path / name) for name in ("a", "b"))
     assert first.corpus.declaration.content == second.corpus.declaration.content
     assert (tmp_path / "a" / MANIFEST).read_bytes() == (tmp_path / "b" / MANIFEST).read_bytes()
     with pytest.raises(UsageError, match=r"already exists; --force replaces it$"):
-        damage_corpus(track, tmp_path / "a")
-    damage_corpus(track, tmp_path / "a", replace=True)
+        corrupt_corpus(track, tmp_path / "a")
+    corrupt_corpus(track, tmp_path / "a", replace=True)
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / MANIFEST).write_text("of clips")
-    with pytest.raises(UsageError, match=r"clips: already holds the manifest\.parquet of something else"):
-        damage_corpus(track, tmp_path / "clips", replace=True)
+    with pytest.raises(UsageError, match=r"clips: already has the manifest\.parquet of something else"):
+        corrupt_corpus(track, tmp_path / "clips", replace=True)
 
 
 def test_missing_modalities_are_zeros_and_the_pattern_is_stored(tmp_path: Path) -> None:
     steps = '\n[[corruptions]]\nname = "modality_pattern"\npattern = { choice = ["a", "v", "t", "at"] }\n'
-    done = damage_corpus(track_of(tmp_path, steps), tmp_path / "out")
+    done = corrupt_corpus(track_of(tmp_path, steps), tmp_path / "out")
     names = {"a": "audio", "v": "video-frames", "t": "text"}
     for sample_id, row in done.manifest.rows.items():
         kept = {names[letter] for letter in row["modality_pattern.pattern"]}
@@ -106,7 +106,7 @@ def test_missing_modalities_are_zeros_and_the_pattern_is_stored(tmp_path: Path) 
 def test_frames_are_dropped_for_the_split_at_once(tmp_path: Path) -> None:
     frames = {"audio": Feature.from_frames(IDS, [np.ones((3 + place % 2, 2)) for place in range(8)])}
     steps = '\n[[corruptions]]\nname = "tfrnet_drop"\nrate = 0.5\n'
-    done = damage_corpus(track_of(tmp_path, steps, frames), tmp_path / "out")
+    done = corrupt_corpus(track_of(tmp_path, steps, frames), tmp_path / "out")
     damaged = done.corpus.feature("audio")
     assert damaged.offsets is not None
     kept = np.random.RandomState(1111).uniform(size=(4, 4)) > 0.5
@@ -117,13 +117,13 @@ def test_frames_are_dropped_for_the_split_at_once(tmp_path: Path) -> None:
 
 def test_a_training_split_is_damaged_where_the_track_says_so(tmp_path: Path) -> None:
     steps = '\n[[corruptions]]\nname = "modality_absence"\nmodality = "audio"\nsplit = "train"\n'
-    corpus = damage_corpus(track_of(tmp_path, steps), tmp_path / "out").corpus
+    corpus = corrupt_corpus(track_of(tmp_path, steps), tmp_path / "out").corpus
     assert not corpus.feature("audio").values[:4].any() and corpus.feature("audio").values[4:].all()
 
 
 def test_utterance_vectors_have_no_steps_in_time_and_the_sample_is_named(tmp_path: Path) -> None:
     steps = '\n[[corruptions]]\nname = "step_drop"\nrate = 0.5\n'
-    done = damage_corpus(track_of(tmp_path, steps), tmp_path / "out")
+    done = corrupt_corpus(track_of(tmp_path, steps), tmp_path / "out")
     assert set(done.problems) == set(IDS[4:])
     assert np.array_equal(done.corpus.feature("audio").values, VALUES["audio"])
 
@@ -131,24 +131,24 @@ def test_utterance_vectors_have_no_steps_in_time_and_the_sample_is_named(tmp_pat
 def test_a_bug_that_one_sample_meets_is_its_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import merbench.corrupt.corpus as room
 
-    before = room.damage
+    before = room.corrupt
 
     def broken(signal: Any, steps: Any, **given: Any) -> Any:
         if given["sample_id"] == IDS[5]:
             raise ZeroDivisionError("a bug")
         return before(signal, steps, **given)
 
-    monkeypatch.setattr(room, "damage", broken)
+    monkeypatch.setattr(room, "corrupt", broken)
     frames = {"audio": Feature.from_frames(IDS, [np.ones((3, 2)) for _ in range(8)])}
     steps = '\n[[corruptions]]\nname = "step_drop"\nrate = 0.5\n'
-    assert damage_corpus(track_of(tmp_path, steps, frames), tmp_path / "out").problems == {
+    assert corrupt_corpus(track_of(tmp_path, steps, frames), tmp_path / "out").problems == {
         IDS[5]: "ZeroDivisionError: a bug"
     }
 
 
 def test_a_sample_that_fails_late_keeps_nothing_of_earlier_steps(tmp_path: Path) -> None:
     steps = '\n[[corruptions]]\nname = "random_drop"\nrate = 1.0\n\n[[corruptions]]\nname = "step_drop"\nrate = 0.5\n'
-    done = damage_corpus(track_of(tmp_path, steps), tmp_path / "out")
+    done = corrupt_corpus(track_of(tmp_path, steps), tmp_path / "out")
     assert set(done.problems) == set(IDS[4:])
     assert np.array_equal(done.corpus.feature("audio").values, VALUES["audio"])
     assert all(set(row) == {"sample_id", "problem"} for row in done.manifest.rows.values())
@@ -160,7 +160,7 @@ def test_the_digest_of_values_is_of_texts_and_vectors(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         steps = f'\n[[corruptions]]\nname = "word_deletion"\nrate = {rate}\n' + PROXY
-        rows = damage_corpus(track_of(folder, steps), folder / "out").manifest.rows
+        rows = corrupt_corpus(track_of(folder, steps), folder / "out").manifest.rows
         digests.append([row["values_sha256"] for row in rows.values()])
     assert not set(digests[0]) & set(digests[1])
 
@@ -170,7 +170,7 @@ def test_what_is_realised_in_several_columns_is_told_by_column(tmp_path: Path) -
     corpus = CORPORA.read(track.folder / "corpus")
     samples = corpus.samples().append_column("translation", pa.array(["a b c"] * 8))
     made_corpus(track.folder / "corpus", name="toy", samples=samples, reference=corpus.reference(), replace=True)  # fmt: skip
-    rows = damage_corpus(track, tmp_path / "out", columns=["transcript", "translation"]).manifest.rows
+    rows = corrupt_corpus(track, tmp_path / "out", columns=["transcript", "translation"]).manifest.rows
     # 0.3 of ten words are three; 0.3 of three words are one.
     assert rows["s5"]["word_deletion.realised_rate.transcript"] == pytest.approx(0.3, abs=1e-6)
     assert rows["s5"]["word_deletion.realised_rate.translation"] == pytest.approx(1 / 3, abs=1e-6)
@@ -188,21 +188,21 @@ def test_scores_break_down_by_what_was_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"features": {"sound": "audio"}}, "'sound' is no modality of features; allowed: audio, text, video"),
+        ({"features": {"sound": "audio"}}, "'sound' is not a modality of features; allowed: audio, text, video"),
         ({"features": {"audio": "hubert"}}, "no feature of corpus toy named 'hubert'"),
         ({"columns": ["words"]}, "corpus 'toy' has no column of text 'words'; it has transcript"),
     ],
 )
 def test_names_that_are_not_there_are_told(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as raised:
-        damage_corpus(track_of(tmp_path, PROXY + WORDS), tmp_path / "out", **options)
+        corrupt_corpus(track_of(tmp_path, PROXY + WORDS), tmp_path / "out", **options)
     assert str(raised.value).startswith(message)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_track_that_damages_neither_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^toy-noise declares no corruption of features or text$"):
-        damage_corpus(track_of(tmp_path, ""), tmp_path / "out")
+        corrupt_corpus(track_of(tmp_path, ""), tmp_path / "out")
 
 
 def test_which_feature_holds_a_modality(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_dimensions_of_unequal_scale_are_warned_of(tmp_path: Path, capsys: pytes
         "video": Feature.from_vectors(IDS, VALUES["video-frames"]),
     }
     track = track_of(tmp_path, PROXY, features)
-    assert damage_corpus(track, tmp_path / "a").uneven == ("audio",)
+    assert corrupt_corpus(track, tmp_path / "a").uneven == ("audio",)
     assert run(["corrupt", str(track.folder), "-o", str(tmp_path / "b")]) == 0
     assert capsys.readouterr().err.splitlines()[1:] == [
         "  W652  audio: dimensions differ in scale so much that noise at 20 dB drowns half of them; store the feature "

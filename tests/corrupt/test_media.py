@@ -17,7 +17,7 @@ import pytest
 from media_track import BLUR, NOISE, media_candidates, write_media_track
 
 from merbench.corrupt.manifest import JOURNAL, MANIFEST, Journal, read_manifest
-from merbench.corrupt.media import DamagedMedia, damage_split_media, plan_media
+from merbench.corrupt.media import CorruptedMedia, corrupt_media, plan_media
 from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
 from merbench.files import sha256_file
 from merbench.media import read_audio, read_video
@@ -25,10 +25,10 @@ from merbench.media import read_audio, read_video
 IDS = tuple(f"clip-{number}" for number in range(6))
 
 
-def damaged(tmp_path: Path, media: Path, output: str = "out", **options: Any) -> DamagedMedia:
+def damaged(tmp_path: Path, media: Path, output: str = "out", **options: Any) -> CorruptedMedia:
     keys = {key: options.pop(key) for key in ("steps", "ids") if key in options}
     candidates = media_candidates(tmp_path, keys.get("ids", IDS), keys.get("steps", NOISE + BLUR))
-    return damage_split_media(plan_media(candidates, media, tmp_path / output), **options)
+    return corrupt_media(plan_media(candidates, media, tmp_path / output), **options)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -67,7 +67,7 @@ def test_two_workers_make_the_same_bytes(tmp_path: Path, media: Path) -> None:
 def test_one_sample_alone_is_as_among_all(tmp_path: Path, media: Path) -> None:
     whole = damaged(tmp_path, media)
     plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "alone", sample_ids=["clip-3"])
-    alone = damage_split_media(plan)
+    alone = corrupt_media(plan)
     assert alone.manifest.rows == {"clip-3": whole.manifest.rows["clip-3"]}
     assert alone.unused == ()
 
@@ -147,7 +147,7 @@ def test_a_journal_cut_in_its_first_line_is_begun_anew(tmp_path: Path, media: Pa
 def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, media: Path) -> None:
     plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "out")
     with Journal(tmp_path / "out", plan.header), pytest.raises(UsageError, match=r"out: another run is writing there$"):
-        damage_split_media(plan)
+        corrupt_media(plan)
 
 
 def test_a_clip_that_cannot_be_read_is_a_problem_of_its_sample(
@@ -182,7 +182,7 @@ def test_a_bug_that_one_clip_meets_is_a_problem_of_its_sample(
     assert done.n_new == 5
 
 
-NO_SOUND = "there is no audio stream, and background_noise damages it"
+NO_SOUND = "it has no audio stream, which background_noise corrupts"
 
 
 def test_what_is_wrong_with_a_clip_is_named_and_the_rest_is_finished(tmp_path: Path, media: Path) -> None:
@@ -206,7 +206,7 @@ def test_what_is_wrong_with_a_clip_is_named_and_the_rest_is_finished(tmp_path: P
     done = damaged(tmp_path, media)
     assert done.n_new == 1
     assert done.problems.keys() == {f"clip-{number}" for number in range(1, 6)}
-    assert done.problems["clip-3"] == "no file of media belongs to this sample"
+    assert done.problems["clip-3"] == "no media file belongs to this sample"
     assert done.problems["clip-4"] == ("2 files could belong to this sample: sub/clip-4.avi, sub/clip-4.mp4")
     assert done.problems["clip-5"] == NO_SOUND
     assert [str(path) for path in done.unused] == ["left-over.mp4"]
@@ -248,7 +248,7 @@ def test_odd_names_of_files(tmp_path: Path, media: Path) -> None:
         shutil.copy(media / "clip-0.mp4", media / name)
     ids = [f"odd-{number}" for number in range(len(names))]
     candidates = media_candidates(tmp_path, ids, NOISE, media=names)
-    done = damage_split_media(plan_media(candidates, media, tmp_path / "out"))
+    done = corrupt_media(plan_media(candidates, media, tmp_path / "out"))
     assert done.problems == {}
     outputs = {path.name for path in (tmp_path / "out").iterdir()} - {MANIFEST}
     assert outputs == {f"{Path(name).stem}.mp4" for name in names}
@@ -264,7 +264,7 @@ def test_another_seed_or_track_is_refused_before_anything_is_written(tmp_path: P
 
     plan = plan_media(open_candidates(track), media, tmp_path / "out")
     with pytest.raises(IntegrityError, match=r"seed: 11, now 12\); name another output, or remove it$"):
-        damage_split_media(plan)
+        corrupt_media(plan)
     assert contents(tmp_path / "out") == before
 
 
@@ -301,7 +301,7 @@ def test_no_room_is_told_before_anything_is_written(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("merbench.corrupt.media.shutil.disk_usage", lambda path: usage(1, 1, 1000))
     with pytest.raises(
-        OutputError, match=r"out: there is no room: 6 damaged clips may take \d+ kB, and 1 kB are free$"
+        OutputError, match=r"out: not enough space: 6 corrupted clips may take \d+ kB, and 1 kB are free$"
     ):
         damaged(tmp_path, media)
     assert not (tmp_path / "out").exists()
@@ -315,14 +315,14 @@ def test_a_full_disk_stops_the_run_and_what_was_done_stays(
     def full(clip: Any, banks: Any) -> Any:
         if clip.sample_id == "clip-3":
             raise OutputError(f"{clip.output}: cannot be written: No space left on device")
-        return damage_clip(clip, banks)
+        return corrupt_clip(clip, banks)
 
-    damage_clip = room.damage_clip
-    monkeypatch.setattr(room, "damage_clip", full)
+    corrupt_clip = room.corrupt_clip
+    monkeypatch.setattr(room, "corrupt_clip", full)
     with pytest.raises(OutputError, match="No space left on device"):
         damaged(tmp_path, media)
     assert (tmp_path / "out" / JOURNAL).is_file()
-    monkeypatch.setattr(room, "damage_clip", damage_clip)
+    monkeypatch.setattr(room, "corrupt_clip", corrupt_clip)
     again = damaged(tmp_path, media)
     assert again.n_kept + again.n_new == 6
 
@@ -369,17 +369,17 @@ def test_a_folder_of_something_else_is_not_written_to(tmp_path: Path, media: Pat
     shutil.copy(media / "clip-1.mp4", tmp_path / "out" / "clip-0.mp4")
     before = contents(tmp_path / "out")
     with pytest.raises(
-        UsageError, match=r"out: is not empty and holds no manifest\.parquet; name a folder of its own$"
+        UsageError, match=r"out: is not empty and has no manifest\.parquet; name another folder$"
     ):
         damaged(tmp_path, media)
-    with pytest.raises(UsageError, match=r"is not empty and holds no manifest"):
-        damage_split_media(plan_media(media_candidates(tmp_path / "x", IDS), media, media.parent))
+    with pytest.raises(UsageError, match=r"is not empty and has no manifest"):
+        corrupt_media(plan_media(media_candidates(tmp_path / "x", IDS), media, media.parent))
     assert contents(tmp_path / "out") == before
 
 
 def test_a_file_of_two_samples_is_a_problem_of_both(tmp_path: Path, media: Path) -> None:
     done = damaged(tmp_path, media, ids=["clip-0", "clip-0.mp4", "clip-1"])
-    told = "its file belongs to another sample, too"
+    told = "its file also belongs to another sample"
     assert done.problems == {"clip-0": told, "clip-0.mp4": told}
 
 
@@ -387,13 +387,13 @@ def test_a_run_of_one_sample_keeps_what_is_known_of_the_others(tmp_path: Path, m
     (media / "clip-5.mp4").unlink()
     whole = damaged(tmp_path, media)
     plan = plan_media(media_candidates(tmp_path, IDS), media, tmp_path / "out", sample_ids=["clip-1"])
-    alone = damage_split_media(plan)
+    alone = corrupt_media(plan)
     assert alone.problems == {}
     assert alone.manifest.rows == whole.manifest.rows
     copy = bytearray((media / "clip-2.mp4").read_bytes())
     copy[-1] ^= 1
     (media / "clip-2.mp4").write_bytes(bytes(copy))
-    damage_split_media(plan)
+    corrupt_media(plan)
     with pytest.raises(IntegrityError, match=r"1 clip changed since .*: clip-2\.mp4"):
         damaged(tmp_path, media)
 
@@ -419,4 +419,4 @@ def test_sound_that_is_no_number_is_a_problem(tmp_path: Path, media: Path) -> No
     (media / "clip-0.mp4").unlink()
     values = np.full(1600, np.nan, np.float32)
     soundfile.write(media / "clip-0.wav", values, 16000, subtype="FLOAT")
-    assert damaged(tmp_path, media, steps=NOISE).problems == {"clip-0": "its audio holds values that are no numbers"}
+    assert damaged(tmp_path, media, steps=NOISE).problems == {"clip-0": "its audio contains values that are not numbers"}

@@ -9,10 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 from merbench.banks.bank import Drawn
-from merbench.corrupt.steps import damage, damage_split, drawn_values
+from merbench.corrupt.steps import corrupt, corrupt_split, sample_steps, sampled_values
 from merbench.corruptions import Audio, Frame, Step, Video, generator
 from merbench.errors import Inapplicable
 from merbench.track import CorruptionSpec, load_track
+
+
+def sampled(steps: list[Step], seed: int, sample_id: str) -> dict[str, Any]:
+    return sampled_values(sample_steps(steps, seed, sample_id))
 
 
 def spec(name: str, **parameters: Any) -> Step:
@@ -45,7 +49,7 @@ def test_noise_is_drawn_from_the_bank_and_what_it_came_to_is_told() -> None:
     bank = Bank()
     step = spec("background_noise", noise="any", snr_db={"integers": [5, 10]})
     before = sound()
-    done = damage(before, [step], seed=3, sample_id="a", banks=lambda name: bank)  # type: ignore[arg-type,return-value]
+    done = corrupt(before, [step], seed=3, sample_id="a", banks=lambda name: bank)  # type: ignore[arg-type,return-value]
     snr_db = done.values["background_noise.snr_db"]
     assert snr_db in range(5, 11)
     added = done.signal.samples - before.samples
@@ -61,7 +65,7 @@ def test_in_a_window_noise_is_as_long_and_as_loud_as_the_window_asks() -> None:
     step = spec("background_noise", noise="any", snr_db=0, start=0.5, end=0.75)
     before = sound()
     before.samples[:, :8000] *= 0.01
-    done = damage(before, [step], seed=3, sample_id="a", banks=lambda name: bank)  # type: ignore[arg-type,return-value]
+    done = corrupt(before, [step], seed=3, sample_id="a", banks=lambda name: bank)  # type: ignore[arg-type,return-value]
     added = (done.signal.samples - before.samples)[0]
     assert bank.asked[0]["n_samples"] == 4000
     assert not added[:8000].any() and not added[12000:].any()
@@ -72,7 +76,7 @@ def test_in_a_window_noise_is_as_long_and_as_loud_as_the_window_asks() -> None:
 def test_babble_is_of_others_than_the_speaker() -> None:
     bank = Bank()
     step = spec("babble", noise="any", n_speakers=4, snr_db=5)
-    done = damage(
+    done = corrupt(
         sound(), [step], seed=0, sample_id="a", known={"speaker": "x"},
         banks=lambda name: bank,  # type: ignore[arg-type,return-value]
     )  # fmt: skip
@@ -87,17 +91,17 @@ def test_draws_depend_on_seed_step_and_sample_alone() -> None:
         spec("gain", gain_db={"uniform": [-6, 6]}),
     ]
     ids = [f"s{number}" for number in range(20)]
-    forth = {name: drawn_values(steps, 1, name) for name in ids}
-    back = {name: drawn_values(list(reversed(steps)), 1, name) for name in reversed(ids)}
+    forth = {name: sampled(steps, 1, name) for name in ids}
+    back = {name: sampled(list(reversed(steps)), 1, name) for name in reversed(ids)}
     assert forth == back
     assert len({values["gain.gain_db"] for values in forth.values()}) == 20
-    assert drawn_values(steps, 2, "s0") != forth["s0"]
+    assert sampled(steps, 2, "s0") != forth["s0"]
     renamed = spec("gain", step="louder", gain_db={"uniform": [-6, 6]})
-    assert drawn_values([renamed], 1, "s0")["louder.gain_db"] != forth["s0"]["gain.gain_db"]
+    assert sampled([renamed], 1, "s0")["louder.gain_db"] != forth["s0"]["gain.gain_db"]
 
 
 def test_steps_are_applied_one_after_the_other() -> None:
-    done = damage(sound(), [spec("gain", gain_db=20), spec("clipping", quantile=1.0)], seed=0, sample_id="a")
+    done = corrupt(sound(), [spec("gain", gain_db=20), spec("clipping", quantile=1.0)], seed=0, sample_id="a")
     assert np.abs(done.signal.samples).max() == pytest.approx(3.0, rel=1e-3)
     assert done.values == {"gain.gain_db": 20, "clipping.quantile": 1.0}
 
@@ -106,37 +110,39 @@ def test_a_silence_has_no_ratio_and_the_step_is_named() -> None:
     silent = Audio(np.zeros((1, 100), np.float32), 16000)
     step = spec("coloured_noise", step="hiss", colour="white", snr_db=5)
     with pytest.raises(Inapplicable, match=r"^hiss: the sound is silent; a signal-to-noise ratio is not defined$"):
-        damage(silent, [step], seed=0, sample_id="a")
+        corrupt(silent, [step], seed=0, sample_id="a")
 
 
 @pytest.mark.parametrize(
     ("held", "message"),
     [
-        (None, "occlusion_face: the corpus holds no box of this sample in a column 'face_box'"),
-        ("1 2 x 4", "occlusion_face: '1 2 x 4' in column 'face_box' is no box, four fractions x, y, width and height"),
+        (None, "occlusion_face: the corpus has no box of this sample in a column 'face_box'"),
+        ("1 2 x 4", "occlusion_face: '1 2 x 4' in column 'face_box' is not a box, four fractions x, y, width and height"),
     ],
 )
 def test_a_face_needs_its_box(held: str | None, message: str) -> None:
     video = Video(iter(()), 1.0)
     with pytest.raises(Inapplicable) as raised:
-        damage(video, [spec("occlusion_face")], seed=0, sample_id="a", known={"face_box": held})
+        corrupt(video, [spec("occlusion_face")], seed=0, sample_id="a", known={"face_box": held})
     assert str(raised.value) == message
 
 
 def test_the_box_of_the_sample_is_hidden() -> None:
     frame = Frame((np.full((8, 8), 200, np.uint8),))
     known = {"face_box": "0.5, 0, 0.5, 1"}
-    done = damage(Video(iter([frame]), 1.0), [spec("occlusion_face", fill="black")], seed=0, sample_id="a", known=known)
+    done = corrupt(
+        Video(iter([frame]), 1.0), [spec("occlusion_face", fill="black")], seed=0, sample_id="a", known=known
+    )
     (shown,) = done.signal.frames
     assert (shown.planes[0][:, :4] == 200).all() and (shown.planes[0][:, 4:] == 16).all()
 
 
 def test_a_text_and_features_are_damaged_too() -> None:
-    text = damage("one two three four five", [spec("word_deletion", rate=0.4)], seed=0, sample_id="a")
+    text = corrupt("one two three four five", [spec("word_deletion", rate=0.4)], seed=0, sample_id="a")
     assert len(text.signal.split()) == 3
     assert text.values == {"word_deletion.rate": 0.4, "word_deletion.realised_rate": 0.4}
     vectors = {"audio": np.ones(4), "video": np.ones(3), "text": np.ones(2)}
-    kept = damage(vectors, [spec("modality_pattern", pattern="at")], seed=0, sample_id="a")
+    kept = corrupt(vectors, [spec("modality_pattern", pattern="at")], seed=0, sample_id="a")
     assert {name: bool(values.any()) for name, values in kept.signal.items()} == {
         "audio": True,
         "video": False,
@@ -148,13 +154,13 @@ def test_a_split_is_damaged_sample_by_sample_or_at_once() -> None:
     ids = ["a", "b", "c"]
     frames = [{"audio": np.ones((5, 2)), "text": np.ones((6, 2)), "video": np.ones((4, 2))} for _ in ids]
     step = spec("tfrnet_drop", rate=0.5)
-    at_once = damage_split(frames, ids, [step], seed=0)
+    at_once = corrupt_split(frames, ids, [step], seed=0)
     # TFR-Net: one table of the legacy generator for the split, seeded 1111 for audio, padded to the longest.
     kept = np.random.RandomState(1111).uniform(size=(3, 5)) > 0.5
     for row, one in enumerate(at_once):
         assert np.array_equal(one.signal["audio"][:, 0] > 0, kept[row])
-    singly = damage_split(frames, ids, [spec("modality_pattern", pattern={"choice": ["a", "v", "t"]})], seed=0)
-    alone = damage(frames[1], [spec("modality_pattern", pattern={"choice": ["a", "v", "t"]})], seed=0, sample_id="b")
+    singly = corrupt_split(frames, ids, [spec("modality_pattern", pattern={"choice": ["a", "v", "t"]})], seed=0)
+    alone = corrupt(frames[1], [spec("modality_pattern", pattern={"choice": ["a", "v", "t"]})], seed=0, sample_id="b")
     assert singly[1].values == alone.values
 
 
@@ -178,6 +184,6 @@ def test_the_generator_of_a_step_is_where_its_draws_left_it() -> None:
     step = spec("feature_noise", snr_db={"integers": [5, 10]}, factor={"choice": [1, 2, 4]})
     drawn = step.draws(5, "a", rng)
     vectors = {"audio": np.arange(8.0), "video": np.arange(8.0)}
-    done = damage(vectors, [step], seed=5, sample_id="a")
+    done = corrupt(vectors, [step], seed=5, sample_id="a")
     expected = step.corruption(vectors, rng, drawn)
     assert np.array_equal(done.signal["audio"], expected["audio"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merbench.corrupt.steps import Damaged, damage
+from merbench.corrupt.steps import Corrupted, corrupt
 from merbench.corruptions import Step, generator
 from merbench.corruptions.batches import corrupted_vectors
 from merbench.corruptions.drawing import NORMAL_UNIT, generators, normals, seeded_states
@@ -30,9 +30,9 @@ def one_by_one(
     for i, sample_id in enumerate(IDS[: len(next(iter(vectors.values())))]):
         signal = {name: values[i].astype(np.float64) for name, values in vectors.items()}
         try:
-            done = damage(signal, [step], seed=7, sample_id=sample_id)
+            done = corrupt(signal, [step], seed=7, sample_id=sample_id)
         except Inapplicable as error:
-            done, problems[sample_id] = Damaged(signal, {}), str(error)
+            done, problems[sample_id] = Corrupted(signal, {}), str(error)
         for name, values in done.signal.items():
             rows[name].append(values.astype(np.float32))
         drawn.append(done.values)

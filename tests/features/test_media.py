@@ -138,7 +138,9 @@ def test_what_cannot_be_made_is_told_before_any_clip_is_read(clips: Path, tmp_pa
         add_media_feature(talk, "voice", "audio", [empty])
     with pytest.raises(UsageError, match=f"^{tmp_path / 'gone'}: there is no such folder of media$"):
         add_media_feature(talk, "voice", "audio", [tmp_path / "gone"])
-    with pytest.raises(UsageError, match=r"^'lokal' is no engine; did you mean 'local'\?; allowed are local and dask"):
+    with pytest.raises(
+        UsageError, match=r"^'lokal' is not an engine; did you mean 'local'\?; allowed are local and dask"
+    ):
         add_media_feature(talk, "voice", "audio", [clips], engine="lokal")
     with pytest.raises(InvalidCorpus, match=r"feature 'a/b': not a name of a feature; allowed are up to 100 of"):
         add_media_feature(talk, "a/b", "audio", [clips])

@@ -18,11 +18,10 @@ from made_media import Pictures, Sound, chirps, make_clip
 
 from merbench.corruptions.signals import Audio, Frame, Video
 from merbench.errors import Inapplicable, OutputError, UnreadableMedia, UsageError
-from merbench.media import transcode
 from merbench.media.mp4_edits import begin_later
-from merbench.media.reading import opened, probe, read_audio, read_video, video_stream
-from merbench.media.transcode import fitted, pcm_digest, planes_digest, target_suffix, write_damaged
-from merbench.media.writing import encoder_rate, stored_format, stored_rate_hz, video_quality
+from merbench.media.reading import MediaFile, opened, probe, read_audio, read_video
+from merbench.media.transcode import MediaRecord, fitted, pcm_digest, planes_digest, target_suffix, write_corrupted
+from merbench.media.writing import Encoding, encoder_rate
 from merbench.track.declaration import MediaSpec
 
 MP4 = Pictures(tick=Fraction(1, 12800))
@@ -45,11 +44,19 @@ def brighter(frame: Frame) -> Frame:
 
 
 def passed(source: Path, spec: MediaSpec | None = None, audio: Any = same, video: Any = same) -> tuple[Path, Any]:
-    """Return what becomes of a clip whose streams are both damaged, by nothing unless told otherwise."""
-    info = probe(source)
-    target = source.with_name(f"out-{source.stem}{target_suffix(info)}")
-    edits = {"edit_audio": audio if info.has_audio else None, "edit_video": video if info.has_video else None}
-    return target, write_damaged(source, target, **edits, spec=spec or MediaSpec())
+    """Return what becomes of a clip whose streams are both decoded, edited (by default not at all) and encoded."""
+    with opened(source) as media:
+        target = source.with_name(f"out-{source.stem}{target_suffix(media)}")
+        edits = (audio if media.audio is not None else None, video if media.video is not None else None)
+        return target, written(source, target, *edits, spec=spec)
+
+
+def written(
+    source: Path, target: Path, audio: Any = same, video: Any = same, spec: MediaSpec | None = None
+) -> MediaRecord:
+    with opened(source) as media:
+        encoding = Encoding.of(spec or MediaSpec())
+        return write_corrupted(media, target, edit_audio=audio, edit_video=video, encoding=encoding)
 
 
 def times(clip: Path) -> list[float]:
@@ -109,7 +116,7 @@ def test_rotation_survives_damage_and_copying(tmp_path: Path, clockwise: int, ed
     seen = []
     target, record = passed(source, video=each(lambda f: seen.append(f.rotation) or f) if edit else None)
     assert record.video_copied is (edit is None)
-    assert probe(source).rotation == probe(target).rotation == clockwise
+    assert next(iter(read_video(source).frames)).rotation == clockwise
     assert set(seen) <= {clockwise}
     assert next(iter(read_video(target).frames)).rotation == clockwise
 
@@ -127,8 +134,8 @@ def test_range_and_colours_survive(tmp_path: Path, spec: MediaSpec) -> None:
 def test_the_shape_of_pixels_survives(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mp4", replace(MP4, aspect=Fraction(16, 11)), container="mp4")
     target, _ = passed(source)
-    with opened(target) as container:
-        assert video_stream(container).sample_aspect_ratio == Fraction(16, 11)
+    with opened(target) as media:
+        assert media.require_video().sample_aspect_ratio == Fraction(16, 11)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 40), (37, 1), (33, 47), (3, 5)])
@@ -163,8 +170,8 @@ def test_a_clip_of_one_frame_survives(tmp_path: Path) -> None:
     ],
 )
 def test_the_stored_format_is_the_nearest_that_the_codec_has(pixel_format: str, by_mpeg4: str, by_h264: str) -> None:
-    assert stored_format(pixel_format, MediaSpec()) == by_mpeg4
-    assert stored_format(pixel_format, H264) == by_h264
+    assert Encoding.of(MediaSpec()).stored_format(pixel_format) == by_mpeg4
+    assert Encoding.of(H264).stored_format(pixel_format) == by_h264
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv444p", "gray", "yuv422p", "yuv444p10le"])
@@ -240,7 +247,7 @@ def test_eight_bits_and_surround_alone_become_sixteen_bits_of_wav(tmp_path: Path
 
 
 def test_a_rate_that_aac_has_not_is_stored_at_the_next_and_damaged_at_its_own(tmp_path: Path) -> None:
-    assert [stored_rate_hz(rate, "mp4", MediaSpec()) for rate in (8000, 9000, 37800, 96000, 192000)] == [
+    assert [Encoding.of(MediaSpec()).stored_rate_hz(rate, "mp4") for rate in (8000, 9000, 37800, 96000, 192000)] == [
         8000,
         11025,
         44100,
@@ -284,8 +291,8 @@ def test_sound_that_begins_later_begins_as_late_for_every_generation(
         assert read_audio(clip).samples.shape == expected.shape
         assert lag(expected[0], read_audio(clip).samples[0]) == 0
         assert times(clip) == times(source)
-        with opened(clip) as container:
-            stream = container.streams.best("audio")
+        with opened(clip) as media:
+            stream = media.require_audio()
             assert float(stream.start_time * stream.time_base) == pytest.approx(begins_s, abs=1 / 44100)
 
 
@@ -349,15 +356,19 @@ def test_packets_of_a_program_stream_are_copied_into_an_mp4(tmp_path: Path) -> N
 
 def test_packets_without_usable_times_are_encoded_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_clip(tmp_path / "clip.mp4", MP4, Sound(codec="aac", sample_format="fltp"), "mp4")
-    original = transcode.demuxed
+    original = MediaFile.packets
 
-    def backwards(path: Path, container: Any, *streams: Any) -> Iterator[Any]:
-        for packet in original(path, container, *streams):
-            if packet.size and packet.stream.type == "video":
+    calls: list[str] = []
+
+    def backwards(media: MediaFile, stream: Any) -> Iterator[Any]:
+        calls.append(stream.type)
+        is_first = stream.type == "video" and calls.count("video") == 1
+        for packet in original(media, stream):
+            if packet.size and is_first:
                 packet.pts = packet.dts = -packet.dts
             yield packet
 
-    monkeypatch.setattr(transcode, "demuxed", backwards)
+    monkeypatch.setattr(MediaFile, "packets", backwards)
     target, record = passed(source, audio=None, video=None)
     assert (record.video_copied, record.audio_copied) == (False, False)
     assert times(target) == times(source)
@@ -414,7 +425,7 @@ def test_the_same_damage_gives_the_same_bytes(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(30, 160, 120), Sound(1.2))
     for spec in (MediaSpec(), H264):
         first, record = passed(source, spec, video=each(brighter))
-        again = write_damaged(source, tmp_path / "again.mp4", edit_audio=same, edit_video=each(brighter), spec=spec)
+        again = written(source, tmp_path / "again.mp4", same, each(brighter), spec)
         assert again == record
         assert (tmp_path / "again.mp4").read_bytes() == first.read_bytes()
 
@@ -484,7 +495,7 @@ def test_an_edit_may_give_every_picture_another_size_but_one_for_all(tmp_path: P
         return frame.with_planes([np.pad(plane, ((0, 2), (0, 2)), "edge") for plane in frame.planes])
 
     with pytest.raises(
-        UsageError, match=r"a corruption gave planes of 50 × 66, 26 × 34, 26 × 34, which are not those of"
+        UsageError, match=r"a corruption returned planes of 50 × 66, 26 × 34, 26 × 34, which are not those of"
     ):
         passed(source, video=each(padded))
 
@@ -517,7 +528,7 @@ def test_fitted_sound_is_within_full_scale_and_as_loud_as_can_be(samples: Any) -
 
 def test_sound_that_is_no_number_is_refused(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.wav", None, Sound(), "wav")
-    with pytest.raises(Inapplicable, match="the damaged sound has values that are no numbers"):
+    with pytest.raises(Inapplicable, match="the corrupted sound has values that are not numbers"):
         passed(source, audio=lambda audio: audio.with_samples(audio.samples * np.nan))
     assert not list(tmp_path.glob("*out-*"))
 
@@ -526,10 +537,10 @@ def test_what_is_asked_for_must_be_there(tmp_path: Path) -> None:
     pictures = make_clip(tmp_path / "pictures.mkv", Pictures())
     sound = make_clip(tmp_path / "sound.wav", None, Sound(), "wav")
     target = tmp_path / "target.mp4"
-    with pytest.raises(UnreadableMedia, match=r"pictures\.mkv: there is no audio stream in it"):
-        write_damaged(pictures, target, edit_audio=same, edit_video=None, spec=MediaSpec())
-    with pytest.raises(UnreadableMedia, match=r"sound\.wav: there is no video stream in it"):
-        write_damaged(sound, target, edit_audio=None, edit_video=same, spec=MediaSpec())
+    with pytest.raises(UnreadableMedia, match=r"pictures\.mkv: it has no audio stream"):
+        written(pictures, target, same, None)
+    with pytest.raises(UnreadableMedia, match=r"sound\.wav: it has no video stream"):
+        written(sound, target, None, same)
     assert not target.exists()
 
 
@@ -540,18 +551,18 @@ def test_a_clip_that_is_cut_off_leaves_no_file(tmp_path: Path, edit: Any) -> Non
     )
     source.write_bytes(source.read_bytes()[:-400])
     with pytest.raises(UnreadableMedia, match=r"clip\.mp4: cut off: the end of the file is missing"):
-        write_damaged(source, tmp_path / "out.mp4", edit_audio=edit, edit_video=edit, spec=MediaSpec())
+        written(source, tmp_path / "out.mp4", edit, edit)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
 def test_damage_on_the_way_leaves_no_file(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mp4", Pictures(30, 160, 128, tick=Fraction(1, 12800)), container="mp4")
-    with opened(source) as container:
-        place = [(packet.pos, packet.size) for packet in container.demux(video=0)][20]
+    with opened(source) as media:
+        place = [(packet.pos, packet.size) for packet in media.container.demux(video=0)][20]
     data = bytearray(source.read_bytes())
     data[place[0] + 8 : place[0] + place[1]] = np.random.Generator(np.random.PCG64(0)).bytes(place[1] - 8)
     source.write_bytes(data)
-    with pytest.raises(UnreadableMedia, match=r"clip\.mp4: damaged: .* video at 0\.80 s can"):
+    with pytest.raises(UnreadableMedia, match=r"clip\.mp4: broken: .* video at 0\.80 s can"):
         passed(source)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
@@ -559,7 +570,7 @@ def test_damage_on_the_way_leaves_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_any_file_name_is_written_as_that_file(tmp_path: Path, name: str) -> None:
     source = make_clip(tmp_path / f"source {name}", MP4, Sound(codec="aac", sample_format="fltp"), "mp4")
-    write_damaged(source, tmp_path / name, edit_audio=same, edit_video=same, spec=MediaSpec())
+    written(source, tmp_path / name, same, same)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, name])
     assert probe(tmp_path / name).n_frames == 6
 
@@ -572,17 +583,17 @@ def test_several_streams_and_covers_leave_one_of_each(tmp_path: Path) -> None:
     song = make_clip(tmp_path / "song.mp4", cover, Sound(codec="aac", sample_format="fltp"), "mp4")
     target, record = passed(song)
     assert (target.suffix, record.n_frames) == (".wav", 0)
-    with opened(target) as container:
-        assert len(container.streams) == 1
+    with opened(target) as media:
+        assert len(media.container.streams) == 1
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mp4", Pictures(30, 320, 240, tick=Fraction(1, 12800)), container="mp4")
     with pytest.raises(OutputError, match=r"/dev/full: cannot be written: No space left on device"):
-        write_damaged(source, Path("/dev/full"), edit_audio=None, edit_video=same, spec=MediaSpec())
+        written(source, Path("/dev/full"), None, same)
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
-        write_damaged(source, tmp_path / "file" / "out.mp4", edit_audio=None, edit_video=same, spec=MediaSpec())
+        written(source, tmp_path / "file" / "out.mp4", None, same)
 
 
 def test_a_failing_edit_leaves_nothing_and_no_thread(tmp_path: Path) -> None:
@@ -607,7 +618,7 @@ def test_quality_is_a_constant_quantiser(tmp_path: Path) -> None:
     sizes = [passed(source, MediaSpec(quality=quality))[1].file_bytes for quality in (2, 3, 6, 12, 31)]
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) == 5
-    assert (video_quality(MediaSpec()), video_quality(H264)) == (3, 18)
+    assert (Encoding.of(MediaSpec()).video_quality, Encoding.of(H264).video_quality) == (3, 18)
 
 
 @pytest.mark.parametrize(
@@ -662,7 +673,7 @@ def test_an_empty_edit_goes_before_the_others_in_sixty_four_bits() -> None:
 def test_real_clips_pass_with_their_times_and_sound(test_data: Path, tmp_path: Path, name: str) -> None:
     source = next((test_data / "data/media/video").rglob(name))
     target = tmp_path / "out.mp4"
-    record = write_damaged(source, target, edit_audio=same, edit_video=same, spec=MediaSpec())
+    record = written(source, target, same, same)
     assert times(target) == times(source)
     before, after = read_audio(source).samples, read_audio(target).samples
     assert before.shape == after.shape == (record.n_channels, record.n_samples)

@@ -19,7 +19,7 @@ from made_corpus import made_corpus
 
 from merbench.banks.home import open_bank
 from merbench.banks.importing import import_folder
-from merbench.corrupt.steps import damage
+from merbench.corrupt.steps import corrupt
 from merbench.corruptions import Audio, Step
 from merbench.errors import UsageError
 from merbench.features.sound import sound_vector
@@ -123,7 +123,7 @@ def test_the_damage_of_a_clip_is_that_of_its_step(corrupted_track: CorruptedTrac
     )
     name = ids()[-1]
     step = Step("coloured_noise", {"colour": "white", "snr_db": 5})
-    sound: Audio = damage(read_audio(sounds / f"{name}.wav"), [step], seed=11, sample_id=name).signal
+    sound: Audio = corrupt(read_audio(sounds / f"{name}.wav"), [step], seed=11, sample_id=name).signal
     vector = clips.measured["audio"][curve.conditions[0]].vectors[-1]
     assert np.array_equal(vector, sound_vector(sound).astype(np.float32))
     assert not np.array_equal(vector, clips.measured["audio"][None].vectors[-1])
