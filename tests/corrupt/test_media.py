@@ -368,9 +368,7 @@ def test_a_folder_of_something_else_is_not_written_to(tmp_path: Path, media: Pat
     (tmp_path / "out").mkdir()
     shutil.copy(media / "clip-1.mp4", tmp_path / "out" / "clip-0.mp4")
     before = contents(tmp_path / "out")
-    with pytest.raises(
-        UsageError, match=r"out: is not empty and has no manifest\.parquet; name another folder$"
-    ):
+    with pytest.raises(UsageError, match=r"out: is not empty and has no manifest\.parquet; name another folder$"):
         damaged(tmp_path, media)
     with pytest.raises(UsageError, match=r"is not empty and has no manifest"):
         corrupt_media(plan_media(media_candidates(tmp_path / "x", IDS), media, media.parent))
@@ -419,4 +417,6 @@ def test_sound_that_is_no_number_is_a_problem(tmp_path: Path, media: Path) -> No
     (media / "clip-0.mp4").unlink()
     values = np.full(1600, np.nan, np.float32)
     soundfile.write(media / "clip-0.wav", values, 16000, subtype="FLOAT")
-    assert damaged(tmp_path, media, steps=NOISE).problems == {"clip-0": "its audio contains values that are not numbers"}
+    assert damaged(tmp_path, media, steps=NOISE).problems == {
+        "clip-0": "its audio contains values that are not numbers"
+    }

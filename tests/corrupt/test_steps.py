@@ -117,7 +117,10 @@ def test_a_silence_has_no_ratio_and_the_step_is_named() -> None:
     ("held", "message"),
     [
         (None, "occlusion_face: the corpus has no box of this sample in a column 'face_box'"),
-        ("1 2 x 4", "occlusion_face: '1 2 x 4' in column 'face_box' is not a box, four fractions x, y, width and height"),
+        (
+            "1 2 x 4",
+            "occlusion_face: '1 2 x 4' in column 'face_box' is not a box, four fractions x, y, width and height",
+        ),
     ],
 )
 def test_a_face_needs_its_box(held: str | None, message: str) -> None:
