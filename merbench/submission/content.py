@@ -239,7 +239,7 @@ def _read_standard_input(where: str, max_bytes: int) -> bytes:
     except OSError as error:
         raise UsageError(f"{where}: cannot be read: {fault(error)}") from error
     if len(data) > max_bytes:
-        raise refusal(where, "E103", f"more than {max_bytes:,} bytes; the track admits {max_bytes:,}")
+        raise refusal(where, "E103", f"more than {max_bytes:,} bytes; the track allows {max_bytes:,}")
     return data
 
 
@@ -265,7 +265,7 @@ def _read_file(path: Path, where: str, max_bytes: int) -> bytes:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{where}: cannot be read: {printable(str(reason))}") from error
     if size > max_bytes:
-        raise refusal(where, "E103", f"{size:,} bytes; the track admits {max_bytes:,}")
+        raise refusal(where, "E103", f"{size:,} bytes; the track allows {max_bytes:,}")
     if len(data) != size:
         raise UsageError(f"{where}: changed while it was read")
     return data

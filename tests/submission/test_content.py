@@ -118,7 +118,7 @@ def test_a_file_of_three_gigabytes_is_refused_from_its_size(candidates: Candidat
     before = peak_bytes()
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(path, candidates)
-    assert str(caught.value) == f"{path}: 1 problem\n  E103  3,221,225,472 bytes; the track admits 20,000,000"
+    assert str(caught.value) == f"{path}: 1 problem\n  E103  3,221,225,472 bytes; the track allows 20,000,000"
     assert peak_bytes() - before < 100_000_000
 
 
@@ -140,7 +140,7 @@ def test_more_standard_input_than_the_track_admits(make_candidates: Make, monkey
     monkeypatch.setattr(sys, "stdin", Stdin(b"x" * 1001))
     with pytest.raises(InvalidSubmission) as caught:
         read_submission("-", make_candidates(max_bytes=1000))
-    assert str(caught.value) == ("standard input: 1 problem\n  E103  more than 1,000 bytes; the track admits 1,000")
+    assert str(caught.value) == ("standard input: 1 problem\n  E103  more than 1,000 bytes; the track allows 1,000")
 
 
 @pytest.mark.parametrize(("compress", "name"), [(gzip.compress, "gzip"), (zstd, "zstd")])
@@ -157,7 +157,7 @@ class TestPacked:
         assert read(data, f"{name}.csv").digest == read(GOOD).digest
 
     def test_a_bomb(self, refused: Refused, compress: Callable[[bytes], bytes], name: str) -> None:
-        # 320 MB of zeros in some kB; the track admits 20 MB packed and eight times that unpacked.
+        # 320 MB of zeros in some kB; the track allows 20 MB packed and eight times that unpacked.
         bomb = compress(b"\0" * 320_000_000)
         before = peak_bytes()
         assert refused(bomb) == ("submission.csv: 1 problem\n  E104  unpacks to more than 160,000,000 bytes")
