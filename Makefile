@@ -55,10 +55,10 @@ demo: $(VENV)/.demo
 	$(DEMO) leaderboard mer-multi
 	@printf '\n4. Clips of the sample are corrupted as a track declares; features are extracted; the noise split is scored.\n\n'
 	$(DEMO) corpus build sample --clips clips --workers 2
-	$(DEMO) corrupt mer-noise-media --media clips --output damaged --workers 2
+	$(DEMO) corrupt mer-noise-media --media clips --output corrupted --workers 2
 	$(DEMO) corrupt mer-noise-media --media clips --preview corrupted.png
-	$(DEMO) features audio sample --media clips --media damaged --name voice --workers 2
-	$(DEMO) features video sample --media clips --media damaged --name face --workers 2
+	$(DEMO) features audio sample --media clips --media corrupted --name voice --workers 2
+	$(DEMO) features video sample --media clips --media corrupted --name face --workers 2
 	$(DEMO) run-baseline mer-noise-media --baseline logistic --set C=0.01 --set alpha=1000 --no-intervals > noise.txt
 	@sed '/^$$/q' demo/noise.txt
 	@printf '\n5. One model is scored under increasing noise, on the same samples at every level.\n\n'
@@ -102,6 +102,14 @@ golden: $(VENV)/.dev
 
 mutants: $(VENV)/.dev
 	@$(VENV)/bin/python tests/mutants.py
+
+# The picture of the README is the page of a board, at its full width, taken by Chromium.
+picture:
+	sed 's/<meta http-equiv="Content-Security-Policy"[^>]*>//; s/max-width: 84rem/max-width: none/' \
+	    submissions/mer-multi/leaderboard.html > .board.html
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1800,500 --screenshot=docs/board.png \
+	    file://$(CURDIR)/.board.html
+	rm .board.html
 
 clean:
 	rm -rf $(VENV) $(VENV)-* demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

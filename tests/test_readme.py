@@ -1,4 +1,4 @@
-"""What the README shows is what happens: its `console` blocks are run, in order, in one folder."""
+"""What the README shows is what happens: its `console` blocks are run, in order, in one folder; links lead somewhere."""
 
 from __future__ import annotations
 
@@ -30,6 +30,20 @@ def test_the_first_two_commands_are_make_demo_and_make_test() -> None:
     assert blocks("console")[:2] == ["$ make demo\n", "$ make test\n"]
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/README.md", "CONTRIBUTING.md"])
+def test_every_link_leads_to_a_file(page: str) -> None:
+    path = README.parent / page
+    links = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (README.parent / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = sorted(page.name for page in (README.parent / "docs").glob("*.md"))
+    assert [page for page in pages if f"({page})" not in index and page != "README.md"] == []
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the README's commands: there is no bash")
 def test_every_command_prints_what_the_readme_shows(own_home: Path, tmp_path: Path) -> None:
     for step in commands():
@@ -57,19 +71,20 @@ def make_demo(folder: Path, home: Path, **variables: str) -> subprocess.Complete
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("make") is None, reason="make demo: there is no make")
 def test_the_demo_prints_what_the_readme_shows(own_home: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="make demo: torch is not installed")
     done = make_demo(tmp_path, own_home)
     assert done.returncode == 0, done.stdout
-    (shown,) = blocks("text")[:1]
+    (shown,) = blocks("text")
     lines = {without_numbers(line.removeprefix("cd demo && ")) for line in done.stdout.splitlines()}
     for line in shown.splitlines():
         assert line == "..." or without_numbers(line) in lines, f"{line}\n{done.stdout}"
     table = done.stdout.partition("logistic, by snr_db of feature_noise")[2].splitlines()[2:7]
-    overall = [float(line.split()[1]) for line in table]
     assert [line.split()[0] for line in table] == ["clean", "10", "5", "0", "-5"]
-    assert overall == sorted(overall, reverse=True)  # the same clips at every level
+    overall = [float(line.split()[1]) for line in table]
+    assert overall == sorted(overall, reverse=True)  # the same samples at every level
     # A network's numbers depend on the processor a little, those of logistic regression do not.
     board = (tmp_path / "demo" / "submissions" / "mer-multi" / "leaderboard.md").read_text(encoding="utf-8")
     assert "| demo | logistic | 0.5069 |" in board
