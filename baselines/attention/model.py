@@ -1,8 +1,8 @@
 """The reference model of MER 2023 (arXiv:2304.08981): encoded modalities, weighted by attention and summed.
 
-Every modality runs through an encoder, two hidden layers wide. A second such network looks at all encodings side by
-side and gives one weight per modality; the weighted sum of the encodings feeds one linear head per target. The
-released code leaves the softmax over the weights out that the paper's equation 5 shows; so does this by default.
+Every modality has an encoder with two hidden layers. Another such network maps the concatenated encodings to one weight
+per modality; the weighted sum of the encodings feeds one linear head per target. The released code has no softmax over
+the weights, which the paper's equation 5 has; by default there is none here either.
 
 Conventions:
     As in `merbench.training.batched`: all tensors have a leading fold dimension F.
@@ -105,7 +105,7 @@ class Network(nn.Module):
 
 
 class Attention:
-    """Five networks, one a fold, each kept at the epoch with the best ranking value on the fold it did not see."""
+    """One network per fold, kept at its epoch with the best ranking value on the samples it was not trained on."""
 
     def __init__(self, options: Options, setup: Setup) -> None:
         self.options = options

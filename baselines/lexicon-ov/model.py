@@ -1,4 +1,4 @@
-"""Features and transcripts go in, sets of words come out: words of the lexicon that were said, and words by class."""
+"""Predicts sets of words from features and transcripts: words of the lexicon that were said, and words by class."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 PRIOR = 10
-"""A word said so often counts half as it did in training, half as said words do on the whole."""
+"""How often a word must be said for its own share to have as much weight as the share of all said words."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the classifier is held, and which words are answered.
+    """How the classifier is regularised, and which words are answered.
 
     Attributes:
         C: inverse strength of the penalty of the logistic regression.
-        threshold: a word is answered from this chance on; the most probable one always is.
+        threshold: the least probability of a word that is answered; the most probable one always is.
     """
 
     C: float
@@ -61,9 +61,9 @@ class LexiconOv:
 
 
 class Words:
-    """What the training samples tell of the words of one target.
+    """The probabilities of the words of one target, from the training samples.
 
-    A class is a sector of the lexicon's first wheel, the one that most words of a set stand in; sets without a known
+    A class is a sector of the lexicon's first wheel, the one that most words of a set belong to; sets without a known
     word are a class, too.
     """
 
@@ -73,12 +73,12 @@ class Words:
         classes = classes_of(sets, lexicon)
         self.model: Any = make_pipeline(StandardScaler(), LogisticRegression(C=options.C, max_iter=5000))
         self.model.fit(x, classes)
-        held = indicators(sets, self.words)
-        self.by_class = np.stack([held[classes == code].mean(axis=0) for code in self.model.classes_])
-        self.if_said = chances_if_said(held, indicators(said, self.words))
+        present = indicators(sets, self.words)
+        self.by_class = np.stack([present[classes == code].mean(axis=0) for code in self.model.classes_])
+        self.if_said = chances_if_said(present, indicators(said, self.words))
 
     def answers(self, x: Array, said: Lists) -> Lists:
-        """Return the words whose chance reaches the threshold: by class, or because they were said, or both."""
+        """Return the words whose probability reaches the threshold: by class, because they were said, or both."""
         by_class = self.model.predict_proba(x) @ self.by_class
         chances = 1 - (1 - by_class) * (1 - indicators(said, self.words) * self.if_said)
         given = (chances >= self.options.threshold) | (np.arange(len(self.words)) == chances.argmax(axis=1)[:, None])
@@ -90,17 +90,17 @@ def lexicons(track: Track) -> Iterator[tuple[str, Lexicon]]:
     for name, target in track.targets.items():
         named = target.lexicon_name
         if named is None:
-            raise UsageError(f"{track.id}: target '{name}' names no lexicon, and this baseline looks its words up")
+            raise UsageError(f"{track.id}: target '{name}' names no lexicon, which this baseline needs")
         yield name, open_lexicon(named)
 
 
 def fused(features: Mapping[str, NDArray[np.float32]]) -> Array:
-    """Return the features side by side."""
+    """Return the concatenated features."""
     return np.concatenate([values.astype(np.float64) for values in features.values()], axis=1)
 
 
 def classes_of(sets: Lists, lexicon: Lexicon) -> Codes:
-    """Return the sector that most words of each set stand in, the earlier one of equals; −1 without a known word."""
+    """Return the sector that most words of each set belong to, the first of equals; −1 without a known word."""
     sectors = lexicon.sectors(sets.words)[0].astype(np.int64)[sets.codes]
     samples = np.repeat(np.arange(len(sets)), np.diff(sets.offsets))
     counts = np.zeros((len(sets), int(sectors.max(initial=0)) + 1), dtype=np.int64)
@@ -110,7 +110,7 @@ def classes_of(sets: Lists, lexicon: Lexicon) -> Codes:
 
 
 def indicators(lists: Lists, words: tuple[str, ...]) -> Array:
-    """Return 1 where a sample has a word, `(n, n_words)`; words that are not asked for are left out."""
+    """Return 1 where a sample has a word, `(n, n_words)`; other words are left out."""
     codes = lists.recoded(words)
     samples = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
     table = np.zeros((len(lists), len(words)))
@@ -118,9 +118,9 @@ def indicators(lists: Lists, words: tuple[str, ...]) -> Array:
     return table
 
 
-def chances_if_said(held: Array, said: Array) -> Array:
-    """Return how often each word that is said is in the set, drawn to how often said words are on the whole."""
-    n_said, n_right = said.sum(axis=0), (said * held).sum(axis=0)
+def chances_if_said(present: Array, said: Array) -> Array:
+    """Return the share of samples saying a word whose set has it, shrunk towards the share of all said words."""
+    n_said, n_right = said.sum(axis=0), (said * present).sum(axis=0)
     overall = n_right.sum() / max(n_said.sum(), 1)
     return np.asarray((n_right + PRIOR * overall) / (n_said + PRIOR))
 

@@ -1,4 +1,4 @@
-"""Features side by side, scaled: logistic regression for labels, ridge regression for numbers."""
+"""Logistic regression for labels and ridge regression for numbers, on concatenated, scaled features."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Options:
-    """How features are scaled, and how small weights are held.
+    """How features are scaled and weights are penalised.
 
     Attributes:
         scale: `each` dimension is divided by its own deviation, or `all` dimensions of a feature by one number, which
@@ -66,7 +66,7 @@ class Logistic:
         return table
 
     def fused(self, features: Mapping[str, NDArray[np.float32]]) -> Array:
-        """Return the scaled features side by side."""
+        """Return the concatenated scaled features."""
         return np.concatenate([(features[name] - mean) / scale for name, (mean, scale) in self.scales.items()], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Answers every sample alike: the training samples' most frequent class, mean value and most frequent words."""
+"""Gives every sample the same answer: the training samples' most frequent class, mean value and words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Options:
     """How many words a set has.
 
     Attributes:
-        n_words: so many of the most frequent words; 0 takes as many as a set holds on average.
+        n_words: number of the most frequent words; 0 takes as many as a set has on average.
     """
 
     n_words: int = 0

@@ -118,5 +118,5 @@ def test_a_target_without_a_lexicon_is_told(open_track: Track) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace(', lexicon = "english"', ""), encoding="utf-8")
     train = training_set(open_candidates(load_track(open_track.folder), "train"), [], ["transcript"])
     baseline = load_baseline("lexicon-ov").build({"C": 1.0, "threshold": 0.1}, Setup())
-    with pytest.raises(UsageError, match="open: target 'openset' names no lexicon, and this baseline looks its words"):
+    with pytest.raises(UsageError, match="open: target 'openset' names no lexicon, which this baseline needs"):
         baseline.fit(train)
