@@ -219,41 +219,11 @@ class Aligned:
 
     def select(self, rows: Codes) -> Aligned:
         """Return some of the rows."""
-        return replace(
-            self,
-            reference={name: values[rows] for name, values in self.reference.items()},
-            prediction={name: values[rows] for name, values in self.prediction.items()},
-            counting={name: mask[rows] for name, mask in self.counting.items()},
-            groupings={name: replace(each, codes=each.codes[rows]) for name, each in self.groupings.items()},
-            synonyms={name: each.taken(rows) for name, each in self.synonyms.items()},
-        )
+        return _combined([self], lambda parts: parts[0][rows])
 
     def beside(self, others: Sequence[Aligned]) -> Aligned:
         """Return these rows, then those of other systems on the same samples, system by system."""
-        systems = [self, *others]
-        names = {name for system in systems for name in system.counting}
-        everywhere = np.ones(self.n, dtype=np.bool_)
-        return replace(
-            self,
-            reference={name: concatenated(*[values] * len(systems)) for name, values in self.reference.items()},
-            prediction={name: concatenated(*(each.prediction[name] for each in systems)) for name in self.prediction},
-            counting={
-                name: np.concatenate([each.counting.get(name, everywhere) for each in systems]) for name in names
-            },
-            groupings={
-                name: replace(each, codes=np.tile(each.codes, len(systems))) for name, each in self.groupings.items()
-            },
-            synonyms={
-                name: replace(
-                    own,
-                    runs=tuple(
-                        (concatenated(*(true for true, _ in run)), concatenated(*(predicted for _, predicted in run)))
-                        for run in zip(*(each.synonyms[name].runs for each in systems), strict=True)
-                    ),
-                )
-                for name, own in self.synonyms.items()
-            },
-        )
+        return _combined([self, *others], lambda parts: concatenated(*parts))
 
     def part(self, target: str, within: Within | None = None) -> Part:
         """Return what is scored of a target; `within` asks for only one group of a column."""
@@ -303,6 +273,28 @@ class Aligned:
             self._computed[key] = compute()
         value: T = self._computed[key]
         return value
+
+
+def _combined(systems: Sequence[Aligned], combine: Callable[[Sequence[Any]], Any]) -> Aligned:
+    """Return what `combine` makes of the rows of all systems, value by value."""
+    everywhere = np.ones(systems[0].n, dtype=np.bool_)
+    counting = dict.fromkeys(name for system in systems for name in system.counting)
+
+    def codes(name: str) -> Codes:
+        return combine([system.groupings[name].codes for system in systems])  # type: ignore[no-any-return]
+
+    def runs(name: str) -> tuple[tuple[Lists, Lists], ...]:
+        pairs = zip(*(system.synonyms[name].runs for system in systems), strict=True)
+        return tuple((combine([true for true, _ in pair]), combine([answer for _, answer in pair])) for pair in pairs)
+
+    return replace(
+        systems[0],
+        reference={name: combine([each.reference[name] for each in systems]) for name in systems[0].reference},
+        prediction={name: combine([each.prediction[name] for each in systems]) for name in systems[0].prediction},
+        counting={name: combine([each.counting.get(name, everywhere) for each in systems]) for name in counting},
+        groupings={name: replace(each, codes=codes(name)) for name, each in systems[0].groupings.items()},
+        synonyms={name: replace(each, runs=runs(name)) for name, each in systems[0].synonyms.items()},
+    )
 
 
 def align(read: Submission) -> Aligned:
