@@ -128,7 +128,11 @@ class Attention:
         ).to(self.device)
         outputs, curve = train_folds(
             self.network,
-            FoldData(features, {name: self.target(values) for name, values in train.targets.items()}),
+            FoldData(
+                features,
+                {name: self.target(values) for name, values in train.targets.items()},
+                {name: target.loss for name, target in track.targets.items()},
+            ),
             train.folds(self.setup.n_folds, seed),
             Schedule(
                 self.options.epochs,

@@ -227,11 +227,12 @@ class FoldData:
 
     Args:
         features: one `(n, d)` tensor per input of the model.
-        targets: the targets with a loss.
+        targets: the references of every target.
+        losses: by target, the name of its loss, one of `LOSSES`.
     """
 
-    def __init__(self, features: Sequence[Tensor], targets: Mapping[str, Tensor]) -> None:
-        self.features, self.targets = list(features), dict(targets)
+    def __init__(self, features: Sequence[Tensor], targets: Mapping[str, Tensor], losses: Mapping[str, str]) -> None:
+        self.features, self.targets, self.losses = list(features), dict(targets), dict(losses)
         self.buffers = [x.new_empty(0, x.shape[1]) for x in self.features]
 
     def inputs(self, rows: Tensor) -> list[Tensor]:
@@ -245,16 +246,24 @@ class FoldData:
         return [part.view(*rows.shape, -1) for part in parts]
 
     def loss(self, outputs: Outputs, rows: Tensor, weights: Tensor) -> Tensor:
-        """Return the `(F,)` loss: cross-entropy of labels plus squared error of numbers, weighted means over rows."""
+        """Return the `(F,)` loss: the sum over targets of weighted means over rows."""
         total = weights.new_zeros(len(weights))
         for name, values in self.targets.items():
-            output, wanted = outputs[name], values[rows]
-            if output.dim() == 3:
-                each = nn.functional.cross_entropy(output.flatten(0, 1), wanted.flatten(), reduction="none")
-                total = total + (each.view_as(weights) * weights).sum(1)
-            else:
-                total = total + ((output - wanted).square() * weights).sum(1)
+            each = LOSSES[self.losses[name]](outputs[name], values[rows])
+            total = total + (each.view_as(weights) * weights).sum(1)
         return total
+
+
+def _cross_entropy(output: Tensor, codes: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(output.flatten(0, 1), codes.flatten(), reduction="none")
+
+
+def _squared_error(output: Tensor, numbers: Tensor) -> Tensor:
+    return (output - numbers).square()
+
+
+LOSSES = {"cross_entropy": _cross_entropy, "squared_error": _squared_error}
+"""The losses that kinds of target name: functions of outputs and references, one value per row."""
 
 
 class _Best:
@@ -365,7 +374,7 @@ def _epoch(
 def predict_folds(model: nn.Module, features: Sequence[Tensor], n_folds: int) -> dict[str, NDArray[np.float32]]:
     """Return the mean of the folds' outputs for every sample: `(n, K)` or `(n,)` per target."""
     everything = [np.arange(len(features[0]))] * n_folds
-    found = _held_out_outputs(model, FoldData(features, {}), everything)
+    found = _held_out_outputs(model, FoldData(features, {}, {}), everything)
     return {name: np.mean([part[name] for part in found], axis=0, dtype=np.float32) for name in found[0]}
 
 

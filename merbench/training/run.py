@@ -210,8 +210,8 @@ def require_answers(loaded: LoadedBaseline, track: Track) -> None:
     """Raise `UsageError` when a baseline does not answer every target of a track."""
     answers = loaded.declaration.answers
     if others := names_of_other_types(track.targets, answers):
-        needed = {target.type for target in track.targets.values()}
-        able = [name for name, declared in list_baselines() if needed <= set(declared.answers)]
+        baselines = list_baselines()
+        able = [name for name, known in baselines if not names_of_other_types(track.targets, known.answers)]
         raise UsageError(
             f"baseline '{loaded.name}' answers targets of type {listed(answers)}; "
             f"{track.id} declares {listed(others)}; baselines for it: {listed(able) or 'none'}"

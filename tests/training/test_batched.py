@@ -64,6 +64,12 @@ def linear(layer: FoldLinear, fold: int) -> nn.Linear:
     return made
 
 
+def fold_data(features: list[Tensor], targets: dict[str, Tensor]) -> FoldData:
+    """Return a data set whose codes have the loss of labels, and numbers that of numbers."""
+    losses = {name: "squared_error" if x.is_floating_point() else "cross_entropy" for name, x in targets.items()}
+    return FoldData(features, targets, losses)
+
+
 def data(n: int) -> tuple[list[Tensor], dict[str, Tensor], np.ndarray]:
     rng = torch.Generator().manual_seed(1)
     features = [torch.randn(n, width, generator=rng) for width in WIDTHS]
@@ -82,11 +88,11 @@ def test_batched_folds_train_as_each_fold_alone(n: int) -> None:
     features, targets, folds = data(n)
     model = Batched()
     alone = [Alone(model, fold) for fold in range(N_FOLDS)]
-    _, curve = train_folds(model, FoldData(features, targets), folds, SCHEDULE, value=lambda rows, outputs: (0.0,))
+    _, curve = train_folds(model, fold_data(features, targets), folds, SCHEDULE, value=lambda rows, outputs: (0.0,))
     assert curve.best_epoch == (1,) * N_FOLDS  # of equals, the first
     model = Batched()
     epochs = iter(range(1, SCHEDULE.epochs * N_FOLDS + 1))
-    data_set = FoldData(features, targets)
+    data_set = fold_data(features, targets)
     outputs, curve = train_folds(model, data_set, folds, SCHEDULE, value=lambda rows, outputs: (next(epochs),))
     assert curve.best_epoch == (SCHEDULE.epochs,) * N_FOLDS
 
@@ -125,7 +131,7 @@ def test_every_fold_keeps_its_own_best_epoch() -> None:
         return (1.0 if epoch + 1 == wanted[fold] else float("nan") if epoch == 0 else 0.5,)
 
     model = Batched()
-    kept_outputs, curve = train_folds(model, FoldData(features, targets), folds, SCHEDULE, value=value)
+    kept_outputs, curve = train_folds(model, fold_data(features, targets), folds, SCHEDULE, value=value)
     assert curve.best_epoch == tuple(wanted)
     assert curve.value.shape == curve.loss.shape == (SCHEDULE.epochs, N_FOLDS)
     model.eval()
@@ -155,7 +161,7 @@ def test_one_target_alone_has_its_loss_alone(only: str) -> None:
     epochs = iter(range(1000))
     train_folds(
         model,
-        FoldData(features, {only: targets[only]}),
+        fold_data(features, {only: targets[only]}),
         folds,
         Schedule(1, 6, 0.01, 0.0),
         value=lambda rows, outputs: (next(epochs),),
@@ -201,7 +207,7 @@ def test_training_that_diverges_says_what_to_do() -> None:
     with pytest.raises(
         UsageError, match=r"training diverged in epoch 1 \(the loss is not finite\); lower the learning"
     ):
-        train_folds(Batched(), FoldData(features, targets), folds, SCHEDULE, value=lambda rows, outputs: (0.0,))
+        train_folds(Batched(), fold_data(features, targets), folds, SCHEDULE, value=lambda rows, outputs: (0.0,))
 
 
 def test_streams_depend_on_their_key_alone() -> None:
