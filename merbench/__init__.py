@@ -45,7 +45,7 @@ __all__ = [
     "score",
 ]
 
-_ROOMS = {
+_MODULES = {
     "METRICS": "metrics",
     "Comparison": "report",
     "InvalidSubmission": "errors",
@@ -65,14 +65,14 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its room."""
+    """Load a public name from its module."""
     if name == "__version__":
         from importlib.metadata import version
 
         return version("merbench")
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'merbench' has no attribute '{name}'")
-    return getattr(import_module(f"merbench.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"merbench.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -307,8 +307,7 @@ class TestPickles:
         path = tmp_path / "f.npz"
         path.write_bytes(b"no archive")
         with pytest.raises(
-            UsageError,
-            match=r"f\.npz: cannot be read as an NPZ archive: not a ZIP archive, or one that is cut off$",
+            UsageError, match=r"f\.npz: cannot be read as an NPZ archive: not a ZIP archive, or one that is cut off$"
         ):
             read_pickled_npz(path)
         with zipfile.ZipFile(path, "w") as archive:

@@ -85,7 +85,7 @@ def test_sounds_that_are_left_out_are_named(tmp_path: Path, home: Path, capsys: 
     )
 
 
-def test_in_place_the_folder_of_the_bank_is_told(tmp_path: Path, home: Path, capsys: Capture) -> None:
+def test_in_place_the_folder_of_the_bank_is_reported(tmp_path: Path, home: Path, capsys: Capture) -> None:
     write_sound(tmp_path / "in" / "a.wav", 100)
     code, out, _ = merbench(capsys, "import", "own", "in", "--in-place")
     assert code == 0 and out.startswith(f"{home / 'own'}: own 1.0, ")

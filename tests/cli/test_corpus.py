@@ -153,7 +153,7 @@ def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) ->
     assert (code, out, err) == (74, "", "samples.csv/mine: cannot be written: File exists\n")
 
 
-def test_list_tells_of_a_corpus_that_cannot_be_opened(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_a_corpus_that_cannot_be_opened(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     merbench(capsys, CREATE)
     (home / "corpora" / "mine" / "corpus.toml").write_text("name = 3")
     code, out, err = merbench(capsys, "corpus list")

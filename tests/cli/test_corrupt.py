@@ -36,14 +36,14 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_clips_are_damaged_once_and_then_kept(place: Path, capsys: Capture) -> None:
-    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 0
-    assert capsys.readouterr().out == "damaged: 3 corrupted clips; damaged/manifest.parquet\n"
-    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged", "--verify"]) == 0
+def test_clips_are_corrupted_once_and_then_kept(place: Path, capsys: Capture) -> None:
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "corrupted"]) == 0
+    assert capsys.readouterr().out == "corrupted: 3 corrupted clips; corrupted/manifest.parquet\n"
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "corrupted", "--verify"]) == 0
     assert capsys.readouterr().out == (
-        "damaged: 3 corrupted clips, 3 of them already done; damaged/manifest.parquet\nverified: 3 of 3 clips are identical when re-created\n"
+        "corrupted: 3 corrupted clips, 3 of them already done; corrupted/manifest.parquet\nverified: 3 of 3 clips are identical when re-created\n"
     )
-    assert "audio.decoded_snr_db" in pq.read_schema(place / "damaged" / "manifest.parquet").names
+    assert "audio.decoded_snr_db" in pq.read_schema(place / "corrupted" / "manifest.parquet").names
 
 
 def test_a_dry_run_writes_nothing(place: Path, capsys: Capture) -> None:
@@ -62,8 +62,8 @@ def test_a_preview_is_a_picture(place: Path, capsys: Capture) -> None:
 
 
 def test_one_sample_alone(place: Path, capsys: Capture) -> None:
-    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged", "--sample", "b"]) == 0
-    assert [path.name for path in (place / "damaged").glob("*.mp4")] == ["b.mp4"]
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "corrupted", "--sample", "b"]) == 0
+    assert [path.name for path in (place / "corrupted").glob("*.mp4")] == ["b.mp4"]
     assert capsys.readouterr().err == ""
 
 
@@ -71,9 +71,9 @@ def test_problems_are_listed_with_code_5(place: Path, capsys: Capture) -> None:
     (place / "clips" / "a.mp4").unlink()
     (place / "clips" / "b.mp4").write_bytes(b"not a clip")
     (place / "clips" / "z.mp4").write_bytes(b"")
-    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 5
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "corrupted"]) == 5
     shown = capsys.readouterr()
-    assert shown.out == "damaged: 1 corrupted clip; damaged/manifest.parquet\n"
+    assert shown.out == "corrupted: 1 corrupted clip; corrupted/manifest.parquet\n"
     assert shown.err.splitlines() == [
         "clips: 1 warning",
         "  W651  1 media file without a sample: z.mp4",
@@ -84,15 +84,15 @@ def test_problems_are_listed_with_code_5(place: Path, capsys: Capture) -> None:
 
 
 def test_a_changed_output_is_found_with_code_3(place: Path, capsys: Capture) -> None:
-    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 0
-    with (place / "damaged" / "c.mp4").open("r+b") as file:
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "corrupted"]) == 0
+    with (place / "corrupted" / "c.mp4").open("r+b") as file:
         file.seek(3000)
         file.write(b"\1\2\3\4\5")
     capsys.readouterr()
-    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged", "--verify"]) == 3
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "corrupted", "--verify"]) == 3
     assert (
         capsys.readouterr().err
-        == "damaged: 1 problem\n  E652  the file changed since it was written; delete it and run again: c\n"
+        == "corrupted: 1 problem\n  E652  the file changed since it was written; delete it and run again: c\n"
     )
 
 
@@ -110,7 +110,7 @@ def test_a_changed_output_is_found_with_code_3(place: Path, capsys: Capture) -> 
         (["--media", "clips", "-o", "out", "--engine", "ray"], 2, "'ray' is not an engine; allowed are local and dask://host:port"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_told(
+def test_what_cannot_be_done_is_reported(
     place: Path, capsys: Capture, arguments: list[str], code: int, message: str
 ) -> None:
     assert run(["corrupt", "./toy-noise", *arguments]) == code
@@ -119,12 +119,12 @@ def test_what_cannot_be_done_is_told(
 
 
 def test_scores_by_what_the_manifest_holds(place: Path, capsys: Capture) -> None:
-    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 0
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "corrupted"]) == 0
     (place / "answers.csv").write_text("sample_id,discrete\na,calm\nb,calm\nc,calm\n")
     given = ["score", "./toy-noise", "answers.csv", "--no-intervals", "--by"]
     assert run([*given, "factor"]) == 0
     assert run([*given, "realised_snr_db"]) == 2
-    manifest = ["--manifest", "damaged/manifest.parquet"]
+    manifest = ["--manifest", "corrupted/manifest.parquet"]
     assert run([*given, "realised_snr_db", *manifest]) == 0
     assert "by realised_snr_db" in capsys.readouterr().out
     write_media_track(place, IDS, NOISE)
@@ -138,14 +138,14 @@ def test_features_of_a_corpus(place: Path, capsys: Capture, sample_home: Path) -
     (place / "my-missing").mkdir()
     step = '\n[[corruptions]]\nname = "gcnet_missing"\nrate = 0.5\n'
     (place / "my-missing" / "track.toml").write_text(declared + step, encoding="utf-8")
-    assert run(["corrupt", "./my-missing", "-o", "damaged"]) == 0
+    assert run(["corrupt", "./my-missing", "-o", "corrupted"]) == 0
     assert capsys.readouterr().out == (
-        "damaged/corpus: sample-my-missing, 600 samples corrupted; damaged/manifest.parquet\n"
+        "corrupted/corpus: sample-my-missing, 600 samples corrupted; corrupted/manifest.parquet\n"
     )
 
 
-def test_a_corpus_that_is_damaged_already_is_not_damaged_again(place: Path, capsys: Capture, sample_home: Path) -> None:
-    assert run(["corrupt", "mer-noise", "-o", "damaged"]) == 2
+def test_a_corrupted_corpus_is_not_corrupted_again(place: Path, capsys: Capture, sample_home: Path) -> None:
+    assert run(["corrupt", "mer-noise", "-o", "corrupted"]) == 2
     assert capsys.readouterr().err == (
         "corpus 'sample' holds split 'test' of mer-noise damaged already: "
         "it says feature_noise.snr_db, feature_noise.factor\n"
@@ -165,7 +165,7 @@ name = "gaussian_blur"
 severity = { integers = [1, 5], shared = "rain" }
 """
     write_media_track(place, IDS, steps)
-    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "damaged"]) == 0
-    table = pq.read_table(place / "damaged" / "manifest.parquet")
+    assert run(["corrupt", "./toy-noise", "--media", "clips", "-o", "corrupted"]) == 0
+    table = pq.read_table(place / "corrupted" / "manifest.parquet")
     assert table["coloured_noise.severity"].to_pylist() == table["gaussian_blur.severity"].to_pylist()
     assert BLUR not in steps

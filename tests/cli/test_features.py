@@ -83,7 +83,7 @@ def test_the_defaults_of_a_text_feature_are_those_of_the_library(capsys: Capture
     assert f"[default: {asked['longest'].default}]" in out
 
 
-def test_wrong_arguments_are_told(here: Path, capsys: Capture) -> None:
+def test_wrong_arguments_are_reported(here: Path, capsys: Capture) -> None:
     assert merbench(capsys, "features audio ./talk --media gone --name voice") == (
         2,
         "",
@@ -99,11 +99,11 @@ def test_wrong_arguments_are_told(here: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_written", "n_kept", "told"),
+    ("n_written", "n_kept", "expected"),
     [(2350, 0, "2,350 clips written"), (1, 2349, "1 clip written; 2,349 existed before")],
 )
 def test_the_sample_is_given_clips(
-    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, n_written: int, n_kept: int, told: str
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, n_written: int, n_kept: int, expected: str
 ) -> None:
     asked: dict[str, Any] = {}
 
@@ -112,7 +112,7 @@ def test_the_sample_is_given_clips(
         return WrittenClips(folder, n_written, n_kept)
 
     monkeypatch.setattr("merbench.sample.write_clips", write_clips)
-    assert merbench(capsys, "corpus build sample --clips new/clips --workers 3") == (0, f"new/clips: {told}\n", "")
+    assert merbench(capsys, "corpus build sample --clips new/clips --workers 3") == (0, f"new/clips: {expected}\n", "")
     assert asked["workers"] == 3
 
 

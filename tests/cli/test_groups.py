@@ -104,7 +104,7 @@ def test_list_and_info(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ["broken", "cannot be opened; see `merbench groups info broken`"],
         ["toys", "toy", "2", "4", digest[:12], "endpoint 127.0.0.1"],
     ]
-    told = f"""\
+    expected = f"""\
 toys
 source: endpoint 127.0.0.1
 model: toy
@@ -117,20 +117,20 @@ signature: toy#{prompt_digest()[:8]},temperature 0.7,runs:2
 run 0: 2 answers, 2 groups, 2 words dropped
 run 1: 2 answers, 2 groups, 2 words dropped
 """
-    assert merbench(capsys, "info", "toys") == (0, told, "")
-    assert merbench(capsys, "info", str(home / "toys")) == (0, told, "")
+    assert merbench(capsys, "info", "toys") == (0, expected, "")
+    assert merbench(capsys, "info", str(home / "toys")) == (0, expected, "")
     code, _, err = merbench(capsys, "info", "toy")
     assert (code, err.startswith("no groups named 'toy'; did you mean 'toys'? (known: broken, toys)")) == (2, True)
 
 
 def test_import(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "released.jsonl").write_text('{"name": "a", "groups": "[[\'glad\', \'happy\']]"}\n')
-    told = f"{home / 'mer2024-ov'}: mer2024-ov, 1 answer in 1 run of GPT-3.5\n"
-    assert merbench(capsys, "import", "mer2024", "released.jsonl") == (0, told, "")
+    expected = f"{home / 'mer2024-ov'}: mer2024-ov, 1 answer in 1 run of GPT-3.5\n"
+    assert merbench(capsys, "import", "mer2024", "released.jsonl") == (0, expected, "")
     code, _, err = merbench(capsys, "import", "mer2024", "released.jsonl")
     taken = f"{home / 'mer2024-ov'}: already exists; --force replaces it\n"
     assert (code, err) == (2, taken)
-    assert merbench(capsys, "import", "mer2024", "released.jsonl", "--force") == (0, told, "")
+    assert merbench(capsys, "import", "mer2024", "released.jsonl", "--force") == (0, expected, "")
     code, out, _ = merbench(capsys, "import", "mer2024", "released.jsonl", "--name", "other")
     assert (code, out) == (0, f"{home / 'other'}: other, 1 answer in 1 run of GPT-3.5\n")
     (tmp_path / "bad.jsonl").write_text("no")
@@ -161,7 +161,7 @@ def test_an_endpoint_that_refuses_ends_it(capsys: pytest.CaptureFixture[str], mo
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         ([], "give --endpoint or --transformers, not both"),
         (["--endpoint", "http://x", "--transformers", "y"], "give --endpoint or --transformers, not"),
@@ -177,11 +177,11 @@ def test_an_endpoint_that_refuses_ends_it(capsys: pytest.CaptureFixture[str], mo
         (["--transformers", "y", "--runs", "2"], "--runs: all runs of a model on this machine are equal, since it"),
     ],
 )
-def test_wrong_options_are_told(options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_are_reported(options: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     start = ["fill", "toys", "--track", "./mine", "--submission", "one.csv"]
     code, out, err = merbench(capsys, *start, *options)
     assert (code, out) == (2, "")
-    assert err.startswith(told)
+    assert err.startswith(expected)
 
 
 def test_the_target_is_chosen_among_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

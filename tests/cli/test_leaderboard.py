@@ -104,17 +104,17 @@ def test_a_track_that_is_not_held_here_is_skipped_by_name_and_the_others_are_bui
     assert run(["leaderboard", "veiled"]) == 2  # asked for by name, it is an error
 
 
-def test_a_damaged_corpus_stops_no_other_track(
+def test_a_changed_corpus_stops_no_other_track(
     submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = write_toy_track(tmp_path / "tracks", name="damaged").folder
-    write_entry(submissions, "damaged/one/run", predictions())
+    folder = write_toy_track(tmp_path / "tracks", name="changed").folder
+    write_entry(submissions, "changed/one/run", predictions())
     with (folder / "corpus" / "reference.parquet").open("ab") as file:
         file.write(b"more")
     assert run(["leaderboard"]) == 5
-    assert "damaged: " in capsys.readouterr().err
+    assert "changed: " in capsys.readouterr().err
     assert len(board_of(submissions)) == 4
-    assert run(["leaderboard", "damaged"]) == 3
+    assert run(["leaderboard", "changed"]) == 3
 
 
 def test_a_track_that_lies_beside_is_not_taken_for_the_one_that_is_meant(

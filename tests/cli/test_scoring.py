@@ -89,12 +89,12 @@ def test_validate_and_score_tell_the_same_problems(submission: Path, capsys: Cap
     submission.write_text("\n".join(lines[:-1]) + "\n")
     capsys.readouterr()
     assert run(["validate", "mer-multi", str(submission)]) == 1
-    told = capsys.readouterr().err
+    expected = capsys.readouterr().err
     assert run(["score", "mer-multi", str(submission)]) == 1
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == expected
     missing = lines[-1].split(",")[0]
     n = len(lines) - 1
-    assert told == (
+    assert expected == (
         f"{submission}: 2 problems\n"
         f"  E301  1 of {n} candidates missing: {missing}\n"
         "  E203  line 5, discrete: 'hapy' is not one of neutral, angry, happy, sad, worried, surprise;"
@@ -238,7 +238,7 @@ def test_a_closed_pipe_is_no_error(submission: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--seed", "-1"], "'--seed': must be at least 0"),
         (["--seed", "one"], "'--seed': must be a whole number"),
@@ -247,10 +247,10 @@ def test_a_closed_pipe_is_no_error(submission: Path) -> None:
     ],
 )
 def test_wrong_options_are_told_without_a_library_s_words(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["score", "mer-multi", "x.csv", *arguments]) == 2
-    assert capsys.readouterr().err.endswith(f"Error: Invalid value for {told}\n")
+    assert capsys.readouterr().err.endswith(f"Error: Invalid value for {expected}\n")
 
 
 def test_a_suffix_that_names_no_form_is_refused(tmp_path: Path, capsys: Capture) -> None:

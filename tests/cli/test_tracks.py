@@ -80,7 +80,7 @@ def test_describe_says_which_lexicon_and_groups_are_not_there(
     folder = tmp_path / "open-words"
     folder.mkdir()
     (folder / "track.toml").write_text(OPEN_WORDS, encoding="utf-8")
-    # Whether the wheel is one of the lexicon's cannot be told yet.
+    # Whether the wheel is one of the lexicon's cannot be expected yet.
     assert run(["describe", str(folder)]) == 0
     out = capsys.readouterr().out.splitlines()
     place = out.index("targets")
@@ -129,7 +129,7 @@ def test_a_template_replaces_no_answers(sample_home: Path, tmp_path: Path, capsy
     assert answers.read_text().startswith("sample_id,")
 
 
-def test_a_corpus_that_changed_is_described_and_told(
+def test_a_corpus_that_changed_is_described_and_reported(
     own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setenv("MERBENCH_HOME", str(own_home))
@@ -139,7 +139,7 @@ def test_a_corpus_that_changed_is_described_and_told(
     assert "  not available: " + err in out
 
 
-def test_an_unknown_split_is_told(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_an_unknown_split_is_reported(sample_home: Path, tmp_path: Path, capsys: Capture) -> None:
     assert run(["describe", "mer-multi", "--split", "tst", "--template", str(tmp_path / "x.csv")]) == 2
     assert capsys.readouterr().err == "mer-multi has no split 'tst'; it has train, dev, test; did you mean 'test'?\n"
 
