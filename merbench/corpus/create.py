@@ -119,7 +119,7 @@ def require_feature_name(corpus: Corpus, name: str, *, replace: bool = False) ->
         raise InvalidCorpus(f"corpus '{corpus.name}'", problems)
 
 
-def create_corpus(
+def create_corpus(  # noqa: PLR0913
     folder: Path,
     *,
     name: str,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from merbench.scoring.aligned import Source
 
 
-def compare(
+def compare(  # noqa: PLR0913
     track: str | Path | Track | Candidates,
     submissions: Mapping[str, Source] | Sequence[Source],
     *,

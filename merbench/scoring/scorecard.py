@@ -29,7 +29,7 @@ Bounds = Mapping[str, Interval]
 _NO_INTERVAL = Interval(np.nan, np.nan)
 
 
-def score(
+def score(  # noqa: PLR0913
     track: str | Path | Track | Candidates,
     submission: Source,
     *,

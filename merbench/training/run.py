@@ -116,7 +116,7 @@ class BaselineRun:
     wall_time_s: float = 0.0
 
 
-def run_baseline(
+def run_baseline(  # noqa: PLR0913
     track: str | Path | Track,
     baseline: str | Path = "attention",
     *,

@@ -79,7 +79,7 @@ def test_problems_are_listed_with_code_5(place: Path, capsys: Capture) -> None:
         "  W651  1 media file without a sample: z.mp4",
         "clips: 2 problems",
         "  E651  is not a media file that FFmpeg can read: b",
-        "  E651  no file of media belongs to this sample: a",
+        "  E651  no media file belongs to this sample: a",
     ]
 
 
@@ -129,7 +129,7 @@ def test_scores_by_what_the_manifest_holds(place: Path, capsys: Capture) -> None
     assert "by realised_snr_db" in capsys.readouterr().out
     write_media_track(place, IDS, NOISE)
     assert run([*given, "snr_db", *manifest]) == 3
-    assert "a manifest of fingerprint" in capsys.readouterr().err
+    assert "the manifest of fingerprint" in capsys.readouterr().err
 
 
 def test_features_of_a_corpus(place: Path, capsys: Capture, sample_home: Path) -> None:
@@ -147,8 +147,8 @@ def test_features_of_a_corpus(place: Path, capsys: Capture, sample_home: Path) -
 def test_a_corrupted_corpus_is_not_corrupted_again(place: Path, capsys: Capture, sample_home: Path) -> None:
     assert run(["corrupt", "mer-noise", "-o", "corrupted"]) == 2
     assert capsys.readouterr().err == (
-        "corpus 'sample' holds split 'test' of mer-noise damaged already: "
-        "it says feature_noise.snr_db, feature_noise.factor\n"
+        "split 'test' of mer-noise is already corrupted in corpus 'sample', "
+        "which has feature_noise.snr_db, feature_noise.factor\n"
     )
 
 
