@@ -33,7 +33,7 @@ Form = Literal["base", "synonym"]
 Average = Literal["sample", "micro"]
 
 ALL = "all"
-"""Stands for the mean over all wheels."""
+"""The mean over all wheels."""
 
 FREQUENT = 10
 """How many of the most frequent unknown words a coverage names."""
