@@ -69,6 +69,7 @@ def test_masks_of_any_number_of_views_keep_one(n: int, n_views: int) -> None:
         assert masks.any(axis=1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "missing", "complete", "single"),
     [(0.1, 0.104, 0.71, None), (0.3, 0.302, None, None), (0.5, 0.5, None, 0.56), (0.7, 0.667, 0, 1)],

@@ -233,6 +233,7 @@ def cases(draw: st.DrawFn) -> Case:
     return n_labels, np.array(reference), np.array(prediction), np.array(weights)
 
 
+@pytest.mark.slow
 @every_metric
 @given(case=cases(), seed=st.integers(0, 100))
 def test_names_of_classes_do_not_matter(metric: Metric, parameters: dict[str, Any], case: Case, seed: int) -> None:

@@ -227,6 +227,7 @@ def cases(draw: st.DrawFn) -> Case:
     return np.array(reference), np.array(prediction), np.array(weights)
 
 
+@pytest.mark.slow
 @given(case=cases())
 def test_the_equal_error_rate_is_the_sweep_to_the_last_bit(case: Case) -> None:
     reference, prediction, weights = case

@@ -226,6 +226,7 @@ def tables(content: Content) -> dict[str, dict[str, set[str]]]:
 KNOWN = tables(TINY)
 
 
+@pytest.mark.slow
 @given(pairs=PAIRS, seed=st.integers(0, 1000))
 def test_every_number_is_that_of_a_plain_walk(pairs: list[tuple[list[str], list[str]]], seed: int) -> None:
     lexicon = Lexicon.compile(TINY, name="tiny", source="")
@@ -255,6 +256,7 @@ def test_every_number_is_that_of_a_plain_walk(pairs: list[tuple[list[str], list[
             np.testing.assert_allclose(value(name, reference, prediction, weights)[row], expected, rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 @given(pairs=PAIRS, average=st.sampled_from(["sample", "micro"]))
 def test_jaccard_and_f_are_those_of_scikit_learn(pairs: list[tuple[list[str], list[str]]], average: str) -> None:
     reference, prediction = ([pair[side] for pair in pairs] for side in (0, 1))

@@ -64,6 +64,7 @@ def test_what_recorded_events_refuse(sound: Audio, message: str) -> None:
         recorded_events(tone(50), rng(), recording=sound, n_events=1, snr_db=0)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(EVENTS)), st.floats(-20, 40), st.integers(1, 2))
 def test_a_made_event_has_the_declared_ratio_over_its_own_length(name: str, snr_db: float, n_channels: int) -> None:
     signal = tone(60_000, n_channels)

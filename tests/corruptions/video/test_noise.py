@@ -84,6 +84,7 @@ def test_shot_noise_is_poisson(value: float, photons: float) -> None:
     assert stats.chisquare(result, expected).pvalue > 0.001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photons", [0.1, 3, 60, 500])
 def test_quantiles_of_counts_are_those_of_scipy(photons: float) -> None:
     table = poisson_quantiles(photons).reshape(256, SLICES)
