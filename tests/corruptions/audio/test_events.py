@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.corruptions import Audio, generator
-from merbench.corruptions.audio import recorded_events, sudden_events
-from merbench.corruptions.audio.events import EVENTS, made_event
+from merbench.corruptions.audio.events import EVENTS, made_event, recorded_events, sudden_events
 from merbench.corruptions.drawing import uniforms
 from merbench.errors import Inapplicable
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import signal as filters
 
 from merbench.corruptions import CORRUPTIONS, Audio, generator
-from merbench.corruptions.audio import reverberation
+from merbench.corruptions.audio.filters import reverberation
 from merbench.errors import Inapplicable
 
 

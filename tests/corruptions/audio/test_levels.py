@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from merbench.corruptions import Audio, generator
-from merbench.corruptions.audio import clipping, gain
 from merbench.corruptions.audio.levels import (
+    clipping,
     dot,
+    gain,
     mixed,
     noise_sources,
     realised_snr,

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from scipy import signal as filters
 
 from merbench.corruptions import CORRUPTIONS, Audio, generator
-from merbench.corruptions.audio import babble, background_noise, coloured_noise
-from merbench.corruptions.audio.noise import COLOURS, shaped_noise
+from merbench.corruptions.audio.noise import COLOURS, babble, background_noise, coloured_noise, shaped_noise
 from merbench.corruptions.drawing import NORMAL_UNIT, normals
 from merbench.errors import Inapplicable
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from scipy import signal as filters
 
 from merbench.corruptions import CORRUPTIONS, Audio, generator
-from merbench.corruptions.audio import lossy_codec, packet_loss
-from merbench.corruptions.audio.transmission import CODECS
+from merbench.corruptions.audio.transmission import CODECS, lossy_codec, packet_loss
 from merbench.corruptions.drawing import uniforms
 from merbench.errors import Inapplicable
 
