@@ -58,7 +58,7 @@ def declaration_problems(error: ValidationError, allowed_keys: Any) -> list[Prob
 
 
 def _problem(item: ErrorDetails, allowed_keys: Any) -> Problem:
-    location, found, context = item["loc"], item["input"], item.get("ctx", {})
+    location, given, context = item["loc"], item["input"], item.get("ctx", {})
     match item["type"]:
         case "missing":
             message = "is missing"
@@ -69,7 +69,7 @@ def _problem(item: ErrorDetails, allowed_keys: Any) -> Problem:
             message = f"is not a known key; allowed: {', '.join(allowed)}{did_you_mean(str(location[-1]), allowed)}"
         case "literal_error":
             options = [str(part).strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")]
-            message = f"{brief(found)} is not one of {', '.join(options)}{did_you_mean(str(found), options)}"
+            message = f"{brief(given)} is not one of {', '.join(options)}{did_you_mean(str(given), options)}"
         case _:
             message = _value_problem(item)
     return Problem("E207", message, column=_key_path(location))

@@ -192,7 +192,7 @@ class Content:
             last = max(data.rfind(b"\n", place, end), data.rfind(b"\r", place, end))
             if last < 0:
                 ends = (data.find(mark, end) for mark in (b"\n", b"\r"))
-                stop = min((found for found in ends if found >= 0), default=len(data))
+                stop = min((end for end in ends if end >= 0), default=len(data))
                 self.require(line_bytes=stop - place)
                 last = stop
             place = last + 1

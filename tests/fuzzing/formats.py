@@ -359,8 +359,7 @@ def _declarations(folder: Path) -> dict[str, Format]:
         (folder / name).mkdir()
 
     def entry(path: Path) -> None:
-        _, _, problems = inspect_entry(folder / "submissions", place)
-        _raise(path, problems)
+        _raise(path, inspect_entry(folder / "submissions", place).problems)
 
     card = b'title = "A run"\nteam = "A team"\nmembers = ["Ada"]\nsystem = "net"\nseed = 3\nexternal_data = []\nreceived = 2026-01-31T00:00:00Z\nranks = true\n'
     made["entry.toml"] = Format(

@@ -13,9 +13,10 @@ from fuzzing.formats import Format, formats
 from fuzzing.running import Finding, run_apart, run_here, verdict
 from merbench.errors import UsageError
 
-N_INPUTS = 40
+N_INPUTS = 25
 
 
+@pytest.mark.slow
 def test_every_format(tmp_path: Path) -> None:
     outcomes: Counter[str] = Counter()
     findings = []
@@ -25,7 +26,7 @@ def test_every_format(tmp_path: Path) -> None:
             if fault:
                 findings.append(Finding(name, number, fault))
     assert findings == []
-    assert outcomes["value"] > 200
+    assert outcomes["value"] > 125
 
 
 def odd(path: Path, read: object) -> Format:
@@ -57,6 +58,7 @@ def test_a_message_that_is_not_printable_is_a_finding() -> None:
     assert "a message with '\\u202e'" in (running.message_fault("a\u202eb") or "")
 
 
+@pytest.mark.slow
 def test_an_abort_is_seen_and_the_next_input_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / "aborted"
     (tmp_path / "sitecustomize.py").write_text(

@@ -136,6 +136,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ("ids", "E302  … and 99,995 more"),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_what_asks_for_too_much_is_refused(outcomes: dict[str, str], bomb: str, problem: str) -> None:
     assert problem in outcomes[bomb]
 

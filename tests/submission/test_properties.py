@@ -1,17 +1,14 @@
-"""Whatever the bytes, a reader gives a checked submission or a clear error: no traceback, no warning, no hang."""
+"""Whatever the bytes, a reader gives a checked submission or a clear error; `fuzzing` mutates files of every format."""
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from blind_candidates import LABELS, blind_candidates, csv_rows, csv_text, sample_ids
 from hypothesis import given, settings
@@ -22,9 +19,6 @@ from merbench.errors import InvalidSubmission, UsageError
 from merbench.submission import Submission, read_submission
 
 N = 12
-ROUNDS = 2000
-"""Mutated inputs per reader."""
-
 COLUMNS = {
     "sample_id": sample_ids(N),
     "discrete": [LABELS[i % 6] for i in range(N)],
@@ -40,69 +34,12 @@ def _no_other_tracks() -> Iterator[None]:
         yield
 
 
-def as_parquet(**options: object) -> bytes:
-    file = io.BytesIO()
-    pq.write_table(pa.table(COLUMNS), file, **options)
-    return file.getvalue()
-
-
-def as_npz(save: Callable[..., None]) -> bytes:
-    file = io.BytesIO()
-    save(file, **{name: np.array(values) for name, values in COLUMNS.items()})
-    return file.getvalue()
-
-
 def as_jsonl() -> bytes:
     rows = zip(*COLUMNS.values(), strict=True)
     return "".join(json.dumps(dict(zip(COLUMNS, row, strict=True))) + "\n" for row in rows).encode()
 
 
 CSV = csv_text(csv_rows(N)).encode()
-SEEDS: dict[str, list[bytes]] = {
-    "csv": [CSV, CSV.replace(b"\n", b"\r\n"), CSV.replace(b"happy", b'"happy"').replace(b"\n", b"\r")],
-    "tsv": [CSV.replace(b",", b"\t")],
-    "jsonl": [as_jsonl()],
-    "npz": [as_npz(np.savez), as_npz(np.savez_compressed)],
-    "parquet": [
-        as_parquet(),
-        as_parquet(compression="none", use_dictionary=False),
-        as_parquet(data_page_version="2.0"),
-    ],
-    "csv.gz": [gzip.compress(CSV, mtime=0)],
-    "csv.zst": [bytes(pa.compress(CSV, "zstd", asbytes=True))],
-}
-TOKENS = [
-    *(b',|;|\t|"|\r|\n|\r\n|\0|\xff|\xef\xbb\xbf|nan|inf|1e999|-0|+1|=1|,,|{}|[|]|null|NaN'.split(b"|")),
-    *(
-        token.encode()
-        for token in ("é", "\u200b", "\u0430", "\u2028", "happy", "sample_00000003", " ", "9" * 400, "[" * 3000)
-    ),
-    b"PAR1",
-    b"PK\x03\x04",
-    b"\x80\x04",
-    b"\xff\xff\xff\x7f",
-]
-
-
-def mutated(data: bytes, rng: random.Random) -> bytes:
-    """Return the bytes after one to four changes: of a byte, by a token, by cutting, doubling or swapping pieces."""
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(data) + 1)
-        end = min(len(data), at + rng.randrange(1, 30))
-        match rng.randrange(6):
-            case 0:
-                data = data[:at] + bytes([rng.randrange(256)]) + data[at + 1 :]
-            case 1:
-                data = data[:at] + rng.choice(TOKENS) + data[at:]
-            case 2:
-                data = data[:at] + rng.choice(TOKENS) + data[end:]
-            case 3:
-                data = data[:at] + data[end:]
-            case 4:
-                data = data[:end] + data[at:]
-            case _:
-                data = data[:at] if rng.random() < 0.3 else data[end:] + data[:end]
-    return data
 
 
 def outcome(path: Path, candidates: Candidates) -> Submission | None:
@@ -123,19 +60,8 @@ def outcome(path: Path, candidates: Candidates) -> Submission | None:
     return submission
 
 
-@pytest.mark.parametrize("suffix", SEEDS)
-def test_mutated_files(tmp_path: Path, suffix: str) -> None:
-    candidates = blind_candidates(tmp_path / "t", COLUMNS["sample_id"], max_bytes=200_000)
-    path = tmp_path / f"submission.{suffix}"
-    rng = random.Random(f"mutations of {suffix}")
-    n_valid = 0
-    for _ in range(ROUNDS):
-        path.write_bytes(mutated(rng.choice(SEEDS[suffix]), rng))
-        n_valid += outcome(path, candidates) is not None
-    assert n_valid < ROUNDS
-
-
-@settings(max_examples=500, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.getbasetemp()
@@ -150,7 +76,8 @@ CELL = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
 @given(
     rows=st.lists(st.lists(CELL, min_size=1, max_size=4), max_size=15),
     quote=st.booleans(),
@@ -172,7 +99,7 @@ def test_random_tables(tmp_path_factory: pytest.TempPathFactory, rows: list[list
         assert all(problem.line is None or 1 <= problem.line <= n_lines for problem in error.problems)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(order=st.permutations(range(N)), suffix=st.sampled_from(["csv", "jsonl"]))
 def test_the_order_of_rows_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], suffix: str
