@@ -107,7 +107,7 @@ def pictures(faces: Faces, row: int, sample_id: str, opening: Integers) -> Plane
     Args:
         faces: the faces of all samples.
         row: which one.
-        sample_id: its id, from which deviations within a clip are drawn.
+        sample_id: its id, which seeds the deviations within a clip.
         opening: how open the mouth is while each picture is shown, from 0 to 256.
     """
     rng = generator(SEED, "clip pictures", sample_id)

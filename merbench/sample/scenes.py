@@ -170,11 +170,11 @@ def scenes() -> Scenes:
 def _dialogues() -> tuple[Integers, Integers]:
     """Return dialogue and position of every sample; a dialogue has 6 to 14 utterances, the last of a split fewer."""
     lengths: list[int] = []
-    drawn = iter((6 + below(stream("dialogue length"), sum(SPLITS.values()), 9)).tolist())
+    lengths_of_all = iter((6 + below(stream("dialogue length"), sum(SPLITS.values()), 9)).tolist())
     for n_samples in SPLITS.values():
         left = n_samples
         while left:
-            lengths.append(min(next(drawn), left))
+            lengths.append(min(next(lengths_of_all), left))
             left -= lengths[-1]
     dialogue = np.repeat(np.arange(len(lengths)), lengths)
     return dialogue, np.concatenate([np.arange(length) for length in lengths])

@@ -57,6 +57,7 @@ EMOTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "folder", "files"),
     [
