@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring import table
-from merbench.files import write_text
+from merbench.files.writing import write_text
 from merbench.resampling import (
     DECIMALS,
     Weights,

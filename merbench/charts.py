@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import MissingExtra, printable
-from merbench.files import atomic_path
+from merbench.files.writing import atomic_path
 
 LOSS, VALUE, SPREAD = "#b3531c", "#1f5f99", 0.18
 

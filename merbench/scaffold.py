@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 from merbench.corpus import Corpus, open_corpus
 from merbench.declarations import KEBAB
 from merbench.errors import UsageError, listed, printable
-from merbench.files import expanded, toml_key, toml_value, write_text
+from merbench.files.paths import expanded
+from merbench.files.toml import toml_key, toml_value
+from merbench.files.writing import write_text
 from merbench.metrics import METRICS
 from merbench.targets import TARGETS
 from merbench.targets.drafts import Draft, DraftColumn

@@ -18,15 +18,10 @@ from typing import Any, Generic, TypeVar
 
 from merbench.builders import Builder
 from merbench.errors import IntegrityError, Problem, UnknownName, UsageError, printable
-from merbench.files import (
-    atomic_folder,
-    data_home,
-    exclusive,
-    expanded,
-    is_path,
-    read_toml,
-    sha256_file,
-)
+from merbench.files.paths import data_home, expanded, is_path
+from merbench.files.reading import sha256_file
+from merbench.files.toml import read_toml
+from merbench.files.writing import atomic_folder, exclusive
 from merbench.registry import Registry
 
 Item = TypeVar("Item")

@@ -19,7 +19,7 @@ from merbench.corpus.candidates import open_candidates
 from merbench.corpus.declaration import read_declaration
 from merbench.corrupt.manifest import JOURNAL, MANIFEST, _journal_lines, read_manifest
 from merbench.errors import DeclarationError, IntegrityError, InvalidSubmission, MerbenchError, UsageError
-from merbench.files import read_toml
+from merbench.files.toml import read_toml
 from merbench.leaderboard.entry import parse_card, read_entry
 from merbench.lexicon import open_lexicon
 from merbench.report import ScoreReport

@@ -23,25 +23,11 @@ from hypothesis import strategies as st
 from peak_memory import peak_bytes
 
 from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
-from merbench.files import (
-    atomic_folder,
-    atomic_path,
-    data_home,
-    exclusive,
-    find_folder,
-    read_pickled_npy,
-    read_pickled_npz,
-    read_verified,
-    require_apart,
-    resolve_inside,
-    restricted_unpickle,
-    sha256_bytes,
-    sha256_file,
-    toml_key,
-    toml_text,
-    toml_value,
-    write_text,
-)
+from merbench.files.paths import data_home, find_folder, require_apart, resolve_inside
+from merbench.files.pickles import read_pickled_npy, read_pickled_npz, restricted_unpickle
+from merbench.files.reading import read_verified, sha256_bytes, sha256_file
+from merbench.files.toml import toml_key, toml_text, toml_value
+from merbench.files.writing import atomic_folder, atomic_path, exclusive, write_text
 
 
 def npy(value: Any, **options: Any) -> bytes:
@@ -157,7 +143,7 @@ class TestWriting:
 
     def test_a_lock_is_held_by_one_process_at_a_time(self, tmp_path: Path) -> None:
         code = (
-            "import sys; from pathlib import Path; from merbench.files import exclusive\n"
+            "import sys; from pathlib import Path; from merbench.files.writing import exclusive\n"
             "with exclusive(Path(sys.argv[1])): Path(sys.argv[2]).write_text('second')"
         )
         with exclusive(tmp_path / "new" / ".lock"):
@@ -386,7 +372,7 @@ def test_what_utf8_cannot_hold_is_not_toml() -> None:
 BUILDER = """
 import sys, time
 from pathlib import Path
-from merbench.files import atomic_folder, atomic_path
+from merbench.files.writing import atomic_folder, atomic_path
 with atomic_folder(Path("corpus"), replace=True) as beside, atomic_path(Path("feature.parquet")) as file:
     (beside / "half").write_text("half")
     print("building", flush=True)
@@ -420,7 +406,7 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
 KILLED_WHILE_REPLACING = """
 import os, signal
 from pathlib import Path
-from merbench.files import atomic_folder
+from merbench.files.writing import atomic_folder
 def rename(self, target):
     os.kill(os.getpid(), signal.SIGKILL) if str(target) == "corpus" else os.rename(self, target)
 Path.rename = rename
@@ -444,7 +430,8 @@ def test_what_was_moved_aside_by_a_killed_process_comes_back(tmp_path: Path) -> 
 KILLED_BEFORE_LOCKING = """
 import os, signal
 from pathlib import Path
-from merbench.files import atomic_folder, atomic_path, writing
+from merbench.files import writing
+from merbench.files.writing import atomic_folder, atomic_path
 writing._try_lock = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 with atomic_%s(Path("corpus.parquet")):
     pass

@@ -10,7 +10,7 @@ import pytest
 
 from merbench.builders import Builder
 from merbench.errors import IntegrityError, UnknownName, UsageError
-from merbench.files import sha256_bytes
+from merbench.files.reading import sha256_bytes
 from merbench.store import Store, file_problem, require_content
 
 

@@ -21,7 +21,7 @@ from merbench.banks.sounds import SILENCE, Samples, Sound
 from merbench.corruptions import Audio
 from merbench.corruptions.drawing import one_below
 from merbench.errors import Inapplicable, UnknownName, printable
-from merbench.files import sha256_bytes
+from merbench.files.reading import sha256_bytes
 
 TRIES = 100
 """How many crops are tried, since one may be silent."""

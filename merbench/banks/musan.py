@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from merbench.banks.importing import Imported, Terms, require_folder, sounds_in, store
 from merbench.banks.sounds import Sound
 from merbench.errors import MalformedFile, UsageError
-from merbench.files import read_bounded
+from merbench.files.reading import read_bounded
 
 MOST_TEXT_BYTES = 4_000_000
 """How large the list of licences of a folder may be."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from merbench.corruptions.audio.rates import converted
 from merbench.errors import IntegrityError, MissingExtra, Problem, printable
-from merbench.files import sha256_file
+from merbench.files.reading import sha256_file
 
 Samples = NDArray[np.float32]
 

@@ -161,7 +161,7 @@ def _report_problems(where: str, problems: Mapping[str, str]) -> None:
 
 def _show_plan(plan: MediaPlan, workers: int) -> None:
     from merbench.corrupt.media import estimate
-    from merbench.files import size_text
+    from merbench.files.reading import size_text
     from merbench.report import ReportTable
 
     draws = plan.draws()

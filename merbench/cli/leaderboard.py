@@ -101,7 +101,7 @@ def leaderboard(
     Without TRACK, a track whose references or corpus are not available is skipped. A track or an entry that fails is
     listed, and the others are finished: exit code 5.
     """
-    from merbench.files import write_text
+    from merbench.files.writing import write_text
     from merbench.leaderboard.build import Cache, build_board
     from merbench.leaderboard.check import track_named
     from merbench.leaderboard.entry import track_folders
@@ -210,7 +210,7 @@ def validate_entries(
     form: options.ProblemFormatOption = options.ProblemFormat.text,
 ) -> None:
     """Check entries without references, as for a pull request."""
-    from merbench.files import write_text
+    from merbench.files.writing import write_text
     from merbench.leaderboard.check import check_entries
     from merbench.leaderboard.entry import FAILED
 

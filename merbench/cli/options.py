@@ -53,7 +53,7 @@ def _completed(noun: str) -> Callable[[str], list[str]]:
     """Return what completes the names of tracks or baselines; folders are left to the shell."""
 
     def complete(incomplete: str) -> list[str]:
-        from merbench.files import list_folders
+        from merbench.files.paths import list_folders
 
         return [folder.name for folder in list_folders(noun) if folder.name.startswith(incomplete)]
 
@@ -166,7 +166,7 @@ def renamed(items: list[str] | None) -> dict[str, str]:
 def named_values(option: str, texts: Sequence[str] | None, example: str) -> dict[str, Any]:
     """Return the values of NAME=VALUE by name; each is read as TOML, and as text where it is not TOML."""
     from merbench.errors import DeclarationError, UsageError
-    from merbench.files import parse_toml
+    from merbench.files.toml import parse_toml
 
     values: dict[str, Any] = {}
     for text in texts or ():

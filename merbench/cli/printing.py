@@ -38,7 +38,7 @@ def print_table(table: ReportTable) -> None:
 def print_json(name: str, **lists: Sequence[Mapping[str, Any]]) -> None:
     """Print lists of records as JSON that names what it is: `{"schema": "merbench.tracks/1", "tracks": [...]}`."""
     from merbench.errors import json_text
-    from merbench.files import write_text
+    from merbench.files.writing import write_text
 
     write_text("-", json_text({"schema": f"merbench.{name}/1", **lists}))
 

@@ -132,7 +132,7 @@ def _require_baseline_options(
 ) -> None:
     """Raise `UsageError` where --set, an option of the baseline, looks like a parameter of a corruption."""
     from merbench.corruptions import CORRUPTIONS
-    from merbench.files import find_folder
+    from merbench.files.paths import find_folder
     from merbench.training.declaration import read_baseline
 
     chosen = [CORRUPTIONS[name] for name in corruptions or () if name in CORRUPTIONS]

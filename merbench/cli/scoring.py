@@ -51,7 +51,7 @@ def score(
     output: options.ReportOutput = "-",
 ) -> None:
     """Score a submission, with confidence intervals."""
-    from merbench.files import require_apart
+    from merbench.files.paths import require_apart
     from merbench.scoring import public_score
     from merbench.scoring import score as score_submission
     from merbench.scoring.aligned import candidates_of, read_for
@@ -83,7 +83,7 @@ def score(
 
 def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
     """Raise `UsageError` where a file is given for the track, and the track for a file."""
-    from merbench.files import list_folders
+    from merbench.files.paths import list_folders
 
     names = {folder.name for folder in list_folders("track")}
     path = Path(track)
@@ -113,7 +113,7 @@ def validate(
 ) -> None:
     """Check a submission as `score` does, without references."""
     from merbench.corpus.candidates import open_candidates
-    from merbench.files import write_text
+    from merbench.files.writing import write_text
     from merbench.submission import read_submission
     from merbench.track import load_track
 
@@ -163,7 +163,7 @@ def compare(
     Every difference has a confidence interval and the p value of a paired permutation test, corrected by Holm's method
     over the options.pairs of a metric.
     """
-    from merbench.files import require_apart
+    from merbench.files.paths import require_apart
     from merbench.scoring import compare as compare_submissions
     from merbench.scoring.aligned import candidates_of, read_for
     from merbench.scoring.comparison import named_sources
@@ -223,7 +223,7 @@ def _rendered(report: ScoreReport | Comparison, form: options.ReportFormat, outp
 
 
 def _write(output: str, form: options.ReportFormat, text: str) -> None:
-    from merbench.files import write_text
+    from merbench.files.writing import write_text
 
     if output == "-" and form is options.ReportFormat.table:
         print(text, end="")  # in the encoding of the terminal; every other format is UTF-8

@@ -132,7 +132,7 @@ def describe(
 ) -> None:
     """Show the targets, data, metrics and format of a track."""
     from merbench.corpus.candidates import open_candidates
-    from merbench.files import write_text
+    from merbench.files.writing import write_text
     from merbench.track import load_track
 
     declared = load_track(track)

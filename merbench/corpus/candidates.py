@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from merbench.corpus.declaration import ID, SPLIT
 from merbench.corpus.folder import Corpus, open_corpus
 from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
-from merbench.files import sha256_bytes
+from merbench.files.reading import sha256_bytes
 from merbench.metrics.lists import Lists, Segments, Values
 from merbench.track import Track, load_track
 

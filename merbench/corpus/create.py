@@ -27,7 +27,9 @@ from merbench.corpus.delimited import Delimited, read_delimited, to_table
 from merbench.corpus.feature import Feature, read_feature
 from merbench.corpus.folder import CORPORA, Corpus
 from merbench.errors import InvalidCorpus, Problem, UsageError, did_you_mean, listed
-from merbench.files import arrow_file, atomic_path, exclusive, sha256_file, write_text
+from merbench.files.parquet import arrow_file
+from merbench.files.reading import sha256_file
+from merbench.files.writing import atomic_path, exclusive, write_text
 
 
 def write_corpus(folder: Path, metadata: Metadata, contents: Contents, *, replace: bool = False) -> Corpus:

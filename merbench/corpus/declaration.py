@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from merbench.errors import DeclarationError, Problem, examples
-from merbench.files import read_toml, toml_text
+from merbench.files.toml import read_toml, toml_text
 from merbench.track import KEBAB, Declaration, declaration_problems
 
 FILE_NAME = "corpus.toml"

@@ -21,7 +21,7 @@ import pyarrow as pa
 from merbench.corpus.contents import Origin, repeated_columns
 from merbench.corpus.declaration import ID, SPLIT
 from merbench.errors import MalformedFile, Problem, counted, listed
-from merbench.files import read_bounded
+from merbench.files.reading import read_bounded
 
 INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
 NUMBER = re.compile(r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)

@@ -21,7 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from merbench.corpus.declaration import ID
 from merbench.errors import UsageError, counted, did_you_mean, fault, listed, printable
-from merbench.files import expanded, read_npy, read_npz, read_parquet
+from merbench.files.npy import read_npy, read_npz
+from merbench.files.parquet import read_parquet
+from merbench.files.paths import expanded
 
 MOST_FEATURE_BYTES = 64_000_000_000
 """How many bytes the values of a feature may have."""

@@ -17,7 +17,9 @@ from merbench.corpus.contents import Origin
 from merbench.corpus.declaration import SPLIT
 from merbench.corpus.delimited import Delimited, Reader
 from merbench.errors import MalformedFile, Problem, UsageError, brief, counted, fault, listed, printable
-from merbench.files import read_bounded, read_npz, read_pickled_npz
+from merbench.files.npy import read_npz
+from merbench.files.pickles import read_pickled_npz
+from merbench.files.reading import read_bounded
 
 MOST_TEXT_BYTES = 64_000_000
 """How large one text file of a release may be."""

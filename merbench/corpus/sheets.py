@@ -23,7 +23,7 @@ from merbench.corpus.declaration import ID, SPLIT
 from merbench.corpus.delimited import Delimited, Reader, read_delimited, to_table
 from merbench.corpus.feature import Feature, read_feature
 from merbench.errors import Problem, UsageError, counted, did_you_mean, listed
-from merbench.files import sha256_file
+from merbench.files.reading import sha256_file
 from merbench.targets.segments import segment_lists
 
 

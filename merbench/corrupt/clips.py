@@ -17,7 +17,7 @@ from merbench.corrupt.steps import apply_steps, sample_steps, sampled_values
 from merbench.corruptions import Audio, Step, Video
 from merbench.corruptions.declaration import WINDOW
 from merbench.errors import Inapplicable, UnreadableMedia, fault, listed
-from merbench.files import sha256_file
+from merbench.files.reading import sha256_file
 from merbench.media import MediaFile, opened, read_audio, read_video
 from merbench.media.transcode import as_declared, target_suffix, write_corrupted
 from merbench.media.writing import Encoding

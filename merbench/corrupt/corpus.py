@@ -26,7 +26,8 @@ from merbench.corrupt.steps import corrupt, corrupt_split
 from merbench.corruptions import Step
 from merbench.corruptions.batches import corrupted_vectors
 from merbench.errors import Inapplicable, MerbenchError, UsageError, contained, did_you_mean, listed
-from merbench.files import require_outside, sha256_bytes
+from merbench.files.paths import require_outside
+from merbench.files.reading import sha256_bytes
 from merbench.track import Track
 
 CORPUS = "corpus"

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 
 from merbench.corrupt.clips import Row
 from merbench.errors import IntegrityError, MalformedFile, OutputError, UsageError, fault, listed
-from merbench.files import TooLarge, arrow_file, atomic_path, read_parquet, require_alone
+from merbench.files.parquet import TooLarge, arrow_file, read_parquet
+from merbench.files.writing import atomic_path, require_alone
 from merbench.track import Track
 
 MANIFEST, JOURNAL = "manifest.parquet", "manifest.journal"

@@ -44,7 +44,9 @@ from merbench.errors import (
     listed,
     plural,
 )
-from merbench.files import require_outside, sha256_file, size_text, sweep
+from merbench.files.paths import require_outside
+from merbench.files.reading import sha256_file, size_text
+from merbench.files.writing import sweep
 from merbench.media.finding import MediaFiles, find_media, listed_media
 from merbench.media.reading import media_versions
 from merbench.media.writing import Encoding

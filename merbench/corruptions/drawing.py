@@ -20,7 +20,7 @@ from numpy.random import PCG64
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
-from merbench.files import sha256_bytes
+from merbench.files.reading import sha256_bytes
 
 Words = NDArray[np.uint32]
 

@@ -29,7 +29,9 @@ from merbench.errors import (
     UndefinedMetric,
     json_text,
 )
-from merbench.files import data_home, read_bounded, sha256_bytes, sha256_file, write_text
+from merbench.files.paths import data_home
+from merbench.files.reading import read_bounded, sha256_bytes, sha256_file
+from merbench.files.writing import write_text
 from merbench.leaderboard.board import Board, BoardScore, Gap, Row, alpha
 from merbench.leaderboard.entry import (
     Entry,

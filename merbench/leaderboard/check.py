@@ -8,7 +8,7 @@ from pathlib import Path
 
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, Problem, UnknownName, UsageError, fault
-from merbench.files import list_folders
+from merbench.files.paths import list_folders
 from merbench.leaderboard.entry import (
     Inspection,
     failure,

@@ -22,7 +22,8 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Vali
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import DeclarationError, Problem, UsageError, contained, fault, listed, printable
-from merbench.files import atomic_folder, parse_toml, toml_text, write_text
+from merbench.files.toml import parse_toml, toml_text
+from merbench.files.writing import atomic_folder, write_text
 from merbench.submission import read_submission
 from merbench.submission.content import SUFFIXES
 from merbench.track import Declaration, declaration_problems

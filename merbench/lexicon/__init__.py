@@ -16,7 +16,9 @@ from functools import cache
 from pathlib import Path
 
 from merbench.errors import MerbenchError, UsageError
-from merbench.files import read_verified, sha256_bytes, toml_text, write_bytes, write_text
+from merbench.files.reading import read_verified, sha256_bytes
+from merbench.files.toml import toml_text
+from merbench.files.writing import write_bytes, write_text
 from merbench.lexicon.compiled import Ambiguity, Lexicon, Lookup
 from merbench.lexicon.content import HEADERS, Content, read_content, read_english
 from merbench.lexicon.importing import read_release, require_path

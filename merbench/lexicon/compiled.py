@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import UnknownName
-from merbench.files import read_npz
+from merbench.files.npy import read_npz
 from merbench.lexicon.content import Content, normal
 
 Codes = NDArray[np.int32]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merbench.errors import Problem, listed, plural, printable
-from merbench.files import sha256_bytes
+from merbench.files.reading import sha256_bytes
 
 Row = tuple[str, str, str]
 Links = Mapping[str, tuple[str, ...]]

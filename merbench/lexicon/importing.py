@@ -32,7 +32,9 @@ from merbench.errors import (
     listed,
     printable,
 )
-from merbench.files import UNREADABLE_ARCHIVE, read_bounded, read_pickled_npz
+from merbench.files.npy import UNREADABLE_ARCHIVE
+from merbench.files.pickles import read_pickled_npz
+from merbench.files.reading import read_bounded
 from merbench.lexicon.content import Content, Row, normal
 
 Pairs = list[tuple[str, str]]

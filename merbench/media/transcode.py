@@ -27,7 +27,8 @@ import numpy as np
 
 from merbench.corruptions.signals import Audio, EditAudio, Frame, Plane, Video
 from merbench.errors import Inapplicable, UnreadableMedia
-from merbench.files import atomic_path, sha256_bytes, sha256_file
+from merbench.files.reading import sha256_bytes, sha256_file
+from merbench.files.writing import atomic_path
 from merbench.media import writing
 from merbench.media.mp4_edits import begin_later
 from merbench.media.reading import (

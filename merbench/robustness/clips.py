@@ -20,7 +20,7 @@ from merbench.corrupt.steps import corrupt
 from merbench.corruptions import Step
 from merbench.engine import WorkerDied, run
 from merbench.errors import EXAMPLES_SHOWN, Inapplicable, UnreadableMedia, UsageError, listed
-from merbench.files import sha256_bytes, sha256_file
+from merbench.files.reading import sha256_bytes, sha256_file
 from merbench.media.finding import find_clips
 from merbench.robustness.grid import Condition
 

@@ -15,7 +15,7 @@ from typing import Any
 from merbench.corruptions import CORRUPTIONS, Corruption, Step, check_parameters
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import DeclarationError, Problem, UnknownName, UsageError, did_you_mean, listed
-from merbench.files import parse_toml
+from merbench.files.toml import parse_toml
 from merbench.track import Track
 
 MOST_CONDITIONS = 1000

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from merbench.charts import Line, condition_curve, require_matplotlib
 from merbench.engine import ShowProgress, require_engine
 from merbench.errors import listed
-from merbench.files import atomic_folder, write_text
+from merbench.files.writing import atomic_folder, write_text
 from merbench.media.reading import media_versions
 from merbench.robustness.conditions import Scored, scored_conditions
 from merbench.robustness.experiment import Experiment, Settings, load_systems, prepared

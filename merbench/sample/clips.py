@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from merbench.corruptions.signals import Audio, Frame, Video
 from merbench.engine import run
 from merbench.errors import MissingExtra, UnknownName
-from merbench.files import atomic_path
+from merbench.files.writing import atomic_path
 from merbench.sample.build import shuffled
 from merbench.sample.face import SIDE, Faces, Planes, faces, pictures
 from merbench.sample.scenes import SPLITS, Scenes, scenes

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
 from merbench.corpus.declaration import FILE_NAME
 from merbench.errors import UsageError
-from merbench.files import Stamp, data_home, stamp
+from merbench.files.paths import data_home
+from merbench.files.reading import Stamp, stamp
 from merbench.lexicon import open_lexicon
 from merbench.metrics.label_set import with_representatives
 from merbench.metrics.lists import Lists, Values, concatenated

@@ -17,7 +17,7 @@ from pathlib import Path
 from string import Template
 
 from merbench.errors import DeclarationError, printable
-from merbench.files import write_text
+from merbench.files.writing import write_text
 from merbench.leaderboard.board import INVALID, Board, Column, Row, moment
 from merbench.leaderboard.entry import output_problems
 from merbench.report import escape_html

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import CUT_OFF, InvalidSubmission, MalformedFile, Problem, listed, printable
-from merbench.files import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
+from merbench.files.npy import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
 from merbench.submission.content import Content
 from merbench.targets.sheet import SEGMENT_FIELDS, Sheet, is_list, is_text, text_array, written_text
 

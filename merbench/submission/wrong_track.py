@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from merbench.corpus import CORPORA
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import listed
-from merbench.files import list_folders
+from merbench.files.paths import list_folders
 from merbench.targets.sheet import Sheet
 from merbench.track import Track, load_track
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Protocol
 
 from merbench.errors import Problem, UsageError, printable
-from merbench.files import exclusive, sha256_bytes
+from merbench.files.reading import sha256_bytes
+from merbench.files.writing import exclusive
 from merbench.synonyms.groups import GROUPS, Answer, Groups, answer_key, distinct, normal, write_groups
 
 SAVE_EVERY_S = 10.0

@@ -28,7 +28,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from merbench.errors import MissingExtra, UsageError, plural, printable
-from merbench.files import is_path, sha256_bytes, sha256_file
+from merbench.files.paths import is_path
+from merbench.files.reading import sha256_bytes, sha256_file
 
 TRIES = 6
 """How often one prompt is sent before the endpoint is given up."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from merbench.errors import InvalidGroups, MalformedFile, Problem, UnknownName, UsageError, examples, fault, printable
-from merbench.files import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
+from merbench.files.npy import UNREADABLE_ARCHIVE, read_npy_header, read_npy_items
 from merbench.synonyms.groups import GROUPS, UNSTATED, Answer, Groups, normal, write_groups
 
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 
 from merbench.declarations import refused
 from merbench.errors import Problem, UsageError, examples, listed, printable
-from merbench.files import toml_value
+from merbench.files.toml import toml_value
 from merbench.metrics.lists import Values
 from merbench.targets.cells import problems_by_text
 from merbench.targets.drafts import Alternative, Draft, DraftColumn

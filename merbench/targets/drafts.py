@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from merbench.files import toml_value
+from merbench.files.toml import toml_value
 
 MADE_UP_LABELS = ("other", "another")
 

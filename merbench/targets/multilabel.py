@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from merbench.errors import Problem, UsageError, examples
-from merbench.files import toml_value
+from merbench.files.toml import toml_value
 from merbench.targets.continuous import read_numbers, reference_numbers
 from merbench.targets.drafts import Draft, DraftColumn
 from merbench.targets.target import Answers, Labels, ReferenceColumn, Target, TargetValues, target_type

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import Problem, UsageError, did_you_mean, listed, printable
-from merbench.files import toml_value
+from merbench.files.toml import toml_value
 from merbench.metrics.lists import Offsets, Segments, concatenated, offsets_of
 from merbench.targets.cells import MOST_CELLS, BadCell, cell_problems, require_readable, shifted
 from merbench.targets.drafts import Draft, DraftColumn, label_lines

@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator, SerializeAsAny, field_serializer, mo
 
 from merbench.corruptions import Step
 from merbench.declarations import KEBAB, STEP, VERSION, Declaration, as_several
-from merbench.files import sha256_bytes
+from merbench.files.reading import sha256_bytes
 from merbench.metrics import METRICS, Metric
 from merbench.targets import Target, declared_target
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from merbench.errors import DeclarationError
-from merbench.files import find_folder, list_folders, read_toml
+from merbench.files.paths import find_folder, list_folders
+from merbench.files.toml import read_toml
 from merbench.track.declaration import Track
 from merbench.track.validation import parse_track
 

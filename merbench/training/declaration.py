@@ -15,7 +15,8 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from merbench.declarations import Declaration, declaration_problems
 from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean
-from merbench.files import find_folder, list_folders, read_toml
+from merbench.files.paths import find_folder, list_folders
+from merbench.files.toml import read_toml
 from merbench.parameters import declared, parameter_problems
 from merbench.training.plugin_errors import OwnCode, guarded, modules_by_extra
 from merbench.training.protocol import Baseline, Build, Setup

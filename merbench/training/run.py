@@ -28,7 +28,9 @@ from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.engine import ShowProgress, suitable_threads
 from merbench.errors import UsageError, WithheldReference, json_text, listed, plural
-from merbench.files import atomic_folder, require_apart, sha256_file, write_text
+from merbench.files.paths import require_apart
+from merbench.files.reading import sha256_file
+from merbench.files.writing import atomic_folder, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
 from merbench.submission import read_submission

@@ -17,7 +17,7 @@ from merbench.banks.home import BANKS, open_bank, verify_bank, write_bank
 from merbench.banks.importing import Terms, import_folder
 from merbench.banks.musan import import_musan
 from merbench.errors import IntegrityError, Problem, UnknownName, UsageError
-from merbench.files import sha256_file
+from merbench.files.reading import sha256_file
 
 
 def messages(problems: tuple[Problem, ...] | list[Problem]) -> list[str]:

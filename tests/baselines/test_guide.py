@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from merbench.files import shipped_folder
+from merbench.files.paths import shipped_folder
 from merbench.track import load_track
 from merbench.training import run_baseline
 from tests.training.conftest import DECLARATION, SmallTrack

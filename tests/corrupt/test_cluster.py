@@ -9,7 +9,7 @@ import pytest
 from media_track import media_candidates
 
 from merbench.corrupt.media import corrupt_media, plan_media
-from merbench.files import sha256_file
+from merbench.files.reading import sha256_file
 
 IDS = tuple(f"clip-{number}" for number in range(6))
 

@@ -19,7 +19,7 @@ from media_track import BLUR, NOISE, media_candidates, write_media_track
 from merbench.corrupt.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from merbench.corrupt.media import CorruptedMedia, corrupt_media, plan_media
 from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
-from merbench.files import sha256_file
+from merbench.files.reading import sha256_file
 from merbench.media import read_audio, read_video
 
 IDS = tuple(f"clip-{number}" for number in range(6))

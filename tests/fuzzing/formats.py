@@ -32,7 +32,7 @@ from merbench.corpus.folder import verify_corpus
 from merbench.corpus.forms import arrays, label_archive, recordings, spaced
 from merbench.corrupt.manifest import Journal, Manifest, read_manifest, read_progress, write_manifest
 from merbench.errors import DeclarationError, Problem
-from merbench.files import sha256_bytes
+from merbench.files.reading import sha256_bytes
 from merbench.leaderboard.entry import inspect_entry
 from merbench.lexicon import Lexicon, open_lexicon
 from merbench.lexicon.importing import read_release

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.errors import IntegrityError, UnknownName, UsageError
-from merbench.files import sha256_file
+from merbench.files.reading import sha256_file
 from merbench.synonyms import GROUPS, Groups, answer_key, open_groups, representatives
 from merbench.synonyms.groups import write_groups
 

@@ -9,7 +9,7 @@ import pytest
 
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
-from merbench.files import sha256_file
+from merbench.files.reading import sha256_file
 from merbench.track import Track
 from merbench.training import ensemble, run_baseline
 from tests.training.conftest import N_TEST, SmallTrack

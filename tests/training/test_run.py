@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from merbench.errors import DeclarationError, MissingExtra, UsageError, WithheldReference
-from merbench.files import sha256_file
+from merbench.files.reading import sha256_file
 from merbench.scoring import score
 from merbench.track import Track
 from merbench.training import BaselineRun, run_baseline
