@@ -34,7 +34,8 @@ else:
                 import cv2 as module
             except ModuleNotFoundError as error:
                 raise MissingExtra("corruption of pictures (opencv)", "media") from error
-            return getattr(module, name)
+            self.__dict__[name] = value = getattr(module, name)
+            return value
 
     cv2 = _OpenCV()
 
