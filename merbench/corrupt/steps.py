@@ -199,12 +199,12 @@ def _with_sounds(
             end - begin,
             signal.rate_hz,
             n_sources=parameters.get("n_speakers", 1),
-            fill="entire" if bank.whole else parameters.get("fill", "concatenate"),
+            fill="entire" if bank.entire else parameters.get("fill", "concatenate"),
             other_than_speaker=known.get("speaker"),
         )
         parameters[name] = sounds.audio
         sources["source"] = "; ".join(sounds.sources)
-        if not bank.whole:
+        if not bank.entire:
             sources["offset_s"] = list(sounds.offsets_s) if "n_speakers" in parameters else sounds.offsets_s[0]
     return parameters, sources
 

@@ -76,19 +76,19 @@ class _Sample:
 
     id: str
     rng: PCG64
-    drawn: dict[str, Any]
+    sampled: dict[str, Any]
     is_unchanged: bool
 
 
 def _samples(step: Step, ids: Sequence[str], seed: int) -> Iterator[_Sample]:
     differs = step.differs
-    drawn = {} if differs else step.draws(seed, "")
-    is_unchanged = not differs and step.corruption.changes_nothing(drawn)
+    sampled = {} if differs else step.draws(seed, "")
+    is_unchanged = not differs and step.corruption.changes_nothing(sampled)
     for sample_id, rng in zip(ids, generators(seed, step.step_name, ids), strict=True):
         if differs:
-            drawn = step.draws(seed, sample_id, rng)
-            is_unchanged = step.corruption.changes_nothing(drawn)
-        yield _Sample(sample_id, rng, drawn, is_unchanged)
+            sampled = step.draws(seed, sample_id, rng)
+            is_unchanged = step.corruption.changes_nothing(sampled)
+        yield _Sample(sample_id, rng, sampled, is_unchanged)
 
 
 def _has_blocks(step: Step) -> bool:
@@ -102,7 +102,7 @@ def _row_by_row(
     for i, sample in enumerate(samples):
         before = {name: values[i].astype(np.float64) for name, values in vectors.items()}
         try:
-            after = before if sample.is_unchanged else step.corruption(before, sample.rng, sample.drawn)
+            after = before if sample.is_unchanged else step.corruption(before, sample.rng, sample.sampled)
         except Inapplicable as error:
             corrupted.problems[sample.id] = f"{step.step_name}: {error}"
             corrupted.values.append({})
@@ -113,8 +113,8 @@ def _row_by_row(
 
 
 def _values(step: Step, sample: _Sample, before: Mapping[str, Vector], after: Mapping[str, Vector]) -> dict[str, Any]:
-    measured = {} if sample.is_unchanged else step.corruption.measure(before, after, sample.drawn)
-    return {f"{step.step_name}.{name}": value for name, value in (sample.drawn | measured).items()}
+    measured = {} if sample.is_unchanged else step.corruption.measure(before, after, sample.sampled)
+    return {f"{step.step_name}.{name}": value for name, value in (sample.sampled | measured).items()}
 
 
 def _by_blocks(
@@ -147,6 +147,8 @@ def _corrupted_block(step: Step, before: Mapping[str, Vector], block: Sequence[_
     for i, sample in enumerate(block):
         for name in own_stretches(sample.rng, list(before)):
             words[name][i] = sample.rng.random_raw(words[name].shape[1])
-    drawn = [sample.drawn for sample in (block if step.differs else block[:1])]
+    sampled = [sample.sampled for sample in (block if step.differs else block[:1])]
     rule = RULES[step.name]
-    return {name: rule(values, words[name].view("<u2")[:, : values.shape[1]], drawn) for name, values in before.items()}
+    return {
+        name: rule(values, words[name].view("<u2")[:, : values.shape[1]], sampled) for name, values in before.items()
+    }

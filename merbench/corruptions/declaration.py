@@ -51,11 +51,11 @@ class FromBank(Named):
     """Declared by the name of a noise bank; the function receives the sound sampled from it, an `Audio`.
 
     Attributes:
-        whole: whether one of its sounds is taken whole, such as an impulse response; else a crop as long as the signal.
+        entire: whether a sound is taken entirely, such as an impulse response; else a crop as long as the signal.
     """
 
     words: str = "the name of a noise bank"
-    whole: bool = False
+    entire: bool = False
 
 
 @dataclass(frozen=True, slots=True)

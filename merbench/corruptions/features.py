@@ -169,11 +169,11 @@ def _noise_table(kind: str) -> Vector:
 
 
 def _with_scaled_noise(
-    values: Vector, drawn: NDArray[np.uint16], kind: str, kept: Sequence[float], noise: Sequence[float]
+    values: Vector, numbers: NDArray[np.uint16], kind: str, kept: Sequence[float], noise: Sequence[float]
 ) -> Vector:
     """Return `kept` times the values plus `noise` times the noise, with a factor for each row or one for all."""
     corrupted = np.empty(values.shape)
-    np.take(_noise_table(kind), drawn, out=corrupted, mode="clip")  # none is outside; this mode writes without a copy
+    np.take(_noise_table(kind), numbers, out=corrupted, mode="clip")  # none is outside; this mode writes without a copy
     corrupted *= _factor(noise)
     corrupted += values * _factor(kept)
     return corrupted
@@ -211,10 +211,10 @@ def diffusion_noise(
     return edited(signal, rng, modalities, partial(_by_rule, _diffused, rng, parameters))
 
 
-def _diffused(values: Vector, drawn: NDArray[np.uint16], parameters: Sequence[Mapping[str, Any]]) -> Vector:
+def _diffused(values: Vector, numbers: NDArray[np.uint16], parameters: Sequence[Mapping[str, Any]]) -> Vector:
     left = alpha_bar(parameters[0]["schedule"])
     kept, noise = zip(*((math.sqrt(left[p["t"]]), math.sqrt(1 - left[p["t"]])) for p in parameters), strict=True)
-    return _with_scaled_noise(values, drawn, parameters[0]["kind"], kept, noise)
+    return _with_scaled_noise(values, numbers, parameters[0]["kind"], kept, noise)
 
 
 def _realised_snr(before: Vectors, after: Vectors, *, modalities: Which) -> dict[str, float]:
@@ -240,10 +240,10 @@ def gaussian_noise_features(
     return edited(signal, rng, modalities, partial(_by_rule, _noisy, rng, {"snr_db": snr_db}))
 
 
-def _noisy(values: Vector, drawn: NDArray[np.uint16], parameters: Sequence[Mapping[str, Any]]) -> Vector:
+def _noisy(values: Vector, numbers: NDArray[np.uint16], parameters: Sequence[Mapping[str, Any]]) -> Vector:
     ratios = np.array([amplitude_ratio(p["snr_db"]) for p in parameters])
     deviations = np.sqrt(_sums_of_squares(values) / max(values.shape[1], 1)) / ratios
-    return _with_scaled_noise(values, drawn, "gaussian", (1.0,), deviations.tolist())
+    return _with_scaled_noise(values, numbers, "gaussian", (1.0,), deviations.tolist())
 
 
 def _sums_of_squares(values: Vector) -> Vector:
@@ -287,9 +287,9 @@ def random_drop(
     return edited(signal, rng, modalities, without_frames)
 
 
-def _dropped(values: Vector, drawn: NDArray[np.uint16], parameters: Sequence[Mapping[str, Any]]) -> Vector:
+def _dropped(values: Vector, numbers: NDArray[np.uint16], parameters: Sequence[Mapping[str, Any]]) -> Vector:
     least = np.array([round(p["rate"] * N_SLICES) for p in parameters])[:, None]
-    kept = drawn >= np.minimum(least, N_SLICES - 1).astype(np.uint16)
+    kept = numbers >= np.minimum(least, N_SLICES - 1).astype(np.uint16)
     kept &= least < N_SLICES
     corrupted: Vector = values * kept
     corrupted += 0.0  # zero times a negative number is a negative zero

@@ -142,9 +142,9 @@ def _ends(
     return ends
 
 
-def _share(part: Floats, whole: Floats, seconds: Located, weights: Weights, aggregation: str) -> Floats:
+def _share(part: Floats, total: Floats, seconds: Located, weights: Weights, aggregation: str) -> Floats:
     if aggregation == "micro":
-        n, parts, wholes = weighted_sums(weights, np.ones(len(part)), part, whole)
-        return np.where(n > 0, parts / np.where(wholes > 0, wholes, 1), np.nan)
+        n, parts, totals = weighted_sums(weights, np.ones(len(part)), part, total)
+        return np.where(n > 0, parts / np.where(totals > 0, totals, 1), np.nan)
     nowhere = (seconds.predicted == 0) & (seconds.referenced == 0)
-    return weighted_mean(weights, np.where(nowhere, 1.0, part / np.where(whole > 0, whole, 1)))
+    return weighted_mean(weights, np.where(nowhere, 1.0, part / np.where(total > 0, total, 1)))

@@ -147,10 +147,10 @@ class Exchanges:
             return np.asarray(self._paired(kept[None], moved[None])[0])
         kept, moved = np.zeros((2, 1, self.n_systems, len(self.draws)))
         for unit, piece in reversed(list(zip(grid, pieces, strict=False))):
-            whole = piece.reshape(self.n_systems, n_units)
-            part = whole @ self.draws.T.astype(np.float64)
+            table = piece.reshape(self.n_systems, n_units)
+            part = table @ self.draws.T.astype(np.float64)
             moved += part * unit
-            kept += (whole.sum(axis=1)[:, None] - part) * unit
+            kept += (table.sum(axis=1)[:, None] - part) * unit
         return np.asarray(self._paired(kept, moved)[0])
 
     def _paired(self, kept: Floats, moved: Floats) -> Floats:
@@ -244,8 +244,8 @@ def total_weight(weights: Weights) -> Floats:
     if isinstance(weights, Clustered):
         sizes = np.bincount(weights.clusters, minlength=weights.counts.shape[1])
         return np.asarray(weights.counts.astype(np.float64) @ sizes.astype(np.float64))
-    whole = np.float64 if weights.dtype.kind == "f" else np.int64
-    return np.asarray(weights.sum(axis=1, dtype=whole), dtype=np.float64)
+    wide = np.float64 if weights.dtype.kind == "f" else np.int64
+    return np.asarray(weights.sum(axis=1, dtype=wide), dtype=np.float64)
 
 
 def cell_counts(weights: Weights, cells: Array, n_cells: int) -> Floats:

@@ -147,7 +147,7 @@ def recorded_events(
     signal: Audio,
     rng: PCG64,
     *,
-    recording: Annotated[Audio, FromBank(whole=True)],
+    recording: Annotated[Audio, FromBank(entire=True)],
     n_events: NumberOfEvents = 1,
     snr_db: Snr,
 ) -> Audio:

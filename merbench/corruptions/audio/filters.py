@@ -96,7 +96,7 @@ def _filtered(
 
 
 @corruption("audio", source="Allen and Berkley 1979; Ko et al. 2017 for recordings corrupted so")
-def reverberation(signal: Audio, _rng: PCG64, *, impulse_response: Annotated[Audio, FromBank(whole=True)]) -> Audio:
+def reverberation(signal: Audio, _rng: PCG64, *, impulse_response: Annotated[Audio, FromBank(entire=True)]) -> Audio:
     """Put the sound into a room: convolve every channel with an impulse response.
 
     The direct path, the largest magnitude of the response, is at time 0, so that the sound stays where it was; what

@@ -10,7 +10,7 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.random import PCG64
@@ -43,7 +43,7 @@ MER_2023_RATE_HZ = 16_000
 _LOWEST, _HIGHEST = -32_768, 32_767
 
 
-def _measured_noise(before: Audio, after: Audio, *, noise: Audio) -> Mapping[str, Any]:
+def _measured_noise(before: Audio, after: Audio, *, noise: Audio) -> dict[str, float | None]:
     return realised_snr(before, after, _one_source(before, noise))
 
 
@@ -162,7 +162,7 @@ def shaped_noise(rng: PCG64, n: int, amplitude: AmplitudeOfBin) -> Mono:
 FEWEST_SPEAKERS = 3
 
 
-def _measured_babble(before: Audio, after: Audio, *, noise: Audio) -> Mapping[str, Any]:
+def _measured_babble(before: Audio, after: Audio, *, noise: Audio) -> dict[str, float | None]:
     return realised_snr(before, after, _babble(noise_sources(before, noise)))
 
 

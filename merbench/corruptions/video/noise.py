@@ -97,9 +97,9 @@ def impulse_noise(frames: Frames, rng: PCG64, *, fraction: Annotated[float, With
     each = round(fraction * N_SLICES / 2)
 
     def hit(picture: Picture, change: Picture) -> None:
-        drawn = slices(rng, picture.size).reshape(picture.shape)
-        np.subtract(drawn < each, picture, out=change)
-        change *= drawn < 2 * each
+        numbers = slices(rng, picture.size).reshape(picture.shape)
+        np.subtract(numbers < each, picture, out=change)
+        change *= numbers < 2 * each
 
     return changed(frames, hit)
 
