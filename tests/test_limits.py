@@ -101,7 +101,7 @@ def test_a_manifest_of_two_million_rows(tmp_path: Path) -> None:
 
 def test_a_journal_of_one_long_line(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text(json.dumps({"a": "x" * (1 << 20)}) + "\n")
-    with pytest.raises(IntegrityError, match="holds too long a line, or too many"):
+    with pytest.raises(IntegrityError, match="has too long a line, or too many"):
         read_progress(tmp_path)
 
 

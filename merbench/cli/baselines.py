@@ -10,7 +10,7 @@ import typer
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT, TRAINING
 from merbench.cli.parser import option
-from merbench.cli.printing import print_json, print_line, print_table, terminal_width
+from merbench.cli.printing import print_json, print_line, print_table, progress_bar, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,6 @@ def run_baseline(
     force: options.Force = False,
 ) -> None:
     """Train a baseline, write its submission, and score it."""
-    from merbench.cli.printing import progress_bar
     from merbench.training import run_baseline as train
 
     with progress_bar() as progress:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import print_json, print_line, print_table, stored_items
+from merbench.cli.printing import print_json, print_line, print_table, progress_bar, stored_items
 from merbench.errors import IntegrityError, Problem, UsageError, listed, plural, printable, problem_lines, problem_list
 
 if TYPE_CHECKING:
@@ -49,17 +50,17 @@ def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
 @app.command()
 def info(corpus: options.Corpus) -> None:
     """Show the splits, references and features of a corpus."""
-    from merbench.corpus import open_corpus, summarise
+    from merbench.corpus import summarise
 
-    print(_summary_text(summarise(open_corpus(corpus))))
+    print(_summary_text(summarise(merbench.open_corpus(corpus))))
 
 
 @app.command()
 def verify(corpus: options.Corpus) -> None:
     """Check every file of a corpus against its recorded digest."""
-    from merbench.corpus import open_corpus, verify_corpus
+    from merbench.corpus import verify_corpus
 
-    opened = open_corpus(corpus)
+    opened = merbench.open_corpus(corpus)
     problems = verify_corpus(opened)
     warnings = [problem for problem in problems if problem.is_warning]
     _print_warnings(str(opened.folder), warnings)
@@ -166,7 +167,6 @@ def build(
 def _write_clips(folder: Path, workers: int) -> None:
     from functools import partial
 
-    from merbench.cli.printing import progress_bar
     from merbench.sample import write_clips
 
     with progress_bar() as show:

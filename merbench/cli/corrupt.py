@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
 from merbench.cli.parser import option
-from merbench.cli.printing import print_line, print_list, print_table
+from merbench.cli.printing import print_line, print_list, print_table, progress_bar
 from merbench.errors import (
     WITH_PROBLEMS,
     IntegrityError,
@@ -87,9 +88,7 @@ def corrupt(
     engine: options.Engine = "local",
 ) -> None:
     """Corrupt clips, or a corpus, as a track declares."""
-    from merbench.track import load_track
-
-    declared = load_track(track)
+    declared = merbench.load_track(track)
     if output is None and not (dry_run or preview):
         raise UsageError("--output DIR, the folder to write, is needed; or --dry-run, or --preview FILE")
     if media is None:
@@ -103,10 +102,9 @@ def corrupt(
     if preview is not None and preview.suffix.lower() not in (".png", ".svg"):
         raise UsageError(f"--preview {preview}: a picture is a .png or a .svg")
 
-    from merbench.corpus.candidates import open_candidates
     from merbench.corrupt.media import plan_media
 
-    candidates = open_candidates(declared, split)
+    candidates = merbench.open_candidates(declared, split)
     plan = plan_media(candidates, media, output, sample_ids=sample)
     if dry_run:
         _show_plan(plan, workers)
@@ -124,7 +122,6 @@ def _refuse(given: Mapping[str, Any], where: str) -> None:
 
 
 def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
-    from merbench.cli.printing import progress_bar
     from merbench.corrupt.manifest import MANIFEST
     from merbench.corrupt.media import corrupt_media
 

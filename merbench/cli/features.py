@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import merbench
 from merbench.cli import options
 from merbench.cli.options import EXECUTION, INPUT, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import print_line
+from merbench.cli.printing import print_line, progress_bar
 from merbench.errors import WITH_PROBLEMS, Problem, examples, plural, problem_list
 from merbench.features.defaults import DIMENSIONS, LONGEST
 
@@ -43,10 +44,9 @@ def text(
     """Extract a tf-idf feature from the transcripts."""
     import numpy as np
 
-    from merbench.corpus import open_corpus
     from merbench.features import add_text_feature
 
-    opened = open_corpus(corpus)
+    opened = merbench.open_corpus(corpus)
     _, made = add_text_feature(
         opened,
         name,
@@ -98,11 +98,9 @@ def video(
 def _extract(corpus: str, name: str, kind: Kind, media: list[Path], workers: int, engine: str, force: bool) -> None:
     from functools import partial
 
-    from merbench.cli.printing import progress_bar
-    from merbench.corpus import open_corpus
     from merbench.features import add_media_feature
 
-    opened = open_corpus(corpus)
+    opened = merbench.open_corpus(corpus)
     with progress_bar() as show:
         made = add_media_feature(
             opened,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, MODEL, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import print_line, print_stored
+from merbench.cli.printing import print_line, print_stored, progress_bar
 from merbench.errors import WITH_PROBLEMS, UsageError, examples, listed, plural, problem_list
 
 if TYPE_CHECKING:
@@ -90,7 +91,6 @@ def fill(
     """
     from functools import partial
 
-    from merbench.cli.printing import progress_bar
     from merbench.synonyms import fill_groups
 
     if (endpoint is None) == (transformers is None):
@@ -133,21 +133,18 @@ def _questions(name: str, files: Sequence[str], split: str, target: str | None) 
     """Yield the words of every scored sample, of its reference and of each submission."""
     import numpy as np
 
-    from merbench.corpus.candidates import open_candidates
-    from merbench.submission import read_submission
     from merbench.synonyms import Question
-    from merbench.track import load_track
 
-    track = load_track(name)
+    track = merbench.load_track(name)
     column = _label_set_target(track.id, [key for key, item in track.targets.items() if item.has_word_sets], target)
-    candidates = open_candidates(track, split)
+    candidates = merbench.open_candidates(track, split)
     references = candidates.references
     rows = np.flatnonzero(references.known.get(column, np.ones(len(references), dtype=bool)))
     scored = references.index[rows]
     ids = candidates.ids.take(scored).to_pylist()
     words = _words(references.values[column][rows])
     for file in files:
-        predictions = _words(read_submission(file, candidates).values[column][scored])
+        predictions = _words(merbench.read_submission(file, candidates).values[column][scored])
         for id_, reference, prediction in zip(ids, words, predictions, strict=True):
             yield Question(id_, (*reference, *prediction))
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
 from merbench.cli.parser import option
-from merbench.cli.printing import print_line, terminal_width
+from merbench.cli.printing import print_data, print_line, terminal_width
 from merbench.cli.scoring import require_track_first
 from merbench.errors import (
     WITH_PROBLEMS,
@@ -101,12 +102,10 @@ def leaderboard(
     Without TRACK, a track whose references or corpus are not available is skipped. A track or an entry that fails is
     listed, and the others are finished: exit code 5.
     """
-    from merbench.files.writing import write_text
     from merbench.leaderboard.build import Cache, build_board
     from merbench.leaderboard.check import track_named
     from merbench.leaderboard.entry import track_folders
     from merbench.site.page import FORMS, board_files, stale_files, write_files
-    from merbench.track import load_track
 
     folders = track_folders(submissions)
     if not tracks and not folders:
@@ -118,7 +117,7 @@ def leaderboard(
     outcome = _Outcome()
     for name in dict.fromkeys(tracks or folders):
         try:
-            track = load_track(name) if tracks else track_named(name)
+            track = merbench.load_track(name) if tracks else track_named(name)
             try:
                 board = build_board(track, submissions, scores)
             except (WithheldReference, UnknownName) as error:
@@ -137,7 +136,7 @@ def leaderboard(
             continue
         outcome.add(board, changed)
         if output == "-" and forms:
-            write_text("-", files[FORMS[chosen[0]][0]])
+            print_data(files[FORMS[chosen[0]][0]])
         elif check:
             print(f"{track.key}: {plural(len(changed), 'file')} out of date" if changed else f"{track.key}: up to date")
         else:
@@ -179,9 +178,7 @@ def enter(
     """Check a submission and write its entry for the board."""
     from datetime import UTC, datetime
 
-    from merbench.corpus.candidates import open_candidates
     from merbench.leaderboard.entry import CardValue, write_entry
-    from merbench.track import load_track
 
     card: dict[str, CardValue] = {
         "title": title or system or run,
@@ -198,7 +195,9 @@ def enter(
         "rename": options.renamed(rename) or None,
     }
     require_track_first("enter", track, [str(file)])
-    folder = write_entry(submissions, team, run, card, file, open_candidates(load_track(track)), replace=force)
+    folder = write_entry(
+        submissions, team, run, card, file, merbench.open_candidates(merbench.load_track(track)), replace=force
+    )
     print_line(f"wrote {folder}; `merbench leaderboard` puts it on the board")
 
 
@@ -210,21 +209,20 @@ def validate_entries(
     form: options.ProblemFormatOption = options.ProblemFormat.text,
 ) -> None:
     """Check entries without references, as for a pull request."""
-    from merbench.files.writing import write_text
     from merbench.leaderboard.check import check_entries
     from merbench.leaderboard.entry import FAILED
 
     chosen = [entry if entry.is_relative_to(submissions) else submissions / entry for entry in entries or ()]
     results = list(check_entries(submissions, chosen))
     if form is options.ProblemFormat.json:
-        write_text("-", json_text([json.loads(problems_json(entry.place, entry.problems)) for entry in results]))
+        print_data(json_text([json.loads(problems_json(entry.place, entry.problems)) for entry in results]))
     for entry in results if form is not options.ProblemFormat.json else ():
         if form is options.ProblemFormat.text:
             print(problem_list(entry.place, entry.problems) if entry.problems else f"{entry.place}: valid")
             continue
         folder = f"{submissions.as_posix()}/{entry.place}"
-        write_text("-", github_annotations(f"{folder}/entry.toml", entry.card))
-        write_text("-", github_annotations(f"{folder}/{entry.submission}", entry.predictions))
+        print_data(github_annotations(f"{folder}/entry.toml", entry.card))
+        print_data(github_annotations(f"{folder}/{entry.submission}", entry.predictions))
     invalid = [entry for entry in results if not entry.is_valid]
     if form is not options.ProblemFormat.json:
         print(f"entries: {len(results):,}, invalid: {len(invalid):,}")

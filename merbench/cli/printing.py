@@ -35,12 +35,18 @@ def print_table(table: ReportTable) -> None:
     print(table.to_text(align="left", width=terminal_width()))
 
 
+def print_data(text: str) -> None:
+    """Print text for programs: in UTF-8 and unchanged, whatever the terminal shows."""
+    from merbench.files.writing import write_text
+
+    write_text("-", text)
+
+
 def print_json(name: str, **lists: Sequence[Mapping[str, Any]]) -> None:
     """Print lists of records as JSON that names what it is: `{"schema": "merbench.tracks/1", "tracks": [...]}`."""
     from merbench.errors import json_text
-    from merbench.files.writing import write_text
 
-    write_text("-", json_text({"schema": f"merbench.{name}/1", **lists}))
+    print_data(json_text({"schema": f"merbench.{name}/1", **lists}))
 
 
 def print_list(

@@ -13,8 +13,9 @@ import typer
 from merbench.cli import options
 from merbench.cli.options import CORRUPTION, OUTPUT, TRAINING
 from merbench.cli.parser import option
-from merbench.cli.printing import print_line, terminal_width
+from merbench.cli.printing import print_line, progress_bar, terminal_width
 from merbench.errors import WITH_PROBLEMS, UsageError, plural
+from merbench.files.paths import find_folder
 
 
 class WeightsOption(StrEnum):
@@ -91,7 +92,6 @@ def robustness(
 
     A condition that fails is listed, and the others are finished: exit code 5.
     """
-    from merbench.cli.printing import progress_bar
     from merbench.robustness import Settings, default_folder
     from merbench.robustness import robustness as run
 
@@ -132,7 +132,6 @@ def _require_baseline_options(
 ) -> None:
     """Raise `UsageError` where --set, an option of the baseline, looks like a parameter of a corruption."""
     from merbench.corruptions import CORRUPTIONS
-    from merbench.files.paths import find_folder
     from merbench.training.declaration import read_baseline
 
     chosen = [CORRUPTIONS[name] for name in corruptions or () if name in CORRUPTIONS]

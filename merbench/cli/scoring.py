@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, INTERVALS, OUTPUT
 from merbench.cli.parser import option
-from merbench.cli.printing import terminal_width
+from merbench.cli.printing import print_data, terminal_width
 from merbench.errors import InvalidSubmission, UsageError, github_annotations, problem_list, problems_json
+from merbench.files.paths import list_folders, require_apart
 
 if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
@@ -51,7 +53,6 @@ def score(
     output: options.ReportOutput = "-",
 ) -> None:
     """Score a submission, with confidence intervals."""
-    from merbench.files.paths import require_apart
     from merbench.scoring import public_score
     from merbench.scoring import score as score_submission
     from merbench.scoring.aligned import candidates_of, read_for
@@ -83,8 +84,6 @@ def score(
 
 def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
     """Raise `UsageError` where a file is given for the track, and the track for a file."""
-    from merbench.files.paths import list_folders
-
     names = {folder.name for folder in list_folders("track")}
     path = Path(track)
     named = next((file for file in files if file in names), None)
@@ -97,10 +96,10 @@ def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
 
 def _with_manifest(track: str, split: str, manifest: Path) -> Candidates:
     """Return the candidates of a track with the sampled and the realised parameters of each as columns."""
-    from merbench.corpus.candidates import open_candidates, with_columns
+    from merbench.corpus.candidates import with_columns
     from merbench.corrupt.manifest import manifest_columns
 
-    candidates = open_candidates(track, split)
+    candidates = merbench.open_candidates(track, split)
     return with_columns(candidates, manifest_columns(manifest, candidates.track, split))
 
 
@@ -112,26 +111,21 @@ def validate(
     form: options.ProblemFormatOption = options.ProblemFormat.text,
 ) -> None:
     """Check a submission as `score` does, without references."""
-    from merbench.corpus.candidates import open_candidates
-    from merbench.files.writing import write_text
-    from merbench.submission import read_submission
-    from merbench.track import load_track
-
     require_track_first("validate", track, [file])
-    candidates = open_candidates(load_track(track), split)
+    candidates = merbench.open_candidates(merbench.load_track(track), split)
     try:
-        submission = read_submission(file, candidates, rename=options.renamed(rename))
+        submission = merbench.read_submission(file, candidates, rename=options.renamed(rename))
     except InvalidSubmission as error:
         if form is options.ProblemFormat.text:
             raise
         render = problems_json if form is options.ProblemFormat.json else github_annotations
-        write_text("-", render(error.where, error.problems))
+        print_data(render(error.where, error.problems))
         raise typer.Exit(error.exit_code) from None
     if form is options.ProblemFormat.json:
-        write_text("-", problems_json(submission.source, submission.warnings))
+        print_data(problems_json(submission.source, submission.warnings))
         return
     if form is options.ProblemFormat.github:
-        write_text("-", github_annotations(submission.source, submission.warnings))
+        print_data(github_annotations(submission.source, submission.warnings))
     elif submission.warnings:
         print(problem_list(submission.source, submission.warnings), file=sys.stderr)
     extra = f", {submission.n_extra:,} extra ids ignored" if submission.n_extra else ""
@@ -163,7 +157,6 @@ def compare(
     Every difference has a confidence interval and the p value of a paired permutation test, corrected by Holm's method
     over the options.pairs of a metric.
     """
-    from merbench.files.paths import require_apart
     from merbench.scoring import compare as compare_submissions
     from merbench.scoring.aligned import candidates_of, read_for
     from merbench.scoring.comparison import named_sources

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
 from merbench.cli.parser import option
@@ -131,13 +132,11 @@ def describe(
     force: options.Force = False,
 ) -> None:
     """Show the targets, data, metrics and format of a track."""
-    from merbench.corpus.candidates import open_candidates
     from merbench.files.writing import write_text
-    from merbench.track import load_track
 
-    declared = load_track(track)
+    declared = merbench.load_track(track)
     if template is not None:
-        template_of = open_candidates(declared, split)
+        template_of = merbench.open_candidates(declared, split)
         if template.suffix.lower() not in ("", ".csv", ".txt"):
             raise UsageError(f"{template}: a template is a CSV file; give it a name that ends in .csv")
         if template.is_file() and not force:
@@ -150,7 +149,7 @@ def describe(
     candidates: Candidates | None = None
     missing: UsageError | IntegrityError | None = None
     try:
-        candidates = open_candidates(declared, split)
+        candidates = merbench.open_candidates(declared, split)
     except (UsageError, IntegrityError) as error:
         missing = error
     print(_description(declared, split, candidates, str(missing or "")))
