@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -47,12 +49,19 @@ FIXED = {"scale": "each", "C": 0.1, "alpha": 10.0}
 
 
 def scored(
-    track: str | Track, output: Path, grids: dict[str, Any], baseline: str | Path = "logistic", **settings: Any
+    track: str | Track,
+    output: Path,
+    grids: dict[str, Any],
+    baseline: str | Path = "logistic",
+    *,
+    charts: bool = False,
+    **settings: Any,
 ) -> RobustnessReport:
-    """Run a baseline with fixed options under a grid, without intervals unless they are asked for."""
+    """Run a baseline with fixed options under a grid, without intervals and charts unless they are asked for."""
     replace = settings.pop("replace", True)
-    given = {"options": FIXED if baseline == "logistic" else {}, "intervals": False, **settings}
-    return robustness(track, baseline, grids, Settings(**given), output=output, replace=replace)
+    given = Settings(**{"options": FIXED if baseline == "logistic" else {}, "intervals": False, **settings})
+    with nullcontext() if charts else patch("merbench.robustness.run.condition_curve"):
+        return robustness(track, baseline, grids, given, output=output, replace=replace)
 
 
 def values(report: RobustnessReport, name: str = "weighted_f1") -> list[float | None]:
@@ -66,7 +75,7 @@ def ids() -> list[str]:
 
 
 def vectors() -> dict[str, Feature]:
-    """Return two vectors and a sequence of frames of every sample, of which each tells something of its class."""
+    """Return two vectors and a sequence of frames of every sample, each of which depends on its class."""
     rng, names = np.random.default_rng(7), ids()
     codes = classes()
     centres = rng.normal(0, 1, (3, 12))

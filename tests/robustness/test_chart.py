@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 import pytest
 
 from merbench.charts import Line, condition_curve
-from merbench.errors import MissingExtra
 
 NAN = float("nan")
 LINES = [
@@ -22,7 +21,7 @@ def drawn(path: Path, conditions: list[float] | list[str], lines: list[Line] = L
 
 
 @pytest.mark.parametrize("conditions", [[20.0, 10.0, 0.0], ["a", "v", "av"]])
-def test_a_curve_is_a_picture_and_its_bytes_depend_on_the_numbers_alone(
+def test_a_curve_is_a_picture_and_its_bytes_depend_only_on_the_numbers(
     conditions: list[float] | list[str], tmp_path: Path
 ) -> None:
     svg = drawn(tmp_path / "a.svg", conditions)
@@ -32,42 +31,30 @@ def test_a_curve_is_a_picture_and_its_bytes_depend_on_the_numbers_alone(
     assert drawn(tmp_path / "a.png", conditions).startswith(b"\x89PNG")
 
 
-def ticks(svg: bytes) -> list[str]:
-    """Return what stands along the axis of conditions, from left to right."""
-    tick = rb'<g id="xtick_\d+">.*?<use [^>]*\bx="([\d.]+)".*?<!-- (.*?) -->'
-    found = [(float(x), text.decode()) for x, text in re.findall(tick, svg, re.DOTALL)]
-    return [text for _, text in sorted(found)]
-
-
-def test_the_axis_runs_as_the_conditions_do(tmp_path: Path) -> None:
-    falling = ticks(drawn(tmp_path / "a.svg", [20.0, 10.0, 0.0]))
-    rising = ticks(drawn(tmp_path / "b.svg", [0.0, 10.0, 20.0]))
-    assert rising == ["0", "10", "20"]
-    assert falling == ["20", "10", "0"]
-    assert ticks(drawn(tmp_path / "c.svg", ["v", "a", "av"])) == ["v", "a", "av"]
-
-
-def test_one_condition_is_drawn(tmp_path: Path) -> None:
-    alone = ticks(drawn(tmp_path / "a.svg", [5.0], [Line("one", [0.5], [NAN], [NAN], NAN)]))
-    assert alone == ["5"]
-
-
 def flat(conditions: list[float]) -> list[Line]:
     n = len(conditions)
     return [Line("one", [0.5] * n, [NAN] * n, [NAN] * n, NAN)]
 
 
-def test_up_to_ten_conditions_have_a_tick_each(tmp_path: Path) -> None:
-    ten = [20.0, 12.5, 7.0, 3.0, 1.0, 0.0, -1.0, -2.5, -6.0, -20.0]
-    minus = "\N{MINUS SIGN}"
-    found = ticks(drawn(tmp_path / "a.svg", ten, flat(ten)))
-    assert found == ["20", "12.5", "7", "3", "1", "0", f"{minus}1", f"{minus}2.5", f"{minus}6", f"{minus}20"]
-    eleven = [*ten, -13.0]
-    assert f"{minus}13" not in (few := ticks(drawn(tmp_path / "b.svg", eleven, flat(eleven))))
-    assert len(few) < 11
+TEN = [20.0, 12.5, 7.0, 3.0, 1.0, 0.0, -1.0, -2.5, -6.0, -20.0]
+MINUS = "\N{MINUS SIGN}"
 
 
-def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"a chart \(matplotlib\) needs the extra 'baselines': pip install"):
-        drawn(tmp_path / "a.svg", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize(
+    ("conditions", "ticks"),
+    [
+        ([20.0, 10.0, 0.0], ["20", "10", "0"]),  # in the order in which they are given
+        ([0.0, 10.0, 20.0], ["0", "10", "20"]),
+        (["v", "a", "av"], ["v", "a", "av"]),
+        ([5.0], ["5"]),
+        (TEN, ["20", "12.5", "7", "3", "1", "0", f"{MINUS}1", f"{MINUS}2.5", f"{MINUS}6", f"{MINUS}20"]),
+        ([*TEN, -13.0], None),  # too many for a tick each
+    ],
+)
+def test_the_axis_has_a_tick_for_each_of_ten_conditions(
+    tmp_path: Path, conditions: list[float], ticks: list[str] | None
+) -> None:
+    svg = drawn(tmp_path / "a.svg", conditions, flat(conditions))
+    tick = rb'<g id="xtick_\d+">.*?<use [^>]*\bx="([\d.]+)".*?<!-- (.*?) -->'
+    shown = [text for _, text in sorted((float(x), text.decode()) for x, text in re.findall(tick, svg, re.DOTALL))]
+    assert shown == ticks if ticks is not None else len(shown) < 11 and f"{MINUS}13" not in shown

@@ -52,7 +52,7 @@ def deleted(texts: list[str], names: list[str], rate: float) -> list[str]:
     ]
 
 
-def test_transcripts_are_damaged_and_their_feature_is_made_anew(
+def test_transcripts_are_corrupted_and_their_feature_is_computed_again(
     corrupted_track: CorruptedTrack, tmp_path: Path
 ) -> None:
     track = corrupted_track(DELETION, features={})
@@ -67,16 +67,16 @@ def test_transcripts_are_damaged_and_their_feature_is_made_anew(
     assert expected[0] == expected[1] != expected[3]
     assert report.features == ("text",)
     none, some, every = (row.realised for row in report.curves[0].rows)
-    assert none == {}  # what damages nothing realises nothing
+    assert none == {}  # a rate of 0 realises nothing
     # of 5 or 6 words 2 are deleted, of 7 words 3
     lengths = np.array([len(text.split()) for text in asked])
-    shares = np.round(np.round(0.4 * lengths) / lengths, 6)  # what is measured has six decimals
+    shares = np.round(np.round(0.4 * lengths) / lengths, 6)  # realised values have six decimals
     assert some["word_deletion.realised_rate"] == pytest.approx(np.mean(shares), abs=1e-12)
     assert every["word_deletion.realised_rate"] == 1
-    assert report.curves[0].summary[0].kind == "mean"  # no missing rate: nothing stands where a word was
+    assert report.curves[0].summary[0].kind == "mean"  # not a missing rate: a deleted word leaves no gap
 
 
-def test_a_model_for_each_condition_learns_damaged_texts_in_the_space_of_undamaged_ones(
+def test_a_model_for_each_condition_learns_corrupted_texts_in_the_space_of_clean_ones(
     corrupted_track: CorruptedTrack, tmp_path: Path
 ) -> None:
     track = corrupted_track(DELETION, features={})
@@ -87,40 +87,30 @@ def test_a_model_for_each_condition_learns_damaged_texts_in_the_space_of_undamag
 
 
 def test_other_features_stay_as_they_are_stored(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
-    report = logistic(corrupted_track(DELETION), tmp_path / "out")
-    assert report.features == ("audio", "text", "video")  # in the place of text-frames
+    track = corrupted_track(DELETION + '[[corruptions]]\nname = "feature_noise"\nsnr_db = 5\nfactor = 1\n')
+    report = logistic(track, tmp_path / "out")
+    assert report.features == ("audio", "text", "video")  # instead of text-frames
     assert set(report.digests) == {"track", "corpus", "references", "feature audio", "feature video"}
-    report = logistic(corrupted_track(DELETION, "two"), tmp_path / "two", features=["text-frames", "audio"])
-    assert report.features == ("text", "audio")
-
-
-def test_damage_to_text_that_no_feature_shows_is_refused(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+    assert logistic(track, tmp_path / "two", features=["text-frames", "audio"]).features == ("text", "audio")
     message = (
         "corrupting text changes none of the features audio, video; add feature 'text', which is computed from the "
         "corrupted text"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        logistic(corrupted_track(DELETION), tmp_path / "out", features=["audio", "video"])
-
-
-def test_text_and_features_make_two_runs(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
-    track = corrupted_track(DELETION + '[[corruptions]]\nname = "feature_noise"\nsnr_db = 5\nfactor = 1\n')
+        logistic(track, tmp_path / "out", features=["audio", "video"])
     message = "corruptions of text and of features cannot be combined in one run; make two"
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         scored(track, tmp_path / "out", {"rate": [0.1], "snr_db": [5]})
 
 
-def test_a_corpus_without_transcripts_is_told(tmp_path: Path, corrupted_track: CorruptedTrack) -> None:
-    track = corrupted_track(DELETION)
-    names = ids()
-    labels = ("calm", "glad", "sad")
+def test_a_corpus_without_transcripts_is_refused(tmp_path: Path, corrupted_track: CorruptedTrack) -> None:
+    track, names = corrupted_track(DELETION), ids()
+    labels = [("calm", "glad", "sad")[i] for i in classes()]
     made_corpus(
         track.folder / "corpus",
         name="small",
         samples=pa.table({"sample_id": names, "split": ["train"] * N_TRAIN + ["test"] * N_TEST}),
-        reference=pa.table(
-            {"sample_id": names, "discrete": [labels[i] for i in classes()], "valence": [0.0] * len(names)}
-        ),
+        reference=pa.table({"sample_id": names, "discrete": labels, "valence": [0.0] * len(names)}),
         features=vectors(),
         replace=True,
     )
@@ -129,7 +119,7 @@ def test_a_corpus_without_transcripts_is_told(tmp_path: Path, corrupted_track: C
         logistic(load_track(track.folder), tmp_path / "out")
 
 
-def test_a_baseline_that_reads_the_transcript_reads_the_damaged_one(
+def test_a_baseline_that_reads_the_transcript_reads_the_corrupted_one(
     corrupted_track: CorruptedTrack, tmp_path: Path
 ) -> None:
     folder = tmp_path / "reader"
@@ -137,7 +127,7 @@ def test_a_baseline_that_reads_the_transcript_reads_the_damaged_one(
     (folder / "baseline.toml").write_text('title = "Reader"\nuses_features = false\ncolumns = ["transcript"]\n')
     (folder / "model.py").write_text(READER)
     report = scored(corrupted_track(DELETION), tmp_path / "out", {"rate": [1.0]}, folder)
-    # the third letter tells the class: "the", "what", "all"; without any, all are calm
+    # the third letter gives the class: "the", "what", "all"; without any, all are calm
     assert values(report) == [1.0, pytest.approx(f1_score(classes()[N_TRAIN:], [0] * N_TEST, average="weighted"))]
 
 
