@@ -102,18 +102,12 @@ Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_l
 
 
 class EntryCard(Declaration):
-    """What an `entry.toml` declares.
+    """What an `entry.toml` declares; `submissions/README.md` documents the keys.
 
     Attributes:
-        title: one line that describes the run.
-        team: the team's name as it is shown; its identity is the folder's name.
-        members: who made it.
+        team: the team's name as it is shown; the folder's name identifies it.
         system: the system that made the predictions; runs of one system that differ in seed make one row.
         seed: the seed of this run; None when nothing in the system is random.
-        paper: where the system is described, a link or a reference.
-        code: where its code is found.
-        external_data: data beyond the track's own that it learned from; empty for none.
-        received: when it was received, with an offset.
         ranks: whether it takes part in the ranking; if not it is shown without a rank.
         selected: whether only this run represents its system.
         rename: names of columns in the file that differ from the track's: name in the file -> name in the track.
@@ -135,15 +129,7 @@ class EntryCard(Declaration):
 
 @dataclass(frozen=True)
 class Entry:
-    """A submission with its card; its predictions have not been read yet.
-
-    Attributes:
-        track: name of the track's folder.
-        team: name of the team's folder.
-        run: name of the run's folder.
-        card: what `entry.toml` declares.
-        submission: the file of predictions.
-    """
+    """A submission with its card, in the folders `track`, `team` and `run`; its predictions have not been read yet."""
 
     track: str
     team: str

@@ -32,10 +32,8 @@ class Score:
         name: the short name shown.
         target: the target it scores; None for the overall score.
         value: the plain value; None where it is not defined (a group without a needed class).
-        low: lower end of the interval; None without one.
-        high: upper end of the interval.
+        low: lower end of the interval, `high` the upper one; None without an interval.
         weight: its weight in the overall score; None when it is only reported.
-        higher_is_better: the direction of improvement.
         n_left_out: resamples on which the metric was not defined.
         n_scored: how many samples count for its target; None for the overall score and for groups.
     """
