@@ -582,6 +582,24 @@ def test_arguments_of_another_type_are_reported(arguments: dict[str, Any], messa
         assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "bcb"}, "no interval method 'bcb'; allowed: percentile, bca; did you mean 'bca'?"),
+        ({"level": 0.5}, "the level of an interval is between 0.5 and 1, not 0.5"),
+        ({"n_resamples": 99}, "the number of resamples is between 100 and 1,000,000, not 99"),
+    ],
+)
+def test_what_is_not_allowed_for_intervals_is_refused_where_there_are_any(
+    arguments: dict[str, Any], message: str, make: Make
+) -> None:
+    candidates = make()
+    table = answers(candidates)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        score(candidates, table, **arguments)
+    assert score(candidates, table, intervals=False, **arguments).uncertainty is None
+
+
 def test_numbers_of_numpy_and_a_single_column_are_accepted(make: Make) -> None:
     candidates = make()
     table = answers(candidates)

@@ -71,6 +71,7 @@ def compare(  # noqa: PLR0913
     systems = {name: align(read_for(candidates, source)) for name, source in named_sources(submissions).items()}
     if len(systems) < 2:
         raise UsageError(f"a comparison needs two submissions or more, not {len(systems)}")
+    how.in_range()
     return Comparison(
         track=candidates.track.key,
         title=candidates.track.title,

@@ -64,7 +64,8 @@ def score(  # noqa: PLR0913
     """
     candidates = candidates_of(track, split)
     how = resampling_of(candidates, method, level, n_resamples, cluster, seed)
-    return _report(read_for(candidates, submission), how if intervals else None, [by] if isinstance(by, str) else by)
+    read = read_for(candidates, submission)
+    return _report(read, how.in_range() if intervals else None, [by] if isinstance(by, str) else by)
 
 
 def _report(read: Submission, how: Resampling | None, by: Sequence[str]) -> ScoreReport:

@@ -97,6 +97,17 @@ class Resampling:
         """What a report has of it."""
         return Uncertainty(self.method, self.level, self.n_resamples, self.cluster, self.n_clusters, self.seed)
 
+    def in_range(self) -> Resampling:
+        """Return it as it is; raise `UsageError` for a method, level or number of resamples that is not allowed."""
+        if (method := self.method) not in METHODS:
+            allowed = f"allowed: {', '.join(METHODS)}{did_you_mean(method, METHODS)}"
+            raise UsageError(f"no interval method '{method}'; {allowed}")
+        if not 0.5 < self.level < 1:
+            raise UsageError(f"the level of an interval is between 0.5 and 1, not {self.level:g}")
+        if not 100 <= self.n_resamples <= 1_000_000:
+            raise UsageError(f"the number of resamples is between 100 and 1,000,000, not {self.n_resamples:,}")
+        return self
+
 
 def resampling_of(
     candidates: Candidates,
@@ -109,25 +120,17 @@ def resampling_of(
     """Return how to resample: what is given, else what the track declares; a cluster `none` is none.
 
     Raises:
-        UsageError: a value of another type, or out of range.
+        UsageError: a value of another type; ranges are checked by `in_range`.
     """
     declared = candidates.track.intervals
     method = declared.method if method is None else _name("method", "a method", method)
     level = declared.level if level is None else level
-    n_resamples = declared.n_resamples if n_resamples is None else whole_number("n_resamples", n_resamples)
-    if cluster is not None:
-        cluster = _name("cluster", "one column, or 'none'", cluster)
-    if method not in METHODS:
-        raise UsageError(f"no interval method '{method}'; allowed: {', '.join(METHODS)}{did_you_mean(method, METHODS)}")
     if isinstance(level, bool) or not isinstance(level, Real):
         raise UsageError(f"level is a number, not {level!r}")
-    level = float(level)
-    if not 0.5 < level < 1:
-        raise UsageError(f"the level of an interval is between 0.5 and 1, not {level:g}")
-    if not 100 <= n_resamples <= 1_000_000:
-        raise UsageError(f"the number of resamples is between 100 and 1,000,000, not {n_resamples:,}")
-    cluster = declared.cluster if cluster is None else None if cluster == "none" else cluster
-    return Resampling(candidates, method, level, n_resamples, cluster, whole_number("seed", seed))
+    n_resamples = declared.n_resamples if n_resamples is None else whole_number("n_resamples", n_resamples)
+    cluster = declared.cluster if cluster is None else _name("cluster", "one column, or 'none'", cluster)
+    cluster = None if cluster == "none" else cluster
+    return Resampling(candidates, method, float(level), n_resamples, cluster, whole_number("seed", seed))
 
 
 def whole_number(argument: str, value: Any) -> int:
