@@ -17,10 +17,9 @@ CONFUSION = "a published confusion matrix"
 KNOWN = "known accuracies"
 LIBRARY = "scikit-learn"
 BY_HAND = "values worked out by hand"
-STORED = "a stored report of its own"
-NOTHING = "no number from outside"
+STORED = "regression test only (synthetic data)"
 
-KINDS = (SCORER, FORMULAS, PUBLISHED, CONFUSION, KNOWN, LIBRARY, BY_HAND, STORED, NOTHING)
+KINDS = (SCORER, FORMULAS, PUBLISHED, CONFUSION, KNOWN, LIBRARY, BY_HAND, STORED)
 """How every part of `checked` begins."""
 
 

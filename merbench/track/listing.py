@@ -1,4 +1,4 @@
-"""Tracks go in, a table and a page come out that show all of them."""
+"""The table and the page of all tracks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ what a track's values were compared with in merbench's tests: the organizers' sc
 number, another library on the released labels, or values worked out by hand on a made-up release.
 
 `merbench describe TRACK` shows a track in full; its card is next to its `track.toml`. The
-[metrics](metrics-reference.md) have a page of their own. A corpus comes in with `merbench corpus import`, which says
+[metrics](metrics-reference.md) have a page of their own. `merbench corpus import` imports a corpus, and says
 what it needs.
 """
 
