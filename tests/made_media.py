@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from merbench.media import opened
+from merbench.media.writing import layout_name
 
 
 @dataclass(frozen=True)
@@ -166,3 +169,33 @@ def _sound_packets(stream: Any, made: Sound) -> list[Any]:
         packet.pts += shift
         packet.dts += shift
     return [packet for packet in packets if packet.size]
+
+
+class Headers(NamedTuple):
+    """What the headers of a file say; zeros and empty texts for a stream that does not exist."""
+
+    audio_codec: str
+    sample_rate_hz: int
+    layout: str
+    video_codec: str
+    width: int
+    height: int
+    average_rate: Fraction
+    n_frames: int
+    duration_s: float
+
+
+def headers(path: Path) -> Headers:
+    with opened(path) as media:
+        audio, video = media.audio, media.video
+        return Headers(
+            audio.codec_context.codec.canonical_name if audio else "",
+            audio.codec_context.sample_rate if audio else 0,
+            layout_name(audio.codec_context.layout) if audio else "",
+            video.codec_context.codec.canonical_name if video else "",
+            video.width if video else 0,
+            video.height if video else 0,
+            (video.average_rate or Fraction(0)) if video else Fraction(0),
+            video.frames if video else 0,
+            media.duration_s,
+        )

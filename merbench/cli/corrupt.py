@@ -135,10 +135,10 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
     if done.unused:
         names = [printable(str(path)) for path in done.unused]
         message = f"{plural(len(names), 'media file')} without a sample: {listed(names)}"
-        print(problem_list(str(plan.files.folder), [Problem("W651", message, count=len(names))]), file=sys.stderr)
+        print(problem_list(str(plan.media), [Problem("W651", message, count=len(names))]), file=sys.stderr)
     if done.differing:
         raise IntegrityError(*problem_lines(str(done.folder), _by_message("E652", done.differing)))
-    _report_problems(str(plan.files.folder), done.problems)
+    _report_problems(str(plan.media), done.problems)
 
 
 def _by_message(code: str, problems: Mapping[str, str]) -> list[Problem]:

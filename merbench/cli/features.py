@@ -14,7 +14,7 @@ from merbench.cli.options import EXECUTION, INPUT, OUTPUT
 from merbench.cli.parser import App, option
 from merbench.cli.printing import print_line, progress_bar
 from merbench.errors import WITH_PROBLEMS, Problem, examples, plural, problem_list
-from merbench.features.defaults import DIMENSIONS, LONGEST
+from merbench.features import DIMENSIONS, LONGEST
 
 if TYPE_CHECKING:
     from merbench.features.media import Kind, MediaFeature
@@ -44,7 +44,7 @@ def text(
     """Extract a tf-idf feature from the transcripts."""
     import numpy as np
 
-    from merbench.features import add_text_feature
+    from merbench.features.text import add_text_feature
 
     opened = merbench.open_corpus(corpus)
     _, made = add_text_feature(
@@ -98,7 +98,7 @@ def video(
 def _extract(corpus: str, name: str, kind: Kind, media: list[Path], workers: int, engine: str, force: bool) -> None:
     from functools import partial
 
-    from merbench.features import add_media_feature
+    from merbench.features.media import add_media_feature
 
     opened = merbench.open_corpus(corpus)
     with progress_bar() as show:

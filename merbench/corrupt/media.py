@@ -47,7 +47,7 @@ from merbench.errors import (
 from merbench.files.paths import require_outside
 from merbench.files.reading import sha256_file, size_text
 from merbench.files.writing import sweep
-from merbench.media.finding import MediaFiles, find_media, listed_media
+from merbench.media.finding import find_clips
 from merbench.media.reading import media_versions
 from merbench.media.writing import Encoding
 
@@ -67,27 +67,23 @@ class MediaPlan:
 
     Attributes:
         candidates: the samples.
-        files: which clip belongs to which sample.
+        media: the folder of clips.
         output: the folder to write; the working directory if nothing is to be written.
         banks: every noise bank that is used, by name.
         header: the inputs of the run.
         clips: one for every sample that has a file.
         without: sample -> why it has none.
+        unused: clips that belong to no sample; none if only some samples were asked for.
     """
 
     candidates: Candidates
-    files: MediaFiles
+    media: Path
     output: Path
     banks: Mapping[str, Bank] = field(repr=False)
     header: Mapping[str, Any]
     clips: tuple[Clip, ...] = field(repr=False)
     without: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @property
-    def unused(self) -> tuple[PurePosixPath, ...]:
-        """Clips that belong to no sample; none if only some samples were asked for."""
-        is_complete = len(self.clips) + len(self.without) == len(self.candidates)
-        return self.files.unused if is_complete else ()
+    unused: tuple[PurePosixPath, ...] = ()
 
     def draws(self) -> list[dict[str, Any]]:
         """Return the sampled parameters of every clip, with its sample's id."""
@@ -161,11 +157,10 @@ def plan_media(
     if output is not None:
         require_outside(output, media, "the folder of clips")
     ids = _chosen(candidates, sample_ids)
-    samples = candidates.corpus.samples()
-    everything = find_media(media, samples["sample_id"].to_pylist(), listed_media(samples))
-    unfit = _unfit(everything)
-    files, stems = everything.of([name for name in ids if name not in unfit]), _stems(everything.paths.values())
-    unfit = {name: problem for name, problem in unfit.items() if name in set(ids)}
+    files = find_clips(candidates.corpus.samples(), [media])
+    paths = {sample_id: PurePosixPath(path.relative_to(media).as_posix()) for sample_id, path in files.paths.items()}
+    without = {**dict.fromkeys(files.missing, NO_FILE), **files.several, **_unfit(paths)}
+    stems = _stems(paths.values())
     banks = {name: open_bank(name) for name in sorted({name for step in audio for name in step.banks})}
     header = {
         "schema": SCHEMA,
@@ -182,20 +177,23 @@ def plan_media(
     clips = tuple(
         Clip(
             sample_id=sample_id,
-            name=str(path),
-            source=files.folder / path,
+            name=str(paths[sample_id]),
+            source=media / paths[sample_id],
             output=folder,
-            stem=stems[path],
+            stem=stems[paths[sample_id]],
             seed=track.seed,
             audio=audio,
             video=video,
             encoding=encoding,
             known=known.get(sample_id, {}),
         )
-        for sample_id, path in files.paths.items()
+        for sample_id in ids
+        if sample_id not in without
     )
-    without = {**dict.fromkeys(files.missing, NO_FILE), **files.several, **unfit}
-    return MediaPlan(candidates, files, folder, banks, header, clips, without)
+    reasons = {sample_id: without[sample_id] for sample_id in ids if sample_id in without}
+    return MediaPlan(
+        candidates, media, folder, banks, header, clips, reasons, files.unused if sample_ids is None else ()
+    )
 
 
 def corrupt_media(
@@ -301,13 +299,13 @@ def _chosen(candidates: Candidates, sample_ids: Sequence[str] | None) -> list[st
     return list(dict.fromkeys(sample_ids))
 
 
-def _unfit(files: MediaFiles) -> dict[str, str]:
+def _unfit(paths: Mapping[str, PurePosixPath]) -> dict[str, str]:
     """Return what is wrong with the files of samples before any is opened, by sample."""
-    owners = Counter(files.paths.values())
-    shared = {name: "its file also belongs to another sample" for name, path in files.paths.items() if owners[path] > 1}
+    owners = Counter(paths.values())
+    shared = {name: "its file also belongs to another sample" for name, path in paths.items() if owners[path] > 1}
     return {
         **shared,
-        **{name: "the name of its file is not UTF-8" for name, path in files.paths.items() if not _is_text(path)},
+        **{name: "the name of its file is not UTF-8" for name, path in paths.items() if not _is_text(path)},
     }
 
 
@@ -356,7 +354,7 @@ def _finished(plan: MediaPlan, before: Manifest) -> dict[str, Row]:
         kept[sample_id] = row
     if changed:
         raise IntegrityError(
-            f"{plan.files.folder}: {plural(len(changed), 'clip')} changed since {plan.output} was made of them: "
+            f"{plan.media}: {plural(len(changed), 'clip')} changed since {plan.output} was made of them: "
             f"{listed(changed)}; name another output, or remove it"
         )
     return kept

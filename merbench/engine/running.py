@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from merbench.engine.cluster import run_on_cluster
 from merbench.engine.local import run_here, run_in_processes
@@ -16,6 +16,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LOCAL = "local"
+
+
+class Execution(TypedDict, total=False):
+    """Arguments of `run` that functions pass on: which engine, and how many workers."""
+
+    workers: int
+    engine: str
+
+
 _DASK = re.compile(r"dask://((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5})")
 
 

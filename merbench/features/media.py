@@ -1,28 +1,28 @@
-"""Folders of clips go in, one vector for each sample of a corpus comes out, of its sound or of its pictures.
+"""A feature of a corpus, one vector for each sample, extracted from the sound or the pictures of its clip.
 
-Each clip is read once and measured alone, so that neither order nor workers change a number.
+Each clip is read once and measured by itself, so that neither order nor workers change a number.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, add_feature
 from merbench.corpus.create import require_feature_name
-from merbench.engine import WorkerDied, require_engine, run
+from merbench.engine import Done, Execution, WorkerDied, require_engine, run
 from merbench.errors import MerbenchError, UnreadableMedia, UsageError, contained, listed
 from merbench.features.pictures import picture_vector
 from merbench.features.sound import sound_vector
-from merbench.media.finding import find_clips
+from merbench.media.finding import Clips, find_clips
 from merbench.media.reading import read_audio, read_video
 
 Kind = Literal["audio", "video"]
@@ -33,7 +33,7 @@ _BATCH = 8
 
 @dataclass(frozen=True, eq=False)
 class MediaFeature:
-    """A feature that was made of clips.
+    """A feature that was extracted from clips.
 
     Attributes:
         corpus: the corpus that has it.
@@ -54,61 +54,60 @@ def add_media_feature(  # noqa: PLR0913
     kind: Kind,
     folders: Sequence[Path],
     *,
-    workers: int = 1,
-    engine: str = "local",
     replace: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    **execution: Unpack[Execution],
 ) -> MediaFeature:
-    """Make a feature of the clips of a corpus's samples, store it there, and return what was made.
+    """Extract a feature from the clips of a corpus's samples, store it there, and return it.
 
-    A sample that has no clip, several, or one that cannot be read is a problem, and has no vector; a split of which
-    no sample has a clip is left out as a whole. See `sound_vector` and `picture_vector` for what is measured.
+    A sample that has no clip, several, or an unreadable one is a problem, and has no vector; a split of which no
+    sample has a clip is left out. See `sound_vector` and `picture_vector` for what is measured.
 
     Args:
-        corpus: the corpus; where its samples have a column `media`, it says their paths in the folders.
+        corpus: the corpus; a column `media` of its samples contains their paths in the folders.
         name: name of the new feature.
         kind: `audio` or `video`.
-        folders: of clips; where several have a sample's clip, the last one's is taken, so that damaged clips may
-            follow the clean ones, and a problem of the last one's is a problem of the sample.
-        workers: local processes.
-        engine: `local`, or `dask://host:port`.
-        replace: whether a feature of this name may be there already.
-        progress: called with how many clips are done, and of how many.
+        folders: of clips; the last one with a clip of a sample counts, so that corrupted clips may follow the clean
+            ones, and a problem in it is a problem of the sample.
+        replace: whether an existing feature of this name is replaced.
+        progress: called with the number of clips that are done, and of all.
+        **execution: on which workers, and which engine: see `merbench.engine.run`.
 
     Raises:
         MissingExtra: PyAV, or what the measures need, is not installed.
-        UsageError: no such folder or engine; no clip of any sample, or none that can be read; the name is taken.
-        InvalidCorpus: the name is none that a feature may have.
+        UsageError: the folder or engine does not exist; no sample has a clip, or none that can be read; the feature
+            already exists.
+        InvalidCorpus: not a name of a feature.
     """
     require_feature_name(corpus, name, replace=replace)
-    require_engine(engine)
+    require_engine(execution.get("engine", "local"))
     samples = corpus.samples()
     splits: dict[str, str] = dict(zip(*(samples[column].to_pylist() for column in ("sample_id", "split")), strict=True))
     clips = find_clips(samples, folders)
-    problems = dict(clips.several)
-    if not clips.paths and not problems:
+    if not clips.paths and not clips.several:
         places = listed([str(folder) for folder in folders])
         raise UsageError(f"{places}: no clip belongs to a sample of corpus '{corpus.name}'")
-    with_clips = {splits[sample_id] for sample_id in (*clips.paths, *problems)}
-    without = Counter(split for split in splits.values() if split not in with_clips)
-    absent = [sample_id for sample_id in clips.missing if splits[sample_id] in with_clips]
-    problems |= dict.fromkeys(absent, "there is no clip of it")
+    problems, without = _missing(clips, splits)
 
     vectors: dict[str, NDArray[np.float32]] = {}
     shown = None if progress is None else partial(_show, progress, len(clips.paths))
-    measure, units = partial(_vector, kind), clips.paths.items()
-    with closing(run(measure, units, workers=workers, engine=engine, progress=shown, batch=_BATCH)) as results:
-        for done in results:
-            if done.value is not None:
-                vectors[done.name] = done.value
-            else:
-                problems[done.name] = _reason(done.error)
+    units = clips.paths.items()
+    with closing(run(partial(_vector, kind), units, progress=shown, batch=_BATCH, **execution)) as results:
+        _collect(results, vectors, problems)
     if not vectors:
         first = min(problems)
         raise UsageError(f"corpus '{corpus.name}': no clip can be read: sample {first}: {problems[first]}")
     feature = Feature.from_vectors(list(vectors), np.stack(list(vectors.values())))
     written = add_feature(corpus, name, feature, replace=replace)
-    return MediaFeature(written, feature, dict(sorted(problems.items())), dict(sorted(without.items())))
+    return MediaFeature(written, feature, dict(sorted(problems.items())), without)
+
+
+def _missing(clips: Clips, splits: Mapping[str, str]) -> tuple[dict[str, str], dict[str, int]]:
+    """Return the samples without one clip in splits that have clips, and the sizes of the splits that have none."""
+    with_clips = {splits[sample_id] for sample_id in (*clips.paths, *clips.several)}
+    without = Counter(split for split in splits.values() if split not in with_clips)
+    absent = [sample_id for sample_id in clips.missing if splits[sample_id] in with_clips]
+    return {**clips.several, **dict.fromkeys(absent, "it has no clip")}, dict(sorted(without.items()))
 
 
 def _show(progress: Callable[[int, int], None], total: int, done: int) -> None:
@@ -119,15 +118,20 @@ def _vector(kind: Kind, path: Path) -> NDArray[np.float32]:
     return sound_vector(read_audio(path)) if kind == "audio" else picture_vector(read_video(path))
 
 
-def _reason(error: BaseException | None) -> str:
-    """Return why a clip has no vector; raise an error that the next clip would meet, too."""
-    match error:
-        case UnreadableMedia():
-            return str(error)
-        case WorkerDied():
-            return error.reason
-        case Exception() if not isinstance(error, MerbenchError):
-            return contained(error)
-        case BaseException():
-            raise error
-    raise AssertionError("a unit without a value has an error")
+def _collect(
+    results: Iterable[Done[NDArray[np.float32]]], vectors: dict[str, NDArray[np.float32]], problems: dict[str, str]
+) -> None:
+    """Sort results into vectors and problems; raise an error that the next clip would meet, too."""
+    for done in results:
+        match done.error:
+            case None:
+                assert done.value is not None
+                vectors[done.name] = done.value
+            case UnreadableMedia():
+                problems[done.name] = str(done.error)
+            case WorkerDied():
+                problems[done.name] = done.error.reason
+            case Exception() if not isinstance(done.error, MerbenchError):
+                problems[done.name] = contained(done.error)
+            case _:
+                raise done.error

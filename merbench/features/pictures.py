@@ -1,8 +1,8 @@
-"""The pictures of one clip go in, one vector of what they are like comes out: brightness, edges, movement by region.
+"""One vector of the pictures of a clip: brightness, edges and movement by region.
 
-No face is looked for: the centred square of the picture, as a player shows it, is taken for a face, and its regions
-are bands of that square where brows, eyes, nose and mouth of a face that fills it would be. Where a face lies
-elsewhere, crop the clips first. Nothing is learned from data.
+No face is detected: the centred square of the picture, as a player shows it, is taken for a face, and its regions are
+bands of that square where brows, eyes, nose and mouth of a face that fills it would be. If faces are elsewhere, crop
+the clips first. Nothing is learned from data.
 
 Conventions:
     Luma is scaled to a grid of 64 × 64 values in every frame, from 0 to 1, and then, frame by frame, to mean 0 and
@@ -48,7 +48,7 @@ _DARK = 1.0
 """How far below the mean of its region, in deviations of the picture, a value is called dark."""
 
 _FAINT = np.float32(1e-2)
-"""From what on a value is darker than its region; what is less is rounding."""
+"""How much darker than its region a value must be; less is rounding."""
 
 _FLAT = 1e-3
 """The least deviation that is scaled to 1: a quarter of a step of 8 bits is noise."""
@@ -65,7 +65,7 @@ def picture_dimensions() -> tuple[str, ...]:
 
 
 def picture_vector(video: Video) -> Floats:
-    """Return what a clip looks like as one float32 vector; `picture_dimensions` names its numbers.
+    """Return the pictures of a clip as one float32 vector; `picture_dimensions` names its numbers.
 
     Of every frame, `brightness` and `contrast` (deviation) of the square, from 0 to 1. Of every region, after scaling:
 

@@ -1,12 +1,12 @@
-"""The sound of one clip goes in, one vector of what it is like comes out: spectrum, loudness, pitch and pauses.
+"""One vector of the sound of a clip: spectrum, loudness, pitch and pauses.
 
 Everything is measured on one channel, the mean of all, at 16 kHz, in frames of 25 ms (40 ms for pitch) every 10 ms,
-and summed up over the clip: means, deviations, percentiles, slopes. Nothing is learned from data.
+and summarised over the clip: means, deviations, percentiles, slopes. Nothing is learned from data.
 
 Conventions:
     Powers are relative to full scale and never below 10⁻¹⁰, so that silence has finite logarithms. The ends of a clip
     are not padded; one that is shorter than a frame is filled with zeros to one frame, and one without samples counts
-    as a frame of zeros. Statistics of pitch are zero where no frame is voiced. Bits are the same for the same versions
+    as a frame of zeros. Statistics of pitch are zero if no frame is voiced. Bits are the same for the same versions
     of NumPy, SciPy and soxr on the same kind of processor.
 """
 
@@ -50,13 +50,13 @@ _POWER_FLOOR = 1e-10
 _ROLLOFF = 0.85
 
 _VOICED = 0.5
-"""From what normalised autocorrelation on a frame counts as voiced."""
+"""The normalised autocorrelation from which a frame counts as voiced."""
 
 _AUDIBLE_DB = 30
-"""How far below the clip's loud frames, its 95th percentile, a frame may be and still be no pause."""
+"""How far below the clip's loud frames, its 95th percentile, a frame must be to be a pause."""
 
 _AS_GOOD = 0.9
-"""The first peak that is as high as this share of the highest is taken, so that none of its octaves is."""
+"""The first peak as high as this share of the highest is taken, so that none of its octaves is."""
 
 _MIDDLE = (PITCH_FRAME * RATE_HZ // PITCH_RATE_HZ - FRAME) // 2 // HOP
 """How many frames the middle of a frame of pitch lies behind that of a frame of the same number."""
@@ -84,7 +84,7 @@ def sound_dimensions() -> tuple[str, ...]:
 
 
 def sound_vector(audio: Audio) -> Floats:
-    """Return what a clip sounds like as one float32 vector; `sound_dimensions` names its numbers.
+    """Return the sound of a clip as one float32 vector; `sound_dimensions` names its numbers.
 
     * `mel_*`: natural logarithm of the power in 32 bands, triangles of the same width on the mel scale (O'Shaughnessy,
       1987: 2595 log₁₀(1 + f / 700)) from 0 to 8 kHz with peaks of 1.

@@ -1,19 +1,17 @@
 """Media files: find them, read what is in them, write them with corrupted sound and pictures."""
 
-from merbench.media.finding import MediaFiles, find_media
-from merbench.media.reading import MediaFile, MediaInfo, opened, probe, read_audio, read_video
+from merbench.media.finding import Clips, find_clips
+from merbench.media.reading import MediaFile, opened, read_audio, read_video
 from merbench.media.transcode import MediaRecord, pcm_digest, planes_digest, target_suffix, write_corrupted
 
 __all__ = [
+    "Clips",
     "MediaFile",
-    "MediaFiles",
-    "MediaInfo",
     "MediaRecord",
-    "find_media",
+    "find_clips",
     "opened",
     "pcm_digest",
     "planes_digest",
-    "probe",
     "read_audio",
     "read_video",
     "target_suffix",

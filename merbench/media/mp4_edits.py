@@ -1,8 +1,8 @@
-"""The one thing that FFmpeg's writer of MP4 does not do: sound that begins later than the pictures, to the sample.
+"""Sound in an MP4 that begins later than the pictures, exact to the sample, which FFmpeg's writer cannot do.
 
 Conventions:
     ISO/IEC 14496-12: a box is four bytes of length, four of type, and a content, which may be boxes again. An edit list
-    says which part of a stream is played when; an edit of media time -1 plays nothing for as long as it takes.
+    says which part of a stream is played when; an edit of media time -1 plays nothing for its duration.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ import platform
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,7 +31,7 @@ from merbench.errors import CUT_OFF, MissingExtra, UnreadableMedia, fault
 from merbench.media.truncation import is_cut_off
 
 if TYPE_CHECKING:
-    from av import AudioFrame, AudioLayout, AudioStream, Packet, VideoFormat, VideoFrame, VideoStream
+    from av import AudioFrame, AudioStream, Packet, VideoFormat, VideoFrame, VideoStream
     from av.audio.plane import AudioPlane
     from av.container import InputContainer
     from av.video.plane import VideoPlane
@@ -45,59 +44,11 @@ _NOT_SHOWN = 1 << 10 | 1 << 11  # disposition: an attached picture, timed thumbn
 _DEFAULT = 1 << 0
 
 _PLANAR = re.compile(r"yuvj?4(?:20|22|44|40|11|10)p(?:(?:9|10|12|14|16)le)?|gray(?:(?:9|10|12|14|16)le)?")
-_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 _COUNTED = ("flac", "wav", "w64", "aiff", "au")
 _LONGEST_PACKET = 4096  # samples
 _LUMA_WEIGHTS = {1: "bt709", 9: "bt2020", 10: "bt2020"}
 _LIMITED, _FULL = 1, 2  # colour ranges as FFmpeg numbers them
-
-
-@dataclass(frozen=True, slots=True)
-class MediaInfo:
-    """What is in a media file, as its headers say; values of a stream that does not exist are empty.
-
-    Attributes:
-        container: FFmpeg's name of the format.
-        has_audio: whether there is a stream of sound.
-        audio_codec: name of its codec.
-        sample_rate_hz: samples per second.
-        n_channels: how many channels.
-        layout: their arrangement, such as `stereo` or `5.1`.
-        has_video: whether there is a stream of pictures.
-        video_codec: name of its codec.
-        width: columns of the stored picture.
-        height: rows of the stored picture.
-        pixel_format: FFmpeg's name of it.
-        average_rate: pictures per second; 0 if unknown.
-        n_frames: how many pictures; 0 if unknown.
-        duration_s: length of the longest stream in seconds; 0.0 if unknown.
-    """
-
-    container: str
-    has_audio: bool = False
-    audio_codec: str = ""
-    sample_rate_hz: int = 0
-    n_channels: int = 0
-    layout: str = ""
-    has_video: bool = False
-    video_codec: str = ""
-    width: int = 0
-    height: int = 0
-    pixel_format: str = ""
-    average_rate: Fraction = Fraction(0)
-    n_frames: int = 0
-    duration_s: float = 0.0
-
-
-def probe(path: Path) -> MediaInfo:
-    """Return what is in a media file.
-
-    Raises:
-        UnreadableMedia: it is not a media file, or has neither sound nor pictures.
-    """
-    with opened(path) as media:
-        return media.info()
 
 
 def read_audio(path: Path, rate_hz: int | None = None) -> Audio:
@@ -224,31 +175,6 @@ class MediaFile:
         if stream is not None and stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
         return self.duration_s
-
-    def info(self) -> MediaInfo:
-        """Return what is in the file; raise `UnreadableMedia` if it has neither sound nor pictures."""
-        if self.audio is None and self.video is None:
-            raise UnreadableMedia(self.path, "has neither sound nor pictures")
-        facts: dict[str, Any] = {}
-        if self.audio is not None and (sound := self.audio.codec_context) is not None:
-            facts |= {
-                "has_audio": True,
-                "audio_codec": sound.codec.canonical_name,
-                "sample_rate_hz": sound.sample_rate,
-                "n_channels": sound.layout.nb_channels,
-                "layout": layout_name(sound.layout),
-            }
-        if self.video is not None and (pictures := self.video.codec_context) is not None:
-            facts |= {
-                "has_video": True,
-                "video_codec": pictures.codec.canonical_name,
-                "width": pictures.width,
-                "height": pictures.height,
-                "pixel_format": pictures.pix_fmt or "",
-                "average_rate": self.video.average_rate or Fraction(0),
-                "n_frames": self.video.frames,
-            }
-        return MediaInfo(self.container.format.name, duration_s=self.duration_s, **facts)
 
     def require_audio(self) -> AudioStream:
         """Return the stream of sound, ready for decoding, or raise `UnreadableMedia`."""
@@ -383,12 +309,6 @@ def tick_of(stream: AudioStream | VideoStream) -> Fraction:
     """Return the length of a stream's tick in seconds; every file that is read gives one."""
     assert stream.time_base is not None
     return stream.time_base
-
-
-def layout_name(layout: AudioLayout) -> str:
-    """Return the arrangement of channels, such as `stereo`: the usual one of their number if none is given."""
-    is_unnamed = re.fullmatch(r"\d+ channels", layout.name)
-    return _USUAL_LAYOUTS.get(layout.nb_channels, layout.name) if is_unnamed else layout.name
 
 
 def clockwise(picture: VideoFrame) -> int:

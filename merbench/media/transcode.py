@@ -25,26 +25,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
-from merbench.corruptions.signals import Audio, EditAudio, Frame, Plane, Video
+from merbench.corruptions.signals import Audio, EditAudio, Plane, Video
 from merbench.errors import Inapplicable, UnreadableMedia
 from merbench.files.reading import sha256_bytes, sha256_file
 from merbench.files.writing import atomic_path
 from merbench.media import writing
 from merbench.media.mp4_edits import begin_later
-from merbench.media.reading import (
-    MediaFile,
-    clockwise,
-    frame_of,
-    layout_name,
-    opened,
-    planar,
-    planar_format,
-    planes_of,
-    resampled,
-    skipped_samples,
-    tick_of,
-    writeable,
-)
+from merbench.media.reading import MediaFile, opened, planes_of, resampled, skipped_samples, tick_of
 
 if TYPE_CHECKING:
     from av import AudioStream, Packet, VideoStream
@@ -330,7 +317,7 @@ class _Transcode:
             copied = self._copied_stream(output, stream, edit)
             if copied is not None:
                 return self._copied_sound(media, stream, copied)
-            layout = "mono" if self.encoding.channels == 1 else layout_name(stream.codec_context.layout)
+            layout = "mono" if self.encoding.channels == 1 else writing.layout_name(stream.codec_context.layout)
             audio, begins_s = media.sound()
         audio = self._corrupted_sound(audio, edit)
         declared = writing.declare_audio(output, self.encoding, self.record.stored_rate_hz, layout)
@@ -388,14 +375,14 @@ class _Transcode:
     def _encoded_pictures(
         self, stream: VideoStream, declared: VideoStream, edit: EditVideo | None
     ) -> Iterator[Packet[Any]]:
-        decoded = _Decoded(self.media, stream, declared, self.encoding)
-        video = Video(decoded.frames(), self.media.video_duration_s)
+        pictures = writing.Pictures(self.media, stream, declared, self.encoding)
+        video = Video(pictures.frames(), self.media.video_duration_s)
         frames = (video if edit is None else edit(video)).frames
         stamps = writing.Stamps(tick_of(stream))
         size = None
         with _PlanesDigest() as digest:
             for frame in frames:
-                picture = decoded.canvas.picture(frame)
+                picture = pictures.picture(frame)
                 if size is None:
                     size = (frame.height, frame.width)
                     writing.open_video(declared, picture)
@@ -407,7 +394,7 @@ class _Transcode:
                 yield from stamps.stamped(declared.encode(picture))
             if size is None:
                 raise UnreadableMedia(self.path, "no pictures are left of its video")
-            yield from stamps.stamped(declared.encode(None), end_s=decoded.end_s)
+            yield from stamps.stamped(declared.encode(None), end_s=pictures.end_s)
             self.record.n_frames, self.record.planes_digest = stamps.n_pictures, digest.hexdigest()
 
     # Packets
@@ -454,27 +441,6 @@ class _Transcode:
             return 0
         n_samples = self.media.declared_samples(stream, skipped) or 0
         return max(int(Fraction(n_samples, stream.codec_context.sample_rate) / tick_of(stream)) - time, 0)
-
-
-class _Decoded:
-    """The pictures of a stream as frames to be corrupted; the encoder learns how players show them."""
-
-    def __init__(self, media: MediaFile, stream: VideoStream, declared: VideoStream, encoding: Encoding) -> None:
-        self._pictures = media.pictures(stream)
-        self._start_s = media.start_s
-        self._first = next(self._pictures)
-        self.canvas = writing.Canvas(encoding.stored_format(planar_format(self._first.format)))
-        writing.show_alike(declared, stream, self._first, planar(self._first, self.canvas.pixel_format))
-        self.end_s = Fraction(0)
-
-    def frames(self) -> Iterator[Frame]:
-        """Yield one frame for each picture, in memory that nothing else needs."""
-        rotation = clockwise(self._first)
-        for picture in chain([self._first], self._pictures):
-            assert picture.pts is not None and picture.time_base is not None
-            self.end_s = (picture.pts + (picture.duration or 0)) * picture.time_base - self._start_s
-            ours = writeable(planar(picture, self.canvas.pixel_format))
-            yield self.canvas.taken_from(ours, frame_of(ours, self._start_s, rotation))
 
 
 def _interleaved(pictures: _Pictures | None, sound: _Sound | None) -> Iterator[Packet[Any]]:

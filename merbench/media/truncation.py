@@ -1,8 +1,8 @@
-"""Whether a media file ends before its container says it does, from the lengths that stand in it.
+"""Whether a media file ends before its container says, from the lengths in it.
 
-FFmpeg reads what is there and stops; a file that was cut off between two packets looks like a shorter one. The
-containers that write down how long they are tell it: ISO base media (MP4, QuickTime), RIFF (WAV, AVI), Matroska and
-WebM, Ogg, and MPEG program streams as far as their last packet. Of others nothing is known here.
+FFmpeg reads what exists and stops; a file that was cut off between two packets looks like a shorter one. These
+containers say how long they are: ISO base media (MP4, QuickTime), RIFF (WAV, AVI), Matroska and WebM, Ogg, and MPEG
+program streams as far as their last packet. Of others nothing is known here.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _boxes_run_over(file: BinaryIO, size: int) -> bool:
         if length == 0:
             return False
         if not kind.isalnum() or length < 8:
-            break  # what comes behind the last box is none
+            break  # not a box: the last one ended before
         kinds.add(kind)
         offset += length
     return offset > size or b"moov" not in kinds
@@ -64,7 +64,7 @@ def _boxes_run_over(file: BinaryIO, size: int) -> bool:
 def _chunks_run_over(file: BinaryIO, size: int, order: str) -> bool:
     """RIFF (Microsoft and IBM, 1991): a chunk is its name, its length, and as many bytes, to an even number.
 
-    The length of the whole is not looked at: many a recorder writes it wrong.
+    The length of the file is not checked: many recorders write it wrong.
     """
     byte_order = "<" if order == "little" else ">"
     file.seek(8)
@@ -74,7 +74,7 @@ def _chunks_run_over(file: BinaryIO, size: int, order: str) -> bool:
         file.seek(offset)
         name, length = struct.unpack(f"{byte_order}4sI", file.read(8))
         if length == _UNKNOWN_32 or (name == b"data" and length == 0):
-            return False  # written to a pipe, or the length stands elsewhere
+            return False  # written to a pipe, or the length is elsewhere
         lacks_samples = lacks_samples and name != b"data"
         offset += 8 + length
         if offset > size:

@@ -9,9 +9,11 @@ Conventions:
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,10 +21,20 @@ from numpy.typing import NDArray
 
 from merbench.corruptions.signals import Audio, Frame, Plane
 from merbench.errors import Inapplicable, UsageError
-from merbench.media.reading import is_full_range, planes_of, resampled
+from merbench.media.reading import (
+    MediaFile,
+    clockwise,
+    frame_of,
+    is_full_range,
+    planar,
+    planar_format,
+    planes_of,
+    resampled,
+    writeable,
+)
 
 if TYPE_CHECKING:  # tracks import Arrow, which a worker that corrupts clips does not need
-    from av import AudioCodecContext, AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
+    from av import AudioCodecContext, AudioFrame, AudioLayout, AudioStream, Packet, VideoFrame, VideoStream
     from av.container import OutputContainer
 
     from merbench.track import MediaSpec
@@ -38,6 +50,7 @@ _AAC = {"aac_coder": "fast", "aac_pns": "0", "aac_is": "0", "aac_tns": "0"}
 """How AAC is made. Noise substitution and intensity stereo, which replace the declared noise by another one, are off;
 the fast search then comes as near to the sound at the same rate as the thorough one, in a quarter of the time."""
 
+_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _CLOCK = 1 << 30
 
 
@@ -154,21 +167,35 @@ def open_video(stream: VideoStream, picture: VideoFrame) -> None:
         raise Inapplicable(f"{codec} cannot store pictures of {size}{advice}") from error
 
 
-class Canvas:
-    """Turns corrupted frames into PyAV's pictures for an encoder, in the memory of the source if they still lie there.
+class Pictures:
+    """The pictures of a stream as frames to be corrupted, and corrupted frames as pictures for the encoder.
 
-    Args:
-        pixel_format: the format of planes that the encoder takes.
+    Corrupted frames stay in the memory of the source if they still lie there. The encoder learns how players are to
+    show them.
+
+    Attributes:
+        end_s: when the last picture that was decoded ends.
     """
 
-    def __init__(self, pixel_format: str) -> None:
-        self.pixel_format = pixel_format
+    def __init__(self, media: MediaFile, stream: VideoStream, written: VideoStream, encoding: Encoding) -> None:
+        self._pictures = media.pictures(stream)
+        self._start_s = media.start_s
+        self._first = next(self._pictures)
+        self._format = encoding.stored_format(planar_format(self._first.format))
         self._source: tuple[VideoFrame, Frame] | None = None
+        self.end_s = Fraction(0)
+        show_alike(written, stream, self._first, planar(self._first, self._format))
 
-    def taken_from(self, picture: VideoFrame, frame: Frame) -> Frame:
-        """Remember that a frame's planes are the memory of a picture, and return it."""
-        self._source = (picture, frame) if picture.format.name == self.pixel_format else None
-        return frame
+    def frames(self) -> Iterator[Frame]:
+        """Yield one frame for each picture, in memory that nothing else needs."""
+        rotation = clockwise(self._first)
+        for picture in chain([self._first], self._pictures):
+            assert picture.pts is not None and picture.time_base is not None
+            self.end_s = (picture.pts + (picture.duration or 0)) * picture.time_base - self._start_s
+            ours = writeable(planar(picture, self._format))
+            frame = frame_of(ours, self._start_s, rotation)
+            self._source = (ours, frame) if ours.format.name == self._format else None
+            yield frame
 
     def picture(self, frame: Frame) -> VideoFrame:
         """Return a picture of the frame's planes, without its time.
@@ -181,7 +208,7 @@ class Canvas:
         picture, stored = self._memory(frame)
         if [plane.shape for plane in stored] != [plane.shape for plane in frame.planes]:
             shapes = ", ".join(f"{plane.shape[0]} × {plane.shape[1]}" for plane in frame.planes)
-            raise UsageError(f"a corruption returned planes of {shapes}, which are not those of {self.pixel_format}")
+            raise UsageError(f"a corruption returned planes of {shapes}, which are not those of {self._format}")
         for ours, theirs in zip(stored, frame.planes, strict=True):
             if ours is not theirs:
                 np.copyto(ours, theirs, casting="unsafe")
@@ -200,7 +227,7 @@ class Canvas:
             mixed = any(np.may_share_memory(plane, ours) for plane in others for ours in source.planes)
             if any(kept) and not mixed and source.planes[0].shape == frame.planes[0].shape:
                 return picture, source.planes
-        picture = VideoFrame(frame.width, frame.height, self.pixel_format)
+        picture = VideoFrame(frame.width, frame.height, self._format)
         return picture, planes_of(picture)
 
 
@@ -261,6 +288,12 @@ def declare_audio(container: OutputContainer, encoding: Encoding, rate_hz: int, 
         context.bit_rate = encoding.audio_bit_rate * context.layout.nb_channels
         context.options = dict(_AAC)
     return stream
+
+
+def layout_name(layout: AudioLayout) -> str:
+    """Return the arrangement of channels, such as `stereo`: the usual one of their number if none is given."""
+    is_unnamed = re.fullmatch(r"\d+ channels", layout.name)
+    return _USUAL_LAYOUTS.get(layout.nb_channels, layout.name) if is_unnamed else layout.name
 
 
 def encoded_audio(stream: AudioStream, audio: Audio) -> list[Packet[Any]]:

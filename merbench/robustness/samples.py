@@ -24,7 +24,7 @@ from merbench.corrupt.steps import corrupt_split
 from merbench.corruptions import Step
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import UsageError
-from merbench.features.defaults import DIMENSIONS
+from merbench.features import DIMENSIONS
 from merbench.features.text import text_vectors
 from merbench.robustness.clips import Clips, Vectors, known_columns
 from merbench.robustness.grid import Condition

@@ -13,7 +13,7 @@ from made_corpus import made_corpus
 
 from merbench.cli import run
 from merbench.corpus import open_corpus
-from merbench.features import add_text_feature
+from merbench.features.text import add_text_feature
 from merbench.sample import WrittenClips, clip
 from merbench.sample.clips import write_clip
 
@@ -87,7 +87,7 @@ def test_wrong_arguments_are_reported(here: Path, capsys: Capture) -> None:
     assert merbench(capsys, "features audio ./talk --media gone --name voice") == (
         2,
         "",
-        "gone: there is no such folder of media\n",
+        "gone: no such folder of media\n",
     )
     assert merbench(capsys, "features video ./talk --media clips --name v --engine dask") == (
         2,

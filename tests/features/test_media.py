@@ -15,7 +15,9 @@ from made_corpus import made_corpus
 from merbench.corpus import Corpus
 from merbench.engine import Done, WorkerDied
 from merbench.errors import InvalidCorpus, OutputError, UsageError
-from merbench.features import add_media_feature, picture_vector, sound_vector
+from merbench.features.media import add_media_feature
+from merbench.features.pictures import picture_vector
+from merbench.features.sound import sound_vector
 from merbench.media import read_audio, read_video
 from merbench.sample import clip
 from merbench.sample.clips import write_clip
@@ -89,7 +91,7 @@ def test_a_sample_without_a_readable_clip_is_named_and_left_out(clips: Path, tmp
     found = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
     assert found.feature.ids.to_pylist() == IDS[3:]
     assert found.problems == {
-        IDS[0]: "there is no clip of it",
+        IDS[0]: "it has no clip",
         IDS[1]: f"{clips / IDS[1]}.mp4: cut off: the end of the file is missing",
         IDS[2]: f"2 files could belong to this sample: {IDS[2]}.mkv, {IDS[2]}.mp4",
     }

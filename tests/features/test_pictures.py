@@ -10,7 +10,8 @@ import pytest
 
 from merbench.corruptions.signals import Frame, Video
 from merbench.errors import MissingExtra
-from merbench.features import picture_dimensions, picture_vector, pictures
+from merbench.features import pictures
+from merbench.features.pictures import picture_dimensions, picture_vector
 
 
 def video(lumas: Iterable[np.ndarray], **given: object) -> Video:

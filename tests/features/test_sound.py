@@ -16,8 +16,8 @@ from scipy.signal import chirp, spectrogram
 
 from merbench.corruptions.signals import Audio
 from merbench.errors import MissingExtra
-from merbench.features import sound, sound_dimensions, sound_vector
-from merbench.features.sound import pitch_track
+from merbench.features import sound
+from merbench.features.sound import pitch_track, sound_dimensions, sound_vector
 
 RATE = 16_000
 

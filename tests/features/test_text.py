@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from merbench.corpus import Corpus
 from merbench.errors import MissingExtra, UsageError
-from merbench.features import add_text_feature, text_vectors
+from merbench.features.text import add_text_feature, text_vectors
 
 CHINESE = ["你好吗", "我很好。", "", "我不好!", "你很生气", "我生气了!", "他好", "他很好吗", "你不生气吗", "生气"]
 ENGLISH = ["how are you", "i am fine", "", "i am not fine!", "you are angry", "i am angry!", "he is fine", "is he fine",
@@ -112,7 +112,7 @@ def test_what_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         UsageError, match="corpus 'talk' has no split 'trian'; it has test, train; did you mean 'train'"
     ):
         add_text_feature(made, "x", train_split="trian")
-    with pytest.raises(UsageError, match="the training texts hold no sequence twice; there is nothing to learn from"):
+    with pytest.raises(UsageError, match="no n-gram occurs in two training texts; there is nothing to learn from"):
         text_vectors([["", "", ""]], np.array([True, True, False]), dimensions=2)
     with pytest.raises(UsageError, match="0 dimensions: at least 1 is needed"):
         text_vectors([CHINESE], TRAIN, dimensions=0)

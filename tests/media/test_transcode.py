@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from made_media import Pictures, Sound, chirps, make_clip
+from made_media import Pictures, Sound, chirps, headers, make_clip
 
 from merbench.corruptions.signals import Audio, Frame, Video
 from merbench.errors import Inapplicable, OutputError, UnreadableMedia, UsageError
 from merbench.media.mp4_edits import begin_later
-from merbench.media.reading import MediaFile, opened, probe, read_audio, read_video
+from merbench.media.reading import MediaFile, opened, read_audio, read_video
 from merbench.media.transcode import MediaRecord, fitted, pcm_digest, planes_digest, target_suffix, write_corrupted
 from merbench.media.writing import Encoding, encoder_rate
 from merbench.track.declaration import MediaSpec
@@ -106,7 +106,7 @@ def test_time_stamps_of_a_fine_clock_survive(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mp4", made, container="mp4")
     target, _ = passed(source)
     assert times(target) == [pytest.approx(1001 * n / 30000, abs=1e-12) for n in range(12)]
-    assert probe(target).average_rate == Fraction(30000, 1001)
+    assert headers(target).average_rate == Fraction(30000, 1001)
 
 
 @pytest.mark.parametrize("clockwise", [90, 180, 270])
@@ -229,7 +229,7 @@ def test_channels_survive_in_their_order(tmp_path: Path, layout: str) -> None:
     expected = chirps(made)
     after = read_audio(target).samples
     assert record.n_channels == after.shape[0] == expected.shape[0]
-    assert probe(target).layout == probe(source).layout.replace("(side)", "")
+    assert headers(target).layout == headers(source).layout.replace("(side)", "")
     for channel in range(after.shape[0]):
         similar = [float(np.corrcoef(expected[channel], other)[0, 1]) for other in after]
         assert int(np.argmax(similar)) == channel
@@ -238,11 +238,11 @@ def test_channels_survive_in_their_order(tmp_path: Path, layout: str) -> None:
 def test_eight_bits_and_surround_alone_become_sixteen_bits_of_wav(tmp_path: Path) -> None:
     narrow = make_clip(tmp_path / "narrow.wav", None, Sound(0.2, 8000, "mono", "pcm_u8", "u8"), "wav")
     target, record = passed(narrow)
-    assert (target.suffix, record.container, probe(target).audio_codec) == (".wav", "wav", "pcm_s16le")
+    assert (target.suffix, record.container, headers(target).audio_codec) == (".wav", "wav", "pcm_s16le")
     np.testing.assert_array_equal(read_audio(target).samples, read_audio(narrow).samples)
     wide = make_clip(tmp_path / "wide.wav", None, Sound(0.2, 48000, "5.1", "pcm_s24le", "s32"), "wav")
     target, record = passed(wide)
-    assert (probe(target).layout, probe(target).audio_codec, record.n_channels) == ("5.1", "pcm_s16le", 6)
+    assert (headers(target).layout, headers(target).audio_codec, record.n_channels) == ("5.1", "pcm_s16le", 6)
     np.testing.assert_allclose(read_audio(target).samples, read_audio(wide).samples, atol=2**-16 + 1e-9)
 
 
@@ -351,7 +351,7 @@ def test_packets_of_a_program_stream_are_copied_into_an_mp4(tmp_path: Path) -> N
     assert (record.video_copied, record.audio_copied, record.n_frames) == (True, True, 12)
     assert planes_digest(read_video(target)) == planes_digest(read_video(source))
     assert times(target) == pytest.approx(times(source), abs=1e-4)
-    assert probe(target).average_rate == 25
+    assert headers(target).average_rate == 25
 
 
 def test_packets_without_usable_times_are_encoded_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,15 +379,15 @@ def test_what_an_mp4_does_not_hold_is_encoded(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.avi", Pictures(4, codec="libvpx", tick=Fraction(1, 25)), sound, "avi")
     target, record = passed(source, audio=None, video=None)
     assert not record.video_copied
-    assert (probe(target).audio_codec, record.audio_copied) == ("aac", False)
-    assert (probe(target).video_codec, record.n_frames) == ("mpeg4", 4)
+    assert (headers(target).audio_codec, record.audio_copied) == ("aac", False)
+    assert (headers(target).video_codec, record.n_frames) == ("mpeg4", 4)
 
 
 def test_untouched_streams_are_encoded_where_all_clips_must_look_alike(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mp4", MP4, Sound(codec="aac", sample_format="fltp"), "mp4")
     target, record = passed(source, MediaSpec(unchanged="encode", video_codec="h264"), audio=None, video=None)
     assert (record.video_copied, record.audio_copied) == (False, False)
-    assert probe(target).video_codec == "h264"
+    assert headers(target).video_codec == "h264"
     assert record.planes_digest == planes_digest(read_video(source))
     assert record.pcm_digest == pcm_digest(read_audio(source))
 
@@ -505,7 +505,7 @@ def test_an_edit_may_give_every_picture_another_size_but_one_for_all(tmp_path: P
         return frame.with_planes([np.pad(luma, ((0, 2), (0, 2)), "edge"), *wider])
 
     target, _ = passed(source, video=each(larger))
-    assert (probe(target).width, probe(target).height) == (66, 50)
+    assert (headers(target).width, headers(target).height) == (66, 50)
     with pytest.raises(UnreadableMedia, match="its pictures change their size on the way"):
         passed(source, video=each(lambda f: larger(f) if f.time_s > 0.05 else f))
 
@@ -572,7 +572,7 @@ def test_any_file_name_is_written_as_that_file(tmp_path: Path, name: str) -> Non
     source = make_clip(tmp_path / f"source {name}", MP4, Sound(codec="aac", sample_format="fltp"), "mp4")
     written(source, tmp_path / name, same, same)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, name])
-    assert probe(tmp_path / name).n_frames == 6
+    assert headers(tmp_path / name).n_frames == 6
 
 
 def test_several_streams_and_covers_leave_one_of_each(tmp_path: Path) -> None:
