@@ -48,7 +48,7 @@ class MediaFeature:
     without: Mapping[str, int]
 
 
-def add_media_feature(  # noqa: PLR0913
+def add_media_feature(
     corpus: Corpus,
     name: str,
     kind: Kind,

@@ -138,7 +138,7 @@ def test_what_cannot_be_made_is_told_before_any_clip_is_read(clips: Path, tmp_pa
     empty.mkdir()
     with pytest.raises(UsageError, match=f"^{empty}: no clip belongs to a sample of corpus 'talk'$"):
         add_media_feature(talk, "voice", "audio", [empty])
-    with pytest.raises(UsageError, match=f"^{tmp_path / 'gone'}: there is no such folder of media$"):
+    with pytest.raises(UsageError, match=f"^{tmp_path / 'gone'}: no such folder of media$"):
         add_media_feature(talk, "voice", "audio", [tmp_path / "gone"])
     with pytest.raises(
         UsageError, match=r"^'lokal' is not an engine; did you mean 'local'\?; allowed are local and dask"

@@ -114,7 +114,7 @@ def test_what_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         add_text_feature(made, "x", train_split="trian")
     with pytest.raises(UsageError, match="no n-gram occurs in two training texts; there is nothing to learn from"):
         text_vectors([["", "", ""]], np.array([True, True, False]), dimensions=2)
-    with pytest.raises(UsageError, match="0 dimensions: at least 1 is needed"):
+    with pytest.raises(UsageError, match="dimensions: 0 is not an integer of at least 1"):
         text_vectors([CHINESE], TRAIN, dimensions=0)
     monkeypatch.setitem(sys.modules, "sklearn.decomposition", None)
     message = r"a text feature \(scikit-learn\) needs the extra 'baselines': pip install 'merbench\[baselines\]'"
