@@ -191,4 +191,4 @@ def file_problem(path: Path, name: str, recorded: str) -> Problem | None:
 
 
 def _version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+    return tuple(int(part) for part in re.findall("[0-9]+", version))

@@ -107,7 +107,9 @@ def test_an_item_is_built_on_first_use_by_one_of_several(home: Path, capsys: pyt
     assert capsys.readouterr().err == f"building the made note in {home / 'made'}\n"
 
 
-@pytest.mark.parametrize(("stored", "text"), [('"1.9"', "built"), ('"1.10"', "mine"), ('"2.0"', "mine"), ("", "mine")])
+@pytest.mark.parametrize(
+    ("stored", "text"), [('"1.9"', "built"), ('"odd"', "built"), ('"1.10"', "mine"), ('"2.0"', "mine"), ("", "mine")]
+)
 def test_only_an_older_build_is_replaced(home: Path, stored: str, text: str) -> None:
     write_note(home / "made", f'text = "mine"\nversion = {stored}\n' if stored else 'text = "mine"\n')
     assert NOTES.open("made").text == text

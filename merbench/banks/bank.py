@@ -48,9 +48,9 @@ class Bank:
         name: as it was opened, such as `musan/speech`.
         folder: what the files of the sounds start from.
         sounds: the sounds, in the order of their files.
-        version: of the bank.
+        version: dotted numbers.
         source: where the sounds come from.
-        licence: of those that have none of their own.
+        licence: of sounds without a licence of their own.
     """
 
     name: str

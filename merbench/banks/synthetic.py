@@ -139,7 +139,7 @@ def _consonant(samples: Integers, place: int, rng: np.random.PCG64) -> int:
     if _between(rng, 0, 1):
         return place + _between(rng, 15, 45) * _MS
     n = _between(rng, 45, 95) * _MS
-    hiss = np.diff(_white(rng, n + 1))
+    hiss = np.diff(normals(rng, n + 1))
     samples[place : place + n] += hiss * _arch(n) >> 9
     return place + n
 
@@ -182,7 +182,7 @@ _LEAK = 1 - 2.0**-11
 def noise(colour: str) -> Integers:
     """Return sixteen seconds of a colour."""
     taps = _fractional_difference(COLOURS[colour])
-    samples = _white(_stream("coloured", colour), N_NOISE + len(taps))
+    samples = normals(_stream("coloured", colour), N_NOISE + len(taps))
     return _at_rms(convolved(samples, taps)[len(taps) :], NOISE_RMS)
 
 
@@ -240,7 +240,7 @@ def _glass(rng: np.random.PCG64) -> Integers:
     n = 700 * _MS
     samples = np.zeros(n, dtype=np.int64)
     n_burst = 25 * _MS
-    samples[:n_burst] += np.diff(_white(rng, n_burst + 1)) * (n_burst - np.arange(n_burst)) // n_burst << 7
+    samples[:n_burst] += np.diff(normals(rng, n_burst + 1)) * (n_burst - np.arange(n_burst)) // n_burst << 7
     for _ in range(28):
         begin = _between(rng, 0, 250) * _MS
         frequency, bandwidth, peak = _between(rng, 2000, 7200), _between(rng, 6, 30), _between(rng, 1 << 16, 1 << 19)
@@ -265,13 +265,13 @@ _DIRECT = 1 << 20
 def impulse_response(time_ms: int) -> Integers:
     """Return the response of a decay time; the direct path is its first sample."""
     n = time_ms * RATE_HZ // 1000
-    tail = _white(_stream("rooms", str(time_ms)), n) * decay(n, time_ms) >> 26
+    tail = normals(_stream("rooms", str(time_ms)), n) * decay(n, time_ms) >> 26
     samples = np.concatenate([np.zeros(_GAP_MS * _MS, dtype=np.int64), tail])
     samples[0] = _DIRECT
     return _at_peak(samples, PEAK)
 
 
-# The arithmetic of all four.
+# The arithmetic of all four; `normals` is white noise of a standard deviation of 4,096.
 
 
 def _stream(purpose: str, item: str) -> np.random.PCG64:
@@ -281,11 +281,6 @@ def _stream(purpose: str, item: str) -> np.random.PCG64:
 def _between(rng: np.random.PCG64, low: int, high: int) -> int:
     """Return a whole number from `low` to `high`, both included, of one word of the generator."""
     return low + one_below(rng, high - low + 1)
-
-
-def _white(rng: np.random.PCG64, n: int) -> Integers:
-    """Return white noise of a standard deviation of 4,096."""
-    return normals(rng, n)
 
 
 def _resonated(samples: list[int], frequency_hz: float, bandwidth_hz: float) -> list[int]:
@@ -341,19 +336,18 @@ def convolved(samples: Integers, taps: Integers) -> Integers:
 
 
 def _at_rms(samples: Integers, rms: int) -> Integers:
-    """Return the samples at a level, in steps of 16 bits; what would go beyond those is clipped."""
-    # Sums of squares stay whole: samples are first brought to 20 bits.
+    """Return the samples at a level, in steps of 16 bits and clipped to them."""
     samples = _shrunk(samples)
     level = math.isqrt(sum(int(part @ part) for part in np.array_split(samples, 64)) // len(samples))
     return np.clip(samples * rms // max(level, 1), -32768, 32767)
 
 
 def _at_peak(samples: Integers, peak: int) -> Integers:
-    """Return the samples with their largest at a level, in steps of 16 bits."""
     samples = _shrunk(samples)
     return samples * peak // max(int(np.abs(samples).max()), 1)
 
 
 def _shrunk(samples: Integers) -> Integers:
+    """Return the samples brought to 20 bits, so that sums of their squares are exact."""
     excess = int(np.abs(samples).max()).bit_length() - 20
     return samples >> excess if excess > 0 else samples

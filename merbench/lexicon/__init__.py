@@ -28,10 +28,10 @@ __all__ = ["LEXICONS", "Ambiguity", "Content", "Lexicon", "Lookup", "import_lexi
 
 
 def open_lexicon(name: str) -> Lexicon:
-    """Return a lexicon by its name.
+    """Return a lexicon of merbench or of the data home by its name.
 
     Raises:
-        UnknownName: neither merbench nor the data home has a lexicon of this name.
+        UnknownName: there is no lexicon of this name.
         IntegrityError: a file changed since it was imported.
         UsageError: its `lexicon.toml` cannot be read.
     """

@@ -262,10 +262,9 @@ def prompt(words: Sequence[str]) -> str:
 
 
 def parse_answer(text: str, words: Sequence[str]) -> Parsed | str:
-    """Return the groups of an answer, or why it cannot be used.
+    """Return the groups of an answer, without words that were not in the prompt, or why it cannot be used.
 
-    A code fence around the array is removed. Words that were not in the prompt are dropped and counted, and so is a
-    group without any other; words that the answer leaves out are in no group.
+    A code fence around the array is removed; words that the answer leaves out are in no group.
     """
     content = text.strip()
     fenced = _FENCED.fullmatch(content)

@@ -78,10 +78,10 @@ class Groups:
         source: where they come from, in words.
         model: the language model, with its revision where that is known.
         prompt_digest: SHA-256 of the prompt's text, or `unstated`.
-        decoding: how the model was made to answer.
+        decoding: how the model was made to answer, or `unstated`.
         keys: how an answer is found, see the module's conventions.
         runs: per run, key → answer.
-        dropped: per run, how many words of answers were dropped, since they were not among the words of the prompt.
+        dropped: per run, how many words of answers were dropped, since they were not in the prompt.
     """
 
     name: str
@@ -110,12 +110,7 @@ class Groups:
         return f"{self.model}#{digest[:8]},{self.decoding},runs:{len(self.runs)}"
 
     def representatives(self, ids: Sequence[str], sets: Sequence[Sets], run: int) -> list[Mapping[str, str]]:
-        """Return for every sample each of its words → its representative.
-
-        Args:
-            ids: names of the samples.
-            sets: the words of reference and prediction of each.
-            run: which run of the model.
+        """Return for every sample, given by name and words, each of its words → its representative in a run.
 
         Raises:
             UsageError: there is no such run, or the answer for a sample is not stored.

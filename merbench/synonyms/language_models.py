@@ -49,11 +49,7 @@ _PART = r"(\d+(?:\.\d+)?)(ms|s|m|h)"
 
 
 def completions_url(text: str) -> httpx.URL:
-    """Return the address that takes prompts, from an address with or without its path.
-
-    Raises:
-        UsageError: it is not an address of the web.
-    """
+    """Return the address that takes prompts, given with or without its path; raise `UsageError` for others."""
     try:
         urlsplit(text)  # refuses brackets that httpx accepts
         url = httpx.URL(text)
@@ -75,12 +71,12 @@ def key_from(variable: str) -> str:
     return key
 
 
+@dataclass
 class _Passing(Exception):
-    """A failure that may pass: what it was, and how long the endpoint asks to wait."""
+    """A failure that may pass, and how long the endpoint asks to wait."""
 
-    def __init__(self, reason: str, wait_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
+    reason: str
+    wait_s: float | None = None
 
 
 @dataclass(eq=False)
@@ -92,11 +88,11 @@ class Endpoint:
         model: the model's name there.
         key: sent as bearer token, if given.
         temperature: sent along, if given; else the endpoint decides.
-        timeout_s: how long an answer may take.
+        timeout_s: how long the endpoint may be silent.
         parallel: how many prompts may be sent at once.
         attempts: how often it is asked for one usable answer.
-        clock: seconds that pass.
-        sleep: lets seconds pass.
+        clock: the time in seconds.
+        sleep: waits for some seconds.
     """
 
     url: str
@@ -135,11 +131,7 @@ class Endpoint:
         return f"endpoint {self._address.host}"
 
     def answer(self, prompt: str) -> str:
-        """Return what the model answers.
-
-        Raises:
-            UsageError: the endpoint refuses, or fails again and again.
-        """
+        """Return what the model answers; raise `UsageError` where the endpoint refuses, or fails again and again."""
         reason = ""
         for attempt in range(TRIES):
             while (left := self._closed_until - self.clock()) > 0:
@@ -147,7 +139,7 @@ class Endpoint:
             try:
                 return self._sent(prompt)
             except _Passing as failure:
-                reason = str(failure)
+                reason = failure.reason
                 wait_s = 2.0**attempt if failure.wait_s is None else failure.wait_s
                 if wait_s > LONGEST_WAIT_S:
                     raise self._error(f"{reason}, and asks to wait {plural(round(wait_s), 'second')}") from None
@@ -262,10 +254,6 @@ class LocalModel:
     Args:
         name_or_path: folder of a saved model and its tokenizer, or a name that the library finds.
         quiet: whether the library, in this process, shows no progress of loading.
-
-    Raises:
-        MissingExtra: transformers or torch is not installed.
-        UsageError: there is no such model.
     """
 
     decoding = "greedy"
