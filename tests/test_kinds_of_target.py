@@ -50,7 +50,7 @@ def values(candidates: Candidates, table: pa.Table) -> dict[str, float | None]:
     return {item.name: item.value for item in score(candidates, table, intervals=False).scores}
 
 
-def told(candidates: Candidates, table: pa.Table) -> list[str]:
+def reported(candidates: Candidates, table: pa.Table) -> list[str]:
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(table, candidates)
     return [str(problem) for problem in caught.value.problems]
@@ -92,7 +92,7 @@ def test_a_frame_counts_for_the_tasks_whose_reference_it_holds(make: Make) -> No
     assert "expression  2" in report.to_text()
 
 
-def test_a_required_reference_that_is_missing_is_told(make: Make) -> None:
+def test_a_required_reference_that_is_missing_is_reported(make: Make) -> None:
     toml = FRAMES.replace('invalid = "-1"\nrequired = false', 'invalid = "-1"')
     frames = make(toml, {"valence": [0.0, 0.5], "expression": ["happy", "-1"]})
     assert frames.references.index.tolist() == [0]
@@ -118,14 +118,14 @@ def test_a_metric_may_be_taken_within_every_recording(make: Make) -> None:
     frames = make(CCC, {"v": [0.0, 1.0, 4.0, 5.0]}, video=["a", "a", "b", "b"])
     table = answers(frames, v=[0.5, 0.5, 4.5, 4.5])
     pooled = 2 * 4 / (4.25 + 4)  # both means 2.5; variances 4.25 and 4; covariance 4
-    found = {item.key: item.value for item in score(frames, table, intervals=False).scores}
-    assert found == {
+    result = {item.key: item.value for item in score(frames, table, intervals=False).scores}
+    assert result == {
         "ccc(v,form=population,per=video,aggregate=mean)": 0.0,
         "ccc(v,form=population)": pytest.approx(pooled, abs=1e-15),
     }
 
 
-def test_a_cluster_drawn_twice_counts_twice_in_a_mean_over_recordings(make: Make) -> None:
+def test_a_cluster_sampled_twice_counts_twice_in_a_mean_over_recordings(make: Make) -> None:
     # Accuracy 1 and 0.25 in two recordings of two and four frames: a mean over recordings knows no sizes.
     toml = """
 ranking.by = ["accuracy"]
@@ -168,30 +168,30 @@ def test_two_class_preference_drops_ties_of_the_reference_and_reads_a_predicted_
     assert values(pairs, answers(pairs, better=["same", "a1", "a2", "a1"]))["accuracy"] == pytest.approx(2 / 3)
     three = make(PREFERENCE % ', same = "class"', {"better": ["a1", "a2", "same", "a1"]})
     assert values(three, answers(three, better=["same", "a1", "a2", "a1"]))["accuracy"] == 0.25
-    assert told(pairs, answers(pairs, better=["a1", "a3", "a2", "a1"])) == [
+    assert reported(pairs, answers(pairs, better=["a1", "a3", "a2", "a1"])) == [
         "E203  better: row 2: 'a3' is not one of a1, a2, same"
     ]
 
 
-def test_a_pair_that_is_swapped_or_another_is_told(make: Make) -> None:
+def test_a_pair_that_is_swapped_or_another_is_reported(make: Make) -> None:
     pairs = make(PREFERENCE % "", {"better": ["a1", "a2", "a1"]}, a1=["m1", "m2", "m3"], a2=["m4", "m5", "m6"])
     same = {"a1": ["m1", "m2", "m3"], "a2": ["m4", "m5", "m6"]}
     assert read_submission(answers(pairs, better=["a1", "a2", "a1"], **same), pairs).warnings == ()
     wrong = {"a1": ["m1", "m5", "m3"], "a2": ["m4", "m2", "m1"]}
-    assert told(pairs, answers(pairs, better=["a1", "a2", "a1"], **wrong)) == [
+    assert reported(pairs, answers(pairs, better=["a1", "a2", "a1"], **wrong)) == [
         "E213  row 2: a1 and a2 are swapped; of this pair a1 is 'm2' and a2 is 'm5'",
         "E213  row 3: a2 is 'm1'; of this pair a1 is 'm3' and a2 is 'm6'",
     ]
-    assert told(pairs, pa.table({"sample_id": ["s0", "s1"], "better": ["a1", "a1"]})) == [
+    assert reported(pairs, pa.table({"sample_id": ["s0", "s1"], "better": ["a1", "a1"]})) == [
         "E301  1 of 3 candidates missing: s2"
     ]
 
 
 def test_free_text_is_read_by_the_released_rule(make: Make) -> None:
     pairs = make(PREFERENCE % ', reading = "answer"', {"better": ["a1", "a2", "a1", "a2"]})
-    said = ["A1 is better", "I think a2, not a1", "no idea", "Both are the same, but A2"]
+    texts = ["A1 is better", "I think a2, not a1", "no idea", "Both are the same, but A2"]
     # a1; a2 comes first; none of the three is `same`, read as a1; `same` comes before a2, read as a1.
-    assert values(pairs, answers(pairs, better=said))["accuracy"] == 0.75
+    assert values(pairs, answers(pairs, better=texts))["accuracy"] == 0.75
 
 
 VIEWS = """
@@ -210,8 +210,8 @@ def test_views_of_a_clip_are_averaged(make: Make) -> None:
     read = read_submission(table, clips)
     assert read.probabilities["e"] == pytest.approx(np.array([[0.65, 0.35], [0.45, 0.55]]))
     assert read.digest == read_submission(table.take(pa.array([3, 2, 1, 0])), clips).digest
-    assert told(clips, table.slice(0, 3)) == ["E306  1 of 2 ids do not have 2 rows, one per view: s0 (1)"]
-    assert told(clips, pa.table({"sample_id": ["s0", "s0", "s1", "s1"], "e": ["x"] * 4})) == [
+    assert reported(clips, table.slice(0, 3)) == ["E306  1 of 2 ids do not have 2 rows, one per view: s0 (1)"]
+    assert reported(clips, pa.table({"sample_id": ["s0", "s0", "s1", "s1"], "e": ["x"] * 4})) == [
         "E202  e: several rows of an id are averaged, which needs the probabilities of its labels: columns p_<label>"
     ]
 
@@ -237,7 +237,7 @@ targets.v = { type = "continuous" }
         "W303  2 of 5 candidates without a row take the answer of the one before them"
     ]
     # The first frame of b has none before it: that of another recording is not taken.
-    assert told(frames, pa.table({"sample_id": ["a/01"], "v": [1.0]})) == [
+    assert reported(frames, pa.table({"sample_id": ["a/01"], "v": [1.0]})) == [
         "E301  2 of 5 candidates missing: b/01, b/02"
     ]
 
@@ -264,7 +264,7 @@ targets.e = { type = "categorical", labels = ["x", "y"], out_of_vocabulary = "dr
     assert (difference.value_a, difference.value_b) == (0.5, 0.6)
 
 
-def test_what_does_not_fit_a_kind_is_told(make: Make, tmp_path: Path) -> None:
+def test_what_does_not_fit_a_kind_is_reported(make: Make, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'mse' scores continuous targets and 'e' is categorical"):
         make(
             """
@@ -346,7 +346,7 @@ def test_a_set_that_cannot_be_read_is_never_an_empty_one(make: Make) -> None:
     clips = make(SETS, {"openset": [["happy"]] * 5})
     cells = ["['happy'", "[]", "['a', 3]", "[['a'], 'b']", "happy, sad"]
     form = "a set is written ['happy', 'sad'], or happy, sad"
-    assert told(clips, answers(clips, openset=cells)) == [
+    assert reported(clips, answers(clips, openset=cells)) == [
         f"E211  openset: row 1: '['happy'' has a bracket without its partner; {form}",
         f"E211  openset: row 3: '['a', 3]' holds 3, which is not a label; {form}",
         f"E211  openset: row 4: '[['a'], 'b']' is a list within a list; {form}",
@@ -366,9 +366,9 @@ def test_scores_are_ranked_against_two_classes(make: Make) -> None:
     # One of two fakes stands above one of two genuine ones: three of four pairs are in order.
     assert values(clips, answers(clips, score=[0.9, 0.1, 0.4, 0.6])) == {"equal_error_rate": 0.5, "auroc": 0.75}
     with pytest.raises(UndefinedMetric, match="no reference is 'fake'"):
-        one = make(SCORES, {"score": ["genuine", "genuine"]})
-        score(one, answers(one, score=[0.9, 0.1]))
-    assert told(clips, answers(clips, score=[0.9, math.inf, 0.4, math.nan])) == [
+        single = make(SCORES, {"score": ["genuine", "genuine"]})
+        score(single, answers(single, score=[0.9, 0.1]))
+    assert reported(clips, answers(clips, score=[0.9, math.inf, 0.4, math.nan])) == [
         "E204  score: row 2: 'inf' is not a finite number",
         "E204  score: row 4: 'nan' is not a finite number",
     ]
@@ -387,7 +387,7 @@ def test_segments_are_scored_by_the_time_they_share(make: Make) -> None:
     table = answers(clips, regions=["fake-2.0-3.5", "fake-0.0-0.5 genuine-0.5-4.0"])
     assert values(clips, table) == {"segment_f1": pytest.approx(0.5)}
     wrong = answers(clips, regions=["fake-2.0-5.5", "fake-2.0-1.0 fak-0.0-0.5"])
-    assert [problem[:4] for problem in told(clips, wrong)] == ["E212"] * 2
+    assert [problem[:4] for problem in reported(clips, wrong)] == ["E212"] * 2
 
 
 UNITS = """
@@ -407,10 +407,10 @@ def test_multilabel_targets_have_a_column_per_label(make: Make) -> None:
         ("AU1", 1, 1.0, 1.0, 1.0),
         ("AU2", 2, 0.5, 0.5, 0.5),
     ]
-    assert told(frames, answers(frames, AU1=[1, 2, 0])) == [
+    assert reported(frames, answers(frames, AU1=[1, 2, 0])) == [
         "E202  AU2: the column is missing; columns: 'sample_id', 'AU1'; did you mean 'AU1'?",
     ]
-    assert told(frames, answers(frames, AU1=[1, 2, 0], AU2=[0, 1, 0])) == ["E204  AU1: row 2: '2' is not 0 or 1"]
+    assert reported(frames, answers(frames, AU1=[1, 2, 0], AU2=[0, 1, 0])) == ["E204  AU1: row 2: '2' is not 0 or 1"]
 
 
 GROUPED = """
@@ -435,7 +435,7 @@ def test_synonyms_that_a_model_grouped_count_as_one_word_and_runs_are_averaged(m
         score(clips, answers(clips, openset=[["glad"], ["bored"]]))
 
 
-def test_groups_that_were_made_for_other_predictions_are_told(make: Make) -> None:
+def test_groups_that_were_made_for_other_predictions_are_reported(make: Make) -> None:
     clips = make(GROUPED, {"openset": [["happy"], ["sad"]]})
     runs = ({"s0": (("happy", "glad"),), "s1": (("sad", "blue"),)},)
     groups = Groups("mine", "made in a test", "a model", "unstated", "unstated", "names", runs, (0,))
@@ -459,12 +459,12 @@ def test_the_released_groups_give_the_published_numbers(make: Make, test_data: P
     declared = (clips.track.folder / "track.toml").read_text() + 'submission.id = "name"\n'
     allowed = declared.replace('groups = "mine"', 'groups = "mine", empty = "allow"')
     (clips.track.folder / "track.toml").write_text(allowed, encoding="utf-8")
-    found = score(clips.track.folder, files / "predict-openset.csv", intervals=False)
+    result = score(clips.track.folder, files / "predict-openset.csv", intervals=False)
     expected = json.loads((test_data / "golden" / "open-vocabulary-real" / "expected.json").read_text())[
         "mer2024:groups"
     ]
-    assert found["set_accuracy"].value == pytest.approx(expected["accuracy"], abs=1e-12)
-    assert found["set_average"].value == pytest.approx(expected["average"], abs=1e-12)
+    assert result["set_accuracy"].value == pytest.approx(expected["accuracy"], abs=1e-12)
+    assert result["set_average"].value == pytest.approx(expected["average"], abs=1e-12)
 
 
 RANKED = """
@@ -498,12 +498,12 @@ def test_a_metric_within_a_column_is_broken_down_by_that_column(make: Make, name
     clips = make(ROUNDS % (name, name, how), {"score": ["genuine", "fake"] * 4}, round=[1, 1, 1, 1, 2, 2, 2, 2])
     table = answers(clips, score=[0.9, 0.1, 0.4, 0.6, 0.8, 0.3, 0.7, 0.2])
     report = score(clips, table, by=["round"])
-    whole, parts = report.scores[0].value, [group.scores[0].value for group in report.groups]
-    assert whole is not None
+    complete, parts = report.scores[0].value, [group.scores[0].value for group in report.groups]
+    assert complete is not None
     if how:  # half of the rounds have no sum of shares, and no line
         assert parts == [None, None]
     else:
-        assert sum(part or 0.0 for part in parts) / 2 == pytest.approx(whole)
+        assert sum(part or 0.0 for part in parts) / 2 == pytest.approx(complete)
 
 
 def test_a_column_that_a_metric_is_taken_within_must_be_known(make: Make) -> None:
@@ -525,7 +525,7 @@ def test_too_many_resamples_without_a_value_give_no_interval(make: Make) -> None
     assert any(str(warning).endswith("; too many for an interval") for warning in report.warnings)
 
 
-def test_an_organizer_is_told_what_must_stay_hidden(make: Make) -> None:
+def test_an_organizer_is_reported_what_must_stay_hidden(make: Make) -> None:
     clips = make(RANKED, {"face": ["happy", "happy", None]})
     track = clips.track.folder / "track.toml"
     hidden = track.read_text().replace(
@@ -533,6 +533,6 @@ def test_an_organizer_is_told_what_must_stay_hidden(make: Make) -> None:
     )
     track.write_text(hidden, encoding="utf-8")
     report = score(clips.track.folder, answers(clips, face=["happy", "sad", "sad"]))
-    told = "organizers only"
-    assert told in report.to_text() and told not in report.public().to_text()
+    reported = "organizers only"
+    assert reported in report.to_text() and reported not in report.public().to_text()
     assert report.public().scores[0].n_scored is None

@@ -26,13 +26,13 @@ def branches(error: type[MerbenchError]) -> Iterator[type[MerbenchError]]:
 
 def test_every_code_of_a_problem_is_documented_once() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "merbench").rglob("*.py")))
-    found = [*documented("submission-format.md"), *documented("problems.md")]
-    assert sorted(found) == sorted(set(re.findall(r'"([EW]\d{3})"', sources)))
+    result = [*documented("submission-format.md"), *documented("problems.md")]
+    assert sorted(result) == sorted(set(re.findall(r'"([EW]\d{3})"', sources)))
 
 
 def test_every_exit_code_is_documented() -> None:
     raised = {0, WITH_PROBLEMS, INTERRUPTED, *(error.exit_code for error in branches(MerbenchError))}
     page = (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == raised
-    (told,) = re.findall(r"Exit codes: (.*?)\.\n", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert {int(code) for code in re.findall(r"\d+", told)} == raised
+    (reported,) = re.findall(r"Exit codes: (.*?)\.\n", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert {int(code) for code in re.findall(r"\d+", reported)} == raised

@@ -92,14 +92,14 @@ def test_a_track_is_frozen() -> None:
 
 
 def test_the_fingerprint_follows_content_and_nothing_else() -> None:
-    one = parse_track(raw(), Path("my-track"))
-    assert parse_track(raw(), Path("elsewhere/my-track")).fingerprint == one.fingerprint
-    assert parse_track(raw(superseded_by="other"), Path("my-track")).fingerprint == one.fingerprint
-    assert parse_track(raw(checked="a published number"), Path("my-track")).fingerprint == one.fingerprint
-    assert parse_track(raw(seed=8), Path("my-track")).fingerprint != one.fingerprint
+    single = parse_track(raw(), Path("my-track"))
+    assert parse_track(raw(), Path("elsewhere/my-track")).fingerprint == single.fingerprint
+    assert parse_track(raw(superseded_by="other"), Path("my-track")).fingerprint == single.fingerprint
+    assert parse_track(raw(checked="a published number"), Path("my-track")).fingerprint == single.fingerprint
+    assert parse_track(raw(seed=8), Path("my-track")).fingerprint != single.fingerprint
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "my-track"
     folder.mkdir()
     text = TRACK.replace('type = "continuous"', 'type = "continuos"').replace("seed = 7", "sead = 7")
@@ -137,8 +137,8 @@ def test_a_vocabulary_has_at_most_ten_thousand_labels() -> None:
 
 @pytest.mark.parametrize("kind", ["label-set", "ranking", "score", ""])
 def test_another_target_type_is_refused_by_name(kind: str) -> None:
-    found = problems(raw(targets={"openset": {"type": kind}}, metrics=[], ranking={"by": ["overall"]}))
-    assert found[0].startswith(
+    result = problems(raw(targets={"openset": {"type": kind}}, metrics=[], ranking={"by": ["overall"]}))
+    assert result[0].startswith(
         f"targets.openset.type: '{kind}' is not a target type; allowed: categorical, continuous, label_set, multilabel,"
         " preference, ranked, scores, segments, text, trajectory"
     )
@@ -177,9 +177,9 @@ def test_another_target_type_is_refused_by_name(kind: str) -> None:
         ({"media": {"video_codec": "h265"}}, "media.video_codec: 'h265' is not one of mpeg4, h264; did you mean 'h264'?"),
     ],
 )  # fmt: skip
-def test_a_wrong_key_is_told_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
-    found = problems(raw(**changes))
-    assert any(text.startswith(message) for text in found), found
+def test_a_wrong_key_is_reported_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
+    result = problems(raw(**changes))
+    assert any(text.startswith(message) for text in result), result
 
 
 @pytest.mark.parametrize(
@@ -195,9 +195,9 @@ def test_a_wrong_key_is_told_with_what_is_allowed(changes: dict[str, Any], messa
         ({"name": "f1", "target": "discrete", "label": "hapy"}, "metrics[0].label: 'hapy' is not one of neutral, angry, happy; did you mean 'happy'?"),
     ],
 )  # fmt: skip
-def test_a_wrong_metric_is_told_with_what_is_allowed(metric: dict[str, Any], message: str) -> None:
-    found = problems(raw(metrics=[metric]))
-    assert any(text.startswith(message) for text in found), found
+def test_a_wrong_metric_is_reported_with_what_is_allowed(metric: dict[str, Any], message: str) -> None:
+    result = problems(raw(metrics=[metric]))
+    assert any(text.startswith(message) for text in result), result
 
 
 def test_a_wheel_is_one_of_its_lexicons() -> None:
@@ -210,8 +210,8 @@ def test_a_wheel_is_one_of_its_lexicons() -> None:
     )
     assert len(parse_track(tables, Path("my-track")).metrics) == len(wheels) + 2
     tables["metrics"][1]["wheel"] = "wheel9"
-    told = f"metrics[1].wheel: 'wheel9' is not one of {', '.join(wheels)}, all"
-    assert [text.split("; did you")[0] for text in problems(tables)] == [told]
+    reported = f"metrics[1].wheel: 'wheel9' is not one of {', '.join(wheels)}, all"
+    assert [text.split("; did you")[0] for text in problems(tables)] == [reported]
     tables["metrics"][1]["wheel"] = 9
     assert problems(tables) == [f"metrics[1].wheel: 9 is not one of {', '.join(wheels)}, all"]
 
@@ -226,11 +226,11 @@ def test_a_wheel_is_one_of_its_lexicons() -> None:
         ({"aliases": {"happy": "angry"}}, "targets.discrete.aliases.happy: is a label itself"),
     ],
 )  # fmt: skip
-def test_a_wrong_target_is_told(target: dict[str, Any], message: str) -> None:
+def test_a_wrong_target_is_reported(target: dict[str, Any], message: str) -> None:
     tables = raw()
     tables["targets"]["discrete"].update(target)
-    found = problems(tables)
-    assert any(text.startswith(message) for text in found), found
+    result = problems(tables)
+    assert any(text.startswith(message) for text in result), result
 
 
 def test_a_range_must_rise() -> None:
@@ -239,13 +239,13 @@ def test_a_range_must_rise() -> None:
     assert problems(tables) == ["targets.valence.range: [5, -5]: the first number must be below the second"]
 
 
-def test_a_metric_given_twice_is_told() -> None:
+def test_a_metric_given_twice_is_reported() -> None:
     tables = raw()
     tables["metrics"].append(tables["metrics"][0])
     assert "metrics[4]: the same as metrics[0]" in problems(tables)
 
 
-def test_a_file_that_is_not_toml_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "track.toml").write_text('id = "broken"\nid = "broken"\n')
@@ -258,7 +258,7 @@ def test_an_unknown_track_names_the_nearest() -> None:
         load_track("mer-mulit")
 
 
-def test_a_folder_without_a_track_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_track_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no track\.toml in this folder"):
         load_track(tmp_path)
 
@@ -267,15 +267,15 @@ def test_an_id_found_twice_names_both(tmp_path: Path, monkeypatch: pytest.Monkey
     for place in ("one", "two"):
         (tmp_path / place / "my-track").mkdir(parents=True)
         (tmp_path / place / "my-track" / "track.toml").write_text(TRACK)
-    one, two = tmp_path / "one", tmp_path / "two"
-    monkeypatch.setenv("MERBENCH_TRACKS", str(one))
-    assert load_track("my-track").folder == one / "my-track"
-    monkeypatch.setenv("MERBENCH_TRACKS", f"{one}{os.pathsep}{two}")
+    single, two = tmp_path / "one", tmp_path / "two"
+    monkeypatch.setenv("MERBENCH_TRACKS", str(single))
+    assert load_track("my-track").folder == single / "my-track"
+    monkeypatch.setenv("MERBENCH_TRACKS", f"{single}{os.pathsep}{two}")
     with pytest.raises(UsageError) as caught:
         load_track("my-track")
     assert (
         str(caught.value)
-        == f"two folders have the name of the track 'my-track': {one / 'my-track'} and {two / 'my-track'}"
+        == f"two folders have the name of the track 'my-track': {single / 'my-track'} and {two / 'my-track'}"
     )
 
 

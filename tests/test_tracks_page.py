@@ -13,9 +13,9 @@ def test_the_page_of_tracks_is_current() -> None:
     assert (ROOT / "docs" / "tracks.md").read_text(encoding="utf-8") == tracks_page(list_tracks())
 
 
-def test_the_number_of_tracks_is_told() -> None:
+def test_the_readme_has_the_number_of_tracks() -> None:
     n = len(list_tracks())
-    assert f"\n{n} tracks are declared:" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{n} tracks are declared" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_track_says_what_it_was_checked_against() -> None:

@@ -41,7 +41,7 @@ def main() -> int:
     each = 100 if given.inputs is None else -(-given.inputs // len(names))
     if given.keep:
         given.keep.mkdir(parents=True, exist_ok=True)
-    found: Counter[str] = Counter()
+    result: Counter[str] = Counter()
     for name in names:
         outcomes, findings = run_apart(name, given.seed, range(given.start, given.start + each), given.keep)
         print(
@@ -54,9 +54,9 @@ def main() -> int:
         for numbers in kinds.values():
             first = next(finding for finding in findings if finding.number == numbers[0])
             print(f"  FOUND {len(numbers):,} (input {numbers[0]}): {first.what}", flush=True)
-        found.update({name: len(findings)})
-    print(f"{sum(found.values()):,} findings")
-    return 1 if sum(found.values()) else 0
+        result.update({name: len(findings)})
+    print(f"{sum(result.values()):,} findings")
+    return 1 if sum(result.values()) else 0
 
 
 if __name__ == "__main__":

@@ -279,11 +279,11 @@ class _Thrift:
 
 def _varint(value: int) -> bytes:
     value &= (1 << 64) - 1
-    found = bytearray()
+    result = bytearray()
     while value > 127:
-        found.append(value & 127 | 128)
+        result.append(value & 127 | 128)
         value >>= 7
-    return bytes([*found, value])
+    return bytes([*result, value])
 
 
 def _zigzag(value: int) -> bytes:
@@ -317,14 +317,14 @@ def thrift(fields: Sequence[Field]) -> bytes:
 
 def _structs(fields: list[Field]) -> list[list[Field]]:
     """Return a struct and all structs in it."""
-    found = [fields]
+    result = [fields]
     for _, kind, value in fields:
         if kind == _STRUCT:
-            found += _structs(value)
+            result += _structs(value)
         elif kind in (_LIST, _SET) and value[0] == _STRUCT:
             for item in value[1]:
-                found += _structs(item)
-    return found
+                result += _structs(item)
+    return result
 
 
 def _mutate_field(fields: list[Field], rng: random.Random) -> None:

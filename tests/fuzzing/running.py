@@ -144,8 +144,8 @@ def _one_child(
             return stop
         at = max(_number(folder / "number"), start)
         errors.seek(0)
-        told = errors.read()[-300:].decode(errors="replace")
-        findings.append(Finding(name, at, status or f"abort: exit status {child.returncode}: {told[-200:]!a}"))
+        reported = errors.read()[-300:].decode(errors="replace")
+        findings.append(Finding(name, at, status or f"abort: exit status {child.returncode}: {reported[-200:]!a}"))
         outcomes["abort"] += 1
         return at + 1
 

@@ -42,15 +42,15 @@ def raise_error(error: Exception) -> object:
 
 
 @pytest.mark.parametrize(
-    ("error", "found"),
+    ("error", "result"),
     [
         (ValueError("x" * 1000), "ValueError in ?: 'xxx"),
         (UsageError(*["a" * 3000] * 7), "a message of 10,000 characters or more"),
         (RecursionError(), "RecursionError"),
     ],
 )  # fmt: skip
-def test_what_is_a_finding(tmp_path: Path, error: Exception, found: str) -> None:
-    assert found in (verdict(odd(tmp_path / "f", raise_error(error)))[1] or "")
+def test_what_is_a_finding(tmp_path: Path, error: Exception, result: str) -> None:
+    assert result in (verdict(odd(tmp_path / "f", raise_error(error)))[1] or "")
 
 
 def test_a_message_that_is_not_printable_is_a_finding() -> None:
@@ -76,4 +76,4 @@ def test_an_abort_is_seen_and_the_next_input_is_read(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PYTHONPATH", path)
     outcomes, findings = run_apart("groups jsonl", 3, range(4))
     assert (outcomes.total(), outcomes["abort"]) == (4, 1)
-    assert [(found.number, found.what[:21]) for found in findings] == [(0, "abort: exit status -6")]
+    assert [(result.number, result.what[:21]) for result in findings] == [(0, "abort: exit status -6")]

@@ -59,9 +59,9 @@ def drafted(folder: Path, values: Any, **columns: Any) -> tuple[str, str]:
 def test_the_kind_follows_from_all_cells_and_labels_from_those_for_training(
     tmp_path: Path, values: list[Any], kind: str, line: str
 ) -> None:
-    found = drafted(tmp_path, values)
-    assert found[0] == kind
-    assert line in found[1]
+    result = drafted(tmp_path, values)
+    assert result[0] == kind
+    assert line in result[1]
 
 
 def test_segments_are_bounded_by_a_column_of_the_samples(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_columns_of_labels_become_one_target_as_the_comments_say(
     assert np.asarray(references.values["several"]).tolist() == [[0, 0], [1, 0], [1, 1]]
 
 
-def test_a_lexicon_and_its_metric_are_there_to_be_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lexicon_and_its_metric_exist_to_be_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = draft(tmp_path / "mine", corpus_of(tmp_path, {"openset": EVERY["openset"]}))
     text = re.sub(r'^# (lexicon = |\[\[metrics\]\]|name = "e|target = )', r"\1", path.read_text(), flags=re.MULTILINE)
     path.write_text(text)

@@ -89,7 +89,7 @@ def test_the_drafted_line_works_as_typed(
         assert "candidates of split test: 4" in capsys.readouterr().out
 
 
-def test_comments_behind_values_stand_in_one_column(tmp_path: Path) -> None:
+def test_comments_behind_values_are_in_one_column(tmp_path: Path) -> None:
     write_starting_track(tmp_path / "mine")
     lines = (tmp_path / "mine" / "track.toml").read_text(encoding="utf-8").splitlines()
     noted = [line.partition("  # ") for line in lines if "  # " in line]

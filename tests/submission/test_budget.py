@@ -104,10 +104,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    told = json.loads(run.stdout)
-    assert told["peak"] < MAX_PEAK_BYTES
-    found: dict[str, str] = told["found"]
-    return found
+    reported = json.loads(run.stdout)
+    assert reported["peak"] < MAX_PEAK_BYTES
+    result: dict[str, str] = reported["found"]
+    return result
 
 
 @pytest.mark.parametrize(
@@ -242,6 +242,6 @@ def test_numbers_of_more_than_64_bits(candidates: Candidates) -> None:
     assert read_submission(frame, candidates).values["valence"].tolist() == [0.0] * 12
 
 
-def test_a_series_is_no_table(candidates: Candidates) -> None:
+def test_a_series_is_not_a_table(candidates: Candidates) -> None:
     with pytest.raises(UsageError, match="not Series"):
         read_submission(pd.Series(["sad"]), candidates)  # type: ignore[arg-type]

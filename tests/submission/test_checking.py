@@ -142,7 +142,7 @@ def test_five_examples_and_the_count_of_the_others(refused: Refused, make_candid
     assert lines[11:] == ["  E204  line 6, valence: '13' is not a number in [-5, 5]", "  E204  valence: … and 195 more"]
 
 
-def test_a_row_given_three_times_is_told_twice_and_the_first_one_is_named(refused: Refused) -> None:
+def test_a_row_given_three_times_is_reported_twice_and_the_first_one_is_named(refused: Refused) -> None:
     rows = [*csv_rows(12), "sample_00000003,happy,1", "sample_00000003,sad,1"]
     assert refused(csv_text(rows)).splitlines()[1:] == [
         "  E303  line 14: duplicate id 'sample_00000003' (first at line 5)",
@@ -351,7 +351,7 @@ def test_wrong_probabilities(refused: Refused, make_candidates: Make) -> None:
     ]
 
 
-def test_a_probability_column_that_is_not_there(refused: Refused, make_candidates: Make) -> None:
+def test_a_probability_column_that_is_missing(refused: Refused, make_candidates: Make) -> None:
     text = "sample_id,p_neutral,p_angry,p_happy,p_sad\nsample_00000000,0,0,0,1\n"
     assert refused(text, of=make_candidates(1, CATEGORICAL)) == (
         "submission.csv: 1 problem\n"
@@ -376,8 +376,8 @@ def test_a_label_a_little_less_probable_than_another_is_not_the_most_probable_on
     refused: Refused, make_candidates: Make
 ) -> None:
     text = chance_text("sad,0,0,0.5005,0.4995,0,0", "happy,0,0,1,0,0,0", label=True)
-    found = refused(text, of=make_candidates(2, CATEGORICAL))
-    assert "E210  line 2, discrete: 'sad' has the probability 0.4995 and 'happy' 0.5005; " in found
+    result = refused(text, of=make_candidates(2, CATEGORICAL))
+    assert "E210  line 2, discrete: 'sad' has the probability 0.4995 and 'happy' 0.5005; " in result
 
 
 def test_probabilities_of_labels_that_two_targets_share_belong_to_neither(read: Read, make_candidates: Make) -> None:
@@ -497,7 +497,7 @@ def test_every_code_is_documented() -> None:
     assert sorted(rows) == sorted(set(re.findall(r'"([EW]\d{3})"', sources)))
 
 
-def test_a_text_that_is_wrong_again_and_again_is_told_once(refused: Refused) -> None:
+def test_a_text_that_is_wrong_again_and_again_is_reported_once(refused: Refused) -> None:
     rows = csv_rows(12)
     for row in range(9):
         sample, _, valence = rows[row].split(",")
@@ -549,17 +549,17 @@ def of_places(
 
 
 @pytest.mark.parametrize(
-    ("rule", "ids", "told"),
+    ("rule", "ids", "reported"),
     [
         ("base_name", ["1.jpg", "2.jpg", "3.jpg"], "3 ids matched without folder"),
         ("without_suffix", ["a/1", "a/2.jpg", "b/3"], "2 ids matched without suffix"),
         ("base_name_without_suffix", ["1", "2.jpg", "b/3"], "3 ids matched without folder or suffix"),
     ],
 )  # fmt: skip
-def test_an_id_may_lack_its_folder_or_suffix(rule: str, ids: list[str], told: str, make_candidates: Make) -> None:
+def test_an_id_may_lack_its_folder_or_suffix(rule: str, ids: list[str], reported: str, make_candidates: Make) -> None:
     assert of_places(rule, make_candidates, PLACES) == []
     (warning,) = of_places(rule, make_candidates, ids)
-    assert warning == f"W304  {told}, as the track declares: '{ids[0]}' is candidate 'a/1.jpg'"
+    assert warning == f"W304  {reported}, as the track declares: '{ids[0]}' is candidate 'a/1.jpg'"
     assert of_places("exact", make_candidates, ids) != []
 
 
@@ -589,15 +589,15 @@ def test_two_folders_or_suffixes_are_two_samples(make_candidates: Make) -> None:
 
 @pytest.mark.parametrize("rules", [{}, {"missing_ids": "dropped", "extra_ids": "allow"}])
 def test_an_id_that_may_be_two_candidates_is_an_error(rules: dict[str, str], make_candidates: Make) -> None:
-    found = of_places("base_name", make_candidates, ["1.jpg"], ["a/1.jpg", "b/1.jpg"], **rules)
-    assert found == ["E307  row 1: id '1.jpg' may be 2 candidates, a/1.jpg, b/1.jpg; write the full id"]
+    result = of_places("base_name", make_candidates, ["1.jpg"], ["a/1.jpg", "b/1.jpg"], **rules)
+    assert result == ["E307  row 1: id '1.jpg' may be 2 candidates, a/1.jpg, b/1.jpg; write the full id"]
 
 
 @pytest.mark.parametrize("duplicate_ids", ["error", "mean"])
 def test_two_ids_of_one_candidate_are_an_error(duplicate_ids: str, make_candidates: Make) -> None:
     ids = ["a/1.jpg", "a/2.jpg", "a/1", "b/3.jpg"]
-    found = of_places("without_suffix", make_candidates, ids, duplicate_ids=duplicate_ids)
-    assert found == ["E307  row 3: ids 'a/1' and 'a/1.jpg' (row 1) are both candidate 'a/1.jpg'; keep one"]
+    result = of_places("without_suffix", make_candidates, ids, duplicate_ids=duplicate_ids)
+    assert result == ["E307  row 3: ids 'a/1' and 'a/1.jpg' (row 1) are both candidate 'a/1.jpg'; keep one"]
 
 
 # What ids have in common with those of the candidates
@@ -607,7 +607,7 @@ PADDED = [f"sample_{i:08}" for i in range(200)]
 
 
 @pytest.mark.parametrize(
-    ("candidates", "written", "told"),
+    ("candidates", "written", "reported"),
     [
         (NUMBERED, lambda name: name[:-4], "lack the suffix '.mp4' of the candidates; add it"),
         ([name[:-4] for name in NUMBERED], lambda name: f"{name}.mp4", "have the suffix '.mp4' that the candidates lack; leave it out"),
@@ -631,15 +631,15 @@ PADDED = [f"sample_{i:08}" for i in range(200)]
         ([name[4:] for name in NUMBERED], lambda name: name[:-4].upper(), "differ from the candidates in suffix and case; write them as the candidates are"),
     ],
 )  # fmt: skip
-def test_what_all_ids_differ_in_is_said_once(
-    candidates: list[str], written: Callable[[str], str], told: str, make_candidates: Make
+def test_what_all_ids_differ_in_is_reported_once(
+    candidates: list[str], written: Callable[[str], str], reported: str, make_candidates: Make
 ) -> None:
     names = {written(name): name for name in candidates if written(name) != name}
-    found = of_places("exact", make_candidates, [written(name) for name in candidates], candidates)
-    assert len(found) == 1
-    assert found[0].startswith(f"E304  {len(names)} of 200 ids {told}: ")
+    result = of_places("exact", make_candidates, [written(name) for name in candidates], candidates)
+    assert len(result) == 1
+    assert result[0].startswith(f"E304  {len(names)} of 200 ids {reported}: ")
     for text, name in list(names.items())[:3]:
-        assert f"'{text}' for '{name}'" in found[0].replace("\\\\", "\\")
+        assert f"'{text}' for '{name}'" in result[0].replace("\\\\", "\\")
 
 
 def test_every_way_in_which_ids_differ_is_said_with_its_own_count(make_candidates: Make) -> None:
@@ -671,8 +671,8 @@ def test_ids_that_the_remedy_would_make_one_are_named(make_candidates: Make) -> 
 
 
 def test_ids_of_another_kind_have_nothing_in_common(make_candidates: Make) -> None:
-    found = of_places("exact", make_candidates, [f"q{i * 7919 % 200}z{i}" for i in range(200)], NUMBERED)
-    assert [text[:4] for text in found] == ["E301", *["E302"] * 6]
+    result = of_places("exact", make_candidates, [f"q{i * 7919 % 200}z{i}" for i in range(200)], NUMBERED)
+    assert [text[:4] for text in result] == ["E301", *["E302"] * 6]
 
 
 def test_what_most_ids_differ_in_hides_no_other_problem(make_candidates: Make) -> None:
@@ -715,7 +715,7 @@ def test_class_indices_are_named_once_with_the_mapping(
     assert str(warning).endswith(f"; in the track's order: {mapping}")
 
 
-def test_numbers_that_are_no_class_indices_are_shown_one_by_one(make_candidates: Make) -> None:
+def test_numbers_that_are_not_class_indices_are_shown_one_by_one(make_candidates: Make) -> None:
     table = pa.table({"sample_id": sample_ids(3), "mood": ["0", "1", "7"]})
     with pytest.raises(InvalidSubmission, match="E203  mood: row 3: '7' is not one of calm, glad"):
         read_submission(table, make_candidates(3, {"mood": {"type": "categorical", "labels": ["calm", "glad"]}}))

@@ -107,7 +107,7 @@ def test_a_link_of_the_system_to_standard_input_is_refused_with_the_remedy(
 
 
 @pytest.mark.parametrize("n_lines", [5_000, 550_000])
-def test_blank_lines_before_the_header_are_no_empty_file(read: Read, n_lines: int) -> None:
+def test_blank_lines_before_the_header_are_not_empty_file(read: Read, n_lines: int) -> None:
     assert read("\ufeff" + "\r\n" * n_lines + GOOD).n_rows == 12
 
 
@@ -136,7 +136,7 @@ def test_standard_input(candidates: Candidates, monkeypatch: pytest.MonkeyPatch,
     assert (submission.source, submission.n_rows, submission.warnings) == ("standard input", 12, ())
 
 
-def test_more_standard_input_than_the_track_admits(make_candidates: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_standard_input_than_the_track_allows(make_candidates: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Stdin(b"x" * 1001))
     with pytest.raises(InvalidSubmission) as caught:
         read_submission("-", make_candidates(max_bytes=1000))

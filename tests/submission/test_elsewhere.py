@@ -40,32 +40,32 @@ def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hold:
     return hold
 
 
-def told(track: str, ids: list[str], column: str = "discrete", cell: str = "happy") -> list[str]:
+def reported(track: str, ids: list[str], column: str = "discrete", cell: str = "happy") -> list[str]:
     table = pa.table({"name": ids, column: [cell] * len(ids)})
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(table, open_candidates(load_track(track)))
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_of_tracks_on_the_same_clips_the_one_whose_columns_are_there_is_named(hold: Hold) -> None:
+def test_of_tracks_on_the_same_clips_the_one_whose_columns_exist_is_named(hold: Hold) -> None:
     hold(*OWN)
-    assert told("mer2026-cross", OWN["mer2025-semi"]) == [
+    assert reported("mer2026-cross", OWN["mer2025-semi"]) == [
         "E112  appears to be for track 'mer2025-semi' (10 of its 10 ids are candidates there); "
         "this is track 'mer2026-cross', split 'test'"
     ]
-    assert told("mer2026-cross", OWN["mer2025-fg"], "openset", "['happy']") == [
+    assert reported("mer2026-cross", OWN["mer2025-fg"], "openset", "['happy']") == [
         "E112  appears to be for track 'mer2025-fg' (whose columns are name, openset; "
         "10 of its 10 ids are candidates there); this is track 'mer2026-cross', split 'test'"
     ]
 
 
-def test_of_tracks_with_the_same_columns_the_one_whose_candidates_are_there_is_named(hold: Hold) -> None:
+def test_of_tracks_with_the_same_columns_the_one_whose_candidates_exist_is_named(hold: Hold) -> None:
     hold(*OWN)
-    assert told("mer2025-fg", OWN["mer2025-semi"]) == [
+    assert reported("mer2025-fg", OWN["mer2025-semi"]) == [
         "E112  appears to be for track 'mer2025-semi' (whose columns are name, discrete; "
         "10 of its 10 ids are candidates there); this is track 'mer2025-fg', split 'test'"
     ]
-    assert told("mer2025-fg", OWN["crema-d"]) == [
+    assert reported("mer2025-fg", OWN["crema-d"]) == [
         "E112  appears to be for track 'crema-d' (whose columns are name, discrete; "
         "10 of its 10 ids are candidates there); this is track 'mer2025-fg', split 'test'"
     ]
@@ -73,7 +73,7 @@ def test_of_tracks_with_the_same_columns_the_one_whose_candidates_are_there_is_n
 
 def test_without_corpora_family_and_year_decide(hold: Hold) -> None:
     hold("mer2025-fg")
-    assert told("mer2025-fg", OWN["mer2025-semi"]) == [
+    assert reported("mer2025-fg", OWN["mer2025-semi"]) == [
         "E112  appears to be for track 'mer2025-semi' (whose columns are name, discrete); "
         "this is track 'mer2025-fg', split 'test'"
     ]
@@ -88,7 +88,7 @@ def test_tracks_that_are_equally_near_are_all_named(
     declared = (load_track("mer2025-semi").folder / "track.toml").read_text(encoding="utf-8")
     (twin / "track.toml").write_text(declared.replace('id = "mer2025-semi"', 'id = "mer2025-twin"'), encoding="utf-8")
     monkeypatch.setenv("MERBENCH_TRACKS", str(twin.parent))
-    assert told("mer2025-fg", ["a", "b"]) == [
+    assert reported("mer2025-fg", ["a", "b"]) == [
         "E112  appears to be for one of the tracks 'mer2025-semi', 'mer2025-twin' (whose columns are name, discrete); "
         "this is track 'mer2025-fg', split 'test'"
     ]
@@ -96,7 +96,7 @@ def test_tracks_that_are_equally_near_are_all_named(
 
 def test_candidates_of_a_track_with_other_columns_are_called_just_that(hold: Hold) -> None:
     hold("mer2025-fg", "mer2026-cross")
-    assert told("mer2026-cross", OWN["mer2025-semi"]) == [
+    assert reported("mer2026-cross", OWN["mer2025-semi"]) == [
         "E112  appears to be for other candidates (10 of its 10 ids are those of track 'mer2025-fg'); "
         "this is track 'mer2026-cross', split 'test'"
     ]

@@ -34,7 +34,7 @@ def sheet(**columns: list[str | None]) -> Sheet:
     return Sheet(tuple(arrays), arrays, len(next(iter(columns.values()))))
 
 
-def told(source: Path | pa.Table | pd.DataFrame, candidates: Candidates) -> list[str]:
+def reported(source: Path | pa.Table | pd.DataFrame, candidates: Candidates) -> list[str]:
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(source, candidates)
     return [str(problem) for problem in caught.value.problems]
@@ -52,12 +52,12 @@ def test_words_that_hold_a_mark_which_separates_nothing_bring_a_warning() -> Non
         "happy; sad", "['Happy; sad', 'calm']", "glad|calm", "a\uff0cb, c\u3001d", "x;y", "happy, sad"
     ]  # fmt: skip
     rows = np.array([True, True, True, True, False, True])
-    found = LabelSetTarget(type="label_set").read(Answers(sheet(openset=cells), "openset", rows))
-    assert texts(found.warnings) == [
+    result = LabelSetTarget(type="label_set").read(Answers(sheet(openset=cells), "openset", rows))
+    assert texts(result.warnings) == [
         "W203  openset: 4 of 5 sets hold words with ';', '|', '\uff0c', '\u3001' in them, each read as one word; "
         "',' separates words: 'happy; sad' (2), 'glad|calm' (1), 'a\uff0cb' (1), 'c\u3001d' (1)"
     ]
-    assert found.problems == ()
+    assert result.problems == ()
     plain = Answers(sheet(openset=["a, b"]), "openset", rows[:1])
     assert LabelSetTarget(type="label_set").read(plain).warnings == ()
 
@@ -65,8 +65,8 @@ def test_words_that_hold_a_mark_which_separates_nothing_bring_a_warning() -> Non
 def test_a_comma_in_a_word_brings_a_warning_where_only_quotes_separate() -> None:
     target = LabelSetTarget(type="label_set", split="mer2024")
     cells: list[str | None] = ["[happy, sad]", "['calm', 'sad']"]
-    found = target.read(Answers(sheet(openset=cells), "openset", np.array([True, True])))
-    assert texts(found.warnings) == [
+    result = target.read(Answers(sheet(openset=cells), "openset", np.array([True, True])))
+    assert texts(result.warnings) == [
         "W203  openset: 1 of 2 sets hold words with ',' in them, each read as one word; "
         "a quote separates words: 'happy, sad' (1)"
     ]
@@ -83,7 +83,7 @@ def test_a_blank_cell_of_a_delimited_file_is_an_empty_set_where_that_is_allowed(
     (sets,) = read_submission(path, allowing).values.values()
     assert [tuple(words) for words in sets] == [(), (), ("a",)]
     form = "empty; a set is written ['happy', 'sad'], or happy, sad"
-    assert told(path, make_candidates(3, OPENSET)) == [f"E211  line {line}, openset: {form}" for line in (2, 3)]
+    assert reported(path, make_candidates(3, OPENSET)) == [f"E211  line {line}, openset: {form}" for line in (2, 3)]
 
 
 @pytest.mark.parametrize("cells", [["", "", "['a']"], ["", "", ""]])
@@ -95,7 +95,7 @@ def test_a_data_frame_of_a_text_file_holds_the_same_sets(
     path.write_text("".join(f"{','.join(row)}\n" for row in rows), encoding="utf-8")
     allowing = make_candidates(3, {"openset": {"type": "label_set", "empty": "allow"}})
     assert read_submission(pd.read_csv(path), allowing).digest == read_submission(path, allowing).digest
-    assert len(told(pd.read_csv(path), make_candidates(3, OPENSET))) == cells.count("")
+    assert len(reported(pd.read_csv(path), make_candidates(3, OPENSET))) == cells.count("")
 
 
 def test_a_null_is_a_missing_answer_where_a_format_has_one(make_candidates: Make, tmp_path: Path) -> None:
@@ -105,42 +105,42 @@ def test_a_null_is_a_missing_answer_where_a_format_has_one(make_candidates: Make
     path = tmp_path / "null.jsonl"
     path.write_text("\n".join(lines), encoding="utf-8")
     form = "empty; a set is written ['happy', 'sad'], or happy, sad"
-    assert told(path, allowing) == [f"E211  line {line}, openset: {form}" for line in (1, 2)]
+    assert reported(path, allowing) == [f"E211  line {line}, openset: {form}" for line in (1, 2)]
 
 
 @pytest.mark.parametrize(
     ("items", "kind"),
     [([[1, 2], [3]], "list<element: int64>"), ([[["a"]], []], "list<element: list<element: string>>")],
 )
-def test_lists_of_something_else_than_text_are_told_with_the_other_problems(
+def test_lists_of_something_else_than_text_are_reported_with_the_other_problems(
     make_candidates: Make, tmp_path: Path, items: list[Any], kind: str
 ) -> None:
     candidates = make_candidates(2, OPENSET)
     ids = sample_ids(2)
     pq.write_table(pa.table({"sample_id": ids, "openset": items}), tmp_path / "li.parquet")
     message = f"E208  openset: holds {kind}; text or lists of text are needed"
-    assert told(tmp_path / "li.parquet", candidates) == [message]
+    assert reported(tmp_path / "li.parquet", candidates) == [message]
     pq.write_table(pa.table({"sample_id": [ids[0], "x"], "openset": items}), tmp_path / "li.parquet")
-    assert told(tmp_path / "li.parquet", candidates) == [
+    assert reported(tmp_path / "li.parquet", candidates) == [
         message,
         "E301  1 of 2 candidates missing: sample_00000001",
         "E302  row 2: id 'x' is not a candidate",
     ]
     pq.write_table(pa.table({"name": ids, "openset": items}), tmp_path / "li.parquet")
-    assert [text[:4] for text in told(tmp_path / "li.parquet", candidates)] == ["E201", "E208"]
+    assert [text[:4] for text in reported(tmp_path / "li.parquet", candidates)] == ["E201", "E208"]
 
 
-def test_ids_that_are_lists_are_told(make_candidates: Make) -> None:
+def test_ids_that_are_lists_are_reported(make_candidates: Make) -> None:
     table = pa.table({"sample_id": [["a"], ["b"]], "openset": [[1], [2]]})
-    assert told(table, make_candidates(2, OPENSET)) == [
+    assert reported(table, make_candidates(2, OPENSET)) == [
         "E208  sample_id: holds list<item: string>; text or numbers are needed",
         "E208  openset: holds list<item: int64>; text or lists of text are needed",
     ]
 
 
-def test_segments_are_no_lists_of_text(make_candidates: Make) -> None:
+def test_segments_are_not_lists_of_text(make_candidates: Make) -> None:
     table = pa.table({"sample_id": sample_ids(1), "regions": [["fake-0-1"]]})
-    assert told(table, make_candidates(1, REGIONS)) == [
+    assert reported(table, make_candidates(1, REGIONS)) == [
         "E208  regions: holds list<item: string>; text, or lists of structs of label, start_s, end_s, are needed"
     ]
 
@@ -148,11 +148,11 @@ def test_segments_are_no_lists_of_text(make_candidates: Make) -> None:
 # Ranked answers
 
 
-def test_first_answers_outside_the_vocabulary_are_told_once_each_with_their_number() -> None:
+def test_first_answers_outside_the_vocabulary_are_reported_once_each_with_their_number() -> None:
     cells: list[str | None] = [*["neutral, happy"] * 3, "['Neutral', 'sad']", "happy", "joy", " Joy", "bored, sad"]
     target = RankedTarget(type="ranked", labels=("happy", "sad"), out_of_vocabulary="wrong")
-    found = target.read(Answers(sheet(e=cells), "e", np.ones(8, dtype=np.bool_)))
-    assert texts(found.warnings) == [
+    result = target.read(Answers(sheet(e=cells), "e", np.ones(8, dtype=np.bool_)))
+    assert texts(result.warnings) == [
         "W202  e: 7 of 8 first answers are not one of happy, sad and count as wrong: "
         "'neutral' (4), 'joy' (2), 'bored' (1)"
     ]
@@ -178,7 +178,7 @@ def test_one_column_of_a_pair_is_checked_and_the_other_is_missed() -> None:
     ]
 
 
-def test_what_stands_in_place_of_a_pair_is_told() -> None:
+def test_what_is_in_place_of_a_pair_is_reported() -> None:
     wrong = sheet(a1=["m4", "m2", "m1"], a2=["m1", None, "x"])
     assert texts(pair_problems(wrong)) == [
         "E213  row 1: a1 and a2 are swapped; of this pair a1 is 'm1' and a2 is 'm4'",
@@ -194,7 +194,9 @@ def test_what_stands_in_place_of_a_pair_is_told() -> None:
 CLASSES = "sample_id,neutral,angry,happy,sad,worried,surprise"
 
 
-def test_a_header_of_classes_above_labels_is_told_once_with_the_remedy(refused: Refused, make_candidates: Make) -> None:
+def test_a_header_of_classes_above_labels_is_reported_once_with_the_remedy(
+    refused: Refused, make_candidates: Make
+) -> None:
     target = {"expression": {"type": "categorical", "labels": ["neutral", "angry"], "aliases": {"0": "neutral"}}}
     rows = "".join(f"{name},0\n" for name in sample_ids(7))
     assert refused(f"{CLASSES}\n{rows}", of=make_candidates(7, target)) == (

@@ -213,7 +213,7 @@ UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
             member("sample_id.npy", header_only("(9,)", "<U3")),
             "E109  a corrupted NPZ file: array 'sample_id': ends after 0 of 108 bytes",
         ),
-        *((member("sample_id.npy", header_only(shape, kind)), f"E109  a corrupted NPZ file: array 'sample_id': {found}") for shape, kind, found in STRANGE_HEADERS),
+        *((member("sample_id.npy", header_only(shape, kind)), f"E109  a corrupted NPZ file: array 'sample_id': {result}") for shape, kind, result in STRANGE_HEADERS),
         (member("sample_id.npy", header_only("(1,)", "<U1") + b"\0\0\x11\0"), "E109  a corrupted NPZ file: array 'sample_id': its text contains numbers that are not characters"),
         (npz(**{**COLUMNS, "discrete": [b"\xff"] * 12}), "E109  a corrupted NPZ file: array 'discrete': byte 0xFF is not UTF-8"),
         (member("sample_id.npy", header_only("(1,)", "<U1"), create_version=255, extract_version=255), "E109  a corrupted NPZ file: its content cannot be unpacked"),
@@ -241,7 +241,7 @@ def test_archives_that_are_refused(refused: Refused, data: bytes, problem: str) 
     assert refused(data, "submission.npz") == f"submission.npz: {n} problem{'s' if n > 1 else ''}\n  {problem}"
 
 
-def test_what_stands_behind_an_array_is_never_unpacked(refused: Refused) -> None:
+def test_what_is_behind_an_array_is_never_unpacked(refused: Refused) -> None:
     data = member("sample_id.npy", header_only("(2,)", "<U3") + b"\0" * 200_000_000)
     before = peak_bytes()
     assert "E305  row 1: the id is empty" in refused(data, "submission.npz")
@@ -348,9 +348,9 @@ def test_lists_in_several_row_groups_are_read(read: Read, make_candidates: Make)
         [[{"label": label, "start_s": 0, "end_s": 1}] for label in ("fake", "b", "b", "fake")],
     )
     columns = {"sample_id": sample_ids(4), "w": words, "s": cells}
-    whole = read(parquet(columns), "a.parquet", of=candidates)
-    assert read(parquet(columns, row_group_size=2), "a.parquet", of=candidates).digest == whole.digest
-    assert whole.values["s"].codes.tolist() == [0, 1, 1, 0]  # type: ignore[union-attr]
+    complete = read(parquet(columns), "a.parquet", of=candidates)
+    assert read(parquet(columns, row_group_size=2), "a.parquet", of=candidates).digest == complete.digest
+    assert complete.values["s"].codes.tolist() == [0, 1, 1, 0]  # type: ignore[union-attr]
 
 
 def test_parquet_without_any_column_of_the_track(refused: Refused) -> None:
@@ -423,12 +423,12 @@ def test_page_headers_are_stepped_over_to_the_last_byte(version: str, codec: str
     data = parquet(table, compression=codec, data_page_version=version, data_page_size=4096, row_group_size=2000)
     metadata = pq.read_metadata(pa.BufferReader(data))
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    told = sum(group.column(i).total_uncompressed_size for group in groups for i in range(2))
+    reported = sum(group.column(i).total_uncompressed_size for group in groups for i in range(2))
     asked = demand(data, read_footer(data), {"sample_id": 64, "valence": 8})
     # Every value is in a dictionary, where it takes 16 bytes beside its text.
     assert (asked.rows, asked.cells, asked.memory) == (5000, 2 * 5000, 5000 * (64 + 8) + 2 * 5000 * 16)
     # The footer counts page headers too, some 20 to 100 bytes a page.
-    assert 0.9 * told < asked.page_bytes < told
+    assert 0.9 * reported < asked.page_bytes < reported
 
 
 def test_a_column_of_lists_is_counted_by_its_items() -> None:
@@ -514,8 +514,8 @@ def test_columns_of_tables_in_memory_are_renamed(
 
 def test_columns_may_exchange_their_names(candidates: Candidates, read: Read) -> None:
     swapped = pa.table({**COLUMNS, "discrete": COLUMNS["valence"], "valence": COLUMNS["discrete"]})
-    found = read_submission(swapped, candidates, rename={"discrete": "valence", "valence": "discrete"})
-    assert found.digest == read(GOOD).digest
+    result = read_submission(swapped, candidates, rename={"discrete": "valence", "valence": "discrete"})
+    assert result.digest == read(GOOD).digest
 
 
 def test_a_renamed_column_is_shown_under_its_new_name_as_it_was_written(tmp_path: Path, make_candidates: Make) -> None:

@@ -42,7 +42,7 @@ def test_the_released_reading(answer: str, read: str) -> None:
     assert preference_answers(pa.array([answer])).to_pylist() == [read] == [slowly_read(answer)]
 
 
-def test_an_answer_that_is_not_there_stays_so() -> None:
+def test_an_answer_that_is_missing_stays_so() -> None:
     assert preference_answers(pa.array(["a2", None, ""])).to_pylist() == ["a2", None, "same"]
     assert preference_answers(pa.array([], pa.string())).to_pylist() == []
 

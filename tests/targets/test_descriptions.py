@@ -25,7 +25,7 @@ def lexicon_of(words: list[str]) -> Lexicon:
 LEXICON = lexicon_of([*WORDS, *ODD])
 
 
-def found(text: str) -> list[str]:
+def result(text: str) -> list[str]:
     return list(next(iter(words_in_text(pa.array([text]), LEXICON))))
 
 
@@ -55,7 +55,7 @@ def found(text: str) -> list[str]:
     ],
 )  # fmt: skip
 def test_entries_are_found_on_the_boundaries_of_words(text: str, words: list[str]) -> None:
-    assert found(text) == words
+    assert result(text) == words
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_entries_are_found_on_the_boundaries_of_words(text: str, words: list[str
     ],
 )
 def test_negated_words_are_left_out(text: str, words: list[str]) -> None:
-    assert found(text) == words
+    assert result(text) == words
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_negated_words_are_left_out(text: str, words: list[str]) -> None:
     ],
 )  # fmt: skip
 def test_chinese_needs_no_spaces(text: str, words: list[str]) -> None:
-    assert found(text) == words
+    assert result(text) == words
 
 
 def test_many_texts_at_once() -> None:
@@ -166,9 +166,9 @@ PIECES = [
 
 
 @given(st.lists(st.lists(st.sampled_from(PIECES)).map(" ".join), max_size=6))
-def test_a_text_is_read_alike_beside_others_and_alone(texts: list[str]) -> None:
+def test_a_text_is_read_alike_beside_others_and_only(texts: list[str]) -> None:
     together = words_in_text(pa.array(texts, pa.string()), LEXICON)
-    assert [list(words) for words in together] == [found(text) for text in texts]
+    assert [list(words) for words in together] == [result(text) for text in texts]
 
 
 @given(st.lists(st.text(), max_size=4))

@@ -18,17 +18,17 @@ FORM = "a set is written ['happy', 'sad'], or happy, sad"
 
 
 def labels(cell: str, split: Split = "official") -> list[str]:
-    found = read_label_lists(pa.array([cell]), split=split)
-    assert not found.bad, found.bad
-    return list(next(iter(found.lists)))
+    result = read_label_lists(pa.array([cell]), split=split)
+    assert not result.bad, result.bad
+    return list(next(iter(result.lists)))
 
 
 def message(cell: str | None, split: Split = "official") -> str:
     # The neighbours are read all the same.
-    found = read_label_lists(pa.array(["['a']", cell, "b"], pa.string()), split=split)
-    assert [list(row) for row in found.lists] == [["a"], [], ["b"]]
-    assert not len(found.empty)
-    (bad,) = found.bad
+    result = read_label_lists(pa.array(["['a']", cell, "b"], pa.string()), split=split)
+    assert [list(row) for row in result.lists] == [["a"], [], ["b"]]
+    assert not len(result.empty)
+    (bad,) = result.bad
     assert bad.row == 1
     return bad.message
 
@@ -120,7 +120,7 @@ def test_the_released_way_reads_what_python_refuses(cell: str, expected: list[st
         ("a\x1b[b", f"'a\\x1b[b' has a bracket without its partner; {FORM}"),
     ],
 )  # fmt: skip
-def test_a_cell_that_cannot_be_read_is_no_empty_set(cell: str | None, expected: str, split: Split) -> None:
+def test_a_cell_that_cannot_be_read_is_not_a_empty_set(cell: str | None, expected: str, split: Split) -> None:
     assert message(cell, split) == expected
 
 
@@ -145,17 +145,17 @@ def test_python_is_strict(cell: str, expected: str) -> None:
 
 @pytest.mark.parametrize("split", ["official", "python"])
 def test_an_empty_set_can_be_read(split: Split) -> None:
-    found = read_label_lists(pa.array(["[]", "['a']", " [ ] ", "['']", "", '["", " "]']), split=split)
-    assert found.empty.tolist() == [0, 2, 3, 5]
-    assert [bad.row for bad in found.bad] == [4]
+    result = read_label_lists(pa.array(["[]", "['a']", " [ ] ", "['']", "", '["", " "]']), split=split)
+    assert result.empty.tolist() == [0, 2, 3, 5]
+    assert [bad.row for bad in result.bad] == [4]
 
 
 def test_a_thousand_labels_are_read_and_one_more_is_not() -> None:
     counts = [1_000, 1_001, 10_000]
     for column in (pa.array([", ".join(["happy"] * n) for n in counts]), pa.array([["happy"] * n for n in counts])):
-        found = read_label_lists(column)
-        assert np.diff(found.lists.offsets).tolist() == [1_000, 0, 0]
-        assert [(bad.row, bad.message) for bad in found.bad] == [
+        result = read_label_lists(column)
+        assert np.diff(result.lists.offsets).tolist() == [1_000, 0, 0]
+        assert [(bad.row, bad.message) for bad in result.bad] == [
             (1, "holds 1,001 labels; at most 1,000 are read"),
             (2, "holds 10,000 labels; at most 1,000 are read"),
         ]
@@ -166,9 +166,9 @@ def test_list_columns_obey_the_same_rule() -> None:
     official, python = (read_label_lists(column, split=split) for split in ("official", "python"))
     assert [list(row) for row in official.lists] == [["happy", "don", "t care"], [], [], [], [], []]
     assert [list(row) for row in python.lists] == [["happy", "don't care"], [], [], [], [], []]
-    for found in (official, python):
-        assert found.empty.tolist() == [1, 5]
-        assert [(bad.row, bad.message) for bad in found.bad] == [
+    for result in (official, python):
+        assert result.empty.tolist() == [1, 5]
+        assert [(bad.row, bad.message) for bad in result.bad] == [
             (2, f"empty; {FORM}"),
             (3, f"an item of the list is empty; {FORM}"),
             (4, f"'7' is not a label; {FORM}"),
@@ -226,10 +226,10 @@ def official_oracle(cell: str) -> list[str]:
 def test_lists_as_python_prints_them_come_back(sets: list[list[str]]) -> None:
     cells = [str(labels) for labels in sets]
     for split in ("official", "python"):
-        found = read_label_lists(pa.array(cells, pa.string()), split=split)
-        assert not found.bad
-        assert [list(row) for row in found.lists] == [official_oracle(cell) for cell in cells]
-        assert [list(row) for row in found.lists] == [[word.strip().lower() for word in row] for row in sets]
+        result = read_label_lists(pa.array(cells, pa.string()), split=split)
+        assert not result.bad
+        assert [list(row) for row in result.lists] == [official_oracle(cell) for cell in cells]
+        assert [list(row) for row in result.lists] == [[word.strip().lower() for word in row] for row in sets]
 
 
 def scorer_of_2024(cell: str) -> list[str]:
@@ -259,10 +259,10 @@ def test_the_scorer_of_2024_splits_at_quotes_only(cell: str, expected: list[str]
 
 def test_an_empty_set_of_2024_is_empty_and_others_are_reported() -> None:
     cells = ["[]", "", "['', ' ']", "happy, sad", "['a'", "a]", "[['a'], ['b']]", "['3']", None]
-    found = read_label_lists(pa.array(cells), split="mer2024")
-    assert found.empty.tolist() == [0, 2]
+    result = read_label_lists(pa.array(cells), split="mer2024")
+    assert result.empty.tolist() == [0, 2]
     form = "a set is written ['happy', 'sad']"
-    assert [(bad.row, bad.message) for bad in found.bad] == [
+    assert [(bad.row, bad.message) for bad in result.bad] == [
         (1, f"empty; {form}"),
         (3, f"'happy, sad' has no brackets; {form}"),
         (4, f"'['a'' has a bracket without its partner; {form}"),
@@ -275,18 +275,18 @@ def test_an_empty_set_of_2024_is_empty_and_others_are_reported() -> None:
 
 def test_items_of_lists_are_split_as_in_2024() -> None:
     column = pa.array([[" Happy", "sad, tired", "don't"], ["", ","], None])
-    found = read_label_lists(column, split="mer2024")
-    assert [list(row) for row in found.lists] == [[" happy", "sad, tired", "don", "t"], [], []]
-    assert found.empty.tolist() == [1]
-    assert [bad.message for bad in found.bad] == ["empty; a set is written ['happy', 'sad']"]
+    result = read_label_lists(column, split="mer2024")
+    assert [list(row) for row in result.lists] == [[" happy", "sad, tired", "don", "t"], [], []]
+    assert result.empty.tolist() == [1]
+    assert [bad.message for bad in result.bad] == ["empty; a set is written ['happy', 'sad']"]
 
 
 @given(sets=st.lists(st.lists(st.text("ab ,'\"", max_size=6), max_size=4), max_size=5))
 def test_lists_as_python_prints_them_are_split_as_in_2024(sets: list[list[str]]) -> None:
     cells = [str(labels) for labels in sets]
-    found = read_label_lists(pa.array(cells, pa.string()), split="mer2024")
-    assert not found.bad
-    assert [list(row) for row in found.lists] == [scorer_of_2024(cell) for cell in cells]
+    result = read_label_lists(pa.array(cells, pa.string()), split="mer2024")
+    assert not result.bad
+    assert [list(row) for row in result.lists] == [scorer_of_2024(cell) for cell in cells]
 
 
 @given(
@@ -294,16 +294,16 @@ def test_lists_as_python_prints_them_are_split_as_in_2024(sets: list[list[str]])
 )
 def test_any_list_that_python_prints_is_read(sets: list[list[str]], split: Split) -> None:
     sets = [[word.encode("utf-8", "replace").decode() for word in row] for row in sets]
-    found = read_label_lists(pa.array([str(row) for row in sets], pa.string()), split=split)
+    result = read_label_lists(pa.array([str(row) for row in sets], pa.string()), split=split)
     expected = [[word.strip().lower() for word in row if word.strip()] for row in sets]
-    bad = {cell.row for cell in found.bad}
-    for number, (row, words) in enumerate(zip(found.lists, expected, strict=True)):
+    bad = {cell.row for cell in result.bad}
+    for number, (row, words) in enumerate(zip(result.lists, expected, strict=True)):
         if split == "python" and number not in bad:
             assert list(row) == words
 
 
 @given(cells=st.lists(st.one_of(st.none(), st.text("[]'\", ab3\\(){}", max_size=12)), max_size=6))
-def test_a_cell_is_read_or_told_whatever_stands_in_it(cells: list[str | None]) -> None:
+def test_a_cell_is_read_or_reported_whatever_is_in_it(cells: list[str | None]) -> None:
     for split in get_args(Split):
         together = read_label_lists(pa.array(cells, pa.string()), split=split)
         bad = {cell.row: cell.message for cell in together.bad}

@@ -72,18 +72,18 @@ def test_cells_that_are_wrong(cell: str, message: str) -> None:
     assert read(["real-0-1", cell, "fake-0-9"]) == ([[(0, 0, 1)], [], [(1, 0, 9)]], {1: message})
 
 
-def test_all_wrong_cells_are_told_at_once() -> None:
+def test_all_wrong_cells_are_reported_at_once() -> None:
     cells, messages = zip(*WRONG, strict=True)
     assert read(list(cells)) == ([[]] * len(cells), dict(enumerate(messages)))
 
 
-def test_a_cell_is_told_the_worst_that_is_wrong_with_it() -> None:
+def test_a_cell_is_reported_the_worst_that_is_wrong_with_it() -> None:
     assert read(["fake-3-2 fkae-0-1 x"]) == ([[]], {0: f"'x' is not a segment; {FORM}"})
 
 
 def test_segments_past_the_end_of_their_sample() -> None:
-    found, bad = read(["fake-0-2.01", "fake-0-2.02", "fake-0-99"], [2.0, 2.0, None])
-    assert found == [[(1, 0, 2.01)], [], [(1, 0, 99)]]
+    result, bad = read(["fake-0-2.01", "fake-0-2.02", "fake-0-99"], [2.0, 2.0, None])
+    assert result == [[(1, 0, 2.01)], [], [(1, 0, 99)]]
     assert bad == {1: "'fake-0-2.02' ends at 2.02 s, past the end of the sample at 2 s"}
 
 
@@ -94,8 +94,8 @@ def test_lists_of_a_parquet_file() -> None:
     cells = [[item("real", 0, 1), item("fake", 1, 2)], [], None, [item("fake", 0, None)], [item("joy", 0, 1)], [None]]
     cells.append([item("fake", 2, 3), item("real", 0, 2.5)])
     for kind in (pa.list_(STRUCT), pa.large_list(STRUCT)):
-        found, bad = read(cells, kind=kind)
-        assert found == [[(0, 0, 1), (1, 1, 2)], [], [], [], [], [], []]
+        result, bad = read(cells, kind=kind)
+        assert result == [[(0, 0, 1), (1, 1, 2)], [], [], [], [], [], []]
         assert bad == {
             3: f"'fake-0-nan' is not a segment; {FORM}",
             4: "'joy-0-1' has the label 'joy', which is not one of real, fake, half-fake",

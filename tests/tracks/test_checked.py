@@ -18,7 +18,7 @@ TESTS = Path(__file__).parents[1]
 @cache
 def claims() -> frozenset[tuple[str, str]]:
     """Return what the tests say that they check: kind and track."""
-    found: set[tuple[str, str]] = set()
+    result: set[tuple[str, str]] = set()
     for path in sorted(TESTS.rglob("test_*.py")):
         if not re.search(r"^@pytest\.mark\.checks\(", path.read_text(encoding="utf-8"), re.MULTILINE):
             continue
@@ -26,8 +26,8 @@ def claims() -> frozenset[tuple[str, str]]:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        found.update(claim for test in vars(module).values() for claim in claims_of(test))
-    return frozenset(found)
+        result.update(claim for test in vars(module).values() for claim in claims_of(test))
+    return frozenset(result)
 
 
 @pytest.mark.parametrize("track", list_tracks(), ids=lambda track: track.id)
@@ -37,7 +37,7 @@ def test_a_track_claims_what_tests_check(track: Track) -> None:
     assert set(kinds) == {kind for kind, name in claims() if name == track.id}
 
 
-def test_no_test_checks_a_track_that_is_not_there() -> None:
+def test_no_test_checks_a_track_that_is_missing() -> None:
     assert {track for _, track in claims()} <= {track.id for track in list_tracks()}
 
 

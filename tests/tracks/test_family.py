@@ -66,7 +66,7 @@ def values(track: str | Path, path: Path, split: str = "test") -> dict[str, floa
     }
 
 
-def told(track: str, path: Path) -> list[str]:
+def reported(track: str, path: Path) -> list[str]:
     with pytest.raises(InvalidSubmission) as caught:
         merbench.read_submission(path, merbench.open_candidates(load_track(track)))
     return [str(problem) for problem in caught.value.problems]
@@ -91,8 +91,8 @@ def close(value: float) -> object:
 
 
 def test_the_families_are_complete() -> None:
-    found = [track.family for track in FAMILY]
-    assert {name: found.count(name) for name in FAMILIES} == FAMILIES
+    result = [track.family for track in FAMILY]
+    assert {name: result.count(name) for name in FAMILIES} == FAMILIES
 
 
 @pytest.mark.parametrize("track", FAMILY, ids=lambda track: track.id)
@@ -133,10 +133,10 @@ def test_folds_are_averaged_and_pooled(files: Path) -> None:
     ]
     write_table(files / "labels-4way.csv", "name split discrete", *((name, "all", code) for name, code in rows))
     imported("iemocap-4", files)
-    found = values("iemocap-4", submission(files, "name discrete", [(name, "happy") for name, _ in rows]))
+    result = values("iemocap-4", submission(files, "name discrete", [(name, "happy") for name, _ in rows]))
     # Session 1: all right. Session 2: one of three; F1 of happy is 2 / (3 + 1), its share a third.
     # Pooled: two of four are right, F1 of happy is 4 / (4 + 2), its share a half.
-    assert found == {
+    assert result == {
         "weighted_f1(discrete,per=fold,aggregate=mean)": close((1 + 1 / 6) / 2),
         "accuracy(discrete,per=fold,aggregate=mean)": close((1 + 1 / 3) / 2),
         "unweighted_average_recall(discrete,per=fold,aggregate=mean)": close((1 + 1 / 3) / 2),
@@ -158,32 +158,32 @@ def write_sentiment(name: str, files: Path, references: Sequence[float]) -> list
 @pytest.mark.parametrize("name", ["cmu-mosi", "cmu-mosei"])
 def test_zeros_are_left_out_or_not_and_halves_are_rounded_to_even(name: str, files: Path) -> None:
     ids = write_sentiment(name, files, [-1.0, 0.0, 2.0, 0.5])
-    found = values(name, submission(files, "name sentiment", list(zip(ids, [0.0, -0.6, 2.5, 1.5], strict=True))))
+    result = values(name, submission(files, "name sentiment", list(zip(ids, [0.0, -0.6, 2.5, 1.5], strict=True))))
     # Without zeros: negative, positive, positive on both sides, a predicted 0 being negative.
     # With them, 0 being non-negative: - + + + against + - + +.
     # Rounded: -1 0 2 0 against 0 -1 2 2: one of four. Were halves rounded up, 2.5 would be 3, and none.
-    assert found["mosi_non0_accuracy"] == found["mosi_non0_weighted_f1"] == 1.0
-    assert found["mosi_has0_accuracy"] == 0.5
+    assert result["mosi_non0_accuracy"] == result["mosi_non0_weighted_f1"] == 1.0
+    assert result["mosi_has0_accuracy"] == 0.5
     # F1 of negative is 0, that of non-negative 4 / (3 + 3), its share three of four.
-    assert found["mosi_has0_weighted_f1"] == close(0.75 * 2 / 3)
-    assert found["mosi_accuracy_7"] == 0.25
-    assert found["mae"] == close((1 + 0.6 + 0.5 + 1) / 4)
+    assert result["mosi_has0_weighted_f1"] == close(0.75 * 2 / 3)
+    assert result["mosi_accuracy_7"] == 0.25
+    assert result["mae"] == close((1 + 0.6 + 0.5 + 1) / 4)
 
 
 @pytest.mark.checks(BY_HAND, of="{name}")
 @pytest.mark.parametrize("name", ["ch-sims", "ch-sims-v2"])
 def test_an_edge_is_in_the_bin_below_it(name: str, files: Path) -> None:
     ids = write_sentiment(name, files, [0.0, 0.1, 0.7, -0.1])
-    found = values(name, submission(files, "name sentiment", list(zip(ids, [0.05, 0.1, 0.71, -0.05], strict=True))))
+    result = values(name, submission(files, "name sentiment", list(zip(ids, [0.05, 0.1, 0.71, -0.05], strict=True))))
     # Of two: 0 is in the lower bin, 0.05 in the upper one. Of three: -0.1 is in the lowest bin, -0.05 in the middle.
     # Of five: 0.7 is in the fourth bin, 0.71 in the fifth, too.
-    assert found["sims_accuracy_2"] == 0.75
-    assert found["sims_accuracy_3"] == 0.75
-    assert found["sims_accuracy_5"] == 0.5
+    assert result["sims_accuracy_2"] == 0.75
+    assert result["sims_accuracy_3"] == 0.75
+    assert result["sims_accuracy_5"] == 0.5
     # F1 of the lower bin is 2 / (2 + 1), that of the upper one 4 / (2 + 3), half of the clips each.
-    assert found["sims_weighted_f1"] == close((2 / 3 + 4 / 5) / 2)
-    assert found["sims_mae"] == close((0.05 + 0.01 + 0.05) / 4)
-    assert found["mosi_non0_accuracy"] == 1.0
+    assert result["sims_weighted_f1"] == close((2 / 3 + 4 / 5) / 2)
+    assert result["sims_mae"] == close((0.05 + 0.01 + 0.05) / 4)
+    assert result["mosi_non0_accuracy"] == 1.0
 
 
 @pytest.mark.checks(BY_HAND, "iemocap-to-meld", "mer2023-to-meld")
@@ -197,7 +197,7 @@ def test_other_emotions_do_not_count_between_corpora(files: Path) -> None:
     for track in ("iemocap-to-meld", "mer2023-to-meld"):
         assert merbench.score(track, path, intervals=False).counts["scored"] == 3
         assert values(track, path)["accuracy"] == close(2 / 3)
-    assert told("iemocap-to-meld", submission(files, "name discrete", answers[:3])) == [
+    assert reported("iemocap-to-meld", submission(files, "name discrete", answers[:3])) == [
         "E301  1 of 4 candidates missing: test_dia1_utt0"
     ]
     spelled = [(name, "joy" if answer == "happy" else answer) for name, answer in answers]
@@ -269,10 +269,10 @@ def test_all_other_sets_count_it_as_wrong(name: str, files: Path) -> None:
         (f"{place}{suffix}", answer) for place, answer in ((1, first), (2, f"pain,{first}"), (3, second), (4, first))
     ]
     # As the answers were released: their column is called gpt4v, and those of three sets lack the suffix.
-    found = values(f"ger-{name}", submission(files, "name gpt4v", rows))
-    assert found["first_accuracy"] == 0.5
+    result = values(f"ger-{name}", submission(files, "name gpt4v", rows))
+    assert result["first_accuracy"] == 0.5
     # Of each class, one of two is right.
-    assert found["ranked_unweighted_average_recall"] == 0.5
+    assert result["ranked_unweighted_average_recall"] == 0.5
 
 
 @pytest.mark.checks(BY_HAND, "ger-twitter1")
@@ -315,10 +315,10 @@ def test_an_emotion_of_a_picture_counts_by_its_sign(name: str, calm: str, files:
 def test_neutral_answers_are_negative_and_references_of_zero_do_not_count(name: str, files: Path) -> None:
     write_ger(name, files, [("a", 0.6), ("b", 0), ("c", -0.4), ("d", 0.2)])
     rows = [("a", "weakly positive,neutral"), ("b", "positive"), ("c", "neutral"), ("d", "neutral,weakly positive")]
-    found = values(f"ger-{name}", submission(files, "name polarity", rows))
-    assert found["first_accuracy"] == close(2 / 3)
+    result = values(f"ger-{name}", submission(files, "name polarity", rows))
+    assert result["first_accuracy"] == close(2 / 3)
     # F1 of positive is 2 / (2 + 1), its share two of three; that of negative 2 / (1 + 2).
-    assert found["ranked_weighted_f1"] == close(2 / 3)
+    assert result["ranked_weighted_f1"] == close(2 / 3)
 
 
 @pytest.mark.checks(BY_HAND, "ger-mer2023")
@@ -358,10 +358,10 @@ def test_views_are_averaged_by_clip_then_folds(name: str, files: Path) -> None:
     write_clips(name, files)
     # a: mean 0.6, though one view alone says happy. b: 0.4. c: 0.55. d: 0.
     chances = {"a": [0.99, 0.45, 0.48, 0.48], "b": [0.4] * 4, "c": [0.55] * 4, "d": [0.0] * 4}
-    found = values(name, submission(files, *views(name, chances)))
-    assert found["accuracy(discrete,per=fold,aggregate=mean)"] == close((1 + 1 / 3) / 2)
-    assert found["accuracy(discrete)"] == 0.5
-    assert told(name, submission(files, *views(name, {**chances, "b": [0.4] * 3}))) == [
+    result = values(name, submission(files, *views(name, chances)))
+    assert result["accuracy(discrete,per=fold,aggregate=mean)"] == close((1 + 1 / 3) / 2)
+    assert result["accuracy(discrete)"] == 0.5
+    assert reported(name, submission(files, *views(name, {**chances, "b": [0.4] * 3}))) == [
         "E306  1 of 4 ids do not have 4 rows, one per view: b (3)"
     ]
 
@@ -389,8 +389,8 @@ def test_describe_says_which_references_do_not_count(capsys: pytest.CaptureFixtu
 def test_ferv39k_has_one_split(files: Path) -> None:
     samples = [("a", "train"), ("b", "test"), ("c", "test")]
     plain("ferv39k", files, ("sample_id split", samples), ("sample_id discrete", [(clip, "happy") for clip in "abc"]))
-    found = values("ferv39k", submission(files, *views("ferv39k", {"b": [0.9] * 4, "c": [0.1] * 4})))
-    assert (found["accuracy"], found["unweighted_average_recall"]) == (0.5, 0.5)
+    result = values("ferv39k", submission(files, *views("ferv39k", {"b": [0.9] * 4, "c": [0.1] * 4})))
+    assert (result["accuracy"], result["unweighted_average_recall"]) == (0.5, 0.5)
 
 
 CONFUSIONS = json.loads((Path(__file__).parents[1] / "golden" / "confusions.json").read_text(encoding="utf-8"))
@@ -411,12 +411,12 @@ def test_a_published_confusion_matrix_has_the_published_scores(name: str, files:
         ("sample_id split fold", [(clip, split, 1) for clip in ids]),
         ("sample_id discrete", [(clip, SEVEN[code]) for clip, code in zip(ids, reference, strict=True)]),
     )
-    said = np.array(SEVEN)[answer]
-    views = {f"p_{label}": np.repeat(said == label, 4).astype(float) for label in SEVEN}
+    texts = np.array(SEVEN)[answer]
+    views = {f"p_{label}": np.repeat(texts == label, 4).astype(float) for label in SEVEN}
     report = merbench.score(name, pa.table({"name": np.repeat(ids, 4), **views}), intervals=False)
-    found = {item.key: item.value or 0 for item in report.scores}
-    assert round(100 * found["unweighted_average_recall(discrete)"], 2) == published["UAR"]
-    assert round(100 * found["accuracy(discrete)"], 2) == published["WAR"]
+    result = {item.key: item.value or 0 for item in report.scores}
+    assert round(100 * result["unweighted_average_recall(discrete)"], 2) == published["UAR"]
+    assert round(100 * result["accuracy(discrete)"], 2) == published["WAR"]
 
 
 @pytest.mark.checks(BY_HAND, of="{name}")
@@ -427,9 +427,9 @@ def test_folds_without_views(name: str, files: Path) -> None:
     reference = [(clip, labels[0]) for clip in "abcd"]
     plain(name, files, ("sample_id split speaker fold", samples), ("sample_id discrete", reference))
     answers = zip("abcd", [labels[0], labels[0], labels[1], labels[1]], strict=True)
-    found = values(name, submission(files, "name discrete", list(answers)))
-    assert found["accuracy(discrete,per=fold,aggregate=mean)"] == close(2 / 3)
-    assert found["accuracy(discrete)"] == 0.5
+    result = values(name, submission(files, "name discrete", list(answers)))
+    assert result["accuracy(discrete,per=fold,aggregate=mean)"] == close(2 / 3)
+    assert result["accuracy(discrete)"] == 0.5
 
 
 @pytest.mark.checks(BY_HAND, "werewolf-xl")
@@ -444,14 +444,14 @@ def test_werewolf_xl_is_the_mean_of_dimensions_in_the_unbiased_form(files: Path)
         (dimensions, [(c, x, x, x) for c, x in numbers.items()]),
     )
     answers = {**numbers, "b": 1.0}
-    found = values(
+    result = values(
         "werewolf-xl",
         submission(files, dimensions.replace("sample_id", "name"), [(c, x, x, x) for c, x in answers.items()]),
     )
     # Fold 1, divided by n - 1 = 1: covariance 1, variances 2 and 0.5, means 0.5 apart. Fold 2: equal.
     fold = 2 * 1 / (2 + 0.5 + 0.25)
-    assert found["overall"] == close((fold + 1) / 2)
-    assert found["rmse(arousal,per=fold,aggregate=mean)"] == close(math.sqrt(0.5) / 2)
+    assert result["overall"] == close((fold + 1) / 2)
+    assert result["rmse(arousal,per=fold,aggregate=mean)"] == close(math.sqrt(0.5) / 2)
 
 
 # Frames of videos
@@ -486,19 +486,19 @@ def test_multi_task_frames_count_where_they_are_annotated(files: Path) -> None:
             ["b/00002.jpg", 0.7, 0.8, "happiness", 0, *zeros],
         ],
     )
-    found = values("abaw4-mtl", path, split="dev")
+    result = values("abaw4-mtl", path, split="dev")
     # Valence is that of an oracle of the videos' means. Pooled: covariance 0.09, variances 0.1 and 0.09, equal means;
     # within a video it is constant.
     pooled = 2 * 0.09 / (0.1 + 0.09)
-    assert found["ccc(valence,form=population)"] == close(pooled)
-    assert found["ccc(valence,form=population,per=recording,aggregate=mean)"] == 0.0
+    assert result["ccc(valence,form=population)"] == close(pooled)
+    assert result["ccc(valence,form=population,per=recording,aggregate=mean)"] == 0.0
     # Arousal is right in the three frames that are annotated.
-    assert found["ccc(arousal,form=population)"] == 1.0
+    assert result["ccc(arousal,form=population)"] == 1.0
     # Neutral: found once of two. Anger: found, and answered once too often. 2 / 3 each, six others are 0.
-    assert found["macro_f1"] == close((2 / 3 + 2 / 3) / 8)
+    assert result["macro_f1"] == close((2 / 3 + 2 / 3) / 8)
     # AU1 in three frames: a hit, a false alarm, a miss. The others are never there.
-    assert found["multilabel_f1"] == close(0.5 / 12)
-    assert found["overall"] == close((pooled + 1) / 2 + 1 / 6 + 1 / 24)
+    assert result["multilabel_f1"] == close(0.5 / 12)
+    assert result["overall"] == close((pooled + 1) / 2 + 1 / 6 + 1 / 24)
 
 
 def write_video(files: Path, name: str, *lines: str) -> None:
@@ -534,9 +534,9 @@ def test_valence_and_arousal_are_pooled_over_videos(files: Path) -> None:
         ("two/00001.jpg", 0.7, -0.5),
         ("two/00002.jpg", 0.7, -0.7),
     ]
-    found = values("abaw6-va", submission(files, "image_location valence arousal", rows), split="dev")
-    assert found["overall"] == close((2 * 0.09 / 0.19 + 1) / 2)
-    assert found["ccc(valence,form=population,per=recording,aggregate=mean)"] == 0.0
+    result = values("abaw6-va", submission(files, "image_location valence arousal", rows), split="dev")
+    assert result["overall"] == close((2 * 0.09 / 0.19 + 1) / 2)
+    assert result["ccc(valence,form=population,per=recording,aggregate=mean)"] == 0.0
 
 
 # Forged speech
@@ -553,10 +553,10 @@ def test_two_rounds_are_weighted_and_ties_count_against_the_detector(files: Path
     write_rounds(files, "a genuine\nb genuine\nc fake\nd fake\n", "e genuine\nf fake\n")
     imported("add2023-fgd", files)
     rows = [("a", 3), ("b", 1), ("c", 2), ("d", 0), ("e", 0.5), ("f", 0.5)]
-    found = values("add2023-fgd", submission(files, "utterance score", rows))
+    result = values("add2023-fgd", submission(files, "utterance score", rows))
     # Round 1: with the two lowest rejected, one of two genuine is missed and one of two fakes passes. Round 2: a tie.
-    assert found["equal_error_rate"] == close(0.4 * 0.5 + 0.6 * 1.0)
-    assert found["auroc"] == close((3 / 4 + 1 / 2) / 2)
+    assert result["equal_error_rate"] == close(0.4 * 0.5 + 0.6 * 1.0)
+    assert result["auroc"] == close((3 / 4 + 1 / 2) / 2)
 
 
 def test_the_weighted_rate_needs_both_rounds(files: Path) -> None:
@@ -573,11 +573,11 @@ def test_the_deception_rate_is_a_mean_over_detectors(files: Path) -> None:
     reference = [(trial, "genuine" if trial.endswith("real") else "fake") for trial, _ in trials]
     plain("add2023-fgg", files, ("sample_id split detector", samples), ("sample_id score", reference))
     scores = [0.0, -0.1, 1, 2, 3, -9]
-    found = values(
+    result = values(
         "add2023-fgg", submission(files, "trial score", [(t, s) for (t, _), s in zip(trials, scores, strict=True)])
     )
     # The first detector accepts one of two, the second all three; what it says of genuine speech does not matter.
-    assert found == {
+    assert result == {
         "deception_rate(score,threshold=0.0,per=detector,aggregate=mean)": close((1 / 2 + 1) / 2),
         "deception_rate(score,threshold=0.0)": close(4 / 5),
     }
@@ -605,15 +605,15 @@ def test_regions_are_located_in_seconds(files: Path) -> None:
         ("c", "genuine", "genuine-0-4"),
         ("d", "fake", "fake-0-2"),
     ]
-    found = values("add2023-rl", submission(files, "utterance discrete segments", rows))
+    result = values("add2023-rl", submission(files, "utterance discrete segments", rows))
     # Three of four decisions. Fake on both sides 1 + 2 s, predicted 2 + 1 + 2 s, in the references 2 + 2 s.
-    assert found["accuracy"] == 0.75
-    assert found["segment_precision"] == close(3 / 5)
-    assert found["segment_recall"] == close(3 / 4)
-    assert found["overall"] == close(0.3 * 0.75 + 0.7 * 2 * 3 / (5 + 4))
-    assert found["segment_f1(segments,aggregation=per_utterance,label=fake)"] == close((0.5 + 0 + 1 + 1) / 4)
+    assert result["accuracy"] == 0.75
+    assert result["segment_precision"] == close(3 / 5)
+    assert result["segment_recall"] == close(3 / 4)
+    assert result["overall"] == close(0.3 * 0.75 + 0.7 * 2 * 3 / (5 + 4))
+    assert result["segment_f1(segments,aggregation=per_utterance,label=fake)"] == close((0.5 + 0 + 1 + 1) / 4)
     late = [*rows[:3], ("d", "fake", "fake-0-5")]
-    assert len(told("add2023-rl", submission(files, "utterance discrete segments", late))) == 1
+    assert len(reported("add2023-rl", submission(files, "utterance discrete segments", late))) == 1
 
 
 def test_the_published_score_of_the_first_place_follows_from_the_weights() -> None:
@@ -626,21 +626,21 @@ def test_the_unknown_algorithm_is_a_class(files: Path) -> None:
     files.mkdir()
     (files / "label.txt").write_text("a 0\nb 1\nc 6\n", encoding="utf-8")
     imported("add2023-ar", files)
-    found = values("add2023-ar", submission(files, "utterance discrete", [("a", "0"), ("b", "1"), ("c", "1")]))
+    result = values("add2023-ar", submission(files, "utterance discrete", [("a", "0"), ("b", "1"), ("c", "1")]))
     # F1 of 0 is 1, of 1 it is 2 / (1 + 2), of the five others 0.
-    assert found == {"macro_f1": close((1 + 2 / 3) / 7), "accuracy": close(2 / 3), "f1": 0.0}
+    assert result == {"macro_f1": close((1 + 2 / 3) / 7), "accuracy": close(2 / 3), "f1": 0.0}
 
 
 # Unknown emotions
 
 
 @pytest.mark.checks(BY_HAND, "ood-emotion")
-def test_unknown_emotions_are_told_from_known_ones(files: Path) -> None:
+def test_unknown_emotions_are_reported_from_known_ones(files: Path) -> None:
     made_corpus(CORPORA.home / "ood-emotion", name="ood-emotion", samples=pa.table({"sample_id": list("abcde"), "split": ["test"] * 5}), reference=pa.table({"sample_id": list("abcde"), "score": ["known"] * 3 + ["unknown"] * 2}))  # fmt: skip
     rows = [("a", 3), ("b", 2), ("c", 1), ("d", 2.5), ("e", 0)]
-    found = values("ood-emotion", submission(files, "sample_id score", rows))
+    result = values("ood-emotion", submission(files, "sample_id score", rows))
     # Of six pairs, two are lost to 2.5. The lowest 5 % of three known scores end at 1, and 2.5 lies above.
     # Accepting from 1 on, one of five is wrong.
-    assert found["auroc"] == close(4 / 6)
-    assert found["fpr_at_95tpr"] == 0.5
-    assert found["detection_error"] == close(1 / 5)
+    assert result["auroc"] == close(4 / 6)
+    assert result["fpr_at_95tpr"] == 0.5
+    assert result["detection_error"] == close(1 / 5)

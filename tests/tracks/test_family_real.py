@@ -96,16 +96,16 @@ def test_the_most_frequent_emotion_of_iemocap(n: int, table: str, corpora: Impor
     codes = np.array([int(row["discrete"]) for row in rows])
     # The fifth character of an id is the session; 2 is neutral.
     folds = [codes[[row["name"][4] == session for row in rows]] for session in "12345"]
-    found = values(f"iemocap-{n}", [row["name"] for row in rows], discrete=["neutral"] * len(rows))
+    result = values(f"iemocap-{n}", [row["name"] for row in rows], discrete=["neutral"] * len(rows))
 
     def f1(references: np.ndarray) -> float:
         return float(f1_score(references, np.full(len(references), 2), average="weighted", zero_division=0))
 
-    assert found["weighted_f1(discrete,per=fold,aggregate=mean)"] == close(np.mean([f1(fold) for fold in folds]))
-    assert found["weighted_f1(discrete)"] == close(f1(codes))
+    assert result["weighted_f1(discrete,per=fold,aggregate=mean)"] == close(np.mean([f1(fold) for fold in folds]))
+    assert result["weighted_f1(discrete)"] == close(f1(codes))
     expected = np.mean([accuracy_score(fold, np.full(len(fold), 2)) for fold in folds])
-    assert found["accuracy(discrete,per=fold,aggregate=mean)"] == close(expected)
-    assert found["unweighted_average_recall(discrete)"] == close(1 / n)
+    assert result["accuracy(discrete,per=fold,aggregate=mean)"] == close(expected)
+    assert result["unweighted_average_recall(discrete)"] == close(1 / n)
 
 
 @pytest.mark.checks(LIBRARY, "meld", "iemocap-to-meld", "mer2023-to-meld")
@@ -116,9 +116,9 @@ def test_the_most_frequent_emotion_of_meld(corpora: Import, test_data: Path) -> 
     rows = rows_of(test_data / "data" / "meld" / "labels.csv", "test")
     codes = np.array([int(row["discrete"]) for row in rows])
     ids, neutral = [row["name"] for row in rows], ["neutral"] * len(rows)
-    found = values("meld", ids, discrete=neutral)
-    assert found["weighted_f1"] == close(f1_score(codes, np.full(len(codes), 3), average="weighted", zero_division=0))
-    assert (found["accuracy"], found["weighted_f1"]) == (
+    result = values("meld", ids, discrete=neutral)
+    assert result["weighted_f1"] == close(f1_score(codes, np.full(len(codes), 3), average="weighted", zero_division=0))
+    assert (result["accuracy"], result["weighted_f1"]) == (
         pytest.approx(0.4812, abs=5e-5),
         pytest.approx(0.3127, abs=5e-5),
     )
@@ -139,14 +139,14 @@ def test_the_most_frequent_emotions_between_corpora(corpora: Import, test_data: 
     four = [row["discrete"] for row in rows if row["discrete"] in ("happy", "sad", "neutral", "angry")]
     expected = f1_score(four, ["neutral"] * len(four), average="weighted", zero_division=0)
     for track in ("iemocap-to-mer2023", "meld-to-mer2023"):
-        found = values(track, [row["name"] for row in rows], discrete=["neutral"] * len(rows))
-        assert found["weighted_f1"] == close(expected)
+        result = values(track, [row["name"] for row in rows], discrete=["neutral"] * len(rows))
+        assert result["weighted_f1"] == close(expected)
     turns = rows_of(test_data / "data" / "iemocap" / "labels-4way.csv", "all")
     codes = [int(row["discrete"]) for row in turns]
     expected = f1_score(codes, [2] * len(codes), average="weighted", zero_division=0)
     for track in ("meld-to-iemocap", "mer2023-to-iemocap"):
-        found = values(track, [row["name"] for row in turns], discrete=["neutral"] * len(turns))
-        assert found["weighted_f1"] == close(expected)
+        result = values(track, [row["name"] for row in turns], discrete=["neutral"] * len(turns))
+        assert result["weighted_f1"] == close(expected)
 
 
 def sentiments(corpora: Import, test_data: Path, name: str) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -164,21 +164,21 @@ def test_the_sentiment_of_the_clip_before(name: str, corpora: Import, test_data:
     from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
     ids, references, answers = sentiments(corpora, test_data, name)
-    found = values(name, ids, sentiment=answers)
+    result = values(name, ids, sentiment=answers)
     signed = references != 0
     sides = (references[signed] > 0, answers[signed] > 0)
-    assert found["mosi_non0_weighted_f1"] == close(f1_score(*sides, average="weighted"))
-    assert found["mosi_non0_accuracy"] == close(accuracy_score(*sides))
-    assert found["mosi_has0_weighted_f1"] == close(f1_score(references >= 0, answers >= 0, average="weighted"))
-    assert found["mosi_has0_accuracy"] == close(accuracy_score(references >= 0, answers >= 0))
+    assert result["mosi_non0_weighted_f1"] == close(f1_score(*sides, average="weighted"))
+    assert result["mosi_non0_accuracy"] == close(accuracy_score(*sides))
+    assert result["mosi_has0_weighted_f1"] == close(f1_score(references >= 0, answers >= 0, average="weighted"))
+    assert result["mosi_has0_accuracy"] == close(accuracy_score(references >= 0, answers >= 0))
     for largest, n in ((3, 7), (2, 5), (1, 3)):
         classes = [np.round(np.clip(side, -largest, largest)) for side in (references, answers)]
-        assert found[f"mosi_accuracy_{n}"] == close(accuracy_score(*classes))
-    assert found["mae"] == close(mean_absolute_error(references, answers))
-    assert found["pcc"] == close(pearsonr(references, answers)[0])
+        assert result[f"mosi_accuracy_{n}"] == close(accuracy_score(*classes))
+    assert result["mae"] == close(mean_absolute_error(references, answers))
+    assert result["pcc"] == close(pearsonr(references, answers)[0])
     # Half of the references are no whole numbers: how halves are rounded is seen in the score.
     assert np.mean(np.floor(references + 0.5) == np.floor(answers + 0.5)) != pytest.approx(
-        found["mosi_accuracy_7"], abs=1e-4
+        result["mosi_accuracy_7"], abs=1e-4
     )
 
 
@@ -189,17 +189,17 @@ def test_the_sentiment_of_the_clip_before_in_bins(name: str, corpora: Import, te
     from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
     ids, references, answers = sentiments(corpora, test_data, name)
-    found = values(name, ids, sentiment=answers)
+    result = values(name, ids, sentiment=answers)
     for n, edges in ((2, [-1.01, 0, 1]), (3, [-1.01, -0.1, 0.1, 1]), (5, [-1.01, -0.7, -0.1, 0.1, 0.7, 1])):
         bins = [pd.cut(side, edges, labels=False) for side in (references, answers)]
-        assert found[f"sims_accuracy_{n}"] == close(accuracy_score(*bins))
+        assert result[f"sims_accuracy_{n}"] == close(accuracy_score(*bins))
         if n == 2:
-            assert found["sims_weighted_f1"] == close(f1_score(*bins, average="weighted"))
+            assert result["sims_weighted_f1"] == close(f1_score(*bins, average="weighted"))
     signed = references != 0
-    assert found["mosi_non0_weighted_f1"] == close(
+    assert result["mosi_non0_weighted_f1"] == close(
         f1_score(references[signed] > 0, answers[signed] > 0, average="weighted")
     )
-    assert found["sims_mae"] == close(mean_absolute_error(references, answers))
+    assert result["sims_mae"] == close(mean_absolute_error(references, answers))
 
 
 @pytest.mark.checks(LIBRARY, "cmu-mosi-to-ch-sims", "ch-sims-to-cmu-mosi")
@@ -208,12 +208,12 @@ def test_sentiment_between_corpora(corpora: Import, test_data: Path) -> None:
 
     for track, name, scale in (("cmu-mosi-to-ch-sims", "ch-sims", 3), ("ch-sims-to-cmu-mosi", "cmu-mosi", 1)):
         ids, references, answers = sentiments(corpora, test_data, name)
-        found = values(track, ids, sentiment=answers)
+        result = values(track, ids, sentiment=answers)
         signed = references != 0
-        assert found["mosi_non0_weighted_f1"] == close(
+        assert result["mosi_non0_weighted_f1"] == close(
             f1_score(references[signed] > 0, answers[signed] > 0, average="weighted")
         )
-        assert found["mae"] == close(mean_absolute_error(scale * references, answers))
+        assert result["mae"] == close(mean_absolute_error(scale * references, answers))
 
 
 # Folds: a plain classifier on the features that come with the labels
@@ -236,16 +236,16 @@ def left_out(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, c: flo
 @pytest.mark.checks(KNOWN, "ravdess")
 def test_known_folds_of_ravdess(corpora: Import, test_data: Path) -> None:
     corpora("ravdess")
-    with np.load(test_data / "data" / "features" / "ravdess_av_folds1-4.npz", allow_pickle=False) as held:
-        names, labels, folds = (held[name] for name in ("name", "label", "fold"))
-        parts = {"audio": held["audio"], "face": held["face"]}
+    with np.load(test_data / "data" / "features" / "ravdess_av_folds1-4.npz", allow_pickle=False) as known:
+        names, labels, folds = (known[name] for name in ("name", "label", "fold"))
+        parts = {"audio": known["audio"], "face": known["face"]}
     parts["fused"] = np.hstack(list(parts.values()))
     for part, accuracy, recall in (("audio", 0.454, 0.433), ("face", 0.380, 0.380), ("fused", 0.572, 0.553)):
-        found = values("ravdess", names.tolist(), discrete=left_out(parts[part], labels, folds, 0.1).tolist())
+        result = values("ravdess", names.tolist(), discrete=left_out(parts[part], labels, folds, 0.1).tolist())
         # The folds are equally large, so that the mean of their accuracies is that of all clips.
-        assert found["accuracy(discrete,per=fold,aggregate=mean)"] == pytest.approx(accuracy, abs=5.1e-4)
-        assert found["accuracy(discrete)"] == pytest.approx(accuracy, abs=5.1e-4)
-        assert found["unweighted_average_recall(discrete)"] == pytest.approx(recall, abs=5.1e-4)
+        assert result["accuracy(discrete,per=fold,aggregate=mean)"] == pytest.approx(accuracy, abs=5.1e-4)
+        assert result["accuracy(discrete)"] == pytest.approx(accuracy, abs=5.1e-4)
+        assert result["unweighted_average_recall(discrete)"] == pytest.approx(recall, abs=5.1e-4)
 
 
 @pytest.mark.checks(KNOWN, "crema-d")
@@ -260,10 +260,10 @@ def test_known_folds_of_crema_d(corpora: Import, test_data: Path) -> None:
     parts["fused"] = np.hstack(list(parts.values()))
     for part, accuracy in (("voice", 0.571), ("face", 0.718), ("fused", 0.780)):
         answers = left_out(parts[part], labels, folds, 1.0)
-        found = values("crema-d", [row["clip"] for row in rows], discrete=answers.tolist())
-        assert found["accuracy(discrete)"] == pytest.approx(accuracy, abs=5.1e-4)
+        result = values("crema-d", [row["clip"] for row in rows], discrete=answers.tolist())
+        assert result["accuracy(discrete)"] == pytest.approx(accuracy, abs=5.1e-4)
         by_fold = [np.mean(answers[folds == fold] == labels[folds == fold]) for fold in np.unique(folds)]
-        assert found["accuracy(discrete,per=fold,aggregate=mean)"] == close(np.mean(by_fold))
+        assert result["accuracy(discrete,per=fold,aggregate=mean)"] == close(np.mean(by_fold))
 
 
 # The stored answers of GPT-4V
@@ -313,8 +313,8 @@ def test_the_released_answers_have_the_published_score(
     def scored(track: str) -> dict[str, Any]:
         capsys.readouterr()
         assert run(["score", track, str(path), "--split", split, "--no-intervals", "--format", "json"]) == 0
-        found: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return found
+        result: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return result
 
     report = scored(f"ger-{name}")
     in_percent({item["name"]: item["value"] for item in report["scores"]}, expected)

@@ -64,7 +64,7 @@ def values(track: str | Path, path: Path) -> dict[str, float | None]:
     }
 
 
-def told(track: str, path: Path) -> list[str]:
+def reported(track: str, path: Path) -> list[str]:
     with pytest.raises(InvalidSubmission) as caught:
         merbench.read_submission(path, merbench.open_candidates(merbench.load_track(track)))
     return [str(problem) for problem in caught.value.problems]
@@ -79,7 +79,7 @@ def variant(folder: Path, track: str, old: str, new: str) -> Path:
     return folder / track
 
 
-def test_every_track_of_the_editions_is_there_with_its_card() -> None:
+def test_every_track_of_the_editions_exists_with_its_card() -> None:
     tracks = {track.id: track for track in list_tracks() if track.family == "mer" and (track.year or 0) >= 2024}
     assert sorted(tracks) == [
         *("mer2024-noise", "mer2024-ov", "mer2024-ov-exact", "mer2024-semi"),
@@ -130,19 +130,19 @@ def test_all_candidates_are_asked_for_and_others_as_the_edition_has_it(name: str
     write_six_emotions(name, files)
     # Candidate f is not scored, and its absence is told as that of any other.
     short = submission(tmp_path, "name discrete", SIX_ANSWERS[:5], "short.csv")
-    assert told(name, short) == ["E301  1 of 6 candidates missing: f"]
+    assert reported(name, short) == ["E301  1 of 6 candidates missing: f"]
     more = submission(tmp_path, "name discrete", [*SIX_ANSWERS, ["g9", "happy"]], "more.csv")
     if name == "mer2026-cross":
         report = merbench.score(name, more, intervals=False)
         assert (report.counts["extra"], report["accuracy"].value) == (1, 0.5)
         assert [warning.code for warning in report.warnings] == ["W301"]
     else:
-        assert [problem[:14] for problem in told(name, more)] == ["E302  line 8: "]
+        assert [problem[:14] for problem in reported(name, more)] == ["E302  line 8: "]
 
 
-def test_a_candidate_is_no_training_sample(files: Path) -> None:
-    found = write_six_emotions("mer2025-semi", files)
-    assert [warning.code for warning in found.warnings] == ["W604", "W605"]
+def test_a_candidate_is_not_a_training_sample(files: Path) -> None:
+    result = write_six_emotions("mer2025-semi", files)
+    assert [warning.code for warning in result.warnings] == ["W604", "W605"]
     train = merbench.open_candidates(merbench.load_track("mer2025-semi"), "train")
     assert train.ids.to_pylist() == ["t1", "t2"]
 
@@ -157,10 +157,10 @@ def public_and_problems(files: Path, scored: Sequence[str], right: Path, wrong: 
     release("mer2025-semi")(files, CORPORA.home / "mer2025-semi", replace=True)
     report = merbench.score("mer2025-semi", right, n_resamples=100)
     assert report.counts["scored"] == len(scored)
-    return report.public().to_json() + report.public().to_text(), told("mer2025-semi", wrong)
+    return report.public().to_json() + report.public().to_text(), reported("mer2025-semi", wrong)
 
 
-def test_nothing_tells_which_of_the_20_000_are_scored(files: Path, tmp_path: Path) -> None:
+def test_nothing_reports_which_of_the_20_000_are_scored(files: Path, tmp_path: Path) -> None:
     # The same answers are all right on either subset: whatever differed would tell one subset from the other.
     right = submission(tmp_path, "name discrete", [[name, "happy"] for name in NAMES], "right.csv")
     bad = [["sample_00000007", "hapy"], [NAMES[9], "sad"], [NAMES[9], "sad"], ["other", "sad"]]
@@ -191,7 +191,7 @@ def test_open_vocabulary_takes_a_submission_of_more_clips(files: Path, tmp_path:
     assert values("mer2024-ov-exact", path) == pytest.approx(expected, abs=1e-12)
     report = merbench.score("mer2024-ov-exact", path, intervals=False)
     assert (report.counts["extra"], report.counts["scored"], report.public()) == (1, 3, report)
-    assert told("mer2024-ov-exact", submission(tmp_path, "name openset", rows[1:], "short.csv")) == [
+    assert reported("mer2024-ov-exact", submission(tmp_path, "name openset", rows[1:], "short.csv")) == [
         "E301  1 of 3 candidates missing: b"
     ]
     # A comma within quotes stays part of its word, and words are not trimmed: one of b's three words is right.
@@ -202,7 +202,7 @@ def test_open_vocabulary_takes_a_submission_of_more_clips(files: Path, tmp_path:
     with pytest.raises(UnknownName, match=r"^no groups named 'mer2024-ov' \(known: none\); `merbench groups import`"):
         merbench.score("mer2024-ov", path)
     groups = {"b": [["happy", "glad"], ["calm"], ["sad"]], "c": [["don"], ["t believe"]]}
-    lines = [json.dumps({"name": name, "groups": str(found)}) for name, found in groups.items()]
+    lines = [json.dumps({"name": name, "groups": str(result)}) for name, result in groups.items()]
     (tmp_path / "groups.jsonl").write_text("\n".join(lines), encoding="utf-8")
     import_groups("mer2024", tmp_path / "groups.jsonl", "mer2024-ov")
     # b: glad is happy: precision 1/2, recall 1/2, Jaccard 1/3; c and d as before.
@@ -255,7 +255,7 @@ def test_fine_grained_labels_are_scored_by_the_wheels_of_the_year(name: str, fil
     )
     assert report.counts["extra"] == 1
     np.savez(short, filenames=np.array(names[:5]), fileitems=np.array(sets[:5]))
-    assert told(name, short) == ["E301  1 of 6 candidates missing: s5"]
+    assert reported(name, short) == ["E301  1 of 6 candidates missing: s5"]
 
 
 def test_unknown_words_do_not_tell_which_are_scored(files: Path, tmp_path: Path) -> None:
@@ -281,12 +281,12 @@ def test_a_description_is_scored_by_its_words_beside_the_labels(files: Path, tmp
     write_table(files / "track3_test.csv", "name openset", *WHEEL_REFERENCES)
     write_lexicon(tmp_path / "wheels", "mer2025")
     imported("mer2025-des", files)
-    said = ["He is angry.", "She seems glad, and is not angry.", "He looks sadder now.", "Happy.", "She says little."]
+    texts = ["He is angry.", "She seems glad, and is not angry.", "He looks sadder now.", "Happy.", "She says little."]
     sets = ["['sad']", *(cell for _, cell in WHEEL_REFERENCES)]
-    rows = [[f"s{number}", cell, text] for number, (cell, text) in enumerate(zip(sets, said, strict=True))]
-    found = values("mer2025-des", submission(tmp_path, "name openset reason", rows))
-    assert found["emotion_wheel_f1(openset,level=1,wheel=all)"] == 1.0
-    assert found["emotion_wheel_f1(reason,level=1,wheel=all)"] == pytest.approx(
+    rows = [[f"s{number}", cell, text] for number, (cell, text) in enumerate(zip(sets, texts, strict=True))]
+    result = values("mer2025-des", submission(tmp_path, "name openset reason", rows))
+    assert result["emotion_wheel_f1(openset,level=1,wheel=all)"] == 1.0
+    assert result["emotion_wheel_f1(reason,level=1,wheel=all)"] == pytest.approx(
         WHEEL_VALUES["emotion_wheel_f1"], abs=1e-12
     )
 
@@ -305,15 +305,15 @@ def test_several_rows_of_a_person_are_averaged(files: Path, tmp_path: Path) -> N
     imported("mer2025-pr", files)
     rows = [[name, *[value] * 5] for name, value in (("a", 0), ("c", 5), ("b", 2), ("a", 2))]
     path = submission(tmp_path, header, rows)
-    found = values("mer2025-pr", path)
+    result = values("mer2025-pr", path)
     # a is 1: the errors are 0, 0, 2. Deviations −1, 0, 1 and −5/3, −2/3, 7/3; means 2 and 8/3.
-    assert found["overall"] == pytest.approx(-math.sqrt(4 / 3), abs=1e-12)
+    assert result["overall"] == pytest.approx(-math.sqrt(4 / 3), abs=1e-12)
     for trait in TRAITS:
-        assert found[f"rmse({trait})"] == pytest.approx(math.sqrt(4 / 3), abs=1e-12)
-        assert found[f"pcc({trait})"] == pytest.approx(4 / math.sqrt(2 * 26 / 3), abs=1e-12)
-        assert found[f"ccc({trait},form=population)"] == pytest.approx(2 / 3, abs=1e-12)
+        assert result[f"rmse({trait})"] == pytest.approx(math.sqrt(4 / 3), abs=1e-12)
+        assert result[f"pcc({trait})"] == pytest.approx(4 / math.sqrt(2 * 26 / 3), abs=1e-12)
+        assert result[f"ccc({trait},form=population)"] == pytest.approx(2 / 3, abs=1e-12)
     refusing = variant(tmp_path, "mer2025-pr", 'duplicate_ids = "mean"', 'duplicate_ids = "error"')
-    assert told(str(refusing), path) == ["E303  line 5: duplicate id 'a' (first at line 2)"]
+    assert reported(str(refusing), path) == ["E303  line 5: duplicate id 'a' (first at line 2)"]
 
 
 def test_the_columns_of_the_released_baseline_are_read(files: Path, tmp_path: Path) -> None:
@@ -326,11 +326,11 @@ def test_the_columns_of_the_released_baseline_are_read(files: Path, tmp_path: Pa
     path = tmp_path / "baseline.csv"
     path.write_text("".join(",".join(map(str, row)) + "\n" for row in [released, *rows]), encoding="utf-8")
     report = merbench.score("mer2025-pr", path, intervals=False)
-    found = {item.target: item.value for item in report.scores if item.name.startswith("rmse")}
+    result = {item.target: item.value for item in report.scores if item.name.startswith("rmse")}
     # References 1, 2, 3: errors of a constant k are k - 1, k - 2, k - 3.
     answers = {"extraversion": 2, "agreeableness": 3, "conscientiousness": 4, "neuroticism": 5, "openness": 6}
     expected = {trait: math.sqrt(sum((k - n) ** 2 for n in (1, 2, 3)) / 3) for trait, k in answers.items()}
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert result == pytest.approx(expected, abs=1e-12)
     assert [warning.code for warning in report.warnings] == ["W204"]
 
 
@@ -367,16 +367,16 @@ def test_the_mean_of_the_two_stages_counts(files: Path, tmp_path: Path) -> None:
     assert values("mer2026-prefer-three", path) == pytest.approx(three, abs=1e-12)
 
 
-def test_the_first_stage_stands_alone_until_there_is_a_second(files: Path, tmp_path: Path) -> None:
+def test_the_first_stage_counts_until_there_is_a_second(files: Path, tmp_path: Path) -> None:
     write_pairs(files, stages=1)
-    found = values("mer2026-prefer", submission(tmp_path, "name preference", PREFERRED[:4]))
-    assert found == pytest.approx({"weighted_f1": 1 / 3, "accuracy": 1 / 2}, abs=1e-12)
+    result = values("mer2026-prefer", submission(tmp_path, "name preference", PREFERRED[:4]))
+    assert result == pytest.approx({"weighted_f1": 1 / 3, "accuracy": 1 / 2}, abs=1e-12)
 
 
 def test_pairs_must_be_complete_and_answers_be_choices(files: Path, tmp_path: Path) -> None:
     write_pairs(files)
     rows = [*PREFERRED[:6], ["q3", "Description A2."]]
-    assert told("mer2026-prefer", submission(tmp_path, "name preference", rows)) == [
+    assert reported("mer2026-prefer", submission(tmp_path, "name preference", rows)) == [
         "E301  1 of 8 candidates missing: q4",
         "E203  line 8, preference: 'Description A2.' is not one of a1, a2, same",
     ]
@@ -385,10 +385,10 @@ def test_pairs_must_be_complete_and_answers_be_choices(files: Path, tmp_path: Pa
 def test_answers_in_free_text_are_read_by_the_released_rule(files: Path, tmp_path: Path) -> None:
     write_pairs(files)
     reading = variant(tmp_path, "mer2026-prefer", 'same = "dropped"', 'same = "dropped"\nreading = "answer"')
-    said = ["I cannot say.", "A1, not a2", "A2", "both are the same", "I like A2 better than a1", "a2", "A2!", "a1"]
-    rows = [[name, text] for (name, _), text in zip(PREFERRED, said, strict=True)]
-    found = values(reading, submission(tmp_path, "name preference", rows))
-    assert found == pytest.approx({"weighted_f1": (1 / 3 + 1) / 2, "accuracy": 3 / 4}, abs=1e-12)
+    texts = ["I cannot say.", "A1, not a2", "A2", "both are the same", "I like A2 better than a1", "a2", "A2!", "a1"]
+    rows = [[name, text] for (name, _), text in zip(PREFERRED, texts, strict=True)]
+    result = values(reading, submission(tmp_path, "name preference", rows))
+    assert result == pytest.approx({"weighted_f1": (1 / 3 + 1) / 2, "accuracy": 3 / 4}, abs=1e-12)
 
 
 # Trajectories
@@ -404,10 +404,10 @@ def test_trajectories_are_scored_over_all_seconds_and_within_recordings(files: P
     imported("mer2026-ps", files)
     path = submission(tmp_path, "sample_id valence arousal", list(zip(ids, (105, 105, 205, 205), arousal, strict=True)))
     report = merbench.score("mer2026-ps", path, n_resamples=100)
-    found = {item.key: item.value for item in report.scores}
+    result = {item.key: item.value for item in report.scores}
     # Means of recordings: both means 155, variances 2525 and 2500, covariance 2500, all errors 5; within one, constant.
     within = "per=recording,aggregate=mean"
-    assert found == pytest.approx(
+    assert result == pytest.approx(
         {
             "overall": (200 / 201 + 1) / 2,
             "ccc(valence,form=population)": 200 / 201,
@@ -427,7 +427,7 @@ def test_trajectories_are_scored_over_all_seconds_and_within_recordings(files: P
     )
     assert "|cluster:speaker|" in report.signature
     outside = submission(tmp_path, "sample_id valence arousal", [[name, 0, 128] for name in ids[1:]], "outside.csv")
-    assert told("mer2026-ps", outside) == [
+    assert reported("mer2026-ps", outside) == [
         "E301  1 of 4 candidates missing: p1_c1/0001",
         "E204  line 2, valence: '0' is not a number in [1, 255]; and 2 more lines (3, 4)",
     ]
@@ -444,17 +444,17 @@ def test_emer_scores_labels_and_the_words_of_descriptions(files: Path, tmp_path:
     write_table(files / "check-openset.csv", "name openset", ["a", "['happy', 'sad']"], ["b", "['angry']"])
     imported("emer", files)
     rows = [["a", "['happy']", "He is happy."], ["b", "['angry']", "She shouts, but is not angry."]]
-    found = values("emer", submission(tmp_path, "name openset description", rows))
+    result = values("emer", submission(tmp_path, "name openset description", rows))
     # Labels: precision 1, 1; recall 1/2, 1. Words: precision 1, 0; recall 1/2, 0 on both wheels, F of the means.
     words = 2 * (1 / 2) * (1 / 4) / (1 / 2 + 1 / 4)
     expected = {"set_average": 7 / 8, "set_accuracy": 1, "set_recall": 3 / 4, "emotion_wheel_f1": words}
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert result == pytest.approx(expected, abs=1e-12)
 
     judged = submission(tmp_path, "name clue_overlap label_overlap", [["a", 7, 5], ["b", 4, 2]], "judged.csv")
     report = merbench.score("emer-judge", judged, intervals=False)
     assert [(item.target, item.value) for item in report.scores] == [("clue_overlap", 5.5), ("label_overlap", 3.5)]
     beyond = submission(tmp_path, "name clue_overlap label_overlap", [["a", 7, 5], ["b", 11, 0]], "beyond.csv")
-    assert told("emer-judge", beyond) == [
+    assert reported("emer-judge", beyond) == [
         "E204  line 3, clue_overlap: '11' is not a number in [1, 10]",
         "E204  line 3, label_overlap: '0' is not a number in [1, 10]",
     ]
@@ -477,10 +477,10 @@ def golden(test_data: Path) -> dict[str, dict[str, float]]:
 def test_open_vocabulary_with_the_released_groups(golden: dict[str, dict[str, float]], test_data: Path) -> None:
     files = test_data / "data" / "mer2024-ov"
     import_groups("mer2024", files / "synonym-groups.jsonl", "mer2024-ov")
-    found = values("mer2024-ov", files / "predict-openset.csv")
+    result = values("mer2024-ov", files / "predict-openset.csv")
     for key, value in golden["mer2024:groups"].items():
         if key != "split":
-            assert found[f"set_{key}"] == pytest.approx(value, abs=1e-12)
+            assert result[f"set_{key}"] == pytest.approx(value, abs=1e-12)
 
 
 @pytest.mark.checks(SCORER, "mer2024-ov-exact")
@@ -491,9 +491,9 @@ def test_open_vocabulary_without_groups(golden: dict[str, dict[str, float]], tes
     released = values("mer2024-ov-exact", prediction)
     assert released["set_accuracy"] == pytest.approx(0.254167, abs=5e-7)
     assert released["set_recall"] == pytest.approx(0.175657, abs=5e-7)
-    true, said = (released_sets(prediction.with_name(f"{side}-openset.csv")) for side in ("check", "predict"))
-    both = {name: len(true[name] & said[name]) for name in true}
-    accuracy = math.fsum(n / max(len(said[name]), 1) for name, n in both.items()) / 332
+    true, texts = (released_sets(prediction.with_name(f"{side}-openset.csv")) for side in ("check", "predict"))
+    both = {name: len(true[name] & texts[name]) for name in true}
+    accuracy = math.fsum(n / max(len(texts[name]), 1) for name, n in both.items()) / 332
     recall = math.fsum(n / len(true[name]) for name, n in both.items()) / 332
     expected = {"set_accuracy": accuracy, "set_recall": recall, "set_average": (accuracy + recall) / 2}
     assert {key: released[key] for key in expected} == pytest.approx(expected, abs=1e-12)
@@ -522,6 +522,6 @@ def test_the_wheels_of_a_year_are_scored_as_released(
     year = name.removesuffix("-fg")
     import_lexicon(test_data / "data" / "emotion-wheel" / year)
     track = variant(tmp_path, name, f'corpus = "{name}"', 'corpus = "mer2024-ov"')
-    found = values(track, test_data / "data" / "mer2024-ov" / "predict-openset.csv")
+    result = values(track, test_data / "data" / "mer2024-ov" / "predict-openset.csv")
     expected = {f"emotion_wheel_{key}": value for key, value in golden[f"{year}:level1"].items()}
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert result == pytest.approx(expected, abs=1e-12)
