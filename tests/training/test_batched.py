@@ -1,4 +1,4 @@
-"""Training all folds in one batched pass is training each fold alone: torch's own layers and optimiser are the oracle."""
+"""Training all folds in one batched pass equals training each fold by itself with torch's own layers and optimiser."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ BATCHES = {23: {18: (6, 6, 5, 1), 19: (6, 6, 6, 1)}, 22: {17: (6, 6, 5), 18: (6,
 
 
 @pytest.mark.parametrize("n", BATCHES)
-def test_batched_folds_train_as_each_fold_alone(n: int) -> None:
+def test_batched_folds_train_as_each_fold_by_itself(n: int) -> None:
     features, targets, folds = data(n)
     model = Batched()
     alone = [Alone(model, fold) for fold in range(N_FOLDS)]
@@ -154,7 +154,7 @@ def test_predictions_are_the_mean_of_the_folds_outputs() -> None:
 
 
 @pytest.mark.parametrize("only", ["labels", "number"])
-def test_one_target_alone_has_its_loss_alone(only: str) -> None:
+def test_a_single_target_has_only_its_own_loss(only: str) -> None:
     features, targets, folds = data(20)
     model = Batched()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -210,7 +210,7 @@ def test_training_that_diverges_says_what_to_do() -> None:
         train_folds(Batched(), fold_data(features, targets), folds, SCHEDULE, value=lambda rows, outputs: (0.0,))
 
 
-def test_streams_depend_on_their_key_alone() -> None:
+def test_streams_depend_only_on_their_key() -> None:
     first, again, other = (torch.rand(3, generator=generator("cpu", *key)) for key in [(0, "a"), (0, "a"), (0, "b")])
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

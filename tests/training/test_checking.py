@@ -1,4 +1,4 @@
-"""What a baseline returns is taken as it is, or refused in one message that tells all that is wrong."""
+"""What a baseline returns is accepted as it is, or refused in one message with all that is wrong."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def track(small_track: SmallTrack) -> Track:
     return small_track()
 
 
-def problems(track: Track, said: Any) -> list[str]:
+def problems(track: Track, returned: Any) -> list[str]:
     with pytest.raises(UsageError) as caught:
-        checked_predictions("baseline 'own', predict", said, track, IDS)
+        checked_predictions("baseline 'own', predict", returned, track, IDS)
     return str(caught.value).splitlines()
 
 
@@ -54,25 +54,16 @@ def test_arrays_of_the_right_shape_pass_as_float64(track: Track, discrete: Any, 
     np.testing.assert_array_equal(outputs.outputs["valence"], np.asarray(valence, dtype=np.float64))
 
 
-def test_nan_never_scores(track: Track) -> None:
-    table, values = EVEN.copy(), ZEROS.copy()
-    table[1, 2], values[[0, 3]] = np.nan, (np.inf, np.nan)
-    assert problems(track, Predictions({"discrete": table, "valence": values})) == [
-        "baseline 'own', predict: 2 problems",
-        "  E209  discrete: NaN or infinite in 1 of 4 rows (b); every probability must be finite",
-        "  E204  valence: NaN or infinite in 2 of 4 rows (a, d); every number must be finite",
-    ]
-
-
-def test_scores_are_no_probabilities(track: Track) -> None:
+def test_values_that_are_not_finite_and_scores_instead_of_probabilities_are_refused(track: Track) -> None:
     table = np.array([[2.0, -1.0, 0.0], [0.5, 0.25, 0.25], [0.5, 0.5, 0.5], [np.nan, 0.0, -9.0]])
-    assert problems(track, Predictions({"discrete": table, "valence": ZEROS})) == [
-        "baseline 'own', predict: 3 problems",
+    assert problems(track, Predictions({"discrete": table, "valence": np.array([np.inf, 0, 0, np.nan])})) == [
+        "baseline 'own', predict: 4 problems",
         "  E209  discrete: NaN or infinite in 1 of 4 rows (d); every probability must be finite",
         "  E209  discrete: below 0 in 1 of 4 rows (a), as low as -1; probabilities are not: scores go through a softmax "
         "first",
         "  E209  discrete: sum to 1.5 and the like in 1 of 4 rows (c); the probabilities of a row must sum to 1 within "
         "0.001",
+        "  E204  valence: NaN or infinite in 2 of 4 rows (a, d); every number must be finite",
     ]
 
 
@@ -89,12 +80,12 @@ NEEDED = "float probabilities (4, 3), one column per declared label: calm, glad,
         (None, f"E208  discrete: holds object of the shape (); needed are {NEEDED}"),
     ],
 )
-def test_another_shape_or_type_is_told_with_what_is_needed(track: Track, discrete: Any, problem: str) -> None:
+def test_another_shape_or_type_is_reported_with_what_is_needed(track: Track, discrete: Any, problem: str) -> None:
     found = problems(track, Predictions({"discrete": discrete, "valence": ZEROS}))
     assert found == ["baseline 'own', predict: 1 problem", f"  {problem}"]
 
 
-def test_what_is_no_array_is_told(track: Track) -> None:
+def test_a_value_that_is_not_an_array_is_refused(track: Track) -> None:
     tensor = torch.zeros(4, requires_grad=True)
     _, ragged, gradient = problems(track, Predictions({"discrete": [[1.0], [0.5, 0.5]], "valence": tensor}))  # type: ignore[dict-item]
     assert ragged.startswith("  E208  discrete: a value of type 'list' is not an array (")
@@ -122,42 +113,43 @@ def test_sets_of_words_are_one_per_sample(track: Track) -> None:
     sets = Lists.of([["happy"], ["sad", "tired"], [], ["calm"]])
     passed = checked_predictions("", Predictions({"valence": ZEROS}, {"words": sets}), words, IDS)
     assert passed.sets["words"] is sets
-    for said, problem in (
-        ({}, "E202  words: is missing; needed is every target of the track"),
+    for returned, problem in (
         ({"word": sets}, "E202  words: is missing; needed is every target of the track; did you mean 'word'?"),
         ({"words": Lists.of([["sad"]])}, "E206  words: holds 1 set; needed are 4, one per sample"),
         ({"words": [["sad"]] * 4}, "E208  words: a value of type 'list'; needed are merbench.metrics.lists.Lists of 4 sets, one per sample"),
     ):  # fmt: skip
-        found = problems(words, Predictions({"valence": ZEROS}, said))  # type: ignore[arg-type]
+        found = problems(words, Predictions({"valence": ZEROS}, returned))  # type: ignore[arg-type]
         assert found == ["baseline 'own', predict: 1 problem", f"  {problem}"]
 
 
-def test_what_cross_validation_tells_is_checked_too(track: Track) -> None:
+def test_the_result_of_cross_validation_is_checked_too(track: Track) -> None:
     good = Predictions({"discrete": EVEN, "valence": ZEROS})
     curve = Curve(np.zeros((6, 2)), np.zeros((6, 2)), (1, 6))
     passed = checked_cross_fit("x", CrossFit(good, curve), track, IDS)
     assert (passed.curve, passed.device) == (curve, "cpu")
 
-    def message(said: Any) -> str:
+    where, device, drawn = "baseline 'own', fit_folds", torch.device("cpu"), "curve.svg"
+    for returned, message in (
+        (good, f"{where} returned a value of type 'Predictions'; needed is a merbench.training.CrossFit"),
+        (
+            CrossFit(Predictions({"discrete": EVEN, "valence": ZEROS + np.nan})),
+            f"{where}, out_of_fold: 1 problem\n"
+            "  E204  valence: NaN or infinite in 4 of 4 rows (a, b, c, d); every number must be finite",
+        ),
+        (
+            CrossFit(good, None, device),  # type: ignore[arg-type]
+            f"{where}: device is a value of type 'device'; needed is its name, a string",
+        ),
+        (
+            CrossFit(good, Curve(np.zeros((6, 2)), np.zeros(6), (1, 6))),
+            f"{where}: curve has loss (6, 2), value (6,) and 2 best epochs; "
+            "needed are (epochs, folds) twice and one best epoch per fold",
+        ),
+        (
+            CrossFit(good, drawn),  # type: ignore[arg-type]
+            f"{where}: curve is a value of type 'str'; needed is a merbench.training.Curve, or None",
+        ),
+    ):
         with pytest.raises(UsageError) as caught:
-            checked_cross_fit("baseline 'own', fit_folds", said, track, IDS)
-        return str(caught.value)
-
-    where = "baseline 'own', fit_folds"
-    assert message(good) == f"{where} returned a value of type 'Predictions'; needed is a merbench.training.CrossFit"
-    assert message(CrossFit(Predictions({"discrete": EVEN, "valence": ZEROS + np.nan}))).splitlines() == [
-        f"{where}, out_of_fold: 1 problem",
-        "  E204  valence: NaN or infinite in 4 of 4 rows (a, b, c, d); every number must be finite",
-    ]
-    device: Any = torch.device("cpu")
-    assert message(CrossFit(good, None, device)) == (
-        f"{where}: device is a value of type 'device'; needed is its name, a string"
-    )
-    assert message(CrossFit(good, Curve(np.zeros((6, 2)), np.zeros(6), (1, 6)))) == (
-        f"{where}: curve has loss (6, 2), value (6,) and 2 best epochs; "
-        "needed are (epochs, folds) twice and one best epoch per fold"
-    )
-    drawn: Any = "curve.svg"
-    assert message(CrossFit(good, drawn)) == (
-        f"{where}: curve is a value of type 'str'; needed is a merbench.training.Curve, or None"
-    )
+            checked_cross_fit(where, returned, track, IDS)
+        assert str(caught.value) == message

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,49 +11,37 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from merbench.corpus import Feature, add_feature
 from merbench.corpus.candidates import open_candidates
-from merbench.errors import UnknownName, UsageError, WithheldReference
-from merbench.track import Track
-from merbench.training import Predictions, feature_set, random_folds, training_set
+from merbench.errors import UnknownName, UsageError
+from merbench.track import CorruptionSpec, Track, load_track
+from merbench.training import Predictions, feature_set, random_folds, run_baseline, training_set
 from merbench.training.protocol import grouped_folds
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 
 
-def test_sets_are_aligned_with_ids_and_references(small_track: SmallTrack) -> None:
-    track = small_track()
-    train = training_set(open_candidates(track, "train"), ["quiet", "loud"])
-    test = feature_set(open_candidates(track), ["loud"])
+def test_features_are_aligned_with_ids_and_references(small_track: SmallTrack) -> None:
+    candidates = open_candidates(small_track(), "train")
+    train = training_set(candidates, ["quiet", "loud"])
     assert list(train.features) == ["quiet", "loud"]
     assert train.samples.ids.to_pylist() == [f"s{i:03}" for i in range(N_TRAIN)]
-    assert test.ids.to_pylist() == [f"s{i:03}" for i in range(N_TRAIN, N_TRAIN + N_TEST)]
-    assert test.features["loud"].shape == (N_TEST, 6)
-    assert train.targets["discrete"].dtype == np.int32
-    assert train.targets["valence"].dtype == np.float64
-    corpus = open_candidates(track).corpus
-    np.testing.assert_array_equal(train.features["quiet"], corpus.feature("quiet").values[:N_TRAIN])
-    rows = np.array([5, 2])
-    assert train.select(rows).samples.ids.to_pylist() == ["s005", "s002"]
-    np.testing.assert_array_equal(train.select(rows).targets["valence"], train.targets["valence"][rows])
+    assert (train.targets["discrete"].dtype, train.targets["valence"].dtype) == (np.int32, np.float64)
+    np.testing.assert_array_equal(train.features["quiet"], candidates.corpus.feature("quiet").values[:N_TRAIN])
+    some = train.select(np.array([5, 2]))
+    assert some.samples.ids.to_pylist() == ["s005", "s002"]
+    np.testing.assert_array_equal(some.targets["valence"], train.targets["valence"][[5, 2]])
+    np.testing.assert_array_equal(some.features["loud"], train.features["loud"][[5, 2]])
 
 
-def test_frames_are_averaged(small_track: SmallTrack) -> None:
+def test_frames_are_averaged_and_every_sample_needs_values(small_track: SmallTrack) -> None:
     candidates = open_candidates(small_track(), "test")
     ids = candidates.ids.to_pylist()
     frames = [np.full((i, 2), i, dtype=np.float32) + np.arange(i)[:, None] for i in range(len(ids))]
-    corpus = add_feature(candidates.corpus, "frames", Feature.from_frames(ids, frames))
+    add_feature(candidates.corpus, "frames", Feature.from_frames(ids, frames))
+    add_feature(candidates.corpus, "partial", Feature.from_vectors(ids[2:], np.ones((len(ids) - 2, 1))))
     candidates = open_candidates(candidates.track)
-    assert corpus.feature("frames").offsets is not None
     vectors = feature_set(candidates, ["frames"]).features["frames"]
     # frames of sample i: i, i + 1, … 2i - 1, whose mean is (3i - 1) / 2; sample 0 has none
     wanted = [0.0, *((3 * i - 1) / 2 for i in range(1, len(ids)))]
     np.testing.assert_array_equal(vectors, np.stack([wanted, wanted], 1))
-
-
-def test_a_feature_must_say_something_of_every_sample(small_track: SmallTrack) -> None:
-    track = small_track()
-    candidates = open_candidates(track)
-    ids = candidates.ids.to_pylist()[2:]
-    add_feature(candidates.corpus, "partial", Feature.from_vectors(ids, np.ones((len(ids), 1))))
-    candidates = open_candidates(track)
     message = "corpus 'small': feature 'partial' has no values for 2 of 30 samples of split 'test': s060, s061"
     with pytest.raises(UsageError, match=f"^{message}$"):
         feature_set(candidates, ["partial"])
@@ -58,60 +49,43 @@ def test_a_feature_must_say_something_of_every_sample(small_track: SmallTrack) -
         feature_set(candidates, ["lout"])
 
 
-def test_training_needs_references(small_track: SmallTrack) -> None:
-    with pytest.raises(WithheldReference, match="references of split 'test' of small are withheld"):
-        training_set(open_candidates(small_track(withheld=True), "test"), ["loud"])
-
-
 def test_answers_are_the_most_probable_label_and_the_value_in_range(small_track: SmallTrack) -> None:
-    track: Track = small_track()  # valence in [-2, 2]
-    outputs = {"discrete": np.array([[0.2, 0.4, 0.4], [0.1, 0.2, 0.7]]), "valence": np.array([-7.0, 1.25])}
-    answers = Predictions(outputs).answers(track)
-    assert answers["discrete"].tolist() == [1, 2]  # a tie goes to the first label
+    # a tie goes to the first label; valence is in [-2, 2]; parts are put into the order of rows
+    parts = [
+        (np.array([1]), Predictions({"discrete": np.array([[0.1, 0.2, 0.7]]), "valence": np.array([1.25])})),
+        (np.array([0]), Predictions({"discrete": np.array([[0.2, 0.4, 0.4]]), "valence": np.array([-7.0])})),
+    ]
+    answers = Predictions.gathered(parts).answers(small_track())
+    assert answers["discrete"].tolist() == [1, 2]
     assert answers["valence"].tolist() == [-2.0, 1.25]
 
 
-def test_parts_are_gathered_in_the_order_of_rows() -> None:
-    parts = [
-        (np.array([1, 4]), Predictions({"x": np.array([1.0, 4.0])})),
-        (np.array([0, 2, 3]), Predictions({"x": np.array([0.0, 2.0, 3.0])})),
-    ]
-    assert Predictions.gathered(parts).outputs["x"].tolist() == [0, 1, 2, 3, 4]
+def test_a_sample_without_a_reference_of_every_target_is_left_out(small_track: SmallTrack) -> None:
+    candidates = open_candidates(small_track(), "train")
+    references = candidates.references
+    known = np.ones(len(references), dtype=np.bool_)
+    known[[1, 4]] = False
+    candidates.__dict__["references"] = replace(references, known={"valence": known})
+    train = training_set(candidates, ["loud"])
+    assert len(train) == len(references) - 2 and "s001" not in train.samples.ids.to_pylist()
+    np.testing.assert_array_equal(train.targets["discrete"], references.values["discrete"][known])
+    candidates.__dict__["references"] = replace(references, known={"valence": ~np.ones(len(references), np.bool_)})
+    with pytest.raises(UsageError, match=r"^no sample of split 'train' has a reference of every target$"):
+        training_set(candidates, ["loud"])
 
 
-@pytest.mark.parametrize(("n", "n_folds"), [(3373, 5), (7, 7), (10, 3)])
-def test_folds_differ_by_one_sample_at_most(n: int, n_folds: int) -> None:
+@pytest.mark.parametrize(("n", "n_folds"), [(3373, 5), (7, 7)])
+def test_random_folds_differ_by_one_sample_at_most(n: int, n_folds: int) -> None:
     folds = random_folds(n, n_folds, seed=0)
     counts = np.bincount(folds, minlength=n_folds)
     assert counts.sum() == n
     assert counts.max() - counts.min() <= 1
     np.testing.assert_array_equal(folds, random_folds(n, n_folds, seed=0))
     assert (folds != random_folds(n, n_folds, seed=1)).any()
-
-
-def test_folds_are_the_same_on_every_machine() -> None:
-    # PCG64's raw bits are promised by NumPy; recorded once
+    # the same on every machine: NumPy guarantees the raw bits of PCG64; recorded once
     assert random_folds(12, 3, seed=0).tolist() == [1, 2, 0, 1, 2, 0, 1, 1, 2, 0, 2, 0]
-
-
-@pytest.mark.parametrize(("n", "n_folds"), [(3, 4), (10, 1)])
-def test_folds_that_cannot_be(n: int, n_folds: int) -> None:
-    with pytest.raises(UsageError, match=f"^{n_folds} folds of {n} training samples; needed are at least 2 folds"):
-        random_folds(n, n_folds, seed=0)
-
-
-def test_a_sample_without_a_reference_of_every_target_teaches_nothing(small_track: SmallTrack) -> None:
-    candidates = open_candidates(small_track(), "train")
-    references = candidates.references
-    held = np.ones(len(references), dtype=np.bool_)
-    held[[1, 4]] = False
-    candidates.__dict__["references"] = replace(references, known={"valence": held})
-    train = training_set(candidates, ["loud"])
-    assert len(train) == len(references) - 2 and "s001" not in train.samples.ids.to_pylist()
-    np.testing.assert_array_equal(train.targets["discrete"], references.values["discrete"][held])
-    candidates.__dict__["references"] = replace(references, known={"valence": ~np.ones(len(references), np.bool_)})
-    with pytest.raises(UsageError, match=r"^no sample of split 'train' has a reference of every target$"):
-        training_set(candidates, ["loud"])
+    with pytest.raises(UsageError, match=f"^{n + 1} folds of {n:,} training samples; needed are at least 2 folds"):
+        random_folds(n, n + 1, seed=0)
 
 
 def test_grouped_folds_are_those_of_scikit_learn() -> None:
@@ -157,8 +131,6 @@ BY_SESSION = DECLARATION + 'intervals.cluster = "session"\n'
     [
         ({}, DECLARATION, "", 5),
         ({"speaker": speakers(N, 7)}, DECLARATION, "speaker", 5),
-        ({"dialogue": speakers(N, 9)}, DECLARATION, "dialogue", 5),
-        ({"speaker": speakers(N, 7), "dialogue": speakers(N, 9)}, DECLARATION, "speaker", 5),
         ({"speaker": speakers(N, 7), "session": speakers(N, 6)}, BY_SESSION, "session", 5),
         ({"speaker": speakers(N, 7)}, BY_SESSION, "speaker", 5),
         ({"speaker": speakers(N, 1), "dialogue": speakers(N, 9)}, DECLARATION, "dialogue", 5),
@@ -186,3 +158,53 @@ def test_folds_keep_clusters_together(
     assert [len(set(some.folds(2, seed=0)[some.clusters == one].tolist())) for one in set(some.clusters.tolist())] == [
         1
     ] * some.n_clusters
+
+
+def noisy(*steps: dict[str, Any]) -> Track:
+    """Return MER-MULTI on the sample with steps that corrupt labels of its training split."""
+    specs = tuple(CorruptionSpec.model_validate({"split": "train", **step}) for step in steps)
+    return load_track("mer-multi").model_copy(update={"corruptions": specs})
+
+
+def labels(track: Track, split: str = "train") -> Any:
+    return training_set(open_candidates(track, split), []).targets["discrete"]
+
+
+def test_flips_reach_only_the_training_split_and_are_recorded(sample_home: Path, tmp_path: Path) -> None:
+    track = noisy({"name": "symmetric_flips", "rate": 0.3})
+    clean, corrupted = labels(load_track("mer-multi")), labels(track)
+    # 1,500 labels, each another one with probability 0.3: deviation 1.2 %
+    assert np.mean(clean != corrupted) == pytest.approx(0.3, abs=0.05)
+    assert np.array_equal(labels(track, "dev"), labels(load_track("mer-multi"), "dev"))
+    assert np.array_equal(labels(track), corrupted)
+    run = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
+    record = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    assert record["label_corruption"] == {
+        "symmetric_flips.rate": 0.3,
+        "symmetric_flips.realised_rate": pytest.approx(np.mean(clean != corrupted), abs=1e-6),
+    }
+
+
+def test_a_long_tail_leaves_samples_out(sample_home: Path) -> None:
+    track = noisy({"name": "long_tail", "gamma": 10})
+    every = training_set(open_candidates(load_track("mer-multi"), "train"), ["audio"])
+    kept = training_set(open_candidates(track, "train"), ["audio"])
+    counts = np.sort(np.bincount(kept.targets["discrete"], minlength=6))[::-1]
+    most = np.bincount(every.targets["discrete"]).max()
+    # the class at place j of six keeps at most n_max 10^(-j / 5).
+    assert all(count <= most * 10 ** (-place / 5) + 1 for place, count in enumerate(counts))
+    rows = [every.samples.ids.to_pylist().index(name) for name in kept.samples.ids.to_pylist()]
+    assert len(rows) == len(kept) < len(every)
+    assert np.array_equal(kept.features["audio"], every.features["audio"][rows])
+    assert np.array_equal(kept.targets["valence"], every.targets["valence"][rows])
+
+
+def test_labels_that_cannot_be_corrupted_so_are_reported(sample_home: Path) -> None:
+    message = r"^mer-multi: partial_labels gives each training sample a set of labels, and a baseline learns from one"
+    with pytest.raises(UsageError, match=message):
+        labels(noisy({"name": "partial_labels", "q": 0.1}))
+    track = noisy({"name": "symmetric_flips", "rate": 0.3})
+    track = track.model_copy(update={"targets": {"valence": track.targets["valence"]}})
+    message = r"^mer-multi: symmetric_flips corrupts the labels of exactly one categorical target; the track has none$"
+    with pytest.raises(UsageError, match=message):
+        training_set(open_candidates(track, "train"), [])

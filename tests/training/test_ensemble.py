@@ -39,8 +39,8 @@ def test_probabilities_and_values_are_averaged(small_track: SmallTrack, tmp_path
     # weights 3 : 1: calm 0.40, glad 0.35, sad 0.25; valence 0.625
     found = ensemble(track, [a, b], weights=[3, 1], output=tmp_path / "uneven", intervals=False)
     assert (found.folder / "submission.csv").read_text().splitlines()[1] == "s060,calm,0.625"
-    card = json.loads((found.folder / "run.json").read_text())
-    assert [(part["run"], part["weight"]) for part in card["runs"]] == [("a.csv", 0.75), ("b.csv", 0.25)]
+    record = json.loads((found.folder / "run.json").read_text())
+    assert [(part["run"], part["weight"]) for part in record["runs"]] == [("a.csv", 0.75), ("b.csv", 0.25)]
 
 
 def test_an_ensemble_of_runs_is_a_run(small_track: SmallTrack, tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_what_cannot_be_averaged(small_track: SmallTrack, tmp_path: Path) -> Non
     for weights in ([1.0], [1.0, 0.0], [1.0, float("nan")]):
         with pytest.raises(UsageError, match=r"^2 runs need as many weights above 0, not "):
             ensemble(track, [run.folder, run.folder], weights=weights, output=out)
-    alone = run.folder / "submission.csv"
+    labels = run.folder / "submission.csv"
     with pytest.raises(UsageError, match=r"submission\.csv: discrete has only labels; averaging needs a"):
-        ensemble(track, [alone, run.folder], output=out)
+        ensemble(track, [labels, run.folder], output=out)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"empty: there is no probabilities\.parquet in this folder; name the file"):
         ensemble(track, [tmp_path / "empty", run.folder], output=out)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from merbench.cli import run
 from merbench.errors import MissingExtra, UsageError
 from merbench.track import Track
-from merbench.training import FoldEnsemble, Setup, load_baseline, run_baseline
+from merbench.training import FeatureSet, FoldEnsemble, Setup, load_baseline, run_baseline
+from merbench.training.plugin_errors import extra_of, modules_by_extra
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
 
@@ -34,8 +37,8 @@ def build(options, setup):
 """
 
 
-def told(track: Track, folder: Path, model: str) -> str:
-    """Run a baseline with this code and return what is told; nothing is written."""
+def reported(track: Track, folder: Path, model: str) -> str:
+    """Run a baseline with this code and return the message; nothing is written."""
     write(folder, 'title = "Own"\nuses_features = false\n', model)
     with pytest.raises(UsageError) as caught:
         run_baseline(track, folder, output=folder.parent / "run", intervals=False)
@@ -55,13 +58,13 @@ HINT = "; MERBENCH_TRACEBACK=1 shows the traceback"
     ("old", "new", "message"),
     [
         ('train.track.targets["discrete"]', 'train.targets["discret"]', "line 11: baseline 'own' failed in fit: KeyError: 'discret'"),
-        ("len(train.track", "lenn(train.track", "line 11: baseline 'own' failed in fit: NameError: name 'lenn' is not defined"),
+        ('train.track.targets["discrete"].labels', "np.concatenate([np.zeros((2, 2)), np.zeros(3)])", "line 11: baseline 'own' failed in fit: ValueError: all the input array"),
         ("np.zeros(len(test))", "np.zeros(len(test)).no", "line 14: baseline 'own' failed in predict: AttributeError: 'numpy.ndarray' object has no attribute 'no'"),
         ("return Own()", "return Own(options)", "line 17: baseline 'own' failed in build: TypeError: Own() takes no arguments"),
         ("def build(options, setup", "def build(options", "baseline 'own' failed in build: TypeError: build() takes 1 positional argument but 2 were given"),
         ("class Own:", "class Own", "line 9: baseline 'own' cannot be loaded: SyntaxError: expected ':' (model.py, line 9)"),
         ("import numpy as np", "from math import no", "line 2: baseline 'own' cannot be loaded: ImportError: cannot import name 'no' from 'math'"),
-        ("import numpy as np", "import merbench.no_room", "line 2: baseline 'own' cannot be loaded: ModuleNotFoundError: No module named 'merbench.no_room'"),
+        ("import numpy as np", "import merbench.no_module", "line 2: baseline 'own' cannot be loaded: ModuleNotFoundError: No module named 'merbench.no_module'"),
         ("    pass", "    depth: 'Nowhere'", "baseline 'own' failed in Options: "),
     ],
 )  # fmt: skip
@@ -69,35 +72,28 @@ def test_an_exception_names_the_baselines_own_line(
     small_track: SmallTrack, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert MODEL.count(old) == 1
-    found = told(small_track(), tmp_path / "own", MODEL.replace(old, new))
+    found = reported(small_track(), tmp_path / "own", MODEL.replace(old, new))
     separator = ", " if message.startswith("line") else ": "
     assert found.startswith(f"{tmp_path / 'own' / 'model.py'}{separator}{message}")
     assert found.endswith(HINT)
     assert "\n" not in found
 
 
-def test_the_line_is_the_baselines_own_and_not_that_of_the_package_it_calls(
-    small_track: SmallTrack, tmp_path: Path
-) -> None:
-    call = 'np.concatenate([np.zeros((2, 2)), np.zeros(3)]), len(train.track.targets["discrete"].labels)'
-    model = MODEL.replace('len(train.track.targets["discrete"].labels)', call)
-    found = told(small_track(), tmp_path / "own", model)
-    assert f"model.py, line 11: baseline 'own' failed in fit: {ValueError.__name__}: all the input array" in found
-
-
 def test_what_build_returns_is_a_baseline(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track()
-    found = told(track, tmp_path / "own", MODEL.replace("return Own()", "Own()"))
+    found = reported(track, tmp_path / "own", MODEL.replace("return Own()", "Own()"))
     assert found == (
         f"{tmp_path / 'own' / 'model.py'}: build returned nothing (None) without fit and predict; "
         "a baseline has fit(train) and predict(test)"
     )
-    found = told(track, tmp_path / "own", MODEL.replace("def fit", "def train"))
+    found = reported(track, tmp_path / "own", MODEL.replace("def fit", "def train"))
     assert "build returned a value of type 'Own' without fit; a baseline has" in found
 
 
 def test_answers_are_checked_before_anything_is_written(small_track: SmallTrack, tmp_path: Path) -> None:
-    found = told(small_track(), tmp_path / "own", MODEL.replace("np.zeros(len(test))", "np.zeros(len(test)) + np.nan"))
+    found = reported(
+        small_track(), tmp_path / "own", MODEL.replace("np.zeros(len(test))", "np.zeros(len(test)) + np.nan")
+    )
     assert found.startswith("baseline 'own', predict: 1 problem\n  E204  valence: NaN or infinite in 12 of 12 rows (")
     folds = """
     def fit_folds(self, train):
@@ -105,7 +101,7 @@ def test_answers_are_checked_before_anything_is_written(small_track: SmallTrack,
         return CrossFit(Predictions({}))
 
 def build("""
-    found = told(small_track("two"), tmp_path / "own", MODEL.replace("\ndef build(", folds))
+    found = reported(small_track("two"), tmp_path / "own", MODEL.replace("\ndef build(", folds))
     assert found.startswith("baseline 'own', fit_folds, out_of_fold: 2 problems\n  E202  discrete: is missing")
 
 
@@ -117,13 +113,9 @@ def test_a_fold_ensemble_stays_one(tmp_path: Path) -> None:
     assert not isinstance(majority, FoldEnsemble)
 
 
-def test_predicting_without_fitting_is_told(small_track: SmallTrack) -> None:
-    from merbench.corpus.candidates import open_candidates
-    from merbench.training import feature_set
-
-    test = feature_set(open_candidates(small_track()), [])
+def test_predicting_without_fitting_is_reported() -> None:
     with pytest.raises(UsageError, match=r"^baseline 'majority' was not fitted: fit comes before predict$"):
-        load_baseline("majority").build({}, Setup()).predict(test)
+        load_baseline("majority").build({}, Setup()).predict(FeatureSet(pa.array(["a"]), {}))
 
 
 @pytest.mark.parametrize("declared", ["", 'extra = "media"\n', 'extra = "baselines"\n'])
@@ -164,11 +156,32 @@ def test_the_traceback_is_shown_where_it_is_asked_for(
     folder = write(tmp_path / "own", 'title = "Own"\nuses_features = false\n', model)
     command = ["run-baseline", str(small_track().folder), "--baseline", str(folder), "-o", str(tmp_path / "run")]
     assert run(command) == 2
-    told = capsys.readouterr().err
-    assert told == f"{folder / 'model.py'}, line 11: baseline 'own' failed in fit: KeyError: 'discret'{HINT}\n"
+    message = capsys.readouterr().err
+    assert message == f"{folder / 'model.py'}, line 11: baseline 'own' failed in fit: KeyError: 'discret'{HINT}\n"
     monkeypatch.setenv("MERBENCH_TRACEBACK", "1")
     assert run(command) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("Traceback (most recent call last):\n")
     assert f'File "{folder / "model.py"}", line 11, in fit\n' in shown
-    assert shown.endswith(told)
+    assert shown.endswith(message)
+
+
+def test_the_extras_are_those_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"all", "baselines"} <= set(modules_by_extra()) <= {*project["optional-dependencies"]} - {"dev"}
+
+
+@pytest.mark.parametrize(
+    ("module", "declared", "extra"),
+    [
+        ("torch", None, "baselines"),
+        ("sklearn", "baselines", "baselines"),
+        ("sklearn", "all", "all"),
+        ("scipy", "media", "media"),
+        ("cv2", None, "media"),
+        ("pytest", None, None),
+        ("xgboost", "baselines", None),
+    ],
+)
+def test_a_module_is_brought_by_an_extra_or_by_none(module: str, declared: str | None, extra: str | None) -> None:
+    assert extra_of(module, declared) == extra

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -23,118 +22,110 @@ def attention(track: Track, output: Path, **arguments: Any) -> BaselineRun:
     return run_baseline(track, "attention", output=output, **arguments)
 
 
-def test_a_run_is_a_folder_that_says_everything(small_track: SmallTrack, tmp_path: Path) -> None:
+def test_a_run_is_a_folder_with_its_record(small_track: SmallTrack, tmp_path: Path) -> None:
     track, out = small_track(), tmp_path / "run"
-    told: list[tuple[str, int, int]] = []
-    run = attention(track, out, seeds=[0, 3], progress=lambda *step: told.append(step))
+    steps: list[tuple[str, int, int]] = []
+    run = attention(track, out, seeds=[0, 3], progress=lambda *step: steps.append(step))
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
-        "curve.png",
-        "curve.svg",
-        "probabilities.parquet",
-        "run.json",
-        "seed-0/probabilities.parquet",
-        "seed-0/submission.csv",
-        "seed-3/probabilities.parquet",
-        "seed-3/submission.csv",
-        "submission.csv",
-    ]
+        "curve.png", "curve.svg", "probabilities.parquet", "run.json", "seed-0/probabilities.parquet",
+        "seed-0/submission.csv", "seed-3/probabilities.parquet", "seed-3/submission.csv", "submission.csv",
+    ]  # fmt: skip
     assert (out / "submission.csv").read_bytes() == (out / "seed-0/submission.csv").read_bytes()
-    lines = (out / "submission.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "sample_id,discrete,valence"
-    assert [line.split(",")[0] for line in lines[1:]] == sorted(line.split(",")[0] for line in lines[1:])
-    assert len(lines) == 1 + N_TEST
-    assert {line.split(",")[1] for line in lines[1:]} <= set(LABELS)
+    head, *lines = (out / "submission.csv").read_text(encoding="utf-8").splitlines()
+    assert head == "sample_id,discrete,valence"
+    assert [line.split(",")[0] for line in lines] == sorted(line.split(",")[0] for line in lines)
+    assert len(lines) == N_TEST
+    assert {line.split(",")[1] for line in lines} <= set(LABELS)
 
     text = (out / "run.json").read_text(encoding="utf-8")
-    card = json.loads(text)
-    assert text == json.dumps(card, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
-    assert card["track"] == {"key": "small@1.0", "fingerprint": track.fingerprint}
-    assert card["options"]["hidden"] == [8, 4]
-    assert list(card["features"]) == ["loud", "quiet"]
-    assert [one["seed"] for one in card["runs"]] == [0, 3]
-    assert [one["submission"] for one in card["runs"]] == [
-        sha256_file(out / f"seed-{seed}/submission.csv") for seed in (0, 3)
-    ]
-    assert card["cross_validation"] == {"n_folds": 5, "n_folds_asked": 5, "by": None}
-    assert {"merbench", "python", "numpy", "torch"} <= set(card["versions"])
-    assert card["wall_time_s"] > 0
-    overall = [one["test"]["overall"] for one in card["runs"]]
-    assert card["test"]["overall"]["mean"] == pytest.approx(np.mean(overall), abs=1e-12)
-    assert card["test"]["overall"]["deviation"] == pytest.approx(np.std(overall, ddof=1), abs=1e-12)
+    record = json.loads(text)
+    assert text == json.dumps(record, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
+    assert record["track"] == {"key": "small@1.0", "fingerprint": track.fingerprint}
+    assert record["options"]["hidden"] == [8, 4]
+    assert list(record["features"]) == ["loud", "quiet"]
+    assert [seed["seed"] for seed in record["runs"]] == [0, 3]
+    digests = [sha256_file(out / f"seed-{seed}/submission.csv") for seed in (0, 3)]
+    assert [seed["submission"] for seed in record["runs"]] == digests
+    assert record["cross_validation"] == {"n_folds": 5, "n_folds_asked": 5, "by": None}
+    assert {"merbench", "python", "numpy", "torch"} <= set(record["versions"])
+    assert record["wall_time_s"] > 0
+    overall = [seed["test"]["overall"] for seed in record["runs"]]
+    assert record["test"]["overall"]["mean"] == pytest.approx(np.mean(overall), abs=1e-12)
+    assert record["test"]["overall"]["deviation"] == pytest.approx(np.std(overall, ddof=1), abs=1e-12)
 
-    assert run.report is not None
+    assert run.report is not None and run.report.source == str(out / "submission.csv")
     assert run.report == score(track, out / "submission.csv", intervals=False)
-    assert run.seeds[0].test is not None
-    assert run.seeds[0].test["overall"] == run.report["overall"].value
-    assert told[:4] == [("seed 0", 1, 4), ("seed 0", 2, 4), ("seed 0", 3, 4), ("seed 0", 4, 4)]
+    for seed in run.seeds:
+        expected = score(track, out / f"seed-{seed.seed}/submission.csv", intervals=False)
+        assert seed.test == {item.key: item.value for item in expected.scores}
+    assert steps[:4] == [("seed 0", 1, 4), ("seed 0", 2, 4), ("seed 0", 3, 4), ("seed 0", 4, 4)]
     # probabilities are a submission themselves, with the same answers
     with_probabilities = score(track, out / "probabilities.parquet", intervals=False)
     assert with_probabilities["weighted_f1"].value == run.report["weighted_f1"].value
 
-
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(small_track: SmallTrack, tmp_path: Path) -> None:
-    track = small_track()
-    first, again = (attention(track, tmp_path / name) for name in ("a", "b"))
-    other = attention(track, tmp_path / "c", seeds=[1])
+    again, other = (attention(track, tmp_path / f"{seed}", seeds=[seed]) for seed in (0, 1))
     for name in ("submission.csv", "curve.svg"):
-        assert (first.folder / name).read_bytes() == (again.folder / name).read_bytes()
-        assert (first.folder / name).read_bytes() != (other.folder / name).read_bytes()
+        assert (out / name).read_bytes() == (again.folder / name).read_bytes()
+        assert (out / name).read_bytes() != (other.folder / name).read_bytes()
+
+
+def test_every_submission_is_scored_once(
+    small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[Any] = []
+
+    def score_once(test: Any, submission: Any, **arguments: Any) -> Any:
+        scored.append(submission)
+        return score(test, submission, **arguments)
+
+    monkeypatch.setattr("merbench.training.run.score", score_once)
+    run_baseline(small_track(), "majority", seeds=[0, 1], output=tmp_path / "run")
+    assert len(scored) == 2
 
 
 @pytest.mark.parametrize("baseline", ["attention", "logistic", "majority"])
-def test_nothing_is_learned_or_chosen_from_the_test_split(
+def test_nothing_is_learned_or_selected_from_the_test_split(
     baseline: str, small_track: SmallTrack, tmp_path: Path
 ) -> None:
     order = np.random.default_rng(1).permutation(N_TEST)
     options = QUICK if baseline == "attention" else {}
-    runs = [
+    first, second = (
         run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / name, intervals=False)
         for name, track in {"a": small_track("a"), "b": small_track("b", test_order=order)}.items()
-    ]
-    first, second = runs
+    )
     assert (first.folder / "submission.csv").read_bytes() == (second.folder / "submission.csv").read_bytes()
     assert first.options == second.options
     assert first.seeds[0].cross_validated == second.seeds[0].cross_validated
-    if baseline != "majority":  # its answers are all alike, in whatever order they are scored
+    if baseline != "majority":  # its answers are all equal, in whatever order they are scored
         assert first.seeds[0].test != second.seeds[0].test
 
 
 def test_without_test_references_there_is_a_submission_and_the_reason(small_track: SmallTrack, tmp_path: Path) -> None:
-    run = attention(small_track(withheld=True), tmp_path / "run")
-    assert (run.folder / "submission.csv").is_file()
+    run = attention(small_track(withheld=True), tmp_path / "run", features=["loud"])  # one feature fills every slot
+    assert run.features == ("loud",)
     assert run.report is None
     assert run.seeds[0].test is None
     assert run.withheld.startswith("the references of split 'test' of small are withheld")
     assert json.loads((run.folder / "run.json").read_text())["test"] is None
-    # the same as with references: they are not looked at
-    held = attention(small_track("held"), tmp_path / "held")
-    assert (run.folder / "submission.csv").read_bytes() == (held.folder / "submission.csv").read_bytes()
+    known = attention(small_track("known"), tmp_path / "known", features=["loud"])
+    assert known.report is not None
+    assert (run.folder / "submission.csv").read_bytes() == (known.folder / "submission.csv").read_bytes()
 
 
-def test_what_the_curve_needs_is_asked_for_before_training(
+def test_the_package_for_the_curve_is_required_before_training(
     small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    told: list[tuple[str, int, int]] = []
+    steps: list[tuple[str, int, int]] = []
     with pytest.raises(MissingExtra, match=r"a chart \(matplotlib\) needs the extra 'baselines'"):
-        attention(small_track(), tmp_path / "run", progress=lambda *step: told.append(step))
-    assert told == []
+        attention(small_track(), tmp_path / "run", progress=lambda *step: steps.append(step))
+    assert steps == []
     monkeypatch.undo()
-    run_baseline(small_track("two"), "majority", output=tmp_path / "majority")
+    run_baseline(small_track("two"), "majority", folds=3, output=tmp_path / "majority", intervals=False)
+    assert json.loads((tmp_path / "majority" / "run.json").read_text())["n_folds"] == 3
 
 
-def test_a_few_samples_need_fewer_folds(small_track: SmallTrack, tmp_path: Path) -> None:
-    run_baseline(small_track(), "majority", folds=3, output=tmp_path / "run", intervals=False)
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["n_folds"] == 3
-
-
-def test_one_feature_fills_every_slot_of_attention(small_track: SmallTrack, tmp_path: Path) -> None:
-    run = attention(small_track(), tmp_path / "run", features=["loud"])
-    assert run.features == ("loud",)
-    assert run.report is not None
-
-
-def test_nothing_is_replaced_without_being_asked(
+def test_a_run_is_replaced_only_if_asked_and_nothing_else_ever_is(
     small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -151,38 +142,45 @@ def test_nothing_is_replaced_without_being_asked(
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("years")
-    with pytest.raises(UsageError, match=r"mine: is not empty and has no run\.json; only a run is replaced by a run$"):
-        run_baseline(track, "majority", output=mine, replace=True)
-    with pytest.raises(UsageError, match=r"thesis\.txt: is a file, not a folder$"):
-        run_baseline(track, "majority", output=mine / "thesis.txt", replace=True)
+    for path, message in (
+        (mine, r"mine: is not empty and has no run\.json; only a run is replaced by a run$"),
+        (mine / "thesis.txt", r"thesis\.txt: is a file, not a folder$"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            run_baseline(track, "majority", output=path, replace=True)
     assert (mine / "thesis.txt").read_text() == "years"
 
 
-def test_what_cannot_be_run(small_track: SmallTrack, tmp_path: Path) -> None:
-    track = small_track()
-    with pytest.raises(UsageError, match=r"^seeds must be integers of at least 0, one or more, not \[-1\]$"):
-        run_baseline(track, "majority", seeds=[-1], output=tmp_path / "run")
-    with pytest.raises(UsageError, match=r"^1000 folds of \d+ training samples; needed are at least 2 folds"):
-        run_baseline(track, "majority", folds=1000, output=tmp_path / "run")
-    with pytest.raises(DeclarationError, match="depth: is not a parameter of baseline 'majority'; allowed: n_words"):
-        run_baseline(track, "majority", options={"depth": 1}, output=tmp_path / "run")
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"seeds": [-1]}, UsageError, r"^seeds must be integers of at least 0, one or more, not \[-1\]$"),
+        ({"seeds": [1.5]}, UsageError, r"^seeds must be integers of at least 0, one or more, not \[1\.5\]$"),
+        ({"folds": 1000}, UsageError, r"^1000 folds of \d+ training samples; needed are at least 2 folds"),
+        ({"options": {"depth": 1}}, DeclarationError, "depth: is not a parameter of baseline 'majority'; allowed: n_words"),
+        ({"device": "gpu"}, UsageError, r"^'gpu' is not a device; allowed: auto, cpu, cuda, cuda:<number>$"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_reported(
+    small_track: SmallTrack, tmp_path: Path, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run_baseline(small_track(), "majority", output=tmp_path / "run", **arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def with_splits(track: Track, **sources: str) -> Track:
+    return track.model_copy(update={"splits": {name: track.splits[source] for name, source in sources.items()}})
+
+
+def test_the_splits_are_those_of_the_track(small_track: SmallTrack, tmp_path: Path) -> None:
+    track, withheld = small_track(), small_track("hidden", withheld=True)
     with pytest.raises(UsageError, match=r"^small declares no split 'train', which a baseline learns from$"):
-        run_baseline(
-            track.model_copy(update={"splits": {"test": track.splits["test"]}}), "majority", output=tmp_path / "r"
-        )
-    swapped = track.model_copy(update={"splits": {"train": track.splits["test"], "test": track.splits["train"]}})
+        run_baseline(with_splits(track, test="test"), "majority", output=tmp_path / "run")
+    swapped = with_splits(track, train="test", test="train")
     assert run_baseline(swapped, "majority", output=tmp_path / "swapped", intervals=False).report is not None
-    hidden = small_track("hidden", withheld=True)
-    splits = {"train": hidden.splits["test"], "test": hidden.splits["train"]}
     with pytest.raises(WithheldReference, match="the references of split 'train' of small are withheld"):
-        run_baseline(hidden.model_copy(update={"splits": splits}), "majority", output=tmp_path / "run")
-
-
-def test_the_signature_reads_as_text() -> None:
-    assert str(inspect.signature(run_baseline).parameters["progress"]).endswith(" = None")
-    with pytest.raises(UsageError) as caught:
-        run_baseline("mer-multi", "majority", seeds=[1.5])  # type: ignore[list-item]
-    assert str(caught.value) == "seeds must be integers of at least 0, one or more, not [1.5]"
+        run_baseline(with_splits(withheld, train="test", test="train"), "majority", output=tmp_path / "run")
 
 
 @pytest.mark.parametrize("baseline", ["attention", "logistic"])
@@ -197,34 +195,33 @@ def test_the_record_says_what_folds_keep_together(small_track: SmallTrack, tmp_p
 
 @pytest.mark.parametrize("baseline", ["majority", "logistic", "attention"])
 def test_preferences_and_trajectories_are_learned(small_track: SmallTrack, tmp_path: Path, baseline: str) -> None:
-    declaration = (
-        DECLARATION.replace(
-            '{ type = "categorical", labels = ["calm", "glad", "sad"] }', '{ type = "preference", same = "class" }'
-        )
-        .replace('type = "continuous"', 'type = "trajectory"')
-        .replace('target = "discrete", weight', 'target = "discrete", per = "recording", weight')
-        .replace('target = "valence", weight', 'target = "valence", per = "recording", weight')
-    )
+    declaration = DECLARATION
+    for old, new in (
+        ('{ type = "categorical", labels = ["calm", "glad", "sad"] }', '{ type = "preference", same = "class" }'),
+        ('type = "continuous"', 'type = "trajectory"'),
+        ('target = "discrete", weight', 'target = "discrete", per = "recording", weight'),
+        ('target = "valence", weight', 'target = "valence", per = "recording", weight'),
+    ):
+        declaration = declaration.replace(old, new)
     columns = {"recording": [f"r{i % 4}" for i in range(N_TRAIN + N_TEST)]}
     track = small_track(columns=columns, declaration=declaration, labels=("a1", "a2", "same"))
     options = QUICK if baseline == "attention" else {}
     run = run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / "run", intervals=False)
     assert run.report is not None
-    assert {line.split(",")[1] for line in (run.folder / "submission.csv").read_text().splitlines()[1:]} <= {
-        "a1",
-        "a2",
-        "same",
-    }
+    lines = (run.folder / "submission.csv").read_text().splitlines()[1:]
+    assert {line.split(",")[1] for line in lines} <= {"a1", "a2", "same"}
 
 
-def test_a_run_card_holds_nothing_that_shows_who_is_scored(small_track: SmallTrack, tmp_path: Path) -> None:
+def test_a_run_record_does_not_show_which_samples_of_a_hidden_split_are_scored(
+    small_track: SmallTrack, tmp_path: Path
+) -> None:
     track = small_track()
     hidden = track.splits["test"].model_copy(update={"hidden": True})
     track = track.model_copy(update={"splits": {**track.splits, "test": hidden}})
     run = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
-    card = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
-    for values in (card["runs"][0]["test"], {key: item["mean"] for key, item in card["test"].items()}):
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    for values in (record["runs"][0]["test"], {key: item["mean"] for key, item in record["test"].items()}):
         assert all(len(repr(value)) <= len("-0.1234") for value in values.values())
-    assert sorted(card["corpus"]) == ["name", "synthetic", "version"]
+    assert sorted(record["corpus"]) == ["name", "synthetic", "version"]
     assert run.report is not None
     assert "organizers only: with --public, `score` and `compare` leave out what" in run.report.to_text()

@@ -44,7 +44,7 @@ def test_the_ranking_value_is_the_tracks_own(small_track: SmallTrack) -> None:
 
 
 class Witness:
-    """Remembers what it was fitted on, and says so of every sample."""
+    """Remembers what it was fitted on, and predicts for every sample whether it was part of it."""
 
     def __init__(self, seen: list[set[str]]) -> None:
         self.seen = seen
@@ -61,17 +61,17 @@ class Witness:
 def test_cross_validation_never_predicts_what_was_seen(small_track: SmallTrack) -> None:
     train = training_set(open_candidates(small_track(), "train"), ["loud"])
     seen: list[set[str]] = []
-    told: list[tuple[int, int]] = []
-    setup = Setup(seed=4, n_folds=3, progress=lambda done, total: told.append((done, total)))
+    steps: list[tuple[int, int]] = []
+    setup = Setup(seed=4, n_folds=3, progress=lambda done, total: steps.append((done, total)))
     predictions = cross_validate(lambda: Witness(seen), train, setup)
     assert predictions.outputs["valence"].tolist() == [0.0] * len(train)
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert steps == [(1, 3), (2, 3), (3, 3)]
     folds = random_folds(len(train), 3, seed=4)
     ids = np.array(train.samples.ids.to_pylist())
     assert seen == [set(ids[folds != fold]) for fold in range(3)]
-    _, found = fit(lambda: Witness(seen), train, setup)
+    _, result = fit(lambda: Witness(seen), train, setup)
     assert seen[-1] == set(ids)
-    assert found.out_of_fold.outputs["valence"].tolist() == [0.0] * len(train)
+    assert result.out_of_fold.outputs["valence"].tolist() == [0.0] * len(train)
 
 
 CONSTANT = """
@@ -98,18 +98,18 @@ def build(options, setup):
 """
 
 
-def test_options_are_chosen_one_after_the_other(small_track: SmallTrack, tmp_path: Path) -> None:
+def test_options_are_selected_one_after_the_other(small_track: SmallTrack, tmp_path: Path) -> None:
     train = training_set(open_candidates(small_track(), "train"), [])
     toml = 'title = "Constant"\ndefaults = { label = 0, value = 9.0 }\nselect = { label = [0, 1, 2], value = [9.0, 0.0] }\n'
     loaded = load_baseline(write(tmp_path / "constant", toml, CONSTANT))
     options = loaded.options("small", {})
-    told: list[tuple[int, int]] = []
-    setup = Setup(progress=lambda done, total: told.append((done, total)))
+    steps: list[tuple[int, int]] = []
+    setup = Setup(progress=lambda done, total: steps.append((done, total)))
     chosen, trials = select_options(loaded, options, loaded.choices("small", {}), train, setup)
-    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert steps == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
     frequent = int(np.bincount(train.targets["discrete"]).argmax())
     assert chosen == {"label": frequent, "value": 0.0}
-    # three labels, then two values of which one stood already
+    # three labels, then two values of which one is the current one
     assert [trial.options for trial in trials] == [
         {"label": 0, "value": 9.0},
         {"label": 1, "value": 9.0},
@@ -145,7 +145,7 @@ def within(columns: dict[str, list[str | None]], small_track: SmallTrack, name: 
     return small_track(name, columns=columns, declaration=start + WITHIN)
 
 
-def test_a_metric_within_a_column_is_taken_so_in_cross_validation(small_track: SmallTrack, tmp_path: Path) -> None:
+def test_a_metric_per_column_is_computed_so_in_cross_validation(small_track: SmallTrack, tmp_path: Path) -> None:
     n = N_TRAIN + N_TEST
     fold, rounds = ["a" if i % 3 else "b" for i in range(n)], ["a" if i % 5 else "b" for i in range(n)]
     track = within({"fold": fold, "round": rounds}, small_track)
@@ -167,7 +167,7 @@ def test_a_metric_within_a_column_is_taken_so_in_cross_validation(small_track: S
         assert set(run.seeds[0].cross_validated) == set(found)
 
 
-def test_without_the_column_a_metric_is_taken_over_all_training_samples(small_track: SmallTrack) -> None:
+def test_without_the_column_a_metric_is_computed_over_all_training_samples(small_track: SmallTrack) -> None:
     n = N_TRAIN + N_TEST
     only_a: list[str | None] = ["a"] * N_TRAIN + ["a", "b"] * (N_TEST // 2)
     track = within({"fold": [None] * 3 + ["a"] * (n - 3), "round": only_a}, small_track)
@@ -193,6 +193,7 @@ def test_cross_validation_leaves_a_speaker_out_as_a_whole(small_track: SmallTrac
 
 
 @pytest.mark.real_data
+@pytest.mark.slow
 def test_known_actors_are_easier_than_unseen_ones(
     test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,8 +205,8 @@ def test_known_actors_are_easier_than_unseen_ones(
 
     def accuracy(train: TrainingSet) -> float:
         options = logistic.options("ravdess", {"scale": "each", "C": 0.1})
-        said = cross_validate(lambda: logistic.build(options, Setup()), train, Setup())
-        return scores(train.track, train.targets, said.answers(train.track), train.groups)["accuracy(discrete)"]
+        predictions = cross_validate(lambda: logistic.build(options, Setup()), train, Setup())
+        return scores(train.track, train.targets, predictions.answers(train.track), train.groups)["accuracy(discrete)"]
 
     unseen, seen = accuracy(train), accuracy(replace(train, cluster=""))
     assert unseen == pytest.approx(0.565, abs=0.01)

@@ -1,4 +1,4 @@
-"""Baselines that answer sets of words: what they see, what is written, what is refused."""
+"""Baselines that answer sets of words."""
 
 from __future__ import annotations
 
@@ -80,10 +80,9 @@ def test_majority_answers_with_the_most_frequent_words(open_track: Track, tmp_pa
     run = run_baseline(open_track, "majority", output=tmp_path / "run", intervals=False)
     lines = (run.folder / "submission.csv").read_text(encoding="utf-8").splitlines()
     assert lines[:2] == ["sample_id,openset", "s06,\"['happy', 'angry']\""]
-    assert len(set(line.split(",", 1)[1] for line in lines[1:])) == 1
+    assert len({line.split(",", 1)[1] for line in lines[1:]}) == 1
     # happy, angry against the six sets: 1/2, 1/3, 0, 2/3, 0, 1/2
-    assert run.report is not None
-    assert run.report["set_jaccard"].value == pytest.approx(2 / 6, abs=1e-12)
+    assert run.report is not None and run.report["set_jaccard"].value == pytest.approx(2 / 6, abs=1e-12)
     three = run_baseline(open_track, "majority", options={"n_words": 3}, output=tmp_path / "three", intervals=False)
     assert "['happy', 'angry', 'calm']" in (three.folder / "submission.csv").read_text(encoding="utf-8")
 
@@ -104,15 +103,12 @@ def test_a_baseline_refuses_targets_that_it_does_not_answer(
     with pytest.raises(UsageError, match=message):
         run_baseline(small_track(), "lexicon-ov", output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_sets_are_not_averaged(open_track: Track, tmp_path: Path) -> None:
     message = r"open declares openset \(label_set\); an ensemble averages only probabilities and numbers"
     with pytest.raises(UsageError, match=message):
         ensemble(open_track, ["a", "b"], output=tmp_path / "run")
 
 
-def test_a_target_without_a_lexicon_is_told(open_track: Track) -> None:
+def test_a_target_without_a_lexicon_is_reported(open_track: Track) -> None:
     assert open_track.folder is not None
     path = open_track.folder / "track.toml"
     path.write_text(path.read_text(encoding="utf-8").replace(', lexicon = "english"', ""), encoding="utf-8")
