@@ -144,25 +144,17 @@ def _parquet(table: pa.Table | Mapping[str, Any], **options: Any) -> bytes:
 
 def _parquets(columns: Mapping[str, Any]) -> list[bytes]:
     table = pa.table(dict(columns))
-    plain = {name: kind for name, kind in (("discrete", "PLAIN"), ("valence", "PLAIN"))}
     label = table.schema.get_field_index("discrete")
+    deltas = {"discrete": "DELTA_BYTE_ARRAY", "sample_id": "DELTA_LENGTH_BYTE_ARRAY", "valence": "BYTE_STREAM_SPLIT"}
+    plain: dict[str, Any] = {"compression": "none", "use_dictionary": False}
     return [
         _parquet(table, compression="none"),
         _parquet(table, compression="zstd", write_page_index=True, write_page_checksum=True),
         _parquet(table, compression="snappy", data_page_version="2.0", version="1.0"),
-        _parquet(table, compression="none", use_dictionary=False, data_page_version="2.0"),
+        _parquet(table, **plain, data_page_version="2.0"),
         _parquet(table, compression="gzip", row_group_size=5, write_statistics=False),
-        _parquet(table, compression="none", use_dictionary=False, column_encoding=plain, data_page_size=64),
-        _parquet(
-            table,
-            compression="none",
-            use_dictionary=False,
-            column_encoding={
-                "discrete": "DELTA_BYTE_ARRAY",
-                "sample_id": "DELTA_LENGTH_BYTE_ARRAY",
-                "valence": "BYTE_STREAM_SPLIT",
-            },
-        ),
+        _parquet(table, **plain, column_encoding={"discrete": "PLAIN", "valence": "PLAIN"}, data_page_size=64),
+        _parquet(table, **plain, column_encoding=deltas),
         _parquet(table.set_column(label, "discrete", table["discrete"].dictionary_encode()), compression="lz4"),
         _parquet(table.cast(_large(table.schema)), compression="brotli"),
     ]
@@ -233,10 +225,8 @@ def formats(folder: Path) -> dict[str, Format]:
 
 
 def _submissions(folder: Path) -> dict[str, Format]:
-    few, many = (
-        _candidates(folder / "few", {k: MANY_TARGETS[k] for k in ("discrete", "valence")}),
-        _candidates(folder / "many", MANY_TARGETS),
-    )
+    few = _candidates(folder / "few", {name: MANY_TARGETS[name] for name in ("discrete", "valence")})
+    many = _candidates(folder / "many", MANY_TARGETS)
 
     def both(path: Path) -> None:
         data = path.read_bytes()
@@ -255,28 +245,24 @@ def _submissions(folder: Path) -> dict[str, Format]:
             "valence": pa.array(range(12), pa.duration("s")),
         }
     )
+    parquets = [
+        data for table in [pa.table(COLUMNS), *tables] for data in _parquets({n: table[n] for n in table.column_names})
+    ]
+    archives = [
+        _npz(COLUMNS),
+        _npz(COLUMNS, packed=True),
+        _npz(MANY_TEXT),
+        _npz({**COLUMNS, "discrete": [b"sad"] * 12}),
+    ]
     return {
         "csv": either("csv", texts, scrambled),
         "tsv": either("tsv", [_csv(COLUMNS, "\t"), _csv(MANY_TEXT, "\t")], scrambled),
         "jsonl": either("jsonl", [_jsonl(COLUMNS), _jsonl(MANY_TEXT)], scrambled),
         "csv.gz": either("csv.gz", [gzip.compress(text) for text in texts], gzipped),
         "csv.zst": either("csv.zst", [bytes(pa.compress(text, "zstd", asbytes=True)) for text in texts], zstd_packed),
-        "parquet": either(
-            "parquet",
-            [
-                data
-                for table in [pa.table(COLUMNS), *tables]
-                for data in _parquets({n: table[n] for n in table.column_names})
-            ]
-            + [_parquet(odd)],
-            parquet,
-        ),
-        "npz": either(
-            "npz",
-            [_npz(COLUMNS), _npz(COLUMNS, packed=True), _npz(MANY_TEXT), _npz({**COLUMNS, "discrete": [b"sad"] * 12})],
-            zipped(_member),
-        ),
-    }
+        "parquet": either("parquet", [*parquets, _parquet(odd)], parquet),
+        "npz": either("npz", archives, zipped(_member)),
+    }  # fmt: skip
 
 
 def _corpora(folder: Path) -> dict[str, Format]:
@@ -354,7 +340,6 @@ def _declarations(folder: Path) -> dict[str, Format]:
     place = folder / "submissions" / "toy" / "team" / "run"
     place.mkdir(parents=True)
     (place / "submission.csv").write_bytes(FEW)
-    made = {}
     for name in ("track", "baseline"):
         (folder / name).mkdir()
 
@@ -362,22 +347,12 @@ def _declarations(folder: Path) -> dict[str, Format]:
         _raise(path, inspect_entry(folder / "submissions", place).problems)
 
     card = b'title = "A run"\nteam = "A team"\nmembers = ["Ada"]\nsystem = "net"\nseed = 3\nexternal_data = []\nreceived = 2026-01-31T00:00:00Z\nranks = true\n'
-    made["entry.toml"] = Format(
-        place / "entry.toml", [card, *(path.read_bytes() for path in entries)], scrambled, entry
-    )
-    made["track.toml"] = Format(
-        folder / "track" / "track.toml",
-        [re.sub(rb'^id = ".*"', b'id = "track"', path.read_bytes(), flags=re.MULTILINE) for path in tracks],
-        scrambled,
-        _in_folder(load_track),
-    )
-    made["baseline.toml"] = Format(
-        folder / "baseline" / "baseline.toml",
-        [path.read_bytes() for path in baselines],
-        scrambled,
-        _in_folder(read_baseline),
-    )
-    return made
+    named = [re.sub(rb'^id = ".*"', b'id = "track"', path.read_bytes(), flags=re.MULTILINE) for path in tracks]
+    return {
+        "entry.toml": Format(place / "entry.toml", [card, *(path.read_bytes() for path in entries)], scrambled, entry),
+        "track.toml": Format(folder / "track" / "track.toml", named, scrambled, _in_folder(load_track)),
+        "baseline.toml": Format(folder / "baseline" / "baseline.toml", [path.read_bytes() for path in baselines], scrambled, _in_folder(read_baseline)),
+    }  # fmt: skip
 
 
 def _lexicons(folder: Path) -> dict[str, Format]:
@@ -434,27 +409,12 @@ def _lexicons(folder: Path) -> dict[str, Format]:
         "lexicon xlsx": Format(release / "wheel1.xlsx", [sheet], zipped(lambda name: scrambled), with_sheet),
         "lexicon csv": Format(release / "format.csv", [csv_sheet], scrambled, with_csv),
         "lexicon npz": Format(folder / "wheel_mapping.npz", [maps], zipped(_member), read_release),
-        "groups jsonl": Format(
-            folder / "groups.jsonl",
-            [released],
-            scrambled,
-            lambda path: read_groups_release(RELEASES["mer2024"], path, "g"),
-        ),
-        "groups zip": Format(
-            folder / "openset-synonym.zip",
-            [_npz({"s1": np.array("[['glad', 'happy'], ['sad']]"), "s2": np.array('[["a"]]')})],
-            zipped(_member),
-            lambda path: read_groups_release(RELEASES["mer2024"], path, "g"),
-        ),
-        "lexicon compiled": Format(
-            folder / "compiled.npz",
-            [open_lexicon("english").to_npz()],
-            zipped(_member),
-            lambda path: Lexicon.from_npz(path, name="english", source=""),
-        ),
+        "groups jsonl": Format(folder / "groups.jsonl", [released], scrambled, lambda path: read_groups_release(RELEASES["mer2024"], path, "g")),
+        "groups zip": Format(folder / "openset-synonym.zip", [_npz({"s1": np.array("[['glad', 'happy'], ['sad']]"), "s2": np.array('[["a"]]')})], zipped(_member), lambda path: read_groups_release(RELEASES["mer2024"], path, "g")),
+        "lexicon compiled": Format(folder / "compiled.npz", [open_lexicon("english").to_npz()], zipped(_member), lambda path: Lexicon.from_npz(path, name="english", source="")),
         "groups parquet": Format(folder / "answers", [answers], parquet, with_answers),
         "groups.toml": Format(folder / "groups-toml", [declared.encode()], scrambled, with_declaration),
-    }
+    }  # fmt: skip
 
 
 def _records(folder: Path) -> dict[str, Format]:
