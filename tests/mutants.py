@@ -464,13 +464,13 @@ MUTANTS = [
         "merbench/targets/label_set.py",
         'rest.partition("]")',
         'rest.rpartition("]")',
-        "tests/targets/test_label_lists.py",
+        "tests/targets/test_label_set.py",
     ),
     Mutant(
         "merbench/targets/label_set.py",
         "[piece.lower() for piece",
         "[piece.strip().lower() for piece",
-        "tests/targets/test_label_lists.py",
+        "tests/targets/test_label_set.py",
     ),
     # Training and robustness.
     Mutant(
