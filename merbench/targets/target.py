@@ -8,6 +8,7 @@ Conventions:
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
@@ -39,8 +40,8 @@ def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
     problems = [
         f"'{label}' is empty or has spaces around it" for label in labels if label != label.strip() or not label
     ]
-    if len(set(labels)) < len(labels):
-        problems.insert(0, f"given twice: {listed(sorted({label for label in labels if labels.count(label) > 1}))}")
+    if twice := sorted(label for label, n in Counter(labels).items() if n > 1):
+        problems.insert(0, f"given twice: {listed(twice)}")
     if problems:
         raise refused(*(((), problem) for problem in problems))
     return labels
