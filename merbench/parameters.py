@@ -75,7 +75,7 @@ class Parameter:
         name: its name.
         annotation: its type, with marks such as `Within`.
         default: what holds where nothing is given; `REQUIRED` where something must be.
-        strict: whether values must be of the type (numbers of whole value are numbers), or may be converted to it.
+        strict: whether values must be of the type and finite (integers are numbers), or may be converted to it.
     """
 
     name: str
@@ -127,7 +127,8 @@ class Parameter:
     @cached_property
     def _validate(self) -> Callable[[object], object]:
         annotation: Any = Annotated[str, Field(min_length=1)] if self.is_named else self.annotation
-        return TypeAdapter(annotation, config=ConfigDict(strict=self.strict, allow_inf_nan=False)).validate_python
+        config = ConfigDict(strict=True, allow_inf_nan=False) if self.strict else None
+        return TypeAdapter(annotation, config=config).validate_python
 
     @cached_property
     def allowed(self) -> str:

@@ -118,13 +118,10 @@ class Experiment:
     """Everything that stays the same under all conditions.
 
     Attributes:
-        settings: how it is run.
-        curves: the conditions.
         train: the split to learn from; `test` itself where groups are left out.
         test: the split that is corrupted and scored.
         folds: one, or one for each group that is left out.
         systems: the baseline, and the one it is compared with.
-        source: where features come from.
         banks: every noise bank in use, by name.
         how: how scores are resampled, as `merbench score` does by default; None without intervals.
     """

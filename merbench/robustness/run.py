@@ -1,14 +1,4 @@
-"""Scores a baseline under a grid of conditions, and writes the report into a folder.
-
-==================== ========================================================================================
-robustness.json      the report: every value, interval, condition, version, digest
-robustness.md        the same as tables
-curve-<name>.svg     the first ranking value along one parameter, with intervals; the name is the parameter,
-                     `<corruption>-<parameter>` where several curves share it, and
-                     `<corruption>-<parameter>-<n>` where several of these are of one corruption
-curve-<name>.png     the same
-==================== ========================================================================================
-"""
+"""Scores a baseline under a grid of conditions, and writes the report: see `docs/robustness.md`."""
 
 from __future__ import annotations
 
@@ -48,11 +38,9 @@ def robustness(
 ) -> RobustnessReport:
     """Score one system under grids of conditions: corruptions, with each value of one of their parameters.
 
-    A corruption of features changes the vectors that the corpus holds, standardised by the training data. One of text
-    changes the transcripts; a text feature is computed from them, fitted on clean training texts. One of audio or video
-    changes the clips in `settings.media`, and merbench's own features are computed from them. Other features stay as
-    they are stored. Random numbers depend only on (seed of the track, step, sample). Options are selected by
-    cross-validation on the training samples: once on clean ones for shared weights, else for each condition.
+    A corruption of features changes the vectors of the corpus; one of text changes the transcripts, one of audio or
+    video the clips in `settings.media`, and features are computed from these. Random numbers depend only on (seed of
+    the track, step, sample). Options are selected by cross-validation on the training samples.
 
     Args:
         track: a name, a folder, or a loaded track.
@@ -66,8 +54,7 @@ def robustness(
     Raises:
         UnknownName: there is no such track, baseline, corruption, corpus or feature.
         DeclarationError: a value of a grid, or an option, is not allowed.
-        UsageError: no corruption fits a grid; clips are needed and missing, or cannot be used; the output folder is not
-            empty.
+        UsageError: no corruption fits a grid; clips are missing or unusable; the output folder is not empty.
         Inapplicable: a corruption cannot be applied to a sample.
         WithheldReference: the references of the split, or of the training split, are withheld.
         MissingExtra: a package that is needed is not installed.

@@ -71,14 +71,7 @@ class BaselineDeclaration(Declaration):
 
 @dataclass(frozen=True)
 class LoadedBaseline:
-    """A baseline with its code.
-
-    Attributes:
-        name: name of its folder.
-        folder: where its files are.
-        declaration: its `baseline.toml`.
-        module: its `model.py`.
-    """
+    """A baseline: name of its folder, the folder, and the content of `baseline.toml` and `model.py`."""
 
     name: str
     folder: Path

@@ -67,13 +67,7 @@ def extra_of(module: str, declared: str | None = None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class OwnCode:
-    """The code of a baseline.
-
-    Attributes:
-        name: the baseline's name.
-        folder: where its files are.
-        extra: the extra that it declares.
-    """
+    """The code of a baseline: its name, where its files are, and the extra that it declares."""
 
     name: str
     folder: Path

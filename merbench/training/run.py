@@ -1,13 +1,4 @@
-"""Trains a baseline on a track and scores it; averages several runs.
-
-===================== ====================================================================================
-submission.csv        the answers of the first seed
-probabilities.parquet the same with one probability per label: what `merbench ensemble` reads
-run.json              the run record: configuration, seeds, versions, digests, scores, wall time
-curve.svg, curve.png  how the folds of the first seed trained, where the baseline has epochs
-seed-<seed>/          submission and probabilities of every seed, where there are several
-===================== ====================================================================================
-"""
+"""Trains a baseline on a track and scores it; averages several runs. `baselines/README.md` lists the files of a run."""
 
 from __future__ import annotations
 
@@ -279,14 +270,7 @@ def _values(report: ScoreReport | None) -> dict[str, float] | None:
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Several runs that were averaged.
-
-    Attributes:
-        folder: what was written.
-        n_runs: how many were averaged.
-        report: the score of the submission; None where the references are withheld.
-        withheld: why there is no score.
-    """
+    """Several runs that were averaged: what was written, and its score or why there is none."""
 
     folder: Path
     n_runs: int

@@ -87,6 +87,43 @@ def test_wrong_options_are_reported_all_at_once(tmp_path: Path) -> None:
     ]
 
 
+NESTED = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Inner:
+    a: int
+
+@dataclass(frozen=True)
+class Options:
+    inner: Inner
+    c: float
+    words: tuple[str, ...]
+
+    def __post_init__(self):
+        if self.c < 0:
+            raise ValueError("c must not be negative")
+
+def build(options, setup):
+    raise NotImplementedError
+"""
+
+
+def test_options_are_converted_to_their_types(tmp_path: Path) -> None:
+    loaded = load_baseline(write(tmp_path / "own", 'title = "Own"\n', NESTED))
+    options = loaded._checked({"inner": {"a": 1}, "c": float("inf"), "words": ["x"]})
+    assert (options.inner.a, options.c, options.words) == (1, float("inf"), ("x",))
+    with pytest.raises(DeclarationError, match="c must not be negative"):
+        loaded.options("any", {"inner": {"a": 1}, "c": -1.0, "words": []})
+    with pytest.raises(DeclarationError) as caught:
+        loaded.options("any", {"inner": {"b": 1}, "c": 1})
+    assert str(caught.value).splitlines() == [
+        "baseline 'own': 2 problems",
+        "  E207  inner: {'b': 1} is not Inner",
+        "  E207  words: is missing: baseline 'own' needs it, a list of values, each a string",
+    ]
+
+
 def test_wrong_keys_are_reported_all_at_once(tmp_path: Path) -> None:
     folder = write(tmp_path / "own", 'titel = "x"\nfolds = 1\nextra = "baseline"\n[tracks.a]\nfeature = ["x"]\n')
     with pytest.raises(DeclarationError) as caught:
