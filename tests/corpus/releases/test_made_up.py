@@ -150,6 +150,13 @@ CASES: list[tuple[str, Files, str, list[tuple[Any, ...]]]] = [
         ],
     ),
     (
+        "abaw6-va",
+        {"samples.csv": "sample_id,split,position\nv/00007.jpg,test,9\n",
+         "reference.csv": "sample_id,valence,arousal\nv/00007.jpg,1,0\n"},
+        "recording position valence arousal",
+        [("v", 9, 1.0, 0.0)],  # a column of the file counts, not the id
+    ),
+    (
         "abaw6-expr",
         {"Train_Set/T.txt": f"{EXPRESSIONS}0\n-1\n", "Validation_Set/V.txt": f"{EXPRESSIONS}7\n"},
         "sample_id split expression",
