@@ -99,22 +99,16 @@ def create(
     force: options.Force = False,
 ) -> None:
     """Create a corpus from your own CSV files and features."""
-    from merbench.corpus import create_corpus, own_folder
+    from merbench.corpus import OwnFiles, create_corpus, own_folder
+    from merbench.corpus.declaration import parse_metadata
 
-    corpus = create_corpus(
-        output or own_folder(name),
-        name=name,
-        samples=samples,
-        reference=reference,
-        features=options.pairs("--feature-file", feature_file),
-        targets=target or (),
-        rename=options.pairs("--rename", rename, at_last=True),
-        version=version,
-        source=source,
-        licence=licence,
-        language=language,
-        replace=force,
+    folder = output or own_folder(name)
+    metadata = parse_metadata(
+        f"corpus '{name}'", name=name, version=version, source=source, licence=licence, language=language
     )
+    features = options.pairs("--feature-file", feature_file)
+    own = OwnFiles(samples, reference, target or (), options.pairs("--rename", rename, at_last=True), features)
+    corpus = create_corpus(folder, metadata, own, replace=force)
     _print_written(corpus)
 
 

@@ -3,7 +3,7 @@
 from merbench.builders import Builder
 from merbench.corpus import releases
 from merbench.corpus.contents import Contents
-from merbench.corpus.create import add_feature, create_corpus, write_corpus
+from merbench.corpus.create import OwnFiles, add_feature, create_corpus, write_corpus
 from merbench.corpus.declaration import Metadata
 from merbench.corpus.feature import Feature
 from merbench.corpus.folder import CORPORA, IMPORTERS, Corpus, open_corpus, own_folder, summarise, verify_corpus
@@ -19,6 +19,7 @@ __all__ = [
     "Imported",
     "Importer",
     "Metadata",
+    "OwnFiles",
     "Release",
     "add_feature",
     "create_corpus",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from merbench.corpus.declaration import (
     CorpusDeclaration,
     Metadata,
     feature_file,
-    parse_metadata,
     to_toml,
 )
 from merbench.corpus.delimited import Delimited, read_delimited, to_table
@@ -121,60 +121,40 @@ def require_feature_name(corpus: Corpus, name: str, *, replace: bool = False) ->
         raise InvalidCorpus(f"corpus '{corpus.name}'", problems)
 
 
-def create_corpus(  # noqa: PLR0913
-    folder: Path,
-    *,
-    name: str,
-    samples: Path,
-    reference: Path | None = None,
-    features: Mapping[str, str] | None = None,
-    targets: Sequence[str] = (),
-    rename: Mapping[str, str] | None = None,
-    version: str = "1.0",
-    source: str = "not stated",
-    licence: str = "not stated",
-    language: str | None = None,
-    replace: bool = False,
-) -> Corpus:
-    """Write a corpus of the user's own data, all of it or nothing, and return it.
+@dataclass(frozen=True)
+class OwnFiles:
+    """A user's own files, from which a corpus is created; CSV, or TSV where the name ends in `.tsv`."""
 
-    Args:
-        folder: corpus folder to write.
-        name: kebab-case name.
-        samples: CSV or TSV with `sample_id`, `split` and any other columns of the samples.
-        reference: CSV or TSV with `sample_id` and the targets; None takes the `targets` out of `samples`.
-        features: name -> path of an NPZ, a Parquet file or a folder (see `merbench.corpus.feature.read_feature`).
-        targets: columns that are references; if empty, every column of `reference`.
-        rename: column of the CSV files -> its name in the corpus.
-        version: dotted numbers.
-        source: where the data come from.
-        licence: who may use them, and how.
-        language: language of the transcripts, such as `en`.
-        replace: whether an existing corpus in `folder` is replaced.
+    samples: Path  # `sample_id`, `split` and any other columns of the samples
+    reference: Path | None = None  # `sample_id` and the targets; None takes the `targets` out of `samples`
+    targets: Sequence[str] = ()  # columns that are references; if empty, every column of `reference`
+    rename: Mapping[str, str] = field(default_factory=dict)  # column of the files -> its name in the corpus
+    features: Mapping[str, str] = field(default_factory=dict)  # name -> source (see `feature.read_feature`)
+
+
+def create_corpus(folder: Path, metadata: Metadata, own: OwnFiles, *, replace: bool = False) -> Corpus:
+    """Write a corpus of the user's own data, all of it or nothing, and return it.
 
     Raises:
         UsageError: the folder already exists and is not to be replaced.
-        DeclarationError: the metadata have problems.
         InvalidCorpus: files have problems; all of them are listed.
         OutputError: the folder cannot be written.
     """
-    where = f"corpus '{name}'"
     CORPORA.require_free(folder, replace=replace)
-    metadata = parse_metadata(where, name=name, version=version, source=source, licence=licence, language=language)
     problems: list[Problem] = []
-    files = _read_renamed([samples, *([reference] if reference else [])], rename or {}, problems)
-    loaded: dict[str, Feature] = {}
-    for key, path in (features or {}).items():
+    files = _read_renamed([own.samples, *([own.reference] if own.reference else [])], own.rename, problems)
+    features: dict[str, Feature] = {}
+    for name, source in own.features.items():
         try:
-            loaded[key] = read_feature(path)
+            features[name] = read_feature(source)
         except UsageError as error:
-            problems.append(Problem("E616", f"feature '{key}', {path}: {error}"))
-    contents = _tables(files[samples], files[reference] if reference else None, reference is None, targets, problems)
+            problems.append(Problem("E616", f"feature '{name}', {source}: {error}"))
+    contents = _tables(own, files, problems)
     if contents is not None:
-        contents = with_fields(contents, features=loaded)
+        contents = with_fields(contents, features=features)
         problems += contents.problems()
     if contents is None or problems:
-        raise InvalidCorpus(where, problems)
+        raise InvalidCorpus(f"corpus '{metadata.name}'", problems)
     return write_corpus(folder, metadata, contents, replace=replace)
 
 
@@ -194,28 +174,21 @@ def _read_renamed(
     return {path: renamed.get(path) for path in files}
 
 
-def _tables(
-    samples: Delimited | None,
-    reference: Delimited | None,
-    is_in_samples: bool,
-    targets: Sequence[str],
-    problems: list[Problem],
-) -> Contents | None:
+def _tables(own: OwnFiles, files: Mapping[Path, Delimited | None], problems: list[Problem]) -> Contents | None:
     """Return the tables; None where the samples could not be read."""
+    targets, samples = own.targets, files[own.samples]
     if samples is None or len(set(samples.header)) < len(samples.header):
         return None
-    columns = [name for name in samples.header if name not in targets]
-    contents = Contents(to_table(samples, dict(zip(columns, columns, strict=True)), problems), None, {}, samples.origin)
-    if is_in_samples:
-        reference = samples if targets else None
+    known = {name: name for name in samples.header if name not in targets}
+    contents = Contents(to_table(samples, known, problems), samples_origin=samples.origin)
+    reference = files[own.reference] if own.reference else samples if targets else None
     if reference is None or len(set(reference.header)) < len(reference.header):
         return contents
     absent = [name for name in targets if name not in reference.header]
     if absent:
-        known = f"the columns are {listed(reference.header, 12)}{did_you_mean(absent[0], reference.header)}"
-        message = f"{reference.origin.name}: no column of the target {listed(absent)}; {known}"
-        problems.append(Problem("E611", message))
-    if absent or (is_in_samples and ID not in reference.header):
+        hint = f"the columns are {listed(reference.header, 12)}{did_you_mean(absent[0], reference.header)}"
+        problems.append(Problem("E611", f"{reference.origin.name}: no column of the target {listed(absent)}; {hint}"))
+    if absent or (own.reference is None and ID not in reference.header):
         return contents
     columns = [name for name in (ID, *(targets or reference.header)) if name in reference.header and name != SPLIT]
     table = to_table(reference, {name: name for name in columns}, problems, numbers_or_text=True)

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from merbench.corpus import create_corpus, verify_corpus
+from merbench.corpus import Metadata, OwnFiles, create_corpus, verify_corpus
+from merbench.corpus.declaration import parse_metadata
 from merbench.corpus.feature import read_feature
 from merbench.errors import DeclarationError, InvalidCorpus, UsageError
 
@@ -31,8 +32,12 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def create(folder: Path, **changes: Any) -> Any:
-    return create_corpus(folder / "corpus", **{"name": "mine", "samples": folder / "samples.csv", **changes})
+METADATA = Metadata(name="mine", version="1.0", source="", licence="")
+
+
+def create(folder: Path, replace: bool = False, **own: Any) -> Any:
+    files = OwnFiles(**{"samples": folder / "samples.csv", **own})
+    return create_corpus(folder / "corpus", METADATA, files, replace=replace)
 
 
 def problems(folder: Path, **changes: Any) -> list[str]:
@@ -293,27 +298,28 @@ def test_files_and_columns_that_are_missing_or_given_twice(files: Path) -> None:
     ]
 
 
-def test_metadata_are_checked_before_anything_is_read(tmp_path: Path) -> None:
+def test_all_problems_of_metadata_at_once() -> None:
     with pytest.raises(DeclarationError) as error:
-        create(tmp_path, name="../up", version="one", samples=tmp_path / "gone")
+        parse_metadata("corpus '../up'", name="../up", version="one", source="", licence="")
     assert [problem.column for problem in error.value.problems] == ["name", "version"]
-    (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus" / "x").write_text("")
+
+
+def test_a_folder_of_something_else_stays(files: Path) -> None:
+    (files / "corpus").mkdir()
+    (files / "corpus" / "x").write_text("")
     with pytest.raises(UsageError, match="already exists"):
-        create(tmp_path)
+        create(files, replace=True)
 
 
 @pytest.mark.real_data
 def test_mosi_comes_in_unchanged(tmp_path: Path, test_data: Path) -> None:
     folder = test_data / "data" / "features"
-    corpus = create_corpus(
-        tmp_path / "mosi",
-        name="mosi",
+    corpus = create(
+        tmp_path,
         samples=folder / "mosi_meta.csv",
         rename={"id": "sample_id", "split_feature": "split", "video": "speaker", "text_eng": "transcript"},
         targets=["sentiment", "label_nonneg"],
         features={name: f"{folder / 'mosi_trimodal.npz'}:{name}" for name in ("text", "audio", "video")},
-        language="en",
     )
     with (folder / "mosi_meta.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["id"]: row for row in csv.DictReader(file)}

@@ -13,9 +13,8 @@ from made_corpus import made_corpus
 
 from merbench import scaffold
 from merbench.cli import run
-from merbench.corpus import Corpus
+from merbench.corpus import Corpus, Metadata, OwnFiles, create_corpus
 from merbench.corpus.candidates import open_candidates
-from merbench.corpus.create import create_corpus
 from merbench.scaffold import reference_columns
 from merbench.track import Track, load_track
 
@@ -173,8 +172,8 @@ def test_a_csv_of_lists_is_drafted_as_sets(tmp_path: Path) -> None:
     (tmp_path / "reference.csv").write_text("\n".join(["sample_id,openset", *lines]))
     rows = [f"{id_},{split}" for id_, split in zip(IDS, SPLITS, strict=True)]
     (tmp_path / "samples.csv").write_text("\n".join(["sample_id,split", *rows]))
-    corpus = create_corpus(
-        tmp_path / "own", name="own", samples=tmp_path / "samples.csv", reference=tmp_path / "reference.csv"
-    )
+    metadata = Metadata(name="own", version="1.0", source="", licence="")
+    files = OwnFiles(tmp_path / "samples.csv", tmp_path / "reference.csv")
+    corpus = create_corpus(tmp_path / "own", metadata, files)
     (column,) = reference_columns(corpus)
     assert scaffold.drafted(column)[0] == "label_set"
