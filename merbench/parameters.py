@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -191,21 +191,25 @@ def printed(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@lru_cache
+@cache
 def declared(source: Callable[..., Any] | None, strict: bool = True) -> Mapping[str, Parameter]:
     """Return what a function or dataclass declares, by name: its keyword-only arguments, or its fields.
 
     Raises:
-        UsageError: an argument of a function could not be declared and printed: it has a default but is not
-            keyword-only, or has no annotation.
+        UsageError: an argument of a function has a default but is not keyword-only, has no annotation, or one that
+            cannot be evaluated.
     """
     if source is None:
         return {}
-    hints = get_type_hints(source, include_extras=True)
     if isinstance(source, type) and dataclasses.is_dataclass(source):
+        hints = get_type_hints(source, include_extras=True)
         fields = [item for item in dataclasses.fields(source) if item.init]
         return {item.name: Parameter(item.name, hints[item.name], _default(item), strict) for item in fields}
     require_declarable(source)
+    try:
+        hints = get_type_hints(source, include_extras=True)
+    except NameError as error:
+        raise UsageError(f"{source.__name__}: an annotation cannot be evaluated: {error}") from error
     keywords = [item for item in inspect.signature(source).parameters.values() if item.kind is item.KEYWORD_ONLY]
     return {item.name: Parameter(item.name, hints[item.name], item.default, strict) for item in keywords}
 
@@ -233,7 +237,7 @@ def taken(function: Callable[..., Any] | None, values: Mapping[str, Any]) -> dic
     return {name: value for name, value in values.items() if name in names}
 
 
-@lru_cache
+@cache
 def _keyword_names(function: Callable[..., Any] | None) -> frozenset[str]:
     if function is None:
         return frozenset()

@@ -106,6 +106,11 @@ def test_an_argument_that_could_not_be_declared_is_refused() -> None:
 
     def untyped(sound: object, *, n=1) -> None: ...  # type: ignore[no-untyped-def]
 
-    for function, message in ((by_place, "must follow a '\\*'"), (untyped, "needs an annotation")):
+    def unknown(sound: object, *, n: Unknown = 1) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    refused = ((by_place, "must follow a '\\*'"), (untyped, "needs an annotation"))
+    for function, message in refused:
         with pytest.raises(UsageError, match=f"^{function.__name__}: parameter 'n' {message}"):
             declared(function)
+    with pytest.raises(UsageError, match=r"^unknown: an annotation cannot be evaluated: name 'Unknown' is not defined$"):
+        declared(unknown)
