@@ -2,6 +2,7 @@
 
 Metrics, corruptions and baselines all declare what can be set by annotations and defaults. pydantic checks values
 against them, pages and signatures print them. In an annotation, `Annotated` adds a range (`Within`) or words (`Named`).
+pydantic is imported when the first value is checked: lists, and processes that receive checked values, do not need it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
-
-from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
-from pydantic_core import CoreSchema
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from merbench.errors import UsageError, brief, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 REQUIRED = inspect.Parameter.empty
 """The default of a parameter that must be given."""
@@ -57,9 +59,11 @@ class Described:
 
     Attributes:
         words: the end of the message "... is not", such as `a table of shares`.
+        check: what a value of the right type must pass, too.
     """
 
     words: str
+    check: Callable[[Any], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +122,25 @@ class Parameter:
         """Return whether a value is of the type and within the range."""
         if self.options:
             return value in self.options and type(value) is type(self.options[self.options.index(value)])
-        try:
-            self._validate(value)
-        except ValidationError:
-            return False
-        return True
+        return self._is_valid(value)
 
     @cached_property
-    def _validate(self) -> Callable[[object], object]:
+    def _is_valid(self) -> Callable[[object], bool]:
+        from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+        described = self.mark(Described)
         annotation: Any = Annotated[str, Field(min_length=1)] if self.is_named else self.annotation
         config = ConfigDict(strict=True, allow_inf_nan=False) if self.strict else None
-        return TypeAdapter(annotation, config=config).validate_python
+        adapter = TypeAdapter(annotation, config=config)
+
+        def is_valid(value: object) -> bool:
+            try:
+                adapter.validate_python(value)
+            except ValidationError:
+                return False
+            return described is None or described.check is None or described.check(value)
+
+        return is_valid
 
     @cached_property
     def allowed(self) -> str:

@@ -117,7 +117,7 @@ def apply_steps(
         try:
             parameters, further = _with_sounds(sampled, signal, known, banks or _of_the_data_home)
             parameters |= _boxes(sampled, known)
-            corrupted = corruption(signal, sampled.rng(), parameters)
+            corrupted = corruption.apply(signal, sampled.rng(), parameters)
             if not isinstance(signal, Video):
                 inside = _in_window(sampled, signal), _in_window(sampled, corrupted)
                 further |= corruption.measure(*inside, parameters)
@@ -156,7 +156,7 @@ def _corrupt_all(results: Sequence[Corrupted], sampled: SampledStep) -> list[Cor
     corruption = sampled.step.corruption
     before = [result.signal for result in results]
     try:
-        after = before if sampled.changes_nothing else corruption(before, sampled.rng(), sampled.parameters)
+        after = before if sampled.changes_nothing else corruption.apply(before, sampled.rng(), sampled.parameters)
     except Inapplicable as error:
         raise Inapplicable(f"{sampled.step.step_name}: {error}") from error
     measured = (corruption.measure(*pair, sampled.parameters) for pair in zip(before, after, strict=True))

@@ -102,7 +102,7 @@ def _row_by_row(
     for i, sample in enumerate(samples):
         before = {name: values[i].astype(np.float64) for name, values in vectors.items()}
         try:
-            after = before if sample.is_unchanged else step.corruption(before, sample.rng, sample.sampled)
+            after = before if sample.is_unchanged else step.corruption.apply(before, sample.rng, sample.sampled)
         except Inapplicable as error:
             corrupted.problems[sample.id] = f"{step.step_name}: {error}"
             corrupted.values.append({})

@@ -169,18 +169,21 @@ class Corruption:
             UsageError: a parameter is unknown, missing, or has a value that is not allowed.
             Inapplicable: this signal cannot be corrupted so, for instance a silence at a signal-to-noise ratio.
         """
-        values, raw = self.completed(parameters), _raw(rng)
+        return self.apply(signal, _raw(rng), self.completed(parameters))
+
+    def apply(self, signal: Any, rng: PCG64, values: Values) -> Any:
+        """Return the corrupted signal as a call does, of values as `draw` returns them, which are not checked again."""
         own = taken(self.function, {SEVERITY: None, **values})
         match signal:
             case Video():
                 start_s, end_s = window_s(values, signal.duration_s)
                 if (start_s, end_s) == (0.0, math.inf):
-                    return replace(signal, frames=self.function(signal.frames, raw, **own))
-                return edited_video(signal, lambda frames: self.function(frames, raw, **own), start_s, end_s)
+                    return replace(signal, frames=self.function(signal.frames, rng, **own))
+                return edited_video(signal, lambda frames: self.function(frames, rng, **own), start_s, end_s)
             case Audio() if any(name in values for name in WINDOW):
                 start_s, end_s = window_s(values, signal.duration_s)
-                return edited_audio(signal, lambda audio: self.function(audio, raw, **own), start_s, end_s)
-        return self.function(signal, raw, **own)
+                return edited_audio(signal, lambda audio: self.function(audio, rng, **own), start_s, end_s)
+        return self.function(signal, rng, **own)
 
     def completed(self, given: Values) -> dict[str, Any]:
         """Return values of all parameters from those that are given; raise `UsageError` where one is wrong."""
@@ -333,6 +336,8 @@ def _distribution_problem(parameter: Parameter, distribution: Values, *, may_fal
         return f"{kind} = {list(values)} is not [low, high]"
     if kind == "integers" and not all(isinstance(item, int) for item in values):
         return f"integers = {list(values)} holds a number that is not whole"
+    if kind == "integers" and parameter.options and not {*range(min(values), max(values) + 1)} <= {*parameter.options}:
+        return f"integers = {list(values)} holds numbers that are not {parameter.allowed}; use choice"
     return ""
 
 

@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.random import PCG64
 from numpy.typing import NDArray
-from pydantic import AfterValidator
 
 from merbench.corruptions.declaration import corruption
 from merbench.corruptions.drawing import permutation, power, uniforms
@@ -30,16 +29,15 @@ Probability = Annotated[float, Within(0, 1)]
 Shares = Mapping[str, Mapping[str, Probability]]
 
 
-def _checked_shares(shares: Shares) -> Shares:
-    if not shares or not all(row and math.fsum(row.values()) <= 1 + 1e-9 for row in shares.values()):
-        raise ValueError("an empty table, or a row that sums to more than 1")
-    return shares
+def _are_shares(flips: Shares) -> bool:
+    return bool(flips) and all(row and math.fsum(row.values()) <= 1 + 1e-9 for row in flips.values())
 
 
 Flips = Annotated[
     Shares,
-    AfterValidator(_checked_shares),
-    Described("a table of shares by label, { from = { to = share } }, of which no row sums to more than 1"),
+    Described(
+        "a table of shares by label, { from = { to = share } }, of which no row sums to more than 1", _are_shares
+    ),
 ]
 
 

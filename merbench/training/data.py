@@ -102,7 +102,7 @@ def _corrupted(track: Track, steps: Sequence[Step], labels: Labels) -> tuple[Lab
     for step in steps:
         rng = generator(track.seed, step.step_name, "")
         sampled = step.draws(track.seed, "", rng)
-        before, labels = labels, step.corruption(labels, rng, sampled)
+        before, labels = labels, step.corruption.apply(labels, rng, sampled)
         values = sampled | step.corruption.measure(before, labels, sampled)
         corruption |= {f"{step.step_name}.{key}": value for key, value in values.items()}
         if labels.candidates is not None:

@@ -61,6 +61,7 @@ def test_right_declarations_have_no_problems(name: str, given: dict[str, Any]) -
         ("gain", {"gain_db": {"uniform": [10, 5]}}, ["gain_db: uniform = [10, 5] is not [low, high]"]),
         ("gain", {"gain_db": {"uniform": [5]}}, ["gain_db: uniform = [5] is not [low, high]"]),
         ("gain", {"gain_db": {"integers": [5, 7.5]}}, ["gain_db: integers = [5, 7.5] holds a number that is not whole"]),
+        ("pyramid_blur", {"factor": {"integers": [1, 4]}}, ["factor: integers = [1, 4] holds numbers that are not one of 1, 2, 4, 8, 16; use choice"]),
         ("gain", {"gain_db": {"choice": []}}, ["gain_db: choice = [] is not a list of values"]),
         ("gain", {"gain_db": {"choice": 5}}, ["gain_db: choice = 5 is not a list of values"]),
         ("background_noise", {"noise": "", "snr_db": 5}, [f"noise: '' is not the name of a noise bank{OR}"]),
