@@ -112,5 +112,7 @@ def test_an_argument_that_could_not_be_declared_is_refused() -> None:
     for function, message in refused:
         with pytest.raises(UsageError, match=f"^{function.__name__}: parameter 'n' {message}"):
             declared(function)
-    with pytest.raises(UsageError, match=r"^unknown: an annotation cannot be evaluated: name 'Unknown' is not defined$"):
+    with pytest.raises(
+        UsageError, match=r"^unknown: an annotation cannot be evaluated: name 'Unknown' is not defined$"
+    ):
         declared(unknown)
