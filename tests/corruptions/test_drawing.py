@@ -124,6 +124,11 @@ def test_ends_that_descend_run_the_other_way() -> None:
     assert draw({"integers": [5, 1], "shared": "rain"}, rng, shared) == 4
 
 
+def test_a_shared_number_must_be_known() -> None:
+    with pytest.raises(ValueError, match=r"^there is no shared number 'rain'$"):
+        draw({"integers": [1, 5], "shared": "rain"}, generator(0, "step", "a"))
+
+
 def test_every_shared_number_is_one_of_its_own() -> None:
     first, other = shared_draw(7, "a"), shared_draw(7, "b")
     assert first("rain") == first("rain") != first("wind")

@@ -14,7 +14,7 @@ import pytest
 from merbench.corruptions import CORRUPTIONS, Audio, Frame, Video, check_parameters, generator
 from merbench.corruptions.drawing import NORMAL_UNIT, normals
 from merbench.corruptions.labels import Labels
-from merbench.errors import Inapplicable
+from merbench.errors import Inapplicable, MissingExtra
 from tests.corruptions.video.conftest import FORMATS, copied, made_frame, padding_of, values_of
 
 N, RATE_HZ = 4_000, 16_000
@@ -228,6 +228,7 @@ def test_parameters_that_change_nothing_are_known(name: str, parameters: dict[st
 @pytest.mark.parametrize("window", [{"start": 0.25, "end": 0.75}, {"start_s": 0.125}])
 def test_sound_changes_only_inside_its_window(name: str, parameters: dict[str, Any], window: dict[str, float]) -> None:
     begin, end = (1000, 3000) if "end" in window else (2000, N)
+    assert corrupted(name, signal(name, 1), {**parameters, "start_s": 9.0}).samples.shape == (1, N)  # after the end
     given = signal(name, 1)
     result = corrupted(name, given, {**parameters, **window}).samples
     part = corrupted(name, given.with_samples(given.samples[:, begin:end]), parameters).samples
@@ -323,6 +324,23 @@ def test_bits_are_the_same_on_every_machine(line: str) -> None:
     for parameters, digest in zip(cases, expected, strict=True):
         results = [content(corrupted(name, signal(name), parameters, sample)) for sample in "abc"]
         assert hashlib.sha256(repr(results).encode()).hexdigest()[:12] == digest
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "module"),
+    [
+        ("low_pass", {"cutoff_hz": 1000}, "scipy.signal"),
+        ("reverberation", {"impulse_response": CROP}, "scipy.signal"),
+        ("resampling_loss", {"rate_hz": 8000}, "soxr"),
+        ("lossy_codec", {"codec": "g722", "bit_rate": 64_000}, "av.codec"),
+    ],
+)
+def test_a_missing_library_names_its_extra(
+    name: str, parameters: dict[str, Any], module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra, match=r"needs the extra 'media': pip install 'merbench\[media\]'$"):
+        corrupted(name, signal(name), parameters)
 
 
 def test_naming_a_corruption_loads_no_heavy_library() -> None:
