@@ -156,6 +156,7 @@ class TestPacked:
         data = compress(GOOD[:half].encode()) + compress(GOOD[half:].encode())
         assert read(data, f"{name}.csv").digest == read(GOOD).digest
 
+    @pytest.mark.slow
     def test_a_bomb(self, refused: Refused, compress: Callable[[bytes], bytes], name: str) -> None:
         # 320 MB of zeros in some kB; the track allows 20 MB packed and eight times that unpacked.
         bomb = compress(b"\0" * 320_000_000)

@@ -241,6 +241,7 @@ def test_archives_that_are_refused(refused: Refused, data: bytes, problem: str) 
     assert refused(data, "submission.npz") == f"submission.npz: {n} problem{'s' if n > 1 else ''}\n  {problem}"
 
 
+@pytest.mark.slow
 def test_what_is_behind_an_array_is_never_unpacked(refused: Refused) -> None:
     data = member("sample_id.npy", header_only("(2,)", "<U3") + b"\0" * 200_000_000)
     before = peak_bytes()

@@ -140,6 +140,7 @@ def values_of(scores: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("track", list_tracks(), ids=lambda track: track.id)
+@pytest.mark.slow
 def test_a_track_goes_through_every_command(
     track: Track, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -160,6 +160,7 @@ def public_and_problems(files: Path, scored: Sequence[str], right: Path, wrong: 
     return report.public().to_json() + report.public().to_text(), reported("mer2025-semi", wrong)
 
 
+@pytest.mark.slow
 def test_nothing_reports_which_of_the_20_000_are_scored(files: Path, tmp_path: Path) -> None:
     # The same answers are all right on either subset: whatever differed would tell one subset from the other.
     right = submission(tmp_path, "name discrete", [[name, "happy"] for name in NAMES], "right.csv")
