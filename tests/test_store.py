@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -27,6 +28,7 @@ def load(folder: Path) -> Note:
 
 def builder(version: str) -> Builder:
     def build(folder: Path) -> None:
+        time.sleep(0.05)  # so that all threads have begun when the first one ends
         (folder / "note.toml").write_text(f'text = "built"\nversion = "{version}"\n', encoding="utf-8")
 
     return Builder(version, build)

@@ -152,9 +152,8 @@ class Endpoint:
             self._closed_until = max(self._closed_until, self.clock() + seconds)
 
     def _error(self, reason: str) -> UsageError:
-        host = self._address.netloc.decode().rpartition("@")[2]
         hidden = reason.replace(self.key, "…") if self.key else reason
-        where = f"{self._address.scheme}://{host}{self._address.path}"
+        where = f"{self._address.scheme}://{self._address.netloc.decode()}{self._address.path}"
         return UsageError(f"{where}, model {printable(self.model)}: {hidden}")
 
     def _sent(self, prompt: str) -> str:

@@ -56,15 +56,17 @@ def test_every_file_that_cannot_be_used_is_named(home: Path, tmp_path: Path) -> 
     write_sound(root / "not-a-number.wav", np.array([0.5, np.nan]), subtype="FLOAT")
     (root / "text.mp3").write_text("no sound at all", encoding="utf-8")
     (root / "nothing.ogg").touch()
-    write_sound(root / "cut.flac", 50_000)
-    (root / "cut.flac").write_bytes((root / "cut.flac").read_bytes()[:40_000])
+    for name in ("cut.flac", "cut.mp3"):
+        write_sound(root / name, 50_000)
+        (root / name).write_bytes((root / name).read_bytes()[:10_000])
     write_sound(root / ".hidden.wav", 100)
     (root / "notes.txt").write_text("ignored", encoding="utf-8")
     imported = import_folder("mixed", root)
     assert [sound.file for sound in imported.bank.sounds] == ["good.wav"]
     expected = [
         "E643 cancelling.wav: is silent, or its channels cancel each other",
-        "E641 cut.flac: ",
+        "E641 cut.flac: cannot be read as a sound: ",
+        "E641 cut.mp3: is cut off: 50,000 samples are announced, and it has ",
         "E642 empty.wav: holds no samples",
         "E641 not-a-number.wav: holds samples that are not numbers",
         "E641 nothing.ogg: cannot be read as a sound: ",
