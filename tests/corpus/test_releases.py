@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from released_files import Call, codes_of, columns, release, write_archive, write_table
 
-from merbench.corpus import IMPORTERS, verify_corpus
+from merbench.corpus import CORPORA, IMPORTERS, verify_corpus
 from merbench.corpus.cells import Cells
 from merbench.corpus.declaration import SPLIT, parse_metadata
 from merbench.corpus.sheets import Sheet
@@ -147,16 +147,12 @@ def test_every_archive_of_labels_refuses_a_pickle_that_calls_anything(
 def test_an_existing_corpus_stays_when_the_release_has_problems(tmp_path: Path) -> None:
     ckplus = release("ger-ckplus")
     file = write_table(tmp_path / "r" / "label.csv", "name gt", ["a", "anger"])
-    digest = ckplus(tmp_path / "r", tmp_path / "c").corpus.digest
+    ckplus(tmp_path / "r", tmp_path / "c")
     with pytest.raises(UsageError, match=r"already exists; --force replaces it$"):
         ckplus(tmp_path / "r", tmp_path / "c")
     write_table(file, "name gt", ["a", "angry"])
-    with pytest.raises(
-        InvalidCorpus, match=r"E614  gt: label\.csv: references that cannot be read \(1 of 1\): 'angry'"
-    ):
+    with pytest.raises(InvalidCorpus, match="references that cannot be read"):
         ckplus(tmp_path / "r", tmp_path / "c", replace=True)
-    write_table(file, "name gt", ["a", "anger"])
-    assert ckplus(tmp_path / "r", tmp_path / "d").corpus.digest == digest
+    assert verify_corpus(CORPORA.read(tmp_path / "c")) == []
     write_table(file, "name gt", ["a", "fear"])
     assert columns(ckplus(tmp_path / "r", tmp_path / "c", replace=True), "discrete") == [("fear",)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "d", "r"]

