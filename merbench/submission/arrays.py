@@ -94,9 +94,17 @@ def _is_time(kind: pa.DataType) -> bool:
 
 def column_problem(name: str, kind: pa.DataType, wanted: pa.DataType) -> Problem | None:
     """Return that a column has a type that is not read; None for one that is."""
-    if _is_read(kind, wanted):
-        return None
-    return Problem("E208", f"holds {printable(str(kind))}; {_needed(wanted)} are needed", column=name)
+    return None if _is_read(kind, wanted) else _not_read(name, kind, wanted)
+
+
+def _not_read(name: str, kind: pa.DataType, wanted: pa.DataType) -> Problem:
+    if not pa.types.is_list(wanted):
+        needed = "text or numbers"
+    elif pa.types.is_struct(wanted.value_type):
+        needed = f"text, or lists of structs of {', '.join(field.name for field in wanted.value_type)},"
+    else:
+        needed = "text or lists of text"
+    return Problem("E208", f"holds {printable(str(kind))}; {needed} are needed", column=name)
 
 
 def table_sheet(table: pa.Table, wanted: Wanted) -> Sheet:
@@ -109,8 +117,8 @@ def table_sheet(table: pa.Table, wanted: Wanted) -> Sheet:
         array = chunks if isinstance(chunks, pa.Array) else pa.concat_arrays(chunks.chunks)
         column = plain_column(array, kind)
         if column is None:
-            content = printable(str(array.type.value_type if pa.types.is_dictionary(array.type) else array.type))
-            problems.append(Problem("E208", f"holds {content}; {_needed(kind)} are needed", column=name))
+            of_values = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+            problems.append(_not_read(name, of_values, kind))
         else:
             columns[name] = column
     return Sheet(tuple(table.column_names), columns, table.num_rows, problems=tuple(problems))
@@ -138,15 +146,6 @@ def text_bytes(array: pa.Array) -> int:
     if pa.types.is_string_view(values.type):
         values = values.cast(pa.large_string())
     return pc.sum(pc.binary_length(values).take(array.indices)).as_py() or 0
-
-
-def _needed(wanted: pa.DataType) -> str:
-    """Return what a column of a wanted type may hold."""
-    if not pa.types.is_list(wanted):
-        return "text or numbers"
-    if pa.types.is_struct(wanted.value_type):
-        return f"text, or lists of structs of {', '.join(field.name for field in wanted.value_type)},"
-    return "text or lists of text"
 
 
 def frame_table(frame: pd.DataFrame, id_columns: Collection[str]) -> pa.Table:
@@ -189,7 +188,9 @@ def read_npz(content: Content, wanted: Wanted) -> Sheet:
             members = _members(content, archive)
             for name in wanted:
                 if name in members:
-                    free = content.max_memory - sum(_memory(array.dtype, len(array)) for array in arrays.values())
+                    free = content.budget.unpacked_bytes - sum(
+                        _memory(array.dtype, len(array)) for array in arrays.values()
+                    )
                     with archive.open(members[name]) as file:
                         arrays[name] = _array(content, file, name, free)
         lengths = {name: len(array) for name, array in arrays.items()}
@@ -256,7 +257,7 @@ def _array(content: Content, file: IO[bytes], name: str, free: int) -> NDArray[A
             raise content.refusal("E208", f"array '{name}' has the shape {shape}; one item per row is needed")
         content.require(rows=shape[0])
         if _memory(dtype, shape[0]) > free:
-            asked = f"{_memory(dtype, shape[0]):,} bytes; {free:,} of {content.max_memory:,} are left"
+            asked = f"{_memory(dtype, shape[0]):,} bytes; {free:,} of {content.budget.unpacked_bytes:,} are left"
             raise content.refusal("E104", f"array '{name}' asks for {asked}")
         return read_npy_items(file, header)
     except MalformedFile as error:

@@ -157,11 +157,6 @@ class Content:
     suffix: str
 
     @property
-    def max_memory(self) -> int:
-        """How many bytes its columns may take."""
-        return self.budget.unpacked_bytes
-
-    @property
     def warnings(self) -> tuple[Problem, ...]:
         """A warning where the suffix lies."""
         if SUFFIXES.get(self.suffix, self.format) == self.format:
@@ -179,10 +174,6 @@ class Content:
     def malformed(self, error: Exception) -> InvalidSubmission:
         """Return the error that refuses a file which its reader could not unpack."""
         return self.refusal("E109", _malformed(self.format, error))
-
-    def line_at(self, offset: int) -> int:
-        """Return the line that a byte is on."""
-        return _line_at(self.data, offset)
 
     def require_lines(self, n_header: int) -> None:
         """Raise where a text table has too long a line, or more lines after its header than rows are allowed."""
@@ -339,7 +330,7 @@ def _require_utf8(data: bytes, where: str) -> None:
     if data.startswith(_UTF16_OR_32) or (nul >= 0 and _looks_like_utf16(data)):
         raise refusal(where, "E106", "UTF-16 or UTF-32 text; save it as UTF-8 (in Excel: 'CSV UTF-8')")
     if nul >= 0:
-        raise refusal(where, "E106", f"holds a NUL byte: not a text file ({_READABLE})", _line_at(data, nul))
+        raise refusal(where, "E106", f"holds a NUL byte: not a text file ({_READABLE})", line_at(data, nul))
     if data.isascii():
         return
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -350,7 +341,7 @@ def _require_utf8(data: bytes, where: str) -> None:
         except UnicodeDecodeError as error:
             place = start - n_pending + error.start
             message = f"byte 0x{data[place]:02X} is not UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')"
-            raise refusal(where, "E106", message, _line_at(data, place)) from error
+            raise refusal(where, "E106", message, line_at(data, place)) from error
 
 
 def _looks_like_utf16(data: bytes) -> bool:
@@ -362,7 +353,8 @@ def _looks_like_utf16(data: bytes) -> bool:
     )
 
 
-def _line_at(data: bytes, offset: int) -> int:
+def line_at(data: bytes, offset: int) -> int:
+    """Return the line that a byte is on."""
     return _n_line_ends(data, 0, offset) + 1
 
 

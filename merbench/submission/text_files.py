@@ -24,7 +24,7 @@ import pyarrow.csv as pacsv
 
 from merbench.errors import EXAMPLES_SHOWN, InvalidSubmission, Problem, plural, printable
 from merbench.submission.arrays import Wanted
-from merbench.submission.content import Content
+from merbench.submission.content import Content, line_at
 from merbench.targets.sheet import BrokenRow, Sheet, text_array
 
 _HEADER_BYTES = 1 << 20
@@ -109,7 +109,7 @@ def _semicolon_message(content: Content) -> str:
     comma = _DECIMAL_COMMA.search(content.data, 0, _HEADER_BYTES)
     if comma is None:
         return "';' separates the columns; separate them by ',' or tabs (pandas: to_csv(sep=','))"
-    number, line = comma[1].decode(), content.line_at(comma.start())
+    number, line = comma[1].decode(), line_at(content.data, comma.start())
     return (
         f"';' separates the columns and ',' the decimals ('{number}' on line {line}), as some spreadsheets export; "
         f"separate columns by ',' and write '{number.replace(',', '.')}' (pandas: to_csv(sep=',', decimal='.'))"

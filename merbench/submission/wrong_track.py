@@ -10,7 +10,7 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,20 +26,12 @@ MOST = 0.5
 """The share of ids above which a submission is taken to be made for a list of candidates."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """What a sheet may have been made for.
-
-    Attributes:
-        track: a track.
-        split: its split.
-        fits: whether the header has the columns of all of its targets.
-        n_known: how many of the ids are candidates there; 0 where the corpus is not here.
-    """
+class _Place(NamedTuple):
+    """What a sheet may have been made for; the ids of a corpus that is not here are not known."""
 
     track: Track
     split: str
-    fits: bool
+    has_all_columns: bool
     n_known: int
 
 
@@ -58,7 +50,11 @@ def made_for(sheet: Sheet, candidates: Candidates, n_known: int) -> str | None:
         return None
     share = f"{nearest[0].n_known:,} of its {len(given):,} ids are"
     names = _named(nearest, candidates.track)
-    return f"{names} ({share} candidates there)" if nearest[0].fits else f"other candidates ({share} those of {names})"
+    return (
+        f"{names} ({share} candidates there)"
+        if nearest[0].has_all_columns
+        else f"other candidates ({share} those of {names})"
+    )
 
 
 def columns_of(sheet: Sheet, candidates: Candidates) -> str | None:
@@ -90,7 +86,7 @@ def _rank(place: _Place, sheet: Sheet, track: Track) -> tuple[int, ...]:
     other = place.track
     years = abs(other.year - track.year) if other.year is not None and track.year is not None else 10_000
     return (
-        place.fits,
+        place.has_all_columns,
         place.n_known,
         other.submission.id in sheet.names,
         sum(name in sheet.names for name in other.columns),
@@ -107,12 +103,6 @@ def _named(places: Sequence[_Place], track: Track) -> str:
     return f"{noun} {names[0]}" if len(names) == 1 else f"one of the {noun}s {listed(names)}"
 
 
-def _n_known(given: pa.Array | None, candidates: Candidates | None) -> int:
-    if given is None or candidates is None:
-        return 0
-    return int(pc.sum(pc.is_in(given, value_set=candidates.ids)).as_py() or 0)
-
-
 def _places(sheet: Sheet, candidates: Candidates, *, fitting: bool = False) -> Iterator[_Place]:
     """Yield the other splits of the track, and the same split of every other track; of those `fitting`, no others."""
     track = candidates.track
@@ -121,7 +111,9 @@ def _places(sheet: Sheet, candidates: Candidates, *, fitting: bool = False) -> I
     for other, split in (*own, *((other, candidates.split) for other in _other_tracks(track))):
         fits = _fits(sheet.names, other)
         if fits or not fitting:
-            yield _Place(other, split, fits, _n_known(given, _opened(other, split)))
+            ids = None if given is None else _known_ids(other, split)
+            n_known = 0 if ids is None else pc.sum(pc.is_in(given, value_set=ids)).as_py() or 0
+            yield _Place(other, split, fits, n_known)
 
 
 def _fits(names: Sequence[str], track: Track) -> bool:
@@ -145,12 +137,12 @@ def _other_tracks(track: Track) -> Iterator[Track]:
             yield other
 
 
-def _opened(track: Track, split: str) -> Candidates | None:
-    """Return the candidates of a split whose corpus is here; nothing is built for a guess."""
+def _known_ids(track: Track, split: str) -> pa.Array | None:
+    """Return the ids of a split whose corpus is here; nothing is built for a guess."""
     places = (CORPORA.home / track.corpus, track.folder / track.corpus)
     if not any((place / "corpus.toml").is_file() for place in places):
         return None
     try:
-        return open_candidates(track, split)
+        return open_candidates(track, split).ids
     except Exception:
         return None
