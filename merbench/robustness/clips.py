@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from merbench.banks.bank import Bank
 from merbench.corpus.candidates import Candidates
 from merbench.corrupt.steps import corrupt
-from merbench.corruptions import Step
 from merbench.engine import WorkerDied, run
 from merbench.errors import EXAMPLES_SHOWN, Inapplicable, UnreadableMedia, UsageError, listed
 from merbench.files.reading import sha256_bytes, sha256_file
@@ -42,13 +41,13 @@ class Clips(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """One clip, and the steps of each modality; None is the clean clip."""
+    """One clip, and the conditions of each modality; None is the clean clip."""
 
     path: Path
     sample_id: str
     seed: int
     rate_hz: int | None
-    steps: Mapping[str, Sequence[Step | None]]
+    conditions: Mapping[str, Sequence[Condition | None]]
     known: Mapping[str, Any]
 
 
@@ -72,18 +71,11 @@ def read_clips(
     """
     paths = _paths(candidates, folders)
     all_conditions = {modality: [None, *group] for modality, group in conditions.items()}
-    steps = {
-        modality: [None if condition is None else condition.step for condition in group]
-        for modality, group in all_conditions.items()
-    }
-    track, known = candidates.track, known_columns(candidates)
-    units = [
-        (
-            name,
-            _Task(path, name, track.seed, track.media.sample_rate_hz, steps, {key: known[key][row] for key in known}),
-        )
-        for row, (name, path) in enumerate(paths.items())
-    ]
+    track, columns = candidates.track, known_columns(candidates)
+    units = []
+    for row, (name, path) in enumerate(paths.items()):
+        known = {key: column[row] for key, column in columns.items()}
+        units.append((name, _Task(path, name, track.seed, track.media.sample_rate_hz, all_conditions, known)))
     results: dict[str, tuple[str, dict[str, list[tuple[Vectors, Mapping[str, Any]]]]]] = {}
     faults: dict[str, str] = {}
     with closing(run(partial(clip_vectors, banks=banks), units, workers=workers, engine=engine)) as finished:
@@ -146,32 +138,41 @@ def _paths(candidates: Candidates, folders: Sequence[Path]) -> Mapping[str, Path
 def clip_vectors(task: _Task, banks: Mapping[str, Bank]) -> tuple[str, dict[str, list[tuple[Vectors, Any]]]]:
     """Return the digest of a clip's file, and by modality its vector under every condition; runs in a worker."""
     vectors = {}
-    if "audio" in task.steps:
+    if "audio" in task.conditions:
         from merbench.features.sound import sound_vector
         from merbench.media.reading import read_audio
 
         sound = read_audio(task.path, task.rate_hz)
-        vectors["audio"] = [_vector(task, step, lambda: sound, sound_vector, banks) for step in task.steps["audio"]]
-    if "video" in task.steps:
+        vectors["audio"] = [
+            _vector(task, condition, lambda: sound, sound_vector, banks) for condition in task.conditions["audio"]
+        ]
+    if "video" in task.conditions:
         from merbench.features.pictures import picture_vector
         from merbench.media.reading import read_video
 
         read = partial(read_video, task.path)
-        vectors["video"] = [_vector(task, step, read, picture_vector, banks) for step in task.steps["video"]]
+        vectors["video"] = [
+            _vector(task, condition, read, picture_vector, banks) for condition in task.conditions["video"]
+        ]
     return sha256_file(task.path), vectors
 
 
 def _vector(
     task: _Task,
-    step: Step | None,
+    condition: Condition | None,
     read: Callable[[], Any],
     measure: Callable[[Any], Vectors],
     banks: Mapping[str, Bank],
 ) -> tuple[Vectors, Mapping[str, Any]]:
     signal, values = read(), {}
-    if step is not None:
+    if condition is not None:
         done = corrupt(
-            signal, [step], seed=task.seed, sample_id=task.sample_id, known=task.known, banks=banks.__getitem__
+            signal,
+            [condition.step],
+            seed=task.seed,
+            sample_id=task.sample_id,
+            known=task.known,
+            banks=banks.__getitem__,
         )
         signal, values = done.signal, done.values
     return np.asarray(measure(signal), dtype=np.float32), values

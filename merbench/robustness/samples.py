@@ -9,7 +9,6 @@ Conventions:
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from merbench.corpus import Feature
 from merbench.corpus.candidates import Candidates, candidate_column
-from merbench.corrupt.steps import corrupt_split
+from merbench.corrupt.steps import Corrupted, corrupt_split
 from merbench.corruptions import Step
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import UsageError
@@ -155,14 +154,15 @@ class Source:
         if step is not None and modality == "features":
             features, values = self._corrupted(candidates, features, step, standard)
         if step is not None and modality == "text":
-            texts = columns[TRANSCRIPT].fill_null("").to_pylist()
-            done = corrupt_split(
-                texts, candidates.ids.to_pylist(), [step], seed=self.seed, known=known_columns(candidates)
-            )
+            done = self._applied(candidates, step, columns[TRANSCRIPT].fill_null("").to_pylist())
             columns[TRANSCRIPT] = pa.array([sample.signal for sample in done], pa.string())
             values = [sample.values for sample in done]
         vectors = {name: pooled(features[name]) for name in self.names if name in features}
         return Inputs(vectors, columns, {} if step is None else _means(values, step))
+
+    def _applied(self, candidates: Candidates, step: Step, signals: Sequence[Any]) -> list[Corrupted]:
+        ids, known = candidates.ids.to_pylist(), known_columns(candidates)
+        return corrupt_split(signals, ids, [step], seed=self.seed, known=known)
 
     def _corrupted(
         self, candidates: Candidates, features: Mapping[str, Feature], step: Step, standard: Standard | None
@@ -175,9 +175,7 @@ class Source:
                 {modality: onto(features[name], name, row) for modality, name in names.items()}
                 for row in range(len(candidates))
             ]
-            done = corrupt_split(
-                signals, candidates.ids.to_pylist(), [step], seed=self.seed, known=known_columns(candidates)
-            )
+            done = self._applied(candidates, step, signals)
             for modality, name in names.items():
                 samples = [sample.signal[modality] for sample in done]
                 if standard is not None:
@@ -188,15 +186,12 @@ class Source:
 
     def _rounds(self, features: Mapping[str, Feature]) -> list[dict[str, str]]:
         """Return rounds of modality -> feature, such that each feature that has a modality is in at least one."""
-        by_modality: dict[str, list[str]] = defaultdict(list)
-        for name in features:
-            if self.modalities.get(name) in MODALITIES:
-                by_modality[self.modalities[name]].append(name)
-        n_rounds = max(map(len, by_modality.values()), default=0)
-        ordered = [modality for modality in MODALITIES if modality in by_modality]
+        names = {
+            modality: [name for name in features if self.modalities.get(name) == modality] for modality in MODALITIES
+        }
         return [
-            {modality: by_modality[modality][min(i, len(by_modality[modality]) - 1)] for modality in ordered}
-            for i in range(n_rounds)
+            {modality: own[min(i, len(own) - 1)] for modality, own in names.items() if own}
+            for i in range(max(map(len, names.values())))
         ]
 
     def feature_set(
