@@ -21,7 +21,7 @@ def network(widths: list[int], *, softmax: bool = False, **heads: int | None) ->
     return model.eval()
 
 
-def test_the_declared_model_is_the_challenges() -> None:
+def test_the_declared_model_is_that_of_the_challenge() -> None:
     options = load_baseline("attention").options("mer2023-multi", {})
     assert options == {
         "hidden": [256, 128],
@@ -73,10 +73,16 @@ def test_its_test_outputs_are_the_mean_of_raw_fold_outputs(small_track: SmallTra
     assert (chances > 0).all()
 
 
-@pytest.mark.parametrize("track", ["mer-multi", "mer-semi"])
-def test_on_the_sample_it_reaches_its_band(sample_home: Path, track: str, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_on_the_sample_it_reaches_its_band(sample_home: Path, tmp_path: Path) -> None:
     run = run_baseline(
-        track, "attention", seeds=[0], options={"epochs": 12}, device="cpu", output=tmp_path / "run", intervals=False
+        "mer-semi",
+        "attention",
+        seeds=[0],
+        options={"epochs": 6},
+        device="cpu",
+        output=tmp_path / "run",
+        intervals=False,
     )
     assert run.report is not None
     assert 0.65 <= (run.report["weighted_f1"].value or 0.0) <= 0.85

@@ -52,6 +52,7 @@ def test_what_is_answered_follows_from_classes_and_words_said() -> None:
     assert [len(words) for words in rare.answers(np.zeros((3, 1)), Lists.of([[], [], []]))] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_on_the_sample_it_beats_the_most_frequent_words(sample_home: Path, tmp_path: Path) -> None:
     options = {"C": 0.01, "threshold": 0.1}
     ours = run_baseline("mer-ov", "lexicon-ov", options=options, output=tmp_path / "lexicon-ov", intervals=False)
@@ -66,7 +67,8 @@ def test_on_the_sample_it_beats_the_most_frequent_words(sample_home: Path, tmp_p
 
 
 @pytest.mark.real_data
-def test_words_of_translated_transcripts_alone_are_worth_little(
+@pytest.mark.slow
+def test_words_of_translated_transcripts_are_worth_little(
     test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MERBENCH_HOME", str(tmp_path))

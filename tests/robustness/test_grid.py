@@ -19,16 +19,13 @@ THRICE = TWICE.replace("snr_db", 'step = "hum"\nsnr_db', 1)
     [
         ("snr_db=20,10,5,0", "snr_db", (20, 10, 5, 0)),
         ("severity=1..5", "severity", (1, 2, 3, 4, 5)),
-        ("severity=5..3", "severity", (5, 4, 3)),
         ("rate=0..0.7:0.1", "rate", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)),
-        ("rate=0..1:0.3", "rate", (0.0, 0.3, 0.6, 0.9)),
         ("snr_db=-5..5:5", "snr_db", (-5, 0, 5)),
         ("factor=1,4..6,16", "factor", (1, 4, 5, 6, 16)),
         ("pattern=a,v,t,av,at,vt", "pattern", ("a", "v", "t", "av", "at", "vt")),
         (" rate = 1e-1 , 0.5 ", "rate", (0.1, 0.5)),
         ('kind="gaussian",impulse', "kind", ("gaussian", "impulse")),
         ("flag=true,false", "flag", (True, False)),
-        ("noise=musan/speech", "noise", ("musan/speech",)),
     ],
 )
 def test_a_grid_is_a_name_and_values(text: str, name: str, values: tuple[object, ...]) -> None:
@@ -52,7 +49,7 @@ FORM = "write NAME=VALUES, such as snr_db=20,10,5,0 or severity=1..5 or rate=0..
         ("a=0..1:0.0001", "grid 'a=0..1:0.0001': 0..1:0.0001 gives 10,001 values; a curve has at most 1,000"),
     ],
 )
-def test_another_form_is_told(text: str, message: str) -> None:
+def test_another_form_is_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         parse_grid(text)
 
@@ -68,7 +65,7 @@ def test_the_track_says_what_a_parameter_belongs_to_and_the_other_values(corrupt
     grids = {"factor": [2], "snr_db": [3]}
     distributed, named = planned(corrupted_track(name="two"), grids, parameters={"factor": 4})
     assert distributed.signature == "feature_noise(factor=2;snr_db={integers:[5,10]})"
-    assert named.signature == "feature_noise(snr_db=3;factor=4)"  # what is set holds where no grid says it
+    assert named.signature == "feature_noise(snr_db=3;factor=4)"  # a value given holds where no grid varies it
 
 
 def test_a_named_corruption_needs_no_declaration(corrupted_track: CorruptedTrack) -> None:
@@ -95,12 +92,12 @@ def test_there_is_a_curve_for_each_corruption_that_has_the_parameter_of_a_grid(c
     assert curves[1].conditions[1].step.parameters == {"start": 0.25, "severity": 5}
 
 
-def test_what_is_set_of_one_corruption_goes_before_what_is_set_of_all(corrupted_track: CorruptedTrack) -> None:
+def test_a_value_for_one_corruption_takes_precedence_over_one_for_all(corrupted_track: CorruptedTrack) -> None:
     both = ("feature_noise", "again")
     first, second = planned(corrupted_track(TWICE), {"snr_db": [1]}, both, {"again.factor": 2, "factor": 4})
     assert (first.step, first.declared) == ("feature_noise", {"factor": 4})
     assert (second.step, second.declared) == ("again", {"factor": 2})
-    # the name of a step goes before that of a corruption
+    # the name of a step takes precedence over that of a corruption
     first, second = planned(corrupted_track(TWICE, "two"), {"snr_db": [1]}, both, {"feature_noise.factor": 8})
     assert (first.declared, second.declared) == ({"factor": 8}, {"factor": 1})
     # a corruption names its step where no other step is of it
@@ -108,12 +105,7 @@ def test_what_is_set_of_one_corruption_goes_before_what_is_set_of_all(corrupted_
     assert curve.signature == "again:feature_noise(snr_db=1;factor=8)"
 
 
-def test_no_name_is_as_none(corrupted_track: CorruptedTrack) -> None:
-    (curve,) = planned(corrupted_track(), {"snr_db": [1]}, [])
-    assert curve.signature == "feature_noise(snr_db=1;factor=1)"
-
-
-def test_a_severity_stands_for_what_it_tables_and_a_value_for_the_severity(corrupted_track: CorruptedTrack) -> None:
+def test_a_severity_and_the_values_it_sets_exclude_each_other(corrupted_track: CorruptedTrack) -> None:
     declared = '[[corruptions]]\nname = "gaussian_noise_features"\nsnr_db = 5\n'
     (curve,) = planned(corrupted_track(declared), {"severity": [1, 5]})
     assert "snr_db" not in curve.declared
@@ -142,11 +134,12 @@ def test_a_severity_stands_for_what_it_tables_and_a_value_for_the_severity(corru
         ("", {"snr_db": [1]}, ["feature_noise", "gaussian_noise_features"], {"facto": 1, "factor": 1}, "facto: no curve has this parameter besides its grid; feature_noise, gaussian_noise_features have factor, modalities, severity, snr_db; did you mean 'factor'?"),
         ("", {"snr_db": [1]}, ["feature_noise", "gaussian_noise_features"], {"factor": 1, "gaussian_noise_features.factor": 1}, "gaussian_noise_features.factor: no curve has this parameter besides its grid; gaussian_noise_features has modalities, severity, snr_db"),
         (FEATURE_NOISE, {"snr_db": [1]}, [], {"feature_nois.factor": 1}, "feature_nois.factor: no curve uses 'feature_nois'; did you mean 'feature_noise'? (curves use feature_noise)"),
+        ("", {"rate": [0.1]}, "symmetric_flips", {}, "grid rate: symmetric_flips corrupts training labels; a curve needs a corruption of the inputs"),
         (TWICE, {"snr_db": [1]}, ["feature_noise", "again"], {".factor": 1}, ".factor: no curve uses '' (curves use feature_noise, again)"),
         (THRICE, {"snr_db": [1]}, ["hum", "again"], {"feature_noise.factor": 1}, "feature_noise.factor: several curves use 'feature_noise'; name a step: hum, again"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_told(
+def test_what_does_not_fit_is_reported(
     corrupted_track: CorruptedTrack,
     corruptions: str,
     grids: dict[str, list[int]],
@@ -156,11 +149,8 @@ def test_what_does_not_fit_is_told(
 ) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         planned(corrupted_track(corruptions), grids, corruption, parameters)
-
-
-def test_a_corruption_that_is_not_there_is_told_with_the_nearest(corrupted_track: CorruptedTrack) -> None:
     with pytest.raises(UnknownName, match=r"^no corruption named 'feature_nois'; did you mean 'feature_noise'"):
-        planned(corrupted_track(""), {"snr_db": [5]}, "feature_nois")
+        planned(corrupted_track("", "two"), {"snr_db": [5]}, "feature_nois")
 
 
 def test_all_values_are_checked_before_anything_is_done(corrupted_track: CorruptedTrack) -> None:
@@ -172,11 +162,3 @@ def test_all_values_are_checked_before_anything_is_done(corrupted_track: Corrupt
         "  E207  snr_db: 70 is not a number in [-20, 60] dB or a distribution of such values\n"
         "  E207  snr_db: 'loud' is not a number in [-20, 60] dB or a distribution of such values"
     )
-
-
-def test_damage_to_labels_is_no_condition(corrupted_track: CorruptedTrack) -> None:
-    with pytest.raises(
-        UsageError,
-        match=r"^grid rate: symmetric_flips corrupts training labels; a curve needs a corruption of the inputs$",
-    ):
-        planned(corrupted_track(""), {"rate": [0.1]}, "symmetric_flips")
