@@ -119,6 +119,7 @@ def test_a_worker_that_is_killed_loses_nothing(batch: int, tmp_path: Path) -> No
     assert (tmp_path / "killed").exists()
 
 
+@pytest.mark.slow
 def test_a_unit_that_always_kills_its_worker_is_reported_and_the_others_are_done() -> None:
     units = [*NUMBERS[:9], ("bad", -1), *NUMBERS[9:12]]
     by_name = {done.name: done for done in run(work.kill_always, units, workers=2)}
@@ -177,6 +178,7 @@ def test_an_interrupt_leaves_no_worker_and_no_half_file(
     assert list((tmp_path / "units").glob("half-*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc: this is not Linux")
 def test_workers_do_not_outlive_a_parent_that_is_killed(
     runner: tuple[subprocess.Popen[str], list[int]], tmp_path: Path
@@ -256,6 +258,7 @@ def engine_of(cluster: Any) -> str:
     return "dask://" + str(cluster.scheduler_address).removeprefix("tcp://")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 7])
 def test_a_dask_cluster_does_the_same(batch: int, cluster: Any) -> None:
     shuffled = random.Random(batch).sample(NUMBERS, len(NUMBERS))
@@ -265,6 +268,7 @@ def test_a_dask_cluster_does_the_same(batch: int, cluster: Any) -> None:
     assert counts == list(range(1, 41))
 
 
+@pytest.mark.slow
 def test_exceptions_come_back_from_a_dask_cluster(cluster: Any) -> None:
     units: Sequence[tuple[str, str]] = [(kind, kind) for kind in ("corpus", "fine")]
     by_name = {done.name: done for done in run(work.fail, units, engine=engine_of(cluster), batch=3)}
@@ -273,6 +277,7 @@ def test_exceptions_come_back_from_a_dask_cluster(cluster: Any) -> None:
     assert isinstance(corpus, InvalidCorpus) and corpus.problems == (Problem("E601", "gone"),)
 
 
+@pytest.mark.slow
 def test_a_dask_worker_that_is_killed_loses_nothing(cluster: Any, tmp_path: Path) -> None:
     marker = str(tmp_path / "killed")
     units = [(name, (x, marker if x == 11 else "")) for name, x in NUMBERS]
@@ -280,6 +285,7 @@ def test_a_dask_worker_that_is_killed_loses_nothing(cluster: Any, tmp_path: Path
     assert (tmp_path / "killed").exists()
 
 
+@pytest.mark.slow
 def test_a_unit_that_kills_every_dask_worker_is_reported(cluster: Any) -> None:
     units = [("bad", -1), *NUMBERS[:2]]
     by_name = {done.name: done for done in run(work.kill_always, units, engine=engine_of(cluster))}
@@ -287,6 +293,7 @@ def test_a_unit_that_kills_every_dask_worker_is_reported(cluster: Any) -> None:
     assert {name: done.value for name, done in by_name.items()} == {name: SQUARES[name] for name, _ in NUMBERS[:2]}
 
 
+@pytest.mark.slow
 def test_an_address_where_nothing_answers_is_reported_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr("merbench.engine.cluster._TIMEOUT_S", 1)
@@ -294,6 +301,7 @@ def test_an_address_where_nothing_answers_is_reported_on_one_line(monkeypatch: p
         next(run(work.square, NUMBERS, engine="dask://127.0.0.1:9"))
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away_is_reported() -> None:
     distributed = pytest.importorskip("distributed")
     cluster = distributed.LocalCluster(
@@ -306,12 +314,14 @@ def test_a_scheduler_that_goes_away_is_reported() -> None:
             list(results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", ["", "def abs(x): return len('-' * -x)\n"])
 def test_a_script_needs_no_guard_even_for_functions_of_its_own(own: str, tmp_path: Path) -> None:
     script = tmp_path / "unguarded.py"
     script.write_text(
-        f"from merbench.engine import run\n{own}"
-        "print(sorted(done.value for done in run(abs, [('a', -1), ('b', -2)], workers=2)))\n"
+        f"import os\nfrom merbench.engine import run\n{own}"
+        "print(sorted(done.value for done in run(abs, [('a', -1), ('b', -2)], workers=2)), flush=True)\n"
+        "os._exit(0)\n"  # as commands do: what is still open would be reported as leaked
     )
     ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "[1, 2]\n", "")

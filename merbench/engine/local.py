@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import Pipe, resource_tracker
+from multiprocessing import Pipe, active_children, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -165,6 +165,7 @@ def _end(workers: Sequence[_Worker], busy: Iterable[Future[Any]]) -> None:
     wait(busy, timeout=_GRACE_S + 1)
     for worker in workers:
         worker.executor.shutdown(kill_workers=True)
+    active_children()  # forgets processes that ended, and their semaphores
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Clips of the sample for the tests of the protocol, under short names."""
+"""Clips of the sample for the tests of corruption, under short names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def made_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def babble(data_home: Path) -> str:
-    """Return the name of a noise bank that is built."""
+    """Return the name of a noise bank, which is built."""
     open_bank("synthetic/babble")
     return "synthetic/babble"
 

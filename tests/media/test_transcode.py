@@ -1,8 +1,11 @@
+"""What becomes of a clip: times, sizes, colours, channels and lengths survive; files are complete or do not exist."""
+
 from __future__ import annotations
 
 import hashlib
 import io
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -25,6 +28,7 @@ from merbench.media.writing import Encoding, encoder_rate
 from merbench.track.declaration import MediaSpec
 
 MP4 = Pictures(tick=Fraction(1, 12800))
+AAC = Sound(0.5, 44100, "stereo", "aac", "fltp")
 H264 = MediaSpec(video_codec="h264")
 HOSTILE_NAMES = ('it\'s "quoted".mp4', "two\nlines.mp4", "-y.mp4", "Größe 感情.mp4", "%03d.mp4", "file:pipe:0.mp4")
 
@@ -80,7 +84,7 @@ def copied(clip: Path) -> list[tuple[np.ndarray, ...]]:
     return [tuple(plane.copy() for plane in frame.planes) for frame in read_video(clip).frames]
 
 
-def test_frames_times_and_sizes_survive(tmp_path: Path) -> None:
+def test_frames_times_sizes_and_digests(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(13), Sound(0.52, 16000))
     target, record = passed(source)
     assert (record.container, record.n_frames, record.n_samples, record.sample_rate_hz) == ("mp4", 13, 8320, 16000)
@@ -91,6 +95,8 @@ def test_frames_times_and_sizes_survive(tmp_path: Path) -> None:
         assert psnr(before[0], after[0]) > 36  # the quantiser of 3 on a ramp whose edges are sharp
     assert record.file_digest == hashlib.sha256(target.read_bytes()).hexdigest()
     assert record.file_bytes == target.stat().st_size
+    assert record.planes_digest == planes_digest(read_video(source))
+    assert record.pcm_digest == pcm_digest(read_audio(source))
 
 
 @pytest.mark.parametrize("spec", [MediaSpec(), H264, MediaSpec(unchanged="copy")])
@@ -103,22 +109,20 @@ def test_variable_frame_rate_survives_to_the_tick(tmp_path: Path, spec: MediaSpe
 
 def test_time_stamps_of_a_fine_clock_survive(tmp_path: Path) -> None:
     made = Pictures(times=tuple(1001 * n for n in range(12)), tick=Fraction(1, 30000), n_frames=12)
-    source = make_clip(tmp_path / "clip.mp4", made, container="mp4")
-    target, _ = passed(source)
+    target, _ = passed(make_clip(tmp_path / "clip.mp4", made, container="mp4"))
     assert times(target) == [pytest.approx(1001 * n / 30000, abs=1e-12) for n in range(12)]
     assert headers(target).average_rate == Fraction(30000, 1001)
 
 
-@pytest.mark.parametrize("clockwise", [90, 180, 270])
 @pytest.mark.parametrize("edit", [same, None])
-def test_rotation_survives_damage_and_copying(tmp_path: Path, clockwise: int, edit: Any) -> None:
-    source = make_clip(tmp_path / "clip.mp4", replace(MP4, clockwise=clockwise), container="mp4")
-    seen = []
-    target, record = passed(source, video=each(lambda f: seen.append(f.rotation) or f) if edit else None)
+def test_rotation_and_the_shape_of_pixels_survive_corruption_and_copying(tmp_path: Path, edit: Any) -> None:
+    made = replace(MP4, clockwise=270, aspect=Fraction(16, 11))
+    source = make_clip(tmp_path / "clip.mp4", made, container="mp4")
+    target, record = passed(source, video=edit)
     assert record.video_copied is (edit is None)
-    assert next(iter(read_video(source).frames)).rotation == clockwise
-    assert set(seen) <= {clockwise}
-    assert next(iter(read_video(target).frames)).rotation == clockwise
+    assert {frame.rotation for clip in (source, target) for frame in read_video(clip).frames} == {270}
+    with opened(target) as media:
+        assert media.require_video().sample_aspect_ratio == Fraction(16, 11)
 
 
 @pytest.mark.parametrize("spec", [MediaSpec(), H264])
@@ -128,54 +132,41 @@ def test_range_and_colours_survive(tmp_path: Path, spec: MediaSpec) -> None:
     target, _ = passed(source, spec)
     before, after = (list(read_video(clip).frames) for clip in (source, target))
     assert [(f.full_range, f.matrix) for f in after] == [(True, "bt709")] * 4
-    assert psnr(before[2].planes[0], after[2].planes[0]) > 36  # nobody stretched the values
+    assert psnr(before[2].planes[0], after[2].planes[0]) > 36  # the values are not stretched
 
 
-def test_the_shape_of_pixels_survives(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "clip.mp4", replace(MP4, aspect=Fraction(16, 11)), container="mp4")
-    target, _ = passed(source)
-    with opened(target) as media:
-        assert media.require_video().sample_aspect_ratio == Fraction(16, 11)
-
-
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 40), (37, 1), (33, 47), (3, 5)])
-def test_odd_sizes_and_single_pixels_survive(tmp_path: Path, width: int, height: int) -> None:
-    source = make_clip(tmp_path / "clip.mkv", Pictures(4, width, height))
+@pytest.mark.parametrize(("width", "height", "n_frames"), [(1, 1, 4), (33, 47, 4), (64, 48, 1)])
+def test_odd_sizes_single_pixels_and_single_frames_survive(
+    tmp_path: Path, width: int, height: int, n_frames: int
+) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(n_frames, width, height), Sound(0.04))
     target, record = passed(source)
     before, after = copied(source), copied(target)
-    assert record.n_frames == 4
+    assert record.n_frames == len(after) == n_frames
     assert [plane.shape for plane in after[0]] == [plane.shape for plane in before[0]]
-    assert abs(int(before[3][0][0, 0]) - int(after[3][0][0, 0])) < 12
-
-
-def test_a_clip_of_one_frame_survives(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "clip.mkv", Pictures(1), Sound(0.04))
-    target, record = passed(source)
-    assert (record.n_frames, len(times(target))) == (1, 1)
+    assert abs(int(before[-1][0][0, 0]) - int(after[-1][0][0, 0])) < 12
 
 
 @pytest.mark.parametrize(
-    ("pixel_format", "by_mpeg4", "by_h264"),
+    ("pixel_format", "by_h264"),
     [
-        ("yuv420p", "yuv420p", "yuv420p"),
-        ("yuv420p10le", "yuv420p", "yuv420p10le"),
-        ("yuv444p", "yuv420p", "yuv444p"),
-        ("yuvj444p", "yuv420p", "yuv444p"),
-        ("yuv422p10le", "yuv420p", "yuv422p10le"),
-        ("gray", "yuv420p", "yuv420p"),
-        ("yuv444p12le", "yuv420p", "yuv444p10le"),
-        ("yuv411p", "yuv420p", "yuv422p"),
-        ("yuv440p", "yuv420p", "yuv444p"),
-        ("gray16le", "yuv420p", "yuv420p10le"),
+        ("yuv420p", "yuv420p"),
+        ("yuvj444p", "yuv444p"),
+        ("yuv422p10le", "yuv422p10le"),
+        ("gray", "yuv420p"),
+        ("yuv444p12le", "yuv444p10le"),
+        ("yuv411p", "yuv422p"),
+        ("yuv440p", "yuv444p"),
+        ("gray16le", "yuv420p10le"),
     ],
 )
-def test_the_stored_format_is_the_nearest_that_the_codec_has(pixel_format: str, by_mpeg4: str, by_h264: str) -> None:
-    assert Encoding.of(MediaSpec()).stored_format(pixel_format) == by_mpeg4
+def test_the_stored_format_is_the_nearest_that_the_codec_has(pixel_format: str, by_h264: str) -> None:
+    assert Encoding.of(MediaSpec()).stored_format(pixel_format) == "yuv420p"
     assert Encoding.of(H264).stored_format(pixel_format) == by_h264
 
 
-@pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv444p", "gray", "yuv422p", "yuv444p10le"])
-def test_ten_bits_and_full_colour_reach_the_damage_as_stored_and_come_out(tmp_path: Path, pixel_format: str) -> None:
+@pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv444p", "gray"])
+def test_ten_bits_and_full_colour_reach_the_corruption_and_the_file(tmp_path: Path, pixel_format: str) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(4, 64, 48, pixel_format, "ffv1"))
     seen: list[Frame] = []  # frames that nothing edits afterwards may be kept
     target, _ = passed(source, H264, video=each(lambda frame: seen.append(frame) or frame))
@@ -198,30 +189,30 @@ def test_values_beyond_the_depth_become_the_greatest(tmp_path: Path) -> None:
     assert int(next(iter(read_video(target).frames)).planes[0].max()) == 1023
 
 
-@pytest.mark.parametrize("size", [(33, 48), (34, 47), (1, 1)])
-def test_h264_refuses_odd_sizes_of_halved_colour_and_names_who_does_not(tmp_path: Path, size: tuple[int, int]) -> None:
-    source = make_clip(tmp_path / "clip.mkv", Pictures(2, *size, codec="ffv1"))
-    message = f"h264 cannot store pictures of {size[0]} × {size[1]} pixels of yuv420p; mpeg4 has every size"
-    with pytest.raises(Inapplicable, match=message):
+def test_h264_refuses_odd_sizes_of_halved_colour_and_names_the_codec_that_does_not(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(2, 33, 48, codec="ffv1"))
+    with pytest.raises(Inapplicable, match="h264 cannot store pictures of 33 × 48 pixels of yuv420p; mpeg4 has every"):
         passed(source, H264)
     assert not list(tmp_path.glob("*out-*"))
 
 
 @pytest.mark.parametrize("codec", ["aac", "flac"])
-@pytest.mark.parametrize("rate_hz", [8000, 11025, 16000, 22050, 44100, 48000, 96000])
-def test_sound_survives_without_a_shift_at_its_length_and_rate(tmp_path: Path, codec: str, rate_hz: int) -> None:
-    made = Sound(0.7, rate_hz)
-    source = make_clip(tmp_path / "clip.mkv", Pictures(3), made)
+@pytest.mark.parametrize(("rate_hz", "seconds"), [(8000, 0.1), (44100, 0.7), (96000, 0.7)])
+def test_sound_keeps_its_length_and_rate_without_a_shift(
+    tmp_path: Path, codec: str, rate_hz: int, seconds: float
+) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(3), Sound(seconds, rate_hz))
     target, record = passed(source, MediaSpec(audio_codec=codec))
     before, after = read_audio(source), read_audio(target)
     assert (after.rate_hz, record.stored_rate_hz) == (rate_hz, rate_hz)
     assert after.samples.shape == before.samples.shape
     assert lag(before.samples[0], after.samples[0]) == 0
+    assert len(times(target)) == 3
     if codec == "flac":
         np.testing.assert_allclose(after.samples, before.samples, atol=2**-23)
 
 
-@pytest.mark.parametrize("layout", ["mono", "stereo", "2.1", "quad", "5.0", "5.1", "5.1(side)", "7.1"])
+@pytest.mark.parametrize("layout", ["stereo", "quad", "5.1(side)", "7.1"])
 def test_channels_survive_in_their_order(tmp_path: Path, layout: str) -> None:
     made = Sound(0.5, 48000, layout)
     source = make_clip(tmp_path / "clip.mkv", Pictures(3), made)
@@ -235,51 +226,39 @@ def test_channels_survive_in_their_order(tmp_path: Path, layout: str) -> None:
         assert int(np.argmax(similar)) == channel
 
 
-def test_eight_bits_and_surround_alone_become_sixteen_bits_of_wav(tmp_path: Path) -> None:
-    narrow = make_clip(tmp_path / "narrow.wav", None, Sound(0.2, 8000, "mono", "pcm_u8", "u8"), "wav")
-    target, record = passed(narrow)
+@pytest.mark.parametrize(
+    ("made", "tolerance"),
+    [(Sound(0.2, 8000, "mono", "pcm_u8", "u8"), 0), (Sound(0.2, 48000, "5.1", "pcm_s24le", "s32"), 2**-16 + 1e-9)],
+)
+def test_sound_without_pictures_becomes_sixteen_bits_of_wav(tmp_path: Path, made: Sound, tolerance: float) -> None:
+    source = make_clip(tmp_path / "clip.wav", None, made, "wav")
+    target, record = passed(source)
     assert (target.suffix, record.container, headers(target).audio_codec) == (".wav", "wav", "pcm_s16le")
-    np.testing.assert_array_equal(read_audio(target).samples, read_audio(narrow).samples)
-    wide = make_clip(tmp_path / "wide.wav", None, Sound(0.2, 48000, "5.1", "pcm_s24le", "s32"), "wav")
-    target, record = passed(wide)
-    assert (headers(target).layout, headers(target).audio_codec, record.n_channels) == ("5.1", "pcm_s16le", 6)
-    np.testing.assert_allclose(read_audio(target).samples, read_audio(wide).samples, atol=2**-16 + 1e-9)
+    assert headers(target).layout == made.layout
+    np.testing.assert_allclose(read_audio(target).samples, read_audio(source).samples, atol=tolerance)
 
 
-def test_a_rate_that_aac_has_not_is_stored_at_the_next_and_damaged_at_its_own(tmp_path: Path) -> None:
-    assert [Encoding.of(MediaSpec()).stored_rate_hz(rate, "mp4") for rate in (8000, 9000, 37800, 96000, 192000)] == [
-        8000,
-        11025,
-        44100,
-        96000,
-        96000,
-    ]
+def test_a_rate_that_aac_lacks_is_stored_at_the_next_and_corrupted_at_its_own(tmp_path: Path) -> None:
+    rates = [Encoding.of(MediaSpec()).stored_rate_hz(rate, "mp4") for rate in (8000, 9000, 192000)]
+    assert rates == [8000, 11025, 96000]
     source = make_clip(tmp_path / "clip.mkv", Pictures(3), Sound(0.5, 37800))
-    rates = []
-    target, record = passed(source, audio=lambda audio: rates.append(audio.rate_hz) or audio)
-    assert (rates, record.sample_rate_hz, record.stored_rate_hz) == ([37800], 37800, 44100)
+    seen = []
+    target, record = passed(source, audio=lambda audio: seen.append(audio.rate_hz) or audio)
+    assert (seen, record.sample_rate_hz, record.stored_rate_hz) == ([37800], 37800, 44100)
     assert read_audio(target).samples.shape == (1, 22050)
 
 
-def test_sound_is_converted_before_the_damage_where_a_rate_is_declared(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "clip.mkv", Pictures(3), Sound(0.5, 44100))
-    rates = []
-    spec = MediaSpec(sample_rate_hz=16000)
-    target, record = passed(source, spec, audio=lambda audio: rates.append(audio.rate_hz) or audio)
-    assert (rates, record.n_samples, read_audio(target).rate_hz) == ([16000], 8000, 16000)
-
-
-@pytest.mark.parametrize("seconds", [0.1, 1.3])
-def test_sound_shorter_or_longer_than_the_pictures_stays_so(tmp_path: Path, seconds: float) -> None:
-    source = make_clip(tmp_path / "clip.mkv", Pictures(10), Sound(seconds, 16000))
-    target, _ = passed(source)
-    assert read_audio(target).samples.shape[1] == round(16000 * seconds)
-    assert (len(times(target)), read_video(target).duration_s) == (10, pytest.approx(0.4))
+def test_sound_is_converted_before_the_corruption_as_the_track_declares(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mkv", Pictures(3), Sound(0.5, 44100, "stereo"))
+    seen = []
+    spec = MediaSpec(sample_rate_hz=16000, channels=1)
+    target, record = passed(source, spec, audio=lambda audio: seen.append(audio.samples.shape) or audio)
+    assert (seen, record.n_samples, read_audio(target).rate_hz) == ([(1, 8000)], 8000, 16000)
 
 
 @pytest.mark.parametrize("codec", ["aac", "flac"])
-@pytest.mark.parametrize("begins_s", [0.01, 0.05, 0.3])
-def test_sound_that_begins_later_begins_as_late_for_every_generation(
+@pytest.mark.parametrize("begins_s", [0.01, 0.3])
+def test_sound_that_begins_later_begins_as_late_in_every_generation(
     tmp_path: Path, codec: str, begins_s: float
 ) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(10), Sound(0.5, 44100, begins_s=begins_s))
@@ -303,31 +282,44 @@ def test_pictures_that_begin_later_than_the_sound_stay_so(tmp_path: Path) -> Non
     assert lag(read_audio(source).samples[0], read_audio(target).samples[0]) == 0
 
 
-def test_pictures_predicted_from_later_ones_come_out_in_the_order_of_their_times(tmp_path: Path) -> None:
+def test_pictures_predicted_from_later_ones_are_written_in_the_order_of_their_times(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(24, codec="libx264", b_frames=2))
     before = copied(source)
     target, _ = passed(source, video=each(brighter))
-    after = copied(target)
     assert times(target) == times(source)
-    assert all(psnr(b[0] + 20, a[0]) > 33 for b, a in zip(before, after, strict=True))
+    assert all(psnr(b[0] + 20, a[0]) > 33 for b, a in zip(before, copied(target), strict=True))
 
 
-def test_untouched_streams_are_copied_packet_by_packet(tmp_path: Path) -> None:
-    sound = Sound(0.5, 44100, "stereo", "aac", "fltp")
-    source = make_clip(tmp_path / "clip.mp4", replace(MP4, n_frames=12), sound, "mp4")
+MPEG2_TS = Pictures(12, codec="libx264", b_frames=2, tick=Fraction(1, 90000))
+MPEG1_PS = Pictures(12, codec="mpeg1video", tick=Fraction(1, 25))
+
+
+@pytest.mark.parametrize(
+    ("container", "pictures", "sound"),
+    [
+        ("mp4", replace(MP4, n_frames=12), AAC),
+        ("mpegts", MPEG2_TS, replace(AAC, rate_hz=16000, layout="mono")),
+        ("mpeg", MPEG1_PS, Sound(0.5, 44100, codec="mp2")),
+    ],
+)
+def test_untouched_streams_are_copied_packet_by_packet(
+    tmp_path: Path, container: str, pictures: Pictures, sound: Sound
+) -> None:
+    source = make_clip(tmp_path / "clip", pictures, sound, container)
     target, record = passed(source, audio=None, video=None)
-    assert (record.video_copied, record.audio_copied) == (True, True)
-    assert (record.pcm_digest, record.planes_digest, record.n_frames) == (None, None, 12)
+    assert (record.video_copied, record.audio_copied, record.n_frames) == (True, True, 12)
+    assert (record.pcm_digest, record.planes_digest) == (None, None)
     assert planes_digest(read_video(target)) == planes_digest(read_video(source))
-    np.testing.assert_array_equal(read_audio(target).samples, read_audio(source).samples)
-    assert times(target) == times(source)
+    assert times(target) == pytest.approx(times(source), abs=1e-4)
+    assert headers(target).average_rate == 25
+    if container == "mp4":
+        np.testing.assert_array_equal(read_audio(target).samples, read_audio(source).samples)
 
 
 @pytest.mark.parametrize("which", ["audio", "video"])
-def test_one_stream_is_damaged_while_the_other_is_copied(tmp_path: Path, which: str) -> None:
-    source = make_clip(tmp_path / "clip.mp4", MP4, Sound(0.5, codec="aac", sample_format="fltp"), "mp4")
-    edits = {"audio": None, "video": None} | {which: same}
-    target, record = passed(source, **edits)
+def test_one_stream_is_corrupted_while_the_other_is_copied(tmp_path: Path, which: str) -> None:
+    source = make_clip(tmp_path / "clip.mp4", MP4, AAC, "mp4")
+    target, record = passed(source, **({"audio": None, "video": None} | {which: same}))
     assert (record.audio_copied, record.video_copied) == (which == "video", which == "audio")
     if which == "audio":
         assert planes_digest(read_video(target)) == planes_digest(read_video(source))
@@ -335,29 +327,9 @@ def test_one_stream_is_damaged_while_the_other_is_copied(tmp_path: Path, which: 
         np.testing.assert_array_equal(read_audio(target).samples, read_audio(source).samples)
 
 
-def test_packets_of_a_transport_stream_are_copied_into_an_mp4(tmp_path: Path) -> None:
-    made = Pictures(12, codec="libx264", b_frames=2, tick=Fraction(1, 90000))
-    source = make_clip(tmp_path / "clip.ts", made, Sound(0.5, codec="aac", sample_format="fltp"), "mpegts")
-    target, record = passed(source, audio=None, video=None)
-    assert (record.video_copied, record.audio_copied, record.n_frames) == (True, True, 12)
-    assert planes_digest(read_video(target)) == planes_digest(read_video(source))
-    assert times(target) == pytest.approx(times(source), abs=1e-4)
-
-
-def test_packets_of_a_program_stream_are_copied_into_an_mp4(tmp_path: Path) -> None:
-    made = Pictures(12, codec="mpeg1video", tick=Fraction(1, 25))
-    source = make_clip(tmp_path / "clip.mpg", made, Sound(0.5, 44100, codec="mp2"), "mpeg")
-    target, record = passed(source, audio=None, video=None)
-    assert (record.video_copied, record.audio_copied, record.n_frames) == (True, True, 12)
-    assert planes_digest(read_video(target)) == planes_digest(read_video(source))
-    assert times(target) == pytest.approx(times(source), abs=1e-4)
-    assert headers(target).average_rate == 25
-
-
 def test_packets_without_usable_times_are_encoded_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = make_clip(tmp_path / "clip.mp4", MP4, Sound(codec="aac", sample_format="fltp"), "mp4")
+    source = make_clip(tmp_path / "clip.mp4", MP4, AAC, "mp4")
     original = MediaFile.packets
-
     calls: list[str] = []
 
     def backwards(media: MediaFile, stream: Any) -> Iterator[Any]:
@@ -374,84 +346,75 @@ def test_packets_without_usable_times_are_encoded_instead(tmp_path: Path, monkey
     assert times(target) == times(source)
 
 
-def test_what_an_mp4_does_not_hold_is_encoded(tmp_path: Path) -> None:
-    sound = Sound(codec="adpcm_ima_wav", rate_hz=44100, sample_format="s16p")
-    source = make_clip(tmp_path / "clip.avi", Pictures(4, codec="libvpx", tick=Fraction(1, 25)), sound, "avi")
-    target, record = passed(source, audio=None, video=None)
-    assert not record.video_copied
-    assert (headers(target).audio_codec, record.audio_copied) == ("aac", False)
-    assert (headers(target).video_codec, record.n_frames) == ("mpeg4", 4)
+@pytest.mark.parametrize(
+    ("container", "pictures", "sound", "video"),
+    [
+        (
+            "avi",
+            Pictures(4, codec="libvpx", tick=Fraction(1, 25)),
+            Sound(0.5, 44100, "mono", "adpcm_ima_wav", "s16p"),
+            None,
+        ),
+        ("matroska", Pictures(4), Sound(0.2, 8000, "stereo"), same),  # FFmpeg refuses stereo PCM when it closes the MP4
+    ],
+)
+def test_what_an_mp4_cannot_contain_is_encoded(
+    tmp_path: Path, container: str, pictures: Pictures, sound: Sound, video: Any
+) -> None:
+    target, record = passed(make_clip(tmp_path / "clip", pictures, sound, container), audio=None, video=video)
+    assert (record.video_copied, record.audio_copied, record.n_frames) == (False, False, 4)
+    assert (headers(target).video_codec, headers(target).audio_codec) == ("mpeg4", "aac")
 
 
-def test_untouched_streams_are_encoded_where_all_clips_must_look_alike(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "clip.mp4", MP4, Sound(codec="aac", sample_format="fltp"), "mp4")
+def test_untouched_streams_are_encoded_if_all_clips_must_look_alike(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "clip.mp4", MP4, AAC, "mp4")
     target, record = passed(source, MediaSpec(unchanged="encode", video_codec="h264"), audio=None, video=None)
-    assert (record.video_copied, record.audio_copied) == (False, False)
-    assert headers(target).video_codec == "h264"
+    assert (record.video_copied, record.audio_copied, headers(target).video_codec) == (False, False, "h264")
     assert record.planes_digest == planes_digest(read_video(source))
     assert record.pcm_digest == pcm_digest(read_audio(source))
 
 
-def test_digests_are_those_of_the_damaged_signal(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "clip.mkv", Pictures(9, 33, 47, codec="ffv1"), Sound())
-    expected = hashlib.sha256(b"47x33 24x17 24x17 8\n")
-    for frame in copied(source):
-        expected.update((frame[0] + 20).tobytes() + frame[1].tobytes() + frame[2].tobytes())
-    samples = read_audio(source).samples * np.float32(0.5)
-    sound = hashlib.sha256(b"1 16000 3840\n" + samples.astype("<f4").tobytes())
-    _, record = passed(source, audio=lambda audio: audio.with_samples(audio.samples * 0.5), video=each(brighter))
-    assert record.planes_digest == expected.hexdigest()
-    assert record.pcm_digest == sound.hexdigest()
+def test_digests_of_sound_and_planes_by_hand() -> None:
+    samples = np.array([[0.5, -1.0], [0.25, 1.0]], np.float32)
+    assert pcm_digest(Audio(samples, 8000)) == hashlib.sha256(b"2 8000 2\n" + samples.tobytes()).hexdigest()
 
-
-def test_the_digest_of_planes_tells_sizes_and_depths_apart() -> None:
     def digest(*shapes: tuple[int, int], dtype: Any = np.uint8, depth: int = 8) -> str:
-        frame = Frame(tuple(np.zeros(shape, dtype) for shape in shapes), depth)
-        return planes_digest(Video(iter([frame, frame]), 1.0))
+        planes = tuple(np.zeros(shape, dtype) for shape in shapes)
+        return planes_digest(Video(iter([Frame(planes, depth=depth)] * 2), 1.0))
 
     # the header once, and twelve zeros for each of the two pictures
     assert digest((2, 4), (1, 2), (1, 2)) == hashlib.sha256(b"2x4 1x2 1x2 8\n" + bytes(24)).hexdigest()
-    assert digest((3, 4)) == hashlib.sha256(b"3x4 8\n" + bytes(24)).hexdigest()
     assert digest((2, 3), dtype=np.uint16, depth=10) == hashlib.sha256(b"2x3 10\n" + bytes(24)).hexdigest()
+    with pytest.raises(AttributeError, match="'str' object has no attribute 'shape'"):  # and nothing waits
+        planes_digest(Video((Frame(("no plane",)) for _ in range(20)), 1.0))  # type: ignore[arg-type]
 
 
-def test_an_error_while_planes_are_hashed_is_told_and_nobody_waits() -> None:
-    frames = (Frame(("no plane",)) for _ in range(20))  # type: ignore[arg-type]
-    with pytest.raises(AttributeError, match="'str' object has no attribute 'shape'"):
-        planes_digest(Video(frames, 1.0))
-
-
-def test_the_same_damage_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_corruption_gives_the_same_bytes(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(30, 160, 120), Sound(1.2))
     for spec in (MediaSpec(), H264):
         first, record = passed(source, spec, video=each(brighter))
-        again = written(source, tmp_path / "again.mp4", same, each(brighter), spec)
-        assert again == record
+        assert written(source, tmp_path / "again.mp4", same, each(brighter), spec) == record
         assert (tmp_path / "again.mp4").read_bytes() == first.read_bytes()
 
 
-def test_planes_may_be_edited_exchanged_swapped_and_mirrored(tmp_path: Path) -> None:
+PLANE_EDITS = {
+    "new luma": lambda y, u, v: (255 - y, u, v),
+    "swapped": lambda y, u, v: (y, v, u),
+    "mirrored": lambda y, u, v: (y[:, ::-1], u, v),
+    "new": lambda *planes: tuple(plane // 2 for plane in planes),
+}
+
+
+@pytest.mark.parametrize("name", PLANE_EDITS)
+def test_planes_may_be_edited_replaced_swapped_and_mirrored(tmp_path: Path, name: str) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(6, codec="ffv1"))
-    before = copied(source)
-    edits = {
-        "new luma": (
-            each(lambda f: f.with_planes((255 - f.planes[0], *f.planes[1:]))),
-            lambda y, u, v: (255 - y, u, v),
-        ),
-        "swapped": (each(lambda f: f.with_planes((f.planes[0], f.planes[2], f.planes[1]))), lambda y, u, v: (y, v, u)),
-        "mirrored": (
-            each(lambda f: f.with_planes((f.planes[0][:, ::-1], f.planes[1], f.planes[2]))),
-            lambda y, u, v: (y[:, ::-1], u, v),
-        ),
-        "new": (each(lambda f: f.with_planes([plane // 2 for plane in f.planes])), lambda *p: tuple(x // 2 for x in p)),
-    }
-    for edit, expected in edits.values():
-        _, record = passed(source, video=edit)
-        frames = (Frame(expected(*planes)) for planes in before)
-        assert record.planes_digest == planes_digest(Video(frames, 1.0))
+    edit = PLANE_EDITS[name]
+    frames = [Frame(edit(*planes)) for planes in copied(source)]
+    _, record = passed(source, video=each(lambda frame: frame.with_planes(edit(*frame.planes))))
+    assert record.planes_digest == planes_digest(Video(iter(frames), 1.0))
 
 
-def test_a_lagging_edit_may_keep_the_frames_it_took(tmp_path: Path) -> None:
+def test_a_lagging_edit_may_keep_the_frames_that_it_took(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(8, codec="libx264", b_frames=2))
     before = copied(source)
 
@@ -472,42 +435,20 @@ def test_a_lagging_edit_may_keep_the_frames_it_took(tmp_path: Path) -> None:
     assert times(target) == times(source)
 
 
-def test_frames_held_keep_their_own_times(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "clip.mkv", Pictures(times=(0, 40, 90, 130)))
-
-    def frozen(video: Video) -> Video:
-        def frames() -> Iterator[Frame]:
-            held = None
-            for frame in video.frames:
-                held = held or [plane.copy() for plane in frame.planes]
-                yield frame.with_planes([plane.copy() for plane in held])
-
-        return replace(video, frames=frames())
-
-    target, record = passed(source, video=frozen)
-    assert (times(target), record.n_frames) == ([0.0, 0.04, 0.09, 0.13], 4)
-
-
-def test_an_edit_may_give_every_picture_another_size_but_one_for_all(tmp_path: Path) -> None:
+def test_an_edit_may_give_all_pictures_another_size_but_one_for_all(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(4))
 
-    def padded(frame: Frame) -> Frame:
-        return frame.with_planes([np.pad(plane, ((0, 2), (0, 2)), "edge") for plane in frame.planes])
+    def padded(frame: Frame, *widths: int) -> Frame:
+        planes = zip(frame.planes, widths, strict=True)
+        return frame.with_planes([np.pad(plane, ((0, n), (0, n)), "edge") for plane, n in planes])
 
-    with pytest.raises(
-        UsageError, match=r"a corruption returned planes of 50 × 66, 26 × 34, 26 × 34, which are not those of"
-    ):
-        passed(source, video=each(padded))
-
-    def larger(frame: Frame) -> Frame:
-        luma, *colours = frame.planes
-        wider = [np.pad(plane, ((0, 1), (0, 1)), "edge") for plane in colours]
-        return frame.with_planes([np.pad(luma, ((0, 2), (0, 2)), "edge"), *wider])
-
-    target, _ = passed(source, video=each(larger))
+    message = r"a corruption returned planes of 50 × 66, 26 × 34, 26 × 34, which are not those of"
+    with pytest.raises(UsageError, match=message):
+        passed(source, video=each(lambda frame: padded(frame, 2, 2, 2)))
+    target, _ = passed(source, video=each(lambda frame: padded(frame, 2, 1, 1)))
     assert (headers(target).width, headers(target).height) == (66, 50)
     with pytest.raises(UnreadableMedia, match="its pictures change their size on the way"):
-        passed(source, video=each(lambda f: larger(f) if f.time_s > 0.05 else f))
+        passed(source, video=each(lambda frame: padded(frame, 2, 1, 1) if frame.time_s > 0.05 else frame))
 
 
 def test_sound_beyond_full_scale_is_scaled_once(tmp_path: Path) -> None:
@@ -516,24 +457,19 @@ def test_sound_beyond_full_scale_is_scaled_once(tmp_path: Path) -> None:
     target, record = passed(source, audio=lambda audio: audio.with_samples(audio.samples * 4))
     assert record.audio_scale == pytest.approx(1 / (4 * peak))
     np.testing.assert_allclose(read_audio(target).samples, read_audio(source).samples / peak, atol=2**-15)
+    with pytest.raises(Inapplicable, match="the corrupted sound has values that are not numbers"):
+        passed(source, audio=lambda audio: audio.with_samples(audio.samples * np.nan))
 
 
 @given(arrays(np.float32, (2, 7), elements=st.floats(-1000, 1000, width=32)))
-def test_fitted_sound_is_within_full_scale_and_as_loud_as_can_be(samples: Any) -> None:
+def test_fitted_sound_is_within_full_scale_and_as_loud_as_possible(samples: Any) -> None:
     audio, scale = fitted(Audio(samples, 8000))
     peak = float(np.abs(samples).max())
     assert float(np.abs(audio.samples).max()) == (1.0 if peak > 1 else peak)
     assert scale == (1 / peak if peak > 1 else 1.0)
 
 
-def test_sound_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "clip.wav", None, Sound(), "wav")
-    with pytest.raises(Inapplicable, match="the corrupted sound has values that are not numbers"):
-        passed(source, audio=lambda audio: audio.with_samples(audio.samples * np.nan))
-    assert not list(tmp_path.glob("*out-*"))
-
-
-def test_what_is_asked_for_must_be_there(tmp_path: Path) -> None:
+def test_a_missing_stream_is_an_error(tmp_path: Path) -> None:
     pictures = make_clip(tmp_path / "pictures.mkv", Pictures())
     sound = make_clip(tmp_path / "sound.wav", None, Sound(), "wav")
     target = tmp_path / "target.mp4"
@@ -546,21 +482,19 @@ def test_what_is_asked_for_must_be_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("edit", [same, None])
 def test_a_clip_that_is_cut_off_leaves_no_file(tmp_path: Path, edit: Any) -> None:
-    source = make_clip(
-        tmp_path / "clip.mp4", replace(MP4, n_frames=12), Sound(codec="aac", sample_format="fltp"), "mp4"
-    )
+    source = make_clip(tmp_path / "clip.mp4", replace(MP4, n_frames=12), AAC, "mp4")
     source.write_bytes(source.read_bytes()[:-400])
     with pytest.raises(UnreadableMedia, match=r"clip\.mp4: cut off: the end of the file is missing"):
         written(source, tmp_path / "out.mp4", edit, edit)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
-def test_damage_on_the_way_leaves_no_file(tmp_path: Path) -> None:
+def test_a_broken_packet_on_the_way_leaves_no_file(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mp4", Pictures(30, 160, 128, tick=Fraction(1, 12800)), container="mp4")
     with opened(source) as media:
-        place = [(packet.pos, packet.size) for packet in media.container.demux(video=0)][20]
+        position, size = [(packet.pos, packet.size) for packet in media.container.demux(video=0)][20]
     data = bytearray(source.read_bytes())
-    data[place[0] + 8 : place[0] + place[1]] = np.random.Generator(np.random.PCG64(0)).bytes(place[1] - 8)
+    data[position + 8 : position + size] = np.random.Generator(np.random.PCG64(0)).bytes(size - 8)
     source.write_bytes(data)
     with pytest.raises(UnreadableMedia, match=r"clip\.mp4: broken: .* video at 0\.80 s can"):
         passed(source)
@@ -569,25 +503,24 @@ def test_damage_on_the_way_leaves_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_any_file_name_is_written_as_that_file(tmp_path: Path, name: str) -> None:
-    source = make_clip(tmp_path / f"source {name}", MP4, Sound(codec="aac", sample_format="fltp"), "mp4")
-    written(source, tmp_path / name, same, same)
+    source = make_clip(tmp_path / f"source {name}", MP4, AAC, "mp4")
+    written(source, tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, name])
     assert headers(tmp_path / name).n_frames == 6
 
 
 def test_several_streams_and_covers_leave_one_of_each(tmp_path: Path) -> None:
-    cover = Pictures(1, codec="mjpeg", pixel_format="yuvj420p", is_cover=True, width=32, height=32)
     source = make_clip(tmp_path / "clip.mkv", [Pictures()], [Sound(seed=1, is_default=False), Sound(seed=2)])
     target, _ = passed(source, MediaSpec(audio_codec="flac"))
     np.testing.assert_allclose(read_audio(target).samples, chirps(Sound(seed=2)), atol=2**-14)
-    song = make_clip(tmp_path / "song.mp4", cover, Sound(codec="aac", sample_format="fltp"), "mp4")
-    target, record = passed(song)
+    cover = Pictures(1, codec="mjpeg", pixel_format="yuvj420p", is_cover=True, width=32, height=32)
+    target, record = passed(make_clip(tmp_path / "song.mp4", cover, AAC, "mp4"))
     assert (target.suffix, record.n_frames) == (".wav", 0)
     with opened(target) as media:
         assert len(media.container.streams) == 1
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mp4", Pictures(30, 320, 240, tick=Fraction(1, 12800)), container="mp4")
     with pytest.raises(OutputError, match=r"/dev/full: cannot be written: No space left on device"):
         written(source, Path("/dev/full"), None, same)
@@ -597,8 +530,6 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_failing_edit_leaves_nothing_and_no_thread(tmp_path: Path) -> None:
-    import threading
-
     source = make_clip(tmp_path / "clip.mkv", Pictures(12), Sound())
 
     def failing(frame: Frame) -> Frame:
@@ -615,34 +546,27 @@ def test_a_failing_edit_leaves_nothing_and_no_thread(tmp_path: Path) -> None:
 
 def test_quality_is_a_constant_quantiser(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(24, 160, 120))
-    sizes = [passed(source, MediaSpec(quality=quality))[1].file_bytes for quality in (2, 3, 6, 12, 31)]
-    assert sizes == sorted(sizes, reverse=True)
-    assert len(set(sizes)) == 5
+    sizes = [passed(source, MediaSpec(quality=quality))[1].file_bytes for quality in (2, 3, 12, 31)]
+    assert sizes == sorted(set(sizes), reverse=True)
     assert (Encoding.of(MediaSpec()).video_quality, Encoding.of(H264).video_quality) == (3, 18)
 
 
 @pytest.mark.parametrize(
     ("rate", "expected"),
-    [
-        (None, Fraction(25)),
-        (Fraction(0), Fraction(25)),
-        (Fraction(30000, 1001), Fraction(30000, 1001)),
-        (Fraction(90000), Fraction(65535)),
-        (Fraction(25), Fraction(25)),
-    ],
+    [(None, 25), (Fraction(0), 25), (Fraction(30000, 1001), Fraction(30000, 1001)), (Fraction(90000), 65535)],
 )
-def test_the_encoders_clock_is_one_that_mpeg4_has(rate: Fraction | None, expected: Fraction) -> None:
+def test_the_encoders_clock_is_one_that_mpeg4_has(rate: Fraction | None, expected: Fraction | int) -> None:
     assert encoder_rate(rate) == expected
 
 
 @given(st.fractions(Fraction(1, 100), 1_000))
-def test_every_frame_rate_has_a_clock_near_by(rate: Fraction) -> None:
+def test_every_frame_rate_has_a_clock_near_it(rate: Fraction) -> None:
     near = encoder_rate(rate)
     assert near.numerator <= 65535
     assert abs(near - min(rate, 65535)) <= min(rate, Fraction(1, 2))
 
 
-def test_an_empty_edit_goes_before_the_others_in_sixty_four_bits() -> None:
+def test_an_empty_edit_is_put_before_the_others_in_sixty_four_bits() -> None:
     def box(kind: bytes, *content: bytes) -> bytes:
         inner = b"".join(content)
         return struct.pack(">I4s", 8 + len(inner), kind) + inner
@@ -657,10 +581,10 @@ def test_an_empty_edit_goes_before_the_others_in_sixty_four_bits() -> None:
     )
     begin_later(file, Fraction(1, 4))
     data = file.getvalue()
-    where = data.index(b"elst") + 4
-    assert struct.unpack_from(">II", data, where) == (1 << 24, 2)
-    assert struct.unpack_from(">Qq", data, where + 8) == (250, -1)
-    assert struct.unpack_from(">Qq", data, where + 28) == (500, 1024)
+    start = data.index(b"elst") + 4
+    assert struct.unpack_from(">II", data, start) == (1 << 24, 2)
+    assert struct.unpack_from(">Qq", data, start + 8) == (250, -1)
+    assert struct.unpack_from(">Qq", data, start + 28) == (500, 1024)
     assert struct.unpack_from(">I", data, data.index(b"tkhd") + 24) == (750,)
     assert struct.unpack_from(">I", data, data.index(b"mvhd") + 20) == (750,)
     assert struct.unpack_from(">I", data, 12)[0] == len(data) - 12  # the length of moov
@@ -673,10 +597,9 @@ def test_an_empty_edit_goes_before_the_others_in_sixty_four_bits() -> None:
 def test_real_clips_pass_with_their_times_and_sound(test_data: Path, tmp_path: Path, name: str) -> None:
     source = next((test_data / "data/media/video").rglob(name))
     target = tmp_path / "out.mp4"
-    record = written(source, target, same, same)
+    record = written(source, target)
     assert times(target) == times(source)
     before, after = read_audio(source).samples, read_audio(target).samples
     assert before.shape == after.shape == (record.n_channels, record.n_samples)
     assert lag(before[0], after[0]) == 0
     assert record.planes_digest == planes_digest(read_video(source))
-    assert target.stat().st_size == record.file_bytes

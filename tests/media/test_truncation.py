@@ -1,3 +1,5 @@
+"""A file that ends early is recognised by the lengths in its container."""
+
 from __future__ import annotations
 
 import io
@@ -16,8 +18,8 @@ _PROGRAM = {"codec": "mpeg1video", "tick": Fraction(1, 25)}
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return the bytes of a whole file of every container that says how long it is."""
-    folder = tmp_path_factory.mktemp("whole")
+    """Return the bytes of a complete file of every container that says how long it is."""
+    folder = tmp_path_factory.mktemp("complete")
     short = Pictures(4, tick=Fraction(1, 25))
     made = {
         "mp4": make_clip(folder / "a.mp4", short, Sound(codec="aac", sample_format="fltp"), "mp4"),
@@ -32,7 +34,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "matroska", "avi", "wav", "ogg", "mpeg"])
-def test_a_whole_file_is_whole_and_is_left_at_its_beginning(files: dict[str, bytes], container: str) -> None:
+def test_a_complete_file_is_not_cut_off_and_is_left_at_its_beginning(files: dict[str, bytes], container: str) -> None:
     file = io.BytesIO(files[container])
     assert not is_cut_off(file)
     assert file.tell() == 0
@@ -40,24 +42,24 @@ def test_a_whole_file_is_whole_and_is_left_at_its_beginning(files: dict[str, byt
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "matroska", "wav"])
 @given(share=st.floats(0.05, 0.999))
-def test_wherever_it_is_cut_it_is_told(files: dict[str, bytes], container: str, share: float) -> None:
-    whole = files[container]
-    assert is_cut_off(io.BytesIO(whole[: int(len(whole) * share)]))
+def test_a_cut_anywhere_is_recognised(files: dict[str, bytes], container: str, share: float) -> None:
+    data = files[container]
+    assert is_cut_off(io.BytesIO(data[: int(len(data) * share)]))
 
 
 @pytest.mark.parametrize("container", ["avi", "ogg", "mpeg"])
 @pytest.mark.parametrize("missing", [1, 100])
-def test_a_missing_end_is_told(files: dict[str, bytes], container: str, missing: int) -> None:
+def test_a_missing_end_is_recognised(files: dict[str, bytes], container: str, missing: int) -> None:
     assert is_cut_off(io.BytesIO(files[container][:-missing]))
 
 
 @pytest.mark.parametrize("container", ["mp4", "matroska", "avi", "wav"])
-def test_what_comes_behind_the_end_is_no_matter(files: dict[str, bytes], container: str) -> None:
+def test_further_bytes_after_the_end_are_ignored(files: dict[str, bytes], container: str) -> None:
     assert not is_cut_off(io.BytesIO(files[container] + bytes(999)))
 
 
 @given(st.binary(max_size=200))
-def test_other_bytes_are_nobodys_matter(data: bytes) -> None:
+def test_other_bytes_are_not_cut_off(data: bytes) -> None:
     file = io.BytesIO(data)
     assert isinstance(is_cut_off(file), bool)
     assert file.tell() == 0
@@ -81,4 +83,6 @@ def test_a_file_written_to_a_pipe_does_not_say_its_length(files: dict[str, bytes
 
 def test_the_number_of_a_live_segment_is_all_ones(tmp_path: Path) -> None:
     assert not is_cut_off(io.BytesIO(b"\x1aE\xdf\xa3\x80\x18S\x80g\x01" + b"\xff" * 7))
-    assert is_cut_off(io.BytesIO(b"\x1aE\xdf\xa3\x80\x18S\x80g\x88" + bytes(7)))  # eight bytes are told, seven follow
+    assert is_cut_off(
+        io.BytesIO(b"\x1aE\xdf\xa3\x80\x18S\x80g\x88" + bytes(7))
+    )  # eight bytes are declared, seven follow
