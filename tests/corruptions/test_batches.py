@@ -78,16 +78,6 @@ def test_a_row_equals_its_sample_corrupted_by_itself(
     assert corrupted.problems == problems
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters"),
-    [("diffusion_noise", {"t": 20}), ("gaussian_noise_features", {"snr_db": 5}), ("random_drop", {"rate": 0.3})],
-)
-def test_vectors_without_numbers_stay_so(name: str, parameters: dict[str, Any]) -> None:
-    corrupted = corrupted_vectors(Step(name, parameters), {"audio": matrix(2, 0)}, IDS[:2], seed=7)
-    assert corrupted.vectors["audio"].shape == (2, 0)
-    assert len(corrupted.values) == 2
-
-
 def test_a_step_without_a_rate_leaves_even_the_sign_of_zero_and_measures_nothing() -> None:
     values = np.array([[-0.0, 1.0], [0.0, -1.0]], np.float32)
     corrupted = corrupted_vectors(Step("random_drop", {"rate": 0}), {"audio": values}, IDS[:2], seed=7)

@@ -46,12 +46,6 @@ def test_video_becomes_the_means_of_neighbours(factor: int, expected: list[float
     assert corrupted["video"].tolist() == expected
 
 
-def test_frames_of_video_are_averaged_one_by_one() -> None:
-    frames = np.array([[1.0, 3.0, 2.0], [0.0, 8.0, -1.0]])
-    corrupted = feature_noise({"video": frames}, rng(), snr_db=5, factor=2)
-    assert corrupted["video"].tolist() == [[2, 2, 2], [4, 4, -1]]
-
-
 def test_audio_gets_noise_of_the_stated_deviation() -> None:
     # rms = sqrt((9 + 16 + 25 + 1 + 49) / 8) = sqrt(12.5); at 20 dB the noise has a tenth of it: sqrt(0.125)
     corrupted = feature_noise(signal(), rng(), snr_db=20, factor=1)

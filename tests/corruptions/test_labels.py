@@ -166,17 +166,6 @@ def test_a_tail_is_measured() -> None:
     assert not CORRUPTIONS["long_tail"].changes_nothing({"gamma": 10})
 
 
-def test_steps_follow_one_another() -> None:
-    short = corrupted("long_tail", many(600), gamma=10)
-    flipped = corrupted("symmetric_flips", short, rate=0.5)
-    partial = corrupted("partial_labels", flipped, q=0.3)
-    assert np.array_equal(partial.rows, short.rows)
-    assert np.array_equal(partial.codes, flipped.codes)
-    again = corrupted("long_tail", partial, gamma=3)
-    assert sets(again).shape == (len(again.codes), 6)
-    assert sets(again)[np.arange(len(again.codes)), again.codes].all()
-
-
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [

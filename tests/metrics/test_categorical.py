@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import (
     accuracy_score,
@@ -217,31 +215,3 @@ def test_matthews_correlation_with_a_zero_denominator_is_zero() -> None:
     assert one(matthews_correlation, [1, 1, 1], [1, 1, 1], 3) == 0
     assert one(matthews_correlation, [0, 1, 2], [1, 1, 1], 3) == 0
     assert one(matthews_correlation, [1, 1, 1], [0, 1, 2], 3) == 0
-
-
-Case = tuple[int, Codes, Codes, Codes]
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Return K, references, predictions and a few weightings."""
-    n_labels, n = draw(st.integers(2, 9)), draw(st.integers(1, 25))
-    reference = draw(st.lists(st.integers(0, n_labels - 1), min_size=n, max_size=n))
-    prediction = draw(st.lists(st.integers(-1, n_labels - 1), min_size=n, max_size=n))
-    row = st.lists(st.integers(0, 4), min_size=n, max_size=n)
-    weights = draw(st.lists(row, min_size=1, max_size=10))
-    return n_labels, np.array(reference), np.array(prediction), np.array(weights)
-
-
-@pytest.mark.slow
-@every_metric
-@given(case=cases(), seed=st.integers(0, 100))
-def test_names_of_classes_do_not_matter(metric: Metric, parameters: dict[str, Any], case: Case, seed: int) -> None:
-    n_labels, reference, prediction, weights = case
-    renamed = np.random.default_rng(seed).permutation(n_labels)
-    own = {"label": int(renamed[parameters["label"]])} if "label" in parameters else parameters
-    values = metric(reference, prediction, weights, n_labels=n_labels, **parameters)
-    others = metric(
-        renamed[reference], np.where(prediction < 0, -1, renamed[prediction]), weights, n_labels=n_labels, **own
-    )
-    np.testing.assert_allclose(others, values, rtol=0, atol=1e-12)

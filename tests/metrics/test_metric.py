@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
 from typing import Literal
 
 import numpy as np
@@ -70,17 +69,6 @@ def test_a_metric_of_another_package_is_found_by_its_entry_point(monkeypatch: py
     assert "largest_error" in METRICS
     values = METRICS["largest_error"](np.array([1.0, 2.0]), np.array([1.5, 5.0]), np.array([[1, 1], [1, 0]]))
     assert values.tolist() == [3.0, 0.5]
-
-
-def test_an_entry_point_names_a_decorated_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("largest", "merbench.metrics.sums:weighted_sum", "merbench.metrics")
-    monkeypatch.setattr("merbench.registry._entry_points", lambda group: [point])
-    message = (
-        r'^entry point largest = "merbench\.metrics\.sums:weighted_sum" \(merbench\.metrics\) registers no metric of that '
-        r"name: its name must equal that of the function, 'weighted_sum', and the function needs the decorator @metric$"
-    )
-    with pytest.raises(UsageError, match=message):
-        METRICS["largest"]
 
 
 def test_a_name_is_taken_once() -> None:

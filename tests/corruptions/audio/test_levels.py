@@ -19,8 +19,6 @@ from merbench.corruptions.audio.levels import (
     mixed,
     noise_sources,
     realised_snr,
-    rms,
-    snr_of_difference,
 )
 from merbench.errors import Inapplicable
 
@@ -83,14 +81,6 @@ def test_products_of_long_arrays_are_those_of_fsum() -> None:
     assert dot(first, second) == pytest.approx(exact, rel=1e-15)
 
 
-@pytest.mark.parametrize(
-    ("samples", "expected"),
-    [([], 0.0), ([0, 0], 0.0), ([-3], 3.0), ([3, -4, 0, 0], 2.5), ([[1, 1], [-7, 7]], 5.0)],  # √(100 / 4) = 5
-)
-def test_rms_by_hand(samples: list[float], expected: float) -> None:
-    assert rms(np.array(samples, np.float32)) == expected
-
-
 def test_noise_is_added_at_the_ratio() -> None:
     # the sound's rms over both channels is 5, the noise's 1; at 20 dB noise of 0.5 is added
     result = mixed(sound_of([1, 1], [-7, 7]), np.array([1, -1], np.float32), 20)
@@ -125,10 +115,3 @@ def test_a_mixture_that_has_no_ratio() -> None:
     assert realised_snr(before, sound_of([3, 6, 9]), np.array([2, 4, 6], np.float32)) == {"realised_snr_db": None}
     assert realised_snr(before, before, noise) == {"realised_snr_db": None}
     assert realised_snr(before, sound_of([1, 0, -1]), noise) == {"realised_snr_db": None}
-
-
-def test_the_ratio_to_a_difference() -> None:
-    # rms 5 against differences of 0.5: 20 dB
-    assert snr_of_difference(sound_of([5, -5]), sound_of([5.5, -4.5])) == {"realised_snr_db": 20.0}
-    assert snr_of_difference(sound_of([5, -5]), sound_of([5, -5])) == {"realised_snr_db": None}
-    assert snr_of_difference(sound_of([0, 0]), sound_of([1, 1])) == {"realised_snr_db": None}

@@ -44,15 +44,6 @@ def test_brightness_raises_the_value_and_keeps_hue_and_saturation(amount: float,
         assert after == pytest.approx(expected, abs=0.002)
 
 
-def test_black_brightens_to_grey() -> None:
-    frame = made_frame(4, 4, subsampling=(1, 1), full_range=True)
-    for plane, value in zip(frame.planes, (0, 128, 128), strict=True):
-        plane[...] = value
-    out = corrupted_one("brightness", frame, amount=0.4)
-    assert {int(value) for value in out.planes[0].ravel()} == {102}
-    assert values_of([out])[0][1:] == values_of([frame])[0][1:]
-
-
 @pytest.mark.parametrize("about", EXACT)
 def test_contrast_draws_channels_to_their_means(about: dict[str, object]) -> None:
     frame = colours(**about)

@@ -60,13 +60,6 @@ def test_large_pixels_are_means_of_blocks() -> None:
         assert np.abs(plane - np.kron(means, np.ones((side, side)))).max() <= 0.5
 
 
-def test_planes_with_no_more_values_than_large_pixels_stay() -> None:
-    frame = made_frame(12, 16)
-    out = corrupted_one("pixelate", frame, scale=0.5)
-    assert values_of([out])[0][1:] == values_of([frame])[0][1:]
-    assert out.planes[0].tolist() != frame.planes[0].tolist()
-
-
 def test_large_pixels_of_no_whole_size_lie_side_by_side() -> None:
     # 5 large pixels over 8: borders at 1.6, 3.2, 4.8, 6.4; a pixel shows the one that its centre lies in
     frame = made_frame(1, 8, subsampling=None)
@@ -149,15 +142,6 @@ def test_a_low_frame_rate_shows_the_first_frame_of_each_period() -> None:
     # periods of 0.2 s begin at 0, 0.2, 0.4: with frames of 25 a second at frames 0, 5, 10
     times = [i / 25 for i in range(12)]
     assert shown(corrupted("low_frame_rate", numbered(times), rate_hz=5)) == [0] * 5 + [5] * 5 + [10] * 2
-
-
-@pytest.mark.parametrize("rate_hz", [23.976, 24, 25, 29.97, 30, 50, 60])
-def test_the_clips_own_rate_changes_nothing(rate_hz: float) -> None:
-    # times as a container with a time base of 1/90,000 s stores them
-    n = 250
-    frames = [Frame((np.full((1, 1), i, np.uint8),), time_s=round(i / rate_hz * 90_000) / 90_000) for i in range(n)]
-    out = shown(corrupted("low_frame_rate", frames, rate_hz=rate_hz))
-    assert out == list(range(n))
 
 
 def test_a_frame_of_another_size_is_shown() -> None:
