@@ -128,7 +128,7 @@ class Corpus:
         """Return the text of every sample in a column; raise `UsageError` if that is not a column of text."""
         samples = self.samples()
         fields = [item.name for item in samples.schema if pa.types.is_string(item.type)]
-        columns = [name for name in fields if name not in ("sample_id", "split")]
+        columns = [name for name in fields if name not in (ID, SPLIT)]
         if column not in columns:
             available = listed(columns) or "none"
             near = did_you_mean(column, columns)

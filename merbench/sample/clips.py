@@ -7,13 +7,12 @@ made from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,6 @@ from merbench.sample.build import shuffled
 from merbench.sample.face import SIDE, Faces, Planes, faces, pictures
 from merbench.sample.scenes import SPLITS, Scenes, scenes
 from merbench.sample.voice import PICTURE, RATE_HZ, Voices, speech, voices
-
-if TYPE_CHECKING:
-    from av import AudioFrame, VideoFrame
 
 CLIPS_VERSION = "1.0"
 """Increases whenever the signal of a clip, or how it is encoded, changes."""
@@ -200,29 +196,13 @@ def _encode(made: Clip, path: Path) -> None:
         video.codec_context.thread_count = 1
         video.codec_context.global_quality = _QUANTISER * _LAMBDA
         audio = container.add_stream("aac", rate=RATE_HZ, layout="mono", options=_AAC)
-        for frame in _pictures(made):
-            container.mux(video.encode(frame))
+        stacked = [plane.reshape(len(plane), -1, SIDE) for plane in made.planes]
+        for number, planes in enumerate(np.concatenate(stacked, axis=1)):
+            picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            picture.pts, picture.time_base = number, 1 / PICTURES_PER_S
+            container.mux(video.encode(picture))
         container.mux(video.encode())
-        container.mux(audio.encode(_sound(made)))
+        sound = av.AudioFrame.from_ndarray(made.samples[None], format="s16", layout="mono")
+        sound.sample_rate, sound.pts = RATE_HZ, 0
+        container.mux(audio.encode(sound))
         container.mux(audio.encode())
-
-
-def _pictures(made: Clip) -> Iterator[VideoFrame]:
-    from av import VideoFrame
-
-    n = len(made.planes[0])
-    stacked = np.concatenate([plane.reshape(n, -1, SIDE) for plane in made.planes], axis=1)
-    for number, planes in enumerate(stacked):
-        frame = VideoFrame.from_ndarray(planes, format="yuv420p")
-        frame.pts = number
-        frame.time_base = 1 / PICTURES_PER_S
-        yield frame
-
-
-def _sound(made: Clip) -> AudioFrame:
-    from av import AudioFrame
-
-    frame = AudioFrame.from_ndarray(made.samples[None], format="s16", layout="mono")
-    frame.sample_rate = RATE_HZ
-    frame.pts = 0
-    return frame
