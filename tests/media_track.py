@@ -1,4 +1,4 @@
-"""A track whose clips are damaged, and its corpus, in a folder of tracks."""
+"""A track whose clips are corrupted, and its corpus, in a folder of tracks."""
 
 from __future__ import annotations
 

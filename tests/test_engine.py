@@ -165,13 +165,13 @@ def runner(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc: this is not Linux")
-@pytest.mark.parametrize("whole_group", [False, True])
+@pytest.mark.parametrize("is_group", [False, True])
 def test_an_interrupt_leaves_no_worker_and_no_half_file(
-    whole_group: bool, runner: tuple[subprocess.Popen[str], list[int]], tmp_path: Path
+    is_group: bool, runner: tuple[subprocess.Popen[str], list[int]], tmp_path: Path
 ) -> None:
     process, workers = runner
     assert all(map(is_alive, workers))
-    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)  # a terminal interrupts the whole group
+    (os.killpg if is_group else os.kill)(process.pid, signal.SIGINT)  # a terminal interrupts the whole group
     out, err = process.communicate(timeout=60)
     assert (out, err, process.returncode) == ("interrupted\n", "", 0)
     assert not any(map(is_alive, workers))

@@ -1,4 +1,4 @@
-"""Features and texts of a corpus are damaged as a track declares, with the same manifest."""
+"""Features and texts of a corpus are corrupted as a track declares, with the same manifest."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from merbench.cli import run
 from merbench.corpus import CORPORA, Feature, verify_corpus
 from merbench.corrupt.corpus import corrupt_corpus, modality_features
 from merbench.corrupt.manifest import MANIFEST, read_manifest
+from merbench.corrupt.steps import corrupt
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.errors import UsageError
 from merbench.scoring import score
@@ -52,7 +53,7 @@ PROXY = '\n[[corruptions]]\nname = "feature_noise"\nsnr_db = { integers = [5, 10
 WORDS = '\n[[corruptions]]\nname = "word_deletion"\nrate = 0.3\n'
 
 
-def test_the_test_split_is_damaged_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_test_split_is_corrupted(tmp_path: Path) -> None:
     track = track_of(tmp_path, PROXY + WORDS)
     done = corrupt_corpus(track, tmp_path / "out")
     assert done.problems == {}
@@ -107,15 +108,15 @@ def test_frames_are_dropped_for_the_split_at_once(tmp_path: Path) -> None:
     frames = {"audio": Feature.from_frames(IDS, [np.ones((3 + place % 2, 2)) for place in range(8)])}
     steps = '\n[[corruptions]]\nname = "tfrnet_drop"\nrate = 0.5\n'
     done = corrupt_corpus(track_of(tmp_path, steps, frames), tmp_path / "out")
-    damaged = done.corpus.feature("audio")
-    assert damaged.offsets is not None
+    audio = done.corpus.feature("audio")
+    assert audio.offsets is not None
     kept = np.random.RandomState(1111).uniform(size=(4, 4)) > 0.5
     for row, place in enumerate(range(4, 8)):
-        values = damaged.values[damaged.offsets[place] : damaged.offsets[place + 1], 0]
+        values = audio.values[audio.offsets[place] : audio.offsets[place + 1], 0]
         assert np.array_equal(values > 0, kept[row, : len(values)])
 
 
-def test_a_training_split_is_damaged_where_the_track_says_so(tmp_path: Path) -> None:
+def test_a_training_split_is_corrupted_if_the_track_declares_it(tmp_path: Path) -> None:
     steps = '\n[[corruptions]]\nname = "modality_absence"\nmodality = "audio"\nsplit = "train"\n'
     corpus = corrupt_corpus(track_of(tmp_path, steps), tmp_path / "out").corpus
     assert not corpus.feature("audio").values[:4].any() and corpus.feature("audio").values[4:].all()
@@ -129,16 +130,12 @@ def test_utterance_vectors_have_no_steps_in_time_and_the_sample_is_named(tmp_pat
 
 
 def test_a_bug_that_one_sample_meets_is_its_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import merbench.corrupt.corpus as room
-
-    before = room.corrupt
-
     def broken(signal: Any, steps: Any, **given: Any) -> Any:
         if given["sample_id"] == IDS[5]:
             raise ZeroDivisionError("a bug")
-        return before(signal, steps, **given)
+        return corrupt(signal, steps, **given)
 
-    monkeypatch.setattr(room, "corrupt", broken)
+    monkeypatch.setattr("merbench.corrupt.corpus.corrupt", broken)
     frames = {"audio": Feature.from_frames(IDS, [np.ones((3, 2)) for _ in range(8)])}
     steps = '\n[[corruptions]]\nname = "step_drop"\nrate = 0.5\n'
     assert corrupt_corpus(track_of(tmp_path, steps, frames), tmp_path / "out").problems == {
@@ -165,7 +162,7 @@ def test_the_digest_of_values_is_of_texts_and_vectors(tmp_path: Path) -> None:
     assert not set(digests[0]) & set(digests[1])
 
 
-def test_what_is_realised_in_several_columns_is_told_by_column(tmp_path: Path) -> None:
+def test_measured_values_of_several_columns_are_named_by_column(tmp_path: Path) -> None:
     track = track_of(tmp_path, WORDS)
     corpus = CORPORA.read(track.folder / "corpus")
     samples = corpus.samples().append_column("translation", pa.array(["a b c"] * 8))
@@ -193,14 +190,14 @@ def test_scores_break_down_by_what_was_drawn(tmp_path: Path) -> None:
         ({"columns": ["words"]}, "corpus 'toy' has no column of text 'words'; it has transcript"),
     ],
 )
-def test_names_that_are_not_there_are_told(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_unknown_names_are_errors(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as raised:
         corrupt_corpus(track_of(tmp_path, PROXY + WORDS), tmp_path / "out", **options)
     assert str(raised.value).startswith(message)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_track_that_damages_neither_is_told(tmp_path: Path) -> None:
+def test_a_track_that_corrupts_neither_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^toy-noise declares no corruption of features or text$"):
         corrupt_corpus(track_of(tmp_path, ""), tmp_path / "out")
 

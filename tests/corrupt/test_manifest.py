@@ -47,7 +47,7 @@ def journal(folder: Path, rows: list[dict[str, Any]]) -> Path:
     return folder / JOURNAL
 
 
-def test_rows_are_sorted_and_columns_stand_in_the_order_of_steps(tmp_path: Path) -> None:
+def test_rows_are_sorted_and_columns_are_in_the_order_of_steps(tmp_path: Path) -> None:
     manifest = Manifest(HEADER, {row["sample_id"]: row for row in ROWS})
     table = pq.read_table(write_manifest(tmp_path, manifest))
     assert table["sample_id"].to_pylist() == ["a", "b", "c", "Ä"]
@@ -70,25 +70,24 @@ def test_a_journal_cut_anywhere_is_continued_to_the_same_bytes(cut: int, begun: 
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        whole = journal(folder / "whole", ROWS)
-        full = whole.read_bytes()
+        full = journal(folder / "complete", ROWS).read_bytes()
         (folder / "cut").mkdir()
         (folder / "cut" / JOURNAL).write_bytes(full[: cut % (len(full) + 1)])
-        found = read_progress(folder / "cut")
-        known = {} if found is None else found.rows
+        progress = read_progress(folder / "cut")
+        known = {} if progress is None else progress.rows
         journal(folder / "cut", [row for row in ROWS if row["sample_id"] not in known])
         assert (folder / "cut" / JOURNAL).read_bytes() == full
-        assert found is None or found.header == HEADER
+        assert progress is None or progress.header == HEADER
 
 
-def test_what_was_finished_is_joined_with_what_was_begun_after_it(tmp_path: Path) -> None:
+def test_finished_rows_are_joined_with_those_of_the_journal(tmp_path: Path) -> None:
     write_manifest(tmp_path, Manifest(HEADER, {"a": ROWS[1]}))
     journal(tmp_path, [ROWS[0]])
-    found = read_progress(tmp_path)
-    assert found is not None and set(found.rows) == {"a", "b"}
+    progress = read_progress(tmp_path)
+    assert progress is not None and set(progress.rows) == {"a", "b"}
 
 
-def test_nothing_is_read_where_nothing_is(tmp_path: Path) -> None:
+def test_a_missing_manifest_is_an_error(tmp_path: Path) -> None:
     assert read_progress(tmp_path) is None
     with pytest.raises(UsageError, match=r"manifest\.parquet: no such manifest$"):
         read_manifest(tmp_path / MANIFEST)
@@ -97,7 +96,7 @@ def test_nothing_is_read_where_nothing_is(tmp_path: Path) -> None:
         read_manifest(tmp_path / MANIFEST)
 
 
-def test_a_broken_line_is_told(tmp_path: Path) -> None:
+def test_a_broken_line_is_an_error(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text('{"track": 1}\n{"sample\n')
     with pytest.raises(IntegrityError, match=r"a line is not JSON; remove the folder and start again$"):
         read_progress(tmp_path)
@@ -111,13 +110,13 @@ def test_another_track_or_seed_is_refused_by_name(tmp_path: Path) -> None:
     require_same_run(tmp_path, HEADER, dict(HEADER))
 
 
-def test_a_journal_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"), Journal(tmp_path / "file", HEADER):
         pass
 
 
-def test_a_manifest_with_a_column_of_another_type_is_none(tmp_path: Path) -> None:
+def test_a_manifest_with_a_column_of_another_type_is_an_error(tmp_path: Path) -> None:
     table = pa.table({"sample_id": ["a"], "n_frames": [b"\0"]}).replace_schema_metadata({"merbench": "{}"})
     pq.write_table(table, tmp_path / "manifest.parquet")
     with pytest.raises(UsageError, match="not a manifest of `merbench corrupt`"):

@@ -104,8 +104,8 @@ def test_what_was_done_is_not_done_again(tmp_path: Path, media: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path: Path, media: Path) -> None:
-    expected = tmp_path / "whole"
-    corrupted(tmp_path, media, "whole")
+    expected = tmp_path / "complete"
+    corrupted(tmp_path, media, "complete")
     track = write_media_track(tmp_path, IDS)
     command = [sys.executable, "-m", "merbench", "corrupt", str(track), "--media", str(media), "--workers", "2", "-o"]
     for number, wanted in enumerate((1, 4)):

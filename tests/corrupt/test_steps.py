@@ -1,4 +1,4 @@
-"""Steps applied to one signal: what is drawn, from what, which sounds are taken, what the damage came to."""
+"""Steps applied to one signal: sampled parameters, sounds of a bank, measured values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from merbench.banks.bank import Drawn
-from merbench.corrupt.steps import corrupt, corrupt_split, sample_steps, sampled_values
+from merbench.corrupt.steps import apply_steps, corrupt, corrupt_split, sample_steps, sampled_values
 from merbench.corruptions import Audio, Frame, Step, Video, generator
 from merbench.errors import Inapplicable
 from merbench.track import CorruptionSpec, load_track
@@ -24,7 +24,7 @@ def spec(name: str, **parameters: Any) -> Step:
 
 
 class Bank:
-    """Stands for a noise bank: white noise of the length that is asked for, and what it was asked."""
+    """A stand-in for a noise bank: white noise, and a record of the requests."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -45,7 +45,7 @@ def rms(samples: NDArray[Any]) -> float:
     return float(np.sqrt(np.mean(np.square(samples.astype(np.float64)))))
 
 
-def test_noise_is_drawn_from_the_bank_and_what_it_came_to_is_told() -> None:
+def test_noise_is_taken_from_the_bank_and_its_ratio_is_measured() -> None:
     bank = Bank()
     step = spec("background_noise", noise="any", snr_db={"integers": [5, 10]})
     before = sound()
@@ -85,7 +85,7 @@ def test_babble_is_of_others_than_the_speaker() -> None:
     assert done.values["babble.offset_s"] == [0.25] * 4
 
 
-def test_draws_depend_on_seed_step_and_sample_alone() -> None:
+def test_sampled_values_depend_only_on_seed_step_and_sample() -> None:
     steps = [
         spec("coloured_noise", colour="pink", snr_db={"uniform": [0, 20]}),
         spec("gain", gain_db={"uniform": [-6, 6]}),
@@ -114,7 +114,7 @@ def test_a_silence_has_no_ratio_and_the_step_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "message"),
+    ("cell", "message"),
     [
         (None, "occlusion_face: the corpus has no box of this sample in a column 'face_box'"),
         (
@@ -123,10 +123,10 @@ def test_a_silence_has_no_ratio_and_the_step_is_named() -> None:
         ),
     ],
 )
-def test_a_face_needs_its_box(held: str | None, message: str) -> None:
+def test_a_face_needs_its_box(cell: str | None, message: str) -> None:
     video = Video(iter(()), 1.0)
     with pytest.raises(Inapplicable) as raised:
-        corrupt(video, [spec("occlusion_face")], seed=0, sample_id="a", known={"face_box": held})
+        corrupt(video, [spec("occlusion_face")], seed=0, sample_id="a", known={"face_box": cell})
     assert str(raised.value) == message
 
 
@@ -140,7 +140,7 @@ def test_the_box_of_the_sample_is_hidden() -> None:
     assert (shown.planes[0][:, :4] == 200).all() and (shown.planes[0][:, 4:] == 16).all()
 
 
-def test_a_text_and_features_are_damaged_too() -> None:
+def test_texts_and_features_are_corrupted_too() -> None:
     text = corrupt("one two three four five", [spec("word_deletion", rate=0.4)], seed=0, sample_id="a")
     assert len(text.signal.split()) == 3
     assert text.values == {"word_deletion.rate": 0.4, "word_deletion.realised_rate": 0.4}
@@ -153,7 +153,7 @@ def test_a_text_and_features_are_damaged_too() -> None:
     }
 
 
-def test_a_split_is_damaged_sample_by_sample_or_at_once() -> None:
+def test_a_split_is_corrupted_sample_by_sample_or_at_once() -> None:
     ids = ["a", "b", "c"]
     frames = [{"audio": np.ones((5, 2)), "text": np.ones((6, 2)), "video": np.ones((4, 2))} for _ in ids]
     step = spec("tfrnet_drop", rate=0.5)
@@ -163,11 +163,11 @@ def test_a_split_is_damaged_sample_by_sample_or_at_once() -> None:
     for row, one in enumerate(at_once):
         assert np.array_equal(one.signal["audio"][:, 0] > 0, kept[row])
     singly = corrupt_split(frames, ids, [spec("modality_pattern", pattern={"choice": ["a", "v", "t"]})], seed=0)
-    alone = corrupt(frames[1], [spec("modality_pattern", pattern={"choice": ["a", "v", "t"]})], seed=0, sample_id="b")
-    assert singly[1].values == alone.values
+    single = corrupt(frames[1], [spec("modality_pattern", pattern={"choice": ["a", "v", "t"]})], seed=0, sample_id="b")
+    assert singly[1].values == single.values
 
 
-def test_steps_are_chosen_by_split_and_by_what_they_damage() -> None:
+def test_steps_are_chosen_by_split_and_by_what_they_corrupt() -> None:
     named: list[dict[str, Any]] = [
         {"name": "gain", "gain_db": 3},
         {"name": "blank"},
@@ -181,12 +181,13 @@ def test_steps_are_chosen_by_split_and_by_what_they_damage() -> None:
     assert [step.name for step in track.steps("train")] == ["mute"]
 
 
-def test_the_generator_of_a_step_is_where_its_draws_left_it() -> None:
-    """What a function draws begins behind what was drawn for its parameters."""
+def test_the_generator_of_a_step_continues_after_its_parameters() -> None:
+    """Also when a step is applied again."""
     rng = generator(5, "feature_noise", "a")
     step = spec("feature_noise", snr_db={"integers": [5, 10]}, factor={"choice": [1, 2, 4]})
     drawn = step.draws(5, "a", rng)
     vectors = {"audio": np.arange(8.0), "video": np.arange(8.0)}
-    done = corrupt(vectors, [step], seed=5, sample_id="a")
-    expected = step.corruption(vectors, rng, drawn)
-    assert np.array_equal(done.signal["audio"], expected["audio"])
+    expected = step.corruption(vectors, rng, drawn)["audio"]
+    steps = sample_steps([step], 5, "a")
+    for _ in range(2):
+        assert np.array_equal(apply_steps(vectors, steps, {}).signal["audio"], expected)

@@ -1,4 +1,4 @@
-"""Clips of a corpus to a feature of it: which clip counts, what is told, the same numbers by any number of workers."""
+"""A feature from the clips of a corpus: which clip counts, what is reported, the same for any number of workers."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def corpus(folder: Path, **columns: list[str | None]) -> Corpus:
 
 def test_each_clip_becomes_the_vector_of_its_sound_or_its_pictures(clips: Path, tmp_path: Path) -> None:
     talk = corpus(tmp_path / "talk")
-    heard = add_media_feature(talk, "voice", "audio", [clips])
-    seen = add_media_feature(heard.corpus, "face", "video", [clips])
-    assert seen.corpus.features == ("face", "voice")
-    assert heard.feature.ids.to_pylist() == IDS
+    voice = add_media_feature(talk, "voice", "audio", [clips])
+    face = add_media_feature(voice.corpus, "face", "video", [clips])
+    assert face.corpus.features == ("face", "voice")
+    assert voice.feature.ids.to_pylist() == IDS
     for row, sample_id in enumerate(IDS):
         path = clips / f"{sample_id}.mp4"
-        assert np.array_equal(heard.feature.values[row], sound_vector(read_audio(path)))
-        assert np.array_equal(seen.feature.values[row], picture_vector(read_video(path)))
-    assert np.array_equal(seen.corpus.feature("voice").values, heard.feature.values)
-    assert (heard.problems, heard.without) == ({}, {"other": 2})
+        assert np.array_equal(voice.feature.values[row], sound_vector(read_audio(path)))
+        assert np.array_equal(face.feature.values[row], picture_vector(read_video(path)))
+    assert np.array_equal(face.corpus.feature("voice").values, voice.feature.values)
+    assert (voice.problems, voice.without) == ({}, {"other": 2})
 
 
 def test_two_workers_give_the_same_numbers(clips: Path, tmp_path: Path) -> None:
@@ -74,41 +74,41 @@ def test_two_workers_give_the_same_numbers(clips: Path, tmp_path: Path) -> None:
 
 
 def test_the_clip_of_the_last_folder_counts(clips: Path, tmp_path: Path) -> None:
-    damaged = tmp_path / "damaged"
-    damaged.mkdir()
-    shutil.copy(clips / f"{IDS[0]}.mp4", damaged / f"{IDS[3]}.mp4")
-    values = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips, damaged]).feature.values
+    corrupted = tmp_path / "corrupted"
+    corrupted.mkdir()
+    shutil.copy(clips / f"{IDS[0]}.mp4", corrupted / f"{IDS[3]}.mp4")
+    values = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips, corrupted]).feature.values
     assert np.array_equal(values[3], values[0])
-    values = add_media_feature(corpus(tmp_path / "other"), "voice", "audio", [damaged, clips]).feature.values
+    values = add_media_feature(corpus(tmp_path / "other"), "voice", "audio", [corrupted, clips]).feature.values
     assert not np.array_equal(values[3], values[0])
 
 
 def test_a_sample_without_a_readable_clip_is_named_and_left_out(clips: Path, tmp_path: Path) -> None:
     (clips / f"{IDS[0]}.mp4").unlink()
-    whole = (clips / f"{IDS[1]}.mp4").read_bytes()
-    (clips / f"{IDS[1]}.mp4").write_bytes(whole[: len(whole) // 2])
+    data = (clips / f"{IDS[1]}.mp4").read_bytes()
+    (clips / f"{IDS[1]}.mp4").write_bytes(data[: len(data) // 2])
     shutil.copy(clips / f"{IDS[2]}.mp4", clips / f"{IDS[2]}.mkv")
-    found = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
-    assert found.feature.ids.to_pylist() == IDS[3:]
-    assert found.problems == {
+    measured = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
+    assert measured.feature.ids.to_pylist() == IDS[3:]
+    assert measured.problems == {
         IDS[0]: "it has no clip",
         IDS[1]: f"{clips / IDS[1]}.mp4: cut off: the end of the file is missing",
         IDS[2]: f"2 files could belong to this sample: {IDS[2]}.mkv, {IDS[2]}.mp4",
     }
 
 
-def test_a_damaged_clip_of_a_later_folder_is_no_reason_to_take_the_earlier_one(clips: Path, tmp_path: Path) -> None:
+def test_a_broken_clip_of_a_later_folder_is_not_replaced_by_an_earlier_one(clips: Path, tmp_path: Path) -> None:
     later = tmp_path / "later"
     later.mkdir()
     (later / f"{IDS[0]}.mp4").write_bytes(b"not a clip")
     (later / f"{IDS[1]}.mp4").write_bytes(b"")
     (later / f"{IDS[1]}.avi").write_bytes(b"")
-    found = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips, later])
-    assert sorted(found.problems) == IDS[:2]
+    measured = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips, later])
+    assert sorted(measured.problems) == IDS[:2]
     # a folder after them settles it
     shutil.copytree(clips, tmp_path / "last")
-    found = add_media_feature(found.corpus, "voice", "audio", [clips, later, tmp_path / "last"], replace=True)
-    assert found.problems == {}
+    measured = add_media_feature(measured.corpus, "voice", "audio", [clips, later, tmp_path / "last"], replace=True)
+    assert measured.problems == {}
 
 
 def test_the_corpus_says_where_clips_are(clips: Path, tmp_path: Path) -> None:
@@ -126,13 +126,13 @@ def test_a_clip_that_kills_its_worker_is_a_problem_of_its_sample(
             yield Done(name, error=WorkerDied(name)) if name == IDS[0] else Done(name, sound_vector(read_audio(path)))
 
     monkeypatch.setattr("merbench.features.media.run", run)
-    found = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
-    assert found.problems == {
+    measured = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
+    assert measured.problems == {
         IDS[0]: "its worker process was killed each time that it was run; it may need more memory than there is"
     }
 
 
-def test_what_cannot_be_made_is_told_before_any_clip_is_read(clips: Path, tmp_path: Path) -> None:
+def test_mistakes_are_reported_before_any_clip_is_read(clips: Path, tmp_path: Path) -> None:
     talk = corpus(tmp_path / "talk")
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -171,9 +171,9 @@ def test_a_bug_that_one_clip_meets_is_a_problem_of_its_sample(
         return sound_vector(audio)
 
     monkeypatch.setattr("merbench.features.media.sound_vector", broken)
-    found = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
-    assert list(found.problems.values()) == ["ZeroDivisionError: a bug"]
-    assert len(found.feature.ids) == len(IDS) - 1
+    measured = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
+    assert list(measured.problems.values()) == ["ZeroDivisionError: a bug"]
+    assert len(measured.feature.ids) == len(IDS) - 1
 
 
 def test_an_error_that_every_clip_would_meet_is_raised(

@@ -72,16 +72,16 @@ def test_whatever_the_pictures_the_numbers_are_finite(lumas: list[np.ndarray]) -
 
 
 def test_one_grey_is_a_brightness_and_nothing_else() -> None:
-    found = named(video([np.full((50, 70), 126, np.uint8)] * 3))
-    assert found.pop("brightness.mean") == pytest.approx((126 - 16) / 219)
-    middle = {name for name in found if name.endswith("dark_row.mean")}  # of no darkness: the middle
-    assert all(value == pytest.approx(0.5 if name in middle else 0, abs=1e-6) for name, value in found.items())
+    values = named(video([np.full((50, 70), 126, np.uint8)] * 3))
+    assert values.pop("brightness.mean") == pytest.approx((126 - 16) / 219)
+    middle = {name for name in values if name.endswith("dark_row.mean")}  # of no darkness: the middle
+    assert all(value == pytest.approx(0.5 if name in middle else 0, abs=1e-6) for name, value in values.items())
     assert named(video([np.full((9, 9), 51, np.uint8)], full_range=True))["brightness.mean"] == pytest.approx(0.2)
 
 
 def test_a_dimmer_and_flatter_picture_gives_the_same_numbers_but_for_two() -> None:
     bright = picture_vector(video([scene(0), scene(1)]))
-    # half the contrast, rounded to whole values: an error of up to half a step, a fiftieth of the deviation
+    # half the contrast, rounded to integers: an error of up to half a step, a fiftieth of the deviation
     dim = picture_vector(video([np.rint(scene(seed) / 2.0 + 20).astype(np.uint8) for seed in (0, 1)]))
     names = np.array(picture_dimensions())
     level = np.isin(names, [f"{a}.{b}" for a in ("brightness", "contrast") for b in ("mean", "deviation")])
@@ -105,7 +105,7 @@ def test_depth_changes_nothing() -> None:
     np.testing.assert_allclose(picture_vector(video(deep, depth=10)), picture_vector(video([scene()])), atol=1e-5)
 
 
-def test_a_centred_square_is_taken_and_colour_is_not_looked_at() -> None:
+def test_a_centred_square_is_taken_and_colour_is_ignored() -> None:
     wide = np.zeros((128, 200), np.uint8)
     wide[:, 36:164] = scene()
     frame = Frame((wide, np.full((64, 100), 7, np.uint8), np.full((64, 100), 250, np.uint8)))
@@ -113,20 +113,20 @@ def test_a_centred_square_is_taken_and_colour_is_not_looked_at() -> None:
 
 
 def test_what_does_not_move_has_no_movement_and_no_deviation() -> None:
-    found = named(video([scene()] * 4))
-    assert all(value == 0 for name, value in found.items() if "movement" in name)
-    assert all(abs(value) < 1e-6 for name, value in found.items() if name.endswith("deviation"))
+    values = named(video([scene()] * 4))
+    assert all(value == 0 for name, value in values.items() if "movement" in name)
+    assert all(abs(value) < 1e-6 for name, value in values.items() if name.endswith("deviation"))
 
 
 def test_movement_is_the_mean_difference_from_the_frame_before() -> None:
-    found = named(video([scene(0), scene(2), scene(0)]))
+    values = named(video([scene(0), scene(2), scene(0)]))
     change = np.abs(scaled_scene(0) - scaled_scene(2))
     # the first frame has none; the two others the same: 2/3 of it
-    assert found["all.movement.mean"] == pytest.approx(2 / 3 * change.mean(), rel=1e-4)
+    assert values["all.movement.mean"] == pytest.approx(2 / 3 * change.mean(), rel=1e-4)
     region = change[40:55, 12:52].mean()
-    assert found["mouth.movement.mean"] == pytest.approx(2 / 3 * region, rel=1e-4)
+    assert values["mouth.movement.mean"] == pytest.approx(2 / 3 * region, rel=1e-4)
     # deviation of (0, m, m): m * sqrt(2) / 3
-    assert found["mouth.movement.deviation"] == pytest.approx(region * 2**0.5 / 3, rel=1e-4)
+    assert values["mouth.movement.deviation"] == pytest.approx(region * 2**0.5 / 3, rel=1e-4)
 
 
 def test_a_smile_bends_upwards_and_a_frown_downwards() -> None:
@@ -155,29 +155,29 @@ def test_a_leaning_face_tilts() -> None:
     assert named(video([leaning[:, ::-1]]))["mouth.tilt.mean"] < -0.1
 
 
-def test_stripes_have_edges_across_them_alone() -> None:
+def test_stripes_have_edges_only_across_them() -> None:
     stripes = np.tile(np.repeat(np.array([80, 160], np.uint8), 8), (64, 4))
-    found = named(video([stripes]))
-    assert found["all.down.mean"] == 0
+    values = named(video([stripes]))
+    assert values["all.down.mean"] == 0
     # deviation 1 means steps of 2; 7 of 63 neighbours differ
-    assert found["all.across.mean"] == pytest.approx(2 * 7 / 63, rel=1e-4)
+    assert values["all.across.mean"] == pytest.approx(2 * 7 / 63, rel=1e-4)
 
 
 def test_cells_are_means_of_the_square() -> None:
-    found = picture_vector(video([scene(0), scene(1)]))[-36:].reshape(6, 6)
+    values = picture_vector(video([scene(0), scene(1)]))[-36:].reshape(6, 6)
     mean = (scaled_scene(0) + scaled_scene(1)) / 2
     bounds = [0, 10, 21, 32, 42, 53, 64]  # multiples of 64 / 6, rounded down
     for row in range(6):
         for column in range(6):
             cell = mean[bounds[row] : bounds[row + 1], bounds[column] : bounds[column + 1]]
-            assert found[row, column] == pytest.approx(cell.mean(), abs=1e-5)
+            assert values[row, column] == pytest.approx(cell.mean(), abs=1e-5)
 
 
 def test_a_long_clip_is_measured_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     lumas = [scene(seed) for seed in range(7)]
-    whole = picture_vector(video(lumas))
+    expected = picture_vector(video(lumas))
     monkeypatch.setattr(pictures, "_BLOCK", 3)
-    np.testing.assert_allclose(picture_vector(video(lumas)), whole, atol=1e-5)
+    np.testing.assert_allclose(picture_vector(video(lumas)), expected, atol=1e-5)
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

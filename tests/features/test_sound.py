@@ -74,22 +74,22 @@ def test_whatever_the_sound_the_numbers_are_finite(samples: np.ndarray, rate_hz:
 
 
 def test_silence_has_no_voice_and_the_lowest_level() -> None:
-    found = named(mono(np.zeros(RATE)))
-    assert found["level_db.mean"] == pytest.approx(-100)  # 10 log10(1e-10)
-    assert found["mel_5.mean"] == pytest.approx(np.log(1e-10))
-    assert found["pause_share"] == 1
+    values = named(mono(np.zeros(RATE)))
+    assert values["level_db.mean"] == pytest.approx(-100)  # 10 log10(1e-10)
+    assert values["mel_5.mean"] == pytest.approx(np.log(1e-10))
+    assert values["pause_share"] == 1
     silent = ("voiced_share", "voicing", "pitch.mean", "pitch.slope", "centroid.mean", "flux.mean", "voiced_runs_per_s")
-    assert [found[name] for name in silent] == [0] * len(silent)
+    assert [values[name] for name in silent] == [0] * len(silent)
 
 
 def test_the_level_is_that_of_the_rms() -> None:
     # a sine of amplitude 0.5 whose period, 16 samples, divides the frame: rms 0.5 / sqrt(2), 20 log10 of it
-    found = named(mono(0.5 * sine(1000, 1)))
-    assert found["level_db.mean"] == pytest.approx(20 * np.log10(0.5 / np.sqrt(2)), abs=1e-4)
-    assert found["level_db.deviation"] == pytest.approx(0, abs=1e-4)
-    assert found["centroid.mean"] == pytest.approx(1.0, abs=0.002)
-    assert found["rolloff.mean"] == pytest.approx(1.0, abs=0.04)  # a bin is 31.25 Hz wide
-    assert found["flux.mean"] == pytest.approx(0, abs=1e-3)
+    values = named(mono(0.5 * sine(1000, 1)))
+    assert values["level_db.mean"] == pytest.approx(20 * np.log10(0.5 / np.sqrt(2)), abs=1e-4)
+    assert values["level_db.deviation"] == pytest.approx(0, abs=1e-4)
+    assert values["centroid.mean"] == pytest.approx(1.0, abs=0.002)
+    assert values["rolloff.mean"] == pytest.approx(1.0, abs=0.04)  # a bin is 31.25 Hz wide
+    assert values["flux.mean"] == pytest.approx(0, abs=1e-3)
 
 
 def test_bands_and_cepstra_are_those_of_scipy_and_of_the_mel_formula() -> None:
@@ -103,15 +103,15 @@ def test_bands_and_cepstra_are_those_of_scipy_and_of_the_mel_formula() -> None:
     corners = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 8000 / 700), 34) / 2595) - 1)
     bands = np.array([[np.interp(f, corners[i : i + 3], [0, 1, 0]) for f in np.arange(257) * 31.25] for i in range(32)])
     wanted = np.log(np.maximum(power @ bands.T, 1e-10))
-    found = sound_vector(mono(samples))
-    np.testing.assert_allclose(found[:32], wanted.mean(axis=0), atol=2e-4)
-    np.testing.assert_allclose(found[32:64], wanted.std(axis=0), atol=2e-4)
+    values = sound_vector(mono(samples))
+    np.testing.assert_allclose(values[:32], wanted.mean(axis=0), atol=2e-4)
+    np.testing.assert_allclose(values[32:64], wanted.std(axis=0), atol=2e-4)
     cepstra = dct(wanted, type=2, norm="ortho", axis=1)[:, :13]
-    np.testing.assert_allclose(found[64:77], cepstra.mean(axis=0), atol=1e-3)
-    np.testing.assert_allclose(found[103:116], np.percentile(cepstra, 50, axis=0), atol=1e-3)
+    np.testing.assert_allclose(values[64:77], cepstra.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(values[103:116], np.percentile(cepstra, 50, axis=0), atol=1e-3)
     slopes = [np.polyfit(range(-2, 3), cepstra[i - 2 : i + 3], 1)[0] for i in range(2, len(cepstra) - 2)]
     # the ends, where frames are repeated, are 4 of 98
-    np.testing.assert_allclose(found[129:142], np.std(slopes, axis=0), rtol=0.1)
+    np.testing.assert_allclose(values[129:142], np.std(slopes, axis=0), rtol=0.1)
 
 
 @given(st.floats(70, 450))
@@ -125,12 +125,12 @@ def test_a_rising_tone_has_its_slope() -> None:
     # from 100 to 200 Hz in 2 s: an octave, 6 semitones a second; 0.06 from frame to frame
     times = np.arange(2 * RATE) / RATE
     rising = sum(chirp(times, 100 * k, 2, 200 * k, method="logarithmic") / k for k in range(1, 6))
-    found = named(mono(0.2 * rising))
-    assert found["pitch.slope"] == pytest.approx(6, abs=0.1)
-    assert found["pitch.change"] == pytest.approx(0.06, abs=0.01)
-    assert found["pitch.mean"] == pytest.approx(12 * np.log2(100 * 2**0.5 / 60), abs=0.1)
-    assert found["pitch.p90"] - found["pitch.p10"] == pytest.approx(0.8 * 12, abs=0.3)
-    assert found["voiced_share"] > 0.95
+    values = named(mono(0.2 * rising))
+    assert values["pitch.slope"] == pytest.approx(6, abs=0.1)
+    assert values["pitch.change"] == pytest.approx(0.06, abs=0.01)
+    assert values["pitch.mean"] == pytest.approx(12 * np.log2(100 * 2**0.5 / 60), abs=0.1)
+    assert values["pitch.p90"] - values["pitch.p10"] == pytest.approx(0.8 * 12, abs=0.3)
+    assert values["voiced_share"] > 0.95
 
 
 def test_noise_is_not_voiced() -> None:
@@ -139,14 +139,14 @@ def test_noise_is_not_voiced() -> None:
 
 def test_pauses_are_counted_and_measured() -> None:
     spoken = voice(150, 1)
-    found = named(mono(np.concatenate([spoken, np.zeros(RATE // 2), spoken])))
+    values = named(mono(np.concatenate([spoken, np.zeros(RATE // 2), spoken])))
     # one pause of 0.5 s in 2.5 s; a frame is 25 ms long, so that the edges are uncertain by that
-    assert found["pauses_per_s"] == pytest.approx(1 / 2.5, abs=0.01)
-    assert found["pause_s"] == pytest.approx(0.5, abs=0.03)
-    assert found["pause_share"] == pytest.approx(0.2, abs=0.012)
-    assert found["voiced_runs_per_s"] == pytest.approx(2 / 2.5, abs=0.02)
-    assert found["voiced_run_s"] == pytest.approx(1, abs=0.04)
-    assert found["pitch.p50"] == pytest.approx(12 * np.log2(150 / 60), abs=0.1)
+    assert values["pauses_per_s"] == pytest.approx(1 / 2.5, abs=0.01)
+    assert values["pause_s"] == pytest.approx(0.5, abs=0.03)
+    assert values["pause_share"] == pytest.approx(0.2, abs=0.012)
+    assert values["voiced_runs_per_s"] == pytest.approx(2 / 2.5, abs=0.02)
+    assert values["voiced_run_s"] == pytest.approx(1, abs=0.04)
+    assert values["pitch.p50"] == pytest.approx(12 * np.log2(150 / 60), abs=0.1)
 
 
 def test_channels_are_averaged() -> None:
@@ -174,17 +174,17 @@ def test_a_louder_clip_differs_in_level_alone() -> None:
 
 def test_a_long_recording_is_measured_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     audio = mono(np.concatenate([voice(120, 1), noise(RATE)]))
-    whole = sound_vector(audio)
+    expected = sound_vector(audio)
     monkeypatch.setattr(sound, "_BLOCK", 7)
-    np.testing.assert_allclose(sound_vector(audio), whole, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(sound_vector(audio), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("module", "told"), [("soxr", "sound at another rate (soxr)"), ("scipy.fft", "a feature of sound (SciPy)")]
+    ("module", "message"), [("soxr", "sound at another rate (soxr)"), ("scipy.fft", "a feature of sound (SciPy)")]
 )
-def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, module: str, told: str) -> None:
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, module: str, message: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    message = f"{told} needs the extra 'media': pip install 'merbench[media]'"
+    message += " needs the extra 'media': pip install 'merbench[media]'"
     with pytest.raises(MissingExtra, match=f"^{re.escape(message)}$"):
         sound_vector(mono(noise(1000), 8_000))
 

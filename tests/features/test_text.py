@@ -56,7 +56,7 @@ def test_with_all_dimensions_nothing_of_the_table_is_lost() -> None:
 
 
 def test_few_dimensions_of_many_texts_are_the_first_of_all_of_them() -> None:
-    train = np.arange(40) < 36  # 4 * 8 < 36: found by the randomised algorithm
+    train = np.arange(40) < 36  # 4 * 8 < 36: measured by the randomised algorithm
     several = [a + b for a in CHINESE[:8] for b in CHINESE[:5]]
     np.testing.assert_allclose(
         text_vectors([several], train, dimensions=4), text_vectors([several], train, dimensions=36)[:, :4], atol=1e-4

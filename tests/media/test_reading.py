@@ -104,12 +104,12 @@ def test_of_several_streams_the_default_one_is_read(tmp_path: Path) -> None:
 def test_an_attached_picture_is_not_video(tmp_path: Path) -> None:
     cover = Pictures(1, codec="mjpeg", pixel_format="yuvj420p", is_cover=True, width=32, height=32)
     sound = Sound(codec="aac", sample_format="fltp")
-    alone = make_clip(tmp_path / "song.mp4", cover, sound, "mp4")
-    assert not headers(alone).video_codec
+    song = make_clip(tmp_path / "song.mp4", cover, sound, "mp4")
+    assert not headers(song).video_codec
     with pytest.raises(UnreadableMedia, match=r"song\.mp4: it has no video stream"):
-        read_video(alone)
-    beside = make_clip(tmp_path / "clip.mp4", [cover, Pictures()], sound, "mp4")
-    assert (headers(beside).width, len(list(read_video(beside).frames))) == (64, 6)
+        read_video(song)
+    clip = make_clip(tmp_path / "clip.mp4", [cover, Pictures()], sound, "mp4")
+    assert (headers(clip).width, len(list(read_video(clip).frames))) == (64, 6)
 
 
 @pytest.mark.parametrize(
