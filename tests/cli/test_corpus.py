@@ -10,6 +10,8 @@ import pytest
 from merbench.cli import run
 from merbench.corpus import CORPORA
 
+Capture = pytest.CaptureFixture[str]
+
 SAMPLES = "sample_id,split,speaker\na,train,x\nb,train,\nc,test,y\n"
 REFERENCE = "sample_id,discrete,valence\na,happy,1\nb,sad,0\n"
 
@@ -24,7 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def merbench(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
+def merbench(capsys: Capture, line: str) -> tuple[int, str, str]:
     code = run(line.split())
     captured = capsys.readouterr()
     return code, captured.out, captured.err
@@ -35,7 +37,7 @@ CREATE = (
 )
 
 
-def test_create_info_list_verify(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_info_list_verify(home: Path, capsys: Capture) -> None:
     folder = home / "corpora" / "mine"
     assert merbench(capsys, CREATE) == (0, f"{folder}: mine 1.0, 3 samples (test 1, train 2)\n", "")
     code, out, err = merbench(capsys, "corpus info mine")
@@ -76,7 +78,7 @@ features
     assert merbench(capsys, "corpus verify mine") == (0, f"{folder}: 3 files as recorded, values as recorded\n", "")
 
 
-def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, capsys: Capture) -> None:
     merbench(capsys, CREATE)
     folder = home / "corpora" / "mine"
     for member in ("samples.parquet", "features/text.parquet"):
@@ -98,7 +100,7 @@ def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, capsys: p
     assert err.startswith(f"{folder / 'samples.parquet'}: the file changed: sha256 ")
 
 
-def test_create_does_not_overwrite(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_does_not_overwrite(home: Path, capsys: Capture) -> None:
     merbench(capsys, CREATE)
     folder = home / "corpora" / "mine"
     taken = f"{folder}: already exists; --force replaces it\n"
@@ -108,7 +110,7 @@ def test_create_does_not_overwrite(home: Path, capsys: pytest.CaptureFixture[str
     )  # fmt: skip
 
 
-def test_create_elsewhere_with_renamed_columns_and_targets(capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_elsewhere_with_renamed_columns_and_targets(capsys: Capture) -> None:
     Path("all.csv").write_text("id,part,y\na,t,0.5\n")
     line = "corpus create own --samples all.csv --rename id=sample_id --rename part=split --target y --output here/own"
     assert merbench(capsys, line) == (0, "here/own: own 1.0, 1 sample (t 1)\n", "")
@@ -144,16 +146,16 @@ def test_create_elsewhere_with_renamed_columns_and_targets(capsys: pytest.Captur
         ),
     ],
 )
-def test_a_mistake_is_one_message_and_2(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
+def test_a_mistake_is_one_message_and_2(capsys: Capture, line: str, message: str) -> None:
     assert merbench(capsys, line) == (2, "", f"{message}\n")
 
 
-def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_cannot_be_written(capsys: Capture) -> None:
     code, out, err = merbench(capsys, "corpus create mine --samples samples.csv --output samples.csv/mine")
     assert (code, out, err) == (74, "", "samples.csv/mine: cannot be written: File exists\n")
 
 
-def test_list_shows_a_corpus_that_cannot_be_opened(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_a_corpus_that_cannot_be_opened(home: Path, capsys: Capture) -> None:
     merbench(capsys, CREATE)
     (home / "corpora" / "mine" / "corpus.toml").write_text("name = 3")
     code, out, err = merbench(capsys, "corpus list")
@@ -161,7 +163,7 @@ def test_list_shows_a_corpus_that_cannot_be_opened(home: Path, capsys: pytest.Ca
     assert "mine                       cannot be opened; see `merbench corpus info mine`\n" in out
 
 
-def test_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_build(home: Path, capsys: Capture) -> None:
     code, out, err = merbench(capsys, "corpus build sample --output built")
     assert (code, err) == (0, "building the sample corpus in built\n")
     assert out.startswith("built: sample ")
@@ -171,7 +173,7 @@ def test_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not (home / "corpora").exists()
 
 
-def test_import_without_a_path_describes_the_release(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_without_a_path_describes_the_release(capsys: Capture) -> None:
     assert merbench(capsys, "corpus import add2023-ar") == (
         0,
         """\
@@ -192,7 +194,7 @@ or instead
 
 
 @pytest.mark.real_data
-def test_import_the_release(home: Path, test_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_the_release(home: Path, test_data: Path, capsys: Capture) -> None:
     assert merbench(capsys, f"corpus import mer2023 {test_data / 'data' / 'mer2023' / 'release'}") == (
         0,
         f"{home / 'corpora' / 'mer2023'}: mer2023 1.0, 5,030 samples (test1 411, test2 412, test3 834, train 3,373)\n",

@@ -20,6 +20,8 @@ from merbench.cli import run
 from merbench.synonyms import open_groups
 from merbench.synonyms.filling import prompt_digest
 
+Capture = pytest.CaptureFixture[str]
+
 TRACK = """
 id = "mine"
 version = "1.0"
@@ -53,7 +55,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home" / "groups"
 
 
-def merbench(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+def merbench(capsys: Capture, *arguments: str) -> tuple[int, str, str]:
     code = run(["groups", *arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
@@ -67,7 +69,7 @@ def together(request: Request, n: int) -> Reply:
     return completion(json.dumps([request.words, ["what"]]))
 
 
-def test_the_words_of_scored_samples_are_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_words_of_scored_samples_are_asked_about(capsys: Capture) -> None:
     with chat_server(together) as server:
         code, out, err = merbench(capsys, *fill(server.url))
         assert (code, err) == (0, "")
@@ -90,7 +92,7 @@ def test_the_words_of_scored_samples_are_asked_about(capsys: pytest.CaptureFixtu
     ]
 
 
-def test_list_and_info(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_and_info(home: Path, capsys: Capture) -> None:
     assert merbench(capsys, "list") == (0, "groups  model  runs  answers  digest  source\n", "")
     with chat_server(together) as server:
         merbench(capsys, *fill(server.url, "--runs", "2", "--temperature", "0.7"))
@@ -123,7 +125,7 @@ run 1: 2 answers, 2 groups, 2 words dropped
     assert (code, err.startswith("no groups named 'toy'; did you mean 'toys'? (known: broken, toys)")) == (2, True)
 
 
-def test_import(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import(home: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "released.jsonl").write_text('{"name": "a", "groups": "[[\'glad\', \'happy\']]"}\n')
     expected = f"{home / 'mer2024-ov'}: mer2024-ov, 1 answer in 1 run of GPT-3.5\n"
     assert merbench(capsys, "import", "mer2024", "released.jsonl") == (0, expected, "")
@@ -139,7 +141,7 @@ def test_import(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert open_groups("mer2024-ov").runs == ({"a": (("glad", "happy"),)},)
 
 
-def test_samples_without_a_usable_answer_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_samples_without_a_usable_answer_are_named(capsys: Capture) -> None:
     def answer(request: Request, n: int) -> Reply:
         return completion("no idea") if "down" in request.words else completion(json.dumps([request.words]))
 
@@ -151,7 +153,7 @@ def test_samples_without_a_usable_answer_are_named(capsys: pytest.CaptureFixture
     assert err == f"toys: 1 problem\n  E634  sample s1, run 0: 'no idea' is not JSON; {needed}\n"
 
 
-def test_an_endpoint_that_refuses_ends_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_refuses_ends_it(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_KEY", "sk-secret")
     with chat_server(lambda request, n: failure(401, "sk-secret is no key")) as server:
         code, out, err = merbench(capsys, *fill(server.url, "--key-env", "TOY_KEY"))
@@ -177,14 +179,14 @@ def test_an_endpoint_that_refuses_ends_it(capsys: pytest.CaptureFixture[str], mo
         (["--transformers", "y", "--runs", "2"], "--runs: all runs of a model on this machine are equal, since it"),
     ],
 )
-def test_wrong_options_are_reported(options: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_are_reported(options: list[str], expected: str, capsys: Capture) -> None:
     start = ["fill", "toys", "--track", "./mine", "--submission", "one.csv"]
     code, out, err = merbench(capsys, *start, *options)
     assert (code, out) == (2, "")
     assert err.startswith(expected)
 
 
-def test_the_target_is_chosen_among_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_target_is_chosen_among_several(tmp_path: Path, capsys: Capture) -> None:
     code, _, err = merbench(capsys, *fill("http://127.0.0.1:1", "--target", "discrete"))
     assert (code, err) == (2, "--target discrete: not a target of label sets; allowed: openset\n")
     (tmp_path / "mine" / "track.toml").write_text(f"{TRACK}targets.wished = {{ type = 'label_set' }}\n")
@@ -200,7 +202,7 @@ def test_the_target_is_chosen_among_several(tmp_path: Path, capsys: pytest.Captu
     assert (code, err) == (2, "mine: has no target of label sets\n")
 
 
-def test_an_interrupted_command_goes_on_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_command_goes_on_where_it_was(capsys: Capture) -> None:
     """The process gets a real interrupt while the third answer is waited for."""
     waiting, release = threading.Event(), threading.Event()
 

@@ -13,6 +13,8 @@ from toy_track import IDS, predictions, write_toy_track
 from merbench.cli import run
 from merbench.corpus import Feature, add_feature, open_corpus
 
+Capture = pytest.CaptureFixture[str]
+
 
 @pytest.fixture
 def submissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -31,7 +33,7 @@ def board_of(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in sorted((folder / "toy").glob("leaderboard.*"))}
 
 
-def test_the_board_is_printed_and_written(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_board_is_printed_and_written(submissions: Path, capsys: Capture) -> None:
     assert run(["leaderboard"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("Toy (toy@1.0, split test)\n\nrank  team")
@@ -42,9 +44,7 @@ def test_the_board_is_printed_and_written(submissions: Path, capsys: pytest.Capt
     assert [row["team"] for row in json.loads(files["leaderboard.json"])["rows"]] == ["one", "two"]
 
 
-def test_a_written_board_is_checked_and_a_stale_one_is_named(
-    submissions: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_written_board_is_checked_and_a_stale_one_is_named(submissions: Path, capsys: Capture) -> None:
     assert run(["leaderboard", "--check"]) == 3
     assert "4 files out of date; `merbench leaderboard` writes them again\n" in capsys.readouterr().err
     assert board_of(submissions) == {}
@@ -65,7 +65,7 @@ def test_the_board_can_go_elsewhere(submissions: Path, tmp_path: Path) -> None:
     assert board_of(submissions) == {}
 
 
-def test_the_board_can_be_printed_in_one_form(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_board_can_be_printed_in_one_form(submissions: Path, capsys: Capture) -> None:
     assert run(["leaderboard", "--output", "-", "--format", "csv"]) == 0
     assert capsys.readouterr().out.startswith("rank,team,team_name,system,")
     assert run(["leaderboard", "--output", "-"]) == 0
@@ -76,9 +76,7 @@ def test_the_board_can_be_printed_in_one_form(submissions: Path, capsys: pytest.
     assert "--output - prints one format of the board and checks nothing" in capsys.readouterr().err
 
 
-def test_the_folder_of_no_track_is_named_and_the_others_are_built(
-    submissions: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_folder_of_no_track_is_named_and_the_others_are_built(submissions: Path, capsys: Capture) -> None:
     write_entry(submissions, "toi/one/run", predictions())
     assert run(["leaderboard"]) == 5
     printed = capsys.readouterr().err
@@ -89,7 +87,7 @@ def test_the_folder_of_no_track_is_named_and_the_others_are_built(
 
 
 def test_a_track_that_is_not_held_here_is_skipped_by_name_and_the_others_are_built(
-    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    submissions: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     write_toy_track(tmp_path / "tracks", name="veiled", scored=())
     write_entry(submissions, "veiled/one/run", predictions())
@@ -104,9 +102,7 @@ def test_a_track_that_is_not_held_here_is_skipped_by_name_and_the_others_are_bui
     assert run(["leaderboard", "veiled"]) == 2  # asked for by name, it is an error
 
 
-def test_a_changed_corpus_stops_no_other_track(
-    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_corpus_stops_no_other_track(submissions: Path, tmp_path: Path, capsys: Capture) -> None:
     folder = write_toy_track(tmp_path / "tracks", name="changed").folder
     write_entry(submissions, "changed/one/run", predictions())
     with (folder / "corpus" / "reference.parquet").open("ab") as file:
@@ -127,7 +123,7 @@ def test_a_track_that_lies_beside_is_not_taken_for_the_one_that_is_meant(
     assert rows[0]["scores"][0]["value"] == 0.9
 
 
-def test_there_must_be_entries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_must_be_entries(tmp_path: Path, capsys: Capture) -> None:
     assert run(["leaderboard", "--submissions", str(tmp_path)]) == 2
     assert f"{tmp_path}: has no folder of a track" in capsys.readouterr().err
     assert run(["leaderboard", "--submissions", str(tmp_path / "none")]) == 2
@@ -137,7 +133,7 @@ def test_there_must_be_entries(tmp_path: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("arguments", [[], ["--check"], ["--output", "public"]])
 @pytest.mark.parametrize("place", ["toy", "toy/leaderboard.html", "toy/leaderboard.csv"])
 def test_nothing_is_written_or_read_through_a_link(
-    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str, arguments: list[str]
+    submissions: Path, tmp_path: Path, capsys: Capture, place: str, arguments: list[str]
 ) -> None:
     write_toy_track(tmp_path / "tracks", name="other")
     write_entry(submissions, "other/one/run", predictions())
@@ -162,9 +158,7 @@ def test_nothing_is_written_or_read_through_a_link(
     assert (folder / "other" / "leaderboard.csv").exists() is ("--check" not in arguments)
 
 
-def test_the_folder_of_submissions_is_no_link(
-    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_folder_of_submissions_is_no_link(submissions: Path, tmp_path: Path, capsys: Capture) -> None:
     submissions.rename(tmp_path / "outside")
     try:
         submissions.symlink_to(tmp_path / "outside", target_is_directory=True)
@@ -178,9 +172,7 @@ def test_the_folder_of_submissions_is_no_link(
     assert sorted((tmp_path / "outside").rglob("*")) == before
 
 
-def test_entries_behind_a_link_are_not_a_board_without_rows(
-    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_entries_behind_a_link_are_not_a_board_without_rows(submissions: Path, tmp_path: Path, capsys: Capture) -> None:
     (submissions / "toy").rename(tmp_path / "outside")
     try:
         (submissions / "toy").symlink_to(tmp_path / "outside", target_is_directory=True)
@@ -193,7 +185,7 @@ def test_entries_behind_a_link_are_not_a_board_without_rows(
 
 
 def test_a_folder_where_the_board_belongs_stops_no_other_track(
-    submissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    submissions: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     write_toy_track(tmp_path / "tracks", name="other")
     write_entry(submissions, "other/one/run", predictions())
@@ -206,7 +198,7 @@ def test_a_folder_where_the_board_belongs_stops_no_other_track(
     assert "toy/leaderboard.html: 2 problems\n  E403  an entry is a folder" in capsys.readouterr().out
 
 
-def test_any_folder_may_hold_corpora_and_boards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_any_folder_may_hold_corpora_and_boards(tmp_path: Path, capsys: Capture) -> None:
     place = tmp_path / "\udcff"
     try:
         track = write_toy_track(place)
@@ -219,7 +211,7 @@ def test_any_folder_may_hold_corpora_and_boards(tmp_path: Path, capsys: pytest.C
     assert run(["score", str(track.folder), str(folder / "submission.csv"), "--no-intervals"]) == 0
 
 
-def test_names_that_are_not_text_are_reported_everywhere(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_are_not_text_are_reported_everywhere(submissions: Path, capsys: Capture) -> None:
     for place in ("\udcff/one/run", "toy/\udcff/run", "toy/three/\udcff"):
         try:
             write_entry(submissions, place, predictions())
@@ -239,14 +231,14 @@ def test_names_that_are_not_text_are_reported_everywhere(submissions: Path, caps
         assert all(code in printed for code in ("E403", "E404"))
 
 
-def test_a_board_that_cannot_be_written(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_board_that_cannot_be_written(submissions: Path, capsys: Capture) -> None:
     blocked = submissions / "toy" / "leaderboard.md"
     blocked.parent.joinpath("file").touch()
     assert run(["leaderboard", "--output", str(submissions / "toy" / "file")]) == 74
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_entries_are_validated(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_entries_are_validated(submissions: Path, capsys: Capture) -> None:
     write_entry(submissions, "toy/three/run", predictions().replace("s03,calm", "s03,clam"), title=None)
     assert run(["validate-entries"]) == 1
     assert capsys.readouterr().out == (
@@ -263,7 +255,7 @@ def test_entries_are_validated(submissions: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == "toy/one/run: valid\ntoy/two/run: valid\nentries: 2, invalid: 0\n"
 
 
-def test_problems_of_entries_as_github_annotations(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_problems_of_entries_as_github_annotations(submissions: Path, capsys: Capture) -> None:
     write_entry(submissions, "toy/three/run", predictions().replace("s03,calm", "s03,clam"), title=None)
     assert run(["validate-entries", "--format", "github", "toy/three/run"]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -272,7 +264,7 @@ def test_problems_of_entries_as_github_annotations(submissions: Path, capsys: py
     assert lines[1].startswith(f"::error file={folder}/submission.csv,line=5,title=E203::discrete: 'clam' is not")
 
 
-def test_problems_of_entries_as_json(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_problems_of_entries_as_json(submissions: Path, capsys: Capture) -> None:
     assert run(["validate-entries", "--format", "json"]) == 1
     documents = json.loads(capsys.readouterr().out)
     assert [(found["where"], found["valid"]) for found in documents] == [
@@ -289,9 +281,7 @@ def test_validation_needs_no_reference(tmp_path: Path, submissions: Path) -> Non
     assert run(["leaderboard", "toy"]) == 2
 
 
-def test_an_entry_whose_candidates_are_not_at_hand_gets_a_warning(
-    submissions: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_entry_whose_candidates_are_not_at_hand_gets_a_warning(submissions: Path, capsys: Capture) -> None:
     write_entry(submissions, "mer2023-multi/team/run", "name,discrete,valence\n")
     assert run(["validate-entries", "mer2023-multi/team/run"]) == 0
     printed = capsys.readouterr().out
@@ -300,7 +290,7 @@ def test_an_entry_whose_candidates_are_not_at_hand_gets_a_warning(
     )
 
 
-def test_entries_of_no_track_and_folders_elsewhere(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_entries_of_no_track_and_folders_elsewhere(submissions: Path, capsys: Capture) -> None:
     write_entry(submissions, "toi/one/run", predictions())
     assert run(["validate-entries", "toi/one/run"]) == 1
     assert "  E407  no track named 'toi'; did you mean 'toy'?" in capsys.readouterr().out
@@ -310,16 +300,14 @@ def test_entries_of_no_track_and_folders_elsewhere(submissions: Path, capsys: py
     assert "is not a folder in submissions" in capsys.readouterr().err
 
 
-def test_duplicates_are_found_among_all_entries_though_one_is_asked_for(
-    submissions: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_duplicates_are_found_among_all_entries_though_one_is_asked_for(submissions: Path, capsys: Capture) -> None:
     write_entry(submissions, "toy/one/again", predictions(), received="2026-03-01T00:00:00Z")
     assert run(["validate-entries", "toy/one/again"]) == 1
     message = "E406  'net' without a seed already exists: run 'run', received earlier"
     assert f"toy/one/again: 1 problem\n  {message}\n" in capsys.readouterr().out
 
 
-def test_predictions_become_an_entry_on_the_board(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predictions_become_an_entry_on_the_board(submissions: Path, capsys: Capture) -> None:
     Path("mine.csv").write_text(predictions(range(2)), encoding="utf-8")
     arguments = ["enter", "toy", "mine.csv", "--team", "mine", "--run", "first", "--received", "2026-01-31T12:00:00Z"]
     assert run(arguments) == 0
@@ -336,9 +324,7 @@ def test_predictions_become_an_entry_on_the_board(submissions: Path, capsys: pyt
     assert "\n1,mine,mine,net,net,first," in capsys.readouterr().out
 
 
-def test_an_entry_keeps_its_file_and_the_names_of_its_columns(
-    submissions: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_entry_keeps_its_file_and_the_names_of_its_columns(submissions: Path, capsys: Capture) -> None:
     data = predictions(range(2)).replace("discrete", "answer").encode()
     Path("mine.csv").write_bytes(data)
     arguments = ["enter", "toy", "mine.csv", "--team", "mine", "--received", "2026-01-31T12:00:00Z", "--run"]
@@ -353,9 +339,7 @@ def test_an_entry_keeps_its_file_and_the_names_of_its_columns(
     assert "\n1,mine,mine,renamed," in capsys.readouterr().out
 
 
-def test_one_file_with_two_columns_of_answers_is_two_entries(
-    submissions: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_file_with_two_columns_of_answers_is_two_entries(submissions: Path, capsys: Capture) -> None:
     rows = zip(predictions().splitlines(), predictions(range(20)).splitlines(), strict=True)
     table = [f"{right},{wrong.partition(',')[2]}" for right, wrong in rows]
     Path("two.csv").write_text("\n".join(["sample_id,first,second", *table[1:]]) + "\n", encoding="utf-8")
@@ -370,7 +354,7 @@ def test_one_file_with_two_columns_of_answers_is_two_entries(
     assert {row[4]: float(row[accuracy]) for row in table if row[1] == "pair"} == {"first": 1.0, "second": 0.5}
 
 
-def test_a_check_says_one_line_for_each_board(submissions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_says_one_line_for_each_board(submissions: Path, capsys: Capture) -> None:
     assert run(["leaderboard", "--check"]) == 3
     assert capsys.readouterr().out == "toy@1.0: 4 files out of date\n"
     assert run(["leaderboard"]) == 0

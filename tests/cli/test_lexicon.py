@@ -9,6 +9,8 @@ from lexicon_release import write_release
 
 from merbench.cli import run
 
+Capture = pytest.CaptureFixture[str]
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -18,7 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home" / "lexicons"
 
 
-def merbench(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+def merbench(capsys: Capture, *arguments: str) -> tuple[int, str, str]:
     code = run(["lexicon", *arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
@@ -27,7 +29,7 @@ def merbench(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
 FILES = "released files format.csv, synonym.xlsx, wheel1.xlsx, wheel2.xlsx, wheel3.xlsx, wheel4.xlsx, wheel5.xlsx"
 
 
-def test_import_list_info(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_list_info(home: Path, capsys: Capture) -> None:
     code, out, err = merbench(capsys, "import", "tiny")
     assert (code, err) == (0, "")
     digest = out.rsplit(" ", 1)[1].strip()
@@ -57,7 +59,7 @@ def test_import_list_info(home: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ]
 
 
-def test_lookup_shows_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lookup_shows_every_step(capsys: Capture) -> None:
     merbench(capsys, "import", "tiny", "--name", "mine")
     assert merbench(capsys, "lookup", "Lowly", "--lexicon", "mine") == (
         0,
@@ -82,12 +84,12 @@ sectors
     assert "  wheel2: not on this wheel; the word is dropped\n" in out
 
 
-def test_lookup_of_an_unknown_word(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lookup_of_an_unknown_word(capsys: Capture) -> None:
     out = "'hapiness' is not in the lexicon english; did you mean 'happiness'?\n"
     assert merbench(capsys, "lookup", "hapiness") == (0, out, "")
 
 
-def test_mistakes(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(home: Path, tmp_path: Path, capsys: Capture) -> None:
     hint = "import the files released by MER 2025 and 2026 with `merbench lexicon import PATH`"
     assert merbench(capsys, "info", "tiny") == (2, "", f"no lexicon named 'tiny' (known: english); {hint}\n")
     (tmp_path / "tiny" / "wheel3.xlsx").unlink()

@@ -246,9 +246,7 @@ def test_a_closed_pipe_is_no_error(submission: Path) -> None:
         (["--format", "xml"], "'--format': 'xml' is not one of 'table', 'json', 'markdown', 'html'."),
     ],
 )
-def test_wrong_options_are_told_without_a_library_s_words(
-    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_options_are_told_without_a_library_s_words(arguments: list[str], expected: str, capsys: Capture) -> None:
     assert run(["score", "mer-multi", "x.csv", *arguments]) == 2
     assert capsys.readouterr().err.endswith(f"Error: Invalid value for {expected}\n")
 

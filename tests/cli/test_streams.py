@@ -17,6 +17,8 @@ from toy_track import predictions, write_toy_track
 
 from merbench.cli import run
 
+Capture = pytest.CaptureFixture[str]
+
 
 @pytest.fixture
 def submission(sample_home: Path, tmp_path: Path) -> Path:
@@ -52,7 +54,7 @@ def written(of: io.TextIOWrapper) -> bytes:
     ],
 )
 def test_a_line_end_in_a_path_begins_no_line(
-    command: str, sample_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, sample_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_toy_track(tmp_path / "tracks")
@@ -85,7 +87,7 @@ def test_text_is_in_the_letters_of_the_stream_and_data_are_utf_8(
 
 
 def test_no_standard_output_is_74_and_no_error_stream_changes_nothing(
-    submission: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    submission: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     closed = f"standard output: cannot be written: {os.strerror(errno.EBADF)}\n"
     commands = (["tracks"], ["--version"], ["--help"], ["validate", "mer-multi", str(submission), "--format", "json"])
@@ -146,7 +148,7 @@ def test_variables_and_arguments_that_cannot_be_used(
     message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capsys: Capture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(name, value)
@@ -156,7 +158,7 @@ def test_variables_and_arguments_that_cannot_be_used(
 
 
 def test_an_interrupt_of_which_a_library_makes_another_error_is_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     def interrupted() -> None:
         try:

@@ -177,7 +177,7 @@ def test_init_refuses_a_bad_name(tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_a_broken_track_is_told_and_the_others_are_listed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "track.toml").write_text("id = ", encoding="utf-8")
@@ -188,7 +188,7 @@ def test_a_broken_track_is_told_and_the_others_are_listed(
     assert printed.err.startswith(f"{tmp_path / 'broken' / 'track.toml'}: 1 problem\n")
 
 
-def test_a_template_is_named_as_the_csv_that_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_template_is_named_as_the_csv_that_it_is(tmp_path: Path, capsys: Capture) -> None:
     template = tmp_path / "answers.xlsx"
     assert run(["describe", "mer-multi", "--template", str(template)]) == 2
     assert capsys.readouterr().err == f"{template}: a template is a CSV file; give it a name that ends in .csv\n"
