@@ -107,7 +107,7 @@ mutants: $(VENV)/.dev
 picture:
 	sed 's/<meta http-equiv="Content-Security-Policy"[^>]*>//; s/max-width: 84rem/max-width: none/' \
 	    submissions/mer-multi/leaderboard.html > .board.html
-	chromium --headless --no-sandbox --hide-scrollbars --window-size=1800,500 --screenshot=docs/board.png \
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1800,475 --screenshot=docs/board.png \
 	    file://$(CURDIR)/.board.html
 	rm .board.html
 
