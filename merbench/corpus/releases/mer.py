@@ -106,7 +106,7 @@ TRACKS: dict[str, tuple[str, Layouts]] = {
         ),
     ),
     "mer2025-fg": (
-        "20,000 candidates of MER-FG 2025, open vocabulary, 1,200 of them scored; split train-auto: labels by machine",
+        "20,000 candidates of MER-FG 2025, open vocabulary, 1,200 of them scored; split train-auto: machine labels",
         _lists(
             "track_all_candidates.csv",
             _train("track2_train_ovmerd.csv", OPENSET),
@@ -116,7 +116,7 @@ TRACKS: dict[str, tuple[str, Layouts]] = {
         ),
     ),
     "mer2025-des": (
-        "20,000 candidates of MER-DES 2025, a description and its label set; split train-auto: descriptions by machine",
+        "20,000 candidates of MER-DES 2025, a description and its label set; split train-auto: machine descriptions",
         _lists(
             "track_all_candidates.csv",
             _train("track3_train_ovmerd.csv", REASON),
@@ -126,7 +126,7 @@ TRACKS: dict[str, tuple[str, Layouts]] = {
         ),
     ),
     "mer2025-pr": (
-        "MER-PR 2025: five traits of personality of the speakers of MDPE",
+        "MER-PR 2025: five personality traits of the speakers of MDPE",
         (own_tables(dict.fromkeys(TRAITS, number())),),
     ),
     "mer2026-cross": (
@@ -139,7 +139,7 @@ TRACKS: dict[str, tuple[str, Layouts]] = {
         ),
     ),
     "mer2026-fg": (
-        "20,000 candidates of MER-FG 2026, open vocabulary; split train-auto: labels by machine",
+        "20,000 candidates of MER-FG 2026, open vocabulary; split train-auto: machine labels",
         _lists(
             "track1_track2_candidate.csv",
             _train("track2_train_human.csv", OPENSET),
@@ -197,7 +197,7 @@ MER2023 = Release(
 )
 EMER = Release(
     name="emer",
-    title="332 clips of MER 2023 with descriptions of the emotion and of its evidence, and label sets",
+    title="332 clips of MER 2023 with descriptions of the emotion and its evidence, and label sets",
     source="EMER (arXiv:2306.15401), second version",
     licence=LICENCE,
     obtain="https://github.com/zeroQiaoba/AffectGPT",

@@ -94,13 +94,13 @@ def _iemocap(n: int, sha256: str) -> Release:
 
 SENTIMENT = {
     "cmu-mosi": (
-        "opinions about films in English, one speaker a video; sentiment from -3 to 3",
+        "opinions about films in English, one speaker per video; sentiment from -3 to 3",
         f"{MOSI_SOURCE}; released labels and transcripts",
         "http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/",
         "09baab4d3004872de622d1b3879ef084d0f8e0bf1ef8d8807e954ae541a42d99",
     ),
     "cmu-mosei": (
-        "opinions about many subjects in English, one speaker a video; sentiment from -3 to 3",
+        "opinions about many subjects in English, one speaker per video; sentiment from -3 to 3",
         "CMU-MOSEI (ACL 2018, P18-1208), sentiment from -3 to 3; released labels",
         "http://multicomp.cs.cmu.edu/resources/cmu-mosei-dataset/",
         "57bb2f213aece35769253bcc1ddfcd6340658b78da17af2caa7a9408e717da8d",

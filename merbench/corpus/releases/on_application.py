@@ -114,13 +114,13 @@ CORPORA: dict[str, tuple[str, str, str, tuple[Layout, ...]]] = {
         ),
     ),
     "add2023-fgg": (
-        "fake speech in Chinese that detectors are asked about: a sample is what one of them is asked of one utterance",
+        "fake speech in Chinese and detectors: a sample is a pair of an utterance and a detector",
         f"{ADD2023}, track 1.1",
         ADD2023_SITE,
         (own_tables({"score": SPOOF}, "detector"),),
     ),
     "add2023-rl": (
-        "speech in Chinese with fake stretches: where they are, and whether there are any",
+        "speech in Chinese with fake segments: whether there are any, and where they are",
         f"{ADD2023}, track 2; segments as label-start-end, separated by spaces, in seconds; empty without any",
         ADD2023_SITE,
         (
@@ -130,7 +130,7 @@ CORPORA: dict[str, tuple[str, str, str, tuple[Layout, ...]]] = {
         ),
     ),
     "add2023-ar": (
-        "speech in Chinese: by which generator it was made, or by an unknown one",
+        "speech in Chinese: which generator made it, or whether an unknown one did",
         f"{ADD2023}, track 3",
         ADD2023_SITE,
         ((_label_file("", "discrete", TEXT),), own_tables({"discrete": TEXT})),
