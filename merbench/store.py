@@ -105,19 +105,17 @@ class Store(Generic[Item]):
 
     def _current(self, name: str, item: Item | None) -> Item:
         """Return the stored item when it is as new as its builder, else one that is built now."""
-        newest = _version_key(self.builders[name]().version)
+        newest = self.builders[name]().version
         if item is not None and self._is_as_new(item, newest):
             return item
         with exclusive(self.home / f".{name}.lock"):
-            if self.holds(name):  # another process may have built it meanwhile
-                item = self.load(self.home / name)
-                if self._is_as_new(item, newest):
-                    return item
-            return self.build(name, replace=True)
+            # Another process may have built it meanwhile.
+            item = self.load(self.home / name) if self.holds(name) else None
+            return item if item is not None and self._is_as_new(item, newest) else self.build(name, replace=True)
 
-    def _is_as_new(self, item: Item, newest: tuple[int, ...]) -> bool:
+    def _is_as_new(self, item: Item, newest: str) -> bool:
         version = self.version_of(item)
-        return version is None or _version_key(version) >= newest
+        return version is None or _version_key(version) >= _version_key(newest)
 
     def build(self, name: str, folder: Path | None = None, *, replace: bool = False) -> Item:
         """Build an item that merbench makes itself, in the data home or another folder; says so on stderr.

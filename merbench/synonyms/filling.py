@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from merbench.errors import Problem, UsageError, printable
 from merbench.files.reading import sha256_bytes
@@ -61,16 +61,14 @@ class Asker(Protocol):
         """Return the text that the model answers; raise `UsageError` where it cannot be asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """The words of one sample, those of reference and prediction together."""
 
     id: str
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(NamedTuple):
     """Groups after asking: how many answers there were before, were added, and are missing.
 
     `n_dropped` words of the new answers were not in the prompt; `problems` names the samples, by sample and run, whose
@@ -85,16 +83,14 @@ class Filled:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """The groups in a model's answer, and how many of its words were not in the prompt."""
 
     groups: Answer
     n_dropped: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(NamedTuple):
     run: int
     key: str
     id: str
