@@ -64,15 +64,6 @@ def test_the_words_of_the_generator_determine_the_crop(bank: Bank) -> None:
     assert state.random_raw() == rng(7).random_raw(3)[2]
 
 
-def test_files_and_offsets_are_uniform(bank: Bank) -> None:
-    state = rng(1)
-    drawn = [bank.draw(state, 100, RATE) for _ in range(600)]
-    counts = [sum(item.sources == (file,) for item in drawn) for file in ("a.wav", "b.wav", "c.wav")]
-    assert all(abs(count - 200) < 50 for count in counts)  # more than four standard deviations of sqrt(600 * 2 / 9)
-    offsets = [item.offsets_s[0] * RATE / 19_901 for item in drawn if item.sources == ("c.wav",)]
-    assert abs(np.mean(offsets) - 0.5) < 0.1
-
-
 def test_what_follows_a_file_that_is_too_short(bank: Bank) -> None:
     looped = bank.draw(rng(3), 30_000, RATE, fill="loop")
     start = round(looped.offsets_s[0] * RATE)

@@ -79,12 +79,6 @@ def test_a_beep_is_a_tone_a_knock_is_low_and_breaking_glass_is_high(bank: Bank) 
         assert spectrum[band[sound.label]].sum() > 0.85 * spectrum.sum()
 
 
-def test_babble_of_several_voices(bank: Bank) -> None:
-    drawn = bank.of("babble").draw(np.random.PCG64(0), 160_000, 16_000, n_sources=5)
-    assert drawn.audio.samples.shape == (5, 160_000)
-    assert len({source.partition(" + ")[0] for source in drawn.sources}) == 5
-
-
 @given(
     st.lists(st.integers(-20_000, 20_000), min_size=1, max_size=300), st.lists(st.integers(-65_536, 65_536), min_size=1)
 )

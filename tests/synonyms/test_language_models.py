@@ -166,15 +166,6 @@ def test_long_waits() -> None:
     assert clock.slept == []
 
 
-def test_a_wait_after_the_last_prompt_for_now() -> None:
-    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "3s"}
-    clock = Clock()
-    with chat_server(always(Reply(completion("fine").body, 200, headers))) as server:
-        asker = endpoint(server, clock)
-        assert (asker.answer("one"), clock.slept) == ("fine", [])
-        assert (asker.answer("two"), clock.slept) == ("fine", [3])
-
-
 @pytest.mark.parametrize(
     "body", ["<html>", "", '{"choices": []}', '{"choices": [{"message": {"content": 1}}]}', "[" * 100_000, "\xff\x00"]
 )
@@ -227,6 +218,12 @@ def test_an_endpoint_that_does_not_exist_is_reported(monkeypatch: pytest.MonkeyP
 
 
 def test_all_threads_wait_when_one_is_asked_to() -> None:
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "3s"}
+    clock = Clock()
+    with chat_server(always(Reply(completion("fine").body, 200, headers))) as server:
+        asker = endpoint(server, clock)
+        assert (asker.answer("the last one for now"), clock.slept) == ("fine", [])
+        assert (asker.answer("the next one"), clock.slept) == ("fine", [3])
     clock = Clock()
     times: list[float] = []
 
