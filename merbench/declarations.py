@@ -75,11 +75,6 @@ def _problem(item: ErrorDetails, allowed_keys: Any) -> Problem:
     return Problem("E207", message, column=_key_path(location))
 
 
-def value_problem(error: ValidationError) -> str:
-    """Return what is wrong with one value: what was found and what is allowed."""
-    return _value_problem(error.errors(include_url=False)[0])
-
-
 def _value_problem(item: ErrorDetails) -> str:
     wrong = _wrong_value(item["type"], item.get("ctx", {}))
     if wrong:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from merbench.declarations import KEBAB, Declaration, declaration_problems
 from merbench.errors import DeclarationError, Problem, examples
 from merbench.files.toml import read_toml, toml_text
-from merbench.track import KEBAB, Declaration, declaration_problems
 
 FILE_NAME = "corpus.toml"
 SAMPLES_FILE = "samples.parquet"

@@ -21,12 +21,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationError
 
 from merbench.corpus.candidates import Candidates
+from merbench.declarations import Declaration, declaration_problems
 from merbench.errors import DeclarationError, Problem, UsageError, contained, fault, listed, printable
 from merbench.files.toml import parse_toml, toml_text
 from merbench.files.writing import atomic_folder, write_text
 from merbench.submission import read_submission
 from merbench.submission.content import SUFFIXES
-from merbench.track import Declaration, declaration_problems
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}", re.ASCII)
 """What a team's or a run's folder may be called."""

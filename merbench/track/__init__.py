@@ -1,6 +1,5 @@
 """Tracks: what is predicted, on which data, how it is scored and ranked, as a `track.toml` declares it."""
 
-from merbench.declarations import KEBAB, Declaration, declaration_problems
 from merbench.track.declaration import (
     OVERALL,
     CorruptionSpec,
@@ -18,10 +17,8 @@ from merbench.track.listing import tracks_page, tracks_table
 from merbench.track.validation import parse_track
 
 __all__ = [
-    "KEBAB",
     "OVERALL",
     "CorruptionSpec",
-    "Declaration",
     "Intervals",
     "MediaSpec",
     "MetricSpec",
@@ -29,7 +26,6 @@ __all__ = [
     "Split",
     "SubmissionRules",
     "Track",
-    "declaration_problems",
     "find_track",
     "list_tracks",
     "load_track",
