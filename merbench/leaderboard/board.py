@@ -159,6 +159,12 @@ class Board(Report):
     rows: tuple[Row, ...]
     invalid: tuple[InvalidEntry, ...]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = {tuple(row.values) for row in self.rows}
+        if len(names) > 1 or any(not self.ranking or not set(self.ranking) <= set(each) for each in names):
+            raise ValueError("rows without the scores of the others, or without a ranking value")
+
     def _stored(self) -> dict[str, Any]:
         content = asdict(self)
         for row in content["rows"]:
