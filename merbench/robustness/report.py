@@ -289,7 +289,7 @@ def shown(value: Any) -> str:
         case bool():
             return str(value).lower()
         case int() | float():
-            return f"{value:g}"
+            return f"{value:g}" if abs(value) < 1e300 else str(value)
         case Mapping():
             return ", ".join(f"{key} {shown(item)}" for key, item in sorted(value.items()))
         case Sequence() if not isinstance(value, str):
