@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, time
 from typing import Any
 
@@ -14,6 +14,10 @@ from merbench.errors import Problem, brief, did_you_mean, examples, plural
 KEBAB = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 VERSION = r"^\d+\.\d+$"
 STEP = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+
+
+AllowedKeys = Callable[[Sequence[int | str]], Sequence[str]]
+"""From the location of a table to the keys that it may hold."""
 
 
 class Declaration(BaseModel):
@@ -38,14 +42,10 @@ def refused(*problems: tuple[tuple[int | str, ...], str]) -> ValidationError:
     return ValidationError.from_exception_data("declaration", details)
 
 
-def declaration_problems(error: ValidationError, allowed_keys: Any) -> list[Problem]:
+def declaration_problems(error: ValidationError, allowed_keys: AllowedKeys) -> list[Problem]:
     """Return a pydantic error as problems: key path, what was found, what is allowed, the nearest match.
 
     Of many problems of one kind, the first are shown and the others counted.
-
-    Args:
-        error: what `model_validate` raised.
-        allowed_keys: function from a location to the keys its table may hold.
     """
     kinds: dict[object, list[ErrorDetails]] = {}
     for item in error.errors(include_url=False):
@@ -57,7 +57,7 @@ def declaration_problems(error: ValidationError, allowed_keys: Any) -> list[Prob
     ]
 
 
-def _problem(item: ErrorDetails, allowed_keys: Any) -> Problem:
+def _problem(item: ErrorDetails, allowed_keys: AllowedKeys) -> Problem:
     location, given, context = item["loc"], item["input"], item.get("ctx", {})
     match item["type"]:
         case "missing":
