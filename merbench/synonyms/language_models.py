@@ -142,7 +142,8 @@ class Endpoint:
                 reason = failure.reason
                 wait_s = 2.0**attempt if failure.wait_s is None else failure.wait_s
                 if wait_s > LONGEST_WAIT_S:
-                    raise self._error(f"{reason}, and asks to wait {plural(round(wait_s), 'second')}") from None
+                    seconds = plural(round(min(wait_s, 1e9)), "second")  # a server may write any number
+                    raise self._error(f"{reason}, and asks to wait {seconds}") from None
                 self._close_for(wait_s)
         raise self._error(f"{reason} ({TRIES} times in a row)")
 
@@ -233,7 +234,7 @@ def _asked_wait(headers: httpx.Headers) -> float | None:
             return float(given)
         try:
             until = parsedate_to_datetime(given)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
     resets = [_seconds(headers.get(f"x-ratelimit-reset-{unit}", "")) for unit in ("requests", "tokens")]

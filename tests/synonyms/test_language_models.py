@@ -147,6 +147,7 @@ def test_a_key_is_in_no_message_and_goes_to_no_other_host(monkeypatch: pytest.Mo
         ({"Retry_After": "0.25"}, [0.25]),
         ({"Retry_After": "Fri, 01 Jan 2016 00:00:00 GMT"}, []),
         ({"Retry_After": "soon"}, [1]),
+        ({"Retry_After": "Fri, 01 Jan 99999999999999999999 00:00:00 GMT"}, [1]),
         ({"x_ratelimit_reset_requests": "1m30.5s"}, [90.5]),
         ({"x_ratelimit_reset_requests": "20ms", "x_ratelimit_reset_tokens": "2s"}, [2]),
         ({"x_ratelimit_reset_requests": "later"}, [1]),
@@ -164,6 +165,8 @@ def test_long_waits() -> None:
     message, clock, _ = asked(always(failure(429, "quota", Retry_After="3600")))
     assert message.endswith("model toy: status 429: quota, and asks to wait 3,600 seconds")
     assert clock.slept == []
+    message, _, _ = asked(always(failure(429, "quota", Retry_After="9" * 400)))
+    assert message.endswith("and asks to wait 1,000,000,000 seconds")
 
 
 @pytest.mark.parametrize(
