@@ -148,12 +148,7 @@ class Parameter:
         return _words(self.annotation)
 
     def problem(self, value: object, alternative: str = "") -> str:
-        """Return what is wrong with a value: what was found, what is allowed, the nearest match; empty if nothing is.
-
-        Args:
-            value: the value.
-            alternative: what else is allowed.
-        """
+        """Return what is wrong with a value, what is allowed instead, the nearest match; empty where nothing is wrong."""
         if self.allows(value):
             return ""
         near = did_you_mean(value, [str(option) for option in self.options]) if isinstance(value, str) else ""
@@ -258,13 +253,7 @@ def _keyword_names(function: Callable[..., Any] | None) -> frozenset[str]:
 
 
 def unknown_problems(owner: str, allowed: Collection[str], given: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each given name that is not allowed, and a message with the allowed ones and the nearest match.
-
-    Args:
-        owner: what has the parameters, such as `pyramid_blur`.
-        allowed: the names that it has.
-        given: the names that were given.
-    """
+    """Yield each name that its owner does not have, and a message with the allowed ones and the nearest match."""
     for name in given:
         if name not in allowed:
             listing = ", ".join(allowed) or "none"
@@ -276,11 +265,7 @@ def parameter_problems(
 ) -> Iterator[tuple[str, str]]:
     """Yield everything that is wrong with given values, as name and message: unknown, not allowed, missing.
 
-    Args:
-        owner: what has the parameters, such as `ccc`.
-        parameters: the parameters by name.
-        given: the values by name.
-        further: other names that are allowed and checked elsewhere.
+    The owner is what has the parameters, such as `ccc`; `further` names are allowed, too, and checked elsewhere.
     """
     yield from unknown_problems(owner, [*further, *parameters], given)
     for name, value in given.items():

@@ -47,17 +47,10 @@ def corrupted_vectors(
     """Return the vectors of many samples that have the same modalities, after one step.
 
     Row i is what the corruption returns for `{modality: vectors[modality][i]}` with `generator(seed, step_name,
-    ids[i])`, rounded to float32. Diffusion noise, Gaussian noise and the random drop of elements work on blocks of
-    rows; every other corruption is called row by row.
-
-    Args:
-        step: a step whose corruption is one of features and of the scope of a sample.
-        vectors: modality -> a matrix with a row per id.
-        ids: an id for each row.
-        seed: seed of the track.
+    ids[i])`, rounded to float32. Those of `RULES` work on blocks of rows, every other corruption row by row.
 
     Raises:
-        UsageError: the corruption is not one of single samples' features, or a row has no id of its own.
+        UsageError: the corruption does not apply to the features of single samples, or a row has no id.
     """
     if step.corruption.modality != "features" or step.corruption.scope != "sample":
         raise UsageError(f"corruption '{step.name}' does not apply to the features of single samples")

@@ -130,15 +130,10 @@ class Corruption:
         return self.modality in ("audio", "video") and self.scope == "sample"
 
     def draw(self, given: Values, rng: PCG64, shared: SharedDraw | None = None) -> dict[str, Any]:
-        """Return one sample's value of every parameter: as declared, sampled from what is declared, or the default.
+        """Return one sample's value of every parameter: as declared, sampled from a distribution, or the default.
 
-        The order of sampling is that of `parameters`, then severity, then the window, so that the order of keys in a
-        file changes nothing. A severity, and the ends of a window, are among the values where they are declared.
-
-        Args:
-            given: what the track declares, already checked.
-            rng: the generator of the sample and step.
-            shared: name -> a number from [0, 1) that all distributions which name it take instead of their own.
+        The order of sampling is that of `parameters`, then severity, then the window, whatever the order of keys in a
+        file. A severity, and the ends of a window, are among the values where they are declared.
         """
         tabled = self.severities if SEVERITY in given else {}
         own = {
@@ -160,10 +155,9 @@ class Corruption:
 
         Args:
             signal: `Audio`, `Video`, a text, vectors by modality, or labels, as the modality demands.
-            rng: the generator, of which the raw words of a `PCG64` are used.
-            parameters: one value each; the others are at their defaults, and a severity sets those of its table. For a
-                noise bank it is the sound sampled from it, an `Audio` with a channel for each source; for a column of
-                the corpus, the sample's own numbers.
+            rng: a generator with PCG64, of which the raw words are used.
+            parameters: values; the others are at their defaults, and a severity sets those of its table. For a noise
+                bank it is an `Audio` with a channel for each source; for a column of the corpus, the sample's numbers.
 
         Raises:
             UsageError: a parameter is unknown, missing, or has a value that is not allowed.
@@ -206,13 +200,7 @@ class Corruption:
         return any(all(complete[name] == value for name, value in same.items()) for same in self.unchanged_at)
 
     def measure(self, before: Any, after: Any, values: Values) -> dict[str, Any]:
-        """Return the size of the change, numbers rounded to `MEASURED_DECIMALS`; nothing where there is no measure.
-
-        Args:
-            before: the signal.
-            after: the corrupted signal.
-            values: the values of parameters that the function received.
-        """
+        """Return the size of the change, numbers rounded to `MEASURED_DECIMALS`; nothing where there is no measure."""
         if self.measured is None:
             return {}
         return {
@@ -266,12 +254,7 @@ def corruption(
 
 
 def check_parameters(name: str, given: Values) -> list[str]:
-    """Return what is wrong with the declaration of corruption `name`, one sentence a problem; empty where nothing is.
-
-    Args:
-        name: name of the corruption.
-        given: a value or a distribution for each declared parameter.
-    """
+    """Return what is wrong with values or distributions declared for corruption `name`, one sentence a problem."""
     try:
         return list(_problems(CORRUPTIONS[name], given, _declared_problem))
     except UnknownName as error:
@@ -400,10 +383,8 @@ class Step:
     def draws(self, seed: int, sample_id: str, rng: PCG64 | None = None) -> dict[str, Any]:
         """Return the value of every parameter for one sample of a track with this seed.
 
-        Args:
-            seed: seed of the track.
-            sample_id: id of the sample; empty for a step that corrupts all samples of a split at once.
-            rng: the generator, which is left after the last number used; None makes it again.
+        The id is empty for a step that corrupts all samples of a split at once. A generator that is given is left after
+        the last number used.
         """
         own = generator(seed, self.step_name, sample_id) if rng is None else rng
         return self.corruption.draw(self.parameters, own, shared_draw(seed, sample_id))

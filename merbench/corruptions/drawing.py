@@ -104,13 +104,10 @@ SHARED = "shared"
 
 
 def draw(value: Any, rng: PCG64, shared: SharedDraw | None = None) -> Any:
-    """Return a plain value as it is, or one value of a distribution.
+    """Return a plain value as it is, or one value of a distribution, already checked.
 
-    Args:
-        value: a plain value, or one of `DISTRIBUTIONS`, already checked; both ends are included, and with a shared
-            number they may descend. A distribution uses one word of `rng`, unless it names a shared number.
-        rng: the generator of the sample and step.
-        shared: the sample's shared numbers; None where a declaration has none.
+    A distribution uses one word of `rng`, or the shared number that it names, with which its ends may descend. Both
+    ends are included.
     """
     if not isinstance(value, Mapping) or not DISTRIBUTIONS.keys() & value.keys():
         return value
@@ -179,12 +176,9 @@ class _Seeded(ISeedSequence):
 
 
 def seeded_states(entropy: Words) -> NDArray[np.uint64]:
-    """Return `numpy.random.SeedSequence(seed).generate_state(4, numpy.uint64)` of every seed.
+    """Return `numpy.random.SeedSequence(seed).generate_state(4, numpy.uint64)` of every seed, `(n, k >= 4)` words.
 
-    It is the algorithm of O'Neill's `seed_seq_fe` (2015), which NumPy guarantees, on whole columns.
-
-    Args:
-        entropy: `(n, k)` seeds of k >= 4 words each, the lowest word first.
+    It is the algorithm of O'Neill's `seed_seq_fe` (2015), which NumPy guarantees; the lowest word is the first.
     """
     columns = entropy.T.astype(np.uint32)
     hashed = _Hash(0x43B0D7E5, 0x931E8875)

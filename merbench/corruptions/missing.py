@@ -44,17 +44,11 @@ def gcnet_masks(n: int, n_views: int, rate: float, rng: PCG64) -> Mask:
     """Return which of its views each of `n` samples has, at least one each: `(n, n_views)`.
 
     The masks of CPM-Nets (Zhang et al., 2019), which GCNet (Lian et al., 2023) uses. One view of each sample is kept;
-    others are added with a chance that is corrected once for those that hit the kept one, in whole percent; all is
-    sampled again until the share of missing views is within 0.005 of `rate`. At least 32 samples are made together, of
-    which the first `n` are returned. No rate above `1 - 1 / n_views` is possible: from there on each sample has exactly
-    one view. Chances in whole percent miss some rates by more than 0.005 in every attempt (0.3 of three views, for very
-    many samples), where the original would never end: after 300 attempts the nearest is taken.
-
-    Args:
-        n: number of samples.
-        n_views: number of views, at least 1.
-        rate: share of the views that are to be missing, from 0 to 1.
-        rng: the generator.
+    others are added with a chance, in whole percent, that is corrected once for those that hit the kept one; all is
+    sampled again until the share of missing views is within 0.005 of `rate`, from 0 to 1. At least 32 samples are made
+    together. From a rate of `1 - 1 / n_views` on, each sample has exactly one view. Whole percents miss some rates by
+    more than 0.005 in every attempt (0.3 of three views, for very many samples), where the original would never end:
+    after 300 attempts the nearest is taken.
     """
     rows = max(_LEAST_ROWS, n)
     wanted = 1 - rate

@@ -24,10 +24,7 @@ from merbench.metrics.sums import Floats, Weights, cell_counts
 
 @dataclass(frozen=True, eq=False)
 class PerClass:
-    """Counts of every class under every weighting, `(b, K)` float64 each, exact.
-
-    A zero division is 0: the precision of a class never predicted, the recall of a class without reference, and the F1
-    of either.
+    """Counts of every class under every weighting, `(b, K)` float64 each, exact; a zero division is 0.
 
     Attributes:
         right: weight of its references that are predicted as it.

@@ -47,15 +47,14 @@ class Metric:
 
     Attributes:
         name: its name in `track.toml` and in signatures, the function's own name.
-        function: `(reference, prediction, weights, **parameters) -> (b,)`; with `prepare`, the same from
-            `(prepared, weights)`.
+        function: `(reference, prediction, weights, **parameters) -> (b,)`, or with `prepare` `(prepared, weights,
+            **parameters) -> (b,)`.
         target: the kind of target it scores.
         higher_is_better: the direction of improvement.
         bounds: lowest and highest possible value.
         formula: one line for cards and `merbench describe`.
         undefined: when the metric has no value, as the end of a message.
-        from_classes: for categorical metrics, `(counts of every class, **parameters) -> (b,)`, so that metrics of one
-            target share the counts (`PerClass`).
+        from_classes: of categorical metrics, `(PerClass, **parameters) -> (b,)`, so that metrics of a target share counts.
         prepare: `(reference, prediction, **parameters) -> prepared`, what does not depend on weights; None without.
     """
 

@@ -43,11 +43,7 @@ class FirstChoice(NamedTuple):
 
 
 def first_of(answers: Lists, skip: str | None = None) -> Codes:
-    """Return the `(n,)` codes of the first answers, −1 where there is none.
-
-    Args:
-        skip: a label that is passed over: with `neutral`, the first answer that is not neutral.
-    """
+    """Return the `(n,)` codes of the first answers other than the label `skip`, −1 where there is none."""
     if skip is None:
         return answers.first()
     kept = np.flatnonzero(answers.codes != answers.words.index(skip))

@@ -104,11 +104,6 @@ def made_event(name: str, rng: PCG64, rate_hz: int) -> Mono:
     At low sampling rates partials are moved below 0.45 of the rate. Samples are rounded to multiples of 2⁻¹⁵, which
     hides the machine-dependent last bits of sines and exponentials, almost always: a value next to the middle of two
     multiples may still be rounded to either.
-
-    Args:
-        name: one of `EVENTS`.
-        rng: the generator of shards, claps and loudness.
-        rate_hz: samples per second.
     """
     sound = EVENTS[name](rng, rate_hz)
     peak = float(np.abs(sound).max())

@@ -140,13 +140,9 @@ def coloured_noise(
 def shaped_noise(rng: PCG64, n: int, amplitude: AmplitudeOfBin) -> Mono:
     """Return `n` samples of Gaussian noise of an amplitude over frequency, without a mean, of unit rms.
 
-    It is rounded to multiples of 2⁻¹⁶, which hides the machine-dependent last bits of a Fourier transform, almost
-    always: a value next to the middle of two multiples may still be rounded to either.
-
-    Args:
-        rng: the generator; one normal number per sample is used.
-        n: number of samples.
-        amplitude: frequencies, in periods over the whole length, from 1 on, to amplitudes.
+    Frequencies are periods over the entire length, from 1 on. Samples are rounded to multiples of 2⁻¹⁶, which hides the
+    machine-dependent last bits of a Fourier transform, almost always: a value next to the middle of two multiples may
+    still be rounded to either.
     """
     if n < 2:
         return np.zeros(n, np.float32)

@@ -27,11 +27,10 @@ class Codec:
     Attributes:
         encoder: FFmpeg's name of the encoder.
         container: FFmpeg's name of the file format, which is kept in memory.
-        rates_hz: the sampling rates that it takes, in ascending order.
+        rates_hz: its sampling rates, in ascending order.
         lowest: fewest bits per second of one channel.
         highest: most bits per second of one channel.
-        delay: by how many samples the decoded sound is late where the file format does not say so: the look-ahead of
-            AMR, the filters of G.722.
+        delay: by how many samples the decoded sound is late, where the file format does not say so.
     """
 
     encoder: str

@@ -50,19 +50,17 @@ def pyramid_blur(
 ) -> Frames:
     """Halve every frame log2(factor) times by a 5 × 5 binomial pyramid, and enlarge it as often.
 
-    A step down filters with the 5 × 5 binomial kernel (1 4 6 4 1) and keeps every other row and column; a step up puts
-    zeros between and filters with four times the kernel, back to the very size of the level above.
+    A step down filters with the kernel (1 4 6 4 1) and keeps every other row and column; a step up puts zeros between
+    and filters with four times the kernel, back to the size of the level above. A side of one pixel stays as it is.
 
-    `exact` works on the stored planes. A plane of colour differences takes one step less along an axis for every
-    halving by which it is subsampled there: with 4:2:0, factor 2 leaves them untouched, and factor 4 is one step. This
-    approximates the blur of the RGB picture. Where one axis is subsampled and the other is not (4:2:2), the further
-    steps are taken only along that other axis. A side of one pixel stays as it is.
+    `exact` works on the stored planes, which approximates the blur of the RGB picture: a plane of colour differences
+    takes one step less along an axis for every halving by which it is subsampled there. With 4:2:0, factor 2 leaves
+    them untouched, and factor 4 is one step; with 4:2:2 the further steps are taken only along the other axis.
 
-    `mer2023` is what the generator released with MER 2023 and 2024 does (Lian et al. 2023), for comparison with
-    what was made by it. Its defects belong to it: frames go through 8-bit RGB and back, which costs quality even at
-    factor 1; enlarging doubles sizes, so that a side that the factor does not divide comes out larger (590 as 592 at
-    factor 4). The planes returned have that size and the depth and subsampling of the frame. Inapplicable to a
-    picture in colour that is one pixel high or wide: its enlarged size does not determine how it is subsampled.
+    `mer2023` does what the released generator of MER 2023 and 2024 does (Lian et al. 2023), with its defects: frames go
+    through 8-bit RGB and back, which costs quality even at factor 1; a side that the factor does not divide becomes
+    larger (590 becomes 592 at factor 4). The planes keep depth and subsampling. Inapplicable to a picture in colour
+    that is one pixel high or wide, whose enlarged size does not determine how it is subsampled.
 
     Args:
         factor: how much the frames are reduced.
@@ -165,8 +163,8 @@ def motion_blur(
     """Blur every frame along a line, with Gaussian weights that fade from the pixel on.
 
     A pixel becomes the mean of those at 0, 1, …, 2·radius pixels from it along the line, with weights
-    `exp(-i² / 2σ²)`: a trail on one side. Values between pixels are interpolated. Angles are those of the picture
-    shown. The same angle applies to all frames; ImageNet-C samples it, `angle = { uniform = [-45, 45] }`.
+    `exp(-i² / 2σ²)`: a trail on one side. Values between pixels are interpolated. All frames have the same angle;
+    ImageNet-C samples it, `angle = { uniform = [-45, 45] }`.
 
     Args:
         radius: half the length of the line.

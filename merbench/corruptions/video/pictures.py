@@ -156,8 +156,7 @@ def buffer(scratch: Scratch, name: str, shape: tuple[int, ...], dtype: DTypeLike
 def changed(frames: Frames, change: Callable[[Picture, Picture], None]) -> Frames:
     """Yield the frames with the change of their pictures applied to their planes, in place.
 
-    Args:
-        change: takes the frame's picture and an array of its shape, to which it writes the change of each value.
+    `change` takes a frame's picture and an array of its shape, to which it writes the change of each value.
     """
     scratch: Scratch = {}
     for frame in frames:
