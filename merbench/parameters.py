@@ -148,7 +148,7 @@ class Parameter:
         return _words(self.annotation)
 
     def problem(self, value: object, alternative: str = "") -> str:
-        """Return what is wrong with a value, what is allowed instead, the nearest match; empty where nothing is wrong."""
+        """Return what is wrong with a value, what is allowed instead, the nearest match; empty if nothing is wrong."""
         if self.allows(value):
             return ""
         near = did_you_mean(value, [str(option) for option in self.options]) if isinstance(value, str) else ""

@@ -54,7 +54,7 @@ class Metric:
         bounds: lowest and highest possible value.
         formula: one line for cards and `merbench describe`.
         undefined: when the metric has no value, as the end of a message.
-        from_classes: of categorical metrics, `(PerClass, **parameters) -> (b,)`, so that metrics of a target share counts.
+        from_classes: of categorical metrics, `(PerClass, **parameters) -> (b,)`: metrics of a target share counts.
         prepare: `(reference, prediction, **parameters) -> prepared`, what does not depend on weights; None without.
     """
 
