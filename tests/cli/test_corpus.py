@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from merbench.cli import run
 from merbench.corpus import CORPORA
 
-Capture = pytest.CaptureFixture[str]
+Command = Callable[..., tuple[int, str, str]]
 
 SAMPLES = "sample_id,split,speaker\na,train,x\nb,train,\nc,test,y\n"
 REFERENCE = "sample_id,discrete,valence\na,happy,1\nb,sad,0\n"
@@ -26,21 +26,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def merbench(capsys: Capture, line: str) -> tuple[int, str, str]:
-    code = run(line.split())
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 CREATE = (
     "corpus create mine --samples samples.csv --reference reference.csv --feature-file text=f.npz --licence CC0-1.0"
 )
 
 
-def test_create_info_list_verify(home: Path, capsys: Capture) -> None:
+def test_create_info_list_verify(home: Path, merbench: Command) -> None:
     folder = home / "corpora" / "mine"
-    assert merbench(capsys, CREATE) == (0, f"{folder}: mine 1.0, 3 samples (test 1, train 2)\n", "")
-    code, out, err = merbench(capsys, "corpus info mine")
+    assert merbench(CREATE) == (0, f"{folder}: mine 1.0, 3 samples (test 1, train 2)\n", "")
+    code, out, err = merbench("corpus info mine")
     assert (code, err) == (0, "")
     assert (
         out
@@ -66,7 +60,7 @@ features
   text: vectors of 3, for 3 of 3 samples
 """
     )
-    code, out, err = merbench(capsys, "corpus list")
+    code, out, err = merbench("corpus list")
     assert (code, err) == (0, "")
     there, releases = out.split("\n\nnot installed; ")
     assert there.splitlines() == [
@@ -75,17 +69,17 @@ features
         "sample                     built on first use",
     ]
     assert "\ncmu-mosei          label.npz [transcription-engchi-polish.csv]\n" in releases
-    assert merbench(capsys, "corpus verify mine") == (0, f"{folder}: 3 files as recorded, values as recorded\n", "")
+    assert merbench("corpus verify mine") == (0, f"{folder}: 3 files as recorded, values as recorded\n", "")
 
 
-def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, capsys: Capture) -> None:
-    merbench(capsys, CREATE)
+def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, merbench: Command) -> None:
+    merbench(CREATE)
     folder = home / "corpora" / "mine"
     for member in ("samples.parquet", "features/text.parquet"):
         with (folder / member).open("ab") as file:
             file.write(b"x")
     (folder / "notes.txt").write_text("mine")
-    assert merbench(capsys, "corpus verify mine") == (
+    assert merbench("corpus verify mine") == (
         3,
         "",
         f"{folder}: 1 warning\n"
@@ -95,26 +89,26 @@ def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, capsys: C
         "  E602  samples.parquet: the file changed\n"
         "import or create the corpus again, with --force\n",
     )
-    code, _, err = merbench(capsys, "corpus info mine")
+    code, _, err = merbench("corpus info mine")
     assert code == 3
     assert err.startswith(f"{folder / 'samples.parquet'}: the file changed: sha256 ")
 
 
-def test_create_does_not_overwrite(home: Path, capsys: Capture) -> None:
-    merbench(capsys, CREATE)
+def test_create_does_not_overwrite(home: Path, merbench: Command) -> None:
+    merbench(CREATE)
     folder = home / "corpora" / "mine"
     taken = f"{folder}: already exists; --force replaces it\n"
-    assert merbench(capsys, f"{CREATE} --version 2.0") == (2, "", taken)
-    assert merbench(capsys, f"{CREATE} --version 2.0 --force")[:2] == (
+    assert merbench(f"{CREATE} --version 2.0") == (2, "", taken)
+    assert merbench(f"{CREATE} --version 2.0 --force")[:2] == (
         0, f"{folder}: mine 2.0, 3 samples (test 1, train 2)\n"
     )  # fmt: skip
 
 
-def test_create_elsewhere_with_renamed_columns_and_targets(capsys: Capture) -> None:
+def test_create_elsewhere_with_renamed_columns_and_targets(merbench: Command) -> None:
     Path("all.csv").write_text("id,part,y\na,t,0.5\n")
     line = "corpus create own --samples all.csv --rename id=sample_id --rename part=split --target y --output here/own"
-    assert merbench(capsys, line) == (0, "here/own: own 1.0, 1 sample (t 1)\n", "")
-    out = merbench(capsys, "corpus info here/own")[1]
+    assert merbench(line) == (0, "here/own: own 1.0, 1 sample (t 1)\n", "")
+    out = merbench("corpus info here/own")[1]
     assert "columns: none besides sample_id and split\n" in out
     assert "  y (numbers): t 1\n    from 0.5 to 0.5\n\nfeatures: none\n" in out
 
@@ -146,35 +140,35 @@ def test_create_elsewhere_with_renamed_columns_and_targets(capsys: Capture) -> N
         ),
     ],
 )
-def test_a_mistake_is_one_message_and_2(capsys: Capture, line: str, message: str) -> None:
-    assert merbench(capsys, line) == (2, "", f"{message}\n")
+def test_a_mistake_is_one_message_and_2(merbench: Command, line: str, message: str) -> None:
+    assert merbench(line) == (2, "", f"{message}\n")
 
 
-def test_an_output_that_cannot_be_written(capsys: Capture) -> None:
-    code, out, err = merbench(capsys, "corpus create mine --samples samples.csv --output samples.csv/mine")
+def test_an_output_that_cannot_be_written(merbench: Command) -> None:
+    code, out, err = merbench("corpus create mine --samples samples.csv --output samples.csv/mine")
     assert (code, out, err) == (74, "", "samples.csv/mine: cannot be written: File exists\n")
 
 
-def test_list_shows_a_corpus_that_cannot_be_opened(home: Path, capsys: Capture) -> None:
-    merbench(capsys, CREATE)
+def test_list_shows_a_corpus_that_cannot_be_opened(home: Path, merbench: Command) -> None:
+    merbench(CREATE)
     (home / "corpora" / "mine" / "corpus.toml").write_text("name = 3")
-    code, out, err = merbench(capsys, "corpus list")
+    code, out, err = merbench("corpus list")
     assert (code, err) == (0, "")
     assert "mine                       cannot be opened; see `merbench corpus info mine`\n" in out
 
 
-def test_build(home: Path, capsys: Capture) -> None:
-    code, out, err = merbench(capsys, "corpus build sample --output built")
+def test_build(home: Path, merbench: Command) -> None:
+    code, out, err = merbench("corpus build sample --output built")
     assert (code, err) == (0, "building the sample corpus in built\n")
     assert out.startswith("built: sample ")
-    assert merbench(capsys, "corpus build sample --output built")[0] == 2
-    assert merbench(capsys, "corpus verify ./built")[0] == 0
-    assert "synthetic\n" in merbench(capsys, "corpus info ./built")[1]
+    assert merbench("corpus build sample --output built")[0] == 2
+    assert merbench("corpus verify ./built")[0] == 0
+    assert "synthetic\n" in merbench("corpus info ./built")[1]
     assert not (home / "corpora").exists()
 
 
-def test_import_without_a_path_describes_the_release(capsys: Capture) -> None:
-    assert merbench(capsys, "corpus import add2023-ar") == (
+def test_import_without_a_path_describes_the_release(merbench: Command) -> None:
+    assert merbench("corpus import add2023-ar") == (
         0,
         """\
 add2023-ar: speech in Chinese: by which generator it was made, or by an unknown one
@@ -194,11 +188,11 @@ or instead
 
 
 @pytest.mark.real_data
-def test_import_the_release(home: Path, test_data: Path, capsys: Capture) -> None:
-    assert merbench(capsys, f"corpus import mer2023 {test_data / 'data' / 'mer2023' / 'release'}") == (
+def test_import_the_release(home: Path, test_data: Path, merbench: Command) -> None:
+    assert merbench(f"corpus import mer2023 {test_data / 'data' / 'mer2023' / 'release'}") == (
         0,
         f"{home / 'corpora' / 'mer2023'}: mer2023 1.0, 5,030 samples (test1 411, test2 412, test3 834, train 3,373)\n",
         "",
     )
-    out = merbench(capsys, "corpus info mer2023")[1]
+    out = merbench("corpus info mer2023")[1]
     assert "  valence (numbers): test1 411, test2 412, train 3,373\n" in out

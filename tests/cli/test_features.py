@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from merbench.sample import WrittenClips, clip
 from merbench.sample.clips import write_clip
 
 Capture = pytest.CaptureFixture[str]
+Command = Callable[..., tuple[int, str, str]]
 IDS = [f"sample_{number:08d}" for number in range(1, 8)]
 
 
@@ -35,34 +37,26 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def merbench(capsys: Capture, line: str) -> tuple[int, str, str]:
-    code = run(line.split())
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def test_features_of_sound_and_pictures_are_made_and_named(here: Path, capsys: Capture) -> None:
-    code, out, err = merbench(capsys, "features audio ./talk --media clips --name audio-clips")
+def test_features_of_sound_and_pictures_are_made_and_named(here: Path, merbench: Command) -> None:
+    code, out, err = merbench("features audio ./talk --media clips --name audio-clips")
     assert (code, err) == (0, "")
     assert out == "talk: feature 'audio-clips', 7 samples × 184; no clip of other (1)\n"
-    code, out, err = merbench(
-        capsys, "features video ./talk --media clips --media clips --name video-clips --workers 2"
-    )
+    code, out, err = merbench("features video ./talk --media clips --media clips --name video-clips --workers 2")
     assert (code, err) == (0, "")
     assert out == "talk: feature 'video-clips', 7 samples × 140; no clip of other (1)\n"
     assert open_corpus("./talk").features == ("audio-clips", "video-clips")
-    assert merbench(capsys, "features audio ./talk --media clips --name audio-clips") == (
+    assert merbench("features audio ./talk --media clips --name audio-clips") == (
         2,
         "",
         "corpus 'talk' already has a feature 'audio-clips'\n",
     )
-    assert merbench(capsys, "features audio ./talk --media clips --name audio-clips --force")[0] == 0
+    assert merbench("features audio ./talk --media clips --name audio-clips --force")[0] == 0
 
 
-def test_clips_that_cannot_be_read_are_told_and_leave_with_5(here: Path, capsys: Capture) -> None:
+def test_clips_that_cannot_be_read_are_told_and_leave_with_5(here: Path, merbench: Command) -> None:
     for sample_id in IDS[:6]:
         (here / "clips" / f"{sample_id}.mp4").write_bytes(b"no clip")
-    code, out, err = merbench(capsys, "features audio ./talk --media clips --name voice")
+    code, out, err = merbench("features audio ./talk --media clips --name voice")
     assert code == 5
     assert out == "talk: feature 'voice', 1 sample × 184; no clip of other (1)\n"
     assert err == (
@@ -83,18 +77,14 @@ def test_the_defaults_of_a_text_feature_are_those_of_the_library(capsys: Capture
     assert f"[default: {asked['longest'].default}]" in out
 
 
-def test_wrong_arguments_are_reported(here: Path, capsys: Capture) -> None:
-    assert merbench(capsys, "features audio ./talk --media gone --name voice") == (
-        2,
-        "",
-        "gone: no such folder of media\n",
-    )
-    assert merbench(capsys, "features video ./talk --media clips --name v --engine dask") == (
+def test_wrong_arguments_are_reported(here: Path, merbench: Command) -> None:
+    assert merbench("features audio ./talk --media gone --name voice") == (2, "", "gone: no such folder of media\n")
+    assert merbench("features video ./talk --media clips --name v --engine dask") == (
         2,
         "",
         "'dask' is not an engine; allowed are local and dask://host:port\n",
     )
-    code, _, err = merbench(capsys, "features video ./talk --name v")
+    code, _, err = merbench("features video ./talk --name v")
     assert (code, "--media" in err) == (2, True)
 
 
@@ -103,7 +93,7 @@ def test_wrong_arguments_are_reported(here: Path, capsys: Capture) -> None:
     [(2350, 0, "2,350 clips written"), (1, 2349, "1 clip written; 2,349 existed before")],
 )
 def test_the_sample_is_given_clips(
-    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, n_written: int, n_kept: int, expected: str
+    here: Path, merbench: Command, monkeypatch: pytest.MonkeyPatch, n_written: int, n_kept: int, expected: str
 ) -> None:
     asked: dict[str, Any] = {}
 
@@ -112,13 +102,13 @@ def test_the_sample_is_given_clips(
         return WrittenClips(folder, n_written, n_kept)
 
     monkeypatch.setattr("merbench.sample.write_clips", write_clips)
-    assert merbench(capsys, "corpus build sample --clips new/clips --workers 3") == (0, f"new/clips: {expected}\n", "")
+    assert merbench("corpus build sample --clips new/clips --workers 3") == (0, f"new/clips: {expected}\n", "")
     assert asked["workers"] == 3
 
 
 @pytest.mark.parametrize("beside", ["--force", "--output there"])
-def test_clips_are_written_alone(here: Path, capsys: Capture, beside: str) -> None:
-    assert merbench(capsys, f"corpus build sample --clips clips {beside}") == (
+def test_clips_are_written_alone(here: Path, merbench: Command, beside: str) -> None:
+    assert merbench(f"corpus build sample --clips clips {beside}") == (
         2,
         "",
         "--clips DIR: applies only to the corpus 'sample', without --output and --force\n",

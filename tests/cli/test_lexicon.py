@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from lexicon_release import write_release
 
-from merbench.cli import run
-
-Capture = pytest.CaptureFixture[str]
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -20,25 +19,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home" / "lexicons"
 
 
-def merbench(capsys: Capture, *arguments: str) -> tuple[int, str, str]:
-    code = run(["lexicon", *arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 FILES = "released files format.csv, synonym.xlsx, wheel1.xlsx, wheel2.xlsx, wheel3.xlsx, wheel4.xlsx, wheel5.xlsx"
 
 
-def test_import_list_info(home: Path, capsys: Capture) -> None:
-    code, out, err = merbench(capsys, "import", "tiny")
+def test_import_list_info(home: Path, merbench: Command) -> None:
+    code, out, err = merbench("lexicon", "import", "tiny")
     assert (code, err) == (0, "")
     digest = out.rsplit(" ", 1)[1].strip()
     assert out == f"{home}/tiny: tiny, 19 words, 5 wheels, digest {digest}\n"
-    code, out, err = merbench(capsys, "list")
+    code, out, err = merbench("lexicon", "list")
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()] == ["lexicon", "english", "tiny"]
     assert out.splitlines()[2].endswith(FILES)
-    code, out, err = merbench(capsys, "info", "tiny")
+    code, out, err = merbench("lexicon", "info", "tiny")
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[:2] == ["tiny", f"source: {FILES}"]
@@ -59,9 +52,9 @@ def test_import_list_info(home: Path, capsys: Capture) -> None:
     ]
 
 
-def test_lookup_shows_every_step(capsys: Capture) -> None:
-    merbench(capsys, "import", "tiny", "--name", "mine")
-    assert merbench(capsys, "lookup", "Lowly", "--lexicon", "mine") == (
+def test_lookup_shows_every_step(merbench: Command) -> None:
+    merbench("lexicon", "import", "tiny", "--name", "mine")
+    assert merbench("lexicon", "lookup", "Lowly", "--lexicon", "mine") == (
         0,
         """\
 lowly
@@ -80,26 +73,26 @@ sectors
 """,
         "",
     )
-    out = merbench(capsys, "lookup", "blue", "--lexicon", "mine")[1]
+    out = merbench("lexicon", "lookup", "blue", "--lexicon", "mine")[1]
     assert "  wheel2: not on this wheel; the word is dropped\n" in out
 
 
-def test_lookup_of_an_unknown_word(capsys: Capture) -> None:
+def test_lookup_of_an_unknown_word(merbench: Command) -> None:
     out = "'hapiness' is not in the lexicon english; did you mean 'happiness'?\n"
-    assert merbench(capsys, "lookup", "hapiness") == (0, out, "")
+    assert merbench("lexicon", "lookup", "hapiness") == (0, out, "")
 
 
-def test_mistakes(home: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_mistakes(home: Path, tmp_path: Path, merbench: Command) -> None:
     hint = "import the files released by MER 2025 and 2026 with `merbench lexicon import PATH`"
-    assert merbench(capsys, "info", "tiny") == (2, "", f"no lexicon named 'tiny' (known: english); {hint}\n")
+    assert merbench("lexicon", "info", "tiny") == (2, "", f"no lexicon named 'tiny' (known: english); {hint}\n")
     (tmp_path / "tiny" / "wheel3.xlsx").unlink()
     problem = "E620  missing: wheel3.xlsx; a release has all of them, or wheel_mapping.npz instead"
-    assert merbench(capsys, "import", "tiny") == (2, "", f"tiny: 1 problem\n  {problem}\n")
+    assert merbench("lexicon", "import", "tiny") == (2, "", f"tiny: 1 problem\n  {problem}\n")
     write_release(tmp_path / "whole")
-    merbench(capsys, "import", "whole")
-    assert merbench(capsys, "import", "whole")[0] == 2
-    assert merbench(capsys, "import", "whole", "--force")[0] == 0
+    merbench("lexicon", "import", "whole")
+    assert merbench("lexicon", "import", "whole")[0] == 2
+    assert merbench("lexicon", "import", "whole", "--force")[0] == 0
     (home / "whole" / "wheels.csv").write_text("changed")
-    assert merbench(capsys, "info", "whole")[0] == 3
-    assert "whole    " in merbench(capsys, "list")[1]
-    assert "cannot be opened; see `merbench lexicon info whole`" in merbench(capsys, "list")[1]
+    assert merbench("lexicon", "info", "whole")[0] == 3
+    assert "whole    " in merbench("lexicon", "list")[1]
+    assert "cannot be opened; see `merbench lexicon info whole`" in merbench("lexicon", "list")[1]
