@@ -189,6 +189,7 @@ def candidates(tmp_path: Path) -> Candidates:
     return open_candidates(write_toy_track(tmp_path / "tracks"))
 
 
+@pytest.mark.slow
 def test_submissions(candidates: Candidates, tmp_path: Path) -> None:
     for suffix, data in submissions():
         path = tmp_path / f"{FILE}{suffix}"

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = {"av", "cv2", "matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "scipy", "sklearn", "torch"}
 
 
@@ -24,6 +26,7 @@ def test_the_package_loads_nothing_heavy() -> None:
     assert loaded_by("import merbench") & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_scoring_loads_neither_pandas_nor_the_baselines_libraries() -> None:
     assert loaded_by("import merbench.scoring") & {"matplotlib", "pandas", "scipy", "sklearn", "torch"} == set()
 

@@ -95,6 +95,7 @@ def test_the_wheel_holds_nothing_else(built: dict[str, Path]) -> None:
     assert stray == []
 
 
+@pytest.mark.slow
 def test_the_wheel_alone_finds_its_tracks_and_the_command(built: dict[str, Path], tmp_path: Path) -> None:
     with zipfile.ZipFile(built["wheel"]) as wheel:
         wheel.extractall(tmp_path / "site")

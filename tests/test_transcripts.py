@@ -12,6 +12,7 @@ from transcripts import Step, fenced_blocks, replay, run, steps
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="transcripts: there is no bash")
 
 
+@pytest.mark.slow
 @needs_bash
 @pytest.mark.parametrize("path", sorted(TRANSCRIPTS.glob("*.txt")), ids=lambda path: path.stem)
 def test_a_transcript_is_printed_again(path: Path, own_home: Path, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_a_run_prints_what_it_did_and_its_score(here: Path, capsys: Capture) -> 
     assert capsys.readouterr().out == out
 
 
+@pytest.mark.slow
 def test_several_seeds_show_mean_and_deviation(here: Path, capsys: Capture) -> None:
     command = ["run-baseline", "mer-multi", "--seed", "4", "--seed", "5", "--no-intervals", "--output", "out"]
     command += ["--feature", "video", "--device", "cpu", "--set", "epochs=1", "--set", "hidden=[8, 4]"]
@@ -107,6 +108,7 @@ def test_a_missing_extra_is_one_line(here: Path, capsys: Capture, monkeypatch: p
     assert capsys.readouterr().err == message
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_nothing(here: Path) -> None:
     code = (
         "import os, signal, sys\n"
@@ -122,6 +124,7 @@ def test_an_interrupted_run_leaves_nothing(here: Path) -> None:
     assert [path for path in here.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_a_text_feature_is_made_and_learned_from(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 

@@ -55,6 +55,7 @@ def test_a_dry_run_writes_nothing(place: Path, capsys: Capture) -> None:
     assert sorted(path.name for path in place.iterdir()) == ["clips", "toy-noise"]
 
 
+@pytest.mark.slow
 def test_a_preview_is_a_picture(place: Path, capsys: Capture) -> None:
     assert run(["corrupt", "./toy-noise", "--media", "clips", "--preview", "sheet.png", "--sample", "b"]) == 0
     assert capsys.readouterr().out == "sheet.png: 1 clip before and after\n"

@@ -37,6 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_features_of_sound_and_pictures_are_made_and_named(here: Path, merbench: Command) -> None:
     code, out, err = merbench("features audio ./talk --media clips --name audio-clips")
     assert (code, err) == (0, "")

@@ -196,6 +196,7 @@ def test_the_target_is_chosen_among_several(tmp_path: Path, merbench: Command) -
     assert (code, err) == (2, "mine: has no target of label sets\n")
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_goes_on_where_it_was(merbench: Command) -> None:
     """The process gets a real interrupt while the third answer is waited for."""
     waiting, release = threading.Event(), threading.Event()

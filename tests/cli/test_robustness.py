@@ -60,6 +60,7 @@ def test_a_condition_that_fails_is_named_and_counted(
     assert out.endswith("wrote runs/mer-multi/robustness-majority\n")
 
 
+@pytest.mark.slow
 def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture) -> None:
     more = ["--corruption", "gaussian_noise_features", "--relative-to", "logistic"]
     assert run([*COMMAND, *more, "--grid", "snr_db=20,0", "--param", "feature_noise.factor=1"]) == 0

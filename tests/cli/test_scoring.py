@@ -160,6 +160,7 @@ def test_an_output_that_cannot_be_written_is_74(submission: Path, tmp_path: Path
     assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_74(submission: Path) -> None:
     command = [sys.executable, "-m", "merbench", "score", "mer-multi", str(submission), "--no-intervals"]
@@ -170,6 +171,7 @@ def test_a_full_disk_is_74(submission: Path) -> None:
     assert (done.returncode, done.stderr) == (74, "/dev/full: cannot be written: No space left on device\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_an_interrupt_leaves_nothing_half_written(submission: Path, tmp_path: Path) -> None:
     output = tmp_path / "out" / "report.json"
@@ -229,6 +231,7 @@ def test_a_report_does_not_replace_a_submission(submission: Path, tmp_path: Path
     assert submission.read_text() == text and same.is_symlink()
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_error(submission: Path) -> None:
     command = f"{sys.executable} -m merbench score mer-multi {submission} --no-intervals --format html"
     done = subprocess.run(

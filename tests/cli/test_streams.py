@@ -110,6 +110,7 @@ def test_no_standard_output_is_74_and_no_error_stream_changes_nothing(
     assert capsys.readouterr().err == "standard input: is closed\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_redirections_of_a_shell() -> None:
     program = f"{sys.executable} -m merbench"
