@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -118,20 +117,6 @@ def test_the_corpus_says_where_clips_are(clips: Path, tmp_path: Path) -> None:
     assert add_media_feature(talk, "voice", "audio", [clips]).feature.ids.to_pylist() == IDS
 
 
-def test_a_clip_that_kills_its_worker_is_a_problem_of_its_sample(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run(function: object, units: Iterable[tuple[str, Path]], **given: object) -> Generator[Done[np.ndarray]]:
-        for name, path in units:
-            yield Done(name, error=WorkerDied(name)) if name == IDS[0] else Done(name, sound_vector(read_audio(path)))
-
-    monkeypatch.setattr("merbench.features.media.run", run)
-    measured = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
-    assert measured.problems == {
-        IDS[0]: "its worker process was killed each time that it was run; it may need more memory than there is"
-    }
-
-
 def test_mistakes_are_reported_before_any_clip_is_read(clips: Path, tmp_path: Path) -> None:
     talk = corpus(tmp_path / "talk")
     empty = tmp_path / "empty"
@@ -159,29 +144,29 @@ def test_without_one_readable_clip_there_is_no_feature(clips: Path, tmp_path: Pa
         add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
 
 
-def test_a_bug_that_one_clip_meets_is_a_problem_of_its_sample(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (
+            WorkerDied(IDS[0]),
+            "its worker process was killed each time that it was run; it may need more memory than there is",
+        ),
+        (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug"),
+        (OutputError("no space"), None),
+    ],
+)
+def test_the_error_of_one_clip_is_a_problem_of_its_sample_unless_every_clip_would_meet_it(
+    error: Exception, problem: str | None, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    met: list[str] = []
+    def run(function: object, units: Iterable[tuple[str, Path]], **_: object) -> Generator[Done[np.ndarray]]:
+        for name, path in units:
+            yield Done(name, error=error) if name == IDS[0] else Done(name, sound_vector(read_audio(path)))
 
-    def broken(audio: Any) -> np.ndarray:
-        if not met:
-            met.append("once")
-            raise ZeroDivisionError("a bug")
-        return sound_vector(audio)
-
-    monkeypatch.setattr("merbench.features.media.sound_vector", broken)
-    measured = add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
-    assert list(measured.problems.values()) == ["ZeroDivisionError: a bug"]
-    assert len(measured.feature.ids) == len(IDS) - 1
-
-
-def test_an_error_that_every_clip_would_meet_is_raised(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(audio: object) -> None:
-        raise OutputError("no space")
-
-    monkeypatch.setattr("merbench.features.media.sound_vector", broken)
-    with pytest.raises(OutputError, match="no space"):
-        add_media_feature(corpus(tmp_path / "talk"), "voice", "audio", [clips])
+    monkeypatch.setattr("merbench.features.media.run", run)
+    talk = corpus(tmp_path / "talk")
+    if problem is None:
+        with pytest.raises(OutputError, match="no space"):
+            add_media_feature(talk, "voice", "audio", [clips])
+    else:
+        feature = add_media_feature(talk, "voice", "audio", [clips])
+        assert (feature.problems, len(feature.feature.ids)) == ({IDS[0]: problem}, len(IDS) - 1)

@@ -250,7 +250,7 @@ def test_a_rate_that_aac_lacks_is_stored_at_the_next_and_corrupted_at_its_own(tm
 
 def test_sound_is_converted_before_the_corruption_as_the_track_declares(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mkv", Pictures(3), Sound(0.5, 44100, "stereo"))
-    seen = []
+    seen: list[Any] = []
     spec = MediaSpec(sample_rate_hz=16000, channels=1)
     target, record = passed(source, spec, audio=lambda audio: seen.append(audio.samples.shape) or audio)
     assert (seen, record.n_samples, read_audio(target).rate_hz) == ([(1, 8000)], 8000, 16000)
