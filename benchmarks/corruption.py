@@ -1,10 +1,10 @@
-"""A set of clips damaged as MER 2023 was, beside the generator that made it, and beside the floor of its parts.
+"""A set of clips corrupted as MER 2023 was, compared with the generator of 2023 and with the sum of its parts.
 
 Inputs: the 15 clips of `$MERBENCH_TEST_DATA/data/media/video` (11 of 360 × 288 in MPEG-1, 4 of 524 to 844 pixels in
 H.264; 54 s in all) and 20 utterances of EMO-DB, of 3 to 5 s, as noise at 5 to 10 dB; pyramid blur by 1, 2 and 4.
 Timed: `merbench.corrupt` from the plan to the manifest, all digests included: in one process, in two, and with streams
-that nothing damages copied. Beside it: `corruption_peer.py`, in one process and in its pool of 8, for which an `ffmpeg`
-executable must be on the path; `corruption_floor.py`, every part alone. Both write MPEG-4 part 2 and 16 kHz sound;
+that nothing corrupts copied. Compared with: `corruption_peer.py`, in one process and in its pool of 8, for which an `ffmpeg`
+executable must be on the path; `corruption_floor.py`, every part by itself. Both write MPEG-4 part 2 and 16 kHz sound;
 merbench takes the quantiser whose files, all together, come nearest to the peer's in size. Luma is compared with the
 planes of the source, blurred in float32.
 Then: memory with ten noise files of ten minutes each, of workers that load `corruption_worker.py` and not this script,
@@ -34,8 +34,8 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.corruption_floor import PARTS, floor
-from benchmarks.corruption_peer import damage_all
-from benchmarks.corruption_worker import damaged_with_peak, imported
+from benchmarks.corruption_peer import corrupt_all
+from benchmarks.corruption_worker import corrupted_with_peak, imported
 from benchmarks.measuring import machine, peak_bytes, seconds, table
 from merbench.banks.importing import import_folder
 from merbench.corpus import Contents, Metadata, write_corpus
@@ -60,9 +60,9 @@ PEER, PEER_POOL = "peer, one process", f"peer, its pool of {POOL}"
 ONE, TWO, READY, COPY = "merbench, one process", "merbench, two workers", "start of two workers", "merbench, copying"
 
 DECLARATION = """
-id = "damage"
+id = "corrupt"
 version = "1.0"
-title = "Clips damaged as MER 2023 was"
+title = "Clips corrupted as MER 2023 was"
 modalities = ["audio", "video"]
 corpus = "./corpus"
 seed = 2023
@@ -123,7 +123,7 @@ class Bench:
         self, name: str, factor: int, quality: int, unchanged: str = "encode", noise: str = "speech"
     ) -> Callable[[], MediaPlan]:
         """Return what makes merbench's plan for a track of its own, whose output is removed first."""
-        folder, output = self.work / "tracks" / name / "damage", self.work / name
+        folder, output = self.work / "tracks" / name / "corrupt", self.work / name
         shutil.rmtree(output, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         values = {"NOISE": noise, "FACTOR": factor, "QUALITY": quality, "RATE": RATE_HZ, "BITS": BIT_RATE}
@@ -175,11 +175,11 @@ def _write_long(sounds: Sequence[Path], folder: Path) -> None:
             written.writeframes((once * (n_bytes // len(once) + 1))[:n_bytes])
 
 
-def damaged(plan: Callable[[], MediaPlan], workers: int = 1) -> CorruptedMedia:
-    """Plan and damage; every clip must come out."""
+def corrupted(plan: Callable[[], MediaPlan], workers: int = 1) -> CorruptedMedia:
+    """Plan and corrupt; no clip may be a problem."""
     result = corrupt_media(plan(), workers=workers)
     if result.problems:
-        raise RuntimeError(f"clips that were not damaged: {result.problems}")
+        raise RuntimeError(f"clips that were not corrupted: {result.problems}")
     return result
 
 
@@ -188,7 +188,7 @@ def nearest_quality(bench: Bench, factor: int, wanted: int) -> tuple[int, int]:
     sizes: dict[int, int] = {}
     quality = 4
     while quality not in sizes and quality in QUANTISERS:
-        rows = damaged(bench.planner("search", factor, quality)).manifest.rows.values()
+        rows = corrupted(bench.planner("search", factor, quality)).manifest.rows.values()
         sizes[quality] = sum(row["output_bytes"] for row in rows)
         quality += 1 if sizes[quality] > wanted else -1
     return min(sizes.items(), key=lambda found: abs(found[1] - wanted))
@@ -215,7 +215,7 @@ def contenders(bench: Bench, factor: int, quality: int, *, has_peer: bool) -> di
     found: dict[str, Callable[[], float]] = {}
     if has_peer:
         noises, output = sorted(bench.noises.glob("*.wav")), bench.work / f"peer-1-{factor}"
-        found[PEER] = lambda: timed(lambda: damage_all(bench.clips, output, factor, noises))
+        found[PEER] = lambda: timed(lambda: corrupt_all(bench.clips, output, factor, noises))
         found[PEER_POOL] = lambda: peer_alone(bench, factor, POOL, bench.noises, bench.clips)[0]
     named = partial(_merbench, bench, factor, quality)
     found[ONE] = lambda: named(f"one-{factor}")
@@ -228,7 +228,7 @@ def contenders(bench: Bench, factor: int, quality: int, *, has_peer: bool) -> di
 
 def _merbench(bench: Bench, factor: int, quality: int, name: str, workers: int = 1, unchanged: str = "encode") -> float:
     plan = bench.planner(name, factor, quality, unchanged)
-    return timed(lambda: damaged(plan, workers))
+    return timed(lambda: corrupted(plan, workers))
 
 
 def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -243,15 +243,15 @@ def luma_psnr(bench: Bench, factor: int, output: Path) -> float:
     """
     means = []
     for clip in bench.clips:
-        pairs = zip(_luma(clip), _luma(output / _damaged_name(bench, clip, output)), strict=False)
+        pairs = zip(_luma(clip), _luma(output / _corrupted_name(bench, clip, output)), strict=False)
         found = [_psnr_db(_blurred(source, factor), written) for source, written in pairs]
         means.append(statistics.fmean(found))
     return statistics.fmean(means)
 
 
-def _damaged_name(bench: Bench, clip: Path, output: Path) -> Path:
-    beside = clip.relative_to(bench.media).with_suffix(".mp4")
-    return beside if (output / beside).is_file() else Path(beside.name)
+def _corrupted_name(bench: Bench, clip: Path, output: Path) -> Path:
+    name = clip.relative_to(bench.media).with_suffix(".mp4")
+    return name if (output / name).is_file() else Path(name.name)
 
 
 def _luma(path: Path) -> Iterator[np.ndarray]:
@@ -275,11 +275,11 @@ def _psnr_db(exact: np.ndarray, written: np.ndarray) -> float:
 
 
 def worker_peak(bench: Bench, quality: int) -> tuple[int, int]:
-    """Return the largest `damaged_with_peak` of two workers, with long noise files and blur by 4."""
+    """Return the largest `corrupted_with_peak` of two workers, with long noise files and blur by 4."""
     plan = bench.planner("memory", 4, quality, noise="long")()
     (bench.work / "memory").mkdir()
     units = ((clip.sample_id, clip) for clip in plan.clips)
-    done = list(run(partial(damaged_with_peak, banks=plan.banks), units, workers=2))
+    done = list(run(partial(corrupted_with_peak, banks=plan.banks), units, workers=2))
     errors = [result.error for result in done if result.error is not None]
     if errors:
         raise errors[0]
@@ -293,7 +293,7 @@ def manifest_times(folder: Path) -> dict[str, float]:
 
 
 def _manifest_times(folder: Path) -> dict[str, float]:
-    header = {"schema": SCHEMA, "track": "damage@1.0", "seed": 2023, "steps": ["background_noise", "pyramid_blur"]}
+    header = {"schema": SCHEMA, "track": "corrupt@1.0", "seed": 2023, "steps": ["background_noise", "pyramid_blur"]}
     writing = 0.0
     with Journal(folder, header) as journal:
         for begin in range(0, N_ROWS, BATCH):
@@ -429,7 +429,7 @@ def _qualities(bench: Bench, *, has_peer: bool) -> tuple[dict[int, int], dict[in
     quality, sizes = {}, {}
     for factor in FACTORS:
         output = bench.work / f"peer-1-{factor}"
-        damage_all(bench.clips, output, factor, sorted(bench.noises.glob("*.wav")))
+        corrupt_all(bench.clips, output, factor, sorted(bench.noises.glob("*.wav")))
         wanted = sum(path.stat().st_size for path in output.glob("*.mp4"))
         quality[factor], found = nearest_quality(bench, factor, wanted)
         sizes[factor] = wanted, found

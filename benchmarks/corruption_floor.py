@@ -1,4 +1,4 @@
-"""The floor of `corruption.py`: what damaging clips cannot do without, each part alone and timed alone.
+"""The parts of `corruption.py` that no program can do without, each timed by itself.
 
 Conventions:
     Decoding, filters, digests and encoding of the pictures, and all that becomes of the sound, are called as barely as

@@ -1,4 +1,4 @@
-"""The peer of `corruption.py`: clips are damaged as the generator that MER 2023 released does it, file by file.
+"""The peer of `corruption.py`: clips are corrupted as the generator that MER 2023 released does it, file by file.
 
 Written from a description of that generator (Lian et al. 2023, arXiv:2304.08981). For each clip an `ffmpeg` executable
 extracts 16 kHz mono sound; whole files of noise are appended in a Python list until it is longer than the clip, and a
@@ -32,20 +32,20 @@ RATE_HZ = 16_000
 SNRS_DB = range(5, 11)
 
 
-def damage_all(clips: Sequence[Path], output: Path, factor: int, noises: Sequence[Path], processes: int = 1) -> None:
-    """Write the damaged copy of every clip as `<stem>.mp4`, in this process or in a pool."""
+def corrupt_all(clips: Sequence[Path], output: Path, factor: int, noises: Sequence[Path], processes: int = 1) -> None:
+    """Write the corrupted copy of every clip as `<stem>.mp4`, in this process or in a pool."""
     output.mkdir(parents=True, exist_ok=True)
-    damage = functools.partial(damage_clip, output=output, factor=factor, noises=noises)
+    corrupt = functools.partial(corrupt_clip, output=output, factor=factor, noises=noises)
     if processes == 1:
         for clip in clips:
-            damage(clip)
+            corrupt(clip)
         return
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        pool.map(damage, clips)
+        pool.map(corrupt, clips)
 
 
-def damage_clip(clip: Path, output: Path, factor: int, noises: Sequence[Path]) -> None:
-    """Write the damaged copy of one clip; what is drawn comes from its name, so that every round does the same work."""
+def corrupt_clip(clip: Path, output: Path, factor: int, noises: Sequence[Path]) -> None:
+    """Write the corrupted copy of one clip; random numbers come from its name, so that every round does the same work."""
     rng = random.Random(clip.stem)
     clean, mixture, silent = (output / f"{clip.stem}.{suffix}" for suffix in ("clean.wav", "mixture.wav", "avi"))
     _ffmpeg("-i", clip, "-vn", "-ac", "1", "-ar", str(RATE_HZ), "-acodec", "pcm_s16le", clean)
@@ -117,14 +117,14 @@ def _blur(clip: Path, silent: Path, factor: int) -> None:
 
 
 def main() -> None:
-    """Damage the clips that the arguments name, and print seconds and bytes."""
+    """Corrupt the clips that the arguments name, and print seconds and bytes."""
     import cv2
 
     assert cv2.__version__  # its import does not count
     output, factor, processes, folder, *clips = sys.argv[1:]
     noises = sorted(Path(folder).glob("*.wav"))
     start = time.perf_counter()
-    damage_all([Path(clip) for clip in clips], Path(output), int(factor), noises, int(processes))
+    corrupt_all([Path(clip) for clip in clips], Path(output), int(factor), noises, int(processes))
     print(time.perf_counter() - start, peak_bytes())
 
 

@@ -1,4 +1,4 @@
-"""What the workers of `corruption.py` do, in a module of its own: whatever stands beside it they would load, too."""
+"""What the workers of `corruption.py` do, in a module of its own: they would load everything next to it, too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from merbench.corrupt.clips import Clip, corrupt_clip
 
 
 def imported(_: int) -> str:
-    """Import what a worker needs before it can damage its first clip."""
+    """Import what a worker needs before it can corrupt its first clip."""
     import av
     import cv2
     import soundfile
@@ -19,7 +19,7 @@ def imported(_: int) -> str:
     return f"{av.__version__} {cv2.__version__} {soundfile.__version__} {soxr.__version__} {corrupt_clip.__module__}"
 
 
-def damaged_with_peak(clip: Clip, banks: Mapping[str, Bank]) -> tuple[int, int]:
-    """Damage a clip; return the peak of this worker's memory so far and what it holds of files, both in bytes."""
+def corrupted_with_peak(clip: Clip, banks: Mapping[str, Bank]) -> tuple[int, int]:
+    """Corrupt a clip; return the peak of this worker's memory so far and the memory of its files, both in bytes."""
     corrupt_clip(clip, banks)
     return peak_bytes(), mapped_bytes()

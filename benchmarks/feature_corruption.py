@@ -28,7 +28,7 @@ COPY, NUMPY_NORMALS, NUMPY_UNIFORMS = (
     "NumPy: uniforms of one stream",
 )
 WORDS, NORMALS = "generators and words of all samples", "the same, words turned into normals"
-DAMAGE: dict[str, tuple[str, dict[str, Any]]] = {
+STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "diffusion noise, t = 20": ("diffusion_noise", {"t": 20}),
     "diffusion noise, impulses": ("diffusion_noise", {"t": 20, "kind": "impulse"}),
     "diffusion noise, t drawn": ("diffusion_noise", {"t": {"integers": [0, 99]}}),
@@ -56,13 +56,13 @@ def main() -> None:
             if i % BLOCK == BLOCK - 1:
                 np.take(quantiles, drawn.view("<u2"), out=block, mode="clip")
 
-    def alone() -> None:
+    def one_by_one() -> None:
         known = CORRUPTIONS["diffusion_noise"]
         for sample_id, row in zip(ids[:N_ALONE], values, strict=False):
             rng = generator(SEED, "step", sample_id)
             known({"audio": row.astype(np.float64)}, rng, known.draw({"t": 20}, rng))
 
-    def damage(name: str, parameters: dict[str, Any]) -> Callable[[], object]:
+    def corrupt(name: str, parameters: dict[str, Any]) -> Callable[[], object]:
         return lambda: corrupted_vectors(Step(name, parameters), {"audio": values}, ids, seed=SEED)
 
     sample_by_sample = f"diffusion noise sample by sample, {N_ALONE:,} of them"
@@ -73,8 +73,8 @@ def main() -> None:
             NUMPY_UNIFORMS: lambda: stream.random(out=out, dtype=np.float32),
             WORDS: words,
             NORMALS: normals,
-            **{label: damage(name, parameters) for label, (name, parameters) in DAMAGE.items()},
-            sample_by_sample: alone,
+            **{label: corrupt(name, parameters) for label, (name, parameters) in STEPS.items()},
+            sample_by_sample: one_by_one,
         },
         rounds=3,
     )
