@@ -45,7 +45,7 @@ def corrupt_all(clips: Sequence[Path], output: Path, factor: int, noises: Sequen
 
 
 def corrupt_clip(clip: Path, output: Path, factor: int, noises: Sequence[Path]) -> None:
-    """Write the corrupted copy of one clip; random numbers come from its name, so that every round does the same work."""
+    """Write the corrupted copy of one clip; random numbers come from its name, so that every round is the same."""
     rng = random.Random(clip.stem)
     clean, mixture, silent = (output / f"{clip.stem}.{suffix}" for suffix in ("clean.wav", "mixture.wav", "avi"))
     _ffmpeg("-i", clip, "-vn", "-ac", "1", "-ar", str(RATE_HZ), "-acodec", "pcm_s16le", clean)
