@@ -3,8 +3,8 @@
 Inputs: the 15 clips of `$MERBENCH_TEST_DATA/data/media/video` (11 of 360 × 288 in MPEG-1, 4 of 524 to 844 pixels in
 H.264; 54 s in all) and 20 utterances of EMO-DB, of 3 to 5 s, as noise at 5 to 10 dB; pyramid blur by 1, 2 and 4.
 Timed: `merbench.corrupt` from the plan to the manifest, all digests included: in one process, in two, and with streams
-that nothing corrupts copied. Compared with `corruption_peer.py`, in one process and in its pool of 8, for which `ffmpeg`
-must be on the path, and with `corruption_floor.py`, every part by itself. Both write MPEG-4 part 2 and 16 kHz sound;
+that nothing corrupts copied. Compared with `corruption_peer.py`, in one process and in its pool of 8 (`ffmpeg`
+must be on the path), and with `corruption_floor.py`, every part by itself. Both write MPEG-4 part 2 and 16 kHz sound;
 merbench takes the quantiser whose files, all together, come nearest to the peer's in size. Luma is compared with the
 planes of the source, blurred in float32.
 Then: memory with ten noise files of ten minutes each, of workers that load `corruption_worker.py` and not this script,
