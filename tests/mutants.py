@@ -472,6 +472,24 @@ MUTANTS = [
         "[piece.strip().lower() for piece",
         "tests/targets/test_label_set.py",
     ),
+    Mutant(
+        "merbench/targets/preference.py",
+        "known[name]), False)",
+        "known[name]), True)",
+        "tests/test_kinds_of_target.py",
+    ),
+    Mutant(
+        "merbench/targets/multilabel.py",
+        " & answers.relevant",
+        "",
+        "tests/test_kinds_of_target.py",
+    ),
+    Mutant(
+        "merbench/track/validation.py",
+        "return  # its columns are not known",
+        "continue",
+        "tests/test_track.py",
+    ),
     # Training and robustness.
     Mutant(
         "merbench/training/protocol.py",

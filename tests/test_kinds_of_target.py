@@ -187,6 +187,20 @@ def test_a_pair_that_is_swapped_or_another_is_reported(make: Make) -> None:
     ]
 
 
+def test_pairs_are_compared_once_and_only_in_rows_of_candidates(make: Make) -> None:
+    toml = (
+        PREFERENCE % ""
+        + 'targets.again = { type = "preference" }\nsubmission = { extra_ids = "allow", missing_ids = "wrong" }'
+    )
+    pairs = make(toml, {"better": ["a1", "a2"], "again": ["a1", "a2"]}, a1=["m1", "m2"], a2=["m3", "m4"])
+    columns = {"sample_id": ["s0", "x", "s1"], "better": ["a1", "?", "a2"], "again": ["a2", "?", "a1"]}
+    table = pa.table({**columns, "a1": ["m1", "?", "m2"], "a2": ["m3", "?", "m9"]})
+    assert reported(pairs, table) == ["E213  row 3: a2 is 'm9'; of this pair a1 is 'm2' and a2 is 'm4'"]
+    # A missing row counts as wrong, but an empty answer is an error.
+    empty = pa.table({**columns, "better": ["a1", "?", ""]})
+    assert reported(pairs, empty) == ["E205  better: row 3: empty; one of a1, a2, same is needed"]
+
+
 def test_free_text_is_read_by_the_released_rule(make: Make) -> None:
     pairs = make(PREFERENCE % ', reading = "answer"', {"better": ["a1", "a2", "a1", "a2"]})
     texts = ["A1 is better", "I think a2, not a1", "no idea", "Both are the same, but A2"]
@@ -411,6 +425,9 @@ def test_multilabel_targets_have_a_column_per_label(make: Make) -> None:
         "E202  AU2: the column is missing; columns: 'sample_id', 'AU1'; did you mean 'AU1'?",
     ]
     assert reported(frames, answers(frames, AU1=[1, 2, 0], AU2=[0, 1, 0])) == ["E204  AU1: row 2: '2' is not 0 or 1"]
+    loose = make(f'{UNITS}submission.extra_ids = "allow"', {"AU1": [1, 0, -1], "AU2": [1, 1, 0]})
+    more = pa.concat_tables([table, pa.table({"sample_id": ["x"], "AU1": [2], "AU2": [2]})])
+    assert values(loose, more) == {"multilabel_f1": pytest.approx(0.75)}
 
 
 GROUPED = """

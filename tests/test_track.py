@@ -135,6 +135,12 @@ def test_a_vocabulary_has_at_most_ten_thousand_labels() -> None:
         parse_track(declared(10_001), Path("my-track"))
 
 
+def test_columns_are_not_judged_where_a_target_is_broken() -> None:
+    tables = raw(submission={"aliases": {"gpt4v": "openset"}}, metrics=[], ranking={"by": []})
+    tables["targets"] = {"openset": {"type": "multilabel", "labels": ["openset"]}}
+    assert not any("is not a column" in problem for problem in problems(tables))
+
+
 @pytest.mark.parametrize("kind", ["label-set", "ranking", "score", ""])
 def test_another_target_type_is_refused_by_name(kind: str) -> None:
     result = problems(raw(targets={"openset": {"type": kind}}, metrics=[], ranking={"by": ["overall"]}))
