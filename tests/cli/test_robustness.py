@@ -85,6 +85,8 @@ def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture
         (["--grid", "snr_db=1", "--corruption", "word_deletion"], "no grid fits word_deletion; word_deletion has rate, severity"),
         (["--grid", "snr_db=1", "--param", "jpg.factor=1"], "jpg.factor: no curve uses 'jpg' (curves use feature_noise)"),
         (["--grid", "snr_db=1", "--param", "factor"], "--param factor: write NAME=VALUE, such as factor=1"),
+        (["--grid", "snr_db=1", "--set", "factor=1"], "--set factor: not an option of majority; --param factor=VALUE is for corruptions"),
+        (["--grid", "severity=1..2", "--baseline", "logistic", "--corruption", "pixelate", "--set", "scale=all"], "--set scale: an option of logistic; give --param scale=VALUE for pixelate as well"),
         (["--grid", "snr_db=1", "--set", "C"], "--set C: write NAME=VALUE, such as learning_rate=0.0001"),
         (["--grid", "snr_db=1", "--feature-of", "audio"], "--feature-of audio: write MODALITY=NAME, such as audio=hubert"),
         (["--grid", "snr_db=1", "--feature-of", "audio="], "--feature-of audio=: write MODALITY=NAME, such as audio=hubert"),
