@@ -36,608 +36,245 @@ class Mutant(NamedTuple):
         return text.replace(self.old, self.new) if text.count(self.old) == 1 else None
 
 
-MUTANTS = [
+# fmt: off
+CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
     # Labels.
-    Mutant(
-        "merbench/metrics/categorical.py",
-        "(classes.n * classes.f1).sum(axis=1)",
-        "(classes.predicted * classes.f1).sum(axis=1)",
-        "tests/metrics/test_categorical.py",
-    ),
-    Mutant(
-        "merbench/metrics/categorical.py",
-        "_ratio(self.right, self.predicted)",
-        "_ratio(self.right, self.n)",
-        "tests/metrics/test_categorical.py",
-    ),
-    Mutant(
-        "merbench/metrics/categorical.py",
-        "_ratio(2 * self.right, self.n + self.predicted)",
-        "_ratio(self.right, self.n + self.predicted)",
-        "tests/metrics/test_categorical.py",
-    ),
-    Mutant(
-        "merbench/metrics/categorical.py",
-        "classes.total + classes.predicted.sum(axis=1))",
-        "2 * classes.total)",
-        "tests/metrics/test_categorical.py",
-    ),
-    Mutant(
-        "merbench/metrics/categorical.py",
-        "_ratio(classes.recall.sum(axis=1), np.count_nonzero(classes.n, axis=1))",
-        "_ratio(classes.recall.sum(axis=1), classes.n.shape[1])",
-        "tests/metrics/test_categorical.py",
-    ),
-    Mutant(
-        "merbench/metrics/categorical.py",
-        "np.where(possible > 0, _ratio(beyond, possible), 1.0)",
-        "np.where(possible > 0, _ratio(beyond, possible), 0.0)",
-        "tests/metrics/test_categorical.py",
-    ),
-    Mutant(
-        "merbench/metrics/categorical.py",
-        "total * predicted.sum(axis=1) - np.square(predicted)",
-        "np.square(predicted.sum(axis=1)) - np.square(predicted)",
-        "tests/metrics/test_categorical.py",
-    ),
+    ("merbench/metrics/categorical.py", "tests/metrics/test_categorical.py"): [
+        ("(classes.n * classes.f1).sum(axis=1)", "(classes.predicted * classes.f1).sum(axis=1)"),
+        ("_ratio(self.right, self.predicted)", "_ratio(self.right, self.n)"),
+        ("_ratio(2 * self.right, self.n + self.predicted)", "_ratio(self.right, self.n + self.predicted)"),
+        ("classes.total + classes.predicted.sum(axis=1))", "2 * classes.total)"),
+        ("_ratio(classes.recall.sum(axis=1), np.count_nonzero(classes.n, axis=1))", "_ratio(classes.recall.sum(axis=1), classes.n.shape[1])"),
+        ("np.where(possible > 0, _ratio(beyond, possible), 1.0)", "np.where(possible > 0, _ratio(beyond, possible), 0.0)"),
+        ("total * predicted.sum(axis=1) - np.square(predicted)", "np.square(predicted.sum(axis=1)) - np.square(predicted)"),
+    ],
     # Numbers.
-    Mutant(
-        "merbench/metrics/continuous.py",
-        "+ np.square(m.mean_difference)",
-        "- np.square(m.mean_difference)",
-        "tests/metrics/test_continuous.py",
-    ),
-    Mutant(
-        "merbench/metrics/continuous.py",
-        "m.n / np.maximum(m.n - 1, 1)",
-        "m.n / np.maximum(m.n, 1)",
-        "tests/metrics/test_continuous.py",
-    ),
-    Mutant(
-        "merbench/metrics/continuous.py",
-        "np.where(scale == 0, 0.0, np.clip(",
-        "np.where(scale == 0, 1.0, np.clip(",
-        "tests/metrics/test_continuous.py",
-    ),
-    Mutant(
-        "merbench/metrics/continuous.py",
-        "1 - error / variance",
-        "1 - variance / error",
-        "tests/metrics/test_continuous.py",
-    ),
-    Mutant(
-        "merbench/metrics/continuous.py",
-        "return np.sqrt(mse(reference, prediction, weights))",
-        "return mse(reference, prediction, weights)",
-        "tests/metrics/test_continuous.py",
-    ),
-    Mutant("merbench/metrics/continuous.py", "xy - x_mean * y_mean", "xy", "tests/metrics/test_continuous.py"),
-    Mutant(
-        "merbench/metrics/continuous.py", "CANCELLED = 2.0**-10", "CANCELLED = 0.0", "tests/metrics/test_continuous.py"
-    ),
+    ("merbench/metrics/continuous.py", "tests/metrics/test_continuous.py"): [
+        ("+ np.square(m.mean_difference)", "- np.square(m.mean_difference)"),
+        ("m.n / np.maximum(m.n - 1, 1)", "m.n / np.maximum(m.n, 1)"),
+        ("np.where(scale == 0, 0.0, np.clip(", "np.where(scale == 0, 1.0, np.clip("),
+        ("1 - error / variance", "1 - variance / error"),
+        ("return np.sqrt(mse(reference, prediction, weights))", "return mse(reference, prediction, weights)"),
+        ("xy - x_mean * y_mean", "xy"),
+        ("CANCELLED = 2.0**-10", "CANCELLED = 0.0"),
+    ],
     # Sets, ranked answers, sentiment, several labels.
-    Mutant(
-        "merbench/metrics/label_set.py",
-        "return _ratio(self.both, self.prediction)",
-        "return _ratio(self.both, self.reference)",
-        "tests/metrics/test_label_set.py",
-    ),
-    Mutant(
-        "merbench/metrics/label_set.py",
-        "prepared.reference + prepared.prediction - prepared.both",
-        "prepared.reference + prepared.prediction",
-        "tests/metrics/test_label_set.py",
-    ),
-    Mutant(
-        "merbench/metrics/label_set.py",
-        "np.where(denominator == 0, 1.0, _ratio",
-        "np.where(denominator == 0, 0.0, _ratio",
-        "tests/metrics/test_label_set.py",
-    ),
-    Mutant(
-        "merbench/metrics/label_set.py",
-        "(overlap.reference > 0)",
-        "(overlap.reference >= 0)",
-        "tests/metrics/test_label_set.py",
-    ),
-    Mutant("merbench/metrics/ranked.py", "(ranks < k)", "(ranks <= k)", "tests/metrics/test_ranked.py"),
-    Mutant("merbench/metrics/sentiment.py", 'side="left"', 'side="right"', "tests/metrics/test_sentiment.py"),
-    Mutant(
-        "merbench/metrics/sentiment.py",
-        "has_sign = reference != 0",
-        "has_sign = prediction != 0",
-        "tests/metrics/test_sentiment.py",
-    ),
-    Mutant(
-        "merbench/metrics/multilabel.py",
-        'if labels == "present" else len(cells)',
-        'if labels == "declared" else len(cells)',
-        "tests/metrics/test_multilabel.py",
-    ),
-    Mutant(
-        "merbench/metrics/multilabel.py",
-        "(wrong == 0)[known]",
-        "(wrong <= 1)[known]",
-        "tests/metrics/test_multilabel.py",
-    ),
+    ("merbench/metrics/label_set.py", "tests/metrics/test_label_set.py"): [
+        ("return _ratio(self.both, self.prediction)", "return _ratio(self.both, self.reference)"),
+        ("prepared.reference + prepared.prediction - prepared.both", "prepared.reference + prepared.prediction"),
+        ("np.where(denominator == 0, 1.0, _ratio", "np.where(denominator == 0, 0.0, _ratio"),
+        ("(overlap.reference > 0)", "(overlap.reference >= 0)"),
+    ],
+    ("merbench/metrics/ranked.py", "tests/metrics/test_ranked.py"): [
+        ("(ranks < k)", "(ranks <= k)"),
+    ],
+    ("merbench/metrics/sentiment.py", "tests/metrics/test_sentiment.py"): [
+        ('side="left"', 'side="right"'),
+        ("has_sign = reference != 0", "has_sign = prediction != 0"),
+    ],
+    ("merbench/metrics/multilabel.py", "tests/metrics/test_multilabel.py"): [
+        ('if labels == "present" else len(cells)', 'if labels == "declared" else len(cells)'),
+        ("(wrong == 0)[known]", "(wrong <= 1)[known]"),
+    ],
     # Detection and segments.
-    Mutant(
-        "merbench/metrics/detection.py",
-        "(2 * np.cumsum(negatives, axis=1) - negatives)",
-        "(2 * np.cumsum(negatives, axis=1))",
-        "tests/metrics/test_detection.py",
-    ),
-    Mutant(
-        "merbench/metrics/detection.py",
-        "(rejected <= np.rint(0.05 * n)[:, None])",
-        "(rejected < np.rint(0.05 * n)[:, None])",
-        "tests/metrics/test_detection.py",
-    ),
-    Mutant(
-        "merbench/metrics/detection.py",
-        "np.lexsort((reference == 0, prediction))",
-        "np.lexsort((reference == 1, prediction))",
-        "tests/metrics/test_detection.py",
-    ),
-    Mutant(
-        "merbench/metrics/detection.py",
-        "(prediction[fake] >= threshold)",
-        "(prediction[fake] > threshold)",
-        "tests/metrics/test_detection.py",
-    ),
-    Mutant(
-        "merbench/metrics/segments.py",
-        "_share(2 * seconds.both, ",
-        "_share(seconds.both, ",
-        "tests/metrics/test_segments.py",
-    ),
+    ("merbench/metrics/detection.py", "tests/metrics/test_detection.py"): [
+        ("(2 * np.cumsum(negatives, axis=1) - negatives)", "(2 * np.cumsum(negatives, axis=1))"),
+        ("(rejected <= np.rint(0.05 * n)[:, None])", "(rejected < np.rint(0.05 * n)[:, None])"),
+        ("np.lexsort((reference == 0, prediction))", "np.lexsort((reference == 1, prediction))"),
+        ("(prediction[fake] >= threshold)", "(prediction[fake] > threshold)"),
+    ],
+    ("merbench/metrics/segments.py", "tests/metrics/test_segments.py"): [
+        ("_share(2 * seconds.both, ", "_share(seconds.both, "),
+    ],
     # Sums and resampling.
-    Mutant(
-        "merbench/metrics/sums.py",
-        "bits = 53 - math.frexp(_heaviest(weights) * n)[1]",
-        "bits = 60 - math.frexp(_heaviest(weights) * n)[1]",
-        "tests/metrics/test_sums.py",
-    ),
-    Mutant(
-        "merbench/metrics/sums.py",
-        "kept[:, self.first] + moved[:, self.second]",
-        "moved[:, self.first] + kept[:, self.second]",
-        "tests/metrics/test_sums.py",
-    ),
-    Mutant(
-        "merbench/metrics/sums.py",
-        "if n_places * n_units > MOST_EMPTY * len(places):",
-        "if n_places * n_units < MOST_EMPTY * len(places):",
-        "tests/metrics/test_sums.py -k take_no_table",
-    ),
-    Mutant(
-        "merbench/metrics/sums.py",
-        "sizes.max(initial=0) < 2**16",
-        "sizes.max(initial=0) <= 2**16",
-        "tests/metrics/test_sums.py -k many_rows_in_one_cell",
-    ),
-    Mutant(
-        "merbench/metrics/sums.py",
-        "sums[occurring, rows] = added",
-        "sums[: len(occurring), rows] = added",
-        "tests/metrics/test_sums.py -k exchanges",
-    ),
-    Mutant(
-        "merbench/metrics/sums.py",
-        "np.concatenate([self.first, self.second]), np.concatenate([self.second, self.first])",
-        "np.concatenate([self.first, self.second]), np.concatenate([self.first, self.second])",
-        "tests/metrics/test_sums.py -k exchanges",
-    ),
-    Mutant("merbench/resampling.py", "24109, 12056, 4018", "24109, 12057, 4017", "tests/test_resampling.py"),
-    Mutant(
-        "merbench/resampling.py",
-        "_sorted_values(draws), (1 - level) / 2, (1 + level) / 2",
-        "_sorted_values(draws), 1 - level, level",
-        "tests/test_resampling.py",
-    ),
-    Mutant(
-        "merbench/resampling.py",
-        "(n_large + 1) / (n_permutations + 1)",
-        "n_large / n_permutations",
-        "tests/test_resampling.py",
-    ),
-    Mutant(
-        "merbench/resampling.py",
-        "smaller = differences < np.abs",
-        "smaller = differences <= np.abs",
-        "tests/test_resampling.py",
-    ),
-    Mutant(
-        "merbench/resampling.py",
-        "largest = max(largest, min(1.0, (len(p_values) - rank)",
-        "largest = max(0.0, min(1.0, (len(p_values) - rank)",
-        "tests/test_resampling.py",
-    ),
-    Mutant(
-        "merbench/resampling.py",
-        "min(1.0, (len(p_values) - rank) * p_values[index])",
-        "min(1.0, len(p_values) * p_values[index])",
-        "tests/test_resampling.py",
-    ),
-    Mutant(
-        "merbench/resampling.py",
-        'np.searchsorted(values, at, "left") + np.searchsorted(values, at, "right")',
-        'np.searchsorted(values, at, "left") + np.searchsorted(values, at, "left")',
-        "tests/test_resampling.py",
-    ),
-    Mutant("merbench/resampling.py", "(groups != numbers)", "(groups == numbers)", "tests/test_resampling.py"),
+    ("merbench/metrics/sums.py", "tests/metrics/test_sums.py"): [
+        ("bits = 53 - math.frexp(_heaviest(weights) * n)[1]", "bits = 60 - math.frexp(_heaviest(weights) * n)[1]"),
+        ("kept[:, self.first] + moved[:, self.second]", "moved[:, self.first] + kept[:, self.second]"),
+    ],
+    ("merbench/metrics/sums.py", "tests/metrics/test_sums.py -k take_no_table"): [
+        ("if n_places * n_units > MOST_EMPTY * len(places):", "if n_places * n_units < MOST_EMPTY * len(places):"),
+    ],
+    ("merbench/metrics/sums.py", "tests/metrics/test_sums.py -k many_rows_in_one_cell"): [
+        ("sizes.max(initial=0) < 2**16", "sizes.max(initial=0) <= 2**16"),
+    ],
+    ("merbench/metrics/sums.py", "tests/metrics/test_sums.py -k exchanges"): [
+        ("sums[occurring, rows] = added", "sums[: len(occurring), rows] = added"),
+        ("np.concatenate([self.first, self.second]), np.concatenate([self.second, self.first])", "np.concatenate([self.first, self.second]), np.concatenate([self.first, self.second])"),
+    ],
+    ("merbench/resampling.py", "tests/test_resampling.py"): [
+        ("24109, 12056, 4018", "24109, 12057, 4017"),
+        ("_sorted_values(draws), (1 - level) / 2, (1 + level) / 2", "_sorted_values(draws), 1 - level, level"),
+        ("(n_large + 1) / (n_permutations + 1)", "n_large / n_permutations"),
+        ("smaller = differences < np.abs", "smaller = differences <= np.abs"),
+        ("largest = max(largest, min(1.0, (len(p_values) - rank)", "largest = max(0.0, min(1.0, (len(p_values) - rank)"),
+        ("min(1.0, (len(p_values) - rank) * p_values[index])", "min(1.0, len(p_values) * p_values[index])"),
+        ('np.searchsorted(values, at, "left") + np.searchsorted(values, at, "right")', 'np.searchsorted(values, at, "left") + np.searchsorted(values, at, "left")'),
+        ("(groups != numbers)", "(groups == numbers)"),
+    ],
     # Scoring.
-    Mutant(
-        "merbench/scoring/evaluation.py",
-        "SLACK = 1e-9",
-        "SLACK = 1.0",
-        "tests/test_scoring.py::test_a_metric_that_leaves_its_bounds_is_an_error",
-    ),
-    Mutant(
-        "merbench/scoring/evaluation.py",
-        "sum((weight * value for weight",
-        "sum((abs(weight) * value for weight",
-        "tests/test_scoring.py::test_values_are_those_of_scikit_learn",
-    ),
-    Mutant(
-        "merbench/scoring/uncertainty.py",
-        'f"#{id_}"',
-        '"#"',
-        "tests/test_scoring.py::test_samples_without_a_cluster_are_clusters_of_their_own",
-    ),
-    Mutant(
-        "merbench/scoring/uncertainty.py",
-        "{self.candidates.track.key}|{self.candidates.split}|{self.seed}",
-        "{self.candidates.track.key}|{self.seed}",
-        "tests/leaderboard/test_build.py -k paired_p_and_holm",
-    ),
-    Mutant(
-        "merbench/scoring/comparison.py", "math.lcm(", "max(", "tests/leaderboard/test_build.py -k runs_of_two_systems"
-    ),
-    Mutant(
-        "merbench/scoring/comparison.py",
-        "zip(pairs, p_values, holm(p_values), strict=True)",
-        "zip(pairs, p_values, p_values, strict=True)",
-        "tests/test_scoring.py::test_a_comparison_has_paired_differences_p_values_and_holm",
-    ),
-    Mutant(
-        "merbench/scoring/evaluation.py",
-        "(values[order][1:] + values[order][:-1]) / 2",
-        "values[order][1:]",
-        "tests/test_kinds_of_target.py",
-    ),
-    Mutant(
-        "merbench/scoring/evaluation.py",
-        "(values * shares).sum(axis=0) / shares.sum(axis=0)",
-        "(values * shares).sum(axis=0) / len(shares)",
-        "tests/test_kinds_of_target.py",
-    ),
-    Mutant(
-        "merbench/scoring/aligned.py",
-        'np.searchsorted(edges, numbers, side="right") - 1',
-        'np.searchsorted(edges, numbers, side="left") - 1',
-        "tests/test_scoring.py",
-    ),
-    Mutant("merbench/scoring/aligned.py", "& ~dropped[rows]", "& dropped[rows]", "tests/test_kinds_of_target.py"),
+    ("merbench/scoring/evaluation.py", "tests/test_scoring.py::test_a_metric_that_leaves_its_bounds_is_an_error"): [
+        ("SLACK = 1e-9", "SLACK = 1.0"),
+    ],
+    ("merbench/scoring/evaluation.py", "tests/test_scoring.py::test_values_are_those_of_scikit_learn"): [
+        ("sum((weight * value for weight", "sum((abs(weight) * value for weight"),
+    ],
+    ("merbench/scoring/uncertainty.py", "tests/test_scoring.py::test_samples_without_a_cluster_are_clusters_of_their_own"): [
+        ('f"#{id_}"', '"#"'),
+    ],
+    ("merbench/scoring/uncertainty.py", "tests/leaderboard/test_build.py -k paired_p_and_holm"): [
+        ("{self.candidates.track.key}|{self.candidates.split}|{self.seed}", "{self.candidates.track.key}|{self.seed}"),
+    ],
+    ("merbench/scoring/comparison.py", "tests/leaderboard/test_build.py -k runs_of_two_systems"): [
+        ("math.lcm(", "max("),
+    ],
+    ("merbench/scoring/comparison.py", "tests/test_scoring.py::test_a_comparison_has_paired_differences_p_values_and_holm"): [
+        ("zip(pairs, p_values, holm(p_values), strict=True)", "zip(pairs, p_values, p_values, strict=True)"),
+    ],
+    ("merbench/scoring/evaluation.py", "tests/test_kinds_of_target.py"): [
+        ("(values[order][1:] + values[order][:-1]) / 2", "values[order][1:]"),
+        ("(values * shares).sum(axis=0) / shares.sum(axis=0)", "(values * shares).sum(axis=0) / len(shares)"),
+    ],
+    ("merbench/scoring/aligned.py", "tests/test_scoring.py"): [
+        ('np.searchsorted(edges, numbers, side="right") - 1', 'np.searchsorted(edges, numbers, side="left") - 1'),
+    ],
+    ("merbench/scoring/aligned.py", "tests/test_kinds_of_target.py"): [
+        ("& ~dropped[rows]", "& dropped[rows]"),
+    ],
     # Ranking and the board.
-    Mutant(
-        "merbench/leaderboard/ranking.py",
-        "bisect_left(ranked, standing) + 1",
-        "bisect_left(ranked, standing)",
-        "tests/leaderboard/test_ranking.py",
-    ),
-    Mutant(
-        "merbench/leaderboard/ranking.py",
-        "if key.higher_is_better else value",
-        "if not key.higher_is_better else value",
-        "tests/leaderboard/test_ranking.py",
-    ),
-    Mutant(
-        "merbench/leaderboard/ranking.py",
-        "(pair[0], pair[1].order)",
-        "pair[0]",
-        "tests/leaderboard/test_ranking.py",
-    ),
-    Mutant(
-        "merbench/report/tables.py",
-        "rounding=ROUND_HALF_EVEN",
-        'rounding="ROUND_HALF_UP"',
-        "tests/leaderboard/test_ranking.py",
-    ),
-    Mutant(
-        "merbench/leaderboard/build.py",
-        "separable=p_holm < alpha(uncertainty)",
-        "separable=p < alpha(uncertainty)",
-        "tests/leaderboard/test_build.py -k separated_by_the_p",
-    ),
-    Mutant(
-        "merbench/leaderboard/build.py",
-        "            self.candidates.corpus.digest,\n            self.candidates.references.digest,\n",
-        "            self.candidates.corpus.digest,\n",
-        "tests/leaderboard/test_build.py -k remembered_belongs",
-    ),
-    Mutant(
-        "merbench/leaderboard/build.py",
-        "statistics.stdev(",
-        "statistics.pstdev(",
-        "tests/leaderboard/test_build.py -k mean_deviation",
-    ),
+    ("merbench/leaderboard/ranking.py", "tests/leaderboard/test_ranking.py"): [
+        ("bisect_left(ranked, standing) + 1", "bisect_left(ranked, standing)"),
+        ("if key.higher_is_better else value", "if not key.higher_is_better else value"),
+        ("(pair[0], pair[1].order)", "pair[0]"),
+    ],
+    ("merbench/report/tables.py", "tests/leaderboard/test_ranking.py"): [
+        ("rounding=ROUND_HALF_EVEN", 'rounding="ROUND_HALF_UP"'),
+    ],
+    ("merbench/leaderboard/build.py", "tests/leaderboard/test_build.py -k separated_by_the_p"): [
+        ("separable=p_holm < alpha(uncertainty)", "separable=p < alpha(uncertainty)"),
+    ],
+    ("merbench/leaderboard/build.py", "tests/leaderboard/test_build.py -k remembered_belongs"): [
+        ("            self.candidates.corpus.digest,\n            self.candidates.references.digest,\n", "            self.candidates.corpus.digest,\n"),
+    ],
+    ("merbench/leaderboard/build.py", "tests/leaderboard/test_build.py -k mean_deviation"): [
+        ("statistics.stdev(", "statistics.pstdev("),
+    ],
     # Submissions.
-    Mutant(
-        "merbench/targets/categorical.py",
-        "(given < largest)",
-        "(given < largest - 0.1)",
-        "tests/submission/test_checking.py -k probable",
-    ),
-    Mutant(
-        "merbench/targets/categorical.py",
-        "good = (table >= 0) & (table <= 1)",
-        "good = (table >= 0) & (table < 1)",
-        "tests/submission",
-    ),
-    Mutant(
-        "merbench/submission/parquet.py",
-        "unpacked_bytes=max(asked.memory, asked.page_bytes)",
-        "unpacked_bytes=asked.memory",
-        "tests/submission/test_reading.py -k pages_are_counted",
-    ),
-    Mutant(
-        "merbench/submission/reading.py",
-        'taken[missing] = -1 if taken.dtype.kind == "i"',
-        'taken[missing] = 0 if taken.dtype.kind == "i"',
-        "tests/submission",
-    ),
-    Mutant("merbench/submission/reading.py", "sums / np.maximum(counts, 1)", "sums", "tests/submission"),
-    Mutant(
-        "merbench/submission/reading.py",
-        "np.lexsort((column, candidate_of))",
-        "np.argsort(candidate_of, kind='stable')",
-        "tests/submission",
-    ),
-    Mutant(
-        "merbench/submission/ids.py",
-        "recordings[fits] == recordings[place[fits]]",
-        "True",
-        "tests/submission/test_checking.py tests/test_kinds_of_target.py",
-    ),
-    Mutant(
-        "merbench/submission/ids.py",
-        "if folder == other or not folder or not other]",
-        "]",
-        "tests/submission/test_checking.py",
-    ),
-    Mutant(
-        "merbench/submission/ids.py",
-        "*with_suffix.get(name, ()), ",
-        "",
-        "tests/submission/test_checking.py",
-    ),
-    Mutant(
-        "merbench/submission/ids.py",
-        "stem if _FILE_ENDING.fullmatch(suffix) else text",
-        "stem",
-        "tests/submission/test_checking.py",
-    ),
-    Mutant(
-        "merbench/submission/ids.py",
-        "if len(fitting) == 1:\n                matched[text]",
-        "if fitting:\n                matched[text]",
-        "tests/submission/test_checking.py",
-    ),
-    Mutant(
-        "merbench/targets/label_set.py",
-        'if answers.sheet.has_blanks and self.empty == "allow":',
-        "if answers.sheet.has_blanks:",
-        "tests/submission/test_items.py",
-    ),
-    Mutant(
-        "merbench/targets/label_set.py",
-        'if answers.sheet.has_blanks and self.empty == "allow":',
-        'if self.empty == "allow":',
-        "tests/submission/test_items.py",
-    ),
-    Mutant(
-        "merbench/submission/content.py",
-        "if number > limit:",
-        "if number >= limit:",
-        "tests/submission/test_budget.py tests/submission/test_content.py",
-    ),
-    Mutant(
-        "merbench/submission/content.py",
-        "2 * len(candidates) * (rules.views or 1)",
-        "2 * len(candidates)",
-        "tests/submission/test_budget.py",
-    ),
-    Mutant(
-        "merbench/submission/arrays.py",
-        "content.require(rows=shape[0])",
-        "pass",
-        "tests/submission",
-    ),
-    Mutant(
-        "merbench/submission/parquet.py",
-        "content.require(rows=asked.rows, cells",
-        "content.require(cells",
-        "tests/submission/test_reading.py tests/submission/test_budget.py",
-    ),
-    Mutant(
-        "merbench/targets/label_set.py",
-        'rest.partition("]")',
-        'rest.rpartition("]")',
-        "tests/targets/test_label_set.py",
-    ),
-    Mutant(
-        "merbench/targets/label_set.py",
-        "[piece.lower() for piece",
-        "[piece.strip().lower() for piece",
-        "tests/targets/test_label_set.py",
-    ),
-    Mutant(
-        "merbench/targets/preference.py",
-        "known[name]), False)",
-        "known[name]), True)",
-        "tests/test_kinds_of_target.py",
-    ),
-    Mutant(
-        "merbench/targets/multilabel.py",
-        " & answers.relevant",
-        "",
-        "tests/test_kinds_of_target.py",
-    ),
-    Mutant(
-        "merbench/track/validation.py",
-        "return  # its columns are not known",
-        "continue",
-        "tests/test_track.py",
-    ),
+    ("merbench/targets/categorical.py", "tests/submission/test_checking.py -k probable"): [
+        ("(given < largest)", "(given < largest - 0.1)"),
+    ],
+    ("merbench/targets/categorical.py", "tests/submission"): [
+        ("good = (table >= 0) & (table <= 1)", "good = (table >= 0) & (table < 1)"),
+    ],
+    ("merbench/submission/parquet.py", "tests/submission/test_reading.py -k pages_are_counted"): [
+        ("unpacked_bytes=max(asked.memory, asked.page_bytes)", "unpacked_bytes=asked.memory"),
+    ],
+    ("merbench/submission/reading.py", "tests/submission"): [
+        ('taken[missing] = -1 if taken.dtype.kind == "i"', 'taken[missing] = 0 if taken.dtype.kind == "i"'),
+        ("sums / np.maximum(counts, 1)", "sums"),
+        ("np.lexsort((column, candidate_of))", "np.argsort(candidate_of, kind='stable')"),
+    ],
+    ("merbench/submission/ids.py", "tests/submission/test_checking.py tests/test_kinds_of_target.py"): [
+        ("recordings[fits] == recordings[place[fits]]", "True"),
+    ],
+    ("merbench/submission/ids.py", "tests/submission/test_checking.py"): [
+        ("if folder == other or not folder or not other]", "]"),
+        ("*with_suffix.get(name, ()), ", ""),
+        ("stem if _FILE_ENDING.fullmatch(suffix) else text", "stem"),
+        ("if len(fitting) == 1:\n                matched[text]", "if fitting:\n                matched[text]"),
+    ],
+    ("merbench/targets/label_set.py", "tests/submission/test_items.py"): [
+        ('if answers.sheet.has_blanks and self.empty == "allow":', "if answers.sheet.has_blanks:"),
+        ('if answers.sheet.has_blanks and self.empty == "allow":', 'if self.empty == "allow":'),
+    ],
+    ("merbench/submission/content.py", "tests/submission/test_budget.py tests/submission/test_content.py"): [
+        ("if number > limit:", "if number >= limit:"),
+    ],
+    ("merbench/submission/content.py", "tests/submission/test_budget.py"): [
+        ("2 * len(candidates) * (rules.views or 1)", "2 * len(candidates)"),
+    ],
+    ("merbench/submission/arrays.py", "tests/submission"): [
+        ("content.require(rows=shape[0])", "pass"),
+    ],
+    ("merbench/submission/parquet.py", "tests/submission/test_reading.py tests/submission/test_budget.py"): [
+        ("content.require(rows=asked.rows, cells", "content.require(cells"),
+    ],
+    ("merbench/targets/label_set.py", "tests/targets/test_label_set.py"): [
+        ('rest.partition("]")', 'rest.rpartition("]")'),
+        ("[piece.lower() for piece", "[piece.strip().lower() for piece"),
+    ],
+    ("merbench/targets/preference.py", "tests/test_kinds_of_target.py"): [
+        ("known[name]), False)", "known[name]), True)"),
+    ],
+    ("merbench/targets/multilabel.py", "tests/test_kinds_of_target.py"): [
+        (" & answers.relevant", ""),
+    ],
+    ("merbench/track/validation.py", "tests/test_track.py"): [
+        ("return  # its columns are not known", "continue"),
+    ],
     # Training and robustness.
-    Mutant(
-        "merbench/training/protocol.py",
-        'return self.cluster if self.n_clusters > 1 else ""',
-        "return self.cluster",
-        "tests/training/test_data.py",
-    ),
-    Mutant(
-        "merbench/training/protocol.py",
-        "grouped_folds(self.clusters, ",
-        "grouped_folds(np.arange(len(self)), ",
-        "tests/training/test_data.py",
-    ),
-    Mutant(
-        "merbench/training/protocol.py",
-        "np.where(equals, sizes, np.inf).argmin()",
-        "equals.argmax()",
-        "tests/training/test_data.py",
-    ),
-    Mutant(
-        "merbench/robustness/experiment.py",
-        'self.settings.feature_scale == "standardised" and self.of_features',
-        "self.of_features",
-        "tests/robustness/test_run.py",
-    ),
-    Mutant(
-        "merbench/robustness/samples.py",
-        "mean + deviation * corrupted",
-        "deviation * corrupted",
-        "tests/robustness/test_run.py",
-    ),
-    Mutant(
-        "merbench/robustness/run.py",
-        'f"feature_scale:{settings.feature_scale}"',
-        '"feature_scale"',
-        "tests/robustness/test_run.py",
-    ),
+    ("merbench/training/protocol.py", "tests/training/test_data.py"): [
+        ('return self.cluster if self.n_clusters > 1 else ""', "return self.cluster"),
+        ("grouped_folds(self.clusters, ", "grouped_folds(np.arange(len(self)), "),
+        ("np.where(equals, sizes, np.inf).argmin()", "equals.argmax()"),
+    ],
+    ("merbench/robustness/experiment.py", "tests/robustness/test_run.py"): [
+        ('self.settings.feature_scale == "standardised" and self.of_features', "self.of_features"),
+    ],
+    ("merbench/robustness/samples.py", "tests/robustness/test_run.py"): [
+        ("mean + deviation * corrupted", "deviation * corrupted"),
+    ],
+    ("merbench/robustness/run.py", "tests/robustness/test_run.py"): [
+        ('f"feature_scale:{settings.feature_scale}"', '"feature_scale"'),
+    ],
     # Untrusted text, declarations and streams.
-    Mutant(
-        "merbench/errors.py",
-        "object.__setattr__(self, name, printable(text, LONGEST_LINE))",
-        "pass",
-        "tests/test_hostile_text.py",
-    ),
-    Mutant(
-        "merbench/errors.py",
-        "super().__init__(*(printable(line, LONGEST_LINE) for line in lines))",
-        "super().__init__(*lines)",
-        "tests/test_hostile_text.py",
-    ),
-    Mutant(
-        "merbench/cli/__init__.py",
-        'part if part in "\\n\\t" else printable(part, None)',
-        "part",
-        "tests/test_hostile_text.py",
-    ),
-    Mutant(
-        "merbench/report/tables.py",
-        "return html.escape(printable(text, None))",
-        "return html.escape(text)",
-        "tests/test_hostile_text.py",
-    ),
-    Mutant(
-        "merbench/leaderboard/board.py",
-        "    text = printable(text, None)\n",
-        "",
-        "tests/test_hostile_text.py",
-    ),
-    Mutant(
-        "merbench/files/toml.py",
-        "if not -(1 << 63) <= value < 1 << 63",
-        "if False",
-        "tests/test_declarations.py",
-    ),
-    Mutant(
-        "merbench/cli/__init__.py",
-        '.encode(encoding, "backslashreplace").decode(encoding)',
-        "",
-        "tests/cli/test_streams.py",
-    ),
-    Mutant(
-        "merbench/leaderboard/entry.py",
-        "if (shown := printable(text, None)) != text:",
-        "if (shown := printable(text, None)) and not text.isprintable():",
-        "tests/leaderboard/test_entry.py",
-    ),
+    ("merbench/errors.py", "tests/test_hostile_text.py"): [
+        ("object.__setattr__(self, name, printable(text, LONGEST_LINE))", "pass"),
+        ("super().__init__(*(printable(line, LONGEST_LINE) for line in lines))", "super().__init__(*lines)"),
+    ],
+    ("merbench/cli/__init__.py", "tests/test_hostile_text.py"): [
+        ('part if part in "\\n\\t" else printable(part, None)', "part"),
+    ],
+    ("merbench/report/tables.py", "tests/test_hostile_text.py"): [
+        ("return html.escape(printable(text, None))", "return html.escape(text)"),
+    ],
+    ("merbench/leaderboard/board.py", "tests/test_hostile_text.py"): [
+        ("    text = printable(text, None)\n", ""),
+    ],
+    ("merbench/files/toml.py", "tests/test_declarations.py"): [
+        ("if not -(1 << 63) <= value < 1 << 63", "if False"),
+    ],
+    ("merbench/cli/__init__.py", "tests/cli/test_streams.py"): [
+        ('.encode(encoding, "backslashreplace").decode(encoding)', ""),
+    ],
+    ("merbench/leaderboard/entry.py", "tests/leaderboard/test_entry.py"): [
+        ("if (shown := printable(text, None)) != text:", "if (shown := printable(text, None)) and not text.isprintable():"),
+    ],
     # Corruptions.
-    Mutant(
-        "merbench/corruptions/drawing.py",
-        "power(10, decibels, 20)",
-        "power(10, decibels, 10)",
-        "tests/corruptions/test_drawing.py",
-    ),
-    Mutant(
-        "merbench/corruptions/drawing.py",
-        "(str(seed), step, sample_id)",
-        "(str(seed), step)",
-        "tests/corruptions/test_drawing.py",
-    ),
-    Mutant(
-        "merbench/corruptions/drawing.py",
-        "int(u * (abs(last - first) + 1))",
-        "int(u * abs(last - first))",
-        "tests/corruptions/test_drawing.py",
-    ),
-    Mutant(
-        "merbench/corruptions/drawing.py",
-        'f"shared {name}"',
-        '"shared"',
-        "tests/corruptions/test_drawing.py",
-    ),
-    Mutant(
-        "merbench/corruptions/audio/levels.py",
-        "level / amplitude_ratio(snr_db) / sound_level(noise, what)",
-        "level * amplitude_ratio(snr_db) / sound_level(noise, what)",
-        "tests/corruptions/audio/test_levels.py tests/corruptions/audio/test_noise.py",
-    ),
-    Mutant(
-        "merbench/corruptions/audio/levels.py",
-        "10 * math.log10(sound_power / noise_power)",
-        "20 * math.log10(sound_power / noise_power)",
-        "tests/corruptions/audio/test_levels.py tests/corruptions/audio/test_noise.py",
-    ),
-    Mutant(
-        "merbench/corruptions/audio/transmission.py",
-        "ends * loss_rate / (1 - loss_rate)",
-        "ends * loss_rate",
-        "tests/corruptions/audio/test_transmission.py",
-    ),
-    Mutant(
-        "merbench/corruptions/audio/levels.py",
-        "np.clip(signal.samples, -threshold, threshold)",
-        "np.clip(signal.samples, None, threshold)",
-        "tests/corruptions/audio/test_levels.py",
-    ),
-    Mutant(
-        "merbench/corruptions/features.py",
-        "product *= 1.0 - beta",
-        "product *= beta",
-        "tests/corruptions/test_features.py",
-    ),
-    Mutant(
-        "merbench/corruptions/features.py",
-        "deviation = rms / amplitude_ratio(snr_db)",
-        "deviation = rms * rms / amplitude_ratio(snr_db)",
-        "tests/corruptions/test_features.py",
-    ),
-]
+    ("merbench/corruptions/drawing.py", "tests/corruptions/test_drawing.py"): [
+        ("power(10, decibels, 20)", "power(10, decibels, 10)"),
+        ("(str(seed), step, sample_id)", "(str(seed), step)"),
+        ("int(u * (abs(last - first) + 1))", "int(u * abs(last - first))"),
+        ('f"shared {name}"', '"shared"'),
+    ],
+    ("merbench/corruptions/audio/levels.py", "tests/corruptions/audio/test_levels.py tests/corruptions/audio/test_noise.py"): [
+        ("level / amplitude_ratio(snr_db) / sound_level(noise, what)", "level * amplitude_ratio(snr_db) / sound_level(noise, what)"),
+        ("10 * math.log10(sound_power / noise_power)", "20 * math.log10(sound_power / noise_power)"),
+    ],
+    ("merbench/corruptions/audio/transmission.py", "tests/corruptions/audio/test_transmission.py"): [
+        ("ends * loss_rate / (1 - loss_rate)", "ends * loss_rate"),
+    ],
+    ("merbench/corruptions/audio/levels.py", "tests/corruptions/audio/test_levels.py"): [
+        ("np.clip(signal.samples, -threshold, threshold)", "np.clip(signal.samples, None, threshold)"),
+    ],
+    ("merbench/corruptions/features.py", "tests/corruptions/test_features.py"): [
+        ("product *= 1.0 - beta", "product *= beta"),
+        ("deviation = rms / amplitude_ratio(snr_db)", "deviation = rms * rms / amplitude_ratio(snr_db)"),
+    ],
+}
+"""File of the source, tests that must fail -> text that is found exactly once, text that takes its place."""
+# fmt: on
+
+MUTANTS = [Mutant(file, old, new, tests) for (file, tests), changes in CHANGES.items() for old, new in changes]
 
 
 def outcome(mutant: Mutant, copy: Path) -> str:
