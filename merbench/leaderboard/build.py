@@ -52,7 +52,7 @@ from merbench.submission import Submission, read_submission
 from merbench.track import Track
 
 MOST_KEPT = 8
-"""The predictions of so many entries are kept in memory; they may be large."""
+"""The predictions of so many entries, the last that were used, are kept in memory; they may be large."""
 
 MOST_CACHED_BYTES = 64_000_000
 """The largest cached value that is read; a larger one is computed again."""
@@ -201,11 +201,9 @@ def common_signature(runs: Sequence[Run]) -> str:
     Raises:
         IntegrityError: there are several.
     """
-    first: dict[str, Run] = {}
-    for run in runs:
-        first.setdefault(run.report.signature, run)
+    first = {run.report.signature: run.entry.place for run in reversed(runs)}
     if len(first) > 1:
-        named = "; ".join(f"{run.entry.place}: {signature}" for signature, run in first.items())
+        named = "; ".join(sorted(f"{place}: {signature}" for signature, place in first.items()))
         raise IntegrityError(f"results of different signatures cannot be ranked together: {named}")
     return next(iter(first), "")
 
@@ -218,8 +216,7 @@ class _Bench:
         # A cache may be shared, and its keys depend on the references: nothing of a hidden split is stored.
         self.cache = Cache(None) if candidates.hidden else cache
         self.how = resampling_of(candidates)
-        self._read: dict[Path, Submission] = {}
-        self._champions: frozenset[Path] = frozenset()
+        self.read = lru_cache(maxsize=MOST_KEPT)(self._read)
 
     @cached_property
     def context(self) -> list[str]:
@@ -245,20 +242,8 @@ class _Bench:
         text = self.cache.remembered(key, lambda: public_score(self.read(entry)).to_json())
         return Run(entry, digest, ScoreReport.from_json(text))
 
-    def read(self, entry: Entry) -> Submission:
-        """Return the predictions of an entry; those of the best system and the last few are kept in memory."""
-        read = self._read.pop(entry.submission, None)
-        if read is None:
-            others = [path for path in self._read if path not in self._champions]
-            for path in others[: max(0, len(others) + 1 - MOST_KEPT)]:
-                del self._read[path]
-            read = read_submission(entry.submission, self.candidates, rename=entry.card.rename)
-        self._read[entry.submission] = read
-        return read
-
-    def keep(self, runs: Iterable[Run]) -> None:
-        """Keep the predictions of the best system, which every other one is compared with."""
-        self._champions = frozenset(run.entry.submission for run in runs)
+    def _read(self, entry: Entry) -> Submission:
+        return read_submission(entry.submission, self.candidates, rename=entry.card.rename)
 
     def read_again(self, run: Run) -> Submission:
         """Return the predictions of a run whose scores are known; raise `_RunFailed`."""
@@ -396,7 +381,6 @@ def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: Systems) -> list[
     gaps = [Gap(round(row.score(measure.name).value - measure.value, DECIMALS)) for row in others]
     uncertainty = champions[0].report.uncertainty
     if uncertainty is not None:
-        bench.keep(champions)
         p_values = [bench.p_value(systems[row.key], champions, measure.key) for row in others]
         gaps = [
             Gap(gap.value, p, p_holm, separable=p_holm < alpha(uncertainty))

@@ -127,7 +127,7 @@ class EntryCard(Declaration):
     rename: dict[Line, Line] = Field(default_factory=dict, max_length=100)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """A submission with its card, in the folders `track`, `team` and `run`; its predictions have not been read yet."""
 

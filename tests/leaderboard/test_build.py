@@ -96,7 +96,7 @@ def test_the_predictions_of_few_entries_are_in_memory_at_a_time(
     monkeypatch.setattr("merbench.leaderboard.build.read_submission", read_one)
     monkeypatch.setattr("merbench.leaderboard.build.MOST_KEPT", 2)
     build_board(track, folder, NO_CACHE)
-    assert max(n_alive) == 3  # and the best one
+    assert max(n_alive) == 3  # and the one being read
     assert len(read) <= 12  # each to score it and to compare it
 
 
