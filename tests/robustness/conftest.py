@@ -50,18 +50,22 @@ FIXED = {"scale": "each", "C": 0.1, "alpha": 10.0}
 
 def scored(
     track: str | Track,
-    output: Path,
     grids: dict[str, Any],
     baseline: str | Path = "logistic",
     *,
+    output: str | Path = "out",
     charts: bool = False,
     **settings: Any,
 ) -> RobustnessReport:
     """Run a baseline with fixed options under a grid, without intervals and charts unless they are asked for."""
-    replace = settings.pop("replace", True)
     given = Settings(**{"options": FIXED if baseline == "logistic" else {}, "intervals": False, **settings})
     with nullcontext() if charts else patch("merbench.robustness.run.condition_curve"):
-        return robustness(track, baseline, grids, given, output=output, replace=replace)
+        return robustness(track, baseline, grids, given, output=output, replace=True)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 def values(report: RobustnessReport, name: str = "weighted_f1") -> list[float | None]:

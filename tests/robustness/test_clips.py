@@ -64,10 +64,8 @@ def noises(folder: Path, name: str, seed: int) -> None:
     import_folder(name, folder / name)
 
 
-def logistic(
-    track: Track, output: Path, *media: Path, snr_db: tuple[int, ...] = (0,), **settings: Any
-) -> RobustnessReport:
-    return scored(track, output, settings.pop("grids", {"snr_db": snr_db}), media=media, **settings)
+def logistic(track: Track, *media: Path, snr_db: tuple[int, ...] = (0,), **settings: Any) -> RobustnessReport:
+    return scored(track, settings.pop("grids", {"snr_db": snr_db}), media=media, **settings)
 
 
 def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[TrainingSet]:
@@ -84,11 +82,11 @@ def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[TrainingSet]:
 
 
 def test_clips_are_corrupted_in_memory_and_their_sound_is_measured(
-    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corrupted_track: CorruptedTrack, sounds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = trained_on(monkeypatch)
     before = sorted((path.name, path.read_bytes()) for path in sounds.iterdir())
-    report = logistic(corrupted_track(NOISE, features={}), tmp_path / "out", sounds, snr_db=(20, -20))
+    report = logistic(corrupted_track(NOISE, features={}), sounds, snr_db=(20, -20))
     assert sorted((path.name, path.read_bytes()) for path in sounds.iterdir()) == before
     assert report.features == ("audio",)
     (learned,) = seen  # one model, of clean sound
@@ -101,7 +99,7 @@ def test_clips_are_corrupted_in_memory_and_their_sound_is_measured(
     realised = [row.realised["coloured_noise.realised_snr_db"] for row in report.curves[0].rows]
     assert realised == pytest.approx([20, -20], abs=0.1)
     # sound is converted to the rate that the track declares
-    logistic(corrupted_track(f"[media]\nsample_rate_hz = 8000\n{NOISE}", "two", features={}), tmp_path / "two", sounds)
+    logistic(corrupted_track(f"[media]\nsample_rate_hz = 8000\n{NOISE}", "two", features={}), sounds)
     slow = sound_vector(read_audio(path, 8000)).astype(np.float32)
     assert np.array_equal(seen[1].features["audio"][0], slow)
     assert not np.array_equal(slow, learned.features["audio"][0])
@@ -115,7 +113,7 @@ def test_every_worker_count_gives_the_same_report_and_a_bank_is_opened_once(
     noises(tmp_path / "street", "own", seed=1)
     track = corrupted_track(OF_BANK, features={})
     settings: dict[str, Any] = {"weights": "per-condition", "snr_db": (0, -5)}
-    expected = logistic(track, tmp_path / "two", sounds, workers=2, **settings)
+    expected = logistic(track, sounds, workers=2, **settings)
     opened: list[str] = []
 
     def open_once(name: str) -> Any:
@@ -124,7 +122,7 @@ def test_every_worker_count_gives_the_same_report_and_a_bank_is_opened_once(
 
     monkeypatch.setattr("merbench.robustness.experiment.open_bank", open_once)
     monkeypatch.setattr("merbench.banks.home.open_bank", lambda name: pytest.fail(f"{name} is opened again"))
-    assert logistic(track, tmp_path / "one", sounds, **settings) == expected
+    assert logistic(track, sounds, **settings) == expected
     assert opened == ["own"]
 
 
@@ -147,8 +145,8 @@ def test_the_last_folder_that_has_a_clip_is_used(corrupted_track: CorruptedTrack
     other.mkdir()
     soundfile.write(other / f"{ids()[-1]}.wav", tone(0)[:2000], RATE)
     track = corrupted_track(NOISE, features={})
-    single = logistic(track, tmp_path / "one", sounds)
-    both = logistic(track, tmp_path / "two", sounds, other)
+    single = logistic(track, sounds)
+    both = logistic(track, sounds, other)
     assert single.digests["clips of train"] == both.digests["clips of train"]
     assert single.digests["clips of test"] != both.digests["clips of test"]
     train, test = (single.digests[f"clips of {split}"][:8] for split in ("train", "test"))
@@ -156,36 +154,36 @@ def test_the_last_folder_that_has_a_clip_is_used(corrupted_track: CorruptedTrack
     changed = both.digests["clips of test"][:8]
     assert both.signature == single.signature.replace(f"clips:test#{test}", f"clips:test#{changed}")
     copied = shutil.copytree(sounds, tmp_path / "copied")
-    assert logistic(track, tmp_path / "three", copied).signature == single.signature  # of clips, not of their folder
+    assert logistic(track, copied).signature == single.signature  # of clips, not of their folder
     # two files of one sample are a problem only in the folder that is used
     twice.mkdir()
     for suffix in (".wav", ".flac"):
         soundfile.write(twice / f"{name}{suffix}", tone(0), RATE)
-    assert logistic(track, tmp_path / "four", twice, sounds).digests["clips of train"]
+    assert logistic(track, twice, sounds).digests["clips of train"]
     message = f"  {name}: 2 files could belong to this sample: {name}.flac, {name}.wav"
     with pytest.raises(UsageError, match=f"\n{re.escape(message)}$"):
-        logistic(track, tmp_path / "five", sounds, twice)
+        logistic(track, sounds, twice)
 
 
 def test_clips_that_cannot_be_used_are_reported_before_anything_is_trained(
-    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path
+    corrupted_track: CorruptedTrack, sounds: Path
 ) -> None:
     track = corrupted_track(NOISE, features={})
     with pytest.raises(UsageError, match=r"^corrupting audio needs the clips: --media DIR$"):
-        logistic(track, tmp_path / "out")
+        logistic(track)
     last, before = ids()[-1], ids()[-2]
     soundfile.write(sounds / f"{last}.wav", np.zeros(4000), RATE)
     (sounds / f"{before}.wav").write_bytes(b"no sound")
     with pytest.raises(UsageError) as caught:
-        logistic(track, tmp_path / "out", sounds)
+        logistic(track, sounds)
     first, *lines = str(caught.value).splitlines()
     assert first == "2 of 36 clips of split 'test' cannot be used:"
     assert [line.split(":")[0] for line in lines] == [f"  {before}", f"  {last}"]
     (sounds / f"{last}.wav").unlink()
     message = f"{sounds}: no clip for 1 of 36 samples of split 'test': {last}"
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        logistic(track, tmp_path / "out", sounds)
-    assert not (tmp_path / "out").exists()
+        logistic(track, sounds)
+    assert not Path("out").exists()
 
 
 @pytest.mark.slow
@@ -196,40 +194,38 @@ def test_scores_of_another_noise_bank_or_library_are_not_comparable(
     for seed, name in enumerate(("own", "other")):
         noises(tmp_path / "street", name, seed)
     track = corrupted_track(OF_BANK, features={})
-    first = logistic(track, tmp_path / "first", sounds)
+    first = logistic(track, sounds)
     assert first.digests["bank own"] == open_bank("own").digest
     assert f"|bank:own#{open_bank('own').digest[:8]}|" in first.signature
     assert first.versions["av"] == version("av")
     assert f"|versions:machine={platform.machine()},av={version('av')},numpy={np.__version__}," in first.signature
     assert RobustnessReport.from_json(first.to_json()) == first
 
-    both = logistic(track, tmp_path / "both", sounds, parameters={"noise": {"choice": ["own", "other"]}})
+    both = logistic(track, sounds, parameters={"noise": {"choice": ["own", "other"]}})
     assert {name for name in both.digests if name.startswith("bank ")} == {"bank own", "bank other"}
 
     shutil.rmtree(tmp_path / "street" / "own")
     shutil.rmtree(tmp_path / "home" / "banks" / "own")
     noises(tmp_path / "street", "own", seed=2)
-    second = logistic(track, tmp_path / "second", sounds)
+    second = logistic(track, sounds)
     assert second.digests["bank own"] == open_bank("own").digest != first.digests["bank own"]
     assert second.signature != first.signature
 
     monkeypatch.setattr("merbench.robustness.run.media_versions", lambda: {**first.versions, "av": "17.0"})
-    assert logistic(track, tmp_path / "third", sounds).signature != second.signature
-    without_clips = logistic(corrupted_track(name="two"), tmp_path / "out")
+    assert logistic(track, sounds).signature != second.signature
+    without_clips = logistic(corrupted_track(name="two"))
     assert without_clips.versions == {}
     assert "versions:" not in without_clips.signature and "clips:" not in without_clips.signature
 
 
 @pytest.mark.slow
-def test_an_empty_cell_of_the_corpus_names_no_clip(
-    corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path
-) -> None:
+def test_an_empty_cell_of_the_corpus_names_no_clip(corrupted_track: CorruptedTrack, sounds: Path) -> None:
     first, second = ids()[0], ids()[1]
     (sounds / f"{first}.wav").rename(sounds / "first take.wav")
     track = corrupted_track(NOISE, features={}, media={first: "first take.wav", second: ""})
-    listed = logistic(track, tmp_path / "one", sounds)
+    listed = logistic(track, sounds)
     (sounds / "first take.wav").rename(sounds / f"{first}.wav")
-    named = logistic(corrupted_track(NOISE, "two", features={}), tmp_path / "two", sounds)
+    named = logistic(corrupted_track(NOISE, "two", features={}), sounds)
     assert listed.digests["clips of train"] == named.digests["clips of train"]
 
 
@@ -252,7 +248,7 @@ def test_pictures_are_corrupted_next_to_stored_features(corrupted_track: Corrupt
     for row, name in enumerate(ids()):
         write_pictures(folder / f"{name}.mp4", bright=classes()[row] == 2)
     track = corrupted_track('[[corruptions]]\nname = "blank"\n', features={"text": vectors()["audio"]})
-    report = logistic(track, tmp_path / "out", folder, corruption="blank", grids={"start": [0.0]})
+    report = logistic(track, folder, corruption="blank", grids={"start": [0.0]})
     assert report.features == ("text", "video")
     assert set(report.digests) >= {"feature text", "clips of test"}
     clean, all_blank = values(report)
@@ -321,7 +317,6 @@ def test_emotional_speech_drops_with_noise_and_training_with_noise_helps(test_da
     for weights in ("shared", "per-condition"):
         report = scored(
             load_track(tmp_path / "speech"),
-            tmp_path / weights,
             {"snr_db": [30, 20, 10]},
             weights=weights,
             media=[media / "speech" / "emodb"],

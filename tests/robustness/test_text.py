@@ -22,8 +22,8 @@ FIXED = {"scale": "all", "C": 0.1, "alpha": 10.0}
 DELETION = '[[corruptions]]\nname = "word_deletion"\nrate = 0.1\n'
 
 
-def logistic(track: Track, output: Path, rates: tuple[float, ...] = (0.0, 1.0), **settings: Any) -> RobustnessReport:
-    return scored(track, output, {"rate": rates}, options=FIXED, **settings)
+def logistic(track: Track, rates: tuple[float, ...] = (0.0, 1.0), **settings: Any) -> RobustnessReport:
+    return scored(track, {"rate": rates}, options=FIXED, **settings)
 
 
 def transcripts(track: Track) -> list[str]:
@@ -52,11 +52,9 @@ def deleted(texts: list[str], names: list[str], rate: float) -> list[str]:
     ]
 
 
-def test_transcripts_are_corrupted_and_their_feature_is_computed_again(
-    corrupted_track: CorruptedTrack, tmp_path: Path
-) -> None:
+def test_transcripts_are_corrupted_and_their_feature_is_computed_again(corrupted_track: CorruptedTrack) -> None:
     track = corrupted_track(DELETION, features={})
-    report = logistic(track, tmp_path / "out", rates=(0.0, 0.4, 1.0))
+    report = logistic(track, rates=(0.0, 0.4, 1.0))
     texts, names = transcripts(track), ids()
     learned, asked = texts[:N_TRAIN], texts[N_TRAIN:]
     expected = [
@@ -77,33 +75,33 @@ def test_transcripts_are_corrupted_and_their_feature_is_computed_again(
 
 
 def test_a_model_for_each_condition_learns_corrupted_texts_in_the_space_of_clean_ones(
-    corrupted_track: CorruptedTrack, tmp_path: Path
+    corrupted_track: CorruptedTrack,
 ) -> None:
     track = corrupted_track(DELETION, features={})
-    report = logistic(track, tmp_path / "out", rates=(0.4,), weights="per-condition")
+    report = logistic(track, rates=(0.4,), weights="per-condition")
     texts = deleted(transcripts(track), ids(), 0.4)
     expected = by_hand(texts[:N_TRAIN], texts[N_TRAIN:], transcripts(track)[:N_TRAIN])
     assert values(report)[1] == pytest.approx(expected, abs=1e-12)
 
 
-def test_other_features_stay_as_they_are_stored(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
+def test_other_features_stay_as_they_are_stored(corrupted_track: CorruptedTrack) -> None:
     track = corrupted_track(DELETION + '[[corruptions]]\nname = "feature_noise"\nsnr_db = 5\nfactor = 1\n')
-    report = logistic(track, tmp_path / "out")
+    report = logistic(track)
     assert report.features == ("audio", "text", "video")  # instead of text-frames
     assert set(report.digests) == {"track", "corpus", "references", "feature audio", "feature video"}
-    assert logistic(track, tmp_path / "two", features=["text-frames", "audio"]).features == ("text", "audio")
+    assert logistic(track, features=["text-frames", "audio"]).features == ("text", "audio")
     message = (
         "corrupting text changes none of the features audio, video; add feature 'text', which is computed from the "
         "corrupted text"
     )
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        logistic(track, tmp_path / "out", features=["audio", "video"])
+        logistic(track, features=["audio", "video"])
     message = "corruptions of text and of features cannot be combined in one run; make two"
     with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
-        scored(track, tmp_path / "out", {"rate": [0.1], "snr_db": [5]})
+        scored(track, {"rate": [0.1], "snr_db": [5]})
 
 
-def test_a_corpus_without_transcripts_is_refused(tmp_path: Path, corrupted_track: CorruptedTrack) -> None:
+def test_a_corpus_without_transcripts_is_refused(corrupted_track: CorruptedTrack) -> None:
     track, names = corrupted_track(DELETION), ids()
     labels = [("calm", "glad", "sad")[i] for i in classes()]
     made_corpus(
@@ -116,7 +114,7 @@ def test_a_corpus_without_transcripts_is_refused(tmp_path: Path, corrupted_track
     )
     message = "corpus 'small' has no column 'transcript' that corruptions of text change; it has "
     with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
-        logistic(load_track(track.folder), tmp_path / "out")
+        logistic(load_track(track.folder))
 
 
 def test_a_baseline_that_reads_the_transcript_reads_the_corrupted_one(
@@ -126,7 +124,7 @@ def test_a_baseline_that_reads_the_transcript_reads_the_corrupted_one(
     folder.mkdir()
     (folder / "baseline.toml").write_text('title = "Reader"\nuses_features = false\ncolumns = ["transcript"]\n')
     (folder / "model.py").write_text(READER)
-    report = scored(corrupted_track(DELETION), tmp_path / "out", {"rate": [1.0]}, folder)
+    report = scored(corrupted_track(DELETION), {"rate": [1.0]}, folder)
     # the third letter gives the class: "the", "what", "all"; without any, all are calm
     assert values(report) == [1.0, pytest.approx(f1_score(classes()[N_TRAIN:], [0] * N_TEST, average="weighted"))]
 
