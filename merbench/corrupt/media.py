@@ -33,14 +33,12 @@ from merbench.corrupt.manifest import (
 )
 from merbench.corrupt.steps import sample_steps, sampled_values
 from merbench.corruptions import Step
-from merbench.engine import Done, ShowProgress, WorkerDied, require_engine, run
+from merbench.engine import ShowProgress, require_engine, run
 from merbench.errors import (
     IntegrityError,
-    MerbenchError,
     OutputError,
     UnreadableMedia,
     UsageError,
-    contained,
     listed,
     plural,
 )
@@ -240,7 +238,7 @@ def corrupt_media(
         units = ((clip.sample_id, clip) for clip in todo)
         with closing(run(partial(corrupt_clip, banks=plan.banks), units, workers=workers, engine=engine)) as results:
             for number, done in enumerate(results, 1):
-                rows[done.name] = _row(done)
+                rows[done.name] = done.value or {"sample_id": done.name, "problem": done.problem()}
                 journal.add(rows[done.name])
                 show("corrupting", number, len(todo))
     problems = problems_of(rows.values())
@@ -252,23 +250,6 @@ def corrupt_media(
     manifest = Manifest(plan.header, {**others, **current})
     write_manifest(plan.output, manifest)
     return CorruptedMedia(plan.output, manifest, n_new, n_kept, problems, differing, plan.unused)
-
-
-def _row(done: Done[Row]) -> Row:
-    """Return the row of a clip; one that killed its worker each time, or met a bug, has a problem.
-
-    Raises:
-        OutputError: the corrupted clip could not be written, nor would the next ones be.
-    """
-    match done.error:
-        case None:
-            assert done.value is not None
-            return done.value
-        case WorkerDied():
-            return {"sample_id": done.name, "problem": done.error.reason}
-        case Exception() if not isinstance(done.error, MerbenchError):
-            return {"sample_id": done.name, "problem": contained(done.error)}
-    raise done.error
 
 
 def estimate(plan: MediaPlan) -> Estimate:

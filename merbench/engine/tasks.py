@@ -16,7 +16,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from merbench.errors import MerbenchError, exception_text, printable
+from merbench.errors import MerbenchError, contained, exception_text, printable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,6 +52,21 @@ class Done(Generic[R]):
     name: str
     value: R | None = None
     error: BaseException | None = None
+
+    def problem(self, *kinds: type[MerbenchError]) -> str:
+        """Return why the unit has no value: its worker died, it met a bug, or an error of one of the kinds.
+
+        Any other error is raised: other units would meet it, too.
+        """
+        match self.error:
+            case WorkerDied():
+                return self.error.reason
+            case MerbenchError() if isinstance(self.error, kinds):
+                return str(self.error)
+            case Exception() if not isinstance(self.error, MerbenchError):
+                return contained(self.error)
+        assert self.error is not None
+        raise self.error
 
 
 @dataclass(frozen=True, slots=True)

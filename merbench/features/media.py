@@ -6,7 +6,7 @@ Each clip is read once and measured by itself, so that neither order nor workers
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, add_feature
 from merbench.corpus.create import require_feature_name
-from merbench.engine import Done, Execution, WorkerDied, require_engine, run
-from merbench.errors import MerbenchError, UnreadableMedia, UsageError, contained, listed
+from merbench.engine import Execution, require_engine, run
+from merbench.errors import UnreadableMedia, UsageError, listed
 from merbench.features.pictures import picture_vector
 from merbench.features.sound import sound_vector
 from merbench.media.finding import Clips, find_clips
@@ -90,10 +90,15 @@ def add_media_feature(
     problems, without = _missing(clips, splits)
 
     vectors: dict[str, NDArray[np.float32]] = {}
-    shown = None if progress is None else partial(_show, progress, len(clips.paths))
-    units = clips.paths.items()
-    with closing(run(partial(_vector, kind), units, progress=shown, batch=_BATCH, **execution)) as results:
-        _collect(results, vectors, problems)
+    shown = None if progress is None else lambda done: progress(done, len(clips.paths))
+    with closing(
+        run(partial(_vector, kind), clips.paths.items(), progress=shown, batch=_BATCH, **execution)
+    ) as results:
+        for done in results:
+            if done.value is not None:
+                vectors[done.name] = done.value
+            else:
+                problems[done.name] = done.problem(UnreadableMedia)
     if not vectors:
         first = min(problems)
         raise UsageError(f"corpus '{corpus.name}': no clip can be read: sample {first}: {problems[first]}")
@@ -110,28 +115,5 @@ def _missing(clips: Clips, splits: Mapping[str, str]) -> tuple[dict[str, str], d
     return {**clips.several, **dict.fromkeys(absent, "it has no clip")}, dict(sorted(without.items()))
 
 
-def _show(progress: Callable[[int, int], None], total: int, done: int) -> None:
-    progress(done, total)
-
-
 def _vector(kind: Kind, path: Path) -> NDArray[np.float32]:
     return sound_vector(read_audio(path)) if kind == "audio" else picture_vector(read_video(path))
-
-
-def _collect(
-    results: Iterable[Done[NDArray[np.float32]]], vectors: dict[str, NDArray[np.float32]], problems: dict[str, str]
-) -> None:
-    """Sort results into vectors and problems; raise an error that the next clip would meet, too."""
-    for done in results:
-        match done.error:
-            case None:
-                assert done.value is not None
-                vectors[done.name] = done.value
-            case UnreadableMedia():
-                problems[done.name] = str(done.error)
-            case WorkerDied():
-                problems[done.name] = done.error.reason
-            case Exception() if not isinstance(done.error, MerbenchError):
-                problems[done.name] = contained(done.error)
-            case _:
-                raise done.error
