@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import builtins
 import csv
 import io
 import json
 import re
+import typing
 import unicodedata
 import warnings
+from collections import abc
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 from xml.etree import ElementTree
 
 import numpy as np
@@ -44,19 +47,8 @@ from merbench.errors import (
 from merbench.leaderboard.check import check_entries
 from merbench.leaderboard.entry import InvalidEntry
 from merbench.lexicon import import_lexicon, open_lexicon
-from merbench.report import (
-    ClassRow,
-    Comparison,
-    Confusion,
-    CoverageRow,
-    Difference,
-    Group,
-    ReportTable,
-    Score,
-    ScoreReport,
-    Uncertainty,
-)
-from merbench.robustness.report import ConditionRow, CurveReport, Estimate, RobustnessReport, Summary
+from merbench.report import Comparison, Confusion, ReportTable, ScoreReport
+from merbench.robustness.report import RobustnessReport
 from merbench.site.page import board_page
 from merbench.submission import read_submission
 from merbench.synonyms import import_groups
@@ -332,85 +324,50 @@ def test_exceptions_of_plug_ins(code: str, tmp_path: Path) -> None:
 # Reports: names of tracks, labels, groups, files and systems are text of others, too.
 
 
-def hostile_report() -> ScoreReport:
-    score = Score(HOSTILE, HOSTILE, HOSTILE, 0.5, 0.4, 0.6)
-    return ScoreReport(
-        track=HOSTILE,
-        title=HOSTILE,
-        corpus=HOSTILE,
-        split=HOSTILE,
-        synthetic=False,
-        hidden=False,
-        signature=f"{HOSTILE}|groups:{HOSTILE}",
-        formula=HOSTILE,
-        scores=(score,),
-        counts={"candidates": 1, "scored": 1},
-        digests={"track": HOSTILE},
-        per_class=(ClassRow(HOSTILE, HOSTILE, 1, 0.5, 0.5, 0.5),),
-        confusions=(Confusion(HOSTILE, (HOSTILE, "b"), ((0, 0, 1), (1, 1, 1))),),
-        coverage=(CoverageRow(HOSTILE, "reference", 2, 1, 0.5, ((HOSTILE, 1),)),),
-        groups=(Group(HOSTILE, HOSTILE, 1, (score,)),),
-        uncertainty=Uncertainty(HOSTILE, 0.95, 100, HOSTILE, 2, 0),
-        warnings=(Problem("W201", HOSTILE, column=HOSTILE),),
-        source=HOSTILE,
-    )
+MADE: dict[Any, Any] = {
+    Problem: Problem("W201", HOSTILE, column=HOSTILE),
+    Confusion: Confusion(HOSTILE, (HOSTILE, "b"), ((0, 0, 1), (1, 1, 1))),
+    str: HOSTILE,
+    Any: HOSTILE,
+    int: 1,
+    float: 0.5,
+    bool: False,
+}
 
 
-def hostile_comparison() -> Comparison:
-    row = Difference(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0.5, 0.4, 0.1, 0.0, 0.2, 0.5, 0.5, higher_is_better=True)
-    uncertainty = Uncertainty(HOSTILE, 0.95, 100, HOSTILE, 2, 0)
-    warnings = (Problem("W201", HOSTILE),)
-    return Comparison(
-        track=HOSTILE,
-        title=HOSTILE,
-        split=HOSTILE,
-        synthetic=False,
-        hidden=False,
-        n_candidates=2,
-        signature=HOSTILE,
-        n_permutations=100,
-        uncertainty=uncertainty,
-        differences=(row,),
-        warnings=warnings,
-    )
+def hostile(kind: Any) -> Any:
+    """Return a value of a type that has hostile text wherever it may have text."""
+    if kind in MADE:
+        return MADE[kind]
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        values = {field.name: hostile(hints[field.name]) for field in fields(kind) if field.init}
+        return kind(
+            **{
+                **values,
+                **({"counts": dict.fromkeys(("candidates", "scored", "trained"), 1)} if "counts" in values else {}),
+            }
+        )
+    arguments = get_args(kind)
+    match get_origin(kind):
+        case abc.Mapping:
+            return {hostile(arguments[0]): hostile(arguments[1])}
+        case builtins.tuple:
+            return tuple(hostile(item) for item in arguments if item is not ...)
+        case typing.Literal:
+            return arguments[0]
+    return hostile(arguments[0])  # a union
 
 
-def hostile_robustness() -> RobustnessReport:
-    scores = (Score(HOSTILE, HOSTILE, HOSTILE, 0.5),)
-    row = ConditionRow(HOSTILE, scores, scores)
-    summary = Summary(HOSTILE, HOSTILE, "mean", Estimate(0.5))
-    curve = CurveReport(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, (row,), (summary,))
-    return RobustnessReport(
-        track=HOSTILE,
-        title=HOSTILE,
-        corpus=HOSTILE,
-        split=HOSTILE,
-        synthetic=False,
-        baseline=HOSTILE,
-        relative_to=HOSTILE,
-        weights="shared",
-        leave_out=HOSTILE,
-        features=(HOSTILE,),
-        seed=0,
-        signature=HOSTILE,
-        digests={HOSTILE: HOSTILE},
-        counts={"candidates": 1, "scored": 1, "trained": 1},
-        clean=row,
-        curves=(curve,),
-        remarks=(HOSTILE,),
-        versions={HOSTILE: HOSTILE},
-    )
-
-
-@pytest.mark.parametrize("made", [hostile_report, hostile_comparison, hostile_robustness])
-def test_reports_in_every_form(made: Callable[[], ScoreReport | Comparison | RobustnessReport]) -> None:
-    report = made()
+@pytest.mark.parametrize("kind", [ScoreReport, Comparison, RobustnessReport])
+def test_reports_in_every_form(kind: type[ScoreReport | Comparison | RobustnessReport]) -> None:
+    report = hostile(kind)
     assert_harmless(report.to_text())
     assert_harmless(report.to_json())
     assert_plain_markdown(report.to_markdown())
     assert_plain_html(report.to_html())
     assert_harmless(report.to_text(60))
-    assert type(report).from_json(report.to_json()) == report
+    assert kind.from_json(report.to_json()) == report
 
 
 def test_boards_in_every_form() -> None:
