@@ -11,7 +11,7 @@ import typer
 from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import print_line, print_stored
+from merbench.cli.printing import heading, print_line, print_stored
 from merbench.errors import (
     WITH_PROBLEMS,
     IntegrityError,
@@ -19,7 +19,6 @@ from merbench.errors import (
     examples,
     listed,
     plural,
-    printable,
     problem_lines,
     problem_list,
 )
@@ -132,19 +131,12 @@ def _list_row(bank: Bank) -> tuple[str, ...]:
 
 
 def _info_text(bank: Bank) -> str:
-
     rates = sorted({sound.rate_hz for sound in bank.sounds})
     speakers = {sound.speaker for sound in bank.sounds if sound.speaker}
     licences = sorted({sound.licence for sound in bank.sounds if sound.licence})
-    head = [
-        f"{bank.name} {bank.version}",
-        f"folder: {bank.folder}",
-        f"source: {bank.source}",
-        f"licence: {bank.licence}",
-        f"digest: {bank.digest}",
-    ]
+    title = f"{bank.name} {bank.version}"
     lines = [
-        *(printable(line, None) for line in head),
+        *heading(title, folder=bank.folder, source=bank.source, licence=bank.licence, digest=bank.digest),
         "",
         _counts(bank),
         f"rates: {', '.join(f'{rate:,}' for rate in rates)} Hz",
@@ -157,12 +149,10 @@ def _info_text(bank: Bank) -> str:
 
 
 def _numbers(counts: Mapping[str, int]) -> str:
-
     return listed([f"{name} {count:,}" for name, count in counts.items()], 20) if counts else "none"
 
 
 def _counts(bank: Bank) -> str:
-
     return f"{plural(len(bank.sounds), 'sound')} of {_length(bank)}"
 
 

@@ -12,8 +12,8 @@ import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import print_json, print_line, print_table, progress_bar, stored_items
-from merbench.errors import IntegrityError, Problem, UsageError, listed, plural, printable, problem_lines, problem_list
+from merbench.cli.printing import heading, print_json, print_line, print_table, progress_bar, stored_items
+from merbench.errors import IntegrityError, Problem, UsageError, listed, plural, problem_lines, problem_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -170,7 +170,6 @@ def _write_clips(folder: Path, workers: int) -> None:
 
 
 def _print_warnings(where: str, warnings: Sequence[Problem]) -> None:
-
     if warnings:
         print(problem_list(where, warnings), file=sys.stderr)
 
@@ -183,25 +182,16 @@ def _print_written(corpus: Corpus) -> None:
 
 
 def _split_counts(counts: Mapping[str, int]) -> str:
-
     parts = ", ".join(f"{split} {count:,}" for split, count in counts.items())
     return f"{plural(sum(counts.values()), 'sample')} ({parts})"
 
 
 def _summary_text(summary: CorpusSummary) -> str:
-
     corpus = summary.corpus
-    synthetic = ", synthetic" if corpus.synthetic else ""
-    head = [
-        f"{corpus.name} {corpus.version}{synthetic}",
-        f"folder: {corpus.folder}",
-        f"source: {corpus.source}",
-        f"licence: {corpus.licence}",
-        *([f"language: {corpus.language}"] if corpus.language else []),
-        f"digest: {corpus.digest}",
-    ]
+    title = f"{corpus.name} {corpus.version}{', synthetic' if corpus.synthetic else ''}"
+    terms = {"source": corpus.source, "licence": corpus.licence, "language": corpus.language}
     lines = [
-        *(printable(line, None) for line in head),
+        *heading(title, folder=corpus.folder, **terms, digest=corpus.digest),
         "",
         _split_counts(summary.splits),
         "",
@@ -220,7 +210,6 @@ def _summary_text(summary: CorpusSummary) -> str:
 
 
 def _target_lines(target: TargetSummary) -> list[str]:
-
     counts = ", ".join(f"{split} {count:,}" for split, count in target.known.items())
     lines = [f"  {target.name} ({target.type}): {counts}"]
     if target.labels:

@@ -115,7 +115,6 @@ def corrupt(
 
 
 def _refuse(given: Mapping[str, Any], where: str) -> None:
-
     names = [f"--{name}" for name, value in given.items() if value]
     if names:
         raise UsageError(f"{', '.join(names)}: {'applies' if len(names) == 1 else 'apply'} only to {where}")

@@ -116,7 +116,6 @@ def _extract(corpus: str, name: str, kind: Kind, media: list[Path], workers: int
 
 
 def _report(made: MediaFeature, name: str) -> None:
-
     splits = ", ".join(f"{split} ({count:,})" for split, count in made.without.items())
     without = f"; no clip of {splits}" if splits else ""
     size = f"{plural(len(made.feature), 'sample')} × {made.feature.width:,}"

@@ -12,7 +12,7 @@ import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, MODEL, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import print_line, print_stored, progress_bar
+from merbench.cli.printing import heading, print_line, print_stored, progress_bar
 from merbench.errors import WITH_PROBLEMS, UsageError, examples, listed, plural, problem_list
 
 if TYPE_CHECKING:
@@ -154,7 +154,6 @@ def _words(values: Values) -> list[tuple[str, ...]]:
 
 
 def _label_set_target(track: str, names: list[str], chosen: str | None) -> str:
-
     if chosen in names:
         return str(chosen)
     if chosen is None and len(names) == 1:
@@ -167,7 +166,6 @@ def _label_set_target(track: str, names: list[str], chosen: str | None) -> str:
 
 
 def _filled_text(filled: Filled) -> str:
-
     counts = f"{plural(filled.n_new, 'answer')} added to {filled.n_there:,}, {filled.n_missing:,} missing"
     dropped = f"; {plural(filled.n_dropped, 'word')} not asked for dropped" if filled.n_dropped else ""
     ended = "; stopped, because no answer could be used" if filled.n_missing > len(filled.problems) else ""
@@ -175,7 +173,6 @@ def _filled_text(filled: Filled) -> str:
 
 
 def _summary(groups: Groups) -> str:
-
     n_answers = sum(map(len, groups.runs))
     return f"{groups.name}, {plural(n_answers, 'answer')} in {plural(len(groups.runs), 'run')} of {groups.model}"
 
@@ -186,17 +183,10 @@ def _list_row(groups: Groups) -> tuple[str, ...]:
 
 
 def _info_text(groups: Groups) -> str:
-    lines = [
-        groups.name,
-        f"source: {groups.source}",
-        f"model: {groups.model}",
-        f"prompt: {groups.prompt_digest}",
-        f"decoding: {groups.decoding}",
-        f"answers are looked up by {'the words' if groups.keys == 'words' else 'the name'} of a sample",
-        f"digest: {groups.digest}",
-        f"signature: {groups.signature}",
-        "",
-    ]
+    decoding = {"model": groups.model, "prompt": groups.prompt_digest, "decoding": groups.decoding}
+    by = "the words of a sample" if groups.keys == "words" else "the name of a sample"
+    digests = {"answers by": by, "digest": groups.digest, "signature": groups.signature}
+    lines = [*heading(groups.name, source=groups.source, **decoding, **digests), ""]
     for run, (answers, dropped) in enumerate(zip(groups.runs, groups.dropped, strict=True)):
         n_groups = sum(map(len, answers.values()))
         lines.append(f"run {run}: {len(answers):,} answers, {n_groups:,} groups, {dropped:,} words dropped")

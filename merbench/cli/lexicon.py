@@ -10,7 +10,7 @@ import typer
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
 from merbench.cli.parser import App, option
-from merbench.cli.printing import print_line, print_stored
+from merbench.cli.printing import heading, print_line, print_stored
 from merbench.errors import did_you_mean, plural
 
 if TYPE_CHECKING:
@@ -83,12 +83,9 @@ def _list_row(lexicon: Lexicon) -> tuple[str, ...]:
 
 
 def _info_text(lexicon: Lexicon) -> str:
-
     ambiguous = lexicon.ambiguous()
     lines = [
-        lexicon.name,
-        f"source: {lexicon.source}",
-        f"digest: {lexicon.digest}",
+        *heading(lexicon.name, source=lexicon.source, digest=lexicon.digest),
         "",
         f"{plural(len(lexicon.labels), 'word')} of {plural(len(lexicon.bases), 'base form')}, "
         f"{plural(len(lexicon.wheel_words), 'wheel word')}",

@@ -30,6 +30,11 @@ def print_line(text: str) -> None:
     print(printable(text, None))
 
 
+def heading(title: str, **values: object) -> list[str]:
+    """Return the first lines of a description: the title, and `key: value` for every value that is known."""
+    return [printable(line, None) for line in (title, *(f"{key}: {value}" for key, value in values.items() if value))]
+
+
 def print_table(table: ReportTable) -> None:
     """Print a table of text, as wide as the terminal at most."""
     print(table.to_text(align="left", width=terminal_width()))

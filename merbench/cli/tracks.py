@@ -198,7 +198,6 @@ def _description(track: Track, split: str, candidates: Candidates | None, missin
 
 
 def _data_lines(track: Track, split: str, candidates: Candidates | None, missing: str) -> Iterator[str]:
-
     synthetic = ", a synthetic sample" if candidates and candidates.corpus.synthetic else ""
     yield f"data: corpus {track.corpus}{synthetic}"
     for name, declared in track.splits.items():
@@ -226,7 +225,6 @@ def _metric_lines(track: Track) -> Iterator[str]:
 
 
 def _submission_lines(track: Track) -> Iterator[str]:
-
     rules = track.submission
     averaged = f"{rules.views or 'one or more'} rows per candidate, which are averaged"
     rows = "one row per candidate" if rules.duplicate_ids == "error" else averaged

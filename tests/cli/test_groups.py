@@ -106,7 +106,7 @@ source: endpoint 127.0.0.1
 model: toy
 prompt: {prompt_digest()}
 decoding: temperature 0.7
-answers are looked up by the words of a sample
+answers by: the words of a sample
 digest: {digest}
 signature: toy#{prompt_digest()[:8]},temperature 0.7,runs:2
 
