@@ -28,7 +28,8 @@ from merbench.media.writing import Encoding, encoder_rate
 from merbench.track.declaration import MediaSpec
 
 MP4 = Pictures(tick=Fraction(1, 12800))
-AAC = Sound(0.5, 44100, "stereo", "aac", "fltp")
+AAC_CODEC = {"codec": "aac", "sample_format": "fltp"}
+AAC = Sound(0.5, 44100, "stereo", **AAC_CODEC)
 H264 = MediaSpec(video_codec="h264")
 HOSTILE_NAMES = ('it\'s "quoted".mp4', "two\nlines.mp4", "-y.mp4", "Größe 感情.mp4", "%03d.mp4", "file:pipe:0.mp4")
 
@@ -99,19 +100,32 @@ def test_frames_times_sizes_and_digests(tmp_path: Path) -> None:
     assert record.pcm_digest == pcm_digest(read_audio(source))
 
 
-@pytest.mark.parametrize("spec", [MediaSpec(), H264, MediaSpec(unchanged="copy")])
-def test_variable_frame_rate_survives_to_the_tick(tmp_path: Path, spec: MediaSpec) -> None:
-    stamps = (0, 40, 41, 200, 1201, 61000)  # a gap of a minute is beyond MPEG-4's own clock at this rate
-    source = make_clip(tmp_path / "clip.mkv", Pictures(times=stamps))
-    target, _ = passed(source, spec, video=same if spec.unchanged != "copy" else None)
-    assert times(target) == [stamp / 1000 for stamp in stamps]
+GAP = (0, 40, 41, 200, 1201, 61000)  # a gap of a minute is beyond MPEG-4's own clock at this rate
 
 
-def test_time_stamps_of_a_fine_clock_survive(tmp_path: Path) -> None:
-    made = Pictures(times=tuple(1001 * n for n in range(12)), tick=Fraction(1, 30000), n_frames=12)
-    target, _ = passed(make_clip(tmp_path / "clip.mp4", made, container="mp4"))
-    assert times(target) == [pytest.approx(1001 * n / 30000, abs=1e-12) for n in range(12)]
-    assert headers(target).average_rate == Fraction(30000, 1001)
+@pytest.mark.parametrize(
+    ("pictures", "spec", "video"),
+    [
+        (Pictures(times=GAP), MediaSpec(), same),
+        (Pictures(times=GAP), H264, same),
+        (Pictures(times=GAP), MediaSpec(), None),
+        (Pictures(12, tick=Fraction(1, 30000), times=tuple(1001 * n for n in range(12))), MediaSpec(), same),
+        (Pictures(times=(500, 540, 580)), MediaSpec(), same),  # later than the sound
+        (Pictures(24, codec="libx264", b_frames=2), MediaSpec(), same),  # predicted from later ones
+    ],
+)
+def test_times_of_pictures_survive_to_the_tick(tmp_path: Path, pictures: Pictures, spec: MediaSpec, video: Any) -> None:
+    container = "mp4" if pictures.tick == Fraction(1, 30000) else "matroska"
+    source = make_clip(
+        tmp_path / "clip", pictures, Sound(1.0, **({} if container == "matroska" else AAC_CODEC)), container
+    )
+    target, _ = passed(source, spec, video=video)
+    assert (
+        times(target) == times(source) == [pytest.approx(float(n * pictures.tick), abs=1e-12) for n in pictures.stamps]
+    )
+    assert lag(read_audio(source).samples[0], read_audio(target).samples[0]) == 0
+    if video is same and pictures.b_frames:
+        assert all(psnr(b[0], a[0]) > 33 for b, a in zip(copied(source), copied(target), strict=True))
 
 
 @pytest.mark.parametrize("edit", [same, None])
@@ -273,21 +287,6 @@ def test_sound_that_begins_later_begins_as_late_in_every_generation(
         with opened(clip) as media:
             stream = media.require_audio()
             assert float(stream.start_time * stream.time_base) == pytest.approx(begins_s, abs=1 / 44100)
-
-
-def test_pictures_that_begin_later_than_the_sound_stay_so(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "clip.mkv", Pictures(times=(500, 540, 580)), Sound(1.0))
-    target, _ = passed(source)
-    assert times(target) == times(source) == [0.5, 0.54, 0.58]
-    assert lag(read_audio(source).samples[0], read_audio(target).samples[0]) == 0
-
-
-def test_pictures_predicted_from_later_ones_are_written_in_the_order_of_their_times(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "clip.mkv", Pictures(24, codec="libx264", b_frames=2))
-    before = copied(source)
-    target, _ = passed(source, video=each(brighter))
-    assert times(target) == times(source)
-    assert all(psnr(b[0] + 20, a[0]) > 33 for b, a in zip(before, copied(target), strict=True))
 
 
 MPEG2_TS = Pictures(12, codec="libx264", b_frames=2, tick=Fraction(1, 90000))
@@ -480,16 +479,7 @@ def test_a_missing_stream_is_an_error(tmp_path: Path) -> None:
     assert not target.exists()
 
 
-@pytest.mark.parametrize("edit", [same, None])
-def test_a_clip_that_is_cut_off_leaves_no_file(tmp_path: Path, edit: Any) -> None:
-    source = make_clip(tmp_path / "clip.mp4", replace(MP4, n_frames=12), AAC, "mp4")
-    source.write_bytes(source.read_bytes()[:-400])
-    with pytest.raises(UnreadableMedia, match=r"clip\.mp4: cut off: the end of the file is missing"):
-        written(source, tmp_path / "out.mp4", edit, edit)
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
-
-
-def test_a_broken_packet_on_the_way_leaves_no_file(tmp_path: Path) -> None:
+def test_a_broken_packet_or_a_missing_end_leaves_no_file(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mp4", Pictures(30, 160, 128, tick=Fraction(1, 12800)), container="mp4")
     with opened(source) as media:
         position, size = [(packet.pos, packet.size) for packet in media.container.demux(video=0)][20]
@@ -498,6 +488,10 @@ def test_a_broken_packet_on_the_way_leaves_no_file(tmp_path: Path) -> None:
     source.write_bytes(data)
     with pytest.raises(UnreadableMedia, match=r"clip\.mp4: broken: .* video at 0\.80 s can"):
         passed(source)
+    source.write_bytes(data[:-400])
+    for edit in (same, None):
+        with pytest.raises(UnreadableMedia, match=r"clip\.mp4: cut off: the end of the file is missing"):
+            passed(source, video=edit)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
@@ -551,16 +545,14 @@ def test_quality_is_a_constant_quantiser(tmp_path: Path) -> None:
     assert (Encoding.of(MediaSpec()).video_quality, Encoding.of(H264).video_quality) == (3, 18)
 
 
-@pytest.mark.parametrize(
-    ("rate", "expected"),
-    [(None, 25), (Fraction(0), 25), (Fraction(30000, 1001), Fraction(30000, 1001)), (Fraction(90000), 65535)],
-)
-def test_the_encoders_clock_is_one_that_mpeg4_has(rate: Fraction | None, expected: Fraction | int) -> None:
-    assert encoder_rate(rate) == expected
-
-
 @given(st.fractions(Fraction(1, 100), 1_000))
-def test_every_frame_rate_has_a_clock_near_it(rate: Fraction) -> None:
+def test_every_frame_rate_has_a_clock_near_it_that_mpeg4_has(rate: Fraction) -> None:
+    assert [encoder_rate(rate) for rate in (None, Fraction(0), Fraction(30000, 1001))] == [
+        25,
+        25,
+        Fraction(30000, 1001),
+    ]
+    assert encoder_rate(Fraction(90000)) == 65535
     near = encoder_rate(rate)
     assert near.numerator <= 65535
     assert abs(near - min(rate, 65535)) <= min(rate, Fraction(1, 2))
