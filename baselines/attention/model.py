@@ -171,14 +171,14 @@ def value(
 
 def probabilities(outputs: Mapping[str, NDArray[np.float32]]) -> Predictions:
     """Return predictions from raw outputs: scores of labels through a softmax, numbers as they are."""
-    found = {}
+    chances = {}
     for name, output in outputs.items():
         exact = output.astype(np.float64)
         if exact.ndim == 2:
             exact = np.exp(exact - exact.max(1, keepdims=True))
             exact /= exact.sum(1, keepdims=True)
-        found[name] = exact
-    return Predictions(found)
+        chances[name] = exact
+    return Predictions(chances)
 
 
 def build(options: Options, setup: Setup) -> Attention:

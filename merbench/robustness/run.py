@@ -129,10 +129,10 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
 
 
 def _counts(experiment: Experiment, counts: Mapping[str, int]) -> dict[str, int]:
-    found = {"candidates": len(experiment.test)} | {name: n for name, n in counts.items() if name == "scored"}
+    shown_counts = {"candidates": len(experiment.test)} | {name: n for name, n in counts.items() if name == "scored"}
     if not (experiment.test.hidden and experiment.settings.leave_out):  # what is left out has a reference
-        found["trained"] = max(len(fold.learned) for fold in experiment.folds)
-    return found
+        shown_counts["trained"] = max(len(fold.learned) for fold in experiment.folds)
+    return shown_counts
 
 
 def _curve_report(experiment: Experiment, curve: Curve, clean: Scored, scored: Sequence[Scored]) -> CurveReport:

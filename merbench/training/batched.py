@@ -374,8 +374,8 @@ def _epoch(
 def predict_folds(model: nn.Module, features: Sequence[Tensor], n_folds: int) -> dict[str, NDArray[np.float32]]:
     """Return the mean of the folds' outputs for every sample: `(n, K)` or `(n,)` per target."""
     everything = [np.arange(len(features[0]))] * n_folds
-    found = _held_out_outputs(model, FoldData(features, {}, {}), everything)
-    return {name: np.mean([part[name] for part in found], axis=0, dtype=np.float32) for name in found[0]}
+    outputs = _held_out_outputs(model, FoldData(features, {}, {}), everything)
+    return {name: np.mean([part[name] for part in outputs], axis=0, dtype=np.float32) for name in outputs[0]}
 
 
 def _held_out_outputs(model: nn.Module, data: FoldData, rows: Sequence[Rows]) -> list[dict[str, NDArray[np.float32]]]:

@@ -31,9 +31,9 @@ def test_words_become_a_table_and_chances_are_drawn_to_their_mean() -> None:
     words = ("a", "b", "c")
     said = MODEL.indicators(Lists.of([["a", "b"], ["a"], [], ["a", "a"]]), words)
     np.testing.assert_array_equal(said, [[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 0, 0]])
-    held = MODEL.indicators(Lists.of([["a"], ["c", "z"], ["a"], ["a"]]), words)
-    # four words are said and two of them held: a 2 of 3, b 0 of 1, c never said
-    np.testing.assert_allclose(MODEL.chances_if_said(held, said), [(2 + 5) / 13, 5 / 11, 0.5], rtol=1e-15)
+    present = MODEL.indicators(Lists.of([["a"], ["c", "z"], ["a"], ["a"]]), words)
+    # four words are said and two of them present: a 2 of 3, b 0 of 1, c never said
+    np.testing.assert_allclose(MODEL.chances_if_said(present, said), [(2 + 5) / 13, 5 / 11, 0.5], rtol=1e-15)
 
 
 def test_what_is_answered_follows_from_classes_and_words_said() -> None:
@@ -61,9 +61,11 @@ def test_on_the_sample_it_beats_the_most_frequent_words(sample_home: Path, tmp_p
     assert ours.report is not None and three.report is not None
     assert ours.report["overall"].value == pytest.approx(0.7206, abs=0.005)
     files = {"ours": ours.folder / "submission.csv", "three": three.folder / "submission.csv"}
-    found = next(item for item in compare("mer-ov", files, n_permutations=1000).differences if item.key == "overall")
-    assert found.difference > 0.3
-    assert found.p < 0.01
+    difference = next(
+        item for item in compare("mer-ov", files, n_permutations=1000).differences if item.key == "overall"
+    )
+    assert difference.difference > 0.3
+    assert difference.p < 0.01
 
 
 @pytest.mark.real_data

@@ -29,9 +29,9 @@ THRICE = TWICE.replace("snr_db", 'step = "hum"\nsnr_db', 1)
     ],
 )
 def test_a_grid_is_a_name_and_values(text: str, name: str, values: tuple[object, ...]) -> None:
-    found = parse_grid(text)
-    assert found == (name, values)
-    assert list(map(type, found[1])) == list(map(type, values))
+    parsed = parse_grid(text)
+    assert parsed == (name, values)
+    assert list(map(type, parsed[1])) == list(map(type, values))
 
 
 FORM = "write NAME=VALUES, such as snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1"

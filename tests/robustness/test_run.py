@@ -44,14 +44,14 @@ def unequal() -> dict[str, Feature]:
 
 def stored(features: dict[str, Feature] | None = None) -> dict[str, np.ndarray]:
     """Return one vector per sample; of frames their mean."""
-    found = {}
+    averages = {}
     for name, feature in (features or vectors()).items():
         if feature.offsets is None:
-            found[name] = feature.values.astype(np.float64)
+            averages[name] = feature.values.astype(np.float64)
         else:
             parts = np.split(feature.values.astype(np.float64), feature.offsets[1:-1])
-            found[name] = np.array([part.mean(0) for part in parts])
-    return found
+            averages[name] = np.array([part.mean(0) for part in parts])
+    return averages
 
 
 def by_hand(train: dict[str, np.ndarray], test: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:

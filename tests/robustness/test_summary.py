@@ -49,27 +49,27 @@ def test_missing_rates_have_an_area_and_all_other_grids_a_mean(corrupted_track: 
 
 
 def test_corruption_errors_are_ratios_of_sums_of_errors(corrupted_track: CorruptedTrack) -> None:
-    found = {item.key: item for item in summaries(corrupted_track(""), None, [SYSTEM, REFERENCE], None)}
+    rows = {item.key: item for item in summaries(corrupted_track(""), None, [SYSTEM, REFERENCE], None)}
     # F1, errors 0.2 + 0.5 + 0.8 of the system and 0.5 + 0.6 + 0.6 of the other
-    assert found[F1].corruption_error == Estimate(pytest.approx(1.5 / 1.7, abs=1e-15))
+    assert rows[F1].corruption_error == Estimate(pytest.approx(1.5 / 1.7, abs=1e-15))
     # above the clean errors 0.1 and 0.4: 0.1 + 0.4 + 0.7 and 0.1 + 0.2 + 0.2
-    assert found[F1].relative_corruption_error == Estimate(pytest.approx(1.2 / 0.5, abs=1e-14))
+    assert rows[F1].relative_corruption_error == Estimate(pytest.approx(1.2 / 0.5, abs=1e-14))
     # an error of 0 is best: the values themselves
-    assert found[MSE].corruption_error == Estimate(pytest.approx(6 / 10, abs=1e-15))
-    assert found[MSE].relative_corruption_error == Estimate(
+    assert rows[MSE].corruption_error == Estimate(pytest.approx(6 / 10, abs=1e-15))
+    assert rows[MSE].relative_corruption_error == Estimate(
         pytest.approx((0.5 + 1.5 + 2.5) / (0.5 + 1 + 2.5), abs=1e-14)
     )
     # the best overall score is 1 * 1 - 0.25 * 0, so its error is 1 - value
     total = (1 - 0.55) + (1 - 0.0) + (1 - -0.55)
     other = (1 - -0.125) + (1 - -0.35) + (1 - -0.725)
-    assert found["overall"].corruption_error == Estimate(pytest.approx(total / other, abs=1e-14))
+    assert rows["overall"].corruption_error == Estimate(pytest.approx(total / other, abs=1e-14))
 
 
 def test_without_an_error_to_compare_with_there_is_no_ratio(corrupted_track: CorruptedTrack) -> None:
     perfect = outcomes((1.0, 0.0), (1.0, 0.0), (1.0, 0.0), (1.0, 0.0))
-    found = {item.key: item for item in summaries(corrupted_track(""), None, [SYSTEM, perfect], None)}
-    assert found[F1].corruption_error is None
-    assert found[MSE].relative_corruption_error is None
+    rows = {item.key: item for item in summaries(corrupted_track(""), None, [SYSTEM, perfect], None)}
+    assert rows[F1].corruption_error is None
+    assert rows[MSE].relative_corruption_error is None
 
 
 def test_metrics_without_a_best_value_have_no_error(corrupted_track: CorruptedTrack) -> None:
@@ -89,10 +89,10 @@ def test_intervals_are_of_the_combination_within_each_draw(corrupted_track: Corr
     drawn = rng.uniform(0, 1, (3, 100))
     draws = [{F1: rng.uniform(0, 1, 100)}, *({F1: row} for row in drawn)]
     system = Outcomes([scored(0.9, 0.5), *[scored(0.5, 1.0)] * 3], draws)
-    found = next(item for item in summaries(corrupted_track(""), None, [system], HOW) if item.key == F1)
+    rows = next(item for item in summaries(corrupted_track(""), None, [system], HOW) if item.key == F1)
     means = np.sort(drawn.mean(0))
     # of 100 draws the ranks are 101 * 2.5 % rounded down and 101 * 97.5 % rounded up: 2 and 99
-    assert (found.over.low, found.over.high) == (pytest.approx(means[1], abs=1e-9), pytest.approx(means[98], abs=1e-9))
+    assert (rows.over.low, rows.over.high) == (pytest.approx(means[1], abs=1e-9), pytest.approx(means[98], abs=1e-9))
 
 
 def test_the_mean_error_needs_every_curve() -> None:

@@ -40,8 +40,8 @@ def by_hand(learned: list[str], asked: list[str], fitted_on: list[str]) -> float
     x, test = table[len(fitted_on) : -len(asked)], table[-len(asked) :]
     scale = np.sqrt(np.mean(x.std(0) ** 2))
     model = LogisticRegression(C=0.1, max_iter=5000).fit((x - x.mean(0)) / scale, classes()[:N_TRAIN])
-    said = model.predict((test - x.mean(0)) / scale)
-    return float(f1_score(classes()[N_TRAIN:], said, average="weighted"))
+    answers = model.predict((test - x.mean(0)) / scale)
+    return float(f1_score(classes()[N_TRAIN:], answers, average="weighted"))
 
 
 def deleted(texts: list[str], names: list[str], rate: float) -> list[str]:

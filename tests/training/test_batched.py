@@ -184,9 +184,9 @@ def test_dropped_entries_are_zero_the_others_scaled_and_gradients_follow() -> No
     assert (1 - kept.sum() / positive.sum()).item() == pytest.approx(0.3, abs=0.006)
     torch.testing.assert_close(output[kept], plain[kept] / 0.7, rtol=1e-5, atol=0)
     output.sum().backward()
-    found = x.grad, layer.bias.grad, layer.weight.grad
+    gradients = x.grad, layer.bias.grad, layer.weight.grad
     wanted = torch.autograd.grad((plain * kept / 0.7).sum(), (x, layer.bias, layer.weight))
-    for ours, theirs in zip(found, wanted, strict=True):
+    for ours, theirs in zip(gradients, wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
     layer.eval()
     torch.testing.assert_close(layer(x), plain)

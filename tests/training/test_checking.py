@@ -81,8 +81,8 @@ NEEDED = "float probabilities (4, 3), one column per declared label: calm, glad,
     ],
 )
 def test_another_shape_or_type_is_reported_with_what_is_needed(track: Track, discrete: Any, problem: str) -> None:
-    found = problems(track, Predictions({"discrete": discrete, "valence": ZEROS}))
-    assert found == ["baseline 'own', predict: 1 problem", f"  {problem}"]
+    shown = problems(track, Predictions({"discrete": discrete, "valence": ZEROS}))
+    assert shown == ["baseline 'own', predict: 1 problem", f"  {problem}"]
 
 
 def test_a_value_that_is_not_an_array_is_refused(track: Track) -> None:
@@ -118,8 +118,8 @@ def test_sets_of_words_are_one_per_sample(track: Track) -> None:
         ({"words": Lists.of([["sad"]])}, "E206  words: holds 1 set; needed are 4, one per sample"),
         ({"words": [["sad"]] * 4}, "E208  words: a value of type 'list'; needed are merbench.metrics.lists.Lists of 4 sets, one per sample"),
     ):  # fmt: skip
-        found = problems(words, Predictions({"valence": ZEROS}, returned))  # type: ignore[arg-type]
-        assert found == ["baseline 'own', predict: 1 problem", f"  {problem}"]
+        shown = problems(words, Predictions({"valence": ZEROS}, returned))  # type: ignore[arg-type]
+        assert shown == ["baseline 'own', predict: 1 problem", f"  {problem}"]
 
 
 def test_the_result_of_cross_validation_is_checked_too(track: Track) -> None:

@@ -97,9 +97,9 @@ def test_grouped_folds_are_those_of_scikit_learn() -> None:
         splitter = StratifiedGroupKFold(n_folds)
         for fold, (_, rows) in enumerate(splitter.split(np.zeros(400), strata, clusters)):
             wanted[rows] = fold
-        found = grouped_folds(clusters, strata, n_folds)
+        folds = grouped_folds(clusters, strata, n_folds)
         # Which number a fold has is decided by the last bits there.
-        assert {tuple(np.flatnonzero(found == fold)) for fold in range(n_folds)} == {
+        assert {tuple(np.flatnonzero(folds == fold)) for fold in range(n_folds)} == {
             tuple(np.flatnonzero(wanted == fold)) for fold in range(n_folds)
         }
 
@@ -155,9 +155,9 @@ def test_folds_keep_clusters_together(
     assert train.select(np.flatnonzero(train.clusters == 0)).folds_by == ""
     rows = np.arange(0, N_TRAIN, 2)
     some = train.select(rows)
-    assert [len(set(some.folds(2, seed=0)[some.clusters == one].tolist())) for one in set(some.clusters.tolist())] == [
-        1
-    ] * some.n_clusters
+    assert [
+        len(set(some.folds(2, seed=0)[some.clusters == cluster].tolist())) for cluster in set(some.clusters.tolist())
+    ] == [1] * some.n_clusters
 
 
 def noisy(*steps: dict[str, Any]) -> Track:

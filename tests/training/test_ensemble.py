@@ -27,30 +27,30 @@ def test_probabilities_and_values_are_averaged(small_track: SmallTrack, tmp_path
     a = write_run(track, tmp_path / "a.csv", [0.5, 0.3, 0.2], 1.0)
     b = write_run(track, tmp_path / "b.csv", [0.1, 0.5, 0.4], -0.5)
     # means: calm 0.30, glad 0.40, sad 0.30; valence 0.25
-    found = ensemble(track, [a, b], output=tmp_path / "even", intervals=False)
-    lines = (found.folder / "submission.csv").read_text().splitlines()
+    averaged = ensemble(track, [a, b], output=tmp_path / "even", intervals=False)
+    lines = (averaged.folder / "submission.csv").read_text().splitlines()
     assert lines[:2] == ["sample_id,discrete,valence", "s060,glad,0.25"]
-    assert found.n_runs == 2
-    assert found.report is not None
+    assert averaged.n_runs == 2
+    assert averaged.report is not None
     with pytest.raises(UsageError, match=r"even: already holds a run; --force replaces it"):
         ensemble(track, [b, b], output=tmp_path / "even", intervals=False)
-    assert (found.folder / "submission.csv").read_text().splitlines() == lines
+    assert (averaged.folder / "submission.csv").read_text().splitlines() == lines
     ensemble(track, [a, b], output=tmp_path / "even", intervals=False, replace=True)
     # weights 3 : 1: calm 0.40, glad 0.35, sad 0.25; valence 0.625
-    found = ensemble(track, [a, b], weights=[3, 1], output=tmp_path / "uneven", intervals=False)
-    assert (found.folder / "submission.csv").read_text().splitlines()[1] == "s060,calm,0.625"
-    record = json.loads((found.folder / "run.json").read_text())
+    averaged = ensemble(track, [a, b], weights=[3, 1], output=tmp_path / "uneven", intervals=False)
+    assert (averaged.folder / "submission.csv").read_text().splitlines()[1] == "s060,calm,0.625"
+    record = json.loads((averaged.folder / "run.json").read_text())
     assert [(part["run"], part["weight"]) for part in record["runs"]] == [("a.csv", 0.75), ("b.csv", 0.25)]
 
 
 def test_an_ensemble_of_runs_is_a_run(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track(withheld=True)
     run = run_baseline(track, "majority", output=tmp_path / "run")
-    found = ensemble(track, [run.folder, run.folder], output=tmp_path / "both")
-    assert found.report is None
-    assert "withheld" in found.withheld
-    assert (found.folder / "submission.csv").read_bytes() == (run.folder / "submission.csv").read_bytes()
-    again = ensemble(track, [found.folder, run.folder], output=tmp_path / "again")
+    averaged = ensemble(track, [run.folder, run.folder], output=tmp_path / "both")
+    assert averaged.report is None
+    assert "withheld" in averaged.withheld
+    assert (averaged.folder / "submission.csv").read_bytes() == (run.folder / "submission.csv").read_bytes()
+    again = ensemble(track, [averaged.folder, run.folder], output=tmp_path / "again")
     assert (again.folder / "submission.csv").read_bytes() == (run.folder / "submission.csv").read_bytes()
 
 

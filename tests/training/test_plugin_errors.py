@@ -72,37 +72,37 @@ def test_an_exception_names_the_baselines_own_line(
     small_track: SmallTrack, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert MODEL.count(old) == 1
-    found = reported(small_track(), tmp_path / "own", MODEL.replace(old, new))
+    text = reported(small_track(), tmp_path / "own", MODEL.replace(old, new))
     separator = ", " if message.startswith("line") else ": "
-    assert found.startswith(f"{tmp_path / 'own' / 'model.py'}{separator}{message}")
-    assert found.endswith(HINT)
-    assert "\n" not in found
+    assert text.startswith(f"{tmp_path / 'own' / 'model.py'}{separator}{message}")
+    assert text.endswith(HINT)
+    assert "\n" not in text
 
 
 def test_what_build_returns_is_a_baseline(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track()
-    found = reported(track, tmp_path / "own", MODEL.replace("return Own()", "Own()"))
-    assert found == (
+    text = reported(track, tmp_path / "own", MODEL.replace("return Own()", "Own()"))
+    assert text == (
         f"{tmp_path / 'own' / 'model.py'}: build returned nothing (None) without fit and predict; "
         "a baseline has fit(train) and predict(test)"
     )
-    found = reported(track, tmp_path / "own", MODEL.replace("def fit", "def train"))
-    assert "build returned a value of type 'Own' without fit; a baseline has" in found
+    text = reported(track, tmp_path / "own", MODEL.replace("def fit", "def train"))
+    assert "build returned a value of type 'Own' without fit; a baseline has" in text
 
 
 def test_answers_are_checked_before_anything_is_written(small_track: SmallTrack, tmp_path: Path) -> None:
-    found = reported(
+    text = reported(
         small_track(), tmp_path / "own", MODEL.replace("np.zeros(len(test))", "np.zeros(len(test)) + np.nan")
     )
-    assert found.startswith("baseline 'own', predict: 1 problem\n  E204  valence: NaN or infinite in 12 of 12 rows (")
+    assert text.startswith("baseline 'own', predict: 1 problem\n  E204  valence: NaN or infinite in 12 of 12 rows (")
     folds = """
     def fit_folds(self, train):
         self.fit(train)
         return CrossFit(Predictions({}))
 
 def build("""
-    found = reported(small_track("two"), tmp_path / "own", MODEL.replace("\ndef build(", folds))
-    assert found.startswith("baseline 'own', fit_folds, out_of_fold: 2 problems\n  E202  discrete: is missing")
+    text = reported(small_track("two"), tmp_path / "own", MODEL.replace("\ndef build(", folds))
+    assert text.startswith("baseline 'own', fit_folds, out_of_fold: 2 problems\n  E202  discrete: is missing")
 
 
 def test_a_fold_ensemble_stays_one(tmp_path: Path) -> None:

@@ -155,16 +155,16 @@ def test_a_metric_per_column_is_computed_so_in_cross_validation(small_track: Sma
     right = answers["discrete"] == train.targets["discrete"]
     error = (answers["valence"] - train.targets["valence"]) ** 2
     by_fold, by_round = np.array(fold)[:N_TRAIN], np.array(rounds)[:N_TRAIN]
-    found = scores(track, train.targets, answers, train.groups)
+    by_key = scores(track, train.targets, answers, train.groups)
     per_fold = (right[by_fold == "a"].mean() + right[by_fold == "b"].mean()) / 2
-    assert found["accuracy(discrete,per=fold,aggregate=mean)"] == pytest.approx(per_fold, abs=1e-12)
-    assert found["accuracy(discrete)"] == pytest.approx(right.mean(), abs=1e-12)
+    assert by_key["accuracy(discrete,per=fold,aggregate=mean)"] == pytest.approx(per_fold, abs=1e-12)
+    assert by_key["accuracy(discrete)"] == pytest.approx(right.mean(), abs=1e-12)
     shared = 0.75 * error[by_round == "a"].mean() + 0.25 * error[by_round == "b"].mean()
-    assert found["mse(valence,per=round,aggregate=a:0.75+b:0.25)"] == pytest.approx(shared, abs=1e-12)
+    assert by_key["mse(valence,per=round,aggregate=a:0.75+b:0.25)"] == pytest.approx(shared, abs=1e-12)
     assert ranking_value(track, train.targets, answers, train.groups) == pytest.approx((per_fold,), abs=1e-12)
     for baseline, options in (("logistic", {}), ("attention", {"epochs": 1, "hidden": [4, 4]})):
         run = run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / baseline, intervals=False)
-        assert set(run.seeds[0].cross_validated) == set(found)
+        assert set(run.seeds[0].cross_validated) == set(by_key)
 
 
 def test_without_the_column_a_metric_is_computed_over_all_training_samples(small_track: SmallTrack) -> None:
@@ -174,10 +174,10 @@ def test_without_the_column_a_metric_is_computed_over_all_training_samples(small
     train = training_set(open_candidates(track, "train"), [])
     assert set(train.groups) == {"round"}
     answers = {"discrete": train.targets["discrete"] * 0, "valence": train.targets["valence"] + 2.0}
-    found = scores(track, train.targets, answers, train.groups)
-    assert found["accuracy(discrete,per=fold,aggregate=mean)"] == found["accuracy(discrete)"]
-    assert found["mse(valence,per=round,aggregate=a:0.75+b:0.25)"] == pytest.approx(4.0, abs=1e-12)
-    assert found == scores(track, train.targets, answers)
+    by_key = scores(track, train.targets, answers, train.groups)
+    assert by_key["accuracy(discrete,per=fold,aggregate=mean)"] == by_key["accuracy(discrete)"]
+    assert by_key["mse(valence,per=round,aggregate=a:0.75+b:0.25)"] == pytest.approx(4.0, abs=1e-12)
+    assert by_key == scores(track, train.targets, answers)
 
 
 def test_cross_validation_leaves_a_speaker_out_as_a_whole(small_track: SmallTrack) -> None:
