@@ -448,6 +448,9 @@ def test_synonyms_that_a_model_grouped_count_as_one_word_and_runs_are_averaged(m
     assert report["set_accuracy"].value == 0.5
     assert report["set_average"].value == pytest.approx(((0.5 + 0.25) / 2 + (0.5 + 0.5) / 2) / 2)
     assert "|groups:mine:a model#00000000,greedy,runs:2|" in report.signature
+    table = answers(clips, openset=[["glad"], ["angry"]])
+    for row in compare(clips, {"a": table, "b": table}, n_permutations=99, n_resamples=100).differences:
+        assert (row.difference, row.p) == (0, 1)  # equal answers stay equal, whatever is exchanged
     with pytest.raises(UsageError, match="no answer is stored for 1 of 2 samples: s1"):
         score(clips, answers(clips, openset=[["glad"], ["bored"]]))
 

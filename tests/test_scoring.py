@@ -20,6 +20,7 @@ import pytest
 from checked_tracks import FORMULAS
 from made_corpus import made_corpus
 from sklearn.metrics import confusion_matrix, f1_score, mean_squared_error
+from toy_track import write_toy_track
 
 from merbench.corpus import CORPORA, IMPORTERS
 from merbench.corpus.candidates import Candidates, open_candidates
@@ -238,6 +239,24 @@ def test_an_unknown_column_names_the_nearest(make: Make) -> None:
         score(candidates, answers(candidates), by=["speeker"])
     with pytest.raises(UsageError, match="no column 'speakers' to cluster by; it has speaker; did you mean 'speaker'"):
         score(candidates, answers(candidates), cluster="speakers")
+
+
+def test_columns_that_a_breakdown_cannot_show_are_refused(make: Make) -> None:
+    candidates = make(n=201, box=[["a"]] * 201, name=[f"n{i}" for i in range(201)])
+    for column, message in (
+        ("box", "column 'box' contains list<.*>: a breakdown needs text or numbers"),
+        ("name", "column 'name' has 201 different values; a breakdown shows 200"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            score(candidates, answers(candidates), by=column)
+
+
+def test_a_submission_that_was_read_for_another_track_is_refused(make: Make, tmp_path: Path) -> None:
+    candidates = make()
+    read = read_submission(answers(candidates), candidates)
+    message = "the submission was read for small@1.0, split test; this is toy@1.0, split test"
+    with pytest.raises(UsageError, match=message):
+        score(write_toy_track(tmp_path / "tracks"), read)
 
 
 def test_row_order_and_format_change_no_byte(make: Make, tmp_path: Path) -> None:
@@ -556,6 +575,8 @@ def test_a_metric_that_leaves_its_bounds_is_an_error(beyond: float, make: Make) 
     for value in (1 + beyond, -beyond):
         with pytest.raises(UsageError, match=r"outside its declared bounds \[0, 1\]"):
             evaluation.checked(spec, np.array([0.5, value]), 2)
+    with pytest.raises(UsageError, match=r"returned int64 of shape \(1,\); a metric returns float64 of shape \(2,\)"):
+        evaluation.checked(spec, np.array([1]), 2)
 
 
 @pytest.mark.parametrize(
