@@ -116,36 +116,19 @@ def write_corrupted(
         Inapplicable: a codec cannot store the corrupted signal.
         OutputError: the target cannot be written.
     """
-    edits = (edit_audio, edit_video)
     with atomic_path(target) as beside:
         try:
-            record = _written(media, beside, edits, encoding, may_copy=encoding.unchanged == "copy")
+            may_copy = encoding.unchanged == "copy"
+            record = _Transcode(media, encoding, may_copy).write(beside, edit_audio, edit_video)
         except _Refused:
             with opened(media.path) as again:
-                record = _written(again, beside, edits, encoding, may_copy=False)
+                record = _Transcode(again, encoding, may_copy=False).write(beside, edit_audio, edit_video)
         record.file_digest, record.file_bytes = sha256_file(beside), beside.stat().st_size
         return record
 
 
 class _Refused(Exception):
     """The container refuses packets that are copied, such as some without a time stamp: they must be encoded."""
-
-
-def _written(
-    media: MediaFile,
-    beside: Path,
-    edits: tuple[EditAudio | None, EditVideo | None],
-    encoding: Encoding,
-    *,
-    may_copy: bool,
-) -> MediaRecord:
-    edit_audio, edit_video = edits
-    if edit_audio is not None:
-        media.require_audio()
-    if edit_video is not None:
-        media.require_video()
-    with beside.open("wb+") as file:
-        return _Transcode(media, encoding, may_copy).write(file, edit_audio, edit_video)
 
 
 def as_declared(audio: Audio, encoding: Encoding) -> Audio:
@@ -253,7 +236,18 @@ class _Transcode:
         self.start_s = media.start_s
         self.record = MediaRecord(target_suffix(media)[1:])
 
-    def write(self, file: BinaryIO, edit_audio: EditAudio | None, edit_video: EditVideo | None) -> MediaRecord:
+    def write(self, path: Path, edit_audio: EditAudio | None, edit_video: EditVideo | None) -> MediaRecord:
+        if edit_audio is not None:
+            self.media.require_audio()
+        if edit_video is not None:
+            self.media.require_video()
+        with path.open("wb+") as file:
+            sound = self._written(file, edit_audio, edit_video)
+            if self.record.container == "mp4" and sound is not None and sound.begins_s > 0:
+                begin_later(file, sound.begins_s)
+        return self.record
+
+    def _written(self, file: BinaryIO, edit_audio: EditAudio | None, edit_video: EditVideo | None) -> _Sound | None:
         import av
 
         is_mp4 = self.record.container == "mp4"
@@ -272,9 +266,7 @@ class _Transcode:
                 output.container_options["movie_timescale"] = str(writing.clock(*ticks))
             for packet in _interleaved(pictures, sound):
                 self._mux(output, packet)
-        if is_mp4 and sound is not None and sound.begins_s > 0:
-            begin_later(file, sound.begins_s)
-        return self.record
+        return sound
 
     def _mux(self, output: OutputContainer, packet: Packet[Any]) -> None:
         try:
