@@ -10,7 +10,7 @@ import typer
 
 from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
-from merbench.cli.parser import App, option
+from merbench.cli.parser import App, argument, option
 from merbench.cli.printing import heading, print_line, print_stored
 from merbench.errors import (
     WITH_PROBLEMS,
@@ -69,17 +69,14 @@ def verify(bank: Name) -> None:
 
 @app.command("import")
 def import_(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the bank: a-z, 0-9 and -; musan for MUSAN.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of sounds; its sub-folders are parts.")],
+    name: str = argument("NAME", "Name of the bank: a-z, 0-9 and -; musan for MUSAN."),
+    folder: Path = argument("FOLDER", "Folder of sounds; its sub-folders are parts."),
     index: Path | None = option(
-        INPUT,
-        "--index CSV",
-        "Table with columns file, class, speaker, licence. [default: FOLDER/index.csv, if any]",
-        None,
+        INPUT, "--index CSV", "Table of file, class, speaker, licence. [default: FOLDER/index.csv]"
     ),
-    version: str | None = option(METADATA, "--version VERSION", "Version, such as 1.2. [default: 1.0]", None),
-    source: str | None = option(METADATA, "--source TEXT", "Where the sounds come from.", None),
-    licence: str | None = option(METADATA, "--licence TEXT", "Who may use them, and how.", None),
+    version: str | None = option(METADATA, "--version VERSION", "Version, such as 1.2. [default: 1.0]"),
+    source: str | None = option(METADATA, "--source TEXT", "Where the sounds come from."),
+    licence: str | None = option(METADATA, "--licence TEXT", "Who may use them, and how."),
     in_place: bool = option(OUTPUT, "--in-place", "Leave the sounds where they are; do not copy them.", False),
     force: options.Force = False,
 ) -> None:
@@ -99,7 +96,7 @@ def import_(
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Bank that merbench builds itself.")] = "synthetic",
+    name: str = argument("NAME", "Bank that merbench builds itself.", "synthetic"),
     output: options.HomeOutput = None,
     force: options.Force = False,
 ) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT, TRAINING
-from merbench.cli.parser import option
+from merbench.cli.parser import argument, option
 from merbench.cli.printing import print_json, print_line, print_table, progress_bar, terminal_width
 
 if TYPE_CHECKING:
@@ -53,17 +51,12 @@ def run_baseline(
     settings: options.Set = None,
     feature: options.Feature = None,
     seed: list[int] | None = option(
-        TRAINING,
-        "--seed N",
-        "Seed of the training; repeatable. [default: from baseline.toml]",
-        None,
-        min=0,
-        max=options.MOST_SEED,
+        TRAINING, "--seed N", "Training seed; repeatable. [default: from baseline.toml]", min=0, max=options.MOST_SEED
     ),
     folds: options.Folds = None,
     device: options.Device = "auto",
     intervals: options.Intervals = True,
-    output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/BASELINE]", None),
+    output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/BASELINE]"),
     force: options.Force = False,
 ) -> None:
     """Train a baseline, write its submission, and score it."""
@@ -96,13 +89,13 @@ def run_baseline(
 
 def ensemble(
     track: options.Track,
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Folders of runs, or files with probabilities.")],
+    runs: list[str] = argument("RUN", "Folders of runs, or files with probabilities."),
     weight: list[float] | None = option(
-        INPUT, "--weight WEIGHT", "Weight of a run; once per run, in their order. [default: equal weights]", None
+        INPUT, "--weight WEIGHT", "Weight of a run; once per run, in order. [default: equal]"
     ),
     split: options.Split = "test",
     intervals: options.Intervals = True,
-    output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/ensemble]", None),
+    output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/ensemble]"),
     force: options.Force = False,
 ) -> None:
     """Average several runs into a submission, and score it."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
-from merbench.cli.parser import App, option
+from merbench.cli.parser import App, argument, option
 from merbench.cli.printing import heading, print_json, print_line, print_table, progress_bar, stored_items
 from merbench.errors import IntegrityError, Problem, UsageError, listed, plural, problem_lines, problem_list
 
@@ -72,29 +70,25 @@ def verify(corpus: options.Corpus) -> None:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the corpus: a-z, 0-9 and -.")],
-    samples: Annotated[Path, option(INPUT, "--samples CSV", "Table with sample_id, split, and more columns.")],
-    reference: Path | None = option(INPUT, "--reference CSV", "Table with sample_id and one column per target.", None),
+    name: str = argument("NAME", "Name of the corpus: a-z, 0-9 and -."),
+    samples: Path = option(INPUT, "--samples CSV", "Table with sample_id, split, and more columns.", ...),
+    reference: Path | None = option(INPUT, "--reference CSV", "Table with sample_id and one column per target."),
     target: list[str] | None = option(
-        INPUT,
-        "--target COLUMN",
-        "Column that is a target; without --reference it is taken out of the samples; repeatable.",
-        None,
+        INPUT, "--target COLUMN", "Target, taken from --samples if there is no --reference; repeatable."
     ),
     rename: list[str] | None = option(
-        INPUT, "--rename OLD=NEW", "Read column OLD of the files as column NEW; repeatable.", None
+        INPUT, "--rename OLD=NEW", "Read column OLD of the files as column NEW; repeatable."
     ),
     feature_file: list[str] | None = option(
         INPUT,
         "--feature-file NAME=PATH",
         "Feature NAME from an NPZ (arrays ids and values, or one array per sample id; PATH:ARRAY takes another "
         "array than values), a Parquet file (sample_id, values), or a folder of one .npy per sample; repeatable.",
-        None,
     ),
     version: str = option(METADATA, "--version VERSION", "Version of the corpus.", "1.0"),
     source: str = option(METADATA, "--source TEXT", "Where the data come from.", "not stated"),
     licence: str = option(METADATA, "--licence TEXT", "Who may use them, and how.", "not stated"),
-    language: str | None = option(METADATA, "--language CODE", "Language of the transcripts, e.g. en.", None),
+    language: str | None = option(METADATA, "--language CODE", "Language of the transcripts, e.g. en."),
     output: options.HomeOutput = None,
     force: options.Force = False,
 ) -> None:
@@ -114,13 +108,10 @@ def create(
 
 @app.command("import")
 def import_(
-    name: Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the release, such as mer2023.")],
-    release: Annotated[
-        Path | None,
-        typer.Argument(metavar="PATH", help="Folder of the released files. [default: show which files it needs]"),
-    ] = None,
+    name: str = argument("RELEASE", "Name of the release, such as mer2023."),
+    release: Path | None = argument("PATH", "Released files. [default: show which are needed]", None),
     feature_folder: Path | None = option(
-        INPUT, "--feature-folder DIR", "Folder with one folder per feature, with one .npy per sample.", None
+        INPUT, "--feature-folder DIR", "A folder per feature, with one .npy per sample."
     ),
     output: options.HomeOutput = None,
     force: options.Force = False,
@@ -139,10 +130,8 @@ def import_(
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Corpus that merbench builds itself.")] = "sample",
-    clips: Path | None = option(
-        OUTPUT, "--clips DIR", "Write clips of the sample for the splits of mer-noise, and no corpus.", None
-    ),
+    name: str = argument("NAME", "Corpus that merbench builds itself.", "sample"),
+    clips: Path | None = option(OUTPUT, "--clips DIR", "Write clips of the sample for mer-noise, and no corpus."),
     output: options.HomeOutput = None,
     force: options.Force = False,
     workers: options.Workers = 1,

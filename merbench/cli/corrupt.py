@@ -68,20 +68,16 @@ def _corruption_record(item: Corruption) -> dict[str, Any]:
 
 def corrupt(
     track: options.Track,
-    media: Path | None = option(
-        INPUT, "--media DIR", "Folder of clips. [default: corrupt features and texts of the corpus instead]", None
-    ),
+    media: Path | None = option(INPUT, "--media DIR", "Folder of clips. [default: the corpus's features and texts]"),
     split: options.Split = "test",
-    sample: list[str] | None = option(INPUT, "--sample ID", "Only the clip of this sample; repeatable.", None),
+    sample: list[str] | None = option(INPUT, "--sample ID", "Only the clip of this sample; repeatable."),
     column: list[str] | None = option(
-        INPUT, "--column NAME", "Column of text to corrupt; repeatable. [default: transcript]", None
+        INPUT, "--column NAME", "Column of text to corrupt; repeatable. [default: transcript]"
     ),
     feature_of: options.FeatureOf = None,
-    output: Path | None = option(OUTPUT, "--output -o DIR", "Folder of corrupted files and their manifest.", None),
-    preview: Path | None = option(OUTPUT, "--preview FILE", "Draw clips before and after, as .png or .svg.", None),
-    dry_run: bool = option(
-        OUTPUT, "--dry-run", "Show the sampled parameters and the expected time; write nothing.", False
-    ),
+    output: Path | None = option(OUTPUT, "--output -o DIR", "Folder of corrupted files and their manifest."),
+    preview: Path | None = option(OUTPUT, "--preview FILE", "Draw clips before and after, as .png or .svg."),
+    dry_run: bool = option(OUTPUT, "--dry-run", "Show sampled parameters and expected time; write nothing.", False),
     verify: bool = option(OUTPUT, "--verify", "Re-create each clip and check that it is identical.", False),
     force: options.Force = False,
     workers: options.Workers = 1,

@@ -11,7 +11,7 @@ import typer
 import merbench
 from merbench.cli import options
 from merbench.cli.options import EXECUTION, INPUT, OUTPUT
-from merbench.cli.parser import App, option
+from merbench.cli.parser import App, option, shared
 from merbench.cli.printing import print_line, progress_bar
 from merbench.errors import WITH_PROBLEMS, Problem, examples, plural, problem_list
 from merbench.features import DIMENSIONS, LONGEST
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
 app = App("features", help="Extract features from the texts or clips of a corpus.")
 
-Name = Annotated[str, option(OUTPUT, "--name NAME", "Name of the new feature.")]
-Media = Annotated[
-    list[Path], option(INPUT, "--media DIR", "Folder of clips; repeatable, a clip of a later folder is preferred.")
-]
+Name = Annotated[str, shared(OUTPUT, "--name NAME", "Name of the new feature.")]
+Media = Annotated[list[Path], shared(INPUT, "--media DIR", "Folder of clips; repeatable: later ones are preferred.")]
 
 
 @app.command()
@@ -32,13 +30,11 @@ def text(
     corpus: options.Corpus,
     name: Name,
     column: list[str] | None = option(
-        INPUT, "--column NAME", "Column of text; repeatable: several are concatenated. [default: transcript]", None
+        INPUT, "--column NAME", "Column of text; repeatable: their features are concatenated. [default: transcript]"
     ),
     split: str = option(INPUT, "--split NAME", "Split of the corpus to fit on.", "train"),
     dimensions: int = option(EXECUTION, "--dimensions N", "Largest number of dimensions.", DIMENSIONS, min=1),
-    longest: int = option(
-        EXECUTION, "--longest N", "Longest n-gram of characters, in scripts without spaces.", LONGEST, min=1, max=8
-    ),
+    longest: int = option(EXECUTION, "--longest N", "Longest n-gram in scripts without spaces.", LONGEST, min=1, max=8),
     force: options.Force = False,
 ) -> None:
     """Extract a tf-idf feature from the transcripts."""

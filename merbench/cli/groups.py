@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, cast
 
 import typer
 
 import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, MODEL, OUTPUT
-from merbench.cli.parser import App, option
+from merbench.cli.parser import App, argument, option
 from merbench.cli.printing import heading, print_line, print_stored, progress_bar
 from merbench.errors import WITH_PROBLEMS, UsageError, examples, listed, plural, problem_list
 
@@ -34,7 +34,7 @@ def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
 
 
 @app.command()
-def info(groups: Annotated[str, typer.Argument(metavar="GROUPS", help="Name or folder of synonym groups.")]) -> None:
+def info(groups: str = argument("GROUPS", "Name or folder of synonym groups.")) -> None:
     """Show the model, prompt, number of answers and digest of groups."""
     from merbench.synonyms import open_groups
 
@@ -43,9 +43,9 @@ def info(groups: Annotated[str, typer.Argument(metavar="GROUPS", help="Name or f
 
 @app.command("import")
 def import_(
-    release: Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the release: mer2024.")],
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="The released archive, its folder, or JSON Lines.")],
-    name: str | None = option(OUTPUT, "--name NAME", "Name of the groups. [default: RELEASE-ov]", None),
+    release: str = argument("RELEASE", "Name of the release: mer2024."),
+    path: Path = argument("PATH", "The released archive, its folder, or JSON Lines."),
+    name: str | None = option(OUTPUT, "--name NAME", "Name of the groups. [default: RELEASE-ov]"),
     force: options.Force = False,
 ) -> None:
     """Import the groups that a challenge released."""
@@ -57,33 +57,21 @@ def import_(
 
 @app.command()
 def fill(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the groups: a-z, 0-9 and -.")],
-    track: Annotated[str, option(INPUT, "--track TRACK", "Track with a target of label sets.")],
-    submission: Annotated[
-        list[str], option(INPUT, "--submission FILE", "Submission whose words are grouped; repeatable.")
-    ],
+    name: str = argument("NAME", "Name of the groups: a-z, 0-9 and -."),
+    track: str = option(INPUT, "--track TRACK", "Track with a target of label sets.", ...),
+    submission: list[str] = option(INPUT, "--submission FILE", "Submission with the words; repeatable.", ...),
     split: options.Split = "test",
-    target: str | None = option(INPUT, "--target NAME", "Target of label sets, where the track has several.", None),
-    endpoint: str | None = option(
-        MODEL, "--endpoint URL", "URL of an OpenAI-compatible endpoint, e.g. http://localhost:8000.", None
-    ),
-    model: str | None = option(MODEL, "--model NAME", "Name of the model at the endpoint.", None),
-    key_env: str | None = option(MODEL, "--key-env VAR", "Environment variable with the key of the endpoint.", None),
-    temperature: float | None = option(
-        MODEL, "--temperature T", "Temperature. [default: that of the endpoint]", None, min=0
-    ),
+    target: str | None = option(INPUT, "--target NAME", "Target of label sets, where the track has several."),
+    endpoint: str | None = option(MODEL, "--endpoint URL", "OpenAI-compatible endpoint, e.g. http://localhost:8000."),
+    model: str | None = option(MODEL, "--model NAME", "Name of the model at the endpoint."),
+    key_env: str | None = option(MODEL, "--key-env VAR", "Environment variable with the key of the endpoint."),
+    temperature: float | None = option(MODEL, "--temperature T", "Temperature. [default: that of the endpoint]", min=0),
     parallel: int = option(MODEL, "--parallel N", "Prompts sent to the endpoint at once.", 4, min=1, max=64),
     timeout: float = option(MODEL, "--timeout SECONDS", "Longest wait for an answer.", 120.0, min=1),
     transformers: str | None = option(
-        MODEL, "--transformers PATH|NAME", "Model on this machine instead; needs the extra language-models.", None
+        MODEL, "--transformers PATH|NAME", "Model on this machine; needs the extra language-models."
     ),
-    runs: int | None = option(
-        MODEL,
-        "--runs N",
-        "Runs that are averaged. [default: 5; with --transformers 1, which never varies]",
-        None,
-        min=1,
-    ),
+    runs: int | None = option(MODEL, "--runs N", "Runs to average. [default: 5; 1 with --transformers]", min=1),
 ) -> None:
     """Ask a language model which words mean the same.
 

@@ -7,14 +7,14 @@ import sys
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
-from merbench.cli.parser import option
+from merbench.cli.parser import argument, option
 from merbench.cli.printing import print_data, print_line, terminal_width
 from merbench.cli.scoring import require_track_first
 from merbench.errors import (
@@ -84,16 +84,14 @@ class _Outcome:
 
 
 def leaderboard(
-    tracks: Annotated[
-        list[str] | None, typer.Argument(metavar="TRACK", help="Tracks. [default: all that have entries]")
-    ] = None,
+    tracks: list[str] | None = argument("TRACK", "Tracks. [default: all that have entries]", None),
     submissions: options.Submissions = Path("submissions"),
     cache: bool = option(INPUT, "--cache/--no-cache", "Keep computed scores in the data home.", True),
     forms: list[BoardFormat] | None = option(
-        OUTPUT, "--format markdown|csv|json|html", "Format of the board; repeatable. [default: all]", None
+        OUTPUT, "--format markdown|csv|json|html", "Format of the board; repeatable. [default: all]"
     ),
     output: str = option(
-        OUTPUT, "--output -o DIR", "Folder for <track>/leaderboard.*; - for stdout. [default: next to the entries]", ""
+        OUTPUT, "--output -o DIR", "Folder of boards; - for stdout. [default: next to the entries]", ""
     ),
     check: bool = option(OUTPUT, "--check", "Write nothing; exit with 3 if a board is out of date.", False),
 ) -> None:
@@ -149,28 +147,24 @@ def leaderboard(
 
 def enter(
     track: options.Track,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Submission.")],
-    team: Annotated[str, option(METADATA, "--team NAME", "Name of the team's folder.")],
-    run: Annotated[str, option(METADATA, "--run NAME", "Name of the run's folder.")],
+    file: Path = argument("FILE", "Submission."),
+    team: str = option(METADATA, "--team NAME", "Name of the team's folder.", ...),
+    run: str = option(METADATA, "--run NAME", "Name of the run's folder.", ...),
     system: str = option(
-        METADATA, "--system NAME", "System; its runs with different seeds make one row. [default: run name]", ""
+        METADATA, "--system NAME", "System; its runs with several seeds are one row. [default: run name]", ""
     ),
-    seed: int | None = option(METADATA, "--seed N", "Seed of the run.", None, min=0, max=options.MOST_SEED),
+    seed: int | None = option(METADATA, "--seed N", "Seed of the run.", min=0, max=options.MOST_SEED),
     title: str = option(METADATA, "--title TEXT", "One line about the run. [default: system name]", ""),
     team_name: str = option(METADATA, "--team-name TEXT", "Displayed name of the team. [default: TEAM]", ""),
-    member: list[str] | None = option(METADATA, "--member NAME", "Author; repeatable.", None),
-    paper: str | None = option(METADATA, "--paper URL", "Paper about the system.", None),
-    code: str | None = option(METADATA, "--code URL", "Source code of the system.", None),
+    member: list[str] | None = option(METADATA, "--member NAME", "Author; repeatable."),
+    paper: str | None = option(METADATA, "--paper URL", "Paper about the system."),
+    code: str | None = option(METADATA, "--code URL", "Source code of the system."),
     external_data: list[str] | None = option(
-        METADATA, "--external-data TEXT", "Data used beyond the track's own; repeatable.", None
+        METADATA, "--external-data TEXT", "Data used beyond the track's own; repeatable."
     ),
-    received: str | None = option(
-        METADATA, "--received TIME", "Time of receipt, RFC 3339 with offset. [default: now]", None
-    ),
+    received: str | None = option(METADATA, "--received TIME", "Time of receipt, RFC 3339. [default: now]"),
     ranks: bool = option(METADATA, "--ranked/--unranked", "Whether the run is ranked.", True),
-    selected: bool = option(
-        METADATA, "--selected", "Show only this run of its system, not the mean of its seeds.", False
-    ),
+    selected: bool = option(METADATA, "--selected", "Show this run of its system, not the mean of its seeds.", False),
     rename: options.Rename = None,
     submissions: options.Submissions = Path("submissions"),
     force: options.Force = False,
@@ -202,9 +196,7 @@ def enter(
 
 
 def validate_entries(
-    entries: Annotated[
-        list[Path] | None, typer.Argument(metavar="ENTRY", help="Folders <track>/<team>/<run>. [default: all]")
-    ] = None,
+    entries: list[Path] | None = argument("ENTRY", "Folders <track>/<team>/<run>. [default: all]", None),
     submissions: options.Submissions = Path("submissions"),
     form: options.ProblemFormatOption = options.ProblemFormat.text,
 ) -> None:

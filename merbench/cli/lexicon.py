@@ -9,7 +9,7 @@ import typer
 
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
-from merbench.cli.parser import App, option
+from merbench.cli.parser import App, argument, option
 from merbench.cli.printing import heading, print_line, print_stored
 from merbench.errors import did_you_mean, plural
 
@@ -43,7 +43,7 @@ def info(lexicon: Name) -> None:
 
 @app.command()
 def lookup(
-    word: Annotated[str, typer.Argument(metavar="WORD", help="A label, such as happiness.")],
+    word: str = argument("WORD", "A label, such as happiness."),
     lexicon: str = option(INPUT, "--lexicon NAME", "Name of the lexicon.", "english"),
 ) -> None:
     """Show how a word is mapped to a sector of each wheel."""
@@ -59,15 +59,12 @@ def lookup(
 
 @app.command("import")
 def import_(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PATH",
-            help="Folder of the files that MER 2025 or 2026 released (format.csv, synonym.xlsx, wheel1.xlsx … "
-            "wheel5.xlsx), or wheel_mapping.npz.",
-        ),
-    ],
-    name: str | None = option(OUTPUT, "--name NAME", "Name of the lexicon. [default: name of the folder]", None),
+    path: Path = argument(
+        "PATH",
+        "Folder of the files that MER 2025 or 2026 released (format.csv, synonym.xlsx, wheel1.xlsx … "
+        "wheel5.xlsx), or wheel_mapping.npz.",
+    ),
+    name: str | None = option(OUTPUT, "--name NAME", "Name of the lexicon. [default: name of the folder]"),
     force: options.Force = False,
 ) -> None:
     """Import the lexicon of a challenge from its released files."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from merbench.cli.parser import option
+from merbench.cli.parser import shared
 
 MOST_SEED = (1 << 63) - 1
 """The largest seed, which TOML and every library can hold."""
@@ -66,60 +66,60 @@ Track = Annotated[
 File = Annotated[str, typer.Argument(metavar="FILE", help="Submission: CSV, TSV, Parquet, JSONL or NPZ; - for stdin.")]
 Corpus = Annotated[str, typer.Argument(metavar="CORPUS", help="Name or folder of a corpus.")]
 
-Split = Annotated[str, option(INPUT, "--split NAME", "Split of the track.")]
+Split = Annotated[str, shared(INPUT, "--split NAME", "Split of the track.")]
 Rename = Annotated[
-    list[str] | None, option(INPUT, "--rename OLD=NEW", "Read column OLD of the file as column NEW; repeatable.")
+    list[str] | None, shared(INPUT, "--rename OLD=NEW", "Read column OLD of the file as column NEW; repeatable.")
 ]
-Submissions = Annotated[Path, option(INPUT, "--submissions DIR", "Folder of <track>/<team>/<run>/.")]
+Submissions = Annotated[Path, shared(INPUT, "--submissions DIR", "Folder of <track>/<team>/<run>/.")]
 
-Intervals = Annotated[bool, option(INTERVALS, "--intervals/--no-intervals", "Compute confidence intervals.")]
-Level = Annotated[float | None, option(INTERVALS, "--level LEVEL", "Confidence level. [default: from the track]")]
+Intervals = Annotated[bool, shared(INTERVALS, "--intervals/--no-intervals", "Compute confidence intervals.")]
+Level = Annotated[float | None, shared(INTERVALS, "--level LEVEL", "Confidence level. [default: from the track]")]
 Resamples = Annotated[
-    int | None, option(INTERVALS, "--resamples N", "Number of bootstrap resamples. [default: from the track]")
+    int | None, shared(INTERVALS, "--resamples N", "Number of bootstrap resamples. [default: from the track]")
 ]
 Cluster = Annotated[
     str | None,
-    option(
+    shared(
         INTERVALS,
         "--cluster COLUMN",
-        "Resample by this column of the corpus (e.g. speaker); none: by sample. [default: from the track]",
+        "Resample by this column (e.g. speaker); none: by sample. [default: from the track]",
     ),
 ]
-Seed = Annotated[int, option(INTERVALS, "--seed N", "Seed of the resampling.", min=0, max=MOST_SEED)]
+Seed = Annotated[int, shared(INTERVALS, "--seed N", "Seed of the resampling.", min=0, max=MOST_SEED)]
 
 Baseline = Annotated[
-    str, option(TRAINING, "--baseline NAME", "Name or folder of a baseline.", autocompletion=_completed("baseline"))
+    str, shared(TRAINING, "--baseline NAME", "Name or folder of a baseline.", autocompletion=_completed("baseline"))
 ]
 Set = Annotated[
-    list[str] | None, option(TRAINING, "--set NAME=VALUE", "Option of the baseline, see its baseline.toml; repeatable.")
+    list[str] | None, shared(TRAINING, "--set NAME=VALUE", "Option of the baseline, see its baseline.toml; repeatable.")
 ]
 Feature = Annotated[
     list[str] | None,
-    option(TRAINING, "--feature NAME", "Feature to learn from; repeatable. [default: from baseline.toml, else all]"),
+    shared(TRAINING, "--feature NAME", "Feature to learn from; repeatable. [default: from baseline.toml, else all]"),
 ]
 Folds = Annotated[
-    int | None, option(TRAINING, "--folds N", "Folds of cross-validation. [default: from baseline.toml]", min=2)
+    int | None, shared(TRAINING, "--folds N", "Folds of cross-validation. [default: from baseline.toml]", min=2)
 ]
-Device = Annotated[str, option(EXECUTION, "--device NAME", "auto (CUDA if available), cpu, cuda, cuda:1, …")]
+Device = Annotated[str, shared(EXECUTION, "--device NAME", "auto (CUDA if available), cpu, cuda, cuda:1, …")]
 FeatureOf = Annotated[
     list[str] | None,
-    option(CORRUPTION, "--feature-of MODALITY=NAME", "Modality of a feature: audio, video, text or other; repeatable."),
+    shared(CORRUPTION, "--feature-of MODALITY=NAME", "Modality of a feature: audio, video, text or other; repeatable."),
 ]
-Workers = Annotated[int, option(EXECUTION, "--workers N", "Processes on this machine.", min=1)]
-Engine = Annotated[str, option(EXECUTION, "--engine ENGINE", "local, or dask://host:port of a running cluster.")]
+Workers = Annotated[int, shared(EXECUTION, "--workers N", "Processes on this machine.", min=1)]
+Engine = Annotated[str, shared(EXECUTION, "--engine ENGINE", "local, or dask://host:port of a running cluster.")]
 
 Public = Annotated[
-    bool, option(OUTPUT, "--public", "Of a split with a hidden subset, show only what participants may see.")
+    bool, shared(OUTPUT, "--public", "Of a split with a hidden subset, show only what participants may see.")
 ]
-Force = Annotated[bool, option(OUTPUT, "--force", "Overwrite the output if it already exists.")]
-ReportOutput = Annotated[str, option(OUTPUT, "--output -o FILE", "File to write; - for stdout.")]
-HomeOutput = Annotated[Path | None, option(OUTPUT, "--output -o DIR", "Folder to write. [default: in the data home]")]
+Force = Annotated[bool, shared(OUTPUT, "--force", "Overwrite the output if it already exists.")]
+ReportOutput = Annotated[str, shared(OUTPUT, "--output -o FILE", "File to write; - for stdout.")]
+HomeOutput = Annotated[Path | None, shared(OUTPUT, "--output -o DIR", "Folder to write. [default: in the data home]")]
 ReportFormatOption = Annotated[
     ReportFormat | None,
-    option(OUTPUT, "--format", "Format of the report. [default: by the suffix of --output, else table]"),
+    shared(OUTPUT, "--format", "Format of the report. [default: by the suffix of --output, else table]"),
 ]
-ProblemFormatOption = Annotated[ProblemFormat, option(OUTPUT, "--format", "Format of the list of problems.")]
-ListFormatOption = Annotated[ListFormat, option(None, "--format", "Format of the list.")]
+ProblemFormatOption = Annotated[ProblemFormat, shared(OUTPUT, "--format", "Format of the list of problems.")]
+ListFormatOption = Annotated[ListFormat, shared(None, "--format", "Format of the list.")]
 
 MODALITY_NAME = "write MODALITY=NAME, such as audio=hubert"
 

@@ -19,14 +19,14 @@ RENAMED = {
 """Options of earlier versions: command and option -> what it is called now."""
 
 
-def option(group: str | None, declared: str, help: str, default: Any = ..., **settings: Any) -> Any:
+def option(group: str | None, declared: str, help: str, default: Any = None, **settings: Any) -> Any:
     """Return an option of a command.
 
     Args:
         group: the group of the help that shows it.
         declared: its names, and what it takes if it is not a flag, as they are typed: `--output -o DIR`.
         help: what it does, and its default where the parser does not know it.
-        default: its value when it is not given; left out for one that must be given, and in `Annotated`.
+        default: its value when it is not given; `...` for one that must be given.
         settings: see `typer.Option`.
     """
     names = [word for word in declared.split() if word.startswith("-")]
@@ -36,6 +36,16 @@ def option(group: str | None, declared: str, help: str, default: Any = ..., **se
 
 _RANGE = re.compile(r"; [^;\]]*\bx[<>][^;\]]*(?=[;\]])|  \[[^;\]]*\bx[<>][^;\]]*\]|(?<=\[)[^;\]]*\bx[<>][^;\]]*; ")
 """The range of a number as the parser shows it, `; 0<=x<=9223372036854775807`; a value outside gets a message."""
+
+
+def shared(group: str | None, declared: str, help: str, **settings: Any) -> Any:
+    """Return an option for `Annotated`; every command that has it gives it a default. See `option`."""
+    return option(group, declared, help, ..., **settings)
+
+
+def argument(metavar: str, help: str, default: Any = ...) -> Any:
+    """Return an argument of a command, which must be given where it has no default."""
+    return typer.Argument(default, metavar=metavar, help=help)
 
 
 def _write_options(command: TyperCommand | TyperGroup, context: Any, formatter: Any) -> None:

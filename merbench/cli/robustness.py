@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -34,34 +34,20 @@ class FeatureScaleOption(StrEnum):
 
 def robustness(
     track: options.Track,
-    grid: Annotated[
-        list[str],
-        option(
-            CORRUPTION,
-            "--grid NAME=VALUES",
-            "Values of a parameter: snr_db=20,10,5,0 or severity=1..5 or rate=0..0.7:0.1; repeatable.",
-        ),
-    ],
+    grid: list[str] = option(
+        CORRUPTION, "--grid NAME=VALUES", "snr_db=20,10,0 or severity=1..5 or rate=0..0.7:0.1; repeatable.", ...
+    ),
     corruption: list[str] | None = option(
-        CORRUPTION,
-        "--corruption NAME",
-        "Corruption, or step of the track; repeatable. [default: the one that has the parameter]",
-        None,
+        CORRUPTION, "--corruption NAME", "Corruption or step; repeatable. [default: that of the parameter]"
     ),
     param: list[str] | None = option(
-        CORRUPTION,
-        "--param NAME=VALUE",
-        "Parameter of all corruptions that have it; CORRUPTION.NAME=VALUE of one of them; repeatable.",
-        None,
+        CORRUPTION, "--param NAME=VALUE", "Parameter of all, or CORRUPTION.NAME=VALUE of one; repeatable."
     ),
     feature_scale: FeatureScaleOption = option(
-        CORRUPTION,
-        "--feature-scale",
-        "Corrupt features standardised by the training data, or as stored.",
-        FeatureScaleOption.standardised,
+        CORRUPTION, "--feature-scale", "Scale on which features are corrupted.", FeatureScaleOption.standardised
     ),
     media: list[Path] | None = option(
-        CORRUPTION, "--media DIR", "Folder of clips; repeatable, a clip of a later folder is preferred.", None
+        CORRUPTION, "--media DIR", "Folder of clips; repeatable: later ones are preferred."
     ),
     feature_of: options.FeatureOf = None,
     split: options.Split = "test",
@@ -71,11 +57,9 @@ def robustness(
     weights: WeightsOption = option(
         TRAINING, "--weights", "Train one model on clean samples, or one per condition.", WeightsOption.shared
     ),
-    leave_out: str | None = option(
-        TRAINING, "--leave-out COLUMN", "Predict each value of a corpus column from the others.", None
-    ),
+    leave_out: str | None = option(TRAINING, "--leave-out COLUMN", "Predict each value of a column from the others."),
     relative_to: str | None = option(
-        TRAINING, "--relative-to NAME", "Second baseline, to which corruption errors are relative.", None
+        TRAINING, "--relative-to NAME", "Second baseline, for relative corruption errors."
     ),
     seed: int = option(TRAINING, "--seed N", "Seed of the training.", 0, min=0, max=options.MOST_SEED),
     folds: options.Folds = None,
@@ -84,7 +68,7 @@ def robustness(
     engine: options.Engine = "local",
     intervals: options.Intervals = True,
     output: Path | None = option(
-        OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/robustness-BASELINE]", None
+        OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/robustness-BASELINE]"
     ),
     force: options.Force = False,
 ) -> None:

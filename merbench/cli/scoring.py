@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, INTERVALS, OUTPUT
-from merbench.cli.parser import option
+from merbench.cli.parser import argument, option
 from merbench.cli.printing import print_data, terminal_width
 from merbench.errors import InvalidSubmission, UsageError, github_annotations, problem_list, problems_json
 from merbench.files.paths import list_folders, require_apart
@@ -36,17 +36,15 @@ def score(
     file: options.File,
     split: options.Split = "test",
     rename: options.Rename = None,
-    manifest: Path | None = option(
-        INPUT, "--manifest FILE", "Manifest of `merbench corrupt`, whose columns --by may name, too.", None
-    ),
+    manifest: Path | None = option(INPUT, "--manifest FILE", "Manifest of `merbench corrupt`, for columns of --by."),
     intervals: options.Intervals = True,
-    method: Method | None = option(INTERVALS, "--method", "Interval method. [default: from the track]", None),
+    method: Method | None = option(INTERVALS, "--method", "Interval method. [default: from the track]"),
     level: options.Level = None,
     resamples: options.Resamples = None,
     cluster: options.Cluster = None,
     seed: options.Seed = 0,
     by: list[str] | None = option(
-        OUTPUT, "--by COLUMN", "Column of the corpus or manifest to break the scores down by; repeatable.", None
+        OUTPUT, "--by COLUMN", "Column of the corpus or manifest to break down by; repeatable."
     ),
     public: options.Public = False,
     form: options.ReportFormatOption = None,
@@ -135,9 +133,9 @@ def validate(
 
 def compare(
     track: options.Track,
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Two submissions or more.")],
+    files: list[str] = argument("FILE", "Two submissions or more."),
     names: list[str] | None = option(
-        INPUT, "--name NAME", "Name of a system; once per file, in their order. [default: from the path]", None
+        INPUT, "--name NAME", "Name of a system; once per file, in order. [default: from the path]"
     ),
     split: options.Split = "test",
     rename: options.Rename = None,

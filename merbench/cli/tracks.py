@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
-from merbench.cli.parser import option
+from merbench.cli.parser import argument, option
 from merbench.cli.printing import print_line, print_list
 from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, did_you_mean, listed
 
@@ -29,7 +29,7 @@ EXAMPLE_ROWS = 3
 
 def tracks(
     family: str = option(None, "--family NAME", "Only tracks of this family, such as mer.", ""),
-    year: int | None = option(None, "--year YEAR", "Only tracks of this year.", None),
+    year: int | None = option(None, "--year YEAR", "Only tracks of this year."),
     metric: str = option(None, "--metric NAME", "Only tracks with this metric.", ""),
     modality: str = option(
         None, "--modality NAME", "Only tracks with this modality: audio, video, text, physiology.", ""
@@ -127,7 +127,7 @@ def describe(
     track: options.Track,
     split: options.Split = "test",
     template: Path | None = option(
-        OUTPUT, "--template FILE", "Write a CSV with all candidates and placeholder answers.", None
+        OUTPUT, "--template FILE", "Write a CSV with all candidates and placeholder answers."
     ),
     force: options.Force = False,
 ) -> None:
@@ -158,7 +158,7 @@ def describe(
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="TRACK", help="Folder to create; its name becomes the track's id.")],
+    folder: Path = argument("TRACK", "Folder to create; its name becomes the track's id."),
     corpus: str = option(
         INPUT, "--corpus NAME", "Corpus whose targets and splits are declared. [default: an example]", ""
     ),
