@@ -230,6 +230,21 @@ def test_views_of_a_clip_are_averaged(make: Make) -> None:
     ]
 
 
+def test_a_mean_over_views_does_not_depend_on_the_order_of_rows(make: Make) -> None:
+    toml = """
+ranking.by = ["mae"]
+submission = { duplicate_ids = "mean", views = 3 }
+metrics = [{ name = "mae", target = "v" }]
+targets.v = { type = "continuous" }
+"""
+    clips = make(toml, {"v": [0.2, 0.5]})
+    # Added from left to right, 0.1 + 0.2 + 0.3 is another number than 0.3 + 0.2 + 0.1.
+    table = pa.table({"sample_id": ["s0", "s1"] * 3, "v": [0.1, 0.5, 0.2, 0.5, 0.3, 0.5]})
+    means = read_submission(table, clips).values["v"]
+    assert means == pytest.approx(np.array([0.2, 0.5]))
+    assert means.tolist() == read_submission(table.take(pa.array(range(5, -1, -1))), clips).values["v"].tolist()
+
+
 def test_a_file_of_one_view_needs_no_probabilities(make: Make) -> None:
     clips = make(VIEWS.replace(", views = 2", ""), {"e": ["x", "y"]})
     assert values(clips, pa.table({"sample_id": ["s1", "s0"], "e": ["y", "y"]})) == {"accuracy": 0.5}
