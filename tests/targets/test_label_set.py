@@ -120,7 +120,7 @@ def test_the_released_way_reads_what_python_refuses(cell: str, expected: list[st
         ("a\x1b[b", f"'a\\x1b[b' has a bracket without its partner; {FORM}"),
     ],
 )  # fmt: skip
-def test_a_cell_that_cannot_be_read_is_not_a_empty_set(cell: str | None, expected: str, split: Split) -> None:
+def test_a_cell_that_cannot_be_read_is_not_an_empty_set(cell: str | None, expected: str, split: Split) -> None:
     assert message(cell, split) == expected
 
 
