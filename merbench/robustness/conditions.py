@@ -17,8 +17,7 @@ from merbench.robustness.grid import Condition
 from merbench.robustness.report import ConditionRow
 from merbench.robustness.samples import Inputs, Standard, text_features
 from merbench.robustness.summary import Values
-from merbench.scoring import align, bootstrap, score
-from merbench.scoring.uncertainty import is_single
+from merbench.scoring import score_and_draws
 from merbench.submission import read_submission
 from merbench.training import Baseline, FeatureSet, Predictions, TrainingSet
 from merbench.training.declaration import Options
@@ -160,10 +159,6 @@ def _fitted(system: System, train: TrainingSet) -> _Fitted:
 
 def _score(experiment: Experiment, predictions: Predictions) -> tuple[ScoreReport, dict[str, Values]]:
     """Return the report on predictions, and the draws of every metric."""
-    how = experiment.how
     read = read_submission(submission_table(experiment.test, predictions), experiment.test)
-    report = score(experiment.test, read, intervals=how is not None).public()
-    if how is None or is_single((aligned := align(read)).n, how.clusters):
-        return report, {}
-    draws = bootstrap(aligned, how)[0]
-    return report, {item.key: draws[item.key] for item in report.scores}
+    report, draws = score_and_draws(read, experiment.how)
+    return report.public(), {score.key: draws[score.key] for score in report.scores if draws}

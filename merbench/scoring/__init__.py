@@ -3,7 +3,7 @@
 from merbench.scoring.aligned import Aligned, Grouping, align
 from merbench.scoring.comparison import compare, mean_difference_p, mean_intervals
 from merbench.scoring.evaluation import area, evaluate
-from merbench.scoring.scorecard import public_score, score
+from merbench.scoring.scorecard import public_score, score, score_and_draws
 from merbench.scoring.uncertainty import Resampling, bootstrap, percentile_bounds, resampling_of, signature
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "public_score",
     "resampling_of",
     "score",
+    "score_and_draws",
     "signature",
 ]

@@ -17,7 +17,7 @@ from merbench.metrics.label_set import coverage
 from merbench.report import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport
 from merbench.resampling import Interval, group_masks
 from merbench.scoring.aligned import Aligned, Grouping, align, candidates_of, grouping_of, read_for, with_confusion
-from merbench.scoring.evaluation import class_key, classes_of, evaluate, joined, ones, plain_values, portions
+from merbench.scoring.evaluation import Draws, class_key, classes_of, evaluate, joined, ones, plain_values, portions
 from merbench.scoring.uncertainty import Resampling, intervals_of, resampling_of, signature, warnings_of
 from merbench.submission import Submission
 from merbench.track import OVERALL, Track
@@ -65,17 +65,18 @@ def score(  # noqa: PLR0913
     candidates = candidates_of(track, split)
     how = resampling_of(candidates, method, level, n_resamples, cluster, seed)
     read = read_for(candidates, submission)
-    return _report(read, how.in_range() if intervals else None, [by] if isinstance(by, str) else by)
+    return score_and_draws(read, how.in_range() if intervals else None, [by] if isinstance(by, str) else by)[0]
 
 
-def _report(read: Submission, how: Resampling | None, by: Sequence[str]) -> ScoreReport:
+def score_and_draws(read: Submission, how: Resampling | None, by: Sequence[str] = ()) -> tuple[ScoreReport, Draws]:
+    """Return the scores of a submission, and the draws that their intervals are of, by key; empty without intervals."""
     candidates, track, aligned = read.candidates, read.candidates.track, align(read)
     groupings = [grouping_of(candidates, column) for column in by]
     classes = classes_of(aligned, ones(aligned))
     plain = plain_values(aligned, classes)
     selections = [rows for grouping in groupings for rows in grouping.rows()]
-    bounds, *of_groups = intervals_of(aligned, how, selections)
-    return ScoreReport(
+    (bounds, *of_groups), draws = intervals_of(aligned, how, selections)
+    report = ScoreReport(
         track=track.key,
         title=track.title,
         corpus=candidates.corpus.name,
@@ -101,6 +102,7 @@ def _report(read: Submission, how: Resampling | None, by: Sequence[str]) -> Scor
         decimals=track.ranking.decimals,
         source=read.source,
     )
+    return report, draws
 
 
 def public_score(read: Submission) -> ScoreReport:

@@ -238,21 +238,23 @@ def _is_made_of_sums(metric: Metric) -> bool:
     )
 
 
-def intervals_of(aligned: Aligned, how: Resampling | None, selections: Sequence[Codes]) -> list[dict[str, Interval]]:
-    """Return intervals by key, first of all rows, then of every selection; empty without resampling.
+def intervals_of(
+    aligned: Aligned, how: Resampling | None, selections: Sequence[Codes]
+) -> tuple[list[dict[str, Interval]], Draws]:
+    """Return intervals by key, first of all rows, then of every selection, and the draws of all rows; empty without.
 
     A single sample, or a single cluster, does not show how others would differ: it has no interval. Nor has a
     selection of fewer than `FEW_REFERENCES` samples.
     """
     if how is None:
-        return [{} for _ in range(1 + len(selections))]
+        return [{} for _ in range(1 + len(selections))], {}
     draws, *of_parts = bootstrap(aligned, how, selections)
     bounds = [_part_bounds(aligned, how, how.clusters, draws)]
-    for rows, draws in zip(selections, of_parts, strict=True):
+    for rows, part in zip(selections, of_parts, strict=True):
         clusters = None if how.clusters is None else np.unique(how.clusters[rows], return_inverse=True)[1]
         few = len(rows) < FEW_REFERENCES
-        bounds.append({} if few else _part_bounds(aligned.select(rows), how, clusters, draws))
-    return bounds
+        bounds.append({} if few else _part_bounds(aligned.select(rows), how, clusters, part))
+    return bounds, draws if bounds[0] else {}
 
 
 def _part_bounds(part: Aligned, how: Resampling, clusters: Codes | None, draws: Draws) -> dict[str, Interval]:
