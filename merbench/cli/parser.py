@@ -34,10 +34,6 @@ def option(group: str | None, declared: str, help: str, default: Any = None, **s
     return typer.Option(default, *names, metavar=metavar, help=help, rich_help_panel=group, **settings)
 
 
-_RANGE = re.compile(r"; [^;\]]*\bx[<>][^;\]]*(?=[;\]])|  \[[^;\]]*\bx[<>][^;\]]*\]|(?<=\[)[^;\]]*\bx[<>][^;\]]*; ")
-"""The range of a number as the parser shows it, `; 0<=x<=9223372036854775807`; a value outside gets a message."""
-
-
 def shared(group: str | None, declared: str, help: str, **settings: Any) -> Any:
     """Return an option for `Annotated`; every command that has it gives it a default. See `option`."""
     return option(group, declared, help, ..., **settings)
@@ -46,6 +42,10 @@ def shared(group: str | None, declared: str, help: str, **settings: Any) -> Any:
 def argument(metavar: str, help: str, default: Any = ...) -> Any:
     """Return an argument of a command, which must be given where it has no default."""
     return typer.Argument(default, metavar=metavar, help=help)
+
+
+_RANGE = re.compile(r"; [^;\]]*\bx[<>][^;\]]*(?=[;\]])|  \[[^;\]]*\bx[<>][^;\]]*\]|(?<=\[)[^;\]]*\bx[<>][^;\]]*; ")
+"""The range of a number as the parser shows it, `; 0<=x<=9223372036854775807`; a value outside gets a message."""
 
 
 def _write_options(command: TyperCommand | TyperGroup, context: Any, formatter: Any) -> None:
