@@ -153,7 +153,7 @@ def compare(
     """Test which of several submissions differ significantly.
 
     Every difference has a confidence interval and the p value of a paired permutation test, corrected by Holm's method
-    over the options.pairs of a metric.
+    over the pairs of a metric.
     """
     from merbench.scoring import compare as compare_submissions
     from merbench.scoring.aligned import candidates_of, read_for
