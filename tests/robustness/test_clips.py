@@ -126,7 +126,16 @@ def test_every_worker_count_gives_the_same_report_and_a_bank_is_opened_once(
     assert opened == ["own"]
 
 
-def test_a_clip_is_corrupted_by_its_step(corrupted_track: CorruptedTrack, sounds: Path) -> None:
+def test_a_clip_is_corrupted_by_its_step(
+    corrupted_track: CorruptedTrack, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[dict[str, Any]] = []
+
+    def recorded(*arguments: Any, **named: Any) -> Any:
+        known.append(named["known"])
+        return corrupt(*arguments, **named)
+
+    monkeypatch.setattr("merbench.robustness.clips.corrupt", recorded)
     track = corrupted_track(NOISE, features={})
     (curve,) = planned(track, {"snr_db": [5]})
     candidates, all_conditions = open_candidates(track, "test"), {"audio": curve.conditions}
@@ -137,6 +146,8 @@ def test_a_clip_is_corrupted_by_its_step(corrupted_track: CorruptedTrack, sounds
     vector = clips.measured["audio"][curve.conditions[0]].vectors[-1]
     assert np.array_equal(vector, sound_vector(sound).astype(np.float32))
     assert not np.array_equal(vector, clips.measured["audio"][None].vectors[-1])
+    speakers = candidates.samples["speaker"].to_pylist()
+    assert [columns["speaker"] for columns in known] == speakers  # what a step may depend on
 
 
 @pytest.mark.slow
