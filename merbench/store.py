@@ -33,26 +33,18 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 @dataclass(frozen=True, eq=False)
 class Store(Generic[Item]):
-    """The items of one kind.
+    """The items of one kind."""
 
-    Attributes:
-        kind: what messages call an item, such as `noise bank`.
-        folder: the folder of the data home that holds them.
-        file_name: the file that makes a folder an item.
-        load: returns the item in a folder that has this file.
-        hint: name that is not known -> how an item of this name gets into the data home.
-        builders: name -> function that returns the builder of an item that merbench makes on first use.
-        shipped: name -> function that returns an item that comes with merbench and has no folder.
-        version_of: the version of an item, if a newer version of its builder replaces it, else None.
-    """
-
-    kind: str
-    folder: str
-    file_name: str
-    load: Callable[[Path], Item]
-    hint: Callable[[str], str]
+    kind: str  # what messages call an item, such as `noise bank`
+    folder: str  # the folder of the data home that holds them
+    file_name: str  # the file that makes a folder an item
+    load: Callable[[Path], Item]  # returns the item in a folder that has this file
+    hint: Callable[[str], str]  # name that is not known -> how an item of this name gets into the data home
+    # name -> function that returns the builder of an item that merbench makes on first use
     builders: Builders = field(default_factory=dict)
+    # name -> function that returns an item that comes with merbench and has no folder
     shipped: Mapping[str, Callable[[], Item]] = field(default_factory=dict)
+    # the version of an item, if a newer version of its builder replaces it, else None
     version_of: Callable[[Item], str | None] = lambda _: None
 
     @property

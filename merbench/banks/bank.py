@@ -42,23 +42,14 @@ Fill = Literal["concatenate", "loop", "entire"]
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Sounds to sample from.
+    """Sounds to sample from."""
 
-    Attributes:
-        name: as it was opened, such as `musan/speech`.
-        folder: what the files of the sounds start from.
-        sounds: the sounds, in the order of their files.
-        version: dotted numbers.
-        source: where the sounds come from.
-        licence: of sounds without a licence of their own.
-    """
-
-    name: str
-    folder: Path
-    sounds: tuple[Sound, ...] = field(repr=False)
-    version: str = "1.0"
-    source: str = ""
-    licence: str = ""
+    name: str  # as it was opened, such as `musan/speech`
+    folder: Path  # what the files of the sounds start from
+    sounds: tuple[Sound, ...] = field(repr=False)  # in the order of their files
+    version: str = "1.0"  # dotted numbers
+    source: str = ""  # where the sounds come from
+    licence: str = ""  # of sounds without a licence of their own
 
     @cached_property
     def digest(self) -> str:

@@ -39,33 +39,19 @@ _MARGIN = 2048
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """One file of a bank; texts are empty where nothing is known, and numbers are 0 until it is measured.
+    """One file of a bank; texts are empty where nothing is known, and numbers are 0 until it is measured."""
 
-    Attributes:
-        file: its path in the folder of sounds, with `/` between names.
-        part: the part of the bank it belongs to: a sub-folder.
-        label: its class, or several with commas between them.
-        speaker: who speaks.
-        licence: its own licence, if that of the bank does not apply.
-        rate_hz: sample rate.
-        channels: how many.
-        n_samples: samples of each channel.
-        n_bytes: size of the file.
-        rms: of the average of the channels, full scale 1.0.
-        sha256: digest of the file.
-    """
-
-    file: str
-    part: str = ""
-    label: str = ""
-    speaker: str = ""
-    licence: str = ""
-    rate_hz: int = 0
-    channels: int = 0
-    n_samples: int = 0
-    n_bytes: int = 0
-    rms: float = 0.0
-    sha256: str = ""
+    file: str  # its path in the folder of sounds, with `/` between names
+    part: str = ""  # the part of the bank it belongs to: a sub-folder
+    label: str = ""  # its class, or several with commas between them
+    speaker: str = ""  # who speaks
+    licence: str = ""  # its own licence, if that of the bank does not apply
+    rate_hz: int = 0  # sample rate
+    channels: int = 0  # how many
+    n_samples: int = 0  # samples of each channel
+    n_bytes: int = 0  # size of the file
+    rms: float = 0.0  # of the average of the channels, full scale 1.0
+    sha256: str = ""  # digest of the file
 
     @property
     def duration_s(self) -> float:

@@ -31,19 +31,13 @@ _REALISED = ("source", "offset_s", "decoded_snr_db", "available")
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """The references of a split, without candidates that have none.
+    """The references of a split, without candidates that have none."""
 
-    Attributes:
-        index: int64 positions of the scored rows among the candidates, ascending.
-        values: one array per target, aligned with `index`.
-        known: target -> which of those rows have a reference; a target without an entry has all.
-        digest: SHA-256 over ids and values.
-    """
-
-    index: NDArray[np.int64]
-    values: dict[str, Values]
+    index: NDArray[np.int64]  # positions of the scored rows among the candidates, ascending
+    values: dict[str, Values]  # one array per target, aligned with `index`
+    # target -> which of those rows have a reference; a target without an entry has all
     known: dict[str, NDArray[np.bool_]]
-    digest: str
+    digest: str  # SHA-256 over ids and values
 
     def __len__(self) -> int:
         return len(self.index)
@@ -51,21 +45,13 @@ class References:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The samples of one split of a track: what a participant predicts.
-
-    Attributes:
-        track: the track.
-        split: name of the split in the track.
-        corpus: the corpus of the track.
-        ids: sorted sample ids.
-        samples: the columns of the samples, one row per id, in the same order.
-    """
+    """The samples of one split of a track: what a participant predicts."""
 
     track: Track
-    split: str
+    split: str  # name of the split in the track
     corpus: Corpus
-    ids: pa.StringArray = field(repr=False)
-    samples: pa.Table = field(repr=False)
+    ids: pa.StringArray = field(repr=False)  # sorted sample ids
+    samples: pa.Table = field(repr=False)  # the columns of the samples, one row per id, in the same order
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -40,16 +40,11 @@ UNREADABLE = (OSError, ValueError, MemoryError, OverflowError, KeyError, IndexEr
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """The output of one extractor for the samples of a corpus; samples without a value are left out.
+    """The output of one extractor for the samples of a corpus; samples without a value are left out."""
 
-    Attributes:
-        ids: sorted sample ids.
-        values: one row per sample, or per frame.
-        offsets: where each sample's frames begin and end; None for utterance vectors.
-    """
-
-    ids: pa.StringArray = field(repr=False)
-    values: NDArray[np.float32] = field(repr=False)
+    ids: pa.StringArray = field(repr=False)  # sorted sample ids
+    values: NDArray[np.float32] = field(repr=False)  # one row per sample, or per frame
+    # where each sample's frames begin and end; None for utterance vectors
     offsets: NDArray[np.int64] | None = field(default=None, repr=False)
 
     @classmethod

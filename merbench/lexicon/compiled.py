@@ -52,16 +52,11 @@ class Ambiguity(NamedTuple):
 
 
 class Lookup(NamedTuple):
-    """Every step of a word through a lexicon.
+    """Every step of a word through a lexicon."""
 
-    Attributes:
-        word: the word as it is looked up.
-        wheel_words: base form → its wheel words; empty for an unknown word.
-        sectors: wheel → the wheel word that decides, its level-1 and its level-2 sector; None where the word vanishes.
-    """
-
-    word: str
-    wheel_words: Mapping[str, Words]
+    word: str  # the word as it is looked up
+    wheel_words: Mapping[str, Words]  # base form → its wheel words; empty for an unknown word
+    # wheel → the wheel word that decides, its level-1 and its level-2 sector; None where the word vanishes
     sectors: Mapping[str, tuple[str, str, str] | None]
 
 
@@ -100,33 +95,19 @@ class Linked:
 
 @dataclass(frozen=True, eq=False)
 class Lexicon:
-    """A compiled lexicon.
-
-    Attributes:
-        name: its name.
-        digest: SHA-256 of its content (`Content.digest`).
-        source: where its words come from.
-        wheels: names of the wheels.
-        labels: every surface form.
-        bases: every base form.
-        wheel_words: every word on a wheel.
-        label_bases: label → base forms.
-        base_words: base form → wheel words.
-        rows: per wheel, int32 `(n_rows, 3)` codes of wheel words at levels 1, 2, 3.
-        word_sectors: int8 `(2, n_wheels, n_wheel_words)` sectors of wheel words at either level.
-    """
+    """A compiled lexicon."""
 
     name: str
-    digest: str
-    source: str
-    wheels: Words
-    labels: Words
-    bases: Words
-    wheel_words: Words
-    label_bases: Linked
-    base_words: Linked
-    rows: tuple[Codes, ...]
-    word_sectors: Sectors
+    digest: str  # SHA-256 of its content (`Content.digest`)
+    source: str  # where its words come from
+    wheels: Words  # their names
+    labels: Words  # every surface form
+    bases: Words  # every base form
+    wheel_words: Words  # every word on a wheel
+    label_bases: Linked  # label → base forms
+    base_words: Linked  # base form → wheel words
+    rows: tuple[Codes, ...]  # per wheel, int32 `(n_rows, 3)` codes of wheel words at levels 1, 2, 3
+    word_sectors: Sectors  # int8 `(2, n_wheels, n_wheel_words)` sectors of wheel words at either level
 
     @classmethod
     def compile(cls, content: Content, *, name: str, source: str) -> Lexicon:

@@ -35,17 +35,11 @@ MOST_SECTORS = 64
 
 @dataclass(frozen=True)
 class Content:
-    """The content of a lexicon in canonical form; make one with `Content.of`.
+    """The content of a lexicon in canonical form; make one with `Content.of`."""
 
-    Attributes:
-        forms: surface form → base forms.
-        synonyms: base form → wheel words.
-        wheels: name → rows.
-    """
-
-    forms: Links
-    synonyms: Links
-    wheels: Mapping[str, tuple[Row, ...]]
+    forms: Links  # surface form → base forms
+    synonyms: Links  # base form → wheel words
+    wheels: Mapping[str, tuple[Row, ...]]  # name → rows
 
     @classmethod
     def of(

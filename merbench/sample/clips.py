@@ -48,16 +48,11 @@ _BATCH = 16  # clips that go to a worker together
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """The signal of a clip before it is encoded.
+    """The signal of a clip before it is encoded."""
 
-    Attributes:
-        planes: luma and colour differences of all pictures, `(m, 96, 96)` and twice `(m, 48, 48)` uint8, of limited
-            range and BT.601.
-        samples: `(n,)` int16 at 16 kHz, 1,280 for each picture.
-    """
-
+    # luma and colour differences of all pictures, `(m, 96, 96)` and twice `(m, 48, 48)`, of limited range, BT.601
     planes: Planes = field(repr=False)
-    samples: NDArray[np.int16] = field(repr=False)
+    samples: NDArray[np.int16] = field(repr=False)  # `(n,)` at 16 kHz, 1,280 for each picture
 
     @property
     def audio(self) -> Audio:

@@ -71,27 +71,16 @@ def representatives(groups: Iterable[Sequence[str]]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Groups:
-    """Stored answers of a language model.
+    """Stored answers of a language model."""
 
-    Attributes:
-        name: what they are called.
-        source: where they come from, in words.
-        model: the language model, with its revision where that is known.
-        prompt_digest: SHA-256 of the prompt's text, or `unstated`.
-        decoding: how the model was made to answer, or `unstated`.
-        keys: how an answer is found, see the module's conventions.
-        runs: per run, key → answer.
-        dropped: per run, how many words of answers were dropped, since they were not in the prompt.
-    """
-
-    name: str
-    source: str
-    model: str
-    prompt_digest: str
-    decoding: str
-    keys: Keys
-    runs: tuple[Answers, ...] = field(repr=False)
-    dropped: tuple[int, ...]
+    name: str  # what they are called
+    source: str  # where they come from, in words
+    model: str  # the language model, with its revision where that is known
+    prompt_digest: str  # SHA-256 of the prompt's text, or `unstated`
+    decoding: str  # how the model was made to answer, or `unstated`
+    keys: Keys  # how an answer is found, see the module's conventions
+    runs: tuple[Answers, ...] = field(repr=False)  # per run, key → answer
+    dropped: tuple[int, ...]  # per run, how many words of answers were dropped, since they were not in the prompt
 
     @cached_property
     def digest(self) -> str:

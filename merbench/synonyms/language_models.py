@@ -81,29 +81,17 @@ class _Passing(Exception):
 
 @dataclass(eq=False)
 class Endpoint:
-    """A language model behind an OpenAI-compatible endpoint; an `Asker`.
+    """A language model behind an OpenAI-compatible endpoint; an `Asker`."""
 
-    Attributes:
-        url: address of the endpoint, with or without `/v1/chat/completions`.
-        model: the model's name there.
-        key: sent as bearer token, if given.
-        temperature: sent along, if given; else the endpoint decides.
-        timeout_s: how long the endpoint may be silent.
-        parallel: how many prompts may be sent at once.
-        attempts: how often it is asked for one usable answer.
-        clock: the time in seconds.
-        sleep: waits for some seconds.
-    """
-
-    url: str
-    model: str
-    key: str | None = field(default=None, repr=False)
-    temperature: float | None = None
-    timeout_s: float = 120.0
-    parallel: int = 4
-    attempts: int = 3
-    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    url: str  # address of the endpoint, with or without `/v1/chat/completions`
+    model: str  # the model's name there
+    key: str | None = field(default=None, repr=False)  # sent as bearer token, if given
+    temperature: float | None = None  # sent along, if given; else the endpoint decides
+    timeout_s: float = 120.0  # how long the endpoint may be silent
+    parallel: int = 4  # how many prompts may be sent at once
+    attempts: int = 3  # how often it is asked for one usable answer
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)  # the time in seconds
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)  # waits for some seconds
 
     def __post_init__(self) -> None:
         self._address = completions_url(self.url)
