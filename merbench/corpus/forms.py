@@ -90,15 +90,12 @@ def arrays(path: Path, problems: list[Problem]) -> Delimited | None:
     return Delimited(Origin(path.name), tuple(flat), list(zip(*cells, strict=True)))
 
 
-def recordings(columns: tuple[str, ...], suffix: str = ".jpg") -> Reader:
+def recordings(columns: tuple[str, ...]) -> Reader:
     """Read a folder with one text file per recording: a header, then a line with the values of every frame.
 
-    Frames are counted from 1; the id of one is `<recording>/<frame, five digits><suffix>`. The header is ignored:
-    where a class is given as one number, released headers name the classes.
-
-    Args:
-        columns: what the values of a line are.
-        suffix: suffix of the frames' pictures.
+    `columns` are what the values of a line are. Frames are counted from 1; the id of one is
+    `<recording>/<frame, five digits>.jpg`. The header is ignored: where a class is given as one number, released
+    headers name the classes.
     """
 
     def read(path: Path, problems: list[Problem]) -> Delimited | None:
@@ -109,7 +106,7 @@ def recordings(columns: tuple[str, ...], suffix: str = ".jpg") -> Reader:
         for file in files:
             frames = [[cell.strip() for cell in line.split(",")] for line in _lines(file)[1:]]
             if _have_columns(file, frames, columns, 2, problems):
-                rows += [[f"{file.stem}/{i:05d}{suffix}", *row] for i, row in enumerate(frames, start=1)]
+                rows += [[f"{file.stem}/{i:05d}.jpg", *row] for i, row in enumerate(frames, start=1)]
         return Delimited(Origin(path.name), ("image", *columns), rows) if files else None
 
     return read

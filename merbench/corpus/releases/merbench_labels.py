@@ -13,8 +13,10 @@ excited counts as happy; with six, excited and frustrated are classes of their o
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from merbench.corpus.cells import Cells, codes, number
 from merbench.corpus.forms import label_archive
@@ -92,35 +94,8 @@ def _iemocap(n: int, sha256: str) -> Release:
     )
 
 
-SENTIMENT = {
-    "cmu-mosi": (
-        "opinions about films in English, one speaker per video; sentiment from -3 to 3",
-        f"{MOSI_SOURCE}; released labels and transcripts",
-        "http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/",
-        "09baab4d3004872de622d1b3879ef084d0f8e0bf1ef8d8807e954ae541a42d99",
-    ),
-    "cmu-mosei": (
-        "opinions about many subjects in English, one speaker per video; sentiment from -3 to 3",
-        "CMU-MOSEI (ACL 2018, P18-1208), sentiment from -3 to 3; released labels",
-        "http://multicomp.cs.cmu.edu/resources/cmu-mosei-dataset/",
-        "57bb2f213aece35769253bcc1ddfcd6340658b78da17af2caa7a9408e717da8d",
-    ),
-    "ch-sims": (
-        "clips of Chinese films and series; sentiment from -1 to 1",
-        "CH-SIMS (ACL 2020, 2020.acl-main.343), sentiment from -1 to 1 (not CMU-MOSI's -3 to 3); released labels and "
-        "transcripts. All its clips are in CH-SIMS v2 too, in the same splits",
-        "https://github.com/thuiar/MMSA",
-        "55b5708d2493c8a2653cb9e0a0a585320bfaf29f25eb26898e99441619c656b5",
-    ),
-    "ch-sims-v2": (
-        "clips of Chinese films and series, more than CH-SIMS; sentiment from -1 to 1",
-        "CH-SIMS v2 (arXiv:2209.02604), supervised part, sentiment from -1 to 1 (not CMU-MOSI's -3 to 3); released "
-        "labels and transcripts. Contains all 2,281 clips of CH-SIMS with the same splits and values: the two are no "
-        "independent sets",
-        "https://github.com/thuiar/ch-sims-v2",
-        "6611a787648198fae4d9588be32d75ac17b674b7e40b0f448812e16697989883",
-    ),
-}
+_TEXTS = Path(__file__).parent / "merbench_labels.toml"
+SENTIMENT: dict[str, dict[str, str]] = tomllib.loads(_TEXTS.read_text(encoding="utf-8"))
 """Name -> title, source, where the media are, digest of the labels; -10 marks a missing sentiment."""
 
 RELEASES = (
@@ -145,13 +120,13 @@ RELEASES = (
     *(
         Release(
             name=name,
-            title=title,
-            source=source,
+            title=known["title"],
+            source=known["source"],
             licence=TERMS,
-            obtain=f"{REPOSITORY}; media: {media}",
+            obtain=f"{REPOSITORY}; media: {known['media']}",
             layouts=(
                 (
-                    _labels(sha256, "sentiment", number(missing=-10)),
+                    _labels(known["sha256"], "sentiment", number(missing=-10)),
                     CHINESE_TRANSCRIPTS if name.startswith("ch-") else TRANSCRIPTS,
                 ),
             ),
@@ -159,6 +134,6 @@ RELEASES = (
             known=utterance,
             id_form=VIDEO_UTTERANCE,
         )
-        for name, (title, source, media, sha256) in SENTIMENT.items()
+        for name, known in SENTIMENT.items()
     ),
 )

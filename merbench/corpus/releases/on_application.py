@@ -12,7 +12,9 @@ The marks for no annotation (-5 for valence and arousal, -1 for expression and a
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 
 from merbench.corpus.cells import TEXT, Cells, integer, labels, mapped, number, segments
 from merbench.corpus.forms import recordings, spaced
@@ -34,10 +36,6 @@ def own_tables(targets: Mapping[str, Cells], *columns: str) -> Layout:
     )
 
 
-def _discrete(names: str) -> dict[str, Cells]:
-    return {"discrete": labels(*names.split())}
-
-
 def _label_file(folder: str, target: str, cells: Cells, without: str = "", **constant: str) -> Sheet:
     """Return the sheet of a `label.txt`."""
     return Sheet(
@@ -55,52 +53,21 @@ def _label_file(folder: str, target: str, cells: Cells, without: str = "", **con
 ADD2023 = "ADD 2023 (arXiv:2305.13774)"
 ADD2023_SITE = "http://addchallenge.cn/add2023"
 SPOOF = labels("genuine", "fake")
-DIMENSIONS = {"valence": number(), "arousal": number(), "dominance": number()}
 
+
+def _of_clips(known: Mapping[str, str]) -> Layout:
+    targets = dict.fromkeys(known.get("numbers", "").split(), number())
+    if "labels" in known:
+        targets = {"discrete": labels(*known["labels"].split())}
+    return own_tables(targets, *known.get("columns", "").split())
+
+
+_TEXTS = Path(__file__).parent / "on_application.toml"
 CORPORA: dict[str, tuple[str, str, str, tuple[Layout, ...]]] = {
-    "dfew": (
-        "clips of films, seven emotions, five folds",
-        "DFEW (arXiv:2008.05924), 11,697 clips with one label",
-        "https://dfew-dataset.github.io",
-        (own_tables(_discrete("happy sad neutral angry surprise disgust fear"), "fold"),),
-    ),
-    "ferv39k": (
-        "clips of films and shows, seven emotions",
-        "FERV39k (arXiv:2203.09463), 31,088 training and 7,847 test clips",
-        "https://wangyanckxx.github.io/Proj_CVPR2022_FERV39k.html",
-        (own_tables(_discrete("angry disgust fear happy neutral sad surprise")),),
-    ),
-    "mafw": (
-        "clips of films and shows, eleven emotions, five folds",
-        "MAFW (arXiv:2208.00847), 9,172 clips with one label",
-        "https://mafw-database.github.io/MAFW/",
-        (
-            own_tables(
-                _discrete(
-                    "anger disgust fear happiness neutral sadness surprise contempt anxiety helplessness disappointment"
-                ),
-                "fold",
-            ),
-        ),
-    ),
-    "enterface": (
-        "acted speech in English, six emotions, five folds by speaker",
-        "eNTERFACE'05 (Martin et al. 2006)",
-        "http://www.enterface.net/enterface05/",
-        (own_tables(_discrete("happiness anger disgust fear surprise sadness"), "speaker", "fold"),),
-    ),
-    "werewolf-xl": (
-        "players of the game Werewolf in Chinese: valence, arousal and dominance, five folds",
-        "Werewolf-XL (Zhang et al. 2021), 14,457 clips",
-        "the authors of Werewolf-XL",
-        (own_tables(DIMENSIONS, "fold"),),
-    ),
-    "msp-improv": (
-        "acted dialogues in English, four emotions, six sessions as folds",
-        "MSP-IMPROV (Busso et al. 2017)",
-        "https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Improv.html",
-        (own_tables(_discrete("angry happy neutral sad"), "speaker", "fold"),),
-    ),
+    **{
+        name: (known["title"], known["source"], known["obtain"], (_of_clips(known),))
+        for name, known in tomllib.loads(_TEXTS.read_text(encoding="utf-8")).items()
+    },
     "add2023-fgd": (
         "speech in Chinese, genuine or fake, in two rounds",
         f"{ADD2023}, track 1.2",
