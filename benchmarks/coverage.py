@@ -1,10 +1,10 @@
-"""Do intervals and p values keep their promise? Populations with known true scores go in, the tables of
-`docs/uncertainty.md` come out.
+"""Coverage of intervals and false positives of p values on populations with known true scores: the tables of
+`docs/uncertainty.md`.
 
 Inputs: simulated speakers with a difficulty, an offset of their valence and a favourite class each; six classes,
 equal or in the shares of MER 2023's test2; a system that is wrong more often on difficult speakers, and whose valence
-follows its answer, so that the errors of both targets go together. Where samples are independent, each has a speaker of
-its own. The true scores are arithmetic on the population's confusion matrix and moments. Weights, metrics, intervals
+follows its answer, so that the errors of both targets are correlated. Where samples are independent, each has its own
+speaker. The true scores are arithmetic on the population's confusion matrix and moments. Weights, metrics, intervals
 and p values are merbench's own, with fresh weights for every simulation. No peers.
 
 A run without options is quick and only prints; `--full` takes 10,000 simulations a row and rewrites the tables.
