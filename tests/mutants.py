@@ -251,7 +251,17 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
     ("merbench/leaderboard/entry.py", "tests/leaderboard/test_entry.py"): [
         ("if (shown := printable(text, None)) != text:", "if (shown := printable(text, None)) and not text.isprintable():"),
     ],
-    # Corruptions.
+    # Declared parameters, corruptions.
+    ("merbench/parameters.py", "tests/test_parameters.py"): [
+        ('"ge": self.low', '"gt": self.low'),
+        ("parameter.is_required and name not in given", "not parameter.is_required and name not in given"),
+    ],
+    ("merbench/corruptions/declaration.py", "tests/corruptions/test_declaration.py"): [
+        ("at_severity[values[SEVERITY] - 1]", "at_severity[values[SEVERITY] - 2]"),
+    ],
+    ("merbench/corruptions/declaration.py", "tests/corruptions/test_every_corruption.py -k change_nothing"): [
+        ("any(all(complete[name] == value", "any(any(complete[name] == value"),
+    ],
     ("merbench/corruptions/drawing.py", "tests/corruptions/test_drawing.py"): [
         ("power(10, decibels, 20)", "power(10, decibels, 10)"),
         ("(str(seed), step, sample_id)", "(str(seed), step)"),
