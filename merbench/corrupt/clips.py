@@ -22,7 +22,7 @@ from merbench.media import MediaFile, opened, read_audio, read_video
 from merbench.media.transcode import as_declared, target_suffix, write_corrupted
 from merbench.media.writing import Encoding
 
-Row = Mapping[str, Any]
+ManifestRow = Mapping[str, Any]
 """What the manifest says about one sample."""
 
 ADDITIVE = "realised_snr_db"
@@ -64,7 +64,7 @@ class Clip:
                 raise UnreadableMedia(self.source, f"it has no {kind} stream, which {steps[0].step_name} corrupts")
 
 
-def corrupt_clip(clip: Clip, banks: Mapping[str, Bank]) -> Row:
+def corrupt_clip(clip: Clip, banks: Mapping[str, Bank]) -> ManifestRow:
     """Write the corrupted copy of a clip and return its row; what is wrong with the clip becomes the row's problem.
 
     Args:
@@ -135,7 +135,7 @@ DIFFERS = "differs"
 """The key under which `verify_clip` says how a corrupted clip differs from its row."""
 
 
-def verify_clip(task: tuple[Clip, Row], banks: Mapping[str, Bank]) -> dict[str, Any]:
+def verify_clip(task: tuple[Clip, ManifestRow], banks: Mapping[str, Bank]) -> dict[str, Any]:
     """Re-create a corrupted clip, compare it with its row and its file, and measure the file.
 
     Returns:
@@ -159,12 +159,12 @@ def verify_clip(task: tuple[Clip, Row], banks: Mapping[str, Bank]) -> dict[str, 
     return {"audio.decoded_snr_db": _decoded_snr_db(clip, row, written)} if _only_adds_noise(clip, row) else {}
 
 
-def _only_adds_noise(clip: Clip, row: Row) -> bool:
+def _only_adds_noise(clip: Clip, row: ManifestRow) -> bool:
     has_window = any(name in step.parameters for step in clip.audio for name in WINDOW)
     return bool(clip.audio) and not has_window and all(f"{step.step_name}.{ADDITIVE}" in row for step in clip.audio)
 
 
-def _decoded_snr_db(clip: Clip, row: Row, written: Path) -> float:
+def _decoded_snr_db(clip: Clip, row: ManifestRow, written: Path) -> float:
     decoded = read_audio(written)
     clean = as_declared(read_audio(clip.source), replace(clip.encoding, sample_rate_hz=decoded.rate_hz))
     n = min(clean.samples.shape[1], decoded.samples.shape[1])

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from merbench.corrupt.clips import Row
+from merbench.corrupt.clips import ManifestRow
 from merbench.errors import IntegrityError, MalformedFile, OutputError, UsageError, fault, listed
 from merbench.files.parquet import TooLarge, arrow_file, read_parquet
 from merbench.files.writing import atomic_path, require_alone
@@ -71,7 +71,7 @@ class Manifest:
     """
 
     header: Mapping[str, Any]
-    rows: Mapping[str, Row] = field(repr=False)
+    rows: Mapping[str, ManifestRow] = field(repr=False)
 
     def to_table(self) -> pa.Table:
         """Return one row a sample, sorted by id."""
@@ -155,7 +155,7 @@ def read_progress(folder: Path) -> Manifest | None:
         return finished
     if finished is not None and finished.header != header:
         raise IntegrityError(f"{folder / JOURNAL}: has other inputs than {MANIFEST} next to it")
-    rows: Mapping[str, Row] = {} if finished is None else finished.rows
+    rows: Mapping[str, ManifestRow] = {} if finished is None else finished.rows
     return Manifest(header, {**rows, **{row["sample_id"]: row for row in lines}})
 
 
@@ -212,7 +212,7 @@ class Journal:
             self._is_bare = True
         return self
 
-    def add(self, row: Row) -> None:
+    def add(self, row: ManifestRow) -> None:
         """Append one line, at once."""
         assert self._file is not None
         self._is_bare = False
@@ -264,6 +264,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= 160 else f"{text[:159]}…"
 
 
-def problems_of(rows: Iterable[Row]) -> dict[str, str]:
+def problems_of(rows: Iterable[ManifestRow]) -> dict[str, str]:
     """Return what is wrong with each sample that could not be corrupted, by id."""
     return {row["sample_id"]: row["problem"] for row in rows if row.get("problem")}

@@ -19,7 +19,7 @@ from typing import Any
 from merbench.banks.bank import Bank
 from merbench.banks.home import open_bank
 from merbench.corpus.candidates import Candidates
-from merbench.corrupt.clips import DIFFERS, Clip, Row, corrupt_clip, verify_clip
+from merbench.corrupt.clips import DIFFERS, Clip, ManifestRow, corrupt_clip, verify_clip
 from merbench.corrupt.manifest import (
     JOURNAL,
     MANIFEST,
@@ -319,10 +319,10 @@ def _known(candidates: Candidates, steps: Sequence[Step]) -> dict[str, dict[str,
     return dict(zip(candidates.ids.to_pylist(), rows, strict=True))
 
 
-def _finished(plan: MediaPlan, before: Manifest) -> dict[str, Row]:
+def _finished(plan: MediaPlan, before: Manifest) -> dict[str, ManifestRow]:
     """Return the earlier rows whose corrupted clips exist; raise `IntegrityError` if their sources changed."""
     clips = {clip.sample_id: clip for clip in plan.clips}
-    kept: dict[str, Row] = {}
+    kept: dict[str, ManifestRow] = {}
     changed: list[str] = []
     for sample_id, row in before.rows.items():
         if row.get("problem"):
@@ -350,7 +350,7 @@ def _require_empty(output: Path) -> None:
         raise UsageError(f"{output}: is not empty and has no {MANIFEST}; name another folder")
 
 
-def _changed(clip: Clip, row: Row, written: float) -> bool:
+def _changed(clip: Clip, row: ManifestRow, written: float) -> bool:
     """Return whether a clip is not the one that was corrupted; it is read only if its times leave that open."""
     status = clip.source.stat()
     if status.st_size != row["input_bytes"]:
@@ -367,7 +367,7 @@ def _size(clip: Clip) -> int:
         return 0
 
 
-def _bytes_per_byte(plan: MediaPlan, rows: Mapping[str, Row], n_todo: int) -> float:
+def _bytes_per_byte(plan: MediaPlan, rows: Mapping[str, ManifestRow], n_todo: int) -> float:
     """Return the size of corrupted clips relative to their sources: of the finished ones, else of a few on trial."""
     read = sum(row["input_bytes"] for row in rows.values())
     if read:
@@ -377,7 +377,7 @@ def _bytes_per_byte(plan: MediaPlan, rows: Mapping[str, Row], n_todo: int) -> fl
     return estimate(plan).bytes / max(sum(map(_size, plan.clips)), 1)
 
 
-def _require_space(plan: MediaPlan, todo: Sequence[Clip], rows: Mapping[str, Row]) -> None:
+def _require_space(plan: MediaPlan, todo: Sequence[Clip], rows: Mapping[str, ManifestRow]) -> None:
     """Raise `OutputError` if the disk has less space than the corrupted clips are likely to take."""
     needed = round(_bytes_per_byte(plan, rows, len(todo)) * sum(map(_size, todo)))
     place = next(folder for folder in (plan.output, *plan.output.resolve().parents) if folder.is_dir())
@@ -390,7 +390,7 @@ def _require_space(plan: MediaPlan, todo: Sequence[Clip], rows: Mapping[str, Row
 
 
 def _verified(
-    plan: MediaPlan, rows: Mapping[str, Row], workers: int, engine: str, show: ShowProgress
+    plan: MediaPlan, rows: Mapping[str, ManifestRow], workers: int, engine: str, show: ShowProgress
 ) -> dict[str, dict[str, Any]]:
     """Return what `verify_clip` returns for every corrupted clip."""
     tasks = [(clip.sample_id, (clip, rows[clip.sample_id])) for clip in plan.clips if "output" in rows[clip.sample_id]]

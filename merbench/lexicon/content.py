@@ -19,7 +19,7 @@ from pathlib import Path
 from merbench.errors import Problem, listed, plural, printable
 from merbench.files.reading import sha256_bytes
 
-Row = tuple[str, str, str]
+WheelRow = tuple[str, str, str]
 Links = Mapping[str, tuple[str, ...]]
 
 HEADERS = {
@@ -39,7 +39,7 @@ class Content:
 
     forms: Links  # surface form → base forms
     synonyms: Links  # base form → wheel words
-    wheels: Mapping[str, tuple[Row, ...]]  # name → rows
+    wheels: Mapping[str, tuple[WheelRow, ...]]  # name → rows
 
     @classmethod
     def of(
@@ -130,7 +130,7 @@ def normal(word: str) -> str:
     return word.strip().lower()
 
 
-def _row(words: Sequence[str]) -> Row:
+def _row(words: Sequence[str]) -> WheelRow:
     first, second, third = map(normal, words)
     return first, second, third
 

@@ -35,7 +35,7 @@ from merbench.errors import (
 from merbench.files.npy import UNREADABLE_ARCHIVE
 from merbench.files.pickles import read_pickled_npz
 from merbench.files.reading import read_bounded
-from merbench.lexicon.content import Content, Row, normal
+from merbench.lexicon.content import Content, WheelRow, normal
 
 Pairs = list[tuple[str, str]]
 
@@ -141,9 +141,9 @@ def _linked(sheet: _Sheet, names: Sequence[str], problems: list[Problem]) -> Pai
     return pairs
 
 
-def _wheel(sheet: _Sheet, problems: list[Problem]) -> list[Row]:
+def _wheel(sheet: _Sheet, problems: list[Problem]) -> list[WheelRow]:
     """Return the rows of a wheel, whose merged cells are filled downward."""
-    rows: list[Row] = []
+    rows: list[WheelRow] = []
     empty: list[tuple[int, str, str]] = []
     last = ("", "")
     for number, (first, second, third) in enumerate(sheet.columns(LEVELS, problems), start=2):
@@ -237,7 +237,7 @@ def _unfolded(name: str, links: Mapping[Any, Any], problems: list[Problem]) -> I
     problems += examples(odd, lambda item: Problem("E622", f"{name}: {item} is not a word and its list"))
 
 
-def _mapped_wheel(name: str, levels: Any, problems: list[Problem]) -> list[Row]:
+def _mapped_wheel(name: str, levels: Any, problems: list[Problem]) -> list[WheelRow]:
     """Return rows that give every word the sectors of two dictionaries, word → sector, one for each level."""
     match levels:
         case {"level1": dict(first), "level2": dict(second)} if _are_words(first) and set(first) == set(second):
