@@ -40,7 +40,7 @@ from benchmarks.measuring import machine, peak_bytes, seconds, table
 from merbench.banks.importing import import_folder
 from merbench.corpus import Contents, Metadata, write_corpus
 from merbench.corpus.candidates import open_candidates
-from merbench.corrupt.clips import Row
+from merbench.corrupt.clips import ManifestRow
 from merbench.corrupt.manifest import SCHEMA, Journal, read_progress, write_manifest
 from merbench.corrupt.media import CorruptedMedia, MediaPlan, corrupt_media, plan_media
 from merbench.engine import run
@@ -315,7 +315,7 @@ def _manifest_times(folder: Path) -> dict[str, float]:
     }
 
 
-def _add(journal: Journal, rows: Sequence[Row]) -> None:
+def _add(journal: Journal, rows: Sequence[ManifestRow]) -> None:
     for row in rows:
         journal.add(row)
 
