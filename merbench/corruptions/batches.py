@@ -92,28 +92,30 @@ def _has_blocks(step: Step) -> bool:
 def _row_by_row(
     step: Step, vectors: Mapping[str, NDArray[Any]], samples: Iterator[_Sample], corrupted: CorruptedVectors
 ) -> None:
+    corruption = step.corruption
     for i, sample in enumerate(samples):
         before = {name: values[i].astype(np.float64) for name, values in vectors.items()}
         try:
-            after = before if sample.is_unchanged else step.corruption.apply(before, sample.rng, sample.sampled)
+            after = before if sample.is_unchanged else corruption.apply(before, sample.rng, sample.sampled)
         except Inapplicable as error:
             corrupted.problems[sample.id] = f"{step.step_name}: {error}"
             corrupted.values.append({})
             continue
         for name, values in after.items():
             corrupted.vectors[name][i] = values
-        corrupted.values.append(_values(step, sample, before, after))
+        realised = {} if sample.is_unchanged else corruption.measure(before, after, sample.sampled)
+        corrupted.values.append(_named(step, sample.sampled | realised))
 
 
-def _values(step: Step, sample: _Sample, before: Mapping[str, Vector], after: Mapping[str, Vector]) -> dict[str, Any]:
-    measured = {} if sample.is_unchanged else step.corruption.measure(before, after, sample.sampled)
-    return {f"{step.step_name}.{name}": value for name, value in (sample.sampled | measured).items()}
+def _named(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{step.step_name}.{name}": value for name, value in values.items()}
 
 
 def _by_blocks(
     step: Step, vectors: Mapping[str, NDArray[Any]], samples: Iterator[_Sample], corrupted: CorruptedVectors
 ) -> None:
-    which = step.parameters.get("modalities", step.corruption.parameters["modalities"].default)
+    corruption = step.corruption
+    which = step.parameters.get("modalities", corruption.parameters["modalities"].default)
     names = chosen_modalities(vectors, which)
     widest = max((vectors[name].shape[1] for name in names), default=0)
     height, start = max(1, _BLOCK_VALUES // max(widest, 1)), 0
@@ -127,7 +129,9 @@ def _by_blocks(
             if sample.is_unchanged:
                 for name in names:
                     corrupted.vectors[name][start + i] = vectors[name][start + i]
-            corrupted.values.append(_values(step, sample, _row(before, i), _row(after, i)))
+            is_measured = corruption.measured is not None and not sample.is_unchanged
+            realised = corruption.measure(_row(before, i), _row(after, i), sample.sampled) if is_measured else {}
+            corrupted.values.append(_named(step, sample.sampled | realised))
         start += len(block)
 
 

@@ -77,6 +77,7 @@ WINDOW: Mapping[str, Parameter] = MappingProxyType(
 )
 """The time window that any corruption of sound or pictures takes; without one, it is the whole clip."""
 
+_FURTHER = (SEVERITY, *WINDOW)
 _SEVERITY = Parameter(SEVERITY, Annotated[int, Within(1, 5)])
 
 MEASURED_DECIMALS = 6
@@ -124,6 +125,19 @@ class Corruption:
         severity = {SEVERITY: _SEVERITY} if self.severities else {}
         return {**self.parameters, **severity, **(WINDOW if self.has_window else {})}
 
+    @cached_property
+    def _defaults(self) -> Mapping[str, Any]:
+        return {name: None if known.is_required else known.default for name, known in self.parameters.items()}
+
+    @cached_property
+    def _takes_severity(self) -> bool:
+        return SEVERITY in declared(self.function)
+
+    @cached_property
+    def _measured_by(self) -> tuple[str, ...]:
+        """The parameters that the measure takes."""
+        return tuple(taken(self.measured, self.parameters))
+
     @property
     def has_window(self) -> bool:
         """Whether a time window applies."""
@@ -137,12 +151,12 @@ class Corruption:
         """
         tabled = self.severities if SEVERITY in given else {}
         own = {
-            name: draw(given.get(name, None if known.is_required else known.default), rng, shared)
-            for name, known in self.parameters.items()
+            name: draw(given.get(name, default), rng, shared)
+            for name, default in self._defaults.items()
             if name not in tabled
         }
-        further = {name: draw(given[name], rng, shared) for name in (SEVERITY, *WINDOW) if name in given}
-        return {**own, **self._tabled(further), **further}
+        further = {name: draw(given[name], rng, shared) for name in _FURTHER if name in given}
+        return {**own, **self._tabled(further), **further} if further else own
 
     def _tabled(self, values: Values) -> dict[str, Any]:
         """Return the values that a severity among others sets."""
@@ -167,7 +181,9 @@ class Corruption:
 
     def apply(self, signal: Any, rng: PCG64, values: Values) -> Any:
         """Return the corrupted signal as a call does, of values as `draw` returns them, which are not checked again."""
-        own = taken(self.function, {SEVERITY: None, **values})
+        own = {name: values[name] for name in self.parameters}
+        if self._takes_severity:
+            own[SEVERITY] = values.get(SEVERITY)
         match signal:
             case Video():
                 start_s, end_s = window_s(values, signal.duration_s)
@@ -183,20 +199,24 @@ class Corruption:
         """Return values of all parameters from those that are given; raise `UsageError` where one is wrong."""
         known = self.declarable
         if self.parameters.keys() <= given.keys() <= known.keys():
-            if not any(_call_problem(known[name], value) for name, value in given.items()):
+            if all(
+                not isinstance(value, str) if known[name].is_named else known[name].allows(value)
+                for name, value in given.items()
+            ):
                 return dict(given)
         problems = list(_problems(self, given, _call_problem))
         if problems:
             raise UsageError("; ".join(f"{self.name}: {text}" for text in problems))
-        defaults = {name: parameter.default for name, parameter in self.parameters.items()}
-        return {**defaults, **given, **self._tabled(given)}
+        return {**self._defaults, **given, **self._tabled(given)}
 
     def changes_nothing(self, values: Values) -> bool:
         """Return whether these values of parameters leave every signal as it is."""
         start_s, end_s = window_s(values, 1.0)
         if start_s >= end_s or values.get("start", 0.0) >= 1.0:
             return True
-        complete = {**{name: known.default for name, known in self.parameters.items()}, **values}
+        if not self.unchanged_at:
+            return False
+        complete = {**self._defaults, **values}
         return any(all(complete[name] == value for name, value in same.items()) for same in self.unchanged_at)
 
     def measure(self, before: Any, after: Any, values: Values) -> dict[str, Any]:
@@ -205,7 +225,7 @@ class Corruption:
             return {}
         return {
             name: round(value, MEASURED_DECIMALS) + 0.0 if isinstance(value, float) else value
-            for name, value in self.measured(before, after, **taken(self.measured, values)).items()
+            for name, value in self.measured(before, after, **{key: values[key] for key in self._measured_by}).items()
             if value is not None
         }
 
