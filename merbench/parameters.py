@@ -120,12 +120,13 @@ class Parameter:
 
     def allows(self, value: object) -> bool:
         """Return whether a value is of the type and within the range."""
-        if self.options:
-            return value in self.options and type(value) is type(self.options[self.options.index(value)])
         return self._is_valid(value)
 
     @cached_property
     def _is_valid(self) -> Callable[[object], bool]:
+        if self.options:
+            types, options = {type(option) for option in self.options}, set(self.options)
+            return lambda value: type(value) in types and value in options
         from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
         described = self.mark(Described)
