@@ -20,7 +20,7 @@ The tree, with the exit code each branch ends a command with::
     │   └── InvalidGroups           2  a file of synonym groups has problems (all of them are listed)
     ├── InvalidSubmission           1  a participant's file has problems (all of them are listed)
     ├── IntegrityError              3  a digest or signature does not match, a board is stale
-    ├── PolicyError                 4  a rule of the challenge forbids it
+    ├── PolicyError                 4  a rule of the challenge forbids it (reserved: nothing raises it yet)
     └── OutputError                74  the output could not be written, or no space is left
 """
 
@@ -53,7 +53,10 @@ _LONGEST_NAME = 200
 
 
 def nearest(name: str, options: Iterable[str]) -> str | None:
-    """Return the option that `name` most likely meant, or None when none is close."""
+    """Return the option that `name` most likely meant, or None when none is close.
+
+    Of several that are the same but for case and blanks, the first; of equally close ones, the last by alphabet.
+    """
     options = list(options)
     folded = {option.casefold().strip(): option for option in reversed(options)}
     exact = folded.get(name.casefold().strip())
@@ -61,7 +64,7 @@ def nearest(name: str, options: Iterable[str]) -> str | None:
         return exact
     from rapidfuzz import fuzz, process  # a command that makes no mistake starts without it
 
-    close = process.extractOne(name.casefold(), folded.keys(), scorer=fuzz.ratio, score_cutoff=60)
+    close = process.extractOne(name.casefold(), sorted(folded, reverse=True), scorer=fuzz.ratio, score_cutoff=60)
     return folded[close[0]] if close else None
 
 
@@ -223,8 +226,8 @@ class Problem:
     """One thing that is wrong: a code, the place, and one sentence with what is allowed.
 
     Attributes:
-        code: `E1xx` the file, `E2xx` values, `E3xx` ids, `E4xx` metadata of an entry, `E5xx` policy,
-            `E6xx` media and corpus files, `W…` a warning.
+        code: `E1xx` the file, `E2xx` values, `E3xx` ids, `E4xx` metadata of an entry, `E6xx` media and corpus files,
+            `W…` a warning, `W7xx` of scores and intervals; `docs/problems.md` lists them.
         message: what is wrong, what is allowed, the nearest match.
         line: line of the file (1-based), where it has lines.
         column: column or key path.
@@ -413,7 +416,7 @@ class IntegrityError(MerbenchError):
 
 
 class PolicyError(MerbenchError):
-    """A rule of the challenge forbids it."""
+    """A rule of the challenge forbids it; nothing raises it yet."""
 
     exit_code = 4
 

@@ -70,9 +70,10 @@ class Registry(Generic[T]):
             return self._items[point.name]
         if not self.decorator:
             return self.add(point.name, item)
+        what, name = ("class", "the type") if isinstance(item, type) else ("function", "that")
         raise UsageError(
-            f"{self._described(point)} registers no {self.kind} of that name: its name must equal that of the "
-            f"function, '{getattr(item, '__name__', item)}', and the function needs the decorator {self.decorator}"
+            f"{self._described(point)} registers no {self.kind} of that name: its name must equal {name} of the "
+            f"{what}, '{getattr(item, '__name__', item)}', and the {what} needs the decorator {self.decorator}"
         )
 
     def _described(self, point: EntryPoint) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import tomllib
@@ -86,6 +87,23 @@ def test_the_nearest_name() -> None:
     assert nearest("Happy ", ["angry", "happy"]) == "happy"
     assert nearest("hapy", ["angry", "happy"]) == "happy"
     assert nearest("xyz", ["angry", "happy"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("hap", ["HAP", "Hap"], "HAP"),
+        ("tax", ["tab", "tar", "tan"], "tar"),
+        ("tax", ["tar", "tan", "tab"], "tar"),
+    ],
+)
+def test_of_equally_near_names_one_is_suggested_whatever_their_order(
+    name: str, options: list[str], expected: str
+) -> None:
+    """Names that differ only in case: the first; others: the last by alphabet, which `difflib` prefers, too."""
+    assert nearest(name, options) == expected
+    if name == "tax":
+        assert difflib.get_close_matches(name, options, n=1) == [expected]
     assert did_you_mean("hap\u200bpy", ["ha\u200bppy"]) == "; did you mean 'ha\\u200bppy'?"
 
 

@@ -24,12 +24,16 @@ def right():
 
 def bare():
     pass
+
+class Kind:
+    pass
 """
 
 POINTS = """[things]
 right = merbench_plugin:right
 other = merbench_plugin:right
 bare = merbench_plugin:bare
+kind = merbench_plugin:Kind
 gone = merbench_plugin:gone
 broken = merbench_plugin_broken:anything
 """
@@ -56,7 +60,7 @@ def things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[object]:
 
 
 def test_what_a_package_registers_is_found_by_its_name(things: Registry[object]) -> None:
-    assert things.names() == ["bare", "broken", "gone", "other", "right"]
+    assert things.names() == ["bare", "broken", "gone", "kind", "other", "right"]
     assert things["right"].__name__ == "right"  # type: ignore[attr-defined]
     with pytest.raises(UnknownName, match=r"^no thing named 'rihgt'; did you mean 'right'\?"):
         things["rihgt"]
@@ -81,12 +85,20 @@ def test_what_cannot_be_loaded_is_told_with_its_package(things: Registry[object]
     )
 
 
-@pytest.mark.parametrize(("name", "function"), [("other", "right"), ("bare", "bare")])
-def test_a_name_is_that_of_a_decorated_function(things: Registry[object], name: str, function: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "item", "named", "kind"),
+    [
+        ("other", "right", "that", "function"),
+        ("bare", "bare", "that", "function"),
+        ("kind", "Kind", "the type", "class"),
+    ],
+)
+def test_a_name_is_that_of_a_decorated_function_or_the_type_of_a_class(
+    things: Registry[object], name: str, item: str, named: str, kind: str
+) -> None:
     assert message(things, name) == (
-        f"entry point {name} = \"merbench_plugin:{function}\" (things) of package 'plugin-package' registers no thing of "
-        f"that name: its name must equal that of the function, '{function}', and the function needs the decorator "
-        "@decorated"
+        f"entry point {name} = \"merbench_plugin:{item}\" (things) of package 'plugin-package' registers no thing of "
+        f"that name: its name must equal {named} of the {kind}, '{item}', and the {kind} needs the decorator @decorated"
     )
 
 

@@ -46,6 +46,14 @@ def kill_always(x: int) -> int:
     return x * x
 
 
+def verify_and_die(task: tuple[Any, Any], banks: Any) -> dict[str, Any]:
+    from merbench.corrupt.clips import verify_clip
+
+    if task[0].sample_id == "clip-4":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return verify_clip(task, banks)
+
+
 class Odd(Exception):
     """An exception whose constructor wants more than its arguments, with an attribute that cannot be pickled."""
 

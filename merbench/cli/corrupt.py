@@ -126,14 +126,15 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
     before = f", {done.n_kept:,} of them already done" if done.n_kept else ""
     print_line(f"{done.folder}: {plural(n_done, 'corrupted clip')}{before}; {done.folder / MANIFEST}")
     if verify:
-        print(f"verified: {n_done - len(done.differing):,} of {n_done:,} clips are identical when re-created")
+        n_identical = n_done - len(done.differing) - len(done.unverified)
+        print(f"verified: {n_identical:,} of {n_done:,} clips are identical when re-created")
     if done.unused:
         names = [printable(str(path)) for path in done.unused]
         message = f"{plural(len(names), 'media file')} without a sample: {listed(names)}"
         print(problem_list(str(plan.media), [Problem("W651", message, count=len(names))]), file=sys.stderr)
     if done.differing:
         raise IntegrityError(*problem_lines(str(done.folder), _by_message("E652", done.differing)))
-    _report_problems(str(plan.media), done.problems)
+    _report_problems(str(plan.media), {**done.problems, **done.unverified})
 
 
 def _by_message(code: str, problems: Mapping[str, str]) -> list[Problem]:

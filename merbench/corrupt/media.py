@@ -120,6 +120,7 @@ class CorruptedMedia:
         n_kept: how many had been before.
         problems: sample -> why its clip could not be corrupted.
         differing: sample -> how its corrupted clip differs from the manifest, if that was verified.
+        unverified: sample -> why its corrupted clip could not be verified.
         unused: clips that belong to no sample, if all samples were asked for.
     """
 
@@ -129,6 +130,7 @@ class CorruptedMedia:
     n_kept: int
     problems: Mapping[str, str]
     differing: Mapping[str, str] = field(default_factory=dict)
+    unverified: Mapping[str, str] = field(default_factory=dict)
     unused: tuple[PurePosixPath, ...] = ()
 
 
@@ -243,13 +245,13 @@ def corrupt_media(
                 show("corrupting", number, len(todo))
     problems = problems_of(rows.values())
     n_new = len(rows) - len(problems) - n_kept
-    verified = _verified(plan, rows, workers, engine, show) if verify else {}
+    verified, unverified = _verified(plan, rows, workers, engine, show) if verify else ({}, {})
     differing = {sample_id: str(values.pop(DIFFERS)) for sample_id, values in verified.items() if DIFFERS in values}
     others = {} if before is None else {name: row for name, row in before.rows.items() if name not in rows}
     current = {sample_id: {**row, **verified.get(sample_id, {})} for sample_id, row in rows.items()}
     manifest = Manifest(plan.header, {**others, **current})
     write_manifest(plan.output, manifest)
-    return CorruptedMedia(plan.output, manifest, n_new, n_kept, problems, differing, plan.unused)
+    return CorruptedMedia(plan.output, manifest, n_new, n_kept, problems, differing, unverified, plan.unused)
 
 
 def estimate(plan: MediaPlan) -> Estimate:
@@ -391,14 +393,18 @@ def _require_space(plan: MediaPlan, todo: Sequence[Clip], rows: Mapping[str, Man
 
 def _verified(
     plan: MediaPlan, rows: Mapping[str, ManifestRow], workers: int, engine: str, show: ShowProgress
-) -> dict[str, dict[str, Any]]:
-    """Return what `verify_clip` returns for every corrupted clip."""
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return what `verify_clip` returns for every corrupted clip, and why some could not be verified."""
     tasks = [(clip.sample_id, (clip, rows[clip.sample_id])) for clip in plan.clips if "output" in rows[clip.sample_id]]
     verified: dict[str, dict[str, Any]] = {}
+    unverified: dict[str, str] = {}
     with closing(run(partial(verify_clip, banks=plan.banks), tasks, workers=workers, engine=engine)) as results:
         for number, done in enumerate(results, 1):
-            if done.error is not None and not isinstance(done.error, UnreadableMedia):
-                raise done.error
-            verified[done.name] = dict(done.value or {}) if done.error is None else {DIFFERS: done.error.reason}
+            if done.error is None:
+                verified[done.name] = dict(done.value or {})
+            elif isinstance(done.error, UnreadableMedia):
+                verified[done.name] = {DIFFERS: done.error.reason}
+            else:
+                unverified[done.name] = f"not verified: {done.problem()}"
             show("verifying", number, len(tasks))
-    return verified
+    return verified, unverified

@@ -40,7 +40,8 @@ def run(
     """Yield what the function returns for every unit, as it completes; an exception of the function is a result, too.
 
     Units are taken from the iterable as workers ask for them, so that there may be any number. A worker process that is
-    killed loses nothing: its units are run again, and a unit that kills its worker three times is `WorkerDied`.
+    killed loses nothing: its units are run again. A unit that kills its worker three times is `WorkerDied`; on a
+    cluster, one that does so as often as the scheduler allows, and then by itself as often again.
     Close the generator (`contextlib.closing`) if it may not be read to its end: that ends all workers.
 
     Args:

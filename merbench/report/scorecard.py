@@ -332,4 +332,4 @@ def public_signature(signature: str, n_candidates: int) -> str:
     )
 
 
-_COUNT_ORDER = ("candidates", "scored", "rows", "extra", "missing", "dropped", "out_of_vocabulary")
+_COUNT_ORDER = ("candidates", "scored", "rows", "extra", "dropped", "out_of_vocabulary")

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from merbench.banks.bank import Bank
 from merbench.corpus.candidates import Candidates
 from merbench.corrupt.steps import corrupt
-from merbench.engine import WorkerDied, run
-from merbench.errors import EXAMPLES_SHOWN, Inapplicable, UnreadableMedia, UsageError, listed
+from merbench.engine import run
+from merbench.errors import EXAMPLES_SHOWN, Inapplicable, MerbenchError, UnreadableMedia, UsageError, listed
 from merbench.files.reading import sha256_bytes, sha256_file
 from merbench.media.finding import find_clips
 from merbench.robustness.grid import Condition
@@ -84,8 +84,10 @@ def read_clips(
             if unit.error is None:
                 assert unit.value is not None
                 results[unit.name] = unit.value
+            elif isinstance(unit.error, MerbenchError):
+                faults[unit.name] = unit.problem(Inapplicable, UnreadableMedia)
             else:
-                faults[unit.name] = _reason(unit.error)
+                raise unit.error  # a bug, not a fault of the clip
     if faults:
         raise _unusable(candidates, faults)
     digest = sha256_bytes("".join(f"{name} {results[name][0]}\n" for name in sorted(results)).encode())
@@ -97,16 +99,6 @@ def read_clips(
             for condition, clips in zip(group, by_condition, strict=True)
         }
     return Clips(digest, measured)
-
-
-def _reason(error: BaseException) -> str:
-    """Return why a clip cannot be used; raise an error that is not about the clip."""
-    match error:
-        case WorkerDied():
-            return error.reason
-        case Inapplicable() | UnreadableMedia():
-            return str(error)
-    raise error
 
 
 def _unusable(candidates: Candidates, faults: Mapping[str, str]) -> UsageError:

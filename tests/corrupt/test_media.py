@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 from media_track import BLUR, NOISE, media_candidates, write_media_track
+from units_of_work import verify_and_die
 
 from merbench.corrupt.clips import corrupt_clip
 from merbench.corrupt.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from merbench.corrupt.media import CorruptedMedia, corrupt_media, plan_media
+from merbench.engine import WorkerDied
 from merbench.errors import IntegrityError, OutputError, UsageError
 from merbench.files.reading import sha256_file
 from merbench.media import read_audio, read_video
@@ -328,6 +330,18 @@ def test_verified_clips_are_measured_and_a_changed_one_is_reported(tmp_path: Pat
     assert corrupted(tmp_path, media, verify=True).differing == {
         "clip-4": "the file changed since it was written; delete it and run again"
     }
+
+
+def test_a_clip_whose_worker_dies_while_it_is_verified_is_a_problem_of_its_sample(
+    tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corrupted(tmp_path, media)
+    monkeypatch.setattr("merbench.corrupt.media.verify_clip", verify_and_die)
+    done = corrupted(tmp_path, media, verify=True, workers=2)
+    assert (done.problems, done.differing) == ({}, {})
+    assert done.unverified == {"clip-4": f"not verified: {WorkerDied.reason}"}
+    rows = read_manifest(tmp_path / "out" / MANIFEST).rows
+    assert [name for name, row in rows.items() if "audio.decoded_snr_db" not in row] == ["clip-4"]
 
 
 MONO = "\n[media]\nsample_rate_hz = 16000\nchannels = 1\n"
