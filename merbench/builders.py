@@ -13,15 +13,10 @@ if TYPE_CHECKING:
 
 
 class Builder(NamedTuple):
-    """Something that merbench makes itself.
+    """Something that merbench makes itself."""
 
-    Attributes:
-        version: dotted numbers; what an older version built is replaced in the data home.
-        build: writes it into an empty folder.
-    """
-
-    version: str
-    build: Callable[[Path], object]
+    version: str  # dotted numbers; what an older version built is replaced in the data home
+    build: Callable[[Path], object]  # writes it into an empty folder
 
 
 BUILDERS: dict[str, dict[str, Callable[[], Builder]]] = {"banks": {}, "corpora": {}}

@@ -57,18 +57,13 @@ def training_curve(
 
 @dataclass(frozen=True, eq=False)
 class Specimen:
-    """One clip on a contact sheet.
+    """One clip on a contact sheet."""
 
-    Attributes:
-        name: its heading.
-        caption: what was done to it.
-        pictures: rows of RGB pictures `(height, width, 3)` uint8: before, after; empty without video.
-        sounds: `(n,)` samples and their rate in Hz: before, after; empty without audio.
-    """
-
-    name: str
-    caption: str
+    name: str  # its heading
+    caption: str  # what was done to it
+    # rows of RGB pictures `(height, width, 3)` uint8: before, after; empty without video
     pictures: Sequence[Sequence[NDArray[np.uint8]]] = field(repr=False)
+    # `(n,)` samples and their rate in Hz: before, after; empty without audio
     sounds: Sequence[tuple[NDArray[np.float32], int]] = field(repr=False)
 
 

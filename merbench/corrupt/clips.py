@@ -31,30 +31,18 @@ ADDITIVE = "realised_snr_db"
 
 @dataclass(frozen=True)
 class Clip:
-    """Everything that one process needs to corrupt one clip.
-
-    Attributes:
-        sample_id: id of the sample.
-        name: path of the clip in the folder of media, with `/`.
-        source: its full path.
-        output: the folder that corrupted clips are written to.
-        stem: path of the corrupted clip in that folder, without a suffix.
-        seed: seed of the track.
-        audio: steps that corrupt sound.
-        video: steps that corrupt pictures.
-        encoding: how media are written.
-        known: what the corpus knows of the sample and a step needs.
-    """
+    """Everything that one process needs to corrupt one clip."""
 
     sample_id: str
-    name: str
-    source: Path
-    output: Path
-    stem: str
+    name: str  # path of the clip in the folder of media, with `/`
+    source: Path  # its full path
+    output: Path  # the folder that corrupted clips are written to
+    stem: str  # path of the corrupted clip in that folder, without a suffix
     seed: int
-    audio: tuple[Step, ...]
-    video: tuple[Step, ...]
-    encoding: Encoding = field(repr=False)
+    audio: tuple[Step, ...]  # steps that corrupt sound
+    video: tuple[Step, ...]  # steps that corrupt pictures
+    encoding: Encoding = field(repr=False)  # how media are written
+    # what the corpus knows of the sample and a step needs
     known: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def require_streams(self, media: MediaFile) -> None:

@@ -40,18 +40,12 @@ Vector = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class CorruptedCorpus:
-    """A corpus that was corrupted.
-
-    Attributes:
-        corpus: the corrupted corpus.
-        manifest: what was done.
-        problems: sample -> why it could not be corrupted; its values are as they were.
-        uneven: the features whose dimensions differ so much in scale that noise of 20 dB drowns half of them.
-    """
+    """A corpus that was corrupted."""
 
     corpus: Corpus
-    manifest: Manifest
-    problems: Mapping[str, str]
+    manifest: Manifest  # what was done
+    problems: Mapping[str, str]  # sample -> why it could not be corrupted; its values are as they were
+    # the features whose dimensions differ so much in scale that noise of 20 dB drowns half of them
     uneven: tuple[str, ...] = ()
 
 
@@ -230,23 +224,14 @@ def _apply_to_texts(step: Step, sample: _Sample, seed: int) -> None:
 
 @dataclass(eq=False)
 class _Contents:
-    """The corpus that is written: its samples, features and texts, in which corrupted samples are replaced one by one.
-
-    Attributes:
-        corpus: the clean corpus.
-        named: modality -> name of its feature.
-        features: all features; those of a modality may be written to.
-        places: by modality, the rows of every sample in its feature.
-        texts: by column, the text of every sample.
-        rows: rows of the manifest by sample.
-    """
+    """The corpus that is written; corrupted samples replace clean ones one by one."""
 
     corpus: Corpus
-    named: Mapping[str, str]
-    features: dict[str, Feature]
-    places: Mapping[str, Mapping[str, slice]]
-    texts: dict[str, list[str]]
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    named: Mapping[str, str]  # modality -> name of its feature
+    features: dict[str, Feature]  # all features; those of a modality may be written to
+    places: Mapping[str, Mapping[str, slice]]  # by modality, the rows of every sample in its feature
+    texts: dict[str, list[str]]  # by column, the text of every sample
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)  # rows of the manifest by sample
 
     @classmethod
     def of(cls, corpus: Corpus, named: Mapping[str, str], columns: Sequence[str]) -> _Contents:

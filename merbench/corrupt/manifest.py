@@ -63,15 +63,10 @@ FIRST_COLUMNS = {
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """What was done to every sample.
+    """What was done to every sample."""
 
-    Attributes:
-        header: its inputs: track, fingerprint, seed, split, digests of noise banks, versions.
-        rows: by sample id.
-    """
-
-    header: Mapping[str, Any]
-    rows: Mapping[str, ManifestRow] = field(repr=False)
+    header: Mapping[str, Any]  # its inputs: track, fingerprint, seed, split, digests of noise banks, versions
+    rows: Mapping[str, ManifestRow] = field(repr=False)  # by sample id
 
     def to_table(self) -> pa.Table:
         """Return one row a sample, sorted by id."""

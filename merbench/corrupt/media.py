@@ -61,27 +61,16 @@ _CLOCK_STEP_S = 2.0
 
 @dataclass(frozen=True, eq=False)
 class MediaPlan:
-    """What a run is to do.
-
-    Attributes:
-        candidates: the samples.
-        media: the folder of clips.
-        output: the folder to write; the working directory if nothing is to be written.
-        banks: every noise bank that is used, by name.
-        header: the inputs of the run.
-        clips: one for every sample that has a file.
-        without: sample -> why it has none.
-        unused: clips that belong to no sample; none if only some samples were asked for.
-    """
+    """What a run is to do."""
 
     candidates: Candidates
-    media: Path
-    output: Path
-    banks: Mapping[str, Bank] = field(repr=False)
-    header: Mapping[str, Any]
-    clips: tuple[Clip, ...] = field(repr=False)
-    without: Mapping[str, str] = field(default_factory=dict, repr=False)
-    unused: tuple[PurePosixPath, ...] = ()
+    media: Path  # the folder of clips
+    output: Path  # the folder to write; the working directory if nothing is to be written
+    banks: Mapping[str, Bank] = field(repr=False)  # every noise bank that is used, by name
+    header: Mapping[str, Any]  # the inputs of the run
+    clips: tuple[Clip, ...] = field(repr=False)  # one for every sample that has a file
+    without: Mapping[str, str] = field(default_factory=dict, repr=False)  # sample -> why it has none
+    unused: tuple[PurePosixPath, ...] = ()  # clips that belong to no sample; none if only some samples were asked for
 
     def draws(self) -> list[dict[str, Any]]:
         """Return the sampled parameters of every clip, with its sample's id."""
@@ -96,42 +85,27 @@ class MediaPlan:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take, estimated from a few clips.
-
-    Attributes:
-        n_clips: how many clips are to be corrupted.
-        seconds: time of one process.
-        bytes: size of the corrupted clips.
-    """
+    """What a run will take, estimated from a few clips."""
 
     n_clips: int
-    seconds: float
-    bytes: int
+    seconds: float  # time of one process
+    bytes: int  # size of the corrupted clips
 
 
 @dataclass(frozen=True, eq=False)
 class CorruptedMedia:
-    """A run that ended.
+    """A run that ended."""
 
-    Attributes:
-        folder: what was written.
-        manifest: what was done.
-        n_new: how many clips were corrupted now.
-        n_kept: how many had been before.
-        problems: sample -> why its clip could not be corrupted.
-        differing: sample -> how its corrupted clip differs from the manifest, if that was verified.
-        unverified: sample -> why its corrupted clip could not be verified.
-        unused: clips that belong to no sample, if all samples were asked for.
-    """
-
-    folder: Path
-    manifest: Manifest
-    n_new: int
-    n_kept: int
-    problems: Mapping[str, str]
+    folder: Path  # what was written
+    manifest: Manifest  # what was done
+    n_new: int  # how many clips were corrupted now
+    n_kept: int  # how many had been before
+    problems: Mapping[str, str]  # sample -> why its clip could not be corrupted
+    # sample -> how its corrupted clip differs from the manifest, if that was verified
     differing: Mapping[str, str] = field(default_factory=dict)
+    # sample -> why its corrupted clip could not be verified
     unverified: Mapping[str, str] = field(default_factory=dict)
-    unused: tuple[PurePosixPath, ...] = ()
+    unused: tuple[PurePosixPath, ...] = ()  # clips that belong to no sample, if all samples were asked for
 
 
 def plan_media(

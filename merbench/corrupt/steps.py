@@ -22,14 +22,10 @@ OpenBank = Callable[[str], Bank]
 
 @dataclass(frozen=True, eq=False)
 class Corrupted:
-    """A corrupted signal.
-
-    Attributes:
-        signal: the signal.
-        values: `<step>.<name>` -> the sampled parameters, the sounds taken from a bank, and what the step came to.
-    """
+    """A corrupted signal."""
 
     signal: Any
+    # `<step>.<name>` -> the sampled parameters, the sounds taken from a bank, and what the step came to
     values: dict[str, Any]
 
 

@@ -41,17 +41,11 @@ class WorkerDied(MerbenchError):
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[R]):
-    """A unit that is done.
-
-    Attributes:
-        name: the name of the unit.
-        value: what the function returned; None if it raised.
-        error: what it raised, or `WorkerDied`; None if it returned.
-    """
+    """A unit that is done."""
 
     name: str
-    value: R | None = None
-    error: BaseException | None = None
+    value: R | None = None  # what the function returned; None if it raised
+    error: BaseException | None = None  # what it raised, or `WorkerDied`; None if it returned
 
     def problem(self, *kinds: type[MerbenchError]) -> str:
         """Return why the unit has no value: its worker died, it met a bug, or an error of one of the kinds.
@@ -71,13 +65,9 @@ class Done(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An exception in a form that can be pickled, even if its constructor wants more than its arguments.
+    """An exception in a form that can be pickled, even if its constructor wants more than its arguments."""
 
-    Attributes:
-        pickled: the exception, or a function that makes it.
-    """
-
-    pickled: bytes
+    pickled: bytes  # the exception, or a function that makes it
 
     @classmethod
     def of(cls, error: BaseException) -> Raised:

@@ -33,19 +33,12 @@ _BATCH = 8
 
 @dataclass(frozen=True, eq=False)
 class MediaFeature:
-    """A feature that was extracted from clips.
+    """A feature that was extracted from clips."""
 
-    Attributes:
-        corpus: the corpus that has it.
-        feature: its vectors.
-        problems: sample -> why it has none, of splits of which other samples have a clip.
-        without: splits of which no sample has a clip, and how many samples they have.
-    """
-
-    corpus: Corpus
-    feature: Feature
-    problems: Mapping[str, str]
-    without: Mapping[str, int]
+    corpus: Corpus  # the corpus that has it
+    feature: Feature  # its vectors
+    problems: Mapping[str, str]  # sample -> why it has none, of splits of which other samples have a clip
+    without: Mapping[str, int]  # splits of which no sample has a clip, and how many samples they have
 
 
 def add_media_feature(

@@ -38,19 +38,12 @@ class BoardScore:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """How far a row is from the best one, under the first ranking key.
+    """How far a row is from the best one, under the first ranking key."""
 
-    Attributes:
-        value: the row's value minus that of the best row.
-        p: two-sided p of the paired permutation test; None where intervals are withheld.
-        p_holm: the same, adjusted by Holm over all rows compared with the best.
-        separable: whether the difference is significant: `p_holm` is below 1 − level.
-    """
-
-    value: float
-    p: float | None = None
-    p_holm: float | None = None
-    separable: bool | None = None
+    value: float  # the row's value minus that of the best row
+    p: float | None = None  # two-sided p of the paired permutation test; None where intervals are withheld
+    p_holm: float | None = None  # the same, adjusted by Holm over all rows compared with the best
+    separable: bool | None = None  # whether the difference is significant: `p_holm` is below 1 − level
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +51,10 @@ class Row:
     """A system of a team: the run that is selected, else the mean of its runs, whose seeds differ.
 
     What is not listed here is as in `EntryCard`.
-
-    Attributes:
-        rank: the rank, shared by ties; None when the row is not ranked.
-        team: name of the team's folder; `team_name` is the name shown.
-        runs: names of the folders of its runs; `seeds` and `digests` (of their predictions) are in the same order.
-        received: when the last of them was received, in UTC.
-        scores: the overall score first, where there is one, then the metrics of the track.
-        gap: the distance to the best row; None for the best row itself.
     """
 
-    rank: int | None
-    team: str
+    rank: int | None  # the rank, shared by ties; None when the row is not ranked
+    team: str  # name of the team's folder; `team_name` is the name shown
     team_name: str
     system: str
     title: str
@@ -77,13 +62,14 @@ class Row:
     paper: str | None
     code: str | None
     external_data: tuple[str, ...]
+    # names of the folders of its runs; `seeds` and `digests` (of their predictions) are in the same order
     runs: tuple[str, ...]
     seeds: tuple[int | None, ...]
-    received: datetime
+    received: datetime  # when the last of them was received, in UTC
     ranks: bool
     digests: tuple[str, ...]
-    scores: tuple[BoardScore, ...]
-    gap: Gap | None = None
+    scores: tuple[BoardScore, ...]  # the overall score first, where there is one, then the metrics of the track
+    gap: Gap | None = None  # the distance to the best row; None for the best row itself
 
     @property
     def key(self) -> tuple[str, str]:

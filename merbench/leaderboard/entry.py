@@ -102,28 +102,21 @@ Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_l
 
 
 class EntryCard(Declaration):
-    """What an `entry.toml` declares; `submissions/README.md` documents the keys.
-
-    Attributes:
-        team: the team's name as it is shown; the folder's name identifies it.
-        system: the system that made the predictions; runs of one system that differ in seed make one row.
-        seed: the seed of this run; None when nothing in the system is random.
-        ranks: whether it takes part in the ranking; if not it is shown without a rank.
-        selected: whether only this run represents its system.
-        rename: names of columns in the file that differ from the track's: name in the file -> name in the track.
-    """
+    """What an `entry.toml` declares; `submissions/README.md` documents the keys."""
 
     title: Line
-    team: Line
+    team: Line  # the team's name as it is shown; the folder's name identifies it
     members: tuple[Line, ...] = Field(default=(), max_length=100, strict=False)
-    system: Line
+    system: Line  # the system that made the predictions; runs of one system that differ in seed make one row
+    # the seed of this run; None when nothing in the system is random
     seed: int | None = Field(default=None, ge=0, lt=1 << 63)
     paper: Line | None = None
     code: Line | None = None
     external_data: tuple[Line, ...] = Field(max_length=100, strict=False)
     received: Annotated[AwareDatetime, BeforeValidator(_moment)]
-    ranks: bool = True
-    selected: bool = False
+    ranks: bool = True  # whether it takes part in the ranking; if not it is shown without a rank
+    selected: bool = False  # whether only this run represents its system
+    # names of columns in the file that differ from the track's: name in the file -> name in the track
     rename: dict[Line, Line] = Field(default_factory=dict, max_length=100)
 
 

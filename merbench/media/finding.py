@@ -30,19 +30,13 @@ MEDIA_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Clips:
-    """Which clip belongs to which sample.
+    """Which clip belongs to which sample."""
 
-    Attributes:
-        paths: the clip of every sample that has one.
-        several: sample that several files could belong to -> what is wrong.
-        missing: samples without a clip.
-        unused: media files of the last folder that belong to no sample, relative to it.
-    """
-
-    paths: Mapping[str, Path] = field(repr=False)
+    paths: Mapping[str, Path] = field(repr=False)  # the clip of every sample that has one
+    # sample that several files could belong to -> what is wrong
     several: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
-    unused: tuple[PurePosixPath, ...] = ()
+    unused: tuple[PurePosixPath, ...] = ()  # media files of the last folder that belong to no sample, relative to it
 
 
 def find_clips(samples: pa.Table, folders: Sequence[Path]) -> Clips:

@@ -51,36 +51,23 @@ _N_WAITING = 4
 
 @dataclass(slots=True)
 class MediaRecord:
-    """What became of one media file.
+    """What became of one media file."""
 
-    Attributes:
-        container: `mp4` or `wav`.
-        n_frames: pictures written.
-        video_copied: whether they were copied as they were, undecoded.
-        n_samples: samples of each channel of the sound, at the rate at which it was corrupted.
-        sample_rate_hz: that rate.
-        stored_rate_hz: the rate in the file: another one if the codec does not have that one.
-        n_channels: channels of the sound.
-        audio_copied: whether the sound was copied as it was, undecoded.
-        audio_scale: the factor that brought the corrupted sound back to full scale; 1.0 if it did not exceed it.
-        pcm_digest: `pcm_digest` of the corrupted sound after that; None if it was copied, or there is none.
-        planes_digest: `planes_digest` of the corrupted pictures; None if they were copied, or there are none.
-        file_digest: SHA-256 of the file's bytes.
-        file_bytes: its size.
-    """
-
-    container: str
-    n_frames: int = 0
-    video_copied: bool = False
-    n_samples: int = 0
-    sample_rate_hz: int = 0
-    stored_rate_hz: int = 0
+    container: str  # `mp4` or `wav`
+    n_frames: int = 0  # pictures written
+    video_copied: bool = False  # whether they were copied as they were, undecoded
+    n_samples: int = 0  # samples of each channel of the sound, at the rate at which it was corrupted
+    sample_rate_hz: int = 0  # that rate
+    stored_rate_hz: int = 0  # the rate in the file: another one if the codec does not have that one
     n_channels: int = 0
-    audio_copied: bool = False
+    audio_copied: bool = False  # whether the sound was copied as it was, undecoded
+    # the factor that brought the corrupted sound back to full scale; 1.0 if it did not exceed it
     audio_scale: float = 1.0
+    # `pcm_digest` of the corrupted sound after that; None if it was copied, or there is none
     pcm_digest: str | None = None
+    # `planes_digest` of the corrupted pictures; None if they were copied, or there are none
     planes_digest: str | None = None
-    file_digest: str = ""
+    file_digest: str = ""  # SHA-256 of the file's bytes
     file_bytes: int = 0
 
 

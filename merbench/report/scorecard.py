@@ -37,17 +37,12 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often each answer was given to each reference of a categorical target.
-
-    Attributes:
-        target: the target.
-        labels: its K labels.
-        cells: row, column and count of every pair that occurs, in order: the row is the reference's label, the column
-            that of the answer, K for one outside the vocabulary.
-    """
+    """How often each answer was given to each reference of a categorical target."""
 
     target: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # its K labels
+    # row, column and count of every pair that occurs, in order: the row is the reference's label, the column that of
+    # the answer, K for one outside the vocabulary
     cells: tuple[tuple[int, int, int], ...]
 
     def __post_init__(self) -> None:
@@ -81,23 +76,14 @@ def _with_cells(confusion: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CoverageRow:
-    """How many words of one side of a target its lexicon does not know.
-
-    Attributes:
-        target: the target.
-        side: `reference`: the scored samples; `prediction`: all candidates.
-        words: number of words, repetitions included.
-        unknown: how many of them have no sector on any wheel.
-        share: unknown / words, 0 without words.
-        frequent: the most frequent unknown words and their counts.
-    """
+    """How many words of one side of a target its lexicon does not know."""
 
     target: str
-    side: Literal["reference", "prediction"]
-    words: int
-    unknown: int
-    share: float
-    frequent: tuple[tuple[str, int], ...]
+    side: Literal["reference", "prediction"]  # `reference`: the scored samples; `prediction`: all candidates
+    words: int  # number of words, repetitions included
+    unknown: int  # how many of them have no sector on any wheel
+    share: float  # unknown / words, 0 without words
+    frequent: tuple[tuple[str, int], ...]  # the most frequent unknown words and their counts
 
 
 @dataclass(frozen=True, slots=True)

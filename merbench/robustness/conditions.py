@@ -27,21 +27,14 @@ from merbench.training.selection import select_options, with_folds_of
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The scores under one condition.
-
-    Attributes:
-        row: the row of the report.
-        draws: by system and metric, the same values of resampled samples; empty without intervals.
-        report: the full report on the first system; None where the condition failed.
-        changed: whether the corruption changed any input.
-        error: why the condition failed.
-    """
+    """The scores under one condition."""
 
     row: ConditionRow
+    # by system and metric, the same values of resampled samples; empty without intervals
     draws: tuple[Mapping[str, Values], ...] = ()
-    report: ScoreReport | None = None
+    report: ScoreReport | None = None  # the full report on the first system; None where the condition failed
     changed: bool = False
-    error: Exception | None = None
+    error: Exception | None = None  # why the condition failed
 
 
 class _Fitted(NamedTuple):

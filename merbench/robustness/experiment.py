@@ -115,26 +115,17 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """Everything that stays the same under all conditions.
-
-    Attributes:
-        train: the split to learn from; `test` itself where groups are left out.
-        test: the split that is corrupted and scored.
-        folds: one, or one for each group that is left out.
-        systems: the baseline, and the one it is compared with.
-        banks: every noise bank in use, by name.
-        how: how scores are resampled, as `merbench score` does by default; None without intervals.
-    """
+    """Everything that stays the same under all conditions."""
 
     settings: Settings
     curves: tuple[Curve, ...]
-    train: Candidates
-    test: Candidates
-    folds: tuple[Fold, ...]
-    systems: tuple[System, ...]
+    train: Candidates  # the split to learn from; `test` itself where groups are left out
+    test: Candidates  # the split that is corrupted and scored
+    folds: tuple[Fold, ...]  # one, or one for each group that is left out
+    systems: tuple[System, ...]  # the baseline, and the one it is compared with
     source: Source
-    banks: Mapping[str, Bank]
-    how: Resampling | None
+    banks: Mapping[str, Bank]  # every noise bank in use, by name
+    how: Resampling | None  # how scores are resampled, as `merbench score` does by default; None without intervals
 
     @property
     def of_features(self) -> bool:

@@ -35,21 +35,13 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The conditions of one corruption, along one of its parameters.
+    """The conditions of one corruption, along one of its parameters."""
 
-    Attributes:
-        parameter: what varies.
-        step: name of the step, which seeds the random numbers.
-        corruption: the corruption.
-        declared: the other parameters.
-        conditions: one per value, in the order given.
-    """
-
-    parameter: str
-    step: str
+    parameter: str  # what varies
+    step: str  # name of the step, which seeds the random numbers
     corruption: Corruption
-    declared: Mapping[str, Any]
-    conditions: tuple[Condition, ...]
+    declared: Mapping[str, Any]  # the other parameters
+    conditions: tuple[Condition, ...]  # one per value, in the order given
 
     @property
     def signature(self) -> str:

@@ -27,23 +27,17 @@ _SCALES = {
 
 @dataclass(frozen=True, slots=True)
 class ConditionRow:
-    """The scores under one condition.
+    """The scores under one condition."""
 
-    Attributes:
-        value: value of the curve's parameter; None for clean samples.
-        scores: the overall score, where there is one, and every metric; empty where the condition failed.
-        relative: the same of the system that is compared with; empty without one.
-        realised: `<step>.<name>` -> mean over samples of sampled parameters and realised values.
-        options: the options that the system was trained with; several where groups were left out and differ in them.
-        problem: why there are no scores; empty where there are.
-    """
-
-    value: Any
+    value: Any  # value of the curve's parameter; None for clean samples
+    # the overall score, where there is one, and every metric; empty where the condition failed
     scores: tuple[Score, ...]
-    relative: tuple[Score, ...] = ()
+    relative: tuple[Score, ...] = ()  # the same of the system that is compared with; empty without one
+    # `<step>.<name>` -> mean over samples of sampled parameters and realised values
     realised: Mapping[str, float] = field(default_factory=dict)
+    # the options that the system was trained with; several where groups were left out and differ in them
     options: tuple[Mapping[str, Any], ...] = ()
-    problem: str = ""
+    problem: str = ""  # why there are no scores; empty where there are
 
     def score(self, key: str, *, relative: bool) -> Score | None:
         """Return the score of one metric; None where the condition failed."""
@@ -61,49 +55,32 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One metric over all conditions of a curve.
-
-    Attributes:
-        key: key of the metric.
-        name: the short name shown.
-        kind: `auilc`, the area under the line over missing rates (by trapezoids, not divided by the range of rates),
-            or `mean`, the plain mean over conditions.
-        over: that area or mean.
-        corruption_error: sum of the system's errors over conditions / that of the system it is compared with.
-        relative_corruption_error: the same for the rise of the errors above those on clean samples.
-    """
+    """One metric over all conditions of a curve."""
 
     key: str
-    name: str
+    name: str  # the short name shown
+    # `auilc`, the area under the line over missing rates (by trapezoids, not divided by the range of rates), or `mean`,
+    # the plain mean over conditions
     kind: Literal["auilc", "mean"]
-    over: Estimate
+    over: Estimate  # that area or mean
+    # sum of the system's errors over conditions / that of the system it is compared with
     corruption_error: Estimate | None = None
+    # the same for the rise of the errors above those on clean samples
     relative_corruption_error: Estimate | None = None
 
 
 @dataclass(frozen=True)
 class CurveReport:
-    """The scores along one parameter.
+    """The scores along one parameter."""
 
-    Attributes:
-        parameter: what varies.
-        unit: its unit.
-        step: name of the step.
-        corruption: name of the corruption.
-        modality: what it corrupts.
-        declared: the other parameters, values or distributions.
-        rows: one for each condition, in the order given.
-        summary: one for each metric; empty where a condition failed.
-    """
-
-    parameter: str
+    parameter: str  # what varies
     unit: str
     step: str
     corruption: str
     modality: str
-    declared: Mapping[str, Any]
-    rows: tuple[ConditionRow, ...]
-    summary: tuple[Summary, ...]
+    declared: Mapping[str, Any]  # the other parameters, values or distributions
+    rows: tuple[ConditionRow, ...]  # one for each condition, in the order given
+    summary: tuple[Summary, ...]  # one for each metric; empty where a condition failed
 
     @property
     def step_title(self) -> str:

@@ -52,14 +52,10 @@ class Standard:
 
     The dimensions of stored features may differ in scale by orders of magnitude, and noise at one signal-to-noise ratio
     would then drown most of them at any level. A vector of zeros on this scale is the mean of the training data.
-
-    Attributes:
-        scales: those of the training samples, by fold.
-        fold: `(n,)` the fold whose scales apply, for every candidate.
     """
 
-    scales: Sequence[Scales]
-    fold: Rows
+    scales: Sequence[Scales]  # those of the training samples, by fold
+    fold: Rows  # `(n,)` the fold whose scales apply, for every candidate
 
     def onto(self, feature: Feature, name: str, row: int) -> NDArray[np.float64]:
         """Return one sample's standardised values, `(d,)` or `(m, d)`."""
@@ -75,17 +71,12 @@ class Standard:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a baseline is given of a split's samples under one condition.
+    """What a baseline is given of a split's samples under one condition."""
 
-    Attributes:
-        features: by name, one row per candidate; without a text feature that is computed from transcripts.
-        columns: columns of the corpus, such as the transcript.
-        realised: `<step>.<name>` -> mean over samples of sampled parameters and realised values.
-    """
-
+    # by name, one row per candidate; without a text feature that is computed from transcripts
     features: Mapping[str, Vectors] = field(repr=False)
-    columns: Mapping[str, pa.Array] = field(repr=False)
-    realised: Mapping[str, float]
+    columns: Mapping[str, pa.Array] = field(repr=False)  # columns of the corpus, such as the transcript
+    realised: Mapping[str, float]  # `<step>.<name>` -> mean over samples of sampled parameters and realised values
 
     def texts(self, rows: Rows) -> list[str]:
         """Return the transcripts of some rows."""
@@ -100,22 +91,14 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Where features come from.
+    """Where features come from."""
 
-    Attributes:
-        names: all features, in the order in which baselines see them.
-        modalities: feature -> its modality; a feature without one is never corrupted.
-        computed: features that are computed from clips or transcripts; their names are modalities.
-        columns: columns of the corpus that baselines read.
-        seed: seed of the track.
-        clips: by split; empty where no feature is computed from clips.
-    """
-
-    names: tuple[str, ...]
-    modalities: Mapping[str, str]
-    computed: frozenset[str]
-    columns: tuple[str, ...]
+    names: tuple[str, ...]  # all features, in the order in which baselines see them
+    modalities: Mapping[str, str]  # feature -> its modality; a feature without one is never corrupted
+    computed: frozenset[str]  # features that are computed from clips or transcripts; their names are modalities
+    columns: tuple[str, ...]  # columns of the corpus that baselines read
     seed: int
+    # by split; empty where no feature is computed from clips
     clips: Mapping[str, Clips] = field(default_factory=dict, repr=False)
 
     @property

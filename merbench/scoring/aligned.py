@@ -164,17 +164,12 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Synonyms:
-    """Stored groups of synonyms applied to a target.
+    """Stored groups of synonyms applied to a target."""
 
-    Attributes:
-        runs: for every run of the model that grouped the words, both sides with representatives in place of words.
-        n_ungrouped: how many words of samples are in none of the groups.
-        digest: SHA-256 of the answers that were used.
-    """
-
+    # for every run of the model that grouped the words, both sides with representatives in place of words
     runs: tuple[tuple[Lists, Lists], ...]
-    n_ungrouped: int
-    digest: str
+    n_ungrouped: int  # how many words of samples are in none of the groups
+    digest: str  # SHA-256 of the answers that were used
 
     def taken(self, rows: Codes) -> Synonyms:
         """Return the synonyms of some of the rows."""
@@ -183,22 +178,15 @@ class Synonyms:
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """References and predictions of the scored rows of one submission, aligned.
-
-    Attributes:
-        track: the track.
-        reference: values of every target.
-        prediction: values of every target.
-        counting: by target, the rows that count for it; a target that is not named counts in all of them.
-        groupings: the corpus columns that metrics are taken `per`.
-        synonyms: by target, the stored groups of synonyms applied to it.
-    """
+    """References and predictions of the scored rows of one submission, aligned."""
 
     track: Track
-    reference: Mapping[str, Values]
-    prediction: Mapping[str, Values]
+    reference: Mapping[str, Values]  # values of every target
+    prediction: Mapping[str, Values]  # values of every target
+    # by target, the rows that count for it; a target that is not named counts in all of them
     counting: Mapping[str, Mask] = field(default_factory=dict)
-    groupings: Mapping[str, Grouping] = field(default_factory=dict)
+    groupings: Mapping[str, Grouping] = field(default_factory=dict)  # the corpus columns that metrics are taken `per`
+    # by target, the stored groups of synonyms applied to it
     synonyms: Mapping[str, Synonyms] = field(default_factory=dict)
     _computed: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 

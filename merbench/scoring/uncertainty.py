@@ -53,23 +53,14 @@ AT_ONCE = 1 << 17
 
 @dataclass(frozen=True, eq=False)
 class Resampling:
-    """How the scored samples of a split are resampled.
-
-    Attributes:
-        candidates: the split.
-        method: `percentile` or `bca`.
-        level: level of the intervals.
-        n_resamples: number of resamples.
-        cluster: corpus column whose samples are resampled together; None resamples them one by one.
-        seed: seed of the random stream.
-    """
+    """How the scored samples of a split are resampled."""
 
     candidates: Candidates = field(repr=False)
-    method: str
+    method: str  # `percentile` or `bca`
     level: float
     n_resamples: int
-    cluster: str | None
-    seed: int
+    cluster: str | None  # corpus column whose samples are resampled together; None resamples them one by one
+    seed: int  # seed of the random stream
 
     @cached_property
     def clusters(self) -> Codes | None:

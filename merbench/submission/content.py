@@ -79,29 +79,17 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much of one submission is read, whatever its format.
+    """How much of one submission is read, whatever its format."""
 
-    Attributes:
-        file_bytes: the file as it is.
-        unpacked_bytes: what it unpacks to, and what its columns ask for in memory.
-        rows: rows; in a text table, lines.
-        columns: column names, all of them.
-        cells: cells of all columns, and the items within them.
-        words: distinct words in the sets, ranked answers or texts of one column; ids do not count.
-        nesting: how deeply lists and objects lie in each other.
-        line_bytes: one line of a text table.
-        cell_bytes: the text of one cell.
-    """
-
-    file_bytes: int
-    unpacked_bytes: int
-    rows: int
-    columns: int
-    cells: int = MOST_CELLS
-    words: int = MOST_WORDS
-    nesting: int = 8
-    line_bytes: int = 1 << 20
-    cell_bytes: int = 1 << 16
+    file_bytes: int  # the file as it is
+    unpacked_bytes: int  # what it unpacks to, and what its columns ask for in memory
+    rows: int  # rows; in a text table, lines
+    columns: int  # column names, all of them
+    cells: int = MOST_CELLS  # cells of all columns, and the items within them
+    words: int = MOST_WORDS  # distinct words in the sets, ranked answers or texts of one column; ids do not count
+    nesting: int = 8  # how deeply lists and objects lie in each other
+    line_bytes: int = 1 << 20  # one line of a text table
+    cell_bytes: int = 1 << 16  # the text of one cell
 
     @classmethod
     def of(cls, candidates: Candidates) -> Budget:
@@ -140,21 +128,13 @@ _NOUNS = {
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The unpacked bytes of a submission.
+    """The unpacked bytes of a submission."""
 
-    Attributes:
-        where: the file's name in messages.
-        data: its bytes.
-        budget: how much of it is read.
-        format: what it holds.
-        suffix: what its name says it holds, without `.gz` or `.zst`.
-    """
-
-    where: str
-    data: bytes = field(repr=False)
-    budget: Budget
-    format: Format
-    suffix: str
+    where: str  # the file's name in messages
+    data: bytes = field(repr=False)  # its bytes
+    budget: Budget  # how much of it is read
+    format: Format  # what it holds
+    suffix: str  # what its name says it holds, without `.gz` or `.zst`
 
     @property
     def warnings(self) -> tuple[Problem, ...]:

@@ -63,25 +63,15 @@ _VISIBLE = _Visible()
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Which row is which candidate's.
+    """Which row is which candidate's."""
 
-    Attributes:
-        candidate_of: candidate of every row.
-        row_of: row of every candidate.
-        in_order: whether row i is candidate i's throughout.
-        n_extra: rows that are of no candidate, and are allowed.
-        has_views: whether candidates have several rows, which are averaged.
-        problems: what is wrong with ids.
-        warnings: what a reader must know about ids.
-    """
-
-    candidate_of: Rows = field(repr=False)
-    row_of: Rows = field(repr=False)
-    in_order: bool = False
-    n_extra: int = 0
-    has_views: bool = False
+    candidate_of: Rows = field(repr=False)  # candidate of every row
+    row_of: Rows = field(repr=False)  # row of every candidate
+    in_order: bool = False  # whether row i is candidate i's throughout
+    n_extra: int = 0  # rows that are of no candidate, and are allowed
+    has_views: bool = False  # whether candidates have several rows, which are averaged
     problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()  # what a reader must know about ids
 
 
 def align(sheet: Sheet, ids: pa.StringArray, rules: SubmissionRules) -> Alignment:
@@ -141,23 +131,16 @@ def _explained(
 
 @dataclass(frozen=True)
 class _Unknown:
-    """The rows that are of no candidate, by what they may mean.
+    """The rows that are of no candidate, by what they may mean."""
 
-    Attributes:
-        common: rows whose ids differ from those of missing candidates in a way that many do, with the candidate.
-        causes: a problem for each of these ways.
-        slips: rows that differ from a missing candidate in spaces, case or look-alikes, with the candidate.
-        unclear: rows whose id may be that of several candidates, with these.
-        empty: rows without an id.
-        strange: all other rows.
-    """
-
+    # rows whose ids differ from those of missing candidates in a way that many do, with the candidate
     common: dict[int, str]
-    causes: list[Problem]
+    causes: list[Problem]  # a problem for each of these ways
+    # rows that differ from a missing candidate in spaces, case or look-alikes, with the candidate
     slips: dict[int, str]
-    unclear: dict[int, list[str]]
-    empty: list[int]
-    strange: list[int]
+    unclear: dict[int, list[str]]  # rows whose id may be that of several candidates, with these
+    empty: list[int]  # rows without an id
+    strange: list[int]  # all other rows
 
     @classmethod
     def of(cls, given: pa.StringArray, candidate_of: Rows, missing: Sequence[str], meant: _Meant) -> _Unknown:
@@ -239,17 +222,11 @@ def _repeated_problems(
 
 @dataclass(frozen=True)
 class _Meant:
-    """The candidates of ids that differ from them, where a track matches ids without folder or suffix.
+    """The candidates of ids that differ from them, where a track matches ids without folder or suffix."""
 
-    Attributes:
-        candidate_of: the candidate of an id that can only mean this one.
-        ambiguous: the candidates of an id that can mean each of them.
-        warnings: one that shows how many ids were read so.
-    """
-
-    candidate_of: dict[str, int]
-    ambiguous: dict[str, list[str]]
-    warnings: tuple[Problem, ...] = ()
+    candidate_of: dict[str, int]  # the candidate of an id that can only mean this one
+    ambiguous: dict[str, list[str]]  # the candidates of an id that can mean each of them
+    warnings: tuple[Problem, ...] = ()  # one that shows how many ids were read so
 
     @classmethod
     def of(cls, texts: pa.StringArray, ids: pa.StringArray, match_ids: str) -> _Meant:

@@ -117,21 +117,13 @@ Struct = dict[int, Any]
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a file's columns ask for, by its footer and its page headers, whichever is larger.
-
-    Attributes:
-        rows: rows of the table.
-        cells: values of all columns.
-        memory: bytes that the cells and the words of dictionaries count for.
-        page_bytes: bytes of the unpacked pages.
-        encodings: how the values are packed.
-    """
+    """What a file's columns ask for, by its footer and its page headers, whichever is larger."""
 
     rows: int
-    cells: int
-    memory: int
-    page_bytes: int
-    encodings: frozenset[int]
+    cells: int  # values of all columns
+    memory: int  # bytes that the cells and the words of dictionaries count for
+    page_bytes: int  # bytes of the unpacked pages
+    encodings: frozenset[int]  # how the values are packed
 
 
 def read_footer(data: bytes) -> Struct:

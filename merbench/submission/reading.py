@@ -40,27 +40,17 @@ Columns = dict[str, pa.Array]
 
 @dataclass(frozen=True, eq=False)
 class Submission:
-    """One checked table of predictions, one row per candidate.
+    """One checked table of predictions, one row per candidate."""
 
-    Attributes:
-        candidates: what was to be predicted.
-        source: where it was read from.
-        values: predictions per target.
-        probabilities: per target that came with them, one column per label; not a number where missing.
-        dropped: per target that has such, the candidates whose answer does not count.
-        warnings: what a reader must know; never a reason to refuse it.
-        n_rows: rows of the file.
-        n_extra: rows that are of no candidate and were ignored.
-    """
-
-    candidates: Candidates
-    source: str
-    values: dict[str, Values] = field(repr=False)
+    candidates: Candidates  # what was to be predicted
+    source: str  # where it was read from
+    values: dict[str, Values] = field(repr=False)  # predictions per target
+    # per target that came with them, one column per label; not a number where missing
     probabilities: dict[str, NDArray[np.float64]] = field(repr=False)
-    dropped: dict[str, Mask] = field(repr=False)
-    warnings: tuple[Problem, ...]
+    dropped: dict[str, Mask] = field(repr=False)  # per target that has such, the candidates whose answer does not count
+    warnings: tuple[Problem, ...]  # what a reader must know; never a reason to refuse it
     n_rows: int
-    n_extra: int
+    n_extra: int  # rows that are of no candidate and were ignored
 
     @cached_property
     def digest(self) -> str:

@@ -45,21 +45,15 @@ out_of_vocabulary = "error"  # or "wrong": another answer counts as a wrong one
 
 
 class VocabularyTarget(Target):
-    """A target with declared labels, and a rule for other answers.
-
-    Attributes:
-        labels: the vocabulary; its order is the order of codes, rows and ties.
-        aliases: other spellings that are read as a label.
-        out_of_vocabulary: what an answer outside the vocabulary is: an error of the file, a wrong answer, or no answer:
-            its row is dropped.
-    """
+    """A target with declared labels, and a rule for other answers."""
 
     has_confusion = True
     may_be_wrong = True
     answer_noun: ClassVar[str] = "answers"
 
-    labels: Labels
-    aliases: dict[str, str] = Field(default_factory=dict)
+    labels: Labels  # the vocabulary; its order is the order of codes, rows and ties
+    aliases: dict[str, str] = Field(default_factory=dict)  # other spellings that are read as a label
+    # what an answer outside the vocabulary is: an error of the file, a wrong answer, or no answer: its row is dropped
     out_of_vocabulary: Literal["error", "wrong", "dropped"] = "error"
 
     @field_validator("aliases")
@@ -165,18 +159,15 @@ class ClassTarget(Target):
 
 @target_type
 class CategoricalTarget(ClassTarget, VocabularyTarget):
-    """One of several labels.
-
-    Attributes:
-        invalid: references that mark a sample as one that does not count for this target, such as labels of the corpus
-            that the task leaves out.
-    """
+    """One of several labels."""
 
     in_ensembles = True
     takes_label_noise = True
     draft_order = 9
 
     type: Literal["categorical"]
+    # references that mark a sample as one that does not count for this target, such as labels of the corpus that the
+    # task leaves out
     invalid: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
 
     def probability_columns(self) -> tuple[str, ...]:

@@ -33,29 +33,18 @@ _WHOLE_NUMBER = re.compile(r"[ \t]*[0-9]{1,6}(\.0{1,6})?[ \t]*")
 
 @dataclass(frozen=True, slots=True)
 class BadCell:
-    """A cell that cannot be read.
+    """A cell that cannot be read."""
 
-    Attributes:
-        row: its position in the column.
-        message: what was found, and what is allowed.
-    """
-
-    row: int
-    message: str
+    row: int  # its position in the column
+    message: str  # what was found, and what is allowed
 
 
 class Texts(NamedTuple):
-    """The distinct texts among some cells of a column, in the order of their rows.
-
-    Attributes:
-        column: the cells.
-        rows: the first row of each text.
-        counts: in how many of the cells each is.
-    """
+    """The distinct texts among some cells of a column, in the order of their rows."""
 
     column: pa.StringArray
-    rows: NDArray[np.integer[Any]]
-    counts: NDArray[np.integer[Any]]
+    rows: NDArray[np.integer[Any]]  # the first row of each text
+    counts: NDArray[np.integer[Any]]  # in how many of the cells each is
 
     @classmethod
     def of(cls, column: pa.StringArray, chosen: Mask) -> Texts:

@@ -54,18 +54,14 @@ Bounds = Annotated[tuple[float, float] | None, Field(strict=False), AfterValidat
 
 
 class NumberTarget(Target):
-    """A number.
-
-    Attributes:
-        range: lowest and highest allowed prediction; None allows every finite number.
-        invalid: a reference that marks a sample as one that does not count for this target.
-    """
+    """A number."""
 
     metric_kind = "continuous"
     loss = "squared_error"
     row_average = "values"
 
-    range: Bounds = None
+    range: Bounds = None  # lowest and highest allowed prediction; None allows every finite number
+    # a reference that marks a sample as one that does not count for this target
     invalid: float | None = Field(default=None, strict=False)
 
     def described(self) -> str:
@@ -100,18 +96,14 @@ class NumberTarget(Target):
 
 @target_type
 class ContinuousTarget(NumberTarget):
-    """A number.
-
-    Attributes:
-        reference: whether there are references; a judge's scores, of which the mean is taken, have none.
-        reference_scale: what references are multiplied by, where a corpus has another scale than the task.
-    """
+    """A number."""
 
     in_ensembles = True
     draft_order = 1
 
     type: Literal["continuous"]
-    reference: bool = True
+    reference: bool = True  # whether there are references; a judge's scores, of which the mean is taken, have none
+    # what references are multiplied by, where a corpus has another scale than the task
     reference_scale: float = Field(default=1.0, gt=0, strict=False)
 
     def reference_columns(self, name: str) -> tuple[str, ...]:

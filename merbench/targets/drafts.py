@@ -15,21 +15,13 @@ MADE_UP_LABELS = ("other", "another")
 
 @dataclass(frozen=True, slots=True)
 class DraftColumn:
-    """A column of references that a target may be declared for.
-
-    Attributes:
-        name: its name.
-        cells: all references.
-        shown: those of the training split, whose values may be in a file that is published.
-        duration: the column of samples that holds their length in seconds; empty without one.
-        is_example: whether it only shows what a declaration looks like; else its values need not be all that may be
-            predicted.
-    """
+    """A column of references that a target may be declared for."""
 
     name: str
-    cells: pa.Array = field(repr=False)
-    shown: pa.Array = field(repr=False)
-    duration: str = ""
+    cells: pa.Array = field(repr=False)  # all references
+    shown: pa.Array = field(repr=False)  # those of the training split, whose values may be in a file that is published
+    duration: str = ""  # the column of samples that holds their length in seconds; empty without one
+    # whether it only shows what a declaration looks like; else its values need not be all that may be predicted
     is_example: bool = False
 
 
@@ -43,23 +35,14 @@ class Alternative(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A target to declare.
+    """A target to declare."""
 
-    Attributes:
-        lines: the lines of its table in `track.toml` below `type`.
-        metrics: the names of its metrics; the first one gets a weight.
-        label: the label that metrics of one label are computed for.
-        alternative: metrics that the declaration proposes in comments.
-        name: the name of a target that takes the place of several.
-        replaces: the columns of these.
-    """
-
-    lines: str
-    metrics: tuple[str, ...]
-    label: str = ""
-    alternative: Alternative | None = None
-    name: str = ""
-    replaces: tuple[str, ...] = ()
+    lines: str  # the lines of its table in `track.toml` below `type`
+    metrics: tuple[str, ...]  # the names of its metrics; the first one gets a weight
+    label: str = ""  # the label that metrics of one label are computed for
+    alternative: Alternative | None = None  # metrics that the declaration proposes in comments
+    name: str = ""  # the name of a target that takes the place of several
+    replaces: tuple[str, ...] = ()  # the columns of these
 
 
 def label_lines(labels: Sequence[str], note: str) -> tuple[str, tuple[str, ...]]:

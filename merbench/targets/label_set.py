@@ -53,15 +53,7 @@ _EMPTY = {"error": "an error", "allow": "allowed"}
 
 @target_type
 class LabelSetTarget(Target):
-    """A set of words of one's own choice.
-
-    Attributes:
-        split: how a cell is split: as the scorers of MER 2025 and 2026 do (`official`), as that of MER 2024 does
-            (`mer2024`), or as a Python list.
-        lexicon: the lexicon that metrics of emotion wheels use, by name.
-        groups: stored synonym groups, by name or as a path from the track's folder; None has none.
-        empty: whether a prediction may be the empty set.
-    """
+    """A set of words of one's own choice."""
 
     metric_kind = "label_set"
     has_word_sets = True
@@ -69,10 +61,12 @@ class LabelSetTarget(Target):
     draft_order = 2
 
     type: Literal["label_set"]
+    # how a cell is split: as the scorers of MER 2025 and 2026 do (`official`), as that of MER 2024 does (`mer2024`), or
+    # as a Python list
     split: Split = "official"
-    lexicon: str | None = None
-    groups: str | None = None
-    empty: Literal["error", "allow"] = "error"
+    lexicon: str | None = None  # the lexicon that metrics of emotion wheels use, by name
+    groups: str | None = None  # stored synonym groups, by name or as a path from the track's folder; None has none
+    empty: Literal["error", "allow"] = "error"  # whether a prediction may be the empty set
 
     def described(self) -> str:
         lexicon = f", scored by lexicon '{self.lexicon}'" if self.lexicon else ""

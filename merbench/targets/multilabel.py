@@ -18,19 +18,14 @@ from merbench.targets.target import Answers, Labels, ReferenceColumn, Target, Ta
 
 @target_type
 class MultilabelTarget(Target):
-    """Several labels, each of which applies or does not: one column of 0 and 1 per label.
-
-    Attributes:
-        labels: the labels, which are the columns' names.
-        invalid: a reference cell that marks a label as unknown there.
-    """
+    """Several labels, each of which applies or does not: one column of 0 and 1 per label."""
 
     metric_kind = "multilabel"
     has_label_columns = True
 
     type: Literal["multilabel"]
     labels: Labels
-    invalid: int | None = None
+    invalid: int | None = None  # a reference cell that marks a label as unknown there
 
     def columns(self, name: str) -> tuple[str, ...]:
         return self.labels

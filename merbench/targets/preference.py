@@ -33,17 +33,15 @@ class PreferenceTarget(ClassTarget):
 
     Where the corpus has the two descriptions, as columns `a1` and `a2`, a submission may repeat these; then they must
     be the same, so that no pair is answered the wrong way round.
-
-    Attributes:
-        same: `dropped` leaves out samples whose reference is `same`, and a predicted `same` counts as `a1`;
-            `class` makes it a third class.
-        reading: `label` asks for one of the three; `answer` reads a model's free text (see `preference_answers`).
     """
 
     draft_order = 3
 
     type: Literal["preference"]
+    # `dropped` leaves out samples whose reference is `same`, and a predicted `same` counts as `a1`; `class` makes it a
+    # third class
     same: Literal["dropped", "class"] = "dropped"
+    # `label` asks for one of the three; `answer` reads a model's free text (see `preference_answers`)
     reading: Literal["label", "answer"] = "label"
 
     @property

@@ -17,19 +17,14 @@ from merbench.targets.target import Answers, ReferenceColumn, Target, TargetValu
 
 @target_type
 class ScoresTarget(Target):
-    """A score that is higher the more a sample belongs to the positive class.
-
-    Attributes:
-        positive: the reference label of the positive class.
-        negative: that of the other class.
-    """
+    """A score that is higher the more a sample belongs to the positive class."""
 
     metric_kind = "scores"
     row_average = "values"
 
     type: Literal["scores"]
-    positive: str
-    negative: str
+    positive: str  # the reference label of the positive class
+    negative: str  # that of the other class
 
     @field_validator("negative")
     @classmethod

@@ -39,20 +39,15 @@ _SEGMENT = rf"^(?P<label>[^,;]+?)-(?P<start_s>{_NUMBER})-(?P<end_s>{_NUMBER})$"
 
 @target_type
 class SegmentsTarget(Target):
-    """Labelled stretches of a sample's time.
-
-    Attributes:
-        labels: the vocabulary.
-        duration: the corpus column that holds a sample's length in seconds; no segment may pass it.
-    """
+    """Labelled stretches of a sample's time."""
 
     metric_kind = "segments"
     cell_type = STRETCHES
     draft_order = 4
 
     type: Literal["segments"]
-    labels: Labels
-    duration: str | None = None
+    labels: Labels  # the vocabulary
+    duration: str | None = None  # the corpus column that holds a sample's length in seconds; no segment may pass it
 
     def described(self) -> str:
         return f"segments label-start-end in seconds, separated by spaces, or none; labels: {', '.join(self.labels)}"
@@ -105,23 +100,14 @@ def _labels_in(cells: pa.Array) -> tuple[str, ...]:
 
 
 class _Items(NamedTuple):
-    """The segments of all cells, one after the other.
+    """The segments of all cells, one after the other."""
 
-    Attributes:
-        sample: `(m,)` the cell of each.
-        labels: Arrow strings, null where there is none.
-        start_s: `(m,)` seconds; not a number where there is none.
-        end_s: the same.
-        text: Arrow strings as they were written; None where they were not written as text.
-        offsets: `(n + 1,)` the segments of every cell.
-    """
-
-    sample: NDArray[np.int64]
-    labels: pa.Array
-    start_s: NDArray[np.float64]
-    end_s: NDArray[np.float64]
-    text: pa.Array | None
-    offsets: Offsets
+    sample: NDArray[np.int64]  # `(m,)` the cell of each
+    labels: pa.Array  # Arrow strings, null where there is none
+    start_s: NDArray[np.float64]  # `(m,)` seconds; not a number where there is none
+    end_s: NDArray[np.float64]  # the same
+    text: pa.Array | None  # Arrow strings as they were written; None where they were not written as text
+    offsets: Offsets  # `(n + 1,)` the segments of every cell
 
 
 def segment_lists(

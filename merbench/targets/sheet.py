@@ -43,33 +43,22 @@ class BrokenRow:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A participant's table as it was written.
+    """A participant's table as it was written."""
 
-    Attributes:
-        names: every column name in the order of the file, with repetitions.
-        columns: the wanted columns that exist.
-        n_rows: number of rows.
-        ordered: whether the order of columns matters in this format.
-        has_blanks: whether a blank cell may be an answer: in CSV, TSV and data frames, which may be read from them.
-        broken: rows that could not be read; they are not among the rows.
-        problems: wanted columns of a type that is not read; they are not among the columns.
-        lines: returns the line on which each row starts; None where there are no lines.
-        rewritten: returns a column as text, cell by cell as in the file; None where it has no other form.
-        id_column: name of the column whose cell names a row.
-        written: the names of columns in the file, where the track has others.
-    """
-
-    names: tuple[str, ...]
-    columns: Mapping[str, pa.Array] = field(repr=False)
+    names: tuple[str, ...]  # every column name in the order of the file, with repetitions
+    columns: Mapping[str, pa.Array] = field(repr=False)  # the wanted columns that exist
     n_rows: int
-    ordered: bool = True
+    ordered: bool = True  # whether the order of columns matters in this format
+    # whether a blank cell may be an answer: in CSV, TSV and data frames, which may be read from them
     has_blanks: bool = False
-    broken: tuple[BrokenRow, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    broken: tuple[BrokenRow, ...] = ()  # rows that could not be read; they are not among the rows
+    problems: tuple[Problem, ...] = ()  # wanted columns of a type that is not read; they are not among the columns
+    # returns the line on which each row starts; None where there are no lines
     lines: Callable[[], Sequence[int]] | None = None
+    # returns a column as text, cell by cell as in the file; None where it has no other form
     rewritten: Callable[[str], pa.Array] | None = None
-    id_column: str = ""
-    written: tuple[str, ...] = ()
+    id_column: str = ""  # name of the column whose cell names a row
+    written: tuple[str, ...] = ()  # the names of columns in the file, where the track has others
 
     def with_column(self, name: str, column: pa.Array) -> Sheet:
         """Return the sheet with other values in a column; messages still show what was written there."""

@@ -54,23 +54,15 @@ Labels = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The cells of a submission that answer one target.
-
-    Attributes:
-        sheet: the submission.
-        name: the target's name.
-        relevant: `(n,)` the rows that are of a candidate; cells of other rows are neither checked nor used.
-        probabilities: the target's probability columns, where the submission has all of them.
-        missing_ids: what a candidate without an answer is, as the track declares it.
-        of_samples: returns what the corpus knows of the sample of each row, null where the row is of no candidate;
-            takes the column and, for messages, what it is wanted for.
-    """
+    """The cells of a submission that answer one target."""
 
     sheet: Sheet
     name: str
-    relevant: Mask
-    probabilities: tuple[str, ...] = ()
-    missing_ids: str = "error"
+    relevant: Mask  # `(n,)` the rows that are of a candidate; cells of other rows are neither checked nor used
+    probabilities: tuple[str, ...] = ()  # the target's probability columns, where the submission has all of them
+    missing_ids: str = "error"  # what a candidate without an answer is, as the track declares it
+    # returns what the corpus knows of the sample of each row, null where the row is of no candidate; takes the column
+    # and, for messages, what it is wanted for
     of_samples: Callable[[str, str], pa.Array] | None = None
 
     @property
@@ -94,71 +86,48 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class TargetValues:
-    """What a submission answers for one target, row by row.
+    """What a submission answers for one target, row by row."""
 
-    Attributes:
-        values: codes, numbers, lists or segments.
-        probabilities: one column per label, where the submission holds them.
-        problems: what is wrong with cells.
-        warnings: what a reader must know about cells.
-        dropped: the rows that hold no answer and do not count, where the track drops them.
-    """
-
-    values: Values = field(repr=False)
+    values: Values = field(repr=False)  # codes, numbers, lists or segments
+    # one column per label, where the submission holds them
     probabilities: NDArray[np.float64] | None = field(default=None, repr=False)
     problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()  # what a reader must know about cells
+    # the rows that hold no answer and do not count, where the track drops them
     dropped: Mask | None = field(default=None, repr=False)
 
 
 class ReferenceColumn(NamedTuple):
-    """The references of one target for `n` candidates; values of candidates without one mean nothing.
+    """The references of one target for `n` candidates; values of candidates without one mean nothing."""
 
-    Attributes:
-        values: one per candidate.
-        known: `(n,)` which candidates have a reference.
-    """
-
-    values: Values
-    known: Mask
+    values: Values  # one per candidate
+    known: Mask  # `(n,)` which candidates have a reference
 
 
 class Target(Declaration):
-    """A kind of target: what a sample is given, how it is written, and which metrics score it.
+    """A kind of target: what a sample is given, how it is written, and which metrics score it."""
 
-    Attributes:
-        type: its name in `track.toml`.
-        required: whether every scored sample must hold a reference of this target; else a sample counts only for the
-            targets whose reference it holds.
-        metric_kind: the kind of metric that scores it.
-        cell_type: what its columns are best read as: text, numbers, `ITEMS` or `STRETCHES`.
-        loss: the name of the loss that it is trained with; empty for one that no baseline learns by gradient, whose
-            answers are sets of words.
-        row_average: what is averaged where a track takes several rows per id: `probabilities` of labels, `values`, or
-            nothing.
-        has_confusion: whether it has a confusion matrix of its labels.
-        has_label_columns: whether its values have a column per label.
-        has_word_sets: whether its values are sets of words.
-        in_ensembles: whether the predictions of several runs can be averaged.
-        may_be_wrong: whether a missing answer can count as a wrong one.
-        takes_label_noise: whether a track may corrupt its labels for training.
-        draft_order: when `merbench init` asks it what a column of references may be: the lowest number first, and
-            never without a number.
-    """
-
-    metric_kind: ClassVar[TargetKind]
+    metric_kind: ClassVar[TargetKind]  # the kind of metric that scores it
+    # what its columns are best read as: text, numbers, `ITEMS` or `STRETCHES`
     cell_type: ClassVar[pa.DataType] = pa.float64()
+    # the name of the loss that it is trained with; empty for one that no baseline learns by gradient, whose answers are
+    # sets of words
     loss: ClassVar[Literal["", "cross_entropy", "squared_error"]] = ""
+    # what is averaged where a track takes several rows per id: `probabilities` of labels, `values`, or nothing
     row_average: ClassVar[Literal["", "probabilities", "values"]] = ""
-    has_confusion: ClassVar[bool] = False
-    has_label_columns: ClassVar[bool] = False
-    has_word_sets: ClassVar[bool] = False
-    in_ensembles: ClassVar[bool] = False
-    may_be_wrong: ClassVar[bool] = False
-    takes_label_noise: ClassVar[bool] = False
+    has_confusion: ClassVar[bool] = False  # whether it has a confusion matrix of its labels
+    has_label_columns: ClassVar[bool] = False  # whether its values have a column per label
+    has_word_sets: ClassVar[bool] = False  # whether its values are sets of words
+    in_ensembles: ClassVar[bool] = False  # whether the predictions of several runs can be averaged
+    may_be_wrong: ClassVar[bool] = False  # whether a missing answer can count as a wrong one
+    takes_label_noise: ClassVar[bool] = False  # whether a track may corrupt its labels for training
+    # when `merbench init` asks it what a column of references may be: the lowest number first, and never without a
+    # number
     draft_order: ClassVar[int | None] = None
 
-    type: str
+    type: str  # its name in `track.toml`
+    # whether every scored sample must hold a reference of this target; else a sample counts only for the targets whose
+    # reference it holds
     required: bool = True
 
     @property

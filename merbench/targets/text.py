@@ -38,22 +38,17 @@ from merbench.targets.target import Answers, ReferenceColumn, Target, TargetValu
 
 @target_type
 class TextTarget(Target):
-    """A description in free text, scored by the emotion words that the lexicon finds in it.
-
-    Attributes:
-        lexicon: the lexicon whose words are looked for.
-        extractor: how: the longest match, negated words left out; see the module's conventions.
-        reference: the reference column that holds the words to be found, a label set.
-    """
+    """A description in free text, scored by the emotion words that the lexicon finds in it."""
 
     metric_kind = "label_set"
     has_word_sets = True
     cell_type = pa.string()
 
     type: Literal["text"]
-    lexicon: str
+    lexicon: str  # the lexicon whose words are looked for
+    # how: the longest match, negated words left out; see the module's conventions
     extractor: Literal["longest_match"] = "longest_match"
-    reference: str | None = None
+    reference: str | None = None  # the reference column that holds the words to be found, a label set
 
     def reference_columns(self, name: str) -> tuple[str, ...]:
         return (self.reference or name,)
@@ -129,36 +124,22 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Tokens:
-    """The tokens of all texts, one text after the other.
+    """The tokens of all texts, one text after the other."""
 
-    Attributes:
-        words: the distinct tokens, normalised; two may be equal.
-        codes: `(m,)` the tokens as positions in `words`.
-        offsets: `(n + 1,)` where texts begin and end.
-    """
-
-    words: list[str]
-    codes: Codes
-    offsets: Codes
+    words: list[str]  # the distinct tokens, normalised; two may be equal
+    codes: Codes  # `(m,)` the tokens as positions in `words`
+    offsets: Codes  # `(n + 1,)` where texts begin and end
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Entries:
-    """The entries of a lexicon as a tree of tokens, from state 0.
+    """The entries of a lexicon as a tree of tokens, from state 0."""
 
-    Attributes:
-        labels: the entries as the lexicon writes them.
-        token_code: the tokens that entries are made of.
-        keys: sorted, state · number of tokens + token.
-        next_state: the state that a key leads to.
-        ends: by state, the entry that ends there, −1 for none.
-    """
-
-    labels: tuple[str, ...]
-    token_code: dict[str, int]
-    keys: Codes
-    next_state: Codes
-    ends: Codes
+    labels: tuple[str, ...]  # the entries as the lexicon writes them
+    token_code: dict[str, int]  # the tokens that entries are made of
+    keys: Codes  # sorted, state · number of tokens + token
+    next_state: Codes  # the state that a key leads to
+    ends: Codes  # by state, the entry that ends there, −1 for none
 
     def step(self, states: Codes, tokens: Codes) -> tuple[Mask, Codes]:
         """Return where a token leads on from a state, and the states that it leads to there."""

@@ -56,23 +56,17 @@ class _NamedWithParameters(Declaration):
 
 
 class MetricSpec(_NamedWithParameters):
-    """A metric of a target, with its parameters.
+    """A metric of a target, with its parameters."""
 
-    Attributes:
-        target: the target it scores.
-        weight: its weight in the overall score; None: only reported.
-        per: a corpus column: the metric is taken within each of its values (a fold, a recording, a missing rate), and
-            the values are put together by `aggregate`. None pools all samples.
-        aggregate: `mean`, or `auilc`, the area under the line through the values of a numeric column, by the
-            trapezoidal rule and not divided by its range.
-        shares: what each value of the column counts for instead, such as `{ 1 = 0.4, 2 = 0.6 }`: the sum of share
-            times value.
-    """
-
-    target: str
-    weight: float | None = Field(default=None, strict=False)
+    target: str  # the target it scores
+    weight: float | None = Field(default=None, strict=False)  # its weight in the overall score; None: only reported
+    # a corpus column: the metric is taken within each of its values (a fold, a recording, a missing rate), and the
+    # values are put together by `aggregate`. None pools all samples.
     per: str | None = None
+    # `mean`, or `auilc`, the area under the line through the values of a numeric column, by the trapezoidal rule and
+    # not divided by its range
     aggregate: Literal["mean", "auilc"] = "mean"
+    # what each value of the column counts for instead, such as `{ 1 = 0.4, 2 = 0.6 }`: the sum of share times value
     shares: dict[str, float] | None = Field(default=None, min_length=1, strict=False)
 
     @model_validator(mode="after")
@@ -125,15 +119,10 @@ def _parts(spec: MetricSpec) -> dict[str, str]:
 
 
 class CorruptionSpec(_NamedWithParameters):
-    """One step of corruption.
+    """One step of corruption."""
 
-    Attributes:
-        step: its name where a corruption is applied twice.
-        split: the split of the track that it corrupts; labels are corrupted only in the training split.
-    """
-
-    step: str | None = Field(default=None, pattern=STEP)
-    split: str = "test"
+    step: str | None = Field(default=None, pattern=STEP)  # its name where a corruption is applied twice
+    split: str = "test"  # the split of the track that it corrupts; labels are corrupted only in the training split
 
     @property
     def step_name(self) -> str:
@@ -147,67 +136,51 @@ class CorruptionSpec(_NamedWithParameters):
 
 
 class MediaSpec(Declaration):
-    """How corrupted media are written.
+    """How corrupted media are written."""
 
-    Attributes:
-        video_codec: `mpeg4` (MPEG-4 part 2) or `h264`.
-        quality: constant quantiser of `mpeg4` (2 best to 31) or constant rate factor of `h264` (0 best to 51); None is
-            a good one, 3 or 18.
-        audio_codec: `aac`, or `flac`, which loses nothing.
-        audio_bit_rate: bits per second and channel of `aac`.
-        sample_rate_hz: the rate that sound is converted to before it is corrupted; None keeps each clip's own.
-        channels: 1 mixes the sound down to one channel before it is corrupted; None keeps each clip's own.
-        unchanged: a stream that nothing corrupts is copied as it is, or encoded like the others so that all clips look
-            and sound alike.
-    """
-
-    video_codec: Literal["mpeg4", "h264"] = "mpeg4"
+    video_codec: Literal["mpeg4", "h264"] = "mpeg4"  # `mpeg4` (MPEG-4 part 2) or `h264`
+    # constant quantiser of `mpeg4` (2 best to 31) or constant rate factor of `h264` (0 best to 51); None is a good one,
+    # 3 or 18
     quality: int | None = Field(default=None, ge=0, le=51)
-    audio_codec: Literal["aac", "flac"] = "aac"
-    audio_bit_rate: int = Field(default=96_000, ge=8_000, le=512_000)
+    audio_codec: Literal["aac", "flac"] = "aac"  # `aac`, or `flac`, which loses nothing
+    audio_bit_rate: int = Field(default=96_000, ge=8_000, le=512_000)  # bits per second and channel of `aac`
+    # the rate that sound is converted to before it is corrupted; None keeps each clip's own
     sample_rate_hz: int | None = Field(default=None, ge=8_000, le=96_000)
+    # 1 mixes the sound down to one channel before it is corrupted; None keeps each clip's own
     channels: Literal[1] | None = None
+    # a stream that nothing corrupts is copied as it is, or encoded like the others so that all clips look and sound
+    # alike
     unchanged: Literal["copy", "encode"] = "copy"
 
 
 class Ranking(Declaration):
-    """The order of a board: the next key decides among equals, compared as displayed.
+    """The order of a board: the next key decides among equals, compared as displayed."""
 
-    Attributes:
-        by: `overall` and metrics, the deciding one first.
-        decimals: how many of them a board shows, and compares.
-        one_per_team: whether only the best system of each team is ranked; its others are shown without a rank.
-    """
-
-    by: tuple[str, ...] = Field(min_length=1, strict=False)
-    decimals: int = Field(default=4, ge=0, le=10)
+    by: tuple[str, ...] = Field(min_length=1, strict=False)  # `overall` and metrics, the deciding one first
+    decimals: int = Field(default=4, ge=0, le=10)  # how many of them a board shows, and compares
+    # whether only the best system of each team is ranked; its others are shown without a rank
     one_per_team: bool = False
 
 
 class SubmissionRules(Declaration):
-    """What a submission's file must look like.
+    """What a submission's file must look like."""
 
-    Attributes:
-        id: name of the id column.
-        aliases: other names of columns, as released files have them: other name -> column.
-        match_ids: which candidate an id means where it is not a candidate's exactly: one that has, or lacks, a folder
-            in front (`base_name`), a suffix (`without_suffix`), or either.
-        extra_ids: what an id outside the candidates is: an error, or counted and ignored.
-        missing_ids: what a candidate without a row is: an error, a wrong answer (categorical and ranked targets only),
-            no answer, so that it is dropped, or as the candidate before it (`previous`, for frames of a recording).
-        duplicate_ids: what several rows of one id are: an error, or views whose probabilities and values are averaged.
-        views: how many rows every id must have where duplicates are averaged; None takes any number.
-        max_bytes: the largest file that is read.
-    """
-
-    id: str = "sample_id"
+    id: str = "sample_id"  # name of the id column
+    # other names of columns, as released files have them: other name -> column
     aliases: dict[str, str] = Field(default_factory=dict)
+    # which candidate an id means where it is not a candidate's exactly: one that has, or lacks, a folder in front
+    # (`base_name`), a suffix (`without_suffix`), or either
     match_ids: Literal["exact", "base_name", "without_suffix", "base_name_without_suffix"] = "exact"
+    # what an id outside the candidates is: an error, or counted and ignored
     extra_ids: Literal["error", "allow"] = "error"
+    # what a candidate without a row is: an error, a wrong answer (categorical and ranked targets only), no answer, so
+    # that it is dropped, or as the candidate before it (`previous`, for frames of a recording)
     missing_ids: Literal["error", "wrong", "dropped", "previous"] = "error"
+    # what several rows of one id are: an error, or views whose probabilities and values are averaged
     duplicate_ids: Literal["error", "mean"] = "error"
+    # how many rows every id must have where duplicates are averaged; None takes any number
     views: int | None = Field(default=None, ge=2)
-    max_bytes: int = Field(default=20_000_000, ge=1, le=400_000_000)
+    max_bytes: int = Field(default=20_000_000, ge=1, le=400_000_000)  # the largest file that is read
 
 
 class Intervals(Declaration):

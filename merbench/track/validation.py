@@ -38,17 +38,11 @@ Mistakes = Iterator[tuple[str, str]]
 
 @dataclass(frozen=True)
 class _Tables:
-    """The tables of a `track.toml`: as written, and as validated where they could be.
+    """The tables of a `track.toml`: as written, and as validated where they could be."""
 
-    Attributes:
-        raw: all of them as written; a value may have any type.
-        targets: by name.
-        metrics: in order.
-    """
-
-    raw: Mapping[str, Any]
-    targets: Mapping[str, Target | None]
-    metrics: Sequence[MetricSpec | None]
+    raw: Mapping[str, Any]  # all of them as written; a value may have any type
+    targets: Mapping[str, Target | None]  # by name
+    metrics: Sequence[MetricSpec | None]  # in order
 
     def table(self, name: str) -> dict[str, Any]:
         """Return a table; an empty one where it is missing, or something else."""

@@ -32,33 +32,23 @@ class TrackSettings(Declaration):
 
 
 class BaselineDeclaration(Declaration):
-    """The content of `baseline.toml`.
+    """The content of `baseline.toml`."""
 
-    Attributes:
-        title: one line that names the system.
-        paper: where it is described.
-        extra: the extra of merbench that brings what it imports.
-        answers: the types of target that it answers.
-        uses_features: whether it reads any feature.
-        columns: columns of the corpus that it reads, such as the transcript.
-        folds: number of folds of cross-validation.
-        seeds: seeds that it is run with by default; several give a mean and a deviation.
-        defaults: its options.
-        select: options that cross-validation selects, one after the other, each from these values.
-        tracks: settings by track id.
-    """
-
-    title: str = Field(min_length=1)
-    paper: str = ""
-    extra: str | None = None
+    title: str = Field(min_length=1)  # one line that names the system
+    paper: str = ""  # where it is described
+    extra: str | None = None  # the extra of merbench that brings what it imports
+    # the types of target that it answers
     answers: tuple[str, ...] = Field(default=("categorical", "continuous"), min_length=1, strict=False)
-    uses_features: bool = True
+    uses_features: bool = True  # whether it reads any feature
+    # columns of the corpus that it reads, such as the transcript
     columns: tuple[str, ...] = Field(default=(), strict=False)
     folds: int = Field(default=5, ge=2)
+    # seeds that it is run with by default; several give a mean and a deviation
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
     defaults: dict[str, Any] = Field(default={})
+    # options that cross-validation selects, one after the other, each from these values
     select: dict[str, Annotated[tuple[Any, ...], Field(strict=False)]] = Field(default={})
-    tracks: dict[str, TrackSettings] = Field(default={})
+    tracks: dict[str, TrackSettings] = Field(default={})  # settings by track id
 
     @field_validator("extra")
     @classmethod

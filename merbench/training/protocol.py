@@ -40,19 +40,12 @@ def silent(done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How a baseline is trained.
+    """How a baseline is trained."""
 
-    Attributes:
-        seed: seed of everything random.
-        n_folds: number of folds of cross-validation.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, …
-        progress: called after every step.
-    """
-
-    seed: int = 0
+    seed: int = 0  # seed of everything random
     n_folds: int = 5
-    device: str = "auto"
-    progress: Progress = silent
+    device: str = "auto"  # `auto`, `cpu`, `cuda`, `cuda:1`, …
+    progress: Progress = silent  # called after every step
 
 
 def require_device(name: str) -> None:
@@ -76,16 +69,12 @@ def require_device(name: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
-    """What a baseline sees of some samples.
+    """What a baseline sees of some samples."""
 
-    Attributes:
-        ids: sorted sample ids.
-        features: one `(n, d)` array per feature, in the order asked for.
-        columns: columns of the corpus that were asked for, such as the transcript.
-    """
-
-    ids: pa.StringArray = field(repr=False)
+    ids: pa.StringArray = field(repr=False)  # sorted sample ids
+    # one `(n, d)` array per feature, in the order asked for
     features: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    # columns of the corpus that were asked for, such as the transcript
     columns: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -108,25 +97,18 @@ class FeatureSet:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Samples with their references.
+    """Samples with their references."""
 
-    Attributes:
-        track: what is predicted, and how it is ranked.
-        samples: the features of the samples.
-        targets: the references of every target of the track.
-        label_corruption: how the labels were corrupted, and realised values; empty where they were not.
-        groups: by corpus column that a metric is taken `per`, `(n,)` values as text; a column that is not known of all
-            samples is left out.
-        cluster: the corpus column whose values folds keep together; empty where there is none.
-        clusters: `(n,)` codes of its values.
-    """
-
-    track: Track
-    samples: FeatureSet
-    targets: Mapping[str, Any] = field(repr=False)
+    track: Track  # what is predicted, and how it is ranked
+    samples: FeatureSet  # the features of the samples
+    targets: Mapping[str, Any] = field(repr=False)  # the references of every target of the track
+    # how the labels were corrupted, and realised values; empty where they were not
     label_corruption: Mapping[str, Any] = field(default_factory=dict)
+    # by corpus column that a metric is taken `per`, `(n,)` values as text; a column that is not known of all samples is
+    # left out
     groups: Mapping[str, Names] = field(default_factory=dict, repr=False)
-    cluster: str = ""
+    cluster: str = ""  # the corpus column whose values folds keep together; empty where there is none
+    # `(n,)` codes of its values
     clusters: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
 
     def __len__(self) -> int:
@@ -192,15 +174,11 @@ class TrainingSet:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a baseline answers for every sample.
+    """What a baseline answers for every sample."""
 
-    Attributes:
-        outputs: per categorical or continuous target, `(n, K)` probabilities or `(n,)` values.
-        sets: per target that is a set of words, the words.
-    """
-
+    # per categorical or continuous target, `(n, K)` probabilities or `(n,)` values
     outputs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
-    sets: Mapping[str, Lists] = field(default_factory=dict, repr=False)
+    sets: Mapping[str, Lists] = field(default_factory=dict, repr=False)  # per target that is a set of words, the words
 
     def answers(self, track: Track) -> dict[str, Values]:
         """Return the most probable label's code (ties: the first one), the value within the range, or the set."""
@@ -232,32 +210,20 @@ class Baseline(Protocol):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Curve:
-    """How training went.
+    """How training went."""
 
-    Attributes:
-        loss: `(epochs, folds)` training loss.
-        value: `(epochs, folds)` first ranking value on the fold left out.
-        best_epoch: the epoch kept for every fold, from 1.
-    """
-
-    loss: NDArray[np.float64]
-    value: NDArray[np.float64]
-    best_epoch: tuple[int, ...]
+    loss: NDArray[np.float64]  # `(epochs, folds)` training loss
+    value: NDArray[np.float64]  # `(epochs, folds)` first ranking value on the fold left out
+    best_epoch: tuple[int, ...]  # the epoch kept for every fold, from 1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CrossFit:
-    """The result of cross-validation.
+    """The result of cross-validation."""
 
-    Attributes:
-        out_of_fold: the predictions for every training sample by the model that was not trained on it.
-        curve: how training went; None where there are no epochs.
-        device: where it was trained.
-    """
-
-    out_of_fold: Predictions
-    curve: Curve | None = None
-    device: str = "cpu"
+    out_of_fold: Predictions  # the predictions for every training sample by the model that was not trained on it
+    curve: Curve | None = None  # how training went; None where there are no epochs
+    device: str = "cpu"  # where it was trained
 
 
 @runtime_checkable

@@ -57,21 +57,15 @@ ENSEMBLE_SCHEMA = "merbench.ensemble/1"
 
 @dataclass(frozen=True, eq=False)
 class SeedRun:
-    """One training of a baseline.
-
-    Attributes:
-        seed: its seed.
-        cross_validated: values by metric key on the training samples, each predicted by a model that did not see it.
-        test: values by metric key on the test split, rounded if it is hidden; None where its references are withheld.
-        predictions: its answers for the test split.
-        fit: the result of cross-validation.
-    """
+    """One training of a baseline."""
 
     seed: int
+    # values by metric key on the training samples, each predicted by a model that did not see it
     cross_validated: Mapping[str, float]
+    # values by metric key on the test split, rounded if it is hidden; None where its references are withheld
     test: Mapping[str, float] | None
-    predictions: Predictions = field(repr=False)
-    fit: CrossFit = field(repr=False)
+    predictions: Predictions = field(repr=False)  # its answers for the test split
+    fit: CrossFit = field(repr=False)  # the result of cross-validation
 
 
 @dataclass(frozen=True, eq=False)
