@@ -27,18 +27,14 @@ _BLOCK_VALUES = 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class CorruptedVectors:
-    """The vectors of many samples after one step.
+    """The vectors of many samples after one step."""
 
-    Attributes:
-        vectors: modality -> the corrupted matrix; a row that could not be corrupted is as it was.
-        values: for each row, `<step>.<name>` -> the sampled parameters and the measured values; empty where the row
-            could not be corrupted.
-        problems: id -> why its row could not be corrupted.
-    """
-
+    # modality -> the corrupted matrix; a row that could not be corrupted is as it was
     vectors: dict[str, NDArray[np.float32]] = field(repr=False)
+    # for each row, `<step>.<name>` -> the sampled parameters and the measured values; empty where the row could not be
+    # corrupted
     values: list[dict[str, Any]] = field(repr=False)
-    problems: dict[str, str]
+    problems: dict[str, str]  # id -> why its row could not be corrupted
 
 
 def corrupted_vectors(

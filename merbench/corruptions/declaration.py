@@ -48,13 +48,10 @@ Measure = Callable[..., Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class FromBank(Named):
-    """Declared by the name of a noise bank; the function receives the sound sampled from it, an `Audio`.
-
-    Attributes:
-        entire: whether a sound is taken entirely, such as an impulse response; else a crop as long as the signal.
-    """
+    """Declared by the name of a noise bank; the function receives the sound sampled from it, an `Audio`."""
 
     words: str = "the name of a noise bank"
+    # whether a sound is taken entirely, such as an impulse response; else a crop as long as the signal
     entire: bool = False
 
 
@@ -86,27 +83,21 @@ MEASURED_DECIMALS = 6
 
 @dataclass(frozen=True)
 class Corruption:
-    """A registered corruption.
+    """A registered corruption."""
 
-    Attributes:
-        name: its name in `track.toml`, the function's own name.
-        modality: what it corrupts.
-        function: `(signal, rng, *, parameters) -> signal`. One that takes `severity`, too, receives the severity that
-            set the others, None without one.
-        source: who defined it, or published its table of severities.
-        severities: parameter -> its values at severities 1 to 5, where a table is published.
-        scope: whether the function receives one sample, or a list of all samples of a split in the order of their ids.
-        unchanged_at: values of parameters at which every signal stays as it is; any one of several such sets.
-        measured: `(before, after, *, parameters) -> values`, the size of the change, such as the realised ratio.
-    """
-
-    name: str
+    name: str  # in `track.toml`; the function's own name
     modality: Modality
+    # `(signal, rng, *, parameters) -> signal`. One that takes `severity`, too, receives the severity that set the
+    # others, None without one.
     function: CorruptionFunction
-    source: str = ""
+    source: str = ""  # who defined it, or published its table of severities
+    # parameter -> its values at severities 1 to 5, where a table is published
     severities: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    # whether the function receives one sample, or a list of all samples of a split in the order of their ids
     scope: Scope = "sample"
+    # values of parameters at which every signal stays as it is; any one of several such sets
     unchanged_at: tuple[Values, ...] = ()
+    # `(before, after, *, parameters) -> values`, the size of the change, such as the realised ratio
     measured: Measure | None = None
 
     @property
@@ -350,16 +341,11 @@ _DISTRIBUTIONS_OF = {int: ("choice", "integers"), float: ("choice", "integers", 
 
 @dataclass(frozen=True)
 class Step:
-    """One declared step of corruption, as plain data that is passed between processes.
-
-    Attributes:
-        name: name of the corruption.
-        parameters: its parameters as declared: values, or distributions.
-        step_name: the name under which the step's values are sampled and stored; by default the corruption's own.
-    """
+    """One declared step of corruption, as plain data that is passed between processes."""
 
     name: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # its parameters as declared: values, or distributions
+    # the name under which the step's values are sampled and stored; by default the corruption's own
     step_name: str = ""
 
     def __post_init__(self) -> None:

@@ -43,19 +43,13 @@ Flips = Annotated[
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Labels of a training split.
+    """Labels of a training split."""
 
-    Attributes:
-        codes: `(n,)` indices of the labels in `names`, -1 for none.
-        names: all labels of the target.
-        rows: `(n,)` indices of the samples in the original split, ascending.
-        candidates: `(n, K)` bool, which labels may be the right one; None where there is one label each. `codes` are
-            then the labels before, for diagnostics only: a learner must not use them.
-    """
-
-    codes: Codes = field(repr=False)
-    names: tuple[str, ...]
-    rows: NDArray[np.int64] = field(repr=False)
+    codes: Codes = field(repr=False)  # `(n,)` indices of the labels in `names`, -1 for none
+    names: tuple[str, ...]  # all labels of the target
+    rows: NDArray[np.int64] = field(repr=False)  # `(n,)` indices of the samples in the original split, ascending
+    # `(n, K)` bool, which labels may be the right one; None where there is one label each. `codes` are then the labels
+    # before, for diagnostics only: a learner must not use them.
     candidates: NDArray[np.bool_] | None = field(repr=False, default=None)
 
     @classmethod

@@ -21,15 +21,10 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """Sound.
+    """Sound."""
 
-    Attributes:
-        samples: `(channels, n)` float32, full scale 1.0.
-        rate_hz: samples per second.
-    """
-
-    samples: NDArray[np.float32] = field(repr=False)
-    rate_hz: int
+    samples: NDArray[np.float32] = field(repr=False)  # `(channels, n)` float32, full scale 1.0
+    rate_hz: int  # samples per second
 
     @property
     def duration_s(self) -> float:
@@ -43,24 +38,16 @@ class Audio:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
-    """One picture as it is stored: luma and two planes of colour differences, or only luma.
+    """One picture as it is stored: luma and two planes of colour differences, or only luma."""
 
-    Attributes:
-        planes: Y, Cb, Cr as `(height, width)` arrays, of which the last two may be smaller; or only Y. uint8, or
-            uint16 with the values in the low `depth` bits.
-        depth: bits of a value.
-        full_range: whether luma spans 0 to 255 (at 8 bits) and not 16 to 235.
-        matrix: which luma weights, `bt601`, `bt709` or `bt2020`.
-        rotation: by how many degrees, clockwise, a player turns the stored picture: 0, 90, 180 or 270.
-        time_s: when it is shown, from the beginning of the clip.
-    """
-
+    # Y, Cb, Cr as `(height, width)` arrays, of which the last two may be smaller; or only Y. uint8, or uint16 with the
+    # values in the low `depth` bits.
     planes: tuple[Plane, ...] = field(repr=False)
-    depth: int = 8
-    full_range: bool = False
-    matrix: str = "bt601"
-    rotation: int = 0
-    time_s: float = 0.0
+    depth: int = 8  # bits of a value
+    full_range: bool = False  # whether luma spans 0 to 255 (at 8 bits) and not 16 to 235
+    matrix: str = "bt601"  # which luma weights, `bt601`, `bt709` or `bt2020`
+    rotation: int = 0  # by how many degrees, clockwise, a player turns the stored picture: 0, 90, 180 or 270
+    time_s: float = 0.0  # when it is shown, from the beginning of the clip
 
     @property
     def height(self) -> int:
@@ -82,15 +69,10 @@ Frames = Iterator[Frame]
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """Pictures one after the other.
+    """Pictures one after the other."""
 
-    Attributes:
-        frames: the pictures, in the order of their times; consumed once.
-        duration_s: length of the clip in seconds, which a window in fractions is taken of.
-    """
-
-    frames: Frames = field(repr=False)
-    duration_s: float
+    frames: Frames = field(repr=False)  # the pictures, in the order of their times; consumed once
+    duration_s: float  # length of the clip in seconds, which a window in fractions is taken of
 
 
 EditAudio = Callable[[Audio], Audio]

@@ -44,19 +44,12 @@ _CORE = re.compile(r"\w(?:.*\w)?")
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A word and its surroundings.
+    """A word and its surroundings."""
 
-    Attributes:
-        gap: white space before it, with the detached marks there.
-        opening: marks attached before it.
-        core: the word.
-        closing: marks attached after it.
-    """
-
-    gap: str
-    opening: str
+    gap: str  # white space before it, with the detached marks there
+    opening: str  # marks attached before it
     core: str
-    closing: str
+    closing: str  # marks attached after it
 
     @property
     def is_spaced(self) -> bool:

@@ -56,17 +56,11 @@ _SURROGATES, _AFTER_SURROGATES, _LAST_CHARACTER = 0xD800, 0xE000, 0x10FFFF
 
 @dataclass(frozen=True, slots=True)
 class NpyHeader:
-    """What the header of an `.npy` file states.
+    """What the header of an `.npy` file states."""
 
-    Attributes:
-        shape: length of every dimension.
-        dtype: type of an item; a void type of size 0 where items have fields.
-        is_fortran: whether the first index changes fastest.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    is_fortran: bool
+    shape: tuple[int, ...]  # length of every dimension
+    dtype: np.dtype[Any]  # type of an item; a void type of size 0 where items have fields
+    is_fortran: bool  # whether the first index changes fastest
 
     @property
     def n_bytes(self) -> int:

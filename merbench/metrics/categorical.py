@@ -24,17 +24,11 @@ from merbench.metrics.sums import Floats, Weights, cell_counts
 
 @dataclass(frozen=True, eq=False)
 class PerClass:
-    """Counts of every class under every weighting, `(b, K)` float64 each, exact; a zero division is 0.
+    """Counts of every class under every weighting, `(b, K)` float64 each, exact; a zero division is 0."""
 
-    Attributes:
-        right: weight of its references that are predicted as it.
-        n: weight of its references.
-        predicted: weight of the predictions of it.
-    """
-
-    right: Floats
-    n: Floats
-    predicted: Floats
+    right: Floats  # weight of its references that are predicted as it
+    n: Floats  # weight of its references
+    predicted: Floats  # weight of the predictions of it
 
     @property
     def total(self) -> Floats:

@@ -36,17 +36,12 @@ ONE_CLASS = "it compares positive with negative samples, and the references that
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Ranking:
-    """Samples by rising score, cut into buckets of equal length.
+    """Samples by rising score, cut into buckets of equal length."""
 
-    Attributes:
-        order: `(n,)` the samples; of equal scores, the positives first.
-        positive: `(n_buckets, length)` uint8, 1 where the sample at a position is positive; 0 beyond the last one.
-        ends: `(g,)` the position behind the last sample of each distinct score.
-    """
-
-    order: NDArray[np.intp]
+    order: NDArray[np.intp]  # `(n,)` the samples; of equal scores, the positives first
+    # `(n_buckets, length)` uint8, 1 where the sample at a position is positive; 0 beyond the last one
     positive: NDArray[np.uint8]
-    ends: Counts
+    ends: Counts  # `(g,)` the position behind the last sample of each distinct score
 
 
 def ranking(reference: Array, prediction: Floats) -> Ranking:
@@ -185,17 +180,11 @@ def deception_rate(reference: Array, prediction: Floats, weights: Weights, *, th
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _BucketSums:
-    """Weights of some rows, bucket by bucket.
+    """Weights of some rows, bucket by bucket."""
 
-    Attributes:
-        positives: `(b, n_buckets + 1)` weight of the positives before every bucket, the total last.
-        negatives: the same of the negatives.
-        within: returns `(b, length)` weights by position in one bucket a row.
-    """
-
-    positives: Counts
-    negatives: Counts
-    within: Callable[[Counts], Array]
+    positives: Counts  # `(b, n_buckets + 1)` weight of the positives before every bucket, the total last
+    negatives: Counts  # the same of the negatives
+    within: Callable[[Counts], Array]  # returns `(b, length)` weights by position in one bucket a row
 
 
 class _Step(NamedTuple):

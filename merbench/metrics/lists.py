@@ -19,17 +19,11 @@ Offsets = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Lists:
-    """A list of labels per sample: a set in which order means nothing, or answers with the best one first.
+    """A list of labels per sample: a set in which order means nothing, or answers with the best one first."""
 
-    Attributes:
-        words: the distinct labels.
-        codes: int32 `(m,)` positions in `words`; −1 is a label outside a declared vocabulary.
-        offsets: see the module's conventions.
-    """
-
-    words: tuple[str, ...]
-    codes: NDArray[np.int32]
-    offsets: Offsets
+    words: tuple[str, ...]  # the distinct labels
+    codes: NDArray[np.int32]  # int32 `(m,)` positions in `words`; −1 is a label outside a declared vocabulary
+    offsets: Offsets  # see the module's conventions
 
     @classmethod
     def of(cls, lists: Sequence[Sequence[str]]) -> Lists:
@@ -77,19 +71,12 @@ class Lists:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Segments:
-    """Labelled stretches of time per sample.
+    """Labelled stretches of time per sample."""
 
-    Attributes:
-        codes: int32 `(m,)` positions in the declared labels.
-        start_s: float64 `(m,)` where a segment begins, in seconds.
-        end_s: float64 `(m,)` where it ends.
-        offsets: see the module's conventions.
-    """
-
-    codes: NDArray[np.int32]
-    start_s: NDArray[np.float64]
-    end_s: NDArray[np.float64]
-    offsets: Offsets
+    codes: NDArray[np.int32]  # int32 `(m,)` positions in the declared labels
+    start_s: NDArray[np.float64]  # float64 `(m,)` where a segment begins, in seconds
+    end_s: NDArray[np.float64]  # float64 `(m,)` where it ends
+    offsets: Offsets  # see the module's conventions
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

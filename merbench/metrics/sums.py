@@ -34,14 +34,10 @@ class Clustered:
     """Weightings `(b, n)` under which the samples of a cluster share their weight.
 
     Sums under them go through one sum per cluster, whatever the number of samples.
-
-    Attributes:
-        counts: `(b, m)` weight of every cluster.
-        clusters: `(n,)` codes 0 … m − 1: the cluster of every sample.
     """
 
-    counts: Array
-    clusters: NDArray[np.integer]
+    counts: Array  # `(b, m)` weight of every cluster
+    clusters: NDArray[np.integer]  # `(n,)` codes 0 … m − 1: the cluster of every sample
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -78,20 +74,13 @@ class Exchanges:
     Row i is pair i // d under draw i % d: a row of the pair's first system counts where the draw is 0 for its unit, one
     of its second system where it is 1, and a row of any other system does not. So whatever is a sum is made once per
     system and draw, and added once per pair.
-
-    Attributes:
-        draws: `(d, u)` 0 or 1 for every unit, which is a sample or a cluster.
-        units: `(n,)` the unit of every row, plus u times the number of its system.
-        n_systems: number of systems.
-        first: `(p,)` number of the first system of every pair.
-        second: likewise of the second.
     """
 
-    draws: NDArray[np.uint8]
-    units: NDArray[np.integer]
+    draws: NDArray[np.uint8]  # `(d, u)` 0 or 1 for every unit, which is a sample or a cluster
+    units: NDArray[np.integer]  # `(n,)` the unit of every row, plus u times the number of its system
     n_systems: int
-    first: NDArray[np.integer]
-    second: NDArray[np.integer]
+    first: NDArray[np.integer]  # `(p,)` number of the first system of every pair
+    second: NDArray[np.integer]  # likewise of the second
 
     @property
     def shape(self) -> tuple[int, int]:

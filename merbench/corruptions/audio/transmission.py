@@ -22,23 +22,14 @@ from merbench.parameters import Within
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A codec of sound.
+    """A codec of sound."""
 
-    Attributes:
-        encoder: FFmpeg's name of the encoder.
-        container: FFmpeg's name of the file format, which is kept in memory.
-        rates_hz: its sampling rates, in ascending order.
-        lowest: fewest bits per second of one channel.
-        highest: most bits per second of one channel.
-        delay: by how many samples the decoded sound is late, where the file format does not say so.
-    """
-
-    encoder: str
-    container: str
-    rates_hz: tuple[int, ...]
-    lowest: int
-    highest: int
-    delay: int = 0
+    encoder: str  # FFmpeg's name of the encoder
+    container: str  # FFmpeg's name of the file format, which is kept in memory
+    rates_hz: tuple[int, ...]  # its sampling rates, in ascending order
+    lowest: int  # fewest bits per second of one channel
+    highest: int  # most bits per second of one channel
+    delay: int = 0  # by how many samples the decoded sound is late, where the file format does not say so
 
 
 _MPEG_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
