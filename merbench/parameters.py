@@ -277,8 +277,8 @@ def parameter_problems(
             yield name, f"is missing: {owner} needs it, {parameter.allowed}"
 
 
-def signature(parameters: Mapping[str, Parameter]) -> str:
-    """Return parameters as they are printed: `snr_db, fill=concatenate`."""
+def parameter_list(parameters: Mapping[str, Parameter]) -> str:
+    """Return parameters as lists and pages print them: `snr_db, fill=concatenate`."""
     return ", ".join(map(str, parameters.values()))
 
 

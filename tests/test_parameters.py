@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import pytest
 
 from merbench.errors import UsageError
-from merbench.parameters import REQUIRED, Named, Within, declared, meanings, parameter_problems, signature, taken
+from merbench.parameters import REQUIRED, Named, Within, declared, meanings, parameter_list, parameter_problems, taken
 
 Decibels = Annotated[float, Within(-20, 60, "dB")]
 
@@ -75,7 +75,7 @@ def test_all_problems_are_reported_at_once_with_the_nearest_match() -> None:
 
 
 def test_a_signature_shows_defaults() -> None:
-    assert signature(declared(mixed)) == "snr_db, n=2, fill=loop, factor=1, ends=true, bank=speech, classes"
+    assert parameter_list(declared(mixed)) == "snr_db, n=2, fill=loop, factor=1, ends=true, bank=speech, classes"
 
 
 def test_a_docstring_says_what_a_parameter_means() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from merbench.corruptions.declaration import CORRUPTIONS, SEVERITY, WINDOW, Corruption
-from merbench.parameters import definition, meanings, printed, signature
+from merbench.parameters import definition, meanings, parameter_list, printed
 from merbench.report import ReportTable, markdown_of
 
 _PAGE = """\
@@ -27,7 +27,7 @@ are pixels. In Python a parameter that names a noise bank is the sound taken fro
 def corruptions_table(corruptions: Sequence[Corruption]) -> ReportTable:
     """Return a line per corruption: name, what it corrupts, parameters, severities, what it does."""
     rows = [
-        (item.name, item.modality, signature(item.parameters), ", ".join(item.severities), item.summary)
+        (item.name, item.modality, parameter_list(item.parameters), ", ".join(item.severities), item.summary)
         for item in corruptions
     ]
     return ReportTable("", ("corruption", "of", "parameters", "severity sets", "what it does"), rows)

@@ -25,7 +25,7 @@ CANCELLED = 2.0**-10
 """A variance below this share of the mean square is computed again, about the row's own mean."""
 
 
-_error_metric = partial(metric, target="continuous", higher_is_better=False, bounds=(0, math.inf))
+_error_metric = partial(metric, target="continuous", sums_only=True, higher_is_better=False, bounds=(0, math.inf))
 
 
 @_error_metric(formula="mean of (prediction - reference)²")
@@ -48,7 +48,7 @@ def mae(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
         return weighted_mean(weights, np.abs(prediction - reference))
 
 
-@metric(target="continuous", formula="cov / (σ_reference · σ_prediction)", bounds=(-1, 1))
+@metric(target="continuous", sums_only=True, formula="cov / (σ_reference · σ_prediction)", bounds=(-1, 1))
 def pcc(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Correlation coefficient (Pearson, 1895).
 
@@ -64,6 +64,7 @@ def pcc(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
 
 @metric(
     target="continuous",
+    sums_only=True,
     formula="2 cov / (var_reference + var_prediction + (mean_reference - mean_prediction)²)",
     bounds=(-1, 1),
 )
@@ -88,7 +89,7 @@ def ccc(
         return np.where(apart == 0, 1.0, np.clip(2 * factor * m.covariance / apart, -1, 1))
 
 
-@metric(target="continuous", formula="mean of the submitted values", bounds=(-math.inf, math.inf))
+@metric(target="continuous", sums_only=True, formula="mean of the submitted values", bounds=(-math.inf, math.inf))
 def mean_prediction(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Mean of what was submitted, whatever the references: of the scores that a judge gave each sample.
 
@@ -99,6 +100,7 @@ def mean_prediction(reference: Floats, prediction: Floats, weights: Weights) -> 
 
 @metric(
     target="continuous",
+    sums_only=True,
     formula="1 - mse / var_reference",
     bounds=(-math.inf, 1),
     undefined="the references are all equal, and not predicted exactly",

@@ -149,9 +149,9 @@ def _same_words(reference: Lists, prediction: Lists) -> Overlap:
     return _overlap(_items(reference, own, n_codes), _items(prediction, theirs, n_codes), n_codes, len(reference))
 
 
-_wheel_metric = partial(metric, target="label_set", undefined=_UNKNOWN_REFERENCES, prepare=wheel_sets)
-_form_metric = partial(metric, target="label_set", undefined=_UNKNOWN_REFERENCES, prepare=form_sets)
-_set_metric = partial(metric, target="label_set", prepare=exact_sets)
+_wheel_metric = partial(metric, target="label_set", sums_only=True, undefined=_UNKNOWN_REFERENCES, prepare=wheel_sets)
+_form_metric = partial(metric, target="label_set", sums_only=True, undefined=_UNKNOWN_REFERENCES, prepare=form_sets)
+_set_metric = partial(metric, target="label_set", sums_only=True, prepare=exact_sets)
 
 
 @_wheel_metric(formula="2PR / (P + R) of the mean precision and recall over samples, by sectors; mean over wheels")

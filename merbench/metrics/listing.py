@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from merbench.metrics.metric import METRICS, NO_WEIGHT, Metric
-from merbench.parameters import definition, meanings, signature
+from merbench.parameters import definition, meanings, parameter_list
 from merbench.report import ReportTable, markdown_of
 
 _PAGE = """\
@@ -32,7 +32,14 @@ _KINDS = {
 def metrics_table(metrics: Sequence[Metric]) -> ReportTable:
     """Return a line per metric: name, kind of target, direction, range, parameters, formula."""
     rows = [
-        (item.name, item.target, _direction(item), bounds_text(item.bounds), signature(item.parameters), item.formula)
+        (
+            item.name,
+            item.target,
+            _direction(item),
+            bounds_text(item.bounds),
+            parameter_list(item.parameters),
+            item.formula,
+        )
         for item in metrics
     ]
     return ReportTable("", ("metric", "kind", "better", "range", "parameters", "formula"), rows)

@@ -56,6 +56,8 @@ class Metric:
         undefined: when the metric has no value, as the end of a message.
         from_classes: of categorical metrics, `(PerClass, **parameters) -> (b,)`: metrics of a target share counts.
         prepare: `(reference, prediction, **parameters) -> prepared`, what does not depend on weights; None without.
+        sums_only: whether it needs nothing of weights but `merbench.metrics.sums` of them; pairs of systems are then
+            compared by sums of every system, otherwise pair by pair.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Metric:
     undefined: str
     from_classes: MetricFunction | None
     prepare: PrepareFunction | None
+    sums_only: bool
 
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
@@ -107,7 +110,7 @@ NO_WEIGHT = "no sample carries weight"
 """When any metric has no value."""
 
 
-def metric(
+def metric(  # noqa: PLR0913
     *,
     target: TargetKind,
     formula: str,
@@ -116,11 +119,13 @@ def metric(
     undefined: str = NO_WEIGHT,
     from_classes: MetricFunction | None = None,
     prepare: PrepareFunction | None = None,
+    sums_only: bool = False,
 ) -> Callable[[MetricFunction], MetricFunction]:
     """Register a function of `(reference, prediction, weights, *, parameters)` under its own name.
 
     With `prepare`, a function of `(reference, prediction, *, parameters)`, the decorated function is one of
-    `(prepared, weights, *, parameters)`; either takes those of the parameters that it names.
+    `(prepared, weights, *, parameters)`; either takes those of the parameters that it names. With `sums_only`, it must
+    leave its weights to the functions of `merbench.metrics.sums`.
     """
     if target not in get_args(TargetKind):
         raise UsageError(f"a metric scores one of {', '.join(get_args(TargetKind))}, not '{target}'")
@@ -139,6 +144,7 @@ def metric(
             undefined=undefined,
             from_classes=from_classes,
             prepare=prepare,
+            sums_only=sums_only or from_classes is not None,
         )
         METRICS.add(record.name, record)
         return function

@@ -53,8 +53,8 @@ def per_sample(reference: Array, prediction: Array) -> PerSample:
     return PerSample(known, (wrong == 0)[known].astype(np.float64), f1[known])
 
 
-_outcome_metric = partial(metric, target="multilabel", undefined=NOT_KNOWN, prepare=outcomes)
-_sample_metric = partial(metric, target="multilabel", undefined=NOT_KNOWN, prepare=per_sample)
+_outcome_metric = partial(metric, target="multilabel", sums_only=True, undefined=NOT_KNOWN, prepare=outcomes)
+_sample_metric = partial(metric, target="multilabel", sums_only=True, undefined=NOT_KNOWN, prepare=per_sample)
 
 
 @_outcome_metric(formula="mean over labels of the F1 of having the label")
@@ -76,6 +76,7 @@ def multilabel_f1(cells: Cells, weights: Weights, *, labels: Literal["declared",
 
 @metric(
     target="multilabel",
+    sums_only=True,
     formula="F1 of having a label",
     undefined="it is not known of any sample that carries weight whether it has the label",
     prepare=outcomes,

@@ -87,7 +87,10 @@ def rank_of_reference(reference: Lists, prediction: Lists) -> NDArray[np.int64]:
 
 
 @metric(
-    target="ranked", formula="share of samples whose reference is among the first k answers", prepare=rank_of_reference
+    target="ranked",
+    sums_only=True,
+    formula="share of samples whose reference is among the first k answers",
+    prepare=rank_of_reference,
 )
 def top_k_accuracy(ranks: NDArray[np.int64], weights: Weights, *, k: int) -> Floats:
     """Share of samples whose reference is among the first k answers.
@@ -100,7 +103,7 @@ def top_k_accuracy(ranks: NDArray[np.int64], weights: Weights, *, k: int) -> Flo
     return weighted_mean(weights, (ranks < k).astype(np.float64))
 
 
-_first_metric = partial(metric, target="ranked", prepare=first_choice)
+_first_metric = partial(metric, target="ranked", sums_only=True, prepare=first_choice)
 
 
 @_first_metric(formula="share of samples whose first answer is right")

@@ -61,7 +61,7 @@ def located(reference: Segments, prediction: Segments, *, label: Label) -> Locat
     return Located(seconds(on_reference & on_prediction), seconds(on_prediction), seconds(on_reference))
 
 
-_time_metric = partial(metric, target="segments", prepare=located)
+_time_metric = partial(metric, target="segments", sums_only=True, prepare=located)
 
 
 @_time_metric(formula="correct seconds of a label / seconds predicted")

@@ -29,7 +29,7 @@ SIMS_EDGES = {2: (0.0,), 3: (-0.1, 0.1), 5: (-0.7, -0.1, 0.1, 0.7)}
 NO_SIGN = "every reference that carries weight is 0"
 
 
-_sentiment_metric = partial(metric, target="continuous")
+_sentiment_metric = partial(metric, target="continuous", sums_only=True)
 
 
 @_sentiment_metric(formula="accuracy of 7 classes, rounded in [-3, 3]")

@@ -4,7 +4,8 @@ from merbench.scoring.aligned import Aligned, Grouping, align
 from merbench.scoring.comparison import compare, mean_difference_p, mean_intervals
 from merbench.scoring.evaluation import area, evaluate
 from merbench.scoring.scorecard import public_score, score, score_and_draws
-from merbench.scoring.uncertainty import Resampling, bootstrap, percentile_bounds, resampling_of, signature
+from merbench.scoring.signatures import signature
+from merbench.scoring.uncertainty import Resampling, bootstrap, percentile_bounds, resampling_of
 
 __all__ = [
     "Aligned",

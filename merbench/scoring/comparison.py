@@ -18,6 +18,7 @@ from merbench.resampling import Interval, holm, n_as_large, percentile_interval,
 from merbench.scoring.aligned import Aligned, align, candidates_of, read_for
 from merbench.scoring.evaluation import Draws, plain_values
 from merbench.scoring.scorecard import scores_of
+from merbench.scoring.signatures import signature
 from merbench.scoring.uncertainty import (
     Resampling,
     bootstrap,
@@ -25,7 +26,6 @@ from merbench.scoring.uncertainty import (
     jackknifed,
     permuted_differences,
     resampling_of,
-    signature,
     warnings_of,
     whole_number,
 )

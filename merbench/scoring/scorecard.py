@@ -18,7 +18,8 @@ from merbench.report import ClassRow, Confusion, CoverageRow, Group, Score, Scor
 from merbench.resampling import Interval, group_masks
 from merbench.scoring.aligned import Aligned, Grouping, align, candidates_of, grouping_of, read_for, with_confusion
 from merbench.scoring.evaluation import Draws, class_key, classes_of, evaluate, joined, ones, plain_values, portions
-from merbench.scoring.uncertainty import Resampling, intervals_of, resampling_of, signature, warnings_of
+from merbench.scoring.signatures import signature
+from merbench.scoring.uncertainty import Resampling, intervals_of, resampling_of, warnings_of
 from merbench.submission import Submission
 from merbench.track import OVERALL, Track
 

@@ -1,4 +1,4 @@
-"""Resampling and what comes of it: draws of every key, their intervals, warnings, and the signature of values.
+"""Resampling and what comes of it: draws of every key, their intervals, and warnings.
 
 Conventions:
     As in `evaluation`. The weights of a stream are the same whatever the system, so differences of draws are paired.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,8 +18,6 @@ import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, UsageError, did_you_mean, listed, plural
-from merbench.lexicon import open_lexicon
-from merbench.metrics.metric import Metric
 from merbench.metrics.sums import Clustered, Exchanges
 from merbench.report import Uncertainty
 from merbench.resampling import (
@@ -32,9 +30,8 @@ from merbench.resampling import (
     swapped_pair,
     swaps,
 )
-from merbench.scoring.aligned import Aligned, Codes, groups_of, scored_column, with_confusion
+from merbench.scoring.aligned import Aligned, Codes, scored_column, with_confusion
 from merbench.scoring.evaluation import Draws, Values, evaluate, joined, n_at_once, ones, portions, with_classes
-from merbench.track import Track
 
 METHODS = ("percentile", "bca")
 
@@ -137,43 +134,6 @@ def _name(argument: str, of: str, value: Any) -> str:
     return value
 
 
-def signature(candidates: Candidates, how: Resampling | None) -> str:
-    """Return what must be equal for two values to be in one table."""
-    track, corpus = candidates.track, candidates.corpus
-    made = "ci:none"
-    if how is not None:
-        made = f"ci:{how.method},{how.level:g}|bs:{how.n_resamples}|cluster:{how.cluster or 'none'}"
-        made += f"|bootstrap_seed:{how.seed}"
-    return "|".join(
-        [
-            f"{track.key}#{track.fingerprint[:8]}",
-            f"corpus:{corpus.name}#{corpus.digest[:8]}",
-            *_readings(track),
-            *(f"groups:{groups.name}:{groups.signature}" for groups in groups_of(track).values()),
-            f"split:{candidates.split}",
-            f"n:{len(candidates.references)}",
-            "+".join(spec.key for spec in track.metrics),
-            made,
-            f"merbench:{_minor_version()}",
-        ]
-    )
-
-
-def _readings(track: Track) -> list[str]:
-    """Return the lexicons of a track's targets with their digests, and the extractors of words from descriptions."""
-    names = dict.fromkeys(target.lexicon_name for target in track.targets.values())
-    extractors = dict.fromkeys(target.extractor_name for target in track.targets.values())
-    lexicons = [f"lexicon:{name}#{open_lexicon(name).digest[:8]}" for name in names if name is not None]
-    return [*lexicons, *(f"extractor:{name}" for name in extractors if name is not None)]
-
-
-@lru_cache
-def _minor_version() -> str:
-    from importlib.metadata import version
-
-    return ".".join(version("merbench").split(".")[:2])
-
-
 def bootstrap(aligned: Aligned, how: Resampling, selections: Sequence[Codes] = ()) -> list[Draws]:
     """Return the draws of all rows, then those of every selection of rows, from the same weights in one pass."""
     parts = [aligned.select(rows) for rows in selections]
@@ -204,7 +164,7 @@ def permuted_differences(
         how: the clusters whose samples are exchanged together, and the random stream.
     """
     blocks = swaps(how.stream, systems[0].n, n_permutations, clusters=how.clusters)
-    if not all(_is_made_of_sums(spec.metric) for spec in systems[0].track.metrics):
+    if not all(spec.metric.sums_only for spec in systems[0].track.metrics):
         both = [systems[a].beside([systems[b]]) for a, b in pairs]
         for block in blocks:
             sides = [[evaluate(pair, weights) for weights in swapped_pair(block)] for pair in both]
@@ -220,13 +180,6 @@ def permuted_differences(
             weights = Exchanges(draws[start : start + step], units, len(systems), first, second).both_sides()
             values = {key: each.reshape(2, len(pairs), -1) for key, each in evaluate(everything, weights).items()}
             yield {key: own - other for key, (own, other) in values.items()}
-
-
-def _is_made_of_sums(metric: Metric) -> bool:
-    """Return whether a metric needs only sums of weights; metrics of other packages may need more."""
-    return metric.from_classes is not None or (
-        metric.target != "scores" and metric.function.__module__.startswith("merbench.metrics.")
-    )
 
 
 def intervals_of(

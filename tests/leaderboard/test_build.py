@@ -355,7 +355,7 @@ def test_a_changed_file_reference_version_or_corpus_is_not_hidden_by_the_cache(
     track = write_toy_track(tracks, answers=[*ANSWERS[:39], LABELS[1]])
     assert values(track) == [0.9, 0.85, 0.475, 0.35]
     with monkeypatch.context() as patch:
-        patch.setattr("merbench.scoring.uncertainty._minor_version", lambda: "7.8")
+        patch.setattr("merbench.scoring.signatures._minor_version", lambda: "7.8")
         assert build_board(track, entries, cache).signature.endswith("|merbench:7.8")
     file = tracks / "toy" / "corpus" / "reference.parquet"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
