@@ -106,7 +106,7 @@ def json_text(content: object) -> str:
 
 
 def _json_line(line: str) -> str:
-    if line.isascii() and "\x7f" not in line and "##" not in line:
+    if line.isprintable() and "##" not in line and (line.isascii() or not _BLANK.search(line)):
         return line
     escaped = "".join(c if printable(c) == c else json.dumps(c)[1:-1] for c in line)
     return _COMMAND.sub(lambda _: f"\\u{ord('#'):04x}", escaped)
