@@ -296,7 +296,7 @@ def test_a_unit_that_kills_every_dask_worker_is_reported(cluster: Any) -> None:
 @pytest.mark.slow
 def test_an_address_where_nothing_answers_is_reported_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("merbench.engine.cluster._TIMEOUT_S", 1)
+    monkeypatch.setattr("merbench.engine.running._TIMEOUT_S", 1)
     with pytest.raises(UsageError, match=r"^dask://127\.0\.0\.1:9: no Dask scheduler answers \(.*\)$"):
         next(run(work.square, NUMBERS, engine="dask://127.0.0.1:9"))
 

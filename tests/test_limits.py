@@ -17,7 +17,7 @@ from merbench.corpus.delimited import read_delimited
 from merbench.corpus.feature import read_feature
 from merbench.corrupt.manifest import JOURNAL, read_manifest, read_progress
 from merbench.errors import DeclarationError, IntegrityError, InvalidLexicon, MalformedFile, Problem, UsageError
-from merbench.files.parquet import read_parquet
+from merbench.files.reading import read_parquet
 from merbench.files.toml import parse_toml, read_toml
 from merbench.leaderboard.build import Cache
 from merbench.lexicon.importing import read_release

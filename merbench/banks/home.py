@@ -19,9 +19,8 @@ from merbench.banks.bank import Bank
 from merbench.banks.sounds import SILENCE, Sound
 from merbench.builders import BUILDERS
 from merbench.errors import IntegrityError, MalformedFile, Problem, UsageError, examples, printable, problem_lines
-from merbench.files.parquet import arrow_file, read_parquet
 from merbench.files.paths import expanded
-from merbench.files.reading import sha256_bytes
+from merbench.files.reading import arrow_file, read_parquet, sha256_bytes
 from merbench.files.toml import toml_text
 from merbench.files.writing import atomic_path, write_text
 from merbench.store import Store, file_problem, require_content

@@ -27,8 +27,7 @@ from merbench.corpus.delimited import Delimited, read_delimited, to_table
 from merbench.corpus.feature import Feature, read_feature
 from merbench.corpus.folder import CORPORA, Corpus
 from merbench.errors import InvalidCorpus, Problem, UsageError, did_you_mean, listed
-from merbench.files.parquet import arrow_file
-from merbench.files.reading import sha256_file
+from merbench.files.reading import arrow_file, sha256_file
 from merbench.files.writing import atomic_path, exclusive, write_text
 
 

@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from merbench.corpus.declaration import ID
 from merbench.errors import UsageError, counted, did_you_mean, fault, listed, printable
 from merbench.files.npy import read_npy, read_npz
-from merbench.files.parquet import read_parquet
 from merbench.files.paths import expanded
+from merbench.files.reading import read_parquet
 
 MOST_FEATURE_BYTES = 64_000_000_000
 """How many bytes the values of a feature may have."""

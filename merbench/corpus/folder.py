@@ -41,9 +41,8 @@ from merbench.errors import (
     did_you_mean,
     listed,
 )
-from merbench.files.parquet import arrow_file, read_parquet
 from merbench.files.paths import is_path, resolve_inside
-from merbench.files.reading import read_verified, sha256_bytes
+from merbench.files.reading import arrow_file, read_parquet, read_verified, sha256_bytes
 from merbench.registry import Registry
 from merbench.store import Store, file_problem
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from merbench.corrupt.clips import ManifestRow
 from merbench.errors import IntegrityError, MalformedFile, OutputError, UsageError, fault, listed
-from merbench.files.parquet import TooLarge, arrow_file, read_parquet
+from merbench.files.reading import TooLarge, arrow_file, read_parquet
 from merbench.files.writing import atomic_path, require_alone
 from merbench.track import Track
 

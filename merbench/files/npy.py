@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from merbench.errors import MalformedFile, fault, printable
-from merbench.files.parquet import TooLarge
+from merbench.files.reading import TooLarge
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,17 +1,25 @@
-"""The bytes of files: bounded in length, checked against a digest, and whether they changed since.
+"""Files as bytes and as tables of Parquet: bounded in size, checked against a digest, and whether they changed since.
 
 Conventions:
-    Digests are SHA-256, in hexadecimal.
+    Digests are SHA-256, in hexadecimal. Arrow is imported only where a table is read.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from merbench.errors import IntegrityError, MalformedFile, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_CELLS = 100_000_000
+"""How many cells a Parquet table may have, rows times columns."""
 
 
 def sha256_bytes(*parts: bytes | memoryview) -> str:
@@ -52,6 +60,57 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
     if len(data) > most_bytes:
         raise MalformedFile(f"holds more than {most_bytes:,} bytes")
     return data
+
+
+class TooLarge(MalformedFile):
+    """A file asks for more than is read."""
+
+
+def arrow_file(path: Path, mode: Literal["rb", "wb"] = "rb") -> pa.NativeFile:
+    """Open a file for Arrow, whose own functions refuse a path that is not text in UTF-8."""
+    import pyarrow as pa
+
+    return pa.OSFile(os.fsencode(path), mode)
+
+
+def read_parquet(
+    source: Path | bytes,
+    *,
+    most_rows: int = 10_000_000,
+    most_bytes: int = 2_000_000_000,
+) -> pa.Table:
+    """Return the table in a Parquet file.
+
+    Args:
+        source: the file, or its bytes.
+        most_rows: how many rows it may have.
+        most_bytes: what its columns unpack to, by its footer.
+
+    Raises:
+        MalformedFile: it cannot be read; `TooLarge` where it is larger.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        opened = pa.BufferReader(source) if isinstance(source, bytes) else arrow_file(source)
+        with opened, pq.ParquetFile(opened) as file:
+            footer = file.metadata
+            n_bytes = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
+            for n, most, noun in (
+                (footer.num_rows, most_rows, "rows"),
+                (footer.num_rows * footer.num_columns, MOST_CELLS, "cells"),
+                (n_bytes, most_bytes, "bytes"),
+            ):
+                if n > most:
+                    raise TooLarge(f"asks for {n:,} {noun}; {most:,} are allowed")
+            table = file.read()
+        table.validate(full=True)
+    except TooLarge:
+        raise
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, KeyError, IndexError) as error:
+        raise MalformedFile("not a readable Parquet file") from error
+    return table
 
 
 Stamp = tuple[tuple[int, ...], ...]

@@ -1,12 +1,11 @@
 """The synthetic sample corpus: nothing goes in, the same small corpus comes out on every machine, and clips of it."""
 
 from merbench.sample.build import VERSION, SampleValues, build_sample, sample_values
-from merbench.sample.clips import CLIPS_VERSION, Clip, WrittenClips, clip, write_clips
+from merbench.sample.clips import CLIPS_VERSION, WrittenClips, clip, write_clips
 
 __all__ = [
     "CLIPS_VERSION",
     "VERSION",
-    "Clip",
     "SampleValues",
     "WrittenClips",
     "build_sample",

@@ -8,8 +8,6 @@ lists them.
 
 from __future__ import annotations
 
-from merbench.submission.content import EXPANSION
 from merbench.submission.reading import Submission, read_submission
-from merbench.targets.categorical import SUM_TOLERANCE
 
-__all__ = ["EXPANSION", "SUM_TOLERANCE", "Submission", "read_submission"]
+__all__ = ["Submission", "read_submission"]

@@ -25,8 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from merbench.errors import IntegrityError, MalformedFile, UsageError, listed, plural
-from merbench.files.parquet import read_parquet
-from merbench.files.reading import read_verified, sha256_bytes
+from merbench.files.reading import read_parquet, read_verified, sha256_bytes
 from merbench.files.toml import toml_text
 from merbench.files.writing import write_bytes, write_text
 from merbench.store import Store, require_content

@@ -3,27 +3,20 @@
 from merbench.track.declaration import (
     OVERALL,
     CorruptionSpec,
-    Intervals,
     MediaSpec,
     MetricSpec,
-    Ranking,
-    Split,
     SubmissionRules,
     Track,
     metric_labels,
 )
-from merbench.track.finding import find_track, list_tracks, load_track, readable_tracks
-from merbench.track.listing import tracks_page, tracks_table
+from merbench.track.finding import find_track, list_tracks, load_track, readable_tracks, tracks_page, tracks_table
 from merbench.track.validation import parse_track
 
 __all__ = [
     "OVERALL",
     "CorruptionSpec",
-    "Intervals",
     "MediaSpec",
     "MetricSpec",
-    "Ranking",
-    "Split",
     "SubmissionRules",
     "Track",
     "find_track",

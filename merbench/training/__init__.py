@@ -16,7 +16,7 @@ from merbench.training.protocol import (
     TrainingSet,
     random_folds,
 )
-from merbench.training.run import BaselineRun, SeedRun, ensemble, run_baseline
+from merbench.training.run import BaselineRun, ensemble, run_baseline
 from merbench.training.selection import cross_validate, ranking_value
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "FoldEnsemble",
     "LoadedBaseline",
     "Predictions",
-    "SeedRun",
     "Setup",
     "TrainingSet",
     "cross_validate",

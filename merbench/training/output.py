@@ -21,8 +21,7 @@ import pyarrow.parquet as pq
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import UsageError
-from merbench.files.parquet import arrow_file
-from merbench.files.reading import sha256_file
+from merbench.files.reading import arrow_file, sha256_file
 from merbench.files.writing import atomic_path, write_text
 from merbench.training.declaration import LoadedBaseline
 from merbench.training.protocol import Predictions
