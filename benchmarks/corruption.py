@@ -40,9 +40,9 @@ from benchmarks.measuring import machine, peak_bytes, seconds, table
 from merbench.banks.importing import import_folder
 from merbench.corpus import Contents, Metadata, write_corpus
 from merbench.corpus.candidates import open_candidates
-from merbench.corrupt.clips import ManifestRow
+from merbench.corrupt.clip import ManifestRow
+from merbench.corrupt.clip_folder import CorruptedMedia, MediaPlan, corrupt_media, plan_media
 from merbench.corrupt.manifest import SCHEMA, Journal, read_progress, write_manifest
-from merbench.corrupt.media import CorruptedMedia, MediaPlan, corrupt_media, plan_media
 from merbench.engine import run
 from merbench.media import read_video
 from merbench.media.writing import Encoding

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.measuring import mapped_bytes, peak_bytes
 from merbench.banks.bank import Bank
-from merbench.corrupt.clips import Clip, corrupt_clip
+from merbench.corrupt.clip import Clip, corrupt_clip
 
 
 def imported(_: int) -> str:

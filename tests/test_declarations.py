@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from toy_track import write_toy_track
 
-from merbench.banks.home import BANKS
+from merbench.banks.folder import BANKS
 from merbench.corpus.candidates import open_candidates
 from merbench.corpus.declaration import read_declaration
 from merbench.corrupt.manifest import JOURNAL, MANIFEST, _journal_lines, read_manifest
@@ -269,7 +269,7 @@ def test_a_value_of_any_other_type_gets_a_message(kind: str, tmp_path: Path, mon
     folder = (tmp_path / name).parent
     folder.mkdir(parents=True)
     valid, raw = tomllib.loads(text), {}
-    modules = {"track": "track.finding", "entry": "leaderboard.entry", "baseline": "training.declaration"}
+    modules = {"track": "track.folder", "entry": "leaderboard.entry", "baseline": "training.declaration"}
     modules |= {"corpus": "corpus.declaration", "bank": "store", "groups": "store"}
     reader = "parse_toml" if kind == "entry" else "read_toml"
     monkeypatch.setattr(f"merbench.{modules.get(kind, 'store')}.{reader}", lambda *_: raw)

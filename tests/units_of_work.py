@@ -47,7 +47,7 @@ def kill_always(x: int) -> int:
 
 
 def verify_and_die(task: tuple[Any, Any], banks: Any) -> dict[str, Any]:
-    from merbench.corrupt.clips import verify_clip
+    from merbench.corrupt.clip import verify_clip
 
     if task[0].sample_id == "clip-4":
         os.kill(os.getpid(), signal.SIGKILL)

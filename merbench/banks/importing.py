@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from merbench.banks.bank import Bank
-from merbench.banks.home import BANKS, write_bank
+from merbench.banks.folder import BANKS, write_bank
 from merbench.banks.sounds import SUFFIXES, Sound, measured
 from merbench.corpus.delimited import Delimited, read_delimited
 from merbench.errors import Problem, UsageError, did_you_mean, examples, printable, problem_lines

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.banks.bank import Bank
-from merbench.banks.home import write_bank
+from merbench.banks.folder import write_bank
 from merbench.banks.sounds import Sound, measured
 from merbench.corruptions import generator
 from merbench.corruptions.drawing import normals, one_below

@@ -39,7 +39,7 @@ Name = Annotated[
 @app.command("list")
 def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
     """List available noise banks."""
-    from merbench.banks.home import BANKS
+    from merbench.banks.folder import BANKS
 
     columns = ("bank", "version", "sounds", "length", "parts", "source")
     print_stored(BANKS, "banks", columns, _list_row, form)
@@ -48,7 +48,7 @@ def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
 @app.command()
 def info(bank: Name) -> None:
     """Show the parts, classes, rates and digest of a noise bank."""
-    from merbench.banks.home import open_bank
+    from merbench.banks.folder import open_bank
 
     print(_info_text(open_bank(bank)))
 
@@ -56,7 +56,7 @@ def info(bank: Name) -> None:
 @app.command()
 def verify(bank: Name) -> None:
     """Check every sound of a noise bank against its recorded digest."""
-    from merbench.banks.home import open_bank, verify_bank
+    from merbench.banks.folder import open_bank, verify_bank
 
     opened = open_bank(bank)
     problems = verify_bank(opened)
@@ -101,14 +101,14 @@ def build(
     force: options.Force = False,
 ) -> None:
     """Build a noise bank that merbench makes itself."""
-    from merbench.banks.home import BANKS
+    from merbench.banks.folder import BANKS
 
     bank = BANKS.build(name, output, replace=force)
     _print_written(bank.folder, bank)
 
 
 def _print_imported(imported: Imported) -> None:
-    from merbench.banks.home import BANKS
+    from merbench.banks.folder import BANKS
 
     if imported.warnings:
         print(problem_list(imported.bank.name, imported.warnings), file=sys.stderr)

@@ -29,7 +29,7 @@ from merbench.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from merbench.corrupt.media import MediaPlan
+    from merbench.corrupt.clip_folder import MediaPlan
     from merbench.corruptions import Corruption
     from merbench.track import Track
 
@@ -98,7 +98,7 @@ def corrupt(
     if preview is not None and preview.suffix.lower() not in (".png", ".svg"):
         raise UsageError(f"--preview {preview}: a picture is a .png or a .svg")
 
-    from merbench.corrupt.media import plan_media
+    from merbench.corrupt.clip_folder import plan_media
 
     candidates = merbench.open_candidates(declared, split)
     plan = plan_media(candidates, media, output, sample_ids=sample)
@@ -117,8 +117,8 @@ def _refuse(given: Mapping[str, Any], where: str) -> None:
 
 
 def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
+    from merbench.corrupt.clip_folder import corrupt_media
     from merbench.corrupt.manifest import MANIFEST
-    from merbench.corrupt.media import corrupt_media
 
     with progress_bar() as show:
         done = corrupt_media(plan, workers=workers, engine=engine, verify=verify, progress=show)
@@ -153,7 +153,7 @@ def _report_problems(where: str, problems: Mapping[str, str]) -> None:
 
 
 def _show_plan(plan: MediaPlan, workers: int) -> None:
-    from merbench.corrupt.media import estimate
+    from merbench.corrupt.clip_folder import estimate
     from merbench.files.reading import size_text
     from merbench.report import ReportTable
 
@@ -193,7 +193,7 @@ def _preview(plan: MediaPlan, path: Path, sample: list[str] | None) -> dict[str,
 def _corrupt_corpus(
     track: Track, output: Path, feature_of: list[str] | None, column: list[str] | None, force: bool
 ) -> None:
-    from merbench.corrupt.corpus import corrupt_corpus
+    from merbench.corrupt.features_and_texts import corrupt_corpus
     from merbench.corrupt.manifest import MANIFEST
 
     features = options.pairs("--feature-of", feature_of, options.MODALITY_NAME)

@@ -2,7 +2,7 @@
 
 Conventions:
     A release declares for each of its files where it is, which columns it holds and what becomes of them
-    (`merbench.corpus.sheets`). Of a release with several layouts, the most complete one is read.
+    (`merbench.corpus.release_tables`). Of a release with several layouts, the most complete one is read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from merbench.corpus.create import write_corpus
 from merbench.corpus.declaration import ID, Metadata
 from merbench.corpus.feature import Feature, read_feature
 from merbench.corpus.folder import CORPORA, Corpus
-from merbench.corpus.sheets import ReadSheet, Sheet, contents_of, read_sheet
+from merbench.corpus.release_tables import ReadSheet, Sheet, contents_of, read_sheet
 from merbench.errors import InvalidCorpus, Problem, UsageError, counted, printable
 
 Known = Mapping[str, str | int]

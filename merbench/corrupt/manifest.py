@@ -22,7 +22,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from merbench.corrupt.clips import ManifestRow
+from merbench.corrupt.clip import ManifestRow
 from merbench.errors import IntegrityError, MalformedFile, OutputError, UsageError, fault, listed
 from merbench.files.reading import TooLarge, arrow_file, read_parquet
 from merbench.files.writing import atomic_path, require_alone

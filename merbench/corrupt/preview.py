@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.charts import Specimen, contact_sheet, require_matplotlib
-from merbench.corrupt.clips import Clip
+from merbench.corrupt.clip import Clip
 from merbench.corrupt.steps import apply_steps, sample_steps
 from merbench.corruptions import Audio, Frame, Step, Video
 from merbench.corruptions.video.pictures import rgb8

@@ -206,7 +206,7 @@ def _with_sounds(
 
 
 def _of_the_data_home(name: str) -> Bank:
-    from merbench.banks.home import open_bank  # imports tables, which a process that has its banks does not need
+    from merbench.banks.folder import open_bank  # imports tables, which a process that has its banks does not need
 
     return open_bank(name)
 

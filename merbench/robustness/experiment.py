@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from merbench.banks.bank import Bank
-from merbench.banks.home import open_bank
+from merbench.banks.folder import open_bank
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
 from merbench.engine import ShowProgress
 from merbench.errors import UnknownName, UsageError, did_you_mean, listed

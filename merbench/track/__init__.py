@@ -9,7 +9,7 @@ from merbench.track.declaration import (
     Track,
     metric_labels,
 )
-from merbench.track.finding import find_track, list_tracks, load_track, readable_tracks, tracks_page, tracks_table
+from merbench.track.folder import find_track, list_tracks, load_track, readable_tracks, tracks_page, tracks_table
 from merbench.track.validation import parse_track
 
 __all__ = [

@@ -182,7 +182,7 @@ MEASURE = """
 import sys
 import numpy as np
 from peak_memory import peak_bytes
-from merbench.banks.home import open_bank
+from merbench.banks.folder import open_bank
 bank = open_bank("long")
 bank.draw(np.random.PCG64(0), 80_000, 16_000)
 before = peak_bytes()

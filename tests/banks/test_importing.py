@@ -13,7 +13,7 @@ import pytest
 from banks_of_sounds import write_musan, write_sound
 
 from merbench.banks.bank import Bank
-from merbench.banks.home import BANKS, open_bank, verify_bank, write_bank
+from merbench.banks.folder import BANKS, open_bank, verify_bank, write_bank
 from merbench.banks.importing import Terms, import_folder
 from merbench.banks.musan import import_musan
 from merbench.errors import IntegrityError, Problem, UnknownName, UsageError

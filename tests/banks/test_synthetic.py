@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.banks.bank import Bank
-from merbench.banks.home import open_bank
+from merbench.banks.folder import open_bank
 from merbench.banks.synthetic import convolved, decay, ringing
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from media_track import BLUR, NOISE, write_media_track
 
-from merbench.banks.home import open_bank
+from merbench.banks.folder import open_bank
 from merbench.cli import run
 from merbench.sample import clips
 from merbench.track import find_track

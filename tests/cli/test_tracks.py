@@ -45,7 +45,7 @@ def test_a_year_without_a_track_is_told_with_those_that_have_one(
         assert run(["init", str(folder)]) == 0
         text = (folder / "track.toml").read_text(encoding="utf-8")
         (folder / "track.toml").write_text(text.replace("# year = 2026", f"year = {year}"), encoding="utf-8")
-    monkeypatch.setattr("merbench.track.finding.list_folders", lambda kind: sorted((tmp_path / "tracks").iterdir()))
+    monkeypatch.setattr("merbench.track.folder.list_folders", lambda kind: sorted((tmp_path / "tracks").iterdir()))
     capsys.readouterr()
     for year in (1999, 0):
         assert run(["tracks", "--year", str(year)]) == 2

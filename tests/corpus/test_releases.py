@@ -8,9 +8,9 @@ import pytest
 from released_files import Call, codes_of, columns, release, write_archive, write_table
 
 from merbench.corpus import CORPORA, IMPORTERS, verify_corpus
-from merbench.corpus.cells import Cells
 from merbench.corpus.declaration import SPLIT, parse_metadata
-from merbench.corpus.sheets import Sheet
+from merbench.corpus.release_cells import Cells
+from merbench.corpus.release_tables import Sheet
 from merbench.errors import InvalidCorpus, UsageError, listed
 
 NAMES = IMPORTERS.names()

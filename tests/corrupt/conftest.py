@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from merbench.banks.home import open_bank
+from merbench.banks.folder import open_bank
 from merbench.sample import clips
 
 IDS = tuple(f"clip-{number}" for number in range(6))

@@ -21,7 +21,7 @@ from made_corpus import made_corpus
 
 from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, zipped, zstd_packed
 from merbench.banks.bank import Bank
-from merbench.banks.home import BANKS, write_bank
+from merbench.banks.folder import BANKS, write_bank
 from merbench.banks.sounds import Sound
 from merbench.corpus import CORPORA
 from merbench.corpus.candidates import Candidates
@@ -29,7 +29,7 @@ from merbench.corpus.contents import Contents
 from merbench.corpus.delimited import read_delimited, to_table
 from merbench.corpus.feature import Feature, read_feature
 from merbench.corpus.folder import verify_corpus
-from merbench.corpus.forms import arrays, label_archive, recordings, spaced
+from merbench.corpus.release_readers import arrays, label_archive, recordings, spaced
 from merbench.corrupt.manifest import Journal, Manifest, read_manifest, read_progress, write_manifest
 from merbench.errors import DeclarationError, Problem
 from merbench.files.reading import sha256_bytes

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from made_corpus import made_corpus
 
-from merbench.banks.home import open_bank
+from merbench.banks.folder import open_bank
 from merbench.banks.importing import import_folder
 from merbench.corpus.candidates import open_candidates
 from merbench.corrupt.steps import corrupt
@@ -121,7 +121,7 @@ def test_every_worker_count_gives_the_same_report_and_a_bank_is_opened_once(
         return open_bank(name)
 
     monkeypatch.setattr("merbench.robustness.experiment.open_bank", open_once)
-    monkeypatch.setattr("merbench.banks.home.open_bank", lambda name: pytest.fail(f"{name} is opened again"))
+    monkeypatch.setattr("merbench.banks.folder.open_bank", lambda name: pytest.fail(f"{name} is opened again"))
     assert logistic(track, sounds, **settings) == expected
     assert opened == ["own"]
 

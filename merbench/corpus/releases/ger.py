@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from merbench.corpus.cells import Cells, labels, mapped, number, sign
 from merbench.corpus.importing import Release
-from merbench.corpus.sheets import Sheet
+from merbench.corpus.release_cells import Cells, labels, mapped, number, sign
+from merbench.corpus.release_tables import Sheet
 
 SETS: dict[str, dict[str, Any]] = tomllib.loads((Path(__file__).parent / "ger.toml").read_text(encoding="utf-8"))
 """What each holds, its labels, its digests, by its name after `ger-`."""

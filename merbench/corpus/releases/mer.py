@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from merbench.corpus.cells import TEXT, WORDS, Cells, number
-from merbench.corpus.forms import label_archive
 from merbench.corpus.importing import Release
+from merbench.corpus.release_cells import TEXT, WORDS, Cells, number
+from merbench.corpus.release_readers import label_archive
+from merbench.corpus.release_tables import Sheet
 from merbench.corpus.releases.on_application import WITHHELD, own_tables
-from merbench.corpus.sheets import Sheet
 
 LICENCE = "end-user licence agreement of the challenge: academic research, no redistribution"
 EDITIONS = {

@@ -18,10 +18,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from merbench.corpus.cells import Cells, codes, number
-from merbench.corpus.forms import label_archive
 from merbench.corpus.importing import Known, Release
-from merbench.corpus.sheets import Sheet
+from merbench.corpus.release_cells import Cells, codes, number
+from merbench.corpus.release_readers import label_archive
+from merbench.corpus.release_tables import Sheet
 
 REPOSITORY = "https://github.com/zeroQiaoba/MERTools (MERBench)"
 TERMS = (

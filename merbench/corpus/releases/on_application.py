@@ -16,10 +16,10 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from merbench.corpus.cells import TEXT, Cells, integer, labels, mapped, number, segments
-from merbench.corpus.forms import recordings, spaced
 from merbench.corpus.importing import Known, Release
-from merbench.corpus.sheets import Sheet
+from merbench.corpus.release_cells import TEXT, Cells, integer, labels, mapped, number, segments
+from merbench.corpus.release_readers import recordings, spaced
+from merbench.corpus.release_tables import Sheet
 
 WITHHELD = "the references of the test split are withheld"
 AGREEMENT = "agreement with the authors: academic research, no redistribution"

@@ -7,11 +7,11 @@ not read. The features of CMU-MOSI were fitted on a training part of their own, 
 that corpus: on any other split a model would be tested on utterances that its features have seen.
 """
 
-from merbench.corpus.cells import labels, number
-from merbench.corpus.forms import arrays
 from merbench.corpus.importing import Release
+from merbench.corpus.release_cells import labels, number
+from merbench.corpus.release_readers import arrays
+from merbench.corpus.release_tables import Sheet
 from merbench.corpus.releases.merbench_labels import MOSI_SOURCE, VIDEO_UTTERANCE, utterance
-from merbench.corpus.sheets import Sheet
 
 CREMA_D = ("angry", "disgust", "fear", "happy", "neutral", "sad")
 """The emotions, in the order of the letters ADFHNS of the columns of votes."""

@@ -19,9 +19,9 @@ import pytest
 from media_track import BLUR, NOISE, media_candidates, write_media_track
 from units_of_work import verify_and_die
 
-from merbench.corrupt.clips import corrupt_clip
+from merbench.corrupt.clip import corrupt_clip
+from merbench.corrupt.clip_folder import CorruptedMedia, corrupt_media, plan_media
 from merbench.corrupt.manifest import JOURNAL, MANIFEST, Journal, read_manifest
-from merbench.corrupt.media import CorruptedMedia, corrupt_media, plan_media
 from merbench.engine import WorkerDied
 from merbench.errors import IntegrityError, OutputError, UsageError
 from merbench.files.reading import sha256_file
@@ -183,7 +183,7 @@ def test_a_clip_that_cannot_be_read_or_meets_a_bug_is_a_problem_of_its_sample(
             raise error
         return sha256_file(path)
 
-    monkeypatch.setattr("merbench.corrupt.clips.sha256_file", broken)
+    monkeypatch.setattr("merbench.corrupt.clip.sha256_file", broken)
     result = corrupted(tmp_path, media)
     assert (result.problems, result.n_new) == ({"clip-2": problem}, 5)
 
@@ -294,7 +294,7 @@ def test_too_little_space_is_reported_before_anything_is_written(
     tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr("merbench.corrupt.media.shutil.disk_usage", lambda path: usage(1, 1, 1000))
+    monkeypatch.setattr("merbench.corrupt.clip_folder.shutil.disk_usage", lambda path: usage(1, 1, 1000))
     with pytest.raises(
         OutputError, match=r"out: not enough space: 6 corrupted clips may take \d+ kB, and 1 kB are free$"
     ):
@@ -310,7 +310,7 @@ def test_a_full_disk_stops_the_run_and_what_was_done_stays(
             raise OutputError(f"{clip.output}: cannot be written: No space left on device")
         return corrupt_clip(clip, banks)
 
-    monkeypatch.setattr("merbench.corrupt.media.corrupt_clip", full)
+    monkeypatch.setattr("merbench.corrupt.clip_folder.corrupt_clip", full)
     with pytest.raises(OutputError, match="No space left on device"):
         corrupted(tmp_path, media)
     assert (tmp_path / "out" / JOURNAL).is_file()
@@ -336,7 +336,7 @@ def test_a_clip_whose_worker_dies_while_it_is_verified_is_a_problem_of_its_sampl
     tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corrupted(tmp_path, media)
-    monkeypatch.setattr("merbench.corrupt.media.verify_clip", verify_and_die)
+    monkeypatch.setattr("merbench.corrupt.clip_folder.verify_clip", verify_and_die)
     done = corrupted(tmp_path, media, verify=True, workers=2)
     assert (done.problems, done.differing) == ({}, {})
     assert done.unverified == {"clip-4": f"not verified: {WorkerDied.reason}"}

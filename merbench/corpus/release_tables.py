@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from merbench.corpus.cells import Cells
 from merbench.corpus.contents import Contents, Origin
 from merbench.corpus.declaration import ID, SPLIT
 from merbench.corpus.delimited import Delimited, Reader, read_delimited, to_table
 from merbench.corpus.feature import Feature, read_feature
+from merbench.corpus.release_cells import Cells
 from merbench.errors import Problem, UsageError, counted, did_you_mean, listed
 from merbench.files.reading import sha256_file
 from merbench.targets.segments import segment_lists

@@ -10,8 +10,8 @@ import pytest
 from released_files import columns, write_table
 
 from merbench.corpus import Imported, Release
-from merbench.corpus.cells import TEXT, number
-from merbench.corpus.sheets import Sheet
+from merbench.corpus.release_cells import TEXT, number
+from merbench.corpus.release_tables import Sheet
 from merbench.errors import InvalidCorpus
 
 MOOD = {"mood": TEXT.of("m")}

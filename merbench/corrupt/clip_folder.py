@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from merbench.banks.bank import Bank
-from merbench.banks.home import open_bank
+from merbench.banks.folder import open_bank
 from merbench.corpus.candidates import Candidates
-from merbench.corrupt.clips import DIFFERS, Clip, ManifestRow, corrupt_clip, verify_clip
+from merbench.corrupt.clip import DIFFERS, Clip, ManifestRow, corrupt_clip, verify_clip
 from merbench.corrupt.manifest import (
     JOURNAL,
     MANIFEST,

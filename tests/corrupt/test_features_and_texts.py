@@ -12,7 +12,7 @@ from made_corpus import made_corpus
 
 from merbench.cli import run
 from merbench.corpus import CORPORA, Feature, verify_corpus
-from merbench.corrupt.corpus import corrupt_corpus, modality_features
+from merbench.corrupt.features_and_texts import corrupt_corpus, modality_features
 from merbench.corrupt.manifest import MANIFEST, read_manifest
 from merbench.corrupt.steps import corrupt
 from merbench.corruptions import CORRUPTIONS, generator
@@ -135,7 +135,7 @@ def test_a_bug_that_one_sample_meets_is_its_problem(tmp_path: Path, monkeypatch:
             raise ZeroDivisionError("a bug")
         return corrupt(signal, steps, **given)
 
-    monkeypatch.setattr("merbench.corrupt.corpus.corrupt", broken)
+    monkeypatch.setattr("merbench.corrupt.features_and_texts.corrupt", broken)
     frames = {"audio": Feature.from_frames(IDS, [np.ones((3, 2)) for _ in range(8)])}
     steps = '\n[[corruptions]]\nname = "step_drop"\nrate = 0.5\n'
     assert corrupt_corpus(track_of(tmp_path, steps, frames), tmp_path / "out").problems == {

@@ -9,7 +9,7 @@ import pytest
 from released_files import write_archive
 
 from merbench.corpus.delimited import Delimited, Reader
-from merbench.corpus.forms import arrays, label_archive, recordings, spaced
+from merbench.corpus.release_readers import arrays, label_archive, recordings, spaced
 from merbench.errors import Problem, UsageError
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from merbench.corpus.cells import TEXT, WORDS, Cells, codes, integer, labels, mapped, number, segments, sign
 from merbench.corpus.contents import Origin
 from merbench.corpus.delimited import Delimited
+from merbench.corpus.release_cells import TEXT, WORDS, Cells, codes, integer, labels, mapped, number, segments, sign
 from merbench.errors import Problem
 
 
