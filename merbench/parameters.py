@@ -44,7 +44,6 @@ class Within:
     unit: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Return the schema of the number with its range."""
         ends = {"ge": self.low, **({"le": self.high} if math.isfinite(self.high) else {})}
         return cast("CoreSchema", {**handler(source), **ends})
 

@@ -287,7 +287,6 @@ def _columns(track: Track) -> dict[str, tuple[str, ...]]:
 
 
 def _submission_text(track: Track, ids: list[str]) -> str:
-    """Return a CSV submission with placeholder answers."""
     import csv
     import io
 

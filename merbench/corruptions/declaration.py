@@ -126,7 +126,6 @@ class Corruption:
 
     @cached_property
     def _measured_by(self) -> tuple[str, ...]:
-        """The parameters that the measure takes."""
         return tuple(taken(self.measured, self.parameters))
 
     @property
@@ -222,7 +221,6 @@ class Corruption:
 
 
 def _raw(rng: PCG64 | np.random.Generator) -> PCG64:
-    """Return the generator of raw words."""
     raw = rng.bit_generator if isinstance(rng, np.random.Generator) else rng
     if not isinstance(raw, PCG64):
         raise UsageError(f"a corruption needs the generator PCG64, not {type(rng).__name__}")

@@ -217,7 +217,6 @@ def _global(module: Any, name: Any) -> str:
 
 
 def _called(function: Any, arguments: tuple[Any, ...]) -> Any:
-    """Return what a function that a pickle may call returns."""
     import numpy as np
 
     match function, arguments:

@@ -298,7 +298,6 @@ def _scored_entries(bench: _Bench, submissions: Path) -> tuple[list[Run], list[I
 
 
 def _problems(error: Exception) -> tuple[Problem, ...]:
-    """Return why an entry is not on the board."""
     match error:
         case DeclarationError() | InvalidSubmission():
             return error.problems

@@ -151,7 +151,6 @@ def _fitted(system: System, train: TrainingSet) -> _Fitted:
 
 
 def _score(experiment: Experiment, predictions: Predictions) -> tuple[ScoreReport, dict[str, Values]]:
-    """Return the report on predictions, and the draws of every metric."""
     read = read_submission(submission_table(experiment.test, predictions), experiment.test)
     report, draws = score_and_draws(read, experiment.how)
     return report.public(), {score.key: draws[score.key] for score in report.scores if draws}

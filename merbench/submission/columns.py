@@ -100,7 +100,6 @@ def read_sheet(
 def _table_sheet(
     source: pa.Table | pd.DataFrame, columns: Wanted, ids: Collection[str], budget: Budget
 ) -> tuple[str, Sheet]:
-    """Return the name and the sheet of an Arrow table or a data frame."""
     is_table = isinstance(source, pa.Table)
     if not is_table and not (hasattr(source, "iloc") and hasattr(source, "columns")):
         raise UsageError(f"a submission is a path, an Arrow table or a pandas data frame, not {type(source).__name__}")

@@ -275,7 +275,6 @@ def _malformed(form: str, error: Exception) -> str:
 
 
 def _format(data: bytes, where: str) -> Format:
-    """Return the format of unpacked bytes, or raise what refuses them."""
     if data.startswith(b"PAR1"):
         return "Parquet"
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):

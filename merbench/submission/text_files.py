@@ -251,7 +251,6 @@ def _long_cell(content: Content, cell: str, line: int, name: str) -> InvalidSubm
 
 
 def _row(line: str, nesting: int) -> dict[str, Any] | str:
-    """Return the object of a line, or what is wrong with it."""
     too_deep = f"JSON that is nested too deeply; {nesting} levels are allowed"
     try:
         row = _DECODER.decode(line.strip())
@@ -265,7 +264,6 @@ def _row(line: str, nesting: int) -> dict[str, Any] | str:
 
 
 def _is_deeper(value: Any, nesting: int) -> bool:
-    """Return whether lists and objects are nested more deeply than allowed."""
     level = [value]
     for _ in range(nesting + 1):
         nested = [item for item in level if isinstance(item, (dict, list))]

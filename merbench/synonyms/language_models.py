@@ -146,7 +146,6 @@ class Endpoint:
         return UsageError(f"{where}, model {printable(self.model)}: {hidden}")
 
     def _sent(self, prompt: str) -> str:
-        """Send the prompt once and return the answer."""
         content: dict[str, object] = {"model": self.model, "messages": [{"role": "user", "content": prompt}]}
         if self.temperature is not None:
             content["temperature"] = self.temperature

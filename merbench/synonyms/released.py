@@ -212,7 +212,6 @@ def _member_fault(member: zipfile.ZipInfo) -> str:
 
 
 def _of_array(file_name: str, data: bytes) -> _Stated | Problem:
-    """Return the string in an .npy file."""
     shown, stream = f"'{printable(file_name)}'", io.BytesIO(data)
     try:
         header = read_npy_header(stream)

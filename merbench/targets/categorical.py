@@ -281,7 +281,6 @@ def _read_probabilities(answers: Answers) -> tuple[Table, tuple[Problem, ...]]:
 
 
 def _probability_problems(table: Table, ids: pa.StringArray) -> list[tuple[str, str]]:
-    """Return what is wrong with the probabilities that a baseline returned."""
     problems = []
     finite = np.asarray(np.isfinite(table).all(axis=1))
     if not finite.all():

@@ -285,7 +285,6 @@ def _checked(lists: Lists, bad: dict[int, str], split: Split) -> ListCells:
 
 
 def _without(lists: Lists, rows: Rows) -> Lists:
-    """Return the lists with those of some rows emptied."""
     counts = np.diff(lists.offsets)
     kept = np.ones(len(lists), dtype=bool)
     kept[rows] = False
@@ -311,7 +310,6 @@ def _read_mer2024(text: str | None) -> tuple[list[str], str]:
 
 
 def _read_one(text: str | None, split: Split) -> tuple[list[str], str]:
-    """Return the labels of one cell, or what is wrong with it."""
     if text is None or not text.strip():
         return [], f"empty; {FORM}"
     content = text.strip()

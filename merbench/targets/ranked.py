@@ -88,7 +88,6 @@ class RankedTarget(VocabularyTarget):
 
 
 def _items(cells: pa.Array) -> pa.Array:
-    """Return the answers of some cells, one after the other."""
     return cells.flatten() if pa.types.is_nested(cells.type) else pc.split_pattern(cells, ",").flatten()
 
 

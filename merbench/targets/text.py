@@ -247,7 +247,6 @@ def _negated(tokens: _Tokens, covered: Mask) -> Mask:
 
 
 def _negates(tokens: _Tokens) -> Mask:
-    """Return which tokens are negators."""
     own = np.array([word in NEGATORS or word.endswith("n't") for word in tokens.words])[tokens.codes]
     for negator, exceptions in EXCEPTIONS.items():
         own &= ~(_is_among(tokens, {negator}) & _following(_is_among(tokens, exceptions)))

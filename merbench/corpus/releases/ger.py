@@ -29,7 +29,6 @@ POLARITY = {**dict.fromkeys(POSITIVE, "positive"), **dict.fromkeys(NEGATIVE, "ne
 
 
 def _targets(names: list[str]) -> dict[str, Cells]:
-    """Return the targets that the released column `gt` becomes."""
     if not names:
         return {"sentiment": number().of("gt"), "polarity": sign("positive", "negative").of("gt")}
     targets = {"discrete": labels(*names).of("gt")}
