@@ -31,17 +31,11 @@ Mark = TypeVar("Mark")
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """The range of a number, in an annotation such as `Annotated[float, Within(-20, 60, "dB")]`.
-
-    Attributes:
-        low: smallest value.
-        high: largest value.
-        unit: printed after the range.
-    """
+    """The range of a number, in an annotation such as `Annotated[float, Within(-20, 60, "dB")]`."""
 
     low: float
     high: float = math.inf
-    unit: str = ""
+    unit: str = ""  # printed after the range
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         ends = {"ge": self.low, **({"le": self.high} if math.isfinite(self.high) else {})}
@@ -54,15 +48,10 @@ class Within:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What is allowed, in words, where an annotation does not say it.
+    """What is allowed, in words, where an annotation does not say it."""
 
-    Attributes:
-        words: the end of the message "... is not", such as `a table of shares`.
-        check: what a value of the right type must pass, too.
-    """
-
-    words: str
-    check: Callable[[Any], bool] | None = None
+    words: str  # the end of the message "... is not", such as `a table of shares`.
+    check: Callable[[Any], bool] | None = None  # what a value of the right type must pass, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +61,12 @@ class Named(Described):
 
 @dataclass(frozen=True)
 class Parameter:
-    """What one parameter may be.
-
-    Attributes:
-        name: its name.
-        annotation: its type, with marks such as `Within`.
-        default: what holds where nothing is given; `REQUIRED` where something must be.
-        strict: whether values must be of the type and finite (integers are numbers), or may be converted to it.
-    """
+    """What one parameter may be."""
 
     name: str
-    annotation: Any
-    default: Any = REQUIRED
+    annotation: Any  # its type, with marks such as `Within`
+    default: Any = REQUIRED  # what holds where nothing is given; `REQUIRED` where something must be
+    # whether values must be of the type and finite (integers are numbers), or may be converted to it
     strict: bool = True
 
     @property

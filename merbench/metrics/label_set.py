@@ -44,17 +44,11 @@ _WORD = 64
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Overlap:
-    """How many distinct items every sample has, `(w, n)` each.
+    """How many distinct items every sample has, `(w, n)` each."""
 
-    Attributes:
-        reference: in the reference set.
-        prediction: in the predicted set.
-        both: in both of them.
-    """
-
-    reference: Counts
-    prediction: Counts
-    both: Counts
+    reference: Counts  # in the reference set
+    prediction: Counts  # in the predicted set
+    both: Counts  # in both of them
 
     @property
     def precision(self) -> Floats:
@@ -69,19 +63,12 @@ class Overlap:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class KnownSets:
-    """The values of every sample after a lexicon; a sample without a known reference label is skipped.
+    """The values of every sample after a lexicon; a sample without a known reference label is skipped."""
 
-    Attributes:
-        names: names of the wheels.
-        kept: `(w, n)` 1.0 for a sample that counts, 0.0 for one that is skipped.
-        precision: `(w, n)`, 0 where a sample is skipped.
-        recall: likewise.
-    """
-
-    names: tuple[str, ...]
-    kept: Floats
-    precision: Floats
-    recall: Floats
+    names: tuple[str, ...]  # names of the wheels
+    kept: Floats  # `(w, n)` 1.0 for a sample that counts, 0.0 for one that is skipped
+    precision: Floats  # `(w, n)`, 0 where a sample is skipped
+    recall: Floats  # likewise
 
     @classmethod
     def of(cls, names: tuple[str, ...], overlap: Overlap) -> KnownSets:
@@ -267,16 +254,11 @@ def with_representatives(lists: Lists, first: Sequence[Mapping[str, str]]) -> Li
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of some labels a lexicon knows.
+    """How much of some labels a lexicon knows."""
 
-    Attributes:
-        n_labels: number of labels, repetitions included.
-        n_unknown: how many of them have no sector on any wheel.
-        frequent: the most frequent unknown words and their counts, ties in alphabetical order.
-    """
-
-    n_labels: int
-    n_unknown: int
+    n_labels: int  # number of labels, repetitions included
+    n_unknown: int  # how many of them have no sector on any wheel
+    # the most frequent unknown words and their counts, ties in alphabetical order
     frequent: tuple[tuple[str, int], ...]
 
 
@@ -291,16 +273,10 @@ def coverage(lists: Lists, lexicon: Lexicon) -> Coverage:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The position of a wheel's sectors in the bits of a sample.
+    """The position of a wheel's sectors in the bits of a sample."""
 
-    Attributes:
-        word: which of the sample's 64-bit words.
-        shift: its first bit there.
-        size: number of sectors.
-    """
-
-    word: int
-    shift: int
+    word: int  # which of the sample's 64-bit words
+    shift: int  # its first bit there
     size: int
 
 

@@ -43,32 +43,23 @@ Label = Annotated[int, Named("one of the labels")]
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered metric.
+    """A registered metric."""
 
-    Attributes:
-        name: its name in `track.toml` and in signatures, the function's own name.
-        function: `(reference, prediction, weights, **parameters) -> (b,)`, or with `prepare` `(prepared, weights,
-            **parameters) -> (b,)`.
-        target: the kind of target it scores.
-        higher_is_better: the direction of improvement.
-        bounds: lowest and highest possible value.
-        formula: one line for cards and `merbench describe`.
-        undefined: when the metric has no value, as the end of a message.
-        from_classes: of categorical metrics, `(PerClass, **parameters) -> (b,)`: metrics of a target share counts.
-        prepare: `(reference, prediction, **parameters) -> prepared`, what does not depend on weights; None without.
-        sums_only: whether it needs nothing of weights but `merbench.metrics.sums` of them; pairs of systems are then
-            compared by sums of every system, otherwise pair by pair.
-    """
-
-    name: str
+    name: str  # its name in `track.toml` and in signatures, the function's own name
+    # `(reference, prediction, weights, **parameters) -> (b,)`, or with `prepare` `(prepared, weights, **parameters) ->
+    # (b,)`
     function: MetricFunction
-    target: TargetKind
-    higher_is_better: bool
-    bounds: tuple[float, float]
-    formula: str
-    undefined: str
+    target: TargetKind  # the kind of target it scores
+    higher_is_better: bool  # the direction of improvement
+    bounds: tuple[float, float]  # lowest and highest possible value
+    formula: str  # one line for cards and `merbench describe`
+    undefined: str  # when the metric has no value, as the end of a message
+    # of categorical metrics, `(PerClass, **parameters) -> (b,)`: metrics of a target share counts
     from_classes: MetricFunction | None
+    # `(reference, prediction, **parameters) -> prepared`, what does not depend on weights; None without
     prepare: PrepareFunction | None
+    # whether it needs nothing of weights but `merbench.metrics.sums` of them; pairs of systems are then compared by
+    # sums of every system, otherwise pair by pair
     sums_only: bool
 
     @cached_property

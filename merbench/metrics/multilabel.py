@@ -25,17 +25,11 @@ Cells = NDArray[np.int8]
 
 
 class PerSample(NamedTuple):
-    """Values of the samples of which a label is known.
+    """Values of the samples of which a label is known."""
 
-    Attributes:
-        known: `(n,)` which samples these are.
-        exact: 1 where every known label is right, else 0.
-        f1: F1 of the labels that the sample has.
-    """
-
-    known: NDArray[np.bool_]
-    exact: Floats
-    f1: Floats
+    known: NDArray[np.bool_]  # `(n,)` which samples these are
+    exact: Floats  # 1 where every known label is right, else 0
+    f1: Floats  # F1 of the labels that the sample has
 
 
 def outcomes(reference: Array, prediction: Array) -> Cells:

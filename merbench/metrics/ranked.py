@@ -29,16 +29,10 @@ NEVER = np.iinfo(np.int64).max
 
 
 class FirstChoice(NamedTuple):
-    """References and first answers, sample by sample.
+    """References and first answers, sample by sample."""
 
-    Attributes:
-        reference: `(n,)` codes of classes.
-        prediction: the same, −1 where there is no answer, or one outside the vocabulary.
-        n_classes: the number of classes.
-    """
-
-    reference: Codes
-    prediction: Codes
+    reference: Codes  # `(n,)` codes of classes
+    prediction: Codes  # the same, −1 where there is no answer, or one outside the vocabulary
     n_classes: int
 
 

@@ -26,17 +26,11 @@ Aggregation = Literal["micro", "per_utterance"]
 
 
 class Located(NamedTuple):
-    """Seconds `(n,)` of the positive label, by sample.
+    """Seconds `(n,)` of the positive label, by sample."""
 
-    Attributes:
-        both: where prediction and reference agree on it.
-        predicted: where the prediction has it.
-        referenced: where the reference has it.
-    """
-
-    both: Floats
-    predicted: Floats
-    referenced: Floats
+    both: Floats  # where prediction and reference agree on it
+    predicted: Floats  # where the prediction has it
+    referenced: Floats  # where the reference has it
 
 
 def located(reference: Segments, prediction: Segments, *, label: Label) -> Located:
