@@ -217,6 +217,8 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
     ("merbench/training/protocol.py", "tests/training/test_data.py"): [
         ('return self.cluster if self.n_clusters > 1 else ""', "return self.cluster"),
         ("grouped_folds(self.clusters, ", "grouped_folds(np.arange(len(self)), "),
+    ],
+    ("merbench/training/folds.py", "tests/training/test_data.py"): [
         ("np.where(equals, sizes, np.inf).argmin()", "equals.argmax()"),
     ],
     ("merbench/robustness/experiment.py", "tests/robustness/test_run.py"): [

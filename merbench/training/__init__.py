@@ -5,6 +5,7 @@ Only `merbench.training.batched` needs torch; it is imported by the baselines th
 
 from merbench.training.data import feature_set, training_set
 from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, list_baselines, load_baseline
+from merbench.training.folds import random_folds
 from merbench.training.protocol import (
     Baseline,
     CrossFit,
@@ -14,7 +15,6 @@ from merbench.training.protocol import (
     Predictions,
     Setup,
     TrainingSet,
-    random_folds,
 )
 from merbench.training.run import BaselineRun, ensemble, run_baseline
 from merbench.training.selection import cross_validate, ranking_value

@@ -9,7 +9,6 @@ Conventions:
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,15 +22,13 @@ from numpy.typing import NDArray
 from merbench.errors import MissingExtra, UsageError, plural
 from merbench.metrics.lists import Lists, Values, concatenated
 from merbench.track import Track
+from merbench.training.folds import grouped_folds, random_folds, strata
 
 Rows = NDArray[np.int64]
 Names = NDArray[np.str_]
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) steps."""
-
-N_STRATA = 5
-"""Number of equal parts into which the values of a continuous target are divided, so that folds are alike in it."""
 
 
 def silent(done: int, total: int) -> None:
@@ -158,18 +155,8 @@ class TrainingSet:
             UsageError: there are fewer than two folds, or more folds than samples or clusters.
         """
         if self.folds_by:
-            return grouped_folds(self.clusters, self._strata(), n_folds)
+            return grouped_folds(self.clusters, strata(self.targets.values(), len(self)), n_folds)
         return random_folds(len(self), n_folds, seed)
-
-    def _strata(self) -> Rows:
-        """Return the labels of the first target that has some, else fifths of the values of the first one."""
-        arrays = [values for values in self.targets.values() if isinstance(values, np.ndarray) and values.ndim == 1]
-        for values in sorted(arrays, key=lambda values: values.dtype.kind == "f"):
-            if values.dtype.kind == "f":
-                edges = np.quantile(values, np.arange(1, N_STRATA) / N_STRATA)
-                return np.searchsorted(edges, values, side="right").astype(np.int64)
-            return values.astype(np.int64)
-        return np.zeros(len(self), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,53 +223,3 @@ class FoldEnsemble(Baseline, Protocol):
 
 Build = Callable[[Any, Setup], Baseline]
 """The function `build` of a baseline's `model.py`: its options and a setup -> the baseline."""
-
-
-def random_folds(n: int, n_folds: int, seed: int) -> Rows:
-    """Return a random fold 0 … n_folds - 1 for each of n samples, from raw bits: sizes differ by one at most.
-
-    Raises:
-        UsageError: there are fewer than two folds, or more folds than samples.
-    """
-    if not 2 <= n_folds <= n:
-        raise UsageError(f"{n_folds} folds of {n:,} training samples; needed are at least 2 folds and a sample in each")
-    key = hashlib.sha256(f"folds|{seed}".encode()).digest()
-    bits = np.random.PCG64(int.from_bytes(key[:16], "little")).random_raw(n)
-    folds = np.empty(n, dtype=np.int64)
-    folds[np.argsort(bits, kind="stable")] = np.arange(n) % n_folds
-    return folds
-
-
-def grouped_folds(clusters: Rows, strata: Rows, n_folds: int) -> Rows:
-    """Return a fold 0 … n_folds - 1 for each sample: those of a cluster in one fold, strata spread evenly.
-
-    The greedy rule of scikit-learn's `StratifiedGroupKFold` without shuffling, for baselines without scikit-learn, too:
-    clusters, those of the most uneven strata first, go where the shares of the strata differ least between folds; of
-    equally good folds, into the one with fewest samples. Clusters and strata are `(n,)` codes.
-
-    Raises:
-        UsageError: there are fewer than two folds, or more folds than clusters.
-    """
-    names, cluster = np.unique(clusters, return_inverse=True)
-    if not 2 <= n_folds <= len(names):
-        raise UsageError(
-            f"{n_folds} folds of {len(names):,} clusters; needed are at least 2 folds and a cluster in each"
-        )
-    kinds, stratum = np.unique(strata, return_inverse=True)
-    counts = np.zeros((len(names), len(kinds)))
-    np.add.at(counts, (cluster, stratum), 1)
-    spread, size = counts.std(axis=1), counts.sum(axis=1)
-    totals, sizes = np.zeros((n_folds, len(kinds))), np.zeros(n_folds)
-    of_cluster = np.empty(len(names), dtype=np.int64)
-    counts /= counts.sum(axis=0)
-    for place in np.argsort(-spread, kind="stable"):
-        # Variances of the shares between folds, once for each fold that the cluster may go into: their means are equal.
-        squares = np.square(totals).sum(axis=0) + np.square(totals + counts[place]) - np.square(totals)
-        mean = (totals.sum(axis=0) + counts[place]) / n_folds
-        unevenness = np.sqrt(np.maximum(squares / n_folds - np.square(mean), 0)).mean(axis=1)
-        equals = unevenness <= unevenness.min() + 1e-9  # not decided by the last bits of a sum
-        fold = np.where(equals, sizes, np.inf).argmin()
-        totals[fold] += counts[place]
-        sizes[fold] += size[place]
-        of_cluster[place] = fold
-    return np.asarray(of_cluster[cluster], dtype=np.int64)

@@ -14,7 +14,7 @@ from merbench.corpus.candidates import open_candidates
 from merbench.errors import UnknownName, UsageError
 from merbench.track import CorruptionSpec, Track, load_track
 from merbench.training import Predictions, feature_set, random_folds, run_baseline, training_set
-from merbench.training.protocol import grouped_folds
+from merbench.training.folds import grouped_folds
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 
 

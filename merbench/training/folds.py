@@ -1,0 +1,81 @@
+"""The folds of cross-validation: at random, or with the samples of a speaker (any cluster) together.
+
+`training_set` finds the column that folds keep together: the track's `intervals.cluster`, or one of `data.CLUSTERS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.errors import UsageError
+
+Codes = NDArray[np.int64]
+
+N_STRATA = 5
+"""Number of equal parts into which the values of a continuous target are divided, so that folds are alike in it."""
+
+
+def random_folds(n: int, n_folds: int, seed: int) -> Codes:
+    """Return a random fold 0 … n_folds - 1 for each of n samples, from raw bits: sizes differ by one at most.
+
+    Raises:
+        UsageError: there are fewer than two folds, or more folds than samples.
+    """
+    if not 2 <= n_folds <= n:
+        raise UsageError(f"{n_folds} folds of {n:,} training samples; needed are at least 2 folds and a sample in each")
+    key = hashlib.sha256(f"folds|{seed}".encode()).digest()
+    bits = np.random.PCG64(int.from_bytes(key[:16], "little")).random_raw(n)
+    folds = np.empty(n, dtype=np.int64)
+    folds[np.argsort(bits, kind="stable")] = np.arange(n) % n_folds
+    return folds
+
+
+def grouped_folds(clusters: Codes, strata: Codes, n_folds: int) -> Codes:
+    """Return a fold 0 … n_folds - 1 for each sample: those of a cluster in one fold, strata spread evenly.
+
+    The greedy rule of scikit-learn's `StratifiedGroupKFold` without shuffling, for baselines without scikit-learn, too:
+    clusters, those of the most uneven strata first, go where the shares of the strata differ least between folds; of
+    equally good folds, into the one with fewest samples. Clusters and strata are `(n,)` codes.
+
+    Raises:
+        UsageError: there are fewer than two folds, or more folds than clusters.
+    """
+    names, cluster = np.unique(clusters, return_inverse=True)
+    if not 2 <= n_folds <= len(names):
+        raise UsageError(
+            f"{n_folds} folds of {len(names):,} clusters; needed are at least 2 folds and a cluster in each"
+        )
+    kinds, stratum = np.unique(strata, return_inverse=True)
+    counts = np.zeros((len(names), len(kinds)))
+    np.add.at(counts, (cluster, stratum), 1)
+    spread, size = counts.std(axis=1), counts.sum(axis=1)
+    totals, sizes = np.zeros((n_folds, len(kinds))), np.zeros(n_folds)
+    of_cluster = np.empty(len(names), dtype=np.int64)
+    counts /= counts.sum(axis=0)
+    for place in np.argsort(-spread, kind="stable"):
+        # Variances of the shares between folds, once for each fold that the cluster may go into: their means are equal.
+        squares = np.square(totals).sum(axis=0) + np.square(totals + counts[place]) - np.square(totals)
+        mean = (totals.sum(axis=0) + counts[place]) / n_folds
+        unevenness = np.sqrt(np.maximum(squares / n_folds - np.square(mean), 0)).mean(axis=1)
+        equals = unevenness <= unevenness.min() + 1e-9  # not decided by the last bits of a sum
+        fold = np.where(equals, sizes, np.inf).argmin()
+        totals[fold] += counts[place]
+        sizes[fold] += size[place]
+        of_cluster[place] = fold
+    return np.asarray(of_cluster[cluster], dtype=np.int64)
+
+
+def strata(targets: Iterable[Any], n: int) -> Codes:
+    """Return the labels of the first target that has some, else fifths of the values of the first one."""
+    arrays = [values for values in targets if isinstance(values, np.ndarray) and values.ndim == 1]
+    for values in sorted(arrays, key=lambda values: values.dtype.kind == "f"):
+        if values.dtype.kind == "f":
+            edges = np.quantile(values, np.arange(1, N_STRATA) / N_STRATA)
+            return np.searchsorted(edges, values, side="right").astype(np.int64)
+        return values.astype(np.int64)
+    return np.zeros(n, dtype=np.int64)
