@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from merbench.corruptions import Audio
-from merbench.media.reading import resampled
+from merbench.media.reading import audio_at_rate
 from merbench.media.writing import Encoding, declare_audio, declare_video
 
 PARTS = ("decoding", "filters", "digests", "encoding", "sound")
@@ -140,7 +140,7 @@ def _sound_s(clip: Path, spec: Encoding) -> float:
         rate_hz, layout = stream.codec_context.sample_rate, stream.codec_context.layout.name
     sound = Audio(np.concatenate(pieces, axis=1), rate_hz)
     if spec.sample_rate_hz is not None:
-        sound = resampled(sound, spec.sample_rate_hz)
+        sound = audio_at_rate(sound, spec.sample_rate_hz)
     level = np.sqrt(np.mean(np.square(sound.samples)))
     mixture = sound.samples + level * np.sin(np.arange(sound.samples.shape[1], dtype=np.float32))
     with av.open(os.devnull, "w", format="mp4") as container:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions.audio.rates import converted
+from merbench.corruptions.signals import at_rate
 from merbench.errors import IntegrityError, MissingExtra, Problem, printable
 from merbench.files.reading import sha256_file
 
@@ -87,7 +87,7 @@ class Sound:
         # Every `down`-th sample of the file falls on a sample of the result: from there both can be counted.
         begin = max(start * down // up - margin, 0) // down * down
         end = min(-(-stop * down // up) + margin, self.n_samples)
-        resampled = converted(_read(path, begin, end)[None], self.rate_hz, rate_hz)[0]
+        resampled = at_rate(_read(path, begin, end)[None], self.rate_hz, rate_hz)[0]
         offset = begin // down * up
         samples = resampled[start - offset : stop - offset]
         part = np.zeros(stop - start, np.float32)

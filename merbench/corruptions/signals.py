@@ -1,4 +1,4 @@
-"""What corruptions change, sound and pictures, and the part of them inside a time window.
+"""What corruptions change, sound and pictures: the part inside a time window, and sound at another sampling rate.
 
 Conventions:
     Sound is float32 with full scale 1.0, `(channels, n)`; a corruption may go beyond full scale, and a writer of files
@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.errors import MissingExtra
+
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
+
+QUALITY = "HQ"
+"""The quality of soxr at which sound is converted everywhere: its high one, of 20 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +78,30 @@ class Video:
 
     frames: Frames = field(repr=False)  # the pictures, in the order of their times; consumed once
     duration_s: float  # length of the clip in seconds, which a window in fractions is taken of
+
+
+def at_rate(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
+    """Return `(channels, n)` samples at another rate, at least one of them, with the bits of soxr; none is shifted.
+
+    Raises:
+        MissingExtra: soxr is not installed.
+    """
+    if from_hz == to_hz:
+        return samples
+    try:
+        import soxr
+    except ModuleNotFoundError as error:
+        raise MissingExtra("sound at another rate (soxr)", "media") from error
+    # A copy, since NumPy calls an array of one row contiguous whatever its strides, and soxr reads the strides.
+    frames = np.array(samples.T, order="C")
+    resampled: NDArray[np.float32] = soxr.resample(frames, from_hz, to_hz, quality=QUALITY).T
+    return of_length(resampled, max(resampled.shape[1], 1))
+
+
+def of_length(samples: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Return the first `n` samples, with zeros for those that are missing."""
+    missing = n - samples.shape[1]
+    return np.pad(samples, ((0, 0), (0, missing))) if missing > 0 else samples[:, :n]
 
 
 EditAudio = Callable[[Audio], Audio]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions.audio.rates import converted
+from merbench.corruptions.signals import at_rate
 from merbench.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _mono(audio: Audio) -> Floats:
     """Return the mean of all channels at the working rate."""
     samples = audio.samples
     mono = samples.mean(axis=0, dtype=np.float32) if samples.size else np.zeros(1, np.float32)
-    return mono if audio.rate_hz == RATE_HZ else converted(mono[None], audio.rate_hz, RATE_HZ)[0]
+    return mono if audio.rate_hz == RATE_HZ else at_rate(mono[None], audio.rate_hz, RATE_HZ)[0]
 
 
 def _frames(mono: Floats, length: int, hop: int) -> Floats:

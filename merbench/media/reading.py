@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions.audio.rates import converted
-from merbench.corruptions.signals import Audio, Frame, Plane, Video
+from merbench.corruptions.signals import Audio, Frame, Plane, Video, at_rate
 from merbench.errors import CUT_OFF, MissingExtra, UnreadableMedia, fault
 from merbench.media.truncation import is_cut_off
 
@@ -63,7 +62,7 @@ def read_audio(path: Path, rate_hz: int | None = None) -> Audio:
     """
     with opened(path) as media:
         audio, _ = media.sound()
-    return audio if rate_hz is None else resampled(audio, rate_hz)
+    return audio if rate_hz is None else audio_at_rate(audio, rate_hz)
 
 
 def read_video(path: Path) -> Video:
@@ -357,11 +356,11 @@ def _samples(sound: AudioFrame) -> NDArray[np.float32]:
     return ((values.astype(np.float64) - zero) / full_scale).astype(np.float32)
 
 
-def resampled(audio: Audio, rate_hz: int) -> Audio:
-    """Return sound at another rate, as `converted` makes it; sound without samples stays so."""
+def audio_at_rate(audio: Audio, rate_hz: int) -> Audio:
+    """Return sound at another rate, as `at_rate` makes it; sound without samples stays so."""
     if audio.rate_hz == rate_hz or audio.samples.shape[1] == 0:
         return Audio(audio.samples, rate_hz)
-    return Audio(np.ascontiguousarray(converted(audio.samples, audio.rate_hz, rate_hz)), rate_hz)
+    return Audio(np.ascontiguousarray(at_rate(audio.samples, audio.rate_hz, rate_hz)), rate_hz)
 
 
 def _stamp(picture: VideoFrame, previous: int | None, stream: VideoStream) -> None:

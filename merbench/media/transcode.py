@@ -31,7 +31,7 @@ from merbench.files.reading import sha256_bytes, sha256_file
 from merbench.files.writing import atomic_path
 from merbench.media import writing
 from merbench.media.mp4_edits import begin_later
-from merbench.media.reading import MediaFile, opened, planes_of, resampled, skipped_samples, tick_of
+from merbench.media.reading import MediaFile, audio_at_rate, opened, planes_of, skipped_samples, tick_of
 
 if TYPE_CHECKING:
     from av import AudioStream, Packet, VideoStream
@@ -122,7 +122,7 @@ def as_declared(audio: Audio, encoding: Encoding) -> Audio:
     """Return a sound at the rate and with the channels that a track declares, before it is corrupted."""
     if encoding.channels == 1 and len(audio.samples) > 1:
         audio = audio.with_samples(audio.samples.mean(axis=0, dtype=np.float64, keepdims=True))
-    return audio if encoding.sample_rate_hz is None else resampled(audio, encoding.sample_rate_hz)
+    return audio if encoding.sample_rate_hz is None else audio_at_rate(audio, encoding.sample_rate_hz)
 
 
 def fitted(audio: Audio) -> tuple[Audio, float]:

@@ -23,13 +23,13 @@ from merbench.corruptions.signals import Audio, Frame, Plane
 from merbench.errors import Inapplicable, UsageError
 from merbench.media.reading import (
     MediaFile,
+    audio_at_rate,
     clockwise,
     frame_of,
     is_full_range,
     planar,
     planar_format,
     planes_of,
-    resampled,
     writeable,
 )
 
@@ -305,7 +305,7 @@ def encoded_audio(stream: AudioStream, audio: Audio) -> list[Packet[Any]]:
     from av import FFmpegError
 
     context = stream.codec_context
-    audio = resampled(audio, context.sample_rate)
+    audio = audio_at_rate(audio, context.sample_rate)
     try:
         context.open()
     except FFmpegError as error:

@@ -5,6 +5,6 @@ Conventions:
     never writes into its input. A parameter declared by the name of a noise bank is the `Audio` taken from the bank.
 """
 
-from merbench.corruptions.audio import events, filters, levels, noise, rates, transmission
+from merbench.corruptions.audio import events, filters, levels, noise, transmission
 
-__all__ = ["events", "filters", "levels", "noise", "rates", "transmission"]
+__all__ = ["events", "filters", "levels", "noise", "transmission"]

@@ -1,4 +1,4 @@
-"""Sound that is transmitted: through a lossy codec, and in packets of which some are lost."""
+"""Sound that is transmitted: at a lower sampling rate, through a lossy codec, in packets of which some are lost."""
 
 from __future__ import annotations
 
@@ -12,12 +12,24 @@ import numpy as np
 from numpy.random import PCG64
 from numpy.typing import NDArray
 
-from merbench.corruptions.audio.rates import converted, of_length
 from merbench.corruptions.declaration import corruption
 from merbench.corruptions.drawing import uniforms
-from merbench.corruptions.signals import Audio
+from merbench.corruptions.signals import Audio, at_rate, of_length
 from merbench.errors import Inapplicable, MissingExtra
 from merbench.parameters import Within
+
+
+@corruption("audio", source="soxr, the resampler of SoX, at its high quality")
+def resampling_loss(signal: Audio, _rng: PCG64, *, rate_hz: Annotated[int, Within(1000, 96_000, "Hz")]) -> Audio:
+    """Convert to a lower sampling rate and back; nothing above half of it is left, and nothing is delayed.
+
+    Args:
+        rate_hz: the rate in between; a sound at that rate or a lower one stays as it is.
+    """
+    if rate_hz >= signal.rate_hz:
+        return signal
+    between = at_rate(signal.samples, signal.rate_hz, rate_hz)
+    return signal.with_samples(of_length(at_rate(between, rate_hz, signal.rate_hz), signal.samples.shape[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +86,9 @@ def lossy_codec(
         return signal
     full_scale = max(float(np.abs(samples).max()), 1.0)
     rate_hz = next((rate for rate in known.rates_hz if rate >= signal.rate_hz), known.rates_hz[-1])
-    sent = converted(samples / np.float32(full_scale), signal.rate_hz, rate_hz)
+    sent = at_rate(samples / np.float32(full_scale), signal.rate_hz, rate_hz)
     received = np.stack([_coded(channel, rate_hz, codec, bit_rate) for channel in sent])
-    return signal.with_samples(of_length(converted(received, rate_hz, signal.rate_hz), n) * np.float32(full_scale))
+    return signal.with_samples(of_length(at_rate(received, rate_hz, signal.rate_hz), n) * np.float32(full_scale))
 
 
 def _coded(channel: NDArray[np.float32], rate_hz: int, name: str, bit_rate: int) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from merbench.corruptions import Audio, generator
-from merbench.corruptions.audio.rates import resampling_loss
+from merbench.corruptions.audio.transmission import resampling_loss
 
 RNG = generator(0, "resampling_loss", "a")
 
