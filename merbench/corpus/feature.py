@@ -10,7 +10,7 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +71,25 @@ class Feature:
         order = pc.sort_indices(self.ids).to_numpy()
         if (order[1:] > order[:-1]).all():
             return self
-        ids = self.ids.take(pa.array(order))
+        return self.take(order)
+
+    def of(self, row: int) -> NDArray[np.float32]:
+        """Return the values of one sample: a vector `(d,)`, or its frames `(m, d)`."""
+        return self.values[row] if self.offsets is None else self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Feature:
+        """Return some samples, in the order of `rows`."""
+        ids = self.ids.take(pa.array(rows))
         if self.offsets is None:
-            return Feature(ids, self.values[order])
-        parts = [self.values[self.offsets[i] : self.offsets[i + 1]] for i in order]
-        return Feature(ids, np.concatenate(parts), _offsets(np.diff(self.offsets)[order]))
+            return Feature(ids, self.values[rows])
+        return replace(self, ids=ids).with_values([self.of(row) for row in rows])
+
+    def with_values(self, samples: Sequence[NDArray[Any]]) -> Feature:
+        """Return the same ids with other values: one array per sample, of the form that `of` returns."""
+        if self.offsets is None:
+            return replace(self, values=_float32(np.stack(samples)))
+        values = _float32(np.concatenate([self.values[:0], *samples]))
+        return Feature(self.ids, values, _offsets([len(part) for part in samples]))
 
     def shape_problem(self) -> str | None:
         """Return what does not fit between ids, values and offsets; None when all does."""

@@ -60,13 +60,13 @@ class Standard:
     def onto(self, feature: Feature, name: str, row: int) -> NDArray[np.float64]:
         """Return one sample's standardised values, `(d,)` or `(m, d)`."""
         mean, deviation = self.scales[self.fold[row]][name]
-        return np.asarray((_of_sample(feature, row) - mean) / deviation)
+        return np.asarray((feature.of(row) - mean) / deviation)
 
     def back(self, feature: Feature, name: str, row: int, corrupted: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return one sample's values on the stored scale; unchanged values keep all of their bits."""
         mean, deviation = self.scales[self.fold[row]][name]
         unchanged = corrupted == self.onto(feature, name, row)
-        return np.where(unchanged, _of_sample(feature, row), mean + deviation * corrupted)
+        return np.where(unchanged, feature.of(row), mean + deviation * corrupted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Source:
         for name in self.names:
             if name not in self.computed and self.modalities.get(name) in MODALITIES:
                 feature = _stored(candidates, name)
-                values = np.concatenate([np.atleast_2d(_of_sample(feature, row)) for row in rows])
+                values = np.concatenate([np.atleast_2d(feature.of(row).astype(np.float64)) for row in rows])
                 deviation = values.std(axis=0)
                 scales[name] = (values.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
         return scales
@@ -152,7 +152,7 @@ class Source:
     ) -> tuple[dict[str, Feature], list[dict[str, Any]]]:
         """Return features with a step applied; several of one modality each take part in a round of their own."""
         corrupted, values = dict(features), list[dict[str, Any]]()
-        onto = (lambda feature, name, row: _of_sample(feature, row)) if standard is None else standard.onto
+        onto = (lambda feature, name, row: feature.of(row).astype(np.float64)) if standard is None else standard.onto
         for names in self._rounds(features):
             signals = [
                 {modality: onto(features[name], name, row) for modality, name in names.items()}
@@ -163,7 +163,7 @@ class Source:
                 samples = [sample.signal[modality] for sample in done]
                 if standard is not None:
                     samples = [standard.back(features[name], name, row, sample) for row, sample in enumerate(samples)]
-                corrupted[name] = _with_values(features[name], samples)
+                corrupted[name] = features[name].with_values(samples)
             values = values or [sample.values for sample in done]
         return corrupted, values
 
@@ -211,28 +211,7 @@ def require_texts(candidates: Candidates) -> None:
 def _stored(candidates: Candidates, name: str) -> Feature:
     """Return the part of a stored feature that belongs to a split's candidates, in their order."""
     feature = candidates.corpus.feature(name)
-    rows = feature_rows(candidates, name, feature, candidates.ids)
-    if feature.offsets is None:
-        return Feature(candidates.ids, feature.values[rows])
-    parts = [feature.values[feature.offsets[row] : feature.offsets[row + 1]] for row in rows]
-    return _framed(candidates.ids, parts, feature.width)
-
-
-def _framed(ids: pa.StringArray, parts: Sequence[NDArray[Any]], width: int) -> Feature:
-    values = np.concatenate([np.zeros((0, width), dtype=np.float32), *parts]).astype(np.float32, copy=False)
-    return Feature(ids, values, np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64))
-
-
-def _of_sample(feature: Feature, row: int) -> NDArray[np.float64]:
-    if feature.offsets is None:
-        return np.asarray(feature.values[row], dtype=np.float64)
-    return np.asarray(feature.values[feature.offsets[row] : feature.offsets[row + 1]], dtype=np.float64)
-
-
-def _with_values(feature: Feature, samples: Sequence[NDArray[np.float64]]) -> Feature:
-    if feature.offsets is None:
-        return Feature(feature.ids, np.stack(samples).astype(np.float32))
-    return _framed(feature.ids, samples, feature.width)
+    return feature.take(feature_rows(candidates, name, feature, candidates.ids))
 
 
 def _means(values: Sequence[Mapping[str, Any]], step: Step) -> dict[str, float]:
