@@ -65,6 +65,7 @@ def test_the_weighted_sum_of_encodings_feeds_the_heads(widths: list[int], softma
             torch.testing.assert_close(output[fold], fused @ head.weight[fold] + head.bias[fold], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_its_test_outputs_are_the_mean_of_raw_fold_outputs(small_track: SmallTrack, tmp_path: Path) -> None:
     options = {"hidden": [8, 4], "epochs": 2}
     run = run_baseline(small_track(), "attention", seeds=[0], options=options, output=tmp_path / "run", intervals=False)

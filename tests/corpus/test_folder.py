@@ -367,11 +367,6 @@ class TestWriting:
             "corpus.toml", "reference.parquet", "samples.parquet"
         ]  # fmt: skip
 
-    def test_the_same_bytes_again(self, tmp_path: Path, parts: dict[str, Any], corpus: Corpus) -> None:
-        other = made_corpus(tmp_path / "other", **parts)
-        for member in ("corpus.toml", *MEMBERS):
-            assert (other.folder / member).read_bytes() == (corpus.folder / member).read_bytes()
-
     def test_a_write_that_fails_in_the_middle_leaves_nothing(
         self, tmp_path: Path, parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -69,14 +69,6 @@ def test_cells_and_ids_are_reported_in_one_pass(tmp_path: Path) -> None:
     assert [text[:4] for text in problems(made_up(CANDIDATES, VALENCE), folder)] == ["E611", "E614"]
 
 
-def test_optional_files_that_are_missing_are_warnings(tmp_path: Path) -> None:
-    write_table(tmp_path / "r" / "candidates.csv", "name", ["a"])
-    imported = made_up(CANDIDATES, TRAIN, LABELS)(tmp_path / "r", tmp_path / "c")
-    assert warnings(imported) == ["W604  missing: train.csv: x", "W604  missing: labels.csv: y"]
-    assert columns(imported, "sample_id", "split") == [("a", "test")]
-    assert imported.corpus.reference() is None
-
-
 def test_ids_that_do_not_match(tmp_path: Path) -> None:
     folder = tmp_path / "r"
     write_table(folder / "candidates.csv", "name", ["a"], ["a"], ["b"])
@@ -121,23 +113,6 @@ def test_the_most_complete_layout_is_read(tmp_path: Path) -> None:
     imported = either(tmp_path / "r", tmp_path / "c")
     assert columns(imported, "sample_id", "split", "fold") == [("a", "test", 3)]
     assert imported.warnings == ()
-
-
-def test_a_file_with_a_released_name_and_other_content(tmp_path: Path) -> None:
-    sheet = Sheet(files=("candidates.csv",), split="test", sha256="0" * 64)
-    write_table(tmp_path / "r" / "candidates.csv", "name", ["a"])  # sha256sum of "name\r\na\r\n": 6baf65e691ef…
-    assert warnings(made_up(sheet)(tmp_path / "r", tmp_path / "c")) == [
-        "W602  candidates.csv: is not the released file (sha256 6baf65e691ef…, released 000000000000…); "
-        "it is read all the same"
-    ]
-
-
-def test_ids_of_another_form(tmp_path: Path) -> None:
-    first = made_up(CANDIDATES, known=lambda name: {"first": name[0]} if name.isalpha() else None, id_form="<letters>")
-    write_table(tmp_path / "r" / "candidates.csv", "name", ["ab"], ["a1"])
-    assert problems(first, tmp_path / "r") == ["E612  sample ids that are not <letters> (1 of 2): 'a1'"]
-    write_table(tmp_path / "r" / "candidates.csv", "name", ["ab"], ["cd"])
-    assert columns(first(tmp_path / "r", tmp_path / "c"), "first") == [("a",), ("c",)]
 
 
 def test_a_folder_where_a_file_should_be(tmp_path: Path) -> None:

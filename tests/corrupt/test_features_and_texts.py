@@ -122,13 +122,6 @@ def test_a_training_split_is_corrupted_if_the_track_declares_it(tmp_path: Path) 
     assert not corpus.feature("audio").values[:4].any() and corpus.feature("audio").values[4:].all()
 
 
-def test_utterance_vectors_have_no_steps_in_time_and_the_sample_is_named(tmp_path: Path) -> None:
-    steps = '\n[[corruptions]]\nname = "step_drop"\nrate = 0.5\n'
-    done = corrupt_corpus(track_of(tmp_path, steps), tmp_path / "out")
-    assert set(done.problems) == set(IDS[4:])
-    assert np.array_equal(done.corpus.feature("audio").values, VALUES["audio"])
-
-
 def test_a_bug_that_one_sample_meets_is_its_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(signal: Any, steps: Any, **given: Any) -> Any:
         if given["sample_id"] == IDS[5]:
@@ -149,17 +142,6 @@ def test_a_sample_that_fails_late_keeps_nothing_of_earlier_steps(tmp_path: Path)
     assert set(done.problems) == set(IDS[4:])
     assert np.array_equal(done.corpus.feature("audio").values, VALUES["audio"])
     assert all(set(row) == {"sample_id", "problem"} for row in done.manifest.rows.values())
-
-
-def test_the_digest_of_values_is_of_texts_and_vectors(tmp_path: Path) -> None:
-    digests = []
-    for number, rate in enumerate((0.1, 0.3)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        steps = f'\n[[corruptions]]\nname = "word_deletion"\nrate = {rate}\n' + PROXY
-        rows = corrupt_corpus(track_of(folder, steps), folder / "out").manifest.rows
-        digests.append([row["values_sha256"] for row in rows.values()])
-    assert not set(digests[0]) & set(digests[1])
 
 
 def test_measured_values_of_several_columns_are_named_by_column(tmp_path: Path) -> None:

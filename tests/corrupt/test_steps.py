@@ -12,7 +12,7 @@ from merbench.banks.bank import Drawn
 from merbench.corrupt.steps import apply_steps, corrupt, corrupt_split, sample_steps, sampled_values
 from merbench.corruptions import Audio, Frame, Step, Video, generator
 from merbench.errors import Inapplicable
-from merbench.track import CorruptionSpec, load_track
+from merbench.track import CorruptionSpec
 
 
 def sampled(steps: list[Step], seed: int, sample_id: str) -> dict[str, Any]:
@@ -43,21 +43,6 @@ def sound(seconds: float = 1.0) -> Audio:
 
 def rms(samples: NDArray[Any]) -> float:
     return float(np.sqrt(np.mean(np.square(samples.astype(np.float64)))))
-
-
-def test_noise_is_taken_from_the_bank_and_its_ratio_is_measured() -> None:
-    bank = Bank()
-    step = spec("background_noise", noise="any", snr_db={"integers": [5, 10]})
-    before = sound()
-    done = corrupt(before, [step], seed=3, sample_id="a", banks=lambda name: bank)  # type: ignore[arg-type,return-value]
-    snr_db = done.values["background_noise.snr_db"]
-    assert snr_db in range(5, 11)
-    added = done.signal.samples - before.samples
-    assert 20 * np.log10(rms(before.samples) / rms(added)) == pytest.approx(snr_db, abs=1e-3)
-    assert done.values["background_noise.realised_snr_db"] == pytest.approx(snr_db, abs=1e-3)
-    assert done.values["background_noise.source"] == "n0.wav"
-    assert done.values["background_noise.offset_s"] == 0.25
-    assert bank.asked[0]["n_samples"] == 16000
 
 
 def test_in_a_window_noise_is_as_long_and_as_loud_as_the_window_asks() -> None:
@@ -140,19 +125,6 @@ def test_the_box_of_the_sample_is_hidden() -> None:
     assert (shown.planes[0][:, :4] == 200).all() and (shown.planes[0][:, 4:] == 16).all()
 
 
-def test_texts_and_features_are_corrupted_too() -> None:
-    text = corrupt("one two three four five", [spec("word_deletion", rate=0.4)], seed=0, sample_id="a")
-    assert len(text.signal.split()) == 3
-    assert text.values == {"word_deletion.rate": 0.4, "word_deletion.realised_rate": 0.4}
-    vectors = {"audio": np.ones(4), "video": np.ones(3), "text": np.ones(2)}
-    kept = corrupt(vectors, [spec("modality_pattern", pattern="at")], seed=0, sample_id="a")
-    assert {name: bool(values.any()) for name, values in kept.signal.items()} == {
-        "audio": True,
-        "video": False,
-        "text": True,
-    }
-
-
 def test_a_split_is_corrupted_sample_by_sample_or_at_once() -> None:
     ids = ["a", "b", "c"]
     frames = [{"audio": np.ones((5, 2)), "text": np.ones((6, 2)), "video": np.ones((4, 2))} for _ in ids]
@@ -165,20 +137,6 @@ def test_a_split_is_corrupted_sample_by_sample_or_at_once() -> None:
     singly = corrupt_split(frames, ids, [spec("modality_pattern", pattern={"choice": ["a", "v", "t"]})], seed=0)
     single = corrupt(frames[1], [spec("modality_pattern", pattern={"choice": ["a", "v", "t"]})], seed=0, sample_id="b")
     assert singly[1].values == single.values
-
-
-def test_steps_are_chosen_by_split_and_by_what_they_corrupt() -> None:
-    named: list[dict[str, Any]] = [
-        {"name": "gain", "gain_db": 3},
-        {"name": "blank"},
-        {"name": "word_deletion", "rate": 0.1},
-        {"name": "mute", "split": "train"},
-    ]
-    specs = [CorruptionSpec.model_validate(item) for item in named]
-    track = load_track("mer-multi").model_copy(update={"corruptions": tuple(specs)})
-    assert [step.name for step in track.steps("test")] == ["gain", "blank", "word_deletion"]
-    assert [step.name for step in track.steps("test", "audio")] == ["gain"]
-    assert [step.name for step in track.steps("train")] == ["mute"]
 
 
 def test_the_generator_of_a_step_continues_after_its_parameters() -> None:

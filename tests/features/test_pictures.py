@@ -55,17 +55,8 @@ def test_every_number_has_a_name_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     "lumas",
-    [
-        [],
-        [np.full((1, 1), 90, np.uint8)],
-        [np.full((1, 7), 90, np.uint8)] * 3,
-        [np.array([[16, 235]], np.uint8)],
-        [np.zeros((64, 64), np.uint8)] * 2,
-        [np.full((33, 65), 255, np.uint8)],
-        [scene(height=3, width=200)],
-        [scene(height=201, width=5)],
-    ],
-    ids=range(8),
+    [[], [np.full((1, 1), 90, np.uint8)], [np.full((1, 7), 90, np.uint8)] * 3, [scene(height=201, width=5)]],
+    ids=range(4),
 )
 def test_whatever_the_pictures_the_numbers_are_finite(lumas: list[np.ndarray]) -> None:
     assert np.isfinite(picture_vector(video(lumas))).all()
@@ -110,12 +101,6 @@ def test_a_centred_square_is_taken_and_colour_is_ignored() -> None:
     wide[:, 36:164] = scene()
     frame = Frame((wide, np.full((64, 100), 7, np.uint8), np.full((64, 100), 250, np.uint8)))
     assert np.array_equal(picture_vector(Video(iter([frame]), 0.04)), picture_vector(video([scene()])))
-
-
-def test_what_does_not_move_has_no_movement_and_no_deviation() -> None:
-    values = named(video([scene()] * 4))
-    assert all(value == 0 for name, value in values.items() if "movement" in name)
-    assert all(abs(value) < 1e-6 for name, value in values.items() if name.endswith("deviation"))
 
 
 def test_movement_is_the_mean_difference_from_the_frame_before() -> None:

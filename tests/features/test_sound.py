@@ -54,21 +54,10 @@ def test_every_number_has_a_name_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     "samples",
-    [
-        np.zeros((1, 0)),
-        np.zeros((2, 0)),
-        np.zeros((1, 1)),
-        np.ones((1, 1)),
-        np.zeros((1, RATE)),
-        np.ones((1, RATE)),
-        noise(399)[None],
-        noise(401)[None],
-        noise(700)[None],
-        noise(6 * 2000).reshape(6, 2000),
-    ],
+    [np.zeros((2, 0)), np.ones((1, 1)), np.ones((1, RATE)), noise(399)[None], noise(6 * 2000).reshape(6, 2000)],
     ids=lambda samples: f"{samples.shape}",
 )
-@pytest.mark.parametrize("rate_hz", [RATE, 8_000, 44_100])
+@pytest.mark.parametrize("rate_hz", [RATE, 44_100])
 def test_whatever_the_sound_the_numbers_are_finite(samples: np.ndarray, rate_hz: int) -> None:
     assert np.isfinite(sound_vector(Audio(samples.astype(np.float32), rate_hz))).all()
 
@@ -133,10 +122,6 @@ def test_a_rising_tone_has_its_slope() -> None:
     assert values["voiced_share"] > 0.95
 
 
-def test_noise_is_not_voiced() -> None:
-    assert named(mono(noise(2 * RATE)))["voiced_share"] < 0.05
-
-
 def test_pauses_are_counted_and_measured() -> None:
     spoken = voice(150, 1)
     values = named(mono(np.concatenate([spoken, np.zeros(RATE // 2), spoken])))
@@ -190,6 +175,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, module:
 
 
 @pytest.mark.real_data
+@pytest.mark.slow
 def test_emotions_of_unseen_speakers_are_told_apart(test_data: Path) -> None:
     """EMO-DB, one speaker left out at a time; 0.796 is known of MFCC and F0 statistics, for ten speakers."""
     import soundfile

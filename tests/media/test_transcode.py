@@ -31,7 +31,6 @@ MP4 = Pictures(tick=Fraction(1, 12800))
 AAC_CODEC = {"codec": "aac", "sample_format": "fltp"}
 AAC = Sound(0.5, 44100, "stereo", **AAC_CODEC)
 H264 = MediaSpec(video_codec="h264")
-HOSTILE_NAMES = ('it\'s "quoted".mp4', "two\nlines.mp4", "-y.mp4", "Größe 感情.mp4", "%03d.mp4", "file:pipe:0.mp4")
 
 
 def same(signal: Any) -> Any:
@@ -226,7 +225,7 @@ def test_sound_keeps_its_length_and_rate_without_a_shift(
         np.testing.assert_allclose(after.samples, before.samples, atol=2**-23)
 
 
-@pytest.mark.parametrize("layout", ["stereo", "quad", "5.1(side)", "7.1"])
+@pytest.mark.parametrize("layout", ["stereo", "5.1(side)", "7.1"])
 def test_channels_survive_in_their_order(tmp_path: Path, layout: str) -> None:
     made = Sound(0.5, 48000, layout)
     source = make_clip(tmp_path / "clip.mkv", Pictures(3), made)
@@ -396,12 +395,7 @@ def test_the_same_corruption_gives_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "again.mp4").read_bytes() == first.read_bytes()
 
 
-PLANE_EDITS = {
-    "new luma": lambda y, u, v: (255 - y, u, v),
-    "swapped": lambda y, u, v: (y, v, u),
-    "mirrored": lambda y, u, v: (y[:, ::-1], u, v),
-    "new": lambda *planes: tuple(plane // 2 for plane in planes),
-}
+PLANE_EDITS = {"swapped": lambda y, u, v: (255 - y, v, u), "mirrored": lambda y, u, v: (y[:, ::-1], u, v)}
 
 
 @pytest.mark.parametrize("name", PLANE_EDITS)
@@ -468,17 +462,6 @@ def test_fitted_sound_is_within_full_scale_and_as_loud_as_possible(samples: Any)
     assert scale == (1 / peak if peak > 1 else 1.0)
 
 
-def test_a_missing_stream_is_an_error(tmp_path: Path) -> None:
-    pictures = make_clip(tmp_path / "pictures.mkv", Pictures())
-    sound = make_clip(tmp_path / "sound.wav", None, Sound(), "wav")
-    target = tmp_path / "target.mp4"
-    with pytest.raises(UnreadableMedia, match=r"pictures\.mkv: it has no audio stream"):
-        written(pictures, target, same, None)
-    with pytest.raises(UnreadableMedia, match=r"sound\.wav: it has no video stream"):
-        written(sound, target, None, same)
-    assert not target.exists()
-
-
 def test_a_broken_packet_or_a_missing_end_leaves_no_file(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "clip.mp4", Pictures(30, 160, 128, tick=Fraction(1, 12800)), container="mp4")
     with opened(source) as media:
@@ -493,14 +476,6 @@ def test_a_broken_packet_or_a_missing_end_leaves_no_file(tmp_path: Path) -> None
         with pytest.raises(UnreadableMedia, match=r"clip\.mp4: cut off: the end of the file is missing"):
             passed(source, video=edit)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
-
-
-@pytest.mark.parametrize("name", HOSTILE_NAMES)
-def test_any_file_name_is_written_as_that_file(tmp_path: Path, name: str) -> None:
-    source = make_clip(tmp_path / f"source {name}", MP4, AAC, "mp4")
-    written(source, tmp_path / name)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, name])
-    assert headers(tmp_path / name).n_frames == 6
 
 
 def test_several_streams_and_covers_leave_one_of_each(tmp_path: Path) -> None:

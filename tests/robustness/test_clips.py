@@ -229,17 +229,6 @@ def test_scores_of_another_noise_bank_or_library_are_not_comparable(
     assert "versions:" not in without_clips.signature and "clips:" not in without_clips.signature
 
 
-@pytest.mark.slow
-def test_an_empty_cell_of_the_corpus_names_no_clip(corrupted_track: CorruptedTrack, sounds: Path) -> None:
-    first, second = ids()[0], ids()[1]
-    (sounds / f"{first}.wav").rename(sounds / "first take.wav")
-    track = corrupted_track(NOISE, features={}, media={first: "first take.wav", second: ""})
-    listed = logistic(track, sounds)
-    (sounds / "first take.wav").rename(sounds / f"{first}.wav")
-    named = logistic(corrupted_track(NOISE, "two", features={}), sounds)
-    assert listed.digests["clips of train"] == named.digests["clips of train"]
-
-
 def write_pictures(path: Path, bright: bool) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)

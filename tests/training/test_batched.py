@@ -210,12 +210,6 @@ def test_training_that_diverges_says_what_to_do() -> None:
         train_folds(Batched(), fold_data(features, targets), folds, SCHEDULE, value=lambda rows, outputs: (0.0,))
 
 
-def test_streams_depend_only_on_their_key() -> None:
-    first, again, other = (torch.rand(3, generator=generator("cpu", *key)) for key in [(0, "a"), (0, "a"), (0, "b")])
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
 def test_devices() -> None:
     assert chosen_device("cpu") == torch.device("cpu")
     assert chosen_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -12,7 +12,7 @@ import pytest
 from merbench.cli import run
 from merbench.errors import MissingExtra, UsageError
 from merbench.track import Track
-from merbench.training import FeatureSet, FoldEnsemble, Setup, load_baseline, run_baseline
+from merbench.training import FeatureSet, Setup, load_baseline, run_baseline
 from merbench.training.plugin_errors import extra_of, modules_by_extra
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
@@ -44,11 +44,6 @@ def reported(track: Track, folder: Path, model: str) -> str:
         run_baseline(track, folder, output=folder.parent / "run", intervals=False)
     assert not (folder.parent / "run").exists()
     return str(caught.value)
-
-
-def test_the_code_as_it_is_runs(small_track: SmallTrack, tmp_path: Path) -> None:
-    folder = write(tmp_path / "own", 'title = "Own"\nuses_features = false\n', MODEL)
-    assert run_baseline(small_track(), folder, output=tmp_path / "run", intervals=False).report is not None
 
 
 HINT = "; MERBENCH_TRACEBACK=1 shows the traceback"
@@ -103,14 +98,6 @@ def test_answers_are_checked_before_anything_is_written(small_track: SmallTrack,
 def build("""
     text = reported(small_track("two"), tmp_path / "own", MODEL.replace("\ndef build(", folds))
     assert text.startswith("baseline 'own', fit_folds, out_of_fold: 2 problems\n  E202  discrete: is missing")
-
-
-def test_a_fold_ensemble_stays_one(tmp_path: Path) -> None:
-    assert isinstance(
-        load_baseline("attention").build(load_baseline("attention").options("x", {}), Setup()), FoldEnsemble
-    )
-    majority = load_baseline("majority").build({}, Setup())
-    assert not isinstance(majority, FoldEnsemble)
 
 
 def test_predicting_without_fitting_is_reported() -> None:

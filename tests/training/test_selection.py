@@ -23,7 +23,7 @@ from merbench.training import (
     run_baseline,
     training_set,
 )
-from merbench.training.selection import fit, scores, select_options, with_folds_of
+from merbench.training.selection import fit, scores, select_options
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 from tests.training.test_declaration import write
 
@@ -178,18 +178,6 @@ def test_without_the_column_a_metric_is_computed_over_all_training_samples(small
     assert by_key["accuracy(discrete,per=fold,aggregate=mean)"] == by_key["accuracy(discrete)"]
     assert by_key["mse(valence,per=round,aggregate=a:0.75+b:0.25)"] == pytest.approx(4.0, abs=1e-12)
     assert by_key == scores(track, train.targets, answers)
-
-
-def test_cross_validation_leaves_a_speaker_out_as_a_whole(small_track: SmallTrack) -> None:
-    n = N_TRAIN + N_TEST
-    track = small_track(columns={"speaker": [f"p{i % 4}" for i in range(n)]})
-    train = training_set(open_candidates(track, "train"), ["loud"])
-    setup = with_folds_of(Setup(n_folds=5), train)
-    assert setup.n_folds == 4
-    seen: list[set[str]] = []
-    cross_validate(lambda: Witness(seen), train, setup)
-    others = [{f"s{i:03}" for i in range(N_TRAIN) if i % 4 != speaker} for speaker in range(4)]
-    assert sorted(map(sorted, seen)) == sorted(map(sorted, others))
 
 
 @pytest.mark.real_data

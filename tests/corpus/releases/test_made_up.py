@@ -312,9 +312,3 @@ def test_ids_of_another_form() -> None:
         assert turn(name) is None
     assert [utterance(name) for name in ("v", "_1", "v_", "v_x", "v_-1")] == [None] * 5
     assert [frame(name) for name in ("00001.jpg", "v/x.jpg", "/1.jpg", "v/")] == [None] * 4
-
-
-def test_what_the_two_sims_share_is_in_their_source() -> None:
-    assert "All its clips are in CH-SIMS v2 too" in release("ch-sims").source
-    assert "Contains all 2,281 clips of CH-SIMS" in release("ch-sims-v2").source
-    assert all("from -1 to 1 (not CMU-MOSI's -3 to 3)" in release(name).source for name in ("ch-sims", "ch-sims-v2"))

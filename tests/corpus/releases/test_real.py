@@ -42,7 +42,13 @@ SIZES: list[tuple[str, str, dict[str, int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "folder", "splits"), SIZES)
+LARGE = ("cmu-mosei", "meld")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "splits"),
+    [pytest.param(*case, marks=pytest.mark.slow) if case[0] in LARGE else case for case in SIZES],
+)
 def test_sizes(name: str, folder: str, splits: dict[str, int], tmp_path: Path, test_data: Path) -> None:
     imported = release(name)(test_data / "data" / folder, tmp_path / "c")
     assert Counter(imported.corpus.samples()["split"].to_pylist()) == splits
