@@ -92,12 +92,6 @@ def test_a_permutation_is_the_order_of_words() -> None:
     assert permutation(generator(3, "x", "y"), 0).tolist() == []
 
 
-def test_a_draw_takes_the_same_number_as_uniforms() -> None:
-    for number in range(20):
-        rng, same = (generator(7, "x", str(number)) for _ in range(2))
-        assert draw({"uniform": [0, 1]}, rng) == uniforms(same, 1)[0]
-
-
 @pytest.mark.parametrize(
     ("value", "allowed"),
     [

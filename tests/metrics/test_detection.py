@@ -7,17 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
 from merbench.metrics import METRICS
-from merbench.metrics.detection import (
-    equal_error_rate,
-    ranking,
-)
-from merbench.metrics.sums import Clustered
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -97,7 +90,7 @@ def oracle(name: str, reference: Codes, prediction: Floats, parameters: dict[str
 
 @every_metric
 @pytest.mark.parametrize("decimals", [0, 1, 15])
-@pytest.mark.parametrize("n", [2, 7, 60, 400])
+@pytest.mark.parametrize("n", [2, 7, 400])
 def test_counts_are_repeated_samples_of_other_libraries(
     name: str, parameters: dict[str, Any], decimals: int, n: int
 ) -> None:
@@ -198,42 +191,3 @@ def test_one_class_or_no_weight_has_no_value(name: str, parameters: dict[str, An
         assert METRICS[name].undefined == (
             "it compares positive with negative samples, and the references that carry weight are all of one class"
         )
-
-
-@every_metric
-@pytest.mark.parametrize("n_clusters", [1, 7, 300])
-def test_clusters_give_what_their_spread_weights_give(
-    name: str, parameters: dict[str, Any], n_clusters: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rng = np.random.default_rng(4)
-    reference, prediction = (rng.random(900) < 0.3).astype(np.int8), np.round(rng.normal(size=900), 2)
-    weights = Clustered(rng.poisson(1, (40, n_clusters)).astype(np.uint8), rng.integers(0, n_clusters, 900))
-    expected = METRICS[name](reference, prediction, weights.spread(), **parameters)
-    np.testing.assert_array_equal(METRICS[name](reference, prediction, weights, **parameters), expected)
-    monkeypatch.setattr("merbench.metrics.detection.LARGEST_TABLE", 0)
-    np.testing.assert_array_equal(METRICS[name](reference, prediction, weights, **parameters), expected)
-
-
-Case = tuple[Codes, Floats, Codes]
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Return references, scores of few distinct values, and a few weightings."""
-    n = draw(st.integers(1, 30))
-    reference = draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
-    prediction = draw(st.lists(st.sampled_from([-2.5, -1.0, -0.0, 0.0, 1.0, 1.5, 3.0]), min_size=n, max_size=n))
-    weights = draw(st.lists(st.lists(st.integers(0, 4), min_size=n, max_size=n), min_size=1, max_size=4))
-    return np.array(reference), np.array(prediction), np.array(weights)
-
-
-@pytest.mark.slow
-@given(case=cases())
-def test_the_equal_error_rate_is_the_sweep_to_the_last_bit(case: Case) -> None:
-    reference, prediction, weights = case
-    for ties in ("positive_first", "together"):
-        values = equal_error_rate(ranking(reference, prediction), weights, ties=ties)
-        for value, row in zip(values, weights, strict=True):
-            repeated = np.repeat(reference, row), np.repeat(prediction, row)
-            if len(set(repeated[0].tolist())) == 2:
-                assert value == swept_eer(*repeated, ties)

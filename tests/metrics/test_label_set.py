@@ -200,62 +200,6 @@ def walk(reference: Sets, prediction: Sets, known: Mapping[str, set[str]]) -> di
     return {"precision": p, "recall": r, "f1": 2 * p * r / (p + r) if p + r else 0.0}
 
 
-def tables(content: Content) -> dict[str, dict[str, set[str]]]:
-    """Return what every label becomes, by (wheel, level) and by word form, through nested dictionaries."""
-    result: dict[str, dict[str, set[str]]] = {"base": {}, "synonym": {}}
-    for label, bases in content.forms.items():
-        first = min(bases)
-        result["base"][label] = {first}
-        if content.synonyms.get(first):
-            result["synonym"][label] = {min(content.synonyms[first])}
-        words = sorted({word for base in bases for word in content.synonyms.get(base, ())})
-        for wheel, rows in content.wheels.items():
-            for level in (1, 2):
-                by_word: dict[str, str] = {}
-                if level == 2:
-                    for one, two, _ in sorted(rows, key=lambda row: row[1], reverse=True):
-                        by_word[one] = two
-                for row in rows:
-                    by_word.update(dict.fromkeys(row[level - 1 :], row[level - 1]))
-                here = [by_word[word] for word in words if word in by_word]
-                if here:
-                    result.setdefault(f"{wheel}:{level}", {})[label] = {here[0]}
-    return result
-
-
-KNOWN = tables(TINY)
-
-
-@pytest.mark.slow
-@given(pairs=PAIRS, seed=st.integers(0, 1000))
-def test_every_number_is_that_of_a_plain_walk(pairs: list[tuple[list[str], list[str]]], seed: int) -> None:
-    lexicon = Lexicon.compile(TINY, name="tiny", source="")
-    reference, prediction = ([pair[side] for pair in pairs] for side in (0, 1))
-    weights = np.random.default_rng(seed).poisson(1, (3, len(pairs)))
-    weights[0] = 1
-    for row, counts in enumerate(weights):
-        rows = np.repeat(np.arange(len(pairs)), counts).tolist()
-        true, predicted = ([side[i] for i in rows] for side in (reference, prediction))
-        for name in ("precision", "recall", "f1"):
-            for wheel in ("one", "two"):
-                for level in (1, 2):
-                    expected = walk(true, predicted, KNOWN[f"{wheel}:{level}"])[name]
-                    own = {"lexicon": lexicon, "wheel": wheel, "level": level}
-                    result = value(f"emotion_wheel_{name}", reference, prediction, weights, **own)
-                    np.testing.assert_allclose(result[row], expected, rtol=0, atol=1e-14)
-            for form in ("base", "synonym"):
-                expected = walk(true, predicted, KNOWN[form])[name]
-                result = value(f"word_form_{name}", reference, prediction, weights, lexicon=lexicon, form=form)
-                np.testing.assert_allclose(result[row], expected, rtol=0, atol=1e-14)
-        for name in EXACT[:2]:
-            shares = [
-                len({*t} & {*p}) / len({*(p if name == "set_accuracy" else t)}) if t and p else 0.0
-                for t, p in zip(true, predicted, strict=True)
-            ]
-            expected = sum(shares) / len(shares) if shares else float("nan")
-            np.testing.assert_allclose(value(name, reference, prediction, weights)[row], expected, rtol=0, atol=1e-14)
-
-
 @pytest.mark.slow
 @given(pairs=PAIRS, average=st.sampled_from(["sample", "micro"]))
 def test_jaccard_and_f_are_those_of_scikit_learn(pairs: list[tuple[list[str], list[str]]], average: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
 
 from merbench.cli import run
 from merbench.metrics import METRICS, metrics_page
-from merbench.metrics.listing import bounds_text, parameter_meanings
+from merbench.metrics.listing import parameter_meanings
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics-reference.md"
 
@@ -23,23 +22,6 @@ def test_every_parameter_is_explained() -> None:
     for kind in {item.target for item in metrics}:
         meanings = parameter_meanings([item for item in metrics if item.target == kind])
         assert [name for name, text in meanings.items() if not text] == []
-
-
-def test_a_row_shows_direction_range_and_parameters() -> None:
-    page = metrics_page()
-    assert "| `mae` | lower | [0, ∞) | `mean of \\|prediction - reference\\|` |  |\n" in page
-    assert "| `form` | one of population, unbiased | `population` | `population` divides " in page
-    assert "| `k` | an integer | must be given | how many answers count; fewer may be given. |\n" in page
-    assert "| `classes` | a table of values, each a string | none | the coarser class " in page
-    assert "No value where it compares positive with negative samples" in page
-
-
-@pytest.mark.parametrize(
-    ("bounds", "text"),
-    [((0, 1), "[0, 1]"), ((0, 0.5), "[0, 0.5]"), ((0, math.inf), "[0, ∞)"), ((-math.inf, 1), "(-∞, 1]")],
-)
-def test_a_range_is_written_as_an_interval(bounds: tuple[float, float], text: str) -> None:
-    assert bounds_text(bounds) == text
 
 
 def test_the_command_lists_the_metrics_of_a_kind(capsys: pytest.CaptureFixture[str]) -> None:

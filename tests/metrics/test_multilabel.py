@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss
 
 from merbench.metrics import METRICS
-from merbench.metrics.sums import Clustered
 
 Table = NDArray[np.int8]
 
@@ -44,17 +43,6 @@ def test_scores_by_hand() -> None:
     # Samples 2 and 3 are right, of four; F1 2/3, 1, 1, 2/4.
     assert one("exact_match", REFERENCE, PREDICTION) == 2 / 4
     assert one("samplewise_f1", REFERENCE, PREDICTION) == pytest.approx((2 / 3 + 1 + 1 + 1 / 2) / 4, abs=1e-15)
-
-
-def test_saying_yes_to_every_action_unit() -> None:
-    # Of 10 frames, 1, 2 and 5 have the three units, and the second is unknown of 4 that lack it: shares 1/10, 2/6, 5/10.
-    # With every answer 1, precision is the share p and recall 1: F1 = 2p / (1 + p) = 2/11, 1/2, 2/3.
-    reference = np.zeros((10, 3), np.int8)
-    reference[:1, 0] = reference[:2, 1] = reference[:5, 2] = 1
-    reference[6:, 1] = -1
-    assert one("multilabel_f1", reference, np.ones_like(reference)) == pytest.approx(
-        (2 / 11 + 1 / 2 + 2 / 3) / 3, abs=1e-15
-    )
 
 
 def test_a_label_that_no_reference_has() -> None:
@@ -123,13 +111,6 @@ def test_counts_are_repeated_samples_of_scikit_learn(name: str, parameters: dict
     ]
     result = METRICS[name](reference, prediction, weights, **parameters)
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12)
-    clustered = Clustered(rng.poisson(1, (10, 20)).astype(np.uint8), rng.integers(0, 20, 200))
-    np.testing.assert_allclose(
-        METRICS[name](reference, prediction, clustered, **parameters),
-        METRICS[name](reference, prediction, clustered.spread(), **parameters),
-        rtol=0,
-        atol=1e-12,
-    )
 
 
 def test_unknown_cells_are_left_out_label_by_label() -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score
 
 from merbench.errors import UsageError
 from merbench.metrics import METRICS
@@ -106,13 +106,6 @@ def test_first_answers_are_scored_as_labels(rows: list[tuple[int, list[int], int
     for k in (1, 2, 4):
         hits = sum(w * (code in answer[:k]) for code, answer, w in zip(truth, answers, weights, strict=True))
         assert top_k_accuracy(ranks, row, k=k)[0] == pytest.approx(hits / sum(weights), abs=1e-12)
-
-
-def test_balanced_accuracy_is_the_recall_of_first_answers() -> None:
-    rng = np.random.default_rng(31)
-    truth, first = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
-    result = one("ranked_unweighted_average_recall", ranked(*truth[:, None].tolist()), ranked(*first[:, None].tolist()))
-    assert result == pytest.approx(balanced_accuracy_score(truth, first), abs=1e-12)
 
 
 GER_LABELS = {

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from merbench.metrics import METRICS
 from merbench.metrics.lists import Segments, offsets_of
-from merbench.metrics.segments import located
 
 REAL, FAKE = 0, 1
 Sample = list[tuple[int, float, float]]
@@ -38,13 +37,6 @@ REFERENCE = segments(
     [(REAL, 0, 1), (FAKE, 1, 3), (REAL, 3, 5)], [(FAKE, 0, 0.5), (FAKE, 2, 3)], [(REAL, 0, 9)], [(FAKE, 0, 2)]
 )
 PREDICTION = segments([(FAKE, 2, 4)], [(FAKE, 0, 3)], [], [(REAL, 0, 2)])
-
-
-def test_seconds_by_hand() -> None:
-    seconds = located(REFERENCE, PREDICTION, label=FAKE)
-    assert seconds.both.tolist() == [1, 1.5, 0, 0]
-    assert seconds.predicted.tolist() == [2, 3, 0, 0]
-    assert seconds.referenced.tolist() == [2, 1.5, 0, 2]
 
 
 def test_scores_by_hand() -> None:

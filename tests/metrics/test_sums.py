@@ -94,9 +94,9 @@ def test_a_mean_of_nothing_is_not_a_number() -> None:
     assert weighted_mean(np.array([[1, 3]]), np.array([1.0, 2.0])).tolist() == [1.75]
 
 
-@pytest.mark.parametrize("n_rows", [1, 7, 8, 150])
-@pytest.mark.parametrize("n_cells", [1, 12, 500])
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("n_rows", [1, 7, 150])
+@pytest.mark.parametrize("n_cells", [1, 500])
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float64])
 @pytest.mark.usefixtures("tiles")
 def test_counts_are_those_of_bincount(n_rows: int, n_cells: int, dtype: DTypeLike) -> None:
     rng = np.random.default_rng(4)

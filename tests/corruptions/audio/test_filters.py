@@ -37,9 +37,9 @@ def warped(frequency: float, rate_hz: int) -> float:
     return float(np.tan(np.pi * frequency / rate_hz))
 
 
-@pytest.mark.parametrize("order", [1, 4, 8])
+@pytest.mark.parametrize("order", [1, 8])
 @pytest.mark.parametrize("rate_hz", [8000, 44_100])
-@pytest.mark.parametrize("frequency", [200, 800, 1000, 1500, 3000])
+@pytest.mark.parametrize("frequency", [800, 1000, 3000])
 def test_tones_fall_as_butterworth_says_twice(frequency: float, rate_hz: int, order: int) -> None:
     # once forward and once backward: the square of 1 / √(1 + (f / f₀)^2N), f warped by the bilinear transform
     ratio = warped(frequency, rate_hz) / warped(1000, rate_hz)
@@ -102,8 +102,7 @@ def test_an_echo_by_hand() -> None:
     np.testing.assert_allclose(in_room(signal, response(0.5, -2, 1))[0], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", [0.01, 1, 30])
-@pytest.mark.parametrize("before", [0, 1, 57])
+@pytest.mark.parametrize(("scale", "before"), [(0.01, 0), (30, 57)])
 def test_a_direct_path_leaves_the_sound_where_it_was(scale: float, before: int) -> None:
     rng = np.random.default_rng(1)
     signal = Audio(rng.standard_normal((2, 500)).astype(np.float32), RATE_HZ)

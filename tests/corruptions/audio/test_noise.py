@@ -70,7 +70,7 @@ def released_mixture(clean: np.ndarray, noise: np.ndarray, snr_db: float) -> np.
     return total.astype(np.int16)
 
 
-@pytest.mark.parametrize("snr_db", [-10, 0, 5, 7, 10, 20])
+@pytest.mark.parametrize("snr_db", [-10, 7, 20])
 @pytest.mark.parametrize("level", [0.02, 0.28])
 @pytest.mark.parametrize("side", [1, -1])
 def test_the_variant_of_mer_2023_is_that_of_the_released_generator(snr_db: float, level: float, side: int) -> None:
@@ -137,15 +137,6 @@ def test_the_power_of_noise_follows_its_colour(colour: str, slope: float) -> Non
     inside = slice(16, 448)  # away from what a window smears at both ends
     fitted = np.polyfit(np.log(frequency[inside]), np.log(power[inside]), 1)[0]
     assert fitted == pytest.approx(slope, abs=0.1)
-
-
-@pytest.mark.parametrize("colour", SLOPES)
-@pytest.mark.parametrize("n", [2, 3, 1000, 1009])
-def test_noise_has_unit_rms_and_no_mean(colour: str, n: int) -> None:
-    noise = shaped_noise(rng(colour), n, COLOURS[colour]).astype(float)
-    assert np.sqrt(np.mean(noise**2)) == pytest.approx(1, abs=1e-4)
-    assert noise.mean() == pytest.approx(0, abs=1e-5)
-    assert np.array_equal(noise * 2**16, np.rint(noise * 2**16))
 
 
 @pytest.mark.parametrize("colour", SLOPES)

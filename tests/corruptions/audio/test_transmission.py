@@ -45,7 +45,7 @@ def lag(before: np.ndarray, after: np.ndarray) -> int:
 
 
 @each_codec
-@pytest.mark.parametrize("rate_hz", [8000, 16_000, 44_100, 96_000])
+@pytest.mark.parametrize("rate_hz", [8000, 44_100])
 def test_the_delay_of_the_codec_is_taken_out(codec: str, bit_rate: int, rate_hz: int) -> None:
     signal = voice(rate_hz, 0.7)
     result = corrupted(signal, codec, bit_rate)
