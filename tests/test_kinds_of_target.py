@@ -201,13 +201,6 @@ def test_pairs_are_compared_once_and_only_in_rows_of_candidates(make: Make) -> N
     assert reported(pairs, empty) == ["E205  better: row 3: empty; one of a1, a2, same is needed"]
 
 
-def test_free_text_is_read_by_the_released_rule(make: Make) -> None:
-    pairs = make(PREFERENCE % ', reading = "answer"', {"better": ["a1", "a2", "a1", "a2"]})
-    texts = ["A1 is better", "I think a2, not a1", "no idea", "Both are the same, but A2"]
-    # a1; a2 comes first; none of the three is `same`, read as a1; `same` comes before a2, read as a1.
-    assert values(pairs, answers(pairs, better=texts))["accuracy"] == 0.75
-
-
 VIEWS = """
 ranking.by = ["accuracy"]
 submission = { duplicate_ids = "mean", views = 2 }
@@ -369,18 +362,6 @@ def test_a_parquet_file_of_few_words_that_unpack_to_many_bytes_is_refused(make: 
     pq.write_table(bomb, tmp_path / "bomb.parquet")
     with pytest.raises(InvalidSubmission, match="E104  asks for 3,000,006 bytes of memory; 800,000 are allowed"):
         read_submission(tmp_path / "bomb.parquet", clips)
-
-
-def test_a_set_that_cannot_be_read_is_never_an_empty_one(make: Make) -> None:
-    clips = make(SETS, {"openset": [["happy"]] * 5})
-    cells = ["['happy'", "[]", "['a', 3]", "[['a'], 'b']", "happy, sad"]
-    form = "a set is written ['happy', 'sad'], or happy, sad"
-    assert reported(clips, answers(clips, openset=cells)) == [
-        f"E211  openset: row 1: '['happy'' has a bracket without its partner; {form}",
-        f"E211  openset: row 3: '['a', 3]' holds 3, which is not a label; {form}",
-        f"E211  openset: row 4: '[['a'], 'b']' is a list within a list; {form}",
-        "E205  openset: row 2: an empty set; at least one label is needed",
-    ]
 
 
 SCORES = """
@@ -558,16 +539,3 @@ def test_too_many_resamples_without_a_value_give_no_interval(make: Make) -> None
     report = score(clips, table, cluster="round")  # both rounds are drawn in 4 of 10 resamples
     assert (report.scores[0].low, report.scores[0].high) == (None, None)
     assert any(str(warning).endswith("; too many for an interval") for warning in report.warnings)
-
-
-def test_an_organizer_is_reported_what_must_stay_hidden(make: Make) -> None:
-    clips = make(RANKED, {"face": ["happy", "happy", None]})
-    track = clips.track.folder / "track.toml"
-    hidden = track.read_text().replace(
-        'splits = { test = "test" }', 'splits = { test = { source = "test", hidden = true } }'
-    )
-    track.write_text(hidden, encoding="utf-8")
-    report = score(clips.track.folder, answers(clips, face=["happy", "sad", "sad"]))
-    reported = "organizers only"
-    assert reported in report.to_text() and reported not in report.public().to_text()
-    assert report.public().scores[0].n_scored is None

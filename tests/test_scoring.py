@@ -447,13 +447,9 @@ def test_files_are_named_by_the_part_that_differs(paths: list[str], names: list[
         (["x.csv", "y.csv"], ["ours", " "], "' ' is not the name of a system: it needs a visible character, and no"),
         (["x.csv", "y.csv"], ["ours", "a\x1b[2J"], "'a\\x1b[2J' is not the name of a system: "),
         ("a.csv", None, "a comparison takes a list of submissions, or a mapping of them by name, not only 'a.csv'"),
-        (
-            pa.table({}),
-            None,
-            "a comparison takes a list of submissions, or a mapping of them by name, not only a Table",
-        ),
+        (pa.table({}), None, "a comparison takes a list of submissions, or a mapping of them by name, not only a Table"),
     ],
-)
+)  # fmt: skip
 def test_sources_and_names_that_do_not_fit_are_refused(sources: Any, names: list[str] | None, message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         named_sources(sources, names)

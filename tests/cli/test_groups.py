@@ -162,17 +162,11 @@ def test_an_endpoint_that_refuses_ends_it(merbench: Command, monkeypatch: pytest
         ([], "give --endpoint or --transformers, not both"),
         (["--endpoint", "http://x", "--transformers", "y"], "give --endpoint or --transformers, not"),
         (["--endpoint", "http://x"], "--endpoint needs --model, the name of the model there"),
-        (
-            ["--endpoint", "x", "--model", "m"],
-            "'x' is not an endpoint; an address such as http://localhost:8000 is needed",
-        ),
-        (
-            ["--endpoint", "http://x", "--model", "m", "--key-env", "NO_SUCH"],
-            "--key-env: the variable NO_SUCH holds no",
-        ),
+        (["--endpoint", "x", "--model", "m"], "'x' is not an endpoint; an address such as http://localhost:8000 is needed"),
+        (["--endpoint", "http://x", "--model", "m", "--key-env", "NO_SUCH"], "--key-env: the variable NO_SUCH holds no"),
         (["--transformers", "y", "--runs", "2"], "--runs: all runs of a model on this machine are equal, since it"),
     ],
-)
+)  # fmt: skip
 def test_wrong_options_are_reported(options: list[str], expected: str, merbench: Command) -> None:
     start = ["fill", "toys", "--track", "./mine", "--submission", "one.csv"]
     code, out, err = merbench("groups", *start, *options)

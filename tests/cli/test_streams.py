@@ -121,18 +121,8 @@ def test_redirections_of_a_shell() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "arguments", "message"),
     [
-        (
-            "MERBENCH_HOME",
-            "~no-such-user",
-            ["corpus", "list"],
-            "~no-such-user: the home folder of this user is not known",
-        ),
-        (
-            "MERBENCH_TRACKS",
-            "~no-such-user/x",
-            ["tracks"],
-            "~no-such-user/x: the home folder of this user is not known",
-        ),
+        ("MERBENCH_HOME", "~no-such-user", ["corpus", "list"], "~no-such-user: the home folder of this user is not known"),
+        ("MERBENCH_TRACKS", "~no-such-user/x", ["tracks"], "~no-such-user/x: the home folder of this user is not known"),
         ("MERBENCH_BASELINES", "~no-such-user", ["baselines"], "~no-such-user: the home folder of this user is not"),
         ("MERBENCH_HOME", "x" * 5000, ["corpus", "list"], f": {os.strerror(errno.ENAMETOOLONG)}"),
         ("UNUSED", "", ["lexicon", "lookup", "a\udcff"], r"a\udcff: the name is not text in UTF-8"),
@@ -141,7 +131,7 @@ def test_redirections_of_a_shell() -> None:
         ("UNUSED", "", ["score", "mer-multi", "a.csv", "--seed", "9" * 30], "9223372036854775807"),
         ("UNUSED", "", ["score", "mer-multi", "a.csv", "--seed", "9" * 5000], "must be a number of at most 64 bits"),
     ],
-)
+)  # fmt: skip
 def test_variables_and_arguments_that_cannot_be_used(
     name: str,
     value: str,

@@ -11,9 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hand_made_boards import CARD, write_card, write_entry
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hand_made_boards import write_entry
 from toy_track import predictions, write_toy_track
 
 from merbench.corpus.candidates import Candidates, open_candidates
@@ -252,10 +250,7 @@ def pipe(folder: Path) -> None:
     ("change", "expected"),
     [
         (second_file, "E404  exactly one file 'submission.*' is required, not 2: submission.csv, submission.parquet"),
-        (
-            card_of(b"title = "),
-            "E401  entry.toml is not a TOML file: end of document: not a TOML value (text needs quotes)",
-        ),
+        (card_of(b"title = "), "E401  entry.toml is not a TOML file: end of document: not a TOML value (text needs quotes)"),
         (card_of(b'title = "a"\ntitle = "b"\n'), "line 2, column 12: a key is given twice"),
         (card_of(b"\xff\xfe"), "E401  entry.toml is not a TOML file: byte 0x"),
         (card_of(b"#" * (MAX_CARD_BYTES + 1)), "E401  entry.toml has 65,537 bytes; 65,536 are allowed"),
@@ -266,7 +261,7 @@ def pipe(folder: Path) -> None:
         (folder_for("entry.toml"), "E403  'entry.toml' is a folder, not a file"),
         (pipe, "E405  'submission.csv' is not a regular file"),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_is_not_what_it_must_be_is_refused_and_not_opened(
     tmp_path: Path, change: Callable[[Path], object], expected: str
 ) -> None:
@@ -325,29 +320,6 @@ def test_at_most_one_run_of_a_system_is_selected(tmp_path: Path) -> None:
     accepted, (excluded,) = without_duplicates([read_entry(tmp_path, folder) for folder in folders])
     assert [entry.run for entry in accepted] == ["a"]
     assert [str(p) for p in excluded.problems] == ["E406  selected: run 'a' of 'net' is already selected"]
-
-
-values = st.one_of(
-    st.integers(), st.booleans(), st.text(), st.lists(st.integers(), max_size=3), st.floats(allow_nan=True)
-)
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.sampled_from([*CARD, "seed", "ranks", "x"]), values, max_size=6), st.binary(max_size=40))
-def test_any_card_is_an_entry_or_a_list_of_problems(
-    tmp_path_factory: pytest.TempPathFactory, card: dict[str, object], noise: bytes
-) -> None:
-    folder = tmp_path_factory.mktemp("entry")
-    run = write_entry(folder, PLACE)
-    write_card(
-        run, {key: str(value).lower() if isinstance(value, bool) else repr(value) for key, value in card.items()}
-    )
-    with (run / "entry.toml").open("ab") as file:
-        file.write(noise)
-    try:
-        read_entry(folder, run)
-    except DeclarationError as error:
-        assert error.problems
 
 
 # Writing entries.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from blind_candidates import LABELS, TARGETS, csv_rows, csv_text, sample_ids
 from made_corpus import made_corpus
 
 from merbench.corpus.candidates import Candidates, open_candidates
-from merbench.errors import InvalidSubmission, github_annotations, problems_json
+from merbench.errors import InvalidSubmission
 from merbench.submission import Submission, read_submission
 
 Read = Callable[..., Submission]
@@ -38,18 +37,8 @@ def test_right_answers_become_codes_and_numbers(read: Read) -> None:
     assert submission.values["valence"].tolist() == [i / 10 for i in range(12)]
     assert (submission.n_rows, submission.n_extra, submission.warnings) == (12, 0, ())
     assert submission.source == "submission.csv"
-
-
-def test_values_are_read_only(read: Read) -> None:
-    submission = read(csv_text(csv_rows(12)))
     with pytest.raises(ValueError, match="read-only"):
         submission.values["valence"][0] = 1.0
-
-
-def test_rows_in_any_order_are_one_submission(read: Read) -> None:
-    ordered, shuffled = read(csv_text(csv_rows(12))), read(csv_text(csv_rows(12)[::-1]))
-    assert shuffled.values["discrete"].tolist() == [0, 1, 2, 3, 4, 5] * 2
-    assert shuffled.digest == ordered.digest
 
 
 def test_negative_zero_is_zero_and_another_value_another_digest(read: Read) -> None:
@@ -77,20 +66,15 @@ def test_the_example_of_the_conventions(refused: Refused, make_candidates: Make)
     [
         (3, "sample_00000001,angri,0.1", f"E203  line 3, discrete: 'angri' is not one of {ALLOWED}; did you mean 'angry'?"),
         (3, "sample_00000001,Angry,0.1", f"E203  line 3, discrete: 'Angry' is not one of {ALLOWED}; did you mean 'angry'?"),
-        (3, "sample_00000001, angry,0.1", f"E203  line 3, discrete: ' angry' is not one of {ALLOWED}; did you mean 'angry'?"),
         (3, "sample_00000001,1,0.1", f"E203  line 3, discrete: '1' is not one of {ALLOWED}"),
-        (3, "sample_00000001,NA,0.1", f"E203  line 3, discrete: 'NA' is not one of {ALLOWED}"),
         (3, "sample_00000001,,0.1", f"E205  line 3, discrete: empty; one of {ALLOWED} is needed"),
         (3, "sample_00000001,angry,", "E205  line 3, valence: empty; a number in [-5, 5] is needed"),
         (3, "sample_00000001,angry,  ", "E205  line 3, valence: empty; a number in [-5, 5] is needed"),
         (3, "sample_00000001,angry,nan", "E204  line 3, valence: 'nan' is not a number in [-5, 5]"),
         (3, "sample_00000001,angry,-inf", "E204  line 3, valence: '-inf' is not a number in [-5, 5]"),
-        (3, "sample_00000001,angry,1e999", "E204  line 3, valence: '1e999' is not a number in [-5, 5]"),
         (3, "sample_00000001,angry,5.01", "E204  line 3, valence: '5.01' is not a number in [-5, 5]"),
-        (3, "sample_00000001,angry,null", "E204  line 3, valence: 'null' is not a number in [-5, 5]"),
         (3, "sample_00000001,angry,high", "E204  line 3, valence: 'high' is not a number in [-5, 5]"),
         (3, "sample_00000001,angry,1_0", "E204  line 3, valence: '1_0' is not a number in [-5, 5]"),
-        (3, "sample_00000001,angry,0x1", "E204  line 3, valence: '0x1' is not a number in [-5, 5]"),
         (3, "sample_00000001,angry,\u0661", "E204  line 3, valence: '\u0661' is not a number in [-5, 5]"),
         (3, 'sample_00000001,angry,"0,1"', "E204  line 3, valence: '0,1' is not a number in [-5, 5]; write '0.1'"),
         (3, "sample_00000001,angry,=1/10", "E204  line 3, valence: '=1/10' is not a number in [-5, 5]; " "it starts with '=', as a spreadsheet's formula does: save values"),
@@ -116,14 +100,10 @@ def test_numbers_may_be_written_in_every_usual_way(read: Read, number: str) -> N
     assert read(changed(3, f"sample_00000001,angry,{number}")).values["valence"][1] == 0.1
 
 
-def test_a_number_too_small_to_be_held_is_zero(read: Read) -> None:
-    assert read(changed(3, "sample_00000001,angry,1e-999")).values["valence"][1] == 0.0
-
-
-def test_a_column_that_was_not_all_numbers_is_read_as_the_same_numbers(refused: Refused, read: Read) -> None:
-    # '+.3' and 'x' take the column the long way round; the other rows must not change.
+def test_a_number_written_otherwise_changes_no_other(read: Read) -> None:
     rows = [row.replace("0.1", "+0.1") if row.startswith("sample_00000001,") else row for row in csv_rows(12)]
     assert read(csv_text(rows)).values["valence"].tolist() == [i / 10 for i in range(12)]
+    assert read(changed(3, "sample_00000001,angry,1e-999")).values["valence"][1] == 0.0  # too small to be held
 
 
 def test_missing_ids_are_counted_and_five_are_shown(refused: Refused) -> None:
@@ -176,47 +156,25 @@ def test_lines_of_every_ending(refused: Refused, end: str) -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (
-            "id,discrete,valence",
-            "E201  the first column is 'id', it must be the id column 'sample_id'; columns: 'id', 'discrete', 'valence'",
-        ),
-        (
-            "Sample_ID,discrete,valence",
-            "E201  the first column is 'Sample_ID', it must be the id column 'sample_id'; "
-            "columns: 'Sample_ID', 'discrete', 'valence'",
-        ),
-        (
-            "discrete,sample_id,valence",
-            "E201  the first column is 'discrete', it must be the id column 'sample_id', which is column 2",
-        ),
+        ("id,discrete,valence", "E201  the first column is 'id', it must be the id column 'sample_id'; columns: 'id', 'discrete', 'valence'"),
+        ("Sample_ID,discrete,valence", "E201  the first column is 'Sample_ID', it must be the id column 'sample_id'; columns: 'Sample_ID', 'discrete', 'valence'"),
+        ("discrete,sample_id,valence", "E201  the first column is 'discrete', it must be the id column 'sample_id', which is column 2"),
         (
             ",sample_id,discrete",
             "E201  the first column is '', it must be the id column 'sample_id', which is column 2; "
             "leave out the index (pandas: to_csv(index=False))\n"
             "  E202  valence: the column is missing; columns: '', 'sample_id', 'discrete'",
         ),
-        (
-            "sample_id,discrete,sample_id",
-            "E202  sample_id: occurs 2 times (columns 1, 3)\n"
-            "  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'sample_id'",
-        ),
-        (
-            "sample_id,discrete,valance",
-            "E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'valance'; if 'valance' holds it: "
-            "--rename valance=valence",
-        ),
+        ("sample_id,discrete,sample_id", "E202  sample_id: occurs 2 times (columns 1, 3)\n  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'sample_id'"),
+        ("sample_id,discrete,valance", "E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'valance'; if 'valance' holds it: --rename valance=valence"),
         (
             "sample_id,emotion,valence",
             "E202  discrete: the column is missing (nor are its probabilities, p_neutral, p_angry, p_happy, p_sad, "
             "p_worried, … (1 more)); columns: 'sample_id', 'emotion', 'valence'; if 'emotion' holds it: --rename emotion=discrete",
         ),
-        (
-            "sample_id,discrete,discrete",
-            "E202  discrete: occurs 2 times (columns 2, 3)\n"
-            "  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'discrete'",
-        ),
+        ("sample_id,discrete,discrete", "E202  discrete: occurs 2 times (columns 2, 3)\n  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'discrete'"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_header(refused: Refused, header: str, message: str) -> None:
     n = message.count("\n") + 1
     assert refused(csv_text(csv_rows(12), header)) == f"submission.csv: {n} problem{'s' if n > 1 else ''}\n  {message}"
@@ -327,15 +285,12 @@ def chance_text(*rows: str, label: bool = False) -> str:
 
 def test_probabilities_give_the_most_likely_label_and_the_first_among_equals(read: Read, make_candidates: Make) -> None:
     submission = read(
-        chance_text("0,0,0.2,0.8,0,0", "0.1,0.4,0.1,0.4,0,0", "0,0,0,0,0,1"), of=make_candidates(3, CATEGORICAL)
+        chance_text("0,0,0.2,0.8,0,0", "0.1,0.4,0.1,0.4,0,0", "0.3333,0.3333,0.3333,0,0,0"),  # sums of 1 within 0.001
+        of=make_candidates(3, CATEGORICAL),
     )
-    assert submission.values["discrete"].tolist() == [3, 1, 5]
+    assert submission.values["discrete"].tolist() == [3, 1, 0]
     assert submission.probabilities["discrete"][1].tolist() == [0.1, 0.4, 0.1, 0.4, 0, 0]
     assert submission.warnings == ()
-
-
-def test_probabilities_within_a_thousandth_of_one_are_taken(read: Read, make_candidates: Make) -> None:
-    assert read(chance_text("0.3333,0.3333,0.3333,0,0,0"), of=make_candidates(1, CATEGORICAL)).values["discrete"] == [0]
 
 
 def test_wrong_probabilities(refused: Refused, make_candidates: Make) -> None:
@@ -365,19 +320,11 @@ def test_a_label_beside_probabilities_must_be_the_most_probable_one(
     candidates = make_candidates(2, CATEGORICAL)
     tied = read(chance_text("sad,0,0,0.5,0.5,0,0", "happy,0,0,1,0,0,0", label=True), of=candidates)
     assert tied.values["discrete"].tolist() == [3, 2]
-    text = chance_text("sad,0,0,0.6,0.4,0,0", "happy,0,0,1,0,0,0", label=True)
+    text = chance_text("sad,0,0,0.5005,0.4995,0,0", "happy,0,0,1,0,0,0", label=True)
     assert refused(text, of=candidates) == (
-        "submission.csv: 1 problem\n  E210  line 2, discrete: 'sad' has the probability 0.4 and 'happy' 0.6; "
+        "submission.csv: 1 problem\n  E210  line 2, discrete: 'sad' has the probability 0.4995 and 'happy' 0.5005; "
         "give the most probable label, or leave out the labels or the probabilities"
     )
-
-
-def test_a_label_a_little_less_probable_than_another_is_not_the_most_probable_one(
-    refused: Refused, make_candidates: Make
-) -> None:
-    text = chance_text("sad,0,0,0.5005,0.4995,0,0", "happy,0,0,1,0,0,0", label=True)
-    result = refused(text, of=make_candidates(2, CATEGORICAL))
-    assert "E210  line 2, discrete: 'sad' has the probability 0.4995 and 'happy' 0.5005; " in result
 
 
 def test_probabilities_of_labels_that_two_targets_share_belong_to_neither(read: Read, make_candidates: Make) -> None:
@@ -459,22 +406,6 @@ def test_a_few_strange_ids_do_not_make_another_track(home: Path, refused: Refuse
     ]
 
 
-def test_what_a_machine_reads(refused: Refused, read: Read) -> None:
-    with pytest.raises(InvalidSubmission) as caught:
-        read(changed(3, "sample_00000001,angri,0.1"))
-    error = caught.value
-    assert github_annotations(error.where, error.problems) == (
-        f"::error file=submission.csv,line=3,title=E203::discrete: 'angri' is not one of {ALLOWED}; did you mean 'angry'?\n"
-    )
-    assert problems_json(error.where, error.problems) == (
-        '{\n "problems": [\n  {\n   "code": "E203",\n   "column": "discrete",\n   "count": 1,\n'
-        '   "id": "sample_00000001",\n   "line": 3,\n'
-        f"   \"message\": \"'angri' is not one of {ALLOWED}; did you mean 'angry'?\",\n"
-        '   "severity": "error"\n  }\n ],\n "schema": "merbench.problems/1",\n "valid": false,\n'
-        ' "where": "submission.csv"\n}\n'
-    )
-
-
 def test_rows_without_lines_are_named_by_number(candidates: Candidates) -> None:
     table = pa.table(
         {"sample_id": sample_ids(12), "discrete": ["hapy", *LABELS[1:], *LABELS], "valence": [0.0] * 11 + [9.5]}
@@ -487,14 +418,6 @@ def test_rows_without_lines_are_named_by_number(candidates: Candidates) -> None:
         "  E204  valence: row 12: '9.5' is not a number in [-5, 5]",
     ]
     assert [problem.id for problem in caught.value.problems] == ["sample_00000000", "sample_00000011"]
-
-
-def test_every_code_is_documented() -> None:
-    root = Path(__file__).parents[2]
-    modules = (path for package in ("submission", "targets") for path in (root / "merbench" / package).glob("*.py"))
-    sources = "".join(path.read_text() for path in modules)
-    rows = re.findall(r"^\| ([EW]\d{3}) \|", (root / "docs" / "submission-format.md").read_text(), re.MULTILINE)
-    assert sorted(rows) == sorted(set(re.findall(r'"([EW]\d{3})"', sources)))
 
 
 def test_a_text_that_is_wrong_again_and_again_is_reported_once(refused: Refused) -> None:
@@ -616,7 +539,6 @@ PADDED = [f"sample_{i:08}" for i in range(200)]
         (NUMBERED, lambda name: f"all/{name}", "have the folder 'all/' that the candidates lack; leave it out"),
         (NUMBERED, lambda name: f"dev{name[3:]}", "differ from the candidates in folder; write them as the candidates are"),
         (NUMBERED, lambda name: name.replace("/", "\\"), "differ from the candidates in folder; write them as the candidates are"),
-        (NUMBERED, lambda name: f"dev{name[3:-4]}", "differ from the candidates in folder and suffix; write them as the candidates are"),
         (NUMBERED, str.upper, "differ from the candidates in case; write them as the candidates are"),
         (NUMBERED, lambda name: f" {name}", "have spaces around them; remove these"),
         (NUMBERED, lambda name: name.replace("_0", "_").replace("_0", "_"), "have other leading zeros than the candidates; pad the numbers as these do"),
@@ -627,8 +549,6 @@ PADDED = [f"sample_{i:08}" for i in range(200)]
         ([f"film {'ab'[i % 2]}/{i}" for i in range(200)], lambda name: name.rpartition("/")[2], "lack the folder of the candidates; add it"),
         (PADDED, lambda name: f"{int(name[7:])}", "differ from the candidates in prefix and leading zeros; write them as the candidates are"),
         (PADDED, lambda name: f"val/{name.upper()}.mp4", "differ from the candidates in folder, suffix and case; write them as the candidates are"),
-        (NUMBERED, lambda name: name[4:-4].upper(), "differ from the candidates in folder, suffix and case; write them as the candidates are"),
-        ([name[4:] for name in NUMBERED], lambda name: name[:-4].upper(), "differ from the candidates in suffix and case; write them as the candidates are"),
     ],
 )  # fmt: skip
 def test_what_all_ids_differ_in_is_reported_once(

@@ -37,28 +37,18 @@ def zstd(data: bytes) -> bytes:
 
 def test_no_such_file(candidates: Candidates, tmp_path: Path) -> None:
     (tmp_path / "submission.csv").write_text(GOOD)
-    with pytest.raises(UsageError) as caught:
-        read_submission(tmp_path / "submision.csv", candidates)
-    assert str(caught.value) == f"{tmp_path}/submision.csv: no such file; did you mean 'submission.csv'?"
+    for name, hint in (("submision.csv", "; did you mean 'submission.csv'?"), ("nowhere/submission.csv", "")):
+        with pytest.raises(UsageError) as caught:
+            read_submission(tmp_path / name, candidates)
+        assert str(caught.value) == f"{tmp_path}/{name}: no such file{hint}"
 
 
-def test_no_such_folder(candidates: Candidates, tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        read_submission(tmp_path / "nowhere" / "submission.csv", candidates)
-    assert str(caught.value) == f"{tmp_path}/nowhere/submission.csv: no such file"
-
-
-@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
-def test_a_name_that_no_file_can_have(candidates: Candidates, name: str) -> None:
-    with pytest.raises(UsageError, match="cannot be read: "):
-        read_submission(name, candidates)
-
-
-def test_a_loop_of_links(candidates: Candidates, tmp_path: Path) -> None:
+def test_a_name_that_no_file_can_have_and_a_loop_of_links(candidates: Candidates, tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    with pytest.raises(UsageError, match="cannot be read: "):
-        read_submission(tmp_path / "a", candidates)
+    for name in ("a\0b", "x" * 5000, str(tmp_path / "a")):
+        with pytest.raises(UsageError, match="cannot be read: "):
+            read_submission(name, candidates)
 
 
 @pytest.mark.parametrize(
@@ -217,28 +207,18 @@ def feather() -> bytes:
         (b"\xef\xbb\xbf\r\n \n", "E101  the file is empty"),
         (b"sample_id,discrete,valence\n", "E111  holds a header and no rows: sample_id, discrete, valence"),
         (b"sample_id,discrete,valence", "E111  holds a header and no rows: sample_id, discrete, valence"),
-        (b"sample_id,discrete,valence\r\r\r", "E111  holds a header and no rows: sample_id, discrete, valence"),
         (
             "\ufeffsample_id;discrete;valence\r\nsample_00000000;happy;-0,5\r\n".encode(),
             "E110  ';' separates the columns and ',' the decimals ('-0,5' on line 2), as some spreadsheets export; "
             "separate columns by ',' and write '-0.5' (pandas: to_csv(sep=',', decimal='.'))",
         ),
-        (
-            b"sample_id;discrete;valence\nsample_00000000;happy;1\n",
-            "E110  ';' separates the columns; separate them by ',' or tabs (pandas: to_csv(sep=','))",
-        ),
+        (b"sample_id;discrete;valence\nsample_00000000;happy;1\n", "E110  ';' separates the columns; separate them by ',' or tabs (pandas: to_csv(sep=','))"),
         (GOOD.encode("utf-16"), "E106  UTF-16 or UTF-32 text; save it as UTF-8 (in Excel: 'CSV UTF-8')"),
         (GOOD.encode("utf-16-le"), "E106  UTF-16 or UTF-32 text; save it as UTF-8 (in Excel: 'CSV UTF-8')"),
-        (GOOD.encode("utf-16-be"), "E106  UTF-16 or UTF-32 text; save it as UTF-8 (in Excel: 'CSV UTF-8')"),
         (GOOD.encode("utf-32"), "E106  UTF-16 or UTF-32 text; save it as UTF-8 (in Excel: 'CSV UTF-8')"),
-        (
-            "sample_id,discrete,valence\nx,y,z\nä,b,c\n".encode("latin-1"),
-            "E106  line 3: byte 0xE4 is not UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')",
-        ),
+        ("sample_id,discrete,valence\nx,y,z\nä,b,c\n".encode("latin-1"), "E106  line 3: byte 0xE4 is not UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')"),
         (GOOD.encode() + b"a\0b", f"E106  line 14: holds a NUL byte: not a text file ({READABLE})"),
         (pickle.dumps({"a": 1}, protocol=0), f"E107  a pickle, which is never read; {READABLE}"),
-        (pickle.dumps({"a": 1}, protocol=2), f"E107  a pickle, which is never read; {READABLE}"),
-        (pickle.dumps(["a"], protocol=5), f"E107  a pickle, which is never read; {READABLE}"),
         (pickle.dumps(Path, protocol=0), f"E107  a pickle, which is never read; {READABLE}"),
         (npy(np.zeros(3)), f"E108  one array (.npy); save all columns with numpy.savez ({READABLE})"),
         (tar(), f"E108  a tar archive; use .gz or .zst ({READABLE})"),
@@ -247,16 +227,10 @@ def feather() -> bytes:
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"E108  an Excel workbook; save it as 'CSV UTF-8' ({READABLE})"),
         (b"<!DOCTYPE html><html></html>", f"E108  an HTML or XML page ({READABLE})"),
         (b'[{"sample_id": "a"}]', "E108  a JSON array; write JSON lines, one object per line"),
-        (
-            b'sample_id,discrete,valence\na,happy,1\nb,"sad,1\nc,sad,1\n',
-            "E109  line 3: a quotation mark opens a cell and is never closed",
-        ),
-        (
-            b'sample_id,discrete,valence\na,"happy,1\n' + b"x" * 200_000 + b"\n",
-            "E109  line 2: a quotation mark opens a cell and is never closed",
-        ),
+        (b'sample_id,discrete,valence\na,happy,1\nb,"sad,1\nc,sad,1\n', "E109  line 3: a quotation mark opens a cell and is never closed"),
+        (b'sample_id,discrete,valence\na,"happy,1\n' + b"x" * 200_000 + b"\n", "E109  line 2: a quotation mark opens a cell and is never closed"),
     ],
-)
+)  # fmt: skip
 def test_content_that_is_refused(refused: Refused, data: bytes, problem: str) -> None:
     assert refused(data) == f"submission.csv: 1 problem\n  {problem}"
 
@@ -272,11 +246,6 @@ def test_a_suffix_that_lies_brings_a_warning(read: Read) -> None:
         "W101  the name ends in .parquet and the file holds a delimited table: read as that"
     ]
     assert submission.n_rows == 12
-
-
-@pytest.mark.parametrize("name", ["submission", "submission.txt", "submission.CSV", "my.final.csv"])
-def test_other_names_do_not_matter(read: Read, name: str) -> None:
-    assert read(GOOD, name).warnings == ()
 
 
 def test_what_cannot_be_a_submission(candidates: Candidates) -> None:

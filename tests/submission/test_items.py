@@ -130,15 +130,12 @@ def test_lists_of_something_else_than_text_are_reported_with_the_other_problems(
     assert [text[:4] for text in reported(tmp_path / "li.parquet", candidates)] == ["E201", "E208"]
 
 
-def test_ids_that_are_lists_are_reported(make_candidates: Make) -> None:
+def test_ids_that_are_lists_and_segments_that_are_lists_of_text_are_reported(make_candidates: Make) -> None:
     table = pa.table({"sample_id": [["a"], ["b"]], "openset": [[1], [2]]})
     assert reported(table, make_candidates(2, OPENSET)) == [
         "E208  sample_id: holds list<item: string>; text or numbers are needed",
         "E208  openset: holds list<item: int64>; text or lists of text are needed",
     ]
-
-
-def test_segments_are_not_lists_of_text(make_candidates: Make) -> None:
     table = pa.table({"sample_id": sample_ids(1), "regions": [["fake-0-1"]]})
     assert reported(table, make_candidates(1, REGIONS)) == [
         "E208  regions: holds list<item: string>; text, or lists of structs of label, start_s, end_s, are needed"
@@ -163,29 +160,31 @@ def test_first_answers_outside_the_vocabulary_are_reported_once_each_with_their_
 PAIRS = {"a1": pa.array(["m1", "m2", "m3"]), "a2": pa.array(["m4", "m5", "m6"])}
 
 
-def pair_problems(read: Sheet) -> list[Problem]:
-    return PreferenceTarget(type="preference").repeated_problems(read, PAIRS)
-
-
-def test_one_column_of_a_pair_is_checked_and_the_other_is_missed() -> None:
-    assert texts(pair_problems(sheet(a1=["m1", "descA9", ""]))) == [
-        "E213  a2: the column is missing, and a1 is given; give both, or neither",
-        "E213  row 2: a1 is 'descA9'; of this pair a1 is 'm2' and a2 is 'm5'",
-        "E213  row 3: a1 is empty; of this pair a1 is 'm3' and a2 is 'm6'",
-    ]
-    assert texts(pair_problems(sheet(a2=["m4", "m5", "m6"]))) == [
-        "E213  a1: the column is missing, and a2 is given; give both, or neither",
-    ]
-
-
-def test_what_is_in_place_of_a_pair_is_reported() -> None:
-    wrong = sheet(a1=["m4", "m2", "m1"], a2=["m1", None, "x"])
-    assert texts(pair_problems(wrong)) == [
-        "E213  row 1: a1 and a2 are swapped; of this pair a1 is 'm1' and a2 is 'm4'",
-        "E213  row 2: a2 is empty; of this pair a1 is 'm2' and a2 is 'm5'",
-        "E213  row 3: a1 is 'm1' and a2 is 'x'; of this pair a1 is 'm3' and a2 is 'm6'",
-    ]
-    assert pair_problems(sheet(better=["a1", "a2", "a1"])) == []
+@pytest.mark.parametrize(
+    ("columns", "problems"),
+    [
+        (
+            {"a1": ["m1", "descA9", ""]},
+            [
+                "E213  a2: the column is missing, and a1 is given; give both, or neither",
+                "E213  row 2: a1 is 'descA9'; of this pair a1 is 'm2' and a2 is 'm5'",
+                "E213  row 3: a1 is empty; of this pair a1 is 'm3' and a2 is 'm6'",
+            ],
+        ),
+        (
+            {"a1": ["m4", "m2", "m1"], "a2": ["m1", None, "x"]},
+            [
+                "E213  row 1: a1 and a2 are swapped; of this pair a1 is 'm1' and a2 is 'm4'",
+                "E213  row 2: a2 is empty; of this pair a1 is 'm2' and a2 is 'm5'",
+                "E213  row 3: a1 is 'm1' and a2 is 'x'; of this pair a1 is 'm3' and a2 is 'm6'",
+            ],
+        ),
+        ({"better": ["a1", "a2", "a1"]}, []),
+    ],
+)
+def test_the_columns_of_a_pair_are_those_of_the_candidates(columns: dict[str, Any], problems: list[str]) -> None:
+    target = PreferenceTarget(type="preference")
+    assert texts(target.repeated_problems(sheet(**columns), PAIRS)) == problems
 
 
 # A header that names classes

@@ -128,11 +128,6 @@ def test_probabilities_in_arrays(read: Read, make_candidates: Make) -> None:
     assert submission.probabilities["mood"].tolist() == [[0.75, 0.25], [0, 1], [1, 0]]
 
 
-def test_no_rows_in_a_table(candidates: Candidates) -> None:
-    with pytest.raises(InvalidSubmission, match="E111  there are no rows"):
-        read_submission(pa.table(COLUMNS).slice(0, 0), candidates)
-
-
 def member(name: str, data: bytes, **attributes: Any) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -197,22 +192,10 @@ UNSAFE = "unsafe names; an NPZ holds plain '<column>.npy' members"
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (
-            npz(sample_id=IDS, discrete=np.array(ANSWERS, dtype=object)),
-            "E107  array 'discrete' holds Python objects (a pickle), which are never read",
-        ),
-        (
-            member("sample_id.npy", header_only("(20000,)", "<U10000")),
-            "E104  array 'sample_id' asks for 800,000,000 bytes; 160,000,000 of 160,000,000 are left",
-        ),
-        (
-            member("sample_id.npy", header_only("(10000000000,)", "<U0")),
-            "E104  asks for 10,000,000,000 rows; 1,000,000 are allowed",
-        ),
-        (
-            member("sample_id.npy", header_only("(9,)", "<U3")),
-            "E109  a corrupted NPZ file: array 'sample_id': ends after 0 of 108 bytes",
-        ),
+        (npz(sample_id=IDS, discrete=np.array(ANSWERS, dtype=object)), "E107  array 'discrete' holds Python objects (a pickle), which are never read"),
+        (member("sample_id.npy", header_only("(20000,)", "<U10000")), "E104  array 'sample_id' asks for 800,000,000 bytes; 160,000,000 of 160,000,000 are left"),
+        (member("sample_id.npy", header_only("(10000000000,)", "<U0")), "E104  asks for 10,000,000,000 rows; 1,000,000 are allowed"),
+        (member("sample_id.npy", header_only("(9,)", "<U3")), "E109  a corrupted NPZ file: array 'sample_id': ends after 0 of 108 bytes"),
         *((member("sample_id.npy", header_only(shape, kind)), f"E109  a corrupted NPZ file: array 'sample_id': {result}") for shape, kind, result in STRANGE_HEADERS),
         (member("sample_id.npy", header_only("(1,)", "<U1") + b"\0\0\x11\0"), "E109  a corrupted NPZ file: array 'sample_id': its text contains numbers that are not characters"),
         (npz(**{**COLUMNS, "discrete": [b"\xff"] * 12}), "E109  a corrupted NPZ file: array 'discrete': byte 0xFF is not UTF-8"),
@@ -260,14 +243,8 @@ NESTED = pa.table({**COLUMNS, "discrete": [[answer] for answer in ANSWERS]})
     ("data", "problem"),
     [
         (parquet(NESTED), "E208  discrete: holds list<element: string>; text or numbers are needed"),
-        (
-            parquet({**COLUMNS, "discrete": pa.array([b"\xff"] * 12, pa.binary())}),
-            "E208  discrete: holds binary; text or numbers are needed",
-        ),
-        (
-            parquet(COLUMNS)[:-9],
-            "E109  a corrupted Parquet file: cut off: the end of the file is missing",
-        ),
+        (parquet({**COLUMNS, "discrete": pa.array([b"\xff"] * 12, pa.binary())}), "E208  discrete: holds binary; text or numbers are needed"),
+        (parquet(COLUMNS)[:-9], "E109  a corrupted Parquet file: cut off: the end of the file is missing"),
         (b"PAR1", "E109  a corrupted Parquet file: cut off: the end of the file is missing"),
     ],
 )  # fmt: skip
@@ -355,9 +332,8 @@ def test_lists_in_several_row_groups_are_read(read: Read, make_candidates: Make)
 
 
 def test_parquet_without_any_column_of_the_track(refused: Refused) -> None:
-    assert "E201  the first column is 'a', it must be the id column 'sample_id'" in refused(
-        parquet({"a": [1], "b": [2]}), "a.parquet"
-    )
+    message = refused(parquet({"a": [1], "b": [2]}), "a.parquet")
+    assert "E201  the first column is 'a', it must be the id column 'sample_id'" in message
 
 
 def test_durations_are_not_numbers(refused: Refused, candidates: Candidates) -> None:
@@ -417,8 +393,7 @@ def test_levels_that_do_not_fit_a_column_do_not_end_the_process(read: Read) -> N
         assert str(error) == "a.parquet: 1 problem\n  E109  a corrupted Parquet file: its content cannot be unpacked"
 
 
-@pytest.mark.parametrize("version", ["1.0", "2.0"])
-@pytest.mark.parametrize("codec", ["none", "snappy", "gzip"])
+@pytest.mark.parametrize(("version", "codec"), [("1.0", "snappy"), ("2.0", "none")])
 def test_page_headers_are_stepped_over_to_the_last_byte(version: str, codec: str) -> None:
     table = {"sample_id": [f"x{i}" for i in range(5000)], "valence": np.arange(5000.0)}
     data = parquet(table, compression=codec, data_page_version=version, data_page_size=4096, row_group_size=2000)
@@ -444,7 +419,6 @@ def test_a_column_of_lists_is_counted_by_its_items() -> None:
     [
         ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": NaN}', "E204  line 2, valence: 'NaN' is not a number in [-5, 5]"),
         ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": 1e999}', "E204  line 2, valence: '1e999' is not a number in [-5, 5]"),
-        ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": -Infinity}', "E204  line 2, valence: '-Infinity' is not a number in [-5, 5]"),
         ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": ' + "9" * 5000 + "}", "E204  line 2, valence: '" + "9" * 59 + "…' is not a number in [-5, 5]"),
         ('{"sample_id": "sample_00000001", "discrete": "sad", "valence": null}', "E205  line 2, valence: empty; a number in [-5, 5] is needed"),
         ('{"sample_id": "sample_00000001", "discrete": "sad"}', "E205  line 2, valence: empty; a number in [-5, 5] is needed"),
@@ -538,17 +512,14 @@ def test_a_renamed_column_is_shown_under_its_new_name_as_it_was_written(tmp_path
         ({"emotion": "valence"}, "emotion: cannot be renamed to 'valence': column 'valence' already exists"),
         ({"emotion": "x", "valence": "x"}, "valence: cannot be renamed to 'x': another column gets this name, too"),
         ({"twice": "discrete"}, "twice: cannot be renamed to 'discrete': it occurs 2 times"),
-        (
-            {"discrete": "my emotion"},
-            "discrete: cannot be renamed to 'my emotion': did you mean --rename 'my emotion=discrete'?",
-        ),
+        ({"discrete": "my emotion"}, "discrete: cannot be renamed to 'my emotion': did you mean --rename 'my emotion=discrete'?"),
         (
             {"emotion": "discreet"},
             "emotion: cannot be renamed to 'discreet': the track has no such column; its columns: 'sample_id', 'discrete', "
             "'valence', 'p_neutral', 'p_angry', 'p_happy', 'p_sad', 'p_worried', 'p_surprise'; did you mean 'discrete'?",
         ),
     ],
-)
+)  # fmt: skip
 def test_a_column_that_cannot_be_renamed(candidates: Candidates, rename: dict[str, str], message: str) -> None:
     names = ["sample_id", "emotion", "twice", "twice", "valence", "my emotion"]
     table = pa.table([pa.array(IDS), *[pa.array(ANSWERS)] * 3, pa.array(NUMBERS), pa.array(ANSWERS)], names)

@@ -181,11 +181,6 @@ def test_every_list_of_text_is_read_slices_too(kind: pa.DataType) -> None:
     assert list(read_label_lists(column[1:]).lists) == [("a", "b"), ("b", "c")]
 
 
-def test_a_list_column_with_nulls_before_its_items() -> None:
-    column = pa.array([["x", "y"], None, ["a", "b"]], pa.list_(pa.string(), 2))
-    assert list(read_label_lists(column).lists) == [("x", "y"), (), ("a", "b")]
-
-
 @pytest.mark.parametrize(
     "column",
     [
@@ -287,19 +282,6 @@ def test_lists_as_python_prints_them_are_split_as_in_2024(sets: list[list[str]])
     result = read_label_lists(pa.array(cells, pa.string()), split="mer2024")
     assert not result.bad
     assert [list(row) for row in result.lists] == [scorer_of_2024(cell) for cell in cells]
-
-
-@given(
-    sets=st.lists(st.lists(st.text(max_size=6), max_size=4), max_size=5), split=st.sampled_from(["official", "python"])
-)
-def test_any_list_that_python_prints_is_read(sets: list[list[str]], split: Split) -> None:
-    sets = [[word.encode("utf-8", "replace").decode() for word in row] for row in sets]
-    result = read_label_lists(pa.array([str(row) for row in sets], pa.string()), split=split)
-    expected = [[word.strip().lower() for word in row if word.strip()] for row in sets]
-    bad = {cell.row for cell in result.bad}
-    for number, (row, words) in enumerate(zip(result.lists, expected, strict=True)):
-        if split == "python" and number not in bad:
-            assert list(row) == words
 
 
 @given(cells=st.lists(st.one_of(st.none(), st.text("[]'\", ab3\\(){}", max_size=12)), max_size=6))

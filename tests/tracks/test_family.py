@@ -14,73 +14,25 @@ import pytest
 from checked_tracks import BY_HAND, CONFUSION
 from made_corpus import made_corpus
 from released_files import release, write_table
+from released_tracks import Rows, imported, reported, submission, values, variant
 
 import merbench
 from merbench.cli import run
 from merbench.corpus import CORPORA, Imported
-from merbench.errors import InvalidSubmission, UsageError
+from merbench.errors import UsageError
 from merbench.track import Track, list_tracks, load_track
 
-Rows = Sequence[Sequence[object]]
+pytestmark = pytest.mark.usefixtures("home")
 
 FAMILIES = {"merbench": 15, "ger": 19, "dfer": 8, "abaw": 3, "add": 4, "ood": 1}
 FAMILY = [track for track in list_tracks() if track.family in FAMILIES]
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give every test a data home without corpora."""
-    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """Return the folder of a release."""
-    return tmp_path / "released"
-
-
-def imported(name: str, files: Path) -> Imported:
-    return release(name)(files, CORPORA.home / name)
-
-
 def plain(name: str, files: Path, samples: tuple[str, Rows], reference: tuple[str, Rows]) -> Imported:
     """Import a corpus from the two files that anybody can write."""
-    write_table(files / "samples.csv", *_columns(samples))
-    write_table(files / "reference.csv", *_columns(reference))
+    write_table(files / "samples.csv", samples[0], *samples[1])
+    write_table(files / "reference.csv", reference[0], *reference[1])
     return imported(name, files)
-
-
-def _columns(table: tuple[str, Rows]) -> tuple[object, ...]:
-    return (table[0], *table[1])
-
-
-def submission(folder: Path, header: str, rows: Rows) -> Path:
-    return write_table(folder / "submission.csv", header, *rows)
-
-
-def values(track: str | Path, path: Path, split: str = "test") -> dict[str, float | None]:
-    return {
-        item.key if "(" in item.name else item.name: item.value
-        for item in merbench.score(track, path, split=split, intervals=False).scores
-    }
-
-
-def reported(track: str, path: Path) -> list[str]:
-    with pytest.raises(InvalidSubmission) as caught:
-        merbench.read_submission(path, merbench.open_candidates(load_track(track)))
-    return [str(problem) for problem in caught.value.problems]
-
-
-def variant(folder: Path, track: str, *changes: tuple[str, str]) -> Path:
-    """Write a shipped track with some of its declarations changed, and return its folder."""
-    text = (load_track(track).folder / "track.toml").read_text(encoding="utf-8")
-    for old, new in changes:
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    (folder / track).mkdir(parents=True)
-    (folder / track / "track.toml").write_text(text, encoding="utf-8")
-    return folder / track
 
 
 def close(value: float) -> object:

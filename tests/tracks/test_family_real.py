@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from checked_tracks import KNOWN, LIBRARY, PUBLISHED
 from released_files import read_table
+from released_tracks import variant
 
 import merbench
 from merbench.cli import run
@@ -271,18 +272,9 @@ def test_known_folds_of_crema_d(corpora: Import, test_data: Path) -> None:
 
 def with_policy(folder: Path, name: str, out_of_vocabulary: str, missing_ids: str, more: str = "") -> Path:
     """Write the track of a set with other policies, and return its folder."""
-    track = load_track(f"ger-{name}")
-    text = (track.folder / "track.toml").read_text(encoding="utf-8")
-    own = getattr(next(iter(track.targets.values())), "out_of_vocabulary", "")
-    for old, new in (
-        (f'out_of_vocabulary = "{own}"', f'out_of_vocabulary = "{out_of_vocabulary}"{more}'),
-        ('missing_ids = "dropped"', f'missing_ids = "{missing_ids}"'),
-    ):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    (folder / track.id).mkdir(parents=True)
-    (folder / track.id / "track.toml").write_text(text, encoding="utf-8")
-    return folder / track.id
+    own = getattr(next(iter(load_track(f"ger-{name}").targets.values())), "out_of_vocabulary", "")
+    policy = (f'out_of_vocabulary = "{own}"', f'out_of_vocabulary = "{out_of_vocabulary}"{more}')
+    return variant(folder, f"ger-{name}", policy, ('missing_ids = "dropped"', f'missing_ids = "{missing_ids}"'))
 
 
 METRICS = {

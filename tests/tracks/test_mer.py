@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from checked_tracks import BY_HAND, PUBLISHED, SCORER
 from released_files import read_table, release, write_table
+from released_tracks import by_name, imported, reported, submission, values, variant
 
 import merbench
 from merbench.corpus import CORPORA, Imported
-from merbench.errors import InvalidSubmission, UnknownName
+from merbench.errors import UnknownName
 from merbench.lexicon import import_lexicon
 from merbench.synonyms import import_groups
 from merbench.track import list_tracks, load_track
 
-Rows = Sequence[Sequence[object]]
+pytestmark = pytest.mark.usefixtures("home")
 
 SIX_EMOTIONS = {
     "mer2024-semi": ("candidates.csv", "train.csv", "labels.csv"),
@@ -34,49 +35,6 @@ FINE_GRAINED = {
     "mer2025-fg": ("track_all_candidates.csv", "track2_test.csv"),
     "mer2026-fg": ("track1_track2_candidate.csv", "track2_test.csv"),
 }
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give every test a data home without corpora."""
-    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """Return the folder of a release."""
-    return tmp_path / "released"
-
-
-def imported(name: str, files: Path) -> Imported:
-    return release(name)(files, CORPORA.home / name)
-
-
-def submission(folder: Path, header: str, rows: Rows, name: str = "submission.csv") -> Path:
-    return write_table(folder / name, header, *rows)
-
-
-def values(track: str | Path, path: Path) -> dict[str, float | None]:
-    return {
-        item.key if "(" in item.name else item.name: item.value
-        for item in merbench.score(track, path, intervals=False).scores
-    }
-
-
-def reported(track: str, path: Path) -> list[str]:
-    with pytest.raises(InvalidSubmission) as caught:
-        merbench.read_submission(path, merbench.open_candidates(merbench.load_track(track)))
-    return [str(problem) for problem in caught.value.problems]
-
-
-def variant(folder: Path, track: str, old: str, new: str) -> Path:
-    """Write a shipped track with one declaration changed, and return its folder."""
-    text = (load_track(track).folder / "track.toml").read_text(encoding="utf-8")
-    assert text.count(old) == 1
-    (folder / track).mkdir(parents=True)
-    (folder / track / "track.toml").write_text(text.replace(old, new), encoding="utf-8")
-    return folder / track
 
 
 def test_every_track_of_the_editions_exists_with_its_card() -> None:
@@ -118,9 +76,7 @@ def test_six_emotions_are_scored_on_the_hidden_subset(name: str, files: Path, tm
     report = merbench.score(name, submission(tmp_path, "name discrete", SIX_ANSWERS), intervals=False)
     # happy: one right, one too many, one missed: 1/2, twice; sad: one right, one too many: 2/3; angry: 0.
     expected = {"weighted_f1": (2 / 2 + 2 / 3) / 4, "accuracy": 2 / 4, "macro_f1": (1 / 2 + 2 / 3) / 6}
-    assert {item.key if "(" in item.name else item.name: item.value for item in report.scores} == pytest.approx(
-        expected, abs=1e-12
-    )
+    assert by_name(report) == pytest.approx(expected, abs=1e-12)
     assert (report.counts["candidates"], report.counts["scored"], report.hidden) == (6, 4, True)
     assert report.public().counts == {"candidates": 6, "rows": 6, "extra": 0}
 
@@ -251,9 +207,7 @@ def test_fine_grained_labels_are_scored_by_the_wheels_of_the_year(name: str, fil
     names = [*(f"s{number}" for number in range(6)), "elsewhere"]
     np.savez(archive, filenames=np.array(names), fileitems=np.array([*sets, "['sad']"]))
     report = merbench.score(name, archive, intervals=False)
-    assert {item.key if "(" in item.name else item.name: item.value for item in report.scores} == pytest.approx(
-        WHEEL_VALUES, abs=1e-12
-    )
+    assert by_name(report) == pytest.approx(WHEEL_VALUES, abs=1e-12)
     assert report.counts["extra"] == 1
     np.savez(short, filenames=np.array(names[:5]), fileitems=np.array(sets[:5]))
     assert reported(name, short) == ["E301  1 of 6 candidates missing: s5"]
@@ -313,7 +267,7 @@ def test_several_rows_of_a_person_are_averaged(files: Path, tmp_path: Path) -> N
         assert result[f"rmse({trait})"] == pytest.approx(math.sqrt(4 / 3), abs=1e-12)
         assert result[f"pcc({trait})"] == pytest.approx(4 / math.sqrt(2 * 26 / 3), abs=1e-12)
         assert result[f"ccc({trait},form=population)"] == pytest.approx(2 / 3, abs=1e-12)
-    refusing = variant(tmp_path, "mer2025-pr", 'duplicate_ids = "mean"', 'duplicate_ids = "error"')
+    refusing = variant(tmp_path, "mer2025-pr", ('duplicate_ids = "mean"', 'duplicate_ids = "error"'))
     assert reported(str(refusing), path) == ["E303  line 5: duplicate id 'a' (first at line 2)"]
 
 
@@ -385,7 +339,7 @@ def test_pairs_must_be_complete_and_answers_be_choices(files: Path, tmp_path: Pa
 
 def test_answers_in_free_text_are_read_by_the_released_rule(files: Path, tmp_path: Path) -> None:
     write_pairs(files)
-    reading = variant(tmp_path, "mer2026-prefer", 'same = "dropped"', 'same = "dropped"\nreading = "answer"')
+    reading = variant(tmp_path, "mer2026-prefer", ('same = "dropped"', 'same = "dropped"\nreading = "answer"'))
     texts = ["I cannot say.", "A1, not a2", "A2", "both are the same", "I like A2 better than a1", "a2", "A2!", "a1"]
     rows = [[name, text] for (name, _), text in zip(PREFERRED, texts, strict=True)]
     result = values(reading, submission(tmp_path, "name preference", rows))
@@ -499,7 +453,7 @@ def test_open_vocabulary_without_groups(golden: dict[str, dict[str, float]], tes
     expected = {"set_accuracy": accuracy, "set_recall": recall, "set_average": (accuracy + recall) / 2}
     assert {key: released[key] for key in expected} == pytest.approx(expected, abs=1e-12)
     # Another way to read the cells, as Python lists, for which exact values are known.
-    python = values(variant(tmp_path, "mer2024-ov-exact", 'split = "mer2024"', 'split = "python"'), prediction)
+    python = values(variant(tmp_path, "mer2024-ov-exact", ('split = "mer2024"', 'split = "python"')), prediction)
     lists = golden["mer2024:exact-match"]
     assert python["set_accuracy"] == pytest.approx(lists["accuracy"], abs=1e-12)
     assert python["set_recall"] == pytest.approx(lists["recall"], abs=1e-12)
@@ -522,7 +476,7 @@ def test_the_wheels_of_a_year_are_scored_as_released(
 ) -> None:
     year = name.removesuffix("-fg")
     import_lexicon(test_data / "data" / "emotion-wheel" / year)
-    track = variant(tmp_path, name, f'corpus = "{name}"', 'corpus = "mer2024-ov"')
+    track = variant(tmp_path, name, (f'corpus = "{name}"', 'corpus = "mer2024-ov"'))
     result = values(track, test_data / "data" / "mer2024-ov" / "predict-openset.csv")
     expected = {f"emotion_wheel_{key}": value for key, value in golden[f"{year}:level1"].items()}
     assert result == pytest.approx(expected, abs=1e-12)
