@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from merbench.errors import Problem
 from merbench.leaderboard.board import Board, BoardScore, Gap, Row
 from merbench.leaderboard.entry import InvalidEntry
@@ -110,3 +112,11 @@ def write_card(folder: Path, card: Mapping[str, str | None]) -> None:
     """Write an `entry.toml` with the required keys and the given ones."""
     lines = [f"{key} = {value}\n" for key, value in {**CARD, **card}.items() if value is not None]
     (folder / "entry.toml").write_text("".join(lines), encoding="utf-8")
+
+
+def link(path: Path, target: Path) -> None:
+    """Make a symbolic link, or skip the test where that is not allowed."""
+    try:
+        path.symlink_to(target, target_is_directory=target.is_dir())
+    except OSError:
+        pytest.skip("symbolic links: this account may not make them")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +23,18 @@ def merbench(capsys: pytest.CaptureFixture[str]) -> Command:
         return code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def submission(sample_home: Path, tmp_path: Path) -> Path:
+    """Return a valid file for mer-multi."""
+    path = tmp_path / "submission.csv"
+    assert run(["describe", "mer-multi", "--template", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def here(sample_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

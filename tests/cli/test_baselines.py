@@ -15,13 +15,6 @@ from merbench.corpus import open_corpus
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def here(sample_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_baselines_are_listed(capsys: Capture) -> None:
     assert run(["baselines"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -16,13 +16,6 @@ Capture = pytest.CaptureFixture[str]
 COMMAND = ["robustness", "mer-multi", "--baseline", "majority", "--corruption", "feature_noise", "--no-intervals"]
 
 
-@pytest.fixture
-def here(sample_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
     assert run([*COMMAND, "--grid", "snr_db=20,0", "--param", "factor=1"]) == 0
     out = capsys.readouterr().out

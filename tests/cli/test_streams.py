@@ -20,13 +20,6 @@ from merbench.cli import run
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def submission(sample_home: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "submission.csv"
-    assert run(["describe", "mer-multi", "--template", str(path)]) == 0
-    return path
-
-
 class Failing(io.StringIO):
     """A stream on a full device."""
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hand_made_boards import write_entry
+from hand_made_boards import link, write_entry
 from toy_track import predictions, write_toy_track
 
 from merbench.corpus.candidates import Candidates, open_candidates
@@ -36,13 +36,6 @@ def problems_of(submissions: Path, folder: Path) -> list[str]:
     with pytest.raises(DeclarationError) as caught:
         read_entry(submissions, folder)
     return [str(problem) for problem in caught.value.problems]
-
-
-def link(path: Path, target: Path, directory: bool = False) -> None:
-    try:
-        path.symlink_to(target, target_is_directory=directory)
-    except OSError:
-        pytest.skip("symbolic links: this account may not make them")
 
 
 def write_file(path: Path, data: bytes = b"") -> None:
@@ -276,7 +269,7 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path, part: str) -> None:
     submissions, outside = tmp_path / "submissions", tmp_path / "outside"
     write_entry(submissions, PLACE)
     (submissions / part).rename(outside)
-    link(submissions / part, outside, directory=True)
+    link(submissions / part, outside)
     (folder,) = (folder for track in track_folders(submissions) for folder in run_folders(submissions, track))
     assert f"E405  '{Path(part).name}' {LINK}" in problems_of(submissions, folder)
 
@@ -396,7 +389,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, candidates: Candidate
     submissions, outside = tmp_path / "submissions", tmp_path / "outside"
     outside.mkdir()
     (submissions / part).parent.mkdir(parents=True)
-    link(submissions / part, outside, directory=True)
+    link(submissions / part, outside)
     with pytest.raises(DeclarationError, match=f"E405  '{Path(part).name}' is a symbolic link"):
         enter(submissions, "team", "run", GIVEN, source, candidates, replace=True)
     assert list(outside.iterdir()) == []
