@@ -254,20 +254,18 @@ class TestPickles:
         fortran = np.array([["a", 1], [None, "b"]], dtype=object, order="F")
         assert read_pickled_npy(npy(fortran)).tolist() == [["a", 1], [None, "b"]]
 
-    @pytest.mark.parametrize("data", [b"", b"\x93NUMPY\x01\x00\x02\x00{}", npy([1, 2, 3])[:-8], npy(1)[:20]])
-    def test_an_npy_that_is_none(self, data: bytes) -> None:
-        with pytest.raises(UsageError, match=r"^not an \.npy file: "):
-            read_pickled_npy(data)
-
-    def test_an_npy_whose_shape_is_a_lie(self) -> None:
-        data = npy(["a", "b"], dtype=object).replace(b"'shape': (2,)", b"'shape': (9,)")
-        with pytest.raises(UsageError, match=r"^not an \.npy file: cannot reshape"):
-            read_pickled_npy(data)
-
-    def test_an_npy_that_asks_for_more_than_there_is(self) -> None:
-        data = npy([1, 2, 3]).replace(b"(3,), }" + b" " * 7, b"(99999999,), }")
-        message = r"^not an \.npy file: its header asks for an array of shape \(99999999,\), which is not in the file$"
-        with pytest.raises(UsageError, match=message):
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            (b"", ""),
+            (b"\x93NUMPY\x01\x00\x02\x00{}", ""),
+            (npy([1, 2, 3])[:-8], ""),
+            (npy(["a", "b"], dtype=object).replace(b"'shape': (2,)", b"'shape': (9,)"), "cannot reshape"),
+            (npy([1, 2, 3]).replace(b"(3,), }" + b" " * 7, b"(99999999,), }"), "its header asks for an array of shape (99999999,), which is not in the file"),
+        ],
+    )  # fmt: skip
+    def test_an_npy_that_is_none(self, data: bytes, reason: str) -> None:
+        with pytest.raises(UsageError, match=re.escape(f"not an .npy file: {reason}")):
             read_pickled_npy(data)
 
     def test_an_npz(self, tmp_path: Path) -> None:
@@ -278,9 +276,8 @@ class TestPickles:
 
     def test_an_npz_that_unpacks_to_too_much(self, tmp_path: Path) -> None:
         np.savez_compressed(tmp_path / "f.npz", x=np.zeros(10_000, np.int8))
-        with pytest.raises(UsageError) as error:
+        with pytest.raises(UsageError, match=r"f\.npz, member 'x\.npy': unpacks to 10,128 bytes; allowed are 1,000$"):
             read_pickled_npz(tmp_path / "f.npz", max_bytes=1000)
-        assert str(error.value) == (f"{tmp_path / 'f.npz'}, member 'x.npy': unpacks to 10,128 bytes; allowed are 1,000")
 
     def test_an_npz_that_is_none(self, tmp_path: Path) -> None:
         path = tmp_path / "f.npz"

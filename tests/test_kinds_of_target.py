@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, UndefinedMetric, UsageError
 from merbench.scoring import compare, score
 from merbench.submission import read_submission
-from merbench.synonyms import GROUPS, Groups, answer_key, import_groups
+from merbench.synonyms import GROUPS, Groups, answer_key
 from merbench.synonyms.groups import write_groups
 from merbench.track import load_track
 
@@ -75,23 +74,6 @@ required = false
 """
 
 
-def test_a_frame_counts_for_the_tasks_whose_reference_it_holds(make: Make) -> None:
-    frames = make(
-        FRAMES,
-        {"valence": [0.0, 0.5, -5.0, 1.0, None], "expression": ["-1", "happy", "neutral", None, "-1"]},
-    )
-    # The last frame holds no reference at all: four are scored, three of valence, two of expression.
-    table = answers(
-        frames, valence=[0.0, 0.5, 0.9, 1.0, 0.2], expression=["happy", "happy", "happy", "neutral", "happy"]
-    )
-    report = score(frames, table, intervals=False)
-    assert report.counts["scored"] == 4
-    assert values(frames, table) == {"overall": 1.5, "ccc": 1.0, "accuracy": 0.5}
-    assert [row.n for row in report.per_class] == [1, 1]
-    assert [item.n_scored for item in report.scores] == [None, 3, 2]
-    assert "expression  2" in report.to_text()
-
-
 def test_a_required_reference_that_is_missing_is_reported(make: Make) -> None:
     toml = FRAMES.replace('invalid = "-1"\nrequired = false', 'invalid = "-1"')
     frames = make(toml, {"valence": [0.0, 0.5], "expression": ["happy", "-1"]})
@@ -113,18 +95,6 @@ targets.v = { type = "trajectory", group = "video" }
 """
 
 
-def test_a_metric_may_be_taken_within_every_recording(make: Make) -> None:
-    # An oracle of the recordings' means: pooled it agrees, within a recording it is constant.
-    frames = make(CCC, {"v": [0.0, 1.0, 4.0, 5.0]}, video=["a", "a", "b", "b"])
-    table = answers(frames, v=[0.5, 0.5, 4.5, 4.5])
-    pooled = 2 * 4 / (4.25 + 4)  # both means 2.5; variances 4.25 and 4; covariance 4
-    result = {item.key: item.value for item in score(frames, table, intervals=False).scores}
-    assert result == {
-        "ccc(v,form=population,per=video,aggregate=mean)": 0.0,
-        "ccc(v,form=population)": pytest.approx(pooled, abs=1e-15),
-    }
-
-
 def test_a_cluster_sampled_twice_counts_twice_in_a_mean_over_recordings(make: Make) -> None:
     # Accuracy 1 and 0.25 in two recordings of two and four frames: a mean over recordings knows no sizes.
     toml = """
@@ -140,16 +110,12 @@ targets.e = { type = "categorical", labels = ["x", "y"] }
     assert item.n_left_out > 0  # neither of the two recordings is drawn in one of seven resamples
 
 
-def test_the_area_under_the_line_is_not_divided_by_its_range(make: Make) -> None:
+def test_the_area_under_the_line_needs_numbers(make: Make) -> None:
     toml = """
 ranking.by = ["accuracy"]
 metrics = [{ name = "accuracy", target = "e", per = "rate", aggregate = "auilc" }]
 targets.e = { type = "categorical", labels = ["x", "y"] }
 """
-    # Accuracy 1, 0.5, 0 at the rates 0, 0.1, 0.2: 0.1 * (0.75 + 0.25)
-    grid = make(toml, {"e": ["x"] * 6}, rate=[0.2, 0.2, 0.0, 0.0, 0.1, 0.1])
-    table = answers(grid, e=["y", "y", "x", "x", "x", "y"])
-    assert values(grid, table) == {"accuracy": pytest.approx(0.1, abs=1e-15)}
     words = make(toml, {"e": ["x"] * 2}, rate=["low", "high"])
     with pytest.raises(UsageError, match="needs a column of numbers; 'rate' contains high, low"):
         score(words, answers(words, e=["x", "x"]))
@@ -160,17 +126,6 @@ ranking.by = ["weighted_f1"]
 metrics = [{ name = "weighted_f1", target = "better" }, { name = "accuracy", target = "better" }]
 targets.better = { type = "preference"%s }
 """
-
-
-def test_two_class_preference_drops_ties_of_the_reference_and_reads_a_predicted_tie_as_a1(make: Make) -> None:
-    pairs = make(PREFERENCE % "", {"better": ["a1", "a2", "same", "a1"]})
-    # Three pairs count; the predicted `same` of the first is a1, so two of three are right.
-    assert values(pairs, answers(pairs, better=["same", "a1", "a2", "a1"]))["accuracy"] == pytest.approx(2 / 3)
-    three = make(PREFERENCE % ', same = "class"', {"better": ["a1", "a2", "same", "a1"]})
-    assert values(three, answers(three, better=["same", "a1", "a2", "a1"]))["accuracy"] == 0.25
-    assert reported(pairs, answers(pairs, better=["a1", "a3", "a2", "a1"])) == [
-        "E203  better: row 2: 'a3' is not one of a1, a2, same"
-    ]
 
 
 def test_a_pair_that_is_swapped_or_another_is_reported(make: Make) -> None:
@@ -298,40 +253,6 @@ targets.e = { type = "preference" }
         )
 
 
-def test_rounds_may_have_shares(make: Make) -> None:
-    toml = """
-ranking.by = ["accuracy"]
-metrics = [{ name = "accuracy", target = "e", per = "round", shares = { 1 = 0.4, 2 = 0.6 } }]
-targets.e = { type = "categorical", labels = ["x", "y"] }
-"""
-    rounds = make(toml, {"e": ["x"] * 4}, round=[1, 1, 2, 2])
-    item = score(rounds, answers(rounds, e=["x", "y", "x", "x"]), intervals=False).scores[0]
-    assert (item.key, item.value) == ("accuracy(e,per=round,aggregate=1:0.4+2:0.6)", pytest.approx(0.8))
-    first = make(toml, {"e": ["x"] * 2}, round=[1, 1])
-    with pytest.raises(UsageError, match="no scored sample has round = 2; there are 1"):
-        score(first, answers(first, e=["x", "x"]))
-
-
-def test_a_reference_may_have_another_scale_than_the_task(make: Make) -> None:
-    toml = """
-ranking.by = ["mae"]
-metrics = [{ name = "mae", target = "sentiment" }]
-targets.sentiment = { type = "continuous", range = [-3.0, 3.0], reference_scale = 3.0 }
-"""
-    clips = make(toml, {"sentiment": [-1.0, 0.5]})
-    assert values(clips, answers(clips, sentiment=[-2.0, 1.5])) == {"mae": 0.5}
-
-
-def test_the_scores_of_a_judge_have_no_reference(make: Make) -> None:
-    toml = """
-ranking.by = ["mean_prediction"]
-metrics = [{ name = "mean_prediction", target = "clues" }]
-targets.clues = { type = "continuous", range = [1.0, 10.0], reference = false }
-"""
-    judged = make(toml, {"other": [None, 1.0]})
-    assert values(judged, answers(judged, clues=[4.0, 9.0])) == {"mean_prediction": 6.5}
-
-
 SETS = """
 ranking.by = ["set_recall"]
 metrics = [{ name = "set_recall", target = "openset" }]
@@ -382,22 +303,6 @@ def test_scores_are_ranked_against_two_classes(make: Make) -> None:
         "E204  score: row 2: 'inf' is not a finite number",
         "E204  score: row 4: 'nan' is not a finite number",
     ]
-
-
-SEGMENTS = """
-ranking.by = ["segment_f1"]
-metrics = [{ name = "segment_f1", target = "regions", label = "fake" }]
-targets.regions = { type = "segments", labels = ["genuine", "fake"], duration = "duration_s" }
-"""
-
-
-def test_segments_are_scored_by_the_time_they_share(make: Make) -> None:
-    clips = make(SEGMENTS, {"regions": ["fake-1.0-3.0", "genuine-0.0-4.0"]}, duration_s=[4.0, 4.0])
-    # Hit 1 s, missed 1 s, false 0.5 s and 0.5 s: F1 = 2 / (2 + 1 + 1)
-    table = answers(clips, regions=["fake-2.0-3.5", "fake-0.0-0.5 genuine-0.5-4.0"])
-    assert values(clips, table) == {"segment_f1": pytest.approx(0.5)}
-    wrong = answers(clips, regions=["fake-2.0-5.5", "fake-2.0-1.0 fak-0.0-0.5"])
-    assert [problem[:4] for problem in reported(clips, wrong)] == ["E212"] * 2
 
 
 UNITS = """
@@ -463,24 +368,6 @@ def test_groups_that_were_made_for_other_predictions_are_reported(make: Make) ->
         "W704  openset: 2 words of samples in none of the stored groups: each is a group of its own; "
         "the groups may have been made for another submission"
     ]
-
-
-@pytest.mark.real_data
-def test_the_released_groups_give_the_published_numbers(make: Make, test_data: Path) -> None:
-    files = test_data / "data" / "mer2024-ov"
-    import_groups("mer2024", files / "synonym-groups.jsonl", "mine", replace=True)
-    with (files / "check-openset.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    clips = make(GROUPED, {"openset": [row["openset"] for row in rows]}, ids=[row["name"] for row in rows])
-    declared = (clips.track.folder / "track.toml").read_text() + 'submission.id = "name"\n'
-    allowed = declared.replace('groups = "mine"', 'groups = "mine", empty = "allow"')
-    (clips.track.folder / "track.toml").write_text(allowed, encoding="utf-8")
-    result = score(clips.track.folder, files / "predict-openset.csv", intervals=False)
-    expected = json.loads((test_data / "golden" / "open-vocabulary-real" / "expected.json").read_text())[
-        "mer2024:groups"
-    ]
-    assert result["set_accuracy"].value == pytest.approx(expected["accuracy"], abs=1e-12)
-    assert result["set_average"].value == pytest.approx(expected["average"], abs=1e-12)
 
 
 RANKED = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from golden_values import TRANSCRIPTS
-from transcripts import Step, fenced_blocks, replay, run, steps
+from transcripts import Step, replay, run
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="transcripts: there is no bash")
 
@@ -26,20 +26,9 @@ def test_output_and_exit_code_are_recorded(tmp_path: Path) -> None:
     assert run("true", tmp_path, tmp_path) == ""
 
 
-def test_a_transcript_is_split_at_its_commands() -> None:
-    found = list(steps("$ one\na $ b\n$ two\n$ three\nc\n[exit 1]\n"))
-    assert found == [Step("one", "a $ b\n"), Step("two", ""), Step("three", "c\n[exit 1]\n")]
-
-
 def test_an_elision_stands_for_any_lines_and_for_nothing_else() -> None:
     expected = Step("x", "first\n...\nlast\n")
     assert expected.matches("first\nlast\n")
     assert expected.matches("first\nsecond\nthird\nlast\n")
     assert not expected.matches("first\nsecond\n")
     assert not expected.matches("zero\nfirst\nlast\n")
-
-
-def test_blocks_are_found_by_their_language() -> None:
-    markdown = "```console\n$ a\n```\n\n```toml\n$ b\n```\n```console\n$ c\nd\n```\n"
-    assert fenced_blocks(markdown, "console") == ["$ a\n", "$ c\nd\n"]
-    assert fenced_blocks(markdown, "toml") == ["$ b\n"]

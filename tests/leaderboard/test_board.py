@@ -44,13 +44,6 @@ def test_markdown() -> None:
     assert lines[5] == "| 2 | second | net | 0.7400 | \\[0.6900, 0.7900\\] | 0.2500 | -0.0100 | 0.4000 | ≈ | 1 |"
 
 
-def test_names_are_escaped_in_markdown() -> None:
-    hostile = replace(row(overall=0.5, mse=0.1), team_name="<img src=x> | [a](javascript:b) `c`", system="*b*", rank=1)
-    text = board([hostile]).to_markdown()
-    assert "&lt;img src=x&gt; \\| \\[a\\](javascript:b) \\`c\\` (a-team)" in text
-    assert "| \\*b\\* |" in text
-
-
 def test_csv_has_unrounded_values() -> None:
     lines = list(csv.DictReader(io.StringIO(board().to_csv())))
     assert [line["rank"] for line in lines] == ["1", "2", "3"]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from blind_candidates import LABELS, TARGETS, csv_rows, csv_text, sample_ids
-from made_corpus import made_corpus
 
-from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.corpus.candidates import Candidates
 from merbench.errors import InvalidSubmission
 from merbench.submission import Submission, read_submission
 
@@ -341,69 +339,6 @@ def test_probabilities_of_missing_candidates_are_not_numbers(read: Read, make_ca
     submission = read(chance_text("0,0,0,1,0,0"), of=candidates)
     assert submission.values["discrete"].tolist() == [3, -1]
     assert np.isnan(submission.probabilities["discrete"][1]).all()
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a data home with one corpus of two splits, and two tracks on it: `plain` and, on other samples, `noisy`."""
-    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("MERBENCH_TRACKS", str(tmp_path / "tracks"))
-    ids = sample_ids(40)
-    samples = pa.table({"sample_id": ids, "split": ["dev"] * 10 + ["test"] * 10 + ["noisy"] * 20})
-    made_corpus(tmp_path / "home" / "corpora" / "little", name="little", samples=samples)
-    for name, split, target in (
-        ("plain", "test", "discrete"),
-        ("noisy", "noisy", "discrete"),
-        ("mood", "test", "mood"),
-    ):
-        folder = tmp_path / "tracks" / name
-        folder.mkdir(parents=True)
-        (folder / "track.toml").write_text(
-            f"""
-            id = "{name}"
-            version = "1.0"
-            title = "A track"
-            corpus = "little"
-            splits = {{ test = "{split}", dev = "dev" }}
-            targets.{target} = {{ type = "categorical", labels = ["happy", "sad"] }}
-            metrics = [{{ name = "accuracy", target = "{target}" }}]
-            ranking.by = ["accuracy"]
-            """
-        )
-    (tmp_path / "tracks" / "broken").mkdir()
-    (tmp_path / "tracks" / "broken" / "track.toml").write_text("no track at all")
-    return tmp_path / "home"
-
-
-def plain(home: Path, split: str = "test") -> Candidates:
-    from merbench.track import load_track
-
-    return open_candidates(load_track(home.parent / "tracks" / "plain"), split)
-
-
-@pytest.mark.usefixtures("home")
-@pytest.mark.parametrize(
-    ("header", "rows", "message"),
-    [
-        ("sample_id,discrete", slice(20, 40), "appears to be for track 'noisy' (20 of its 20 ids are candidates there); this is track 'plain', split 'test'"),
-        ("sample_id,discrete", slice(0, 10), "appears to be for split 'dev' (10 of its 10 ids are candidates there); this is track 'plain', split 'test'"),
-        ("sample_id,mood", slice(10, 20), "appears to be for track 'mood' (whose columns are sample_id, mood; 10 of its 10 ids are candidates there); " "this is track 'plain', split 'test'"),
-        ("name,mood", slice(10, 20), "appears to be for track 'mood' (whose columns are sample_id, mood); this is track 'plain', split 'test'"),
-    ],
-)  # fmt: skip
-def test_a_submission_made_for_another_track(
-    home: Path, refused: Refused, header: str, rows: slice, message: str
-) -> None:
-    text = csv_text([f"{name},happy" for name in sample_ids(40)[rows]], header)
-    assert refused(text, of=plain(home)) == f"submission.csv: 1 problem\n  E112  {message}"
-
-
-def test_a_few_strange_ids_do_not_make_another_track(home: Path, refused: Refused) -> None:
-    text = csv_text([f"{name},happy" for name in sample_ids(40)[9:19]], "sample_id,discrete")
-    assert refused(text, of=plain(home)).splitlines()[1:] == [
-        "  E301  1 of 10 candidates missing: sample_00000019",
-        "  E302  line 2: id 'sample_00000009' is not a candidate; did you mean 'sample_00000019'?",
-    ]
 
 
 def test_rows_without_lines_are_named_by_number(candidates: Candidates) -> None:

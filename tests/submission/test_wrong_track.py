@@ -59,6 +59,22 @@ def test_of_tracks_on_the_same_clips_the_one_whose_columns_exist_is_named(hold: 
     ]
 
 
+def test_another_split_is_named_and_a_few_strange_ids_are_not_enough(hold: Hold, tmp_path: Path) -> None:
+    hold("mer2025-semi")
+    test, train = OWN["mer2025-semi"], [f"train_{i}" for i in range(10)]
+    samples = pa.table({"sample_id": test + train, "split": ["test"] * 10 + ["train"] * 10})
+    folder = tmp_path / "home" / "corpora" / "mer2025-semi"
+    made_corpus(folder, name="mer2025-semi", samples=samples, replace=True)
+    assert reported("mer2025-semi", train) == [
+        "E112  appears to be for split 'train' (10 of its 10 ids are candidates there); "
+        "this is track 'mer2025-semi', split 'test'"
+    ]
+    assert reported("mer2025-semi", [*test[:9], train[0]]) == [
+        "E301  1 of 10 candidates missing: sample_9",
+        "E302  row 10: id 'train_0' is not a candidate",
+    ]
+
+
 def test_of_tracks_with_the_same_columns_the_one_whose_candidates_exist_is_named(hold: Hold) -> None:
     hold(*OWN)
     assert reported("mer2025-fg", OWN["mer2025-semi"]) == [
