@@ -361,12 +361,7 @@ class Inapplicable(UsageError):
 
 
 class UnreadableMedia(UsageError):
-    """A media file is corrupted, cut off, or has no such stream.
-
-    Attributes:
-        path: the file.
-        reason: what is wrong with it, without the path.
-    """
+    """A media file is corrupted, cut off, or has no such stream; `reason` says what is wrong, without the path."""
 
     def __init__(self, path: object, reason: str) -> None:
         self.path = path

@@ -68,16 +68,6 @@ def print_list(
         print_table(table_of(items))
 
 
-def print_rows(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]], form: ListFormat) -> None:
-    """Print rows of text as a table, or as JSON with a record for each."""
-    from merbench.report import ReportTable
-
-    if form is ListFormat.json:
-        print_json(name, **{name: [dict(zip(columns, row, strict=True)) for row in rows]})
-    else:
-        print_table(ReportTable("", tuple(columns), rows))
-
-
 def stored_items(store: Store[Item], group: str) -> Iterator[tuple[str, Item | None, str]]:
     """Yield the name of every item of a store, the item, and why there is none.
 
@@ -109,10 +99,15 @@ def print_stored(
         row: returns the columns of an item after its name.
         form: table or JSON.
     """
+    from merbench.report import ReportTable
+
     empty = ("",) * (len(columns) - 2)
     items = stored_items(store, columns[0])
     rows = [(key, *row(item)) if item is not None else (key, *empty, reason) for key, item, reason in items]
-    print_rows(name, columns, rows, form)
+    head = tuple(columns)
+    print_list(
+        name, rows, lambda rows: ReportTable("", head, rows), lambda row: dict(zip(head, row, strict=True)), form
+    )
 
 
 LINE_EVERY_S = 10.0

@@ -32,11 +32,7 @@ class Corrupted:
 class SampledStep:
     """A step with the parameters that were sampled for one sample.
 
-    Attributes:
-        step: the step.
-        seed: seed of the track.
-        sample_id: id of the sample; empty for a step that corrupts all samples of a split at once.
-        parameters: their values.
+    `sample_id` is empty for a step that corrupts all samples of a split at once.
     """
 
     def __init__(self, step: Step, seed: int, sample_id: str) -> None:

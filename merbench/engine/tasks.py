@@ -27,11 +27,7 @@ ShowProgress = Callable[[str, int, int], None]
 
 
 class WorkerDied(MerbenchError):
-    """The process that ran a unit was killed at every attempt: for lack of memory, or by a crash of a library.
-
-    Attributes:
-        reason: what happened, without the name of the unit.
-    """
+    """The process that ran a unit was killed at every attempt: for lack of memory, or by a crash of a library."""
 
     reason = "its worker process was killed each time that it was run; it may need more memory than there is"
 

@@ -130,16 +130,7 @@ class _ReadAnywhere(io.FileIO):
 
 
 class MediaFile:
-    """A media file that is open.
-
-    Attributes:
-        path: the file.
-        container: PyAV's container.
-        audio: the stream of sound that counts; None without one.
-        video: the stream of pictures that counts; None without one.
-        is_mp4: whether it is an MP4, or a relative of it.
-        duration_s: length of the longest stream in seconds; 0.0 if unknown.
-    """
+    """A media file that is open; `audio` and `video` are the streams that count, None without one."""
 
     def __init__(self, path: Path, container: InputContainer) -> None:
         self.path = path
@@ -147,8 +138,8 @@ class MediaFile:
         shown = [stream for stream in container.streams.video if not int(stream.disposition) & _NOT_SHOWN]
         self.audio = self._chosen(list(container.streams.audio))
         self.video = self._chosen(shown)
-        self.is_mp4 = "mp4" in container.format.name.split(",")
-        self.duration_s = float((container.duration or 0) / 1_000_000)
+        self.is_mp4 = "mp4" in container.format.name.split(",")  # or a relative of it
+        self.duration_s = float((container.duration or 0) / 1_000_000)  # of the longest stream; 0.0 if unknown
 
     def _chosen(self, streams: Sequence[Stream]) -> Stream | None:
         marked = [stream for stream in streams if int(stream.disposition) & _DEFAULT]

@@ -172,9 +172,6 @@ class Pictures:
 
     Corrupted frames stay in the memory of the source if they still lie there. The encoder learns how players are to
     show them.
-
-    Attributes:
-        end_s: when the last picture that was decoded ends.
     """
 
     def __init__(self, media: MediaFile, stream: VideoStream, written: VideoStream, encoding: Encoding) -> None:
@@ -183,7 +180,7 @@ class Pictures:
         self._first = next(self._pictures)
         self._format = encoding.stored_format(planar_format(self._first.format))
         self._source: tuple[VideoFrame, Frame] | None = None
-        self.end_s = Fraction(0)
+        self.end_s = Fraction(0)  # when the last picture that was decoded ends
         show_alike(written, stream, self._first, planar(self._first, self._format))
 
     def frames(self) -> Iterator[Frame]:
