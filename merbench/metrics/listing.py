@@ -19,7 +19,7 @@ _PAGE = """\
 
 Every metric that comes with merbench, by the kind of target that it scores. `merbench tracks --metric NAME` lists the
 tracks that use one; `[[metrics]]` in a [track file](track-format.md) declares it, its parameters as further keys. See
-[Write a metric](metrics.md) for how to add one.
+[Write a metric](adding-a-metric.md) for how to add one.
 """
 
 _KINDS = {

@@ -1,4 +1,4 @@
-"""The metrics of `docs/metrics.md` work as they stand there."""
+"""The metrics of `docs/adding-a-metric.md` work as they are written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transcripts import fenced_blocks
 
 from merbench.metrics import METRICS
 
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[2] / "docs" / "adding-a-metric.md"
 
 
 def test_the_metrics_of_the_guide_give_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
