@@ -114,8 +114,9 @@ EXCEPTIONS = {
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = rf"[^\W_{_UNSPACED}]+"
 _MARK = r"(?:[.,;:!?…—–()\n\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f\uff08\uff09]|(?<!\S)-+(?!\S))+"
-_TOKENS = re.compile(rf"[{_UNSPACED}]|{_WORD}(?:['\u2019]{_WORD})*|{_MARK}")
-_IS_MARK = re.compile(_MARK)
+_TOKENS = rf"[{_UNSPACED}]|{_WORD}(?:['\u2019]{_WORD})*|{_MARK}"
+"""Compiled where it is first used, which takes milliseconds."""
+
 _COMMAS = frozenset(",\uff0c")
 
 Codes = NDArray[np.int64]
@@ -167,7 +168,7 @@ def words_in_text(column: pa.Array, lexicon: Lexicon) -> Lists:
 
 
 def _tokens(texts: Iterable[str]) -> _Tokens:
-    cut = [_TOKENS.findall(text.casefold()) for text in texts]
+    cut = [re.findall(_TOKENS, text.casefold()) for text in texts]
     coded = pa.array(list(chain.from_iterable(cut)), pa.string()).dictionary_encode()
     words = [_normal(token) for token in coded.dictionary.to_pylist()]
     return _Tokens(words, np.asarray(coded.indices, dtype=np.int64), offsets_of([len(tokens) for tokens in cut]))
@@ -180,7 +181,7 @@ def _normal(token: str) -> str:
 @lru_cache(maxsize=8)
 def _entries(lexicon: Lexicon) -> _Entries:
     labels = lexicon.vocabulary
-    cut = [[_normal(token) for token in _TOKENS.findall(label.casefold())] for label in labels]
+    cut = [[_normal(token) for token in re.findall(_TOKENS, label.casefold())] for label in labels]
     token_code = {token: code for code, token in enumerate(dict.fromkeys(chain.from_iterable(cut)))}
     tree: dict[int, int] = {}
     ends = [-1]
@@ -236,7 +237,7 @@ def _negated(tokens: _Tokens, covered: Mask) -> Mask:
     """Return which tokens a negator reaches."""
     words, codes = tokens.words, tokens.codes
     first = np.repeat(tokens.offsets[:-1], np.diff(tokens.offsets))
-    is_mark = np.array([_IS_MARK.fullmatch(word) is not None for word in words])[codes]
+    is_mark = np.array([re.fullmatch(_MARK, word) is not None for word in words])[codes]
     # Places are counted in words, so that a comma which ends nothing does not shorten what a negator reaches.
     at = np.cumsum(~is_mark)
     last_negator = _last(_negates(tokens) & ~covered)

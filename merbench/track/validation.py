@@ -35,6 +35,8 @@ Piece = TypeVar("Piece")
 Mistakes = Iterator[tuple[str, str]]
 """Problems as (key path, message)."""
 
+_KEYS_OF_METRICS = tuple(key for key in MetricSpec.model_fields if key != "parameters")
+
 
 @dataclass(frozen=True)
 class _Tables:
@@ -161,14 +163,14 @@ def _metric_problems(tables: _Tables) -> Mistakes:
             hint = did_you_mean(target, tables.targets)
             yield f"{place}.target", f"'{target}' is not a target of this track ({known}){hint}"
         kind = tables.kind(target)
-        fitting = [option for option in METRICS if kind is not None and kind.is_scored_by(METRICS[option])]
         if name not in METRICS:
+            fitting = _fitting(kind)
             allowed = f"; for {METRICS[fitting[0]].target} targets: {', '.join(fitting)}" if fitting else ""
             yield f"{place}.name", f"no metric named '{name}'{allowed}{did_you_mean(name, fitting or METRICS)}"
             continue
         metric, declared = METRICS[name], tables.targets.get(target)
         if kind is not None and not kind.is_scored_by(metric):
-            fits = f"'{target}' is {kind.metric_kind}; allowed: {', '.join(fitting)}"
+            fits = f"'{target}' is {kind.metric_kind}; allowed: {', '.join(_fitting(kind))}"
             yield f"{place}.name", f"'{name}' scores {metric.target} targets and {fits}"
         elif "lexicon" in metric.supplied and declared is not None and not declared.lexicon_name:
             yield f"{place}.name", f"'{name}' needs a lexicon; name one as targets.{target}.lexicon"
@@ -178,6 +180,11 @@ def _metric_problems(tables: _Tables) -> Mistakes:
         if text in seen:
             yield place, f"the same as metrics[{seen[text]}]"
         seen.setdefault(text, index)
+
+
+def _fitting(kind: type[Target] | None) -> list[str]:
+    """Return the names of the metrics that score a kind of target."""
+    return [name for name in METRICS if kind is not None and kind.is_scored_by(METRICS[name])]
 
 
 def _spec_problems(metric: Metric, spec: Mapping[str, Any], target: Target | None) -> Mistakes:
@@ -191,9 +198,8 @@ def _spec_problems(metric: Metric, spec: Mapping[str, Any], target: Target | Non
             yield key, "applies only with 'per'"
     if "aggregate" in spec and "shares" in spec:
         yield "shares", "replaces 'aggregate'; give one of them"
-    parameters = {key: value for key, value in spec.items() if key not in MetricSpec.model_fields}
-    further = [key for key in MetricSpec.model_fields if key != "parameters"]
-    problems = dict(parameter_problems(metric.name, metric.parameters, parameters, further))
+    parameters = {key: value for key, value in spec.items() if key not in _KEYS_OF_METRICS and key != "parameters"}
+    problems = dict(parameter_problems(metric.name, metric.parameters, parameters, _KEYS_OF_METRICS))
     for key in dict.fromkeys([*parameters, *problems]):
         value, allowed = parameters.get(key), _choices(key, target) if key in metric.parameters else ()
         if key in parameters and allowed and value not in allowed:
