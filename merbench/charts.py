@@ -21,12 +21,7 @@ LOSS, VALUE, SPREAD = "#b3531c", "#1f5f99", 0.18
 
 
 def training_curve(
-    path: Path,
-    loss: NDArray[np.float64],
-    value: NDArray[np.float64],
-    best_epoch: Sequence[int],
-    *,
-    value_name: str,
+    path: Path, loss: NDArray[np.float64], value: NDArray[np.float64], best_epoch: Sequence[int], *, value_name: str
 ) -> None:
     """Draw how folds trained: mean and range of the loss, and of the value on the folds left out, with the epochs kept.
 

@@ -32,15 +32,7 @@ from merbench.corpus.declaration import (
     read_declaration,
 )
 from merbench.corpus.feature import MOST_FEATURE_BYTES, Feature, shape_of_schema
-from merbench.errors import (
-    DeclarationError,
-    IntegrityError,
-    Problem,
-    UnknownName,
-    UsageError,
-    did_you_mean,
-    listed,
-)
+from merbench.errors import DeclarationError, IntegrityError, Problem, UnknownName, UsageError, did_you_mean, listed
 from merbench.files.paths import is_path, resolve_inside
 from merbench.files.reading import arrow_file, read_parquet, read_verified, sha256_bytes
 from merbench.registry import Registry

@@ -34,14 +34,7 @@ from merbench.corrupt.manifest import (
 from merbench.corrupt.steps import sample_steps, sampled_values
 from merbench.corruptions import Step
 from merbench.engine import ShowProgress, require_engine, run
-from merbench.errors import (
-    IntegrityError,
-    OutputError,
-    UnreadableMedia,
-    UsageError,
-    listed,
-    plural,
-)
+from merbench.errors import IntegrityError, OutputError, UnreadableMedia, UsageError, listed, plural
 from merbench.files.paths import require_outside
 from merbench.files.reading import sha256_file, size_text
 from merbench.files.writing import sweep
@@ -203,8 +196,7 @@ def corrupt_media(
     rows = {} if before is None else _finished(plan, before)
     n_kept = len(rows)
     todo = sorted(
-        (clip for clip in plan.clips if clip.sample_id not in rows),
-        key=lambda clip: (-_size(clip), clip.sample_id),
+        (clip for clip in plan.clips if clip.sample_id not in rows), key=lambda clip: (-_size(clip), clip.sample_id)
     )
     _require_space(plan, todo, rows)
     with Journal(plan.output, plan.header) as journal:

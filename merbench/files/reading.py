@@ -73,12 +73,7 @@ def arrow_file(path: Path, mode: Literal["rb", "wb"] = "rb") -> pa.NativeFile:
     return pa.OSFile(os.fsencode(path), mode)
 
 
-def read_parquet(
-    source: Path | bytes,
-    *,
-    most_rows: int = 10_000_000,
-    most_bytes: int = 2_000_000_000,
-) -> pa.Table:
+def read_parquet(source: Path | bytes, *, most_rows: int = 10_000_000, most_bytes: int = 2_000_000_000) -> pa.Table:
     """Return the table in a Parquet file.
 
     Args:

@@ -77,12 +77,7 @@ def target_suffix(media: MediaFile) -> str:
 
 
 def write_corrupted(
-    media: MediaFile,
-    target: Path,
-    *,
-    edit_audio: EditAudio | None,
-    edit_video: EditVideo | None,
-    encoding: Encoding,
+    media: MediaFile, target: Path, *, edit_audio: EditAudio | None, edit_video: EditVideo | None, encoding: Encoding
 ) -> MediaRecord:
     """Write a media file with corrupted sound and pictures to `target`, and return what was written.
 

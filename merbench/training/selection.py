@@ -17,16 +17,7 @@ from merbench.metrics.lists import Values
 from merbench.scoring import Aligned, Grouping, evaluate
 from merbench.track import OVERALL, MetricSpec, Track
 from merbench.training.declaration import LoadedBaseline, Options
-from merbench.training.protocol import (
-    Baseline,
-    CrossFit,
-    FoldEnsemble,
-    Names,
-    Predictions,
-    Setup,
-    TrainingSet,
-    silent,
-)
+from merbench.training.protocol import Baseline, CrossFit, FoldEnsemble, Names, Predictions, Setup, TrainingSet, silent
 
 Columns = Mapping[str, Values]
 Value = tuple[float, ...]
