@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from checked_tracks import FORMULAS
@@ -26,7 +27,8 @@ from merbench.corpus import CORPORA, IMPORTERS
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import IntegrityError, UndefinedMetric, UsageError, WithheldReference
 from merbench.files import reading
-from merbench.metrics.metric import Metric
+from merbench.metrics.metric import METRICS, Metric
+from merbench.metrics.metric import metric as register
 from merbench.report import Comparison, ScoreReport
 from merbench.scoring import aligned, compare, evaluation, public_score, score, uncertainty
 from merbench.scoring.comparison import named_sources
@@ -390,6 +392,25 @@ def test_one_pass_for_all_pairs_gives_what_each_pair_gives(
     together = compare(candidates, systems, n_permutations=300, n_resamples=100, cluster=cluster)
     monkeypatch.setattr(Metric, "sums_only", property(lambda metric: False), raising=False)
     assert compare(candidates, systems, n_permutations=300, n_resamples=100, cluster=cluster) == together
+
+
+def test_a_metric_that_needs_the_weights_themselves_is_compared_pair_by_pair(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(METRICS, "_items", dict(METRICS._items))
+
+    @register(target="continuous", higher_is_better=False, bounds=(0, np.inf), formula="")
+    def largest_error(reference: Any, prediction: Any, weights: Any) -> Any:
+        return np.max(np.abs(prediction - reference) * (weights > 0), axis=1)
+
+    path = make().track.folder / "track.toml"
+    path.write_text(path.read_text() + '\n[[metrics]]\nname = "largest_error"\ntarget = "valence"\n')
+    candidates = open_candidates(load_track(path.parent))
+    good = answers(candidates)
+    bad = good.set_column(2, "valence", pc.add(good["valence"], 100.0))
+    rows = compare(candidates, {"good": good, "bad": bad}, n_permutations=99, n_resamples=100).differences
+    # An exchange leaves errors of 100 on both sides, so no permutation has as large a difference: (0 + 1) / (99 + 1).
+    assert [row.p for row in rows if row.name.startswith("largest_error")] == [0.01]
 
 
 def test_the_work_of_a_comparison_does_not_grow_with_the_number_of_pairs(
