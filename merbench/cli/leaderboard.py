@@ -38,13 +38,7 @@ if TYPE_CHECKING:
     from merbench.leaderboard.board import Board
 
 
-class BoardFormat(StrEnum):
-    """Formats of a published board."""
-
-    markdown = "markdown"
-    csv = "csv"
-    json = "json"
-    html = "html"
+BoardFormat = StrEnum("BoardFormat", "markdown csv json html")
 
 
 @dataclass(slots=True)

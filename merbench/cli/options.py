@@ -25,28 +25,9 @@ OUTPUT = "Output"
 EXECUTION = "Execution"
 
 
-class ListFormat(StrEnum):
-    """Forms of a list."""
-
-    table = "table"
-    json = "json"
-
-
-class ReportFormat(StrEnum):
-    """Forms of a report."""
-
-    table = "table"
-    json = "json"
-    markdown = "markdown"
-    html = "html"
-
-
-class ProblemFormat(StrEnum):
-    """Forms of a list of problems."""
-
-    text = "text"
-    json = "json"
-    github = "github"
+ListFormat = StrEnum("ListFormat", "table json")
+ReportFormat = StrEnum("ReportFormat", "table json markdown html")
+ProblemFormat = StrEnum("ProblemFormat", "text json github")
 
 
 def _completed(noun: str) -> Callable[[str], list[str]]:

@@ -24,11 +24,7 @@ if TYPE_CHECKING:
     from merbench.report import Comparison, ScoreReport
 
 
-class Method(StrEnum):
-    """Methods of confidence intervals."""
-
-    percentile = "percentile"
-    bca = "bca"
+Method = StrEnum("Method", "percentile bca")
 
 
 def score(
