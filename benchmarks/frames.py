@@ -2,7 +2,7 @@
 
 Inputs: 1,000,000 frames of 200 videos of unequal length, valence and one of eight expressions each; ids match already.
 Timed: CCC and unweighted average recall, their plain values and 1,000 resamples of the videos, against reading the CSV
-that holds the predictions: as merbench does, in one thread and keeping the lines of rows, and merely with Arrow.
+that contains the predictions: as merbench does, in one thread and keeping the lines of rows, and merely with Arrow.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ STEP = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 
 AllowedKeys = Callable[[Sequence[int | str]], Sequence[str]]
-"""From the location of a table to the keys that it may hold."""
+"""From the location of a table to the keys that it may contain."""
 
 
 class Declaration(BaseModel):

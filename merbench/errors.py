@@ -159,8 +159,8 @@ class MalformedFile(ValueError):
 CUT_OFF = "cut off: the end of the file is missing"
 
 _TOML_FAULTS = {
-    "Cannot overwrite a value": "a key is given twice",
-    "Cannot declare": "a table is given twice",
+    "Cannot overwrite a value": "duplicate key",
+    "Cannot declare": "duplicate table",
     "Expected '=' after a key": "a key without '='",
     "Invalid value": "not a TOML value (text needs quotes)",
     "Invalid statement": "neither a key nor a table",

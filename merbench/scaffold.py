@@ -92,7 +92,7 @@ def write_starting_track(folder: Path, corpus_name: str = "") -> list[Path]:
         corpus_name: a corpus whose targets and splits are declared; empty for an example to edit.
 
     Raises:
-        UsageError: one of the files already exists, the folder's name is not kebab-case, or the corpus holds no
+        UsageError: one of the files already exists, the folder's name is not kebab-case, or the corpus contains no
             references.
     """
     track_id = folder.resolve().name
@@ -119,12 +119,12 @@ def reference_columns(corpus: Corpus) -> list[DraftColumn]:
     """Return the columns of a corpus's references.
 
     Raises:
-        UsageError: the corpus holds no references.
+        UsageError: the corpus contains no references.
         IntegrityError: a table changed on disk.
     """
     reference, samples = corpus.reference(), corpus.samples()
     if reference is None:
-        raise UsageError(f"corpus '{corpus.name}' holds no references, so its targets are not known")
+        raise UsageError(f"corpus '{corpus.name}' contains no references, so its targets are not known")
     shown = reference
     if "train" in samples["split"].to_pylist():
         train = samples["sample_id"].filter(pc.equal(samples["split"], "train"))
@@ -147,7 +147,7 @@ def drafted(column: DraftColumn) -> tuple[str, Draft]:
     for name in sorted(kinds, key=lambda name: (kinds[name].draft_order or 0, name)):
         if kinds[name].draft_order is not None and (draft := kinds[name].drafted(column)) is not None:
             return name, draft
-    raise UsageError(f"column '{column.name}': no kind of target holds {column.cells.type}")
+    raise UsageError(f"column '{column.name}': no kind of target has values of type {column.cells.type}")
 
 
 def drafted_of_several(columns: Sequence[DraftColumn]) -> Iterable[tuple[str, Draft]]:

@@ -67,7 +67,7 @@ class Store(Generic[Item]):
         A relative path starts from `relative_to`, or from the working directory when that is None.
 
         Raises:
-            UnknownName: there is no item of this name.
+            UnknownName: no item of this name.
             UsageError: the path is not the folder of an item, or its declaration has problems.
             IntegrityError: what was recorded of the item is not so any more.
         """
@@ -92,7 +92,7 @@ class Store(Generic[Item]):
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder")
         if not (folder / self.file_name).is_file():
-            raise UsageError(f"{folder}: there is no {self.file_name} in this folder; {self.hint(folder.name)}")
+            raise UsageError(f"{folder}: no {self.file_name} in this folder; {self.hint(folder.name)}")
         return self.load(folder)
 
     def _current(self, name: str, item: Item | None) -> Item:

@@ -20,7 +20,7 @@ def release(name: str) -> Release:
 
 
 def write_table(path: Path, header: str, *rows: Sequence[object]) -> Path:
-    """Write a CSV; `header` holds the names of its columns with spaces between them."""
+    """Write a CSV; `header` contains the names of its columns with spaces between them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header.split(), *rows])

@@ -245,7 +245,7 @@ VALUES: list[Any] = [tomllib.loads(f"value = {text}")["value"] for text in OTHER
 
 
 def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield where a declaration holds a value: every key, and the first item of every list."""
+    """Yield where a declaration contains a value: every key, and the first item of every list."""
     if place:
         yield place
     items = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()

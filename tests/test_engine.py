@@ -127,7 +127,7 @@ def test_a_unit_that_always_kills_its_worker_is_reported_and_the_others_are_done
     assert {name: done.value for name, done in by_name.items()} == {name: SQUARES[name] for name, _ in NUMBERS[:12]}
     assert isinstance(bad.error, WorkerDied)
     assert str(bad.error) == (
-        "bad: its worker process was killed each time that it was run; it may need more memory than there is"
+        "bad: its worker process was killed each time it ran; it may need more memory than is available"
     )
 
 
@@ -220,7 +220,7 @@ def test_an_engine_is_local_or_an_address(engine: str, address: str | None) -> N
 def test_another_engine_is_refused_at_once(engine: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         run(work.square, [], engine=engine)
-    assert str(caught.value).replace("'?", "'") == f"{message} are local and dask://host:port"
+    assert str(caught.value).replace("'?", "'") == f"{message}: local and dask://host:port"
 
 
 def test_less_than_one_worker_is_a_mistake_of_the_caller() -> None:

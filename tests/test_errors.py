@@ -149,8 +149,8 @@ def test_a_message_of_several_lines_is_made_of_lines() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a = 1\na = 2\n", "line 2, column 6: a key is given twice"),
-        ("[a]\n[a]\n", "line 2, column 3: a table is given twice"),
+        ("a = 1\na = 2\n", "line 2, column 6: duplicate key"),
+        ("[a]\n[a]\n", "line 2, column 3: duplicate table"),
         ("a\n", "line 1, column 2: a key without '='"),
         ("a = x\n", "line 1, column 5: not a TOML value (text needs quotes)"),
         ("= 1\n", "line 1, column 1: neither a key nor a table"),

@@ -297,7 +297,7 @@ class TestPickles:
             archive.writestr("x.npy", npy([1]))
             archive.writestr("x", npy([2]))
         with pytest.raises(
-            UsageError, match=r"f\.npz: cannot be read as an NPZ archive: holds two members for the array 'x'$"
+            UsageError, match=r"f\.npz: cannot be read as an NPZ archive: contains two members for the array 'x'$"
         ):
             read_pickled_npz(path)
 
@@ -307,7 +307,7 @@ def test_a_folder_of_that_name_without_its_declaration_is_told(tmp_path: Path, m
     monkeypatch.setenv("MERBENCH_BASELINES", str(tmp_path))
     with pytest.raises(UsageError) as caught:
         find_folder("baseline", "own")
-    assert str(caught.value) == f"{tmp_path / 'own'}: there is no baseline.toml in this folder"
+    assert str(caught.value) == f"{tmp_path / 'own'}: no baseline.toml in this folder"
     with pytest.raises(UnknownName, match="no baseline named 'owm'"):
         find_folder("baseline", "owm")
     (tmp_path / "own" / "baseline.toml").touch()
@@ -350,7 +350,7 @@ def test_an_output_is_none_of_the_inputs(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(UsageError) as caught:
             require_apart(output, ["-", read], "the submission itself")
         assert str(caught.value) == f"{output} is the submission itself; name another output"
-    with pytest.raises(UsageError, match=r"^runs holds one of the runs; name another output$"):
+    with pytest.raises(UsageError, match=r"^runs contains one of the runs; name another output$"):
         require_apart("runs", [read], "one of the runs")
 
 

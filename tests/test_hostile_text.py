@@ -64,7 +64,7 @@ FILE = HOSTILE.replace("/", "")
 
 
 def assert_harmless(text: str) -> None:
-    """Fail where a text holds invisible characters, or what a CI system takes for a command that merbench did not write."""
+    """Fail where a text contains invisible characters, or what a CI system takes for a command that merbench did not write."""
     hidden = {c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")}
     assert not hidden, (hidden, text)
     assert "##[" not in text, text
@@ -74,7 +74,7 @@ def assert_harmless(text: str) -> None:
 
 
 def assert_plain_markdown(text: str) -> None:
-    """Fail where Markdown holds markup of the hostile text: HTML, code, links, a bar that would be a cell's end."""
+    """Fail where Markdown contains markup of the hostile text: HTML, code, links, a bar that would be a cell's end."""
     assert_harmless(text)
     unescaped = re.sub(r"\\[^\w\s]", "", text)
     for part in ("<img", "`", "](", "*b*"):
@@ -95,7 +95,7 @@ class _Tags(HTMLParser):
 
 
 def assert_plain_html(text: str) -> None:
-    """Fail where a page holds an element of the hostile text."""
+    """Fail where a page contains an element of the hostile text."""
     assert_harmless(text)
     assert "img" not in _Tags(text).tags
 
@@ -127,7 +127,7 @@ def test_a_problem_in_every_form() -> None:
     assert_forms_are_harmless(FILE, (Problem("W201", HOSTILE, 3, HOSTILE, HOSTILE),))
 
 
-# Untrusted files: messages say what is wrong and where, and may hold text of the file.
+# Untrusted files: messages say what is wrong and where, and may contain text of the file.
 
 
 def _parquet(table: pa.Table) -> bytes:

@@ -28,7 +28,7 @@ def test_a_toml_file_of_more_than_a_megabyte(tmp_path: Path) -> None:
     path.write_text("#" * 1_000_001)
     with pytest.raises(UsageError) as caught:
         read_toml(path)
-    assert str(caught.value) == f"{path}: cannot be read: holds more than 1,000,000 bytes"
+    assert str(caught.value) == f"{path}: cannot be read: contains more than 1,000,000 bytes"
 
 
 LONG_KEY = "a." * 33 + "a"
@@ -111,7 +111,7 @@ def test_a_corpus_table_of_ten_million_lines(tmp_path: Path) -> None:
     problems: list[Problem] = []
     assert read_delimited(path, problems) is None
     allowed = "10,000,000 lines, and 30,000,000 of both, are allowed"
-    assert problems == [Problem("E610", f"samples.csv: holds 10,000,001 lines and 0 delimiters; at most {allowed}")]
+    assert problems == [Problem("E610", f"samples.csv: has 10,000,001 lines and 0 delimiters; at most {allowed}")]
 
 
 def test_gaps_of_a_sheet_are_cells(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_gaps_of_a_sheet_are_cells(tmp_path: Path) -> None:
     for row in range(1, 70):
         book.active.cell(row, 16_384, "word")  # the last column there is: 69 · 16,384 > 1,000,000
     book.save(tmp_path / "wheel1.xlsx")
-    with pytest.raises(InvalidLexicon, match=r"E620  wheel1\.xlsx: cannot be read: holds more than 1,000,000 cells"):
+    with pytest.raises(InvalidLexicon, match=r"E620  wheel1\.xlsx: cannot be read: contains more than 1,000,000 cells"):
         read_release(tmp_path)
 
 

@@ -44,7 +44,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("bash") is None, reason="the README's commands: there is no bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the README's commands: no bash")
 def test_every_command_prints_what_the_readme_shows(own_home: Path, tmp_path: Path) -> None:
     for step in commands():
         printed = run(step.command, tmp_path, own_home)
@@ -72,7 +72,7 @@ def make_demo(folder: Path, home: Path, **variables: str) -> subprocess.Complete
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("make") is None, reason="make demo: there is no make")
+@pytest.mark.skipif(shutil.which("make") is None, reason="make demo: no make")
 def test_the_demo_prints_what_the_readme_shows(own_home: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="make demo: torch is not installed")
     done = make_demo(tmp_path, own_home)
@@ -96,7 +96,7 @@ def without_numbers(line: str) -> str:
     return " ".join(re.sub(r"-?\d+(\.\d+)?", "0", line).split())
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make demo: there is no make")
+@pytest.mark.skipif(shutil.which("make") is None, reason="make demo: no make")
 def test_a_demo_whose_first_command_fails_fails(own_home: Path, tmp_path: Path) -> None:
     done = make_demo(tmp_path, own_home, DEMO="cd demo && echo printed && false")
     assert done.returncode != 0

@@ -83,7 +83,7 @@ def test_an_item_is_found_by_name_or_by_path(home: Path) -> None:
         ("empty", "no note named 'empty' (known: made, mine, shipped); write empty"),
         ("", "no note named ''"),
         ("./gone", "gone: no such folder"),
-        ("./bare", "bare: there is no note.toml in this folder; write bare"),
+        ("./bare", "bare: no note.toml in this folder; write bare"),
         ("./odd", "note.toml: no text for text; write odd"),
     ],
 )

@@ -164,7 +164,7 @@ def test_another_target_type_is_refused_by_name(kind: str) -> None:
         ({"metrics": "mse"}, "metrics: 'mse' is not a list"),
         ({"ranking": "mse"}, "ranking: 'mse' is not a table"),
         ({"modalities": ["smell"]}, "modalities[0]: 'smell' is not one of audio, video, text, physiology"),
-        ({"splits": {"train": "train", "tst": "x"}}, "splits: there is no split 'test'; did you mean 'tst'?"),
+        ({"splits": {"train": "train", "tst": "x"}}, "splits: no split 'test'; did you mean 'tst'?"),
         ({"submission": {"extra_ids": "allowed"}}, "submission.extra_ids: 'allowed' is not one of error, allow; did you mean 'allow'?"),
         ({"submission": {"missing_ids": "wrong"}}, "submission.missing_ids: 'wrong' applies only to categorical and ranked targets"),
         ({"submission": {"views": 2}}, "submission.views: applies only with duplicate_ids = 'mean'"),
@@ -230,7 +230,7 @@ def test_a_wheel_is_one_of_its_lexicons() -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ({"labels": ["a", "b", "a"]}, "targets.discrete.labels: given twice: a"),
+        ({"labels": ["a", "b", "a"]}, "targets.discrete.labels: duplicate: a"),
         ({"labels": ["a", " b"]}, "targets.discrete.labels: ' b' is empty or has spaces around it"),
         ({"labels": ["a"]}, "targets.discrete.labels: ['a'] has 1 item; at least 2 are needed"),
         ({"aliases": {"x": "y"}}, "targets.discrete.aliases.x: 'y' is not one of neutral, angry, happy"),
@@ -260,7 +260,7 @@ def test_a_file_that_is_not_toml_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "track.toml").write_text('id = "broken"\nid = "broken"\n')
-    with pytest.raises(DeclarationError, match="not a TOML file: line 2, column 14: a key is given twice"):
+    with pytest.raises(DeclarationError, match="not a TOML file: line 2, column 14: duplicate key"):
         load_track(folder)
 
 
@@ -270,7 +270,7 @@ def test_an_unknown_track_names_the_nearest() -> None:
 
 
 def test_a_folder_without_a_track_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"there is no track\.toml in this folder"):
+    with pytest.raises(UsageError, match=r"no track\.toml in this folder"):
         load_track(tmp_path)
 
 

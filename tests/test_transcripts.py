@@ -9,7 +9,7 @@ import pytest
 from golden_values import TRANSCRIPTS
 from transcripts import Step, replay, run
 
-needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="transcripts: there is no bash")
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="transcripts: no bash")
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Noise banks of the data home: their folders, written, opened by name and verified.
 
 Conventions:
-    `bank.toml` holds name, version, source, licence, the digest of the table's content, and `folder` if the sounds
+    `bank.toml` contains name, version, source, licence, the digest of the table's content, and `folder` if the sounds
     stayed in a folder of their own. `noises.parquet` has a row per sound, in the order of their files.
 """
 
@@ -53,7 +53,7 @@ def open_bank(name: str | Path, relative_to: Path | None = None) -> Bank:
         relative_to: folder that a relative path starts from; the working directory when None.
 
     Raises:
-        UnknownName: there is no bank, part or class of this name.
+        UnknownName: no bank, part or class of this name.
         UsageError: the path is not a bank, or all sounds of what it names are silent.
         IntegrityError: sounds are missing, or changed their size.
     """
@@ -105,7 +105,7 @@ def _read_sounds(path: Path) -> tuple[Sound, ...]:
     except MalformedFile as error:
         raise IntegrityError(f"{path}: {error}") from error
     if not table.schema.equals(_SCHEMA) or any(column.null_count for column in table.columns):
-        raise IntegrityError(f"{path}: does not hold the columns {', '.join(_SCHEMA.names)}")
+        raise IntegrityError(f"{path}: does not contain the columns {', '.join(_SCHEMA.names)}")
     sounds = tuple(Sound(*row.values()) for row in table.to_pylist())
     for sound in sounds:
         place = PurePosixPath(sound.file)
@@ -120,7 +120,7 @@ def _digest(sounds: Sequence[Sound]) -> str:
 
 def _require_sounds(bank: Bank) -> None:
     if not bank.sounds:
-        raise UsageError(f"noise bank {bank.name}: there is no sound in it")
+        raise UsageError(f"noise bank {bank.name}: no sound in it")
     if all(sound.rms < SILENCE for sound in bank.sounds):
         raise UsageError(f"noise bank {bank.name}: all of its sounds are silent")
     changes = [f"{printable(sound.file)}: {change}" for sound in bank.sounds if (change := _change(bank, sound))]

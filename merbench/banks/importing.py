@@ -126,7 +126,7 @@ def store(
 
 def _nothing_left(root: Path, problems: Sequence[Problem]) -> list[str]:
     if not problems:
-        return [f"{root}: there is no sound in this folder ({', '.join(sorted(SUFFIXES))})"]
+        return [f"{root}: no sound in this folder ({', '.join(sorted(SUFFIXES))})"]
     return problem_lines(f"{root}: no sound in this folder can be used", examples(problems, lambda problem: problem))
 
 
@@ -149,7 +149,7 @@ def _indexed(path: Path, root: Path, sounds: Sequence[Sound], warnings: list[Pro
     row_of = {file: number for number, file in enumerate(files)}
     missing = [cell for cell, file in zip(cells, files, strict=True) if file is None]
     unnamed = [sound.file for sound in sounds if sound.file not in row_of]
-    warnings += examples(missing, lambda cell: Problem("W641", f"{printable(cell)}: there is no sound of that name"))
+    warnings += examples(missing, lambda cell: Problem("W641", f"{printable(cell)}: no sound of that name"))
     warnings += examples(unnamed, lambda file: Problem("W642", f"{printable(file)}: the index does not name it"))
 
     def described(sound: Sound) -> Sound:

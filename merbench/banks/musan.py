@@ -39,7 +39,7 @@ def import_musan(path: str | Path, *, in_place: bool = False, replace: bool = Fa
     """Store MUSAN, or those of its three parts that exist, as the bank `musan` of the data home.
 
     Args:
-        path: the folder `musan`, or the one that holds it.
+        path: the folder `musan`, or the one that contains it.
         in_place: leave the sounds where they are, instead of copying 11 GB.
         replace: whether an existing bank `musan` is replaced.
 

@@ -119,11 +119,11 @@ def _measured(folder: Path, sound: Sound) -> Sound | Problem:
     except (OSError, RuntimeError) as error:
         return Problem("E641", f"{shown}: cannot be read as a sound: {_reason(error)}")
     if n_samples == 0:
-        return Problem("E642", f"{shown}: holds no samples")
+        return Problem("E642", f"{shown}: contains no samples")
     if n_samples < declared:
         return Problem("E641", f"{shown}: is cut off: {declared:,} samples are announced, and it has {n_samples:,}")
     if not math.isfinite(squares):
-        return Problem("E641", f"{shown}: holds samples that are not numbers")
+        return Problem("E641", f"{shown}: contains samples that are not numbers")
     rms = math.sqrt(squares / n_samples)
     if rms < SILENCE:
         return Problem("E643", f"{shown}: is silent, or its channels cancel each other")

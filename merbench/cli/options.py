@@ -123,7 +123,7 @@ def pairs(
         at_last: whether the last = parts them, so that what is left may have others.
 
     Raises:
-        UsageError: an item has no two parts; a key is given twice.
+        UsageError: an item does not have two parts, or a key is given twice.
     """
     from merbench.errors import UsageError
 
@@ -134,7 +134,7 @@ def pairs(
             raise UsageError(f"{option} {item}: {remedy}")
         key, value = (right, left) if by_right else (left, right)
         if key in by_key:
-            raise UsageError(f"{option} {item}: '{key}' is given twice")
+            raise UsageError(f"{option} {item}: duplicate '{key}'")
         by_key[key] = value
     return by_key
 

@@ -26,7 +26,7 @@ def terminal_width() -> int | None:
 
 
 def print_line(text: str) -> None:
-    """Print one line: a line end in it, which a path may hold, is escaped."""
+    """Print one line: a line end in it, which a path may contain, is escaped."""
     print(printable(text, None))
 
 

@@ -140,7 +140,7 @@ def describe(
         if template.suffix.lower() not in ("", ".csv", ".txt"):
             raise UsageError(f"{template}: a template is a CSV file; give it a name that ends in .csv")
         if template.is_file() and not force:
-            raise UsageError(f"{template}: already exists, and may hold answers; --force overwrites it")
+            raise UsageError(f"{template}: already exists, and may contain answers; --force overwrites it")
         write_text(template, _submission_text(declared, template_of.ids.to_pylist()))
         print_line(
             f"{template}: {len(template_of):,} candidates of {declared.key}, split {split}, with placeholder answers"

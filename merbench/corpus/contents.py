@@ -54,7 +54,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a corpus holds besides its metadata: tables and features, and where they came from."""
+    """What a corpus contains besides its metadata: tables and features, and where they came from."""
 
     samples: pa.Table
     reference: pa.Table | None = None
@@ -88,7 +88,7 @@ class Contents:
 
 
 def _plain_type(column_type: pa.DataType) -> pa.DataType | None:
-    """Return the type a column is stored as; None for a type that tables do not hold."""
+    """Return the type a column is stored as; None for a type that tables do not contain."""
     types = pa.types
     if types.is_dictionary(column_type):
         return _plain_type(column_type.value_type)
@@ -134,7 +134,7 @@ def _table_problems(table: pa.Table, origin: Origin, keys: Sequence[str]) -> Ite
         return
     for name in keys:
         if name not in names:
-            message = f"no column '{name}'; the columns are {listed(names, 12)}; rename the one that holds it"
+            message = f"no column '{name}'; the columns are {listed(names, 12)}; rename the one that contains it"
             yield Problem("E611", f"{origin.name}: {message}{did_you_mean(name, names)}")
     for name in names:
         yield from _column_problems(table[name], origin, name, is_key=name in keys)
@@ -144,11 +144,11 @@ def _column_problems(column: pa.ChunkedArray, origin: Origin, name: str, *, is_k
     plain = _plain_type(column.type)
     if plain is None or (is_key and plain != pa.string()):
         allowed = "strings" if is_key else "strings, lists of strings, booleans, integers and floats"
-        yield Problem("E614", f"{origin.name}: holds {column.type}; allowed are {allowed}", column=name)
+        yield Problem("E614", f"{origin.name}: contains {column.type}; allowed: {allowed}", column=name)
     elif is_key:
         yield from _key_problems(column, origin, name)
     elif pa.types.is_uint64(column.type) and (pc.max(column).as_py() or 0) >= 2**63:
-        yield Problem("E614", f"{origin.name}: holds an integer of 2^63 or more", column=name)
+        yield Problem("E614", f"{origin.name}: contains an integer of 2^63 or more", column=name)
     elif plain == pa.float64():
         finite = pc.fill_null(pc.is_finite(column), True).to_numpy()
         odd = [(row, column[row].as_py()) for row in np.flatnonzero(~finite).tolist()]
@@ -196,7 +196,7 @@ def name_problems(names: Sequence[str]) -> Iterator[Problem]:
     """Yield which names no feature can have, and which differ only in case."""
     for name in names:
         if not FEATURE_NAME.fullmatch(name):
-            message = "allowed are up to 100 of A-Z a-z 0-9 . _ -, the first a letter or digit"
+            message = "allowed: up to 100 of A-Z a-z 0-9 . _ -, the first a letter or digit"
             yield Problem("E616", f"feature '{name}': not a name of a feature; {message}")
     folded = Counter(name.casefold() for name in names)
     alike = [name for name in names if folded[name.casefold()] > 1]

@@ -35,7 +35,7 @@ def write_corpus(folder: Path, metadata: Metadata, contents: Contents, *, replac
     """Write a corpus folder, all of it or nothing, and return it.
 
     Tables may be in any order of rows and of similar types (32-bit floats, dictionaries); they are stored sorted
-    and in plain types. A row of the references that holds nothing is left out.
+    and in plain types. A row of the references that contains nothing is left out.
 
     Raises:
         UsageError: the folder already exists and is not to be replaced.

@@ -93,7 +93,7 @@ def _path_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
             message = "is not a plain path inside the corpus folder, with '/' between its parts"
             yield Problem("E207", message, column=f"files.{member}")
         elif member == FILE_NAME:
-            yield Problem("E207", "cannot hold its own digest", column=f"files.{member}")
+            yield Problem("E207", "cannot contain its own digest", column=f"files.{member}")
 
 
 def _pairing_problems(declaration: CorpusDeclaration) -> Iterator[Problem]:

@@ -93,7 +93,7 @@ def _text(path: Path, problems: list[Problem]) -> str | None:
         n_lines, n_delimiters = data.count(b"\n"), data.count(b",") + data.count(b"\t")
         if n_lines > MOST_ROWS or n_lines + n_delimiters > MOST_CELLS:
             size = f"{n_lines:,} lines and {n_delimiters:,} delimiters"
-            raise MalformedFile(f"holds {size}; at most {MOST_ROWS:,} lines, and {MOST_CELLS:,} of both, are allowed")
+            raise MalformedFile(f"has {size}; at most {MOST_ROWS:,} lines, and {MOST_CELLS:,} of both, are allowed")
         return data.decode("utf-8-sig")
     except MalformedFile as error:
         message = f"{path.name}: {error}"
@@ -113,7 +113,7 @@ def _shape_problems(
         yield Problem("E610", f"{where}: the columns are separated by ';'; save it with ',' between them")
         return
     if "\0" in "".join(header):
-        yield Problem("E610", f"{where}: holds NUL characters; save it as CSV UTF-8")
+        yield Problem("E610", f"{where}: contains NUL characters; save it as CSV UTF-8")
         return
     empty = [str(index) for index, name in enumerate(header, start=1) if not name]
     if empty:

@@ -94,9 +94,9 @@ class Feature:
     def shape_problem(self) -> str | None:
         """Return what does not fit between ids, values and offsets; None when all does."""
         if self.values.ndim != 2 or not self.values.shape[1]:
-            return f"the values have shape {self.values.shape}; expected are rows of equal length"
+            return f"the values have shape {self.values.shape}; expected: rows of equal length"
         if self.values.dtype != np.float32:
-            return f"the values are {self.values.dtype}; expected is float32"
+            return f"the values are {self.values.dtype}; expected: float32"
         if not len(self.ids):
             return "no samples"
         if self.ids.null_count:
@@ -124,7 +124,7 @@ class Feature:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Feature:
-        """Return the feature that a table of `to_table`'s schema holds; raise `ValueError` for another schema."""
+        """Return the feature that a table of `to_table`'s schema contains; raise `ValueError` for another schema."""
         shape_of_schema(table.schema)
         ids, rows = table[ID].combine_chunks(), table[VALUES].combine_chunks()
         offsets = None
@@ -145,7 +145,7 @@ def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def shape_of_schema(schema: pa.Schema) -> tuple[int, bool]:
-    """Return a stored feature's width, and whether it holds frames; raise `ValueError` for another schema."""
+    """Return a stored feature's width, and whether it contains frames; raise `ValueError` for another schema."""
     if schema.names == [ID, VALUES] and schema.field(ID).type == pa.string():
         rows = schema.field(VALUES).type
         frames = pa.types.is_list(rows)
@@ -198,7 +198,7 @@ def _from_npz(path: Path, array: str | None) -> Feature:
         return _from_arrays(list(arrays), list(arrays.values()))
     ids, values = arrays[ids_name], np.atleast_1d(arrays[array or VALUES])
     if ids.ndim != 1 or ids.dtype.kind not in "USiu":
-        raise UsageError(f"'{ids_name}' is {ids.dtype} of shape {ids.shape}; expected are strings or integers (n,)")
+        raise UsageError(f"'{ids_name}' is {ids.dtype} of shape {ids.shape}; expected: strings or integers (n,)")
     names = [item.decode() if isinstance(item, bytes) else str(item) for item in ids.tolist()]
     if len(names) != len(values):
         raise UsageError(f"{len(names):,} sample ids and {len(values):,} rows of '{array or VALUES}'")
@@ -254,7 +254,7 @@ def _from_arrays(names: Sequence[str], parts: Sequence[NDArray[Any]]) -> Feature
         raise UsageError(counted("arrays that are not numbers", strange, len(parts)))
     first = parts[0]
     if first.ndim not in (1, 2) or not first.shape[-1]:
-        raise UsageError(f"'{names[0]}' has shape {first.shape}; expected is a vector (d,) or frames (t, d)")
+        raise UsageError(f"'{names[0]}' has shape {first.shape}; expected: a vector (d,) or frames (t, d)")
     usual = (first.ndim, first.shape[-1])
     odd = [f"'{name}' {part.shape}" for name, part in pairs if not part.ndim or (part.ndim, part.shape[-1]) != usual]
     if odd:
@@ -273,7 +273,7 @@ def _from_parquet(path: Path) -> Feature:
         raise UsageError(f"no column {listed(missing)}; the columns are {listed(table.column_names, 12)}")
     ids, rows = table[ID].cast(pa.string()).combine_chunks(), table[VALUES].combine_chunks()
     if not _is_list(rows.type):
-        raise UsageError(f"'{VALUES}' holds {rows.type}; expected are lists of numbers, or of lists of numbers")
+        raise UsageError(f"'{VALUES}' contains {rows.type}; expected: lists of numbers, or of lists of numbers")
     if not _is_list(rows.type.value_type):
         return Feature(ids, _matrix(rows)).sorted()
     lengths = pc.fill_null(pc.list_value_length(rows), 0).to_numpy(zero_copy_only=False)
@@ -292,5 +292,5 @@ def _matrix(rows: pa.Array) -> NDArray[np.float32]:
         raise UsageError(f"the lists have different lengths: {listed([str(width) for width in widths])}")
     numbers = rows.flatten()
     if not (pa.types.is_integer(numbers.type) or pa.types.is_floating(numbers.type)) or numbers.null_count:
-        raise UsageError(f"the lists hold {numbers.type}, {numbers.null_count:,} missing; expected are numbers")
+        raise UsageError(f"the lists contain {numbers.type}, {numbers.null_count:,} missing; expected: numbers")
     return np.ascontiguousarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(len(rows), widths[0])

@@ -139,7 +139,7 @@ class Corpus:
             return self._feature(name)
 
     def feature_shape(self, name: str) -> tuple[int, int, bool]:
-        """Return a feature's number of samples, its width, and whether it holds frames; reads no values."""
+        """Return a feature's number of samples, its width, and whether it contains frames; reads no values."""
         with self._remedied():
             path = self._feature_path(name)
             try:
@@ -181,7 +181,7 @@ class Corpus:
         try:
             digest = table_digest(table)
         except (TypeError, ValueError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path}: holds a column of a type that corpora do not have") from error
+            raise IntegrityError(f"{path}: contains a column of a type that corpora do not have") from error
         _require_content(self.folder, member, digest, recorded)
         return table
 
@@ -289,7 +289,7 @@ def verify_corpus(corpus: Corpus) -> list[Problem]:
 
 
 def _value_problem(corpus: Corpus, member: str) -> Problem | None:
-    """Return a problem when a table whose bytes are as recorded does not hold the recorded values."""
+    """Return a problem when a table whose bytes are as recorded does not contain the recorded values."""
     content = corpus.declaration.content
     try:
         if member == SAMPLES_FILE:
@@ -317,18 +317,18 @@ class TargetSummary:
 
 @dataclass(frozen=True)
 class CorpusSummary:
-    """What a corpus holds."""
+    """What a corpus contains."""
 
     corpus: Corpus  # the corpus
     splits: Mapping[str, int]  # split -> number of samples
     # column of the samples -> type of its values, and number of samples with one
     columns: Mapping[str, tuple[str, int]]
     targets: tuple[TargetSummary, ...]  # the columns of the references
-    features: Mapping[str, tuple[int, int, bool]]  # feature -> number of samples, width, and whether it holds frames
+    features: Mapping[str, tuple[int, int, bool]]  # feature -> number of samples, width, and whether it contains frames
 
 
 def summarise(corpus: Corpus) -> CorpusSummary:
-    """Return what a corpus holds: counts, types and shapes."""
+    """Return what a corpus contains: counts, types and shapes."""
     samples, reference = corpus.samples(), corpus.reference()
     targets: list[TargetSummary] = []
     if reference is not None:

@@ -1,7 +1,7 @@
 """Importers: the folder of a public release becomes a corpus, or one message lists every missing file and column.
 
 Conventions:
-    A release declares for each of its files where it is, which columns it holds and what becomes of them
+    A release declares for each of its files where it is, which columns it contains and what becomes of them
     (`merbench.corpus.release_tables`). Of a release with several layouts, the most complete one is read.
 """
 

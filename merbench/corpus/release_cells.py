@@ -35,7 +35,7 @@ class Cells:
 
     # a cell -> its value, None where it marks a missing one; raises `ValueError` for any other cell
     value: Callable[[str], Any]
-    allowed: str  # what a cell may hold, for messages
+    allowed: str  # what a cell may contain, for messages
     type: pa.DataType = STRING  # Arrow type of the values
     column: str | None = None  # released column; None for one that is named as the target
     empty: Any = None  # value of an empty cell; None is no reference
@@ -56,7 +56,7 @@ class Cells:
                 values.append(None)
                 odd.append((row, cell))
         if odd:
-            what, remedy = "references that cannot be read", f"allowed are {self.allowed}"
+            what, remedy = "references that cannot be read", f"allowed: {self.allowed}"
             problems.append(source.origin.problem("E614", column, what, odd, len(cells), remedy))
         return pa.array(values, self.type)
 

@@ -29,7 +29,7 @@ def label_archive(members: Mapping[str, str], emotion: str = "emo", valence: str
     """Read an NPZ of pickled dictionaries, one per split: sample id -> `{"emo": label or code, "val": number}`.
 
     Args:
-        members: name of a dictionary -> the split it holds.
+        members: name of a dictionary -> the split it contains.
         emotion: column that the emotions become.
         valence: column that the numbers become.
     """

@@ -1,4 +1,4 @@
-"""The tables of a release: where each is, which columns it holds, and how they become the contents of a corpus.
+"""The tables of a release: where each is, which columns it contains, and how they become the contents of a corpus.
 
 Conventions:
     A sheet with a split, or a column of it, lists samples; any other sheet adds columns to them. Where two sheets list

@@ -115,7 +115,7 @@ def plan_media(
     Raises:
         UsageError: the track corrupts no media; the output lies in the folder of clips; a sample is unknown; a noise
             bank is empty or silent.
-        UnknownName: there is no noise bank of a name.
+        UnknownName: no noise bank of a name.
     """
     track, split = candidates.track, candidates.split
     audio, video = track.steps(split, "audio"), track.steps(split, "video")

@@ -79,7 +79,7 @@ def corrupt_corpus(
         replace: whether the result of an earlier run is replaced.
 
     Raises:
-        UsageError: the track corrupts neither features nor texts; there is no such feature or column; the folder
+        UsageError: the track corrupts neither features nor texts; no such feature or column; the folder
             already exists.
     """
     corpus = open_corpus(track.corpus, relative_to=track.folder)

@@ -59,7 +59,7 @@ class FromBank(Named):
 class FromColumn(Named):
     """Declared by the name of a column of the corpus; the function receives the sample's own four numbers."""
 
-    words: str = "the name of a column of the corpus that holds x, y, width and height"
+    words: str = "the name of a column of the corpus that contains x, y, width and height"
 
 
 SEVERITY = "severity"
@@ -323,13 +323,13 @@ def _distribution_problem(parameter: Parameter, distribution: Values, *, may_fal
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         return f"{kind} = {brief(values)} is not a list of values"
     if wrong := [item for item in values if not parameter.allows(item)]:
-        return f"{kind} holds {listed([repr(item) for item in wrong])}; each must be {parameter.allowed}"
+        return f"{kind} contains {listed([repr(item) for item in wrong])}; each must be {parameter.allowed}"
     if kind != "choice" and (len(values) != 2 or (values[0] > values[1] and not may_fall)):
         return f"{kind} = {list(values)} is not [low, high]"
     if kind == "integers" and not all(isinstance(item, int) for item in values):
-        return f"integers = {list(values)} holds a number that is not whole"
+        return f"integers = {list(values)} contains a number that is not whole"
     if kind == "integers" and parameter.options and not {*range(min(values), max(values) + 1)} <= {*parameter.options}:
-        return f"integers = {list(values)} holds numbers that are not {parameter.allowed}; use choice"
+        return f"integers = {list(values)} contains numbers that are not {parameter.allowed}; use choice"
     return ""
 
 

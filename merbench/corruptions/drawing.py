@@ -115,7 +115,7 @@ def draw(value: Any, rng: PCG64, shared: SharedDraw | None = None) -> Any:
     if name is None:
         u = (rng.random_raw() >> 11) * 2.0**-53  # as `uniforms` does, without an array
     elif shared is None:
-        raise ValueError(f"there is no shared number '{name}'")
+        raise ValueError(f"no shared number '{name}'")
     else:
         u = shared(name)
     ((kind, values),) = ((kind, item) for kind, item in value.items() if kind != SHARED)

@@ -94,7 +94,7 @@ def require_engine(engine: str) -> str | None:
         return None
     match = _DASK.fullmatch(engine)
     if match is None or int(match[1].rpartition(":")[2]) not in range(1, 65536):
-        allowed = f"allowed are {LOCAL} and dask://host:port"
+        allowed = f"allowed: {LOCAL} and dask://host:port"
         raise UsageError(f"'{printable(engine)}' is not an engine{did_you_mean(engine, [LOCAL])}; {allowed}")
     return match[1]
 

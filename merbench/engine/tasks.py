@@ -29,7 +29,7 @@ ShowProgress = Callable[[str, int, int], None]
 class WorkerDied(MerbenchError):
     """The process that ran a unit was killed at every attempt: for lack of memory, or by a crash of a library."""
 
-    reason = "its worker process was killed each time that it was run; it may need more memory than there is"
+    reason = "its worker process was killed each time it ran; it may need more memory than is available"
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{printable(name)}: {self.reason}")

@@ -121,7 +121,7 @@ def read_npy_items(file: IO[bytes], header: NpyHeader) -> NDArray[Any]:
 
 
 def require_characters(array: NDArray[Any]) -> None:
-    """Raise `MalformedFile` where the text of an array holds numbers that are not characters; NumPy does not check."""
+    """Raise `MalformedFile` if the text of an array has numbers that are not characters, which NumPy does not check."""
     import numpy as np
 
     if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
@@ -150,7 +150,7 @@ def npz_members(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile
             names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
             if len(set(names)) < len(names):
                 twice = printable(next(name for name in names if names.count(name) > 1))
-                raise MalformedFile(f"holds two members for the array '{twice}'")
+                raise MalformedFile(f"contains two members for the array '{twice}'")
             yield archive, dict(zip(names, archive.infolist(), strict=True))
     except UNREADABLE_ARCHIVE as error:
         raise MalformedFile(fault(error)) from error
@@ -167,7 +167,7 @@ def read_npz(
     Args:
         path: the file.
         choose: returns the names of the arrays to read, from all names.
-        most_arrays: how many arrays the file may hold.
+        most_arrays: how many arrays the file may contain.
         most_bytes: what those that are read may unpack to.
 
     Raises:
@@ -176,7 +176,7 @@ def read_npz(
     arrays: dict[str, NDArray[Any]] = {}
     with npz_members(path) as (archive, members):
         if len(members) > most_arrays:
-            raise TooLarge(f"holds {len(members):,} arrays; {most_arrays:,} are allowed")
+            raise TooLarge(f"contains {len(members):,} arrays; {most_arrays:,} are allowed")
         names = list(choose(list(members)))
         n_bytes = sum(members[name].file_size for name in names)
         if n_bytes > most_bytes:

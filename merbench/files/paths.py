@@ -10,7 +10,7 @@ from merbench.errors import UnknownName, UsageError
 
 
 def data_home() -> Path:
-    """Return the folder that holds corpora: `$MERBENCH_HOME`, else the platform's user data folder."""
+    """Return the folder that contains corpora: `$MERBENCH_HOME`, else the platform's user data folder."""
     chosen = os.environ.get("MERBENCH_HOME")
     if chosen:
         return expanded(chosen)
@@ -56,7 +56,7 @@ def list_folders(noun: str) -> list[Path]:
 def find_folder(noun: str, name_or_path: str | Path) -> Path:
     """Return the one folder of a name, or of a path to a folder or its declaration.
 
-    A bare name never means a folder of the working directory, which may hold untrusted files.
+    A bare name never means a folder of the working directory, which may contain untrusted files.
 
     Raises:
         UnknownName: no such folder; the nearest name is given.
@@ -70,9 +70,7 @@ def find_folder(noun: str, name_or_path: str | Path) -> Path:
         if path.name == file_name and path.is_file():
             return path.parent
         if not (path / file_name).is_file():
-            raise UsageError(
-                f"{path}: there is no {file_name} in this folder" if path.is_dir() else f"{path}: no such folder"
-            )
+            raise UsageError(f"{path}: no {file_name} in this folder" if path.is_dir() else f"{path}: no such folder")
         return path
     name = str(name_or_path)
     places = [place / name for place in search_folders(noun) if name]
@@ -82,7 +80,7 @@ def find_folder(noun: str, name_or_path: str | Path) -> Path:
     if not folders:
         for folder in places:
             if folder.is_dir():
-                raise UsageError(f"{folder}: there is no {file_name} in this folder")
+                raise UsageError(f"{folder}: no {file_name} in this folder")
         here = Path(name, file_name).is_file() or (name == file_name and Path(name).is_file())
         hint = f"the working directory has one: write ./{name}" if here else ""
         raise UnknownName(noun, name, {folder.name for folder in list_folders(noun)}, hint)
@@ -113,7 +111,7 @@ def require_apart(output: Path | str, inputs: Iterable[Path | str], what: str) -
         if path.exists() and path.samefile(place):
             raise UsageError(f"{output} is {what}; name another output")
         if place.resolve() in path.parents:
-            raise UsageError(f"{output} holds {what}; name another output")
+            raise UsageError(f"{output} contains {what}; name another output")
 
 
 def require_outside(output: Path, inputs: Path, what: str) -> None:

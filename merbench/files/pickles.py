@@ -69,7 +69,7 @@ def read_pickled_npz(path: Path, max_bytes: int = 256 << 20) -> dict[str, Any]:
             for name, info in members.items():
                 where = f"{path}, member '{printable(info.filename)}'"
                 if info.file_size > free:
-                    raise UsageError(f"{where}: unpacks to {info.file_size:,} bytes; allowed are {free:,}")
+                    raise UsageError(f"{where}: unpacks to {info.file_size:,} bytes; allowed: {free:,}")
                 free -= info.file_size
                 try:
                     values[name] = read_pickled_npy(archive.read(info))
@@ -192,7 +192,7 @@ def _of_type(value: Any, kind: type[_Kind]) -> _Kind:
 
 
 def _key(value: Any) -> Any:
-    """Return a key of a dictionary or an item of a set: containers, which may hold each other, are refused."""
+    """Return a key of a dictionary or an item of a set: containers, which may contain each other, are refused."""
     import numpy as np
 
     if not isinstance(value, (*_SCALARS, np.generic)):

@@ -58,7 +58,7 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
     with path.open("rb") as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
-        raise MalformedFile(f"holds more than {most_bytes:,} bytes")
+        raise MalformedFile(f"contains more than {most_bytes:,} bytes")
     return data
 
 

@@ -12,7 +12,7 @@ from merbench.errors import DeclarationError, MalformedFile, Problem, UsageError
 from merbench.files.reading import read_bounded
 
 MOST_TOML_BYTES = 1_000_000
-"""How many bytes a TOML file may hold."""
+"""How many bytes a TOML file may contain."""
 
 _DEEPEST = 32
 """How deep the tables and lists of a TOML file may be nested, by dotted keys too."""
@@ -27,7 +27,7 @@ _NOT_IN_KEYS = re.compile(rb"[^\w. \t-]")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return what a TOML file holds.
+    """Return what a TOML file contains.
 
     Raises:
         UsageError: the file cannot be read.

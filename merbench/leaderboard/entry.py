@@ -275,7 +275,7 @@ def name_problems(team: str | None = None, run: str | None = None) -> Iterator[P
     for noun, name in (("team", team), ("run", run)):
         if name is not None and not NAME.fullmatch(name):
             allowed = "1 to 39 of a-z, 0-9 and -, the first a letter or a digit"
-            yield Problem("E403", f"{noun} folder '{printable(name)}': allowed are {allowed}")
+            yield Problem("E403", f"{noun} folder '{printable(name)}': not a valid name; allowed: {allowed}")
 
 
 def _place_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem]:
@@ -346,7 +346,7 @@ def file_name_problems(name: str) -> Iterator[Problem]:
     """Yield what is wrong with the name of a file of predictions."""
     if not name.isascii() or name.lower() not in SUBMISSION_NAMES:
         packed = "text may be compressed, with .gz or .zst added"
-        allowed = f"allowed are {', '.join(SUFFIXES)}; {packed}"
+        allowed = f"allowed: {', '.join(SUFFIXES)}; {packed}"
         yield Problem("E404", f"'{name}' has an unknown suffix; {allowed}")
 
 

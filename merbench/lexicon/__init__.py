@@ -4,7 +4,7 @@ A label is looked up in three steps, as the released scorers of MER 2025 and 202
 → one sector on each wheel.
 
 Conventions:
-    The data home holds a folder per lexicon: `lexicon.toml` (name, source, digest of the content, SHA-256 of every
+    The data home contains a folder per lexicon: `lexicon.toml` (name, source, digest of the content, SHA-256 of every
     file) and the canonical files of `merbench.lexicon.content`. Files are checked when they are read. The compiled
     arrays are kept beside them, in `.compiled`, under the digest of those files.
 """
@@ -31,7 +31,7 @@ def open_lexicon(name: str) -> Lexicon:
     """Return a lexicon of merbench or of the data home by its name.
 
     Raises:
-        UnknownName: there is no lexicon of this name.
+        UnknownName: no lexicon of this name.
         IntegrityError: a file changed since it was imported.
         UsageError: its `lexicon.toml` cannot be read.
     """
@@ -47,8 +47,8 @@ def import_lexicon(path: str | Path, name: str | None = None, *, replace: bool =
         replace: whether a lexicon of this name is replaced.
 
     Raises:
-        UsageError: there is no release at the path, or the name is not valid or already exists.
-        InvalidLexicon: the released files do not hold what they should; all problems are listed.
+        UsageError: no release at the path, or the name is not valid or already exists.
+        InvalidLexicon: the released files do not contain what they should; all problems are listed.
     """
     path = Path(path)
     require_path(path)

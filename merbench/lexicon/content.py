@@ -78,7 +78,7 @@ class Content:
 
     def problems(self) -> list[Problem]:
         """Return everything that keeps the content from being a lexicon."""
-        problems = [] if self.wheels else [Problem("E624", "there is no wheel; at least one is needed")]
+        problems = [] if self.wheels else [Problem("E624", "no wheel; at least one is needed")]
         for name, rows in self.wheels.items():
             if not rows:
                 problems.append(Problem("E624", f"{printable(name)} has no rows"))

@@ -63,7 +63,7 @@ def read_release(path: Path) -> tuple[Content, str]:
 
     Raises:
         UsageError: there is nothing at the path, or no release.
-        InvalidLexicon: the files do not hold what they should; all problems are listed.
+        InvalidLexicon: the files do not contain what they should; all problems are listed.
         MissingExtra: a spreadsheet cannot be read without openpyxl.
     """
     require_path(path)
@@ -109,7 +109,7 @@ class _Sheet(NamedTuple):
         missing = [name for name in names if name not in self.header]
         if missing:
             present = listed([printable(cell) or "an empty cell" for cell in self.header]) or "nothing"
-            problems.append(Problem("E621", f"{self.file}: the first row has no {listed(missing)}; it holds {present}"))
+            problems.append(Problem("E621", f"{self.file}: the first row has no {listed(missing)}; it has {present}"))
             return
         indices = [self.header.index(name) for name in names]
         for row in self.rows[1:]:
@@ -161,7 +161,7 @@ def _wheel(sheet: _Sheet, problems: list[Problem]) -> list[WheelRow]:
         lambda item: Problem("E623", f"{sheet.file}, row {item[0]}: {item[1]} is empty ({item[2]}); a word is needed"),
     )
     if not rows and not empty and set(LEVELS) <= set(sheet.header):
-        problems.append(Problem("E624", f"{sheet.file}: there is no row below the header"))
+        problems.append(Problem("E624", f"{sheet.file}: no row below the header"))
     return rows
 
 
@@ -174,7 +174,7 @@ def _read_sheet(file: Path, problems: list[Problem]) -> _Sheet | None:
         for number, row in enumerate(_xlsx_rows(file) if file.suffix == ".xlsx" else _csv_rows(file), start=1):
             n_cells += len(row) + 1
             if n_cells > MOST_CELLS:
-                raise MalformedFile(f"holds more than {MOST_CELLS:,} cells")
+                raise MalformedFile(f"contains more than {MOST_CELLS:,} cells")
             odd += [(number, cell) for cell in row if cell is not None and not isinstance(cell, str)]
             rows.append([normal(cell) if isinstance(cell, str) else "" for cell in row])
     except (*UNREADABLE_ARCHIVE, csv.Error) as error:
@@ -188,7 +188,7 @@ def _read_sheet(file: Path, problems: list[Problem]) -> _Sheet | None:
 
 def _csv_rows(file: Path) -> Iterator[Sequence[Any]]:
     if file.stat().st_size > MOST_BYTES:
-        raise MalformedFile(f"holds more than {MOST_BYTES:,} bytes")
+        raise MalformedFile(f"contains more than {MOST_BYTES:,} bytes")
     with file.open(encoding="utf-8-sig", newline="") as lines:
         yield from csv.reader(lines)
 
@@ -215,7 +215,7 @@ def _from_npz(path: Path, problems: list[Problem]) -> Content:
     absent = [name for name in MAPS if not isinstance(members.get(name), dict)]
     if absent:
         present = listed([printable(name) for name in sorted(members)]) or "nothing"
-        problems.append(Problem("E621", f"there is no dictionary {listed(absent)}; the file holds {present}"))
+        problems.append(Problem("E621", f"no dictionary {listed(absent)}; the file contains {present}"))
         return Content.of([], [], {})
     forms, synonyms = (list(_unfolded(name, members[name], problems)) for name in MAPS[:2])
     wheels = members["wheel_map_whole"]

@@ -270,7 +270,7 @@ def _bucket_sums(ranked: Ranking, weights: Weights) -> Iterator[tuple[slice, _Bu
 
 
 def _clustered_sums(ranked: Ranking, weights: Clustered) -> Iterator[tuple[slice, _BucketSums]]:
-    """Yield the sums from how many samples of every cluster a bucket holds; whole numbers, so that BLAS is exact."""
+    """Yield the sums from how many samples of every cluster a bucket contains; whole numbers, so that BLAS is exact."""
     n_buckets, length = ranked.positive.shape
     n, m = len(ranked.order), weights.counts.shape[1]
     clusters = np.full(n_buckets * length, m)

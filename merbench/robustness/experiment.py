@@ -159,8 +159,8 @@ def prepared(
     """Return an experiment with its samples, systems and features, after everything has been checked.
 
     Raises:
-        UnknownName: there is no such feature, split or noise bank.
-        UsageError: there is no such column; a group has no name, or no others; the modality of a feature is not known;
+        UnknownName: no such feature, split or noise bank.
+        UsageError: no such column; a group has no name, or no others; the modality of a feature is not known;
             no feature is corrupted; clips or transcripts are needed and missing, or cannot be used.
         DeclarationError: an option is not allowed.
         WithheldReference: the references of a split are withheld.

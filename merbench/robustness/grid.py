@@ -114,8 +114,8 @@ def planned(
     precedence over one for all.
 
     Raises:
-        UsageError: there is no grid; a value is given twice; no corruption fits, or several; no curve has a parameter.
-        UnknownName: there is no such corruption.
+        UsageError: no grid; a value is given twice; no corruption fits, or several; no curve has a parameter.
+        UnknownName: no such corruption.
         DeclarationError: a value is not allowed; all problems of a curve are listed.
     """
     if not grids:
@@ -136,7 +136,7 @@ def _require_values(place: str, values: Sequence[Any]) -> None:
     if len(values) > MOST_CONDITIONS:
         raise UsageError(f"{place}: {len(values):,} values; a curve has at most {MOST_CONDITIONS:,}")
     if twice := [str(value) for i, value in enumerate(values) if value in values[:i]]:
-        raise UsageError(f"{place}: given twice: {listed(twice)}")
+        raise UsageError(f"{place}: duplicate: {listed(twice)}")
 
 
 def _pairs(track: Track, grids: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, Step]]:
@@ -146,7 +146,7 @@ def _pairs(track: Track, grids: Mapping[str, Any], names: Sequence[str]) -> list
     steps = [_named(track, name) for name in names]
     step_names = [step.step_name for step in steps]
     if twice := [name for name in dict.fromkeys(step_names) if step_names.count(name) > 1]:
-        raise UsageError(f"corruption given twice: {listed(twice)}")
+        raise UsageError(f"duplicate corruption: {listed(twice)}")
     for step in steps:
         if not any(parameter in step.corruption.declarable for parameter in grids):
             known = _known_parameters([step.corruption], next(iter(grids)))

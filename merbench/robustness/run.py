@@ -48,11 +48,11 @@ def robustness(
         grids: parameter -> its values; each grid gives one curve or more.
         settings: everything else; None takes the defaults.
         output: folder to write; None is `runs/<track>/robustness-<baseline>`.
-        replace: whether a report that the folder already holds is replaced.
+        replace: whether a report that the folder already contains is replaced.
         progress: called with a text and (done, total) steps; None shows nothing.
 
     Raises:
-        UnknownName: there is no such track, baseline, corruption, corpus or feature.
+        UnknownName: no such track, baseline, corruption, corpus or feature.
         DeclarationError: a value of a grid, or an option, is not allowed.
         UsageError: no corruption fits a grid; clips are missing or unusable; the output folder is not empty.
         Inapplicable: a corruption cannot be applied to a sample.
@@ -206,7 +206,7 @@ def _remarks(experiment: Experiment) -> Iterator[str]:
     before = [step for step in steps if any(name.startswith(f"{step}.") for name in columns)]
     if before and set(experiment.source.names) - experiment.source.computed:
         yield (
-            f"the corpus holds features of split '{test.split}' that {listed(before)} already corrupted: "
+            f"the corpus contains features of split '{test.split}' that {listed(before)} already corrupted: "
             "clean means as stored, and the grid's corruption is applied on top"
         )
     if test.hidden:

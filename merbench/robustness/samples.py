@@ -205,7 +205,7 @@ def require_texts(candidates: Candidates) -> None:
     """Raise `UsageError` where the corpus has no transcripts."""
     column = candidate_column(candidates, TRANSCRIPT, "that corruptions of text change")
     if not pa.types.is_string(column.type):
-        raise UsageError(f"corpus '{candidates.corpus.name}': column '{TRANSCRIPT}' holds {column.type}, not text")
+        raise UsageError(f"corpus '{candidates.corpus.name}': column '{TRANSCRIPT}' contains {column.type}, not text")
 
 
 def _stored(candidates: Candidates, name: str) -> Feature:

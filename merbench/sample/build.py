@@ -2,7 +2,7 @@
 
 Conventions:
     Rows are in the order of sample ids. Features are `(n, d)` int64 in units of 1/1024 until they are written as
-    float32, which holds them exactly.
+    float32, which is exact.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class SampleValues:
     """All values of the sample corpus."""
 
     samples: pa.Table  # one row per sample, with its sampled parameters where it is corrupted
-    reference: pa.Table  # one row per sample with a public reference; there is no valence in `test_semi`
+    reference: pa.Table  # one row per sample with a public reference; no valence in `test_semi`
     features: dict[str, Integers]  # vectors by modality
     clean: dict[str, Integers]  # the same before the corruption; the corpus does not contain them
 

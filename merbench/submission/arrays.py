@@ -104,7 +104,7 @@ def _not_read(name: str, kind: pa.DataType, wanted: pa.DataType) -> Problem:
         needed = f"text, or lists of structs of {', '.join(field.name for field in wanted.value_type)},"
     else:
         needed = "text or lists of text"
-    return Problem("E208", f"holds {printable(str(kind))}; {needed} are needed", column=name)
+    return Problem("E208", f"contains {printable(str(kind))}; {needed} are needed", column=name)
 
 
 def table_sheet(table: pa.Table, wanted: Wanted) -> Sheet:
@@ -208,13 +208,13 @@ def _members(content: Content, archive: zipfile.ZipFile) -> dict[str, zipfile.Zi
     """Return the arrays of an archive by column name, after a look at every member's name and flags."""
     infos = archive.infolist()
     if len(infos) > MOST_MEMBERS:
-        raise content.refusal("E105", f"an archive of {len(infos):,} members; an NPZ holds at most {MOST_MEMBERS:,}")
+        raise content.refusal("E105", f"an archive of {len(infos):,} members; an NPZ has at most {MOST_MEMBERS:,}")
     names = [info.filename for info in infos]
     arrays = [name.removesuffix(".npy") for name in names]
     if "[Content_Types].xml" in names:
         raise content.refusal("E108", "an Excel workbook; save it as 'CSV UTF-8'")
     faults = {
-        "unsafe names; an NPZ holds plain '<column>.npy' members": [
+        "unsafe names; an NPZ has only plain '<column>.npy' members": [
             info.filename for info in infos if _is_unsafe(info)
         ],
         "encrypted members": [info.filename for info in infos if info.flag_bits & 1],
@@ -248,11 +248,11 @@ def _array(content: Content, file: IO[bytes], name: str, free: int) -> NDArray[A
         header = read_npy_header(file)
         dtype, shape = header.dtype, header.shape
         if dtype.hasobject:
-            raise content.refusal("E107", f"array '{name}' holds Python objects (a pickle), which are never read")
+            raise content.refusal("E107", f"array '{name}' contains Python objects (a pickle), which are never read")
         if dtype.kind == "V":
             raise content.refusal("E208", f"array '{name}' has fields; a plain column is needed")
         if dtype.kind not in "fiubUS":
-            raise content.refusal("E208", f"array '{name}' holds {dtype}; text or numbers are needed")
+            raise content.refusal("E208", f"array '{name}' contains {dtype}; text or numbers are needed")
         if len(shape) != 1:
             raise content.refusal("E208", f"array '{name}' has the shape {shape}; one item per row is needed")
         content.require(rows=shape[0])

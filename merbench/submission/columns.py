@@ -71,7 +71,7 @@ def read_sheet(
         rename: new names of columns, which count as if they were in the file: old name -> new name.
 
     Raises:
-        UsageError: there is no such file, or the source is of no kind that is read.
+        UsageError: no such file, or the source is of no kind that is read.
         InvalidSubmission: the file is refused, or a column cannot be renamed.
     """
     rename = rename or {}
@@ -147,7 +147,7 @@ def _require_valid(where: str, table: pa.Table, names: Collection[str]) -> None:
             if name in names:
                 column.validate(full=True)
         except pa.ArrowException:
-            problems.append(Problem("E208", "holds text that is not UTF-8, or an invalid array", column=name))
+            problems.append(Problem("E208", "contains text that is not UTF-8, or an invalid array", column=name))
     if problems:
         raise InvalidSubmission(where, problems)
 
@@ -162,7 +162,7 @@ def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, st
         if old not in names and new in names and old in known:
             fault = f"did you mean {rename_option(new, old)}?"
         elif old not in names:
-            fault = f"there is no such column; columns: {_shown(names)}{did_you_mean(old, names)}"
+            fault = f"no such column; columns: {_shown(names)}{did_you_mean(old, names)}"
         elif names.count(old) > 1:
             fault = f"it occurs {names.count(old)} times"
         elif new in names and new not in rename:
@@ -223,7 +223,7 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
     if sheet.ordered and names[:1] != [id_column]:
         problems.append(Problem("E201", _wrong_first(names, written, id_column)))
     elif id_column not in names:
-        message = f"there is no id column '{id_column}'; columns: {_shown(written)}{did_you_mean(id_column, names)}"
+        message = f"no id column '{id_column}'; columns: {_shown(written)}{did_you_mean(id_column, names)}"
         problems.append(Problem("E201", message))
     counts, declared = Counter(names), track.submission_columns
     problems += examples([name for name in declared if counts[name] > 1], lambda name: _repeated(names, name))
@@ -283,7 +283,7 @@ def _partial_chances(names: Sequence[str], target: str, chances: Sequence[str]) 
 def _absent(names: Sequence[str], written: Sequence[str], target: str, chances: Sequence[str], other: str) -> Problem:
     """Return that a target is missing; `other` is the only column that the track does not declare, or empty."""
     instead = f" (nor are its probabilities, {listed(chances)})" if chances else ""
-    option = f"; if '{printable(other)}' holds it: {rename_option(other, target)}"
+    option = f"; if it is '{printable(other)}': {rename_option(other, target)}"
     hint = option if other else did_you_mean(target, names)
     return Problem("E202", f"the column is missing{instead}; columns: {_shown(written)}{hint}", column=target)
 

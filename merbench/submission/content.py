@@ -55,7 +55,7 @@ SUFFIXES: dict[str, Format] = {
     ".pq": "Parquet",
     ".npz": "NPZ",
 }
-"""What a file's last suffix says that it holds."""
+"""What a file's last suffix says that it contains."""
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _READABLE = "a submission is CSV, TSV, JSON lines, Parquet or NPZ"
 _FOREIGN = {
@@ -133,15 +133,15 @@ class Content:
     where: str  # the file's name in messages
     data: bytes = field(repr=False)  # its bytes
     budget: Budget  # how much of it is read
-    format: Format  # what it holds
-    suffix: str  # what its name says it holds, without `.gz` or `.zst`
+    format: Format  # what it contains
+    suffix: str  # what its name says it contains, without `.gz` or `.zst`
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """A warning where the suffix lies."""
         if SUFFIXES.get(self.suffix, self.format) == self.format:
             return ()
-        return (Problem("W101", f"the name ends in {self.suffix} and the file holds {self.format}: read as that"),)
+        return (Problem("W101", f"the name ends in {self.suffix} and the file contains {self.format}: read as such"),)
 
     def require(self, **asked: int) -> None:
         """Raise where the file asks for more than its budget; see `Budget.require`."""
@@ -183,7 +183,7 @@ def read_content(path: str | Path, budget: Budget) -> Content:
     """Return the content of a file, or of standard input for `-`.
 
     Raises:
-        UsageError: there is no such file, or it cannot be opened.
+        UsageError: no such file, or it cannot be opened.
         InvalidSubmission: it is refused; see the codes E101 to E109.
     """
     where = STANDARD_INPUT if str(path) == "-" else printable(str(path), 200)
@@ -309,7 +309,7 @@ def _require_utf8(data: bytes, where: str) -> None:
     if data.startswith(_UTF16_OR_32) or (nul >= 0 and _looks_like_utf16(data)):
         raise refusal(where, "E106", "UTF-16 or UTF-32 text; save it as UTF-8 (in Excel: 'CSV UTF-8')")
     if nul >= 0:
-        raise refusal(where, "E106", f"holds a NUL byte: not a text file ({_READABLE})", line_at(data, nul))
+        raise refusal(where, "E106", f"contains a NUL byte: not a text file ({_READABLE})", line_at(data, nul))
     if data.isascii():
         return
     decoder = codecs.getincrementaldecoder("utf-8")()

@@ -513,7 +513,7 @@ def _slip(sheet: Sheet, row: int, candidate: str) -> Problem:
         message = f"id '{shown}' lacks leading zeros; the candidate is '{candidate}'"
     elif strange:
         name = unicodedata.name(strange, "a character without a name")
-        message = f"id '{shown}' looks like candidate '{candidate}' and holds U+{ord(strange):04X} ({name})"
+        message = f"id '{shown}' looks like candidate '{candidate}' and contains U+{ord(strange):04X} ({name})"
     else:
         message = f"id '{shown}' is written differently; the candidate is '{candidate}'"
     return sheet.row_problem("E304", row, message)

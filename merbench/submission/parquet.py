@@ -234,7 +234,7 @@ class _Reader:
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
         if not 0 <= start <= end <= len(data):
-            raise MalformedFile("a column lies outside the file")
+            raise MalformedFile("a column is outside the file")
         self._data, self.at, self._end = data, start, end
 
     def struct(self, depth: int = 0) -> Struct:

@@ -75,7 +75,7 @@ def read_submission(
 
     Raises:
         InvalidSubmission: it has problems; all of them are listed.
-        UsageError: there is no such file.
+        UsageError: no such file.
     """
     if not isinstance(candidates, Candidates):
         candidates = open_candidates(candidates)

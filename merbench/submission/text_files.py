@@ -48,7 +48,7 @@ def read_delimited(content: Content, wanted: Wanted) -> Sheet:
     if delimiter == ";":
         raise content.refusal("E110", _semicolon_message(content))
     if _NOT_LINE_END.search(content.data, start) is None:
-        raise content.refusal("E111", f"holds a header and no rows: {printable(', '.join(names))}")
+        raise content.refusal("E111", f"contains a header and no rows: {printable(', '.join(names))}")
     content.require(cells=content.data.count(delimiter.encode(), start) + content.data.count(b"\n", start))
     # An even number of quotation marks proves nothing, an odd one is reason enough to look.
     if b'"' in content.data and content.data.count(b'"') % 2:
@@ -202,7 +202,7 @@ def _length_message(cells: Sequence[str], n_names: int) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = dict(pairs)
     if len(keys) < len(pairs):
-        raise ValueError("a key is given twice")
+        raise ValueError("duplicate key")
     return keys
 
 

@@ -6,7 +6,7 @@ Conventions:
     An answer is found by a key. `words`: SHA-256 of the sorted distinct words of reference and prediction, so that it
     is found for every system that gives the same words, whatever the sample is called. `names`: the sample's name, as
     in the file that MER 2024 released. A sample of fewer than two distinct words needs no answer.
-    The data home holds a folder per `Groups`: `groups.toml` (its fields, the digest of its answers, SHA-256 of the
+    The data home contains a folder per `Groups`: `groups.toml` (its fields, the digest of its answers, SHA-256 of the
     file) and `answers.parquet`: `run` int32, `key` string, `groups` list of lists of strings, sorted by run and key.
 """
 
@@ -101,10 +101,10 @@ class Groups:
         """Return for every sample, given by name and words, each of its words → its representative in a run.
 
         Raises:
-            UsageError: there is no such run, or the answer for a sample is not stored.
+            UsageError: no such run, or the answer for a sample is not stored.
         """
         if not 0 <= run < len(self.runs):
-            raise UsageError(f"groups '{self.name}': there is no run {run}; the runs are 0 to {len(self.runs) - 1}")
+            raise UsageError(f"groups '{self.name}': no run {run}; the runs are 0 to {len(self.runs) - 1}")
         represented: list[Mapping[str, str]] = []
         missing = []
         for id_, (reference, prediction) in zip(ids, sets, strict=True):
@@ -189,7 +189,7 @@ def _runs(data: bytes, n_runs: int, path: Path) -> tuple[Mapping[str, Answer], .
     except MalformedFile as error:
         raise UsageError(f"{path}: {error}") from error
     if not table.schema.equals(_SCHEMA) or any(map(_has_null, table.columns)):
-        raise UsageError(f"{path}: does not hold the columns {', '.join(_SCHEMA.names)}")
+        raise UsageError(f"{path}: does not contain the columns {', '.join(_SCHEMA.names)}")
     runs: tuple[dict[str, Answer], ...] = tuple({} for _ in range(n_runs))
     for run, key, groups in zip(*(column.to_pylist() for column in table.columns), strict=True):
         if not 0 <= run < n_runs:

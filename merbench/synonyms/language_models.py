@@ -67,7 +67,7 @@ def key_from(variable: str) -> str:
     """Return the key in an environment variable; raise `UsageError` where there is none."""
     key = os.environ.get(variable, "").strip()
     if not key or not key.isascii() or not key.isprintable():
-        raise UsageError(f"--key-env: the variable {printable(variable)} holds no key")
+        raise UsageError(f"--key-env: the variable {printable(variable)} contains no key")
     return key
 
 
@@ -115,7 +115,7 @@ class Endpoint:
 
     @property
     def source(self) -> str:
-        """Where the model runs: only the host, since an address may hold a secret."""
+        """Where the model runs: only the host, since an address may contain a secret."""
         return f"endpoint {self._address.host}"
 
     def answer(self, prompt: str) -> str:

@@ -2,8 +2,8 @@
 
 Conventions:
     MER 2024 released `openset-synonym.zip`: a folder of one `<name>.npy` per sample, a NumPy array without dimensions
-    that holds one Unicode string, the text of a Python list of lists of words. The archive, its unpacked folder and
-    the same as JSON Lines are read; there a line holds `name`, the sample's, and `groups`, that text or the list.
+    that contains one Unicode string, the text of a Python list of lists of words. The archive, its unpacked folder and
+    the same as JSON Lines are read; there a line contains `name`, the sample's, and `groups`, that text or the list.
     Nothing is unpickled, executed or written to disk. Answers are found by name; the organizers state which model gave
     them, and one run was released.
     Codes of problems: E631 a line or file, E632 its groups, E633 names.
@@ -38,7 +38,7 @@ RELEASES: Mapping[str, Release] = {"mer2024": Release("MER 2024", "GPT-3.5", "me
 """The releases whose groups can be imported, by name (Lian et al., 2024)."""
 
 MOST_BYTES = 16 << 20
-"""A released file larger than this is refused; the real archive holds 112 kB."""
+"""A released file larger than this is refused; the real archive has 112 kB."""
 
 MOST_ANSWERS = 50_000
 """More answers than this are refused; MER 2024 released 332."""
@@ -66,7 +66,7 @@ def import_groups(release: str, path: str | Path, name: str | None = None, *, re
     Raises:
         UnknownName: no such release.
         UsageError: the name is not valid or already exists, or the file cannot be read.
-        InvalidGroups: the file does not hold what it should; all problems are listed.
+        InvalidGroups: the file does not contain what it should; all problems are listed.
     """
     if release not in RELEASES:
         raise UnknownName("release of groups", release, RELEASES)
@@ -82,8 +82,8 @@ def read_release(release: Release, path: Path, name: str) -> Groups:
     """Return the groups in a released file or folder, one run.
 
     Raises:
-        UsageError: the path cannot be read, or holds more than is read.
-        InvalidGroups: it does not hold what it should; all problems are listed.
+        UsageError: the path cannot be read, or contains more than is read.
+        InvalidGroups: it does not contain what it should; all problems are listed.
     """
     problems: list[Problem] = []
     answers: dict[str, Answer | None] = {}
@@ -103,7 +103,7 @@ def read_release(release: Release, path: Path, name: str) -> Groups:
             where = "" if stated.line else f"{stated.place}: "
             problems.append(Problem("E632", f"{where}{message}", line=stated.line))
     if not problems and not answers:
-        problems = [Problem("E631", f"there is no answer; {_MEMBER}, or {_LINE}")]
+        problems = [Problem("E631", f"no answer; {_MEMBER}, or {_LINE}")]
     if problems:
         codes = sorted({problem.code for problem in problems})
         alike = ([problem for problem in problems if problem.code == code] for code in codes)
@@ -137,7 +137,7 @@ def _stated(path: Path) -> Iterator[_Stated | Problem]:
         elif not path.is_file():
             raise UsageError(f"{path}: cannot be read: {'not a file' if path.exists() else 'no such file or folder'}")
         elif path.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{path}: holds {path.stat().st_size:,} bytes; allowed are {MOST_BYTES:,}")
+            raise UsageError(f"{path}: has {path.stat().st_size:,} bytes; allowed: {MOST_BYTES:,}")
         elif (data := path.read_bytes()).startswith(b"PK"):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 yield from _of_archive(path, archive)
@@ -157,11 +157,11 @@ def _folder_files(folder: Path) -> list[Path]:
             raise UsageError(f"{file}: a link, or not a file; {_MEMBER}")
         size = file.stat().st_size
         if size > MOST_ANSWER_BYTES:
-            raise UsageError(f"{file}: holds {size:,} bytes; an answer has {MOST_ANSWER_BYTES:,} at most")
+            raise UsageError(f"{file}: has {size:,} bytes; an answer has {MOST_ANSWER_BYTES:,} at most")
         files.append(file)
         n_bytes += size
         if len(files) > MOST_ANSWERS or n_bytes > MOST_UNPACKED:
-            raise UsageError(f"{folder}: holds more than {MOST_ANSWERS:,} answers, or {MOST_UNPACKED:,} bytes of them")
+            raise UsageError(f"{folder}: has more than {MOST_ANSWERS:,} answers, or {MOST_UNPACKED:,} bytes of them")
     return sorted(files)
 
 
@@ -169,10 +169,10 @@ def _of_archive(path: Path, archive: zipfile.ZipFile) -> Iterator[_Stated | Prob
     """Yield the answers of an archive, whose members are all checked before one is read."""
     members = archive.infolist()
     if len(members) > MOST_ANSWERS:
-        raise UsageError(f"{path}: an archive of {len(members):,} members; allowed are {MOST_ANSWERS:,}")
+        raise UsageError(f"{path}: an archive of {len(members):,} members; allowed: {MOST_ANSWERS:,}")
     if sum(member.file_size for member in members) > MOST_UNPACKED:
         raise UsageError(f"{path}: unpacks to more than {MOST_UNPACKED:,} bytes")
-    # What macOS adds to an archive that is packed again holds no answers.
+    # What macOS adds to an archive that is packed again contains no answers.
     members = [m for m in members if not m.filename.startswith("__MACOSX/") and not m.filename.endswith(".DS_Store")]
     files = [member for member in members if not member.is_dir()]
     folder = files[0].filename.rpartition("/")[0] if files else ""
@@ -218,11 +218,11 @@ def _of_array(file_name: str, data: bytes) -> _Stated | Problem:
         if header.shape or header.dtype.kind != "U" or len(data) != stream.tell() + header.n_bytes:
             raise MalformedFile("another array")
     except MalformedFile:
-        return Problem("E631", f"{shown} holds something else; {_ARRAY}")
+        return Problem("E631", f"{shown} contains something else; {_ARRAY}")
     try:
         text: str = read_npy_items(stream, header).item()
     except MalformedFile:
-        return Problem("E631", f"{shown} holds code points that are not characters; {_ARRAY}")
+        return Problem("E631", f"{shown} contains code points that are not characters; {_ARRAY}")
     if not _is_text(file_name):
         return Problem("E631", f"{shown} is a name that is not UTF-8; {_MEMBER}")
     return _Stated(None, shown, file_name.removesuffix(".npy"), text)
@@ -230,7 +230,7 @@ def _of_array(file_name: str, data: bytes) -> _Stated | Problem:
 
 def _of_lines(path: Path, text: str) -> Iterator[_Stated | Problem]:
     if text.count("\n") > MOST_ANSWERS:
-        raise UsageError(f"{path}: holds more than {MOST_ANSWERS:,} lines")
+        raise UsageError(f"{path}: has more than {MOST_ANSWERS:,} lines")
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue

@@ -1,4 +1,4 @@
-"""The kinds of target: one module per kind, which holds everything about it.
+"""The kinds of target: one module per kind, which contains everything about it.
 
 A kind declares its keys in `track.toml`, its columns, how a cell of a submission is read and checked, how references
 are read, its example and description, the loss it is trained with, and what a baseline may answer. To add one, write a

@@ -180,7 +180,7 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
     def read(self, answers: Answers) -> TargetValues:
         """Return codes: from the label column, from the probabilities, or from both.
 
-        Where a submission holds both, the label must have the largest probability of its row, or share it.
+        Where a submission contains both, the label must have the largest probability of its row, or share it.
         """
         if not answers.probabilities:
             return self._read_labels(answers)
@@ -257,7 +257,7 @@ def reference_codes(
     values: Codes = np.asarray(codes, dtype=np.int32)[places]
     strange = sorted(set(text.filter(pa.array(known & (values < 0))).to_pylist()))
     if strange:
-        raise UsageError(f"{where} hold {listed(strange)}; the track declares {', '.join(labels)}")
+        raise UsageError(f"{where} contain {listed(strange)}; the track declares {', '.join(labels)}")
     return values
 
 

@@ -130,7 +130,7 @@ class ListCells(NamedTuple):
 
     def problems(self, answers: Answers, code: str) -> list[Problem]:
         """Return the unreadable cells as problems of a code, after one of a column with too many words."""
-        message = f"holds more than {MOST_WORDS:,} distinct words, {MOST_WORD_CHARACTERS:,} characters of them"
+        message = f"contains more than {MOST_WORDS:,} distinct words, {MOST_WORD_CHARACTERS:,} characters of them"
         message += f", or {MOST_CELLS:,} words in all"
         excess = [Problem("E104", message, column=answers.name)] if self.is_excessive else []
         return [*excess, *cell_problems(answers, self.bad, code)]
@@ -142,7 +142,7 @@ def read_in_blocks(
     read: Callable[[pa.Array], ListCells],
     words: Callable[[pa.Array], pa.Array] | None = None,
 ) -> ListCells:
-    """Return what a column holds, read some rows at a time, so that never more of them are split in memory.
+    """Return what a column contains, read some rows at a time, so that never more of them are split in memory.
 
     Args:
         answers: bad cells of rows that are not relevant are left out.

@@ -28,7 +28,7 @@ DECIMALS = 6
 """A baseline's values are written with this many decimals."""
 
 MOST_CLASSES = 10
-"""A column of whole numbers with at most this many distinct ones may hold classes."""
+"""A column of whole numbers with at most this many distinct ones may contain classes."""
 
 _CLASSES = """\
 # The references hold {n} distinct whole numbers. Where they are classes, take these lines instead of those above
@@ -110,7 +110,7 @@ class ContinuousTarget(NumberTarget):
         return (name,) if self.reference else ()
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
-        """Return the scaled numbers; zeros that every candidate holds where there are no references."""
+        """Return the scaled numbers; zeros for all candidates if there are no references."""
         if not columns:
             return ReferenceColumn(np.zeros(n), np.ones(n, dtype=np.bool_))
         numbers, known = reference_numbers(where, columns[0], self.invalid)
@@ -125,7 +125,7 @@ class ContinuousTarget(NumberTarget):
             return None
         ends = pc.min_max(column.shown).as_py()
         low, high = math.floor(ends["min"] or 0), math.ceil(ends["max"] or 0)
-        # What a corpus holds need not be all that may be predicted: its range is a proposal to look at.
+        # What a corpus contains need not be all that may be predicted: its range is a proposal to look at.
         mark = "" if column.is_example else "# "
         lines = f"{mark}range = [{low}, {high}]  # a prediction outside is an error\n"
         values = sorted(column.shown.unique().to_pylist()) if pa.types.is_integer(kind) else []
@@ -133,7 +133,7 @@ class ContinuousTarget(NumberTarget):
             return Draft(lines, ("mse", "ccc"))
         labels = [str(value) for value in values]
         classes = _CLASSES.format(n=len(labels), labels=toml_value(labels), first=toml_value(labels[0]))
-        comment = f"Where {printable(column.name)} holds classes, these instead:"
+        comment = f"Where {printable(column.name)} contains classes, these instead:"
         instead = Alternative(comment, ("weighted_f1", "unweighted_average_recall"))
         return Draft(lines + classes, ("mse", "ccc"), alternative=instead)
 
@@ -209,12 +209,12 @@ def float_output(output: Any, shape: tuple[int, ...], needed: str) -> tuple[Numb
     try:
         array = np.asarray(output)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; a tensor that tracks gradients
-        return np.zeros(shape), [("E208", f"{value_type(output)} is not an array ({error}); needed are {needed}")]
+        return np.zeros(shape), [("E208", f"{value_type(output)} is not an array ({error}); needed: {needed}")]
     if array.dtype.kind not in "biuf":
         content = "text" if array.dtype.kind in "US" else array.dtype.name
-        return np.zeros(shape), [("E208", f"holds {content} of the shape {array.shape}; needed are {needed}")]
+        return np.zeros(shape), [("E208", f"contains {content} of the shape {array.shape}; needed: {needed}")]
     if array.shape != shape:
-        return np.zeros(shape), [("E206", f"has the shape {array.shape}; needed are {needed}")]
+        return np.zeros(shape), [("E206", f"has the shape {array.shape}; needed: {needed}")]
     return np.asarray(array, dtype=np.float64), []
 
 

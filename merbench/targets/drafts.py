@@ -20,7 +20,7 @@ class DraftColumn:
     name: str
     cells: pa.Array = field(repr=False)  # all references
     shown: pa.Array = field(repr=False)  # those of the training split, whose values may be in a file that is published
-    duration: str = ""  # the column of samples that holds their length in seconds; empty without one
+    duration: str = ""  # the column of samples that contains their length in seconds; empty without one
     # whether it only shows what a declaration looks like; else its values need not be all that may be predicted
     is_example: bool = False
 

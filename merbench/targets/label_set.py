@@ -1,16 +1,16 @@
-"""A target that is a set of words of one's own choice: `label_set`, and how a cell with a set is read.
+"""A target that is a set of freely chosen words: `label_set`, and how a cell with a set is read.
 
 Conventions:
     A cell is text (`['happy', 'sad']`, `["a", "b"]`, `happy, sad`), or a list of text. Labels come out trimmed,
-    lower-cased and not empty; a label that occurs twice in a cell is kept twice. A cell that cannot be read holds no
+    lower-cased and not empty; a label that occurs twice in a cell is kept twice. A cell that cannot be read contains no
     labels and has a message, so that it is never taken for an empty set; `[]` can be read and is empty.
     `split` says where one label ends. "official", the way of the scorers of MER 2025 and 2026: one pair of brackets is
-    taken off, and the rest is split at every quote and comma, so that `["don't care"]` holds `don` and `t care`.
+    taken off, and the rest is split at every quote and comma, so that `["don't care"]` contains `don` and `t care`.
     "mer2024", the way of the scorer of MER 2024: the text between the first `[` and the next `]` is split at
     every quote; pieces that are blank or a lone comma are dropped, and the others are not trimmed, so that
-    `['sad, tired', ' calm']` holds `sad, tired` and ` calm`. "python": what Python or JSON read, so that the first
-    example holds `don't care`; bare words are split at commas. Items of a list column obey the same rule, so that the
-    file format decides nothing.
+    `['sad, tired', ' calm']` contains `sad, tired` and ` calm`. "python": what Python or JSON read, so that the first
+    example contains `don't care`; bare words are split at commas. Items of a list column follow the same rule: the
+    file format makes no difference.
 
 Cells without surprises, nearly all of them, are recognised by one regular expression and cut byte by byte in NumPy;
 the others are read one by one.
@@ -103,7 +103,7 @@ class LabelSetTarget(Target):
         n_sets = len(np.unique(np.searchsorted(lists.offsets, np.flatnonzero(affected), "right")))
         used = {mark_of[code] for code in np.unique(codes).tolist()}
         shown = ", ".join(f"'{mark}'" for mark in marks if mark in used)
-        message = f"{n_sets:,} of {answers.n:,} sets hold words with {shown} in them, each read as one word"
+        message = f"{n_sets:,} of {answers.n:,} sets contain words with {shown} in them, each read as one word"
         words = Texts(pa.array(lists.words, pa.string()), *np.unique(codes, return_counts=True))
         return (Problem("W203", f"{message}; {separator} separates words: {words.counted()}", column=answers.name),)
 
@@ -166,7 +166,7 @@ def read_label_lists(column: pa.Array | pa.ChunkedArray, *, split: Split = "offi
     """Return the labels in every cell of a column, the cells that cannot be read, and the rows of empty sets.
 
     Raises:
-        UsageError: the column holds neither text nor lists of text.
+        UsageError: the column contains neither text nor lists of text.
     """
     cells = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(cells.type):
@@ -177,7 +177,7 @@ def read_label_lists(column: pa.Array | pa.ChunkedArray, *, split: Split = "offi
         return _of_lists(cells, split)
     if is_text(cells.type) or pa.types.is_null(cells.type):
         return _of_text(cells.cast(pa.large_string()), split)
-    raise UsageError(f"a column of {cells.type} does not hold sets of labels: text or lists of text are needed")
+    raise UsageError(f"a column of {cells.type} does not contain sets of labels: text or lists of text are needed")
 
 
 def _of_text(cells: pa.Array, split: Split) -> ListCells:
@@ -202,7 +202,7 @@ def _of_text(cells: pa.Array, split: Split) -> ListCells:
     for row in np.flatnonzero(np.diff(lists.offsets) == 0).tolist():
         text = cells[row].as_py()
         if row not in bad and not ("[" in text or _STRING.search(text)):
-            bad[row] = f"'{printable(text)}' holds no label; {FORM}" if text.strip() else f"empty; {FORM}"
+            bad[row] = f"'{printable(text)}' contains no label; {FORM}" if text.strip() else f"empty; {FORM}"
     return _checked(lists, bad, split)
 
 
@@ -277,7 +277,7 @@ def _checked(lists: Lists, bad: dict[int, str], split: Split) -> ListCells:
         row = int(np.searchsorted(lists.offsets, item, "right")) - 1
         bad.setdefault(row, f"'{printable(lists.words[lists.codes[item]])}' is not a label; {_form(split)}")
     for row in np.flatnonzero(counts > MOST_LABELS).tolist():
-        bad[row] = f"holds {plural(int(counts[row]), 'label')}; at most {MOST_LABELS:,} are read"
+        bad[row] = f"contains {plural(int(counts[row]), 'label')}; at most {MOST_LABELS:,} are read"
     if bad:
         lists = _without(lists, np.array(sorted(bad)))
     empty = np.setdiff1d(np.flatnonzero(np.diff(lists.offsets) == 0), np.array(list(bad), dtype=np.int64))
@@ -303,7 +303,7 @@ def _read_mer2024(text: str | None) -> tuple[list[str], str]:
     inner, closing, _ = rest.partition("]")
     wrong = ""
     if not closing:
-        wrong = "has a bracket without its partner" if opening or "]" in text else "has no brackets"
+        wrong = "has an unmatched bracket" if opening or "]" in text else "has no brackets"
     elif "[" in inner:
         wrong = "is a list within a list"
     return ([], f"'{printable(text)}' {wrong}; {_BRACKETED}") if wrong else (_pieces(inner), "")
@@ -331,21 +331,21 @@ def _read_one(text: str | None, split: Split) -> tuple[list[str], str]:
         return _trimmed(content.split(",")), ""
     labels = [_unescaped(string) for string in _STRING.findall(content)]
     if None in labels:
-        return [], f"'{printable(text)}' holds an escape that cannot be read; {FORM}"
+        return [], f"'{printable(text)}' contains an escape that cannot be read; {FORM}"
     return _trimmed([label for label in labels if label is not None]), ""
 
 
 def _wrong_frame(frame: str, inner: str) -> str:
     """Return what is wrong with the quotes and brackets of a cell whose quoted strings are replaced by marks."""
     if "'" in frame or '"' in frame:
-        return "has a quote without its partner"
+        return "has an unmatched quote"
     depth = 0
     for character in frame:
         depth += (character in "[({") - (character in "])}")
         if depth < 0:
             break
     if depth:
-        return "has a bracket without its partner"
+        return "has an unmatched bracket"
     if "{" in frame:
         return "has curly brackets"
     if "[" in inner:
@@ -353,7 +353,7 @@ def _wrong_frame(frame: str, inner: str) -> str:
     items = [item.strip() for item in inner.split(",")]
     number = next((item for item in items if _is_number(item)), None)
     if number is not None:
-        return f"holds {printable(number)}, which is not a label"
+        return f"contains {printable(number)}, which is not a label"
     if any(item.count("(") != item.count(")") for item in items) or (inner.startswith("(") and inner.endswith(")")):
         return "has round brackets around labels"
     return ""
@@ -368,9 +368,7 @@ def _not_strict(inner: str) -> str:
         if item.count(_QUOTED_TEXT) > 1 and not item.replace(_QUOTED_TEXT, "").strip():
             return "lacks a comma between two labels"
         if item != _QUOTED_TEXT:
-            return (
-                f"holds {printable(item.replace(_QUOTED_TEXT, '…'))} without quotes" if item else "has a comma too many"
-            )
+            return f"has {printable(item.replace(_QUOTED_TEXT, '…'))} without quotes" if item else "has an extra comma"
     return ""
 
 

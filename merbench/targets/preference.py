@@ -106,7 +106,7 @@ def preference_answers(column: pa.Array) -> pa.Array:
     """Return each answer in free text as `a1`, `a2` or `same`, by the rule of the MER 2026 baseline; nulls stay.
 
     In lower case: what the answer starts with, else the earliest of the three in it, else `same`. What it starts with
-    is the earliest, so one search does both. It looks within words, too: "data2" holds `a2`.
+    is the earliest, so one search does both. It looks within words, too: "data2" contains `a2`.
     """
     text = pc.utf8_lower(column.cast(pa.string()))
     places = np.stack([np.asarray(pc.fill_null(pc.find_substring(text, choice), -1)) for choice in CHOICES])

@@ -3,7 +3,7 @@
 Conventions:
     A cell is text (`happy, neutral, sad`, or a list as `['happy', 'neutral']`), or a list of text, the best answer
     first. Labels are compared without case and without the spaces around them; one that is neither declared nor an
-    alias has the code -1. A blank cell holds no answer and can be read.
+    alias has the code -1. A blank cell contains no answer and can be read.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def ranked_lists(
     """Return the ranked labels of every cell as codes of `labels`, and the cells that cannot be read, by row.
 
     Raises:
-        UsageError: the column holds neither text nor lists of text.
+        UsageError: the column contains neither text nor lists of text.
     """
     answers, bad = _answers(column)
     counts = np.asarray(pc.fill_null(pc.list_value_length(answers), 0))
@@ -105,7 +105,7 @@ def ranked_lists(
 
 
 def first_answers(column: pa.Array) -> pa.StringArray:
-    """Return the first answer of every cell that holds one, trimmed and in lower case."""
+    """Return the first answer of every cell that contains one, trimmed and in lower case."""
     answers, _ = _answers(column)
     filled = answers.filter(pc.fill_null(pc.greater(pc.list_value_length(answers), 0), False))
     return pc.fill_null(_folded(pc.list_element(filled, 0)), "")
@@ -117,7 +117,7 @@ def _answers(column: pa.Array) -> tuple[pa.Array, tuple[BadCell, ...]]:
         return column, ()
     if is_text(column.type) or pa.types.is_null(column.type):
         return _split(column.cast(pa.string()))
-    raise UsageError(f"a column of {column.type} does not hold ranked answers: text or lists of text are needed")
+    raise UsageError(f"a column of {column.type} does not contain ranked answers: text or lists of text are needed")
 
 
 def _split(cells: pa.Array) -> tuple[pa.Array, tuple[BadCell, ...]]:

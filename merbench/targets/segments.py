@@ -2,9 +2,9 @@
 
 Conventions:
     A cell is text (`real-0.00-1.25 fake-1.25-2.5`, in any order), or a list of structs with the fields `label`,
-    `start_s` and `end_s`, in seconds. A label may hold hyphens, but no space, comma or semicolon. Segments come out in
-    the order of their cell. An empty cell holds none, and is not wrong. A cell with anything wrong holds none either,
-    and has one message, of the first thing that is wrong with it.
+    `start_s` and `end_s`, in seconds. A label may contain hyphens, but no space, comma or semicolon. Segments keep the
+    order of their cell. An empty cell has no segments, and is not wrong. A cell with an error has no segments either,
+    and one message, about its first error.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class SegmentsTarget(Target):
 
     type: Literal["segments"]
     labels: Labels  # the vocabulary
-    duration: str | None = None  # the corpus column that holds a sample's length in seconds; no segment may pass it
+    duration: str | None = None  # the corpus column that contains a sample's length in seconds; no segment may pass it
 
     def described(self) -> str:
         return f"segments label-start-end in seconds, separated by spaces, or none; labels: {', '.join(self.labels)}"
@@ -121,7 +121,7 @@ def segment_lists(
         durations: length of every sample in seconds, which no segment may pass; null where it is not known.
 
     Raises:
-        UsageError: the column holds neither text nor lists of segments.
+        UsageError: the column contains neither text nor lists of segments.
     """
     items = _items(column)
     codes = np.asarray(pc.fill_null(pc.index_in(items.labels, value_set=pa.array(labels, pa.string())), -1))
@@ -152,7 +152,7 @@ def _items(column: pa.Array) -> _Items:
     if is_list(kind) and _is_segment(kind.value_type):
         return _parted(np.asarray(pc.fill_null(pc.list_value_length(column), 0)), column.flatten(), None)
     raise UsageError(
-        f"a column of {kind} does not hold segments: text, or lists of structs of label, start_s and end_s, are needed"
+        f"a column of {kind} does not contain segments: text, or lists of structs of label, start_s, end_s are needed"
     )
 
 

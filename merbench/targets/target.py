@@ -41,7 +41,7 @@ def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
         f"'{label}' is empty or has spaces around it" for label in labels if label != label.strip() or not label
     ]
     if twice := sorted(label for label, n in Counter(labels).items() if n > 1):
-        problems.insert(0, f"given twice: {listed(twice)}")
+        problems.insert(0, f"duplicate: {listed(twice)}")
     if problems:
         raise refused(*(((), problem) for problem in problems))
     return labels
@@ -89,7 +89,7 @@ class TargetValues:
     """What a submission answers for one target, row by row."""
 
     values: Values = field(repr=False)  # codes, numbers, lists or segments
-    # one column per label, where the submission holds them
+    # one column per label, where the submission contains them
     probabilities: NDArray[np.float64] | None = field(default=None, repr=False)
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()  # what a reader must know about cells
@@ -127,7 +127,7 @@ class Target(Declaration):
 
     type: str  # its name in `track.toml`
     # whether every scored sample must hold a reference of this target; else a sample counts only for the targets whose
-    # reference it holds
+    # reference it has
     required: bool = True
 
     @property
@@ -219,10 +219,10 @@ class Target(Declaration):
         """Return a baseline's output for some samples, and what is wrong with it as pairs of code and message."""
         n = len(ids)
         if not isinstance(output, Lists):
-            needed = f"needed are merbench.metrics.lists.Lists of {n:,} sets, one per sample"
+            needed = f"needed: merbench.metrics.lists.Lists of {n:,} sets, one per sample"
             return output, [("E208", f"{value_type(output)}; {needed}")]
         if len(output) != n:
-            return output, [("E206", f"holds {plural(len(output), 'set')}; needed are {n:,}, one per sample")]
+            return output, [("E206", f"contains {plural(len(output), 'set')}; needed: {n:,}, one per sample")]
         return output, []
 
     def written(self, values: Any) -> pa.Array:

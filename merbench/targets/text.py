@@ -10,7 +10,7 @@ Conventions:
     far from, fails to, 不, 没, … ) and nothing that ends a clause is between the two: a mark, or a word such as but
     and and; a comma before or and nor ends none. A prefix, as in dis-pleased and non-verbal, negates the next word.
     "Not only", "not just", 不但 and 不仅 negate nothing, nor does a negator within an entry (不安). So "not happy",
-    "never seemed sad", "isn't angry", "without fear, or anger" hold no word, and "not happy, but proud" holds proud.
+    "never seemed sad", "isn't angry", "without fear, or anger" hold no word, and "not happy, but proud" contains proud.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class TextTarget(Target):
     lexicon: str  # the lexicon whose words are looked for
     # how: the longest match, negated words left out; see the module's conventions
     extractor: Literal["longest_match"] = "longest_match"
-    reference: str | None = None  # the reference column that holds the words to be found, a label set
+    reference: str | None = None  # the reference column that contains the words to be found, a label set
 
     def reference_columns(self, name: str) -> tuple[str, ...]:
         return (self.reference or name,)
 
     def described(self) -> str:
-        return f"a description, scored by the words of lexicon '{self.lexicon}' that it holds"
+        return f"a description, scored by the words of lexicon '{self.lexicon}' that it contains"
 
     def example(self, row: int) -> tuple[str | float, ...]:
         return ("The voice trembles, she seems sad and a little afraid.",)
@@ -151,7 +151,7 @@ class _Entries:
 
 
 def words_in_text(column: pa.Array, lexicon: Lexicon) -> Lists:
-    """Return the distinct words of a lexicon that each text holds, in the order of their first use.
+    """Return the distinct words of a lexicon that each text contains, in the order of their first use.
 
     Args:
         column: `n` texts; null is an empty one.

@@ -44,7 +44,7 @@ def load_track(name_or_path: str | Path) -> Track:
     """Return the track of a name or a folder.
 
     Raises:
-        UnknownName: there is no such track.
+        UnknownName: no such track.
         DeclarationError: its `track.toml` has problems; all of them are listed.
     """
     folder = find_track(name_or_path)

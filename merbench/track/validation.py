@@ -91,7 +91,7 @@ def _validated(validate: Callable[[Any], Piece], table: Any) -> Piece | None:
 
 
 def _allowed_keys(tables: _Tables, location: Sequence[int | str]) -> Sequence[str]:
-    """Return the keys that the table at a location may hold."""
+    """Return the keys that the table at a location may contain."""
     models: dict[str, type[BaseModel]] = {
         "splits": Split,
         "metrics": MetricSpec,
@@ -119,7 +119,7 @@ def _tables(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
 def _split_problems(tables: _Tables) -> Mistakes:
     splits = tables.table("splits")
     if isinstance(tables.raw.get("splits"), dict) and "test" not in splits:
-        yield "splits", f"there is no split 'test'{did_you_mean('test', splits)}"
+        yield "splits", f"no split 'test'{did_you_mean('test', splits)}"
 
 
 def _submission_problems(tables: _Tables) -> Mistakes:

@@ -1,6 +1,6 @@
 """Trains all folds of a model together, with parameters per fold, and keeps the best epoch of each fold.
 
-Every layer holds its parameters for all folds in one tensor and applies them by one batched product, and one
+Every layer contains its parameters for all folds in one tensor and applies them by one batched product, and one
 optimiser step updates them all. The folds share nothing else: the loss is a sum of per-fold means, so a fold's
 gradient is the one it would have by itself, and Adam works element by element.
 

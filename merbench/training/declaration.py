@@ -140,7 +140,7 @@ def load_baseline(name_or_path: str | Path) -> LoadedBaseline:
     """Return the baseline of a name or a folder, with its code loaded from `model.py`.
 
     Raises:
-        UnknownName: there is no such baseline.
+        UnknownName: no such baseline.
         DeclarationError: its `baseline.toml` has problems; all of them are listed.
         MissingExtra: it imports a package that is not installed and that an extra brings.
         UsageError: its `model.py` cannot be loaded, or does not define `Options` and `build`.

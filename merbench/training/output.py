@@ -47,7 +47,7 @@ def require_free(folder: Path, record: str = RECORD, *, replace: bool) -> None:
     if not (folder / record).is_file():
         raise UsageError(f"{folder}: is not empty and has no {record}; only a run is replaced by a run")
     if not replace:
-        raise UsageError(f"{folder}: already holds a run; --force replaces it, --output names another folder")
+        raise UsageError(f"{folder}: already contains a run; --force replaces it, --output names another folder")
 
 
 def submission_table(candidates: Candidates, predictions: Predictions) -> pa.Table:

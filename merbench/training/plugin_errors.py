@@ -168,14 +168,14 @@ def checked_predictions(where: str, returned: Any, track: Track, ids: pa.StringA
         isinstance(part, Mapping) for part in (returned.outputs, returned.sets)
     ):
         raise UsageError(
-            f"{where} returned {value_type(returned)}; needed is merbench.training.Predictions of one array per target"
+            f"{where} returned {value_type(returned)}; needed: merbench.training.Predictions of one array per target"
         )
     outputs, problems = dict[str, NDArray[np.float64]](), list[Problem]()
     for name, target in track.targets.items():
         answers: Mapping[str, Any] = returned.outputs if target.loss else returned.sets
         if name not in answers:
             others = [other for other in map(str, answers) if other not in track.targets]
-            message = f"is missing; needed is every target of the track{did_you_mean(name, others)}"
+            message = f"is missing; needed: every target of the track{did_you_mean(name, others)}"
             problems.append(Problem("E202", message, column=name))
             continue
         output, wrong = target.checked_output(answers[name], ids)
@@ -190,9 +190,9 @@ def checked_predictions(where: str, returned: Any, track: Track, ids: pa.StringA
 def checked_cross_fit(where: str, returned: Any, track: Track, ids: pa.StringArray) -> CrossFit:
     """Return the result of cross-validation on the training samples; see `checked_predictions`."""
     if not isinstance(returned, CrossFit):
-        raise UsageError(f"{where} returned {value_type(returned)}; needed is a merbench.training.CrossFit")
+        raise UsageError(f"{where} returned {value_type(returned)}; needed: a merbench.training.CrossFit")
     if not isinstance(returned.device, str):
-        raise UsageError(f"{where}: device is {value_type(returned.device)}; needed is its name, a string")
+        raise UsageError(f"{where}: device is {value_type(returned.device)}; needed: its name, a string")
     if returned.curve is not None:
         _check_curve(where, returned.curve)
     out_of_fold = checked_predictions(f"{where}, out_of_fold", returned.out_of_fold, track, ids)
@@ -201,10 +201,10 @@ def checked_cross_fit(where: str, returned: Any, track: Track, ids: pa.StringArr
 
 def _check_curve(where: str, curve: Any) -> None:
     if not isinstance(curve, Curve):
-        raise UsageError(f"{where}: curve is {value_type(curve)}; needed is a merbench.training.Curve, or None")
+        raise UsageError(f"{where}: curve is {value_type(curve)}; needed: a merbench.training.Curve, or None")
     shapes, n_folds = [np.shape(curve.loss), np.shape(curve.value)], len(curve.best_epoch)
     if shapes[0] != shapes[1] or shapes[0][1:] != (n_folds,):
         raise UsageError(
             f"{where}: curve has loss {shapes[0]}, value {shapes[1]} and {n_folds} best epochs; "
-            "needed are (epochs, folds) twice and one best epoch per fold"
+            "needed: (epochs, folds) twice and one best epoch per fold"
         )

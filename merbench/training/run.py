@@ -131,11 +131,11 @@ def run_baseline(  # noqa: PLR0913
         options: options that differ from those declared; they are not selected by cross-validation.
         output: folder to write; None is `runs/<track>/<baseline>`.
         intervals: whether to resample when the submission is scored.
-        replace: whether a run that the folder already holds is replaced.
+        replace: whether a run that the folder already contains is replaced.
         progress: called with a text and (done, total) steps; None shows nothing.
 
     Raises:
-        UnknownName: there is no such track, baseline, corpus or feature.
+        UnknownName: no such track, baseline, corpus or feature.
         DeclarationError: an option is unknown or of another type.
         MissingExtra: the baseline needs a package that is not installed.
         WithheldReference: the references of the training split are withheld.
@@ -291,10 +291,10 @@ def ensemble(
         split: split of the track.
         output: folder to write; None is `runs/<track>/ensemble`.
         intervals: whether to resample when the submission is scored.
-        replace: whether a run that the folder already holds is replaced.
+        replace: whether a run that the folder already contains is replaced.
 
     Raises:
-        UsageError: there are fewer than two runs; the output folder already holds a run, or is or holds one of these;
+        UsageError: there are fewer than two runs; the output folder already has a run, or is or contains one of these;
             weights do not fit; a run has only labels; the runs of a target cannot be averaged.
         InvalidSubmission: a run does not fit the track; all problems are listed.
     """
@@ -337,7 +337,7 @@ def _shares(n_runs: int, weights: Sequence[float] | None) -> list[float]:
 
 def _run_file(run: Path) -> Path:
     if run.is_dir() and not (run / PROBABILITIES).is_file():
-        raise UsageError(f"{run}: there is no {PROBABILITIES} in this folder; name the file with probabilities itself")
+        raise UsageError(f"{run}: no {PROBABILITIES} in this folder; name the file with probabilities itself")
     return run / PROBABILITIES if run.is_dir() else run
 
 

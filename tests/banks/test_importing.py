@@ -67,8 +67,8 @@ def test_every_file_that_cannot_be_used_is_named(home: Path, tmp_path: Path) -> 
         "E643 cancelling.wav: is silent, or its channels cancel each other",
         "E641 cut.flac: cannot be read as a sound: ",
         "E641 cut.mp3: is cut off: 50,000 samples are announced, and it has ",
-        "E642 empty.wav: holds no samples",
-        "E641 not-a-number.wav: holds samples that are not numbers",
+        "E642 empty.wav: contains no samples",
+        "E641 not-a-number.wav: contains samples that are not numbers",
         "E641 nothing.ogg: cannot be read as a sound: ",
         "E643 silent.flac: is silent, or its channels cancel each other",
         "E641 text.mp3: cannot be read as a sound: ",
@@ -98,7 +98,7 @@ def test_odd_names_are_kept_and_names_that_are_not_text_are_reported(home: Path,
 
 def test_a_folder_without_a_usable_sound_is_refused(home: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    with pytest.raises(UsageError, match=r"in: there is no sound in this folder \(\.aif, "):
+    with pytest.raises(UsageError, match=r"in: no sound in this folder \(\.aif, "):
         import_folder("none", tmp_path / "in")
     write_sound(tmp_path / "in" / "a.wav", np.zeros(9))
     write_sound(tmp_path / "in" / "b.wav", np.zeros(0))
@@ -107,7 +107,7 @@ def test_a_folder_without_a_usable_sound_is_refused(home: Path, tmp_path: Path) 
     assert str(caught.value) == (
         f"{tmp_path / 'in'}: no sound in this folder can be used: 2 problems\n"
         "  E643  a.wav: is silent, or its channels cancel each other\n"
-        "  E642  b.wav: holds no samples"
+        "  E642  b.wav: contains no samples"
     )
     assert not home.exists()
     with pytest.raises(UsageError, match=r"gone: no such folder$"):
@@ -126,7 +126,7 @@ def test_an_index_describes_sounds(home: Path, tmp_path: Path) -> None:
         ("", "dog", "", "CC0"), ("", "", "", ""), ("deep", "rain", "rita", "CC-BY"),
     ]  # fmt: skip
     assert messages(imported.warnings) == [
-        "W641 in/d.wav: there is no sound of that name",
+        "W641 in/d.wav: no sound of that name",
         "W642 b.wav: the index does not name it",
     ]
     (root / "index.csv").write_text("file,class\na.wav,cat\n", encoding="utf-8")  # is read without being asked for
@@ -223,7 +223,7 @@ def test_names_of_banks_parts_and_paths(home: Path, tmp_path: Path, monkeypatch:
     }.items():
         with pytest.raises(UnknownName, match=message):
             open_bank(name)
-    with pytest.raises(UsageError, match=r"in: there is no bank\.toml in this folder; import a folder of sounds with "):
+    with pytest.raises(UsageError, match=r"in: no bank\.toml in this folder; import a folder of sounds with "):
         open_bank("./in")
     with pytest.raises(UsageError, match=r"has none of the folders music, noise, speech that MUSAN has$"):
         import_musan(tmp_path)
@@ -254,7 +254,7 @@ def test_a_bank_without_an_audible_sound_is_refused(own: Bank, home: Path) -> No
     with pytest.raises(UsageError, match=r"^noise bank own: all of its sounds are silent$"):
         open_bank("own")
     write_bank(home / "own", replace(own, sounds=()))
-    with pytest.raises(UsageError, match=r"^noise bank own: there is no sound in it$"):
+    with pytest.raises(UsageError, match=r"^noise bank own: no sound in it$"):
         open_bank("own")
 
 
@@ -275,7 +275,7 @@ def test_a_bank_that_was_edited_is_refused(own: Bank, home: Path) -> None:
         BANKS.open("own")
     pq.write_table(table.drop_columns(["sha256"]), path)
     with pytest.raises(
-        IntegrityError, match=r"noises\.parquet: does not hold the columns file, part, class, speaker, "
+        IntegrityError, match=r"noises\.parquet: does not contain the columns file, part, class, speaker, "
     ):
         BANKS.open("own")
     path.write_bytes(b"PAR1")

@@ -38,7 +38,7 @@ def test_a_run_prints_what_it_did_and_its_score(here: Path, capsys: Capture) -> 
     assert run(again) == 2
     folder = Path("runs/mer-multi/majority")
     assert capsys.readouterr().err == (
-        f"{folder}: already holds a run; --force replaces it, --output names another folder\n"
+        f"{folder}: already contains a run; --force replaces it, --output names another folder\n"
     )
     assert run([*again, "--force"]) == 0
     assert capsys.readouterr().out == out

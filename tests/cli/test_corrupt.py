@@ -108,7 +108,7 @@ def test_a_changed_output_is_found_with_code_3(place: Path, capsys: Capture) -> 
         (["--media", "clips", "-o", "out", "--column", "x"], 2, "--column: applies only to features and texts of a corpus, without --media"),
         (["-o", "out", "--verify"], 2, "--verify: applies only to clips, with --media DIR"),
         (["-o", "out"], 2, "toy-noise declares no corruption of features or text"),
-        (["--media", "clips", "-o", "out", "--engine", "ray"], 2, "'ray' is not an engine; allowed are local and dask://host:port"),
+        (["--media", "clips", "-o", "out", "--engine", "ray"], 2, "'ray' is not an engine; allowed: local and dask://host:port"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_reported(

@@ -83,7 +83,7 @@ def test_wrong_arguments_are_reported(here: Path, merbench: Command) -> None:
     assert merbench("features video ./talk --media clips --name v --engine dask") == (
         2,
         "",
-        "'dask' is not an engine; allowed are local and dask://host:port\n",
+        "'dask' is not an engine; allowed: local and dask://host:port\n",
     )
     code, _, err = merbench("features video ./talk --name v")
     assert (code, "--media" in err) == (2, True)

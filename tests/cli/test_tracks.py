@@ -123,7 +123,7 @@ def test_a_template_replaces_no_answers(sample_home: Path, tmp_path: Path, capsy
     answers = tmp_path / "answers.csv"
     answers.write_text("mine\n")
     assert run(["describe", "mer-multi", "--template", str(answers)]) == 2
-    assert capsys.readouterr().err == f"{answers}: already exists, and may hold answers; --force overwrites it\n"
+    assert capsys.readouterr().err == f"{answers}: already exists, and may contain answers; --force overwrites it\n"
     assert answers.read_text() == "mine\n"
     assert run(["describe", "mer-multi", "--template", str(answers), "--force"]) == 0
     assert answers.read_text().startswith("sample_id,")

@@ -159,7 +159,7 @@ ONE = np.zeros((1, 2))
         ("f.npz", {}, "no samples"),
         ("f.npz", {"a": np.zeros(2), "b": np.zeros(3)}, "arrays that do not match 'a' (2,) (1 of 2): 'b' (3,)"),
         ("f.npz", {"a": np.zeros(2), "b": ONE}, "arrays that do not match 'a' (2,) (1 of 2): 'b' (1, 2)"),
-        ("f.npz", {"a": np.zeros(())}, "'a' has shape (); expected is a vector (d,) or frames (t, d)"),
+        ("f.npz", {"a": np.zeros(())}, "'a' has shape (); expected: a vector (d,) or frames (t, d)"),
         ("f.npz", {"a": np.array(["x"])}, "arrays that are not numbers (1 of 1): 'a' <U1"),
         (
             "f.npz",
@@ -175,9 +175,9 @@ ONE = np.zeros((1, 2))
             "no array 'values'; the file has text, audio; choose one as f.npz:ARRAY",
         ),
         ("f.parquet", {"sample_id": ["a"], "x": [1.0]}, "no column values; the columns are sample_id, x"),
-        ("f.parquet", {"sample_id": ["a"], "values": [1.0]}, "'values' holds double; expected are lists of numbers"),
+        ("f.parquet", {"sample_id": ["a"], "values": [1.0]}, "'values' contains double; expected: lists of numbers"),
         ("f.parquet", {"sample_id": ["a", "b"], "values": [[1.0], None]}, "the lists have different lengths: 1, None"),
-        ("f.parquet", {"sample_id": ["a"], "values": [[1.0, None]]}, "the lists hold double, 1 missing; expected are"),
+        ("f.parquet", {"sample_id": ["a"], "values": [[1.0, None]]}, "the lists contain double, 1 missing; expected: "),
     ],
 )
 def test_a_feature_that_cannot_be_read(files: Path, name: str, content: Any, message: str) -> None:
@@ -253,10 +253,10 @@ def test_a_reference_that_is_not_a_number_is_not_a_label_either(files: Path) -> 
             "E610  samples.csv: rows with another number of cells (2 of 3): 1 (line 3), 3 (line 5); the header has 2",
         ),
         (b'sample_id,split\na,t\n"b,t\n', "E610  samples.csv, line 3: not a CSV row: unexpected end of data"),
-        (b"s\0ample_id,split\na,t\n", "E610  samples.csv: holds NUL characters; save it as CSV UTF-8"),
+        (b"s\0ample_id,split\na,t\n", "E610  samples.csv: contains NUL characters; save it as CSV UTF-8"),
         (
             b"name,split\na,t\n",
-            "E611  samples.csv: no column 'sample_id'; the columns are name, split; rename the one that holds it",
+            "E611  samples.csv: no column 'sample_id'; the columns are name, split; rename the one that contains it",
         ),
         (
             b"sample_id,split,x\na,t,1e999\n",

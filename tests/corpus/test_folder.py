@@ -61,7 +61,7 @@ def test_tables_come_back_sorted_and_in_plain_types(corpus: Corpus) -> None:
     ]  # fmt: skip
     assert (corpus.licence, corpus.language, corpus.synthetic) == ("CC0-1.0", "en", False)
     reference = corpus.reference()
-    assert reference is not None  # without its row that holds nothing
+    assert reference is not None  # without its row that contains nothing
     assert reference.to_pydict() == {"sample_id": ["a", "b"], "discrete": ["happy", "sad"], "valence": [None, 1.5]}
 
 
@@ -205,7 +205,7 @@ class TestIntegrity:
             ({"sample_id": [1]}, "no column 'sample_id' of strings"),
             ({"sample_id": ["b", "a"], "split": ["t", "t"]}, "the sample ids are not sorted, or not unique"),
             ({"sample_id": ["a", "a"], "split": ["t", "t"]}, "the sample ids are not sorted, or not unique"),
-            ({"sample_id": ["a"], "split": ["t"], "x": [b"x"]}, "holds a column of a type that corpora do not have"),
+            ({"sample_id": ["a"], "split": ["t"], "x": [b"x"]}, "contains a column of a type that corpora do not have"),
             (None, "not a readable Parquet file"),
         ],
     )
@@ -324,20 +324,20 @@ class TestWriting:
             "  E612  sample_id: samples: duplicate ids (2 of 5): 'a', 'a'",
             "  E612  split: samples: empty values (1 of 5): ''",
             "  E614  x: samples: values that are not finite numbers (2 of 5): nan, inf; leave missing values empty",
-            "  E614  y: samples: holds struct<z: int64>; allowed are strings, lists of strings, booleans, integers and "
+            "  E614  y: samples: contains struct<z: int64>; allowed: strings, lists of strings, booleans, integers and "
             "floats",
             "  E614  valence: reference: values that are not finite numbers (1 of 2): -inf; leave missing values empty",
             "  E611  valence: reference: the column is among the samples too, where everybody reads it; keep it in one "
             "of them",
             "  E615  sample_id: reference: references of unknown samples (1 of 2): 'e'",
-            "  E616  feature '../up': not a name of a feature; allowed are up to 100 of A-Z a-z 0-9 . _ -, the first a "
+            "  E616  feature '../up': not a name of a feature; allowed: up to 100 of A-Z a-z 0-9 . _ -, the first a "
             "letter or digit",
             "  E616  names of features that differ only in case: text, TEXT",
             "  E612  feature 'text': duplicate sample ids (1 of 3): e",
             "  E615  feature 'text': values of unknown samples (2 of 3): e, e",
             "  E614  feature 'text': samples with values that are not finite (1 of 3): e",
             "  E616  feature 'TEXT': 2 vectors for 1 sample ids",
-            "  E616  feature '../up': the values have shape (1, 0); expected are rows of equal length",
+            "  E616  feature '../up': the values have shape (1, 0); expected: rows of equal length",
         ]
         assert list(tmp_path.iterdir()) == []
 
@@ -348,7 +348,7 @@ class TestWriting:
         empty = pa.table({"sample_ids": pa.array([], pa.string()), "splits": pa.array([], pa.string())})
         with pytest.raises(InvalidCorpus) as error:
             made_corpus(tmp_path / "c", name="c", samples=empty)
-        there = "the columns are sample_ids, splits; rename the one that holds it; did you mean"
+        there = "the columns are sample_ids, splits; rename the one that contains it; did you mean"
         assert str(error.value).splitlines()[1:] == [
             f"  E611  samples: no column 'sample_id'; {there} 'sample_ids'?",
             f"  E611  samples: no column 'split'; {there} 'splits'?",
@@ -356,7 +356,7 @@ class TestWriting:
         ]
 
         large = pa.table({"sample_id": ["a"], "split": ["t"], "x": pa.array([2**63], pa.uint64())})
-        with pytest.raises(InvalidCorpus, match=r"E614  x: samples: holds an integer of 2\^63 or more$"):
+        with pytest.raises(InvalidCorpus, match=r"E614  x: samples: contains an integer of 2\^63 or more$"):
             made_corpus(tmp_path / "c", name="c", samples=large)
 
     def test_replaced_on_request(self, corpus: Corpus, parts: dict[str, Any]) -> None:
@@ -406,7 +406,7 @@ class TestAddFeature:
 @pytest.mark.parametrize(
     ("feature", "problem"),
     [
-        (Feature(pa.array(["a"]), np.zeros((1, 2))), "the values are float64; expected is float32"),
+        (Feature(pa.array(["a"]), np.zeros((1, 2))), "the values are float64; expected: float32"),
         (Feature(pa.array([], pa.string()), np.zeros((0, 2), np.float32)), "no samples"),
         (Feature(pa.array(["a", None]), np.zeros((2, 2), np.float32)), "1 of 2 sample ids are missing"),
         (

@@ -41,16 +41,16 @@ def test_values(cells: Cells, column: list[str], values: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("cells", "column", "message"),
     [
-        (labels("happy", "sad"), ["hapy", "sad"], "(1 of 2): 'hapy' (line 2); allowed are happy, sad"),
-        (codes("anger", "joy"), ["2", "1", "x"], "(2 of 3): '2' (line 2), 'x' (line 4); allowed are 0 anger, 1 joy"),
-        (number(), ["nan", "1,5", "٣"], "(3 of 3): 'nan' (line 2), '1,5' (line 3), '٣' (line 4); allowed are numbers"),
-        (integer(), ["1.0", "1_0"], "(2 of 2): '1.0' (line 2), '1_0' (line 3); allowed are integers"),
-        (sign("p", "n"), ["inf"], "(1 of 1): 'inf' (line 2); allowed are numbers"),
+        (labels("happy", "sad"), ["hapy", "sad"], "(1 of 2): 'hapy' (line 2); allowed: happy, sad"),
+        (codes("anger", "joy"), ["2", "1", "x"], "(2 of 3): '2' (line 2), 'x' (line 4); allowed: 0 anger, 1 joy"),
+        (number(), ["nan", "1,5", "٣"], "(3 of 3): 'nan' (line 2), '1,5' (line 3), '٣' (line 4); allowed: numbers"),
+        (integer(), ["1.0", "1_0"], "(2 of 2): '1.0' (line 2), '1_0' (line 3); allowed: integers"),
+        (sign("p", "n"), ["inf"], "(1 of 1): 'inf' (line 2); allowed: numbers"),
         (
             WORDS,
             ["['a'", "('a',)", "['a', 1]", "[['a']]", "f()"],
             "(5 of 5): '['a'' (line 2), '('a',)' (line 3), '['a', 1]' (line 4), '[['a']]' (line 5), 'f()' (line 6); "
-            "allowed are a list such as ['happy', 'sad']",
+            "allowed: a list such as ['happy', 'sad']",
         ),
     ],
 )

@@ -59,7 +59,7 @@ def test_cells_and_ids_are_reported_in_one_pass(tmp_path: Path) -> None:
     write_table(folder / "candidates.csv", "name", ["b"], ["a"])
     write_table(folder / "valence.csv", "name v", ["b", "x"], ["b", "1"], ["", "2"], ["c", "3"])
     assert problems(made_up(CANDIDATES, VALENCE), folder) == [
-        "E614  v: valence.csv: references that cannot be read (1 of 4): 'x' (line 2); allowed are numbers",
+        "E614  v: valence.csv: references that cannot be read (1 of 4): 'x' (line 2); allowed: numbers",
         "E612  sample_id: valence.csv: empty values (1 of 4): '' (line 4)",
         "E612  sample_id: valence.csv: duplicate ids (2 of 4): 'b' (line 2), 'b' (line 3)",
         "E615  sample_id: valence.csv: references of unknown samples (1 of 4): 'c' (line 5)",

@@ -81,7 +81,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 
 
 def example(cells: Cells) -> str:
-    """Return a cell that holds a reference."""
+    """Return a cell that contains a reference."""
     if cells.segments is not None:
         return f"{cells.segments.labels[0]}-0-1"
     for cell in ("1", "['x']", *cells.allowed.split(", "), "x"):

@@ -42,9 +42,9 @@ def test_right_declarations_have_no_problems(name: str, given: dict[str, Any]) -
             "factor is missing: pyramid_blur needs it, one of 1, 2, 4, 8, 16",
         ]),
         ("pyramid_blur", {"factor": True}, [f"factor: True is not one of 1, 2, 4, 8, 16{OR}"]),
-        ("pyramid_blur", {"factor": {"choice": [1, 3, 5]}}, ["factor: choice holds 3, 5; each must be one of 1, 2, 4, 8, 16"]),
+        ("pyramid_blur", {"factor": {"choice": [1, 3, 5]}}, ["factor: choice contains 3, 5; each must be one of 1, 2, 4, 8, 16"]),
         ("feature_noise", {"snr_db": {"integers": [5, 400]}, "factor": 2.0}, [
-            f"snr_db: integers holds 400; each must be {SNR}",
+            f"snr_db: integers contains 400; each must be {SNR}",
             f"factor: 2.0 is not an integer in [1, 64] neighbouring dimensions{OR}",
         ]),
         ("coloured_noise", {"colour": "pnk", "snr_db": float("nan")}, [
@@ -60,8 +60,8 @@ def test_right_declarations_have_no_problems(name: str, given: dict[str, Any]) -
         ]),
         ("gain", {"gain_db": {"uniform": [10, 5]}}, ["gain_db: uniform = [10, 5] is not [low, high]"]),
         ("gain", {"gain_db": {"uniform": [5]}}, ["gain_db: uniform = [5] is not [low, high]"]),
-        ("gain", {"gain_db": {"integers": [5, 7.5]}}, ["gain_db: integers = [5, 7.5] holds a number that is not whole"]),
-        ("pyramid_blur", {"factor": {"integers": [1, 4]}}, ["factor: integers = [1, 4] holds numbers that are not one of 1, 2, 4, 8, 16; use choice"]),
+        ("gain", {"gain_db": {"integers": [5, 7.5]}}, ["gain_db: integers = [5, 7.5] contains a number that is not whole"]),
+        ("pyramid_blur", {"factor": {"integers": [1, 4]}}, ["factor: integers = [1, 4] contains numbers that are not one of 1, 2, 4, 8, 16; use choice"]),
         ("gain", {"gain_db": {"choice": []}}, ["gain_db: choice = [] is not a list of values"]),
         ("gain", {"gain_db": {"choice": 5}}, ["gain_db: choice = 5 is not a list of values"]),
         ("background_noise", {"noise": "", "snr_db": 5}, [f"noise: '' is not the name of a noise bank{OR}"]),
@@ -70,7 +70,7 @@ def test_right_declarations_have_no_problems(name: str, given: dict[str, Any]) -
         ("gaussian_blur", {"severity": 6}, [f"severity: 6 is not an integer in [1, 5]{OR}"]),
         ("gaussian_blur", {"severity": 1, "sigma": 2}, ["severity already sets sigma; give one of them"]),
         ("gaussian_blur", {"severity": {"integers": [1, 6], "shared": ""}}, [
-            "severity: shared = '' is not a name; integers holds 6; each must be an integer in [1, 5]",
+            "severity: shared = '' is not a name; integers contains 6; each must be an integer in [1, 5]",
         ]),
         ("mute", {"start": 0.5, "end_s": 2.0}, [
             "a window is given either by start and end, fractions of the clip, or by start_s and end_s, in seconds",

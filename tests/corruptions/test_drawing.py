@@ -119,7 +119,7 @@ def test_ends_that_descend_run_the_other_way() -> None:
 
 
 def test_a_shared_number_must_be_known() -> None:
-    with pytest.raises(ValueError, match=r"^there is no shared number 'rain'$"):
+    with pytest.raises(ValueError, match=r"^no shared number 'rain'$"):
         draw({"integers": [1, 5], "shared": "rain"}, generator(0, "step", "a"))
 
 

@@ -266,7 +266,7 @@ def test_sounds_without_a_level_stay_or_have_no_ratio(name: str, parameters: dic
     else:
         assert corrupted(name, sample, parameters).samples.shape == (1, 1)
     if name in AT_A_RATIO:
-        with pytest.raises(Inapplicable, match=r"^the sound holds values that are not finite numbers$"):
+        with pytest.raises(Inapplicable, match=r"^the sound contains values that are not finite numbers$"):
             corrupted(name, Audio(np.full((1, N), np.inf, np.float32), RATE_HZ), parameters)
 
 

@@ -109,11 +109,9 @@ def test_mistakes_are_reported_before_any_clip_is_read(clips: Path, tmp_path: Pa
         add_media_feature(talk, "voice", "audio", [empty])
     with pytest.raises(UsageError, match=f"^{tmp_path / 'gone'}: no such folder of media$"):
         add_media_feature(talk, "voice", "audio", [tmp_path / "gone"])
-    with pytest.raises(
-        UsageError, match=r"^'lokal' is not an engine; did you mean 'local'\?; allowed are local and dask"
-    ):
+    with pytest.raises(UsageError, match=r"^'lokal' is not an engine; did you mean 'local'\?; allowed: local and dask"):
         add_media_feature(talk, "voice", "audio", [clips], engine="lokal")
-    with pytest.raises(InvalidCorpus, match=r"feature 'a/b': not a name of a feature; allowed are up to 100 of"):
+    with pytest.raises(InvalidCorpus, match=r"feature 'a/b': not a name of a feature; allowed: up to 100 of"):
         add_media_feature(talk, "a/b", "audio", [clips])
     made = add_media_feature(talk, "voice", "audio", [clips]).corpus
     with pytest.raises(UsageError, match=r"^corpus 'talk' already has a feature 'voice'$"):
@@ -133,7 +131,7 @@ def test_without_one_readable_clip_there_is_no_feature(clips: Path, tmp_path: Pa
     [
         (
             WorkerDied(IDS[0]),
-            "its worker process was killed each time that it was run; it may need more memory than there is",
+            "its worker process was killed each time it ran; it may need more memory than is available",
         ),
         (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug"),
         (OutputError("no space"), None),

@@ -227,7 +227,12 @@ def test_a_track_without_entries_has_an_empty_board(track: Track, tmp_path: Path
 CALM = predictions()
 INVALID: dict[str, tuple[str, str | bytes | None, dict[str, str | None], str]] = {
     "no title": ("toy/new/run", CALM, {"title": None}, "E402  title: is missing"),
-    "name": ("toy/New/run", CALM, {}, "E403  team folder 'New': allowed are 1 to 39 of a-z, 0-9 and -, the first a"),
+    "name": (
+        "toy/New/run",
+        CALM,
+        {},
+        "E403  team folder 'New': not a valid name; allowed: 1 to 39 of a-z, 0-9 and -, the first a",
+    ),
     "no predictions": ("toy/new/run", None, {}, "E404  exactly one file 'submission.*' is required, not none"),
     "empty": ("toy/new/run", "", {}, "E101  "),
     "missing": ("toy/new/run", CALM.replace("s07,glad\n", ""), {}, "E301  1 of 40 candidates missing: s07"),

@@ -183,7 +183,7 @@ def test_names_of_every_script_are_accepted_composed_and_with_plain_spaces(tmp_p
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("toy/A-Team/run", "E403  team folder 'A-Team': allowed are 1 to 39 of a-z, 0-9 and -"),
+        ("toy/A-Team/run", "E403  team folder 'A-Team': not a valid name; allowed: 1 to 39 of a-z, 0-9 and -"),
         ("toy/-team/run", "E403  team folder '-team'"),
         (f"toy/{'a' * 40}/run", "E403  team folder"),
         ("toy/team/run_1", "E403  run folder 'run_1'"),
@@ -205,7 +205,7 @@ def test_a_file_of_predictions_has_a_known_suffix(tmp_path: Path, suffix: str) -
     write_file(folder / f"submission.{suffix}")
     (problem,) = problems_of(tmp_path, folder)
     assert problem.startswith("E404  'submission.")
-    assert "' has an unknown suffix; allowed are .csv, .tsv, .tab, " in problem
+    assert "' has an unknown suffix; allowed: .csv, .tsv, .tab, " in problem
     problem.encode("utf-8")
 
 
@@ -288,7 +288,10 @@ def test_folders_are_listed_in_order_with_what_will_be_refused(tmp_path: Path) -
     (tmp_path / "toy" / "leaderboard.html").mkdir()
     link(tmp_path / "toy" / "leaderboard.md", tmp_path / "elsewhere")
     *_, folder, linked = run_folders(tmp_path, "toy")
-    assert "E403  team folder 'leaderboard.html': allowed are 1 to 39 of a-z" in problems_of(tmp_path, folder)[1]
+    assert (
+        "E403  team folder 'leaderboard.html': not a valid name; allowed: 1 to 39 of a-z"
+        in problems_of(tmp_path, folder)[1]
+    )
     assert f"E405  'leaderboard.md' {LINK}" in problems_of(tmp_path, linked)
     message = f"{tmp_path / 'none'}: this folder of submissions does not exist"
     with pytest.raises(UsageError, match=re.escape(message)):

@@ -64,13 +64,13 @@ def test_all_problems_are_reported_at_once(release: Path) -> None:
         "  E620  missing: wheel5.xlsx; a release has all of them, or wheel_mapping.npz instead",
         "  E622  wheel2.xlsx, row 6: 3 is not text; a word is needed",
         "  E620  wheel3.xlsx: cannot be read: not a ZIP archive, or one that is cut off",
-        "  E621  format.csv: the first row has no format; it holds name, forms",
-        "  E621  synonym.xlsx: the first row has no synonym_run2; it holds word_run1, synonym_run1, word_run2",
-        "  E621  wheel1.xlsx: the first row has no level1, level2, level3; it holds joy, happy, proud",
+        "  E621  format.csv: the first row has no format; it has name, forms",
+        "  E621  synonym.xlsx: the first row has no synonym_run2; it has word_run1, synonym_run1, word_run2",
+        "  E621  wheel1.xlsx: the first row has no level1, level2, level3; it has joy, happy, proud",
         "  E623  wheel2.xlsx, row 3: level2 is empty (sad / … / lonely); a word is needed",
         "  E623  wheel2.xlsx, row 4: level3 is empty (sad / x / …); a word is needed",
         "  E623  wheel2.xlsx, row 6: level2 is empty (a / … / c); a word is needed",
-        "  E624  wheel4.xlsx: there is no row below the header",
+        "  E624  wheel4.xlsx: no row below the header",
     ]
 
 
@@ -81,7 +81,7 @@ SECTORS = [("one", f"two{number}", f"three{number}") for number in range(65)]
     ("file", "rows", "problem"),
     [
         ("wheel1", [WHEEL[0], (None, "happy", "glad")], "E623  wheel1.xlsx, row 2: level1 is empty (… / happy / glad); a word is needed"),
-        ("wheel1", [], "E621  wheel1.xlsx: the first row has no level1, level2, level3; it holds nothing"),
+        ("wheel1", [], "E621  wheel1.xlsx: the first row has no level1, level2, level3; it has nothing"),
         ("synonym", [("word_run1", "synonym_run1"), ("hapy", "glad"), ("x", "y")], "E625  2 words given as wheel words are on no wheel: 'hapy', 'x'"),
         ("wheel2", [WHEEL[0], *SECTORS], "E624  wheel2 has 65 sectors at level 2; at most 64 are allowed"),
     ],
@@ -111,11 +111,11 @@ def test_large_and_broken_files_are_refused(release: Path, monkeypatch: pytest.M
     monkeypatch.setattr("merbench.lexicon.importing.MOST_BYTES", 100)
     (release / "format.csv").write_bytes(b"name,format\n" + b"a,b\n" * 100)
     shown = problems(release)
-    assert "  E620  format.csv: cannot be read: holds more than 100 bytes" in shown
+    assert "  E620  format.csv: cannot be read: contains more than 100 bytes" in shown
     assert "  E620  wheel1.xlsx: cannot be read: unpacks to more than 100 bytes" in shown
     monkeypatch.setattr("merbench.lexicon.importing.MOST_CELLS", 2)
     (release / "format.csv").write_bytes(b"name,format\n")
-    assert "  E620  format.csv: cannot be read: holds more than 2 cells" in problems(release)
+    assert "  E620  format.csv: cannot be read: contains more than 2 cells" in problems(release)
 
 
 def test_a_path_without_a_release_is_refused(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_wrong_dictionaries_are_refused(release: Path, tmp_path: Path) -> None:
     ]
     path = write_npz(tmp_path / "other.npz", {"filenames": ["a"], "raw_mapping": {}})
     assert problems(path)[1:] == [
-        "  E621  there is no dictionary format_mapping, wheel_map_whole; the file holds filenames, raw_mapping"
+        "  E621  no dictionary format_mapping, wheel_map_whole; the file contains filenames, raw_mapping"
     ]
 
 

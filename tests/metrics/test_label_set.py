@@ -266,7 +266,7 @@ def test_the_published_set_level_values(test_data: Path) -> None:
     def values(split: Split, *, grouped: bool) -> dict[str, float]:
         (names, reference), (_, prediction) = (stored_lists(test_data / file, split) for file in REAL[:2])
         if grouped:
-            # The representative of a word is the first word of the last group that holds it.
+            # The representative of a word is the first word of the last group that contains it.
             first = [{word: group[0] for group in groups[name] for word in group} for name in names]
             reference, prediction = (with_representatives(side, first) for side in (reference, prediction))
         return {name: value(f"set_{name}", reference, prediction) for name in ("accuracy", "recall", "average")}

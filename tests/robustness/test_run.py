@@ -364,7 +364,7 @@ def test_features_that_were_corrupted_before_are_reported(sample_home: Path) -> 
     assert report.remarks == ("feature_noise changes none of the inputs: its curve is flat",)
     report = scored("mer-noise", {"snr_db": [-10]})
     assert report.remarks == (
-        "the corpus holds features of split 'test' that feature_noise already corrupted: clean means as stored, and the "
+        "the corpus contains features of split 'test' that feature_noise already corrupted: clean means as stored, and the "
         "grid's corruption is applied on top",
     )
 
@@ -375,7 +375,7 @@ def test_features_that_were_corrupted_before_are_reported(sample_home: Path) -> 
         ({"weights": "own"}, "weights must be one of shared, per-condition, not 'own'"),
         ({"feature_scale": "raw"}, "the feature scale must be one of standardised, stored, not 'raw'"),
         ({"workers": 0}, "the number of workers must be at least 1, not 0"),
-        ({"engine": "dask"}, "'dask' is not an engine; allowed are local and dask://host:port"),
+        ({"engine": "dask"}, "'dask' is not an engine; allowed: local and dask://host:port"),
         ({"seed": -1}, "the seed must be an integer of at least 0, not -1"),
         ({"relative_to": "logistic"}, "'logistic' is compared with itself; name another baseline"),
         ({"leave_out": "speakr"}, "corpus 'small' has no column 'speakr' whose values are left out in turn; it has speaker, transcript, "),

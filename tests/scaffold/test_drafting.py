@@ -114,7 +114,7 @@ def test_every_draft_loads_and_is_described(tmp_path: Path, name: str, capsys: p
     draft(tmp_path / "mine", corpus_of(tmp_path, reference, duration_s=[1.25, 1.0, 1.0, 2.0]))
     track = track_of(tmp_path / "mine", capsys)
     assert list(track.targets) == sorted(reference, key=list(reference).index)
-    if name not in ("unseen", "noted", "all"):  # those whose training split holds all that it needs to be read
+    if name not in ("unseen", "noted", "all"):  # those whose training split contains all that it needs to be read
         assert len(open_candidates(track, "train").references) == 3
 
 

@@ -128,7 +128,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ("long digits", "E204  line 1, valence: '11111"),
         ("long cell", "E104  line 2, discrete: a cell of 70,000 bytes; 65,536 are allowed"),
         ("nested", "E206  line 1: JSON that is nested too deeply; 8 levels are allowed"),
-        ("words", "E104  words: holds more than 1,000,000 distinct words"),
+        ("words", "E104  words: contains more than 1,000,000 distinct words"),
         ("broken rows", "E206  … and 99,995 more"),
         ("bad cells", "E211  words: … and 56,"),
         ("segments", "E212  parts: … and 9,"),
@@ -144,7 +144,7 @@ def test_what_asks_for_too_much_is_refused(outcomes: dict[str, str], bomb: str, 
 def test_the_budget_grows_with_the_candidates(make_candidates: Callable[..., Candidates]) -> None:
     few, many = make_candidates(12, max_bytes=20_000_000), make_candidates(600_000, max_bytes=100_000_000)
     assert (Budget.of(few).rows, Budget.of(many).rows) == (1_000_000, 1_200_000)
-    # 8 times what a file may hold, 400 MB at most.
+    # 8 times what a file may contain, 400 MB at most.
     assert (Budget.of(few).unpacked_bytes, Budget.of(many).unpacked_bytes) == (160_000_000, 400_000_000)
 
 
@@ -212,7 +212,7 @@ def test_a_dictionary_of_lists_is_never_decoded(candidates: Candidates) -> None:
     table = pa.table({"sample_id": sample_ids(12), "discrete": [LABELS[0]] * 12, "valence": NESTED})
     with pytest.raises(InvalidSubmission) as caught:
         read_submission(table, candidates)
-    assert "E208  valence: holds list<item: double>; text or numbers are needed" in str(caught.value)
+    assert "E208  valence: contains list<item: double>; text or numbers are needed" in str(caught.value)
 
 
 def test_an_integer_that_python_does_not_write(candidates: Candidates) -> None:
@@ -233,7 +233,7 @@ def test_lists_of_text_of_any_type(make_candidates: Callable[..., Candidates], t
 
 def test_text_that_is_not_utf_8(candidates: Candidates) -> None:
     broken = pa.Array.from_buffers(pa.string(), 12, pa.array([b"\xff"] * 12, pa.binary()).buffers())
-    with pytest.raises(InvalidSubmission, match="E208  discrete: holds text that is not UTF-8"):
+    with pytest.raises(InvalidSubmission, match="E208  discrete: contains text that is not UTF-8"):
         read_submission(pa.table({"sample_id": sample_ids(12), "discrete": broken, "valence": [0.0] * 12}), candidates)
 
 

@@ -80,8 +80,8 @@ def test_the_example_of_the_conventions(refused: Refused, make_candidates: Make)
         (3, "sample_00000001", "E206  line 3: 1 cell, the header has 3"),
         (3, " sample_00000001,angry,0.1", "E304  line 3: id ' sample_00000001' has spaces around it; the candidate is 'sample_00000001'"),
         (3, "Sample_00000001,angry,0.1", "E304  line 3: id 'Sample_00000001' differs in case; the candidate is 'sample_00000001'"),
-        (3, "s\u0430mple_00000001,angry,0.1", "E304  line 3: id 's\u0430mple_00000001' looks like candidate 'sample_00000001' " "and holds U+0430 (CYRILLIC SMALL LETTER A)"),
-        (3, "sample_0000\u200b0001,angry,0.1", "E304  line 3: id 'sample_0000\\u200b0001' looks like candidate 'sample_00000001' " "and holds U+200B (ZERO WIDTH SPACE)"),
+        (3, "s\u0430mple_00000001,angry,0.1", "E304  line 3: id 's\u0430mple_00000001' looks like candidate 'sample_00000001' " "and contains U+0430 (CYRILLIC SMALL LETTER A)"),
+        (3, "sample_0000\u200b0001,angry,0.1", "E304  line 3: id 'sample_0000\\u200b0001' looks like candidate 'sample_00000001' " "and contains U+200B (ZERO WIDTH SPACE)"),
         (3, "sample 00000001,angry,0.1", "E301  1 of 12 candidates missing: sample_00000001\n" "  E302  line 3: id 'sample 00000001' is not a candidate; did you mean 'sample_00000001'?"),
         (3, "=A1,angry,0.1", "E301  1 of 12 candidates missing: sample_00000001\n" "  E302  line 3: id '=A1' is not a candidate; it starts with '=', as a spreadsheet's formula does"),
         (3, ",angry,0.1", "E301  1 of 12 candidates missing: sample_00000001\n  E305  line 3: the id is empty"),
@@ -168,7 +168,7 @@ def test_lines_of_every_ending(refused: Refused, end: str) -> None:
         (
             "sample_id,emotion,valence",
             "E202  discrete: the column is missing (nor are its probabilities, p_neutral, p_angry, p_happy, p_sad, "
-            "p_worried, … (1 more)); columns: 'sample_id', 'emotion', 'valence'; if 'emotion' holds it: --rename emotion=discrete",
+            "p_worried, … (1 more)); columns: 'sample_id', 'emotion', 'valence'; if it is 'emotion': --rename emotion=discrete",
         ),
         ("sample_id,discrete,discrete", "E202  discrete: occurs 2 times (columns 2, 3)\n  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'discrete'"),
     ],
@@ -189,7 +189,7 @@ def test_a_wrong_column_does_not_hide_wrong_rows(refused: Refused) -> None:
     rows = csv_rows(12)
     rows[2] = "sample_00000002,hapy,0.2"
     assert refused(csv_text(rows[:11], "sample_id,discrete,arousal")).splitlines()[1:] == [
-        "  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'arousal'; if 'arousal' holds it: "
+        "  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'arousal'; if it is 'arousal': "
         "--rename arousal=valence",
         "  E301  1 of 12 candidates missing: sample_00000011",
         f"  E203  line 4, discrete: 'hapy' is not one of {ALLOWED}; did you mean 'happy'?",

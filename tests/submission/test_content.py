@@ -113,7 +113,7 @@ def test_a_file_of_three_gigabytes_is_refused_from_its_size(candidates: Candidat
 
 
 class Stdin:
-    """Standard input that holds some bytes."""
+    """Standard input that contains some bytes."""
 
     def __init__(self, data: bytes) -> None:
         self.buffer = io.BytesIO(data)
@@ -243,7 +243,7 @@ def test_a_quotation_mark_inside_a_cell_is_a_character(read: Read) -> None:
 def test_a_suffix_that_lies_brings_a_warning(read: Read) -> None:
     submission = read(GOOD, "submission.parquet")
     assert [str(w) for w in submission.warnings] == [
-        "W101  the name ends in .parquet and the file holds a delimited table: read as that"
+        "W101  the name ends in .parquet and the file contains a delimited table: read as such"
     ]
     assert submission.n_rows == 12
 

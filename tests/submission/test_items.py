@@ -54,7 +54,7 @@ def test_words_that_hold_a_mark_which_separates_nothing_bring_a_warning() -> Non
     rows = np.array([True, True, True, True, False, True])
     result = LabelSetTarget(type="label_set").read(Answers(sheet(openset=cells), "openset", rows))
     assert texts(result.warnings) == [
-        "W203  openset: 4 of 5 sets hold words with ';', '|', '\uff0c', '\u3001' in them, each read as one word; "
+        "W203  openset: 4 of 5 sets contain words with ';', '|', '\uff0c', '\u3001' in them, each read as one word; "
         "',' separates words: 'happy; sad' (2), 'glad|calm' (1), 'a\uff0cb' (1), 'c\u3001d' (1)"
     ]
     assert result.problems == ()
@@ -67,7 +67,7 @@ def test_a_comma_in_a_word_brings_a_warning_where_only_quotes_separate() -> None
     cells: list[str | None] = ["[happy, sad]", "['calm', 'sad']"]
     result = target.read(Answers(sheet(openset=cells), "openset", np.array([True, True])))
     assert texts(result.warnings) == [
-        "W203  openset: 1 of 2 sets hold words with ',' in them, each read as one word; "
+        "W203  openset: 1 of 2 sets contain words with ',' in them, each read as one word; "
         "a quote separates words: 'happy, sad' (1)"
     ]
 
@@ -118,7 +118,7 @@ def test_lists_of_something_else_than_text_are_reported_with_the_other_problems(
     candidates = make_candidates(2, OPENSET)
     ids = sample_ids(2)
     pq.write_table(pa.table({"sample_id": ids, "openset": items}), tmp_path / "li.parquet")
-    message = f"E208  openset: holds {kind}; text or lists of text are needed"
+    message = f"E208  openset: contains {kind}; text or lists of text are needed"
     assert reported(tmp_path / "li.parquet", candidates) == [message]
     pq.write_table(pa.table({"sample_id": [ids[0], "x"], "openset": items}), tmp_path / "li.parquet")
     assert reported(tmp_path / "li.parquet", candidates) == [
@@ -133,12 +133,12 @@ def test_lists_of_something_else_than_text_are_reported_with_the_other_problems(
 def test_ids_that_are_lists_and_segments_that_are_lists_of_text_are_reported(make_candidates: Make) -> None:
     table = pa.table({"sample_id": [["a"], ["b"]], "openset": [[1], [2]]})
     assert reported(table, make_candidates(2, OPENSET)) == [
-        "E208  sample_id: holds list<item: string>; text or numbers are needed",
-        "E208  openset: holds list<item: int64>; text or lists of text are needed",
+        "E208  sample_id: contains list<item: string>; text or numbers are needed",
+        "E208  openset: contains list<item: int64>; text or lists of text are needed",
     ]
     table = pa.table({"sample_id": sample_ids(1), "regions": [["fake-0-1"]]})
     assert reported(table, make_candidates(1, REGIONS)) == [
-        "E208  regions: holds list<item: string>; text, or lists of structs of label, start_s, end_s, are needed"
+        "E208  regions: contains list<item: string>; text, or lists of structs of label, start_s, end_s, are needed"
     ]
 
 

@@ -64,7 +64,7 @@ def test_missing_answers_are_counted_and_named_with_the_remedy(keys: str) -> Non
     message = "groups 'mine', run 0: no answer is stored for 7 of 8 samples: s0, s1, s2, s3, s4, … (2 more); "
     with pytest.raises(UsageError, match=f"^{re.escape(message + MISSING[keys])}$"):
         groups({}, keys=keys).representatives(ids, sets, 0)
-    with pytest.raises(UsageError, match=r"^groups 'mine': there is no run 1; the runs are 0 to 0$"):
+    with pytest.raises(UsageError, match=r"^groups 'mine': no run 1; the runs are 0 to 0$"):
         groups({}, keys=keys).representatives([], [], 1)
 
 

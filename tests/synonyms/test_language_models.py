@@ -136,7 +136,7 @@ def test_a_key_is_in_no_message_and_goes_to_no_other_host(monkeypatch: pytest.Mo
     assert key_from("TOY_KEY") == "sk-secret"
     for text in ("", "two\nlines", "ключ"):
         monkeypatch.setenv("TOY_KEY", text)
-        with pytest.raises(UsageError, match=r"^--key-env: the variable TOY_KEY holds no key$"):
+        with pytest.raises(UsageError, match=r"^--key-env: the variable TOY_KEY contains no key$"):
             key_from("TOY_KEY")
 
 

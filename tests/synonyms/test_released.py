@@ -89,7 +89,7 @@ def test_files_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
     for name, message in {
         "gone": r"cannot be read: no such file or folder$",
-        "empty": r"E631  there is no answer; .*, or a line is",
+        "empty": r"E631  no answer; .*, or a line is",
         "bytes": "cannot be read: byte 0xFF at position 0 is not UTF-8",
     }.items():
         with pytest.raises(UsageError, match=message):
@@ -157,12 +157,12 @@ GOOD_ARRAY = array("[['x']]")
         ([(packed_by_lzma("a.npy"), GOOD_ARRAY)], "'a.npy' is packed in a way that is not read"),
         ([("a.npy", bytes(1 << 19))], "'a.npy' unpacks to 524,288 bytes, more than the 262,144 of an answer"),
         ([("a.npy", GOOD_ARRAY), ("a.npy", GOOD_ARRAY)], "E633  duplicate name 'a' (first at 'a.npy')"),
-        ([], "E631  there is no answer; answers are files <name>.npy, in one folder or none, or a line is"),
-        ([("a.npy", b"")], "'a.npy' holds something else; one Unicode string in an .npy file without dimensions"),
-        ([("a.npy", GOOD_ARRAY[:-1])], "'a.npy' holds something else"),
-        ([("a.npy", GOOD_ARRAY.replace(b"()", b"(9)", 1))], "'a.npy' holds something else"),
-        ([("a.npy", GOOD_ARRAY.replace(b"'<U7'", b"'|O' ", 1))], "'a.npy' holds something else"),
-        ([("a.npy", GOOD_ARRAY[:-4] + b"\0\xd8\0\0")], "'a.npy' holds code points that are not characters"),
+        ([], "E631  no answer; answers are files <name>.npy, in one folder or none, or a line is"),
+        ([("a.npy", b"")], "'a.npy' contains something else; one Unicode string in an .npy file without dimensions"),
+        ([("a.npy", GOOD_ARRAY[:-1])], "'a.npy' contains something else"),
+        ([("a.npy", GOOD_ARRAY.replace(b"()", b"(9)", 1))], "'a.npy' contains something else"),
+        ([("a.npy", GOOD_ARRAY.replace(b"'<U7'", b"'|O' ", 1))], "'a.npy' contains something else"),
+        ([("a.npy", GOOD_ARRAY[:-4] + b"\0\xd8\0\0")], "'a.npy' contains code points that are not characters"),
         ([("a.npy", array("sorry"))], "E632  'a.npy': 'sorry' is not a list of lists of words, none of them empty"),
         ([("a.npy", array("-" * 9000 + "1"))], "E632  'a.npy': '-----"),
         ([("a.npy", array(r"[['\ud800']]"))], "E632  'a.npy': "),
@@ -182,15 +182,15 @@ def test_a_file_that_asks_for_too_much_is_refused_before_it_is_read(
 ) -> None:
     monkeypatch.setattr(released_groups, "MOST_ANSWERS", 3)
     four = archive(tmp_path / "four.zip", [(f"{number}.npy", GOOD_ARRAY) for number in range(4)])
-    with pytest.raises(UsageError, match=r"four.zip: an archive of 4 members; allowed are 3$"):
+    with pytest.raises(UsageError, match=r"four.zip: an archive of 4 members; allowed: 3$"):
         import_groups("mer2024", four)
     (tmp_path / "four").mkdir()
     for number in range(4):
         (tmp_path / "four" / f"{number}.npy").write_bytes(GOOD_ARRAY)
-    with pytest.raises(UsageError, match=r"four: holds more than 3 answers, or 67,108,864 bytes of them$"):
+    with pytest.raises(UsageError, match=r"four: has more than 3 answers, or 67,108,864 bytes of them$"):
         import_groups("mer2024", tmp_path / "four")
     (tmp_path / "four.jsonl").write_text("\n" * 4)
-    with pytest.raises(UsageError, match=r"four.jsonl: holds more than 3 lines$"):
+    with pytest.raises(UsageError, match=r"four.jsonl: has more than 3 lines$"):
         import_groups("mer2024", tmp_path / "four.jsonl")
     (tmp_path / "four" / "3.npy").unlink()
     (tmp_path / "four" / "3.npy").symlink_to(tmp_path / "four" / "2.npy")

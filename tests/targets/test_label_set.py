@@ -97,27 +97,27 @@ def test_the_released_way_reads_what_python_refuses(cell: str, expected: list[st
         (None, f"empty; {FORM}"),
         ("", f"empty; {FORM}"),
         (" \t", f"empty; {FORM}"),
-        (",", f"',' holds no label; {FORM}"),
-        ("['a', 'b]", f"'['a', 'b]' has a quote without its partner; {FORM}"),
-        ('["a, b]', f"'[\"a, b]' has a quote without its partner; {FORM}"),
-        ("['a', 'b'", f"'['a', 'b'' has a bracket without its partner; {FORM}"),
-        ("'a', 'b']", f"''a', 'b']' has a bracket without its partner; {FORM}"),
-        ("a]", f"'a]' has a bracket without its partner; {FORM}"),
-        ("]a[", f"']a[' has a bracket without its partner; {FORM}"),
+        (",", f"',' contains no label; {FORM}"),
+        ("['a', 'b]", f"'['a', 'b]' has an unmatched quote; {FORM}"),
+        ('["a, b]', f"'[\"a, b]' has an unmatched quote; {FORM}"),
+        ("['a', 'b'", f"'['a', 'b'' has an unmatched bracket; {FORM}"),
+        ("'a', 'b']", f"''a', 'b']' has an unmatched bracket; {FORM}"),
+        ("a]", f"'a]' has an unmatched bracket; {FORM}"),
+        ("]a[", f"']a[' has an unmatched bracket; {FORM}"),
         ("[['a'], ['b']]", f"'[['a'], ['b']]' is a list within a list; {FORM}"),
         ("['a'], ['b']", f"'['a'], ['b']' is a list within a list; {FORM}"),
         ("['a', ['b']]", f"'['a', ['b']]' is a list within a list; {FORM}"),
         ("{'a', 'b'}", f"'{{'a', 'b'}}' has curly brackets; {FORM}"),
         ("('a', 'b')", f"'('a', 'b')' has round brackets around labels; {FORM}"),
         ("(a, b)", f"'(a, b)' has round brackets around labels; {FORM}"),
-        ("['a', 3]", f"'['a', 3]' holds 3, which is not a label; {FORM}"),
-        ("['a', -0.5]", f"'['a', -0.5]' holds -0.5, which is not a label; {FORM}"),
+        ("['a', 3]", f"'['a', 3]' contains 3, which is not a label; {FORM}"),
+        ("['a', -0.5]", f"'['a', -0.5]' contains -0.5, which is not a label; {FORM}"),
         ("happy, 3", f"'3' is not a label; {FORM}"),
         ("['3']", f"'3' is not a label; {FORM}"),
         ("1e-3", f"'1e-3' is not a label; {FORM}"),
         ("nan", f"'nan' is not a label; {FORM}"),
-        ("[" * 1000, f"'{'[' * 59}…' has a bracket without its partner; {FORM}"),
-        ("a\x1b[b", f"'a\\x1b[b' has a bracket without its partner; {FORM}"),
+        ("[" * 1000, f"'{'[' * 59}…' has an unmatched bracket; {FORM}"),
+        ("a\x1b[b", f"'a\\x1b[b' has an unmatched bracket; {FORM}"),
     ],
 )  # fmt: skip
 def test_a_cell_that_cannot_be_read_is_not_an_empty_set(cell: str | None, expected: str, split: Split) -> None:
@@ -127,16 +127,16 @@ def test_a_cell_that_cannot_be_read_is_not_an_empty_set(cell: str | None, expect
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        ("[happy, sad]", f"'[happy, sad]' holds happy without quotes; {FORM}"),
-        ("[None]", f"'[None]' holds None without quotes; {FORM}"),
+        ("[happy, sad]", f"'[happy, sad]' has happy without quotes; {FORM}"),
+        ("[None]", f"'[None]' has None without quotes; {FORM}"),
         ("['a' 'b']", f"'['a' 'b']' lacks a comma between two labels; {FORM}"),
-        ("['a',,'b']", f"'['a',,'b']' has a comma too many; {FORM}"),
-        ("[f'a']", f"'[f'a']' holds f… without quotes; {FORM}"),
+        ("['a',,'b']", f"'['a',,'b']' has an extra comma; {FORM}"),
+        ("[f'a']", f"'[f'a']' has f… without quotes; {FORM}"),
         ("'a', 'b'", f"''a', 'b'' has quotes but no brackets; {FORM}"),
-        ("['don't go', 'x']", f"'['don't go', 'x']' has a quote without its partner; {FORM}"),
-        (r"['\x4']", rf"'['\x4']' holds an escape that cannot be read; {FORM}"),
-        (r'["\ud83d"]', rf"""'["\ud83d"]' holds an escape that cannot be read; {FORM}"""),
-        (r"['\d']", rf"'['\d']' holds an escape that cannot be read; {FORM}"),
+        ("['don't go', 'x']", f"'['don't go', 'x']' has an unmatched quote; {FORM}"),
+        (r"['\x4']", rf"'['\x4']' contains an escape that cannot be read; {FORM}"),
+        (r'["\ud83d"]', rf"""'["\ud83d"]' contains an escape that cannot be read; {FORM}"""),
+        (r"['\d']", rf"'['\d']' contains an escape that cannot be read; {FORM}"),
     ],
 )  # fmt: skip
 def test_python_is_strict(cell: str, expected: str) -> None:
@@ -156,8 +156,8 @@ def test_a_thousand_labels_are_read_and_one_more_is_not() -> None:
         result = read_label_lists(column)
         assert np.diff(result.lists.offsets).tolist() == [1_000, 0, 0]
         assert [(bad.row, bad.message) for bad in result.bad] == [
-            (1, "holds 1,001 labels; at most 1,000 are read"),
-            (2, "holds 10,000 labels; at most 1,000 are read"),
+            (1, "contains 1,001 labels; at most 1,000 are read"),
+            (2, "contains 10,000 labels; at most 1,000 are read"),
         ]
 
 
@@ -202,7 +202,7 @@ def test_no_rows_and_nothing_but_nulls() -> None:
 
 @pytest.mark.parametrize("column", [pa.array([1, 2]), pa.array([[1]]), pa.array([[["a"]]])])
 def test_other_columns_are_refused(column: pa.Array) -> None:
-    text = f"a column of {column.type} does not hold sets of labels: text or lists of text are needed"
+    text = f"a column of {column.type} does not contain sets of labels: text or lists of text are needed"
     with pytest.raises(UsageError, match=f"^{re.escape(text)}$"):
         read_label_lists(column)
 
@@ -260,8 +260,8 @@ def test_an_empty_set_of_2024_is_empty_and_others_are_reported() -> None:
     assert [(bad.row, bad.message) for bad in result.bad] == [
         (1, f"empty; {form}"),
         (3, f"'happy, sad' has no brackets; {form}"),
-        (4, f"'['a'' has a bracket without its partner; {form}"),
-        (5, f"'a]' has a bracket without its partner; {form}"),
+        (4, f"'['a'' has an unmatched bracket; {form}"),
+        (5, f"'a]' has an unmatched bracket; {form}"),
         (6, f"'[['a'], ['b']]' is a list within a list; {form}"),
         (7, f"'3' is not a label; {form}"),
         (8, f"empty; {form}"),

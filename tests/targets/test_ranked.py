@@ -88,7 +88,7 @@ def test_cells_that_cannot_be_read() -> None:
 
 def test_a_column_of_numbers_is_refused() -> None:
     with pytest.raises(
-        UsageError, match=r"^a column of double does not hold ranked answers: text or lists of text are needed$"
+        UsageError, match=r"^a column of double does not contain ranked answers: text or lists of text are needed$"
     ):
         ranked_lists(pa.array([1.5]), LABELS)
 

@@ -107,7 +107,7 @@ def test_lists_of_a_parquet_file() -> None:
 @pytest.mark.parametrize("kind", [pa.float64(), pa.list_(pa.string()), pa.list_(pa.struct([("label", pa.string())]))])
 def test_other_columns_are_refused(kind: pa.DataType) -> None:
     with pytest.raises(
-        UsageError, match=r"does not hold segments: text, or lists of structs of label, start_s and end_s, are"
+        UsageError, match=r"does not contain segments: text, or lists of structs of label, start_s, end_s are"
     ):
         segment_lists(pa.array([], kind), LABELS)
 

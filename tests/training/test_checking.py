@@ -73,11 +73,11 @@ NEEDED = "float probabilities (4, 3), one column per declared label: calm, glad,
 @pytest.mark.parametrize(
     ("discrete", "problem"),
     [
-        (np.array([0, 1, 2, 0]), f"E206  discrete: has the shape (4,); needed are {NEEDED}"),
-        (EVEN[:, :2], f"E206  discrete: has the shape (4, 2); needed are {NEEDED}"),
-        (EVEN[:3], f"E206  discrete: has the shape (3, 3); needed are {NEEDED}"),
-        (["calm", "sad", "sad", "glad"], f"E208  discrete: holds text of the shape (4,); needed are {NEEDED}"),
-        (None, f"E208  discrete: holds object of the shape (); needed are {NEEDED}"),
+        (np.array([0, 1, 2, 0]), f"E206  discrete: has the shape (4,); needed: {NEEDED}"),
+        (EVEN[:, :2], f"E206  discrete: has the shape (4, 2); needed: {NEEDED}"),
+        (EVEN[:3], f"E206  discrete: has the shape (3, 3); needed: {NEEDED}"),
+        (["calm", "sad", "sad", "glad"], f"E208  discrete: contains text of the shape (4,); needed: {NEEDED}"),
+        (None, f"E208  discrete: contains object of the shape (); needed: {NEEDED}"),
     ],
 )
 def test_another_shape_or_type_is_reported_with_what_is_needed(track: Track, discrete: Any, problem: str) -> None:
@@ -90,16 +90,16 @@ def test_a_value_that_is_not_an_array_is_refused(track: Track) -> None:
     _, ragged, gradient = problems(track, Predictions({"discrete": [[1.0], [0.5, 0.5]], "valence": tensor}))  # type: ignore[dict-item]
     assert ragged.startswith("  E208  discrete: a value of type 'list' is not an array (")
     assert gradient.startswith("  E208  valence: a value of type 'Tensor' is not an array (")
-    assert gradient.endswith("; needed are finite numbers (4,), one per sample")
+    assert gradient.endswith("; needed: finite numbers (4,), one per sample")
 
 
 def test_every_target_is_needed(track: Track) -> None:
     assert problems(track, Predictions({"valance": ZEROS})) == [
         "baseline 'own', predict: 2 problems",
-        "  E202  discrete: is missing; needed is every target of the track",
-        "  E202  valence: is missing; needed is every target of the track; did you mean 'valance'?",
+        "  E202  discrete: is missing; needed: every target of the track",
+        "  E202  valence: is missing; needed: every target of the track; did you mean 'valance'?",
     ]
-    form = "needed is merbench.training.Predictions of one array per target"
+    form = "needed: merbench.training.Predictions of one array per target"
     assert problems(track, None) == [f"baseline 'own', predict returned nothing (None); {form}"]
     assert problems(track, {"valence": ZEROS}) == [f"baseline 'own', predict returned a value of type 'dict'; {form}"]
     assert problems(track, Predictions(EVEN)) == [  # type: ignore[arg-type]
@@ -114,9 +114,9 @@ def test_sets_of_words_are_one_per_sample(track: Track) -> None:
     passed = checked_predictions("", Predictions({"valence": ZEROS}, {"words": sets}), words, IDS)
     assert passed.sets["words"] is sets
     for returned, problem in (
-        ({"word": sets}, "E202  words: is missing; needed is every target of the track; did you mean 'word'?"),
-        ({"words": Lists.of([["sad"]])}, "E206  words: holds 1 set; needed are 4, one per sample"),
-        ({"words": [["sad"]] * 4}, "E208  words: a value of type 'list'; needed are merbench.metrics.lists.Lists of 4 sets, one per sample"),
+        ({"word": sets}, "E202  words: is missing; needed: every target of the track; did you mean 'word'?"),
+        ({"words": Lists.of([["sad"]])}, "E206  words: contains 1 set; needed: 4, one per sample"),
+        ({"words": [["sad"]] * 4}, "E208  words: a value of type 'list'; needed: merbench.metrics.lists.Lists of 4 sets, one per sample"),
     ):  # fmt: skip
         shown = problems(words, Predictions({"valence": ZEROS}, returned))  # type: ignore[arg-type]
         assert shown == ["baseline 'own', predict: 1 problem", f"  {problem}"]
@@ -130,7 +130,7 @@ def test_the_result_of_cross_validation_is_checked_too(track: Track) -> None:
 
     where, device, drawn = "baseline 'own', fit_folds", torch.device("cpu"), "curve.svg"
     for returned, message in (
-        (good, f"{where} returned a value of type 'Predictions'; needed is a merbench.training.CrossFit"),
+        (good, f"{where} returned a value of type 'Predictions'; needed: a merbench.training.CrossFit"),
         (
             CrossFit(Predictions({"discrete": EVEN, "valence": ZEROS + np.nan})),
             f"{where}, out_of_fold: 1 problem\n"
@@ -138,16 +138,16 @@ def test_the_result_of_cross_validation_is_checked_too(track: Track) -> None:
         ),
         (
             CrossFit(good, None, device),  # type: ignore[arg-type]
-            f"{where}: device is a value of type 'device'; needed is its name, a string",
+            f"{where}: device is a value of type 'device'; needed: its name, a string",
         ),
         (
             CrossFit(good, Curve(np.zeros((6, 2)), np.zeros(6), (1, 6))),
             f"{where}: curve has loss (6, 2), value (6,) and 2 best epochs; "
-            "needed are (epochs, folds) twice and one best epoch per fold",
+            "needed: (epochs, folds) twice and one best epoch per fold",
         ),
         (
             CrossFit(good, drawn),  # type: ignore[arg-type]
-            f"{where}: curve is a value of type 'str'; needed is a merbench.training.Curve, or None",
+            f"{where}: curve is a value of type 'str'; needed: a merbench.training.Curve, or None",
         ),
     ):
         with pytest.raises(UsageError) as caught:

@@ -84,7 +84,7 @@ def test_random_folds_differ_by_one_sample_at_most(n: int, n_folds: int) -> None
     assert (folds != random_folds(n, n_folds, seed=1)).any()
     # the same on every machine: NumPy guarantees the raw bits of PCG64; recorded once
     assert random_folds(12, 3, seed=0).tolist() == [1, 2, 0, 1, 2, 0, 1, 1, 2, 0, 2, 0]
-    with pytest.raises(UsageError, match=f"^{n + 1} folds of {n:,} training samples; needed are at least 2 folds"):
+    with pytest.raises(UsageError, match=f"^{n + 1} folds of {n:,} training samples; needed: at least 2 folds"):
         random_folds(n, n + 1, seed=0)
 
 
@@ -114,7 +114,7 @@ def test_of_equally_even_folds_a_cluster_goes_into_the_smallest() -> None:
 
 @pytest.mark.parametrize("n_folds", [1, 4])
 def test_there_is_a_cluster_in_every_fold(n_folds: int) -> None:
-    with pytest.raises(UsageError, match=f"^{n_folds} folds of 3 clusters; needed are at least 2 folds and a cluster"):
+    with pytest.raises(UsageError, match=f"^{n_folds} folds of 3 clusters; needed: at least 2 folds and a cluster"):
         grouped_folds(np.array([0, 0, 1, 2]), np.zeros(4, dtype=np.int64), n_folds)
 
 

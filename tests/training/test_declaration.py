@@ -149,7 +149,7 @@ def test_a_folder_without_a_declaration_or_with_half_of_the_code(
     for name in ("own", tmp_path / "own"):
         with pytest.raises(UsageError) as caught:
             load_baseline(name)
-        assert str(caught.value) == f"{tmp_path / 'own'}: there is no baseline.toml in this folder"
+        assert str(caught.value) == f"{tmp_path / 'own'}: no baseline.toml in this folder"
     for toml, model, message in (
         (TOML, None, r"model.py: the file does not exist; a baseline is a baseline.toml and a model.py$"),
         (TOML, "class Options: pass\n", r"model.py: a baseline defines a dataclass Options and a function build$"),

@@ -32,7 +32,7 @@ def test_probabilities_and_values_are_averaged(small_track: SmallTrack, tmp_path
     assert lines[:2] == ["sample_id,discrete,valence", "s060,glad,0.25"]
     assert averaged.n_runs == 2
     assert averaged.report is not None
-    with pytest.raises(UsageError, match=r"even: already holds a run; --force replaces it"):
+    with pytest.raises(UsageError, match=r"even: already contains a run; --force replaces it"):
         ensemble(track, [b, b], output=tmp_path / "even", intervals=False)
     assert (averaged.folder / "submission.csv").read_text().splitlines() == lines
     ensemble(track, [a, b], output=tmp_path / "even", intervals=False, replace=True)
@@ -67,7 +67,7 @@ def test_what_cannot_be_averaged(small_track: SmallTrack, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match=r"submission\.csv: discrete has only labels; averaging needs a"):
         ensemble(track, [labels, run.folder], output=out)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"empty: there is no probabilities\.parquet in this folder; name the file"):
+    with pytest.raises(UsageError, match=r"empty: no probabilities\.parquet in this folder; name the file"):
         ensemble(track, [tmp_path / "empty", run.folder], output=out)
     assert not out.exists()
 
@@ -82,5 +82,5 @@ def test_a_run_that_is_averaged_is_not_replaced(small_track: SmallTrack, tmp_pat
     (tmp_path / "runs" / "run.json").touch()  # as the folder of several seeds has it
     with pytest.raises(UsageError) as caught:
         ensemble(track, runs, output=tmp_path / "runs")
-    assert str(caught.value) == f"{tmp_path / 'runs'} holds one of the runs; name another output"
+    assert str(caught.value) == f"{tmp_path / 'runs'} contains one of the runs; name another output"
     assert sha256_file(runs[0] / "probabilities.parquet") == before

@@ -1,6 +1,6 @@
 """The reference lists of the GPT-4V study of generalised emotion recognition: nineteen corpora `ger-…`.
 
-The study (arXiv:2312.04293) asked a model for a ranked list of labels per picture or clip. Its repository holds, per
+The study (arXiv:2312.04293) asked a model for a ranked list of labels per picture or clip. Its repository contains, per
 data set, `label.csv` (name, gt) with the references; the other files are stored answers, which are submissions and not
 read. Twitter I has three lists of references, each a part of the next one: a picture is in the split of the first list
 that names it. Labels are compared without case, so they are kept in lower case. Where names have folders in front, the
@@ -20,7 +20,7 @@ from merbench.corpus.release_cells import Cells, labels, mapped, number, sign
 from merbench.corpus.release_tables import Sheet
 
 SETS: dict[str, dict[str, Any]] = tomllib.loads((Path(__file__).parent / "ger.toml").read_text(encoding="utf-8"))
-"""What each holds, its labels, its digests, by its name after `ger-`."""
+"""What each contains, its labels, its digests, by its name after `ger-`."""
 
 POSITIVE = ("amusement", "awe", "content", "contentment", "excitement")
 NEGATIVE = ("anger", "disgust", "fear", "sad")

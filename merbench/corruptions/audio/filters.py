@@ -32,7 +32,7 @@ def telephone_band(
 ) -> Audio:
     """Leave the band that a telephone transmits, from `low_hz` to `high_hz`.
 
-    Where the sound holds nothing above `high_hz`, because half of its rate is below, only the low end is cut.
+    Where the sound contains nothing above `high_hz`, because half of its rate is below, only the low end is cut.
     Inapplicable where `low_hz` is not below `high_hz` and half of the sound's rate.
 
     Args:
@@ -51,7 +51,7 @@ def telephone_band(
 def low_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order = 4) -> Audio:
     """Leave the frequencies below a cut-off.
 
-    A sound that holds nothing above the cut-off, because half of its rate is below, stays as it is.
+    A sound that contains nothing above the cut-off, because half of its rate is below, stays as it is.
 
     Args:
         cutoff_hz: the cut-off, at −6 dB.

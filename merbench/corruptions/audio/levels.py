@@ -89,7 +89,7 @@ def _dot(first: Samples, second: Samples) -> float:
     if largest == 0.0:
         return 0.0
     if not math.isfinite(largest):
-        raise Inapplicable("the sound holds values that are not finite numbers")
+        raise Inapplicable("the sound contains values that are not finite numbers")
     bits = _EXACT_BITS - products.size.bit_length()
     shift = bits - math.frexp(largest)[1]
     products *= math.ldexp(1.0, shift)

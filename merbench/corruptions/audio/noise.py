@@ -97,7 +97,7 @@ def _mixed_as_mer_2023(signal: Audio, noise: Audio, snr_db: float) -> Audio:
 
 
 def _whole_numbers(samples: Mono) -> Floats:
-    """Return samples as the integers that a 16-bit file holds."""
+    """Return samples as the integers of a 16-bit file."""
     return np.clip(np.rint(samples.astype(np.float64) * -_LOWEST), _LOWEST, _HIGHEST)
 
 

@@ -80,7 +80,7 @@ def _pyramids(frames: Frames, n_levels: int) -> Frames:
 
 
 def _down_and_up(plane: Plane, n_rows: int, n_columns: int, buffers: list[MatLike | None]) -> None:
-    """Blur a plane in place; `buffers` holds the levels below it and serves the next plane of its size again."""
+    """Blur a plane in place; `buffers` contains the levels below it and serves the next plane of its size again."""
     n_both = min(n_rows, n_columns)
     levels: list[MatLike] = [plane]
     for k in range(n_both):

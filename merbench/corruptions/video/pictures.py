@@ -81,7 +81,7 @@ def neutral(frame: Frame) -> int:
 
 
 def peak(frame: Frame) -> int:
-    """Return the largest value that a plane may hold."""
+    """Return the largest value that a plane may have."""
     return (1 << frame.depth) - 1
 
 

@@ -246,7 +246,7 @@ def test_missing_references_and_repeated_samples_are_warnings(tmp_path: Path) ->
             "meld",
             {"label.npz": {**MELD, "val_corpus": labelled({"val_dia0_utt0": 7})}},
             ["E614  discrete: label.npz: references that cannot be read (1 of 4): '7'; "
-             "allowed are 0 anger, 1 joy, 2 sadness, 3 neutral, 4 disgust, 5 fear, 6 surprise"],
+             "allowed: 0 anger, 1 joy, 2 sadness, 3 neutral, 4 disgust, 5 fear, 6 surprise"],
         ),
         (
             "meld",
@@ -268,7 +268,7 @@ def test_missing_references_and_repeated_samples_are_warnings(tmp_path: Path) ->
             "abaw6-expr",
             {"Validation_Set/T.txt": "header\n8\n"},
             ["E614  expression: Validation_Set: references that cannot be read (1 of 1): '8'; "
-             "allowed are -1, 0, 1, 2, 3, 4, 5, 6, 7"],
+             "allowed: -1, 0, 1, 2, 3, 4, 5, 6, 7"],
         ),
         (
             "add2023-rl",
@@ -276,7 +276,7 @@ def test_missing_references_and_repeated_samples_are_warnings(tmp_path: Path) ->
              "reference.csv": "sample_id,discrete,segments\na,fake,fake-2-1\nb,fake,genuine-0-9\nc,Fake,fake-0-2\n"
                               "d,fake,fak-0-99\na,joy,\n"},
             ["E614  discrete: reference.csv: references that cannot be read (1 of 5): 'joy' (line 6); "
-             "allowed are genuine, fake",
+             "allowed: genuine, fake",
              "E614  segments: reference.csv: references that cannot be read (3 of 5): "
              "line 2: 'fake-2-1' ends at 1 s, not after it begins at 2 s, "
              "line 3: 'genuine-0-9' ends at 9 s, past the end of the sample at 2 s, "
