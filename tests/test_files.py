@@ -276,7 +276,7 @@ class TestPickles:
 
     def test_an_npz_that_unpacks_to_too_much(self, tmp_path: Path) -> None:
         np.savez_compressed(tmp_path / "f.npz", x=np.zeros(10_000, np.int8))
-        with pytest.raises(UsageError, match=r"f\.npz, member 'x\.npy': unpacks to 10,128 bytes; allowed are 1,000$"):
+        with pytest.raises(UsageError, match=r"f\.npz, member 'x\.npy': unpacks to 10,128 bytes; allowed: 1,000$"):
             read_pickled_npz(tmp_path / "f.npz", max_bytes=1000)
 
     def test_an_npz_that_is_none(self, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def random_folds(n: int, n_folds: int, seed: int) -> Codes:
         UsageError: there are fewer than two folds, or more folds than samples.
     """
     if not 2 <= n_folds <= n:
-        raise UsageError(f"{n_folds} folds of {n:,} training samples; needed are at least 2 folds and a sample in each")
+        raise UsageError(f"{n_folds} folds of {n:,} training samples; needed: at least 2 folds and a sample in each")
     key = hashlib.sha256(f"folds|{seed}".encode()).digest()
     bits = np.random.PCG64(int.from_bytes(key[:16], "little")).random_raw(n)
     folds = np.empty(n, dtype=np.int64)
@@ -47,9 +47,7 @@ def grouped_folds(clusters: Codes, strata: Codes, n_folds: int) -> Codes:
     """
     names, cluster = np.unique(clusters, return_inverse=True)
     if not 2 <= n_folds <= len(names):
-        raise UsageError(
-            f"{n_folds} folds of {len(names):,} clusters; needed are at least 2 folds and a cluster in each"
-        )
+        raise UsageError(f"{n_folds} folds of {len(names):,} clusters; needed: at least 2 folds and a cluster in each")
     kinds, stratum = np.unique(strata, return_inverse=True)
     counts = np.zeros((len(names), len(kinds)))
     np.add.at(counts, (cluster, stratum), 1)

@@ -128,7 +128,7 @@ def test_create_elsewhere_with_renamed_columns_and_targets(merbench: Command) ->
         ("corpus create sample --samples samples.csv", "'sample' is a corpus that merbench builds itself; choose another name"),
         ("corpus build other", "no corpus builder named 'other' (known: sample)"),
         ("corpus create mine --samples samples.csv --feature-file f.npz", "--feature-file f.npz: two parts with = between them are needed"),
-        ("corpus create mine --samples samples.csv --rename a=b --rename a=c", "--rename a=c: 'a' is given twice"),
+        ("corpus create mine --samples samples.csv --rename a=b --rename a=c", "--rename a=c: duplicate 'a'"),
         ("corpus create mine --samples gone.csv", "corpus 'mine': 1 problem\n  E610  gone.csv: cannot be read: No such file or directory"),
     ],
 )  # fmt: skip

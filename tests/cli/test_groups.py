@@ -163,7 +163,7 @@ def test_an_endpoint_that_refuses_ends_it(merbench: Command, monkeypatch: pytest
         (["--endpoint", "http://x", "--transformers", "y"], "give --endpoint or --transformers, not"),
         (["--endpoint", "http://x"], "--endpoint needs --model, the name of the model there"),
         (["--endpoint", "x", "--model", "m"], "'x' is not an endpoint; an address such as http://localhost:8000 is needed"),
-        (["--endpoint", "http://x", "--model", "m", "--key-env", "NO_SUCH"], "--key-env: the variable NO_SUCH holds no"),
+        (["--endpoint", "http://x", "--model", "m", "--key-env", "NO_SUCH"], "--key-env: the variable NO_SUCH contains no"),
         (["--transformers", "y", "--runs", "2"], "--runs: all runs of a model on this machine are equal, since it"),
     ],
 )  # fmt: skip

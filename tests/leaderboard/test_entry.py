@@ -244,7 +244,7 @@ def pipe(folder: Path) -> None:
     [
         (second_file, "E404  exactly one file 'submission.*' is required, not 2: submission.csv, submission.parquet"),
         (card_of(b"title = "), "E401  entry.toml is not a TOML file: end of document: not a TOML value (text needs quotes)"),
-        (card_of(b'title = "a"\ntitle = "b"\n'), "line 2, column 12: a key is given twice"),
+        (card_of(b'title = "a"\ntitle = "b"\n'), "line 2, column 12: duplicate key"),
         (card_of(b"\xff\xfe"), "E401  entry.toml is not a TOML file: byte 0x"),
         (card_of(b"#" * (MAX_CARD_BYTES + 1)), "E401  entry.toml has 65,537 bytes; 65,536 are allowed"),
         (lambda folder: (folder / "entry.toml").unlink(), "E401  entry.toml is missing"),

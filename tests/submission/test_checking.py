@@ -164,7 +164,7 @@ def test_lines_of_every_ending(refused: Refused, end: str) -> None:
             "  E202  valence: the column is missing; columns: '', 'sample_id', 'discrete'",
         ),
         ("sample_id,discrete,sample_id", "E202  sample_id: occurs 2 times (columns 1, 3)\n  E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'sample_id'"),
-        ("sample_id,discrete,valance", "E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'valance'; if 'valance' holds it: --rename valance=valence"),
+        ("sample_id,discrete,valance", "E202  valence: the column is missing; columns: 'sample_id', 'discrete', 'valance'; if it is 'valance': --rename valance=valence"),
         (
             "sample_id,emotion,valence",
             "E202  discrete: the column is missing (nor are its probabilities, p_neutral, p_angry, p_happy, p_sad, "

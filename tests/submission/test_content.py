@@ -205,8 +205,8 @@ def feather() -> bytes:
     [
         (b"", "E101  the file is empty"),
         (b"\xef\xbb\xbf\r\n \n", "E101  the file is empty"),
-        (b"sample_id,discrete,valence\n", "E111  holds a header and no rows: sample_id, discrete, valence"),
-        (b"sample_id,discrete,valence", "E111  holds a header and no rows: sample_id, discrete, valence"),
+        (b"sample_id,discrete,valence\n", "E111  contains a header and no rows: sample_id, discrete, valence"),
+        (b"sample_id,discrete,valence", "E111  contains a header and no rows: sample_id, discrete, valence"),
         (
             "\ufeffsample_id;discrete;valence\r\nsample_00000000;happy;-0,5\r\n".encode(),
             "E110  ';' separates the columns and ',' the decimals ('-0,5' on line 2), as some spreadsheets export; "
@@ -217,7 +217,7 @@ def feather() -> bytes:
         (GOOD.encode("utf-16-le"), "E106  UTF-16 or UTF-32 text; save it as UTF-8 (in Excel: 'CSV UTF-8')"),
         (GOOD.encode("utf-32"), "E106  UTF-16 or UTF-32 text; save it as UTF-8 (in Excel: 'CSV UTF-8')"),
         ("sample_id,discrete,valence\nx,y,z\nä,b,c\n".encode("latin-1"), "E106  line 3: byte 0xE4 is not UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')"),
-        (GOOD.encode() + b"a\0b", f"E106  line 14: holds a NUL byte: not a text file ({READABLE})"),
+        (GOOD.encode() + b"a\0b", f"E106  line 14: contains a NUL byte: not a text file ({READABLE})"),
         (pickle.dumps({"a": 1}, protocol=0), f"E107  a pickle, which is never read; {READABLE}"),
         (pickle.dumps(Path, protocol=0), f"E107  a pickle, which is never read; {READABLE}"),
         (npy(np.zeros(3)), f"E108  one array (.npy); save all columns with numpy.savez ({READABLE})"),

@@ -192,7 +192,7 @@ UNSAFE = "unsafe names; an NPZ has only plain '<column>.npy' members"
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (npz(sample_id=IDS, discrete=np.array(ANSWERS, dtype=object)), "E107  array 'discrete' holds Python objects (a pickle), which are never read"),
+        (npz(sample_id=IDS, discrete=np.array(ANSWERS, dtype=object)), "E107  array 'discrete' contains Python objects (a pickle), which are never read"),
         (member("sample_id.npy", header_only("(20000,)", "<U10000")), "E104  array 'sample_id' asks for 800,000,000 bytes; 160,000,000 of 160,000,000 are left"),
         (member("sample_id.npy", header_only("(10000000000,)", "<U0")), "E104  asks for 10,000,000,000 rows; 1,000,000 are allowed"),
         (member("sample_id.npy", header_only("(9,)", "<U3")), "E109  a corrupted NPZ file: array 'sample_id': ends after 0 of 108 bytes"),
@@ -242,8 +242,8 @@ NESTED = pa.table({**COLUMNS, "discrete": [[answer] for answer in ANSWERS]})
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (parquet(NESTED), "E208  discrete: holds list<element: string>; text or numbers are needed"),
-        (parquet({**COLUMNS, "discrete": pa.array([b"\xff"] * 12, pa.binary())}), "E208  discrete: holds binary; text or numbers are needed"),
+        (parquet(NESTED), "E208  discrete: contains list<element: string>; text or numbers are needed"),
+        (parquet({**COLUMNS, "discrete": pa.array([b"\xff"] * 12, pa.binary())}), "E208  discrete: contains binary; text or numbers are needed"),
         (parquet(COLUMNS)[:-9], "E109  a corrupted Parquet file: cut off: the end of the file is missing"),
         (b"PAR1", "E109  a corrupted Parquet file: cut off: the end of the file is missing"),
     ],
