@@ -2,13 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from merbench.training import load_baseline, run_baseline
 from merbench.training.batched import generator
-from tests.training.conftest import SmallTrack
 
 N_FOLDS = 2
 
@@ -63,15 +61,6 @@ def test_the_weighted_sum_of_encodings_feeds_the_heads(widths: list[int], softma
         fused = sum(weights[:, [slot]] * encoding for slot, encoding in enumerate(encodings))
         for output, head in zip((outputs["discrete"], outputs["valence"][..., None]), model.heads, strict=True):
             torch.testing.assert_close(output[fold], fused @ head.weight[fold] + head.bias[fold], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_its_test_outputs_are_the_mean_of_raw_fold_outputs(small_track: SmallTrack, tmp_path: Path) -> None:
-    options = {"hidden": [8, 4], "epochs": 2}
-    run = run_baseline(small_track(), "attention", seeds=[0], options=options, output=tmp_path / "run", intervals=False)
-    chances = run.seeds[0].predictions.outputs["discrete"]
-    np.testing.assert_allclose(chances.sum(1), 1.0, rtol=1e-12)
-    assert (chances > 0).all()
 
 
 @pytest.mark.slow

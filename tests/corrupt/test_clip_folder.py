@@ -252,12 +252,6 @@ def test_another_seed_or_track_is_refused_before_anything_is_written(tmp_path: P
     assert contents(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("output", ["media", "media/corrupted"])
-def test_the_output_lies_outside(tmp_path: Path, media: Path, output: str) -> None:
-    with pytest.raises(UsageError, match=r"lies in .*media, the folder of clips; name an output outside$"):
-        plan_of(tmp_path, media, output)
-
-
 @pytest.mark.parametrize(
     ("steps", "message"),
     [

@@ -179,11 +179,6 @@ def test_unknown_names_are_errors(tmp_path: Path, options: dict[str, Any], messa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_track_that_corrupts_neither_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^toy-noise declares no corruption of features or text$"):
-        corrupt_corpus(track_of(tmp_path, ""), tmp_path / "out")
-
-
 def test_which_feature_holds_a_modality(tmp_path: Path) -> None:
     track = track_of(tmp_path, PROXY)
     corpus = CORPORA.read(track.folder / "corpus")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merbench.corruptions import CORRUPTIONS, check_parameters, generator
@@ -210,6 +210,7 @@ ALL: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "parameters"), ALL)
+@settings(max_examples=25)
 @given(codes=st.lists(st.integers(-1, 5), max_size=20))
 def test_samples_without_a_label_keep_none(name: str, parameters: dict[str, Any], codes: list[int]) -> None:
     before = Labels.of(codes, SIX)

@@ -69,24 +69,6 @@ def test_masks_of_any_number_of_views_keep_one(n: int, n_views: int) -> None:
         assert masks.any(axis=1).all()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("rate", "missing", "complete", "single"),
-    [(0.1, 0.104, 0.71, None), (0.3, 0.302, None, None), (0.5, 0.5, None, 0.56), (0.7, 0.667, 0, 1)],
-)
-def test_samples_of_their_own_have_the_shares_of_thirty_two_rows(
-    rate: float, missing: float, complete: float | None, single: float | None
-) -> None:
-    patterns = [available(corrupted("gcnet_missing", VECTORS, str(i), rate=rate)) for i in range(1000)]
-    # of 1,000 samples: deviation of a share at most 0.016, of the missing one 0.009; three deviations allowed
-    assert 1 - sum(map(len, patterns)) / 3000 == pytest.approx(missing, abs=0.027)
-    assert all(patterns)
-    if complete is not None:
-        assert patterns.count("avt") / 1000 == pytest.approx(complete, abs=0.048)
-    if single is not None:
-        assert sum(len(pattern) == 1 for pattern in patterns) / 1000 == pytest.approx(single, abs=0.048)
-
-
 def test_gcnet_takes_samples_with_fewer_modalities() -> None:
     assert corrupted("gcnet_missing", {"audio": VECTORS["audio"]}, rate=0.7)["audio"] is VECTORS["audio"]
     assert corrupted("gcnet_missing", {}, rate=0.7) == {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merbench.corruptions import CORRUPTIONS, generator
@@ -91,6 +91,7 @@ def test_separate_words_do_not_run_together() -> None:
 
 
 @pytest.mark.parametrize("name", ["word_substitution", "character_swaps", "homophones"])
+@settings(max_examples=40)
 @given(text=TEXTS, rate=st.floats(0, 1))
 def test_replacing_words_keeps_their_number_and_the_marks(name: str, text: str, rate: float) -> None:
     after = corrupted(name, text, rate)
@@ -202,6 +203,7 @@ def test_realised_rates_by_hand(before: str, after: str, rate: float) -> None:
 
 
 @pytest.mark.real_data
+@pytest.mark.slow
 def test_transcripts_of_mosi_reach_the_declared_rates(test_data: Path) -> None:
     with (test_data / "data/cmumosi/transcripts.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))[:300]

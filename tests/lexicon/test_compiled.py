@@ -55,16 +55,6 @@ def test_word_forms_by_hand(lexicon: Lexicon) -> None:
     assert bare.vocabulary == ("a", "b", "c")
 
 
-def test_lookup_shows_every_step(lexicon: Lexicon) -> None:
-    steps = lexicon.lookup(" Lowly")
-    assert (steps.word, steps.wheel_words) == ("lowly", {"low": ("sad",), "lowly": ()})
-    assert steps.sectors["wheel1"] == ("sad", "gloom", "sad")
-    assert steps.sectors["wheel5"] == ("sad", "down", "sad")
-    unknown = lexicon.lookup("nothing")
-    assert unknown.wheel_words == {}
-    assert set(unknown.sectors.values()) == {None}
-
-
 def test_words_in_two_sectors_are_listed_with_the_one_that_counts(lexicon: Lexicon) -> None:
     assert lexicon.ambiguous() == (
         Ambiguity("calm", "wheel1", 1, ("joy", "gloom"), "gloom"),

@@ -231,6 +231,7 @@ MADE = (
 
 
 @pytest.mark.real_data
+@pytest.mark.slow
 @pytest.mark.parametrize("files", [REAL, MADE], ids=["real", "random"])
 @pytest.mark.parametrize("year", ["mer2025", "mer2026"])
 def test_the_released_scorers_values(

@@ -87,6 +87,7 @@ def test_ranks_and_top_k() -> None:
 answer = st.lists(st.integers(-1, 4), max_size=6)
 
 
+@pytest.mark.slow
 @given(rows=st.lists(st.tuples(st.integers(0, 4), answer, st.integers(0, 3)), min_size=1, max_size=12))
 def test_first_answers_are_scored_as_labels(rows: list[tuple[int, list[int], int]]) -> None:
     truth, answers, weights = (list(column) for column in zip(*rows, strict=True))

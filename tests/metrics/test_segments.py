@@ -97,6 +97,7 @@ def fake_quarters(sample: Sample) -> set[int]:
     return {q for code, start, end in sample if code == FAKE for q in range(int(start * 4), int(end * 4))}
 
 
+@pytest.mark.slow
 @given(reference=sides(), prediction=sides(), weights=st.lists(st.integers(0, 3), min_size=4, max_size=4))
 def test_quarters_of_a_second_are_counted_one_by_one(
     reference: list[Sample], prediction: list[Sample], weights: list[int]

@@ -13,7 +13,7 @@ import pytest
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.lexicon import open_lexicon
 from merbench.sample import SampleValues, sample_values
-from merbench.sample.scenes import EMOTION_WORDS, INVENTED, KNOWN, PLAIN, SHADES
+from merbench.sample.scenes import EMOTION_WORDS, INVENTED, KNOWN, PLAIN
 from merbench.track import load_track
 
 LABELS = ["neutral", "angry", "happy", "sad", "worried", "surprise"]
@@ -145,29 +145,6 @@ def sets(frame: pd.DataFrame) -> pd.DataFrame:
 def share_known(words: list[str]) -> float:
     sectors = open_lexicon("english").sectors(words)
     return float((sectors >= 0).any(axis=0).mean())
-
-
-def test_the_first_word_is_a_shade_that_valence_decides(sets: pd.DataFrame) -> None:
-    by_label = dict(zip(EMOTION_WORDS, SHADES.values(), strict=True))
-    first = sets.openset.map(lambda words: words[0])
-    # -2.25 is the mean of angry: what lies below it is furious rather than annoyed
-    angry = sets[(sets.discrete == "angry") & sets.valence.notna()]
-    lower = angry.valence < -2.5
-    assert set(first[angry.index[lower]]) == set(by_label["angry"][0])
-    assert set(first[angry.index[~lower]]) == set(by_label["angry"][1])
-    # the first of four is given where a uniform number squared is below 1/4: half of the time
-    assert (first[angry.index[lower]] == "furious").mean() == pytest.approx(0.5, abs=0.05)
-
-
-def test_words_of_the_transcript_are_part_of_the_set(sets: pd.DataFrame) -> None:
-    emotional = {word for words in EMOTION_WORDS.values() for word in words}
-    spoken_words = sets.transcript.map(lambda text: [word for word in text.split() if word in emotional])
-    some = spoken_words.map(bool)
-    assert 0.4 < some.mean() < 0.8
-    first = [words[0] in given for words, given in zip(spoken_words[some], sets.openset[some], strict=True)]
-    assert sum(first) / len(first) == pytest.approx(0.65, abs=0.05)  # 0.6, and some by chance
-    spoken = [set(words) & set(text.split()) for words, text in zip(sets.openset, sets.transcript, strict=True)]
-    assert 0.2 < sum(map(bool, spoken)) / len(spoken) < 0.6
 
 
 def test_some_words_are_in_no_lexicon(sets: pd.DataFrame) -> None:

@@ -48,10 +48,6 @@ def write(folder: Path, toml: str = TOML, model: str | None = MODEL) -> Path:
     return folder
 
 
-def test_the_shipped_baselines_are_listed_without_loading_their_code() -> None:
-    assert [name for name, _ in list_baselines()] == ["attention", "lexicon-ov", "logistic", "majority"]
-
-
 def test_a_baseline_of_ones_own_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "own-one")
     monkeypatch.setenv("MERBENCH_BASELINES", str(tmp_path))

@@ -17,7 +17,6 @@ from merbench.corruptions.audio.levels import (
     dot,
     gain,
     mixed,
-    noise_sources,
     realised_snr,
 )
 from merbench.errors import Inapplicable
@@ -85,18 +84,6 @@ def test_noise_is_added_at_the_ratio() -> None:
     # the sound's rms over both channels is 5, the noise's 1; at 20 dB noise of 0.5 is added
     result = mixed(sound_of([1, 1], [-7, 7]), np.array([1, -1], np.float32), 20)
     assert result.samples.tolist() == [[1.5, 0.5], [-6.5, 6.5]]
-
-
-@pytest.mark.parametrize(
-    ("noise", "message"),
-    [
-        (sound_of([1, 1, 1], rate_hz=8000), "the noise is at 8,000 Hz and the sound at 16,000 Hz"),
-        (sound_of([1, 1]), "the noise is shorter than the sound: 2 of 3 samples"),
-    ],
-)
-def test_noise_that_does_not_fit_is_refused(noise: Audio, message: str) -> None:
-    with pytest.raises(Inapplicable, match=f"^{message}$"):
-        noise_sources(sound_of([1, 2, 3]), noise)
 
 
 @given(st.floats(-20, 60), st.floats(0.01, 1), st.integers(1, 3))

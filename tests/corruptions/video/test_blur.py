@@ -232,16 +232,6 @@ def test_angles_are_those_of_the_picture_shown(angle: float, down: int, right: i
     assert [-mean_y / length, -mean_x / length] == pytest.approx(expected, abs=1e-3)
 
 
-def test_motion_between_pixels_is_shared_among_them() -> None:
-    out = corrupted_one("motion_blur", a_point(41, 41), radius=8, sigma=5, angle=30).planes[0].astype(float)
-    steps = np.arange(17)
-    weights = np.exp(-(steps**2) / 50)
-    mean = (weights * steps).sum() / weights.sum()
-    y, x = np.mgrid[-20:21, -20:21]
-    assert (out * x).sum() / out.sum() == pytest.approx(-mean * math.cos(math.radians(30)), abs=0.01)
-    assert (out * y).sum() / out.sum() == pytest.approx(-mean * math.sin(math.radians(30)), abs=0.01)
-
-
 @pytest.mark.parametrize("radius", [1.5, 3, 7.25])
 def test_defocus_makes_a_point_a_disk(radius: float) -> None:
     out = corrupted_one("defocus_blur", a_point(31, 31), radius=radius).planes[0].astype(float)
