@@ -296,6 +296,7 @@ def test_a_full_disk_stops_the_run_and_what_was_done_stays(
     assert again.n_kept + again.n_new == 6
 
 
+@pytest.mark.slow
 def test_verified_clips_are_measured_and_a_changed_one_is_reported(tmp_path: Path, media: Path) -> None:
     done = corrupted(tmp_path, media, verify=True)
     assert done.differing == {}

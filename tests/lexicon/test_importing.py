@@ -211,6 +211,7 @@ def test_a_pickle_that_asks_for_code_is_refused(tmp_path: Path) -> None:
         import_lexicon(path, "evil")
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize(("year", "n_labels"), [("mer2025", 7386), ("mer2026", 7356)])
 def test_the_released_files(test_data: Path, year: str, n_labels: int) -> None:

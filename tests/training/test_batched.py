@@ -83,6 +83,7 @@ def data(n: int) -> tuple[list[Tensor], dict[str, Tensor], np.ndarray]:
 BATCHES = {23: {18: (6, 6, 5, 1), 19: (6, 6, 6, 1)}, 22: {17: (6, 6, 5), 18: (6, 6, 6)}, 20: {16: (6, 6, 4)}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", BATCHES)
 def test_batched_folds_train_as_each_fold_by_itself(n: int) -> None:
     features, targets, folds = data(n)

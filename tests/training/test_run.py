@@ -22,6 +22,7 @@ def attention(track: Track, output: Path, **arguments: Any) -> BaselineRun:
     return run_baseline(track, "attention", output=output, **arguments)
 
 
+@pytest.mark.slow
 def test_a_run_is_a_folder_with_its_record(small_track: SmallTrack, tmp_path: Path) -> None:
     track, out = small_track(), tmp_path / "run"
     steps: list[tuple[str, int, int]] = []

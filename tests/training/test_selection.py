@@ -145,6 +145,7 @@ def within(columns: dict[str, list[str | None]], small_track: SmallTrack, name: 
     return small_track(name, columns=columns, declaration=start + WITHIN)
 
 
+@pytest.mark.slow
 def test_a_metric_per_column_is_computed_so_in_cross_validation(small_track: SmallTrack, tmp_path: Path) -> None:
     n = N_TRAIN + N_TEST
     fold, rounds = ["a" if i % 3 else "b" for i in range(n)], ["a" if i % 5 else "b" for i in range(n)]

@@ -55,6 +55,7 @@ def two_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "n_threads"), [(threads.ONE_THREAD_UP_TO, 1), (0, 2)])
 @pytest.mark.usefixtures("two_threads")
 def test_threads_go_by_the_size_of_the_work(

@@ -177,7 +177,7 @@ def test_the_released_generator_needs_more_than_one_row_of_colour() -> None:
         corrupted_one("pyramid_blur", made_frame(1, 8), factor=2, variant="mer2023")
 
 
-@pytest.mark.parametrize("sigma", [0.3, 1, 2.5, 7])
+@pytest.mark.parametrize("sigma", [0.3, 7])
 @pytest.mark.parametrize("depth", [8, 10])
 def test_gaussian_blur_is_that_of_scipy(sigma: float, depth: int) -> None:
     frame = made_frame(60, 80, depth=depth)

@@ -34,7 +34,7 @@ def colours(depth: int = 12, **about: object) -> Frame:
 
 
 @pytest.mark.parametrize("about", EXACT)
-@pytest.mark.parametrize("amount", [0.1, 0.5, -0.3, 1])
+@pytest.mark.parametrize("amount", [0.5, -0.3])
 def test_brightness_raises_the_value_and_keeps_hue_and_saturation(amount: float, about: dict[str, object]) -> None:
     frame = colours(**about)
     result = rgb_of_444(corrupted_one("brightness", frame, amount=amount)).reshape(-1, 3)
@@ -76,8 +76,7 @@ def test_colours_too_strong_are_clipped_where_the_plane_ends() -> None:
     assert out.planes[1].tolist() == [[16, 255], [128, 124]]
 
 
-@pytest.mark.parametrize("about", EXACT)
-@pytest.mark.parametrize("order", ["bgr", "grb", "rbg", "gbr", "brg"])
+@pytest.mark.parametrize(("order", "about"), list(zip(["bgr", "grb", "rbg", "gbr", "brg"], EXACT, strict=False)))
 def test_channels_trade_places(order: str, about: dict[str, object]) -> None:
     frame = colours(**about)
     result = rgb_of_444(corrupted_one("channel_swap", frame, order=order))
