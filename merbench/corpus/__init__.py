@@ -7,7 +7,7 @@ from merbench.corpus.create import OwnFiles, add_feature, create_corpus, write_c
 from merbench.corpus.declaration import Metadata
 from merbench.corpus.feature import Feature
 from merbench.corpus.folder import CORPORA, IMPORTERS, Corpus, open_corpus, own_folder, summarise, verify_corpus
-from merbench.corpus.importing import Imported, Importer, Release
+from merbench.corpus.importing import Imported, Release
 
 __all__ = [
     "CORPORA",
@@ -17,7 +17,6 @@ __all__ = [
     "Corpus",
     "Feature",
     "Imported",
-    "Importer",
     "Metadata",
     "OwnFiles",
     "Release",

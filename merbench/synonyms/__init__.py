@@ -6,13 +6,12 @@ answers are stored, so that scoring reads files and never asks a model: `fill_gr
 
 from merbench.synonyms.filling import Asker, Filled, Question, fill_groups
 from merbench.synonyms.groups import GROUPS, Groups, answer_key, representatives
-from merbench.synonyms.released import RELEASES, import_groups
+from merbench.synonyms.released import import_groups
 
 open_groups = GROUPS.open
 
 __all__ = [
     "GROUPS",
-    "RELEASES",
     "Asker",
     "Filled",
     "Groups",
