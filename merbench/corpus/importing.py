@@ -20,7 +20,7 @@ from merbench.corpus.create import write_corpus
 from merbench.corpus.declaration import ID, Metadata
 from merbench.corpus.feature import Feature, read_feature
 from merbench.corpus.folder import CORPORA, Corpus
-from merbench.corpus.release_tables import ReadSheet, Sheet, contents_of, read_sheet
+from merbench.corpus.release_tables import ReadTable, ReleaseTable, contents_of, read_table
 from merbench.errors import InvalidCorpus, Problem, UsageError, counted, printable
 
 Known = Mapping[str, str | int]
@@ -66,7 +66,7 @@ class Release:
     licence: str  # who may use them, and how
     obtain: str  # where to download the files or apply for them
     # sheets that belong together, for every form in which the release comes
-    layouts: tuple[tuple[Sheet, ...], ...] = field(repr=False)
+    layouts: tuple[tuple[ReleaseTable, ...], ...] = field(repr=False)
     language: str | None = None  # language of the transcripts
     version: str = "1.0"  # version of the corpus; increases when the same files give another one
     # the values that a sample's id contains; None for an id of another form than `id_form`
@@ -116,15 +116,15 @@ class Release:
             lines += ["", "or instead" if index else "files", *(f"  {sheet.explain()}" for sheet in layout)]
         return "\n".join(lines)
 
-    def _sheets(self, release: Path, problems: list[Problem], warnings: list[Problem]) -> list[ReadSheet | None]:
+    def _sheets(self, release: Path, problems: list[Problem], warnings: list[Problem]) -> list[ReadTable | None]:
         """Return the sheets of the most complete layout; None for one that could not be read."""
         layout = max(self.layouts, key=lambda layout: _presence(layout, release))
-        sheets: list[ReadSheet | None] = []
+        sheets: list[ReadTable | None] = []
         missing = [sheet for sheet in layout if not sheet.without and sheet.path(release) is None]
         problems += [Problem("E601", f"missing: {sheet.explain()}") for sheet in missing]
         for sheet in layout:
             path = sheet.path(release)
-            read = None if path is None else read_sheet(sheet, path, problems)
+            read = None if path is None else read_table(sheet, path, problems)
             if path is not None or not sheet.without:
                 sheets.append(read)
             if path is not None and read is not None:
@@ -154,13 +154,13 @@ class Release:
         return with_fields(contents, samples=samples)
 
 
-def _files(layout: Sequence[Sheet]) -> str:
+def _files(layout: Sequence[ReleaseTable]) -> str:
     needed = ", ".join(sheet.files[0] for sheet in layout if not sheet.without)
     others = ", ".join(sheet.files[0] for sheet in layout if sheet.without)
     return f"{needed} [{others}]" if others else needed
 
 
-def _presence(layout: Sequence[Sheet], release: Path) -> tuple[bool, int]:
+def _presence(layout: Sequence[ReleaseTable], release: Path) -> tuple[bool, int]:
     """Return whether all files exist that a layout needs, and how many of its files do."""
     present = [sheet for sheet in layout if sheet.path(release) is not None]
     return all(sheet in present for sheet in layout if not sheet.without), len(present)

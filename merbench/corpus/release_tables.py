@@ -28,7 +28,7 @@ from merbench.targets.segments import segment_lists
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheet:
+class ReleaseTable:
     """One table of a release, and what becomes of its columns."""
 
     files: tuple[str, ...]  # where it may be in the folder of the release; the first that exists is read
@@ -84,10 +84,10 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class ReadSheet:
+class ReadTable:
     """The content of a sheet; `samples` and `reference` have the same ids in the same order."""
 
-    sheet: Sheet
+    sheet: ReleaseTable
     origin: Origin
     samples: pa.Table
     reference: pa.Table
@@ -98,7 +98,7 @@ class ReadSheet:
         """Sample ids, one per row, in the order of the file."""
         return self.samples[ID].combine_chunks()
 
-    def take(self, rows: pa.Array) -> ReadSheet:
+    def take(self, rows: pa.Array) -> ReadTable:
         """Return some of its rows, with all features."""
         lines = self.origin.lines
         kept = None if lines is None else [lines[row] for row in rows.to_pylist()]
@@ -106,7 +106,7 @@ class ReadSheet:
         return replace(self, origin=origin, samples=self.samples.take(rows), reference=self.reference.take(rows))
 
 
-def read_sheet(sheet: Sheet, path: Path, problems: list[Problem]) -> ReadSheet | None:
+def read_table(sheet: ReleaseTable, path: Path, problems: list[Problem]) -> ReadTable | None:
     """Return the content of a file; None when `problems` grew instead."""
     read = read_delimited if sheet.reader is None or path.suffix == ".csv" else sheet.reader
     try:
@@ -132,11 +132,11 @@ def read_sheet(sheet: Sheet, path: Path, problems: list[Problem]) -> ReadSheet |
         samples[name] = pa.array([value] * len(source.rows))
     reference = {name: cells.read(source, columns[name], problems) for name, cells in sheet.targets.items()}
     features = _features(sheet, path, ids, source, problems)
-    return ReadSheet(sheet, source.origin, pa.table(samples), pa.table({ID: samples[ID], **reference}), features)
+    return ReadTable(sheet, source.origin, pa.table(samples), pa.table({ID: samples[ID], **reference}), features)
 
 
 def _features(
-    sheet: Sheet, path: Path, ids: Sequence[str], source: Delimited, problems: list[Problem]
+    sheet: ReleaseTable, path: Path, ids: Sequence[str], source: Delimited, problems: list[Problem]
 ) -> dict[str, Feature]:
     features = {}
     for name, columns in sheet.features.items():
@@ -152,7 +152,7 @@ def _features(
 
 
 def contents_of(
-    sheets: Sequence[ReadSheet | None], problems: list[Problem], warnings: list[Problem]
+    sheets: Sequence[ReadTable | None], problems: list[Problem], warnings: list[Problem]
 ) -> Contents | None:
     """Return the contents of all sheets; None when no sheet lists samples, or one of them could not be read.
 
@@ -186,7 +186,7 @@ def contents_of(
     return contents
 
 
-def _segment_problems(sheet: ReadSheet, samples: pa.Table) -> Iterator[Problem]:
+def _segment_problems(sheet: ReadTable, samples: pa.Table) -> Iterator[Problem]:
     """Yield what is wrong with references that are segments, which must lie within their samples."""
     rows = pc.index_in(sheet.ids, value_set=samples[ID].combine_chunks())
     for name, target in sheet.sheet.targets.items():
@@ -217,9 +217,9 @@ def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
         return pa.concat_tables(texts, promote_options="permissive").combine_chunks()
 
 
-def _without_repeats(sheets: Sequence[ReadSheet], warnings: list[Problem]) -> list[ReadSheet]:
+def _without_repeats(sheets: Sequence[ReadTable], warnings: list[Problem]) -> list[ReadTable]:
     """Return sheets without the rows of samples that an earlier one lists."""
-    kept: list[ReadSheet] = []
+    kept: list[ReadTable] = []
     for sheet in sheets:
         earlier = pa.concat_arrays([other.ids for other in kept]) if kept else pa.array([], pa.string())
         again = pc.is_in(sheet.ids, value_set=earlier)
@@ -240,7 +240,7 @@ def _duplicates(origin: Origin | None, what: str, ids: pa.Array, column: str | N
         yield Problem("E612", f"{where}{counted(f'duplicate {what}', duplicates, len(ids))}", column=column)
 
 
-def _merged(sheets: Sequence[ReadSheet], problems: list[Problem]) -> pa.Table:
+def _merged(sheets: Sequence[ReadTable], problems: list[Problem]) -> pa.Table:
     """Return the references of all sheets, one row per sample; a reference that two sheets give is a problem."""
     if len(sheets) == 1:
         return sheets[0].reference
@@ -255,7 +255,7 @@ def _merged(sheets: Sequence[ReadSheet], problems: list[Problem]) -> pa.Table:
     return pa.table(columns)
 
 
-def _joined(samples: pa.Table, sheet: ReadSheet, problems: list[Problem]) -> pa.Table:
+def _joined(samples: pa.Table, sheet: ReadTable, problems: list[Problem]) -> pa.Table:
     """Return samples with the columns of one more sheet, whose rows of other samples are ignored."""
     names = [name for name in sheet.samples.column_names if name != ID]
     if not names:

@@ -11,18 +11,18 @@ from released_files import columns, write_table
 
 from merbench.corpus import Imported, Release
 from merbench.corpus.release_cells import TEXT, number
-from merbench.corpus.release_tables import Sheet
+from merbench.corpus.release_tables import ReleaseTable
 from merbench.errors import InvalidCorpus
 
 MOOD = {"mood": TEXT.of("m")}
-CANDIDATES = Sheet(files=("candidates.csv",), split="test")
-TRAIN = Sheet(files=("train.csv",), split="train", samples={"a": "a"}, targets=MOOD, without="x")
-LABELS = Sheet(files=("labels.csv",), targets=MOOD, without="y")
-WORDS = Sheet(files=("words.csv",), samples={"w": "transcript"}, without="z")
-VALENCE = Sheet(files=("valence.csv",), targets={"valence": number().of("v")}, without="v")
+CANDIDATES = ReleaseTable(files=("candidates.csv",), split="test")
+TRAIN = ReleaseTable(files=("train.csv",), split="train", samples={"a": "a"}, targets=MOOD, without="x")
+LABELS = ReleaseTable(files=("labels.csv",), targets=MOOD, without="y")
+WORDS = ReleaseTable(files=("words.csv",), samples={"w": "transcript"}, without="z")
+VALENCE = ReleaseTable(files=("valence.csv",), targets={"valence": number().of("v")}, without="v")
 
 
-def made_up(*sheets: Sheet, **changes: Any) -> Release:
+def made_up(*sheets: ReleaseTable, **changes: Any) -> Release:
     fields = {"title": "t", "source": "s", "licence": "l", "obtain": "o", "layouts": (sheets,), **changes}
     return Release(name="made-up", **fields)
 
@@ -93,7 +93,7 @@ def test_a_target_that_two_sheets_give(tmp_path: Path) -> None:
 
 
 def test_columns_of_different_types_become_text(tmp_path: Path) -> None:
-    known = Sheet(files=("k.csv",), split="test", samples={"a": "a"})
+    known = ReleaseTable(files=("k.csv",), split="test", samples={"a": "a"})
     write_table(tmp_path / "r" / "k.csv", "name a", ["x", "one"])
     write_table(tmp_path / "r" / "train.csv", "name m a", ["y", "sad", "2"])
     imported = made_up(known, TRAIN)(tmp_path / "r", tmp_path / "c")
@@ -102,7 +102,7 @@ def test_columns_of_different_types_become_text(tmp_path: Path) -> None:
 
 
 def test_the_most_complete_layout_is_read(tmp_path: Path) -> None:
-    own = Sheet(files=("samples.csv",), id="sample_id", samples={"split": "split"}, rest=True)
+    own = ReleaseTable(files=("samples.csv",), id="sample_id", samples={"split": "split"}, rest=True)
     either = made_up(layouts=((CANDIDATES, LABELS), (own,)))
     write_table(tmp_path / "r" / "labels.csv", "name m", ["a", "sad"])
     assert problems(either, tmp_path / "r") == [

@@ -10,7 +10,7 @@ from released_files import Call, codes_of, columns, release, write_archive, writ
 from merbench.corpus import CORPORA, IMPORTERS, verify_corpus
 from merbench.corpus.declaration import SPLIT, parse_metadata
 from merbench.corpus.release_cells import Cells
-from merbench.corpus.release_tables import Sheet
+from merbench.corpus.release_tables import ReleaseTable
 from merbench.errors import InvalidCorpus, UsageError, listed
 
 NAMES = IMPORTERS.names()
@@ -23,7 +23,7 @@ ID_FORMS = {
 }
 
 
-def table_file(sheet: Sheet) -> str | None:
+def table_file(sheet: ReleaseTable) -> str | None:
     """Return the name under which a sheet is a CSV; None where it only exists in another form."""
     return next((name for name in sheet.files if sheet.reader is None or name.endswith(".csv")), None)
 
@@ -93,7 +93,7 @@ def example(cells: Cells) -> str:
     raise AssertionError(cells.allowed)
 
 
-def row(sheet: Sheet, name: str) -> list[str]:
+def row(sheet: ReleaseTable, name: str) -> list[str]:
     cells = {column: example(sheet.targets[name]) for name, column in sheet.target_columns.items()}
     split = {column: "test" for column, becomes in sheet.samples.items() if becomes == SPLIT}
     return [{**dict.fromkeys(sheet.columns, "1"), **cells, **split, sheet.id: name}[column] for column in sheet.columns]

@@ -17,7 +17,7 @@ from typing import Any
 
 from merbench.corpus.importing import Release
 from merbench.corpus.release_cells import Cells, labels, mapped, number, sign
-from merbench.corpus.release_tables import Sheet
+from merbench.corpus.release_tables import ReleaseTable
 
 SETS: dict[str, dict[str, Any]] = tomllib.loads((Path(__file__).parent / "ger.toml").read_text(encoding="utf-8"))
 """What each contains, its labels, its digests, by its name after `ger-`."""
@@ -37,11 +37,11 @@ def _targets(names: list[str]) -> dict[str, Cells]:
     return targets
 
 
-def _sheets(name: str, known: Mapping[str, Any]) -> tuple[Sheet, ...]:
+def _sheets(name: str, known: Mapping[str, Any]) -> tuple[ReleaseTable, ...]:
     targets = _targets(known.get("labels", "").split())
     if "lists" in known:
         return tuple(
-            Sheet(
+            ReleaseTable(
                 files=(f"label_{part}.csv",),
                 split=part.removeprefix("at_least_"),
                 targets=targets,
@@ -53,7 +53,7 @@ def _sheets(name: str, known: Mapping[str, Any]) -> tuple[Sheet, ...]:
     has_folders = name == "affectnet"
     media = {"name": "media"} if has_folders else {}
     return (
-        Sheet(
+        ReleaseTable(
             files=("label.csv",),
             id_is_path=has_folders,
             split="test",

@@ -21,7 +21,7 @@ from dataclasses import replace
 from merbench.corpus.importing import Release
 from merbench.corpus.release_cells import TEXT, WORDS, Cells, number
 from merbench.corpus.release_readers import label_archive
-from merbench.corpus.release_tables import Sheet
+from merbench.corpus.release_tables import ReleaseTable
 from merbench.corpus.releases.on_application import WITHHELD, own_tables
 
 LICENCE = "end-user licence agreement of the challenge: academic research, no redistribution"
@@ -35,7 +35,7 @@ EDITIONS = {
 }
 """Edition -> where it is described, and where to apply for its files."""
 
-TRANSCRIPTS = Sheet(
+TRANSCRIPTS = ReleaseTable(
     files=("subtitle_chieng.csv", "transcripts.csv", "transcription-engchi-polish.csv"),
     samples={"chinese": "transcript", "english": "transcript_english"},
     without="no transcripts",
@@ -44,14 +44,14 @@ CHECKED_TRANSCRIPTS = replace(
     TRANSCRIPTS, files=(*TRANSCRIPTS.files, "mer2023/release/transcription-engchi-polish.csv")
 )
 """The clips are MER 2023's, and so are their transcripts."""
-CHECKED = Sheet(
+CHECKED = ReleaseTable(
     files=("check-openset.csv", "mer2024-ov/check-openset.csv"),
     split="test",
     targets={"openset": WORDS},
     sha256="1efb5e7ba9e0178563207984de2e8bc451595945c8e6c7d2a3a7d6b536775934",
 )
 
-Layouts = tuple[tuple[Sheet, ...], ...]
+Layouts = tuple[tuple[ReleaseTable, ...], ...]
 Targets = dict[str, Cells]
 DISCRETE: Targets = {"discrete": TEXT}
 OPENSET: Targets = {"openset": TEXT}
@@ -60,25 +60,25 @@ PREFERENCE: Targets = {"preference": TEXT}
 TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 
 
-def _train(file: str, targets: Targets, split: str = "train", *columns: str) -> Sheet:
+def _train(file: str, targets: Targets, split: str = "train", *columns: str) -> ReleaseTable:
     samples = {name: name for name in columns}
-    return Sheet(files=(file,), split=split, samples=samples, targets=targets, without=f"no split '{split}'")
+    return ReleaseTable(files=(file,), split=split, samples=samples, targets=targets, without=f"no split '{split}'")
 
 
-def _references(file: str, targets: Targets) -> Sheet:
-    return Sheet(files=tuple(dict.fromkeys((file, "labels.csv"))), targets=targets, without=WITHHELD)
+def _references(file: str, targets: Targets) -> ReleaseTable:
+    return ReleaseTable(files=tuple(dict.fromkeys((file, "labels.csv"))), targets=targets, without=WITHHELD)
 
 
-def _lists(candidates: str, *training: Sheet, references: str, targets: Targets) -> Layouts:
+def _lists(candidates: str, *training: ReleaseTable, references: str, targets: Targets) -> Layouts:
     """Return the layout of an edition: candidates, training lists, references that were scored, subtitles."""
-    listed = Sheet(files=tuple(dict.fromkeys((candidates, "candidates.csv"))), split="test")
+    listed = ReleaseTable(files=tuple(dict.fromkeys((candidates, "candidates.csv"))), split="test")
     return ((listed, *training, _references(references, targets), TRANSCRIPTS),)
 
 
-def _pairs(stage: str, *files: str, without: str = "") -> Sheet:
+def _pairs(stage: str, *files: str, without: str = "") -> ReleaseTable:
     """Return the pairs of descriptions of one stage, which are predicted together."""
     columns = {"a1": "a1", "a2": "a2"}
-    return Sheet(files=files, split="test", samples=columns, constant={"stage": stage}, without=without)
+    return ReleaseTable(files=files, split="test", samples=columns, constant={"stage": stage}, without=without)
 
 
 TRACKS: dict[str, tuple[str, Layouts]] = {
@@ -93,7 +93,7 @@ TRACKS: dict[str, tuple[str, Layouts]] = {
         "332 clips with checked open-vocabulary label sets, in the split test",
         (
             (CHECKED, CHECKED_TRANSCRIPTS),
-            (Sheet(files=("candidates.csv",), split="test"), replace(CHECKED, split=""), CHECKED_TRANSCRIPTS),
+            (ReleaseTable(files=("candidates.csv",), split="test"), replace(CHECKED, split=""), CHECKED_TRANSCRIPTS),
         ),
     ),
     "mer2025-semi": (
@@ -157,7 +157,7 @@ TRACKS: dict[str, tuple[str, Layouts]] = {
                 _train("track3_emoprefer.csv", PREFERENCE, "train", "a1", "a2"),
                 _train("track3_emopreferv2.csv", PREFERENCE, "train-single", "a1", "a2"),
                 _references("track3_test.csv", PREFERENCE),
-                Sheet(files=("stage2_track3_test.csv",), targets=PREFERENCE, without=WITHHELD),
+                ReleaseTable(files=("stage2_track3_test.csv",), targets=PREFERENCE, without=WITHHELD),
                 TRANSCRIPTS,
             ),
         ),
@@ -178,7 +178,7 @@ MER2023 = Release(
     obtain="signed agreement to the organisers, https://github.com/zeroQiaoba/MERTools",
     layouts=(
         (
-            Sheet(
+            ReleaseTable(
                 files=("label-6way.npz", "release/label-6way.npz", "labels.csv"),
                 samples={"split": "split"},
                 targets={"discrete": TEXT, "valence": number(missing=-10)},
@@ -186,7 +186,7 @@ MER2023 = Release(
                 form=f"dictionaries {', '.join(PARTS)}, each of sample id -> {{'emo': label, 'val': number}}",
                 sha256="171a22252df46c3586f4a796ed6ab48ca63c019e822f8b5d016f032cd92ae01a",
             ),
-            Sheet(
+            ReleaseTable(
                 files=("transcription-engchi-polish.csv", "release/transcription-engchi-polish.csv"),
                 samples={"chinese": "transcript", "english": "transcript_english"},
                 sha256="8f773eab800f8f3080a7551f25b5bfb17e3e78cd39742414256f32901bb0be97",
@@ -203,7 +203,7 @@ EMER = Release(
     obtain="https://github.com/zeroQiaoba/AffectGPT",
     layouts=(
         (
-            Sheet(
+            ReleaseTable(
                 files=("descriptions.csv",),
                 split="test",
                 targets={"description": TEXT.of("english"), "description_chinese": TEXT.of("chinese")},

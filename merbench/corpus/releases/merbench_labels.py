@@ -21,7 +21,7 @@ from pathlib import Path
 from merbench.corpus.importing import Known, Release
 from merbench.corpus.release_cells import Cells, codes, number
 from merbench.corpus.release_readers import label_archive
-from merbench.corpus.release_tables import Sheet
+from merbench.corpus.release_tables import ReleaseTable
 
 REPOSITORY = "https://github.com/zeroQiaoba/MERTools (MERBench)"
 TERMS = (
@@ -34,7 +34,7 @@ IEMOCAP = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
 MOSI_SOURCE = "CMU-MOSI (arXiv:1606.06259), sentiment from -3 to 3"
 VIDEO_UTTERANCE = "<video>_<number>"
 
-TRANSCRIPTS = Sheet(
+TRANSCRIPTS = ReleaseTable(
     files=("transcription-engchi-polish.csv", "transcripts.csv"),
     samples={"chinese": "transcript_chinese", "english": "transcript"},
     without="no transcripts",
@@ -65,10 +65,10 @@ def _labels(
     cells: Cells,
     files: tuple[str, str] = ("label.npz", "labels.csv"),
     parts: Mapping[str, str] = PARTS,
-) -> Sheet:
+) -> ReleaseTable:
     """Return the sheet of the labels: `files` are the archive, whose released digest is given, and the CSV."""
     archive, table = files
-    return Sheet(
+    return ReleaseTable(
         files=(archive, f"release/{archive}", table),
         samples={"split": "split"},
         targets={target: cells},

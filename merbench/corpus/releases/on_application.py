@@ -19,26 +19,26 @@ from pathlib import Path
 from merbench.corpus.importing import Known, Release
 from merbench.corpus.release_cells import TEXT, Cells, integer, labels, mapped, number, segments
 from merbench.corpus.release_readers import recordings, spaced
-from merbench.corpus.release_tables import Sheet
+from merbench.corpus.release_tables import ReleaseTable
 
 WITHHELD = "the references of the test split are withheld"
 AGREEMENT = "agreement with the authors: academic research, no redistribution"
 
-Layout = tuple[Sheet, ...]
+Layout = tuple[ReleaseTable, ...]
 
 
 def own_tables(targets: Mapping[str, Cells], *columns: str) -> Layout:
     """Return the sheets of `samples.csv`, with some columns that it must have, and `reference.csv`."""
     samples = {name: name for name in ("split", *columns)}
     return (
-        Sheet(files=("samples.csv",), id="sample_id", samples=samples, rest=True),
-        Sheet(files=("reference.csv",), id="sample_id", targets=targets, without=WITHHELD),
+        ReleaseTable(files=("samples.csv",), id="sample_id", samples=samples, rest=True),
+        ReleaseTable(files=("reference.csv",), id="sample_id", targets=targets, without=WITHHELD),
     )
 
 
-def _label_file(folder: str, target: str, cells: Cells, without: str = "", **constant: str) -> Sheet:
+def _label_file(folder: str, target: str, cells: Cells, without: str = "", **constant: str) -> ReleaseTable:
     """Return the sheet of a `label.txt`."""
-    return Sheet(
+    return ReleaseTable(
         files=(f"{folder}label.txt",),
         id="utterance",
         split="test",
@@ -127,7 +127,7 @@ def _frames(targets: Mapping[str, Cells], train: str, dev: str) -> Layout:
     """Return the sheets of two parts, each a text file or a folder of one per video, and of the frames to predict."""
     lines = f"<video>.txt each, a header and a line with {', '.join(targets)} per frame"
     parts = [
-        Sheet(
+        ReleaseTable(
             files=(part,) if part.endswith(".txt") else (part, part.lower()),
             id="image",
             split=split,
@@ -138,7 +138,7 @@ def _frames(targets: Mapping[str, Cells], train: str, dev: str) -> Layout:
         )
         for part, split, without in ((train, "train", "no split 'train'"), (dev, "dev", ""))
     ]
-    return (*parts, Sheet(files=("test_frames.csv",), id="image", split="test", without="no split 'test'"))
+    return (*parts, ReleaseTable(files=("test_frames.csv",), id="image", split="test", without="no split 'test'"))
 
 
 ABAW = {

@@ -10,7 +10,7 @@ that corpus: on any other split a model would be tested on utterances that its f
 from merbench.corpus.importing import Release
 from merbench.corpus.release_cells import labels, number
 from merbench.corpus.release_readers import arrays
-from merbench.corpus.release_tables import Sheet
+from merbench.corpus.release_tables import ReleaseTable
 from merbench.corpus.releases.merbench_labels import MOSI_SOURCE, VIDEO_UTTERANCE, utterance
 
 CREMA_D = ("angry", "disgust", "fear", "happy", "neutral", "sad")
@@ -29,7 +29,7 @@ RELEASES = (
         obtain="the file cremad_votes.csv; media: https://github.com/CheyneyComputerScience/CREMA-D",
         layouts=(
             (
-                Sheet(
+                ReleaseTable(
                     files=("cremad_votes.csv",),
                     id="clip",
                     split="all",
@@ -53,7 +53,7 @@ RELEASES = (
         obtain="the file ravdess_av_folds1-4.npz; media: https://zenodo.org/records/1188976",
         layouts=(
             (
-                Sheet(
+                ReleaseTable(
                     files=("ravdess_av_folds1-4.npz",),
                     split="all",
                     samples=ABOUT_A_CLIP,
@@ -75,13 +75,13 @@ RELEASES = (
         obtain="the files mosi_trimodal.npz and mosi_meta.csv",
         layouts=(
             (
-                Sheet(
+                ReleaseTable(
                     files=("mosi_meta.csv",),
                     id="id",
                     samples={"split_feature": "split", "text_eng": "transcript", "text_chi": "transcript_chinese"},
                     targets={"sentiment": number()},
                 ),
-                Sheet(
+                ReleaseTable(
                     files=("mosi_trimodal.npz",),
                     id="id",
                     features={name: (name,) for name in ("text", "audio", "video")},
