@@ -393,9 +393,7 @@ targets.score = { type = "scores", positive = "genuine", negative = "fake" }
 """
 
 
-@pytest.mark.parametrize(
-    "name", ["equal_error_rate", "auroc", "aupr", "fpr_at_95tpr", "detection_error", "deception_rate"]
-)
+@pytest.mark.parametrize("name", ["equal_error_rate", "deception_rate"])
 @pytest.mark.parametrize("how", ["", ", shares = { 1 = 0.4, 2 = 0.6 }", ', aggregate = "auilc"'])
 def test_a_metric_within_a_column_is_broken_down_by_that_column(make: Make, name: str, how: str) -> None:
     clips = make(ROUNDS % (name, name, how), {"score": ["genuine", "fake"] * 4}, round=[1, 1, 1, 1, 2, 2, 2, 2])

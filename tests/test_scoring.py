@@ -30,7 +30,7 @@ from merbench.files import reading
 from merbench.metrics.metric import METRICS, Metric
 from merbench.metrics.metric import metric as register
 from merbench.report import Comparison, ScoreReport
-from merbench.scoring import aligned, compare, evaluation, public_score, score, uncertainty
+from merbench.scoring import aligned, compare, evaluation, public_score, score
 from merbench.scoring.comparison import named_sources
 from merbench.submission import read_submission
 from merbench.track import load_track
@@ -411,23 +411,6 @@ def test_a_metric_that_needs_the_weights_themselves_is_compared_pair_by_pair(
     rows = compare(candidates, {"good": good, "bad": bad}, n_permutations=99, n_resamples=100).differences
     # An exchange leaves errors of 100 on both sides, so no permutation has as large a difference: (0 + 1) / (99 + 1).
     assert [row.p for row in rows if row.name.startswith("largest_error")] == [0.01]
-
-
-def test_the_work_of_a_comparison_does_not_grow_with_the_number_of_pairs(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    candidates = make()
-    calls = []
-    monkeypatch.setattr(uncertainty, "evaluate", lambda *given: calls.append(given) or evaluation.evaluate(*given))
-
-    def n_calls(n_systems: int) -> int:
-        calls.clear()
-        systems = {str(seed): answers(candidates, seed) for seed in range(n_systems)}
-        assert len(compare(candidates, systems, n_permutations=500, n_resamples=100).differences) > n_systems
-        return len(calls)
-
-    # One call for both sides of all 66 pairs under all permutations.
-    assert n_calls(2) == n_calls(12) == 1
 
 
 def test_of_many_systems_tables_show_the_best_against_each(make: Make) -> None:

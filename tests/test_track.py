@@ -12,7 +12,7 @@ import pytest
 
 from merbench.errors import DeclarationError, UnknownName, UsageError
 from merbench.lexicon import open_lexicon
-from merbench.track import list_tracks, load_track, parse_track
+from merbench.track import load_track, parse_track
 
 TRACK = """
 id = "my-track"
@@ -288,11 +288,3 @@ def test_an_id_found_twice_names_both(tmp_path: Path, monkeypatch: pytest.Monkey
         str(caught.value)
         == f"two folders have the name of the track 'my-track': {single / 'my-track'} and {two / 'my-track'}"
     )
-
-
-def test_every_shipped_track_loads() -> None:
-    assert {track.id for track in list_tracks()} >= {
-        "mer-multi", "mer-noise", "mer-semi", "mer2023-multi", "mer2023-noise", "mer2023-semi"
-    }  # fmt: skip
-    for track in list_tracks():
-        assert (track.folder / "README.md").is_file()

@@ -26,4 +26,5 @@ def test_every_track_has_a_card_that_names_it() -> None:
     for track in list_tracks():
         card = (track.folder / "README.md").read_text(encoding="utf-8")
         assert card.startswith(f"# {track.title}\n"), track.id
+        assert f"merbench score {track.id} " in card, track.id
         assert len(card.splitlines()) >= 10, track.id

@@ -64,14 +64,6 @@ def test_the_board_is_rebuilt_on_main_only_one_run_at_a_time() -> None:
     assert "merbench leaderboard" in [step.get("run") for step in job["steps"]]
 
 
-def test_boards_that_were_built_are_committed_though_another_track_fails() -> None:
-    ((*_, build, commit),) = [job["steps"] for job in workflow("leaderboard")["jobs"].values()]
-    assert build["run"] == "merbench leaderboard"
-    assert "continue-on-error" not in build  # what failed fails the run
-    assert commit["if"] == "${{ !cancelled() }}"
-    assert commit["run"].startswith("git add 'submissions/*/leaderboard.*'\n")
-
-
 def test_a_release_publishes_the_files_that_were_tested() -> None:
     jobs = workflow("release")["jobs"]
     scripts = [step.get("run", step.get("uses", "")) for step in jobs["build"]["steps"]]
@@ -83,19 +75,6 @@ def test_a_release_publishes_the_files_that_were_tested() -> None:
     assert jobs["build"]["steps"][-2]["env"] == {"MERBENCH_TEST_DIST": "dist"}
     assert upload.startswith("actions/upload-artifact@")
     assert "run" not in str([list(step) for step in jobs["publish"]["steps"]])
-
-
-def test_a_release_was_tested_with_the_oldest_and_the_newest_packages() -> None:
-    jobs = workflow("release")["jobs"]
-    assert jobs["publish"]["needs"] == ["build", "ranges"]
-    targets = [row["target"] for row in jobs["ranges"]["strategy"]["matrix"]["include"]]
-    assert targets == ["test-lowest", "test-newest"]
-    assert (jobs["ranges"]["steps"][-1]["env"], jobs["ranges"]["steps"][-1]["run"]) == (
-        {"TARGET": "${{ matrix.target }}"},
-        'make "$TARGET"',
-    )
-    makefile = (WORKFLOWS.parent.parent / "Makefile").read_text(encoding="utf-8")
-    assert all(f"{target}: RESOLUTION :=" in makefile for target in targets)
 
 
 @pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.yml")), ids=lambda path: path.stem)

@@ -13,7 +13,7 @@ from made_corpus import made_corpus
 
 from merbench import scaffold
 from merbench.cli import run
-from merbench.corpus import Corpus, Metadata, OwnFiles, create_corpus
+from merbench.corpus import Corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.scaffold import reference_columns
 from merbench.track import Track, load_track
@@ -165,15 +165,3 @@ def test_a_lexicon_and_its_metric_exist_to_be_taken(tmp_path: Path, capsys: pyte
     text = re.sub(r'^# (lexicon = |\[\[metrics\]\]|name = "e|target = )', r"\1", path.read_text(), flags=re.MULTILINE)
     path.write_text(text)
     assert [spec.name for spec in track_of(tmp_path / "mine", capsys).metrics][-1] == "emotion_wheel_f1"
-
-
-def test_a_csv_of_lists_is_drafted_as_sets(tmp_path: Path) -> None:
-    lines = ["s0,['happy']", "s1,\"['sad', 'tired']\"", "s2,['glad']", "s3,['calm']"]
-    (tmp_path / "reference.csv").write_text("\n".join(["sample_id,openset", *lines]))
-    rows = [f"{id_},{split}" for id_, split in zip(IDS, SPLITS, strict=True)]
-    (tmp_path / "samples.csv").write_text("\n".join(["sample_id,split", *rows]))
-    metadata = Metadata(name="own", version="1.0", source="", licence="")
-    files = OwnFiles(tmp_path / "samples.csv", tmp_path / "reference.csv")
-    corpus = create_corpus(tmp_path / "own", metadata, files)
-    (column,) = reference_columns(corpus)
-    assert scaffold.drafted(column)[0] == "label_set"

@@ -87,12 +87,3 @@ def test_the_drafted_line_works_as_typed(
         monkeypatch.chdir(folder)
         assert run(["describe", name]) == 0
         assert "candidates of split test: 4" in capsys.readouterr().out
-
-
-def test_comments_behind_values_are_in_one_column(tmp_path: Path) -> None:
-    write_starting_track(tmp_path / "mine")
-    lines = (tmp_path / "mine" / "track.toml").read_text(encoding="utf-8").splitlines()
-    noted = [line.partition("  # ") for line in lines if "  # " in line]
-    assert len(noted) > 5
-    assert {len(value) for value, _, _ in noted if len(value.rstrip()) <= 29} == {29}
-    assert all(value == value.rstrip() for value, _, _ in noted if len(value) > 29)

@@ -50,8 +50,6 @@ def test_the_families_are_complete() -> None:
 @pytest.mark.parametrize("track", FAMILY, ids=lambda track: track.id)
 def test_a_card_fits_its_track(track: Track) -> None:
     card = (track.folder / "README.md").read_text(encoding="utf-8")
-    assert card.startswith(f"# {track.title}\n")
-    assert f"merbench score {track.id} submission.csv" in card
     assert re.search(f"merbench corpus (import|create) {track.corpus} ", card)
     assert [line for line in card.splitlines() if line.startswith("## ")] == [
         "## Data",

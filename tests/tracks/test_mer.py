@@ -18,7 +18,7 @@ from merbench.corpus import Imported
 from merbench.errors import UnknownName
 from merbench.lexicon import import_lexicon
 from merbench.synonyms import import_groups
-from merbench.track import list_tracks, load_track
+from merbench.track import list_tracks
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -36,7 +36,7 @@ FINE_GRAINED = {
 }
 
 
-def test_every_track_of_the_editions_exists_with_its_card() -> None:
+def test_every_track_of_the_editions_exists() -> None:
     tracks = {track.id: track for track in list_tracks() if track.family == "mer" and (track.year or 0) >= 2024}
     assert sorted(tracks) == [
         *("mer2024-noise", "mer2024-ov", "mer2024-ov-exact", "mer2024-semi"),
@@ -46,11 +46,6 @@ def test_every_track_of_the_editions_exists_with_its_card() -> None:
     assert {name for name, track in tracks.items() if not track.splits["test"].hidden} == {
         "mer2024-ov", "mer2024-ov-exact", "mer2025-pr", "mer2026-ps"
     }  # fmt: skip
-    for track in (*tracks.values(), load_track("emer"), load_track("emer-judge")):
-        card = (track.folder / "README.md").read_text(encoding="utf-8")
-        assert card.startswith(f"# {track.title}\n")
-        assert f"merbench corpus import {track.corpus} FOLDER\n" in card
-        assert f"merbench score {track.id} " in card
 
 
 # Six emotions
@@ -281,15 +276,6 @@ def test_the_first_stage_counts_until_there_is_a_second(files: Path, tmp_path: P
     write_pairs(files, stages=1)
     result = values("mer2026-prefer", submission(tmp_path, "name preference", PREFERRED[:4]))
     assert result == pytest.approx({"weighted_f1": 1 / 3, "accuracy": 1 / 2}, abs=1e-12)
-
-
-def test_pairs_must_be_complete_and_answers_be_choices(files: Path, tmp_path: Path) -> None:
-    write_pairs(files)
-    rows = [*PREFERRED[:6], ["q3", "Description A2."]]
-    assert reported("mer2026-prefer", submission(tmp_path, "name preference", rows)) == [
-        "E301  1 of 8 candidates missing: q4",
-        "E203  line 8, preference: 'Description A2.' is not one of a1, a2, same",
-    ]
 
 
 def test_answers_in_free_text_are_read_by_the_released_rule(files: Path, tmp_path: Path) -> None:
