@@ -18,6 +18,7 @@ def draw(path: Path, value: np.ndarray = VALUE) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_curve_is_a_picture_and_its_bytes_depend_only_on_the_numbers(tmp_path: Path) -> None:
     svg = draw(tmp_path / "a.svg")
     assert ElementTree.fromstring(svg).tag.endswith("svg")

@@ -262,6 +262,7 @@ def _with(raw: Any, place: tuple[Any, ...], value: Any) -> Any:
     return raw
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", READERS)
 def test_a_value_of_any_other_type_gets_a_message(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MERBENCH_HOME", str(tmp_path))

@@ -39,6 +39,7 @@ def npy(value: Any, **options: Any) -> bytes:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(TEXTS, TEXTS | st.lists(TEXTS) | st.booleans() | st.dictionaries(TEXTS, TEXTS)))
 def test_written_toml_is_read_back(content: dict[str, Any]) -> None:
     assert tomllib.loads(toml_text(content)) == content
@@ -141,6 +142,7 @@ class TestWriting:
                 (other / "other").write_text("")
         assert [file.name for file in path.iterdir()] == ["other"]
 
+    @pytest.mark.slow
     def test_a_lock_is_held_by_one_process_at_a_time(self, tmp_path: Path) -> None:
         code = (
             "import sys; from pathlib import Path; from merbench.files.writing import exclusive\n"

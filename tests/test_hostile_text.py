@@ -52,7 +52,6 @@ from merbench.robustness.report import RobustnessReport
 from merbench.site.page import board_page
 from merbench.submission import read_submission
 from merbench.synonyms import import_groups
-from merbench.track import load_track, parse_track
 from merbench.training import load_baseline
 
 MARKUP = "<img src=x onerror=1> `[a](javascript:b)` *b* | c"
@@ -192,9 +191,6 @@ def test_submissions(candidates: Candidates, tmp_path: Path) -> None:
     with pytest.raises(MerbenchError) as caught:
         read_submission(tmp_path / f"no {FILE}", candidates)
     assert_error_is_harmless(caught.value)
-
-
-QUOTED = json.dumps(HOSTILE).replace("\\ud83c", "").replace("\x7f", "")
 
 
 def declarations(text: str) -> Iterator[str]:
@@ -521,13 +517,3 @@ def test_a_track_with_hostile_text_in_all_commands(
     assert "<img" not in page and "](javascript" not in re.sub(r"\\[^\w\s]", "", page)
     assert_plain_html((tmp_path / "submissions" / "toy" / "leaderboard.html").read_text(encoding="utf-8"))
     assert_plain_markdown((tmp_path / "submissions" / "toy" / "leaderboard.md").read_text(encoding="utf-8"))
-
-
-def test_a_track_that_is_parsed(tmp_path: Path) -> None:
-    raw: dict[str, Any] = {
-        "id": HOSTILE,
-        "targets": {HOSTILE: {"type": HOSTILE}},
-        "metrics": [{"name": HOSTILE, "target": HOSTILE}],
-    }
-    refused(lambda: parse_track(raw, tmp_path))
-    refused(lambda: load_track(HOSTILE))

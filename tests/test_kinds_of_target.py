@@ -241,18 +241,6 @@ targets.e = { type = "categorical", labels = ["x", "y"], out_of_vocabulary = "dr
     assert (difference.value_a, difference.value_b) == (0.5, 0.6)
 
 
-def test_what_does_not_fit_a_kind_is_reported(make: Make, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'mse' scores continuous targets and 'e' is categorical"):
-        make(
-            """
-ranking.by = ["mse"]
-metrics = [{ name = "mse", target = "e" }]
-targets.e = { type = "preference" }
-""",
-            {"e": ["a1"]},
-        )
-
-
 SETS = """
 ranking.by = ["set_recall"]
 metrics = [{ name = "set_recall", target = "openset" }]

@@ -28,5 +28,6 @@ def test_the_shipped_entries_are_valid(sample_home: Path, capsys: pytest.Capture
     assert "E4" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_shipped_boards_are_not_stale(sample_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["leaderboard", "--submissions", str(SUBMISSIONS), "--check"]) == 0, capsys.readouterr().err

@@ -34,21 +34,6 @@ def test_a_filter_that_fits_no_track_at_all_is_a_slip(capsys: Capture) -> None:
     assert capsys.readouterr().err.startswith("--metric acuracy: no such track; did you mean 'accuracy'? (known: ")
 
 
-def test_a_year_without_a_track_is_told_with_those_that_have_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    for year in (2031, 2029):
-        folder = tmp_path / "tracks" / f"of-{year}"
-        assert run(["init", str(folder)]) == 0
-        text = (folder / "track.toml").read_text(encoding="utf-8")
-        (folder / "track.toml").write_text(text.replace("# year = 2026", f"year = {year}"), encoding="utf-8")
-    monkeypatch.setattr("merbench.track.folder.list_folders", lambda kind: sorted((tmp_path / "tracks").iterdir()))
-    capsys.readouterr()
-    for year in (1999, 0):
-        assert run(["tracks", "--year", str(year)]) == 2
-        assert capsys.readouterr().err == f"--year {year}: no such track (known: 2029, 2031)\n"
-
-
 OPEN_WORDS = """
 id = "open-words"
 version = "1.0"

@@ -16,7 +16,7 @@ from hand_made_boards import write_entry
 from toy_track import ANSWERS, IDS, LABELS, predictions, write_toy_track
 
 from merbench.corpus.candidates import open_candidates
-from merbench.errors import IntegrityError, Problem, WithheldReference
+from merbench.errors import IntegrityError, Problem
 from merbench.leaderboard.board import Board
 from merbench.leaderboard.build import Cache, Run, _Bench, build_board, common_signature
 from merbench.leaderboard.entry import read_entry
@@ -406,11 +406,6 @@ def test_a_corrupt_or_forged_file_is_computed_again(tmp_path: Path, change: Call
     for _ in range(2):
         assert cache.remembered(["k"], lambda: calls.append(1) or 0.5) == 0.5
         assert len(calls) == 1
-
-
-def test_withheld_references_are_an_error(tmp_path: Path, entries: Path) -> None:
-    with pytest.raises(WithheldReference, match="are withheld"):
-        build_board(write_toy_track(tmp_path / "tracks", scored=()), entries, NO_CACHE)
 
 
 def test_results_of_different_signatures_are_not_ranked_together(track: Track, entries: Path) -> None:

@@ -205,15 +205,6 @@ def test_undeclared_columns_are_named_once_and_never_used(read: Read) -> None:
     assert sorted(submission.values) == ["discrete", "valence"]
 
 
-def test_extra_ids_are_an_error_by_default(refused: Refused) -> None:
-    rows = [*csv_rows(12), *(f"x{i},happy,0" for i in range(200))]
-    assert refused(csv_text(rows)).splitlines() == [
-        "submission.csv: 200 problems",
-        *(f"  E302  line {14 + i}: id 'x{i}' is not a candidate" for i in range(5)),
-        "  E302  … and 195 more",
-    ]
-
-
 def test_extra_ids_are_counted_and_ignored_where_the_track_allows_them(read: Read, make_candidates: Make) -> None:
     rows = [*(f"{name},nonsense,nan" for name in sample_ids(212)[12:]), *csv_rows(12)]
     submission = read(csv_text(rows), of=make_candidates(12, extra_ids="allow"))

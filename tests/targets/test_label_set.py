@@ -284,6 +284,7 @@ def test_lists_as_python_prints_them_are_split_as_in_2024(sets: list[list[str]])
     assert [list(row) for row in result.lists] == [scorer_of_2024(cell) for cell in cells]
 
 
+@pytest.mark.slow
 @given(cells=st.lists(st.one_of(st.none(), st.text("[]'\", ab3\\(){}", max_size=12)), max_size=6))
 def test_a_cell_is_read_or_reported_whatever_is_in_it(cells: list[str | None]) -> None:
     for split in get_args(Split):

@@ -66,12 +66,6 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("cell", "message"), WRONG)
-def test_cells_that_are_wrong(cell: str, message: str) -> None:
-    assert read([cell]) == ([[]], {0: message})
-    assert read(["real-0-1", cell, "fake-0-9"]) == ([[(0, 0, 1)], [], [(1, 0, 9)]], {1: message})
-
-
 def test_all_wrong_cells_are_reported_at_once() -> None:
     cells, messages = zip(*WRONG, strict=True)
     assert read(list(cells)) == ([[]] * len(cells), dict(enumerate(messages)))
@@ -116,6 +110,7 @@ def test_no_cells() -> None:
     assert read([]) == ([], {})
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.integers(0, 40), min_size=2, max_size=8, unique=True).map(sorted), max_size=6), st.randoms()
 )

@@ -165,6 +165,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.sampled_from(PIECES)).map(" ".join), max_size=6))
 def test_a_text_is_read_alike_beside_others_and_only(texts: list[str]) -> None:
     together = words_in_text(pa.array(texts, pa.string()), LEXICON)

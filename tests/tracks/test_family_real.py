@@ -87,6 +87,7 @@ def rows_of(path: Path, split: str) -> list[dict[str, str]]:
 # Trivial answers, by scikit-learn
 
 
+@pytest.mark.slow
 @pytest.mark.checks(LIBRARY, of="iemocap-{n}")
 @pytest.mark.parametrize(("n", "table"), [(4, "labels-4way.csv"), (6, "labels-6way.csv")])
 def test_the_most_frequent_emotion_of_iemocap(n: int, table: str, corpora: Import, test_data: Path) -> None:
@@ -109,6 +110,7 @@ def test_the_most_frequent_emotion_of_iemocap(n: int, table: str, corpora: Impor
     assert result["unweighted_average_recall(discrete)"] == close(1 / n)
 
 
+@pytest.mark.slow
 @pytest.mark.checks(LIBRARY, "meld", "iemocap-to-meld", "mer2023-to-meld")
 def test_the_most_frequent_emotion_of_meld(corpora: Import, test_data: Path) -> None:
     from sklearn.metrics import f1_score
@@ -130,6 +132,7 @@ def test_the_most_frequent_emotion_of_meld(corpora: Import, test_data: Path) -> 
         assert values(track, ids, discrete=neutral)["weighted_f1"] == close(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.checks(LIBRARY, "iemocap-to-mer2023", "meld-to-mer2023", "meld-to-iemocap", "mer2023-to-iemocap")
 def test_the_most_frequent_emotions_between_corpora(corpora: Import, test_data: Path) -> None:
     from sklearn.metrics import f1_score
@@ -158,6 +161,7 @@ def sentiments(corpora: Import, test_data: Path, name: str) -> tuple[list[str], 
     return [row["name"] for row in rows], references, np.roll(references, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.checks(LIBRARY, of="{name}")
 @pytest.mark.parametrize("name", ["cmu-mosi", "cmu-mosei"])
 def test_the_sentiment_of_the_clip_before(name: str, corpora: Import, test_data: Path) -> None:
@@ -234,6 +238,7 @@ def left_out(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, c: flo
     return answers
 
 
+@pytest.mark.slow
 @pytest.mark.checks(KNOWN, "ravdess")
 def test_known_folds_of_ravdess(corpora: Import, test_data: Path) -> None:
     corpora("ravdess")
@@ -249,6 +254,7 @@ def test_known_folds_of_ravdess(corpora: Import, test_data: Path) -> None:
         assert result["unweighted_average_recall(discrete)"] == pytest.approx(recall, abs=5.1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.checks(KNOWN, "crema-d")
 def test_known_folds_of_crema_d(corpora: Import, test_data: Path) -> None:
     corpora("crema-d")

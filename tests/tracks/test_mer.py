@@ -409,6 +409,7 @@ def released_sets(path: Path) -> dict[str, set[str]]:
     return sets
 
 
+@pytest.mark.slow
 @pytest.mark.checks(SCORER, of="{name}")
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", FINE_GRAINED)
