@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from merbench.banks.bank import Bank
 from merbench.banks.folder import open_bank
-from merbench.banks.synthetic import convolved, decay, ringing
 
 
 @pytest.fixture(scope="module")
@@ -77,23 +74,3 @@ def test_a_beep_is_a_tone_a_knock_is_low_and_breaking_glass_is_high(bank: Bank) 
         assert sound.label != "beep" or 690 < strongest < 1610
         band = {"beep": slice(strongest - 8, strongest + 9), "knock": slice(1300), "glass": slice(1500, None)}
         assert spectrum[band[sound.label]].sum() > 0.85 * spectrum.sum()
-
-
-@given(
-    st.lists(st.integers(-20_000, 20_000), min_size=1, max_size=300), st.lists(st.integers(-65_536, 65_536), min_size=1)
-)
-def test_sums_by_a_transform_are_exact(signal: list[int], taps: list[int]) -> None:
-    result = convolved(np.array(signal), np.array(taps))
-    assert np.array_equal(result, np.convolve(np.array(signal), np.array(taps))[: len(signal)])
-
-
-def test_an_oscillation_has_its_frequency_and_an_envelope_its_decay() -> None:
-    oscillation = ringing(1000, 50, 4000).astype(float)
-    # amplitude exp(-pi * 50 Hz * t): after 0.1 s, exp(-15.7) = 1.5e-7 of 2**20; zero crossings twice a period
-    assert np.abs(oscillation[1600:]).max() < 3
-    crossings = np.flatnonzero(np.diff(np.signbit(oscillation[:320])))
-    assert len(crossings) in (39, 40)  # twice in each of 20 periods, of which the first begins at 0
-    ratio = np.abs(oscillation[160:176]).max() / np.abs(oscillation[:16]).max()
-    assert ratio == pytest.approx(np.exp(-np.pi * 0.5), rel=0.02)
-    envelope = decay(16_001, 1000)
-    assert (envelope[0], envelope[16_000] / envelope[0]) == (1 << 30, pytest.approx(1e-3, rel=1e-3))
