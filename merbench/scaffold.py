@@ -1,4 +1,4 @@
-"""The draft of a track for one's own data: a commented `track.toml` and a card, which `merbench init` writes."""
+"""The draft of a track for your own data: a commented `track.toml` and a card, which `merbench init` writes."""
 
 from __future__ import annotations
 

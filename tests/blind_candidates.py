@@ -18,7 +18,7 @@ TARGETS: dict[str, Any] = {
 
 
 class BlindCandidates(Candidates):
-    """Candidates of a room that must never read a reference."""
+    """Candidates for code that must never read a reference."""
 
     @property
     def references(self) -> NoReturn:

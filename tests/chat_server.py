@@ -30,7 +30,7 @@ class Request:
 
     @property
     def words(self) -> list[str]:
-        """The words of the prompt, which are in its last line."""
+        """The words of the prompt, from its last line."""
         return json.loads(self.content["messages"][0]["content"].strip().splitlines()[-1])
 
 

@@ -1,4 +1,4 @@
-"""Problems told as text, as JSON and as GitHub annotations; names that are near."""
+"""Problems as text, as JSON and as GitHub annotations; suggestions of similar names."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_github_reads_one_command_per_problem() -> None:
     assert github_annotations("a.csv", []) == ""
 
 
-def test_json_holds_every_field() -> None:
+def test_json_has_every_field() -> None:
     content = json.loads(problems_json("a.csv", PROBLEMS[:1]))
     assert content == {
         "schema": "merbench.problems/1",
@@ -147,7 +147,7 @@ def test_a_message_of_several_lines_is_made_of_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a = 1\na = 2\n", "line 2, column 6: duplicate key"),
         ("[a]\n[a]\n", "line 2, column 3: duplicate table"),
@@ -160,10 +160,10 @@ def test_a_message_of_several_lines_is_made_of_lines() -> None:
         ("a = '\x01'\n", "line 1, column 6: invalid TOML syntax"),
     ],
 )
-def test_what_is_wrong_with_toml_is_told_in_own_words(text: str, told: str) -> None:
+def test_what_is_wrong_with_toml_is_reported_in_plain_words(text: str, message: str) -> None:
     with pytest.raises(tomllib.TOMLDecodeError) as caught:
         tomllib.loads(text)
-    assert fault(caught.value) == told
+    assert fault(caught.value) == message
 
 
 def test_why_a_file_cannot_be_read_or_written() -> None:

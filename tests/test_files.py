@@ -100,8 +100,8 @@ class TestWriting:
             (beside / "f").write_text("whole")
         assert (path / "f").read_text() == "whole"
         other = tmp_path / "other"
-        told = rf"^{re.escape(str(other))}/file: cannot be written: No space left on device$"
-        with pytest.raises(OutputError, match=told), atomic_folder(other) as beside, atomic_path(beside / "file"):
+        message = rf"^{re.escape(str(other))}/file: cannot be written: No space left on device$"
+        with pytest.raises(OutputError, match=message), atomic_folder(other) as beside, atomic_path(beside / "file"):
             raise OSError(28, "the words of a library on [errno 28]")
         with pytest.raises(OutputError, match=r"/folder: already exists$"), atomic_folder(path):
             pass
@@ -238,7 +238,7 @@ class TestPickles:
         assert str(error.value) == f"the pickle cannot be read: {reason}"
         assert peak_bytes() - before < 50_000_000
 
-    def test_a_memo_holds_what_was_put_there_and_no_more(self) -> None:
+    def test_a_memo_contains_what_was_stored_and_no_more(self) -> None:
         before = peak_bytes()
         assert restricted_unpickle(io.BytesIO(b"\x80\x04Nr\xff\xff\xff\x0b.")) is None
         assert peak_bytes() - before < 50_000_000
@@ -304,7 +304,9 @@ class TestPickles:
             read_pickled_npz(path)
 
 
-def test_a_folder_of_that_name_without_its_declaration_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_that_name_without_its_declaration_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "own").mkdir()
     monkeypatch.setenv("MERBENCH_BASELINES", str(tmp_path))
     with pytest.raises(UsageError) as caught:

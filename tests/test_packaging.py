@@ -90,7 +90,7 @@ def test_no_withheld_reference_is_packaged(kind: str, built: dict[str, Path]) ->
     assert withheld == []
 
 
-def test_the_wheel_holds_nothing_else(built: dict[str, Path]) -> None:
+def test_the_wheel_contains_nothing_else(built: dict[str, Path]) -> None:
     stray = [name for name in members(built["wheel"]) if not re.match(r"merbench(-[\d.]+\.dist-info)?/", name)]
     assert stray == []
 

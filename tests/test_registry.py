@@ -1,4 +1,4 @@
-"""Names of other packages are found through their entry points, and what is wrong with one is told with its package."""
+"""Names of other packages are found through their entry points, and an error in one is reported with its package."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def message(things: Registry[object], name: str) -> str:
     return str(caught.value)
 
 
-def test_what_cannot_be_loaded_is_told_with_its_package(things: Registry[object]) -> None:
+def test_what_cannot_be_loaded_is_reported_with_its_package(things: Registry[object]) -> None:
     where = "(things) of package 'plugin-package' cannot be loaded"
     hint = "; MERBENCH_TRACEBACK=1 shows the traceback"
     assert message(things, "broken") == (

@@ -1,4 +1,4 @@
-"""The entries and boards that are shipped, and what `submissions/README.md` says of entries."""
+"""The entries and boards that are shipped, and what `submissions/README.md` says about entries."""
 
 from __future__ import annotations
 

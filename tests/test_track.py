@@ -65,7 +65,7 @@ def raw(**changes: Any) -> dict[str, Any]:
 
 
 def problems(tables: dict[str, Any], folder: str = "my-track") -> list[str]:
-    """Return the problems of a declaration as `key path: message`, in the order they are told."""
+    """Return the problems of a declaration as `key path: message`, in the order in which they are reported."""
     with pytest.raises(DeclarationError) as caught:
         parse_track(tables, Path(folder))
     return [f"{problem.column}: {problem.message}" for problem in caught.value.problems]

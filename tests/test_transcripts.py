@@ -26,7 +26,7 @@ def test_output_and_exit_code_are_recorded(tmp_path: Path) -> None:
     assert run("true", tmp_path, tmp_path) == ""
 
 
-def test_an_elision_stands_for_any_lines_and_for_nothing_else() -> None:
+def test_an_elision_matches_any_lines_and_nothing_else() -> None:
     expected = Step("x", "first\n...\nlast\n")
     assert expected.matches("first\nlast\n")
     assert expected.matches("first\nsecond\nthird\nlast\n")

@@ -1,8 +1,8 @@
 """A transcript goes in, its commands are run again, and what they print comes out in the same form.
 
 A transcript is what a terminal shows: a line that starts with `$ ` is a command, the lines under it are its output
-(standard output and error, as they come), and a last line `[exit 1]` tells a code other than 0. A line `...` of an
-expected output stands for any number of lines.
+(standard output and error, as they come), and a last line `[exit 1]` shows a code other than 0. A line `...` of an
+expected output matches any number of lines.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Units of work in this process, or in local worker processes, any of which may die.
 
 Every worker is an executor of one process that has one task at a time, so that a death is known to be that task's. loky
-starts a process without the main script, which need not be guarded therefore, and in an environment of its own.
+starts a process without the main script, so it needs no guard, and in an environment of its own.
 
 A worker leaves interrupts to its parent. When it must end (its pipe from the parent closes, or SIGTERM), it leaves its
 unit through the unit's own `finally`, so that no half-written file stays.
@@ -135,7 +135,7 @@ class _Worker:
     def _open(self) -> None:
         from loky import ProcessPoolExecutor
 
-        # The parent has the only end to write to: it is closed when the parent ends, in whatever way.
+        # The parent has the only end to write to: it is closed when the parent ends, in any way.
         reader, self.lifeline = Pipe(duplex=False)
         self.executor = ProcessPoolExecutor(
             1, initializer=_initialise, initargs=(self._payload, reader), env=_ENVIRONMENT

@@ -145,7 +145,7 @@ def _open_sets(drama: Scenes) -> list[list[str]]:
     """Return one to four distinct words per scene, as someone who may use any word would give them.
 
     A word for the shade of what is felt, which valence decides; often its plain name; often a word of emotion in the
-    transcript, whoever felt it; sometimes a shade of something else, or a word that no lexicon knows.
+    transcript, no matter who felt it; sometimes a shade of something else, or a word that no lexicon knows.
     """
     lower = drama.valence < VALENCE_MEAN[drama.emotion]
     named = uniforms(stream("openset name"), len(drama)) < _NAMED

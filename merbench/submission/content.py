@@ -55,7 +55,7 @@ SUFFIXES: dict[str, Format] = {
     ".pq": "Parquet",
     ".npz": "NPZ",
 }
-"""What a file's last suffix says that it contains."""
+"""The format that a file's last suffix means."""
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _READABLE = "a submission is CSV, TSV, JSON lines, Parquet or NPZ"
 _FOREIGN = {
@@ -134,11 +134,11 @@ class Content:
     data: bytes = field(repr=False)  # its bytes
     budget: Budget  # how much of it is read
     format: Format  # what it contains
-    suffix: str  # what its name says it contains, without `.gz` or `.zst`
+    suffix: str  # the format that its name means, without `.gz` or `.zst`
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """A warning where the suffix lies."""
+        """A warning if the suffix does not match the content."""
         if SUFFIXES.get(self.suffix, self.format) == self.format:
             return ()
         return (Problem("W101", f"the name ends in {self.suffix} and the file contains {self.format}: read as such"),)

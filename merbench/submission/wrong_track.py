@@ -1,4 +1,4 @@
-"""For which track or split a submission that does not fit was most likely made.
+"""The track or split that a submission that does not fit was most likely made for.
 
 Conventions:
     Other splits of the track and other tracks are ranked alike: by whether the header has the columns of their targets,

@@ -25,10 +25,10 @@ from merbench.files.writing import exclusive
 from merbench.synonyms.groups import GROUPS, Answer, Groups, answer_key, distinct, normal, write_groups
 
 SAVE_EVERY_S = 10.0
-"""Answers are stored when they were last stored this long ago."""
+"""Answers are stored at this interval."""
 
 MOST_FAILURES = 20
-"""Asking ends when so many answers could not be used and none could."""
+"""Asking ends after so many unusable answers, if none could be used."""
 
 _FORM = "a JSON array of arrays of the given words is needed"
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)

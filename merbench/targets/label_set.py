@@ -40,7 +40,7 @@ from merbench.targets.target import Answers, ReferenceColumn, Target, TargetValu
 Split = Literal["official", "mer2024", "python"]
 
 NOT_SEPARATING = ";|\uff1b\uff0c\u3001"
-"""What may be meant to separate the words of a set, and does not; the last three are Chinese marks."""
+"""Marks that do not separate the words of a set, though users may mean them to; the last three are Chinese marks."""
 
 _DRAFT = """\
 split = "official"  # one word ends at a comma or a quote; "python" reads a list as Python does
@@ -91,7 +91,7 @@ class LabelSetTarget(Target):
         return TargetValues(cells.lists, problems=tuple(problems), warnings=warnings)
 
     def _not_separated(self, answers: Answers, lists: Lists) -> tuple[Problem, ...]:
-        """Return a warning about words that hold what others separate words by, and that stay one word here."""
+        """Return a warning about words with marks that often separate words, but not here."""
         marks, separator = (f"{NOT_SEPARATING},", "a quote") if self.split == "mer2024" else (NOT_SEPARATING, "','")
         mark_of = [next((mark for mark in marks if mark in word), "") for word in lists.words]
         counts = np.diff(lists.offsets)

@@ -101,7 +101,7 @@ def test_build(tmp_path: Path, merbench: Command) -> None:
     assert merbench("bank", "build", "--output", "there") == (2, "", "there: already exists; --force replaces it\n")
 
 
-def test_the_folder_that_was_built_is_told_where_the_data_home_has_the_bank_too(
+def test_the_folder_that_was_built_is_reported_where_the_data_home_has_the_bank_too(
     home: Path, tmp_path: Path, merbench: Command
 ) -> None:
     write_sound(home / "synthetic" / "a.wav", 100)  # a bank of that name, as far as a folder tells
@@ -109,7 +109,7 @@ def test_the_folder_that_was_built_is_told_where_the_data_home_has_the_bank_too(
     assert code == 0 and out.startswith("there: synthetic 1.0, ")
 
 
-def test_mistakes_are_told_on_one_line(tmp_path: Path, merbench: Command) -> None:
+def test_mistakes_are_reported_on_one_line(tmp_path: Path, merbench: Command) -> None:
     code, out, err = merbench("bank", "info", "muzan")
     assert (code, out, err.count("\n")) == (2, "", 1)
     code, out, err = merbench("bank", "import", "own", "gone")

@@ -75,7 +75,7 @@ def test_several_seeds_show_mean_and_deviation(here: Path, capsys: Capture) -> N
         (["--baseline", "logistic", "--set", "c=1"], "baseline 'logistic': 1 problem\n  E207  c: is not a parameter of baseline 'logistic'; allowed: scale, C, alpha; did you mean 'C'?"),
     ],
 )  # fmt: skip
-def test_wrong_arguments_are_told_in_a_line(
+def test_wrong_arguments_are_reported_in_a_line(
     here: Path, arguments: list[str], message: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)

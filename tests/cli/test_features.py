@@ -54,7 +54,7 @@ def test_features_of_sound_and_pictures_are_made_and_named(here: Path, merbench:
     assert merbench("features audio ./talk --media clips --name audio-clips --force")[0] == 0
 
 
-def test_clips_that_cannot_be_read_are_told_and_leave_with_5(here: Path, merbench: Command) -> None:
+def test_clips_that_cannot_be_read_are_reported_and_leave_with_5(here: Path, merbench: Command) -> None:
     for sample_id in IDS[:6]:
         (here / "clips" / f"{sample_id}.mp4").write_bytes(b"no clip")
     code, out, err = merbench("features audio ./talk --media clips --name voice")

@@ -89,7 +89,9 @@ def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture
         (["--grid", "snr_db=1", "--param", "factor=1", "--feature-of", "sound=audio"], "the modality of feature 'audio' must be one of audio, video, text, other, not 'sound'"),
     ],
 )  # fmt: skip
-def test_wrong_arguments_are_told_in_a_line(here: Path, arguments: list[str], message: str, capsys: Capture) -> None:
+def test_wrong_arguments_are_reported_in_a_line(
+    here: Path, arguments: list[str], message: str, capsys: Capture
+) -> None:
     assert run([*COMMAND, *arguments]) == 2
     assert capsys.readouterr().err == f"{message}\n"
     assert not list(here.iterdir())

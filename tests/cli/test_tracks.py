@@ -112,7 +112,7 @@ def test_a_mistake_is_one_message(command: str, message: str, here: Path, merben
     assert [path.name for path in here.iterdir()] == ["there"]
 
 
-def test_a_broken_track_is_told_and_the_others_are_listed(
+def test_a_broken_track_is_reported_and_the_others_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     (tmp_path / "broken").mkdir()

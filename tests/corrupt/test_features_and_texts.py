@@ -179,7 +179,7 @@ def test_unknown_names_are_errors(tmp_path: Path, options: dict[str, Any], messa
     assert not (tmp_path / "out").exists()
 
 
-def test_which_feature_holds_a_modality(tmp_path: Path) -> None:
+def test_which_feature_belongs_to_a_modality(tmp_path: Path) -> None:
     track = track_of(tmp_path, PROXY)
     corpus = CORPORA.read(track.folder / "corpus")
     assert modality_features(corpus) == {"audio": "audio", "video": "video-frames", "text": "text"}

@@ -207,7 +207,7 @@ class TestEveryCorruption:
     PARAMETERS: ClassVar = {**DIFFUSION, "snr_db": 3, "rate": 0.6, "unit": "element"}
 
     @pytest.mark.parametrize("which", ["audio", "video+text", "all"])
-    def test_corrupts_what_it_is_told_to_and_nothing_else(self, name: str, which: str) -> None:
+    def test_corrupts_what_it_is_reported_to_and_nothing_else(self, name: str, which: str) -> None:
         before = {modality: values.copy() for modality, values in FRAMES.items()} | {"other": np.ones(3)}
         corrupted = CORRUPTIONS[name](before, rng(), taken(name, {**self.PARAMETERS, "modalities": which}))
         for modality, values in FRAMES.items():

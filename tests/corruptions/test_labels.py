@@ -122,7 +122,7 @@ def test_names_that_are_not_labels_are_all_reported() -> None:
 
 
 @pytest.mark.parametrize("flips", [{}, {"sad": {}}, {"sad": {"happy": 1.2}}, {"sad": {"angry": 0.5, "happy": 0.6}}])
-def test_a_table_of_flips_holds_shares(flips: dict[str, Any]) -> None:
+def test_a_table_of_flips_contains_shares(flips: dict[str, Any]) -> None:
     (problem,) = check_parameters("class_flips", {"flips": flips})
     assert problem.startswith(f"flips: {flips!r} is not a table of shares by label")
 

@@ -176,7 +176,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, module:
 
 @pytest.mark.real_data
 @pytest.mark.slow
-def test_emotions_of_unseen_speakers_are_told_apart(test_data: Path) -> None:
+def test_emotions_of_unseen_speakers_are_reported_apart(test_data: Path) -> None:
     """EMO-DB, one speaker left out at a time; 0.796 is known of MFCC and F0 statistics, for ten speakers."""
     import soundfile
     from sklearn.linear_model import LogisticRegression

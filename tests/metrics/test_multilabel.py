@@ -69,8 +69,8 @@ def test_nothing_known_or_no_weight_has_no_value(name: str, parameters: dict[str
     weights = np.array([[0, 0, 0, 0, 0], [0, 0, 0, 0, 3], [1, 0, 0, 0, 0]], np.uint8)
     values = METRICS[name](REFERENCE, PREDICTION, weights, **parameters)
     assert np.isnan(values).tolist() == [True, True, False]
-    told = "it is not known of any" if name == "label_f1" else "no label is known of a sample that carries weight"
-    assert METRICS[name].undefined.startswith(told)
+    reason = "it is not known of any" if name == "label_f1" else "no label is known of a sample that carries weight"
+    assert METRICS[name].undefined.startswith(reason)
 
 
 def test_one_label_may_be_unknown_where_others_are_not() -> None:

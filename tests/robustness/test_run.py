@@ -465,7 +465,7 @@ def test_the_curve_of_unseen_actors_of_ravdess_drops(
 
 
 @pytest.mark.parametrize("leave_out", [None, "speaker"])
-def test_a_report_holds_nothing_that_shows_who_is_scored_of_a_hidden_split(
+def test_a_report_does_not_show_who_is_scored_of_a_hidden_split(
     leave_out: str | None, corrupted_track: CorruptedTrack
 ) -> None:
     track = corrupted_track()

@@ -22,7 +22,7 @@ def corpus(sample_home: Path) -> Corpus:
     return open_corpus("sample")
 
 
-def test_the_corpus_holds_the_values_and_says_that_it_is_made_up(corpus: Corpus) -> None:
+def test_the_corpus_has_the_values_and_is_marked_as_synthetic(corpus: Corpus) -> None:
     assert (corpus.name, corpus.version, corpus.digest) == ("sample", VERSION, DIGEST)
     assert (corpus.synthetic, corpus.licence, corpus.source) == (True, "CC0-1.0", "made by merbench")
     values = sample_values()

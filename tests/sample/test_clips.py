@@ -87,7 +87,7 @@ def test_the_intended_pitch_is_heard() -> None:
     assert np.median(np.abs(heard - wanted)) < 1
 
 
-def test_the_file_holds_the_clip_and_is_the_same_again(tmp_path: Path) -> None:
+def test_the_file_contains_the_clip_and_is_reproducible(tmp_path: Path) -> None:
     made, path = clip(ID), tmp_path / "clip.mp4"
     write_clip(made, path)
     write_clip(clip(ID), tmp_path / "again.mp4")

@@ -1,4 +1,4 @@
-"""Files that are refused before they are read, and how every format is told by its content."""
+"""Files that are refused before they are read, and how every format is recognised by its content."""
 
 from __future__ import annotations
 

@@ -87,9 +87,7 @@ def test_a_blank_cell_of_a_delimited_file_is_an_empty_set_where_that_is_allowed(
 
 
 @pytest.mark.parametrize("cells", [["", "", "['a']"], ["", "", ""]])
-def test_a_data_frame_of_a_text_file_holds_the_same_sets(
-    make_candidates: Make, tmp_path: Path, cells: list[str]
-) -> None:
+def test_a_data_frame_of_a_text_file_has_the_same_sets(make_candidates: Make, tmp_path: Path, cells: list[str]) -> None:
     path = tmp_path / "blank.csv"
     rows = [["sample_id", "openset"], *zip(sample_ids(3), cells, strict=True)]
     path.write_text("".join(f"{','.join(row)}\n" for row in rows), encoding="utf-8")

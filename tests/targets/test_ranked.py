@@ -94,7 +94,7 @@ def test_a_column_of_numbers_is_refused() -> None:
 
 
 @given(st.lists(st.lists(st.sampled_from([*LABELS, "joy", "Happy"]), max_size=5), max_size=8))
-def test_every_form_holds_the_same(answers: list[list[str]]) -> None:
+def test_every_form_has_the_same_answers(answers: list[list[str]]) -> None:
     expected = [[LABELS.index(a.lower()) if a.lower() in LABELS else -1 for a in row] for row in answers]
     assert codes([", ".join(row) for row in answers]) == expected
     assert codes([str(row) for row in answers]) == expected

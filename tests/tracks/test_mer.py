@@ -78,7 +78,7 @@ def test_six_emotions_are_scored_on_the_hidden_subset(name: str, files: Path, tm
 @pytest.mark.parametrize("name", SIX_EMOTIONS)
 def test_all_candidates_are_asked_for_and_others_as_the_edition_has_it(name: str, files: Path, tmp_path: Path) -> None:
     write_six_emotions(name, files)
-    # Candidate f is not scored, and its absence is told as that of any other.
+    # Candidate f is not scored, and its absence is reported like that of any other.
     short = submission(tmp_path, "name discrete", SIX_ANSWERS[:5], "short.csv")
     assert reported(name, short) == ["E301  1 of 6 candidates missing: f"]
     more = submission(tmp_path, "name discrete", [*SIX_ANSWERS, ["g9", "happy"]], "more.csv")
@@ -180,7 +180,7 @@ def test_fine_grained_labels_are_scored_by_the_wheels_of_the_year(name: str, fil
 
 
 @pytest.mark.checks(BY_HAND, "mer2025-des")
-def test_a_description_is_scored_by_its_words_beside_the_labels(files: Path, tmp_path: Path) -> None:
+def test_a_description_is_scored_by_its_words_next_to_the_labels(files: Path, tmp_path: Path) -> None:
     write_table(files / "track_all_candidates.csv", "name", *[[f"s{number}"] for number in range(5)])
     write_table(files / "track3_train_ovmerd.csv", "name reason", ["t", "He laughs."])
     write_table(files / "track3_test.csv", "name openset", *WHEEL_REFERENCES)

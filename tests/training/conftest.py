@@ -1,4 +1,4 @@
-"""A track of both kinds of target on a small corpus of its own, with two features that tell something."""
+"""A track of both kinds of target on a small corpus of its own, with two informative features."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SmallTrack = Callable[..., Track]
 
 @pytest.fixture
 def small_track(tmp_path: Path) -> SmallTrack:
-    """Return a function that writes the track: with test references in an order of one's own, or without them."""
+    """Return a function that writes the track: with test references in a given order, or without them."""
 
     def write(
         name: str = "one",

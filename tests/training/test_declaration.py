@@ -48,7 +48,7 @@ def write(folder: Path, toml: str = TOML, model: str | None = MODEL) -> Path:
     return folder
 
 
-def test_a_baseline_of_ones_own_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_baseline_of_your_own_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "own-one")
     monkeypatch.setenv("MERBENCH_BASELINES", str(tmp_path))
     for name in ("own-one", folder, folder / "baseline.toml"):

@@ -1,6 +1,6 @@
-"""Corpora whose files one applies for, in forms that differ from copy to copy: what each is and consists of.
+"""Corpora available on application, in forms that differ from copy to copy: what each is and what it consists of.
 
-Whoever has the data writes two CSV files: `samples.csv` has `sample_id`, `split`, and any other columns of the samples;
+Owners of the data write two CSV files: `samples.csv` has `sample_id`, `split`, and any other columns of the samples;
 `reference.csv` has `sample_id` and one column per target, and lists the samples with a known reference. The released
 files of ADD 2023 (`label.txt`) and of the ABAW challenges are read too. Class lists are those that papers print; labels
 are kept in lower case. Those of MSP-IMPROV, the dimensions of Werewolf-XL and the classes of ADD 2023's attribution

@@ -47,7 +47,7 @@ RELEASES = (
     Release(
         name="ravdess",
         title="acted speech in English, eight emotions, 16 actors in four folds, with features of audio and face",
-        source="RAVDESS (Livingstone and Russo 2018), folds 1 to 4 of six by actor; audio 88 numbers in the manner of "
+        source="RAVDESS (Livingstone and Russo 2018), folds 1 to 4 of six by actor; audio 88 numbers like "
         "eGeMAPS, face 8 numbers",
         licence="CC BY-NC-SA 4.0",
         obtain="the file ravdess_av_folds1-4.npz; media: https://zenodo.org/records/1188976",
