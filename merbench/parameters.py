@@ -140,7 +140,7 @@ class Parameter:
     @property
     def default_text(self) -> str:
         """The default as a page shows it."""
-        return "must be given" if self.is_required else "none" if self.default is None else f"`{printed(self.default)}`"
+        return "required" if self.is_required else "none" if self.default is None else f"`{printed(self.default)}`"
 
     def __str__(self) -> str:
         """Return the parameter as it is printed in a signature: `snr_db`, `form=population`."""
@@ -274,6 +274,6 @@ def definition(function: Callable[..., Any]) -> list[str]:
 
 
 def meanings(function: Callable[..., Any] | None) -> dict[str, str]:
-    """Return what a function's docstring says of each argument, on one line."""
+    """Return the description of each argument in a function's docstring, on one line."""
     _, _, arguments = ((inspect.getdoc(function) or "") if function else "").partition("\nArgs:\n")
     return {name: " ".join(text.split()) for name, text in _ENTRY.findall(arguments.split("\n\n")[0])}

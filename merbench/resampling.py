@@ -244,7 +244,7 @@ def _sorted_values(draws: ArrayLike) -> NDArray[np.float64]:
     rounded = _rounded(draws)
     values = np.sort(rounded[~np.isnan(rounded)])
     if not len(values):
-        raise UndefinedMetric(f"no interval: not one of {rounded.size} resamples has a value")
+        raise UndefinedMetric(f"no interval: none of the {rounded.size} resamples has a value")
     return values
 
 

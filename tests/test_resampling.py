@@ -162,7 +162,7 @@ def test_percentile_ranks_of_a_thousand_draws() -> None:
 def test_draws_without_a_value_are_left_out_and_counted() -> None:
     assert percentile_interval([math.nan, *range(1, 1_000), math.nan], 0.95) == Interval(25.0, 975.0, 2)
     assert bca_interval([math.nan, *range(1, 1_000)], 0.95, 500, [1, 1, math.nan]) == Interval(25.0, 975.0, 1)
-    with pytest.raises(UndefinedMetric, match=r"^no interval: not one of 3 resamples has a value$"):
+    with pytest.raises(UndefinedMetric, match=r"^no interval: none of the 3 resamples has a value$"):
         percentile_interval([math.nan] * 3, 0.95)
 
 

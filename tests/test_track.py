@@ -149,7 +149,7 @@ def test_another_target_type_is_refused_by_name(kind: str) -> None:
     [
         ({"version": None}, "version: is missing"),
         ({"version": "1"}, r"version: '1' is not two numbers such as '1.0'"),
-        ({"id": "other"}, "id: 'other' is not the folder's name, 'my-track'; they must be equal"),
+        ({"id": "other"}, "id: 'other' differs from the folder's name, 'my-track'; they must be equal"),
         ({"seed": -1}, "seed: -1 is not at least 0"),
         ({"seed": "7"}, "seed: '7' is not a whole number"),
         ({"id": "MyTrack"}, "id: 'MyTrack' is not lower-case words and digits joined by '-'"),
@@ -171,7 +171,7 @@ def test_another_target_type_is_refused_by_name(kind: str) -> None:
         ({"intervals": {"level": 95}}, "intervals.level: 95 is not below 1"),
         ({"corruptions": [{"name": "feature_nose"}]}, "corruptions[0]: no corruption named 'feature_nose'"),
         ({"corruptions": [{"name": "pyramid_blur", "factor": 3}]}, "corruptions[0]: factor"),
-        ({"corruptions": [{"name": "pyramid_blur", "factor": 2}] * 2}, "corruptions[1]: step 'pyramid_blur' is taken by corruptions[0]; give it another 'step'"),
+        ({"corruptions": [{"name": "pyramid_blur", "factor": 2}] * 2}, "corruptions[1]: step 'pyramid_blur' is already used by corruptions[0]; give it another 'step'"),
         ({"corruptions": [{"name": "pyramid_blur", "factor": 2, "split": "tset"}]}, "corruptions[0].split: 'tset' is not a split of this track ("),
         ({"corruptions": [{"name": "symmetric_flips", "rate": 0.2}]}, "corruptions[0].split: symmetric_flips would corrupt the references of split 'test'; labels are corrupted only in split = 'train'"),
         ({"corruptions": [{"name": "background_noise", "noise": "musan", "snr_db": 5, "severity": 2}]}, "corruptions[0]: severity already sets snr_db; give one of them"),

@@ -121,7 +121,7 @@ def _measured(folder: Path, sound: Sound) -> Sound | Problem:
     if n_samples == 0:
         return Problem("E642", f"{shown}: contains no samples")
     if n_samples < declared:
-        return Problem("E641", f"{shown}: is cut off: {declared:,} samples are announced, and it has {n_samples:,}")
+        return Problem("E641", f"{shown}: is cut off: the header states {declared:,} samples, it has {n_samples:,}")
     if not math.isfinite(squares):
         return Problem("E641", f"{shown}: contains samples that are not numbers")
     rms = math.sqrt(squares / n_samples)

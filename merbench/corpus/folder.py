@@ -255,7 +255,7 @@ def open_corpus(name_or_path: str | Path, relative_to: Path | None = None) -> Co
     """
     corpus = CORPORA.open(name_or_path, relative_to)
     if not is_path(name_or_path) and corpus.name != str(name_or_path):
-        message = f"'{corpus.name}' is not the folder's name, '{name_or_path}'; they must be equal"
+        message = f"'{corpus.name}' differs from the folder's name, '{name_or_path}'; they must be equal"
         raise DeclarationError(str(corpus.folder / FILE_NAME), [Problem("E207", message, column="name")])
     return corpus
 

@@ -140,7 +140,7 @@ def verify_clip(task: tuple[Clip, ManifestRow], banks: Mapping[str, Bank]) -> di
         again = corrupt_clip(replace(clip, output=Path(folder)), banks)
     differing = [key for key in sorted(row) if not key.startswith("audio.") and again.get(key) != row[key]]
     if differing:
-        return {DIFFERS: f"re-created, it has another {listed(differing)}"}
+        return {DIFFERS: f"when re-created, it has a different {listed(differing)}"}
     n = sum(1 for _ in read_video(written).frames) if row.get("n_frames") else 0
     if "planes_sha256" in row and n != row["n_frames"]:
         return {DIFFERS: f"{n} frames can be decoded, {row['n_frames']} were written"}

@@ -118,4 +118,4 @@ def require_outside(output: Path, inputs: Path, what: str) -> None:
     """Raise `UsageError` where an output is the folder of inputs, or lies in it; `what` says what that folder is."""
     inner, outer = output.resolve(), inputs.resolve()
     if inner == outer or outer in inner.parents:
-        raise UsageError(f"{output} lies in {inputs}, {what}; name an output outside")
+        raise UsageError(f"{output} is inside {inputs}, {what}; name an output outside")

@@ -400,7 +400,7 @@ class _Transcode:
             if packet.dts is None:
                 raise _Refused
             if previous is not None:
-                if step == 0 and packet.dts == time:  # as FFmpeg says of the first two of an MPEG program stream
+                if step == 0 and packet.dts == time:  # as FFmpeg has it for the first two of an MPEG program stream
                     previous.dts = time = time - (packet.duration or 1)
                 step = packet.dts - time
                 yield previous

@@ -176,7 +176,7 @@ class _Unknown:
         if rules.extra_ids == "error":
             names = ids.to_pylist()
             return examples(rows, lambda row: _not_candidate(sheet, row, names))
-        extra = f"{len(rows):,} of {sheet.n_rows:,} rows are of none of the {len(ids):,} candidates and are ignored"
+        extra = f"{len(rows):,} of {sheet.n_rows:,} rows belong to none of the {len(ids):,} candidates and are ignored"
         shown = [*(_id(sheet, row) for row in rows[:EXAMPLES_SHOWN]), *("" for _ in rows[EXAMPLES_SHOWN:])]
         return [Problem("W301", f"{extra}: {_listed(shown)}")]
 

@@ -53,7 +53,7 @@ _EMPTY = {"error": "an error", "allow": "allowed"}
 
 @target_type
 class LabelSetTarget(Target):
-    """A set of words of one's own choice."""
+    """A set of freely chosen words."""
 
     metric_kind = "label_set"
     has_word_sets = True
@@ -70,7 +70,7 @@ class LabelSetTarget(Target):
 
     def described(self) -> str:
         lexicon = f", scored by lexicon '{self.lexicon}'" if self.lexicon else ""
-        groups = f", synonyms put together by groups '{self.groups}'" if self.groups else ""
+        groups = f", synonyms grouped by '{self.groups}'" if self.groups else ""
         return f"a set of words such as ['happy', 'surprised']{lexicon}{groups}; the empty set is {_EMPTY[self.empty]}"
 
     def example(self, row: int) -> tuple[str | float, ...]:

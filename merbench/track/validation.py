@@ -76,7 +76,7 @@ def parse_track(raw: Mapping[str, Any], folder: Path) -> Track:
         problems = declaration_problems(error, lambda location: _allowed_keys(tables, location))
     problems += [Problem("E207", message, column=key) for check in _CHECKS for key, message in check(tables)]
     if raw.get("id") != folder.resolve().name and isinstance(raw.get("id"), str):
-        message = f"'{raw['id']}' is not the folder's name, '{folder.resolve().name}'; they must be equal"
+        message = f"'{raw['id']}' differs from the folder's name, '{folder.resolve().name}'; they must be equal"
         problems.insert(0, Problem("E207", message, column="id"))
     if problems:
         raise DeclarationError(str(folder / "track.toml"), problems)
@@ -248,7 +248,7 @@ def _corruption_problems(tables: _Tables) -> Mistakes:
             yield place, message
         step = str(spec.get("step") or name)
         if step in steps:
-            yield place, f"step '{step}' is taken by corruptions[{steps[step]}]; give it another 'step'"
+            yield place, f"step '{step}' is already used by corruptions[{steps[step]}]; give it another 'step'"
         steps.setdefault(step, index)
 
 

@@ -101,7 +101,7 @@ class OwnCode:
         extra = extra_of(module, self.extra)
         if extra is not None:
             return MissingExtra(f"baseline '{self.name}' ({error.name})", extra)
-        remedy = "no extra of merbench brings it"
+        remedy = "no extra of merbench installs it"
         if (self.folder / f"{module}.py").is_file():
             remedy = f"{module}.py next to it is not imported: use only model.py, or install a package"
         return UsageError(

@@ -66,7 +66,7 @@ def test_every_file_that_cannot_be_used_is_named(home: Path, tmp_path: Path) -> 
     expected = [
         "E643 cancelling.wav: is silent, or its channels cancel each other",
         "E641 cut.flac: cannot be read as a sound: ",
-        "E641 cut.mp3: is cut off: 50,000 samples are announced, and it has ",
+        "E641 cut.mp3: is cut off: the header states 50,000 samples, it has ",
         "E642 empty.wav: contains no samples",
         "E641 not-a-number.wav: contains samples that are not numbers",
         "E641 nothing.ogg: cannot be read as a sound: ",

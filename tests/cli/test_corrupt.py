@@ -101,7 +101,7 @@ def test_a_changed_output_is_found_with_code_3(place: Path, capsys: Capture) -> 
     ("arguments", "code", "message"),
     [
         (["--media", "clips"], 2, "--output DIR, the folder to write, is needed; or --dry-run, or --preview FILE"),
-        (["--media", "clips", "-o", "clips/out"], 2, "clips/out lies in clips, the folder of clips; name an output outside"),
+        (["--media", "clips", "-o", "clips/out"], 2, "clips/out is inside clips, the folder of clips; name an output outside"),
         (["--media", "gone", "-o", "out"], 2, "gone: no such folder of media"),
         (["--media", "clips", "-o", "out", "--split", "dev"], 2, "toy-noise has no split 'dev'; it has test"),
         (["--media", "clips", "-o", "out", "--sample", "q"], 2, "no sample of split 'test' of toy-noise: q"),

@@ -23,7 +23,7 @@ def test_a_curve_is_printed_and_written(here: Path, capsys: Capture) -> None:
     assert lines[0] == "Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample: majority under corruption"
     assert lines[2] == "majority, by snr_db of feature_noise, factor = 1"
     assert lines[3].split() == ["snr_db", "(dB)", "overall", "weighted_f1", "mse", "accuracy", "macro_f1", "ccc"]
-    # what the README of the baseline says of this track
+    # the value of this track in the README of the baseline
     assert [line.split()[:4] for line in lines[4:7]] == [
         [name, "-0.6087", "0.1123", "2.8838"] for name in ("clean", "20", "0")
     ]

@@ -67,7 +67,9 @@ def test_an_unknown_name_gets_the_nearest_and_a_remedy(home: Path, name: str, me
 
 def test_the_folder_of_a_name_contains_a_corpus_of_that_name(home: Path) -> None:
     write(home / "mine", "other")
-    with pytest.raises(DeclarationError, match="E207  name: 'other' is not the folder's name, 'mine'; they must be"):
+    with pytest.raises(
+        DeclarationError, match="E207  name: 'other' differs from the folder's name, 'mine'; they must be"
+    ):
         open_corpus("mine")
 
 

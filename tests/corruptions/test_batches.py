@@ -1,4 +1,4 @@
-"""Many samples at once against each alone, and seeds against those that NumPy makes."""
+"""Many samples at once against each by itself, and seeds against those that NumPy makes."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_seeds_are_spread_as_numpy_spreads_them(seeds: list[int]) -> None:
 
 def test_a_seed_with_a_leading_zero_word_is_made_as_numpy_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     class Digest:
-        """A digest whose first four bytes are zero, which no id at hand has."""
+        """A digest whose first four bytes are zero, which no available id has."""
 
         def __init__(self, data: bytes = b"") -> None:
             self.data = data

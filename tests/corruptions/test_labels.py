@@ -72,7 +72,7 @@ def test_noisy_partial_labels_miss_the_label_in_a_share_eta(q: float, eta: float
 def test_the_label_that_comes_in_is_any_that_was_no_candidate() -> None:
     labels = Labels.of(np.zeros(6000, dtype=int), SIX)
     result = sets(corrupted("noisy_partial_labels", labels, q=0, eta=1))
-    # q = 0: sets of the label alone, five others, 1,200 of each, deviation 31
+    # q = 0: sets of only the label, five others, 1,200 of each, deviation 31
     assert not result[:, 0].any()
     assert all(abs(count - 1200) < 155 for count in result[:, 1:].sum(axis=0))
 

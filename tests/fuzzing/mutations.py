@@ -146,7 +146,7 @@ OPERATIONS = (
     b"C\x04abcd", b"\x8c\x03\xed\xa0\x80", b"I" + b"9" * 5000 + b"\n", b"L" + b"9" * 5000 + b"L\n", b"Fnan\n", b"K\x05",
     _number(-1), _number(1 << 30), b".",
 )  # fmt: skip
-"""Operations of a pickle that are put in: they build, call, look up, remember, and ask for sizes that are not there."""
+"""Operations that are put into a pickle: they build, call, look up, remember, and ask for sizes that do not exist."""
 
 
 def zipped(inner: Callable[[str], Mutation]) -> Mutation:

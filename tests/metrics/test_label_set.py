@@ -138,7 +138,7 @@ def test_an_unknown_wheel_is_reported(lexicon: Lexicon) -> None:
 
 
 def test_more_sectors_than_a_word_has_bits() -> None:
-    # Three wheels of 40 sectors need two 64-bit words at level 1; every label is known to one wheel alone.
+    # Three wheels of 40 sectors need two 64-bit words at level 1; every label is known to only one wheel.
     wheels = {f"w{wheel}": [(f"{wheel}/{i}", f"{wheel}:{i}", f"{wheel}.{i}") for i in range(40)] for wheel in range(3)}
     large = Lexicon.compile(Content.of([], [], wheels), name="large", source="")
     rng = np.random.default_rng(5)

@@ -1,4 +1,4 @@
-"""The track that `merbench init` drafts for one's own data, as it is drafted and as its comments propose."""
+"""The track that `merbench init` drafts for your own data, as it is drafted and as its comments propose."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def test_extra_ids_are_counted_and_ignored_where_the_track_allows_them(read: Rea
     submission = read(csv_text(rows), of=make_candidates(12, extra_ids="allow"))
     assert (submission.n_rows, submission.n_extra) == (212, 200)
     assert [str(w) for w in submission.warnings] == [
-        "W301  200 of 212 rows are of none of the 12 candidates and are ignored: sample_00000012, sample_00000013, "
+        "W301  200 of 212 rows belong to none of the 12 candidates and are ignored: sample_00000012, sample_00000013, "
         "sample_00000014, sample_00000015, sample_00000016, … (195 more)"
     ]
     assert submission.digest == read(csv_text(csv_rows(12)), of=make_candidates(12)).digest

@@ -80,13 +80,13 @@ def test_entries_are_found_on_the_boundaries_of_words(text: str, words: list[str
         # five words reach no further
         ("does not in the least seem happy", []),
         ("does not in the very least seem happy", ["happy"]),
-        # a comma before or and nor ends nothing, and is none of the five
+        # a comma before or and nor ends nothing, and is not one of the five
         ("can't say he's happy, or sad", []),
         ("neither happy, nor sad, nor angry", []),
         ("not happy, sad", ["sad"]),
-        # a prefix reaches the next word alone
+        # a prefix reaches only the next word
         ("non-verbal joy", ["joy"]),
-        # neither word alone negates
+        # neither word negates by itself
         ("far away, from joy to hope, and no fear; one happy", ["joy", "hope", "happy"]),
         # a clause ends what a negator reaches
         ("not happy, but proud", ["proud"]),

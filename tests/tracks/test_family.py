@@ -306,7 +306,7 @@ def views(name: str, chances: dict[str, Sequence[float]]) -> tuple[str, Rows]:
 @pytest.mark.parametrize("name", ["dfew", "mafw"])
 def test_views_are_averaged_by_clip_then_folds(name: str, files: Path) -> None:
     write_clips(name, files)
-    # a: mean 0.6, though one view alone says happy. b: 0.4. c: 0.55. d: 0.
+    # a: mean 0.6, though only one view says happy. b: 0.4. c: 0.55. d: 0.
     chances = {"a": [0.99, 0.45, 0.48, 0.48], "b": [0.4] * 4, "c": [0.55] * 4, "d": [0.0] * 4}
     result = values(name, submission(files, *views(name, chances)))
     assert result["accuracy(discrete,per=fold,aggregate=mean)"] == close((1 + 1 / 3) / 2)
@@ -526,7 +526,7 @@ def test_the_deception_rate_is_a_mean_over_detectors(files: Path) -> None:
     result = values(
         "add2023-fgg", submission(files, "trial score", [(t, s) for (t, _), s in zip(trials, scores, strict=True)])
     )
-    # The first detector accepts one of two, the second all three; what it says of genuine speech does not matter.
+    # The first detector accepts one of two, the second all three; its scores of genuine speech do not matter.
     assert result == {
         "deception_rate(score,threshold=0.0,per=detector,aggregate=mean)": close((1 / 2 + 1) / 2),
         "deception_rate(score,threshold=0.0)": close(4 / 5),

@@ -134,7 +134,7 @@ def test_open_vocabulary_takes_a_submission_of_more_clips(files: Path, tmp_path:
 
 
 def write_lexicon(folder: Path, name: str) -> None:
-    """Import five small wheels; the first one alone tells sad from angry at level 1."""
+    """Import five small wheels; only the first one distinguishes sad from angry at level 1."""
     write_table(
         folder / "format.csv", "name format", ["happy", "happier"], ["glad", ""], ["sad", "sadder"], ["angry", ""]
     )

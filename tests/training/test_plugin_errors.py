@@ -126,7 +126,7 @@ def test_a_missing_package_that_no_extra_brings_is_named(tmp_path: Path, declare
     assert not isinstance(caught.value, MissingExtra)
     assert str(caught.value) == (
         f"{folder / 'model.py'}, line 2: baseline 'own' imports 'there_is_no_such_package', which is not installed; "
-        "no extra of merbench brings it"
+        "no extra of merbench installs it"
     )
     (folder / "helper_beside.py").touch()
     (folder / "model.py").write_text("import helper_beside\n", encoding="utf-8")
