@@ -60,7 +60,7 @@ def peak_bytes() -> int:
 
 
 def mapped_bytes() -> int:
-    """Return how much of this process's resident memory are pages of files, libraries above all; 0 where unknown."""
+    """Return how much of this process's resident memory are pages of files, libraries above all; 0 if unknown."""
     return _status_bytes("RssFile") or 0
 
 

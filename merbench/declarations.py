@@ -117,7 +117,7 @@ _PATTERNS = {
 
 
 def _wrong_value(kind: str, context: Mapping[str, Any]) -> str:
-    """Return what is wrong with a value, from pydantic's kind of error and what the value was checked against."""
+    """Return the problems of a value, from pydantic's kind of error and what the value was checked against."""
     if kind in _NOT_OF_TYPE:
         return _NOT_OF_TYPE[kind]
     if kind in _BOUNDS:

@@ -212,7 +212,7 @@ def listed(names: Sequence[str], limit: int = EXAMPLES_SHOWN) -> str:
 
 
 def counted(what: str, shown: Sequence[str], total: int) -> str:
-    """Return what is wrong with how many of how many, and the first five: `"empty values (2 of 9): a, b"`."""
+    """Return a problem with its count, the total and the first five examples: `"empty values (2 of 9): a, b"`."""
     return f"{what} ({len(shown):,} of {total:,}): {listed(shown)}"
 
 

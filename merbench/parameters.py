@@ -131,7 +131,7 @@ class Parameter:
         return _words(self.annotation)
 
     def problem(self, value: object, alternative: str = "") -> str:
-        """Return what is wrong with a value, what is allowed instead, the nearest match; empty if nothing is wrong."""
+        """Return the problems of a value, what is allowed instead, the nearest match; empty if there is none."""
         if self.allows(value):
             return ""
         near = did_you_mean(value, [str(option) for option in self.options]) if isinstance(value, str) else ""
@@ -211,7 +211,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def require_declarable(function: Callable[..., Any]) -> None:
-    """Raise `UsageError` where an argument of a function could not be declared; its annotations are not evaluated."""
+    """Raise `UsageError` if an argument of a function could not be declared; its annotations are not evaluated."""
     for name, item in inspect.signature(function).parameters.items():
         if item.kind is item.POSITIONAL_OR_KEYWORD and item.default is not item.empty:
             raise UsageError(f"{function.__name__}: parameter '{name}' must follow a '*': parameters go by name")

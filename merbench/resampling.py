@@ -4,11 +4,11 @@ Conventions:
     n samples are in the order of sorted sample ids. Weights come as an iterator over blocks `(b, n)` of uint8
     whose rows are counts or 0/1 masks; b depends only on the number of units, and row r is the same in whatever block
     it comes. Where clusters are resampled the units are clusters and a block is `Clustered`; else they are samples.
-    clusters: `(n,)` integer codes 0 … m − 1 in the order of sorted cluster names (`cluster_codes`), or None where the
+    clusters: `(n,)` integer codes 0 … m − 1 in the order of sorted cluster names (`cluster_codes`), or None if the
     samples are resampled one by one.
     key: the name of a random stream, such as `"mer-multi@1.0|test|0"`. All systems that share a key share the weights,
     so their differences are paired.
-    draws: `(B,)` float64 values of one metric, one a weighting; NaN where a weighting has no value.
+    draws: `(B,)` float64 values of one metric, one a weighting; NaN if a weighting has no value.
 
 Everything comes from raw PCG64 bits and exactly rounded arithmetic: the same bytes on every machine, with every version
 of NumPy, whatever the threads.
@@ -146,7 +146,7 @@ def bca_interval(draws: ArrayLike, level: float, estimate: float, jackknife: Arr
 
     Efron, 1987, *Better bootstrap confidence intervals*. The bias is read from the share of draws below the
     `estimate` (ties count half; half a draw is kept on either side), the acceleration from the skewness of the
-    `jackknife` values (`jackknife_weights`; 0 where they are all equal). Ranks as in `percentile_interval`.
+    `jackknife` values (`jackknife_weights`; 0 if they are all equal). Ranks as in `percentile_interval`.
 
     Raises:
         UndefinedMetric: not one draw has a value.

@@ -135,7 +135,7 @@ class Store(Generic[Item]):
         return self.home / name
 
     def require_free(self, folder: Path, *, replace: bool) -> None:
-        """Raise `UsageError` where writing an item would replace something that must not be replaced."""
+        """Raise `UsageError` if writing an item would replace something that must not be replaced."""
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"{folder}: is a file")
         if not folder.is_dir() or not any(folder.iterdir()):
@@ -153,7 +153,7 @@ class Store(Generic[Item]):
             yield beside
 
     def declaration(self, folder: Path, texts: Collection[str], files: Collection[str] = ()) -> dict[str, Any]:
-        """Return what an item declares; raise `UsageError` where it lacks one of `texts`, or the digest of a file."""
+        """Return what an item declares; raise `UsageError` if it lacks one of `texts`, or the digest of a file."""
         stated = read_toml(folder / self.file_name)
         digests = stated.get("files", {})
         lacking = [key for key in texts if not isinstance(stated.get(key), str)]
@@ -164,13 +164,13 @@ class Store(Generic[Item]):
 
 
 def require_content(path: Path, digest: str, recorded: str) -> None:
-    """Raise `IntegrityError` where the digest of what a file says is not the recorded one."""
+    """Raise `IntegrityError` if the digest of what a file says is not the recorded one."""
     if digest != recorded:
         raise IntegrityError(f"{path}: the content has the digest {digest[:12]}…, recorded {recorded[:12]}…")
 
 
 def file_problem(path: Path, name: str, recorded: str) -> Problem | None:
-    """Return what is wrong with a file whose digest was recorded; None for nothing."""
+    """Return the problem of a file whose digest was recorded; None if it has none."""
     try:
         if not path.is_file():
             return Problem("E601", f"{printable(name)}: the file is recorded but missing")

@@ -73,7 +73,7 @@ class Bank:
         return _counted(label for sound in self.sounds for label in sound.labels)
 
     def of(self, name: str) -> Bank:
-        """Return the sounds of one part, or else of one class; raise `UnknownName` where neither has that name."""
+        """Return the sounds of one part, or else of one class; raise `UnknownName` if neither has that name."""
         chosen = tuple(sound for sound in self.sounds if sound.part == name)
         chosen = chosen or tuple(sound for sound in self.sounds if name in sound.labels)
         if not name or not chosen:

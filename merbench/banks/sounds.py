@@ -39,7 +39,7 @@ _MARGIN = 2048
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """One file of a bank; texts are empty where nothing is known, and numbers are 0 until it is measured."""
+    """One file of a bank; texts are empty if nothing is known, and numbers are 0 until it is measured."""
 
     file: str  # its path in the folder of sounds, with `/` between names
     part: str = ""  # the part of the bank it belongs to: a sub-folder

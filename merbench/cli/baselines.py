@@ -134,7 +134,7 @@ def _summary(run: BaselineRun) -> str:
 
 
 def _folds(validation: Mapping[str, Any]) -> str:
-    """Return how many folds there were, what they keep together, and why they are fewer than asked for."""
+    """Return the number of folds, what they keep together, and why there are fewer than requested."""
     n_folds, by = validation["n_folds"], validation["by"]
     if by is None:
         return f"{n_folds} folds of single samples; the corpus has no speakers or dialogues to keep together"

@@ -146,7 +146,7 @@ def _by_message(code: str, problems: Mapping[str, str]) -> list[Problem]:
 
 
 def _report_problems(where: str, problems: Mapping[str, str]) -> None:
-    """List on stderr what could not be corrupted, by what is wrong, and leave with the exit code for it."""
+    """List on stderr what could not be corrupted, grouped by problem, and leave with the exit code for it."""
     if problems:
         print(problem_list(where, _by_message("E651", problems)), file=sys.stderr)
         raise typer.Exit(WITH_PROBLEMS)

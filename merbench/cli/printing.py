@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 
 def terminal_width() -> int | None:
-    """Return how many characters fit on a line of the terminal; None where the output is not a terminal."""
+    """Return how many characters fit on a line of the terminal; None if the output is not a terminal."""
     import shutil
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -116,7 +116,7 @@ LINE_EVERY_S = 10.0
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show what is done, the rate and the time left, on standard error.
+    """Show progress, rate and time left on standard error.
 
     On a terminal that is a bar for each text, elsewhere, such as in the log of a job, a line every `LINE_EVERY_S`.
     """

@@ -77,7 +77,7 @@ def score(
 
 
 def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
-    """Raise `UsageError` where a file is given for the track, and the track for a file."""
+    """Raise `UsageError` if a file is given for the track, and the track for a file."""
     names = {folder.name for folder in list_folders("track")}
     path = Path(track)
     named = next((file for file in files if file in names), None)

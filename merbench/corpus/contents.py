@@ -158,7 +158,7 @@ def _column_problems(column: pa.ChunkedArray, origin: Origin, name: str, *, is_k
 
 
 def _key_problems(column: pa.ChunkedArray, origin: Origin, name: str) -> Iterator[Problem]:
-    """Yield what is wrong with the text that names a sample or a split."""
+    """Yield the problems of the text that names a sample or a split."""
     cells = list(enumerate(column.to_pylist()))
     filled = [(row, value) for row, value in cells if value]
     counts = Counter(value for _, value in filled) if name == ID else Counter[str]()

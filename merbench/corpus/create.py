@@ -174,7 +174,7 @@ def _read_renamed(
 
 
 def _tables(own: OwnFiles, files: Mapping[Path, Delimited | None], problems: list[Problem]) -> Contents | None:
-    """Return the tables; None where the samples could not be read."""
+    """Return the tables; None if the samples could not be read."""
     targets, samples = own.targets, files[own.samples]
     if samples is None or len(set(samples.header)) < len(samples.header):
         return None

@@ -133,7 +133,7 @@ def to_table(
     Args:
         source: the cells.
         columns: column of the file -> its name in the table.
-        problems: what is wrong is added here.
+        problems: problems are added here.
         numbers_or_text: whether a column that mixes numbers with other text is wrong, and not simply text.
     """
     return pa.table({name: _typed(source, column, name, problems, numbers_or_text) for column, name in columns.items()})

@@ -54,7 +54,7 @@ MAX_LABELS = 50
 class Corpus:
     """The data of one or more tracks: samples, references, features, in one folder.
 
-    Reading raises `IntegrityError` where a file changed on disk.
+    Reading raises `IntegrityError` if a file changed on disk.
     """
 
     folder: Path
@@ -134,7 +134,7 @@ class Corpus:
             return None if recorded is None else self._table(REFERENCE_FILE, (ID,), recorded)
 
     def feature(self, name: str) -> Feature:
-        """Return a feature; raise `UnknownName` where the corpus has none of this name."""
+        """Return a feature; raise `UnknownName` if the corpus has none of this name."""
         with self._remedied():
             return self._feature(name)
 

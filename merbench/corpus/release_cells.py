@@ -33,7 +33,7 @@ class Segments:
 class Cells:
     """How the cells of a target are read."""
 
-    # a cell -> its value, None where it marks a missing one; raises `ValueError` for any other cell
+    # a cell -> its value, None if it marks a missing one; raises `ValueError` for any other cell
     value: Callable[[str], Any]
     allowed: str  # what a cell may contain, for messages
     type: pa.DataType = STRING  # Arrow type of the values

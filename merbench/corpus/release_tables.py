@@ -64,11 +64,11 @@ class ReleaseTable:
         return list(dict.fromkeys([self.id, *self.samples, *self.target_columns.values(), *numbers]))
 
     def path(self, release: Path) -> Path | None:
-        """Return where it is in a release; None where it is missing."""
+        """Return where it is in a release; None if it is missing."""
         return next((release / name for name in self.files if (release / name).exists()), None)
 
     def explain(self) -> str:
-        """Return where it may be, what it must hold, and what is lacking without it."""
+        """Return where it may be, what it must contain, and what is missing without it."""
         tables = [name for name in self.files if self.reader is None or name.endswith(".csv")]
         others = [name for name in self.files if name not in tables]
         columns = f"{', '.join(self.columns)}{', …' if self.rest else ''}"
@@ -158,7 +158,7 @@ def contents_of(
 
     Args:
         sheets: those that exist or are needed; None for one that could not be read.
-        problems: what is wrong is added here.
+        problems: problems are added here.
         warnings: what the user should know is added here.
     """
     read = [sheet for sheet in sheets if sheet is not None]
@@ -187,7 +187,7 @@ def contents_of(
 
 
 def _segment_problems(sheet: ReadTable, samples: pa.Table) -> Iterator[Problem]:
-    """Yield what is wrong with references that are segments, which must lie within their samples."""
+    """Yield the problems of references that are segments, which must lie within their samples."""
     rows = pc.index_in(sheet.ids, value_set=samples[ID].combine_chunks())
     for name, target in sheet.sheet.targets.items():
         if target.segments is None:

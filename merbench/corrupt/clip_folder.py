@@ -249,7 +249,7 @@ def _chosen(candidates: Candidates, sample_ids: Sequence[str] | None) -> list[st
 
 
 def _unfit(paths: Mapping[str, PurePosixPath]) -> dict[str, str]:
-    """Return what is wrong with the files of samples before any is opened, by sample."""
+    """Return the problems of the files of samples before any is opened, by sample."""
     owners = Counter(paths.values())
     shared = {name: "its file also belongs to another sample" for name, path in paths.items() if owners[path] > 1}
     return {

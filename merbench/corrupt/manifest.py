@@ -139,7 +139,7 @@ def manifest_columns(path: Path, track: Track, split: str) -> pa.Table:
 
 
 def read_progress(folder: Path) -> Manifest | None:
-    """Return what an earlier run left in a folder, finished or not; None where it left nothing.
+    """Return what an earlier run left in a folder, finished or not; None if it left nothing.
 
     A last line that was cut off, when the machine or the process died, is left out.
     """
@@ -260,5 +260,5 @@ def _short(value: Any) -> str:
 
 
 def problems_of(rows: Iterable[ManifestRow]) -> dict[str, str]:
-    """Return what is wrong with each sample that could not be corrupted, by id."""
+    """Return the problems of each sample that could not be corrupted, by id."""
     return {row["sample_id"]: row["problem"] for row in rows if row.get("problem")}

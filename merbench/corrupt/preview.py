@@ -27,7 +27,7 @@ SHOWN = 4
 
 
 def write_preview(clips: Sequence[Clip], path: Path) -> tuple[int, dict[str, str]]:
-    """Draw the clips and return how many are shown, and what is wrong with the others, by sample.
+    """Draw the clips and return how many are shown, and the problems of the others, by sample.
 
     Raises:
         UsageError: none of them can be shown.

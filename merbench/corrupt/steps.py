@@ -1,4 +1,4 @@
-"""Steps of a declaration applied to one sample's signal, with their sampled parameters and what they came to.
+"""Steps of a declaration applied to one sample's signal, with their sampled parameters and measured values.
 
 The parameters of a step depend only on the seed of the track, the name of the step and the id of the sample: never on
 the order of samples, the time or the process. A number that several steps share comes from its name instead of theirs.

@@ -31,7 +31,7 @@ class CorruptedVectors:
 
     # modality -> the corrupted matrix; a row that could not be corrupted is as it was
     vectors: dict[str, NDArray[np.float32]] = field(repr=False)
-    # for each row, `<step>.<name>` -> the sampled parameters and the measured values; empty where the row could not be
+    # for each row, `<step>.<name>` -> the sampled parameters and the measured values; empty if the row could not be
     # corrupted
     values: list[dict[str, Any]] = field(repr=False)
     problems: dict[str, str]  # id -> why its row could not be corrupted

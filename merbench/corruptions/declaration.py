@@ -186,7 +186,7 @@ class Corruption:
         return self.function(signal, rng, **own)
 
     def completed(self, given: Values) -> dict[str, Any]:
-        """Return values of all parameters from those that are given; raise `UsageError` where one is wrong."""
+        """Return values of all parameters from those that are given; raise `UsageError` if one is wrong."""
         known = self.declarable
         if self.parameters.keys() <= given.keys() <= known.keys():
             if all(
@@ -210,7 +210,7 @@ class Corruption:
         return any(all(complete[name] == value for name, value in same.items()) for same in self.unchanged_at)
 
     def measure(self, before: Any, after: Any, values: Values) -> dict[str, Any]:
-        """Return the size of the change, numbers rounded to `MEASURED_DECIMALS`; nothing where there is no measure."""
+        """Return the size of the change, numbers rounded to `MEASURED_DECIMALS`; nothing if there is no measure."""
         if self.measured is None:
             return {}
         return {
@@ -263,7 +263,7 @@ def corruption(
 
 
 def check_parameters(name: str, given: Values) -> list[str]:
-    """Return what is wrong with values or distributions declared for corruption `name`, one sentence a problem."""
+    """Return the problems of values or distributions declared for corruption `name`, one sentence a problem."""
     try:
         return list(_problems(CORRUPTIONS[name], given, _declared_problem))
     except UnknownName as error:
@@ -295,14 +295,14 @@ def _window_problems(given: Values) -> Iterator[str]:
 
 
 def _call_problem(parameter: Parameter, value: object) -> str:
-    """Return what is wrong with the value of a parameter in a call; empty where nothing is."""
+    """Return the problems of the value of a parameter in a call; empty if there are none."""
     if not parameter.is_named:
         return parameter.problem(value)
     return f"{brief(value)} is a name; give what has this name" if isinstance(value, str) else ""
 
 
 def _declared_problem(parameter: Parameter, value: object) -> str:
-    """Return what is wrong with a declared value or distribution; empty where nothing is."""
+    """Return the problems of a declared value or distribution; empty if there are none."""
     if get_origin(parameter.kind) is Mapping:
         return parameter.problem(value)
     if not isinstance(value, Mapping):

@@ -4,7 +4,7 @@ Conventions:
     signal: `Labels`, those of all samples of a training split in the order of their sorted ids; returned are other
     `Labels`. A sample without a label, code -1, keeps none: it is never flipped, has no candidates and is never left
     out. Every sample uses a fixed number of words of the generator, so that samples added after the last one change
-    nothing for the others. A corruption of single labels raises `Inapplicable` where there are sets of candidates.
+    nothing for the others. A corruption of single labels raises `Inapplicable` if there are sets of candidates.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Labels:
     codes: Codes = field(repr=False)  # `(n,)` indices of the labels in `names`, -1 for none
     names: tuple[str, ...]  # all labels of the target
     rows: NDArray[np.int64] = field(repr=False)  # `(n,)` indices of the samples in the original split, ascending
-    # `(n, K)` bool, which labels may be the right one; None where there is one label each. `codes` are then the labels
+    # `(n, K)` bool, which labels may be the right one; None if there is one label each. `codes` are then the labels
     # before, for diagnostics only: a learner must not use them.
     candidates: NDArray[np.bool_] | None = field(repr=False, default=None)
 
@@ -155,7 +155,7 @@ def symmetric_flips(signal: Labels, rng: PCG64, *, rate: Probability) -> Labels:
     """Replace each label, with probability `rate`, by one of the K - 1 others, each equally likely.
 
     Symmetric noise in the sense that the label itself is not among its replacements (Patrini et al., 2017).
-    Inapplicable where there is only one label.
+    Inapplicable if there is only one label.
 
     Args:
         rate: probability of a flip.
@@ -174,7 +174,7 @@ def symmetric_flips(signal: Labels, rng: PCG64, *, rate: Probability) -> Labels:
 def class_flips(signal: Labels, rng: PCG64, *, flips: Flips) -> Labels:
     """Replace labels by others in declared shares that depend on the label.
 
-    Inapplicable where a name is not one of the labels.
+    Inapplicable if a name is not one of the labels.
 
     Args:
         flips: label -> label that replaces it -> probability, such as `{ happy = { surprise = 0.3 } }`; with the rest

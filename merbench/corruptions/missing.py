@@ -155,7 +155,7 @@ def tfrnet_drop(
     111 for text, 1111 for audio and 11111 for video, is called once for the whole split, padding included. The masks
     are those of the original if its samples, too, are in the order of their ids and padded at their end, and `longest`
     is the width that they are padded to. TFR-Net puts the word piece [UNK] in place of a missing one, which vectors do
-    not have: they become zero. Inapplicable where a sample has a vector, which has no time steps, or more of them than
+    not have: they become zero. Inapplicable if a sample has a vector, which has no time steps, or more of them than
     the width.
 
     Args:
@@ -200,7 +200,7 @@ def step_drop(
     """Set each time step of each modality to zero with a probability, independently.
 
     What TFR-Net does (Yuan et al., 2021), with numbers of each sample's own, so that they depend neither on the other
-    samples of the split nor on padding. Inapplicable where a modality is a vector, which has no time steps.
+    samples of the split nor on padding. Inapplicable if a modality is a vector, which has no time steps.
 
     Args:
         rate: the probability.
@@ -237,7 +237,7 @@ def modality_pattern(
 
     The test conditions of missing modalities (Zhao et al., 2021, *MMIN*): `a`, `v`, `t`, `av`, `at` and `vt`; `avt`
     changes nothing. The others are zero there; in NMER (Fan et al., 2023) they are what `diffusion_noise` makes of
-    them, at a t from `{ integers = [0, 99] }`. Inapplicable where the signal has none of the modalities of the pattern.
+    them, at a t from `{ integers = [0, 99] }`. Inapplicable if the signal has none of the modalities of the pattern.
 
     Args:
         pattern: the modalities that are kept.

@@ -107,7 +107,7 @@ def _joined(kept: Sequence[_Word | None], original: Sequence[_Word], rest: str) 
 
 
 Replacement = Callable[[str, float], str | None]
-"""A word and a number from [0, 1) -> what replaces it; None where nothing can."""
+"""A word and a number from [0, 1) -> what replaces it; None if nothing can."""
 
 
 def _replaced(text: str, rng: PCG64, rate: float, replacement: Replacement) -> str:
@@ -228,7 +228,7 @@ def homophones(signal: str, rng: PCG64, *, rate: WordRate) -> str:
 
 
 def _from_sets(word: str, u: float, name: str) -> str | None:
-    """Return one of the words that a list gives for this one; None where the list has none."""
+    """Return one of the words that a list gives for this one; None if the list has none."""
     curly = "’" in word
     plain = word.replace("’", "'")
     known = word_sets(name).get(plain.casefold())

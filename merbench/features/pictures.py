@@ -106,7 +106,7 @@ def _place(region: str) -> tuple[slice, slice, slice]:
 
 
 def _blocks(frames: Iterator[Frame]) -> Iterator[Floats]:
-    """Yield the squares of frames, `(m, 64, 64)`; one of zeros where there is no frame."""
+    """Yield the squares of frames, `(m, 64, 64)`; one of zeros if there is no frame."""
     squares = map(_square, frames)
     block = list(islice(squares, _BLOCK)) or [np.zeros((GRID, GRID), np.float32)]
     while block:
@@ -177,7 +177,7 @@ def _dark_row(below: Floats) -> Floats:
 
 
 def _dark_height(below: Floats, row: Floats) -> Floats:
-    """Return the deviation of the rows of darkness; 0 where nothing is darker."""
+    """Return the deviation of the rows of darkness; 0 if nothing is darker."""
     by_row = below.sum(axis=2)
     total = by_row.sum(axis=1)
     squares = np.square(_rows(below.shape[1]) - row[:, None])

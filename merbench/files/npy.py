@@ -74,7 +74,7 @@ class NpyHeader:
 
 
 def read_npy_header(file: IO[bytes]) -> NpyHeader:
-    """Return the header of an `.npy` file; the items follow. Raise `MalformedFile` where it does not begin as one.
+    """Return the header of an `.npy` file; the items follow. Raise `MalformedFile` if it does not begin as one.
 
     Only the form that NumPy and other writers give a header is read.
     """
@@ -107,7 +107,7 @@ def plain_dtype(text: str) -> np.dtype[Any]:
 
 
 def read_npy_items(file: IO[bytes], header: NpyHeader) -> NDArray[Any]:
-    """Return the array whose header was read; raise `MalformedFile` where items are missing or not characters."""
+    """Return the array whose header was read; raise `MalformedFile` if items are missing or not characters."""
     import numpy as np
 
     data = file.read(header.n_bytes)
@@ -171,7 +171,7 @@ def read_npz(
         most_bytes: what those that are read may unpack to.
 
     Raises:
-        MalformedFile: not a readable archive, or an array is broken or a pickle; `TooLarge` where it is larger.
+        MalformedFile: not a readable archive, or an array is broken or a pickle; `TooLarge` if it is larger.
     """
     arrays: dict[str, NDArray[Any]] = {}
     with npz_members(path) as (archive, members):

@@ -20,7 +20,7 @@ def data_home() -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """Return a path with `~` and `~user` replaced; raise `UsageError` where there is no such user."""
+    """Return a path with `~` and `~user` replaced; raise `UsageError` if there is no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -88,7 +88,7 @@ def find_folder(noun: str, name_or_path: str | Path) -> Path:
 
 
 def resolve_inside(folder: Path, member: str) -> Path:
-    """Return the path of `member` in `folder`; raise `UsageError` where it leads out, through a link or `..`."""
+    """Return the path of `member` in `folder`; raise `UsageError` if it leads out, through a link or `..`."""
     root = folder.resolve()
     path = (root / member).resolve()
     if not path.is_relative_to(root):
@@ -97,7 +97,7 @@ def resolve_inside(folder: Path, member: str) -> Path:
 
 
 def require_apart(output: Path | str, inputs: Iterable[Path | str], what: str) -> None:
-    """Raise `UsageError` where writing `output` would replace one of the inputs, or the folder that one lies in.
+    """Raise `UsageError` if writing `output` would replace one of the inputs, or the folder that one lies in.
 
     Args:
         output: the file or folder that is to be written.
@@ -115,7 +115,7 @@ def require_apart(output: Path | str, inputs: Iterable[Path | str], what: str) -
 
 
 def require_outside(output: Path, inputs: Path, what: str) -> None:
-    """Raise `UsageError` where an output is the folder of inputs, or lies in it; `what` says what that folder is."""
+    """Raise `UsageError` if an output is the folder of inputs, or lies in it; `what` says what that folder is."""
     inner, outer = output.resolve(), inputs.resolve()
     if inner == outer or outer in inner.parents:
         raise UsageError(f"{output} is inside {inputs}, {what}; name an output outside")

@@ -54,7 +54,7 @@ def read_verified(path: Path, expected: str) -> bytes:
 
 
 def read_bounded(path: Path, most_bytes: int) -> bytes:
-    """Return the bytes of a file; raise `MalformedFile` where there are more than `most_bytes`, or `OSError`."""
+    """Return the bytes of a file; raise `MalformedFile` if there are more than `most_bytes`, or `OSError`."""
     with path.open("rb") as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
@@ -82,7 +82,7 @@ def read_parquet(source: Path | bytes, *, most_rows: int = 10_000_000, most_byte
         most_bytes: what its columns unpack to, by its footer.
 
     Raises:
-        MalformedFile: it cannot be read; `TooLarge` where it is larger.
+        MalformedFile: it cannot be read; `TooLarge` if it is larger.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -117,7 +117,7 @@ _CLOCK_STEP_NS = 2_000_000_000
 def stamp(paths: Sequence[Path]) -> Stamp | None:
     """Return what changes when any of the files does: its identity, size and times.
 
-    None where one is missing, or was changed so recently that another change might leave the same times.
+    None if one is missing, or was changed so recently that another change might leave the same times.
     """
     try:
         stats = [path.stat() for path in paths]

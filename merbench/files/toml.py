@@ -41,7 +41,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_toml(where: str, data: bytes, syntax: str = "E207", values: str = "E207") -> dict[str, Any]:
-    """Return what the bytes of a TOML file hold.
+    """Return what the bytes of a TOML file contain.
 
     Args:
         where: the file, for the message.

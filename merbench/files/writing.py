@@ -186,7 +186,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def require_alone(descriptor: int, message: str) -> None:
-    """Lock an open file until it is closed; raise `UsageError` where another process has locked it."""
+    """Lock an open file until it is closed; raise `UsageError` if another process has locked it."""
     if not _try_lock(descriptor):
         raise UsageError(message)
 

@@ -41,7 +41,7 @@ class Gap:
     """How far a row is from the best one, under the first ranking key."""
 
     value: float  # the row's value minus that of the best row
-    p: float | None = None  # two-sided p of the paired permutation test; None where intervals are withheld
+    p: float | None = None  # two-sided p of the paired permutation test; None if intervals are withheld
     p_holm: float | None = None  # the same, adjusted by Holm over all rows compared with the best
     separable: bool | None = None  # whether the difference is significant: `p_holm` is below 1 − level
 

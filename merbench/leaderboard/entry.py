@@ -271,7 +271,7 @@ def without_duplicates(entries: Iterable[Entry]) -> tuple[list[Entry], list[Inva
 
 
 def name_problems(team: str | None = None, run: str | None = None) -> Iterator[Problem]:
-    """Yield what is wrong with the names of a team's and a run's folder, as far as they are given."""
+    """Yield the problems of the names of a team's and a run's folder, as far as they are given."""
     for noun, name in (("team", team), ("run", run)):
         if name is not None and not NAME.fullmatch(name):
             allowed = "1 to 39 of a-z, 0-9 and -, the first a letter or a digit"
@@ -343,7 +343,7 @@ def _submission_file(folder: Path) -> tuple[Path | None, list[Problem]]:
 
 
 def file_name_problems(name: str) -> Iterator[Problem]:
-    """Yield what is wrong with the name of a file of predictions."""
+    """Yield the problems of the name of a file of predictions."""
     if not name.isascii() or name.lower() not in SUBMISSION_NAMES:
         packed = "text may be compressed, with .gz or .zst added"
         allowed = f"allowed: {', '.join(SUFFIXES)}; {packed}"

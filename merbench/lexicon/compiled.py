@@ -56,7 +56,7 @@ class Lookup(NamedTuple):
 
     word: str  # the word as it is looked up
     wheel_words: Mapping[str, Words]  # base form → its wheel words; empty for an unknown word
-    # wheel → the wheel word that decides, its level-1 and its level-2 sector; None where the word vanishes
+    # wheel → the wheel word that decides, its level-1 and its level-2 sector; None if the word vanishes
     sectors: Mapping[str, tuple[str, str, str] | None]
 
 
@@ -210,7 +210,7 @@ class Lexicon:
 
     @classmethod
     def from_npz(cls, path: Path, *, name: str, source: str) -> Lexicon | None:
-        """Return the lexicon in a file of `to_npz`; None where there is no such file, or it cannot be used."""
+        """Return the lexicon in a file of `to_npz`; None if there is no such file, or it cannot be used."""
         try:
             arrays = read_npz(path)
             if arrays["format"] != NPZ_FORMAT:

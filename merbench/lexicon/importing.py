@@ -166,7 +166,7 @@ def _wheel(sheet: _Sheet, problems: list[Problem]) -> list[WheelRow]:
 
 
 def _read_sheet(file: Path, problems: list[Problem]) -> _Sheet | None:
-    """Return the cells of a file; None where it cannot be read. Empty cells of a sheet count towards the limit."""
+    """Return the cells of a file; None if it cannot be read. Empty cells of a sheet count towards the limit."""
     rows: list[list[str]] = []
     odd: list[tuple[int, Any]] = []
     n_cells = 0

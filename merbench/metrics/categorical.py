@@ -141,7 +141,7 @@ def micro_f1(classes: PerClass) -> Floats:
 
 @class_metric(formula="hits of a label / answers of that label")
 def precision(classes: PerClass, *, label: Label) -> Floats:
-    """Share of right ones among the answers of one label; 0 where it was never predicted.
+    """Share of right ones among the answers of one label; 0 if it was never predicted.
 
     Args:
         label: the label.
@@ -151,7 +151,7 @@ def precision(classes: PerClass, *, label: Label) -> Floats:
 
 @class_metric(formula="hits of a label / references of that label")
 def recall(classes: PerClass, *, label: Label) -> Floats:
-    """Share of the references of one label that were answered right; 0 where it has none.
+    """Share of the references of one label that were answered right; 0 if it has none.
 
     Args:
         label: the label.
@@ -161,7 +161,7 @@ def recall(classes: PerClass, *, label: Label) -> Floats:
 
 @class_metric(formula="harmonic mean of a label's precision and recall")
 def f1(classes: PerClass, *, label: Label) -> Floats:
-    """Harmonic mean of one label's precision and recall (van Rijsbergen, 1979); 0 where it has no hit.
+    """Harmonic mean of one label's precision and recall (van Rijsbergen, 1979); 0 if it has no hit.
 
     Args:
         label: the label.

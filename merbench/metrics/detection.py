@@ -341,6 +341,6 @@ def _tiles(n_rows: int, row_length: int) -> Iterator[slice]:
 
 
 def _quotient(numerator: Counts, denominator: Counts) -> Floats:
-    """Return the quotient; NaN where the denominator is 0."""
+    """Return the quotient; NaN if the denominator is 0."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(denominator > 0, numerator / np.maximum(denominator, 1), np.nan))

@@ -52,12 +52,12 @@ class Overlap:
 
     @property
     def precision(self) -> Floats:
-        """Share of predicted items that are right; 0 where nothing is predicted."""
+        """Share of predicted items that are right; 0 if nothing is predicted."""
         return _ratio(self.both, self.prediction)
 
     @property
     def recall(self) -> Floats:
-        """Share of reference items that are predicted; 0 where there is none."""
+        """Share of reference items that are predicted; 0 if there is none."""
         return _ratio(self.both, self.reference)
 
 

@@ -11,7 +11,7 @@ Conventions:
         scores: predictions `(n,)` float64, higher is more positive; references `(n,)` int8, 1 is positive.
         segments: `Segments`.
     weights: `(b, n)` array of non-negative small integers (counts or 0/1 masks), any real dtype, or `Clustered`.
-    returns: `(b,)` float64; NaN where the samples that carry weight leave the metric undefined, which they always do
+    returns: `(b,)` float64; NaN if the samples that carry weight leave the metric undefined, which they always do
     when the total weight is 0. Resampling leaves such a draw out and counts it; a plain score of NaN is an error.
     Lengths and types have been checked already; a row without a valid reference never gets here.
 

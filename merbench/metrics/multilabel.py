@@ -76,7 +76,7 @@ def multilabel_f1(cells: Cells, weights: Weights, *, labels: Literal["declared",
     prepare=outcomes,
 )
 def label_f1(cells: Cells, weights: Weights, *, label: Label) -> Floats:
-    """Harmonic mean of precision and recall of one label; 0 where it has no hit.
+    """Harmonic mean of precision and recall of one label; 0 if it has no hit.
 
     Args:
         label: the label.

@@ -66,7 +66,7 @@ def mosi_has0_weighted_f1(reference: Floats, prediction: Floats, weights: Weight
 def mosi_non0_accuracy(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Acc-2, Non0: share of samples on the same side of 0, samples whose reference is 0 left out.
 
-    A prediction of 0 counts as negative. Undefined where every reference is 0.
+    A prediction of 0 counts as negative. Undefined if every reference is 0.
     """
     reference, prediction, weights = _with_sign(reference, prediction, weights)
     return _agreement(reference > 0, prediction > 0, weights)
@@ -76,7 +76,7 @@ def mosi_non0_accuracy(reference: Floats, prediction: Floats, weights: Weights) 
 def mosi_non0_weighted_f1(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """F1, Non0: weighted F1 of the classes negative and positive, samples whose reference is 0 left out.
 
-    A prediction of 0 counts as negative. Undefined where every reference is 0.
+    A prediction of 0 counts as negative. Undefined if every reference is 0.
     """
     reference, prediction, weights = _with_sign(reference, prediction, weights)
     return weighted_f1(reference > 0, prediction > 0, weights, n_labels=2)

@@ -307,7 +307,7 @@ def _grid(values: Floats, bits: int) -> Floats:
 
 
 def largest_magnitude(values: Floats) -> float:
-    """Return the largest absolute value, 0 of none; NaN where one is not a number."""
+    """Return the largest absolute value, 0 of none; NaN if one is not a number."""
     return max(float(values.max(initial=0)), -float(values.min(initial=0)))
 
 

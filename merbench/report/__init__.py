@@ -1,4 +1,4 @@
-"""Reports as frozen values that show themselves: `document` is what they share, `tables` is how text leaves them."""
+"""Reports as frozen values that show themselves: `document` has what they share, `tables` renders text, Markdown and HTML."""
 
 from merbench.report.comparison import Comparison, Difference
 from merbench.report.document import Report, Score, Uncertainty

@@ -23,7 +23,7 @@ class Difference:
     """The paired difference a - b of two systems on one metric.
 
     `low` and `high` are its interval, `p` that of the paired permutation test (two-sided), `p_holm` the same, adjusted
-    by Holm over the pairs of this metric; all four are None where they are withheld.
+    by Holm over the pairs of this metric; all four are None if they are withheld.
     """
 
     a: str

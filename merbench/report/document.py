@@ -31,7 +31,7 @@ class Score:
         key: canonical form with every parameter, `ccc(valence,form=population)`; `overall` for the weighted sum.
         name: the short name shown.
         target: the target it scores; None for the overall score.
-        value: the plain value; None where it is not defined (a group without a needed class).
+        value: the plain value; None if it is not defined (a group without a needed class).
         low: lower end of the interval, `high` the upper one; None without an interval.
         weight: its weight in the overall score; None when it is only reported.
         n_left_out: resamples on which the metric was not defined.

@@ -32,7 +32,7 @@ class Scored:
     row: ConditionRow
     # by system and metric, the same values of resampled samples; empty without intervals
     draws: tuple[Mapping[str, Values], ...] = ()
-    report: ScoreReport | None = None  # the full report on the first system; None where the condition failed
+    report: ScoreReport | None = None  # the full report on the first system; None if the condition failed
     changed: bool = False
     error: Exception | None = None  # why the condition failed
 
@@ -125,7 +125,7 @@ def _training_inputs(
 def _feature_sets(
     experiment: Experiment, system: System, fold: Fold, inputs: tuple[Inputs, Inputs, Inputs]
 ) -> tuple[FeatureSet, FeatureSet]:
-    """Return what a system learns from and what it predicts, of inputs: clean training, training, and test ones."""
+    """Return a system's training data and test data, from clean training, training and test inputs."""
     clean, learned, given = inputs
     source, columns = experiment.source, system.loaded.declaration.columns
     sets = (

@@ -144,7 +144,7 @@ class Experiment:
 
 
 def load_systems(track: Track, baseline: str | Path, relative_to: str | Path | None) -> list[LoadedBaseline]:
-    """Return the baseline, and the one it is compared with; raise `UsageError` where one does not fit the track."""
+    """Return the baseline, and the one it is compared with; raise `UsageError` if one does not fit the track."""
     loaded = [load_baseline(name) for name in (baseline, relative_to) if name is not None]
     if len({system.name for system in loaded}) < len(loaded):
         raise UsageError(f"'{loaded[0].name}' is compared with itself; name another baseline")
@@ -195,7 +195,7 @@ def prepared(
 
 
 def _folds(train: Candidates, test: Candidates, leave_out: str | None) -> tuple[Fold, ...]:
-    """Return what is learned from and what is predicted: of the two splits, or of each group and the others."""
+    """Return what systems learn from and what they predict: the two splits, or each group and the others."""
     labelled = training_set(train, ())
     rows = np.asarray(pc.index_in(labelled.samples.ids, value_set=train.ids), dtype=np.int64)
     _ = test.references  # withheld references are reported before anything is trained

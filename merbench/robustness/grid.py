@@ -249,7 +249,7 @@ def _curve(parameter: str, values: Sequence[Any], spec: Step, settings: Sequence
 
 
 def _require_used(settings: Sequence[_Setting], curves: Sequence[Curve]) -> None:
-    """Raise `UsageError` where a setting reaches no curve."""
+    """Raise `UsageError` if a setting reaches no curve."""
 
     def reached(setting: _Setting) -> list[Curve]:
         return [curve for curve in curves if setting.step in (None, curve.step)]

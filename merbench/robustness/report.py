@@ -30,17 +30,17 @@ class ConditionRow:
     """The scores under one condition."""
 
     value: Any  # value of the curve's parameter; None for clean samples
-    # the overall score, where there is one, and every metric; empty where the condition failed
+    # the overall score, where there is one, and every metric; empty if the condition failed
     scores: tuple[Score, ...]
     relative: tuple[Score, ...] = ()  # the same of the system that is compared with; empty without one
     # `<step>.<name>` -> mean over samples of sampled parameters and realised values
     realised: Mapping[str, float] = field(default_factory=dict)
     # the options that the system was trained with; several where groups were left out and differ in them
     options: tuple[Mapping[str, Any], ...] = ()
-    problem: str = ""  # why there are no scores; empty where there are
+    problem: str = ""  # why there are no scores; empty if there are
 
     def score(self, key: str, *, relative: bool) -> Score | None:
-        """Return the score of one metric; None where the condition failed."""
+        """Return the score of one metric; None if the condition failed."""
         return next((score for score in (self.relative if relative else self.scores) if score.key == key), None)
 
 
@@ -80,7 +80,7 @@ class CurveReport:
     modality: str
     declared: Mapping[str, Any]  # the other parameters, values or distributions
     rows: tuple[ConditionRow, ...]  # one for each condition, in the order given
-    summary: tuple[Summary, ...]  # one for each metric; empty where a condition failed
+    summary: tuple[Summary, ...]  # one for each metric; empty if a condition failed
 
     @property
     def step_title(self) -> str:
@@ -115,9 +115,9 @@ class RobustnessReport(Report):
         baseline: name of the system.
         relative_to: name of the system it is compared with; empty without one.
         weights: whether one model, trained on clean samples, was used for all conditions, or one for each.
-        feature_scale: the scale on which features were corrupted; empty where no curve is of features.
-        folds_by: the column whose values the folds of cross-validation keep together; empty where there is none.
-        leave_out: the corpus column whose values were left out in turn; empty where the training split was used.
+        feature_scale: the scale on which features were corrupted; empty if no curve is of features.
+        folds_by: the column whose values the folds of cross-validation keep together; empty if there is none.
+        leave_out: the corpus column whose values were left out in turn; empty if the training split was used.
         features: the features it learned from.
         seed: seed of the training.
         digests: SHA-256 of track, corpus, references, features, clips, noise banks; of a hidden split neither of corpus

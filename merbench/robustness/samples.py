@@ -98,7 +98,7 @@ class Source:
     computed: frozenset[str]  # features that are computed from clips or transcripts; their names are modalities
     columns: tuple[str, ...]  # columns of the corpus that baselines read
     seed: int
-    # by split; empty where no feature is computed from clips
+    # by split; empty if no feature is computed from clips
     clips: Mapping[str, Clips] = field(default_factory=dict, repr=False)
 
     @property
@@ -202,7 +202,7 @@ def modality_of(name: str, mapped: Mapping[str, str]) -> str | None:
 
 
 def require_texts(candidates: Candidates) -> None:
-    """Raise `UsageError` where the corpus has no transcripts."""
+    """Raise `UsageError` if the corpus has no transcripts."""
     column = candidate_column(candidates, TRANSCRIPT, "that corruptions of text change")
     if not pa.types.is_string(column.type):
         raise UsageError(f"corpus '{candidates.corpus.name}': column '{TRANSCRIPT}' contains {column.type}, not text")

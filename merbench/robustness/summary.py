@@ -22,7 +22,7 @@ from merbench.track import OVERALL, Track
 Values = NDArray[np.float64]
 
 Combine = Callable[..., Values]
-"""The table of one system, or of two, -> (b,); NaN where it has no value."""
+"""The table of one system, or of two, -> (b,); NaN if it has no value."""
 
 
 class Outcomes(NamedTuple):
@@ -77,7 +77,7 @@ def summaries(
 
 
 def mean_errors(curves: Sequence[Sequence[Summary]]) -> tuple[MeanError, ...]:
-    """Return the mean over curves of the corruption errors of every metric; None where a curve has none."""
+    """Return the mean over curves of the corruption errors of every metric; None if a curve has none."""
     return tuple(
         MeanError(
             items[0].key,

@@ -87,7 +87,7 @@ def _of_sense(sense: Sense, scenes: Scenes) -> Integers:
 
 
 def _of_words(scenes: Scenes) -> Integers:
-    """Return the mean vector of the words of each sample, zero where nothing is said."""
+    """Return the mean vector of the words of each sample, zero if nothing is said."""
     of_words = 256 * _directions("words", len(VOCABULARY), TEXT_DIMENSIONS)
     meanings = _directions("meanings", len(EMOTIONS), TEXT_DIMENSIONS)
     for meaning, own in zip(meanings, EMOTION_WORDS.values(), strict=True):

@@ -155,7 +155,7 @@ def scored_column(candidates: Candidates, column: str, use: str) -> pa.Array:
 
 
 class Part(NamedTuple):
-    """What is scored of one target: references and predictions of its rows; `rows` is None where those are all."""
+    """What is scored of one target: references and predictions of its rows; `rows` is None if those are all."""
 
     reference: Any
     prediction: Any

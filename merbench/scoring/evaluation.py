@@ -68,7 +68,7 @@ def _value(aligned: Aligned, spec: MetricSpec, weights: Weights, within: Within 
 
 
 def checked(spec: MetricSpec, values: Values, b: int) -> Values:
-    """Return a metric's values where they are what a metric returns; else raise what its author has to know."""
+    """Return a metric's values; raise an error for its author if they are not what a metric may return."""
     values, (low, high) = np.asarray(values), spec.metric.bounds
     if values.shape != (b,) or values.dtype.kind != "f":
         raise UsageError(
@@ -146,7 +146,7 @@ def _numbers_of(spec: MetricSpec, names: Sequence[str]) -> Values:
 
 
 def plain_values(aligned: Aligned, classes: Mapping[str, PerClass] | None = None) -> dict[str, float]:
-    """Return the value of every key on all rows; raise `UndefinedMetric` where one has none."""
+    """Return the value of every key on all rows; raise `UndefinedMetric` if one has none."""
     plain = {key: float(values[0]) for key, values in evaluate(aligned, ones(aligned), classes).items()}
     for spec in aligned.track.metrics:
         if not np.isfinite(plain[spec.key]):

@@ -72,7 +72,7 @@ class Resampling:
 
     @property
     def n_clusters(self) -> int | None:
-        """The number of clusters; None where rows are resampled one by one."""
+        """The number of clusters; None if rows are resampled one by one."""
         return None if self.clusters is None else int(self.clusters.max()) + 1
 
     @property

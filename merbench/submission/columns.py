@@ -1,4 +1,4 @@
-"""The columns of a submission: read under the track's names, renamed, and what is wrong with them.
+"""The columns of a submission: read under the track's names, renamed, and their problems.
 
 Conventions:
     A column has the name it has in the file until the file is read; from then on it has the track's name.
@@ -153,7 +153,7 @@ def _require_valid(where: str, table: pa.Table, names: Collection[str]) -> None:
 
 
 def _require_renamable(where: str, names: Sequence[str], rename: Mapping[str, str], known: Sequence[str]) -> None:
-    """Raise `InvalidSubmission` where a column to be renamed does not exist, or its new name is taken or unknown.
+    """Raise `InvalidSubmission` if a column to be renamed does not exist, or its new name is taken or unknown.
 
     `known` are the names of columns that the track reads; a column of such a name may be renamed to any other.
     """
@@ -211,7 +211,7 @@ def _under_track_names(
 
 
 def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
-    """Return what is wrong with the columns: the id is not first, one occurs twice, a target is missing."""
+    """Return the problems of the columns: the id is not first, one occurs twice, a target is missing."""
     names, written, track = list(sheet.names), sheet.written or sheet.names, candidates.track
     id_column = track.submission.id
     problems = []
@@ -269,7 +269,7 @@ def _wrong_first(names: Sequence[str], written: Sequence[str], id_column: str) -
 
 
 def _partial_chances(names: Sequence[str], target: str, chances: Sequence[str]) -> list[Problem]:
-    """Return what is wrong with the probability columns of a target, some of which exist."""
+    """Return the problems of the probability columns of a target, some of which exist."""
     absent = [name for name in chances if name not in names]
     if not absent:
         return []

@@ -50,7 +50,7 @@ _LOOK_ALIKE = str.maketrans(
 
 
 class _Visible(dict[int, str | None]):
-    """Maps the code of a character to the character, or to None where it cannot be seen."""
+    """Maps the code of a character to the character, or to None if it cannot be seen."""
 
     def __missing__(self, code: int) -> str | None:
         c = chr(code)

@@ -147,7 +147,7 @@ def read_footer(data: bytes) -> Struct:
 
 
 def _require_shallow(n_children: Sequence[int]) -> None:
-    """Raise `MalformedFile` where the elements of a schema, each followed by its children, are nested too deeply."""
+    """Raise `MalformedFile` if the elements of a schema, each followed by its children, are nested too deeply."""
     open_groups: list[int] = []
     for n in n_children:
         while open_groups and open_groups[-1] == 0:

@@ -129,7 +129,7 @@ def _repeated_columns(candidates: Candidates) -> dict[str, Columns]:
 
 
 def _column_problems(where: str, sheet: Sheet, candidates: Candidates) -> list[Problem]:
-    """Return what is wrong with rows and columns; raise it where the ids of the rows cannot be read."""
+    """Return the problems of rows and columns; raise them if the ids of the rows cannot be read."""
     track = candidates.track
     unread = unlike_header(sheet, track)
     if unread:

@@ -58,7 +58,7 @@ class Asker(Protocol):
         """How often it is asked for one usable answer."""
 
     def answer(self, prompt: str) -> str:
-        """Return the text that the model answers; raise `UsageError` where it cannot be asked."""
+        """Return the text that the model answers; raise `UsageError` if it cannot be asked."""
 
 
 class Question(NamedTuple):

@@ -64,7 +64,7 @@ def completions_url(text: str) -> httpx.URL:
 
 
 def key_from(variable: str) -> str:
-    """Return the key in an environment variable; raise `UsageError` where there is none."""
+    """Return the key in an environment variable; raise `UsageError` if there is none."""
     key = os.environ.get(variable, "").strip()
     if not key or not key.isascii() or not key.isprintable():
         raise UsageError(f"--key-env: the variable {printable(variable)} contains no key")
@@ -119,7 +119,7 @@ class Endpoint:
         return f"endpoint {self._address.host}"
 
     def answer(self, prompt: str) -> str:
-        """Return what the model answers; raise `UsageError` where the endpoint refuses, or fails again and again."""
+        """Return what the model answers; raise `UsageError` if the endpoint refuses, or fails again and again."""
         reason = ""
         for attempt in range(TRIES):
             while (left := self._closed_until - self.clock()) > 0:
@@ -192,7 +192,7 @@ def _json(body: bytes) -> object:
 
 
 def _answer_in(body: bytes) -> str:
-    """Return the text of a chat completion; empty where the model gave none."""
+    """Return the text of a chat completion; empty if the model gave none."""
     if len(body) > MOST_BYTES:
         raise _Passing(f"the answer is larger than {MOST_BYTES:,} bytes")
     match _json(body):
@@ -214,7 +214,7 @@ def _shown(response: httpx.Response) -> str:
 
 
 def _asked_wait(headers: httpx.Headers) -> float | None:
-    """Return how many seconds an endpoint asks to wait; None where it does not say."""
+    """Return how many seconds an endpoint asks to wait; None if it does not say."""
     given = headers.get("Retry-After", "").strip()
     if given:
         if re.fullmatch(r"\d+(\.\d+)?", given, re.ASCII):
@@ -289,7 +289,7 @@ class LocalModel:
         return f"{self._name_or_path}@{revision[:12]}" if revision else self._name_or_path
 
     def answer(self, prompt: str) -> str:
-        """Return what the model answers; raise `UsageError` where the prompt is longer than the model can read."""
+        """Return what the model answers; raise `UsageError` if the prompt is longer than the model can read."""
         import torch
 
         tokens = self._tokens(prompt).to(self._model.device)

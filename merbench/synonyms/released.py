@@ -242,7 +242,7 @@ def _of_lines(path: Path, text: str) -> Iterator[_Stated | Problem]:
 
 
 def _answer(groups: Any) -> Answer | None:
-    """Return the groups of an answer; None where it is not valid."""
+    """Return the groups of an answer; None if it is not valid."""
     if isinstance(groups, str):
         groups = _evaluated(ast.literal_eval, groups.strip())
     if not isinstance(groups, list) or not all(isinstance(group, list) and group for group in groups):
@@ -258,7 +258,7 @@ def _is_text(word: str) -> bool:
 
 
 def _evaluated(read: Callable[[str], Any], text: str) -> Any:
-    """Return the value of a text, None where it has none."""
+    """Return the value of a text, None if it has none."""
     if len(text) > MOST_ANSWER_BYTES:
         return None
     try:

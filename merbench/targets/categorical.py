@@ -250,7 +250,7 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
 def reference_codes(
     where: str, column: pa.Array, known: Mask, labels: Sequence[str], aliases: Mapping[str, str]
 ) -> Codes:
-    """Return references as codes of labels; raise `UsageError` where one of the known ones is something else."""
+    """Return references as codes of labels; raise `UsageError` if one of the known ones is something else."""
     codes = [*range(len(labels)), *(labels.index(label) for label in aliases.values()), -1]
     text = column.cast(pa.string())
     places = np.asarray(pc.fill_null(pc.index_in(text, value_set=pa.array([*labels, *aliases])), len(codes) - 1))
@@ -262,7 +262,7 @@ def reference_codes(
 
 
 def _read_probabilities(answers: Answers) -> tuple[Table, tuple[Problem, ...]]:
-    """Return the probabilities of every row, one column per label, and what is wrong with them."""
+    """Return the probabilities of every row, one column per label, and their problems."""
     columns = [numbers_of(answers.sheet.columns[name]) for name in answers.probabilities]
     table = np.stack(columns, axis=1)
     problems: list[Problem] = []

@@ -71,7 +71,7 @@ class Texts(NamedTuple):
 def class_indices(texts: Texts, labels: Sequence[str], n_answers: int) -> str:
     """Return `"; in the track's order: 0 = neutral, 1 = angry"` where all of these answers may be indices of labels.
 
-    It is empty where they are less than a tenth of the `n_answers`: such are shown one by one, with their lines.
+    It is empty if they are less than a tenth of the `n_answers`: such are shown one by one, with their lines.
     They count from 0, or from 1 where 0 does not occur and the number of labels does.
     """
     if 10 * texts.counts.sum() < n_answers or len(texts.rows) > 2 * len(labels):
@@ -186,7 +186,7 @@ def cell_problems(answers: Answers, bad: Sequence[BadCell], code: str) -> list[P
 
 
 def require_readable(where: str, column: pa.Array, bad: Sequence[BadCell]) -> None:
-    """Raise `UsageError` where references cannot be read."""
+    """Raise `UsageError` if references cannot be read."""
     messages = [cell.message for cell in bad if column[cell.row].is_valid]
     if messages:
         raise UsageError(f"{where} cannot be read ({len(messages):,} of {len(column):,}): {listed(messages)}")

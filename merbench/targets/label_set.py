@@ -336,7 +336,7 @@ def _read_one(text: str | None, split: Split) -> tuple[list[str], str]:
 
 
 def _wrong_frame(frame: str, inner: str) -> str:
-    """Return what is wrong with the quotes and brackets of a cell whose quoted strings are replaced by marks."""
+    """Return the problems of the quotes and brackets of a cell whose quoted strings are replaced by marks."""
     if "'" in frame or '"' in frame:
         return "has an unmatched quote"
     depth = 0
@@ -360,7 +360,7 @@ def _wrong_frame(frame: str, inner: str) -> str:
 
 
 def _not_strict(inner: str) -> str:
-    """Return what is wrong with the items of a list that must be quoted, with a comma after each."""
+    """Return the problems of the items of a list that must be quoted, with a comma after each."""
     items = [item.strip() for item in inner.split(",")]
     if items[-1] == "":
         items.pop()
@@ -377,7 +377,7 @@ def _not_bare(inner: str) -> str:
 
 
 def _unescaped(string: str) -> str | None:
-    """Return the text of a quoted string of JSON or Python; None where an escape cannot be read."""
+    """Return the text of a quoted string of JSON or Python; None if an escape cannot be read."""
     if "\\" not in string:
         return string[1:-1]
     with warnings.catch_warnings():

@@ -17,7 +17,7 @@ from merbench.targets.sheet import Sheet
 from merbench.targets.target import Answers, ReferenceColumn, TargetValues, target_type
 
 CHOICES = ("a1", "a2", "same")
-"""What an answer may be read as; the last is what an answer without any of them counts as."""
+"""What an answer may mean; an answer without any of them counts as the last one."""
 
 _PAIR = CHOICES[:2]
 

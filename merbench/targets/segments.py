@@ -94,7 +94,7 @@ class SegmentsTarget(Target):
 
 
 def _labels_in(cells: pa.Array) -> tuple[str, ...]:
-    """Return what is before the two times of every segment; nothing where a piece has no times."""
+    """Return what is before the two times of every segment; nothing if a piece has no times."""
     pieces = {tuple(piece.rsplit("-", 2)) for cell in cells.to_pylist() for piece in cell.split()}
     return tuple(sorted({piece[0] for piece in pieces})) if all(len(piece) == 3 for piece in pieces) else ()
 
@@ -106,7 +106,7 @@ class _Items(NamedTuple):
     labels: pa.Array  # Arrow strings, null where there is none
     start_s: NDArray[np.float64]  # `(m,)` seconds; not a number where there is none
     end_s: NDArray[np.float64]  # the same
-    text: pa.Array | None  # Arrow strings as they were written; None where they were not written as text
+    text: pa.Array | None  # Arrow strings as they were written; None if they were not written as text
     offsets: Offsets  # `(n + 1,)` the segments of every cell
 
 

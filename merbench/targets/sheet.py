@@ -53,9 +53,9 @@ class Sheet:
     has_blanks: bool = False
     broken: tuple[BrokenRow, ...] = ()  # rows that could not be read; they are not among the rows
     problems: tuple[Problem, ...] = ()  # wanted columns of a type that is not read; they are not among the columns
-    # returns the line on which each row starts; None where there are no lines
+    # returns the line on which each row starts; None if there are no lines
     lines: Callable[[], Sequence[int]] | None = None
-    # returns a column as text, cell by cell as in the file; None where it has no other form
+    # returns a column as text, cell by cell as in the file; None if it has no other form
     rewritten: Callable[[str], pa.Array] | None = None
     id_column: str = ""  # name of the column whose cell names a row
     written: tuple[str, ...] = ()  # the names of columns in the file, where the track has others

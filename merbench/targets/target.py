@@ -216,7 +216,7 @@ class Target(Declaration):
         return values
 
     def checked_output(self, output: Any, ids: pa.StringArray) -> tuple[Any, list[tuple[str, str]]]:
-        """Return a baseline's output for some samples, and what is wrong with it as pairs of code and message."""
+        """Return a baseline's output for some samples, and its problems as pairs of code and message."""
         n = len(ids)
         if not isinstance(output, Lists):
             needed = f"needed: merbench.metrics.lists.Lists of {n:,} sets, one per sample"
@@ -230,7 +230,7 @@ class Target(Declaration):
         return pa.array([str(list(words)) for words in values], pa.string())
 
     def why_undefined(self, reference: Any) -> str:
-        """Return why no metric of this kind has a value on some references; empty where the metric must say so."""
+        """Return why no metric of this kind has a value on some references; empty if the metric must say so."""
         return ""
 
     @classmethod
@@ -240,7 +240,7 @@ class Target(Declaration):
 
     @classmethod
     def drafted_of_several(cls, columns: Sequence[DraftColumn]) -> Draft | None:
-        """Return one target to declare for some of several columns; None where there is none."""
+        """Return one target to declare for some of several columns; None if there is none."""
         return None
 
     @classmethod
@@ -284,5 +284,5 @@ def names_of_other_types(targets: Mapping[str, Target], types: Sequence[str]) ->
 
 
 def value_type(value: Any) -> str:
-    """Return what a value that a baseline returned is, for a message."""
+    """Return a description of a value that a baseline returned, for a message."""
     return "nothing (None)" if value is None else f"a value of type '{type(value).__name__}'"

@@ -57,7 +57,7 @@ def list_tracks() -> list[Track]:
 
 
 def readable_tracks() -> tuple[list[Track], list[DeclarationError]]:
-    """Return every track that is found by name and can be read, sorted by id, and what is wrong with the others."""
+    """Return every track that is found by name and can be read, sorted by id, and the problems of the others."""
     tracks: list[Track] = []
     broken: list[DeclarationError] = []
     for folder in list_folders("track"):

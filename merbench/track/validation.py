@@ -51,7 +51,7 @@ class _Tables:
         return _table(self.raw.get(name))
 
     def kind(self, target: str) -> type[Target] | None:
-        """Return the kind of a target; None where there is no such target or kind."""
+        """Return the kind of a target; None if there is no such target or kind."""
         name = _table(self.table("targets").get(target)).get("type")
         return TARGETS[name] if isinstance(name, str) and name in TARGETS else None
 
@@ -188,7 +188,7 @@ def _fitting(kind: type[Target] | None) -> list[str]:
 
 
 def _spec_problems(metric: Metric, spec: Mapping[str, Any], target: Target | None) -> Mistakes:
-    """Yield what is wrong within one metric: its weight, what it is taken within, its parameters."""
+    """Yield the problems within one metric: its weight, what it is taken within, its parameters."""
     weight = spec.get("weight")
     if isinstance(weight, (int, float)) and weight * (1 if metric.higher_is_better else -1) <= 0:
         better, side = ("higher", "above") if metric.higher_is_better else ("lower", "below")
@@ -209,7 +209,7 @@ def _spec_problems(metric: Metric, spec: Mapping[str, Any], target: Target | Non
 
 
 def _choices(parameter: str, target: Target | None) -> Sequence[str]:
-    """Return the values of a metric's parameter that a target allows; empty where it sets no limits."""
+    """Return the values of a metric's parameter that a target allows; empty if it sets no limits."""
     if target is None:
         return ()
     if parameter == "wheel" and target.lexicon_name:

@@ -27,7 +27,7 @@ CLUSTERS = ("speaker", "dialogue")
 
 
 def training_candidates(track: Track) -> Candidates:
-    """Return the candidates of a track's training split; raise `UsageError` where it declares none."""
+    """Return the candidates of a track's training split; raise `UsageError` if it declares none."""
     if TRAIN not in track.splits:
         raise UsageError(f"{track.id} declares no split '{TRAIN}', which a baseline learns from")
     return open_candidates(track, TRAIN)
@@ -160,7 +160,7 @@ def feature_rows(candidates: Candidates, name: str, feature: Feature, ids: pa.St
 
 
 def pooled(feature: Feature) -> NDArray[np.float32]:
-    """Return one vector per sample: its own, or the mean of its frames (zeros where it has none)."""
+    """Return one vector per sample: its own, or the mean of its frames (zeros if it has none)."""
     if feature.offsets is None:
         return feature.values
     counts = np.diff(feature.offsets)

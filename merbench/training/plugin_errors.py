@@ -122,7 +122,7 @@ class OwnCode:
 
 
 def guarded(code: OwnCode, built: Any) -> Baseline:
-    """Return what `build` returned, guarded; raise `UsageError` where it is not a baseline."""
+    """Return what `build` returned, guarded; raise `UsageError` if it is not a baseline."""
     missing = [name for name in ("fit", "predict") if not callable(getattr(built, name, None))]
     if missing:
         raise UsageError(

@@ -99,12 +99,12 @@ class TrainingSet:
     track: Track  # what is predicted, and how it is ranked
     samples: FeatureSet  # the features of the samples
     targets: Mapping[str, Any] = field(repr=False)  # the references of every target of the track
-    # how the labels were corrupted, and realised values; empty where they were not
+    # how the labels were corrupted, and realised values; empty if they were not
     label_corruption: Mapping[str, Any] = field(default_factory=dict)
     # by corpus column that a metric is taken `per`, `(n,)` values as text; a column that is not known of all samples is
     # left out
     groups: Mapping[str, Names] = field(default_factory=dict, repr=False)
-    cluster: str = ""  # the corpus column whose values folds keep together; empty where there is none
+    cluster: str = ""  # the corpus column whose values folds keep together; empty if there is none
     # `(n,)` codes of its values
     clusters: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
 
@@ -128,7 +128,7 @@ class TrainingSet:
 
     @property
     def folds_by(self) -> str:
-        """The column whose values folds keep together; empty where samples are assigned one by one."""
+        """The column whose values folds keep together; empty if samples are assigned one by one."""
         return self.cluster if self.n_clusters > 1 else ""
 
     @property
@@ -209,7 +209,7 @@ class CrossFit:
     """The result of cross-validation."""
 
     out_of_fold: Predictions  # the predictions for every training sample by the model that was not trained on it
-    curve: Curve | None = None  # how training went; None where there are no epochs
+    curve: Curve | None = None  # how training went; None if there are no epochs
     device: str = "cpu"  # where it was trained
 
 

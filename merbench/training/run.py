@@ -62,7 +62,7 @@ class SeedRun:
     seed: int
     # values by metric key on the training samples, each predicted by a model that did not see it
     cross_validated: Mapping[str, float]
-    # values by metric key on the test split, rounded if it is hidden; None where its references are withheld
+    # values by metric key on the test split, rounded if it is hidden; None if its references are withheld
     test: Mapping[str, float] | None
     predictions: Predictions = field(repr=False)  # its answers for the test split
     fit: CrossFit = field(repr=False)  # the result of cross-validation
@@ -79,10 +79,10 @@ class BaselineRun:
         features: the features it learned from.
         options: the options it was trained with, selected ones among them.
         seeds: one training per seed, in the order given.
-        report: the score of the submission (the first seed's); None where the references are withheld.
+        report: the score of the submission (the first seed's); None if the references are withheld.
         withheld: why there is no score.
         synthetic: whether the corpus is the synthetic sample.
-        label_corruption: how the labels it learned from were corrupted; empty where they were not.
+        label_corruption: how the labels it learned from were corrupted; empty if they were not.
         cross_validation: number of folds, how many were asked for, and the column whose values they keep together.
         n_train: number of samples it learned from.
         wall_time_s: how long training and selection took.

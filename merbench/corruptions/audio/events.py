@@ -125,7 +125,7 @@ def sudden_events(
 ) -> Audio:
     """Add synthetic beeps, breaking glass, thunder or knocks at random times.
 
-    Inapplicable where the sound is silent, or its rate so low that the event is.
+    Inapplicable if the sound is silent, or its rate so low that the event is.
 
     Args:
         event: which sound.
@@ -148,7 +148,7 @@ def recorded_events(
 ) -> Audio:
     """Add a recorded sound of a bank at one or more random times.
 
-    Inapplicable where sound or recording is silent, or the recording is at another rate.
+    Inapplicable if sound or recording is silent, or the recording is at another rate.
 
     Args:
         recording: a sound of any length, of which the first channel is used.

@@ -33,7 +33,7 @@ def telephone_band(
     """Leave the band that a telephone transmits, from `low_hz` to `high_hz`.
 
     Where the sound contains nothing above `high_hz`, because half of its rate is below, only the low end is cut.
-    Inapplicable where `low_hz` is not below `high_hz` and half of the sound's rate.
+    Inapplicable if `low_hz` is not below `high_hz` and half of the sound's rate.
 
     Args:
         low_hz: lower end, at −6 dB.
@@ -64,7 +64,7 @@ def low_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order =
 def high_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order = 4) -> Audio:
     """Leave the frequencies above a cut-off.
 
-    Inapplicable where the cut-off is not below half of the sound's rate: nothing would be left.
+    Inapplicable if the cut-off is not below half of the sound's rate: nothing would be left.
 
     Args:
         cutoff_hz: the cut-off, at −6 dB.
@@ -101,7 +101,7 @@ def reverberation(signal: Audio, _rng: PCG64, *, impulse_response: Annotated[Aud
 
     The direct path, the largest magnitude of the response, is at time 0, so that the sound stays where it was; what
     rings on after the end is cut off; the result has the rms of the sound, over all channels together. Silence stays
-    silent. Inapplicable where the impulse response is silent or at another rate.
+    silent. Inapplicable if the impulse response is silent or at another rate.
 
     Args:
         impulse_response: a sound of any length, of which the first channel is used.

@@ -40,7 +40,7 @@ def clipping(signal: Audio, _rng: PCG64, *, quantile: Annotated[float, Within(0.
     """Cut samples off at plus and minus a quantile of the magnitudes, those of all channels together.
 
     The quantile is the smallest magnitude that at least this share of samples do not exceed. A silence, and a sound
-    without samples, stay as they are. Inapplicable where so many samples are zero that the sound would be muted.
+    without samples, stay as they are. Inapplicable if so many samples are zero that the sound would be muted.
 
     Args:
         quantile: share of samples that stay as they are.
@@ -106,7 +106,7 @@ def rms(samples: Samples) -> float:
 
 
 def sound_level(samples: Samples, what: str = "sound") -> float:
-    """Return the rms of a sound; raise `Inapplicable` where it is silent or has no samples: a ratio is not defined."""
+    """Return the rms of a sound; raise `Inapplicable` if it is silent or has no samples: a ratio is not defined."""
     if not samples.size:
         raise Inapplicable(f"the {what} has no samples; {_UNDEFINED}")
     level = rms(samples)
@@ -116,7 +116,7 @@ def sound_level(samples: Samples, what: str = "sound") -> float:
 
 
 def noise_scale(level: float, noise: Samples, snr_db: float, what: str = "noise") -> float:
-    """Return the factor that brings noise `snr_db` below a level; raise `Inapplicable` where it is silent."""
+    """Return the factor that brings noise `snr_db` below a level; raise `Inapplicable` if it is silent."""
     return level / amplitude_ratio(snr_db) / sound_level(noise, what)
 
 
@@ -127,7 +127,7 @@ def mixed(audio: Audio, noise: Mono, snr_db: float) -> Audio:
 
 
 def at_rate_of(audio: Audio, other: Audio, what: str) -> Audio:
-    """Return `other`; raise `Inapplicable` where its sampling rate is not that of `audio`: the caller converts it."""
+    """Return `other`; raise `Inapplicable` if its sampling rate is not that of `audio`: the caller converts it."""
     if other.rate_hz != audio.rate_hz:
         raise Inapplicable(f"the {what} is at {other.rate_hz:,} Hz and the sound at {audio.rate_hz:,} Hz")
     return other
@@ -150,7 +150,7 @@ def noise_sources(audio: Audio, noise: Audio) -> NDArray[np.float32]:
 def realised_snr(before: Audio, after: Audio, noise: Mono) -> dict[str, float | None]:
     """Return the ratio in a mixture, as `realised_snr_db`, also where the mixture was scaled afterwards.
 
-    Least squares solve `after = s before + g noise`; the ratio is that of `s before` to `g noise`. None where the noise
+    Least squares solve `after = s before + g noise`; the ratio is that of `s before` to `g noise`. None if the noise
     is a multiple of the sound, or where one of the two is absent from the mixture.
     """
     n_channels = before.samples.shape[0]
@@ -166,7 +166,7 @@ def realised_snr(before: Audio, after: Audio, noise: Mono) -> dict[str, float | 
 
 
 def snr_of_difference(before: Audio, after: Audio) -> dict[str, float | None]:
-    """Return the ratio of a sound to what was added to it, as `realised_snr_db`; None where one of the two is zero."""
+    """Return the ratio of a sound to what was added to it, as `realised_snr_db`; None if one of the two is zero."""
     added = after.samples.astype(np.float64) - before.samples
     return _ratio(_sum(before.samples, before.samples), _sum(added, added))
 

@@ -61,7 +61,7 @@ def background_noise(
 ) -> Audio:
     """Add recorded noise at a signal-to-noise ratio, the same to every channel.
 
-    Inapplicable where sound or noise is silent, the noise is too short or at another rate, or the variant is not
+    Inapplicable if sound or noise is silent, the noise is too short or at another rate, or the variant is not
     defined for this sound.
 
     Args:
@@ -128,7 +128,7 @@ def coloured_noise(
 
     Gaussian noise is shaped in the frequency domain over the whole length, without a mean (Timmer and König 1995), so
     that pink and brown noise reach down to one period in the length of the sound. All channels get the same noise.
-    Inapplicable where the sound is silent, or so short (one sample) that noise without a mean is silent.
+    Inapplicable if the sound is silent, or so short (one sample) that noise without a mean is silent.
 
     Args:
         colour: the colour.
@@ -179,7 +179,7 @@ def babble(
 ) -> Audio:
     """Add the babble of at least three speakers, each at the same rms, at a signal-to-noise ratio.
 
-    Inapplicable where the sound or a speaker is silent, or the speakers are fewer than three, too short or at
+    Inapplicable if the sound or a speaker is silent, or the speakers are fewer than three, too short or at
     another rate.
 
     Args:

@@ -69,7 +69,7 @@ def lossy_codec(
     Every channel is coded separately. A sound whose rate the codec does not take is converted to the next higher one
     that it does, or its highest, and back: AMR leaves nothing above 4 kHz, G.722 above 8 kHz. A sound beyond full scale
     is coded at full scale and made as loud again. A codec takes the nearest of the bit rates that it has at a sampling
-    rate. A sound without samples stays as it is. Bits depend on FFmpeg and its libraries. Inapplicable where the codec
+    rate. A sound without samples stays as it is. Bits depend on FFmpeg and its libraries. Inapplicable if the codec
     does not have the bit rate, or FFmpeg as installed does not have the codec.
 
     Args:
@@ -158,7 +158,7 @@ def packet_loss(
     = 1). A burst ends with the probability r = 1 / mean_burst after each packet, and begins with p = r π / (1 − π), so
     that the share π = loss_rate is lost in the long run; the first packet is lost with probability π. `realised_loss`
     is the share of packets that changed: a lost packet that was silent, or like the repeated one, does not count.
-    Inapplicable where bursts as short as these cannot reach the loss rate.
+    Inapplicable if bursts as short as these cannot reach the loss rate.
 
     Args:
         loss_rate: share of packets that are lost.

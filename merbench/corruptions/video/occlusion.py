@@ -69,7 +69,7 @@ def occlusion_face(
 ) -> Frames:
     """Hide one box, the sample's own, in every frame.
 
-    Inapplicable where a number is not finite, or width or height is not above 0.
+    Inapplicable if a number is not finite, or width or height is not above 0.
 
     Args:
         box: x, y, width and height in fractions of the picture shown.

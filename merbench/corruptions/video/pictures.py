@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
 
     class _OpenCV:
-        """OpenCV, imported where it is first used; `MissingExtra` where it is not installed."""
+        """OpenCV, imported where it is first used; `MissingExtra` if it is not installed."""
 
         def __getattr__(self, name: str) -> Any:
             try:
