@@ -1,4 +1,4 @@
-"""Reports as frozen values that show themselves: `document` has what they share, `tables` renders text, Markdown and HTML."""
+"""Reports as frozen values that show themselves: `document` is what they share, `tables` renders their tables."""
 
 from merbench.report.comparison import Comparison, Difference
 from merbench.report.document import Report, Score, Uncertainty
