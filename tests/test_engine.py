@@ -49,14 +49,6 @@ def eventually(condition: Callable[[], bool]) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 1), (3, 7)])
-def test_every_unit_comes_back_once_in_any_order(workers: int, batch: int) -> None:
-    shuffled = random.Random(workers).sample(NUMBERS, len(NUMBERS))
-    counts: list[int] = []
-    assert values(run(work.square, shuffled, workers=workers, batch=batch, progress=counts.append)) == SQUARES
-    assert counts == list(range(1, 41))
-
-
 def test_one_worker_is_this_process_and_two_are_others() -> None:
     assert list(run(work.square, [], workers=2)) == []
     assert values(run(work.process_id, [("a", 0)])) == {"a": os.getpid()}
@@ -109,26 +101,6 @@ def test_what_cannot_be_pickled_is_an_error_of_its_unit_only() -> None:
     assert by_name["a"].value == by_name["d"].value == "fine"
     assert isinstance(by_name["b"].error, RuntimeError) and str(by_name["b"].error) == "Odd: odd"
     assert "pickle" in str(by_name["c"].error)
-
-
-@pytest.mark.parametrize("batch", [1, 5])
-def test_a_worker_that_is_killed_loses_nothing(batch: int, tmp_path: Path) -> None:
-    marker = str(tmp_path / "killed")
-    units = [(name, (x, marker if x == 11 else "")) for name, x in NUMBERS]
-    assert values(run(work.kill_once, units, workers=2, batch=batch)) == SQUARES
-    assert (tmp_path / "killed").exists()
-
-
-@pytest.mark.slow
-def test_a_unit_that_always_kills_its_worker_is_reported_and_the_others_are_done() -> None:
-    units = [*NUMBERS[:9], ("bad", -1), *NUMBERS[9:12]]
-    by_name = {done.name: done for done in run(work.kill_always, units, workers=2)}
-    bad = by_name.pop("bad")
-    assert {name: done.value for name, done in by_name.items()} == {name: SQUARES[name] for name, _ in NUMBERS[:12]}
-    assert isinstance(bad.error, WorkerDied)
-    assert str(bad.error) == (
-        "bad: its worker process was killed each time it ran; it may need more memory than is available"
-    )
 
 
 RUNNER = """
@@ -258,14 +230,42 @@ def engine_of(cluster: Any) -> str:
     return "dask://" + str(cluster.scheduler_address).removeprefix("tcp://")
 
 
-@pytest.mark.slow
+@pytest.fixture(params=[1, 3, pytest.param("dask", marks=pytest.mark.slow)])
+def where(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return where units run: in this process, in three others, on a Dask cluster."""
+    dask = request.param == "dask"
+    return {"engine": engine_of(request.getfixturevalue("cluster"))} if dask else {"workers": request.param}
+
+
 @pytest.mark.parametrize("batch", [1, 7])
-def test_a_dask_cluster_does_the_same(batch: int, cluster: Any) -> None:
+def test_every_unit_comes_back_once_in_any_order(where: dict[str, Any], batch: int) -> None:
     shuffled = random.Random(batch).sample(NUMBERS, len(NUMBERS))
     counts: list[int] = []
-    results = run(work.square, shuffled, engine=engine_of(cluster), batch=batch, progress=counts.append)
-    assert values(results) == SQUARES
+    assert values(run(work.square, shuffled, batch=batch, progress=counts.append, **where)) == SQUARES
     assert counts == list(range(1, 41))
+
+
+@pytest.mark.parametrize("where", [2, pytest.param("dask", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_worker_that_is_killed_loses_nothing(where: dict[str, Any], batch: int, tmp_path: Path) -> None:
+    marker = str(tmp_path / "killed")
+    units = [(name, (x, marker if x == 11 else "")) for name, x in NUMBERS]
+    assert values(run(work.kill_once, units, batch=batch, **where)) == SQUARES
+    assert (tmp_path / "killed").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", [2, "dask"], indirect=True)
+def test_a_unit_that_always_kills_its_worker_is_reported_and_the_others_are_done(where: dict[str, Any]) -> None:
+    units = [*NUMBERS[:2], ("bad", -1), *NUMBERS[2:4]]
+    by_name = {done.name: done for done in run(work.kill_always, units, **where)}
+    bad = by_name.pop("bad")
+    assert {name: done.value for name, done in by_name.items()} == {name: SQUARES[name] for name, _ in NUMBERS[:4]}
+    assert isinstance(bad.error, WorkerDied)
+    if "workers" in where:
+        assert str(bad.error) == (
+            "bad: its worker process was killed each time it ran; it may need more memory than is available"
+        )
 
 
 @pytest.mark.slow
@@ -275,22 +275,6 @@ def test_exceptions_come_back_from_a_dask_cluster(cluster: Any) -> None:
     assert by_name["fine"].value == "fine"
     corpus = by_name["corpus"].error
     assert isinstance(corpus, InvalidCorpus) and corpus.problems == (Problem("E601", "gone"),)
-
-
-@pytest.mark.slow
-def test_a_dask_worker_that_is_killed_loses_nothing(cluster: Any, tmp_path: Path) -> None:
-    marker = str(tmp_path / "killed")
-    units = [(name, (x, marker if x == 11 else "")) for name, x in NUMBERS]
-    assert values(run(work.kill_once, units, engine=engine_of(cluster))) == SQUARES
-    assert (tmp_path / "killed").exists()
-
-
-@pytest.mark.slow
-def test_a_unit_that_kills_every_dask_worker_is_reported(cluster: Any) -> None:
-    units = [("bad", -1), *NUMBERS[:2]]
-    by_name = {done.name: done for done in run(work.kill_always, units, engine=engine_of(cluster))}
-    assert isinstance(by_name.pop("bad").error, WorkerDied)
-    assert {name: done.value for name, done in by_name.items()} == {name: SQUARES[name] for name, _ in NUMBERS[:2]}
 
 
 @pytest.mark.slow
