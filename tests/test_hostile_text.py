@@ -25,6 +25,7 @@ import pytest
 from hand_made_boards import board, three_rows, write_entry
 from lexicon_release import write_release
 from made_corpus import made_corpus
+from test_declarations import READERS
 from toy_track import predictions, write_toy_track
 
 from merbench.banks.importing import import_folder
@@ -206,22 +207,10 @@ def declarations(text: str) -> Iterator[str]:
             yield "\n".join([*lines[:number], f'{name} = "{key}"', *lines[number + 1 :]])
 
 
-def _readers() -> dict[str, tuple[str, str, Callable[[Path], object]]]:
-    import importlib.util
-
-    place = Path(__file__).with_name("test_declarations.py")
-    spec = importlib.util.spec_from_file_location("declarations", place)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    readers: dict[str, tuple[str, str, Callable[[Path], object]]] = module.READERS
-    return readers
-
-
 @pytest.mark.parametrize("kind", ["track", "entry", "baseline", "corpus", "bank", "groups", "lexicon"])
 def test_declarations(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MERBENCH_HOME", str(tmp_path))
-    name, text, read = _readers()[kind]
+    name, text, read = READERS[kind]
     path = tmp_path / name
     path.parent.mkdir(parents=True)
     n_refused = 0
