@@ -1,4 +1,4 @@
-"""The attention baseline with all folds in one batched pass, beside a DataLoader fold by fold, and its own lower bound.
+"""The attention baseline with all folds in one batched pass against a DataLoader fold by fold, and its own lower bound.
 
 Inputs: 3,373 samples of three modalities, 1,024 numbers each, in memory: noise around centres of six classes, so that
 there is something to learn; a valence that follows the class. Five folds, batches of 32, Adam.
@@ -45,7 +45,7 @@ OPTIONS = ATTENTION.options("mer2023-multi", {})
 
 
 def training_data() -> TrainingSet:
-    """Return the inputs: each modality alone is weak, together they are right two times out of three or so."""
+    """Return the inputs: each modality is weak by itself, together they are right two times out of three or so."""
     rng = np.random.default_rng(0)
     classes = rng.choice(6, N, p=SHARES).astype(np.int32)
     features = {

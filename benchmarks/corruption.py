@@ -202,7 +202,7 @@ def timed(contender: Callable[[], object]) -> float:
 
 
 def peer_alone(bench: Bench, factor: int, processes: int, noises: Path, clips: Sequence[Path]) -> tuple[float, int]:
-    """Run the peer in an interpreter of its own; return its seconds, and the peak of its memory in bytes."""
+    """Run the peer in its own interpreter; return its seconds, and the peak of its memory in bytes."""
     output = bench.work / f"peer-{processes}-{factor}"
     arguments = [str(output), str(factor), str(processes), str(noises), *map(str, clips)]
     command = [sys.executable, "-m", "benchmarks.corruption_peer", *arguments]
@@ -287,7 +287,7 @@ def worker_peak(bench: Bench, quality: int) -> tuple[int, int]:
 
 
 def manifest_times(folder: Path) -> dict[str, float]:
-    """Return the seconds that each stage of a manifest of a million clips takes, in an interpreter of its own."""
+    """Return the seconds that each stage of a manifest of a million clips takes, in its own interpreter."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_manifest_times, (folder,))
 

@@ -1,4 +1,4 @@
-"""What the workers of `corruption.py` do, in a module of its own: they would load everything next to it, too."""
+"""What the workers of `corruption.py` do, in its own module: they would load everything next to it, too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The equal error rate of 1,000,000 scores under 1,000 resamples, beside drawing their weights and a sweep of each.
+"""The equal error rate of 1,000,000 scores under 1,000 resamples against drawing their weights and a sweep of each.
 
 Inputs: scores of a detector with an error rate of about 16 %, 40 % of them genuine, in memory and ranked once; weights
 of single samples, and of 200 clusters (speakers, say), drawn block by block as resampling does. The peer evaluates a

@@ -1,4 +1,4 @@
-"""A metric over a million frames with clusters drawn again, beside merely reading the file of predictions.
+"""A metric over a million frames with clusters drawn again, compared with merely reading the file of predictions.
 
 Inputs: 1,000,000 frames of 200 videos of unequal length, valence and one of eight expressions each; ids match already.
 Timed: CCC and unweighted average recall, their plain values and 1,000 resamples of the videos, against reading the CSV

@@ -1,4 +1,4 @@
-"""The emotion-wheel metric over five wheels, from two columns of strings, beside the walk through nested dictionaries.
+"""The emotion-wheel metric over five wheels, from two columns of strings against the walk through nested dictionaries.
 
 Inputs: 20,000 samples of one to six labels on either side, drawn from a lexicon made for this run (five wheels of six
 sectors with 36 words of level 2 and 72 of level 3, 1,200 base forms with some synonyms, 7,000 surface forms) and from

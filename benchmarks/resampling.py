@@ -1,4 +1,4 @@
-"""1,000 resamples of 20,000 rows in one process, beside scipy.stats.bootstrap with scikit-learn's metrics.
+"""1,000 resamples of 20,000 rows in one process, compared with scipy.stats.bootstrap with scikit-learn's metrics.
 
 Inputs: six classes in the shares of MER 2023's test2, 70 % answered right, valence with errors; arrays in memory. Each
 contender ends with a 95 % percentile interval of weighted F1, or of weighted F1 − 0.25 · MSE where both targets are

@@ -1,4 +1,4 @@
-"""Every benchmark of this folder is run, one after the other, each in an interpreter of its own."""
+"""Every benchmark of this folder is run, one after the other, each in its own interpreter."""
 
 from __future__ import annotations
 

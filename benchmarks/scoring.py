@@ -1,4 +1,4 @@
-"""Scoring a CSV submission with every check, beside the ways in which organizers do it today.
+"""Scoring a CSV submission with every check, compared with the ways in which organizers do it today.
 
 Inputs: a corpus and a track made for this run (six classes in the shares of MER 2023's test2, valence in [-5, 5]), and
 a submission as pandas would write it, its rows shuffled. All contenders compute weighted F1, MSE and the overall score,

@@ -57,7 +57,7 @@ def stage_times(track: str, submission: str) -> dict[str, float]:
 
 
 def help_table() -> str:
-    """Return `merbench --help` beside importing the two libraries it cannot do without."""
+    """Return the times of `merbench --help` and of importing the two libraries it cannot do without."""
     times = race(
         {
             "an empty interpreter": partial(interpreter, "pass"),

@@ -3,7 +3,7 @@
 Conventions:
     The data home has a folder for each kind, such as `banks`, and in it a folder for each item, which has its name. An
     item has a declaration, such as `bank.toml`, and the files whose digests the declaration records. It is written
-    beside its place and renamed, so that it exists completely or not at all.
+    next to its place and renamed, so that it exists completely or not at all.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ class Store(Generic[Item]):
         if name not in self.builders:
             raise UnknownName(f"{self.kind} builder", name, self.builders)
         folder = folder or self.home / name
-        with self.writing(folder, replace=replace) as beside:
+        with self.writing(folder, replace=replace) as temporary:
             print(f"building the {name} {self.kind} in {folder}", file=sys.stderr)
-            self.builders[name]().build(beside)
+            self.builders[name]().build(temporary)
         return self.load(folder)
 
     def own_folder(self, name: str) -> Path:
@@ -149,8 +149,8 @@ class Store(Generic[Item]):
     def writing(self, folder: Path, *, replace: bool) -> Iterator[Path]:
         """Yield an empty folder that takes the place of `folder` when the block ends without an error; see `build`."""
         self.require_free(folder, replace=replace)
-        with atomic_folder(folder, replace=replace) as beside:
-            yield beside
+        with atomic_folder(folder, replace=replace) as temporary:
+            yield temporary
 
     def declaration(self, folder: Path, texts: Collection[str], files: Collection[str] = ()) -> dict[str, Any]:
         """Return what an item declares; raise `UsageError` if it lacks one of `texts`, or the digest of a file."""

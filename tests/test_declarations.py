@@ -235,7 +235,7 @@ READERS: dict[str, tuple[str, str, Read]] = {
     "groups": ("g/groups.toml", GROUPS_TOML, open_groups),
     "lexicon": ("lexicons/own/lexicon.toml", LEXICON, _read_lexicon),
 }
-"""File, valid text (but for the files beside it) and reader of every declaration."""
+"""File, valid text (but for the files next to it) and reader of every declaration."""
 
 OTHERS = (
     *("{ a = 1 }", "{ a = [{ b = {} }] }", "[]", "[[1]]", "inf", "nan", '""', "true", "-9223372036854775808"),

@@ -74,8 +74,8 @@ class TestWriting:
     def test_a_file_appears_whole_or_not_at_all(self, tmp_path: Path) -> None:
         path = tmp_path / "new" / "f.txt"
         write_text(path, "old")
-        with pytest.raises(KeyboardInterrupt), atomic_path(path) as beside:
-            beside.write_text("half")
+        with pytest.raises(KeyboardInterrupt), atomic_path(path) as temporary:
+            temporary.write_text("half")
             raise KeyboardInterrupt
         assert path.read_text() == "old"
         assert list(path.parent.iterdir()) == [path]
@@ -91,17 +91,21 @@ class TestWriting:
 
     def test_a_folder_appears_whole_or_not_at_all(self, tmp_path: Path) -> None:
         path = tmp_path / "new" / "folder"
-        with pytest.raises(KeyboardInterrupt), atomic_folder(path) as beside:
-            (beside / "f").write_text("half")
+        with pytest.raises(KeyboardInterrupt), atomic_folder(path) as temporary:
+            (temporary / "f").write_text("half")
             raise KeyboardInterrupt
         assert list(path.parent.iterdir()) == []
         path.mkdir()
-        with atomic_folder(path) as beside:
-            (beside / "f").write_text("whole")
+        with atomic_folder(path) as temporary:
+            (temporary / "f").write_text("whole")
         assert (path / "f").read_text() == "whole"
         other = tmp_path / "other"
         message = rf"^{re.escape(str(other))}/file: cannot be written: No space left on device$"
-        with pytest.raises(OutputError, match=message), atomic_folder(other) as beside, atomic_path(beside / "file"):
+        with (
+            pytest.raises(OutputError, match=message),
+            atomic_folder(other) as temporary,
+            atomic_path(temporary / "file"),
+        ):
             raise OSError(28, "the words of a library on [errno 28]")
         with pytest.raises(OutputError, match=r"/folder: already exists$"), atomic_folder(path):
             pass
@@ -110,11 +114,11 @@ class TestWriting:
         path = tmp_path / "folder"
         path.mkdir()
         (path / "old").write_text("old")
-        with pytest.raises(OutputError, match="No space"), atomic_folder(path, replace=True) as beside:
+        with pytest.raises(OutputError, match="No space"), atomic_folder(path, replace=True) as temporary:
             raise OSError(28, "No space left on device")
         assert [file.name for file in path.iterdir()] == ["old"]
-        with atomic_folder(path, replace=True) as beside:
-            (beside / "new").write_text("new")
+        with atomic_folder(path, replace=True) as temporary:
+            (temporary / "new").write_text("new")
         assert [file.name for file in path.iterdir()] == ["new"]
         assert list(tmp_path.iterdir()) == [path]
 
@@ -367,8 +371,8 @@ BUILDER = """
 import sys, time
 from pathlib import Path
 from merbench.files.writing import atomic_folder, atomic_path
-with atomic_folder(Path("corpus"), replace=True) as beside, atomic_path(Path("feature.parquet")) as file:
-    (beside / "half").write_text("half")
+with atomic_folder(Path("corpus"), replace=True) as temporary, atomic_path(Path("feature.parquet")) as file:
+    (temporary / "half").write_text("half")
     print("building", flush=True)
     time.sleep(60)
 """
@@ -404,8 +408,8 @@ from merbench.files.writing import atomic_folder
 def rename(self, target):
     os.kill(os.getpid(), signal.SIGKILL) if str(target) == "corpus" else os.rename(self, target)
 Path.rename = rename
-with atomic_folder(Path("corpus"), replace=True) as beside:
-    (beside / "new").write_text("new")
+with atomic_folder(Path("corpus"), replace=True) as temporary:
+    (temporary / "new").write_text("new")
 """
 
 

@@ -19,7 +19,7 @@ SHIPPED = {"merbench": "merbench", "tracks": "merbench/_tracks", "baselines": "m
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of what git tracks or would track, with withheld references and leftovers beside a track."""
+    """Return a copy of what git tracks or would track, with withheld references and leftovers next to a track."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     folder = tmp_path_factory.mktemp("project")

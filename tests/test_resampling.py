@@ -1,4 +1,4 @@
-"""Resampling beside SciPy, NumPy's quantiles, full enumeration and arithmetic by hand."""
+"""Resampling against SciPy, NumPy's quantiles, full enumeration and arithmetic by hand."""
 
 from __future__ import annotations
 

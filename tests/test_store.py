@@ -136,8 +136,8 @@ def test_building_replaces_only_an_item_and_only_when_asked() -> None:
 
 def test_a_failed_write_leaves_what_existed(home: Path) -> None:
     write_note(home / "mine")
-    with pytest.raises(RuntimeError), NOTES.writing(home / "mine", replace=True) as beside:
-        write_note(beside, 'text = "half"\n')
+    with pytest.raises(RuntimeError), NOTES.writing(home / "mine", replace=True) as temporary:
+        write_note(temporary, 'text = "half"\n')
         raise RuntimeError
     assert NOTES.open("mine").text == "mine"
     assert [path.name for path in home.iterdir()] == ["mine"]

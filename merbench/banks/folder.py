@@ -80,7 +80,7 @@ def verify_bank(bank: Bank) -> list[Problem]:
 def write_bank(folder: Path, bank: Bank) -> None:
     """Write the declaration and the table of a bank into a folder, which has its sounds unless they stay elsewhere."""
     rows = [dict(zip(_SCHEMA.names, astuple(sound), strict=True)) for sound in bank.sounds]
-    with atomic_path(folder / TABLE) as beside, arrow_file(beside, "wb") as file:
+    with atomic_path(folder / TABLE) as temporary, arrow_file(temporary, "wb") as file:
         pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), file)
     stated = {"name": bank.name, "version": bank.version, "source": bank.source, "licence": bank.licence}
     if bank.folder != folder:

@@ -115,12 +115,12 @@ def store(
     usable, problems = measured(root, sounds)
     if not usable:
         raise UsageError(*_nothing_left(root, problems))
-    with BANKS.writing(folder, replace=replace) as beside:
+    with BANKS.writing(folder, replace=replace) as temporary:
         for file in () if in_place else (*(sound.file for sound in usable), *texts):
-            (beside / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / file, beside / file)
-        place = root.resolve() if in_place else beside
-        write_bank(beside, Bank(name, place, usable, *terms))
+            (temporary / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / file, temporary / file)
+        place = root.resolve() if in_place else temporary
+        write_bank(temporary, Bank(name, place, usable, *terms))
     return Imported(BANKS.read(folder), problems)
 
 

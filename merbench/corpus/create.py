@@ -46,8 +46,8 @@ def write_corpus(folder: Path, metadata: Metadata, contents: Contents, *, replac
     problems = contents.problems()
     if problems:
         raise InvalidCorpus(f"corpus '{metadata.name}'", problems)
-    with CORPORA.writing(folder, replace=replace) as beside:
-        _write_folder(beside, metadata, contents.normalised())
+    with CORPORA.writing(folder, replace=replace) as temporary:
+        _write_folder(temporary, metadata, contents.normalised())
     return CORPORA.load(folder)
 
 
@@ -76,7 +76,7 @@ def _write_feature(feature: Feature, path: Path) -> None:
 
 
 def _write_parquet(table: pa.Table, path: Path, compression: str) -> None:
-    with atomic_path(path) as beside, arrow_file(beside, "wb") as file:
+    with atomic_path(path) as temporary, arrow_file(temporary, "wb") as file:
         pq.write_table(table.replace_schema_metadata(None), file, compression=compression, use_dictionary=False)
 
 

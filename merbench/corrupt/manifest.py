@@ -93,7 +93,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Path:
     path = folder / MANIFEST
     header = json.dumps(manifest.header, sort_keys=True, ensure_ascii=False)
     table = manifest.to_table().replace_schema_metadata({_METADATA: header.encode()})
-    with atomic_path(path) as beside, arrow_file(beside, "wb") as file:
+    with atomic_path(path) as temporary, arrow_file(temporary, "wb") as file:
         pq.write_table(table, file, compression="zstd")
     (folder / JOURNAL).unlink(missing_ok=True)
     return path

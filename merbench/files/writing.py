@@ -38,10 +38,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield path
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _beside(path) as beside:
-            yield beside
-            beside.chmod(0o666 & ~_umask())
-            beside.replace(path)
+        with _temporary(path) as temporary:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
     except OSError as error:
         raise _output_error(path, error) from error
 
@@ -59,35 +59,35 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         if not replace and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise OutputError(f"{path}: already exists")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _beside(path, folder=True) as beside:
+        with _temporary(path, folder=True) as temporary:
             try:
-                yield beside
+                yield temporary
             except OutputError as error:  # names the temporary folder; the user knows the final path
-                raise OutputError(str(error).replace(str(beside), str(path))) from error
-            beside.chmod(0o777 & ~_umask())
+                raise OutputError(str(error).replace(str(temporary), str(path))) from error
+            temporary.chmod(0o777 & ~_umask())
             if replace and path.exists():
-                _replace_folder(path, beside)
+                _replace_folder(path, temporary)
             else:
                 if path.exists():
                     path.rmdir()
-                beside.rename(path)
+                temporary.rename(path)
     except OSError as error:
         raise _output_error(path, error) from error
 
 
-def _replace_folder(path: Path, beside: Path) -> None:
-    """Rename `beside` to `path`; the old folder is moved aside first, and comes back when the rename fails."""
-    with _beside(path, folder=True, mark="old-") as aside:
+def _replace_folder(path: Path, temporary: Path) -> None:
+    """Rename `temporary` to `path`; the old folder is moved aside first, and comes back when the rename fails."""
+    with _temporary(path, folder=True, mark="old-") as aside:
         path.replace(aside / path.name)
         try:
-            beside.rename(path)
+            temporary.rename(path)
         except OSError:
             (aside / path.name).replace(path)
             raise
 
 
 @contextmanager
-def _beside(path: Path, *, folder: bool = False, mark: str = "") -> Iterator[Path]:
+def _temporary(path: Path, *, folder: bool = False, mark: str = "") -> Iterator[Path]:
     """Yield an empty hidden file or folder next to `path`, which is removed if it still exists at the end.
 
     It is locked as long as this process lives, so that `sweep` in another one leaves it. It has its name only when it
@@ -101,7 +101,7 @@ def _beside(path: Path, *, folder: bool = False, mark: str = "") -> Iterator[Pat
     else:
         descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
         new = Path(name)
-    beside = path.parent / f"{start}{mark}{new.name.removeprefix(prefix)}"
+    temporary = path.parent / f"{start}{mark}{new.name.removeprefix(prefix)}"
     try:
         if sys.platform == "win32":  # a lock would keep this process, too, from writing and renaming
             if descriptor is not None:
@@ -110,10 +110,10 @@ def _beside(path: Path, *, folder: bool = False, mark: str = "") -> Iterator[Pat
         elif descriptor is not None:
             with suppress(OSError):  # file systems without locks
                 _try_lock(descriptor)
-        new.rename(beside)
-        yield beside
+        new.rename(temporary)
+        yield temporary
     finally:
-        for left in (new, beside):
+        for left in (new, temporary):
             if folder:
                 shutil.rmtree(left, ignore_errors=True)
             else:
@@ -153,7 +153,7 @@ def sweep(folder: Path, suffixes: Collection[str] = (), *, deep: bool = False) -
 
 
 def _is_abandoned(path: Path, mark: str | None) -> bool:
-    """Return whether no living process has locked what `_beside` made, or is about to lock it."""
+    """Return whether no living process has locked what `_temporary` made, or is about to lock it."""
     if sys.platform == "win32":
         return False
     try:

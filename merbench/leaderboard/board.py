@@ -127,7 +127,7 @@ class Board(Report):
     Attributes:
         signature: what all rows have in common; empty on a board without rows.
         corpus: name of the corpus.
-        hidden: whether which candidates are scored is a secret.
+        hidden: whether it is secret which candidates are scored.
         formula: the overall score written out.
         ranking: the ranking keys, in order.
         n_permutations: number of permutations of the paired test.

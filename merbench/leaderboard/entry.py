@@ -412,9 +412,9 @@ def write_entry(
     if folder.exists() and not replace:
         raise UsageError(f"{folder}: already exists; --force replaces it")
     read_submission(source, candidates, rename=parsed.rename)
-    with atomic_folder(folder, replace=replace) as beside:
-        write_text(beside / "entry.toml", toml_text(given))
-        shutil.copyfile(source, beside / name)
+    with atomic_folder(folder, replace=replace) as temporary:
+        write_text(temporary / "entry.toml", toml_text(given))
+        shutil.copyfile(source, temporary / name)
     return folder
 
 

@@ -6,7 +6,7 @@ A label is looked up in three steps, as the released scorers of MER 2025 and 202
 Conventions:
     The data home contains a folder per lexicon: `lexicon.toml` (name, source, digest of the content, SHA-256 of every
     file) and the canonical files of `merbench.lexicon.content`. Files are checked when they are read. The compiled
-    arrays are kept beside them, in `.compiled`, under the digest of those files.
+    arrays are kept next to them, in `.compiled`, under the digest of those files.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def import_lexicon(path: str | Path, name: str | None = None, *, replace: bool =
     files = content.files()
     digests = {file: sha256_bytes(data) for file, data in files.items()}
     stated = {"name": name, "source": source, "digest": content.digest, "files": digests}
-    with LEXICONS.writing(folder, replace=replace) as beside:
+    with LEXICONS.writing(folder, replace=replace) as temporary:
         for file, data in files.items():
-            write_bytes(beside / file, data)
-        write_text(beside / LEXICONS.file_name, toml_text(stated))
+            write_bytes(temporary / file, data)
+        write_text(temporary / LEXICONS.file_name, toml_text(stated))
     return LEXICONS.read(folder)
 
 

@@ -98,14 +98,14 @@ def write_corrupted(
         Inapplicable: a codec cannot store the corrupted signal.
         OutputError: the target cannot be written.
     """
-    with atomic_path(target) as beside:
+    with atomic_path(target) as temporary:
         try:
             may_copy = encoding.unchanged == "copy"
-            record = _Transcode(media, encoding, may_copy).write(beside, edit_audio, edit_video)
+            record = _Transcode(media, encoding, may_copy).write(temporary, edit_audio, edit_video)
         except _Refused:
             with opened(media.path) as again:
-                record = _Transcode(again, encoding, may_copy=False).write(beside, edit_audio, edit_video)
-        record.file_digest, record.file_bytes = sha256_file(beside), beside.stat().st_size
+                record = _Transcode(again, encoding, may_copy=False).write(temporary, edit_audio, edit_video)
+        record.file_digest, record.file_bytes = sha256_file(temporary), temporary.stat().st_size
         return record
 
 

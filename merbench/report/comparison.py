@@ -45,7 +45,7 @@ class Comparison(Report):
     """Paired differences between systems on one track.
 
     Attributes:
-        hidden: whether which candidates are scored is a secret; see `public`.
+        hidden: whether it is secret which candidates are scored; see `public`.
         n_candidates: how many samples are predicted.
         n_permutations: number of permutations of the test.
         differences: one per metric and pair.

@@ -102,7 +102,7 @@ class ScoreReport(Report):
 
     Attributes:
         corpus: name of the corpus.
-        hidden: whether which candidates are scored is a secret; see `public`.
+        hidden: whether it is secret which candidates are scored; see `public`.
         formula: the overall score written out.
         scores: the metrics in the order of the track; the overall score first, where there is one.
         counts: candidates, scored, rows, extra, out_of_vocabulary.

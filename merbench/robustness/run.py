@@ -70,8 +70,8 @@ def robustness(
     require_free(folder, JSON, replace=replace)
     show = progress or (lambda text, done, total: None)
     report = scored_report(prepared(declared, curves, loaded, settings, show), show)
-    with atomic_folder(folder, replace=True) as beside:
-        write_report(beside, report, declared.ranked_by[0])
+    with atomic_folder(folder, replace=True) as temporary:
+        write_report(temporary, report, declared.ranked_by[0])
     return report
 
 

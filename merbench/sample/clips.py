@@ -168,8 +168,8 @@ def write_clip(made: Clip, path: Path) -> None:
         MissingExtra: PyAV is not installed.
         OutputError: the file cannot be written.
     """
-    with atomic_path(path) as beside:
-        _encode(made, beside)
+    with atomic_path(path) as temporary:
+        _encode(made, temporary)
 
 
 def _require_av() -> None:

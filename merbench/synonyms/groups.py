@@ -163,10 +163,10 @@ def write_groups(folder: Path, groups: Groups) -> None:
     file = io.BytesIO()
     pq.write_table(pa.table(columns, schema=_SCHEMA), file, compression="zstd")
     stated = {**{key: getattr(groups, key) for key in _TEXTS}, "dropped": list(groups.dropped)}
-    with GROUPS.writing(folder, replace=True) as beside:
-        write_bytes(beside / ANSWERS, file.getvalue())
+    with GROUPS.writing(folder, replace=True) as temporary:
+        write_bytes(temporary / ANSWERS, file.getvalue())
         stated["files"] = {ANSWERS: sha256_bytes(file.getvalue())}
-        write_text(beside / GROUPS.file_name, toml_text(stated))
+        write_text(temporary / GROUPS.file_name, toml_text(stated))
 
 
 def _load(folder: Path) -> Groups:

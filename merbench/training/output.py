@@ -83,7 +83,7 @@ def write_predictions(folder: Path, candidates: Candidates, predictions: Predict
     writer.writerow(table.column_names)
     writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
     write_text(folder / SUBMISSION, text.getvalue())
-    with atomic_path(folder / PROBABILITIES) as beside, arrow_file(beside, "wb") as file:
+    with atomic_path(folder / PROBABILITIES) as temporary, arrow_file(temporary, "wb") as file:
         pq.write_table(probability_table(candidates, predictions), file)
     return sha256_file(folder / SUBMISSION)
 

@@ -170,9 +170,9 @@ def run_baseline(  # noqa: PLR0913
         runs = [_seed_run(loaded, chosen, train, test_features, setup(seed, f"seed {seed}")) for seed in all_seeds]
     wall_time_s = round(time.perf_counter() - started, 3)
 
-    with atomic_folder(folder, replace=True) as beside:
-        submissions = _write_runs(beside, test, runs)
-        report, withheld = _scored(test, beside / SUBMISSION, intervals)
+    with atomic_folder(folder, replace=True) as temporary:
+        submissions = _write_runs(temporary, test, runs)
+        report, withheld = _scored(test, temporary / SUBMISSION, intervals)
         tests = [report, *(_scored(test, submission_table(test, run.predictions), False)[0] for run in runs[1:])]
         run = BaselineRun(
             folder=folder,
@@ -189,7 +189,7 @@ def run_baseline(  # noqa: PLR0913
             n_train=len(train),
             wall_time_s=wall_time_s,
         )
-        write_text(beside / RECORD, json_text(run_record(run, loaded, test, trials, submissions)))
+        write_text(temporary / RECORD, json_text(run_record(run, loaded, test, trials, submissions)))
     return run
 
 
@@ -314,14 +314,14 @@ def ensemble(
         name: np.sum([share * part[name] for share, part in zip(shares, parts, strict=True)], axis=0)
         for name in parts[0]
     }
-    with atomic_folder(folder, replace=True) as beside:
-        digest = write_predictions(beside, candidates, Predictions(mean))
+    with atomic_folder(folder, replace=True) as temporary:
+        digest = write_predictions(temporary, candidates, Predictions(mean))
         averaged = [
             {"run": Path(run).name, "weight": share, "digest": sha256_file(path)}
             for run, share, path in zip(runs, shares, paths, strict=True)
         ]
         record = {"track": declared.key, "split": split, "runs": averaged, "submission": digest}
-        write_text(beside / RECORD, json_text({"schema": ENSEMBLE_SCHEMA, **record}))
+        write_text(temporary / RECORD, json_text({"schema": ENSEMBLE_SCHEMA, **record}))
     return Ensemble(folder, len(runs), *_scored(candidates, folder / SUBMISSION, intervals))
 
 

@@ -124,7 +124,7 @@ def test_a_higher_rate_corrupts_the_same_words_and_more(name: str) -> None:
         ("THAN", {"THEN"}),
         ("don’t", {"didn’t"}),
         ("am", {"I'm"}),
-        ("elephant", {"elephant"}),  # neither in the list nor beside another word
+        ("elephant", {"elephant"}),  # neither in the list nor next to another word
         ("elephant elephant", {"elephant elephant"}),
     ],
 )

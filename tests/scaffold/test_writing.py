@@ -17,7 +17,7 @@ from merbench.track import load_track
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work beside a corpus, `own`, with a column of few whole numbers, one of many and one of fractions."""
+    """Work next to a corpus, `own`, with a column of few whole numbers, one of many and one of fractions."""
     ids = [f"s{i:02}" for i in range(24)]
     reference = pa.table(
         {

@@ -401,7 +401,7 @@ def test_page_headers_are_stepped_over_to_the_last_byte(version: str, codec: str
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     reported = sum(group.column(i).total_uncompressed_size for group in groups for i in range(2))
     asked = demand(data, read_footer(data), {"sample_id": 64, "valence": 8})
-    # Every value is in a dictionary, where it takes 16 bytes beside its text.
+    # Every value is in a dictionary, where it takes 16 bytes in addition to its text.
     assert (asked.rows, asked.cells, asked.memory) == (5000, 2 * 5000, 5000 * (64 + 8) + 2 * 5000 * 16)
     # The footer counts page headers too, some 20 to 100 bytes a page.
     assert 0.9 * reported < asked.page_bytes < reported

@@ -154,7 +154,7 @@ def test_the_most_frequent_emotions_between_corpora(corpora: Import, test_data: 
 
 
 def sentiments(corpora: Import, test_data: Path, name: str) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return ids, references and, as answers, the references of the samples that stand beside them in the file."""
+    """Return ids, references and, as answers, the references of the samples next to them in the file."""
     corpora(name)
     rows = rows_of(test_data / "data" / FOLDERS[name] / "labels.csv", "test")
     references = np.array([float(row["sentiment"]) for row in rows])
