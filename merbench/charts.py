@@ -92,7 +92,7 @@ def _spectrogram(axes: Any, samples: NDArray[np.float32], rate_hz: int, *, title
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The values of one system under several conditions and on clean samples, with intervals; NaN is no value."""
+    """The values of one system under several conditions and on clean samples, with intervals; NaN for none."""
 
     name: str
     values: Sequence[float]

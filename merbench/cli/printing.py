@@ -111,7 +111,7 @@ def print_stored(
 
 
 LINE_EVERY_S = 10.0
-"""Seconds between two lines of progress, where output is no terminal; shorter work prints none."""
+"""Seconds between two lines of progress, if output is not a terminal; shorter work prints none."""
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """How the cells of a released column of references are read: the vocabulary that `releases` declare targets with.
 
 Conventions:
-    Cells are stripped. An empty cell is no reference (for segments: no segments), and neither is a value by which a
+    Cells are stripped. An empty cell is not a reference (for segments: no segments), and neither is a value by which a
     release marks a missing one.
 """
 
@@ -38,7 +38,7 @@ class Cells:
     allowed: str  # what a cell may contain, for messages
     type: pa.DataType = STRING  # Arrow type of the values
     column: str | None = None  # released column; None for one that is named as the target
-    empty: Any = None  # value of an empty cell; None is no reference
+    empty: Any = None  # value of an empty cell; None is not a reference
     segments: Segments | None = None  # how the values must fit the samples, where they are segments
 
     def of(self, column: str) -> Cells:

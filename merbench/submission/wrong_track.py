@@ -39,7 +39,7 @@ def made_for(sheet: Sheet, candidates: Candidates, n_known: int) -> str | None:
     """Return what a sheet was probably made for by its ids: `"split 'dev' (412 of its 412 ids are candidates there)"`.
 
     `n_known` is how many of its rows are of candidates. None when most of the ids, or of the candidates, are in their
-    place, or the ids are no other list's.
+    place, or the ids do not belong to another list.
     """
     given = sheet.columns[candidates.track.submission.id]
     if n_known > MOST * min(len(given), len(candidates)):

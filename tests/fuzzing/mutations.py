@@ -36,7 +36,7 @@ TOKENS = (
 
 
 def scrambled(data: bytes, rng: random.Random) -> bytes:
-    """Return data with bytes changed, cut, doubled or put in, and now and then bytes that are no file at all."""
+    """Return data with bytes changed, cut, doubled or put in, and now and then bytes that are not a file at all."""
     if rng.random() < 0.01:
         return rng.randbytes(rng.randrange(200))
     mutated = bytearray(data)

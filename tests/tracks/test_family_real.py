@@ -181,7 +181,7 @@ def test_the_sentiment_of_the_clip_before(name: str, corpora: Import, test_data:
         assert result[f"mosi_accuracy_{n}"] == close(accuracy_score(*classes))
     assert result["mae"] == close(mean_absolute_error(references, answers))
     assert result["pcc"] == close(pearsonr(references, answers)[0])
-    # Half of the references are no whole numbers: how halves are rounded is seen in the score.
+    # Half of the references are not whole numbers: how halves are rounded is seen in the score.
     assert np.mean(np.floor(references + 0.5) == np.floor(answers + 0.5)) != pytest.approx(
         result["mosi_accuracy_7"], abs=1e-4
     )

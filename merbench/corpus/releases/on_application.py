@@ -7,7 +7,7 @@ are kept in lower case. Those of MSP-IMPROV, the dimensions of Werewolf-XL and t
 were not read in a source.
 
 A frame of ABAW is a sample with the id `<video>/<frame>.jpg`: column `recording` is the video, `position` the frame.
-The marks for no annotation (-5 for valence and arousal, -1 for expression and action units) are no references.
+The marks for no annotation (-5 for valence and arousal, -1 for expression and action units) are not references.
 """
 
 from __future__ import annotations
