@@ -229,6 +229,7 @@ class TestPickles:
             (b"\x80\x02cnumpy\ndtype\nX\x0a\0\0\0V100000000\x85R.", "items of the type |V100000000"),
             (b"\x80\x02cnumpy\ndtype\n]X\x01\0\0\0a\x85a\x85R.", "a call with other arguments than NumPy writes"),
             (b"\x80\x05\x96\0\0\0\x40\0\0\0\0.", "expected 1073741824 bytes in a bytearray8, but only 1 remain"),
+            (b"\x80\x02\x85.", "an operation without its operands"),
             (b"\x80\x05\x97.", "the operation NEXT_BUFFER is not allowed"),
             (b"\x80\x02\x8b\x20\0\0\0" + b"\x7f" * 32 + b".", "an integer of more than 64 bits"),
             (b"\x80\x02})" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60)) + b"Ns.", "a key that is a tuple"),

@@ -374,6 +374,7 @@ DEEP = [[3, 5, 1], [4, 8, b"g"], [5, 5, 1]]
     ("data", "problem"),
     [
         (changed_footer((4,), lambda groups: groups[1].clear()), "E111  there are no rows"),
+        (changed_footer(FIRST_COLUMN, set_field(7, 10**9)), "E109  a corrupted Parquet file: a column is outside the file"),
         (changed_footer((), set_field(3, -1)), "E109  a corrupted Parquet file: a negative number of rows"),
         (changed_footer((), set_field(3, 10**12)), "E104  asks for 1,000,000,000,000 rows; 1,000,000 are allowed"),
         (changed_footer(FIRST_COLUMN, set_field(5, 10**9)), "E104  asks for 1,000,000,024 cells; 30,000,000 are allowed"),

@@ -103,6 +103,8 @@ def test_tracks_that_are_equally_near_are_all_named(
     twin.mkdir(parents=True)
     declared = (load_track("mer2025-semi").folder / "track.toml").read_text(encoding="utf-8")
     (twin / "track.toml").write_text(declared.replace('id = "mer2025-semi"', 'id = "mer2025-twin"'), encoding="utf-8")
+    (twin.parent / "broken").mkdir()
+    (twin.parent / "broken" / "track.toml").write_text("no track at all", encoding="utf-8")
     monkeypatch.setenv("MERBENCH_TRACKS", str(twin.parent))
     assert reported("mer2025-fg", ["a", "b"]) == [
         "E112  appears to be for one of the tracks 'mer2025-semi', 'mer2025-twin' (whose columns are name, discrete); "
