@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -94,6 +94,7 @@ def run_in_processes(
 
     payload = cloudpickle.dumps(function)  # by value if it is the main script's own
     waiting, again = tasks(units, batch), deque[Task[T]]()
+    others = set(threading.enumerate())
     idle = [_Worker(payload) for _ in range(workers)]
     busy: dict[Future[list[Any]], tuple[_Worker, Task[T]]] = {}
 
@@ -122,7 +123,7 @@ def run_in_processes(
             for result in results:
                 yield from result
     finally:
-        _end([*idle, *(worker for worker, _ in busy.values())], busy)
+        _end([*idle, *(worker for worker, _ in busy.values())], busy, others)
 
 
 class _Worker:
@@ -155,16 +156,24 @@ class _Worker:
         return future
 
 
-def _end(workers: Sequence[_Worker], busy: Iterable[Future[Any]]) -> None:
+def _end(workers: Sequence[_Worker], busy: Iterable[Future[Any]], others: Collection[threading.Thread]) -> None:
     """End all workers, busy or not, and wait until their executors have released everything.
 
     A command ends its process at once; Python would report what is still open as leaked.
+
+    Args:
+        workers: the workers.
+        busy: the tasks that are under way.
+        others: the threads that are not of the executors.
     """
     for worker in workers:
         worker.lifeline.close()
     wait(busy, timeout=_GRACE_S + 1)
     for worker in workers:
         worker.executor.shutdown(kill_workers=True)
+    for thread in threading.enumerate():
+        if thread not in others and thread.name == "QueueFeederThread":  # an executor does not wait for its own
+            thread.join(_GRACE_S)
     active_children()  # forgets processes that ended, and their semaphores
 
 
