@@ -3,11 +3,11 @@
 Inputs: 3,373 samples of three modalities, 1,024 numbers each, in memory: noise around centres of six classes, so that
 there is something to learn; a valence that follows the class. Five folds, batches of 32, Adam.
 
-Peer: the same network of torch's own layers, trained fold by fold from a Dataset that hands out one sample at a time,
+Peer: the same network, made of torch's layers, trained fold by fold from a Dataset that returns one sample at a time,
 as released code does; it predicts the fold left out after every epoch and keeps the best one by scikit-learn's weighted
 F1 minus a quarter of the MSE. Both sides leave out what released code does besides: reading files, and predicting the
 test sets after every epoch. Lower bound: the matrix products of the same steps on the same shapes, forwards and
-backwards, into memory that is there already, and the steps of the optimiser; nothing else.
+backwards, into memory allocated before, and the steps of the optimiser; nothing else.
 
 An epoch takes as long as any other, so a few are enough to compare; `--epochs 100` trains to the end (half an hour).
 """

@@ -3,7 +3,7 @@
 Inputs: 20,000 samples of one to six labels on either side, drawn from a lexicon made for this run (five wheels of six
 sectors with 36 words of level 2 and 72 of level 3, 1,200 base forms with some synonyms, 7,000 surface forms) and from
 words that it does not know; the word of rank r is drawn 1/r times as often as the first, as words of real sets are.
-The peer does what organizers' scorers do: for each wheel it cuts the strings once more, and takes every label through
+The peer does what organizers' scorers do: for each wheel it cuts the strings again, and takes every label through
 dictionaries of base forms, synonyms and sectors. Both compute the F of the mean precision and recall, mean over the
 wheels, and must agree to 1e-12.
 """

@@ -29,7 +29,7 @@ STAGES = {
     "the same again, with 1,000 resamples": "report = merbench.scoring.score({track!r}, {submission!r})",
     "print": "report.to_text()",
 }
-"""What a first `merbench score` does, in order, and scoring once more, when everything is imported and warm."""
+"""What a first `merbench score` does, in order, and scoring again, when everything is imported and warm."""
 
 ROUNDS = 11
 

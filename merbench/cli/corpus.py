@@ -85,7 +85,7 @@ def create(
         "Feature NAME from an NPZ (arrays ids and values, or one array per sample id; PATH:ARRAY takes another "
         "array than values), a Parquet file (sample_id, values), or a folder of one .npy per sample; repeatable.",
     ),
-    version: str = option(METADATA, "--version VERSION", "Version of the corpus.", "1.0"),
+    version: str = option(METADATA, "--version VERSION", "Version of the corpus: dotted numbers.", "1.0"),
     source: str = option(METADATA, "--source TEXT", "Where the data come from.", "not stated"),
     licence: str = option(METADATA, "--licence TEXT", "Who may use them, and how.", "not stated"),
     language: str | None = option(METADATA, "--language CODE", "Language of the transcripts, e.g. en."),
@@ -131,7 +131,7 @@ def import_(
 @app.command()
 def build(
     name: str = argument("NAME", "Corpus that merbench builds itself.", "sample"),
-    clips: Path | None = option(OUTPUT, "--clips DIR", "Write clips of the sample for mer-noise, and no corpus."),
+    clips: Path | None = option(OUTPUT, "--clips DIR", "Write clips of the sample for mer-noise-media, and no corpus."),
     output: options.HomeOutput = None,
     force: options.Force = False,
     workers: options.Workers = 1,

@@ -75,7 +75,9 @@ def corrupt(
         INPUT, "--column NAME", "Column of text to corrupt; repeatable. [default: transcript]"
     ),
     feature_of: options.FeatureOf = None,
-    output: Path | None = option(OUTPUT, "--output -o DIR", "Folder of corrupted files and their manifest."),
+    output: Path | None = option(
+        OUTPUT, "--output -o DIR", "Folder of corrupted files and their manifest; needed unless --dry-run or --preview."
+    ),
     preview: Path | None = option(OUTPUT, "--preview FILE", "Draw clips before and after, as .png or .svg."),
     dry_run: bool = option(OUTPUT, "--dry-run", "Show sampled parameters and expected time; write nothing.", False),
     verify: bool = option(OUTPUT, "--verify", "Re-create each clip and check that it is identical.", False),

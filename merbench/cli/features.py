@@ -10,7 +10,7 @@ import typer
 
 import merbench
 from merbench.cli import options
-from merbench.cli.options import EXECUTION, INPUT, OUTPUT
+from merbench.cli.options import FEATURE, INPUT, OUTPUT
 from merbench.cli.parser import App, option, shared
 from merbench.cli.printing import print_line, progress_bar
 from merbench.errors import WITH_PROBLEMS, Problem, examples, plural, problem_list
@@ -33,8 +33,10 @@ def text(
         INPUT, "--column NAME", "Column of text; repeatable: their features are concatenated. [default: transcript]"
     ),
     split: str = option(INPUT, "--split NAME", "Split of the corpus to fit on.", "train"),
-    dimensions: int = option(EXECUTION, "--dimensions N", "Largest number of dimensions.", DIMENSIONS, min=1),
-    longest: int = option(EXECUTION, "--longest N", "Longest n-gram in scripts without spaces.", LONGEST, min=1, max=8),
+    dimensions: int = option(FEATURE, "--dimensions N", "Largest number of dimensions.", DIMENSIONS, min=1),
+    longest: int = option(
+        FEATURE, "--longest N", "Longest n-gram in scripts without spaces, 1 to 8.", LONGEST, min=1, max=8
+    ),
     force: options.Force = False,
 ) -> None:
     """Extract a tf-idf feature from the transcripts."""

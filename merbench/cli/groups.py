@@ -66,8 +66,8 @@ def fill(
     model: str | None = option(MODEL, "--model NAME", "Name of the model at the endpoint."),
     key_env: str | None = option(MODEL, "--key-env VAR", "Environment variable with the key of the endpoint."),
     temperature: float | None = option(MODEL, "--temperature T", "Temperature. [default: that of the endpoint]", min=0),
-    parallel: int = option(MODEL, "--parallel N", "Prompts sent to the endpoint at once.", 4, min=1, max=64),
-    timeout: float = option(MODEL, "--timeout SECONDS", "Longest wait for an answer.", 120.0, min=1),
+    parallel: int = option(MODEL, "--parallel N", "Prompts sent to the endpoint at once, 1 to 64.", 4, min=1, max=64),
+    timeout: float = option(MODEL, "--timeout SECONDS", "Longest wait for an answer.", 120, min=1),
     transformers: str | None = option(
         MODEL, "--transformers PATH|NAME", "Model on this machine; needs the extra language-models."
     ),
@@ -81,7 +81,9 @@ def fill(
 
     from merbench.synonyms import fill_groups
 
-    if (endpoint is None) == (transformers is None):
+    if endpoint is None and transformers is None:
+        raise UsageError("give either --endpoint or --transformers")
+    if endpoint is not None and transformers is not None:
         raise UsageError("give --endpoint or --transformers, not both")
     if transformers is not None and (runs or 1) > 1:
         raise UsageError("--runs: all runs of a model on this machine are equal, since it decodes greedily")

@@ -156,7 +156,7 @@ def enter(
     external_data: list[str] | None = option(
         METADATA, "--external-data TEXT", "Data used beyond the track's own; repeatable."
     ),
-    received: str | None = option(METADATA, "--received TIME", "Time of receipt, RFC 3339. [default: now]"),
+    received: str | None = option(METADATA, "--received TIME", "Time of receipt, RFC 3339 with offset. [default: now]"),
     ranks: bool = option(METADATA, "--ranked/--unranked", "Whether the run is ranked.", True),
     selected: bool = option(METADATA, "--selected", "Show this run of its system, not the mean of its seeds.", False),
     rename: options.Rename = None,

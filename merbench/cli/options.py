@@ -22,6 +22,7 @@ CORRUPTION = "Corruption"
 MODEL = "Language model"
 METADATA = "Metadata"
 OUTPUT = "Output"
+FEATURE = "Feature"
 EXECUTION = "Execution"
 
 
@@ -79,12 +80,17 @@ Feature = Annotated[
     shared(TRAINING, "--feature NAME", "Feature to learn from; repeatable. [default: from baseline.toml, else all]"),
 ]
 Folds = Annotated[
-    int | None, shared(TRAINING, "--folds N", "Folds of cross-validation. [default: from baseline.toml]", min=2)
+    int | None,
+    shared(TRAINING, "--folds N", "Folds of cross-validation, at least 2. [default: from baseline.toml]", min=2),
 ]
 Device = Annotated[str, shared(EXECUTION, "--device NAME", "auto (CUDA if available), cpu, cuda, cuda:1, …")]
 FeatureOf = Annotated[
     list[str] | None,
-    shared(CORRUPTION, "--feature-of MODALITY=NAME", "Modality of a feature: audio, video, text or other; repeatable."),
+    shared(
+        CORRUPTION,
+        "--feature-of MODALITY=NAME",
+        "Modality of a feature: audio, video, text or other; repeatable. [default: what its name begins with]",
+    ),
 ]
 Workers = Annotated[int, shared(EXECUTION, "--workers N", "Processes on this machine.", min=1)]
 Engine = Annotated[str, shared(EXECUTION, "--engine ENGINE", "local, or dask://host:port of a running cluster.")]

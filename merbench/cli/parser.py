@@ -15,6 +15,7 @@ RENAMED = {
     "corpus create --features": "--feature-file NAME=PATH",
     "corpus import --features": "--feature-folder DIR",
     "corpus build --media": "--clips DIR",
+    "enter --replace": "--force",
 }
 """Options of earlier versions: command and option -> what it is called now."""
 

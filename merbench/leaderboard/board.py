@@ -69,7 +69,7 @@ class Row:
     ranks: bool
     digests: tuple[str, ...]
     scores: tuple[BoardScore, ...]  # the overall score first, where there is one, then the metrics of the track
-    gap: Gap | None = None  # the distance to the best row; None for the best row itself
+    gap: Gap | None = None  # the distance from the best row; None for the best row itself
 
     @property
     def key(self) -> tuple[str, str]:
@@ -92,7 +92,7 @@ class Row:
 
     @property
     def p(self) -> float | None:
-        """The adjusted p of the difference to the best row."""
+        """The adjusted p of the difference from the best row."""
         return None if self.gap is None else self.gap.p_holm
 
     @property

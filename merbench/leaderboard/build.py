@@ -371,7 +371,7 @@ def _value(run: Run, item: Score) -> float:
 
 
 def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: Systems) -> list[Row]:
-    """Return the rows with their distance to the best: the first that is ranked, else the first."""
+    """Return the rows with their distance from the best: the first that is ranked, else the first."""
     if not ordered:
         return []
     best = next((row for row in ordered if row.rank is not None), ordered[0])

@@ -95,7 +95,7 @@ def segment_f1(seconds: Located, weights: Weights, *, aggregation: Aggregation =
     return _share(2 * seconds.both, seconds.predicted + seconds.referenced, seconds, weights, aggregation)
 
 
-@_time_metric(formula="share of utterances rightly said to have a label or to have it nowhere")
+@_time_metric(formula="share of utterances rightly said to have or not to have a label")
 def sentence_accuracy(seconds: Located, weights: Weights) -> Floats:
     """Share of utterances that have the label somewhere on both sides, or on neither."""
     return weighted_mean(weights, ((seconds.predicted > 0) == (seconds.referenced > 0)).astype(np.float64))

@@ -199,10 +199,15 @@ def _require_writable(folder: Path, files: Collection[str]) -> None:
 def _first_difference(present: str, expected: str) -> str:
     lines = zip_longest(present.split("\n"), expected.split("\n"))
     number, (old, new) = next((n, pair) for n, pair in enumerate(lines, 1) if pair[0] != pair[1])
-    return f"line {number} is {_quoted(old)}, should be {_quoted(new)}"
+    pairs = zip_longest(old or "", new or "")
+    first = next((n for n, (before, after) in enumerate(pairs) if before != after), 0)
+    start = first - 20 if first >= 60 and max(len(old or ""), len(new or "")) > 80 else 0
+    return f"line {number} is {_quoted(old, start)}, should be {_quoted(new, start)}"
 
 
-def _quoted(line: str | None) -> str:
+def _quoted(line: str | None, start: int) -> str:
+    """Return 80 characters of a line from a start, with … for what is left out."""
     if line is None:
         return "missing"
-    return repr(line if len(line) <= 80 else f"{line[:79]}…")
+    part = f"…{line[start + 1 :]}" if start else line
+    return repr(part if len(part) <= 80 else f"{part[:79]}…")

@@ -72,7 +72,7 @@ def test_clips_that_cannot_be_read_are_reported_and_leave_with_5(here: Path, mer
 
 def test_the_defaults_of_a_text_feature_are_those_of_the_library(capsys: Capture) -> None:
     assert run(["features", "text", "--help"]) == 0
-    out = capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
     asked = inspect.signature(add_text_feature).parameters
     assert f"[default: {asked['dimensions'].default}]" in out
     assert f"[default: {asked['longest'].default}]" in out

@@ -159,8 +159,8 @@ def test_an_endpoint_that_refuses_ends_it(merbench: Command, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], "give --endpoint or --transformers, not both"),
-        (["--endpoint", "http://x", "--transformers", "y"], "give --endpoint or --transformers, not"),
+        ([], "give either --endpoint or --transformers\n"),
+        (["--endpoint", "http://x", "--transformers", "y"], "give --endpoint or --transformers, not both"),
         (["--endpoint", "http://x"], "--endpoint needs --model, the name of the model there"),
         (["--endpoint", "x", "--model", "m"], "'x' is not an endpoint; an address such as http://localhost:8000 is needed"),
         (["--endpoint", "http://x", "--model", "m", "--key-env", "NO_SUCH"], "--key-env: the variable NO_SUCH contains no"),

@@ -42,6 +42,18 @@ def test_options_are_shown_in_groups(capsys: Capture) -> None:
     assert titles == ["Arguments", "Input", "Confidence intervals", "Output", "Options"]
 
 
+@pytest.mark.parametrize(
+    ("command", "range_"),
+    [
+        ("run-baseline", "Folds of cross-validation, at least 2."),
+        ("features text", "Longest n-gram in scripts without spaces, 1 to 8. [default: 3]"),
+        ("groups fill", "Prompts sent to the endpoint at once, 1 to 64. [default: 4]"),
+    ],
+)
+def test_a_range_that_is_not_obvious_is_in_words(command: str, range_: str, capsys: Capture) -> None:
+    assert range_ in " ".join(shown(capsys, *command.split()).split())
+
+
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_an_option_that_was_renamed_is_named(old: str, new: str, capsys: Capture) -> None:
     assert run([*old.split(), "x"]) == 2

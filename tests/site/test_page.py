@@ -203,6 +203,23 @@ def test_a_board_is_four_files_and_a_stale_one_is_named_with_its_first_differenc
     json.unlink()
     first, second, third = stale_files(tmp_path / "toy", files)
     assert first == f"{page}: line 16 is 'more', should be ''"
-    assert second.startswith(f"{table}: line 1 is 'rank,team,")
+    end = files["leaderboard.csv"].partition("\n")[0][-19:]
+    assert second == rf"{table}: line 1 is '…{end}\r', should be '…{end}'"
     assert third == f"{json}: is missing"
     assert list(stale_files(tmp_path / "toy", board_files(board(), ["html"]))) == []
+
+
+@pytest.mark.parametrize(
+    ("n_shared", "old", "new"),
+    [
+        (0, "1" + "b" * 78 + "…", "2" + "b" * 78 + "…"),
+        (59, "a" * 59 + "1" + "b" * 19 + "…", "a" * 59 + "2" + "b" * 19 + "…"),
+        (60, "…" + "a" * 19 + "1" + "b" * 58 + "…", "…" + "a" * 19 + "2" + "b" * 58 + "…"),
+        (500, "…" + "a" * 19 + "1" + "b" * 58 + "…", "…" + "a" * 19 + "2" + "b" * 58 + "…"),
+    ],
+)
+def test_the_first_difference_of_a_long_line_is_shown(n_shared: int, old: str, new: str, tmp_path: Path) -> None:
+    before, after = ("a" * n_shared + digit + "b" * 200 for digit in "12")
+    (tmp_path / "board.csv").write_text(before, encoding="utf-8")
+    stale = list(stale_files(tmp_path, {"board.csv": after}))
+    assert stale == [f"{tmp_path / 'board.csv'}: line 1 is '{old}', should be '{new}'"]
