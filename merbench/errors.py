@@ -131,9 +131,9 @@ def brief(value: object) -> str:
     return printable(_BRIEF.repr(value), 100)
 
 
-def exception_text(error: BaseException, limit: int = 300) -> str:
+def exception_text(error: BaseException) -> str:
     """Return what code of others raised, on one line: `"KeyError: 'label'"`."""
-    text = printable(" ".join(str(error).split()), limit)
+    text = printable(" ".join(str(error).split()), 300)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -235,22 +235,30 @@ def _keyword_names(function: Callable[..., Any] | None) -> frozenset[str]:
     return frozenset(name for name, item in parameters.items() if item.kind is item.KEYWORD_ONLY)
 
 
-def unknown_problems(owner: str, allowed: Collection[str], given: Iterable[str]) -> Iterator[tuple[str, str]]:
+def unknown_problems(
+    owner: str, allowed: Collection[str], given: Iterable[str], noun: str = "parameter"
+) -> Iterator[tuple[str, str]]:
     """Yield each name that its owner does not have, and a message with the allowed ones and the nearest match."""
+    a_or_an = "an" if noun[0] in "aeiou" else "a"
     for name in given:
         if name not in allowed:
             listing = ", ".join(allowed) or "none"
-            yield name, f"is not a parameter of {owner}; allowed: {listing}{did_you_mean(name, allowed)}"
+            yield name, f"is not {a_or_an} {noun} of {owner}; allowed: {listing}{did_you_mean(name, allowed)}"
 
 
 def parameter_problems(
-    owner: str, parameters: Mapping[str, Parameter], given: Mapping[str, Any], further: Collection[str] = ()
+    owner: str,
+    parameters: Mapping[str, Parameter],
+    given: Mapping[str, Any],
+    further: Collection[str] = (),
+    noun: str = "parameter",
 ) -> Iterator[tuple[str, str]]:
     """Yield everything that is wrong with given values, as name and message: unknown, not allowed, missing.
 
     The owner is what has the parameters, such as `ccc`; `further` names are allowed, too, and checked elsewhere.
+    Messages call one by the noun, `parameter` or `option`.
     """
-    yield from unknown_problems(owner, [*further, *parameters], given)
+    yield from unknown_problems(owner, [*further, *parameters], given, noun)
     for name, value in given.items():
         if name in parameters and (message := parameters[name].problem(value)):
             yield name, message

@@ -141,7 +141,7 @@ class Store(Generic[Item]):
         if not folder.is_dir() or not any(folder.iterdir()):
             return
         if not (folder / self.file_name).is_file():
-            raise UsageError(f"{folder}: already exists and has no {self.file_name}; it is not replaced")
+            raise UsageError(f"{folder}: already exists and has no {self.file_name}; not replaced")
         if not replace:
             raise UsageError(f"{folder}: already exists; --force replaces it")
 

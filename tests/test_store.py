@@ -126,7 +126,7 @@ def test_building_replaces_only_an_item_and_only_when_asked() -> None:
     Path("thesis", "thesis.tex").touch()
     Path("file").touch()
     for replace in (False, True):
-        with pytest.raises(UsageError, match=r"^thesis: already exists and has no note\.toml; it is not rep"):
+        with pytest.raises(UsageError, match=r"^thesis: already exists and has no note\.toml; not rep"):
             NOTES.build("made", Path("thesis"), replace=replace)
         with pytest.raises(UsageError, match=r"^file: is a file$"):
             NOTES.build("made", Path("file"), replace=replace)

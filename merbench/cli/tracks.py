@@ -231,8 +231,9 @@ def _submission_lines(track: Track) -> Iterator[str]:
     yield f"submission: CSV, TSV, Parquet, JSONL or NPZ, {rows}"
     columns = [column for group in _columns(track).values() for column in group]
     yield f"  id column '{rules.id}', then {listed(columns, 20)}"
-    if any(target.probability_columns() for target in track.targets.values()) and rules.duplicate_ids == "error":
-        yield "  a categorical target may come as one column p_<label> per label instead"
+    with_chances = [name for name, target in track.targets.items() if target.probability_columns()]
+    if with_chances and rules.duplicate_ids == "error":
+        yield f"  {listed(with_chances, 20)} may come as one column p_<label> per label instead"
     ids_rule = f"extra ids: {_EXTRA[rules.extra_ids]}; missing ids: {_MISSING[rules.missing_ids]}"
     yield f"  largest file {rules.max_bytes:,} bytes; {ids_rule}"
     also_read = [f"column '{alias}' as {column}" for alias, column in rules.aliases.items()]

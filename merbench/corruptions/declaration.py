@@ -321,11 +321,11 @@ def _distribution_problem(parameter: Parameter, distribution: Values, *, may_fal
         forms = ", ".join(DISTRIBUTIONS[name] for name in kinds)
         return f"{keys or 'an empty table'} is not a distribution{did_you_mean(keys, kinds)} ({forms})"
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        return f"{kind} = {brief(values)} is not a list of values"
+        return f"{kind} = {brief(values)} is not a list of values; each must be {parameter.allowed}"
     if wrong := [item for item in values if not parameter.allows(item)]:
         return f"{kind} contains {listed([repr(item) for item in wrong])}; each must be {parameter.allowed}"
     if kind != "choice" and (len(values) != 2 or (values[0] > values[1] and not may_fall)):
-        return f"{kind} = {list(values)} is not [low, high]"
+        return f"{kind} = {list(values)} is not [low, high]; each must be {parameter.allowed}"
     if kind == "integers" and not all(isinstance(item, int) for item in values):
         return f"integers = {list(values)} contains a number that is not whole"
     if kind == "integers" and parameter.options and not {*range(min(values), max(values) + 1)} <= {*parameter.options}:

@@ -41,9 +41,6 @@ REGIONS = {
 N_CELLS = 6
 """The square is also cut into as many rows and columns of cells, which give a mean each."""
 
-_MEASURES = ("mean", "contrast", "across", "down", "movement", "dark_share", "dark_row", "dark_height", "bend", "tilt")
-_STATISTICS = ("mean", "deviation")
-
 _DARK = 1.0
 """How far below the mean of its region, in deviations of the picture, a value is called dark."""
 
@@ -57,15 +54,8 @@ _BLOCK = 128
 """How many frames are measured at once: the memory of a long clip stays small."""
 
 
-def picture_dimensions() -> tuple[str, ...]:
-    """Return the name of each dimension of a `picture_vector`, such as `mouth.bend.deviation`."""
-    by_frame = ("brightness", "contrast", *(f"{region}.{measure}" for region in REGIONS for measure in _MEASURES))
-    cells = [f"cell_{row}_{column}.mean" for row in range(N_CELLS) for column in range(N_CELLS)]
-    return (*(f"{name}.{statistic}" for statistic in _STATISTICS for name in by_frame), *cells)
-
-
 def picture_vector(video: Video) -> Floats:
-    """Return the pictures of a clip as one float32 vector; `picture_dimensions` names its numbers.
+    """Return the pictures of a clip as one float32 vector of 140 numbers.
 
     Of every frame, `brightness` and `contrast` (deviation) of the square, from 0 to 1. Of every region, after scaling:
 
@@ -76,7 +66,8 @@ def picture_vector(video: Video) -> Floats:
     * `bend`: that mean row in the middle third of the columns, minus that in the outer thirds: positive in a smile,
       negative in raised inner brows; `tilt`: that of the right half minus that of the left.
 
-    All give mean and deviation over the frames. Of the cells, the mean over the frames.
+    First come the means over the frames of all of these, region by region in the order of `REGIONS` and as listed, then
+    their deviations. Of the cells, row by row, the mean over the frames follows.
 
     Args:
         video: its frames are consumed, one after the other.

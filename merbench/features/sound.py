@@ -64,27 +64,12 @@ _MIDDLE = (PITCH_FRAME * RATE_HZ // PITCH_RATE_HZ - FRAME) // 2 // HOP
 _BLOCK = 4096
 """How many frames are transformed at once: the memory of a long recording stays small."""
 
-_SPREAD = ("mean", "deviation", "p10", "p50", "p90")
-_PITCH_STATISTICS = (*_SPREAD, "slope", "change")
-_VOICE = ("voiced_share", "voicing", "voiced_runs_per_s", "voiced_run_s", "pause_share", "pauses_per_s", "pause_s")
-
-
-def sound_dimensions() -> tuple[str, ...]:
-    """Return the name of each dimension of a `sound_vector`, such as `mfcc_2.deviation`."""
-    bands = [f"mel_{band}.{statistic}" for statistic in ("mean", "deviation") for band in range(N_BANDS)]
-    cepstra = [f"mfcc_{number}.{statistic}" for statistic in _SPREAD for number in range(N_CEPSTRA)]
-    changes = [f"delta_mfcc_{number}.deviation" for number in range(N_CEPSTRA)]
-    shapes = [
-        f"{name}.{statistic}"
-        for statistic in (*_SPREAD, "slope", "change")
-        for name in ("level_db", "centroid", "rolloff", "flux")
-    ]
-    pitch = [f"pitch.{statistic}" for statistic in _PITCH_STATISTICS]
-    return (*bands, *cepstra, *changes, *shapes, *pitch, *_VOICE)
+_N_PITCH_STATISTICS = 7
+"""Mean, deviation, percentiles 10, 50 and 90, slope, change."""
 
 
 def sound_vector(audio: Audio) -> Floats:
-    """Return the sound of a clip as one float32 vector; `sound_dimensions` names its numbers.
+    """Return the sound of a clip as one float32 vector of 184 numbers.
 
     * `mel_*`: natural logarithm of the power in 32 bands, triangles of the same width on the mel scale (O'Shaughnessy,
       1987: 2595 log₁₀(1 + f / 700)) from 0 to 8 kHz with peaks of 1.
@@ -96,6 +81,9 @@ def sound_vector(audio: Audio) -> Floats:
       (Boersma, 1993), 60 to 500 Hz, median of five frames, over voiced frames; `voicing`: the mean height of peaks.
     * A run of voiced frames, and a pause, a run of frames 30 dB below the loud ones: how many a second, how long.
     * `slope`: of a straight line, per second; `change`: mean absolute difference of neighbouring frames.
+
+    Statistic by statistic: of bands mean and deviation; of cepstra these and percentiles 10, 50 and 90, of their
+    changes the deviation; of the spectrum and the pitch those five, slope and change.
 
     Args:
         audio: any number of channels and samples, at any rate.
@@ -242,7 +230,7 @@ def _voice(mono: Floats, level_db: Floats) -> NDArray[np.float64]:
 def _pitch_statistics(pitch: Floats, voiced: NDArray[np.bool_]) -> NDArray[np.float64]:
     positions = np.flatnonzero(voiced)
     if not len(positions):
-        return np.zeros(len(_PITCH_STATISTICS))
+        return np.zeros(_N_PITCH_STATISTICS)
     values = pitch[positions, None]
     beside = np.diff(positions) == 1
     changes = np.abs(np.diff(values[:, 0]))[beside]

@@ -97,7 +97,6 @@ def write_clips(
     *,
     splits: Sequence[str] = NOISY_SPLITS,
     workers: int = 1,
-    engine: str = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> WrittenClips:
     """Write the clips of splits into a folder, `<sample id>.mp4`; complete and current ones are kept.
@@ -106,7 +105,6 @@ def write_clips(
         folder: is created if missing.
         splits: names of splits of the sample corpus.
         workers: local processes.
-        engine: `local`, or `dask://host:port`.
         progress: called with how many clips are done, and of how many.
 
     Raises:
@@ -128,7 +126,7 @@ def write_clips(
     n_kept = len(paths) - len(left)
     shown = None if progress is None else lambda done: progress(n_kept + done, len(paths))
     units = [(sample_id, (sample_id, path)) for sample_id, path in left]
-    with closing(run(_write, units, workers=workers, engine=engine, progress=shown, batch=_BATCH)) as results:
+    with closing(run(_write, units, workers=workers, progress=shown, batch=_BATCH)) as results:
         for done in results:
             if done.error is not None:
                 raise done.error

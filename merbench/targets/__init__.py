@@ -17,6 +17,7 @@ from merbench.targets.target import (
     declared_target,
     names_of_other_types,
     target_type,
+    types_with,
 )
 
 for _module in iter_modules(__path__):
@@ -31,4 +32,5 @@ __all__ = [
     "declared_target",
     "names_of_other_types",
     "target_type",
+    "types_with",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
 
@@ -278,7 +278,12 @@ def declared_target(value: Any) -> Target:
     return TARGETS[name].model_validate(value)
 
 
-def names_of_other_types(targets: Mapping[str, Target], types: Sequence[str]) -> list[str]:
+def types_with(attribute: str) -> str:
+    """Return the types of target for which a class attribute is true, as a message lists them: `ranked, scores`."""
+    return ", ".join(name for name in TARGETS if getattr(TARGETS[name], attribute))
+
+
+def names_of_other_types(targets: Mapping[str, Target], types: Collection[str]) -> list[str]:
     """Return the targets whose type is not among some, as `name (type)`."""
     return [f"{name} ({target.type})" for name, target in targets.items() if target.type not in types]
 

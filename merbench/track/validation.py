@@ -17,7 +17,7 @@ from merbench.lexicon import open_lexicon
 from merbench.metrics import METRICS, Metric
 from merbench.metrics.label_set import ALL
 from merbench.parameters import parameter_problems
-from merbench.targets import TARGETS, Target, declared_target
+from merbench.targets import TARGETS, Target, declared_target, types_with
 from merbench.track.declaration import (
     OVERALL,
     CorruptionSpec,
@@ -126,10 +126,10 @@ def _submission_problems(tables: _Tables) -> Mistakes:
     rules = tables.table("submission")
     kinds = [kind for name in tables.targets if (kind := tables.kind(name)) is not None]
     if rules.get("missing_ids") == "wrong" and not all(kind.may_be_wrong for kind in kinds):
-        yield "submission.missing_ids", "'wrong' applies only to categorical and ranked targets"
+        yield "submission.missing_ids", f"'wrong' applies only to targets of type {types_with('may_be_wrong')}"
     is_averaged = rules.get("duplicate_ids") == "mean"
     if is_averaged and not all(kind.row_average for kind in kinds):
-        yield "submission.duplicate_ids", "'mean' applies only to categorical, continuous and scores targets"
+        yield "submission.duplicate_ids", f"'mean' applies only to targets of type {types_with('row_average')}"
     if "views" in rules and not is_averaged:
         yield "submission.views", "applies only with duplicate_ids = 'mean'"
     columns = [str(rules.get("id", "sample_id"))]
@@ -149,7 +149,8 @@ def _target_problems(tables: _Tables) -> Mistakes:
     id_column = tables.table("submission").get("id", "sample_id")
     for name in tables.targets:
         if name == id_column or name.startswith("p_"):
-            yield f"targets.{name}", "a target is not named as the id column, nor with the prefix 'p_' of probabilities"
+            message = "a target must not have the name of the id column, or the prefix 'p_' of probabilities"
+            yield f"targets.{name}", message
 
 
 def _metric_problems(tables: _Tables) -> Mistakes:

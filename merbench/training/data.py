@@ -17,6 +17,7 @@ from merbench.corruptions.labels import Labels
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Values
 from merbench.resampling import cluster_codes
+from merbench.targets import types_with
 from merbench.track import Track
 from merbench.training.protocol import FeatureSet, Names, Rows, TrainingSet
 
@@ -91,8 +92,8 @@ def _label_target(track: Track, step: Step) -> str:
     fitting = [name for name, target in track.targets.items() if target.takes_label_noise]
     if len(fitting) != 1:
         raise UsageError(
-            f"{track.id}: {step.step_name} corrupts the labels of exactly one categorical target; "
-            f"the track has {listed(fitting) or 'none'}"
+            f"{track.id}: {step.step_name} corrupts the labels of exactly one target of type "
+            f"{types_with('takes_label_noise')}; the track has {listed(fitting) or 'none'}"
         )
     return fitting[0]
 

@@ -107,7 +107,7 @@ class LoadedBaseline:
         """Return the options as the baseline's own dataclass."""
         kind, owner = self.module.Options, f"baseline '{self.name}'"
         with self.code.blamed("failed in Options"):
-            messages = parameter_problems(owner, declared(kind, strict=False), options)
+            messages = parameter_problems(owner, declared(kind, strict=False), options, noun="option")
             problems = [Problem("E207", message, column=name) for name, message in messages]
             if not problems:
                 try:

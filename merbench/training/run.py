@@ -299,7 +299,8 @@ def ensemble(
         InvalidSubmission: a run does not fit the track; all problems are listed.
     """
     declared = track if isinstance(track, Track) else load_track(track)
-    if others := [f"{name} ({target.type})" for name, target in declared.targets.items() if not target.in_ensembles]:
+    averageable = {target.type for target in declared.targets.values() if target.in_ensembles}
+    if others := names_of_other_types(declared.targets, averageable):
         raise UsageError(
             f"{declared.id} declares {listed(others)}; an ensemble averages only probabilities and numbers"
         )

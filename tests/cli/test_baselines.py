@@ -72,7 +72,7 @@ def test_several_seeds_show_mean_and_deviation(here: Path, capsys: Capture) -> N
         (["--device", "gpu", "--baseline", "majority"], "'gpu' is not a device; allowed: auto, cpu, cuda, cuda:<number>"),
         (["--device", "cuda:999", "--baseline", "logistic"], "device 'cuda:999' does not exist: 0 CUDA devices; use --device cpu"),
         (["--baseline", "logistic", "--feature", "vidio"], "no feature of corpus sample named 'vidio'; did you mean 'video'? (known: audio, text, video)"),
-        (["--baseline", "logistic", "--set", "c=1"], "baseline 'logistic': 1 problem\n  E207  c: is not a parameter of baseline 'logistic'; allowed: scale, C, alpha; did you mean 'C'?"),
+        (["--baseline", "logistic", "--set", "c=1"], "baseline 'logistic': 1 problem\n  E207  c: is not an option of baseline 'logistic'; allowed: scale, C, alpha; did you mean 'C'?"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_reported_in_a_line(

@@ -11,12 +11,23 @@ import pytest
 from merbench.corruptions.signals import Frame, Video
 from merbench.errors import MissingExtra
 from merbench.features import pictures
-from merbench.features.pictures import picture_dimensions, picture_vector
+from merbench.features.pictures import N_CELLS, REGIONS, picture_vector
 
 
 def video(lumas: Iterable[np.ndarray], **given: object) -> Video:
     frames = [Frame((luma,), time_s=number / 25, **given) for number, luma in enumerate(lumas)]  # type: ignore[arg-type]
     return Video(iter(frames), len(frames) / 25)
+
+
+_MEASURES = ("mean", "contrast", "across", "down", "movement", "dark_share", "dark_row", "dark_height", "bend", "tilt")
+_STATISTICS = ("mean", "deviation")
+
+
+def picture_dimensions() -> tuple[str, ...]:
+    """Return the name of each dimension of a `picture_vector`, such as `mouth.bend.deviation`."""
+    by_frame = ("brightness", "contrast", *(f"{region}.{measure}" for region in REGIONS for measure in _MEASURES))
+    cells = [f"cell_{row}_{column}.mean" for row in range(N_CELLS) for column in range(N_CELLS)]
+    return (*(f"{name}.{statistic}" for statistic in _STATISTICS for name in by_frame), *cells)
 
 
 def named(clip: Video) -> dict[str, float]:

@@ -17,7 +17,7 @@ from scipy.signal import chirp, spectrogram
 from merbench.corruptions.signals import Audio
 from merbench.errors import MissingExtra
 from merbench.features import sound
-from merbench.features.sound import pitch_track, sound_dimensions, sound_vector
+from merbench.features.sound import N_BANDS, N_CEPSTRA, pitch_track, sound_vector
 
 RATE = 16_000
 
@@ -37,6 +37,25 @@ def sine(hz: float, seconds: float, rate_hz: int = RATE) -> np.ndarray:
 def voice(hz: float, seconds: float) -> np.ndarray:
     """Return a tone with ten harmonics that fall by 6 dB an octave."""
     return 0.2 * sum(sine(hz * number, seconds) / number for number in range(1, 11))
+
+
+_SPREAD = ("mean", "deviation", "p10", "p50", "p90")
+_PITCH_STATISTICS = (*_SPREAD, "slope", "change")
+_VOICE = ("voiced_share", "voicing", "voiced_runs_per_s", "voiced_run_s", "pause_share", "pauses_per_s", "pause_s")
+
+
+def sound_dimensions() -> tuple[str, ...]:
+    """Return the name of each dimension of a `sound_vector`, such as `mfcc_2.deviation`."""
+    bands = [f"mel_{band}.{statistic}" for statistic in ("mean", "deviation") for band in range(N_BANDS)]
+    cepstra = [f"mfcc_{number}.{statistic}" for statistic in _SPREAD for number in range(N_CEPSTRA)]
+    changes = [f"delta_mfcc_{number}.deviation" for number in range(N_CEPSTRA)]
+    shapes = [
+        f"{name}.{statistic}"
+        for statistic in (*_SPREAD, "slope", "change")
+        for name in ("level_db", "centroid", "rolloff", "flux")
+    ]
+    pitch = [f"pitch.{statistic}" for statistic in _PITCH_STATISTICS]
+    return (*bands, *cepstra, *changes, *shapes, *pitch, *_VOICE)
 
 
 def named(audio: Audio) -> dict[str, float]:

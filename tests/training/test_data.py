@@ -205,6 +205,6 @@ def test_labels_that_cannot_be_corrupted_so_are_reported(sample_home: Path) -> N
         labels(noisy({"name": "partial_labels", "q": 0.1}))
     track = noisy({"name": "symmetric_flips", "rate": 0.3})
     track = track.model_copy(update={"targets": {"valence": track.targets["valence"]}})
-    message = r"^mer-multi: symmetric_flips corrupts the labels of exactly one categorical target; the track has none$"
+    message = r"^mer-multi: symmetric_flips corrupts the labels of exactly one target of type categorical; the track has none$"
     with pytest.raises(UsageError, match=message):
         training_set(open_candidates(track, "train"), [])

@@ -78,7 +78,7 @@ def test_wrong_options_are_reported_all_at_once(tmp_path: Path) -> None:
         loaded.options("any", {"dept": 1, "depth": "deep"})
     assert str(caught.value).splitlines() == [
         "baseline 'own': 2 problems",
-        "  E207  dept: is not a parameter of baseline 'own'; allowed: depth, name; did you mean 'depth'?",
+        "  E207  dept: is not an option of baseline 'own'; allowed: depth, name; did you mean 'depth'?",
         "  E207  depth: 'deep' is not an integer",
     ]
 

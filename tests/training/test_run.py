@@ -158,7 +158,7 @@ def test_a_run_is_replaced_only_if_asked_and_nothing_else_ever_is(
         ({"seeds": [-1]}, UsageError, r"^seeds must be integers of at least 0, one or more, not \[-1\]$"),
         ({"seeds": [1.5]}, UsageError, r"^seeds must be integers of at least 0, one or more, not \[1\.5\]$"),
         ({"folds": 1000}, UsageError, r"^1000 folds of \d+ training samples; needed: at least 2 folds"),
-        ({"options": {"depth": 1}}, DeclarationError, "depth: is not a parameter of baseline 'majority'; allowed: n_words"),
+        ({"options": {"depth": 1}}, DeclarationError, "depth: is not an option of baseline 'majority'; allowed: n_words"),
         ({"device": "gpu"}, UsageError, r"^'gpu' is not a device; allowed: auto, cpu, cuda, cuda:<number>$"),
     ],
 )  # fmt: skip

@@ -30,7 +30,7 @@ _SOURCE = "Butterworth 1930; Gustafsson 1996"
 def telephone_band(
     signal: Audio, _rng: PCG64, *, low_hz: Frequency = 300, high_hz: Frequency = 3400, order: Order = 4
 ) -> Audio:
-    """Leave the band that a telephone transmits, from `low_hz` to `high_hz`.
+    """Keep only the band that a telephone transmits, from `low_hz` to `high_hz`.
 
     Where the sound contains nothing above `high_hz`, because half of its rate is below, only the low end is cut.
     Inapplicable if `low_hz` is not below `high_hz` and half of the sound's rate.
@@ -49,7 +49,7 @@ def telephone_band(
 
 @corruption("audio", source=_SOURCE)
 def low_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order = 4) -> Audio:
-    """Leave the frequencies below a cut-off.
+    """Keep only the frequencies below a cut-off.
 
     A sound that contains nothing above the cut-off, because half of its rate is below, stays as it is.
 
@@ -62,7 +62,7 @@ def low_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order =
 
 @corruption("audio", source=_SOURCE)
 def high_pass(signal: Audio, _rng: PCG64, *, cutoff_hz: Frequency, order: Order = 4) -> Audio:
-    """Leave the frequencies above a cut-off.
+    """Keep only the frequencies above a cut-off.
 
     Inapplicable if the cut-off is not below half of the sound's rate: nothing would be left.
 
