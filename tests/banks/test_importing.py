@@ -65,7 +65,7 @@ def test_every_file_that_cannot_be_used_is_named(home: Path, tmp_path: Path) -> 
     assert [sound.file for sound in imported.bank.sounds] == ["good.wav"]
     expected = [
         "E643 cancelling.wav: is silent, or its channels cancel each other",
-        "E641 cut.flac: cannot be read as a sound: ",
+        "E641 cut.flac: ",  # libsndfile 1.2.0 reads what there is, 1.2.2 nothing
         "E641 cut.mp3: is cut off: the header states 50,000 samples, it has ",
         "E642 empty.wav: contains no samples",
         "E641 not-a-number.wav: contains samples that are not numbers",
