@@ -297,6 +297,108 @@ def run(
     return found
 
 
+def speakers(self, rng: np.random.Generator) -> Array:
+        """Return every sample's speaker; speakers have between half and one and a half times the mean of samples."""
+        if self.n_speakers is None:
+            return np.arange(self.n)
+        mean = self.n / self.n_speakers
+        sizes = rng.integers(round(0.5 * mean), round(1.5 * mean) + 1, self.n_speakers)
+        return np.repeat(np.arange(self.n_speakers), sizes)
+
+    def rng(self, number: int) -> np.random.Generator:
+        """Return the generator of one simulation: it depends only on the cell and the number."""
+        return np.random.default_rng([number, *repr(self).encode()])
+
+
+def covered(cell: Cell, numbers: range) -> Counts:
+    """Return how often the true score lay within the interval: resampled by sample or speaker, by method, by key."""
+    truth = cell.population.truth()
+    counts = np.zeros((2, len(METHODS), len(COLUMNS)), dtype=np.int64)
+    for number in numbers:
+        rng = cell.rng(number)
+        speakers = cell.speakers(rng)
+        pair = cell.population.pair(rng, speakers)
+        plain = evaluate(pair, np.ones((1, pair.n), np.uint8))
+        for way, clusters in enumerate((None, speakers) if cell.n_speakers else (None,)):
+            stream = f"coverage|{cell}|{number}"
+            draws = _joined(pair, poisson_weights(stream, pair.n, N_RESAMPLES, clusters=clusters))
+            left_out = _joined(pair, jackknife_weights(pair.n, clusters=clusters))
+            for column, key in enumerate(COLUMNS):
+                intervals = (
+                    percentile_interval(draws[key], LEVEL),
+                    bca_interval(draws[key], LEVEL, float(plain[key][0]), left_out[key]),
+                )
+                for method, found in enumerate(intervals):
+                    counts[way, method, column] += found.low <= truth[key] <= found.high
+    return counts
+
+
+def rejected(cell: Cell, numbers: range) -> Counts:
+    """Return how often two equal systems differed significantly at 5 %: exchanged by sample or by speaker, by key."""
+    counts = np.zeros((2, len(TESTED)), dtype=np.int64)
+    for number in numbers:
+        rng = cell.rng(number)
+        speakers = cell.speakers(rng)
+        a, b = cell.population.equals(rng, speakers)
+        for way, clusters in enumerate((None, speakers) if cell.n_speakers else (None,)):
+            counts[way] += significant(a, b, f"nulls|{cell}|{number}", clusters)
+    return counts
+
+
+def significant(a: Aligned, b: Aligned, stream: str, clusters: Array | None) -> NDArray[np.bool_]:
+    """Return for each tested key whether p ≤ 5 %; draws end as soon as that is settled, which changes no answer."""
+    plain = [evaluate(system, np.ones((1, a.n), np.uint8)) for system in (a, b)]
+    observed = _magnitudes(*plain)
+    both = a.beside([b])
+    most = math.floor(round(ALPHA * (N_PERMUTATIONS + 1), 6)) - 1
+    as_large = np.zeros(len(TESTED), dtype=np.int64)
+    for exchange in _small_blocks(swaps(stream, a.n, N_PERMUTATIONS, clusters=clusters)):
+        first, second = (evaluate(both, weights) for weights in swapped_pair(exchange))
+        as_large += (_magnitudes(first, second) >= observed).sum(axis=1)
+        if (as_large > most).all():
+            break
+    return as_large <= most
+
+
+def _small_blocks(blocks: Iterator[Weights]) -> Iterator[Weights]:
+    """Yield the same rows in blocks small enough to stop soon."""
+    for block in blocks:
+        yield from (block[start : start + 256, :] for start in range(0, len(block), 256))
+
+
+def _answer(classes: Array, difficult: Array, chance: Array) -> Array:
+    edges = np.cumsum(ANSWERS, axis=2)[difficult.astype(np.intp), classes, :-1]
+    return np.asarray((chance[:, None] >= edges).sum(axis=1), dtype=np.int32)
+
+
+def _pair(scored_by: Track, classes: Array, valence: Array, answer: Array, prediction: Array) -> Aligned:
+    return Aligned(scored_by, {"discrete": classes, "valence": valence}, {"discrete": answer, "valence": prediction})
+
+
+def _joined(pair: Aligned, blocks: Iterator[Weights]) -> dict[str, Array]:
+    values = [evaluate(pair, weights) for weights in blocks]
+    return {key: np.concatenate([block[key] for block in values]) for key in COLUMNS}
+
+
+def _magnitudes(first: Mapping[str, Array], second: Mapping[str, Array]) -> Array:
+    return np.abs(np.round([first[key] - second[key] for key in TESTED], DECIMALS))
+
+
+def run(
+    count: Callable[[Cell, range], Counts], cells: Sequence[Cell], n_simulations: int, workers: int
+) -> dict[Cell, Array]:
+    """Return every cell's counts in percent of its simulations."""
+    found: dict[Cell, Array] = {}
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for cell in cells:
+            start = time.monotonic()
+            parts = [range(i, min(i + CHUNK, n_simulations)) for i in range(0, n_simulations, CHUNK)]
+            counts = np.stack(pool.map(partial(count, cell), parts, chunksize=1))
+            found[cell] = counts.sum(axis=0) * 100 / n_simulations
+            print(f"{count.__name__}: {cell}, {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
 def independent(n_simulations: int, workers: int) -> str:
     """Return the coverage of both methods where samples are independent."""
     cells = [Cell(Population(shares), n) for shares in SHARES for n in (100, 400, 834, 2000)]

@@ -75,7 +75,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: D102
         try:
             return super().parse_args(ctx, args)
-        except Exception as error:
+        except Exception as error:  # typer has no public name for an unknown option; whatever it is, it is raised
             typed = f"{ctx.command_path} {getattr(error, 'option_name', '')}"
             new = next((new for old, new in RENAMED.items() if typed.endswith(f" {old}")), None)
             if new is not None:

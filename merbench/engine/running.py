@@ -2,7 +2,7 @@
 
 Conventions:
     On a cluster, merbench must be installed where the workers run, and paths in units must lead to the same files
-    there. Whoever started a worker decides how many threads it uses; the scheduler handles workers that are lost.
+    there. Its workers decide how many threads they use; the scheduler handles workers that are lost.
 """
 
 from __future__ import annotations
