@@ -3,8 +3,8 @@
 Conventions:
     Ratios, and measured ones, are as in `merbench.corruptions.audio.levels`. Noise from a bank is an `Audio` of
     `(k, m)`: k sources at the rate of the sound, of which the first samples are used, as many as the sound has. The
-    caller that takes it from its bank chooses the crop; `fill` says how a noise shorter than the sound is continued there: with
-    other sounds of the bank, or with itself.
+    caller that takes it from its bank chooses the crop; `fill` says how a noise shorter than the sound is continued
+    there: with other sounds of the bank, or with itself.
 """
 
 from __future__ import annotations
