@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from checked_tracks import FORMULAS
 from made_corpus import made_corpus
-from sklearn.metrics import confusion_matrix, f1_score, mean_squared_error
+from sklearn.metrics import confusion_matrix, f1_score, mean_squared_error, precision_recall_fscore_support
 from toy_track import write_toy_track
 
 from merbench.corpus import CORPORA, IMPORTERS
@@ -30,6 +30,7 @@ from merbench.files import reading
 from merbench.metrics.metric import METRICS, Metric
 from merbench.metrics.metric import metric as register
 from merbench.report import Comparison, ScoreReport
+from merbench.resampling import poisson_weights
 from merbench.scoring import aligned, compare, evaluation, public_score, score
 from merbench.scoring.comparison import named_sources
 from merbench.submission import read_submission
@@ -163,6 +164,25 @@ def test_intervals_contain_the_value_and_belong_to_a_seed_and_a_method(make: Mak
     assert "ci:bca,0.95" in bca.signature
     assert bca["mse"].low != first["mse"].low and bca["mse"].value == first["mse"].value
     assert [row.f1_low for row in bca.per_class] != [row.f1_low for row in first.per_class]
+
+
+def test_classes_have_intervals_from_the_draws_of_the_scores(make: Make) -> None:
+    candidates = make()
+    table = answers(candidates)
+    report = score(candidates, table, method="percentile", cluster="none", n_resamples=200)
+    reference = candidates.references.values["discrete"]
+    prediction = np.array([LABELS.index(x) for x in table["discrete"].to_pylist()])
+    weights = np.concatenate(list(poisson_weights("small@1.0|test|0", 60, 200)))
+    draws = [
+        precision_recall_fscore_support(reference, prediction, sample_weight=row, zero_division=0)[:3]
+        for row in weights
+    ]
+    # Ranks 5 and 196 of 200: 201 * 0.025 rounded down, 201 * 0.975 rounded up.
+    low, high = np.sort(draws, axis=0)[[4, 195]]
+    for code, row in enumerate(report.per_class):
+        # The ends are rounded to 10 decimals.
+        assert [row.precision_low, row.recall_low, row.f1_low] == pytest.approx(low[:, code], abs=1e-10)
+        assert [row.precision_high, row.recall_high, row.f1_high] == pytest.approx(high[:, code], abs=1e-10)
 
 
 def test_groups_are_scores_of_their_rows(make: Make) -> None:

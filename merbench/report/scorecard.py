@@ -23,7 +23,7 @@ DENSE_LABELS = 100
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """Precision, recall and F1 of one label, with the interval of its F1."""
+    """Precision, recall and F1 of one label, each with its interval."""
 
     target: str
     label: str
@@ -33,6 +33,10 @@ class ClassRow:
     f1: float
     f1_low: float | None = None
     f1_high: float | None = None
+    precision_low: float | None = None
+    precision_high: float | None = None
+    recall_low: float | None = None
+    recall_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Conventions:
     Rows are the scored samples, in the order of sorted sample ids. Draws are `(B,)` float64 arrays, one per key:
-    `overall`, a metric's key, or `f1(target,label=x)` for the row of a class.
+    `overall`, a metric's key, or `precision(target,label=x)`, `recall(…)` and `f1(…)` for the row of a class.
     A group of a column that a metric is taken `per` counts in proportion to the mean weight of those of its rows that
     carry any: once in a plain score and under a mask, as often as its cluster is resampled, never where it is left out.
 """
@@ -29,6 +29,9 @@ MOST_VALUES = 1 << 21
 
 SLACK = 1e-9
 """How far beyond its bounds rounding may carry a metric."""
+
+CLASS_MEASURES = ("precision", "recall", "f1")
+"""What a report has of every class: attributes of `PerClass`, and metrics with a parameter `label`."""
 
 
 def evaluate(aligned: Aligned, weights: Weights, classes: Mapping[str, PerClass] | None = None) -> Draws:
@@ -177,18 +180,19 @@ def classes_of(aligned: Aligned, weights: Weights) -> dict[str, PerClass]:
 
 
 def with_classes(aligned: Aligned, weights: Weights) -> Draws:
-    """Return `evaluate`'s values and the F1 of every class."""
+    """Return `evaluate`'s values, and precision, recall and F1 of every class."""
     classes = classes_of(aligned, weights)
     values = evaluate(aligned, weights, classes)
     for name, labels in with_confusion(aligned.track):
-        f1 = classes[name].f1
-        values.update({class_key(name, label): f1[:, code] for code, label in enumerate(labels)})
+        for measure in CLASS_MEASURES:
+            of_classes = getattr(classes[name], measure)
+            values.update({class_key(measure, name, label): of_classes[:, i] for i, label in enumerate(labels)})
     return values
 
 
-def class_key(target: str, label: str) -> str:
-    """Return the key of the F1 of a class."""
-    return f"f1({target},label={label})"
+def class_key(measure: str, target: str, label: str) -> str:
+    """Return the key of a measure of a class, that of the metric which is the same."""
+    return f"{measure}({target},label={label})"
 
 
 def portions(aligned: Aligned, weights: Weights) -> Iterator[Weights]:

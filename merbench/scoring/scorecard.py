@@ -17,7 +17,17 @@ from merbench.metrics.label_set import coverage
 from merbench.report import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport
 from merbench.resampling import Interval, group_masks
 from merbench.scoring.aligned import Aligned, Grouping, align, candidates_of, grouping_of, read_for, with_confusion
-from merbench.scoring.evaluation import Draws, class_key, classes_of, evaluate, joined, ones, plain_values, portions
+from merbench.scoring.evaluation import (
+    CLASS_MEASURES,
+    Draws,
+    class_key,
+    classes_of,
+    evaluate,
+    joined,
+    ones,
+    plain_values,
+    portions,
+)
 from merbench.scoring.signatures import signature
 from merbench.scoring.uncertainty import Resampling, intervals_of, resampling_of, warnings_of
 from merbench.submission import Submission
@@ -186,9 +196,12 @@ def _class_rows(aligned: Aligned, classes: Mapping[str, PerClass], bounds: Bound
         rows = classes[name]
         for code, label in enumerate(labels):
             n = int(rows.n[0, code])
-            interval = bounds.get(class_key(name, label), _NO_INTERVAL) if n else _NO_INTERVAL
-            precision, recall, f1 = (float(column[0, code]) for column in (rows.precision, rows.recall, rows.f1))
-            yield ClassRow(name, label, n, precision, recall, f1, _finite(interval.low), _finite(interval.high))
+            values: dict[str, Any] = {}
+            for measure in CLASS_MEASURES:
+                interval = bounds.get(class_key(measure, name, label), _NO_INTERVAL) if n else _NO_INTERVAL
+                values[measure] = float(getattr(rows, measure)[0, code])
+                values[f"{measure}_low"], values[f"{measure}_high"] = _finite(interval.low), _finite(interval.high)
+            yield ClassRow(name, label, n, **values)
 
 
 def _label_rows(aligned: Aligned) -> Iterator[ClassRow]:

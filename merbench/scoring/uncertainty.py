@@ -32,6 +32,7 @@ from merbench.resampling import (
 )
 from merbench.scoring.aligned import Aligned, Codes, scored_column, with_confusion
 from merbench.scoring.evaluation import Draws, Values, evaluate, joined, n_at_once, ones, portions, with_classes
+from merbench.track import OVERALL
 
 METHODS = ("percentile", "bca")
 
@@ -252,7 +253,8 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
         if few:
             message = f"fewer than {FEW_REFERENCES} references of {listed(few)}"
             yield Problem("W702", f"{message}: intervals of averages over classes are rough", column=name)
-    left_out = {key: each.n_left_out for key, each in bounds.items() if each.n_left_out and not key.startswith("f1(")}
+    reported = {OVERALL, *(spec.key for spec in aligned.track.metrics)}
+    left_out = {key: each.n_left_out for key, each in bounds.items() if each.n_left_out and key in reported}
     for n in sorted(set(left_out.values())):
         keys = [key for key, count in left_out.items() if count == n]
         message = f"{n:,} of {how.n_resamples:,} resamples are left out, which have no value of {listed(keys)}"
