@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import browser as chromium
 import pytest
 from checked_tracks import tracks_of
 
@@ -68,6 +69,14 @@ def own_home(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return shutil.copytree(
         sample_home / "corpora" / "sample", tmp_path_factory.mktemp("own") / "corpora" / "sample"
     ).parents[1]
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return the driver of a headless Chromium; skip by name where there is none. `tests/browser.py` shows pages in it."""
+    driver = chromium.start(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture(scope="session", autouse=True)

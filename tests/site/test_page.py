@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import THEMES, WIDTHS, show, violations
 from hand_made_boards import an_invalid_entry, board, row, three_rows
 
 from merbench.leaderboard.board import Board
@@ -82,39 +81,10 @@ def test_what_a_board_does_not_have_is_left_out_and_invalid_entries_are_listed()
     assert "<li>toy/team/run: E404  exactly one file &#x27;submission.*&#x27; is required, not none</li>" in page
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Start a headless Chromium with a profile of its own; skip by name where it, or its driver, is absent."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium: a browser and chromedriver are needed to open the page")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "disable-dev-shm-usage",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield started
-    started.quit()
-
-
-def opened(browser: Any, folder: Path, shown: Board) -> None:
+def opened(browser: Any, folder: Path, shown: Board, width: int = 1280, theme: str = "light") -> None:
     path = folder / "leaderboard.html"
     path.write_text(board_page(shown), encoding="utf-8")
-    browser.get(path.as_uri())
+    show(browser, path, width, theme)
 
 
 def column(browser: Any, number: int) -> list[str]:
@@ -173,22 +143,21 @@ def test_the_page_allows_no_other_script(browser: Any, tmp_path: Path) -> None:
     assert [entry for entry in browser.get_log("browser") if re.search("Content Security Policy", entry["message"])]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_in_light_and_in_dark(browser: Any, tmp_path: Path, scheme: str) -> None:
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    opened(browser, tmp_path, board())
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_axe_finds_nothing(browser: Any, tmp_path: Path, width: int, theme: str) -> None:
+    opened(browser, tmp_path, hostile_board(), width, theme)
+    browser.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert violations(browser) == []
+    background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(255, 255, 255)") == (theme == "light")
 
-    def luminance(name: str) -> float:
-        color = browser.execute_script(f"return getComputedStyle(document.body).{name}")
-        channels = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
-    # The contrast of WCAG 2.1, 1.4.6: at least 7 to 1.
-    page, text = luminance("backgroundColor"), luminance("color")
-    assert (max(page, text) + 0.05) / (min(page, text) + 0.05) >= 7
-    assert (page > 0.5) == (scheme == "light")
+def test_axe_finds_what_is_wrong(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.html"
+    path.write_text('<!doctype html><html lang="en"><title>t</title><main><h1>h</h1><img src="data:,">', encoding="utf-8")
+    show(browser, path)
+    assert [line.partition(":")[0] for line in violations(browser)] == ["image-alt"]
 
 
 def test_a_board_is_four_files_and_a_stale_one_is_named_with_its_first_difference(tmp_path: Path) -> None:
