@@ -155,7 +155,9 @@ def test_axe_finds_nothing(browser: Any, tmp_path: Path, width: int, theme: str)
 
 def test_axe_finds_what_is_wrong(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "wrong.html"
-    path.write_text('<!doctype html><html lang="en"><title>t</title><main><h1>h</h1><img src="data:,">', encoding="utf-8")
+    path.write_text(
+        '<!doctype html><html lang="en"><title>t</title><main><h1>h</h1><img src="data:,">', encoding="utf-8"
+    )
     show(browser, path)
     assert [line.partition(":")[0] for line in violations(browser)] == ["image-alt"]
 
