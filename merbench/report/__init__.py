@@ -2,7 +2,7 @@
 
 from merbench.report.comparison import Comparison, Difference
 from merbench.report.document import Report, Score, Uncertainty
-from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, ScoreReport
+from merbench.report.scorecard import ClassRow, Confusion, CoverageRow, Group, ScoreReport, WorstSample
 from merbench.report.tables import ReportTable, displayed, escape_html, escape_markdown, markdown_code, markdown_of
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Score",
     "ScoreReport",
     "Uncertainty",
+    "WorstSample",
     "displayed",
     "escape_html",
     "escape_markdown",

@@ -100,6 +100,18 @@ class Group:
     scores: tuple[Score, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class WorstSample:
+    """An answer that costs the score by which the track ranks first."""
+
+    id: str
+    target: str
+    reference: str
+    prediction: str  # empty for an answer outside the vocabulary, or none
+    # the score with this answer minus the score without it: negative where a higher score is better
+    influence: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScoreReport(Report):
     """Everything that scoring found about one submission.
@@ -115,6 +127,7 @@ class ScoreReport(Report):
         confusions: one of every categorical target.
         coverage: how much of sets of words a lexicon knows, both sides of every target that names one.
         groups: the breakdowns.
+        worst: the answers that cost most, at most `MOST_WORST`, the costliest first.
         warnings: what a reader must know.
         source: the file, as it was given; not stored.
     """
@@ -131,6 +144,7 @@ class ScoreReport(Report):
     confusions: tuple[Confusion, ...] = ()
     coverage: tuple[CoverageRow, ...] = ()
     groups: tuple[Group, ...] = ()
+    worst: tuple[WorstSample, ...] = ()
     warnings: tuple[Problem, ...] = ()
     source: str = field(default="", compare=False)
 
@@ -187,6 +201,7 @@ class ScoreReport(Report):
             confusions=(),
             coverage=tuple(row for row in self.coverage if row.side == "prediction"),
             groups=(),
+            worst=(),
             uncertainty=None,
             warnings=tuple(warning for warning in self.warnings if not warning.code.startswith("W7")),
         )
