@@ -32,6 +32,8 @@ from merbench.resampling import (
     percentile_interval,
     permutation_p,
     poisson_weights,
+    student_p,
+    student_quantile,
     swapped_pair,
     swaps,
 )
@@ -242,6 +244,17 @@ def test_p_counts_what_is_as_large_in_either_direction() -> None:
     assert n_as_large(0.0, [0.0] * 9) == 9
     assert n_as_large([0.2, 0.05], [[math.nan, 0.1, 0.1], [math.nan, 0.1, 0.01]]).tolist() == [1, 2]
     assert permutation_p(3, 5) == 4 / 6 and permutation_p(0, 9_999) == 1 / 10_000
+
+
+@pytest.mark.parametrize("degrees", [0.3, 1, 2.7, 29, 201, 20_000, 1e6, math.inf])
+def test_students_t_agrees_with_scipy(degrees: float) -> None:
+    for t in (-0.3, 1e-3, 0.7, 1.96, 4.0, 30.0):
+        # SciPy's own values have nine to ten digits.
+        assert student_p(t, degrees) == pytest.approx(2 * stats.t.sf(abs(t), degrees), rel=1e-8, abs=1e-14)
+    for probability in (0.8, 0.975, 0.9995):
+        expected = stats.t.ppf(probability, degrees)
+        assert student_quantile(probability, degrees) == pytest.approx(expected, rel=1e-9)
+    assert student_p(0, degrees) == 1 and student_p(math.inf, degrees) == 0
 
 
 def test_holm_by_hand() -> None:

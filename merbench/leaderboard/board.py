@@ -44,6 +44,10 @@ class Gap:
     p: float | None = None  # two-sided p of the paired permutation test; None if intervals are withheld
     p_holm: float | None = None  # the same, adjusted by Holm over all rows compared with the best
     separable: bool | None = None  # whether the difference is significant: `p_holm` is below 1 − level
+    # how many samples, or clusters, would show the difference from the row above with 80 % power; None if intervals are
+    # withheld, or there is no difference
+    needed: int | None = None
+    needed_unit: str | None = None  # what `needed` counts: `samples` or `clusters`
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ def test_json_is_canonical() -> None:
     assert text == json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
     assert content["schema"] == "merbench.leaderboard/1"
     assert content["rows"][0]["received"] == "2026-01-01T00:00:00Z"
-    assert content["rows"][1]["gap"] == {"value": -0.01, "p": 0.4, "p_holm": 0.4, "separable": False}
+    gap = {"value": -0.01, "p": 0.4, "p_holm": 0.4, "separable": False, "needed": None, "needed_unit": None}
+    assert content["rows"][1]["gap"] == gap
     assert content["invalid"][0]["place"] == "toy/team/run"
 
 
