@@ -123,11 +123,13 @@ class Interval:
         low: its lower end.
         high: its upper end.
         n_left_out: how many draws had no value and were left out.
+        method: how it was made; None of one without ends.
     """
 
     low: float
     high: float
     n_left_out: int = 0
+    method: str | None = None
 
 
 def percentile_interval(draws: ArrayLike, level: float) -> Interval:
@@ -139,7 +141,8 @@ def percentile_interval(draws: ArrayLike, level: float) -> Interval:
     Raises:
         UndefinedMetric: not one draw has a value.
     """
-    return _between(_sorted_values(draws), (1 - level) / 2, (1 + level) / 2, np.size(draws))
+    low, high = _between(values := _sorted_values(draws), (1 - level) / 2, (1 + level) / 2)
+    return Interval(low, high, np.size(draws) - len(values), "percentile")
 
 
 def bca_interval(draws: ArrayLike, level: float, estimate: float, jackknife: ArrayLike) -> Interval:
@@ -162,7 +165,8 @@ def bca_interval(draws: ArrayLike, level: float, estimate: float, jackknife: Arr
         z = bias + _NORMAL.inv_cdf(probability)
         return _NORMAL.cdf(bias + z / max(1 - acceleration * z, 1e-9))
 
-    return _between(values, moved((1 - level) / 2), moved((1 + level) / 2), np.size(draws))
+    low, high = _between(values, moved((1 - level) / 2), moved((1 + level) / 2))
+    return Interval(low, high, np.size(draws) - len(values), "bca")
 
 
 def n_as_large(observed: ArrayLike, permuted: ArrayLike) -> NDArray[np.int64]:
@@ -303,12 +307,12 @@ def _sorted_values(draws: ArrayLike) -> NDArray[np.float64]:
     return values
 
 
-def _between(values: NDArray[np.float64], lower: float, upper: float, n_draws: int) -> Interval:
+def _between(values: NDArray[np.float64], lower: float, upper: float) -> tuple[float, float]:
     n = len(values)
     # The ranks are rounded first: (1 − 0.9) / 2 · 1000 is 49.99… in binary.
     low = math.floor(round((n + 1) * lower, 6))
     high = math.ceil(round((n + 1) * upper, 6))
-    return Interval(float(values[max(low, 1) - 1]), float(values[min(high, n) - 1]), n_draws - n)
+    return float(values[max(low, 1) - 1]), float(values[min(high, n) - 1])
 
 
 def _acceleration(jackknife: ArrayLike) -> float:

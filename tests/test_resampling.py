@@ -158,12 +158,12 @@ def test_percentile_is_an_order_statistic(level: float) -> None:
 
 
 def test_percentile_ranks_of_a_thousand_draws() -> None:
-    assert percentile_interval(np.arange(1_000, 0, -1), 0.95) == Interval(25.0, 976.0, 0)
+    assert percentile_interval(np.arange(1_000, 0, -1), 0.95) == Interval(25.0, 976.0, 0, "percentile")
 
 
 def test_draws_without_a_value_are_left_out_and_counted() -> None:
-    assert percentile_interval([math.nan, *range(1, 1_000), math.nan], 0.95) == Interval(25.0, 975.0, 2)
-    assert bca_interval([math.nan, *range(1, 1_000)], 0.95, 500, [1, 1, math.nan]) == Interval(25.0, 975.0, 1)
+    assert percentile_interval([math.nan, *range(1, 1_000), math.nan], 0.95) == Interval(25.0, 975.0, 2, "percentile")
+    assert bca_interval([math.nan, *range(1, 1_000)], 0.95, 500, [1, 1, math.nan]) == Interval(25.0, 975.0, 1, "bca")
     with pytest.raises(UndefinedMetric, match=r"^no interval: none of the 3 resamples has a value$"):
         percentile_interval([math.nan] * 3, 0.95)
 
@@ -177,20 +177,20 @@ def test_draws_are_rounded_before_they_are_ordered() -> None:
 def test_bca_by_hand() -> None:
     draws = np.arange(1.0, 1_000.0)
     # No bias (499 draws below 500, one tie: share 0.5), no acceleration: the percentile interval.
-    assert bca_interval(draws, 0.95, 500, [2, 2, 2]) == Interval(25.0, 975.0)
+    assert bca_interval(draws, 0.95, 500, [2, 2, 2]) == Interval(25.0, 975.0, 0, "bca")
     # Only bias: 841 of 999 lie below, z0 = 1.0021. Lower: Φ(2 · 1.0021 − 1.96) = Φ(0.0442) = 0.5176, rank 517.
     # Upper: Φ(3.964) = 0.99996, rank 1,000, of which there are 999.
-    assert bca_interval(draws, 0.95, 841.5, [2, 2, 2]) == Interval(517.0, 999.0)
+    assert bca_interval(draws, 0.95, 841.5, [2, 2, 2]) == Interval(517.0, 999.0, 0, "bca")
     # Only acceleration: deviations ¼, ¼, ¼, −¾; cubes −0.375, squares 0.75, a = −0.375 / (6 · 0.75^1.5) = −0.096225.
     # Lower: Φ(−1.96 / (1 − 0.1886)) = Φ(−2.4155) = 0.00786, rank 7; upper: Φ(1.96 / 1.1886) = Φ(1.6490) = 0.95042, 951.
-    assert bca_interval(draws, 0.95, 500, [0, 0, 0, 1]) == Interval(7.0, 951.0)
+    assert bca_interval(draws, 0.95, 500, [0, 0, 0, 1]) == Interval(7.0, 951.0, 0, "bca")
 
 
 def test_bca_where_all_draws_lie_on_one_side_or_are_equal() -> None:
     draws = np.arange(1.0, 1_000.0)
     assert bca_interval(draws, 0.95, 0.0, [1, 1]).low == 1
     assert bca_interval(draws, 0.95, 2_000.0, [1, 1]).high == 999
-    assert bca_interval([1.0] * 100, 0.95, 1.0, [1, 1, 1]) == Interval(1.0, 1.0)
+    assert bca_interval([1.0] * 100, 0.95, 1.0, [1, 1, 1]) == Interval(1.0, 1.0, 0, "bca")
 
 
 def test_intervals_agree_with_scipy() -> None:

@@ -627,7 +627,7 @@ def test_arguments_of_another_type_are_reported(arguments: dict[str, Any], messa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "bcb"}, "no interval method 'bcb'; allowed: percentile, bca; did you mean 'bca'?"),
+        ({"method": "bcb"}, "no interval method 'bcb'; allowed: default, percentile, bca; did you mean 'bca'?"),
         ({"level": 0.5}, "the level of an interval is between 0.5 and 1, not 0.5"),
         ({"n_resamples": 99}, "the number of resamples is between 100 and 1,000,000, not 99"),
     ],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from merbench.report import Comparison, ScoreReport
 
 
-Method = StrEnum("Method", "percentile bca")
+Method = StrEnum("Method", "default percentile bca")
 
 
 def score(
@@ -34,7 +34,9 @@ def score(
     rename: options.Rename = None,
     manifest: Path | None = option(INPUT, "--manifest FILE", "Manifest of `merbench corrupt`, for columns of --by."),
     intervals: options.Intervals = True,
-    method: Method | None = option(INTERVALS, "--method", "Interval method. [default: from the track]"),
+    method: Method | None = option(
+        INTERVALS, "--method", "Interval method; `default` is each metric's own. [default: from the track]"
+    ),
     level: options.Level = None,
     resamples: options.Resamples = None,
     cluster: options.Cluster = None,

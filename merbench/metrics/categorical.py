@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from merbench.metrics.metric import Array, Label, MetricFunction, metric
+from merbench.metrics.metric import Array, IntervalMethod, Label, MetricFunction, metric
 from merbench.metrics.sums import Floats, Weights, cell_counts
 
 
@@ -65,7 +65,9 @@ def per_class(reference: Array, prediction: Array, weights: Weights, *, n_labels
     return PerClass(*(counts[:, start : start + n_labels] for start in range(0, outside, n_labels)))
 
 
-def class_metric(*, formula: str, bounds: tuple[float, float] = (0, 1)) -> Callable[[MetricFunction], MetricFunction]:
+def class_metric(
+    *, formula: str, bounds: tuple[float, float] = (0, 1), interval: IntervalMethod = "percentile"
+) -> Callable[[MetricFunction], MetricFunction]:
     """Register a function of `(classes: PerClass, *, parameters)` as a categorical metric of which higher is better.
 
     The name it decorates becomes the metric: `(reference, prediction, weights, *, n_labels, parameters) -> (b,)`.
@@ -83,7 +85,10 @@ def class_metric(*, formula: str, bounds: tuple[float, float] = (0, 1)) -> Calla
 
         scored.__name__ = scored.__qualname__ = function.__name__
         scored.__doc__ = function.__doc__
-        return metric(target="categorical", formula=formula, bounds=bounds, from_classes=from_classes)(scored)
+        register = metric(
+            target="categorical", formula=formula, bounds=bounds, from_classes=from_classes, interval=interval
+        )
+        return register(scored)
 
     return register
 

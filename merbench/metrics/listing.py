@@ -18,8 +18,9 @@ _PAGE = """\
 <!-- made by `merbench metrics --markdown`; a test proves that it is current -->
 
 Every metric that comes with merbench, by the kind of target that it scores. `merbench tracks --metric NAME` lists the
-tracks that use one; `[[metrics]]` in a [track file](track-format.md) declares it, its parameters as further keys. See
-[Write a metric](adding-a-metric.md) for how to add one.
+tracks that use one; `[[metrics]]` in a [track file](track-format.md) declares it, its parameters as further keys. The
+column "interval" has the method of its [intervals](uncertainty.md). See [Write a metric](adding-a-metric.md) for how to
+add one.
 """
 
 _KINDS = {
@@ -72,10 +73,17 @@ def bounds_text(bounds: tuple[float, float]) -> str:
 def _section(kind: str, metrics: Sequence[Metric]) -> str:
     parts = [f"## {kind}", *([f"{_KINDS[kind]}."] if kind in _KINDS else [])]
     rows = [
-        (f"`{item.name}`", _direction(item), bounds_text(item.bounds), f"`{item.formula}`", _codes(item.parameters))
+        (
+            f"`{item.name}`",
+            _direction(item),
+            bounds_text(item.bounds),
+            f"`{item.formula}`",
+            item.interval,
+            _codes(item.parameters),
+        )
         for item in metrics
     ]
-    parts.append(markdown_of(("metric", "better", "range", "formula", "parameters"), rows))
+    parts.append(markdown_of(("metric", "better", "range", "formula", "interval", "parameters"), rows))
     texts = parameter_meanings(metrics)
     known = {name: parameter for item in metrics for name, parameter in item.parameters.items()}
     if texts:

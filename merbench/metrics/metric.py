@@ -37,6 +37,8 @@ Array = NDArray[Any]
 MetricFunction = Callable[..., NDArray[np.float64]]
 PrepareFunction = Callable[..., Any]
 TargetKind = Literal["categorical", "continuous", "label_set", "ranked", "multilabel", "scores", "segments"]
+IntervalMethod = Literal["percentile", "bca"]
+"""A method of `merbench.resampling` that makes an interval from a metric's draws."""
 Label = Annotated[int, Named("one of the labels")]
 """A label, declared by its name; scoring passes its code."""
 
@@ -61,6 +63,7 @@ class Metric:
     # whether it needs nothing of weights but `merbench.metrics.sums` of them; pairs of systems are then compared by
     # sums of every system, otherwise pair by pair
     sums_only: bool
+    interval: IntervalMethod  # how its interval is made where neither track nor caller names a method
 
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
@@ -111,15 +114,18 @@ def metric(  # noqa: PLR0913
     from_classes: MetricFunction | None = None,
     prepare: PrepareFunction | None = None,
     sums_only: bool = False,
+    interval: IntervalMethod = "percentile",
 ) -> Callable[[MetricFunction], MetricFunction]:
     """Register a function of `(reference, prediction, weights, *, parameters)` under its own name.
 
     With `prepare`, a function of `(reference, prediction, *, parameters)`, the decorated function is one of
     `(prepared, weights, *, parameters)`; either takes those of the parameters that it names. With `sums_only`, it must
-    leave its weights to the functions of `merbench.metrics.sums`.
+    leave its weights to the functions of `merbench.metrics.sums`. `interval` is the method of its intervals.
     """
     if target not in get_args(TargetKind):
         raise UsageError(f"a metric scores one of {', '.join(get_args(TargetKind))}, not '{target}'")
+    if interval not in get_args(IntervalMethod):
+        raise UsageError(f"the interval of a metric is one of {', '.join(get_args(IntervalMethod))}, not '{interval}'")
 
     def register(function: MetricFunction) -> MetricFunction:
         for part in (prepare, from_classes or function):
@@ -136,6 +142,7 @@ def metric(  # noqa: PLR0913
             from_classes=from_classes,
             prepare=prepare,
             sums_only=sums_only or from_classes is not None,
+            interval=interval,
         )
         METRICS.add(record.name, record)
         return function

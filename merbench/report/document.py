@@ -36,6 +36,7 @@ class Score:
         weight: its weight in the overall score; None when it is only reported.
         n_left_out: resamples on which the metric was not defined.
         n_scored: how many samples count for its target; None for the overall score and for groups.
+        method: how its interval was made; None without an interval.
     """
 
     key: str
@@ -48,11 +49,18 @@ class Score:
     higher_is_better: bool = True
     n_left_out: int = 0
     n_scored: int | None = None
+    method: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Uncertainty:
-    """How the intervals of a report were made; `cluster` is None when samples were resampled one by one."""
+    """How the intervals of a report were made.
+
+    Attributes:
+        method: the method of all intervals, or `default`: each metric's own.
+        cluster: the column whose samples were resampled together; None when they were resampled one by one.
+        methods: the methods of the scores, each once, in the order of the track.
+    """
 
     method: str
     level: float
@@ -60,6 +68,7 @@ class Uncertainty:
     cluster: str | None
     n_clusters: int | None
     seed: int
+    methods: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.cluster is not None and self.n_clusters is None:
@@ -74,7 +83,8 @@ class Uncertainty:
         """Return the line under the tables; `shared_by` names what is resampled alike."""
         unit = "samples" if self.cluster is None else f"{self.n_clusters:,} clusters of '{self.cluster}'"
         resamples = f"{self.n_resamples:,} Poisson resamples of {unit}, seed {self.seed}"
-        return f"{self.head}s: {self.method}, {resamples}" + (f", shared by all {shared_by}" if shared_by else "")
+        methods = ", ".join(self.methods or [self.method])
+        return f"{self.head}s: {methods}, {resamples}" + (f", shared by all {shared_by}" if shared_by else "")
 
 
 @dataclass(frozen=True, kw_only=True)

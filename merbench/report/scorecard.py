@@ -192,6 +192,7 @@ class ScoreReport(Report):
                     high=None,
                     n_left_out=0,
                     n_scored=None,
+                    method=None,
                 )
                 for score in self.scores
             ),

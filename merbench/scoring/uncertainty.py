@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, UsageError, did_you_mean, listed, plural
+from merbench.metrics.metric import IntervalMethod
 from merbench.metrics.sums import Clustered, Exchanges
 from merbench.report import Uncertainty
 from merbench.resampling import (
@@ -34,7 +35,10 @@ from merbench.scoring.aligned import Aligned, Codes, scored_column, with_confusi
 from merbench.scoring.evaluation import Draws, Values, evaluate, joined, n_at_once, ones, portions, with_classes
 from merbench.track import OVERALL
 
-METHODS = ("percentile", "bca")
+OTHER_METHOD = "percentile"
+"""The default method of what is no single metric: the overall score, and the F1 of a class."""
+
+METHODS = ("default", *get_args(IntervalMethod))
 
 FEW_CLUSTERS = 50
 """Below this many clusters, the report warns that cluster intervals are too narrow (`docs/uncertainty.md`)."""
@@ -54,7 +58,7 @@ class Resampling:
     """How the scored samples of a split are resampled."""
 
     candidates: Candidates = field(repr=False)
-    method: str  # `percentile` or `bca`
+    method: str  # one of `METHODS`; `default` is the own one of each metric
     level: float
     n_resamples: int
     cluster: str | None  # corpus column whose samples are resampled together; None resamples them one by one
@@ -84,7 +88,27 @@ class Resampling:
     @property
     def uncertainty(self) -> Uncertainty:
         """What a report has of it."""
-        return Uncertainty(self.method, self.level, self.n_resamples, self.cluster, self.n_clusters, self.seed)
+        return Uncertainty(
+            self.method,
+            self.level,
+            self.n_resamples,
+            self.cluster,
+            self.n_clusters,
+            self.seed,
+            tuple(dict.fromkeys(self.methods.values())),
+        )
+
+    @cached_property
+    def methods(self) -> dict[str, str]:
+        """The method of the interval of every key of the track, in its order; that of the overall score first."""
+        metrics = self.candidates.track.metrics
+        keys = ([OVERALL] if any(spec.weight is not None for spec in metrics) else []) + [spec.key for spec in metrics]
+        own = {spec.key: spec.metric.interval for spec in metrics}
+        return {key: own.get(key, OTHER_METHOD) if self.method == "default" else self.method for key in keys}
+
+    def method_of(self, key: str) -> str:
+        """Return the method of the interval of a key."""
+        return self.methods.get(key, OTHER_METHOD if self.method == "default" else self.method)
 
     def in_range(self) -> Resampling:
         """Return it as it is; raise `UsageError` for a method, level or number of resamples that is not allowed."""
@@ -205,7 +229,7 @@ def intervals_of(
 def _part_bounds(part: Aligned, how: Resampling, clusters: Codes | None, draws: Draws) -> dict[str, Interval]:
     if is_single(part.n, clusters):
         return {}
-    if how.method == "percentile":
+    if all(how.method_of(key) == "percentile" for key in draws):
         return bounds_of(draws, how, {}, dict)
     estimates = {key: float(values[0]) for key, values in with_classes(part, ones(part)).items() if key in draws}
     return bounds_of(draws, how, estimates, lambda: jackknifed(part, clusters))
@@ -219,11 +243,11 @@ def is_single(n: int, clusters: Codes | None) -> bool:
 def bounds_of(
     draws: Draws, how: Resampling, plain: Mapping[str, float], jackknife: Callable[[], Draws]
 ) -> dict[str, Interval]:
-    """Return the interval of every key by the method asked for; BCa ones need the plain values and a jackknife."""
+    """Return the interval of every key by its method; BCa ones need the plain values and a jackknife."""
     bounds = {key: percentile_bounds(values, how.level) for key, values in draws.items()}
-    if how.method == "bca":
+    usable = [key for key in plain if how.method_of(key) == "bca" and math.isfinite(bounds[key].low)]
+    if usable:
         left_out = jackknife()
-        usable = [key for key in plain if math.isfinite(bounds[key].low)]
         bounds.update({key: bca_interval(draws[key], how.level, plain[key], left_out[key]) for key in usable})
     return bounds
 

@@ -14,6 +14,7 @@ from merbench.corruptions import Step
 from merbench.declarations import KEBAB, STEP, VERSION, Declaration, as_several
 from merbench.files.reading import sha256_bytes
 from merbench.metrics import METRICS, Metric
+from merbench.metrics.metric import IntervalMethod
 from merbench.targets import Target, declared_target
 
 OVERALL = "overall"
@@ -186,7 +187,8 @@ class SubmissionRules(Declaration):
 class Intervals(Declaration):
     """How the uncertainty of a score is measured by default."""
 
-    method: Literal["percentile", "bca"] = "percentile"
+    # `default`: each metric by the method that it declares
+    method: Literal["default", IntervalMethod] = "default"
     level: float = Field(default=0.95, gt=0.5, lt=1)
     n_resamples: int = Field(default=1000, ge=100, le=1_000_000)
     cluster: str | None = None
