@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -21,6 +21,9 @@ FORMULA_PREFIXES = "=+-@\uff1d\uff0b\uff0d\uff20"
 """What a spreadsheet takes as the start of a formula; the last four are the full-width forms of the first."""
 
 INVALID = "Invalid entries"
+
+MOST_PAIRED = 100
+"""All pairs of so many ranked rows are compared; of more, neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,11 @@ class Row:
     digests: tuple[str, ...]
     scores: tuple[BoardScore, ...]  # the overall score first, where there is one, then the metrics of the track
     gap: Gap | None = None  # the distance from the best row; None for the best row itself
+    # the interval of the rank over the resamples; None without intervals, and for a row that is not ranked
+    rank_low: int | None = None
+    rank_high: int | None = None
+    group: str = ""  # letters; ranked rows that share one are not significantly different
+    first_share: float | None = None  # share of the resamples in which it is first
 
     @property
     def key(self) -> tuple[str, str]:
@@ -109,6 +117,26 @@ class Row:
         """Whether the row is not significantly different from the best one."""
         return self.gap is not None and self.gap.separable is False
 
+    @property
+    def shown_ranks(self) -> str:
+        """The interval of the rank, or nothing."""
+        low, high = self.rank_low, self.rank_high
+        return "" if low is None else f"{low}" if low == high else f"{low}–{high}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """Another way to rank the same rows (`docs/uncertainty.md`).
+
+    `ranks` and `scores`, by which it ranks, are in the order of the rows; None for a row that is not ranked. `tau` is
+    Kendall's τ-b between its ranks and the board's own; None where all rows share a rank.
+    """
+
+    name: str
+    ranks: tuple[int | None, ...]
+    scores: tuple[float | None, ...]
+    tau: float | None
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -137,6 +165,8 @@ class Board(Report):
         n_permutations: number of permutations of the paired test.
         rows: in order.
         invalid: entries that cannot be ranked, by place.
+        schemes: other ways to rank the rows; none for fewer than two ranked rows.
+        schemes_missing: why the other schemes are not offered, a line each.
     """
 
     SCHEMA: ClassVar[str] = "merbench.leaderboard/1"
@@ -148,12 +178,16 @@ class Board(Report):
     n_permutations: int
     rows: tuple[Row, ...]
     invalid: tuple[InvalidEntry, ...]
+    schemes: tuple[Scheme, ...] = ()
+    schemes_missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         names = {tuple(row.values) for row in self.rows}
         if len(names) > 1 or any(not self.ranking or not set(self.ranking) <= set(each) for each in names):
             raise ValueError("rows without the scores of the others, or without a ranking value")
+        if any({len(scheme.ranks), len(scheme.scores)} != {len(self.rows)} for scheme in self.schemes):
+            raise ValueError("a ranking scheme without a rank for every row")
 
     def _stored(self) -> dict[str, Any]:
         content = asdict(self)
@@ -168,17 +202,22 @@ class Board(Report):
         names = [score.name for score in self.rows[0].scores] if self.rows else []
         numbers = [f"{name}{part}" for name in names for part in ("", "_deviation", "_low", "_high")]
         about = ("rank", "team", "team_name", "system", "title", "runs", "seeds", "received")
-        writer.writerow([*about, *map(_plain_cell, numbers), "difference", "p", "p_holm", "separable", "signature"])
-        for row in self.rows:
+        tests = ("difference", "p", "p_holm", "separable")
+        ranks = ("rank_low", "rank_high", "first_share", "group", *(scheme.name for scheme in self.schemes))
+        writer.writerow([*about, *map(_plain_cell, numbers), *tests, *ranks, "signature"])
+        for number, row in enumerate(self.rows):
             gap = row.gap or Gap(0.0)
             cells: list[object] = [
                 row.rank,
                 *(_plain_cell(cell) for cell in (row.team, row.team_name, row.system, row.title, " ".join(row.runs))),
                 " ".join("" if seed is None else str(seed) for seed in row.seeds),
                 moment(row.received),
-                *(number for s in row.scores for number in (s.value, s.deviation, s.low, s.high)),
+                *(value for s in row.scores for value in (s.value, s.deviation, s.low, s.high)),
             ]
-            writer.writerow([*cells, gap.value, gap.p, gap.p_holm, gap.separable, _plain_cell(self.signature)])
+            cells += [gap.value, gap.p, gap.p_holm, gap.separable]
+            cells += [row.rank_low, row.rank_high, row.first_share, row.group]
+            cells += [scheme.ranks[number] for scheme in self.schemes]
+            writer.writerow([*cells, _plain_cell(self.signature)])
         return text.getvalue()
 
     def to_text(self, width: int | None = None) -> str:
@@ -197,7 +236,7 @@ class Board(Report):
         return super()._repr_html_() + (f"\n<h3>{INVALID}</h3>\n<ul>\n{lines}</ul>" if lines else "")
 
     def tables(self) -> list[ReportTable]:
-        """Return the one table of rows; none on a board without rows."""
+        """Return the table of rows, and that of the ranking schemes; none on a board without rows."""
         if not self.rows:
             return []
         columns = {column.head: column.cells for column in self.columns()}
@@ -206,15 +245,30 @@ class Board(Report):
             columns["≈"] = ["≈" if row.is_alike else "" for row in self.rows]
         if any(len(row.runs) > 1 for row in self.rows):
             columns["runs"] = [str(len(row.runs)) for row in self.rows]
-        return [ReportTable("", tuple(columns), list(zip(*columns.values(), strict=True)), n_text=3)]
+        n_text = 4 if "ranks" in columns else 3
+        board = ReportTable("", tuple(columns), list(zip(*columns.values(), strict=True)), n_text=n_text)
+        return [board, self._scheme_table()] if self.schemes else [board]
+
+    def _scheme_table(self) -> ReportTable:
+        columns = {column.head: column.cells for column in self.columns() if column.head in ("team", "system")}
+        ranks = {"this board": [row.rank for row in self.rows], **{each.name: each.ranks for each in self.schemes}}
+        rows = zip(*columns.values(), *(map(_rank, column) for column in ranks.values()), strict=True)
+        taus = [self.number(scheme.tau) for scheme in self.schemes]
+        head = (*columns, *(name.replace("_", " ") for name in ranks))
+        return ReportTable("Ranking schemes", head, [*rows, ("Kendall's τ", "", "", *taus)], n_text=2)
 
     def columns(self) -> list[Column]:
         """Return the columns that every form shows; of intervals and tests only those that there are."""
         rows, first = self.rows, self.ranking[0]
-        ranks = ["–" if row.rank is None else str(row.rank) for row in rows]
         teams = [row.team if row.team == row.team_name else f"{row.team_name} ({row.team})" for row in rows]
         columns = [
-            Column("rank", "competition rank, shared by ties", ranks, [row.rank for row in rows]),
+            Column(
+                "rank",
+                "competition rank, shared by ties",
+                [_rank(row.rank) for row in rows],
+                [row.rank for row in rows],
+            ),
+            *self._rank_intervals(),
             Column("team", "team", teams, [row.team_name for row in rows]),
             Column("system", "system", [row.system for row in rows], [row.system for row in rows]),
             self._score_column(first),
@@ -228,7 +282,18 @@ class Board(Report):
         columns += [self._score_column(name) for name in names if name != first]
         gaps = [None if row.gap is None else row.gap.value for row in rows]
         cells = ["" if gap is None else self.number(gap) for gap in gaps]
-        return [*columns, Column("Δ vs best", f"{first} minus that of the best row", cells, gaps)]
+        columns.append(Column("Δ vs best", f"{first} minus that of the best row", cells, gaps))
+        if any(row.group for row in rows):
+            groups = [row.group for row in rows]
+            hint = "rows that share a letter are not significantly different"
+            columns.append(Column("group", hint, groups, [group or None for group in groups]))
+        return columns
+
+    def _rank_intervals(self) -> Iterator[Column]:
+        if any(row.rank_low is not None for row in self.rows):
+            cells = [row.shown_ranks for row in self.rows]
+            hint = f"{self.interval_head} of the rank"
+            yield Column("ranks", hint, cells, [row.rank_high for row in self.rows])
 
     def _score_column(self, name: str) -> Column:
         scores = [row.score(name) for row in self.rows]
@@ -264,15 +329,35 @@ class Board(Report):
                 f"{self.n_permutations:,} permutations, two-sided, Holm over the rows",
                 f"≈: not significantly different from the best row (p ≥ {alpha(self.uncertainty):g})",
             ]
+        lines += self._rank_notes()
         if any(len(row.runs) > 1 for row in self.rows):
             lines.append("±: mean and standard deviation over the runs of a system, one per seed")
         if self.hidden:
             lines.append("only part of the candidates is scored, and which part is secret: no intervals, no tests")
         return [*lines, f"signature: {self.signature}"]
 
+    def _rank_notes(self) -> Iterator[str]:
+        """Yield how rank intervals, groups and ranking schemes are to be read."""
+        if any(row.rank_low is not None for row in self.rows):
+            yield f"ranks: {self.interval_head} of the rank; the same rows are ranked in every resample"
+        if any(row.group for row in self.rows):
+            n = sum(row.rank is not None for row in self.rows)
+            pairs = "all pairs" if n <= MOST_PAIRED else "neighbours"
+            yield (
+                f"group: ranked rows that share a letter are not significantly different in {self.ranking[0]} "
+                f"(t test of the paired differences over the resamples, Holm over {pairs} of ranked rows)"
+            )
+        if self.schemes:
+            yield "ranking schemes: docs/uncertainty.md defines them; Kendall's τ-b of each with this board"
+        yield from self.schemes_missing
+
     def invalid_lines(self) -> list[str]:
         """Return one line per problem of the invalid entries."""
         return [f"{entry.place}: {problem}" for entry in self.invalid for problem in entry.problems]
+
+
+def _rank(rank: int | None) -> str:
+    return "–" if rank is None else str(rank)
 
 
 def alpha(uncertainty: Uncertainty) -> float:

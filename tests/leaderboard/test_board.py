@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from hand_made_boards import an_invalid_entry, board, row, three_rows
 
-from merbench.leaderboard.board import Board
+from merbench.leaderboard.board import Board, Scheme
 
 NOTES = """\
 ranked by overall, then mse, compared as displayed; ties share a rank; the earlier submission is listed first
@@ -68,6 +68,10 @@ def test_csv_has_unrounded_values() -> None:
         "p": "0.0001",
         "p_holm": "0.0002",
         "separable": "True",
+        "rank_low": "",
+        "rank_high": "",
+        "first_share": "",
+        "group": "",
         "signature": "toy@1.0#0|n:4",
     }
 
@@ -122,6 +126,63 @@ def test_a_hidden_split_and_a_single_row_have_no_tests() -> None:
     assert "only part of the candidates is scored, and which part is secret: no intervals, no tests" in text
     text = board(rows).to_text()
     assert "95% intervals" in text and "p: paired" not in text and "≈" not in text
+
+
+def with_ranks() -> Board:
+    """Return the board of three rows with what is known of their ranks."""
+    uncertain = [(1, 2, "a", 0.75), (1, 2, "a", 0.25), (3, 3, "b", 0.0)]
+    rows = [
+        replace(each, rank_low=low, rank_high=high, group=group, first_share=share)
+        for each, (low, high, group, share) in zip(three_rows(), uncertain, strict=True)
+    ]
+    schemes = (
+        Scheme("mean_rank", (1, 1, 3), (1.5, 1.5, 3.0), 0.8165),
+        Scheme("test_then_rank", (1, 1, 1), (0.0, 0.0, 0.0), None),
+    )
+    return board(rows, schemes=schemes, schemes_missing=("EuroEval's score is not offered: no resamples",))
+
+
+def test_ranks_groups_and_schemes() -> None:
+    lines = with_ranks().to_text().splitlines()
+    assert lines[2:6] == [
+        "rank  ranks  team    system        overall ↑      95% interval   mse ↓  Δ vs best  group       p  ≈  runs",
+        "1     1–2    first   net              0.7500  [0.7000, 0.8000]  0.5000                 a                1",
+        "2     1–2    second  net              0.7400  [0.6900, 0.7900]  0.2500    -0.0100      a  0.4000  ≈     1",
+        "3     3      third   net     0.5000 ± 0.0100  [0.4500, 0.5500]  1.0000    -0.2500      b  0.0002        2",
+    ]
+    assert lines[7:13] == [
+        "Ranking schemes",
+        "team         system  this board  mean rank  test then rank",
+        "first        net              1          1               1",
+        "second       net              2          1               1",
+        "third        net              3          3               1",
+        "Kendall's τ                         0.8165               –",
+    ]
+    assert "ranks: 95% interval of the rank; the same rows are ranked in every resample" in lines
+    assert lines[-3:-1] == [
+        "EuroEval's score is not offered: no resamples",
+        "±: mean and standard deviation over the runs of a system, one per seed",
+    ]
+    markdown = with_ranks().to_markdown().splitlines()
+    assert markdown[3] == "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    assert "| second | net | 2 | 1 | 1 |" in markdown
+    line = list(csv.DictReader(io.StringIO(with_ranks().to_csv())))[1]
+    assert [line[name] for name in ("rank_low", "rank_high", "first_share", "group")] == ["1", "2", "0.25", "a"]
+    assert (line["mean_rank"], line["test_then_rank"]) == ("1", "1")
+
+
+def test_json_of_before_ranks_had_intervals_is_read() -> None:
+    content = json.loads(board().to_json())
+    del content["schemes"], content["schemes_missing"]
+    for each in content["rows"]:
+        del each["rank_low"], each["rank_high"], each["group"], each["first_share"]
+    assert Board.from_json(json.dumps(content)) == board()
+    assert Board.from_json(with_ranks().to_json()) == with_ranks()
+
+
+def test_a_scheme_has_a_rank_for_every_row() -> None:
+    with pytest.raises(ValueError, match="without a rank for every row"):
+        board(schemes=(Scheme("mean_rank", (1, 2), (1.0, 2.0), 1.0),))
 
 
 def test_a_team_is_shown_with_its_folder_where_the_names_differ() -> None:
