@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from merbench.errors import printable
 from merbench.leaderboard.entry import InvalidEntry
-from merbench.report import Report, ReportTable, Uncertainty, displayed, escape_html, escape_markdown
+from merbench.report import Ceiling, Report, ReportTable, Uncertainty, displayed, escape_html, escape_markdown
 
 FORMULA_PREFIXES = "=+-@\uff1d\uff0b\uff0d\uff20"
 """What a spreadsheet takes as the start of a formula; the last four are the full-width forms of the first."""
@@ -167,6 +167,7 @@ class Board(Report):
         invalid: entries that cannot be ranked, by place.
         schemes: other ways to rank the rows; none for fewer than two ranked rows.
         schemes_missing: why the other schemes are not offered, a line each.
+        ceilings: what one annotator reaches, where the corpus has votes and nothing is hidden.
     """
 
     SCHEMA: ClassVar[str] = "merbench.leaderboard/1"
@@ -180,6 +181,7 @@ class Board(Report):
     invalid: tuple[InvalidEntry, ...]
     schemes: tuple[Scheme, ...] = ()
     schemes_missing: tuple[str, ...] = ()
+    ceilings: tuple[Ceiling, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

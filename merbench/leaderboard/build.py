@@ -172,6 +172,7 @@ def build_board(
         n_permutations=N_PERMUTATIONS,
         rows=tuple(rows),
         invalid=tuple(sorted([*invalid, *excluded], key=lambda entry: entry.place)),
+        ceilings=runs[0].report.ceilings if runs else (),
     )
 
 

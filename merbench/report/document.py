@@ -53,6 +53,18 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What a metric is for answers of people instead of a system's, as far as references show it."""
+
+    key: str  # the metric's key
+    name: str  # whose answers they are: `one annotator`
+    value: float
+    low: float | None = None  # lower end of the interval, `high` the upper one; None without an interval
+    high: float | None = None
+    n: int | None = None  # on how many samples
+
+
+@dataclass(frozen=True, slots=True)
 class Uncertainty:
     """How the intervals of a report were made.
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from merbench.errors import Problem
-from merbench.report.document import Report, Score
+from merbench.report.document import Ceiling, Report, Score
 from merbench.report.tables import ReportTable, displayed, without_empty_columns
 
 if TYPE_CHECKING:
@@ -79,6 +79,29 @@ def _with_cells(confusion: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class Bin:
+    """The samples whose most probable label has a probability above `low` and up to `high`."""
+
+    low: float
+    high: float
+    n: int
+    mean_probability: float
+    share_right: float
+    share_low: float | None = None  # lower end of the interval of `share_right`, `share_high` the upper one
+    share_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How well the probabilities of a categorical target agree with how often its labels are right."""
+
+    target: str
+    n: int  # how many samples have probabilities
+    scores: tuple[Score, ...]  # Brier score, log loss, expected calibration error
+    bins: tuple[Bin, ...]  # the reliability curve: the bins that contain samples, in order
+
+
+@dataclass(frozen=True, slots=True)
 class CoverageRow:
     """How many words of one side of a target its lexicon does not know."""
 
@@ -128,6 +151,8 @@ class ScoreReport(Report):
         coverage: how much of sets of words a lexicon knows, both sides of every target that names one.
         groups: the breakdowns.
         worst: the answers that cost most, at most `MOST_WORST`, the costliest first.
+        calibration: one of every categorical target whose probabilities were submitted.
+        ceilings: what one annotator reaches, where the corpus has votes.
         warnings: what a reader must know.
         source: the file, as it was given; not stored.
     """
@@ -145,6 +170,8 @@ class ScoreReport(Report):
     coverage: tuple[CoverageRow, ...] = ()
     groups: tuple[Group, ...] = ()
     worst: tuple[WorstSample, ...] = ()
+    calibration: tuple[Calibration, ...] = ()
+    ceilings: tuple[Ceiling, ...] = ()
     warnings: tuple[Problem, ...] = ()
     source: str = field(default="", compare=False)
 
@@ -203,6 +230,8 @@ class ScoreReport(Report):
             coverage=tuple(row for row in self.coverage if row.side == "prediction"),
             groups=(),
             worst=(),
+            calibration=(),
+            ceilings=(),
             uncertainty=None,
             warnings=tuple(warning for warning in self.warnings if not warning.code.startswith("W7")),
         )
