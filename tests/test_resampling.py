@@ -25,10 +25,14 @@ from merbench.resampling import (
     Weights,
     bca_interval,
     cluster_codes,
+    effective_number,
     group_masks,
     holm,
     jackknife_weights,
     n_as_large,
+    n_needed,
+    pair_deviations,
+    pairwise_p,
     percentile_interval,
     permutation_p,
     poisson_weights,
@@ -244,6 +248,47 @@ def test_p_counts_what_is_as_large_in_either_direction() -> None:
     assert n_as_large(0.0, [0.0] * 9) == 9
     assert n_as_large([0.2, 0.05], [[math.nan, 0.1, 0.1], [math.nan, 0.1, 0.01]]).tolist() == [1, 2]
     assert permutation_p(3, 5) == 4 / 6 and permutation_p(0, 9_999) == 1 / 10_000
+
+
+def test_p_of_all_pairs_from_draws() -> None:
+    rng = np.random.default_rng(4)
+    estimates = np.array([0.7, 0.68, 0.6, 0.7])
+    draws = estimates[:, None] + 0.02 * rng.normal(size=500) + 0.015 * rng.normal(size=(4, 500))
+    draws[3] = draws[0]
+    draws[2, :50] = math.nan
+    p, deviations = pairwise_p(draws, estimates, 29.5), pair_deviations(draws, estimates)
+    for a, b in itertools.combinations(range(3), 2):
+        deviation = np.nanstd(draws[a] - draws[b], ddof=1)
+        # Draws are taken to 22 binary digits of the largest deviation.
+        assert deviations[a, b] == pytest.approx(deviation, rel=1e-6)
+        t = abs(estimates[a] - estimates[b]) / deviation
+        assert p[a, b] == p[b, a] == pytest.approx(2 * stats.t.sf(t, 29.5), rel=1e-4)
+    assert p[0, 3] == 1 and deviations[0, 3] == 0
+    assert np.diag(p).tolist() == [1] * 4
+
+
+def test_p_of_pairs_at_the_edges() -> None:
+    estimates = np.array([1.0, 0.0, 0.4])
+    draws = np.repeat(estimates[:, None], 100, axis=1)
+    draws[2] += np.linspace(-0.1, 0.1, 100)
+    # The first two differ by 1 in every resample of 7 units, 6 degrees of freedom: as if all agreed, 2 / 2^7.
+    assert pairwise_p(draws, estimates, 6)[0, 1] == 2 / 2**7
+    draws[2, :21] = math.nan  # more than a fifth
+    assert pairwise_p(draws, estimates, 6)[2, 0] == 1 and math.isnan(pair_deviations(draws, estimates)[2, 0])
+
+
+def test_effective_number_by_hand() -> None:
+    # Sizes 3, 2 and 1: 6² / (9 + 4 + 1).
+    assert effective_number(6, np.array([0, 0, 0, 1, 1, 2])) == 36 / 14
+    assert effective_number(6, None) == 6
+
+
+def test_how_many_units_show_a_difference() -> None:
+    # (1.959964 + 0.841621)² = 7.848879; 200 · 7.848879 · (0.02 / 0.03)² = 697.68
+    assert n_needed(-0.03, 0.02, 200, 0.95) == 698
+    # Of 100 pairs, a standard deviation of 1 each: 7.848879 / 0.5² = 31.4
+    assert n_needed(0.5, 1 / 10, 100, 0.95) == 32
+    assert n_needed(0.0, 0.02, 200, 0.95) is None and n_needed(0.1, math.nan, 200, 0.95) is None
 
 
 @pytest.mark.parametrize("degrees", [0.3, 1, 2.7, 29, 201, 20_000, 1e6, math.inf])

@@ -22,6 +22,7 @@ from merbench.metrics.metric import IntervalMethod
 from merbench.metrics.sums import Clustered, Exchanges
 from merbench.report import Uncertainty
 from merbench.resampling import (
+    MOST_LEFT_OUT,
     Interval,
     bca_interval,
     cluster_codes,
@@ -42,9 +43,6 @@ METHODS = ("default", *get_args(IntervalMethod))
 
 FEW_CLUSTERS = 50
 """Below this many clusters, the report warns that cluster intervals are too narrow (`docs/uncertainty.md`)."""
-
-MOST_LEFT_OUT = 0.2
-"""The largest share of resamples without a value that an interval may leave out; the rest would be biased."""
 
 FEW_REFERENCES = 10
 """A class with fewer references than this brings a warning; a group of fewer samples has no interval."""
