@@ -16,7 +16,7 @@ from made_corpus import made_corpus
 
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, UndefinedMetric, UsageError
-from merbench.scoring import compare, score
+from merbench.scoring import align, compare, sample_values, score
 from merbench.submission import read_submission
 from merbench.synonyms import GROUPS, Groups, answer_key
 from merbench.synonyms.groups import write_groups
@@ -372,6 +372,50 @@ def test_first_answers_have_a_confusion_of_their_own(make: Make) -> None:
     assert report.counts["out_of_vocabulary"] == 1
     assert report.confusions[0].counts == ((1, 0, 1), (1, 0, 0))
     assert [row.recall for row in report.per_class] == [0.5, 0.0]
+
+
+# By the text of a track: references, answers, and by key how right each answer is.
+RIGHT: dict[str, tuple[dict[str, list[Any]], dict[str, list[Any]], dict[str, list[float] | None]]] = {
+    FRAMES: (
+        {"valence": [0.5, -5.0, 0.0], "expression": ["happy", "neutral", "-1"]},
+        {"valence": [0.0, 0.5, 0.5], "expression": ["happy", "happy", "neutral"]},
+        {
+            "ccc(valence,form=population)": [-0.25, math.nan, -0.25],
+            "accuracy(expression)": [1, 0, math.nan],
+            "overall": [1 - 0.25, math.nan, math.nan],
+        },
+    ),
+    SETS: (
+        {"openset": [["happy", "glad"], ["sad"], ["angry"]]},
+        {"openset": [["happy", "bored"], ["sad"], ["happy"]]},
+        {"set_recall(openset)": [2 * 1 / (2 + 2), 1, 0]},
+    ),
+    SCORES: (
+        {"score": ["genuine", "fake"]},
+        {"score": [0.9, 0.1]},
+        {"auroc(score)": None},
+    ),
+    UNITS: (
+        {"AU1": [1, 1, -1], "AU2": [1, 1, 0]},
+        {"AU1": [1, 1, 1], "AU2": [1, 0, 1]},
+        {"multilabel_f1(units,labels=declared)": [1, 2 * 1 / (2 * 1 + 1), 0]},
+    ),
+    RANKED: (
+        {"face": ["happy", "happy", "sad"]},
+        {"face": ["happy, sad", "bored, happy", "happy"]},
+        {"first_accuracy(face)": [1, 0, 0]},
+    ),
+}
+
+
+@pytest.mark.parametrize("toml", RIGHT)
+def test_an_answer_is_right_or_wrong_by_itself_unless_answers_only_count_together(make: Make, toml: str) -> None:
+    reference, prediction, expected = RIGHT[toml]
+    candidates = make(toml, reference)
+    aligned = align(read_submission(answers(candidates, **prediction), candidates))
+    for key, right in expected.items():
+        own = sample_values(aligned, key)
+        assert (own is None) if right is None else own == pytest.approx(right, nan_ok=True, abs=1e-15), key
 
 
 ROUNDS = """

@@ -242,6 +242,24 @@ def set_f1(prepared: Overlap, weights: Weights, *, average: Average = "sample") 
     return _averaged(weights, 2 * prepared.both, prepared.reference + prepared.prediction, average)
 
 
+def sample_f1(prepared: object) -> Floats | None:
+    """Return the F1 of every sample's sets, `(n,)`, the mean over the wheels or runs that count the sample.
+
+    NaN where none does; two empty sets that are compared without a lexicon agree perfectly: 1. None for a metric that
+    has not prepared sets.
+    """
+    if isinstance(prepared, KnownSets):
+        kept, f1 = prepared.kept, _harmonic(prepared.precision, prepared.recall)
+    elif isinstance(prepared, Overlap):
+        either = prepared.reference + prepared.prediction
+        f1 = np.where(either == 0, 1.0, _ratio(2 * prepared.both, either))
+        kept = np.ones(f1.shape)
+    else:
+        return None
+    n_kept = kept.sum(axis=0)
+    return np.where(n_kept > 0, (kept * f1).sum(axis=0) / np.maximum(n_kept, 1), np.nan)
+
+
 def with_representatives(lists: Lists, first: Sequence[Mapping[str, str]]) -> Lists:
     """Return sets with every word replaced by the representative of its synonyms (MER 2024).
 

@@ -2,7 +2,7 @@
 
 from merbench.scoring.aligned import Aligned, Grouping, align
 from merbench.scoring.comparison import compare, mean_difference_p, mean_intervals
-from merbench.scoring.evaluation import area, evaluate
+from merbench.scoring.evaluation import area, evaluate, sample_values
 from merbench.scoring.scorecard import public_score, score, score_and_draws
 from merbench.scoring.signatures import signature
 from merbench.scoring.uncertainty import Resampling, bootstrap, percentile_bounds, resampling_of
@@ -21,6 +21,7 @@ __all__ = [
     "percentile_bounds",
     "public_score",
     "resampling_of",
+    "sample_values",
     "score",
     "score_and_draws",
     "signature",

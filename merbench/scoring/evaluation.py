@@ -164,6 +164,33 @@ def _why_undefined(aligned: Aligned, spec: MetricSpec) -> str:
     return target.why_undefined(aligned.part(spec.target).reference) or spec.metric.undefined
 
 
+def sample_values(aligned: Aligned, key: str) -> Values | None:
+    """Return how right every row's answer is, `(n,)`, higher is better, as the target of a metric measures it.
+
+    Right or wrong, the squared error with a minus, or the F1 of the sample's sets, whatever the metric; NaN for a row
+    that does not count. Of `overall`, the sum over its metrics times their absolute weights. None where a target's
+    answers only count together, as scores do.
+    """
+    if key == OVERALL:
+        total = np.zeros(aligned.n)
+        for weight, part_of in [(spec.weight, spec.key) for spec in aligned.track.metrics if spec.weight is not None]:
+            if (added := sample_values(aligned, part_of)) is None:
+                return None
+            total = total + abs(weight) * added
+        return total
+    spec = next(spec for spec in aligned.track.metrics if spec.key == key)
+    part, prepared = aligned.part(spec.target), None
+    if spec.metric.prepare is not None:
+        parameters = parameters_of(aligned.track, spec) | aligned.supplied(spec, None)
+        prepared = aligned.prepared(spec, parameters, None)
+    own = aligned.track.targets[spec.target].sample_values(part.reference, part.prediction, prepared)
+    if own is None or part.rows is None:
+        return own
+    values = np.full(aligned.n, np.nan)
+    values[part.rows] = own
+    return values
+
+
 def ones(aligned: Aligned) -> NDArray[np.uint8]:
     """Return the one weighting under which every row counts once."""
     return np.ones((1, aligned.n), dtype=np.uint8)

@@ -142,6 +142,11 @@ class ClassTarget(Target):
     def example(self, row: int) -> tuple[str | float, ...]:
         return (self.classes[row % len(self.classes)],)
 
+    def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
+        """Return 1 for a right answer, 0 for a wrong one."""
+        right: NDArray[np.float64] = np.equal(reference, prediction).astype(np.float64)
+        return right
+
     def answer(self, output: Any) -> Values:
         codes: Codes = output.argmax(1).astype(np.int32)
         return codes

@@ -77,6 +77,12 @@ class NumberTarget(Target):
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         return reference_numbers(where, columns[0], self.invalid)
 
+    def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
+        """Return the squared error of every answer, with a minus."""
+        with np.errstate(over="ignore"):
+            errors: NDArray[np.float64] = np.square(prediction - reference)
+        return -errors
+
     def answer(self, output: Any) -> Values:
         low, high = self.range or (-np.inf, np.inf)
         values: Values = output.clip(low, high)

@@ -23,7 +23,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import Problem, UsageError, examples, plural, printable
+from merbench.metrics.label_set import sample_f1
 from merbench.metrics.lists import Lists, concatenated, offsets_of
 from merbench.targets.cells import BadCell, ListCells, Rows, Texts, read_in_blocks, require_readable
 from merbench.targets.drafts import Alternative, Draft, DraftColumn
@@ -75,6 +76,10 @@ class LabelSetTarget(Target):
 
     def example(self, row: int) -> tuple[str | float, ...]:
         return ("['happy', 'surprised']" if row % 2 == 0 else "['sad']",)
+
+    def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
+        """Return the F1 of every sample's two sets, as the metric compares their words."""
+        return sample_f1(prepared)
 
     def read(self, answers: Answers) -> TargetValues:
         """Return the sets of words; a blank cell is the empty set where the format and the track allow it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import Problem, UsageError, examples
 from merbench.files.toml import toml_value
+from merbench.metrics.multilabel import per_sample
 from merbench.targets.continuous import read_numbers, reference_numbers
 from merbench.targets.drafts import Draft, DraftColumn
 from merbench.targets.target import Answers, Labels, ReferenceColumn, Target, TargetValues, target_type
@@ -35,6 +36,13 @@ class MultilabelTarget(Target):
 
     def example(self, row: int) -> tuple[str | float, ...]:
         return tuple(int(place == row % len(self.labels)) for place in range(len(self.labels)))
+
+    def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
+        """Return the F1 of the labels of every sample."""
+        values = per_sample(reference, prediction)
+        f1 = np.full(len(values.known), np.nan)
+        f1[values.known] = values.f1
+        return f1
 
     def read(self, answers: Answers) -> TargetValues:
         """Return 0 and 1 for every label, a column each."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +47,11 @@ class RankedTarget(VocabularyTarget):
 
     def example(self, row: int) -> tuple[str | float, ...]:
         return (f"{self.labels[row % len(self.labels)]}, {self.labels[(row + 1) % len(self.labels)]}",)
+
+    def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
+        """Return 1 where the first answer is right, else 0."""
+        right: NDArray[np.float64] = np.equal(reference.first(), prediction.first()).astype(np.float64)
+        return right
 
     def read(self, answers: Answers) -> TargetValues:
         """Return the ranked answers; the track decides what a strange first answer is."""

@@ -233,6 +233,18 @@ class Target(Declaration):
         """Return why no metric of this kind has a value on some references; empty if the metric must say so."""
         return ""
 
+    def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
+        """Return how right every answer is, `(n,)`, higher is better; None where answers only count together.
+
+        NaN for a sample whose answer cannot be right or wrong.
+
+        Args:
+            reference: `n` references.
+            prediction: `n` answers.
+            prepared: what the metric that scores them has prepared; None if it prepares nothing.
+        """
+        return None
+
     @classmethod
     def drafted(cls, column: DraftColumn) -> Draft | None:
         """Return what to declare for a column of references; None for one that is of another kind."""

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import examples
 from merbench.lexicon import Lexicon, open_lexicon
+from merbench.metrics.label_set import sample_f1
 from merbench.metrics.lists import Lists, offsets_of
 from merbench.targets.cells import ListCells, read_in_blocks
 from merbench.targets.label_set import reference_sets
@@ -58,6 +59,10 @@ class TextTarget(Target):
 
     def example(self, row: int) -> tuple[str | float, ...]:
         return ("The voice trembles, she seems sad and a little afraid.",)
+
+    def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
+        """Return the F1 of every sample's two sets, as the metric compares their words."""
+        return sample_f1(prepared)
 
     def read(self, answers: Answers) -> TargetValues:
         """Return the words of the lexicon that the descriptions hold."""
