@@ -40,6 +40,9 @@ DECIMALS = 10
 MOST_LEFT_OUT = 0.2
 """The largest share of resamples without a value that an interval may leave out; the rest would be biased."""
 
+FEWEST_DEGREES = 1.0
+"""With fewer degrees of freedom (less than two samples or clusters of one size), there is no interval and no p."""
+
 JACKKNIFE_GROUPS = 200
 """The jackknife leaves out at most this many groups, one at a time."""
 
@@ -72,11 +75,25 @@ def poisson_weights(key: str, n: int, n_resamples: int, *, clusters: Codes | Non
         yield _shared(counts, clusters)
 
 
+def n_swaps(n_units: int, n_permutations: int) -> int:
+    """Return how many exchanges `swaps` yields: all but that of nothing, where 2 to the number of units is not more."""
+    return 2**n_units - 1 if n_units < 63 and 2**n_units <= n_permutations else n_permutations
+
+
 def swaps(key: str, n: int, n_permutations: int, *, clusters: Codes | None = None) -> Iterator[Weights]:
-    """Yield blocks of fair 0/1 draws: 1 where two systems exchange their predictions for a sample (or cluster)."""
+    """Yield blocks of fair 0/1 draws: 1 where two systems exchange their predictions for a sample (or cluster).
+
+    Where there are no more exchanges than `n_permutations`, every one is yielded once, but for that of nothing, which
+    `permutation_p` counts: the test is exact.
+    """
     source, stream = _units(clusters, n), _stream("swaps", key)
-    for rows in _blocks(source, n_permutations):
-        octets = _words(stream, rows, -(-source // 64)).view(np.uint8)
+    total, start = n_swaps(source, n_permutations), 1
+    for rows in _blocks(source, total):
+        if total < n_permutations:
+            octets = np.arange(start, start + rows, dtype="<u8")[:, None].view(np.uint8)
+            start += rows
+        else:
+            octets = _words(stream, rows, -(-source // 64)).view(np.uint8)
         yield _shared(np.unpackbits(octets, axis=1, count=source, bitorder="little"), clusters)
 
 
@@ -186,6 +203,7 @@ def n_as_large(observed: ArrayLike, permuted: ArrayLike) -> NDArray[np.int64]:
 def permutation_p(n_large: int, n_permutations: int) -> float:
     """Return the two-sided p value (c + 1) / (B + 1), where c of B permuted differences are as large as the observed.
 
+    B is `n_swaps`: after all exchanges, p is exact.
     Phipson & Smyth, 2010, *Permutation p-values should never be zero*.
     """
     return (n_large + 1) / (n_permutations + 1)
@@ -237,16 +255,52 @@ def pairwise_p(draws: Values, estimates: Values, degrees: float) -> Values:
         degrees: degrees of freedom, such as the effective number of clusters minus 1.
 
     Returns:
-        `(S, S)`, symmetric, 1 on the diagonal, and where too few resamples have a value.
+        `(S, S)`, symmetric, 1 on the diagonal, and where too few resamples have a value or degrees are below 1.
     """
     differences = np.abs(_rounded(estimates[:, None] - estimates))
-    deviations = pair_deviations(draws, estimates)
     p = np.ones(differences.shape)
+    if degrees < FEWEST_DEGREES:
+        return p
+    deviations = pair_deviations(draws, estimates)
     for a, b in zip(*np.nonzero(np.triu(differences) * np.isfinite(deviations)), strict=True):
         # Where all resamples agree on the difference, every unit does: the p of the permutation test.
         ratio = differences[a, b] / deviations[a, b] if deviations[a, b] else math.inf
         p[a, b] = p[b, a] = student_p(ratio, degrees) if math.isfinite(ratio) else 0.5**degrees
     return _rounded(p)
+
+
+def t_ends(estimate: float, deviation: float, level: float, degrees: float) -> tuple[float | None, float | None]:
+    """Return the ends of the interval estimate ± t · deviation, with Student's t at some degrees of freedom.
+
+    None, None of a deviation that is NaN, or of fewer than one degree of freedom.
+    """
+    if not math.isfinite(deviation) or degrees < FEWEST_DEGREES:
+        return None, None
+    half = student_quantile((1 + level) / 2, degrees) * deviation
+    low, high = _rounded([estimate - half, estimate + half]).tolist()
+    return low, high
+
+
+def rank_correlation_p(x: ArrayLike, y: ArrayLike) -> float:
+    """Return the two-sided p of Spearman's rank correlation by Student's t; equal values share their mean rank.
+
+    1 where one side is constant, or has a value that is not finite, or there are fewer than three items.
+    """
+    both = np.stack([_rounded(x), _rounded(y)])
+    if not np.isfinite(both).all() or both.shape[1] < 3:
+        return 1.0
+    left, right = _centred_ranks(both[0]), _centred_ranks(both[1])
+    # Whole numbers: the products are exact, whatever the order of their sum.
+    scale = math.sqrt(float(left @ left) * float(right @ right))
+    r = float(left @ right) / scale if scale else 0.0
+    degrees = len(left) - 2
+    return student_p(r * math.sqrt(degrees / (1 - r * r)) if r * r < 1 else math.inf, degrees)
+
+
+def _centred_ranks(values: Values) -> NDArray[np.int64]:
+    """Return twice the ranks minus their mean."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((2 * np.cumsum(counts) - counts)[places] - len(values), dtype=np.int64)
 
 
 def n_needed(difference: float, deviation: float, n: float, level: float, power: float = 0.8) -> int | None:

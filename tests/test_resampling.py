@@ -31,11 +31,13 @@ from merbench.resampling import (
     jackknife_weights,
     n_as_large,
     n_needed,
+    n_swaps,
     pair_deviations,
     pairwise_p,
     percentile_interval,
     permutation_p,
     poisson_weights,
+    rank_correlation_p,
     student_p,
     student_quantile,
     swapped_pair,
@@ -225,21 +227,33 @@ def test_swapped_pair_scores_two_systems_after_the_exchange() -> None:
         assert other == pytest.approx(f1_score(reference, np.where(row, a, b), average="weighted"), abs=1e-12)
 
 
-@pytest.mark.parametrize("scale", [1.0, 2.0, 3.0, 4.0])
-def test_p_agrees_with_full_enumeration(scale: float) -> None:
-    reference = np.zeros(12)
-    a, b = np.random.default_rng(2).normal(size=(2, 12)) * [[1.0], [scale]]
+@pytest.mark.parametrize("scale", [1.0, 2.0, 4.0])
+@pytest.mark.parametrize("n", [7, 12, 14])
+def test_p_agrees_with_full_enumeration(n: int, scale: float) -> None:
+    reference = np.zeros(n)
+    a, b = np.random.default_rng(2).normal(size=(2, n)) * [[1.0], [scale]]
     gaps = a**2 - b**2
-    flipped = [abs(np.dot(signs, gaps)) for signs in itertools.product((-1, 1), repeat=12)]
-    exact = np.mean(np.array(flipped) >= abs(gaps.sum()) - 1e-9)
+    flipped = np.array(list(itertools.product((-1, 1), repeat=n))) @ gaps
+    exact = np.mean(np.abs(flipped) >= abs(gaps.sum()) - 1e-9)
     twice, both = np.concatenate([reference, reference]), np.concatenate([a, b])
     differences = [
         np.subtract(*(METRICS["mse"](twice, both, weights) for weights in swapped_pair(exchange)))
-        for exchange in swaps(KEY, 12, 10_000)
+        for exchange in swaps(KEY, n, 10_000)
     ]
-    p = permutation_p(int(n_as_large(gaps.mean(), np.concatenate(differences))), 10_000)
-    # Four standard errors of a share counted in 10,000 draws.
-    assert p == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 10_000))
+    n_exchanges = n_swaps(n, 10_000)
+    p = permutation_p(int(n_as_large(gaps.mean(), np.concatenate(differences))), n_exchanges)
+    # Of 12 units there are 4,096 exchanges, of 14 more than 10,000: four standard errors of a share counted in those.
+    error = 4 * math.sqrt(exact * (1 - exact) / 10_000) if n == 14 else 1e-12
+    assert p == pytest.approx(exact, abs=error)
+
+
+def test_every_exchange_once_where_no_more_are_allowed() -> None:
+    clusters = np.array([0, 0, 1, 2, 2, 3])
+    every = rows(swaps(KEY, 6, 16, clusters=clusters))
+    expected = [pattern for pattern in itertools.product((0, 1), repeat=4) if any(pattern)]
+    assert sorted(map(tuple, every[:, [0, 2, 3, 5]].tolist())) == expected
+    assert (n_swaps(4, 16), n_swaps(4, 15), n_swaps(64, 1_000)) == (15, 15, 1_000)
+    assert len(rows(swaps(KEY, 6, 15, clusters=clusters))) == 15 != len({*map(tuple, rows(swaps(KEY, 4, 15)).tolist())})
 
 
 def test_p_counts_what_is_as_large_in_either_direction() -> None:
@@ -275,6 +289,16 @@ def test_p_of_pairs_at_the_edges() -> None:
     assert pairwise_p(draws, estimates, 6)[0, 1] == 2 / 2**7
     draws[2, :21] = math.nan  # more than a fifth
     assert pairwise_p(draws, estimates, 6)[2, 0] == 1 and math.isnan(pair_deviations(draws, estimates)[2, 0])
+
+
+def test_rank_correlation_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    for n in (4, 30, 200):
+        x = rng.integers(1, 9, n)
+        y = x + rng.integers(-5, 6, n)
+        assert rank_correlation_p(x, y) == pytest.approx(stats.spearmanr(x, y).pvalue, rel=1e-8)
+    assert rank_correlation_p([1, 1, 1], [1, 2, 3]) == 1 and rank_correlation_p([1, 2], [1, 2]) == 1
+    assert rank_correlation_p([1, 2, 3], [1, 2, math.nan]) == 1 and rank_correlation_p([1, 2, 3], [5, 4, 1]) == 0
 
 
 def test_effective_number_by_hand() -> None:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from checked_tracks import FORMULAS
 from made_corpus import made_corpus
+from scipy import stats
 from sklearn.metrics import confusion_matrix, f1_score, mean_squared_error, precision_recall_fscore_support
 from toy_track import write_toy_track
 
@@ -29,6 +30,7 @@ from merbench.errors import IntegrityError, UndefinedMetric, UsageError, Withhel
 from merbench.files import reading
 from merbench.metrics.metric import METRICS, Metric
 from merbench.metrics.metric import metric as register
+from merbench.metrics.sums import spread
 from merbench.report import Comparison, ScoreReport
 from merbench.resampling import poisson_weights
 from merbench.scoring import aligned, compare, evaluation, public_score, score
@@ -412,6 +414,76 @@ def test_one_pass_for_all_pairs_gives_what_each_pair_gives(
     together = compare(candidates, systems, n_permutations=300, n_resamples=100, cluster=cluster)
     monkeypatch.setattr(Metric, "sums_only", property(lambda metric: False), raising=False)
     assert compare(candidates, systems, n_permutations=300, n_resamples=100, cluster=cluster) == together
+
+
+@pytest.mark.parametrize("cluster", [None, "speaker"])
+def test_the_interval_of_a_difference_is_that_of_students_t(cluster: str | None, make: Make) -> None:
+    speakers = np.array([0] * 30 + [1] * 10 + [2] * 10 + [3] * 10)
+    candidates = make(speaker=[f"p{code}" for code in speakers])
+    good, bad = answers(candidates, seed=5, wrong=0.1), answers(candidates, seed=6, wrong=0.7)
+    comparison = compare(candidates, {"good": good, "bad": bad}, cluster=cluster, n_permutations=100)
+    row = next(row for row in comparison.differences if row.name == "mse")
+    truth = candidates.references.values["valence"]
+    gaps = (good["valence"].to_numpy() - truth) ** 2 - (bad["valence"].to_numpy() - truth) ** 2
+    clusters = None if cluster is None else speakers
+    blocks = poisson_weights("small@1.0|test|0", 60, 1_000, clusters=clusters)
+    weights = np.concatenate([spread(block) for block in blocks]).astype(float)
+    with np.errstate(invalid="ignore"):
+        deviation = np.nanstd(weights @ gaps / weights.sum(axis=1), ddof=1)
+    # 60 samples, or (30 + 10 + 10 + 10)² / (900 + 3 · 100) = 3 effective clusters.
+    half = stats.t.ppf(0.975, 60 - 1 if cluster is None else 3 - 1) * deviation
+    # Draws are taken to 21 binary digits of the largest deviation.
+    assert [row.low, row.high] == pytest.approx([row.difference - half, row.difference + half], rel=1e-5)
+    assert "|ci:t,0.95|" in comparison.signature and comparison.uncertainty.method == "t"
+
+
+def test_a_warning_where_no_p_can_be_small_enough(make: Make) -> None:
+    def codes(*systems: int, n_clusters: int | None, n_permutations: int = 10_000) -> list[str]:
+        cluster = None if n_clusters is None else "group"
+        candidates = make(group=[f"g{i % (n_clusters or 1)}" for i in range(60)])
+        tables = {f"s{seed}": answers(candidates, seed) for seed in systems}
+        warnings = compare(candidates, tables, cluster=cluster, n_permutations=n_permutations, n_resamples=100).warnings
+        return [str(warning) for warning in warnings if warning.code == "W711"]
+
+    # The smallest p of m clusters is 2 / 2^m: 0.0625 of five, 0.03125 of six, and three times as much of three pairs.
+    assert codes(1, 2, n_clusters=5) == [
+        "W711  5 clusters of 'group': no p can be below 0.062: no difference can be significant"
+    ]
+    assert not codes(1, 2, n_clusters=6)
+    (three,) = codes(1, 2, 3, n_clusters=6)
+    assert "below 0.031, nor an adjusted one of 3 pairs below 0.094: no difference" in three
+    # The smallest p of 100 permutations is 1 / 101, and of ten pairs ten times as much; ten of 201 are below 0.05.
+    (ten,) = codes(*range(5), n_clusters=None, n_permutations=100)
+    assert ten.endswith("below 0.099: no difference can be significant; 200 permutations are enough")
+    assert not codes(*range(5), n_clusters=None, n_permutations=200)
+
+
+def test_one_cluster_has_no_interval_and_two_equal_systems_no_difference(make: Make) -> None:
+    candidates = make(group=["all"] * 60)
+    table = answers(candidates)
+    comparison = compare(candidates, {"a": table, "b": answers(candidates, 7), "c": table}, cluster="group")
+    assert {(row.low, row.high, row.p) for row in comparison.differences} == {(None, None, 1.0)}
+    assert (comparison.n_permutations, comparison.exact) == (2, True)
+    assert "two-sided, all 2 permutations" in comparison.to_text()
+    assert [warning.code for warning in comparison.warnings] == ["W701", "W711"]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_warning_where_the_difference_depends_on_the_size_of_a_cluster(tied: bool, make: Make) -> None:
+    sizes = np.arange(1, 21)
+    speakers = np.repeat(np.arange(20), sizes)
+    candidates = make(n=210, speaker=[f"p{code:02}" for code in speakers])
+    truth = candidates.references.values["valence"]
+    # b's error grows with the size of a speaker, or alternates between two values.
+    error = 1.0 + (0.1 * sizes if tied else np.arange(20) % 2)
+    discrete = pa.array([LABELS[code] for code in candidates.references.values["discrete"]])
+    a = pa.table({"sample_id": candidates.ids, "discrete": discrete, "valence": truth})
+    b = pa.table({"sample_id": candidates.ids, "discrete": discrete, "valence": truth + error[speakers]})
+    warnings = compare(candidates, {"a": a, "b": b}, cluster="speaker", n_permutations=1_000).warnings
+    expected = "the difference depends on the number of samples of a cluster of 'speaker' in 1 of 1 significant "
+    lines = [warning.message for warning in warnings if warning.code == "W712"]
+    assert len(lines) == (2 if tied else 0)
+    assert all(expected in line and line.endswith("(a - b): p may be too small") for line in lines)
 
 
 def test_a_metric_that_needs_the_weights_themselves_is_compared_pair_by_pair(

@@ -48,6 +48,7 @@ class Comparison(Report):
         hidden: whether it is secret which candidates are scored; see `public`.
         n_candidates: how many samples are predicted.
         n_permutations: number of permutations of the test.
+        exact: whether those are all that there are.
         differences: one per metric and pair.
         warnings: what a reader must know.
     """
@@ -59,6 +60,7 @@ class Comparison(Report):
     n_permutations: int
     differences: tuple[Difference, ...]
     warnings: tuple[Problem, ...] = ()
+    exact: bool = False
 
     def __repr__(self) -> str:
         names = dict.fromkeys(name for row in self.differences for name in (row.a, row.b))
@@ -117,7 +119,8 @@ class Comparison(Report):
 
     def notes(self) -> list[str]:
         """Return the lines under the tables."""
-        test = f"p: paired permutation test, two-sided, {self.n_permutations:,} permutations"
+        number = f"{'all ' if self.exact else ''}{self.n_permutations:,} permutations"
+        test = f"p: paired permutation test, two-sided, {number}"
         return [
             *([f"{test}; Holm over the pairs of a metric"] if self.uncertainty else []),
             *([ORGANIZERS_VIEW] if self.hidden and self.uncertainty else []),

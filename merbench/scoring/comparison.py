@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import UsageError, listed, plural
+from merbench.errors import Problem, UsageError, listed, plural
 from merbench.report import Comparison, Difference
-from merbench.resampling import Interval, holm, n_as_large, percentile_interval, permutation_p
+from merbench.resampling import (
+    JACKKNIFE_GROUPS,
+    Interval,
+    holm,
+    n_as_large,
+    n_swaps,
+    pair_deviations,
+    permutation_p,
+    rank_correlation_p,
+    t_ends,
+)
 from merbench.scoring.aligned import Aligned, align, candidates_of, read_for
 from merbench.scoring.evaluation import Draws, plain_values
 from merbench.scoring.scorecard import scores_of
@@ -35,6 +45,9 @@ from merbench.track import OVERALL, Track
 if TYPE_CHECKING:
     from merbench.scoring.aligned import Source
 
+SIZE_TIE = 0.01
+"""Below this p of the rank correlation, a difference is taken to depend on the size of a cluster."""
+
 
 def compare(  # noqa: PLR0913
     track: str | Path | Track | Candidates,
@@ -53,8 +66,8 @@ def compare(  # noqa: PLR0913
         track: as for `score`.
         submissions: sources by name, or sources that are named by their file.
         split: which split of the track.
-        n_permutations: number of permutations of the paired test.
-        level: level of the percentile intervals; None takes what the track declares, as do the next two.
+        n_permutations: number of permutations of the paired test; all, where there are no more.
+        level: level of the intervals; None takes what the track declares, as do the next two.
         n_resamples: number of bootstrap resamples.
         cluster: corpus column whose samples are resampled, and exchanged, together; `none` takes them one by one.
         seed: seed of resamples and permutations.
@@ -67,11 +80,14 @@ def compare(  # noqa: PLR0913
     """
     n_permutations = whole_number("n_permutations", n_permutations)
     candidates = candidates_of(track, split)
-    how = resampling_of(candidates, "percentile", level, n_resamples, cluster, seed)
+    how = resampling_of(candidates, "default", level, n_resamples, cluster, seed)
     systems = {name: align(read_for(candidates, source)) for name, source in named_sources(submissions).items()}
     if len(systems) < 2:
         raise UsageError(f"a comparison needs two submissions or more, not {len(systems)}")
-    how.in_range()
+    how = replace(how.in_range(), method="t")
+    n_exchanges = n_swaps(how.n_units, n_permutations)
+    exact = n_exchanges < n_permutations
+    made = _differences(systems, n_permutations, how)
     return Comparison(
         track=candidates.track.key,
         title=candidates.track.title,
@@ -79,48 +95,98 @@ def compare(  # noqa: PLR0913
         synthetic=candidates.corpus.synthetic,
         hidden=candidates.hidden,
         n_candidates=len(candidates),
-        differences=tuple(_differences(systems, n_permutations, how)),
+        differences=tuple(made),
         signature=f"{signature(candidates, how)}|permutations:{n_permutations}",
-        n_permutations=n_permutations,
+        n_permutations=n_exchanges + exact,
+        exact=exact,
         uncertainty=how.uncertainty,
-        warnings=tuple(warnings_of(next(iter(systems.values())), how, {})),
+        warnings=(
+            *warnings_of(next(iter(systems.values())), how, {}),
+            *_smallest_p(how, n_permutations, n_pairs=math.comb(len(systems), 2)),
+            *_tied_to_size(systems, made, how),
+        ),
         decimals=candidates.track.ranking.decimals,
     )
 
 
-def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resampling) -> Iterator[Difference]:
-    """Yield the differences of every pair of systems, metric by metric."""
-    plain = {name: plain_values(system) for name, system in systems.items()}
-    draws: dict[str, Draws] = {}
-    for name, system in systems.items():
-        resampled = bootstrap(system, how)[0]
-        draws[name] = {key: resampled[key] for key in plain[name]}  # those of every class would fill the memory
-    pairs = list(combinations(systems, 2))
-    first = next(iter(plain.values()))
-    observed = {key: np.array([plain[a][key] - plain[b][key] for a, b in pairs]) for key in first}
+def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resampling) -> list[Difference]:
+    """Return the differences of every pair of systems, metric by metric."""
+    names, plain = list(systems), {name: plain_values(system) for name, system in systems.items()}
+    first = plain[names[0]]
+    values = {key: np.array([plain[name][key] for name in names]) for key in first}
+    resampled = [{key: draws[key] for key in first} for draws in (bootstrap(each, how)[0] for each in systems.values())]
+    pairs = list(combinations(range(len(names)), 2))
+    a, b = np.array(pairs).T
+    observed = {key: own[a] - own[b] for key, own in values.items()}
     n_large = dict.fromkeys(observed, np.zeros(len(pairs), dtype=np.int64))
-    numbers = list(combinations(range(len(systems)), 2))
-    for block in permuted_differences(list(systems.values()), numbers, n_permutations, how):
+    for block in permuted_differences(list(systems.values()), pairs, n_permutations, how):
         n_large = {key: count + n_as_large(observed[key], block[key]) for key, count in n_large.items()}
+    n_exchanges = n_swaps(how.n_units, n_permutations)
+    made = []
     for item in scores_of(how.candidates.track, first, {}):
-        p_values = [permutation_p(n, n_permutations) for n in n_large[item.key].tolist()]
-        for (a, b), p, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
-            value_a, value_b = plain[a][item.key], plain[b][item.key]
-            bounds = percentile_interval(draws[a][item.key] - draws[b][item.key], how.level)
-            yield Difference(
-                a=a,
-                b=b,
-                key=item.key,
-                name=item.name,
-                value_a=value_a,
-                value_b=value_b,
-                difference=value_a - value_b,
-                low=bounds.low,
-                high=bounds.high,
-                p=p,
-                p_holm=p_holm,
-                higher_is_better=item.higher_is_better,
+        key = item.key
+        p_values = [permutation_p(n, n_exchanges) for n in n_large[key].tolist()]
+        deviations = pair_deviations(np.stack([draws[key] for draws in resampled]), values[key])[a, b]
+        for (i, j), deviation, p, p_holm in zip(pairs, deviations, p_values, holm(p_values), strict=True):
+            value_a, value_b = plain[names[i]][key], plain[names[j]][key]
+            low, high = t_ends(value_a - value_b, deviation, how.level, how.degrees)
+            made.append(
+                Difference(
+                    a=names[i],
+                    b=names[j],
+                    key=key,
+                    name=item.name,
+                    value_a=value_a,
+                    value_b=value_b,
+                    difference=value_a - value_b,
+                    low=low,
+                    high=high,
+                    p=p,
+                    p_holm=p_holm,
+                    higher_is_better=item.higher_is_better,
+                )
             )
+    return made
+
+
+def _smallest_p(how: Resampling, n_permutations: int, n_pairs: int) -> Iterator[Problem]:
+    """Yield a warning where no p can be small enough to be significant after Holm's correction."""
+    n_exchanges = n_swaps(how.n_units, n_permutations)
+    # Exchanging everything makes the same difference as exchanging nothing.
+    exact = n_exchanges < n_permutations
+    smallest = (1 + exact) / (n_exchanges + 1)
+    if round(smallest * n_pairs, 10) < round(1 - how.level, 10):
+        return
+    units = plural(how.n_units, "sample") if how.cluster is None else f"{how.n_units} clusters of '{how.cluster}'"
+    adjusted = f", nor an adjusted one of {n_pairs:,} pairs below {min(1.0, smallest * n_pairs):.2g}" * (n_pairs > 1)
+    message = f"no p can be below {smallest:.2g}{adjusted}: no difference can be significant"
+    if exact:
+        yield Problem("W711", f"{units}: {message}")
+    else:
+        enough = math.floor(round(n_pairs / (1 - how.level), 6))
+        yield Problem("W711", f"{n_permutations:,} permutations: {message}; {enough:,} permutations are enough")
+
+
+def _tied_to_size(systems: Mapping[str, Aligned], made: Sequence[Difference], how: Resampling) -> Iterator[Problem]:
+    """Yield a warning where significant differences depend on the size of a cluster: their p may be too small."""
+    significant = [row for row in made if row.p_holm is not None and row.p_holm <= 1 - how.level]
+    if how.clusters is None or not significant or how.n_units > JACKKNIFE_GROUPS:
+        return
+    names = {name for row in significant for name in (row.a, row.b)}
+    left_out = {name: jackknifed(systems[name], how.clusters) for name in names}
+    sizes = np.bincount(how.clusters)
+    tied: dict[str, list[str]] = {}
+    for row in significant:
+        without = left_out[row.a][row.key] - left_out[row.b][row.key]
+        # What a sample of the cluster adds to the difference.
+        effects = (row.difference - without) * (sizes.sum() - sizes) / sizes
+        if rank_correlation_p(sizes, effects) < SIZE_TIE:
+            tied.setdefault(row.name, []).append(f"{row.a} - {row.b}")
+    for name, pairs in tied.items():
+        message = f"{name}: the difference depends on the number of samples of a cluster of '{how.cluster}'"
+        n_significant = sum(row.name == name for row in significant)
+        few = f"{len(pairs):,} of {plural(n_significant, 'significant difference')} ({listed(pairs)})"
+        yield Problem("W712", f"{message} in {few}: p may be too small")
 
 
 def mean_intervals(runs: Sequence[Submission], how: Resampling) -> dict[str, Interval]:
@@ -156,7 +222,7 @@ def mean_difference_p(
         int(n_as_large(observed, block[key].sum(axis=0) / len(rounds)))
         for block in permuted_differences(systems, rounds, n_permutations, how)
     )
-    return permutation_p(n_large, n_permutations)
+    return permutation_p(n_large, n_swaps(how.n_units, n_permutations))
 
 
 def named_sources(

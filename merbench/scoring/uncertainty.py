@@ -26,6 +26,7 @@ from merbench.resampling import (
     Interval,
     bca_interval,
     cluster_codes,
+    effective_number,
     jackknife_weights,
     percentile_interval,
     poisson_weights,
@@ -77,6 +78,16 @@ class Resampling:
     def n_clusters(self) -> int | None:
         """The number of clusters; None if rows are resampled one by one."""
         return None if self.clusters is None else int(self.clusters.max()) + 1
+
+    @property
+    def n_units(self) -> int:
+        """The number of clusters, or of rows, that are resampled and exchanged."""
+        return len(self.candidates.references) if self.n_clusters is None else self.n_clusters
+
+    @property
+    def degrees(self) -> float:
+        """The degrees of freedom of Student's t: the effective number of units minus 1."""
+        return effective_number(len(self.candidates.references), self.clusters) - 1
 
     @property
     def stream(self) -> str:
