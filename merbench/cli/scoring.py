@@ -45,18 +45,27 @@ def score(
         OUTPUT, "--by COLUMN", "Column of the corpus or manifest to break down by; repeatable."
     ),
     public: options.Public = False,
+    per_sample: Path | None = option(
+        OUTPUT, "--per-sample FILE", "Also write every scored sample and its influence: .csv, .parquet or .jsonl."
+    ),
     form: options.ReportFormatOption = None,
     output: options.ReportOutput = "-",
 ) -> None:
     """Score a submission, with confidence intervals."""
+    from merbench.scoring import per_sample as sample_table
     from merbench.scoring import public_score
     from merbench.scoring import score as score_submission
     from merbench.scoring.aligned import candidates_of, read_for
+    from merbench.scoring.samples import require_samples_file, require_visible, write_samples
 
     require_track_first("score", track, [file])
     require_apart(output, [file], "the submission itself")
     form = form or _form_of(output)
     candidates = candidates_of(track, split) if manifest is None else _with_manifest(track, split, manifest)
+    if per_sample is not None:
+        require_apart(per_sample, [file], "the submission itself")
+        require_samples_file(per_sample, output)
+        require_visible(candidates, "--per-sample")
     read = read_for(candidates, file, options.renamed(rename))
     if public and candidates.hidden:
         report = public_score(read)
@@ -75,6 +84,8 @@ def score(
     rendered = _rendered(report, form, output)
     if report.warnings and (form is not options.ReportFormat.table or output != "-"):
         print(problem_list(report.source, report.warnings), file=sys.stderr)
+    if per_sample is not None:
+        write_samples(sample_table(candidates, read), per_sample)
     _write(output, form, rendered)
 
 

@@ -15,10 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from merbench.errors import printable
 from merbench.leaderboard.entry import InvalidEntry
-from merbench.report import Ceiling, Report, ReportTable, Uncertainty, displayed, escape_html, escape_markdown
-
-FORMULA_PREFIXES = "=+-@\uff1d\uff0b\uff0d\uff20"
-"""What a spreadsheet takes as the start of a formula; the last four are the full-width forms of the first."""
+from merbench.report import Ceiling, Report, ReportTable, Uncertainty, csv_cell, displayed, escape_html, escape_markdown
 
 INVALID = "Invalid entries"
 
@@ -206,12 +203,12 @@ class Board(Report):
         about = ("rank", "team", "team_name", "system", "title", "runs", "seeds", "received")
         tests = ("difference", "p", "p_holm", "separable")
         ranks = ("rank_low", "rank_high", "first_share", "group", *(scheme.name for scheme in self.schemes))
-        writer.writerow([*about, *map(_plain_cell, numbers), *tests, *ranks, "signature"])
+        writer.writerow([*about, *map(csv_cell, numbers), *tests, *ranks, "signature"])
         for number, row in enumerate(self.rows):
             gap = row.gap or Gap(0.0)
             cells: list[object] = [
                 row.rank,
-                *(_plain_cell(cell) for cell in (row.team, row.team_name, row.system, row.title, " ".join(row.runs))),
+                *(csv_cell(cell) for cell in (row.team, row.team_name, row.system, row.title, " ".join(row.runs))),
                 " ".join("" if seed is None else str(seed) for seed in row.seeds),
                 moment(row.received),
                 *(value for s in row.scores for value in (s.value, s.deviation, s.low, s.high)),
@@ -219,7 +216,7 @@ class Board(Report):
             cells += [gap.value, gap.p, gap.p_holm, gap.separable]
             cells += [row.rank_low, row.rank_high, row.first_share, row.group]
             cells += [scheme.ranks[number] for scheme in self.schemes]
-            writer.writerow([*cells, _plain_cell(self.signature)])
+            writer.writerow([*cells, csv_cell(self.signature)])
         return text.getvalue()
 
     def to_text(self, width: int | None = None) -> str:
@@ -370,8 +367,3 @@ def alpha(uncertainty: Uncertainty) -> float:
 def moment(time: datetime) -> str:
     """Return a time in UTC as RFC 3339."""
     return time.isoformat().replace("+00:00", "Z")
-
-
-def _plain_cell(text: str) -> str:
-    text = printable(text, None)
-    return f"'{text}" if text.startswith(tuple(FORMULA_PREFIXES)) else text

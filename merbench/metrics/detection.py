@@ -43,6 +43,19 @@ class Ranking:
     positive: NDArray[np.uint8]
     ends: Counts  # `(g,)` the position behind the last sample of each distinct score
 
+    @property
+    def alike(self) -> NDArray[np.int64]:
+        """Codes `(n,)` of the samples; of those with the same code, it makes no difference which one is left out.
+
+        They are of one class and share their score, or each has a score of its own and nothing is between them.
+        """
+        positive, sizes = self.positive.reshape(-1)[: len(self.order)], np.diff(self.ends, prepend=0)
+        side = np.where(sizes == 1, positive[self.ends - 1].astype(np.int64), -1)
+        starts = np.append(True, (side[1:] != side[:-1]) | (side[1:] < 0)) if len(side) else side
+        codes = np.empty(len(self.order), dtype=np.int64)
+        codes[self.order] = 2 * np.repeat(np.cumsum(starts), sizes) + positive
+        return codes
+
 
 def ranking(reference: Array, prediction: Floats) -> Ranking:
     """Return the samples by rising score; buckets are about as long as they are many."""

@@ -242,22 +242,25 @@ def set_f1(prepared: Overlap, weights: Weights, *, average: Average = "sample") 
     return _averaged(weights, 2 * prepared.both, prepared.reference + prepared.prediction, average)
 
 
-def sample_f1(prepared: object) -> Floats | None:
-    """Return the F1 of every sample's sets, `(n,)`, the mean over the wheels or runs that count the sample.
+def sample_columns(prepared: object) -> dict[str, Floats] | None:
+    """Return precision, recall and F1 of every sample's sets, `(n,)`, means over the wheels or runs that count it.
 
     NaN where none does; two empty sets that are compared without a lexicon agree perfectly: 1. None for a metric that
     has not prepared sets.
     """
     if isinstance(prepared, KnownSets):
-        kept, f1 = prepared.kept, _harmonic(prepared.precision, prepared.recall)
+        kept, precision, recall = prepared.kept, prepared.precision, prepared.recall
     elif isinstance(prepared, Overlap):
-        either = prepared.reference + prepared.prediction
-        f1 = np.where(either == 0, 1.0, _ratio(2 * prepared.both, either))
-        kept = np.ones(f1.shape)
+        empty = (prepared.reference == 0) & (prepared.prediction == 0)
+        kept = np.ones(empty.shape)
+        precision, recall = (np.where(empty, 1.0, each) for each in (prepared.precision, prepared.recall))
     else:
         return None
-    n_kept = kept.sum(axis=0)
-    return np.where(n_kept > 0, (kept * f1).sum(axis=0) / np.maximum(n_kept, 1), np.nan)
+    n_kept, columns = kept.sum(axis=0), {"precision": precision, "recall": recall, "f1": _harmonic(precision, recall)}
+    return {
+        name: np.where(n_kept > 0, (kept * values).sum(axis=0) / np.maximum(n_kept, 1), np.nan)
+        for name, values in columns.items()
+    }
 
 
 def with_representatives(lists: Lists, first: Sequence[Mapping[str, str]]) -> Lists:

@@ -32,6 +32,13 @@ class Located(NamedTuple):
     predicted: Floats  # where the prediction has it
     referenced: Floats  # where the reference has it
 
+    @property
+    def sample_columns(self) -> dict[str, Floats]:
+        """Precision, recall and F1 `(n,)` of every sample's seconds; 1 where neither side has the label."""
+        sides = {"precision": self.predicted, "recall": self.referenced, "f1": (self.predicted + self.referenced) / 2}
+        nowhere = sides["f1"] == 0
+        return {name: np.where(nowhere, 1.0, self.both / np.where(side > 0, side, 1.0)) for name, side in sides.items()}
+
 
 def located(reference: Segments, prediction: Segments, *, label: Label) -> Located:
     """Return the seconds of one label in every sample.

@@ -2,8 +2,8 @@
 
 Conventions:
     weights: `(b, n)` non-negative integers (counts or 0/1 masks) of any real dtype; uint8 is the smallest and fastest.
-        Or `Clustered`, where whole clusters of samples share their weight, or `Exchanges`, where pairs of systems
-        exchange their predictions.
+        Or `Clustered`, where whole clusters of samples share their weight, `Exchanges`, where pairs of systems exchange
+        their predictions, or `LeftOut`, where one sample at a time is left out.
     values: `(n,)` float64. cells: `(n,)` integers 0 … `n_cells` − 1, or `(j, n)` where every sample is in j cells.
     returns: float64.
 
@@ -147,7 +147,62 @@ class Exchanges:
         return (kept[:, self.first] + moved[:, self.second]).reshape(len(kept), -1)
 
 
-Weights = Array | Clustered | Exchanges
+@dataclass(frozen=True, eq=False, slots=True)
+class LeftOut:
+    """Weightings `(b, n)` under each of which one sample is left out and every other one counts once.
+
+    Sums under them are the sum of all samples without the value of that one, whatever the number of weightings.
+    """
+
+    rows: NDArray[np.integer]  # `(b,)` the sample that is left out; −1 for one that is not among the n
+    n: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of weightings and of samples."""
+        return len(self.rows), self.n
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: tuple[slice, Any]) -> LeftOut:
+        """Return some of the weightings, for some of the samples: `weights[:, rows]`."""
+        weightings, samples = key
+        chosen = np.arange(self.n)[samples]
+        places = np.full(self.n + 1, -1)  # the last one is that of −1
+        places[chosen] = np.arange(len(chosen))
+        return LeftOut(places[self.rows[weightings]], len(chosen))
+
+    def spread(self) -> Array:
+        """Return the `(b, n)` array of weights."""
+        weights = np.ones(self.shape, dtype=np.uint8)
+        present = self.rows >= 0
+        weights[present, self.rows[present]] = 0
+        return weights
+
+    def cell_counts(self, codings: Array, n_cells: int) -> Floats:
+        """Return the same as `cell_counts`."""
+        total = np.bincount(codings.ravel(), minlength=n_cells).astype(np.float64)
+        counts, present = np.repeat(total[None], len(self), axis=0), self.rows >= 0
+        for coding in codings:
+            counts[present, coding[self.rows[present]]] -= 1
+        return counts
+
+    def sums(self, column: Floats) -> Floats:
+        """Return the `(b,)` sums, to the last bit or next to it: what rounding took from the total is added again."""
+        everything = np.ones((1, self.n + 1), dtype=np.uint8)
+        total = float(weighted_sum(everything[:, 1:], column)[0])
+        with np.errstate(invalid="ignore"):
+            lost = float(weighted_sum(everything, np.append(column, -total))[0])
+            own = np.append(column, 0.0)[self.rows]
+            rest = total - own
+            # What the subtraction loses (Knuth, 1969, theorem 4.2.2 B).
+            taken = rest - total
+            lost = lost + ((total - (rest - taken)) - (own + taken))
+            return np.asarray(rest + lost)
+
+
+Weights = Array | Clustered | Exchanges | LeftOut
 
 
 def spread(weights: Weights) -> Array:
@@ -155,7 +210,7 @@ def spread(weights: Weights) -> Array:
     if isinstance(weights, Exchanges):
         weights = weights[0 : len(weights), :]
     assert not isinstance(weights, Exchanges)
-    return weights.spread() if isinstance(weights, Clustered) else weights
+    return weights.spread() if isinstance(weights, (Clustered, LeftOut)) else weights
 
 
 ROWS, SAMPLES = 64, 1 << 15
@@ -187,7 +242,7 @@ def weighted_sum(weights: Weights, values: Floats) -> Floats:
 
 def weighted_sums(weights: Weights, *columns: Floats) -> list[Floats]:
     """Return the `(b,)` sums of each of several columns, as `weighted_sum` does, from one pass over the weights."""
-    if isinstance(weights, Exchanges):
+    if isinstance(weights, (Exchanges, LeftOut)):
         return [weights.sums(column) for column in columns]
     if isinstance(weights, Clustered):
         return weighted_sums(weights.counts, *(weights.sums(column) for column in columns))
@@ -228,8 +283,8 @@ def weighted_mean(weights: Weights, values: Floats) -> Floats:
 
 def total_weight(weights: Weights) -> Floats:
     """Return the `(b,)` total weights, exact: every partial sum is an integer that float64 holds."""
-    if isinstance(weights, Exchanges):
-        return weights.sums(np.ones(len(weights.units)))
+    if isinstance(weights, (Exchanges, LeftOut)):
+        return weights.sums(np.ones(weights.shape[1]))
     if isinstance(weights, Clustered):
         sizes = np.bincount(weights.clusters, minlength=weights.counts.shape[1])
         return np.asarray(weights.counts.astype(np.float64) @ sizes.astype(np.float64))
@@ -240,7 +295,7 @@ def total_weight(weights: Weights) -> Floats:
 def cell_counts(weights: Weights, cells: Array, n_cells: int) -> Floats:
     """Return the `(b, n_cells)` total weight of the samples in each cell, exact."""
     codings = np.atleast_2d(cells)
-    if isinstance(weights, Exchanges):
+    if isinstance(weights, (Exchanges, LeftOut)):
         return weights.cell_counts(codings, n_cells)
     if isinstance(weights, Clustered) and weights.counts.shape[1] * n_cells <= LARGEST_TABLE:
         of_clusters = weights.cell_counts(codings, n_cells)

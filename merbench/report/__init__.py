@@ -12,7 +12,15 @@ from merbench.report.scorecard import (
     ScoreReport,
     WorstSample,
 )
-from merbench.report.tables import ReportTable, displayed, escape_html, escape_markdown, markdown_code, markdown_of
+from merbench.report.tables import (
+    ReportTable,
+    csv_cell,
+    displayed,
+    escape_html,
+    escape_markdown,
+    markdown_code,
+    markdown_of,
+)
 
 __all__ = [
     "Bin",
@@ -30,6 +38,7 @@ __all__ = [
     "ScoreReport",
     "Uncertainty",
     "WorstSample",
+    "csv_cell",
     "displayed",
     "escape_html",
     "escape_markdown",

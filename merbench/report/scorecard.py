@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 DENSE_LABELS = 100
 """With more labels than this, JSON lists the pairs of a confusion that occur, and tables show the most frequent."""
 
+MOST_WORST = 20
+"""How many of the answers that cost most a report has."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:

@@ -159,6 +159,16 @@ def escape_html(text: str) -> str:
     return html.escape(printable(text, None))
 
 
+FORMULA_PREFIXES = "=+-@\uff1d\uff0b\uff0d\uff20"
+"""What a spreadsheet takes as the start of a formula; the last four are the full-width forms of the first."""
+
+
+def csv_cell(text: str) -> str:
+    """Return text as a cell of a CSV file, printable, and with a quote before what a spreadsheet would run."""
+    text = printable(text, None)
+    return f"'{text}" if text.startswith(tuple(FORMULA_PREFIXES)) else text
+
+
 def markdown_code(text: str) -> str:
     """Return text as a code span, in which no escapes have an effect, unless it would end the span."""
     text = printable(text, None)

@@ -3,6 +3,7 @@
 from merbench.scoring.aligned import Aligned, Grouping, align
 from merbench.scoring.comparison import compare, mean_difference_p, mean_intervals
 from merbench.scoring.evaluation import area, evaluate, sample_values
+from merbench.scoring.samples import per_sample
 from merbench.scoring.scorecard import public_score, score, score_and_draws
 from merbench.scoring.signatures import signature
 from merbench.scoring.uncertainty import Resampling, bootstrap, percentile_bounds, resampling_of
@@ -18,6 +19,7 @@ __all__ = [
     "evaluate",
     "mean_difference_p",
     "mean_intervals",
+    "per_sample",
     "percentile_bounds",
     "public_score",
     "resampling_of",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import UndefinedMetric, UsageError, listed, plural
 from merbench.metrics.categorical import PerClass, per_class
-from merbench.metrics.sums import Clustered, Exchanges, Weights, total_weight, weighted_sum
+from merbench.metrics.sums import Clustered, Exchanges, LeftOut, Weights, total_weight, weighted_sum
 from merbench.scoring.aligned import Aligned, Within, with_confusion
 from merbench.track import OVERALL, MetricSpec, Track
 
@@ -41,19 +41,23 @@ def evaluate(aligned: Aligned, weights: Weights, classes: Mapping[str, PerClass]
     """
     if classes is None:
         classes = classes_of(aligned, weights)
-    values: Draws = {}
-    for spec in aligned.track.metrics:
-        if spec.per is not None:
-            values[spec.key] = _aggregated(aligned, spec, weights)
-        elif spec.metric.from_classes is not None:
-            own = spec.metric.from_classes(classes[spec.target], **parameters_of(aligned.track, spec))
-            values[spec.key] = checked(spec, own, len(weights))
-        else:
-            values[spec.key] = _value(aligned, spec, weights, None)
+    values = {spec.key: metric_values(aligned, spec, weights, classes) for spec in aligned.track.metrics}
     weighted = [(spec.weight, values[spec.key]) for spec in aligned.track.metrics if spec.weight is not None]
     if weighted:
         values[OVERALL] = sum((weight * value for weight, value in weighted), np.zeros(len(weights)))
     return values
+
+
+def metric_values(
+    aligned: Aligned, spec: MetricSpec, weights: Weights, classes: Mapping[str, PerClass] | None = None
+) -> Values:
+    """Return the `(b,)` values of one metric; `classes` are the counts of its target, where they are known already."""
+    if spec.per is not None:
+        return _aggregated(aligned, spec, weights)
+    if classes is not None and spec.metric.from_classes is not None:
+        own = spec.metric.from_classes(classes[spec.target], **parameters_of(aligned.track, spec))
+        return checked(spec, own, len(weights))
+    return _value(aligned, spec, weights, None)
 
 
 def _value(aligned: Aligned, spec: MetricSpec, weights: Weights, within: Within | None) -> Values:
@@ -61,13 +65,18 @@ def _value(aligned: Aligned, spec: MetricSpec, weights: Weights, within: Within 
     metric, part = spec.metric, aligned.part(spec.target, within)
     parameters = parameters_of(aligned.track, spec) | aligned.supplied(spec, within)
     own_weights = weights if part.rows is None else weights[:, part.rows]
+    places: Any = slice(None)
+    if isinstance(own_weights, LeftOut):  # of all that leave out a sample of other rows, one is enough
+        rows, places = np.unique(own_weights.rows, return_inverse=True)
+        own_weights = LeftOut(rows, own_weights.n)
     if metric.prepare is None:
         values = metric(part.reference, part.prediction, own_weights, **parameters)
     else:
         values = metric.function(
             aligned.prepared(spec, parameters, within), own_weights, **metric.finishing(parameters)
         )
-    return checked(spec, values, len(weights))
+    values = checked(spec, values, len(own_weights))
+    return np.asarray(values[places])
 
 
 def checked(spec: MetricSpec, values: Values, b: int) -> Values:
@@ -108,7 +117,7 @@ def _aggregated(aligned: Aligned, spec: MetricSpec, weights: Weights) -> Values:
 
 def _mean_weight(weights: Weights) -> Values:
     """Return the mean weight of the rows that carry any, `(b,)`."""
-    if isinstance(weights, Exchanges):
+    if isinstance(weights, (Exchanges, LeftOut)):
         carrying = total_weight(weights)
     elif isinstance(weights, Clustered):
         is_carrying = Clustered((weights.counts > 0).view(np.uint8), weights.clusters)
@@ -179,16 +188,20 @@ def sample_values(aligned: Aligned, key: str) -> Values | None:
             total = total + abs(weight) * added
         return total
     spec = next(spec for spec in aligned.track.metrics if spec.key == key)
-    part, prepared = aligned.part(spec.target), None
-    if spec.metric.prepare is not None:
-        parameters = parameters_of(aligned.track, spec) | aligned.supplied(spec, None)
-        prepared = aligned.prepared(spec, parameters, None)
-    own = aligned.track.targets[spec.target].sample_values(part.reference, part.prediction, prepared)
+    part = aligned.part(spec.target)
+    own = aligned.track.targets[spec.target].sample_values(part.reference, part.prediction, prepared_of(aligned, spec))
     if own is None or part.rows is None:
         return own
     values = np.full(aligned.n, np.nan)
     values[part.rows] = own
     return values
+
+
+def prepared_of(aligned: Aligned, spec: MetricSpec) -> Any:
+    """Return what a metric needs of all rows of its target under any weights; None if it prepares nothing."""
+    if spec.metric.prepare is None:
+        return None
+    return aligned.prepared(spec, parameters_of(aligned.track, spec) | aligned.supplied(spec, None), None)
 
 
 def ones(aligned: Aligned) -> NDArray[np.uint8]:

@@ -28,6 +28,7 @@ from merbench.scoring.evaluation import (
     plain_values,
     portions,
 )
+from merbench.scoring.samples import worst_samples
 from merbench.scoring.signatures import signature
 from merbench.scoring.uncertainty import Resampling, intervals_of, resampling_of, warnings_of
 from merbench.submission import Submission
@@ -109,6 +110,7 @@ def score_and_draws(read: Submission, how: Resampling | None, by: Sequence[str] 
         confusions=tuple(_confusions(aligned)),
         coverage=tuple(_coverage_rows(read, aligned)),
         groups=tuple(_groups(aligned, groupings, iter(of_groups))),
+        worst=worst_samples(candidates, aligned),
         uncertainty=None if how is None else how.uncertainty,
         warnings=(*read.warnings, *warnings_of(aligned, how, bounds)),
         decimals=track.ranking.decimals,

@@ -147,6 +147,9 @@ class ClassTarget(Target):
         right: NDArray[np.float64] = np.equal(reference, prediction).astype(np.float64)
         return right
 
+    def sample_columns(self, reference: Any, prediction: Any, prepared: Any) -> Mapping[str, NDArray[Any]]:
+        return {"correct": np.equal(reference, prediction)}
+
     def answer(self, output: Any) -> Values:
         codes: Codes = output.argmax(1).astype(np.int32)
         return codes
@@ -160,6 +163,9 @@ class ClassTarget(Target):
 
     def written(self, values: Any) -> pa.Array:
         return pa.array(self.classes).take(pa.array(values))
+
+    def shown(self, values: Any) -> pa.Array:
+        return self.written(np.ma.masked_less(values, 0))
 
 
 @target_type

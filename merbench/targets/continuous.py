@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -82,6 +82,10 @@ class NumberTarget(Target):
         with np.errstate(over="ignore"):
             errors: NDArray[np.float64] = np.square(prediction - reference)
         return -errors
+
+    def sample_columns(self, reference: Any, prediction: Any, prepared: Any) -> Mapping[str, NDArray[Any]]:
+        with np.errstate(over="ignore"):
+            return {"error": prediction - reference}
 
     def answer(self, output: Any) -> Values:
         low, high = self.range or (-np.inf, np.inf)

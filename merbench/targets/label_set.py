@@ -22,7 +22,7 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import Problem, UsageError, examples, plural, printable
-from merbench.metrics.label_set import sample_f1
+from merbench.metrics.label_set import sample_columns
 from merbench.metrics.lists import Lists, concatenated, offsets_of
 from merbench.targets.cells import BadCell, ListCells, Rows, Texts, read_in_blocks, require_readable
 from merbench.targets.drafts import Alternative, Draft, DraftColumn
@@ -79,7 +79,10 @@ class LabelSetTarget(Target):
 
     def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
         """Return the F1 of every sample's two sets, as the metric compares their words."""
-        return sample_f1(prepared)
+        return self.sample_columns(reference, prediction, prepared).get("f1")
+
+    def sample_columns(self, reference: Any, prediction: Any, prepared: Any) -> Mapping[str, NDArray[Any]]:
+        return sample_columns(prepared) or {}
 
     def read(self, answers: Answers) -> TargetValues:
         """Return the sets of words; a blank cell is the empty set where the format and the track allow it."""

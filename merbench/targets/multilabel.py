@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -39,10 +39,19 @@ class MultilabelTarget(Target):
 
     def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
         """Return the F1 of the labels of every sample."""
+        return self.sample_columns(reference, prediction, prepared)["f1"]
+
+    def sample_columns(self, reference: Any, prediction: Any, prepared: Any) -> Mapping[str, NDArray[Any]]:
+        """Return the F1 of the labels of every sample, and which labels are right."""
         values = per_sample(reference, prediction)
         f1 = np.full(len(values.known), np.nan)
         f1[values.known] = values.f1
-        return f1
+        right = np.where(reference < 0, np.nan, reference == prediction)
+        return {"f1": f1, **{f"correct.{label}": right[:, place] for place, label in enumerate(self.labels)}}
+
+    def shown(self, values: Any) -> pa.Array:
+        """Return the labels that apply."""
+        return pa.array([[self.labels[place] for place in np.flatnonzero(row == 1)] for row in values])
 
     def read(self, answers: Answers) -> TargetValues:
         """Return 0 and 1 for every label, a column each."""

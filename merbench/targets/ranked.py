@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import Problem, UsageError, examples, printable
 from merbench.metrics.lists import Lists, offsets_of
+from merbench.metrics.ranked import NEVER, rank_of_reference
 from merbench.targets.categorical import VocabularyTarget
 from merbench.targets.cells import BadCell, ListCells, Texts, read_in_blocks, require_readable
 from merbench.targets.sheet import ITEMS, blocks, is_list, is_text
@@ -52,6 +53,11 @@ class RankedTarget(VocabularyTarget):
         """Return 1 where the first answer is right, else 0."""
         right: NDArray[np.float64] = np.equal(reference.first(), prediction.first()).astype(np.float64)
         return right
+
+    def sample_columns(self, reference: Any, prediction: Any, prepared: Any) -> Mapping[str, NDArray[Any]]:
+        """Return whether the first answer is right, and the rank of the reference, from 1."""
+        ranks = rank_of_reference(reference, prediction)
+        return {"correct": ranks == 0, "rank": np.where(ranks == NEVER, np.nan, ranks + 1.0)}
 
     def read(self, answers: Answers) -> TargetValues:
         """Return the ranked answers; the track decides what a strange first answer is."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import ValidationInfo, field_validator
 
 from merbench.declarations import refused
@@ -47,6 +48,23 @@ class ScoresTarget(Target):
         known = np.asarray(columns[0].is_valid())
         codes = reference_codes(where, columns[0], known, (self.negative, self.positive), {})
         return ReferenceColumn(codes.astype(np.int8), known)
+
+    def shown(self, values: Any) -> pa.Array:
+        """Return numbers, and the label of references."""
+        return pa.array(values if values.dtype.kind == "f" else np.array([self.negative, self.positive])[values])
+
+    def sample_columns(self, reference: Any, prediction: Any, prepared: Any) -> Mapping[str, NDArray[Any]]:
+        """Return the share of the other class that each sample is ranked right against, a tie counting half.
+
+        DeLong, DeLong & Clarke-Pearson, 1988: the mean over either class is the area under the curve.
+        """
+        share = np.full(len(reference), np.nan)
+        for code, sign in ((1, 1.0), (0, -1.0)):
+            own, others = reference == code, np.sort(sign * prediction[reference == 1 - code])
+            if len(others):
+                below, up_to = (np.searchsorted(others, sign * prediction[own], side) for side in ("left", "right"))
+                share[own] = (below + up_to) / (2 * len(others))
+        return {"ranked_right": share}
 
     def why_undefined(self, reference: Any) -> str:
         for code, label in enumerate((self.negative, self.positive)):

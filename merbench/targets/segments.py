@@ -9,8 +9,8 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from merbench.errors import Problem, UsageError, did_you_mean, listed, printable
 from merbench.files.toml import toml_value
 from merbench.metrics.lists import Offsets, Segments, concatenated, offsets_of
+from merbench.metrics.segments import Located
 from merbench.targets.cells import MOST_CELLS, BadCell, cell_problems, require_readable, shifted
 from merbench.targets.drafts import Draft, DraftColumn, label_lines
 from merbench.targets.sheet import SEGMENT_FIELDS, STRETCHES, blocks, is_list, is_text
@@ -54,6 +55,13 @@ class SegmentsTarget(Target):
 
     def example(self, row: int) -> tuple[str | float, ...]:
         return (f"{self.labels[0]}-0.00-0.50 {self.labels[1]}-0.50-1.00",)
+
+    def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
+        """Return the F1 of the seconds of every sample, of the label that the metric is about."""
+        return self.sample_columns(reference, prediction, prepared).get("f1")
+
+    def sample_columns(self, reference: Any, prediction: Any, prepared: Any) -> Mapping[str, NDArray[Any]]:
+        return prepared.sample_columns if isinstance(prepared, Located) else {}
 
     def read(self, answers: Answers) -> TargetValues:
         """Return the segments, none of which passes the end of its sample."""

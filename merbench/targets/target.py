@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field
 from merbench.declarations import Declaration, refused, short
 from merbench.errors import Problem, did_you_mean, listed, plural, printable
 from merbench.metrics import Metric
-from merbench.metrics.lists import Lists, Values
+from merbench.metrics.lists import Lists, Segments, Values
 from merbench.metrics.metric import TargetKind
 from merbench.registry import Registry
 from merbench.targets.drafts import Draft, DraftColumn
@@ -244,6 +244,24 @@ class Target(Declaration):
             prepared: what the metric that scores them has prepared; None if it prepares nothing.
         """
         return None
+
+    def sample_columns(self, reference: Any, prediction: Any, prepared: Any) -> Mapping[str, NDArray[Any]]:
+        """Return what a table of single samples shows of how right every answer is, `(n,)` by name; NaN for nothing.
+
+        The arguments are those of `sample_values`. Where it has no values, the first column is what samples are
+        compared by, 1 the best and 0 the worst.
+        """
+        return {}
+
+    def shown(self, values: Any) -> pa.Array:
+        """Return references or predictions as a table shows them; null for an answer outside the vocabulary."""
+        if isinstance(values, Lists):
+            return pa.array([list(words) for words in values], pa.list_(pa.string()))
+        if isinstance(values, Segments):
+            spans = zip(values.codes.tolist(), values.start_s.tolist(), values.end_s.tolist(), strict=True)
+            text = [f"{self.scored_labels[code]} {start:g}–{end:g} s" for code, start, end in spans]
+            return pa.ListArray.from_arrays(pa.array(values.offsets, pa.int32()), pa.array(text, pa.string()))
+        return pa.array(values)
 
     @classmethod
     def drafted(cls, column: DraftColumn) -> Draft | None:

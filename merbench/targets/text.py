@@ -16,7 +16,7 @@ Conventions:
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import examples
 from merbench.lexicon import Lexicon, open_lexicon
-from merbench.metrics.label_set import sample_f1
+from merbench.metrics.label_set import sample_columns
 from merbench.metrics.lists import Lists, offsets_of
 from merbench.targets.cells import ListCells, read_in_blocks
 from merbench.targets.label_set import reference_sets
@@ -62,7 +62,10 @@ class TextTarget(Target):
 
     def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
         """Return the F1 of every sample's two sets, as the metric compares their words."""
-        return sample_f1(prepared)
+        return self.sample_columns(reference, prediction, prepared).get("f1")
+
+    def sample_columns(self, reference: Any, prediction: Any, prepared: Any) -> Mapping[str, NDArray[Any]]:
+        return sample_columns(prepared) or {}
 
     def read(self, answers: Answers) -> TargetValues:
         """Return the words of the lexicon that the descriptions hold."""

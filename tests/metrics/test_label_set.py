@@ -21,7 +21,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from merbench.errors import UnknownName
 from merbench.lexicon import Content, Lexicon, import_lexicon
 from merbench.metrics import METRICS
-from merbench.metrics.label_set import Coverage, coverage, exact_sets, sample_f1, wheel_sets, with_representatives
+from merbench.metrics.label_set import Coverage, coverage, exact_sets, sample_columns, wheel_sets, with_representatives
 from merbench.metrics.lists import Lists
 from merbench.targets.label_set import Split, read_label_lists
 
@@ -70,7 +70,9 @@ def test_an_emotion_wheel_by_hand(lexicon: Lexicon) -> None:
         assert value(metric, reference, prediction, lexicon=lexicon) == pytest.approx(both, abs=1e-15)
     # Of single samples: P 1, R 1/2 on wheel one and 0 on two; 0 on one; skipped by both; P 1/2, R 1 on two.
     prepared = wheel_sets(Lists.of(reference), Lists.of(prediction), lexicon=lexicon)
-    assert sample_f1(prepared) == pytest.approx([(2 / 3 + 0) / 2, 0, math.nan, 2 / 3], abs=1e-15, nan_ok=True)
+    samples = sample_columns(prepared) or {}
+    assert samples["f1"] == pytest.approx([(2 / 3 + 0) / 2, 0, math.nan, 2 / 3], abs=1e-15, nan_ok=True)
+    assert samples["precision"] == pytest.approx([0.5, 0, math.nan, 0.5], abs=1e-15, nan_ok=True)
     # Level 2 of wheel one: {high, low} / {higher}, {higher} / {}: nothing is right, and F is 0.
     for name in WITH_LEXICON:
         assert value(name, reference, prediction, lexicon=lexicon, level=2, wheel="one") == 0
@@ -99,8 +101,9 @@ def test_set_level_by_hand() -> None:
     # Jaccard 1/4, 0, 0, 1; F1 2/5, 0, 0, 1. In all, 1 of 6 labels is in both; 2 · 1 of 3 + 4.
     assert value("set_jaccard", reference, prediction) == pytest.approx(5 / 16, abs=1e-15)
     assert value("set_f1", reference, prediction) == pytest.approx(7 / 20, abs=1e-15)
-    assert sample_f1(exact_sets(Lists.of(reference), Lists.of(prediction))) == pytest.approx([2 / 5, 0, 0, 1])
-    assert sample_f1(None) is None
+    samples = sample_columns(exact_sets(Lists.of(reference), Lists.of(prediction))) or {}
+    assert samples["f1"] == pytest.approx([2 / 5, 0, 0, 1]) and samples["recall"][3] == 1
+    assert sample_columns(None) is None
     assert value("set_jaccard", reference, prediction, average="micro") == pytest.approx(1 / 6, abs=1e-15)
     assert value("set_f1", reference, prediction, average="micro") == pytest.approx(2 / 7, abs=1e-15)
 

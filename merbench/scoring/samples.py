@@ -1,0 +1,239 @@
+"""Single samples: what was answered, how right that is, and how much each sample moves every metric.
+
+Conventions:
+    Rows are the scored samples, in the order of sorted sample ids. The influence of a sample on a value is the value on
+    all scored samples minus the value on all of them but this one (leave-one-out); NaN, in a table null, if either has
+    no value. A sample that does not count for a metric has no influence on it: 0.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from merbench.corpus.candidates import Candidates
+from merbench.corpus.declaration import ID
+from merbench.errors import PolicyError, UsageError
+from merbench.files.writing import atomic_path, write_text
+from merbench.metrics.sums import LeftOut
+from merbench.report import WorstSample, csv_cell
+from merbench.report.scorecard import MOST_WORST
+from merbench.scoring.aligned import Aligned, align, candidates_of, read_for
+from merbench.scoring.evaluation import (
+    MOST_VALUES,
+    Draws,
+    Values,
+    metric_values,
+    ones,
+    prepared_of,
+)
+from merbench.targets import Target
+from merbench.track import OVERALL, MetricSpec, Track
+
+if TYPE_CHECKING:
+    from merbench.scoring.aligned import Source
+
+DECIMALS = 12
+"""Influences are rounded to this many decimals, so that equal ones are equal."""
+
+MOST_JUDGED, MOST_WEIGHTS = 100_000, 1 << 22
+"""With more samples than this, or with more weights for a metric that is not made of sums, no report has worst ones."""
+
+
+def per_sample(track: str | Path | Track | Candidates, submission: Source, *, split: str = "test") -> pa.Table:
+    """Return a table of the scored samples of a submission; `to_pandas()` makes a data frame of it.
+
+    Its columns are `sample_id`; of every target `<target>.reference` and `<target>.prediction` (null for an answer
+    outside the vocabulary), and how right the answer is: `correct`, `rank`, `error`, `precision`, `recall`, `f1` or
+    `ranked_right`, by kind of target; and `influence.<metric>` for every metric and for the overall score. Cells of a
+    target for which a sample does not count are null.
+
+    Args:
+        track: as for `score`, as are the other two.
+        submission: a file, a table, or a submission that was read before.
+        split: which split of the track.
+
+    Raises:
+        PolicyError: it is secret which samples of the split are scored.
+        WithheldReference: the references are withheld.
+        InvalidSubmission: the file has problems; all are listed.
+    """
+    candidates = candidates_of(track, split)
+    require_visible(candidates, "values of single samples")
+    aligned = align(read_for(candidates, submission))
+    columns: dict[str, Any] = {ID: candidates.ids.take(pa.array(candidates.references.index))}
+    for name, target in aligned.track.targets.items():
+        columns |= {f"{name}.{key}": column for key, column in _answer_columns(aligned, name, target)}
+    labels = {spec.key: aligned.track.metric_label(spec) for spec in aligned.track.metrics}
+    for key, values in influences(aligned, aligned.track.metrics).items():
+        columns[f"influence.{labels.get(key, key)}"] = pa.array(values, from_pandas=True)
+    return pa.table(columns)
+
+
+def require_visible(candidates: Candidates, what: str) -> None:
+    """Raise `PolicyError` for `what` of a split of which it is secret which samples are scored."""
+    if candidates.hidden:
+        raise PolicyError(
+            f"{candidates.track.key}: split '{candidates.split}' keeps secret which candidates are scored, and {what} "
+            "would show it; name a split without a hidden part: --split NAME"
+        )
+
+
+def _answer_columns(aligned: Aligned, name: str, target: Target) -> Iterator[tuple[str, pa.Array]]:
+    """Yield reference, prediction and how right it is as columns of all rows; null where a row does not count."""
+    part = aligned.part(name)
+    places = None
+    if part.rows is not None:
+        at = np.full(aligned.n, -1)
+        at[part.rows] = np.arange(len(part.rows))
+        places = pa.array(np.ma.masked_less(at, 0))
+    columns = {"reference": target.shown(part.reference), "prediction": target.shown(part.prediction)}
+    columns |= {key: pa.array(values, from_pandas=True) for key, values in how_right(aligned, name).items()}
+    for key, column in columns.items():
+        yield key, column if places is None else column.take(places)
+
+
+def how_right(aligned: Aligned, name: str) -> Mapping[str, NDArray[Any]]:
+    """Return the `sample_columns` of a target, of the rows that count for it, as its first metric prepares them."""
+    part = aligned.part(name)
+    first = next((spec for spec in aligned.track.metrics if spec.target == name), None)
+    prepared = None if first is None else prepared_of(aligned, first)
+    return aligned.track.targets[name].sample_columns(part.reference, part.prediction, prepared)
+
+
+def influences(aligned: Aligned, specs: Sequence[MetricSpec]) -> Draws:
+    """Return the `(n,)` influences on metrics, by key, and on the overall score where weights declare it."""
+    moved = {spec.key: _influence(aligned, spec) for spec in specs}
+    weighted = [(spec.weight, moved[spec.key]) for spec in specs if spec.weight is not None]
+    if weighted:
+        overall = sum((weight * values for weight, values in weighted), np.zeros(aligned.n))
+        moved = {OVERALL: np.round(overall, DECIMALS) + 0.0, **moved}
+    return moved
+
+
+def _influence(aligned: Aligned, spec: MetricSpec) -> Values:
+    """Return the `(n,)` influences on one metric."""
+    rows, places = _distinct(aligned, spec)
+    widest = len(aligned.track.targets[spec.target].scored_labels)
+    if spec.per is not None:
+        widest = max(widest, len(aligned.groupings[spec.per].names))
+    step = max(1, MOST_VALUES // max(1, widest if spec.metric.sums_only else aligned.n))
+    without = []
+    for start in range(0, len(rows), step):
+        weights = LeftOut(rows[start : start + step], aligned.n)
+        without.append(metric_values(aligned, spec, weights if spec.metric.sums_only else weights.spread()))
+    plain = metric_values(aligned, spec, ones(aligned))
+    with np.errstate(invalid="ignore"):
+        moved = np.round(plain - np.concatenate(without), DECIMALS) + 0.0
+    return np.asarray(moved[places])
+
+
+def _distinct(aligned: Aligned, spec: MetricSpec) -> tuple[NDArray[np.intp], Any]:
+    """Return the rows to leave out, and where among them each row is: of rows that are alike, one is enough."""
+    part, alike = aligned.part(spec.target), None
+    if spec.per is None and spec.metric.from_classes is not None:
+        n_labels = len(aligned.track.targets[spec.target].scored_labels)
+        alike = part.reference.astype(np.int64) * (n_labels + 1) + part.prediction + 1
+    elif spec.per is None:
+        alike = getattr(prepared_of(aligned, spec), "alike", None)
+    if alike is None:
+        return np.arange(aligned.n), slice(None)
+    codes = np.full(aligned.n, -1)
+    codes[slice(None) if part.rows is None else part.rows] = alike
+    _, first, places = np.unique(codes, return_index=True, return_inverse=True)
+    return first, places
+
+
+def worst_samples(candidates: Candidates, aligned: Aligned) -> tuple[WorstSample, ...]:
+    """Return the answers that cost the score by which a track ranks first most, the costliest first.
+
+    Of an overall score an answer's influence is that through the metrics of its target. Equal ones are in the order of
+    ids. There are none in very large sets: see `MOST_JUDGED`.
+    """
+    track, first = aligned.track, aligned.track.ranked_by[0]
+    ranking = {spec.key: spec.weight if first == OVERALL else 1.0 for spec in track.metrics}
+    specs = [spec for spec in track.metrics if ranking[spec.key] and first in (OVERALL, track.metric_label(spec))]
+    n_weights = (aligned.n * len(_distinct(aligned, spec)[0]) for spec in specs if not spec.metric.sums_only)
+    if aligned.n > MOST_JUDGED or max(n_weights, default=0) > MOST_WEIGHTS:
+        return ()
+    sign = 1.0 if first == OVERALL or specs[0].metric.higher_is_better else -1.0
+    costly: list[tuple[float, int, str]] = []
+    for name in dict.fromkeys(spec.target for spec in specs):
+        own = ((ranking[spec.key] or 0.0) * _influence(aligned, spec) for spec in specs if spec.target == name)
+        cost = -sign * np.round(sum(own, np.zeros(aligned.n)), DECIMALS)
+        order = np.argsort(-cost, kind="stable")[:MOST_WORST]
+        costly += [(float(cost[row]), int(row), name) for row in order if cost[row] > 0]
+    costly = sorted(costly, key=lambda item: (-item[0], item[1]))[:MOST_WORST]
+    return tuple(
+        WorstSample(
+            id=candidates.ids[int(candidates.references.index[row])].as_py(),
+            target=name,
+            reference=_shown(track.targets[name], aligned.reference[name], row),
+            prediction=_shown(track.targets[name], aligned.prediction[name], row),
+            influence=-sign * cost,
+        )
+        for cost, row, name in costly
+    )
+
+
+def _shown(target: Target, values: Any, row: int) -> str:
+    return cell_text(target.shown(values[np.array([row])])[0].as_py())
+
+
+def cell_text(value: Any) -> str:
+    """Return what a cell of a table shows: a number by six digits, the items of a list with commas between them."""
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+
+
+def require_samples_file(path: Path, report: str = "-") -> None:
+    """Raise `UsageError` for a file that `write_samples` cannot write, or that the report is written to, too."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path}: unknown suffix '{path.suffix}'; allowed: {', '.join(SUFFIXES)}")
+    if path.resolve() == Path(report).resolve():
+        raise UsageError(f"{path} is the file of the report; name another one for the samples")
+
+
+def write_samples(table: pa.Table, path: Path) -> None:
+    """Write a table of `per_sample` as CSV, Parquet or JSON Lines, by the suffix.
+
+    In CSV, text that a spreadsheet would run is made harmless, and lists are text.
+
+    Raises:
+        UsageError: an unknown suffix.
+        OutputError: the file cannot be written.
+    """
+    require_samples_file(path)
+    if path.suffix.lower() == ".parquet":
+        import pyarrow.parquet as pq
+
+        with atomic_path(path) as target:
+            pq.write_table(table, target)
+        return
+    if path.suffix.lower() == ".jsonl":
+        write_text(path, "".join(f"{json.dumps(row)}\n" for row in table.to_pylist()))
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(csv_cell, table.column_names))
+    writer.writerows(zip(*(_csv_column(column) for column in table.columns), strict=True))
+    write_text(path, text.getvalue())
+
+
+def _csv_column(column: pa.ChunkedArray) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
+        return values
+    return [csv_cell(cell_text(value)) for value in values]
