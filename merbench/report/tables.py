@@ -1,8 +1,8 @@
-"""Headed tables of strings go in, aligned text, Markdown and HTML come out, every name escaped.
+"""Headed tables of cells go in, aligned text and Markdown come out, every name escaped; `html` and `latex` make the rest."""
 
 Conventions:
-    Text is made printable where it enters a table, a section or `escape_html`; the escapes of Markdown and HTML are
-    added where it leaves.
+    Text is made printable where it enters a table, a section or `escape_html`; the escapes of Markdown, HTML and LaTeX
+    are added where it leaves.
 """
 
 from __future__ import annotations
@@ -14,37 +14,72 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from itertools import zip_longest
 from textwrap import wrap
-from typing import Literal
+from typing import Literal, Self, cast
 
 from merbench.errors import printable
-
-_STYLE = (
-    ":root{color-scheme:light dark}"
-    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}"
-    "table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;font-weight:600;padding:.3rem 0}"
-    "th,td{padding:.25rem .75rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);"
-    "text-align:right;font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left}"
-    "ul{padding-left:1.2rem;overflow-wrap:anywhere}"
-)
-
 
 _PART_OF_A_WORD = 8
 """How narrow a column of text may become, its words divided, where a table must fit a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """A value with its interval, drawn next to the number."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    scale: tuple[float, float] | None = None  # its ends; None takes a common one of all bars of the column
+    line: float | None = None  # what to compare it with
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Points with intervals on the unit square, and how many samples each is of."""
+
+    x_name: str
+    y_name: str
+    points: tuple[tuple[float, Bar, int], ...]
+
+
+class Cell(str):
+    """Printable text of a table, with what a page draws next to it and how a paper marks it."""
+
+    __slots__ = ("best", "differs", "drawn")
+
+    drawn: Bar | float | None  # a bar; or a share from 0 to 1, shown as a shade
+    best: bool  # whether it is the best value of its column
+    differs: bool  # whether it is significantly different from the best
+
+    def __new__(
+        cls, text: str, drawn: Bar | float | None = None, *, best: bool = False, differs: bool = False
+    ) -> Self:
+        """Return the text made printable, with its marks."""
+        cell = super().__new__(cls, printable(text, None))
+        cell.drawn, cell.best, cell.differs = drawn, best, differs
+        return cell
+
+
+@dataclass(frozen=True, slots=True)
 class ReportTable:
-    """A headed table of strings, made printable; the first `n_text` columns are text, the others are right-aligned."""
+    """A headed table of cells; the first `n_text` columns are text, the others are right-aligned."""
 
     title: str
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     n_text: int = 1
+    hint: str = ""  # how to read what only pages and papers have: drawings, daggers
+    curve: Curve | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", printable(self.title, None))
         object.__setattr__(self, "head", tuple(printable(cell, None) for cell in self.head))
-        object.__setattr__(self, "rows", [tuple(printable(cell, None) for cell in row) for row in self.rows])
+        object.__setattr__(self, "rows", [tuple(map(_cell, row)) for row in self.rows])
+
+    @property
+    def cells(self) -> Sequence[tuple[Cell, ...]]:
+        """The rows, as the cells that they are made of."""
+        return cast(Sequence[tuple[Cell, ...]], self.rows)
 
     def to_text(self, align: Literal["left", "right"] = "right", width: int | None = None) -> str:
         """Return aligned columns, two spaces apart; `align` applies to those that are not text.
@@ -81,19 +116,19 @@ class ReportTable:
 
     def to_markdown(self) -> str:
         """Return a GitHub table, cells escaped."""
-        lines = [self.head, *self.rows]
-        text = ["| " + " | ".join(escape_markdown(cell) for cell in line) + " |" for line in lines]
+        lines = [map(escape_markdown, self.head), *(map(_marked, row) for row in self.cells)]
+        text = ["| " + " | ".join(line) + " |" for line in lines]
         text.insert(1, "|" + "---|" * self.n_text + "---:|" * (len(self.head) - self.n_text))
         return "\n".join([*([f"**{escape_markdown(self.title)}**", ""] if self.title else []), *text])
 
-    def to_html(self) -> str:
-        """Return an HTML table, cells escaped."""
-        caption = f"<caption>{escape_html(self.title)}</caption>" if self.title else ""
-        head = "".join(f"<th>{escape_html(cell)}</th>" for cell in self.head)
-        body = "\n".join(
-            "<tr>" + "".join(f"<td>{escape_html(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
-        )
-        return f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+
+def _cell(text: str) -> Cell:
+    return text if isinstance(text, Cell) else Cell(text)
+
+
+def _marked(cell: Cell) -> str:
+    text = escape_markdown(cell)
+    return (f"**{text}**" if cell.best else text) + (DAGGER if cell.differs else "")
 
 
 def without_empty_columns(table: ReportTable) -> ReportTable:
@@ -106,6 +141,9 @@ def without_empty_columns(table: ReportTable) -> ReportTable:
         n_text=sum(i < table.n_text for i in kept),
     )
 
+
+DAGGER = "†"
+"""Marks what is significantly different, in Markdown, HTML and LaTeX."""
 
 _EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
 
@@ -136,22 +174,6 @@ def section_markdown(heading: str, tables: Sequence[ReportTable], notes: Sequenc
     """Return a heading, tables and notes as GitHub Markdown, names escaped."""
     items = "\n".join(f"* {escape_markdown(note)}" for note in notes)
     return "\n\n".join([f"## {escape_markdown(heading)}", *(table.to_markdown() for table in tables), items]) + "\n"
-
-
-def section_html(heading: str, tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
-    """Return a heading, tables and notes as one HTML section."""
-    items = "\n".join(f"<li>{escape_html(note)}</li>" for note in notes)
-    body = "\n".join(table.to_html() for table in tables)
-    return f"<section><h2>{escape_html(heading)}</h2>\n{body}\n<ul>\n{items}\n</ul></section>"
-
-
-def page_html(title: str, body: str) -> str:
-    """Return one self-contained HTML page around a body; no network is needed to show it."""
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape_html(title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{_STYLE}</style></head>\n<body>{body}</body></html>\n"
-    )
 
 
 def escape_html(text: str) -> str:
