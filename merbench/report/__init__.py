@@ -1,7 +1,9 @@
-"""Reports as frozen values that show themselves: `document` is what they share, `tables` renders their tables."""
+"""Reports as frozen values that show themselves: `document` is what they share; `tables`, `html`, `latex` show it."""
 
 from merbench.report.comparison import Comparison, Difference
 from merbench.report.document import Ceiling, Report, Score, Uncertainty
+from merbench.report.html import escape_html, inline_digest
+from merbench.report.latex import escape_latex
 from merbench.report.scorecard import (
     Bin,
     Calibration,
@@ -13,19 +15,22 @@ from merbench.report.scorecard import (
     WorstSample,
 )
 from merbench.report.tables import (
+    Bar,
+    Cell,
     ReportTable,
     csv_cell,
     displayed,
-    escape_html,
     escape_markdown,
     markdown_code,
     markdown_of,
 )
 
 __all__ = [
+    "Bar",
     "Bin",
     "Calibration",
     "Ceiling",
+    "Cell",
     "ClassRow",
     "Comparison",
     "Confusion",
@@ -41,7 +46,9 @@ __all__ = [
     "csv_cell",
     "displayed",
     "escape_html",
+    "escape_latex",
     "escape_markdown",
+    "inline_digest",
     "markdown_code",
     "markdown_of",
 ]

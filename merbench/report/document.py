@@ -1,4 +1,4 @@
-"""What every report is: a heading, tables and notes, shown as text, Markdown and HTML, stored as JSON and read back.
+"""What every report is: a heading, tables and notes, shown in many forms, stored as JSON and read back.
 
 A report declares its fields, its tables and its notes; nobody else formats.
 
@@ -15,7 +15,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from merbench.errors import UsageError, json_text, listed
-from merbench.report.tables import ReportTable, displayed, page_html, section_html, section_markdown, section_text
+from merbench.report.html import page_html, section_html
+from merbench.report.latex import section_latex
+from merbench.report.tables import Bar, Cell, ReportTable, displayed, section_markdown, section_text
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -138,12 +140,20 @@ class Report:
         return f"{self.title} ({self.track}, split {self.split}){sample}"
 
     def tables(self) -> list[ReportTable]:
-        """Return what the report shows, as headed tables of strings."""
+        """Return what the report shows, as headed tables."""
         raise NotImplementedError
 
     def notes(self) -> list[str]:
         """Return the lines under the tables."""
         raise NotImplementedError
+
+    def lead(self) -> tuple[str, ...]:
+        """Return the most important number and what it is, which a page shows first; nothing without."""
+        return ()
+
+    def cautions(self) -> list[str]:
+        """Return those of the notes that a page shows first."""
+        return []
 
     def to_text(self, width: int | None = None) -> str:
         """Return plain aligned text, tables at most `width` characters wide."""
@@ -153,12 +163,22 @@ class Report:
         """Return GitHub Markdown, names escaped."""
         return section_markdown(self.heading, self.tables(), self.notes())
 
-    def _repr_html_(self) -> str:
-        return section_html(self.heading, self.tables(), self.notes())
+    def to_latex(self) -> str:
+        """Return LaTeX tables that need the package `booktabs`, names escaped."""
+        legend = f"{self.uncertainty.note()}." if self.uncertainty else ""
+        return section_latex(self.heading, self.tables(), self.notes(), legend)
 
     def to_html(self) -> str:
         """Return one self-contained HTML page, names escaped, no network needed."""
-        return page_html(self.heading, self._repr_html_())
+        return page_html(self.heading, self._section(1))
+
+    def _repr_html_(self) -> str:
+        return self._section(2)
+
+    def _section(self, level: int) -> str:
+        """Return the report as a section of HTML with a heading of a level."""
+        lead, cautions = self.lead(), self.cautions()
+        return section_html(self.heading, self.tables(), self.notes(), lead=lead, cautions=cautions, level=level)
 
     def to_json(self) -> str:
         """Return the canonical JSON: sorted keys, shortest round-trip floats, a newline at the end."""
@@ -202,6 +222,17 @@ class Report:
     def estimate(self, value: float | None, low: float | None, high: float | None) -> str:
         """Return a value with its interval, where it has one."""
         return f"{self.number(value)} {self.interval(low, high)}".strip()
+
+    def estimated(
+        self,
+        value: float | None,
+        low: float | None,
+        high: float | None,
+        scale: tuple[float, float] | None = None,
+        line: float | None = None,
+    ) -> Cell:
+        """Return the cell of a value with its interval, which a page draws; see `Bar` for the rest."""
+        return Cell(self.estimate(value, low, high), Bar(value, low, high, scale, line))
 
     @property
     def interval_head(self) -> str:

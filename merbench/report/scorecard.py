@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from merbench.errors import Problem
-from merbench.report.document import Ceiling, Report, Score
-from merbench.report.tables import ReportTable, displayed, without_empty_columns
+from merbench.report.document import MOST_DECIMALS, Ceiling, Report, Score
+from merbench.report.html import round_scale
+from merbench.report.tables import Bar, Cell, Curve, ReportTable, displayed, without_empty_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -259,9 +260,26 @@ class ScoreReport(Report):
         return pd.DataFrame(rows, columns=["column", "group", "n", *names])
 
     def tables(self) -> list[ReportTable]:
-        """Return everything the report shows, as headed tables of strings."""
-        parts = (self._class_tables(), self._confusion_tables(), self._coverage_tables(), self._group_tables())
-        return [table for table in (self._score_table(), *(t for part in parts for t in part)) if table.rows]
+        """Return everything the report shows, as headed tables."""
+        parts = (
+            self._calibration_tables(),
+            self._class_tables(),
+            self._confusion_tables(),
+            self._group_tables(),
+            self._coverage_tables(),
+        )
+        ends = (self._ceiling_table(), *(table for part in parts for table in part), self._worst_table())
+        return [table for table in (self._score_table(), *ends) if table.rows]
+
+    def lead(self) -> tuple[str, ...]:
+        """Return the first score with its interval."""
+        first = self.scores[0]
+        interval = self.interval(first.low, first.high)
+        return self.number(first.value), first.name, f"· {self.interval_head} {interval}" if interval else ""
+
+    def cautions(self) -> list[str]:
+        """Return the warnings."""
+        return [str(warning) for warning in self.warnings]
 
     def notes(self) -> list[str]:
         """Return the lines under the tables: counts, interval, warnings, signature."""
@@ -273,19 +291,20 @@ class ScoreReport(Report):
             *([self.uncertainty.note()] if self.uncertainty else []),
             *(f"synonyms: {part.removeprefix('groups:')}" for part in groups),
             *([ORGANIZERS_VIEW] if self.hidden and "scored" in self.counts else []),
-            *(str(warning) for warning in self.warnings),
+            *self.cautions(),
             f"signature: {self.signature}",
         ]
 
     def _score_table(self) -> ReportTable:
         # Where every metric is computed on all samples that are scored, one line below says how many.
         counts_agree = {score.n_scored for score in self.scores} <= {None, self.counts.get("scored")}
+        ceilings = {ceiling.key: ceiling for ceiling in reversed(self.ceilings)}
         rows = [
             (
                 score.name,
                 score.target or "",
                 "" if counts_agree or score.n_scored is None else f"{score.n_scored:,}",
-                self.number(score.value),
+                Cell(self.number(score.value), _own_bar(score, ceilings.get(score.key))),
                 self.interval(score.low, score.high),
                 "" if score.weight is None else f"{score.weight:g}",
                 "↑" if score.higher_is_better else "↓",
@@ -293,7 +312,66 @@ class ScoreReport(Report):
             for score in self.scores
         ]
         head = ("metric", "target", "n", "value", self.interval_head, "weight", "better")
-        return without_empty_columns(ReportTable("", head, rows, n_text=2))
+        hint = f"Dashed: {self.ceilings[0].name}, a ceiling of a metric." if self.ceilings else ""
+        return without_empty_columns(ReportTable("", head, rows, n_text=2, hint=hint))
+
+    def _ceiling_table(self) -> ReportTable:
+        names = {score.key: score.name for score in self.scores}
+        rows = [
+            (
+                names.get(item.key, item.key),
+                item.name,
+                "" if item.n is None else f"{item.n:,}",
+                self.number(item.value),
+                self.interval(item.low, item.high),
+            )
+            for item in self.ceilings
+        ]
+        head = ("metric", "answers of", "n", "value", self.interval_head)
+        return without_empty_columns(ReportTable("Ceilings", head, rows, n_text=2))
+
+    def _calibration_tables(self) -> Iterator[ReportTable]:
+        for item in self.calibration:
+            scores = [
+                (s.name, Cell(self.number(s.value), _own_bar(s)), self.interval(s.low, s.high)) for s in item.scores
+            ]
+            title = f"Probabilities: {item.target} ({item.n:,} samples)"
+            yield without_empty_columns(ReportTable(title, ("metric", "value", self.interval_head), scores))
+            rows = [
+                (
+                    f"{part.low:g}–{part.high:g}",
+                    f"{part.n:,}",
+                    self.number(part.mean_probability),
+                    self.estimate(part.share_right, part.share_low, part.share_high),
+                )
+                for part in item.bins
+            ]
+            names = ("mean probability", "share right")
+            points = tuple(
+                (part.mean_probability, Bar(part.share_right, part.share_low, part.share_high), part.n)
+                for part in item.bins
+            )
+            yield ReportTable(
+                f"Reliability: {item.target}",
+                ("probability", "n", *names),
+                rows,
+                hint="Of the most probable label. Dashed: as often right as probable; from below: numbers of samples.",
+                curve=Curve(*names, points),
+            )
+
+    def _worst_table(self) -> ReportTable:
+        rows = [
+            (
+                item.id,
+                item.target,
+                item.reference,
+                item.prediction or "(outside)",
+                f"{item.influence:+.{MOST_DECIMALS}g}",
+            )
+            for item in self.worst
+        ]
+        head = ("sample", "target", "reference", "prediction", "influence")
+        return ReportTable("Worst samples", head, rows, n_text=4, hint=WORST_HINT)
 
     def _class_tables(self) -> Iterator[ReportTable]:
         for target in dict.fromkeys(row.target for row in self.per_class):
@@ -305,13 +383,18 @@ class ScoreReport(Report):
                 (
                     row.label,
                     f"{row.n:,}",
-                    *map(self.number, (row.precision, row.recall, row.f1)),
-                    self.interval(row.f1_low, row.f1_high),
+                    *(
+                        self.estimated(*ends, scale=(0.0, 1.0))
+                        for ends in (
+                            (row.precision, row.precision_low, row.precision_high),
+                            (row.recall, row.recall_low, row.recall_high),
+                            (row.f1, row.f1_low, row.f1_high),
+                        )
+                    ),
                 )
                 for row in shown
             ]
-            head = ("label", "n", "precision", "recall", "f1", f"{self.interval_head} of f1")
-            yield without_empty_columns(ReportTable(title, head, rows))
+            yield ReportTable(title, ("label", "n", "precision", "recall", "f1"), rows)
 
     def _confusion_tables(self) -> Iterator[ReportTable]:
         for confusion in self.confusions:
@@ -325,11 +408,11 @@ class ScoreReport(Report):
             counts = confusion.counts
             head = names if any(row[-1] for row in counts) else confusion.labels
             rows = [
-                (label, *(f"{count:,}" for count in row[: len(head)]))
+                (label, *(Cell(f"{count:,}", count / max(sum(row), 1)) for count in row[: len(head)]))
                 for label, row in zip(confusion.labels, counts, strict=True)
             ]
             title = f"Confusion matrix: {confusion.target} (rows: reference, columns: prediction)"
-            yield ReportTable(title, ("", *head), rows)
+            yield ReportTable(title, ("", *head), rows, hint="Percent and shade: share of the row.")
 
     def _coverage_tables(self) -> Iterator[ReportTable]:
         for target in dict.fromkeys(row.target for row in self.coverage):
@@ -350,12 +433,34 @@ class ScoreReport(Report):
     def _group_tables(self) -> Iterator[ReportTable]:
         for column in dict.fromkeys(group.column for group in self.groups):
             rows = [
-                (group.value, f"{group.n:,}", *(self.estimate(s.value, s.low, s.high) for s in group.scores))
+                (
+                    group.value,
+                    f"{group.n:,}",
+                    *(
+                        self.estimated(s.value, s.low, s.high, line=all_of.value)
+                        for s, all_of in zip(group.scores, self.scores, strict=True)
+                    ),
+                )
                 for group in self.groups
                 if group.column == column
             ]
-            yield ReportTable(f"by {column}", (column, "n", *(score.name for score in self.scores)), rows)
+            head = (column, "n", *(score.name for score in self.scores))
+            yield ReportTable(f"by {column}", head, rows, hint="Dashed: all samples.")
 
+
+def _own_bar(score: Score, ceiling: Ceiling | None = None) -> Bar:
+    """Return the bar of a score on the scale of its metric, as far as its values show it."""
+    line = ceiling.value if ceiling else None
+    ends = [end for end in (score.value, score.low, score.high, line) if end is not None] or [0.0]
+    low, high = min(0.0, *ends), max(ends)
+    if score.higher_is_better and low >= -1 and high <= 1:
+        scale = (0.0 if low == 0 else -1.0, 1.0)
+    else:
+        scale = round_scale(low, max(high, 0.0))
+    return Bar(score.value, score.low, score.high, scale, line)
+
+
+WORST_HINT = "Influence: the first ranking score with this answer minus the score without it."
 
 ORGANIZERS_VIEW = "organizers only: with --public, `score` and `compare` leave out what shows which samples are scored"
 """The note under a report that shows more of a hidden split than a participant may see."""

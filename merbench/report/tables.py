@@ -1,7 +1,7 @@
-"""Headed tables of cells go in, aligned text and Markdown come out, every name escaped; `html` and `latex` make the rest."""
+"""Headed tables of cells go in; aligned text and Markdown come out, every name escaped.
 
 Conventions:
-    Text is made printable where it enters a table, a section or `escape_html`; the escapes of Markdown, HTML and LaTeX
+    Text is made printable where it enters a table or a section, or is escaped; the escapes of Markdown, HTML and LaTeX
     are added where it leaves.
 """
 
@@ -51,9 +51,7 @@ class Cell(str):
     best: bool  # whether it is the best value of its column
     differs: bool  # whether it is significantly different from the best
 
-    def __new__(
-        cls, text: str, drawn: Bar | float | None = None, *, best: bool = False, differs: bool = False
-    ) -> Self:
+    def __new__(cls, text: str, drawn: Bar | float | None = None, *, best: bool = False, differs: bool = False) -> Self:
         """Return the text made printable, with its marks."""
         cell = super().__new__(cls, printable(text, None))
         cell.drawn, cell.best, cell.differs = drawn, best, differs
@@ -174,11 +172,6 @@ def section_markdown(heading: str, tables: Sequence[ReportTable], notes: Sequenc
     """Return a heading, tables and notes as GitHub Markdown, names escaped."""
     items = "\n".join(f"* {escape_markdown(note)}" for note in notes)
     return "\n\n".join([f"## {escape_markdown(heading)}", *(table.to_markdown() for table in tables), items]) + "\n"
-
-
-def escape_html(text: str) -> str:
-    """Return text that a browser shows as it is, in content and in quoted attributes."""
-    return html.escape(printable(text, None))
 
 
 FORMULA_PREFIXES = "=+-@\uff1d\uff0b\uff0d\uff20"
