@@ -155,7 +155,7 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("rounding=ROUND_HALF_EVEN", 'rounding="ROUND_HALF_UP"'),
     ],
     ("merbench/leaderboard/build.py", "tests/leaderboard/test_build.py -k separated_by_the_p"): [
-        ("separable=p_holm < alpha(uncertainty)", "separable=p < alpha(uncertainty)"),
+        ("separable=p_holm < uncertainty.alpha", "separable=p < uncertainty.alpha"),
     ],
     ("merbench/leaderboard/build.py", "tests/leaderboard/test_build.py -k remembered_belongs"): [
         ("            self.candidates.corpus.digest,\n            self.candidates.references.digest,\n", "            self.candidates.corpus.digest,\n"),

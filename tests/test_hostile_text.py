@@ -49,6 +49,7 @@ from merbench.leaderboard.check import check_entries
 from merbench.leaderboard.entry import InvalidEntry
 from merbench.lexicon import import_lexicon, open_lexicon
 from merbench.report import Comparison, Confusion, ReportTable, ScoreReport
+from merbench.report.html import section_html
 from merbench.robustness.report import RobustnessReport
 from merbench.site.page import board_page
 from merbench.submission import read_submission
@@ -386,7 +387,7 @@ def test_tables_charts_and_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     table = ReportTable(HOSTILE, (HOSTILE, "b"), [(HOSTILE, HOSTILE)])
     assert_harmless(table.to_text())
     assert_plain_markdown(table.to_markdown())
-    assert_plain_html(table.to_html())
+    assert_plain_html(section_html(HOSTILE, [table], [HOSTILE]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # labels of this length leave no place for the curve
         condition_curve(

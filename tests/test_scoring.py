@@ -510,7 +510,7 @@ def test_of_many_systems_tables_show_the_best_against_each(make: Make) -> None:
     systems = {f"s{seed:02}": answers(candidates, seed) for seed in range(11)}
     comparison = compare(candidates, systems, n_permutations=100, n_resamples=100)
     assert len(comparison.differences) == 4 * 55
-    waf, mse = comparison.tables()[1:3]
+    waf, mse = comparison.tables()[2:4]  # after those of the systems and of the overall score
     assert waf.title == "weighted_f1 (higher is better), the best against each: 10 of 55 pairs"
     values = {name: score(candidates, table, intervals=False) for name, table in systems.items()}
     best = max(values, key=lambda name: values[name]["weighted_f1"].value)
@@ -742,7 +742,7 @@ def test_reports_print_as_tables_and_show_as_html(make: Make) -> None:
     assert repr(comparison) == "<Comparison small@1.0, split test: a, b>"
     for each in (report, comparison):
         assert str(each) == each.to_text()
-        assert each._repr_html_() in each.to_html() and "<table" in each._repr_html_() and "http" not in each.to_html()
+        assert "<table" in each._repr_html_() and "http:" not in each.to_html()
     assert report.to_frame()["key"].iloc[0] == "overall" and len(comparison.to_frame()) == 4
     assert "| metric | target | value | weight | better |\n|---|---|---:|---:|---:|\n" in report.to_markdown()
     assert "|---|---|---:|---:|" in comparison.to_markdown()

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from merbench.leaderboard.board import Board
 
 
-BoardFormat = StrEnum("BoardFormat", "markdown csv json html")
+BoardFormat = StrEnum("BoardFormat", "markdown csv json html latex")
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ def leaderboard(
     submissions: options.Submissions = Path("submissions"),
     cache: bool = option(INPUT, "--cache/--no-cache", "Keep computed scores in the data home.", True),
     forms: list[BoardFormat] | None = option(
-        OUTPUT, "--format markdown|csv|json|html", "Format of the board; repeatable. [default: all]"
+        OUTPUT, "--format markdown|csv|json|html|latex", "Format of the board; repeatable. [default: all but latex]"
     ),
     output: str = option(
         OUTPUT, "--output -o DIR", "Folder of boards; - for stdout. [default: next to the entries]", ""
@@ -97,7 +97,7 @@ def leaderboard(
     from merbench.leaderboard.build import Cache, build_board
     from merbench.leaderboard.check import track_named
     from merbench.leaderboard.entry import track_folders
-    from merbench.site.page import FORMS, board_files, stale_files, write_files
+    from merbench.site.page import FORMS, PUBLISHED, board_files, stale_files, write_files
 
     folders = track_folders(submissions)
     if not tracks and not folders:
@@ -105,7 +105,7 @@ def leaderboard(
     if output == "-" and (check or len(forms or ()) > 1):
         raise UsageError("--output - prints one format of the board and checks nothing")
     scores = Cache.at_home() if cache else Cache(None)
-    chosen = [form.value for form in forms or ()] or tuple(FORMS)
+    chosen = [form.value for form in forms or ()] or PUBLISHED
     outcome = _Outcome()
     for name in dict.fromkeys(tracks or folders):
         try:

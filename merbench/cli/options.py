@@ -27,7 +27,7 @@ EXECUTION = "Execution"
 
 
 ListFormat = StrEnum("ListFormat", "table json")
-ReportFormat = StrEnum("ReportFormat", "table json markdown html")
+ReportFormat = StrEnum("ReportFormat", "table json markdown html latex")
 ProblemFormat = StrEnum("ProblemFormat", "text json github")
 
 

@@ -197,6 +197,7 @@ _SUFFIXES = {
     ".markdown": options.ReportFormat.markdown,
     ".html": options.ReportFormat.html,
     ".htm": options.ReportFormat.html,
+    ".tex": options.ReportFormat.latex,
 }
 
 
@@ -220,6 +221,8 @@ def _rendered(report: ScoreReport | Comparison, form: options.ReportFormat, outp
             return report.to_markdown()
         case options.ReportFormat.html:
             return report.to_html()
+        case options.ReportFormat.latex:
+            return report.to_latex()
 
 
 def _write(output: str, form: options.ReportFormat, text: str) -> None:

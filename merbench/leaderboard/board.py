@@ -15,7 +15,18 @@ from typing import Any, ClassVar, Literal
 
 from merbench.errors import printable
 from merbench.leaderboard.entry import InvalidEntry
-from merbench.report import Ceiling, Report, ReportTable, Uncertainty, csv_cell, displayed, escape_html, escape_markdown
+from merbench.report import (
+    Bar,
+    Ceiling,
+    Cell,
+    Report,
+    ReportTable,
+    csv_cell,
+    displayed,
+    escape_html,
+    escape_markdown,
+)
+from merbench.report.tables import DAGGER
 
 INVALID = "Invalid entries"
 
@@ -230,9 +241,11 @@ class Board(Report):
         page = super().to_markdown().removeprefix("#")  # a board is a page of its own
         return page + ("\n".join(["", f"## {INVALID}", "", *lines, ""]) if lines else "")
 
-    def _repr_html_(self) -> str:
+    def _section(self, level: int) -> str:
         lines = "".join(f"<li>{escape_html(line)}</li>\n" for line in self.invalid_lines())
-        return super()._repr_html_() + (f"\n<h3>{INVALID}</h3>\n<ul>\n{lines}</ul>" if lines else "")
+        invalid = f"<h{level + 1}>{INVALID}</h{level + 1}>\n<ul>\n{lines}</ul>\n" if lines else ""
+        section, end = super()._section(level), "</section>"
+        return section.removesuffix(end) + invalid + end
 
     def tables(self) -> list[ReportTable]:
         """Return the table of rows, and that of the ranking schemes; none on a board without rows."""
@@ -245,7 +258,8 @@ class Board(Report):
         if any(len(row.runs) > 1 for row in self.rows):
             columns["runs"] = [str(len(row.runs)) for row in self.rows]
         n_text = 4 if "ranks" in columns else 3
-        board = ReportTable("", tuple(columns), list(zip(*columns.values(), strict=True)), n_text=n_text)
+        rows = list(zip(*columns.values(), strict=True))
+        board = ReportTable("", tuple(columns), rows, n_text=n_text, legend=self._legend())
         return [board, self._scheme_table()] if self.schemes else [board]
 
     def _scheme_table(self) -> ReportTable:
@@ -274,14 +288,14 @@ class Board(Report):
         ]
         if self.uncertainty is not None:
             scores = [row.score(first) for row in rows]
-            cells = [self.interval(score.low, score.high) for score in scores]
+            cells = [Cell(self.interval(s.low, s.high), Bar(s.value, s.low, s.high)) for s in scores]
             lows = [score.low if cell else None for score, cell in zip(scores, cells, strict=True)]
             columns.append(Column(self.interval_head, f"interval of {first}", cells, lows, "descending"))
         names = dict.fromkeys([*self.ranking, *rows[0].values])
         columns += [self._score_column(name) for name in names if name != first]
         gaps = [None if row.gap is None else row.gap.value for row in rows]
-        cells = ["" if gap is None else self.number(gap) for gap in gaps]
-        columns.append(Column("Δ vs best", f"{first} minus that of the best row", cells, gaps))
+        shown = ["" if gap is None else self.number(gap) for gap in gaps]
+        columns.append(Column("Δ vs best", f"{first} minus that of the best row", shown, gaps))
         if any(row.group for row in rows):
             groups = [row.group for row in rows]
             hint = "rows that share a letter are not significantly different"
@@ -294,15 +308,28 @@ class Board(Report):
             hint = f"{self.interval_head} of the rank"
             yield Column("ranks", hint, cells, [row.rank_high for row in self.rows])
 
+    def _legend(self) -> str:
+        legend = "Bold: best of a column." if len(self.rows) > 1 else ""
+        if not any(row.gap is not None and row.gap.separable for row in self.rows):
+            return legend
+        assert self.uncertainty is not None
+        return f"{legend} {DAGGER}: significantly different from the best row, p < {self.uncertainty.alpha:g}."
+
     def _score_column(self, name: str) -> Column:
         scores = [row.score(name) for row in self.rows]
         key, better = scores[0].key, scores[0].higher_is_better
+        best = self.number((max if better else min)(score.value for score in scores))
         return Column(
             f"{name} {'↑' if better else '↓'}",
             f"{key}, {'higher' if better else 'lower'} is better",
             [
-                self.number(score.value) + ("" if score.deviation is None else f" ± {self.number(score.deviation)}")
-                for score in scores
+                Cell(
+                    self.number(score.value)
+                    + ("" if score.deviation is None else f" ± {self.number(score.deviation)}"),
+                    best=len(scores) > 1 and self.number(score.value) == best,
+                    differs=name == self.ranking[0] and row.gap is not None and row.gap.separable is True,
+                )
+                for row, score in zip(self.rows, scores, strict=True)
             ],
             [score.value for score in scores],
             "descending" if better else "ascending",
@@ -326,7 +353,7 @@ class Board(Report):
             lines += [
                 f"p: paired permutation test of {self.ranking[0]} against the best row, "
                 f"{self.n_permutations:,} permutations, two-sided, Holm over the rows",
-                f"≈: not significantly different from the best row (p ≥ {alpha(self.uncertainty):g})",
+                f"≈: not significantly different from the best row (p ≥ {self.uncertainty.alpha:g})",
             ]
         lines += self._rank_notes()
         if any(len(row.runs) > 1 for row in self.rows):
@@ -357,11 +384,6 @@ class Board(Report):
 
 def _rank(rank: int | None) -> str:
     return "–" if rank is None else str(rank)
-
-
-def alpha(uncertainty: Uncertainty) -> float:
-    """Return the error rate that the level of the intervals leaves: 0.05 at 95 %."""
-    return round(1 - uncertainty.level, 10)
 
 
 def moment(time: datetime) -> str:

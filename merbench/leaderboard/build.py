@@ -32,7 +32,7 @@ from merbench.errors import (
 from merbench.files.paths import data_home
 from merbench.files.reading import read_bounded, sha256_bytes, sha256_file
 from merbench.files.writing import write_text
-from merbench.leaderboard.board import Board, BoardScore, Gap, Row, alpha
+from merbench.leaderboard.board import Board, BoardScore, Gap, Row
 from merbench.leaderboard.entry import (
     Entry,
     InvalidEntry,
@@ -383,7 +383,7 @@ def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: Systems) -> list[
     if uncertainty is not None:
         p_values = [bench.p_value(systems[row.key], champions, measure.key) for row in others]
         gaps = [
-            Gap(gap.value, p, p_holm, separable=p_holm < alpha(uncertainty))
+            Gap(gap.value, p, p_holm, separable=p_holm < uncertainty.alpha)
             for gap, p, p_holm in zip(gaps, p_values, holm(p_values), strict=True)
         ]
     by_key = {row.key: gap for row, gap in zip(others, gaps, strict=True)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from merbench.errors import Problem
 from merbench.report.document import Report
 from merbench.report.scorecard import ORGANIZERS_VIEW, public_signature
-from merbench.report.tables import ReportTable, displayed, without_empty_columns
+from merbench.report.tables import DAGGER, Bar, Cell, ReportTable, displayed, without_empty_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,9 +92,9 @@ class Comparison(Report):
         return pd.DataFrame([asdict(row) for row in self.differences], columns=names)
 
     def tables(self) -> list[ReportTable]:
-        """Return one table per metric."""
+        """Return the values of three systems or more, then one table of pairs per metric."""
         head = ("a", "b", "value a", "value b", "a - b", self.interval_head, "p", "p (Holm)")
-        d, tables = self.decimals, []
+        d, tables = self.decimals, self._system_tables()
         for key in dict.fromkeys(row.key for row in self.differences):
             shown = [row for row in self.differences if row.key == key]
             title = f"{shown[0].name} ({'higher' if shown[0].higher_is_better else 'lower'} is better)"
@@ -107,15 +107,58 @@ class Comparison(Report):
                     row.b,
                     f"{row.value_a:.{d}f}",
                     f"{row.value_b:.{d}f}",
-                    f"{row.difference:+.{d}f}",
+                    Cell(
+                        f"{row.difference:+.{d}f}",
+                        Bar(row.difference, row.low, row.high, line=0.0),
+                        differs=self._differs(row),
+                    ),
                     "" if row.low is None or row.high is None else f"[{row.low:+.{d}f}, {row.high:+.{d}f}]",
                     "" if row.p is None else f"{row.p:.4f}",
                     "" if row.p_holm is None else f"{row.p_holm:.4f}",
                 )
                 for row in shown
             ]
-            tables.append(without_empty_columns(ReportTable(title, head, rows, n_text=2)))
+            legend = f"{DAGGER}: significant, p (Holm) < {self.uncertainty.alpha:g}." if self.uncertainty else ""
+            tables.append(without_empty_columns(ReportTable(title, head, rows, n_text=2, legend=legend)))
         return tables
+
+    def _differs(self, row: Difference) -> bool:
+        return self.uncertainty is not None and row.p_holm is not None and row.p_holm < self.uncertainty.alpha
+
+    def _system_tables(self) -> list[ReportTable]:
+        systems = list(dict.fromkeys(name for row in self.differences for name in (row.a, row.b)))
+        by_metric: dict[str, list[Difference]] = {}
+        for row in self.differences:
+            by_metric.setdefault(row.key, []).append(row)
+        if len(systems) < 3:
+            return []
+        columns = [systems]
+        for rows in by_metric.values():
+            against = {other: row for row in _of_the_best(rows) for other in (row.a, row.b)}
+            values = {name: value for row in rows for name, value in ((row.a, row.value_a), (row.b, row.value_b))}
+            best = (max if rows[0].higher_is_better else min)(values.values())
+            columns.append(
+                [
+                    Cell(
+                        f"{values[name]:.{self.decimals}f}",
+                        best=values[name] == best,
+                        differs=values[name] != best and self._differs(against[name]),
+                    )
+                    for name in systems
+                ]
+            )
+        head = (
+            "system",
+            *(f"{rows[0].name} {'↑' if rows[0].higher_is_better else '↓'}" for rows in by_metric.values()),
+        )
+        legend = "Bold: best of a column."
+        if self.uncertainty:
+            legend += f" {DAGGER}: significantly different from it, p (Holm) < {self.uncertainty.alpha:g}."
+        return [ReportTable("Systems", head, list(zip(*columns, strict=True)), legend=legend)]
+
+    def cautions(self) -> list[str]:
+        """Return the warnings."""
+        return [str(warning) for warning in self.warnings]
 
     def notes(self) -> list[str]:
         """Return the lines under the tables."""
@@ -124,7 +167,7 @@ class Comparison(Report):
         return [
             *([f"{test}; Holm over the pairs of a metric"] if self.uncertainty else []),
             *([ORGANIZERS_VIEW] if self.hidden and self.uncertainty else []),
-            *(str(warning) for warning in self.warnings),
+            *self.cautions(),
             f"signature: {self.signature}",
         ]
 

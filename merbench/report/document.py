@@ -89,6 +89,11 @@ class Uncertainty:
             raise ValueError("the number of clusters is missing")
 
     @property
+    def alpha(self) -> float:
+        """The error rate that the level of the intervals leaves: 0.05 at 95 %."""
+        return round(1 - self.level, 10)
+
+    @property
     def head(self) -> str:
         """The head of a column of intervals."""
         return f"{self.level:.0%} interval"

@@ -129,7 +129,8 @@ def _table(table: ReportTable, level: int) -> str:
     rows = "\n".join(
         "<tr>" + "".join(_row(number, row, kinds, scales)) + "</tr>" for number, row in enumerate(table.cells)
     )
-    hint = f'<p class="hint">{escape_html(table.hint)}</p>\n' if table.hint else ""
+    about = escape_html(" ".join(filter(None, [table.legend, table.hint])))
+    hint = f'<p class="hint">{about}</p>\n' if about else ""
     long = " long" if len(table.rows) > MOST_AT_ONCE else ""
     opened, closed = (f'<div class="beside">{_curve(table.curve, title)}', "</div>") if table.curve else ("", "")
     return (

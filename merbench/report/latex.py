@@ -70,7 +70,7 @@ def section_latex(heading: str, tables: Sequence[ReportTable], notes: Sequence[s
         legend: what the first caption ends with.
     """
     lines = [f"% {printable(line, None)}" for line in (heading, *notes, r"in the preamble: \usepackage{booktabs}")]
-    captions = [f"{heading}{': ' if table.title else ''}{table.title}. {table.hint}".strip() for table in tables]
+    captions = [f"{heading}{': ' if table.title else ''}{table.title}. {table.legend}".strip() for table in tables]
     if captions and legend:
         captions[0] += f" {legend}"
     parts = [_table(table, caption) for table, caption in zip(tables, captions, strict=True)]

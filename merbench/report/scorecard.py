@@ -371,7 +371,7 @@ class ScoreReport(Report):
             for item in self.worst
         ]
         head = ("sample", "target", "reference", "prediction", "influence")
-        return ReportTable("Worst samples", head, rows, n_text=4, hint=WORST_HINT)
+        return ReportTable("Worst samples", head, rows, n_text=4, legend=_INFLUENCE)
 
     def _class_tables(self) -> Iterator[ReportTable]:
         for target in dict.fromkeys(row.target for row in self.per_class):
@@ -460,7 +460,7 @@ def _own_bar(score: Score, ceiling: Ceiling | None = None) -> Bar:
     return Bar(score.value, score.low, score.high, scale, line)
 
 
-WORST_HINT = "Influence: the first ranking score with this answer minus the score without it."
+_INFLUENCE = "Influence: the first ranking score with this answer minus the score without it."
 
 ORGANIZERS_VIEW = "organizers only: with --public, `score` and `compare` leave out what shows which samples are scored"
 """The note under a report that shows more of a hidden split than a participant may see."""

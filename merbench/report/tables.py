@@ -66,7 +66,8 @@ class ReportTable:
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     n_text: int = 1
-    hint: str = ""  # how to read what only pages and papers have: drawings, daggers
+    legend: str = ""  # how to read it, in Markdown, HTML and LaTeX: what is bold, what a dagger marks
+    hint: str = ""  # how to read its drawings, in HTML
     curve: Curve | None = None
 
     def __post_init__(self) -> None:
@@ -117,7 +118,8 @@ class ReportTable:
         lines = [map(escape_markdown, self.head), *(map(_marked, row) for row in self.cells)]
         text = ["| " + " | ".join(line) + " |" for line in lines]
         text.insert(1, "|" + "---|" * self.n_text + "---:|" * (len(self.head) - self.n_text))
-        return "\n".join([*([f"**{escape_markdown(self.title)}**", ""] if self.title else []), *text])
+        legend = ["", escape_markdown(self.legend)] if self.legend else []
+        return "\n".join([*([f"**{escape_markdown(self.title)}**", ""] if self.title else []), *text, *legend])
 
 
 def _cell(text: str) -> Cell:

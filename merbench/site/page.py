@@ -152,11 +152,15 @@ FORMS = {
     "csv": ("leaderboard.csv", Board.to_csv),
     "json": ("leaderboard.json", Board.to_json),
     "html": ("leaderboard.html", board_page),
+    "latex": ("leaderboard.tex", Board.to_latex),
 }
-"""The forms of a published board: the name of the file and what renders it."""
+"""The forms of a board: the name of the file and what renders it."""
+
+PUBLISHED = ("markdown", "csv", "json", "html")
+"""Those that are written unless others are asked for."""
 
 
-def board_files(board: Board, forms: Collection[str] = tuple(FORMS)) -> dict[str, str]:
+def board_files(board: Board, forms: Collection[str] = PUBLISHED) -> dict[str, str]:
     """Return the contents of a board's files by name."""
     return {name: render(board) for form, (name, render) in FORMS.items() if form in forms}
 

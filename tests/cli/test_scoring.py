@@ -28,6 +28,7 @@ def test_every_form_is_written_as_asked_or_as_its_suffix_says(
         "json": ("{\n", ["r.json"]),
         "markdown": ("## Sample", ["r.md"]),
         "html": ("<!doctype html>", ["r.HTML"]),
+        "latex": ("% Sample", ["r.tex"]),
     }
     for form, (start, names) in forms.items():
         for command in (score, compare):
@@ -39,9 +40,9 @@ def test_every_form_is_written_as_asked_or_as_its_suffix_says(
                 assert (tmp_path / name).read_text() == out
     assert merbench(*score, "-o", str(tmp_path / "r.json"), "--format", "table")[0] == 0
     assert (tmp_path / "r.json").read_text().startswith("Sample")
-    target = tmp_path / "report.tex"
+    target = tmp_path / "report.pdf"
     assert merbench(*score, "--output", str(target)) == (
-        2, "", f"--output {target}: unknown suffix .tex; known: .txt, .json, .md, .markdown, .html, .htm; or give --format\n"
+        2, "", f"--output {target}: unknown suffix .pdf; known: .txt, .json, .md, .markdown, .html, .htm, .tex; or give --format\n"
     )  # fmt: skip
     assert not target.exists()
 
@@ -103,7 +104,7 @@ def test_validate_and_score_report_the_same_problems(submission: Path, merbench:
         ("score mer-multi x.csv --seed -1", "Error: Invalid value for '--seed': must be at least 0\n"),
         ("score mer-multi x.csv --seed one", "Error: Invalid value for '--seed': must be a whole number\n"),
         ("score mer-multi x.csv --level most", "Error: Invalid value for '--level': must be a number\n"),
-        ("score mer-multi x.csv --format xml", "Error: Invalid value for '--format': 'xml' is not one of 'table', 'json', 'markdown', 'html'.\n"),
+        ("score mer-multi x.csv --format xml", "Error: Invalid value for '--format': 'xml' is not one of 'table', 'json', 'markdown', 'html', 'latex'.\n"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_message(arguments: str, message: str, sample_home: Path, merbench: Command) -> None:

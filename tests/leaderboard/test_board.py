@@ -41,7 +41,9 @@ def test_markdown() -> None:
     assert lines[0] == "# Toy (toy\\@1.0, split test) · synthetic sample"
     assert lines[2] == "| rank | team | system | overall ↑ | 95% interval | mse ↓ | Δ vs best | p | ≈ | runs |"
     assert lines[3] == "|---|---|---|---:|---:|---:|---:|---:|---:|---:|"
-    assert lines[5] == "| 2 | second | net | 0.7400 | \\[0.6900, 0.7900\\] | 0.2500 | -0.0100 | 0.4000 | ≈ | 1 |"
+    assert lines[5] == "| 2 | second | net | 0.7400 | \\[0.6900, 0.7900\\] | **0.2500** | -0.0100 | 0.4000 | ≈ | 1 |"
+    assert lines[6].startswith("| 3 | third | net | 0.5000 ± 0.0100† |")
+    assert lines[8] == "Bold: best of a column. †: significantly different from the best row, p &lt; 0.05."
 
 
 def test_csv_has_unrounded_values() -> None:
