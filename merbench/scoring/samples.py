@@ -45,7 +45,7 @@ DECIMALS = 12
 """Influences are rounded to this many decimals, so that equal ones are equal."""
 
 MOST_JUDGED, MOST_WEIGHTS = 100_000, 1 << 22
-"""With more samples than this, or with more weights for a metric that is not made of sums, no report has worst ones."""
+"""With more samples than this, or more weights in all passes through them, a report has no worst samples."""
 
 
 def per_sample(track: str | Path | Track | Candidates, submission: Source, *, split: str = "test") -> pa.Table:
@@ -152,6 +152,13 @@ def _distinct(aligned: Aligned, spec: MetricSpec) -> tuple[NDArray[np.intp], Any
     return first, places
 
 
+def _n_passes(aligned: Aligned, spec: MetricSpec) -> int:
+    """Return how often the influences on a metric go through all samples, about."""
+    if not spec.metric.sums_only:
+        return len(_distinct(aligned, spec)[0])
+    return 1 if spec.per is None else len(aligned.groupings[spec.per].names)
+
+
 def worst_samples(candidates: Candidates, aligned: Aligned) -> tuple[WorstSample, ...]:
     """Return the answers that cost the score by which a track ranks first most, the costliest first.
 
@@ -161,31 +168,30 @@ def worst_samples(candidates: Candidates, aligned: Aligned) -> tuple[WorstSample
     track, first = aligned.track, aligned.track.ranked_by[0]
     ranking = {spec.key: spec.weight if first == OVERALL else 1.0 for spec in track.metrics}
     specs = [spec for spec in track.metrics if ranking[spec.key] and first in (OVERALL, track.metric_label(spec))]
-    n_weights = (aligned.n * len(_distinct(aligned, spec)[0]) for spec in specs if not spec.metric.sums_only)
-    if aligned.n > MOST_JUDGED or max(n_weights, default=0) > MOST_WEIGHTS:
+    if aligned.n > MOST_JUDGED or any(aligned.n * _n_passes(aligned, spec) > MOST_WEIGHTS for spec in specs):
         return ()
     sign = 1.0 if first == OVERALL or specs[0].metric.higher_is_better else -1.0
-    costly: list[tuple[float, int, str]] = []
+    worst: list[tuple[int, WorstSample]] = []
     for name in dict.fromkeys(spec.target for spec in specs):
         own = ((ranking[spec.key] or 0.0) * _influence(aligned, spec) for spec in specs if spec.target == name)
-        cost = -sign * np.round(sum(own, np.zeros(aligned.n)), DECIMALS)
-        order = np.argsort(-cost, kind="stable")[:MOST_WORST]
-        costly += [(float(cost[row]), int(row), name) for row in order if cost[row] > 0]
-    costly = sorted(costly, key=lambda item: (-item[0], item[1]))[:MOST_WORST]
-    return tuple(
-        WorstSample(
-            id=candidates.ids[int(candidates.references.index[row])].as_py(),
-            target=name,
-            reference=_shown(track.targets[name], aligned.reference[name], row),
-            prediction=_shown(track.targets[name], aligned.prediction[name], row),
-            influence=-sign * cost,
+        moved = np.round(sum(own, np.zeros(aligned.n)), DECIMALS) + 0.0
+        rows = _costliest(-sign * moved)
+        ids = candidates.ids.take(pa.array(candidates.references.index[rows])).to_pylist()
+        sides = (
+            aligned.track.targets[name].shown(side[name][rows]) for side in (aligned.reference, aligned.prediction)
         )
-        for cost, row, name in costly
-    )
+        true, given = ([cell_text(cell) for cell in side.to_pylist()] for side in sides)
+        columns = zip(rows.tolist(), ids, true, given, moved[rows].tolist(), strict=True)
+        worst += [(row, WorstSample(sample_id, name, *rest)) for row, sample_id, *rest in columns]
+    worst.sort(key=lambda item: (sign * item[1].influence, item[0]))
+    return tuple(sample for _, sample in worst[:MOST_WORST])
 
 
-def _shown(target: Target, values: Any, row: int) -> str:
-    return cell_text(target.shown(values[np.array([row])])[0].as_py())
+def _costliest(cost: Values) -> NDArray[np.intp]:
+    """Return the rows of the highest costs above 0, `MOST_WORST` at most, the highest first and equal ones in order."""
+    least = 0.0 if len(cost) <= MOST_WORST else max(0.0, float(np.partition(cost, -MOST_WORST)[-MOST_WORST]))
+    rows = np.flatnonzero((cost >= least) & (cost > 0))
+    return rows[np.argsort(-cost[rows], kind="stable")][:MOST_WORST]
 
 
 def cell_text(value: Any) -> str:
