@@ -59,8 +59,8 @@ n_resamples = 1000
 """
 
 _SEVERAL = """
-# {names} hold nothing but 0 and 1. Where each says whether a label applies, and several may at once, take these lines
-# instead of the targets of those names, and the metrics of several labels below:
+# {names} {comment},
+# take these lines instead of the targets of those names, and the metrics of '{target}' below:
 """
 
 _CARD = """\
@@ -185,8 +185,10 @@ def _track_text(track_id: str, corpus: str, splits: Mapping[str, str], columns: 
             metrics += f"\n# {other.comment}\n{_commented(text)}"
     for kind, draft in drafted_of_several(columns):
         names = listed([printable(name) for name in draft.replaces], 12)
-        targets += _SEVERAL.format(names=names) + _commented(_target_text(draft.name, kind, draft))
-        metrics += "\n# Where several labels may apply, these instead of the metrics of those columns:\n"
+        targets += _SEVERAL.format(names=names, comment=draft.comment, target=printable(draft.name)) + _commented(
+            _target_text(draft.name, kind, draft)
+        )
+        metrics += f"\n# With the target '{printable(draft.name)}', these instead of the metrics of its columns:\n"
         metrics += _commented(_metrics_text(draft.name, draft.metrics, "", of_losses))
     return _TRACK.format(
         id=track_id,

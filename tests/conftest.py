@@ -108,9 +108,9 @@ def _scores_the_tracks_it_checks(request: pytest.FixtureRequest, monkeypatch: py
     scored: set[str] = set()
     align = scorecard.align
 
-    def recorded(read: Any) -> Any:
+    def recorded(read: Any, **options: Any) -> Any:
         scored.add(read.candidates.track.id)
-        return align(read)
+        return align(read, **options)
 
     monkeypatch.setattr(scorecard, "align", recorded)
     yield

@@ -105,8 +105,8 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     assert str(caught.value) == "\n".join(
         [
             f"{folder / 'track.toml'}: 4 problems",
-            "  E207  targets.valence.type: 'continuos' is not a target type; allowed: categorical, continuous, label_set,"
-            " multilabel, preference, ranked, scores, segments, text, trajectory;"
+            "  E207  targets.valence.type: 'continuos' is not a target type; allowed: categorical, continuous, distribution,"
+            " label_set, multilabel, preference, ranked, scores, segments, text, trajectory;"
             " did you mean 'continuous'?",
             "  E207  sead: is not a known key; allowed: id, version, title, source, family, year, modalities, corpus, seed,"
             " superseded_by, checked, splits, targets, metrics, corruptions, media, ranking, submission, intervals;"
@@ -139,8 +139,8 @@ def test_columns_are_not_judged_where_a_target_is_broken() -> None:
 def test_another_target_type_is_refused_by_name(kind: str) -> None:
     result = problems(raw(targets={"openset": {"type": kind}}, metrics=[], ranking={"by": ["overall"]}))
     assert result[0].startswith(
-        f"targets.openset.type: '{kind}' is not a target type; allowed: categorical, continuous, label_set, multilabel,"
-        " preference, ranked, scores, segments, text, trajectory"
+        f"targets.openset.type: '{kind}' is not a target type; allowed: categorical, continuous, distribution, label_set,"
+        " multilabel, preference, ranked, scores, segments, text, trajectory"
     )
 
 

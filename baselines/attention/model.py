@@ -155,7 +155,7 @@ class Attention:
         return tensors * SLOTS if len(tensors) == 1 else tensors
 
     def target(self, values: NDArray[np.generic]) -> Tensor:
-        """Return codes as int64, numbers as float32, on the device."""
+        """Return codes as int64, numbers and shares as float32, on the device."""
         kind = torch.int64 if values.dtype.kind == "i" else torch.float32
         return torch.tensor(values, dtype=kind, device=self.device)
 
@@ -166,7 +166,8 @@ def value(
     """Return the track's ranking value of raw outputs for some rows of the training set."""
     reference = {name: values[rows] for name, values in train.targets.items()}
     groups = {name: values[rows] for name, values in train.groups.items()}
-    return ranking_value(track, reference, probabilities(outputs).answers(track), groups)
+    predicted = probabilities(outputs)
+    return ranking_value(track, reference, predicted.answers(track), groups, predicted.outputs)
 
 
 def probabilities(outputs: Mapping[str, NDArray[np.float32]]) -> Predictions:

@@ -41,7 +41,14 @@ class Logistic:
         self.scales = {name: scale_of(x.astype(np.float64), self.options.scale) for name, x in train.features.items()}
         x, track = self.fused(train.features), train.track
         self.n_labels = {name: len(t.classes) for name, t in track.targets.items() if t.classes}
-        self.models = {name: self.model(name).fit(x, train.targets[name]) for name in track.targets}
+        self.models = {name: self.fitted(name, x, train.targets[name]) for name in track.targets}
+
+    def fitted(self, target: str, x: Array, values: Array) -> Any:
+        """Return the trained model of a target; shares of labels count as so many samples of each label."""
+        if values.ndim == 1:
+            return self.model(target).fit(x, values)
+        rows, codes = np.nonzero(values)
+        return self.model(target).fit(x[rows], codes, sample_weight=values[rows, codes])
 
     def model(self, target: str) -> Any:
         """Return the untrained model of a target."""

@@ -34,8 +34,8 @@ class Majority:
         }
         self.constants = {
             name: np.bincount(train.targets[name], minlength=len(target.classes)) / len(train)
-            if target.classes
-            else np.asarray(train.targets[name].mean())
+            if target.classes and train.targets[name].ndim == 1
+            else np.asarray(train.targets[name].mean(axis=0))
             for name, target in targets
             if name not in self.words
         }

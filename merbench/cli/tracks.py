@@ -231,7 +231,10 @@ def _submission_lines(track: Track) -> Iterator[str]:
     yield f"submission: CSV, TSV, Parquet, JSONL or NPZ, {rows}"
     columns = [column for group in _columns(track).values() for column in group]
     yield f"  id column '{rules.id}', then {listed(columns, 20)}"
-    with_chances = [name for name, target in track.targets.items() if target.probability_columns()]
+    scored = track.scored_by_probabilities
+    with_chances = [
+        name for name, target in track.targets.items() if target.probability_columns() and name not in scored
+    ]
     if with_chances and rules.duplicate_ids == "error":
         yield f"  {listed(with_chances, 20)} may come as one column p_<label> per label instead"
     ids_rule = f"extra ids: {_EXTRA[rules.extra_ids]}; missing ids: {_MISSING[rules.missing_ids]}"
@@ -282,8 +285,10 @@ def _parameter(value: Any) -> str:
 
 
 def _columns(track: Track) -> dict[str, tuple[str, ...]]:
-    """Return the columns of every target; where rows are averaged, labels come as their probabilities."""
-    chances = track.probability_columns if track.submission.duplicate_ids == "mean" else {}
+    """Return the columns of every target; labels as their probabilities where rows are averaged or these are scored."""
+    chances = track.probability_columns
+    if track.submission.duplicate_ids != "mean":
+        chances = {name: chances[name] for name in track.scored_by_probabilities}
     return {name: chances.get(name, target.columns(name)) for name, target in track.targets.items()}
 
 

@@ -2,14 +2,15 @@
 
 Conventions:
     Candidates are sorted by sample id; every array about them has one item per candidate, in that order.
-    A reference is an int32 code of the declared labels, or a finite float64.
+    A reference is an int32 code of the declared labels, a finite float64, or a row of shares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from numpy.typing import NDArray
 
 from merbench.corpus.declaration import ID, SPLIT
 from merbench.corpus.folder import Corpus, open_corpus
-from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
+from merbench.errors import Problem, UsageError, WithheldReference, did_you_mean, listed
 from merbench.files.reading import sha256_bytes
 from merbench.metrics.lists import Lists, Segments, Values
+from merbench.targets import ReferenceColumn
 from merbench.track import Track, load_track
 
 _REALISED = ("source", "offset_s", "decoded_snr_db", "available")
@@ -38,6 +40,9 @@ class References:
     # target -> which of those rows have a reference; a target without an entry has all
     known: dict[str, NDArray[np.bool_]]
     digest: str  # SHA-256 over ids and values
+    # target -> `(n, K)` votes of annotators for its labels, where the corpus has them; a target may be without
+    votes: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()  # references that cannot be used
 
     def __len__(self) -> int:
         return len(self.index)
@@ -105,7 +110,16 @@ class Candidates:
         values = {name: column.values[index] for name, column in read.items()}
         known = {name: column.known[index] for name, column in read.items() if not column.known[index].all()}
         masks = {f"held {name}": mask.view(np.uint8) for name, mask in known.items()}
-        return References(index, values, known, values_digest(self.ids_digest, {"": index, **values, **masks}))
+        votes = {name: column.votes[index] for name, column in read.items() if column.votes is not None}
+        content = {"": index, **values, **masks, **{f"votes {name}": table for name, table in votes.items()}}
+        warnings = tuple(chain.from_iterable(self._without_votes(name, column) for name, column in read.items()))
+        return References(index, values, known, values_digest(self.ids_digest, content), votes, warnings)
+
+    def _without_votes(self, name: str, column: ReferenceColumn) -> Iterator[Problem]:
+        if column.without_votes is not None and (n := int(column.without_votes.sum())):
+            ids = self.ids.filter(pa.array(column.without_votes)).to_pylist()
+            message = f"the votes of {n:,} of {len(self):,} samples sum to 0; they are not scored: {listed(ids)}"
+            yield Problem("W721", message, column=name)
 
     def _scored(self, known: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.int64]:
         """Return the rows that count: those with every required reference, and with any reference."""

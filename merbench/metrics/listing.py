@@ -26,6 +26,7 @@ add one.
 _KINDS = {
     "categorical": "Also for targets of type `preference`",
     "continuous": "Also for targets of type `trajectory`",
+    "distribution": "Also for targets of type `categorical`, from the columns `p_<label>` of a submission",
     "label_set": "Also for targets of type `text`, with the words of the lexicon in a description",
 }
 

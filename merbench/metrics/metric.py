@@ -8,6 +8,7 @@ Conventions:
         label_set, ranked: `Lists`; words of a set are trimmed and lower-cased, codes of ranked answers are those of
         the declared labels, −1 outside the vocabulary.
         multilabel: `(n, K)` int8, 0 or 1 a label; −1 in a reference: not known whether it has the label.
+        distribution: `(n, K)` float64 shares of the declared labels, or probabilities of them; every row sums to 1.
         scores: predictions `(n,)` float64, higher is more positive; references `(n,)` int8, 1 is positive.
         segments: `Segments`.
     weights: `(b, n)` array of non-negative small integers (counts or 0/1 masks), any real dtype, or `Clustered`.
@@ -36,7 +37,9 @@ from merbench.registry import Registry
 Array = NDArray[Any]
 MetricFunction = Callable[..., NDArray[np.float64]]
 PrepareFunction = Callable[..., Any]
-TargetKind = Literal["categorical", "continuous", "label_set", "ranked", "multilabel", "scores", "segments"]
+TargetKind = Literal[
+    "categorical", "continuous", "distribution", "label_set", "ranked", "multilabel", "scores", "segments"
+]
 IntervalMethod = Literal["percentile", "bca"]
 """A method of `merbench.resampling` that makes an interval from a metric's draws."""
 Label = Annotated[int, Named("one of the labels")]

@@ -22,6 +22,7 @@ from merbench.errors import UsageError
 from merbench.files.paths import data_home
 from merbench.files.reading import Stamp, stamp
 from merbench.lexicon import open_lexicon
+from merbench.metrics.distribution import normalised
 from merbench.metrics.label_set import with_representatives
 from merbench.metrics.lists import Lists, Values, concatenated
 from merbench.submission import Submission, read_submission
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     Source: TypeAlias = str | Path | pa.Table | pd.DataFrame | Submission
 
 Codes = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
 
@@ -188,6 +190,10 @@ class Aligned:
     groupings: Mapping[str, Grouping] = field(default_factory=dict)  # the corpus columns that metrics are taken `per`
     # by target, the stored groups of synonyms applied to it
     synonyms: Mapping[str, Synonyms] = field(default_factory=dict)
+    # by target, `(n, K)` probabilities of its labels; not a number in a row without
+    probabilities: Mapping[str, Floats] = field(default_factory=dict)
+    votes: Mapping[str, Codes] = field(default_factory=dict)  # by target, `(n, K)` votes for its labels
+    detailed: bool = False  # whether probabilities and votes are wanted that no metric of the track needs
     _computed: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -216,7 +222,7 @@ class Aligned:
 
     def part(self, target: str, within: Within | None = None) -> Part:
         """Return what is scored of a target; `within` asks for only one group of a column."""
-        return self._once(("part", target, within), lambda: self._part(target, within))
+        return self.once(("part", target, within), lambda: self._part(target, within))
 
     def _part(self, target: str, within: Within | None) -> Part:
         mask = self.counting.get(target)
@@ -228,6 +234,20 @@ class Aligned:
         rows = np.flatnonzero(mask)
         return Part(self.reference[target][rows], self.prediction[target][rows], rows)
 
+    def part_of(self, spec: MetricSpec, within: Within | None = None) -> Part:
+        """Return what a metric scores: values of its target, or labels as distributions next to their probabilities."""
+        part = self.part(spec.target, within)
+        if spec.metric.target != "distribution" or np.asarray(part.reference).ndim == 2:
+            return part
+        return self.once(("distribution", spec.target, within), lambda: self._distributions(spec.target, part))
+
+    def _distributions(self, target: str, part: Part) -> Part:
+        table = self.probabilities[target]
+        rows = np.arange(self.n) if part.rows is None else part.rows
+        given = np.isfinite(table[rows]).all(axis=1)
+        reference = np.eye(table.shape[1])[part.reference[given]]
+        return Part(reference, normalised(table[rows[given]]), None if len(table) == given.sum() else rows[given])
+
     def codes(self, target: str) -> Part:
         """Return what is scored of a target as codes of its labels; of ranked answers that is the first."""
         part = self.part(target)
@@ -237,11 +257,11 @@ class Aligned:
 
     def prepared(self, spec: MetricSpec, parameters: Mapping[str, Any], within: Within | None) -> Any:
         """Return what a metric needs of a target under any weights; metrics that need the same share it."""
-        metric, part = spec.metric, self.part(spec.target, within)
+        metric, part = spec.metric, self.part_of(spec, within)
         prepare, given = metric.prepare, metric.preparing(parameters)
         assert prepare is not None
         key = (prepare, spec.target, within, *((name, _hashable(given[name])) for name in sorted(given)))
-        return self._once(key, lambda: prepare(part.reference, part.prediction, **given))
+        return self.once(key, lambda: prepare(part.reference, part.prediction, **given))
 
     def supplied(self, spec: MetricSpec, within: Within | None) -> dict[str, Any]:
         """Return what a metric takes from its target: the number of labels, the lexicon, grouped synonyms."""
@@ -249,15 +269,16 @@ class Aligned:
         if "grouped" in spec.metric.supplied and spec.target in self.synonyms:
             synonyms, rows = self.synonyms[spec.target], self.part(spec.target, within).rows
             key = ("grouped", spec.target, within)
-            supplied["grouped"] = self._once(key, lambda: (synonyms if rows is None else synonyms.taken(rows)).runs)
+            supplied["grouped"] = self.once(key, lambda: (synonyms if rows is None else synonyms.taken(rows)).runs)
         if "n_labels" in spec.metric.supplied:
             supplied["n_labels"] = len(target.scored_labels)
         if "lexicon" in spec.metric.supplied:
             name = target.lexicon_name or ""
-            supplied["lexicon"] = self._once(("lexicon", name), lambda: open_lexicon(name))
+            supplied["lexicon"] = self.once(("lexicon", name), lambda: open_lexicon(name))
         return supplied
 
-    def _once(self, key: Hashable, compute: Callable[[], T]) -> T:
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return what `compute` returns, which is computed once for a key."""
         if key not in self._computed:
             self._computed[key] = compute()
         value: T = self._computed[key]
@@ -283,11 +304,20 @@ def _combined(systems: Sequence[Aligned], combine: Callable[[Sequence[Any]], Any
         counting={name: combine([each.counting.get(name, everywhere) for each in systems]) for name in counting},
         groupings={name: replace(each, codes=codes(name)) for name, each in systems[0].groupings.items()},
         synonyms={name: replace(each, runs=runs(name)) for name, each in systems[0].synonyms.items()},
+        probabilities={
+            name: combine([each.probabilities[name] for each in systems])
+            for name in systems[0].track.scored_by_probabilities
+        },
+        votes={},
+        detailed=False,
     )
 
 
-def align(read: Submission) -> Aligned:
-    """Return the scored rows of a submission next to their references."""
+def align(read: Submission, *, detailed: bool = False) -> Aligned:
+    """Return the scored rows of a submission next to their references.
+
+    With `detailed` also what no metric of the track needs: all probabilities and, where nothing is hidden, votes.
+    """
     candidates, track = read.candidates, read.candidates.track
     references = candidates.references
     rows = references.index
@@ -304,7 +334,10 @@ def align(read: Submission) -> Aligned:
         name: _synonyms(groups, ids, (references.values[name], prediction[name]), candidates.hidden)
         for name, groups in stores.items()
     }
-    return Aligned(track, references.values, prediction, counting, groupings, synonyms)
+    chances = read.probabilities if detailed else track.scored_by_probabilities
+    probabilities = {name: read.probabilities[name][rows] for name in chances}
+    votes = references.votes if detailed and not candidates.hidden else {}
+    return Aligned(track, references.values, prediction, counting, groupings, synonyms, probabilities, votes, detailed)
 
 
 def _require_known(groupings: Mapping[str, Grouping], track: Track) -> None:

@@ -62,7 +62,7 @@ def metric_values(
 
 def _value(aligned: Aligned, spec: MetricSpec, weights: Weights, within: Within | None) -> Values:
     """Return a metric's `(b,)` values on the rows of its target, or of one group of them."""
-    metric, part = spec.metric, aligned.part(spec.target, within)
+    metric, part = spec.metric, aligned.part_of(spec, within)
     parameters = parameters_of(aligned.track, spec) | aligned.supplied(spec, within)
     own_weights = weights if part.rows is None else weights[:, part.rows]
     places: Any = slice(None)

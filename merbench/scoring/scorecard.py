@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,9 +17,21 @@ from merbench.errors import IntegrityError, InvalidSubmission, MerbenchError, Un
 from merbench.lexicon import open_lexicon
 from merbench.metrics.categorical import PerClass, per_class
 from merbench.metrics.label_set import coverage
-from merbench.report import ClassRow, Confusion, CoverageRow, Group, Score, ScoreReport
+from merbench.report import (
+    Bin,
+    Calibration,
+    Ceiling,
+    ClassRow,
+    Confusion,
+    CoverageRow,
+    Group,
+    Score,
+    ScoreReport,
+)
 from merbench.resampling import Interval, group_masks
 from merbench.scoring.aligned import Aligned, Grouping, align, candidates_of, grouping_of, read_for, with_confusion
+from merbench.scoring.calibration import SCORES, bin_key, impossible_labels, reliabilities
+from merbench.scoring.ceilings import ONE_ANNOTATOR, annotated, ceiling_key, ceiling_values
 from merbench.scoring.evaluation import (
     CLASS_MEASURES,
     Draws,
@@ -24,13 +39,14 @@ from merbench.scoring.evaluation import (
     classes_of,
     evaluate,
     joined,
+    metric_values,
     ones,
     plain_values,
     portions,
 )
 from merbench.scoring.samples import worst_samples
 from merbench.scoring.signatures import signature
-from merbench.scoring.uncertainty import Resampling, intervals_of, resampling_of, warnings_of
+from merbench.scoring.uncertainty import FEW_REFERENCES, Resampling, intervals_of, resampling_of, warnings_of
 from merbench.submission import Submission
 from merbench.track import OVERALL, Track
 
@@ -83,7 +99,7 @@ def score(  # noqa: PLR0913
 
 def score_and_draws(read: Submission, how: Resampling | None, by: Sequence[str] = ()) -> tuple[ScoreReport, Draws]:
     """Return the scores of a submission, and the draws that their intervals are of, by key; empty without intervals."""
-    candidates, track, aligned = read.candidates, read.candidates.track, align(read)
+    candidates, track, aligned = read.candidates, read.candidates.track, align(read, detailed=True)
     groupings = [grouping_of(candidates, column) for column in by]
     classes = classes_of(aligned, ones(aligned))
     plain = plain_values(aligned, classes)
@@ -111,8 +127,15 @@ def score_and_draws(read: Submission, how: Resampling | None, by: Sequence[str] 
         coverage=tuple(_coverage_rows(read, aligned)),
         groups=tuple(_groups(aligned, groupings, iter(of_groups))),
         worst=worst_samples(candidates, aligned),
+        calibration=tuple(_calibrations(aligned, bounds)),
+        ceilings=tuple(_ceilings(aligned, bounds)),
         uncertainty=None if how is None else how.uncertainty,
-        warnings=(*read.warnings, *warnings_of(aligned, how, bounds)),
+        warnings=(
+            *read.warnings,
+            *candidates.references.warnings,
+            *impossible_labels(aligned),
+            *warnings_of(aligned, how, bounds),
+        ),
         decimals=track.ranking.decimals,
         source=read.source,
     )
@@ -239,6 +262,38 @@ def _coverage_rows(read: Submission, aligned: Aligned) -> Iterator[CoverageRow]:
         for side, values in sides.items():
             n = coverage(values, open_lexicon(lexicon))
             yield CoverageRow(name, side, n.n_labels, n.n_unknown, n.n_unknown / max(n.n_labels, 1), n.frequent)
+
+
+def _calibrations(aligned: Aligned, bounds: Bounds) -> Iterator[Calibration]:
+    for target, reliability in reliabilities(aligned):
+        values, n = reliability.values, len(reliability.values.order)
+        plain = {spec.key: float(metric_values(aligned, spec, ones(aligned))[0]) for spec in reliability.specs}
+        track = aligned.track.model_copy(update={"metrics": reliability.specs})
+        scores = [
+            replace(item, name=SCORES.get(item.name, item.name), weight=None, n_scored=n)
+            for item in scores_of(track, plain, bounds)
+        ]
+        bins = []
+        for place, (start, stop) in enumerate(pairwise(reliability.starts.tolist())):
+            if start < stop:
+                low, high = reliability.ends[place : place + 2].tolist()
+                probability, right = (math.fsum(part[start:stop]) for part in (values.probability, values.right))
+                own = bounds.get(bin_key(target, place)) if (size := stop - start) >= FEW_REFERENCES else None
+                ends = _ends(own or _NO_INTERVAL)
+                bins.append(Bin(low, high, size, probability / size, right / size, *ends))
+        yield Calibration(target, n, tuple(scores), tuple(bins))
+
+
+def _ceilings(aligned: Aligned, bounds: Bounds) -> Iterator[Ceiling]:
+    plain = ceiling_values(aligned, ones(aligned))
+    for key, target in [(OVERALL, None), *((spec.key, spec.target) for spec in aligned.track.metrics)]:
+        if (own := ceiling_key(key)) in plain and np.isfinite(plain[own][0]):
+            n = None if target is None else len(annotated(aligned, target))
+            yield Ceiling(key, ONE_ANNOTATOR, float(plain[own][0]), *_ends(bounds.get(own, _NO_INTERVAL)), n)
+
+
+def _ends(interval: Interval) -> tuple[float | None, float | None]:
+    return _finite(interval.low), _finite(interval.high)
 
 
 def _groups(aligned: Aligned, groupings: Sequence[Grouping], bounds: Iterator[Bounds]) -> Iterator[Group]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, UsageError, did_you_mean, listed, plural
 from merbench.metrics.metric import IntervalMethod
-from merbench.metrics.sums import Clustered, Exchanges
+from merbench.metrics.sums import Clustered, Exchanges, Weights
 from merbench.report import Uncertainty
 from merbench.resampling import (
     MOST_LEFT_OUT,
@@ -34,6 +34,8 @@ from merbench.resampling import (
     swaps,
 )
 from merbench.scoring.aligned import Aligned, Codes, scored_column, with_confusion
+from merbench.scoring.calibration import calibration_values
+from merbench.scoring.ceilings import ceiling_values
 from merbench.scoring.evaluation import Draws, Values, evaluate, joined, n_at_once, ones, portions, with_classes
 from merbench.track import OVERALL
 
@@ -168,13 +170,21 @@ def _name(argument: str, of: str, value: Any) -> str:
     return value
 
 
+def with_details(aligned: Aligned, weights: Weights) -> Draws:
+    """Return the values of every key: the metrics, the classes, and where they are wanted calibration and ceilings."""
+    values = with_classes(aligned, weights)
+    if aligned.detailed:
+        values |= calibration_values(aligned, weights, values) | ceiling_values(aligned, weights)
+    return values
+
+
 def bootstrap(aligned: Aligned, how: Resampling, selections: Sequence[Codes] = ()) -> list[Draws]:
     """Return the draws of all rows, then those of every selection of rows, from the same weights in one pass."""
     parts = [aligned.select(rows) for rows in selections]
     blocks: list[list[Draws]] = [[] for _ in range(1 + len(parts))]
     for block in poisson_weights(how.stream, aligned.n, how.n_resamples, clusters=how.clusters):
         for weights in portions(aligned, block):
-            blocks[0].append(with_classes(aligned, weights))
+            blocks[0].append(with_details(aligned, weights))
             for own, part, rows in zip(blocks[1:], parts, selections, strict=True):
                 own.append(evaluate(part, weights[:, rows]))
     return [joined(own) for own in blocks]
@@ -183,7 +193,7 @@ def bootstrap(aligned: Aligned, how: Resampling, selections: Sequence[Codes] = (
 def jackknifed(aligned: Aligned, clusters: Codes | None) -> Draws:
     """Return the values of every key, of classes too, with one group of rows left out at a time."""
     blocks = jackknife_weights(aligned.n, clusters=clusters)
-    return joined([with_classes(aligned, masks) for block in blocks for masks in portions(aligned, block)])
+    return joined([with_details(aligned, masks) for block in blocks for masks in portions(aligned, block)])
 
 
 def permuted_differences(
@@ -240,7 +250,7 @@ def _part_bounds(part: Aligned, how: Resampling, clusters: Codes | None, draws: 
         return {}
     if all(how.method_of(key) == "percentile" for key in draws):
         return bounds_of(draws, how, {}, dict)
-    estimates = {key: float(values[0]) for key, values in with_classes(part, ones(part)).items() if key in draws}
+    estimates = {key: float(values[0]) for key, values in with_details(part, ones(part)).items() if key in draws}
     return bounds_of(draws, how, estimates, lambda: jackknifed(part, clusters))
 
 

@@ -233,6 +233,10 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
     absent = [name for name in columns if name not in counts and name not in partial]
     for name in partial:
         problems += _partial_chances(names, name, chances[name])
+    for name, metric in track.scored_by_probabilities.items():
+        if name not in absent and name not in partial:
+            message = f"the columns of its probabilities are missing: {listed(chances[name])}; {metric} needs them"
+            problems.append(Problem("E202", message, column=name))
     undeclared = [name for name in names if name not in declared] if len(absent) == 1 and not problems else []
     other = undeclared[0] if len(undeclared) == 1 else ""
     # Searching for near names is slow: a track and a file may have thousands of columns each.

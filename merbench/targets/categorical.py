@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from merbench.declarations import as_several, refused
-from merbench.errors import Problem, UsageError, did_you_mean, examples, listed, printable
+from merbench.errors import Problem, UsageError, did_you_mean, examples, listed, plural, printable
+from merbench.metrics import Metric
 from merbench.metrics.lists import Values
 from merbench.targets.cells import Texts, class_indices, problems_by_text
-from merbench.targets.continuous import float_output, not_numbers, numbers_of, rows_of
+from merbench.targets.continuous import float_output, not_numbers, numbers_of, reference_numbers, rows_of
 from merbench.targets.drafts import Draft, DraftColumn, label_lines
 from merbench.targets.sheet import is_blank
 from merbench.targets.target import (
@@ -42,6 +43,14 @@ _DRAFT = """\
 out_of_vocabulary = "error"  # or "wrong": another answer counts as a wrong one
 # aliases = { surprised = "surprise" }
 """
+
+
+def vote_columns(votes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Return the columns of votes, as a validator does it; they are refused unless there is one for each label."""
+    labels = info.data.get("labels")
+    if votes and labels is not None and len(votes) != len(labels):
+        raise refused(((), f"names {plural(len(votes), 'column')}; {len(labels)} are needed, one per label"))
+    return votes
 
 
 class VocabularyTarget(Target):
@@ -129,12 +138,24 @@ class VocabularyTarget(Target):
         return TargetValues(values, None, tuple(problems), tuple(warnings), dropped if dropped.any() else None)
 
 
-class ClassTarget(Target):
-    """A target whose values are codes of `classes`, and which a baseline answers with probabilities of them."""
+class ProbabilityTarget(Target):
+    """A target that a baseline answers with probabilities of `classes`."""
+
+    loss = "cross_entropy"
+
+    def checked_output(self, output: Any, ids: pa.StringArray) -> tuple[Any, list[tuple[str, str]]]:
+        """Return an output as probabilities that sum to 1, one column per class."""
+        shape = (len(ids), len(self.classes))
+        columns = f"one column per declared label: {listed(self.classes, LABELS_SHOWN)}"
+        table, problems = float_output(output, shape, f"float probabilities {shape}, {columns}")
+        return table, problems or _probability_problems(table, ids)
+
+
+class ClassTarget(ProbabilityTarget):
+    """A target whose values are codes of `classes`."""
 
     metric_kind = "categorical"
     cell_type = pa.string()
-    loss = "cross_entropy"
     row_average = "probabilities"
     has_confusion = True
     may_be_wrong = True
@@ -153,13 +174,6 @@ class ClassTarget(Target):
     def answer(self, output: Any) -> Values:
         codes: Codes = output.argmax(1).astype(np.int32)
         return codes
-
-    def checked_output(self, output: Any, ids: pa.StringArray) -> tuple[Any, list[tuple[str, str]]]:
-        """Return an output as probabilities that sum to 1, one column per class."""
-        shape = (len(ids), len(self.classes))
-        columns = f"one column per declared label: {listed(self.classes, LABELS_SHOWN)}"
-        table, problems = float_output(output, shape, f"float probabilities {shape}, {columns}")
-        return table, problems or _probability_problems(table, ids)
 
     def written(self, values: Any) -> pa.Array:
         return pa.array(self.classes).take(pa.array(values))
@@ -180,9 +194,20 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
     # references that mark a sample as one that does not count for this target, such as labels of the corpus that the
     # task leaves out
     invalid: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
+    # the columns of the corpus with the numbers of annotators who chose each label; empty without
+    votes: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
+
+    _one_column_per_label = field_validator("votes")(vote_columns)
+
+    def reference_columns(self, name: str) -> tuple[str, ...]:
+        return (name, *self.votes)
 
     def probability_columns(self) -> tuple[str, ...]:
         return tuple(f"p_{label}" for label in self.labels)
+
+    @classmethod
+    def is_scored_by(cls, metric: Metric) -> bool:
+        return super().is_scored_by(metric) or metric.target == "distribution"
 
     def described(self) -> str:
         left_out = f"; samples whose reference is {listed(self.invalid, 12)} do not count" if self.invalid else ""
@@ -195,7 +220,7 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
         """
         if not answers.probabilities:
             return self._read_labels(answers)
-        table, problems = _read_probabilities(answers)
+        table, problems = read_probabilities(answers, answers.probabilities)
         if answers.name not in answers.sheet.columns:
             return TargetValues(np.argmax(table, axis=1).astype(np.int32), table, problems)
         labels = self._read_labels(answers)
@@ -255,7 +280,13 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
         column = columns[0]
         marked = pc.is_in(column.cast(pa.string()), value_set=pa.array(self.invalid, pa.string()))
         known = np.asarray(column.is_valid()) & ~np.asarray(marked)
-        return ReferenceColumn(reference_codes(where, column, known, self.labels, self.aliases), known)
+        codes = reference_codes(where, column, known, self.labels, self.aliases)
+        if not self.votes:
+            return ReferenceColumn(codes, known)
+        votes, _ = read_votes(where, columns[1:], self.labels)
+        if not (votes == np.rint(votes)).all():
+            raise UsageError(f"{where}: votes are not all whole numbers of annotators")
+        return ReferenceColumn(codes, known, votes.astype(np.int64))
 
 
 def reference_codes(
@@ -272,15 +303,38 @@ def reference_codes(
     return values
 
 
-def _read_probabilities(answers: Answers) -> tuple[Table, tuple[Problem, ...]]:
+def read_votes(where: str, columns: Sequence[pa.Array], labels: Sequence[str]) -> tuple[Table, Mask]:
+    """Return the `(n, K)` votes for every label, 0 where a sample has none, and which samples have them.
+
+    Raises:
+        UsageError: some are not finite numbers of at least 0, or a sample has votes for some of the labels only.
+    """
+    read = [reference_numbers(where, column, None) for column in columns]
+    table, given = (np.stack(parts, axis=1) for parts in zip(*read, strict=True))
+    table = np.where(given, table, 0.0)
+    partial, negative = given.any(axis=1) & ~given.all(axis=1), table < 0
+    if partial.any():
+        lacking = [label for label, column in zip(labels, given[partial].T, strict=True) if not column.all()]
+        raise UsageError(
+            f"{where}: {partial.sum():,} of {len(table):,} samples have votes for some labels and no number for "
+            f"{listed(lacking)}; write 0 where nobody chose a label"
+        )
+    if negative.any():
+        values = [f"{value:g}" for value in table[negative].tolist()]
+        n_rows = negative.any(axis=1).sum()
+        raise UsageError(f"{where}: {n_rows:,} of {len(table):,} samples have votes below 0: {listed(values)}")
+    return table, np.asarray(given.all(axis=1))
+
+
+def read_probabilities(answers: Answers, names: Sequence[str]) -> tuple[Table, tuple[Problem, ...]]:
     """Return the probabilities of every row, one column per label, and their problems."""
-    columns = [numbers_of(answers.sheet.columns[name]) for name in answers.probabilities]
+    columns = [numbers_of(answers.sheet.columns[name]) for name in names]
     table = np.stack(columns, axis=1)
     problems: list[Problem] = []
     with np.errstate(invalid="ignore"):
         good = (table >= 0) & (table <= 1)
         total = np.where(good.all(axis=1), sum(columns[1:], columns[0]), 1.0)
-    for name, fits in zip(answers.probabilities, good.T, strict=True):
+    for name, fits in zip(names, good.T, strict=True):
         problems += not_numbers(answers, name, ~fits & answers.relevant, "E209", "a probability in [0, 1]")
 
     def wrong_sum(row: int) -> Problem:

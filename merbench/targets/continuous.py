@@ -75,7 +75,7 @@ class NumberTarget(Target):
         return read_numbers(answers, answers.name, self.range)
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
-        return reference_numbers(where, columns[0], self.invalid)
+        return ReferenceColumn(*reference_numbers(where, columns[0], self.invalid))
 
     def sample_values(self, reference: Any, prediction: Any, prepared: Any) -> NDArray[np.float64] | None:
         """Return the squared error of every answer, with a minus."""
@@ -124,7 +124,6 @@ class ContinuousTarget(NumberTarget):
         if not columns:
             return ReferenceColumn(np.zeros(n), np.ones(n, dtype=np.bool_))
         numbers, known = reference_numbers(where, columns[0], self.invalid)
-        assert isinstance(numbers, np.ndarray)
         return ReferenceColumn(numbers * self.reference_scale, known)
 
     @classmethod
@@ -200,8 +199,8 @@ def _not_number(text: str, allowed: str) -> str:
     return f"'{printable(text)}' is not {allowed}{hint}"
 
 
-def reference_numbers(where: str, column: pa.Array, invalid: float | None) -> ReferenceColumn:
-    """Return references that are finite numbers; `invalid` marks a sample without one."""
+def reference_numbers(where: str, column: pa.Array, invalid: float | None) -> tuple[Numbers, Mask]:
+    """Return references that are finite numbers, and which samples have one; `invalid` marks a sample without one."""
     try:
         numbers = np.asarray(column.cast(pa.float64()).fill_null(np.nan), dtype=np.float64)
     except pa.ArrowInvalid as error:
@@ -211,7 +210,7 @@ def reference_numbers(where: str, column: pa.Array, invalid: float | None) -> Re
         known = known & (numbers != invalid)
     if not np.isfinite(numbers[known]).all():
         raise UsageError(f"{where} are not all finite numbers")
-    return ReferenceColumn(numbers, known)
+    return numbers, known
 
 
 def float_output(output: Any, shape: tuple[int, ...], needed: str) -> tuple[Numbers, list[tuple[str, str]]]:

@@ -43,6 +43,7 @@ class Draft:
     alternative: Alternative | None = None  # metrics that the declaration proposes in comments
     name: str = ""  # the name of a target that takes the place of several
     replaces: tuple[str, ...] = ()  # the columns of these
+    comment: str = ""  # what these columns hold, and what they may mean
 
 
 def label_lines(labels: Sequence[str], note: str) -> tuple[str, tuple[str, ...]]:

@@ -73,14 +73,15 @@ class MultilabelTarget(Target):
         if len(names) < 2:
             return None
         lines = f"labels = {toml_value(names)}\n"
-        return Draft(lines, ("multilabel_f1", "exact_match"), name="several", replaces=names)
+        comment = "hold nothing but 0 and 1. Where each says whether a label applies, and several may at once"
+        return Draft(lines, ("multilabel_f1", "exact_match"), name="several", replaces=names, comment=comment)
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         """Return 0 and 1 for every label, -1 where it is not known; a sample without a known label has no reference."""
         table = np.full((n, len(columns)), -1, dtype=np.int8)
         for place, column in enumerate(columns):
             values, known = reference_numbers(where, column, self.invalid)
-            numbers = np.asarray(values)[known]
+            numbers = values[known]
             if not np.isin(numbers, (0, 1)).all():
                 raise UsageError(f"{where} are not all 0 or 1 in column '{self.labels[place]}'")
             table[known, place] = numbers

@@ -102,6 +102,9 @@ class ReferenceColumn(NamedTuple):
 
     values: Values  # one per candidate
     known: Mask  # `(n,)` which candidates have a reference
+    # `(n, K)` votes of annotators for its labels; None where the corpus has none
+    votes: NDArray[np.int64] | None = None
+    without_votes: Mask | None = None  # `(n,)` which candidates have no reference because nobody voted
 
 
 class Target(Declaration):
@@ -228,6 +231,10 @@ class Target(Declaration):
     def written(self, values: Any) -> pa.Array:
         """Return values as the cells of a submission."""
         return pa.array([str(list(words)) for words in values], pa.string())
+
+    def written_columns(self, name: str, values: Any) -> dict[str, pa.Array]:
+        """Return values as the columns of a submission that hold this target."""
+        return {name: self.written(values)}
 
     def why_undefined(self, reference: Any) -> str:
         """Return why no metric of this kind has a value on some references; empty if the metric must say so."""

@@ -252,6 +252,15 @@ class Track(Declaration):
         return {name: own for name, own in columns.items() if own and all(times[column] == 1 for column in own)}
 
     @property
+    def scored_by_probabilities(self) -> dict[str, str]:
+        """The targets whose labels must come with their probabilities, and the first metric that needs them."""
+        return {
+            spec.target: spec.name
+            for spec in reversed(self.metrics)
+            if spec.metric.target == "distribution" and self.targets[spec.target].probability_columns()
+        }
+
+    @property
     def submission_columns(self) -> tuple[str, ...]:
         """Every column that a submission may use: the id, the targets, the probabilities."""
         chances = (column for columns in self.probability_columns.values() for column in columns)

@@ -175,12 +175,25 @@ def _metric_problems(tables: _Tables) -> Mistakes:
             yield f"{place}.name", f"'{name}' scores {metric.target} targets and {fits}"
         elif "lexicon" in metric.supplied and declared is not None and not declared.lexicon_name:
             yield f"{place}.name", f"'{name}' needs a lexicon; name one as targets.{target}.lexicon"
+        elif metric.target == "distribution" and declared is not None and (own := declared.probability_columns()):
+            if problem := _unclear_probabilities(tables, target, own):
+                yield f"{place}.name", problem
         for key, message in _spec_problems(metric, spec, declared):
             yield f"{place}.{key}", message
         text = json.dumps(spec, sort_keys=True, default=str)
         if text in seen:
             yield place, f"the same as metrics[{seen[text]}]"
         seen.setdefault(text, index)
+
+
+def _unclear_probabilities(tables: _Tables, name: str, columns: Sequence[str]) -> str:
+    """Return why a metric cannot be computed from the probabilities of a target; empty if it can."""
+    for other, target in tables.targets.items():
+        if other != name and target is not None and set(columns) & set(target.probability_columns()):
+            return f"'{name}' and '{other}' share labels, so that it is not clear whose probabilities p_<label> are"
+    if tables.table("submission").get("missing_ids") == "wrong":
+        return "a missing answer has no probabilities; with such a metric, submission.missing_ids must not be 'wrong'"
+    return ""
 
 
 def _fitting(kind: type[Target] | None) -> list[str]:

@@ -254,8 +254,9 @@ class FoldData:
         return total
 
 
-def _cross_entropy(output: Tensor, codes: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(output.flatten(0, 1), codes.flatten(), reduction="none")
+def _cross_entropy(output: Tensor, labels: Tensor) -> Tensor:
+    # Codes `(F, B)` or shares `(F, B, K)`: PyTorch takes either.
+    return nn.functional.cross_entropy(output.flatten(0, 1), labels.flatten(0, 1), reduction="none")
 
 
 def _squared_error(output: Tensor, numbers: Tensor) -> Tensor:

@@ -51,11 +51,12 @@ def require_free(folder: Path, record: str = RECORD, *, replace: bool) -> None:
 
 
 def submission_table(candidates: Candidates, predictions: Predictions) -> pa.Table:
-    """Return the submission: ids, sorted, and one column per target.
+    """Return the submission: ids, sorted, and the columns of every target.
 
-    A track that asks for several views of a sample gets as many equal rows, with the probabilities that it averages.
+    A track that asks for several views of a sample gets as many equal rows, with the probabilities that it averages; a
+    track that scores probabilities gets these.
     """
-    if candidates.track.submission.views is not None:
+    if candidates.track.submission.views is not None or candidates.track.scored_by_probabilities:
         return probability_table(candidates, predictions)
     return _answers(candidates, predictions)
 
@@ -72,7 +73,7 @@ def probability_table(candidates: Candidates, predictions: Predictions) -> pa.Ta
 def _answers(candidates: Candidates, predictions: Predictions) -> pa.Table:
     columns: dict[str, Any] = {candidates.track.submission.id: candidates.ids}
     for name, values in predictions.answers(candidates.track).items():
-        columns[name] = candidates.track.targets[name].written(values)
+        columns |= candidates.track.targets[name].written_columns(name, values)
     return pa.table(columns)
 
 

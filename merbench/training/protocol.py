@@ -2,9 +2,9 @@
 
 Conventions:
     Samples are in the order of sorted ids; every array has one row per sample. Features are `(n, d)` float32; frames
-    have been averaged. Targets are int32 codes of the declared labels, float64 numbers, or sets of words. Outputs are
-    float64: `(n, K)` probabilities of the labels of a categorical target, `(n,)` values of a continuous one; sets of
-    words are answered as they are.
+    have been averaged. Targets are int32 codes of the declared labels, `(n, K)` float64 shares of them, float64
+    numbers, or sets of words. Outputs are float64: `(n, K)` probabilities of the labels of a categorical target or a
+    distribution, `(n,)` values of a continuous one; sets of words are answered as they are.
 """
 
 from __future__ import annotations

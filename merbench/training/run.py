@@ -232,7 +232,8 @@ def _distinct(seeds: Sequence[Any]) -> list[int]:
 def _seed_run(loaded: LoadedBaseline, options: Options, train: TrainingSet, test: FeatureSet, setup: Setup) -> SeedRun:
     baseline, result = fit(lambda: loaded.build(options, setup), train, setup)
     predictions = baseline.predict(test)
-    cross_validated = scores(train.track, train.targets, result.out_of_fold.answers(train.track), train.groups)
+    answers, outputs = result.out_of_fold.answers(train.track), result.out_of_fold.outputs
+    cross_validated = scores(train.track, train.targets, answers, train.groups, outputs)
     return SeedRun(setup.seed, cross_validated, None, predictions, result)
 
 
@@ -348,7 +349,7 @@ def _outputs(path: Path, candidates: Candidates) -> dict[str, NDArray[np.float64
     only_labels = [
         name
         for name, target in candidates.track.targets.items()
-        if target.classes and name not in submission.probabilities
+        if target.probability_columns() and name not in submission.probabilities
     ]
     if only_labels:
         raise UsageError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from merbench.errors import UsageError
 from merbench.metrics.lists import Values
@@ -24,7 +25,11 @@ Value = tuple[float, ...]
 
 
 def scores(
-    track: Track, reference: Columns, answers: Columns, groups: Mapping[str, Names] | None = None
+    track: Track,
+    reference: Columns,
+    answers: Columns,
+    groups: Mapping[str, Names] | None = None,
+    probabilities: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> dict[str, float]:
     """Return the plain value of every metric, and of the overall score where the track has one, by key.
 
@@ -34,15 +39,17 @@ def scores(
         answers: answers by target.
         groups: by column that a metric is taken `per`, the value of every sample. Without the column, or without a
             sample of a value that has a share, the metric is taken over all samples.
+        probabilities: by target, those of its labels, which only some metrics need.
     """
     encoded = {name: np.unique(values, return_inverse=True) for name, values in (groups or {}).items()}
     groupings = {name: Grouping(name, tuple(map(str, levels)), codes) for name, (levels, codes) in encoded.items()}
     metrics = tuple(_computable(spec, groupings) for spec in track.metrics)
-    aligned = Aligned(track.model_copy(update={"metrics": metrics}), reference, answers, groupings=groupings)
+    computed = track.model_copy(update={"metrics": metrics})
+    aligned = Aligned(computed, reference, answers, groupings=groupings, probabilities=probabilities or {})
     values = evaluate(aligned, np.ones((1, aligned.n), dtype=np.uint8))
     keys = {spec.key: computed.key for spec, computed in zip(track.metrics, metrics, strict=True)}
     overall = {OVERALL: OVERALL} if OVERALL in values else {}
-    return {key: float(values[computed][0]) for key, computed in {**keys, **overall}.items()}
+    return {key: float(values[own][0]) for key, own in {**keys, **overall}.items()}
 
 
 def _computable(spec: MetricSpec, groupings: Mapping[str, Grouping]) -> MetricSpec:
@@ -52,13 +59,17 @@ def _computable(spec: MetricSpec, groupings: Mapping[str, Grouping]) -> MetricSp
 
 
 def ranking_value(
-    track: Track, reference: Columns, answers: Columns, groups: Mapping[str, Names] | None = None
+    track: Track,
+    reference: Columns,
+    answers: Columns,
+    groups: Mapping[str, Names] | None = None,
+    probabilities: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Value:
     """Return the values of the track's ranking keys, in the order of comparison, negated where lower is better.
 
     The arguments are those of `scores`; `groups` is `TrainingSet.groups` of the same samples.
     """
-    values = scores(track, reference, answers, groups)
+    values = scores(track, reference, answers, groups, probabilities)
     signs = {track.metric_label(spec): (spec.key, 1 if spec.metric.higher_is_better else -1) for spec in track.metrics}
     keys = [signs.get(name, (name, 1)) for name in track.ranked_by]
     return tuple(sign * values[key] if math.isfinite(values[key]) else -math.inf for key, sign in keys)
@@ -133,4 +144,5 @@ def select_options(
 
 def _trial(loaded: LoadedBaseline, options: Options, train: TrainingSet, setup: Setup) -> Trial:
     predictions = cross_validate(lambda: loaded.build(options, setup), train, setup)
-    return Trial(options, ranking_value(train.track, train.targets, predictions.answers(train.track), train.groups))
+    answers, outputs = predictions.answers(train.track), predictions.outputs
+    return Trial(options, ranking_value(train.track, train.targets, answers, train.groups, outputs))

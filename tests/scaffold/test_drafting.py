@@ -149,7 +149,7 @@ def test_columns_of_labels_become_one_target_as_the_comments_say(
     text = path.read_text()
     head, rest = text.split("[targets.joy]", 1)
     several = re.search(r"# \[targets\.several\]\n.*?(?=\n\n)", rest, re.DOTALL)
-    metrics = re.search(r"# Where several labels may apply.*?:\n(.*?)\n\n", rest, re.DOTALL)
+    metrics = re.search(r"# With the target 'several'.*?:\n(.*?)\n\n", rest, re.DOTALL)
     assert several and metrics
     bare = re.sub(r"^# ?", "", f"{several[0]}\n{metrics[1]}\n", flags=re.MULTILINE)
     path.write_text(f"{head}{bare}\n[ranking]{rest.split('[ranking]')[1]}")

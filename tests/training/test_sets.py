@@ -91,7 +91,7 @@ def test_a_baseline_refuses_targets_that_it_does_not_answer(
     open_track: Track, small_track: SmallTrack, tmp_path: Path
 ) -> None:
     message = (
-        r"baseline 'logistic' answers targets of type categorical, preference, continuous, trajectory; open declares openset \(label_set\); "
+        r"baseline 'logistic' answers targets of type categorical, preference, distribution, continuous, trajectory; open declares openset \(label_set\); "
         "baselines for it: lexicon-ov, majority"
     )
     with pytest.raises(UsageError, match=message):
