@@ -12,11 +12,12 @@ NOT_BENCHMARKS = {"corruption_floor", "corruption_peer", "corruption_worker", "m
 
 def main() -> int:
     """Run the benchmarks that are named, or all; return the worst exit code."""
-    found = {path.stem: path for path in sorted(FOLDER.glob("*.py")) if path.stem not in NOT_BENCHMARKS}
-    names = sys.argv[1:] or list(found)
-    unknown = [name for name in names if name not in found]
+    packages = (path.parent for path in FOLDER.glob("*/__main__.py"))
+    known = sorted({path.stem for path in (*FOLDER.glob("*.py"), *packages)} - NOT_BENCHMARKS)
+    names = sys.argv[1:] or known
+    unknown = [name for name in names if name not in known]
     if unknown:
-        print(f"no benchmark named {', '.join(unknown)}; there are {', '.join(found)}", file=sys.stderr)
+        print(f"no benchmark named {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     codes = []
     for name in names:
