@@ -43,6 +43,9 @@ MOST_LEFT_OUT = 0.2
 FEWEST_DEGREES = 1.0
 """With fewer degrees of freedom (less than two samples or clusters of one size), there is no interval and no p."""
 
+CERTAIN = 3
+"""A mean of more standard deviations than this has the sign of its estimate."""
+
 JACKKNIFE_GROUPS = 200
 """The jackknife leaves out at most this many groups, one at a time."""
 
@@ -188,6 +191,34 @@ def bca_interval(draws: ArrayLike, level: float, estimate: float, jackknife: Arr
 
     low, high = _between(values, moved((1 - level) / 2), moved((1 + level) / 2))
     return Interval(low, high, np.size(draws) - len(values), "bca")
+
+
+def distance_interval(draws: Values, estimates: Values, level: float) -> Interval:
+    """Return the interval of the sum of absolute values of several means.
+
+    A sum of distances is too large in a sample and larger again in its resamples, so that no percentile of its draws
+    need be near the true one. With errors e of the means g, which draws show, the estimate Σ|g + e| is at least
+    Σ|g| + Σ sign(g) e, and at most Σ|g| + Σ|e|, with sign(g) e in place of |e| where g is beyond what errors can change
+    its sign. The interval takes a quantile of either sum from the estimate; it is wider than need be for middle sizes.
+
+    Args:
+        draws: `(k, B)` draws of the k means.
+        estimates: `(k,)` the means.
+        level: level of the interval.
+    """
+    errors, sign = draws - estimates[:, None], np.where(estimates < 0, -1.0, 1.0)[:, None]
+    is_certain = np.abs(estimates) > CERTAIN * np.nanstd(errors, axis=1)
+    above = percentile_interval(np.where(is_certain[:, None], sign * errors, np.abs(errors)).sum(axis=0), level)
+    below = percentile_interval((sign * errors).sum(axis=0), level)
+    distance = math.fsum(np.abs(estimates).tolist())
+    low, high = max(distance - above.high, 0.0), distance - below.low
+    return Interval(round(low, DECIMALS), round(high, DECIMALS), above.n_left_out, "distance")
+
+
+def uniform_interval(share: float, n: int, level: float) -> Interval:
+    """Return the exact interval of a share that is 0 or 1 in n samples (Clopper & Pearson, 1934)."""
+    end = round(((1 - level) / 2) ** (1 / n), DECIMALS)
+    return Interval(end, 1.0, method="exact") if share else Interval(0.0, round(1 - end, DECIMALS), method="exact")
 
 
 def n_as_large(observed: ArrayLike, permuted: ArrayLike) -> NDArray[np.int64]:

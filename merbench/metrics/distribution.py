@@ -33,19 +33,10 @@ class Confidence(NamedTuple):
     probability: Floats  # `(n,)` probability of the most probable label, ascending
     right: Floats  # `(n,)` share of the reference that this label has: 1 or 0 where the reference is one label
 
-
-class Bins(NamedTuple):
-    """Sums of weight over the samples of every bin, `(b, bins)` each."""
-
-    n: Floats  # their weight
-    right: Floats  # of right ones
-    gap: Floats  # of how much more often they are right than their probability says
-
     @property
-    def error(self) -> Floats:
-        """The expected calibration error."""
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.abs(self.gap).sum(axis=1) / self.n.sum(axis=1))
+    def gap(self) -> Floats:
+        """How much more often the labels are right than their probability says."""
+        return self.right - self.probability
 
 
 def squared_distance(reference: Array, prediction: Array) -> Floats:
@@ -180,29 +171,38 @@ def expected_calibration_error(
             (Nguyen & O'Connor, 2015), samples of equal probability in one bin.
     """
     if binning == "equal_width":
-        return binned(values, weights, bin_ends(values, bins, binning)[1]).error
+        n, gaps = bin_sums(values, weights, bin_ends(values, bins, binning)[1], values.gap)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.abs(gaps).sum(axis=1) / n.sum(axis=1))
     return _equal_count_error(values, spread(weights[:, values.order]), bins)
 
 
-def binned(values: Confidence, weights: Weights, starts: NDArray[np.int64]) -> Bins:
-    """Return the sums of every bin; `starts` are those of `bin_ends`."""
-    own, gaps = weights[:, values.order], values.right - values.probability
-    sums = np.zeros((3, len(weights), len(starts) - 1))
+def bin_sums(values: Confidence, weights: Weights, starts: NDArray[np.int64], *columns: Floats) -> Floats:
+    """Return `(1 + columns, b, bins)` sums over the samples of every bin: of their weight, and of weight times columns.
+
+    Args:
+        values: the samples, sorted by probability; the columns are in this order.
+        weights: `(b, n)` weights, in the order of samples.
+        starts: those of `bin_ends`.
+        columns: `(n,)` each.
+    """
+    own = weights[:, values.order]
+    sums = np.zeros((1 + len(columns), len(weights), len(starts) - 1))
     for place, (start, stop) in enumerate(pairwise(starts.tolist())):
         if start < stop:
             part = own[:, start:stop]
-            sums[:, :, place] = total_weight(part), *weighted_sums(part, values.right[start:stop], gaps[start:stop])
-    return Bins(*sums)
+            own_sums = weighted_sums(part, *(column[start:stop] for column in columns))
+            sums[:, :, place] = total_weight(part), *own_sums
+    return sums
 
 
 def _equal_count_error(values: Confidence, weights: Array, bins: int) -> Floats:
     """Return the `(b,)` errors with bins of equal weight."""
-    gaps = values.right - values.probability
     last_of_equals = np.searchsorted(values.probability, values.probability, side="right") - 1
     errors = np.full(len(weights), np.nan)
     for row in np.flatnonzero(weights.any(axis=1)):
         counts = np.cumsum(weights[row], dtype=np.float64)
-        sums = np.concatenate([[0.0], np.cumsum(weights[row] * gaps)])
+        sums = np.concatenate([[0.0], np.cumsum(weights[row] * values.gap)])
         # The first sample with which a bin has its share of the weight.
         last = np.searchsorted(counts, np.ceil(counts[-1] * np.arange(1, bins + 1) / bins))
         stops = np.concatenate([[0], last_of_equals[last] + 1])
@@ -222,4 +222,6 @@ def _row_sums(table: Array) -> Floats:
 
 def _logarithms(values: Floats) -> Floats:
     # Those of the C library: NumPy's own differ in the last bit between processors.
+    if values.min(initial=1) > 0:
+        return np.array(list(map(math.log, values.tolist())))
     return np.array([math.log(value) if value > 0 else -math.inf for value in values.tolist()])

@@ -6,7 +6,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -14,16 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import Problem
-from merbench.metrics.distribution import EPSILON, Confidence, bin_ends, binned
+from merbench.metrics.distribution import EPSILON, Confidence, bin_ends, bin_sums
 from merbench.metrics.sums import Floats, Weights
+from merbench.resampling import Interval, distance_interval, uniform_interval
 from merbench.scoring.aligned import Aligned
-from merbench.scoring.evaluation import Draws, metric_values
+from merbench.scoring.evaluation import Draws, ones
 from merbench.track import MetricSpec
 
 SCORES = {"brier_score": "brier_score", "cross_entropy": "log_loss"}
 """Metrics of every calibration besides the expected calibration error, and their names where references are labels."""
 
 ERROR = "expected_calibration_error"
+
+
+FEWEST_IN_BIN = 10
+"""A bin of fewer samples has no interval."""
 
 
 class Reliability(NamedTuple):
@@ -34,6 +39,12 @@ class Reliability(NamedTuple):
     rows: NDArray[np.int64] | None  # the rows of these samples; None if they are all
     ends: Floats  # `(bins + 1,)` ends of the bins
     starts: NDArray[np.int64]  # `(bins + 1,)` in which place the samples of every bin start
+    columns: tuple[Floats, ...]  # right, gap, and what the other scores are means of, in the order of `values`
+
+    def sums(self, weights: Weights) -> Floats:
+        """Return the `(1 + columns, b, bins)` sums of weight and of every column."""
+        own = weights if self.rows is None else weights[:, self.rows]
+        return bin_sums(self.values, own, self.starts, *self.columns)
 
 
 def reliabilities(aligned: Aligned) -> Iterator[tuple[str, Reliability]]:
@@ -48,22 +59,26 @@ def _reliability(aligned: Aligned, target: str) -> Reliability:
     declared = (spec for spec in aligned.track.metrics if (spec.name, spec.target, spec.per) == (ERROR, target, None))
     error = next(declared, MetricSpec(name=ERROR, target=target))
     values: Confidence = aligned.prepared(error, error.parameters, None)
-    specs = (*(MetricSpec(name=name, target=target) for name in SCORES), error)
-    return Reliability(specs, values, aligned.part_of(error).rows, *bin_ends(values, **error.parameters))
+    means = [MetricSpec(name=name, target=target) for name in SCORES]
+    columns = [aligned.prepared(spec, spec.parameters, None)[values.order] for spec in means]
+    ends, starts = bin_ends(values, **error.parameters)
+    rows = aligned.part_of(error).rows
+    return Reliability((*means, error), values, rows, ends, starts, (values.right, values.gap, *columns))
 
 
-def calibration_values(aligned: Aligned, weights: Weights, known: Draws) -> Draws:
-    """Return the values of every calibration and the share right of its bins; `known` are values of the track."""
+def calibration_values(aligned: Aligned, weights: Weights) -> Draws:
+    """Return the values of every calibration, and the share right and the gap of its bins."""
     values: Draws = {}
     for target, reliability in reliabilities(aligned):
-        *specs, error = reliability.specs
-        values |= {spec.key: metric_values(aligned, spec, weights) for spec in specs if spec.key not in known}
-        own = weights if reliability.rows is None else weights[:, reliability.rows]
-        bins = binned(reliability.values, own, reliability.starts)
+        n, right, gap, *columns = reliability.sums(weights)
         with np.errstate(invalid="ignore"):
-            values |= {bin_key(target, place): share for place, share in enumerate((bins.right / bins.n).T)}
-        if error.key not in known:
-            values[error.key] = bins.error  # of the default, whose bins do not depend on weights
+            total = n.sum(axis=1)
+            tables = {"right": right / n, "gap": gap / total[:, None]}
+            means = [column.sum(axis=1) / total for column in (*columns, np.abs(gap))]
+        values |= {spec.key: mean for spec, mean in zip(reliability.specs, means, strict=True)}
+        values |= {
+            bin_key(target, i, part): values for part, table in tables.items() for i, values in enumerate(table.T)
+        }
     return values
 
 
@@ -76,6 +91,27 @@ def impossible_labels(aligned: Aligned) -> Iterator[Problem]:
             yield Problem("W722", f"{message}, which counts as {EPSILON:g} in the log loss", column=target)
 
 
-def bin_key(target: str, place: int) -> str:
-    """Return the key of the share right of a bin."""
-    return f"reliability({target},bin={place})"
+def with_calibration(
+    aligned: Aligned, bounds: Mapping[str, Interval], draws: Draws, level: float
+) -> dict[str, Interval]:
+    """Return intervals with those of calibration errors and of bins, which are no percentiles of their draws.
+
+    A calibration error for whose bins there are no draws has none, and neither has a bin of fewer than ten samples.
+    """
+    names = {spec.key for spec in aligned.track.metrics if spec.name == ERROR}
+    kept = {key: interval for key, interval in bounds.items() if key not in names}
+    for target, reliability in reliabilities(aligned) if draws else ():
+        sums = reliability.sums(ones(aligned))[:3, 0]
+        gaps = np.stack([draws[bin_key(target, place, "gap")] for place in range(len(sums[0]))])
+        kept[reliability.specs[-1].key] = distance_interval(gaps, sums[2] / sums[0].sum(), level)
+        for place, (n, right) in enumerate(sums[:2].T.tolist()):
+            if n < FEWEST_IN_BIN:
+                kept.pop(bin_key(target, place), None)
+            elif right in (0, n):
+                kept[bin_key(target, place)] = uniform_interval(right / n, int(n), level)
+    return kept
+
+
+def bin_key(target: str, place: int, part: str = "right") -> str:
+    """Return the key of the share right of a bin, or of another part of what it has."""
+    return f"{part}({target},bin={place})"

@@ -30,7 +30,7 @@ from merbench.report import (
 )
 from merbench.resampling import Interval, group_masks
 from merbench.scoring.aligned import Aligned, Grouping, align, candidates_of, grouping_of, read_for, with_confusion
-from merbench.scoring.calibration import SCORES, bin_key, impossible_labels, reliabilities
+from merbench.scoring.calibration import SCORES, bin_key, impossible_labels, reliabilities, with_calibration
 from merbench.scoring.ceilings import ONE_ANNOTATOR, annotated, ceiling_key, ceiling_values
 from merbench.scoring.evaluation import (
     CLASS_MEASURES,
@@ -46,7 +46,7 @@ from merbench.scoring.evaluation import (
 )
 from merbench.scoring.samples import worst_samples
 from merbench.scoring.signatures import signature
-from merbench.scoring.uncertainty import FEW_REFERENCES, Resampling, intervals_of, resampling_of, warnings_of
+from merbench.scoring.uncertainty import Resampling, intervals_of, resampling_of, warnings_of
 from merbench.submission import Submission
 from merbench.track import OVERALL, Track
 
@@ -105,6 +105,9 @@ def score_and_draws(read: Submission, how: Resampling | None, by: Sequence[str] 
     plain = plain_values(aligned, classes)
     selections = [rows for grouping in groupings for rows in grouping.rows()]
     (bounds, *of_groups), draws = intervals_of(aligned, how, selections)
+    if how is not None:
+        bounds = with_calibration(aligned, bounds, draws, how.level)
+        of_groups = [with_calibration(aligned, own, {}, how.level) for own in of_groups]
     report = ScoreReport(
         track=track.key,
         title=track.title,
@@ -278,8 +281,7 @@ def _calibrations(aligned: Aligned, bounds: Bounds) -> Iterator[Calibration]:
             if start < stop:
                 low, high = reliability.ends[place : place + 2].tolist()
                 probability, right = (math.fsum(part[start:stop]) for part in (values.probability, values.right))
-                own = bounds.get(bin_key(target, place)) if (size := stop - start) >= FEW_REFERENCES else None
-                ends = _ends(own or _NO_INTERVAL)
+                size, ends = stop - start, _ends(bounds.get(bin_key(target, place), _NO_INTERVAL))
                 bins.append(Bin(low, high, size, probability / size, right / size, *ends))
         yield Calibration(target, n, tuple(scores), tuple(bins))
 

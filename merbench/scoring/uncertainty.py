@@ -174,7 +174,7 @@ def with_details(aligned: Aligned, weights: Weights) -> Draws:
     """Return the values of every key: the metrics, the classes, and where they are wanted calibration and ceilings."""
     values = with_classes(aligned, weights)
     if aligned.detailed:
-        values |= calibration_values(aligned, weights, values) | ceiling_values(aligned, weights)
+        values = calibration_values(aligned, weights) | ceiling_values(aligned, weights) | values
     return values
 
 
