@@ -23,6 +23,7 @@ Scale = tuple[float, float]
 """The ends of an axis."""
 
 _INTERVAL = re.compile(r" (\[[^][]*\])$")
+_BREAK = re.compile(r"(?<=[_/])|(?<=\S{24})")  # where a long name may continue on the next line
 
 WIDTH, HEIGHT, MARGIN = 120, 14, 4
 """Of a bar, in pixels."""
@@ -43,8 +44,8 @@ _PAGE_STYLE = (
     ":root{color-scheme:light dark}"
     "body{margin:0;background:Canvas;color:CanvasText;background:light-dark(#fff,#15181b);"
     "color:light-dark(#1c2024,#e8eaed)}main{padding:2rem 1.25rem 3rem;max-width:72rem;margin:0 auto}"
-    ".scroll :is(thead,tbody th,thead :first-child){background:Canvas;background:light-dark(#fff,#15181b)}"
-    ".scroll :is(tbody th,thead :first-child){position:sticky;left:0}.long thead{position:sticky;top:0;z-index:1}"
+    ".scroll :is(thead,tbody th,thead tr>:first-child){background:Canvas;background:light-dark(#fff,#15181b)}"
+    ".scroll :is(tbody th,thead tr>:first-child){position:sticky;left:0}.long thead{position:sticky;top:0;z-index:1}"
     "@page{margin:1.5cm}@media print{main{padding:0}.long thead{position:static}}"
 )
 
@@ -151,7 +152,8 @@ def _head(name: str, kind: str, scale: Scale | None) -> str:
 
 def _row(number: int, row: Sequence[Cell], columns: Sequence[str], scales: Sequence[Scale | None]) -> Iterator[str]:
     for i, (cell, kind, scale) in enumerate(zip(row, columns, scales, strict=True)):
-        text = f"<strong>{escape_html(cell)}</strong>" if cell.best else escape_html(cell)
+        text = "<wbr>".join(map(escape_html, _BREAK.split(cell))) if kind == "text" else escape_html(cell)
+        text = f"<strong>{text}</strong>" if cell.best else text
         text += f"<sup>{DAGGER}</sup>" if cell.differs else ""
         if isinstance(cell.drawn, Bar):
             text = _INTERVAL.sub(r" <small>\1</small>", text) + _bar(cell.drawn, scale)
