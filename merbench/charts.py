@@ -1,4 +1,4 @@
-"""Charts of numbers, as SVG or PNG, by the suffix of the path.
+"""Charts of numbers: figures, or files of SVG or PNG by the suffix of the path.
 
 Conventions:
     The same numbers give the same bytes with one version of matplotlib: no date, no random ids.
@@ -132,6 +132,67 @@ def condition_curve(
     _save(figure, path)
 
 
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Values with intervals, one below the other on one axis: names, values, and ends, None where there are none."""
+
+    x_name: str
+    rows: Sequence[tuple[str, float | None, float | None, float | None]]
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A confusion matrix: rows are references, columns predictions, of which the first are the same labels."""
+
+    title: str
+    labels: Sequence[str]
+    counts: Sequence[Sequence[int]]
+
+
+def interval_chart(title: str, panels: Sequence[Panel], matrix: Matrix | None = None) -> Any:
+    """Return a figure of values with intervals, one panel below the other, and next to them a confusion matrix."""
+    sizes = [len(panel.rows) + 1 for panel in panels]
+    height = max(1.2 + 0.32 * sum(sizes), 3.6 if matrix else 0.0)
+    figure = _figure(6.4 + (4.6 if matrix else 0.0), height)
+    grid = figure.add_gridspec(len(panels), 2 if matrix else 1, height_ratios=sizes)
+    for number, panel in enumerate(panels):
+        axes = figure.add_subplot(grid[number, 0])
+        at = np.arange(len(panel.rows))
+        value, low, high = np.array([row[1:] for row in panel.rows], dtype=np.float64).T
+        errors = np.clip(np.nan_to_num([value - low, high - value]), 0, None)
+        axes.errorbar(value, at, xerr=errors, fmt="o", color=VALUE, capsize=3)
+        axes.set_yticks(at, [printable(name, None) for name, *_ in panel.rows])
+        axes.set_ylim(len(at) - 0.5, -0.5)
+        axes.set_xlim(panel.limits)
+        axes.set_xlabel(panel.x_name)
+        axes.grid(axis="x", alpha=0.3)
+    if matrix:
+        _shaded(figure.add_subplot(grid[:, 1]), matrix)
+    figure.suptitle(title, fontsize="medium")
+    _make_plain(figure)
+    return figure
+
+
+def _shaded(axes: Any, matrix: Matrix) -> None:
+    counts = np.asarray(matrix.counts, dtype=np.float64)[:, : len(matrix.labels)]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.argwhere(counts) if len(counts) <= _MOST_NUMBERED else ():
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        text = f"{counts[row, column]:,.0f}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
+    names = [printable(name, None) for name in matrix.labels]
+    axes.set_xticks(np.arange(len(names)), names, rotation=90)
+    axes.set_yticks(np.arange(len(counts)), names[: len(counts)])
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("reference")
+    axes.set_title(matrix.title, fontsize="small")
+
+
+_MOST_NUMBERED = 12
+"""The largest number of labels with counts in their cells."""
+
 _MOST_TICKS = 10
 """The largest number of conditions of which each has a tick."""
 
@@ -176,13 +237,19 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: Any, path: Path) -> None:
-    import matplotlib
+def _make_plain(figure: Any) -> None:
+    """Make all text printable, and none of it a formula."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
         text.set_text("\n".join(printable(line, None) for line in text.get_text().split("\n")))
+
+
+def _save(figure: Any, path: Path) -> None:
+    import matplotlib
+
+    _make_plain(figure)
     form = path.suffix.removeprefix(".")
     metadata = {"Date": None} if form == "svg" else {"Software": None}
     with matplotlib.rc_context({"svg.hashsalt": "merbench"}), atomic_path(path) as target:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-from merbench.errors import printable
+from merbench.errors import UsageError, printable
 from merbench.leaderboard.entry import InvalidEntry
 from merbench.report import (
     Bar,
@@ -269,6 +269,22 @@ class Board(Report):
         taus = [self.number(scheme.tau) for scheme in self.schemes]
         head = (*columns, *(name.replace("_", " ") for name in ranks))
         return ReportTable("Ranking schemes", head, [*rows, ("Kendall's τ", "", "", *taus)], n_text=2)
+
+    def plot(self) -> Any:
+        """Return a matplotlib figure of the rows' values with their intervals under the first ranking key.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+            UsageError: the board has no rows.
+        """
+        from merbench.charts import Panel, interval_chart
+
+        if not self.rows:
+            raise UsageError("a board without rows has nothing to plot")
+        names = [f"{_rank(row.rank)}  {row.system} ({row.team_name})" for row in self.rows]
+        scores = [row.score(self.ranking[0]) for row in self.rows]
+        ends = [(name, score.value, score.low, score.high) for name, score in zip(names, scores, strict=True)]
+        return interval_chart(self.heading, [Panel(self.ranking[0], ends)])
 
     def columns(self) -> list[Column]:
         """Return the columns that every form shows; of intervals and tests only those that there are."""

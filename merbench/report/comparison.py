@@ -119,7 +119,11 @@ class Comparison(Report):
                 for row in shown
             ]
             legend = f"{DAGGER}: significant, p (Holm) < {self.uncertainty.alpha:g}." if self.uncertainty else ""
-            tables.append(without_empty_columns(ReportTable(title, head, rows, n_text=2, legend=legend, hint="Dashed: no difference.")))
+            tables.append(
+                without_empty_columns(
+                    ReportTable(title, head, rows, n_text=2, legend=legend, hint="Dashed: no difference.")
+                )
+            )
         return tables
 
     def _differs(self, row: Difference) -> bool:

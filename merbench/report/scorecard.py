@@ -18,6 +18,12 @@ from merbench.report.tables import Bar, Cell, Curve, ReportTable, displayed, wit
 if TYPE_CHECKING:
     import pandas as pd
 
+OUTSIDE = "(outside)"
+"""What is shown for an answer outside the vocabulary."""
+
+MOST_PLOTTED = 30
+"""With more labels than this, a confusion matrix is not plotted."""
+
 DENSE_LABELS = 100
 """With more labels than this, JSON lists the pairs of a confusion that occur, and tables show the most frequent."""
 
@@ -65,6 +71,12 @@ class Confusion:
         for row, column, count in self.cells:
             rows[row][column] = count
         return tuple(map(tuple, rows))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The heads of the columns that are shown: the last one only where an answer is outside the vocabulary."""
+        is_outside = any(column == len(self.labels) for _, column, _ in self.cells)
+        return (*self.labels, OUTSIDE) if is_outside else self.labels
 
     def stored(self) -> dict[str, Any]:
         """Return what the JSON has: all counts, or for more than `DENSE_LABELS` labels the cells."""
@@ -295,6 +307,24 @@ class ScoreReport(Report):
             f"signature: {self.signature}",
         ]
 
+    def plot(self) -> Any:
+        """Return a matplotlib figure of the scores with their intervals, and of the first confusion matrix.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        from merbench.charts import Matrix, Panel, interval_chart
+
+        by_scale: dict[tuple[float, float] | None, list[Score]] = {}
+        for score in self.scores:
+            by_scale.setdefault(_own_bar(score).scale, []).append(score)
+        panels = [
+            Panel("", [(s.name, s.value, s.low, s.high) for s in scores], scale) for scale, scores in by_scale.items()
+        ]
+        drawn = next((each for each in self.confusions if len(each.labels) <= MOST_PLOTTED), None)
+        matrix = Matrix(drawn.target, drawn.columns, drawn.counts) if drawn else None
+        return interval_chart(self.heading, panels, matrix)
+
     def _score_table(self) -> ReportTable:
         # Where every metric is computed on all samples that are scored, one line below says how many.
         counts_agree = {score.n_scored for score in self.scores} <= {None, self.counts.get("scored")}
@@ -365,7 +395,7 @@ class ScoreReport(Report):
                 item.id,
                 item.target,
                 item.reference,
-                item.prediction or "(outside)",
+                item.prediction or OUTSIDE,
                 f"{item.influence:+.{MOST_DECIMALS}g}",
             )
             for item in self.worst
@@ -398,15 +428,14 @@ class ScoreReport(Report):
 
     def _confusion_tables(self) -> Iterator[ReportTable]:
         for confusion in self.confusions:
-            names = (*confusion.labels, "(outside)")
+            names = (*confusion.labels, OUTSIDE)
             if len(confusion.labels) > DENSE_LABELS:
                 wrong = sorted((cell for cell in confusion.cells if cell[0] != cell[1]), key=lambda cell: -cell[2])
                 shown = [(names[row], names[column], f"{n:,}") for row, column, n in wrong[:DENSE_LABELS]]
                 title = f"{confusion.target}, the {len(shown)} most frequent of {len(wrong):,} confusions"
                 yield ReportTable(title, ("reference", "prediction", "n"), shown, n_text=2)
                 continue
-            counts = confusion.counts
-            head = names if any(row[-1] for row in counts) else confusion.labels
+            counts, head = confusion.counts, confusion.columns
             rows = [
                 (label, *(Cell(f"{count:,}", count / max(sum(row), 1)) for count in row[: len(head)]))
                 for label, row in zip(confusion.labels, counts, strict=True)
