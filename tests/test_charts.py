@@ -5,9 +5,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hand_made_boards import board
+from hand_made_reports import SCORES, full_report
 
 from merbench.charts import training_curve
-from merbench.errors import MissingExtra
+from merbench.errors import MissingExtra, UsageError
 
 LOSS = np.linspace(2, 1, 12).reshape(4, 3)
 VALUE = np.linspace(0, 1, 12).reshape(4, 3)
@@ -37,5 +39,32 @@ def test_values_that_are_not_finite_leave_a_gap(tmp_path: Path) -> None:
 
 def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"a chart \(matplotlib\) needs the extra 'baselines': pip install"):
-        draw(tmp_path / "a.svg")
+    for drawn in (lambda: draw(tmp_path / "a.svg"), full_report().plot, board().plot):
+        with pytest.raises(MissingExtra, match=r"a chart \(matplotlib\) needs the extra 'baselines': pip install"):
+            drawn()
+
+
+def test_a_report_is_plotted_by_scale_with_its_confusions() -> None:
+    figure = full_report("a $\\foo$ \x1b name").plot()
+    accuracy, error, matrix = figure.axes
+    # A share from 0 to 1, and an error of at most 0.43, whose scale has steps of 0.2.
+    assert (accuracy.get_xlim(), error.get_xlim()) == ((0, 1), (0, 0.6))
+    assert [label.get_text() for label in accuracy.get_yticklabels()] == ["accuracy"]
+    (bar,) = accuracy.containers[0][2]
+    assert bar.get_segments()[0][:, 0].tolist() == [0.5, 0.75]
+    # 3 of 4 are right and one is outside the vocabulary.
+    assert matrix.images[0].get_array()[0].tolist() == [0.75, 0, 0, 0.25]
+    assert matrix.get_xticklabels()[0].get_text() == "a $\\foo$ \\x1b name 0"
+    figure.canvas.draw()
+    assert len(full_report(confusions=(), scores=SCORES[:1], groups=()).plot().axes) == 1
+
+
+def test_a_board_is_plotted_by_rank_and_needs_rows() -> None:
+    (axes,) = board().plot().axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "1  net (first)",
+        "2  net (second)",
+        "3  net (third)",
+    ]
+    with pytest.raises(UsageError, match="a board without rows has nothing to plot"):
+        board([], uncertainty=None).plot()

@@ -50,6 +50,7 @@ from merbench.leaderboard.entry import InvalidEntry
 from merbench.lexicon import import_lexicon, open_lexicon
 from merbench.report import Comparison, Confusion, ReportTable, ScoreReport
 from merbench.report.html import section_html
+from merbench.report.latex import section_latex
 from merbench.robustness.report import RobustnessReport
 from merbench.site.page import board_page
 from merbench.submission import read_submission
@@ -99,6 +100,35 @@ def assert_plain_html(text: str) -> None:
     """Fail where a page contains an element of the hostile text."""
     assert_harmless(text)
     assert "img" not in _Tags(text).tags
+
+
+def assert_plain_latex(text: str) -> None:
+    """Fail where a table has other commands than its own, an unbalanced brace, or rows of different lengths."""
+    assert_harmless(text)
+    body = "\n".join(line for line in text.split("\n") if not line.startswith("%"))
+    # What is left without the escapes that a name can have contains no special character.
+    rest = re.sub(
+        r"\\(?:text[a-z]+|ldots)\{\}|\\symbol\{34\}|\\[{}$&#_%]|\$(?:-|\\[a-z]+|\\Delta|\^\\dagger)\$|-\{\}", "", body
+    )
+    rest = re.sub(r"^\{\}", "(protected)", rest, flags=re.MULTILINE)
+    tables = re.findall(r"\\begin\{table\}\n(.*?)\\end\{table\}", rest, flags=re.DOTALL)
+    assert tables and text.count("\\begin{table}") == text.count("\\end{table}") == len(tables)
+    for table in tables:
+        head, columns, inner, end = re.fullmatch(
+            r"\\centering\n(.*)\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}\n(.*)\\end\{tabular\}\n(.*)",
+            table,
+            flags=re.DOTALL,
+        ).groups()  # type: ignore[union-attr]
+        caption = re.fullmatch(r"(?:\\footnotesize\n\\setlength\{\\tabcolsep\}\{3pt\}\n)?\\caption\{(.*)\}\n", head)
+        assert caption and not re.search(r"[\\{}$&#_%~^]", caption[1]) and not end
+        top, titles, middle, *rows, bottom = inner.rstrip("\n").split("\n")
+        assert (top, middle, bottom) == ("\\toprule", "\\midrule", "\\bottomrule")
+        for row in (titles, *rows):
+            assert row.endswith(" \\\\") and not row.startswith(("[", "*"))
+            cells = row.removesuffix(" \\\\").split(" & ")
+            assert len(cells) == len(columns)
+            plain = [re.sub(r"\\textbf\{([^{}]*)\}", r"\1", cell) for cell in cells]
+            assert not [cell for cell in plain if re.search(r"[\\{}$&#_%~^]", cell)], row
 
 
 def assert_forms_are_harmless(where: str, problems: tuple[Problem, ...]) -> None:
@@ -352,6 +382,7 @@ def test_reports_in_every_form(kind: type[ScoreReport | Comparison | RobustnessR
     assert_harmless(report.to_json())
     assert_plain_markdown(report.to_markdown())
     assert_plain_html(report.to_html())
+    assert_plain_latex(report.to_latex())
     assert_harmless(report.to_text(60))
     assert kind.from_json(report.to_json()) == report
 
@@ -381,6 +412,8 @@ def test_boards_in_every_form() -> None:
     assert not [cell for cell in cells if cell.startswith(("=", "@", "+"))]
     assert_plain_markdown(shown.to_markdown())
     assert_plain_html(board_page(shown))
+    assert_plain_latex(shown.to_latex())
+    assert_plain_html(shown.to_html())
 
 
 def test_tables_charts_and_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,6 +421,7 @@ def test_tables_charts_and_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert_harmless(table.to_text())
     assert_plain_markdown(table.to_markdown())
     assert_plain_html(section_html(HOSTILE, [table], [HOSTILE]))
+    assert_plain_latex(section_latex(HOSTILE, [table], [HOSTILE], HOSTILE))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # labels of this length leave no place for the curve
         condition_curve(
