@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from merbench.errors import UsageError, printable
 from merbench.leaderboard.entry import InvalidEntry
+from merbench.leaderboard.ranking import MOST_PAIRED
 from merbench.report import (
     Bar,
     Ceiling,
@@ -29,9 +30,6 @@ from merbench.report import (
 from merbench.report.tables import DAGGER
 
 INVALID = "Invalid entries"
-
-MOST_PAIRED = 100
-"""All pairs of so many ranked rows are compared; of more, neighbours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,19 @@ Conventions:
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import merbench
 from merbench.corpus.candidates import Candidates, open_candidates
@@ -43,19 +47,44 @@ from merbench.leaderboard.entry import (
     run_folders,
     without_duplicates,
 )
-from merbench.leaderboard.ranking import RankingKey, places
-from merbench.report import Score, ScoreReport
-from merbench.resampling import DECIMALS, holm
-from merbench.scoring import mean_difference_p, mean_intervals, public_score, resampling_of, signature
+from merbench.leaderboard.ranking import (
+    MOST_PAIRED,
+    Floats,
+    RankingKey,
+    group_letters,
+    places,
+    rank_intervals,
+)
+from merbench.leaderboard.schemes import OF_SAMPLES, OF_VALUES, mean_rank_score, schemes_of
+from merbench.report import Score, ScoreReport, displayed
+from merbench.resampling import DECIMALS, effective_number, holm
+from merbench.scoring import (
+    align,
+    mean_difference_p,
+    mean_intervals,
+    public_score_and_draws,
+    resampling_of,
+    sample_values,
+    signature,
+)
 from merbench.scoring.scorecard import reasons_withheld
 from merbench.submission import Submission, read_submission
-from merbench.track import Track
+from merbench.track import OVERALL, Track
 
 MOST_KEPT = 8
 """The predictions of so many entries, the last that were used, are kept in memory; they may be large."""
 
 MOST_CACHED_BYTES = 64_000_000
 """The largest cached value that is read; a larger one is computed again."""
+
+MOST_DRAWS = 10_000
+"""Resamples in which ranks are computed: the first of them, where a track declares more."""
+
+FEW_DRAWS = 10
+"""Resamples of metrics that a track does not rank by: as many as EuroEval bootstraps a test set."""
+
+MOST_SAMPLE_VALUES = 1 << 24
+"""Ranked rows times scored samples for which schemes case by case are offered; they take 128 MB."""
 
 N_PERMUTATIONS = 10_000
 """Permutations of the paired test of every row against the best one."""
@@ -108,11 +137,15 @@ def code_digest() -> str:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Run:
-    """A valid entry, the SHA-256 of its file of predictions, and what the board may show of its scores."""
+    """A valid entry, the SHA-256 of its file of predictions, and what the board may show of its scores.
+
+    `draws` are the first of those that its intervals come from, by key; empty without intervals.
+    """
 
     entry: Entry
     digest: str
     report: ScoreReport
+    draws: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def content(self) -> list[str]:
@@ -152,7 +185,9 @@ def build_board(
         places_accepted = {entry.place for entry in accepted}
         runs = [run for run in valid if run.entry.place in places_accepted]
         try:
-            rows = _ranked(bench, _systems(runs))
+            systems = _systems(runs)
+            rows = _ranked(bench, systems)
+            schemes, schemes_missing = _schemes(bench, [row for row in rows if row.rank is not None], systems)
             break
         except _RunFailed as failed:  # the others are ranked without it
             valid.remove(failed.run)
@@ -172,6 +207,8 @@ def build_board(
         n_permutations=N_PERMUTATIONS,
         rows=tuple(rows),
         invalid=tuple(sorted([*invalid, *excluded], key=lambda entry: entry.place)),
+        schemes=schemes_of(schemes, [row.rank for row in rows]),
+        schemes_missing=tuple(schemes_missing),
         ceilings=runs[0].report.ceilings if runs else (),
     )
 
@@ -193,7 +230,8 @@ def _ranked(bench: _Bench, systems: Systems) -> list[Row]:
     placed = places(rows, keys, track.ranking.decimals)
     if track.ranking.one_per_team:
         placed = places(_best_of_teams([place.row for place in placed]), keys, track.ranking.decimals)
-    return _with_gaps(bench, [replace(place.row, rank=place.rank) for place in placed], systems)
+    ordered = _with_gaps(bench, [replace(place.row, rank=place.rank) for place in placed], systems)
+    return _with_ranks(bench, ordered, systems, keys)
 
 
 def common_signature(runs: Sequence[Run]) -> str:
@@ -239,9 +277,18 @@ class _Bench:
         if entry.submission.stat().st_size > self.candidates.track.submission.max_bytes:
             self.read(entry)  # refuses it, before all of it is read for its digest
         digest = sha256_file(entry.submission)
-        key = ["report", entry.submission.name, *_content(entry, digest), *self.context]
-        text = self.cache.remembered(key, lambda: public_score(self.read(entry)).to_json())
-        return Run(entry, digest, ScoreReport.from_json(text))
+        key = ["report and draws", entry.submission.name, *_content(entry, digest), *self.context]
+        ranking = self.candidates.track.ranked_by
+
+        def compute() -> dict[str, Any]:
+            report, draws = public_score_and_draws(self.read(entry))
+            numbers = {item.key: MOST_DRAWS if item.name in ranking else FEW_DRAWS for item in report.scores}
+            kept = {key: _packed(draws[key][:n]) for key, n in numbers.items() if key in draws}
+            return {"report": report.to_json(), "draws": kept}
+
+        stored = self.cache.remembered(key, compute)
+        draws = {key: _unpacked(text) for key, text in stored["draws"].items()}
+        return Run(entry, digest, ScoreReport.from_json(stored["report"]), draws)
 
     def _read(self, entry: Entry) -> Submission:
         return read_submission(entry.submission, self.candidates, rename=entry.card.rename)
@@ -275,8 +322,44 @@ class _Bench:
         p: float = self.cache.remembered(["p", metric, str(N_PERMUTATIONS), *digests, *self.context], compute)
         return p
 
+    def sample_schemes(self, systems: Sequence[Sequence[Run]], metric: str) -> dict[str, list[float]] | str:
+        """Return the scores of systems by the schemes that rank case by case, or why they are not offered."""
+        n_values = len(systems) * len(self.candidates.references)
+        if self.candidates.hidden:
+            return "the split is hidden"
+        if len(systems) > MOST_PAIRED:
+            return f"more than {MOST_PAIRED} rows are ranked"
+        if n_values > MOST_SAMPLE_VALUES:
+            return f"{len(systems)} rows times {len(self.candidates.references):,} samples are too many"
+        # The order of rows follows from their contents; a list of lists keeps runs of one row together.
+        key = ["samples", metric, *(f"{len(runs)}" for runs in systems), *_contents(chain(*systems)), *self.context]
+        scores: dict[str, list[float]] | str = self.cache.remembered(key, lambda: self._sample_scores(systems, metric))
+        return scores
 
-def _contents(runs: Sequence[Run]) -> list[str]:
+    def _sample_scores(self, systems: Sequence[Sequence[Run]], metric: str) -> dict[str, list[float]] | str:
+        values = np.zeros((len(systems), len(self.candidates.references)))
+        for own, runs in zip(values, systems, strict=True):
+            for run in runs:
+                right = sample_values(align(self.read_again(run)), metric)
+                if right is None:
+                    return f"answers scored by {metric} are not right or wrong one by one"
+                own += right / len(runs)
+        values = values[:, np.isfinite(values).all(axis=0)]
+        if not values.shape[1]:
+            return f"no sample has an answer that {metric} counts in every row"
+        return {name: scheme(values).tolist() for name, scheme in OF_SAMPLES.items()}
+
+
+def _packed(draws: Floats) -> str:
+    """Return draws as text: base64 of little-endian float64."""
+    return base64.b64encode((np.round(draws, DECIMALS) + 0.0).astype("<f8").tobytes()).decode()
+
+
+def _unpacked(text: str) -> Floats:
+    return np.frombuffer(base64.b64decode(text), dtype="<f8").astype(np.float64)
+
+
+def _contents(runs: Iterable[Run]) -> list[str]:
     return [text for run in runs for text in run.content]
 
 
@@ -388,3 +471,61 @@ def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: Systems) -> list[
         ]
     by_key = {row.key: gap for row, gap in zip(others, gaps, strict=True)}
     return [replace(row, gap=by_key.get(row.key)) for row in ordered]
+
+
+def _draws(runs: Sequence[Run], key: str) -> Floats:
+    """Return the draws of a row, the mean over its runs."""
+    return np.asarray(np.mean([run.draws[key] for run in runs], axis=0))
+
+
+def _with_ranks(bench: _Bench, rows: list[Row], systems: Systems, by: Sequence[RankingKey]) -> list[Row]:
+    """Return the rows with the intervals of their ranks and the groups they are in, where there are draws."""
+    ranked = [row for row in rows if row.rank is not None]
+    if len(ranked) < 2 or not all(run.draws for row in ranked for run in systems[row.key]):
+        return rows
+    track, level = bench.candidates.track, bench.how.level
+    keys = {key.name: ranked[0].score(key.name).key for key in by}
+    draws = {name: np.stack([_draws(systems[row.key], key) for row in ranked]) for name, key in keys.items()}
+    intervals = rank_intervals(draws, by, track.ranking.decimals, level)
+    certain = {row: interval for row, interval in zip(ranked, intervals, strict=True) if interval is not None}
+    values = np.array([row.score(by[0].name).value for row in certain])
+    has_interval = [interval is not None for interval in intervals]
+    degrees = effective_number(len(bench.candidates.references), bench.how.clusters) - 1
+    letters = group_letters(draws[by[0].name][has_interval], values, degrees, alpha(bench.how.uncertainty))
+    changed = {
+        row.key: replace(row, rank_low=ends.low, rank_high=ends.high, first_share=ends.first_share, group=group)
+        for (row, ends), group in zip(certain.items(), letters, strict=True)
+    }
+    return [changed.get(row.key, row) for row in rows]
+
+
+def _schemes(bench: _Bench, ranked: Sequence[Row], systems: Systems) -> tuple[dict[str, list[float]], list[str]]:
+    """Return the scores of the ranked rows by every scheme that is offered, and why the others are not."""
+    if len(ranked) < 2:
+        return {}, []
+    track, runs = bench.candidates.track, [systems[row.key] for row in ranked]
+    metrics = [score for score in ranked[0].scores if score.key != OVERALL]
+    signs = [1 if metric.higher_is_better else -1 for metric in metrics]
+    decimals = track.ranking.decimals
+    values = np.array(
+        [
+            [sign * float(displayed(row.score(metric.name).value, decimals)) for row in ranked]
+            for metric, sign in zip(metrics, signs, strict=True)
+        ]
+    )
+    scores = {name: scheme(values).tolist() for name, scheme in OF_VALUES.items()}
+    missing = []
+    of_samples = bench.sample_schemes(runs, ranked[0].score(track.ranked_by[0]).key)
+    if isinstance(of_samples, str):
+        names = ", ".join(name.replace("_", " ") for name in OF_SAMPLES)
+        missing.append(f"{names}: not offered, since {of_samples}")
+    else:
+        scores |= of_samples
+    if all(run.draws for own in runs for run in own):
+        few = [[_draws(own, metric.key)[:FEW_DRAWS] for own in runs] for metric in metrics]
+        draws = np.array(few) * np.array(signs)[:, None, None]
+        draws = draws[:, :, np.isfinite(draws).all(axis=(0, 1))]
+        if draws.shape[2] > 1:
+            return scores | {"mean_rank_score": mean_rank_score(draws).tolist()}, missing
+    missing.append("mean rank score: not offered, since there are no resamples in which all metrics have values")
+    return scores, missing

@@ -4,7 +4,7 @@ from merbench.scoring.aligned import Aligned, Grouping, align
 from merbench.scoring.comparison import compare, mean_difference_p, mean_intervals
 from merbench.scoring.evaluation import area, evaluate, sample_values
 from merbench.scoring.samples import per_sample
-from merbench.scoring.scorecard import public_score, score, score_and_draws
+from merbench.scoring.scorecard import public_score, public_score_and_draws, score, score_and_draws
 from merbench.scoring.signatures import signature
 from merbench.scoring.uncertainty import Resampling, bootstrap, percentile_bounds, resampling_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "per_sample",
     "percentile_bounds",
     "public_score",
+    "public_score_and_draws",
     "resampling_of",
     "sample_values",
     "score",

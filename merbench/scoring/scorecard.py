@@ -152,8 +152,15 @@ def public_score(read: Submission) -> ScoreReport:
         WithheldReference: the references are withheld.
         UndefinedMetric: a metric has no value on these data; or, of a hidden split, it cannot be scored.
     """
+    return public_score_and_draws(read)[0]
+
+
+def public_score_and_draws(read: Submission) -> tuple[ScoreReport, Draws]:
+    """Return what `public_score` returns, and the draws of its intervals, by key; none of a hidden split."""
     with reasons_withheld(read.candidates):
-        return score(read.candidates, read, intervals=not read.candidates.hidden).public()
+        how = None if read.candidates.hidden else resampling_of(read.candidates).in_range()
+        report, draws = score_and_draws(read, how)
+        return report.public(), draws
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def board_of(folder: Path) -> dict[str, str]:
 
 def test_the_board_is_printed_and_written(submissions: Path, merbench: Command) -> None:
     code, out, _ = merbench("leaderboard")
-    assert code == 0 and out.startswith("Toy (toy@1.0, split test)\n\nrank  team")
+    assert code == 0 and out.startswith("Toy (toy@1.0, split test)\n\nrank  ranks  team")
     assert "  toy/broken/run: E401  entry.toml is missing\n" in out
     assert out.count("wrote ") == 1
     files = board_of(submissions)
@@ -53,7 +53,7 @@ def test_a_written_board_is_checked_and_a_stale_one_is_named(submissions: Path, 
     assert merbench("leaderboard --check --no-cache")[:2] == (0, "toy@1.0: up to date\n")
     (submissions / "toy" / "two" / "run" / "submission.csv").write_text(predictions(range(2)), encoding="utf-8")
     code, _, err = merbench("leaderboard --check toy")
-    assert code == 3 and "should be '| 1 | A team (two) | net | **0.9500** |" in err
+    assert code == 3 and "should be '| 1 | 1 | A team (two) | net | **0.9500** |" in err
     for name in ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.html"):
         assert f"  {submissions / 'toy' / name}: line " in err
 

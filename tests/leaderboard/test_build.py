@@ -97,7 +97,7 @@ def test_the_predictions_of_few_entries_are_in_memory_at_a_time(
     monkeypatch.setattr("merbench.leaderboard.build.MOST_KEPT", 2)
     build_board(track, folder, NO_CACHE)
     assert max(n_alive) == 3  # and the one being read
-    assert len(read) <= 12  # each to score it and to compare it
+    assert len(read) <= 18  # each to score it, to compare it, and to rank case by case
 
 
 def test_seeds_of_a_system_are_one_row_with_mean_deviation_and_the_interval_of_the_mean(
@@ -306,7 +306,10 @@ def test_permuted_references_change_nothing_but_the_released_scores_of_a_hidden_
             replace(row, rank=None, gap=None, scores=tuple(replace(s, value=0.0, deviation=None) for s in row.scores))
             for row in sorted(board.rows, key=lambda row: row.team)
         ]
-        shown.append(board_files(replace(board, rows=tuple(rows))))
+        # Other rankings of a hidden board are those of its released scores, whatever row they are in.
+        assert [scheme.name for scheme in board.schemes] == ["mean_rank", "median_rank", "borda"]
+        assert board.schemes_missing[0].endswith("since the split is hidden")
+        shown.append(board_files(replace(board, rows=tuple(rows), schemes=())))
     assert shown[0] == shown[1]
     # Nothing is cached, neither a value nor a key that follows the references.
     assert not (tmp_path / "home" / "cache").exists()
@@ -334,9 +337,9 @@ def test_the_cache_changes_no_byte_and_is_used(track: Track, entries: Path, tmp_
     plain = build_board(track, entries, NO_CACHE).to_json()
     cache = tmp_path / "cache"
     assert build_board(track, entries, Cache(cache)).to_json() == plain
-    # Six reports, one mean and three p.
+    # Six reports, one mean, three p and the schemes that rank case by case.
     files = sorted(cache.iterdir())
-    assert len(files) == 10
+    assert len(files) == 11
     times = [file.stat().st_mtime_ns for file in files]
     assert build_board(track, entries, Cache(cache)).to_json() == plain
     assert [file.stat().st_mtime_ns for file in sorted(cache.iterdir())] == times

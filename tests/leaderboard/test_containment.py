@@ -79,7 +79,7 @@ def test_an_entry_that_cannot_be_read_or_scored_stops_no_other(
     for module, name, is_wanted in (
         (entry, "_card", is_bad),
         (build, "read_submission", is_bad),
-        (build, "public_score", lambda read: is_bad(Path(read.source))),
+        (build, "public_score_and_draws", lambda read: is_bad(Path(read.source))),
     ):
         with monkeypatch.context() as patch:
             break_reader(patch, module, name, is_wanted, error)
