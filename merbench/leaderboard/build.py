@@ -491,7 +491,7 @@ def _with_ranks(bench: _Bench, rows: list[Row], systems: Systems, by: Sequence[R
     values = np.array([row.score(by[0].name).value for row in certain])
     has_interval = [interval is not None for interval in intervals]
     degrees = effective_number(len(bench.candidates.references), bench.how.clusters) - 1
-    letters = group_letters(draws[by[0].name][has_interval], values, degrees, alpha(bench.how.uncertainty))
+    letters = group_letters(draws[by[0].name][has_interval], values, degrees, bench.how.uncertainty.alpha)
     changed = {
         row.key: replace(row, rank_low=ends.low, rank_high=ends.high, first_share=ends.first_share, group=group)
         for (row, ends), group in zip(certain.items(), letters, strict=True)
