@@ -124,8 +124,8 @@ def _table(table: ReportTable, level: int) -> str:
     scales = [_common_scale(column) for column in bars]
     shaded = any(isinstance(drawing, float) for column in columns for drawing in column)
     kind = ' class="matrix dense"' if len(table.head) - 1 > MOST_LEVEL else ' class="matrix"'
-    has_own = [bool(column) and scale is None for column, scale in zip(bars, scales, strict=True)]
-    kinds = ["text" if i < table.n_text else "own" if own else "" for i, own in enumerate(has_own)]
+    beside = "beside" if sum(map(bool, bars)) == 1 else ""  # else below, where columns are narrower
+    kinds = ["text" if i < table.n_text else beside if column else "" for i, column in enumerate(bars)]
     head = "".join(map(_head, table.head, kinds, scales))
     rows = "\n".join(
         "<tr>" + "".join(_row(number, row, kinds, scales)) + "</tr>" for number, row in enumerate(table.cells)
@@ -133,7 +133,7 @@ def _table(table: ReportTable, level: int) -> str:
     about = escape_html(" ".join(filter(None, [table.legend, table.hint])))
     hint = f'<p class="hint">{about}</p>\n' if about else ""
     long = " long" if len(table.rows) > MOST_AT_ONCE else ""
-    opened, closed = (f'<div class="beside">{_curve(table.curve, title)}', "</div>") if table.curve else ("", "")
+    opened, closed = (f'<div class="curve">{_curve(table.curve, title)}', "</div>") if table.curve else ("", "")
     return (
         f"<h{level}>{title}</h{level}>\n{hint}{opened}"
         f'<div class="scroll{long}" role="region" aria-label="{title}" tabindex="0">'
@@ -234,7 +234,7 @@ def _curve(curve: Curve, title: str) -> str:
             f'<rect class="count" x="{LEFT + x * SIDE - 4:.1f}" y="{base - tall:.1f}" width="8" height="{tall:.1f}"/>'
         )
     return (
-        f'<svg class="curve" viewBox="0 0 {LEFT + SIDE + 12} {base + 36}" role="img" '
+        f'<svg viewBox="0 0 {LEFT + SIDE + 12} {base + 36}" role="img" '
         f'aria-label="{title}: {escape_html(curve.y_name)} by {escape_html(curve.x_name)}; the table has its numbers">'
         f"{''.join(drawn)}</svg>\n"
     )

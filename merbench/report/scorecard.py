@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from merbench.errors import Problem
-from merbench.report.document import MOST_DECIMALS, Ceiling, Report, Score
+from merbench.report.document import Ceiling, Report, Score
 from merbench.report.html import round_scale
 from merbench.report.tables import Bar, Cell, Curve, ReportTable, displayed, without_empty_columns
 
@@ -369,7 +369,7 @@ class ScoreReport(Report):
             yield without_empty_columns(ReportTable(title, ("metric", "value", self.interval_head), scores))
             rows = [
                 (
-                    f"{part.low:g}–{part.high:g}",
+                    f"{part.low:.3g}–{part.high:.3g}",
                     f"{part.n:,}",
                     self.number(part.mean_probability),
                     self.estimate(part.share_right, part.share_low, part.share_high),
@@ -396,7 +396,7 @@ class ScoreReport(Report):
                 item.target,
                 item.reference,
                 item.prediction or OUTSIDE,
-                f"{item.influence:+.{MOST_DECIMALS}g}",
+                f"{item.influence:+.3g}",
             )
             for item in self.worst
         ]

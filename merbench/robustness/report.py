@@ -221,6 +221,7 @@ class RobustnessReport(Report):
     def _condition_table(self, curve: CurveReport, system: str, *, relative: bool) -> ReportTable:
         realised = [] if relative else sorted({name for row in curve.rows for name in row.realised})
         keys = [score.key for score in self.clean.scores]
+        clean = {score.key: score.value for score in (self.clean.relative if relative else self.clean.scores)}
         head = (
             f"{curve.parameter} ({curve.unit})" if curve.unit else curve.parameter,
             *(score.name for score in self.clean.scores),
@@ -230,14 +231,14 @@ class RobustnessReport(Report):
         lines = [
             (
                 name,
-                *(self._cell(row.score(key, relative=relative)) for key in keys),
+                *(self._cell(row.score(key, relative=relative), clean.get(key)) for key in keys),
                 *(self.number(row.realised.get(value)) for value in realised),
             )
             for name, row in rows
         ]
         others = ", ".join(f"{name} = {shown(curve.declared[name])}" for name in sorted(curve.declared))
         title = f"{system}, by {curve.parameter} of {curve.step_title}" + (f", {others}" if others else "")
-        return ReportTable(title, head, lines)
+        return ReportTable(title, head, lines, hint="Dashed: clean samples.")
 
     def _summary_table(self, curve: CurveReport) -> ReportTable:
         kind = {"auilc": "area (AUILC)", "mean": "mean"}[curve.summary[0].kind]
@@ -245,7 +246,7 @@ class RobustnessReport(Report):
             (
                 item.name,
                 *(
-                    "" if part is None else self._cell(part)
+                    "" if part is None else self.estimate(part.value, part.low, part.high)
                     for part in (item.over, item.corruption_error, item.relative_corruption_error)
                 ),
             )
@@ -256,8 +257,8 @@ class RobustnessReport(Report):
         title = f"over {curve.parameter}" + (f" of {curve.step_title}" if self.shares_parameter(curve) else "")
         return without_empty_columns(ReportTable(title, head, rows))
 
-    def _cell(self, item: Score | Estimate | None) -> str:
-        return "–" if item is None else self.estimate(item.value, item.low, item.high)
+    def _cell(self, score: Score | None, clean: float | None) -> str:
+        return "–" if score is None else self.estimated(score.value, score.low, score.high, line=clean)
 
 
 def shown(value: Any) -> str:
