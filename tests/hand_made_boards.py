@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from merbench.errors import Problem
-from merbench.leaderboard.board import Board, BoardScore, Gap, Row
+from merbench.leaderboard.board import Board, BoardScore, Gap, Row, Scheme
 from merbench.leaderboard.entry import InvalidEntry
 from merbench.report import Uncertainty
 
@@ -77,6 +77,20 @@ def three_rows() -> tuple[Row, ...]:
         ranked(2, "second", 0.74, 0.25, (0.69, 0.79), gap=near),
         ranked(3, "third", 0.5, 1.0, (0.45, 0.55), gap=far, runs=("s0", "s1"), seeds=(0, 1)),
     )
+
+
+def with_ranks() -> Board:
+    """Return the board of three rows with what is known of their ranks."""
+    uncertain = [(1, 2, "a", 0.75), (1, 2, "a", 0.25), (3, 3, "b", 0.0)]
+    rows = [
+        replace(each, rank_low=low, rank_high=high, group=group, first_share=share)
+        for each, (low, high, group, share) in zip(three_rows(), uncertain, strict=True)
+    ]
+    schemes = (
+        Scheme("mean_rank", (1, 1, 3), (1.5, 1.5, 3.0), 0.8165),
+        Scheme("test_then_rank", (1, 1, 1), (0.0, 0.0, 0.0), None),
+    )
+    return board(rows, schemes=schemes, schemes_missing=("EuroEval's score is not offered: no resamples",))
 
 
 def an_invalid_entry() -> InvalidEntry:

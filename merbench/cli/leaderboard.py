@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -91,8 +92,9 @@ def leaderboard(
 ) -> None:
     """Score all entries, rank them, and write the board.
 
-    Without TRACK, a track whose references or corpus are not available is skipped. A track or an entry that fails is
-    listed, and the others are finished: exit code 5.
+    A page over all boards, index.html, is written next to their folders. Without TRACK, a track whose references or
+    corpus are not available is skipped. A track or an entry that fails is listed, and the others are finished: exit
+    code 5.
     """
     from merbench.leaderboard.build import Cache, build_board
     from merbench.leaderboard.check import track_named
@@ -107,6 +109,7 @@ def leaderboard(
     scores = Cache.at_home() if cache else Cache(None)
     chosen = [form.value for form in forms or ()] or PUBLISHED
     outcome = _Outcome()
+    boards: dict[str, Board] = {}
     for name in dict.fromkeys(tracks or folders):
         try:
             track = merbench.load_track(name) if tracks else track_named(name)
@@ -127,6 +130,7 @@ def leaderboard(
             outcome.failed_tracks.append(error)
             continue
         outcome.add(board, changed)
+        boards[track.id] = board
         if output == "-" and forms:
             print_data(files[FORMS[chosen[0]][0]])
         elif check:
@@ -136,7 +140,30 @@ def leaderboard(
         if output != "-" and not check:
             print_line(f"wrote {', '.join(str(folder / file) for file in files)}")
             print()
+    if boards and output != "-" and "html" in chosen:
+        _finish_start_page(Path(output or submissions), boards, check, outcome)
     outcome.leave()
+
+
+def _finish_start_page(folder: Path, boards: Mapping[str, Board], check: bool, outcome: _Outcome) -> None:
+    """Write or check the page over the boards of this call and those that are published in a folder."""
+    from merbench.site.page import START, is_own, stale_files, start_page, stored_boards, write_files
+
+    if not is_own(folder / START):
+        print(f"{folder / START}: left as it is, since another program wrote it", file=sys.stderr)
+        return
+    listed_boards = dict(boards)
+    for name, stored in stored_boards(folder):
+        if isinstance(stored, Exception):
+            print(f"{name}: left out of {START}: {contained(stored)}", file=sys.stderr)
+        else:
+            listed_boards.setdefault(name, stored)
+    files = {START: start_page(listed_boards)}
+    if check:
+        outcome.stale += stale_files(folder, files)
+    else:
+        write_files(folder, files)
+        print_line(f"wrote {folder / START}")
 
 
 def enter(

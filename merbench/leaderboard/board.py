@@ -146,15 +146,12 @@ class Scheme:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a board: its name and what it is, what each row shows and is sorted by, the order of a first sort.
-
-    A row that is sorted by None is last in either direction.
-    """
+    """A column of a board: its name and what it is, what each row shows, and how a page sorts it."""
 
     head: str
     hint: str
     cells: Sequence[str]
-    sort: Sequence[float | str | None]
+    kind: Literal["number", "text"] = "number"
     first: Literal["ascending", "descending"] = "ascending"
 
 
@@ -289,38 +286,31 @@ class Board(Report):
         rows, first = self.rows, self.ranking[0]
         teams = [row.team if row.team == row.team_name else f"{row.team_name} ({row.team})" for row in rows]
         columns = [
-            Column(
-                "rank",
-                "competition rank, shared by ties",
-                [_rank(row.rank) for row in rows],
-                [row.rank for row in rows],
-            ),
+            Column("rank", "competition rank, shared by ties", [_rank(row.rank) for row in rows]),
             *self._rank_intervals(),
-            Column("team", "team", teams, [row.team_name for row in rows]),
-            Column("system", "system", [row.system for row in rows], [row.system for row in rows]),
+            Column("team", "team", teams, "text"),
+            Column("system", "system", [row.system for row in rows], "text"),
             self._score_column(first),
         ]
         if self.uncertainty is not None:
             scores = [row.score(first) for row in rows]
-            cells = [Cell(self.interval(s.low, s.high), Bar(s.value, s.low, s.high)) for s in scores]
-            lows = [score.low if cell else None for score, cell in zip(scores, cells, strict=True)]
-            columns.append(Column(self.interval_head, f"interval of {first}", cells, lows, "descending"))
+            line = next((ceiling.value for ceiling in self.ceilings if ceiling.key == scores[0].key), None)
+            cells = [Cell(self.interval(s.low, s.high), Bar(s.value, s.low, s.high, line=line)) for s in scores]
+            columns.append(Column(self.interval_head, f"interval of {first}", cells, first="descending"))
         names = dict.fromkeys([*self.ranking, *rows[0].values])
         columns += [self._score_column(name) for name in names if name != first]
-        gaps = [None if row.gap is None else row.gap.value for row in rows]
-        shown = ["" if gap is None else self.number(gap) for gap in gaps]
-        columns.append(Column("Δ vs best", f"{first} minus that of the best row", shown, gaps))
+        gaps = ["" if row.gap is None else self.number(row.gap.value) for row in rows]
+        columns.append(Column("Δ vs best", f"{first} minus that of the best row", gaps))
         if any(row.group for row in rows):
-            groups = [row.group for row in rows]
             hint = "rows that share a letter are not significantly different"
-            columns.append(Column("group", hint, groups, [group or None for group in groups]))
+            columns.append(Column("group", hint, [row.group for row in rows], "text"))
         return columns
 
     def _rank_intervals(self) -> Iterator[Column]:
         if any(row.rank_low is not None for row in self.rows):
             cells = [row.shown_ranks for row in self.rows]
             hint = f"{self.interval_head} of the rank"
-            yield Column("ranks", hint, cells, [row.rank_high for row in self.rows])
+            yield Column("ranks", hint, cells)
 
     def _legend(self) -> str:
         legend = "Bold: best of a column." if len(self.rows) > 1 else ""
@@ -345,8 +335,7 @@ class Board(Report):
                 )
                 for row, score in zip(self.rows, scores, strict=True)
             ],
-            [score.value for score in scores],
-            "descending" if better else "ascending",
+            first="descending" if better else "ascending",
         )
 
     def notes(self) -> list[str]:
@@ -370,11 +359,17 @@ class Board(Report):
                 f"≈: not significantly different from the best row (p ≥ {self.uncertainty.alpha:g})",
             ]
         lines += self._rank_notes()
+        lines += [self._ceiling_note(ceiling) for ceiling in self.ceilings]
         if any(len(row.runs) > 1 for row in self.rows):
             lines.append("±: mean and standard deviation over the runs of a system, one per seed")
         if self.hidden:
             lines.append("only part of the candidates is scored, and which part is secret: no intervals, no tests")
         return [*lines, f"signature: {self.signature}"]
+
+    def _ceiling_note(self, ceiling: Ceiling) -> str:
+        names = {score.key: score.name for score in self.rows[0].scores}
+        reached = self.estimate(ceiling.value, ceiling.low, ceiling.high)
+        return f"ceiling of {names.get(ceiling.key, ceiling.key)}: {ceiling.name} reaches {reached}"
 
     def _rank_notes(self) -> Iterator[str]:
         """Yield how rank intervals, groups and ranking schemes are to be read."""

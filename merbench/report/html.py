@@ -156,7 +156,7 @@ def _row(number: int, row: Sequence[Cell], columns: Sequence[str], scales: Seque
         text = f"<strong>{text}</strong>" if cell.best else text
         text += f"<sup>{DAGGER}</sup>" if cell.differs else ""
         if isinstance(cell.drawn, Bar):
-            text = _INTERVAL.sub(r" <small>\1</small>", text) + _bar(cell.drawn, scale)
+            text = _INTERVAL.sub(r" <small>\1</small>", text) + bar_html(cell.drawn, scale)
         elif cell.drawn is not None:
             text += f"<small>{cell.drawn:.0%}</small>" if cell.drawn else ""
             kind = f"s{math.ceil(cell.drawn * SHADES)}" + (" right" if i == number + 1 else "")
@@ -186,7 +186,7 @@ def _common_scale(bars: Sequence[Bar]) -> Scale | None:
     return round_scale(min(ends), max(ends)) if ends else None
 
 
-def _bar(bar: Bar, common: Scale | None) -> str:
+def bar_html(bar: Bar, common: Scale | None) -> str:
     """Return an interval as a bar, the value as a dot, and what to compare it with as a dashed line."""
     if (scale := common or bar.scale) is None:
         return ""

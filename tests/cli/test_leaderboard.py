@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def test_the_board_is_printed_and_written(submissions: Path, merbench: Command) 
     code, out, _ = merbench("leaderboard")
     assert code == 0 and out.startswith("Toy (toy@1.0, split test)\n\nrank  ranks  team")
     assert "  toy/broken/run: E401  entry.toml is missing\n" in out
-    assert out.count("wrote ") == 1
+    assert out.count("wrote ") == 2 and out.endswith("\n\nwrote submissions/index.html\n")
     files = board_of(submissions)
     assert list(files) == ["leaderboard.csv", "leaderboard.html", "leaderboard.json", "leaderboard.md"]
     assert [row["team"] for row in json.loads(files["leaderboard.json"])["rows"]] == ["one", "two"]
@@ -47,7 +48,8 @@ def test_the_board_is_printed_and_written(submissions: Path, merbench: Command) 
 def test_a_written_board_is_checked_and_a_stale_one_is_named(submissions: Path, merbench: Command) -> None:
     code, out, err = merbench("leaderboard --check")
     assert (code, out) == (3, "toy@1.0: 4 files out of date\n")
-    assert "4 files out of date; `merbench leaderboard` writes them again\n" in err
+    assert "5 files out of date; `merbench leaderboard` writes them again\n" in err
+    assert "  submissions/index.html: is missing\n" in err
     assert board_of(submissions) == {}
     assert merbench("leaderboard")[0] == 0
     assert merbench("leaderboard --check --no-cache")[:2] == (0, "toy@1.0: up to date\n")
@@ -56,6 +58,47 @@ def test_a_written_board_is_checked_and_a_stale_one_is_named(submissions: Path, 
     assert code == 3 and "should be '| 1 | 1 | A team (two) | net | **0.9500** |" in err
     for name in ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.html"):
         assert f"  {submissions / 'toy' / name}: line " in err
+    assert "  submissions/index.html: line " in err
+
+
+def listed(folder: Path) -> list[str]:
+    """Return the tracks of the start page in a folder."""
+    return re.findall(r'<a href="([^"/]+)/leaderboard.html">', (folder / "index.html").read_text(encoding="utf-8"))
+
+
+def test_the_start_page_has_the_boards_of_the_call_and_those_that_are_published(
+    submissions: Path, tmp_path: Path, merbench: Command
+) -> None:
+    write_toy_track(tmp_path / "tracks", name="other")
+    write_entry(submissions, "other/one/run", predictions())
+    assert merbench("leaderboard other --output public")[0] == 0
+    assert listed(Path("public")) == ["other"]
+    assert merbench("leaderboard toy --output public --format html")[0] == 0
+    assert listed(Path("public")) == ["other", "toy"]
+    assert merbench("leaderboard other --output public --check --format html")[0] == 3  # toy has no JSON
+    (tmp_path / "public" / "other" / "leaderboard.json").write_text("{}", encoding="utf-8")
+    code, _, err = merbench("leaderboard toy --output public")
+    assert (code, listed(Path("public"))) == (0, ["toy"])
+    assert err == "other: left out of index.html: not a report of the form merbench.leaderboard/1: 'schema'\n"
+    link(tmp_path / "public" / "elsewhere", tmp_path / "public" / "toy")
+    assert merbench("leaderboard --output public --format json --format html")[0] == 0
+    assert listed(Path("public")) == ["other", "toy"]
+
+
+def test_a_start_page_of_another_program_is_left_as_it_is(submissions: Path, merbench: Command) -> None:
+    page = submissions / "index.html"
+    page.write_text("<title>Our challenge</title>", encoding="utf-8")
+    for check in ("", " --check"):
+        code, _, err = merbench(f"leaderboard{check}")
+        assert (code, err) == (0, "submissions/index.html: left as it is, since another program wrote it\n")
+    assert page.read_text(encoding="utf-8") == "<title>Our challenge</title>"
+    page.unlink()
+    page.mkdir()
+    assert merbench("leaderboard")[0] == 2
+    page.rmdir()
+    link(page, submissions / "elsewhere.html")
+    code, _, err = merbench("leaderboard")
+    assert code == 2 and "E405  'index.html' is a symbolic link" in err
 
 
 def test_the_board_goes_elsewhere_or_is_printed_in_one_form(

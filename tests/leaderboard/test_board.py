@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hand_made_boards import an_invalid_entry, board, row, three_rows
+from hand_made_boards import an_invalid_entry, board, row, three_rows, with_ranks
 
 from merbench.leaderboard.board import Board, Scheme
 
@@ -128,20 +128,6 @@ def test_a_hidden_split_and_a_single_row_have_no_tests() -> None:
     assert "only part of the candidates is scored, and which part is secret: no intervals, no tests" in text
     text = board(rows).to_text()
     assert "95% intervals" in text and "p: paired" not in text and "≈" not in text
-
-
-def with_ranks() -> Board:
-    """Return the board of three rows with what is known of their ranks."""
-    uncertain = [(1, 2, "a", 0.75), (1, 2, "a", 0.25), (3, 3, "b", 0.0)]
-    rows = [
-        replace(each, rank_low=low, rank_high=high, group=group, first_share=share)
-        for each, (low, high, group, share) in zip(three_rows(), uncertain, strict=True)
-    ]
-    schemes = (
-        Scheme("mean_rank", (1, 1, 3), (1.5, 1.5, 3.0), 0.8165),
-        Scheme("test_then_rank", (1, 1, 1), (0.0, 0.0, 0.0), None),
-    )
-    return board(rows, schemes=schemes, schemes_missing=("EuroEval's score is not offered: no resamples",))
 
 
 def test_ranks_groups_and_schemes() -> None:
