@@ -31,6 +31,8 @@ from merbench.report.tables import DAGGER
 
 INVALID = "Invalid entries"
 
+NEEDED = "how many would show the difference from the row above with 80 % power"
+
 
 @dataclass(frozen=True, slots=True)
 class BoardScore:
@@ -207,7 +209,7 @@ class Board(Report):
         names = [score.name for score in self.rows[0].scores] if self.rows else []
         numbers = [f"{name}{part}" for name in names for part in ("", "_deviation", "_low", "_high")]
         about = ("rank", "team", "team_name", "system", "title", "runs", "seeds", "received")
-        tests = ("difference", "p", "p_holm", "separable")
+        tests = ("difference", "p", "p_holm", "separable", "needed", "needed_unit")
         ranks = ("rank_low", "rank_high", "first_share", "group", *(scheme.name for scheme in self.schemes))
         writer.writerow([*about, *map(csv_cell, numbers), *tests, *ranks, "signature"])
         for number, row in enumerate(self.rows):
@@ -219,7 +221,7 @@ class Board(Report):
                 moment(row.received),
                 *(value for s in row.scores for value in (s.value, s.deviation, s.low, s.high)),
             ]
-            cells += [gap.value, gap.p, gap.p_holm, gap.separable]
+            cells += [gap.value, gap.p, gap.p_holm, gap.separable, gap.needed, gap.needed_unit]
             cells += [row.rank_low, row.rank_high, row.first_share, row.group]
             cells += [scheme.ranks[number] for scheme in self.schemes]
             writer.writerow([*cells, csv_cell(self.signature)])
@@ -301,10 +303,19 @@ class Board(Report):
         columns += [self._score_column(name) for name in names if name != first]
         gaps = ["" if row.gap is None else self.number(row.gap.value) for row in rows]
         columns.append(Column("Δ vs best", f"{first} minus that of the best row", gaps))
+        if self._needed_unit:
+            counts = [None if row.gap is None else row.gap.needed for row in rows]
+            columns.append(
+                Column(f"{self._needed_unit} needed", NEEDED, ["" if n is None else f"{n:,}" for n in counts])
+            )
         if any(row.group for row in rows):
             hint = "rows that share a letter are not significantly different"
             columns.append(Column("group", hint, [row.group for row in rows], "text"))
         return columns
+
+    @property
+    def _needed_unit(self) -> str | None:
+        return next((row.gap.needed_unit for row in self.rows if row.gap is not None and row.gap.needed), None)
 
     def _rank_intervals(self) -> Iterator[Column]:
         if any(row.rank_low is not None for row in self.rows):
@@ -358,6 +369,8 @@ class Board(Report):
                 f"{self.n_permutations:,} permutations, two-sided, Holm over the rows",
                 f"≈: not significantly different from the best row (p ≥ {self.uncertainty.alpha:g})",
             ]
+        if self._needed_unit:
+            lines.append(f"{self._needed_unit} needed: {NEEDED}")
         lines += self._rank_notes()
         lines += [self._ceiling_note(ceiling) for ceiling in self.ceilings]
         if any(len(row.runs) > 1 for row in self.rows):

@@ -206,8 +206,8 @@ def _schemes(board: Board) -> str:
     if not board.schemes:
         return ""
     rows = board.rows
-    names = [f"{escape_html(row.team_name)} · {escape_html(row.system)}" for row in rows]
-    columns = [_Column("system", "team and system", names, "text", place="system")]
+    names = [f"<strong>{escape_html(row.team_name)}</strong>{_small(escape_html(row.system))}" for row in rows]
+    columns = [_Column("system", "team and system", names, "text", place="team")]
     own = ("this board", "", [row.rank for row in rows])
     others = [(s.name.replace("_", " "), f"τ = {board.number(s.tau)}", s.ranks) for s in board.schemes]
     for name, tau, ranks in (own, *others):

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 from hand_made_boards import an_invalid_entry, board, row, three_rows, with_ranks
 
-from merbench.leaderboard.board import Board, Scheme
+from merbench.leaderboard.board import NEEDED, Board, Scheme
+from merbench.report import Ceiling
 
 NOTES = """\
 ranked by overall, then mse, compared as displayed; ties share a rank; the earlier submission is listed first
@@ -70,6 +71,8 @@ def test_csv_has_unrounded_values() -> None:
         "p": "0.0001",
         "p_holm": "0.0002",
         "separable": "True",
+        "needed": "",
+        "needed_unit": "",
         "rank_low": "",
         "rank_high": "",
         "first_share": "",
@@ -128,6 +131,25 @@ def test_a_hidden_split_and_a_single_row_have_no_tests() -> None:
     assert "only part of the candidates is scored, and which part is secret: no intervals, no tests" in text
     text = board(rows).to_text()
     assert "95% intervals" in text and "p: paired" not in text and "≈" not in text
+
+
+def test_how_many_samples_are_needed_and_what_people_reach() -> None:
+    first, second, third = three_rows()
+    assert second.gap is not None
+    second = replace(second, gap=replace(second.gap, needed=12345, needed_unit="samples"))
+    ceilings = (Ceiling("overall", "one annotator", 0.6, 0.55, 0.65), Ceiling("kappa", "one annotator", 0.5))
+    shown = board([first, second, third], ceilings=ceilings)
+    needed = next(column for column in shown.columns() if column.head == "samples needed")
+    assert (needed.cells, needed.hint) == (["", "12,345", ""], NEEDED)
+    bars = next(column for column in shown.columns() if column.head == shown.interval_head).cells
+    assert [cell.drawn.line for cell in bars] == [0.6, 0.6, 0.6]
+    assert {
+        f"samples needed: {NEEDED}",
+        "ceiling of overall: one annotator reaches 0.6000 [0.5500, 0.6500]",
+        "ceiling of kappa: one annotator reaches 0.5000",
+    } <= set(shown.notes())
+    line = list(csv.DictReader(io.StringIO(shown.to_csv())))[1]
+    assert (line["needed"], line["needed_unit"]) == ("12345", "samples")
 
 
 def test_ranks_groups_and_schemes() -> None:

@@ -15,6 +15,7 @@ from browser import THEMES, WIDTHS, show, violations
 from hand_made_boards import an_invalid_entry, board, row, three_rows, with_ranks
 
 from merbench.leaderboard.board import Board
+from merbench.report import Ceiling
 from merbench.site.page import board_files, board_page, stale_files, start_page, write_files
 
 HOSTILE = '<script>document.title = "taken"</script><img src=x onerror="document.title = 1">'
@@ -107,7 +108,7 @@ def test_other_ranking_schemes_are_folded() -> None:
     page = board_page(with_ranks())
     head, *rows = _Markup(page).rows[4:]
     assert head == ["system", "this board", "mean rank τ = 0.8165", "test then rank τ = –"]
-    assert rows == [["first · net", "1", "1", "1"], ["second · net", "2", "1", "1"], ["third · net", "3", "3", "1"]]
+    assert rows == [["first net", "1", "1", "1"], ["second net", "2", "1", "1"], ["third net", "3", "3", "1"]]
     assert '<details class="folded"><summary>' in page
     assert "Ranking schemes" not in board_page(board())
 
@@ -123,6 +124,9 @@ def test_intervals_are_on_one_scale() -> None:
     page = board_page(board())
     assert 'd="M84.0 7H116.0"' in page
     assert 'd="M4.0 7H36.0"' in page
+    # What people reach is a dashed line across: 0.60 lies at 4 + 0.15 / 0.35 * 112 = 52.
+    page = board_page(board(ceilings=(Ceiling("overall", "one annotator", 0.6),)))
+    assert page.count('<path class="line" d="M52.0 0V14"/>') == 3
 
 
 def test_what_a_board_does_not_have_is_left_out_and_invalid_entries_are_listed() -> None:
