@@ -7,16 +7,19 @@ import statistics
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hand_made_boards import write_entry
+from scipy import stats
 from toy_track import ANSWERS, IDS, LABELS, predictions, write_toy_track
 
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import IntegrityError, Problem
+from merbench.leaderboard import build
 from merbench.leaderboard.board import Board
 from merbench.leaderboard.build import Cache, Run, _Bench, build_board, common_signature
 from merbench.leaderboard.entry import read_entry
@@ -219,6 +222,119 @@ def test_rows_that_are_not_ranked_are_not_the_best_unless_there_are_only_such(tr
     assert gaps() == [(None, "oracle", 0.1), (1, "a", None), (None, "b", -0.1)]
 
 
+# Ranks with their uncertainty.
+
+RIGHT = {"a": [range(4)], "b": [range(2, 8)], "c": [range(20, 28), range(20, 32)], "d": [range(9, 35)]}
+
+
+@pytest.fixture
+def ranked(track: Track, folder: Path) -> Board:
+    """Return the board of four ranked systems, one with two seeds, and of one that is not ranked, by accuracy."""
+    for team, runs in RIGHT.items():
+        for seed, mistakes in enumerate(runs):
+            write_entry(folder, f"toy/{team}/s{seed}", predictions(mistakes), seed=str(seed))
+    write_entry(folder, "toy/organizer/run", predictions(range(20)), ranks="false")
+    ranking = track.ranking.model_copy(update={"by": ("accuracy",)})
+    return build_board(track.model_copy(update={"ranking": ranking}), folder, NO_CACHE)
+
+
+def test_ranks_have_intervals_from_shared_resamples(ranked: Board) -> None:
+    weights = np.concatenate(list(poisson_weights(STREAM, 40, 1000))).astype(float)
+    right = np.array([np.mean([[i not in run for i in range(40)] for run in runs], axis=0) for runs in RIGHT.values()])
+    draws = np.round(weights @ right.T / weights.sum(axis=1)[:, None], 10)
+    ranks = stats.rankdata(-np.round(draws, 4), method="min", axis=1)
+    rows = {row.team: row for row in ranked.rows}
+    for team, own in zip(RIGHT, np.sort(ranks, axis=0).T, strict=True):
+        row = rows[team]
+        # The order statistics of rank 1001 · 0.025, rounded down, and 1001 · 0.975, rounded up.
+        assert (row.rank_low, row.rank_high) == (own[24], own[975])
+        assert row.first_share == pytest.approx((own == 1).mean(), abs=1e-15)
+    assert len({(row.rank_low, row.rank_high) for row in ranked.rows}) > 2
+    assert rows["organizer"] == replace(rows["organizer"], rank_low=None, rank_high=None, first_share=None, group="")
+    # Student's t of each difference, 39 degrees of freedom; of six p, the i-th smallest counts if it is below .05 / (6 − i).
+    pairs = list(combinations(range(4), 2))
+    deviations = [np.std(draws[:, a] - draws[:, b], ddof=1) for a, b in pairs]
+    t = [(right[a] - right[b]).mean() for a, b in pairs]
+    p = 2 * stats.t.sf(np.abs(t) / deviations, 39)
+    order = np.argsort(p)
+    n_different = next(i for i in range(6) if p[order[i]] >= 0.05 / (6 - i))
+    different = {pairs[i] for i in order[:n_different]}
+    letters = [set(rows[team].group) for team in RIGHT]
+    assert {(a, b) for a, b in pairs if not letters[a] & letters[b]} == different
+    assert 0 < len(different) < 6
+
+
+def test_other_rankings_stand_next_to_that_of_the_board(ranked: Board) -> None:
+    assert [(row.rank, row.team) for row in ranked.rows] == [
+        (1, "a"),
+        (2, "b"),
+        (3, "c"),
+        (None, "organizer"),
+        (4, "d"),
+    ]
+    schemes = {scheme.name: scheme for scheme in ranked.schemes}
+    assert list(schemes) == [
+        *("mean_rank", "median_rank", "borda", "aggregate_then_rank", "rank_then_aggregate"),
+        *("test_then_rank", "test_then_rank_holm", "mean_rank_score"),
+    ]
+    assert ranked.schemes_missing == ()
+    assert schemes["borda"].scores == (6.0, 4.0, 2.0, None, 0.0)  # of two metrics, N − rank each
+    assert schemes["borda"].ranks == (1, 2, 3, None, 4)
+    assert schemes["borda"].tau == 1
+    # What is right is counted by sample: 36, 34, 30 (the mean of 32 and 28) and 14 of 40.
+    assert schemes["aggregate_then_rank"].scores == (0.9, 0.85, 0.75, None, 0.35)
+    # a is worse on 0, 1 (and not on 2, 3); c is between 0 and 1 on 28 … 31.
+    right = np.array([np.mean([[i not in run for i in range(40)] for run in runs], axis=0) for runs in RIGHT.values()])
+    ranks = stats.rankdata(-right, method="min", axis=0).mean(axis=1)
+    own = [score for score in schemes["rank_then_aggregate"].scores if score is not None]
+    assert own == pytest.approx(ranks, abs=1e-10)
+
+
+def test_equal_systems_have_equal_ranks_intervals_and_letters(track: Track, folder: Path) -> None:
+    for team in ("one", "two"):
+        write_entry(folder, f"toy/{team}/run", predictions(range(4)))
+    board = build_board(track, folder, NO_CACHE)
+    shown = [(row.rank, row.rank_low, row.rank_high, row.first_share, row.group) for row in board.rows]
+    assert shown == [(1, 1, 1, 1.0, "a")] * 2
+    assert {scheme.ranks for scheme in board.schemes} == {(1, 1)}
+    assert {scheme.tau for scheme in board.schemes} == {None}
+
+
+def test_a_single_ranked_row_has_neither_an_interval_of_its_rank_nor_other_ranks(track: Track, folder: Path) -> None:
+    write_entry(folder, "toy/one/run", predictions(range(4)))
+    write_entry(folder, "toy/organizer/run", predictions(range(20)), ranks="false")
+    board = build_board(track, folder, NO_CACHE)
+    assert [(row.rank, row.rank_low, row.group) for row in board.rows] == [(1, None, ""), (None, None, "")]
+    assert (board.schemes, board.schemes_missing) == ((), ())
+
+
+def test_why_a_scheme_is_not_offered(track: Track, entries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reasons() -> list[str]:
+        board = build_board(track, entries, NO_CACHE)
+        assert [scheme.name for scheme in board.schemes][:3] == ["mean_rank", "median_rank", "borda"]
+        return [line.partition("not offered, since ")[2] for line in board.schemes_missing]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "MOST_SAMPLE_VALUES", 119)
+        assert reasons() == ["3 rows times 40 samples are too many"]
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "MOST_PAIRED", 2)
+        assert reasons() == ["more than 2 rows are ranked"]
+    monkeypatch.setattr(build, "sample_values", lambda aligned, metric: None)
+    assert reasons() == ["answers scored by accuracy(discrete) are not right or wrong one by one"]
+    monkeypatch.setattr(build, "sample_values", lambda aligned, metric: np.full(aligned.n, np.nan))
+    assert reasons() == ["no sample has an answer that accuracy(discrete) counts in every row"]
+
+
+def test_of_many_resamples_the_first_are_stored(
+    track: Track, entries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "MOST_DRAWS", 200)
+    board = build_board(track, entries, Cache(tmp_path / "cache"))
+    assert {round(row.first_share * 200, 6) % 1 for row in board.rows if row.first_share is not None} == {0}
+    assert board == build_board(track, entries, Cache(tmp_path / "cache"))
+
+
 def test_a_track_without_entries_has_an_empty_board(track: Track, tmp_path: Path) -> None:
     board = build_board(track, tmp_path, NO_CACHE)
     assert (board.rows, board.invalid, board.signature) == ((), (), "")
@@ -282,6 +398,7 @@ def test_a_hidden_split_does_not_show_what_is_scored(tmp_path: Path, entries: Pa
     content = json.loads(board.to_json())
     for row in content["rows"]:
         assert all(item["low"] is None and item["high"] is None for item in row["scores"])
+        assert (row["rank_low"], row["rank_high"], row["first_share"], row["group"]) == (None, None, None, "")
         assert row["gap"] is None or (row["gap"]["p"], row["gap"]["p_holm"], row["gap"]["separable"]) == (None,) * 3
     # 28 of 30 is 0.93333…: as displayed, it no longer shows its denominator.
     assert board.rows[0].score("accuracy").value == 0.9333

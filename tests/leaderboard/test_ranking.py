@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from random import Random
 
+import numpy as np
 import pytest
 from hand_made_boards import row
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 
 from merbench.errors import UndefinedMetric
 from merbench.leaderboard.board import Row
-from merbench.leaderboard.ranking import RankingKey, places
+from merbench.leaderboard.ranking import (
+    RankingKey,
+    competition_ranks,
+    group_letters,
+    letter_display,
+    places,
+    rank_intervals,
+)
 from merbench.report import displayed
 
 OVERALL, MSE = RankingKey("overall", True), RankingKey("mse", False)
@@ -94,3 +104,96 @@ def test_a_rank_is_one_more_than_the_number_of_better_rows(rows: list[Row]) -> N
     for place in places(rows, (OVERALL, MSE), 4):
         better = sum(other.ranks and key(other) < key(place.row) for other in rows)
         assert place.rank == (better + 1 if place.row.ranks else None)
+
+
+# How sure a rank is.
+
+
+def test_competition_ranks_are_those_of_scipy() -> None:
+    values = np.random.default_rng(0).integers(0, 9, (20, 12)).astype(float)
+    assert (competition_ranks(values) == rankdata(values, method="min", axis=1)).all()
+    # Equal values by a second key, never the other way round.
+    first, second = np.array([[1.0, 0.0, 1.0, 1.0]]), np.array([[5.0, 9.0, 4.0, 5.0]])
+    assert competition_ranks(first, second).tolist() == [[3, 1, 2, 3]]
+
+
+def test_an_interval_of_ranks_is_of_the_places_in_every_resample() -> None:
+    rng = np.random.default_rng(1)
+    # Five decimals of which four are shown, so that rows tie, and the last row is the one before it.
+    overall = np.round(0.5 + rng.integers(-9, 10, (6, 99)) * 5e-5 + np.array([[4e-4], [2e-4], [0], [0], [0], [0]]), 5)
+    mse = rng.integers(1, 3, (6, 99)) / 10
+    overall[5], mse[5] = overall[4], mse[4]
+    ranks = np.zeros((6, 99))
+    for draw in range(99):
+        rows = [row(str(i), overall=overall[i, draw], mse=mse[i, draw]) for i in range(6)]
+        for team, rank in ranked(rows, (OVERALL, MSE)):
+            ranks[int(team), draw] = rank
+    intervals = rank_intervals({"overall": overall, "mse": mse}, (OVERALL, MSE), 4, 0.95)
+    for own, interval in zip(ranks, intervals, strict=True):
+        # Of 99 draws the order statistics of rank 100 · 0.025, rounded down, and 100 · 0.975, rounded up.
+        assert interval is not None and interval[:2] == (np.sort(own)[1], np.sort(own)[97])
+        assert interval.first_share == pytest.approx((own == 1).mean(), abs=1e-15)
+    assert intervals[4] == intervals[5]
+    assert len(set(intervals)) > 2
+
+
+def test_resamples_without_a_value_are_left_out_and_a_row_with_many_has_no_interval() -> None:
+    draws = np.repeat([[0.9], [0.5], [0.7]], 100, axis=1)
+    draws[1, :20] = math.nan  # a fifth: left out for all; in those, the first and the third are in another order
+    draws[0, :20] = 0.6
+    by = (OVERALL,)
+    assert rank_intervals({"overall": draws}, by, 4, 0.95) == [(1, 1, 1.0), (3, 3, 0.0), (2, 2, 0.0)]
+    draws[1, :21] = math.nan
+    # Now the second has none, and the others are compared in all.
+    first, second, third = rank_intervals({"overall": draws}, by, 4, 0.95)
+    assert (first, second, third) == ((1, 2, 0.8), None, (1, 2, 0.2))
+    assert rank_intervals({"overall": np.full((2, 9), math.nan)}, by, 4, 0.95) == [None, None]
+    # Each row has a value in most, but together they have one in too few.
+    split = np.ones((2, 10))
+    split[0, :2], split[1, 2:4] = math.nan, math.nan
+    assert rank_intervals({"overall": split}, by, 4, 0.95) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("n", "different", "letters"),
+    [
+        (1, [], ["a"]),
+        (3, [], ["a", "a", "a"]),
+        (3, [(0, 1), (0, 2), (1, 2)], ["a", "b", "c"]),
+        (4, [(0, 2), (0, 3), (1, 3)], ["a", "ab", "bc", "c"]),
+        (3, [(0, 1)], ["a", "b", "ab"]),  # the third is like both of two that differ
+        # 0–1, 1–2 and 0–2 are pairs of larger groups: a group of their own would say nothing new.
+        (6, [(0, 5), (1, 4), (2, 3), (3, 4), (3, 5), (4, 5)], ["ab", "ac", "bc", "a", "b", "c"]),
+    ],
+)
+def test_letters_by_hand(n: int, different: list[tuple[int, int]], letters: list[str]) -> None:
+    assert letter_display(n, different) == letters
+
+
+@given(st.integers(1, 9), st.randoms())
+def test_two_rows_share_a_letter_unless_they_differ(n: int, random: Random) -> None:
+    pairs = list(combinations(range(n), 2))
+    different = [pair for pair in pairs if random.random() < 0.5]
+    letters = letter_display(n, different)
+    assert [pair for pair in pairs if not set(letters[pair[0]]) & set(letters[pair[1]])] == different
+    assert sorted(set("".join(letters))) == list("abcdefghijklmnopqrstuvwxyz"[: len(set("".join(letters)))])
+
+
+def test_many_letters_are_separated() -> None:
+    pairs = list(combinations(range(30), 2))
+    assert letter_display(30, pairs)[24:] == ["y", "z", "aa", "ab", "ac", "ad"]
+    assert letter_display(30, [pair for pair in pairs if pair != (26, 29)])[26::3] == ["aa", "aa"]
+    apart = [(a, b) for a, b in pairs if b - a > 1]
+    assert letter_display(30, apart)[25:28] == ["y z", "z aa", "aa ab"]
+
+
+def test_groups_compare_all_pairs_of_few_rows_and_neighbours_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(2).normal(0, 0.01, (5, 1000))
+    values = np.array([0.9, 0.89, 0.88, 0.87, 0.5])
+    draws = values[:, None] + noise
+    draws[1] = draws[0] - 0.01 + 1e-4 * noise[1]  # nearly the same answers: a small difference is significant
+    # In standard deviations of the difference, about 0.014: 0 – 1: 100, 0 – 2: 1.4, 0 – 3: 2.1, 1 – 2: 0.7, 1 – 3: 1.4,
+    # and at least 26 to the last. Of ten p, that of 2.1 (0.034) is not significant.
+    assert group_letters(draws, values, 999, 0.05) == ["a", "b", "ab", "ab", "c"]
+    monkeypatch.setattr("merbench.leaderboard.ranking.MOST_PAIRED", 4)
+    assert group_letters(draws, values, 999, 0.05) == ["a", "b", "b", "b", "c"]
