@@ -24,7 +24,7 @@ from merbench.resampling import distance_interval
 from merbench.scoring import compare, score
 from merbench.submission import read_submission
 from merbench.track import load_track
-from merbench.training import run_baseline
+from merbench.training import ensemble, run_baseline
 
 LABELS = ("angry", "happy", "sad")
 CATEGORICAL = """
@@ -205,6 +205,10 @@ def test_a_metric_of_probabilities_needs_them(make: Make) -> None:
     ("toml", "message"),
     [
         (BRIER + 'submission.missing_ids = "wrong"', "a missing answer has no probabilities"),
+        (
+            CATEGORICAL + 'targets.p = { type = "distribution", labels = ["sad", "calm"] }',
+            "targets.p: its columns p_sad are those of the probabilities of 'e'; rename it",
+        ),
         (BRIER + 'targets.f = { type = "categorical", labels = ["sad", "calm"] }', "'e' and 'f' share labels"),
         (DISTRIBUTION.replace('"cross_entropy", target', '"accuracy", target'), "'v' is distribution; allowed: brier"),
         (DISTRIBUTION.replace('"sad"] }', '"sad"], votes = ["a", "b"] }'), "votes: names 2 columns; 3 are needed"),
@@ -308,6 +312,12 @@ def test_votes_that_sum_to_0_are_no_reference(make: Make) -> None:
     assert report["cross_entropy"].value == pytest.approx((np.log(1e15) / 3 + np.log(2)) / 2, abs=1e-12)
 
 
+def test_votes_that_all_sum_to_0_are_not_called_withheld(make: Make) -> None:
+    candidates = make(DISTRIBUTION, **columns("v", np.zeros((2, 3), dtype=int)))
+    with pytest.raises(UsageError, match="the votes of 2 of 2 samples sum to 0; they are not scored: s0000, s0001"):
+        _ = candidates.references
+
+
 @pytest.mark.parametrize(
     ("votes", "message"),
     [
@@ -366,6 +376,17 @@ def test_a_baseline_learns_shares(make: Make, tmp_path: Path, name: str) -> None
         test = (x[1::2] - x[::2].mean(axis=0)) / x[::2].std(axis=0)
         np.testing.assert_allclose(rows, model.predict_proba(test), atol=1e-4)  # two solutions of an optimiser
     assert done.report is not None and np.isfinite(done.report["cross_entropy"].value)
+
+
+def test_runs_of_a_distribution_are_averaged(make: Make, tmp_path: Path) -> None:
+    candidates = make(DISTRIBUTION, **columns("v", [[2, 1, 0], [0, 3, 3]]))
+    for name, table in {"a": [[1, 0, 0], [0, 1, 0]], "b": [[0, 0, 1], [0, 1, 0]]}.items():
+        frame = submitted(candidates, "v", np.array(table, dtype=float)).to_pandas()
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    runs = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    done = ensemble(candidates.track, runs, weights=[3, 1], output=tmp_path / "both", intervals=False)
+    read = read_submission(done.folder / "submission.csv", candidates)
+    assert read.values["v"].tolist() == [[0.75, 0, 0.25], [0, 1, 0]]
 
 
 @pytest.mark.slow

@@ -105,14 +105,14 @@ class Candidates:
             for name, target in targets.items()
         }
         index = self._scored({name: column.known for name, column in read.items()})
+        warnings = tuple(chain.from_iterable(self._without_votes(name, column) for name, column in read.items()))
         if not len(index):
-            raise withheld
+            raise UsageError(*map(str, warnings)) if warnings else withheld
         values = {name: column.values[index] for name, column in read.items()}
         known = {name: column.known[index] for name, column in read.items() if not column.known[index].all()}
         masks = {f"held {name}": mask.view(np.uint8) for name, mask in known.items()}
         votes = {name: column.votes[index] for name, column in read.items() if column.votes is not None}
         content = {"": index, **values, **masks, **{f"votes {name}": table for name, table in votes.items()}}
-        warnings = tuple(chain.from_iterable(self._without_votes(name, column) for name, column in read.items()))
         return References(index, values, known, values_digest(self.ids_digest, content), votes, warnings)
 
     def _without_votes(self, name: str, column: ReferenceColumn) -> Iterator[Problem]:

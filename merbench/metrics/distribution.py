@@ -163,7 +163,8 @@ def expected_calibration_error(
     """Mean distance between the probability of the most probable label and how often it is right (Guo et al., 2017).
 
     Samples are binned by that probability. A system that is calibrated perfectly has a value above 0, too, as every
-    bin differs by chance; the more bins, the larger it is.
+    bin differs by chance; the more bins, the larger it is. The interval of the score allows for that; there is none
+    within groups or with `per`.
 
     Args:
         bins: number of bins.

@@ -151,6 +151,11 @@ def _target_problems(tables: _Tables) -> Mistakes:
         if name == id_column or name.startswith("p_"):
             message = "a target must not have the name of the id column, or the prefix 'p_' of probabilities"
             yield f"targets.{name}", message
+    chances = {p: name for name, target in tables.targets.items() if target for p in target.probability_columns()}
+    for name, target in tables.targets.items():
+        if target is not None and (shared := [column for column in target.columns(name) if column in chances]):
+            message = f"its columns {listed(shared)} are those of the probabilities of '{chances[shared[0]]}'"
+            yield f"targets.{name}", f"{message}; rename it"
 
 
 def _metric_problems(tables: _Tables) -> Mistakes:

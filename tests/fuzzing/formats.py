@@ -85,6 +85,7 @@ MANY_TARGETS: dict[str, Any] = {
     "stretches": {"type": "segments", "labels": ["fake", "real"]},
     "choice": {"type": "preference", "reading": "answer"},
     "several": {"type": "multilabel", "labels": ["m1", "m2"]},
+    "votes": {"type": "distribution", "labels": ["yes", "no"]},
 }
 MANY: dict[str, list[Any]] = {
     **COLUMNS,
@@ -95,6 +96,8 @@ MANY: dict[str, list[Any]] = {
     "choice": ["a1", "the second is better", "same"] * 4,
     "m1": [0, 1] * 6,
     "m2": [1.0, 0.0] * 6,
+    "votes_yes": [0.25, 1.0] * 6,
+    "votes_no": [0.75, 0.0] * 6,
 }
 MANY_TEXT: dict[str, list[Any]] = {
     **MANY,
