@@ -100,6 +100,11 @@ def swaps(key: str, n: int, n_permutations: int, *, clusters: Codes | None = Non
         yield _shared(np.unpackbits(octets, axis=1, count=source, bitorder="little"), clusters)
 
 
+def uniforms(key: str, rows: int, n: int) -> Values:
+    """Return `(rows, n)` numbers between 0 and 1, both left out."""
+    return ((_words(_stream("uniforms", key), rows, n) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
 def swapped_pair(exchange: Weights) -> tuple[Weights, Weights]:
     """Return two weightings `(b, 2n)` of two systems' concatenated predictions, one for each system after the exchange.
 

@@ -31,7 +31,7 @@ from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, f
 
 COMMANDS = {
     "Tracks": (tracks.tracks, tracks.metrics, tracks.describe, tracks.init),
-    "Submissions": (scoring.validate, scoring.score, scoring.compare),
+    "Submissions": (scoring.validate, scoring.score, scoring.compare, scoring.power),
     "Baselines": (baselines.baselines, baselines.run_baseline, baselines.ensemble),
     "Leaderboards": (leaderboard.enter, leaderboard.validate_entries, leaderboard.leaderboard),
     "Corruption": (corrupt.corruptions, corrupt.corrupt, robustness.robustness),

@@ -1,4 +1,4 @@
-"""`merbench score`, `merbench validate` and `merbench compare`."""
+"""`merbench score`, `merbench validate`, `merbench compare` and `merbench power`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from merbench.files.paths import list_folders, require_apart
 
 if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
-    from merbench.report import Comparison, ScoreReport
+    from merbench.report import Report
 
+
+SYSTEMS = "Systems"
 
 Method = StrEnum("Method", "default percentile bca")
 
@@ -189,6 +191,59 @@ def compare(
     _write(output, form, _rendered(comparison, form, output))
 
 
+def power(
+    track: options.Track,
+    split: options.Split = "test",
+    metric: str | None = option(INPUT, "--metric NAME", "Metric. [default: the first ranking key]"),
+    samples: int | None = option(INPUT, "--samples N", "Also show a test set of this size."),
+    clusters: int | None = option(INPUT, "--clusters M", "Number of clusters of that test set."),
+    score: float | None = option(
+        SYSTEMS, "--score S", "Score of the two systems. [default: of some that know 60% of the answers]"
+    ),
+    agreement: float | None = option(
+        SYSTEMS,
+        "--agreement A",
+        "Share of samples on which both are right or both are wrong; of numbers, the correlation of their answers. "
+        "[default: half of the errors in common]",
+    ),
+    runs: list[str] | None = option(
+        SYSTEMS, "--runs FILE", "A submission; twice, for two systems to measure in place of a score and an agreement."
+    ),
+    power: float = option(INTERVALS, "--power P", "How probable it is that the test shows the difference.", 0.8),
+    level: options.Level = None,
+    cluster: options.Cluster = None,
+    seed: options.Seed = 0,
+    form: options.ReportFormatOption = None,
+    output: options.ReportOutput = "-",
+) -> None:
+    """Compute the smallest difference a test set can show.
+
+    It needs no submission: two systems are simulated on the references. Of a split that hides its references, none is
+    used, and metrics that depend on them are refused.
+    """
+    from merbench.scoring.power import power_of
+
+    runs = runs or []
+    require_track_first("power", track, runs)
+    require_apart(output, runs, "one of the submissions")
+    report = power_of(
+        track,
+        split=split,
+        metric=metric,
+        n_samples=samples,
+        n_clusters=clusters,
+        cluster=cluster,
+        score=score,
+        agreement=agreement,
+        power=power,
+        level=level,
+        runs=runs,
+        seed=seed,
+    )
+    form = form or _form_of(output)
+    _write(output, form, _rendered(report, form, output))
+
+
 _SUFFIXES = {
     "": options.ReportFormat.table,
     ".txt": options.ReportFormat.table,
@@ -211,7 +266,7 @@ def _form_of(output: str) -> options.ReportFormat:
     return _SUFFIXES[suffix]
 
 
-def _rendered(report: ScoreReport | Comparison, form: options.ReportFormat, output: str) -> str:
+def _rendered(report: Report, form: options.ReportFormat, output: str) -> str:
     match form:
         case options.ReportFormat.table:
             return report.to_text(terminal_width() if output == "-" else None)

@@ -4,6 +4,7 @@ from merbench.report.comparison import Comparison, Difference
 from merbench.report.document import Ceiling, Report, Score, Uncertainty
 from merbench.report.html import escape_html, inline_digest
 from merbench.report.latex import escape_latex
+from merbench.report.power import Agreement, Power, PowerRow
 from merbench.report.scorecard import (
     Bin,
     Calibration,
@@ -26,6 +27,7 @@ from merbench.report.tables import (
 )
 
 __all__ = [
+    "Agreement",
     "Bar",
     "Bin",
     "Calibration",
@@ -37,6 +39,8 @@ __all__ = [
     "CoverageRow",
     "Difference",
     "Group",
+    "Power",
+    "PowerRow",
     "Report",
     "ReportTable",
     "Score",

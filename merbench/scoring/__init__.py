@@ -3,6 +3,7 @@
 from merbench.scoring.aligned import Aligned, Grouping, align
 from merbench.scoring.comparison import compare, mean_difference_p, mean_intervals
 from merbench.scoring.evaluation import area, evaluate, sample_values
+from merbench.scoring.power import power_of
 from merbench.scoring.samples import per_sample
 from merbench.scoring.scorecard import public_score, public_score_and_draws, score, score_and_draws
 from merbench.scoring.signatures import signature
@@ -21,6 +22,7 @@ __all__ = [
     "mean_intervals",
     "per_sample",
     "percentile_bounds",
+    "power_of",
     "public_score",
     "public_score_and_draws",
     "resampling_of",

@@ -203,6 +203,13 @@ def _mean(runs: Sequence[Draws]) -> Draws:
     return {key: sum((run[key] for run in runs), np.zeros(len(runs[0][key]))) / len(runs) for key in runs[0]}
 
 
+def with_metric(track: Track, key: str) -> Track:
+    """Return a track with nothing but one metric, or the metrics of the overall score, and their targets."""
+    kept = [spec for spec in track.metrics if (spec.weight is not None if key == OVERALL else spec.key == key)]
+    targets = {spec.target: track.targets[spec.target] for spec in kept}
+    return track.model_copy(update={"metrics": tuple(kept), "targets": targets})
+
+
 def mean_difference_p(
     a: Sequence[Submission], b: Sequence[Submission], key: str, how: Resampling, n_permutations: int
 ) -> float:
@@ -211,9 +218,7 @@ def mean_difference_p(
     Run i of one system exchanges its predictions with run i of the other, for the same samples in all runs; the runs of
     the system with fewer of them are repeated in turn. With one run each this is the p of `compare`.
     """
-    metrics = how.candidates.track.metrics
-    kept = [spec for spec in metrics if (spec.weight is not None if key == OVERALL else spec.key == key)]
-    track = how.candidates.track.model_copy(update={"metrics": tuple(kept)})
+    track = with_metric(how.candidates.track, key)
     systems = [replace(align(run), track=track) for run in (*a, *b)]
     rounds = [(i % len(a), len(a) + i % len(b)) for i in range(math.lcm(len(a), len(b)))]
     values = [plain_values(system)[key] for system in systems]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -29,6 +30,8 @@ DECIMALS = 6
 
 MOST_CLASSES = 10
 """A column of whole numbers with at most this many distinct ones may contain classes."""
+
+_NORMAL = NormalDist()
 
 _CLASSES = """\
 # The references hold {n} distinct whole numbers. Where they are classes, take these lines instead of those above
@@ -86,6 +89,13 @@ class NumberTarget(Target):
     def sample_columns(self, reference: Any, prediction: Any, prepared: Any) -> Mapping[str, NDArray[Any]]:
         with np.errstate(over="ignore"):
             return {"error": prediction - reference}
+
+    def simulated(self, reference: Any, quality: float, shared: float, noise: Numbers) -> Any:
+        return simulated_numbers(reference, quality, shared, noise)
+
+    def agreement(self, reference: Any, a: Any, b: Any) -> float:
+        """Return the correlation of two systems' answers."""
+        return correlation(a, b)
 
     def answer(self, output: Any) -> Values:
         low, high = self.range or (-np.inf, np.inf)
@@ -145,6 +155,27 @@ class ContinuousTarget(NumberTarget):
         comment = f"Where {printable(column.name)} contains classes, these instead:"
         instead = Alternative(comment, ("weighted_f1", "unweighted_average_recall"))
         return Draft(lines + classes, ("mse", "ccc"), alternative=instead)
+
+
+def simulated_numbers(reference: Any, quality: float, shared: float, noise: Numbers) -> Numbers:
+    """Return numbers of the references' mean and standard deviation that correlate with them by `quality`.
+
+    What does not depend on the references is normal, and correlates by `shared` between systems. See
+    `Target.simulated`.
+    """
+    values = np.asarray(reference, dtype=np.float64)
+    mean = math.fsum(values) / len(values)
+    deviation = math.sqrt(math.fsum(np.square(values - mean)) / len(values))
+    common, own = (np.array([_NORMAL.inv_cdf(each) for each in row.tolist()]) for row in noise[[1, 3]])
+    error = math.sqrt(shared) * common + math.sqrt(1 - shared) * own
+    return np.asarray(mean + quality * (values - mean) + deviation * math.sqrt(1 - quality**2) * error)
+
+
+def correlation(a: Numbers, b: Numbers) -> float:
+    """Return the correlation of two columns of numbers, NaN if one is constant."""
+    a, b = a - math.fsum(a) / len(a), b - math.fsum(b) / len(b)
+    scale = math.sqrt(math.fsum(a * a) * math.fsum(b * b))
+    return math.fsum(a * b) / scale if scale else math.nan
 
 
 def read_numbers(answers: Answers, name: str, bounds: tuple[float, float] | None = None) -> TargetValues:

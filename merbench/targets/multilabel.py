@@ -49,6 +49,9 @@ class MultilabelTarget(Target):
         right = np.where(reference < 0, np.nan, reference == prediction)
         return {"f1": f1, **{f"correct.{label}": right[:, place] for place, label in enumerate(self.labels)}}
 
+    def simulated(self, reference: Any, quality: float, shared: float, noise: NDArray[np.float64]) -> Any:
+        return np.maximum(super().simulated(reference, quality, shared, noise), 0)  # unknown: does not apply
+
     def shown(self, values: Any) -> pa.Array:
         """Return the labels that apply."""
         return pa.array([[self.labels[place] for place in np.flatnonzero(row == 1)] for row in values])

@@ -12,7 +12,7 @@ from pydantic import ValidationInfo, field_validator
 
 from merbench.declarations import refused
 from merbench.targets.categorical import reference_codes
-from merbench.targets.continuous import read_numbers
+from merbench.targets.continuous import correlation, read_numbers, simulated_numbers
 from merbench.targets.target import Answers, ReferenceColumn, Target, TargetValues, target_type
 
 
@@ -65,6 +65,14 @@ class ScoresTarget(Target):
                 below, up_to = (np.searchsorted(others, sign * prediction[own], side) for side in ("left", "right"))
                 share[own] = (below + up_to) / (2 * len(others))
         return {"ranked_right": share}
+
+    def simulated(self, reference: Any, quality: float, shared: float, noise: NDArray[np.float64]) -> Any:
+        """Return scores that are normal in both classes; 0 and 1 are the positions of the classes."""
+        return simulated_numbers(reference, quality, shared, noise)
+
+    def agreement(self, reference: Any, a: Any, b: Any) -> float:
+        """Return the correlation of two systems' scores."""
+        return correlation(a, b)
 
     def why_undefined(self, reference: Any) -> str:
         for code, label in enumerate((self.negative, self.positive)):

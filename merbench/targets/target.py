@@ -260,6 +260,32 @@ class Target(Declaration):
         """
         return {}
 
+    def simulated(self, reference: Any, quality: float, shared: float, noise: NDArray[np.float64]) -> Any:
+        """Return the answers of a system that does not exist, for the power of a test.
+
+        Here a system answers with the reference with the probability `quality`, else with that of any other sample.
+
+        Args:
+            reference: `n` references.
+            quality: 0 for answers without any relation to the references, 1 for the references themselves.
+            shared: how much of its errors the system has in common with others, from 0 to 1.
+            noise: `(5, n)` uniform numbers between 0 and 1; the first three rows are those of all systems.
+        """
+        right, other = np.where(noise[0] < shared, noise[1:3], noise[3:5])
+        n = len(reference)
+        rows = np.where(right < quality, np.arange(n), np.minimum((other * n).astype(np.int64), n - 1))
+        return reference[rows]
+
+    def agreement(self, reference: Any, a: Any, b: Any) -> float:
+        """Return how far two systems agree: the share of samples on which both are right, or both are wrong."""
+        if isinstance(reference, np.ndarray):
+            rights = [(each == reference).reshape(len(reference), -1).all(axis=1) for each in (a, b)]
+        else:
+            expected = self.shown(reference).to_pylist()
+            answers = (self.shown(each).to_pylist() for each in (a, b))
+            rights = [np.array([x == y for x, y in zip(own, expected, strict=True)]) for own in answers]
+        return float(np.mean(rights[0] == rights[1]))
+
     def shown(self, values: Any) -> pa.Array:
         """Return references or predictions as a table shows them; null for an answer outside the vocabulary."""
         if isinstance(values, Lists):

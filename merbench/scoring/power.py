@@ -1,0 +1,393 @@
+"""Which difference between two systems a test set can show, from a pilot of two runs or of two simulated systems.
+
+The difference d of two systems on n samples has the standard deviation σ / √n. The paired permutation test at α shows
+it with the probability `power` if d ≥ (t(1 − α/2) + t(power)) · σ / √n, with Student's t at one degree of freedom less
+than there are samples or clusters (Lachin, 1981; for rates Connor, 1987). σ is measured as the intervals of differences
+are: from resamples, here of a pilot of two systems of equal score, which are real, or simulated as `Target.simulated`
+defines. With clusters, (Σn)² / Σn² of which are effective, the variance is 1 + (n / effective − 1) · ρ times as large;
+ρ is the intraclass correlation of the difference (Kish, 1965).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from merbench.corpus.candidates import Candidates, candidate_column
+from merbench.errors import PolicyError, UndefinedMetric, UsageError, WithheldReference, did_you_mean, listed
+from merbench.report import Agreement, Power, PowerRow
+from merbench.resampling import cluster_codes, effective_number, pair_deviations, student_quantile, uniforms
+from merbench.scoring.aligned import Aligned, align, candidates_of, grouping_of, groups_of, read_for
+from merbench.scoring.comparison import named_sources, with_metric
+from merbench.scoring.evaluation import plain_values
+from merbench.scoring.uncertainty import Resampling, bootstrap, resampling_of
+from merbench.track import OVERALL, MetricSpec, Track
+
+if TYPE_CHECKING:
+    from merbench.scoring.aligned import Codes, Source
+
+N_PILOT, N_DRAWS = 10_000, 4_000
+"""Samples of a simulated pilot, and its resamples: they give σ within about 1 %."""
+
+QUALITY, SHARED, INTRACLASS = 0.6, 0.5, 0.05
+"""What is assumed where neither an option nor a run says more."""
+
+RATES = frozenset({"accuracy", "micro_f1"})
+"""Metrics that are a share of right answers: half of a difference of two samples is lost to their steps."""
+
+REFERENCE_FREE = RATES | {"ccc", "pcc"}
+"""Metrics whose power does not depend on the references: of any classes; of any numbers that are normal."""
+
+SIZES = {"this split": 1, "2 ×": 2, "4 ×": 4, "8 ×": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """The size of a test set."""
+
+    n: float  # samples
+    clusters: float | None  # None for samples one by one
+    spread: float  # number of clusters by their effective number: 1 where all are equal
+
+    @property
+    def effective(self) -> float:
+        """The effective number of units."""
+        return self.n if self.clusters is None else self.clusters / self.spread
+
+    def resized(self, n: float | None, clusters: float | None) -> Design:
+        """Return another size; what is not given follows the other one, at the size that clusters have now."""
+        if self.clusters is None:
+            return replace(self, n=n or self.n)
+        n = n or self.n * (clusters or self.clusters) / self.clusters
+        return replace(self, n=n, clusters=clusters or self.clusters * n / self.n)
+
+    def inflation(self, intraclass: float | None) -> float:
+        """Return how many times larger clusters make the variance of a difference."""
+        return 1.0 if intraclass is None else 1 + (self.n / self.effective - 1) * intraclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """What two systems of about equal score show."""
+
+    score: float
+    agreements: tuple[Agreement, ...]
+    deviation: float  # σ: standard deviation of their difference, times √n
+    intraclass: float | None  # of the difference; None without clusters
+
+
+def power_of(  # noqa: PLR0913
+    track: str | Path | Track | Candidates,
+    *,
+    split: str = "test",
+    metric: str | None = None,
+    n_samples: int | None = None,
+    n_clusters: int | None = None,
+    cluster: str | None = None,
+    score: float | None = None,
+    agreement: float | None = None,
+    power: float = 0.8,
+    level: float | None = None,
+    runs: Mapping[str, Source] | Sequence[Source] = (),
+    seed: int = 0,
+) -> Power:
+    """Return which difference between two systems a test set can show, as it is and at other sizes.
+
+    Args:
+        track: as for `score`.
+        split: which split of the track. Of one whose references are withheld or hidden, none is used.
+        metric: short name of a metric, or `overall`; None is the first ranking key.
+        n_samples: a size to add to those of the report.
+        n_clusters: the number of clusters of that size.
+        cluster: corpus column whose samples are exchanged together; None takes what the track declares.
+        score: the score of the two systems.
+        agreement: how far they agree: the share of samples on which both are right or both are wrong; of numbers, the
+            correlation of their answers.
+        power: how probable it is that the test shows the difference.
+        level: 1 minus the error rate of the test; None takes what the track declares.
+        runs: two submissions as a pilot, in place of score and agreement.
+        seed: seed of what is simulated.
+
+    Raises:
+        UsageError: an argument that is not allowed, or a score that no simulated system has.
+        PolicyError: the power depends on references that the split hides.
+        WithheldReference: the power depends on references that are withheld.
+        UndefinedMetric: the metric has no value on these data, or two such systems never differ.
+    """
+    candidates = candidates_of(track, split)
+    how = resampling_of(candidates, "percentile", level, N_DRAWS, cluster, seed).in_range()
+    key, name = _asked(candidates.track, metric)
+    _require_numbers(n_samples, n_clusters, power, how)
+    if runs and (score is not None or agreement is not None):
+        raise UsageError("two runs have their own score and agreement: give either runs, or score and agreement")
+    sources = named_sources(runs) if runs else {}
+    if sources:
+        pilot = _measured(candidates, sources, key, how)
+    else:
+        pilot = Simulation(candidates, key, how.stream).pilot(score, agreement, how)
+    design = _design(candidates, how)
+    sizes = {size: design.resized(times * design.n, None) for size, times in SIZES.items()}
+    if n_samples is not None or n_clusters is not None:
+        sizes["as asked"] = design.resized(n_samples, n_clusters)
+    is_rate = key.partition("(")[0] in RATES
+    rows = []
+    for size, each in sizes.items():
+        smallest = smallest_difference(pilot, each, how.level, power, is_rate)
+        rows.append(PowerRow(size, round(each.n), None if each.clusters is None else round(each.clusters), smallest))
+    return Power(
+        track=candidates.track.key,
+        title=candidates.track.title,
+        split=candidates.split,
+        synthetic=candidates.corpus.synthetic,
+        hidden=candidates.hidden,
+        n_candidates=len(candidates),
+        signature="|".join(
+            [
+                f"{candidates.track.key}#{candidates.track.fingerprint[:8]}",
+                f"corpus:{candidates.corpus.name}",
+                f"split:{candidates.split}",
+                f"power:{key},{power:g},{how.level:g}|cluster:{how.cluster or 'none'}|seed:{how.seed}",
+            ]
+        ),
+        decimals=candidates.track.ranking.decimals,
+        key=key,
+        name=name,
+        score=pilot.score,
+        agreements=pilot.agreements,
+        assumed=() if sources else _assumed(score, agreement, how),
+        runs=tuple(sources),
+        cluster=how.cluster,
+        intraclass=pilot.intraclass,
+        level=how.level,
+        power=power,
+        rows=tuple(rows),
+    )
+
+
+def smallest_difference(pilot: Pilot, design: Design, level: float, power: float, is_rate: bool) -> float | None:
+    """Return the smallest difference that a test set shows; None where it shows none.
+
+    Of a rate, the difference is at most the share of samples on which the systems differ, and it moves by steps: half
+    a step of two samples is added.
+    """
+    units = design.n if design.clusters is None else design.clusters
+    degrees = units - 1
+    # Exchanging everything makes the same difference as exchanging nothing.
+    if degrees < 1 or 2 ** (1 - min(units, 1000)) >= 1 - level:
+        return None
+    at_level, at_power = student_quantile((1 + level) / 2, degrees), student_quantile(power, degrees)
+    variance = pilot.deviation**2 * design.inflation(pilot.intraclass)
+    difference = (at_level + at_power) * math.sqrt(variance / design.n)
+    if is_rate and design.clusters is None:
+        for _ in range(50):
+            rest = math.sqrt(max(0.0, variance - difference**2))
+            difference = (at_level * math.sqrt(variance) + at_power * rest) / math.sqrt(design.n) + 1 / design.n
+    return None if is_rate and difference > pilot.deviation**2 else round(difference, 10)
+
+
+def _require_numbers(n_samples: int | None, n_clusters: int | None, power: float, how: Resampling) -> None:
+    if not 0.5 < power < 1:
+        raise UsageError(f"power is a probability above 0.5 and below 1, not {power:g}")
+    for argument, value in (("samples", n_samples), ("clusters", n_clusters)):
+        if value is not None and value < 2:
+            raise UsageError(f"{argument}: at least 2 are needed, not {value:,}")
+    if n_clusters is not None and how.cluster is None:
+        raise UsageError("a number of clusters needs the column that they are of: cluster, --cluster COLUMN")
+    if n_clusters is not None and n_samples is not None and n_clusters > n_samples:
+        raise UsageError(f"{n_samples:,} samples cannot have {n_clusters:,} clusters")
+
+
+def _asked(track: Track, metric: str | None) -> tuple[str, str]:
+    """Return the key and the short name of the metric that is asked for."""
+    names = {track.metric_label(spec): spec.key for spec in track.metrics}
+    if any(spec.weight is not None for spec in track.metrics):
+        names = {OVERALL: OVERALL, **names}
+    name = track.ranked_by[0] if metric is None else metric
+    by_key = {key: label for label, key in names.items()}
+    name = by_key.get(name, name)
+    if name not in names:
+        raise UsageError(f"{track.key} has no metric '{name}'; it has {listed(list(names))}{did_you_mean(name, names)}")
+    return names[name], name
+
+
+def _design(candidates: Candidates, how: Resampling) -> Design:
+    """Return the size of the split: of the scored samples, or of all candidates where it is not known which are."""
+    if (rows := _visible(candidates)) is not None:
+        n, clusters = len(rows), how.clusters
+    else:
+        n, clusters = len(candidates), None
+        if how.cluster is not None:
+            column = candidate_column(candidates, how.cluster, "to cluster by").to_pylist()
+            names = [f"#{i}" if value is None else f"={value}" for i, value in enumerate(column)]
+            clusters = cluster_codes(names)
+    if clusters is None:
+        return Design(n, None, 1.0)
+    n_clusters = int(clusters.max()) + 1
+    return Design(n, n_clusters, n_clusters / effective_number(n, clusters))
+
+
+def _visible(candidates: Candidates) -> Codes | None:
+    """Return the scored rows; None where the split hides them, or the references are withheld."""
+    try:
+        return None if candidates.hidden else candidates.references.index
+    except WithheldReference:
+        return None
+
+
+def _assumed(score: float | None, agreement: float | None, how: Resampling) -> tuple[str, ...]:
+    given = {"score": score, "agreement": agreement, "intraclass correlation": None if how.cluster else how}
+    return tuple(name for name, value in given.items() if value is None)
+
+
+def _measured(candidates: Candidates, sources: Mapping[str, Source], key: str, how: Resampling) -> Pilot:
+    """Return what two runs show."""
+    if len(sources) != 2:
+        raise UsageError(f"a pilot is two runs, not {len(sources)}")
+    if candidates.hidden:
+        raise PolicyError(
+            f"{candidates.track.key}: split '{candidates.split}' keeps secret which candidates are scored, and a pilot "
+            "of two runs would show it; name a split without a hidden part: --split NAME"
+        )
+    track = with_metric(candidates.track, key)
+    pair = [replace(align(read_for(candidates, source)), track=track) for source in sources.values()]
+    if pair[0].n < 2:
+        raise UndefinedMetric("a pilot of one sample has no deviation")
+    values = np.array([plain_values(each)[key] for each in pair])
+    samples = replace(how, cluster=None)
+    deviation, intraclass = _deviation(pair, values, key, samples), None
+    if how.cluster is not None:
+        inflation = (_deviation(pair, values, key, how) / deviation) ** 2
+        size = pair[0].n / (how.degrees + 1)
+        intraclass = min(1.0, max(0.0, (inflation - 1) / (size - 1))) if size > 1 else 0.0
+    return Pilot(float(values.mean()), _agreements(*pair), deviation, intraclass)
+
+
+def _deviation(pair: Sequence[Aligned], values: Any, key: str, how: Resampling) -> float:
+    """Return the standard deviation of a difference, times √n."""
+    draws = np.stack([bootstrap(each, how)[0][key] for each in pair])
+    deviation = float(pair_deviations(draws, values)[0, 1])
+    if not math.isfinite(deviation):
+        raise UndefinedMetric(f"{key} has no value in more than a fifth of the resamples: too few to say how it varies")
+    if not deviation:
+        raise UndefinedMetric(f"{key}: the two systems do not differ, so nothing shows how their difference varies")
+    return deviation * math.sqrt(pair[0].n)
+
+
+def _agreements(a: Aligned, b: Aligned) -> tuple[Agreement, ...]:
+    """Return how far two systems agree on every target that is scored."""
+    scored = dict.fromkeys(spec.target for spec in a.track.metrics)
+    made = []
+    for name in scored:
+        part, target = a.part(name), a.track.targets[name]
+        value = target.agreement(part.reference, part.prediction, b.part(name).prediction)
+        made.append(Agreement(name, round(value, 10), target.metric_kind in ("continuous", "scores")))
+    return tuple(made)
+
+
+class Simulation:
+    """Two systems that do not exist, on samples like those of a split; see `Target.simulated`."""
+
+    def __init__(self, candidates: Candidates, key: str, stream: str) -> None:
+        self.key, self.track = key, with_metric(candidates.track, key)
+        self.stream = f"power|{stream}"
+        self.like = _references(candidates, self.track, key)
+        n = self.like.n
+        # The rows of the pilot: all in turn, or as many at even steps.
+        self.rows = np.arange(N_PILOT) % n if n <= N_PILOT else np.arange(N_PILOT) * n // N_PILOT
+
+    def pair(self, rows: Codes, qualities: tuple[float, float], shared: float, stream: str) -> list[Aligned]:
+        """Return the answers of two systems for samples like some rows, whatever the seed in `stream`."""
+        like = self.like.select(rows)
+        pair = []
+        for number, quality in enumerate(qualities):
+            answers = {}
+            for name in dict.fromkeys(spec.target for spec in self.track.metrics):
+                common, own = (uniforms(f"{stream}|{name}|{who}", 3, len(rows)) for who in ("all", number))
+                noise = np.concatenate([common, own[:2]])
+                answers[name] = self.track.targets[name].simulated(like.reference[name], quality, shared, noise)
+            pair.append(replace(like, prediction=answers))
+        return pair
+
+    def value(self, quality: float) -> float:
+        """Return the score of a system."""
+        return plain_values(self.pair(self.rows, (quality, quality), 0.0, self.stream)[0])[self.key]
+
+    def agreement(self, qualities: tuple[float, float], shared: float) -> float:
+        """Return the mean agreement of two systems over the targets that are scored."""
+        agreements = _agreements(*self.pair(self.rows, qualities, shared, self.stream))
+        return math.fsum(each.value for each in agreements) / len(agreements)
+
+    def systems(
+        self, score: float | None, agreement: float | None, qualities: tuple[float, float] | None = None
+    ) -> tuple[float, float]:
+        """Return the quality of systems of a score, and how much two of some qualities share if they agree so far."""
+        quality, shared = QUALITY, SHARED
+        if score is not None:
+            quality = _solved(self.value, score, self.key)
+        if agreement is not None:
+            both = qualities or (quality, quality)
+            shared = _solved(lambda shared: self.agreement(both, shared), agreement, "agreement")
+        return quality, shared
+
+    def pilot(self, score: float | None, agreement: float | None, how: Resampling) -> Pilot:
+        """Return what two systems of one score show."""
+        quality, shared = self.systems(score, agreement)
+        pair = self.pair(self.rows, (quality, quality), shared, self.stream)
+        values = np.array([plain_values(each)[self.key] for each in pair])
+        deviation = _deviation(pair, values, self.key, replace(how, cluster=None))
+        reached = round(float(values.mean()), 10) if score is None else score
+        return Pilot(reached, _agreements(*pair), deviation, None if how.cluster is None else INTRACLASS)
+
+
+def _solved(value: Callable[[float], float], wanted: float, what: str) -> float:
+    """Return where between 0 and 1 a function that rises, or falls, has a value."""
+    first, last = value(0.0), value(1.0)
+    if not min(first, last) <= wanted <= max(first, last):
+        raise UsageError(f"{what}: simulated systems reach {first:.4g} to {last:.4g}, not {wanted:g}")
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (value(middle) < wanted) == (first < last) else (low, middle)
+    return (low + high) / 2
+
+
+def _references(candidates: Candidates, track: Track, key: str) -> Aligned:
+    """Return the references of a split, or, for a metric that does not depend on them, some that stand for them."""
+    scored = dict.fromkeys(spec.target for spec in track.metrics)
+    grouped = [name for name in groups_of(track) if name in scored]
+    if grouped:
+        raise UndefinedMetric(
+            f"{key}: no system is simulated for {listed(grouped)}, whose words are grouped by stored synonyms; measure "
+            "two runs instead: --runs FILE --runs FILE"
+        )
+    if _visible(candidates) is not None:
+        references = candidates.references
+        columns = sorted({spec.per for spec in track.metrics if spec.per is not None})
+        groupings = {name: grouping_of(candidates, name, binned=False) for name in columns}
+        return Aligned(track, references.values, references.values, references.known, groupings)
+    if not all(_is_reference_free(spec) for spec in track.metrics):
+        labels = [candidates.track.metric_label(spec) for spec in candidates.track.metrics if _is_reference_free(spec)]
+        others = f", or a metric whose power depends on none: --metric {' or '.join(labels)}" if labels else ""
+        why = "keeps secret" if candidates.hidden else "does not have"
+        error = PolicyError if candidates.hidden else WithheldReference
+        raise error(
+            f"{candidates.track.key}: the power of {key} depends on references that split '{candidates.split}' {why}; "
+            f"name a split that has them, --split NAME --samples N{others}"
+        )
+    normal = NormalDist()
+    numbers = np.array([normal.inv_cdf((i + 0.5) / N_PILOT) for i in range(N_PILOT)])
+    values: dict[str, Any] = {}
+    for name in scored:
+        classes = track.targets[name].classes
+        values[name] = (np.arange(N_PILOT) % len(classes)).astype(np.int32) if classes else numbers
+    return Aligned(track, values, values)
+
+
+def _is_reference_free(spec: MetricSpec) -> bool:
+    return spec.name in REFERENCE_FREE and spec.per is None

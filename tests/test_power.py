@@ -1,0 +1,306 @@
+"""The difference that a test set can show, against formulas, `compare` and merbench's own permutation test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from made_corpus import made_corpus
+from scipy import optimize, stats
+
+from merbench.cli import run
+from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.errors import PolicyError, UndefinedMetric, UsageError, WithheldReference
+from merbench.report import Power
+from merbench.resampling import n_as_large, n_swaps, permutation_p
+from merbench.scoring import compare, power_of, resampling_of
+from merbench.scoring.evaluation import plain_values
+from merbench.scoring.power import Design, Pilot, Simulation, smallest_difference
+from merbench.scoring.uncertainty import permuted_differences
+from merbench.track import load_track
+
+TRACK = """
+id = "small"
+version = "1.0"
+title = "Small"
+corpus = "./corpus"
+
+[splits]
+test = {split}
+
+[targets.discrete]
+type = "categorical"
+labels = ["neutral", "angry", "happy"]
+
+[targets.valence]
+type = "continuous"
+
+[[metrics]]
+name = "weighted_f1"
+target = "discrete"
+weight = 1.0
+
+[[metrics]]
+name = "mse"
+target = "valence"
+weight = -0.1
+
+[[metrics]]
+name = "accuracy"
+target = "discrete"
+
+[[metrics]]
+name = "pcc"
+target = "valence"
+
+[ranking]
+by = ["overall"]
+"""
+
+LABELS = ("neutral", "angry", "happy")
+Make = Callable[..., Candidates]
+Z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+
+# The deviation comes from 4,000 resamples of 10,000 samples: 1.5 % is about one standard error, all told.
+ROUGH = 0.05
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Return a function that writes a track and its corpus and opens the candidates."""
+
+    def make(n: int = 300, hidden: bool = False, valence: Any = None, classes: int = 3, **columns: Any) -> Candidates:
+        folder, rng = tmp_path / "small", np.random.default_rng(1)
+        ids = [f"s{i:04d}" for i in range(n)]
+        samples = {"sample_id": ids, "split": ["test"] * n, "speaker": [f"p{i % 20}" for i in range(n)], **columns}
+        reference = {
+            "sample_id": ids,
+            "discrete": [LABELS[code] for code in rng.choice(classes, n, p=[0.6, 0.3, 0.1] if classes == 3 else None)],
+            "valence": rng.normal(0, 2, n) if valence is None else valence,
+        }
+        made_corpus(
+            folder / "corpus", name="small", samples=pa.table(samples), reference=pa.table(reference), replace=True
+        )
+        split = '{ source = "test", hidden = true }' if hidden else '"test"'
+        (folder / "track.toml").write_text(TRACK.replace("{split}", split))
+        return open_candidates(load_track(folder))
+
+    return make
+
+
+def answers(candidates: Candidates, seed: int, wrong: float = 0.4) -> pa.Table:
+    """Return a submission that is right but for a share of random answers."""
+    rng, references = np.random.default_rng(seed), candidates.references.values
+    n = len(candidates)
+    codes = np.where(rng.random(n) < wrong, rng.integers(0, 3, n), references["discrete"])
+    labels = [LABELS[code] for code in codes]
+    return pa.table(
+        {"sample_id": candidates.ids, "discrete": labels, "valence": references["valence"] + rng.normal(0, 1, n)}
+    )
+
+
+def smallest(report: Power, name: str = "this split") -> float | None:
+    """Return the smallest difference of a size."""
+    return next(row.difference for row in report.rows if row.name == name)
+
+
+@pytest.mark.parametrize(("n", "discordant"), [(400, 0.2), (60, 0.3)])
+def test_of_a_rate_it_is_that_of_mcnemars_test(n: int, discordant: float) -> None:
+    # Connor, 1987: (d − 1/n) √n = t(.975) √ψ + t(.8) √(ψ − d²), for the share ψ of discordant pairs.
+    at_level, at_power = stats.t.ppf([0.975, 0.8], n - 1)
+    expected = optimize.brentq(
+        lambda d: (
+            (d - 1 / n) * math.sqrt(n) - at_level * math.sqrt(discordant) - at_power * math.sqrt(discordant - d * d)
+        ),
+        0.01,
+        discordant,
+    )
+    pilot = Pilot(0.6, (), math.sqrt(discordant), None)
+    assert smallest_difference(pilot, Design(n, None, 1.0), 0.95, 0.8, is_rate=True) == pytest.approx(
+        expected, abs=1e-9
+    )
+
+
+def test_an_agreement_is_the_share_of_concordant_answers(make: Make) -> None:
+    report = power_of(make(), metric="accuracy", score=0.7, agreement=0.75)
+    # n · d² is about Z² · ψ, for ψ = 1 − 0.75, and half a step of two samples is lost.
+    assert smallest(report) - 1 / 300 == pytest.approx(Z * math.sqrt(0.25 / 300), rel=ROUGH)
+    assert report.agreements[0].value == pytest.approx(0.75, abs=1e-3) and not report.agreements[0].is_correlation
+    assert (report.score, report.assumed) == (0.7, ())
+
+
+def test_of_squared_errors_it_is_that_of_normal_ones(make: Make) -> None:
+    # Numbers of correlation q with the references: e = (q − 1) z + √(1 − q²) u, of variance v = 2 (1 − q), in units of
+    # the references' variance s²; two systems' errors covary by c = (1 − q)² + (A − q²) for answers that correlate by A.
+    # Normal errors: var(e² − e'²) = 4 (v² − c²).
+    candidates = make(valence=2 * stats.norm.ppf((np.arange(300) + 0.5) / 300))
+    s2, correlation = candidates.references.values["valence"].var(), 0.7
+    quality = 1 - 1.6 / (2 * s2)
+    variance, covariance = 2 * (1 - quality), (1 - quality) ** 2 + correlation - quality**2
+    expected = Z * s2 * math.sqrt(4 * (variance**2 - covariance**2) / 300)
+    report = power_of(candidates, metric="mse", score=1.6, agreement=correlation)
+    assert smallest(report) == pytest.approx(expected, rel=ROUGH)
+    assert "answers for valence correlate by 0.70" in report.to_text()
+
+
+def test_of_correlations_it_is_that_of_dependent_ones(make: Make) -> None:
+    # Olkin & Siotani, 1964: n var(r) = (1 − r²)²; n cov = ½ (2A − r²)(1 − A² − 2 r²) + A³.
+    r, agreement = 0.6, 0.6
+    covariance = (2 * agreement - r**2) * (1 - agreement**2 - 2 * r**2) / 2 + agreement**3
+    expected = Z * math.sqrt(2 * ((1 - r**2) ** 2 - covariance) / 300)
+    report = power_of(make(hidden=True), metric="pcc", score=r, agreement=agreement)
+    assert smallest(report) == pytest.approx(expected, rel=ROUGH)
+
+
+@pytest.mark.parametrize("cluster", [None, "speaker"])
+def test_a_pilot_of_two_runs_agrees_with_their_comparison(cluster: str | None, make: Make) -> None:
+    # Half of the speakers suit one of the systems; 20 speakers of 15 samples.
+    candidates = make()
+    systems = {"a": answers(candidates, 2, 0.3), "b": answers(candidates, 3, 0.4)}
+    report = power_of(candidates, metric="mse", runs=systems, cluster=cluster)
+    compared = compare(candidates, systems, n_resamples=4_000, cluster=cluster, n_permutations=100)
+    row = next(row for row in compared.differences if row.name == "mse")
+    degrees = 299 if cluster is None else 19
+    at_level, at_power = stats.t.ppf([0.975, 0.8], degrees)
+    error = (row.high - row.low) / 2 / at_level
+    # No fewer than no variance is between clusters; then clusters cost only degrees of freedom.
+    independent = compare(candidates, systems, n_resamples=4_000, n_permutations=100)
+    plain = next(row for row in independent.differences if row.name == "mse")
+    error = max(error, (plain.high - plain.low) / 2 / stats.t.ppf(0.975, 299))
+    assert smallest(report) == pytest.approx((at_level + at_power) * error, rel=1e-8)
+    assert report.score == pytest.approx((row.value_a + row.value_b) / 2, abs=1e-10)
+    assert report.runs == ("a", "b") and report.assumed == ()
+
+
+def test_other_sizes_and_clusters(make: Make) -> None:
+    pilot = Pilot(0.6, (), 0.5, 0.1)
+    # 20 clusters of 15: √((1 + 14 · 0.1) / 300) · 0.5, and Student's t at 19 degrees.
+    expected = sum(stats.t.ppf([0.975, 0.8], 19)) * 0.5 * math.sqrt(2.4 / 300)
+    assert smallest_difference(pilot, Design(300, 20, 1.0), 0.95, 0.8, False) == pytest.approx(expected, abs=1e-9)
+    # Sizes 30 and 10, half of 20 clusters each: n² / Σn² = 400² / (10 · 900 + 10 · 100) = 16.
+    unequal = make(n=400, group=[f"g{i % 10}" if i < 300 else f"h{i % 10}" for i in range(400)])
+    report = power_of(unequal, metric="pcc", cluster="group", n_clusters=10)
+    assert [(row.n_samples, row.n_clusters) for row in report.rows] == [
+        (400, 20),
+        (800, 40),
+        (1600, 80),
+        (3200, 160),
+        (200, 10),
+    ]
+    ratio = sum(stats.t.ppf([0.975, 0.8], 9)) / sum(stats.t.ppf([0.975, 0.8], 19)) * math.sqrt(2)
+    assert smallest(report, "as asked") / smallest(report) == pytest.approx(ratio, rel=1e-6)
+    assert report.assumed == ("score", "agreement", "intraclass correlation") and report.intraclass == 0.05
+    assert [row.n_samples for row in power_of(make(), metric="pcc", n_samples=77).rows][-1] == 77
+
+
+def test_a_test_set_that_shows_nothing(make: Make) -> None:
+    # Of 5 clusters no p is below 2 / 2^5 = 0.0625, of 6 it is 0.031; a single cluster has no degrees of freedom.
+    five, six, one = ([f"g{i % m}" for i in range(300)] for m in (5, 6, 1))
+    candidates = make(five=five, six=six, one=one)
+    shown = [smallest(power_of(candidates, metric="pcc", cluster=name)) for name in ("five", "six", "one")]
+    assert shown[0] is None and shown[1] is not None and shown[2] is None
+    few = power_of(make(n=2), metric="accuracy")
+    assert smallest(few) is None
+    assert "–: too few samples or clusters for any difference to show" in few.to_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metric": "wf1"}, "small@1.0 has no metric 'wf1'; it has overall, weighted_f1, mse, accuracy, pcc"),
+        ({"metric": "accuracy", "score": 0.01}, "simulated systems reach 0.4.* to 1, not 0.01"),
+        ({"metric": "accuracy", "agreement": 0.1}, "agreement: simulated systems reach 0.6.* to 1, not 0.1"),
+        ({"power": 1.0}, "power is a probability above 0.5 and below 1, not 1"),
+        ({"n_samples": 1}, "samples: at least 2 are needed, not 1"),
+        ({"n_clusters": 9}, "a number of clusters needs the column that they are of: cluster, --cluster COLUMN"),
+        ({"n_clusters": 9, "n_samples": 8, "cluster": "speaker"}, "8 samples cannot have 9 clusters"),
+        ({"runs": ["x.csv", "y.csv"], "score": 0.5}, "two runs have their own score and agreement"),
+    ],
+)
+def test_arguments_that_are_not_allowed(arguments: dict[str, Any], message: str, make: Make) -> None:
+    with pytest.raises(UsageError, match=message):
+        power_of(make(), **arguments)
+
+
+def test_pilots_that_show_nothing(make: Make) -> None:
+    candidates = make()
+    table = answers(candidates, 2)
+    with pytest.raises(UndefinedMetric, match="the two systems do not differ, so nothing shows how their difference"):
+        power_of(candidates, runs={"a": table, "b": table})
+    with pytest.raises(UsageError, match="a pilot is two runs, not 1"):
+        power_of(candidates, runs={"a": table})
+    # Constant references, or one class: other answers do not occur.
+    with pytest.raises(UndefinedMetric, match="the two systems do not differ"):
+        power_of(make(valence=[1.0] * 300), metric="pcc")
+    with pytest.raises(UndefinedMetric, match="the two systems do not differ"):
+        power_of(make(classes=1), metric="weighted_f1")
+
+
+def test_what_a_split_hides_is_not_used(make: Make) -> None:
+    hidden = make(hidden=True)
+    message = (
+        r"power of weighted_f1\(discrete\) depends on references that split 'test' keeps secret; name a split that "
+        "has them, --split NAME --samples N, or a metric whose power depends on none: --metric accuracy or pcc"
+    )
+    with pytest.raises(PolicyError, match=message):
+        power_of(hidden, metric="weighted_f1")
+    with pytest.raises(PolicyError, match="a pilot of two runs would show it"):
+        power_of(hidden, runs=["a.csv", "b.csv"])
+    shown = power_of(hidden, metric="accuracy", cluster="speaker").to_json()
+    assert (
+        power_of(make(hidden=True, valence=[1.0] * 300, classes=1), metric="accuracy", cluster="speaker").to_json()
+        == shown
+    )
+    assert run(["power", str(hidden.track.folder)]) == PolicyError.exit_code == 4
+
+
+def test_withheld_references_are_not_needed_for_a_rate(make: Make) -> None:
+    candidates = make()
+    visible = smallest(power_of(candidates, metric="accuracy", score=0.6, agreement=0.7))
+    corpus = candidates.corpus.folder
+    made_corpus(corpus, name="small", samples=candidates.samples, replace=True)
+    withheld = open_candidates(load_track(candidates.track.folder))
+    assert smallest(power_of(withheld, metric="accuracy", score=0.6, agreement=0.7)) == pytest.approx(
+        visible, rel=ROUGH
+    )
+    with pytest.raises(WithheldReference, match="depends on references that split 'test' does not have"):
+        power_of(withheld, metric="mse")
+
+
+def test_a_report_on_power_is_read_back(make: Make) -> None:
+    report = power_of(make(), cluster="speaker", n_samples=50)
+    assert Power.from_json(report.to_json()) == report
+    assert "| test set | samples | clusters | smallest difference |" in report.to_markdown()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("metric", "score", "agreement", "n"),
+    [("accuracy", 0.6, 0.75, 150), ("mse", 3.0, 0.7, 80), ("weighted_f1", 0.6, 0.75, 150)],
+)
+def test_the_permutation_test_shows_as_much_as_is_claimed(
+    metric: str, score: float, agreement: float, n: int, make: Make
+) -> None:
+    candidates = make(n=4_000)
+    difference = smallest(
+        power_of(candidates, metric=metric, score=score, agreement=agreement, n_samples=n), "as asked"
+    )
+    key = next(spec.key for spec in candidates.track.metrics if spec.name == metric)
+    simulation, how = Simulation(candidates, key, "test"), resampling_of(candidates)
+    qualities = tuple(simulation.systems(score + sign * difference / 2, None)[0] for sign in (1, -1))
+    shared = simulation.systems(None, agreement, qualities)[1]
+    rng, n_shown, n_simulations = np.random.default_rng(8), 0, 400
+    for number in range(n_simulations):
+        pair = simulation.pair(rng.integers(0, 4_000, n), qualities, shared, f"{number}")
+        observed = np.subtract(*(plain_values(each)[key] for each in pair))
+        blocks = permuted_differences(pair, [(0, 1)], 499, replace(how, seed=number))
+        n_large = sum(int(n_as_large(observed, block[key][0])) for block in blocks)
+        n_shown += permutation_p(n_large, n_swaps(n, 499)) <= 0.05
+    # Three standard errors of 400 simulations, and 1.5 points for the error of the deviation.
+    assert n_shown / n_simulations == pytest.approx(0.8, abs=3 * 0.02 + 0.015)
