@@ -310,6 +310,9 @@ def test_multilabel_targets_have_a_column_per_label(make: Make) -> None:
         ("AU1", 1, 1.0, 1.0, 1.0),
         ("AU2", 2, 0.5, 0.5, 0.5),
     ]
+    intervals = score(frames, table, cluster="none", method="percentile").per_class
+    # In a draw AU1 is right wherever it is known, or is not drawn: a zero division is 0.
+    assert [(row.recall_low, row.recall_high) for row in intervals] == [(0.0, 1.0), (0.0, 1.0)]
     assert reported(frames, answers(frames, AU1=[1, 2, 0])) == [
         "E202  AU2: the column is missing; columns: 'sample_id', 'AU1'; did you mean 'AU1'?",
     ]

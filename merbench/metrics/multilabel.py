@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.metrics.categorical import PerClass
 from merbench.metrics.metric import Array, Label, metric
 from merbench.metrics.sums import Floats, Weights, cell_counts, weighted_mean
 
@@ -32,15 +33,29 @@ class PerSample(NamedTuple):
     f1: Floats  # F1 of the labels that the sample has
 
 
-def outcomes(reference: Array, prediction: Array) -> Cells:
-    """Return the `(K, n)` outcome of every label of every sample."""
+class Outcomes:
+    """The `(K, n)` outcome of every label of every sample; metrics share its counts under the same weights."""
+
+    def __init__(self, cells: Cells) -> None:
+        self.cells = cells
+        self._last: tuple[Weights, Floats] | None = None
+
+    def counts(self, weights: Weights) -> Floats:
+        """Return the `(b, K, 5)` weight of every outcome of every label."""
+        if self._last is None or self._last[0] is not weights:
+            self._last = weights, _counts(self.cells, weights)
+        return self._last[1]
+
+
+def outcomes(reference: Array, prediction: Array) -> Outcomes:
+    """Return the outcome of every label of every sample."""
     cells = np.where(reference < 0, UNKNOWN, 2 * reference + prediction)
-    return np.ascontiguousarray(cells.T.astype(np.int8))
+    return Outcomes(np.ascontiguousarray(cells.T.astype(np.int8)))
 
 
 def per_sample(reference: Array, prediction: Array) -> PerSample:
     """Return the values of single samples; where neither side has a label, F1 is 1."""
-    cells = outcomes(reference, prediction)
+    cells = outcomes(reference, prediction).cells
     hits, wrong = (cells == HIT).sum(axis=0), ((cells == ALARM) | (cells == MISS)).sum(axis=0)
     known = (cells != UNKNOWN).any(axis=0)
     f1 = np.where(hits + wrong > 0, 2 * hits / np.maximum(2 * hits + wrong, 1), 1.0)
@@ -52,7 +67,7 @@ _sample_metric = partial(metric, target="multilabel", sums_only=True, undefined=
 
 
 @_outcome_metric(formula="mean over labels of the F1 of having the label")
-def multilabel_f1(cells: Cells, weights: Weights, *, labels: Literal["declared", "present"] = "declared") -> Floats:
+def multilabel_f1(values: Outcomes, weights: Weights, *, labels: Literal["declared", "present"] = "declared") -> Floats:
     """Mean of the labels' F1, as for facial action units (ABAW; Kollias, 2022).
 
     A label without a hit has F1 0.
@@ -61,10 +76,10 @@ def multilabel_f1(cells: Cells, weights: Weights, *, labels: Literal["declared",
         labels: what a label is that no reference has: `declared` counts its F1 as 0, `present` leaves it out; with
             none present, the value is 0.
     """
-    counts = _counts(cells, weights)
+    counts = values.counts(weights)
     present = (counts[:, :, MISS] + counts[:, :, HIT] > 0).sum(axis=1)
     # A label without references has only false alarms: its F1 is 0 already, and adds nothing to the sum.
-    n_labels = np.maximum(present, 1) if labels == "present" else len(cells)
+    n_labels = np.maximum(present, 1) if labels == "present" else counts.shape[1]
     return np.where(_known(counts) > 0, _f1(counts).sum(axis=1) / n_labels, np.nan)
 
 
@@ -75,27 +90,27 @@ def multilabel_f1(cells: Cells, weights: Weights, *, labels: Literal["declared",
     undefined="it is not known of any sample that carries weight whether it has the label",
     prepare=outcomes,
 )
-def label_f1(cells: Cells, weights: Weights, *, label: Label) -> Floats:
+def label_f1(values: Outcomes, weights: Weights, *, label: Label) -> Floats:
     """Harmonic mean of precision and recall of one label; 0 if it has no hit.
 
     Args:
         label: the label.
     """
-    counts = _counts(cells[label : label + 1], weights)
+    counts = _counts(values.cells[label : label + 1], weights)
     return np.where(_known(counts) > 0, _f1(counts)[:, 0], np.nan)
 
 
 @_outcome_metric(formula="F1 of all labels' hits, misses and false alarms taken together")
-def multilabel_micro_f1(cells: Cells, weights: Weights) -> Floats:
+def multilabel_micro_f1(values: Outcomes, weights: Weights) -> Floats:
     """F1 of the hits, misses and false alarms of all labels taken together; 0 without a hit."""
-    counts = _counts(cells, weights)
+    counts = values.counts(weights)
     return np.where(_known(counts) > 0, _f1(counts.sum(axis=1, keepdims=True))[:, 0], np.nan)
 
 
 @_outcome_metric(formula="share of labels that are wrong", higher_is_better=False)
-def hamming_loss(cells: Cells, weights: Weights) -> Floats:
+def hamming_loss(values: Outcomes, weights: Weights) -> Floats:
     """Share of wrong ones among all known labels of all samples (Schapire & Singer, 1999)."""
-    counts = _counts(cells, weights)
+    counts = values.counts(weights)
     wrong, n_known = (counts[:, :, ALARM] + counts[:, :, MISS]).sum(axis=1), _known(counts)
     return np.where(n_known > 0, wrong / np.maximum(n_known, 1), np.nan)
 
@@ -115,8 +130,14 @@ def samplewise_f1(values: PerSample, weights: Weights) -> Floats:
     return weighted_mean(weights[:, values.known], values.f1)
 
 
+def per_label(values: Outcomes, weights: Weights) -> PerClass:
+    """Return the counts of every label under every weighting, among the samples in which it is known."""
+    counts = values.counts(weights)
+    hits = counts[:, :, HIT]
+    return PerClass(hits, hits + counts[:, :, MISS], hits + counts[:, :, ALARM])
+
+
 def _counts(cells: Cells, weights: Weights) -> Floats:
-    """Return the `(b, K, 5)` weight of every outcome of every label."""
     return np.stack([cell_counts(weights, row, UNKNOWN + 1) for row in cells], axis=1)
 
 

@@ -10,6 +10,7 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import UndefinedMetric, UsageError, listed, plural
 from merbench.metrics.categorical import PerClass, per_class
+from merbench.metrics.multilabel import outcomes, per_label
 from merbench.metrics.sums import Clustered, Exchanges, LeftOut, Weights, total_weight, weighted_sum
 from merbench.scoring.aligned import Aligned, Within, with_confusion
 from merbench.track import OVERALL, MetricSpec, Track
@@ -223,11 +225,24 @@ def with_classes(aligned: Aligned, weights: Weights) -> Draws:
     """Return `evaluate`'s values, and precision, recall and F1 of every class."""
     classes = classes_of(aligned, weights)
     values = evaluate(aligned, weights, classes)
-    for name, labels in with_confusion(aligned.track):
+    for name, counts in {**classes, **label_counts(aligned, weights)}.items():
+        labels = aligned.track.targets[name].scored_labels
         for measure in CLASS_MEASURES:
-            of_classes = getattr(classes[name], measure)
+            of_classes = getattr(counts, measure)
             values.update({class_key(measure, name, label): of_classes[:, i] for i, label in enumerate(labels)})
     return values
+
+
+def label_counts(aligned: Aligned, weights: Weights) -> dict[str, PerClass]:
+    """Return the counts of the labels of every target with a column for each, under the weights."""
+    counts = {}
+    for name, target in aligned.track.targets.items():
+        if target.label_columns:
+            part = aligned.part(name)
+            own_weights = weights if part.rows is None else weights[:, part.rows]
+            values = aligned.once((outcomes, name, None), partial(outcomes, part.reference, part.prediction))
+            counts[name] = per_label(values, own_weights)
+    return counts
 
 
 def class_key(measure: str, target: str, label: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from merbench.corpus.candidates import Candidates
 from merbench.errors import IntegrityError, InvalidSubmission, MerbenchError, UndefinedMetric, WithheldReference
 from merbench.lexicon import open_lexicon
-from merbench.metrics.categorical import PerClass, per_class
+from merbench.metrics.categorical import PerClass
 from merbench.metrics.label_set import coverage
 from merbench.report import (
     Bin,
@@ -39,6 +39,7 @@ from merbench.scoring.evaluation import (
     classes_of,
     evaluate,
     joined,
+    label_counts,
     metric_values,
     ones,
     plain_values,
@@ -125,7 +126,7 @@ def score_and_draws(read: Submission, how: Resampling | None, by: Sequence[str] 
             "track": track.fingerprint,
             **{f"groups of {name}": synonyms.digest for name, synonyms in aligned.synonyms.items()},
         },
-        per_class=(*_class_rows(aligned, classes, bounds), *_label_rows(aligned)),
+        per_class=tuple(_class_rows(aligned, {**classes, **label_counts(aligned, ones(aligned))}, bounds)),
         confusions=tuple(_confusions(aligned)),
         coverage=tuple(_coverage_rows(read, aligned)),
         groups=tuple(_groups(aligned, groupings, iter(of_groups))),
@@ -229,9 +230,8 @@ def _counts(read: Submission, aligned: Aligned) -> dict[str, int]:
 
 
 def _class_rows(aligned: Aligned, classes: Mapping[str, PerClass], bounds: Bounds) -> Iterator[ClassRow]:
-    for name, labels in with_confusion(aligned.track):
-        rows = classes[name]
-        for code, label in enumerate(labels):
+    for name, rows in classes.items():
+        for code, label in enumerate(aligned.track.targets[name].scored_labels):
             n = int(rows.n[0, code])
             values: dict[str, Any] = {}
             for measure in CLASS_MEASURES:
@@ -239,18 +239,6 @@ def _class_rows(aligned: Aligned, classes: Mapping[str, PerClass], bounds: Bound
                 values[measure] = float(getattr(rows, measure)[0, code])
                 values[f"{measure}_low"], values[f"{measure}_high"] = _finite(interval.low), _finite(interval.high)
             yield ClassRow(name, label, n, **values)
-
-
-def _label_rows(aligned: Aligned) -> Iterator[ClassRow]:
-    """Yield a row for every label of multilabel targets, of the samples in which the label is known."""
-    for name, target in aligned.track.targets.items():
-        part = aligned.part(name)
-        for column, label in enumerate(target.label_columns):
-            known = part.reference[:, column] >= 0
-            both = part.reference[known, column], part.prediction[known, column]
-            rows = per_class(*both, np.ones((1, int(known.sum())), dtype=np.uint8), n_labels=2)
-            values = (float(each[0, 1]) for each in (rows.precision, rows.recall, rows.f1))
-            yield ClassRow(name, label, int(rows.n[0, 1]), *values)
 
 
 def _confusions(aligned: Aligned) -> Iterator[Confusion]:
