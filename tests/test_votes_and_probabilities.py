@@ -251,6 +251,10 @@ def test_one_annotator_is_compared_with_the_others(make: Make) -> None:
     assert all(item.low < item.value < item.high for item in report.ceilings)
     other = score(candidates, table.set_column(1, "e", pa.array(["angry"] * 30)))
     assert other.ceilings == report.ceilings  # they depend on references and draws only
+    with_brier = VOTED.replace("metrics = [", 'metrics = [{ name = "brier_score", target = "e" }, ')
+    candidates = make(with_brier, e=["sad"] * 30, **columns("v", VOTES))  # the reference of probabilities is the label
+    scored = score(candidates, submitted(candidates, "p", random_case(30)[1]))
+    assert scored.ceilings == report.ceilings
 
 
 def test_ceilings_of_shares_and_of_the_overall_score(make: Make) -> None:

@@ -245,8 +245,9 @@ class Aligned:
         table = self.probabilities[target]
         rows = np.arange(self.n) if part.rows is None else part.rows
         given = np.isfinite(table[rows]).all(axis=1)
-        reference = np.eye(table.shape[1])[part.reference[given]]
-        return Part(reference, normalised(table[rows[given]]), None if len(table) == given.sum() else rows[given])
+        reference = np.zeros((int(given.sum()), table.shape[1]))
+        reference[np.arange(len(reference)), part.reference[given]] = 1
+        return Part(reference, normalised(table[rows[given]]), None if len(table) == len(reference) else rows[given])
 
     def codes(self, target: str) -> Part:
         """Return what is scored of a target as codes of its labels; of ranked answers that is the first."""

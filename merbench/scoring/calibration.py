@@ -76,9 +76,8 @@ def calibration_values(aligned: Aligned, weights: Weights) -> Draws:
             tables = {"right": right / n, "gap": gap / total[:, None]}
             means = [column.sum(axis=1) / total for column in (*columns, np.abs(gap))]
         values |= {spec.key: mean for spec, mean in zip(reliability.specs, means, strict=True)}
-        values |= {
-            bin_key(target, i, part): values for part, table in tables.items() for i, values in enumerate(table.T)
-        }
+        for part, table in tables.items():
+            values |= {bin_key(target, place, part): column for place, column in enumerate(table.T)}
     return values
 
 

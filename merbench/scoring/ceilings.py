@@ -25,6 +25,9 @@ Votes = NDArray[np.int64]
 ONE_ANNOTATOR = "one annotator"
 """Whose answers these ceilings are."""
 
+AT_ONCE = 24
+"""Columns that are summed at once, which bounds memory where there are many labels."""
+
 OF_DISTRIBUTIONS = {
     "brier_score": squared_distance,
     "jensen_shannon_divergence": divergence,
@@ -52,10 +55,11 @@ def ceiling_values(aligned: Aligned, weights: Weights) -> Draws:
             if spec.metric.from_classes is not None:
                 if classes is None:
                     columns = aligned.once(("answers", target), partial(expected_counts, votes[rows]))
-                    sums = np.array(weighted_sums(own, *columns)).reshape(3, votes.shape[1], -1)
-                    classes = PerClass(*sums.transpose(0, 2, 1))
+                    parts = (columns[start : start + AT_ONCE] for start in range(0, len(columns), AT_ONCE))
+                    sums = np.array([column for part in parts for column in weighted_sums(own, *part)])
+                    classes = PerClass(*sums.reshape(3, votes.shape[1], -1).transpose(0, 2, 1))
                 values[spec.key] = spec.metric.from_classes(classes, **parameters_of(aligned.track, spec))
-            elif spec.name in OF_DISTRIBUTIONS:
+            elif spec.name in OF_DISTRIBUTIONS and not aligned.track.targets[target].probability_columns():
                 means = aligned.once(("answers", spec.key), partial(expected_values, spec.name, votes[rows]))
                 values[spec.key] = weighted_mean(own, means)
     weighted = {spec.key: spec.weight for spec in aligned.track.metrics if spec.weight is not None}
