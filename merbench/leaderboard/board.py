@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import reduce
 from typing import Any, ClassVar, Literal
 
 from merbench.errors import UsageError, printable
@@ -88,7 +89,7 @@ class Row:
     # the interval of the rank over the resamples; None without intervals, and for a row that is not ranked
     rank_low: int | None = None
     rank_high: int | None = None
-    group: str = ""  # letters; ranked rows that share one are not significantly different
+    group: str = ""  # letters, separated by spaces; ranked rows that share one are not significantly different
     first_share: float | None = None  # share of the resamples in which it is first
 
     @property
@@ -130,6 +131,19 @@ class Row:
         """The interval of the rank, or nothing."""
         low, high = self.rank_low, self.rank_high
         return "" if low is None else f"{low}" if low == high else f"{low}–{high}"
+
+    @property
+    def shown_group(self) -> str:
+        """The letters of the group, three or more that follow each other as `a–d`."""
+        runs: list[list[str]] = []
+        last = -1
+        for letter in self.group.split():
+            number = reduce(lambda total, c: 26 * total + ord(c) - ord("a") + 1, letter, 0)
+            if not runs or number != last + 1:
+                runs.append([])
+            runs[-1].append(letter)
+            last = number
+        return " ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else " ".join(run) for run in runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +324,7 @@ class Board(Report):
             )
         if any(row.group for row in rows):
             hint = "rows that share a letter are not significantly different"
-            columns.append(Column("group", hint, [row.group for row in rows], "text"))
+            columns.append(Column("group", hint, [row.shown_group for row in rows], "text"))
         return columns
 
     @property

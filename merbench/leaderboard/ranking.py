@@ -183,8 +183,7 @@ def letter_display(n: int, different: Iterable[tuple[int, int]]) -> list[str]:
 
     The compact letter display (Piepho, 2004), made by covering the pairs that are not different with groups (Gramm et
     al., 2007): each group is as large as it can be, and begins with the first pair that no group has. A group whose
-    pairs are all in others is left out. Letters follow the order of rows: a, b, … z, aa; with more than 26 they are
-    separated by spaces.
+    pairs are all in others is left out. Letters follow the order of rows, a, b, … z, aa, and are separated by spaces.
 
     Args:
         n: number of rows, in order.
@@ -217,7 +216,7 @@ def letter_display(n: int, different: Iterable[tuple[int, int]]) -> list[str]:
     for number, group in enumerate(sorted(kept, key=lambda group: group.tolist())):
         for row in group:
             letters[row].append(_letter(number))
-    return [("" if len(kept) <= 26 else " ").join(own) for own in letters]
+    return [" ".join(own) for own in letters]
 
 
 def _letter(number: int) -> str:

@@ -181,6 +181,13 @@ def test_ranks_groups_and_schemes() -> None:
     assert (line["mean_rank"], line["test_then_rank"]) == ("1", "1")
 
 
+@pytest.mark.parametrize(
+    ("group", "shown"), [("", ""), ("a", "a"), ("a b", "a b"), ("a b c e", "a–c e"), ("d x y z aa ab", "d x–ab")]
+)
+def test_letters_that_follow_each_other_are_shown_as_a_range(group: str, shown: str) -> None:
+    assert replace(row(overall=0.5, mse=0.1), group=group).shown_group == shown
+
+
 def test_json_of_before_ranks_had_intervals_is_read() -> None:
     content = json.loads(board().to_json())
     del content["schemes"], content["schemes_missing"]
