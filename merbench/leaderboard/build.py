@@ -16,7 +16,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ from merbench.leaderboard.ranking import (
 )
 from merbench.leaderboard.schemes import OF_SAMPLES, OF_VALUES, mean_rank_score, schemes_of
 from merbench.report import Score, ScoreReport, displayed
-from merbench.resampling import DECIMALS, effective_number, holm
+from merbench.resampling import DECIMALS, effective_number, holm, n_needed, n_swaps, pair_deviations
 from merbench.scoring import (
     align,
     mean_difference_p,
@@ -192,6 +192,8 @@ def build_board(
         except _RunFailed as failed:  # the others are ranked without it
             valid.remove(failed.run)
             invalid.append(InvalidEntry(failed.run.entry.place, _problems(failed.error)))
+    uncertainty = runs[0].report.uncertainty if runs else None
+    n_exchanges = n_swaps(bench.how.n_units, N_PERMUTATIONS) if uncertainty is not None else N_PERMUTATIONS
     return Board(
         track=track.key,
         title=track.title,
@@ -203,8 +205,8 @@ def build_board(
         formula=track.formula,
         ranking=track.ranked_by,
         decimals=track.ranking.decimals,
-        uncertainty=runs[0].report.uncertainty if runs else None,
-        n_permutations=N_PERMUTATIONS,
+        uncertainty=uncertainty,
+        n_permutations=n_exchanges + (n_exchanges < N_PERMUTATIONS),  # where they are all, with that of nothing
         rows=tuple(rows),
         invalid=tuple(sorted([*invalid, *excluded], key=lambda entry: entry.place)),
         schemes=schemes_of(schemes, [row.rank for row in rows]),
@@ -465,12 +467,27 @@ def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: Systems) -> list[
     uncertainty = champions[0].report.uncertainty
     if uncertainty is not None:
         p_values = [bench.p_value(systems[row.key], champions, measure.key) for row in others]
+        needed, unit = _needed(bench, ordered, systems, measure), "samples" if bench.how.cluster is None else "clusters"
         gaps = [
-            Gap(gap.value, p, p_holm, separable=p_holm < uncertainty.alpha)
-            for gap, p, p_holm in zip(gaps, p_values, holm(p_values), strict=True)
+            Gap(gap.value, p, p_holm, p_holm < uncertainty.alpha, needed.get(row.key), needed_unit=unit)
+            for row, gap, p, p_holm in zip(others, gaps, p_values, holm(p_values), strict=True)
         ]
     by_key = {row.key: gap for row, gap in zip(others, gaps, strict=True)}
     return [replace(row, gap=by_key.get(row.key)) for row in ordered]
+
+
+def _needed(
+    bench: _Bench, ordered: Sequence[Row], systems: Systems, measure: BoardScore
+) -> dict[tuple[str, str], int | None]:
+    """Return how many samples or clusters would show the difference of each row from the one above, by row."""
+    needed = {}
+    for pair in pairwise(ordered):
+        if all(run.draws for row in pair for run in systems[row.key]):
+            above, value = values = np.array([row.score(measure.name).value for row in pair])
+            draws = np.stack([_draws(systems[row.key], measure.key) for row in pair])
+            deviation = float(pair_deviations(draws, values)[0, 1])
+            needed[pair[1].key] = n_needed(value - above, deviation, bench.how.n_units, bench.how.level)
+    return needed
 
 
 def _draws(runs: Sequence[Run], key: str) -> Floats:

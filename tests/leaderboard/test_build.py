@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,30 @@ def p_of(part: np.ndarray) -> float:
     """Return the p of a mean over samples: a permutation changes the sign of a sample's part in the difference."""
     signs = 1.0 - 2.0 * np.concatenate(list(swaps(STREAM, 40, 10_000))).astype(float)
     return (np.sum(np.abs(np.round(signs @ part, 10)) >= abs(round(part.sum(), 10))) + 1) / 10_001
+
+
+def test_how_many_samples_would_separate_neighbours(track: Track, entries: Path) -> None:
+    board = build_board(track, entries, NO_CACHE)
+    rights = [correct(2), np.mean([correct(n) for n in (4, 6, 5)], axis=0), correct(20), correct(25)]
+    weights = np.concatenate(list(poisson_weights(STREAM, 40, 1_000))).astype(float)
+    expected = []
+    for above, own in pairwise(rights):
+        deviation = np.std(weights @ (own - above) / weights.sum(axis=1), ddof=1)
+        # (1.959964 + 0.841621)² = 7.848879
+        expected.append(math.ceil(40 * 7.848879 * (deviation / (own - above).mean()) ** 2))
+    gaps = [row.gap for row in board.rows[1:]]
+    assert [gap.needed for gap in gaps if gap] == expected
+    assert {gap.needed_unit for gap in gaps if gap} == {"samples"}
+    assert f"{expected[0]:,}" in board.to_text() and "samples needed" in board.to_text()
+
+
+def test_equal_neighbours_are_never_separated_and_a_hidden_split_says_nothing(tmp_path: Path, folder: Path) -> None:
+    write_entry(folder, "toy/a/run", predictions(range(4)))
+    write_entry(folder, "toy/b/run", predictions(range(4, 8)))
+    (row,) = build_board(write_toy_track(tmp_path / "tracks"), folder, NO_CACHE).rows[1:]
+    assert row.gap is not None and row.gap.needed is None
+    hidden = build_board(write_toy_track(tmp_path / "hidden", hidden=True), folder, NO_CACHE)
+    assert [(r.gap.needed, r.gap.needed_unit) for r in hidden.rows if r.gap] == [(None, None)]
 
 
 def test_rows_are_ranked_by_scores_computed_from_predictions(track: Track, entries: Path) -> None:
