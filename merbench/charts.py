@@ -56,20 +56,21 @@ class Specimen:
 
     name: str  # its heading
     caption: str  # what was done to it
-    # rows of RGB pictures `(height, width, 3)` uint8: before, after; empty without video
+    # rows of RGB pictures `(height, width, 3)` uint8: before, after, or only as it is; empty without video
     pictures: Sequence[Sequence[NDArray[np.uint8]]] = field(repr=False)
-    # `(n,)` samples and their rate in Hz: before, after; empty without audio
+    # `(n,)` samples and their rate in Hz, likewise; empty without audio
     sounds: Sequence[tuple[NDArray[np.float32], int]] = field(repr=False)
 
 
 def contact_sheet(path: Path, specimens: Sequence[Specimen]) -> None:
     """Draw clips one below the other: frames before and after in two rows, spectrograms next to them."""
     n_columns = max((len(row) for specimen in specimens for row in specimen.pictures), default=0)
-    figure = _figure(2.2 * max(n_columns, 1) + 4.2, 3.6 * len(specimens))
+    n_rows = max(max(len(specimen.pictures), len(specimen.sounds)) for specimen in specimens)
+    figure = _figure(2.2 * max(n_columns, 1) + 4.2, (0.6 + 1.5 * n_rows) * len(specimens))
     for part, specimen in zip(np.atleast_1d(figure.subfigures(len(specimens), 1)), specimens, strict=True):
         part.suptitle(f"{specimen.name}\n{specimen.caption}", fontsize="small")
-        grid = part.add_gridspec(2, n_columns + 2)
-        for row, when in enumerate(("before", "after")):
+        grid = part.add_gridspec(n_rows, n_columns + 2)
+        for row, when in enumerate(("before", "after") if n_rows > 1 else ("",)):
             for column, picture in enumerate(specimen.pictures[row] if specimen.pictures else ()):
                 axes = part.add_subplot(grid[row, column])
                 axes.imshow(picture, interpolation="nearest")
@@ -86,7 +87,7 @@ def _spectrogram(axes: Any, samples: NDArray[np.float32], rate_hz: int, *, title
     level = 20 * np.log10(np.abs(np.fft.rfft(frames * np.hanning(window), axis=1)).T + 1e-6)
     extent = (0, len(samples) / rate_hz, 0, rate_hz / 2000)
     axes.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=-60, vmax=40, extent=extent)
-    axes.set_title(f"{title}, kHz over s", fontsize="x-small", loc="left")
+    axes.set_title(f"{title}, kHz over s".removeprefix(", "), fontsize="x-small", loc="left")
     axes.tick_params(labelsize="xx-small")
 
 

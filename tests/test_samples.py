@@ -97,8 +97,8 @@ def written(tmp_path: Path, split: str = '"test"', with_references: bool = True)
     return open_candidates(load_track(folder))
 
 
-def answers(candidates: Candidates) -> pa.Table:
-    rng = np.random.default_rng(4)
+def answers(candidates: Candidates, seed: int = 4) -> pa.Table:
+    rng = np.random.default_rng(seed)
     columns: dict[str, Any] = {
         "emotion": rng.choice(["calm", "glad", "=sad", "bored"], N),
         "valence": rng.normal(size=N).round(2),

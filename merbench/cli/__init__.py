@@ -20,6 +20,7 @@ from merbench.cli import (
     corrupt,
     features,
     groups,
+    items,
     leaderboard,
     lexicon,
     robustness,
@@ -31,7 +32,7 @@ from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, f
 
 COMMANDS = {
     "Tracks": (tracks.tracks, tracks.metrics, tracks.describe, tracks.init),
-    "Submissions": (scoring.validate, scoring.score, scoring.compare, scoring.power),
+    "Submissions": (scoring.validate, scoring.score, scoring.compare, scoring.power, items.items),
     "Baselines": (baselines.baselines, baselines.run_baseline, baselines.ensemble),
     "Leaderboards": (leaderboard.enter, leaderboard.validate_entries, leaderboard.leaderboard),
     "Corruption": (corrupt.corruptions, corrupt.corrupt, robustness.robustness),

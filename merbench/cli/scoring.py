@@ -62,7 +62,7 @@ def score(
 
     require_track_first("score", track, [file])
     require_apart(output, [file], "the submission itself")
-    form = form or _form_of(output)
+    form = form or form_of(output)
     candidates = candidates_of(track, split) if manifest is None else _with_manifest(track, split, manifest)
     if per_sample is not None:
         require_apart(per_sample, [file], "the submission itself")
@@ -83,12 +83,12 @@ def score(
             seed=seed,
             by=by or [],
         )
-    rendered = _rendered(report, form, output)
+    text = rendered(report, form, output)
     if report.warnings and (form is not options.ReportFormat.table or output != "-"):
         print(problem_list(report.source, report.warnings), file=sys.stderr)
     if per_sample is not None:
         write_samples(sample_table(candidates, read), per_sample)
-    _write(output, form, rendered)
+    write_report(output, form, text)
 
 
 def require_track_first(command: str, track: str, files: Sequence[str]) -> None:
@@ -187,8 +187,8 @@ def compare(
             seed=seed,
         )
     comparison = comparison.public() if public else comparison
-    form = form or _form_of(output)
-    _write(output, form, _rendered(comparison, form, output))
+    form = form or form_of(output)
+    write_report(output, form, rendered(comparison, form, output))
 
 
 def power(
@@ -240,8 +240,8 @@ def power(
         runs=runs,
         seed=seed,
     )
-    form = form or _form_of(output)
-    _write(output, form, _rendered(report, form, output))
+    form = form or form_of(output)
+    write_report(output, form, rendered(report, form, output))
 
 
 _SUFFIXES = {
@@ -256,7 +256,7 @@ _SUFFIXES = {
 }
 
 
-def _form_of(output: str) -> options.ReportFormat:
+def form_of(output: str) -> options.ReportFormat:
     """Return the format that the suffix of a file names; raise `UsageError` for an unknown suffix."""
     suffix = Path(output).suffix.lower()
     # A device, such as /dev/stdout, and a file without a suffix get a table.
@@ -266,7 +266,8 @@ def _form_of(output: str) -> options.ReportFormat:
     return _SUFFIXES[suffix]
 
 
-def _rendered(report: Report, form: options.ReportFormat, output: str) -> str:
+def rendered(report: Report, form: options.ReportFormat, output: str) -> str:
+    """Return a report in a format; a table is as wide as the terminal, if it is printed there."""
     match form:
         case options.ReportFormat.table:
             return report.to_text(terminal_width() if output == "-" else None)
@@ -280,7 +281,8 @@ def _rendered(report: Report, form: options.ReportFormat, output: str) -> str:
             return report.to_latex()
 
 
-def _write(output: str, form: options.ReportFormat, text: str) -> None:
+def write_report(output: str, form: options.ReportFormat | None, text: str) -> None:
+    """Write a rendered report, or print it."""
     from merbench.files.writing import write_text
 
     if output == "-" and form is options.ReportFormat.table:

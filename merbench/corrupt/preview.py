@@ -47,6 +47,19 @@ def write_preview(clips: Sequence[Clip], path: Path) -> tuple[int, dict[str, str
     return len(specimens), problems
 
 
+def specimen_of(path: Path, name: str, caption: str) -> Specimen:
+    """Return a clip as it is, for a contact sheet.
+
+    Raises:
+        UnreadableMedia: the file cannot be read.
+    """
+    with opened(path) as media:
+        pass
+    pictures = [_pictures(read_video(path))] if media.video is not None else []
+    sounds = [read_audio(path)] if media.audio is not None else []
+    return Specimen(name, caption, pictures, [(sound.samples.mean(0), sound.rate_hz) for sound in sounds])
+
+
 def _specimen(clip: Clip) -> Specimen:
     with opened(clip.source) as media:
         clip.require_streams(media)

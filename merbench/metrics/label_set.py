@@ -339,7 +339,13 @@ def _items(lists: Lists, codes: NDArray[np.integer], n_codes: int) -> NDArray[np
     """Return the distinct items of samples as sorted numbers, sample · n_codes + code; a code of −1 does not count."""
     coded = codes[lists.codes].astype(np.int64)
     samples = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
-    return np.unique((samples * n_codes + coded)[coded >= 0])
+    return distinct((samples * n_codes + coded)[coded >= 0])
+
+
+def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the distinct numbers, sorted; `np.unique` takes several times as long."""
+    ordered = np.sort(numbers)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
 def _overlap(true: NDArray[np.int64], predicted: NDArray[np.int64], n_codes: int, n: int) -> Overlap:

@@ -3,6 +3,7 @@
 from merbench.report.comparison import Comparison, Difference
 from merbench.report.document import Ceiling, Report, Score, Uncertainty
 from merbench.report.html import escape_html, inline_digest
+from merbench.report.items import Item, ItemReport
 from merbench.report.latex import escape_latex
 from merbench.report.power import Agreement, Power, PowerRow
 from merbench.report.scorecard import (
@@ -39,6 +40,8 @@ __all__ = [
     "CoverageRow",
     "Difference",
     "Group",
+    "Item",
+    "ItemReport",
     "Power",
     "PowerRow",
     "Report",

@@ -3,6 +3,7 @@
 from merbench.scoring.aligned import Aligned, Grouping, align
 from merbench.scoring.comparison import compare, mean_difference_p, mean_intervals
 from merbench.scoring.evaluation import area, evaluate, sample_values
+from merbench.scoring.items import items
 from merbench.scoring.power import power_of
 from merbench.scoring.samples import per_sample
 from merbench.scoring.scorecard import public_score, public_score_and_draws, score, score_and_draws
@@ -18,6 +19,7 @@ __all__ = [
     "bootstrap",
     "compare",
     "evaluate",
+    "items",
     "mean_difference_p",
     "mean_intervals",
     "per_sample",
