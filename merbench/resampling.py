@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -48,6 +48,12 @@ CERTAIN = 3
 
 JACKKNIFE_GROUPS = 200
 """The jackknife leaves out at most this many groups, one at a time."""
+
+FEWEST_OF_VALUES = 6.0
+"""Degrees of freedom that the kurtosis of a jackknife's values leaves at least; a single error would leave 2."""
+
+LARGEST_EXPONENT = 700.0
+"""The exponential function of more than this may leave the range of float64."""
 
 _BLOCK = 1 << 20
 """Weights in a block (about 16 MB with a float32 copy and the bits they come from); a longer row is its own block."""
@@ -174,28 +180,131 @@ def percentile_interval(draws: ArrayLike, level: float) -> Interval:
     return Interval(low, high, np.size(draws) - len(values), "percentile")
 
 
-def bca_interval(draws: ArrayLike, level: float, estimate: float, jackknife: ArrayLike) -> Interval:
+@dataclass(frozen=True, eq=False, slots=True)
+class LeftOut:
+    """Values of a metric with one group of samples, or of clusters, left out at a time.
+
+    Attributes:
+        values: `(G,)` float64; NaN where the rest has no value.
+        degrees: degrees of freedom that the sizes of the groups allow (`size_degrees`).
+    """
+
+    values: Values
+    degrees: float
+
+    def defined(self) -> list[float]:
+        """Return the values that there are, rounded so that equal ones are equal, whatever the order of a sum."""
+        # Three decimals more than draws have: they differ from each other by a hundredth of what draws do.
+        values: list[float] = np.round(self.values[~np.isnan(self.values)], DECIMALS + 3).tolist()
+        return values
+
+    def degrees_of(self, values: Sequence[float]) -> float:
+        """Return the degrees of freedom of a standard error from these values: those of sizes, or fewer.
+
+        Satterthwaite, 1946: as many as the kurtosis of the values leaves, G where they are normal. A few groups that
+        make most of the variance (rare classes, far outliers, few errors) bring it down, to 6 at least.
+        """
+        mean = math.fsum(values) / len(values)
+        squares = [(value - mean) ** 2 for value in values]
+        total = math.fsum(squares)
+        share = math.fsum(square * square for square in squares) / (total * total) if total else 0.0
+        excess = share - 1 / len(values)
+        degrees = min(self.degrees, max(2 / excess, FEWEST_OF_VALUES)) if excess > 0 else self.degrees
+        # Three digits, of which the quantile of t is remembered.
+        return float(f"{max(degrees, 1.0):.3g}")
+
+
+def size_degrees(n: int, clusters: Codes | None) -> float:
+    """Return the degrees of freedom that the sizes of the jackknife's groups allow: their effective number minus 1."""
+    units = np.arange(n) if clusters is None else clusters
+    return effective_number(n, units % JACKKNIFE_GROUPS) - 1
+
+
+def jackknife_t_interval(
+    estimate: float, left_out: LeftOut, level: float, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> Interval:
+    """Return the interval of the jackknife's standard error and bias by Student's t, on the scale of the bounds.
+
+    Tukey, 1958; Efron & Tibshirani, 1993, chapter 11. The scale is the logit of the position between two finite
+    bounds, the logarithm of the distance from one, the value itself without any; an interval never leaves the bounds.
+    Deviations are from the estimate, which makes few clusters safer than deviations from their mean would.
+
+    Args:
+        estimate: the plain value, strictly between the bounds.
+        left_out: the values with one group left out.
+        level: level of the interval.
+        bounds: lowest and highest possible value.
+
+    Raises:
+        UndefinedMetric: fewer than two values are defined.
+    """
+    values = left_out.defined()
+    if (n := len(values)) < 2:
+        raise UndefinedMetric("no interval: without some group of samples there is no value")
+    deviations = [value - estimate for value in values]
+    error = math.sqrt((n - 1) / n * math.fsum(deviation * deviation for deviation in deviations))
+    bias = (n - 1) / n * math.fsum(deviations)
+    half = student_quantile((1 + level) / 2, left_out.degrees_of(values)) * error
+    at, slope, back = _scale(estimate, bounds)
+    ends = (back(at + slope * step) for step in (-bias - half, half - bias))
+    low, high = _rounded(sorted([*ends, estimate])).tolist()[::2]
+    return Interval(low, high, 0, "jackknife_t")
+
+
+def exact_interval(estimate: float, level: float, bounds: tuple[float, float], n: float) -> Interval:
+    """Return the interval of a value on one of its two finite bounds, such as that of n right answers without an error.
+
+    Clopper & Pearson, 1934: a share of up to 1 − ((1 − level) / 2)^(1 / n) may be on the other side; the value moves by
+    no more than this share of the range.
+    """
+    reach = max(1.0, bounds[1] - bounds[0]) * -math.expm1(math.log((1 - level) / 2) / n)
+    at_low = estimate - bounds[0] < bounds[1] - estimate
+    ends = [bounds[0], min(bounds[0] + reach, bounds[1])] if at_low else [max(bounds[1] - reach, bounds[0]), bounds[1]]
+    low, high = _rounded(ends).tolist()
+    return Interval(low, high, 0, "exact")
+
+
+def _scale(value: float, bounds: tuple[float, float]) -> tuple[float, float, Callable[[float], float]]:
+    """Return a value between bounds on a scale without bounds, the slope of the scale there, and the way back."""
+    low, high = bounds
+    if not low < value < high:
+        return value, 1.0, float
+    if math.isfinite(low) and math.isfinite(high):
+        below, above, middle, half = value - low, high - value, (low + high) / 2, (high - low) / 2
+        return math.log(below / above), 1 / below + 1 / above, lambda at: middle + half * math.tanh(at / 2)
+    if math.isfinite(low):
+        return math.log(value - low), 1 / (value - low), lambda at: low + math.exp(min(at, LARGEST_EXPONENT))
+    if math.isfinite(high):
+        return -math.log(high - value), 1 / (high - value), lambda at: high - math.exp(min(-at, LARGEST_EXPONENT))
+    return value, 1.0, float
+
+
+def bca_interval(draws: ArrayLike, level: float, estimate: float, left_out: LeftOut, *, t: bool = False) -> Interval:
     """Return the bias-corrected and accelerated interval: a percentile interval whose two quantiles are moved.
 
     Efron, 1987, *Better bootstrap confidence intervals*. The bias is read from the share of draws below the
     `estimate` (ties count half; half a draw is kept on either side), the acceleration from the skewness of the
-    `jackknife` values (`jackknife_weights`; 0 if they are all equal). Ranks as in `percentile_interval`.
+    jackknife's values (0 if they are all equal). Ranks as in `percentile_interval`. With `t`, Student's quantile is in
+    the place of the normal one, at the degrees of freedom of the jackknife.
 
     Raises:
         UndefinedMetric: not one draw has a value.
     """
-    values = _sorted_values(draws)
+    values, without = _sorted_values(draws), left_out.defined()
     at = _rounded(estimate)
     ties = float(np.searchsorted(values, at, "left") + np.searchsorted(values, at, "right")) / 2
     bias = _NORMAL.inv_cdf(min(max(ties, 0.5), len(values) - 0.5) / len(values))
-    acceleration = _acceleration(jackknife)
+    acceleration = _acceleration(without)
+    half = _NORMAL.inv_cdf((1 + level) / 2)
+    if t and without:
+        half = student_quantile((1 + level) / 2, left_out.degrees_of(without))
 
-    def moved(probability: float) -> float:
-        z = bias + _NORMAL.inv_cdf(probability)
+    def moved(quantile: float) -> float:
+        z = bias + quantile
         return _NORMAL.cdf(bias + z / max(1 - acceleration * z, 1e-9))
 
-    low, high = _between(values, moved((1 - level) / 2), moved((1 + level) / 2))
-    return Interval(low, high, np.size(draws) - len(values), "bca")
+    low, high = _between(values, moved(-half), moved(half))
+    return Interval(low, high, np.size(draws) - len(values), "bca_t" if t else "bca")
 
 
 def distance_interval(draws: Values, estimates: Values, level: float) -> Interval:
@@ -220,12 +329,6 @@ def distance_interval(draws: Values, estimates: Values, level: float) -> Interva
     return Interval(round(low, DECIMALS), round(high, DECIMALS), above.n_left_out, "distance")
 
 
-def uniform_interval(share: float, n: int, level: float) -> Interval:
-    """Return the exact interval of a share that is 0 or 1 in n samples (Clopper & Pearson, 1934)."""
-    end = round(((1 - level) / 2) ** (1 / n), DECIMALS)
-    return Interval(end, 1.0, method="exact") if share else Interval(0.0, round(1 - end, DECIMALS), method="exact")
-
-
 def n_as_large(observed: ArrayLike, permuted: ArrayLike) -> NDArray[np.int64]:
     """Return how many of the permuted differences `(…, B)` are as large as the observed `(…)`, whatever their sign.
 
@@ -246,11 +349,32 @@ def permutation_p(n_large: int, n_permutations: int) -> float:
 
 
 def effective_number(n: int, clusters: Codes | None) -> float:
-    """Return the number of equal units that tell as much as these: (Σn)² / Σn² of the clusters' sizes, else n."""
+    """Return the number of equal units that tell as much as these: (Σ n^1.5)² / Σ n³ of the clusters' sizes, else n.
+
+    Satterthwaite, 1946, of clusters whose sums have variances that grow as n^1.5: n would be that of samples which are
+    independent within their cluster, n² that of equal ones.
+    """
     if clusters is None:
         return float(n)
-    sizes = np.bincount(clusters).astype(np.float64)
-    return float(sizes.sum() ** 2 / (sizes @ sizes))
+    sizes = np.sort(np.bincount(clusters)).astype(np.float64)
+    return math.fsum(sizes * np.sqrt(sizes)) ** 2 / math.fsum(sizes**3)
+
+
+def tail_index(values: Values) -> float:
+    """Return the tail index of values from 0 on, by the largest tenth of them, 10 at least (Hill, 1975).
+
+    Where it is 2 or less, their variance is infinite. Squared errors that are normal give about 2.3, of Student's t
+    with 5 degrees of freedom 1.8, and with 3 of them, whose variance is infinite, 1.4. Infinite of fewer than 50
+    values, and where none of the largest is above the others.
+    """
+    n_largest = max(len(values) // 10, 10)
+    largest = np.sort(values)[::-1][: n_largest + 1]
+    if len(values) < 50 or not largest[0] > 0:
+        return math.inf
+    if not largest[-1] > 0:
+        return 0.0
+    excess = math.fsum(np.log(largest[:-1] / largest[-1])) / n_largest
+    return 1 / excess if excess > 0 else math.inf
 
 
 def pair_deviations(draws: Values, estimates: Values) -> Values:
@@ -479,12 +603,8 @@ def _between(values: NDArray[np.float64], lower: float, upper: float) -> tuple[f
     return float(values[max(low, 1) - 1]), float(values[min(high, n) - 1])
 
 
-def _acceleration(jackknife: ArrayLike) -> float:
-    values = _rounded(jackknife)
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return 0.0
-    mean = math.fsum(values) / len(values)
-    deviations = [mean - value for value in values.tolist()]
+def _acceleration(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / max(len(values), 1)
+    deviations = [mean - value for value in values]
     squares = math.fsum(d * d for d in deviations)
     return math.fsum(d * d * d for d in deviations) / (6 * squares * math.sqrt(squares)) if squares else 0.0

@@ -104,7 +104,7 @@ metrics = [{ name = "accuracy", target = "e", per = "video" }]
 targets.e = { type = "categorical", labels = ["x", "y"] }
 """
     frames = make(toml, {"e": ["x"] * 6}, video=["a", "a", "b", "b", "b", "b"])
-    report = score(frames, answers(frames, e=["x", "x", "x", "y", "y", "y"]))
+    report = score(frames, answers(frames, e=["x", "x", "x", "y", "y", "y"]), method="percentile")
     item = report.scores[0]
     assert (item.value, item.low, item.high) == (0.625, 0.25, 1.0)
     assert item.n_left_out > 0  # neither of the two recordings is drawn in one of seven resamples

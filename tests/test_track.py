@@ -167,7 +167,7 @@ def test_another_target_type_is_refused_by_name(kind: str) -> None:
         ({"submission": {"aliases": {"gpt4v": "discret"}}}, "submission.aliases.gpt4v: 'discret' is not a column (sample_id, discrete, p_neutral, p_angry, p_happy, valence); did you mean 'discrete'?"),
         ({"submission": {"aliases": {"valence": "discrete"}}}, "submission.aliases.valence: is a column itself"),
         ({"ranking": {"by": ["mae"]}}, "ranking.by[0]: 'mae' is not a metric of this track; allowed: overall, weighted_f1, mse, ccc, f1; did you mean 'mse'?"),
-        ({"intervals": {"method": "normal"}}, "intervals.method: 'normal' is not one of default, percentile, bca"),
+        ({"intervals": {"method": "normal"}}, "intervals.method: 'normal' is not one of default, jackknife_t, bca_t, bca, percentile"),
         ({"intervals": {"level": 95}}, "intervals.level: 95 is not below 1"),
         ({"corruptions": [{"name": "feature_nose"}]}, "corruptions[0]: no corruption named 'feature_nose'"),
         ({"corruptions": [{"name": "pyramid_blur", "factor": 3}]}, "corruptions[0]: factor"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SYSTEMS = "Systems"
 
-Method = StrEnum("Method", "default percentile bca")
+Method = StrEnum("Method", "default jackknife_t bca_t bca percentile")
 
 
 def score(

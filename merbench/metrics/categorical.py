@@ -66,7 +66,7 @@ def per_class(reference: Array, prediction: Array, weights: Weights, *, n_labels
 
 
 def class_metric(
-    *, formula: str, bounds: tuple[float, float] = (0, 1), interval: IntervalMethod = "percentile"
+    *, formula: str, bounds: tuple[float, float] = (0, 1), interval: IntervalMethod | None = None
 ) -> Callable[[MetricFunction], MetricFunction]:
     """Register a function of `(classes: PerClass, *, parameters)` as a categorical metric of which higher is better.
 

@@ -28,14 +28,14 @@ CANCELLED = 2.0**-10
 _error_metric = partial(metric, target="continuous", sums_only=True, higher_is_better=False, bounds=(0, math.inf))
 
 
-@_error_metric(formula="mean of (prediction - reference)²")
+@_error_metric(formula="mean of (prediction - reference)²", squares=True)
 def mse(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Mean squared error."""
     with np.errstate(over="ignore"):
         return weighted_mean(weights, np.square(prediction - reference))
 
 
-@_error_metric(formula="square root of the mse")
+@_error_metric(formula="square root of the mse", squares=True)
 def rmse(reference: Floats, prediction: Floats, weights: Weights) -> Floats:
     """Root of the mean squared error."""
     return np.sqrt(mse(reference, prediction, weights))
@@ -101,6 +101,7 @@ def mean_prediction(reference: Floats, prediction: Floats, weights: Weights) -> 
 @metric(
     target="continuous",
     sums_only=True,
+    squares=True,
     formula="1 - mse / var_reference",
     bounds=(-math.inf, 1),
     undefined="the references are all equal, and not predicted exactly",

@@ -40,7 +40,7 @@ PrepareFunction = Callable[..., Any]
 TargetKind = Literal[
     "categorical", "continuous", "distribution", "label_set", "ranked", "multilabel", "scores", "segments"
 ]
-IntervalMethod = Literal["percentile", "bca"]
+IntervalMethod = Literal["jackknife_t", "bca_t", "bca", "percentile"]
 """A method of `merbench.resampling` that makes an interval from a metric's draws."""
 Label = Annotated[int, Named("one of the labels")]
 """A label, declared by its name; scoring passes its code."""
@@ -66,6 +66,7 @@ class Metric:
     # whether it needs nothing of weights but `merbench.metrics.sums` of them; pairs of systems are then compared by
     # sums of every system, otherwise pair by pair
     sums_only: bool
+    squares: bool  # whether it sums squared errors, which are heavy-tailed where a few errors are large
     interval: IntervalMethod  # how its interval is made where neither track nor caller names a method
 
     @cached_property
@@ -117,23 +118,27 @@ def metric(  # noqa: PLR0913
     from_classes: MetricFunction | None = None,
     prepare: PrepareFunction | None = None,
     sums_only: bool = False,
-    interval: IntervalMethod = "percentile",
+    squares: bool = False,
+    interval: IntervalMethod | None = None,
 ) -> Callable[[MetricFunction], MetricFunction]:
     """Register a function of `(reference, prediction, weights, *, parameters)` under its own name.
 
     With `prepare`, a function of `(reference, prediction, *, parameters)`, the decorated function is one of
     `(prepared, weights, *, parameters)`; either takes those of the parameters that it names. With `sums_only`, it must
-    leave its weights to the functions of `merbench.metrics.sums`. `interval` is the method of its intervals.
+    leave its weights to the functions of `merbench.metrics.sums`. With `squares`, the report warns where a few errors
+    are much larger than all others. `interval` is the method of its intervals: by default `jackknife_t` for a metric of
+    sums, which changes smoothly with its weights, and `bca_t` for any other.
     """
     if target not in get_args(TargetKind):
         raise UsageError(f"a metric scores one of {', '.join(get_args(TargetKind))}, not '{target}'")
-    if interval not in get_args(IntervalMethod):
+    if interval is not None and interval not in get_args(IntervalMethod):
         raise UsageError(f"the interval of a metric is one of {', '.join(get_args(IntervalMethod))}, not '{interval}'")
 
     def register(function: MetricFunction) -> MetricFunction:
         for part in (prepare, from_classes or function):
             if part is not None:
                 require_declarable(part)
+        of_sums = sums_only or from_classes is not None
         record = Metric(
             name=function.__name__,
             function=function,
@@ -144,8 +149,9 @@ def metric(  # noqa: PLR0913
             undefined=undefined,
             from_classes=from_classes,
             prepare=prepare,
-            sums_only=sums_only or from_classes is not None,
-            interval=interval,
+            sums_only=of_sums,
+            squares=squares,
+            interval=interval or ("jackknife_t" if of_sums else "bca_t"),
         )
         METRICS.add(record.name, record)
         return function

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from merbench.errors import Problem
 from merbench.metrics.distribution import EPSILON, Confidence, bin_ends, bin_sums
 from merbench.metrics.sums import Floats, Weights
-from merbench.resampling import Interval, distance_interval, uniform_interval
+from merbench.resampling import Interval, distance_interval, exact_interval
 from merbench.scoring.aligned import Aligned
 from merbench.scoring.evaluation import Draws, ones
 from merbench.track import MetricSpec
@@ -107,7 +107,7 @@ def with_calibration(
             if n < FEWEST_IN_BIN:
                 kept.pop(bin_key(target, place), None)
             elif right in (0, n):
-                kept[bin_key(target, place)] = uniform_interval(right / n, int(n), level)
+                kept[bin_key(target, place)] = exact_interval(right / n, level, (0, 1), n)
     return kept
 
 

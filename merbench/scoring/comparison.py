@@ -26,7 +26,7 @@ from merbench.resampling import (
     t_ends,
 )
 from merbench.scoring.aligned import Aligned, align, candidates_of, read_for
-from merbench.scoring.evaluation import Draws, plain_values
+from merbench.scoring.evaluation import plain_values
 from merbench.scoring.scorecard import scores_of
 from merbench.scoring.signatures import signature
 from merbench.scoring.uncertainty import (
@@ -34,6 +34,7 @@ from merbench.scoring.uncertainty import (
     bootstrap,
     bounds_of,
     jackknifed,
+    mean_of,
     permuted_differences,
     resampling_of,
     warnings_of,
@@ -192,15 +193,9 @@ def _tied_to_size(systems: Mapping[str, Aligned], made: Sequence[Difference], ho
 def mean_intervals(runs: Sequence[Submission], how: Resampling) -> dict[str, Interval]:
     """Return the intervals, by key, of the mean value of several runs of one system, under weights they share."""
     systems = [align(run) for run in runs]
-    draws = _mean([bootstrap(system, how)[0] for system in systems])
-    values = [plain_values(system) for system in systems]
-    plain = {key: math.fsum(value[key] for value in values) / len(values) for key in values[0]}
-    bounds = bounds_of(draws, how, plain, lambda: _mean([jackknifed(system, how.clusters) for system in systems]))
-    return {key: bounds[key] for key in plain if math.isfinite(bounds[key].low)}
-
-
-def _mean(runs: Sequence[Draws]) -> Draws:
-    return {key: sum((run[key] for run in runs), np.zeros(len(runs[0][key]))) / len(runs) for key in runs[0]}
+    draws = mean_of([bootstrap(system, how)[0] for system in systems])
+    bounds = bounds_of(systems, how, how.clusters, draws)
+    return {key: bounds[key] for key in plain_values(systems[0]) if key in bounds and math.isfinite(bounds[key].low)}
 
 
 def with_metric(track: Track, key: str) -> Track:

@@ -7,11 +7,11 @@ Conventions:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral, Real
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -22,30 +22,49 @@ from merbench.metrics.metric import IntervalMethod
 from merbench.metrics.sums import Clustered, Exchanges, Weights
 from merbench.report import Uncertainty
 from merbench.resampling import (
+    DECIMALS,
     MOST_LEFT_OUT,
     Interval,
+    LeftOut,
     bca_interval,
     cluster_codes,
     effective_number,
+    exact_interval,
+    jackknife_t_interval,
     jackknife_weights,
     percentile_interval,
     poisson_weights,
+    size_degrees,
     swapped_pair,
     swaps,
+    tail_index,
 )
 from merbench.scoring.aligned import Aligned, Codes, scored_column, with_confusion
-from merbench.scoring.calibration import calibration_values
-from merbench.scoring.ceilings import ceiling_values
-from merbench.scoring.evaluation import Draws, Values, evaluate, joined, n_at_once, ones, portions, with_classes
+from merbench.scoring.calibration import calibration_values, reliabilities
+from merbench.scoring.ceilings import ceiling_key, ceiling_values
+from merbench.scoring.evaluation import (
+    CLASS_MEASURES,
+    Draws,
+    Values,
+    class_key,
+    classes_of,
+    evaluate,
+    joined,
+    n_at_once,
+    ones,
+    parameters_of,
+    portions,
+    with_classes,
+)
 from merbench.track import OVERALL
-
-OTHER_METHOD = "percentile"
-"""The default method of what is no single metric: the overall score, and the F1 of a class."""
 
 METHODS = ("default", *get_args(IntervalMethod))
 
-FEW_CLUSTERS = 50
-"""Below this many clusters, the report warns that cluster intervals are too narrow (`docs/uncertainty.md`)."""
+FEW_CLUSTERS = 20
+"""With an effective number of clusters below this, the report warns of the intervals (`docs/uncertainty.md`)."""
+
+HEAVY_TAIL = 1.6
+"""Below this tail index, the report warns of the intervals of squared errors, whose variance may be infinite."""
 
 FEW_REFERENCES = 10
 """A class with fewer references than this brings a warning; a group of fewer samples has no interval."""
@@ -114,12 +133,15 @@ class Resampling:
         """The method of the interval of every key of the track, in its order; that of the overall score first."""
         metrics = self.candidates.track.metrics
         keys = ([OVERALL] if any(spec.weight is not None for spec in metrics) else []) + [spec.key for spec in metrics]
-        own = {spec.key: spec.metric.interval for spec in metrics}
-        return {key: own.get(key, OTHER_METHOD) if self.method == "default" else self.method for key in keys}
+        if self.method != "default":
+            return dict.fromkeys(keys, self.method)
+        smooth = all(spec.metric.interval == "jackknife_t" for spec in metrics if spec.weight is not None)
+        own: dict[str, str] = {spec.key: spec.metric.interval for spec in metrics}
+        return {OVERALL: "jackknife_t" if smooth else "bca_t", **own} if OVERALL in keys else own
 
     def method_of(self, key: str) -> str:
-        """Return the method of the interval of a key."""
-        return self.methods.get(key, OTHER_METHOD if self.method == "default" else self.method)
+        """Return the method of the interval of a key; precision, recall and F1 of a class are smooth."""
+        return self.methods.get(key, "jackknife_t" if self.method == "default" else self.method)
 
     def in_range(self) -> Resampling:
         """Return it as it is; raise `UsageError` for a method, level or number of resamples that is not allowed."""
@@ -237,21 +259,12 @@ def intervals_of(
     if how is None:
         return [{} for _ in range(1 + len(selections))], {}
     draws, *of_parts = bootstrap(aligned, how, selections)
-    bounds = [_part_bounds(aligned, how, how.clusters, draws)]
+    bounds = [bounds_of([aligned], how, how.clusters, draws)]
     for rows, part in zip(selections, of_parts, strict=True):
         clusters = None if how.clusters is None else np.unique(how.clusters[rows], return_inverse=True)[1]
         few = len(rows) < FEW_REFERENCES
-        bounds.append({} if few else _part_bounds(aligned.select(rows), how, clusters, part))
+        bounds.append({} if few else bounds_of([aligned.select(rows)], how, clusters, part))
     return bounds, draws if bounds[0] else {}
-
-
-def _part_bounds(part: Aligned, how: Resampling, clusters: Codes | None, draws: Draws) -> dict[str, Interval]:
-    if is_single(part.n, clusters):
-        return {}
-    if all(how.method_of(key) == "percentile" for key in draws):
-        return bounds_of(draws, how, {}, dict)
-    estimates = {key: float(values[0]) for key, values in with_details(part, ones(part)).items() if key in draws}
-    return bounds_of(draws, how, estimates, lambda: jackknifed(part, clusters))
 
 
 def is_single(n: int, clusters: Codes | None) -> bool:
@@ -259,16 +272,97 @@ def is_single(n: int, clusters: Codes | None) -> bool:
     return n < 2 or (clusters is not None and bool(clusters.max() < 1))
 
 
-def bounds_of(
-    draws: Draws, how: Resampling, plain: Mapping[str, float], jackknife: Callable[[], Draws]
-) -> dict[str, Interval]:
-    """Return the interval of every key by its method; BCa ones need the plain values and a jackknife."""
-    bounds = {key: percentile_bounds(values, how.level) for key, values in draws.items()}
-    usable = [key for key in plain if how.method_of(key) == "bca" and math.isfinite(bounds[key].low)]
-    if usable:
-        left_out = jackknife()
-        bounds.update({key: bca_interval(draws[key], how.level, plain[key], left_out[key]) for key in usable})
-    return bounds
+def bounds_of(systems: Sequence[Aligned], how: Resampling, clusters: Codes | None, draws: Draws) -> dict[str, Interval]:
+    """Return the interval of every key, each by its method, of one system or of the mean of several runs.
+
+    Empty of a single sample, or a single cluster, which does not show how others would differ.
+
+    Args:
+        systems: the systems, aligned, of the same rows.
+        how: the methods and the level.
+        clusters: the clusters of the rows, numbered from 0; None without.
+        draws: the mean draws of the systems, by key.
+    """
+    first = systems[0]
+    if is_single(first.n, clusters):
+        return {}
+    if all(how.method_of(key) == "percentile" for key in draws):
+        return {key: percentile_bounds(values, how.level) for key, values in draws.items()}
+    plain = mean_of([with_details(system, ones(system)) for system in systems])
+    left_out = mean_of([jackknifed(system, clusters) for system in systems])
+    degrees, ranges, sizes = size_degrees(first.n, clusters), _ranges(first), _sizes(first)
+    n_most = effective_number(first.n, clusters)
+    return {
+        key: _interval(
+            how,
+            key,
+            _Sample(values, float(plain[key][0]), LeftOut(left_out[key], degrees)),
+            ranges.get(key, (0, 1)),
+            min(sizes.get(key, n_most), n_most),
+        )
+        for key, values in draws.items()
+    }
+
+
+class _Sample(NamedTuple):
+    """What an interval is made of: the draws of a key, its plain value, and values with a group left out."""
+
+    draws: Values
+    estimate: float
+    left_out: LeftOut
+
+
+def _interval(how: Resampling, key: str, sample: _Sample, bounds: tuple[float, float], n: float) -> Interval:
+    """Return the interval of a key by its method; one without ends where too many draws have no value."""
+    draws, estimate, left_out = sample
+    method, n_missing = how.method_of(key), int(np.isnan(draws).sum())
+    if n_missing > MOST_LEFT_OUT * len(draws) or not math.isfinite(estimate):
+        return Interval(math.nan, math.nan, n_missing)
+    if method == "percentile":
+        return percentile_interval(draws, how.level)
+    if method == "bca":
+        return bca_interval(draws, how.level, estimate, left_out)
+    if round(estimate, DECIMALS) in bounds and math.isfinite(bounds[1] - bounds[0]):
+        interval = exact_interval(estimate, how.level, bounds, max(n, 1))
+    elif method == "bca_t" or len(left_out.defined()) < 2:
+        interval = bca_interval(draws, how.level, estimate, left_out, t=True)
+    else:
+        interval = jackknife_t_interval(estimate, left_out, how.level, bounds)
+    return replace(interval, n_left_out=n_missing)
+
+
+def _ranges(aligned: Aligned) -> dict[str, tuple[float, float]]:
+    """Return the lowest and the highest possible value of every key whose range is not 0 to 1."""
+    everything = (-math.inf, math.inf)
+    specs = (*aligned.track.metrics, *(spec for _, made in reliabilities(aligned) for spec in made.specs))
+    ranges = {spec.key: everything if spec.aggregate == "auilc" else spec.metric.bounds for spec in specs}
+    ranges[OVERALL] = everything
+    return ranges | {ceiling_key(key): bounds for key, bounds in ranges.items()}
+
+
+def _sizes(aligned: Aligned) -> dict[str, float]:
+    """Return how many answers a key depends on: of a class its references, of scores the smaller class of them."""
+    sizes: dict[str, float] = {}
+    for spec in aligned.track.metrics:
+        reference, label = aligned.part(spec.target).reference, parameters_of(aligned.track, spec).get("label")
+        sizes[spec.key] = aligned.n_scored(spec.target)
+        if spec.metric.target == "scores":
+            sizes[spec.key] = int(np.bincount(reference, minlength=2).min())
+        elif isinstance(label, int):
+            sizes[spec.key] = int(
+                np.count_nonzero(reference[:, label] == 1 if reference.ndim == 2 else reference == label)
+            )
+    labels, counts = dict(with_confusion(aligned.track)), classes_of(aligned, ones(aligned))
+    for name, of_classes in counts.items():
+        for measure in CLASS_MEASURES:
+            n = (of_classes.predicted if measure == "precision" else of_classes.n)[0].tolist()
+            sizes.update({class_key(measure, name, label): n[code] for code, label in enumerate(labels[name])})
+    return sizes
+
+
+def mean_of(runs: Sequence[Draws]) -> Draws:
+    """Return the mean of the draws of several runs, key by key."""
+    return {key: sum((run[key] for run in runs), np.zeros(len(runs[0][key]))) / len(runs) for key in runs[0]}
 
 
 def percentile_bounds(draws: Values, level: float) -> Interval:
@@ -287,9 +381,9 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
             yield Problem("W704", f"{message}; the groups may have been made for another submission", column=name)
     if how is None:
         return
-    if how.n_clusters is not None and how.n_clusters < FEW_CLUSTERS:
-        message = f"{how.n_clusters} clusters of '{how.cluster}': with fewer than {FEW_CLUSTERS} the intervals are"
-        yield Problem("W701", f"{message} too narrow")
+    if how.n_clusters is not None and (n_equal := effective_number(aligned.n, how.clusters)) < FEW_CLUSTERS:
+        message = f"{how.n_clusters} clusters of '{how.cluster}' tell as much as {n_equal:.3g} of equal size"
+        yield Problem("W701", f"{message}: with fewer than {FEW_CLUSTERS} the intervals may be too narrow")
     for name, labels in with_confusion(aligned.track):
         counts = np.bincount(aligned.codes(name).reference, minlength=len(labels))
         few = [f"{label} ({n})" for label, n in zip(labels, counts, strict=True) if n < FEW_REFERENCES]
@@ -303,3 +397,12 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
         message = f"{n:,} of {how.n_resamples:,} resamples are left out, which have no value of {listed(keys)}"
         too_many = n > MOST_LEFT_OUT * how.n_resamples
         yield Problem("W703", f"{message}; too many for an interval" if too_many else message)
+    for name, target in aligned.track.targets.items():
+        squared = [spec.key for spec in aligned.track.metrics if spec.target == name and spec.metric.squares]
+        errors = target.sample_values(*aligned.part(name)[:2], None) if squared else None
+        if errors is not None and (index := tail_index(-errors)) < HEAVY_TAIL:
+            message = f"a few errors make most of the squared ones (tail index {index:.2f}, below {HEAVY_TAIL:g})"
+            yield Problem("W705", f"{message}: the intervals of {listed(squared)} may be too narrow", column=name)
+    if flat := [key for key, each in bounds.items() if each.low == each.high and key in reported]:
+        message = f"no resample changes {listed(flat)}: an interval without width does not show"
+        yield Problem("W706", f"{message} what other samples would change")
