@@ -505,6 +505,8 @@ def _with_ranks(bench: _Bench, rows: list[Row], systems: Systems, by: Sequence[R
     draws = {name: np.stack([_draws(systems[row.key], key) for row in ranked]) for name, key in keys.items()}
     intervals = rank_intervals(draws, by, track.ranking.decimals, level)
     certain = {row: interval for row, interval in zip(ranked, intervals, strict=True) if interval is not None}
+    if not certain:
+        return rows
     values = np.array([row.score(by[0].name).value for row in certain])
     has_interval = [interval is not None for interval in intervals]
     degrees = effective_number(len(bench.candidates.references), bench.how.clusters) - 1

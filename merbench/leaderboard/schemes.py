@@ -114,7 +114,7 @@ def better_p(samples: Floats) -> Floats:
     """
     n_rows = len(samples)
     n, rank_sum, ties = (np.zeros((n_rows, n_rows)) for _ in range(3))
-    if np.isin(samples, (0.0, 1.0)).all():  # all differences are of one size
+    if ((samples == 0) | (samples == 1)).all():  # all differences are of one size
         wins = samples @ (1 - samples).T
         n = wins + wins.T
         rank_sum, ties = wins * (n + 1) / 2, n**3 - n
@@ -144,7 +144,9 @@ def mean_rank_score(draws: Floats) -> Floats:
     share the rank. EuroEval's values are those of ten bootstrapped test sets; here, of as many resamples.
     """
     scores = np.empty(draws.shape[:2])
-    for metric, own in enumerate(draws):
+    # Squares of very large errors would not be finite; a metric's unit has no effect on ranks.
+    units = np.abs(draws).max(axis=(1, 2), keepdims=True)
+    for metric, own in enumerate(draws / np.where(units > 0, units, 1.0)):
         means, variances = own.mean(axis=1), own.var(axis=1, ddof=1) / own.shape[1]
         spread, rank = means.std(), 1.0
         order = np.argsort(-means, kind="stable")
