@@ -315,6 +315,34 @@ def test_other_rankings_stand_next_to_that_of_the_board(ranked: Board) -> None:
     assert own == pytest.approx(ranks, abs=1e-10)
 
 
+def test_a_lower_error_is_better_in_every_scheme(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    track = write_toy_track(tmp_path / "tracks", valence=True)
+    track = track.model_copy(update={"ranking": track.ranking.model_copy(update={"by": ("mse",)})})
+    for n, valence in ((1, "0.75"), (2, "0.5"), (3, "0.25")):  # all references are 0
+        write_entry(folder, f"toy/wrong-{n}/run", predictions(range(n), valence=valence))
+    degrees = list[float]()
+    letters = build.group_letters
+
+    def counted(*arguments: Any) -> list[str]:
+        degrees.append(arguments[2])
+        return letters(*arguments)
+
+    monkeypatch.setattr(build, "group_letters", counted)
+    board = build_board(track, folder, NO_CACHE)
+    assert degrees == [39]
+    assert [(row.rank, row.team, row.group) for row in board.rows] == [
+        (1, "wrong-3", "a"),
+        (2, "wrong-2", "b"),
+        (3, "wrong-1", "c"),
+    ]
+    schemes = {scheme.name: scheme for scheme in board.schemes}
+    # By accuracy and weighted F1 they rank 3 2 1, by the error 1 2 3.
+    assert schemes["mean_rank"].scores == pytest.approx((7 / 3, 2, 5 / 3), abs=1e-10)
+    assert schemes["aggregate_then_rank"].scores == (-(0.25**2), -(0.5**2), -(0.75**2))
+    for name in ("aggregate_then_rank", "rank_then_aggregate", "test_then_rank"):
+        assert (schemes[name].ranks, schemes[name].tau) == ((1, 2, 3), 1.0)
+
+
 def test_equal_systems_have_equal_ranks_intervals_and_letters(track: Track, folder: Path) -> None:
     for team in ("one", "two"):
         write_entry(folder, f"toy/{team}/run", predictions(range(4)))
