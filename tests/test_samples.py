@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_corpus import made_corpus
 from sklearn.metrics import f1_score, mean_squared_error, roc_auc_score
+from toy_track import predictions, write_toy_track
 
 from merbench.cli import run
 from merbench.corpus.candidates import Candidates, open_candidates
@@ -199,6 +200,15 @@ def test_without_mistakes_there_are_no_worst_samples(candidates: Candidates) -> 
     assert part is not None
     right["emotion"], right["valence"] = part["emotion"].to_pylist(), [v or 0.0 for v in part["valence"].to_pylist()]
     assert score(candidates, pa.table(right), intervals=False).worst == ()
+
+
+def test_a_value_that_is_not_defined_without_a_sample_gives_no_influence(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(predictions([1]), encoding="utf-8")
+    for ids, moved, worst in ((["s00"], [None], []), (["s00", "s01"], [0.5, -0.5], ["s01"])):
+        candidates = open_candidates(write_toy_track(tmp_path, scored=ids))
+        assert per_sample(candidates, path)["influence.accuracy"].to_pylist() == moved
+        assert [item.id for item in score(candidates, path).worst] == worst
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])

@@ -19,7 +19,7 @@ class Item:
 
     id: str
     reference: str
-    value: float  # how well the systems answer it, as the report's `measure` says
+    value: float | None  # how well the systems answer it, as the report's `measure` says
     # correlation over systems of the sample's value with the system's sum over all other samples; None if either is
     # constant
     discrimination: float | None

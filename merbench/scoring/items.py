@@ -86,24 +86,9 @@ def items(
     shown = [scored_column(candidates, column, "to show").to_pylist() for column in columns]
     systems = _read(candidates, named_sources(submissions), spec)
     against = _against(candidates.track.targets[spec.target], spec, systems)
-    worth, is_error = systems.worth, systems.measure == RMS
-    value, best, separates = worth.mean(axis=0), worth.max(axis=0), discrimination(worth)
-    texts = candidates.track.targets[spec.target].shown(systems.reference).to_pylist()
-    ids = candidates.ids.take(pa.array(candidates.references.index[systems.rows])).to_pylist()
-
-    def item(row: int) -> Item:
-        return Item(
-            id=ids[row],
-            reference=cell_text(texts[row]),
-            value=_number(math.sqrt(-value[row]) if is_error else value[row]) or 0.0,
-            discrimination=_number(separates[row]),
-            answer=against.answers[row],
-            share=_number(against.share[row]),
-            probability=_number(against.probability[row]),
-            deviation=_number(against.deviation[row]),
-            columns=tuple(cell_text(column[systems.rows[row]]) for column in shown),
-        )
-
+    separates, best = discrimination(systems.worth), systems.worth.max(axis=0)
+    table = _Table(candidates, systems, against, separates, shown)
+    is_error = systems.measure == RMS
     hardest = np.lexsort((-against.strength, best))
     hardest = hardest if is_error else hardest[best[hardest] <= systems.missed_at]
     separating = np.argsort(-separates, kind="stable")
@@ -119,12 +104,12 @@ def items(
         target=spec.target,
         measure=systems.measure,
         systems=systems.names,
-        n_items=len(ids),
-        n_left_out=len(candidates.references.index) - len(ids),
+        n_items=len(systems.rows),
+        n_left_out=len(candidates.references.index) - len(systems.rows),
         columns=tuple(columns),
-        missed=tuple(map(item, hardest[:top].tolist())),
-        separating=tuple(map(item, separating[separates[separating] > 0][:top].tolist())),
-        contradicted=tuple(map(item, contradicted[:top].tolist())),
+        missed=table.items(hardest[:top]),
+        separating=table.items(separating[separates[separating] > 0][:top]),
+        contradicted=table.items(contradicted[:top]),
         n_missed=None if is_error else len(hardest),
         n_contradicted=len(contradicted) if against.applies else None,
         chance=_by_chance(len(systems.names)),
@@ -231,6 +216,7 @@ class _Systems:
     """What the systems answer."""
 
     names: tuple[str, ...]
+    target: str
     first: Aligned  # the first system
     rows: Codes  # `(n,)` the samples that count for all, among the scored rows
     reference: Any  # their references
@@ -250,6 +236,40 @@ class _Against:
     deviation: Floats
     strength: Floats  # above 0 where they contradict the reference
     applies: bool = True
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Table:
+    """What an item shows."""
+
+    candidates: Candidates
+    systems: _Systems
+    against: _Against
+    separates: Floats
+    columns: Sequence[Sequence[Any]]  # by scored row
+
+    def items(self, order: NDArray[np.intp]) -> tuple[Item, ...]:
+        """Return the items of some samples, in their order."""
+        systems, against, rows = self.systems, self.against, self.systems.rows[order]
+        values = systems.worth[:, order].mean(axis=0)
+        values = np.sqrt(-values) if systems.measure == RMS else values
+        target = self.candidates.track.targets[systems.target]
+        texts = target.shown(systems.reference[order]).to_pylist()
+        ids = self.candidates.ids.take(pa.array(self.candidates.references.index[rows])).to_pylist()
+        return tuple(
+            Item(
+                id=ids[place],
+                reference=cell_text(texts[place]),
+                value=_number(values[place]),
+                discrimination=_number(self.separates[item]),
+                answer=against.answers[item],
+                share=_number(against.share[item]),
+                probability=_number(against.probability[item]),
+                deviation=_number(against.deviation[item]),
+                columns=tuple(cell_text(column[rows[place]]) for column in self.columns),
+            )
+            for place, item in enumerate(order.tolist())
+        )
 
 
 def _metric_of(track: Track, name: str | None) -> MetricSpec:
@@ -297,6 +317,7 @@ def _read(candidates: Candidates, sources: Mapping[str, Source], spec: MetricSpe
     rows, column = np.flatnonzero(counts), next(iter(how_right(first, spec.target)), "value")
     return _Systems(
         names=tuple(sources),
+        target=spec.target,
         first=first,
         rows=rows,
         reference=first.reference[spec.target][rows],
@@ -369,7 +390,8 @@ def _numbers_against(reference: Floats, numbers: Floats, worth: Floats) -> _Agai
     from it is in units of 1.4826 times the median absolute deviation (Hampel, 1974). NaN where that is 0.
     """
     errors = -worth.mean(axis=1)
-    weights = 1 / np.maximum(errors, 1e-12 * max(float(errors.max()), 1e-300))
+    largest = float(errors.max())
+    weights = 1 / np.maximum(errors / largest, 1e-12) if 0 < largest < math.inf else np.ones(len(errors))
     weights = weights / weights.sum()
     mean = (weights[:, None] * numbers).sum(axis=0)
     apart = mean - mean.mean()

@@ -54,7 +54,8 @@ class MultilabelTarget(Target):
 
     def shown(self, values: Any) -> pa.Array:
         """Return the labels that apply."""
-        return pa.array([[self.labels[place] for place in np.flatnonzero(row == 1)] for row in values])
+        rows = [[self.labels[place] for place in np.flatnonzero(row == 1)] for row in values]
+        return pa.array(rows, pa.list_(pa.string()))
 
     def read(self, answers: Answers) -> TargetValues:
         """Return 0 and 1 for every label, a column each."""
