@@ -143,6 +143,24 @@ def test_bins_are_those_that_a_track_declares(make: Make) -> None:
     assert report["expected_calibration_error"].value == pytest.approx(sum(gaps), abs=1e-12)
 
 
+def test_a_calibration_error_has_an_interval_of_its_own_or_none(make: Make) -> None:
+    codes, scores = random_case()
+    toml = """
+ranking.by = ["overall"]
+metrics = [
+  { name = "expected_calibration_error", target = "e", weight = -1.0 },
+  { name = "expected_calibration_error", target = "e", bins = 3 },
+]
+targets.e = { type = "categorical", labels = ["angry", "happy", "sad"] }
+"""
+    candidates = make(toml, e=[LABELS[code] for code in codes])
+    table = submitted(candidates, "p", scores)
+    methods = [item.method for item in score(candidates, table, method="percentile").scores]
+    assert methods == [None, "distance", None]  # of a sum with it, and with other bins, there is none
+    assert score(candidates, table).scores[1] == score(candidates, table, method="percentile").scores[1]
+    assert score(candidates, table).uncertainty.methods == ("distance",)
+
+
 @pytest.mark.parametrize("kind", ["uniform", "certain", "all right", "two samples", "one class"])
 def test_probabilities_without_information(make: Make, kind: str) -> None:
     n = 2 if kind == "two samples" else 60

@@ -151,6 +151,7 @@ def majority_agreement(agreements: Floats, weights: Weights) -> Floats:
     target="distribution",
     higher_is_better=False,
     prepare=confidence,
+    interval="distance",
     formula="mean over samples of |share right - mean probability| of their bin",
 )
 def expected_calibration_error(

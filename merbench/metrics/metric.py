@@ -42,6 +42,8 @@ TargetKind = Literal[
 ]
 IntervalMethod = Literal["jackknife_t", "bca_t", "bca", "percentile"]
 """A method of `merbench.resampling` that makes an interval from a metric's draws."""
+OwnMethod = IntervalMethod | Literal["distance"]
+"""The method of a metric; that of a distance between two means needs their draws, and no other is in its place."""
 Label = Annotated[int, Named("one of the labels")]
 """A label, declared by its name; scoring passes its code."""
 
@@ -67,7 +69,7 @@ class Metric:
     # sums of every system, otherwise pair by pair
     sums_only: bool
     squares: bool  # whether it sums squared errors, which are heavy-tailed where a few errors are large
-    interval: IntervalMethod  # how its interval is made where neither track nor caller names a method
+    interval: OwnMethod  # how its interval is made where neither track nor caller names a method
 
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
@@ -119,7 +121,7 @@ def metric(  # noqa: PLR0913
     prepare: PrepareFunction | None = None,
     sums_only: bool = False,
     squares: bool = False,
-    interval: IntervalMethod | None = None,
+    interval: OwnMethod | None = None,
 ) -> Callable[[MetricFunction], MetricFunction]:
     """Register a function of `(reference, prediction, weights, *, parameters)` under its own name.
 
@@ -131,8 +133,9 @@ def metric(  # noqa: PLR0913
     """
     if target not in get_args(TargetKind):
         raise UsageError(f"a metric scores one of {', '.join(get_args(TargetKind))}, not '{target}'")
-    if interval is not None and interval not in get_args(IntervalMethod):
-        raise UsageError(f"the interval of a metric is one of {', '.join(get_args(IntervalMethod))}, not '{interval}'")
+    methods = (*get_args(IntervalMethod), "distance")
+    if interval is not None and interval not in methods:
+        raise UsageError(f"the interval of a metric is one of {', '.join(methods)}, not '{interval}'")
 
     def register(function: MetricFunction) -> MetricFunction:
         for part in (prepare, from_classes or function):

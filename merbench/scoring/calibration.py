@@ -93,12 +93,8 @@ def impossible_labels(aligned: Aligned) -> Iterator[Problem]:
 def with_calibration(
     aligned: Aligned, bounds: Mapping[str, Interval], draws: Draws, level: float
 ) -> dict[str, Interval]:
-    """Return intervals with those of calibration errors and of bins, which are no percentiles of their draws.
-
-    A calibration error for whose bins there are no draws has none, and neither has a bin of fewer than ten samples.
-    """
-    names = {spec.key for spec in aligned.track.metrics if spec.name == ERROR}
-    kept = {key: interval for key, interval in bounds.items() if key not in names}
+    """Return intervals with those of calibration errors, and without those of bins of fewer than ten samples."""
+    kept = dict(bounds)
     for target, reliability in reliabilities(aligned) if draws else ():
         sums = reliability.sums(ones(aligned))[:3, 0]
         gaps = np.stack([draws[bin_key(target, place, "gap")] for place in range(len(sums[0]))])

@@ -108,7 +108,6 @@ def score_and_draws(read: Submission, how: Resampling | None, by: Sequence[str] 
     (bounds, *of_groups), draws = intervals_of(aligned, how, selections)
     if how is not None:
         bounds = with_calibration(aligned, bounds, draws, how.level)
-        of_groups = [with_calibration(aligned, own, {}, how.level) for own in of_groups]
     report = ScoreReport(
         track=track.key,
         title=track.title,

@@ -133,11 +133,14 @@ class Resampling:
         """The method of the interval of every key of the track, in its order; that of the overall score first."""
         metrics = self.candidates.track.metrics
         keys = ([OVERALL] if any(spec.weight is not None for spec in metrics) else []) + [spec.key for spec in metrics]
-        if self.method != "default":
-            return dict.fromkeys(keys, self.method)
-        smooth = all(spec.metric.interval == "jackknife_t" for spec in metrics if spec.weight is not None)
         own: dict[str, str] = {spec.key: spec.metric.interval for spec in metrics}
-        return {OVERALL: "jackknife_t" if smooth else "bca_t", **own} if OVERALL in keys else own
+        weighted = {own[spec.key] for spec in metrics if spec.weight is not None}
+        if "distance" in weighted:
+            own[OVERALL] = "distance"
+        elif weighted:
+            own[OVERALL] = "jackknife_t" if weighted == {"jackknife_t"} else "bca_t"
+        given = None if self.method == "default" else self.method
+        return {key: own[key] if own[key] == "distance" else given or own[key] for key in keys}
 
     def method_of(self, key: str) -> str:
         """Return the method of the interval of a key; precision, recall and F1 of a class are smooth."""
@@ -316,7 +319,7 @@ def _interval(how: Resampling, key: str, sample: _Sample, bounds: tuple[float, f
     """Return the interval of a key by its method; one without ends where too many draws have no value."""
     draws, estimate, left_out = sample
     method, n_missing = how.method_of(key), int(np.isnan(draws).sum())
-    if n_missing > MOST_LEFT_OUT * len(draws) or not math.isfinite(estimate):
+    if n_missing > MOST_LEFT_OUT * len(draws) or not math.isfinite(estimate) or method == "distance":
         return Interval(math.nan, math.nan, n_missing)
     if method == "percentile":
         return percentile_interval(draws, how.level)
