@@ -57,7 +57,7 @@ from merbench.leaderboard.ranking import (
 )
 from merbench.leaderboard.schemes import OF_SAMPLES, OF_VALUES, mean_rank_score, schemes_of
 from merbench.report import Score, ScoreReport, displayed
-from merbench.resampling import DECIMALS, effective_number, holm, n_needed, n_swaps, pair_deviations
+from merbench.resampling import DECIMALS, holm, n_needed, n_swaps, pair_deviations
 from merbench.scoring import (
     align,
     mean_difference_p,
@@ -509,8 +509,8 @@ def _with_ranks(bench: _Bench, rows: list[Row], systems: Systems, by: Sequence[R
         return rows
     values = np.array([row.score(by[0].name).value for row in certain])
     has_interval = [interval is not None for interval in intervals]
-    degrees = effective_number(len(bench.candidates.references), bench.how.clusters) - 1
-    letters = group_letters(draws[by[0].name][has_interval], values, degrees, bench.how.uncertainty.alpha)
+    alpha = bench.how.uncertainty.alpha
+    letters = group_letters(draws[by[0].name][has_interval], values, bench.how.degrees, alpha)
     changed = {
         row.key: replace(row, rank_low=ends.low, rank_high=ends.high, first_share=ends.first_share, group=group)
         for (row, ends), group in zip(certain.items(), letters, strict=True)
