@@ -351,7 +351,7 @@ def _sizes(aligned: Aligned) -> dict[str, float]:
         sizes[spec.key] = aligned.n_scored(spec.target)
         if spec.metric.target == "scores":
             sizes[spec.key] = int(np.bincount(reference, minlength=2).min())
-        elif isinstance(label, int):
+        elif isinstance(label, int) and isinstance(reference, np.ndarray):  # and not segments of time
             sizes[spec.key] = int(
                 np.count_nonzero(reference[:, label] == 1 if reference.ndim == 2 else reference == label)
             )
