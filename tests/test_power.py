@@ -17,12 +17,14 @@ from scipy import optimize, stats
 from merbench.cli import run
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import PolicyError, UndefinedMetric, UsageError, WithheldReference
+from merbench.metrics.lists import Lists
 from merbench.report import Power
-from merbench.resampling import n_as_large, n_swaps, permutation_p
+from merbench.resampling import n_as_large, n_swaps, permutation_p, uniforms
 from merbench.scoring import compare, power_of, resampling_of
 from merbench.scoring.evaluation import plain_values
 from merbench.scoring.power import Design, Pilot, Simulation, smallest_difference
 from merbench.scoring.uncertainty import permuted_differences
+from merbench.targets import declared_target
 from merbench.track import load_track
 
 TRACK = """
@@ -277,6 +279,42 @@ def test_a_report_on_power_is_read_back(make: Make) -> None:
     report = power_of(make(), cluster="speaker", n_samples=50)
     assert Power.from_json(report.to_json()) == report
     assert "| test set | samples | clusters | smallest difference |" in report.to_markdown()
+
+
+N = 400
+SETS = Lists.of([["a", "b"] if i % 2 else ["c"] for i in range(N)])
+HALF = np.repeat([[1.0, 0.0], [0.5, 0.5]], N // 2, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("declaration", "reference", "independent"),
+    [
+        # With a quality of 0.4, an answer is right by chance, too: 0.4 + 0.6 / 2 = 0.7; both or neither: 0.49 + 0.09.
+        ({"type": "categorical", "labels": ["x", "y"]}, np.arange(N, dtype=np.int32) % 2, 0.58),
+        ({"type": "label_set"}, SETS, 0.58),
+        ({"type": "distribution", "labels": ["x", "y"]}, HALF, 0.58),
+        ({"type": "multilabel", "labels": ["x", "y"]}, (np.arange(2 * N).reshape(N, 2) % 4 == 0).astype(np.int8), 0.58),
+        # 0.4², the part that is due to the references
+        ({"type": "continuous"}, np.random.default_rng(3).normal(size=N), 0.16),
+        ({"type": "scores", "positive": "p", "negative": "q"}, (np.arange(N) % 2).astype(np.int8), 0.16),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+)
+def test_simulated_systems_of_every_kind(declaration: dict[str, Any], reference: Any, independent: float) -> None:
+    target = declared_target(declaration)
+    noise, other = uniforms("a", 5, N), uniforms("b", 5, N)
+    other[:3] = noise[:3]  # what all systems share
+    perfect = target.simulated(reference, 1.0, 0.5, noise)
+    assert target.agreement(reference, perfect, reference) == pytest.approx(1, abs=1e-12)
+
+    def agreement(shared: float) -> float:
+        pair = (target.simulated(reference, 0.4, shared, each) for each in (noise, other))
+        return target.agreement(reference, *pair)
+
+    assert agreement(1.0) == pytest.approx(1, abs=1e-12)
+    # Four standard errors of a share, or of a correlation, of 400 samples.
+    assert agreement(0.0) == pytest.approx(independent, abs=4 * 0.05)
+    assert agreement(0.0) < agreement(0.5) < 1
 
 
 @pytest.mark.slow
