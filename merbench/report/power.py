@@ -98,5 +98,7 @@ class Power(Report):
         if any(row.difference is None for row in self.rows):
             lines.append("–: too few samples or clusters for any difference to show")
         if self.hidden:
-            lines.append("which candidates are scored is secret: all of them are counted")
+            lines.append(
+                "which candidates are scored is secret: all of them are counted; --samples N shows a smaller number"
+            )
         return [*lines, f"signature: {self.signature}"]

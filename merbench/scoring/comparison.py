@@ -156,7 +156,7 @@ def _smallest_p(how: Resampling, n_permutations: int, n_pairs: int) -> Iterator[
     # Exchanging everything makes the same difference as exchanging nothing.
     exact = n_exchanges < n_permutations
     smallest = (1 + exact) / (n_exchanges + 1)
-    if round(smallest * n_pairs, 10) < round(1 - how.level, 10):
+    if round(smallest * n_pairs, 10) < how.uncertainty.alpha:
         return
     units = plural(how.n_units, "sample") if how.cluster is None else f"{how.n_units} clusters of '{how.cluster}'"
     adjusted = f", nor an adjusted one of {n_pairs:,} pairs below {min(1.0, smallest * n_pairs):.2g}" * (n_pairs > 1)
@@ -164,13 +164,13 @@ def _smallest_p(how: Resampling, n_permutations: int, n_pairs: int) -> Iterator[
     if exact:
         yield Problem("W711", f"{units}: {message}")
     else:
-        enough = math.floor(round(n_pairs / (1 - how.level), 6))
+        enough = math.floor(round(n_pairs / how.uncertainty.alpha, 6))
         yield Problem("W711", f"{n_permutations:,} permutations: {message}; {enough:,} permutations are enough")
 
 
 def _tied_to_size(systems: Mapping[str, Aligned], made: Sequence[Difference], how: Resampling) -> Iterator[Problem]:
     """Yield a warning where significant differences depend on the size of a cluster: their p may be too small."""
-    significant = [row for row in made if row.p_holm is not None and row.p_holm <= 1 - how.level]
+    significant = [row for row in made if row.p_holm is not None and row.p_holm < how.uncertainty.alpha]
     if how.clusters is None or not significant or how.n_units > JACKKNIFE_GROUPS:
         return
     names = {name for row in significant for name in (row.a, row.b)}

@@ -26,6 +26,7 @@ from merbench.resampling import cluster_codes, effective_number, pair_deviations
 from merbench.scoring.aligned import Aligned, align, candidates_of, grouping_of, groups_of, read_for
 from merbench.scoring.comparison import named_sources, with_metric
 from merbench.scoring.evaluation import plain_values
+from merbench.scoring.samples import require_visible
 from merbench.scoring.uncertainty import Resampling, bootstrap, resampling_of
 from merbench.track import OVERALL, MetricSpec, Track
 
@@ -131,15 +132,12 @@ def power_of(  # noqa: PLR0913
         pilot = _measured(candidates, sources, key, how)
     else:
         pilot = Simulation(candidates, key, how.stream).pilot(score, agreement, how)
-    design = _design(candidates, how)
-    sizes = {size: design.resized(times * design.n, None) for size, times in SIZES.items()}
+    size = _design(candidates, how)
+    sizes = {name: size.resized(times * size.n, None) for name, times in SIZES.items()}
     if n_samples is not None or n_clusters is not None:
-        sizes["as asked"] = design.resized(n_samples, n_clusters)
+        sizes["as asked"] = size.resized(n_samples, n_clusters)
     is_rate = key.partition("(")[0] in RATES
-    rows = []
-    for size, each in sizes.items():
-        smallest = smallest_difference(pilot, each, how.level, power, is_rate)
-        rows.append(PowerRow(size, round(each.n), None if each.clusters is None else round(each.clusters), smallest))
+    shown = {each: smallest_difference(pilot, design, how.level, power, is_rate) for each, design in sizes.items()}
     return Power(
         track=candidates.track.key,
         title=candidates.track.title,
@@ -147,14 +145,8 @@ def power_of(  # noqa: PLR0913
         synthetic=candidates.corpus.synthetic,
         hidden=candidates.hidden,
         n_candidates=len(candidates),
-        signature="|".join(
-            [
-                f"{candidates.track.key}#{candidates.track.fingerprint[:8]}",
-                f"corpus:{candidates.corpus.name}",
-                f"split:{candidates.split}",
-                f"power:{key},{power:g},{how.level:g}|cluster:{how.cluster or 'none'}|seed:{how.seed}",
-            ]
-        ),
+        signature=f"{candidates.track.key}#{candidates.track.fingerprint[:8]}|corpus:{candidates.corpus.name}|"
+        f"split:{candidates.split}|power:{key},{power:g},{how.level:g}|cluster:{how.cluster or 'none'}|seed:{how.seed}",
         decimals=candidates.track.ranking.decimals,
         key=key,
         name=name,
@@ -166,7 +158,10 @@ def power_of(  # noqa: PLR0913
         intraclass=pilot.intraclass,
         level=how.level,
         power=power,
-        rows=tuple(rows),
+        rows=tuple(
+            PowerRow(each, round(design.n), None if design.clusters is None else round(design.clusters), shown[each])
+            for each, design in sizes.items()
+        ),
     )
 
 
@@ -249,11 +244,7 @@ def _measured(candidates: Candidates, sources: Mapping[str, Source], key: str, h
     """Return what two runs show."""
     if len(sources) != 2:
         raise UsageError(f"a pilot is two runs, not {len(sources)}")
-    if candidates.hidden:
-        raise PolicyError(
-            f"{candidates.track.key}: split '{candidates.split}' keeps secret which candidates are scored, and a pilot "
-            "of two runs would show it; name a split without a hidden part: --split NAME"
-        )
+    require_visible(candidates, "a pilot of two runs")
     track = with_metric(candidates.track, key)
     pair = [replace(align(read_for(candidates, source)), track=track) for source in sources.values()]
     if pair[0].n < 2:
