@@ -240,6 +240,13 @@ def test_pilots_that_show_nothing(make: Make) -> None:
         power_of(candidates, runs={"a": table, "b": table})
     with pytest.raises(UsageError, match="a pilot is two runs, not 1"):
         power_of(candidates, runs={"a": table})
+    path = make(valence=["no"] * 300).track.folder / "track.toml"
+    scores = path.read_text().replace('"continuous"', '"scores"\npositive = "yes"\nnegative = "no"')
+    path.write_text(scores.replace('"pcc"', '"auroc"').replace('"mse"', '"aupr"').replace("-0.1", "0.1"))
+    with pytest.raises(
+        UndefinedMetric, match=r"auroc\(valence\) has no value on these 300 references: no reference is"
+    ):
+        power_of(path.parent, metric="auroc")
     # Constant references, or one class: other answers do not occur.
     with pytest.raises(UndefinedMetric, match="the two systems do not differ"):
         power_of(make(valence=[1.0] * 300), metric="pcc")

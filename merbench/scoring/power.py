@@ -291,6 +291,8 @@ class Simulation:
         n = self.like.n
         # The rows of the pilot: all in turn, or as many at even steps.
         self.rows = np.arange(N_PILOT) % n if n <= N_PILOT else np.arange(N_PILOT) * n // N_PILOT
+        # A metric without a value on the split itself says why.
+        plain_values(self.pair(np.arange(n), (QUALITY, QUALITY), SHARED, self.stream)[0])
 
     def pair(self, rows: Codes, qualities: tuple[float, float], shared: float, stream: str) -> list[Aligned]:
         """Return the answers of two systems for samples like some rows, whatever the seed in `stream`."""
