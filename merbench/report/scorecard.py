@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 OUTSIDE = "(outside)"
 """What is shown for an answer outside the vocabulary."""
 
+MOST_WORST_IN_TEXT = 5
+"""How many of the worst samples are shown as text."""
+
 MOST_PLOTTED = 30
 """With more labels than this, a confusion matrix is not plotted."""
 
@@ -282,6 +285,11 @@ class ScoreReport(Report):
         )
         ends = (self._ceiling_table(), *(table for part in parts for table in part), self._worst_table())
         return [table for table in (self._score_table(), *ends) if table.rows]
+
+    def to_text(self, width: int | None = None) -> str:
+        """Return plain aligned text, with fewer of the worst samples, so that the scores stay in sight."""
+        brief = self if len(self.worst) <= MOST_WORST_IN_TEXT else replace(self, worst=self.worst[:MOST_WORST_IN_TEXT])
+        return super(ScoreReport, brief).to_text(width)
 
     def lead(self) -> tuple[str, ...]:
         """Return the first score with its interval."""
