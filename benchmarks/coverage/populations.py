@@ -144,7 +144,7 @@ class Classes:
     @property
     def answers(self) -> Array:
         """Chances of every answer (columns) for every class (rows)."""
-        rng, n_classes = np.random.default_rng(8), len(self.shares)
+        rng, n_classes = np.random.default_rng(5), len(self.shares)
         wrong = np.zeros((n_classes, n_classes))
         wrong[~np.eye(n_classes, dtype=np.bool_)] = rng.dirichlet(np.ones(n_classes - 1), n_classes).ravel()
         recalls = np.array(self.recalls)

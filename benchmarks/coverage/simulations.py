@@ -123,7 +123,7 @@ def covered(case: Case, numbers: range) -> tuple[Counts, list[str]]:
 
 def applies(problem: Problem, key: str) -> bool:
     """Return whether a warning is about a key: about all, about its target, or about the metric itself."""
-    return problem.column is None or problem.column == key or f"({problem.column})" in key or key == OVERALL
+    return problem.column in (None, key) or key == OVERALL or key.partition("(")[2].startswith(f"{problem.column}")
 
 
 def rejected(population: Speakers, numbers: range) -> Counts:
