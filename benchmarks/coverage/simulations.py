@@ -6,7 +6,7 @@ import math
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -114,16 +114,18 @@ def covered(case: Case, numbers: range) -> tuple[Counts, list[str]]:
             percentile = intervals_of(test_set.aligned, old, test_set.groups)[0][-1]
         warnings = list(warnings_of(test_set.aligned, how, intervals[0]))
         for row, (name, key) in enumerate(keys.items()):
-            interval, is_warned = intervals[-1][key], any(applies(problem, key) for problem in warnings)
+            interval, is_warned = intervals[-1][key], any(applies(problem, key, intervals[0]) for problem in warnings)
             methods[name] = interval.method or methods[name]
             inside = [each.low <= truth[name] <= each.high for each in (percentile[key], interval)]
             counts[row] += [*inside, is_warned, inside[1] and not is_warned]
     return counts, list(methods.values())
 
 
-def applies(problem: Problem, key: str) -> bool:
-    """Return whether a warning is about a key: about all, about its target, or about the metric itself."""
-    return problem.column in (None, key) or key == OVERALL or key.partition("(")[2].startswith(f"{problem.column}")
+def applies(problem: Problem, key: str, keys: Iterable[str]) -> bool:
+    """Return whether a warning is about a key: about those that it names, else about its target, or about all."""
+    named = [each for each in keys if each in problem.message]
+    target = key.partition("(")[2].rstrip(")").split(",")[0]
+    return key in named if named else key == OVERALL or problem.column in (None, target)
 
 
 def rejected(population: Speakers, numbers: range) -> Counts:
