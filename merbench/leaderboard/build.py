@@ -333,7 +333,7 @@ class _Bench:
             return f"more than {MOST_PAIRED} rows are ranked"
         if n_values > MOST_SAMPLE_VALUES:
             return f"{len(systems)} rows times {len(self.candidates.references):,} samples are too many"
-        # The order of rows follows from their contents; a list of lists keeps runs of one row together.
+        # The same runs may make other rows, so the key has how many each row has.
         key = ["samples", metric, *(f"{len(runs)}" for runs in systems), *_contents(chain(*systems)), *self.context]
         scores: dict[str, list[float]] | str = self.cache.remembered(key, lambda: self._sample_scores(systems, metric))
         return scores
