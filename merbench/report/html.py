@@ -34,6 +34,9 @@ SHADES = 10
 MOST_AT_ONCE = 40
 """A table with more rows than this scrolls inside its own region, except in print."""
 
+MOST_UNBROKEN = 12
+"""Names that are longer than this may continue on the next line."""
+
 MOST_LEVEL = 8
 """With more columns of shares than this, their heads are vertical."""
 
@@ -119,13 +122,12 @@ def _listed(kind: str, lines: Sequence[str]) -> str:
 
 def _table(table: ReportTable, level: int) -> str:
     title = escape_html(table.title or "Scores")
-    columns = [[row[i].drawn for row in table.cells] for i in range(len(table.head))]
-    bars = [[drawing for drawing in column if isinstance(drawing, Bar)] for column in columns]
+    columns = [[row[i] for row in table.cells] for i in range(len(table.head))]
+    bars = [[cell.drawn for cell in column if isinstance(cell.drawn, Bar)] for column in columns]
     scales = [_common_scale(column) for column in bars]
-    shaded = any(isinstance(drawing, float) for column in columns for drawing in column)
-    kind = ' class="matrix dense"' if len(table.head) - 1 > MOST_LEVEL else ' class="matrix"'
-    beside = "beside" if sum(map(bool, bars)) == 1 else ""  # else below, where columns are narrower
-    kinds = ["text" if i < table.n_text else beside if column else "" for i, column in enumerate(bars)]
+    kinds = [_kind(column, i < table.n_text, bars) for i, column in enumerate(columns)]
+    shaded = any(isinstance(cell.drawn, float) for column in columns for cell in column)
+    kind = ' class="matrix dense"' if len(columns) - 1 > MOST_LEVEL else ' class="matrix"'
     head = "".join(map(_head, table.head, kinds, scales))
     rows = "\n".join(
         "<tr>" + "".join(_row(number, row, kinds, scales)) + "</tr>" for number, row in enumerate(table.cells)
@@ -140,6 +142,14 @@ def _table(table: ReportTable, level: int) -> str:
         f"<table{kind if shaded else ''}><caption>{title}</caption>"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>{closed}"
     )
+
+
+def _kind(column: Sequence[Cell], is_text: bool, bars: Sequence[Sequence[Bar]]) -> str:
+    """Return the class of a column: a single one of bars has them beside its numbers, several have them below."""
+    if is_text:
+        return "text" if any(len(cell) > MOST_UNBROKEN for cell in column) else "text short"
+    has_bars = any(isinstance(cell.drawn, Bar) for cell in column)
+    return "beside" if has_bars and sum(map(bool, bars)) == 1 else ""
 
 
 def _head(name: str, kind: str, scale: Scale | None) -> str:
