@@ -200,7 +200,7 @@ def test_other_sizes_and_clusters(make: Make) -> None:
     ]
     ratio = sum(stats.t.ppf([0.975, 0.8], 9)) / sum(stats.t.ppf([0.975, 0.8], 19)) * math.sqrt(2)
     assert smallest(report, "as asked") / smallest(report) == pytest.approx(ratio, rel=1e-6)
-    assert report.assumed == ("score", "agreement", "intraclass correlation") and report.intraclass == 0.05
+    assert report.assumed == ("score", "agreement", "intraclass correlation") and report.intraclass == 0.1
     assert [row.n_samples for row in power_of(make(), metric="pcc", n_samples=77).rows][-1] == 77
 
 

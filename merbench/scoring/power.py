@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 N_PILOT, N_DRAWS = 10_000, 4_000
 """Samples of a simulated pilot, and its resamples: they give σ within about 1 %."""
 
-QUALITY, SHARED, INTRACLASS = 0.6, 0.5, 0.05
+QUALITY, SHARED, INTRACLASS = 0.6, 0.5, 0.1
 """What is assumed where neither an option nor a run says more."""
 
 RATES = frozenset({"accuracy", "micro_f1"})
