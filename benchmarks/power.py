@@ -23,7 +23,7 @@ from benchmarks.measuring import machine, table
 from merbench.resampling import effective_number, n_as_large, n_swaps, pair_deviations, pairwise_p, permutation_p
 from merbench.scoring.aligned import Aligned
 from merbench.scoring.evaluation import plain_values
-from merbench.scoring.power import RATES, Design, Pilot, Simulation, smallest_difference
+from merbench.scoring.power import RATES, Design, Pilot, Simulation, size_around, smallest_difference
 from merbench.scoring.uncertainty import bootstrap, permuted_differences
 from merbench.track import Track
 
@@ -164,15 +164,15 @@ def measured(pair: Pair, made: Any) -> Pilot:
     intraclass = None
     if made.clusters is not None:
         together = float(pair_deviations(draws(pair, made), values)[0, 1])
-        intraclass = ((together / alone) ** 2 - 1) / (n / effective_number(n, made.clusters) - 1)
+        intraclass = ((together / alone) ** 2 - 1) / (size_around(made.clusters) - 1)
     return Pilot(float(values.mean()), (), alone * n**0.5, intraclass)
 
 
 def typical(n_speakers: int) -> Design:
     """Return the mean size of test sets of some speakers."""
     made = [speakers(n_speakers, (0.65, 0.65))(number)[1].clusters for number in range(100)]
-    n, effective = np.mean([len(of) for of in made]), np.mean([effective_number(len(of), of) for of in made])
-    return Design(float(n), n_speakers, n_speakers / float(effective))
+    n, size = np.mean([len(of) for of in made]), np.mean([size_around(of) for of in made])
+    return Design(float(n), n_speakers, float(size * n_speakers / n))
 
 
 CASES = (

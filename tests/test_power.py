@@ -185,10 +185,10 @@ def test_other_sizes_and_clusters(make: Make) -> None:
     # 20 clusters of 15: √((1 + 14 · 0.1) / 300) · 0.5, and Student's t at 19 degrees.
     expected = sum(stats.t.ppf([0.975, 0.8], 19)) * 0.5 * math.sqrt(2.4 / 300)
     assert smallest_difference(pilot, Design(300, 20, 1.0), 0.95, 0.8, False) == pytest.approx(expected, abs=1e-9)
-    # If only 10 of them are effective, a sample's cluster has 30 samples on average: 1 + 29 · 0.1.
+    # Of such sizes that a sample's cluster has 30 samples on average: 1 + 29 · 0.1.
     expected *= math.sqrt(3.9 / 2.4)
     assert smallest_difference(pilot, Design(300, 20, 2.0), 0.95, 0.8, False) == pytest.approx(expected, abs=1e-9)
-    # Sizes 30 and 10, half of 20 clusters each: n² / Σn² = 400² / (10 · 900 + 10 · 100) = 16.
+    # Sizes 30 and 10, half of 20 clusters each: Σn² / n = (10 · 900 + 10 · 100) / 400 = 25, in place of 20.
     unequal = make(n=400, group=[f"g{i % 10}" if i < 300 else f"h{i % 10}" for i in range(400)])
     report = power_of(unequal, metric="pcc", cluster="group", n_clusters=10)
     assert [(row.n_samples, row.n_clusters) for row in report.rows] == [
@@ -200,6 +200,9 @@ def test_other_sizes_and_clusters(make: Make) -> None:
     ]
     ratio = sum(stats.t.ppf([0.975, 0.8], 9)) / sum(stats.t.ppf([0.975, 0.8], 19)) * math.sqrt(2)
     assert smallest(report, "as asked") / smallest(report) == pytest.approx(ratio, rel=1e-6)
+    alone = smallest(power_of(unequal, metric="pcc", cluster="none"))
+    ratio = sum(stats.t.ppf([0.975, 0.8], 19)) / sum(stats.t.ppf([0.975, 0.8], 399)) * math.sqrt(1 + 24 * 0.1)
+    assert smallest(report) / alone == pytest.approx(ratio, rel=1e-6)
     assert report.assumed == ("score", "agreement", "intraclass correlation") and report.intraclass == 0.1
     assert [row.n_samples for row in power_of(make(), metric="pcc", n_samples=77).rows][-1] == 77
 

@@ -4,8 +4,8 @@ The difference d of two systems on n samples has the standard deviation σ / √
 it with the probability `power` if d ≥ (t(1 − α/2) + t(power)) · σ / √n, with Student's t at one degree of freedom less
 than there are samples or clusters (Lachin, 1981; for rates Connor, 1987). σ is measured as the intervals of differences
 are: from resamples, here of a pilot of two systems of equal score, which are real, or simulated as `Target.simulated`
-defines. With clusters, (Σn)² / Σn² of which are effective, the variance is 1 + (n / effective − 1) · ρ times as large;
-ρ is the intraclass correlation of the difference (Kish, 1965).
+defines. With clusters the variance is 1 + (m − 1) · ρ times as large, where m is the mean size of a sample's cluster
+and ρ the intraclass correlation of the difference (Kish, 1965).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.errors import PolicyError, UndefinedMetric, UsageError, WithheldReference, did_you_mean, listed
 from merbench.report import Agreement, Power, PowerRow
-from merbench.resampling import cluster_codes, effective_number, pair_deviations, student_quantile, uniforms
+from merbench.resampling import cluster_codes, pair_deviations, student_quantile, uniforms
 from merbench.scoring.aligned import Aligned, align, candidates_of, grouping_of, groups_of, read_for
 from merbench.scoring.comparison import named_sources, with_metric
 from merbench.scoring.evaluation import plain_values
@@ -54,12 +54,7 @@ class Design:
 
     n: float  # samples
     clusters: float | None  # None for samples one by one
-    spread: float  # number of clusters by their effective number: 1 where all are equal
-
-    @property
-    def effective(self) -> float:
-        """The effective number of units."""
-        return self.n if self.clusters is None else self.clusters / self.spread
+    spread: float  # mean size of a sample's cluster by that of a cluster: 1 where all are equal
 
     def resized(self, n: float | None, clusters: float | None) -> Design:
         """Return another size; what is not given follows the other one, at the size that clusters have now."""
@@ -70,7 +65,9 @@ class Design:
 
     def inflation(self, intraclass: float | None) -> float:
         """Return how many times larger clusters make the variance of a difference."""
-        return 1.0 if intraclass is None else 1 + (self.n / self.effective - 1) * intraclass
+        if self.clusters is None or intraclass is None:
+            return 1.0
+        return 1 + (self.spread * self.n / self.clusters - 1) * intraclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +221,13 @@ def _design(candidates: Candidates, how: Resampling) -> Design:
     if clusters is None:
         return Design(n, None, 1.0)
     n_clusters = int(clusters.max()) + 1
-    return Design(n, n_clusters, n_clusters / effective_number(n, clusters))
+    return Design(n, n_clusters, size_around(clusters) * n_clusters / n)
+
+
+def size_around(clusters: Codes) -> float:
+    """Return the mean number of samples in a sample's cluster: Σn² / Σn of the clusters' sizes."""
+    sizes = np.bincount(clusters).astype(np.float64)
+    return float(sizes @ sizes / sizes.sum())
 
 
 def _visible(candidates: Candidates) -> Codes | None:
@@ -252,10 +255,10 @@ def _measured(candidates: Candidates, sources: Mapping[str, Source], key: str, h
     values = np.array([plain_values(each)[key] for each in pair])
     samples = replace(how, cluster=None)
     deviation, intraclass = _deviation(pair, values, key, samples), None
-    if how.cluster is not None:
+    if how.clusters is not None:
         inflation = (_deviation(pair, values, key, how) / deviation) ** 2
-        size = pair[0].n / (how.degrees + 1)
-        intraclass = min(1.0, max(0.0, (inflation - 1) / (size - 1))) if size > 1 else 0.0
+        others = size_around(how.clusters) - 1
+        intraclass = min(1.0, max(0.0, (inflation - 1) / others)) if others else 0.0
     return Pilot(float(values.mean()), _agreements(*pair), deviation, intraclass)
 
 
