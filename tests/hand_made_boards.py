@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def row(team: str = "a-team", *, day: int = 1, ranks: bool = True, digest: str =
     )
 
 
-def board(rows: Sequence[Row] | None = None, **changes: object) -> Board:
+def board(rows: Sequence[Row] | None = None, **changes: Any) -> Board:
     """Return a board of three rows, or of the given ones."""
     made = Board(
         track="toy@1.0",
@@ -65,7 +66,7 @@ def board(rows: Sequence[Row] | None = None, **changes: object) -> Board:
 def three_rows() -> tuple[Row, ...]:
     """Return the best row, one that is not significantly different from it, and one that is."""
 
-    def ranked(rank: int, team: str, overall: float, mse: float, ends: tuple[float, float], **changes: object) -> Row:
+    def ranked(rank: int, team: str, overall: float, mse: float, ends: tuple[float, float], **changes: Any) -> Row:
         made = row(team, overall=overall, mse=mse)
         deviation = 0.01 if "runs" in changes else None
         scores = (replace(made.scores[0], low=ends[0], high=ends[1], deviation=deviation), made.scores[1])
