@@ -103,13 +103,10 @@ golden: $(VENV)/.dev
 mutants: $(VENV)/.dev
 	@$(VENV)/bin/python tests/mutants.py
 
-# The picture of the README is the page of a board, at its full width, taken by Chromium.
+# The picture of the README is the page of a board, taken by Chromium.
 picture:
-	sed 's/<meta http-equiv="Content-Security-Policy"[^>]*>//; s/max-width: 84rem/max-width: none/' \
-	    submissions/mer-multi/leaderboard.html > .board.html
-	chromium --headless --no-sandbox --hide-scrollbars --window-size=1800,475 --screenshot=docs/board.png \
-	    file://$(CURDIR)/.board.html
-	rm .board.html
+	chromium --headless --no-sandbox --hide-scrollbars --force-device-scale-factor=1.5 --window-size=1280,350 \
+	    --screenshot=docs/board.png file://$(CURDIR)/submissions/mer-multi/leaderboard.html
 
 clean:
 	rm -rf $(VENV) $(VENV)-* demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,7 +7,7 @@ const number = (text) => parseFloat(text.replaceAll(",", "").match(/-?\d+(\.\d+)
 // A click on a head sorts by its column; a second one turns the order round. Cells without a value stay last.
 for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells];
-  const body = table.tBodies[table.tBodies.length - 1];
+  const body = table.tBodies[0];
   const rows = [...body.rows];
 
   const sort = (column, direction) => {
@@ -36,7 +36,7 @@ for (const table of document.querySelectorAll("table")) {
 // The rows that have every word of the search stay; Escape clears it.
 const form = document.querySelector("form");
 if (form) {
-  const rows = [...document.querySelectorAll(".rows tbody:last-child > tr")];
+  const rows = [...document.querySelectorAll(".rows tbody tr")];
   const [input, output] = form.elements;
   const total = `${rows.length.toLocaleString("en")} rows`;
   let texts;
