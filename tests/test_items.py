@@ -94,7 +94,7 @@ def test_contradictions_are_those_of_dawid_and_skene() -> None:
         else:
             assert odds[item] == -math.inf and math.isnan(share[item])
     p = (right.sum(axis=1) + 0.5) / (n + 1)
-    skill = np.maximum(np.log(3 * p / (1 - p)), 0)  # a vote by skill
+    skill = np.maximum(np.log(3 * p / (1 - p)), 0) + 1e-9  # a vote by skill
     votes = [sum(skill[codes[:, 0] == label]) * (label != reference[0]) for label in range(n_labels)]
     assert other[0] == (int(np.argmax(votes)) if max(votes) > 0 else -1)
 
@@ -148,7 +148,8 @@ def test_every_kind_of_target_has_items(target: str, tmp_path: Path) -> None:
     assert ItemReport.from_json(report.to_json()) == report
     assert report.n_items + report.n_left_out == N and report.n_left_out == (4 if target == "valence" else 0)
     assert report.chance == pytest.approx(0.996917, abs=1e-6)  # of three pairs, in any table of critical values
-    assert (report.n_missed is None) == (target == "valence")
+    measures = {"emotion": "share right", "face": "share right", "valence": "rms error", "real": "ranked_right"}
+    assert report.measure == measures.get(target, "f1") and (report.n_missed is None) == (target == "valence")
     assert (report.n_contradicted is None) == (target in ("real", "parts"))
     # One system, or several that are equal: no correlation, and the same samples are missed.
     for systems in ({"one": one}, {"one": one, "two": one, "three": one}):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from merbench.errors import plural
 from merbench.report.document import Report
@@ -64,29 +64,32 @@ class ItemReport(Report):
     n_contradicted: int | None = None
     chance: float | None = None
 
-    def _stored(self) -> dict[str, Any]:
-        return asdict(self)
-
     def tables(self) -> list[ReportTable]:
         """Return a table for each question that has an answer."""
         missed = "Smallest error of any system" if self.n_missed is None else "Missed by all systems"
-        titles = (missed, "Separate good systems from bad", "Contradicted by skilled systems, worth a second look")
-        lists = zip(titles, (self.missed, self.separating, self.contradicted), strict=True)
-        return [self._table(f"{title}: {self.target}", items) for title, items in lists if items]
-
-    def _table(self, title: str, items: Sequence[Item]) -> ReportTable:
-        rows = [
+        against = ("systems say", "share", "probability", "deviation")
+        shown = [
+            (missed, self.missed, (*against, self.measure) if self.n_missed is None else against),
+            ("Separate good systems from bad", self.separating, (self.measure, "discrimination")),
             (
-                item.id,
-                *item.columns,
-                item.reference,
-                item.answer,
-                *("" if value is None else self.number(value) for value in self._numbers(item)),
-            )
-            for item in items
+                "Contradicted by skilled systems, worth a second look",
+                self.contradicted,
+                (*against, self.measure, "discrimination"),
+            ),
         ]
-        head = ("sample", *self.columns, "reference", "systems say", *self._number_names)
-        return without_empty_columns(ReportTable(title, head, rows, n_text=3 + len(self.columns)))
+        return [self._table(f"{title}: {self.target}", items, names) for title, items, names in shown if items]
+
+    def _table(self, title: str, items: Sequence[Item], names: Sequence[str]) -> ReportTable:
+        rows = []
+        for item in items:
+            numbers = dict(zip(self._number_names, self._numbers(item), strict=True))
+            cells = {name: "" if value is None else self.number(value) for name, value in numbers.items()}
+            cells["systems say"] = item.answer
+            rows.append((item.id, *item.columns, item.reference, *(cells[name] for name in names)))
+        n_text = 2 + len(self.columns) + ("systems say" in names)
+        return without_empty_columns(
+            ReportTable(title, ("sample", *self.columns, "reference", *names), rows, n_text=n_text)
+        )
 
     @property
     def _number_names(self) -> tuple[str, ...]:

@@ -169,12 +169,13 @@ def contradictions(reference: Codes, codes: Codes, n_labels: int, per: int) -> t
         per: how many labels exclude each other: K, or 2 where codes 2j and 2j + 1 answer question j.
 
     Returns:
-        `(n,)` codes, −1 where no skilled system gives another label; shares; log odds, −inf there.
+        `(n,)` codes, −1 where no system gives another label; shares, NaN there; log odds, −inf there.
     """
     n, right = len(reference), codes == reference
     hits = right.sum(axis=1)
     share_right = (hits + 0.5) / (n + 1)
-    skill = np.maximum(np.log((per - 1) * share_right / (1 - share_right)), 0)
+    # Among equal votes, and where no system is better than chance, the number of systems decides.
+    skill = np.maximum(np.log((per - 1) * share_right / (1 - share_right)), 0) + 1e-9
     alternative = _most_voted(reference, codes, skill, n_labels)
     independent = float((hits / n * (1 - hits / n)).sum())
     effect = max(1.0, float(right.sum(axis=0).var()) / independent) if independent else 1.0
@@ -314,7 +315,8 @@ def _read(candidates: Candidates, sources: Mapping[str, Source], spec: MetricSpe
     counts = (table >= 0 if right_or_wrong else ~np.isnan(table)).all(axis=0)
     if not counts.any():
         raise UsageError(f"no sample counts for all of the {len(sources):,} submissions under '{spec.target}'")
-    rows, column = np.flatnonzero(counts), next(iter(how_right(first, spec.target)), "value")
+    names, rows = list(how_right(first, spec.target)), np.flatnonzero(counts)
+    column = "f1" if "f1" in names else names[0] if names else "value"
     return _Systems(
         names=tuple(sources),
         target=spec.target,
@@ -380,7 +382,7 @@ def _applying_against(labels: Sequence[str], systems: _Systems) -> _Against:
 
 def _probability(odds: Floats) -> Floats:
     with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-odds)))
+        return np.where(odds == -np.inf, np.nan, 1 / (1 + np.exp(-odds)))
 
 
 def _numbers_against(reference: Floats, numbers: Floats, worth: Floats) -> _Against:
