@@ -115,7 +115,7 @@ def answers(candidates: Candidates, seed: int = 4) -> pa.Table:
 
 def test_an_influence_is_the_value_with_a_sample_minus_that_without(candidates: Candidates) -> None:
     aligned = align(read_submission(answers(candidates), candidates))
-    moved, complete = influences(aligned, candidates.track.metrics), evaluate(aligned, np.ones((1, N), np.uint8))
+    moved, complete = influences(aligned), evaluate(aligned, np.ones((1, N), np.uint8))
     assert set(moved) == set(complete)
     for row in range(N):
         rest = np.delete(np.arange(N), row)

@@ -283,8 +283,10 @@ def weighted_mean(weights: Weights, values: Floats) -> Floats:
 
 def total_weight(weights: Weights) -> Floats:
     """Return the `(b,)` total weights, exact: every partial sum is an integer that float64 holds."""
-    if isinstance(weights, (Exchanges, LeftOut)):
-        return weights.sums(np.ones(weights.shape[1]))
+    if isinstance(weights, LeftOut):
+        return np.where(weights.rows >= 0, weights.n - 1.0, weights.n)
+    if isinstance(weights, Exchanges):
+        return weights.sums(np.ones(len(weights.units)))
     if isinstance(weights, Clustered):
         sizes = np.bincount(weights.clusters, minlength=weights.counts.shape[1])
         return np.asarray(weights.counts.astype(np.float64) @ sizes.astype(np.float64))

@@ -68,7 +68,8 @@ def _value(aligned: Aligned, spec: MetricSpec, weights: Weights, within: Within 
     parameters = parameters_of(aligned.track, spec) | aligned.supplied(spec, within)
     own_weights = weights if part.rows is None else weights[:, part.rows]
     places: Any = slice(None)
-    if isinstance(own_weights, LeftOut):  # of all that leave out a sample of other rows, one is enough
+    if isinstance(own_weights, LeftOut) and part.rows is not None:
+        # Of all that leave out a sample of other rows, one is enough.
         rows, places = np.unique(own_weights.rows, return_inverse=True)
         own_weights = LeftOut(rows, own_weights.n)
     if metric.prepare is None:

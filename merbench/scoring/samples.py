@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from merbench.scoring.evaluation import (
     MOST_VALUES,
     Draws,
     Values,
+    evaluate,
     metric_values,
     ones,
     prepared_of,
@@ -73,7 +74,7 @@ def per_sample(track: str | Path | Track | Candidates, submission: Source, *, sp
     for name, target in aligned.track.targets.items():
         columns |= {f"{name}.{key}": column for key, column in _answer_columns(aligned, name, target)}
     labels = {spec.key: aligned.track.metric_label(spec) for spec in aligned.track.metrics}
-    for key, values in influences(aligned, aligned.track.metrics).items():
+    for key, values in influences(aligned).items():
         columns[f"influence.{labels.get(key, key)}"] = pa.array(values, from_pandas=True)
     return pa.table(columns)
 
@@ -109,9 +110,10 @@ def how_right(aligned: Aligned, name: str) -> Mapping[str, NDArray[Any]]:
     return aligned.track.targets[name].sample_columns(part.reference, part.prediction, prepared)
 
 
-def influences(aligned: Aligned, specs: Sequence[MetricSpec]) -> Draws:
-    """Return the `(n,)` influences on metrics, by key, and on the overall score where weights declare it."""
-    moved = {spec.key: _influence(aligned, spec) for spec in specs}
+def influences(aligned: Aligned) -> Draws:
+    """Return the `(n,)` influences on all metrics, by key, and on the overall score where weights declare it."""
+    plain, specs = evaluate(aligned, ones(aligned)), aligned.track.metrics
+    moved = {spec.key: _influence(aligned, spec, float(plain[spec.key][0])) for spec in specs}
     weighted = [(spec.weight, moved[spec.key]) for spec in specs if spec.weight is not None]
     if weighted:
         overall = sum((weight * values for weight, values in weighted), np.zeros(aligned.n))
@@ -119,8 +121,8 @@ def influences(aligned: Aligned, specs: Sequence[MetricSpec]) -> Draws:
     return moved
 
 
-def _influence(aligned: Aligned, spec: MetricSpec) -> Values:
-    """Return the `(n,)` influences on one metric."""
+def _influence(aligned: Aligned, spec: MetricSpec, plain: float) -> Values:
+    """Return the `(n,)` influences on one metric, whose value on all samples is known."""
     rows, places = _distinct(aligned, spec)
     widest = len(aligned.track.targets[spec.target].scored_labels)
     if spec.per is not None:
@@ -130,7 +132,6 @@ def _influence(aligned: Aligned, spec: MetricSpec) -> Values:
     for start in range(0, len(rows), step):
         weights = LeftOut(rows[start : start + step], aligned.n)
         without.append(metric_values(aligned, spec, weights if spec.metric.sums_only else weights.spread()))
-    plain = metric_values(aligned, spec, ones(aligned))
     with np.errstate(invalid="ignore"):
         moved = np.round(plain - np.concatenate(without), DECIMALS) + 0.0
     return np.asarray(moved[places])
@@ -148,8 +149,15 @@ def _distinct(aligned: Aligned, spec: MetricSpec) -> tuple[NDArray[np.intp], Any
         return np.arange(aligned.n), slice(None)
     codes = np.full(aligned.n, -1)
     codes[slice(None) if part.rows is None else part.rows] = alike
-    _, first, places = np.unique(codes, return_index=True, return_inverse=True)
-    return first, places
+    if codes.max() > len(codes):
+        _, first, places = np.unique(codes, return_index=True, return_inverse=True)
+        return first, places
+    found = np.full(codes.max() + 2, -1)
+    found[codes[::-1]] = np.arange(len(codes))[::-1]
+    present = np.flatnonzero(found >= 0)
+    numbers = np.empty(len(found), dtype=np.intp)
+    numbers[present] = np.arange(len(present))
+    return found[present], numbers[codes]
 
 
 def _n_passes(aligned: Aligned, spec: MetricSpec) -> int:
@@ -159,11 +167,11 @@ def _n_passes(aligned: Aligned, spec: MetricSpec) -> int:
     return 1 if spec.per is None else 16 * len(aligned.groupings[spec.per].names)
 
 
-def worst_samples(candidates: Candidates, aligned: Aligned) -> tuple[WorstSample, ...]:
+def worst_samples(candidates: Candidates, aligned: Aligned, plain: Mapping[str, float]) -> tuple[WorstSample, ...]:
     """Return the answers that cost the score by which a track ranks first most, the costliest first.
 
-    Of an overall score an answer's influence is that through the metrics of its target. Equal ones are in the order of
-    ids. There are none in very large sets: see `MOST_JUDGED`.
+    `plain` are the values of the metrics on all samples. Of an overall score an answer's influence is that through the
+    metrics of its target. Equal ones are in the order of ids. There are none in very large sets: see `MOST_JUDGED`.
     """
     track, first = aligned.track, aligned.track.ranked_by[0]
     ranking = {spec.key: spec.weight if first == OVERALL else 1.0 for spec in track.metrics}
@@ -173,8 +181,10 @@ def worst_samples(candidates: Candidates, aligned: Aligned) -> tuple[WorstSample
     sign = 1.0 if first == OVERALL or specs[0].metric.higher_is_better else -1.0
     worst: list[tuple[int, WorstSample]] = []
     for name in dict.fromkeys(spec.target for spec in specs):
-        own = ((ranking[spec.key] or 0.0) * _influence(aligned, spec) for spec in specs if spec.target == name)
-        moved = np.round(sum(own, np.zeros(aligned.n)), DECIMALS) + 0.0
+        moved = np.zeros(aligned.n)
+        for spec in (spec for spec in specs if spec.target == name):
+            moved = moved + (ranking[spec.key] or 0.0) * _influence(aligned, spec, plain[spec.key])
+        moved = np.round(moved, DECIMALS) + 0.0
         rows = _costliest(-sign * moved)
         ids = candidates.ids.take(pa.array(candidates.references.index[rows])).to_pylist()
         sides = (

@@ -129,7 +129,7 @@ def score_and_draws(read: Submission, how: Resampling | None, by: Sequence[str] 
         confusions=tuple(_confusions(aligned)),
         coverage=tuple(_coverage_rows(read, aligned)),
         groups=tuple(_groups(aligned, groupings, iter(of_groups))),
-        worst=worst_samples(candidates, aligned),
+        worst=worst_samples(candidates, aligned, plain),
         calibration=tuple(_calibrations(aligned, bounds)),
         ceilings=tuple(_ceilings(aligned, bounds)),
         uncertainty=None if how is None else how.uncertainty,
