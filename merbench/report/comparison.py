@@ -47,8 +47,8 @@ class Comparison(Report):
     Attributes:
         hidden: whether it is secret which candidates are scored; see `public`.
         n_candidates: how many samples are predicted.
-        n_permutations: number of permutations of the test.
-        exact: whether those are all that there are.
+        n_permutations: the largest number of permutations of the test.
+        exact: whether there are no more, so that all of them were made.
         differences: one per metric and pair.
         warnings: what a reader must know.
     """
@@ -74,6 +74,7 @@ class Comparison(Report):
             self,
             signature=public_signature(self.signature, self.n_candidates),
             uncertainty=None,
+            exact=False,  # it would show that few samples are scored
             differences=tuple(self._public(row) for row in self.differences),
             warnings=(),
         )
@@ -166,7 +167,7 @@ class Comparison(Report):
 
     def notes(self) -> list[str]:
         """Return the lines under the tables."""
-        number = f"{'all ' if self.exact else ''}{self.n_permutations:,} permutations"
+        number = "all permutations" if self.exact else f"{self.n_permutations:,} permutations"
         test = f"p: paired permutation test, two-sided, {number}"
         return [
             *([f"{test}; Holm over the pairs of a metric"] if self.uncertainty else []),

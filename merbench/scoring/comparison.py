@@ -86,8 +86,6 @@ def compare(  # noqa: PLR0913
     if len(systems) < 2:
         raise UsageError(f"a comparison needs two submissions or more, not {len(systems)}")
     how = replace(how.in_range(), method="t")
-    n_exchanges = n_swaps(how.n_units, n_permutations)
-    exact = n_exchanges < n_permutations
     made = _differences(systems, n_permutations, how)
     return Comparison(
         track=candidates.track.key,
@@ -98,8 +96,8 @@ def compare(  # noqa: PLR0913
         n_candidates=len(candidates),
         differences=tuple(made),
         signature=f"{signature(candidates, how)}|permutations:{n_permutations}",
-        n_permutations=n_exchanges + exact,
-        exact=exact,
+        n_permutations=n_permutations,
+        exact=n_swaps(how.n_units, n_permutations) < n_permutations,
         uncertainty=how.uncertainty,
         warnings=(
             *warnings_of(next(iter(systems.values())), how, {}),
