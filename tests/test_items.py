@@ -148,7 +148,7 @@ def test_every_kind_of_target_has_items(target: str, tmp_path: Path) -> None:
     assert ItemReport.from_json(report.to_json()) == report
     assert report.n_items + report.n_left_out == N and report.n_left_out == (4 if target == "valence" else 0)
     assert report.chance == pytest.approx(0.996917, abs=1e-6)  # of three pairs, in any table of critical values
-    measures = {"emotion": "share right", "face": "share right", "valence": "rms error", "real": "ranked_right"}
+    measures = {"emotion": "share right", "face": "share right", "valence": "rms error", "real": "share ranked right"}
     assert report.measure == measures.get(target, "f1") and (report.n_missed is None) == (target == "valence")
     assert (report.n_contradicted is None) == (target in ("real", "parts"))
     # One system, or several that are equal: no correlation, and the same samples are missed.
@@ -238,10 +238,12 @@ def test_the_command_takes_files_or_entries(
     for team in ("a", "b"):
         assert run(["enter", "./toy", f"{team}.csv", "--team", team, "--run", "one"]) == 0
     Path("submissions/toy/b/one/submission.csv").write_text("sample_id,discrete\n", encoding="utf-8")
+    Path("submissions/toy/c/one").mkdir(parents=True)
+    Path("submissions/toy/c/one/entry.toml").write_text("not toml", encoding="utf-8")
     capfd.readouterr()
     assert run(["items", "./toy", "--format", "markdown"]) == 0
     shown = capfd.readouterr()
-    assert "1 system, 40 samples" in shown.out and "toy/b/one" in shown.err
+    assert "1 system, 40 samples" in shown.out and "toy/b/one: 1 problem" in shown.err and "toy/c/one" in shown.err
     assert run(["items", "./toy", "a.csv", "-o", "a.csv"]) == 2
     assert run(["items", "./toy", "a.csv", "--preview", "x.png"]) == 2
     write_toy_track(tmp_path, hidden=True)

@@ -12,7 +12,7 @@ from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
 from merbench.cli.parser import argument, option
 from merbench.cli.scoring import form_of, rendered, require_track_first, write_report
-from merbench.errors import InvalidSubmission, UnreadableMedia, UsageError, plural, problem_list
+from merbench.errors import DeclarationError, InvalidSubmission, UnreadableMedia, UsageError, plural, problem_list
 from merbench.files.paths import require_apart
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def items(
 
     require_track_first("items", track, files or [])
     require_apart(output, files or [], "one of the submissions")
+    if names and not files:
+        raise UsageError("--name names files of submissions, and none is given")
     if (preview is None) != (media is None):
         raise UsageError("--media DIR and --preview FILE are given together")
     if preview is not None and preview.suffix.lower() not in (".png", ".svg"):
@@ -83,7 +85,7 @@ def _given(
 
 def _entries(candidates: Candidates, submissions: Path) -> Iterator[tuple[str, Any]]:
     """Yield the valid entries of the track by team and run; the others are named on standard error."""
-    from merbench.leaderboard.entry import place_of, read_entry, run_folders
+    from merbench.leaderboard.entry import failure, place_of, read_entry, run_folders
     from merbench.submission import read_submission
 
     folders = run_folders(submissions, candidates.track.id)
@@ -93,8 +95,9 @@ def _entries(candidates: Candidates, submissions: Path) -> Iterator[tuple[str, A
         try:
             entry = read_entry(submissions, folder)
             yield f"{entry.team}/{entry.run}", read_submission(entry.submission, candidates, rename=entry.card.rename)
-        except InvalidSubmission as error:
-            print(problem_list(place_of(submissions, folder), error.problems), file=sys.stderr)
+        except Exception as error:  # the other entries are used
+            problems = error.problems if isinstance(error, (DeclarationError, InvalidSubmission)) else [failure(error)]
+            print(problem_list(place_of(submissions, folder), problems), file=sys.stderr)
 
 
 SHOWN = 12

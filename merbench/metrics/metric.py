@@ -11,7 +11,8 @@ Conventions:
         distribution: `(n, K)` float64 shares of the declared labels, or probabilities of them; every row sums to 1.
         scores: predictions `(n,)` float64, higher is more positive; references `(n,)` int8, 1 is positive.
         segments: `Segments`.
-    weights: `(b, n)` array of non-negative small integers (counts or 0/1 masks), any real dtype, or `Clustered`.
+    weights: `(b, n)` array of non-negative small integers (counts or 0/1 masks), any real dtype, or `Clustered`;
+        a metric made of sums also gets the other kinds of `merbench.metrics.sums`.
     returns: `(b,)` float64; NaN if the samples that carry weight leave the metric undefined, which they always do
     when the total weight is 0. Resampling leaves such a draw out and counts it; a plain score of NaN is an error.
     Lengths and types have been checked already; a row without a valid reference never gets here.

@@ -290,7 +290,7 @@ def _metric_of(track: Track, name: str | None) -> MetricSpec:
 
 RMS = "rms error"
 
-_MEASURES = {"correct": "share right", "error": RMS}
+_MEASURES = {"correct": "share right", "error": RMS, "ranked_right": "share ranked right"}
 
 
 def _read(candidates: Candidates, sources: Mapping[str, Source], spec: MetricSpec) -> _Systems:

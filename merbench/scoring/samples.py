@@ -75,7 +75,7 @@ def per_sample(track: str | Path | Track | Candidates, submission: Source, *, sp
         columns |= {f"{name}.{key}": column for key, column in _answer_columns(aligned, name, target)}
     labels = {spec.key: aligned.track.metric_label(spec) for spec in aligned.track.metrics}
     for key, values in influences(aligned).items():
-        columns[f"influence.{labels.get(key, key)}"] = pa.array(values, from_pandas=True)
+        columns[f"influence.{labels.get(key, key)}"] = _column(values)
     return pa.table(columns)
 
 
@@ -97,9 +97,13 @@ def _answer_columns(aligned: Aligned, name: str, target: Target) -> Iterator[tup
         at[part.rows] = np.arange(len(part.rows))
         places = pa.array(np.ma.masked_less(at, 0))
     columns = {"reference": target.shown(part.reference), "prediction": target.shown(part.prediction)}
-    columns |= {key: pa.array(values, from_pandas=True) for key, values in how_right(aligned, name).items()}
+    columns |= {key: _column(values) for key, values in how_right(aligned, name).items()}
     for key, column in columns.items():
         yield key, column if places is None else column.take(places)
+
+
+def _column(values: NDArray[Any]) -> pa.Array:
+    return pa.array(values, mask=~np.isfinite(values))
 
 
 def how_right(aligned: Aligned, name: str) -> Mapping[str, NDArray[Any]]:
