@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from merbench.leaderboard.build import build_board
     from merbench.metrics import METRICS, metric
     from merbench.report import Comparison, ScoreReport
-    from merbench.scoring import compare, power_of, score
+    from merbench.scoring import compare, score
     from merbench.submission import read_submission
     from merbench.track import list_tracks, load_track
     from merbench.training import run_baseline
@@ -40,7 +40,6 @@ __all__ = [
     "metric",
     "open_candidates",
     "open_corpus",
-    "power_of",
     "read_submission",
     "run_baseline",
     "score",
@@ -59,7 +58,6 @@ _MODULES = {
     "metric": "metrics",
     "open_candidates": "corpus.candidates",
     "open_corpus": "corpus",
-    "power_of": "scoring",
     "read_submission": "submission",
     "run_baseline": "training",
     "score": "scoring",

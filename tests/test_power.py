@@ -294,6 +294,15 @@ def test_a_report_on_power_is_read_back(make: Make) -> None:
     assert "| test set | samples | clusters | smallest difference |" in report.to_markdown()
 
 
+def test_names_of_runs_are_escaped(make: Make) -> None:
+    candidates = make()
+    hostile = "<b>*x*|\x1b[31m"
+    report = power_of(candidates, runs={hostile: answers(candidates, 2), "b": answers(candidates, 3)})
+    assert "&lt;b&gt;*x*|\\x1b[31m and b" in report.to_html() and "<b>" not in report.to_html()
+    assert r"\*x\*\|" in report.to_markdown() and "\x1b" not in report.to_text() + report.to_latex()
+    assert r"\x1b[31m" in report.to_text()
+
+
 N = 400
 SETS = Lists.of([["a", "b"] if i % 2 else ["c"] for i in range(N)])
 HALF = np.repeat([[1.0, 0.0], [0.5, 0.5]], N // 2, axis=0)
