@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss
 
 from merbench.metrics import METRICS
+from merbench.metrics.multilabel import outcomes, per_label
 
 Table = NDArray[np.int8]
 
@@ -43,6 +44,15 @@ def test_scores_by_hand() -> None:
     # Samples 2 and 3 are right, of four; F1 2/3, 1, 1, 2/4.
     assert one("exact_match", REFERENCE, PREDICTION) == 2 / 4
     assert one("samplewise_f1", REFERENCE, PREDICTION) == pytest.approx((2 / 3 + 1 + 1 + 1 / 2) / 4, abs=1e-15)
+
+
+def test_precision_and_recall_of_every_label() -> None:
+    values = outcomes(REFERENCE, PREDICTION)
+    counts = per_label(values, np.ones((1, 5), np.uint8))
+    # Label 1 has a miss and no false alarm; label 2 a miss and a false alarm.
+    assert (counts.precision.tolist(), counts.recall.tolist()) == ([[1, 1, 0]], [[1, 1 / 2, 0]])
+    # Without the sample that misses it, label 1 is right.
+    assert per_label(values, np.array([[1, 1, 1, 0, 1]], np.uint8)).recall.tolist() == [[1, 1, 0]]
 
 
 def test_a_label_that_no_reference_has() -> None:

@@ -17,7 +17,7 @@ from browser import THEMES, WIDTHS, show, violations
 from hand_made_boards import board
 from hand_made_reports import SCORES, full_report, three_systems
 
-from merbench.report import Bar, Cell, Confusion, Report, ReportTable
+from merbench.report import Bar, Cell, Confusion, Report, ReportTable, Score
 from merbench.report.html import round_scale, section_html
 
 HOSTILE = '<script>document.title = "taken"</script><img src=x onerror="document.title = 1"> |&$x^2_#%'
@@ -112,6 +112,22 @@ def test_bars_of_a_column_share_a_scale_and_of_different_metrics_have_their_own(
     # The ends 2 and 8 have steps of 2: the scale is theirs.
     assert "<small>2</small><small>8</small>" in shared
     assert 'd="M4.0 7H41.3"' in shared and 'd="M78.7 7H116.0"' in shared
+
+
+@pytest.mark.parametrize(
+    ("value", "higher", "ends"),
+    [
+        (0.6, True, (0, 1)),
+        (-0.1, True, (-1, 1)),
+        (12.0, True, (0, 15)),
+        (0.02, False, (0, 0.02)),
+        (-3.0, False, (-3, 0)),
+    ],
+)
+def test_the_scale_of_a_score_follows_from_its_values(value: float, higher: bool, ends: tuple[float, float]) -> None:
+    scores = (SCORES[0], Score("x", "x", None, value, higher_is_better=higher))
+    cell = full_report(scores=scores, groups=()).tables()[0].cells[1][2]
+    assert isinstance(cell.drawn, Bar) and cell.drawn.scale == ends
 
 
 @pytest.mark.parametrize(
