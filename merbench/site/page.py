@@ -134,12 +134,14 @@ def _table(label: str, columns: Sequence[_Column], kind: str = "rows", search: s
         f'<form role="search" hidden>\n<input type="search" aria-label="Search {search}" placeholder="{search}"'
         ' autocomplete="off">\n<output></output>\n</form>\n'
     )
+    places = [column.place or ("text" if column.kind == "text" else "") for column in columns]
     heads = "".join(
-        f'<th scope="col" class="{column.place or column.kind}" data-kind="{column.kind}" data-first="{column.first}"'
+        f'<th scope="col" class="{place}" data-kind="{column.kind}" data-first="{column.first}"'
         f' title="{escape_html(column.hint)}">{_head(column.head)}{_small(escape_html(column.below))}</th>'
-        for column in columns
+        for place, column in zip(places, columns, strict=True)
     )
-    cells = [[f'<td class="{column.place or column.kind}">{cell}</td>' for cell in column.cells] for column in columns]
+    starts = [f'<td class="{place}">' if place else "<td>" for place in places]
+    cells = [[f"{start}{cell}</td>" for cell in column.cells] for start, column in zip(starts, columns, strict=True)]
     rows = "\n".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
     return (
         f'{form if search else ""}<div class="scroll {kind}" role="region" aria-label="{label}" tabindex="0">\n'

@@ -260,10 +260,10 @@ def test_a_phone_shows_rank_team_score_and_interval_and_the_rest_in_an_opened_ro
     for place in ("rank", "team", "system", "score", "interval"):
         boxes = [cell.rect for cell in browser.find_elements("css selector", f".rows td.{place}")]
         assert len(boxes) == 3 and all(0 <= each["x"] < each["x"] + each["width"] <= 360 for each in boxes)
-    assert not browser.find_element("css selector", "td.number").is_displayed()
+    assert not browser.find_element("css selector", "td:not([class])").is_displayed()
     browser.find_element("css selector", "summary").click()
     label, value = browser.execute_script(
-        "const cell = document.querySelector('td.number');"
+        "const cell = document.querySelector('td:not([class])');"
         "return [getComputedStyle(cell, '::before').content, cell.checkVisibility() && cell.textContent]"
     )
     assert (json.loads(label), value) == (f"{METRIC} ↓", "0.5000")
