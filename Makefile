@@ -22,7 +22,7 @@ help:
 	@echo "make bench        measure speed and coverage, and compare with other packages"
 	@echo "make golden       update the expected values of the tests"
 	@echo "make mutants      check that the tests find mistakes put into copies of the source"
-	@echo "make picture      draw the picture of the README again"
+	@echo "make picture      draw the pictures of the documentation again"
 	@echo "make clean        remove the environment, caches and the demo"
 
 $(VENV)/bin/python:
@@ -103,10 +103,14 @@ golden: $(VENV)/.dev
 mutants: $(VENV)/.dev
 	@$(VENV)/bin/python tests/mutants.py
 
-# The picture of the README is the page of a board, taken by Chromium.
-picture:
+# The picture of the README is the page of a board, that of docs/report-format.md a report; Chromium takes both.
+picture: $(VENV)/.demo
 	chromium --headless --no-sandbox --hide-scrollbars --force-device-scale-factor=1.5 --window-size=1280,350 \
 	    --screenshot=docs/board.png file://$(CURDIR)/submissions/mer-multi/leaderboard.html
+	$(VENV)/bin/merbench score mer-multi submissions/mer-multi/merbench/logistic/submission.csv --output .report.html
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=860,1300 \
+	    --screenshot=docs/report.png file://$(CURDIR)/.report.html
+	rm .report.html
 
 clean:
 	rm -rf $(VENV) $(VENV)-* demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
