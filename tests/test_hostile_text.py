@@ -420,6 +420,7 @@ def test_tables_charts_and_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     table = ReportTable(HOSTILE, (HOSTILE, "b"), [(HOSTILE, HOSTILE)])
     assert_harmless(table.to_text())
     assert_plain_markdown(table.to_markdown())
+    assert_plain_html(table.to_html())
     assert_plain_html(section_html(HOSTILE, [table], [HOSTILE]))
     assert_plain_latex(section_latex(HOSTILE, [table], [HOSTILE], HOSTILE))
     with warnings.catch_warnings():

@@ -100,7 +100,7 @@ def section_html(
         parts.append(f'<p class="lead"><b>{number}</b><span>{" ".join(words)}</span></p>')
     parts += [
         _listed("cautions", cautions),
-        *(_table(table, level + 1) for table in tables),
+        *(table_html(table, level + 1) for table in tables),
         _listed("notes", [note for note in notes if note not in cautions]),
     ]
     body = "\n".join(filter(None, parts))
@@ -120,7 +120,8 @@ def _listed(kind: str, lines: Sequence[str]) -> str:
     return f'<ul class="{kind}">\n{items}\n</ul>' if lines else ""
 
 
-def _table(table: ReportTable, level: int) -> str:
+def table_html(table: ReportTable, level: int = 2) -> str:
+    """Return the heading of a table, how to read it, its curve, and the table in a region that scrolls."""
     title = escape_html(table.title or "Scores")
     columns = [[row[i] for row in table.cells] for i in range(len(table.head))]
     bars = [[cell.drawn for cell in column if isinstance(cell.drawn, Bar)] for column in columns]
@@ -184,7 +185,8 @@ def round_scale(low: float, high: float) -> Scale:
         return low, high
     power = 10.0 ** math.floor(math.log10(span / 4))
     step = next(times * power for times in (1, 2, 5, 10) if times * power >= span / 4 * (1 - 1e-9))
-    return round(math.floor(low / step + 1e-9) * step, 12), round(math.ceil(high / step - 1e-9) * step, 12)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return round(first * step, 12), round(max(last, first + 1) * step, 12)
 
 
 def _common_scale(bars: Sequence[Bar]) -> Scale | None:

@@ -121,6 +121,12 @@ class ReportTable:
         legend = ["", escape_markdown(self.legend)] if self.legend else []
         return "\n".join([*([f"**{escape_markdown(self.title)}**", ""] if self.title else []), *text, *legend])
 
+    def to_html(self) -> str:
+        """Return an HTML table under its heading, cells escaped."""
+        from merbench.report.html import table_html
+
+        return table_html(self)
+
 
 def _cell(text: str) -> Cell:
     return text if isinstance(text, Cell) else Cell(text)

@@ -138,7 +138,7 @@ def test_the_scale_of_a_score_follows_from_its_values(value: float, higher: bool
         (0.113, 0.137, (0.11, 0.14)),
         (-3, 12, (-5, 15)),
         (5, 5, (4, 6)),
-        (0, 0, (0, 0)),
+        (0, 0, (0, 0.5)),
         (-1e308, 1e308, (-1e308, 1e308)),
         (0, 5e-324, (0, 5e-324)),
     ],
@@ -146,8 +146,7 @@ def test_the_scale_of_a_score_follows_from_its_values(value: float, higher: bool
 def test_a_scale_has_round_ends(low: float, high: float, ends: tuple[float, float]) -> None:
     start, end = round_scale(low, high)
     assert start <= low and high <= end
-    if (low, high) != (0, 0):
-        assert (start, end) == pytest.approx(ends, rel=1e-12) or (low == high and start < low < end)
+    assert (start, end) == pytest.approx(ends, rel=1e-12)
 
 
 def test_a_confusion_is_shaded_by_the_share_of_its_row() -> None:
