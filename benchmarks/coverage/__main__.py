@@ -15,7 +15,7 @@ from benchmarks.measuring import table
 from merbench.files.writing import write_text
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "uncertainty.md"
-QUICK, FULL = 100, 1_000
+QUICK, FULL = 30, 1_000
 
 NAMES = {
     "accuracy": "accuracy",
