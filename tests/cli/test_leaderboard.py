@@ -80,6 +80,9 @@ def test_the_start_page_has_the_boards_of_the_call_and_those_that_are_published(
     code, _, err = merbench("leaderboard toy --output public")
     assert (code, listed(Path("public"))) == (0, ["toy"])
     assert err == "other: left out of index.html: not a report of the form merbench.leaderboard/1: 'schema'\n"
+    (tmp_path / "public" / "toy" / "leaderboard.html").unlink()
+    assert merbench("leaderboard other --output public --format html --format json")[0] == 0
+    assert listed(Path("public")) == ["other"]
     link(tmp_path / "public" / "elsewhere", tmp_path / "public" / "toy")
     assert merbench("leaderboard --output public --format json --format html")[0] == 0
     assert listed(Path("public")) == ["other", "toy"]

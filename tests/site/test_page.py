@@ -139,13 +139,14 @@ def test_what_a_board_does_not_have_is_left_out_and_invalid_entries_are_listed()
 
 
 def test_the_start_page_has_every_board_its_leader_and_its_last_entry() -> None:
-    later = replace(three_rows()[0], team_name=HOSTILE, received=datetime(2026, 2, 3, tzinfo=UTC))
+    hostile = replace(three_rows()[0], team_name=HOSTILE)
+    later = replace(hostile, team="t2", received=datetime(2026, 2, 3, tzinfo=UTC))
     hidden = board([replace(row(overall=0.5, mse=0.1), rank=1)], hidden=True, uncertainty=None, synthetic=False)
     boards = {
         "b": board([replace(three_rows()[0], rank=None)]),
         "a": board(),
         "d": board([], uncertainty=None, title=HOSTILE),
-        "c": board([later, replace(later, team="t2"), *three_rows()[1:]]),
+        "c": board([hostile, later, *three_rows()[1:]]),
         "e": hidden,
     }
     page = start_page(boards)
@@ -239,7 +240,7 @@ def test_few_rows_need_no_search(browser: Any, tmp_path: Path) -> None:
 def test_the_head_stays_in_sight(browser: Any, tmp_path: Path) -> None:
     opened(browser, tmp_path, many(40))
     browser.execute_script("document.querySelector('.scroll').scrollTo(0, 900)")
-    assert box(browser, "th")["top"] == box(browser, ".scroll")["top"]
+    assert box(browser, "th.score")["top"] == box(browser, ".scroll")["top"]
     assert box(browser, "tbody tr")["bottom"] < 0
     opened(browser, tmp_path, many(40), 360)
     browser.execute_script("window.scrollTo(0, 900)")
