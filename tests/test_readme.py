@@ -87,7 +87,7 @@ def test_the_demo_prints_what_the_readme_shows(own_home: Path, tmp_path: Path) -
     assert overall == sorted(overall, reverse=True)  # the same samples at every level
     # A network's numbers depend on the processor a little, those of logistic regression do not.
     board = (tmp_path / "demo" / "submissions" / "mer-multi" / "leaderboard.md").read_text(encoding="utf-8")
-    assert "| demo | logistic | 0.5069 |" in board
+    assert "| demo | logistic | **0.5069** |" in board
     assert (tmp_path / "demo" / "submissions" / "mer-multi" / "leaderboard.html").is_file()
 
 

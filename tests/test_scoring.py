@@ -479,7 +479,7 @@ def test_a_warning_where_the_difference_depends_on_the_size_of_a_cluster(seed: i
     error = np.random.default_rng(seed).integers(0, 40, 20) / 10
     # In one case the mean difference of a speaker goes with the number of samples, in the other only its sum.
     means = error**2 - (error**2)[speakers].mean()
-    both = [stats.spearmanr(sizes, each).pvalue < 0.01 for each in (means, means * sizes)]
+    both = [stats.spearmanr(sizes, each).pvalue < 0.05 for each in (means, means * sizes)]
     assert both == [tied, not tied]
     discrete = pa.array([LABELS[code] for code in candidates.references.values["discrete"]])
     a = pa.table({"sample_id": candidates.ids, "discrete": discrete, "valence": truth})

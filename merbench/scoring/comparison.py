@@ -46,7 +46,7 @@ from merbench.track import OVERALL, Track
 if TYPE_CHECKING:
     from merbench.scoring.aligned import Source
 
-SIZE_TIE = 0.01
+SIZE_TIE = 0.05
 """Below this p of the rank correlation, a difference is taken to depend on the size of a cluster."""
 
 
