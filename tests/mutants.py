@@ -88,6 +88,18 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
     ("merbench/metrics/segments.py", "tests/metrics/test_segments.py"): [
         ("_share(2 * seconds.both, ", "_share(seconds.both, "),
     ],
+    # Probabilities and votes.
+    ("merbench/metrics/distribution.py", "tests/metrics/test_distribution.py"): [
+        ('side="right")])', 'side="left")])'),
+        ("largest / largest.sum(axis=1, keepdims=True)", "largest * 1.0"),
+        ("last_of_equals[last] + 1", "last + 1"),
+        ("(2 * math.log(2))", "math.log(2)"),
+    ],
+    ("merbench/scoring/ceilings.py", "tests/test_votes_and_probabilities.py"): [
+        ("others[:, label] -= 1", "others[:, label] -= 0"),
+        ("right[rows, label] = shares[:, label]", "right[rows, label] = 1.0"),
+        (".sum(axis=1) > 1", ".sum(axis=1) > 0"),
+    ],
     # Sums and resampling.
     ("merbench/metrics/sums.py", "tests/metrics/test_sums.py"): [
         ("bits = 53 - math.frexp(_heaviest(weights) * n)[1]", "bits = 60 - math.frexp(_heaviest(weights) * n)[1]"),
