@@ -180,38 +180,60 @@ def percentile_interval(draws: ArrayLike, level: float) -> Interval:
     return Interval(low, high, np.size(draws) - len(values), "percentile")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class LeftOut:
-    """Values of a metric with one group of samples, or of clusters, left out at a time.
+@dataclass(frozen=True, slots=True)
+class Jackknife:
+    """What the values of a metric show of it when one group of samples, or of clusters, is left out at a time.
 
     Attributes:
-        values: `(G,)` float64; NaN where the rest has no value.
-        degrees: degrees of freedom that the sizes of the groups allow (`size_degrees`).
+        n: number of these values.
+        error: the standard error (Tukey, 1958), by their deviations from the plain value.
+        bias: of the plain value (Quenouille, 1949).
+        acceleration: the skewness, as `bca_interval` needs it (Efron, 1987).
+        degrees: degrees of freedom of the error (`jackknives`).
     """
 
-    values: Values
+    n: int
+    error: float
+    bias: float
+    acceleration: float
     degrees: float
 
-    def defined(self) -> list[float]:
-        """Return the values that there are, rounded so that equal ones are equal, whatever the order of a sum."""
-        # Three decimals more than draws have: they differ from each other by a hundredth of what draws do.
-        values: list[float] = np.round(self.values[~np.isnan(self.values)], DECIMALS + 3).tolist()
-        return values
 
-    def degrees_of(self, values: Sequence[float]) -> float:
-        """Return the degrees of freedom of a standard error from these values: those of sizes, or fewer.
+def jackknives(left_out: Values, estimates: Values, degrees: float) -> list[Jackknife]:
+    """Return the jackknife of each of k metrics.
 
-        Satterthwaite, 1946: as many as the kurtosis of the values leaves, G where they are normal. A few groups that
-        make most of the variance (rare classes, far outliers, few errors) bring it down, to 6 at least.
-        """
-        mean = math.fsum(values) / len(values)
-        squares = [(value - mean) ** 2 for value in values]
-        total = math.fsum(squares)
-        share = math.fsum(square * square for square in squares) / (total * total) if total else 0.0
-        excess = share - 1 / len(values)
-        degrees = min(self.degrees, max(2 / excess, FEWEST_OF_VALUES)) if excess > 0 else self.degrees
-        # Three digits, of which the quantile of t is remembered.
-        return float(f"{max(degrees, 1.0):.3g}")
+    The degrees of freedom are as many as the sizes of the groups allow, or as the kurtosis of the values leaves, which
+    is G where they are normal (Satterthwaite, 1946): a few groups that make most of the variance (rare classes, far
+    outliers, few errors) bring them down, to 6 at least.
+
+    Args:
+        left_out: `(G, k)` values with one group left out; NaN where the rest has no value.
+        estimates: `(k,)` plain values.
+        degrees: degrees of freedom that the sizes of the groups allow (`size_degrees`).
+    """
+    known = np.isfinite(left_out)
+    n = np.maximum(known.sum(axis=0), 1)
+    # Rounded, so that equal values are equal; three decimals more than draws, since they differ by that much less.
+    deviations = np.where(known, np.round(left_out, DECIMALS + 3) - np.round(estimates, DECIMALS + 3), 0.0)
+    # Sums over the first axis are made row by row: the same bits on every machine.
+    mean, squares = deviations.sum(axis=0) / n, np.square(deviations).sum(axis=0)
+    centred = np.where(known, mean - deviations, 0.0)
+    centred[np.abs(centred) < 0.1**DECIMALS / 1e4] = 0.0
+    second = np.square(centred).sum(axis=0)
+    third, fourth = (np.square(centred) * centred).sum(axis=0), np.square(np.square(centred)).sum(axis=0)
+    scale = np.where(second > 0, second, 1.0)
+    excess = np.where(second > 0, fourth / np.square(scale) - 1 / n, 0.0)
+    of_values = np.maximum(2 / np.maximum(excess, 1e-9), FEWEST_OF_VALUES)
+    error, bias = np.sqrt((n - 1) / n * squares), (n - 1) * mean
+    acceleration = third / (6 * scale * np.sqrt(scale))
+    columns = (known.sum(axis=0), error, bias, acceleration, np.maximum(np.minimum(degrees, of_values), 1.0))
+    return [
+        # Three digits of the degrees, so that few quantiles are computed.
+        Jackknife(n_known, own_error, own_bias, skewness, float(f"{own_degrees:.3g}"))
+        for n_known, own_error, own_bias, skewness, own_degrees in zip(
+            *(each.tolist() for each in columns), strict=True
+        )
+    ]
 
 
 def size_degrees(n: int, clusters: Codes | None) -> float:
@@ -221,34 +243,25 @@ def size_degrees(n: int, clusters: Codes | None) -> float:
 
 
 def jackknife_t_interval(
-    estimate: float, left_out: LeftOut, level: float, bounds: tuple[float, float] = (-math.inf, math.inf)
+    estimate: float, jackknife: Jackknife, level: float, bounds: tuple[float, float] = (-math.inf, math.inf)
 ) -> Interval:
     """Return the interval of the jackknife's standard error and bias by Student's t, on the scale of the bounds.
 
     Tukey, 1958; Efron & Tibshirani, 1993, chapter 11. The scale is the logit of the position between two finite
-    bounds, the logarithm of the distance from one, the value itself without any; an interval never leaves the bounds.
-    Deviations are from the estimate, which makes few clusters safer than deviations from their mean would.
+    bounds, the logarithm of the distance from one, the value itself without any; an interval never leaves the bounds,
+    nor does it leave out the estimate.
 
     Args:
         estimate: the plain value, strictly between the bounds.
-        left_out: the values with one group left out.
+        jackknife: of two groups or more.
         level: level of the interval.
         bounds: lowest and highest possible value.
-
-    Raises:
-        UndefinedMetric: fewer than two values are defined.
     """
-    values = left_out.defined()
-    if (n := len(values)) < 2:
-        raise UndefinedMetric("no interval: without some group of samples there is no value")
-    deviations = [value - estimate for value in values]
-    error = math.sqrt((n - 1) / n * math.fsum(deviation * deviation for deviation in deviations))
-    bias = (n - 1) / n * math.fsum(deviations)
-    half = student_quantile((1 + level) / 2, left_out.degrees_of(values)) * error
+    half = student_quantile((1 + level) / 2, jackknife.degrees) * jackknife.error
     at, slope, back = _scale(estimate, bounds)
-    ends = (back(at + slope * step) for step in (-bias - half, half - bias))
-    low, high = _rounded(sorted([*ends, estimate])).tolist()[::2]
-    return Interval(low, high, 0, "jackknife_t")
+    ends = (back(at + slope * step) for step in (-jackknife.bias - half, half - jackknife.bias))
+    low, *_, high = sorted((*ends, estimate))
+    return Interval(_rounded_one(low), _rounded_one(high), 0, "jackknife_t")
 
 
 def exact_interval(estimate: float, level: float, bounds: tuple[float, float], n: float) -> Interval:
@@ -260,8 +273,7 @@ def exact_interval(estimate: float, level: float, bounds: tuple[float, float], n
     reach = max(1.0, bounds[1] - bounds[0]) * -math.expm1(math.log((1 - level) / 2) / n)
     at_low = estimate - bounds[0] < bounds[1] - estimate
     ends = [bounds[0], min(bounds[0] + reach, bounds[1])] if at_low else [max(bounds[1] - reach, bounds[0]), bounds[1]]
-    low, high = _rounded(ends).tolist()
-    return Interval(low, high, 0, "exact")
+    return Interval(_rounded_one(ends[0]), _rounded_one(ends[1]), 0, "exact")
 
 
 def _scale(value: float, bounds: tuple[float, float]) -> tuple[float, float, Callable[[float], float]]:
@@ -279,29 +291,25 @@ def _scale(value: float, bounds: tuple[float, float]) -> tuple[float, float, Cal
     return value, 1.0, float
 
 
-def bca_interval(draws: ArrayLike, level: float, estimate: float, left_out: LeftOut, *, t: bool = False) -> Interval:
+def bca_interval(draws: ArrayLike, level: float, estimate: float, jackknife: Jackknife, *, t: bool = False) -> Interval:
     """Return the bias-corrected and accelerated interval: a percentile interval whose two quantiles are moved.
 
     Efron, 1987, *Better bootstrap confidence intervals*. The bias is read from the share of draws below the
     `estimate` (ties count half; half a draw is kept on either side), the acceleration from the skewness of the
-    jackknife's values (0 if they are all equal). Ranks as in `percentile_interval`. With `t`, Student's quantile is in
+    jackknife's values. Ranks as in `percentile_interval`. With `t`, Student's quantile is in
     the place of the normal one, at the degrees of freedom of the jackknife.
 
     Raises:
         UndefinedMetric: not one draw has a value.
     """
-    values, without = _sorted_values(draws), left_out.defined()
-    at = _rounded(estimate)
+    values, at = _sorted_values(draws), _rounded_one(estimate)
     ties = float(np.searchsorted(values, at, "left") + np.searchsorted(values, at, "right")) / 2
     bias = _NORMAL.inv_cdf(min(max(ties, 0.5), len(values) - 0.5) / len(values))
-    acceleration = _acceleration(without)
-    half = _NORMAL.inv_cdf((1 + level) / 2)
-    if t and without:
-        half = student_quantile((1 + level) / 2, left_out.degrees_of(without))
+    half = student_quantile((1 + level) / 2, jackknife.degrees) if t else _NORMAL.inv_cdf((1 + level) / 2)
 
     def moved(quantile: float) -> float:
         z = bias + quantile
-        return _NORMAL.cdf(bias + z / max(1 - acceleration * z, 1e-9))
+        return _NORMAL.cdf(bias + z / max(1 - jackknife.acceleration * z, 1e-9))
 
     low, high = _between(values, moved(-half), moved(half))
     return Interval(low, high, np.size(draws) - len(values), "bca_t" if t else "bca")
@@ -587,6 +595,10 @@ def _rounded(values: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.rint(np.asarray(values, dtype=np.float64) * 10**DECIMALS) / 10**DECIMALS + 0.0)
 
 
+def _rounded_one(value: float) -> float:
+    return round(value, DECIMALS) + 0.0
+
+
 def _sorted_values(draws: ArrayLike) -> NDArray[np.float64]:
     rounded = _rounded(draws)
     values = np.sort(rounded[~np.isnan(rounded)])
@@ -601,10 +613,3 @@ def _between(values: NDArray[np.float64], lower: float, upper: float) -> tuple[f
     low = math.floor(round((n + 1) * lower, 6))
     high = math.ceil(round((n + 1) * upper, 6))
     return float(values[max(low, 1) - 1]), float(values[min(high, n) - 1])
-
-
-def _acceleration(values: Sequence[float]) -> float:
-    mean = math.fsum(values) / max(len(values), 1)
-    deviations = [mean - value for value in values]
-    squares = math.fsum(d * d for d in deviations)
-    return math.fsum(d * d * d for d in deviations) / (6 * squares * math.sqrt(squares)) if squares else 0.0

@@ -22,7 +22,7 @@ from merbench.metrics import METRICS
 from merbench.metrics.sums import Clustered, spread
 from merbench.resampling import (
     Interval,
-    LeftOut,
+    Jackknife,
     Weights,
     bca_interval,
     cluster_codes,
@@ -32,6 +32,7 @@ from merbench.resampling import (
     holm,
     jackknife_t_interval,
     jackknife_weights,
+    jackknives,
     n_as_large,
     n_needed,
     n_swaps,
@@ -168,8 +169,8 @@ def test_percentile_is_an_order_statistic(level: float) -> None:
     ].tolist()
 
 
-def left_out(values: ArrayLike, degrees: float = math.inf) -> LeftOut:
-    return LeftOut(np.asarray(values, dtype=np.float64), degrees)
+def jackknife(values: ArrayLike, estimate: float = 0.0, degrees: float = math.inf) -> Jackknife:
+    return jackknives(np.array(values, dtype=np.float64)[:, None], np.array([estimate]), degrees)[0]
 
 
 def test_percentile_ranks_of_a_thousand_draws() -> None:
@@ -178,7 +179,7 @@ def test_percentile_ranks_of_a_thousand_draws() -> None:
 
 def test_draws_without_a_value_are_left_out_and_counted() -> None:
     assert percentile_interval([math.nan, *range(1, 1_000), math.nan], 0.95) == Interval(25.0, 975.0, 2, "percentile")
-    assert bca_interval([math.nan, *range(1, 1_000)], 0.95, 500, left_out([1, 1, math.nan])) == Interval(
+    assert bca_interval([math.nan, *range(1, 1_000)], 0.95, 500, jackknife([1, 1, math.nan])) == Interval(
         25.0, 975.0, 1, "bca"
     )
     with pytest.raises(UndefinedMetric, match=r"^no interval: none of the 3 resamples has a value$"):
@@ -194,59 +195,60 @@ def test_draws_are_rounded_before_they_are_ordered() -> None:
 def test_bca_by_hand() -> None:
     draws = np.arange(1.0, 1_000.0)
     # No bias (499 draws below 500, one tie: share 0.5), no acceleration: the percentile interval.
-    assert bca_interval(draws, 0.95, 500, left_out([2, 2, 2])) == Interval(25.0, 975.0, 0, "bca")
+    assert bca_interval(draws, 0.95, 500, jackknife([2, 2, 2])) == Interval(25.0, 975.0, 0, "bca")
     # Only bias: 841 of 999 lie below, z0 = 1.0021. Lower: Φ(2 · 1.0021 − 1.96) = Φ(0.0442) = 0.5176, rank 517.
     # Upper: Φ(3.964) = 0.99996, rank 1,000, of which there are 999.
-    assert bca_interval(draws, 0.95, 841.5, left_out([2, 2, 2])) == Interval(517.0, 999.0, 0, "bca")
+    assert bca_interval(draws, 0.95, 841.5, jackknife([2, 2, 2])) == Interval(517.0, 999.0, 0, "bca")
     # Only acceleration: deviations ¼, ¼, ¼, −¾; cubes −0.375, squares 0.75, a = −0.375 / (6 · 0.75^1.5) = −0.096225.
     # Lower: Φ(−1.96 / (1 − 0.1886)) = Φ(−2.4155) = 0.00786, rank 7; upper: Φ(1.96 / 1.1886) = Φ(1.6490) = 0.95042, 951.
-    assert bca_interval(draws, 0.95, 500, left_out([0, 0, 0, 1])) == Interval(7.0, 951.0, 0, "bca")
+    assert bca_interval(draws, 0.95, 500, jackknife([0, 0, 0, 1])) == Interval(7.0, 951.0, 0, "bca")
 
 
 def test_bca_where_all_draws_lie_on_one_side_or_are_equal() -> None:
     draws = np.arange(1.0, 1_000.0)
-    assert bca_interval(draws, 0.95, 0.0, left_out([1, 1])).low == 1
-    assert bca_interval(draws, 0.95, 2_000.0, left_out([1, 1])).high == 999
-    assert bca_interval([1.0] * 100, 0.95, 1.0, left_out([1, 1, 1])) == Interval(1.0, 1.0, 0, "bca")
+    assert bca_interval(draws, 0.95, 0.0, jackknife([1, 1])).low == 1
+    assert bca_interval(draws, 0.95, 2_000.0, jackknife([1, 1])).high == 999
+    assert bca_interval([1.0] * 100, 0.95, 1.0, jackknife([1, 1, 1])) == Interval(1.0, 1.0, 0, "bca")
 
 
 def test_bca_t_has_the_quantile_of_students_t() -> None:
     # t at 4 degrees is 2.77645, Φ(−2.77645) = 0.002748: ranks 2 and 998 of 999.
-    interval = bca_interval(np.arange(1.0, 1_000.0), 0.95, 500, left_out([2, 2, 2], 4), t=True)
+    interval = bca_interval(np.arange(1.0, 1_000.0), 0.95, 500, jackknife([2, 2, 2], 2, 4), t=True)
     assert interval == Interval(2.0, 998.0, 0, "bca_t")
 
 
 def test_degrees_are_those_of_sizes_or_what_the_kurtosis_of_the_values_leaves() -> None:
     # Deviations 1, −1, 1, −1 and twelve of 0: squares and fourth powers add up to 4; 2 / (4 / 16 − 1/16) = 10.67.
     values = [1, -1, 1, -1] + [0] * 12
-    assert (left_out([], 199).degrees_of(values), left_out([], 5).degrees_of(values)) == (10.7, 5)
-    assert left_out([], 199).degrees_of([1, -1, 1, -1]) == 199
+    assert (jackknife(values, 0, 199).degrees, jackknife(values, 0, 5).degrees) == (10.7, 5)
+    assert jackknife([1, -1, 1, -1], 0, 199).degrees == 199
     # One of 200 differs: 2 / (1 − 1/200), which is less than the least.
-    assert left_out([], 199).degrees_of([1] + [0] * 199) == 6
-    assert left_out([], 0.6).degrees_of([0, 0]) == 1
+    assert jackknife([1] + [0] * 199, 0, 199).degrees == 6
+    assert (jackknife([0.1 + 0.2] * 3, 0.3, 0.6).degrees, jackknife([0.1] * 3, 0.1).acceleration) == (1, 0)
     assert size_degrees(1_000, None) == 199 and size_degrees(60, None) == 59
     # Cluster 200 is in the group of cluster 0: 199 groups of one sample, one of two.
     assert size_degrees(201, np.arange(201)) == pytest.approx((199 + 2**1.5) ** 2 / (199 + 8) - 1, abs=1e-9)
 
 
-def without_each(values: NDArray[np.float64], function: Callable[[NDArray[np.float64]], float]) -> LeftOut:
+def without_each(values: NDArray[np.float64], function: Callable[[NDArray[np.float64]], float]) -> Jackknife:
     n = len(values)
-    return left_out([function(np.delete(values, i)) for i in range(n)], n - 1)
+    return jackknife([function(np.delete(values, i)) for i in range(n)], function(values), n - 1)
 
 
 def test_the_jackknife_t_interval_of_a_mean_is_students() -> None:
     # Values at equal distances from their mean have no kurtosis that would cost degrees of freedom.
     values = np.array([3.0, 5.0] * 10)
-    interval = jackknife_t_interval(4.0, without_each(values, np.mean), 0.9)
-    expected = stats.t.interval(0.9, 19, 4.0, stats.sem(values))
-    assert [interval.low, interval.high] == pytest.approx(expected, abs=1e-10) and interval.method == "jackknife_t"
-    # On the scale of the logarithm above 1, the derivative at 4 is 1/3; below 9 it is 1/5; between both 1/3 + 1/5.
+    of_mean = without_each(values, np.mean)
     half = stats.t.ppf(0.95, 19) * stats.sem(values)
-    above = jackknife_t_interval(4.0, without_each(values, np.mean), 0.9, (1, math.inf))
+    interval = jackknife_t_interval(4.0, of_mean, 0.9)
+    assert [interval.low, interval.high] == pytest.approx([4 - half, 4 + half], abs=1e-10)
+    assert interval.method == "jackknife_t" and of_mean.n == 20
+    # On the scale of the logarithm above 1, the derivative at 4 is 1/3; below 9 it is 1/5; between both 1/3 + 1/5.
+    above = jackknife_t_interval(4.0, of_mean, 0.9, (1, math.inf))
     assert [above.low, above.high] == pytest.approx([1 + 3 * math.exp(s * half / 3) for s in (-1, 1)], abs=1e-10)
-    below = jackknife_t_interval(4.0, without_each(values, np.mean), 0.9, (-math.inf, 9))
+    below = jackknife_t_interval(4.0, of_mean, 0.9, (-math.inf, 9))
     assert [below.low, below.high] == pytest.approx([9 - 5 * math.exp(-s * half / 5) for s in (-1, 1)], abs=1e-10)
-    between = jackknife_t_interval(4.0, without_each(values, np.mean), 0.9, (1, 9))
+    between = jackknife_t_interval(4.0, of_mean, 0.9, (1, 9))
     odds = [3 / 5 * math.exp(s * half * 8 / 15) for s in (-1, 1)]
     assert [between.low, between.high] == pytest.approx([1 + 8 * o / (1 + o) for o in odds], abs=1e-10)
 
@@ -255,11 +257,10 @@ def test_the_jackknife_removes_the_bias_but_never_leaves_the_value_out() -> None
     # The plain variance is n / (n − 1) too small, of which the jackknife's bias is exactly the correction.
     values = np.random.default_rng(4).normal(size=40)
     interval = jackknife_t_interval(values.var(), without_each(values, np.var), 0.95)
-    assert (interval.low + interval.high) / 2 == pytest.approx(values.var(ddof=1), abs=1e-9)
-    # Values of 0.5 where any sample is left out: the bias takes the interval far above 0.4.
-    assert jackknife_t_interval(0.4, left_out([0.5, 0.5, 0.5], 2), 0.5).high >= 0.4
-    with pytest.raises(UndefinedMetric, match="without some group"):
-        jackknife_t_interval(0.4, left_out([0.5, math.nan], 1), 0.95)
+    assert (interval.low + interval.high) / 2 == pytest.approx(values.var(ddof=1), abs=1e-10)
+    # Values of 0.5 where any sample is left out: a bias of 2 · 0.1 takes the interval below 0.4.
+    assert jackknife_t_interval(0.4, jackknife([0.5, 0.5, 0.5], 0.4, 199), 0.5).high == 0.4
+    assert jackknife([0.5, math.nan], 0.4).n == 1
 
 
 @pytest.mark.parametrize("n", [2, 50])
@@ -289,7 +290,7 @@ def test_intervals_agree_with_scipy() -> None:
     spread = errors.std() / math.sqrt(n)
     for method, interval in {
         "percentile": percentile_interval(draws, 0.95),
-        "BCa": bca_interval(draws, 0.95, errors.mean(), left_out(without)),
+        "BCa": bca_interval(draws, 0.95, errors.mean(), jackknife(without)),
     }.items():
         theirs = stats.bootstrap([errors], np.mean, n_resamples=20_000, method=method, rng=np.random.default_rng(1))
         expected = [theirs.confidence_interval.low, theirs.confidence_interval.high]

@@ -25,13 +25,14 @@ from merbench.resampling import (
     DECIMALS,
     MOST_LEFT_OUT,
     Interval,
-    LeftOut,
+    Jackknife,
     bca_interval,
     cluster_codes,
     effective_number,
     exact_interval,
     jackknife_t_interval,
     jackknife_weights,
+    jackknives,
     percentile_interval,
     poisson_weights,
     size_degrees,
@@ -293,45 +294,46 @@ def bounds_of(systems: Sequence[Aligned], how: Resampling, clusters: Codes | Non
         return {key: percentile_bounds(values, how.level) for key, values in draws.items()}
     plain = mean_of([with_details(system, ones(system)) for system in systems])
     left_out = mean_of([jackknifed(system, clusters) for system in systems])
-    degrees, ranges, sizes = size_degrees(first.n, clusters), _ranges(first), _sizes(first)
-    n_most = effective_number(first.n, clusters)
-    return {
-        key: _interval(
-            how,
-            key,
-            _Sample(values, float(plain[key][0]), LeftOut(left_out[key], degrees)),
-            ranges.get(key, (0, 1)),
-            min(sizes.get(key, n_most), n_most),
-        )
-        for key, values in draws.items()
+    estimates = np.array([plain[key][0] for key in draws])
+    columns = np.stack([left_out[key] for key in draws], axis=1)
+    made = jackknives(columns, estimates, size_degrees(first.n, clusters))
+    ranges = _ranges(first)
+    samples = {
+        key: _Sample(values, estimate, jackknife, ranges.get(key, (0, 1)))
+        for (key, values), estimate, jackknife in zip(draws.items(), estimates.tolist(), made, strict=True)
     }
+    bounds = {key: _interval(how, how.method_of(key), sample) for key, sample in samples.items()}
+    if exact := [key for key, each in bounds.items() if each.method == "exact"]:
+        sizes, n_most = _sizes(first), effective_number(first.n, clusters)
+        for key in exact:
+            _, estimate, _, ends = samples[key]
+            interval = exact_interval(estimate, how.level, ends, max(min(sizes.get(key, n_most), n_most), 1))
+            bounds[key] = replace(interval, n_left_out=bounds[key].n_left_out)
+    return bounds
 
 
 class _Sample(NamedTuple):
-    """What an interval is made of: the draws of a key, its plain value, and values with a group left out."""
+    """What an interval is made of."""
 
     draws: Values
-    estimate: float
-    left_out: LeftOut
+    estimate: float  # the plain value
+    jackknife: Jackknife
+    bounds: tuple[float, float]  # lowest and highest possible value
 
 
-def _interval(how: Resampling, key: str, sample: _Sample, bounds: tuple[float, float], n: float) -> Interval:
-    """Return the interval of a key by its method; one without ends where too many draws have no value."""
-    draws, estimate, left_out = sample
-    method, n_missing = how.method_of(key), int(np.isnan(draws).sum())
+def _interval(how: Resampling, method: str, sample: _Sample) -> Interval:
+    """Return an interval by a method; one without ends where too many draws have no value, or where it is `exact`."""
+    draws, estimate, jackknife, (low, high) = sample
+    n_missing = int(np.isnan(draws).sum())
     if n_missing > MOST_LEFT_OUT * len(draws) or not math.isfinite(estimate) or method == "distance":
         return Interval(math.nan, math.nan, n_missing)
     if method == "percentile":
         return percentile_interval(draws, how.level)
-    if method == "bca":
-        return bca_interval(draws, how.level, estimate, left_out)
-    if round(estimate, DECIMALS) in bounds and math.isfinite(bounds[1] - bounds[0]):
-        interval = exact_interval(estimate, how.level, bounds, max(n, 1))
-    elif method == "bca_t" or len(left_out.defined()) < 2:
-        interval = bca_interval(draws, how.level, estimate, left_out, t=True)
-    else:
-        interval = jackknife_t_interval(estimate, left_out, how.level, bounds)
-    return replace(interval, n_left_out=n_missing)
+    if method != "bca" and round(estimate, DECIMALS) in (low, high) and math.isfinite(high - low):
+        return Interval(math.nan, math.nan, n_missing, "exact")
+    if method != "jackknife_t" or jackknife.n < 2:
+        return bca_interval(draws, how.level, estimate, jackknife, t=method != "bca")
+    return replace(jackknife_t_interval(estimate, jackknife, how.level, (low, high)), n_left_out=n_missing)
 
 
 def _ranges(aligned: Aligned) -> dict[str, tuple[float, float]]:
