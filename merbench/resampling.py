@@ -369,15 +369,15 @@ def effective_number(n: int, clusters: Codes | None) -> float:
 
 
 def tail_index(values: Values) -> float:
-    """Return the tail index of values from 0 on, by the largest tenth of them, 10 at least (Hill, 1975).
+    """Return the tail index of values from 0 on, by the largest tenth of them (Hill, 1975).
 
     Where it is 2 or less, their variance is infinite. Squared errors that are normal give about 2.3, of Student's t
-    with 5 degrees of freedom 1.8, and with 3 of them, whose variance is infinite, 1.4. Infinite of fewer than 50
-    values, and where none of the largest is above the others.
+    with 5 degrees of freedom 1.8, and with 3 of them, whose variance is infinite, 1.4. Infinite of fewer than
+    100 values, and where none of the largest is above the others.
     """
-    n_largest = max(len(values) // 10, 10)
+    n_largest = len(values) // 10
     largest = np.sort(values)[::-1][: n_largest + 1]
-    if len(values) < 50 or not largest[0] > 0:
+    if len(values) < 100 or not largest[0] > 0:
         return math.inf
     if not largest[-1] > 0:
         return 0.0

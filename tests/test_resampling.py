@@ -278,7 +278,7 @@ def test_the_tail_index_of_a_power_law() -> None:
     quantiles = (np.arange(1, 101) / 100) ** (-1 / 1.5)
     assert tail_index(quantiles) == pytest.approx(1.5 / (math.log(11) - math.lgamma(11) / 10), abs=1e-12)
     assert tail_index(np.append(np.zeros(95), np.ones(5))) == 0
-    assert tail_index(np.ones(100)) == tail_index(np.zeros(100)) == tail_index(quantiles[:49]) == math.inf
+    assert tail_index(np.ones(100)) == tail_index(np.zeros(100)) == tail_index(quantiles[:99]) == math.inf
 
 
 def test_intervals_agree_with_scipy() -> None:

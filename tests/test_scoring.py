@@ -21,6 +21,7 @@ import pytest
 from checked_tracks import FORMULAS
 from made_corpus import made_corpus
 from scipy import stats
+from scipy.special import expit, logit
 from sklearn.metrics import confusion_matrix, f1_score, mean_squared_error, precision_recall_fscore_support
 from toy_track import write_toy_track
 
@@ -215,6 +216,96 @@ def test_groups_have_intervals_of_the_method_asked_for(cluster: str, make: Make)
     for one, other in zip(percentile, bca, strict=True):
         assert [item.value for item in one.scores] == [item.value for item in other.scores]
         assert [item.low for item in one.scores] != [item.low for item in other.scores]
+
+
+@pytest.mark.parametrize("sizes", [None, [20, 10, 10, 5, 5, 4, 3, 2, 1]])
+def test_default_intervals_are_students_on_the_scale_of_the_metric(sizes: list[int] | None, make: Make) -> None:
+    speakers = np.arange(60) if sizes is None else np.repeat(np.arange(9), sizes)
+    candidates = make(speaker=[f"p{code}" for code in speakers])
+    table = answers(candidates)
+    report = score(candidates, table, cluster="none" if sizes is None else "speaker", level=0.9)
+    reference, valence = (candidates.references.values[name] for name in ("discrete", "valence"))
+    prediction = np.array([LABELS.index(x) for x in table["discrete"].to_pylist()])
+    squares = (table["valence"].to_numpy() - valence) ** 2
+
+    def values(rows: np.ndarray) -> tuple[float, float]:
+        return f1_score(reference[rows], prediction[rows], average="weighted"), squares[rows].mean()
+
+    plain = np.array(values(speakers >= 0))
+    n = int(speakers.max()) + 1
+    without = np.array([values(speakers != code) for code in range(n)])
+    counts = np.bincount(speakers)
+    deviations = without - without.mean(axis=0)
+    kurtosis = (deviations**4).sum(axis=0) / (deviations**2).sum(axis=0) ** 2
+    of_sizes = (counts**1.5).sum() ** 2 / (counts**3).sum() - 1
+    degrees = np.minimum(of_sizes, np.maximum(2 / (kurtosis - 1 / n), 6))
+    half = stats.t.ppf(0.95, degrees) * np.sqrt((n - 1) / n * ((without - plain) ** 2).sum(axis=0))
+    ends = plain - (n - 1) * (without.mean(axis=0) - plain) + np.array([[-1.0], [1.0]]) * half - plain
+    f1, mse = report["weighted_f1"], report["mse"]
+    assert (f1.method, mse.method, report["overall"].method) == ("jackknife_t",) * 3
+    # Degrees of freedom have three digits.
+    expected = expit(logit(plain[0]) + ends[:, 0] / (plain[0] * (1 - plain[0])))
+    assert [f1.low, f1.high] == pytest.approx(expected, rel=1e-3)
+    assert [mse.low, mse.high] == pytest.approx(plain[1] * np.exp(ends[:, 1] / plain[1]), rel=1e-3)
+
+
+def test_a_warning_where_clusters_are_fewer_or_more_uneven_than_twenty_equal_ones(make: Make) -> None:
+    def warned(*sizes: int) -> list[str]:
+        candidates = make(n=sum(sizes), speaker=[f"p{code}" for code, size in enumerate(sizes) for _ in range(size)])
+        return [str(each) for each in score(candidates, answers(candidates), cluster="speaker").warnings]
+
+    assert warned(*[3] * 20) == []
+    assert warned(*[4] * 19) == ["W701  19 clusters of 'speaker' tell as much as 19 of equal size: " + FEW]
+    # One speaker of 40 samples next to 20 of 2.
+    n_equal = (20 * 2**1.5 + 40**1.5) ** 2 / (20 * 2**3 + 40**3)
+    assert warned(*[2] * 20, 40) == [
+        f"W701  21 clusters of 'speaker' tell as much as {n_equal:.3g} of equal size: " + FEW
+    ]
+
+
+FEW = "with fewer than 20 the intervals may be too narrow"
+
+
+@pytest.mark.parametrize("index", [1.69, 1.71])
+def test_a_warning_where_squared_errors_have_heavy_tails(index: float, make: Make) -> None:
+    candidates = make(n=120)
+    # Of squared errors (120 / i)^(1 / a) the mean of log(x_i / x_13) over i = 1 … 12 is (log 13 − log(12!) / 12) / a.
+    squares = (120 / np.arange(1, 121)) ** (1 / (index * (math.log(13) - math.lgamma(13) / 12)))
+    valence = candidates.references.values["valence"] + np.sqrt(squares)
+    table = answers(candidates).set_column(2, "valence", pa.array(valence))
+    warnings = [str(each) for each in score(candidates, table).warnings]
+    message = "W705  valence: a few errors make most of the squared ones (tail index 1.69, below 1.7)"
+    assert warnings == ([f"{message}: the intervals of mse(valence) may be too narrow"] if index < 1.7 else [])
+
+
+def test_a_perfect_answer_and_none_have_exact_intervals(make: Make) -> None:
+    candidates = make()
+    truth = {"discrete": [LABELS[code] for code in candidates.references.values["discrete"]]}
+    wrong = {"discrete": [LABELS[(LABELS.index(label) + 1) % 3] for label in truth["discrete"]]}
+    valence = candidates.references.values["valence"]
+    right = score(candidates, pa.table({"sample_id": candidates.ids, **truth, "valence": valence}))
+    item = right["weighted_f1"]
+    # Clopper and Pearson: 60 of 60.
+    low = stats.binomtest(60, 60).proportion_ci(0.95, "exact").low
+    assert (item.method, item.high) == ("exact", 1) and item.low == pytest.approx(low, abs=1e-10)
+    n_happy = int((candidates.references.values["discrete"] == LABELS.index("happy")).sum())
+    assert right["f1"].low == pytest.approx(0.025 ** (1 / n_happy), abs=1e-10)
+    # No bound says how large a squared error might have been.
+    assert (right["mse"].low, right["mse"].high) == (0, 0)
+    assert "W706  no resample changes mse(valence), overall: an interval without width" in str(right.warnings[-1])
+    none = score(candidates, pa.table({"sample_id": candidates.ids, **wrong, "valence": valence + 1}))
+    assert none["weighted_f1"].low == 0 and none["weighted_f1"].high == pytest.approx(1 - low, abs=1e-10)
+    assert score(candidates, pa.table({"sample_id": candidates.ids, **truth, "valence": valence}), cluster="speaker")[
+        "weighted_f1"
+    ].low == pytest.approx(0.025 ** (1 / 12), abs=1e-10)
+
+
+def test_two_samples_or_one_class_have_intervals_within_the_range(make: Make) -> None:
+    candidates = make(n=2, references=np.array([0, 0]))
+    report = score(candidates, answers(candidates, wrong=0))
+    assert report["weighted_f1"].method == "exact" and report["weighted_f1"].low == round(0.025**0.5, 10)
+    mse = report["mse"]
+    assert 0 < mse.low < mse.value < mse.high < math.inf  # type: ignore[operator]
 
 
 def test_clusters_are_resampled_together(make: Make) -> None:

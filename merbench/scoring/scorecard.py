@@ -78,8 +78,8 @@ def score(  # noqa: PLR0913
         submission: a file, `-` for standard input, a table, or a submission that was read before.
         split: which split of the track; ignored where candidates are given.
         intervals: whether to resample.
-        method: how intervals are made, `default` (each metric's own way), `percentile` or `bca`; None takes what the
-            track declares, as do the next three.
+        method: how intervals are made: `default` (each metric's own way), `jackknife_t`, `bca_t`, `bca` or
+            `percentile`; None takes what the track declares, as do the next three.
         level: level of the intervals, such as 0.95.
         n_resamples: number of bootstrap resamples.
         cluster: corpus column whose samples are resampled together (`speaker`); `none` resamples them one by one.

@@ -64,7 +64,7 @@ METHODS = ("default", *get_args(IntervalMethod))
 FEW_CLUSTERS = 20
 """With an effective number of clusters below this, the report warns of the intervals (`docs/uncertainty.md`)."""
 
-HEAVY_TAIL = 1.6
+HEAVY_TAIL = 1.7
 """Below this tail index, the report warns of the intervals of squared errors, whose variance may be infinite."""
 
 FEW_REFERENCES = 10
@@ -290,7 +290,7 @@ def bounds_of(systems: Sequence[Aligned], how: Resampling, clusters: Codes | Non
     first = systems[0]
     if is_single(first.n, clusters):
         return {}
-    if all(how.method_of(key) == "percentile" for key in draws):
+    if how.method != "default" and all(how.method_of(key) == "percentile" for key in draws):
         return {key: percentile_bounds(values, how.level) for key, values in draws.items()}
     plain = mean_of([with_details(system, ones(system)) for system in systems])
     left_out = mean_of([jackknifed(system, clusters) for system in systems])
@@ -327,10 +327,11 @@ def _interval(how: Resampling, method: str, sample: _Sample) -> Interval:
     n_missing = int(np.isnan(draws).sum())
     if n_missing > MOST_LEFT_OUT * len(draws) or not math.isfinite(estimate) or method == "distance":
         return Interval(math.nan, math.nan, n_missing)
+    on_bound = math.isfinite(high - low) and round(estimate, DECIMALS) in (low, high)
+    if on_bound and how.method not in ("bca", "percentile"):
+        return Interval(math.nan, math.nan, n_missing, "exact")
     if method == "percentile":
         return percentile_interval(draws, how.level)
-    if method != "bca" and round(estimate, DECIMALS) in (low, high) and math.isfinite(high - low):
-        return Interval(math.nan, math.nan, n_missing, "exact")
     if method != "jackknife_t" or jackknife.n < 2:
         return bca_interval(draws, how.level, estimate, jackknife, t=method != "bca")
     return replace(jackknife_t_interval(estimate, jackknife, how.level, (low, high)), n_left_out=n_missing)
