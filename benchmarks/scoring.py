@@ -203,10 +203,27 @@ def large(folder: Path) -> str:
     return "1,000,000 rows\n\n" + table(["", "median", "of the bare read"], rows) + "\n\n" + peak
 
 
+def of_methods(folder: Path) -> str:
+    """Return the table of the default intervals next to percentile ones, from the file to the report."""
+    rows = []
+    for n in (400, 834, 5_000, 20_000):
+        own = folder / str(n)
+        own.mkdir()
+        make_inputs(own, n)
+        arguments = own / "bench", own / "submission.csv"
+        times = race(
+            {method: partial(merbench.score, *arguments, method=method) for method in ("percentile", "default")},
+            rounds=15,
+        )
+        ratio = times["default"] / times["percentile"]
+        rows.append([f"{n:,}", *(seconds(time) for time in times.values()), f"{ratio:.2f}×"])
+    return "1,000 resamples\n\n" + table(["rows", "percentile", "default", "of percentile"], rows)
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     print(machine(["numpy", "pandas", "pyarrow", "scikit-learn"]), end="\n\n")
-    for part in (small, large):
+    for part in (small, of_methods, large):
         with tempfile.TemporaryDirectory() as folder:
             print(part(Path(folder)), end="\n\n", flush=True)
 
