@@ -134,15 +134,16 @@ def group_masks(groups: Codes, n_groups: int) -> Iterator[Counts]:
         yield (groups == numbers).view(np.uint8)
 
 
-def jackknife_weights(n: int, *, clusters: Codes | None = None) -> Iterator[Weights]:
+def jackknife_weights(n: int, *, clusters: Codes | None = None, with_plain: bool = False) -> Iterator[Weights]:
     """Yield blocks of masks that leave out one group of samples (or of whole clusters) each, at most 200 in all.
 
-    Sample (or cluster) i is in group i mod 200, so that neighbours are not left out together.
+    Sample (or cluster) i is in group i mod 200, so that neighbours are not left out together. `with_plain`, the first
+    row leaves nothing out.
     """
     source = _units(clusters, n)
     groups = np.arange(source) % JACKKNIFE_GROUPS
-    for numbers in _numbered_blocks(source, min(source, JACKKNIFE_GROUPS)):
-        yield _shared((groups != numbers).view(np.uint8), clusters)
+    for numbers in _numbered_blocks(source, min(source, JACKKNIFE_GROUPS) + with_plain):
+        yield _shared((groups != numbers - with_plain).view(np.uint8), clusters)
 
 
 def cluster_codes(names: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:

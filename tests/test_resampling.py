@@ -149,6 +149,7 @@ def test_masks_hold_the_samples_of_one_group_each() -> None:
 
 def test_jackknife_leaves_out_every_sample_once_in_at_most_200_groups() -> None:
     assert rows(jackknife_weights(3)).tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    assert rows(jackknife_weights(2, with_plain=True)).tolist() == [[1, 1], [0, 1], [1, 0]]
     many = rows(jackknife_weights(450))
     assert many.shape == (200, 450)
     assert (many.sum(axis=0) == 199).all()

@@ -216,9 +216,9 @@ def bootstrap(aligned: Aligned, how: Resampling, selections: Sequence[Codes] = (
     return [joined(own) for own in blocks]
 
 
-def jackknifed(aligned: Aligned, clusters: Codes | None) -> Draws:
-    """Return the values of every key, of classes too, with one group of rows left out at a time."""
-    blocks = jackknife_weights(aligned.n, clusters=clusters)
+def jackknifed(aligned: Aligned, clusters: Codes | None, *, with_plain: bool = False) -> Draws:
+    """Return the values of every key, of classes too, with one group of rows left out at a time; or the plain first."""
+    blocks = jackknife_weights(aligned.n, clusters=clusters, with_plain=with_plain)
     return joined([with_details(aligned, masks) for block in blocks for masks in portions(aligned, block)])
 
 
@@ -292,11 +292,9 @@ def bounds_of(systems: Sequence[Aligned], how: Resampling, clusters: Codes | Non
         return {}
     if how.method != "default" and all(how.method_of(key) == "percentile" for key in draws):
         return {key: percentile_bounds(values, how.level) for key, values in draws.items()}
-    plain = mean_of([with_details(system, ones(system)) for system in systems])
-    left_out = mean_of([jackknifed(system, clusters) for system in systems])
-    estimates = np.array([plain[key][0] for key in draws])
-    columns = np.stack([left_out[key] for key in draws], axis=1)
-    made = jackknives(columns, estimates, size_degrees(first.n, clusters))
+    values_of = mean_of([jackknifed(system, clusters, with_plain=True) for system in systems])
+    estimates, *left_out = np.stack([values_of[key] for key in draws], axis=1)
+    made = jackknives(np.array(left_out), estimates, size_degrees(first.n, clusters))
     ranges = _ranges(first)
     samples = {
         key: _Sample(values, estimate, jackknife, ranges.get(key, (0, 1)))
