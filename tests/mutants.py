@@ -123,7 +123,7 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("largest = max(largest, min(1.0, (len(p_values) - rank)", "largest = max(0.0, min(1.0, (len(p_values) - rank)"),
         ("min(1.0, (len(p_values) - rank) * p_values[index])", "min(1.0, len(p_values) * p_values[index])"),
         ('np.searchsorted(values, at, "left") + np.searchsorted(values, at, "right")', 'np.searchsorted(values, at, "left") + np.searchsorted(values, at, "left")'),
-        ("(groups != numbers)", "(groups == numbers)"),
+        ("(groups != numbers - with_plain)", "(groups == numbers - with_plain)"),
     ],
     # Scoring.
     ("merbench/scoring/evaluation.py", "tests/test_scoring.py::test_a_metric_that_leaves_its_bounds_is_an_error"): [

@@ -69,7 +69,7 @@ def test_both_sides_are_counted_and_shown_in_every_form(tmp_path: Path) -> None:
         "prediction  zonk (3), quux (1)               7        4  0.5714\n"
     ) in report.to_text()
     assert "| reference | blend (2), x&lt;y (1) | 5 | 3 | 0.6000 |" in report.to_markdown()
-    assert "<td>blend (2), x&lt;y (1)</td>" in report.to_html()
+    assert ">blend (2), x&lt;y (1)</td>" in report.to_html()
     assert f"|lexicon:english#{open_lexicon('english').digest[:8]}|" in report.signature
 
 

@@ -228,8 +228,9 @@ def test_default_intervals_are_students_on_the_scale_of_the_metric(sizes: list[i
     prediction = np.array([LABELS.index(x) for x in table["discrete"].to_pylist()])
     squares = (table["valence"].to_numpy() - valence) ** 2
 
-    def values(rows: np.ndarray) -> tuple[float, float]:
-        return f1_score(reference[rows], prediction[rows], average="weighted"), squares[rows].mean()
+    def values(rows: np.ndarray) -> tuple[float, float, float]:
+        f1, mse = f1_score(reference[rows], prediction[rows], average="weighted"), squares[rows].mean()
+        return f1, mse, f1 - 0.25 * mse
 
     plain = np.array(values(speakers >= 0))
     n = int(speakers.max()) + 1
@@ -241,12 +242,15 @@ def test_default_intervals_are_students_on_the_scale_of_the_metric(sizes: list[i
     degrees = np.minimum(of_sizes, np.maximum(2 / (kurtosis - 1 / n), 6))
     half = stats.t.ppf(0.95, degrees) * np.sqrt((n - 1) / n * ((without - plain) ** 2).sum(axis=0))
     ends = plain - (n - 1) * (without.mean(axis=0) - plain) + np.array([[-1.0], [1.0]]) * half - plain
-    f1, mse = report["weighted_f1"], report["mse"]
-    assert (f1.method, mse.method, report["overall"].method) == ("jackknife_t",) * 3
+    f1, mse, overall = report["weighted_f1"], report["mse"], report["overall"]
+    assert (f1.method, mse.method, overall.method) == ("jackknife_t",) * 3
     # Degrees of freedom have three digits.
     expected = expit(logit(plain[0]) + ends[:, 0] / (plain[0] * (1 - plain[0])))
     assert [f1.low, f1.high] == pytest.approx(expected, rel=1e-3)
     assert [mse.low, mse.high] == pytest.approx(plain[1] * np.exp(ends[:, 1] / plain[1]), rel=1e-3)
+    # The overall score is at most 1, by its parts: the scale is the logarithm of the distance from 1.
+    distance = 1 - plain[2]
+    assert [overall.low, overall.high] == pytest.approx(1 - distance * np.exp(-ends[:, 2] / distance), abs=1e-3)
 
 
 def test_a_warning_where_clusters_are_fewer_or_more_uneven_than_twenty_equal_ones(make: Make) -> None:

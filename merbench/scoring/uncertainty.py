@@ -340,7 +340,8 @@ def _ranges(aligned: Aligned) -> dict[str, tuple[float, float]]:
     everything = (-math.inf, math.inf)
     specs = (*aligned.track.metrics, *(spec for _, made in reliabilities(aligned) for spec in made.specs))
     ranges = {spec.key: everything if spec.aggregate == "auilc" else spec.metric.bounds for spec in specs}
-    ranges[OVERALL] = everything
+    parts = [[spec.weight * end for end in ranges[spec.key]] for spec in aligned.track.metrics if spec.weight]
+    ranges[OVERALL] = (sum(map(min, parts)), sum(map(max, parts)))
     return ranges | {ceiling_key(key): bounds for key, bounds in ranges.items()}
 
 
