@@ -376,7 +376,7 @@ class Board(Report):
         if self.formula:
             lines.append(f"overall = {self.formula}")
         if self.uncertainty is not None:
-            lines.append(self.uncertainty.note("rows"))
+            lines.append(self.interval_note())
         if self.uncertainty is not None and len(self.rows) > 1:
             lines += [
                 f"p: paired permutation test of {self.ranking[0]} against the best row, "
@@ -392,6 +392,15 @@ class Board(Report):
         if self.hidden:
             lines.append("only part of the candidates is scored, and which part is secret: no intervals, no tests")
         return [*lines, f"signature: {self.signature}"]
+
+    def interval_note(self) -> str:
+        """Return how the intervals were made, and what else depends on the resamples."""
+        others = [
+            *(["ranks"] if any(row.rank_low is not None for row in self.rows) else []),
+            *(["groups"] if any(row.group for row in self.rows) else []),
+            *([f"{self._needed_unit} needed"] if self._needed_unit else []),
+        ]
+        return self.uncertainty.note("rows", ", ".join(others)) if self.uncertainty else ""
 
     def _ceiling_note(self, ceiling: Ceiling) -> str:
         names = {score.key: score.name for score in self.rows[0].scores}

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MOST_DECIMALS = 10
 
+WITHOUT_RESAMPLES = ("jackknife_t",)
+"""Methods whose intervals do not depend on the resamples."""
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -98,12 +101,24 @@ class Uncertainty:
         """The head of a column of intervals."""
         return f"{self.level:.0%} interval"
 
-    def note(self, shared_by: str = "") -> str:
-        """Return the line under the tables; `shared_by` names what is resampled alike."""
+    def note(self, shared_by: str = "", others: str = "") -> str:
+        """Return the line under the tables, which names the resamples only if something depends on them.
+
+        Args:
+            shared_by: what shares the resamples; empty for a single system.
+            others: what depends on the resamples, except the intervals of the scores.
+        """
         unit = "samples" if self.cluster is None else f"{self.n_clusters:,} clusters of '{self.cluster}'"
-        resamples = f"{self.n_resamples:,} Poisson resamples of {unit}, seed {self.seed}"
-        methods = ", ".join(self.methods or [self.method])
-        return f"{self.head}s: {methods}, {resamples}" + (f", shared by all {shared_by}" if shared_by else "")
+        methods = self.methods or (self.method,)
+        without = [method for method in methods if method in WITHOUT_RESAMPLES]
+        resampled = [method for method in methods if method not in WITHOUT_RESAMPLES] + ([others] if others else [])
+        parts = [f"{', '.join(without)} over {unit}"] if without else []
+        if resampled:
+            resamples = f"{self.n_resamples:,} Poisson resamples of {unit}, seed {self.seed}"
+            parts.append(
+                f"{', '.join(resampled)} by {resamples}" + (f", shared by all {shared_by}" if shared_by else "")
+            )
+        return f"{self.head}s: {'; '.join(parts)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +167,10 @@ class Report:
         """Return the lines under the tables."""
         raise NotImplementedError
 
+    def interval_note(self) -> str:
+        """Return how the intervals were made; empty without intervals."""
+        return self.uncertainty.note() if self.uncertainty else ""
+
     def lead(self) -> tuple[str, ...]:
         """Return the most important number and what it is, which a page shows first; nothing without."""
         return ()
@@ -170,7 +189,7 @@ class Report:
 
     def to_latex(self) -> str:
         """Return LaTeX tables that need the package `booktabs`, names escaped."""
-        legend = f"{self.uncertainty.note()}." if self.uncertainty else ""
+        legend = f"{note}." if (note := self.interval_note()) else ""
         return section_latex(self.heading, self.tables(), self.notes(), legend)
 
     def to_html(self) -> str:

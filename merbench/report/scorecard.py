@@ -297,6 +297,16 @@ class ScoreReport(Report):
         interval = self.interval(first.low, first.high)
         return self.number(first.value), first.name, f"· {self.interval_head} {interval}" if interval else ""
 
+    def interval_note(self) -> str:
+        """Return how the intervals were made, with `bca_t` where a score has no jackknife."""
+        if self.uncertainty is None:
+            return ""
+        others = dict.fromkeys(s.method for s in self.scores if s.method in ("bca_t", "percentile"))
+        names = [name for name in others if name and name not in (*self.uncertainty.methods, self.uncertainty.method)]
+        if any(score.method == "distance" for item in self.calibration for score in item.scores):
+            names.append("calibration error (distance)")
+        return self.uncertainty.note(others=", ".join(names))
+
     def cautions(self) -> list[str]:
         """Return the warnings."""
         return [str(warning) for warning in self.warnings]
@@ -308,7 +318,7 @@ class ScoreReport(Report):
         return [
             ", ".join(counts),
             *([f"overall = {self.formula}"] if self.formula else []),
-            *([self.uncertainty.note()] if self.uncertainty else []),
+            *([note] if (note := self.interval_note()) else []),
             *(f"synonyms: {part.removeprefix('groups:')}" for part in groups),
             *([ORGANIZERS_VIEW] if self.hidden and "scored" in self.counts else []),
             *self.cautions(),

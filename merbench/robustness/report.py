@@ -204,9 +204,14 @@ class RobustnessReport(Report):
             lines.append(f"each '{self.leave_out}' was predicted by a model of the others; scored once, pooled")
         lines.append(f"features: {', '.join(self.features) or 'none'}")
         if self.uncertainty is not None:
-            lines.append(f"{self.uncertainty.note('conditions')}; of areas, means and errors: percentile")
+            lines.append(self.interval_note())
         lines.append("areas, means and errors are over the conditions of a grid, without clean samples")
         return [*lines, *self.problems, *self.remarks, f"signature: {self.signature}"]
+
+    def interval_note(self) -> str:
+        """Return how the intervals were made; those of areas, means and errors are percentiles of the resamples."""
+        others = "areas, means and errors (percentile)"
+        return self.uncertainty.note("conditions", others) if self.uncertainty else ""
 
     @property
     def problems(self) -> list[str]:

@@ -49,7 +49,9 @@ def test_the_best_is_bold_a_dagger_is_defined_and_the_first_caption_says_how_int
         r"Bold: best of a column. $^\dagger$: significantly different from it, p (Holm) \textless{} 0.05."
         in captions[0]
     )
-    assert captions[0].endswith(r"95\% intervals: percentile, 1,000 Poisson resamples of samples, seed 0.}".rstrip("}"))
+    assert captions[0].endswith(
+        r"95\% intervals: percentile by 1,000 Poisson resamples of samples, seed 0.}".rstrip("}")
+    )
     assert "intervals:" not in captions[1]
     of_board = board().to_latex()
     assert "1 & first & net & \\textbf{0.7500} & [0.7000, 0.8000] & 0.5000 &" in of_board
