@@ -40,7 +40,7 @@ TARGETS = {
 }
 
 POPULATION = 100_000
-"""Samples from which those of a test set are drawn."""
+"""Samples from which those of a test set are chosen."""
 
 
 def track(metric: str, target: str) -> Track:
@@ -160,12 +160,12 @@ def speakers(n_speakers: int, accuracies: tuple[float, float]) -> Callable[[int]
 def measured(pair: Pair, made: Any) -> Pilot:
     """Return what a large pilot shows."""
     n, values = pair[0].n, scores(pair)
-    alone = float(pair_deviations(draws(pair, how(made.stream, n)), values)[0, 1])
+    deviation = float(pair_deviations(draws(pair, how(made.stream, n)), values)[0, 1])
     intraclass = None
     if made.clusters is not None:
         together = float(pair_deviations(draws(pair, made), values)[0, 1])
-        intraclass = ((together / alone) ** 2 - 1) / (size_around(made.clusters) - 1)
-    return Pilot(float(values.mean()), (), alone * n**0.5, intraclass)
+        intraclass = ((together / deviation) ** 2 - 1) / (size_around(made.clusters) - 1)
+    return Pilot(float(values.mean()), (), deviation * n**0.5, intraclass)
 
 
 def typical(n_speakers: int) -> Design:

@@ -20,7 +20,7 @@ The tree, with the exit code each branch ends a command with::
     │   └── InvalidGroups           2  a file of synonym groups has problems (all of them are listed)
     ├── InvalidSubmission           1  a participant's file has problems (all of them are listed)
     ├── IntegrityError              3  a digest or signature does not match, a board is stale
-    ├── PolicyError                 4  a rule of the challenge forbids it: a split hides it
+    ├── PolicyError                 4  a rule of the challenge forbids it
     └── OutputError                74  the output could not be written, or no space is left
 """
 

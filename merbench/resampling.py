@@ -85,14 +85,14 @@ def poisson_weights(key: str, n: int, n_resamples: int, *, clusters: Codes | Non
 
 
 def n_swaps(n_units: int, n_permutations: int) -> int:
-    """Return how many exchanges `swaps` yields: all but that of nothing, where 2 to the number of units is not more."""
+    """Return how many permutations `swaps` yields: `n_permutations`, or if there are no more all but the identity."""
     return 2**n_units - 1 if n_units < 63 and 2**n_units <= n_permutations else n_permutations
 
 
 def swaps(key: str, n: int, n_permutations: int, *, clusters: Codes | None = None) -> Iterator[Weights]:
     """Yield blocks of fair 0/1 draws: 1 where two systems exchange their predictions for a sample (or cluster).
 
-    Where there are no more exchanges than `n_permutations`, every one is yielded once, but for that of nothing, which
+    Where there are no more permutations than `n_permutations`, each is yielded once, except the identity, which
     `permutation_p` counts: the test is exact.
     """
     source, stream = _units(clusters, n), _stream("swaps", key)
@@ -351,14 +351,14 @@ def n_as_large(observed: ArrayLike, permuted: ArrayLike) -> NDArray[np.int64]:
 def permutation_p(n_large: int, n_permutations: int) -> float:
     """Return the two-sided p value (c + 1) / (B + 1), where c of B permuted differences are as large as the observed.
 
-    B is `n_swaps`: after all exchanges, p is exact.
+    B is `n_swaps`; after all permutations, p is exact.
     Phipson & Smyth, 2010, *Permutation p-values should never be zero*.
     """
     return (n_large + 1) / (n_permutations + 1)
 
 
 def effective_number(n: int, clusters: Codes | None) -> float:
-    """Return the number of equal units that tell as much as these: (Σ n^1.5)² / Σ n³ of the clusters' sizes, else n.
+    """Return the effective number of units: (Σ n^1.5)² / Σ n³ of the sizes of the clusters, n without clusters.
 
     Satterthwaite, 1946, of clusters whose sums have variances that grow as n^1.5: n would be that of samples which are
     independent within their cluster, n² that of equal ones.

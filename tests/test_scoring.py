@@ -259,12 +259,10 @@ def test_a_warning_where_clusters_are_fewer_or_more_uneven_than_twenty_equal_one
         return [str(each) for each in score(candidates, answers(candidates), cluster="speaker").warnings]
 
     assert warned(*[3] * 20) == []
-    assert warned(*[4] * 19) == ["W701  19 clusters of 'speaker' tell as much as 19 of equal size: " + FEW]
+    assert warned(*[4] * 19) == ["W701  19 clusters of 'speaker', effective number 19: " + FEW]
     # One speaker of 40 samples next to 20 of 2.
     n_equal = (20 * 2**1.5 + 40**1.5) ** 2 / (20 * 2**3 + 40**3)
-    assert warned(*[2] * 20, 40) == [
-        f"W701  21 clusters of 'speaker' tell as much as {n_equal:.3g} of equal size: " + FEW
-    ]
+    assert warned(*[2] * 20, 40) == [f"W701  21 clusters of 'speaker', effective number {n_equal:.3g}: " + FEW]
 
 
 FEW = "with fewer than 20 the intervals may be too narrow"
@@ -296,7 +294,7 @@ def test_a_perfect_answer_and_none_have_exact_intervals(make: Make) -> None:
     assert right["f1"].low == pytest.approx(0.025 ** (1 / n_happy), abs=1e-10)
     # No bound says how large a squared error might have been.
     assert (right["mse"].low, right["mse"].high) == (0, 0)
-    assert "W706  no resample changes mse(valence), overall: an interval without width" in str(right.warnings[-1])
+    assert "W706  intervals without width: mse(valence), overall; they do not show" in str(right.warnings[-1])
     none = score(candidates, pa.table({"sample_id": candidates.ids, **wrong, "valence": valence + 1}))
     assert none["weighted_f1"].low == 0 and none["weighted_f1"].high == pytest.approx(1 - low, abs=1e-10)
     assert score(candidates, pa.table({"sample_id": candidates.ids, **truth, "valence": valence}), cluster="speaker")[

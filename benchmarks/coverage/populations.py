@@ -1,4 +1,4 @@
-"""Populations whose true scores are arithmetic, and test sets drawn from them.
+"""Populations whose true scores are arithmetic, and test sets sampled from them.
 
 Conventions:
     A population draws a test set with a generator. Its `truth` has what a system would score on endless data of the
@@ -33,7 +33,7 @@ _below = np.vectorize(lambda x: math.erfc(-x / math.sqrt(2)) / 2, otypes=[np.flo
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnTestSet:
+class SimulatedTestSet:
     """What a population gives.
 
     Attributes:
@@ -47,13 +47,13 @@ class DrawnTestSet:
     groups: tuple[Array, ...] = ()
 
 
-def drawn(
+def simulated(
     scored_by: Track, clusters: Array | None = None, groups: tuple[Array, ...] = (), **sides: tuple[Values, Values]
-) -> DrawnTestSet:
+) -> SimulatedTestSet:
     """Return a test set from the references and the predictions of every target."""
     reference = {name: own for name, (own, _) in sides.items()}
     prediction = {name: theirs for name, (_, theirs) in sides.items()}
-    return DrawnTestSet(Aligned(scored_by, reference, prediction), clusters, groups)
+    return SimulatedTestSet(Aligned(scored_by, reference, prediction), clusters, groups)
 
 
 class Population(Protocol):
@@ -70,7 +70,7 @@ class Population(Protocol):
     def truth(self) -> Mapping[str, float]:
         """Return the true score of every metric, by name."""
 
-    def draw(self, rng: np.random.Generator) -> DrawnTestSet:
+    def draw(self, rng: np.random.Generator) -> SimulatedTestSet:
         """Return a test set."""
 
 
@@ -155,12 +155,12 @@ class Classes:
         scores = class_scores(np.array(self.shares)[:, None] * self.answers)
         return {name: scores[name] for name in self.metrics}
 
-    def draw(self, rng: np.random.Generator) -> DrawnTestSet:
+    def draw(self, rng: np.random.Generator) -> SimulatedTestSet:
         """Return a test set."""
         reference = chosen(rng, np.tile(self.shares, (self.n, 1)))
         prediction = chosen(rng, self.answers[reference])
         groups = () if self.group is None else (np.flatnonzero(rng.random(self.n) < self.group),)
-        return drawn(self.track, groups=groups, discrete=(reference, prediction))
+        return simulated(self.track, groups=groups, discrete=(reference, prediction))
 
 
 @dataclass(frozen=True)
@@ -198,11 +198,11 @@ class Numbers:
         }
         return {name: scores[name] for name in self.metrics}
 
-    def draw(self, rng: np.random.Generator) -> DrawnTestSet:
+    def draw(self, rng: np.random.Generator) -> SimulatedTestSet:
         """Return a test set."""
         normal = math.isinf(self.degrees)
         a, e = rng.standard_normal((2, self.n)) if normal else rng.standard_t(self.degrees, (2, self.n))
-        return drawn(self.track, valence=(a, 0.7 * a + 0.5 * e + 0.2))
+        return simulated(self.track, valence=(a, 0.7 * a + 0.5 * e + 0.2))
 
 
 def _mean_magnitude(normal: NormalDist) -> float:
@@ -242,11 +242,11 @@ class Scores:
         }
         return {name: scores[name] for name in self.metrics}
 
-    def draw(self, rng: np.random.Generator) -> DrawnTestSet:
+    def draw(self, rng: np.random.Generator) -> SimulatedTestSet:
         """Return a test set."""
         reference = (rng.random(self.n) < self.positive).astype(np.int8)
         prediction = rng.standard_normal(self.n) + self.distance * reference
-        return drawn(self.track, deception=(reference, prediction))
+        return simulated(self.track, deception=(reference, prediction))
 
 
 @dataclass(frozen=True)
@@ -282,11 +282,11 @@ class Sentiment:
         )
         return dict(zip(self.METRICS, scores, strict=True))
 
-    def draw(self, rng: np.random.Generator) -> DrawnTestSet:
+    def draw(self, rng: np.random.Generator) -> SimulatedTestSet:
         """Return a test set."""
         reference = self.VALUES[rng.integers(0, len(self.VALUES), self.n)]
         prediction = 0.7 * reference + self.NOISE * rng.standard_normal(self.n)
-        return drawn(self.track, label=(reference, prediction))
+        return simulated(self.track, label=(reference, prediction))
 
 
 @dataclass(frozen=True)
@@ -334,11 +334,11 @@ class LabelSets:
         means = [float((joint * value).sum()) for value in (*values, (precision + recall) / 2)]
         return dict(zip(self.METRICS, (float((2 * hits / marks).mean()), *means), strict=True))
 
-    def draw(self, rng: np.random.Generator) -> DrawnTestSet:
+    def draw(self, rng: np.random.Generator) -> SimulatedTestSet:
         """Return a test set."""
         own = self.STATES[rng.choice(64, self.n, p=self.shares)].astype(np.int8)
         theirs = (rng.random(own.shape) < np.where(own, self.HIT, self.ALARM)).astype(np.int8)
-        return drawn(self.track, each=(own, theirs), all=(self._sets(own), self._sets(theirs)))
+        return simulated(self.track, each=(own, theirs), all=(self._sets(own), self._sets(theirs)))
 
     def _sets(self, bits: Array) -> Values:
         codes = np.nonzero(bits)[1].astype(np.int32)
@@ -350,7 +350,7 @@ class UnequalSpeakers:
     """Speakers of different skill z with very different numbers of samples; six classes and a valence.
 
     A speaker's own shares of the classes are Dirichlet(4 · SHARES). The right answer has the chance logistic(0.6 + 0.9
-    z), else one is drawn by SHARES. Valences are a ~ N(0, 1), predicted as 0.7 a, + N(0, 0.5) of the speaker, + N(0,
+    z), else it is sampled by SHARES. Valences are a ~ N(0, 1), predicted as 0.7 a, + N(0, 0.5) of the speaker, + N(0,
     0.5).
 
     Attributes:
@@ -396,7 +396,7 @@ class UnequalSpeakers:
         at_least = (np.log(np.arange(2, MOST + 1) - 0.5)[:, None] - 3) / 1.2
         return np.asarray(1 + _below((self.tied * z - at_least) / math.sqrt(1 - self.tied**2)).sum(axis=0))
 
-    def draw(self, rng: np.random.Generator) -> DrawnTestSet:
+    def draw(self, rng: np.random.Generator) -> SimulatedTestSet:
         """Return a test set."""
         z, other = rng.standard_normal((2, self.n_speakers))
         sizes = sizes_of(self.tied * z + math.sqrt(1 - self.tied**2) * other)
@@ -409,7 +409,7 @@ class UnequalSpeakers:
         valence = rng.standard_normal(n)
         own = 0.5 * rng.standard_normal(self.n_speakers)[speakers]
         predicted = 0.7 * valence + own + 0.5 * rng.standard_normal(n)
-        return drawn(self.track, speakers, discrete=(classes, answer), valence=(valence, predicted))
+        return simulated(self.track, speakers, discrete=(classes, answer), valence=(valence, predicted))
 
 
 def _logistic(z: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.coverage.populations import Array, DrawnTestSet, Population
+from benchmarks.coverage.populations import Array, Population, SimulatedTestSet
 from benchmarks.coverage.speakers import Speakers
 from merbench.errors import Problem
 from merbench.resampling import DECIMALS, Weights, n_swaps, swapped_pair, swaps
@@ -51,7 +51,7 @@ class Case:
         """Return the generator of one simulation: it depends only on the case and the number."""
         return np.random.default_rng([number, *repr(self).encode()])
 
-    def resampling(self, test_set: DrawnTestSet, number: int, method: str = "default") -> Resampling:
+    def resampling(self, test_set: SimulatedTestSet, number: int, method: str = "default") -> Resampling:
         """Return how merbench resamples the test set, with weights of this simulation."""
         clusters = test_set.clusters if self.is_clustered else None
         references = range(test_set.aligned.n)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.coverage.populations import Array, DrawnTestSet, chosen, class_scores, drawn, sizes_of, track
+from benchmarks.coverage.populations import Array, SimulatedTestSet, chosen, class_scores, simulated, sizes_of, track
 from merbench.track import OVERALL, Track
 
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
@@ -104,7 +104,7 @@ class Speakers:
             OVERALL: scores["weighted_f1"] - 0.25 * mse,
         }
 
-    def draw(self, rng: np.random.Generator) -> DrawnTestSet:
+    def draw(self, rng: np.random.Generator) -> SimulatedTestSet:
         """Return a test set."""
         of_speakers = rng.beta(self.concentration, self.concentration, self.n_speakers or self.n)
         speakers = self._speakers(rng, of_speakers)
@@ -113,9 +113,9 @@ class Speakers:
         noise = PREDICTION_NOISE * rng.standard_normal(len(speakers)) + self._offsets(rng, speakers)
         predicted = SHRINKAGE * VALENCE[answer] + noise
         clusters = speakers if self.n_speakers else None
-        return drawn(COVERED, clusters, discrete=(classes, answer), valence=(valence, predicted))
+        return simulated(COVERED, clusters, discrete=(classes, answer), valence=(valence, predicted))
 
-    def equals(self, rng: np.random.Generator) -> tuple[DrawnTestSet, DrawnTestSet]:
+    def equals(self, rng: np.random.Generator) -> tuple[SimulatedTestSet, SimulatedTestSet]:
         """Return two systems of equal quality, whose errors are correlated: half of their answers have one cause.
 
         Each has difficulties and offsets of its own for every speaker.
@@ -127,13 +127,13 @@ class Speakers:
         shared, common = rng.random(n) < 0.5, 0.4 * rng.standard_normal(n)
         difficult, chance = rng.random(n) < of_speakers[speakers], rng.random(n)
 
-        def system() -> DrawnTestSet:
+        def system() -> SimulatedTestSet:
             own = rng.random(n) < rng.beta(self.concentration, self.concentration, len(of_speakers))[speakers]
             answer = _answer(np.where(shared, difficult, own), classes, np.where(shared, chance, rng.random(n)))
             noise = common + 0.45 * rng.standard_normal(n) + self._offsets(rng, speakers)
             predicted = SHRINKAGE * VALENCE[answer] + noise
             clusters = speakers if self.n_speakers else None
-            return drawn(COMPARED, clusters, discrete=(classes, answer), valence=(valence, predicted))
+            return simulated(COMPARED, clusters, discrete=(classes, answer), valence=(valence, predicted))
 
         return system(), system()
 

@@ -198,7 +198,7 @@ def power(
     samples: int | None = option(INPUT, "--samples N", "Also show a test set of this size."),
     clusters: int | None = option(INPUT, "--clusters M", "Number of clusters of that test set."),
     score: float | None = option(
-        SYSTEMS, "--score S", "Score of the two systems. [default: of some that know 60% of the answers]"
+        SYSTEMS, "--score S", "Score of the two systems. [default: that of systems that know 60% of the answers]"
     ),
     agreement: float | None = option(
         SYSTEMS,
@@ -209,7 +209,7 @@ def power(
     runs: list[str] | None = option(
         SYSTEMS, "--runs FILE", "A submission; twice, for two systems to measure in place of a score and an agreement."
     ),
-    power: float = option(INTERVALS, "--power P", "How probable it is that the test shows the difference.", 0.8),
+    power: float = option(INTERVALS, "--power P", "Probability that the test shows the difference.", 0.8),
     level: options.Level = None,
     cluster: options.Cluster = None,
     seed: options.Seed = 0,

@@ -396,9 +396,9 @@ class Board(Report):
     def interval_note(self) -> str:
         """Return how the intervals were made, and what else depends on the resamples."""
         others = [
+            *([f"{self._needed_unit} needed"] if self._needed_unit else []),
             *(["ranks"] if any(row.rank_low is not None for row in self.rows) else []),
             *(["groups"] if any(row.group for row in self.rows) else []),
-            *([f"{self._needed_unit} needed"] if self._needed_unit else []),
         ]
         return self.uncertainty.note("rows", ", ".join(others)) if self.uncertainty else ""
 

@@ -193,7 +193,7 @@ def build_board(
             valid.remove(failed.run)
             invalid.append(InvalidEntry(failed.run.entry.place, _problems(failed.error)))
     uncertainty = runs[0].report.uncertainty if runs else None
-    n_exchanges = n_swaps(bench.how.n_units, N_PERMUTATIONS) if uncertainty is not None else N_PERMUTATIONS
+    n_permuted = n_swaps(bench.how.n_units, N_PERMUTATIONS) if uncertainty is not None else N_PERMUTATIONS
     return Board(
         track=track.key,
         title=track.title,
@@ -206,7 +206,7 @@ def build_board(
         ranking=track.ranked_by,
         decimals=track.ranking.decimals,
         uncertainty=uncertainty,
-        n_permutations=n_exchanges + (n_exchanges < N_PERMUTATIONS),  # where they are all, with that of nothing
+        n_permutations=n_permuted + (n_permuted < N_PERMUTATIONS),  # all of them include the identity
         rows=tuple(rows),
         invalid=tuple(sorted([*invalid, *excluded], key=lambda entry: entry.place)),
         schemes=schemes_of(schemes, [row.rank for row in rows]),

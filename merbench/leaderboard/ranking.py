@@ -195,8 +195,8 @@ def letter_display(n: int, different: Iterable[tuple[int, int]]) -> list[str]:
     groups: list[NDArray[np.intp]] = []
     n_covering = np.zeros((n, n), dtype=np.int64)
     for a in range(n):
-        is_alone = np.count_nonzero(alike[a]) == 1
-        for b in range(a if is_alone else a + 1, n):
+        differs_from_all = np.count_nonzero(alike[a]) == 1
+        for b in range(a if differs_from_all else a + 1, n):
             if n_covering[a, b] or not alike[a, b]:
                 continue
             fitting = alike[a] & alike[b]

@@ -170,9 +170,9 @@ def _is_worse(difference: float, variance: float, other: float, degrees: int) ->
 
 def kendall_tau(a: NDArray[Any], b: NDArray[Any]) -> float | None:
     """Return Kendall's τ-b of two rankings (Kendall, 1945); None where all ranks of either are equal."""
-    one, other = np.sign(a[:, None] - a), np.sign(b[:, None] - b)
-    n_untied = np.count_nonzero(one) * np.count_nonzero(other)
-    return float((one * other).sum()) / math.sqrt(n_untied) if n_untied else None
+    first, second = np.sign(a[:, None] - a), np.sign(b[:, None] - b)
+    n_untied = np.count_nonzero(first) * np.count_nonzero(second)
+    return float((first * second).sum()) / math.sqrt(n_untied) if n_untied else None
 
 
 OF_VALUES: Mapping[str, Callable[[Floats], Floats]] = {

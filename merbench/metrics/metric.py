@@ -44,7 +44,7 @@ TargetKind = Literal[
 IntervalMethod = Literal["jackknife_t", "bca_t", "bca", "percentile"]
 """A method of `merbench.resampling` that makes an interval from a metric's draws."""
 OwnMethod = IntervalMethod | Literal["distance"]
-"""The method of a metric; that of a distance between two means needs their draws, and no other is in its place."""
+"""The method of a metric; `distance` is only for distances between means and cannot be replaced by another."""
 Label = Annotated[int, Named("one of the labels")]
 """A label, declared by its name; scoring passes its code."""
 

@@ -48,7 +48,7 @@ class Comparison(Report):
         hidden: whether it is secret which candidates are scored; see `public`.
         n_candidates: how many samples are predicted.
         n_permutations: the largest number of permutations of the test.
-        exact: whether there are no more, so that all of them were made.
+        exact: whether these are all permutations, so that p is exact.
         differences: one per metric and pair.
         warnings: what a reader must know.
     """

@@ -116,7 +116,7 @@ class Uncertainty:
         if resampled:
             resamples = f"{self.n_resamples:,} Poisson resamples of {unit}, seed {self.seed}"
             parts.append(
-                f"{', '.join(resampled)} by {resamples}" + (f", shared by all {shared_by}" if shared_by else "")
+                f"{', '.join(resampled)} from {resamples}" + (f", shared by all {shared_by}" if shared_by else "")
             )
         return f"{self.head}s: {'; '.join(parts)}"
 

@@ -46,7 +46,7 @@ class ItemReport(Report):
         contradicted: samples whose reference the systems contradict, the strongest first.
         n_missed: how many are missed in all; None for numbers.
         n_contradicted: how many are contradicted in all; None for a kind of target without answers in common.
-        chance: a discrimination beyond which chance alone is once in twenty; None with too few systems.
+        chance: the discrimination that chance exceeds once in twenty; None with too few systems.
     """
 
     SCHEMA: ClassVar[str] = "merbench.items/1"
@@ -123,7 +123,7 @@ class ItemReport(Report):
             lines.append(f"discrimination: none, a correlation over systems needs {LEAST_SYSTEMS}")
         else:
             rest = "correlation over systems of a sample's value with the sum over the others"
-            lines.append(f"discrimination: {rest}; by chance beyond ±{self.chance:.3f} once in 20")
+            lines.append(f"discrimination: {rest}; chance exceeds ±{self.chance:.3f} once in 20")
         if any(item.probability is not None for item in self.contradicted):
             lines.append("probability: of Dawid & Skene (1979); systems that learned from the same labels err alike")
         return [*lines, f"signature: {self.signature}"]

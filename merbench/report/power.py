@@ -47,7 +47,7 @@ class Power(Report):
         cluster: the column whose samples are resampled and exchanged together; None for samples one by one.
         intraclass: the share of the variance of the difference that is between clusters; None without.
         level: 1 minus the error rate of the test.
-        power: how probable it is that the test shows the difference.
+        power: probability that the test shows the difference.
         rows: the sizes and their smallest differences.
     """
 

@@ -71,8 +71,8 @@ def ceiling_values(aligned: Aligned, weights: Weights) -> Draws:
 def expected_counts(votes: Votes) -> list[Floats]:
     """Return 3 K columns `(n,)`: the shares of right answers, of references and of answers of each label.
 
-    All are expected ones of an annotator drawn at random: column k of the references, say, is the probability that k is
-    the majority of the other votes.
+    All are expected values of an annotator chosen at random. For example, column k of the references is the
+    probability that k is the majority of the other votes.
     """
     predicted = votes / votes.sum(axis=1, keepdims=True)
     right, references = np.zeros(votes.shape), np.zeros(votes.shape)
@@ -85,7 +85,7 @@ def expected_counts(votes: Votes) -> list[Floats]:
 
 
 def expected_values(name: str, votes: Votes) -> Floats:
-    """Return the `(n,)` expected values of a metric of distributions for an annotator drawn at random."""
+    """Return the `(n,)` expected values of a metric of distributions for an annotator chosen at random."""
     values, totals = np.zeros(len(votes)), votes.sum(axis=1)
     for label in range(votes.shape[1]):
         rows, others = _without_one(votes, label)

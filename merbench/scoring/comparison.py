@@ -120,11 +120,11 @@ def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resam
     n_large = dict.fromkeys(observed, np.zeros(len(pairs), dtype=np.int64))
     for block in permuted_differences(list(systems.values()), pairs, n_permutations, how):
         n_large = {key: count + n_as_large(observed[key], block[key]) for key, count in n_large.items()}
-    n_exchanges = n_swaps(how.n_units, n_permutations)
+    n_permuted = n_swaps(how.n_units, n_permutations)
     made = []
     for item in scores_of(how.candidates.track, first, {}):
         key = item.key
-        p_values = [permutation_p(n, n_exchanges) for n in n_large[key].tolist()]
+        p_values = [permutation_p(n, n_permuted) for n in n_large[key].tolist()]
         deviations = pair_deviations(np.stack([draws[key] for draws in resampled]), values[key])[a, b]
         for (i, j), deviation, p, p_holm in zip(pairs, deviations, p_values, holm(p_values), strict=True):
             value_a, value_b = plain[names[i]][key], plain[names[j]][key]
@@ -150,10 +150,10 @@ def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resam
 
 def _smallest_p(how: Resampling, n_permutations: int, n_pairs: int) -> Iterator[Problem]:
     """Yield a warning where no p can be small enough to be significant after Holm's correction."""
-    n_exchanges = n_swaps(how.n_units, n_permutations)
+    n_permuted = n_swaps(how.n_units, n_permutations)
     # Exchanging everything makes the same difference as exchanging nothing.
-    exact = n_exchanges < n_permutations
-    smallest = (1 + exact) / (n_exchanges + 1)
+    exact = n_permuted < n_permutations
+    smallest = (1 + exact) / (n_permuted + 1)
     if round(smallest * n_pairs, 10) < how.uncertainty.alpha:
         return
     units = plural(how.n_units, "sample") if how.cluster is None else f"{how.n_units} clusters of '{how.cluster}'"

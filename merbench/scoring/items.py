@@ -420,9 +420,9 @@ def _words_against(spec: MetricSpec, systems: _Systems) -> _Against:
     step = max(1, CELLS // (4 * len(skill)))
     for start in range(0, len(systems.rows), step):
         rows = np.arange(start, min(start + step, len(systems.rows)))
-        for said in _voted([lists[rows] for lists in systems.given], words, skill):
-            share[len(given)] = sum(said.values()) / len(said) if said else np.nan
-            given.append(list(said))
+        for voted in _voted([lists[rows] for lists in systems.given], words, skill):
+            share[len(given)] = sum(voted.values()) / len(voted) if voted else np.nan
+            given.append(list(voted))
     parameters = parameters_of(systems.first.track, spec) | systems.first.supplied(spec, None) | {"grouped": None}
     target, prepare, sets = systems.first.track.targets[spec.target], spec.metric.prepare, Lists.of(given)
     prepared = prepare(systems.reference, sets, **spec.metric.preparing(parameters)) if prepare else None
@@ -440,10 +440,10 @@ def _voted(given: Sequence[Lists], words: Sequence[str], skill: Floats) -> list[
         weights.append(np.full(len(pairs[-1]), weight))
     known, place = np.unique(np.concatenate(pairs), return_inverse=True)
     votes = np.bincount(place, np.concatenate(weights), len(known))
-    said: list[dict[str, float]] = [{} for _ in range(len(given[0]))]
+    voted: list[dict[str, float]] = [{} for _ in range(len(given[0]))]
     for pair, share in zip(known[votes >= HALF].tolist(), votes[votes >= HALF].tolist(), strict=True):
-        said[pair // len(words)][words[pair % len(words)]] = share
-    return said
+        voted[pair // len(words)][words[pair % len(words)]] = share
+    return voted
 
 
 def _number(value: float) -> float | None:

@@ -107,7 +107,7 @@ def power_of(  # noqa: PLR0913
         score: the score of the two systems.
         agreement: how far they agree: the share of samples on which both are right or both are wrong; of numbers, the
             correlation of their answers.
-        power: how probable it is that the test shows the difference.
+        power: probability that the test shows the difference.
         level: 1 minus the error rate of the test; None takes what the track declares.
         runs: two submissions as a pilot, in place of score and agreement.
         seed: seed of what is simulated.
@@ -354,7 +354,7 @@ def _solved(value: Callable[[float], float], wanted: float, what: str) -> float:
 
 
 def _references(candidates: Candidates, track: Track, key: str) -> Aligned:
-    """Return the references of a split, or, for a metric that does not depend on them, some that stand for them."""
+    """Return the references of a split, or made-up ones for a metric that does not depend on them."""
     scored = dict.fromkeys(spec.target for spec in track.metrics)
     grouped = [name for name in groups_of(track) if name in scored]
     if grouped:

@@ -156,12 +156,12 @@ def _distinct(aligned: Aligned, spec: MetricSpec) -> tuple[NDArray[np.intp], Any
     if codes.max() > len(codes):
         _, first, places = np.unique(codes, return_index=True, return_inverse=True)
         return first, places
-    found = np.full(codes.max() + 2, -1)
-    found[codes[::-1]] = np.arange(len(codes))[::-1]
-    present = np.flatnonzero(found >= 0)
-    numbers = np.empty(len(found), dtype=np.intp)
+    first = np.full(codes.max() + 2, -1)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    present = np.flatnonzero(first >= 0)
+    numbers = np.empty(len(first), dtype=np.intp)
     numbers[present] = np.arange(len(present))
-    return found[present], numbers[codes]
+    return first[present], numbers[codes]
 
 
 def _n_passes(aligned: Aligned, spec: MetricSpec) -> int:

@@ -225,7 +225,7 @@ def jackknifed(aligned: Aligned, clusters: Codes | None, *, with_plain: bool = F
 def permuted_differences(
     systems: Sequence[Aligned], pairs: Sequence[tuple[int, int]], n_permutations: int, how: Resampling
 ) -> Iterator[Draws]:
-    """Yield blocks of differences of every key, `(pairs, permutations)`, after random exchanges of predictions.
+    """Yield blocks of differences of every key, `(pairs, permutations)`, under random permutations.
 
     Args:
         systems: the systems, aligned.
@@ -387,7 +387,7 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
     if how is None:
         return
     if how.n_clusters is not None and (n_equal := effective_number(aligned.n, how.clusters)) < FEW_CLUSTERS:
-        message = f"{how.n_clusters} clusters of '{how.cluster}' tell as much as {n_equal:.3g} of equal size"
+        message = f"{how.n_clusters} clusters of '{how.cluster}', effective number {n_equal:.3g}"
         yield Problem("W701", f"{message}: with fewer than {FEW_CLUSTERS} the intervals may be too narrow")
     for name, labels in with_confusion(aligned.track):
         counts = np.bincount(aligned.codes(name).reference, minlength=len(labels))
@@ -409,5 +409,5 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
             message = f"a few errors make most of the squared ones (tail index {index:.2f}, below {HEAVY_TAIL:g})"
             yield Problem("W705", f"{message}: the intervals of {listed(squared)} may be too narrow", column=name)
     if flat := [key for key, each in bounds.items() if each.low == each.high and key in reported]:
-        message = f"no resample changes {listed(flat)}: an interval without width does not show"
-        yield Problem("W706", f"{message} what other samples would change")
+        message = f"intervals without width: {listed(flat)}"
+        yield Problem("W706", f"{message}; they do not show what other samples would change")

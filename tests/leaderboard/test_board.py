@@ -17,7 +17,7 @@ from merbench.report import Ceiling
 NOTES = """\
 ranked by overall, then mse, compared as displayed; ties share a rank; the earlier submission is listed first
 overall = weighted_f1 - 0.25 * mse
-95% intervals: percentile by 1,000 Poisson resamples of samples, seed 0, shared by all rows
+95% intervals: percentile from 1,000 Poisson resamples of samples, seed 0, shared by all rows
 p: paired permutation test of overall against the best row, 10,000 permutations, two-sided, Holm over the rows
 ≈: not significantly different from the best row (p ≥ 0.05)
 ±: mean and standard deviation over the runs of a system, one per seed

@@ -18,11 +18,11 @@ BY_SPEAKER = Uncertainty("default", 0.9, 2000, "speaker", 1234, 7)
     [
         (("jackknife_t",), "", "", "jackknife_t over 1,234 clusters of 'speaker'"),
         (("jackknife_t",), "rows", "", "jackknife_t over 1,234 clusters of 'speaker'"),
-        (("bca_t", "percentile"), "", "", "bca_t, percentile by R"),
-        (("distance",), "", "", "distance by R"),
-        (("jackknife_t", "bca_t"), "rows", "", "jackknife_t over 1,234 clusters of 'speaker'; bca_t by R, shared by all rows"),
-        (("jackknife_t",), "rows", "ranks", "jackknife_t over 1,234 clusters of 'speaker'; ranks by R, shared by all rows"),
-        ((), "", "", "default by R"),  # of an older report, whose intervals were percentiles
+        (("bca_t", "percentile"), "", "", "bca_t, percentile from R"),
+        (("distance",), "", "", "distance from R"),
+        (("jackknife_t", "bca_t"), "rows", "", "jackknife_t over 1,234 clusters of 'speaker'; bca_t from R, shared by all rows"),
+        (("jackknife_t",), "rows", "ranks", "jackknife_t over 1,234 clusters of 'speaker'; ranks from R, shared by all rows"),
+        ((), "", "", "default from R"),  # of an older report, whose intervals were percentiles
     ],
 )  # fmt: skip
 def test_the_resamples_are_named_only_where_something_depends_on_them(
@@ -38,4 +38,4 @@ def test_a_board_names_what_depends_on_the_resamples() -> None:
     assert "95% intervals: jackknife_t over samples" in replace(board(), uncertainty=jackknife).notes()
     note = replace(with_ranks(), uncertainty=jackknife).interval_note()
     assert note.startswith("95% intervals: jackknife_t over samples; ranks, groups")
-    assert note.endswith(" by 1,000 Poisson resamples of samples, seed 0, shared by all rows")
+    assert note.endswith(" from 1,000 Poisson resamples of samples, seed 0, shared by all rows")

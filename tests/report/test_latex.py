@@ -50,7 +50,7 @@ def test_the_best_is_bold_a_dagger_is_defined_and_the_first_caption_says_how_int
         in captions[0]
     )
     assert captions[0].endswith(
-        r"95\% intervals: percentile by 1,000 Poisson resamples of samples, seed 0.}".rstrip("}")
+        r"95\% intervals: percentile from 1,000 Poisson resamples of samples, seed 0.}".rstrip("}")
     )
     assert "intervals:" not in captions[1]
     of_board = board().to_latex()
