@@ -386,7 +386,7 @@ def _probability(odds: Floats) -> Floats:
 
 
 def _numbers_against(reference: Floats, numbers: Floats, worth: Floats) -> _Against:
-    """Return what the mean of the systems, each weighted by its inverse mean squared error, says of every number.
+    """Return the mean answer of the systems, each weighted by its inverse mean squared error, for every number.
 
     A least-squares line takes that mean to the references, since systems avoid extremes. The deviation of a reference
     from it is in units of 1.4826 times the median absolute deviation (Hampel, 1974). NaN where that is 0.
