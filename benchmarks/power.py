@@ -165,7 +165,7 @@ def measured(pair: Pair, made: Any) -> Pilot:
     if made.clusters is not None:
         together = float(pair_deviations(draws(pair, made), values)[0, 1])
         intraclass = ((together / deviation) ** 2 - 1) / (size_around(made.clusters) - 1)
-    return Pilot(float(values.mean()), (), deviation * n**0.5, intraclass)
+    return Pilot(tuple(values.tolist()), (), deviation * n**0.5, intraclass)
 
 
 def typical(n_speakers: int) -> Design:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -168,6 +168,15 @@ class Interval:
     method: str | None = None
 
 
+NO_ENDS = Interval(math.nan, math.nan)
+"""The interval of a value of which nothing shows what other samples would change."""
+
+
+def with_width(interval: Interval) -> Interval:
+    """Return an interval, without ends if they are equal: a value that no resample changes is not certain."""
+    return interval if interval.low < interval.high else replace(NO_ENDS, n_left_out=interval.n_left_out)
+
+
 def percentile_interval(draws: ArrayLike, level: float) -> Interval:
     """Return the interval between two quantiles of the draws that leaves (1 − level) / 2 out on either side.
 
@@ -265,13 +274,29 @@ def jackknife_t_interval(
     return Interval(_rounded_one(low), _rounded_one(high), 0, "jackknife_t")
 
 
-def exact_interval(estimate: float, level: float, bounds: tuple[float, float], n: float) -> Interval:
+def exact_interval(estimate: float, level: float, bounds: tuple[float, float], sizes: ArrayLike) -> Interval:
     """Return the interval of a value on one of its two finite bounds, such as that of n right answers without an error.
 
-    Clopper & Pearson, 1934: a share of up to 1 − ((1 − level) / 2)^(1 / n) may be on the other side; the value moves by
-    no more than this share of the range.
+    Clopper & Pearson, 1934: a share of up to 1 − ((1 − level) / 2)^(1 / n) may be on the other side, and moves a mean
+    over samples by no more than this share of the range. In a mean over classes, each class may have a share of its
+    own, as long as what was observed has a probability of (1 − level) / 2 or more; the mean of the shares is the
+    largest that this allows, which rare classes decide.
+
+    Args:
+        estimate: the value.
+        level: level of the interval.
+        bounds: lowest and highest possible value.
+        sizes: the number of answers; of a mean over classes, `(K,)` those of each class, from 1 on.
     """
-    reach = max(1.0, bounds[1] - bounds[0]) * -math.expm1(math.log((1 - level) / 2) / n)
+    n = np.sort(np.atleast_1d(np.asarray(sizes, dtype=np.float64)))
+    spent = -math.log((1 - level) / 2)
+    share = 0.0
+    for m in range(1, len(n) + 1):
+        # Lagrange's multiplier: of the rarest m classes, one of n answers has the share 1 − n · rate.
+        rate = math.exp(-(spent + math.fsum(n[:m] * np.log(n[:m]))) / math.fsum(n[:m]))
+        if n[m - 1] * rate < 1:
+            share = (m - rate * math.fsum(n[:m])) / len(n)
+    reach = max(1.0, bounds[1] - bounds[0]) * share
     at_low = estimate - bounds[0] < bounds[1] - estimate
     ends = [bounds[0], min(bounds[0] + reach, bounds[1])] if at_low else [max(bounds[1] - reach, bounds[0]), bounds[1]]
     return Interval(_rounded_one(ends[0]), _rounded_one(ends[1]), 0, "exact")
@@ -335,7 +360,7 @@ def distance_interval(draws: Values, estimates: Values, level: float) -> Interva
     below = percentile_interval((sign * errors).sum(axis=0), level)
     distance = math.fsum(np.abs(estimates).tolist())
     low, high = max(distance - above.high, 0.0), distance - below.low
-    return Interval(round(low, DECIMALS), round(high, DECIMALS), above.n_left_out, "distance")
+    return with_width(Interval(round(low, DECIMALS), round(high, DECIMALS), above.n_left_out, "distance"))
 
 
 def n_as_large(observed: ArrayLike, permuted: ArrayLike) -> NDArray[np.int64]:
@@ -441,9 +466,9 @@ def pairwise_p(draws: Values, estimates: Values, degrees: float) -> Values:
 def t_ends(estimate: float, deviation: float, level: float, degrees: float) -> tuple[float | None, float | None]:
     """Return the ends of the interval estimate ± t · deviation, with Student's t at some degrees of freedom.
 
-    None, None of a deviation that is NaN, or of fewer than one degree of freedom.
+    None, None of a deviation that is 0 or NaN, or of fewer than one degree of freedom.
     """
-    if not math.isfinite(deviation) or degrees < FEWEST_DEGREES:
+    if not 0 < deviation < math.inf or degrees < FEWEST_DEGREES:
         return None, None
     half = student_quantile((1 + level) / 2, degrees) * deviation
     low, high = _rounded([estimate - half, estimate + half]).tolist()
@@ -475,13 +500,36 @@ def _centred_ranks(values: Values) -> NDArray[np.int64]:
 def n_needed(difference: float, deviation: float, n: float, level: float, power: float = 0.8) -> int | None:
     """Return how many units would show a difference that `n` units measure with a standard deviation.
 
-    n · ((z(1 − α/2) + z(power)) · deviation / |difference|)², rounded up: as many as make the two-sided test at
-    α = 1 − level significant with the probability `power`. None without a difference, or without its deviation.
+    The smallest number of which `detectable` is not more than the difference. None without a difference, or without
+    its deviation.
     """
     if not _rounded(difference) or not math.isfinite(deviation):
         return None
-    z = _NORMAL.inv_cdf((1 + level) / 2) + _NORMAL.inv_cdf(power)
-    return max(2, math.ceil(round(n * (z * deviation / difference) ** 2, 6)))
+    z, of_unit = _NORMAL.inv_cdf((1 + level) / 2) + _NORMAL.inv_cdf(power), deviation * math.sqrt(n)
+    # Normal quantiles give a few units too few.
+    units = max(2, math.ceil(round((z * of_unit / difference) ** 2, 6)))
+    while detectable(of_unit, units, level, power) > abs(difference) * (1 + 1e-12):
+        units += 1
+    return units
+
+
+def detectable(deviation: float, n_units: float, level: float, power: float) -> float:
+    """Return the smallest difference that a two-sided paired test at α = 1 − level shows with the probability `power`.
+
+    (t(1 − α/2) + t(power)) · deviation / √n, with Student's t at n − 1 degrees of freedom (Lachin, 1981). Infinite
+    where no permutation test of so few units is significant: to exchange all of them changes no difference, so that p
+    is at least 2 / 2ⁿ.
+
+    Args:
+        deviation: standard deviation of the difference of one unit.
+        n_units: number of samples or clusters.
+        level: 1 minus the error rate of the test.
+        power: probability that the test shows the difference.
+    """
+    if n_units < 2 or 2 ** (1 - min(n_units, 1000)) >= 1 - level:
+        return math.inf
+    quantiles = (student_quantile(each, n_units - 1) for each in ((1 + level) / 2, power))
+    return sum(quantiles) * deviation / math.sqrt(n_units)
 
 
 def student_p(t: float, degrees: float) -> float:

@@ -192,6 +192,29 @@ def test_all_right_and_all_wrong_contradict_nothing(wrong: range, tmp_path: Path
     assert (report.n_missed, report.separating, report.n_contradicted) == (len(wrong), (), 0)
 
 
+def test_numbers_are_sorted_by_the_smallest_error_that_is_shown(tmp_path: Path) -> None:
+    candidates = written(tmp_path)
+    truth = np.nan_to_num(candidates.references.values["valence"])
+
+    def missed(*errors: float) -> ItemReport:
+        exact, off = truth.copy(), truth + 1
+        exact[: len(errors)] += errors
+        tables = {"exact": exact, "off": off, "far": truth + 2}
+        table = answers(candidates)
+        at = table.column_names.index("valence")
+        sources = {name: table.set_column(at, "valence", pa.array(values)) for name, values in tables.items()}
+        return items(candidates, sources, target="valence")
+
+    # One system is right everywhere: no number is answered badly by all, and none is contradicted.
+    assert (missed().missed, missed().contradicted) == ((), ())
+    report = missed(0.25, 0.5)
+    # Root mean square of 0.5, 1 and 2, and of 0.25, 1 and 2
+    expected = [(0.5, math.sqrt(5.25 / 3)), (0.25, math.sqrt(5.0625 / 3))]
+    shown = np.array([(item.smallest_error, item.value) for item in report.missed])
+    assert shown == pytest.approx(np.array(expected), abs=1e-9)
+    assert "smallest error" in report.to_text()
+
+
 def test_what_cannot_be_asked_is_refused(tmp_path: Path) -> None:
     candidates = toy(tmp_path, name="open")
     mine = tmp_path / "mine.csv"

@@ -24,6 +24,7 @@ from merbench.scoring import compare, power_of, resampling_of
 from merbench.scoring.evaluation import plain_values
 from merbench.scoring.power import Design, Pilot, Simulation, smallest_difference
 from merbench.scoring.uncertainty import permuted_differences
+from merbench.submission import read_submission
 from merbench.targets import declared_target
 from merbench.track import load_track
 
@@ -177,7 +178,35 @@ def test_a_pilot_of_two_runs_agrees_with_their_comparison(cluster: str | None, m
     error = max(error, (plain.high - plain.low) / 2 / stats.t.ppf(0.975, 299))
     assert smallest(report) == pytest.approx((at_level + at_power) * error, rel=1e-8)
     assert report.score == pytest.approx((row.value_a + row.value_b) / 2, abs=1e-10)
+    assert report.scores == pytest.approx((row.value_a, row.value_b), abs=1e-10)
     assert report.runs == ("a", "b") and report.assumed == ()
+    digests = [read_submission(table, candidates).digest[:8] for table in systems.values()]
+    assert f"|run:{digests[0]}|run:{digests[1]}|" in report.signature
+    assert f"|corpus:{candidates.corpus.name}#{candidates.corpus.digest[:8]}|" in report.signature
+
+
+def test_a_constant_system_has_no_correlation_and_says_so_in_every_form(make: Make) -> None:
+    candidates = make()
+    constant = answers(candidates, 3).set_column(2, "valence", pa.array(np.zeros(300)))
+    report = power_of(candidates, runs={"a": answers(candidates, 2), "b": constant})
+    assert [each.value is None for each in report.agreements] == [False, True]
+    assert Power.from_json(report.to_json()) == report
+    for text in (report.to_text(), report.to_markdown(), report.to_html(), report.to_latex()):
+        assert "the correlation of answers for valence is not defined" in text and "nan" not in text
+    # The constant system is far worse: nothing says how two systems of its score differ.
+    assert "the two runs differ by more than this split shows" in report.to_text()
+
+
+def test_the_signature_has_what_is_asked_of_the_systems(make: Make) -> None:
+    candidates = make()
+    asked = power_of(candidates, metric="accuracy", score=0.8, agreement=0.85).signature
+    assert "|score:0.8|agreement:0.85|cluster:none|seed:0|merbench:" in asked
+    assert asked != power_of(candidates, metric="accuracy").signature
+
+
+def test_perfect_systems_never_differ(make: Make) -> None:
+    with pytest.raises(UndefinedMetric, match="overall: the two systems do not differ"):
+        power_of(make(), score=1.0)
 
 
 def test_other_sizes_and_clusters(make: Make) -> None:
@@ -222,8 +251,14 @@ def test_a_test_set_that_shows_nothing(make: Make) -> None:
     ("arguments", "message"),
     [
         ({"metric": "wf1"}, "small@1.0 has no metric 'wf1'; it has overall, weighted_f1, mse, accuracy, pcc"),
-        ({"metric": "accuracy", "score": 0.01}, "simulated systems reach 0.4.* to 1, not 0.01"),
-        ({"metric": "accuracy", "agreement": 0.1}, "agreement: simulated systems reach 0.6.* to 1, not 0.1"),
+        ({"metric": "accuracy", "score": 0.01}, "accuracy.*: not 0.01; simulated systems reach 0.4.* to 1"),
+        (
+            {"metric": "accuracy", "agreement": 0.1},
+            "agreement of two such systems: not 0.1; simulated systems reach 0.6.* to 1",
+        ),
+        ({"metric": "accuracy", "score": 0.9, "agreement": 0.1}, "agreement of two systems of score 0.9: not 0.1;"),
+        ({"agreement": 1.0}, "agreement: 1 is not below 1, where two systems never differ"),
+        ({"cluster": "speaker", "n_samples": 3}, "3 samples would be less than two clusters: give --clusters"),
         ({"power": 1.0}, "power is a probability above 0.5 and below 1, not 1"),
         ({"n_samples": 1}, "samples: at least 2 are needed, not 1"),
         ({"n_clusters": 9}, "a number of clusters needs the column that they are of: cluster, --cluster COLUMN"),

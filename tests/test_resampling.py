@@ -270,6 +270,8 @@ def test_the_exact_interval_of_answers_without_an_error_is_that_of_clopper_and_p
     interval = exact_interval(1.0, 0.95, (0, 1), n)
     assert [interval.low, interval.high] == pytest.approx([expected.low, 1], abs=1e-10) and interval.method == "exact"
     assert exact_interval(0.0, 0.95, (0, 1), n).high == pytest.approx(1 - expected.low, abs=1e-10)
+    # The same number of answers, in classes of one size.
+    assert exact_interval(1.0, 0.95, (0, 1), [n / 5] * 5).low == pytest.approx(expected.low, abs=1e-10)
     # Twice the range: twice the way, but not beyond the other bound.
     assert exact_interval(1.0, 0.95, (-1, 1), n).low == pytest.approx(max(2 * expected.low - 1, -1), abs=1e-10)
 
@@ -394,11 +396,27 @@ def test_effective_number_by_hand() -> None:
 
 
 def test_how_many_units_show_a_difference() -> None:
-    # (1.959964 + 0.841621)² = 7.848879; 200 · 7.848879 · (0.02 / 0.03)² = 697.68
-    assert n_needed(-0.03, 0.02, 200, 0.95) == 698
-    # Of 100 pairs, a standard deviation of 1 each: 7.848879 / 0.5² = 31.4
-    assert n_needed(0.5, 1 / 10, 100, 0.95) == 32
+    # (1.959964 + 0.841621)² = 7.848879; 200 · 7.848879 · (0.02 / 0.03)² = 697.68, and some more by Student's t.
+    for difference, deviation, n in ((-0.03, 0.02, 200), (0.5, 1 / 10, 100)):
+        sizes = np.arange(2, 1000)
+        shown = stats.t.ppf([[0.975], [0.8]], sizes - 1).sum(axis=0) * deviation * np.sqrt(n / sizes)
+        assert n_needed(difference, deviation, n, 0.95) == sizes[shown <= abs(difference)][0]
+    assert n_needed(-0.03, 0.02, 200, 0.95) == 700
+    # However large the difference, p cannot be below 2 / 2⁵ = 0.0625 with five samples.
+    assert n_needed(1.0, 1e-3, 600, 0.95) == 6
     assert n_needed(0.0, 0.02, 200, 0.95) is None and n_needed(0.1, math.nan, 200, 0.95) is None
+
+
+@pytest.mark.parametrize("sizes", [(5, 7, 40), (3, 3, 4, 100), (10, 1000), (160, 147, 94, 83, 79, 37)])
+def test_the_exact_interval_of_a_mean_over_classes_has_all_recalls_that_the_answers_allow(
+    sizes: tuple[int, ...],
+) -> None:
+    # All answers are right with the probability Π r^n. Of recalls for which that is 0.025, the mean may be as low as:
+    n = np.array(sizes)
+    shares = np.random.default_rng(0).dirichlet([0.5] * len(n), size=200_000)
+    least = np.exp(np.log(0.025) * shares / n).mean(axis=1).min()
+    low = exact_interval(1.0, 0.95, (0, 1), sizes).low
+    assert least - 0.002 < low <= least
 
 
 @pytest.mark.parametrize("degrees", [0.3, 1, 2.7, 29, 201, 20_000, 1e6, math.inf])

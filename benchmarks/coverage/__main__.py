@@ -68,6 +68,16 @@ FURTHER = {
     "six classes": [Case(Classes(*SIX, n, OF_CLASSES)) for n in (100, 500)],
     "the same at the level 90 %": [Case(Classes(*SIX, 500, ("macro_f1",)), 0.9)],
     "a breakdown group, 20 % of 500": [Case(Classes(*SIX, 500, ("accuracy", "macro_f1"), 0.2))],
+    "only a rare class, 37 of 600, is answered wrong": [
+        Case(
+            Classes(
+                (0.2345, 0.2345, 0.2345, 0.2345, 0.062),
+                (1, 1, 1, 1, 0.95),
+                600,
+                ("macro_f1", "unweighted_average_recall"),
+            )
+        )
+    ],
     "99 % of answers right": [Case(Classes((0.4, 0.3, 0.3), (0.99, 0.99, 0.99), 200, ("accuracy", "macro_f1")))],
     "normal errors": [Case(Numbers(NORMAL, n, ("mae", "mse", "ccc", "pcc", "r2"))) for n in (50, 400)],
     "sentiment as in MOSI": [Case(Sentiment(600))],

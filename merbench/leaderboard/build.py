@@ -479,9 +479,9 @@ def _with_gaps(bench: _Bench, ordered: Sequence[Row], systems: Systems) -> list[
 def _needed(
     bench: _Bench, ordered: Sequence[Row], systems: Systems, measure: BoardScore
 ) -> dict[tuple[str, str], int | None]:
-    """Return how many samples or clusters would show the difference of each row from the one above, by row."""
+    """Return how many samples or clusters would show the difference of each ranked row from that above, by row."""
     needed = {}
-    for pair in pairwise(ordered):
+    for pair in pairwise(row for row in ordered if row.rank is not None):
         if all(run.draws for row in pair for run in systems[row.key]):
             above, value = values = np.array([row.score(measure.name).value for row in pair])
             draws = np.stack([_draws(systems[row.key], measure.key) for row in pair])

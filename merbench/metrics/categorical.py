@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from merbench.metrics.metric import Array, IntervalMethod, Label, MetricFunction, metric
+from merbench.metrics.metric import Array, Label, MetricFunction, metric
 from merbench.metrics.sums import Floats, Weights, cell_counts
 
 
@@ -66,7 +66,7 @@ def per_class(reference: Array, prediction: Array, weights: Weights, *, n_labels
 
 
 def class_metric(
-    *, formula: str, bounds: tuple[float, float] = (0, 1), interval: IntervalMethod | None = None
+    *, formula: str, bounds: tuple[float, float] = (0, 1), over_classes: bool = False
 ) -> Callable[[MetricFunction], MetricFunction]:
     """Register a function of `(classes: PerClass, *, parameters)` as a categorical metric of which higher is better.
 
@@ -86,7 +86,7 @@ def class_metric(
         scored.__name__ = scored.__qualname__ = function.__name__
         scored.__doc__ = function.__doc__
         register = metric(
-            target="categorical", formula=formula, bounds=bounds, from_classes=from_classes, interval=interval
+            target="categorical", formula=formula, bounds=bounds, from_classes=from_classes, over_classes=over_classes
         )
         return register(scored)
 
@@ -102,7 +102,7 @@ def accuracy(classes: PerClass) -> Floats:
     return _ratio(classes.right.sum(axis=1), classes.total)
 
 
-@class_metric(formula="mean recall of the classes that have references")
+@class_metric(formula="mean recall of the classes that have references", over_classes=True)
 def unweighted_average_recall(classes: PerClass) -> Floats:
     """Mean recall of the classes (UAR; Schuller, Steidl & Batliner, 2009); balanced accuracy is the same thing.
 
@@ -120,7 +120,7 @@ def weighted_f1(classes: PerClass) -> Floats:
     return _ratio((classes.n * classes.f1).sum(axis=1), classes.total)
 
 
-@class_metric(formula="mean F1 of the classes")
+@class_metric(formula="mean F1 of the classes", over_classes=True)
 def macro_f1(classes: PerClass, *, labels: Literal["declared", "present"] = "declared") -> Floats:
     """Mean of the classes' F1.
 

@@ -70,6 +70,7 @@ class Metric:
     # sums of every system, otherwise pair by pair
     sums_only: bool
     squares: bool  # whether it sums squared errors, which are heavy-tailed where a few errors are large
+    over_classes: bool  # whether it is a mean over classes or labels, in which rare ones count as much as frequent ones
     interval: OwnMethod  # how its interval is made where neither track nor caller names a method
 
     @cached_property
@@ -122,6 +123,7 @@ def metric(  # noqa: PLR0913
     prepare: PrepareFunction | None = None,
     sums_only: bool = False,
     squares: bool = False,
+    over_classes: bool = False,
     interval: OwnMethod | None = None,
 ) -> Callable[[MetricFunction], MetricFunction]:
     """Register a function of `(reference, prediction, weights, *, parameters)` under its own name.
@@ -155,6 +157,7 @@ def metric(  # noqa: PLR0913
             prepare=prepare,
             sums_only=of_sums,
             squares=squares,
+            over_classes=over_classes,
             interval=interval or ("jackknife_t" if of_sums else "bca_t"),
         )
         METRICS.add(record.name, record)

@@ -66,7 +66,7 @@ _outcome_metric = partial(metric, target="multilabel", sums_only=True, undefined
 _sample_metric = partial(metric, target="multilabel", sums_only=True, undefined=NOT_KNOWN, prepare=per_sample)
 
 
-@_outcome_metric(formula="mean over labels of the F1 of having the label")
+@_outcome_metric(formula="mean over labels of the F1 of having the label", over_classes=True)
 def multilabel_f1(values: Outcomes, weights: Weights, *, labels: Literal["declared", "present"] = "declared") -> Floats:
     """Mean of the labels' F1, as for facial action units (ABAW; Kollias, 2022).
 

@@ -118,7 +118,7 @@ def ranked_weighted_f1(choice: FirstChoice, weights: Weights) -> Floats:
     return weighted_f1(choice.reference, choice.prediction, weights, n_labels=choice.n_classes)
 
 
-@_first_metric(formula="mean recall, by first answers, of the classes that have references")
+@_first_metric(formula="mean recall, by first answers, of the classes that have references", over_classes=True)
 def ranked_unweighted_average_recall(choice: FirstChoice, weights: Weights) -> Floats:
     """Mean recall of the classes by the first answers.
 

@@ -26,6 +26,7 @@ class Item:
     answer: str  # what speaks against the reference: the answer that skilled systems give, empty if there is none
     share: float | None  # the share of systems that give it, or that err to its side
     probability: float | None  # that it is right and the reference is wrong, of labels
+    smallest_error: float | None  # of numbers, that of the system which answers best
     deviation: float | None  # the reference minus that answer, in robust standard deviations, of numbers
     columns: tuple[str, ...] = ()  # values of the report's `columns`
 
@@ -47,6 +48,7 @@ class ItemReport(Report):
         n_missed: how many are missed in all; None for numbers.
         n_contradicted: how many are contradicted in all; None for a kind of target without answers in common.
         chance: the discrimination that chance exceeds once in twenty; None with too few systems.
+        n_tied: how many samples have the lowest discrimination listed, where some of them are not; else 0.
     """
 
     SCHEMA: ClassVar[str] = "merbench.items/1"
@@ -63,13 +65,14 @@ class ItemReport(Report):
     n_missed: int | None = None
     n_contradicted: int | None = None
     chance: float | None = None
+    n_tied: int = 0
 
     def tables(self) -> list[ReportTable]:
         """Return a table for each question that has an answer."""
-        missed = "Smallest error of any system" if self.n_missed is None else "Missed by all systems"
+        missed = "Answered worst by the best system" if self.n_missed is None else "Missed by all systems"
         against = ("systems say", "share", "probability", "deviation")
         shown = [
-            (missed, self.missed, (*against, self.measure) if self.n_missed is None else against),
+            (missed, self.missed, ("smallest error", self.measure) if self.n_missed is None else against),
             ("Separate good systems from bad", self.separating, (self.measure, "discrimination")),
             (
                 "Contradicted by skilled systems, worth a second look",
@@ -93,11 +96,11 @@ class ItemReport(Report):
 
     @property
     def _number_names(self) -> tuple[str, ...]:
-        return ("share", "probability", "deviation", self.measure, "discrimination")
+        return ("share", "probability", "smallest error", "deviation", self.measure, "discrimination")
 
     @staticmethod
     def _numbers(item: Item) -> tuple[float | None, ...]:
-        return (item.share, item.probability, item.deviation, item.value, item.discrimination)
+        return (item.share, item.probability, item.smallest_error, item.deviation, item.value, item.discrimination)
 
     def to_csv(self) -> str:
         """Return one line per sample and question with unrounded values; formulas are made harmless."""
@@ -119,6 +122,8 @@ class ItemReport(Report):
         lines[0] += "".join(f", {count:,} {what}" for count, what in counts if count is not None)
         if self.n_left_out:
             lines.append(f"left out, since they do not count for all systems: {plural(self.n_left_out, 'sample')}")
+        if self.n_tied:
+            lines.append(f"discrimination: {self.n_tied:,} samples have the lowest value that is listed")
         if self.chance is None:
             lines.append(f"discrimination: none, a correlation over systems needs {LEAST_SYSTEMS}")
         else:
@@ -126,6 +131,8 @@ class ItemReport(Report):
             lines.append(f"discrimination: {rest}; chance exceeds ±{self.chance:.3f} once in 20")
         if any(item.probability is not None for item in self.contradicted):
             lines.append("probability: of Dawid & Skene (1979); systems that learned from the same labels err alike")
+        if self.contradicted and n < LEAST_SYSTEMS:
+            lines.append(f"contradicted by only {plural(n, 'system')}, whose own errors look the same")
         return [*lines, f"signature: {self.signature}"]
 
 

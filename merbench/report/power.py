@@ -13,11 +13,12 @@ from merbench.report.tables import ReportTable
 class Agreement:
     """How far two systems agree on a target.
 
-    `value` is the share of samples on which both are right, or both wrong; or, of numbers, the correlation of answers.
+    `value` is the share of samples on which both are right, or both wrong; or, of numbers, the correlation of answers,
+    None where those of a system are all equal.
     """
 
     target: str
-    value: float
+    value: float | None
     is_correlation: bool
 
 
@@ -40,7 +41,8 @@ class Power(Report):
         n_candidates: how many samples are predicted.
         key: the canonical form of the metric.
         name: its short name.
-        score: the score of the two systems.
+        score: the score of the two systems; of two runs the mean.
+        scores: those of the two runs; none where two systems were simulated.
         agreements: how far they agree, target by target.
         assumed: which of `score`, `agreement` and `intraclass correlation` are assumed.
         runs: the submissions that were measured; none where two systems were simulated.
@@ -66,6 +68,7 @@ class Power(Report):
     level: float
     power: float
     rows: tuple[PowerRow, ...]
+    scores: tuple[float, ...] = ()
 
     def tables(self) -> list[ReportTable]:
         """Return the one table of sizes."""
@@ -80,16 +83,24 @@ class Power(Report):
     def notes(self) -> list[str]:
         """Return the lines under the table: the test, and what is known or assumed of the systems."""
         systems = " and ".join(self.runs) if self.runs else "two simulated systems"
+        reached = " and ".join(map(self.number, self.scores)) or f"about {self.number(self.score)}"
         agreements = [
-            f"answers for {each.target} correlate by {each.value:.2f}"
+            f"the correlation of answers for {each.target} is not defined, since a system answers all alike"
+            if each.value is None
+            else f"answers for {each.target} correlate by {each.value:.2f}"
             if each.is_correlation
             else f"{each.value:.0%} of the answers for {each.target} are right in both or wrong in both"
             for each in self.agreements
         ]
         lines = [
             f"paired permutation test, two-sided, at {round(100 * (1 - self.level), 6):g}%",
-            f"{systems}: {self.name} about {self.number(self.score)}; {'; '.join(agreements)}",
+            f"{systems}: {self.name} {reached}; {'; '.join(agreements)}",
         ]
+        shown = self.rows[0].difference
+        if self.scores and shown is not None and max(self.scores) - min(self.scores) > shown:
+            lines.append(
+                "the two runs differ by more than this split shows: systems of equal score may vary less or more"
+            )
         if self.intraclass is not None:
             share = f"{self.intraclass:.2f} of the variance of the difference is between clusters"
             lines.append(f"{share} of '{self.cluster}' (intraclass correlation)")

@@ -315,10 +315,16 @@ class ScoreReport(Report):
         """Return the lines under the tables: counts, interval, warnings, signature."""
         counts = [f"{self.counts[key]:,} {key.replace('_', ' ')}" for key in _COUNT_ORDER if key in self.counts]
         groups = [part for part in self.signature.split("|") if part.startswith("groups:")]
+        exact = [score.name for score in self.scores if score.method == "exact"]
         return [
             ", ".join(counts),
             *([f"overall = {self.formula}"] if self.formula else []),
             *([note] if (note := self.interval_note()) else []),
+            *(
+                [f"exact intervals (Clopper & Pearson, 1934), on a bound of the range: {', '.join(exact)}"]
+                if exact
+                else []
+            ),
             *(f"synonyms: {part.removeprefix('groups:')}" for part in groups),
             *([ORGANIZERS_VIEW] if self.hidden and "scored" in self.counts else []),
             *self.cautions(),

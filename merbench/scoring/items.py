@@ -90,8 +90,13 @@ def items(
     table = _Table(candidates, systems, against, separates, shown)
     is_error = systems.measure == RMS
     hardest = np.lexsort((-against.strength, best))
-    hardest = hardest if is_error else hardest[best[hardest] <= systems.missed_at]
-    separating = np.argsort(-separates, kind="stable")
+    hardest = hardest[best[hardest] < 0] if is_error else hardest[best[hardest] <= systems.missed_at]
+    # Of equal ones first those that about half of the systems answer well.
+    middle = np.zeros(len(best)) if is_error else np.abs(systems.worth.mean(axis=0) - 0.5)
+    separating = np.lexsort((middle, -separates))
+    separating = separating[separates[separating] > 0]
+    last = separates[separating[top - 1 : top + 1]]
+    is_tied = len(last) == 2 and last[0] == last[1]
     contradicted = np.argsort(-against.strength, kind="stable")
     contradicted = contradicted[against.strength[contradicted] > 0]
     return ItemReport(
@@ -108,11 +113,12 @@ def items(
         n_left_out=len(candidates.references.index) - len(systems.rows),
         columns=tuple(columns),
         missed=table.items(hardest[:top]),
-        separating=table.items(separating[separates[separating] > 0][:top]),
+        separating=table.items(separating[:top]),
         contradicted=table.items(contradicted[:top]),
         n_missed=None if is_error else len(hardest),
         n_contradicted=len(contradicted) if against.applies else None,
         chance=_by_chance(len(systems.names)),
+        n_tied=int((separates == last[0]).sum()) if is_tied else 0,
     )
 
 
@@ -253,7 +259,9 @@ class _Table:
         """Return the items of some samples, in their order."""
         systems, against, rows = self.systems, self.against, self.systems.rows[order]
         values = systems.worth[:, order].mean(axis=0)
-        values = np.sqrt(-values) if systems.measure == RMS else values
+        is_error = systems.measure == RMS
+        values = np.sqrt(-values) if is_error else values
+        smallest = np.sqrt(-systems.worth[:, order].max(axis=0)) if is_error else np.full(len(order), np.nan)
         target = self.candidates.track.targets[systems.target]
         texts = target.shown(systems.reference[order]).to_pylist()
         ids = self.candidates.ids.take(pa.array(self.candidates.references.index[rows])).to_pylist()
@@ -266,6 +274,7 @@ class _Table:
                 answer=against.answers[item],
                 share=_number(against.share[item]),
                 probability=_number(against.probability[item]),
+                smallest_error=_number(smallest[place]),
                 deviation=_number(against.deviation[item]),
                 columns=tuple(cell_text(column[rows[place]]) for column in self.columns),
             )
@@ -402,7 +411,9 @@ def _numbers_against(reference: Floats, numbers: Floats, worth: Floats) -> _Agai
     expected = reference.mean() + slope * apart
     residual = reference - expected
     unit = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
-    deviation = residual / unit if unit else np.full(len(residual), np.nan)
+    # A system that is always right leaves rounding errors.
+    is_apart = unit > 1e-9 * float(np.ptp(reference))
+    deviation = residual / unit if is_apart else np.full(len(residual), np.nan)
     same_side = np.sign(numbers - reference) == np.sign(expected - reference)
     answers = [cell_text(value) for value in expected.tolist()]
     strength = np.nan_to_num(np.abs(deviation) - FAR)

@@ -11,7 +11,7 @@ and ρ the intraclass correlation of the difference (Kish, 1965).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -22,11 +22,12 @@ import numpy as np
 from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.errors import PolicyError, UndefinedMetric, UsageError, WithheldReference, did_you_mean, listed
 from merbench.report import Agreement, Power, PowerRow
-from merbench.resampling import cluster_codes, pair_deviations, student_quantile, uniforms
+from merbench.resampling import DECIMALS, cluster_codes, detectable, pair_deviations, student_quantile, uniforms
 from merbench.scoring.aligned import Aligned, align, candidates_of, grouping_of, groups_of, read_for
 from merbench.scoring.comparison import named_sources, with_metric
 from merbench.scoring.evaluation import plain_values
 from merbench.scoring.samples import require_visible
+from merbench.scoring.signatures import minor_version
 from merbench.scoring.uncertainty import Resampling, bootstrap, resampling_of
 from merbench.track import OVERALL, MetricSpec, Track
 
@@ -74,7 +75,7 @@ class Design:
 class Pilot:
     """What two systems of about equal score show."""
 
-    score: float
+    scores: tuple[float, ...]
     agreements: tuple[Agreement, ...]
     deviation: float  # σ: standard deviation of their difference, times √n
     intraclass: float | None  # of the difference; None without clusters
@@ -121,18 +122,15 @@ def power_of(  # noqa: PLR0913
     candidates = candidates_of(track, split)
     how = resampling_of(candidates, "percentile", level, N_DRAWS, cluster, seed).in_range()
     key, name = _asked(candidates.track, metric)
-    _require_numbers(n_samples, n_clusters, power, how)
+    _require_numbers(n_samples, n_clusters, power, agreement, how)
     if runs and (score is not None or agreement is not None):
         raise UsageError("two runs have their own score and agreement: give either runs, or score and agreement")
     sources = named_sources(runs) if runs else {}
-    if sources:
-        pilot = _measured(candidates, sources, key, how)
-    else:
-        pilot = Simulation(candidates, key, how.stream).pilot(score, agreement, how)
+    pilot, of_systems = (
+        _measured(candidates, sources, key, how) if sources else _simulated(candidates, key, how, score, agreement)
+    )
     size = _design(candidates, how)
-    sizes = {name: size.resized(times * size.n, None) for name, times in SIZES.items()}
-    if n_samples is not None or n_clusters is not None:
-        sizes["as asked"] = size.resized(n_samples, n_clusters)
+    sizes = _sizes(size, n_samples, n_clusters)
     is_rate = key.partition("(")[0] in RATES
     shown = {each: smallest_difference(pilot, design, how.level, power, is_rate) for each, design in sizes.items()}
     return Power(
@@ -142,12 +140,12 @@ def power_of(  # noqa: PLR0913
         synthetic=candidates.corpus.synthetic,
         hidden=candidates.hidden,
         n_candidates=len(candidates),
-        signature=f"{candidates.track.key}#{candidates.track.fingerprint[:8]}|corpus:{candidates.corpus.name}|"
-        f"split:{candidates.split}|power:{key},{power:g},{how.level:g}|cluster:{how.cluster or 'none'}|seed:{how.seed}",
+        signature="|".join(_signature(candidates, key, power, how, of_systems)),
         decimals=candidates.track.ranking.decimals,
         key=key,
         name=name,
-        score=pilot.score,
+        score=pilot.scores[0] if not sources and score is not None else math.fsum(pilot.scores) / len(pilot.scores),
+        scores=pilot.scores if sources else (),
         agreements=pilot.agreements,
         assumed=() if sources else _assumed(score, agreement, how),
         runs=tuple(sources),
@@ -169,26 +167,28 @@ def smallest_difference(pilot: Pilot, design: Design, level: float, power: float
     a step of two samples is added.
     """
     units = design.n if design.clusters is None else design.clusters
-    degrees = units - 1
-    # Exchanging everything makes the same difference as exchanging nothing.
-    if degrees < 1 or 2 ** (1 - min(units, 1000)) >= 1 - level:
-        return None
-    at_level, at_power = student_quantile((1 + level) / 2, degrees), student_quantile(power, degrees)
     variance = pilot.deviation**2 * design.inflation(pilot.intraclass)
-    difference = (at_level + at_power) * math.sqrt(variance / design.n)
+    difference = detectable(math.sqrt(variance * units / design.n), units, level, power)
+    if math.isinf(difference):
+        return None
     if is_rate and design.clusters is None:
+        at_level, at_power = (student_quantile(each, units - 1) for each in ((1 + level) / 2, power))
         for _ in range(50):
             rest = math.sqrt(max(0.0, variance - difference**2))
             difference = (at_level * math.sqrt(variance) + at_power * rest) / math.sqrt(design.n) + 1 / design.n
     return None if is_rate and difference > pilot.deviation**2 else round(difference, 10)
 
 
-def _require_numbers(n_samples: int | None, n_clusters: int | None, power: float, how: Resampling) -> None:
+def _require_numbers(
+    n_samples: int | None, n_clusters: int | None, power: float, agreement: float | None, how: Resampling
+) -> None:
     if not 0.5 < power < 1:
         raise UsageError(f"power is a probability above 0.5 and below 1, not {power:g}")
     for argument, value in (("samples", n_samples), ("clusters", n_clusters)):
         if value is not None and value < 2:
             raise UsageError(f"{argument}: at least 2 are needed, not {value:,}")
+    if agreement is not None and not agreement < 1:
+        raise UsageError(f"agreement: {agreement:g} is not below 1, where two systems never differ")
     if n_clusters is not None and how.cluster is None:
         raise UsageError("a number of clusters needs the column that they are of: cluster, --cluster COLUMN")
     if n_clusters is not None and n_samples is not None and n_clusters > n_samples:
@@ -243,13 +243,49 @@ def _assumed(score: float | None, agreement: float | None, how: Resampling) -> t
     return tuple(name for name, value in given.items() if value is None)
 
 
-def _measured(candidates: Candidates, sources: Mapping[str, Source], key: str, how: Resampling) -> Pilot:
-    """Return what two runs show."""
+def _signature(
+    candidates: Candidates, key: str, power: float, how: Resampling, of_systems: Sequence[str]
+) -> Iterator[str]:
+    """Yield the parts of the signature; the first of the systems' is the digest of the corpus, where it was used."""
+    digest, *systems = of_systems
+    yield f"{candidates.track.key}#{candidates.track.fingerprint[:8]}"
+    yield f"corpus:{candidates.corpus.name}{digest}"
+    yield f"split:{candidates.split}"
+    yield f"power:{key},{power:g},{how.level:g}"
+    yield from systems
+    yield f"cluster:{how.cluster or 'none'}"
+    yield f"seed:{how.seed}"
+    yield f"merbench:{minor_version()}"
+
+
+def _sizes(size: Design, n_samples: int | None, n_clusters: int | None) -> dict[str, Design]:
+    """Return the sizes of a report by name."""
+    sizes = {name: size.resized(times * size.n, None) for name, times in SIZES.items()}
+    if n_samples is not None or n_clusters is not None:
+        asked = sizes["as asked"] = size.resized(n_samples, n_clusters)
+        if asked.clusters is not None and round(asked.clusters) < 2:
+            raise UsageError(f"{n_samples:,} samples would be less than two clusters: give --clusters")
+    return sizes
+
+
+def _simulated(
+    candidates: Candidates, key: str, how: Resampling, score: float | None, agreement: float | None
+) -> tuple[Pilot, list[str]]:
+    """Return what two simulated systems show, and their parts of the signature."""
+    pilot = Simulation(candidates, key, how.stream).pilot(score, agreement, how)
+    given = {"score": score, "agreement": agreement, "intraclass": pilot.intraclass}
+    return pilot, ["", *(f"{name}:{value:g}" for name, value in given.items() if value is not None)]
+
+
+def _measured(
+    candidates: Candidates, sources: Mapping[str, Source], key: str, how: Resampling
+) -> tuple[Pilot, list[str]]:
+    """Return what two runs show, and their parts of the signature."""
     if len(sources) != 2:
         raise UsageError(f"a pilot is two runs, not {len(sources)}")
     require_visible(candidates, "a pilot of two runs")
-    track = with_metric(candidates.track, key)
-    pair = [replace(align(read_for(candidates, source)), track=track) for source in sources.values()]
+    reads = [read_for(candidates, source) for source in sources.values()]
+    pair = [replace(align(read), track=with_metric(candidates.track, key)) for read in reads]
     if pair[0].n < 2:
         raise UndefinedMetric("a pilot of one sample has no deviation")
     values = np.array([plain_values(each)[key] for each in pair])
@@ -259,7 +295,8 @@ def _measured(candidates: Candidates, sources: Mapping[str, Source], key: str, h
         inflation = (_deviation(pair, values, key, how) / deviation) ** 2
         others = size_around(how.clusters) - 1
         intraclass = min(1.0, max(0.0, (inflation - 1) / others)) if others else 0.0
-    return Pilot(float(values.mean()), _agreements(*pair), deviation, intraclass)
+    pilot = Pilot(tuple(values.tolist()), _agreements(*pair), deviation, intraclass)
+    return pilot, [f"#{candidates.corpus.digest[:8]}", *(f"run:{read.digest[:8]}" for read in reads)]
 
 
 def _deviation(pair: Sequence[Aligned], values: Any, key: str, how: Resampling) -> float:
@@ -268,7 +305,7 @@ def _deviation(pair: Sequence[Aligned], values: Any, key: str, how: Resampling) 
     deviation = float(pair_deviations(draws, values)[0, 1])
     if not math.isfinite(deviation):
         raise UndefinedMetric(f"{key} has no value in more than a fifth of the resamples: too few to say how it varies")
-    if not deviation:
+    if deviation < 10.0**-DECIMALS:
         raise UndefinedMetric(f"{key}: the two systems do not differ, so nothing shows how their difference varies")
     return deviation * math.sqrt(pair[0].n)
 
@@ -280,7 +317,8 @@ def _agreements(a: Aligned, b: Aligned) -> tuple[Agreement, ...]:
     for name in scored:
         part, target = a.part(name), a.track.targets[name]
         value = target.agreement(part.reference, part.prediction, b.part(name).prediction)
-        made.append(Agreement(name, round(value, 10), target.metric_kind in ("continuous", "scores")))
+        shown = round(value, DECIMALS) if math.isfinite(value) else None
+        made.append(Agreement(name, shown, target.metric_kind in ("continuous", "scores")))
     return tuple(made)
 
 
@@ -317,7 +355,7 @@ class Simulation:
     def agreement(self, qualities: tuple[float, float], shared: float) -> float:
         """Return the mean agreement of two systems over the targets that are scored."""
         agreements = _agreements(*self.pair(self.rows, qualities, shared, self.stream))
-        return math.fsum(each.value for each in agreements) / len(agreements)
+        return math.fsum(each.value or 0.0 for each in agreements) / len(agreements)
 
     def systems(
         self, score: float | None, agreement: float | None, qualities: tuple[float, float] | None = None
@@ -328,7 +366,8 @@ class Simulation:
             quality = _solved(self.value, score, self.key)
         if agreement is not None:
             both = qualities or (quality, quality)
-            shared = _solved(lambda shared: self.agreement(both, shared), agreement, "agreement")
+            what = "agreement of two such systems" if score is None else f"agreement of two systems of score {score:g}"
+            shared = _solved(lambda shared: self.agreement(both, shared), agreement, what)
         return quality, shared
 
     def pilot(self, score: float | None, agreement: float | None, how: Resampling) -> Pilot:
@@ -338,14 +377,17 @@ class Simulation:
         values = np.array([plain_values(each)[self.key] for each in pair])
         deviation = _deviation(pair, values, self.key, replace(how, cluster=None))
         reached = round(float(values.mean()), 10) if score is None else score
-        return Pilot(reached, _agreements(*pair), deviation, None if how.cluster is None else INTRACLASS)
+        return Pilot((reached,), _agreements(*pair), deviation, None if how.cluster is None else INTRACLASS)
 
 
 def _solved(value: Callable[[float], float], wanted: float, what: str) -> float:
     """Return where between 0 and 1 a function that rises, or falls, has a value."""
-    first, last = value(0.0), value(1.0)
+    first, last = round(value(0.0), DECIMALS), round(value(1.0), DECIMALS)
     if not min(first, last) <= wanted <= max(first, last):
-        raise UsageError(f"{what}: simulated systems reach {first:.4g} to {last:.4g}, not {wanted:g}")
+        least, most = sorted((first, last))
+        raise UsageError(f"{what}: not {wanted:g}; simulated systems reach {least:.4g} to {most:.4g}")
+    if wanted in (first, last):
+        return float(wanted == last)
     low, high = 0.0, 1.0
     for _ in range(20):
         middle = (low + high) / 2

@@ -31,7 +31,7 @@ def signature(candidates: Candidates, how: Resampling | None) -> str:
             f"n:{len(candidates.references)}",
             "+".join(spec.key for spec in track.metrics),
             made,
-            f"merbench:{_minor_version()}",
+            f"merbench:{minor_version()}",
         ]
     )
 
@@ -45,7 +45,8 @@ def _readings(track: Track) -> list[str]:
 
 
 @lru_cache
-def _minor_version() -> str:
+def minor_version() -> str:
+    """Return the first two numbers of merbench's version."""
     from importlib.metadata import version
 
     return ".".join(version("merbench").split(".")[:2])

@@ -24,6 +24,7 @@ from merbench.report import Uncertainty
 from merbench.resampling import (
     DECIMALS,
     MOST_LEFT_OUT,
+    NO_ENDS,
     Interval,
     Jackknife,
     bca_interval,
@@ -39,6 +40,7 @@ from merbench.resampling import (
     swapped_pair,
     swaps,
     tail_index,
+    with_width,
 )
 from merbench.scoring.aligned import Aligned, Codes, scored_column, with_confusion
 from merbench.scoring.calibration import calibration_values, reliabilities
@@ -51,9 +53,9 @@ from merbench.scoring.evaluation import (
     classes_of,
     evaluate,
     joined,
+    label_counts,
     n_at_once,
     ones,
-    parameters_of,
     portions,
     with_classes,
 )
@@ -301,13 +303,31 @@ def bounds_of(systems: Sequence[Aligned], how: Resampling, clusters: Codes | Non
         for (key, values), estimate, jackknife in zip(draws.items(), estimates.tolist(), made, strict=True)
     }
     bounds = {key: _interval(how, how.method_of(key), sample) for key, sample in samples.items()}
-    if exact := [key for key, each in bounds.items() if each.method == "exact"]:
-        sizes, n_most = _sizes(first), effective_number(first.n, clusters)
-        for key in exact:
-            _, estimate, _, ends = samples[key]
-            interval = exact_interval(estimate, how.level, ends, max(min(sizes.get(key, n_most), n_most), 1))
-            bounds[key] = replace(interval, n_left_out=bounds[key].n_left_out)
+    if any(each.method == "exact" for each in bounds.values()):
+        _add_exact_ends(bounds, samples, first, how.level, effective_number(first.n, clusters))
     return bounds
+
+
+def _add_exact_ends(
+    bounds: dict[str, Interval], samples: Mapping[str, _Sample], aligned: Aligned, level: float, n_most: float
+) -> None:
+    """Give ends to the intervals of values on a bound, where it is known how many answers they depend on.
+
+    An overall score is at most as far from its bound as all of its parts together.
+    """
+    sizes = _sizes(aligned)
+    for key in [key for key, each in bounds.items() if each.method == "exact" and key != OVERALL]:
+        _, estimate, _, ends = samples[key]
+        n = np.minimum(sizes.get(key, aligned.n), n_most)
+        interval = exact_interval(estimate, level, ends, n) if np.all(n > 0) else NO_ENDS
+        bounds[key] = replace(interval, n_left_out=bounds[key].n_left_out)
+    if OVERALL in bounds and bounds[OVERALL].method == "exact":
+        parts = [(spec.weight, bounds[spec.key]) for spec in aligned.track.weighted_metrics]
+        of_parts = [(weight * part.low, weight * part.high) for weight, part in parts if weight is not None]
+        is_known = all(part.method == "exact" for _, part in parts)
+        low, high = sum(map(min, of_parts)), sum(map(max, of_parts))
+        exact = Interval(round(low, DECIMALS), round(high, DECIMALS), bounds[OVERALL].n_left_out, "exact")
+        bounds[OVERALL] = exact if is_known else NO_ENDS
 
 
 class _Sample(NamedTuple):
@@ -324,15 +344,16 @@ def _interval(how: Resampling, method: str, sample: _Sample) -> Interval:
     draws, estimate, jackknife, (low, high) = sample
     n_missing = int(np.isnan(draws).sum())
     if n_missing > MOST_LEFT_OUT * len(draws) or not math.isfinite(estimate) or method == "distance":
-        return Interval(math.nan, math.nan, n_missing)
+        return replace(NO_ENDS, n_left_out=n_missing)
     on_bound = math.isfinite(high - low) and round(estimate, DECIMALS) in (low, high)
     if on_bound and how.method not in ("bca", "percentile"):
         return Interval(math.nan, math.nan, n_missing, "exact")
     if method == "percentile":
-        return percentile_interval(draws, how.level)
+        return percentile_bounds(draws, how.level)
     if method != "jackknife_t" or jackknife.n < 2:
-        return bca_interval(draws, how.level, estimate, jackknife, t=method != "bca")
-    return replace(jackknife_t_interval(estimate, jackknife, how.level, (low, high)), n_left_out=n_missing)
+        return with_width(bca_interval(draws, how.level, estimate, jackknife, t=method != "bca"))
+    interval = jackknife_t_interval(estimate, jackknife, how.level, (low, high))
+    return with_width(replace(interval, n_left_out=n_missing))
 
 
 def _ranges(aligned: Aligned) -> dict[str, tuple[float, float]]:
@@ -345,23 +366,31 @@ def _ranges(aligned: Aligned) -> dict[str, tuple[float, float]]:
     return ranges | {ceiling_key(key): bounds for key, bounds in ranges.items()}
 
 
-def _sizes(aligned: Aligned) -> dict[str, float]:
-    """Return how many answers a key depends on: of a class its references, of scores the smaller class of them."""
-    sizes: dict[str, float] = {}
-    for spec in aligned.track.metrics:
-        reference, label = aligned.part(spec.target).reference, parameters_of(aligned.track, spec).get("label")
-        sizes[spec.key] = aligned.n_scored(spec.target)
-        if spec.metric.target == "scores":
-            sizes[spec.key] = int(np.bincount(reference, minlength=2).min())
-        elif isinstance(label, int) and isinstance(reference, np.ndarray):  # and not segments of time
-            sizes[spec.key] = int(
-                np.count_nonzero(reference[:, label] == 1 if reference.ndim == 2 else reference == label)
-            )
-    labels, counts = dict(with_confusion(aligned.track)), classes_of(aligned, ones(aligned))
+def _sizes(aligned: Aligned) -> dict[str, Any]:
+    """Return how many answers a key depends on, where it is not on all: `(K,)` of a mean over classes; 0: unknown.
+
+    Of a class that is its references, or for precision its answers; of scores the smaller class of them. Nothing bounds
+    how far a correlation moves, nor a value that is made of those of groups.
+    """
+    sizes: dict[str, Any] = {}
+    counts = classes_of(aligned, ones(aligned)) | label_counts(aligned, ones(aligned))
     for name, of_classes in counts.items():
+        labels = aligned.track.targets[name].scored_labels
         for measure in CLASS_MEASURES:
             n = (of_classes.predicted if measure == "precision" else of_classes.n)[0].tolist()
-            sizes.update({class_key(measure, name, label): n[code] for code, label in enumerate(labels[name])})
+            sizes.update({class_key(measure, name, label): own for label, own in zip(labels, n, strict=True)})
+    for spec in aligned.track.metrics:
+        if spec.per is not None or spec.metric.bounds[0] < 0:
+            sizes[spec.key] = 0
+        elif spec.metric.over_classes and spec.target in counts:
+            references = counts[spec.target].n[0]
+            sizes[spec.key] = references[references > 0]
+        elif spec.metric.target == "scores":
+            sizes[spec.key] = int(np.bincount(aligned.part(spec.target).reference, minlength=2).min())
+        elif "label" in spec.parameters and spec.key not in sizes:
+            sizes[spec.key] = sizes.get(class_key("recall", spec.target, str(spec.parameters["label"])), 0)
+        else:
+            sizes.setdefault(spec.key, aligned.n_scored(spec.target))
     return sizes
 
 
@@ -371,11 +400,11 @@ def mean_of(runs: Sequence[Draws]) -> Draws:
 
 
 def percentile_bounds(draws: Values, level: float) -> Interval:
-    """Return the percentile interval; one without ends where too many draws have no value."""
+    """Return the percentile interval; one without ends where too many draws have no value, or all have the same."""
     left_out = int(np.isnan(draws).sum())
     if left_out > MOST_LEFT_OUT * len(draws):
-        return Interval(math.nan, math.nan, left_out)
-    return percentile_interval(draws, level)
+        return replace(NO_ENDS, n_left_out=left_out)
+    return with_width(percentile_interval(draws, level))
 
 
 def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, Interval]) -> Iterator[Problem]:
@@ -408,6 +437,13 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
         if errors is not None and (index := tail_index(-errors)) < HEAVY_TAIL:
             message = f"a few errors make most of the squared ones (tail index {index:.2f}, below {HEAVY_TAIL:g})"
             yield Problem("W705", f"{message}: the intervals of {listed(squared)} may be too narrow", column=name)
-    if flat := [key for key, each in bounds.items() if each.low == each.high and key in reported]:
-        message = f"intervals without width: {listed(flat)}"
-        yield Problem("W706", f"{message}; they do not show what other samples would change")
+    of_draws = {key for key, method in how.methods.items() if method != "distance"}
+    if flat := [
+        key
+        for key in how.methods
+        if key in of_draws & bounds.keys()
+        and math.isnan(bounds[key].low)
+        and bounds[key].n_left_out <= MOST_LEFT_OUT * how.n_resamples
+    ]:
+        message = f"no interval of {listed(flat)}: no resample changes the value, and nothing else shows"
+        yield Problem("W706", f"{message} what other samples would change")
