@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring import machine, table
-from merbench.resampling import effective_number, n_as_large, n_swaps, pair_deviations, pairwise_p, permutation_p
+from merbench.intervals import effective_number
+from merbench.resampling import n_swaps
 from merbench.scoring.aligned import Aligned
 from merbench.scoring.evaluation import plain_values
 from merbench.scoring.power import RATES, Design, Pilot, Simulation, size_around, smallest_difference
 from merbench.scoring.uncertainty import bootstrap, permuted_differences
+from merbench.significance import n_as_large, pair_deviations, pairwise_p, permutation_p
 from merbench.track import Track
 
 Array = NDArray[Any]

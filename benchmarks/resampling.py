@@ -16,9 +16,10 @@ from scipy import stats
 from sklearn.metrics import f1_score, mean_squared_error
 
 from benchmarks.measuring import machine, race, seconds, table
+from merbench.intervals import percentile_interval
 from merbench.metrics.categorical import weighted_f1
 from merbench.metrics.continuous import mse
-from merbench.resampling import percentile_interval, poisson_weights
+from merbench.resampling import poisson_weights
 
 N, N_RESAMPLES, LEVEL, ROUNDS = 20_000, 1_000, 0.95, 3
 SHARES = np.array([123, 98, 87, 40, 52, 12]) / 412

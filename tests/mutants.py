@@ -117,13 +117,19 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
     ],
     ("merbench/resampling.py", "tests/test_resampling.py"): [
         ("24109, 12056, 4018", "24109, 12057, 4017"),
+        ("(groups != numbers - with_plain)", "(groups == numbers - with_plain)"),
+    ],
+    ("merbench/intervals.py", "tests/test_resampling.py"): [
         ("_sorted_values(draws), (1 - level) / 2, (1 + level) / 2", "_sorted_values(draws), 1 - level, level"),
+        ('np.searchsorted(values, at, "left") + np.searchsorted(values, at, "right")', 'np.searchsorted(values, at, "left") + np.searchsorted(values, at, "left")'),
+        ("if n[m - 1] * rate < 1:", "if m == 1:"),
+    ],
+    ("merbench/significance.py", "tests/test_resampling.py"): [
         ("(n_large + 1) / (n_permutations + 1)", "n_large / n_permutations"),
         ("smaller = differences < np.abs", "smaller = differences <= np.abs"),
         ("largest = max(largest, min(1.0, (len(p_values) - rank)", "largest = max(0.0, min(1.0, (len(p_values) - rank)"),
         ("min(1.0, (len(p_values) - rank) * p_values[index])", "min(1.0, len(p_values) * p_values[index])"),
-        ('np.searchsorted(values, at, "left") + np.searchsorted(values, at, "right")', 'np.searchsorted(values, at, "left") + np.searchsorted(values, at, "left")'),
-        ("(groups != numbers - with_plain)", "(groups == numbers - with_plain)"),
+        ("2 ** (1 - min(n_units, 1000)) >= 1 - level", "False"),
     ],
     # Scoring.
     ("merbench/scoring/evaluation.py", "tests/test_scoring.py::test_a_metric_that_leaves_its_bounds_is_an_error"): [

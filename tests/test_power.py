@@ -19,11 +19,12 @@ from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import PolicyError, UndefinedMetric, UsageError, WithheldReference
 from merbench.metrics.lists import Lists
 from merbench.report import Power
-from merbench.resampling import n_as_large, n_swaps, permutation_p, uniforms
+from merbench.resampling import n_swaps, uniforms
 from merbench.scoring import compare, power_of, resampling_of
 from merbench.scoring.evaluation import plain_values
 from merbench.scoring.power import Design, Pilot, Simulation, smallest_difference
 from merbench.scoring.uncertainty import permuted_differences
+from merbench.significance import n_as_large, permutation_p
 from merbench.submission import read_submission
 from merbench.targets import declared_target
 from merbench.track import load_track

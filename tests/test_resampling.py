@@ -18,37 +18,40 @@ from sklearn.metrics import f1_score
 
 from merbench import resampling
 from merbench.errors import UndefinedMetric
+from merbench.intervals import (
+    Interval,
+    Jackknife,
+    bca_interval,
+    effective_number,
+    exact_interval,
+    jackknife_t_interval,
+    jackknives,
+    percentile_interval,
+    size_degrees,
+    tail_index,
+)
 from merbench.metrics import METRICS
 from merbench.metrics.sums import Clustered, spread
 from merbench.resampling import (
-    Interval,
-    Jackknife,
     Weights,
-    bca_interval,
     cluster_codes,
-    effective_number,
-    exact_interval,
     group_masks,
-    holm,
-    jackknife_t_interval,
     jackknife_weights,
-    jackknives,
-    n_as_large,
-    n_needed,
     n_swaps,
-    pair_deviations,
-    pairwise_p,
-    percentile_interval,
-    permutation_p,
     poisson_weights,
-    rank_correlation_p,
-    size_degrees,
-    student_p,
-    student_quantile,
     swapped_pair,
     swaps,
-    tail_index,
 )
+from merbench.significance import (
+    holm,
+    n_as_large,
+    n_needed,
+    pair_deviations,
+    pairwise_p,
+    permutation_p,
+    rank_correlation_p,
+)
+from merbench.student import student_p, student_quantile
 
 KEY = "mer-multi@1.0|test|0"
 

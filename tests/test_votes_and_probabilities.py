@@ -19,8 +19,8 @@ from merbench.cli import run
 from merbench.corpus import Feature
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import DeclarationError, InvalidSubmission, UsageError
+from merbench.intervals import distance_interval
 from merbench.report import ScoreReport
-from merbench.resampling import distance_interval
 from merbench.scoring import compare, score
 from merbench.submission import read_submission
 from merbench.track import load_track

@@ -57,7 +57,7 @@ from merbench.leaderboard.ranking import (
 )
 from merbench.leaderboard.schemes import OF_SAMPLES, OF_VALUES, mean_rank_score, schemes_of
 from merbench.report import Score, ScoreReport, displayed
-from merbench.resampling import DECIMALS, holm, n_needed, n_swaps, pair_deviations
+from merbench.resampling import DECIMALS, n_swaps
 from merbench.scoring import (
     align,
     mean_difference_p,
@@ -68,6 +68,7 @@ from merbench.scoring import (
     signature,
 )
 from merbench.scoring.scorecard import reasons_withheld
+from merbench.significance import holm, n_needed, pair_deviations
 from merbench.submission import Submission, read_submission
 from merbench.track import OVERALL, Track
 

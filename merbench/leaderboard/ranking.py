@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import UndefinedMetric
+from merbench.intervals import percentile_interval
 from merbench.report import displayed
-from merbench.resampling import DECIMALS, MOST_LEFT_OUT, holm, pairwise_p, percentile_interval
+from merbench.resampling import DECIMALS, MOST_LEFT_OUT
+from merbench.significance import holm, pairwise_p
 
 Floats = NDArray[np.float64]
 

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from merbench.leaderboard.board import Scheme
 from merbench.leaderboard.ranking import AT_ONCE, Floats, competition_ranks
-from merbench.resampling import DECIMALS, holm, student_p
+from merbench.resampling import DECIMALS
+from merbench.significance import holm
+from merbench.student import student_p
 
 ALPHA = 0.05
 """The level of the tests by which challengeR and EuroEval rank, whatever the level of a board's intervals."""

@@ -42,7 +42,7 @@ TargetKind = Literal[
     "categorical", "continuous", "distribution", "label_set", "ranked", "multilabel", "scores", "segments"
 ]
 IntervalMethod = Literal["jackknife_t", "bca_t", "bca", "percentile"]
-"""A method of `merbench.resampling` that makes an interval from a metric's draws."""
+"""A method of `merbench.intervals` that makes an interval from a metric's draws."""
 OwnMethod = IntervalMethod | Literal["distance"]
 """The method of a metric; `distance` is only for distances between means and cannot be replaced by another."""
 Label = Annotated[int, Named("one of the labels")]

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import Problem
+from merbench.intervals import Interval, distance_interval, exact_interval
 from merbench.metrics.distribution import EPSILON, Confidence, bin_ends, bin_sums
 from merbench.metrics.sums import Floats, Weights
-from merbench.resampling import Interval, distance_interval, exact_interval
 from merbench.scoring.aligned import Aligned
 from merbench.scoring.evaluation import Draws, ones
 from merbench.track import MetricSpec

@@ -13,18 +13,9 @@ import numpy as np
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, UsageError, listed, plural
+from merbench.intervals import Interval
 from merbench.report import Comparison, Difference
-from merbench.resampling import (
-    JACKKNIFE_GROUPS,
-    Interval,
-    holm,
-    n_as_large,
-    n_swaps,
-    pair_deviations,
-    permutation_p,
-    rank_correlation_p,
-    t_ends,
-)
+from merbench.resampling import JACKKNIFE_GROUPS, n_swaps
 from merbench.scoring.aligned import Aligned, align, candidates_of, read_for
 from merbench.scoring.evaluation import plain_values
 from merbench.scoring.scorecard import scores_of
@@ -40,6 +31,7 @@ from merbench.scoring.uncertainty import (
     warnings_of,
     whole_number,
 )
+from merbench.significance import holm, n_as_large, pair_deviations, permutation_p, rank_correlation_p, t_ends
 from merbench.submission import Submission
 from merbench.track import OVERALL, Track
 

@@ -23,12 +23,13 @@ from merbench.errors import UnknownName, UsageError
 from merbench.metrics.label_set import distinct
 from merbench.metrics.lists import Lists
 from merbench.report.items import LEAST_SYSTEMS, Item, ItemReport
-from merbench.resampling import DECIMALS, student_quantile
+from merbench.resampling import DECIMALS
 from merbench.scoring.aligned import Aligned, align, candidates_of, read_for, scored_column
 from merbench.scoring.comparison import named_sources
 from merbench.scoring.evaluation import parameters_of, sample_values
 from merbench.scoring.samples import cell_text, how_right, require_visible
 from merbench.scoring.signatures import signature
+from merbench.student import student_quantile
 from merbench.targets import Target
 from merbench.track import OVERALL, MetricSpec, Track
 

@@ -22,13 +22,15 @@ import numpy as np
 from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.errors import PolicyError, UndefinedMetric, UsageError, WithheldReference, did_you_mean, listed
 from merbench.report import Agreement, Power, PowerRow
-from merbench.resampling import DECIMALS, cluster_codes, detectable, pair_deviations, student_quantile, uniforms
+from merbench.resampling import DECIMALS, cluster_codes, uniforms
 from merbench.scoring.aligned import Aligned, align, candidates_of, grouping_of, groups_of, read_for
 from merbench.scoring.comparison import named_sources, with_metric
 from merbench.scoring.evaluation import plain_values
 from merbench.scoring.samples import require_visible
 from merbench.scoring.signatures import minor_version
 from merbench.scoring.uncertainty import Resampling, bootstrap, resampling_of
+from merbench.significance import detectable, pair_deviations
+from merbench.student import student_quantile
 from merbench.track import OVERALL, MetricSpec, Track
 
 if TYPE_CHECKING:

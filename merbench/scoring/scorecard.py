@@ -14,6 +14,7 @@ import numpy as np
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import IntegrityError, InvalidSubmission, MerbenchError, UndefinedMetric, WithheldReference
+from merbench.intervals import Interval
 from merbench.lexicon import open_lexicon
 from merbench.metrics.categorical import PerClass
 from merbench.metrics.label_set import coverage
@@ -28,7 +29,7 @@ from merbench.report import (
     Score,
     ScoreReport,
 )
-from merbench.resampling import Interval, group_masks
+from merbench.resampling import group_masks
 from merbench.scoring.aligned import Aligned, Grouping, align, candidates_of, grouping_of, read_for, with_confusion
 from merbench.scoring.calibration import SCORES, bin_key, impossible_labels, reliabilities, with_calibration
 from merbench.scoring.ceilings import ONE_ANNOTATOR, annotated, ceiling_key, ceiling_values

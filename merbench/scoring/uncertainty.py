@@ -18,29 +18,31 @@ import pyarrow as pa
 
 from merbench.corpus.candidates import Candidates
 from merbench.errors import Problem, UsageError, did_you_mean, listed, plural
+from merbench.intervals import (
+    NO_ENDS,
+    Interval,
+    Jackknife,
+    bca_interval,
+    effective_number,
+    exact_interval,
+    jackknife_t_interval,
+    jackknives,
+    percentile_interval,
+    size_degrees,
+    tail_index,
+    with_width,
+)
 from merbench.metrics.metric import IntervalMethod
 from merbench.metrics.sums import Clustered, Exchanges, Weights
 from merbench.report import Uncertainty
 from merbench.resampling import (
     DECIMALS,
     MOST_LEFT_OUT,
-    NO_ENDS,
-    Interval,
-    Jackknife,
-    bca_interval,
     cluster_codes,
-    effective_number,
-    exact_interval,
-    jackknife_t_interval,
     jackknife_weights,
-    jackknives,
-    percentile_interval,
     poisson_weights,
-    size_degrees,
     swapped_pair,
     swaps,
-    tail_index,
-    with_width,
 )
 from merbench.scoring.aligned import Aligned, Codes, scored_column, with_confusion
 from merbench.scoring.calibration import calibration_values, reliabilities
