@@ -227,7 +227,7 @@ def require_matplotlib() -> None:
     from importlib.util import find_spec
 
     if find_spec("matplotlib") is None:
-        raise MissingExtra("a chart (matplotlib)", "baselines")
+        raise MissingExtra("a chart (matplotlib)", "charts")
 
 
 def _figure(width: float, height: float) -> Any:

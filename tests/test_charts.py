@@ -40,7 +40,7 @@ def test_values_that_are_not_finite_leave_a_gap(tmp_path: Path) -> None:
 def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for drawn in (lambda: draw(tmp_path / "a.svg"), full_report().plot, board().plot):
-        with pytest.raises(MissingExtra, match=r"a chart \(matplotlib\) needs the extra 'baselines': pip install"):
+        with pytest.raises(MissingExtra, match=r"a chart \(matplotlib\) needs the extra 'charts': pip install"):
             drawn()
 
 

@@ -265,7 +265,7 @@ def test_a_warning_where_clusters_are_fewer_or_more_uneven_than_twenty_equal_one
     assert warned(*[2] * 20, 40) == [f"W701  21 clusters of 'speaker', effective number {n_equal:.3g}: " + FEW]
 
 
-FEW = "with fewer than 20 the intervals may be too narrow"
+FEW = "with fewer than 20 intervals are wide, and those of squared errors and correlations may be too narrow"
 
 
 @pytest.mark.parametrize("index", [1.69, 1.71])

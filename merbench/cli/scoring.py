@@ -203,7 +203,8 @@ def power(
     agreement: float | None = option(
         SYSTEMS,
         "--agreement A",
-        "Share of samples on which both are right or both are wrong; of numbers, the correlation of their answers. "
+        "Share of samples on which both are right or both are wrong; of numbers, the correlation of their answers; of "
+        "an overall score, the mean over its targets. "
         "[default: half of the errors in common]",
     ),
     runs: list[str] | None = option(

@@ -55,7 +55,7 @@ from merbench.leaderboard.ranking import (
     places,
     rank_intervals,
 )
-from merbench.leaderboard.schemes import OF_SAMPLES, OF_VALUES, mean_rank_score, schemes_of
+from merbench.leaderboard.schemes import OF_PAIRS, OF_SAMPLES, OF_VALUES, mean_rank_score, schemes_of
 from merbench.report import Score, ScoreReport, displayed
 from merbench.resampling import DECIMALS, n_swaps
 from merbench.scoring import (
@@ -330,8 +330,6 @@ class _Bench:
         n_values = len(systems) * len(self.candidates.references)
         if self.candidates.hidden:
             return "the split is hidden"
-        if len(systems) > MOST_PAIRED:
-            return f"more than {MOST_PAIRED} rows are ranked"
         if n_values > MOST_SAMPLE_VALUES:
             return f"{len(systems)} rows times {len(self.candidates.references):,} samples are too many"
         # The same runs may make other rows, so the key has how many each row has.
@@ -350,7 +348,12 @@ class _Bench:
         values = values[:, np.isfinite(values).all(axis=0)]
         if not values.shape[1]:
             return f"no sample has an answer that {metric} counts in every row"
-        return {name: scheme(values).tolist() for name, scheme in OF_SAMPLES.items()}
+        return {name: scheme(values).tolist() for name, scheme in _schemes_of_samples(len(systems)).items()}
+
+
+def _schemes_of_samples(n_rows: int) -> dict[str, Callable[[Floats], Floats]]:
+    """Return the schemes that rank so many rows case by case; of many rows, pairs are not tested."""
+    return {name: scheme for name, scheme in OF_SAMPLES.items() if n_rows <= MOST_PAIRED or name not in OF_PAIRS}
 
 
 def _packed(draws: Floats) -> str:
@@ -541,6 +544,8 @@ def _schemes(bench: _Bench, ranked: Sequence[Row], systems: Systems) -> tuple[di
         missing.append(f"{names}: not offered, since {of_samples}")
     else:
         scores |= of_samples
+        if len(runs) > MOST_PAIRED:
+            missing.append(f"test then rank: not offered, since more than {MOST_PAIRED} rows are ranked")
     if all(run.draws for own in runs for run in own):
         few = [[_draws(own, metric.key)[:FEW_DRAWS] for own in runs] for metric in metrics]
         draws = np.array(few) * np.array(signs)[:, None, None]

@@ -191,3 +191,6 @@ OF_SAMPLES: Mapping[str, Callable[[Floats], Floats]] = {
     "test_then_rank_holm": partial(significant_wins, adjust="holm"),
 }
 """The schemes that need how right every answer is."""
+
+OF_PAIRS = ("test_then_rank", "test_then_rank_holm")
+"""Those of them that test every pair of rows."""

@@ -418,8 +418,9 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
     if how is None:
         return
     if how.n_clusters is not None and (n_equal := effective_number(aligned.n, how.clusters)) < FEW_CLUSTERS:
-        message = f"{how.n_clusters} clusters of '{how.cluster}', effective number {n_equal:.3g}"
-        yield Problem("W701", f"{message}: with fewer than {FEW_CLUSTERS} the intervals may be too narrow")
+        message = f"{how.n_clusters} clusters of '{how.cluster}', effective number {n_equal:.3g}: with fewer than"
+        which = f"{FEW_CLUSTERS} intervals are wide, and those of squared errors and correlations may be too narrow"
+        yield Problem("W701", f"{message} {which}")
     for name, labels in with_confusion(aligned.track):
         counts = np.bincount(aligned.codes(name).reference, minlength=len(labels))
         few = [f"{label} ({n})" for label, n in zip(labels, counts, strict=True) if n < FEW_REFERENCES]

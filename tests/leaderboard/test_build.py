@@ -374,6 +374,8 @@ def test_why_a_scheme_is_not_offered(track: Track, entries: Path, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(build, "MOST_PAIRED", 2)
         assert reasons() == ["more than 2 rows are ranked"]
+        names = [scheme.name for scheme in build_board(track, entries, NO_CACHE).schemes]
+        assert names[3:] == ["aggregate_then_rank", "rank_then_aggregate", "mean_rank_score"]
     monkeypatch.setattr(build, "sample_values", lambda aligned, metric: None)
     assert reasons() == ["answers scored by accuracy(discrete) are not right or wrong one by one"]
     monkeypatch.setattr(build, "sample_values", lambda aligned, metric: np.full(aligned.n, np.nan))

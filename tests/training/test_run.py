@@ -118,7 +118,7 @@ def test_the_package_for_the_curve_is_required_before_training(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     steps: list[tuple[str, int, int]] = []
-    with pytest.raises(MissingExtra, match=r"a chart \(matplotlib\) needs the extra 'baselines'"):
+    with pytest.raises(MissingExtra, match=r"a chart \(matplotlib\) needs the extra 'charts'"):
         attention(small_track(), tmp_path / "run", progress=lambda *step: steps.append(step))
     assert steps == []
     monkeypatch.undo()
