@@ -383,7 +383,29 @@ def _cut(values: Floats, grid: Floats) -> tuple[list[Floats], bool]:
 
 
 def _joined(sums: Floats, grid: Floats) -> Floats:
-    return np.array([math.fsum(row) for row in (sums * grid).tolist()])
+    """Return the sum over the pieces of every row, rounded once as `math.fsum` does.
+
+    Errors of the sum are summed themselves (Knuth's two-sum); where those sums are exact, one rounding is left.
+    """
+    parts = sums * grid
+    if len(parts) < FEW_ROWS:
+        return np.array([math.fsum(row) for row in parts.tolist()])
+    total, rest, is_lost = np.zeros(len(parts)), np.zeros(len(parts)), np.zeros(len(parts), dtype=np.bool_)
+    for column in parts.T:
+        total, error = _two_sum(total, column)
+        rest, lost = _two_sum(rest, error)
+        is_lost |= lost != 0
+    result: Floats = total + rest
+    for row in np.flatnonzero(is_lost):
+        result[row] = math.fsum(parts[row].tolist())
+    return result
+
+
+def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Return the rounded sums and what rounding took from them (Knuth, 1969)."""
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
 
 
 def _one_by_one(values: Floats, weights: Array) -> Floats:
