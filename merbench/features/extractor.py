@@ -142,7 +142,8 @@ class Extractor:
     @cached_property
     def options(self) -> Mapping[str, Parameter]:
         """What each option may be."""
-        return declared(self.make.__init__ if isinstance(self.make, type) else self.make)
+        made: Any = self.make
+        return declared(made.__init__ if isinstance(made, type) else made)  # type: ignore[misc]
 
 
 EXTRACTORS: Registry[Extractor] = Registry("extractor", "merbench.extractors", "@extractor")
