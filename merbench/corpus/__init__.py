@@ -3,8 +3,8 @@
 from merbench.builders import Builder
 from merbench.corpus import releases
 from merbench.corpus.contents import Contents
-from merbench.corpus.create import OwnFiles, add_feature, create_corpus, write_corpus
-from merbench.corpus.declaration import Metadata
+from merbench.corpus.create import OwnFiles, add_feature, add_features, create_corpus, write_corpus
+from merbench.corpus.declaration import ExtractionRecord, Metadata
 from merbench.corpus.feature import Feature
 from merbench.corpus.folder import CORPORA, IMPORTERS, Corpus, open_corpus, own_folder, summarise, verify_corpus
 from merbench.corpus.importing import Imported, Release
@@ -15,12 +15,14 @@ __all__ = [
     "Builder",
     "Contents",
     "Corpus",
+    "ExtractionRecord",
     "Feature",
     "Imported",
     "Metadata",
     "OwnFiles",
     "Release",
     "add_feature",
+    "add_features",
     "create_corpus",
     "open_corpus",
     "own_folder",

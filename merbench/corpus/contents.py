@@ -22,12 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.corpus.declaration import ID, SPLIT
+from merbench.corpus.declaration import ID, SPLIT, ExtractionRecord
 from merbench.corpus.feature import Feature
 from merbench.errors import Problem, counted, did_you_mean, listed, printable
 
 STRINGS = pa.list_(pa.field("element", pa.string()))
 """The type of a column of lists, named as Parquet names it."""
+
+_BLOCK_NUMBERS = 1 << 20
 
 FEATURE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -59,6 +61,7 @@ class Contents:
     samples: pa.Table
     reference: pa.Table | None = None
     features: Mapping[str, Feature] = field(default_factory=dict)
+    extracted: Mapping[str, ExtractionRecord] = field(default_factory=dict)  # feature -> how it was extracted
     samples_origin: Origin = Origin("samples")
     reference_origin: Origin = Origin("reference")
 
@@ -235,14 +238,20 @@ def table_digest(table: pa.Table) -> str:
 
 
 def feature_digest(feature: Feature) -> str:
-    """Return the SHA-256 over the ids and values of a feature that is sorted."""
+    """Return the SHA-256 over the ids, values and times of a feature that is sorted."""
     header = {"samples": len(feature), "width": feature.width, "frames": feature.offsets is not None}
+    if feature.times is not None:
+        header["times"] = True
     digest = hashlib.sha256(json.dumps(header).encode())
     for part in _value_bytes(feature.ids):
         digest.update(part)
     if feature.offsets is not None:
         digest.update(feature.offsets.astype("<i8").tobytes())
-    digest.update(_number_bytes(feature.values, "<f4"))
+    step = max(1, _BLOCK_NUMBERS // feature.width)  # the values are copied in blocks
+    for begin in range(0, len(feature.values), step):
+        digest.update(_number_bytes(feature.values[begin : begin + step], "<f4"))
+    if feature.times is not None:
+        digest.update(_number_bytes(feature.times, "<f8"))
     return digest.hexdigest()
 
 

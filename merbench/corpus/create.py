@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
 from pathlib import Path
@@ -19,6 +20,7 @@ from merbench.corpus.declaration import (
     SPLIT,
     ContentDigests,
     CorpusDeclaration,
+    ExtractionRecord,
     Metadata,
     feature_file,
     to_toml,
@@ -59,15 +61,20 @@ def _write_folder(folder: Path, metadata: Metadata, contents: Contents) -> None:
         members.append(REFERENCE_FILE)
         _write_parquet(contents.reference, folder / REFERENCE_FILE, "zstd")
     for name, feature in features.items():
+        (folder / feature_file(name)).parent.mkdir(exist_ok=True)
         _write_feature(feature, folder / feature_file(name))
     content = ContentDigests(
         samples=table_digest(contents.samples),
         reference=None if contents.reference is None else table_digest(contents.reference),
         features={name: feature_digest(feature) for name, feature in features.items()},
     )
-    fields = metadata.model_dump(include=set(Metadata.model_fields))
-    files = {member: sha256_file(folder / member) for member in members}
-    write_text(folder / FILE_NAME, to_toml(CorpusDeclaration(**fields, files=files, content=content)))
+    declared = CorpusDeclaration(
+        **metadata.model_dump(include=set(Metadata.model_fields)),
+        files={member: sha256_file(folder / member) for member in members},
+        content=content,
+        extracted=dict(contents.extracted),
+    )
+    write_text(folder / FILE_NAME, to_toml(declared))
 
 
 def _write_feature(feature: Feature, path: Path) -> None:
@@ -76,48 +83,84 @@ def _write_feature(feature: Feature, path: Path) -> None:
 
 
 def _write_parquet(table: pa.Table, path: Path, compression: str) -> None:
-    with atomic_path(path) as temporary, arrow_file(temporary, "wb") as file:
+    with arrow_file(path, "wb") as file:
         pq.write_table(table.replace_schema_metadata(None), file, compression=compression, use_dictionary=False)
 
 
-def add_feature(corpus: Corpus, name: str, feature: Feature, *, replace: bool = False) -> Corpus:
-    """Write one more feature into a corpus folder and return the corpus that has it.
+def add_features(
+    corpus: Corpus,
+    features: Mapping[str, Feature],
+    records: Mapping[str, ExtractionRecord] | None = None,
+    *,
+    replace: bool = False,
+) -> Corpus:
+    """Write features into a corpus folder, all of them or none, and return the corpus that has them.
+
+    Everything is written next to its place before anything is renamed; `corpus.toml`, which says what belongs to the
+    corpus, comes last.
+
+    Args:
+        corpus: where to write.
+        features: name -> feature, in any order of ids.
+        records: name -> how the feature was extracted.
+        replace: whether features of these names may be replaced.
 
     Raises:
-        UsageError: the corpus already has a feature of this name and it is not to be replaced.
-        InvalidCorpus: the feature has problems; all of them are listed.
+        UsageError: the corpus already has features of these names and they are not to be replaced.
+        InvalidCorpus: the features have problems; all of them are listed.
         OutputError: the folder cannot be written.
     """
-    with exclusive(corpus.folder / ".lock"):
-        current = CORPORA.read(corpus.folder)
-        require_feature_name(current, name, replace=replace)
-        problems = Contents(current.samples(), None, {name: feature}).problems()
+    folder = corpus.folder
+    with exclusive(folder / ".lock"):
+        declared = CORPORA.read(folder).declaration
+        current = Corpus(folder, declared)
+        require_feature_names(current, features, replace=replace)
+        problems = Contents(current.samples(), None, features).problems()
         if problems:
             raise InvalidCorpus(f"corpus '{corpus.name}'", problems)
-        feature = feature.sorted()
-        path = corpus.folder / feature_file(name)
-        _write_feature(feature, path)
-        content = current.declaration.content
-        content = content.model_copy(update={"features": {**content.features, name: feature_digest(feature)}})
-        files = {**current.declaration.files, feature_file(name): sha256_file(path)}
-        declared = current.declaration.model_copy(update={"files": files, "content": content})
-        write_text(corpus.folder / FILE_NAME, to_toml(declared))
-    return CORPORA.load(corpus.folder)
+        files, digests = dict(declared.files), dict(declared.content.features)
+        with ExitStack() as stack:  # which renames in the opposite order
+            toml = stack.enter_context(atomic_path(folder / FILE_NAME))
+            for name, feature in ((name, features[name].sorted()) for name in sorted(features)):
+                path = stack.enter_context(atomic_path(folder / feature_file(name)))
+                _write_feature(feature, path)
+                files[feature_file(name)], digests[name] = sha256_file(path), feature_digest(feature)
+            others = {name: record for name, record in declared.extracted.items() if name not in features}
+            update = {
+                "files": files,
+                "content": declared.content.model_copy(update={"features": digests}),
+                "extracted": {**others, **(records or {})},
+            }
+            toml.write_bytes(to_toml(declared.model_copy(update=update)).encode())
+    return CORPORA.load(folder)
+
+
+def add_feature(corpus: Corpus, name: str, feature: Feature, *, replace: bool = False) -> Corpus:
+    """Write one more feature into a corpus folder; see `add_features`."""
+    return add_features(corpus, {name: feature}, replace=replace)
+
+
+def require_feature_names(corpus: Corpus, names: Iterable[str], *, replace: bool = False) -> None:
+    """Raise where a corpus cannot be given features of these names, before anything is computed for them.
+
+    Raises:
+        UsageError: the corpus already has some, and they are not to be replaced.
+        InvalidCorpus: some are not names of a feature.
+    """
+    names = list(names)
+    existing = {name.casefold(): name for name in corpus.features}
+    taken = [existing[name.casefold()] for name in names if name.casefold() in existing]
+    if taken and not (replace and set(taken) <= set(names)):
+        noun = f"a feature '{taken[0]}'" if len(taken) == 1 else f"features {listed(taken)}"
+        raise UsageError(f"corpus '{corpus.name}' already has {noun}")
+    problems = list(name_problems(names))
+    if problems:
+        raise InvalidCorpus(f"corpus '{corpus.name}'", problems)
 
 
 def require_feature_name(corpus: Corpus, name: str, *, replace: bool = False) -> None:
-    """Raise where a corpus cannot be given a feature of this name, before anything is computed for it.
-
-    Raises:
-        UsageError: the corpus already has one, and it is not to be replaced.
-        InvalidCorpus: it is not a name of a feature.
-    """
-    alike = [other for other in corpus.features if other.casefold() == name.casefold()]
-    if alike and not (replace and alike == [name]):
-        raise UsageError(f"corpus '{corpus.name}' already has a feature '{alike[0]}'")
-    problems = list(name_problems([name]))
-    if problems:
-        raise InvalidCorpus(f"corpus '{corpus.name}'", problems)
+    """Raise where a corpus cannot be given a feature of this name; see `require_feature_names`."""
+    require_feature_names(corpus, [name], replace=replace)
 
 
 @dataclass(frozen=True)

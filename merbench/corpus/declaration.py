@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -18,6 +18,10 @@ REFERENCE_FILE = "reference.parquet"
 ID, SPLIT = "sample_id", "split"
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+Modality = Literal["audio", "video", "text"]
+
+MODALITIES: tuple[Modality, ...] = ("audio", "video", "text")
 
 
 class Metadata(Declaration):
@@ -39,11 +43,32 @@ class ContentDigests(Declaration):
     features: dict[str, Digest] = Field(default={})
 
 
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Scalar = str | int | float | bool
+
+
+class ExtractionRecord(Declaration):
+    """How a feature was extracted: with what, and from what."""
+
+    extractor: Text
+    version: Text  # of its definition
+    modality: Modality
+    unit: Literal["utterance", "segment", "frame", "token"]
+    rate_hz: float | None = Field(default=None, gt=0)  # frames per second, where that is constant
+    sample_rate_hz: float | None = Field(default=None, gt=0)  # of the sound that was read
+    frame_rate_hz: float | None = Field(default=None, gt=0)  # of the pictures that were read; None: every one
+    options: dict[str, Scalar | list[Scalar]] = Field(default={})
+    weights: Digest | None = None  # over the trained numbers
+    media: Digest | None = None  # over the digests of the clips
+    versions: dict[str, Text] = Field(default={})  # of what it ran on, and Python
+
+
 class CorpusDeclaration(Metadata):
-    """The whole `corpus.toml`: metadata, the SHA-256 of every file's bytes, and of every table's values."""
+    """The whole `corpus.toml`: metadata, the SHA-256 of every file's bytes and of every table's values, records."""
 
     files: dict[str, Digest]
     content: ContentDigests
+    extracted: dict[str, ExtractionRecord] = Field(default={})  # feature -> how it was extracted
 
 
 def feature_file(name: str) -> str:
@@ -80,7 +105,8 @@ def read_declaration(folder: Path) -> CorpusDeclaration:
 
 
 def _allowed_keys(location: Sequence[int | str]) -> list[str]:
-    return list((ContentDigests if location else CorpusDeclaration).model_fields)
+    kinds: dict[str, type[Declaration]] = {"content": ContentDigests, "extracted": ExtractionRecord}
+    return list(kinds.get(str(location[0]) if location else "", CorpusDeclaration).model_fields)
 
 
 def _path_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -110,6 +136,8 @@ def _pairing_problems(declaration: CorpusDeclaration) -> Iterator[Problem]:
         yield Problem("E207", f"{member} is missing: its values have a digest in [content]", column="files")
     for member in sorted(stored - valued):
         yield Problem("E207", f"the values of {member} have no digest", column="content")
+    for name in sorted(set(declaration.extracted) - set(content.features)):
+        yield Problem("E207", "the corpus has no feature of this name", column=f"extracted.{name}")
 
 
 def to_toml(declaration: CorpusDeclaration) -> str:
@@ -118,4 +146,9 @@ def to_toml(declaration: CorpusDeclaration) -> str:
     content = declaration.content.model_dump(exclude={"features"}, exclude_none=True)
     if declaration.content.features:
         content["features"] = dict(sorted(declaration.content.features.items()))
-    return toml_text({**metadata, "files": dict(sorted(declaration.files.items())), "content": content})
+    document = {**metadata, "files": dict(sorted(declaration.files.items())), "content": content}
+    records = {
+        name: {key: value for key, value in record.model_dump(exclude_none=True).items() if value != {}}
+        for name, record in sorted(declaration.extracted.items())
+    }
+    return toml_text({**document, "extracted": records} if records else document)

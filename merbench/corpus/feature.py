@@ -3,8 +3,9 @@
 Conventions:
     `ids` are sorted sample ids, n of them. Utterance vectors are `values` (n, d) float32. Frames of all samples
     follow each other in `values` (m, d) float32; those of sample i are `values[offsets[i]:offsets[i + 1]]`, with
-    `offsets` (n + 1,) int64. In files, one array per sample is a vector (d,) or frames (t, d); arrays (1, d) of all
-    samples alike are vectors too. Pickled objects are never read.
+    `offsets` (n + 1,) int64. Frames may have `times` (m,) float64, seconds from the beginning of each sample's clip,
+    which never decrease within a sample. In files, one array per sample is a vector (d,) or frames (t, d); arrays
+    (1, d) of all samples alike are vectors too. Pickled objects are never read.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MOST_FEATURE_BYTES = 64_000_000_000
 MOST_ARRAYS = 1_000_000
 """How many samples a feature of one array per sample may have."""
 
-VALUES = "values"
+VALUES, TIMES = "values", "times"
 ID_ARRAYS = ("ids", "id", "name", ID)
 
 UNREADABLE = (OSError, ValueError, MemoryError, OverflowError, KeyError, IndexError, pa.ArrowException)
@@ -46,6 +47,8 @@ class Feature:
     values: NDArray[np.float32] = field(repr=False)  # one row per sample, or per frame
     # where each sample's frames begin and end; None for utterance vectors
     offsets: NDArray[np.int64] | None = field(default=None, repr=False)
+    # when each frame is, in seconds from the beginning of its sample; None for vectors, and where it is not known
+    times: NDArray[np.float64] | None = field(default=None, repr=False)
 
     @classmethod
     def from_vectors(cls, ids: Sequence[str], values: ArrayLike) -> Feature:
@@ -53,10 +56,19 @@ class Feature:
         return cls(pa.array(ids, pa.string()), _float32(np.asarray(values))).sorted()
 
     @classmethod
-    def from_frames(cls, ids: Sequence[str], frames: Sequence[NDArray[Any]]) -> Feature:
-        """Return one (frames, d) array per id, in any order of ids."""
-        offsets = _offsets([len(part) for part in frames])
-        return cls(pa.array(ids, pa.string()), _float32(np.concatenate(frames)), offsets).sorted()
+    def from_frames(
+        cls,
+        ids: Sequence[str],
+        frames: Sequence[NDArray[Any]],
+        times: Sequence[NDArray[np.float64]] | None = None,
+    ) -> Feature:
+        """Return one (frames, d) array per id, and (frames,) seconds if they are known, in any order of ids."""
+        names = pa.array(ids, pa.string())
+        order = pc.sort_indices(names)
+        rows = order.to_pylist()
+        offsets = _offsets([len(frames[row]) for row in rows])
+        seconds = None if times is None else np.concatenate([times[row] for row in rows], dtype=np.float64)
+        return cls(names.take(order), _joined([frames[row] for row in rows]), offsets, seconds)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,17 +94,24 @@ class Feature:
         ids = self.ids.take(pa.array(rows))
         if self.offsets is None:
             return Feature(ids, self.values[rows])
-        return replace(self, ids=ids).with_values([self.of(row) for row in rows])
+        starts, ends = self.offsets[:-1][rows], self.offsets[1:][rows]
+        places = np.concatenate([np.arange(0), *map(np.arange, starts, ends)])
+        times = None if self.times is None else self.times[places]
+        return Feature(ids, self.values[places], _offsets(ends - starts), times)
 
     def with_values(self, samples: Sequence[NDArray[Any]]) -> Feature:
-        """Return the same ids with other values: one array per sample, of the form that `of` returns."""
+        """Return the same ids with other values: one array per sample, of the form that `of` returns.
+
+        Times stay, unless a sample has another number of frames than before.
+        """
         if self.offsets is None:
             return replace(self, values=_float32(np.stack(samples)))
-        values = _float32(np.concatenate([self.values[:0], *samples]))
-        return Feature(self.ids, values, _offsets([len(part) for part in samples]))
+        offsets = _offsets([len(part) for part in samples])
+        times = self.times if (offsets == self.offsets).all() else None
+        return Feature(self.ids, _joined([self.values[:0], *samples]), offsets, times)
 
     def shape_problem(self) -> str | None:
-        """Return what does not fit between ids, values and offsets; None when all does."""
+        """Return what does not fit between ids, values, offsets and times; None when all does."""
         if self.values.ndim != 2 or not self.values.shape[1]:
             return f"the values have shape {self.values.shape}; expected: rows of equal length"
         if self.values.dtype != np.float32:
@@ -103,10 +122,28 @@ class Feature:
             return f"{self.ids.null_count:,} of {len(self.ids):,} sample ids are missing"
         rows, n = len(self.values), len(self.ids)
         if self.offsets is None:
+            if self.times is not None:
+                return "vectors with times; only frames have them"
             return None if rows == n else f"{rows:,} vectors for {n:,} sample ids"
         bounds = self.offsets
         fits = len(bounds) == n + 1 and bounds[0] == 0 and bounds[-1] == rows and bool((np.diff(bounds) >= 0).all())
-        return None if fits else f"the offsets do not divide {rows:,} frames among {n:,} sample ids"
+        return self._time_problem() if fits else f"the offsets do not divide {rows:,} frames among {n:,} sample ids"
+
+    def _time_problem(self) -> str | None:
+        """Return what is wrong with the times of frames that offsets divide; None when nothing is."""
+        times, bounds = self.times, self.offsets
+        if times is None or bounds is None:
+            return None
+        if times.shape != (len(self.values),) or times.dtype != np.float64:
+            return f"the times are {times.dtype} of shape {times.shape}; expected: float64 ({len(self.values)},)"
+        with np.errstate(invalid="ignore"):
+            falls = np.concatenate([[False], times[1:] < times[:-1]])[: len(times)]
+        falls[bounds[:-1][bounds[:-1] < len(times)]] = False  # a sample begins anew
+        for what, odd in (("that are not finite", ~np.isfinite(times)), ("that decrease", falls)):
+            if odd.any():
+                names = [printable(name) for name in self.ids_of_rows(np.flatnonzero(odd))]
+                return counted(f"samples with times {what}", names, len(self.ids))
+        return None
 
     def ids_of_rows(self, rows: NDArray[np.intp]) -> list[str]:
         """Return the ids, each once, of the samples that some rows of `values` belong to."""
@@ -118,25 +155,44 @@ class Feature:
     def to_table(self) -> pa.Table:
         """Return the table that a corpus stores."""
         rows = pa.FixedSizeListArray.from_arrays(pa.array(self.values.reshape(-1)), self.width)
-        if self.offsets is not None:
-            rows = pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), rows)
-        return pa.table({ID: self.ids, VALUES: rows})
+        if self.offsets is None:
+            return pa.table({ID: self.ids, VALUES: rows})
+        offsets = pa.array(self.offsets, pa.int32())
+        columns = {ID: self.ids, VALUES: pa.ListArray.from_arrays(offsets, rows)}
+        if self.times is not None:
+            columns[TIMES] = pa.ListArray.from_arrays(offsets, pa.array(self.times))
+        return pa.table(columns)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Feature:
         """Return the feature that a table of `to_table`'s schema contains; raise `ValueError` for another schema."""
         shape_of_schema(table.schema)
         ids, rows = table[ID].combine_chunks(), table[VALUES].combine_chunks()
-        offsets = None
+        offsets = times = None
         if pa.types.is_list(rows.type):
-            offsets = rows.offsets.to_numpy().astype(np.int64)
-            offsets, rows = offsets - offsets[0], rows.flatten()
-        values = rows.flatten().to_numpy().reshape(-1, rows.type.list_size)
-        return cls(ids, values, offsets)
+            offsets, rows = _lists(rows)
+        if TIMES in table.column_names:
+            own, seconds = _lists(table[TIMES].combine_chunks())
+            if offsets is None or not np.array_equal(own, offsets):
+                raise ValueError("its frames and their times differ in number")
+            times = seconds.to_numpy(zero_copy_only=False)
+        values = rows.flatten().to_numpy(zero_copy_only=False).reshape(-1, rows.type.list_size)
+        return cls(ids, values, offsets, times)
+
+
+def _lists(rows: pa.ListArray) -> tuple[NDArray[np.int64], pa.Array]:
+    """Return the offsets of lists, from 0 on, and what they contain."""
+    offsets = rows.offsets.to_numpy().astype(np.int64)
+    return offsets - offsets[0], rows.flatten()
 
 
 def _offsets(lengths: ArrayLike) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # see `_float32`
+        return np.concatenate(parts, dtype=np.float32, casting="unsafe")
 
 
 def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -146,11 +202,13 @@ def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
 
 def shape_of_schema(schema: pa.Schema) -> tuple[int, bool]:
     """Return a stored feature's width, and whether it contains frames; raise `ValueError` for another schema."""
-    if schema.names == [ID, VALUES] and schema.field(ID).type == pa.string():
+    names = schema.names
+    if names in ([ID, VALUES], [ID, VALUES, TIMES]) and schema.field(ID).type == pa.string():
         rows = schema.field(VALUES).type
         frames = pa.types.is_list(rows)
         rows = rows.value_type if frames else rows
-        if pa.types.is_fixed_size_list(rows) and rows.value_type == pa.float32():
+        timed = TIMES not in names or (frames and _is_list_of(schema.field(TIMES).type, pa.float64()))
+        if timed and pa.types.is_fixed_size_list(rows) and rows.value_type == pa.float32():
             return int(rows.list_size), frames
     columns = ", ".join(f"{column.name} {column.type}" for column in schema)
     raise ValueError(f"not the columns of a feature: {columns}")
@@ -276,8 +334,32 @@ def _from_parquet(path: Path) -> Feature:
         raise UsageError(f"'{VALUES}' contains {rows.type}; expected: lists of numbers, or of lists of numbers")
     if not _is_list(rows.type.value_type):
         return Feature(ids, _matrix(rows)).sorted()
-    lengths = pc.fill_null(pc.list_value_length(rows), 0).to_numpy(zero_copy_only=False)
-    return Feature(ids, _matrix(rows.flatten()), _offsets(lengths)).sorted()
+    offsets = _offsets(_lengths(rows))
+    times = _times(table[TIMES].combine_chunks(), offsets) if TIMES in table.column_names else None
+    return Feature(ids, _matrix(rows.flatten()), offsets, times).sorted()
+
+
+def _lengths(rows: pa.Array) -> NDArray[np.int64]:
+    lengths: NDArray[np.int64] = pc.fill_null(pc.list_value_length(rows), 0).to_numpy(zero_copy_only=False)
+    return lengths.astype(np.int64)
+
+
+def _times(lists: pa.Array, offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the times of frames that offsets divide."""
+    if not _is_list(lists.type) or not _is_number(lists.type.value_type):
+        raise UsageError(f"'{TIMES}' contains {lists.type}; expected: lists of seconds")
+    differing = int((_lengths(lists) != np.diff(offsets)).sum())
+    if differing:
+        raise UsageError(f"{differing:,} of {len(lists):,} samples have another number of times than of frames")
+    return np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _is_number(column_type: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(column_type) or pa.types.is_floating(column_type))
+
+
+def _is_list_of(column_type: pa.DataType, value_type: pa.DataType) -> bool:
+    return bool(pa.types.is_list(column_type)) and column_type.value_type == value_type
 
 
 def _is_list(column_type: pa.DataType) -> bool:
@@ -291,6 +373,6 @@ def _matrix(rows: pa.Array) -> NDArray[np.float32]:
     if None in widths or len(widths) != 1:
         raise UsageError(f"the lists have different lengths: {listed([str(width) for width in widths])}")
     numbers = rows.flatten()
-    if not (pa.types.is_integer(numbers.type) or pa.types.is_floating(numbers.type)) or numbers.null_count:
+    if not _is_number(numbers.type) or numbers.null_count:
         raise UsageError(f"the lists contain {numbers.type}, {numbers.null_count:,} missing; expected: numbers")
     return np.ascontiguousarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(len(rows), widths[0])

@@ -24,10 +24,12 @@ from merbench.corpus.contents import feature_digest, table_digest, type_name
 from merbench.corpus.declaration import (
     FILE_NAME,
     ID,
+    MODALITIES,
     REFERENCE_FILE,
     SAMPLES_FILE,
     SPLIT,
     CorpusDeclaration,
+    Modality,
     feature_file,
     read_declaration,
 )
@@ -94,6 +96,12 @@ class Corpus:
     def features(self) -> tuple[str, ...]:
         """The names of the features, sorted."""
         return tuple(sorted(self.declaration.content.features))
+
+    def modality(self, name: str) -> Modality | None:
+        """Return the modality of a feature: of what it was extracted from, else the one its name begins with."""
+        record = self.declaration.extracted.get(name)
+        named = (modality for modality in MODALITIES if name.startswith(modality))
+        return next(named, None) if record is None else record.modality
 
     @property
     def digest(self) -> str:
@@ -163,6 +171,8 @@ class Corpus:
         table = _parse(path, read_verified(path, self.declaration.files[feature_file(name)]), MOST_FEATURE_BYTES)
         with _integrity(path):
             feature = Feature.from_table(table)
+            if problem := feature.shape_problem():
+                raise ValueError(problem)
         _require_sorted(path, feature.ids)
         return feature
 

@@ -289,7 +289,7 @@ class _Contents:
             samples = samples.append_column(key, pa.array(values))
         source = f"{corpus.source}, corrupted as {track.key} declares"
         metadata = corpus.declaration.model_copy(update={"name": f"{corpus.name}-{track.id}", "source": source})
-        contents = Contents(samples, corpus.reference(), self.features)
+        contents = Contents(samples, corpus.reference(), self.features, corpus.declaration.extracted)
         return write_corpus(folder, metadata, contents, replace=replace)
 
 

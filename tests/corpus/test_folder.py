@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from made_corpus import made_corpus
 
-from merbench.corpus import CORPORA, Corpus, Feature, add_feature, verify_corpus
+from merbench.corpus import CORPORA, Corpus, ExtractionRecord, Feature, add_feature, add_features, verify_corpus
 from merbench.corpus.folder import summarise
 from merbench.errors import (
     DeclarationError,
@@ -396,11 +396,62 @@ class TestAddFeature:
                 add_feature(corpus, name, new, replace=name == "TEXT")
         assert add_feature(corpus, "text", new, replace=True).feature("text").values.tolist() == [[7, 8, 9]]
 
+    def test_several_come_with_their_records(self, corpus: Corpus) -> None:
+        record = ExtractionRecord(
+            extractor="voice",
+            version="1",
+            modality="audio",
+            unit="frame",
+            rate_hz=100.0,
+            options={"layer": 3, "bands": [1, 2.5], "names": ["x"], "is_mean": True},
+            weights="0" * 64,
+            versions={"numpy": "2.1"},
+        )
+        vectors = Feature.from_vectors(["a"], [[1.0]])
+        frames = Feature.from_frames(["a"], [np.ones((2, 1))])
+        added = add_features(corpus, {"mine.frames": frames, "mine": vectors}, {"mine.frames": record})
+        assert (added.features, added.declaration.extracted) == (
+            ("audio.frames", "mine", "mine.frames", "text"),
+            {"mine.frames": record},
+        )
+        assert [added.modality(name) for name in added.features] == ["audio", None, "audio", "text"]
+        # another feature keeps it; a new feature of the same name does not have it
+        assert add_feature(added, "x", vectors).declaration.extracted == {"mine.frames": record}
+        assert add_feature(added, "mine.frames", frames, replace=True).declaration.extracted == {}
+
+    def test_of_several_all_are_written_or_none(self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
+        written: list[Path] = []
+
+        def fail_at_second(feature: Feature, path: Path) -> None:
+            if written:
+                raise OSError(28, "No space left on device")
+            written.append(path)
+            path.write_bytes(b"half")
+
+        monkeypatch.setattr("merbench.corpus.create._write_feature", fail_at_second)
+        vectors = Feature.from_vectors(["a"], [[1.0]])
+        with pytest.raises(OutputError, match=r"/features/y\.parquet: cannot be written: No space left on device$"):
+            add_features(corpus, {"text": vectors, "y": vectors}, replace=True)
+        after = {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
+        assert after == {**before, corpus.folder / ".lock": b""}
+
+    def test_all_names_that_exist_are_reported(self, corpus: Corpus) -> None:
+        new = dict.fromkeys(["text", "audio.frames", "x"], Feature.from_vectors(["a"], [[7.0]]))
+        with pytest.raises(UsageError, match=r"^corpus 'small' already has features text, audio\.frames$"):
+            add_features(corpus, new)
+
     def test_problems_are_reported_and_nothing_is_written(self, corpus: Corpus) -> None:
         before = (corpus.folder / "corpus.toml").read_bytes()
         with pytest.raises(InvalidCorpus, match=r"E615  feature 'x': values of unknown samples \(1 of 1\): z$"):
             add_feature(corpus, "x", Feature.from_vectors(["z"], [[1.0]]))
         assert (corpus.folder / "corpus.toml").read_bytes() == before
+
+
+def _timed(times: list[float]) -> Feature:
+    """Return two frames of sample a, none of b, two of c, none of d."""
+    offsets = np.array([0, 2, 2, 4, 4])
+    return Feature(pa.array(list("abcd")), np.zeros((4, 2), np.float32), offsets, np.array(times))
 
 
 @pytest.mark.parametrize(
@@ -417,9 +468,18 @@ class TestAddFeature:
             Feature(pa.array(["a", "b"]), np.zeros((3, 2), np.float32), np.array([0, 4, 3])),
             "the offsets do not divide 3 frames among 2 sample ids",
         ),
+        (
+            Feature(pa.array(["a"]), np.zeros((1, 2), np.float32), None, np.zeros(1)),
+            "vectors with times; only frames have them",
+        ),
+        (_timed([0.0, 1.0, 2.0]), "the times are float64 of shape (3,); expected: float64 (4,)"),
+        (_timed([0.0, 1.0, np.nan, 2.0]), "samples with times that are not finite (1 of 4): c"),
+        (_timed([0.0, 1.0, 3.0, 2.0]), "samples with times that decrease (1 of 4): c"),
+        (_timed([1.0, 0.5, 0.0, np.inf]), "samples with times that are not finite (1 of 4): c"),
+        (_timed([9.0, 9.0, 0.0, 0.0]), None),
     ],
 )
-def test_a_feature_says_what_does_not_fit(feature: Feature, problem: str) -> None:
+def test_a_feature_says_what_does_not_fit(feature: Feature, problem: str | None) -> None:
     assert feature.shape_problem() == problem
 
 
@@ -430,6 +490,39 @@ def test_frames_are_sorted_with_their_samples() -> None:
     assert frames.offsets is not None
     assert frames.offsets.tolist() == [0, 3, 5, 6]
     assert frames.ids_of_rows(np.array([0, 2, 5])) == ["a", "c"]
+
+
+def test_times_stay_with_their_frames() -> None:
+    frames = [np.full((2, 1), 2), np.full((0, 1), 3), np.full((1, 1), 1)]
+    feature = Feature.from_frames(["b", "c", "a"], frames, [np.array([0.25, 0.5]), np.array([]), np.array([7.0])])
+    assert feature.times is not None
+    assert feature.times.tolist() == [7.0, 0.25, 0.5]
+    again = feature.take(np.array([1, 0]))
+    assert again.times is not None
+    assert (again.ids.to_pylist(), again.values[:, 0].tolist()) == (["b", "a"], [2, 2, 1])
+    assert again.times.tolist() == [0.25, 0.5, 7.0]
+    values = [np.zeros((1, 1)), np.zeros((2, 1)), np.zeros((0, 1))]
+    assert feature.with_values(values).times is feature.times
+    assert feature.with_values([np.zeros((1, 1))] * 3).times is None
+
+
+def test_times_are_stored_and_part_of_the_digest(corpus: Corpus) -> None:
+    frames = [np.full((2, 3), 4.0), np.full((0, 3), 1.0)]
+    untimed = corpus.declaration.content.features["audio.frames"]
+    timed = Feature.from_frames(["d", "a"], frames, [np.array([0.5, 0.5]), np.array([])])
+    added = add_features(
+        corpus, {"audio.frames": timed, "again": timed, "bare": replace(timed, times=None)}, replace=True
+    )
+    stored = added.feature("audio.frames")
+    assert stored.times is not None
+    assert stored.times.tolist() == [0.5, 0.5]
+    assert verify_corpus(added) == []
+    digests = added.declaration.content.features
+    assert digests["audio.frames"] == digests["again"] != untimed
+    assert digests["bare"] == untimed
+    later = replace(timed, times=np.array([0.5, 0.75]))
+    changed = add_features(corpus, {"again": later}, replace=True)
+    assert changed.declaration.content.features["again"] != digests["again"]
 
 
 def test_the_summary_counts(corpus: Corpus) -> None:
