@@ -42,8 +42,9 @@ from merbench.corpus import Contents, Metadata, write_corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.corrupt.clip import ManifestRow
 from merbench.corrupt.clip_folder import CorruptedMedia, MediaPlan, corrupt_media, plan_media
-from merbench.corrupt.manifest import SCHEMA, Journal, read_progress, write_manifest
+from merbench.corrupt.manifest import JOURNAL, SCHEMA, read_progress, write_manifest
 from merbench.engine import run
+from merbench.files.journal import Journal
 from merbench.media import read_video
 from merbench.media.writing import Encoding
 from merbench.track import MediaSpec
@@ -295,7 +296,7 @@ def manifest_times(folder: Path) -> dict[str, float]:
 def _manifest_times(folder: Path) -> dict[str, float]:
     header = {"schema": SCHEMA, "track": "corrupt@1.0", "seed": 2023, "steps": ["background_noise", "pyramid_blur"]}
     writing = 0.0
-    with Journal(folder, header) as journal:
+    with Journal(folder / JOURNAL, header) as journal:
         for begin in range(0, N_ROWS, BATCH):
             rows = [_row(number) for number in range(begin, begin + BATCH)]
             writing += timed(lambda rows=rows: _add(journal, rows))  # type: ignore[misc]

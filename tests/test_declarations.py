@@ -17,7 +17,7 @@ from toy_track import write_toy_track
 from merbench.banks.folder import BANKS
 from merbench.corpus.candidates import open_candidates
 from merbench.corpus.declaration import read_declaration
-from merbench.corrupt.manifest import JOURNAL, MANIFEST, _journal_lines, read_manifest
+from merbench.corrupt.manifest import JOURNAL, MANIFEST, read_manifest, read_progress
 from merbench.errors import DeclarationError, IntegrityError, InvalidSubmission, MerbenchError, UsageError
 from merbench.files.toml import read_toml
 from merbench.leaderboard.entry import parse_card, read_entry
@@ -334,7 +334,7 @@ def test_json_with_numbers_too_long_or_nested_too_deeply(value: str, tmp_path: P
     (tmp_path / MANIFEST).unlink()
     (tmp_path / JOURNAL).write_text(f"{value}\n", encoding="utf-8")
     with pytest.raises(IntegrityError, match="a line is n"):
-        list(_journal_lines(tmp_path / JOURNAL))
+        read_progress(tmp_path)
     path = tmp_path / "s.jsonl"
     path.write_text(f'{{"sample_id": "s00", "discrete": "calm", "valence": {value}}}\n', encoding="utf-8")
     with pytest.raises(InvalidSubmission):

@@ -24,17 +24,16 @@ from merbench.corrupt.manifest import (
     JOURNAL,
     MANIFEST,
     SCHEMA,
-    Journal,
     Manifest,
     problems_of,
     read_progress,
-    require_same_run,
     write_manifest,
 )
 from merbench.corrupt.steps import sample_steps, sampled_values
 from merbench.corruptions import Step
 from merbench.engine import ShowProgress, require_engine, run
 from merbench.errors import IntegrityError, OutputError, UnreadableMedia, UsageError, listed, plural
+from merbench.files.journal import Journal, require_same_run
 from merbench.files.paths import require_outside
 from merbench.files.reading import sha256_file, size_text
 from merbench.files.writing import sweep
@@ -192,14 +191,14 @@ def corrupt_media(
     if before is None:
         _require_empty(plan.output)
     else:
-        require_same_run(plan.output, before.header, plan.header)
+        require_same_run(plan.output, before.header, plan.header, first=("track", "split", "seed"))
     rows = {} if before is None else _finished(plan, before)
     n_kept = len(rows)
     todo = sorted(
         (clip for clip in plan.clips if clip.sample_id not in rows), key=lambda clip: (-_size(clip), clip.sample_id)
     )
     _require_space(plan, todo, rows)
-    with Journal(plan.output, plan.header) as journal:
+    with Journal(plan.output / JOURNAL, plan.header) as journal:
         sweep(plan.output, _SUFFIXES, deep=True)
         for sample_id, problem in plan.without.items():
             rows[sample_id] = {"sample_id": sample_id, "problem": problem}

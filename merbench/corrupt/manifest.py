@@ -11,32 +11,24 @@ A run that was interrupted, in any way, is continued from the journal, and ends 
 from __future__ import annotations
 
 import json
-import os
-import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.corrupt.clip import ManifestRow
-from merbench.errors import IntegrityError, MalformedFile, OutputError, UsageError, fault, listed
+from merbench.errors import IntegrityError, MalformedFile, UsageError
+from merbench.files.journal import MOST_LINES, journal_lines, short
 from merbench.files.reading import TooLarge, arrow_file, read_parquet
-from merbench.files.writing import atomic_path, require_alone
+from merbench.files.writing import atomic_path
 from merbench.track import Track
 
 MANIFEST, JOURNAL = "manifest.parquet", "manifest.journal"
 
 SCHEMA = "merbench.manifest/1"
-
-MOST_ROWS = 2_000_000
-"""How many rows a manifest may have."""
-
-MOST_LINE_BYTES = 1 << 20
-"""How many bytes a line of the journal may have."""
 
 _METADATA = b"merbench"
 
@@ -104,7 +96,7 @@ def read_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise UsageError(f"{path}: no such manifest")
     try:
-        table = read_parquet(path, most_rows=MOST_ROWS)
+        table = read_parquet(path, most_rows=MOST_LINES)
         header = json.loads((table.schema.metadata or {})[_METADATA])
         ids = table["sample_id"]
         kinds = {field.name: field.type for field in table.schema}
@@ -133,7 +125,7 @@ def manifest_columns(path: Path, track: Track, split: str) -> pa.Table:
         wanted["split"] = split
     for key, value in wanted.items():
         if manifest.header.get(key) != value:
-            raise IntegrityError(f"{path}: the manifest of {key} {_short(manifest.header.get(key))}, not of {value}")
+            raise IntegrityError(f"{path}: the manifest of {key} {short(manifest.header.get(key))}, not of {value}")
     table = manifest.to_table()
     return table.select(["sample_id", *(name for name in table.column_names if "." in name)])
 
@@ -144,7 +136,7 @@ def read_progress(folder: Path) -> Manifest | None:
     A last line that was cut off, when the machine or the process died, is left out.
     """
     finished = read_manifest(folder / MANIFEST) if (folder / MANIFEST).is_file() else None
-    lines = _journal_lines(folder / JOURNAL)
+    lines = journal_lines(folder / JOURNAL, _is_row)
     header = next(lines, None)
     if header is None:
         return finished
@@ -154,109 +146,12 @@ def read_progress(folder: Path) -> Manifest | None:
     return Manifest(header, {**rows, **{row["sample_id"]: row for row in lines}})
 
 
-def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b"")):
-            if len(line) == MOST_LINE_BYTES or number > MOST_ROWS:
-                limits = f"{MOST_ROWS:,} lines of {MOST_LINE_BYTES:,} bytes are allowed"
-                raise IntegrityError(f"{path}: has too long a line, or too many; {limits}")
-            if not line.endswith(b"\n"):
-                return
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise IntegrityError(f"{path}: a line is not JSON; remove the folder and start again") from error
-            if not isinstance(row, dict) or (number and not _is_row(row)):
-                raise IntegrityError(f"{path}: a line is not from a run of merbench; remove the folder and start again")
-            yield {sys.intern(key): value for key, value in row.items()}
-
-
 def _is_row(row: Mapping[str, Any]) -> bool:
     done = isinstance(row.get("output"), str) and all(isinstance(row.get(key), int) for key in _SIZES)
     return isinstance(row.get("sample_id"), str) and (done or isinstance(row.get("problem"), str))
 
 
 _SIZES = ("input_bytes", "output_bytes")
-
-
-class Journal:
-    """The file that a run appends to: open it in a `with` block."""
-
-    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
-        self._path = folder / JOURNAL
-        self._header = header
-        self._file: TextIO | None = None
-        self._is_bare = False
-
-    def __enter__(self) -> Journal:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            _cut_unfinished_line(self._path)
-            self._file = self._path.open("a", encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise OutputError(f"{self._path}: cannot be written: {fault(error)}") from error
-        try:
-            require_alone(self._file.fileno(), f"{self._path.parent}: another run is writing there")
-        except UsageError:
-            self._file.close()
-            raise
-        if not self._file.tell():
-            self.add(self._header)
-            self._is_bare = True
-        return self
-
-    def add(self, row: ManifestRow) -> None:
-        """Append one line, at once."""
-        assert self._file is not None
-        self._is_bare = False
-        try:
-            self._file.write(json.dumps(row, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n")
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(f"{self._path}: cannot be written: {fault(error)}") from error
-
-    def __exit__(self, *exception: object) -> None:
-        if self._file is not None:
-            self._file.close()
-        is_alone = self._is_bare and list(self._path.parent.iterdir()) == [self._path]
-        if is_alone and exception[0] is not None:  # nothing was done: no run is left to be continued
-            self._path.unlink()
-
-
-def _cut_unfinished_line(path: Path) -> None:
-    if not path.is_file():
-        return
-    with path.open("rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        while size:
-            begin = max(size - 65_536, 0)
-            file.seek(begin)
-            place = file.read(size - begin).rfind(b"\n")
-            if place >= 0:
-                file.truncate(begin + place + 1)
-                return
-            size = begin
-        file.truncate(0)
-
-
-def require_same_run(folder: Path, previous: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Raise `IntegrityError` if the header of the run in a folder differs from the one of the run to come."""
-    differing = [key for key in sorted({*previous, *current}) if previous.get(key) != current.get(key)]
-    first = [key for key in ("track", "split", "seed") if key in differing]  # all else follows from these
-    if differing:
-        pairs = [f"{key}: {_short(previous.get(key))}, now {_short(current.get(key))}" for key in first or differing]
-        raise IntegrityError(
-            f"{folder} has a run with different inputs ({listed(pairs)}); name another output, or remove it"
-        )
-
-
-def _short(value: Any) -> str:
-    """Return a value of the header for a message, long digests cut."""
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    text = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1…", text)
-    return text if len(text) <= 160 else f"{text[:159]}…"
 
 
 def problems_of(rows: Iterable[ManifestRow]) -> dict[str, str]:

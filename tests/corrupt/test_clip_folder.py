@@ -21,9 +21,10 @@ from units_of_work import verify_and_die
 
 from merbench.corrupt.clip import corrupt_clip
 from merbench.corrupt.clip_folder import CorruptedMedia, corrupt_media, plan_media
-from merbench.corrupt.manifest import JOURNAL, MANIFEST, Journal, read_manifest
+from merbench.corrupt.manifest import JOURNAL, MANIFEST, read_manifest
 from merbench.engine import WorkerDied
 from merbench.errors import IntegrityError, OutputError, UsageError
+from merbench.files.journal import Journal
 from merbench.files.reading import sha256_file
 from merbench.media import read_audio, read_video
 
@@ -138,7 +139,7 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, media: Path) -
 def test_a_run_that_ended_before_its_first_row_is_continued(tmp_path: Path, media: Path) -> None:
     corrupted(tmp_path, media, "complete")
     output = tmp_path / "out"
-    with pytest.raises(KeyboardInterrupt), Journal(output, plan_of(tmp_path, media).header):
+    with pytest.raises(KeyboardInterrupt), Journal(output / JOURNAL, plan_of(tmp_path, media).header):
         shutil.copy(media / "clip-0.mp4", output / "clip-0.mp4")  # written, and not yet in the journal
         raise KeyboardInterrupt
     assert corrupted(tmp_path, media).n_new == 6
@@ -150,14 +151,17 @@ def test_a_run_that_ended_before_its_first_row_is_continued(tmp_path: Path, medi
 
 def test_a_run_that_did_nothing_leaves_nothing(tmp_path: Path, media: Path) -> None:
     plan = plan_of(tmp_path, media)
-    with pytest.raises(UsageError, match=r"^no scheduler$"), Journal(tmp_path / "out", plan.header):
+    with pytest.raises(UsageError, match=r"^no scheduler$"), Journal(tmp_path / "out" / JOURNAL, plan.header):
         raise UsageError("no scheduler")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, media: Path) -> None:
     plan = plan_of(tmp_path, media)
-    with Journal(tmp_path / "out", plan.header), pytest.raises(UsageError, match=r"out: another run is writing there$"):
+    with (
+        Journal(tmp_path / "out" / JOURNAL, plan.header),
+        pytest.raises(UsageError, match=r"out: another run is writing there$"),
+    ):
         corrupt_media(plan)
 
 

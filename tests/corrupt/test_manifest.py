@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from merbench.corrupt.manifest import (
     JOURNAL,
     MANIFEST,
-    Journal,
     Manifest,
     problems_of,
     read_manifest,
     read_progress,
-    require_same_run,
     write_manifest,
 )
 from merbench.errors import IntegrityError, OutputError, UsageError
+from merbench.files.journal import Journal, require_same_run
 
 HEADER = {"schema": "merbench.manifest/1", "track": "t@1.0", "seed": 7, "steps": ["noise", "blur"]}
 ROWS: list[dict[str, Any]] = [
@@ -41,7 +40,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 def journal(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    with Journal(folder, HEADER) as file:
+    with Journal(folder / JOURNAL, HEADER) as file:
         for row in rows:
             file.add(row)
     return folder / JOURNAL
@@ -97,7 +96,7 @@ def test_another_track_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot be written"), Journal(tmp_path / "file", HEADER):
+    with pytest.raises(OutputError, match="cannot be written"), Journal(tmp_path / "file" / JOURNAL, HEADER):
         pass
 
 

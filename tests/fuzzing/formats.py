@@ -30,8 +30,9 @@ from merbench.corpus.delimited import read_delimited, to_table
 from merbench.corpus.feature import Feature, read_feature
 from merbench.corpus.folder import verify_corpus
 from merbench.corpus.release_readers import arrays, label_archive, recordings, spaced
-from merbench.corrupt.manifest import Journal, Manifest, read_manifest, read_progress, write_manifest
+from merbench.corrupt.manifest import Manifest, read_manifest, read_progress, write_manifest
 from merbench.errors import DeclarationError, Problem
+from merbench.files.journal import Journal
 from merbench.files.reading import sha256_bytes
 from merbench.leaderboard.entry import inspect_entry
 from merbench.lexicon import Lexicon, open_lexicon
@@ -432,7 +433,7 @@ def _records(folder: Path) -> dict[str, Format]:
     run.mkdir()
     manifest = write_manifest(run, Manifest(header, rows)).read_bytes()
     (run / "manifest.parquet").unlink()
-    with Journal(run, header) as journal:
+    with Journal(run / "manifest.journal", header) as journal:
         for item in rows.values():
             journal.add(item)
     lines = (run / "manifest.journal").read_bytes()
