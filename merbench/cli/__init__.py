@@ -18,6 +18,7 @@ from merbench.cli import (
     baselines,
     corpus,
     corrupt,
+    extractors,
     features,
     groups,
     items,
@@ -43,7 +44,7 @@ app = App("merbench")
 for group, commands in COMMANDS.items():
     for function in commands:
         app.command(rich_help_panel=group)(function)
-for module in (corpus, features, banks, lexicon, groups):
+for module in (corpus, features, extractors, banks, lexicon, groups):
     app.add_typer(module.app, rich_help_panel="Data")
 
 

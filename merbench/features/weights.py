@@ -150,10 +150,10 @@ class Installed:
     requirement: str
     files: Mapping[str, str]  # path in the folder -> SHA-256
 
-    def problems(self, weights: Weights) -> list[Problem]:
-        """Return what of the weights is missing or changed; every file is read."""
-        expected = ((name, file_problem(self.folder / name, name, digest)) for name, digest in weights.files.items())
-        return [problem for _, problem in expected if problem is not None]
+    def problems(self, files: Mapping[str, str]) -> list[Problem]:
+        """Return which of the files are missing or changed, given the digest of each; every file is read."""
+        problems = (file_problem(self.folder / name, name, digest) for name, digest in files.items())
+        return [problem for problem in problems if problem is not None]
 
 
 def _load(folder: Path) -> Installed:
@@ -199,7 +199,7 @@ def weights_folder(extractor: Extractor) -> Path:
             f"extractor '{extractor.name}' needs weights of {weights.requirement}; installed are those of "
             f"{installed.requirement}; {remedy}"
         )
-    if problems := installed.problems(weights):
+    if problems := installed.problems(weights.files):
         where = f"weights of extractor '{extractor.name}' in {installed.folder}"
         raise IntegrityError(
             *problem_lines(where, examples(problems, lambda problem: problem)), f"install them again: {remedy}"

@@ -11,7 +11,7 @@ from merbench.cli.parser import RENAMED
 
 Capture = pytest.CaptureFixture[str]
 
-GROUPS = ("", "bank", "corpus", "features", "groups", "lexicon")
+GROUPS = ("", "bank", "corpus", "extractors", "features", "groups", "lexicon")
 
 
 def shown(capsys: Capture, *words: str) -> str:

