@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,30 @@ def own_home(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return shutil.copytree(
         sample_home / "corpora" / "sample", tmp_path_factory.mktemp("own") / "corpora" / "sample"
     ).parents[1]
+
+
+@pytest.fixture
+def installed_weights() -> Callable[[str], Path]:
+    """Return a function of an extractor's name that puts its weights into the data home and returns their folder.
+
+    The test is skipped, by name, where `make test` could not install them. They are in the environment's own data home,
+    or in the one that MERBENCH_TEST_WEIGHTS names.
+    """
+    from merbench.features.shipped import EXTRACTORS
+    from merbench.features.weights import INSTALLED, weights_folder
+
+    kept = Path(os.environ.get("MERBENCH_TEST_WEIGHTS", Path(sys.prefix) / "share" / "merbench"))
+
+    def installed(name: str) -> Path:
+        weights = EXTRACTORS[name].weights
+        assert weights is not None
+        if not (kept / "weights" / weights.name).is_dir():
+            pytest.skip(f"weights of the extractor '{name}': not installed in {kept}")
+        if not (INSTALLED.home / weights.name).exists():
+            shutil.copytree(kept / "weights" / weights.name, INSTALLED.home / weights.name)
+        return weights_folder(EXTRACTORS[name])
+
+    return installed
 
 
 @pytest.fixture(scope="session")

