@@ -11,12 +11,12 @@ from merbench.cli import options
 from merbench.cli.options import INPUT, METADATA, OUTPUT
 from merbench.cli.parser import App, argument, option
 from merbench.cli.printing import heading, print_json, print_line, print_table, progress_bar, stored_items
-from merbench.errors import IntegrityError, Problem, UsageError, listed, plural, problem_lines, problem_list
+from merbench.errors import IntegrityError, Problem, UsageError, listed, plural, printable, problem_lines, problem_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from merbench.corpus import Corpus
+    from merbench.corpus import Corpus, ExtractionRecord
     from merbench.corpus.folder import CorpusSummary, TargetSummary
 
 app = App("corpus", help="Corpora: list, show, verify, create, import, build.")
@@ -46,11 +46,15 @@ def list_(form: options.ListFormatOption = options.ListFormat.table) -> None:
 
 
 @app.command()
-def info(corpus: options.Corpus) -> None:
+def info(corpus: options.Corpus, form: options.ListFormatOption = options.ListFormat.table) -> None:
     """Show the splits, references and features of a corpus."""
     from merbench.corpus import summarise
 
-    print(_summary_text(summarise(merbench.open_corpus(corpus))))
+    summary = summarise(merbench.open_corpus(corpus))
+    if form is options.ListFormat.json:
+        print_json("corpus", **summary.records())
+    else:
+        print(_summary_text(summary))
 
 
 @app.command()
@@ -193,9 +197,17 @@ def _summary_text(summary: CorpusSummary) -> str:
         lines += _target_lines(target)
     lines += ["", "features" if summary.features else "features: none"]
     for name, (n_samples, width, frames) in summary.features.items():
-        shape = f"frames of {width:,}" if frames else f"vectors of {width:,}"
-        lines.append(f"  {name}: {shape}, for {n_samples:,} of {n:,} samples")
+        record = corpus.declaration.extracted.get(name)
+        rows = "vectors" if not frames else "frames" if record is None else f"{record.unit}s"
+        made = "" if record is None else f"; {_origin(record)}"
+        lines.append(f"  {name}: {rows} of {width:,}, for {n_samples:,} of {n:,} samples{made}")
     return "\n".join(lines)
+
+
+def _origin(record: ExtractionRecord) -> str:
+    """Return how a feature was extracted, on one line."""
+    rate = f" {record.rate_hz:g} per second," if record.rate_hz else ""
+    return printable(f"{record.modality},{rate} by {record.extractor} {record.version}", None)
 
 
 def _target_lines(target: TargetSummary) -> list[str]:

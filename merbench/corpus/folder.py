@@ -11,9 +11,9 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +29,7 @@ from merbench.corpus.declaration import (
     SAMPLES_FILE,
     SPLIT,
     CorpusDeclaration,
+    Metadata,
     Modality,
     feature_file,
     read_declaration,
@@ -335,6 +336,28 @@ class CorpusSummary:
     columns: Mapping[str, tuple[str, int]]
     targets: tuple[TargetSummary, ...]  # the columns of the references
     features: Mapping[str, tuple[int, int, bool]]  # feature -> number of samples, width, and whether it contains frames
+
+    def records(self) -> dict[str, Any]:
+        """Return the summary as plain values: metadata, splits, columns, targets and features, each a list."""
+        corpus, extracted = self.corpus, self.corpus.declaration.extracted
+        metadata = corpus.declaration.model_dump(include=set(Metadata.model_fields))
+        return {
+            "corpora": [{**metadata, "folder": str(corpus.folder), "digest": corpus.digest}],
+            "splits": [{"split": split, "samples": count} for split, count in self.splits.items()],
+            "columns": [{"column": name, "type": kind, "known": n} for name, (kind, n) in self.columns.items()],
+            "targets": [{"target": item.pop("name"), **item} for item in map(asdict, self.targets)],
+            "features": [
+                {
+                    "feature": name,
+                    "samples": n_samples,
+                    "dimension": width,
+                    "frames": frames,
+                    "modality": corpus.modality(name),
+                    "extracted": extracted[name].model_dump(exclude_none=True) if name in extracted else None,
+                }
+                for name, (n_samples, width, frames) in self.features.items()
+            ],
+        }
 
 
 def summarise(corpus: Corpus) -> CorpusSummary:

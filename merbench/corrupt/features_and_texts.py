@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.corpus import CORPORA, Contents, Corpus, Feature, open_corpus, write_corpus
+from merbench.corpus.declaration import MODALITIES
 from merbench.corrupt.manifest import MANIFEST, SCHEMA, Manifest, problems_of, write_manifest
 from merbench.corrupt.steps import corrupt, corrupt_split
 from merbench.corruptions import Step
@@ -33,7 +34,6 @@ from merbench.track import Track
 CORPUS = "corpus"
 """Name of the folder, in the output, that the corrupted corpus is written to."""
 
-MODALITIES = ("audio", "text", "video")
 
 Vector = NDArray[np.floating[Any]]
 
@@ -74,7 +74,7 @@ def corrupt_corpus(
     Args:
         track: the track; its corpus is corrupted.
         output: folder to write: `corpus/` and `manifest.parquet`.
-        features: modality -> name of its feature; None takes those that are named as their modality, or begin with it.
+        features: modality -> name of its feature; None takes the feature of that name, or the only one of it.
         columns: columns of text that steps of text corrupt.
         replace: whether the result of an earlier run is replaced.
 
@@ -119,7 +119,7 @@ def modality_features(corpus: Corpus, asked: Mapping[str, str] | None = None) ->
     """Return modality -> name of its feature in a corpus.
 
     Raises:
-        UsageError: an asked name is not a modality or not a feature; no feature, or several, begin with a modality.
+        UsageError: an asked name is not a modality or not a feature; no feature, or several, are of a modality.
     """
     if asked is not None:
         for modality, name in asked.items():
@@ -131,18 +131,18 @@ def modality_features(corpus: Corpus, asked: Mapping[str, str] | None = None) ->
         return dict(asked)
     features: dict[str, str] = {}
     for modality in MODALITIES:
-        fitting = [name for name in corpus.features if name == modality]
-        fitting = fitting or [name for name in corpus.features if name.startswith(modality)]
+        fitting: list[str] = [name for name in corpus.features if name == modality]
+        fitting = fitting or [name for name in corpus.features if corpus.modality(name) == modality]
         if len(fitting) > 1:
             raise UsageError(
-                f"several features of corpus '{corpus.name}' begin with {modality}: {listed(fitting)}; "
+                f"several features of corpus '{corpus.name}' are of the modality {modality}: {listed(fitting)}; "
                 f"name one, {modality}={fitting[0]}"
             )
         if fitting:
             features[modality] = fitting[0]
     if not features:
         raise UsageError(
-            f"no feature of corpus '{corpus.name}' ({listed(list(corpus.features)) or 'it has none'}) is named like a "
+            f"no feature of corpus '{corpus.name}' ({listed(list(corpus.features)) or 'it has none'}) is of a known "
             "modality; say which is which, such as audio=hubert"
         )
     return features

@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 from merbench.banks.bank import Bank
 from merbench.banks.folder import open_bank
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
+from merbench.corpus.declaration import MODALITIES
 from merbench.engine import ShowProgress
 from merbench.errors import UnknownName, UsageError, did_you_mean, listed
 from merbench.robustness.clips import Clips, read_clips
 from merbench.robustness.grid import Condition, Curve
-from merbench.robustness.samples import MODALITIES, OTHER, FeatureScale, Source, modality_of, require_texts
+from merbench.robustness.samples import OTHER, FeatureScale, Source, require_texts
 from merbench.scoring import Resampling, resampling_of
 from merbench.track import Track
 from merbench.training import LoadedBaseline, Setup, TrainingSet, load_baseline, training_set
@@ -238,7 +239,7 @@ def _names(loaded: LoadedBaseline, test: Candidates, settings: Settings, compute
     for name in wanted:
         if name not in computed:
             _require_feature(test, name)
-    modalities = {name: modality_of(name, settings.modalities) for name in wanted}
+    modalities = {name: settings.modalities.get(name) or test.corpus.modality(name) for name in wanted}
     if unknown := [name for name, modality in modalities.items() if modality is None]:
         raise UsageError(
             f"the modality of {listed(unknown)} is not known from its name; give --feature-of MODALITY={unknown[0]} "
@@ -266,7 +267,8 @@ def _source(
     """Return where the features of all systems come from, without clips."""
     names = tuple(dict.fromkeys(name for system in systems for name in system.names))
     columns = tuple(dict.fromkeys(name for system in systems for name in system.loaded.declaration.columns))
-    modalities = {name: modality for name in names if (modality := modality_of(name, mapped)) is not None}
+    known = {name: mapped.get(name) or test.corpus.modality(name) for name in names}
+    modalities = {name: modality for name, modality in known.items() if modality is not None}
     if "text" in computed:
         require_texts(test)
         if "text" in names and any(curve.corruption.modality == "features" for curve in curves):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from merbench.corpus import Feature
 from merbench.corpus.candidates import Candidates, candidate_column
+from merbench.corpus.declaration import MODALITIES
 from merbench.corrupt.steps import Corrupted, corrupt_split
 from merbench.corruptions import Step
 from merbench.corruptions.declaration import SEVERITY
@@ -30,8 +31,6 @@ from merbench.robustness.grid import Condition
 from merbench.training import FeatureSet
 from merbench.training.data import feature_rows, pooled
 from merbench.training.protocol import Rows
-
-MODALITIES = ("audio", "video", "text")
 
 OTHER = "other"
 """The modality of a feature that is never corrupted."""
@@ -194,11 +193,6 @@ def text_features(fitted: Sequence[str], *others: Sequence[str]) -> list[Vectors
     texts = [*fitted, *(text for part in others for text in part)]
     vectors = text_vectors([texts], np.arange(len(texts)) < len(fitted), dimensions=DIMENSIONS)
     return np.split(vectors, np.cumsum([len(fitted), *map(len, others)])[:-1])[1:]
-
-
-def modality_of(name: str, mapped: Mapping[str, str]) -> str | None:
-    """Return the modality of a feature: the one given, else the one its name begins with; None without."""
-    return mapped.get(name) or next((modality for modality in MODALITIES if name.startswith(modality)), None)
 
 
 def require_texts(candidates: Candidates) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from merbench.corpus import CORPORA
+from merbench.corpus import CORPORA, ExtractionRecord, Feature, add_features
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -30,6 +31,50 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 CREATE = (
     "corpus create mine --samples samples.csv --reference reference.csv --feature-file text=f.npz --licence CC0-1.0"
 )
+
+
+def test_the_origin_of_features_is_shown(home: Path, merbench: Command) -> None:
+    assert merbench(CREATE)[0] == 0
+    corpus = CORPORA.read(home / "corpora" / "mine")
+    shared = {"extractor": "egemaps", "version": "1", "modality": "audio"}
+    records = {
+        "e": ExtractionRecord(**shared, unit="utterance", options={"set": "02"}, weights="a" * 64),
+        "e.frames": ExtractionRecord(**shared, unit="frame", rate_hz=100.0),
+    }
+    frames = Feature.from_frames(["a"], [np.ones((2, 3))], [np.array([0.0, 0.01])])
+    add_features(corpus, {"e": Feature.from_vectors(["a"], [[1.0]]), "e.frames": frames}, records)
+    out = merbench("corpus info mine")[1]
+    assert out.endswith(
+        """
+features
+  e: vectors of 1, for 1 of 3 samples; audio, by egemaps 1
+  e.frames: frames of 3, for 1 of 3 samples; audio, 100 per second, by egemaps 1
+  text: vectors of 3, for 3 of 3 samples
+"""
+    )
+    written = json.loads(merbench("corpus info mine --format json")[1])
+    assert written["corpora"][0]["licence"] == "CC0-1.0"
+    assert written["splits"] == [{"split": "test", "samples": 1}, {"split": "train", "samples": 2}]
+    assert [row["target"] for row in written["targets"]] == ["discrete", "valence"]
+    assert written["features"] == [
+        {
+            "feature": "e",
+            "samples": 1,
+            "dimension": 1,
+            "frames": False,
+            "modality": "audio",
+            "extracted": {**shared, "unit": "utterance", "options": {"set": "02"}, "weights": "a" * 64, "versions": {}},
+        },
+        {
+            "feature": "e.frames",
+            "samples": 1,
+            "dimension": 3,
+            "frames": True,
+            "modality": "audio",
+            "extracted": {**shared, "unit": "frame", "rate_hz": 100.0, "options": {}, "versions": {}},
+        },
+        {"feature": "text", "samples": 3, "dimension": 3, "frames": False, "modality": "text", "extracted": None},
+    ]
 
 
 def test_create_info_list_verify(home: Path, merbench: Command) -> None:

@@ -525,6 +525,32 @@ def test_times_are_stored_and_part_of_the_digest(corpus: Corpus) -> None:
     assert changed.declaration.content.features["again"] != digests["again"]
 
 
+def test_changed_times_are_found(corpus: Corpus) -> None:
+    timed = Feature.from_frames(["a"], [np.ones((2, 1))], [np.array([0.5, 0.75])])
+    added = add_features(corpus, {"timed": timed})
+    path, declaration = corpus.folder / "features/timed.parquet", corpus.folder / "corpus.toml"
+    declared, table = declaration.read_text(), pq.read_table(path)
+
+    def rewritten(times: pa.Array) -> Corpus:
+        """Return the corpus with other times, and the digest of that file's bytes."""
+        pq.write_table(table.set_column(2, "times", times), path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        declaration.write_text(declared.replace(added.declaration.files["features/timed.parquet"], digest))
+        return CORPORA.read(corpus.folder)
+
+    for times, message in (
+        ([0.5, 0.7], "the recorded digest of the values of features/timed.parquet differs"),
+        ([0.5, 0.4], "samples with times that decrease (1 of 1): a"),
+        ([0.5], "its frames and their times differ in number"),
+        ([0.5, None], "samples with times that are not finite (1 of 1): a"),
+    ):
+        problems = verify_corpus(rewritten(pa.array([times], pa.list_(pa.float64()))))
+        assert [problem.code for problem in problems] == ["E603"]
+        assert message in problems[0].message
+    with pytest.raises(IntegrityError, match=r"not the columns of a feature: .*times list<"):
+        rewritten(pa.array([[1, 2]])).feature_shape("timed")
+
+
 def test_the_summary_counts(corpus: Corpus) -> None:
     summary = summarise(corpus)
     assert summary.splits == {"test": 2, "train": 2}

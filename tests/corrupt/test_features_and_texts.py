@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from made_corpus import made_corpus
 
 from merbench.cli import run
-from merbench.corpus import CORPORA, Feature, verify_corpus
+from merbench.corpus import CORPORA, ExtractionRecord, Feature, add_features, verify_corpus
 from merbench.corrupt.features_and_texts import corrupt_corpus, modality_features
 from merbench.corrupt.manifest import MANIFEST, read_manifest
 from merbench.corrupt.steps import corrupt
@@ -167,7 +168,7 @@ def test_scores_break_down_by_what_was_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"features": {"sound": "audio"}}, "'sound' is not a modality of features; allowed: audio, text, video"),
+        ({"features": {"sound": "audio"}}, "'sound' is not a modality of features; allowed: audio, video, text"),
         ({"features": {"audio": "hubert"}}, "no feature of corpus toy named 'hubert'"),
         ({"columns": ["words"]}, "corpus 'toy' has no column of text 'words'; it has transcript"),
     ],
@@ -184,6 +185,26 @@ def test_which_feature_belongs_to_a_modality(tmp_path: Path) -> None:
     corpus = CORPORA.read(track.folder / "corpus")
     assert modality_features(corpus) == {"audio": "audio", "video": "video-frames", "text": "text"}
     assert modality_features(corpus, {"audio": "text"}) == {"audio": "text"}
+    record = ExtractionRecord(extractor="x", version="1", modality="text", unit="utterance")
+    feature = corpus.feature("audio")
+    corpus = add_features(corpus, {"hubert": feature, "video-frames": feature}, {"video-frames": record}, replace=True)
+    assert modality_features(corpus) == {"audio": "audio", "text": "text"}  # the record counts, not the name
+    named = {"hubert": record.model_copy(update={"modality": "video"})}
+    corpus = add_features(corpus, {"hubert": feature}, named, replace=True)
+    assert modality_features(corpus) == {"audio": "audio", "video": "hubert", "text": "text"}
+    corpus = add_features(corpus, {"wavlm": feature}, {"wavlm": named["hubert"]})
+    several = "several features of corpus 'toy' are of the modality video: hubert, wavlm; name one, video=hubert"
+    with pytest.raises(UsageError, match=f"^{re.escape(several)}$"):
+        modality_features(corpus)
+
+
+def test_a_corrupted_feature_keeps_its_record(tmp_path: Path) -> None:
+    track = track_of(tmp_path, PROXY)
+    corpus = CORPORA.read(track.folder / "corpus")
+    record = ExtractionRecord(extractor="x", version="1", modality="audio", unit="utterance")
+    add_features(corpus, {"audio": corpus.feature("audio")}, {"audio": record}, replace=True)
+    corrupt_corpus(track, tmp_path / "out")
+    assert CORPORA.read(tmp_path / "out" / "corpus").declaration.extracted == {"audio": record}
 
 
 def test_dimensions_of_unequal_scale_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

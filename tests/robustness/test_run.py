@@ -11,7 +11,7 @@ from released_files import release
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from merbench.corpus import Feature
+from merbench.corpus import CORPORA, ExtractionRecord, Feature, add_features
 from merbench.corpus.candidates import Candidates
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.errors import Inapplicable, IntegrityError, UsageError, WithheldReference
@@ -402,6 +402,11 @@ def test_the_modality_of_every_feature_must_be_known(corrupted_track: CorruptedT
     for modality, is_corrupted in (("audio", True), ("other", False)):
         report = scored(track, {"snr_db": [-20]}, modalities={"hubert": modality})
         assert (values(report)[0] != values(report)[1]) == is_corrupted
+    record = ExtractionRecord(extractor="hubert", version="1", modality="audio", unit="utterance")
+    corpus = CORPORA.read(track.folder / "corpus")
+    add_features(corpus, {"hubert": corpus.feature("hubert")}, {"hubert": record}, replace=True)
+    recorded = scored(track, {"snr_db": [-20]})
+    assert values(recorded) == values(scored(track, {"snr_db": [-20]}, modalities={"hubert": "audio"}))
 
 
 def test_without_references_or_with_a_changed_corpus_nothing_is_trained(corrupted_track: CorruptedTrack) -> None:
