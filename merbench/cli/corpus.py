@@ -89,6 +89,12 @@ def create(
         "Feature NAME from an NPZ (arrays ids and values, or one array per sample id; PATH:ARRAY takes another "
         "array than values), a Parquet file (sample_id, values), or a folder of one .npy per sample; repeatable.",
     ),
+    media: Path | None = option(
+        INPUT, "--media DIR", "Folder of clips that the samples name; a table without sample_id gets names of files."
+    ),
+    media_column: str | None = option(
+        INPUT, "--media-column COLUMN", "Column of --samples with names of clips. [default: media, else sample_id]"
+    ),
     version: str = option(METADATA, "--version VERSION", "Version of the corpus: dotted numbers.", "1.0"),
     source: str = option(METADATA, "--source TEXT", "Where the data come from.", "not stated"),
     licence: str = option(METADATA, "--licence TEXT", "Who may use them, and how.", "not stated"),
@@ -96,7 +102,7 @@ def create(
     output: options.HomeOutput = None,
     force: options.Force = False,
 ) -> None:
-    """Create a corpus from your own CSV files and features."""
+    """Create a corpus from your own CSV files, clips and features."""
     from merbench.corpus import OwnFiles, create_corpus, own_folder
     from merbench.corpus.declaration import parse_metadata
 
@@ -104,8 +110,17 @@ def create(
     metadata = parse_metadata(
         f"corpus '{name}'", name=name, version=version, source=source, licence=licence, language=language
     )
-    features = options.pairs("--feature-file", feature_file)
-    own = OwnFiles(samples, reference, target or (), options.pairs("--rename", rename, at_last=True), features)
+    if media_column and media is None:
+        raise UsageError("--media-column applies only with --media DIR")
+    own = OwnFiles(
+        samples,
+        reference,
+        target or (),
+        rename=options.pairs("--rename", rename, at_last=True),
+        features=options.pairs("--feature-file", feature_file),
+        media=media,
+        media_column=media_column,
+    )
     corpus = create_corpus(folder, metadata, own, replace=force)
     _print_written(corpus)
 

@@ -107,8 +107,8 @@ SHOWN = 12
 def _draw(report: ItemReport, candidates: Candidates, media: Path, preview: Path) -> None:
     """Draw the clips of the samples worth a second look, or, without any, of those that all systems miss."""
     from merbench.charts import Specimen, contact_sheet, require_matplotlib
+    from merbench.corpus.clips import find_clips
     from merbench.corrupt.preview import specimen_of
-    from merbench.media.finding import find_clips
 
     require_matplotlib()
     clips, specimens = find_clips(candidates.samples, [media]), list[Specimen]()

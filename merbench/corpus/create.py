@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from merbench.corpus.clips import with_clips
 from merbench.corpus.contents import Contents, feature_digest, name_problems, repeated_columns, table_digest
 from merbench.corpus.declaration import (
     FILE_NAME,
@@ -172,19 +173,24 @@ class OwnFiles:
     targets: Sequence[str] = ()  # columns that are references; if empty, every column of `reference`
     rename: Mapping[str, str] = field(default_factory=dict)  # column of the files -> its name in the corpus
     features: Mapping[str, str] = field(default_factory=dict)  # name -> source (see `feature.read_feature`)
+    media: Path | None = None  # the folder of clips that the samples name
+    media_column: str | None = None  # of the names of clips in `samples`; see `clips.with_clips`
 
 
 def create_corpus(folder: Path, metadata: Metadata, own: OwnFiles, *, replace: bool = False) -> Corpus:
     """Write a corpus of the user's own data, all of it or nothing, and return it.
 
     Raises:
-        UsageError: the folder already exists and is not to be replaced.
+        UsageError: the folder already exists and is not to be replaced; the folder of clips does not exist.
         InvalidCorpus: files have problems; all of them are listed.
         OutputError: the folder cannot be written.
     """
     CORPORA.require_free(folder, replace=replace)
     problems: list[Problem] = []
     files = _read_renamed([own.samples, *([own.reference] if own.reference else [])], own.rename, problems)
+    samples = files[own.samples]
+    if own.media is not None and samples is not None and len(set(samples.header)) == len(samples.header):
+        files[own.samples] = with_clips(samples, own.media, own.media_column, problems)
     features: dict[str, Feature] = {}
     for name, source in own.features.items():
         try:

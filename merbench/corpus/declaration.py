@@ -17,6 +17,9 @@ SAMPLES_FILE = "samples.parquet"
 REFERENCE_FILE = "reference.parquet"
 ID, SPLIT = "sample_id", "split"
 
+MEDIA = "media"
+"""The column of the samples with the path of each one's clip in the folder of clips."""
+
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 Modality = Literal["audio", "video", "text"]

@@ -3,7 +3,7 @@
 Conventions:
     A column whose cells all are integers of at most 18 digits is int64; all finite or huge decimal numbers,
     float64; anything else is strings, unchanged. A number with leading zeros (`007`) is text, and so are
-    `sample_id`, `split` and transcripts, whatever they hold. An empty cell is a null, except in transcripts,
+    `sample_id`, `split`, `media` and transcripts, whatever they hold. An empty cell is a null, except in transcripts,
     where it is an empty transcript. A line is where a row begins, counted from 1, the header's.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from merbench.corpus.contents import Origin, repeated_columns
-from merbench.corpus.declaration import ID, SPLIT
+from merbench.corpus.declaration import ID, MEDIA, SPLIT
 from merbench.errors import MalformedFile, Problem, counted, listed
 from merbench.files.reading import read_bounded
 
@@ -155,7 +155,7 @@ def _typed(source: Delimited, column: str, name: str, problems: list[Problem], n
     elif numbers_or_text and no_value:
         remedy = "leave missing values empty"
         problems.append(source.origin.problem("E614", name, "NaN or infinity among text", no_value, len(cells), remedy))
-    if others or not filled:
+    if others or not filled or name == MEDIA:
         return pa.array([cell or None for cell in cells], pa.string())
     if all(INTEGER.fullmatch(cell) for _, cell in filled):
         return pa.array([int(cell) if cell else None for cell in stripped], pa.int64())

@@ -19,6 +19,7 @@ from typing import Any
 from merbench.banks.bank import Bank
 from merbench.banks.folder import open_bank
 from merbench.corpus.candidates import Candidates
+from merbench.corpus.clips import find_clips, is_text
 from merbench.corrupt.clip import DIFFERS, Clip, ManifestRow, corrupt_clip, verify_clip
 from merbench.corrupt.manifest import (
     JOURNAL,
@@ -37,7 +38,6 @@ from merbench.files.journal import Journal, require_same_run
 from merbench.files.paths import require_outside
 from merbench.files.reading import sha256_file, size_text
 from merbench.files.writing import sweep
-from merbench.media.finding import find_clips
 from merbench.media.reading import media_versions
 from merbench.media.writing import Encoding
 
@@ -253,16 +253,8 @@ def _unfit(paths: Mapping[str, PurePosixPath]) -> dict[str, str]:
     shared = {name: "its file also belongs to another sample" for name, path in paths.items() if owners[path] > 1}
     return {
         **shared,
-        **{name: "the name of its file is not UTF-8" for name, path in paths.items() if not _is_text(path)},
+        **{name: "the name of its file is not UTF-8" for name, path in paths.items() if not is_text(path)},
     }
-
-
-def _is_text(path: PurePosixPath) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _stems(paths: Collection[PurePosixPath]) -> dict[PurePosixPath, str]:

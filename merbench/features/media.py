@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corpus import Corpus, Feature, add_feature
+from merbench.corpus.clips import Clips, find_clips
 from merbench.corpus.create import require_feature_name
 from merbench.engine import Execution, require_engine, run
 from merbench.errors import UnreadableMedia, UsageError, listed
 from merbench.features.pictures import picture_vector
 from merbench.features.sound import sound_vector
-from merbench.media.finding import Clips, find_clips
 from merbench.media.reading import read_audio, read_video
 
 Kind = Literal["audio", "video"]

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from merbench.banks.bank import Bank
 from merbench.corpus.candidates import Candidates
+from merbench.corpus.clips import find_clips
 from merbench.corrupt.steps import corrupt
 from merbench.engine import run
 from merbench.errors import EXAMPLES_SHOWN, Inapplicable, MerbenchError, UnreadableMedia, UsageError, listed
 from merbench.files.reading import sha256_bytes, sha256_file
-from merbench.media.finding import find_clips
 from merbench.robustness.grid import Condition
 
 Vectors = NDArray[np.float32]

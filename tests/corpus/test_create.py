@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from merbench.corpus import Metadata, OwnFiles, create_corpus, verify_corpus
+from merbench.corpus.clips import find_clips
 from merbench.corpus.declaration import parse_metadata
-from merbench.errors import DeclarationError, InvalidCorpus
+from merbench.errors import DeclarationError, InvalidCorpus, UsageError
 
 SAMPLES = (
     "sample_id,split,speaker,age,loudness,transcript\na,train,1,30,.5,hello\nb,test,2,,1e-3,\nc,test,2,41,-2.,42\n"
@@ -317,3 +318,121 @@ def test_mosi_comes_in_unchanged(tmp_path: Path, test_data: Path) -> None:
         feature = corpus.feature(name)
         assert feature.width == width
         assert np.array_equal(feature.values, arrays[name][[position[sample] for sample in ids]])
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """Return a folder of empty files with the names of clips."""
+    for name in ("anger/x.mp4", "joy/y.wav", "joy/007.wav", "z.mp4", "z.wav"):
+        (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clips" / name).touch()
+    return tmp_path / "clips"
+
+
+def create_of_clips(folder: Path, table: str, column: str | None = "file", **own: Any) -> Any:
+    (folder / "samples.csv").write_text(table, encoding="utf-8")
+    return create(folder, media=folder / "clips", media_column=column, **own)
+
+
+def test_raw_clips_become_a_corpus(tmp_path: Path, clips: Path) -> None:
+    """By path, by path without suffix, by bare name; the target is taken out of the same table."""
+    table = "split,emotion,file\ntrain,angry,anger/x.mp4\ntrain,happy,joy/y\ntest,happy, 007 \ntest,sad,z.wav\n"
+    corpus = create_of_clips(tmp_path, table, targets=["emotion"])
+    assert corpus.samples().to_pydict() == {
+        "sample_id": ["007", "x", "y", "z"],
+        "split": ["test", "train", "train", "test"],
+        "media": ["joy/007.wav", "anger/x.mp4", "joy/y.wav", "z.wav"],
+    }
+    assert corpus.reference().to_pydict() == {
+        "sample_id": ["007", "x", "y", "z"],
+        "emotion": ["happy", "angry", "happy", "sad"],
+    }
+    files = find_clips(corpus.samples(), [clips])
+    assert {name: path.relative_to(clips).as_posix() for name, path in files.paths.items()} == {
+        "007": "joy/007.wav",
+        "x": "anger/x.mp4",
+        "y": "joy/y.wav",
+        "z": "z.wav",
+    }
+
+
+def test_ids_of_the_table_stay_and_a_sample_may_have_no_clip(tmp_path: Path, clips: Path) -> None:
+    corpus = create_of_clips(tmp_path, "split,sample_id,media\ntrain,one,x\ntrain,two,\n", None)
+    assert corpus.samples().to_pydict() == {
+        "sample_id": ["one", "two"],
+        "split": ["train", "train"],
+        "media": ["anger/x.mp4", None],
+    }
+
+
+def test_without_a_column_of_files_the_ids_find_them(tmp_path: Path, clips: Path) -> None:
+    corpus = create_of_clips(tmp_path, "sample_id,split\njoy/y,train\n007,train\n", None)
+    assert corpus.samples()["media"].to_pylist() == ["joy/007.wav", "joy/y.wav"]
+
+
+def test_all_that_is_wrong_with_files_is_reported(tmp_path: Path, clips: Path) -> None:
+    (clips / "t.mp4").touch()
+    undecodable = clips / "n\udcff.wav"
+    undecodable.touch()
+    (clips / "n\udcff").mkdir()
+    (clips / "n\udcff" / "w.wav").touch()
+    (tmp_path / "secret.wav").touch()
+    cells = ["t.mp4", "./t", "z", "gone.wav", "Joy/y.wav", "../secret.wav", "/etc/hosts", "w", ""]
+    reported = problems_of_clips(tmp_path, "split,file\n" + "".join(f"train,{cell}\n" for cell in cells))
+    assert reported[:6] == [
+        "E613  file: samples.csv: files that several rows name (2 of 9): 't.mp4' (line 2), './t' (line 3); a "
+        "clip belongs to one sample",
+        "E613  file: samples.csv: names that several files have (1 of 9): 'z' (line 4); write path and suffix",
+        "E613  file: samples.csv: files that do not exist (2 of 9): 'gone.wav' (line 5), 'Joy/y.wav' (line 6); "
+        f"write where a file is in {clips}",
+        "E613  file: samples.csv: paths that lead out of the folder (2 of 9): '../secret.wav' (line 7), "
+        f"'/etc/hosts' (line 8); write where a file is in {clips}",
+        "E613  file: samples.csv: files whose names are not text in UTF-8 (1 of 9): 'w' (line 9); rename them",
+        "E613  file: samples.csv: rows without a file (1 of 9): '' (line 10)",
+    ]
+    assert [problem[:15] for problem in reported[6:]] == ["E612  sample_id"] * 2  # of the ids that follow from these
+
+
+def problems_of_clips(folder: Path, table: str, column: str | None = "file") -> list[str]:
+    with pytest.raises(InvalidCorpus) as error:
+        create_of_clips(folder, table, column)
+    assert not (folder / "corpus").exists()
+    return [str(problem) for problem in error.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "expected"),
+    [
+        (
+            "split,flie\ntrain,x\n",
+            "file",
+            "E611  samples.csv: no column 'file' of file names; the columns are split, flie; name it with "
+            "--media-column; did you mean 'flie'?",
+        ),
+        (
+            "split,file\ntrain,x\n",
+            None,
+            "E611  samples.csv: no column 'media' of file names; the columns are split, file; name it with "
+            "--media-column",
+        ),
+        (
+            "split,file,media\ntrain,x,y\n",
+            "file",
+            "E611  samples.csv: has a column 'media', too, which is for the paths of the files in 'file'; leave it out",
+        ),
+        (
+            "split,file\ntrain,z.mp4\ntrain,z.wav\n",
+            "file",
+            "E612  sample_id: samples.csv: duplicate ids (2 of 2): 'z' (line 2), 'z' (line 3)",
+        ),
+    ],
+)
+def test_a_table_that_does_not_name_clips(
+    tmp_path: Path, clips: Path, table: str, column: str | None, expected: str
+) -> None:
+    assert problems_of_clips(tmp_path, table, column)[0] == expected
+
+
+def test_the_folder_of_clips_must_exist(files: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone: no such folder of media$"):
+        create(files, media=files / "gone")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from merbench.corpus.clips import Clips, find_clips
 from merbench.errors import UsageError
-from merbench.media.finding import Clips, find_clips
 
 
 def find(tmp_path: Path, names: list[str], ids: list[str], listed: list[str | None] | None = None) -> Clips:

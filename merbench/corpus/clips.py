@@ -1,4 +1,4 @@
-"""Which media file belongs to which sample.
+"""Which media file belongs to which sample: of a corpus, and of a table that becomes one.
 
 A file belongs to a sample if the corpus lists it, if its path in the folder is the id (with or without a suffix), or
 if its bare name is: the first of these that fits a file decides.
@@ -7,19 +7,18 @@ if its bare name is: the first of these that fits a file decides.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from merbench.errors import UsageError, listed
+from merbench.corpus.declaration import ID, MEDIA
+from merbench.corpus.delimited import Delimited
+from merbench.errors import Problem, UsageError, did_you_mean, listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-MEDIA_COLUMN = "media"
-"""The column of a corpus with the path of each sample's clip in the folder."""
 
 MEDIA_SUFFIXES = frozenset(
     ".3gp .aac .ac3 .aif .aiff .asf .avi .flac .flv .m2ts .m4a .m4v .mkv .mov .mp2 .mp3 .mp4 .mpeg .mpg .mts "
@@ -52,8 +51,8 @@ def find_clips(samples: pa.Table, folders: Sequence[Path]) -> Clips:
     Raises:
         UsageError: a folder does not exist.
     """
-    ids: list[str] = samples["sample_id"].to_pylist()
-    cells: list[object] = samples[MEDIA_COLUMN].to_pylist() if MEDIA_COLUMN in samples.column_names else []
+    ids: list[str] = samples[ID].to_pylist()
+    cells: list[object] = samples[MEDIA].to_pylist() if MEDIA in samples.column_names else []
     listed_names = {sample_id: str(cell) for sample_id, cell in zip(ids, cells, strict=False) if cell}
     names = {sample_id: str(PurePosixPath(listed_names.get(sample_id, sample_id))) for sample_id in ids}
     paths: dict[str, Path] = {}
@@ -111,3 +110,81 @@ def _indexed(
     for path in files:
         index[key(path)].append(path)
     return index
+
+
+def with_clips(samples: Delimited, folder: Path, column: str | None, problems: list[Problem]) -> Delimited:
+    """Return a table with a column `media`, the path of each row's file in a folder, in place of the names of files.
+
+    A table without `sample_id` gets that column, too: the name of each row's file without folder and suffix.
+
+    Args:
+        samples: the table.
+        folder: of clips, searched with all folders in it.
+        column: of the table, with names of files, read as those of a corpus are; None takes `media`, else `sample_id`.
+        problems: problems are added here.
+
+    Raises:
+        UsageError: the folder does not exist, or cannot be read.
+    """
+    header, where = list(samples.header), samples.origin.name
+    name = column or (MEDIA if MEDIA in header else ID)
+    if name not in header:
+        wanted = column or MEDIA
+        message = (
+            f"no column '{wanted}' of file names; the columns are {listed(header, 12)}; name it with --media-column"
+        )
+        problems.append(Problem("E611", f"{where}: {message}{did_you_mean(wanted, header)}"))
+        return samples
+    if name != MEDIA and MEDIA in header:
+        message = f"has a column '{MEDIA}', too, which is for the paths of the files in '{name}'; leave it out"
+        problems.append(Problem("E611", f"{where}: {message}"))
+        return samples
+    paths = _paths(samples, folder, name, problems)
+    place = len(header) if name == ID else header.index(name)
+    header[place : place + 1] = [MEDIA]
+    rows = [[*row[:place], path, *row[place + 1 :]] for row, path in zip(samples.rows, paths, strict=True)]
+    if ID not in header:
+        header = [ID, *header]
+        rows = [[PurePosixPath(path).stem, *row] for row, path in zip(rows, paths, strict=True)]
+    return replace(samples, header=tuple(header), rows=rows)
+
+
+def _paths(samples: Delimited, folder: Path, column: str, problems: list[Problem]) -> list[str]:
+    """Return the path of every row's file, or the cell where there is no such file; add all problems."""
+    cells = [cell.strip() for cell in samples.column(column)]
+    inside = {cell: str(path) for cell in cells if cell and not _leads_out(path := PurePosixPath(cell))}
+    fitting, _ = _fitting(folder, inside)
+    owners = Counter(fitting[cell][0] for cell in cells if cell in fitting)
+    odd: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
+    for row, cell in enumerate(cells):
+        paths = fitting.get(cell, ())
+        if not cell:
+            if ID not in samples.header:
+                odd["rows without a file", ""].append((row, cell))
+        elif cell not in inside:
+            odd["paths that lead out of the folder", f"write where a file is in {folder}"].append((row, cell))
+        elif not paths:
+            odd["files that do not exist", f"write where a file is in {folder}"].append((row, cell))
+        elif len(paths) > 1:
+            odd["names that several files have", "write path and suffix"].append((row, cell))
+        elif not is_text(paths[0]):
+            odd["files whose names are not text in UTF-8", "rename them"].append((row, cell))
+        elif owners[paths[0]] > 1:
+            odd["files that several rows name", "a clip belongs to one sample"].append((row, cell))
+    problems += [
+        samples.origin.problem("E613", column, what, rows, len(cells), remedy) for (what, remedy), rows in odd.items()
+    ]
+    return [str(fitting[cell][0]) if cell in fitting and is_text(fitting[cell][0]) else cell for cell in cells]
+
+
+def _leads_out(path: PurePosixPath) -> bool:
+    return path.is_absolute() or ".." in path.parts
+
+
+def is_text(path: PurePosixPath) -> bool:
+    """Return whether a path is text in UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
