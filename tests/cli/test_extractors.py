@@ -129,7 +129,11 @@ def test_install_says_whose_the_weights_are(wheel: Path, merbench: Command, home
         "  trained on: toys (Maker, 2020)",
         "  source: https://example.org/toy",
     ]
-    assert out.splitlines() == [f"toy-first: weights installed, in {home / 'toy'}", *terms]
+    assert out.splitlines() == [
+        f"toy-first: weights installed, in {home / 'toy'}",
+        *terms,
+        "  what it runs on is not installed: pip install 'merbench[faces]'",
+    ]
     _, out, _ = merbench("extractors install toy-second toy-plain")
     assert out.splitlines() == [
         f"toy-second: weights installed already, in {home / 'toy'}",
