@@ -11,7 +11,7 @@ The tree, with the exit code each branch ends a command with::
     │   ├── UnknownName             2  no such track, corpus, metric, baseline, ...
     │   ├── MissingExtra            2  an optional dependency is not installed
     │   ├── WithheldReference       2  the references of a split are withheld
-    │   ├── Inapplicable            2  a corruption cannot be applied to a signal
+    │   ├── Inapplicable            2  a corruption or an extractor cannot be applied to a signal
     │   ├── UnreadableMedia         2  a media file cannot be read as it must be
     │   ├── UndefinedMetric         2  a metric has no value on these data
     │   ├── DeclarationError        2  a TOML declaration has problems (all of them are listed)
@@ -357,7 +357,7 @@ class WithheldReference(UsageError):
 
 
 class Inapplicable(UsageError):
-    """A corruption cannot be applied to a signal, such as a signal-to-noise ratio to silence; the message says why."""
+    """A corruption or extractor cannot be applied to a signal, such as a ratio to silence; the message says why."""
 
 
 class UnreadableMedia(UsageError):
