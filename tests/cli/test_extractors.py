@@ -167,7 +167,6 @@ def test_info_shows_options_terms_and_files(wheel: Path, merbench: Command) -> N
         "dimension: 1,404",
         "terms: Apache-2.0",
         "defined by: Maker, 2020",
-        "trained on: toys (Maker, 2020)",
         "version: 1",
         "extra: faces",
         "to install: extra faces, weights",
