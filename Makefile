@@ -72,8 +72,7 @@ demo: $(VENV)/.demo
 	$(DEMO) corpus build sample --clips clips --workers 2
 	$(DEMO) corrupt mer-noise-media --media clips --output corrupted --workers 2
 	$(DEMO) corrupt mer-noise-media --media clips --preview corrupted.png
-	$(DEMO) features audio sample --media clips --media corrupted --name voice --workers 2
-	$(DEMO) features video sample --media clips --media corrupted --name face --workers 2
+	$(DEMO) extract sample --media clips --media corrupted --with voice --with face --workers 2
 	$(DEMO) run-baseline mer-noise-media --baseline logistic --set C=0.01 --set alpha=1000 --no-intervals > noise.txt
 	@sed '/^$$/q' demo/noise.txt
 	@printf '\n5. One model is scored under increasing noise, on the same samples at every level.\n\n'

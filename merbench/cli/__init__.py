@@ -18,8 +18,8 @@ from merbench.cli import (
     baselines,
     corpus,
     corrupt,
+    extract,
     extractors,
-    features,
     groups,
     items,
     leaderboard,
@@ -36,6 +36,7 @@ COMMANDS = {
     "Submissions": (scoring.validate, scoring.score, scoring.compare, scoring.power, items.items),
     "Baselines": (baselines.baselines, baselines.run_baseline, baselines.ensemble),
     "Leaderboards": (leaderboard.enter, leaderboard.validate_entries, leaderboard.leaderboard),
+    "Features": (extract.extract,),
     "Corruption": (corrupt.corruptions, corrupt.corrupt, robustness.robustness),
 }
 """The commands, by the group that shows them in the help."""
@@ -44,7 +45,7 @@ app = App("merbench")
 for group, commands in COMMANDS.items():
     for function in commands:
         app.command(rich_help_panel=group)(function)
-for module in (corpus, features, extractors, banks, lexicon, groups):
+for module in (corpus, extractors, banks, lexicon, groups):
     app.add_typer(module.app, rich_help_panel="Data")
 
 

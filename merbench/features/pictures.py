@@ -13,19 +13,16 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import MissingExtra
+from merbench.features.extractor import Floats, Output, Picture, extractor
 
 if TYPE_CHECKING:
     from merbench.corruptions.signals import Frame, Video
-
-Floats = NDArray[np.float32]
 
 GRID = 64
 
@@ -75,34 +72,62 @@ def picture_vector(video: Video) -> Floats:
     Raises:
         MissingExtra: OpenCV is not installed.
     """
-    measured, cells = [], np.zeros((N_CELLS, N_CELLS), np.float64)
-    before: Floats | None = None
-    for squares in _blocks(video.frames):
-        scaled, levels = _scaled(squares)
-        first = scaled[:1] if before is None else before
+    measured = Measures()
+    for frame in video.frames:
+        measured.add(Picture(frame))
+    return measured.output().values
+
+
+@extractor(
+    "face", input="pictures", unit="utterance", dimension=140, licence="Apache-2.0", source="merbench", extra="media"
+)
+class FaceRegions:
+    """Statistics of brightness, edges and movement in regions of the centred square; see `picture_vector`."""
+
+    def start(self) -> Measures:
+        """Return what measures one clip."""
+        return Measures()
+
+
+class Measures:
+    """What is measured of the pictures of a clip, some of them at once."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Floats] = []
+        self._before: Floats | None = None
+        self._by_frame: list[Floats] = []
+        self._cells = np.zeros((N_CELLS, N_CELLS), np.float64)
+
+    def add(self, picture: Picture, /) -> None:
+        """Take the next picture."""
+        self._waiting.append(_square(picture.frame))
+        if len(self._waiting) == _BLOCK:
+            self._measure()
+
+    def _measure(self) -> None:
+        scaled, levels = _scaled(np.stack(self._waiting))
+        first = scaled[:1] if self._before is None else self._before
         movement = np.abs(np.diff(np.concatenate([first, scaled]), axis=0))
         regions = [_region(scaled[place], movement[place]) for place in map(_place, REGIONS)]
-        measured.append(np.column_stack([levels, *regions]))
-        cells += _cell_sums(scaled)
-        before = scaled[-1:]
-    by_frame = np.concatenate(measured)
-    return np.concatenate([by_frame.mean(axis=0), by_frame.std(axis=0), (cells / len(by_frame)).ravel()]).astype(
-        np.float32
-    )
+        self._by_frame.append(np.column_stack([levels, *regions]))
+        self._cells += _cell_sums(scaled)
+        self._before = scaled[-1:]
+        self._waiting = []
+
+    def output(self) -> Output:
+        """Return the vector; a clip without a frame counts as one picture of a single grey."""
+        if not self._by_frame and not self._waiting:
+            self._waiting = [np.zeros((GRID, GRID), np.float32)]
+        if self._waiting:
+            self._measure()
+        by_frame = np.concatenate(self._by_frame)
+        cells = (self._cells / len(by_frame)).ravel()
+        return Output(np.concatenate([by_frame.mean(axis=0), by_frame.std(axis=0), cells]).astype(np.float32))
 
 
 def _place(region: str) -> tuple[slice, slice, slice]:
     top, bottom, left, right = REGIONS[region]
     return slice(None), slice(top, bottom), slice(left, right)
-
-
-def _blocks(frames: Iterator[Frame]) -> Iterator[Floats]:
-    """Yield the squares of frames, `(m, 64, 64)`; one of zeros if there is no frame."""
-    squares = map(_square, frames)
-    block = list(islice(squares, _BLOCK)) or [np.zeros((GRID, GRID), np.float32)]
-    while block:
-        yield np.stack(block)
-        block = list(islice(squares, _BLOCK))
 
 
 def _square(frame: Frame) -> Floats:

@@ -1,6 +1,6 @@
 """Importing this module registers every extractor that comes with merbench."""
 
-from merbench.features import speech
+from merbench.features import pictures, sound, speech, text
 from merbench.features.extractor import EXTRACTORS
 
-__all__ = ["EXTRACTORS", "speech"]
+__all__ = ["EXTRACTORS", "pictures", "sound", "speech", "text"]

@@ -13,18 +13,13 @@ Conventions:
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions.signals import at_rate
+from merbench.corruptions.signals import Audio, at_rate
 from merbench.errors import MissingExtra
-
-if TYPE_CHECKING:
-    from merbench.corruptions.signals import Audio
-
-Floats = NDArray[np.float32]
+from merbench.features.extractor import Floats, Output, extractor
 
 RATE_HZ = 16_000
 """Everything is measured at this rate; sound of another is converted to it."""
@@ -66,6 +61,20 @@ _BLOCK = 4096
 
 _N_PITCH_STATISTICS = 7
 """Mean, deviation, percentiles 10, 50 and 90, slope, change."""
+
+
+@extractor(
+    "voice",
+    input="sound",
+    unit="utterance",
+    dimension=184,
+    licence="Apache-2.0",
+    source="merbench",
+    extra="media",
+)
+def voice(audio: Audio) -> Output:
+    """Statistics of spectrum, loudness, pitch and pauses; see `sound_vector`."""
+    return Output(sound_vector(audio))
 
 
 def sound_vector(audio: Audio) -> Floats:

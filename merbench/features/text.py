@@ -13,15 +13,20 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from merbench.corpus import Corpus, Feature, add_feature
 from merbench.corruptions.text import UNSPACED
 from merbench.engine import suitable_threads
-from merbench.errors import MissingExtra, UsageError, did_you_mean, listed
-from merbench.features import DIMENSIONS, LONGEST
+from merbench.errors import MissingExtra, UsageError
+from merbench.features.extractor import extractor
 from merbench.parameters import Within, declared, parameter_problems
+
+DIMENSIONS = 4096
+"""Largest width of the vectors. It is at most the number of training texts, so that a few thousand of them lose
+nothing. With fewer dimensions everything is faster, but rare words, which distinguish emotions, are lost first."""
+
+LONGEST = 3
+"""Longest n-gram of characters, in scripts without spaces."""
 
 WORDS = (1, 2)
 CHARACTERS_OF_WORDS = (3, 5)
@@ -39,43 +44,15 @@ _TOKEN = r"\w+|[^\w\s]"
 """A word, or a mark such as `!`, which carries emotion."""
 
 
-def add_text_feature(
-    corpus: Corpus,
-    name: str,
-    *,
-    columns: Sequence[str] = ("transcript",),
-    train_split: str = "train",
-    dimensions: int = DIMENSIONS,
-    longest: int = LONGEST,
-    replace: bool = False,
-) -> tuple[Corpus, Feature]:
-    """Extract a text feature of all samples of a corpus, store it there, and return the corpus and the feature.
-
-    Args:
-        corpus: the corpus.
-        name: name of the new feature.
-        columns: columns of text; several, such as a transcript and its translation, are concatenated.
-        train_split: split of the corpus that everything is fitted on.
-        dimensions: largest width of the vectors; less if the training texts span no more.
-        longest: longest n-gram of characters, in scripts without spaces.
-        replace: whether an existing feature of this name is replaced.
-
-    Raises:
-        MissingExtra: scikit-learn is not installed.
-        UsageError: no such column or split; no text to learn from; an option is not allowed; the feature exists.
-    """
-    samples = corpus.samples()
-    texts = [corpus.texts(column) for column in columns]
-    train = np.asarray(pc.equal(samples["split"], train_split))
-    if not train.any():
-        splits = sorted(samples["split"].unique().to_pylist())
-        near = did_you_mean(train_split, splits)
-        raise UsageError(f"corpus '{corpus.name}' has no split '{train_split}'; it has {listed(splits)}{near}")
-    vectors = text_vectors(texts, train, dimensions=dimensions, longest=longest)
-    feature = Feature(samples["sample_id"].combine_chunks(), vectors)
-    return add_feature(corpus, name, feature, replace=replace), feature
-
-
+@extractor(
+    "tfidf-svd",
+    input="corpus",
+    unit="utterance",
+    dimension=None,
+    licence="Apache-2.0",
+    source="Deerwester et al. 1990",
+    extra="baselines",
+)
 def text_vectors(
     columns: Sequence[Sequence[str]],
     train: NDArray[np.bool_],

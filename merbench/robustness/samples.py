@@ -24,7 +24,6 @@ from merbench.corrupt.steps import Corrupted, corrupt_split
 from merbench.corruptions import Step
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import UsageError
-from merbench.features import DIMENSIONS
 from merbench.features.text import text_vectors
 from merbench.robustness.clips import Clips, Vectors, known_columns
 from merbench.robustness.grid import Condition
@@ -191,7 +190,7 @@ class Source:
 def text_features(fitted: Sequence[str], *others: Sequence[str]) -> list[Vectors]:
     """Return the vectors of other texts, by a projection that is fitted on the first ones only."""
     texts = [*fitted, *(text for part in others for text in part)]
-    vectors = text_vectors([texts], np.arange(len(texts)) < len(fitted), dimensions=DIMENSIONS)
+    vectors = text_vectors([texts], np.arange(len(texts)) < len(fitted))
     return np.split(vectors, np.cumsum([len(fitted), *map(len, others)])[:-1])[1:]
 
 

@@ -218,7 +218,7 @@ def no_features(loaded: LoadedBaseline, candidates: Candidates) -> UsageError:
     """Return the error that there is nothing to learn from."""
     return UsageError(
         f"corpus '{candidates.corpus.name}' has no features, and baseline '{loaded.name}' learns from them; "
-        f"`merbench features text {candidates.corpus.name} --name tfidf-svd` computes some from the transcripts"
+        f"`merbench extract {candidates.corpus.name} --with tfidf-svd` computes some from the transcripts"
     )
 
 

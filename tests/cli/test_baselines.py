@@ -1,4 +1,4 @@
-"""`merbench baselines`, `run-baseline`, `ensemble` and `features text` as they are typed."""
+"""`merbench baselines`, `run-baseline`, `ensemble` and `extract --with tfidf-svd` as they are typed."""
 
 from __future__ import annotations
 
@@ -124,11 +124,11 @@ def test_a_text_feature_is_made_and_learned_from(here: Path, capsys: Capture, mo
     home = here / "home"
     shutil.copytree(open_corpus("sample").folder, home / "corpora" / "sample")
     monkeypatch.setenv("MERBENCH_HOME", str(home))
-    assert run(["features", "text", "sample", "--name", "tfidf", "--dimensions", "16"]) == 0
+    assert run(["extract", "sample", "--with", "tfidf=tfidf-svd", "--option", "dimensions=16"]) == 0
     assert "feature 'tfidf', " in capsys.readouterr().out
     assert open_corpus("sample").feature_shape("tfidf")[1:] == (16, False)
     command = ["run-baseline", "mer-multi", "--baseline", "logistic", "--feature", "tfidf", "--no-intervals"]
     assert run([*command, "--set", "scale=all", "--set", "C=0.01", "--set", "alpha=1000"]) == 0
     assert capsys.readouterr().out.startswith("logistic on tfidf, mer-multi@1.0")
-    assert run(["features", "text", "sample", "--name", "tfidf"]) == 2
+    assert run(["extract", "sample", "--with", "tfidf=tfidf-svd"]) == 2
     assert capsys.readouterr().err == "corpus 'sample' already has a feature 'tfidf'\n"

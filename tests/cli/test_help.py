@@ -11,7 +11,7 @@ from merbench.cli.parser import RENAMED
 
 Capture = pytest.CaptureFixture[str]
 
-GROUPS = ("", "bank", "corpus", "extractors", "features", "groups", "lexicon")
+GROUPS = ("", "bank", "corpus", "extractors", "groups", "lexicon")
 
 
 def shown(capsys: Capture, *words: str) -> str:
@@ -46,7 +46,6 @@ def test_options_are_shown_in_groups(capsys: Capture) -> None:
     ("command", "range_"),
     [
         ("run-baseline", "Folds of cross-validation, at least 2."),
-        ("features text", "Longest n-gram in scripts without spaces, 1 to 8. [default: 3]"),
         ("groups fill", "Prompts sent to the endpoint at once, 1 to 64. [default: 4]"),
     ],
 )

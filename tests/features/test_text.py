@@ -12,7 +12,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from merbench.corpus import Corpus
 from merbench.errors import MissingExtra, UsageError
-from merbench.features.text import add_text_feature, text_vectors
+from merbench.features.extraction import Extracted, Request, extract
+from merbench.features.outputs import Recipe
+from merbench.features.text import text_vectors
 
 CHINESE = ["你好吗", "我很好。", "", "我不好!", "你很生气", "我生气了!", "他好", "他很好吗", "你不生气吗", "生气"]
 ENGLISH = ["how are you", "i am fine", "", "i am not fine!", "you are angry", "i am angry!", "he is fine", "is he fine",
@@ -34,6 +36,11 @@ def corpus(folder: Path, chinese: list[str] = CHINESE) -> Corpus:
             }
         ),
     )
+
+
+def extracted(made: Corpus, *columns: str, split: str = "train", replace: bool = False, **options: int) -> Extracted:
+    request = Request([Recipe("tfidf", "tfidf-svd", options)], columns=columns or ("transcript",), train_split=split)
+    return extract(made, request, replace=replace)
 
 
 def test_chinese_is_read_by_characters() -> None:
@@ -84,22 +91,23 @@ def test_several_columns_stand_side_by_side() -> None:
 
 def test_what_is_said_in_the_test_split_changes_no_training_vector(tmp_path: Path) -> None:
     changed = [*CHINESE[:8], "完全不同的话", "你好你好你好"]
-    first = add_text_feature(corpus(tmp_path / "a"), "tfidf", dimensions=4)[1]
-    second = add_text_feature(corpus(tmp_path / "b", changed), "tfidf", dimensions=4)[1]
+    first = extracted(corpus(tmp_path / "a"), dimensions=4).features["tfidf"]
+    second = extracted(corpus(tmp_path / "b", changed), dimensions=4).features["tfidf"]
     np.testing.assert_array_equal(first.values[:8], second.values[:8])
     assert (first.values[8:] != second.values[8:]).any()
 
 
 def test_the_feature_is_stored_in_the_corpus_the_same_every_time(tmp_path: Path) -> None:
-    one, made = add_text_feature(corpus(tmp_path / "a"), "tfidf", columns=("transcript", "transcript_english"))
-    two, _ = add_text_feature(corpus(tmp_path / "b"), "tfidf", columns=("transcript", "transcript_english"))
+    done = extracted(corpus(tmp_path / "a"), "transcript", "transcript_english")
+    one, made = done.corpus, done.features["tfidf"]
+    two = extracted(corpus(tmp_path / "b"), "transcript", "transcript_english").corpus
     assert one.features == ("tfidf",)
     np.testing.assert_array_equal(one.feature("tfidf").values, made.values)
     assert one.declaration.content.features == two.declaration.content.features
     assert made.width == 7  # as many as eight texts allow
     with pytest.raises(UsageError, match="corpus 'talk' already has a feature 'tfidf'"):
-        add_text_feature(one, "tfidf")
-    again, _ = add_text_feature(one, "tfidf", dimensions=3, replace=True)
+        extracted(one)
+    again = extracted(one, dimensions=3, replace=True).corpus
     assert again.feature_shape("tfidf") == (10, 3, False)
 
 
@@ -107,16 +115,16 @@ def test_what_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     made = corpus(tmp_path / "a")
     message = "corpus 'talk' has no column of text 'transkript'; it has transcript, transcript_english; did you mean"
     with pytest.raises(UsageError, match=message):
-        add_text_feature(made, "x", columns=("transkript",))
+        extracted(made, "transkript")
     with pytest.raises(
         UsageError, match="corpus 'talk' has no split 'trian'; it has test, train; did you mean 'train'"
     ):
-        add_text_feature(made, "x", train_split="trian")
+        extracted(made, split="trian")
     with pytest.raises(UsageError, match="no n-gram occurs in two training texts; there is nothing to learn from"):
         text_vectors([["", "", ""]], np.array([True, True, False]), dimensions=2)
     with pytest.raises(UsageError, match="dimensions: 0 is not an integer of at least 1"):
-        text_vectors([CHINESE], TRAIN, dimensions=0)
+        extracted(made, dimensions=0)
     monkeypatch.setitem(sys.modules, "sklearn.decomposition", None)
     message = r"a text feature \(scikit-learn\) needs the extra 'baselines': pip install 'merbench\[baselines\]'"
     with pytest.raises(MissingExtra, match=message):
-        add_text_feature(made, "x")
+        extracted(made)

@@ -1,0 +1,561 @@
+"""Features of a corpus: what is to be extracted, the run, which may be interrupted, and the features that it adds.
+
+The unit of work is a clip, decoded once for all extractors, or some texts. A worker writes what it measured into a
+working folder, hidden in the corpus folder; the journal there says what is done. A run that was interrupted, in any
+way, is continued by the same command, and ends in the same bytes.
+
+==========================  =====================================================================================
+.extract/<inputs>/          the working folder of runs with the same extractors, options and versions
+    journal                 a line of JSON for the inputs, then one for each unit that is done
+    <unit>.npz              for each feature, by its place: `<i>.vectors` (n, d), or `<i>.frames` (m, d) with
+                            `<i>.lengths` (n,) and, if they are known, `<i>.times` (m,); n: samples without a problem
+==========================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any, Literal, Unpack
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from merbench.corpus import Corpus, ExtractionRecord, Feature, add_features
+from merbench.corpus.clips import Clips, find_clips
+from merbench.corpus.create import require_feature_names
+from merbench.engine import Execution, ShowProgress, require_engine, run
+from merbench.errors import (
+    Inapplicable,
+    IntegrityError,
+    MalformedFile,
+    UnreadableMedia,
+    UsageError,
+    did_you_mean,
+    fault,
+    listed,
+)
+from merbench.features.outputs import Measured, Recipe, measure_clips, measure_texts, vectors_of_corpus
+from merbench.features.weights import weights_digest
+from merbench.files.journal import Journal, journal_lines
+from merbench.files.npy import read_npz
+from merbench.files.reading import sha256_bytes, sha256_file
+from merbench.files.writing import atomic_path, sweep
+from merbench.media.reading import media_versions
+
+SCHEMA = "merbench.extraction/1"
+
+WORKING = ".extract"
+"""The hidden folder of a corpus with the working folders of runs."""
+
+JOURNAL = "journal"
+
+_TEXTS = 64
+"""How many samples' texts are a unit of work."""
+
+_TOGETHER = 16
+"""How many clips are a unit of work if an extractor takes several at once."""
+
+_OF_CLIPS = ("sound", "pictures", "faces")
+
+Only = Literal["vectors", "frames"]
+Row = Mapping[str, Any]
+"""A line of the journal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be extracted from a corpus."""
+
+    recipes: Sequence[Recipe]
+    media: Sequence[Path] = ()  # folders of clips; the last one with a clip of a sample counts
+    columns: Sequence[str] = ("transcript",)  # of text; of several, vectors are side by side and sequences in a row
+    train_split: str = "train"  # what an extractor that learns from a corpus learns from
+    only: Only | None = None  # of extractors that return sequences, only the pooled vectors, or only the sequences
+
+    def of(self, *inputs: str) -> list[Recipe]:
+        """Return the recipes of extractors that read some kinds of input."""
+        return [recipe for recipe in self.recipes if recipe.extractor.input in inputs]
+
+    def names(self, recipe: Recipe) -> dict[str, str]:
+        """Return the features that a recipe makes: `vectors` or `frames` -> name."""
+        frames = f"{recipe.name}.{'tokens' if recipe.extractor.unit == 'token' else 'frames'}"
+        both = {"vectors": recipe.name, **({"frames": frames} if recipe.is_sequence else {})}
+        return {form: name for form, name in both.items() if self.only in (None, form) or not recipe.is_sequence}
+
+
+@dataclass(frozen=True, eq=False)
+class Extracted:
+    """Features that were extracted and added to a corpus."""
+
+    corpus: Corpus  # the corpus that has them
+    features: Mapping[str, Feature] = field(repr=False)  # by name
+    problems: Mapping[str, Mapping[str, str]]  # name of a recipe -> sample -> why it has no value
+    without: Mapping[str, int]  # splits of which no sample has a clip, and how many samples they have
+    n_kept: int  # how many samples an earlier run had done
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Samples that are measured together, by one worker."""
+
+    kind: Literal["clips", "texts"]
+    samples: Mapping[str, Any]  # sample -> path of its clip, or its texts
+
+    @cached_property
+    def name(self) -> str:
+        """A name for its file, from its samples."""
+        return sha256_bytes("\n".join([self.kind, *self.samples]).encode())[:24]
+
+    def inputs(self) -> dict[str, list[Any]]:
+        """Return what the outputs of every sample depend on: a digest, and of a clip its size and time stamp."""
+        if self.kind == "texts":
+            return {name: [sha256_bytes(json.dumps(texts).encode())] for name, texts in self.samples.items()}
+        return {name: _clip_inputs(path) for name, path in self.samples.items()}
+
+    def is_as(self, inputs: Mapping[str, Sequence[Any]]) -> bool:
+        """Return whether nothing has changed; a clip is read only if its time stamp leaves that open."""
+        if self.kind == "texts":
+            return inputs == self.inputs()
+        return list(inputs) == list(self.samples) and all(
+            _is_same_clip(path, inputs[name]) for name, path in self.samples.items()
+        )
+
+
+def _clip_inputs(path: Path) -> list[Any]:
+    try:
+        status = path.stat()
+        return [sha256_file(path), status.st_size, status.st_mtime_ns]
+    except OSError:
+        return ["", 0, 0]  # a problem when it is read
+
+
+def _is_same_clip(path: Path, inputs: Sequence[Any]) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return [status.st_size, status.st_mtime_ns] == inputs[1:] or _clip_inputs(path)[0] == inputs[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Everything that a worker needs, but for its units."""
+
+    folder: Path  # where outputs are written
+    recipes: tuple[Recipe, ...]  # of extractors that read clips or texts
+    forms: Mapping[str, Sequence[str]]  # name of a recipe -> `vectors`, `frames`, or both
+
+
+def extract(
+    corpus: Corpus,
+    request: Request,
+    *,
+    replace: bool = False,
+    progress: ShowProgress | None = None,
+    **execution: Unpack[Execution],
+) -> Extracted:
+    """Extract features of a corpus, add them to it, all at once, and return them.
+
+    A sample without a clip, with several, or one that an extractor cannot measure, is a problem, and is left out of
+    that feature; a split of which no sample has a clip is left out.
+
+    Args:
+        corpus: the corpus.
+        request: what is extracted, from what.
+        replace: whether features of the same names are replaced.
+        progress: called with a text and (done, total) samples.
+        **execution: on which workers, and which engine: see `merbench.engine.run`.
+
+    Raises:
+        MissingExtra: what an extractor runs on is not installed.
+        UnknownName: no such extractor.
+        UsageError: no such folder, column, split or engine; an option is not allowed; weights are not installed; no
+            sample has a clip, or no feature a single value; a feature already exists.
+        IntegrityError: the weights of an extractor changed.
+        InvalidCorpus: not a name of a feature.
+        OutputError: the corpus folder cannot be written, or the disk is full.
+    """
+    _require(corpus, request, replace=replace)
+    require_engine(execution.get("engine", "local"))
+    clips, without = _clips(corpus, request)
+    header = _header(corpus, request)
+    key = sha256_bytes(json.dumps(header, sort_keys=True).encode())
+    job = Job(
+        corpus.folder.resolve() / WORKING / key[:24],
+        tuple(request.of(*_OF_CLIPS, "texts")),
+        {recipe.name: list(request.names(recipe)) for recipe in request.recipes},
+    )
+    units = [*_clip_units(request, clips), *_text_units(corpus, request)]
+    rows, n_kept = _run(job, header, units, progress or (lambda text, done, total: None), execution)
+    features, problems = _features(job, request, rows)
+    problems = _with_missing(corpus, request, clips, problems)
+    records = {name: _record(request, header, recipe, form, rows) for recipe, form, name in _named(request)}
+    for recipe in request.of("corpus"):
+        features[recipe.name] = _learned(corpus, request, recipe)
+    if not features:
+        recipe_name, reasons = next(iter(problems.items()))
+        first = min(reasons)
+        raise UsageError(f"corpus '{corpus.name}': '{recipe_name}' of no sample: sample {first}: {reasons[first]}")
+    written = add_features(corpus, features, {name: records[name] for name in features}, replace=replace)
+    _remove_working_folders(job, request)
+    return Extracted(written, features, problems, without, n_kept)
+
+
+def _require(corpus: Corpus, request: Request, *, replace: bool) -> None:
+    """Raise where a request cannot be met, before anything is computed."""
+    for recipe in request.recipes:
+        recipe.require_options()
+    idle = [recipe.name for recipe in request.recipes if not recipe.is_sequence]
+    if request.only == "frames" and idle:
+        raise UsageError(f"{listed(idle)}: the extractor returns one vector for each sample, and no sequence")
+    require_feature_names(corpus, [name for _, _, name in _named(request)], replace=replace)
+    of_clips = [recipe.name for recipe in request.of(*_OF_CLIPS)]
+    if of_clips and not request.media:
+        raise UsageError(f"{listed(of_clips)}: the extractor reads clips, and needs their folder: --media DIR")
+    if request.media and not of_clips:
+        raise UsageError("no extractor reads clips; --media applies only to those that do")
+    for column in request.columns if request.of("texts", "corpus") else ():
+        corpus.texts(column)
+
+
+def _named(request: Request) -> Iterator[tuple[Recipe, str, str]]:
+    """Yield every feature that is made: the recipe, `vectors` or `frames`, the name."""
+    for recipe in request.recipes:
+        for form, name in request.names(recipe).items():
+            yield recipe, form, name
+
+
+def _clips(corpus: Corpus, request: Request) -> tuple[Clips, dict[str, int]]:
+    """Return the clips of samples, and the sizes of the splits without any."""
+    if not request.of(*_OF_CLIPS):
+        return Clips({}), {}
+    samples = corpus.samples()
+    clips = find_clips(samples, request.media)
+    if not clips.paths and not clips.several:
+        places = listed([str(folder) for folder in request.media])
+        raise UsageError(f"{places}: no clip belongs to a sample of corpus '{corpus.name}'")
+    splits = _splits(corpus)
+    with_clips = {splits[sample_id] for sample_id in (*clips.paths, *clips.several)}
+    return clips, dict(sorted(Counter(split for split in splits.values() if split not in with_clips).items()))
+
+
+def _splits(corpus: Corpus) -> dict[str, str]:
+    samples = corpus.samples()
+    return dict(zip(samples["sample_id"].to_pylist(), samples["split"].to_pylist(), strict=True))
+
+
+def _with_missing(
+    corpus: Corpus, request: Request, clips: Clips, problems: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    """Return the problems with those of samples that have no clip, or several, in splits that have clips."""
+    splits = _splits(corpus)
+    with_clips = {splits[sample_id] for sample_id in (*clips.paths, *clips.several)}
+    absent = [sample_id for sample_id in clips.missing if splits[sample_id] in with_clips]
+    missing = {**clips.several, **dict.fromkeys(absent, "it has no clip")}
+    of_clips = {recipe.name for recipe in request.of(*_OF_CLIPS)}
+    every = {name: {**problems.get(name, {}), **(missing if name in of_clips else {})} for name in problems}
+    return {name: dict(sorted(reasons.items())) for name, reasons in every.items() if reasons}
+
+
+def _clip_units(request: Request, clips: Clips) -> list[Unit]:
+    """Return the clips in units, the largest first, so that no worker is left with a long one at the end."""
+    together = _TOGETHER if any(recipe.takes_many for recipe in request.recipes) else 1
+    ids = sorted(clips.paths, key=lambda sample_id: (-_size(clips.paths[sample_id]), sample_id))
+    groups = [ids[start : start + together] for start in range(0, len(ids), together)]
+    return [Unit("clips", {sample_id: clips.paths[sample_id] for sample_id in group}) for group in groups]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _text_units(corpus: Corpus, request: Request) -> list[Unit]:
+    if not request.of("texts"):
+        return []
+    ids: list[str] = corpus.samples()["sample_id"].to_pylist()
+    texts = list(zip(*(corpus.texts(column) for column in request.columns), strict=True))
+    return [
+        Unit("texts", dict(zip(ids[start : start + _TEXTS], texts[start : start + _TEXTS], strict=True)))
+        for start in range(0, len(ids), _TEXTS)
+    ]
+
+
+def _run(
+    job: Job, header: Mapping[str, Any], units: Sequence[Unit], show: ShowProgress, execution: Execution
+) -> tuple[list[Row], int]:
+    """Measure all units that are not done, and return the rows of all, and how many samples had been done before."""
+    if not units:
+        return [], 0
+    path = job.folder / JOURNAL
+    lines = journal_lines(path, _is_row)
+    if next(lines, header) != header:
+        raise IntegrityError(f"{path}: has other inputs than its folder's name; remove the folder and start again")
+    before: dict[str, Row] = {row["unit"]: row for row in lines}
+    rows: dict[str, Row] = {
+        unit.name: before[unit.name] for unit in units if _is_done(job, unit, before.get(unit.name))
+    }
+    n_kept = n_done = sum(len(unit.samples) for unit in units if unit.name in rows)
+    todo = {unit.name: unit for unit in units if unit.name not in rows}
+    n_all = sum(len(unit.samples) for unit in units)
+    with Journal(path, header) as journal:
+        sweep(job.folder, (".npz",))
+        with closing(run(partial(measure_unit, job=job), todo.items(), **execution)) as results:
+            for done in results:
+                if done.value is not None:
+                    rows[done.name] = done.value
+                    journal.add(done.value)
+                else:
+                    reason = done.problem(UnreadableMedia, Inapplicable)
+                    rows[done.name] = _failed(job, todo[done.name], reason)
+                n_done += len(todo[done.name].samples)
+                show("extracting", n_done, n_all)
+    _jobs.clear()
+    return [rows[unit.name] for unit in units], n_kept
+
+
+def _is_row(row: Row) -> bool:
+    kinds = {"unit": str, "kind": str, "n_bytes": int, "inputs": dict, "problems": dict}
+    return all(isinstance(row.get(key), kind) for key, kind in kinds.items())
+
+
+def _is_done(job: Job, unit: Unit, row: Row | None) -> bool:
+    """Return whether an earlier run measured a unit without a problem, and nothing has changed since."""
+    if row is None or any(row["problems"].values()) or not unit.is_as(row["inputs"]):
+        return False
+    file = job.folder / f"{unit.name}.npz"
+    return file.is_file() and file.stat().st_size == row["n_bytes"]
+
+
+def _failed(job: Job, unit: Unit, reason: str) -> Row:
+    """Return the row of a unit that killed its worker."""
+    names = dict.fromkeys((recipe.name for recipe in _recipes(job, unit)), reason)
+    return {
+        "unit": unit.name,
+        "kind": unit.kind,
+        "n_bytes": 0,
+        "inputs": {},
+        "problems": dict.fromkeys(unit.samples, names),
+    }
+
+
+def _recipes(job: Job, unit: Unit) -> list[Recipe]:
+    return [recipe for recipe in job.recipes if (recipe.extractor.input == "texts") == (unit.kind == "texts")]
+
+
+_jobs: dict[Path, Job] = {}
+"""The job of this worker, by its folder: its extractors are constructed once, however often it arrives."""
+
+
+def measure_unit(unit: Unit, job: Job) -> Row:
+    """Measure the samples of a unit, write what was measured, and return the row of the journal; runs in a worker."""
+    if job.folder not in _jobs:
+        _jobs.clear()
+    job = _jobs.setdefault(job.folder, job)
+    inputs, recipes = unit.inputs(), _recipes(job, unit)
+    measured = (measure_texts if unit.kind == "texts" else measure_clips)(unit.samples, recipes)
+    file = job.folder / f"{unit.name}.npz"
+    with atomic_path(file) as temporary, temporary.open("wb") as opened:
+        np.savez(opened, allow_pickle=False, **_arrays(job, recipes, measured))
+    return {
+        "unit": unit.name,
+        "kind": unit.kind,
+        "n_bytes": file.stat().st_size,
+        "inputs": inputs,
+        "problems": {sample_id: problems for sample_id, problems in measured.problems.items() if problems},
+    }
+
+
+def _arrays(job: Job, recipes: Sequence[Recipe], measured: Measured) -> dict[str, NDArray[Any]]:
+    """Return what a unit's file contains, of every recipe the samples without a problem, in their order."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for recipe in recipes:
+        place, forms = job.recipes.index(recipe), job.forms[recipe.name]
+        results = [results[recipe.name] for results in measured.results.values() if recipe.name in results]
+        if results and "vectors" in forms:
+            arrays[f"{place}.vectors"] = np.stack([result.vector for result in results])
+        if results and "frames" in forms:
+            sequences = [result.sequence for result in results if result.sequence is not None]
+            arrays[f"{place}.frames"] = np.concatenate(sequences)
+            arrays[f"{place}.lengths"] = np.array([len(sequence) for sequence in sequences])
+            times = [result.times for result in results if result.times is not None]
+            if len(times) == len(results):
+                arrays[f"{place}.times"] = np.concatenate(times)
+    return arrays
+
+
+def _features(job: Job, request: Request, rows: Sequence[Row]) -> tuple[dict[str, Feature], dict[str, dict[str, str]]]:
+    """Return the features that were measured, by name, and the problems of each recipe."""
+    problems: dict[str, dict[str, str]] = {recipe.name: {} for recipe in request.recipes}
+    pieces: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        for sample_id, reasons in row["problems"].items():
+            for name, reason in reasons.items():
+                problems[name][sample_id] = reason
+        arrays = _read(job.folder / f"{row['unit']}.npz") if row["inputs"] else {}
+        for place, recipe in enumerate(job.recipes):
+            ids = [name for name in row["inputs"] if recipe.name not in row["problems"].get(name, {})]
+            _collect(pieces, recipe, ids, {key: arrays.get(f"{place}.{key}") for key in _KEYS})
+    features: dict[str, Feature] = {}
+    for recipe, form, name in _named(request):
+        ids, values, times = (pieces[f"{recipe.name} {form} {part}"] for part in ("ids", "values", "times"))
+        if ids and form == "vectors":
+            features[name] = Feature.from_vectors(ids, np.stack(values))
+        elif ids:
+            features[name] = Feature.from_frames(ids, values, times if len(times) == len(ids) else None)
+    return features, problems
+
+
+_KEYS = ("vectors", "frames", "lengths", "times")
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        return read_npz(path)
+    except (MalformedFile, OSError) as error:
+        raise IntegrityError(f"{path}: {fault(error)}; remove the folder and start again") from error
+
+
+def _collect(
+    pieces: dict[str, list[Any]], recipe: Recipe, ids: Sequence[str], arrays: Mapping[str, NDArray[Any] | None]
+) -> None:
+    """Add what a unit's file contains of a recipe, sample by sample."""
+    if (vectors := arrays["vectors"]) is not None:
+        pieces[f"{recipe.name} vectors ids"] += ids
+        pieces[f"{recipe.name} vectors values"] += list(vectors)
+    if (frames := arrays["frames"]) is not None and (lengths := arrays["lengths"]) is not None:
+        bounds = np.cumsum(lengths)[:-1]
+        pieces[f"{recipe.name} frames ids"] += ids
+        pieces[f"{recipe.name} frames values"] += np.split(frames, bounds)
+        if (times := arrays["times"]) is not None:
+            pieces[f"{recipe.name} frames times"] += np.split(times, bounds)
+
+
+def _learned(corpus: Corpus, request: Request, recipe: Recipe) -> Feature:
+    """Return the feature of an extractor that learns from a split of the corpus."""
+    samples, split = corpus.samples(), request.train_split
+    train = np.asarray(pc.equal(samples["split"], split))
+    if not train.any():
+        splits = sorted(samples["split"].unique().to_pylist())
+        raise UsageError(
+            f"corpus '{corpus.name}' has no split '{split}'; it has {listed(splits)}{did_you_mean(split, splits)}"
+        )
+    vectors = vectors_of_corpus(recipe, [corpus.texts(column) for column in request.columns], train)
+    return Feature(samples["sample_id"].combine_chunks(), vectors)
+
+
+def _header(corpus: Corpus, request: Request) -> dict[str, Any]:
+    """Return the inputs of a run, but for the samples: two runs with the same continue each other."""
+    extras = {recipe.extractor.extra for recipe in request.recipes}
+    versions = {package: text for extra in sorted(extras) for package, text in extra_versions(extra).items()}
+    if request.of(*_OF_CLIPS):
+        versions |= media_versions()
+    return {
+        "schema": SCHEMA,
+        "corpus": corpus.name,
+        "features": {recipe.name: _inputs(request, recipe) for recipe in request.recipes},
+        "versions": {"merbench": version("merbench"), "python": platform.python_version(), **versions},
+    }
+
+
+def _inputs(request: Request, recipe: Recipe) -> dict[str, Any]:
+    """Return what the values of a feature depend on, but for versions and the samples."""
+    extractor = recipe.extractor
+    defaults = {name: known.default for name, known in extractor.options.items() if not known.is_required}
+    inputs: dict[str, Any] = {
+        "extractor": recipe.source,
+        "version": extractor.version,
+        "forms": list(request.names(recipe)),
+        "options": {name: value for name, value in {**defaults, **recipe.options}.items() if value is not None},
+    }
+    if extractor.weights is not None:
+        inputs["weights"] = weights_digest(extractor.weights)
+    match extractor.input:
+        case "sound":
+            inputs["sample_rate_hz"] = extractor.sample_rate_hz
+        case "pictures" | "faces":
+            inputs["frame_rate_hz"] = recipe.picture_rate_hz
+        case "corpus":
+            inputs |= {"columns": list(request.columns), "split": request.train_split}
+        case "texts":
+            inputs["columns"] = list(request.columns)
+    return inputs
+
+
+def _record(
+    request: Request, header: Mapping[str, Any], recipe: Recipe, form: str, rows: Sequence[Row]
+) -> ExtractionRecord:
+    """Return the record of a feature, which its corpus keeps."""
+    extractor, inputs = recipe.extractor, header["features"][recipe.name]
+    used = [
+        f"{sample_id} {values[0]}"
+        for row in rows
+        if row["kind"] == "clips"
+        for sample_id, values in row["inputs"].items()
+        if recipe.name not in row["problems"].get(sample_id, {})
+    ]
+    of_clips = recipe in request.of(*_OF_CLIPS)
+    own = {key: inputs[key] for key in ("columns", "split") if key in inputs}
+    return ExtractionRecord(
+        extractor=recipe.source,
+        version=extractor.version,
+        modality=extractor.modality,
+        unit=extractor.unit if form == "frames" else "utterance",
+        rate_hz=extractor.rate_hz if form == "frames" else None,
+        sample_rate_hz=inputs.get("sample_rate_hz"),
+        frame_rate_hz=inputs.get("frame_rate_hz"),
+        options={**own, **inputs["options"]},
+        weights=inputs.get("weights"),
+        media=sha256_bytes("\n".join(sorted(used)).encode()) if of_clips else None,
+        versions=_own_versions(header["versions"], extractor.extra, of_clips=of_clips),
+    )
+
+
+def _own_versions(versions: Mapping[str, str], extra: str, *, of_clips: bool) -> dict[str, str]:
+    wanted = {"merbench", "python", *extra_versions(extra), *(media_versions() if of_clips else ())}
+    return {name: text for name, text in versions.items() if name in wanted}
+
+
+_PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*).*extra\s*==\s*['\"]([^'\"]+)['\"]")
+
+
+def extra_versions(extra: str) -> dict[str, str]:
+    """Return the packages of an extra of merbench that are installed, with their versions."""
+    matches = [_PACKAGE.match(text) for text in requires("merbench") or ()]
+    packages = [match[1] for match in matches if match is not None and match[2] == extra]
+    return {package: text for package in packages if (text := _version(package))}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _remove_working_folders(job: Job, request: Request) -> None:
+    """Remove the working folder, and those of earlier runs that would have made some of the same features."""
+    made = {recipe.name for recipe in request.recipes}
+    for folder in _working_folders(job.folder.parent):
+        header: Mapping[str, Any] = next(journal_lines(folder / JOURNAL, _is_row), {})
+        if folder == job.folder or made & set(header.get("features", ())):
+            shutil.rmtree(folder, ignore_errors=True)
+    if job.folder.parent.is_dir() and not any(job.folder.parent.iterdir()):
+        job.folder.parent.rmdir()
+
+
+def _working_folders(parent: Path) -> Iterable[Path]:
+    return [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []

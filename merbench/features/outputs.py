@@ -1,0 +1,368 @@
+"""What extractors return: each is constructed with its options, called with one clip or text, and its output checked.
+
+Conventions:
+    See `merbench.features.extractor`. What an extractor returns for one sample is checked before it is used: a number
+    that is not finite, or a shape that was not declared, is a problem of that sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.corruptions.signals import Audio, Frame, at_rate
+from merbench.engine import Done
+from merbench.errors import Inapplicable, MerbenchError, UnreadableMedia, UsageError, counted, exception_text
+from merbench.features.extractor import Extractor, Face, Floats, Output, Picture, Reader, Seconds
+from merbench.features.weights import weights_folder
+from merbench.media.reading import read_audio, read_video
+from merbench.parameters import parameter_problems
+
+
+class Result(NamedTuple):
+    """What is stored of a sample."""
+
+    vector: Floats  # `(d,)`
+    sequence: Floats | None = None  # `(t, d)`; None where the extractor returns vectors
+    times: Seconds | None = None  # `(t,)`, of a sequence
+
+
+_BLOCK = 32
+"""How many pictures a function is called with at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A feature that is to be made: its name, and the extractor that makes it, with its options."""
+
+    name: str
+    source: str  # the name of an extractor
+    options: Mapping[str, Any] = field(default_factory=dict)
+    frame_rate_hz: float | None = None  # of the pictures that it reads; None: as it declares
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Recipe, (self.name, self.source, dict(self.options), self.frame_rate_hz)
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """The extractor; raise `UnknownName` if there is none of this name."""
+        from merbench.features.shipped import EXTRACTORS
+
+        return EXTRACTORS[self.source]
+
+    def require_options(self) -> None:
+        """Raise `UsageError` if an option is unknown, missing, or not allowed; all problems are listed."""
+        known = self.extractor.options
+        problems = parameter_problems(f"extractor '{self.extractor.name}'", known, self.options, noun="option")
+        if lines := [f"{self.name}.{name}: {text}" for name, text in problems]:
+            raise UsageError(*lines)
+
+    @property
+    def picture_rate_hz(self) -> float | None:
+        """How many pictures a second it reads; None reads every one."""
+        return self.frame_rate_hz or self.extractor.frame_rate_hz
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it returns a sequence for every sample."""
+        return self.extractor.unit != "utterance"
+
+    @cached_property
+    def constructed(self) -> Any:
+        """What is called, or makes readers: constructed once in each process.
+
+        Raises:
+            UsageError: it cannot be constructed, or its weights are not installed.
+            MissingExtra: what it runs on is not installed.
+            IntegrityError: its weights changed.
+        """
+        extractor, options = self.extractor, dict(self.options)
+        if not isinstance(extractor.make, type):
+            return partial(extractor.make, **options)
+        folder = [] if extractor.weights is None else [weights_folder(extractor)]
+        try:
+            return extractor.make(*folder, **options)
+        except MerbenchError:
+            raise
+        except Exception as error:
+            raise UsageError(f"extractor '{self.source}' cannot be constructed: {exception_text(error)}") from error
+
+    def of_sound(self, sound: Audio) -> Result:
+        """Return the result for the sound of a clip, of one channel and at the rate that it declares."""
+        return self.result([self._checked(self.constructed(sound))])
+
+    def of_sounds(self, sounds: Sequence[Audio]) -> list[Result]:
+        """Return the results for the sounds of several clips, by the method `many`."""
+        outputs = self._as_many(self.constructed.many(sounds), sounds)
+        return [self.result([output]) for output in outputs]
+
+    @property
+    def takes_many(self) -> bool:
+        """Whether it has a method `many`, which is faster than one sound after the other."""
+        return self.extractor.input == "sound" and hasattr(self.extractor.make, "many")
+
+    def of_columns(self, samples: Sequence[Sequence[str]]) -> list[Result]:
+        """Return the results for samples that have one text, or one in each of several columns."""
+        texts = [text for sample in samples for text in sample]
+        outputs, width = self._as_many(self.constructed(texts), texts), len(samples[0])
+        return [self.result(outputs[start : start + width]) for start in range(0, len(outputs), width)]
+
+    def _as_many(self, outputs: Iterable[Output], items: Sequence[Any]) -> list[Output]:
+        checked = [self._checked(output) for output in outputs]
+        if len(checked) != len(items):
+            raise Inapplicable(f"the extractor returned {len(checked):,} outputs for {len(items):,}")
+        return checked
+
+    def reader(self) -> Reader:
+        """Return what measures the pictures, or the faces, of one clip."""
+        made = self.constructed
+        return _AtRate(made.start() if hasattr(made, "start") else _RowReader(made), self.picture_rate_hz)
+
+    def of_reader(self, reader: Reader) -> Result:
+        """Return the result of a reader that has got every picture, or face, of a clip."""
+        return self.result([self._checked(reader.output())])
+
+    def result(self, outputs: Sequence[Output]) -> Result:
+        """Return what is stored of a sample: of several outputs, vectors side by side and sequences in a row."""
+        if not self.is_sequence:
+            return Result(np.concatenate([output.values for output in outputs]))
+        pool = self.extractor.pool or _mean
+        vectors = [np.asarray(pool(output), dtype=np.float32).reshape(-1) for output in outputs]
+        times = [output.times for output in outputs if output.times is not None]
+        return Result(
+            _finite(np.concatenate(vectors), "numbers of the pooled vector"),
+            np.concatenate([output.values for output in outputs]),
+            np.concatenate(times) if len(times) == len(outputs) else None,
+        )
+
+    def _checked(self, output: Output) -> Output:
+        """Return an output of the declared form; raise `Inapplicable` if it has another one, or is not finite."""
+        values, times = np.asarray(output.values, dtype=np.float32), output.times
+        n_axes = 2 if self.is_sequence else 1
+        width = self.extractor.dimension
+        if values.ndim != n_axes or (width is not None and values.shape[-1] != width):
+            form = f"({'t, ' if self.is_sequence else ''}{'d' if width is None else width})"
+            raise Inapplicable(f"the extractor returned an array of shape {values.shape}, and declares {form}")
+        if times is not None:
+            times = np.asarray(times, dtype=np.float64)
+            if times.shape != values.shape[:1] or n_axes == 1:
+                raise Inapplicable(f"the extractor returned {times.shape} times for values of shape {values.shape}")
+            _finite(times, "times")
+        if self.is_sequence and not len(values) and self.extractor.modality != "text":
+            raise Inapplicable("it is too short: there is not a single frame or segment")
+        return Output(_finite(values, "numbers"), times)
+
+
+def _mean(output: Output) -> Any:
+    """Return the mean over the rows; zeros where there are none, as of an empty text."""
+    values = output.values
+    return values.mean(axis=0, dtype=np.float64) if len(values) else np.zeros(values.shape[1])
+
+
+def _finite(values: Any, what: str) -> Any:
+    n_odd = int(values.size - np.count_nonzero(np.isfinite(values)))
+    if n_odd:
+        raise Inapplicable(f"the extractor returned {n_odd:,} of {values.size:,} {what} that are not finite")
+    return values
+
+
+class _RowReader:
+    """Calls a function with blocks of pictures or faces; it returns one row of numbers for each."""
+
+    def __init__(self, function: Callable[[list[Any]], Any]) -> None:
+        self._function = function
+        self._waiting: list[Any] = []
+        self._rows: list[Floats] = []
+        self._times: list[float] = []
+
+    def add(self, item: Picture | Face, /) -> None:
+        self._waiting.append(item)
+        self._times.append(item.time_s)
+        if len(self._waiting) == _BLOCK:
+            self._measure()
+
+    def _measure(self) -> None:
+        rows = np.asarray(self._function(self._waiting), dtype=np.float32)
+        if rows.ndim != 2 or len(rows) != len(self._waiting):
+            raise Inapplicable(f"{len(self._waiting):,} pictures gave an array of shape {rows.shape}, not a row each")
+        self._rows.append(rows)
+        self._waiting = []
+
+    def output(self) -> Output:
+        if self._waiting:
+            self._measure()
+        values = np.concatenate(self._rows) if self._rows else np.zeros((0, 0), np.float32)
+        return Output(values, np.array(self._times))
+
+
+class _AtRate:
+    """Passes on the first picture at or after every multiple of the time between two, none of them twice."""
+
+    _SLACK_S = 1e-6
+    """How much earlier a time stamp, which is rounded, may be."""
+
+    def __init__(self, reader: Reader, rate_hz: float | None) -> None:
+        self._reader, self._rate_hz = reader, rate_hz
+        self._n_due = 0  # how many multiples have passed
+
+    def add(self, item: Picture | Face, /) -> None:
+        if self._rate_hz is not None:
+            if item.time_s + self._SLACK_S < self._n_due / self._rate_hz:
+                return
+            self._n_due = int((item.time_s + self._SLACK_S) * self._rate_hz) + 1
+        self._reader.add(item)
+
+    def output(self) -> Output:
+        return self._reader.output()
+
+
+def mixed(sound: Audio) -> Audio:
+    """Return the sound of a clip as one channel, the mean of all, at least one sample."""
+    samples = sound.samples
+    mono = samples.mean(axis=0, dtype=np.float32) if samples.size else np.zeros(1, np.float32)
+    return Audio(mono[None], sound.rate_hz)
+
+
+def sounds_at(sound: Audio, rates_hz: Iterable[int]) -> dict[int, Audio]:
+    """Return the sound of a clip as one channel at every rate, resampled once for each."""
+    mono = mixed(sound)
+    return {rate: Audio(at_rate(mono.samples, mono.rate_hz, rate), rate) for rate in sorted(set(rates_hz))}
+
+
+def problem_of(error: Exception) -> str:
+    """Return why one sample has no output; raise an error that every sample would meet."""
+    return Done("", error=error).problem(UnreadableMedia, Inapplicable)
+
+
+def feed(readers: Mapping[str, Reader], frames: Iterable[Frame], problems: dict[str, str]) -> None:
+    """Give the pictures of a clip to all readers; one that fails gets no more, and its reason is noted by its name."""
+    for frame in frames:
+        picture = Picture(frame)
+        for name, reader in readers.items():
+            if name not in problems:
+                try:
+                    reader.add(picture)
+                except Exception as error:
+                    problems[name] = problem_of(error)
+
+
+class Measured:
+    """What the extractors returned for the samples of a unit of work."""
+
+    def __init__(self, sample_ids: Iterable[str]) -> None:
+        self.results: dict[str, dict[str, Result]] = {sample_id: {} for sample_id in sample_ids}  # then by feature
+        self.problems: dict[str, dict[str, str]] = {sample_id: {} for sample_id in self.results}  # likewise
+
+    def take(self, sample_id: str, recipe: Recipe, result: Callable[[], Result]) -> None:
+        """Note a result, or why there is none."""
+        try:
+            self.results[sample_id][recipe.name] = result()
+        except Exception as error:
+            self.problems[sample_id][recipe.name] = problem_of(error)
+
+    def take_all(
+        self, recipe: Recipe, items: Mapping[str, Any], together: Callable[[Sequence[Any]], Sequence[Result]]
+    ) -> None:
+        """Note the results of several samples; where they fail together, those of one after the other."""
+        if len(items) > 1:
+            try:
+                results = together(list(items.values()))
+            except Exception as error:
+                problem_of(error)
+            else:
+                for sample_id, result in zip(items, results, strict=True):
+                    self.results[sample_id][recipe.name] = result
+                return
+        for sample_id, item in items.items():
+            self.take(sample_id, recipe, partial(_first, together, item))
+
+
+def _first(together: Callable[[Sequence[Any]], Sequence[Result]], item: Any) -> Result:
+    return together([item])[0]
+
+
+def measure_clips(clips: Mapping[str, Path], recipes: Sequence[Recipe]) -> Measured:
+    """Return what extractors return for some clips, each decoded once.
+
+    Args:
+        clips: sample -> its clip.
+        recipes: of extractors that read sound, pictures or faces.
+    """
+    measured = Measured(clips)
+    of_sound = [recipe for recipe in recipes if recipe.extractor.input == "sound"]
+    of_pictures = [recipe for recipe in recipes if recipe.extractor.input == "pictures"]
+    together: dict[str, dict[str, Audio]] = {recipe.name: {} for recipe in of_sound if recipe.takes_many}
+    for sample_id, path in clips.items():
+        if of_sound:
+            _measure_sound(sample_id, path, of_sound, measured, together)
+        if of_pictures:
+            _measure_pictures(sample_id, path, of_pictures, measured)
+    for recipe in of_sound:
+        if recipe.name in together:
+            measured.take_all(recipe, together[recipe.name], recipe.of_sounds)
+    return measured
+
+
+def _measure_sound(
+    sample_id: str,
+    path: Path,
+    recipes: Sequence[Recipe],
+    measured: Measured,
+    together: Mapping[str, dict[str, Audio]],
+) -> None:
+    try:
+        sounds = sounds_at(read_audio(path), (recipe.extractor.sample_rate_hz for recipe in recipes))
+    except Exception as error:
+        measured.problems[sample_id] |= dict.fromkeys((recipe.name for recipe in recipes), problem_of(error))
+        return
+    for recipe in recipes:
+        sound = sounds[recipe.extractor.sample_rate_hz]
+        if recipe.name in together:
+            together[recipe.name][sample_id] = sound
+        else:
+            measured.take(sample_id, recipe, partial(recipe.of_sound, sound))
+
+
+def _measure_pictures(sample_id: str, path: Path, recipes: Sequence[Recipe], measured: Measured) -> None:
+    problems = measured.problems[sample_id]
+    readers = {recipe.name: recipe.reader() for recipe in recipes}
+    try:
+        feed(readers, read_video(path).frames, problems)
+    except Exception as error:
+        problems |= dict.fromkeys(readers, problem_of(error))
+    for recipe in recipes:
+        if recipe.name not in problems:
+            measured.take(sample_id, recipe, partial(recipe.of_reader, readers[recipe.name]))
+
+
+def measure_texts(texts: Mapping[str, Sequence[str]], recipes: Sequence[Recipe]) -> Measured:
+    """Return what extractors return for some samples' texts; see `Recipe.result` for several columns.
+
+    Args:
+        texts: sample -> its text in every column.
+        recipes: of extractors that read texts.
+    """
+    measured = Measured(texts)
+    for recipe in recipes:
+        measured.take_all(recipe, texts, recipe.of_columns)
+    return measured
+
+
+def vectors_of_corpus(
+    recipe: Recipe, columns: Sequence[Sequence[str]], train: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return one vector for each sample of a corpus, by an extractor that learns from some of them."""
+    vectors = np.asarray(recipe.constructed(columns, train), dtype=np.float32)
+    n = len(columns[0])
+    if vectors.ndim != 2 or len(vectors) != n:
+        raise UsageError(f"extractor '{recipe.source}' returned an array of shape {vectors.shape} for {n:,} samples")
+    odd = [str(row) for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1))]
+    if odd:
+        raise UsageError(f"extractor '{recipe.source}' returned {counted('rows that are not finite', odd, n)}")
+    return vectors

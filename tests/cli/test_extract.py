@@ -1,0 +1,137 @@
+"""`merbench extract` and `merbench corpus build --clips` as they are typed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from made_corpus import made_corpus
+
+from merbench.corpus import open_corpus
+from merbench.sample import WrittenClips, clip
+from merbench.sample.clips import write_clip
+
+Command = Callable[..., tuple[int, str, str]]
+IDS = [f"sample_{number:08d}" for number in range(1, 8)]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with a corpus and the clips of its seven samples."""
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    samples = pa.table({"sample_id": [*IDS, "x"], "split": ["train"] * 5 + ["test"] * 2 + ["other"]})
+    made_corpus(Path("talk"), name="talk", samples=samples)
+    made = clip(IDS[0])
+    write_clip(made, Path("clips") / f"{IDS[0]}.mp4")
+    for sample_id in IDS[1:]:
+        shutil.copy(Path("clips") / f"{IDS[0]}.mp4", Path("clips") / f"{sample_id}.mp4")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_features_of_sound_and_pictures_are_made_and_named(here: Path, merbench: Command) -> None:
+    assert merbench("extract ./talk --media clips --media clips --with sound=voice --with face --workers 2") == (
+        0,
+        "talk: feature 'sound', 7 samples × 184\ntalk: feature 'face', 7 samples × 140\nno clip of other (1)\n",
+        "",
+    )
+    assert open_corpus("./talk").features == ("face", "sound")
+    assert merbench("extract ./talk --media clips --with sound=voice") == (
+        2,
+        "",
+        "corpus 'talk' already has a feature 'sound'\n",
+    )
+    assert merbench("extract ./talk --media clips --with sound=voice --force")[0] == 0
+
+
+def test_clips_that_cannot_be_read_are_reported_and_leave_with_5(here: Path, merbench: Command) -> None:
+    for sample_id in IDS[:6]:
+        (here / "clips" / f"{sample_id}.mp4").write_bytes(b"no clip")
+    code, out, err = merbench("extract ./talk --media clips --with voice")
+    assert code == 5
+    assert out == "talk: feature 'voice', 1 sample × 184\nno clip of other (1)\n"
+    assert err == (
+        "feature 'voice': 6 problems\n"
+        + "".join(
+            f"  E653  {sample_id}: clips/{sample_id}.mp4: is not a media file that FFmpeg can read\n"
+            for sample_id in IDS[:5]
+        )
+        + "  E653  … and 1 more\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--media gone --with voice", "gone: no such folder of media\n"),
+        ("--media clips --with voice --engine dask", "'dask' is not an engine; allowed: local and dask://host:port\n"),
+        ("--with voice", "voice: the extractor reads clips, and needs their folder: --media DIR\n"),
+        ("--with tfidf-svd --media clips", "no extractor reads clips; --media applies only to those that do\n"),
+        ("--media clips --with =voice", "--with =voice: write EXTRACTOR or NAME=EXTRACTOR, such as voice\n"),
+        (
+            "--media clips --with voice --with voice",
+            "--with voice: a second feature 'voice'; name it otherwise: NAME=voice\n",
+        ),
+        (
+            "--media clips --with voice --with face --option x.y=1",
+            "--option x.y: write NAME.KEY=VALUE; NAME is one of the features: voice, face\n",
+        ),
+        ("--media clips --with voice --option y=1", "voice.y: is not an option of extractor 'voice'; allowed: none\n"),
+        (
+            "--with tfidf-svd --option dimension=7",
+            "tfidf-svd.dimension: is not an option of extractor 'tfidf-svd'; allowed: dimensions, longest; did you mean "
+            "'dimensions'?\n",
+        ),
+        (
+            "--with tfidf-svd --option dimensions=0",
+            "tfidf-svd.dimensions: 0 is not an integer of at least 1\n",
+        ),
+        (
+            "--media clips --with voice --frame-rate 5",
+            "--frame-rate: applies only to extractors that read pictures or faces\n",
+        ),
+        (
+            "--media clips --with voice --only frames",
+            "voice: the extractor returns one vector for each sample, and no sequence\n",
+        ),
+    ],
+)
+def test_wrong_arguments_are_reported(here: Path, merbench: Command, arguments: str, message: str) -> None:
+    assert merbench(f"extract ./talk {arguments}") == (2, "", message)
+
+
+def test_the_nearest_extractor_is_named(here: Path, merbench: Command) -> None:
+    code, _, err = merbench("extract ./talk --media clips --with vioce")
+    assert (code, err.partition(" (known: ")[0]) == (2, "no extractor named 'vioce'; did you mean 'voice'?")
+
+
+@pytest.mark.parametrize(
+    ("n_written", "n_kept", "expected"),
+    [(2350, 0, "2,350 clips written"), (1, 2349, "1 clip written; 2,349 existed before")],
+)
+def test_the_sample_is_given_clips(
+    here: Path, merbench: Command, monkeypatch: pytest.MonkeyPatch, n_written: int, n_kept: int, expected: str
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def write_clips(folder: Path, **given: Any) -> WrittenClips:
+        asked.update(given)
+        return WrittenClips(folder, n_written, n_kept)
+
+    monkeypatch.setattr("merbench.sample.write_clips", write_clips)
+    assert merbench("corpus build sample --clips new/clips --workers 3") == (0, f"new/clips: {expected}\n", "")
+    assert asked["workers"] == 3
+
+
+@pytest.mark.parametrize("beside", ["--force", "--output there"])
+def test_clips_are_written_alone(here: Path, merbench: Command, beside: str) -> None:
+    assert merbench(f"corpus build sample --clips clips {beside}") == (
+        2,
+        "",
+        "--clips DIR: applies only to the corpus 'sample', without --output and --force\n",
+    )
