@@ -14,7 +14,7 @@ from merbench.charts import Specimen, contact_sheet, require_matplotlib
 from merbench.corrupt.clip import Clip
 from merbench.corrupt.steps import apply_steps, sample_steps
 from merbench.corruptions import Audio, Frame, Step, Video
-from merbench.corruptions.video.pictures import rgb8
+from merbench.corruptions.video.pictures import shown
 from merbench.errors import Inapplicable, UnreadableMedia, UsageError, listed
 from merbench.media import opened, read_audio, read_video
 from merbench.media.transcode import as_declared
@@ -114,17 +114,13 @@ def _pictures(video: Video) -> list[NDArray[np.uint8]]:
     last: Frame | None = None
     for frame in _copies(video):
         while len(chosen) < len(wanted) and frame.time_s >= wanted[len(chosen)]:
-            chosen.append(_upright(frame))
+            chosen.append(shown(frame))
         last = frame
     while last is not None and len(chosen) < len(wanted):
-        chosen.append(_upright(last))
+        chosen.append(shown(last))
     return chosen
 
 
 def _copies(video: Video) -> Iterator[Frame]:
     for frame in video.frames:
         yield frame.with_planes([plane.copy() for plane in frame.planes])
-
-
-def _upright(frame: Frame) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(np.rot90(rgb8(frame), -frame.rotation // 90))

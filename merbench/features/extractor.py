@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corruptions.signals import Frame
+from merbench.corruptions.video.pictures import Scratch, shown
 from merbench.parameters import Parameter, declared, definition
 from merbench.registry import Registry
 
@@ -54,6 +55,10 @@ class Output(NamedTuple):
     times: Seconds | None = None  # `(t,)`, of a sequence; None for a vector, and for tokens
 
 
+_scratch: Scratch = {}
+"""Memory in which pictures are converted, one after the other."""
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A decoded frame."""
@@ -68,7 +73,7 @@ class Picture:
     @cached_property
     def rgb(self) -> NDArray[np.uint8]:
         """The picture as a player shows it, `(height, width, 3)`, turned upright; converted once for all extractors."""
-        raise NotImplementedError
+        return shown(self.frame, _scratch)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

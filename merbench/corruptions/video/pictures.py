@@ -193,6 +193,12 @@ def rgb8(frame: Frame, scratch: Scratch | None = None) -> NDArray[np.uint8]:
     return in_8_bits(rgb(frame, scratch), scratch)
 
 
+def shown(frame: Frame, scratch: Scratch | None = None) -> NDArray[np.uint8]:
+    """Return the picture as a player shows it: turned upright, `(height, width, 3)`, a copy."""
+    picture = np.rot90(rgb8(frame, scratch), -(frame.rotation // 90))
+    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture.copy()
+
+
 def in_8_bits(picture: Picture, scratch: Scratch) -> NDArray[np.uint8]:
     """Return a picture's values times 255, rounded."""
     levels = scratch["levels"] = cv2.convertScaleAbs(picture, dst=scratch.get("levels"), alpha=255)

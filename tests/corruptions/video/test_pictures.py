@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from merbench.corruptions.signals import Frame
 from merbench.corruptions.video.pictures import (
     cv2,
     fill_box,
     pixels,
     rgb,
     rgb8,
+    shown,
     shown_size,
 )
 from merbench.errors import MissingExtra
@@ -84,3 +86,21 @@ def test_colour_differences_are_in_the_middle_of_their_pixels() -> None:
     # the difference on a scale of 224 for 255
     expected = (126 - 16) * 255 / 219 + 1.402 * np.array([0, 5, 15, 20]) * 255 / 224
     assert red == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "expected"),
+    [
+        (0, [[0, 0, 0], [255, 255, 255]]),
+        (90, [[255, 0], [255, 0], [255, 0]]),  # clockwise: the upper row is on the right
+        (180, [[255, 255, 255], [0, 0, 0]]),
+        (270, [[0, 255], [0, 255], [0, 255]]),
+    ],
+)
+def test_a_picture_is_shown_upright_and_in_three_channels(rotation: int, expected: list[list[int]]) -> None:
+    frame = Frame((np.array([[16] * 3, [235] * 3], np.uint8),), rotation=rotation)
+    scratch: dict[str, object] = {}
+    picture = shown(frame, scratch)
+    shown(Frame((np.full((2, 3), 100, np.uint8),)), scratch)  # another picture in the same memory
+    assert picture.flags.c_contiguous
+    assert np.array_equal(picture, np.repeat(np.array(expected)[:, :, None], 3, axis=2))
