@@ -86,7 +86,10 @@ def ranks() -> dict[str, Callable[[], object]]:
     return {
         **{
             f"rank intervals of {n:,} rows by two keys": partial(
-                rank_intervals, {"first": draws[:n], "second": draws[:n]}, by, 4, 0.95
+                rank_intervals,
+                dict.fromkeys(("first", "second"), draws[:n]),
+                dict.fromkeys(("first", "second"), values[:n]),
+                *(by, 4, 0.95, 1e3),
             )
             for n in (500, 1000)
         },

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Any, ClassVar, Literal
 
-from merbench.errors import UsageError, printable
+from merbench.errors import Problem, UsageError, printable
 from merbench.leaderboard.entry import InvalidEntry
 from merbench.leaderboard.ranking import MOST_PAIRED
 from merbench.report import (
@@ -86,7 +86,7 @@ class Row:
     digests: tuple[str, ...]
     scores: tuple[BoardScore, ...]  # the overall score first, where there is one, then the metrics of the track
     gap: Gap | None = None  # the distance from the best row; None for the best row itself
-    # the interval of the rank over the resamples; None without intervals, and for a row that is not ranked
+    # the interval of the rank; None without intervals, and for a row that is not ranked
     rank_low: int | None = None
     rank_high: int | None = None
     group: str = ""  # letters, separated by spaces; ranked rows that share one are not significantly different
@@ -187,6 +187,7 @@ class Board(Report):
         schemes: other ways to rank the rows; none for fewer than two ranked rows.
         schemes_missing: why the other schemes are not offered, a line each.
         ceilings: what one annotator reaches, where the corpus has votes and nothing is hidden.
+        warnings: what a reader must know of the tests.
     """
 
     SCHEMA: ClassVar[str] = "merbench.leaderboard/1"
@@ -201,6 +202,7 @@ class Board(Report):
     schemes: tuple[Scheme, ...] = ()
     schemes_missing: tuple[str, ...] = ()
     ceilings: tuple[Ceiling, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -382,6 +384,7 @@ class Board(Report):
                 f"p: paired permutation test of {self.ranking[0]} against the best row, "
                 f"{self.n_permutations:,} permutations, two-sided, Holm over the rows",
                 f"≈: not significantly different from the best row (p ≥ {self.uncertainty.alpha:g})",
+                *map(str, self.warnings),
             ]
         if self._needed_unit:
             lines.append(f"{self._needed_unit} needed: {NEEDED}")
@@ -410,7 +413,10 @@ class Board(Report):
     def _rank_notes(self) -> Iterator[str]:
         """Yield how rank intervals, groups and ranking schemes are to be read."""
         if any(row.rank_low is not None for row in self.rows):
-            yield f"ranks: {self.interval_head} of the rank; the same rows are ranked in every resample"
+            yield (
+                f"ranks: {self.interval_head} of the rank, after the rows that are significantly better and before "
+                "those that are significantly worse (the t test of groups, Holm over the pairs of a row)"
+            )
         if any(row.group for row in self.rows):
             n = sum(row.rank is not None for row in self.rows)
             pairs = "all pairs" if n <= MOST_PAIRED else "neighbours"

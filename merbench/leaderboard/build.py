@@ -67,6 +67,7 @@ from merbench.scoring import (
     sample_values,
     signature,
 )
+from merbench.scoring.comparison import smallest_p
 from merbench.scoring.scorecard import reasons_withheld
 from merbench.significance import holm, n_needed, pair_deviations
 from merbench.submission import Submission, read_submission
@@ -213,6 +214,7 @@ def build_board(
         schemes=schemes_of(schemes, [row.rank for row in rows]),
         schemes_missing=tuple(schemes_missing),
         ceilings=runs[0].report.ceilings if runs else (),
+        warnings=tuple(smallest_p(bench.how, N_PERMUTATIONS, len(rows) - 1) if uncertainty and len(rows) > 1 else ()),
     )
 
 
@@ -507,14 +509,14 @@ def _with_ranks(bench: _Bench, rows: list[Row], systems: Systems, by: Sequence[R
     track, level = bench.candidates.track, bench.how.level
     keys = {key.name: ranked[0].score(key.name).key for key in by}
     draws = {name: np.stack([_draws(systems[row.key], key) for row in ranked]) for name, key in keys.items()}
-    intervals = rank_intervals(draws, by, track.ranking.decimals, level)
+    plain = {name: np.array([row.score(name).value for row in ranked]) for name in keys}
+    intervals = rank_intervals(draws, plain, by, track.ranking.decimals, level, bench.how.degrees)
     certain = {row: interval for row, interval in zip(ranked, intervals, strict=True) if interval is not None}
     if not certain:
         return rows
-    values = np.array([row.score(by[0].name).value for row in certain])
-    has_interval = [interval is not None for interval in intervals]
+    first, has_interval = by[0].name, [interval is not None for interval in intervals]
     alpha = bench.how.uncertainty.alpha
-    letters = group_letters(draws[by[0].name][has_interval], values, bench.how.degrees, alpha)
+    letters = group_letters(draws[first][has_interval], plain[first][has_interval], bench.how.degrees, alpha)
     changed = {
         row.key: replace(row, rank_low=ends.low, rank_high=ends.high, first_share=ends.first_share, group=group)
         for (row, ends), group in zip(certain.items(), letters, strict=True)

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import UndefinedMetric
-from merbench.intervals import percentile_interval
 from merbench.report import displayed
 from merbench.resampling import DECIMALS, MOST_LEFT_OUT
-from merbench.significance import holm, pairwise_p
+from merbench.significance import FEWEST_DEGREES, holm, pair_deviations, pairwise_p
+from merbench.student import student_quantile
 
 Floats = NDArray[np.float64]
 
@@ -111,7 +111,7 @@ def competition_ranks(*keys: NDArray[Any]) -> NDArray[np.int64]:
 
 
 class RankInterval(NamedTuple):
-    """The percentile interval of a row's rank over the resamples, and the share of those in which it is first."""
+    """The interval of a row's rank, and the share of the resamples in which it is first."""
 
     low: int
     high: int
@@ -119,36 +119,75 @@ class RankInterval(NamedTuple):
 
 
 def rank_intervals(
-    draws: Mapping[str, Floats], by: Sequence[RankingKey], decimals: int, level: float
+    draws: Mapping[str, Floats],
+    values: Mapping[str, Floats],
+    by: Sequence[RankingKey],
+    decimals: int,
+    level: float,
+    degrees: float,
 ) -> list[RankInterval | None]:
-    """Return the interval of every row's rank: in every resample the rows are ranked as `places` ranks them.
+    """Return the interval of every row's rank, and how often it is first where resamples are ranked as by `places`.
+
+    The interval begins after the rows that are better and differ significantly, and ends before those that are worse
+    and differ significantly (Mogstad et al., 2024, *Inference for ranks*). It has all ranks that equally good rows may
+    have, where the ranks of resamples repeat by how much the rows differ by chance.
 
     Resamples in which a row has no value are left out for all rows; a row without a value in more than a fifth of them
     has no interval, and is last where it has none. Where more than a fifth would be left out, no row has an interval.
 
     Args:
         draws: by the name of a key, `(N, B)` draws of all ranked rows.
+        values: by the name of a key, their `(N,)` plain values.
         by: the keys, in order.
         decimals: how many decimals of a value are compared.
         level: level of the intervals.
+        degrees: degrees of freedom of the test.
     """
     known = np.logical_and.reduce([~np.isnan(draws[key.name]) for key in by])
     n_draws, has_interval = known.shape[1], known.mean(axis=1) >= 1 - MOST_LEFT_OUT
     kept = np.flatnonzero(known[has_interval].all(axis=0))
     if len(kept) < max(1.0, (1 - MOST_LEFT_OUT) * n_draws) or not has_interval.any():
         return [None] * len(known)
-    ranks = np.empty((len(kept), len(known)), dtype=np.int32)
-    step = max(1, AT_ONCE // len(known))
+    n_first, step = np.zeros(len(known), dtype=np.int64), max(1, AT_ONCE // len(known))
     for start in range(0, len(kept), step):
         block = kept[start : start + step]
         keys = [_smaller_is_better(draws[key.name][:, block].T, key, decimals) for key in by]
-        ranks[start : start + step] = competition_ranks(*keys)
-    intervals: list[RankInterval | None] = []
-    for own, is_known in zip(ranks.T, has_interval, strict=True):
-        ends = percentile_interval(own, level)
-        interval = RankInterval(int(ends.low), int(ends.high), float(np.mean(own == 1)))
-        intervals.append(interval if is_known else None)
-    return intervals
+        n_first += (competition_ranks(*keys) == 1).sum(axis=0)
+    own = competition_ranks(*(_smaller_is_better(values[key.name][None], key, decimals) for key in by))[0]
+    differs, is_equal = _differs(draws, values, by, round(1 - level, DECIMALS), degrees)
+    lows = 1 + (differs & (own < own[:, None])).sum(axis=1)
+    highs = 1 + (~is_equal & ~(differs & (own > own[:, None]))).sum(axis=1)
+    rows = zip(lows.tolist(), highs.tolist(), (n_first / len(kept)).tolist(), has_interval, strict=True)
+    return [RankInterval(low, high, share) if is_known else None for low, high, share, is_known in rows]
+
+
+def _differs(
+    draws: Mapping[str, Floats], values: Mapping[str, Floats], by: Sequence[RankingKey], alpha: float, degrees: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return `(N, N)` whether a row (first) differs significantly from another, and whether they are always equal.
+
+    Holm over all pairs of the row. The statistic is that of `pairwise_p`, under the first key in which the two are not
+    equal in all resamples.
+    """
+    n = len(values[by[0].name])
+    t, is_equal = np.zeros((n, n)), np.ones((n, n), dtype=np.bool_)
+    # Where all resamples agree on the difference, every unit does: the p of the permutation test.
+    agreed = math.inf if 0.5**degrees < alpha / max(n - 1, 1) else 0.0
+    for key in by:
+        own = values[key.name]
+        differences = np.abs(np.round(own[:, None] - own, DECIMALS))
+        deviations = pair_deviations(draws[key.name], own)
+        ratios = np.where(deviations > 0, differences / np.where(deviations > 0, deviations, 1.0), agreed)
+        t[is_equal] = np.where((differences > 0) & np.isfinite(deviations), ratios, 0.0)[is_equal]
+        is_equal &= (differences == 0) & (deviations == 0)
+    np.fill_diagonal(is_equal, True)
+    if n < 2 or degrees < FEWEST_DEGREES:
+        return np.zeros((n, n), dtype=np.bool_), is_equal
+    largest = -np.sort(-t, axis=1)[:, : n - 1]
+    limits = [student_quantile(1 - alpha / (2 * (n - 1 - place)), degrees) for place in range(n - 1)]
+    n_significant = np.logical_and.accumulate(largest > limits, axis=1).sum(axis=1)
+    least = np.take_along_axis(largest, np.maximum(n_significant - 1, 0)[:, None], axis=1)
+    return np.asarray((n_significant > 0)[:, None] & (t >= least)), is_equal
 
 
 def _smaller_is_better(values: Floats, key: RankingKey, decimals: int) -> Floats:

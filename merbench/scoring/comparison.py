@@ -93,7 +93,7 @@ def compare(  # noqa: PLR0913
         uncertainty=how.uncertainty,
         warnings=(
             *warnings_of(next(iter(systems.values())), how, {}),
-            *_smallest_p(how, n_permutations, n_pairs=math.comb(len(systems), 2)),
+            *smallest_p(how, n_permutations, n_pairs=math.comb(len(systems), 2)),
             *_tied_to_size(systems, made, how),
         ),
         decimals=candidates.track.ranking.decimals,
@@ -140,7 +140,7 @@ def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resam
     return made
 
 
-def _smallest_p(how: Resampling, n_permutations: int, n_pairs: int) -> Iterator[Problem]:
+def smallest_p(how: Resampling, n_permutations: int, n_pairs: int) -> Iterator[Problem]:
     """Yield a warning where no p can be small enough to be significant after Holm's correction."""
     n_permuted = n_swaps(how.n_units, n_permutations)
     # Exchanging everything makes the same difference as exchanging nothing.

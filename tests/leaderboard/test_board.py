@@ -168,7 +168,10 @@ def test_ranks_groups_and_schemes() -> None:
         "third        net              3          3               1",
         "Kendall's τ                         0.8165               –",
     ]
-    assert "ranks: 95% interval of the rank; the same rows are ranked in every resample" in lines
+    assert (
+        "ranks: 95% interval of the rank, after the rows that are significantly better and before those that are "
+        "significantly worse (the t test of groups, Holm over the pairs of a row)"
+    ) in lines
     assert lines[-3:-1] == [
         "EuroEval's score is not offered: no resamples",
         "±: mean and standard deviation over the runs of a system, one per seed",

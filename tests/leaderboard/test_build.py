@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -235,6 +236,25 @@ def test_equal_predictions_share_a_rank_and_are_not_separated(track: Track, fold
     assert (gap.value, gap.p, gap.p_holm, gap.separable) == (0.0, 1.0, 1.0, False)
 
 
+def test_a_board_on_which_no_difference_can_be_significant_says_so(
+    track: Track, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n, team in enumerate("abc"):
+        write_entry(folder, f"toy/{team}/run", predictions(range(n)))
+    # The smallest p is 1 / 41, or 1 / 40, and two rows are compared with the best one: 0.049, or 0.05.
+    monkeypatch.setattr(build, "N_PERMUTATIONS", 40)
+    assert build_board(track, folder, NO_CACHE).warnings == ()
+    monkeypatch.setattr(build, "N_PERMUTATIONS", 39)
+    board = build_board(track, folder, NO_CACHE)
+    (line,) = (line for line in board.notes() if line.startswith("W711"))
+    assert "nor an adjusted one of 2 pairs below 0.05: no difference can be significant" in line
+    assert Board.from_json(board.to_json()) == board
+    # A single row is compared with no other.
+    for team in "ab":
+        rmtree(folder / "toy" / team)
+    assert build_board(track, folder, NO_CACHE).warnings == ()
+
+
 def test_rows_that_are_not_ranked_are_not_the_best_unless_there_are_only_such(track: Track, folder: Path) -> None:
     write_entry(folder, "toy/oracle/run", predictions(), ranks="false")
     write_entry(folder, "toy/b/run", predictions(range(8)), ranks="false")
@@ -270,12 +290,18 @@ def test_ranks_have_intervals_from_shared_resamples(ranked: Board) -> None:
     draws = np.round(weights @ right.T / weights.sum(axis=1)[:, None], 10)
     ranks = stats.rankdata(-np.round(draws, 4), method="min", axis=1)
     rows = {row.team: row for row in ranked.rows}
-    for team, own in zip(RIGHT, np.sort(ranks, axis=0).T, strict=True):
+    for number, (team, own) in enumerate(zip(RIGHT, ranks.T, strict=True)):
         row = rows[team]
-        # The order statistics of rank 1001 · 0.025, rounded down, and 1001 · 0.975, rounded up.
-        assert (row.rank_low, row.rank_high) == (own[24], own[975])
+        others = [other for other in range(4) if other != number]
+        differences = np.array([(right[other] - right[number]).mean() for other in others])
+        t = differences / [np.std(draws[:, other] - draws[:, number], ddof=1) for other in others]
+        # Of three p at 39 degrees of freedom, the i-th smallest counts if it and those before are below .05 / (3 − i).
+        order = np.argsort(-np.abs(t))
+        counts = np.cumprod(2 * stats.t.sf(np.abs(t[order]), 39) < 0.05 / np.array([3, 2, 1])) == 1
+        significant = differences[order][counts]
+        assert (row.rank_low, row.rank_high) == (1 + (significant > 0).sum(), 4 - (significant < 0).sum())
         assert row.first_share == pytest.approx((own == 1).mean(), abs=1e-15)
-    assert len({(row.rank_low, row.rank_high) for row in ranked.rows}) > 2
+    assert len({(row.rank_low, row.rank_high) for row in ranked.rows}) > 1
     assert rows["organizer"] == replace(rows["organizer"], rank_low=None, rank_high=None, first_share=None, group="")
     # Student's t of each difference, 39 degrees of freedom; of six p, the i-th smallest counts if it is below .05 / (6 − i).
     pairs = list(combinations(range(4), 2))

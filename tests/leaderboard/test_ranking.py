@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from itertools import combinations
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from hand_made_boards import row
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from merbench.errors import UndefinedMetric
@@ -117,41 +119,90 @@ def test_competition_ranks_are_those_of_scipy() -> None:
     assert competition_ranks(first, second).tolist() == [[3, 1, 2, 3]]
 
 
-def test_an_interval_of_ranks_is_of_the_places_in_every_resample() -> None:
+def test_how_often_a_row_is_first_is_counted_over_the_places_in_every_resample() -> None:
     rng = np.random.default_rng(1)
     # Five decimals of which four are shown, so that rows tie, and the last row is the one before it.
     overall = np.round(0.5 + rng.integers(-9, 10, (6, 99)) * 5e-5 + np.array([[4e-4], [2e-4], [0], [0], [0], [0]]), 5)
     mse = rng.integers(1, 3, (6, 99)) / 10
     overall[5], mse[5] = overall[4], mse[4]
-    ranks = np.zeros((6, 99))
+    n_first = np.zeros(6)
     for draw in range(99):
         rows = [row(str(i), overall=overall[i, draw], mse=mse[i, draw]) for i in range(6)]
-        for team, rank in ranked(rows, (OVERALL, MSE)):
-            ranks[int(team), draw] = rank
-    intervals = rank_intervals({"overall": overall, "mse": mse}, (OVERALL, MSE), 4, 0.95)
-    for own, interval in zip(ranks, intervals, strict=True):
-        # Of 99 draws the order statistics of rank 100 · 0.025, rounded down, and 100 · 0.975, rounded up.
-        assert interval is not None and interval[:2] == (np.sort(own)[1], np.sort(own)[97])
-        assert interval.first_share == pytest.approx((own == 1).mean(), abs=1e-15)
+        n_first += [rank == 1 for _, rank in sorted(ranked(rows, (OVERALL, MSE)))]
+    draws, by = {"overall": overall, "mse": mse}, (OVERALL, MSE)
+    intervals = rank_intervals(draws, {"overall": overall.mean(axis=1), "mse": mse.mean(axis=1)}, by, 4, 0.95, 98)
+    shares = [interval.first_share for interval in intervals if interval is not None]
+    assert shares == pytest.approx(n_first / 99, abs=1e-15)
     assert intervals[4] == intervals[5]
-    assert len(set(intervals)) > 2
+
+
+def intervals_of(
+    draws: Any, degrees: float = 999, decimals: int = 4, level: float = 0.95, mse: Any = None
+) -> list[Any]:
+    """Return the intervals of ranks by `overall`, then `mse`, whose plain values are the means of the draws."""
+    both = {"overall": np.array(draws), "mse": np.ones_like(draws) if mse is None else mse}
+    values = {name: np.nanmean(own, axis=1).round(10) for name, own in both.items()}
+    found = rank_intervals(both, values, (OVERALL, MSE), decimals, level, degrees)
+    return [interval and interval[:2] for interval in found]
+
+
+def apart(*t: float) -> NDArray[np.float64]:
+    """Return 1,000 draws a row, whose differences are `t` standard deviations (n − 1) apart, exactly."""
+    noise = np.linalg.qr(np.c_[np.ones(1000), np.random.default_rng(3).normal(size=(1000, len(t)))])[0][:, 1:].T
+    return np.round(np.array(t)[:, None] + noise * math.sqrt(999 / 2), 10)
+
+
+def test_an_interval_of_a_rank_has_the_rows_that_do_not_differ_from_it() -> None:
+    # Tables of Student's t at 999 degrees: 1.962 for 0.05 / 2 on either side, 2.245 for 0.05 / 4, 1.646 for 0.1 / 2.
+    assert intervals_of(apart(0, 1.95)) == [(1, 2), (1, 2)]
+    assert intervals_of(apart(0, 1.97)) == [(2, 2), (1, 1)]
+    # The larger t of a row's two is compared with 2.245 and, if it is above, the other one with 1.962.
+    assert intervals_of(apart(0, 1.97, 4.21)) == [(3, 3), (1, 3), (1, 1)]
+    assert intervals_of(apart(0, 1.97, 4.22)) == [(3, 3), (2, 2), (1, 1)]
+    assert intervals_of(apart(0, 1.95, 4.20)) == [(2, 3), (2, 3), (1, 1)]
+    assert intervals_of(apart(0, 1.12, 2.24)) == [(1, 3)] * 3
+    assert intervals_of(apart(0, 1.65), level=0.9) == [(2, 2), (1, 1)]
+    # At two degrees, 4.303; with less than one there is no test.
+    assert intervals_of(apart(0, 4.30), degrees=2) == [(1, 2), (1, 2)]
+    assert intervals_of(apart(0, 4.31), degrees=2) == [(2, 2), (1, 1)]
+    assert intervals_of(apart(0, 999), degrees=0.9) == [(1, 2), (1, 2)]
+
+
+def test_rows_that_tie_as_displayed_share_their_rank_whatever_differs() -> None:
+    shared = np.random.default_rng(4).normal(0, 0.01, 1000)
+    near = np.stack([0.70412 + shared, 0.70414 + shared, 0.60 + shared]).round(10)
+    assert intervals_of(near, decimals=4) == [(1, 2), (1, 2), (3, 3)]
+    assert intervals_of(near, decimals=5) == [(2, 2), (1, 1), (3, 3)]
+    # The next key decides of rows that are equal in all resamples, and of no others.
+    equal = np.stack([shared, shared])
+    assert intervals_of(equal, mse=apart(0, 2)) == [(1, 1), (2, 2)]
+    assert intervals_of(equal, mse=apart(0, 1)) == [(1, 2), (1, 2)]
+    assert intervals_of(apart(0, 0), mse=apart(0, 2)) == [(1, 2), (1, 2)]
+    # Where all resamples agree, so do all units: of equal systems, 5 do with p = 2 / 2⁵, 6 with 2 / 2⁶.
+    constant = np.repeat([[0.5], [0.7]], 1000, axis=1)
+    assert intervals_of(constant, degrees=4) == [(1, 2), (1, 2)]
+    assert intervals_of(constant, degrees=5) == [(2, 2), (1, 1)]
 
 
 def test_resamples_without_a_value_are_left_out_and_a_row_with_many_has_no_interval() -> None:
     draws = np.repeat([[0.9], [0.5], [0.7]], 100, axis=1)
     draws[1, :20] = math.nan  # a fifth: left out for all; in those, the first and the third are in another order
     draws[0, :20] = 0.6
-    by = (OVERALL,)
-    assert rank_intervals({"overall": draws}, by, 4, 0.95) == [(1, 1, 1.0), (3, 3, 0.0), (2, 2, 0.0)]
+    values, by = {"overall": np.array([0.9, 0.5, 0.7])}, (OVERALL,)
+
+    def made() -> list[Any]:
+        return rank_intervals({"overall": draws}, values, by, 4, 0.95, 99)
+
+    # The first and the third differ by 0.2, in a fifth by -0.1: a standard deviation of 0.12.
+    assert made() == [(1, 2, 1.0), (3, 3, 0.0), (1, 2, 0.0)]
     draws[1, :21] = math.nan
-    # Now the second has none, and the others are compared in all.
-    first, second, third = rank_intervals({"overall": draws}, by, 4, 0.95)
-    assert (first, second, third) == ((1, 2, 0.8), None, (1, 2, 0.2))
-    assert rank_intervals({"overall": np.full((2, 9), math.nan)}, by, 4, 0.95) == [None, None]
+    # Now the second has none, and may have any rank; the others are compared in all.
+    assert made() == [(1, 3, 0.8), None, (1, 3, 0.2)]
+    draws[:] = math.nan
+    assert made() == [None, None, None]
     # Each row has a value in most, but together they have one in too few.
-    split = np.ones((2, 10))
-    split[0, :2], split[1, 2:4] = math.nan, math.nan
-    assert rank_intervals({"overall": split}, by, 4, 0.95) == [None, None]
+    draws[:], draws[0, :20], draws[1:, 20:40] = 1, math.nan, math.nan
+    assert made() == [None, None, None]
 
 
 @pytest.mark.parametrize(
