@@ -293,6 +293,17 @@ def test_scores_are_ranked_against_two_classes(make: Make) -> None:
     ]
 
 
+@pytest.mark.parametrize(("few", "many"), [("genuine", "fake"), ("fake", "genuine")])
+def test_a_warning_where_a_detector_has_few_samples_of_a_class(few: str, many: str, make: Make) -> None:
+    def warned(n: int) -> list[str]:
+        clips = make(SCORES, {"score": [few] * n + [many] * 20})
+        return [str(each) for each in score(clips, answers(clips, score=[i % 7 for i in range(n + 20)])).warnings]
+
+    assert warned(10) == []
+    message = f"W702  score: fewer than 10 references of {few} (9): intervals of areas under curves and error rates"
+    assert warned(9) == [f"{message} are rough"]
+
+
 UNITS = """
 ranking.by = ["multilabel_f1"]
 metrics = [{ name = "multilabel_f1", target = "units" }]

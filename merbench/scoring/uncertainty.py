@@ -44,7 +44,7 @@ from merbench.resampling import (
     swapped_pair,
     swaps,
 )
-from merbench.scoring.aligned import Aligned, Codes, scored_column, with_confusion
+from merbench.scoring.aligned import Aligned, Codes, scored_column
 from merbench.scoring.calibration import calibration_values, reliabilities
 from merbench.scoring.ceilings import ceiling_key, ceiling_values
 from merbench.scoring.evaluation import (
@@ -421,12 +421,15 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
         message = f"{how.n_clusters} clusters of '{how.cluster}', effective number {n_equal:.3g}: with fewer than"
         which = f"{FEW_CLUSTERS} intervals are wide, and those of squared errors and correlations may be too narrow"
         yield Problem("W701", f"{message} {which}")
-    for name, labels in with_confusion(aligned.track):
+    for name, target in aligned.track.targets.items():
+        if not (labels := target.reference_labels):
+            continue
         counts = np.bincount(aligned.codes(name).reference, minlength=len(labels))
         few = [f"{label} ({n})" for label, n in zip(labels, counts, strict=True) if n < FEW_REFERENCES]
         if few:
             message = f"fewer than {FEW_REFERENCES} references of {listed(few)}"
-            yield Problem("W702", f"{message}: intervals of averages over classes are rough", column=name)
+            rough = "averages over classes" if target.confusion_labels else "areas under curves and error rates"
+            yield Problem("W702", f"{message}: intervals of {rough} are rough", column=name)
     reported = {OVERALL, *(spec.key for spec in aligned.track.metrics)}
     left_out = {key: each.n_left_out for key, each in bounds.items() if each.n_left_out and key in reported}
     for n in sorted(set(left_out.values())):

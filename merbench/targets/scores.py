@@ -34,6 +34,11 @@ class ScoresTarget(Target):
             raise refused(((), "is the positive class, too"))
         return value
 
+    @property
+    def reference_labels(self) -> tuple[str, ...]:
+        """The negative and the positive class."""
+        return self.negative, self.positive
+
     def described(self) -> str:
         return f"a finite number, higher where '{self.positive}' is more likely than '{self.negative}'"
 

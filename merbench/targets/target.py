@@ -149,6 +149,11 @@ class Target(Declaration):
         return self.scored_labels if self.has_confusion else ()
 
     @property
+    def reference_labels(self) -> tuple[str, ...]:
+        """The labels of the codes 0 … K − 1 of single references; empty for a kind whose references are not classes."""
+        return self.confusion_labels
+
+    @property
     def label_columns(self) -> tuple[str, ...]:
         """The labels of the columns of its values, each of which is scored by itself; empty for other kinds."""
         return self.scored_labels if self.has_label_columns else ()
