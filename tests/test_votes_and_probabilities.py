@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from made_corpus import made_corpus
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
@@ -54,14 +55,13 @@ def make(tmp_path: Path) -> Make:
     def make(toml: str, hidden: bool = False, split: str = "test", **reference: Any) -> Candidates:
         folder, n = tmp_path / "mine", len(next(iter(reference.values())))
         ids = pa.array([f"s{i:04d}" for i in range(n)])
-        samples = pa.table(
-            {"sample_id": ids, "split": ["train", "test"] * (n // 2) if split == "train" else ["test"] * n}
-        )
+        splits = ["train", "test"] * (n // 2) if split == "train" else ["test"] * n
+        samples = pa.table({"sample_id": ids, "split": splits, "speaker": [f"p{i % 4}" for i in range(n)]})
         values = np.eye(3)[np.arange(n) % 3] + np.arange(n)[:, None] % 2
         features = {"x": Feature(ids, values.astype(np.float32))}
         made_corpus(folder / "corpus", name="mine", samples=samples, reference=pa.table({"sample_id": ids, **reference}), features=features, replace=True)  # fmt: skip
-        splits = f'train = "train", test = {{ source = "test", hidden = {str(hidden).lower()} }}'
-        head = f'id = "mine"\nversion = "1.0"\ntitle = "Mine"\ncorpus = "./corpus"\nsplits = {{ {splits} }}\n'
+        declared = f'train = "train", test = {{ source = "test", hidden = {str(hidden).lower()} }}'
+        head = f'id = "mine"\nversion = "1.0"\ntitle = "Mine"\ncorpus = "./corpus"\nsplits = {{ {declared} }}\n'
         (folder / "track.toml").write_text(head + toml, encoding="utf-8")
         return open_candidates(load_track(folder), split)
 
@@ -189,6 +189,16 @@ def test_probabilities_without_information(make: Make, kind: str) -> None:
         else []
     )
     assert "nan" not in report.to_json().lower()
+
+
+def test_a_bin_without_an_error_is_worth_its_samples_or_its_speakers(make: Make) -> None:
+    codes = np.arange(60) % 3
+    candidates = make(CATEGORICAL, e=[LABELS[code] for code in codes])
+    table = submitted(candidates, "p", np.eye(3)[codes])
+    for cluster, n in (("none", 60), ("speaker", 4)):  # Clopper and Pearson: n of n
+        [place] = score(candidates, table, cluster=cluster).calibration[0].bins
+        low = binomtest(n, n).proportion_ci(0.95, "exact").low
+        assert (place.share_low, place.share_high) == (pytest.approx(low, abs=1e-10), 1)
 
 
 def test_samples_without_probabilities_are_left_out_of_calibration(make: Make) -> None:

@@ -91,9 +91,12 @@ def impossible_labels(aligned: Aligned) -> Iterator[Problem]:
 
 
 def with_calibration(
-    aligned: Aligned, bounds: Mapping[str, Interval], draws: Draws, level: float
+    aligned: Aligned, bounds: Mapping[str, Interval], draws: Draws, level: float, n_most: float
 ) -> dict[str, Interval]:
-    """Return intervals with those of calibration errors, and without those of bins of fewer than ten samples."""
+    """Return intervals with those of calibration errors, and without those of bins of fewer than ten samples.
+
+    Answers of a bin that are all right, or all wrong, count as at most `n_most`: the effective number of clusters.
+    """
     kept = dict(bounds)
     for target, reliability in reliabilities(aligned) if draws else ():
         sums = reliability.sums(ones(aligned))[:3, 0]
@@ -103,7 +106,7 @@ def with_calibration(
             if n < FEWEST_IN_BIN:
                 kept.pop(bin_key(target, place), None)
             elif right in (0, n):
-                kept[bin_key(target, place)] = exact_interval(right / n, level, (0, 1), n)
+                kept[bin_key(target, place)] = exact_interval(right / n, level, (0, 1), min(n, n_most))
     return kept
 
 

@@ -108,7 +108,7 @@ def score_and_draws(read: Submission, how: Resampling | None, by: Sequence[str] 
     selections = [rows for grouping in groupings for rows in grouping.rows()]
     (bounds, *of_groups), draws = intervals_of(aligned, how, selections)
     if how is not None:
-        bounds = with_calibration(aligned, bounds, draws, how.level)
+        bounds = with_calibration(aligned, bounds, draws, how.level, how.degrees + 1)
     report = ScoreReport(
         track=track.key,
         title=track.title,
