@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.coverage.populations import Classes, LabelSets, Numbers, Scores, Sentiment, UnequalSpeakers
+from benchmarks.coverage.populations import Chances, Classes, LabelSets, Numbers, Scores, Sentiment, UnequalSpeakers
+from benchmarks.coverage.ranks import ranks
 from benchmarks.coverage.simulations import Case, Coverage, coverages, rejected, run
 from benchmarks.coverage.speakers import Speakers
 from benchmarks.measuring import table
@@ -44,6 +45,10 @@ NAMES = {
     "exact_match": "exact match",
     "set_jaccard": "Jaccard",
     "set_average": "set average",
+    "brier_score": "Brier score",
+    "cross_entropy": "log loss",
+    "expected_calibration_error": "calibration error",
+    "right": "share right in a bin",
 }
 
 RARE = (0.55, 0.25, 0.1, 0.05, 0.02, 0.015, 0.01, 0.005), (0.97, 0.95, 0.9, 0.8, 0.6, 0.5, 0.4, 0.3)
@@ -94,6 +99,16 @@ FURTHER = {
 """Further cases."""
 
 
+CALIBRATION = {
+    "calibrated": [Case(Chances(1, n)) for n in (300, 2_000)],
+    "too sure": [Case(Chances(0.5, n)) for n in (300, 2_000)],
+    "not sure enough": [Case(Chances(1.5, n)) for n in (300, 2_000)],
+    "calibrated on average, 12 speakers": [Case(Chances(1, 600, 12))],
+    "calibrated on average, 40 speakers": [Case(Chances(1, 800, 40))],
+}
+"""Cases of probabilities."""
+
+
 def hard(n_simulations: int, workers: int) -> str:
     """Return the coverage in the cases in which percentile intervals fail."""
     return _case_table(HARD, n_simulations, workers)
@@ -102,6 +117,11 @@ def hard(n_simulations: int, workers: int) -> str:
 def further(n_simulations: int, workers: int) -> str:
     """Return the coverage in further cases."""
     return _case_table(FURTHER, n_simulations, workers)
+
+
+def calibration(n_simulations: int, workers: int) -> str:
+    """Return the coverage of the scores of probabilities, and of the share right in a bin, all bins together."""
+    return _case_table(CALIBRATION, n_simulations, workers)
 
 
 def _case_table(titled: Mapping[str, Sequence[Case]], n_simulations: int, workers: int) -> str:
@@ -180,7 +200,7 @@ def nulls(n_simulations: int, workers: int) -> str:
     return table(["speakers", "exchanged", "accuracy", "WAF", "WAF − 0.25·MSE"], rows)
 
 
-TABLES = {made.__name__: made for made in (hard, further, independent, speakers, extreme, nulls)}
+TABLES = {made.__name__: made for made in (hard, further, calibration, independent, speakers, extreme, ranks, nulls)}
 
 
 def written_into(page: str, name: str, text: str) -> str:

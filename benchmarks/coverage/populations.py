@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from merbench.metrics.lists import Lists, Values, offsets_of
 from merbench.scoring import Aligned
+from merbench.scoring.calibration import bin_key
 from merbench.track import Track
 
 Array = NDArray[Any]
@@ -343,6 +344,62 @@ class LabelSets:
     def _sets(self, bits: Array) -> Values:
         codes = np.nonzero(bits)[1].astype(np.int32)
         return Lists(self.LABELS, codes, offsets_of(bits.sum(axis=1)))
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Samples of four classes with probabilities of them, one of 4,000 rows that are fixed.
+
+    Logits of a row are normal, of standard deviation 2. The true chances of its classes are those of the logits times
+    `sharpness`: with 1 the system is calibrated, with less it is too sure, with more not sure enough. Of speakers, who
+    have equal numbers of samples, it is half or, as probably, one and a half times as large.
+    """
+
+    sharpness: float
+    n: int
+    n_speakers: int | None = None
+
+    METRICS = ("brier_score", "cross_entropy", "expected_calibration_error")
+    LABELS = ("neutral", "angry", "happy", "sad")
+    N_ROWS, N_BINS = 4_000, 15
+
+    @property
+    def track(self) -> Track:
+        """The track that scores it."""
+        targets: Targets = {"discrete": {"type": "categorical", "labels": self.LABELS}}
+        return track(targets, *({"name": name, "target": "discrete"} for name in self.METRICS))
+
+    @cached_property
+    def rows(self) -> tuple[Array, Array]:
+        """Probabilities `(rows, K)`, and true chances `(2, rows, K)` of the two kinds of speakers."""
+        logits = np.random.default_rng(5).normal(0, 2, (self.N_ROWS, len(self.LABELS)))
+        kinds = np.array([1, 1] if self.n_speakers is None else [0.5, 1.5])[:, None, None]
+        stated, true = np.exp(logits), np.exp(self.sharpness * kinds * logits)
+        return stated / stated.sum(axis=1, keepdims=True), true / true.sum(axis=2, keepdims=True)
+
+    def truth(self) -> dict[str, float]:
+        """Return the true scores, and the true share right of every bin by its key."""
+        stated, true = self.rows[0], self.rows[1].mean(axis=0)
+        largest = stated.max(axis=1)
+        right = true[np.arange(self.N_ROWS), stated.argmax(axis=1)]
+        place = np.ceil(largest * self.N_BINS).astype(np.int64) - 1
+        n, n_right, gaps = (np.bincount(place, each, self.N_BINS) for each in (None, right, right - largest))
+        scores = (
+            float((np.square(stated).sum(axis=1) + 1 - 2 * (true * stated).sum(axis=1)).mean()),
+            float(-(true * np.log(stated)).sum(axis=1).mean()),
+            float(np.abs(gaps).sum() / self.N_ROWS),
+        )
+        bins = {bin_key("discrete", each): float(n_right[each] / n[each]) for each in np.flatnonzero(n).tolist()}
+        return dict(zip(self.METRICS, scores, strict=True)) | bins
+
+    def draw(self, rng: np.random.Generator) -> SimulatedTestSet:
+        """Return a test set."""
+        speakers = np.arange(self.n) % (self.n_speakers or self.n)
+        kind, row = rng.integers(0, 2, self.n_speakers or self.n)[speakers], rng.integers(0, self.N_ROWS, self.n)
+        stated, true = self.rows[0][row], self.rows[1][kind, row]
+        sides = {"discrete": chosen(rng, true)}, {"discrete": stated.argmax(axis=1).astype(np.int32)}
+        aligned = Aligned(self.track, *sides, probabilities={"discrete": stated}, detailed=True)
+        return SimulatedTestSet(aligned, speakers if self.n_speakers else None)
 
 
 @dataclass(frozen=True)

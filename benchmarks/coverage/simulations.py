@@ -20,6 +20,7 @@ from benchmarks.coverage.speakers import Speakers
 from merbench.errors import Problem
 from merbench.resampling import DECIMALS, Weights, n_swaps, swapped_pair, swaps
 from merbench.scoring import Aligned, Resampling, evaluate, percentile_bounds
+from merbench.scoring.calibration import with_calibration
 from merbench.scoring.uncertainty import intervals_of, warnings_of
 from merbench.track import OVERALL
 
@@ -44,8 +45,8 @@ class Case:
     @property
     def keys(self) -> dict[str, str]:
         """The key of every metric with a true score, by the metric's name."""
-        keys = {spec.name: spec.key for spec in self.population.track.metrics} | {OVERALL: OVERALL}
-        return {name: keys[name] for name in self.population.truth()}
+        keys = {spec.name: spec.key for spec in self.population.track.metrics}
+        return {name: keys.get(name, name) for name in self.population.truth()}
 
     def rng(self, number: int) -> np.random.Generator:
         """Return the generator of one simulation: it depends only on the case and the number."""
@@ -98,13 +99,14 @@ class Coverage:
 
 
 def covered(case: Case, numbers: range) -> tuple[Counts, list[str]]:
-    """Return counts `(metrics, 4)` of simulations, and the methods of the metrics.
+    """Return counts `(metrics, 5)` of simulations, and the methods of the metrics.
 
     The counts: the true score is within the percentile interval; it is within that of the default method; the report
-    warns; the score is within the default interval and the report does not warn.
+    warns; the score is within the default interval and the report does not warn; there is an interval, which only a bin
+    of few samples does not have.
     """
     truth, keys = case.population.truth(), case.keys
-    counts, methods = np.zeros((len(keys), 4), dtype=np.int64), dict.fromkeys(keys, "")
+    counts, methods = np.zeros((len(keys), 5), dtype=np.int64), dict.fromkeys(keys, "")
     for number in numbers:
         test_set = case.population.draw(case.rng(number))
         intervals, draws = intervals_of(test_set.aligned, how := case.resampling(test_set, number), test_set.groups)
@@ -113,11 +115,14 @@ def covered(case: Case, numbers: range) -> tuple[Counts, list[str]]:
             old = case.resampling(test_set, number, "percentile")
             percentile = intervals_of(test_set.aligned, old, test_set.groups)[0][-1]
         warnings = list(warnings_of(test_set.aligned, how, intervals[0]))
+        intervals[-1] = with_calibration(test_set.aligned, intervals[-1], draws, case.level, how.degrees + 1)
         for row, (name, key) in enumerate(keys.items()):
+            if key not in intervals[-1]:
+                continue
             interval, is_warned = intervals[-1][key], any(applies(problem, key, intervals[0]) for problem in warnings)
             methods[name] = interval.method or methods[name]
             inside = [each.low <= truth[name] <= each.high for each in (percentile[key], interval)]
-            counts[row] += [*inside, is_warned, inside[1] and not is_warned]
+            counts[row] += [*inside, is_warned, inside[1] and not is_warned, True]
     return counts, list(methods.values())
 
 
@@ -168,15 +173,17 @@ def coverages(cases: Sequence[Case], n_simulations: int, workers: int) -> list[d
     """Return the coverage of the intervals of every metric of every case, by the metric's name."""
     results = []
     for case, parts in zip(cases, run(covered, cases, n_simulations, workers), strict=True):
-        counts = np.sum([part for part, _ in parts], axis=0).tolist()
-        methods = [next(filter(None, each), "none") for each in zip(*(names for _, names in parts), strict=True)]
-        rows = zip(case.keys, counts, methods, strict=True)
-        results.append({name: _coverage(row, method, n_simulations) for name, row, method in rows})
+        names = [name.partition("(")[0] for name in case.keys]  # of all bins together
+        counts, methods = dict.fromkeys(names, np.zeros(5, dtype=np.int64)), dict.fromkeys(names, "none")
+        for of_metrics, used in parts:
+            for name, row, method in zip(names, of_metrics, used, strict=True):
+                counts[name], methods[name] = counts[name] + row, methods[name] if method in ("", "exact") else method
+        results.append({name: _coverage(counts[name].tolist(), methods[name]) for name in counts})
     return results
 
 
-def _coverage(counts: Sequence[int], method: str, n: int) -> Coverage:
-    percentile, default, warned, unwarned = counts
+def _coverage(counts: Sequence[int], method: str) -> Coverage:
+    percentile, default, warned, unwarned, n = counts
     share = 100 * unwarned / (n - warned) if n - warned >= FEWEST else math.nan
     return Coverage(100 * percentile / n, 100 * default / n, method, 100 * warned / n, share)
 
