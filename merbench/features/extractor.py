@@ -78,12 +78,14 @@ class Picture:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Face:
-    """The crop of a face: square, turned so that the eyes are level, the face in its middle."""
+    """A face in a picture, and its crop: square, turned so that the eyes are level, the face in its middle."""
 
-    rgb: NDArray[np.uint8] = field(repr=False)  # `(side, side, 3)`
-    time_s: float
-    box: Floats = field(repr=False)  # `(4,)`: left, top, width, height of the face in the crop, in its pixels
-    eyes: Floats = field(repr=False)  # `(2, 2)`: x, y of the eye on the left and of the one on the right of the crop
+    rgb: NDArray[np.uint8] = field(repr=False)  # `(256, 256, 3)`, with a margin of a quarter of the box on every side
+    time_s: float  # when the picture is shown
+    score: float  # how certain the detector is, 0.5 to 1
+    box: Floats = field(repr=False)  # `(4,)`: left, top, width, height in fractions of the picture
+    # `(6, 2)`: x, y of eyes, nose, mouth, ears, those on the left of the picture first, in fractions of the picture
+    points: Floats = field(repr=False)
 
 
 class Reader(Protocol):
