@@ -1,4 +1,4 @@
-"""Named folders with digests in the data home: corpora, noise banks, lexicons and synonym groups are four uses of it.
+"""Named folders with digests in the data home: corpora, noise banks, lexicons, synonym groups, weights of extractors.
 
 Conventions:
     The data home has a folder for each kind, such as `banks`, and in it a folder for each item, which has its name. An

@@ -96,6 +96,11 @@ def test_list_says_what_each_is_and_what_is_to_be_installed(wheel: Path, merbenc
     assert records["toy-first"]["trained_on"] == "toys (Maker, 2020)"
 
 
+def test_the_page_of_extractors_is_current(merbench: Command) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "extractors-reference.md").read_text(encoding="utf-8")
+    assert merbench("extractors list --markdown") == (0, page, "")
+
+
 BROKEN = EntryPoints(
     [
         EntryPoint("broken", "there_is_no_such_package:extractor", "merbench.extractors"),
