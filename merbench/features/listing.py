@@ -205,7 +205,7 @@ def _facts(facts: Mapping[str, str]) -> str:
 
 def _terms(item: Extractor) -> str:
     must_be_accepted = item.weights is not None and not item.weights.is_free
-    return f"{item.licence} (not for all uses: to be accepted)" if must_be_accepted else item.licence
+    return f"{item.licence} (not for all uses)" if must_be_accepted else item.licence
 
 
 def read_text(item: Extractor) -> str:
