@@ -4,8 +4,8 @@ Conventions:
     Sound has one channel at 16 kHz, full scale 1. Samples that are not finite numbers, and sound that is too short to
     measure, are `Inapplicable`. Silence and sound without speech have values: low probabilities of speech, low
     quality, no pitch. Only a speaker's vector is not defined for digital silence, which has no level to be raised.
-    Nothing is remembered from one clip to the next. Networks run on one thread, in blocks whose size depends only on
-    the clip, so that memory grows with what is returned and not with what is computed.
+    Nothing is remembered from one clip to the next. Networks run on one thread and in blocks: beyond the sound itself
+    they need little memory, whatever its length. openSMILE keeps all that it measured, about 35 MB for a minute.
 """
 
 from __future__ import annotations
@@ -156,8 +156,7 @@ class EgemapsFrames:
     """The 25 low-level descriptors of eGeMAPSv02 every 10 ms, smoothed over three frames, by openSMILE.
 
     As `egemaps`. The time of a row is the middle of the 20 ms that openSMILE gives it; pitch, voice quality and
-    harmonics are of the 60 ms that begin there. There is no row for the last 50 ms, which do not fill such a frame.
-    Where there is no voice, they are 0.
+    harmonics are of the 60 ms that begin there, and 0 where there is no voice. The last 40 ms have no row of their own.
     """
 
     def __init__(self, _accepted: Path) -> None:
@@ -204,14 +203,14 @@ class Speaker:
     def __call__(self, audio: Audio) -> Output:
         """Return the vector of a clip, `(256,)`, no number of which is negative."""
         samples = _samples(audio)
-        level = float(np.sqrt(np.mean(np.square(samples), dtype=np.float64)))
+        level = float(np.sqrt(np.einsum("i,i", samples, samples, dtype=np.float64) / len(samples)))
         if level == 0:
             raise Inapplicable(f"the sound is silent: all of its {len(samples):,} samples are 0")
-        samples = samples * np.float32(max(_SPEECH_LEVEL / level, 1))
+        gain = np.float32(max(_SPEECH_LEVEL / level, 1) ** 2)
         starts = _partial_starts(len(samples))
-        length = (starts[-1] + _PARTIAL_FRAMES) * _HOP
         with suitable_threads(0):
-            bands = _mel_spectrogram(np.pad(samples, (0, max(length - len(samples), 0))), 400, 40)
+            bands = _mel_spectrogram(samples, 400, 40, starts[-1] + _PARTIAL_FRAMES)
+            bands *= gain
             vectors = [
                 self._vectors(np.stack([bands[start : start + _PARTIAL_FRAMES] for start in block]))
                 for block in (starts[k : k + _PARTIALS_AT_ONCE] for k in range(0, len(starts), _PARTIALS_AT_ONCE))
@@ -255,20 +254,17 @@ class VoiceActivity:
     def __call__(self, audio: Audio) -> Output:
         """Return the probabilities of a clip, `(t, 1)`, with the middle of each window, or of what it has of it."""
         samples = _samples(audio)
-        n = -(-len(samples) // _WINDOW)
-        padded = np.pad(samples, (_CONTEXT, n * _WINDOW - len(samples)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + _WINDOW)[::_WINDOW]
         hidden = cell = np.zeros((1, 1, 128), np.float32)
         probabilities = []
-        for first in range(0, n, _WINDOWS_AT_ONCE):
-            block = np.ascontiguousarray(windows[first : first + _WINDOWS_AT_ONCE])
-            answers, hidden, cell = self._network.run(
-                ["speech_probs", "hn", "cn"], {"input": block, "h": hidden, "c": cell}
-            )
+        for first in range(0, len(samples), _WINDOWS_AT_ONCE * _WINDOW):
+            n = min(-(-(len(samples) - first) // _WINDOW), _WINDOWS_AT_ONCE)
+            windows = _frames(samples, first - _CONTEXT, _CONTEXT + _WINDOW, _WINDOW, n)
+            inputs = {"input": np.ascontiguousarray(windows), "h": hidden, "c": cell}
+            answers, hidden, cell = self._network.run(["speech_probs", "hn", "cn"], inputs)
             probabilities.append(answers)
-        starts = np.arange(n) * _WINDOW
+        starts = np.arange(0, len(samples), _WINDOW)
         times = (starts + np.minimum(starts + _WINDOW, len(samples))) / (2 * RATE_HZ)
-        return Output(np.concatenate(probabilities).reshape(n, 1), times)
+        return Output(np.concatenate(probabilities)[:, None], times)
 
 
 @extractor(
@@ -299,7 +295,7 @@ class SpeechQuality:
 
     def __call__(self, audio: Audio) -> Output:
         """Return the ratings of a clip's segments, `(t, 4)`, with the middle of each."""
-        samples = np.clip(_samples(audio), -1, 1)
+        samples = _samples(audio)
         is_short = len(samples) < _SEGMENT
         repeated = samples
         while len(repeated) < _SEGMENT:
@@ -312,8 +308,9 @@ class SpeechQuality:
 
     def _rated(self, segment: Floats) -> Floats:
         """Return the four ratings of a segment."""
+        segment = np.clip(segment, -1, 1)
         raw = self._opinions.run(None, {"input_1": segment[None]})[0][0]
-        power = _mel_spectrogram(segment[:-_HOP], 321, 120)
+        power = _mel_spectrogram(segment[:-_HOP], 321, 120, 900)
         level_db = 10 * np.log10(np.maximum(power, 1e-10))
         level_db = np.maximum(level_db - level_db.max(), -80)
         overall = self._overall.run(None, {"input_1": ((level_db + 40) / 40)[None]})[0][0]
@@ -351,21 +348,34 @@ def _partial_starts(n_samples: int) -> range:
     return starts[:-1] if len(starts) > 1 and covered < _COVERED else starts
 
 
-def _mel_spectrogram(samples: Floats, size: int, n_bands: int) -> Floats:
-    """Return the power in mel bands every 10 ms, `(t, bands)`, of frames whose middles are there, zeros around.
+def _mel_spectrogram(samples: Floats, size: int, n_bands: int, n_frames: int) -> Floats:
+    """Return the power in mel bands every 10 ms, `(n_frames, n_bands)`; the middle of the first frame is at time 0.
 
     Args:
-        samples: of sound.
+        samples: of sound; zeros are around it.
         size: samples of a frame, weighted by a periodic Hann window.
         n_bands: number of bands.
+        n_frames: number of frames.
     """
     from scipy.fft import rfft
 
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, size // 2), size)[::_HOP]
     triangles = _mel_triangles(size, n_bands)
-    blocks = (rfft(frames[k : k + _BLOCK] * window, axis=1) for k in range(0, len(frames), _BLOCK))
-    return np.concatenate([(np.square(block.real) + np.square(block.imag)) @ triangles for block in blocks])
+    bands = []
+    for k in range(0, n_frames, _BLOCK):
+        frames = _frames(samples, k * _HOP - size // 2, size, _HOP, min(_BLOCK, n_frames - k))
+        spectra = rfft(frames * window, axis=1)
+        bands.append((np.square(spectra.real) + np.square(spectra.imag)) @ triangles)
+    return np.concatenate(bands)
+
+
+def _frames(samples: Floats, begin: int, size: int, hop: int, n: int) -> Floats:
+    """Return frames of a signal, `(n, size)`, the first of which begins at `begin`; zeros are around the signal."""
+    end = begin + (n - 1) * hop + size
+    inside = samples[max(begin, 0) : max(end, 0)]
+    before = max(-begin, 0)
+    padded = np.pad(inside, (before, end - begin - before - len(inside)))
+    return np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
 
 
 @cache
