@@ -13,9 +13,8 @@ import csv
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,21 +24,17 @@ from benchmarks.probes.probe import leave_one_group_out, scored
 from merbench.corruptions.audio.noise import background_noise
 from merbench.corruptions.signals import Audio
 from merbench.errors import MerbenchError
-from merbench.features.shipped import EXTRACTORS
-from merbench.features.sound import sound_vector
-from merbench.features.weights import weights_folder
+from merbench.features.outputs import Recipe
 from merbench.media.reading import read_audio
 
 RATE_HZ = 16_000
 RATIOS_DB = (20, 15, 10, 5, 0)
 ACTIVE = 0.9
 """The share of a recording that must sound, so that no clip gets a pause of it."""
-PROBED = ("voice", "egemaps", "speaker")
+PROBED = ("voice", "egemaps", "egemaps-frames", "speaker")
 OPINIONS = ("speech", "background", "overall", "p808")
 
 Vectors = NDArray[np.float64]
-Vector = Callable[[Audio], NDArray[np.float32]]
-Row = dict[str, str]
 
 
 class Clips:
@@ -51,11 +46,6 @@ class Clips:
         self.sounds = [_mono(media / row["file"]) for row in rows]
         self.emotions = np.array([row["emotion"] for row in rows])
         self.speakers = np.array([row["speaker"] for row in rows])
-
-    @property
-    def seconds(self) -> float:
-        """How long all clips are together."""
-        return sum(sound.duration_s for sound in self.sounds)
 
     def in_noise(self, noises: Sequence[Audio], snr_db: float) -> list[Audio]:
         """Return the clips with noise: clip i with recording i, from another place of it each time round."""
@@ -73,37 +63,34 @@ def _mono(path: Path) -> Audio:
     return sound.with_samples(sound.samples.mean(axis=0, keepdims=True))
 
 
-def extractor(name: str) -> Callable[[Audio], Any] | None:
-    """Return a shipped extractor of sound, ready to be called; None, and a line that says why, if it cannot run."""
-    try:
-        shipped = EXTRACTORS[name]
-        made: Callable[[Audio], Any] = shipped.make(weights_folder(shipped))
-    except MerbenchError as error:
-        print(f"skipped: {error}")
-        return None
-    return made
+def ready(names: Iterable[str]) -> list[Recipe]:
+    """Return the recipes of those extractors that can run, and print a line that says why one cannot."""
+    recipes = []
+    for name in names:
+        recipe = Recipe(name, name)
+        try:
+            recipes += [recipe] if recipe.constructed else []
+        except MerbenchError as error:
+            print(f"skipped: {error}")
+    return recipes
 
 
-def vectors(measured: Vector, sounds: Iterable[Audio]) -> Vectors:
+def vectors(recipe: Recipe, sounds: Iterable[Audio]) -> Vectors:
     """Return the vectors of sounds, `(n, d)`."""
-    return np.stack([measured(sound) for sound in sounds]).astype(np.float64)
+    return np.stack([recipe.of_sound(sound).vector for sound in sounds]).astype(np.float64)
 
 
-def probes(measures: dict[str, Vector], clips: Clips, noises: Sequence[Audio]) -> None:
+def probes(recipes: Iterable[Recipe], clips: Clips, noises: Sequence[Audio]) -> None:
     """Print what each extractor is worth, clean and in noise, trained on clean clips and at the ratio of the test."""
     sounds = {"clean": clips.sounds} | {f"{snr} dB": clips.in_noise(noises, snr) for snr in RATIOS_DB}
-    rows, seconds = [], []
-    for name, measured in measures.items():
-        start = time.perf_counter()
-        features = {"clean": vectors(measured, clips.sounds)}
-        seconds.append([name, str(features["clean"].shape[1]), f"{(time.perf_counter() - start) / clips.seconds:.4f}"])
-        features |= {level: vectors(measured, noisy) for level, noisy in sounds.items() if level != "clean"}
+    rows = []
+    for recipe in recipes:
+        features = {level: vectors(recipe, heard) for level, heard in sounds.items()}
         worth = {level: _worth(clips, own, own) for level, own in features.items()}
-        rows.append([f"{name}, trained at the same ratio", *worth.values()])
+        rows.append([f"{recipe.name}, trained at the same ratio", *worth.values()])
         tested = [_worth(clips, features["clean"], own) for level, own in features.items() if level != "clean"]
-        rows.append([f"{name}, trained clean", worth["clean"], *tested])
+        rows.append([f"{recipe.name}, trained clean", worth["clean"], *tested])
     print(table(["weighted F1, EMO-DB", *sounds], rows), end="\n\n")
-    print(table(["extractor", "dimension", "seconds per second of sound"], seconds), end="\n\n")
 
 
 def _worth(clips: Clips, learned: Vectors, tested: Vectors) -> str:
@@ -111,24 +98,37 @@ def _worth(clips: Clips, learned: Vectors, tested: Vectors) -> str:
     return str(scored("weighted_f1", clips.emotions, answers, clips.speakers))
 
 
-def acted(measures: dict[str, Vector], clips: Clips) -> None:
+def acted(recipes: Iterable[Recipe], clips: Clips) -> None:
     """Print what each extractor is worth on the few clips of RAVDESS."""
     rows = []
-    for name, measured in measures.items():
-        features = vectors(measured, clips.sounds)
+    for recipe in recipes:
+        features = vectors(recipe, clips.sounds)
         answers = leave_one_group_out(features, clips.emotions, clips.speakers, "logistic")
         metrics = ("weighted_f1", "accuracy")
-        rows.append([name, *(str(scored(each, clips.emotions, answers, clips.speakers)) for each in metrics)])
+        rows.append([recipe.name, *(str(scored(each, clips.emotions, answers, clips.speakers)) for each in metrics)])
     print(table([f"RAVDESS, {len(clips.sounds)} clips", "weighted F1", "accuracy"], rows), end="\n\n")
 
 
-def quality(measured: Callable[[Audio], Any], clips: Clips, noises: Sequence[Audio]) -> None:
+def costs(recipes: Iterable[Recipe], clips: Clips) -> None:
+    """Print how long each extractor takes, on one core, once it is constructed."""
+    sounds = clips.sounds[::16]
+    seconds = sum(sound.duration_s for sound in sounds)
+    rows = []
+    for recipe in recipes:
+        vectors(recipe, sounds[:1])
+        start = time.perf_counter()
+        width = vectors(recipe, sounds).shape[1]
+        rows.append([recipe.name, str(width), f"{(time.perf_counter() - start) / seconds:.4f}"])
+    print(table(["extractor", "dimension", "seconds per second of sound"], rows), end="\n\n")
+
+
+def quality(recipe: Recipe, clips: Clips, noises: Sequence[Audio]) -> None:
     """Print the mean ratings of two clips of each speaker at every ratio, and how many fall from level to level."""
     chosen = [int(i) for name in np.unique(clips.speakers) for i in np.flatnonzero(clips.speakers == name)[:2]]
     rows, before = [], None
     for level in (None, *RATIOS_DB):
         sounds = clips.sounds if level is None else clips.in_noise(noises, level)
-        ratings = vectors(lambda sound: measured(sound).values.mean(axis=0), (sounds[i] for i in chosen))
+        ratings = vectors(recipe, (sounds[i] for i in chosen))
         fell = "" if before is None else f"{int(np.count_nonzero(ratings[:, 2] < before))} of {len(chosen)}"
         means = [f"{rating:.2f}" for rating in ratings.mean(axis=0)]
         rows.append(["clean" if level is None else f"{level} dB", *means, fell])
@@ -145,15 +145,13 @@ def main() -> int:
     media = Path(data) / "data" / "media"
     with (media / "noise_index.csv").open(encoding="utf-8") as file:
         noises = [_mono(media / row["file"]) for row in csv.DictReader(file) if float(row["active_frac"]) > ACTIVE]
-    measures: dict[str, Vector] = {"voice": sound_vector}
-    for name in PROBED[1:]:
-        if (made := extractor(name)) is not None:
-            measures[name] = lambda sound, made=made: made(sound).values  # type: ignore[misc]
-    emo_db = Clips(media, "EMO-DB")
-    probes(measures, emo_db, noises)
-    acted(measures, Clips(media, "RAVDESS"))
-    if (rated := extractor("speech-quality")) is not None:
-        quality(rated, emo_db, noises)
+    emo_db, recipes = Clips(media, "EMO-DB"), ready(PROBED)
+    probes(recipes, emo_db, noises)
+    acted(recipes, Clips(media, "RAVDESS"))
+    rated, heard = ready(["speech-quality"]), ready(["voice-activity"])
+    costs([*recipes, *heard, *rated], emo_db)
+    for recipe in rated:
+        quality(recipe, emo_db, noises)
     print(f"\n{machine(['numpy', 'scipy', 'scikit-learn', 'onnxruntime', 'opensmile', 'torch'])}")
     return 0
 
