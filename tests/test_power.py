@@ -206,7 +206,7 @@ def test_the_signature_has_what_is_asked_of_the_systems(make: Make) -> None:
 
 
 def test_perfect_systems_never_differ(make: Make) -> None:
-    with pytest.raises(UndefinedMetric, match="overall: the two systems do not differ"):
+    with pytest.raises(UndefinedMetric, match="overall: systems of this score make no errors"):
         power_of(make(), score=1.0)
 
 
@@ -286,11 +286,24 @@ def test_pilots_that_show_nothing(make: Make) -> None:
         UndefinedMetric, match=r"auroc\(valence\) has no value on these 300 references: no reference is"
     ):
         power_of(path.parent, metric="auroc")
-    # Constant references, or one class: other answers do not occur.
-    with pytest.raises(UndefinedMetric, match="the two systems do not differ"):
+    with pytest.raises(UndefinedMetric, match=r"pcc\(valence\): all references are '1.?', and so are all answers"):
         power_of(make(valence=[1.0] * 300), metric="pcc")
-    with pytest.raises(UndefinedMetric, match="the two systems do not differ"):
+    with pytest.raises(UndefinedMetric, match=r"weighted_f1\(discrete\): all references are 'neutral', and so are"):
         power_of(make(classes=1), metric="weighted_f1")
+    with pytest.raises(UndefinedMetric, match="systems of this score make no errors and do not differ, so nothing"):
+        power_of(make(), metric="weighted_f1", score=1)
+
+
+def test_differences_that_two_such_systems_can_hardly_have(make: Make) -> None:
+    # On 2 % of the samples one of the two is right and the other wrong: accuracies differ by 0.02 at most, and a
+    # weighted F1, which is about a share of right answers, by little more.
+    arguments: dict[str, Any] = {"score": 0.6, "agreement": 0.98, "n_samples": 60}
+    report = power_of(make(), metric="weighted_f1", **arguments)
+    assert report.largest == pytest.approx(0.02, rel=0.2)
+    assert report.largest < smallest(report, "as asked") < 0.1
+    note = f"that agree so far differ by about {report.largest:.4f} at most: larger differences can hardly occur"
+    assert note in str(report) and "hardly" not in str(replace(report, rows=report.rows[2:3]))
+    assert smallest(power_of(make(), metric="accuracy", **arguments), "as asked") is None
 
 
 def test_what_a_split_hides_is_not_used(make: Make) -> None:
@@ -341,7 +354,7 @@ def test_names_of_runs_are_escaped(make: Make) -> None:
 
 N = 400
 SETS = Lists.of([["a", "b"] if i % 2 else ["c"] for i in range(N)])
-HALF = np.repeat([[1.0, 0.0], [0.5, 0.5]], N // 2, axis=0)
+SHARES = np.repeat([[0.8, 0.2], [0.2, 0.8]], N // 2, axis=0)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +363,7 @@ HALF = np.repeat([[1.0, 0.0], [0.5, 0.5]], N // 2, axis=0)
         # With a quality of 0.4, an answer is right by chance, too: 0.4 + 0.6 / 2 = 0.7; both or neither: 0.49 + 0.09.
         ({"type": "categorical", "labels": ["x", "y"]}, np.arange(N, dtype=np.int32) % 2, 0.58),
         ({"type": "label_set"}, SETS, 0.58),
-        ({"type": "distribution", "labels": ["x", "y"]}, HALF, 0.58),
+        ({"type": "distribution", "labels": ["x", "y"]}, SHARES, 0.58),
         ({"type": "multilabel", "labels": ["x", "y"]}, (np.arange(2 * N).reshape(N, 2) % 4 == 0).astype(np.int8), 0.58),
         # 0.4², the part that is due to the references
         ({"type": "continuous"}, np.random.default_rng(3).normal(size=N), 0.16),
@@ -373,6 +386,71 @@ def test_simulated_systems_of_every_kind(declaration: dict[str, Any], reference:
     # Four standard errors of a share, or of a correlation, of 400 samples.
     assert agreement(0.0) == pytest.approx(independent, abs=4 * 0.05)
     assert agreement(0.0) < agreement(0.5) < 1
+
+
+VOTES = """
+targets.v = { type = "distribution", labels = ["neutral", "angry", "happy"], votes = ["v_0", "v_1", "v_2"] }
+metrics = [
+  { name = "cross_entropy", target = "v" },
+  { name = "majority_agreement", target = "v" },
+  { name = "brier_score", target = "discrete" },
+]
+targets.discrete = { type = "categorical", labels = ["neutral", "angry", "happy"] }
+ranking.by = ["cross_entropy"]
+"""
+
+
+@pytest.fixture
+def votes(make: Make, tmp_path: Path) -> Candidates:
+    """Return candidates with ten votes each, and a metric of probabilities of labels."""
+    folder = make().track.folder
+    ids = [f"s{i:04d}" for i in range(300)]
+    of_labels = np.random.default_rng(5).multinomial(10, [0.6, 0.3, 0.1], 300)
+    reference = pa.table(
+        {
+            "sample_id": ids,
+            "discrete": [LABELS[code] for code in of_labels.argmax(1)],
+            **{f"v_{i}": of_labels[:, i] for i in range(3)},
+        }
+    )
+    made_corpus(
+        folder / "corpus",
+        name="small",
+        samples=pa.table({"sample_id": ids, "split": ["test"] * 300}),
+        reference=reference,
+        replace=True,
+    )
+    head = TRACK.partition("[splits]")[0] + 'splits = { test = "test" }\n'
+    (folder / "track.toml").write_text(head + VOTES)
+    return open_candidates(load_track(folder))
+
+
+def test_votes(votes: Candidates) -> None:
+    truth = votes.references.values["v"]
+    rng, runs = np.random.default_rng(4), {}
+    for name, weight in (("a", 0.5), ("b", 3.0)):
+        shares = truth + weight * rng.dirichlet(np.ones(3), 300)
+        shares /= shares.sum(axis=1, keepdims=True)
+        chances = {f"p_{label}": shares[:, i] for i, label in enumerate(LABELS)}
+        runs[name] = pa.table(
+            {"sample_id": votes.ids, **{f"v_{label}": shares[:, i] for i, label in enumerate(LABELS)}, **chances}
+        )
+    # Both right, or both wrong: by the largest share, of m equal ones among the votes each 1 / m.
+    largest = truth == truth.max(axis=1, keepdims=True)
+    right = {}
+    for name, table in runs.items():
+        answer = np.stack([table[f"v_{label}"].to_numpy() for label in LABELS], axis=1).argmax(axis=1)
+        right[name] = largest[np.arange(300), answer] / largest.sum(axis=1)
+    expected = 1 - np.mean(np.abs(right["a"] - right["b"]))
+    [agreed] = power_of(votes, metric="majority_agreement", runs=runs).agreements
+    assert agreed.value == pytest.approx(expected, abs=1e-9) and expected < 0.95
+    # An answer that is wrong is not sure: no label that somebody chose has a share near 0.
+    assert power_of(votes).score < 2
+
+
+def test_no_system_is_simulated_that_answers_with_probabilities(votes: Candidates) -> None:
+    with pytest.raises(UndefinedMetric, match="no system is simulated for discrete, whose labels are scored by their"):
+        power_of(votes, metric="brier_score")
 
 
 @pytest.mark.slow

@@ -265,7 +265,7 @@ def test_a_warning_where_clusters_are_fewer_or_more_uneven_than_twenty_equal_one
     assert warned(*[2] * 20, 40) == [f"W701  21 clusters of 'speaker', effective number {n_equal:.3g}: " + FEW]
 
 
-FEW = "with fewer than 20 intervals are wide, and those of squared errors and correlations may be too narrow"
+FEW = "with fewer than 20, intervals are wide, and those of squared errors and correlations may be too narrow"
 
 
 @pytest.mark.parametrize("index", [1.69, 1.71])
@@ -310,6 +310,30 @@ def test_two_samples_or_one_class_have_intervals_within_the_range(make: Make) ->
     assert report["weighted_f1"].method == "exact" and report["weighted_f1"].low == round(0.025**0.5, 10)
     mse = report["mse"]
     assert 0 < mse.low < mse.value < mse.high < math.inf  # type: ignore[operator]
+
+
+def test_a_single_sample_or_cluster_says_why_there_are_no_intervals(make: Make) -> None:
+    one = make(n=1, references=np.array([0]))
+    warnings = [str(each) for each in score(one, answers(one, wrong=0)).warnings]
+    assert warnings[0] == "W706  no intervals: a single sample does not show what others would change"
+    candidates = make(speaker=["p0"] * 60)
+    report = score(candidates, answers(candidates), cluster="speaker")
+    assert [str(each) for each in report.warnings] == [
+        "W706  no intervals: a single cluster of 'speaker' does not show what others would change"
+    ]
+    assert "intervals: " not in report.interval_note()
+
+
+def test_a_perfect_answer_on_the_only_bound_of_a_range_has_no_interval(make: Make) -> None:
+    # Without p1, the references are all equal: R2 is then 0, and the jackknife has a deviation.
+    columns = {"discrete": list(LABELS) * 20, "valence": [0.0] * 30 + [float(i) for i in range(30)]}
+    candidates = make(speaker=["p0"] * 30 + ["p1"] * 30)
+    path = candidates.track.folder / "track.toml"
+    path.write_text(path.read_text().replace('"mse"', '"r2"').replace("-0.25", "0.25"))
+    candidates = changed(candidates, **columns)
+    report = score(candidates, pa.table({"sample_id": candidates.ids, **columns}), cluster="speaker")
+    assert (report["r2"].value, report["r2"].low) == (1, None)
+    assert "W706  no interval of overall, r2(valence)" in str(report)
 
 
 def test_clusters_are_resampled_together(make: Make) -> None:
@@ -562,7 +586,30 @@ def test_one_cluster_has_no_interval_and_two_equal_systems_no_difference(make: M
     comparison = compare(candidates, {"a": table, "b": answers(candidates, 7), "c": table}, cluster="group")
     assert {(row.low, row.high, row.p) for row in comparison.differences} == {(None, None, 1.0)}
     assert comparison.exact and "two-sided, all permutations" in comparison.to_text()
-    assert [warning.code for warning in comparison.warnings] == ["W701", "W711"]
+    assert [warning.code for warning in comparison.warnings] == ["W706", "W711"]
+
+
+def test_the_interval_of_a_difference_is_within_the_range_or_explained(make: Make) -> None:
+    candidates = make(references=np.repeat([0, 1], 30))
+    path = candidates.track.folder / "track.toml"
+    path.write_text(
+        path.read_text().replace('"weighted_f1"\ntarget', '"cohen_kappa"\ntarget').replace('", "weighted_f1', "")
+    )
+    candidates = open_candidates(load_track(path.parent))
+    truth = candidates.references.values
+    systems = {
+        name: pa.table(
+            {"sample_id": candidates.ids, "discrete": [LABELS[code] for code in codes], "valence": truth["valence"]}
+        )
+        for name, codes in {"right": truth["discrete"], "wrong": 1 - truth["discrete"]}.items()
+    }
+    comparison = compare(candidates, systems, n_permutations=100)
+    [kappa] = [row for row in comparison.differences if row.name == "cohen_kappa"]
+    # From 1 to -1 at most.
+    assert kappa.difference == kappa.high == 2 and 1 < kappa.low < 2  # type: ignore[operator]
+    assert [row.name for row in comparison.differences if row.low is None] == ["mse", "f1"]
+    message = "W706  no interval of differences of mse, f1 (right - wrong): no resample changes them"
+    assert message in str(comparison)
 
 
 @pytest.mark.parametrize(("seed", "tied"), [(34, True), (2727, False)])

@@ -158,7 +158,13 @@ targets.e = { type = "categorical", labels = ["angry", "happy", "sad"] }
     methods = [item.method for item in score(candidates, table, method="percentile").scores]
     assert methods == [None, "distance", None]  # of a sum with it, and with other bins, there is none
     assert score(candidates, table).scores[1] == score(candidates, table, method="percentile").scores[1]
-    assert score(candidates, table).uncertainty.methods == ("distance",)
+    report = score(candidates, table)
+    assert report.uncertainty.methods == ("distance",)
+    none = (
+        "no interval of overall, expected_calibration_error(e,binning=equal_width,bins=3): of calibration errors only"
+    )
+    assert [str(each).partition(" the first")[0] for each in report.warnings] == [f"W706  {none}"]
+    assert report.interval_note().startswith("95% intervals: distance from 1,000 Poisson resamples of samples")
 
 
 @pytest.mark.parametrize("kind", ["uniform", "certain", "all right", "two samples", "one class"])
@@ -189,6 +195,12 @@ def test_probabilities_without_information(make: Make, kind: str) -> None:
         else []
     )
     assert "nan" not in report.to_json().lower()
+    unsure = [str(warning) for warning in report.warnings if warning.code == "W706"]
+    assert len(unsure) == int(any(item.low is None for item in (*report.scores, *calibration.scores)))
+    assert (
+        kind != "uniform"
+        or "W706  no interval of brier_score(e), cross_entropy(e,epsilon=1e-15), expected" in unsure[0]
+    )
 
 
 def test_a_bin_without_an_error_is_worth_its_samples_or_its_speakers(make: Make) -> None:
@@ -333,12 +345,33 @@ def test_a_hidden_split_shows_neither_calibration_nor_ceilings(make: Make) -> No
     assert seen[0] == seen[1]
 
 
+def test_votes_bring_calibration(make: Make) -> None:
+    # Of the sure answers four votes in five are for the label; of the others two in five.
+    votes, answers = [[4, 1, 0], [2, 3, 0]] * 20, [[0.9, 0.1, 0.0], [0.4, 0.3, 0.3]] * 20
+    toml = DISTRIBUTION.replace("]\ntargets", '  { name = "expected_calibration_error", target = "v" },\n]\ntargets')
+    candidates = make(toml, **columns("v", votes))
+    report = score(candidates, submitted(candidates, "v", answers))
+    [calibration] = report.calibration
+    assert [(place.n, place.share_right) for place in calibration.bins] == [
+        (20, pytest.approx(0.4)),
+        (20, pytest.approx(0.8)),
+    ]
+    assert [item.name for item in calibration.scores] == ["brier_score", "cross_entropy", "expected_calibration_error"]
+    error = report["expected_calibration_error"]
+    # (0 + 0.1) / 2
+    assert error.value == pytest.approx(0.05, abs=1e-12) and error.method == calibration.scores[-1].method == "distance"
+    assert error.low == calibration.scores[-1].low
+    assert report.interval_note().count("distance") == 1
+
+
 def test_votes_that_sum_to_0_are_no_reference(make: Make) -> None:
     candidates = make(DISTRIBUTION, **columns("v", [[2, 1, 0], [0, 0, 0], [0, 3, 3]]))
     report = score(candidates, submitted(candidates, "v", [[1, 0, 0], [0, 1, 0], [0, 0.5, 0.5]]), intervals=False)
     assert report.counts["scored"] == 2
     assert [str(warning) for warning in report.warnings] == [
-        "W721  v: the votes of 1 of 3 samples sum to 0; they are not scored: s0001"
+        "W721  v: the votes of 1 of 3 samples sum to 0; they are not scored: s0001",
+        "W722  v: a label with votes of 1 of 2 samples has a probability below 1e-15, which counts as 1e-15 in the "
+        "cross-entropy",
     ]
     # −2/3 log 1 − 1/3 log 1e-15, and log 2.
     assert report["cross_entropy"].value == pytest.approx((np.log(1e15) / 3 + np.log(2)) / 2, abs=1e-12)
@@ -346,7 +379,9 @@ def test_votes_that_sum_to_0_are_no_reference(make: Make) -> None:
 
 def test_votes_that_all_sum_to_0_are_not_called_withheld(make: Make) -> None:
     candidates = make(DISTRIBUTION, **columns("v", np.zeros((2, 3), dtype=int)))
-    with pytest.raises(UsageError, match="the votes of 2 of 2 samples sum to 0; they are not scored: s0000, s0001"):
+    with pytest.raises(
+        UsageError, match=r"^corpus 'mine': v: the votes of 2 of 2 samples sum to 0; they are not scored: s0000, s0001"
+    ):
         _ = candidates.references
 
 
@@ -355,12 +390,22 @@ def test_votes_that_all_sum_to_0_are_not_called_withheld(make: Make) -> None:
     [
         ([[2, -1, 0], [1, 1, 1]], "the references of v: 1 of 2 samples have votes below 0: -1"),
         ([[2, None, 0], [1, 1, 1]], "1 of 2 samples have votes for some labels and no number for happy; write 0"),
+        # 1e308 twice is beyond float64; 9007199254740994 is 2^53 + 2.
+        ([[1e308, 1e308, 0.0], [1.0, 1.0, 1.0]], r"1 of 2 samples have more than 9,007,199,254,740,992 votes: 1e\+308"),
+        ([[9007199254740994, 0, 0], [10**18, 0, 0]], "2 of 2 samples have more than 9,007,199,254,740,992 votes: 9.0"),
     ],
 )
 def test_votes_that_are_not_votes(make: Make, votes: list[list[int | None]], message: str) -> None:
     table = {f"v_{label}": [row[i] for row in votes] for i, label in enumerate(LABELS)}
     with pytest.raises(UsageError, match=message):
         _ = make(DISTRIBUTION, **table).references
+
+
+@pytest.mark.filterwarnings("error")
+def test_probabilities_whose_sum_is_beyond_float64(make: Make) -> None:
+    candidates = make(DISTRIBUTION, **columns("v", [[1, 0, 0]]))
+    found = problems(candidates, submitted(candidates, "v", [[1e308, 1e308, 0]]))
+    assert found[0].startswith("E209") and "1e+308" in found[0]
 
 
 def test_a_distribution_is_read_and_described(make: Make, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,7 +107,11 @@ class Candidates:
         index = self._scored({name: column.known for name, column in read.items()})
         warnings = tuple(chain.from_iterable(self._without_votes(name, column) for name, column in read.items()))
         if not len(index):
-            raise UsageError(*map(str, warnings)) if warnings else withheld
+            raise (
+                UsageError(*(f"corpus '{corpus}': {each.column}: {each.message}" for each in warnings))
+                if warnings
+                else withheld
+            )
         values = {name: column.values[index] for name, column in read.items()}
         known = {name: column.known[index] for name, column in read.items() if not column.known[index].all()}
         masks = {f"held {name}": mask.view(np.uint8) for name, mask in known.items()}

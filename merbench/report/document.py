@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from merbench.errors import UsageError, json_text, listed
+from merbench.errors import UsageError, json_text, listed, plural
 from merbench.report.html import page_html, section_html
 from merbench.report.latex import section_latex
 from merbench.report.tables import Bar, Cell, ReportTable, displayed, section_markdown, section_text
@@ -108,7 +108,7 @@ class Uncertainty:
             shared_by: what shares the resamples; empty for a single system.
             others: what depends on the resamples, except the intervals of the scores.
         """
-        unit = "samples" if self.cluster is None else f"{self.n_clusters:,} clusters of '{self.cluster}'"
+        unit = "samples" if self.cluster is None else f"{plural(self.n_clusters or 0, 'cluster')} of '{self.cluster}'"
         methods = self.methods or (self.method,)
         without = [method for method in methods if method in WITHOUT_RESAMPLES]
         resampled = [method for method in methods if method not in WITHOUT_RESAMPLES] + ([others] if others else [])

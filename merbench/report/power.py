@@ -51,6 +51,7 @@ class Power(Report):
         level: 1 minus the error rate of the test.
         power: probability that the test shows the difference.
         rows: the sizes and their smallest differences.
+        largest: about how far apart two such simulated systems can be; None where it is not known.
     """
 
     SCHEMA: ClassVar[str] = "merbench.power/1"
@@ -69,6 +70,7 @@ class Power(Report):
     power: float
     rows: tuple[PowerRow, ...]
     scores: tuple[float, ...] = ()
+    largest: float | None = None
 
     def tables(self) -> list[ReportTable]:
         """Return the one table of sizes."""
@@ -101,6 +103,9 @@ class Power(Report):
             lines.append(
                 "the two runs differ by more than this split shows: systems of equal score may vary less or more"
             )
+        if self.largest is not None and any((row.difference or 0.0) > self.largest for row in self.rows):
+            most = f"two simulated systems that agree so far differ by about {self.number(self.largest)} at most"
+            lines.append(f"{most}: larger differences can hardly occur")
         if self.intraclass is not None:
             share = f"{self.intraclass:.2f} of the variance of the difference is between clusters"
             lines.append(f"{share} of '{self.cluster}' (intraclass correlation)")

@@ -298,14 +298,13 @@ class ScoreReport(Report):
         return self.number(first.value), first.name, f"· {self.interval_head} {interval}" if interval else ""
 
     def interval_note(self) -> str:
-        """Return how the intervals were made, with `bca_t` where a score has no jackknife."""
-        if self.uncertainty is None:
+        """Return how the intervals that there are were made; that of an exact one is a note of its own."""
+        if self.uncertainty is None or all(score.low is None for score in self.scores):
             return ""
-        others = dict.fromkeys(s.method for s in self.scores if s.method in ("bca_t", "percentile"))
-        names = [name for name in others if name and name not in (*self.uncertainty.methods, self.uncertainty.method)]
-        if any(score.method == "distance" for item in self.calibration for score in item.scores):
-            names.append("calibration error (distance)")
-        return self.uncertainty.note(others=", ".join(names))
+        methods = dict.fromkeys(score.method for score in self.scores if score.method not in (None, "exact"))
+        made = replace(self.uncertainty, methods=tuple(filter(None, methods)) or self.uncertainty.methods)
+        distances = {score.method for item in self.calibration for score in item.scores} - methods.keys()
+        return made.note(others="calibration error (distance)" if "distance" in distances else "")
 
     def cautions(self) -> list[str]:
         """Return the warnings."""

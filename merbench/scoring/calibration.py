@@ -49,7 +49,9 @@ class Reliability(NamedTuple):
 
 def reliabilities(aligned: Aligned) -> Iterator[tuple[str, Reliability]]:
     """Yield the targets with probabilities of the labels of at least one scored sample."""
-    for target in aligned.probabilities if aligned.detailed else ():
+    targets = aligned.track.targets.items() if aligned.detailed else ()
+    kind = MetricSpec(name=ERROR, target="").metric.target
+    for target in (name for name, own in targets if name in aligned.probabilities or own.metric_kind == kind):
         reliability = aligned.once(("reliability", target), partial(_reliability, aligned, target))
         if len(reliability.values.order):
             yield target, reliability
@@ -86,8 +88,10 @@ def impossible_labels(aligned: Aligned) -> Iterator[Problem]:
     for target, reliability in reliabilities(aligned):
         reference, prediction, _ = aligned.part_of(reliability.specs[0])
         if n := int(((reference > 0) & (prediction < EPSILON)).any(axis=1).sum()):
-            message = f"the right label of {n:,} of {len(reference):,} samples has a probability below {EPSILON:g}"
-            yield Problem("W722", f"{message}, which counts as {EPSILON:g} in the log loss", column=target)
+            is_label = target in aligned.probabilities
+            label, score = ("the right label", "log loss") if is_label else ("a label with votes", "cross-entropy")
+            message = f"{label} of {n:,} of {len(reference):,} samples has a probability below {EPSILON:g}"
+            yield Problem("W722", f"{message}, which counts as {EPSILON:g} in the {score}", column=target)
 
 
 def with_calibration(

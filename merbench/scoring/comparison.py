@@ -27,6 +27,7 @@ from merbench.scoring.uncertainty import (
     jackknifed,
     mean_of,
     permuted_differences,
+    ranges_of,
     resampling_of,
     warnings_of,
     whole_number,
@@ -93,6 +94,7 @@ def compare(  # noqa: PLR0913
         uncertainty=how.uncertainty,
         warnings=(
             *warnings_of(next(iter(systems.values())), how, {}),
+            *_without_interval(made, how),
             *smallest_p(how, n_permutations, n_pairs=math.comb(len(systems), 2)),
             *_tied_to_size(systems, made, how),
         ),
@@ -113,6 +115,7 @@ def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resam
     for block in permuted_differences(list(systems.values()), pairs, n_permutations, how):
         n_large = {key: count + n_as_large(observed[key], block[key]) for key, count in n_large.items()}
     n_permuted = n_swaps(how.n_units, n_permutations)
+    widths = {key: high - low for key, (low, high) in ranges_of(next(iter(systems.values()))).items()}
     made = []
     for item in scores_of(how.candidates.track, first, {}):
         key = item.key
@@ -121,6 +124,8 @@ def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resam
         for (i, j), deviation, p, p_holm in zip(pairs, deviations, p_values, holm(p_values), strict=True):
             value_a, value_b = plain[names[i]][key], plain[names[j]][key]
             low, high = t_ends(value_a - value_b, deviation, how.level, how.degrees)
+            if low is not None and high is not None:
+                low, high = max(low, -widths.get(key, 1.0)), min(high, widths.get(key, 1.0))
             made.append(
                 Difference(
                     a=names[i],
@@ -138,6 +143,16 @@ def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resam
                 )
             )
     return made
+
+
+def _without_interval(made: Sequence[Difference], how: Resampling) -> Iterator[Problem]:
+    """Yield a warning where differences have no interval though there are several samples or clusters."""
+    empty = [row for row in made if row.low is None]
+    if empty and how.n_units > 1:
+        metrics = listed(list(dict.fromkeys(row.name for row in empty)))
+        pairs = listed(list(dict.fromkeys(f"{row.a} - {row.b}" for row in empty)))
+        message = f"no interval of differences of {metrics} ({pairs}): no resample changes them"
+        yield Problem("W706", f"{message}, or too many have no value")
 
 
 def smallest_p(how: Resampling, n_permutations: int, n_pairs: int) -> Iterator[Problem]:

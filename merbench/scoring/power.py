@@ -26,7 +26,7 @@ from merbench.resampling import DECIMALS, cluster_codes, uniforms
 from merbench.scoring.aligned import Aligned, align, candidates_of, grouping_of, groups_of, read_for
 from merbench.scoring.comparison import named_sources, with_metric
 from merbench.scoring.evaluation import plain_values
-from merbench.scoring.samples import require_visible
+from merbench.scoring.samples import cell_text, require_visible
 from merbench.scoring.signatures import minor_version
 from merbench.scoring.uncertainty import Resampling, bootstrap, resampling_of
 from merbench.significance import detectable, pair_deviations
@@ -42,10 +42,10 @@ N_PILOT, N_DRAWS = 10_000, 4_000
 QUALITY, SHARED, INTRACLASS = 0.6, 0.5, 0.1
 """What is assumed where neither an option nor a run says more."""
 
-RATES = frozenset({"accuracy", "micro_f1"})
+RATES = frozenset({"accuracy", "exact_match", "majority_agreement", "micro_f1"})
 """Metrics that are a share of right answers: half of a difference of two samples is lost to their steps."""
 
-REFERENCE_FREE = RATES | {"ccc", "pcc"}
+REFERENCE_FREE = frozenset({"accuracy", "micro_f1", "ccc", "pcc"})
 """Metrics whose power does not depend on the references: of any classes; of any numbers that are normal."""
 
 SIZES = {"this split": 1, "2 ×": 2, "4 ×": 4, "8 ×": 8}
@@ -81,6 +81,7 @@ class Pilot:
     agreements: tuple[Agreement, ...]
     deviation: float  # σ: standard deviation of their difference, times √n
     intraclass: float | None  # of the difference; None without clusters
+    largest: float | None = None  # about how far apart such systems can be; None where it is not known
 
 
 def power_of(  # noqa: PLR0913
@@ -153,6 +154,7 @@ def power_of(  # noqa: PLR0913
         runs=tuple(sources),
         cluster=how.cluster,
         intraclass=pilot.intraclass,
+        largest=pilot.largest,
         level=how.level,
         power=power,
         rows=tuple(
@@ -301,14 +303,16 @@ def _measured(
     return pilot, [f"#{candidates.corpus.digest[:8]}", *(f"run:{read.digest[:8]}" for read in reads)]
 
 
-def _deviation(pair: Sequence[Aligned], values: Any, key: str, how: Resampling) -> float:
-    """Return the standard deviation of a difference, times √n."""
+def _deviation(
+    pair: Sequence[Aligned], values: Any, key: str, how: Resampling, why: str = "the two systems do not differ"
+) -> float:
+    """Return the standard deviation of a difference, times √n; `why` is the reason for one of 0."""
     draws = np.stack([bootstrap(each, how)[0][key] for each in pair])
     deviation = float(pair_deviations(draws, values)[0, 1])
     if not math.isfinite(deviation):
         raise UndefinedMetric(f"{key} has no value in more than a fifth of the resamples: too few to say how it varies")
     if deviation < 10.0**-DECIMALS:
-        raise UndefinedMetric(f"{key}: the two systems do not differ, so nothing shows how their difference varies")
+        raise UndefinedMetric(f"{key}: {why}, so nothing shows how their difference varies")
     return deviation * math.sqrt(pair[0].n)
 
 
@@ -322,6 +326,10 @@ def _agreements(a: Aligned, b: Aligned) -> tuple[Agreement, ...]:
         shown = round(value, DECIMALS) if math.isfinite(value) else None
         made.append(Agreement(name, shown, target.metric_kind in ("continuous", "scores")))
     return tuple(made)
+
+
+def _mean(agreements: Sequence[Agreement]) -> float:
+    return math.fsum(each.value or 0.0 for each in agreements) / len(agreements)
 
 
 class Simulation:
@@ -356,8 +364,7 @@ class Simulation:
 
     def agreement(self, qualities: tuple[float, float], shared: float) -> float:
         """Return the mean agreement of two systems over the targets that are scored."""
-        agreements = _agreements(*self.pair(self.rows, qualities, shared, self.stream))
-        return math.fsum(each.value or 0.0 for each in agreements) / len(agreements)
+        return _mean(_agreements(*self.pair(self.rows, qualities, shared, self.stream)))
 
     def systems(
         self, score: float | None, agreement: float | None, qualities: tuple[float, float] | None = None
@@ -377,9 +384,36 @@ class Simulation:
         quality, shared = self.systems(score, agreement)
         pair = self.pair(self.rows, (quality, quality), shared, self.stream)
         values = np.array([plain_values(each)[self.key] for each in pair])
-        deviation = _deviation(pair, values, self.key, replace(how, cluster=None))
+        why = "simulated systems of this score do not differ"
+        if quality == 1:
+            why = "systems of this score make no errors and do not differ"
+        elif alike := self._alike():
+            why = f"all references are {alike}, and so are all answers"
+        deviation = _deviation(pair, values, self.key, replace(how, cluster=None), why)
         reached = round(float(values.mean()), 10) if score is None else score
-        return Pilot((reached,), _agreements(*pair), deviation, None if how.cluster is None else INTRACLASS)
+        agreements = _agreements(*pair)
+        largest = None if self.key.partition("(")[0] in RATES else self._largest(quality, _mean(agreements))
+        return Pilot((reached,), agreements, deviation, None if how.cluster is None else INTRACLASS, largest)
+
+    def _largest(self, quality: float, agreement: float) -> float:
+        """Return how far apart systems are that agree so far, where all that they do not agree on favours the same."""
+
+        def qualities(step: float) -> tuple[float, float]:
+            return min(1.0, quality + step), max(0.0, quality - step)
+
+        def agreed(step: float) -> float:
+            return self.agreement(qualities(step), 1.0)
+
+        step = 1.0 if agreement <= agreed(1.0) else _solved(agreed, agreement, "agreement")
+        better, worse = map(self.value, qualities(step))
+        return round(abs(better - worse), DECIMALS)
+
+    def _alike(self) -> str:
+        """Return what the references of a target are that are all the same; empty without."""
+        for name, values in self.like.reference.items():
+            if isinstance(values, np.ndarray) and (values == values[:1]).all():
+                return f"'{cell_text(self.track.targets[name].shown(values[:1]).to_pylist()[0])}'"
+        return ""
 
 
 def _solved(value: Callable[[float], float], wanted: float, what: str) -> float:
@@ -401,10 +435,13 @@ def _references(candidates: Candidates, track: Track, key: str) -> Aligned:
     """Return the references of a split, or made-up ones for a metric that does not depend on them."""
     scored = dict.fromkeys(spec.target for spec in track.metrics)
     grouped = [name for name in groups_of(track) if name in scored]
-    if grouped:
+    if grouped or track.scored_by_probabilities:
+        names, whose = grouped, "words are grouped by stored synonyms"
+        if not grouped:
+            names, whose = list(track.scored_by_probabilities), "labels are scored by their probabilities"
         raise UndefinedMetric(
-            f"{key}: no system is simulated for {listed(grouped)}, whose words are grouped by stored synonyms; measure "
-            "two runs instead: --runs FILE --runs FILE"
+            f"{key}: no system is simulated for {listed(names)}, whose {whose}; measure two runs instead: "
+            "--runs FILE --runs FILE"
         )
     if _visible(candidates) is not None:
         references = candidates.references

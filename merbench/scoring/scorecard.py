@@ -267,8 +267,9 @@ def _calibrations(aligned: Aligned, bounds: Bounds) -> Iterator[Calibration]:
         values, n = reliability.values, len(reliability.values.order)
         plain = {spec.key: float(metric_values(aligned, spec, ones(aligned))[0]) for spec in reliability.specs}
         track = aligned.track.model_copy(update={"metrics": reliability.specs})
+        names = SCORES if target in aligned.probabilities else {}
         scores = [
-            replace(item, name=SCORES.get(item.name, item.name), weight=None, n_scored=n)
+            replace(item, name=names.get(item.name, item.name), weight=None, n_scored=n)
             for item in scores_of(track, plain, bounds)
         ]
         bins = []

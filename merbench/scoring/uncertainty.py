@@ -299,7 +299,7 @@ def bounds_of(systems: Sequence[Aligned], how: Resampling, clusters: Codes | Non
     values_of = mean_of([jackknifed(system, clusters, with_plain=True) for system in systems])
     estimates, *left_out = np.stack([values_of[key] for key in draws], axis=1)
     made = jackknives(np.array(left_out), estimates, size_degrees(first.n, clusters))
-    ranges = _ranges(first)
+    ranges = ranges_of(first)
     samples = {
         key: _Sample(values, estimate, jackknife, ranges.get(key, (0, 1)))
         for (key, values), estimate, jackknife in zip(draws.items(), estimates.tolist(), made, strict=True)
@@ -347,9 +347,9 @@ def _interval(how: Resampling, method: str, sample: _Sample) -> Interval:
     n_missing = int(np.isnan(draws).sum())
     if n_missing > MOST_LEFT_OUT * len(draws) or not math.isfinite(estimate) or method == "distance":
         return replace(NO_ENDS, n_left_out=n_missing)
-    on_bound = math.isfinite(high - low) and round(estimate, DECIMALS) in (low, high)
-    if on_bound and how.method not in ("bca", "percentile"):
-        return Interval(math.nan, math.nan, n_missing, "exact")
+    if round(estimate, DECIMALS) in (low, high) and how.method not in ("bca", "percentile"):
+        # A range without a second bound has no share that would be on the other side.
+        return Interval(math.nan, math.nan, n_missing, "exact" if math.isfinite(high - low) else None)
     if method == "percentile":
         return percentile_bounds(draws, how.level)
     if method != "jackknife_t" or jackknife.n < 2:
@@ -358,7 +358,7 @@ def _interval(how: Resampling, method: str, sample: _Sample) -> Interval:
     return with_width(replace(interval, n_left_out=n_missing))
 
 
-def _ranges(aligned: Aligned) -> dict[str, tuple[float, float]]:
+def ranges_of(aligned: Aligned) -> dict[str, tuple[float, float]]:
     """Return the lowest and the highest possible value of every key whose range is not 0 to 1."""
     everything = (-math.inf, math.inf)
     specs = (*aligned.track.metrics, *(spec for _, made in reliabilities(aligned) for spec in made.specs))
@@ -417,9 +417,12 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
             yield Problem("W704", f"{message}; the groups may have been made for another submission", column=name)
     if how is None:
         return
-    if how.n_clusters is not None and (n_equal := effective_number(aligned.n, how.clusters)) < FEW_CLUSTERS:
+    if is_single(aligned.n, how.clusters):
+        unit = "sample" if how.n_clusters is None else f"cluster of '{how.cluster}'"
+        yield Problem("W706", f"no intervals: a single {unit} does not show what others would change")
+    elif how.n_clusters is not None and (n_equal := effective_number(aligned.n, how.clusters)) < FEW_CLUSTERS:
         message = f"{how.n_clusters} clusters of '{how.cluster}', effective number {n_equal:.3g}: with fewer than"
-        which = f"{FEW_CLUSTERS} intervals are wide, and those of squared errors and correlations may be too narrow"
+        which = f"{FEW_CLUSTERS}, intervals are wide, and those of squared errors and correlations may be too narrow"
         yield Problem("W701", f"{message} {which}")
     for name, target in aligned.track.targets.items():
         if not (labels := target.reference_labels):
@@ -430,7 +433,8 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
             message = f"fewer than {FEW_REFERENCES} references of {listed(few)}"
             rough = "averages over classes" if target.confusion_labels else "areas under curves and error rates"
             yield Problem("W702", f"{message}: intervals of {rough} are rough", column=name)
-    reported = {OVERALL, *(spec.key for spec in aligned.track.metrics)}
+    calibrated = [spec.key for _, reliability in reliabilities(aligned) for spec in reliability.specs]
+    reported = dict.fromkeys([*how.methods, *calibrated])
     left_out = {key: each.n_left_out for key, each in bounds.items() if each.n_left_out and key in reported}
     for n in sorted(set(left_out.values())):
         keys = [key for key, count in left_out.items() if count == n]
@@ -443,13 +447,11 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
         if errors is not None and (index := tail_index(-errors)) < HEAVY_TAIL:
             message = f"a few errors make most of the squared ones (tail index {index:.2f}, below {HEAVY_TAIL:g})"
             yield Problem("W705", f"{message}: the intervals of {listed(squared)} may be too narrow", column=name)
-    of_draws = {key for key, method in how.methods.items() if method != "distance"}
-    if flat := [
-        key
-        for key in how.methods
-        if key in of_draws & bounds.keys()
-        and math.isnan(bounds[key].low)
-        and bounds[key].n_left_out <= MOST_LEFT_OUT * how.n_resamples
-    ]:
+    empty = [key for key in reported if key in bounds and math.isnan(bounds[key].low)]
+    few = [key for key in empty if bounds[key].n_left_out <= MOST_LEFT_OUT * how.n_resamples]
+    if parts := [key for key in few if how.method_of(key) == "distance" and key not in calibrated]:
+        message = f"no interval of {listed(parts)}: of calibration errors only the first of a target has one, and none"
+        yield Problem("W706", f"{message} within groups or in an overall score")
+    if flat := [key for key in few if key not in parts]:
         message = f"no interval of {listed(flat)}: no resample changes the value, and nothing else shows"
         yield Problem("W706", f"{message} what other samples would change")

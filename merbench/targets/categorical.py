@@ -36,6 +36,9 @@ Table = NDArray[np.float64]
 SUM_TOLERANCE = 1e-3
 """How far from 1 the probabilities of a row may sum."""
 
+MOST_VOTES = 1 << 53
+"""The most votes of a sample: whole numbers up to here are exact."""
+
 _FATES = {"error": "an error", "wrong": "a wrong answer", "dropped": "no answer, its row is dropped"}
 
 
@@ -194,7 +197,7 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
     # references that mark a sample as one that does not count for this target, such as labels of the corpus that the
     # task leaves out
     invalid: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
-    # the columns of the corpus with the numbers of annotators who chose each label; empty without
+    # the reference columns of the corpus with the numbers of annotators who chose each label; empty without
     votes: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
 
     _one_column_per_label = field_validator("votes")(vote_columns)
@@ -307,7 +310,8 @@ def read_votes(where: str, columns: Sequence[pa.Array], labels: Sequence[str]) -
     """Return the `(n, K)` votes for every label, 0 where a sample has none, and which samples have them.
 
     Raises:
-        UsageError: some are not finite numbers of at least 0, or a sample has votes for some of the labels only.
+        UsageError: some are not finite numbers of at least 0, or a sample has votes for some of the labels only, or
+            more of them than `MOST_VOTES`.
     """
     read = [reference_numbers(where, column, None) for column in columns]
     table, given = (np.stack(parts, axis=1) for parts in zip(*read, strict=True))
@@ -323,6 +327,13 @@ def read_votes(where: str, columns: Sequence[pa.Array], labels: Sequence[str]) -
         values = [f"{value:g}" for value in table[negative].tolist()]
         n_rows = negative.any(axis=1).sum()
         raise UsageError(f"{where}: {n_rows:,} of {len(table):,} samples have votes below 0: {listed(values)}")
+    with np.errstate(over="ignore"):
+        too_many = np.asarray(table.sum(axis=1) > MOST_VOTES)
+    if too_many.any():
+        raise UsageError(
+            f"{where}: {too_many.sum():,} of {len(table):,} samples have more than {MOST_VOTES:,} votes: "
+            f"{listed([f'{value:g}' for value in table[too_many].max(axis=1).tolist()])}"
+        )
     return table, np.asarray(given.all(axis=1))
 
 
@@ -331,7 +342,7 @@ def read_probabilities(answers: Answers, names: Sequence[str]) -> tuple[Table, t
     columns = [numbers_of(answers.sheet.columns[name]) for name in names]
     table = np.stack(columns, axis=1)
     problems: list[Problem] = []
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         good = (table >= 0) & (table <= 1)
         total = np.where(good.all(axis=1), sum(columns[1:], columns[0]), 1.0)
     for name, fits in zip(names, good.T, strict=True):

@@ -233,7 +233,9 @@ def _not_number(text: str, allowed: str) -> str:
 def reference_numbers(where: str, column: pa.Array, invalid: float | None) -> tuple[Numbers, Mask]:
     """Return references that are finite numbers, and which samples have one; `invalid` marks a sample without one."""
     try:
-        numbers = np.asarray(column.cast(pa.float64()).fill_null(np.nan), dtype=np.float64)
+        # Whole numbers that float64 does not have become the nearest one that it has.
+        rounding = pa.types.is_integer(column.type)
+        numbers = np.asarray(column.cast(pa.float64(), safe=not rounding).fill_null(np.nan), dtype=np.float64)
     except pa.ArrowInvalid as error:
         raise UsageError(f"{where} are not all numbers") from error
     known = np.asarray(column.is_valid())

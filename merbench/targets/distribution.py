@@ -78,6 +78,19 @@ class DistributionTarget(ProbabilityTarget):
         """Return whether the most probable labels agree, and the Jensen-Shannon divergence."""
         return {"agreement": agreement(reference, prediction), "divergence": divergence(reference, prediction)}
 
+    def simulated(self, reference: Any, quality: float, shared: float, noise: NDArray[np.float64]) -> Any:
+        """Return shares as `Target.simulated` does; those of another sample are half way to the mean of all samples.
+
+        Sure of shares that are wrong, a system would have a cross-entropy that none has.
+        """
+        answers = super().simulated(reference, quality, shared, noise)
+        is_right = (answers == reference).all(axis=1)
+        return np.where(is_right[:, None], answers, (answers + reference.mean(axis=0)) / 2)
+
+    def agreement(self, reference: Any, a: Any, b: Any) -> float:
+        """Return on how many samples the most probable labels of two systems are both right or both wrong."""
+        return float(1 - np.abs(agreement(reference, a) - agreement(reference, b)).mean())
+
     @classmethod
     def drafted_of_several(cls, columns: Sequence[DraftColumn]) -> Draft | None:
         """Return one target for the whole numbers whose names differ only behind the last `_`."""

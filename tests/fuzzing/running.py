@@ -79,7 +79,7 @@ def run_here(name: str, made: Format, seed: int, numbers: range) -> Iterator[tup
     for number in numbers:
         made.path.write_bytes(made.input(name, seed, number))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("error")
             yield (number, *verdict(made))
 
 
