@@ -249,7 +249,7 @@ class VoiceActivity:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._network = _network(folder / "silero_vad/data/silero_vad_16k_sequence.onnx")
+        self._network = onnx_session(folder / "silero_vad/data/silero_vad_16k_sequence.onnx")
 
     def __call__(self, audio: Audio) -> Output:
         """Return the probabilities of a clip, `(t, 1)`, with the middle of each window, or of what it has of it."""
@@ -291,7 +291,8 @@ class SpeechQuality:
 
     def __init__(self, folder: Path) -> None:
         models = folder / "speechmos/dnsmos_models"
-        self._opinions, self._overall = _network(models / "sig_bak_ovr.onnx"), _network(models / "model_v8.onnx")
+        self._opinions = onnx_session(models / "sig_bak_ovr.onnx")
+        self._overall = onnx_session(models / "model_v8.onnx")
 
     def __call__(self, audio: Audio) -> Output:
         """Return the ratings of a clip's segments, `(t, 4)`, with the middle of each."""
@@ -328,7 +329,7 @@ def _samples(audio: Audio, shortest: int = 1) -> Floats:
     return samples
 
 
-def _network(path: Path) -> Any:
+def onnx_session(path: Path) -> Any:
     """Return a session of ONNX Runtime, which computes on one thread."""
     try:
         import onnxruntime
