@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +25,7 @@ from merbench.features.extraction import Extracted, Request, Unit, extract
 from merbench.features.outputs import Recipe
 from merbench.features.pictures import picture_vector
 from merbench.features.sound import sound_vector
+from merbench.files.journal import Journal
 from merbench.media import read_audio, read_video
 from merbench.sample import clip
 from merbench.sample.clips import write_clip
@@ -159,3 +166,140 @@ def test_the_error_of_one_clip_is_a_problem_of_its_sample_unless_every_clip_woul
     else:
         done = extracted(talk, clips)
         assert (done.problems, len(done.features["voice"])) == ({"voice": {IDS[0]: problem}}, len(IDS) - 1)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def several(clips: Path, n: int) -> list[str]:
+    """Copy the clips so that there are `n`, and return their ids."""
+    for number in range(len(IDS), n):
+        shutil.copy(clips / f"{IDS[number % len(IDS)]}.mp4", clips / f"clip{number}.mp4")
+    return [*IDS, *(f"clip{number}" for number in range(len(IDS), n))]
+
+
+def corpus_of(folder: Path, ids: Sequence[str]) -> Corpus:
+    return made_corpus(folder, name="talk", samples=pa.table({"sample_id": ids, "split": ["train"] * len(ids)}))
+
+
+def command(folder: Path, clips: Path, *words: str) -> list[str]:
+    extractors = ["--with", "voice", "--with", "face"]
+    return [sys.executable, "-m", "merbench", "extract", str(folder), "--media", str(clips), *extractors, *words]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_in_the_same_bytes(clips: Path, tmp_path: Path) -> None:
+    ids = several(clips, 40)
+    expected = contents(extracted(corpus_of(tmp_path / "complete", ids), clips, of=("voice", "face")).corpus.folder)
+    for n_done in (1, 25):
+        folder = corpus_of(tmp_path / f"killed-{n_done}", ids).folder
+        with subprocess.Popen(command(folder, clips, "--workers", "2"), start_new_session=True) as process:
+            while process.poll() is None and len(list(folder.glob(".extract/*/*.npz"))) < n_done:
+                time.sleep(0.002)
+            assert process.poll() is None, "the run ended before it was killed"
+            os.killpg(process.pid, signal.SIGKILL)
+        assert list(folder.glob(".extract/*/journal"))
+        again = subprocess.run(command(folder, clips), check=True, capture_output=True, text=True)
+        assert contents(folder) == expected
+    assert int(again.stdout.splitlines()[-1].split()[0]) >= 20  # had been measured before
+
+
+@pytest.mark.slow
+def test_an_interrupt_keeps_what_is_done(clips: Path, tmp_path: Path) -> None:
+    folder = corpus_of(tmp_path / "talk", several(clips, 80)).folder
+    with subprocess.Popen(command(folder, clips), stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(folder.glob(".extract/*/*.npz")):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert (process.returncode, err) == (130, "interrupted\n")
+    (work,) = folder.glob(".extract/*")
+    n_done = len((work / "journal").read_text().splitlines()) - 1
+    assert [path.name for path in work.iterdir() if path.name.startswith(".")] == []
+    again = subprocess.run(command(folder, clips), check=True, capture_output=True, text=True)
+    assert f"\n{n_done} sample" in again.stdout or not n_done
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_cluster_makes_the_bytes_that_one_process_makes(clips: Path, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="Dask: distributed is not installed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+    one = extracted(corpus(tmp_path / "one"), clips, of=("voice", "face"))
+    with distributed.LocalCluster(silence_logs=logging.CRITICAL, **options) as cluster:
+        engine = f"dask://{cluster.scheduler_address.removeprefix('tcp://')}"
+        many = extracted(corpus(tmp_path / "many"), clips, of=("voice", "face"), engine=engine)
+    assert contents(one.corpus.folder) == contents(many.corpus.folder)
+
+
+@pytest.fixture
+def stopped_run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that extracts, and is stopped before the features are added to the corpus."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def run(*arguments: Any, **settings: Any) -> None:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("merbench.features.extraction.add_features", stop)
+            extracted(*arguments, **settings)
+
+    return run
+
+
+def test_what_changed_is_measured_again_and_the_rest_is_kept(
+    clips: Path, tmp_path: Path, stopped_run: Callable[..., None]
+) -> None:
+    talk = corpus(tmp_path / "talk")
+    (clips / f"{IDS[1]}.mp4").rename(tmp_path / "away.mp4")
+    stopped_run(talk, clips)
+    shutil.copy(clips / f"{IDS[3]}.mp4", clips / f"{IDS[0]}.mp4")  # another clip
+    (tmp_path / "away.mp4").rename(clips / f"{IDS[1]}.mp4")  # a new one
+    (clips / f"{IDS[2]}.mp4").touch()  # the same one
+    work = next(talk.folder.glob(".extract/*"))
+    sorted(work.glob("*.npz"))[0].write_bytes(b"")  # never written by rename, but by a disk that failed
+    done = extracted(talk, clips)
+    assert done.n_kept in (
+        2,
+        3,
+    )  # without the changed one, the new one and the broken one, which may be the changed one
+    assert contents(done.corpus.folder) == contents(extracted(corpus(tmp_path / "new"), clips).corpus.folder)
+
+
+def test_other_options_or_extractors_are_another_run(
+    clips: Path, tmp_path: Path, stopped_run: Callable[..., None]
+) -> None:
+    talk = corpus(tmp_path / "talk")
+    stopped_run(talk, clips)
+    stopped_run(talk, clips, of=("voice", "face"))
+    stopped_run(talk, clips, of=("face",))
+    assert len(list(talk.folder.glob(".extract/*"))) == 3
+    assert extracted(talk, clips, of=("face",)).n_kept == 5
+    # runs that would have made the same feature have no use any more
+    assert len(list(talk.folder.glob(".extract/*"))) == 1
+    assert extracted(talk, clips).n_kept == 5
+    assert not (talk.folder / ".extract").exists()
+
+
+def test_a_full_disk_ends_the_run_which_is_continued_later(clips: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    talk = corpus(tmp_path / "talk")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"\.extract/.*cannot be written: File too large$"):
+            extracted(talk, clips)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in talk.folder.rglob("*.npz")] == []
+    assert len(extracted(talk, clips).features["voice"]) == 5
+
+
+def test_a_second_run_of_the_same_is_refused(clips: Path, tmp_path: Path, stopped_run: Callable[..., None]) -> None:
+    talk = corpus(tmp_path / "talk")
+    stopped_run(talk, clips)
+    (journal,) = talk.folder.glob(".extract/*/journal")
+    with Journal(journal, {}), pytest.raises(UsageError, match=r"another run is writing there$"):
+        extracted(talk, clips)
