@@ -133,7 +133,7 @@ class Recipe:
         if not self.is_sequence:
             return Result(np.concatenate([output.values for output in outputs]))
         pool = self.extractor.pool or _mean
-        vectors = [np.asarray(pool(output), dtype=np.float32).reshape(-1) for output in outputs]
+        vectors = [_float32(pool(output)).reshape(-1) for output in outputs]
         times = [output.times for output in outputs if output.times is not None]
         return Result(
             _finite(np.concatenate(vectors), "numbers of the pooled vector"),
@@ -143,7 +143,7 @@ class Recipe:
 
     def _checked(self, output: Output) -> Output:
         """Return an output of the declared form; raise `Inapplicable` if it has another one, or is not finite."""
-        values, times = np.asarray(output.values, dtype=np.float32), output.times
+        values, times = _float32(output.values), output.times
         n_axes = 2 if self.is_sequence else 1
         width = self.extractor.dimension
         if values.ndim != n_axes or (width is not None and values.shape[-1] != width):
@@ -153,7 +153,8 @@ class Recipe:
             times = np.asarray(times, dtype=np.float64)
             if times.shape != values.shape[:1] or n_axes == 1:
                 raise Inapplicable(f"the extractor returned {times.shape} times for values of shape {values.shape}")
-            _finite(times, "times")
+            if (np.diff(_finite(times, "times")) < 0).any():
+                raise Inapplicable("the extractor returned times that decrease")
         if self.is_sequence and not len(values) and self.extractor.modality != "text":
             raise Inapplicable("it is too short: there is not a single frame or segment")
         return Output(_finite(values, "numbers"), times)
@@ -163,6 +164,11 @@ def _mean(output: Output) -> Any:
     """Return the mean over the rows; zeros where there are none, as of an empty text."""
     values = output.values
     return values.mean(axis=0, dtype=np.float64) if len(values) else np.zeros(values.shape[1])
+
+
+def _float32(values: Any) -> Floats:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is reported
+        return np.asarray(values, dtype=np.float32)
 
 
 def _finite(values: Any, what: str) -> Any:
@@ -188,7 +194,7 @@ class _RowReader:
             self._measure()
 
     def _measure(self) -> None:
-        rows = np.asarray(self._function(self._waiting), dtype=np.float32)
+        rows = _float32(self._function(self._waiting))
         if rows.ndim != 2 or len(rows) != len(self._waiting):
             raise Inapplicable(f"{len(self._waiting):,} pictures gave an array of shape {rows.shape}, not a row each")
         self._rows.append(rows)
@@ -358,7 +364,7 @@ def vectors_of_corpus(
     recipe: Recipe, columns: Sequence[Sequence[str]], train: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Return one vector for each sample of a corpus, by an extractor that learns from some of them."""
-    vectors = np.asarray(recipe.constructed(columns, train), dtype=np.float32)
+    vectors = _float32(recipe.constructed(columns, train))
     n = len(columns[0])
     if vectors.ndim != 2 or len(vectors) != n:
         raise UsageError(f"extractor '{recipe.source}' returned an array of shape {vectors.shape} for {n:,} samples")
