@@ -45,7 +45,8 @@ from merbench.errors import (
     fault,
     listed,
 )
-from merbench.features.outputs import Measured, Recipe, measure_clips, measure_texts, vectors_of_corpus
+from merbench.features.clips import Measured, measure_clips, measure_texts
+from merbench.features.outputs import Recipe, vectors_of_corpus
 from merbench.features.weights import weights_digest
 from merbench.files.journal import Journal, journal_lines
 from merbench.files.npy import read_npz
@@ -366,7 +367,7 @@ def measure_unit(unit: Unit, job: Job) -> Row:
         _jobs.clear()
     job = _jobs.setdefault(job.folder, job)
     inputs, recipes = unit.inputs(), _recipes(job, unit)
-    measured = (measure_texts if unit.kind == "texts" else measure_clips)(unit.samples, recipes)
+    measured = _measured(unit, recipes, inputs)
     file = job.folder / f"{unit.name}.npz"
     with atomic_path(file) as temporary, temporary.open("wb") as opened:
         np.savez(opened, allow_pickle=False, **_arrays(job, recipes, measured))
@@ -377,6 +378,12 @@ def measure_unit(unit: Unit, job: Job) -> Row:
         "inputs": inputs,
         "problems": {sample_id: problems for sample_id, problems in measured.problems.items() if problems},
     }
+
+
+def _measured(unit: Unit, recipes: Sequence[Recipe], inputs: Mapping[str, Sequence[Any]]) -> Measured:
+    if unit.kind == "texts":
+        return measure_texts(unit.samples, recipes)
+    return measure_clips(unit.samples, recipes, {sample_id: values[0] for sample_id, values in inputs.items()})
 
 
 def _arrays(job: Job, recipes: Sequence[Recipe], measured: Measured) -> dict[str, NDArray[Any]]:

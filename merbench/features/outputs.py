@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.corruptions.signals import Audio, Frame, at_rate
-from merbench.engine import Done
-from merbench.errors import Inapplicable, MerbenchError, UnreadableMedia, UsageError, counted, exception_text
-from merbench.features.extractor import Extractor, Face, Floats, Output, Picture, Reader, Seconds
+from merbench.corruptions.signals import Audio
+from merbench.errors import Inapplicable, MerbenchError, UsageError, counted, exception_text
+from merbench.features.extractor import Extractor, Face, Floats, Output, Picture, Seconds
 from merbench.features.weights import weights_folder
-from merbench.media.reading import read_audio, read_video
 from merbench.parameters import parameter_problems
 
 
@@ -119,14 +116,14 @@ class Recipe:
             raise Inapplicable(f"the extractor returned {len(checked):,} outputs for {len(items):,}")
         return checked
 
-    def reader(self) -> Reader:
+    def reader(self) -> AtRate:
         """Return what measures the pictures, or the faces, of one clip."""
         made = self.constructed
-        return _AtRate(made.start() if hasattr(made, "start") else _RowReader(made), self.picture_rate_hz)
+        return AtRate(made.start() if hasattr(made, "start") else _RowReader(made), self.picture_rate_hz)
 
-    def of_reader(self, reader: Reader) -> Result:
+    def of_reader(self, reader: AtRate) -> Result:
         """Return the result of a reader that has got every picture, or face, of a clip."""
-        return self.result([self._checked(reader.output())])
+        return self.result([self._checked(reader.reader.output())])
 
     def result(self, outputs: Sequence[Output]) -> Result:
         """Return what is stored of a sample: of several outputs, vectors side by side and sequences in a row."""
@@ -207,157 +204,28 @@ class _RowReader:
         return Output(values, np.array(self._times))
 
 
-class _AtRate:
-    """Passes on the first picture at or after every multiple of the time between two, none of them twice."""
+class AtRate:
+    """Passes on the first picture at or after every multiple of the time between two, none of them twice.
+
+    Args:
+        reader: what gets them.
+        rate_hz: how many a second; None passes on all.
+    """
 
     _SLACK_S = 1e-6
     """How much earlier a time stamp, which is rounded, may be."""
 
-    def __init__(self, reader: Reader, rate_hz: float | None) -> None:
-        self._reader, self._rate_hz = reader, rate_hz
+    def __init__(self, reader: Any, rate_hz: float | None) -> None:
+        self.reader, self._rate_hz = reader, rate_hz
         self._n_due = 0  # how many multiples have passed
 
     def add(self, item: Picture | Face, /) -> None:
+        """Take the next picture."""
         if self._rate_hz is not None:
             if item.time_s + self._SLACK_S < self._n_due / self._rate_hz:
                 return
             self._n_due = int((item.time_s + self._SLACK_S) * self._rate_hz) + 1
-        self._reader.add(item)
-
-    def output(self) -> Output:
-        return self._reader.output()
-
-
-def mixed(sound: Audio) -> Audio:
-    """Return the sound of a clip as one channel, the mean of all, at least one sample."""
-    samples = sound.samples
-    mono = samples.mean(axis=0, dtype=np.float32) if samples.size else np.zeros(1, np.float32)
-    return Audio(mono[None], sound.rate_hz)
-
-
-def sounds_at(sound: Audio, rates_hz: Iterable[int]) -> dict[int, Audio]:
-    """Return the sound of a clip as one channel at every rate, resampled once for each."""
-    mono = mixed(sound)
-    return {rate: Audio(at_rate(mono.samples, mono.rate_hz, rate), rate) for rate in sorted(set(rates_hz))}
-
-
-def problem_of(error: Exception) -> str:
-    """Return why one sample has no output; raise an error that every sample would meet."""
-    return Done("", error=error).problem(UnreadableMedia, Inapplicable)
-
-
-def feed(readers: Mapping[str, Reader], frames: Iterable[Frame], problems: dict[str, str]) -> None:
-    """Give the pictures of a clip to all readers; one that fails gets no more, and its reason is noted by its name."""
-    for frame in frames:
-        picture = Picture(frame)
-        for name, reader in readers.items():
-            if name not in problems:
-                try:
-                    reader.add(picture)
-                except Exception as error:
-                    problems[name] = problem_of(error)
-
-
-class Measured:
-    """What the extractors returned for the samples of a unit of work."""
-
-    def __init__(self, sample_ids: Iterable[str]) -> None:
-        self.results: dict[str, dict[str, Result]] = {sample_id: {} for sample_id in sample_ids}  # then by feature
-        self.problems: dict[str, dict[str, str]] = {sample_id: {} for sample_id in self.results}  # likewise
-
-    def take(self, sample_id: str, recipe: Recipe, result: Callable[[], Result]) -> None:
-        """Note a result, or why there is none."""
-        try:
-            self.results[sample_id][recipe.name] = result()
-        except Exception as error:
-            self.problems[sample_id][recipe.name] = problem_of(error)
-
-    def take_all(
-        self, recipe: Recipe, items: Mapping[str, Any], together: Callable[[Sequence[Any]], Sequence[Result]]
-    ) -> None:
-        """Note the results of several samples; where they fail together, those of one after the other."""
-        if len(items) > 1:
-            try:
-                results = together(list(items.values()))
-            except Exception as error:
-                problem_of(error)
-            else:
-                for sample_id, result in zip(items, results, strict=True):
-                    self.results[sample_id][recipe.name] = result
-                return
-        for sample_id, item in items.items():
-            self.take(sample_id, recipe, partial(_first, together, item))
-
-
-def _first(together: Callable[[Sequence[Any]], Sequence[Result]], item: Any) -> Result:
-    return together([item])[0]
-
-
-def measure_clips(clips: Mapping[str, Path], recipes: Sequence[Recipe]) -> Measured:
-    """Return what extractors return for some clips, each decoded once.
-
-    Args:
-        clips: sample -> its clip.
-        recipes: of extractors that read sound, pictures or faces.
-    """
-    measured = Measured(clips)
-    of_sound = [recipe for recipe in recipes if recipe.extractor.input == "sound"]
-    of_pictures = [recipe for recipe in recipes if recipe.extractor.input == "pictures"]
-    together: dict[str, dict[str, Audio]] = {recipe.name: {} for recipe in of_sound if recipe.takes_many}
-    for sample_id, path in clips.items():
-        if of_sound:
-            _measure_sound(sample_id, path, of_sound, measured, together)
-        if of_pictures:
-            _measure_pictures(sample_id, path, of_pictures, measured)
-    for recipe in of_sound:
-        if recipe.name in together:
-            measured.take_all(recipe, together[recipe.name], recipe.of_sounds)
-    return measured
-
-
-def _measure_sound(
-    sample_id: str,
-    path: Path,
-    recipes: Sequence[Recipe],
-    measured: Measured,
-    together: Mapping[str, dict[str, Audio]],
-) -> None:
-    try:
-        sounds = sounds_at(read_audio(path), (recipe.extractor.sample_rate_hz for recipe in recipes))
-    except Exception as error:
-        measured.problems[sample_id] |= dict.fromkeys((recipe.name for recipe in recipes), problem_of(error))
-        return
-    for recipe in recipes:
-        sound = sounds[recipe.extractor.sample_rate_hz]
-        if recipe.name in together:
-            together[recipe.name][sample_id] = sound
-        else:
-            measured.take(sample_id, recipe, partial(recipe.of_sound, sound))
-
-
-def _measure_pictures(sample_id: str, path: Path, recipes: Sequence[Recipe], measured: Measured) -> None:
-    problems = measured.problems[sample_id]
-    readers = {recipe.name: recipe.reader() for recipe in recipes}
-    try:
-        feed(readers, read_video(path).frames, problems)
-    except Exception as error:
-        problems |= dict.fromkeys(readers, problem_of(error))
-    for recipe in recipes:
-        if recipe.name not in problems:
-            measured.take(sample_id, recipe, partial(recipe.of_reader, readers[recipe.name]))
-
-
-def measure_texts(texts: Mapping[str, Sequence[str]], recipes: Sequence[Recipe]) -> Measured:
-    """Return what extractors return for some samples' texts; see `Recipe.result` for several columns.
-
-    Args:
-        texts: sample -> its text in every column.
-        recipes: of extractors that read texts.
-    """
-    measured = Measured(texts)
-    for recipe in recipes:
-        measured.take_all(recipe, texts, recipe.of_columns)
-    return measured
+        self.reader.add(item)
 
 
 def vectors_of_corpus(

@@ -17,9 +17,10 @@ from merbench.corpus import Corpus
 from merbench.corruptions.signals import Audio
 from merbench.errors import MissingExtra, UsageError
 from merbench.features import shipped
+from merbench.features.clips import measure_clips, measure_texts
 from merbench.features.extraction import Extracted, Request, extract
 from merbench.features.extractor import EXTRACTORS, Output, Picture, extractor
-from merbench.features.outputs import Recipe, measure_clips, measure_texts
+from merbench.features.outputs import Recipe
 from merbench.media import read_audio, read_video
 
 DECLARED = {"licence": "CC0", "source": "this test"}
@@ -92,7 +93,7 @@ def test_sound_is_decoded_once_and_converted_once_for_each_rate(
         keep = lambda sound, name=name: heard.setdefault(name, sound) and Output(np.ones(1))  # noqa: E731
         extractor(name, input="sound", unit="utterance", dimension=1, sample_rate_hz=rate_hz, **DECLARED)(keep)
         recipes.append(Recipe(name, name))
-    monkeypatch.setattr("merbench.features.outputs.read_audio", lambda path: calls.append(path) or read_audio(path))
+    monkeypatch.setattr("merbench.features.clips.read_audio", lambda path: calls.append(path) or read_audio(path))
     measure_clips({"a": clip}, recipes)
     assert calls == [clip]
     assert {name: sound.rate_hz for name, sound in heard.items()} == {"a": 16_000, "b": 8_000, "c": 16_000}
@@ -430,3 +431,31 @@ def test_silence_and_what_has_no_samples(tmp_path: Path) -> None:
         "empty": "is empty",
         "mute": "it has no audio stream",
     }
+
+
+# Faces
+
+
+@pytest.mark.slow
+def test_faces_are_looked_for_once_and_shared(
+    tmp_path: Path, test_data: Path, installed_weights: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    installed_weights("face-boxes")
+    installed_weights("expression")
+    make_clip(tmp_path / "ramp.mkv", Pictures(6))
+    clips = {"speaker": test_data / "data/media/video/grid/bbaf2n.mpg", "ramp": tmp_path / "ramp.mkv"}
+    recipes = [Recipe("boxes", "face-boxes", frame_rate_hz=5.0), Recipe("expression", "expression", frame_rate_hz=5.0)]
+    first = measure_clips(clips, recipes)
+    no_face = "no face in any of its 2 pictures"  # those at 0 and 0.2 s
+    assert first.problems == {"speaker": {}, "ramp": {"boxes": no_face, "expression": no_face}}
+    results = first.results["speaker"]
+    assert results["boxes"].times is not None and results["expression"].sequence is not None
+    assert results["boxes"].times.tolist() == pytest.approx([0.2 * number for number in range(15)])
+    assert results["expression"].sequence.shape == (15, 7)
+    # the second time no picture is decoded, and the numbers are the same
+    monkeypatch.setattr("merbench.features.clips.read_video", lambda path: pytest.fail(f"{path} is decoded again"))
+    again = measure_clips(clips, recipes)
+    assert again.problems == first.problems
+    for name in ("boxes", "expression"):
+        assert np.array_equal(again.results["speaker"][name].sequence, results[name].sequence)

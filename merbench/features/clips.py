@@ -1,0 +1,245 @@
+"""The clips and texts of samples, measured by several extractors at once: each clip is decoded once.
+
+Conventions:
+    Sound is mixed to one channel, the mean of all, and converted once to each rate that an extractor declares. Pictures
+    are decoded one after the other, and none is kept. Faces are looked for once at each rate of pictures, and stored.
+    An extractor that fails does not disturb the others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from merbench.corruptions.signals import Audio, at_rate
+from merbench.engine import Done
+from merbench.errors import Inapplicable, UnreadableMedia
+from merbench.features.extractor import EXTRACTORS, Picture
+from merbench.features.faces import FaceDetector, FaceReader, StoredFaces, faces_key, find_faces
+from merbench.features.outputs import AtRate, Recipe, Result
+from merbench.features.weights import weights_folder
+from merbench.files.reading import sha256_file
+from merbench.media.reading import read_audio, read_video
+
+
+class Measured:
+    """What the extractors returned for the samples of a unit of work."""
+
+    def __init__(self, sample_ids: Iterable[str]) -> None:
+        self.results: dict[str, dict[str, Result]] = {sample_id: {} for sample_id in sample_ids}  # then by feature
+        self.problems: dict[str, dict[str, str]] = {sample_id: {} for sample_id in self.results}  # likewise
+
+    def take(self, sample_id: str, recipe: Recipe, result: Callable[[], Result]) -> None:
+        """Note a result, or why there is none."""
+        try:
+            self.results[sample_id][recipe.name] = result()
+        except Exception as error:
+            self.problems[sample_id][recipe.name] = problem_of(error)
+
+    def take_all(
+        self, recipe: Recipe, items: Mapping[str, Any], together: Callable[[Sequence[Any]], Sequence[Result]]
+    ) -> None:
+        """Note the results of several samples; where they fail together, those of one after the other."""
+        if len(items) > 1:
+            try:
+                results = together(list(items.values()))
+            except Exception as error:
+                problem_of(error)
+            else:
+                for sample_id, result in zip(items, results, strict=True):
+                    self.results[sample_id][recipe.name] = result
+                return
+        for sample_id, item in items.items():
+            self.take(sample_id, recipe, partial(_first, together, item))
+
+
+def _first(together: Callable[[Sequence[Any]], Sequence[Result]], item: Any) -> Result:
+    return together([item])[0]
+
+
+def measure_clips(
+    clips: Mapping[str, Path], recipes: Sequence[Recipe], digests: Mapping[str, str] | None = None
+) -> Measured:
+    """Return what extractors return for some clips, each decoded once.
+
+    Args:
+        clips: sample -> its clip.
+        recipes: of extractors that read sound, pictures or faces.
+        digests: sample -> SHA-256 of its clip, by which its faces are stored; None: the files are read.
+    """
+    measured = Measured(clips)
+    of_sound = [recipe for recipe in recipes if recipe.extractor.input == "sound"]
+    of_video = [recipe for recipe in recipes if recipe.extractor.input in ("pictures", "faces")]
+    together: dict[str, dict[str, Audio]] = {recipe.name: {} for recipe in of_sound if recipe.takes_many}
+    for sample_id, path in clips.items():
+        if of_sound:
+            _measure_sound(sample_id, path, of_sound, measured, together)
+        if of_video:
+            digest = "" if digests is None else digests[sample_id]
+            _measure_video(sample_id, path, digest, of_video, measured)
+    for recipe in of_sound:
+        if recipe.name in together:
+            measured.take_all(recipe, together[recipe.name], recipe.of_sounds)
+    return measured
+
+
+def _measure_sound(
+    sample_id: str,
+    path: Path,
+    recipes: Sequence[Recipe],
+    measured: Measured,
+    together: Mapping[str, dict[str, Audio]],
+) -> None:
+    try:
+        sounds = sounds_at(read_audio(path), (recipe.extractor.sample_rate_hz for recipe in recipes))
+    except Exception as error:
+        measured.problems[sample_id] |= dict.fromkeys((recipe.name for recipe in recipes), problem_of(error))
+        return
+    for recipe in recipes:
+        sound = sounds[recipe.extractor.sample_rate_hz]
+        if recipe.name in together:
+            together[recipe.name][sample_id] = sound
+        else:
+            measured.take(sample_id, recipe, partial(recipe.of_sound, sound))
+
+
+def _measure_video(sample_id: str, path: Path, digest: str, recipes: Sequence[Recipe], measured: Measured) -> None:
+    by_rate: dict[float | None, list[Recipe]] = defaultdict(list)
+    for recipe in recipes:
+        if recipe.extractor.input == "faces":
+            by_rate[recipe.picture_rate_hz].append(recipe)
+    of_pictures = [recipe for recipe in recipes if recipe.extractor.input == "pictures"]
+    with ExitStack() as stack:
+        searches = {rate: FaceSearch(path, digest, rate, stack) for rate in by_rate}
+        readers = {recipe.name: recipe.reader() for recipe in of_pictures}
+        looking = {rate: search for rate, search in searches.items() if search.needs_pictures}
+        takers: dict[Any, Taker] = {**readers, **looking}
+        problems: dict[Any, str] = {}
+        try:
+            if takers:
+                feed(takers, map(Picture, read_video(path).frames), problems)
+        except Exception as error:
+            problems |= dict.fromkeys(takers, problem_of(error))
+        _take(sample_id, of_pictures, readers, problems, measured)
+        for rate, search in searches.items():
+            _measure_faces(sample_id, by_rate[rate], search, problems.get(rate, ""), measured)
+
+
+def _measure_faces(
+    sample_id: str, recipes: Sequence[Recipe], search: FaceSearch, problem: str, measured: Measured
+) -> None:
+    readers = {recipe.name: recipe.reader() for recipe in recipes}
+    problems: dict[Any, str] = dict.fromkeys(readers, problem) if problem else {}
+    try:
+        if not problem:
+            feed(readers, search.faces(), problems)
+    except Exception as error:
+        problems |= dict.fromkeys(readers, problem_of(error))
+    _take(sample_id, recipes, readers, problems, measured)
+
+
+def _take(
+    sample_id: str,
+    recipes: Sequence[Recipe],
+    readers: Mapping[str, AtRate],
+    problems: Mapping[Any, str],
+    measured: Measured,
+) -> None:
+    """Note the results of readers, or their problems."""
+    for recipe in recipes:
+        if recipe.name in problems:
+            measured.problems[sample_id][recipe.name] = problems[recipe.name]
+        else:
+            measured.take(sample_id, recipe, partial(recipe.of_reader, readers[recipe.name]))
+
+
+class Taker(Protocol):
+    """What takes pictures, or faces, one after the other."""
+
+    def add(self, item: Any, /) -> None:
+        """Take the next one."""
+
+
+def feed(takers: Mapping[Any, Taker], items: Iterable[Any], problems: dict[Any, str]) -> None:
+    """Give the pictures, or faces, of a clip to all takers; one that fails gets no more, and its reason is noted."""
+    for item in items:
+        for name, taker in takers.items():
+            if name not in problems:
+                try:
+                    taker.add(item)
+                except Exception as error:
+                    problems[name] = problem_of(error)
+
+
+class FaceSearch:
+    """The faces of a clip at one rate of pictures: those that are stored, else what looks for them in the pictures."""
+
+    def __init__(self, path: Path, digest: str, rate_hz: float | None, stack: ExitStack) -> None:
+        self._stored: StoredFaces | None = None
+        self._absent: Inapplicable | None = None
+        self._key = faces_key(digest or sha256_file(path), rate_hz)
+        try:
+            self._stored = find_faces(self._key)
+        except Inapplicable as absent:
+            self._absent = absent
+        self.needs_pictures = self._stored is None and self._absent is None
+        if self.needs_pictures:
+            self._found: FaceReader = stack.enter_context(_face_detector().start())
+            self._taker = AtRate(self._found, rate_hz)
+
+    def add(self, picture: Picture, /) -> None:
+        """Take the next picture."""
+        self._taker.add(picture)
+
+    def faces(self) -> StoredFaces:
+        """Return the faces, after the last picture.
+
+        Raises:
+            Inapplicable: the clip shows none.
+            OutputError: no space is left where they are stored.
+        """
+        if self._absent is not None:
+            raise self._absent
+        return self._stored or self._found.store(self._key)
+
+
+@cache
+def _face_detector() -> FaceDetector:
+    return FaceDetector(weights_folder(EXTRACTORS["face-boxes"]))
+
+
+def measure_texts(texts: Mapping[str, Sequence[str]], recipes: Sequence[Recipe]) -> Measured:
+    """Return what extractors return for some samples' texts; see `Recipe.result` for several columns.
+
+    Args:
+        texts: sample -> its text in every column.
+        recipes: of extractors that read texts.
+    """
+    measured = Measured(texts)
+    for recipe in recipes:
+        measured.take_all(recipe, texts, recipe.of_columns)
+    return measured
+
+
+def mixed(sound: Audio) -> Audio:
+    """Return the sound of a clip as one channel, the mean of all, at least one sample."""
+    samples = sound.samples
+    mono = samples.mean(axis=0, dtype=np.float32) if samples.size else np.zeros(1, np.float32)
+    return Audio(mono[None], sound.rate_hz)
+
+
+def sounds_at(sound: Audio, rates_hz: Iterable[int]) -> dict[int, Audio]:
+    """Return the sound of a clip as one channel at every rate, resampled once for each."""
+    mono = mixed(sound)
+    return {rate: Audio(at_rate(mono.samples, mono.rate_hz, rate), rate) for rate in sorted(set(rates_hz))}
+
+
+def problem_of(error: Exception) -> str:
+    """Return why one sample has no output; raise an error that every sample would meet."""
+    return Done("", error=error).problem(UnreadableMedia, Inapplicable)
