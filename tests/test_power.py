@@ -215,6 +215,12 @@ def test_other_sizes_and_clusters(make: Make) -> None:
     # 20 clusters of 15: √((1 + 14 · 0.1) / 300) · 0.5, and Student's t at 19 degrees.
     expected = sum(stats.t.ppf([0.975, 0.8], 19)) * 0.5 * math.sqrt(2.4 / 300)
     assert smallest_difference(pilot, Design(300, 20, 1.0), 0.95, 0.8, False) == pytest.approx(expected, abs=1e-9)
+    # A rate of clusters has no steps of whole samples.
+    assert smallest_difference(pilot, Design(300, 20, 1.0), 0.95, 0.8, True) == pytest.approx(expected, abs=1e-9)
+    # Two systems that differ on 0.15² of the samples have no rate that differs by more: 0.04 would be needed.
+    rare = replace(pilot, deviation=0.15)
+    assert smallest_difference(rare, Design(300, 20, 1.0), 0.95, 0.8, True) is None
+    assert smallest_difference(rare, Design(300, 20, 1.0), 0.95, 0.8, False) == pytest.approx(0.3 * expected, abs=1e-9)
     # Of such sizes that a sample's cluster has 30 samples on average: 1 + 29 · 0.1.
     expected *= math.sqrt(3.9 / 2.4)
     assert smallest_difference(pilot, Design(300, 20, 2.0), 0.95, 0.8, False) == pytest.approx(expected, abs=1e-9)
@@ -261,6 +267,7 @@ def test_a_test_set_that_shows_nothing(make: Make) -> None:
         ({"agreement": 1.0}, "agreement: 1 is not below 1, where two systems never differ"),
         ({"cluster": "speaker", "n_samples": 3}, "3 samples would be less than two clusters: give --clusters"),
         ({"power": 1.0}, "power is a probability above 0.5 and below 1, not 1"),
+        ({"power": 0.5}, "power is a probability above 0.5 and below 1, not 0.5"),
         ({"n_samples": 1}, "samples: at least 2 are needed, not 1"),
         ({"n_clusters": 9}, "a number of clusters needs the column that they are of: cluster, --cluster COLUMN"),
         ({"n_clusters": 9, "n_samples": 8, "cluster": "speaker"}, "8 samples cannot have 9 clusters"),

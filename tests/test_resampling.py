@@ -22,6 +22,7 @@ from merbench.intervals import (
     Interval,
     Jackknife,
     bca_interval,
+    distance_interval,
     effective_number,
     exact_interval,
     jackknife_t_interval,
@@ -43,6 +44,7 @@ from merbench.resampling import (
     swaps,
 )
 from merbench.significance import (
+    detectable,
     holm,
     n_as_large,
     n_needed,
@@ -50,6 +52,7 @@ from merbench.significance import (
     pairwise_p,
     permutation_p,
     rank_correlation_p,
+    t_ends,
 )
 from merbench.student import student_p, student_quantile
 
@@ -234,6 +237,39 @@ def test_degrees_are_those_of_sizes_or_what_the_kurtosis_of_the_values_leaves() 
     assert size_degrees(201, np.arange(201)) == pytest.approx((199 + 2**1.5) ** 2 / (199 + 8) - 1, abs=1e-9)
 
 
+def test_the_error_of_a_jackknife_is_about_the_plain_value_and_equal_values_have_none() -> None:
+    # Deviations 0, 1 and 2 from the plain value: 2/3 of the squares' sum of 5, and 2 times their mean.
+    made = jackknife([1, 2, 3], 1)
+    assert (made.error, made.bias) == (pytest.approx(math.sqrt(10 / 3), abs=1e-12), 2)
+    # Values that sums in another order would give: no error, no bias, no skewness.
+    assert jackknife([0.5, 0.5 + 2e-15, 0.5 - 1e-15], 0.5, 9) == Jackknife(3, 0, 0, 0, 9)
+    # The mean of seven times 0.1 is not 0.1.
+    assert jackknife([0.1] * 7, 0, 9).acceleration == 0 and jackknife([0.1] * 7, 0, 9).degrees == 9
+
+
+def test_ends_are_finite_and_have_no_negative_zero() -> None:
+    far = jackknife_t_interval(1e-3, jackknife([0, 1, 2]), 0.95, (0, math.inf))
+    assert far.low == 0 and 1e300 < far.high < math.inf
+    near = jackknife_t_interval(0.0, jackknife([1e-12, -1e-12]), 0.95)
+    assert math.copysign(1, near.low) == 1
+
+
+def test_the_interval_of_a_sum_of_distances_by_its_definition() -> None:
+    errors = np.random.default_rng(6).normal(0, 0.1, (2, 999))
+    # The first mean has the sign of its estimate, ten deviations from 0; the second one, a fifth of one, may not.
+    interval = distance_interval(errors + np.array([[1.0], [-0.02]]), np.array([1.0, -0.02]), 0.95)
+    above, below = np.sort(errors[0] + np.abs(errors[1]))[974], np.sort(errors[0] - errors[1])[24]
+    assert [interval.low, interval.high] == pytest.approx([1.02 - above, 1.02 - below], abs=1e-9)
+    near = distance_interval(errors + np.array([[0.01], [-0.01]]), np.array([0.01, -0.01]), 0.95)
+    assert near.low == 0 and near.high > 0.1
+
+
+def test_the_deviation_of_a_small_difference_of_large_values() -> None:
+    draws = 1e6 + np.random.default_rng(7).normal(0, 1e-3, (2, 1000))
+    deviation = pair_deviations(draws, np.array([1e6, 1e6]))[0, 1]
+    assert deviation == pytest.approx(np.std(draws[0] - draws[1], ddof=1), rel=1e-5)
+
+
 def without_each(values: NDArray[np.float64], function: Callable[[NDArray[np.float64]], float]) -> Jackknife:
     n = len(values)
     return jackknife([function(np.delete(values, i)) for i in range(n)], function(values), n - 1)
@@ -408,6 +444,16 @@ def test_how_many_units_show_a_difference() -> None:
     # However large the difference, p cannot be below 2 / 2⁵ = 0.0625 with five samples.
     assert n_needed(1.0, 1e-3, 600, 0.95) == 6
     assert n_needed(0.0, 0.02, 200, 0.95) is None and n_needed(0.1, math.nan, 200, 0.95) is None
+    # What n units show takes n units, however it is rounded.
+    for n in range(6, 40):
+        assert n_needed(detectable(0.37, n, 0.95, 0.8), 0.37 / math.sqrt(n), n, 0.95) == n
+
+
+def test_an_interval_by_students_t_needs_a_deviation_and_a_degree_of_freedom() -> None:
+    # 12.7062 standard deviations at one degree of freedom.
+    assert t_ends(1.0, 0.5, 0.95, 1) == pytest.approx((1 - 12.7062 / 2, 1 + 12.7062 / 2), abs=1e-4)
+    for deviation, degrees in ((0.5, 0.99), (0.0, 9), (math.nan, 9), (math.inf, 9)):
+        assert t_ends(1.0, deviation, 0.95, degrees) == (None, None)
 
 
 @pytest.mark.parametrize("sizes", [(5, 7, 40), (3, 3, 4, 100), (10, 1000), (160, 147, 94, 83, 79, 37)])

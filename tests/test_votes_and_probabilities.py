@@ -22,6 +22,7 @@ from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import DeclarationError, InvalidSubmission, UsageError
 from merbench.intervals import distance_interval
 from merbench.report import ScoreReport
+from merbench.resampling import poisson_weights
 from merbench.scoring import compare, score
 from merbench.submission import read_submission
 from merbench.track import load_track
@@ -141,6 +142,11 @@ def test_bins_are_those_that_a_track_declares(make: Make) -> None:
     assert [place.n for place in report.calibration[0].bins] == [23, 22, 23, 22]  # 90 · m / 4, rounded up
     gaps = [place.n / 90 * abs(place.share_right - place.mean_probability) for place in report.calibration[0].bins]
     assert report["expected_calibration_error"].value == pytest.approx(sum(gaps), abs=1e-12)
+    # One within the speakers has bins of its own.
+    extra = extra.replace(" }", ', per = "speaker" }')
+    within = CATEGORICAL.replace("metrics = [", f"metrics = [{extra}")
+    candidates = make(within, e=[LABELS[code] for code in codes])
+    assert len(score(candidates, submitted(candidates, "p", scores)).calibration[0].bins) > 4
 
 
 def test_a_calibration_error_has_an_interval_of_its_own_or_none(make: Make) -> None:
@@ -213,6 +219,17 @@ def test_a_bin_without_an_error_is_worth_its_samples_or_its_speakers(make: Make)
         assert (place.share_low, place.share_high) == (pytest.approx(low, abs=1e-10), 1)
 
 
+def test_a_bin_of_ten_samples_has_an_interval_and_one_of_nine_has_none(make: Make) -> None:
+    # Nine samples in the bin from 0.67 to 0.73, and ten in that from 0.87 to 0.93, all of which are wrong.
+    candidates = make(CATEGORICAL, e=["angry", "sad", "happy"] * 3 + ["happy"] * 10)
+    report = score(candidates, submitted(candidates, "p", [[0.7, 0.1, 0.2]] * 9 + [[0.9, 0.05, 0.05]] * 10))
+    nine, ten = report.calibration[0].bins
+    assert (nine.n, nine.share_low, nine.share_high) == (9, None, None)
+    high = binomtest(0, 10).proportion_ci(0.95, "exact").high
+    assert (ten.n, ten.share_low, ten.share_high) == (10, 0, pytest.approx(high, abs=1e-10))
+    assert "W722" not in {warning.code for warning in report.warnings}  # a probability of 0.05 is not 0
+
+
 def test_samples_without_probabilities_are_left_out_of_calibration(make: Make) -> None:
     codes, scores = random_case(30)
     toml = CATEGORICAL + 'submission.missing_ids = "wrong"\n'
@@ -221,6 +238,15 @@ def test_samples_without_probabilities_are_left_out_of_calibration(make: Make) -
     assert report.counts["scored"] == 30
     assert report.calibration[0].n == 20
     assert report.calibration[0].scores[1].value == pytest.approx(log_loss(codes[10:], scores[10:]), abs=1e-12)
+    # And so are their weights in every resample.
+    weights = np.concatenate(list(poisson_weights("mine@1.0|test|0", 30, 1000)))[:, 10:].astype(float)
+    losses = -np.log(scores[np.arange(30), codes])[10:]
+    draws = np.sort(weights @ losses / weights.sum(axis=1))
+    item = score(candidates, submitted(candidates, "p", scores).slice(10), method="percentile").calibration[0].scores[1]
+    assert [item.low, item.high] == pytest.approx([draws[24], draws[975]], abs=1e-9)
+    # Where no scored sample has any, there is no calibration.
+    candidates = make(toml, e=[None] * 10 + [LABELS[code] for code in codes[10:]])
+    assert score(candidates, submitted(candidates, "p", scores).slice(0, 10)).calibration == ()
 
 
 BRIER = CATEGORICAL.replace("metrics = [", 'metrics = [{ name = "brier_score", target = "e", weight = -1.0 }, ')

@@ -180,7 +180,6 @@ def _differs(
         ratios = np.where(deviations > 0, differences / np.where(deviations > 0, deviations, 1.0), agreed)
         t[is_equal] = np.where((differences > 0) & np.isfinite(deviations), ratios, 0.0)[is_equal]
         is_equal &= (differences == 0) & (deviations == 0)
-    np.fill_diagonal(is_equal, True)
     if n < 2 or degrees < FEWEST_DEGREES:
         return np.zeros((n, n), dtype=np.bool_), is_equal
     largest = -np.sort(-t, axis=1)[:, : n - 1]

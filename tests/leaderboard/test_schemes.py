@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from merbench.leaderboard import schemes
 from merbench.leaderboard.schemes import schemes_of
@@ -43,7 +43,7 @@ def test_of_one_metric_the_mean_rank_is_its_rank() -> None:
 
 def test_borda_counts_are_those_of_mteb() -> None:
     some = VALUES.copy()
-    some[0, 4], some[2, 1] = math.nan, math.nan
+    some[0, 4] = some[2, 1] = some[2, 2] = math.nan
     for values in (VALUES, some):
         # N minus the average rank, and nothing for what is missing, as its leaderboard computes them with pandas.
         table = pd.DataFrame(values.T)
@@ -141,6 +141,21 @@ def test_the_mean_rank_score_is_that_of_euroeval() -> None:
             expected[row] += rank / 2
     assert schemes.mean_rank_score(draws) == pytest.approx(expected, abs=1e-12)
     assert len(set(np.round(expected, 6))) > 2
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e200])
+def test_the_test_of_euroeval_is_welchs_up_to_its_level(unit: float) -> None:
+    noise = np.random.default_rng(5).normal(0, [[1], [3]], (2, 10))
+
+    def p(difference: float) -> float:
+        return float(stats.ttest_ind(noise[0] + difference, noise[1], alternative="greater", equal_var=False).pvalue)
+
+    for level, is_worse in ((0.0499, True), (0.0501, False)):
+        shift = optimize.brentq(lambda x, at=level: p(x) - at, 0, 9)
+        draws = noise + np.array([[shift], [0.0]])
+        # Two means are each half of their difference from their mean: one deviation. So a worse one has the rank 1 + 2.
+        expected = [1, 3 if is_worse else 1]
+        assert schemes.mean_rank_score(unit * draws[None]) == pytest.approx(expected, abs=1e-12)
 
 
 def test_kendalls_tau_is_that_of_scipy() -> None:
