@@ -95,8 +95,23 @@ def test_contradictions_are_those_of_dawid_and_skene() -> None:
             assert odds[item] == -math.inf and math.isnan(share[item])
     p = (right.sum(axis=1) + 0.5) / (n + 1)
     skill = np.maximum(np.log(3 * p / (1 - p)), 0) + 1e-9  # a vote by skill
-    votes = [sum(skill[codes[:, 0] == label]) * (label != reference[0]) for label in range(n_labels)]
-    assert other[0] == (int(np.argmax(votes)) if max(votes) > 0 else -1)
+    for item in range(n):
+        votes = [sum(skill[codes[:, item] == label]) * (label != reference[item]) for label in range(n_labels)]
+        assert other[item] == (int(np.argmax(votes)) if max(votes) > 0 else -1)
+
+
+def test_systems_that_err_on_different_samples_are_not_worth_more_than_independent_ones() -> None:
+    reference = [0, 1, 2, 0, 1, 2, 0, 1]
+    codes = [[(own + (i % 2 == system)) % 3 for i, own in enumerate(reference)] for system in (0, 1)]
+    other, _, odds = contradictions(np.array(reference), np.array(codes), 3, 3)
+    expected = [log_odds(reference, codes, item, int(label), 3) for item, label in enumerate(other)]
+    assert odds == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_number_of_systems_decides_where_none_is_better_than_chance() -> None:
+    codes = np.array([[1, 1, 2], [1, 1, 2], [2, 1, 1]])
+    other, share, _ = contradictions(np.zeros(3, np.int64), codes, 3, 3)
+    assert (other.tolist(), share.tolist()) == ([1, 1, 2], pytest.approx([2 / 3, 1, 2 / 3]))
 
 
 def planted(target: str, wrong: Callable[[Any, np.random.Generator], Any]) -> tuple[ItemReport, set[str]]:
@@ -138,6 +153,18 @@ def test_planted_wrong_references_are_among_the_first(target: str, own_home: Pat
         probable = [hit for item, hit in zip(report.contradicted, found, strict=True) if item.probability > 0.5]
         expected = sum(item.probability for item in report.contradicted if item.probability > 0.5)
         assert abs(sum(probable) - expected) < 5
+
+
+def test_the_order_of_samples_in_a_list(tmp_path: Path) -> None:
+    candidates = written(tmp_path)
+    systems = {f"system {seed}": answers(candidates, seed=seed) for seed in range(4)}
+    report = items(candidates, systems, target="emotion", top=N)
+    # Of samples that all miss, first those about whose reference there is most doubt.
+    doubts = [item.probability for item in report.missed if item.probability is not None]
+    assert doubts == sorted(doubts, reverse=True) and len(set(doubts)) > 1
+    # What does not separate good systems from bad is not listed.
+    order = [item.discrimination for item in report.separating]
+    assert order == sorted(order, reverse=True) and order[-1] > 0
 
 
 @pytest.mark.parametrize("target", ["emotion", "valence", "words", "units", "real", "face", "parts"])

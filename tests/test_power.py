@@ -186,6 +186,23 @@ def test_a_pilot_of_two_runs_agrees_with_their_comparison(cluster: str | None, m
     assert f"|corpus:{candidates.corpus.name}#{candidates.corpus.digest[:8]}|" in report.signature
 
 
+def test_clusters_that_differ_less_than_their_samples_have_no_intraclass_correlation(make: Make) -> None:
+    candidates = make(group=[f"g{i // 2}" for i in range(300)])
+    truth, table = candidates.references.values["valence"], answers(candidates, 2)
+    # Of both samples of a cluster, one has an error of about 1 and the other none.
+    errors = np.arange(300) % 2 + np.random.default_rng(1).normal(0, 0.1, 300)
+    right, wrong = (table.set_column(2, "valence", pa.array(truth + each)) for each in (0 * errors, errors))
+    report = power_of(candidates, metric="mse", cluster="group", runs={"a": right, "b": wrong})
+    assert report.intraclass == 0
+
+
+def test_a_pilot_has_samples_of_the_whole_split(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = make()
+    for n, expected in ((100, [*range(0, 300, 3)]), (400, [*range(300), *range(100)])):
+        monkeypatch.setattr("merbench.scoring.power.N_PILOT", n)
+        assert Simulation(candidates, candidates.track.metrics[0].key, "test").rows.tolist() == expected
+
+
 def test_a_constant_system_has_no_correlation_and_says_so_in_every_form(make: Make) -> None:
     candidates = make()
     constant = answers(candidates, 3).set_column(2, "valence", pa.array(np.zeros(300)))
@@ -241,6 +258,8 @@ def test_other_sizes_and_clusters(make: Make) -> None:
     assert smallest(report) / alone == pytest.approx(ratio, rel=1e-6)
     assert report.assumed == ("score", "agreement", "intraclass correlation") and report.intraclass == 0.1
     assert [row.n_samples for row in power_of(make(), metric="pcc", n_samples=77).rows][-1] == 77
+    one_by_one = power_of(unequal, metric="pcc", cluster="group", n_samples=9, n_clusters=9)
+    assert one_by_one.rows[-1].n_clusters == 9
 
 
 def test_a_test_set_that_shows_nothing(make: Make) -> None:
@@ -329,6 +348,11 @@ def test_what_a_split_hides_is_not_used(make: Make) -> None:
         == shown
     )
     assert run(["power", str(hidden.track.folder)]) == PolicyError.exit_code == 4
+    # Within the speakers, an accuracy depends on how many samples of which class each of them has.
+    path = hidden.track.folder / "track.toml"
+    path.write_text(path.read_text().replace('name = "accuracy"', 'name = "accuracy"\nper = "speaker"'))
+    with pytest.raises(PolicyError, match=r"the power of accuracy.*per=speaker.*depends on references"):
+        power_of(path.parent, metric="accuracy")
 
 
 def test_withheld_references_are_not_needed_for_a_rate(make: Make) -> None:
