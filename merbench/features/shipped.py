@@ -1,6 +1,6 @@
 """Importing this module registers every extractor that comes with merbench."""
 
-from merbench.features import face_models, pictures, sound, speech, text
+from merbench.features import face_models, pictures, sentences, sound, speech, text
 from merbench.features.extractor import EXTRACTORS
 
-__all__ = ["EXTRACTORS", "face_models", "pictures", "sound", "speech", "text"]
+__all__ = ["EXTRACTORS", "face_models", "pictures", "sentences", "sound", "speech", "text"]
