@@ -18,15 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_media import Pictures, Sound, make_clip
 from media_track import media_candidates
+from scipy import stats
 from test_samples import N, answers, written
 from toy_track import LABELS, predictions, write_toy_track
 
 from merbench.cli import run
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import InvalidSubmission, PolicyError, UnknownName, UsageError, WithheldReference
+from merbench.metrics.lists import Lists
 from merbench.report import ItemReport
 from merbench.scoring import items
-from merbench.scoring.items import WRONG_REFERENCES, contradictions, discrimination
+from merbench.scoring.items import WRONG_REFERENCES, _numbers_against, _voted, contradictions, discrimination
 
 
 def correlations(worth: np.ndarray) -> list[float]:
@@ -57,12 +59,15 @@ def test_discrimination_of_numbers_and_where_there_is_none() -> None:
     assert np.isnan(discrimination(only)[7])
 
 
-def log_odds(reference: list[int], codes: list[list[int]], item: int, other: int, n_labels: int) -> float:
+def log_odds(
+    reference: list[int], codes: list[list[int]], item: int, other: int, n_labels: int, per: int | None = None
+) -> float:
     """Return the log odds of another label by Dawid & Skene, counting everything one by one, without the design effect."""
     rest = [i for i in range(len(reference)) if i != item]
     n_other = sum(code == other for code in reference)
-    n_not_own = sum(code != reference[item] for code in reference)
-    frequent = (n_other + 1 / n_labels) / (n_not_own + (n_labels - 1) / n_labels)
+    per = per or n_labels
+    n_not_own = sum(code != reference[item] and code // per == reference[item] // per for code in reference)
+    frequent = (n_other + 1 / per) / (n_not_own + (per - 1) / per)
     total = math.log(WRONG_REFERENCES / (1 - WRONG_REFERENCES) * frequent)
     for system in codes:
         chance = []
@@ -106,6 +111,59 @@ def test_systems_that_err_on_different_samples_are_not_worth_more_than_independe
     other, _, odds = contradictions(np.array(reference), np.array(codes), 3, 3)
     expected = [log_odds(reference, codes, item, int(label), 3) for item, label in enumerate(other)]
     assert odds == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_label_is_as_frequent_as_among_the_answers_to_its_question() -> None:
+    # Codes 0 and 1 answer the first question, 2 and 3 the second one, on as many samples.
+    reference, codes = [0, 0, 1, 0, 0, 2, 3, 3, 2, 3], [[0, 1, 1, 0, 0, 3, 3, 3, 2, 3]]
+    other, _, odds = contradictions(np.array(reference), np.array(codes), 4, 2)
+    assert [(item, int(other[item])) for item in np.flatnonzero(other >= 0).tolist()] == [(1, 1), (5, 3)]
+    expected = [log_odds(reference, codes, item, label, 4, 2) for item, label in ((1, 1), (5, 3))]
+    assert odds[[1, 5]] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_number_is_contradicted_by_its_distance_from_a_line_through_the_weighted_mean() -> None:
+    rng = np.random.default_rng(6)
+    reference = rng.normal(0, 2, 80) + rng.exponential(1, 80)
+    numbers = 0.6 * reference + rng.normal(0, [[0.3], [0.6], [2.0]], (3, 80))
+    reference[:2] -= 20
+    reference[2] += 20
+    worth = -np.square(numbers - reference)
+    against = _numbers_against(reference, numbers, worth)
+    weights = 1 / -worth.mean(axis=1)
+    mean = weights @ numbers / weights.sum()
+    residual = reference - np.polyval(np.polyfit(mean, reference, 1), mean)
+    assert against.deviation == pytest.approx(residual / stats.median_abs_deviation(residual, scale="normal"), rel=1e-5)
+    assert {0, 1, 2} <= set(np.flatnonzero(against.strength > 0)) == set(np.flatnonzero(np.abs(against.deviation) > 3))
+
+
+def test_words_of_half_the_skill_contradict_a_reference_that_has_none_of_them(tmp_path: Path) -> None:
+    voted = _voted(
+        [Lists.of([["a"], ["b", "c"]]), Lists.of([["d"], ["c"]])], ("a", "b", "c", "d"), np.array([0.6, 0.4])
+    )
+    assert voted == [{"a": 0.6}, {"b": 0.6, "c": 1.0}]
+    assert _voted([Lists.of([["a"]]), Lists.of([["b"]])], ("a", "b"), np.full(2, 0.5)) == [{"a": 0.5, "b": 0.5}]
+    candidates = written(tmp_path)
+    table = answers(candidates)
+    at, truth = table.column_names.index("words"), [["happy"], ["sad", "low"]] * (N // 2)
+    for n_right in (25, 0):  # where no system is right anywhere, all count alike
+        table = table.set_column(at, "words", pa.array([*truth[:n_right], *([["angry"]] * (N - n_right))]))
+        report = items(candidates, {"a": table, "b": table, "c": table}, target="words", top=N)
+        shown = [(item.id, item.answer, item.share) for item in report.contradicted]
+        assert sorted(shown) == [(f"s{i:02}", "angry", 1.0) for i in range(n_right, N)]
+
+
+def test_a_label_that_applies_is_contradicted_by_not(tmp_path: Path) -> None:
+    candidates = written(tmp_path)
+    true = np.array(candidates.references.values["units"])
+    table, flipped = answers(candidates), true.clip(min=0)
+    applies, others = (int(np.flatnonzero(true[:, 1] == code)[0]) for code in (1, 0))
+    flipped[[applies, others], 1] = 1 - flipped[[applies, others], 1]
+    for column, own in zip(("AU1", "AU2"), flipped.T, strict=True):
+        table = table.set_column(table.column_names.index(column), column, pa.array(own))
+    report = items(candidates, dict.fromkeys("abc", table), target="units", top=N)
+    shown = {item.id: item.answer for item in report.contradicted}
+    assert shown == {f"s{applies:02}": "not AU2", f"s{others:02}": "AU2"}
 
 
 def test_the_number_of_systems_decides_where_none_is_better_than_chance() -> None:
@@ -204,6 +262,7 @@ def test_missed_separating_and_contradicted_by_hand(tmp_path: Path) -> None:
     assert (
         list(more) == ["s03", "s04", "s05", "s01", "s02"] and [item.id for item in report.separating] == list(more)[:3]
     )
+    assert [items(candidates, systems, top=top).n_tied for top in (1, 2, 3, 4, 5)] == [3, 3, 0, 2, 0]
     assert more["s03"] == pytest.approx(np.corrcoef([1, 1, 0], [38, 36, 34])[0, 1], abs=1e-9)  # 10 decimals
     assert more["s01"] == pytest.approx(np.corrcoef([1, 0, 0], [38, 37, 34])[0, 1], abs=1e-9)
     assert report.contradicted == () or report.contradicted[0].id == "s00"
