@@ -79,7 +79,9 @@ def _has_extra(extra: str) -> bool:
         wanted = requires("merbench") or []
     except PackageNotFoundError:  # a checkout that is not installed
         return False
-    names = [re.split(r"[^\w.-]", text)[0] for text in wanted if re.search(rf"\bextra == ['\"]{extra}['\"]", text)]
+    names = [
+        re.split(r"[^\w.-]", text)[0] for text in wanted if re.search(rf"\bextra == ['\"]{re.escape(extra)}['\"]", text)
+    ]
     try:
         return bool(names) and all(map(distribution, names))
     except PackageNotFoundError:

