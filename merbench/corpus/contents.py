@@ -219,7 +219,7 @@ def _feature_problems(where: str, feature: Feature, known: set[str] | None) -> I
         (
             "E614",
             "samples with values that are not finite",
-            feature.ids_of_rows(np.flatnonzero(~np.isfinite(feature.values).all(axis=1))),
+            feature.ids_of_rows(np.flatnonzero(~np.concatenate([_finite(block) for block in _blocks(feature)]))),
         ),
     ):
         if odd:
@@ -247,12 +247,22 @@ def feature_digest(feature: Feature) -> str:
         digest.update(part)
     if feature.offsets is not None:
         digest.update(feature.offsets.astype("<i8").tobytes())
-    step = max(1, _BLOCK_NUMBERS // feature.width)  # the values are copied in blocks
-    for begin in range(0, len(feature.values), step):
-        digest.update(_number_bytes(feature.values[begin : begin + step], "<f4"))
+    for block in _blocks(feature):
+        digest.update(_number_bytes(block, "<f4"))
     if feature.times is not None:
         digest.update(_number_bytes(feature.times, "<f8"))
     return digest.hexdigest()
+
+
+def _blocks(feature: Feature) -> Iterator[NDArray[np.float32]]:
+    """Yield all values, some rows at a time: what is made of a block is no second copy of all."""
+    step = max(1, _BLOCK_NUMBERS // feature.width)
+    for begin in range(0, max(len(feature.values), 1), step):
+        yield feature.values[begin : begin + step]
+
+
+def _finite(block: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(block).all(axis=1))
 
 
 def _number_bytes(values: NDArray[Any], code: str) -> bytes:
