@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from merbench.corpus import Contents, Corpus, Feature, Metadata, write_corpus
+from merbench.corpus import Contents, Corpus, ExtractionRecord, Feature, Metadata, write_corpus
 
 
 def made_corpus(
@@ -17,6 +17,7 @@ def made_corpus(
     samples: pa.Table,
     reference: pa.Table | None = None,
     features: Mapping[str, Feature] | None = None,
+    extracted: Mapping[str, ExtractionRecord] | None = None,
     source: str = "made up",
     licence: str = "CC0-1.0",
     language: str | None = None,
@@ -27,4 +28,4 @@ def made_corpus(
     metadata = Metadata(
         name=name, version="1.0", source=source, licence=licence, language=language, synthetic=synthetic
     )
-    return write_corpus(folder, metadata, Contents(samples, reference, features or {}), replace=replace)
+    return write_corpus(folder, metadata, Contents(samples, reference, features or {}, extracted or {}), replace=replace)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from merbench.declarations import KEBAB, Declaration, declaration_problems
 from merbench.errors import DeclarationError, Problem, examples
@@ -47,7 +48,14 @@ class ContentDigests(Declaration):
 
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
-Scalar = str | int | float | bool
+
+
+def _option(value: Any) -> Any:
+    """Return the value of an option, a tuple as a list; raise `ValueError` if it is not a plain one."""
+    items = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(item, str | int | float) and (isinstance(item, str) or isfinite(item)) for item in items):
+        raise ValueError("only texts, finite numbers, true, false, and lists of these are allowed")
+    return list(value) if isinstance(value, tuple) else value
 
 
 class ExtractionRecord(Declaration):
@@ -60,7 +68,7 @@ class ExtractionRecord(Declaration):
     rate_hz: float | None = Field(default=None, gt=0)  # frames per second, where that is constant
     sample_rate_hz: float | None = Field(default=None, gt=0)  # of the sound that was read
     frame_rate_hz: float | None = Field(default=None, gt=0)  # of the pictures that were read; None: every one
-    options: dict[str, Scalar | list[Scalar]] = Field(default={})
+    options: dict[str, Annotated[Any, AfterValidator(_option)]] = Field(default={})
     weights: Digest | None = None  # over the trained numbers
     media: Digest | None = None  # over the digests of the clips
     versions: dict[str, Text] = Field(default={})  # of what it ran on, and Python

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -293,6 +295,36 @@ class TestDeclaration:
             "E207  content: the values of features/txt.parquet have no digest",
         ]
 
+    def test_records_of_extraction_are_checked(self, corpus: Corpus) -> None:
+        with (corpus.folder / "corpus.toml").open("a") as file:
+            file.write(
+                '[extracted."\\u202egone"]\nextractor = "e"\nversion = "1"\nmodality = "audio"\nunit = "frame"\n'
+                '[extracted.text]\nextractor = ""\nmodlity = "audio"\nunit = "frames"\nrate_hz = -1.0\nversion = 1\n'
+                f'weights = "{"z" * 64}"\noptions = {{ a = [1, "x"], b = {{ c = 1 }}, d = [[1]], e = nan }}\n'
+            )
+        with pytest.raises(DeclarationError) as error:
+            CORPORA.read(corpus.folder)
+        assert sorted(str(problem).partition("; allowed")[0] for problem in error.value.problems) == [
+            "E207  extracted.text.extractor: '' is an empty text",
+            "E207  extracted.text.modality: is missing",
+            "E207  extracted.text.modlity: is not a known key",
+            *(
+                f"E207  extracted.text.options.{value}: only texts, finite numbers, true, false, and lists of these are allowed"
+                for value in ("b: {'c': 1}", "d: [[1]]", "e: nan")
+            ),
+            "E207  extracted.text.rate_hz: -1.0 is not above 0.0",
+            "E207  extracted.text.unit: 'frames' is not one of utterance, segment, frame, token; did you mean 'frame'?",
+            "E207  extracted.text.version: 1 is not a text in quotes",
+            f"E207  extracted.text.weights: '{'z' * 56}… is not of the form ^[0-9a-f]{{64}}$",
+        ]
+        text = (corpus.folder / "corpus.toml").read_text(encoding="utf-8")
+        (corpus.folder / "corpus.toml").write_text(text.partition("[extracted.text]")[0], encoding="utf-8")
+        with pytest.raises(DeclarationError) as error:
+            CORPORA.read(corpus.folder)
+        assert [str(problem) for problem in error.value.problems] == [
+            "E207  extracted.\\u202egone: the corpus has no feature of this name"
+        ]
+
 
 class TestWriting:
     def test_all_problems_at_once(self, tmp_path: Path, parts: dict[str, Any]) -> None:
@@ -566,3 +598,41 @@ def test_the_summary_counts(corpus: Corpus) -> None:
     assert (discrete.known, discrete.labels, discrete.range) == ({"train": 2}, {"happy": 1, "sad": 1}, None)
     assert (valence.known, valence.labels, valence.range) == ({"train": 1}, {}, (1.5, 1.5))
     assert summary.features == {"audio.frames": (2, 3, True), "text": (4, 2, False)}
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+import numpy as np
+import pyarrow as pa
+from made_corpus import made_corpus
+from peak_memory import peak_bytes
+from merbench.corpus import Feature, add_features
+ids = [f"{number:04d}" for number in range(1_000)]
+samples = pa.table({"sample_id": ids, "split": ["train"] * 1_000})
+corpus = made_corpus(Path(sys.argv[1]), name="large", samples=samples)
+values = np.ones((1_000_000, 75), np.float32)
+offsets, times = np.arange(0, 1_000_001, 1_000), np.tile(np.arange(1_000.0), 1_000)
+before = peak_bytes()
+add_features(corpus, {"large": Feature(pa.array(ids), values, offsets, times)})
+print(peak_bytes() - before)
+"""
+
+
+@pytest.mark.slow
+def test_writing_a_feature_takes_little_memory_beyond_it(tmp_path: Path) -> None:
+    """300 MB are written with less than half of that: not one further copy of all."""
+    tests = Path(__file__).parents[1]
+    code = f"import sys; sys.path[:0] = [{str(tests)!r}, {str(tests.parent)!r}]\n{MEASURE}"
+    command = [sys.executable, "-c", code, str(tmp_path / "large")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 150_000_000
+    corpus = CORPORA.read(tmp_path / "large")
+    large = corpus.feature("large")
+    assert large.offsets is not None
+    assert large.times is not None
+    assert (large.values == 1).all()
+    assert (large.offsets[-1], large.times[-1], large.times[1_000]) == (1_000_000, 999.0, 0.0)
+    with pq.ParquetFile(corpus.folder / "features/large.parquet") as file:
+        assert file.num_row_groups == 10  # of 300 MB, 32 MB each
+    assert verify_corpus(corpus) == []

@@ -23,7 +23,7 @@ from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, zipped
 from merbench.banks.bank import Bank
 from merbench.banks.folder import BANKS, write_bank
 from merbench.banks.sounds import Sound
-from merbench.corpus import CORPORA
+from merbench.corpus import CORPORA, ExtractionRecord, Metadata, OwnFiles, create_corpus
 from merbench.corpus.candidates import Candidates
 from merbench.corpus.contents import Contents
 from merbench.corpus.delimited import read_delimited, to_table
@@ -197,6 +197,16 @@ def _read_table(path: Path) -> None:
     _raise(path, problems)
 
 
+def _create_of_clips(path: Path) -> None:
+    clips = path.parent / "clips"
+    for name in ("a/x.wav", "y.wav", "z.mp4", "z.wav", "a/\u202e.wav", "a,b.wav"):
+        (clips / name).parent.mkdir(parents=True, exist_ok=True)
+        (clips / name).touch()
+    metadata = Metadata(name="clips", version="1.0", source="", licence="")
+    own = OwnFiles(path, targets=["mood"], media=clips, media_column="file")
+    create_corpus(path.parent / "made", metadata, own, replace=True)
+
+
 def _with_problems(read: Callable[[Path, list[Problem]], object]) -> Callable[[Path], object]:
     def call(path: Path) -> object:
         problems: list[Problem] = []
@@ -269,11 +279,27 @@ def _submissions(folder: Path) -> dict[str, Format]:
     }  # fmt: skip
 
 
+_EXTRACTED = {
+    name: ExtractionRecord(
+        extractor="e",
+        version="1",
+        modality="audio",
+        unit="frame",
+        rate_hz=4.0,
+        options={"layers": [1, 2], "pool": "mean"},
+        weights="0" * 64,
+        versions={"numpy": "2"},
+    )
+    for name in ("g", "h")
+}
+
+
 def _corpora(folder: Path) -> dict[str, Format]:
     corpus = folder / "corpus"
     ids = ["a", "b", "c"]
     made_corpus(corpus, name="corpus", samples=pa.table({"sample_id": ids, "split": ["train", "test", "test"], "transcript": ["x", "", "z"]}), reference=pa.table({"sample_id": ids, "discrete": ["sad", "glad", None], "words": [["a"], [], ["b", "c"]]}), features={"f": Feature.from_vectors(ids, np.ones((3, 2), np.float32)),
-                  "g": Feature.from_frames(ids, [np.ones((n, 2), np.float32) for n in (1, 2, 3)])})  # fmt: skip
+                  "g": Feature.from_frames(ids, [np.ones((n, 2), np.float32) for n in (1, 2, 3)]),
+                  "h": Feature.from_frames(ids, [np.ones((n, 2), np.float32) for n in (0, 2, 3)], [np.arange(n) / 4 for n in (0, 2, 3)])}, extracted=_EXTRACTED)  # fmt: skip
     declared = (corpus / "corpus.toml").read_text()
 
     def recorded(member: str) -> Callable[[Path], object]:
@@ -300,6 +326,7 @@ def _corpora(folder: Path) -> dict[str, Format]:
     frames = {"a": np.ones((2, 2)), "b": np.ones((1, 2))}
     table = {"sample_id": ids, "values": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]}
     nested = {"sample_id": ids, "values": [[[1.0, 2.0]], [[3.0, 4.0]] * 2, [[5.0, 6.0]]]}
+    timed = {**nested, "times": [[0.5], [0.5, 1.0], [0.0]]}
     single = io.BytesIO()
     np.save(single, np.ones((2, 3), np.float32))
     labels = {
@@ -312,15 +339,16 @@ def _corpora(folder: Path) -> dict[str, Format]:
     text = b'sample_id,split,x,transcript\r\na,train,1,"he said ""no"""\nb,test,-2.5e3,\nc,test,,"two\nlines"\n'
     files = {
         member: (corpus / member).read_bytes()
-        for member in ("samples.parquet", "reference.parquet", "features/f.parquet", "features/g.parquet")
+        for member in ("samples.parquet", "reference.parquet", "features/f.parquet", "features/g.parquet", "features/h.parquet")
     }
     return {
         "corpus csv": Format(folder / "corpus.csv", [text], scrambled, _read_table),
         "corpus tsv": Format(folder / "corpus.tsv", [text.replace(b",", b"\t")], scrambled, _read_table),
+        "corpus clips": Format(folder / "clips.csv", [b"split,file,mood\ntrain,a/x.wav,sad\ntest,y,glad\ntest,z.mp4,\n"], scrambled, _create_of_clips),
         "corpus.toml": Format(corpus / "corpus.toml", [declared.encode()], scrambled, _in_folder(CORPORA.read)),
         **{f"corpus {member}": Format(folder / "member", [data], parquet, recorded(member)) for member, data in files.items()},
         "feature npz": Format(folder / "feature.npz", [_npz(vectors), _npz(vectors, packed=True), _npz(frames)], zipped(_member), lambda path: read_feature(str(path))),
-        "feature parquet": Format(folder / "feature.parquet", [*_parquets_of(table), *_parquets_of(nested)], parquet, lambda path: read_feature(str(path))),
+        "feature parquet": Format(folder / "feature.parquet", [*_parquets_of(table), *_parquets_of(nested), *_parquets_of(timed)], parquet, lambda path: read_feature(str(path))),
         "feature npy": Format(folder / "npys" / "a.npy", [single.getvalue()], npy, lambda path: read_feature(str(path.parent))),
         "release pickles": Format(folder / "label.npz", [_pickled_npz(train=labels, test=labels)], zipped(_member), _with_problems(label_archive({"train": "train", "test": "test"}))),
         "release arrays": Format(folder / "arrays.npz", [_npz(COLUMNS)], zipped(_member), _with_problems(arrays)),
