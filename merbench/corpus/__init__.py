@@ -3,7 +3,7 @@
 from merbench.builders import Builder
 from merbench.corpus import releases
 from merbench.corpus.contents import Contents
-from merbench.corpus.create import OwnFiles, add_feature, add_features, create_corpus, write_corpus
+from merbench.corpus.create import OwnFiles, add_features, create_corpus, write_corpus
 from merbench.corpus.declaration import ExtractionRecord, Metadata
 from merbench.corpus.feature import Feature
 from merbench.corpus.folder import CORPORA, IMPORTERS, Corpus, open_corpus, own_folder, summarise, verify_corpus
@@ -21,7 +21,6 @@ __all__ = [
     "Metadata",
     "OwnFiles",
     "Release",
-    "add_feature",
     "add_features",
     "create_corpus",
     "open_corpus",

@@ -144,11 +144,6 @@ def add_features(
     return CORPORA.load(folder)
 
 
-def add_feature(corpus: Corpus, name: str, feature: Feature, *, replace: bool = False) -> Corpus:
-    """Write one more feature into a corpus folder; see `add_features`."""
-    return add_features(corpus, {name: feature}, replace=replace)
-
-
 def require_feature_names(corpus: Corpus, names: Iterable[str], *, replace: bool = False) -> None:
     """Raise where a corpus cannot be given features of these names, before anything is computed for them.
 
@@ -165,11 +160,6 @@ def require_feature_names(corpus: Corpus, names: Iterable[str], *, replace: bool
     problems = list(name_problems(names))
     if problems:
         raise InvalidCorpus(f"corpus '{corpus.name}'", problems)
-
-
-def require_feature_name(corpus: Corpus, name: str, *, replace: bool = False) -> None:
-    """Raise where a corpus cannot be given a feature of this name; see `require_feature_names`."""
-    require_feature_names(corpus, [name], replace=replace)
 
 
 @dataclass(frozen=True)

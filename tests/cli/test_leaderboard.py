@@ -12,7 +12,7 @@ import pytest
 from hand_made_boards import link, write_entry
 from toy_track import IDS, predictions, write_toy_track
 
-from merbench.corpus import Feature, add_feature, open_corpus
+from merbench.corpus import Feature, add_features, open_corpus
 
 Command = Callable[..., tuple[int, str, str]]
 ENTER = ("enter", "toy", "mine.csv", "--team", "mine", "--received", "2026-01-31T12:00:00Z", "--run")
@@ -246,7 +246,7 @@ def test_any_folder_may_hold_corpora_and_boards(tmp_path: Path, merbench: Comman
     except OSError:
         pytest.skip("names: this file system allows only text")
     features = Feature.from_vectors(IDS, np.ones((40, 2)))
-    assert add_feature(open_corpus(track.folder / "corpus"), "ones", features).feature("ones").ids.to_pylist() == IDS
+    assert add_features(open_corpus(track.folder / "corpus"), {"ones": features}).feature("ones").ids.to_pylist() == IDS
     folder = write_entry(place / "submissions", "toy/one/run", predictions())
     assert merbench("leaderboard", str(track.folder), "--submissions", str(place / "submissions"))[0] == 0
     assert merbench("score", str(track.folder), str(folder / "submission.csv"), "--no-intervals")[0] == 0

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from made_corpus import made_corpus
 
-from merbench.corpus import CORPORA, Corpus, ExtractionRecord, Feature, add_feature, add_features, verify_corpus
+from merbench.corpus import CORPORA, Corpus, ExtractionRecord, Feature, add_features, verify_corpus
 from merbench.corpus.folder import summarise
 from merbench.errors import (
     DeclarationError,
@@ -411,22 +411,22 @@ class TestWriting:
         assert list(tmp_path.iterdir()) == []
 
 
-class TestAddFeature:
+class TestAddFeatures:
     def test_the_corpus_has_it_and_stays_whole(self, corpus: Corpus) -> None:
-        added = add_feature(corpus, "more", Feature.from_vectors(["d", "a"], [[2.0], [1.0]]))
+        added = add_features(corpus, {"more": Feature.from_vectors(["d", "a"], [[2.0], [1.0]])})
         assert added.features == ("audio.frames", "more", "text")
         assert added.feature("more").ids.to_pylist() == ["a", "d"]
         assert verify_corpus(added) == []
         assert added.digest == corpus.digest
-        add_feature(corpus, "y", Feature.from_vectors(["a"], [[1.0]]))  # from a stale view
+        add_features(corpus, {"y": Feature.from_vectors(["a"], [[1.0]])})  # from a stale view
         assert CORPORA.read(corpus.folder).features == ("audio.frames", "more", "text", "y")
 
     def test_an_existing_one_is_replaced_only_on_request(self, corpus: Corpus) -> None:
         new = Feature.from_vectors(["a"], [[7.0, 8.0, 9.0]])
         for name in ("text", "TEXT"):
             with pytest.raises(UsageError, match=r"^corpus 'small' already has a feature 'text'$"):
-                add_feature(corpus, name, new, replace=name == "TEXT")
-        assert add_feature(corpus, "text", new, replace=True).feature("text").values.tolist() == [[7, 8, 9]]
+                add_features(corpus, {name: new}, replace=name == "TEXT")
+        assert add_features(corpus, {"text": new}, replace=True).feature("text").values.tolist() == [[7, 8, 9]]
 
     def test_several_come_with_their_records(self, corpus: Corpus) -> None:
         record = ExtractionRecord(
@@ -448,8 +448,8 @@ class TestAddFeature:
         )
         assert [added.modality(name) for name in added.features] == ["audio", None, "audio", "text"]
         # another feature keeps it; a new feature of the same name does not have it
-        assert add_feature(added, "x", vectors).declaration.extracted == {"mine.frames": record}
-        assert add_feature(added, "mine.frames", frames, replace=True).declaration.extracted == {}
+        assert add_features(added, {"x": vectors}).declaration.extracted == {"mine.frames": record}
+        assert add_features(added, {"mine.frames": frames}, replace=True).declaration.extracted == {}
 
     def test_of_several_all_are_written_or_none(self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
         before = {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
@@ -476,7 +476,7 @@ class TestAddFeature:
     def test_problems_are_reported_and_nothing_is_written(self, corpus: Corpus) -> None:
         before = (corpus.folder / "corpus.toml").read_bytes()
         with pytest.raises(InvalidCorpus, match=r"E615  feature 'x': values of unknown samples \(1 of 1\): z$"):
-            add_feature(corpus, "x", Feature.from_vectors(["z"], [[1.0]]))
+            add_features(corpus, {"x": Feature.from_vectors(["z"], [[1.0]])})
         assert (corpus.folder / "corpus.toml").read_bytes() == before
 
 

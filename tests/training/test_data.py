@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
-from merbench.corpus import Feature, add_feature
+from merbench.corpus import Feature, add_features
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UnknownName, UsageError
 from merbench.track import CorruptionSpec, Track, load_track
@@ -35,8 +35,11 @@ def test_frames_are_averaged_and_every_sample_needs_values(small_track: SmallTra
     candidates = open_candidates(small_track(), "test")
     ids = candidates.ids.to_pylist()
     frames = [np.full((i, 2), i, dtype=np.float32) + np.arange(i)[:, None] for i in range(len(ids))]
-    add_feature(candidates.corpus, "frames", Feature.from_frames(ids, frames))
-    add_feature(candidates.corpus, "partial", Feature.from_vectors(ids[2:], np.ones((len(ids) - 2, 1))))
+    frames_and_part = {
+        "frames": Feature.from_frames(ids, frames),
+        "partial": Feature.from_vectors(ids[2:], np.ones((len(ids) - 2, 1))),
+    }
+    add_features(candidates.corpus, frames_and_part)
     candidates = open_candidates(candidates.track)
     vectors = feature_set(candidates, ["frames"]).features["frames"]
     # frames of sample i: i, i + 1, … 2i - 1, whose mean is (3i - 1) / 2; sample 0 has none
