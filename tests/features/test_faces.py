@@ -146,8 +146,27 @@ def test_a_face_that_jumps_is_searched_for_at_once() -> None:
 def test_two_tracks_never_follow_the_same_face() -> None:
     left, right = face_at(100, 50, 60), face_at(170, 50, 60)
     met = face_at(135, 50, 60)
-    stored = read(Listed([[left, right], [met], [met], [met]]), numbered(4))
-    assert len(stored) == 4
+    with FaceReader(Listed([[left, right], [met], [met], [met]])) as reader:  # type: ignore[arg-type]
+        for picture in numbered(4):
+            reader.add(picture)  # type: ignore[arg-type]
+        assert sorted(len(track.rows) for track in reader._tracks) == [1, 4]
+
+
+def test_the_square_follows_a_face_only_when_it_moved_by_a_tenth_of_its_side() -> None:
+    # Sides of 80: 5 to the right is less than a tenth, 10 is more; then the face grows by 4 and by 9.
+    places = [(100, 80), (105, 80), (110, 80), (110, 84), (108, 89), (108, 89)]
+    looked_at = []
+
+    class Noted(Listed):
+        def follow(self, rgb: Pixels, last: Detection, around: Detection) -> Detection | None:
+            looked_at.append((float(around.box[0]), around.side))
+            return super().follow(rgb, last, around)
+
+    with FaceReader(Noted([[face_at(left, 50, side)] for left, side in places])) as reader:  # type: ignore[arg-type]
+        for picture in numbered(6, rate_hz=25.0):
+            reader.add(picture)  # type: ignore[arg-type]
+    # The first is the one that was searched for; each of the others is asked for before the face is known.
+    assert looked_at == [(100, 80), (100, 80), (100, 80), (110, 80), (110, 80), (108, 89)]
 
 
 def test_at_most_eight_faces_are_followed() -> None:
@@ -196,7 +215,7 @@ def test_beyond_the_edges_the_outermost_pixels_are_repeated() -> None:
 def test_a_large_face_is_averaged_and_not_only_sampled() -> None:
     rgb = np.zeros((1200, 1200, 3), np.uint8)
     rgb[:, ::2] = 255  # lines of one pixel
-    crop = turned_square(rgb, np.array([600.0, 600.0]), 1024.0, np.array([1.0, 0.0]), CROP)
+    crop = turned_square(rgb, np.array([600.5, 600.5]), 1024.0, np.array([1.0, 0.0]), CROP)
     assert np.abs(crop[:, 2:-2].astype(float) - 127.5).max() < 3
 
 
@@ -236,6 +255,8 @@ def test_crops_come_back_as_they_were_as_often_as_one_likes() -> None:
     for _ in range(2):
         (back,) = stored
         np.testing.assert_array_equal(back.rgb, crop_of(rgb, face))
+    with zipfile.ZipFile(stored.path) as archive:
+        assert {info.date_time[0] for info in archive.infolist()} == {1980}  # the same faces are the same bytes
     assert (back.time_s, back.score) == (0.04, pytest.approx(0.9))
     np.testing.assert_allclose(back.points * [400, 200], face.points, rtol=1e-6)
 
@@ -435,6 +456,12 @@ def test_a_face_that_leaves_has_rows_with_the_times_it_was_there(detector: FaceD
     grey = np.full_like(pictures[0], 128)
     shown = [grey if 4 <= i < 8 else picture for i, picture in enumerate(pictures)]
     assert [round(face.time_s * 25) for face in read(detector, timed(shown))] == [0, 1, 2, 3, 8, 9, 10, 11]
+
+
+def test_a_face_under_strong_noise_is_found(detector: FaceDetector, test_data: Path) -> None:
+    pictures = np.stack(clip_pictures(test_data, "grid/lbbc2a.mpg", 3))
+    noise = np.random.default_rng(4).normal(0, 60, pictures.shape)
+    assert len(read(detector, timed(list(np.clip(pictures + noise, 0, 255).astype(np.uint8))))) == 3
 
 
 def test_noise_is_not_a_face(detector: FaceDetector) -> None:
