@@ -8,7 +8,8 @@ import os
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from merbench.corruptions.signals import Frame
 from merbench.errors import Inapplicable, IntegrityError, OutputError
 from merbench.features import faces as module
+from merbench.features.extractor import Picture
 from merbench.features.faces import (
     CROP,
     Detection,
@@ -30,6 +33,7 @@ from merbench.features.faces import (
     overlaps,
     turned_square,
 )
+from merbench.media.reading import read_video
 
 av = pytest.importorskip("av")
 cv2 = pytest.importorskip("cv2")
@@ -434,6 +438,29 @@ def test_a_rolled_face_is_turned_upright(detector: FaceDetector, test_data: Path
     assert again is not None
     across = again.points[1] - again.points[0]
     assert abs(np.rad2deg(np.arctan2(across[1], across[0]))) < 8
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_portrait_is_read_as_a_player_shows_it(detector: FaceDetector, test_data: Path, rotation: int) -> None:
+    path = test_data / "data" / "media" / "video" / "grid" / "bbaf2n.mpg"
+    if not path.is_file():
+        pytest.skip(f"real clip: no {path.name}")
+    frames = [
+        frame.with_planes([plane.copy() for plane in frame.planes]) for frame in islice(read_video(path).frames, 3)
+    ]
+
+    def stored(turned: Sequence[Frame]) -> StoredFaces:
+        with FaceReader(detector) as reader:
+            for frame in turned:
+                reader.add(Picture(frame))
+            return reader.store("portrait")
+
+    upright = stored(frames).rows
+    turned = [
+        replace(frame, planes=tuple(np.rot90(plane, rotation // 90) for plane in frame.planes), rotation=rotation)
+        for frame in frames
+    ]
+    np.testing.assert_array_equal(stored(turned).rows, upright)
 
 
 def test_the_larger_of_two_faces_is_chosen_until_it_leaves_early(detector: FaceDetector, test_data: Path) -> None:
