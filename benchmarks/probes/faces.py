@@ -38,7 +38,7 @@ from merbench.media.reading import read_video
 
 N_PICTURES = 50
 NAMES = ("face-boxes", "face-mesh", "iris", "expression")
-CONDITIONS = (("clean", 0), *((name, level) for name in ("gaussian-blur", "gaussian-noise") for level in range(1, 6)))
+CONDITIONS = (("clean", 0), *((name, level) for name in ("gaussian_blur", "gaussian_noise") for level in range(1, 6)))
 
 
 @dataclass(frozen=True)
