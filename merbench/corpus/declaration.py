@@ -82,6 +82,11 @@ class CorpusDeclaration(Metadata):
     extracted: dict[str, ExtractionRecord] = Field(default={})  # feature -> how it was extracted
 
 
+def sequence_name(name: str, unit: str) -> str:
+    """Return what the sequence is called that a feature was pooled from: `wavlm.frames`, `sentence.tokens`."""
+    return f"{name}.tokens" if unit == "token" else f"{name}.frames"
+
+
 def feature_file(name: str) -> str:
     """Return the path of a feature's file in the corpus folder."""
     return f"features/{name}.parquet"

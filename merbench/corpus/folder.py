@@ -33,6 +33,7 @@ from merbench.corpus.declaration import (
     Modality,
     feature_file,
     read_declaration,
+    sequence_name,
 )
 from merbench.corpus.feature import MOST_FEATURE_BYTES, Feature, shape_of_schema
 from merbench.errors import DeclarationError, IntegrityError, Problem, UnknownName, UsageError, did_you_mean, listed
@@ -97,6 +98,12 @@ class Corpus:
     def features(self) -> tuple[str, ...]:
         """The names of the features, sorted."""
         return tuple(sorted(self.declaration.content.features))
+
+    @property
+    def default_features(self) -> tuple[str, ...]:
+        """The features to learn from where none are named: all but the sequences that others were pooled from."""
+        sequences = {sequence_name(name, unit) for name in self.features for unit in ("frame", "token")}
+        return tuple(name for name in self.features if name not in sequences)
 
     def modality(self, name: str) -> Modality | None:
         """Return the modality of a feature: of what it was extracted from, else the one its name begins with."""

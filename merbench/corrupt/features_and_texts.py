@@ -132,7 +132,7 @@ def modality_features(corpus: Corpus, asked: Mapping[str, str] | None = None) ->
     features: dict[str, str] = {}
     for modality in MODALITIES:
         fitting: list[str] = [name for name in corpus.features if name == modality]
-        fitting = fitting or [name for name in corpus.features if corpus.modality(name) == modality]
+        fitting = fitting or [name for name in corpus.default_features if corpus.modality(name) == modality]
         if len(fitting) > 1:
             raise UsageError(
                 f"several features of corpus '{corpus.name}' are of the modality {modality}: {listed(fitting)}; "

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from merbench.corpus import Corpus, ExtractionRecord, Feature, add_features
 from merbench.corpus.clips import Clips, find_clips
 from merbench.corpus.create import require_feature_names
+from merbench.corpus.declaration import sequence_name
 from merbench.engine import Execution, ShowProgress, require_engine, run
 from merbench.errors import (
     Inapplicable,
@@ -90,8 +91,8 @@ class Request:
 
     def names(self, recipe: Recipe) -> dict[str, str]:
         """Return the features that a recipe makes: `vectors` or `frames` -> name."""
-        frames = f"{recipe.name}.{'tokens' if recipe.extractor.unit == 'token' else 'frames'}"
-        both = {"vectors": recipe.name, **({"frames": frames} if recipe.is_sequence else {})}
+        frames = {"frames": sequence_name(recipe.name, recipe.extractor.unit)} if recipe.is_sequence else {}
+        both = {"vectors": recipe.name, **frames}
         return {form: name for form, name in both.items() if self.only in (None, form) or not recipe.is_sequence}
 
 

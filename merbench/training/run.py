@@ -211,7 +211,7 @@ def wanted_features(loaded: LoadedBaseline, candidates: Candidates, asked: Seque
         return []
     settings = loaded.declaration.tracks.get(candidates.track.id)
     declared = settings.features if settings else None
-    return list(dict.fromkeys(asked or declared or candidates.corpus.features))
+    return list(dict.fromkeys(asked or declared or candidates.corpus.default_features))
 
 
 def no_features(loaded: LoadedBaseline, candidates: Candidates) -> UsageError:

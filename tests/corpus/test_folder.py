@@ -84,6 +84,14 @@ def test_features_come_back_sorted(corpus: Corpus) -> None:
     assert corpus.feature_shape("audio.frames") == (2, 3, True)
 
 
+def test_a_sequence_next_to_its_pooled_vector_is_learned_from_only_if_it_is_named(corpus: Corpus) -> None:
+    assert corpus.default_features == ("audio.frames", "text")  # there is no feature 'audio'
+    vector = Feature.from_vectors(["a"], [[1.0]])
+    added = add_features(corpus, dict.fromkeys(["audio", "text.tokens", "text.other"], vector))
+    assert added.features == ("audio", "audio.frames", "text", "text.other", "text.tokens")
+    assert added.default_features == ("audio", "text", "text.other")
+
+
 def test_the_declaration_is_toml_with_a_digest_of_every_file(corpus: Corpus) -> None:
     declared = tomllib.loads((corpus.folder / "corpus.toml").read_text(encoding="utf-8"))
     assert declared["files"] == {
