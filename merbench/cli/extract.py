@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,12 +14,11 @@ from merbench.cli import options
 from merbench.cli.options import FEATURE, INPUT, OUTPUT
 from merbench.cli.parser import option
 from merbench.cli.printing import print_line, progress_bar
-from merbench.errors import WITH_PROBLEMS, Problem, UsageError, examples, plural, problem_list
+from merbench.errors import WITH_PROBLEMS, Problem, examples, plural, problem_list
 
 if TYPE_CHECKING:
     from merbench.corpus import Feature
     from merbench.features.extraction import Extracted
-    from merbench.features.outputs import Recipe
 
 OnlyOption = StrEnum("OnlyOption", "vectors frames")
 
@@ -30,9 +28,7 @@ def extract(
     with_: list[str] = option(
         FEATURE, "--with [NAME=]EXTRACTOR", "Extractor, by name or folder, and the feature's name; repeatable.", ...
     ),
-    option_: list[str] | None = option(
-        FEATURE, "--option NAME.KEY=VALUE", "Option of the extractor of feature NAME; repeatable."
-    ),
+    option_: options.ExtractorOption = None,
     frame_rate: float | None = option(
         FEATURE, "--frame-rate HZ", "Pictures a second to read. [default: as the extractor declares]", min=0.001
     ),
@@ -58,7 +54,7 @@ def extract(
 
     opened = merbench.open_corpus(corpus)
     request = Request(
-        _recipes(with_, option_, frame_rate),
+        options.recipes(with_, option_, frame_rate),
         media=media or (),
         columns=column or ("transcript",),
         train_split=split,
@@ -67,34 +63,6 @@ def extract(
     with progress_bar() as show:
         extracted = run(opened, request, workers=workers, engine=engine, replace=force, progress=show)
     _report(extracted)
-
-
-def _recipes(with_: Sequence[str], option_: Sequence[str] | None, frame_rate: float | None) -> list[Recipe]:
-    """Return the recipes that --with and --option ask for."""
-    from merbench.features.outputs import Recipe
-
-    sources: dict[str, str] = {}
-    for text in with_:
-        name, equals, source = text.partition("=")
-        name, source = (name, source) if equals else (Path(text).name, text)
-        if not (name and source):
-            raise UsageError(f"--with {text}: write EXTRACTOR or NAME=EXTRACTOR, such as voice")
-        if name in sources:
-            raise UsageError(f"--with {text}: a second feature '{name}'; name it otherwise: NAME={source}")
-        sources[name] = source
-    by_name: dict[str, dict[str, object]] = {name: {} for name in sources}
-    for key, value in options.named_values("--option", option_, "wavlm.layer=6").items():
-        name, dot, own = key.rpartition(".")
-        if not dot and len(sources) == 1:
-            name = next(iter(sources))
-        if name not in sources:
-            known = ", ".join(sources)
-            raise UsageError(f"--option {key}: write NAME.KEY=VALUE; NAME is one of the features: {known}")
-        by_name[name][own] = value
-    recipes = [Recipe(name, source, by_name[name], frame_rate) for name, source in sources.items()]
-    if frame_rate is not None and all(recipe.extractor.input not in ("pictures", "faces") for recipe in recipes):
-        raise UsageError("--frame-rate: applies only to extractors that read pictures or faces")
-    return recipes
 
 
 def _report(extracted: Extracted) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from merbench.cli.parser import shared
+
+if TYPE_CHECKING:
+    from merbench.features.outputs import Recipe
 
 MOST_SEED = (1 << 63) - 1
 """The largest seed, which TOML and every library can hold."""
@@ -92,6 +95,10 @@ FeatureOf = Annotated[
         "Modality of a feature: audio, video, text or other; repeatable. [default: what its name begins with]",
     ),
 ]
+ExtractorOption = Annotated[
+    list[str] | None,
+    shared(FEATURE, "--option NAME.KEY=VALUE", "Option of the extractor of feature NAME; repeatable."),
+]
 Workers = Annotated[int, shared(EXECUTION, "--workers N", "Processes on this machine.", min=1)]
 Engine = Annotated[str, shared(EXECUTION, "--engine ENGINE", "local, or dask://host:port of a running cluster.")]
 
@@ -170,3 +177,32 @@ def named_values(option: str, texts: Sequence[str] | None, example: str) -> dict
 def baseline_options(texts: Sequence[str] | None) -> dict[str, Any]:
     """Return the options of a baseline that --set gives."""
     return named_values("--set", texts, "learning_rate=0.0001")
+
+
+def recipes(with_: Sequence[str], option_: Sequence[str] | None, frame_rate: float | None = None) -> list[Recipe]:
+    """Return the recipes that --with and --option ask for."""
+    from merbench.errors import UsageError
+    from merbench.features.outputs import Recipe
+
+    sources: dict[str, str] = {}
+    for text in with_:
+        name, equals, source = text.partition("=")
+        name, source = (name, source) if equals else (Path(text).name, text)
+        if not (name and source):
+            raise UsageError(f"--with {text}: write EXTRACTOR or NAME=EXTRACTOR, such as voice")
+        if name in sources:
+            raise UsageError(f"--with {text}: a second feature '{name}'; name it otherwise: NAME={source}")
+        sources[name] = source
+    by_name: dict[str, dict[str, object]] = {name: {} for name in sources}
+    for key, value in named_values("--option", option_, "wavlm.layer=6").items():
+        name, dot, own = key.rpartition(".")
+        if not dot and len(sources) == 1:
+            name = next(iter(sources))
+        if name not in sources:
+            known = ", ".join(sources)
+            raise UsageError(f"--option {key}: write NAME.KEY=VALUE; NAME is one of the features: {known}")
+        by_name[name][own] = value
+    made = [Recipe(name, source, by_name[name], frame_rate) for name, source in sources.items()]
+    if frame_rate is not None and all(recipe.extractor.input not in ("pictures", "faces") for recipe in made):
+        raise UsageError("--frame-rate: applies only to extractors that read pictures or faces")
+    return made

@@ -10,7 +10,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 RENAMED = {
-    "robustness --option": "--set NAME=VALUE",
     "corrupt --feature": "--feature-of MODALITY=NAME",
     "corpus create --features": "--feature-file NAME=PATH",
     "corpus import --features": "--feature-folder DIR",

@@ -49,6 +49,12 @@ def robustness(
     media: list[Path] | None = option(
         CORRUPTION, "--media DIR", "Folder of clips; repeatable: later ones are preferred."
     ),
+    with_: list[str] | None = option(
+        CORRUPTION,
+        "--with MODALITY=EXTRACTOR",
+        "Extractor of corrupted audio, video or text; repeatable. [default: voice, face, tfidf-svd]",
+    ),
+    option_: options.ExtractorOption = None,
     feature_of: options.FeatureOf = None,
     split: options.Split = "test",
     baseline: options.Baseline = "attention",
@@ -88,6 +94,7 @@ def robustness(
         weights=weights.value,
         feature_scale=feature_scale.value,
         media=media or (),
+        extractors={recipe.name: recipe for recipe in options.recipes(with_ or (), option_)},
         features=feature,
         modalities=options.pairs("--feature-of", feature_of, options.MODALITY_NAME, by_right=True),
         leave_out=leave_out,

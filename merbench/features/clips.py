@@ -17,11 +17,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from merbench.corruptions.signals import Audio, at_rate
+from merbench.corruptions.signals import Audio, Video, at_rate
 from merbench.engine import Done
 from merbench.errors import Inapplicable, UnreadableMedia
 from merbench.features.extractor import EXTRACTORS, Picture
-from merbench.features.faces import FaceDetector, FaceReader, StoredFaces, faces_key, find_faces
+from merbench.features.faces import FaceDetector, FaceReader, StoredFaces, faces_key, find_faces, forget_faces
 from merbench.features.outputs import AtRate, Recipe, Result
 from merbench.features.weights import weights_folder
 from merbench.files.reading import sha256_file
@@ -41,6 +41,10 @@ class Measured:
             self.results[sample_id][recipe.name] = result()
         except Exception as error:
             self.problems[sample_id][recipe.name] = problem_of(error)
+
+    def fail(self, sample_id: str, recipes: Sequence[Recipe], error: Exception) -> None:
+        """Note why a sample has no result of several extractors."""
+        self.problems[sample_id] |= dict.fromkeys((recipe.name for recipe in recipes), problem_of(error))
 
     def take_all(
         self, recipe: Recipe, items: Mapping[str, Any], together: Callable[[Sequence[Any]], Sequence[Result]]
@@ -78,61 +82,86 @@ def measure_clips(
     of_video = [recipe for recipe in recipes if recipe.extractor.input in ("pictures", "faces")]
     together: dict[str, dict[str, Audio]] = {recipe.name: {} for recipe in of_sound if recipe.takes_many}
     for sample_id, path in clips.items():
-        if of_sound:
-            _measure_sound(sample_id, path, of_sound, measured, together)
-        if of_video:
-            digest = "" if digests is None else digests[sample_id]
-            _measure_video(sample_id, path, digest, of_video, measured)
+        try:
+            if of_sound:
+                measure_sound(measured, sample_id, of_sound, read_audio(path), together)
+        except Exception as error:
+            measured.fail(sample_id, of_sound, error)
+        try:
+            if of_video:
+                digest = digests.get(sample_id) if digests else None
+                measure_video(measured, sample_id, of_video, read_video(path), digest or sha256_file(path))
+        except Exception as error:
+            measured.fail(sample_id, of_video, error)
     for recipe in of_sound:
         if recipe.name in together:
             measured.take_all(recipe, together[recipe.name], recipe.of_sounds)
     return measured
 
 
-def _measure_sound(
-    sample_id: str,
-    path: Path,
-    recipes: Sequence[Recipe],
+def measure_sound(
     measured: Measured,
-    together: Mapping[str, dict[str, Audio]],
+    sample_id: str,
+    recipes: Sequence[Recipe],
+    sound: Audio,
+    together: Mapping[str, dict[str, Audio]] | None = None,
 ) -> None:
-    try:
-        sounds = sounds_at(read_audio(path), (recipe.extractor.sample_rate_hz for recipe in recipes))
-    except Exception as error:
-        measured.problems[sample_id] |= dict.fromkeys((recipe.name for recipe in recipes), problem_of(error))
-        return
+    """Note the results for the sound of a clip.
+
+    Args:
+        measured: where they are noted.
+        sample_id: whose clip it is.
+        recipes: of extractors that read sound.
+        sound: any number of channels and samples, at any rate.
+        together: feature -> sample -> the sounds that are measured together later.
+    """
+    sounds = sounds_at(sound, (recipe.extractor.sample_rate_hz for recipe in recipes))
     for recipe in recipes:
-        sound = sounds[recipe.extractor.sample_rate_hz]
-        if recipe.name in together:
-            together[recipe.name][sample_id] = sound
+        own = sounds[recipe.extractor.sample_rate_hz]
+        if together is not None and recipe.name in together:
+            together[recipe.name][sample_id] = own
         else:
-            measured.take(sample_id, recipe, partial(recipe.of_sound, sound))
+            measured.take(sample_id, recipe, partial(recipe.of_sound, own))
 
 
-def _measure_video(sample_id: str, path: Path, digest: str, recipes: Sequence[Recipe], measured: Measured) -> None:
+def measure_video(
+    measured: Measured, sample_id: str, recipes: Sequence[Recipe], video: Video, digest: str, *, keep: bool = True
+) -> None:
+    """Note the results for the pictures of a clip, and for the faces that they show.
+
+    Args:
+        measured: where they are noted.
+        sample_id: whose clip it is.
+        recipes: of extractors that read pictures or faces.
+        video: its frames are consumed, unless only faces are read and these are stored.
+        digest: of what the pictures depend on; the faces are stored by it.
+        keep: whether the faces stay stored.
+
+    Raises:
+        UnreadableMedia: a picture cannot be decoded.
+    """
     by_rate: dict[float | None, list[Recipe]] = defaultdict(list)
     for recipe in recipes:
         if recipe.extractor.input == "faces":
             by_rate[recipe.picture_rate_hz].append(recipe)
     of_pictures = [recipe for recipe in recipes if recipe.extractor.input == "pictures"]
     with ExitStack() as stack:
-        searches = {rate: FaceSearch(path, digest, rate, stack) for rate in by_rate}
+        searches = {rate: FaceSearch(digest, rate, stack) for rate in by_rate}
         readers = {recipe.name: recipe.reader() for recipe in of_pictures}
         looking = {rate: search for rate, search in searches.items() if search.needs_pictures}
         takers: dict[Any, Taker] = {**readers, **looking}
         problems: dict[Any, str] = {}
-        try:
-            if takers:
-                feed(takers, map(Picture, read_video(path).frames), problems)
-        except Exception as error:
-            problems |= dict.fromkeys(takers, problem_of(error))
-        _take(sample_id, of_pictures, readers, problems, measured)
+        if takers:
+            feed(takers, map(Picture, video.frames), problems)
+        _take(measured, sample_id, of_pictures, readers, problems)
         for rate, search in searches.items():
-            _measure_faces(sample_id, by_rate[rate], search, problems.get(rate, ""), measured)
+            _measure_faces(measured, sample_id, by_rate[rate], search, problems.get(rate, ""))
+            if not keep:
+                search.forget()
 
 
 def _measure_faces(
-    sample_id: str, recipes: Sequence[Recipe], search: FaceSearch, problem: str, measured: Measured
+    measured: Measured, sample_id: str, recipes: Sequence[Recipe], search: FaceSearch, problem: str
 ) -> None:
     readers = {recipe.name: recipe.reader() for recipe in recipes}
     problems: dict[Any, str] = dict.fromkeys(readers, problem) if problem else {}
@@ -140,16 +169,17 @@ def _measure_faces(
         if not problem:
             feed(readers, search.faces(), problems)
     except Exception as error:
-        problems |= dict.fromkeys(readers, problem_of(error))
-    _take(sample_id, recipes, readers, problems, measured)
+        measured.fail(sample_id, recipes, error)
+    else:
+        _take(measured, sample_id, recipes, readers, problems)
 
 
 def _take(
+    measured: Measured,
     sample_id: str,
     recipes: Sequence[Recipe],
     readers: Mapping[str, AtRate],
     problems: Mapping[Any, str],
-    measured: Measured,
 ) -> None:
     """Note the results of readers, or their problems."""
     for recipe in recipes:
@@ -180,10 +210,10 @@ def feed(takers: Mapping[Any, Taker], items: Iterable[Any], problems: dict[Any, 
 class FaceSearch:
     """The faces of a clip at one rate of pictures: those that are stored, else what looks for them in the pictures."""
 
-    def __init__(self, path: Path, digest: str, rate_hz: float | None, stack: ExitStack) -> None:
+    def __init__(self, digest: str, rate_hz: float | None, stack: ExitStack) -> None:
         self._stored: StoredFaces | None = None
         self._absent: Inapplicable | None = None
-        self._key = faces_key(digest or sha256_file(path), rate_hz)
+        self._key = faces_key(digest, rate_hz)
         try:
             self._stored = find_faces(self._key)
         except Inapplicable as absent:
@@ -206,7 +236,12 @@ class FaceSearch:
         """
         if self._absent is not None:
             raise self._absent
-        return self._stored or self._found.store(self._key)
+        self._stored = self._stored or self._found.store(self._key)
+        return self._stored
+
+    def forget(self) -> None:
+        """Remove what is stored of the faces."""
+        forget_faces(self._key)
 
 
 @cache

@@ -47,7 +47,7 @@ from merbench.errors import (
     listed,
 )
 from merbench.features.clips import Measured, measure_clips, measure_texts
-from merbench.features.outputs import Recipe, vectors_of_corpus
+from merbench.features.outputs import Recipe, kept, kept_for_a_run, vectors_of_corpus
 from merbench.features.weights import weights_digest
 from merbench.files.journal import Journal, journal_lines
 from merbench.files.npy import read_npz
@@ -315,7 +315,7 @@ def _run(
     n_all = sum(len(unit.samples) for unit in units)
     with Journal(path, header) as journal:
         sweep(job.folder, (".npz",))
-        with closing(run(partial(measure_unit, job=job), todo.items(), **execution)) as results:
+        with closing(run(partial(measure_unit, job=job), todo.items(), **execution)) as results, kept_for_a_run():
             for done in results:
                 if done.value is not None:
                     rows[done.name] = done.value
@@ -325,7 +325,6 @@ def _run(
                     rows[done.name] = _failed(job, todo[done.name], reason)
                 n_done += len(todo[done.name].samples)
                 show("extracting", n_done, n_all)
-    _jobs.clear()
     return [rows[unit.name] for unit in units], n_kept
 
 
@@ -358,16 +357,9 @@ def _recipes(job: Job, unit: Unit) -> list[Recipe]:
     return [recipe for recipe in job.recipes if (recipe.extractor.input == "texts") == (unit.kind == "texts")]
 
 
-_jobs: dict[Path, Job] = {}
-"""The job of this worker, by its folder: its extractors are constructed once, however often it arrives."""
-
-
 def measure_unit(unit: Unit, job: Job) -> Row:
     """Measure the samples of a unit, write what was measured, and return the row of the journal; runs in a worker."""
-    if job.folder not in _jobs:
-        _jobs.clear()
-    job = _jobs.setdefault(job.folder, job)
-    inputs, recipes = unit.inputs(), _recipes(job, unit)
+    inputs, recipes = unit.inputs(), [kept(recipe) for recipe in _recipes(job, unit)]
     measured = _measured(unit, recipes, inputs)
     file = job.folder / f"{unit.name}.npz"
     with atomic_path(file) as temporary, temporary.open("wb") as opened:
@@ -390,8 +382,9 @@ def _measured(unit: Unit, recipes: Sequence[Recipe], inputs: Mapping[str, Sequen
 def _arrays(job: Job, recipes: Sequence[Recipe], measured: Measured) -> dict[str, NDArray[Any]]:
     """Return what a unit's file contains, of every recipe the samples without a problem, in their order."""
     arrays: dict[str, NDArray[Any]] = {}
+    places = {recipe.name: place for place, recipe in enumerate(job.recipes)}
     for recipe in recipes:
-        place, forms = job.recipes.index(recipe), job.forms[recipe.name]
+        place, forms = places[recipe.name], job.forms[recipe.name]
         results = [results[recipe.name] for results in measured.results.values() if recipe.name in results]
         if results and "vectors" in forms:
             arrays[f"{place}.vectors"] = np.stack([result.vector for result in results])

@@ -503,6 +503,11 @@ def find_faces(key: str) -> StoredFaces | None:
     return _with_faces(path, rows, n_pictures)
 
 
+def forget_faces(key: str) -> None:
+    """Remove what is stored under a key, if anything is."""
+    _path(key).unlink(missing_ok=True)
+
+
 def _read(path: Path) -> tuple[Numbers, int]:
     """Return the rows of a file of the cache and the number of the clip's pictures; every byte of it is checked."""
     with zipfile.ZipFile(path) as archive:

@@ -7,7 +7,9 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -19,7 +21,7 @@ from merbench.corruptions.signals import Audio
 from merbench.errors import Inapplicable, MerbenchError, UsageError, counted, exception_text
 from merbench.features.extractor import Extractor, Face, Floats, Output, Picture, Seconds
 from merbench.features.weights import weights_folder
-from merbench.parameters import parameter_problems
+from merbench.parameters import parameter_problems, printed
 
 
 class Result(NamedTuple):
@@ -52,6 +54,12 @@ class Recipe:
         from merbench.features.shipped import EXTRACTORS
 
         return EXTRACTORS[self.source]
+
+    def __str__(self) -> str:
+        """Return extractor, version, and what was chosen: `wavlm@1(layer=6)`."""
+        chosen = {**self.options, **({"frame_rate_hz": self.frame_rate_hz} if self.frame_rate_hz else {})}
+        options = ",".join(f"{name}={printed(value)}" for name, value in sorted(chosen.items()))
+        return f"{self.source}@{self.extractor.version}" + (f"({options})" if options else "")
 
     def require_options(self) -> None:
         """Raise `UsageError` if an option is unknown, missing, or not allowed; all problems are listed."""
@@ -202,6 +210,24 @@ class _RowReader:
             self._measure()
         values = np.concatenate(self._rows) if self._rows else np.zeros((0, 0), np.float32)
         return Output(values, np.array(self._times))
+
+
+_kept: dict[str, Recipe] = {}
+
+
+def kept(recipe: Recipe) -> Recipe:
+    """Return this process's own instance of a recipe, whose extractor is constructed once, however often it arrives."""
+    key = json.dumps([recipe.name, recipe.source, dict(recipe.options), recipe.frame_rate_hz], sort_keys=True)
+    return _kept.setdefault(key, recipe)
+
+
+@contextmanager
+def kept_for_a_run() -> Iterator[None]:
+    """Let the extractors that this process constructed go at the end of the block."""
+    try:
+        yield
+    finally:
+        _kept.clear()
 
 
 class AtRate:

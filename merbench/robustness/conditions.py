@@ -15,7 +15,7 @@ from merbench.report import ScoreReport
 from merbench.robustness.experiment import Experiment, Fold, System
 from merbench.robustness.grid import Condition
 from merbench.robustness.report import ConditionRow
-from merbench.robustness.samples import Inputs, Standard, text_features
+from merbench.robustness.samples import Inputs, Standard
 from merbench.robustness.summary import Values
 from merbench.scoring import score_and_draws
 from merbench.submission import read_submission
@@ -134,7 +134,7 @@ def _feature_sets(
     )
     if "text" not in source.computed or "text" not in system.names:
         return sets
-    vectors = text_features(clean.texts(fold.learned), learned.texts(fold.learned), given.texts(fold.predicted))
+    vectors = source.text_features(clean.texts(fold.learned), learned.texts(fold.learned), given.texts(fold.predicted))
     first, second = (
         replace(part, features={name: {**part.features, "text": text}[name] for name in system.names})
         for part, text in zip(sets, vectors, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from merbench.corpus.candidates import Candidates, candidate_column, open_candid
 from merbench.corpus.declaration import MODALITIES
 from merbench.engine import ShowProgress
 from merbench.errors import UnknownName, UsageError, did_you_mean, listed
-from merbench.robustness.clips import Clips, read_clips
+from merbench.features.outputs import Recipe
+from merbench.robustness.clips import Clips, filled, read_clips
 from merbench.robustness.grid import Condition, Curve
 from merbench.robustness.samples import OTHER, FeatureScale, Source, require_texts
 from merbench.scoring import Resampling, resampling_of
@@ -43,6 +44,8 @@ class Settings:
         weights: `shared`: one model, trained on clean samples, for all conditions; `per-condition`: one model for each
             condition, trained on samples corrupted in the same way.
         media: folders of clips; the last one that has a sample's clip is used.
+        extractors: `audio`, `video`, `text` -> what extracts the features that are computed from clips or transcripts;
+            others are extracted by `voice`, `face` and `tfidf-svd`.
         features: features to learn from; None takes what the baseline declares for the track, else all.
         modalities: feature -> `audio`, `video`, `text`, or `other`, which is never corrupted; others have the modality
             that their name begins with.
@@ -64,6 +67,7 @@ class Settings:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     weights: Weights = "shared"
     media: Sequence[str | Path] = ()
+    extractors: Mapping[str, Recipe] = field(default_factory=dict)
     features: Sequence[str] | None = None
     modalities: Mapping[str, str] = field(default_factory=dict)
     feature_scale: FeatureScale = "standardised"
@@ -83,6 +87,13 @@ class Settings:
         _require_one_of("the feature scale", self.feature_scale, get_args(FeatureScale))
         for name, modality in self.modalities.items():
             _require_one_of(f"the modality of feature '{name}'", modality, (*MODALITIES, OTHER))
+        for modality, recipe in self.extractors.items():
+            _require_one_of("what an extractor is for", modality, MODALITIES)
+            recipe.require_options()
+            if recipe.extractor.modality != modality:
+                raise UsageError(
+                    f"{modality}={recipe.source}: an extractor of {recipe.extractor.modality}, not of {modality}"
+                )
         if self.seed < 0:
             raise UsageError(f"the seed must be an integer of at least 0, not {self.seed}")
         if self.workers < 1:
@@ -184,7 +195,7 @@ def prepared(
         )
         for system, options in zip(loaded, (settings.options, {}), strict=False)
     )
-    source = _source(test, systems, curves, computed, settings.modalities)
+    source = _source(test, systems, curves, computed, settings)
     if source.of_clips and not settings.media:
         raise UsageError(f"corrupting {listed(source.of_clips)} needs the clips: --media DIR")
     of_clips = [curve for curve in curves if curve.corruption.modality in source.of_clips]
@@ -193,6 +204,17 @@ def prepared(
     how = resampling_of(test) if settings.intervals and not test.hidden else None
     experiment = Experiment(settings, curves, train, test, folds, systems, source, banks, how)
     return replace(experiment, source=replace(source, clips=_clips(experiment, show)))
+
+
+EXTRACTORS = {"audio": "voice", "video": "face", "text": "tfidf-svd"}
+"""What features are extracted by that are computed from clips or transcripts, where nothing else is asked for."""
+
+
+def _recipes(settings: Settings, computed: Collection[str]) -> dict[str, Recipe]:
+    """Return what every modality is extracted by; raise `UsageError` if one that is asked for is not computed."""
+    if idle := [f"{name}={recipe.source}" for name, recipe in settings.extractors.items() if name not in computed]:
+        raise UsageError(f"{listed(idle)}: no feature of that modality is computed: nothing of it is corrupted")
+    return {name: settings.extractors.get(name) or Recipe(name, source) for name, source in EXTRACTORS.items()}
 
 
 def _folds(train: Candidates, test: Candidates, leave_out: str | None) -> tuple[Fold, ...]:
@@ -262,18 +284,19 @@ def _source(
     systems: Sequence[System],
     curves: Sequence[Curve],
     computed: frozenset[str],
-    mapped: Mapping[str, str],
+    settings: Settings,
 ) -> Source:
     """Return where the features of all systems come from, without clips."""
     names = tuple(dict.fromkeys(name for system in systems for name in system.names))
     columns = tuple(dict.fromkeys(name for system in systems for name in system.loaded.declaration.columns))
-    known = {name: mapped.get(name) or test.corpus.modality(name) for name in names}
+    known = {name: settings.modalities.get(name) or test.corpus.modality(name) for name in names}
     modalities = {name: modality for name, modality in known.items() if modality is not None}
     if "text" in computed:
         require_texts(test)
         if "text" in names and any(curve.corruption.modality == "features" for curve in curves):
             raise UsageError("corruptions of text and of features cannot be combined in one run; make two")
-    return Source(names, modalities, computed & {*names, "text"}, columns, test.track.seed)
+    made = computed & {*names, "text"}
+    return Source(names, modalities, made, columns, test.track.seed, _recipes(settings, made))
 
 
 def _clips(experiment: Experiment, show: ShowProgress) -> dict[str, Clips]:
@@ -296,6 +319,7 @@ def _clips(experiment: Experiment, show: ShowProgress) -> dict[str, Clips]:
                 for modality in experiment.source.of_clips
             },
             experiment.banks,
+            experiment.source.recipes,
             workers=settings.workers,
             engine=settings.engine,
             progress=partial(show, f"clips of {candidates.split}"),
@@ -304,4 +328,4 @@ def _clips(experiment: Experiment, show: ShowProgress) -> dict[str, Clips]:
     by_split = {test.split: clips(test, corrupted=True)}
     if train is not test:
         by_split[train.split] = clips(train, corrupted=settings.weights == "per-condition")
-    return by_split
+    return {split: filled(measured, by_split[train.split]) for split, measured in by_split.items()}

@@ -127,6 +127,7 @@ class RobustnessReport(Report):
         curves: one for each grid and each corruption that has its parameter.
         mean_errors: the mean corruption error over curves; empty without a system to compare with.
         remarks: what a reader must know.
+        extractors: modality -> what its features are extracted by that are computed from clips or transcripts.
         versions: of the libraries that the vectors of clips depend on, and the machine; empty without clips.
     """
 
@@ -148,6 +149,7 @@ class RobustnessReport(Report):
     versions: Mapping[str, str] = field(default_factory=dict)
     feature_scale: Literal["", "standardised", "stored"] = ""
     folds_by: str = ""
+    extractors: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         n = sum(len(curve.rows) for curve in self.curves)
@@ -202,7 +204,8 @@ class RobustnessReport(Report):
             lines.append(f"options were selected by folds that keep every '{self.folds_by}' together")
         if self.leave_out:
             lines.append(f"each '{self.leave_out}' was predicted by a model of the others; scored once, pooled")
-        lines.append(f"features: {', '.join(self.features) or 'none'}")
+        by = {name: f"{name} ({extractor})" for name, extractor in self.extractors.items()}
+        lines.append(f"features: {', '.join(by.get(name, name) for name in self.features) or 'none'}")
         if self.uncertainty is not None:
             lines.append(self.interval_note())
         lines.append("areas, means and errors are over the conditions of a grid, without clean samples")

@@ -12,12 +12,15 @@ import pyarrow.compute as pc
 from merbench.charts import Line, condition_curve, require_matplotlib
 from merbench.engine import ShowProgress, require_engine
 from merbench.errors import listed
+from merbench.features.extraction import extra_versions
+from merbench.features.weights import weights_digest
 from merbench.files.writing import atomic_folder, write_text
 from merbench.media.reading import media_versions
 from merbench.robustness.conditions import Scored, scored_conditions
-from merbench.robustness.experiment import Experiment, Settings, load_systems, prepared
+from merbench.robustness.experiment import EXTRACTORS, Experiment, Settings, load_systems, prepared
 from merbench.robustness.grid import Curve, planned
 from merbench.robustness.report import CurveReport, RobustnessReport, shown
+from merbench.robustness.samples import Source
 from merbench.robustness.summary import Outcomes, mean_errors, summaries
 from merbench.track import Track, load_track
 from merbench.training.output import require_free
@@ -125,6 +128,7 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
         versions=_versions(experiment),
         feature_scale=settings.feature_scale if experiment.of_features else "",
         folds_by=experiment.folds[0].labelled.folds_by,
+        extractors=experiment.source.extractors,
     )
 
 
@@ -167,6 +171,7 @@ def signature(experiment: Experiment, scored: str) -> str:
         f"baseline:{system.loaded.name}",
         f"features:{'+'.join(system.names) or 'none'}",
         *([f"made:{'+'.join(sorted(source.computed))}"] if source.computed else []),
+        *(f"extractor:{modality}={source.extractors[modality]}" for modality in _unusual(source)),
         *([f"versions:{libraries}"] if libraries else []),
         f"weights:{settings.weights}",
         *([f"feature_scale:{settings.feature_scale}"] if experiment.of_features else []),
@@ -178,8 +183,13 @@ def signature(experiment: Experiment, scored: str) -> str:
     return "|".join([scored, *parts])
 
 
+def _unusual(source: Source) -> list[str]:
+    """Return the modalities whose computed features are not extracted as they are by default."""
+    return [name for name, text in source.extractors.items() if text != f"{EXTRACTORS[name]}@1"]
+
+
 def digests(experiment: Experiment) -> dict[str, str]:
-    """Return the SHA-256 of track, features, clips, noise banks and, unless they are hidden, corpus and references."""
+    """Return the SHA-256 of all that is read: of a hidden split, neither of the corpus nor of the references."""
     test, source = experiment.test, experiment.source
     features = test.corpus.declaration.content.features
     return {
@@ -187,13 +197,21 @@ def digests(experiment: Experiment) -> dict[str, str]:
         **({} if test.hidden else {"corpus": test.corpus.digest, "references": test.references.digest}),
         **{f"feature {name}": features[name] for name in source.names if name not in source.computed},
         **{f"clips of {split}": clips.digest for split, clips in source.clips.items()},
+        **{
+            f"weights of {source.recipes[modality].source}": weights_digest(weights)
+            for modality in source.extractors
+            if (weights := source.recipes[modality].extractor.weights) is not None
+        },
         **{f"bank {name}": bank.digest for name, bank in experiment.banks.items()},
     }
 
 
 def _versions(experiment: Experiment) -> dict[str, str]:
-    """Return what the bits of the vectors of clips depend on, where there are any: libraries and the machine."""
-    return media_versions() if experiment.source.clips else {}
+    """Return what the bits of computed vectors depend on: libraries and, of clips, the machine; none of tf-idf."""
+    source = experiment.source
+    extras = {source.recipes[modality].extractor.extra for modality in _unusual(source)}
+    own = {package: text for extra in sorted(extras) for package, text in extra_versions(extra).items()}
+    return {**own, **(media_versions() if source.clips else {})}
 
 
 def _remarks(experiment: Experiment) -> Iterator[str]:

@@ -3,7 +3,7 @@
 Conventions:
     Rows are candidates in the order of their ids. Stored features are corrupted frame by frame where they have frames,
     and pooled after that: standardised by the training data (`Standard`), or on the scale on which they are stored. A
-    text feature depends on the texts it is fitted on, and so is computed for each fit (`text_features`).
+    text feature depends on the texts it is fitted on, and so is computed for each fit (`Source.text_features`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from merbench.corrupt.steps import Corrupted, corrupt_split
 from merbench.corruptions import Step
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import UsageError
-from merbench.features.text import text_vectors
+from merbench.features.outputs import Recipe, Result, vectors_of_corpus
 from merbench.robustness.clips import Clips, Vectors, known_columns
 from merbench.robustness.grid import Condition
 from merbench.training import FeatureSet
@@ -36,6 +36,9 @@ OTHER = "other"
 
 TRANSCRIPT = "transcript"
 """The column of a corpus that corruptions of text change."""
+
+_TEXTS = 64
+"""How many texts are extracted at once."""
 
 FeatureScale = Literal["standardised", "stored"]
 """The scale on which features are corrupted."""
@@ -96,8 +99,17 @@ class Source:
     computed: frozenset[str]  # features that are computed from clips or transcripts; their names are modalities
     columns: tuple[str, ...]  # columns of the corpus that baselines read
     seed: int
+    recipes: Mapping[str, Recipe]  # modality -> what its computed feature is extracted by
     # by split; empty if no feature is computed from clips
     clips: Mapping[str, Clips] = field(default_factory=dict, repr=False)
+
+    # the results of texts that were extracted, most of which are the same under all conditions
+    _by_text: dict[str, Result] = field(default_factory=dict, repr=False)
+
+    @property
+    def extractors(self) -> dict[str, str]:
+        """Modality -> what its computed feature is extracted by, in a few words: `egemaps@1`."""
+        return {modality: str(self.recipes[modality]) for modality in sorted(self.computed)}
 
     @property
     def of_clips(self) -> list[str]:
@@ -175,6 +187,18 @@ class Source:
             for i in range(max(map(len, names.values())))
         ]
 
+    def text_features(self, fitted: Sequence[str], *others: Sequence[str]) -> list[Vectors]:
+        """Return the vectors of other texts, by what is fitted on the first ones only, or text by text."""
+        texts, recipe = [*fitted, *(text for part in others for text in part)], self.recipes["text"]
+        if recipe.extractor.input == "corpus":
+            vectors = vectors_of_corpus(recipe, [texts], np.arange(len(texts)) < len(fitted))
+            return np.split(vectors, np.cumsum([len(fitted), *map(len, others)])[:-1])[1:]
+        new = list(dict.fromkeys(text for part in others for text in part if text not in self._by_text))
+        for start in range(0, len(new), _TEXTS):
+            batch = new[start : start + _TEXTS]
+            self._by_text.update(zip(batch, recipe.of_columns([[text] for text in batch]), strict=True))
+        return [np.stack([self._by_text[text].vector for text in part]) for part in others]
+
     def feature_set(
         self, candidates: Candidates, inputs: Inputs, rows: Rows, names: Sequence[str], columns: Sequence[str]
     ) -> FeatureSet:
@@ -185,13 +209,6 @@ class Source:
             {name: inputs.features[name][rows] for name in names if name in inputs.features},
             {name: inputs.columns[name].take(taken) for name in columns},
         )
-
-
-def text_features(fitted: Sequence[str], *others: Sequence[str]) -> list[Vectors]:
-    """Return the vectors of other texts, by a projection that is fitted on the first ones only."""
-    texts = [*fitted, *(text for part in others for text in part)]
-    vectors = text_vectors([texts], np.arange(len(texts)) < len(fitted))
-    return np.split(vectors, np.cumsum([len(fitted), *map(len, others)])[:-1])[1:]
 
 
 def require_texts(candidates: Candidates) -> None:

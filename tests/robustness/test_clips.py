@@ -6,6 +6,7 @@ import csv
 import platform
 import re
 import shutil
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,13 @@ from merbench.banks.importing import import_folder
 from merbench.corpus.candidates import open_candidates
 from merbench.corrupt.steps import corrupt
 from merbench.corruptions import Audio, Step
-from merbench.errors import UsageError
+from merbench.errors import Inapplicable, UsageError
+from merbench.features.extractor import EXTRACTORS, Output, extractor
+from merbench.features.outputs import Recipe
 from merbench.features.sound import sound_vector
 from merbench.media.reading import read_audio
 from merbench.robustness import RobustnessReport, conditions
-from merbench.robustness.clips import Clips, Measured, read_clips
+from merbench.robustness.clips import Clips, Measured, filled, read_clips
 from merbench.robustness.grid import planned
 from merbench.robustness.samples import Source
 from merbench.track import Track, load_track
@@ -139,7 +142,7 @@ def test_a_clip_is_corrupted_by_its_step(
     track = corrupted_track(NOISE, features={})
     (curve,) = planned(track, {"snr_db": [5]})
     candidates, all_conditions = open_candidates(track, "test"), {"audio": curve.conditions}
-    clips = read_clips(candidates, [sounds], all_conditions, {}, workers=1, engine="local", progress=silent)
+    clips = read_clips(candidates, [sounds], all_conditions, {}, {"audio": Recipe("audio", "voice")}, progress=silent)
     name = ids()[-1]
     step = Step("coloured_noise", {"colour": "white", "snr_db": 5})
     sound: Audio = corrupt(read_audio(sounds / f"{name}.wav"), [step], seed=11, sample_id=name).signal
@@ -270,7 +273,9 @@ def test_realised_values_are_those_of_the_corrupted_modality(corrupted_track: Co
     (heard,), (seen,) = sound.conditions, pictures.conditions
     measured = {"audio": of(heard, "coloured_noise.realised_snr_db", 3), "video": of(seen, "jpeg.quality", 6)}
     both = ("audio", "video")
-    source = Source(both, dict(zip(both, both, strict=True)), frozenset(both), (), 11, {"test": Clips("", measured)})
+    source = Source(
+        both, dict(zip(both, both, strict=True)), frozenset(both), (), 11, {}, {"test": Clips("", measured)}
+    )
     # every other one of 36 samples has a value higher by one
     assert source.inputs(candidates, heard).realised == {"coloured_noise.realised_snr_db": 3.5}
     assert source.inputs(candidates, seen).realised == {"jpeg.quality": 6.5}
@@ -331,3 +336,90 @@ def test_emotional_speech_drops_with_noise_and_training_with_noise_helps(test_da
     assert clean_values["shared"] > shared[0] > shared[1] > shared[2]
     assert all(after >= before for before, after in zip(shared, noisy, strict=True))
     assert noisy[2] > 0.6
+
+
+def registered(name: str, function: Any, **declared: Any) -> Recipe:
+    """Register an extractor for this test; `forgotten` removes it."""
+    extractor(name, unit="utterance", dimension=None, licence="CC0", source="this test", **declared)(function)
+    return Recipe("audio" if declared["input"] == "sound" else "text", name)
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    before = dict(EXTRACTORS._items)
+    yield
+    EXTRACTORS._items.clear()
+    EXTRACTORS._items.update(before)
+
+
+def quiet_only(sound: Audio) -> Output:
+    """Return the mean and the deviation of a sound that is not loud."""
+    deviation = float(sound.samples.std())
+    if deviation > 0.5:
+        raise Inapplicable("too loud")
+    return Output(np.array([sound.samples.mean(), deviation]))
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_any_extractor_measures_the_corrupted_clips(
+    corrupted_track: CorruptedTrack, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = trained_on(monkeypatch)
+    recipe = registered("quiet", quiet_only, input="sound")
+    report = logistic(corrupted_track(NOISE, features={}), sounds, snr_db=(20, -20), extractors={"audio": recipe})
+    (learned,) = seen
+    sound = read_audio(sounds / f"{ids()[0]}.wav")
+    assert learned.features["audio"][0].tolist() == quiet_only(sound).values.astype(np.float32).tolist()
+    assert report.extractors == {"audio": "quiet@1"}
+    assert "features: audio (quiet@1)" in report.notes()
+    assert "|extractor:audio=quiet@1|" in report.signature
+    # at -20 dB every sound is too loud: all have the mean of the clean training clips
+    realised = [row.realised for row in report.curves[0].rows]
+    assert ["coloured_noise.unmeasured" in values for values in realised] == [False, True]
+    assert realised[1]["coloured_noise.unmeasured"] == 1
+    default = logistic(corrupted_track(NOISE, "two", features={}), sounds, snr_db=(20,))
+    assert default.extractors == {"audio": "voice@1"}
+    assert "extractor:" not in default.signature  # what is by default is no part of it
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_clip_that_cannot_be_measured_when_clean_ends_the_run(corrupted_track: CorruptedTrack, sounds: Path) -> None:
+    soundfile.write(sounds / f"{ids()[0]}.wav", np.sign(tone(0)) * 0.9, RATE)
+    recipe = registered("quiet", quiet_only, input="sound")
+    with pytest.raises(UsageError, match=rf"cannot be used:\n  {ids()[0]}: too loud$"):
+        logistic(corrupted_track(NOISE, features={}), sounds, extractors={"audio": recipe})
+
+
+def test_only_what_could_not_be_measured_gets_the_mean_of_the_clean_training_clips() -> None:
+    nan = float("nan")
+    clean = Clips("", {"audio": {None: Measured(np.array([[1, 2], [3, 6]], np.float32), [{}, {}])}})
+    test = Clips("x", {"audio": {None: Measured(np.array([[nan, nan], [7, 8]], np.float32), [{}, {}])}})
+    assert filled(test, clean).measured["audio"][None].vectors.tolist() == [[2, 4], [7, 8]]
+    none = Clips("x", {"audio": {None: Measured(np.zeros((2, 0), np.float32), [{}, {}])}})
+    assert filled(none, clean).measured["audio"][None].vectors.tolist() == [[2, 4], [2, 4]]
+
+
+@pytest.mark.parametrize(
+    ("extractors", "message"),
+    [
+        ({"audio": Recipe("audio", "face")}, "audio=face: an extractor of video, not of audio"),
+        (
+            {"sound": Recipe("sound", "voice")},
+            "what an extractor is for must be one of audio, video, text, not 'sound'",
+        ),
+        (
+            {"video": Recipe("video", "face")},
+            "video=face: no feature of that modality is computed: nothing of it is corrupted",
+        ),
+        (
+            {"audio": Recipe("audio", "voice", {"x": 1})},
+            "audio.x: is not an option of extractor 'voice'; allowed: none",
+        ),
+    ],
+)
+def test_extractors_that_do_not_fit_are_refused(
+    corrupted_track: CorruptedTrack, sounds: Path, extractors: dict[str, Recipe], message: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        logistic(corrupted_track(NOISE, features={}), sounds, extractors=extractors)
+    assert str(raised.value) == message

@@ -13,6 +13,8 @@ from sklearn.metrics import f1_score
 
 from merbench.corruptions import CORRUPTIONS, generator
 from merbench.errors import UsageError
+from merbench.features.extractor import EXTRACTORS, Output, extractor
+from merbench.features.outputs import Recipe
 from merbench.features.text import text_vectors
 from merbench.robustness import RobustnessReport
 from merbench.track import Track, load_track
@@ -149,3 +151,24 @@ class Reader:
 def build(options, setup):
     return Reader()
 """
+
+
+def test_texts_of_another_extractor_are_each_measured_once(corrupted_track: CorruptedTrack) -> None:
+    measured: list[str] = []
+
+    def letters(texts: list[str]) -> list[Output]:
+        measured.extend(texts)
+        return [Output(np.array([float(text.count(letter)) for letter in "aegilmrs"])) for text in texts]
+
+    before = dict(EXTRACTORS._items)
+    try:
+        extractor("letters", input="texts", unit="utterance", dimension=8, licence="CC0", source="this test")(letters)
+        track = corrupted_track(DELETION, features={})
+        report = logistic(track, rates=(0.0, 0.4), extractors={"text": Recipe("text", "letters")})
+    finally:
+        EXTRACTORS._items.clear()
+        EXTRACTORS._items.update(before)
+    assert report.extractors == {"text": "letters@1"}
+    assert values(report)[0] == values(report)[1]  # a rate of 0 deletes nothing
+    texts = transcripts(track)
+    assert sorted(measured) == sorted({*texts, *deleted(texts[N_TRAIN:], ids()[N_TRAIN:], 0.4)})
