@@ -28,4 +28,6 @@ def made_corpus(
     metadata = Metadata(
         name=name, version="1.0", source=source, licence=licence, language=language, synthetic=synthetic
     )
-    return write_corpus(folder, metadata, Contents(samples, reference, features or {}, extracted or {}), replace=replace)
+    return write_corpus(
+        folder, metadata, Contents(samples, reference, features or {}, extracted or {}), replace=replace
+    )

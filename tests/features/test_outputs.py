@@ -453,8 +453,13 @@ def test_faces_are_looked_for_once_and_shared(
     assert results["boxes"].times is not None and results["expression"].sequence is not None
     assert results["boxes"].times.tolist() == pytest.approx([0.2 * number for number in range(15)])
     assert results["expression"].sequence.shape == (15, 7)
+
     # the second time no picture is decoded, and the numbers are the same
-    monkeypatch.setattr("merbench.features.clips.read_video", lambda path: pytest.fail(f"{path} is decoded again"))
+    def frames(path: Path) -> Iterator[Any]:
+        pytest.fail(f"{path} is decoded again")
+        yield
+
+    monkeypatch.setattr("merbench.media.reading._frames_of", frames)
     again = measure_clips(clips, recipes)
     assert again.problems == first.problems
     for name in ("boxes", "expression"):

@@ -339,7 +339,13 @@ def _corpora(folder: Path) -> dict[str, Format]:
     text = b'sample_id,split,x,transcript\r\na,train,1,"he said ""no"""\nb,test,-2.5e3,\nc,test,,"two\nlines"\n'
     files = {
         member: (corpus / member).read_bytes()
-        for member in ("samples.parquet", "reference.parquet", "features/f.parquet", "features/g.parquet", "features/h.parquet")
+        for member in (
+            "samples.parquet",
+            "reference.parquet",
+            "features/f.parquet",
+            "features/g.parquet",
+            "features/h.parquet",
+        )
     }
     return {
         "corpus csv": Format(folder / "corpus.csv", [text], scrambled, _read_table),
