@@ -482,7 +482,7 @@ def _inputs(request: Request, recipe: Recipe) -> dict[str, Any]:
         "forms": list(request.names(recipe)),
         "options": {name: value for name, value in {**defaults, **recipe.options}.items() if value is not None},
     }
-    if extractor.weights is not None:
+    if extractor.weights is not None and extractor.weights.files:
         inputs["weights"] = weights_digest(extractor.weights)
     match extractor.input:
         case "sound":
