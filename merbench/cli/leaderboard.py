@@ -147,7 +147,7 @@ def leaderboard(
 
 def _finish_start_page(folder: Path, boards: Mapping[str, Board], check: bool, outcome: _Outcome) -> None:
     """Write or check the page over the boards of this call and those that are published in a folder."""
-    from merbench.site.page import START, is_own, stale_files, start_page, stored_boards, write_files
+    from merbench.site.page import FORMS, START, is_own, stale_files, start_page, stored_boards, write_files
 
     if not is_own(folder / START):
         print(f"{folder / START}: left as it is, since another program wrote it", file=sys.stderr)
@@ -155,7 +155,10 @@ def _finish_start_page(folder: Path, boards: Mapping[str, Board], check: bool, o
     listed_boards = dict(boards)
     for name, stored in stored_boards(folder):
         if isinstance(stored, Exception):
-            print(f"{name}: left out of {START}: {contained(stored)}", file=sys.stderr)
+            path = folder / name / FORMS["json"][0]
+            if name not in boards:
+                print(f"{path}: left out of {START}: {contained(stored)}", file=sys.stderr)
+                outcome.failed_tracks.append(stored)
         else:
             listed_boards.setdefault(name, stored)
     files = {START: start_page(listed_boards)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -31,6 +32,20 @@ from merbench.report import (
 from merbench.report.tables import DAGGER
 
 INVALID = "Invalid entries"
+
+SCHEMES = {
+    "mean_rank": "by the mean of the ranks in all metrics",
+    "median_rank": "by their median",
+    "borda": "by the number of rows behind, summed over metrics",
+    "aggregate_then_rank": "by the mean over samples",
+    "rank_then_aggregate": "by the mean of the ranks on every sample",
+    "test_then_rank": "by how many rows it is significantly better than, over samples",
+    "test_then_rank_holm": "the same, with p adjusted by Holm",
+    "mean_rank_score": "by a rank that grows only where a row is significantly worse, mean over metrics",
+}
+"""What the ranking schemes rank by."""
+
+_GROUP = re.compile(r"(?:[a-z]{1,4}(?: |$))*")
 
 NEEDED = "how many would show the difference from the row above with 80 % power"
 
@@ -187,7 +202,7 @@ class Board(Report):
         schemes: other ways to rank the rows; none for fewer than two ranked rows.
         schemes_missing: why the other schemes are not offered, a line each.
         ceilings: what one annotator reaches, where the corpus has votes and nothing is hidden.
-        warnings: what a reader must know of the tests.
+        warnings: what a reader must know of intervals and tests.
     """
 
     SCHEMA: ClassVar[str] = "merbench.leaderboard/1"
@@ -211,6 +226,17 @@ class Board(Report):
             raise ValueError("rows without the scores of the others, or without a ranking value")
         if any({len(scheme.ranks), len(scheme.scores)} != {len(self.rows)} for scheme in self.schemes):
             raise ValueError("a ranking scheme without a rank for every row")
+        n = len(self.rows)
+        ranks = [rank for row in self.rows for rank in (row.rank, row.rank_low, row.rank_high) if rank is not None]
+        if not all(1 <= rank <= n for rank in ranks):
+            raise ValueError(f"ranks: 1 to {n:,} are possible, not {next(r for r in ranks if not 1 <= r <= n)}")
+        if any(not _GROUP.fullmatch(row.group) or row.group.count(" ") >= n for row in self.rows):
+            raise ValueError("a group is letters, separated by spaces, at most as many as rows")
+        shares = [share for row in self.rows for share in (row.p, row.first_share) if share is not None]
+        if not all(0 <= share <= 1 for share in shares):
+            raise ValueError("a p value, or a share of resamples, that is not in [0, 1]")
+        if self.uncertainty is None and any(row.gap and row.gap.separable is not None for row in self.rows):
+            raise ValueError("a tested difference without the level of the test")
 
     def _stored(self) -> dict[str, Any]:
         content = asdict(self)
@@ -273,13 +299,26 @@ class Board(Report):
         n_text = 4 if "ranks" in columns else 3
         rows = list(zip(*columns.values(), strict=True))
         board = ReportTable("", tuple(columns), rows, n_text=n_text, legend=self._legend())
-        return [board, self._scheme_table()] if self.schemes else [board]
+        return [board, self._scheme_table()] if self.other_schemes else [board]
+
+    @property
+    def other_schemes(self) -> list[Scheme]:
+        """The schemes that rank the rows in another way than the board."""
+        own = tuple(row.rank for row in self.rows)
+        return [scheme for scheme in self.schemes if scheme.ranks != own]
+
+    def cautions(self) -> list[str]:
+        """Return the warnings."""
+        return [str(warning) for warning in self.warnings]
 
     def _scheme_table(self) -> ReportTable:
         columns = {column.head: column.cells for column in self.columns() if column.head in ("team", "system")}
-        ranks = {"this board": [row.rank for row in self.rows], **{each.name: each.ranks for each in self.schemes}}
+        ranks = {
+            "this board": [row.rank for row in self.rows],
+            **{each.name: each.ranks for each in self.other_schemes},
+        }
         rows = zip(*columns.values(), *(map(_rank, column) for column in ranks.values()), strict=True)
-        taus = [self.number(scheme.tau) for scheme in self.schemes]
+        taus = [self.number(scheme.tau) for scheme in others]
         head = (*columns, *(name.replace("_", " ") for name in ranks))
         return ReportTable("Ranking schemes", head, [*rows, ("Kendall's τ", "", "", *taus)], n_text=2)
 
@@ -384,8 +423,8 @@ class Board(Report):
                 f"p: paired permutation test of {self.ranking[0]} against the best row, "
                 f"{self.n_permutations:,} permutations, two-sided, Holm over the rows",
                 f"≈: not significantly different from the best row (p ≥ {self.uncertainty.alpha:g})",
-                *map(str, self.warnings),
             ]
+        lines += self.cautions()
         if self._needed_unit:
             lines.append(f"{self._needed_unit} needed: {NEEDED}")
         lines += self._rank_notes()
@@ -424,8 +463,13 @@ class Board(Report):
                 f"group: ranked rows that share a letter are not significantly different in {self.ranking[0]} "
                 f"(t test of the paired differences over the resamples, Holm over {pairs} of ranked rows)"
             )
-        if self.schemes:
-            yield "ranking schemes: docs/uncertainty.md defines them; Kendall's τ-b of each with this board"
+        others = self.other_schemes
+        if same := [scheme.name.replace("_", " ") for scheme in self.schemes if scheme not in others]:
+            yield f"{', '.join(same)}: {'ranks' if len(same) == 1 else 'rank'} the rows as this board does"
+        if others:
+            schemes = [f"{each.name.replace('_', ' ')} {SCHEMES.get(each.name, '')}".strip() for each in others]
+            undefined = "; –: all rows share a rank" if any(scheme.tau is None for scheme in others) else ""
+            yield f"ranking schemes: {'; '.join(schemes)}; Kendall's τ is τ-b with this board{undefined}"
         yield from self.schemes_missing
 
     def invalid_lines(self) -> list[str]:

@@ -32,6 +32,7 @@ from merbench.errors import (
     Problem,
     UndefinedMetric,
     json_text,
+    plural,
 )
 from merbench.files.paths import data_home
 from merbench.files.reading import read_bounded, sha256_bytes, sha256_file
@@ -214,8 +215,27 @@ def build_board(
         schemes=schemes_of(schemes, [row.rank for row in rows]),
         schemes_missing=tuple(schemes_missing),
         ceilings=runs[0].report.ceilings if runs else (),
-        warnings=tuple(smallest_p(bench.how, N_PERMUTATIONS, len(rows) - 1) if uncertainty and len(rows) > 1 else ()),
+        warnings=(
+            *_interval_warnings(rows, systems),
+            *(smallest_p(bench.how, N_PERMUTATIONS, len(rows) - 1) if uncertainty and len(rows) > 1 else ()),
+        ),
     )
+
+
+def _interval_warnings(rows: Sequence[Row], systems: Systems) -> Iterator[Problem]:
+    """Yield what makes the intervals of rows less reliable, each kind once, with the row it is of unless all have it."""
+    kinds: dict[tuple[str, str | None], list[tuple[Row, Problem]]] = {}
+    for row in rows:
+        own = [warning for run in systems[row.key] for warning in run.report.warnings if warning.code.startswith("W70")]
+        for kind, warning in {(warning.code, warning.column): warning for warning in reversed(own)}.items():
+            kinds.setdefault(kind, []).append((row, warning))
+    for _, warnings in sorted(kinds.items(), key=lambda item: (item[0][0], item[0][1] or "")):
+        row, first = warnings[0]
+        if len(warnings) == len(rows) and len({warning.message for _, warning in warnings}) == 1:
+            yield first
+        else:
+            others = f", and {plural(len(warnings) - 1, 'row')} more" if len(warnings) > 1 else ""
+            yield replace(first, message=f"{row.team}/{row.system}{others}: {first.message}")
 
 
 class _RunFailed(Exception):
@@ -554,5 +574,6 @@ def _schemes(bench: _Bench, ranked: Sequence[Row], systems: Systems) -> tuple[di
         draws = draws[:, :, np.isfinite(draws).all(axis=(0, 1))]
         if draws.shape[2] > 1:
             return scores | {"mean_rank_score": mean_rank_score(draws).tolist()}, missing
-    missing.append("mean rank score: not offered, since there are no resamples in which all metrics have values")
+    why = "the split is hidden" if bench.candidates.hidden else "in no resamples all metrics have values"
+    missing.append(f"mean rank score: not offered, since {why}")
     return scores, missing

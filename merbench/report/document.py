@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MOST_DECIMALS = 10
 
+LARGE = 1e15
+"""Values of this size are shown as a power of ten: a float has no more digits."""
+
 WITHOUT_RESAMPLES = ("jackknife_t",)
 """Methods whose intervals do not depend on the resamples."""
 
@@ -216,8 +219,8 @@ class Report:
 
         try:
             content = from_json(text, allow_inf_nan=False)
-            if content.pop("schema") != cls.SCHEMA:
-                raise KeyError("schema")
+            if (schema := content.pop("schema", None)) != cls.SCHEMA:
+                raise ValueError("no schema" if schema is None else f"its schema is {schema!a:.60}")
             report: Self = _reader(cast(Hashable, cls)).validate_json(to_json(cls._restored(content)))
         except ValidationError as error:
             places = [f"{'.'.join(map(str, e['loc'])) or 'report'}: {e['msg']}" for e in error.errors()]
@@ -237,7 +240,9 @@ class Report:
 
     def number(self, value: float | None) -> str:
         """Return a value at the declared number of decimals."""
-        return "–" if value is None else f"{displayed(value, self.decimals):f}"
+        if value is None:
+            return "–"
+        return f"{displayed(value, self.decimals):f}" if abs(value) < LARGE else f"{value:.{self.decimals}e}"
 
     def interval(self, low: float | None, high: float | None) -> str:
         """Return an interval, or nothing."""

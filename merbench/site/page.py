@@ -205,13 +205,13 @@ def _p(row: Row) -> str:
 
 def _schemes(board: Board) -> str:
     """Return the ranks under other schemes, folded."""
-    if not board.schemes:
+    if not board.other_schemes:
         return ""
     rows = board.rows
     names = [f"<strong>{escape_html(row.team_name)}</strong>{_small(escape_html(row.system))}" for row in rows]
     columns = [_Column("system", "team and system", names, "text", place="team")]
     own = ("this board", "", [row.rank for row in rows])
-    others = [(s.name.replace("_", " "), f"τ = {board.number(s.tau)}", s.ranks) for s in board.schemes]
+    others = [(s.name.replace("_", " "), f"τ = {board.number(s.tau)}", s.ranks) for s in board.other_schemes]
     for name, tau, ranks in (own, *others):
         cells = ["–" if rank is None else str(rank) for rank in ranks]
         columns.append(_Column(name, "rank; τ: Kendall's τ-b with this board", cells, "number", below=tau))
@@ -306,9 +306,12 @@ def stored_boards(folder: Path) -> Iterator[tuple[str, Board | Exception]]:
         if list(output_problems(path.parent, (page, content))) or not (path.parent / page).is_file():
             continue
         try:
-            yield path.parent.name, Board.from_json(read_bounded(path, MOST_BYTES).decode())
+            board = Board.from_json(read_bounded(path, MOST_BYTES).decode())
         except (OSError, ValueError, UsageError) as error:
             yield path.parent.name, error
+            continue
+        own = board.track.partition("@")[0] == path.parent.name
+        yield path.parent.name, board if own else UsageError(f"is the board of {board.track!a:.80}, not of its folder")
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:

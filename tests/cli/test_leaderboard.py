@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copy2
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_a_written_board_is_checked_and_a_stale_one_is_named(submissions: Path, 
     assert merbench("leaderboard --check --no-cache")[:2] == (0, "toy@1.0: up to date\n")
     (submissions / "toy" / "two" / "run" / "submission.csv").write_text(predictions(range(2)), encoding="utf-8")
     code, _, err = merbench("leaderboard --check toy")
-    assert code == 3 and "should be '| 1 | 1 | A team (two) | net | **0.9500** |" in err
+    assert code == 3 and "should be '| 1 | 1–2 | A team (two) | net | **0.9500** |" in err
     for name in ("leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.html"):
         assert f"  {submissions / 'toy' / name}: line " in err
     assert "  submissions/index.html: line " in err
@@ -78,8 +79,15 @@ def test_the_start_page_has_the_boards_of_the_call_and_those_that_are_published(
     assert merbench("leaderboard other --output public --check --format html")[0] == 3  # toy has no JSON
     (tmp_path / "public" / "other" / "leaderboard.json").write_text("{}", encoding="utf-8")
     code, _, err = merbench("leaderboard toy --output public")
-    assert (code, listed(Path("public"))) == (0, ["toy"])
-    assert err == "other: left out of index.html: not a report of the form merbench.leaderboard/1: 'schema'\n"
+    assert (code, listed(Path("public"))) == (5, ["toy"])
+    assert err == (
+        "public/other/leaderboard.json: left out of index.html: not a report of the form merbench.leaderboard/1: "
+        "no schema\nfailed: 1 track\n"
+    )
+    assert merbench("leaderboard toy --output public --check")[0] == 5
+    copy2("public/toy/leaderboard.json", "public/other/leaderboard.json")
+    code, _, err = merbench("leaderboard toy --output public")
+    assert code == 5 and "other/leaderboard.json: left out of index.html: is the board of 'toy@1.0', not of its" in err
     (tmp_path / "public" / "toy" / "leaderboard.html").unlink()
     assert merbench("leaderboard other --output public --format html --format json")[0] == 0
     assert listed(Path("public")) == ["other"]

@@ -11,8 +11,10 @@ from dataclasses import replace
 import pytest
 from hand_made_boards import an_invalid_entry, board, row, three_rows, with_ranks
 
+from merbench.errors import UsageError
 from merbench.leaderboard.board import NEEDED, Board, Scheme
 from merbench.report import Ceiling
+from merbench.site.page import board_page
 
 NOTES = """\
 ranked by overall, then mse, compared as displayed; ties share a rank; the earlier submission is listed first
@@ -203,6 +205,49 @@ def test_json_of_before_ranks_had_intervals_is_read() -> None:
 def test_a_scheme_has_a_rank_for_every_row() -> None:
     with pytest.raises(ValueError, match="without a rank for every row"):
         board(schemes=(Scheme("mean_rank", (1, 2), (1.0, 2.0), 1.0),))
+
+
+def test_schemes_that_rank_as_the_board_does_are_only_named() -> None:
+    same = [Scheme(name, (1, 2, 3), (1.0, 2.0, 3.0), 1.0) for name in ("mean_rank", "borda")]
+    other = Scheme("median_rank", (1, 1, 1), (2.0, 2.0, 2.0), None)
+    made = board(schemes=(*same, other))
+    assert made.tables()[1].head == ("team", "system", "this board", "median rank")
+    assert {
+        "mean rank, borda: rank the rows as this board does",
+        "ranking schemes: median rank by their median; Kendall's τ is τ-b with this board; –: all rows share a rank",
+    } <= set(made.notes())
+    only = board(schemes=tuple(same))
+    assert len(only.tables()) == 1 and "Ranking schemes" not in board_page(only)
+    assert len(json.loads(only.to_json())["schemes"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rank": 10**30}, "1 to 3 are possible"),
+        ({"rank_low": 0, "rank_high": 1}, "1 to 3 are possible"),
+        ({"group": "a" * 100_000}, "a group is letters"),
+        ({"group": "a b c d"}, "at most as many as rows"),
+        ({"first_share": 2.0}, r"not in \[0, 1\]"),
+        ({"gap": {"value": 0.0, "p": 1.0, "p_holm": 1e308}}, r"not in \[0, 1\]"),
+    ],
+)
+def test_a_stored_board_that_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
+    content = json.loads(board().to_json())
+    content["rows"][1] |= changes
+    with pytest.raises(UsageError, match=message):
+        Board.from_json(json.dumps(content))
+
+
+def test_a_tested_difference_needs_the_level_of_the_test() -> None:
+    content = json.loads(board().to_json()) | {"uncertainty": None}
+    with pytest.raises(UsageError, match="without the level of the test"):
+        Board.from_json(json.dumps(content))
+
+
+def test_a_huge_value_is_a_power_of_ten() -> None:
+    assert board().number(-1e308) == "-1.0000e+308"
+    assert board().number(123456789012345.25) == "123456789012345.2500"
 
 
 def test_a_team_is_shown_with_its_folder_where_the_names_differ() -> None:

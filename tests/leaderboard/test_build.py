@@ -26,7 +26,7 @@ from merbench.leaderboard.build import Cache, Run, _Bench, build_board, common_s
 from merbench.leaderboard.entry import read_entry
 from merbench.resampling import poisson_weights, swaps
 from merbench.scoring import compare, score
-from merbench.site.page import board_files
+from merbench.site.page import board_files, board_page
 from merbench.submission import Submission, read_submission
 from merbench.track import Track
 
@@ -243,7 +243,9 @@ def test_a_board_on_which_no_difference_can_be_significant_says_so(
         write_entry(folder, f"toy/{team}/run", predictions(range(n)))
     # The smallest p is 1 / 41, or 1 / 40, and two rows are compared with the best one: 0.049, or 0.05.
     monkeypatch.setattr(build, "N_PERMUTATIONS", 40)
-    assert build_board(track, folder, NO_CACHE).warnings == ()
+    board = build_board(track, folder, NO_CACHE)
+    assert [warning.code for warning in board.warnings] == ["W706"]
+    assert board.warnings[0].message.startswith("a/net: no interval of accuracy")  # all of its answers are right
     monkeypatch.setattr(build, "N_PERMUTATIONS", 39)
     board = build_board(track, folder, NO_CACHE)
     (line,) = (line for line in board.notes() if line.startswith("W711"))
@@ -253,6 +255,22 @@ def test_a_board_on_which_no_difference_can_be_significant_says_so(
     for team in "ab":
         rmtree(folder / "toy" / team)
     assert build_board(track, folder, NO_CACHE).warnings == ()
+
+
+def test_what_makes_intervals_less_reliable_is_on_the_board_once(tmp_path: Path, folder: Path) -> None:
+    track = write_toy_track(tmp_path / "tracks", answers=["calm"] * 31 + ["glad"] * 5 + ["sad"] * 4)
+    for team in "ab":
+        write_entry(folder, f"toy/{team}/run", predictions(range(4)))
+    for n_rows in (2, 1):
+        board = build_board(track, folder, NO_CACHE)
+        (warning,) = board.warnings
+        assert (warning.code, warning.column) == ("W702", "discrete")  # of all rows, so that none is named
+        assert warning.message.startswith("fewer than 10 references of glad (5), sad (4)")
+        for text in (board.to_text(), board.to_markdown(), board_page(board), board.to_html()):
+            assert text.count("W702") == 1
+        assert Board.from_json(board.to_json()) == board and len(board.rows) == n_rows
+        if n_rows == 2:
+            rmtree(folder / "toy" / "b")
 
 
 def test_rows_that_are_not_ranked_are_not_the_best_unless_there_are_only_such(track: Track, folder: Path) -> None:
@@ -507,7 +525,7 @@ def test_permuted_references_change_nothing_but_the_released_scores_of_a_hidden_
         ]
         # Other rankings of a hidden board are those of its released scores, whatever row they are in.
         assert [scheme.name for scheme in board.schemes] == ["mean_rank", "median_rank", "borda"]
-        assert board.schemes_missing[0].endswith("since the split is hidden")
+        assert all(line.endswith("since the split is hidden") for line in board.schemes_missing)
         shown.append(board_files(replace(board, rows=tuple(rows), schemes=())))
     assert shown[0] == shown[1]
     # Nothing is cached, neither a value nor a key that follows the references.

@@ -307,7 +307,7 @@ def test_a_stored_report_reads_and_so_does_one_of_an_older_version(corrupted_tra
     assert RobustnessReport.from_json(report.to_json()) == report
     content["undamaged"] = content.pop("clean")
     assert RobustnessReport.from_json(json.dumps(content)) == report
-    with pytest.raises(UsageError, match=r"^not a report of the form merbench\.robustness/1: 'schema'$"):
+    with pytest.raises(UsageError, match=r"^not a report of the form merbench\.robustness/1: no schema$"):
         RobustnessReport.from_json("{}")
 
 
