@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from merbench.errors import IntegrityError, MissingExtra, exception_text, fault
@@ -49,6 +48,7 @@ _TABLES, _TABLE_ROWS = 17, 7_530  # the vector of piece p is row p // 17 of tabl
 _UNKNOWN, _BEGIN, _END = range(3)
 
 _BEYOND = np.full(_REACH, ROWS)
+_WINDOWS = np.arange(ROWS)[:, None] + np.arange(2 * _REACH + 1)
 
 _BATCH = 4 * ROWS
 """How many texts are filled into blocks together."""
@@ -284,8 +284,7 @@ class Sentences:
             n = len(segment.pieces)
             rows = self._places.rows[first : first + n]
             pieces[rows] = segment.pieces
-            around = np.concatenate([_BEYOND, rows, _BEYOND])
-            neighbours[rows] = sliding_window_view(around, 2 * _REACH + 1)
+            neighbours[rows] = np.concatenate([_BEYOND, rows, _BEYOND])[_WINDOWS[:n]]
 
         features = np.empty((ROWS, _ALL), dtype=np.float32)
         features[:, :WIDTH] = self._pieces.vectors(pieces)
