@@ -47,7 +47,13 @@ class Score(NamedTuple):
 
 
 def predictions(
-    features: ArrayLike, target: ArrayLike, folds: ArrayLike, test: ArrayLike, model: Model = "ridge"
+    features: ArrayLike,
+    target: ArrayLike,
+    folds: ArrayLike,
+    test: ArrayLike,
+    model: Model = "ridge",
+    *,
+    scaled: bool = True,
 ) -> Target:
     """Return what a probe, trained on samples with their target, predicts of the test samples, `(m,)`.
 
@@ -58,16 +64,17 @@ def predictions(
         test: `(m, d)` features of the test samples.
         model: `ridge` (least squares; of labels, those of one column of 0 and 1 for each, the largest wins) or
             `logistic`.
+        scaled: whether features are standardised, not only centred; not those whose sizes are their weights.
     """
     x, y, fold = np.asarray(features, dtype=np.float64), np.asarray(target), np.asarray(folds)
     is_right = y.dtype.kind not in "fiu"
     losses = np.zeros(len(PENALTIES[model]))
     for number in np.unique(fold[fold >= 0]):
         inside, outside = fold == number, fold != number
-        for k, answers in enumerate(_answers(model, x[outside], y[outside], x[inside], PENALTIES[model])):
+        for k, answers in enumerate(_answers(model, x[outside], y[outside], x[inside], PENALTIES[model], scaled)):
             losses[k] += np.sum(answers != y[inside]) if is_right else np.sum(np.square(answers - y[inside]))
     best = PENALTIES[model][len(losses) - 1 - int(np.argmin(losses[::-1]))]
-    return _answers(model, x, y, np.asarray(test, dtype=np.float64), (best,))[0]
+    return _answers(model, x, y, np.asarray(test, dtype=np.float64), (best,), scaled)[0]
 
 
 def leave_one_group_out(
@@ -136,10 +143,12 @@ def scored(
     return Score(float(plain), interval.low, interval.high)
 
 
-def _answers(model: Model, x: Floats, y: Target, test: Floats, penalties: tuple[float, ...]) -> list[Target]:
+def _answers(
+    model: Model, x: Floats, y: Target, test: Floats, penalties: tuple[float, ...], scaled: bool
+) -> list[Target]:
     """Return the predictions under every penalty."""
     mean, deviation = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(deviation > 0, deviation, 1)
+    scale = np.where(scaled & (deviation > 0), deviation, 1)
     fit: Callable[..., list[Target]] = _ridge if model == "ridge" else _logistic
     return fit((x - mean) / scale, y, (test - mean) / scale, penalties)
 

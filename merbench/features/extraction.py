@@ -62,7 +62,7 @@ WORKING = ".extract"
 
 JOURNAL = "journal"
 
-_TEXTS = 64
+_TEXTS = 192
 """How many samples' texts are a unit of work."""
 
 _TOGETHER = 16

@@ -103,8 +103,10 @@ class Pieces:
             self._table[k::_TABLES] = arrays[f"q{k + 1}"]
         self._step, self._lowest = arrays["scale"], arrays["lo"]
 
-    def of(self, text: str) -> list[int]:
+    def of(self, text: str, lowercase: bool = False) -> list[int]:
         """Return the pieces of a text; none of one that is empty or blank."""
+        if lowercase:
+            text = text.lower()
         if not text.isascii():  # lone surrogates cannot be encoded
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         pieces: list[int] = self._model.encode(text)
@@ -232,17 +234,20 @@ class Sentences:
 
     Args:
         folder: of the weights.
+        lowercase: whether texts are put into lower case first; transcripts in capitals lose much of their sense
+            without it.
 
     Raises:
         MissingExtra: sentencepiece or threadpoolctl is not installed.
         IntegrityError: the weights are not those of the model.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, lowercase: bool = False) -> None:
         try:
             from threadpoolctl import ThreadpoolController
         except ModuleNotFoundError as error:
             raise MissingExtra("vectors of sentences (threadpoolctl)", "sentences") from error
+        self._lowercase = lowercase
         self._pieces, arrays = _opened(folder)
         self._arrays = arrays
         self._epsilon = np.float32(arrays["eps"])
@@ -264,7 +269,7 @@ class Sentences:
 
     def _encode(self, texts: Sequence[str], vectors: Floats) -> None:
         """Write the vectors of texts; those of texts without a piece are left as they are."""
-        pieces = [self._pieces.of(text) for text in texts]
+        pieces = [self._pieces.of(text, self._lowercase) for text in texts]
         filled = [k for k, each in enumerate(pieces) if each]
         framed = [np.array([_BEGIN, *pieces[k], _END], dtype=np.intp) for k in filled]
         sums = np.zeros((len(filled), _ALL), dtype=np.float32)
@@ -342,15 +347,17 @@ class Tokens:
 
     Args:
         folder: of the weights.
+        lowercase: whether texts are put into lower case first; words in capitals are split into more pieces.
 
     Raises:
         MissingExtra: sentencepiece is not installed.
         IntegrityError: the weights are not those of the model.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, lowercase: bool = False) -> None:
+        self._lowercase = lowercase
         self._pieces, _ = _opened(folder)
 
     def __call__(self, texts: Sequence[str]) -> list[Output]:
         """Return the vectors of every text's pieces, in their order."""
-        return [Output(self._pieces.vectors(self._pieces.of(text))) for text in texts]
+        return [Output(self._pieces.vectors(self._pieces.of(text, self._lowercase))) for text in texts]

@@ -205,6 +205,14 @@ def test_surrogates_are_read_as_what_they_encode(encoder: Sentences, text: str, 
     assert np.isfinite(vectors(encoder([text]))).all()
 
 
+def test_lower_case_is_an_option(weights: Path, encoder: Sentences) -> None:
+    assert vectors(Sentences(weights, lowercase=True)(["IT WAS Ärgerlich"])).tobytes() == (
+        vectors(encoder(["it was ärgerlich"])).tobytes()
+    )
+    as_written, lower = (Tokens(weights, lowercase=case)(["IT WAS"])[0].values for case in (False, True))
+    assert lower.tobytes() == Tokens(weights)(["it was"])[0].values.tobytes() and len(as_written) > len(lower)
+
+
 def test_adjacent_unknown_characters_are_one_piece(encoder: Sentences) -> None:
     # As in the published model, whose operation calls the same library; the package counts every one.
     assert encoder._pieces.of("啰嗦啰嗦") == encoder._pieces.of("啰") == [6, 0]
