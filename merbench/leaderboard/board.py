@@ -313,10 +313,8 @@ class Board(Report):
 
     def _scheme_table(self) -> ReportTable:
         columns = {column.head: column.cells for column in self.columns() if column.head in ("team", "system")}
-        ranks = {
-            "this board": [row.rank for row in self.rows],
-            **{each.name: each.ranks for each in self.other_schemes},
-        }
+        others = self.other_schemes
+        ranks = {"this board": [row.rank for row in self.rows], **{each.name: each.ranks for each in others}}
         rows = zip(*columns.values(), *(map(_rank, column) for column in ranks.values()), strict=True)
         taus = [self.number(scheme.tau) for scheme in others]
         head = (*columns, *(name.replace("_", " ") for name in ranks))

@@ -223,7 +223,7 @@ def build_board(
 
 
 def _interval_warnings(rows: Sequence[Row], systems: Systems) -> Iterator[Problem]:
-    """Yield what makes the intervals of rows less reliable, each kind once, with the row it is of unless all have it."""
+    """Yield what makes the intervals of rows less reliable, each kind once; with a row that has it, unless all do."""
     kinds: dict[tuple[str, str | None], list[tuple[Row, Problem]]] = {}
     for row in rows:
         own = [warning for run in systems[row.key] for warning in run.report.warnings if warning.code.startswith("W70")]
