@@ -362,8 +362,9 @@ def measure_unit(unit: Unit, job: Job) -> Row:
     inputs, recipes = unit.inputs(), [kept(recipe) for recipe in _recipes(job, unit)]
     measured = _measured(unit, recipes, inputs)
     file = job.folder / f"{unit.name}.npz"
+    arrays: dict[str, Any] = _arrays(job, recipes, measured)  # NumPy 2.0 would write `allow_pickle` as an array
     with atomic_path(file) as temporary, temporary.open("wb") as opened:
-        np.savez(opened, allow_pickle=False, **_arrays(job, recipes, measured))
+        np.savez(opened, **arrays)
     return {
         "unit": unit.name,
         "kind": unit.kind,

@@ -283,6 +283,7 @@ def test_other_options_or_extractors_are_another_run(
     assert not (talk.folder / ".extract").exists()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # NumPy 2.0 leaves its archive open
 def test_a_full_disk_ends_the_run_which_is_continued_later(clips: Path, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

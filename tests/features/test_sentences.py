@@ -277,7 +277,6 @@ def test_every_array_is_checked(other_weights: Path) -> None:
     path.unlink()
     np.savez(
         path,
-        allow_pickle=True,
         lo=np.full(17, np.nan, np.float32),
         scale=np.zeros(17),
         q1=np.zeros((7530, 511), np.uint8),
@@ -293,7 +292,7 @@ def test_every_array_is_checked(other_weights: Path) -> None:
             Sentences(other_weights)
         assert "array 'lo' contains numbers that are not finite" in str(caught.value)
         assert "array 'scale' is float64 (17,); expected: float32 (17,)" in str(caught.value)
-    np.savez(path, allow_pickle=True, lo=np.array([{}], dtype=object))
+    np.savez(path, lo=np.array([{}], dtype=object))
     with pytest.raises(IntegrityError, match="pickle"):
         Sentences(other_weights)
 
