@@ -375,4 +375,6 @@ def _matrix(rows: pa.Array) -> NDArray[np.float32]:
     numbers = rows.flatten()
     if not _is_number(numbers.type) or numbers.null_count:
         raise UsageError(f"the lists contain {numbers.type}, {numbers.null_count:,} missing; expected: numbers")
-    return np.ascontiguousarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(len(rows), widths[0])
+    with np.errstate(over="ignore"):  # infinite numbers are reported
+        matrix = np.ascontiguousarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float32)
+    return matrix.reshape(len(rows), widths[0])

@@ -32,6 +32,7 @@ FOLDERS = {
     "ch-sims-v2": "simsv2",
     "mer2023": "mer2023/release",
     "crema-d": "features",
+    "crema-d-votes": "features",
     "ravdess": "features",
 }
 ANSWERS = {
@@ -255,6 +256,34 @@ def test_known_folds_of_ravdess(corpora: Import, test_data: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.checks(LIBRARY, "crema-d-votes")
+def test_votes_of_those_who_only_saw_a_clip_of_crema_d(corpora: Import, test_data: Path) -> None:
+    from scipy.spatial.distance import jensenshannon
+    from sklearn.metrics import log_loss
+
+    corpora("crema-d-votes")
+    rows = read_table(test_data / "data" / "features" / "cremad_votes.csv")
+    seen, both = (
+        np.array([[float(row[f"{part}_votes_{letter}"]) for letter in "ADFHNS"] for row in rows])
+        for part in ("face", "av")
+    )
+    answers, truth = (seen + 1) / (seen + 1).sum(axis=1, keepdims=True), both / both.sum(axis=1, keepdims=True)
+    labels = ("angry", "disgust", "fear", "happy", "neutral", "sad")
+    columns = {f"emotion_{label}": answers[:, i].tolist() for i, label in enumerate(labels)}
+    result = values("crema-d-votes", [row["clip"] for row in rows], **columns)
+    # Each label of a clip as a sample that weighs what its share of the votes is.
+    n = len(rows)
+    loss = log_loss(np.tile(np.arange(6), n), np.repeat(answers, 6, axis=0), sample_weight=truth.ravel())
+    assert result["cross_entropy"] == close(loss)
+    assert result["jensen_shannon_divergence"] == close(np.mean(jensenshannon(truth, answers, base=2, axis=1) ** 2))
+    assert result["brier_score"] == close(np.mean(np.sum((truth - answers) ** 2, axis=1)))
+    both_largest = [side == side.max(axis=1, keepdims=True) for side in (both, seen)]
+    pairs = zip(*both_largest, strict=True)
+    # Of m labels with the most votes on either side, each counts 1 / m.
+    right = np.mean([(true & own).sum() / (true.sum() * own.sum()) for true, own in pairs])
+    assert result["majority_agreement"] == close(right)
+
+
 @pytest.mark.checks(KNOWN, "crema-d")
 def test_known_folds_of_crema_d(corpora: Import, test_data: Path) -> None:
     corpora("crema-d")

@@ -2,9 +2,10 @@
 
 The first two are acted speech; all their samples are in one split, `all`. In CREMA-D, the number of people who heard,
 saw, or heard and saw a clip and voted for each of six emotions is a feature of the clip, one for each of the three
-conditions; the reference is the emotion that the actor was asked for. The mean strengths of votes (`*_level_*`) are
-not read. The features of CMU-MOSI were fitted on a training part of their own, `split_feature`, which is the split of
-that corpus: on any other split a model would be tested on utterances that its features have seen.
+conditions; the reference is the emotion that the actor was asked for. `crema-d-votes` is the same clips with the votes
+of those who heard and saw them as references, and without them as a feature. The mean strengths of votes (`*_level_*`)
+are not read. The features of CMU-MOSI were fitted on a training part of their own, `split_feature`, which is the split
+of that corpus: on any other split a model would be tested on utterances that its features have seen.
 """
 
 from merbench.corpus.importing import Release
@@ -18,6 +19,14 @@ CREMA_D = ("angry", "disgust", "fear", "happy", "neutral", "sad")
 RAVDESS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 """In the order of the codes in RAVDESS's file names, from 01."""
 ABOUT_A_CLIP = {"actor": "speaker", "fold": "fold", "sentence": "transcript", "intensity": "intensity"}
+CREMA_D_LICENCE = "Open Database License 1.0"
+CREMA_D_FILE = "the file cremad_votes.csv; media: https://github.com/CheyneyComputerScience/CREMA-D"
+
+
+def _votes(condition: str) -> tuple[str, ...]:
+    """Return the columns of votes of one condition, in the order of the emotions."""
+    return tuple(f"{condition}_votes_{letter}" for letter in "ADFHNS")
+
 
 RELEASES = (
     Release(
@@ -25,8 +34,8 @@ RELEASES = (
         title="acted speech in English, six emotions, 72 actors in four folds, with votes of people as features",
         source="CREMA-D (Cao et al. 2014), 72 actors in four folds; features are counts of votes for "
         f"{', '.join(CREMA_D)}",
-        licence="Open Database License 1.0",
-        obtain="the file cremad_votes.csv; media: https://github.com/CheyneyComputerScience/CREMA-D",
+        licence=CREMA_D_LICENCE,
+        obtain=CREMA_D_FILE,
         layouts=(
             (
                 ReleaseTable(
@@ -35,10 +44,31 @@ RELEASES = (
                     split="all",
                     samples=ABOUT_A_CLIP,
                     targets={"discrete": labels(*CREMA_D).of("emotion")},
-                    features={
-                        f"{condition}-votes": tuple(f"{condition}_votes_{letter}" for letter in "ADFHNS")
-                        for condition in ("voice", "face", "av")
+                    features={f"{condition}-votes": _votes(condition) for condition in ("voice", "face", "av")},
+                ),
+            ),
+        ),
+        language="en",
+    ),
+    Release(
+        name="crema-d-votes",
+        title="the clips of CREMA-D with the votes of people who heard and saw them as references",
+        source="CREMA-D (Cao et al. 2014), 72 actors in four folds; features are counts of votes of people who only "
+        f"heard, or only saw, a clip for {', '.join(CREMA_D)}",
+        licence=CREMA_D_LICENCE,
+        obtain=CREMA_D_FILE,
+        layouts=(
+            (
+                ReleaseTable(
+                    files=("cremad_votes.csv",),
+                    id="clip",
+                    split="all",
+                    samples={**ABOUT_A_CLIP, "emotion": "intended"},
+                    targets={
+                        f"emotion_{label}": number().of(column)
+                        for label, column in zip(CREMA_D, _votes("av"), strict=True)
                     },
+                    features={f"{condition}-votes": _votes(condition) for condition in ("voice", "face")},
                 ),
             ),
         ),
