@@ -29,6 +29,9 @@ from merbench.files.reading import read_parquet
 MOST_FEATURE_BYTES = 64_000_000_000
 """How many bytes the values of a feature may have."""
 
+MOST_FRAMES = (1 << 31) - 1
+"""How many vectors or frames a feature may have: offsets are stored in 32 bits."""
+
 MOST_ARRAYS = 1_000_000
 """How many samples a feature of one array per sample may have."""
 
@@ -116,6 +119,9 @@ class Feature:
             return f"the values have shape {self.values.shape}; expected: rows of equal length"
         if self.values.dtype != np.float32:
             return f"the values are {self.values.dtype}; expected: float32"
+        if self.values.nbytes > MOST_FEATURE_BYTES or len(self.values) > MOST_FRAMES:
+            size = f"{self.values.nbytes:,} bytes in {len(self.values):,} rows"
+            return f"the values have {size}; at most {MOST_FEATURE_BYTES:,} and {MOST_FRAMES:,} are allowed"
         if not len(self.ids):
             return "no samples"
         if self.ids.null_count:

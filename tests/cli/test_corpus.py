@@ -77,6 +77,27 @@ features
     ]
 
 
+def test_raw_clips_become_a_corpus(home: Path, merbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "one.wav").touch()
+    (tmp_path / "clips.csv").write_text("file,split,mood\none,train,sad\n")
+    create = "corpus create raw --samples clips.csv --target mood"
+    folder = home / "corpora" / "raw"
+    written = merbench(f"{create} --media clips --media-column file")
+    assert written == (0, f"{folder}: raw 1.0, 1 sample (train 1)\n", "")
+    assert CORPORA.read(folder).samples()["media"].to_pylist() == ["one.wav"]
+    code, _, err = merbench(f"{create} --media-column file --force")
+    assert (code, err) == (2, "--media-column applies only with --media DIR\n")
+
+
+def test_what_a_record_states_is_escaped(home: Path, merbench: Command) -> None:
+    assert merbench(CREATE)[0] == 0
+    corpus = CORPORA.read(home / "corpora" / "mine")
+    record = ExtractionRecord(extractor="\x1b[2Je\n::error::", version="1", modality="audio", unit="utterance")
+    add_features(corpus, {"e": Feature.from_vectors(["a"], [[1.0]])}, {"e": record})
+    assert "; audio, by \\x1b[2Je\\n::error:: 1\n" in merbench("corpus info mine")[1]
+
+
 def test_create_info_list_verify(home: Path, merbench: Command) -> None:
     folder = home / "corpora" / "mine"
     assert merbench(CREATE) == (0, f"{folder}: mine 1.0, 3 samples (test 1, train 2)\n", "")

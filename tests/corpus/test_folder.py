@@ -476,6 +476,27 @@ class TestAddFeatures:
         after = {path: path.read_bytes() for path in corpus.folder.rglob("*") if path.is_file()}
         assert after == {**before, corpus.folder / ".lock": b""}
 
+    def test_what_belongs_to_the_corpus_is_renamed_last(self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A run that is killed before that leaves the corpus as it was, with a file that is not recorded."""
+        rename, order = Path.replace, []
+
+        def record(path: Path, target: Path) -> Path:
+            order.append(target.name)
+            if target.name == "corpus.toml":
+                raise KeyboardInterrupt
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "replace", record)
+        vectors = Feature.from_vectors(["a"], [[1.0]])
+        with pytest.raises(KeyboardInterrupt):
+            add_features(corpus, {"x": vectors, "y": vectors})
+        assert order == ["y.parquet", "x.parquet", "corpus.toml"]
+        left = CORPORA.read(corpus.folder)
+        assert left.features == corpus.features
+        assert [problem.code for problem in verify_corpus(left)] == ["W601", "W601"]
+        monkeypatch.undo()
+        assert verify_corpus(add_features(corpus, {"x": vectors, "y": vectors})) == []
+
     def test_all_names_that_exist_are_reported(self, corpus: Corpus) -> None:
         new = dict.fromkeys(["text", "audio.frames", "x"], Feature.from_vectors(["a"], [[7.0]]))
         with pytest.raises(UsageError, match=r"^corpus 'small' already has features text, audio\.frames$"):
@@ -511,6 +532,11 @@ def _timed(times: list[float]) -> Feature:
         (
             Feature(pa.array(["a"]), np.zeros((1, 2), np.float32), None, np.zeros(1)),
             "vectors with times; only frames have them",
+        ),
+        (
+            Feature(pa.array(["a"]), np.broadcast_to(np.float32(0), (1 << 31, 1))),
+            "the values have 8,589,934,592 bytes in 2,147,483,648 rows; at most 64,000,000,000 and 2,147,483,647 are "
+            "allowed",
         ),
         (_timed([0.0, 1.0, 2.0]), "the times are float64 of shape (3,); expected: float64 (4,)"),
         (_timed([0.0, 1.0, np.nan, 2.0]), "samples with times that are not finite (1 of 4): c"),
