@@ -197,12 +197,12 @@ def _offsets(lengths: ArrayLike) -> NDArray[np.int64]:
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # see `_float32`
+    with np.errstate(over="ignore", invalid="ignore"):  # see `_float32`
         return np.concatenate(parts, dtype=np.float32, casting="unsafe")
 
 
 def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # too large values become infinite, which is a problem when a corpus is written
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite values and NaN are problems when a corpus is written
         return values.astype(np.float32, copy=False)
 
 
@@ -381,6 +381,4 @@ def _matrix(rows: pa.Array) -> NDArray[np.float32]:
     numbers = rows.flatten()
     if not _is_number(numbers.type) or numbers.null_count:
         raise UsageError(f"the lists contain {numbers.type}, {numbers.null_count:,} missing; expected: numbers")
-    with np.errstate(over="ignore"):  # infinite numbers are reported
-        matrix = np.ascontiguousarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float32)
-    return matrix.reshape(len(rows), widths[0])
+    return _float32(numbers.to_numpy(zero_copy_only=False)).reshape(len(rows), widths[0])

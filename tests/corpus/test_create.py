@@ -84,6 +84,11 @@ def test_cells_become_numbers_or_stay_text(tmp_path: Path, cells: list[str], val
     assert (read, [type(value) for value in read]) == (values, [type(value) for value in values])
 
 
+def test_names_of_clips_are_text(tmp_path: Path) -> None:
+    (tmp_path / "samples.csv").write_text("sample_id,split,media\na,t,1\nb,t,\n", encoding="utf-8")
+    assert create(tmp_path).samples()["media"].to_pylist() == ["1", None]
+
+
 def test_other_line_ends_a_byte_order_mark_tabs_and_quoted_newlines(tmp_path: Path) -> None:
     (tmp_path / "s.tsv").write_bytes('\ufeffsample_id\tsplit\ttranscript\r\na\tt\t"x\r\ny"\r\n\r\nb\tt\tz\r'.encode())
     corpus = create(tmp_path, samples=tmp_path / "s.tsv")
@@ -147,6 +152,22 @@ def test_frames_in_every_form(files: Path, name: str, content: Any) -> None:
     assert feature.offsets.tolist() == [0, 2, 3]
 
 
+def test_times_are_read_with_their_frames(files: Path) -> None:
+    content = {"sample_id": ["b", "a"], "values": [[[1, 1]], [[1, 2], [3, 4]]]}
+    for times, message in (
+        ([[7], [0]], "1 of 2 samples have another number of times than of frames"),
+        (["x", "y"], "'times' contains string; expected: lists of seconds"),
+        ([[7], [1, 0]], "samples with times that decrease (1 of 2): a"),
+        ([[None], [0, 1]], "samples with times that are not finite (1 of 2): b"),
+    ):
+        (problem,) = problems(files, features={"f": saved(files, "f.parquet", {**content, "times": times})})
+        assert problem.endswith(message)
+    path = saved(files, "f.parquet", {**content, "times": [[7], [0, 1]]})
+    feature = create(files, features={"f": path}).feature("f")
+    assert feature.times is not None
+    assert (feature.times.tolist(), feature.values[:, 1].tolist()) == ([0.0, 1.0, 7.0], [2, 4, 1])
+
+
 ONE = np.zeros((1, 2))
 
 
@@ -185,6 +206,13 @@ def test_a_feature_that_cannot_be_read(files: Path, name: str, content: Any, mes
     path = saved(files, name, content)
     (problem,) = problems(files, features={"f": path})
     assert problem.startswith(f"E616  feature 'f', {path}: {message}")
+
+
+def test_a_number_beyond_float32_is_not_finite(files: Path) -> None:
+    path = saved(files, "f.parquet", {"sample_id": ["a"], "values": [[1e300]]})
+    assert problems(files, features={"f": path}) == [
+        "E614  feature 'f': samples with values that are not finite (1 of 1): a"
+    ]
 
 
 def test_an_array_and_a_file_of_a_feature_that_are_missing_or_broken(files: Path) -> None:
