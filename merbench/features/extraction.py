@@ -80,7 +80,7 @@ class Request:
     """What is to be extracted from a corpus."""
 
     recipes: Sequence[Recipe]
-    media: Sequence[Path] = ()  # folders of clips; the last one with a clip of a sample counts
+    media: Sequence[str | Path] = ()  # folders of clips; the last one with a clip of a sample counts
     columns: Sequence[str] = ("transcript",)  # of text; of several, vectors are side by side and sequences in a row
     train_split: str = "train"  # what an extractor that learns from a corpus learns from
     only: Only | None = None  # of extractors that return sequences, only the pooled vectors, or only the sequences
@@ -243,7 +243,7 @@ def _clips(corpus: Corpus, request: Request) -> tuple[Clips, dict[str, int]]:
     if not request.of(*_OF_CLIPS):
         return Clips({}), {}
     samples = corpus.samples()
-    clips = find_clips(samples, request.media)
+    clips = find_clips(samples, [Path(folder) for folder in request.media])
     if not clips.paths and not clips.several:
         places = listed([str(folder) for folder in request.media])
         raise UsageError(f"{places}: no clip belongs to a sample of corpus '{corpus.name}'")

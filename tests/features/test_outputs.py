@@ -323,14 +323,12 @@ def test_texts_travel_in_batches_and_a_bad_one_is_found(tmp_path: Path) -> None:
             raise RuntimeError("cannot read it")
         return [Output(np.array([len(text)])) for text in texts]
 
-    ids = [f"s{number:03}" for number in range(130)]
-    talk = corpus(
-        tmp_path / "talk", *ids, transcript=["bad" if number == 70 else "x" * number for number in range(130)]
-    )
-    done = extract(talk, Request([toy(lengths, "texts", dimension=1)]))
-    assert done.problems == {"toy": {"s070": "RuntimeError: cannot read it"}}
-    assert calls == [64, 64, *[1] * 64, 2]
-    assert done.features["toy"].values[:, 0].tolist() == [number for number in range(130) if number != 70]
+    ids = [f"s{number:03}" for number in range(400)]
+    texts = ["bad" if number == 200 else "x" * (number + 4) for number in range(400)]
+    done = extract(corpus(tmp_path / "talk", *ids, transcript=texts), Request([toy(lengths, "texts", dimension=1)]))
+    assert done.problems == {"toy": {"s200": "RuntimeError: cannot read it"}}
+    assert calls == [192, 192, *[1] * 192, 16]
+    assert done.features["toy"].values[:, 0].tolist() == [number + 4 for number in range(400) if number != 200]
 
 
 def test_a_very_long_text_is_passed_on_whole() -> None:
@@ -464,3 +462,16 @@ def test_faces_are_looked_for_once_and_shared(
     assert again.problems == first.problems
     for name in ("boxes", "expression"):
         assert np.array_equal(again.results["speaker"][name].sequence, results[name].sequence)
+
+
+def test_the_extractor_of_the_guide_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "features.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    exec(code, {})
+    make_clip(tmp_path / "a.wav", None, Sound(0.5))
+    result = measure_clips({"a": tmp_path / "a.wav"}, [Recipe("x", "loudness", {"floor_db": -60.0})]).results["a"]["x"]
+    assert result.sequence is not None and result.times is not None
+    assert result.sequence.shape == (50, 1)
+    # a tone of 0.4 and a little noise: 20 log10(0.4 / sqrt(2)) is -11 dB
+    assert result.vector[0] == pytest.approx(-11, abs=0.2)
+    assert result.times[:2].tolist() == pytest.approx([0.005, 0.015])
