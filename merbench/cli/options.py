@@ -92,7 +92,7 @@ FeatureOf = Annotated[
     shared(
         CORRUPTION,
         "--feature-of MODALITY=NAME",
-        "Modality of a feature: audio, video, text or other; repeatable. [default: what its name begins with]",
+        "Modality of a feature: audio, video, text or other; repeatable. [default: recorded, or by its name]",
     ),
 ]
 ExtractorOption = Annotated[
