@@ -342,6 +342,15 @@ def test_the_command_takes_files_or_entries(
     assert (report["schema"], report["systems"], report["n_missed"]) == ("merbench.items/1", ["a.csv", "b.csv"], 1)
     assert run(["items", "./toy", "a.csv", "-o", "out.csv"]) == 0
     assert Path("out.csv").read_text(encoding="utf-8").startswith("question,sample_id,reference,answer,share,")
+    Path("c.csv").write_text("sample_id,discrete\n", encoding="utf-8")
+    capfd.readouterr()
+    assert run(["items", "./toy", "c.csv", "a.csv", "missing.csv"]) == 2
+    assert [line for line in capfd.readouterr().err.splitlines() if line[0] != " "] == [
+        "c.csv: 1 problem",
+        "missing.csv: no such file",
+    ]
+    assert run(["items", "./toy", "a.csv", "b.csv", "./a.csv"]) == 0
+    assert "the same answers, which count 2 times: " in capfd.readouterr().out
     assert run(["items", "./toy"]) == 2
     assert "submissions: no entry of toy; name files of submissions" in capfd.readouterr().err
     for team in ("a", "b"):

@@ -12,7 +12,15 @@ from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
 from merbench.cli.parser import argument, option
 from merbench.cli.scoring import form_of, rendered, require_track_first, write_report
-from merbench.errors import DeclarationError, InvalidSubmission, UnreadableMedia, UsageError, plural, problem_list
+from merbench.errors import (
+    DeclarationError,
+    InvalidSubmission,
+    MerbenchError,
+    UnreadableMedia,
+    UsageError,
+    plural,
+    problem_list,
+)
 from merbench.files.paths import require_apart
 
 if TYPE_CHECKING:
@@ -79,8 +87,17 @@ def _given(
     from merbench.scoring.aligned import read_for
     from merbench.scoring.comparison import named_sources
 
-    columns = options.renamed(rename)
-    return {name: read_for(candidates, source, columns) for name, source in named_sources(files, names).items()}
+    columns, systems, failures = options.renamed(rename), dict[str, Any](), list[MerbenchError]()
+    for name, source in named_sources(files, names).items():
+        try:
+            systems[name] = read_for(candidates, source, columns)
+        except (InvalidSubmission, UsageError) as error:
+            failures.append(error)
+    for failure in failures[:-1]:
+        print(failure, file=sys.stderr)
+    if failures:
+        raise failures[-1]
+    return systems
 
 
 def _entries(candidates: Candidates, submissions: Path) -> Iterator[tuple[str, Any]]:

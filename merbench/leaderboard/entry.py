@@ -305,15 +305,18 @@ def link_problems(submissions: Path, parts: Sequence[str]) -> Iterator[Problem]:
             yield _link_problem(name)
 
 
-def _link_problem(name: str) -> Problem:
-    return Problem("E405", f"'{printable(name)}' is a symbolic link; an entry is made of plain folders and files")
+PLAIN = "an entry is made of plain folders and files"
 
 
-def _irregular(path: Path) -> Problem | None:
+def _link_problem(name: str, why: str = PLAIN) -> Problem:
+    return Problem("E405", f"'{printable(name)}' is a symbolic link; {why}")
+
+
+def _irregular(path: Path, why: str = PLAIN) -> Problem | None:
     """Return why a file is not opened: it is a link, a folder, a device or a pipe."""
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
-        return _link_problem(path.name)
+        return _link_problem(path.name, why)
     if stat.S_ISDIR(mode):
         return Problem("E403", f"'{path.name}' is a folder, not a file")
     if not stat.S_ISREG(mode):
@@ -323,12 +326,13 @@ def _irregular(path: Path) -> Problem | None:
 
 def output_problems(folder: Path, names: Iterable[str]) -> Iterator[Problem]:
     """Yield why files cannot be written into a track's folder: nothing is written through a link."""
+    why = "nothing is written through a link"
     if folder.is_symlink():
-        yield _link_problem(folder.name)
+        yield _link_problem(folder.name, why)
         return
     for name in names:
         with suppress(FileNotFoundError, NotADirectoryError):
-            if problem := _irregular(folder / name):
+            if problem := _irregular(folder / name, why):
                 yield problem
 
 

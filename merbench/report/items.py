@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from merbench.errors import plural
+from merbench.errors import listed, plural
 from merbench.report.document import Report
 from merbench.report.tables import ReportTable, csv_cell, without_empty_columns
 
@@ -49,6 +49,7 @@ class ItemReport(Report):
         n_contradicted: how many are contradicted in all; None for a kind of target without answers in common.
         chance: the discrimination that chance exceeds once in twenty; None with too few systems.
         n_tied: how many samples have the lowest discrimination listed, where some of them are not; else 0.
+        equal: names of systems that give the same answers, of each such set.
     """
 
     SCHEMA: ClassVar[str] = "merbench.items/1"
@@ -66,6 +67,7 @@ class ItemReport(Report):
     n_contradicted: int | None = None
     chance: float | None = None
     n_tied: int = 0
+    equal: tuple[tuple[str, ...], ...] = ()
 
     def tables(self) -> list[ReportTable]:
         """Return a table for each question that has an answer."""
@@ -120,6 +122,7 @@ class ItemReport(Report):
         counts = ((self.n_missed, "missed by all"), (self.n_contradicted, "with a contradicted reference"))
         lines = [f"{plural(n, 'system')}, {plural(self.n_items, 'sample')} that count for all of them"]
         lines[0] += "".join(f", {count:,} {what}" for count, what in counts if count is not None)
+        lines += [f"the same answers, which count {len(same):,} times: {listed(same)}" for same in self.equal]
         if self.n_left_out:
             lines.append(f"left out, since they do not count for all systems: {plural(self.n_left_out, 'sample')}")
         if self.n_tied:

@@ -43,20 +43,21 @@ _COMMANDS = {
     "†": r"$^\dagger$",
     **{character: f"\\{character}" for character in "{}$&#_%"},
 }
-_SPECIAL = re.compile(rf"[{re.escape(''.join(_COMMANDS))}]|(?<![\w-])-(?=\d)|-(?=-)")
+_NAME = re.compile(rf"[{re.escape(''.join(_COMMANDS))}]|-(?=-)")
+_SPECIAL = re.compile(rf"{_NAME.pattern}|(?<![\w-])-(?=\d)")
 
 MOST_COLUMNS = 8
 """With more columns than this, a table is set in a smaller type, closer together."""
 
 
-def escape_latex(text: str) -> str:
-    """Return text that LaTeX sets as it is; a minus before a number is one."""
-    return _SPECIAL.sub(_command, printable(text, None))
+def escape_latex(text: str, *, is_name: bool = False) -> str:
+    """Return text that LaTeX sets as it is; a minus before a number is one, unless the text is a name."""
+    return (_NAME if is_name else _SPECIAL).sub(_command, printable(text, None))
 
 
 def _command(match: re.Match[str]) -> str:
     if match[0] == "-":  # two in a row would be a dash
-        return "$-$" if match.string[match.end()].isdigit() else "-{}"
+        return "-{}" if match.string[match.end()] == "-" else "$-$"
     return _COMMANDS[match[0]]
 
 
@@ -80,7 +81,10 @@ def section_latex(heading: str, tables: Sequence[ReportTable], notes: Sequence[s
 def _table(table: ReportTable, caption: str) -> str:
     n = len(table.head)
     close = "\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n" if n > MOST_COLUMNS else ""
-    lines = [[escape_latex(name) for name in table.head], *(list(map(_cell, row)) for row in table.cells)]
+    lines = [
+        [escape_latex(name) for name in table.head],
+        *([_cell(cell, is_name=i == 0) for i, cell in enumerate(row)] for row in table.cells),
+    ]
     # At the start of a line these two would be an argument of the end of the line before.
     head, *rows = [
         " & ".join([f"{{}}{first}" if first[:1] in ("[", "*") else first, *cells]) for first, *cells in lines
@@ -94,6 +98,6 @@ def _table(table: ReportTable, caption: str) -> str:
     )
 
 
-def _cell(cell: Cell) -> str:
-    text = escape_latex(cell)
+def _cell(cell: Cell, *, is_name: bool) -> str:
+    text = escape_latex(cell, is_name=is_name)
     return (f"\\textbf{{{text}}}" if cell.best else text) + (r"$^\dagger$" if cell.differs else "")

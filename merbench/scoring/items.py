@@ -78,7 +78,7 @@ def items(
     Raises:
         PolicyError: it is secret which samples of the split are scored.
         WithheldReference: the references are withheld.
-        InvalidSubmission: a file has problems; all are listed.
+        InvalidSubmission: the first file that has problems; all of its problems are listed.
         UsageError: no submission, a name that does not exist, or a target without a value of single samples.
     """
     candidates = candidates_of(track, split)
@@ -110,6 +110,7 @@ def items(
         target=spec.target,
         measure=systems.measure,
         systems=systems.names,
+        equal=systems.equal,
         n_items=len(systems.rows),
         n_left_out=len(candidates.references.index) - len(systems.rows),
         columns=tuple(columns),
@@ -224,6 +225,7 @@ class _Systems:
     """What the systems answer."""
 
     names: tuple[str, ...]
+    equal: tuple[tuple[str, ...], ...]  # names of those that give the same answers
     target: str
     first: Aligned  # the first system
     rows: Codes  # `(n,)` the samples that count for all, among the scored rows
@@ -309,8 +311,10 @@ def _read(candidates: Candidates, sources: Mapping[str, Source], spec: MetricSpe
         raise UsageError("no submission: give one file or more")
     target, first, worth, given = candidates.track.targets[spec.target], None, [], []
     right_or_wrong = bool(target.confusion_labels)
-    for source in sources.values():
-        aligned = align(read_for(candidates, source))
+    by_digest: dict[str, list[str]] = {}
+    for name, source in sources.items():
+        aligned = align(read := read_for(candidates, source))
+        by_digest.setdefault(read.digest, []).append(name)
         first = first or aligned
         values = sample_values(aligned, spec.key)
         if values is None:
@@ -329,6 +333,7 @@ def _read(candidates: Candidates, sources: Mapping[str, Source], spec: MetricSpe
     column = "f1" if "f1" in names else names[0] if names else "value"
     return _Systems(
         names=tuple(sources),
+        equal=tuple(tuple(same) for same in by_digest.values() if len(same) > 1),
         target=spec.target,
         first=first,
         rows=rows,

@@ -16,6 +16,7 @@ import re
 import stat
 import sys
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -244,10 +245,12 @@ def _read_file(path: Path, where: str, max_bytes: int) -> bytes:
 
 def _nearest_sibling(path: Path) -> str:
     try:
-        names = sorted(sibling.name for sibling in islice(path.parent.iterdir(), 1000))
+        siblings = list(islice(path.parent.iterdir(), 1000))
     except OSError:
         return ""
-    return did_you_mean(path.name, names)
+    # Two short names are not alike only because their suffixes are.
+    alike = [other.name for other in siblings if SequenceMatcher(None, path.stem, other.stem).ratio() >= 0.5]
+    return did_you_mean(path.name, sorted(alike))
 
 
 def _compression(data: bytes) -> str | None:

@@ -62,3 +62,8 @@ def test_the_best_is_bold_a_dagger_is_defined_and_the_first_caption_says_how_int
 def test_a_row_that_begins_like_an_argument_is_protected() -> None:
     text = section_latex("t", [ReportTable("x", ("a", "b"), [("[0, 1)", "1"), ("*", Cell("2"))])], [])
     assert "\n{}[0, 1) & 1 \\\\\n{}* & 2 \\\\\n" in text
+
+
+def test_a_name_that_begins_like_a_number_keeps_its_hyphen() -> None:
+    text = section_latex("t", [ReportTable("x", ("a", "b"), [("-227", "-0.5"), ("--1", "")])], [])
+    assert "\n-227 & $-$0.5 \\\\\n-{}-1 &  \\\\\n" in text
