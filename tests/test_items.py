@@ -349,8 +349,11 @@ def test_the_command_takes_files_or_entries(
         "c.csv: 1 problem",
         "missing.csv: no such file",
     ]
-    assert run(["items", "./toy", "a.csv", "b.csv", "./a.csv"]) == 0
-    assert "the same answers, which count 2 times: " in capfd.readouterr().out
+    assert run(["items", "./toy", "a.csv", "b.csv", "./a.csv"]) == 2
+    assert capfd.readouterr().err == "duplicate: a.csv\n"
+    Path("d.csv").write_text(predictions([0]), encoding="utf-8")
+    assert run(["items", "./toy", "a.csv", "b.csv", "d.csv"]) == 0
+    assert "the same answers, which count 2 times: a.csv, d.csv" in capfd.readouterr().out
     assert run(["items", "./toy"]) == 2
     assert "submissions: no entry of toy; name files of submissions" in capfd.readouterr().err
     for team in ("a", "b"):

@@ -244,7 +244,7 @@ def named_sources(
         given: object = submissions
         single = f"'{given}'" if isinstance(given, (str, Path)) else f"a {type(given).__name__}"
         raise UsageError(f"a comparison takes a list of submissions, or a mapping of them by name, not only {single}")
-    full = [str(x) if isinstance(x, (str, Path)) else f"submission {i}" for i, x in enumerate(submissions, 1)]
+    full = [str(Path(x)) if isinstance(x, (str, Path)) else f"submission {i}" for i, x in enumerate(submissions, 1)]
     if twice := _duplicates(full):
         raise UsageError(f"duplicate: {listed(twice)}")
     if names is None:
