@@ -17,7 +17,6 @@ from merbench.cli.printing import print_line, progress_bar
 from merbench.errors import WITH_PROBLEMS, Problem, examples, plural, problem_list
 
 if TYPE_CHECKING:
-    from merbench.corpus import Feature
     from merbench.features.extraction import Extracted
 
 OnlyOption = StrEnum("OnlyOption", "vectors frames")
@@ -67,8 +66,10 @@ def extract(
 
 def _report(extracted: Extracted) -> None:
     splits = ", ".join(f"{split} ({count:,})" for split, count in extracted.without.items())
-    for name, feature in extracted.features.items():
-        print_line(f"{extracted.corpus.folder}: feature '{name}', {_shape(feature)}")
+    for name in extracted.features:
+        n_samples, width, is_sequence = extracted.corpus.feature_shape(name)
+        size = f"{plural(n_samples, 'sample')} × {width:,}{' a row' if is_sequence else ''}"
+        print_line(f"{extracted.corpus.folder}: feature '{name}', {size}")
     if splits:
         print_line(f"no clip of {splits}")
     if extracted.n_kept:
@@ -78,12 +79,3 @@ def _report(extracted: Extracted) -> None:
         print(problem_list(f"feature '{name}'", problems), file=sys.stderr)
     if extracted.problems:
         raise typer.Exit(WITH_PROBLEMS)
-
-
-def _shape(feature: Feature) -> str:
-    size = f"{plural(len(feature), 'sample')} × {feature.width:,}"
-    return (
-        size
-        if feature.offsets is None
-        else f"{plural(len(feature), 'sample')}, {len(feature.values):,} × {feature.width:,}"
-    )

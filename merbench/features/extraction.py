@@ -18,8 +18,8 @@ import json
 import platform
 import re
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -35,7 +35,8 @@ from merbench.corpus import Corpus, ExtractionRecord, Feature, add_features
 from merbench.corpus.clips import Clips, find_clips
 from merbench.corpus.create import require_feature_names
 from merbench.corpus.declaration import sequence_name
-from merbench.engine import Execution, ShowProgress, require_engine, run
+from merbench.corpus.feature import MOST_FEATURE_BYTES
+from merbench.engine import Execution, ShowProgress, WorkerDied, require_engine, run
 from merbench.errors import (
     Inapplicable,
     IntegrityError,
@@ -52,7 +53,7 @@ from merbench.features.weights import weights_digest
 from merbench.files.journal import Journal, journal_lines
 from merbench.files.npy import read_npz
 from merbench.files.reading import sha256_bytes, sha256_file
-from merbench.files.writing import atomic_path, sweep
+from merbench.files.writing import atomic_path, require_alone, sweep
 from merbench.media.reading import media_versions
 
 SCHEMA = "merbench.extraction/1"
@@ -101,7 +102,7 @@ class Extracted:
     """Features that were extracted and added to a corpus."""
 
     corpus: Corpus  # the corpus that has them
-    features: Mapping[str, Feature] = field(repr=False)  # by name
+    features: Mapping[str, Feature] = field(repr=False)  # by name; each is read when it is asked for
     problems: Mapping[str, Mapping[str, str]]  # name of a recipe -> sample -> why it has no value
     without: Mapping[str, int]  # splits of which no sample has a clip, and how many samples they have
     n_kept: int  # how many samples an earlier run had done
@@ -118,6 +119,10 @@ class Unit:
     def name(self) -> str:
         """A name for its file, from its samples."""
         return sha256_bytes("\n".join([self.kind, *self.samples]).encode())[:24]
+
+    def apart(self) -> list[Unit]:
+        """Return a unit for each sample, which shows which of them kills its worker."""
+        return [Unit(self.kind, {sample_id: item}) for sample_id, item in self.samples.items()]
 
     def inputs(self) -> dict[str, list[Any]]:
         """Return what the outputs of every sample depend on: a digest, and of a clip its size and time stamp."""
@@ -200,18 +205,28 @@ def extract(
     )
     units = [*_clip_units(request, clips), *_text_units(corpus, request)]
     rows, n_kept = _run(job, header, units, progress or (lambda text, done, total: None), execution)
-    features, problems = _features(job, request, rows)
-    problems = _with_missing(corpus, request, clips, problems)
-    records = {name: _record(request, header, recipe, form, rows) for recipe, form, name in _named(request)}
-    for recipe in request.of("corpus"):
-        features[recipe.name] = _learned(corpus, request, recipe)
-    if not features:
+    problems = _with_missing(corpus, request, clips, _problems(request, rows))
+    makers: dict[str, Callable[[], Feature]] = {}
+    records = {}
+    for recipe, form, name in _named(request):
+        if recipe.extractor.input == "corpus":
+            learned = _learned(corpus, request, recipe)
+            makers[name] = partial(_itself, learned)
+        elif any(_measured_ids(row, recipe.name) for row in rows):
+            makers[name] = partial(_assembled, job, rows, recipe, form)
+        records[name] = _record(request, header, recipe, form, rows)
+    if not makers:
         recipe_name, reasons = next(iter(problems.items()))
         first = min(reasons)
         raise UsageError(f"corpus '{corpus.name}': '{recipe_name}' of no sample: sample {first}: {reasons[first]}")
-    written = add_features(corpus, features, {name: records[name] for name in features}, replace=replace)
+    written = add_features(corpus, _OneByOne(makers), {name: records[name] for name in makers}, replace=replace)
     _remove_working_folders(job, request)
+    features = _OneByOne({name: partial(written.feature, name) for name in makers})
     return Extracted(written, features, problems, without, n_kept)
+
+
+def _itself(feature: Feature) -> Feature:
+    return feature
 
 
 def _require(corpus: Corpus, request: Request, *, replace: bool) -> None:
@@ -313,19 +328,23 @@ def _run(
     n_kept = n_done = sum(len(unit.samples) for unit in units if unit.name in rows)
     todo = {unit.name: unit for unit in units if unit.name not in rows}
     n_all = sum(len(unit.samples) for unit in units)
-    with Journal(path, header) as journal:
+    with Journal(path, header) as journal, kept_for_a_run():
         sweep(job.folder, (".npz",))
-        with closing(run(partial(measure_unit, job=job), todo.items(), **execution)) as results, kept_for_a_run():
-            for done in results:
-                if done.value is not None:
-                    rows[done.name] = done.value
-                    journal.add(done.value)
-                else:
-                    reason = done.problem(UnreadableMedia, Inapplicable)
-                    rows[done.name] = _failed(job, todo[done.name], reason)
-                n_done += len(todo[done.name].samples)
-                show("extracting", n_done, n_all)
-    return [rows[unit.name] for unit in units], n_kept
+        while todo:
+            again: dict[str, Unit] = {}
+            with closing(run(partial(measure_unit, job=job), todo.items(), **execution)) as results:
+                for done in results:
+                    unit = todo[done.name]
+                    if isinstance(done.error, WorkerDied) and len(unit.samples) > 1:
+                        again |= {part.name: part for part in unit.apart()}
+                        continue
+                    if done.value is not None:
+                        journal.add(done.value)
+                    rows[done.name] = done.value or _failed(job, unit, done.problem(UnreadableMedia, Inapplicable))
+                    n_done += len(unit.samples)
+                    show("extracting", n_done, n_all)
+            todo = again
+    return list(rows.values()), n_kept
 
 
 def _is_row(row: Row) -> bool:
@@ -386,11 +405,14 @@ def _arrays(job: Job, recipes: Sequence[Recipe], measured: Measured) -> dict[str
     places = {recipe.name: place for place, recipe in enumerate(job.recipes)}
     for recipe in recipes:
         place, forms = places[recipe.name], job.forms[recipe.name]
-        results = [results[recipe.name] for results in measured.results.values() if recipe.name in results]
+        by_id = {name: results[recipe.name] for name, results in measured.results.items() if recipe.name in results}
+        results = list(by_id.values())
+        _require_one_width(recipe, list(by_id), [result.vector for result in results])
         if results and "vectors" in forms:
             arrays[f"{place}.vectors"] = np.stack([result.vector for result in results])
         if results and "frames" in forms:
             sequences = [result.sequence for result in results if result.sequence is not None]
+            _require_one_width(recipe, list(by_id), sequences)
             arrays[f"{place}.frames"] = np.concatenate(sequences)
             arrays[f"{place}.lengths"] = np.array([len(sequence) for sequence in sequences])
             times = [result.times for result in results if result.times is not None]
@@ -399,51 +421,78 @@ def _arrays(job: Job, recipes: Sequence[Recipe], measured: Measured) -> dict[str
     return arrays
 
 
-def _features(job: Job, request: Request, rows: Sequence[Row]) -> tuple[dict[str, Feature], dict[str, dict[str, str]]]:
-    """Return the features that were measured, by name, and the problems of each recipe."""
+class _OneByOne(Mapping[str, Feature]):
+    """Features that are made when they are asked for, so that never two large ones are in memory."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Feature]]) -> None:
+        self._makers = dict(makers)
+
+    def __getitem__(self, name: str) -> Feature:
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+def _problems(request: Request, rows: Sequence[Row]) -> dict[str, dict[str, str]]:
+    """Return the problems of each recipe, by sample."""
     problems: dict[str, dict[str, str]] = {recipe.name: {} for recipe in request.recipes}
-    pieces: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
         for sample_id, reasons in row["problems"].items():
             for name, reason in reasons.items():
                 problems[name][sample_id] = reason
-        arrays = _read(job.folder / f"{row['unit']}.npz") if row["inputs"] else {}
-        for place, recipe in enumerate(job.recipes):
-            ids = [name for name in row["inputs"] if recipe.name not in row["problems"].get(name, {})]
-            _collect(pieces, recipe, ids, {key: arrays.get(f"{place}.{key}") for key in _KEYS})
-    features: dict[str, Feature] = {}
-    for recipe, form, name in _named(request):
-        ids, values, times = (pieces[f"{recipe.name} {form} {part}"] for part in ("ids", "values", "times"))
-        if ids and form == "vectors":
-            features[name] = Feature.from_vectors(ids, np.stack(values))
-        elif ids:
-            features[name] = Feature.from_frames(ids, values, times if len(times) == len(ids) else None)
-    return features, problems
+    return problems
 
 
-_KEYS = ("vectors", "frames", "lengths", "times")
+def _measured_ids(row: Row, name: str) -> list[str]:
+    """Return the samples of a row that have a value of a recipe's feature, in the order of the unit's file."""
+    return [sample_id for sample_id in row["inputs"] if name not in row["problems"].get(sample_id, {})]
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _assembled(job: Job, rows: Sequence[Row], recipe: Recipe, form: str) -> Feature:
+    """Return a feature from the files of all units that have a part of it."""
+    place = [other.name for other in job.recipes].index(recipe.name)
+    ids: list[str] = []
+    values: list[NDArray[Any]] = []
+    times: list[NDArray[Any]] = []
+    for row in rows:
+        own = _measured_ids(row, recipe.name)
+        if not own:
+            continue
+        arrays = _read(job.folder / f"{row['unit']}.npz", f"{place}.")
+        ids += own
+        if form == "vectors":
+            values += list(arrays[f"{place}.vectors"])
+            continue
+        bounds = np.cumsum(arrays[f"{place}.lengths"])[:-1]
+        values += np.split(arrays[f"{place}.frames"], bounds)
+        if f"{place}.times" in arrays:
+            times += np.split(arrays[f"{place}.times"], bounds)
+    _require_one_width(recipe, ids, values)
+    if form == "vectors":
+        return Feature.from_vectors(ids, np.stack(values))
+    return Feature.from_frames(ids, values, times if len(times) == len(ids) else None)
+
+
+def _require_one_width(recipe: Recipe, ids: Sequence[str], values: Sequence[NDArray[Any]]) -> None:
+    """Raise `UsageError` if an extractor returned rows of different lengths."""
+    for sample_id, value in zip(ids, values, strict=True):
+        if value.shape[-1] != values[0].shape[-1]:
+            raise UsageError(
+                f"extractor '{recipe.source}' returned rows of {values[0].shape[-1]:,} numbers for sample {ids[0]} and "
+                f"of {value.shape[-1]:,} for {sample_id}"
+            )
+
+
+def _read(path: Path, prefix: str) -> dict[str, NDArray[Any]]:
     try:
-        return read_npz(path)
+        wanted = lambda names: [name for name in names if name.startswith(prefix)]  # noqa: E731
+        return read_npz(path, wanted, most_bytes=MOST_FEATURE_BYTES)
     except (MalformedFile, OSError) as error:
         raise IntegrityError(f"{path}: {fault(error)}; remove the folder and start again") from error
-
-
-def _collect(
-    pieces: dict[str, list[Any]], recipe: Recipe, ids: Sequence[str], arrays: Mapping[str, NDArray[Any] | None]
-) -> None:
-    """Add what a unit's file contains of a recipe, sample by sample."""
-    if (vectors := arrays["vectors"]) is not None:
-        pieces[f"{recipe.name} vectors ids"] += ids
-        pieces[f"{recipe.name} vectors values"] += list(vectors)
-    if (frames := arrays["frames"]) is not None and (lengths := arrays["lengths"]) is not None:
-        bounds = np.cumsum(lengths)[:-1]
-        pieces[f"{recipe.name} frames ids"] += ids
-        pieces[f"{recipe.name} frames values"] += np.split(frames, bounds)
-        if (times := arrays["times"]) is not None:
-            pieces[f"{recipe.name} frames times"] += np.split(times, bounds)
 
 
 def _learned(corpus: Corpus, request: Request, recipe: Recipe) -> Feature:
@@ -553,10 +602,20 @@ def _remove_working_folders(job: Job, request: Request) -> None:
     made = {recipe.name for recipe in request.recipes}
     for folder in _working_folders(job.folder.parent):
         header: Mapping[str, Any] = next(journal_lines(folder / JOURNAL, _is_row), {})
-        if folder == job.folder or made & set(header.get("features", ())):
+        if folder == job.folder or (made & set(header.get("features", ())) and not _is_at_work(folder)):
             shutil.rmtree(folder, ignore_errors=True)
     if job.folder.parent.is_dir() and not any(job.folder.parent.iterdir()):
         job.folder.parent.rmdir()
+
+
+def _is_at_work(folder: Path) -> bool:
+    """Return whether another process holds the journal of a working folder."""
+    try:
+        with (folder / JOURNAL).open("rb") as file:
+            require_alone(file.fileno(), "")
+    except UsageError:
+        return True
+    return False
 
 
 def _working_folders(parent: Path) -> Iterable[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,10 +15,11 @@ from made_media import Pictures, Sound, make_clip
 
 from merbench.corpus import Corpus
 from merbench.corruptions.signals import Audio
+from merbench.engine import Done, WorkerDied
 from merbench.errors import MissingExtra, UsageError
 from merbench.features import shipped
 from merbench.features.clips import measure_clips, measure_texts
-from merbench.features.extraction import Extracted, Request, extract
+from merbench.features.extraction import Extracted, Request, Unit, extract
 from merbench.features.extractor import EXTRACTORS, Output, Picture, extractor
 from merbench.features.outputs import Recipe
 from merbench.media import read_audio, read_video
@@ -140,6 +141,22 @@ def test_where_several_fail_together_each_is_measured_by_itself(
     measured = measure_clips({name: tmp_path / f"{name}.wav" for name in "abc"}, [toy(Many, dimension=1)])
     assert measured.problems == {"a": {}, "b": {"toy": "ValueError: too loud"}, "c": {}}
     assert sorted(name for name, results in measured.results.items() if results) == ["a", "c"]
+
+
+def test_of_sounds_that_kill_their_worker_together_only_those_that_do_it_alone_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(function: Callable[[Any], Any], units: Iterable[tuple[str, Unit]], **_: object) -> Iterator[Done[Any]]:
+        for name, unit in list(units):
+            dies = "b" in unit.samples
+            yield Done(name, error=WorkerDied("b")) if dies else Done(name, function(unit))
+
+    monkeypatch.setattr("merbench.features.extraction.run", run)
+    for name in "abc":
+        make_clip(tmp_path / f"{name}.wav", None, Sound(0.2))
+    done = extract(corpus(tmp_path / "talk", *"abc"), Request([toy(Many, dimension=1)], media=[tmp_path]))
+    assert done.features["toy"].ids.to_pylist() == ["a", "c"]
+    assert list(done.problems["toy"]) == ["b"]
 
 
 # Pictures
@@ -368,6 +385,15 @@ def test_an_output_that_cannot_be_stored_is_a_problem_of_its_sample(
     make_clip(tmp_path / "a.wav", None, Sound())
     measured = measure_clips({"a": tmp_path / "a.wav"}, [toy(lambda sound: output, unit=unit, dimension=2)])
     assert measured.problems == {"a": {"toy": problem}}
+
+
+def test_rows_of_different_lengths_end_the_run(tmp_path: Path) -> None:
+    for name, seconds in (("a", 0.3), ("b", 0.2)):
+        make_clip(tmp_path / f"{name}.wav", None, Sound(seconds))
+    recipe = toy(lambda sound: Output(np.ones(round(10 * sound.duration_s))))
+    with pytest.raises(UsageError) as raised:
+        extract(corpus(tmp_path / "talk", "a", "b"), Request([recipe], media=[tmp_path]))
+    assert str(raised.value) == "extractor 'toy' returned rows of 3 numbers for sample a and of 2 for b"
 
 
 def test_one_extractor_that_fails_does_not_disturb_the_others(tmp_path: Path) -> None:
