@@ -44,7 +44,10 @@ class Measured:
 
     def fail(self, sample_id: str, recipes: Sequence[Recipe], error: Exception) -> None:
         """Note why a sample has no result of several extractors."""
-        self.problems[sample_id] |= dict.fromkeys((recipe.name for recipe in recipes), problem_of(error))
+        reason = problem_of(error)
+        for recipe in recipes:
+            self.results[sample_id].pop(recipe.name, None)
+            self.problems[sample_id][recipe.name] = reason
 
     def take_all(
         self, recipe: Recipe, items: Mapping[str, Any], together: Callable[[Sequence[Any]], Sequence[Result]]

@@ -6,7 +6,7 @@ import csv
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from merbench.features.outputs import Recipe
 from merbench.features.sound import sound_vector
 from merbench.media.reading import read_audio
 from merbench.robustness import RobustnessReport, conditions
-from merbench.robustness.clips import Clips, Measured, filled, read_clips
-from merbench.robustness.grid import planned
+from merbench.robustness.clips import Clips, Measured, _Task, clip_vectors, filled, read_clips
+from merbench.robustness.grid import Condition, planned
 from merbench.robustness.samples import Source
 from merbench.track import Track, load_track
 from merbench.training import TrainingSet
@@ -423,3 +423,24 @@ def test_extractors_that_do_not_fit_are_refused(
     with pytest.raises(UsageError) as raised:
         logistic(corrupted_track(NOISE, features={}), sounds, extractors=extractors)
     assert str(raised.value) == message
+
+
+@pytest.mark.slow
+def test_faces_of_corrupted_pictures_are_found_again_and_not_kept(
+    test_data: Path, tmp_path: Path, installed_weights: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    installed_weights("face-boxes")
+    blurred, black = (
+        Condition(value, Step(name, parameters))
+        for value, name, parameters in ((1, "gaussian_blur", {"severity": 1}), (-1, "brightness", {"amount": -1}))
+    )
+    clip = test_data / "data/media/video/grid/bbaf2n.mpg"
+    recipes = {"video": Recipe("video", "face-boxes", frame_rate_hz=2.0)}
+    task = _Task(clip, "a", 1, None, {"video": [None, blurred, black]}, {})
+    _, vectors = clip_vectors(task, {}, recipes)
+    clean, soft, dark = (item.vector for item in vectors["video"])
+    assert clean is not None and soft is not None and dark is None
+    assert np.abs(clean - soft).max() > 0
+    assert np.abs(clean - soft)[:4].max() < 0.05  # the box is at about the same place
+    assert len(list((tmp_path / "home/cache/faces").glob("*.zip"))) == 1  # those of the clean clip
