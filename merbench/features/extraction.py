@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -48,6 +47,7 @@ from merbench.errors import (
     listed,
 )
 from merbench.features.clips import Measured, measure_clips, measure_texts
+from merbench.features.extractor import packages_of
 from merbench.features.outputs import Recipe, kept, kept_for_a_run, vectors_of_corpus
 from merbench.features.weights import weights_digest
 from merbench.files.journal import Journal, journal_lines
@@ -580,14 +580,9 @@ def _own_versions(versions: Mapping[str, str], extra: str, *, of_clips: bool) ->
     return {name: text for name, text in versions.items() if name in wanted}
 
 
-_PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*).*extra\s*==\s*['\"]([^'\"]+)['\"]")
-
-
 def extra_versions(extra: str) -> dict[str, str]:
     """Return the packages of an extra of merbench that are installed, with their versions."""
-    matches = [_PACKAGE.match(text) for text in requires("merbench") or ()]
-    packages = [match[1] for match in matches if match is not None and match[2] == extra]
-    return {package: text for package in packages if (text := _version(package))}
+    return {package: text for package in packages_of(extra) if (text := _version(package))}
 
 
 def _version(package: str) -> str:

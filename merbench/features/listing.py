@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, distribution, requires
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from merbench.errors import MerbenchError, Problem
-from merbench.features.extractor import Extractor, Weights
+from merbench.features.extractor import Extractor, Weights, packages_of
 from merbench.features.shipped import EXTRACTORS
 from merbench.features.weights import INSTALLED, weights_digest
 from merbench.files.reading import size_text
@@ -75,13 +74,7 @@ def verified() -> Iterator[tuple[Path, int, list[Problem]]]:
 
 def _has_extra(extra: str) -> bool:
     """Return whether every package that an extra of merbench names is installed, in whichever version."""
-    try:
-        wanted = requires("merbench") or []
-    except PackageNotFoundError:  # a checkout that is not installed
-        return False
-    names = [
-        re.split(r"[^\w.-]", text)[0] for text in wanted if re.search(rf"\bextra == ['\"]{re.escape(extra)}['\"]", text)
-    ]
+    names = packages_of(extra)
     try:
         return bool(names) and all(map(distribution, names))
     except PackageNotFoundError:
