@@ -39,7 +39,7 @@ from merbench.files.paths import data_home
 from merbench.files.reading import sha256_file
 from merbench.media import read_audio, read_video
 
-ROUNDS, COPIES = 1, 2
+ROUNDS, COPIES = 3, 2
 N_TEXTS = 6000
 
 

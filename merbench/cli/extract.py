@@ -69,7 +69,11 @@ def _report(extracted: Extracted) -> None:
     for name in extracted.features:
         n_samples, width, is_sequence = extracted.corpus.feature_shape(name)
         size = f"{plural(n_samples, 'sample')} × {width:,}{' a row' if is_sequence else ''}"
-        print_line(f"{extracted.corpus.folder}: feature '{name}', {size}")
+        n_zero = 0
+        if extracted.corpus.modality(name) == "text" and not is_sequence:
+            n_zero = int((~extracted.features[name].values.any(axis=1)).sum())
+        zeros = f"; {plural(n_zero, 'sample')} without a known word: zeros" if n_zero else ""
+        print_line(f"{extracted.corpus.folder}: feature '{name}', {size}{zeros}")
     if splits:
         print_line(f"no clip of {splits}")
     if extracted.n_kept:

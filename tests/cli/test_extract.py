@@ -105,6 +105,18 @@ def test_wrong_arguments_are_reported(here: Path, merbench: Command, arguments: 
     assert merbench(f"extract ./talk {arguments}") == (2, "", message)
 
 
+def test_texts_without_a_known_word_are_counted(here: Path, merbench: Command) -> None:
+    texts = ["a day", "a day", "", "a night", "a night", None, "night"]
+    samples = pa.table({"sample_id": IDS, "split": ["train"] * 5 + ["test"] * 2, "transcript": texts})
+    made_corpus(Path("said"), name="said", samples=samples)
+    code, out, err = merbench("extract ./said --with tfidf-svd --option dimensions=2")
+    assert (code, out, err) == (
+        0,
+        "said: feature 'tfidf-svd', 7 samples × 2; 2 samples without a known word: zeros\n",
+        "",
+    )
+
+
 def test_the_nearest_extractor_is_named(here: Path, merbench: Command) -> None:
     code, _, err = merbench("extract ./talk --media clips --with vioce")
     assert (code, err.partition(" (known: ")[0]) == (2, "no extractor named 'vioce'; did you mean 'voice'?")
