@@ -263,6 +263,7 @@ def test_missed_separating_and_contradicted_by_hand(tmp_path: Path) -> None:
         list(more) == ["s03", "s04", "s05", "s01", "s02"] and [item.id for item in report.separating] == list(more)[:3]
     )
     assert [items(candidates, systems, top=top).n_tied for top in (1, 2, 3, 4, 5)] == [3, 3, 0, 2, 0]
+    assert "3 samples share the lowest value listed" in " ".join(items(candidates, systems, top=1).notes())
     assert more["s03"] == pytest.approx(np.corrcoef([1, 1, 0], [38, 36, 34])[0, 1], abs=1e-9)  # 10 decimals
     assert more["s01"] == pytest.approx(np.corrcoef([1, 0, 0], [38, 37, 34])[0, 1], abs=1e-9)
     assert report.contradicted == () or report.contradicted[0].id == "s00"

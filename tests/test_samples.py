@@ -141,6 +141,7 @@ def test_an_influence_is_that_of_scikit_learn(candidates: Candidates) -> None:
     assert known.sum() == N - 4 and (table["influence.mse"][~known] == 0).all()
     first = int(np.flatnonzero(known)[0])
     errors = table["valence.error"][known]
+    assert all(error == float(f"{error:.12f}") for error in errors)
     assert table["influence.mse"][first] == pytest.approx(np.mean(errors**2) - np.mean(errors[1:] ** 2), abs=1e-12)
     assert np.mean(errors**2) == pytest.approx(score(candidates, answers(candidates))["mse"].value)
     assert mean_squared_error(table["valence.reference"][known], table["valence.prediction"][known]) == pytest.approx(

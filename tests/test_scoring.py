@@ -312,10 +312,17 @@ def test_two_samples_or_one_class_have_intervals_within_the_range(make: Make) ->
     assert 0 < mse.low < mse.value < mse.high < math.inf  # type: ignore[operator]
 
 
+def test_a_level_is_named_with_all_of_its_digits(make: Make) -> None:
+    candidates = make()
+    for level, head in ((0.999, "99.9% interval"), (0.999999999999, "99.9999999999% interval")):
+        report = score(candidates, answers(candidates), level=level)
+        assert report.interval_head == head and f",{level}|bs:" in report.signature
+
+
 def test_a_single_sample_or_cluster_says_why_there_are_no_intervals(make: Make) -> None:
     one = make(n=1, references=np.array([0]))
     warnings = [str(each) for each in score(one, answers(one, wrong=0)).warnings]
-    assert warnings[0] == "W706  no intervals: a single sample does not show what others would change"
+    assert warnings == ["W706  no intervals: a single sample does not show what others would change"]
     candidates = make(speaker=["p0"] * 60)
     report = score(candidates, answers(candidates), cluster="speaker")
     assert [str(each) for each in report.warnings] == [

@@ -442,6 +442,13 @@ def test_a_distribution_is_read_and_described(make: Make, capsys: pytest.Capture
         "E209  v_happy: row 2: '-1' is not a probability in [0, 1]",
         "E209  v: row 1: the probabilities sum to 0.95; they must sum to 1 within 0.001",
     ]
+    counts = problems(candidates, submitted(candidates, "v", [[2, 1, 0], [0, 3, 3]]))
+    assert counts[0] == (
+        "E209  v_angry: row 1: '2' is not a probability in [0, 1]; divide counts by the sum of their row"
+    )
+    table = submitted(candidates, "v", [[1, 0, 0], [0, 1, 0]])
+    table = table.rename_columns([name.replace("v_", "p_") for name in table.column_names])
+    assert "; if it is 'p_happy': --rename p_happy=v_happy" in problems(candidates, table)[1]
     assert run(["describe", str(candidates.track.folder)]) == 0
     out = capsys.readouterr().out
     assert "v: the shares of votes for angry, happy, sad, which sum to 1" in out

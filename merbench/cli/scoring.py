@@ -16,7 +16,7 @@ from merbench.cli import options
 from merbench.cli.options import INPUT, INTERVALS, OUTPUT
 from merbench.cli.parser import argument, option
 from merbench.cli.printing import print_data, terminal_width
-from merbench.errors import InvalidSubmission, UsageError, github_annotations, problem_list, problems_json
+from merbench.errors import InvalidSubmission, UsageError, github_annotations, plural, problem_list, problems_json
 from merbench.files.paths import list_folders, require_apart
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def validate(
         print(problem_list(submission.source, submission.warnings), file=sys.stderr)
     extra = f", {submission.n_extra:,} extra ids ignored" if submission.n_extra else ""
     fits = f"valid for {candidates.track.key}, split {split}"
-    print(f"{submission.source}: {fits}: {len(candidates):,} candidates{extra}")
+    print(f"{submission.source}: {fits}: {plural(len(candidates), 'candidate')}{extra}")
 
 
 def compare(

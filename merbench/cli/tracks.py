@@ -14,7 +14,7 @@ from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
 from merbench.cli.parser import argument, option
 from merbench.cli.printing import print_line, print_list
-from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, did_you_mean, listed
+from merbench.errors import IntegrityError, MerbenchError, UnknownName, UsageError, did_you_mean, listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,9 +142,8 @@ def describe(
         if template.is_file() and not force:
             raise UsageError(f"{template}: already exists, and may contain answers; --force overwrites it")
         write_text(template, _submission_text(declared, template_of.ids.to_pylist()))
-        print_line(
-            f"{template}: {len(template_of):,} candidates of {declared.key}, split {split}, with placeholder answers"
-        )
+        n = plural(len(template_of), "candidate")
+        print_line(f"{template}: {n} of {declared.key}, split {split}, with placeholder answers")
         return
     candidates: Candidates | None = None
     missing: UsageError | IntegrityError | None = None

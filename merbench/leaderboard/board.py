@@ -417,11 +417,11 @@ class Board(Report):
         if self.uncertainty is not None:
             lines.append(self.interval_note())
         if self.uncertainty is not None and len(self.rows) > 1:
-            lines += [
-                f"p: paired permutation test of {self.ranking[0]} against the best row, "
-                f"{self.n_permutations:,} permutations, two-sided, Holm over the rows",
-                f"≈: not significantly different from the best row (p ≥ {self.uncertainty.alpha:g})",
-            ]
+            alike = f"; ≈: p ≥ {self.uncertainty.alpha:g}" if any(row.is_alike for row in self.rows) else ""
+            lines.append(
+                f"p: paired permutation test of {self.ranking[0]} against the best row, two-sided, "
+                f"{self.n_permutations:,} permutations, Holm over the rows{alike}"
+            )
         lines += self.cautions()
         if self._needed_unit:
             lines.append(f"{self._needed_unit} needed: {NEEDED}")
@@ -451,15 +451,15 @@ class Board(Report):
         """Yield how rank intervals, groups and ranking schemes are to be read."""
         if any(row.rank_low is not None for row in self.rows):
             yield (
-                f"ranks: {self.interval_head} of the rank, after the rows that are significantly better and before "
-                "those that are significantly worse (the t test of groups, Holm over the pairs of a row)"
+                f"ranks: {self.interval_head}, after the rows that are significantly better and before those that are "
+                "significantly worse (t test as for groups, Holm over the pairs of a row)"
             )
         if any(row.group for row in self.rows):
             n = sum(row.rank is not None for row in self.rows)
             pairs = "all pairs" if n <= MOST_PAIRED else "neighbours"
             yield (
-                f"group: ranked rows that share a letter are not significantly different in {self.ranking[0]} "
-                f"(t test of the paired differences over the resamples, Holm over {pairs} of ranked rows)"
+                f"group: rows that share a letter are not significantly different in {self.ranking[0]} "
+                f"(t test of paired differences, Holm over {pairs})"
             )
         others = self.other_schemes
         if same := [scheme.name.replace("_", " ") for scheme in self.schemes if scheme not in others]:

@@ -102,7 +102,7 @@ class Uncertainty:
     @property
     def head(self) -> str:
         """The head of a column of intervals."""
-        return f"{self.level:.0%} interval"
+        return f"{100 * self.level:.15g}% interval"
 
     def note(self, shared_by: str = "", others: str = "") -> str:
         """Return the line under the tables, which names the resamples only if something depends on them.

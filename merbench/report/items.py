@@ -71,7 +71,7 @@ class ItemReport(Report):
 
     def tables(self) -> list[ReportTable]:
         """Return a table for each question that has an answer."""
-        missed = "Answered worst by the best system" if self.n_missed is None else "Missed by all systems"
+        missed = "Answered badly by every system" if self.n_missed is None else "Missed by all systems"
         against = ("systems say", "share", "probability", "deviation")
         shown = [
             (missed, self.missed, ("smallest error", self.measure) if self.n_missed is None else against),
@@ -125,13 +125,13 @@ class ItemReport(Report):
         lines += [f"the same answers, which count {len(same):,} times: {listed(same)}" for same in self.equal]
         if self.n_left_out:
             lines.append(f"left out, since they do not count for all systems: {plural(self.n_left_out, 'sample')}")
-        if self.n_tied:
-            lines.append(f"discrimination: {self.n_tied:,} samples have the lowest value that is listed")
         if self.chance is None:
             lines.append(f"discrimination: none, a correlation over systems needs {LEAST_SYSTEMS}")
         else:
-            rest = "correlation over systems of a sample's value with the sum over the others"
+            rest = "how far systems that answer the other samples well answer this one well, as a correlation"
             lines.append(f"discrimination: {rest}; chance exceeds ±{self.chance:.3f} once in 20")
+        if self.n_tied:
+            lines.append(f"discrimination: {self.n_tied:,} samples share the lowest value listed; not all are listed")
         if any(item.probability is not None for item in self.contradicted):
             lines.append("probability: of Dawid & Skene (1979); systems that learned from the same labels err alike")
         if self.contradicted and n < LEAST_SYSTEMS:

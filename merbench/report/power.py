@@ -80,7 +80,8 @@ class Power(Report):
             (row.name, f"{row.n_samples:,}", *clusters, self.number(row.difference))
             for row, clusters in zip(self.rows, clustered, strict=True)
         ]
-        return [ReportTable(f"Differences of {self.name} that show with a probability of {self.power:.0%}", head, rows)]
+        title = f"Differences of {self.name} that show with a probability of {100 * self.power:.15g}%"
+        return [ReportTable(title, head, rows)]
 
     def notes(self) -> list[str]:
         """Return the lines under the table: the test, and what is known or assumed of the systems."""
@@ -95,7 +96,7 @@ class Power(Report):
             for each in self.agreements
         ]
         lines = [
-            f"paired permutation test, two-sided, at {round(100 * (1 - self.level), 6):g}%",
+            f"paired permutation test, two-sided, at {100 * round(1 - self.level, 15):.6g}%",
             f"{systems}: {self.name} {reached}; {'; '.join(agreements)}",
         ]
         shown = self.rows[0].difference

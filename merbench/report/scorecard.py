@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from merbench.errors import Problem
+from merbench.errors import Problem, plural
 from merbench.report.document import Ceiling, Report, Score
 from merbench.report.html import round_scale
 from merbench.report.tables import Bar, Cell, Curve, ReportTable, displayed, without_empty_columns
@@ -312,7 +312,7 @@ class ScoreReport(Report):
 
     def notes(self) -> list[str]:
         """Return the lines under the tables: counts, interval, warnings, signature."""
-        counts = [f"{self.counts[key]:,} {key.replace('_', ' ')}" for key in _COUNT_ORDER if key in self.counts]
+        counts = [_counted(key, self.counts[key]) for key in _COUNT_ORDER if key in self.counts]
         groups = [part for part in self.signature.split("|") if part.startswith("groups:")]
         exact = [score.name for score in self.scores if score.method == "exact"]
         return [
@@ -525,6 +525,10 @@ def public_signature(signature: str, n_candidates: int) -> str:
         for part in signature.split("|")
         if not part.startswith(("ci:", "bs:", "cluster:", "bootstrap_seed:", "permutations:"))
     )
+
+
+def _counted(name: str, n: int) -> str:
+    return plural(n, name[:-1]) if name in ("candidates", "rows") else f"{n:,} {name.replace('_', ' ')}"
 
 
 _COUNT_ORDER = ("candidates", "scored", "rows", "extra", "dropped", "out_of_vocabulary")

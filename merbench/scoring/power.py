@@ -255,7 +255,7 @@ def _signature(
     yield f"{candidates.track.key}#{candidates.track.fingerprint[:8]}"
     yield f"corpus:{candidates.corpus.name}{digest}"
     yield f"split:{candidates.split}"
-    yield f"power:{key},{power:g},{how.level:g}"
+    yield f"power:{key},{power:.15g},{how.level:.15g}"
     yield from systems
     yield f"cluster:{how.cluster or 'none'}"
     yield f"seed:{how.seed}"

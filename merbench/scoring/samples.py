@@ -103,7 +103,8 @@ def _answer_columns(aligned: Aligned, name: str, target: Target) -> Iterator[tup
 
 
 def _column(values: NDArray[Any]) -> pa.Array:
-    return pa.array(values, mask=~np.isfinite(values))
+    shown = [round(value, DECIMALS) for value in values.tolist()] if values.dtype.kind == "f" else values
+    return pa.array(shown, mask=~np.isfinite(values))
 
 
 def how_right(aligned: Aligned, name: str) -> Mapping[str, NDArray[Any]]:

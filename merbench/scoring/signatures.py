@@ -19,7 +19,7 @@ def signature(candidates: Candidates, how: Resampling | None) -> str:
         methods = list(how.methods.values())
         # One for all, or one for each metric, in the order in which they are named.
         by = methods[0] if len(set(methods)) == 1 else "+".join(methods)
-        made = f"ci:{by},{how.level:g}|bs:{how.n_resamples}|cluster:{how.cluster or 'none'}"
+        made = f"ci:{by},{how.level:.15g}|bs:{how.n_resamples}|cluster:{how.cluster or 'none'}"
         made += f"|bootstrap_seed:{how.seed}"
     return "|".join(
         [

@@ -157,7 +157,7 @@ class Resampling:
             allowed = f"allowed: {', '.join(METHODS)}{did_you_mean(method, METHODS)}"
             raise UsageError(f"no interval method '{method}'; {allowed}")
         if not 0.5 < self.level < 1:
-            raise UsageError(f"the level of an interval is between 0.5 and 1, not {self.level:g}")
+            raise UsageError(f"the level of an interval is between 0.5 and 1, not {self.level:.15g}")
         if not 100 <= self.n_resamples <= 1_000_000:
             raise UsageError(f"the number of resamples is between 100 and 1,000,000, not {self.n_resamples:,}")
         return self
@@ -417,7 +417,7 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
             yield Problem("W704", f"{message}; the groups may have been made for another submission", column=name)
     if how is None:
         return
-    if is_single(aligned.n, how.clusters):
+    if single := is_single(aligned.n, how.clusters):
         unit = "sample" if how.n_clusters is None else f"cluster of '{how.cluster}'"
         yield Problem("W706", f"no intervals: a single {unit} does not show what others would change")
     elif how.n_clusters is not None and (n_equal := effective_number(aligned.n, how.clusters)) < FEW_CLUSTERS:
@@ -429,7 +429,7 @@ def warnings_of(aligned: Aligned, how: Resampling | None, bounds: Mapping[str, I
             continue
         counts = np.bincount(aligned.codes(name).reference, minlength=len(labels))
         few = [f"{label} ({n})" for label, n in zip(labels, counts, strict=True) if n < FEW_REFERENCES]
-        if few:
+        if few and not single:
             message = f"fewer than {FEW_REFERENCES} references of {listed(few)}"
             rough = "averages over classes" if target.confusion_labels else "areas under curves and error rates"
             yield Problem("W702", f"{message}: intervals of {rough} are rough", column=name)

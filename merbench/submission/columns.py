@@ -239,8 +239,17 @@ def header_problems(sheet: Sheet, candidates: Candidates) -> list[Problem]:
             problems.append(Problem("E202", message, column=name))
     undeclared = [name for name in names if name not in declared] if len(absent) == 1 and not problems else []
     other = undeclared[0] if len(undeclared) == 1 else ""
+    # Columns with one label each may be named as those of a categorical target's probabilities are.
+    as_chances = {
+        column: f"p_{column.removeprefix(f'{name}_')}"
+        for name, target in track.targets.items()
+        for column in target.columns(name)
+    }
+    meant = {column: chance for column, chance in as_chances.items() if chance in counts and chance not in declared}
     # Searching for near names is slow: a track and a file may have thousands of columns each.
-    problems += examples(absent, lambda name: _absent(names, written, name, chances.get(name, ()), other))
+    problems += examples(
+        absent, lambda name: _absent(names, written, name, chances.get(name, ()), meant.get(name, other))
+    )
     return problems
 
 

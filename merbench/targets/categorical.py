@@ -345,8 +345,11 @@ def read_probabilities(answers: Answers, names: Sequence[str]) -> tuple[Table, t
     with np.errstate(invalid="ignore", over="ignore"):
         good = (table >= 0) & (table <= 1)
         total = np.where(good.all(axis=1), sum(columns[1:], columns[0]), 1.0)
+    allowed = "a probability in [0, 1]"
+    if ((table >= 0) & np.isfinite(table)).all() and (table > 1).any():
+        allowed += "; divide counts by the sum of their row"
     for name, fits in zip(names, good.T, strict=True):
-        problems += not_numbers(answers, name, ~fits & answers.relevant, "E209", "a probability in [0, 1]")
+        problems += not_numbers(answers, name, ~fits & answers.relevant, "E209", allowed)
 
     def wrong_sum(row: int) -> Problem:
         message = f"the probabilities sum to {total[row]:.6g}; they must sum to 1 within {SUM_TOLERANCE:g}"

@@ -20,8 +20,8 @@ NOTES = """\
 ranked by overall, then mse, compared as displayed; ties share a rank; the earlier submission is listed first
 overall = weighted_f1 - 0.25 * mse
 95% intervals: percentile from 1,000 Poisson resamples of samples, seed 0, shared by all rows
-p: paired permutation test of overall against the best row, 10,000 permutations, two-sided, Holm over the rows
-≈: not significantly different from the best row (p ≥ 0.05)
+p: paired permutation test of overall against the best row, two-sided, 10,000 permutations, Holm over the rows; \
+≈: p ≥ 0.05
 ±: mean and standard deviation over the runs of a system, one per seed
 signature: toy@1.0#0|n:4
 """
@@ -37,6 +37,11 @@ def test_text() -> None:
         "3     third   net     0.5000 ± 0.0100  [0.4500, 0.5500]  1.0000    -0.2500  0.0002        2\n"
         "\n" + NOTES
     )
+
+
+def test_a_board_without_alike_rows_does_not_explain_them() -> None:
+    rows = three_rows()
+    assert not any("≈" in note for note in board([rows[0], replace(rows[2], rank=2)]).notes())
 
 
 def test_markdown() -> None:
@@ -171,8 +176,8 @@ def test_ranks_groups_and_schemes() -> None:
         "Kendall's τ                         0.8165               –",
     ]
     assert (
-        "ranks: 95% interval of the rank, after the rows that are significantly better and before those that are "
-        "significantly worse (the t test of groups, Holm over the pairs of a row)"
+        "ranks: 95% interval, after the rows that are significantly better and before those that are significantly "
+        "worse (t test as for groups, Holm over the pairs of a row)"
     ) in lines
     assert lines[-3:-1] == [
         "EuroEval's score is not offered: no resamples",
