@@ -335,7 +335,7 @@ def test_a_board_is_four_files_and_a_stale_one_is_named_with_its_first_differenc
     table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
     json.unlink()
     first, second, third = stale_files(tmp_path / "toy", files)
-    assert first == f"{page}: line 18 is 'more', should be ''"
+    assert first == f"{page}: line 17 is 'more', should be ''"
     end = files["leaderboard.csv"].partition("\n")[0][-19:]
     assert second == rf"{table}: line 1 is '…{end}\r', should be '…{end}'"
     assert third == f"{json}: is missing"
