@@ -63,6 +63,9 @@ WORKING = ".extract"
 
 JOURNAL = "journal"
 
+_ALWAYS = ("merbench", "numpy")
+"""Packages that every value depends on."""
+
 _TEXTS = 192
 """How many samples' texts are a unit of work."""
 
@@ -518,7 +521,7 @@ def _header(corpus: Corpus, request: Request) -> dict[str, Any]:
         "schema": SCHEMA,
         "corpus": corpus.name,
         "features": {recipe.name: _inputs(request, recipe) for recipe in request.recipes},
-        "versions": {"merbench": version("merbench"), "python": platform.python_version(), **versions},
+        "versions": {**{name: version(name) for name in _ALWAYS}, "python": platform.python_version(), **versions},
     }
 
 
@@ -576,7 +579,7 @@ def _record(
 
 
 def _own_versions(versions: Mapping[str, str], extra: str, *, of_clips: bool) -> dict[str, str]:
-    wanted = {"merbench", "python", *extra_versions(extra), *(media_versions() if of_clips else ())}
+    wanted = {*_ALWAYS, "python", *extra_versions(extra), *(media_versions() if of_clips else ())}
     return {name: text for name, text in versions.items() if name in wanted}
 
 
