@@ -97,7 +97,7 @@ class Request:
         """Return the features that a recipe makes: `vectors` or `frames` -> name."""
         frames = {"frames": sequence_name(recipe.name, recipe.extractor.unit)} if recipe.is_sequence else {}
         both = {"vectors": recipe.name, **frames}
-        return {form: name for form, name in both.items() if self.only in (None, form) or not recipe.is_sequence}
+        return {form: name for form, name in both.items() if self.only in (None, form)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -238,8 +238,8 @@ class AtRate:
         rate_hz: how many a second; None passes on all.
     """
 
-    _SLACK_S = 1e-6
-    """How much earlier a time stamp, which is rounded, may be."""
+    _SLACK_S = 1e-3
+    """How much earlier a time stamp may be: some formats round them to milliseconds."""
 
     def __init__(self, reader: Any, rate_hz: float | None) -> None:
         self.reader, self._rate_hz = reader, rate_hz

@@ -284,6 +284,17 @@ def test_other_options_or_extractors_are_another_run(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # NumPy 2.0 leaves its archive open
+def test_the_working_folder_of_a_living_run_stays(
+    clips: Path, tmp_path: Path, stopped_run: Callable[..., None]
+) -> None:
+    talk = corpus(tmp_path / "talk")
+    stopped_run(talk, clips)
+    (journal,) = talk.folder.glob(".extract/*/journal")
+    with Journal(journal, {}):
+        extracted(talk, clips, of=("voice", "face"))
+        assert journal.exists()
+
+
 def test_a_full_disk_ends_the_run_which_is_continued_later(clips: Path, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

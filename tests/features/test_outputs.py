@@ -189,6 +189,12 @@ def test_pictures_at_uneven_times_keep_their_times(tmp_path: Path) -> None:
     assert shown_at(clip, 5) == pytest.approx([0, 0.4, 0.9])
 
 
+def test_time_stamps_that_are_rounded_to_milliseconds_lose_no_picture(tmp_path: Path) -> None:
+    clip = tmp_path / "a.mkv"
+    make_clip(clip, Pictures(5, times=(0, 33, 67, 100, 133), tick=Fraction(1, 1000)))
+    assert shown_at(clip, 30) == pytest.approx([0, 0.033, 0.067, 0.1, 0.133])
+
+
 @pytest.mark.parametrize(
     "pictures",
     [
@@ -385,6 +391,24 @@ def test_an_output_that_cannot_be_stored_is_a_problem_of_its_sample(
     make_clip(tmp_path / "a.wav", None, Sound())
     measured = measure_clips({"a": tmp_path / "a.wav"}, [toy(lambda sound: output, unit=unit, dimension=2)])
     assert measured.problems == {"a": {"toy": problem}}
+
+
+def test_what_could_not_be_measured_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        make_clip(tmp_path / f"{name}.wav", None, Sound())
+    faults = ["out of memory"]
+
+    def fails_once(sound: Audio) -> Output:
+        if faults:
+            raise RuntimeError(faults.pop())
+        return Output(np.ones(1))
+
+    talk, request = corpus(tmp_path / "talk", "a", "b"), Request([toy(fails_once)], media=[tmp_path])
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr("merbench.features.extraction.add_features", lambda *_, **__: 1 / 0)
+        extract(talk, request)
+    done = extract(talk, request)
+    assert (done.n_kept, done.problems, len(done.features["toy"])) == (1, {}, 2)
 
 
 def test_rows_of_different_lengths_end_the_run(tmp_path: Path) -> None:
