@@ -215,7 +215,7 @@ def extract(
         if recipe.extractor.input == "corpus":
             learned = _learned(corpus, request, recipe)
             makers[name] = partial(_itself, learned)
-        elif any(_measured_ids(row, recipe.name) for row in rows):
+        elif any(_measured_ids(row, recipe) for row in rows):
             makers[name] = partial(_assembled, job, rows, recipe, form)
         records[name] = _record(request, header, recipe, form, rows)
     if not makers:
@@ -376,7 +376,12 @@ def _failed(job: Job, unit: Unit, reason: str) -> Row:
 
 
 def _recipes(job: Job, unit: Unit) -> list[Recipe]:
-    return [recipe for recipe in job.recipes if (recipe.extractor.input == "texts") == (unit.kind == "texts")]
+    return [recipe for recipe in job.recipes if _kind(recipe) == unit.kind]
+
+
+def _kind(recipe: Recipe) -> str:
+    """Return the kind of units that an extractor measures."""
+    return "texts" if recipe.extractor.input == "texts" else "clips"
 
 
 def measure_unit(unit: Unit, job: Job) -> Row:
@@ -450,9 +455,11 @@ def _problems(request: Request, rows: Sequence[Row]) -> dict[str, dict[str, str]
     return problems
 
 
-def _measured_ids(row: Row, name: str) -> list[str]:
+def _measured_ids(row: Row, recipe: Recipe) -> list[str]:
     """Return the samples of a row that have a value of a recipe's feature, in the order of the unit's file."""
-    return [sample_id for sample_id in row["inputs"] if name not in row["problems"].get(sample_id, {})]
+    if row["kind"] != _kind(recipe):
+        return []
+    return [sample_id for sample_id in row["inputs"] if recipe.name not in row["problems"].get(sample_id, {})]
 
 
 def _assembled(job: Job, rows: Sequence[Row], recipe: Recipe, form: str) -> Feature:
@@ -462,7 +469,7 @@ def _assembled(job: Job, rows: Sequence[Row], recipe: Recipe, form: str) -> Feat
     values: list[NDArray[Any]] = []
     times: list[NDArray[Any]] = []
     for row in rows:
-        own = _measured_ids(row, recipe.name)
+        own = _measured_ids(row, recipe)
         if not own:
             continue
         arrays = _read(job.folder / f"{row['unit']}.npz", f"{place}.")
@@ -554,13 +561,7 @@ def _record(
 ) -> ExtractionRecord:
     """Return the record of a feature, which its corpus keeps."""
     extractor, inputs = recipe.extractor, header["features"][recipe.name]
-    used = [
-        f"{sample_id} {values[0]}"
-        for row in rows
-        if row["kind"] == "clips"
-        for sample_id, values in row["inputs"].items()
-        if recipe.name not in row["problems"].get(sample_id, {})
-    ]
+    used = [f"{sample_id} {row['inputs'][sample_id][0]}" for row in rows for sample_id in _measured_ids(row, recipe)]
     of_clips = recipe in request.of(*_OF_CLIPS)
     own = {key: inputs[key] for key in ("columns", "split") if key in inputs}
     return ExtractionRecord(

@@ -354,6 +354,26 @@ def test_texts_travel_in_batches_and_a_bad_one_is_found(tmp_path: Path) -> None:
     assert done.features["toy"].values[:, 0].tolist() == [number + 4 for number in range(400) if number != 200]
 
 
+def test_clips_and_texts_are_extracted_in_one_run(tmp_path: Path) -> None:
+    for name in "ab":
+        make_clip(tmp_path / f"{name}.mkv", Pictures(4), Sound())
+    (tmp_path / "b.mkv").write_bytes(b"no clip")
+    talk = corpus(tmp_path / "talk", "a", "b", "c", transcript=["x", "yy", "zzz"])
+    recipes = [toy(letters, "texts", "token", 1), Recipe("voice", "voice"), Recipe("face", "face")]
+    talk = extract(talk, Request(recipes, media=[tmp_path])).corpus
+    sizes = {name: talk.feature_shape(name) for name in talk.features}
+    assert sizes == {
+        "face": (1, 140, False),
+        "toy": (3, 1, False),
+        "toy.tokens": (3, 1, True),
+        "voice": (1, 184, False),
+    }
+    assert np.array_equal(
+        talk.feature("voice").values[0],
+        measure_clips({"a": tmp_path / "a.mkv"}, [Recipe("voice", "voice")]).results["a"]["voice"].vector,
+    )
+
+
 def test_a_very_long_text_is_passed_on_whole() -> None:
     text = "word 字 " * 50_000
     recipe = toy(lambda texts: [Output(np.array([len(text)])) for text in texts], "texts", dimension=1)
