@@ -410,6 +410,8 @@ class Board(Report):
             f"ranked by {', then '.join(self.ranking)}, compared as displayed; ties share a rank; "
             "the earlier submission is listed first"
         ]
+        if self.hidden:
+            lines[0] += "; only part of the candidates is scored, and which part is secret: no intervals, no tests"
         if any(row.rank is None for row in self.rows):
             lines.append("–: not ranked, shown for comparison")
         if self.formula:
@@ -429,8 +431,6 @@ class Board(Report):
         lines += [self._ceiling_note(ceiling) for ceiling in self.ceilings]
         if any(len(row.runs) > 1 for row in self.rows):
             lines.append("±: mean and standard deviation over the runs of a system, one per seed")
-        if self.hidden:
-            lines.append("only part of the candidates is scored, and which part is secret: no intervals, no tests")
         return [*lines, f"signature: {self.signature}"]
 
     def interval_note(self) -> str:

@@ -49,6 +49,11 @@ _PAGE_STYLE = (
     "color:light-dark(#1c2024,#e8eaed)}main{padding:2rem 1.25rem 3rem;max-width:72rem;margin:0 auto}"
     ".scroll :is(thead,tbody th,thead tr>:first-child){background:Canvas;background:light-dark(#fff,#15181b)}"
     ".scroll :is(tbody th,thead tr>:first-child){position:sticky;left:0}.long thead{position:sticky;top:0;z-index:1}"
+    # Where more columns are to the right, the edge fades.
+    '@property --fade{syntax:"<length>";inherits:false;initial-value:0px}'
+    "@keyframes cue{from,90%{--fade:2.5rem}to{--fade:0px}}@media screen{.scroll{"
+    "mask-image:linear-gradient(to right,#000 calc(100% - var(--fade)),transparent);"
+    "animation:cue linear;animation-timeline:scroll(self inline)}}"
     "@page{margin:1.5cm}@media print{main{padding:0}.long thead{position:static}}"
 )
 
@@ -101,7 +106,7 @@ def section_html(
     parts += [
         _listed("cautions", cautions),
         *(table_html(table, level + 1) for table in tables),
-        _listed("notes", [note for note in notes if note not in cautions]),
+        notes_html([note for note in notes if note not in cautions]),
     ]
     body = "\n".join(filter(None, parts))
     return f'<section class="merbench"><style>{_style()}</style>\n{body}\n</section>'
@@ -117,7 +122,15 @@ def _style() -> str:
 
 def _listed(kind: str, lines: Sequence[str]) -> str:
     items = "\n".join(f"<li>{escape_html(line)}</li>" for line in lines)
-    return f'<ul class="{kind}">\n{items}\n</ul>' if lines else ""
+    return f"<ul{_class(kind)}>\n{items}\n</ul>" if lines else ""
+
+
+def notes_html(notes: Sequence[str], cautions: Sequence[str] = ()) -> str:
+    """Return cautions, the first note, and the others folded, of which the last is the signature."""
+    first, rest = notes[:1], [note for note in notes[1:] if note not in cautions]
+    summary = "<summary>How these numbers were made, and the signature</summary>"
+    folded = f'<details class="notes">{summary}\n{_listed("", rest)}\n</details>' if rest else ""
+    return "\n".join(filter(None, [_listed("cautions", cautions), _listed("notes", first), folded]))
 
 
 def table_html(table: ReportTable, level: int = 2) -> str:
@@ -130,12 +143,15 @@ def table_html(table: ReportTable, level: int = 2) -> str:
     shaded = any(isinstance(cell.drawn, float) for column in columns for cell in column)
     kind = ' class="matrix dense"' if len(columns) - 1 > MOST_LEVEL else ' class="matrix"'
     head = "".join(map(_head, table.head, kinds, scales))
+    # On a phone, a row of long texts, or of a bar beside its number, is a list of its cells.
+    cards = any(kind in ("text", "beside") for kind in kinds[1:])
+    heads = table.head if cards else ("",) * len(kinds)
     rows = "\n".join(
-        "<tr>" + "".join(_row(number, row, kinds, scales)) + "</tr>" for number, row in enumerate(table.cells)
+        "<tr>" + "".join(_row(number, row, kinds, scales, heads)) + "</tr>" for number, row in enumerate(table.cells)
     )
     about = escape_html(" ".join(filter(None, [table.legend, table.hint])))
     hint = f'<p class="hint">{about}</p>\n' if about else ""
-    long = " long" if len(table.rows) > MOST_AT_ONCE else ""
+    long = (" long" if len(table.rows) > MOST_AT_ONCE else "") + (" cards" if cards else "")
     opened, closed = (f'<div class="curve">{_curve(table.curve, title)}', "</div>") if table.curve else ("", "")
     return (
         f"<h{level}>{title}</h{level}>\n{hint}{opened}"
@@ -161,8 +177,10 @@ def _head(name: str, kind: str, scale: Scale | None) -> str:
     return f'<th{_class(kind)} scope="col"><span>{escape_html(name)}</span>{axis}</th>'
 
 
-def _row(number: int, row: Sequence[Cell], columns: Sequence[str], scales: Sequence[Scale | None]) -> Iterator[str]:
-    for i, (cell, kind, scale) in enumerate(zip(row, columns, scales, strict=True)):
+def _row(
+    number: int, row: Sequence[Cell], columns: Sequence[str], scales: Sequence[Scale | None], heads: Sequence[str]
+) -> Iterator[str]:
+    for i, (cell, kind, scale, head) in enumerate(zip(row, columns, scales, heads, strict=True)):
         text = "<wbr>".join(map(escape_html, _BREAK.split(cell))) if kind == "text" else escape_html(cell)
         text = f"<strong>{text}</strong>" if cell.best else text
         text += f"<sup>{DAGGER}</sup>" if cell.differs else ""
@@ -171,7 +189,8 @@ def _row(number: int, row: Sequence[Cell], columns: Sequence[str], scales: Seque
         elif cell.drawn is not None:
             text += f"<small>{cell.drawn:.0%}</small>" if cell.drawn else ""
             kind = f"s{math.ceil(cell.drawn * SHADES)}" + (" right" if i == number + 1 else "")
-        yield f'<th{_class(kind)} scope="row">{text}</th>' if i == 0 else f"<td{_class(kind)}>{text}</td>"
+        name = f' data-head="{escape_html(head)}"' if head else ""
+        yield f'<th{_class(kind)} scope="row">{text}</th>' if i == 0 else f"<td{_class(kind)}{name}>{text}</td>"
 
 
 def _class(kind: str) -> str:

@@ -24,7 +24,7 @@ from merbench.files.writing import write_text
 from merbench.leaderboard.board import INVALID, Board, Row, moment
 from merbench.leaderboard.entry import output_problems
 from merbench.report import Bar, Cell, escape_html
-from merbench.report.html import bar_html, inline_digest
+from merbench.report.html import bar_html, inline_digest, notes_html
 
 PLACES = ("rank", "team", "system", "score", "interval")
 """Columns that a phone shows of every row; the others are shown in a row that is opened."""
@@ -54,7 +54,7 @@ def board_page(board: Board) -> str:
     content = [
         _table("Leaderboard", columns, search="team, system, title or member") if columns else "",
         _schemes(board),
-        f'<section class="notes">\n{_list(board.notes())}\n</section>',
+        f'<section class="notes">\n{notes_html(board.notes(), board.cautions())}\n</section>',
         _invalid(board),
     ]
     navigation = '<nav><a href="../index.html">All tracks</a></nav>\n'
@@ -239,7 +239,8 @@ def _system(row: Row) -> str:
         for name, text in facts.items()
         if text
     )
-    summary = f"<summary><span>{escape_html(row.system)}</span> <small>{escape_html(row.title)}</small></summary>"
+    title = "" if row.title == row.system else _small(escape_html(row.title))
+    summary = f"<summary><span>{escape_html(row.system)}</span>{title}</summary>"
     return f"<details>{summary}<dl>{listed}</dl></details>"
 
 

@@ -197,6 +197,25 @@ def test_axe_has_no_complaint_and_nothing_leaves_the_page(name: str, browser: An
 
 
 @pytest.mark.slow
+def test_a_phone_shows_long_rows_as_lists_and_the_fading_edge_of_what_is_wider(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(full_report("surprise of another kind").to_html(), encoding="utf-8")
+    show(browser, path, 360)
+    region = "document.querySelector('[aria-label=\"Worst samples\"]')"
+    fits = "[...r.querySelectorAll('td')].every(e => e.getBoundingClientRect().right <= 360)"
+    names = "getComputedStyle(r.querySelector('td:nth-child(3)'), '::before').content"
+    shown = browser.execute_script(f"const r = {region}; return [r.scrollWidth <= 360, {fits}, {names}]")
+    assert shown == [True, True, '"reference"']
+    fade = "const s = getComputedStyle({}); return s.getPropertyValue('--fade')"
+    wide = "[...document.querySelectorAll('.scroll:not(.cards)')].find(e => e.scrollWidth > e.clientWidth)"
+    assert browser.execute_script(fade.format(wide)) == "40px"  # 2.5rem
+    browser.execute_script(f"{wide}.scrollLeft = 9999")
+    assert browser.execute_script(fade.format(wide)) == "0px"
+    show(browser, path, 1280)
+    assert browser.execute_script(fade.format(region)) == "0px"
+
+
+@pytest.mark.slow
 def test_two_reports_in_a_dark_notebook_can_be_read_and_leave_the_rest_as_it_is(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "notebook.html"
     around = '<table id="other"><tr><td>1</td></tr></table>'

@@ -14,6 +14,7 @@ import pytest
 from browser import THEMES, WIDTHS, show, violations
 from hand_made_boards import an_invalid_entry, board, row, three_rows, with_ranks
 
+from merbench.errors import Problem
 from merbench.leaderboard.board import Board
 from merbench.report import Ceiling
 from merbench.site.page import board_files, board_page, stale_files, start_page, write_files
@@ -111,6 +112,20 @@ def test_other_ranking_schemes_are_folded() -> None:
     assert rows == [["first net", "1", "1", "1"], ["second net", "2", "1", "1"], ["third net", "3", "3", "1"]]
     assert '<details class="folded"><summary>' in page
     assert "Ranking schemes" not in board_page(board())
+
+
+def test_a_page_shows_cautions_and_the_first_note_and_folds_the_others() -> None:
+    warned = replace(board(), warnings=(Problem("W702", "few <references>", column="discrete"),))
+    page = board_page(warned)
+    shown, _, folded = page.partition('<details class="notes">')
+    assert '<ul class="cautions">\n<li>W702  discrete: few &lt;references&gt;</li>' in shown
+    assert "<li>ranked by overall, then mse" in shown and "signature: toy@1.0" not in shown
+    assert "<li>signature: toy@1.0#0|n:4</li>" in folded and page.count("W702") == 1
+
+
+def test_a_title_that_is_the_system_is_shown_once() -> None:
+    page = board_page(board([replace(three_rows()[0], title="net")]))
+    assert "<summary><span>net</span></summary>" in page
 
 
 def test_only_a_plain_web_address_is_a_link() -> None:
