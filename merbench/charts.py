@@ -135,11 +135,24 @@ def condition_curve(
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Values with intervals, one below the other on one axis: names, values, and ends, None where there are none."""
+    """Values with intervals, one below the other on one axis: names, values, and ends, None where there are none.
+
+    `lines` are what each row is compared with, None where there is nothing; they are drawn dashed, as `line_name`.
+    """
 
     x_name: str
     rows: Sequence[tuple[str, float | None, float | None, float | None]]
     limits: tuple[float, float] | None = None
+    lines: Sequence[float | None] = ()
+    line_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Shares of right answers with their ends by mean probability, and how many samples each is of."""
+
+    title: str
+    points: Sequence[tuple[float, float, float | None, float | None, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,28 +164,68 @@ class Matrix:
     counts: Sequence[Sequence[int]]
 
 
-def interval_chart(title: str, panels: Sequence[Panel], matrix: Matrix | None = None) -> Any:
-    """Return a figure of values with intervals, one panel below the other, and next to them a confusion matrix."""
+def interval_chart(
+    title: str,
+    panels: Sequence[Panel],
+    matrix: Matrix | None = None,
+    reliability: Reliability | None = None,
+) -> Any:
+    """Return a figure of values with intervals, panels below each other; next to them reliability and confusions."""
     sizes = [len(panel.rows) + 1 for panel in panels]
-    height = max(1.2 + 0.32 * sum(sizes), 3.6 if matrix else 0.0)
-    figure = _figure(6.4 + (4.6 if matrix else 0.0), height)
-    grid = figure.add_gridspec(len(panels), 2 if matrix else 1, height_ratios=sizes)
+    aside = [part for part in (reliability, matrix) if part is not None]
+    height = max(1.2 + 0.3 * sum(sizes), 4.6 if aside else 0.0)
+    figure = _figure(6.4 + 4.4 * len(aside), height)
+    grid = figure.add_gridspec(
+        len(panels), 1 + len(aside), height_ratios=sizes, width_ratios=[6.4, *[4.4] * len(aside)]
+    )
     for number, panel in enumerate(panels):
-        axes = figure.add_subplot(grid[number, 0])
-        at = np.arange(len(panel.rows))
-        value, low, high = np.array([row[1:] for row in panel.rows], dtype=np.float64).T
-        errors = np.clip(np.nan_to_num([value - low, high - value]), 0, None)
-        axes.errorbar(value, at, xerr=errors, fmt="o", color=VALUE, capsize=3)
-        axes.set_yticks(at, [printable(name, None) for name, *_ in panel.rows])
-        axes.set_ylim(len(at) - 0.5, -0.5)
-        axes.set_xlim(panel.limits)
-        axes.set_xlabel(panel.x_name)
-        axes.grid(axis="x", alpha=0.3)
-    if matrix:
-        _shaded(figure.add_subplot(grid[:, 1]), matrix)
-    figure.suptitle(title, fontsize="medium")
+        is_first = not any(line is not None for earlier in panels[:number] for line in earlier.lines)
+        _intervals(figure.add_subplot(grid[number, 0]), panel, has_legend=is_first)
+    for column, part in enumerate(aside, 1):
+        axes = figure.add_subplot(grid[:, column])
+        _shaded(axes, part) if isinstance(part, Matrix) else _reliable(axes, part)
+    figure.suptitle(title, fontsize="medium", fontweight="bold", x=0.01, ha="left")
     _make_plain(figure)
     return figure
+
+
+def _intervals(axes: Any, panel: Panel, *, has_legend: bool) -> None:
+    at = np.arange(len(panel.rows))
+    value, low, high = np.array([row[1:] for row in panel.rows], dtype=np.float64).T
+    axes.hlines(at, low, high, color=VALUE, alpha=0.45, linewidth=5)
+    axes.plot(value, at, "o", color=VALUE, markersize=6)
+    places = [(line, row) for row, line in enumerate(panel.lines) if line is not None]
+    if places:
+        lines, rows = np.array(places).T
+        axes.vlines(lines, rows - 0.4, rows + 0.4, color="0.25", linestyle="--", linewidth=1.2)
+    if places and has_legend:
+        axes.plot([], [], "--", color="0.25", linewidth=1.2, label=panel.line_name)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize="small", borderpad=0)
+    axes.set_yticks(at, [printable(name, None) for name, *_ in panel.rows])
+    axes.set_ylim(len(at) - 0.5, -0.5)
+    axes.set_xlim(panel.limits)
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_xlabel(panel.x_name)
+    axes.grid(axis="x", alpha=0.3)
+    _without_frame(axes)
+
+
+def _reliable(axes: Any, reliability: Reliability) -> None:
+    x, share, low, high, n = np.array(reliability.points, dtype=np.float64).T
+    axes.bar(x, 0.18 * n / n.max(), width=0.03, color=VALUE, alpha=SPREAD)
+    axes.plot([0, 1], [0, 1], "--", color="0.25", linewidth=1)
+    axes.vlines(x, low, high, color=VALUE, alpha=0.45, linewidth=4)
+    axes.plot(x, share, "o", color=VALUE, markersize=5)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean probability", ylabel="share right", aspect="equal")
+    axes.set_title(reliability.title, fontsize="small")
+    axes.grid(alpha=0.3)
+    _without_frame(axes)
+
+
+def _without_frame(axes: Any) -> None:
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_axisbelow(True)
 
 
 def _shaded(axes: Any, matrix: Matrix) -> None:

@@ -334,7 +334,9 @@ class Board(Report):
         names = [f"{_rank(row.rank)}  {row.system} ({row.team_name})" for row in self.rows]
         scores = [row.score(self.ranking[0]) for row in self.rows]
         ends = [(name, score.value, score.low, score.high) for name, score in zip(names, scores, strict=True)]
-        return interval_chart(self.heading, [Panel(self.ranking[0], ends)])
+        ceiling = next((each for each in self.ceilings if each.key == scores[0].key), None)
+        lines, name = ([], "") if ceiling is None else ([ceiling.value] * len(ends), f"{ceiling.name}, a ceiling")
+        return interval_chart(self.heading, [Panel(self.ranking[0], ends, None, lines, name)])
 
     def columns(self) -> list[Column]:
         """Return the columns that every form shows; of intervals and tests only those that there are."""

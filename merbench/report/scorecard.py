@@ -331,22 +331,45 @@ class ScoreReport(Report):
         ]
 
     def plot(self) -> Any:
-        """Return a matplotlib figure of the scores with their intervals, and of the first confusion matrix.
+        """Return a matplotlib figure: scores and the F1 of classes with intervals, reliability, and a confusion matrix.
 
         Raises:
             MissingExtra: matplotlib is not installed.
         """
-        from merbench.charts import Matrix, Panel, interval_chart
+        from merbench.charts import Matrix, Panel, Reliability, interval_chart
 
+        ceilings = {ceiling.key: ceiling for ceiling in reversed(self.ceilings)}
+        line_name = f"{self.ceilings[0].name}, a ceiling" if self.ceilings else ""
         by_scale: dict[tuple[float, float] | None, list[Score]] = {}
         for score in self.scores:
-            by_scale.setdefault(_own_bar(score).scale, []).append(score)
+            by_scale.setdefault(_own_bar(score, ceilings.get(score.key)).scale, []).append(score)
         panels = [
-            Panel("", [(s.name, s.value, s.low, s.high) for s in scores], scale) for scale, scores in by_scale.items()
+            Panel(
+                "",
+                [(s.name, s.value, s.low, s.high) for s in scores],
+                scale,
+                [ceilings[s.key].value if s.key in ceilings else None for s in scores],
+                line_name,
+            )
+            for scale, scores in by_scale.items()
         ]
+        for target in dict.fromkeys(row.target for row in self.per_class):
+            rows = [(row.label, row.f1, row.f1_low, row.f1_high) for row in self.per_class if row.target == target]
+            panels += [Panel(f"F1 of {target}", rows, (0.0, 1.0))] if len(rows) <= MOST_PLOTTED else []
+        curve = next(
+            (
+                Reliability(
+                    f"Reliability: {item.target}",
+                    [(b.mean_probability, b.share_right, b.share_low, b.share_high, b.n) for b in item.bins],
+                )
+                for item in self.calibration
+                if item.bins
+            ),
+            None,
+        )
         drawn = next((each for each in self.confusions if len(each.labels) <= MOST_PLOTTED), None)
         matrix = Matrix(drawn.target, drawn.columns, drawn.counts) if drawn else None
-        return interval_chart(self.heading, panels, matrix)
+        return interval_chart(self.heading, panels, matrix, curve)
 
     def _score_table(self) -> ReportTable:
         # Where every metric is computed on all samples that are scored, one line below says how many.

@@ -8,7 +8,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from blind_candidates import LABELS, BlindCandidates, csv_rows, csv_text, sample_ids
+from hand_made_boards import board, with_ranks
+from hand_made_reports import full_report
 from lexicon_release import FORMAT, SYNONYM, WHEEL, write_csv, write_xlsx
 from made_corpus import made_corpus
 
@@ -31,17 +33,21 @@ from merbench.corpus.feature import Feature, read_feature
 from merbench.corpus.folder import verify_corpus
 from merbench.corpus.release_readers import arrays, label_archive, recordings, spaced
 from merbench.corrupt.manifest import Manifest, read_manifest, read_progress, write_manifest
-from merbench.errors import DeclarationError, Problem
+from merbench.errors import DeclarationError, Problem, UsageError
 from merbench.files.journal import Journal
 from merbench.files.reading import sha256_bytes
+from merbench.leaderboard.build import Cache
 from merbench.leaderboard.entry import inspect_entry
 from merbench.lexicon import Lexicon, open_lexicon
 from merbench.lexicon.importing import read_release
+from merbench.report import Ceiling, Report
 from merbench.report.scorecard import ScoreReport
+from merbench.site.page import board_page, start_page, stored_boards
 from merbench.submission import read_submission
 from merbench.synonyms.groups import GROUPS, UNSTATED, Groups, write_groups
 from merbench.synonyms.released import RELEASES
 from merbench.synonyms.released import read_release as read_groups_release
+from merbench.targets.distribution import DistributionTarget
 from merbench.track import load_track, parse_track
 from merbench.training.declaration import read_baseline
 
@@ -88,6 +94,7 @@ MANY_TARGETS: dict[str, Any] = {
     "several": {"type": "multilabel", "labels": ["m1", "m2"]},
     "votes": {"type": "distribution", "labels": ["yes", "no"]},
 }
+VOTES = DistributionTarget(type="distribution", labels=("yes", "no"))
 MANY: dict[str, list[Any]] = {
     **COLUMNS,
     "words": [["happy", "sur, prised"], ["sad"], []] * 4,
@@ -100,6 +107,7 @@ MANY: dict[str, list[Any]] = {
     "votes_yes": [0.25, 1.0] * 6,
     "votes_no": [0.75, 0.0] * 6,
 }
+CHANCES = {**COLUMNS, **{f"p_{label}": [float(i % 6 == k) for i in range(12)] for k, label in enumerate(LABELS)}}
 MANY_TEXT: dict[str, list[Any]] = {
     **MANY,
     "words": ["['happy', 'sur, prised']", '["sad"]', "glad, low"] * 4,
@@ -223,6 +231,22 @@ def _raise(path: Path, problems: Sequence[Problem]) -> None:
         raise DeclarationError(path.name, problems)
 
 
+def _read_votes(path: Path) -> None:
+    problems: list[Problem] = []
+    cells = read_delimited(path, problems)
+    if cells is not None:
+        table = to_table(cells, {name: name for name in cells.header}, problems)
+        columns = [table[name].combine_chunks() for name in table.column_names[:2]]
+        if len(columns) == 2:
+            VOTES.read_references(path.name, columns, len(table))
+    _raise(path, problems)
+
+
+def _in_all_forms(report: Report) -> None:
+    for form in (report.to_text, report.to_markdown, report.to_html, report.to_latex):
+        form()
+
+
 def _in_folder(read: Callable[[Path], object]) -> Callable[[Path], object]:
     return lambda path: read(path.parent)
 
@@ -250,7 +274,7 @@ def _submissions(folder: Path) -> dict[str, Format]:
     def either(name: str, seeds: Sequence[bytes], mutate: Mutation) -> Format:
         return Format(folder / f"submission.{name}", seeds, mutate, both)
 
-    texts = [FEW, _csv(MANY_TEXT)]
+    texts = [FEW, _csv(MANY_TEXT), _csv(CHANCES)]
     tables = [pa.table({**MANY, "words": MANY_TEXT["words"]}), pa.table(MANY)]
     odd = pa.table(
         {
@@ -371,7 +395,7 @@ def _parquets_of(columns: Mapping[str, Any]) -> list[bytes]:
 
 
 def _declarations(folder: Path) -> dict[str, Format]:
-    names = ("mer-multi", "mer2024-ov", "mer2025-track3", "ravdess", "mer-noise-media", "ger-cremad")
+    names = ("mer-multi", "mer2024-ov", "mer2025-track3", "ravdess", "mer-noise-media", "crema-d-votes")
     tracks = [path for name in names if (path := ROOT / "tracks" / name / "track.toml").is_file()]
     entries = sorted((ROOT / "submissions").glob("*/*/*/entry.toml"))[:3]
     baselines = sorted((ROOT / "baselines").glob("*/baseline.toml"))
@@ -385,7 +409,13 @@ def _declarations(folder: Path) -> dict[str, Format]:
         _raise(path, inspect_entry(folder / "submissions", place).problems)
 
     card = b'title = "A run"\nteam = "A team"\nmembers = ["Ada"]\nsystem = "net"\nseed = 3\nexternal_data = []\nreceived = 2026-01-31T00:00:00Z\nranks = true\n'
+    voted = (
+        (ROOT / "tracks" / "crema-d" / "track.toml")
+        .read_bytes()
+        .replace(b'"sad"]', b'"sad"]\nvotes = [%s]' % b", ".join(b'"v%d"' % i for i in range(6)))
+    )
     named = [re.sub(rb'^id = ".*"', b'id = "track"', path.read_bytes(), flags=re.MULTILINE) for path in tracks]
+    named.append(voted.replace(b'id = "crema-d"', b'id = "track"'))
     return {
         "entry.toml": Format(place / "entry.toml", [card, *(path.read_bytes() for path in entries)], scrambled, entry),
         "track.toml": Format(folder / "track" / "track.toml", named, scrambled, _in_folder(load_track)),
@@ -497,15 +527,41 @@ def _records(folder: Path) -> dict[str, Format]:
         BANKS.read(bank)
 
     reports = sorted((ROOT / "tests" / "golden" / "reports").glob("*.json"))[:2]
+    ceilings = (Ceiling("overall", "one annotator", 0.6, 0.5, 0.7, 9),)
+    boards = [replace(with_ranks(), ceilings=ceilings).to_json().encode(), board([]).to_json().encode()]
+    cache = Cache(folder / "cache")
+    cache.remembered(["key"], lambda: {"report": "x", "draws": [0.5]})
+    (cached,) = (folder / "cache").iterdir()
+
+    def report(path: Path) -> None:
+        _in_all_forms(ScoreReport.from_json(path.read_text(encoding="utf-8", errors="replace")))
+
+    def stored_board(path: Path) -> None:
+        for name, read in stored_boards(path.parents[1]):
+            if isinstance(read, Exception):
+                raise UsageError(str(read)) from read
+            _in_all_forms(read)
+            board_page(read)
+            start_page({name: read})
+
+    def remembered(path: Path) -> None:
+        assert cache.remembered(["key"], lambda: {"report": "x", "draws": [0.5]}) == {"report": "x", "draws": [0.5]}
+
+    place = folder / "boards" / "toy"
+    place.mkdir(parents=True)
+    (place / "leaderboard.html").touch()
     return {
         "manifest": Format(folder / "some.parquet", [manifest], parquet, lambda path: read_manifest(path).to_table()),
         "journal": Format(run / "manifest.journal", [lines], scrambled, _in_folder(read_progress)),
         "bank parquet": Format(folder / "noises", [noises], parquet, sounds),
+        "board": Format(place / "leaderboard.json", boards, scrambled, stored_board),
+        "cached score": Format(cached, [cached.read_bytes()], scrambled, remembered),
+        "votes": Format(folder / "votes.csv", [b"yes,no\n3,1\n0,0\n,\n1e3,0.5\n"], scrambled, _read_votes),
         "bank.toml": Format(folder / "bank-toml", [declared], scrambled, bank_toml),
         "report": Format(
             folder / "report.json",
-            [path.read_bytes() for path in reports],
+            [*(path.read_bytes() for path in reports), full_report().to_json().encode()],
             scrambled,
-            lambda path: ScoreReport.from_json(path.read_text(encoding="utf-8", errors="replace")).to_text(),
+            report,
         ),
     }
