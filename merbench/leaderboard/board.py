@@ -34,13 +34,13 @@ from merbench.report.tables import DAGGER
 INVALID = "Invalid entries"
 
 SCHEMES = {
-    "mean_rank": "by the mean of the ranks in all metrics",
-    "median_rank": "by their median",
+    "mean_rank": "by the mean rank in all metrics",
+    "median_rank": "by the median rank in all metrics",
     "borda": "by the number of rows behind, summed over metrics",
     "aggregate_then_rank": "by the mean over samples",
     "rank_then_aggregate": "by the mean of the ranks on every sample",
     "test_then_rank": "by how many rows it is significantly better than, over samples",
-    "test_then_rank_holm": "the same, with p adjusted by Holm",
+    "test_then_rank_holm": "by the same, with p adjusted by Holm",
     "mean_rank_score": "by a rank that grows only where a row is significantly worse, mean over metrics",
 }
 """What the ranking schemes rank by."""
@@ -467,9 +467,9 @@ class Board(Report):
         if same := [scheme.name.replace("_", " ") for scheme in self.schemes if scheme not in others]:
             yield f"{', '.join(same)}: {'ranks' if len(same) == 1 else 'rank'} the rows as this board does"
         if others:
-            schemes = [f"{each.name.replace('_', ' ')} {SCHEMES.get(each.name, '')}".strip() for each in others]
+            schemes = [f"{each.name.replace('_', ' ')} ({SCHEMES.get(each.name, '')})" for each in others]
             undefined = "; –: all rows share a rank" if any(scheme.tau is None for scheme in others) else ""
-            yield f"ranking schemes: {'; '.join(schemes)}; Kendall's τ is τ-b with this board{undefined}"
+            yield f"ranking schemes: {', '.join(schemes)}; Kendall's τ is τ-b with this board{undefined}"
         yield from self.schemes_missing
 
     def invalid_lines(self) -> list[str]:

@@ -234,7 +234,7 @@ def _interval_warnings(rows: Sequence[Row], systems: Systems) -> Iterator[Proble
         if len(warnings) == len(rows) and len({warning.message for _, warning in warnings}) == 1:
             yield first
         else:
-            others = f", and {plural(len(warnings) - 1, 'row')} more" if len(warnings) > 1 else ""
+            others = f", and {plural(len(warnings) - 1, 'other row')}" if len(warnings) > 1 else ""
             yield replace(first, message=f"{row.team}/{row.system}{others}: {first.message}")
 
 
@@ -574,6 +574,6 @@ def _schemes(bench: _Bench, ranked: Sequence[Row], systems: Systems) -> tuple[di
         draws = draws[:, :, np.isfinite(draws).all(axis=(0, 1))]
         if draws.shape[2] > 1:
             return scores | {"mean_rank_score": mean_rank_score(draws).tolist()}, missing
-    why = "the split is hidden" if bench.candidates.hidden else "in no resamples all metrics have values"
+    why = "the split is hidden" if bench.candidates.hidden else "in no resample do all metrics have values"
     missing.append(f"mean rank score: not offered, since {why}")
     return scores, missing

@@ -219,7 +219,7 @@ def test_schemes_that_rank_as_the_board_does_are_only_named() -> None:
     assert made.tables()[1].head == ("team", "system", "this board", "median rank")
     assert {
         "mean rank, borda: rank the rows as this board does",
-        "ranking schemes: median rank by their median; Kendall's τ is τ-b with this board; –: all rows share a rank",
+        "ranking schemes: median rank (by the median rank in all metrics); Kendall's τ is τ-b with this board; –: all rows share a rank",
     } <= set(made.notes())
     only = board(schemes=tuple(same))
     assert len(only.tables()) == 1 and "Ranking schemes" not in board_page(only)
