@@ -284,6 +284,7 @@ def test_votes_of_those_who_only_saw_a_clip_of_crema_d(corpora: Import, test_dat
     assert result["majority_agreement"] == close(right)
 
 
+@pytest.mark.slow
 @pytest.mark.checks(KNOWN, "crema-d")
 def test_known_folds_of_crema_d(corpora: Import, test_data: Path) -> None:
     corpora("crema-d")
