@@ -181,7 +181,7 @@ def baseline_options(texts: Sequence[str] | None) -> dict[str, Any]:
 
 def recipes(with_: Sequence[str], option_: Sequence[str] | None, frame_rate: float | None = None) -> list[Recipe]:
     """Return the recipes that --with and --option ask for."""
-    from merbench.errors import UsageError
+    from merbench.errors import UsageError, listed
     from merbench.features.outputs import Recipe
 
     sources: dict[str, str] = {}
@@ -198,9 +198,12 @@ def recipes(with_: Sequence[str], option_: Sequence[str] | None, frame_rate: flo
         name, dot, own = key.rpartition(".")
         if not dot and len(sources) == 1:
             name = next(iter(sources))
+        if not sources:
+            remedy = "an option of a baseline is --set NAME=VALUE"
+            raise UsageError(f"--option {key}: an option of an extractor, but no --with names one; {remedy}")
         if name not in sources:
-            known = ", ".join(sources)
-            raise UsageError(f"--option {key}: write NAME.KEY=VALUE; NAME is one of the features: {known}")
+            names = listed(list(sources))
+            raise UsageError(f"--option {key}: write NAME.KEY=VALUE; NAME is one of the features: {names}")
         by_name[name][own] = value
     made = [Recipe(name, source, by_name[name], frame_rate) for name, source in sources.items()]
     if frame_rate is not None and all(recipe.extractor.input not in ("pictures", "faces") for recipe in made):
