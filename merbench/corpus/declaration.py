@@ -70,6 +70,7 @@ class ExtractionRecord(Declaration):
     frame_rate_hz: float | None = Field(default=None, gt=0)  # of the pictures that were read; None: every one
     options: dict[str, Annotated[Any, AfterValidator(_option)]] = Field(default={})
     weights: Digest | None = None  # over the trained numbers
+    faces: Digest | None = None  # over how faces were found and cropped
     media: Digest | None = None  # over the digests of the clips
     versions: dict[str, Text] = Field(default={})  # of what it ran on, and Python
 

@@ -48,6 +48,7 @@ from merbench.errors import (
 )
 from merbench.features.clips import Measured, measure_clips, measure_texts
 from merbench.features.extractor import packages_of
+from merbench.features.faces import settings_digest
 from merbench.features.outputs import Recipe, kept, kept_for_a_run, vectors_of_corpus
 from merbench.features.weights import weights_digest
 from merbench.files.journal import Journal, journal_lines
@@ -547,8 +548,10 @@ def _inputs(request: Request, recipe: Recipe) -> dict[str, Any]:
     match extractor.input:
         case "sound":
             inputs["sample_rate_hz"] = extractor.sample_rate_hz
-        case "pictures" | "faces":
+        case "pictures":
             inputs["frame_rate_hz"] = recipe.picture_rate_hz
+        case "faces":
+            inputs |= {"frame_rate_hz": recipe.picture_rate_hz, "faces": settings_digest()}
         case "corpus":
             inputs |= {"columns": list(request.columns), "split": request.train_split}
         case "texts":
@@ -574,6 +577,7 @@ def _record(
         frame_rate_hz=inputs.get("frame_rate_hz"),
         options={**own, **inputs["options"]},
         weights=inputs.get("weights"),
+        faces=inputs.get("faces"),
         media=sha256_bytes("\n".join(sorted(used)).encode()) if of_clips else None,
         versions=_own_versions(header["versions"], extractor.extra, of_clips=of_clips),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from merbench.errors import MerbenchError, Problem
 from merbench.features.extractor import Extractor, Weights, packages_of
 from merbench.features.shipped import EXTRACTORS
-from merbench.features.weights import INSTALLED, weights_digest
+from merbench.features.weights import INSTALLED, MEDIAPIPE_FACES, weights_digest
 from merbench.files.reading import size_text
 from merbench.parameters import definition, meanings
 from merbench.report import ReportTable, markdown_of
@@ -43,16 +43,24 @@ def extractor_rows() -> Iterator[Row]:
 
 
 def lacking(extractor: Extractor) -> list[str]:
-    """Return what must be installed before an extractor can run: its extra, its weights."""
+    """Return what must be installed before an extractor can run: its extra, its weights, those that find faces."""
     extra = [f"extra {extractor.extra}"] if extractor.extra and not _has_extra(extractor.extra) else []
     weights = extractor.weights
-    if weights is None:
-        return extra
+    own = [] if weights is None or is_installed(weights) else ["weights" if weights.files else "consent to its terms"]
+    return [*extra, *own, *(["weights of face-boxes"] if lacks_faces(extractor) else [])]
+
+
+def is_installed(weights: Weights) -> bool:
+    """Return whether weights of this version are in the data home; no digest is computed."""
     try:
-        there = INSTALLED.holds(weights.name) and INSTALLED.named(weights.name).requirement == weights.requirement
+        return INSTALLED.holds(weights.name) and INSTALLED.named(weights.name).requirement == weights.requirement
     except MerbenchError:  # `extractors verify` says why
-        there = False
-    return extra if there else [*extra, "weights" if weights.files else "consent to its terms"]
+        return False
+
+
+def lacks_faces(extractor: Extractor) -> bool:
+    """Return whether an extractor reads faces, and the weights that find them, not its own, are not installed."""
+    return extractor.input == "faces" and extractor.weights is not MEDIAPIPE_FACES and not is_installed(MEDIAPIPE_FACES)
 
 
 def verified() -> Iterator[tuple[Path, int, list[Problem]]]:

@@ -205,7 +205,7 @@ class Lexicon:
             arrays |= {f"{name}.offsets": links.offsets, f"{name}.codes": links.codes}
         arrays |= {f"rows.{wheel}": rows for wheel, rows in enumerate(self.rows)}
         file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **arrays, word_sectors=self.word_sectors)
+        np.savez(file, **arrays, word_sectors=self.word_sectors)  # NumPy 2.0 would write `allow_pickle` as an array
         return file.getvalue()
 
     @classmethod

