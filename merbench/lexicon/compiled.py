@@ -198,7 +198,7 @@ class Lexicon:
 
     def to_npz(self) -> bytes:
         """Return the arrays as the bytes of an NPZ file without pickles; name and source are not in them."""
-        arrays: dict[str, NDArray[Any]] = {"format": np.array(NPZ_FORMAT), "digest": _packed((self.digest,))}
+        arrays: dict[str, Any] = {"format": np.array(NPZ_FORMAT), "digest": _packed((self.digest,))}
         arrays |= {table: _packed(getattr(self, table)) for table in _TABLES}
         for name in _LINKS:
             links: Linked = getattr(self, name)
