@@ -7,6 +7,7 @@ other packages through the entry-point group `merbench.<plural kind>`, loaded wh
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Generic, TypeVar
@@ -44,6 +45,15 @@ class Registry(Generic[T]):
             raise UsageError(f"{self.kind} '{name}' is registered twice")
         self._items[name] = item
         return item
+
+    @contextmanager
+    def collecting(self) -> Iterator[dict[str, T]]:
+        """Give what the block registers to the block only."""
+        registered, self._items = self._items, {}
+        try:
+            yield self._items
+        finally:
+            self._items = registered
 
     def __getitem__(self, name: str) -> T:
         """Return what is registered under `name`.

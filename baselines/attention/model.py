@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from merbench.devices import chosen_device
 from merbench.track import Track
 from merbench.training import CrossFit, FeatureSet, Predictions, Setup, TrainingSet, ranking_value
 from merbench.training.batched import (
@@ -25,7 +26,6 @@ from merbench.training.batched import (
     FoldHidden,
     FoldLinear,
     Schedule,
-    chosen_device,
     generator,
     predict_folds,
     train_folds,

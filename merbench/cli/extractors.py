@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = App("extractors", help="Extractors: list, show, install their weights, verify.")
 
-Name = Annotated[str, typer.Argument(metavar="EXTRACTOR", help="Name of an extractor.")]
+Name = Annotated[str, typer.Argument(metavar="EXTRACTOR", help="Name of an extractor, or its folder.")]
 
 
 @app.command("list")
@@ -110,9 +110,9 @@ def _verified_line(folder: Path, n_files: int) -> str:
 
 
 def _extractor(name: str) -> Extractor:
-    from merbench.features.shipped import EXTRACTORS
+    from merbench.features.outputs import find_extractor
 
-    return EXTRACTORS[name]
+    return find_extractor(name, {})
 
 
 def _weights_lines(weights: Weights) -> list[str]:

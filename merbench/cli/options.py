@@ -187,7 +187,7 @@ def recipes(with_: Sequence[str], option_: Sequence[str] | None, frame_rate: flo
     sources: dict[str, str] = {}
     for text in with_:
         name, equals, source = text.partition("=")
-        name, source = (name, source) if equals else (Path(text).name, text)
+        name, source = (name, source) if equals else (Path(text.partition("@")[0]).resolve().name, text)
         if not (name and source):
             raise UsageError(f"--with {text}: write EXTRACTOR or NAME=EXTRACTOR, such as voice")
         if name in sources:

@@ -50,7 +50,7 @@ from merbench.features.clips import Measured, measure_clips, measure_texts
 from merbench.features.extractor import packages_of
 from merbench.features.faces import settings_digest
 from merbench.features.outputs import Recipe, kept, kept_for_a_run, vectors_of_corpus
-from merbench.features.weights import weights_digest
+from merbench.features.weights import digest_of
 from merbench.files.journal import Journal, journal_lines
 from merbench.files.npy import read_npz
 from merbench.files.reading import sha256_bytes, sha256_file
@@ -538,13 +538,13 @@ def _inputs(request: Request, recipe: Recipe) -> dict[str, Any]:
     extractor = recipe.extractor
     defaults = {name: known.default for name, known in extractor.options.items() if not known.is_required}
     inputs: dict[str, Any] = {
-        "extractor": recipe.source,
+        "extractor": extractor.name,
         "version": extractor.version,
         "forms": list(request.names(recipe)),
         "options": {name: value for name, value in {**defaults, **recipe.options}.items() if value is not None},
     }
-    if extractor.weights is not None and extractor.weights.files:
-        inputs["weights"] = weights_digest(extractor.weights)
+    if extractor.weights is None or extractor.weights.files:
+        inputs["weights"] = digest_of(extractor)
     match extractor.input:
         case "sound":
             inputs["sample_rate_hz"] = extractor.sample_rate_hz
@@ -568,7 +568,7 @@ def _record(
     of_clips = recipe in request.of(*_OF_CLIPS)
     own = {key: inputs[key] for key in ("columns", "split") if key in inputs}
     return ExtractionRecord(
-        extractor=recipe.source,
+        extractor=extractor.name,
         version=extractor.version,
         modality=extractor.modality,
         unit=extractor.unit if form == "frames" else "utterance",

@@ -15,7 +15,9 @@ input          how it is written
 =============  ==================================================================================================
 
 A class is constructed once in each worker process, with its options as keyword arguments and, if it declares weights,
-the folder that contains them as the first argument. A function is the call itself; its options are keyword arguments.
+the folder that contains them as the first argument. A function is the call itself; its options are keyword arguments. A
+class may have a method `pool`, which takes the place of that of the declaration, and a class method `require`, which is
+called with the options before anything is computed, and raises `UsageError` where they, or files, cannot be used.
 
 Conventions:
     Numbers are float32. Times are float64 seconds from the beginning of the clip: of a picture, when it is shown; of a
@@ -137,6 +139,7 @@ class Extractor:
     version: str = "1"  # of its definition: another one gives other numbers
     columns: Sequence[str] = ()  # what the numbers of a vector or row are, if they have names
     pool: Callable[[Output], Floats] | None = None  # sequence -> one vector `(d',)`; None: the mean over its rows
+    digest: Callable[[], str] | None = None  # of the files of the folder that it was loaded from
 
     @property
     def modality(self) -> Modality:

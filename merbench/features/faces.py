@@ -92,13 +92,7 @@ def lite_model(path: Path) -> Callable[[Floats], list[Floats]]:
     Raises:
         MissingExtra: ai-edge-litert is not installed.
     """
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ModuleNotFoundError as error:
-        raise MissingExtra("a model of faces (LiteRT)", "faces") from error
-    with _unlogged():
-        interpreter = Interpreter(str(path), num_threads=1)
-        interpreter.allocate_tensors()
+    interpreter = lite_interpreter(path)
     (source,) = (detail["index"] for detail in interpreter.get_input_details())
     targets = [detail["index"] for detail in interpreter.get_output_details()]
 
@@ -108,6 +102,18 @@ def lite_model(path: Path) -> Callable[[Floats], list[Floats]]:
         return [interpreter.get_tensor(target) for target in targets]
 
     return run
+
+
+def lite_interpreter(path: Path) -> Any:
+    """Return an interpreter of LiteRT, which computes on one thread; see `lite_model`."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ModuleNotFoundError as error:
+        raise MissingExtra("a model of LiteRT", "faces") from error
+    with _unlogged():
+        interpreter = Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
+    return interpreter
 
 
 @contextmanager

@@ -36,30 +36,44 @@ _BLOCK = 32
 """How many pictures a function is called with at once."""
 
 
+def find_extractor(source: str, options: Mapping[str, Any]) -> Extractor:
+    """Return the extractor of a name, a folder, or a model of the Hugging Face Hub.
+
+    Args:
+        source: a registered name, the path of a folder, or `hf:OWNER/MODEL[@REVISION]`.
+        options: some decide what the extractor of a folder reads.
+    """
+    from merbench.features.folders import folder_extractor, is_folder_source
+    from merbench.features.shipped import EXTRACTORS
+
+    return folder_extractor(source, options) if is_folder_source(source) else EXTRACTORS[source]
+
+
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """A feature that is to be made: its name, and the extractor that makes it, with its options."""
 
     name: str
-    source: str  # the name of an extractor
+    source: str  # the name of an extractor, a folder, or `hf:OWNER/MODEL[@REVISION]`
     options: Mapping[str, Any] = field(default_factory=dict)
     frame_rate_hz: float | None = None  # of the pictures that it reads; None: as it declares
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Recipe, (self.name, self.source, dict(self.options), self.frame_rate_hz)
+        from merbench.features.folders import is_folder_source, lasting_source
+
+        source = lasting_source(self.source, self.extractor.name) if is_folder_source(self.source) else self.source
+        return Recipe, (self.name, source, dict(self.options), self.frame_rate_hz)
 
     @cached_property
     def extractor(self) -> Extractor:
-        """The extractor; raise `UnknownName` if there is none of this name."""
-        from merbench.features.shipped import EXTRACTORS
-
-        return EXTRACTORS[self.source]
+        """The extractor; raise `UnknownName` if there is none of this name, `UsageError` of a folder without one."""
+        return find_extractor(self.source, self.options)
 
     def __str__(self) -> str:
         """Return extractor, version, and what was chosen: `wavlm@1(layer=6)`."""
         chosen = {**self.options, **({"frame_rate_hz": self.frame_rate_hz} if self.frame_rate_hz else {})}
         options = ",".join(f"{name}={printed(value)}" for name, value in sorted(chosen.items()))
-        return f"{self.source}@{self.extractor.version}" + (f"({options})" if options else "")
+        return f"{self.extractor.name}@{self.extractor.version}" + (f"({options})" if options else "")
 
     def require_options(self) -> None:
         """Raise `UsageError` if an option is unknown, missing, or not allowed; all problems are listed."""
@@ -67,6 +81,8 @@ class Recipe:
         problems = parameter_problems(f"extractor '{self.extractor.name}'", known, self.options, noun="option")
         if lines := [f"{self.name}.{name}: {text}" for name, text in problems]:
             raise UsageError(*lines)
+        if (require := getattr(self.extractor.make, "require", None)) is not None:
+            require(**self.options)
 
     @property
     def picture_rate_hz(self) -> float | None:
@@ -137,7 +153,7 @@ class Recipe:
         """Return what is stored of a sample: of several outputs, vectors side by side and sequences in a row."""
         if not self.is_sequence:
             return Result(np.concatenate([output.values for output in outputs]))
-        pool = self.extractor.pool or _mean
+        pool = getattr(self.constructed, "pool", None) or self.extractor.pool or _mean
         vectors = [_float32(pool(output)).reshape(-1) for output in outputs]
         times = [output.times for output in outputs if output.times is not None]
         return Result(

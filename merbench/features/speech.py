@@ -334,7 +334,7 @@ def onnx_session(path: Path) -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise MissingExtra("a network of speech (ONNX Runtime)", "speech") from error
+        raise MissingExtra("a network of ONNX Runtime", "speech") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # no warnings of initializers that nobody uses

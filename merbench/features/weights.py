@@ -177,6 +177,13 @@ def weights_digest(weights: Weights) -> str:
     return sha256_bytes("".join(f"{digest}  {name}\n" for name, digest in sorted(weights.files.items())).encode())
 
 
+def digest_of(extractor: Extractor) -> str | None:
+    """Return one digest of an extractor's weights, or of all files of its folder; None if it has neither."""
+    if extractor.weights is not None:
+        return weights_digest(extractor.weights)
+    return None if extractor.digest is None else extractor.digest()
+
+
 def weights_folder(extractor: Extractor) -> Path:
     """Return the folder of an extractor's weights, in which every file was compared with its declared digest.
 

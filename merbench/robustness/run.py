@@ -10,10 +10,11 @@ from typing import Any
 import pyarrow.compute as pc
 
 from merbench.charts import Line, condition_curve, require_matplotlib
+from merbench.devices import require_device
 from merbench.engine import ShowProgress, require_engine
 from merbench.errors import listed
 from merbench.features.extraction import extra_versions
-from merbench.features.weights import weights_digest
+from merbench.features.weights import digest_of
 from merbench.files.writing import atomic_folder, write_text
 from merbench.media.reading import media_versions
 from merbench.robustness.conditions import Scored, scored_conditions
@@ -24,7 +25,6 @@ from merbench.robustness.samples import Source
 from merbench.robustness.summary import Outcomes, mean_errors, summaries
 from merbench.track import Track, load_track
 from merbench.training.output import require_free
-from merbench.training.protocol import require_device
 
 JSON, MARKDOWN = "robustness.json", "robustness.md"
 
@@ -198,9 +198,9 @@ def digests(experiment: Experiment) -> dict[str, str]:
         **{f"feature {name}": features[name] for name in source.names if name not in source.computed},
         **{f"clips of {split}": clips.digest for split, clips in source.clips.items()},
         **{
-            f"weights of {source.recipes[modality].source}": weights_digest(weights)
+            f"weights of {source.recipes[modality].source}": digest
             for modality in source.extractors
-            if (weights := source.recipes[modality].extractor.weights) is not None
+            if (digest := digest_of(source.recipes[modality].extractor)) is not None
         },
         **{f"bank {name}": bank.digest for name, bank in experiment.banks.items()},
     }

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from merbench.errors import UsageError
-from merbench.training.protocol import Curve, Progress, require_device, silent
+from merbench.training.protocol import Curve, Progress, silent
 
 Outputs = dict[str, Tensor]
 Rows = NDArray[np.int64]
@@ -37,14 +37,6 @@ Value = tuple[float, ...]
 
 ROWS_AT_ONCE = 4096
 """How many rows of a fold are evaluated at once; bounds the memory of predicting."""
-
-
-def chosen_device(name: str) -> torch.device:
-    """Return the device of `auto`, `cpu`, `cuda` or `cuda:1`; `auto` is CUDA where there is one."""
-    require_device(name)
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
 
 
 def generator(device: torch.device | str, *key: int | str) -> torch.Generator:

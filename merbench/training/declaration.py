@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,9 @@ from merbench.declarations import Declaration, declaration_problems
 from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean
 from merbench.files.paths import find_folder, list_folders
 from merbench.files.toml import read_toml
+from merbench.own_code import OwnCode, modules_by_extra
 from merbench.parameters import declared, parameter_problems
-from merbench.training.plugin_errors import OwnCode, guarded, modules_by_extra
+from merbench.training.plugin_errors import guarded
 from merbench.training.protocol import Baseline, Build, Setup
 
 Options = Mapping[str, Any]
@@ -71,7 +70,7 @@ class LoadedBaseline:
     @property
     def code(self) -> OwnCode:
         """Its own code, which is blamed for the exceptions it raises."""
-        return OwnCode(self.name, self.folder, self.declaration.extra)
+        return _own_code(self.folder, self.declaration)
 
     def options(self, track_id: str, given: Options) -> dict[str, Any]:
         """Return the options for a track: the defaults, the track's, then those given.
@@ -148,19 +147,13 @@ def load_baseline(name_or_path: str | Path) -> LoadedBaseline:
     folder = find_folder("baseline", name_or_path)
     name, path = folder.resolve().name, folder / "model.py"
     declaration = read_baseline(folder)
-    with OwnCode(name, folder, declaration.extra).blamed("cannot be loaded"):
-        module = _module(name, path)
+    if not path.is_file():
+        raise UsageError(f"{path}: the file does not exist; a baseline is a baseline.toml and a model.py")
+    module = _own_code(folder, declaration).module(f"merbench_baseline_{name.replace('-', '_')}")
     if not (dataclasses.is_dataclass(getattr(module, "Options", None)) and callable(getattr(module, "build", None))):
         raise UsageError(f"{path}: a baseline defines a dataclass Options and a function build")
     return LoadedBaseline(name, folder, declaration, module)
 
 
-def _module(name: str, path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UsageError(f"{path}: the file does not exist; a baseline is a baseline.toml and a model.py")
-    spec = importlib.util.spec_from_file_location(f"merbench_baseline_{name.replace('-', '_')}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their own module up
-    spec.loader.exec_module(module)
-    return module
+def _own_code(folder: Path, declaration: BaselineDeclaration) -> OwnCode:
+    return OwnCode(f"baseline '{folder.resolve().name}'", folder / "model.py", declaration.extra)

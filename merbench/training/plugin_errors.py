@@ -9,116 +9,19 @@ Conventions:
 
 from __future__ import annotations
 
-import re
-import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import metadata, requires
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.errors import (
-    TRACEBACK,
-    MerbenchError,
-    MissingExtra,
-    Problem,
-    UsageError,
-    did_you_mean,
-    exception_text,
-    problem_lines,
-)
+from merbench.errors import Problem, UsageError, did_you_mean, problem_lines
+from merbench.own_code import OwnCode
 from merbench.targets.target import value_type
 from merbench.track import Track
 from merbench.training.protocol import Baseline, CrossFit, Curve, FeatureSet, FoldEnsemble, Predictions, TrainingSet
-
-MODULES = {"scikit-learn": ("sklearn", "scipy", "joblib"), "opencv-python-headless": ("cv2",)}
-"""Modules of the distributions whose module has another name, or that bring more than one."""
-
-FOR_DEVELOPERS, EVERYTHING = "dev", "all"
-
-_REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+).*;\s*extra\s*==\s*["'](?P<extra>[\w.-]+)["']""")
-
-
-@cache
-def modules_by_extra() -> dict[str, frozenset[str]]:
-    """Return the modules that each extra of merbench brings, from its metadata, without the developers' extra."""
-    names = metadata("merbench").get_all("Provides-Extra") or []
-    modules: dict[str, set[str]] = {name: set() for name in names if name != FOR_DEVELOPERS}
-    for match in filter(None, map(_REQUIREMENT.match, requires("merbench") or [])):
-        if match["extra"] in modules:
-            modules[match["extra"]].update(MODULES.get(match["name"], (match["name"],)))
-    return {name: frozenset(brought) for name, brought in modules.items()}
-
-
-def extra_of(module: str, declared: str | None = None) -> str | None:
-    """Return the extra that brings a module: the declared one where it does, else the first by name; None without any.
-
-    The extra that brings everything comes last.
-    """
-    brought = [name for name, modules in modules_by_extra().items() if module in modules]
-    return declared if declared in brought else min(brought, key=lambda name: (name == EVERYTHING, name), default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class OwnCode:
-    """The code of a baseline: its name, where its files are, and the extra that it declares."""
-
-    name: str
-    folder: Path
-    extra: str | None
-
-    @contextmanager
-    def blamed(self, doing: str) -> Iterator[None]:
-        """Turn an exception of the baseline's code into one message; `doing` says when: `"failed in fit"`.
-
-        Raises:
-            MissingExtra: it imports a package that is not installed and that an extra brings.
-            UsageError: it raised any other exception.
-        """
-        try:
-            yield
-        except (MerbenchError, BrokenPipeError):
-            raise
-        except ModuleNotFoundError as error:
-            raise self._missing(error, doing) from error
-        except Exception as error:
-            raise self._failed(error, doing) from error
-
-    def _failed(self, error: Exception, doing: str) -> UsageError:
-        text = f"{self._place(error)}: baseline '{self.name}' {doing}: {exception_text(error)}"
-        return UsageError(f"{text}; {TRACEBACK}=1 shows the traceback")
-
-    def _missing(self, error: ModuleNotFoundError, doing: str) -> UsageError:
-        if error.name is None or error.name.split(".")[0] == "merbench":
-            return self._failed(error, doing)
-        module = error.name.split(".")[0]
-        extra = extra_of(module, self.extra)
-        if extra is not None:
-            return MissingExtra(f"baseline '{self.name}' ({error.name})", extra)
-        remedy = "no extra of merbench installs it"
-        if (self.folder / f"{module}.py").is_file():
-            remedy = f"{module}.py next to it is not imported: use only model.py, or install a package"
-        return UsageError(
-            f"{self._place(error)}: baseline '{self.name}' imports '{error.name}', which is not installed; {remedy}"
-        )
-
-    def _place(self, error: Exception) -> str:
-        """Return the file, and the innermost line of it, that an exception came from: `"own/model.py, line 12"`."""
-        places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-        if isinstance(error, SyntaxError) and error.filename is not None:
-            places.append((error.filename, error.lineno))
-        root = self.folder.resolve()
-        own = [(Path(name).resolve(), line) for name, line in places if Path(name).resolve().is_relative_to(root)]
-        if not own:
-            return str(self.folder / "model.py")
-        path, line = own[-1]
-        return f"{self.folder / path.relative_to(root)}, line {line}"
 
 
 def guarded(code: OwnCode, built: Any) -> Baseline:
@@ -126,7 +29,7 @@ def guarded(code: OwnCode, built: Any) -> Baseline:
     missing = [name for name in ("fit", "predict") if not callable(getattr(built, name, None))]
     if missing:
         raise UsageError(
-            f"{code.folder / 'model.py'}: build returned {value_type(built)} without {' and '.join(missing)}; "
+            f"{code.path}: build returned {value_type(built)} without {' and '.join(missing)}; "
             "a baseline has fit(train) and predict(test)"
         )
     return _GuardedFolds(code, built) if isinstance(built, FoldEnsemble) else _Guarded(code, built)
@@ -144,10 +47,10 @@ class _Guarded:
 
     def predict(self, test: FeatureSet) -> Predictions:
         if self.track is None:
-            raise UsageError(f"baseline '{self.code.name}' was not fitted: fit comes before predict")
+            raise UsageError(f"{self.code.owner} was not fitted: fit comes before predict")
         with self.code.blamed("failed in predict"):
             returned = self.built.predict(test)
-        return checked_predictions(f"baseline '{self.code.name}', predict", returned, self.track, test.ids)
+        return checked_predictions(f"{self.code.owner}, predict", returned, self.track, test.ids)
 
 
 class _GuardedFolds(_Guarded):
@@ -155,7 +58,7 @@ class _GuardedFolds(_Guarded):
         self.track = train.track
         with self.code.blamed("failed in fit_folds"):
             returned = self.built.fit_folds(train)
-        return checked_cross_fit(f"baseline '{self.code.name}', fit_folds", returned, train.track, train.samples.ids)
+        return checked_cross_fit(f"{self.code.owner}, fit_folds", returned, train.track, train.samples.ids)
 
 
 def checked_predictions(where: str, returned: Any, track: Track, ids: pa.StringArray) -> Predictions:

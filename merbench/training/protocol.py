@@ -9,7 +9,6 @@ Conventions:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -19,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.errors import MissingExtra, UsageError, plural
 from merbench.metrics.lists import Lists, Values, concatenated
 from merbench.track import Track
 from merbench.training.folds import grouped_folds, random_folds, strata
@@ -43,25 +41,6 @@ class Setup:
     n_folds: int = 5
     device: str = "auto"  # `auto`, `cpu`, `cuda`, `cuda:1`, …
     progress: Progress = silent  # called after every step
-
-
-def require_device(name: str) -> None:
-    """Raise `UsageError` unless `name` is `auto`, `cpu`, or the `cuda` or `cuda:1` of a device that exists.
-
-    torch is imported only where CUDA is asked for by name.
-    """
-    match = re.fullmatch(r"auto|cpu|cuda(?::(\d{1,4}))?", name)
-    if match is None:
-        raise UsageError(f"'{name}' is not a device; allowed: auto, cpu, cuda, cuda:<number>")
-    if not name.startswith("cuda"):
-        return
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtra(f"device '{name}'", "baselines") from None
-    n_devices = torch.cuda.device_count()
-    if int(match[1] or 0) >= n_devices:
-        raise UsageError(f"device '{name}' does not exist: {plural(n_devices, 'CUDA device')}; use --device cpu")
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.devices import require_device
 from merbench.engine import ShowProgress, suitable_threads
 from merbench.errors import UsageError, WithheldReference, json_text, listed, plural
 from merbench.files.paths import require_apart
@@ -45,7 +46,6 @@ from merbench.training.protocol import (
     Predictions,
     Setup,
     TrainingSet,
-    require_device,
     silent,
 )
 from merbench.training.selection import fit, scores, select_options

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from merbench.devices import chosen_device
 from merbench.errors import UsageError
 from merbench.training.batched import (
     FoldData,
     FoldHidden,
     FoldLinear,
     Schedule,
-    chosen_device,
     generator,
     predict_folds,
     train_folds,

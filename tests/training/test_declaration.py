@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 
 from merbench.errors import DeclarationError, UnknownName, UsageError
+from merbench.own_code import modules_by_extra
 from merbench.training import Setup, list_baselines, load_baseline
-from merbench.training.plugin_errors import modules_by_extra
 
 MODEL = """
 from dataclasses import dataclass

@@ -11,9 +11,9 @@ import pytest
 
 from merbench.cli import run
 from merbench.errors import MissingExtra, UsageError
+from merbench.own_code import extra_of, modules_by_extra
 from merbench.track import Track
 from merbench.training import FeatureSet, Setup, load_baseline, run_baseline
-from merbench.training.plugin_errors import extra_of, modules_by_extra
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
 
