@@ -6,6 +6,7 @@ Protocol Buffers); what they must return is arithmetic.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import merbench
+from merbench.cli import run
 from merbench.corruptions.signals import Audio, Frame
 from merbench.errors import DeclarationError, Inapplicable, IntegrityError, MissingExtra, UsageError
 from merbench.features.extractor import Face, Picture
-from merbench.features.folders import fetched, read_network
+from merbench.features.folders import NetworkDeclaration, PictureDeclaration, SoundDeclaration, fetched, read_network
 from merbench.features.outputs import Recipe
 from merbench.features.shipped import EXTRACTORS
 
@@ -488,3 +491,53 @@ def test_a_model_of_the_hub_without_a_network_is_one_message(tmp_path: Path, mon
     )
     with pytest.raises(UsageError, match="write hf:OWNER/MODEL or hf:OWNER/MODEL@REVISION"):
         fetched("hf:model")
+
+
+def test_the_declaration_in_the_guide_is_one(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "features.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "extractor.toml").write_text(text.replace('"…"', f'"{"0" * 64}"'), encoding="utf-8")
+    declared = read_network(tmp_path)
+    keys = {*NetworkDeclaration.model_fields} - {
+        "sound",
+        "picture",
+        "runs",
+        "file",
+        "sha256",
+        "input",
+        "name",
+        "licence",
+    }
+    tables = {"sound": SoundDeclaration, "picture": PictureDeclaration}
+    keys |= {f"{name}.{key}" for name, table in tables.items() for key in table.model_fields}
+    assert declared.picture is not None
+    assert not [key for key in keys - {"source", "trained_on"} if f"`{key}`" not in guide]
+
+
+@pytest.mark.slow
+def test_a_folder_is_extracted_as_any_extractor_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("soundfile", reason="the extra media is not installed")
+    import soundfile
+
+    monkeypatch.setenv("MERBENCH_HOME", str(tmp_path / "home"))
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for k in range(3):
+        soundfile.write(clips / f"{k}.wav", np.full(16_000, k / 4, np.float32), 16_000, subtype="FLOAT")
+    (tmp_path / "samples.csv").write_text("sample_id,split,emotion\n0,train,sad\n1,train,happy\n2,test,sad\n")
+    own_code(
+        tmp_path / "own", OWN.replace("self.factor}", "(self.factor if sound.samples.max() < 0.5 else {}['loud'])}")
+    )
+    windows(tmp_path / "windows")
+    monkeypatch.chdir(tmp_path)
+    assert run(["corpus", "create", "made", "--samples", "samples.csv", "--target", "emotion"]) == 0
+    command = ["extract", "made", "--media", "clips", "--with", "level=./own", "--with", "sums=./windows"]
+    assert run([*command, "--option", "level.factor=2.0", "--workers", "2"]) == 5  # the loud one is a named problem
+    corpus = merbench.open_corpus("made")
+    np.testing.assert_allclose(corpus.feature("level").values.ravel(), [0, 0.5], atol=1e-3)
+    np.testing.assert_array_equal(corpus.feature("level").ids.to_pylist(), ["0", "1"])
+    records = corpus.declaration.extracted
+    assert (records["level"].extractor, records["sums.frames"].extractor) == ("level", "windows")
+    assert records["sums"].weights == Recipe("sums", "./windows").extractor.digest()  # type: ignore[misc]
+    assert "onnxruntime" in records["sums"].versions
+    assert str(tmp_path) not in (corpus.folder / "corpus.toml").read_text()
