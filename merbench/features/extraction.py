@@ -35,7 +35,7 @@ from merbench.corpus.clips import Clips, find_clips
 from merbench.corpus.create import require_feature_names
 from merbench.corpus.declaration import sequence_name
 from merbench.corpus.feature import MOST_FEATURE_BYTES
-from merbench.engine import Execution, ShowProgress, WorkerDied, require_engine, run
+from merbench.engine import Execution, ShowProgress, WorkerDied, require_engine, run, suitable_threads
 from merbench.errors import (
     Inapplicable,
     IntegrityError,
@@ -208,14 +208,14 @@ def extract(
         {recipe.name: list(request.names(recipe)) for recipe in request.recipes},
     )
     units = [*_clip_units(request, clips), *_text_units(corpus, request)]
+    learned = {recipe.name: _learned(corpus, request, recipe) for recipe in request.of("corpus")}
     rows, n_kept = _run(job, header, units, progress or (lambda text, done, total: None), execution)
     problems = _with_missing(corpus, request, clips, _problems(request, rows))
     makers: dict[str, Callable[[], Feature]] = {}
     records = {}
     for recipe, form, name in _named(request):
         if recipe.extractor.input == "corpus":
-            learned = _learned(corpus, request, recipe)
-            makers[name] = partial(_itself, learned)
+            makers[name] = partial(_itself, learned[name])
         elif any(_measured_ids(row, recipe) for row in rows):
             makers[name] = partial(_assembled, job, rows, recipe, form)
         records[name] = _record(request, header, recipe, form, rows)
@@ -388,7 +388,8 @@ def _kind(recipe: Recipe) -> str:
 def measure_unit(unit: Unit, job: Job) -> Row:
     """Measure the samples of a unit, write what was measured, and return the row of the journal; runs in a worker."""
     inputs, recipes = unit.inputs(), [kept(recipe) for recipe in _recipes(job, unit)]
-    measured = _measured(unit, recipes, inputs)
+    with suitable_threads(0):  # as a worker does: products of matrices on several threads differ in their last bits
+        measured = _measured(unit, recipes, inputs)
     file = job.folder / f"{unit.name}.npz"
     arrays: dict[str, Any] = _arrays(job, recipes, measured)  # NumPy 2.0 would write `allow_pickle` as an array
     with atomic_path(file) as temporary, temporary.open("wb") as opened:

@@ -20,7 +20,7 @@ from merbench.banks.bank import Bank
 from merbench.corpus.candidates import Candidates
 from merbench.corpus.clips import find_clips
 from merbench.corrupt.steps import corrupt
-from merbench.engine import Execution, run
+from merbench.engine import Execution, run, suitable_threads
 from merbench.errors import EXAMPLES_SHOWN, Inapplicable, MerbenchError, UnreadableMedia, UsageError, listed
 from merbench.features.clips import Measured as MeasuredClip
 from merbench.features.clips import measure_sound, measure_video
@@ -213,11 +213,12 @@ def _vectors(
             )
             signal, values = done.signal, done.values
         measured = MeasuredClip([task.sample_id])
-        if modality == "audio":
-            measure_sound(measured, task.sample_id, [recipe], signal)
-        else:  # faces of corrupted pictures are of no use to anyone else
-            own = {"digest": digest} if condition is None else {"digest": uuid4().hex, "keep": False}
-            measure_video(measured, task.sample_id, [recipe], signal, **own)
+        with suitable_threads(0):  # as a worker does: the same bits in any process
+            if modality == "audio":
+                measure_sound(measured, task.sample_id, [recipe], signal)
+            else:  # faces of corrupted pictures are of no use to anyone else
+                own = {"digest": digest} if condition is None else {"digest": uuid4().hex, "keep": False}
+                measure_video(measured, task.sample_id, [recipe], signal, **own)
         result = measured.results[task.sample_id].get(recipe.name)
         if result is None and condition is None:
             raise Inapplicable(measured.problems[task.sample_id][recipe.name])

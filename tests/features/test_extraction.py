@@ -173,6 +173,19 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
+def test_the_bytes_do_not_depend_on_how_many_threads_the_environment_allows(clips: Path, tmp_path: Path) -> None:
+    """Conftest allows one; a user's own environment as many as there are cores."""
+    made = []
+    for threads, workers in (("1", "1"), ("4", "1"), ("4", "2")):
+        folder = corpus(tmp_path / f"{threads}-{workers}").folder
+        allowed = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+        words = command(folder, clips, "--workers", workers)
+        subprocess.run(words, check=True, capture_output=True, env={**os.environ, **allowed})
+        made.append(contents(folder))
+    assert made[0] == made[1] == made[2]
+
+
 def several(clips: Path, n: int) -> list[str]:
     """Copy the clips so that there are `n`, and return their ids."""
     for number in range(len(IDS), n):
