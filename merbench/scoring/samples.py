@@ -12,6 +12,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,22 +185,23 @@ def worst_samples(candidates: Candidates, aligned: Aligned, plain: Mapping[str, 
     if aligned.n > MOST_JUDGED or any(aligned.n * _n_passes(aligned, spec) > MOST_WEIGHTS for spec in specs):
         return ()
     sign = 1.0 if first == OVERALL or specs[0].metric.higher_is_better else -1.0
-    worst: list[tuple[int, WorstSample]] = []
+    worst: list[tuple[float, int, str]] = []
     for name in dict.fromkeys(spec.target for spec in specs):
         moved = np.zeros(aligned.n)
         for spec in (spec for spec in specs if spec.target == name):
             moved = moved + (ranking[spec.key] or 0.0) * _influence(aligned, spec, plain[spec.key])
         moved = np.round(moved, DECIMALS) + 0.0
         rows = _costliest(-sign * moved)
+        worst += zip(moved[rows].tolist(), rows.tolist(), repeat(name))
+    worst.sort(key=lambda item: (sign * item[0], item[1]))
+    texts = {}
+    for name in {name for *_, name in worst[:MOST_WORST]}:
+        rows = np.array([row for _, row, own in worst[:MOST_WORST] if own == name])
         ids = candidates.ids.take(pa.array(candidates.references.index[rows])).to_pylist()
-        sides = (
-            aligned.track.targets[name].shown(side[name][rows]) for side in (aligned.reference, aligned.prediction)
-        )
-        true, given = ([cell_text(cell) for cell in side.to_pylist()] for side in sides)
-        columns = zip(rows.tolist(), ids, true, given, moved[rows].tolist(), strict=True)
-        worst += [(row, WorstSample(sample_id, name, *rest)) for row, sample_id, *rest in columns]
-    worst.sort(key=lambda item: (sign * item[1].influence, item[0]))
-    return tuple(sample for _, sample in worst[:MOST_WORST])
+        shown = [track.targets[name].shown(side[name][rows]) for side in (aligned.reference, aligned.prediction)]
+        true, given = ([cell_text(cell) for cell in side.to_pylist()] for side in shown)
+        texts |= {(row, name): each for row, *each in zip(rows.tolist(), ids, repeat(name), true, given)}
+    return tuple(WorstSample(*texts[row, name], moved) for moved, row, name in worst[:MOST_WORST])
 
 
 def _costliest(cost: Values) -> NDArray[np.intp]:
