@@ -123,6 +123,9 @@ def jackknife_weights(n: int, *, clusters: Codes | None = None, with_plain: bool
     """
     source = _units(clusters, n)
     groups = np.arange(source) % JACKKNIFE_GROUPS
+    if clusters is None and n > JACKKNIFE_GROUPS:
+        # A sum per group serves all masks.
+        source, groups, clusters = JACKKNIFE_GROUPS, np.arange(JACKKNIFE_GROUPS), groups
     for numbers in _numbered_blocks(source, min(source, JACKKNIFE_GROUPS) + with_plain):
         yield _shared((groups != numbers - with_plain).view(np.uint8), clusters)
 

@@ -300,8 +300,10 @@ def cell_counts(weights: Weights, cells: Array, n_cells: int) -> Floats:
     if isinstance(weights, (Exchanges, LeftOut)):
         return weights.cell_counts(codings, n_cells)
     if isinstance(weights, Clustered) and weights.counts.shape[1] * n_cells <= LARGEST_TABLE:
-        of_clusters = weights.cell_counts(codings, n_cells)
-        return np.asarray(weights.counts.astype(np.float64) @ of_clusters.astype(np.float64))
+        of_clusters = weights.cell_counts(codings, n_cells).astype(np.float64)
+        # Products of a few rows at a time: with many, a BLAS starts threads that take longer than they save.
+        tiles = [weights.counts[rows].astype(np.float64) @ of_clusters for rows in _slices(len(weights), ROWS)]
+        return np.concatenate(tiles)
     counts = np.zeros((len(weights), n_cells))
     present = np.flatnonzero(np.bincount(codings.ravel(), minlength=n_cells))
     if isinstance(weights, Clustered) or len(weights) < FEW_ROWS or len(present) > MANY_CELLS:

@@ -78,7 +78,7 @@ def score(  # noqa: PLR0913
         track: a name, a folder, a loaded track, or its opened candidates (the fastest, when many files are scored).
         submission: a file, `-` for standard input, a table, or a submission that was read before.
         split: which split of the track; ignored where candidates are given.
-        intervals: whether to resample.
+        intervals: whether to resample; without, there are only values: no worst samples either.
         method: how intervals are made: `default` (each metric's own way), `jackknife_t`, `bca_t`, `bca` or
             `percentile`; None takes what the track declares, as do the next three.
         level: level of the intervals, such as 0.95.
@@ -130,7 +130,7 @@ def score_and_draws(read: Submission, how: Resampling | None, by: Sequence[str] 
         confusions=tuple(_confusions(aligned)),
         coverage=tuple(_coverage_rows(read, aligned)),
         groups=tuple(_groups(aligned, groupings, iter(of_groups))),
-        worst=worst_samples(candidates, aligned, plain),
+        worst=() if how is None else worst_samples(candidates, aligned, plain),
         calibration=tuple(_calibrations(aligned, bounds)),
         ceilings=tuple(_ceilings(aligned, bounds)),
         uncertainty=None if how is None else how.uncertainty,
