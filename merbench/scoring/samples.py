@@ -194,14 +194,16 @@ def worst_samples(candidates: Candidates, aligned: Aligned, plain: Mapping[str, 
         rows = _costliest(-sign * moved)
         worst += zip(moved[rows].tolist(), rows.tolist(), repeat(name))
     worst.sort(key=lambda item: (sign * item[0], item[1]))
-    texts = {}
+    made: dict[tuple[int, str], WorstSample] = {}
     for name in {name for *_, name in worst[:MOST_WORST]}:
-        rows = np.array([row for _, row, own in worst[:MOST_WORST] if own == name])
+        moves = {row: moved for moved, row, own in worst[:MOST_WORST] if own == name}
+        rows = np.array(list(moves))
         ids = candidates.ids.take(pa.array(candidates.references.index[rows])).to_pylist()
         shown = [track.targets[name].shown(side[name][rows]) for side in (aligned.reference, aligned.prediction)]
         true, given = ([cell_text(cell) for cell in side.to_pylist()] for side in shown)
-        texts |= {(row, name): each for row, *each in zip(rows.tolist(), ids, repeat(name), true, given)}
-    return tuple(WorstSample(*texts[row, name], moved) for moved, row, name in worst[:MOST_WORST])
+        for (row, moved_by), *texts in zip(moves.items(), ids, true, given, strict=True):
+            made[row, name] = WorstSample(texts[0], name, texts[1], texts[2], moved_by)
+    return tuple(made[row, name] for _, row, name in worst[:MOST_WORST])
 
 
 def _costliest(cost: Values) -> NDArray[np.intp]:
