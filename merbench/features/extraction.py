@@ -538,11 +538,14 @@ def _inputs(request: Request, recipe: Recipe) -> dict[str, Any]:
     """Return what the values of a feature depend on, but for versions and the samples."""
     extractor = recipe.extractor
     defaults = {name: known.default for name, known in extractor.options.items() if not known.is_required}
+    options = {**defaults, **recipe.options}
+    if (settled := getattr(extractor.make, "settled", None)) is not None:
+        options = settled(options)
     inputs: dict[str, Any] = {
         "extractor": extractor.name,
         "version": extractor.version,
         "forms": list(request.names(recipe)),
-        "options": {name: value for name, value in {**defaults, **recipe.options}.items() if value is not None},
+        "options": {name: value for name, value in options.items() if value is not None},
     }
     if extractor.weights is None or extractor.weights.files:
         inputs["weights"] = digest_of(extractor)

@@ -16,8 +16,9 @@ input          how it is written
 
 A class is constructed once in each worker process, with its options as keyword arguments and, if it declares weights,
 the folder that contains them as the first argument. A function is the call itself; its options are keyword arguments. A
-class may have a method `pool`, which takes the place of that of the declaration, and a class method `require`, which is
-called with the options before anything is computed, and raises `UsageError` where they, or files, cannot be used.
+class may have a method `pool`, which takes the place of that of the declaration, and two class methods: `require` is
+called with the options before anything is computed, and raises `UsageError` where they, or files, cannot be used;
+`settled` returns all options as they are recorded.
 
 Conventions:
     Numbers are float32. Times are float64 seconds from the beginning of the clip: of a picture, when it is shown; of a

@@ -38,7 +38,14 @@ from merbench.errors import (
 )
 from merbench.features.extractor import EXTRACTORS, Extractor, Face, Floats, Output, Picture
 from merbench.features.faces import lite_interpreter
-from merbench.features.models import BlockReader, first_line, folder_digest, folder_model, is_model_folder
+from merbench.features.models import (
+    BlockReader,
+    first_line,
+    folder_digest,
+    folder_model,
+    is_model_folder,
+    require_weights,
+)
 from merbench.features.speech import onnx_session
 from merbench.files.paths import expanded, is_path, resolve_inside
 from merbench.files.reading import sha256_file
@@ -88,7 +95,7 @@ def folder_extractor(source: str, options: Mapping[str, Any]) -> Extractor:
     if kinds == [DECLARED]:
         return declared_network(folder)
     if kinds == [CODE]:
-        return _own_extractor(folder.resolve(), folder)
+        return _own_extractor(folder.resolve(), folder, sha256_file(folder / CODE))
     if is_model_folder(folder):
         return folder_model(folder, folder.resolve().name, options)
     raise UsageError(f"{folder}: no extractor in this folder; needed: {DECLARED}, {CODE}, or a model's config.json")
@@ -98,8 +105,8 @@ def folder_extractor(source: str, options: Mapping[str, Any]) -> Extractor:
 
 
 @lru_cache
-def _own_extractor(key: Path, folder: Path) -> Extractor:
-    """Return the extractor that the code in a folder declares; executed once in each process."""
+def _own_extractor(key: Path, folder: Path, _digest: str) -> Extractor:
+    """Return the extractor that the code in a folder declares; executed once in each process, unless it changes."""
     code = OwnCode(f"extractor '{key.name}'", folder / CODE)
     with EXTRACTORS.collecting() as declared:
         code.module(f"merbench_extractor_{key.name}")
@@ -587,10 +594,12 @@ def _snapshot(download: Callable[..., str], model: str, revision: str | None) ->
     """Return the folder of a commit: only settings and weights, of these safetensors where there are some."""
     if revision is not None and _COMMIT.fullmatch(revision):
         try:
-            return Path(download(model, revision=revision, local_files_only=True))
-        except Exception as error:
-            if not isinstance(error, OSError | ValueError):
-                raise
+            folder = Path(download(model, revision=revision, local_files_only=True))
+            require_weights(folder)  # an earlier download may have been interrupted
+        except (OSError, ValueError, UsageError):
+            pass
+        else:
+            return folder
     folder = Path(download(model, revision=revision, allow_patterns=[*_SETTINGS, "*.safetensors"]))
     if any(folder.glob("*.safetensors")):
         return folder

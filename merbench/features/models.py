@@ -125,6 +125,11 @@ class FolderModel:
             raise UsageError(f"{cls.source.folder}: half precision needs CUDA, and the device is the processor")
         require_weights(cls.source.folder)
 
+    @classmethod
+    def settled(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options with the device that `auto` is here, whose numbers differ from those of another one."""
+        return {**options, "device": chosen_device(options["device"]).type}
+
     def pool(self, output: Output) -> Any:
         """Return one vector for a sequence: `(d,)`, of `mean-std` `(2 d,)`."""
         return pooled(output.values, self._way)

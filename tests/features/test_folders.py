@@ -344,6 +344,8 @@ def test_own_code_is_an_extractor(tmp_path: Path) -> None:
     digest = own.extractor.digest
     assert digest is not None
     before = digest()
+    (tmp_path / "own" / "extractor.py").write_text(OWN.replace("sound.samples.max()", "9"))
+    np.testing.assert_array_equal(recipe(tmp_path / "own").of_sound(sound(1)).vector, [9])
     (tmp_path / "own" / "table.csv").write_text("1")
     assert digest() != before
     with pytest.raises(UsageError, match=r"own\.factr: is not an option of extractor 'level'; allowed: factor"):

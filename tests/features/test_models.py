@@ -393,9 +393,12 @@ def broken(folder: Path, how: str) -> dict[str, Any]:
     return {}
 
 
+MARK = "was-executed"
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (Path("/tmp/models12-was-executed"),)
+        return Path.touch, (Path(MARK),)
 
 
 @pytest.mark.parametrize(
@@ -417,12 +420,31 @@ class Evil:
         ("pickle", r"its weights cannot be read: "),
     ],
 )
-def test_a_folder_that_cannot_be_used_is_one_message(tmp_path: Path, how: str, message: str) -> None:
+def test_a_folder_that_cannot_be_used_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     folder = text_model(tmp_path / "bert")
     options = broken(folder, how)
     with pytest.raises(UsageError, match=message):
         _ = recipe(folder, **options).constructed
-    assert not Path("/tmp/models12-was-executed").exists()
+    assert not (tmp_path / MARK).exists()
+
+
+def test_code_in_a_folder_is_not_executed(tmp_path: Path) -> None:
+    folder = text_model(tmp_path / "bert")
+    config = json.loads((folder / "config.json").read_text())
+    remote = {"auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+    (folder / "config.json").write_text(json.dumps({**config, **remote}))
+    (folder / "own.py").write_text(f"import pathlib\npathlib.Path({str(tmp_path / MARK)!r}).touch()\n")
+    assert len(recipe(folder).constructed(["i am sad"])[0].values) == 5
+    assert not (tmp_path / MARK).exists()
+
+
+def test_the_device_that_was_used_is_recorded(tmp_path: Path) -> None:
+    made = recipe(text_model(tmp_path / "bert")).extractor.make
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert made.settled({"device": "auto", "layer": 1}) == {"device": expected, "layer": 1}  # type: ignore[attr-defined]
 
 
 def test_a_model_without_what_prepares_its_input_is_one_message(tmp_path: Path) -> None:
