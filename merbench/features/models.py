@@ -600,9 +600,12 @@ def folder_model(folder: Path, name: str, options: Mapping[str, Any]) -> Extract
     fields: dict[str, Any] = {}
     if read == "sound":
         processor = _processor("AutoFeatureExtractor", folder)
-        fields["sample_rate_hz"] = int(processor.sampling_rate)
+        rate_hz = processor.sampling_rate
+        if not isinstance(rate_hz, int) or not 1000 <= rate_hz <= 384_000:
+            raise UsageError(f"{folder}: sampling_rate of its processor is {rate_hz!r}; allowed: 1,000 to 384,000")
+        fields["sample_rate_hz"] = rate_hz
         step = 2 * processor.hop_length if base is WhisperModel else int(np.prod(config.conv_stride))
-        fields["rate_hz"] = processor.sampling_rate / step
+        fields["rate_hz"] = rate_hz / step
     if base is SegmentModel:
         fields["frame_rate_hz"] = _SEGMENT_RATE_HZ
     return Extractor(

@@ -454,6 +454,14 @@ def test_a_model_without_what_prepares_its_input_is_one_message(tmp_path: Path) 
         recipe(folder)
 
 
+def test_a_rate_that_sound_does_not_have_is_one_message(tmp_path: Path) -> None:
+    folder = waveform_model(tmp_path / "model")
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sampling_rate": "16 kHz"}))
+    with pytest.raises(UsageError, match="sampling_rate of its processor is '16 kHz'; allowed: 1,000 to 384,000"):
+        recipe(folder)
+
+
 def test_a_missing_library_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = text_model(tmp_path / "bert")
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)

@@ -34,6 +34,7 @@ from merbench.corpus.folder import verify_corpus
 from merbench.corpus.release_readers import arrays, label_archive, recordings, spaced
 from merbench.corrupt.manifest import Manifest, read_manifest, read_progress, write_manifest
 from merbench.errors import DeclarationError, Problem, UsageError
+from merbench.features.folders import read_network
 from merbench.files.journal import Journal
 from merbench.files.reading import sha256_bytes
 from merbench.leaderboard.build import Cache
@@ -52,6 +53,20 @@ from merbench.track import load_track, parse_track
 from merbench.training.declaration import read_baseline
 
 ROOT = Path(__file__).parents[2]
+
+
+_NETWORK = b"""name = "own"
+runs = "onnx"
+file = "model.onnx"
+dimension = 2
+licence = "MIT"
+source = "Doe (2024)"
+"""
+
+NETWORKS = [
+    _NETWORK + b'input = "sound"\nunit = "segment"\n[sound]\nsample_rate_hz = 8000\nwindow = 4\nhop = 2\n',
+    _NETWORK + b'input = "faces"\nunit = "frame"\nrate_hz = 5\n[picture]\nwidth = 4\nheight = 2\nscale = [1.0, 2, 1]\n',
+]
 
 
 @dataclass(frozen=True)
@@ -402,7 +417,7 @@ def _declarations(folder: Path) -> dict[str, Format]:
     place = folder / "submissions" / "toy" / "team" / "run"
     place.mkdir(parents=True)
     (place / "submission.csv").write_bytes(FEW)
-    for name in ("track", "baseline"):
+    for name in ("track", "baseline", "network"):
         (folder / name).mkdir()
 
     def entry(path: Path) -> None:
@@ -420,6 +435,7 @@ def _declarations(folder: Path) -> dict[str, Format]:
         "entry.toml": Format(place / "entry.toml", [card, *(path.read_bytes() for path in entries)], scrambled, entry),
         "track.toml": Format(folder / "track" / "track.toml", named, scrambled, _in_folder(load_track)),
         "baseline.toml": Format(folder / "baseline" / "baseline.toml", [path.read_bytes() for path in baselines], scrambled, _in_folder(read_baseline)),
+        "extractor.toml": Format(folder / "network" / "extractor.toml", NETWORKS, scrambled, _in_folder(read_network)),
     }  # fmt: skip
 
 
