@@ -22,6 +22,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -151,6 +152,8 @@ class FolderModel:
                 model, info = self._class().from_pretrained(
                     folder, use_safetensors=is_safe, dtype=dtype, output_loading_info=True, **options
                 )
+        except UnpicklingError as error:
+            raise UsageError(f"{folder}: its weights are a file with more than tensors, which is not read") from error
         except Exception as error:
             raise UsageError(f"{folder}: its weights cannot be read: {first_line(error)}") from error
         if missing := sorted(name for name in info["missing_keys"] if not _UNUSED.search(name)):

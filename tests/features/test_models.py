@@ -417,7 +417,7 @@ class Evil:
         ("no kind", r"config\.json: has no model_type; it is not a configuration of the transformers library$"),
         ("not JSON", r"config\.json: cannot be read: "),
         ("half", r"half precision needs CUDA, and the device is the processor$"),
-        ("pickle", r"its weights cannot be read: "),
+        ("pickle", r"its weights are a file with more than tensors, which is not read$"),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_one_message(
