@@ -101,9 +101,6 @@ def folder_extractor(source: str, options: Mapping[str, Any]) -> Extractor:
     raise UsageError(f"{folder}: no extractor in this folder; needed: {DECLARED}, {CODE}, or a model's config.json")
 
 
-# ---- code
-
-
 @lru_cache
 def _own_extractor(key: Path, folder: Path, _digest: str) -> Extractor:
     """Return the extractor that the code in a folder declares; executed once in each process, unless it changes."""
@@ -178,9 +175,6 @@ class _BlamedReader:
     def output(self) -> Any:
         with _as_problem(self._code):
             return self._reader.output()
-
-
-# ---- a network in a file
 
 
 Numbers = Annotated[tuple[float, ...], Field(min_length=3, max_length=3, strict=False)]
@@ -558,9 +552,6 @@ def _litert(path: Path) -> Opened:
         return called
 
     return tensors(details[0]), tensors(details[1]), run
-
-
-# ---- the Hugging Face Hub
 
 
 @lru_cache

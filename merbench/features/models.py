@@ -21,6 +21,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Annotated, Any, Literal, NamedTuple
@@ -721,20 +722,20 @@ def first_line(error: Exception) -> str:
     return text if text and len(text) < _MOST_OF_A_MESSAGE else exception_text(error)
 
 
-class _quietly:  # noqa: N801
-    """Keeps the library from printing progress and advice."""
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep the library from printing progress and advice."""
+    from transformers.utils import logging
 
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self._level = logging.get_verbosity()
-        logging.set_verbosity(logging.CRITICAL)
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        from transformers.utils import logging
-
-        logging.set_verbosity(self._level)
+    level, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if has_bar:
+            logging.enable_progress_bar()
 
 
 _SINGLE = ("model.safetensors", "pytorch_model.bin")

@@ -198,7 +198,7 @@ def digests(experiment: Experiment) -> dict[str, str]:
         **{f"feature {name}": features[name] for name in source.names if name not in source.computed},
         **{f"clips of {split}": clips.digest for split, clips in source.clips.items()},
         **{
-            f"weights of {source.recipes[modality].source}": digest
+            f"weights of {source.recipes[modality].extractor.name}": digest
             for modality in source.extractors
             if (digest := digest_of(source.recipes[modality].extractor)) is not None
         },

@@ -382,6 +382,22 @@ def test_any_extractor_measures_the_corrupted_clips(
     assert "extractor:" not in default.signature  # what is by default is no part of it
 
 
+def test_a_folder_measures_the_corrupted_clips(corrupted_track: CorruptedTrack, sounds: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "extractor.py").write_text(
+        "from merbench.features.extractor import Output, extractor\n\n\n"
+        "@extractor('level', input='sound', unit='utterance', dimension=1, licence='CC0', source='this test')\n"
+        "def level(sound):\n    return Output(sound.samples.std(axis=1))\n"
+    )
+    recipe = Recipe("audio", str(folder))
+    report = logistic(corrupted_track(NOISE, features={}), sounds, snr_db=(20,), extractors={"audio": recipe})
+    assert report.extractors == {"audio": "level@1"}
+    assert recipe.extractor.digest is not None
+    assert report.digests["weights of level"] == recipe.extractor.digest()
+    assert str(tmp_path) not in report.signature
+
+
 @pytest.mark.usefixtures("forgotten")
 def test_a_clip_that_cannot_be_measured_when_clean_ends_the_run(corrupted_track: CorruptedTrack, sounds: Path) -> None:
     soundfile.write(sounds / f"{ids()[0]}.wav", np.sign(tone(0)) * 0.9, RATE)
