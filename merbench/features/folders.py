@@ -67,8 +67,8 @@ def is_folder_source(source: str) -> bool:
 
 
 def lasting_source(source: str, name: str) -> str:
-    """Return a source that means the same in another process: an absolute path, or the commit of a model."""
-    return name if source.startswith(HUB) else str(expanded(source).resolve()) if is_path(source) else source
+    """Return a folder's source that means the same in another process: an absolute path, or the commit of a model."""
+    return name if source.startswith(HUB) else str(expanded(source).resolve())
 
 
 def folder_extractor(source: str, options: Mapping[str, Any]) -> Extractor:
@@ -115,12 +115,9 @@ def _own_extractor(key: Path, folder: Path, _digest: str) -> Extractor:
 
 
 def _files(folder: Path) -> list[Path]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return [path for path in paths if not any(part[0] == "." or part == "__pycache__" for part in _parts(path, folder))]
-
-
-def _parts(path: Path, folder: Path) -> tuple[str, ...]:
-    return path.relative_to(folder).parts
+    """Return the files that own code may read, but for hidden ones and compiled code."""
+    parts = {path: path.relative_to(folder).parts for path in folder.rglob("*") if path.is_file()}
+    return [path for path, names in parts.items() if not any(n[0] == "." or n == "__pycache__" for n in names)]
 
 
 def _blamed(make: Any, code: OwnCode) -> Any:
