@@ -708,7 +708,9 @@ def _processor(kind: str, folder: Path) -> Any:
     try:
         with _quietly():
             auto = getattr(transformers, kind)
-            return auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            # Numbers must not depend on whether torchvision is installed.
+            backend = {"backend": "pil"} if kind == "AutoImageProcessor" else {}
+            return auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **backend)
     except ImportError as error:
         raise MissingExtra(f"the processor of {folder}", EXTRA) from error
     except Exception as error:
