@@ -12,7 +12,7 @@ import merbench
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
 from merbench.cli.parser import option
-from merbench.cli.printing import print_line, print_list, print_table, progress_bar
+from merbench.cli.printing import print_line, print_list, print_table, progress_bar, without_a_sample
 from merbench.errors import (
     WITH_PROBLEMS,
     IntegrityError,
@@ -21,7 +21,6 @@ from merbench.errors import (
     UsageError,
     listed,
     plural,
-    printable,
     problem_lines,
     problem_list,
 )
@@ -131,9 +130,7 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
         n_identical = n_done - len(done.differing) - len(done.unverified)
         print(f"verified: {n_identical:,} of {n_done:,} clips are identical when re-created")
     if done.unused:
-        names = [printable(str(path)) for path in done.unused]
-        message = f"{plural(len(names), 'media file')} without a sample: {listed(names)}"
-        print(problem_list(str(plan.media), [Problem("W651", message, count=len(names))]), file=sys.stderr)
+        print(problem_list(str(plan.media), [without_a_sample(done.unused)]), file=sys.stderr)
     if done.differing:
         raise IntegrityError(*problem_lines(str(done.folder), _by_message("E652", done.differing)))
     _report_problems(str(plan.media), {**done.problems, **done.unverified})

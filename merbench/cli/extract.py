@@ -13,7 +13,7 @@ import merbench
 from merbench.cli import options
 from merbench.cli.options import FEATURE, INPUT, OUTPUT
 from merbench.cli.parser import option
-from merbench.cli.printing import print_line, progress_bar
+from merbench.cli.printing import print_line, progress_bar, without_a_sample
 from merbench.errors import WITH_PROBLEMS, Problem, examples, plural, problem_list
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def _report(extracted: Extracted) -> None:
         print_line(f"no clip of {splits}")
     if extracted.n_kept:
         print_line(f"{plural(extracted.n_kept, 'sample')} had been measured before")
+    for folder, files in extracted.unused.items():
+        print(problem_list(str(folder), [without_a_sample(files)]), file=sys.stderr)
     for name, reasons in extracted.problems.items():
         problems = examples(list(reasons), lambda id_: Problem("E653", f"{id_}: {reasons[id_]}", id=id_))  # noqa: B023
         print(problem_list(f"feature '{name}'", problems), file=sys.stderr)

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from merbench.cli.options import ListFormat
-from merbench.errors import printable
+from merbench.errors import Problem, listed, plural, printable
 
 if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
     from merbench.report import ReportTable
     from merbench.store import Store
 
@@ -38,6 +40,12 @@ def heading(title: str, **values: object) -> list[str]:
 def print_table(table: ReportTable) -> None:
     """Print a table of text, as wide as the terminal at most."""
     print(table.to_text(align="left", width=terminal_width()))
+
+
+def without_a_sample(files: Sequence[PurePosixPath]) -> Problem:
+    """Return the warning about media files that belong to no sample."""
+    names = [printable(str(path)) for path in files]
+    return Problem("W651", f"{plural(len(names), 'media file')} without a sample: {listed(names)}", count=len(names))
 
 
 def print_data(text: str) -> None:

@@ -1,7 +1,8 @@
 """Which media file belongs to which sample: of a corpus, and of a table that becomes one.
 
 A file belongs to a sample if the corpus lists it, if its path in the folder is the id (with or without a suffix), or
-if its bare name is: the first of these that fits a file decides.
+if its bare name is: the first of these that fits a file decides. If none fits, a file belongs to it that differs only
+in suffix, as corrupted clips do.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Clips:
     # sample that several files could belong to -> what is wrong
     several: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
-    unused: tuple[PurePosixPath, ...] = ()  # media files of the last folder that belong to no sample, relative to it
+    # folder -> its media files that belong to no sample, relative to it
+    unused: Mapping[Path, tuple[PurePosixPath, ...]] = field(default_factory=dict)
 
 
 def find_clips(samples: pa.Table, folders: Sequence[Path]) -> Clips:
@@ -57,9 +59,13 @@ def find_clips(samples: pa.Table, folders: Sequence[Path]) -> Clips:
     names = {sample_id: str(PurePosixPath(listed_names.get(sample_id, sample_id))) for sample_id in ids}
     paths: dict[str, Path] = {}
     several: dict[str, str] = {}
-    unused: tuple[PurePosixPath, ...] = ()
+    unused: dict[Path, tuple[PurePosixPath, ...]] = {}
     for folder in folders:
-        fitting, unused = _fitting(folder, names)
+        fitting, left = _fitting(folder, names)
+        other = _with_other_suffix(names, fitting, left)
+        fitting |= other
+        used = {path for files in other.values() for path in files}
+        unused[folder] = tuple(path for path in left if path not in used)
         for sample_id, files in fitting.items():
             paths.pop(sample_id, None)
             several.pop(sample_id, None)
@@ -87,6 +93,24 @@ def _fitting(
             fitting[sample_id] = lookup[name]
     used = {path for paths in fitting.values() for path in paths}
     return fitting, tuple(path for path in files if path not in used and path.suffix.lower() in MEDIA_SUFFIXES)
+
+
+def _with_other_suffix(
+    names: Mapping[str, str], fitting: Mapping[str, Sequence[PurePosixPath]], left: Iterable[PurePosixPath]
+) -> dict[str, Sequence[PurePosixPath]]:
+    """Return, of samples that no file fits, the media files that differ from a name only in suffix."""
+    stems = {
+        sample_id: str(path.with_suffix(""))
+        for sample_id, name in names.items()
+        if (path := PurePosixPath(name)).suffix.lower() in MEDIA_SUFFIXES
+    }
+    counts = Counter(stems.values())
+    files = _indexed(left, lambda path: str(path.with_suffix("")))
+    return {
+        sample_id: files[stem]
+        for sample_id, stem in stems.items()
+        if sample_id not in fitting and counts[stem] == 1 and stem in files
+    }
 
 
 def _files(folder: Path, below: str = "") -> Iterator[PurePosixPath]:

@@ -158,7 +158,7 @@ def plan_media(
     )
     reasons = {sample_id: without[sample_id] for sample_id in ids if sample_id in without}
     return MediaPlan(
-        candidates, media, folder, banks, header, clips, reasons, files.unused if sample_ids is None else ()
+        candidates, media, folder, banks, header, clips, reasons, files.unused[media] if sample_ids is None else ()
     )
 
 

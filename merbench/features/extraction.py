@@ -23,7 +23,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Unpack
 
 import numpy as np
@@ -110,6 +110,8 @@ class Extracted:
     problems: Mapping[str, Mapping[str, str]]  # name of a recipe -> sample -> why it has no value
     without: Mapping[str, int]  # splits of which no sample has a clip, and how many samples they have
     n_kept: int  # how many samples an earlier run had done
+    # folder after the first -> its media files that belong to no sample; expected are those of clean clips only
+    unused: Mapping[Path, Sequence[PurePosixPath]]
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def extract(
     written = add_features(corpus, _OneByOne(makers), {name: records[name] for name in makers}, replace=replace)
     _remove_working_folders(job, request)
     features = _OneByOne({name: partial(written.feature, name) for name in makers})
-    return Extracted(written, features, problems, without, n_kept)
+    return Extracted(written, features, problems, without, n_kept, _unused(request, clips))
 
 
 def _itself(feature: Feature) -> Feature:
@@ -269,6 +271,11 @@ def _clips(corpus: Corpus, request: Request) -> tuple[Clips, dict[str, int]]:
     splits = _splits(corpus)
     with_clips = {splits[sample_id] for sample_id in (*clips.paths, *clips.several)}
     return clips, dict(sorted(Counter(split for split in splits.values() if split not in with_clips).items()))
+
+
+def _unused(request: Request, clips: Clips) -> dict[Path, Sequence[PurePosixPath]]:
+    later = dict.fromkeys(map(Path, request.media[1:]))
+    return {folder: clips.unused[folder] for folder in later if clips.unused.get(folder)}
 
 
 def _splits(corpus: Corpus) -> dict[str, str]:

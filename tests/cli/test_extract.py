@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from made_corpus import made_corpus
+from media_track import NOISE, write_media_track
 
 from merbench.corpus import open_corpus
 from merbench.sample import WrittenClips, clip
@@ -63,6 +65,29 @@ def test_clips_that_cannot_be_read_are_reported_and_leave_with_5(here: Path, mer
         )
         + "  E653  … and 1 more\n"
     )
+
+
+@pytest.mark.slow
+def test_corrupted_clips_of_another_suffix_are_read_and_those_without_a_sample_reported(
+    here: Path, data_home: Path, merbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(data_home))
+    write_media_track(here, IDS, NOISE, media=[f"a/{sample_id}.mpg" for sample_id in IDS])
+    Path("clean/a").mkdir(parents=True)
+    for sample_id in IDS:
+        shutil.copy(Path("clips") / f"{sample_id}.mp4", Path("clean/a") / f"{sample_id}.mpg")
+    assert merbench("corrupt ./toy-noise --media clean --output corrupted")[0] == 0
+    assert sorted(path.name for path in Path("corrupted/a").iterdir()) == [f"{sample_id}.mp4" for sample_id in IDS]
+    for name, media in (("clean", ["clean"]), ("corrupted", ["corrupted"]), ("both", ["clean", "corrupted"])):
+        folders = " ".join(f"--media {folder}" for folder in media)
+        assert merbench(f"extract ./toy-noise/corpus {folders} --with {name}=voice")[0] == 0
+    corpus = open_corpus("./toy-noise/corpus")
+    clean, corrupted, both = (corpus.feature(name).values for name in ("clean", "corrupted", "both"))
+    np.testing.assert_array_equal(both, corrupted)
+    assert not (both == clean).all(axis=1).any()
+    shutil.copy(Path("clips") / f"{IDS[0]}.mp4", Path("corrupted/left-over.mp4"))
+    code, _, err = merbench("extract ./toy-noise/corpus --media clean --media corrupted --with both=voice --force")
+    assert (code, err) == (0, "corrupted: 1 warning\n  W651  1 media file without a sample: left-over.mp4\n")
 
 
 @pytest.mark.parametrize(

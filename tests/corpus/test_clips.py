@@ -38,7 +38,7 @@ def test_a_file_is_found_by_its_name_its_path_and_its_path_without_suffix(
 ) -> None:
     clips = find(tmp_path, names, ids)
     assert relative(clips, tmp_path) == dict(zip(ids, expected, strict=True))
-    assert (clips.several, clips.missing, clips.unused) == ({}, (), ())
+    assert (clips.several, clips.missing, clips.unused) == ({}, (), {tmp_path: ()})
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_several_files_samples_without_one_and_files_without_a_sample_are_report
     names = ["a/clip.mp4", "b/clip.mp4", "more.WAV", "labels.csv", ".hidden.mp4", "x.mp4"]
     clips = find(tmp_path, names, ["clip", "x", "y"])
     assert clips.several == {"clip": "2 files could belong to this sample: a/clip.mp4, b/clip.mp4"}
-    assert (relative(clips, tmp_path), clips.missing, list(map(str, clips.unused))) == (
+    assert (relative(clips, tmp_path), clips.missing, list(map(str, clips.unused[tmp_path]))) == (
         {"x": "x.mp4"},
         ("y",),
         ["more.WAV"],
@@ -79,6 +79,24 @@ def test_the_last_folder_with_a_clip_counts(tmp_path: Path) -> None:
     assert clips.several == {"y": "2 files could belong to this sample: y.avi, y.mp4"}
     assert clips.missing == ("w",)
     assert find_clips(samples, []).missing == ("v", "w", "x", "y", "z")
+
+
+@pytest.mark.parametrize(
+    ("files", "listed", "expected"),
+    [
+        (["a/x.mp4"], ["a/x.mpg", None], {"x": "a/x.mp4"}),
+        (["b/x.mp4"], ["a/x.mpg", None], {}),
+        (["a/x.mp4"], ["a/x.MPG", "a/x.mp4"], {"y": "a/x.mp4"}),  # the file that the corpus lists for another sample
+        (["a/x.mkv"], ["a/x.mpg", "a/x.mp4"], {}),  # either sample could be meant
+        (["a/x.mpg.mp4", "a/x.wav.mp4"], ["a/x.mpg", "a/x.wav"], {"x": "a/x.mpg.mp4", "y": "a/x.wav.mp4"}),
+        (["a/x.csv", "a/x.mp4"], ["a/x.mpg", None], {"x": "a/x.mp4"}),
+        (["a/x.mp4"], ["a/x.1", None], {}),  # not a suffix of media, so a part of the name
+    ],
+)
+def test_a_clip_may_have_another_suffix_than_the_corpus_lists(
+    tmp_path: Path, files: list[str], listed: list[str | None], expected: dict[str, str]
+) -> None:
+    assert relative(find(tmp_path, files, ["x", "y"], listed), tmp_path) == expected
 
 
 def test_a_folder_that_does_not_exist_is_an_error_and_links_to_folders_are_not_followed(tmp_path: Path) -> None:
