@@ -678,7 +678,8 @@ def _configuration(folder: Path) -> Any:
             f"{', '.join(known)}, and models of texts, such as bert{did_you_mean(kind, known)}"
         )
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with _quietly():
+            return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise UsageError(f"{path}: cannot be read: {first_line(error)}") from error
 
