@@ -18,7 +18,7 @@ import numpy as np
 
 from merbench.corruptions.signals import Audio
 from merbench.engine import suitable_threads
-from merbench.errors import Inapplicable, MissingExtra
+from merbench.errors import Inapplicable, MissingExtra, plural
 from merbench.features.extractor import Floats, Output, extractor
 from merbench.features.weights import OPENSMILE, RESEMBLYZER, SILERO_VAD, SPEECHMOS
 
@@ -205,7 +205,7 @@ class Speaker:
         samples = _samples(audio)
         level = float(np.sqrt(np.einsum("i,i", samples, samples, dtype=np.float64) / len(samples)))
         if level == 0:
-            raise Inapplicable(f"the sound is silent: all of its {len(samples):,} samples are 0")
+            raise Inapplicable(f"the sound is silent: {plural(len(samples), 'sample')}, all 0")
         gain = np.float32(max(_SPEECH_LEVEL / level, 1) ** 2)
         starts = _partial_starts(len(samples))
         with suitable_threads(0):
@@ -323,7 +323,9 @@ def _samples(audio: Audio, shortest: int = 1) -> Floats:
     samples: Floats = audio.samples[0]
     n = len(samples)
     if n < shortest:
-        raise Inapplicable(f"the sound is too short: {n:,} samples at 16 kHz of the {shortest:,} that are needed")
+        raise Inapplicable(
+            f"the sound is too short: {plural(n, 'sample')} at 16 kHz of the {shortest:,} that are needed"
+        )
     if n_wrong := n - int(np.count_nonzero(np.isfinite(samples))):
         raise Inapplicable(f"{n_wrong:,} of the {n:,} samples of the sound are not finite numbers")
     return samples
