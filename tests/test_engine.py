@@ -110,7 +110,7 @@ import units_of_work
 from merbench.engine import run
 if __name__ == "__main__":
     try:
-        with closing(run(units_of_work.sleep_with_half_a_file, [(str(i), sys.argv[1]) for i in range(9)], workers=2)) as r:
+        with closing(run(getattr(units_of_work, sys.argv[2]), [(str(i), sys.argv[1]) for i in range(9)], workers=2)) as r:
             list(r)
     except KeyboardInterrupt:
         print("interrupted")
@@ -118,7 +118,7 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+def runner(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A process with two busy workers, and their process ids."""
     script = tmp_path / "runner.py"
     script.write_text(RUNNER, encoding="utf-8")
@@ -126,7 +126,7 @@ def runner(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     folder.mkdir()
     tests = str(Path(__file__).parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((tests, str(Path(tests).parent)))}
-    command = [sys.executable, str(script), str(folder)]
+    command = [sys.executable, str(script), str(folder), getattr(request, "param", "sleep_with_half_a_file")]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -157,9 +157,24 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(
 ) -> None:
     process, workers = runner
     process.kill()
-    process.wait()
+    assert process.communicate(timeout=60) == ("", "")  # nothing is reported as leaked
     assert eventually(lambda: not any(map(is_alive, workers)))
     assert list((tmp_path / "units").glob("half-*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc: this is not Linux")
+@pytest.mark.parametrize("runner", ["sleep_in_a_native_callback", "sleep_and_swallow"], indirect=True)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_stored_after_a_library_swallowed_the_end_of_its_worker(
+    number: int, runner: tuple[subprocess.Popen[str], list[int]], tmp_path: Path
+) -> None:
+    process, workers = runner
+    process.send_signal(number)
+    assert process.communicate(timeout=60) == ("interrupted\n" if number == signal.SIGINT else "", "")
+    assert eventually(lambda: not any(map(is_alive, workers)))
+    left = {path.name.partition("-")[0] for path in (tmp_path / "units").iterdir()}
+    assert left == {"pid"}
 
 
 def test_nothing_is_left_of_the_workers_when_the_generator_ends() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from merbench.errors import InvalidCorpus, Problem, UnknownName
+from merbench.files.writing import atomic_path
 
 
 def square(x: int) -> int:
@@ -88,3 +91,24 @@ def sleep_with_half_a_file(folder: str) -> None:
         time.sleep(60)
     finally:
         half.unlink()
+
+
+def sleep_in_a_native_callback(folder: str) -> None:
+    """Write what was computed after a native library swallowed whatever was raised in its callback."""
+    callback = ctypes.CFUNCTYPE(None)(lambda: _sleep_in(folder))
+    callback()
+    with atomic_path(Path(folder) / f"stored-{os.getpid()}") as target:
+        target.touch()
+
+
+def sleep_and_swallow(folder: str) -> None:
+    """Write what was computed after a library swallowed whatever was raised, without a word."""
+    with suppress(BaseException):
+        _sleep_in(folder)
+    with atomic_path(Path(folder) / f"stored-{os.getpid()}") as target:
+        target.touch()
+
+
+def _sleep_in(folder: str) -> None:
+    (Path(folder) / f"pid-{os.getpid()}").touch()
+    time.sleep(60)

@@ -4,7 +4,8 @@ Every worker is an executor of one process that has one task at a time, so that 
 starts a process without the main script, so it needs no guard, and in an environment of its own.
 
 A worker leaves interrupts to its parent. When it must end (its pipe from the parent closes, or SIGTERM), it leaves its
-unit through the unit's own `finally`, so that no half-written file stays.
+unit through the unit's own `finally`, so that no half-written file stays. A library that calls back may swallow the
+exception that does so; the worker then ends at once where Python notices, and renames no file in any case.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ class _Worker:
     def _open(self) -> None:
         from loky import ProcessPoolExecutor
 
+        _ensure_silent_trackers()
         # The parent has the only end to write to: it is closed when the parent ends, in any way.
         reader, self.lifeline = Pipe(duplex=False)
         self.executor = ProcessPoolExecutor(
@@ -159,7 +161,7 @@ class _Worker:
 def _end(workers: Sequence[_Worker], busy: Iterable[Future[Any]], others: Collection[threading.Thread]) -> None:
     """End all workers, busy or not, and wait until their executors have released everything.
 
-    A command ends its process at once; Python would report what is still open as leaked.
+    A command ends its process at once, and what is still open would stay until another process removes it.
 
     Args:
         workers: the workers.
@@ -183,12 +185,27 @@ def _interrupts_wait() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # it would lift the block when it starts
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _ensure_silent_trackers() -> None:
+    """Start what removes the semaphores of a process that was killed; it would report them, long after the command.
+
+    Started with a process, it would also lift the block on interrupts.
+    """
+    from loky.backend import resource_tracker as of_loky
+
+    option = "ignore:resource_tracker:UserWarning"
+    sys.warnoptions.append(option)  # the trackers get the same options
+    try:
+        resource_tracker.ensure_running()
+        of_loky.ensure_running()
+    finally:
+        sys.warnoptions.remove(option)
 
 
 class _MustEnd(BaseException):
@@ -198,6 +215,7 @@ class _MustEnd(BaseException):
 _payload = b""
 _function: Callable[[Any], Any] | None = None
 _is_busy = False
+_is_ending = False
 
 
 def _initialise(payload: bytes, lifeline: Connection) -> None:
@@ -212,6 +230,8 @@ def _initialise(payload: bytes, lifeline: Connection) -> None:
     _payload = payload
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _must_end)
+    sys.unraisablehook = _end_if_swallowed
+    sys.addaudithook(_require_no_end)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
@@ -227,17 +247,31 @@ def _run_task(units: Sequence[Any]) -> list[Any]:
         if _function is None:
             _function = pickle.loads(_payload)
         return run_units(_function, units)
-    except _MustEnd:
-        os._exit(_ENDED)
     finally:
         _is_busy = False
+        if _is_ending:
+            os._exit(_ENDED)
 
 
 def _must_end(*_: object) -> None:
+    global _is_ending
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _is_ending = True
     if _is_busy:
         raise _MustEnd
     os._exit(_ENDED)
+
+
+def _end_if_swallowed(unraisable: sys.UnraisableHookArgs) -> None:
+    if unraisable.exc_type is _MustEnd:
+        os._exit(_ENDED)
+    sys.__unraisablehook__(unraisable)
+
+
+def _require_no_end(event: str, _: object) -> None:
+    """Keep a unit from storing what was computed after the exception was swallowed: files appear by their renaming."""
+    if _is_ending and event == "os.rename":
+        raise _MustEnd
 
 
 def _end_with(lifeline: Connection) -> None:
