@@ -209,7 +209,8 @@ def test_a_phone_shows_long_rows_as_lists_and_the_fading_edge_of_what_is_wider(b
     fade = "const s = getComputedStyle({}); return s.getPropertyValue('--fade')"
     wide = "[...document.querySelectorAll('.scroll:not(.cards)')].find(e => e.scrollWidth > e.clientWidth)"
     assert browser.execute_script(fade.format(wide)) == "40px"  # 2.5rem
-    browser.execute_script(f"{wide}.scrollLeft = 9999")
+    drawn = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))"  # the fade follows when a frame is drawn
+    browser.execute_async_script(f"{wide}.scrollLeft = 9999; {drawn}")
     assert browser.execute_script(fade.format(wide)) == "0px"
     show(browser, path, 1280)
     assert browser.execute_script(fade.format(region)) == "0px"
