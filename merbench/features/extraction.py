@@ -6,7 +6,7 @@ way, is continued by the same command, and ends in the same bytes.
 
 ==========================  =====================================================================================
 .extract/<inputs>/          the working folder of runs with the same extractors, options and versions
-    journal                 a line of JSON for the inputs, then one for each unit that is done
+    journal                 a line of JSON for the inputs, then one for each unit that is done, with its file's digest
     <unit>.npz              for each feature, by its place: `<i>.vectors` (n, d), or `<i>.frames` (m, d) with
                             `<i>.lengths` (n,) and, if they are known, `<i>.times` (m,); n: samples without a problem
 ==========================  =====================================================================================
@@ -40,6 +40,7 @@ from merbench.errors import (
     Inapplicable,
     IntegrityError,
     MalformedFile,
+    OutputError,
     UnreadableMedia,
     UsageError,
     did_you_mean,
@@ -222,11 +223,12 @@ def extract(
             makers[name] = partial(_assembled, job, rows, recipe, form)
         records[name] = _record(request, header, recipe, form, rows)
     if not makers:
+        _remove_working_folders(job, set())
         recipe_name, reasons = next(iter(problems.items()))
         first = min(reasons)
         raise UsageError(f"corpus '{corpus.name}': '{recipe_name}' of no sample: sample {first}: {reasons[first]}")
     written = add_features(corpus, _OneByOne(makers), {name: records[name] for name in makers}, replace=replace)
-    _remove_working_folders(job, request)
+    _remove_working_folders(job, {recipe.name for recipe in request.recipes})
     features = _OneByOne({name: partial(written.feature, name) for name in makers})
     return Extracted(written, features, problems, without, n_kept, _unused(request, clips))
 
@@ -328,10 +330,13 @@ def _run(
     """Measure all units that are not done, and return the rows of all, and how many samples had been done before."""
     if not units:
         return [], 0
+    for folder in (job.folder.parent, job.folder):
+        if (folder.is_symlink() or folder.exists()) and not folder.is_dir():
+            raise OutputError(f"{folder}: is not a folder; remove it")
     path = job.folder / JOURNAL
     lines = journal_lines(path, _is_row)
     if next(lines, header) != header:
-        raise IntegrityError(f"{path}: has other inputs than its folder's name; remove the folder and start again")
+        raise IntegrityError(f"{path}: has other inputs than its folder's name; remove {job.folder} and start again")
     before: dict[str, Row] = {row["unit"]: row for row in lines}
     rows: dict[str, Row] = {
         unit.name: before[unit.name] for unit in units if _is_done(job, unit, before.get(unit.name))
@@ -359,7 +364,7 @@ def _run(
 
 
 def _is_row(row: Row) -> bool:
-    kinds = {"unit": str, "kind": str, "n_bytes": int, "inputs": dict, "problems": dict}
+    kinds = {"unit": str, "kind": str, "sha256": str, "inputs": dict, "problems": dict}
     return all(isinstance(row.get(key), kind) for key, kind in kinds.items())
 
 
@@ -368,7 +373,7 @@ def _is_done(job: Job, unit: Unit, row: Row | None) -> bool:
     if row is None or any(row["problems"].values()) or not unit.is_as(row["inputs"]):
         return False
     file = job.folder / f"{unit.name}.npz"
-    return file.is_file() and file.stat().st_size == row["n_bytes"]
+    return file.is_file() and sha256_file(file) == row["sha256"]
 
 
 def _failed(job: Job, unit: Unit, reason: str) -> Row:
@@ -377,7 +382,7 @@ def _failed(job: Job, unit: Unit, reason: str) -> Row:
     return {
         "unit": unit.name,
         "kind": unit.kind,
-        "n_bytes": 0,
+        "sha256": "",
         "inputs": {},
         "problems": dict.fromkeys(unit.samples, names),
     }
@@ -401,10 +406,12 @@ def measure_unit(unit: Unit, job: Job) -> Row:
     arrays: dict[str, Any] = _arrays(job, recipes, measured)  # NumPy 2.0 would write `allow_pickle` as an array
     with atomic_path(file) as temporary, temporary.open("wb") as opened:
         np.savez(opened, **arrays)
+        opened.flush()
+        digest = sha256_file(temporary)
     return {
         "unit": unit.name,
         "kind": unit.kind,
-        "n_bytes": file.stat().st_size,
+        "sha256": digest,
         "inputs": inputs,
         "problems": {sample_id: problems for sample_id, problems in measured.problems.items() if problems},
     }
@@ -511,7 +518,7 @@ def _read(path: Path, prefix: str) -> dict[str, NDArray[Any]]:
         wanted = lambda names: [name for name in names if name.startswith(prefix)]  # noqa: E731
         return read_npz(path, wanted, most_bytes=MOST_FEATURE_BYTES)
     except (MalformedFile, OSError) as error:
-        raise IntegrityError(f"{path}: {fault(error)}; remove the folder and start again") from error
+        raise IntegrityError(f"{path}: {fault(error)}; remove {path.parent} and start again") from error
 
 
 def _learned(corpus: Corpus, request: Request, recipe: Recipe) -> Feature:
@@ -611,9 +618,8 @@ def _version(package: str) -> str:
         return ""
 
 
-def _remove_working_folders(job: Job, request: Request) -> None:
-    """Remove the working folder, and those of earlier runs that would have made some of the same features."""
-    made = {recipe.name for recipe in request.recipes}
+def _remove_working_folders(job: Job, made: set[str]) -> None:
+    """Remove the working folder, and those of earlier runs that would have made some of the features that are made."""
     for folder in _working_folders(job.folder.parent):
         header: Mapping[str, Any] = next(journal_lines(folder / JOURNAL, _is_row), {})
         if folder == job.folder or (made & set(header.get("features", ())) and not _is_at_work(folder)):

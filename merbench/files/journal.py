@@ -35,19 +35,20 @@ def journal_lines(path: Path, is_row: Callable[[Mapping[str, Any]], bool]) -> It
     """
     if not path.is_file():
         return
+    remedy = f"remove {path.parent} and start again"
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b"")):
             if len(line) == MOST_LINE_BYTES or number > MOST_LINES:
                 limits = f"{MOST_LINES:,} lines of {MOST_LINE_BYTES:,} bytes are allowed"
-                raise IntegrityError(f"{path}: has too long a line, or too many; {limits}")
+                raise IntegrityError(f"{path}: has too long a line, or too many; {limits}; {remedy}")
             if not line.endswith(b"\n"):
                 return
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise IntegrityError(f"{path}: a line is not JSON; remove the folder and start again") from error
+                raise IntegrityError(f"{path}: a line is not JSON; {remedy}") from error
             if not isinstance(row, dict) or (number and not is_row(row)):
-                raise IntegrityError(f"{path}: a line is not from a run of merbench; remove the folder and start again")
+                raise IntegrityError(f"{path}: a line is not from a run of merbench; {remedy}")
             yield {sys.intern(key): value for key, value in row.items()}
 
 

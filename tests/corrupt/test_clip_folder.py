@@ -371,7 +371,7 @@ def test_a_file_that_is_not_a_journal_is_an_error(tmp_path: Path, media: Path) -
     (tmp_path / "out").mkdir()
     for text in (b"[1]\n", b"\xff\xfe\n", b'{"track": "x"}\n{"no": 1}\n'):
         (tmp_path / "out" / JOURNAL).write_bytes(text)
-        with pytest.raises(IntegrityError, match=r"remove the folder and start again$"):
+        with pytest.raises(IntegrityError, match=f"remove {tmp_path / 'out'} and start again$"):
             corrupted(tmp_path, media)
 
 

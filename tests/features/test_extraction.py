@@ -20,7 +20,7 @@ from made_corpus import made_corpus
 
 from merbench.corpus import Corpus
 from merbench.engine import Done, WorkerDied
-from merbench.errors import InvalidCorpus, OutputError, UsageError
+from merbench.errors import IntegrityError, InvalidCorpus, OutputError, UsageError
 from merbench.features.extraction import Extracted, Request, Unit, extract
 from merbench.features.outputs import Recipe
 from merbench.features.pictures import picture_vector
@@ -137,6 +137,7 @@ def test_without_one_readable_clip_there_is_no_feature(clips: Path, tmp_path: Pa
     message = f"^corpus 'talk': 'voice' of no sample: sample {IDS[0]}: {clips / IDS[0]}.mp4: is not a media file"
     with pytest.raises(UsageError, match=message):
         extracted(corpus(tmp_path / "talk"), clips)
+    assert not (tmp_path / "talk" / ".extract").exists()  # nothing in it was of use
 
 
 @pytest.mark.parametrize(
@@ -358,6 +359,46 @@ def test_what_changed_is_measured_again_and_the_rest_is_kept(
         3,
     )  # without the changed one, the new one and the broken one, which may be the changed one
     assert contents(done.corpus.folder) == contents(extracted(corpus(tmp_path / "new"), clips).corpus.folder)
+
+
+def test_what_was_exchanged_or_overwritten_with_as_many_bytes_is_measured_again(
+    clips: Path, tmp_path: Path, stopped_run: Callable[..., None]
+) -> None:
+    talk = corpus(tmp_path / "talk")
+    stopped_run(talk, clips)
+    first, second, third = sorted(talk.folder.glob(".extract/*/*.npz"))[:3]
+    parts = [path.read_bytes() for path in (first, second, third)]
+    assert len(parts[0]) == len(parts[1])
+    first.write_bytes(parts[1])
+    second.write_bytes(parts[0])
+    third.write_bytes(bytes(len(parts[2])))
+    done = extracted(talk, clips)
+    assert done.n_kept == len(IDS) - 3
+    assert contents(done.corpus.folder) == contents(extracted(corpus(tmp_path / "new"), clips).corpus.folder)
+
+
+def test_a_working_folder_that_cannot_be_used_is_named_with_its_remedy(clips: Path, tmp_path: Path) -> None:
+    talk = corpus(tmp_path / "talk")
+    hidden = talk.folder / ".extract"
+    for make in (hidden.touch, lambda: hidden.symlink_to(tmp_path / "gone")):
+        make()
+        with pytest.raises(OutputError, match=f"^{hidden}: is not a folder; remove it$"):
+            extracted(talk, clips)
+        hidden.unlink()
+
+
+def test_a_journal_that_is_not_intact_is_named_with_the_folder_to_be_removed(
+    clips: Path, tmp_path: Path, stopped_run: Callable[..., None]
+) -> None:
+    talk = corpus(tmp_path / "talk")
+    stopped_run(talk, clips)
+    (journal,) = talk.folder.glob(".extract/*/journal")
+    for line in (b"[]\n", b"{\n", b"{}\n", b"x" * (1 << 20)):
+        journal.write_bytes(line)
+        with pytest.raises(IntegrityError) as caught:
+            extracted(talk, clips)
+        assert str(caught.value).startswith(f"{journal}: ")
+        assert str(caught.value).endswith(f"; remove {journal.parent} and start again")
 
 
 def test_other_options_or_extractors_are_another_run(
