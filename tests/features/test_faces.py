@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ from merbench.features.faces import (
     crop_of,
     faces_key,
     find_faces,
+    forget_faces,
     overlaps,
     turned_square,
 )
@@ -241,12 +243,16 @@ def test_overlap_is_intersection_over_union() -> None:
 # The cache.
 
 
-def stored_face() -> StoredFaces:
+def noise() -> list[Any]:
     rng = np.random.default_rng(0)
     pictures = numbered(3)
     for picture in pictures:
         picture.rgb[1:] = rng.integers(0, 256, picture.rgb[1:].shape, np.uint8)
-    return read(Listed([[face_at(100, 50, 80)]] * 3), pictures)
+    return list(pictures)
+
+
+def stored_face() -> StoredFaces:
+    return read(Listed([[face_at(100, 50, 80)]] * 3), noise())
 
 
 def test_crops_come_back_as_they_were_as_often_as_one_likes() -> None:
@@ -259,7 +265,7 @@ def test_crops_come_back_as_they_were_as_often_as_one_likes() -> None:
     for _ in range(2):
         (back,) = stored
         np.testing.assert_array_equal(back.rgb, crop_of(rgb, face))
-    with zipfile.ZipFile(stored.path) as archive:
+    with zipfile.ZipFile(stored.file) as archive:
         assert {info.date_time[0] for info in archive.infolist()} == {1980}  # the same faces are the same bytes
     assert (back.time_s, back.score) == (0.04, pytest.approx(0.9))
     np.testing.assert_allclose(back.points * [400, 200], face.points, rtol=1e-6)
@@ -303,18 +309,45 @@ BREAK: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("how", BREAK)
 def test_a_file_of_the_cache_that_is_not_intact_counts_as_missing(how: str) -> None:
-    path = stored_face().path
+    stored_face()
+    path = module._path("k")
     before = path.read_bytes()
     assert find_faces("k") is not None
     BREAK[how](path)
     assert find_faces("k") is None
     if path.is_file():
-        assert stored_face().path.read_bytes() == before
+        stored_face()
+        assert path.read_bytes() == before
+
+
+def test_faces_of_another_clip_under_this_key_count_as_missing() -> None:
+    stored_face()
+    shutil.copy(module._path("k"), module._path("l"))
+    assert find_faces("l") is None
+
+
+@pytest.mark.parametrize("obstacle", ["a file instead of the cache", "a folder instead of the archive"])
+def test_a_cache_that_cannot_be_written_is_done_without(obstacle: str, tmp_path: Path) -> None:
+    expected = [face.rgb for face in stored_face()]
+    shutil.rmtree(tmp_path / "cache")
+    if obstacle == "a file instead of the cache":
+        (tmp_path / "cache").touch()
+    else:
+        module._path("k").mkdir(parents=True)
+    reader = FaceReader(Listed([[face_at(100, 50, 80)]] * 3))  # type: ignore[arg-type]
+    with reader:
+        for picture in noise():
+            reader.add(picture)  # type: ignore[arg-type]
+        stored = reader.store("k")
+        for _ in range(2):
+            np.testing.assert_array_equal([face.rgb for face in stored], expected)
+    assert find_faces("k") is None
+    forget_faces("k")
 
 
 def test_a_file_that_is_removed_while_it_is_read_is_named() -> None:
     stored = stored_face()
-    stored.path.unlink()
+    module._path("k").unlink()
     with pytest.raises(IntegrityError, match=r"k\.zip: changed while it was read"):
         list(stored)
 
@@ -503,12 +536,17 @@ def test_pictures_of_odd_shapes_have_no_face(detector: FaceDetector, shape: tupl
         read(detector, timed([np.full((*shape, 3), 90, np.uint8)]))
 
 
+def members(stored: StoredFaces) -> dict[str, bytes]:
+    with zipfile.ZipFile(stored.file) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name != "clip.json"}
+
+
 def test_clips_read_at_the_same_time_are_stored_as_when_read_alone(detector: FaceDetector, test_data: Path) -> None:
     clips = [timed(clip_pictures(test_data, name, 6)) for name in ("grid/bbaf2n.mpg", "grid/lbbc2a.mpg")]
-    alone = [read(detector, clip, "alone").path.read_bytes() for clip in clips]
+    alone = [members(read(detector, clip, "alone")) for clip in clips]
     readers = [detector.start() for _ in clips]
     for shown in zip(*clips, strict=True):
         for reader, picture in zip(readers, shown, strict=True):
             reader.add(picture)  # type: ignore[arg-type]
-    together = [reader.store(f"together {i}").path.read_bytes() for i, reader in enumerate(readers)]
+    together = [members(reader.store(f"together {i}")) for i, reader in enumerate(readers)]
     assert together == alone
