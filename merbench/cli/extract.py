@@ -14,9 +14,11 @@ from merbench.cli import options
 from merbench.cli.options import FEATURE, INPUT, OUTPUT
 from merbench.cli.parser import option
 from merbench.cli.printing import print_line, progress_bar, without_a_sample
-from merbench.errors import WITH_PROBLEMS, Problem, examples, plural, problem_list
+from merbench.errors import EXAMPLES_SHOWN, WITH_PROBLEMS, Problem, examples, listed, plural, problem_list
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from merbench.features.extraction import Extracted
 
 OnlyOption = StrEnum("OnlyOption", "vectors frames")
@@ -39,6 +41,9 @@ def extract(
     only: OnlyOption | None = option(
         OUTPUT, "--only", "Of sequences, write only the pooled vectors, or only the frames. [default: both]"
     ),
+    problems: Path | None = option(
+        OUTPUT, "--problems FILE", "Also write every problem, a row for each sample: .csv, .parquet or .jsonl."
+    ),
     workers: options.Workers = 1,
     engine: options.Engine = "local",
     force: options.Force = False,
@@ -48,9 +53,12 @@ def extract(
     A sequence becomes two features: NAME, its pooled vector, and NAME.frames (NAME.tokens of a text), with times.
     A run that was interrupted is continued. A sample that cannot be measured is listed: exit code 5.
     """
-    from merbench.features.extraction import Request
+    from merbench.features.extraction import NothingExtracted, Request
     from merbench.features.extraction import extract as run
+    from merbench.scoring.samples import require_samples_file
 
+    if problems is not None:
+        require_samples_file(problems)
     opened = merbench.open_corpus(corpus)
     request = Request(
         options.recipes(with_, option_, frame_rate),
@@ -59,9 +67,17 @@ def extract(
         train_split=split,
         only=None if only is None else cast(Any, only.value),
     )
-    with progress_bar() as show:
-        extracted = run(opened, request, workers=workers, engine=engine, replace=force, progress=show)
+    try:
+        with progress_bar() as show:
+            extracted = run(opened, request, workers=workers, engine=engine, replace=force, progress=show)
+    except NothingExtracted as error:
+        _write_problems(error.problems, problems)
+        raise
+    _write_problems(extracted.problems, problems)
     _report(extracted)
+    if extracted.problems:
+        _report_problems(extracted.problems, problems)
+        raise typer.Exit(WITH_PROBLEMS)
 
 
 def _report(extracted: Extracted) -> None:
@@ -80,8 +96,29 @@ def _report(extracted: Extracted) -> None:
         print_line(f"{plural(extracted.n_kept, 'sample')} had been measured before")
     for folder, files in extracted.unused.items():
         print(problem_list(str(folder), [without_a_sample(files)]), file=sys.stderr)
-    for name, reasons in extracted.problems.items():
-        problems = examples(list(reasons), lambda id_: Problem("E653", f"{id_}: {reasons[id_]}", id=id_))  # noqa: B023
-        print(problem_list(f"feature '{name}'", problems), file=sys.stderr)
-    if extracted.problems:
-        raise typer.Exit(WITH_PROBLEMS)
+
+
+def _report_problems(problems: Mapping[str, Mapping[str, str]], file: Path | None) -> None:
+    from merbench.features.extraction import problems_by_sample
+
+    groups: dict[tuple[str, ...], list[Problem]] = {}
+    for sample_id, names, reason in problems_by_sample(problems):
+        groups.setdefault(names, []).append(Problem("E653", f"{sample_id}: {reason}", id=sample_id))
+    for names, group in sorted(groups.items(), key=lambda item: (-len(item[0]), item[0])):
+        where = f"feature '{names[0]}'" if len(names) == 1 else f"features {listed(names)}"
+        print(problem_list(where, examples(group, lambda problem: problem)), file=sys.stderr)
+    if file is None and any(len(group) > EXAMPLES_SHOWN for group in groups.values()):
+        print("--problems FILE writes all of them", file=sys.stderr)
+
+
+def _write_problems(problems: Mapping[str, Mapping[str, str]], file: Path | None) -> None:
+    if file is None:
+        return
+    import pyarrow as pa
+
+    from merbench.features.extraction import problems_by_sample
+    from merbench.scoring.samples import write_samples
+
+    types = {"sample_id": pa.string(), "features": pa.list_(pa.string()), "problem": pa.string()}
+    columns = list(zip(*problems_by_sample(problems), strict=True)) or [()] * len(types)
+    write_samples(pa.table(dict(zip(types, columns, strict=True)), schema=pa.schema(types)), file)

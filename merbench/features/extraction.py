@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -37,6 +37,7 @@ from merbench.corpus.declaration import sequence_name
 from merbench.corpus.feature import MOST_FEATURE_BYTES
 from merbench.engine import Execution, ShowProgress, WorkerDied, require_engine, run, suitable_threads
 from merbench.errors import (
+    EXAMPLES_SHOWN,
     Inapplicable,
     IntegrityError,
     MalformedFile,
@@ -46,6 +47,7 @@ from merbench.errors import (
     did_you_mean,
     fault,
     listed,
+    plural,
 )
 from merbench.features.clips import Measured, measure_clips, measure_texts
 from merbench.features.extractor import packages_of
@@ -113,6 +115,27 @@ class Extracted:
     n_kept: int  # how many samples an earlier run had done
     # folder after the first -> its media files that belong to no sample; expected are those of clean clips only
     unused: Mapping[Path, Sequence[PurePosixPath]]
+
+
+class NothingExtracted(UsageError):
+    """No sample has a value of any feature; `problems` are those of `Extracted`."""
+
+    def __init__(self, corpus: Corpus, problems: Mapping[str, Mapping[str, str]]) -> None:
+        self.problems = problems
+        reasons = [f"sample {sample_id}: {reason}" for sample_id, _, reason in problems_by_sample(problems)]
+        where = f"corpus '{corpus.name}': no sample has a value of {listed(list(problems))}"
+        first = f"; the first {EXAMPLES_SHOWN}" if len(reasons) > EXAMPLES_SHOWN else ""
+        lines = [f"  {text}" for text in reasons[:EXAMPLES_SHOWN]]
+        super().__init__(f"{where} ({plural(len(reasons), 'problem')}){first}:", *lines)
+
+
+def problems_by_sample(problems: Mapping[str, Mapping[str, str]]) -> list[tuple[str, tuple[str, ...], str]]:
+    """Return the problems of `Extracted` as sample, features, reason: what several features share is one problem."""
+    features: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, reasons in problems.items():
+        for sample_id, reason in reasons.items():
+            features[sample_id, reason].append(name)
+    return [(sample_id, tuple(names), reason) for (sample_id, reason), names in sorted(features.items())]
 
 
 @dataclass(frozen=True)
@@ -224,9 +247,7 @@ def extract(
         records[name] = _record(request, header, recipe, form, rows)
     if not makers:
         _remove_working_folders(job, set())
-        recipe_name, reasons = next(iter(problems.items()))
-        first = min(reasons)
-        raise UsageError(f"corpus '{corpus.name}': '{recipe_name}' of no sample: sample {first}: {reasons[first]}")
+        raise NothingExtracted(corpus, problems)
     written = add_features(corpus, _OneByOne(makers), {name: records[name] for name in makers}, replace=replace)
     _remove_working_folders(job, {recipe.name for recipe in request.recipes})
     features = _OneByOne({name: partial(written.feature, name) for name in makers})

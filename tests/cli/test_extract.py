@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -51,20 +52,48 @@ def test_features_of_sound_and_pictures_are_made_and_named(here: Path, merbench:
     assert merbench("extract ./talk --media clips --with sound=voice --force")[0] == 0
 
 
-def test_clips_that_cannot_be_read_are_reported_and_leave_with_5(here: Path, merbench: Command) -> None:
+def test_problems_are_those_of_samples_and_all_of_them_are_written(here: Path, merbench: Command) -> None:
     for sample_id in IDS[:6]:
         (here / "clips" / f"{sample_id}.mp4").write_bytes(b"no clip")
-    code, out, err = merbench("extract ./talk --media clips --with voice")
+    reason = "is not a media file that FFmpeg can read"
+    code, out, err = merbench("extract ./talk --media clips --with voice --with again=voice")
     assert code == 5
-    assert out == "talk: feature 'voice', 1 sample × 184\nno clip of other (1)\n"
-    assert err == (
-        "feature 'voice': 6 problems\n"
-        + "".join(
-            f"  E653  {sample_id}: clips/{sample_id}.mp4: is not a media file that FFmpeg can read\n"
-            for sample_id in IDS[:5]
-        )
-        + "  E653  … and 1 more\n"
+    assert out == (
+        "talk: feature 'voice', 1 sample × 184\ntalk: feature 'again', 1 sample × 184\nno clip of other (1)\n"
     )
+    assert err == (
+        "features voice, again: 6 problems\n"
+        + "".join(f"  E653  {sample_id}: clips/{sample_id}.mp4: {reason}\n" for sample_id in IDS[:5])
+        + "  E653  … and 1 more\n--problems FILE writes all of them\n"
+    )
+    code, _, err = merbench("extract ./talk --media clips --with voice --force --problems problems.csv")
+    assert code == 5 and err.startswith("feature 'voice': 6 problems\n") and not err.endswith("all of them\n")
+    rows = [f"{sample_id},voice,clips/{sample_id}.mp4: {reason}" for sample_id in IDS[:6]]
+    assert Path("problems.csv").read_text(encoding="utf-8").splitlines() == ["sample_id,features,problem", *rows]
+    assert merbench("extract ./talk --media clips --with a=voice --problems problems.txt") == (
+        2,
+        "",
+        "problems.txt: unknown suffix '.txt'; allowed: .csv, .parquet, .jsonl\n",
+    )
+
+
+def test_problems_are_written_where_nothing_could_be_extracted(here: Path, merbench: Command) -> None:
+    for sample_id in IDS:
+        (here / "clips" / f"{sample_id}.mp4").write_bytes(b"no clip")
+    code, _, err = merbench("extract ./talk --media clips --with voice --with face --problems problems.jsonl")
+    lines = [f"clips/{sample_id}.mp4: is not a media file that FFmpeg can read" for sample_id in IDS]
+    assert (code, err.splitlines()) == (
+        2,
+        [
+            "corpus 'talk': no sample has a value of voice, face (7 problems); the first 5:",
+            *(f"  sample {sample_id}: {line}" for sample_id, line in zip(IDS[:5], lines, strict=False)),
+        ],
+    )
+    read = [json.loads(line) for line in Path("problems.jsonl").read_text(encoding="utf-8").splitlines()]
+    expected = zip(IDS, lines, strict=True)
+    assert read == [
+        {"sample_id": sample_id, "features": ["voice", "face"], "problem": line} for sample_id, line in expected
+    ]
 
 
 @pytest.mark.slow

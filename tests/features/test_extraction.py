@@ -134,7 +134,8 @@ def test_mistakes_are_reported_before_any_clip_is_read(clips: Path, tmp_path: Pa
 def test_without_one_readable_clip_there_is_no_feature(clips: Path, tmp_path: Path) -> None:
     for sample_id in IDS:
         (clips / f"{sample_id}.mp4").write_bytes(b"no clip")
-    message = f"^corpus 'talk': 'voice' of no sample: sample {IDS[0]}: {clips / IDS[0]}.mp4: is not a media file"
+    first = f"  sample {IDS[0]}: {clips / IDS[0]}.mp4: is not a media file"
+    message = f"^corpus 'talk': no sample has a value of voice \\({len(IDS)} problems\\).*:\n{first}"
     with pytest.raises(UsageError, match=message):
         extracted(corpus(tmp_path / "talk"), clips)
     assert not (tmp_path / "talk" / ".extract").exists()  # nothing in it was of use
