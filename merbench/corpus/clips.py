@@ -136,10 +136,11 @@ def _indexed(
     return index
 
 
-def with_clips(samples: Delimited, folder: Path, column: str | None, problems: list[Problem]) -> Delimited:
+def with_clips(samples: Delimited, folder: Path, column: str | None, problems: list[Problem]) -> Delimited | None:
     """Return a table with a column `media`, the path of each row's file in a folder, in place of the names of files.
 
-    A table without `sample_id` gets that column, too: the name of each row's file without folder and suffix.
+    A table without `sample_id` gets that column, too: the name of each row's file without folder and suffix; None if
+    it has no column of files, either.
 
     Args:
         samples: the table.
@@ -158,11 +159,11 @@ def with_clips(samples: Delimited, folder: Path, column: str | None, problems: l
             f"no column '{wanted}' of file names; the columns are {listed(header, 12)}; name it with --media-column"
         )
         problems.append(Problem("E611", f"{where}: {message}{did_you_mean(wanted, header)}"))
-        return samples
+        return samples if ID in header else None
     if name != MEDIA and MEDIA in header:
         message = f"has a column '{MEDIA}', too, which is for the paths of the files in '{name}'; leave it out"
         problems.append(Problem("E611", f"{where}: {message}"))
-        return samples
+        return samples if ID in header else None
     paths = _paths(samples, folder, name, problems)
     place = len(header) if name == ID else header.index(name)
     header[place : place + 1] = [MEDIA]
@@ -186,9 +187,9 @@ def _paths(samples: Delimited, folder: Path, column: str, problems: list[Problem
             if ID not in samples.header:
                 odd["rows without a file", ""].append((row, cell))
         elif cell not in inside:
-            odd["paths that lead out of the folder", f"write where a file is in {folder}"].append((row, cell))
+            odd["paths that lead out of the folder", f"write the path of each below {folder}"].append((row, cell))
         elif not paths:
-            odd["files that do not exist", f"write where a file is in {folder}"].append((row, cell))
+            odd["files that do not exist", f"write the path of each below {folder}"].append((row, cell))
         elif len(paths) > 1:
             odd["names that several files have", "write path and suffix"].append((row, cell))
         elif not is_text(paths[0]):

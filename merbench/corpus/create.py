@@ -200,7 +200,8 @@ def create_corpus(folder: Path, metadata: Metadata, own: OwnFiles, *, replace: b
         contents = with_fields(contents, features=features)
         problems += contents.problems()
     if contents is None or problems:
-        raise InvalidCorpus(f"corpus '{metadata.name}'", problems)
+        distinct = list(dict.fromkeys(problems))  # of one table, the ids are those of the samples and of the references
+        raise InvalidCorpus(f"corpus '{metadata.name}'", distinct)
     return write_corpus(folder, metadata, contents, replace=replace)
 
 

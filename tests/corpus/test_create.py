@@ -412,9 +412,9 @@ def test_all_that_is_wrong_with_files_is_reported(tmp_path: Path, clips: Path) -
         "clip belongs to one sample",
         "E613  file: samples.csv: names that several files have (1 of 9): 'z' (line 4); write path and suffix",
         "E613  file: samples.csv: files that do not exist (2 of 9): 'gone.wav' (line 5), 'Joy/y.wav' (line 6); "
-        f"write where a file is in {clips}",
+        f"write the path of each below {clips}",
         "E613  file: samples.csv: paths that lead out of the folder (2 of 9): '../secret.wav' (line 7), "
-        f"'/etc/hosts' (line 8); write where a file is in {clips}",
+        f"'/etc/hosts' (line 8); write the path of each below {clips}",
         "E613  file: samples.csv: files whose names are not text in UTF-8 (1 of 9): 'w' (line 9); rename them",
         "E613  file: samples.csv: rows without a file (1 of 9): '' (line 10)",
     ]
@@ -458,7 +458,13 @@ def problems_of_clips(folder: Path, table: str, column: str | None = "file") -> 
 def test_a_table_that_does_not_name_clips(
     tmp_path: Path, clips: Path, table: str, column: str | None, expected: str
 ) -> None:
-    assert problems_of_clips(tmp_path, table, column)[0] == expected
+    assert problems_of_clips(tmp_path, table, column) == [expected]
+
+
+def test_a_problem_of_ids_is_counted_once_where_one_table_has_samples_and_targets(files: Path) -> None:
+    (files / "samples.csv").write_text("sample_id,split,mood\na,train,x\na,test,y\n", encoding="utf-8")
+    duplicate = "E612  sample_id: samples.csv: duplicate ids (2 of 2): 'a' (line 2), 'a' (line 3)"
+    assert problems(files, targets=["mood"]) == [duplicate]
 
 
 def test_the_folder_of_clips_must_exist(files: Path) -> None:
