@@ -273,6 +273,15 @@ def _names(loaded: LoadedBaseline, test: Candidates, settings: Settings, compute
             f"corrupting {listed(absent)} changes none of the features {listed(list(settings.features))}; "
             f"add feature '{absent[0]}', which is computed from the corrupted {absent[0]}"
         )
+    for name, modality in modalities.items() if settings.features else ():
+        recipe, record = settings.extractors.get(str(modality)), test.corpus.declaration.extracted.get(name)
+        if recipe is None or name == modality or modality not in computed:
+            continue
+        if record is None or record.extractor != recipe.extractor.name:
+            raise UsageError(
+                f"feature '{name}' would be replaced by what '{recipe.source}' computes from the corrupted {modality}; "
+                f"name '{modality}' instead of it"
+            )
     names = [str(modality) if modality in computed else name for name, modality in modalities.items()]
     if not names and not absent:
         raise no_features(loaded, test)

@@ -24,8 +24,9 @@ from merbench.corpus.candidates import open_candidates
 from merbench.corrupt.steps import corrupt
 from merbench.corruptions import Audio, Step
 from merbench.errors import Inapplicable, UsageError
-from merbench.features.extractor import EXTRACTORS, Output, extractor
+from merbench.features.extractor import Output, extractor
 from merbench.features.outputs import Recipe
+from merbench.features.shipped import EXTRACTORS
 from merbench.features.sound import sound_vector
 from merbench.media.reading import read_audio
 from merbench.robustness import RobustnessReport, conditions
@@ -396,6 +397,18 @@ def test_a_folder_measures_the_corrupted_clips(corrupted_track: CorruptedTrack, 
     assert recipe.extractor.digest is not None
     assert report.digests["weights of level"] == recipe.extractor.digest()
     assert str(tmp_path) not in report.signature
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_feature_that_is_named_is_not_silently_replaced(corrupted_track: CorruptedTrack, sounds: Path) -> None:
+    recipe = registered("quiet", quiet_only, input="sound")
+    track = corrupted_track(NOISE, features={"audio-stored": vectors()["audio"], "video": vectors()["video"]})
+    settings = {"extractors": {"audio": recipe}, "snr_db": (20,)}
+    message = "feature 'audio-stored' would be replaced by what 'quiet' computes from the corrupted audio; name 'audio'"
+    with pytest.raises(UsageError, match=f"^{message} instead of it$"):
+        logistic(track, sounds, features=["audio-stored", "video"], **settings)
+    report = logistic(track, sounds, features=["audio", "video"], **settings)
+    assert report.features == ("audio", "video")
 
 
 @pytest.mark.usefixtures("forgotten")
