@@ -152,10 +152,13 @@ def feature_rows(candidates: Candidates, name: str, feature: Feature, ids: pa.St
     """Return the rows of samples of a split in a feature; raise `UsageError` when it has no values for some."""
     rows = pc.index_in(ids, value_set=feature.ids)
     if rows.null_count:
-        missing = ids.filter(rows.is_null()).to_pylist()
+        missing, corpus = ids.filter(rows.is_null()).to_pylist(), candidates.corpus
+        others = [other for other in corpus.default_features if other != name]
+        complete = [other for other in others if pc.all(pc.is_in(ids, value_set=corpus.feature(other).ids)).as_py()]
+        remedy = f"; learn from others: {' '.join(f'--feature {other}' for other in complete)}" if complete else ""
         raise UsageError(
-            f"corpus '{candidates.corpus.name}': feature '{name}' has no values for {len(missing):,} of {len(ids):,} "
-            f"samples of split '{candidates.split}': {listed(missing)}"
+            f"corpus '{corpus.name}': feature '{name}' has no values for {len(missing):,} of {len(ids):,} "
+            f"samples of split '{candidates.split}': {listed(missing)}{remedy}"
         )
     return np.asarray(rows, dtype=np.int64)
 

@@ -216,9 +216,13 @@ def wanted_features(loaded: LoadedBaseline, candidates: Candidates, asked: Seque
 
 def no_features(loaded: LoadedBaseline, candidates: Candidates) -> UsageError:
     """Return the error that there is nothing to learn from."""
+    has_texts = "transcript" in candidates.samples.column_names
+    remedy = "--with tfidf-svd` computes some from the transcripts"
+    if not has_texts:
+        remedy = "--with voice --media DIR` computes some from the clips"
     return UsageError(
         f"corpus '{candidates.corpus.name}' has no features, and baseline '{loaded.name}' learns from them; "
-        f"`merbench extract {candidates.corpus.name} --with tfidf-svd` computes some from the transcripts"
+        f"`merbench extract {candidates.corpus.name} {remedy}"
     )
 
 
