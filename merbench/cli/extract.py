@@ -14,7 +14,7 @@ from merbench.cli import options
 from merbench.cli.options import FEATURE, INPUT, OUTPUT
 from merbench.cli.parser import option
 from merbench.cli.printing import print_line, progress_bar, without_a_sample
-from merbench.errors import EXAMPLES_SHOWN, WITH_PROBLEMS, Problem, examples, listed, plural, problem_list
+from merbench.errors import EXAMPLES_SHOWN, WITH_PROBLEMS, Problem, UsageError, examples, listed, plural, problem_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,9 @@ def extract(
     column: list[str] | None = option(
         INPUT, "--column NAME", "Column of text; repeatable: their features are concatenated. [default: transcript]"
     ),
-    split: str = option(INPUT, "--split NAME", "Split of the corpus that tfidf-svd is fitted on.", "train"),
+    split: str | None = option(
+        INPUT, "--split NAME", "Split of the corpus that tfidf-svd is fitted on. [default: train]"
+    ),
     only: OnlyOption | None = option(
         OUTPUT, "--only", "Of sequences, write only the pooled vectors, or only the frames. [default: both]"
     ),
@@ -64,9 +66,15 @@ def extract(
         options.recipes(with_, option_, frame_rate),
         media=media or (),
         columns=column or ("transcript",),
-        train_split=split,
+        train_split=split or "train",
         only=None if only is None else cast(Any, only.value),
     )
+    if split is not None and not request.of("corpus"):
+        raise UsageError("--split: applies only to extractors that learn from a split, such as tfidf-svd")
+    if column and not request.of("texts", "corpus"):
+        raise UsageError("--column: applies only to extractors that read texts")
+    if len(set(request.columns)) < len(request.columns):
+        raise UsageError(f"--column: a column is named twice: {', '.join(request.columns)}")
     try:
         with progress_bar() as show:
             extracted = run(opened, request, workers=workers, engine=engine, replace=force, progress=show)
@@ -88,7 +96,9 @@ def _report(extracted: Extracted) -> None:
         n_zero = 0
         if extracted.corpus.modality(name) == "text" and not is_sequence:
             n_zero = int((~extracted.features[name].values.any(axis=1)).sum())
-        zeros = f"; {plural(n_zero, 'sample')} without a known word: zeros" if n_zero else ""
+        learns = "split" in extracted.corpus.declaration.extracted[name].options
+        what = "without a known word: zeros" if learns else "with zeros only, as of an empty text"
+        zeros = f"; {plural(n_zero, 'sample')} {what}" if n_zero else ""
         print_line(f"{extracted.corpus.folder}: feature '{name}', {size}{zeros}")
     if splits:
         print_line(f"no clip of {splits}")

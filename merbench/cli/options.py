@@ -167,6 +167,8 @@ def named_values(option: str, texts: Sequence[str] | None, example: str) -> dict
         name, separator, value = text.partition("=")
         if not (separator and name.strip()):
             raise UsageError(f"{option} {text}: write NAME=VALUE, such as {example}")
+        if name.strip() in values:
+            raise UsageError(f"{option} {text}: duplicate '{name.strip()}'")
         try:
             values[name.strip()] = parse_toml(text, f"value = {value}".encode(errors="surrogateescape"))["value"]
         except DeclarationError:
@@ -204,6 +206,8 @@ def recipes(with_: Sequence[str], option_: Sequence[str] | None, frame_rate: flo
         if name not in sources:
             names = listed(list(sources))
             raise UsageError(f"--option {key}: write NAME.KEY=VALUE; NAME is one of the features: {names}")
+        if own in by_name[name]:
+            raise UsageError(f"--option {key}: duplicate '{name}.{own}'")
         by_name[name][own] = value
     made = [Recipe(name, source, by_name[name], frame_rate) for name, source in sources.items()]
     if frame_rate is not None and all(recipe.extractor.input not in ("pictures", "faces") for recipe in made):

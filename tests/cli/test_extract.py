@@ -146,6 +146,20 @@ def test_corrupted_clips_of_another_suffix_are_read_and_those_without_a_sample_r
             "tfidf-svd.dimensions: 0 is not an integer of at least 1\n",
         ),
         (
+            "--with tfidf-svd --option dimensions=2 --option tfidf-svd.dimensions=3",
+            "--option tfidf-svd.dimensions: duplicate 'tfidf-svd.dimensions'\n",
+        ),
+        ("--with tfidf-svd --option a=2 --option a=3", "--option a=3: duplicate 'a'\n"),
+        (
+            "--media clips --with voice --split train",
+            "--split: applies only to extractors that learn from a split, such as tfidf-svd\n",
+        ),
+        ("--media clips --with voice --column x", "--column: applies only to extractors that read texts\n"),
+        (
+            "--with tfidf-svd --column transcript --column transcript",
+            "--column: a column is named twice: transcript, transcript\n",
+        ),
+        (
             "--media clips --with voice --frame-rate 5",
             "--frame-rate: applies only to extractors that read pictures or faces\n",
         ),
