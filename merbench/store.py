@@ -137,7 +137,7 @@ class Store(Generic[Item]):
     def require_free(self, folder: Path, *, replace: bool) -> None:
         """Raise `UsageError` if writing an item would replace something that must not be replaced."""
         if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder}: is a file")
+            raise UsageError(f"{folder}: is a file; remove it")
         if not folder.is_dir() or not any(folder.iterdir()):
             return
         if not (folder / self.file_name).is_file():

@@ -128,7 +128,7 @@ def test_building_replaces_only_an_item_and_only_when_asked() -> None:
     for replace in (False, True):
         with pytest.raises(UsageError, match=r"^thesis: already exists and has no note\.toml; not rep"):
             NOTES.build("made", Path("thesis"), replace=replace)
-        with pytest.raises(UsageError, match=r"^file: is a file$"):
+        with pytest.raises(UsageError, match=r"^file: is a file; remove it$"):
             NOTES.build("made", Path("file"), replace=replace)
     with pytest.raises(UnknownName, match=r"^no note builder named 'mine' \(known: made\)$"):
         NOTES.build("mine")

@@ -221,7 +221,8 @@ def _summary_text(summary: CorpusSummary) -> str:
 
 def _origin(record: ExtractionRecord) -> str:
     """Return how a feature was extracted, on one line."""
-    rate = f" {record.rate_hz:g} per second," if record.rate_hz else ""
+    rate_hz = record.rate_hz or (record.frame_rate_hz if record.unit == "frame" else None)
+    rate = f" {rate_hz:g} per second," if rate_hz else ""
     return printable(f"{record.modality},{rate} by {record.extractor} {record.version}", None)
 
 

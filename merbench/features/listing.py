@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from merbench.errors import MerbenchError, Problem
+from merbench.errors import MerbenchError, Problem, fault
 from merbench.features.extractor import Extractor, Weights, packages_of
 from merbench.features.shipped import EXTRACTORS
 from merbench.features.weights import INSTALLED, MEDIAPIPE_FACES, weights_digest
@@ -51,9 +51,13 @@ def lacking(extractor: Extractor) -> list[str]:
 
 
 def is_installed(weights: Weights) -> bool:
-    """Return whether weights of this version are in the data home; no digest is computed."""
+    """Return whether weights of this version are in the data home, no file missing or empty; no digest is computed."""
     try:
-        return INSTALLED.holds(weights.name) and INSTALLED.named(weights.name).requirement == weights.requirement
+        if not INSTALLED.holds(weights.name):
+            return False
+        installed = INSTALLED.named(weights.name)
+        sizes = [path.stat().st_size if (path := installed.folder / name).is_file() else 0 for name in weights.files]
+        return installed.requirement == weights.requirement and all(sizes)
     except MerbenchError:  # `extractors verify` says why
         return False
 
@@ -74,10 +78,16 @@ def verified() -> Iterator[tuple[Path, int, list[Problem]]]:
         try:
             installed = INSTALLED.named(name)
         except MerbenchError as error:
-            yield INSTALLED.home / name, 0, [Problem("E601", str(error))]
+            yield INSTALLED.home / name, 0, [Problem("E601", fault(error))]
             continue
         files = declared.get(name, installed.files)
         yield installed.folder, len(files), installed.problems(files)
+
+
+def users_of(weights_name: str) -> list[str]:
+    """Return the names of the extractors that use some weights."""
+    items = (item for _, item, _ in extractor_rows() if item is not None)
+    return [item.name for item in items if item.weights is not None and item.weights.name == weights_name]
 
 
 def _has_extra(extra: str) -> bool:
@@ -147,17 +157,16 @@ def extractor_record(row: Row) -> dict[str, Any]:
 
 def extractors_table(rows: Sequence[Row]) -> ReportTable:
     """Return a line per extractor: what it returns, what it needs, its terms, and what is still to be installed."""
-    head = ("extractor", "of", "unit", "rate", "dimension", "extra", "weights", "terms", "trained on", "to install")
+    head = ("extractor", "of", "unit", "rate", "dimension", "extra", "weights", "terms", "to install")
     return ReportTable("", head, [_line(*row) for row in rows])
 
 
 def _line(name: str, item: Extractor | None, error: str) -> tuple[str, ...]:
     if item is None:
-        return name, *("",) * 8, error
+        return name, *("",) * 7, error
     size = size_text(item.weights.size_bytes) if item.weights is not None and item.weights.files else ""
     dimension = "by its options" if item.dimension is None else f"{item.dimension:,}"
-    data = trained_on(item).partition(" (")[0]  # without who says so
-    facts = item.modality, item.unit, rate_text(item), dimension, item.extra, size, _terms(item), data
+    facts = item.modality, item.unit, rate_text(item), dimension, item.extra, size, _terms(item)
     return name, *facts, ", ".join(lacking(item)) or "nothing"
 
 

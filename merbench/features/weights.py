@@ -198,7 +198,10 @@ def weights_folder(extractor: Extractor) -> Path:
     if not INSTALLED.holds(weights.name):
         lacking = "weights that are not installed" if weights.files else "its terms to be accepted"
         raise UsageError(f"extractor '{extractor.name}' needs {lacking}; {remedy}")
-    installed = INSTALLED.named(weights.name)
+    try:
+        installed = INSTALLED.named(weights.name)
+    except UsageError as error:  # its declaration is damaged
+        raise IntegrityError(*error.args, f"install them again: {remedy}") from error
     if installed.requirement != weights.requirement:
         raise UsageError(
             f"extractor '{extractor.name}' needs weights of {weights.requirement}; installed are those of "

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from merbench import registry
+from merbench.errors import IntegrityError
 from merbench.features import listing
 from merbench.features.extractor import Extractor, Weights
 from merbench.features.shipped import EXTRACTORS
+from merbench.features.weights import weights_folder
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -82,11 +84,10 @@ def test_list_says_what_each_is_and_what_is_to_be_installed(wheel: Path, merbenc
             "faces",
             "6.2 MB",
             "Apache-2.0",
-            "toys",
             "extra faces, weights, weights of face-boxes",
         ],
-        ["toy-plain", "audio", "frame", "100 Hz", "4", "Apache-2.0", "nothing", "nothing"],
-        ["toy-second", "text", "utterance", "by its options", "6.2 MB", "Apache-2.0", "toys", "weights"],
+        ["toy-plain", "audio", "frame", "100 Hz", "4", "Apache-2.0", "nothing"],
+        ["toy-second", "text", "utterance", "by its options", "6.2 MB", "Apache-2.0", "weights"],
     ]
     assert merbench("extractors install toy-second --wheel toy-1.0-py3-none-any.whl")[0] == 0
     code, out, _ = merbench("extractors list --format json")
@@ -167,6 +168,10 @@ def test_install_refuses_what_it_cannot_mean(wheel: Path, merbench: Command, hom
     assert (code, err) == (2, "--wheel FILE has the weights of one extractor; name only that one\n")
     code, _, err = merbench("extractors install toy-frist toy-second --wheel x")
     assert code == 2 and not home.exists()
+    message = "--wheel: extractor 'toy-plain' has no weights in a file\n"
+    assert merbench("extractors install toy-plain --wheel x.whl") == (2, "", message)
+    message = "'toy' are weights, and not an extractor; they are those of toy-first, toy-second\n"
+    assert merbench("extractors info toy") == (2, "", message)
     code, _, err = merbench("extractors install toy-frist")
     assert (code, err) == (
         2,
@@ -211,6 +216,7 @@ def test_verify_reads_every_file(wheel: Path, merbench: Command, home: Path) -> 
         2,
         "extractor 'toy-first' needs weights that are not installed; merbench extractors install toy-first\n",
     )
+    assert merbench("extractors verify") == (0, f"{home}: no weights are installed\n", "")
     merbench("extractors install toy-first --wheel toy-1.0-py3-none-any.whl")
     as_declared = f"{home / 'toy'}: 2 files as declared\n"
     assert merbench("extractors verify") == (0, as_declared, "")
@@ -225,13 +231,31 @@ def test_verify_reads_every_file(wheel: Path, merbench: Command, home: Path) -> 
         f"weights in {home / 'stranger'}: 1 problem",
         f"  E601  {home / 'stranger' / 'weights.toml'}: no text for requirement; merbench extractors install EXTRACTOR"
         " installs them",
+        "  no extractor uses them; remove the folder",
         f"weights in {home / 'toy'}: 2 problems",
         "  E601  toy/one.bin: the file is recorded but missing",
         "  E602  toy/two.bin: the file changed",
-        "merbench extractors install EXTRACTOR installs them again",
+        "  merbench extractors install toy-first",
+    ]
+    assert [record["lacks"] for record in json.loads(merbench("extractors list --format json")[1])["extractors"]] == [
+        ["extra faces", "weights", "weights of face-boxes"],
+        [],
+        ["weights"],
     ]
     assert merbench("extractors verify toy-second")[0] == 3
     assert merbench("extractors list")[0] == 0
+
+
+def test_a_damaged_declaration_of_weights_is_reported_with_the_remedy(
+    wheel: Path, merbench: Command, home: Path
+) -> None:
+    merbench("extractors install toy-second --wheel toy-1.0-py3-none-any.whl")
+    (home / "toy" / "weights.toml").write_text("requirement = \n", encoding="utf-8")
+    code, _, err = merbench("extractors verify")
+    assert code == 3 and "\\n" not in err and err.endswith("\n  merbench extractors install toy-first\n")
+    with pytest.raises(IntegrityError, match=r"\ninstall them again: merbench extractors install toy-second$"):
+        weights_folder(EXTRACTORS["toy-second"])
+    assert merbench("extractors install toy-second --wheel toy-1.0-py3-none-any.whl")[0] == 0
 
 
 @pytest.mark.parametrize(("extra", "has"), [("one", True), ("two", False), ("on", False), ("none", False)])
