@@ -67,9 +67,6 @@ WORKING = ".extract"
 
 JOURNAL = "journal"
 
-_ALWAYS = ("merbench", "numpy")
-"""Packages that every value depends on."""
-
 _TEXTS = 192
 """How many samples' texts are a unit of work."""
 
@@ -565,7 +562,7 @@ def _header(corpus: Corpus, request: Request) -> dict[str, Any]:
         "schema": SCHEMA,
         "corpus": corpus.name,
         "features": {recipe.name: _inputs(request, recipe) for recipe in request.recipes},
-        "versions": {**{name: version(name) for name in _ALWAYS}, "python": platform.python_version(), **versions},
+        "versions": {**_always(), **versions},
     }
 
 
@@ -623,8 +620,23 @@ def _record(
 
 
 def _own_versions(versions: Mapping[str, str], extra: str, *, of_clips: bool) -> dict[str, str]:
-    wanted = {*_ALWAYS, "python", *extra_versions(extra), *(media_versions() if of_clips else ())}
+    wanted = {*_always(), *extra_versions(extra), *(media_versions() if of_clips else ())}
     return {name: text for name, text in versions.items() if name in wanted}
+
+
+def _always() -> dict[str, str]:
+    return {"merbench": version("merbench"), "python": platform.python_version(), **numeric_versions()}
+
+
+def numeric_versions() -> dict[str, str]:
+    """Return what the last bits of a sum of products depend on: NumPy, its BLAS, and the kind of machine."""
+    built: Any = np.show_config(mode="dicts")
+    blas = built["Build Dependencies"]["blas"]
+    return {
+        "numpy": version("numpy"),
+        "blas": f"{blas['name']}-{blas.get('version', 'unknown')}",
+        "machine": platform.machine(),
+    }
 
 
 def extra_versions(extra: str) -> dict[str, str]:

@@ -128,7 +128,7 @@ class RobustnessReport(Report):
         mean_errors: the mean corruption error over curves; empty without a system to compare with.
         remarks: what a reader must know.
         extractors: modality -> what its features are extracted by that are computed from clips or transcripts.
-        versions: of the libraries that the vectors of clips depend on, and the machine; empty without clips.
+        versions: of the libraries that computed vectors depend on, and the machine; empty if there are none.
     """
 
     SCHEMA: ClassVar[str] = "merbench.robustness/1"

@@ -13,7 +13,7 @@ from merbench.charts import Line, condition_curve, require_matplotlib
 from merbench.devices import require_device
 from merbench.engine import ShowProgress, require_engine
 from merbench.errors import listed
-from merbench.features.extraction import extra_versions
+from merbench.features.extraction import extra_versions, numeric_versions
 from merbench.features.weights import digest_of
 from merbench.files.writing import atomic_folder, write_text
 from merbench.media.reading import media_versions
@@ -207,10 +207,11 @@ def digests(experiment: Experiment) -> dict[str, str]:
 
 
 def _versions(experiment: Experiment) -> dict[str, str]:
-    """Return what the bits of computed vectors depend on: libraries and, of clips, the machine; none of tf-idf."""
+    """Return what the bits of computed vectors depend on: libraries and the machine; none of tf-idf."""
     source = experiment.source
     extras = {source.recipes[modality].extractor.extra for modality in _unusual(source)}
-    own = {package: text for extra in sorted(extras) for package, text in extra_versions(extra).items()}
+    own = numeric_versions() if extras else {}
+    own |= {package: text for extra in sorted(extras) for package, text in extra_versions(extra).items()}
     return {**own, **(media_versions() if source.clips else {})}
 
 

@@ -374,6 +374,9 @@ def test_any_extractor_measures_the_corrupted_clips(
     assert report.extractors == {"audio": "quiet@1"}
     assert "features: audio (quiet@1)" in report.notes()
     assert "|extractor:audio=quiet@1|" in report.signature
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
+    assert report.versions["blas"] == f"{blas['name']}-{blas['version']}"
+    assert report.versions["machine"] == platform.machine()
     # at -20 dB every sound is too loud: all have the mean of the clean training clips
     realised = [row.realised for row in report.curves[0].rows]
     assert ["coloured_noise.unmeasured" in values for values in realised] == [False, True]
