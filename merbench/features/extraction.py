@@ -19,7 +19,7 @@ import platform
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -362,7 +362,10 @@ def _run(
     n_kept = n_done = sum(len(unit.samples) for unit in units if unit.name in rows)
     todo = {unit.name: unit for unit in units if unit.name not in rows}
     n_all = sum(len(unit.samples) for unit in units)
-    with Journal(path, header) as journal, kept_for_a_run():
+    with ExitStack() as stack:
+        stack.callback(_remove_if_empty, job.folder, job.folder.parent)
+        journal = stack.enter_context(Journal(path, header))
+        stack.enter_context(kept_for_a_run())
         sweep(job.folder, (".npz",))
         while todo:
             again: dict[str, Unit] = {}
@@ -657,8 +660,13 @@ def _remove_working_folders(job: Job, made: set[str]) -> None:
         header: Mapping[str, Any] = next(journal_lines(folder / JOURNAL, _is_row), {})
         if folder == job.folder or (made & set(header.get("features", ())) and not _is_at_work(folder)):
             shutil.rmtree(folder, ignore_errors=True)
-    if job.folder.parent.is_dir() and not any(job.folder.parent.iterdir()):
-        job.folder.parent.rmdir()
+    _remove_if_empty(job.folder.parent)
+
+
+def _remove_if_empty(*folders: Path) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _is_at_work(folder: Path) -> bool:

@@ -165,6 +165,7 @@ def test_the_error_of_one_clip_is_a_problem_of_its_sample_unless_every_clip_woul
     if problem is None:
         with pytest.raises(OutputError, match="no space"):
             extracted(talk, clips)
+        assert not (talk.folder / ".extract").exists()  # nothing was done
     else:
         done = extracted(talk, clips)
         assert (done.problems, len(done.features["voice"])) == ({"voice": {IDS[0]: problem}}, len(IDS) - 1)
