@@ -165,7 +165,6 @@ def test_the_error_of_one_clip_is_a_problem_of_its_sample_unless_every_clip_woul
     if problem is None:
         with pytest.raises(OutputError, match="no space"):
             extracted(talk, clips)
-        assert not (talk.folder / ".extract").exists()  # nothing was done
     else:
         done = extracted(talk, clips)
         assert (done.problems, len(done.features["voice"])) == ({"voice": {IDS[0]: problem}}, len(IDS) - 1)
@@ -387,6 +386,20 @@ def test_a_working_folder_that_cannot_be_used_is_named_with_its_remedy(clips: Pa
         with pytest.raises(OutputError, match=f"^{hidden}: is not a folder; remove it$"):
             extracted(talk, clips)
         hidden.unlink()
+
+
+def test_a_run_that_ends_before_anything_is_measured_leaves_no_folder(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_: object, units: Iterable[tuple[str, Unit]], **__: object) -> Generator[Done[Any]]:
+        for name, _unit in units:
+            yield Done(name, error=OutputError("no space"))
+
+    monkeypatch.setattr("merbench.features.extraction.run", run)
+    talk = corpus(tmp_path / "talk")
+    with pytest.raises(OutputError, match="no space"):
+        extracted(talk, clips)
+    assert not (talk.folder / ".extract").exists()
 
 
 def test_a_journal_that_is_not_intact_is_named_with_the_folder_to_be_removed(
