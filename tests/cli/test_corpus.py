@@ -40,9 +40,11 @@ def test_the_origin_of_features_is_shown(home: Path, merbench: Command) -> None:
     records = {
         "e": ExtractionRecord(**shared, unit="utterance", options={"set": "02"}, weights="a" * 64),
         "e.frames": ExtractionRecord(**shared, unit="frame", rate_hz=100.0),
+        "x.frames": ExtractionRecord(extractor="iris", version="1", modality="video", unit="frame", frame_rate_hz=5.0),
     }
     frames = Feature.from_frames(["a"], [np.ones((2, 3))], [np.array([0.0, 0.01])])
-    add_features(corpus, {"e": Feature.from_vectors(["a"], [[1.0]]), "e.frames": frames}, records)
+    vectors = Feature.from_vectors(["a"], [[1.0]])
+    add_features(corpus, {"e": vectors, "e.frames": frames, "x.frames": frames}, records)
     out = merbench("corpus info mine")[1]
     assert out.endswith(
         """
@@ -50,13 +52,14 @@ features
   e: vectors of 1, for 1 of 3 samples; audio, by egemaps 1
   e.frames: frames of 3, for 1 of 3 samples; audio, 100 per second, by egemaps 1
   text: vectors of 3, for 3 of 3 samples
+  x.frames: frames of 3, for 1 of 3 samples; video, 5 per second, by iris 1
 """
     )
     written = json.loads(merbench("corpus info mine --format json")[1])
     assert written["corpora"][0]["licence"] == "CC0-1.0"
     assert written["splits"] == [{"split": "test", "samples": 1}, {"split": "train", "samples": 2}]
     assert [row["target"] for row in written["targets"]] == ["discrete", "valence"]
-    assert written["features"] == [
+    assert written["features"][:3] == [
         {
             "feature": "e",
             "samples": 1,

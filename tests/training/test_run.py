@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from merbench.corpus import CORPORA, Contents, write_corpus
 from merbench.errors import DeclarationError, MissingExtra, UsageError, WithheldReference
 from merbench.files.reading import sha256_file
 from merbench.scoring import score
@@ -124,6 +125,17 @@ def test_the_package_for_the_curve_is_required_before_training(
     monkeypatch.undo()
     run_baseline(small_track("two"), "majority", folds=3, output=tmp_path / "majority", intervals=False)
     assert json.loads((tmp_path / "majority" / "run.json").read_text())["n_folds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "remedy"), [("transcript", "--with tfidf-svd"), ("media", "--with voice --media DIR")]
+)
+def test_without_features_the_remedy_fits_the_corpus(small_track: SmallTrack, column: str, remedy: str) -> None:
+    track = small_track(columns={column: ["x"] * (N_TRAIN + N_TEST)})
+    corpus = CORPORA.read(track.folder / "corpus")
+    write_corpus(corpus.folder, corpus.declaration, Contents(corpus.samples(), corpus.reference()), replace=True)
+    with pytest.raises(UsageError, match=f"has no features.*`merbench extract small {remedy}` computes some"):
+        run_baseline(track, "logistic", intervals=False)
 
 
 def test_a_run_is_replaced_only_if_asked_and_nothing_else_ever_is(
