@@ -83,7 +83,7 @@ def measure_clips(
     measured = Measured(clips)
     of_sound = [recipe for recipe in recipes if recipe.extractor.input == "sound"]
     of_video = [recipe for recipe in recipes if recipe.extractor.input in ("pictures", "faces")]
-    together: dict[str, dict[str, Audio]] = {recipe.name: {} for recipe in of_sound if recipe.takes_many}
+    together: dict[str, dict[str, Audio]] = {recipe.name: {} for recipe in of_sound if recipe.n_together > 1}
     for sample_id, path in clips.items():
         try:
             if of_sound:

@@ -70,9 +70,6 @@ JOURNAL = "journal"
 _TEXTS = 192
 """How many samples' texts are a unit of work."""
 
-_TOGETHER = 16
-"""How many clips are a unit of work if an extractor takes several at once."""
-
 _OF_CLIPS = ("sound", "pictures", "faces")
 
 Only = Literal["vectors", "frames"]
@@ -318,7 +315,7 @@ def _with_missing(
 
 def _clip_units(request: Request, clips: Clips) -> list[Unit]:
     """Return the clips in units, the largest first, so that no worker is left with a long one at the end."""
-    together = _TOGETHER if any(recipe.takes_many for recipe in request.recipes) else 1
+    together = max((recipe.n_together for recipe in request.recipes), default=1)
     ids = sorted(clips.paths, key=lambda sample_id: (-_size(clips.paths[sample_id]), sample_id))
     groups = [ids[start : start + together] for start in range(0, len(ids), together)]
     return [Unit("clips", {sample_id: clips.paths[sample_id] for sample_id in group}) for group in groups]
@@ -557,7 +554,7 @@ def _learned(corpus: Corpus, request: Request, recipe: Recipe) -> Feature:
 
 def _header(corpus: Corpus, request: Request) -> dict[str, Any]:
     """Return the inputs of a run, but for the samples: two runs with the same continue each other."""
-    extras = {recipe.extractor.extra for recipe in request.recipes}
+    extras = {extra for recipe in request.recipes for extra in recipe.extractor.extras}
     versions = {package: text for extra in sorted(extras) for package, text in extra_versions(extra).items()}
     if request.of(*_OF_CLIPS):
         versions |= media_versions()
@@ -618,12 +615,13 @@ def _record(
         weights=inputs.get("weights"),
         faces=inputs.get("faces"),
         media=sha256_bytes("\n".join(sorted(used)).encode()) if of_clips else None,
-        versions=_own_versions(header["versions"], extractor.extra, of_clips=of_clips),
+        versions=_own_versions(header["versions"], extractor.extras, of_clips=of_clips),
     )
 
 
-def _own_versions(versions: Mapping[str, str], extra: str, *, of_clips: bool) -> dict[str, str]:
-    wanted = {*_always(), *extra_versions(extra), *(media_versions() if of_clips else ())}
+def _own_versions(versions: Mapping[str, str], extras: Sequence[str], *, of_clips: bool) -> dict[str, str]:
+    packages = [package for extra in extras for package in extra_versions(extra)]
+    wanted = {*_always(), *packages, *(media_versions() if of_clips else ())}
     return {name: text for name, text in versions.items() if name in wanted}
 
 

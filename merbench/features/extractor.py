@@ -148,6 +148,11 @@ class Extractor:
         return "audio" if self.input == "sound" else "text" if self.input in ("texts", "corpus") else "video"
 
     @property
+    def extras(self) -> tuple[str, ...]:
+        """The extras of merbench that it needs: its own, and that which finds faces if it reads them."""
+        return tuple(dict.fromkeys(extra for extra in (self.extra, "faces" * (self.input == "faces")) if extra))
+
+    @property
     def summary(self) -> str:
         """The first line of its docstring."""
         return definition(self.make)[0].removesuffix(".")

@@ -388,7 +388,7 @@ class Network:
             values = self._outputs(samples)
             if self.declared.unit == "utterance":
                 return Output(self._row(values))
-            rows = values.reshape(-1, self.declared.dimension)
+            rows = self._rows(values)
             rate_hz = self.declared.rate_hz
             return Output(rows, None if rate_hz is None else np.array([(k + 0.5) / rate_hz for k in range(len(rows))]))
         window, hop = sound.window, sound.hop or sound.window
@@ -417,6 +417,17 @@ class Network:
 
     def _of_pictures(self, values: Sequence[Floats]) -> Floats:
         return np.stack([self._row(self._run(value)) for value in values])
+
+    def _rows(self, values: Floats) -> Floats:
+        """Return the rows that a network returned, `(t, d)`; other axes, such as that of the batch, have length 1."""
+        width = self.declared.dimension
+        if width == 1 and values.size == max(values.shape, default=1):
+            values = values.reshape(-1, 1)
+        if values.shape[-1:] != (width,) or values.size != max(values.shape[:-1], default=1) * width:
+            raise Inapplicable(
+                f"the network returned {shape_text(values.shape)}, and rows of {width:,} numbers are declared"
+            )
+        return values.reshape(-1, width)
 
     def _row(self, values: Floats) -> Floats:
         if values.size != self.declared.dimension:
@@ -492,14 +503,17 @@ def _fits(stored: Sequence[int | None] | None, declared: Sequence[int | None]) -
 
 
 def _gives(stored: Sequence[int | None] | None, declared: Sequence[int | None]) -> bool:
-    """Return whether an output may have a shape; axes of length 1 do not count."""
+    """Return whether an output may have a shape; axes of length 1 do not count, and rows have their numbers last."""
     if stored is None:
         return True
     own = [n for n in stored if n != 1]
     wanted = [n for n in declared if n != 1]
-    if None in own:  # it is checked when the network has run
+    if None in declared:  # rows; what the file leaves open is checked when the network has run
+        width, others = declared[-1], own[:-1]
+        return not own or own[-1] == width or (own[-1] is None and width not in others)
+    if None in own:
         return all(n is None or n in wanted for n in own)
-    return len(own) == len(wanted) and all(n is None or n == m for m, n in zip(own, wanted, strict=True))
+    return own == wanted
 
 
 Opened = tuple[list[Tensor], list[Tensor], Callable[[str, str], Callable[[Floats], Floats]]]

@@ -44,10 +44,10 @@ def extractor_rows() -> Iterator[Row]:
 
 def lacking(extractor: Extractor) -> list[str]:
     """Return what must be installed before an extractor can run: its extra, its weights, those that find faces."""
-    extra = [f"extra {extractor.extra}"] if extractor.extra and not _has_extra(extractor.extra) else []
+    extras = [f"extra {extra}" for extra in extractor.extras if not _has_extra(extra)]
     weights = extractor.weights
     own = [] if weights is None or is_installed(weights) else ["weights" if weights.files else "consent to its terms"]
-    return [*extra, *own, *(["weights of face-boxes"] if lacks_faces(extractor) else [])]
+    return [*extras, *own, *(["weights of face-boxes"] if lacks_faces(extractor) else [])]
 
 
 def is_installed(weights: Weights) -> bool:

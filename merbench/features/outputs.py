@@ -32,6 +32,9 @@ class Result(NamedTuple):
     times: Seconds | None = None  # `(t,)`, of a sequence
 
 
+_TOGETHER = 16
+"""How many sounds an extractor takes at once that does not say how many."""
+
 _BLOCK = 32
 """How many pictures a function is called with at once."""
 
@@ -124,9 +127,12 @@ class Recipe:
         return [self.result([output]) for output in outputs]
 
     @property
-    def takes_many(self) -> bool:
-        """Whether it has a method `many`, which is faster than one sound after the other."""
-        return self.extractor.input == "sound" and hasattr(self.extractor.make, "many")
+    def n_together(self) -> int:
+        """How many sounds it takes at once, by its method `many`: its option `batch`, if any; 1 without `many`."""
+        if self.extractor.input != "sound" or not hasattr(self.extractor.make, "many"):
+            return 1
+        batch = self.extractor.options.get("batch")
+        return _TOGETHER if batch is None else int(self.options.get("batch", batch.default))
 
     def of_columns(self, samples: Sequence[Sequence[str]]) -> list[Result]:
         """Return the results for samples that have one text, or one in each of several columns."""

@@ -209,8 +209,9 @@ def digests(experiment: Experiment) -> dict[str, str]:
 def _versions(experiment: Experiment) -> dict[str, str]:
     """Return what the bits of computed vectors depend on: libraries and the machine; none of tf-idf."""
     source = experiment.source
-    extras = {source.recipes[modality].extractor.extra for modality in _unusual(source)}
-    own = numeric_versions() if extras else {}
+    unusual = list(_unusual(source))
+    extras = {extra for modality in unusual for extra in source.recipes[modality].extractor.extras}
+    own = numeric_versions() if unusual else {}
     own |= {package: text for extra in sorted(extras) for package, text in extra_versions(extra).items()}
     return {**own, **(media_versions() if source.clips else {})}
 

@@ -156,6 +156,20 @@ def test_sound_is_read_as_a_whole(tmp_path: Path) -> None:
         recipe(vector).of_sound(sound(1, 2, 3, 4))
 
 
+def test_rows_are_never_read_across_the_channels_of_a_network(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    declared = 'name = "channels"\ninput = "sound"\nunit = "frame"\ndimension = 3\nrate_hz = 10\n'
+    made = folder(tmp_path / "channels", declared + '[sound]\nsample_rate_hz = 16000\nlayout = "NCT"\n')
+    by_channel = ("Mul", ("x", "w"), "y")  # three channels of the sound, before its frames
+    weights = np.array([[[1], [10], [100]]], np.float32)
+    onnx_file(made / "model.onnx", (1, 1, "n"), (1, 3, "n"), by_channel, w=weights)
+    with pytest.raises(UsageError, match=r"output 'y' \(1, 3, .*\) of the file; declared: \(1, .*, 3\)"):
+        recipe(made)
+    onnx_file(made / "model.onnx", ("a", "b", "c"), ("a", "b", "c"), ("Identity", ("x",), "y"))  # leaves it open
+    with pytest.raises(Inapplicable, match=r"returned \(1, 1, 6\), and rows of 3 numbers are declared"):
+        recipe(made).constructed(sound(1, 2, 3, 4, 5, 6))
+
+
 def pictures(path: Path, rest: str = "", unit: str = "pictures") -> Path:
     pytest.importorskip("onnxruntime")
     declared = f'name = "means"\ninput = "{unit}"\nunit = "frame"\ndimension = 3\nrate_hz = 5\n[picture]\nwidth = 4\nheight = 2\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -127,6 +128,29 @@ def test_sounds_of_similar_length_are_measured_together_always_in_the_same_group
     assert Many.calls == [16, 4]
     lengths = [0.1 + 0.01 * number for number in range(20)]
     assert done.features["toy"].values[:, 0].tolist() == pytest.approx(lengths, abs=1e-4)
+
+
+class Batches(Many):
+    """The same with an option that says how many."""
+
+    def __init__(self, *, batch: int = 1) -> None:
+        pass
+
+
+def test_an_extractor_with_a_batch_of_one_leaves_every_clip_to_a_worker_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"s{number}" for number in range(5)]
+    for number, name in enumerate(ids):
+        make_clip(tmp_path / f"{name}.wav", None, Sound(0.1 + 0.01 * number))
+    spoken = corpus(tmp_path / "talk", *ids)
+    monkeypatch.setattr(Many, "calls", [])
+    extract(spoken, Request([toy(Batches, dimension=1)], media=[tmp_path]))
+    assert Many.calls == [1] * 5
+    monkeypatch.setattr(Many, "calls", [])
+    two = dataclasses.replace(toy(Batches, dimension=1), options={"batch": 2})
+    extract(spoken, Request([two], media=[tmp_path]), replace=True)
+    assert Many.calls == [2, 2, 1]
 
 
 def test_where_several_fail_together_each_is_measured_by_itself(
@@ -545,3 +569,9 @@ def test_the_extractor_of_the_guide_works(tmp_path: Path) -> None:
     # a tone of 0.4 and a little noise: 20 log10(0.4 / sqrt(2)) is -11 dB
     assert result.vector[0] == pytest.approx(-11, abs=0.2)
     assert result.times[:2].tolist() == pytest.approx([0.005, 0.015])
+
+
+def test_an_extractor_of_faces_needs_what_finds_them_too() -> None:
+    assert [EXTRACTORS[name].extras for name in ("face", "expression")] == [("media",), ("faces",)]
+    toy(np.mean, input="faces", unit="frame", extra="speech")
+    assert EXTRACTORS["toy"].extras == ("speech", "faces")
