@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import metadata, requires
+from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
 from types import ModuleType
 
@@ -25,18 +25,26 @@ MODULES = {"scikit-learn": ("sklearn", "scipy", "joblib"), "opencv-python-headle
 
 FOR_DEVELOPERS, EVERYTHING = "dev", "all"
 
-_REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+).*;\s*extra\s*==\s*["'](?P<extra>[\w.-]+)["']""")
+_REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+).*;.*\bextra\s*==\s*["'](?P<extra>[\w.-]+)["']""")
+
+
+def packages_of(extra: str) -> tuple[str, ...]:
+    """Return the packages that an extra of merbench names; none of a checkout that is not installed."""
+    try:
+        matches = filter(None, map(_REQUIREMENT.match, requires("merbench") or []))
+    except PackageNotFoundError:
+        return ()
+    return tuple(match["name"] for match in matches if match["extra"] == extra)
 
 
 @cache
 def modules_by_extra() -> dict[str, frozenset[str]]:
     """Return the modules that each extra of merbench brings, from its metadata, without the developers' extra."""
-    names = metadata("merbench").get_all("Provides-Extra") or []
-    modules: dict[str, set[str]] = {name: set() for name in names if name != FOR_DEVELOPERS}
-    for match in filter(None, map(_REQUIREMENT.match, requires("merbench") or [])):
-        if match["extra"] in modules:
-            modules[match["extra"]].update(MODULES.get(match["name"], (match["name"],)))
-    return {name: frozenset(brought) for name, brought in modules.items()}
+    names = [name for name in metadata("merbench").get_all("Provides-Extra") or [] if name != FOR_DEVELOPERS]
+    return {
+        name: frozenset(module for package in packages_of(name) for module in MODULES.get(package, (package,)))
+        for name in names
+    }
 
 
 def extra_of(module: str, declared: str | None = None) -> str | None:

@@ -79,7 +79,7 @@ def install(
         for line in _weights_lines(item.weights)[1:]:
             print_line(f"  {line}")
         if any(what.startswith("extra") for what in lacking(item)):
-            print_line(f"  what it runs on is not installed: pip install 'merbench[{item.extra}]'")
+            print_line(f"  what it runs on is not installed: pip install 'merbench[{','.join(item.extras)}]'")
     if lacking_faces and wheel is not None:
         print_line(f"{lacking_faces[0]}: faces are found by other weights: merbench extractors install face-boxes")
 

@@ -50,7 +50,6 @@ from merbench.errors import (
     plural,
 )
 from merbench.features.clips import Measured, measure_clips, measure_texts
-from merbench.features.extractor import packages_of
 from merbench.features.faces import settings_digest
 from merbench.features.outputs import Recipe, kept, kept_for_a_run, vectors_of_corpus
 from merbench.features.weights import digest_of
@@ -59,6 +58,7 @@ from merbench.files.npy import read_npz
 from merbench.files.reading import sha256_bytes, sha256_file
 from merbench.files.writing import atomic_path, require_alone, sweep
 from merbench.media.reading import media_versions
+from merbench.own_code import packages_of
 
 SCHEMA = "merbench.extraction/1"
 

@@ -28,11 +28,9 @@ Conventions:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, requires
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -175,15 +173,3 @@ def extractor(name: str, **declaration: Any) -> Callable[[Made], Made]:
         return make
 
     return register
-
-
-_REQUIREMENT = re.compile(r"""([\w.-]+).*\bextra == ['"]([^'"]+)['"]""")
-
-
-def packages_of(extra: str) -> list[str]:
-    """Return the packages that an extra of merbench names; none of a checkout that is not installed."""
-    try:
-        wanted = [_REQUIREMENT.match(text) for text in requires("merbench") or ()]
-    except PackageNotFoundError:
-        return []
-    return [match[1] for match in wanted if match is not None and match[2] == extra]

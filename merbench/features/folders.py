@@ -37,16 +37,8 @@ from merbench.errors import (
     listed,
 )
 from merbench.features.extractor import EXTRACTORS, Extractor, Face, Floats, Output, Picture
-from merbench.features.faces import lite_interpreter
-from merbench.features.models import (
-    BlockReader,
-    first_line,
-    folder_digest,
-    folder_model,
-    is_model_folder,
-    require_weights,
-)
-from merbench.features.speech import onnx_session
+from merbench.features.models import folder_digest, folder_model, is_model_folder, require_weights
+from merbench.features.networks import BlockReader, first_line, lite_interpreter, onnx_session
 from merbench.files.paths import expanded, is_path, resolve_inside
 from merbench.files.reading import sha256_file
 from merbench.files.toml import read_toml
@@ -400,7 +392,7 @@ class Network:
 
     def start(self) -> BlockReader:
         """Return what reads the pictures of one clip."""
-        return BlockReader(1, self._of_pictures, lambda times: times[0], self._prepared, batch_is_row=True)
+        return BlockReader(1, self._of_pictures, self._prepared)
 
     def _sound(self) -> SoundDeclaration:
         assert self.declared.sound is not None
@@ -510,7 +502,9 @@ def _gives(stored: Sequence[int | None] | None, declared: Sequence[int | None]) 
     wanted = [n for n in declared if n != 1]
     if None in declared:  # rows; what the file leaves open is checked when the network has run
         width, others = declared[-1], own[:-1]
-        return not own or own[-1] == width or (own[-1] is None and width not in others)
+        if width == 1:
+            return sum(n is not None for n in own) <= 1
+        return bool(own) and (own[-1] == width or (own[-1] is None and width not in others))
     if None in own:
         return all(n is None or n in wanted for n in own)
     return own == wanted
@@ -567,7 +561,9 @@ def _litert(path: Path) -> Opened:
 
 @lru_cache
 def fetched(source: str) -> tuple[Path, str]:
-    """Return the folder of a model of the hub, fetched if it is not there yet, and its name with the commit.
+    """Return the folder of a model of the hub, fetched unless the library has it, and its name with the commit.
+
+    A branch, or no revision, is looked up in the hub first, and in the cache where there is no network.
 
     Raises:
         UsageError: not a name of a model, or it cannot be fetched.
@@ -584,6 +580,8 @@ def fetched(source: str) -> tuple[Path, str]:
     try:
         folder = _snapshot(snapshot_download, model, revision)
     except Exception as error:
+        if (cached := _cached(snapshot_download, model, revision)) is not None:
+            return cached, f"{HUB}{model}@{cached.name}"
         remedy = "where there is no network, copy its folder and name that: ./FOLDER"
         raise UsageError(f"{source}: cannot be fetched: {first_line(error)}; {remedy}") from error
     return folder, f"{HUB}{model}@{folder.name}"
@@ -594,15 +592,19 @@ _SETTINGS = ["*.json", "*.txt", "*.model"]
 
 def _snapshot(download: Callable[..., str], model: str, revision: str | None) -> Path:
     """Return the folder of a commit: only settings and weights, of these safetensors where there are some."""
-    if revision is not None and _COMMIT.fullmatch(revision):
-        try:
-            folder = Path(download(model, revision=revision, local_files_only=True))
-            require_weights(folder)  # an earlier download may have been interrupted
-        except (OSError, ValueError, UsageError):
-            pass
-        else:
-            return folder
+    if revision is not None and _COMMIT.fullmatch(revision) and (cached := _cached(download, model, revision)):
+        return cached
     folder = Path(download(model, revision=revision, allow_patterns=[*_SETTINGS, "*.safetensors"]))
     if any(folder.glob("*.safetensors")):
         return folder
     return Path(download(model, revision=folder.name, allow_patterns=[*_SETTINGS, "pytorch_model*.bin"]))
+
+
+def _cached(download: Callable[..., str], model: str, revision: str | None) -> Path | None:
+    """Return the folder of a model in the library's cache; None if it is not there, or not completely."""
+    try:
+        folder = Path(download(model, revision=revision, local_files_only=True))
+        require_weights(folder)  # an earlier download may have been interrupted
+    except (OSError, ValueError, UsageError):
+        return None
+    return folder

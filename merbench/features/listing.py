@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from merbench.errors import MerbenchError, Problem, fault
-from merbench.features.extractor import Extractor, Weights, packages_of
+from merbench.features.extractor import Extractor, Weights
 from merbench.features.shipped import EXTRACTORS
 from merbench.features.weights import INSTALLED, MEDIAPIPE_FACES, weights_digest
 from merbench.files.reading import size_text
+from merbench.own_code import packages_of
 from merbench.parameters import definition, meanings
 from merbench.report import ReportTable, markdown_of
 
@@ -29,6 +31,9 @@ Terms that are not free for all uses are shown, and accepted with `--accept`.
 Licences are as the packages state them, and so is what the weights were trained on. The data that a network was trained
 on may have terms of their own.
 """
+
+_MOST_OF_DATA = 30
+"""How many characters a line of the table has for what an extractor was trained on; `info` has all of it."""
 
 Row = tuple[str, Extractor | None, str]
 
@@ -157,16 +162,17 @@ def extractor_record(row: Row) -> dict[str, Any]:
 
 def extractors_table(rows: Sequence[Row]) -> ReportTable:
     """Return a line per extractor: what it returns, what it needs, its terms, and what is still to be installed."""
-    head = ("extractor", "of", "unit", "rate", "dimension", "extra", "weights", "terms", "to install")
+    head = ("extractor", "of", "unit", "rate", "dimension", "extra", "weights", "terms", "trained on", "to install")
     return ReportTable("", head, [_line(*row) for row in rows])
 
 
 def _line(name: str, item: Extractor | None, error: str) -> tuple[str, ...]:
     if item is None:
-        return name, *("",) * 7, error
+        return name, *("",) * 8, error
     size = size_text(item.weights.size_bytes) if item.weights is not None and item.weights.files else ""
     dimension = "by its options" if item.dimension is None else f"{item.dimension:,}"
-    facts = item.modality, item.unit, rate_text(item), dimension, item.extra, size, _terms(item)
+    data = textwrap.shorten(trained_on(item), _MOST_OF_DATA, placeholder=" …")
+    facts = item.modality, item.unit, rate_text(item), dimension, item.extra, size, _terms(item), data
     return name, *facts, ", ".join(lacking(item)) or "nothing"
 
 

@@ -20,7 +20,7 @@ import inspect
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -32,8 +32,9 @@ from numpy.typing import NDArray
 from merbench.corruptions.signals import Audio
 from merbench.devices import chosen_device, require_device
 from merbench.engine.threads import suitable_threads
-from merbench.errors import Inapplicable, MissingExtra, UsageError, did_you_mean, exception_text, fault, listed
+from merbench.errors import MissingExtra, UsageError, did_you_mean, exception_text, fault, listed
 from merbench.features.extractor import Extractor, Face, Floats, Input, Output, Picture, Unit
+from merbench.features.networks import BlockReader, first_line, samples_of
 from merbench.files.reading import sha256_bytes, sha256_file
 from merbench.parameters import Described, Within
 
@@ -49,8 +50,6 @@ _WINDOW_S, _CONTEXT_S = 30, 2
 
 _MOST_TOKENS = 2048
 """A longer text is read in parts, even if a model could read it as a whole."""
-
-_MOST_OF_A_MESSAGE = 300
 
 _MOST_CONFIGURATION_BYTES = 50_000_000
 
@@ -259,7 +258,7 @@ class WaveformModel(FolderModel):
 
     def many(self, sounds: Sequence[Audio]) -> list[Output]:
         """Return the frames of several sounds."""
-        waves = [_wave(sound, self._sees) for sound in sounds]
+        waves = [samples_of(sound, self._sees) for sound in sounds]
         scales = [_scale(wave) if self._normalises else (np.float32(0), np.float32(1)) for wave in waves]
         spans = [span for place, wave in enumerate(waves) for span in self._spans(place, len(wave))]
         rows: dict[int, Floats] = {}
@@ -312,15 +311,6 @@ def receptive_field(kernels: Sequence[tuple[int, int]]) -> int:
     return n
 
 
-def _wave(audio: Audio, shortest: int = 1) -> Floats:
-    samples: Floats = audio.samples[0]
-    if len(samples) < shortest:
-        raise Inapplicable(f"the sound is too short: {len(samples):,} samples of the {shortest:,} that are needed")
-    if n_wrong := len(samples) - int(np.count_nonzero(np.isfinite(samples))):
-        raise Inapplicable(f"{n_wrong:,} of the {len(samples):,} samples of the sound are not finite numbers")
-    return samples
-
-
 def _scale(wave: Floats) -> tuple[Any, Any]:
     """Return mean and deviation of a sound, as the library normalises by them."""
     return wave.mean(), np.sqrt(wave.var() + 1e-7)
@@ -351,7 +341,7 @@ class WhisperModel(FolderModel):
     def many(self, sounds: Sequence[Audio]) -> list[Output]:
         """Return the frames of several sounds."""
         window, hop, rate_hz = self._processor.n_samples, 2 * self._processor.hop_length, self._processor.sampling_rate
-        waves = [_wave(sound) for sound in sounds]
+        waves = [samples_of(sound) for sound in sounds]
         parts = [(i, wave[k : k + window]) for i, wave in enumerate(waves) for k in range(0, len(wave), window)]
         rows: list[list[Floats]] = [[] for _ in waves]
         for first in range(0, len(parts), self._batch):
@@ -409,7 +399,7 @@ class PictureModel(FolderModel):
 
     def start(self) -> BlockReader:
         """Return what reads the pictures of one clip."""
-        return BlockReader(self._batch, self._measured, _mean_time, self._prepared, batch_is_row=False)
+        return BlockReader(self._batch, self._measured, self._prepared)
 
     def _prepared(self, item: Picture | Face) -> Floats:
         made = self._processor(images=item.rgb, input_data_format="channels_last", return_tensors="np")
@@ -455,7 +445,7 @@ class SegmentModel(FolderModel):
 
     def start(self) -> BlockReader:
         """Return what reads the pictures of one clip."""
-        return BlockReader(self._n_pictures, self._measured, _mean_time, _rgb, batch_is_row=True)
+        return BlockReader(self._n_pictures, self._measured, lambda item: item.rgb, has_one_row=True)
 
     def _measured(self, pictures: Sequence[Any]) -> Floats:
         filled = [*pictures, *[pictures[-1]] * (self._n_pictures - len(pictures))]
@@ -463,62 +453,6 @@ class SegmentModel(FolderModel):
         rows = self._rows(pixel_values=np.asarray(made["pixel_values"], np.float32))
         mean: Floats = rows.mean(axis=1, dtype=np.float64).astype(np.float32)
         return mean
-
-
-def _rgb(item: Picture | Face) -> Any:
-    return item.rgb
-
-
-def _mean_time(times: Sequence[float]) -> float:
-    return float(np.mean(times))
-
-
-class BlockReader:
-    """Reads the pictures of one clip, and measures them in blocks.
-
-    Args:
-        size: how many are a block.
-        measure: blocks of prepared pictures to rows: one for each, or one for all.
-        time_of: times of a block to that of its only row.
-        prepare: a picture to what is measured.
-        batch_is_row: whether a block has one row.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        measure: Callable[[Sequence[Any]], Any],
-        time_of: Callable[[Sequence[float]], float],
-        prepare: Callable[[Any], Any],
-        *,
-        batch_is_row: bool,
-    ) -> None:
-        self._size, self._measure, self._prepare = size, measure, prepare
-        self._time_of, self._is_row = time_of, batch_is_row
-        self._waiting: list[Any] = []
-        self._waiting_times: list[float] = []
-        self._rows: list[Any] = []
-        self._times: list[float] = []
-
-    def add(self, item: Picture | Face, /) -> None:
-        """Take the next picture."""
-        self._waiting.append(self._prepare(item))
-        self._waiting_times.append(item.time_s)
-        if len(self._waiting) == self._size:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._rows.append(self._measure(self._waiting))
-        self._times += [self._time_of(self._waiting_times)] if self._is_row else self._waiting_times
-        self._waiting, self._waiting_times = [], []
-
-    def output(self) -> Output:
-        """Return the rows, after the last picture."""
-        if self._waiting:
-            self._flush()
-        if not self._rows:
-            raise Inapplicable("there is no picture")
-        return Output(np.concatenate(self._rows), np.array(self._times))
 
 
 class TextModel(FolderModel):
@@ -645,15 +579,17 @@ def _kind_of(folder: Path, kind: str) -> tuple[type[FolderModel], Input, Unit]:
         return PictureModel, "pictures", "frame"
     if kind == "videomae":
         return SegmentModel, "pictures", "segment"
-    known = [*WAVEFORM, "whisper", *PICTURE, "videomae"]
     of_texts = {*modeling_auto.MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES, *modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES}
     of_texts |= set(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     if kind in of_texts:
         return TextModel, "texts", "token"
-    raise UsageError(
-        f"{folder / CONFIGURATION}: model_type '{kind}' is not one that features can be extracted with; allowed: "
-        f"{', '.join(known)}, and models of texts, such as bert{did_you_mean(kind, known)}"
-    )
+    raise _unknown_kind(folder / CONFIGURATION, kind, "is not one that features can be extracted with")
+
+
+def _unknown_kind(path: Path, kind: str, why: str) -> UsageError:
+    known = [*WAVEFORM, "whisper", *PICTURE, "videomae"]
+    allowed = f"{', '.join(known)}, and models of texts, such as bert{did_you_mean(kind, known)}"
+    return UsageError(f"{path}: model_type '{kind}' {why}; allowed: {allowed}")
 
 
 def _configuration(folder: Path) -> Any:
@@ -672,11 +608,7 @@ def _configuration(folder: Path) -> Any:
         raise MissingExtra("a model of the transformers library", EXTRA) from error
     kind = raw["model_type"]
     if kind not in CONFIG_MAPPING_NAMES:
-        known = [*WAVEFORM, "whisper", *PICTURE, "videomae"]
-        raise UsageError(
-            f"{path}: model_type '{kind}' is not known to the installed transformers library; allowed: "
-            f"{', '.join(known)}, and models of texts, such as bert{did_you_mean(kind, known)}"
-        )
+        raise _unknown_kind(path, kind, "is not known to the installed transformers library")
     try:
         with _quietly():
             return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -719,12 +651,6 @@ def _processor(kind: str, folder: Path) -> Any:
         raise UsageError(f"{folder}: its {what} cannot be read: {first_line(error)}") from error
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of a library's message, which may have many."""
-    text = str(error).strip().partition("\n")[0]
-    return text if text and len(text) < _MOST_OF_A_MESSAGE else exception_text(error)
-
-
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Keep the library from printing progress and advice."""
@@ -752,9 +678,10 @@ def weights_files(folder: Path) -> list[Path]:
         index = folder / f"{name}.index.json"
         if index.is_file():
             try:
-                parts = json.loads(index.read_bytes())["weight_map"].values()
+                with index.open("rb") as file:
+                    parts = json.loads(file.read(_MOST_CONFIGURATION_BYTES))["weight_map"].values()
                 return [index, *sorted({folder / Path(str(part)).name for part in parts})]
-            except (OSError, ValueError, KeyError, AttributeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise UsageError(f"{index}: cannot be read: {exception_text(error)}") from error
     return []
 

@@ -8,7 +8,7 @@ Conventions:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from merbench.corruptions.signals import Audio
 from merbench.errors import Inapplicable, MerbenchError, UsageError, counted, exception_text
 from merbench.features.extractor import Extractor, Face, Floats, Output, Picture, Seconds
+from merbench.features.networks import BlockReader
 from merbench.features.weights import weights_folder
 from merbench.parameters import parameter_problems, printed
 
@@ -149,7 +150,7 @@ class Recipe:
     def reader(self) -> AtRate:
         """Return what measures the pictures, or the faces, of one clip."""
         made = self.constructed
-        return AtRate(made.start() if hasattr(made, "start") else _RowReader(made), self.picture_rate_hz)
+        return AtRate(made.start() if hasattr(made, "start") else BlockReader(_BLOCK, made), self.picture_rate_hz)
 
     def of_reader(self, reader: AtRate) -> Result:
         """Return the result of a reader that has got every picture, or face, of a clip."""
@@ -203,35 +204,6 @@ def _finite(values: Any, what: str) -> Any:
     if n_odd:
         raise Inapplicable(f"the extractor returned {n_odd:,} of {values.size:,} {what} that are not finite")
     return values
-
-
-class _RowReader:
-    """Calls a function with blocks of pictures or faces; it returns one row of numbers for each."""
-
-    def __init__(self, function: Callable[[list[Any]], Any]) -> None:
-        self._function = function
-        self._waiting: list[Any] = []
-        self._rows: list[Floats] = []
-        self._times: list[float] = []
-
-    def add(self, item: Picture | Face, /) -> None:
-        self._waiting.append(item)
-        self._times.append(item.time_s)
-        if len(self._waiting) == _BLOCK:
-            self._measure()
-
-    def _measure(self) -> None:
-        rows = _float32(self._function(self._waiting))
-        if rows.ndim != 2 or len(rows) != len(self._waiting):
-            raise Inapplicable(f"{len(self._waiting):,} pictures gave an array of shape {rows.shape}, not a row each")
-        self._rows.append(rows)
-        self._waiting = []
-
-    def output(self) -> Output:
-        if self._waiting:
-            self._measure()
-        values = np.concatenate(self._rows) if self._rows else np.zeros((0, 0), np.float32)
-        return Output(values, np.array(self._times))
 
 
 _kept: dict[str, Recipe] = {}

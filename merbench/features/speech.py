@@ -20,6 +20,7 @@ from merbench.corruptions.signals import Audio
 from merbench.engine import suitable_threads
 from merbench.errors import Inapplicable, MissingExtra, plural
 from merbench.features.extractor import Floats, Output, extractor
+from merbench.features.networks import onnx_session, samples_of
 from merbench.features.weights import OPENSMILE, RESEMBLYZER, SILERO_VAD, SPEECHMOS
 
 RATE_HZ = 16_000
@@ -107,7 +108,7 @@ def _smile(level: str) -> Any:
 
 def _measured(smile: Any, audio: Audio) -> tuple[Any, Any, Floats]:
     """Return the beginnings and ends of frames, as pandas has them, and what openSMILE measured, `(t, d)`."""
-    samples = np.clip(_samples(audio, _SHORTEST_OF_SMILE), -1, _HIGHEST_OF_SMILE)
+    samples = np.clip(samples_of(audio, _SHORTEST_OF_SMILE), -1, _HIGHEST_OF_SMILE)
     starts, ends, values = smile.process(samples[None], audio.rate_hz)
     return starts, ends, np.asarray(values, dtype=np.float32)
 
@@ -202,7 +203,7 @@ class Speaker:
 
     def __call__(self, audio: Audio) -> Output:
         """Return the vector of a clip, `(256,)`, no number of which is negative."""
-        samples = _samples(audio)
+        samples = samples_of(audio)
         level = float(np.sqrt(np.einsum("i,i", samples, samples, dtype=np.float64) / len(samples)))
         if level == 0:
             raise Inapplicable(f"the sound is silent: {plural(len(samples), 'sample')}, all 0")
@@ -253,7 +254,7 @@ class VoiceActivity:
 
     def __call__(self, audio: Audio) -> Output:
         """Return the probabilities of a clip, `(t, 1)`, with the middle of each window, or of what it has of it."""
-        samples = _samples(audio)
+        samples = samples_of(audio)
         hidden = cell = np.zeros((1, 1, 128), np.float32)
         probabilities = []
         for first in range(0, len(samples), _WINDOWS_AT_ONCE * _WINDOW):
@@ -296,7 +297,7 @@ class SpeechQuality:
 
     def __call__(self, audio: Audio) -> Output:
         """Return the ratings of a clip's segments, `(t, 4)`, with the middle of each."""
-        samples = _samples(audio)
+        samples = samples_of(audio)
         is_short = len(samples) < _SEGMENT
         repeated = samples
         while len(repeated) < _SEGMENT:
@@ -316,31 +317,6 @@ class SpeechQuality:
         level_db = np.maximum(level_db - level_db.max(), -80)
         overall = self._overall.run(None, {"input_1": ((level_db + 40) / 40)[None]})[0][0]
         return np.array([*map(np.polyval, _OPINIONS, raw), overall[0]], dtype=np.float32)
-
-
-def _samples(audio: Audio, shortest: int = 1) -> Floats:
-    """Return the samples of a clip; raise `Inapplicable` if they cannot be measured."""
-    samples: Floats = audio.samples[0]
-    n = len(samples)
-    if n < shortest:
-        raise Inapplicable(
-            f"the sound is too short: {plural(n, 'sample')} at 16 kHz of the {shortest:,} that are needed"
-        )
-    if n_wrong := n - int(np.count_nonzero(np.isfinite(samples))):
-        raise Inapplicable(f"{n_wrong:,} of the {n:,} samples of the sound are not finite numbers")
-    return samples
-
-
-def onnx_session(path: Path) -> Any:
-    """Return a session of ONNX Runtime, which computes on one thread."""
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise MissingExtra("a network of ONNX Runtime", "speech") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # no warnings of initializers that nobody uses
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _partial_starts(n_samples: int) -> range:

