@@ -2,7 +2,7 @@
 
 Inputs: the 15 clips of `$MERBENCH_TEST_DATA/data/media/video` (11 of 360 × 288 in MPEG-1, 4 of 524 to 844 pixels in
 H.264; 54 s in all), twice each. Extractors: all shipped ones of sound, pictures and faces that can be constructed here;
-faces are looked for anew in every round.
+faces are searched for again in every round.
 Timed: `merbench.features.extraction.extract`, from the corpus to its new features, in one process and in two; and, by
 itself, on one copy of the clips times two: constructing (once), digests, decoding (sound at 16 kHz, all pictures), the
 search for faces, and every extractor on what was decoded. Then: peak memory of a new process for pictures of 10 and of
@@ -77,7 +77,7 @@ def timed(times: dict[str, float], name: str) -> Iterator[None]:
     times[name] += time.perf_counter() - start
 
 
-def alone(clips: list[Path], recipes: list[Recipe]) -> dict[str, float]:
+def by_themselves(clips: list[Path], recipes: list[Recipe]) -> dict[str, float]:
     """Return how long each part takes by itself, for all clips."""
     times: dict[str, float] = defaultdict(float)
     forget_faces()
@@ -138,7 +138,7 @@ def of_clips(folder: Path, clips: list[Path]) -> None:
     results: dict[str, list[float]] = defaultdict(list)
     for _ in range(ROUNDS):
         with kept_for_a_run():
-            for name, value in alone(clips, [Recipe(item.name, item.source) for item in recipes]).items():
+            for name, value in by_themselves(clips, [Recipe(item.name, item.source) for item in recipes]).items():
                 parts[name].append(value * (1 if name == "constructing" else COPIES))
         for name, workers in (("one process", 1), ("two workers", 2), ("start of two workers", 0)):
             forget_faces()

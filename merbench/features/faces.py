@@ -129,7 +129,7 @@ class BlazeFace:
         values, logits = self._run((square.astype(np.float32) / np.float32(127.5) - 1)[None])
         chosen = np.flatnonzero(logits.ravel() > 0)  # the logistic function of 0 is 0.5
         scores = 1 / (1 + np.exp(-logits.ravel()[chosen].astype(np.float64)))
-        # A row: middle and size of the box, six points; the size alone does not count from the anchor.
+        # A row: middle and size of the box, six points; only the size does not count from the anchor.
         pairs = values.reshape(-1, 8, 2)[chosen].astype(np.float64) / self._size
         pairs[:, [0, *range(2, 8)]] += self._anchors[chosen, None]
         half = pairs[:, 1] / 2
@@ -247,8 +247,8 @@ class FaceDetector:
     def search(self, rgb: Pixels) -> list[Detection]:
         """Return the faces of a whole picture, roughly: first what is seen at a fine scale, then at a coarse one."""
         height, width = rgb.shape[:2]
-        whole = np.array([width / 2, height / 2]), max(height, width)
-        return self._far(rgb, *whole) + self._near(rgb, *whole)
+        middle, side = np.array([width / 2, height / 2]), max(height, width)
+        return self._far(rgb, middle, side) + self._near(rgb, middle, side)
 
     def follow(self, rgb: Pixels, last: Detection, around: Detection) -> Detection | None:
         """Return the face that overlaps most with where one was in the last picture; None if none overlaps enough.

@@ -367,7 +367,7 @@ class Network:
 
     @classmethod
     def require(cls) -> None:
-        """Raise `UsageError` if the file has another digest, is no network, or has other shapes than are declared."""
+        """Raise `UsageError` if the file is not a network, or has another digest or other shapes than declared."""
         path = _network_path(cls.folder, cls.declared)
         if cls.declared.sha256 is not None and (digest := sha256_file(path)) != cls.declared.sha256:
             raise IntegrityError(f"{path}: its SHA-256 is {digest}; {DECLARED} declares {cls.declared.sha256}")
@@ -438,7 +438,7 @@ def opened(folder: Path, declared: NetworkDeclaration) -> Callable[[Floats], Flo
     """Return a network as a function, of what is declared.
 
     Raises:
-        UsageError: the file is no network of this kind, or its input or output are not as declared.
+        UsageError: the file is not a network of this kind, or its input or output are not as declared.
         MissingExtra: what it runs on is not installed.
     """
     path = _network_path(folder, declared)
@@ -601,7 +601,7 @@ def _snapshot(download: Callable[..., str], model: str, revision: str | None) ->
 
 
 def _cached(download: Callable[..., str], model: str, revision: str | None) -> Path | None:
-    """Return the folder of a model in the library's cache; None if it is not there, or not completely."""
+    """Return the folder of a model in the library's cache; None if it is missing or incomplete."""
     try:
         folder = Path(download(model, revision=revision, local_files_only=True))
         require_weights(folder)  # an earlier download may have been interrupted

@@ -63,7 +63,7 @@ def is_installed(weights: Weights) -> bool:
         installed = INSTALLED.named(weights.name)
         sizes = [path.stat().st_size if (path := installed.folder / name).is_file() else 0 for name in weights.files]
         return installed.requirement == weights.requirement and all(sizes)
-    except MerbenchError:  # `extractors verify` says why
+    except MerbenchError:  # `extractors verify` reports why
         return False
 
 

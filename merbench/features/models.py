@@ -325,10 +325,10 @@ class WhisperModel(FolderModel):
 
     def _begin(self) -> None:
         self._processor = _processor("AutoFeatureExtractor", self.source.folder)
-        wanted, found = 2 * self.source.config.max_source_positions, self._processor.nb_max_frames
-        if wanted != found:
+        wanted, made = 2 * self.source.config.max_source_positions, self._processor.nb_max_frames
+        if wanted != made:
             raise UsageError(
-                f"{self.source.folder}: the encoder reads {wanted:,} spectra, its processor makes {found:,}"
+                f"{self.source.folder}: the encoder reads {wanted:,} spectra, its processor makes {made:,}"
             )
 
     def _part(self, model: Any) -> Any:

@@ -8,12 +8,12 @@ hidden layers makes the vector of the text.
 
 Conventions:
     Vectors are `(512,)` float32, those of sentences of length 1. A text without a piece, such as an empty one, becomes
-    a vector of zeros, or a sequence without rows, and is no problem. Adjacent characters that the model does not know
-    are one piece, as in the published model. Lone surrogates are replaced by U+FFFD.
+    a vector of zeros, or a sequence without rows, and is not a problem. Adjacent characters that the model does not
+    know are one piece, as in the published model. Lone surrogates are replaced by U+FFFD.
 
     What BLAS computes for a row may depend on how many rows and threads there are, and on where among them it is. Every
     product here has `ROWS` rows and runs on one thread, and a text is put only where rows are computed alike
-    (`_Places`): its vector depends on the text alone, not on its batch.
+    (`_Places`): its vector depends only on the text, not on its batch.
 """
 
 from __future__ import annotations

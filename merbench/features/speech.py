@@ -246,7 +246,7 @@ class VoiceActivity:
     """How probable speech is in each window of 32 ms, by Silero VAD; the mean over a clip is the share of speech.
 
     The network sees the 4 ms before each window too, and remembers what it heard of the clip. The last window is filled
-    with zeros. A clip without speech has low probabilities, and is no problem.
+    with zeros. A clip without speech has low probabilities, and is not a problem.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -281,7 +281,7 @@ class VoiceActivity:
     columns=("speech", "background", "overall", "p808"),
 )
 class SpeechQuality:
-    """What listeners would say of the sound of speech, from 1 to 5, by DNSMOS: no feature, but a proof of corruption.
+    """What listeners would say of the sound of speech, from 1 to 5, by DNSMOS: a proof of corruption, not a feature.
 
     Mean opinions of speech, background and the whole (Reddy et al., 2022, *DNSMOS P.835*), and of the whole by the
     older rules of ITU-T P.808 (Reddy et al., 2021, *DNSMOS*), of segments of 9.01 s, one beginning every second. Sound

@@ -200,7 +200,7 @@ def weights_folder(extractor: Extractor) -> Path:
         raise UsageError(f"extractor '{extractor.name}' needs {lacking}; {remedy}")
     try:
         installed = INSTALLED.named(weights.name)
-    except UsageError as error:  # its declaration is damaged
+    except UsageError as error:  # its declaration cannot be read
         raise IntegrityError(*error.args, f"install them again: {remedy}") from error
     if installed.requirement != weights.requirement:
         raise UsageError(

@@ -1,6 +1,6 @@
 """The journal of a run: one line of JSON for its header, the inputs of the run, then one for each unit of work.
 
-A run that was interrupted, in any way, leaves complete lines and at most one that was cut off, which is no line.
+A run that was interrupted, in any way, leaves complete lines and at most one that was cut off, which is not read.
 """
 
 from __future__ import annotations

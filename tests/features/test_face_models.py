@@ -137,12 +137,12 @@ def test_crops_without_a_face_have_no_row(made: Callable[[str], Any], test_data:
 def test_clips_do_not_depend_on_each_other(made: Callable[[str], Any], test_data: Path) -> None:
     crops = [real_crop(test_data, name, number) for name, number in PEER]
     for name in NAMES:
-        alone = [row(made(name), face_of(crop)) for crop in crops]
+        single = [row(made(name), face_of(crop)) for crop in crops]
         shared = made(name)
         readers = [shared.start() for _ in crops]
         for reader, crop in zip(readers, crops, strict=True):
             reader.add(face_of(crop))
-        for reader, expected in zip(readers, alone, strict=True):
+        for reader, expected in zip(readers, single, strict=True):
             np.testing.assert_array_equal(reader.output().values[0], expected)
 
 

@@ -543,10 +543,10 @@ def members(stored: StoredFaces) -> dict[str, bytes]:
 
 def test_clips_read_at_the_same_time_are_stored_as_when_read_alone(detector: FaceDetector, test_data: Path) -> None:
     clips = [timed(clip_pictures(test_data, name, 6)) for name in ("grid/bbaf2n.mpg", "grid/lbbc2a.mpg")]
-    alone = [members(read(detector, clip, "alone")) for clip in clips]
+    separate = [members(read(detector, clip, "alone")) for clip in clips]
     readers = [detector.start() for _ in clips]
     for shown in zip(*clips, strict=True):
         for reader, picture in zip(readers, shown, strict=True):
             reader.add(picture)  # type: ignore[arg-type]
     together = [members(reader.store(f"together {i}")) for i, reader in enumerate(readers)]
-    assert together == alone
+    assert together == separate

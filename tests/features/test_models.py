@@ -180,14 +180,14 @@ def test_a_sound_has_the_same_numbers_in_every_batch(tmp_path: Path) -> None:
     )
     for folder in (layer, group):
         single = recipe(folder).constructed
-        alone = [single(sound).values for sound in sounds]
-        for values, output in zip(alone, single.many(sounds), strict=True):
+        separate = [single(sound).values for sound in sounds]
+        for values, output in zip(separate, single.many(sounds), strict=True):
             np.testing.assert_array_equal(values, output.values)
         together = recipe(folder, batch=4).constructed
         order = [3, 0, 4, 2, 1]
         for place, output in zip(order, together.many([sounds[k] for k in order]), strict=True):
             # Padding is masked; sums of float32 have more terms, all of them 0, in another order.
-            np.testing.assert_allclose(output.values, alone[place], rtol=0, atol=2e-6)
+            np.testing.assert_allclose(output.values, separate[place], rtol=0, atol=2e-6)
 
 
 def test_long_sound_is_read_in_windows_without_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

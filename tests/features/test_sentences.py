@@ -180,9 +180,9 @@ def test_where_rows_are_never_alike_texts_share_no_block(encoder: Sentences, mon
     segments = [segment for k in (3, 5, 200) for segment in _segments(k, np.arange(k))]
     assert all(list(block) == [0] for block in places.blocks(segments)) and places.alike.tolist() == [0]
     monkeypatch.setattr(encoder, "_places", places)
-    alone = vectors(encoder(TEXTS))
-    assert alone == pytest.approx(expected, abs=5e-7)
-    assert vectors(encoder(TEXTS[::-1])).tobytes() == alone[::-1].tobytes()
+    single = vectors(encoder(TEXTS))
+    assert single == pytest.approx(expected, abs=5e-7)
+    assert vectors(encoder(TEXTS[::-1])).tobytes() == single[::-1].tobytes()
 
 
 def test_a_text_without_a_piece_is_zeros_and_no_rows(weights: Path, encoder: Sentences) -> None:

@@ -183,17 +183,17 @@ def test_no_segment_of_a_long_sound_is_left_out(made: Made, clips: list[Audio]) 
 def test_a_clip_after_others_is_as_alone(made: Made, name: str) -> None:
     first, other = _noise(16_000), _noise(20_000, 0.9)
     measured = made(name)
-    alone = measured(first)
+    single = measured(first)
     measured(other)
     again = measured(first)
-    np.testing.assert_array_equal(again.values, alone.values)
-    if alone.times is not None:
-        np.testing.assert_array_equal(again.times, alone.times)
-        assert alone.values.shape == (len(alone.times), EXTRACTORS[name].dimension)
-        assert ((alone.times > 0) & (alone.times < first.duration_s)).all()
+    np.testing.assert_array_equal(again.values, single.values)
+    if single.times is not None:
+        np.testing.assert_array_equal(again.times, single.times)
+        assert single.values.shape == (len(single.times), EXTRACTORS[name].dimension)
+        assert ((single.times > 0) & (single.times < first.duration_s)).all()
     else:
-        assert alone.values.shape == (EXTRACTORS[name].dimension,)
-    assert alone.values.dtype == np.float32
+        assert single.values.shape == (EXTRACTORS[name].dimension,)
+    assert single.values.dtype == np.float32
 
 
 @pytest.mark.parametrize("name", NAMES)
