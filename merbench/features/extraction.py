@@ -533,8 +533,9 @@ def _require_one_width(recipe: Recipe, ids: Sequence[str], values: Sequence[NDAr
 
 def _read(path: Path, prefix: str) -> dict[str, NDArray[Any]]:
     try:
-        wanted = lambda names: [name for name in names if name.startswith(prefix)]  # noqa: E731
-        return read_npz(path, wanted, most_bytes=MOST_FEATURE_BYTES)
+        return read_npz(
+            path, lambda names: [name for name in names if name.startswith(prefix)], most_bytes=MOST_FEATURE_BYTES
+        )
     except (MalformedFile, OSError) as error:
         raise IntegrityError(f"{path}: {fault(error)}; remove {path.parent} and start again") from error
 

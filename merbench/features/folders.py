@@ -116,13 +116,13 @@ def _blamed(make: Any, code: OwnCode) -> Any:
     """Return a function or class whose exceptions are blamed on its code: of one clip they are its problem."""
     if not isinstance(make, type):
         return _wrapped(make, code)
+    kind: Any = make
     names = [name for name in ("__call__", "many", "pool") if name in dir(make)]
     members: dict[str, Any] = {name: _wrapped(getattr(make, name), code) for name in names}
     if "start" in dir(make):
-        start = getattr(make, "start")  # noqa: B009
-        members["start"] = wraps(start)(lambda self: _BlamedReader(code, start, self))
-    if (construct := getattr(make, "__init__")) is not object.__init__:  # noqa: B009
-        members["__init__"] = _wrapped(construct, code, UsageError)
+        members["start"] = wraps(kind.start)(lambda self: _BlamedReader(code, kind.start, self))
+    if kind.__init__ is not object.__init__:
+        members["__init__"] = _wrapped(kind.__init__, code, UsageError)
     return type(make.__name__, (make,), {"__doc__": make.__doc__, "__module__": make.__module__, **members})
 
 

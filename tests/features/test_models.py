@@ -220,7 +220,7 @@ def _places(values: Any) -> Any:
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        (np.zeros(24), "the sound is too short: 24 samples of the 25 that are needed"),
+        (np.zeros(24), "the sound is too short: 24 samples at 16 kHz of the 25 that are needed"),
         (np.full(100, np.nan), "100 of the 100 samples of the sound are not finite numbers"),
     ],
 )
