@@ -30,8 +30,10 @@ def extract(
         FEATURE, "--with [NAME=]EXTRACTOR", "Extractor, by name or folder, and the feature's name; repeatable.", ...
     ),
     option_: options.ExtractorOption = None,
-    frame_rate: float | None = option(
-        FEATURE, "--frame-rate HZ", "Pictures a second to read. [default: as the extractor declares]", min=0.001
+    frame_rate: list[str] | None = option(
+        FEATURE,
+        "--frame-rate [NAME=]HZ",
+        "Pictures a second to read, for all features or for one; repeatable. [default: as the extractor declares]",
     ),
     media: list[Path] | None = option(INPUT, "--media DIR", "Folder of clips; repeatable: later ones are preferred."),
     column: list[str] | None = option(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -181,8 +182,36 @@ def baseline_options(texts: Sequence[str] | None) -> dict[str, Any]:
     return named_values("--set", texts, "learning_rate=0.0001")
 
 
-def recipes(with_: Sequence[str], option_: Sequence[str] | None, frame_rate: float | None = None) -> list[Recipe]:
-    """Return the recipes that --with and --option ask for."""
+_LEAST_RATE_HZ = 0.001
+
+
+def _frame_rates(items: Sequence[str], names: Collection[str]) -> dict[str, float]:
+    """Return what --frame-rate gives: name of a feature -> Hz; under the empty name, that of all others."""
+    from merbench.errors import UsageError, did_you_mean, listed
+
+    rates: dict[str, float] = {}
+    for item in items:
+        name, equals, text = item.rpartition("=")
+        try:
+            rate = float(text)
+        except ValueError:
+            rate = math.nan
+        if not _LEAST_RATE_HZ <= rate < math.inf or (equals and not name):
+            remedy = f"write HZ or NAME=HZ, such as 5 or mesh=10; at least {_LEAST_RATE_HZ:g}"
+            raise UsageError(f"--frame-rate {item}: {remedy}")
+        if equals and name not in names:
+            known = f"NAME is one of the features: {listed(list(names))}{did_you_mean(name, names)}"
+            raise UsageError(f"--frame-rate {item}: {known}")
+        if name in rates:
+            raise UsageError(f"--frame-rate {item}: duplicate {repr(name) if name else 'rate of all features'}")
+        rates[name] = rate
+    return rates
+
+
+def recipes(
+    with_: Sequence[str], option_: Sequence[str] | None, frame_rate: Sequence[str] | None = None
+) -> list[Recipe]:
+    """Return the recipes that --with, --option and --frame-rate ask for."""
     from merbench.errors import UsageError, listed
     from merbench.features.outputs import Recipe
 
@@ -209,7 +238,11 @@ def recipes(with_: Sequence[str], option_: Sequence[str] | None, frame_rate: flo
         if own in by_name[name]:
             raise UsageError(f"--option {key}: duplicate '{name}.{own}'")
         by_name[name][own] = value
-    made = [Recipe(name, source, by_name[name], frame_rate) for name, source in sources.items()]
-    if frame_rate is not None and all(recipe.extractor.input not in ("pictures", "faces") for recipe in made):
-        raise UsageError("--frame-rate: applies only to extractors that read pictures or faces")
+    rates = _frame_rates(frame_rate or (), sources)
+    made = [Recipe(name, source, by_name[name], rates.get(name, rates.get(""))) for name, source in sources.items()]
+    of_pictures = {recipe.name for recipe in made if recipe.extractor.input in ("pictures", "faces")}
+    for name in rates:
+        if not of_pictures or name not in {"", *of_pictures}:
+            option = f"--frame-rate {name}={rates[name]:g}" if name else "--frame-rate"
+            raise UsageError(f"{option}: applies only to extractors that read pictures or faces")
     return made

@@ -15,6 +15,8 @@ from made_corpus import made_corpus
 from media_track import NOISE, write_media_track
 
 from merbench.corpus import open_corpus
+from merbench.features.extractor import Extractor, Picture
+from merbench.features.shipped import EXTRACTORS
 from merbench.sample import WrittenClips, clip
 from merbench.sample.clips import write_clip
 
@@ -50,6 +52,28 @@ def test_features_of_sound_and_pictures_are_made_and_named(here: Path, merbench:
         "corpus 'talk' already has a feature 'sound'\n",
     )
     assert merbench("extract ./talk --media clips --with sound=voice --force")[0] == 0
+
+
+def test_a_rate_of_pictures_is_that_of_a_feature_or_of_all_others(
+    here: Path, merbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clip has 18 pictures, one every 80 ms: at 6.25 Hz every second one is read, 9, and at 2.5 Hz every fifth, 4."""
+
+    def light(pictures: list[Picture]) -> Any:
+        return [[picture.rgb.mean()] for picture in pictures]
+
+    toy = Extractor("light", light, "pictures", "frame", 1, licence="MIT", source="Maker, 2020")
+    monkeypatch.setattr(EXTRACTORS, "_items", {**EXTRACTORS._items, "light": toy})
+    command = "extract ./talk --media clips --with fast=light --with slow=light --only frames"
+    assert merbench(f"{command} --frame-rate slow=2.5 --frame-rate 6.25")[0] == 0
+    corpus = open_corpus("./talk")
+    recorded = corpus.declaration.extracted
+    assert [recorded[name].frame_rate_hz for name in ("fast.frames", "slow.frames")] == [6.25, 2.5]
+    assert [len(corpus.feature(name).of(0)) for name in ("fast.frames", "slow.frames")] == [9, 4]
+    assert merbench(f"{command} --frame-rate slow=2.5 --force")[0] == 0
+    again = open_corpus("./talk")
+    assert again.declaration.extracted["fast.frames"].frame_rate_hz is None
+    assert [len(again.feature(name).of(0)) for name in ("fast.frames", "slow.frames")] == [18, 4]
 
 
 def test_problems_are_those_of_samples_and_all_of_them_are_written(here: Path, merbench: Command) -> None:
@@ -162,6 +186,34 @@ def test_corrupted_clips_of_another_suffix_are_read_and_those_without_a_sample_r
         (
             "--media clips --with voice --frame-rate 5",
             "--frame-rate: applies only to extractors that read pictures or faces\n",
+        ),
+        (
+            "--media clips --with voice --with face --frame-rate voice=5",
+            "--frame-rate voice=5: applies only to extractors that read pictures or faces\n",
+        ),
+        (
+            "--media clips --with voice --with look=face --frame-rate loook=5",
+            "--frame-rate loook=5: NAME is one of the features: voice, look; did you mean 'look'?\n",
+        ),
+        (
+            "--media clips --with face --frame-rate face=0",
+            "--frame-rate face=0: write HZ or NAME=HZ, such as 5 or mesh=10; at least 0.001\n",
+        ),
+        (
+            "--media clips --with face --frame-rate =5",
+            "--frame-rate =5: write HZ or NAME=HZ, such as 5 or mesh=10; at least 0.001\n",
+        ),
+        (
+            "--media clips --with face --frame-rate inf",
+            "--frame-rate inf: write HZ or NAME=HZ, such as 5 or mesh=10; at least 0.001\n",
+        ),
+        (
+            "--media clips --with face --frame-rate 5 --frame-rate 6",
+            "--frame-rate 6: duplicate rate of all features\n",
+        ),
+        (
+            "--media clips --with face --frame-rate face=5 --frame-rate face=6",
+            "--frame-rate face=6: duplicate 'face'\n",
         ),
         (
             "--media clips --with voice --only frames",
