@@ -26,9 +26,10 @@ from merbench.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from merbench.corrupt.clip_folder import MediaPlan
+    from merbench.corrupt.manifest import Manifest
     from merbench.corruptions import Corruption
     from merbench.track import Track
 
@@ -80,6 +81,9 @@ def corrupt(
     preview: Path | None = option(OUTPUT, "--preview FILE", "Draw clips before and after, as .png or .svg."),
     dry_run: bool = option(OUTPUT, "--dry-run", "Show sampled parameters and expected time; write nothing.", False),
     verify: bool = option(OUTPUT, "--verify", "Re-create each clip and check that it is identical.", False),
+    speech_quality: bool = option(
+        OUTPUT, "--speech-quality", "With --verify: rate how speech sounds before and after, by DNSMOS.", False
+    ),
     force: options.Force = False,
     workers: options.Workers = 1,
     engine: options.Engine = "local",
@@ -90,7 +94,8 @@ def corrupt(
         raise UsageError("--output DIR, the folder to write, is needed; or --dry-run, or --preview FILE")
     if media is None:
         for_media = {"split": split != "test", "sample": sample, "workers": workers != 1, "engine": engine != "local"}
-        _refuse({**for_media, "verify": verify, "dry-run": dry_run, "preview": preview}, "clips, with --media DIR")
+        checks = {"verify": verify, "speech-quality": speech_quality, "dry-run": dry_run, "preview": preview}
+        _refuse({**for_media, **checks}, "clips, with --media DIR")
         assert output is not None
         _corrupt_corpus(declared, output, feature_of, column, force)
         return
@@ -99,15 +104,19 @@ def corrupt(
     if preview is not None and preview.suffix.lower() not in (".png", ".svg"):
         raise UsageError(f"--preview {preview}: a picture is a .png or a .svg")
 
+    if not verify:
+        _refuse({"speech-quality": speech_quality}, "verified clips, with --verify")
     from merbench.corrupt.clip_folder import plan_media
+    from merbench.features.quality import rating_names
 
+    rated = rating_names() if speech_quality else ()
     candidates = merbench.open_candidates(declared, split)
     plan = plan_media(candidates, media, output, sample_ids=sample)
     if dry_run:
         _show_plan(plan, workers)
     not_shown = {} if preview is None else _preview(plan, preview, sample)
     if not dry_run and output is not None:
-        _corrupt_media(plan, workers, engine, verify)
+        _corrupt_media(plan, workers, engine, verify, rated)
     _report_problems(str(media), not_shown)
 
 
@@ -117,7 +126,7 @@ def _refuse(given: Mapping[str, Any], where: str) -> None:
         raise UsageError(f"{', '.join(names)}: {'applies' if len(names) == 1 else 'apply'} only to {where}")
 
 
-def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> None:
+def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool, rated: Sequence[str]) -> None:
     from merbench.corrupt.clip_folder import corrupt_media
     from merbench.corrupt.manifest import MANIFEST
 
@@ -133,7 +142,29 @@ def _corrupt_media(plan: MediaPlan, workers: int, engine: str, verify: bool) -> 
         print(problem_list(str(plan.media), [without_a_sample(done.unused)]), file=sys.stderr)
     if done.differing:
         raise IntegrityError(*problem_lines(str(done.folder), _by_message("E652", done.differing)))
-    _report_problems(str(plan.media), {**done.problems, **done.unverified})
+    unrated = _report_speech_quality(plan, done.manifest, rated, workers, engine) if rated else {}
+    _report_problems(str(plan.media), {**done.problems, **unrated, **done.unverified})
+
+
+def _report_speech_quality(
+    plan: MediaPlan, manifest: Manifest, rated: Sequence[str], workers: int, engine: str
+) -> dict[str, str]:
+    """Print the means of ratings before and after, and return why some clips have none, by sample."""
+    from merbench.features.quality import speech_quality
+    from merbench.report import ReportTable
+
+    written = {sample_id: plan.output / row["output"] for sample_id, row in manifest.rows.items() if "output" in row}
+    clips = {clip.sample_id: (clip.source, written[clip.sample_id]) for clip in plan.clips if clip.sample_id in written}
+    with progress_bar() as show:
+        ratings, problems = speech_quality(clips, show, workers=workers, engine=engine)
+    if len(ratings):
+        rows = [
+            (name, f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}")
+            for name, before, after in zip(rated, *ratings.mean(axis=0), strict=True)
+        ]
+        print(f"speech quality, opinions from 1 to 5 by DNSMOS, means of {plural(len(ratings), 'clip')}:")
+        print_table(ReportTable("", ("of", "before", "after", "change"), rows))
+    return problems
 
 
 def _by_message(code: str, problems: Mapping[str, str]) -> list[Problem]:

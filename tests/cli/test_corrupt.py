@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from made_media import Pictures, make_clip
 from media_track import BLUR, NOISE, write_media_track
 
 from merbench.banks.folder import open_bank
@@ -44,6 +46,66 @@ def test_clips_are_corrupted_once_and_then_kept(place: Path, capsys: Capture) ->
         "corrupted: 3 corrupted clips, 3 of them already done; corrupted/manifest.parquet\nverified: 3 of 3 clips are identical when re-created\n"
     )
     assert "audio.decoded_snr_db" in pq.read_schema(place / "corrupted" / "manifest.parquet").names
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_the_louder_the_noise_the_worse_speech_sounds(
+    place: Path, capsys: Capture, test_data: Path, installed_weights: Callable[[str], Path]
+) -> None:
+    """A clip of EMO-DB, clean, at 20 and at 0 dB."""
+    pytest.importorskip("onnxruntime", reason="the extra of the extractor 'speech-quality'")
+    installed_weights("speech-quality")
+    (place / "emodb").mkdir()
+    shutil.copy(test_data / "data/media/speech/emodb/03a01Wa.wav", place / "emodb/a.wav")
+    ratings = {}
+    for snr_db in (20, 0):
+        write_media_track(place, ["a"], NOISE.replace("{ integers = [5, 10] }", str(snr_db)))
+        command = ["corrupt", "./toy-noise", "--media", "emodb", "-o", f"at-{snr_db}", "--verify", "--speech-quality"]
+        assert run(command) == 0
+        _, verified, title, head, *lines = capsys.readouterr().out.splitlines()
+        assert verified.startswith("verified: 1 of 1")
+        assert title == "speech quality, opinions from 1 to 5 by DNSMOS, means of 1 clip:"
+        assert head.split() == ["of", "before", "after", "change"]
+        ratings[snr_db] = {name: (float(before), float(after)) for name, before, after, _ in map(str.split, lines)}
+    assert list(ratings[0]) == ["speech", "background", "overall", "p808"]
+    for name in ("background", "overall"):  # of a single clip the two others need not fall: babble is speech
+        clean, at_20 = ratings[20][name]
+        assert ratings[0][name][0] == clean
+        assert 5 >= clean > at_20 > ratings[0][name][1] >= 1, name
+
+
+@pytest.mark.slow
+def test_the_speech_of_a_clip_without_sound_is_not_rated(
+    place: Path, capsys: Capture, installed_weights: Callable[[str], Path]
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra of the extractor 'speech-quality'")
+    installed_weights("speech-quality")
+    write_media_track(place, IDS[:2], BLUR)
+    make_clip(place / "clips/a.mp4", Pictures(), container="mp4")
+    command = ["corrupt", "./toy-noise", "--media", "clips", "-o", "blurred", "--verify", "--speech-quality"]
+    assert run([*command, "--workers", "2"]) == 5
+    shown = capsys.readouterr()
+    assert "by DNSMOS, means of 1 clip:\n" in shown.out
+    assert shown.err.splitlines()[-1] == "  E651  not rated: it has no audio stream: a"
+    lines = [line.split() for line in shown.out.splitlines()[-4:]]
+    assert all(before == after for _, before, after, _ in lines)  # the sound is copied
+
+
+def test_speech_quality_needs_weights_and_verified_clips(
+    place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERBENCH_HOME", str(place / "home"))
+    command = ["corrupt", "./toy-noise", "--media", "clips", "-o", "corrupted", "--speech-quality"]
+    assert run(command) == 2
+    assert capsys.readouterr().err == "--speech-quality: applies only to verified clips, with --verify\n"
+    assert run([*command, "--verify"]) == 2
+    assert capsys.readouterr().err == (
+        "extractor 'speech-quality' needs weights that are not installed; merbench extractors install speech-quality\n"
+    )
+    assert not (place / "corrupted").exists()
+    assert run(["corrupt", "./toy-noise", "-o", "corrupted", "--speech-quality"]) == 2
+    assert capsys.readouterr().err == "--speech-quality: applies only to clips, with --media DIR\n"
 
 
 def test_a_dry_run_writes_nothing(place: Path, capsys: Capture) -> None:
