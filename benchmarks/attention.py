@@ -55,7 +55,7 @@ def training_data() -> TrainingSet:
     valence = VALENCE[classes] + 0.8 * rng.standard_normal(N)
     targets: dict[str, NDArray[Any]] = {"discrete": classes, "valence": valence}
     ids = pa.array([f"sample_{i:08d}" for i in range(N)])
-    return TrainingSet(load_track("mer2023-multi"), FeatureSet(ids, features), targets)
+    return TrainingSet(load_track("mer2023-multi"), FeatureSet.of_vectors(ids, features), targets)
 
 
 class Samples(Dataset[tuple[Tensor, ...]]):

@@ -109,7 +109,8 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
             " label_set, multilabel, preference, ranked, scores, segments, text, trajectory;"
             " did you mean 'continuous'?",
             "  E207  sead: is not a known key; allowed: id, version, title, source, family, year, modalities, corpus, seed,"
-            " superseded_by, checked, splits, targets, metrics, corruptions, media, ranking, submission, intervals;"
+            " superseded_by, checked, splits, targets, metrics, corruptions, media, ranking, submission, intervals,"
+            " training;"
             " did you mean 'seed'?",
             "  E207  metrics[1].name: no metric named 'msee'; did you mean 'mse'?",
             "  E207  ranking.by[1]: 'weigthed_f1' is not a metric of this track; allowed: overall, weighted_f1, msee, ccc, f1;"

@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from merbench.devices import chosen_device
 from merbench.track import Track
 from merbench.training import CrossFit, FeatureSet, Predictions, Setup, TrainingSet, ranking_value
 from merbench.training.batched import (
@@ -110,20 +109,21 @@ class Attention:
     def __init__(self, options: Options, setup: Setup) -> None:
         self.options = options
         self.setup = setup
-        self.device = chosen_device(setup.device)
+        self.device = setup.device
 
     def fit(self, train: TrainingSet) -> None:
         self.fit_folds(train)
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         seed, track = self.setup.seed, train.track
+        divisions = train.divisions(self.setup.n_folds, seed)
         heads = {name: len(t.classes) or None for name, t in track.targets.items()}
         features = self.slots(train.features)
         self.network = Network(
             [x.shape[1] for x in features],
             heads,
             self.options,
-            [generator("cpu", seed, "initial", fold) for fold in range(self.setup.n_folds)],
+            [generator("cpu", seed, "initial", fold) for fold in range(len(divisions))],
             generator(self.device, seed, "dropout"),
         ).to(self.device)
         outputs, curve = train_folds(
@@ -133,7 +133,7 @@ class Attention:
                 {name: self.target(values) for name, values in train.targets.items()},
                 {name: target.loss for name, target in track.targets.items()},
             ),
-            train.folds(self.setup.n_folds, seed),
+            divisions,
             Schedule(
                 self.options.epochs,
                 self.options.batch_size,

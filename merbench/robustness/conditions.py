@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,9 +19,10 @@ from merbench.robustness.samples import Inputs, Standard
 from merbench.robustness.summary import Values
 from merbench.scoring import score_and_draws
 from merbench.submission import read_submission
-from merbench.training import Baseline, FeatureSet, Predictions, TrainingSet
+from merbench.training import Baseline, FeatureSet, Predictions, Sequences, TrainingSet
 from merbench.training.declaration import Options
 from merbench.training.output import submission_table
+from merbench.training.samples import Vectors
 from merbench.training.selection import select_options, with_folds_of
 
 
@@ -136,10 +137,15 @@ def _feature_sets(
         return sets
     vectors = source.text_features(clean.texts(fold.learned), learned.texts(fold.learned), given.texts(fold.predicted))
     first, second = (
-        replace(part, features={name: {**part.features, "text": text}[name] for name in system.names})
-        for part, text in zip(sets, vectors, strict=True)
+        replace(part, sequences=_with_text(part, text, system.names)) for part, text in zip(sets, vectors, strict=True)
     )
     return first, second
+
+
+def _with_text(samples: FeatureSet, text: Vectors, names: Sequence[str]) -> dict[str, Sequences]:
+    """Return the features of a system, in its order, with the vectors of texts among them."""
+    every = {**samples.sequences, "text": Sequences.of_vectors(text)}
+    return {name: every[name] for name in names}
 
 
 def _fitted(system: System, train: TrainingSet) -> _Fitted:

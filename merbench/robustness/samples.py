@@ -27,9 +27,8 @@ from merbench.errors import UsageError
 from merbench.features.outputs import Recipe, Result, vectors_of_corpus
 from merbench.robustness.clips import Clips, Vectors, known_columns
 from merbench.robustness.grid import Condition
-from merbench.training import FeatureSet
-from merbench.training.data import feature_rows, pooled
-from merbench.training.protocol import Rows
+from merbench.training.data import feature_rows, sequences
+from merbench.training.samples import FeatureSet, Rows, Sequences
 
 OTHER = "other"
 """The modality of a feature that is never corrupted."""
@@ -150,7 +149,7 @@ class Source:
             done = self._applied(candidates, step, columns[TRANSCRIPT].fill_null("").to_pylist())
             columns[TRANSCRIPT] = pa.array([sample.signal for sample in done], pa.string())
             values = [sample.values for sample in done]
-        vectors = {name: pooled(features[name]) for name in self.names if name in features}
+        vectors = {name: sequences(features[name]).vectors() for name in self.names if name in features}
         return Inputs(vectors, columns, {} if step is None else _means(values, step))
 
     def _applied(self, candidates: Candidates, step: Step, signals: Sequence[Any]) -> list[Corrupted]:
@@ -206,7 +205,7 @@ class Source:
         taken = pa.array(rows)
         return FeatureSet(
             candidates.ids.take(taken),
-            {name: inputs.features[name][rows] for name in names if name in inputs.features},
+            {name: Sequences.of_vectors(inputs.features[name][rows]) for name in names if name in inputs.features},
             {name: inputs.columns[name].take(taken) for name in columns},
         )
 

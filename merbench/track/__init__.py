@@ -5,8 +5,10 @@ from merbench.track.declaration import (
     CorruptionSpec,
     MediaSpec,
     MetricSpec,
+    Selection,
     SubmissionRules,
     Track,
+    Training,
     metric_labels,
 )
 from merbench.track.folder import find_track, list_tracks, load_track, readable_tracks, tracks_page, tracks_table
@@ -17,8 +19,10 @@ __all__ = [
     "CorruptionSpec",
     "MediaSpec",
     "MetricSpec",
+    "Selection",
     "SubmissionRules",
     "Track",
+    "Training",
     "find_track",
     "list_tracks",
     "load_track",

@@ -194,6 +194,46 @@ class Intervals(Declaration):
     cluster: str | None = None
 
 
+Selection = Literal["folds", "dev", "leave-one-group-out"]
+"""On which samples options and epochs are selected: folds, a development split, or each group in turn."""
+
+
+class Training(Declaration):
+    """How baselines learn: no part of the protocol, which says how they are scored."""
+
+    # the corpus to learn from; None is the track's own
+    corpus: str | None = Field(default=None, min_length=1)
+    # the splits of the corpus to learn from; None: those of the track's split `train`, of another corpus `train`
+    source: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(default=None, min_length=1, strict=False)
+    # the splits of the corpus that are the development set; None: those of the track's split `dev`
+    development: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        default=None, min_length=1, strict=False
+    )
+    # labels of another corpus -> labels of the track; the target's own aliases apply to the track's corpus
+    labels: dict[str, str] = Field(default_factory=dict)
+    # labels of another corpus that the track does not have: samples with them are not learned from
+    ignored: tuple[str, ...] = Field(default=(), strict=False)
+    # what a value of another corpus is multiplied by to be on the scale of the answers
+    scale: float = Field(default=1.0, gt=0, strict=False)
+    # a corpus column: samples of each of its values are answered by a model that learned from the others
+    leave_out: str | None = Field(default=None, min_length=1)
+    selection: Selection = "folds"
+    # the corpus column whose values folds keep together; None: the track's cluster, else `speaker`, else `dialogue`
+    group: str | None = Field(default=None, min_length=1)
+    # number of folds; None takes what the baseline declares
+    folds: int | None = Field(default=None, ge=2)
+    # splits of the track whose samples may be learned from without their references, such as the candidates themselves
+    unlabelled: tuple[str, ...] = Field(default=(), strict=False)
+    # what is done to the features that are learned from, sampled for every epoch; their `split` is `train`
+    corruptions: tuple[CorruptionSpec, ...] = Field(default=(), strict=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is declared, in hexadecimal; keys at their default are left out."""
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        return sha256_bytes(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
+
+
 class Track(Declaration):
     """The protocol of one track; see `docs/track-format.md` for every key."""
 
@@ -216,6 +256,7 @@ class Track(Declaration):
     ranking: Ranking
     submission: SubmissionRules = SubmissionRules()
     intervals: Intervals = Intervals()
+    training: Training = Training()
     folder: Path = Field(exclude=True, strict=False)
 
     @property
@@ -235,7 +276,7 @@ class Track(Declaration):
         Keys at their default are left out, so that a key of a later version changes no track that does not use it.
         What does not belong to the protocol is left out, too.
         """
-        unprotected = {"folder", "superseded_by", "checked"}
+        unprotected = {"folder", "superseded_by", "checked", "training"}
         content = self.model_dump(mode="json", exclude=unprotected, exclude_defaults=True)
         return sha256_bytes(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
 

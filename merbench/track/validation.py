@@ -28,6 +28,7 @@ from merbench.track.declaration import (
     Split,
     SubmissionRules,
     Track,
+    Training,
     metric_labels,
 )
 
@@ -100,6 +101,7 @@ def _allowed_keys(tables: _Tables, location: Sequence[int | str]) -> Sequence[st
         "submission": SubmissionRules,
         "intervals": Intervals,
         "media": MediaSpec,
+        "training": Training,
     }
     first, *further = location or ("",)
     model = tables.kind(str(further[0])) if first == "targets" and further else models.get(str(first))

@@ -10,13 +10,14 @@ from merbench.training.protocol import (
     Baseline,
     CrossFit,
     Curve,
-    FeatureSet,
     FoldEnsemble,
+    Log,
     Predictions,
     Setup,
-    TrainingSet,
+    Storable,
 )
 from merbench.training.run import BaselineRun, ensemble, run_baseline
+from merbench.training.samples import Dialogues, Division, FeatureSet, Sequences, TrainingSet
 from merbench.training.selection import cross_validate, ranking_value
 
 __all__ = [
@@ -25,11 +26,16 @@ __all__ = [
     "BaselineRun",
     "CrossFit",
     "Curve",
+    "Dialogues",
+    "Division",
     "FeatureSet",
     "FoldEnsemble",
     "LoadedBaseline",
+    "Log",
     "Predictions",
+    "Sequences",
     "Setup",
+    "Storable",
     "TrainingSet",
     "cross_validate",
     "ensemble",

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from merbench.errors import UsageError
 from merbench.training.protocol import Curve, Progress, silent
+from merbench.training.samples import Division
 
 Outputs = dict[str, Tensor]
 Rows = NDArray[np.int64]
@@ -292,7 +293,7 @@ class _Best:
 def train_folds(
     model: nn.Module,
     data: FoldData,
-    folds: Rows,
+    divisions: Sequence[Division],
     schedule: Schedule,
     *,
     value: Callable[[Rows, dict[str, NDArray[np.float32]]], Value],
@@ -303,27 +304,27 @@ def train_folds(
     Args:
         model: see the module's conventions; it is trained in place.
         data: features and targets.
-        folds: `(n,)` fold 0 … F − 1 of every sample: fold f trains on all samples but its own.
+        divisions: the rows that each fold learns from, and those that its epoch is selected on.
         schedule: epochs, batch size, learning rate, weight decay, seed of the shuffles.
         value: ranking value, higher is better, of outputs for some rows; compared lexicographically, NaN is worst.
         progress: called after every epoch with (done, total).
 
     Returns:
-        The kept models' outputs for the samples they were not trained on, `(n, K)` or `(n,)` per target; and how
-        training went.
+        The kept models' outputs for the rows that epochs were selected on, in the order of the rows, `(v, K)` or
+        `(v,)` per target; and how training went.
 
     Raises:
         UsageError: the loss is no longer finite.
     """
-    n_folds, device = int(folds.max()) + 1, data.features[0].device
-    held_out = [np.flatnonzero(folds == fold) for fold in range(n_folds)]
-    members = [torch.from_numpy(np.flatnonzero(folds != fold)) for fold in range(n_folds)]
+    n_folds, device = len(divisions), data.features[0].device
+    held_out = [division.validate for division in divisions]
+    members = [torch.from_numpy(division.learn) for division in divisions]
     rngs = [generator("cpu", schedule.seed, "shuffle", fold) for fold in range(n_folds)]
     batches = _Batches.of(members, schedule.batch_size, rngs)
     weights = [batches.weights[:, step, :width].to(device) for step, width in enumerate(batches.widths)]
     shares = torch.stack([(part > 0).sum(1) for part in weights]).double()
     shares /= shares.sum(0)
-    best = _Best(model, n_folds, len(folds))
+    best = _Best(model, n_folds, len(data.features[0]))
     optimiser = torch.optim.Adam(
         best.parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
     )
@@ -342,7 +343,8 @@ def train_folds(
             best.update(fold, epoch + 1, reached, rows, outputs[fold])
         progress(epoch + 1, schedule.epochs)
     best.restore()
-    return best.outputs, Curve(losses, values, tuple(best.epochs))
+    validated = np.sort(np.concatenate(held_out))
+    return {name: part[validated] for name, part in best.outputs.items()}, Curve(losses, values, tuple(best.epochs))
 
 
 def _epoch(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from merbench.corpus import Feature
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
@@ -19,7 +18,7 @@ from merbench.metrics.lists import Values
 from merbench.resampling import cluster_codes
 from merbench.targets import types_with
 from merbench.track import Track
-from merbench.training.protocol import FeatureSet, Names, Rows, TrainingSet
+from merbench.training.samples import FeatureSet, Names, Rows, Sequences, TrainingSet
 
 TRAIN = "train"
 
@@ -141,10 +140,10 @@ def _column(candidates: Candidates, name: str, rows: Rows) -> list[str | None]:
 def _features(candidates: Candidates, ids: pa.StringArray, names: Sequence[str], columns: Sequence[str]) -> FeatureSet:
     rows = pc.index_in(ids, value_set=candidates.ids)
     read = {name: candidate_column(candidates, name, "that a baseline reads").take(rows) for name in columns}
-    features: dict[str, NDArray[np.float32]] = {}
+    features: dict[str, Sequences] = {}
     for name in names:
         feature = candidates.corpus.feature(name)
-        features[name] = pooled(feature)[feature_rows(candidates, name, feature, ids)]
+        features[name] = sequences(feature).select(feature_rows(candidates, name, feature, ids))
     return FeatureSet(ids, features, read)
 
 
@@ -163,11 +162,8 @@ def feature_rows(candidates: Candidates, name: str, feature: Feature, ids: pa.St
     return np.asarray(rows, dtype=np.int64)
 
 
-def pooled(feature: Feature) -> NDArray[np.float32]:
-    """Return one vector per sample: its own, or the mean of its frames (zeros if it has none)."""
+def sequences(feature: Feature) -> Sequences:
+    """Return the rows of all samples of a feature."""
     if feature.offsets is None:
-        return feature.values
-    counts = np.diff(feature.offsets)
-    sums = np.zeros((len(feature), feature.width))
-    np.add.at(sums, np.repeat(np.arange(len(feature)), counts), feature.values)
-    return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+        return Sequences.of_vectors(feature.values)
+    return Sequences(feature.values, feature.offsets[:-1], np.diff(feature.offsets), feature.times)

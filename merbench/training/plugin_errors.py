@@ -21,7 +21,8 @@ from merbench.errors import Problem, UsageError, did_you_mean, problem_lines
 from merbench.own_code import OwnCode
 from merbench.targets.target import value_type
 from merbench.track import Track
-from merbench.training.protocol import Baseline, CrossFit, Curve, FeatureSet, FoldEnsemble, Predictions, TrainingSet
+from merbench.training.protocol import Baseline, CrossFit, Curve, FoldEnsemble, Predictions
+from merbench.training.samples import FeatureSet, TrainingSet
 
 
 def guarded(code: OwnCode, built: Any) -> Baseline:
@@ -58,7 +59,8 @@ class _GuardedFolds(_Guarded):
         self.track = train.track
         with self.code.blamed("failed in fit_folds"):
             returned = self.built.fit_folds(train)
-        return checked_cross_fit(f"{self.code.owner}, fit_folds", returned, train.track, train.samples.ids)
+        validated = train.samples.ids.take(pa.array(train.validated))
+        return checked_cross_fit(f"{self.code.owner}, fit_folds", returned, train.track, validated)
 
 
 def checked_predictions(where: str, returned: Any, track: Track, ids: pa.StringArray) -> Predictions:
@@ -91,7 +93,7 @@ def checked_predictions(where: str, returned: Any, track: Track, ids: pa.StringA
 
 
 def checked_cross_fit(where: str, returned: Any, track: Track, ids: pa.StringArray) -> CrossFit:
-    """Return the result of cross-validation on the training samples; see `checked_predictions`."""
+    """Return the result of cross-validation on the samples of these ids; see `checked_predictions`."""
     if not isinstance(returned, CrossFit):
         raise UsageError(f"{where} returned {value_type(returned)}; needed: a merbench.training.CrossFit")
     if not isinstance(returned.device, str):

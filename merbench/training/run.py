@@ -41,14 +41,13 @@ from merbench.training.output import (
 )
 from merbench.training.protocol import (
     CrossFit,
-    FeatureSet,
     FoldEnsemble,
     Predictions,
     Setup,
-    TrainingSet,
     silent,
 )
-from merbench.training.selection import fit, scores, select_options
+from merbench.training.samples import FeatureSet, TrainingSet
+from merbench.training.selection import fit, select_options, validated_scores
 
 TEST = "test"
 
@@ -234,10 +233,9 @@ def _distinct(seeds: Sequence[Any]) -> list[int]:
 
 
 def _seed_run(loaded: LoadedBaseline, options: Options, train: TrainingSet, test: FeatureSet, setup: Setup) -> SeedRun:
-    baseline, result = fit(lambda: loaded.build(options, setup), train, setup)
+    baseline, result = fit(partial(loaded.build, options), train, setup)
     predictions = baseline.predict(test)
-    answers, outputs = result.out_of_fold.answers(train.track), result.out_of_fold.outputs
-    cross_validated = scores(train.track, train.targets, answers, train.groups, outputs)
+    cross_validated = validated_scores(train, result.out_of_fold)
     return SeedRun(setup.seed, cross_validated, None, predictions, result)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,14 @@ from merbench.metrics.lists import Values
 from merbench.scoring import Aligned, Grouping, evaluate
 from merbench.track import OVERALL, MetricSpec, Track
 from merbench.training.declaration import LoadedBaseline, Options
-from merbench.training.protocol import Baseline, CrossFit, FoldEnsemble, Names, Predictions, Setup, TrainingSet, silent
+from merbench.training.protocol import NO_LOG, Baseline, CrossFit, FoldEnsemble, Predictions, Setup, silent
+from merbench.training.samples import Names, TrainingSet
 
 Columns = Mapping[str, Values]
 Value = tuple[float, ...]
+
+Build = Callable[[Setup], Baseline]
+"""Builds a baseline for one training."""
 
 
 def scores(
@@ -80,30 +85,36 @@ def with_folds_of(setup: Setup, train: TrainingSet) -> Setup:
     return replace(setup, n_folds=train.n_folds(setup.n_folds))
 
 
-def cross_validate(build: Callable[[], Baseline], train: TrainingSet, setup: Setup) -> Predictions:
-    """Return predictions for every sample by a baseline that was fitted without the sample's fold."""
-    baseline = build()
+def cross_validate(build: Build, train: TrainingSet, setup: Setup) -> Predictions:
+    """Return predictions for the rows `train.validated` by baselines that were fitted without the sample's fold."""
+    baseline = build(setup)
     if isinstance(baseline, FoldEnsemble):
         return baseline.fit_folds(train).out_of_fold
-    folds = train.folds(setup.n_folds, setup.seed)
     parts = []
-    for fold in range(setup.n_folds):
-        rows, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        part = build()
-        part.fit(train.select(others))
-        parts.append((rows, part.predict(train.samples.select(rows))))
-        setup.progress(fold + 1, setup.n_folds)
+    divisions = train.divisions(setup.n_folds, setup.seed)
+    for n, division in enumerate(divisions):
+        part = build(replace(setup.part(f"fold-{n}"), progress=silent, log=NO_LOG))
+        part.fit(train.select(division.learn))
+        parts.append((division.validate, part.predict(train.samples.select(division.validate))))
+        setup.progress(n + 1, len(divisions))
     return Predictions.gathered(parts)
 
 
-def fit(build: Callable[[], Baseline], train: TrainingSet, setup: Setup) -> tuple[Baseline, CrossFit]:
+def fit(build: Build, train: TrainingSet, setup: Setup) -> tuple[Baseline, CrossFit]:
     """Return a baseline fitted on the training set, and the result of cross-validation."""
-    baseline = build()
+    baseline = build(setup)
     if isinstance(baseline, FoldEnsemble):
         return baseline, baseline.fit_folds(train)
     result = CrossFit(cross_validate(build, train, setup))
-    baseline.fit(train)
+    baseline.fit(train.select(train.learned))
     return baseline, result
+
+
+def validated_scores(train: TrainingSet, predictions: Predictions) -> dict[str, float]:
+    """Return the plain value of every metric of predictions for the rows `train.validated`."""
+    validated = train.select(train.validated)
+    answers = predictions.answers(train.track)
+    return scores(train.track, validated.targets, answers, validated.groups, predictions.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +154,7 @@ def select_options(
 
 
 def _trial(loaded: LoadedBaseline, options: Options, train: TrainingSet, setup: Setup) -> Trial:
-    predictions = cross_validate(lambda: loaded.build(options, setup), train, setup)
-    answers, outputs = predictions.answers(train.track), predictions.outputs
-    return Trial(options, ranking_value(train.track, train.targets, answers, train.groups, outputs))
+    predictions = cross_validate(partial(loaded.build, options), train, setup)
+    answers, validated = predictions.answers(train.track), train.select(train.validated)
+    value = ranking_value(train.track, validated.targets, answers, validated.groups, predictions.outputs)
+    return Trial(options, value)

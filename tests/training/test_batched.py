@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from merbench.devices import chosen_device
 from merbench.errors import UsageError
+from merbench.training import Division
 from merbench.training.batched import (
     FoldData,
     FoldHidden,
@@ -64,6 +65,10 @@ def linear(layer: FoldLinear, fold: int) -> nn.Linear:
     return made
 
 
+def divisions(folds: np.ndarray) -> list[Division]:
+    return [Division(np.flatnonzero(folds != n), np.flatnonzero(folds == n)) for n in range(folds.max() + 1)]
+
+
 def fold_data(features: list[Tensor], targets: dict[str, Tensor]) -> FoldData:
     """Return a data set whose codes have the loss of labels, and numbers that of numbers."""
     losses = {name: "squared_error" if x.is_floating_point() else "cross_entropy" for name, x in targets.items()}
@@ -89,12 +94,16 @@ def test_batched_folds_train_as_each_fold_by_itself(n: int) -> None:
     features, targets, folds = data(n)
     model = Batched()
     alone = [Alone(model, fold) for fold in range(N_FOLDS)]
-    _, curve = train_folds(model, fold_data(features, targets), folds, SCHEDULE, value=lambda rows, outputs: (0.0,))
+    _, curve = train_folds(
+        model, fold_data(features, targets), divisions(folds), SCHEDULE, value=lambda rows, outputs: (0.0,)
+    )
     assert curve.best_epoch == (1,) * N_FOLDS  # of equals, the first
     model = Batched()
     epochs = iter(range(1, SCHEDULE.epochs * N_FOLDS + 1))
     data_set = fold_data(features, targets)
-    outputs, curve = train_folds(model, data_set, folds, SCHEDULE, value=lambda rows, outputs: (next(epochs),))
+    outputs, curve = train_folds(
+        model, data_set, divisions(folds), SCHEDULE, value=lambda rows, outputs: (next(epochs),)
+    )
     assert curve.best_epoch == (SCHEDULE.epochs,) * N_FOLDS
 
     for fold, network in enumerate(alone):
@@ -132,7 +141,7 @@ def test_every_fold_keeps_its_own_best_epoch() -> None:
         return (1.0 if epoch + 1 == wanted[fold] else float("nan") if epoch == 0 else 0.5,)
 
     model = Batched()
-    kept_outputs, curve = train_folds(model, fold_data(features, targets), folds, SCHEDULE, value=value)
+    kept_outputs, curve = train_folds(model, fold_data(features, targets), divisions(folds), SCHEDULE, value=value)
     assert curve.best_epoch == tuple(wanted)
     assert curve.value.shape == curve.loss.shape == (SCHEDULE.epochs, N_FOLDS)
     model.eval()
@@ -163,7 +172,7 @@ def test_a_single_target_has_only_its_own_loss(only: str) -> None:
     train_folds(
         model,
         fold_data(features, {only: targets[only]}),
-        folds,
+        divisions(folds),
         Schedule(1, 6, 0.01, 0.0),
         value=lambda rows, outputs: (next(epochs),),
     )
@@ -208,7 +217,9 @@ def test_training_that_diverges_says_what_to_do() -> None:
     with pytest.raises(
         UsageError, match=r"training diverged in epoch 1 \(the loss is not finite\); lower the learning"
     ):
-        train_folds(Batched(), fold_data(features, targets), folds, SCHEDULE, value=lambda rows, outputs: (0.0,))
+        train_folds(
+            Batched(), fold_data(features, targets), divisions(folds), SCHEDULE, value=lambda rows, outputs: (0.0,)
+        )
 
 
 def test_devices() -> None:

@@ -48,7 +48,7 @@ def test_a_run_is_a_folder_with_its_record(small_track: SmallTrack, tmp_path: Pa
     assert [seed["seed"] for seed in record["runs"]] == [0, 3]
     digests = [sha256_file(out / f"seed-{seed}/submission.csv") for seed in (0, 3)]
     assert [seed["submission"] for seed in record["runs"]] == digests
-    assert record["cross_validation"] == {"n_folds": 5, "n_folds_asked": 5, "by": None}
+    assert record["cross_validation"] == {"selection": "folds", "n_folds": 5, "n_folds_asked": 5, "by": None}
     assert {"merbench", "python", "numpy", "torch"} <= set(record["versions"])
     assert record["wall_time_s"] > 0
     overall = [seed["test"]["overall"] for seed in record["runs"]]
@@ -202,7 +202,13 @@ def test_the_record_says_what_folds_keep_together(small_track: SmallTrack, tmp_p
     options = QUICK if baseline == "attention" else {"C": 1.0, "alpha": 1.0, "scale": "each"}
     run = run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / "run", intervals=False)
     record = json.loads((run.folder / "run.json").read_text())
-    assert record["cross_validation"] == {"n_folds": 3, "n_folds_asked": 5, "by": "speaker", "n_clusters": 3}
+    assert record["cross_validation"] == {
+        "selection": "folds",
+        "n_folds": 3,
+        "n_folds_asked": 5,
+        "by": "speaker",
+        "n_clusters": 3,
+    }
     assert record["n_folds"] == 3
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +64,13 @@ def test_cross_validation_never_predicts_what_was_seen(small_track: SmallTrack) 
     seen: list[set[str]] = []
     steps: list[tuple[int, int]] = []
     setup = Setup(seed=4, n_folds=3, progress=lambda done, total: steps.append((done, total)))
-    predictions = cross_validate(lambda: Witness(seen), train, setup)
+    predictions = cross_validate(lambda setup: Witness(seen), train, setup)
     assert predictions.outputs["valence"].tolist() == [0.0] * len(train)
     assert steps == [(1, 3), (2, 3), (3, 3)]
     folds = random_folds(len(train), 3, seed=4)
     ids = np.array(train.samples.ids.to_pylist())
     assert seen == [set(ids[folds != fold]) for fold in range(3)]
-    _, result = fit(lambda: Witness(seen), train, setup)
+    _, result = fit(lambda setup: Witness(seen), train, setup)
     assert seen[-1] == set(ids)
     assert result.out_of_fold.outputs["valence"].tolist() == [0.0] * len(train)
 
@@ -194,7 +195,7 @@ def test_known_actors_are_easier_than_unseen_ones(
 
     def accuracy(train: TrainingSet) -> float:
         options = logistic.options("ravdess", {"scale": "each", "C": 0.1})
-        predictions = cross_validate(lambda: logistic.build(options, Setup()), train, Setup())
+        predictions = cross_validate(partial(logistic.build, options), train, Setup())
         return scores(train.track, train.targets, predictions.answers(train.track), train.groups)["accuracy(discrete)"]
 
     unseen, seen = accuracy(train), accuracy(replace(train, cluster=""))

@@ -1,0 +1,303 @@
+"""What a baseline is given: the features of some samples, their dialogues, and, to learn from, their references.
+
+Conventions:
+    Samples are in the order of sorted ids; every array about them has one row per sample. Feature values are float32
+    and stay where they are stored, in a file that is mapped into memory or in an array: `Sequences` point to rows of
+    them. A sample that lacks a feature has no rows. Targets are int32 codes of the declared labels, `(n, K)` float64
+    shares of them, float64 numbers, or sets of words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from merbench.errors import UsageError
+from merbench.track import Selection, Track
+from merbench.training.folds import grouped_folds, random_folds, strata
+
+Rows = NDArray[np.int64]
+Names = NDArray[np.str_]
+Vectors = NDArray[np.float32]
+
+_ROWS_AT_ONCE = 1 << 14
+"""How many rows are averaged at once; bounds the memory of pooling."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sequences:
+    """The rows of a feature that belong to each of some samples: frames, tokens, or the one row of a vector.
+
+    Attributes:
+        values: `(m, d)` float32; rows of other samples may be among them.
+        starts: `(n,)` the first row of every sample.
+        lengths: `(n,)` how many rows every sample has; 0 where it lacks the feature.
+        times: `(m,)` float64 seconds from the beginning of each sample's clip, where they are known.
+    """
+
+    values: Vectors
+    starts: Rows
+    lengths: Rows
+    times: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of_vectors(cls, vectors: Vectors) -> Sequences:
+        """Return the `(n, d)` vectors of n samples, in their order."""
+        n = len(vectors)
+        return cls(vectors, np.arange(n, dtype=np.int64), np.ones(n, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def width(self) -> int:
+        """Numbers per row."""
+        return int(self.values.shape[1])
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """`(n,)` which samples have the feature."""
+        return np.asarray(self.lengths > 0)
+
+    @property
+    def n_values(self) -> int:
+        """Number of values of these samples."""
+        return int(self.lengths.sum()) * self.width
+
+    def select(self, rows: Rows) -> Sequences:
+        """Return some of the samples; no values are copied."""
+        return replace(self, starts=self.starts[rows], lengths=self.lengths[rows])
+
+    def of(self, row: int) -> Vectors:
+        """Return the `(length, d)` rows of one sample; no values are copied."""
+        start = self.starts[row]
+        return self.values[start : start + self.lengths[row]]
+
+    def vectors(self) -> Vectors:
+        """Return one `(n, d)` vector per sample: its only row, the mean of its rows, or zeros where it has none."""
+        if (self.lengths == 1).all():
+            if len(self.values) == len(self) and (np.diff(self.starts) == 1).all():
+                return self.values
+            return self.values[self.starts]
+        vectors = np.zeros((len(self), self.width), dtype=np.float32)
+        single = self.lengths == 1
+        vectors[single] = self.values[self.starts[single]]
+        for row in np.flatnonzero(self.lengths > 1).tolist():
+            parts = [
+                self.of(row)[at : at + _ROWS_AT_ONCE].sum(axis=0, dtype=np.float64)
+                for at in range(0, int(self.lengths[row]), _ROWS_AT_ONCE)
+            ]
+            vectors[row] = np.sum(parts, axis=0) / self.lengths[row]
+        return vectors
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Dialogues:
+    """Which dialogue each of n samples belongs to, in which order, and who speaks.
+
+    Attributes:
+        dialogue: `(n,)` codes 0 … k - 1.
+        position: `(n,)` place in the dialogue, 0, 1, 2, … without gaps.
+        speaker: `(n,)` code of the speaker within the dialogue, by first appearance; all 0 where it is not known.
+    """
+
+    dialogue: Rows
+    position: Rows
+    speaker: Rows
+
+    def __len__(self) -> int:
+        return int(self.dialogue.max(initial=-1)) + 1
+
+    def select(self, rows: Rows) -> Dialogues:
+        """Return some of the samples; dialogues and positions are numbered again."""
+        dialogue = np.unique(self.dialogue[rows], return_inverse=True)[1].astype(np.int64)
+        order = np.lexsort((self.position[rows], dialogue))
+        position = np.empty(len(rows), dtype=np.int64)
+        starts = np.flatnonzero(np.diff(dialogue[order], prepend=-1))
+        lengths = np.diff(starts, append=len(rows))
+        position[order] = np.arange(len(rows)) - np.repeat(starts, lengths)
+        return Dialogues(dialogue, position, self.speaker[rows])
+
+    def units(self) -> list[Rows]:
+        """Return, for every dialogue, its samples in their order."""
+        order = np.lexsort((self.position, self.dialogue))
+        return np.split(order, np.flatnonzero(np.diff(self.dialogue[order])) + 1) if len(order) else []
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """What a baseline sees of some samples.
+
+    Attributes:
+        ids: sorted sample ids.
+        sequences: by feature, in the order asked for, the rows of every sample.
+        columns: columns of the corpus that were asked for, such as the transcript.
+        dialogues: the dialogues of the samples, where the baseline asked for them.
+    """
+
+    ids: pa.StringArray = field(repr=False)
+    sequences: Mapping[str, Sequences] = field(repr=False)
+    columns: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
+    dialogues: Dialogues | None = field(default=None, repr=False)
+
+    @classmethod
+    def of_vectors(cls, ids: pa.StringArray, vectors: Mapping[str, Vectors]) -> FeatureSet:
+        """Return samples that have one `(n, d)` vector per feature."""
+        return cls(ids, {name: Sequences.of_vectors(values) for name, values in vectors.items()})
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def features(self) -> Mapping[str, Vectors]:
+        """One `(n, d)` array per feature: vectors, or the means of sequences; in memory from the first use on."""
+        return {name: sequences.vectors() for name, sequences in self.sequences.items()}
+
+    @property
+    def n_values(self) -> int:
+        """Number of values of all features of all samples, one row for each sample."""
+        return sum(len(sequences) * sequences.width for sequences in self.sequences.values())
+
+    def select(self, rows: Rows) -> FeatureSet:
+        """Return some of the samples; no feature is copied."""
+        taken = pa.array(rows)
+        return FeatureSet(
+            self.ids.take(taken),
+            {name: sequences.select(rows) for name, sequences in self.sequences.items()},
+            {name: column.take(taken) for name, column in self.columns.items()},
+            None if self.dialogues is None else self.dialogues.select(rows),
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Division:
+    """One division of training samples: rows to learn from, and rows that options and epochs are selected on."""
+
+    learn: Rows
+    validate: Rows
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Samples with their references, and how they are divided for selection.
+
+    Attributes:
+        track: what is predicted, and how it is ranked.
+        samples: the features of the samples.
+        targets: the references of every target of the track.
+        label_corruption: how the labels were corrupted, and realised values; empty if they were not.
+        groups: by corpus column that a metric is taken `per`, `(n,)` values as text; a column that is not known of all
+            samples is left out.
+        cluster: the corpus column whose values folds keep together; empty if there is none.
+        clusters: `(n,)` codes of its values.
+        selection: `folds`, `leave-one-group-out`, or `dev`.
+        development: `(n,)` which samples are the development set; None unless selection is by `dev`.
+        unlabelled: samples without references that may be learned from; None if the track declares none, or the
+            baseline does not use them.
+    """
+
+    track: Track
+    samples: FeatureSet
+    targets: Mapping[str, Any] = field(repr=False)
+    label_corruption: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Names] = field(default_factory=dict, repr=False)
+    cluster: str = ""
+    clusters: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
+    selection: Selection = "folds"
+    development: NDArray[np.bool_] | None = field(default=None, repr=False)
+    unlabelled: FeatureSet | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def features(self) -> Mapping[str, Vectors]:
+        """The features of the samples, one vector each."""
+        return self.samples.features
+
+    def select(self, rows: Rows) -> TrainingSet:
+        """Return some of the samples."""
+        return replace(
+            self,
+            samples=self.samples.select(rows),
+            targets={name: values[rows] for name, values in self.targets.items()},
+            groups={name: values[rows] for name, values in self.groups.items()},
+            clusters=self.clusters[rows] if self.cluster else self.clusters,
+            development=None if self.development is None else self.development[rows],
+        )
+
+    @property
+    def learned(self) -> Rows:
+        """The rows that a model which is not one of several folds learns from: all but the development set."""
+        every = np.arange(len(self), dtype=np.int64)
+        return every if self.development is None else every[~self.development]
+
+    @property
+    def validated(self) -> Rows:
+        """The rows that are predicted for selection: the development set, or all."""
+        every = np.arange(len(self), dtype=np.int64)
+        return every if self.development is None else every[self.development]
+
+    @property
+    def folds_by(self) -> str:
+        """The column whose values folds keep together; empty if samples are assigned one by one."""
+        return self.cluster if self.n_clusters > 1 else ""
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of values that folds keep together."""
+        return len(np.unique(self.clusters))
+
+    def n_folds(self, wanted: int) -> int:
+        """Return how many divisions there are where so many folds are wanted.
+
+        There is at most one fold for each value that stays together, exactly one each where groups are left out one by
+        one, and one division where there is a development set.
+        """
+        if self.selection == "dev":
+            return 1
+        if self.selection == "leave-one-group-out":
+            return self.n_clusters
+        return min(wanted, self.n_clusters) if self.folds_by else wanted
+
+    def described_folds(self, wanted: int) -> dict[str, Any]:
+        """Return how the samples are divided, as a run record stores it."""
+        if self.selection == "dev":
+            return {"selection": "dev", "n_folds": 1, "n_folds_asked": wanted, "by": None, "n_dev": len(self.validated)}
+        by = {"by": self.folds_by, "n_clusters": self.n_clusters} if self.folds_by else {"by": None}
+        return {"selection": self.selection, "n_folds": self.n_folds(wanted), "n_folds_asked": wanted, **by}
+
+    def folds(self, n_folds: int, seed: int) -> Rows:
+        """Return the fold 0 … n_folds - 1 of every sample.
+
+        A speaker on both sides of a fold would make cross-validated values too good: samples of one cluster share a
+        fold, which is the same for every seed. Without clusters, samples are assigned one by one.
+
+        Raises:
+            UsageError: there are fewer than two folds, or more folds than samples or clusters.
+        """
+        if self.selection == "leave-one-group-out":
+            if self.n_clusters < 2:
+                raise UsageError(f"{self.n_clusters} groups of training samples; leaving one out needs at least 2")
+            return np.unique(self.clusters, return_inverse=True)[1].astype(np.int64)
+        if self.folds_by:
+            return grouped_folds(self.clusters, strata(self.targets.values(), len(self)), n_folds)
+        return random_folds(len(self), n_folds, seed)
+
+    def divisions(self, n_folds: int, seed: int) -> tuple[Division, ...]:
+        """Return what is learned from and what is predicted for selection, once per model.
+
+        Together, the divisions predict every row of `validated` once. Raises `UsageError` as `folds` does.
+        """
+        if self.development is not None:
+            return (Division(self.learned, self.validated),)
+        folds = self.folds(n_folds, seed)
+        return tuple(
+            Division(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(folds.max() + 1)
+        )
