@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.probes.probe import PENALTIES, group_folds, leave_one_group_out, predictions, scored
+from benchmarks.probes.probe import PENALTIES, difference, group_folds, leave_one_group_out, predictions, scored
 
 sklearn_linear = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
 
@@ -60,3 +60,25 @@ def test_scores_are_merbenchs_own_with_wider_intervals_by_speaker() -> None:
     assert score.value == single.value
     assert score.low < single.low < score.value < single.high < score.high
     assert str(scored("mae", np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.5, 4.5]), None)).startswith("1.000 [")
+
+
+def test_a_difference_is_paired_and_its_interval_is_by_cluster() -> None:
+    """Accuracy is a mean: the error of its difference is that of the 40 sums over clusters (Cochran, 1977), here d."""
+    from scipy.stats import t
+
+    rng = np.random.default_rng(2)
+    clusters = np.repeat(np.arange(40), 10)
+    reference = np.tile(["x", "y"], 200)
+    chances = rng.uniform(0, 1, 40) * rng.uniform(0.2, 1, (2, 40))  # shared by both predictions, and their own
+    is_right = rng.random((2, 400)) < np.repeat(chances, 10, axis=1)
+    first, second = (np.where(right, reference, "z") for right in is_right)
+    d = (is_right[0].astype(float) - is_right[1]).reshape(40, 10).sum(axis=1)
+    mean, half = d.sum() / 400, t.ppf(0.975, 39) * np.sqrt(np.square(d - d.mean()).sum()) / 400
+    score = difference("accuracy", reference, first, second, clusters)
+    assert score.value == pytest.approx(mean, abs=1e-12)
+    # 1,000 resamples: the deviation has an error of 2.2 %
+    np.testing.assert_allclose([score.low, score.high], [mean - half, mean + half], atol=0.1 * half)
+    opposite = difference("accuracy", reference, second, first, clusters)
+    np.testing.assert_allclose([-opposite.value, -opposite.high, -opposite.low], score, atol=1e-9)
+    assert str(score._replace(value=-0.25)).startswith("-.250 [")
+    assert np.isnan(difference("accuracy", reference, first, first, clusters).low)

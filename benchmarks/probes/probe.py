@@ -11,15 +11,17 @@ Conventions:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from merbench.intervals import bca_interval, jackknife_t_interval, jackknives, size_degrees
+from merbench.intervals import bca_interval, effective_number, jackknife_t_interval, jackknives, size_degrees
 from merbench.metrics import METRICS
 from merbench.resampling import cluster_codes, jackknife_weights, poisson_weights
+from merbench.significance import pair_deviations, t_ends
 
 Floats = NDArray[np.float64]
 Target = NDArray[Any]
@@ -42,7 +44,7 @@ class Score(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        value, low, high = (f"{each:.3f}".removeprefix("0") for each in self)
+        value, low, high = (re.sub(r"^(-?)0", r"\1", f"{each:.3f}") for each in self)
         return f"{value} [{low}, {high}]"
 
 
@@ -120,27 +122,68 @@ def scored(
         clusters: `(n,)` names; samples of a cluster are resampled together. None: one by one.
         **parameters: of the metric.
     """
-    metric = METRICS[name]
-    true, answers = np.asarray(reference), np.asarray(prediction)
-    if metric.target == "categorical":
-        labels, codes = np.unique(np.concatenate([true, answers]), return_inverse=True)
-        true, answers = codes[: len(true)].astype(np.int32), codes[len(true) :].astype(np.int32)
-        parameters = {**parameters, "n_labels": len(labels)}
-
-    def values(weights: Any) -> Floats:
-        return metric(true, answers, weights, **parameters)
-
-    units = None if clusters is None else cluster_codes(np.asarray(clusters, dtype=str))
+    values, true = _values(name, reference, prediction, parameters), np.asarray(reference)
+    metric, units = METRICS[name], _units(clusters)
     masks = jackknife_weights(len(true), clusters=units, with_plain=True)
     plain, *left_out = np.concatenate([values(each) for each in masks])
     jackknife = jackknives(np.array(left_out)[:, None], np.array([plain]), size_degrees(len(true), units))[0]
     if metric.interval == "jackknife_t":
         interval = jackknife_t_interval(float(plain), jackknife, 0.95, metric.bounds)
     else:
-        counts = poisson_weights(name, len(true), 1000, clusters=units)
-        draws = np.concatenate([values(each) for each in counts])
+        draws = _draws(values, name, len(true), units)
         interval = bca_interval(draws, 0.95, float(plain), jackknife, t=metric.interval == "bca_t")
     return Score(float(plain), interval.low, interval.high)
+
+
+def difference(
+    name: str,
+    reference: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    clusters: ArrayLike | None,
+    **parameters: Any,
+) -> Score:
+    """Return how much higher a metric of one prediction is than of another, with the interval of `merbench compare`.
+
+    Both are resampled together. NaN as the ends where no resample changes the difference.
+
+    Args:
+        name: see `scored`.
+        reference: `(n,)` labels, or numbers.
+        first: `(n,)` predictions.
+        second: those whose value is subtracted.
+        clusters: see `scored`.
+        **parameters: of the metric.
+    """
+    n, units = len(np.asarray(reference)), _units(clusters)
+    both = [_values(name, reference, each, parameters) for each in (first, second)]
+    plain = np.array([float(values(np.ones((1, n)))[0]) for values in both])
+    draws = np.stack([_draws(values, name, n, units) for values in both])
+    value = float(plain[0] - plain[1])
+    low, high = t_ends(value, float(pair_deviations(draws, plain)[0, 1]), 0.95, effective_number(n, units) - 1)
+    return Score(value, np.nan if low is None else low, np.nan if high is None else high)
+
+
+def _values(
+    name: str, reference: ArrayLike, prediction: ArrayLike, parameters: dict[str, Any]
+) -> Callable[..., Floats]:
+    """Return the function from weights to values of a metric."""
+    metric = METRICS[name]
+    true, answers = np.asarray(reference), np.asarray(prediction)
+    if metric.target == "categorical":
+        labels, codes = np.unique(np.concatenate([true, answers]), return_inverse=True)
+        true, answers = codes[: len(true)].astype(np.int32), codes[len(true) :].astype(np.int32)
+        parameters = {**parameters, "n_labels": len(labels)}
+    return lambda weights: metric(true, answers, weights, **parameters)
+
+
+def _draws(values: Callable[..., Floats], name: str, n: int, units: NDArray[Any] | None) -> Floats:
+    """Return the values of a metric under the resamples that all predictions of the same samples share."""
+    return np.concatenate([values(each) for each in poisson_weights(name, n, 1000, clusters=units)])
+
+
+def _units(clusters: ArrayLike | None) -> NDArray[Any] | None:
+    return None if clusters is None else cluster_codes(np.asarray(clusters, dtype=str))
 
 
 def _answers(
