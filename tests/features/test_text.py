@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from merbench.corpus import Corpus
 from merbench.errors import MissingExtra, UsageError
 from merbench.features.extraction import Extracted, Request, extract
 from merbench.features.outputs import Recipe
+from merbench.features.shipped import EXTRACTORS
 from merbench.features.text import text_vectors
 
 CHINESE = ["你好吗", "我很好。", "", "我不好!", "你很生气", "我生气了!", "他好", "他很好吗", "你不生气吗", "生气"]
@@ -109,6 +111,14 @@ def test_the_feature_is_stored_in_the_corpus_the_same_every_time(tmp_path: Path)
         extracted(one)
     again = extracted(one, dimensions=3, replace=True).corpus
     assert again.feature_shape("tfidf") == (10, 3, False)
+
+
+def test_what_numbers_depend_on_is_named_by_the_extra_and_so_recorded() -> None:
+    """Another SciPy changed the last bits of vectors with all dimensions; its algebra is its own."""
+    (extra,) = EXTRACTORS["tfidf-svd"].extras
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    packages = {requirement.partition(">")[0] for requirement in project["optional-dependencies"][extra]}
+    assert {"scikit-learn", "scipy"} <= packages
 
 
 def test_what_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
